@@ -1,0 +1,175 @@
+"""The typed results that every command returns: data only, no words beyond rule sentences, no arithmetic beyond differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA_VERSION = "1.0"
+
+Status = Literal["optimal", "feasible", "infeasible", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """One complete choice of decisions; symbols as in ``docs/model.md``, section 1."""
+
+    tensor_parallel: int
+    pipeline_parallel: int
+    data_parallel: int
+    expert_parallel: int
+    max_num_seqs: int
+    layers_per_stage: tuple[int, ...]
+    weight_precision: str
+    kv_precision: str
+
+    @property
+    def gpus(self) -> int:
+        """GPUs in use: TP x PP x DP."""
+        return self.tensor_parallel * self.pipeline_parallel * self.data_parallel
+
+    @property
+    def label(self) -> str:
+        """Short name such as ``TP4·PP1·DP2`` (EP is named when it is used)."""
+        expert = f"·EP{self.expert_parallel}" if self.expert_parallel > 1 else ""
+        return f"TP{self.tensor_parallel}·PP{self.pipeline_parallel}·DP{self.data_parallel}{expert}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Decisions that a person fixed; None is free."""
+
+    tensor_parallel: int | None = None
+    pipeline_parallel: int | None = None
+    data_parallel: int | None = None
+    expert_parallel: int | None = None
+    max_num_seqs: int | None = None
+    layers_per_stage: tuple[int, ...] | None = None
+    weight_precision: str | None = None
+    kv_precision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """One rule applied to one strategy. ``limit`` and ``actual`` are numbers in ``unit``, or words where no number says it.
+
+    ``slack`` is how far the rule is from breaking, in ``unit``: positive holds, negative is broken; None for yes/no rules.
+    """
+
+    id: str
+    sentence: str
+    limit: float | int | str
+    actual: float | int | str
+    unit: str
+    holds: bool
+    slack: float | int | None
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What a strategy costs and delivers. None: no finite value, because a replica is overloaded."""
+
+    weights_bytes_per_gpu: int
+    kv_cache_bytes_per_gpu: int
+    memory_bytes_per_gpu: int
+    memory_utilization: float
+    prefill_p50_ms: float | None
+    prefill_p99_ms: float | None
+    ttft_p50_ms: float | None
+    ttft_p99_ms: float | None
+    tpot_p50_ms: float | None
+    tpot_p99_ms: float | None
+    tpot_full_batch_ms: float
+    request_mean_ms: float | None
+    tokens_per_s: float
+    peak_tokens_per_s: float
+    max_request_rate: float
+    concurrency_p50: int | None
+    concurrency_p99: int | None
+    availability: float
+    memory_bytes_per_stage: tuple[int, ...]
+    weights_bytes_per_stage: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveResult:
+    """Value, proven bound and relative gap, in ``unit``; ``terms`` sum to the value."""
+
+    value: float
+    bound: float
+    gap: float
+    unit: str
+    terms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A claim that the verifier could not confirm."""
+
+    what: str
+    expected: str
+    actual: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Outcome of the independent recomputation.
+
+    ``optimality``: ``exhaustive`` (every candidate compared), ``bound`` (value = bound, space too large to enumerate),
+    ``not claimed``, or ``refuted``. ``candidates`` counts what was enumerated.
+    """
+
+    passed: bool
+    checks: int
+    optimality: str
+    candidates: int
+    resolution: str
+    mismatches: tuple[Mismatch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another strategy and the optimum's lead over it, term by term (positive: the optimum is better)."""
+
+    strategy: Strategy
+    objective: float
+    difference: float
+    difference_terms: dict[str, float]
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Rules that cannot hold together. ``minimal``: each member's removal was proved to make the rest satisfiable."""
+
+    rules: tuple[str, ...]
+    sentence: str
+    minimal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What ``solve`` found."""
+
+    problem: str
+    status: Status
+    strategy: Strategy | None
+    metrics: Metrics | None
+    objective: ObjectiveResult | None
+    rules: tuple[RuleResult, ...]
+    verification: Verification
+    explanation: tuple[str, ...]
+    alternatives: tuple[Alternative, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    search_limits: tuple[str, ...] = ()
+    cost_source: str = "analytic"
+    breakdown: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAnswer(Answer):
+    """What ``check`` found about a given strategy, with the optimum beside it."""
+
+    feasible: bool | None = None
+    optimum: Answer | None = None

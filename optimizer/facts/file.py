@@ -1,0 +1,54 @@
+"""The problem file as a person writes it. ``facts.load`` resolves it into a ``Problem``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from optimizer.facts.base import Count, Facts, NonNegative, Positive
+from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
+from optimizer.facts.hardware import GpuFacts
+from optimizer.facts.problem import Engine
+
+
+class FailureRatesInput(Facts):
+    """Overrides of the failure defaults (Llama 3 paper, table 5; see docs/catalog.md)."""
+
+    gpu_mtbf_hours: Positive | None = Field(default=None, description="Mean time between failures of one GPU")
+    node_mtbf_hours: Positive | None = Field(
+        default=None, description="Mean time between failures of one node's own parts (host, NIC)"
+    )
+    repair_hours: NonNegative | None = Field(default=None, description="Mean time until the GPU or node is back in service")
+
+
+class HardwareInput(Facts):
+    """Equal nodes of one GPU type. What is left out comes from the catalog entry of the GPU."""
+
+    gpu: str | GpuFacts = Field(description="Catalog name such as h100-sxm-80gb, or the facts inline")
+    nodes: Count = 1
+    gpus_per_node: Count | None = None
+    nvlink_gb_per_s: NonNegative | None = Field(default=None, description="Per GPU, both directions together; 0: none")
+    nvlink_domain_gpus: Count | None = Field(default=None, description="GPUs that reach each other over NVLink")
+    pcie_gb_per_s: Positive | None = Field(default=None, description="One direction, 10^9 bytes/s")
+    internode_gbit_per_s: Positive = Field(default=100, description="Network bandwidth of one node, one direction, Gbit/s")
+    internode_latency_us: NonNegative = Field(default=10, description="One message between two nodes, microseconds")
+    host_memory_gb: Positive | None = None
+    cpu_cores: Count | None = None
+    price_per_gpu_hour: NonNegative | None = None
+    failures: FailureRatesInput = FailureRatesInput()
+
+
+class ProblemFile(Facts):
+    """One question: hardware, model, workload and requirements. YAML or JSON."""
+
+    name: str | None = Field(default=None, description="How answers call the problem; left out, the file's name")
+    engine: Engine = "vllm"
+    hardware: HardwareInput
+    model: str | dict[str, Any] = Field(
+        description="Catalog name such as llama3-70b, a path to a Hugging Face config.json, or its contents inline"
+    )
+    workload: Workload
+    requirements: Requirements = Requirements()
+    objective: Preset | Objective = Objective()
+    search: SearchLimits = SearchLimits()
