@@ -25,6 +25,7 @@ class EngineConstants(Facts):
     """What differs between serving engines."""
 
     start_ms: NonNegative
+    admit_steps: NonNegative
 
 
 class CostConstants(Facts):
@@ -43,7 +44,10 @@ class CostConstants(Facts):
     ar_factor: Positive
     t_layer: NonNegative
     t_tp: NonNegative
-    t_moe: NonNegative
+    t_expert: NonNegative
+    t_touched: NonNegative
+    speedup_8bit: Positive
+    speedup_4bit: Positive
     t_step: NonNegative
     t_sequence: NonNegative
     pcie_latency_us: NonNegative

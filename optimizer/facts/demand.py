@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -69,7 +69,7 @@ class Requirements(Facts):
     ttft_p99_ms: Milliseconds | None = None
     tpot_p50_ms: Milliseconds | None = Field(default=None, description="Decode latency per output token, median")
     tpot_p99_ms: Milliseconds | None = None
-    max_batch: Count = Field(default=256, description="Most sequences one replica may run at once (max_num_seqs)")
+    max_batch: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(default=256, description="Most sequences one replica may run at once (max_num_seqs)")
     min_batch: Count = Field(default=1, description="Fewest sequences one replica must be able to run at once")
     max_sequence_tokens: Tokens | None = Field(
         default=None, description="Longest prompt plus output to serve; left out, the model's context"

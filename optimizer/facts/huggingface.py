@@ -24,7 +24,7 @@ NOT_MODELLED = frozenset({"bamba", "falcon_mamba", "jamba", "mamba", "mamba2", "
 # q, k and v projections carry a bias although the config has no key for it.
 BIASED_QKV = frozenset({"qwen", "qwen2", "qwen2_moe", "gpt2", "gpt_neox", "opt", "phi", "starcoder2"})
 # RMS norms over the query and key head dimension.
-QUERY_KEY_NORMS = frozenset({"qwen3", "qwen3_moe", "qwen3_next", "qwen3_5", "qwen3_5_moe", "gemma3", "gemma3_text"})
+QUERY_KEY_NORMS = frozenset({"qwen3", "qwen3_moe", "qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "gemma3", "gemma3_text"})
 NORMS_PER_LAYER = {"gemma2": 4, "gemma3": 4, "gemma3_text": 4}
 
 DTYPES: dict[str, str] = {"float16": "fp16", "bfloat16": "bf16", "float32": "bf16", "half": "fp16"}

@@ -1,0 +1,110 @@
+"""From step times and an arrival rate to percentiles: the birth–death chain of requests in progress. Section 4.
+
+The stationary distribution of a birth–death chain with arrival rate lambda and departure rate n / R(n) is that of a
+processor-sharing server with state-dependent speed (Kelly, Reversibility and Stochastic Networks, 1979, chapter 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.costs.shapes import Bools, Floats, Ints
+from optimizer.costs.steps import ServiceTable
+
+_BLOCK = 2048  # load points evaluated at a time, to bound memory
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPoints:
+    """Results for Q pairs of (shape, arrival rate per replica); times in ms, infinite where overloaded."""
+
+    overloaded: Bools
+    n50: Ints
+    n99: Ints  # N + 1 where overloaded
+    slots_needed: Ints  # fewest slots whose completion rate covers the arrivals; N + 1 where none does
+    mean_ms: Floats
+    prefill_p50: Floats
+    prefill_p99: Floats
+    ttft_p50: Floats
+    ttft_p99: Floats
+    tpot_p50: Floats
+    tpot_p99: Floats
+
+    def metric(self, field: str) -> Floats:
+        """A latency by its problem-file name without ``_ms``, e.g. ``ttft_p99``."""
+        values: Floats = getattr(self, field)
+        return values
+
+
+def evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats) -> LoadPoints:
+    """Percentiles of every pair of shape index and arrival rate (requests/s at one replica).
+
+    Args:
+        service: step times of all shapes.
+        shape: (Q,) row of ``service``.
+        rate_per_s: (Q,) arrival rate of one replica; 0 or less marks a pair without replicas (overloaded).
+    """
+    blocks = [
+        _evaluate(service, shape[start : start + _BLOCK], rate_per_s[start : start + _BLOCK])
+        for start in range(0, max(1, len(shape)), _BLOCK)
+    ]
+    if len(blocks) == 1:
+        return blocks[0]
+    names = LoadPoints.__dataclass_fields__
+    return LoadPoints(**{name: np.concatenate([getattr(block, name) for block in blocks]) for name in names})
+
+
+def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats) -> LoadPoints:
+    usable = rate_per_s > 0
+    rate = np.where(usable, rate_per_s, 1.0) / 1e3  # per ms
+    residence = service.residence_ms[shape]
+    slots = residence.shape[1]
+    n = np.arange(1, slots + 1, dtype=np.float64)
+    growth = rate[:, None] * residence / n
+    logs = np.concatenate([np.zeros((len(shape), 1)), np.cumsum(np.log(growth), axis=1)], axis=1)
+    weights = np.exp(logs - logs.max(axis=1, keepdims=True))
+    ratio = growth[:, -1]
+    stable = usable & (ratio < 1)
+    ratio = np.where(stable, ratio, 0.0)
+    tail = weights[:, -1] * ratio / (1 - ratio)
+    cumulative = np.cumsum(weights, axis=1)
+    total = cumulative[:, -1] + tail
+    n50 = np.maximum(1, (cumulative < 0.5 * total[:, None]).sum(axis=1))
+    n99 = np.maximum(1, (cumulative < 0.99 * total[:, None]).sum(axis=1))
+    busy = (weights[:, 1:] * n).sum(axis=1) + weights[:, -1] * (slots * ratio / (1 - ratio) + ratio / (1 - ratio) ** 2)
+    mean_number = busy / total
+
+    at50 = np.minimum(n50, slots) - 1
+    at99 = np.minimum(n99, slots) - 1
+    row = shape
+    round99 = service.round_ms[row, at99]
+    hold = service.occupancy_ms[row] + service.chunks * round99 / service.prompts_per_step
+    use = rate * hold
+    fine = stable & (n99 <= slots) & (use < 1)
+    safe = np.where(fine, use, 0.0)
+    scale = hold / (2 * (1 - safe))
+    wait50 = np.where(safe > 0.5, scale * np.log(np.maximum(2 * safe, 1.0)), 0.0)
+    wait99 = np.where(safe > 0.01, scale * np.log(np.maximum(100 * safe, 1.0)), 0.0)
+    prefill50, prefill99 = service.prefill_ms[row, at50], service.prefill_long_ms[row, at99]
+    completion = np.maximum.accumulate(n / service.residence_ms, axis=1)[shape]
+    needed = (completion < rate[:, None]).sum(axis=1) + 1
+
+    def finite(values: Floats) -> Floats:
+        result: Floats = np.where(fine, values, np.inf)
+        return result
+
+    return LoadPoints(
+        overloaded=~fine,
+        n50=np.where(fine, n50, slots + 1),
+        n99=np.where(fine, n99, slots + 1),
+        slots_needed=np.where(usable, needed, slots + 1),
+        mean_ms=finite(mean_number / rate + safe * scale),
+        prefill_p50=finite(prefill50),
+        prefill_p99=finite(prefill99),
+        ttft_p50=finite(service.admission_ms[row, at50] + wait50 + prefill50),
+        ttft_p99=finite(service.admission_ms[row, at99] + wait99 + prefill99),
+        tpot_p50=finite(service.tpot_ms[row, at50]),
+        tpot_p99=finite(service.tpot_ms[row, at99]),
+    )

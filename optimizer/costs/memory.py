@@ -1,0 +1,90 @@
+"""Memory of one GPU per stage class: what is fixed, and what each further sequence adds. ``docs/model.md``, section 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays
+from optimizer.costs.shapes import Floats, Ints, ShapeTable
+from optimizer.facts.constants import CostConstants
+from optimizer.facts.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTable:
+    """Whole bytes, rounded up, per shape and stage class (S, C); a GPU of the class holds fixed + n x per_sequence."""
+
+    weights: Ints
+    activations: Ints
+    communication: Ints
+    engine: int
+    kv_per_sequence: Ints
+    logits_per_sequence: Ints
+
+    @property
+    def fixed(self) -> Ints:
+        """Bytes that do not depend on the number of sequences."""
+        total: Ints = self.weights + self.activations + self.communication + self.engine
+        return total
+
+    @property
+    def per_sequence(self) -> Ints:
+        """Bytes that each of max_num_seqs sequences reserves."""
+        total: Ints = self.kv_per_sequence + self.logits_per_sequence
+        return total
+
+
+def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, arrays: LayerArrays) -> MemoryTable:
+    """Memory of every shape and stage class."""
+    model = problem.model
+    counts = table.kind_counts.astype(np.float64)
+    present = table.multiplicity > 0
+    embedding = arrays.embedding_bytes[:, None]
+    one_table = model.tied_embeddings & (table.pp == 1)[:, None]
+    weights = np.einsum("sck,sk->sc", counts, arrays.resident_bytes)
+    weights = weights + np.where(table.is_first, embedding, 0) + np.where(table.is_last & ~one_table, embedding, 0)
+    weights = weights + np.where(table.is_last, model.hidden_size * 2, 0)
+
+    block = KV_BLOCK_TOKENS
+    longest = -(-problem.max_sequence_tokens // block) * block
+    windowed = -(-arrays.windows // block) * block + block
+    kept = np.where(arrays.windows > 0, np.minimum(longest, windowed), longest)
+    per_layer = arrays.kv_bytes_per_token * kept[None, :] + arrays.state_bytes
+    kv = np.einsum("sck,sk->sc", counts, per_layer)
+
+    batched = problem.search.max_num_batched_tokens
+    activations = batched * 2 * (2 * model.hidden_size + _widest(problem, table))
+    several = (table.tp * table.pp * table.ranks > 1)[:, None]
+    return MemoryTable(
+        weights=_up(np.where(present, weights, 0)),
+        activations=_up(np.where(present, activations[:, None], 0)),
+        communication=np.where(present & several, constants.comm_bytes, 0).astype(np.int64),
+        engine=constants.engine_bytes,
+        kv_per_sequence=_up(np.where(present, kv, 0)),
+        logits_per_sequence=_up(np.where(table.is_last & present, model.vocabulary * constants.logit_bytes, 0)),
+    )
+
+
+def _widest(problem: Problem, table: ShapeTable) -> Floats:
+    """Values per token of the widest intermediate result on one GPU, (S,)."""
+    model = problem.model
+    tp, ep = table.tp.astype(np.float64), table.ep.astype(np.float64)
+    widest = (model.attention_heads + 2 * (0 if model.mla else model.kv_heads)) * model.head_dim / tp
+    for width in model.ffn_widths:
+        widest = np.maximum(widest, 2 * width / tp)
+    if model.experts:
+        per_token = max(k.experts_per_token for k in model.kinds)
+        sliced = np.where(ep > 1, 1.0, tp)
+        share = np.where(ep > 1, np.minimum(ep, per_token), 1.0)
+        widest = np.maximum(widest, per_token * (model.hidden_size + 2 * model.expert_ffn_width / sliced) / share)
+    return widest
+
+
+def _up(values: Floats) -> Ints:
+    """Up to whole units; a float within 1e-9 relative of a whole number is that number, not the next one."""
+    nearest = np.rint(values)
+    exact = np.abs(values - nearest) <= 1e-9 * np.maximum(1.0, np.abs(values)) * 1e-3
+    result: Ints = np.where(exact, nearest, np.ceil(values)).astype(np.int64)
+    return result

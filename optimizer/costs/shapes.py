@@ -1,0 +1,116 @@
+"""Replica shapes as arrays: one row per (TP, PP, EP, formats, layer split), stages grouped into classes of equal ones.
+
+A stage's cost depends only on how many layers of each kind it holds and on whether it is first or last, so equal stages
+are computed once: arrays over (shape, stage class) stay small for any pipeline length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from optimizer.facts.model import ModelFacts
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What one replica looks like. ``docs/model.md``, section 1."""
+
+    tp: int
+    pp: int
+    ep: int
+    weight_format: str
+    kv_format: str
+    layers_per_stage: tuple[int, ...]
+
+    @property
+    def engine_ranks(self) -> int:
+        """d: data-parallel ranks that one engine instance couples."""
+        return max(1, self.ep // self.tp)
+
+    @property
+    def instance_gpus(self) -> int:
+        """S: GPUs that fail as one."""
+        return self.tp * self.pp * self.engine_ranks
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeTable:
+    """Arrays over S shapes, C stage classes (padded) and K layer kinds."""
+
+    shapes: tuple[Shape, ...]
+    tp: Ints  # (S,)
+    pp: Ints  # (S,)
+    ep: Ints  # (S,)
+    ranks: Ints  # (S,) d
+    expert_gpus: Ints  # (S,) G_e
+    kind_counts: Ints  # (S, C, K) layers of each kind in a stage of the class
+    multiplicity: Ints  # (S, C) stages of the class; 0 pads
+    is_first: Bools  # (S, C)
+    is_last: Bools  # (S, C)
+    class_of_stage: tuple[tuple[int, ...], ...]
+
+    @property
+    def stage_layers(self) -> Ints:
+        """Layers in a stage of each class, (S, C)."""
+        layers: Ints = self.kind_counts.sum(axis=2)
+        return layers
+
+
+def tabulate(model: ModelFacts, shapes: Sequence[Shape]) -> ShapeTable:
+    """Arrays for the given shapes; their stages hold contiguous layers in order."""
+    kinds = len(model.kinds)
+    prefix = np.zeros((model.layers + 1, kinds), dtype=np.int64)
+    for layer, kind in enumerate(model.kind_of_layer):
+        prefix[layer + 1] = prefix[layer]
+        prefix[layer + 1, kind] += 1
+    by_split: dict[tuple[int, ...], tuple[list[tuple[tuple[int, ...], bool, bool]], tuple[int, ...], list[int]]] = {}
+    for shape in shapes:
+        split = shape.layers_per_stage
+        if split in by_split:
+            continue
+        classes: dict[tuple[tuple[int, ...], bool, bool], int] = {}
+        of_stage: list[int] = []
+        start = 0
+        for stage, layers in enumerate(split):
+            end = min(start + layers, model.layers)
+            counts = tuple(int(v) for v in prefix[end] - prefix[min(start, model.layers)])
+            key = (counts, stage == 0, stage == len(split) - 1)
+            of_stage.append(classes.setdefault(key, len(classes)))
+            start = end
+        by_split[split] = (list(classes), tuple(of_stage), [of_stage.count(c) for c in range(len(classes))])
+    width = max(len(entry[0]) for entry in by_split.values())
+    count = len(shapes)
+    kind_counts = np.zeros((count, width, kinds), dtype=np.int64)
+    multiplicity = np.zeros((count, width), dtype=np.int64)
+    first = np.zeros((count, width), dtype=np.bool_)
+    last = np.zeros((count, width), dtype=np.bool_)
+    for row, shape in enumerate(shapes):
+        class_list, _, sizes = by_split[shape.layers_per_stage]
+        for column, (counts, is_first, is_last) in enumerate(class_list):
+            kind_counts[row, column] = counts
+            multiplicity[row, column] = sizes[column]
+            first[row, column] = is_first
+            last[row, column] = is_last
+    tp = np.array([s.tp for s in shapes], dtype=np.int64)
+    ep = np.array([s.ep for s in shapes], dtype=np.int64)
+    return ShapeTable(
+        shapes=tuple(shapes),
+        tp=tp,
+        pp=np.array([s.pp for s in shapes], dtype=np.int64),
+        ep=ep,
+        ranks=np.maximum(1, ep // tp),
+        expert_gpus=np.maximum(tp, ep),
+        kind_counts=kind_counts,
+        multiplicity=multiplicity,
+        is_first=first,
+        is_last=last,
+        class_of_stage=tuple(by_split[s.layers_per_stage][1] for s in shapes),
+    )

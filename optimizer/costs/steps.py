@@ -1,0 +1,210 @@
+"""Times of engine steps: a decode step per stage, a prefill per stage, and the pipeline they form. Section 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.costs.links import LinkCosts
+from optimizer.costs.parameters import LayerArrays
+from optimizer.costs.shapes import Bools, Floats, Ints, ShapeTable
+from optimizer.facts.constants import CostConstants
+from optimizer.facts.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTable:
+    """Milliseconds per shape (S,) and number in progress n = 1…N (S, N); column n - 1 holds n."""
+
+    round_ms: Floats  # (S, N) one token for every running sequence
+    tpot_ms: Floats  # (S, N) time per output token
+    prefill_ms: Floats  # (S, N) mean prompt
+    prefill_long_ms: Floats  # (S, N) longest planned prompt
+    residence_ms: Floats  # (S, N) a whole request
+    occupancy_ms: Floats  # (S,) what one prompt takes of the slowest stage
+    admission_ms: Floats  # (S, N) arrival to scheduled, no prompts ahead
+    chunks: int
+    prompts_per_step: int
+
+
+class StepModel:
+    """Section 3 for a fixed problem and table of shapes; each term is a method so that answers can show it."""
+
+    def __init__(
+        self, problem: Problem, constants: CostConstants, table: ShapeTable, arrays: LayerArrays, links: LinkCosts
+    ) -> None:
+        self.problem, self.constants, self.table, self.arrays, self.links = problem, constants, table, arrays, links
+        self.counts = table.kind_counts.astype(np.float64)
+        self.present: Bools = table.multiplicity > 0
+        gpu = problem.hardware.gpu
+        self.bytes_per_ms = gpu.memory_bandwidth_gb_per_s * 1e6
+        self.generation = gpu.layer_time_factor
+        self.layers = table.stage_layers.astype(np.float64)
+        self.moe_layers = self.counts @ (arrays.experts > 0).astype(np.float64)
+        self.context = problem.workload.prompt_tokens + -(-problem.workload.output_tokens // 2)
+        self.coupled = table.ranks > 1
+
+    def _roof(self, memory_ms: Floats, compute_ms: Floats) -> Floats:
+        result: Floats = np.maximum(memory_ms, compute_ms) + self.constants.overlap * np.minimum(memory_ms, compute_ms)
+        return result
+
+    def decode_terms(self, batch: Ints) -> dict[str, Floats]:
+        """Terms of a decode step per shape, stage class and batch: arrays (S, C, B) in ms.
+
+        Args:
+            batch: (S, B) sequences of each rank in the micro-batch.
+        """
+        c, arrays, model = self.constants, self.arrays, self.problem.model
+        b = batch[:, None, :].astype(np.float64)
+        last = self.table.is_last[:, :, None]
+        read = np.einsum("sck,sk->sc", self.counts, arrays.read_bytes)
+        linear = np.einsum("sck,sk->sc", self.counts, arrays.linear_parameters)
+        peak = arrays.linear_peak[:, None] / 1e3
+        dense = self._roof(
+            (read / (c.eta_bw * self.bytes_per_ms))[:, :, None], (2 * linear / (c.eta_decode_flops * peak))[:, :, None] * b
+        )
+        table_bytes = arrays.embedding_bytes[:, None, None]
+        head = self._roof(
+            table_bytes / (c.eta_bw * self.bytes_per_ms), table_bytes * b / (c.eta_decode_flops * arrays.peak16 / 1e3)
+        )
+        seen = np.where(arrays.windows > 0, np.minimum(self.context, arrays.windows), self.context)
+        per_layer = arrays.kv_bytes_per_token * seen[None, :] + 2 * arrays.state_bytes
+        cached_ms = np.einsum("sck,sk->sc", self.counts, per_layer) / (c.eta_kv * self.bytes_per_ms)
+        scored = 2 * (self.counts @ (arrays.decode_width * seen).astype(np.float64)) / self.table.tp[:, None]
+        cache = np.maximum(cached_ms, scored / (c.eta_decode_flops * arrays.peak16 / 1e3))
+        reduced = 2 * (self.links.all_reduce_ms_per_byte[:, None, None] * b * model.hidden_size * 2
+                       + self.links.all_reduce_ms[:, None, None])
+        terms = {
+            "dense weights": dense,
+            "output head": np.where(last, head, 0.0),
+            "KV cache": cache[:, :, None] * b,
+            "experts": self._expert_ms(b),
+            "layer overhead": self._overhead_ms(b),
+            "TP all-reduce": self.layers[:, :, None] * reduced,
+            "expert exchange": self.moe_layers[:, :, None] * self._exchange_ms(b),
+            "step overhead": np.where(last, self.generation * c.t_step + b * self.table.ranks[:, None, None] * c.t_sequence, 0.0),
+        }
+        return {name: np.where(self.present[:, :, None], value, 0.0) for name, value in terms.items()}
+
+    def _overhead_ms(self, b: Floats) -> Floats:
+        """Launches and synchronisation per layer; MoE layers add routing, per expert and per expert touched."""
+        c, arrays = self.constants, self.arrays
+        shared = (self.table.tp * self.table.ranks > 1)[:, None]
+        total: Floats = (self.layers * (c.t_layer + np.where(shared, c.t_tp, 0.0)))[:, :, None] + np.zeros_like(b)
+        for kind, experts in enumerate(arrays.experts.tolist()):
+            if experts:
+                routing = c.t_expert * experts + c.t_touched * self._touched(kind, b)
+                total = total + self.counts[:, :, kind, None] * routing[:, None, :]
+        return self.generation * total
+
+    def _touched(self, kind: int, b: Floats) -> Floats:
+        """Expected distinct experts that the tokens of all coupled ranks reach, (S, B)."""
+        experts, per_token = int(self.arrays.experts[kind]), int(self.arrays.experts_per_token[kind])
+        tokens = b[:, 0, :] * self.table.ranks[:, None]
+        touched: Floats = experts * (1 - (1 - per_token / experts) ** tokens)
+        return touched
+
+    def _expert_ms(self, b: Floats) -> Floats:
+        """Routed experts of a decode step: weights of the distinct experts touched, or their FLOP."""
+        c, arrays = self.constants, self.arrays
+        total: Floats = np.zeros((self.counts.shape[0], self.counts.shape[1], b.shape[2]))
+        group = self.table.expert_gpus[:, None].astype(np.float64)
+        tokens = b[:, 0, :] * self.table.ranks[:, None]
+        for kind, experts in enumerate(arrays.experts.tolist()):
+            if not experts:
+                continue
+            per_token = int(arrays.experts_per_token[kind])
+            one = float(arrays.expert_parameters[kind])
+            memory = self._touched(kind, b) * one * arrays.expert_bytes[:, None] / group / (c.eta_expert_bw * self.bytes_per_ms)
+            compute = 2 * tokens * per_token * one / group / (c.eta_expert_flops * arrays.expert_peak[:, None] / 1e3)
+            total = total + self.counts[:, :, kind, None] * self._roof(memory, compute)[:, None, :]
+        return total * self._imbalance()[:, None, None]
+
+    def _imbalance(self) -> Floats:
+        result: Floats = np.where(self.table.ep > 1, 1 + self.constants.imbalance, 1.0)
+        return result
+
+    def _exchange_ms(self, tokens: Floats) -> Floats:
+        """All-to-all there and back, for d > 1: ms per MoE layer."""
+        model = self.problem.model
+        per_token = max(kind.experts_per_token for kind in model.kinds)
+        copies = np.minimum(per_token, self.table.expert_gpus)[:, None, None]
+        sent = tokens * copies * model.hidden_size * 2
+        once = self.links.all_to_all_ms_per_byte[:, None, None] * sent + self.links.all_to_all_ms[:, None, None]
+        result: Floats = np.where(self.coupled[:, None, None], 2 * once, 0.0)
+        return result
+
+    def prefill_terms(self, tokens: int) -> dict[str, Floats]:
+        """Terms of prefilling one prompt, (S, C) in ms; the decodes that share its steps are not in it."""
+        c, arrays, model = self.constants, self.arrays, self.problem.model
+        m = float(tokens)
+        linear = np.einsum("sck,sk->sc", self.counts, arrays.linear_parameters)
+        width = np.where(
+            arrays.windows > 0, np.minimum(m * m, 2 * m * np.minimum(m, arrays.windows)), m * m
+        ) * arrays.prefill_width
+        attention = (self.counts @ width) / self.table.tp[:, None] / (c.eta_prefill_attention * arrays.peak16 / 1e3)
+        routed = self.counts @ (arrays.experts_per_token * arrays.expert_parameters).astype(np.float64)
+        experts = 2 * m * routed * (self.table.ranks / self.table.expert_gpus)[:, None]
+        experts = experts / (c.eta_prefill_expert_flops * arrays.expert_peak[:, None] / 1e3) * self._imbalance()[:, None]
+        reduced = 2 * (self.links.all_reduce_ms_per_byte * m * model.hidden_size * 2 + self.links.all_reduce_ms)
+        exchange = self._exchange_ms(np.full((len(self.table.shapes), 1, 1), m))[:, :, 0]
+        terms = {
+            "dense layers": 2 * m * linear / (c.eta_prefill_flops * arrays.linear_peak[:, None] / 1e3),
+            "experts": experts,
+            "attention": attention,
+            "TP all-reduce": self.layers * reduced[:, None],
+            "expert exchange": self.moe_layers * exchange,
+        }
+        return {name: np.where(self.present, value, 0.0) for name, value in terms.items()}
+
+    def send_ms(self, tokens: Floats) -> Floats:
+        """All stage-to-stage sends of a replica, one after the other, for (S, …) tokens."""
+        shape = (-1,) + (1,) * (tokens.ndim - 1)
+        per_byte, fixed = self.links.send_ms_per_byte.reshape(shape), self.links.send_ms.reshape(shape)
+        result: Floats = per_byte * tokens * (self.problem.model.hidden_size * 4) + fixed
+        return result
+
+    def service(self, slots: int) -> ServiceTable:
+        """Every time the load model needs, for 1…slots sequences in progress."""
+        workload, budget = self.problem.workload, self.problem.search.max_num_batched_tokens
+        n = np.arange(1, slots + 1, dtype=np.int64)[None, :]
+        pp = self.table.pp[:, None]
+        batch = -(-n // pp)
+        largest = int(batch.max())
+        # Few distinct batches exist when PP > 1: evaluate each once, then spread over n.
+        per_batch = sum(self.decode_terms(np.broadcast_to(np.arange(1, largest + 1), (len(self.table.shapes), largest))).values())
+        decode = np.take_along_axis(np.asarray(per_batch), (batch - 1)[:, None, :], axis=2)
+        multiplicity = self.table.multiplicity[:, :, None].astype(np.float64)
+        through = (decode * multiplicity).sum(axis=1)
+        slowest = decode.max(axis=1)
+        rounds = np.maximum(through + self.send_ms(batch.astype(np.float64)), np.minimum(n, pp) * slowest)
+
+        prompt = workload.prompt_tokens
+        occupancy = np.asarray(sum(self.prefill_terms(prompt).values())).max(axis=1)
+        chunks = -(-prompt // budget)
+        tpot = rounds + (n - 1) * (occupancy / workload.output_tokens)[:, None]
+        prefill = self._prefill(prompt, decode, multiplicity)
+        longest = workload.longest_prompt_tokens
+        engine = self.constants.engines[self.problem.engine]
+        admission = engine.start_ms + engine.admit_steps * rounds
+        return ServiceTable(
+            round_ms=rounds,
+            tpot_ms=tpot,
+            prefill_ms=prefill,
+            prefill_long_ms=prefill if longest == prompt else self._prefill(longest, decode, multiplicity),
+            residence_ms=admission + prefill + (workload.output_tokens - 1) * tpot,
+            occupancy_ms=occupancy,
+            admission_ms=admission,
+            chunks=chunks,
+            prompts_per_step=max(1, budget // prompt),
+        )
+
+    def _prefill(self, tokens: int, decode: Floats, multiplicity: Floats) -> Floats:
+        """Prompt scheduled to prompt done, its chunks flowing through the stages with the decodes beside them."""
+        chunks = -(-tokens // self.problem.search.max_num_batched_tokens)
+        stage = np.asarray(sum(self.prefill_terms(tokens).values()))
+        passes = np.where(self.present[:, :, None], stage[:, :, None] / chunks + decode, 0.0)
+        per_chunk = np.full((len(self.table.shapes), 1), float(-(-tokens // chunks)))
+        result: Floats = (passes * multiplicity).sum(axis=1) + (chunks - 1) * passes.max(axis=1) + self.send_ms(per_chunk)
+        return result
