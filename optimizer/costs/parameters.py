@@ -101,9 +101,12 @@ def _formats(
     for name in {shape.weight_format for shape in table.shapes}:
         entry = constants.formats[name]
         peak = peak_flops(gpu, constants, entry.compute)
+        # 4-bit checkpoints of MoE models convert the routed experts only: gpt-oss keeps the rest in 16 bit, nvfp4 ones in fp8.
         if name == "mxfp4" and model.experts > 0:
-            # mxfp4 checkpoints quantise the routed experts only (gpt-oss).
             by_format[name] = (2.0, entry.expert, peak16, peak)
+        elif name == "nvfp4" and model.experts > 0:
+            eight = constants.formats["fp8"]
+            by_format[name] = (eight.linear, entry.expert, peak_flops(gpu, constants, eight.compute), peak)
         else:
             by_format[name] = (entry.linear, entry.expert, peak, peak)
     values = np.array([by_format[shape.weight_format] for shape in table.shapes], dtype=np.float64)

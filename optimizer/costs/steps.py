@@ -94,7 +94,7 @@ class StepModel:
         total: Floats = (self.layers * (c.t_layer + np.where(shared, c.t_tp, 0.0)))[:, :, None] + np.zeros_like(b)
         for kind, experts in enumerate(arrays.experts.tolist()):
             if experts:
-                routing = c.t_expert * experts + c.t_touched * self._touched(kind, b)
+                routing = c.t_expert * experts / (1 + experts / c.experts_half) + c.t_touched * self._touched(kind, b)
                 total = total + self.counts[:, :, kind, None] * routing[:, None, :]
         return self.generation * total
 

@@ -45,6 +45,7 @@ class CostConstants(Facts):
     t_layer: NonNegative
     t_tp: NonNegative
     t_expert: NonNegative
+    experts_half: Positive
     t_touched: NonNegative
     speedup_8bit: Positive
     speedup_4bit: Positive

@@ -131,6 +131,8 @@ def build_space(problem: Problem, fixed: Fixed | None = None) -> Space:
     search, model = problem.search, problem.model
     tensor = (fixed.tensor_parallel,) if fixed.tensor_parallel else tensor_degrees(problem)
     pipeline = (fixed.pipeline_parallel,) if fixed.pipeline_parallel else pipeline_degrees(problem)
+    if fixed.layers_per_stage and not fixed.pipeline_parallel:
+        pipeline = (len(fixed.layers_per_stage),)
     pinned = fixed.tensor_parallel is not None or fixed.pipeline_parallel is not None
     weights = (fixed.weight_precision,) if fixed.weight_precision else search.weight_precision
     caches = (fixed.kv_precision,) if fixed.kv_precision else search.kv_precision

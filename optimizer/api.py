@@ -1,0 +1,257 @@
+"""What a program calls: ``load_problem``, ``solve``, ``check``. The command line is a thin layer over these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from optimizer.answer import (
+    Alternative,
+    Answer,
+    CheckAnswer,
+    Fixed,
+    ObjectiveResult,
+    Strategy,
+    Verification,
+)
+from optimizer.explain.conflict import least_broken, minimal_conflict
+from optimizer.explain.why import (
+    alternative_sentence,
+    binding_sentences,
+    objective_sentence,
+    strategy_sentences,
+)
+from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.problem import Problem
+from optimizer.search.build import Model
+from optimizer.search.evaluate import judge_rules, metrics_of, objective_of, strategy_of
+from optimizer.search.quantities import Quantities
+from optimizer.search.rules import Choice, rule_ids
+from optimizer.search.solve import Found, Progress, Solver
+from optimizer.search.space import SpaceTooLargeError, build_space, search_limits
+from optimizer.verify import verify_answer
+
+ALTERNATIVES = 3
+
+
+def solve(
+    problem: Problem, *, time_limit_s: float | None = None, progress: Callable[[Progress], None] | None = None
+) -> Answer:
+    """The provably best strategy for a problem, verified, or why there is none.
+
+    Args:
+        problem: from ``load_problem``.
+        time_limit_s: wall-clock limit of the search; None searches until it is proved.
+        progress: called with each improvement while the solver runs.
+
+    Returns:
+        An ``Answer``; its status is ``optimal`` only when value = bound and the verifier agrees.
+
+    Raises:
+        ProblemError: the problem names an unknown rule, or spans more candidates than are modelled.
+    """
+    q = _quantities(problem, None)
+    return _solve(q, Solver(time_limit_s, progress), alternatives=ALTERNATIVES)
+
+
+def check(
+    problem: Problem,
+    fixed: Fixed,
+    *,
+    time_limit_s: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> CheckAnswer:
+    """Whether a strategy keeps every rule, each with its slack, and the optimum beside it.
+
+    Args:
+        problem: from ``load_problem``.
+        fixed: the strategy's decisions; those left out are chosen as well as possible.
+
+    Raises:
+        ProblemError: a fixed decision is out of range or contradicts another.
+    """
+    _check_fixed(problem, fixed)
+    solver = Solver(time_limit_s, progress)
+    q = _quantities(problem, fixed)
+    found = solver.lexicographic(Model(q, fixed)) if q.space.rows else Found("infeasible", None, None, None, 0.0)
+    optimum = _solve(_quantities(problem, None), solver, alternatives=0)
+    if found.outcome == "unknown":
+        empty = _empty(problem, q, "unknown", ["The time limit was reached before the strategy could be judged."])
+        return CheckAnswer(**_fields(empty), feasible=None, optimum=optimum)
+    feasible = found.outcome != "infeasible"
+    choice = found.choice if feasible else least_broken(q, fixed, solver)
+    if choice is None:
+        empty = _empty(problem, q, "unknown", ["The time limit was reached before the strategy could be judged."])
+        return CheckAnswer(**_fields(empty), feasible=None, optimum=optimum)
+    conflict = None if feasible else minimal_conflict(q, fixed, solver)
+    strategy, metrics = strategy_of(q, choice), metrics_of(q, choice)
+    objective = objective_of(q, choice, None)
+    rules = tuple(sorted(judge_rules(q, choice), key=lambda rule: rule.holds or not rule.enabled))
+    best = optimum.objective
+    status = "infeasible" if not feasible else "feasible"
+    if best is not None:
+        objective = _beside(objective, best)
+        if feasible and optimum.status == "optimal" and strategy == optimum.strategy:
+            status = "optimal"
+    said = [*strategy_sentences(problem, strategy, metrics), *binding_sentences(rules)]
+    said.append(_verdict(feasible, strategy, optimum, objective))
+    answer = CheckAnswer(
+        problem=problem.name,
+        status=status,  # type: ignore[arg-type]
+        strategy=strategy,
+        metrics=metrics,
+        objective=objective,
+        rules=rules,
+        verification=_unverified(),
+        explanation=tuple(said),
+        conflicts=(conflict,) if conflict else (),
+        search_limits=tuple(search_limits(problem, q.space)),
+        cost_source=q.costs.source,
+        feasible=feasible,
+        optimum=optimum,
+    )
+    return replace(answer, verification=verify_answer(problem, answer, fixed, exhaustive=False))
+
+
+def _solve(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
+    problem = q.problem
+    if not q.space.rows:
+        said = ["The search limits and the GPUs there are leave no strategy to consider; widen search or hardware."]
+        return _verified(problem, _empty(problem, q, "infeasible", said))
+    found = solver.lexicographic(Model(q))
+    if found.outcome == "infeasible":
+        return _verified(problem, _infeasible(q, solver))
+    if found.choice is None:
+        return _empty(problem, q, "unknown", ["The time limit was reached before any strategy was found; allow more time."])
+    strategy, metrics = strategy_of(q, found.choice), metrics_of(q, found.choice)
+    objective = objective_of(q, found.choice, found.bound if found.outcome != "optimal" else None)
+    rules = judge_rules(q, found.choice)
+    others = _alternatives(q, found.choice, objective, solver, alternatives) if found.outcome == "optimal" else ()
+    said = [
+        *strategy_sentences(problem, strategy, metrics),
+        objective_sentence(problem, objective, found.outcome == "optimal"),
+        *binding_sentences(rules),
+        *[alternative_sentence(other) for other in others],
+    ]
+    answer = Answer(
+        problem=problem.name,
+        status=found.outcome,
+        strategy=strategy,
+        metrics=metrics,
+        objective=objective,
+        rules=rules,
+        verification=_unverified(),
+        explanation=tuple(said),
+        alternatives=others,
+        search_limits=tuple(search_limits(problem, q.space)),
+        cost_source=q.costs.source,
+    )
+    return _verified(problem, answer)
+
+
+def _alternatives(
+    q: Quantities, best: Choice, objective: ObjectiveResult, solver: Solver, wanted: int
+) -> tuple[Alternative, ...]:
+    """The best feasible strategies with another TP, PP, DP or EP, in order of the objective's tiers."""
+    keys = np.stack([q.space.column("tp"), q.space.column("pp"), q.space.row_dp, q.space.column("ep")], axis=1)
+    taken = (keys == keys[best.row]).all(axis=1)
+    found: list[Alternative] = []
+    while len(found) < wanted and not taken.all():
+        model = Model(q)
+        model.forbid(taken)
+        next_best = solver.lexicographic(model)
+        if next_best.outcome != "optimal" or next_best.choice is None:
+            break
+        other = objective_of(q, next_best.choice, None)
+        found.append(
+            Alternative(
+                strategy=strategy_of(q, next_best.choice),
+                objective=other.value,
+                difference=other.value - objective.value,
+                difference_terms={name: other.terms[name] - value for name, value in objective.terms.items()},
+                metrics=metrics_of(q, next_best.choice),
+            )
+        )
+        taken |= (keys == keys[next_best.choice.row]).all(axis=1)
+    return tuple(found)
+
+
+def _infeasible(q: Quantities, solver: Solver) -> Answer:
+    conflict = minimal_conflict(q, None, solver)
+    nearest = least_broken(q, None, solver)
+    said = [conflict.sentence] if conflict else []
+    if nearest is not None:
+        strategy, rules = strategy_of(q, nearest), judge_rules(q, nearest)
+        said.append(f"The strategy that breaks the fewest rules is {strategy.label} with {strategy.max_num_seqs} sequences per replica.")
+        said += [text for text in binding_sentences(rules) if text.startswith("Broken")]
+    answer = _empty(q.problem, q, "infeasible", said)
+    return replace(answer, conflicts=(conflict,) if conflict else ())
+
+
+def _empty(problem: Problem, q: Quantities, status: str, said: list[str]) -> Answer:
+    return Answer(
+        problem=problem.name,
+        status=status,  # type: ignore[arg-type]
+        strategy=None,
+        metrics=None,
+        objective=None,
+        rules=(),
+        verification=_unverified(),
+        explanation=tuple(said),
+        search_limits=tuple(search_limits(problem, q.space)),
+        cost_source=q.costs.source if q.space.rows else "analytic",
+    )
+
+
+def _verified(problem: Problem, answer: Answer) -> Answer:
+    verification = verify_answer(problem, answer)
+    return replace(answer, verification=verification)
+
+
+def _unverified() -> Verification:
+    return Verification(False, 0, "not claimed", 0, "")
+
+
+def _fields(answer: Answer) -> dict[str, object]:
+    return {name: getattr(answer, name) for name in Answer.__dataclass_fields__}
+
+
+def _beside(objective: ObjectiveResult, best: ObjectiveResult) -> ObjectiveResult:
+    """The objective of a given strategy with the optimum's proven bound."""
+    return replace(objective, bound=best.bound, gap=(objective.value - best.bound) / max(abs(objective.value), 1e-9))
+
+
+def _verdict(feasible: bool, strategy: Strategy, optimum: Answer, objective: ObjectiveResult) -> str:
+    if optimum.strategy is None or optimum.objective is None:
+        return "No strategy keeps every rule of this problem." if optimum.status == "infeasible" else "The optimum is not known."
+    if strategy == optimum.strategy:
+        return "This is the best strategy."
+    lead = objective.value - optimum.objective.value
+    best = optimum.strategy.label
+    if not feasible:
+        return f"The best strategy that keeps every rule is {best}: {optimum.objective.value:,.0f} ms per request."
+    return f"It keeps every rule. The best strategy is {best}, {lead:,.0f} ms per request better ({lead / max(objective.value, 1e-9):.0%})."
+
+
+def _quantities(problem: Problem, fixed: Fixed | None) -> Quantities:
+    known = rule_ids(problem)
+    for rule in problem.search.disabled_rules:
+        if rule not in known:
+            raise ProblemError("search.disabled_rules", f"no rule {rule!r} applies to this problem; {closest(rule, known)}")
+    try:
+        return Quantities(problem, build_space(problem, fixed))
+    except SpaceTooLargeError as error:
+        raise ProblemError("search", str(error)) from None
+
+
+def _check_fixed(problem: Problem, fixed: Fixed) -> None:
+    split = fixed.layers_per_stage
+    if split is None:
+        return
+    stages = fixed.pipeline_parallel
+    if stages is not None and len(split) != stages:
+        raise ProblemError("--layers", f"names {len(split)} stages, --pp says {stages}")
+    if sum(split) != problem.model.layers:
+        raise ProblemError("--layers", f"adds up to {sum(split)} layers, {problem.model.name} has {problem.model.layers}")

@@ -1,0 +1,196 @@
+"""The ``optimizer`` command: reads options, calls the public API, prints. No arithmetic, no formatting rules.
+
+Exit codes: 0 every rule holds · 1 proved infeasible, or a rule is violated · 2 bad input · 3 a limit was reached
+without an answer, or the verifier disagrees.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from optimizer.answer import Answer, CheckAnswer, Fixed
+
+app = typer.Typer(
+    help="The provably best parallel strategy (TP, PP, DP, EP) for serving a large language model, with a verified explanation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+catalog_app = typer.Typer(help="The GPUs and models that ship with the product.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(catalog_app, name="catalog")
+
+OK, VIOLATED, BAD_INPUT, LIMIT_REACHED, DEFECT = 0, 1, 2, 3, 70
+
+ProblemPath = Annotated[str, typer.Argument(help="Problem file, YAML or JSON.", metavar="PROBLEM")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+TimeLimit = Annotated[float | None, typer.Option("--time-limit", help="Seconds for the search.", metavar="SECONDS")]
+
+
+@app.command()
+def solve(problem: ProblemPath, json: Json = False, time_limit: TimeLimit = None) -> None:
+    """The provably best strategy for a problem, or why there is none."""
+    from optimizer.api import solve as run
+    from optimizer.facts.load import load_problem
+    from optimizer.render.progress import LiveLine
+
+    limit = _time_limit(time_limit)
+    stated = load_problem(problem)
+    with LiveLine() as live:
+        answer = run(stated, time_limit_s=limit, progress=live)
+    _show(answer, json)
+    _leave(answer, {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}[answer.status])
+
+
+@app.command()
+def check(
+    problem: ProblemPath,
+    tp: Annotated[int | None, typer.Option("--tp", help="Tensor parallel size.")] = None,
+    pp: Annotated[int | None, typer.Option("--pp", help="Pipeline parallel size.")] = None,
+    dp: Annotated[int | None, typer.Option("--dp", help="Data parallel size: replicas.")] = None,
+    ep: Annotated[int | None, typer.Option("--ep", help="Expert parallel size.")] = None,
+    max_num_seqs: Annotated[int | None, typer.Option("--max-num-seqs", help="Sequences per replica at once.")] = None,
+    layers: Annotated[str | None, typer.Option("--layers", help="Layers per stage, e.g. 20,20,20,20.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="Weight format, e.g. fp16 or fp8.")] = None,
+    kv: Annotated[str | None, typer.Option("--kv", help="KV cache format: fp16, bf16 or fp8.")] = None,
+    json: Json = False,
+    time_limit: TimeLimit = None,
+) -> None:
+    """Whether a strategy keeps every rule, each with its slack, and the optimum beside it."""
+    from optimizer.api import check as run
+    from optimizer.facts.load import load_problem
+    from optimizer.render.progress import LiveLine
+
+    fixed = _fixed(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
+    limit = _time_limit(time_limit)
+    stated = load_problem(problem)
+    with LiveLine() as live:
+        answer = run(stated, fixed, time_limit_s=limit, progress=live)
+    _show(answer, json)
+    _leave(answer, {True: OK, False: VIOLATED, None: LIMIT_REACHED}[answer.feasible])
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of the problem file."""
+    from optimizer.facts.file import ProblemFile
+    from optimizer.render.as_json import dumps
+
+    typer.echo(dumps(ProblemFile.model_json_schema()))
+
+
+@catalog_app.command("gpus")
+def catalog_gpus(json: Json = False) -> None:
+    """GPUs by catalog name, with the source of every figure (--json)."""
+    _catalog("gpus", json)
+
+
+@catalog_app.command("models")
+def catalog_models(json: Json = False) -> None:
+    """Models by catalog name, with computed and published parameter counts and sources (--json)."""
+    _catalog("models", json)
+
+
+def _catalog(kind: str, as_json: bool) -> None:
+    from optimizer.render.catalog import catalog_data, print_catalog
+    from optimizer.render.as_json import dumps
+
+    data = catalog_data(kind)
+    if as_json:
+        typer.echo(dumps(data))
+    else:
+        print_catalog(kind, data)
+
+
+def _fixed(
+    tp: int | None,
+    pp: int | None,
+    dp: int | None,
+    ep: int | None,
+    max_num_seqs: int | None,
+    layers: str | None,
+    weights: str | None,
+    kv: str | None,
+) -> Fixed:
+    from typing import get_args
+
+    from optimizer.answer import Fixed
+    from optimizer.facts.base import LARGEST_COUNT
+    from optimizer.facts.demand import KvFormat
+    from optimizer.facts.errors import ProblemError, closest
+    from optimizer.facts.model import WeightFormat
+
+    limits = {"--tp": (tp, LARGEST_COUNT), "--pp": (pp, 10_000), "--dp": (dp, LARGEST_COUNT), "--ep": (ep, LARGEST_COUNT)}
+    limits["--max-num-seqs"] = (max_num_seqs, 8192)
+    for option, (value, largest) in limits.items():
+        if value is not None and not 1 <= value <= largest:
+            raise ProblemError(option, f"{value} is not allowed; a whole number from 1 to {largest:,}")
+    split = None
+    if layers is not None:
+        parts = [part.strip() for part in layers.split(",")]
+        if not all(part.isascii() and part.isdigit() and len(part) <= 6 for part in parts):
+            raise ProblemError("--layers", f"{layers!r} is not a list of whole numbers such as 20,20,20,20")
+        split = tuple(int(part) for part in parts)
+    for option, name, known in (("--weights", weights, get_args(WeightFormat)), ("--kv", kv, get_args(KvFormat))):
+        if name is not None and name not in known:
+            raise ProblemError(option, f"{name!r} is not a known format; {closest(name, known)}")
+    return Fixed(tp, pp, dp, ep, max_num_seqs, split, weights, kv)
+
+
+def _time_limit(seconds: float | None) -> float | None:
+    from math import isfinite
+
+    from optimizer.facts.errors import ProblemError
+
+    if seconds is not None and not (isfinite(seconds) and seconds > 0):
+        raise ProblemError("--time-limit", f"{seconds} is not allowed; seconds above 0")
+    return seconds
+
+
+def _show(answer: Answer | CheckAnswer, as_json: bool) -> None:
+    if as_json:
+        from optimizer.render.as_json import answer_data, dumps
+
+        typer.echo(dumps(answer_data(answer)))
+        return
+    from optimizer.answer import CheckAnswer
+    from optimizer.render.text import print_answer, print_check
+
+    if isinstance(answer, CheckAnswer):
+        print_check(answer)
+    else:
+        print_answer(answer)
+
+
+def _leave(answer: Answer, code: int) -> NoReturn:
+    if answer.verification.checks and not answer.verification.passed:
+        typer.echo("error: the independent verification disagrees with the answer; do not rely on it", err=True)
+        code = LIMIT_REACHED
+    raise typer.Exit(code)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point: every refusal is one line on standard error, never a traceback."""
+    from optimizer.facts.errors import ProblemError
+
+    try:
+        app(args=arguments, prog_name="optimizer")
+    except ProblemError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        typer.echo("interrupted before an answer was found", err=True)
+        sys.exit(LIMIT_REACHED)
+    except BrokenPipeError:
+        sys.exit(OK)
+    except Exception as error:
+        if os.environ.get("OPTIMIZER_DEBUG"):
+            raise
+        typer.echo(
+            f"error: a defect in optimizer ({type(error).__name__}: {error}); set OPTIMIZER_DEBUG=1 for the traceback", err=True
+        )
+        sys.exit(DEFECT)

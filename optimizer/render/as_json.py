@@ -1,0 +1,55 @@
+"""Answers as plain JSON data; the layout is versioned by ``schema_version``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from optimizer.answer import SCHEMA_VERSION, Answer, CheckAnswer, Strategy
+
+
+def strategy_data(strategy: Strategy | None) -> dict[str, Any] | None:
+    """A strategy with its GPU count, or None."""
+    if strategy is None:
+        return None
+    data = asdict(strategy)
+    data["gpus"] = strategy.gpus
+    return data
+
+
+def answer_data(answer: Answer) -> dict[str, Any]:
+    """Everything in an answer as JSON-ready data."""
+    data: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "problem": answer.problem,
+        "status": answer.status,
+        "strategy": strategy_data(answer.strategy),
+        "metrics": asdict(answer.metrics) if answer.metrics else None,
+        "objective": asdict(answer.objective) if answer.objective else None,
+        "rules": [asdict(rule) for rule in answer.rules],
+        "verification": asdict(answer.verification),
+        "explanation": list(answer.explanation),
+        "alternatives": [
+            {
+                "strategy": strategy_data(other.strategy),
+                "objective": other.objective,
+                "difference": other.difference,
+                "difference_terms": other.difference_terms,
+                "metrics": asdict(other.metrics),
+            }
+            for other in answer.alternatives
+        ],
+        "conflicts": [asdict(conflict) for conflict in answer.conflicts],
+        "search_limits": list(answer.search_limits),
+        "cost_source": answer.cost_source,
+    }
+    if isinstance(answer, CheckAnswer):
+        data["feasible"] = answer.feasible
+        data["optimum"] = answer_data(answer.optimum) if answer.optimum else None
+    return data
+
+
+def dumps(data: Any) -> str:
+    """One JSON document; refuses values that JSON has no word for."""
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,50 @@
+"""The catalog as data and as tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from optimizer.facts import catalog
+from optimizer.render.text import console
+
+
+def catalog_data(kind: str) -> list[dict[str, Any]]:
+    """Every entry with its figures and their sources; models with computed and published parameter counts."""
+    data = []
+    for name in catalog.names(kind):
+        entry = dict(catalog.entry(kind, name))
+        if kind == "models":
+            model = catalog.model(name)
+            entry["parameters"] = model.parameters
+            entry["active_parameters"] = model.active_parameters
+            entry["components"] = model.components()
+            entry["architecture"] = model.architecture
+            entry["max_context_tokens"] = model.max_context_tokens
+            entry["native_weight_format"] = model.native_weight_format
+        data.append(entry)
+    return data
+
+
+def print_catalog(kind: str, data: list[dict[str, Any]]) -> None:
+    """A table of the entries."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    if kind == "gpus":
+        for title in ("name", "memory MiB", "GB/s", "TFLOP/s 16-bit", "fp8", "fp4", "NVLink GB/s", "domain", "PCIe GB/s"):
+            table.add_column(title, justify="left" if title == "name" else "right", no_wrap=True)
+        for gpu in data:
+            rates = gpu["dense_tflops"]
+            cells = [gpu["memory_mib"], gpu["memory_bandwidth_gb_per_s"], rates.get("bf16", rates.get("fp16"))]
+            cells += [rates.get("fp8", "–"), rates.get("fp4", "–"), gpu["nvlink_gb_per_s"], gpu["nvlink_domain_gpus"]]
+            table.add_row(gpu["name"], *[str(cell) for cell in [*cells, gpu["pcie_gb_per_s"]]])
+    else:
+        for title in ("name", "architecture", "parameters", "active", "published", "context", "checkpoint"):
+            table.add_column(title, justify="left" if title in {"name", "architecture", "checkpoint"} else "right", no_wrap=True)
+        for model in data:
+            counts = [model["parameters"], model["active_parameters"], model["published_parameters"], model["max_context_tokens"]]
+            table.add_row(model["name"], model["architecture"], *[f"{n:,}" for n in counts], model["native_weight_format"])
+    out = console()
+    out.print(table)
+    out.print("\nSources of every figure: add --json.", style="dim")

@@ -1,0 +1,168 @@
+"""Answers as people read them in a terminal: rich tables and sentences. No arithmetic beyond units."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from optimizer.answer import Answer, CheckAnswer, Metrics, RuleResult, Verification
+from optimizer.explain.numbers import amount, milliseconds
+
+STATUS_WORDS = {
+    "optimal": "proved best",
+    "feasible": "feasible",
+    "infeasible": "proved infeasible",
+    "unknown": "not decided within the time limit",
+}
+
+
+def console() -> Console:
+    """Standard output; plain when it is not a terminal or NO_COLOR is set."""
+    plain = not sys.stdout.isatty()
+    return Console(file=sys.stdout, highlight=False, width=140 if plain else None, soft_wrap=plain)
+
+
+def print_answer(answer: Answer) -> None:
+    """The answer of ``solve``."""
+    out = console()
+    _headline(out, answer)
+    _sentences(out, answer.explanation)
+    if answer.metrics:
+        _metrics(out, answer.metrics)
+    _rules(out, answer.rules)
+    if answer.alternatives:
+        _alternatives(out, answer)
+    _footer(out, answer)
+
+
+def print_check(answer: CheckAnswer) -> None:
+    """The answer of ``check``: the strategy's rules, broken ones first, and the optimum beside it."""
+    out = console()
+    words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
+    label = answer.strategy.label if answer.strategy else "strategy"
+    style = {True: "bold green", False: "bold red", None: "bold yellow"}[answer.feasible]
+    out.print(Text.assemble((f"{answer.problem}: {label} is {words}", style)))
+    _sentences(out, answer.explanation)
+    best = answer.optimum
+    if answer.metrics:
+        beside = best.metrics if best else None
+        name = best.strategy.label if best and best.strategy else ""
+        _metrics(out, answer.metrics, beside, label, f"best: {name}")
+    _rules(out, answer.rules)
+    _footer(out, answer)
+
+
+def _headline(out: Console, answer: Answer) -> None:
+    style = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
+    what = answer.strategy.label if answer.strategy else "no strategy"
+    out.print(Text.assemble((f"{answer.problem}: {what} — {STATUS_WORDS[answer.status]}", style[answer.status])))
+
+
+def _sentences(out: Console, sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        out.print(Text("  " + sentence))
+
+
+def _table(*columns: tuple[str, bool]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title, right in columns:
+        table.add_column(title, justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def _metrics(
+    out: Console, metrics: Metrics, beside: Metrics | None = None, name: str = "value", beside_name: str = ""
+) -> None:
+    columns = [("metric", False), (name, True)]
+    if beside:
+        columns.append((beside_name, True))
+    table = _table(*columns)
+    rows = _metric_rows(metrics)
+    other = _metric_rows(beside) if beside else rows
+    for (title, value), (_, second) in zip(rows, other, strict=True):
+        table.add_row(title, value, *([second] if beside else []))
+    out.print()
+    out.print(table)
+
+
+def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
+    def pair(first: float | None, second: float | None) -> str:
+        return " / ".join("unbounded" if v is None else milliseconds(v) for v in (first, second))
+
+    return [
+        ("time to first token P50 / P99", pair(m.ttft_p50_ms, m.ttft_p99_ms)),
+        ("prefill P50 / P99", pair(m.prefill_p50_ms, m.prefill_p99_ms)),
+        ("time per output token P50 / P99", pair(m.tpot_p50_ms, m.tpot_p99_ms)),
+        ("whole request, mean", amount(m.request_mean_ms, "ms")),
+        ("sequences in progress per replica P50 / P99", f"{_or_dash(m.concurrency_p50)} / {_or_dash(m.concurrency_p99)}"),
+        ("largest request rate within all limits", amount(m.max_request_rate, "requests/s")),
+        ("output tokens: at the demand / at most", f"{m.tokens_per_s:,.0f} / {m.peak_tokens_per_s:,.0f} tokens/s"),
+        ("weights on the fullest GPU", amount(m.weights_bytes_per_gpu, "bytes")),
+        ("KV cache on the fullest GPU", amount(m.kv_cache_bytes_per_gpu, "bytes")),
+        ("memory of the fullest GPU", f"{amount(m.memory_bytes_per_gpu, 'bytes')} ({m.memory_utilization:.1%})"),
+        ("demand fully carried", f"{m.availability:.5%} of the time"),
+    ]
+
+
+def _or_dash(value: int | None) -> str:
+    return "unbounded" if value is None else str(value)
+
+
+def _rules(out: Console, rules: tuple[RuleResult, ...]) -> None:
+    if not rules:
+        return
+    table = _table(("", False), ("rule", False), ("limit", True), ("actual", True), ("slack", True))
+    for rule in rules:
+        mark = Text("off", "dim") if not rule.enabled else Text("ok", "green") if rule.holds else Text("BROKEN", "bold red")
+        slack = "" if rule.slack is None else amount(rule.slack, rule.unit)
+        sentence = Text(rule.sentence)
+        table.add_row(mark, sentence, amount(rule.limit, rule.unit), amount(rule.actual, rule.unit), slack)
+    out.print()
+    out.print(table)
+
+
+def _alternatives(out: Console, answer: Answer) -> None:
+    table = _table(
+        ("next best", False), ("GPUs", True), ("sequences", True), ("objective", True), ("worse by", True), ("TTFT P99", True), ("TPOT P99", True)
+    )
+    for other in answer.alternatives:
+        table.add_row(
+            other.strategy.label,
+            str(other.strategy.gpus),
+            str(other.strategy.max_num_seqs),
+            milliseconds(other.objective),
+            milliseconds(other.difference),
+            amount(other.metrics.ttft_p99_ms, "ms"),
+            amount(other.metrics.tpot_p99_ms, "ms"),
+        )
+    out.print()
+    out.print(table)
+
+
+def _footer(out: Console, answer: Answer) -> None:
+    out.print()
+    for sentence in answer.search_limits:
+        out.print(Text("  " + sentence, "dim"))
+    out.print(Text("  " + verification_sentence(answer.verification), "" if answer.verification.passed else "bold red"))
+    for mismatch in answer.verification.mismatches:
+        out.print(Text(f"  MISMATCH {mismatch.what}: expected {mismatch.expected}, found {mismatch.actual}", "bold red"))
+    out.print(Text(f"  Costs: {answer.cost_source} model, predicted and not measured (docs/model.md).", "dim"))
+
+
+def verification_sentence(verification: Verification) -> str:
+    """What the independent verifier did."""
+    if not verification.checks:
+        return "Not verified: there was nothing to recompute."
+    proof = {
+        "exhaustive": f"; optimality confirmed against all {verification.candidates:,} candidates",
+        "bound": "; optimality rests on value = bound",
+        "refuted": "; optimality REFUTED",
+    }.get(verification.optimality, "")
+    outcome = "all agree" if verification.passed else "NOT all agree"
+    resolution = f" ({verification.resolution})" if verification.resolution else ""
+    return f"Verified: {verification.checks} numbers and rules recomputed in exact arithmetic, {outcome}{proof}{resolution}."

@@ -1,0 +1,35 @@
+"""The one place where real quantities become the solver's integers: times to whole nanoseconds, rounded up.
+
+Rounding up is pessimistic: a limit that holds for the integer holds for the real value. What is not finite (an overloaded
+replica) becomes ``NEVER_NS``, larger than any limit that a problem file may state.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from optimizer.costs.shapes import Floats, Ints
+
+NS_PER_MS = 1_000_000
+NEVER_NS = 10**16
+RESOLUTION = "times rounded up to 1 ns, sizes to 1 byte; objectives equal to the nanosecond are ties"
+
+
+def time_ns(milliseconds: Floats) -> Ints:
+    """Whole nanoseconds, rounded up; ``NEVER_NS`` where not finite."""
+    finite = np.where(np.isfinite(milliseconds), milliseconds, 0.0)
+    result: Ints = np.where(np.isfinite(milliseconds), np.ceil(finite * NS_PER_MS), NEVER_NS).astype(np.int64)
+    return result
+
+
+def limit_ns(milliseconds: float) -> int:
+    """A limit in whole nanoseconds, rounded down."""
+    return math.floor(Fraction(repr(milliseconds)) * NS_PER_MS)
+
+
+def milliseconds(nanoseconds: int) -> float:
+    """Back to milliseconds for people."""
+    return nanoseconds / NS_PER_MS

@@ -1,0 +1,117 @@
+"""One strategy, quantity by quantity: memory, loads, throughput and value, each computed when first asked for.
+
+Callers work inside ``arithmetic.sixty_digits``.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+from optimizer.facts.problem import Problem
+from optimizer.verify.arithmetic import decimal, exact
+from optimizer.verify.failures import killed_by_node
+from optimizer.verify.groups import Row
+from optimizer.verify.load import Load, load_of
+from optimizer.verify.objective import Value, value_of
+from optimizer.verify.stage import Stage, Stages
+from optimizer.verify.times import ReplicaTimes
+
+RATE_STEP = Fraction(1, 1000)
+
+
+class RowFacts:
+    """What all strategies of a row have in common, whatever max_num_seqs."""
+
+    def __init__(self, problem: Problem, row: Row, stages: Stages) -> None:
+        self.problem, self.row = problem, row
+        self.stages: tuple[Stage, ...] = stages.of(row.shape.group, row.shape.layers)
+        self.times = ReplicaTimes(problem, row.shape, stages)
+        self._loads: dict[Fraction, Load | None] = {}
+
+    def load(self, requests_per_s: Fraction, instances_down: int = 0) -> Load | None:
+        """Load of a replica when the service receives so many requests; None when overloaded."""
+        left = (self.row.instances - instances_down) * self.row.shape.group.ranks
+        share = requests_per_s / left
+        if share not in self._loads:
+            self._loads[share] = load_of(self.problem, self.times, share)
+        return self._loads[share]
+
+
+class Candidate:
+    """A row with its max_num_seqs."""
+
+    def __init__(self, facts: RowFacts, slots: int) -> None:
+        self.facts, self.slots = facts, slots
+        self.problem, self.row, self.times = facts.problem, facts.row, facts.times
+        self.demand = exact(facts.problem.workload.requests_per_s)
+
+    @property
+    def memory_bytes(self) -> tuple[int, ...]:
+        """Memory of one GPU, stage by stage."""
+        return tuple(stage.memory_bytes(self.slots) for stage in self.facts.stages)
+
+    @property
+    def cache_bytes(self) -> int:
+        """KV cache of one GPU at the stage with the largest."""
+        return self.slots * max(stage.sequence_bytes for stage in self.facts.stages)
+
+    @property
+    def load(self) -> Load | None:
+        """Load at the demand, nothing down."""
+        return self.facts.load(self.demand)
+
+    def completions(self) -> tuple[Decimal, Decimal]:
+        """(requests/s that the service completes at most, R of the concurrency at which it does)."""
+        residence = self.times.residence(self.slots)
+        best = max(range(1, self.slots + 1), key=lambda m: m / residence[m - 1])
+        return self.row.replicas * best * 1000 / residence[best - 1], residence[best - 1]
+
+    def value(self) -> Value:
+        """Objective terms and availability."""
+        return value_of(
+            self.problem.objective,
+            self.problem.hardware,
+            self.row,
+            self.slots,
+            lambda down: self.facts.load(self.demand, down),
+        )
+
+    def survivors(self, lost: str) -> int:
+        """Instances left after the stated losses of a ``gpu`` or ``node``."""
+        survive, instances = self.problem.requirements.survive, self.row.instances
+        if lost == "gpu":
+            return instances - min(instances, survive.gpu)
+        each = killed_by_node(self.problem.hardware, self.row.shape.instance_gpus, instances)
+        return instances - min(instances, survive.node * each)
+
+    def survivors_load(self, lost: str) -> Load | None:
+        """Load of a surviving replica at the share of demand to be carried; None when overloaded or none is left."""
+        left = self.survivors(lost)
+        share = self.demand * exact(self.problem.requirements.survive.demand_share)
+        return self.facts.load(share, self.row.instances - left) if left else None
+
+    def carries(self, requests_per_s: Fraction, tolerance_ms: Decimal = Decimal(0)) -> bool:
+        """Whether slots and latency limits hold at a rate; a latency may pass its limit by the tolerance."""
+        return self.keeps(self.facts.load(requests_per_s), tolerance_ms)
+
+    def keeps(self, load: Load | None, tolerance_ms: Decimal = Decimal(0)) -> bool:
+        """Whether a load leaves a slot free and keeps every stated latency limit that is switched on."""
+        if load is None or load.n99 > self.slots:
+            return False
+        off = self.problem.search.disabled_rules
+        return all(
+            load.latency(limit) <= decimal(exact(limit.limit_ms)) + tolerance_ms
+            for limit in self.problem.requirements.latency_limits
+            if f"{limit.metric}_p{limit.percentile}" not in off
+        )
+
+    def most_requests(self) -> Fraction:
+        """``max_request_rate``: the largest multiple of a thousandth that is carried, by bisection (loads grow with the rate)."""
+        low, high = 0, 1
+        while self.carries(high * RATE_STEP):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.carries(middle * RATE_STEP) else (low, middle)
+        return low * RATE_STEP

@@ -1,0 +1,116 @@
+"""Section 4: how many requests are in progress at a replica, and what they wait.
+
+Callers work inside ``arithmetic.sixty_digits``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from optimizer.facts.demand import LatencyLimit
+from optimizer.facts.problem import Problem
+from optimizer.verify.arithmetic import decimal
+from optimizer.verify.times import ReplicaTimes, chunks_of
+
+
+def chain_length(problem: Problem) -> int:
+    """N: states of the birth-death chain before its geometric tail."""
+    return max(256, 2 * problem.requirements.max_batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Requests in progress of a chain in its steady state."""
+
+    median: int
+    p99: int
+    mean: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A replica that keeps up with its requests; times in milliseconds."""
+
+    n50: int
+    n99: int
+    mean: Decimal
+    """Mean time of a request, its wait included."""
+    prefill_p50: Decimal
+    prefill_p99: Decimal
+    ttft_p50: Decimal
+    ttft_p99: Decimal
+    tpot_p50: Decimal
+    tpot_p99: Decimal
+
+    def latency(self, limit: LatencyLimit) -> Decimal:
+        """The value that a latency limit is about."""
+        value: Decimal = getattr(self, f"{limit.metric}_p{limit.percentile}")
+        return value
+
+
+def chain(residence: list[Decimal], rate: Decimal, length: int) -> Quantiles | None:
+    """Steady state of the birth-death chain with arrivals ``rate`` and departures n / R(n).
+
+    Args:
+        residence: R(1) ... R(length), same unit of time as ``rate``.
+        rate: arrivals per unit of time.
+        length: states before the tail, in which R stays R(length) / length per request.
+
+    Returns:
+        None when the replica is overloaded: the queue grows for ever, or the 99th percentile lies in the tail.
+    """
+    last = rate * residence[length - 1] / length
+    if last >= 1:
+        return None
+    shares = [Decimal(1)]
+    first_moment = Decimal(0)
+    for n in range(1, length + 1):
+        shares.append(shares[-1] * rate * residence[n - 1] / n)
+        first_moment += n * shares[-1]
+    odds = last / (1 - last)
+    total = sum(shares, Decimal(0)) + shares[-1] * odds
+    first_moment += shares[-1] * (length * odds + odds / (1 - last))
+    found: list[int] = []
+    cumulative = Decimal(0)
+    targets = [total / 2, total * 99 / 100]
+    for n, share in enumerate(shares):
+        cumulative += share
+        while len(found) < 2 and cumulative >= targets[len(found)]:
+            found.append(max(1, n))
+        if len(found) == 2:
+            return Quantiles(found[0], found[1], first_moment / total)
+    return None
+
+
+def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> Load | None:
+    """Percentiles of a replica that receives so many requests; None when it is overloaded."""
+    work = problem.workload
+    length = chain_length(problem)
+    rate = decimal(requests_per_s) / 1000
+    found = chain(times.residence(length), rate, length)
+    if found is None:
+        return None
+    at_once = max(1, problem.search.max_num_batched_tokens // work.prompt_tokens)
+    service = times.occupancy + chunks_of(problem, work.prompt_tokens) * times.round(found.p99) / at_once
+    busy = rate * service
+    if busy >= 1:
+        return None
+    wait = service / (2 * (1 - busy))
+    wait50 = wait * (2 * busy).ln() if 2 * busy > 1 else Decimal(0)
+    wait99 = wait * (100 * busy).ln() if 100 * busy > 1 else Decimal(0)
+    n50, n99 = found.median, found.p99
+    prefill50 = times.prefill(work.prompt_tokens, n50)
+    prefill99 = times.prefill(work.longest_prompt_tokens, n99)
+    return Load(
+        n50=n50,
+        n99=n99,
+        mean=found.mean / rate + wait * busy,
+        prefill_p50=prefill50,
+        prefill_p99=prefill99,
+        ttft_p50=times.start + times.admit_steps * times.round(n50) + wait50 + prefill50,
+        ttft_p99=times.start + times.admit_steps * times.round(n99) + wait99 + prefill99,
+        tpot_p50=times.tpot(n50),
+        tpot_p99=times.tpot(n99),
+    )

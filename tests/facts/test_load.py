@@ -1,0 +1,137 @@
+"""Problem files: what is accepted, and that every refusal is one message naming the field, the value and what would be right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from optimizer.facts import catalog
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.load import load_problem, problem_from_dict
+from tests.conftest import ROOT, changed
+
+
+def test_the_born_case_loads(born: dict[str, Any]) -> None:
+    problem = problem_from_dict(born)
+    assert problem.hardware.gpus == 8
+    assert problem.hardware.gpu.memory_mib == 81_559
+    assert problem.model.parameters == 70_553_706_496
+    assert [limit.field for limit in problem.requirements.latency_limits] == [
+        "prefill_p50_ms",
+        "prefill_p99_ms",
+        "ttft_p99_ms",
+        "tpot_p50_ms",
+        "tpot_p99_ms",
+    ]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "problems").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_problem_loads(path: Path) -> None:
+    assert load_problem(path).name
+
+
+def test_json_and_yaml_mean_the_same(born: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(born))
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(born))
+    assert load_problem(tmp_path / "a.json") == load_problem(tmp_path / "a.yaml")
+
+
+def test_a_config_path_is_relative_to_the_problem_file(born: dict[str, Any], tmp_path: Path) -> None:
+    config = catalog.entry("models", "llama3-70b")["config"]
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    for stated in ("model/config.json", "model"):
+        (tmp_path / "p.json").write_text(json.dumps(changed(born, model=stated)))
+        assert load_problem(tmp_path / "p.json").model.parameters == 70_553_706_496
+
+
+def test_inline_facts(born: dict[str, Any]) -> None:
+    config = catalog.entry("models", "llama3-70b")["config"]
+    gpu = catalog.gpu("h100-sxm-80gb").model_dump()
+    inline = problem_from_dict(changed(born, model={"name": "llama3-70b", **config}, hardware__gpu=gpu))
+    assert inline.model.parameters == 70_553_706_496
+    assert inline.hardware == problem_from_dict(born).hardware
+
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "said"),
+    [
+        ({"hardware__nodes": -1}, "hardware.nodes", "at least 1"),
+        ({"hardware__nodes": 0}, "hardware.nodes", "at least 1"),
+        ({"hardware__nodes": 1.5}, "hardware.nodes", "whole number"),
+        ({"hardware__nodes": 10**9}, "hardware.nodes", "at most 1,000,000"),
+        ({"hardware__gpus_per_node": "eight"}, "hardware.gpus_per_node", "whole number"),
+        ({"hardware__gpu": "h100-sxm-80g"}, "hardware.gpu", "h100-sxm-80gb"),
+        ({"hardware__gpu": None}, "hardware.gpu", "missing"),
+        ({"model": "llama3-700b"}, "model", "llama3-70b"),
+        ({"model": "nowhere/config.json"}, "model", "no such file"),
+        ({"workload__requests_per_s": NAN}, "workload.requests_per_s", "finite"),
+        ({"workload__requests_per_s": INFINITY}, "workload.requests_per_s", "finite"),
+        ({"workload__requests_per_s": 0}, "workload.requests_per_s", "above 0"),
+        ({"workload__prompt_tokens": -5}, "workload.prompt_tokens", "at least 1"),
+        ({"workload__prompt_tokens_p99": 5}, "workload", "below the mean"),
+        ({"requirements__max_sequence_tokens": 9000}, "requirements.max_sequence_tokens", "8192"),
+        ({"requirements__max_sequence_tokens": 500}, "", "1366"),
+        ({"requirements__gpu_memory_utilization": 1.2}, "requirements.gpu_memory_utilization", "at most 1"),
+        ({"requirements__min_batch": 65}, "requirements", "above max_batch"),
+        ({"requirements__ttft_p95_ms": 5}, "requirements.ttft_p95_ms", "ttft_p99_ms"),
+        ({"hardwear": {}}, "hardwear", "hardware"),
+        ({"objective": "best"}, "objective", "balanced"),
+        ({"engine": "tgi"}, "engine", "vllm"),
+        ({"search__weight_precision": ["fp12"]}, "search.weight_precision", "fp8"),
+        ({"hardware__nvlink_gb_per_s": 0, "hardware__nvlink_domain_gpus": 8}, "hardware.nvlink_domain_gpus", "above 0"),
+    ],
+)
+def test_bad_fields(born: dict[str, Any], change: dict[str, Any], field: str, said: str) -> None:
+    with pytest.raises(ProblemError) as error:
+        problem_from_dict(changed(born, **change))
+    assert error.value.field.startswith(field)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_longer_context_is_allowed_when_the_rule_is_off(born: dict[str, Any]) -> None:
+    values = changed(born, requirements__max_sequence_tokens=9000, search__disabled_rules=["context"])
+    assert problem_from_dict(values).max_sequence_tokens == 9000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.json", "{", "not valid JSON"),
+        ("a.yaml", "a: [", "not valid YAML"),
+        ("a.yaml", "", "nothing"),
+        ("a.yaml", "- 1", "list"),
+        ("a.yaml", "\x00\x01", "not valid YAML"),
+        ("a.json", "[" * 100_000, "cannot be parsed"),
+    ],
+)
+def test_bad_files(tmp_path: Path, name: str, content: str, said: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ProblemError, match=said):
+        load_problem(tmp_path / name)
+
+
+def test_missing_file_directory_and_binary(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
+    for path, said in (("none.yaml", "no such file"), ("", "directory"), ("b.yaml", "UTF-8")):
+        with pytest.raises(ProblemError, match=said):
+            load_problem(tmp_path / path)
+
+
+def test_pcie_cards_have_no_nvlink_domain(born: dict[str, Any]) -> None:
+    hardware = {"gpu": "l40s-48gb", "nodes": 2, "gpus_per_node": 4}
+    resolved = problem_from_dict(changed(born, hardware=hardware)).hardware
+    assert (resolved.nvlink_gb_per_s, resolved.nvlink_domain_gpus, resolved.gpus) == (0, 1, 8)
+
+
+def test_rack_scale_domains_span_nodes(born: dict[str, Any]) -> None:
+    resolved = problem_from_dict(changed(born, hardware={"gpu": "gb200-nvl72", "nodes": 18})).hardware
+    assert (resolved.gpus_per_node, resolved.nvlink_domain_gpus, resolved.gpus) == (4, 72, 72)
