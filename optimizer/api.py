@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -124,7 +125,9 @@ def _solve(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
     if found.outcome == "infeasible":
         return _verified(problem, _infeasible(q, solver))
     if found.choice is None:
-        return _empty(problem, q, "unknown", ["The time limit was reached before any strategy was found; allow more time."])
+        return _empty(
+            problem, q, "unknown", ["The time limit was reached before any strategy was found; allow more time."]
+        )
     strategy, metrics = strategy_of(q, found.choice), metrics_of(q, found.choice)
     objective = objective_of(q, found.choice, found.bound if found.outcome != "optimal" else None)
     rules = judge_rules(q, found.choice)
@@ -184,7 +187,9 @@ def _infeasible(q: Quantities, solver: Solver) -> Answer:
     said = [conflict.sentence] if conflict else []
     if nearest is not None:
         strategy, rules = strategy_of(q, nearest), judge_rules(q, nearest)
-        said.append(f"The strategy that breaks the fewest rules is {strategy.label} with {strategy.max_num_seqs} sequences per replica.")
+        said.append(
+            f"The strategy that breaks the fewest rules is {strategy.label} with {strategy.max_num_seqs} sequences per replica."
+        )
         said += [text for text in binding_sentences(rules) if text.startswith("Broken")]
     answer = _empty(q.problem, q, "infeasible", said)
     return replace(answer, conflicts=(conflict,) if conflict else ())
@@ -214,7 +219,7 @@ def _unverified() -> Verification:
     return Verification(False, 0, "not claimed", 0, "")
 
 
-def _fields(answer: Answer) -> dict[str, object]:
+def _fields(answer: Answer) -> dict[str, Any]:
     return {name: getattr(answer, name) for name in Answer.__dataclass_fields__}
 
 
@@ -225,7 +230,11 @@ def _beside(objective: ObjectiveResult, best: ObjectiveResult) -> ObjectiveResul
 
 def _verdict(feasible: bool, strategy: Strategy, optimum: Answer, objective: ObjectiveResult) -> str:
     if optimum.strategy is None or optimum.objective is None:
-        return "No strategy keeps every rule of this problem." if optimum.status == "infeasible" else "The optimum is not known."
+        return (
+            "No strategy keeps every rule of this problem."
+            if optimum.status == "infeasible"
+            else "The optimum is not known."
+        )
     if strategy == optimum.strategy:
         return "This is the best strategy."
     lead = objective.value - optimum.objective.value
@@ -239,7 +248,9 @@ def _quantities(problem: Problem, fixed: Fixed | None) -> Quantities:
     known = rule_ids(problem)
     for rule in problem.search.disabled_rules:
         if rule not in known:
-            raise ProblemError("search.disabled_rules", f"no rule {rule!r} applies to this problem; {closest(rule, known)}")
+            raise ProblemError(
+                "search.disabled_rules", f"no rule {rule!r} applies to this problem; {closest(rule, known)}"
+            )
     try:
         return Quantities(problem, build_space(problem, fixed))
     except SpaceTooLargeError as error:
@@ -254,4 +265,6 @@ def _check_fixed(problem: Problem, fixed: Fixed) -> None:
     if stages is not None and len(split) != stages:
         raise ProblemError("--layers", f"names {len(split)} stages, --pp says {stages}")
     if sum(split) != problem.model.layers:
-        raise ProblemError("--layers", f"adds up to {sum(split)} layers, {problem.model.name} has {problem.model.layers}")
+        raise ProblemError(
+            "--layers", f"adds up to {sum(split)} layers, {problem.model.name} has {problem.model.layers}"
+        )

@@ -21,7 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-catalog_app = typer.Typer(help="The GPUs and models that ship with the product.", no_args_is_help=True, rich_markup_mode=None)
+catalog_app = typer.Typer(
+    help="The GPUs and models that ship with the product.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(catalog_app, name="catalog")
 
 OK, VIOLATED, BAD_INPUT, LIMIT_REACHED, DEFECT = 0, 1, 2, 3, 70
@@ -96,8 +98,8 @@ def catalog_models(json: Json = False) -> None:
 
 
 def _catalog(kind: str, as_json: bool) -> None:
-    from optimizer.render.catalog import catalog_data, print_catalog
     from optimizer.render.as_json import dumps
+    from optimizer.render.catalog import catalog_data, print_catalog
 
     data = catalog_data(kind)
     if as_json:
@@ -124,7 +126,12 @@ def _fixed(
     from optimizer.facts.errors import ProblemError, closest
     from optimizer.facts.model import WeightFormat
 
-    limits = {"--tp": (tp, LARGEST_COUNT), "--pp": (pp, 10_000), "--dp": (dp, LARGEST_COUNT), "--ep": (ep, LARGEST_COUNT)}
+    limits = {
+        "--tp": (tp, LARGEST_COUNT),
+        "--pp": (pp, 10_000),
+        "--dp": (dp, LARGEST_COUNT),
+        "--ep": (ep, LARGEST_COUNT),
+    }
     limits["--max-num-seqs"] = (max_num_seqs, 8192)
     for option, (value, largest) in limits.items():
         if value is not None and not 1 <= value <= largest:
@@ -191,6 +198,7 @@ def main(arguments: list[str] | None = None) -> Any:
         if os.environ.get("OPTIMIZER_DEBUG"):
             raise
         typer.echo(
-            f"error: a defect in optimizer ({type(error).__name__}: {error}); set OPTIMIZER_DEBUG=1 for the traceback", err=True
+            f"error: a defect in optimizer ({type(error).__name__}: {error}); set OPTIMIZER_DEBUG=1 for the traceback",
+            err=True,
         )
         sys.exit(DEFECT)

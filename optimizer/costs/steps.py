@@ -62,7 +62,8 @@ class StepModel:
         linear = np.einsum("sck,sk->sc", self.counts, arrays.linear_parameters)
         peak = arrays.linear_peak[:, None] / 1e3
         dense = self._roof(
-            (read / (c.eta_bw * self.bytes_per_ms))[:, :, None], (2 * linear / (c.eta_decode_flops * peak))[:, :, None] * b
+            (read / (c.eta_bw * self.bytes_per_ms))[:, :, None],
+            (2 * linear / (c.eta_decode_flops * peak))[:, :, None] * b,
         )
         table_bytes = arrays.embedding_bytes[:, None, None]
         head = self._roof(
@@ -73,8 +74,10 @@ class StepModel:
         cached_ms = np.einsum("sck,sk->sc", self.counts, per_layer) / (c.eta_kv * self.bytes_per_ms)
         scored = 2 * (self.counts @ (arrays.decode_width * seen).astype(np.float64)) / self.table.tp[:, None]
         cache = np.maximum(cached_ms, scored / (c.eta_decode_flops * arrays.peak16 / 1e3))
-        reduced = 2 * (self.links.all_reduce_ms_per_byte[:, None, None] * b * model.hidden_size * 2
-                       + self.links.all_reduce_ms[:, None, None])
+        reduced = 2 * (
+            self.links.all_reduce_ms_per_byte[:, None, None] * b * model.hidden_size * 2
+            + self.links.all_reduce_ms[:, None, None]
+        )
         terms = {
             "dense weights": dense,
             "output head": np.where(last, head, 0.0),
@@ -83,7 +86,9 @@ class StepModel:
             "layer overhead": self._overhead_ms(b),
             "TP all-reduce": self.layers[:, :, None] * reduced,
             "expert exchange": self.moe_layers[:, :, None] * self._exchange_ms(b),
-            "step overhead": np.where(last, self.generation * c.t_step + b * self.table.ranks[:, None, None] * c.t_sequence, 0.0),
+            "step overhead": np.where(
+                last, self.generation * c.t_step + b * self.table.ranks[:, None, None] * c.t_sequence, 0.0
+            ),
         }
         return {name: np.where(self.present[:, :, None], value, 0.0) for name, value in terms.items()}
 
@@ -116,7 +121,13 @@ class StepModel:
                 continue
             per_token = int(arrays.experts_per_token[kind])
             one = float(arrays.expert_parameters[kind])
-            memory = self._touched(kind, b) * one * arrays.expert_bytes[:, None] / group / (c.eta_expert_bw * self.bytes_per_ms)
+            memory = (
+                self._touched(kind, b)
+                * one
+                * arrays.expert_bytes[:, None]
+                / group
+                / (c.eta_expert_bw * self.bytes_per_ms)
+            )
             compute = 2 * tokens * per_token * one / group / (c.eta_expert_flops * arrays.expert_peak[:, None] / 1e3)
             total = total + self.counts[:, :, kind, None] * self._roof(memory, compute)[:, None, :]
         return total * self._imbalance()[:, None, None]
@@ -140,13 +151,16 @@ class StepModel:
         c, arrays, model = self.constants, self.arrays, self.problem.model
         m = float(tokens)
         linear = np.einsum("sck,sk->sc", self.counts, arrays.linear_parameters)
-        width = np.where(
-            arrays.windows > 0, np.minimum(m * m, 2 * m * np.minimum(m, arrays.windows)), m * m
-        ) * arrays.prefill_width
+        width = (
+            np.where(arrays.windows > 0, np.minimum(m * m, 2 * m * np.minimum(m, arrays.windows)), m * m)
+            * arrays.prefill_width
+        )
         attention = (self.counts @ width) / self.table.tp[:, None] / (c.eta_prefill_attention * arrays.peak16 / 1e3)
         routed = self.counts @ (arrays.experts_per_token * arrays.expert_parameters).astype(np.float64)
         experts = 2 * m * routed * (self.table.ranks / self.table.expert_gpus)[:, None]
-        experts = experts / (c.eta_prefill_expert_flops * arrays.expert_peak[:, None] / 1e3) * self._imbalance()[:, None]
+        experts = (
+            experts / (c.eta_prefill_expert_flops * arrays.expert_peak[:, None] / 1e3) * self._imbalance()[:, None]
+        )
         reduced = 2 * (self.links.all_reduce_ms_per_byte * m * model.hidden_size * 2 + self.links.all_reduce_ms)
         exchange = self._exchange_ms(np.full((len(self.table.shapes), 1, 1), m))[:, :, 0]
         terms = {
@@ -173,7 +187,9 @@ class StepModel:
         batch = -(-n // pp)
         largest = int(batch.max())
         # Few distinct batches exist when PP > 1: evaluate each once, then spread over n.
-        per_batch = sum(self.decode_terms(np.broadcast_to(np.arange(1, largest + 1), (len(self.table.shapes), largest))).values())
+        per_batch = sum(
+            self.decode_terms(np.broadcast_to(np.arange(1, largest + 1), (len(self.table.shapes), largest))).values()
+        )
         decode = np.take_along_axis(np.asarray(per_batch), (batch - 1)[:, None, :], axis=2)
         multiplicity = self.table.multiplicity[:, :, None].astype(np.float64)
         through = (decode * multiplicity).sum(axis=1)
@@ -206,5 +222,7 @@ class StepModel:
         stage = np.asarray(sum(self.prefill_terms(tokens).values()))
         passes = np.where(self.present[:, :, None], stage[:, :, None] / chunks + decode, 0.0)
         per_chunk = np.full((len(self.table.shapes), 1), float(-(-tokens // chunks)))
-        result: Floats = (passes * multiplicity).sum(axis=1) + (chunks - 1) * passes.max(axis=1) + self.send_ms(per_chunk)
+        result: Floats = (
+            (passes * multiplicity).sum(axis=1) + (chunks - 1) * passes.max(axis=1) + self.send_ms(per_chunk)
+        )
         return result

@@ -12,6 +12,11 @@ from optimizer.search.quantities import Quantities
 from optimizer.search.rules import Choice, rules_for
 from optimizer.search.solve import Outcome, Solver
 
+# The fewest rules are broken first; among equally many, one that says how well the service performs rather than one that
+# says what fits or what the person allowed: a person who left max_num_seqs out did not ask to exceed max_batch.
+HARD, SOFT = 101, 100
+HARD_RULES = frozenset({"gpu_count", "memory", "max_batch", "min_batch", "context"})
+
 
 def feasibility(q: Quantities, fixed: Fixed | None, active: set[str], solver: Solver) -> Outcome:
     """Whether some candidate keeps every active rule: optimal (yes), infeasible (no) or unknown."""
@@ -51,7 +56,7 @@ def minimal_conflict(q: Quantities, fixed: Fixed | None, solver: Solver) -> Conf
 def least_broken(q: Quantities, fixed: Fixed | None, solver: Solver) -> Choice | None:
     """The candidate that breaks the fewest rules, best by objective and tie-break among those; None if none was found."""
     built = Model(q, fixed, free=True)
-    broken = sum(1 - switch for switch in built.switch.values())
+    broken = sum((HARD if rule in HARD_RULES else SOFT) * (1 - switch) for rule, switch in built.switch.items())
     built.model.minimize(broken)
     run, outcome = solver.run(built.model)
     if outcome not in ("optimal", "feasible"):

@@ -11,7 +11,12 @@ class Facts(BaseModel):
     """A frozen record. Unknown keys, NaN and infinities are refused; numbers are not guessed from text."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, strict=False, validate_default=False, hide_input_in_errors=False
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        strict=False,
+        validate_default=False,
+        hide_input_in_errors=False,
     )
 
 

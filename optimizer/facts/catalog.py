@@ -72,7 +72,10 @@ def model(name: str, field: str = "model") -> ModelFacts:
             field, f"no model {name!r} in the catalog and no such file; {closest(name, names('models'))}"
         ) from None
     facts = model_from_config(
-        values["config"], name=values["name"], huggingface_id=values["huggingface_id"], field=f"{field}.{values['name']}"
+        values["config"],
+        name=values["name"],
+        huggingface_id=values["huggingface_id"],
+        field=f"{field}.{values['name']}",
     )
     return facts.model_copy(update={"published_parameters": values.get("published_parameters")})
 

@@ -63,13 +63,17 @@ class LatencyLimit(Facts):
 class Requirements(Facts):
     """Limits the answer has to keep. A limit left out does not exist."""
 
-    prefill_p50_ms: Milliseconds | None = Field(default=None, description="Prefill, median: prompt scheduled to prompt done")
+    prefill_p50_ms: Milliseconds | None = Field(
+        default=None, description="Prefill, median: prompt scheduled to prompt done"
+    )
     prefill_p99_ms: Milliseconds | None = None
     ttft_p50_ms: Milliseconds | None = Field(default=None, description="First token, median: arrival to first token")
     ttft_p99_ms: Milliseconds | None = None
     tpot_p50_ms: Milliseconds | None = Field(default=None, description="Decode latency per output token, median")
     tpot_p99_ms: Milliseconds | None = None
-    max_batch: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(default=256, description="Most sequences one replica may run at once (max_num_seqs)")
+    max_batch: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(
+        default=256, description="Most sequences one replica may run at once (max_num_seqs)"
+    )
     min_batch: Count = Field(default=1, description="Fewest sequences one replica must be able to run at once")
     max_sequence_tokens: Tokens | None = Field(
         default=None, description="Longest prompt plus output to serve; left out, the model's context"
@@ -91,7 +95,9 @@ class Requirements(Facts):
             for percentile in (50, 99):
                 value = getattr(self, f"{metric}_p{percentile}_ms")
                 if value is not None:
-                    wanted.append(LatencyLimit.model_validate({"metric": metric, "percentile": percentile, "limit_ms": value}))
+                    wanted.append(
+                        LatencyLimit.model_validate({"metric": metric, "percentile": percentile, "limit_ms": value})
+                    )
         return tuple(wanted)
 
 
@@ -99,7 +105,9 @@ class Objective(Facts):
     """What "best" means: expected milliseconds per request over failure states. See ``docs/model.md``."""
 
     preset: Preset = "balanced"
-    latency_weight: NonNegative | None = Field(default=None, description="Weight of the expected time of served requests")
+    latency_weight: NonNegative | None = Field(
+        default=None, description="Weight of the expected time of served requests"
+    )
     unserved_weight: NonNegative | None = Field(default=None, description="Weight of the penalty for unserved requests")
     unserved_penalty_ms: NonNegative | None = Field(
         default=None, description="What one request that cannot be served counts as, ms"
@@ -110,13 +118,18 @@ class Objective(Facts):
 class SearchLimits(Facts):
     """What the optimizer may consider. Nothing outside is ever called impossible."""
 
-    tensor_parallel: tuple[Count, ...] | None = Field(default=None, description="TP degrees; left out, divisors of the heads")
+    tensor_parallel: tuple[Count, ...] | None = Field(
+        default=None, description="TP degrees; left out, divisors of the heads"
+    )
     pipeline_parallel: tuple[Count, ...] | None = Field(default=None, description="PP degrees; left out, 1 to 16")
     data_parallel: tuple[Count, ...] | None = Field(default=None, description="DP degrees; left out, all that fit")
     expert_parallel: Literal["off", "replica", "any"] = Field(
-        default="any", description="off: EP 1; replica: EP 1 or TP; any: also EP = TP x DP (one engine for all replicas)"
+        default="any",
+        description="off: EP 1; replica: EP 1 or TP; any: also EP = TP x DP (one engine for all replicas)",
     )
-    weight_precision: tuple[WeightFormat, ...] | None = Field(default=None, description="Left out: as the checkpoint is")
+    weight_precision: tuple[WeightFormat, ...] | None = Field(
+        default=None, description="Left out: as the checkpoint is"
+    )
     kv_precision: tuple[KvFormat, ...] | None = Field(default=None, description="Left out: the model's 16-bit type")
     layer_imbalance: CountOrZero = Field(
         default=1, description="Layers by which the first and last stage may differ from an even split; 0: even only"

@@ -19,7 +19,9 @@ class FailureRatesInput(Facts):
     node_mtbf_hours: Positive | None = Field(
         default=None, description="Mean time between failures of one node's own parts (host, NIC)"
     )
-    repair_hours: NonNegative | None = Field(default=None, description="Mean time until the GPU or node is back in service")
+    repair_hours: NonNegative | None = Field(
+        default=None, description="Mean time until the GPU or node is back in service"
+    )
 
 
 class HardwareInput(Facts):
@@ -31,7 +33,9 @@ class HardwareInput(Facts):
     nvlink_gb_per_s: NonNegative | None = Field(default=None, description="Per GPU, both directions together; 0: none")
     nvlink_domain_gpus: Count | None = Field(default=None, description="GPUs that reach each other over NVLink")
     pcie_gb_per_s: Positive | None = Field(default=None, description="One direction, 10^9 bytes/s")
-    internode_gbit_per_s: Positive = Field(default=100, description="Network bandwidth of one node, one direction, Gbit/s")
+    internode_gbit_per_s: Positive = Field(
+        default=100, description="Network bandwidth of one node, one direction, Gbit/s"
+    )
     internode_latency_us: NonNegative = Field(default=10, description="One message between two nodes, microseconds")
     host_memory_gb: Positive | None = None
     cpu_cores: Count | None = None

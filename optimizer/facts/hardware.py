@@ -29,7 +29,8 @@ class GpuFacts(Facts):
     pcie_gb_per_s: Positive = Field(default=32, description="PCIe x16, one direction, 10^9 bytes/s")
     gpus_per_node: Count = Field(default=8, description="GPUs in the usual node of this type")
     layer_time_factor: Positive = Field(
-        default=1, description="Per-layer and per-step time of this GPU's systems relative to Hopper's (GEN in docs/model.md)"
+        default=1,
+        description="Per-layer and per-step time of this GPU's systems relative to Hopper's (GEN in docs/model.md)",
     )
 
     @model_validator(mode="after")

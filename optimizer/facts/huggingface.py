@@ -19,12 +19,26 @@ UNGATED_MODEL_TYPES = frozenset(
     {"falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "mpt", "nemotron", "opt", "phi", "starcoder2"}
 )
 # Not decoders, or decoders with another half that the product does not model.
-NOT_DECODERS = frozenset({"albert", "bart", "bert", "clip", "deberta", "electra", "mt5", "roberta", "t5", "vit", "whisper"})
+NOT_DECODERS = frozenset(
+    {"albert", "bart", "bert", "clip", "deberta", "electra", "mt5", "roberta", "t5", "vit", "whisper"}
+)
 NOT_MODELLED = frozenset({"bamba", "falcon_mamba", "jamba", "mamba", "mamba2", "rwkv", "xlstm"})
 # q, k and v projections carry a bias although the config has no key for it.
 BIASED_QKV = frozenset({"qwen", "qwen2", "qwen2_moe", "gpt2", "gpt_neox", "opt", "phi", "starcoder2"})
 # RMS norms over the query and key head dimension.
-QUERY_KEY_NORMS = frozenset({"qwen3", "qwen3_moe", "qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "gemma3", "gemma3_text"})
+QUERY_KEY_NORMS = frozenset(
+    {
+        "qwen3",
+        "qwen3_moe",
+        "qwen3_next",
+        "qwen3_5",
+        "qwen3_5_text",
+        "qwen3_5_moe",
+        "qwen3_5_moe_text",
+        "gemma3",
+        "gemma3_text",
+    }
+)
 NORMS_PER_LAYER = {"gemma2": 4, "gemma3": 4, "gemma3_text": 4}
 
 DTYPES: dict[str, str] = {"float16": "fp16", "bfloat16": "bf16", "float32": "bf16", "half": "fp16"}
@@ -78,7 +92,9 @@ class _Attention:
     prefill_flop_width: int = 0
 
 
-def model_from_config(values: Mapping[str, Any], *, name: str, huggingface_id: str = "", field: str = "model") -> ModelFacts:
+def model_from_config(
+    values: Mapping[str, Any], *, name: str, huggingface_id: str = "", field: str = "model"
+) -> ModelFacts:
     """Facts of the decoder that ``config.json`` describes.
 
     Args:
@@ -99,7 +115,9 @@ def model_from_config(values: Mapping[str, Any], *, name: str, huggingface_id: s
     if values.get("is_encoder_decoder") or model_type in NOT_DECODERS:
         raise config.error("model_type", f"{model_type!r} is not a decoder; a decoder-only language model is needed")
     if model_type in NOT_MODELLED:
-        raise config.error("model_type", f"{model_type!r} layers are not modelled; attention decoders (MHA, GQA, MLA, MoE) are")
+        raise config.error(
+            "model_type", f"{model_type!r} layers are not modelled; attention decoders (MHA, GQA, MLA, MoE) are"
+        )
 
     hidden = config.count("hidden_size", "n_embd", "d_model")
     layers = config.count("num_hidden_layers", "n_layer", "n_layers")
@@ -114,7 +132,9 @@ def model_from_config(values: Mapping[str, Any], *, name: str, huggingface_id: s
     if kv_heads > heads or heads % kv_heads:
         raise config.error("num_key_value_heads", f"{kv_heads} does not divide num_attention_heads = {heads}")
     if "head_dim" not in values and hidden % heads and not mla:
-        raise config.error("num_attention_heads", f"{heads} does not divide hidden_size = {hidden}, and no head_dim is given")
+        raise config.error(
+            "num_attention_heads", f"{heads} does not divide hidden_size = {hidden}, and no head_dim is given"
+        )
     head_dim = config.count("head_dim", default=max(1, hidden // heads))
 
     linear = _linear_attention(config, hidden) if "linear_num_value_heads" in values else None
@@ -133,7 +153,9 @@ def model_from_config(values: Mapping[str, Any], *, name: str, huggingface_id: s
         sharded, unquantized = attention.sharded, attention.unquantized + norms
         experts = per_token = expert_parameters = 0
         if moe[layer]:
-            experts, per_token, expert_width, expert_parameters, shared, gate, router = _experts(config, model_type, hidden)
+            experts, per_token, expert_width, expert_parameters, shared, gate, router = _experts(
+                config, model_type, hidden
+            )
             sharded += shared
             unquantized += gate + router
             shared_width = _shared_width(config)
@@ -184,7 +206,9 @@ def model_from_config(values: Mapping[str, Any], *, name: str, huggingface_id: s
         ffn_widths=tuple(sorted(widths)),
         expert_ffn_width=expert_width,
         vocabulary=vocabulary,
-        tied_embeddings=config.flag("tie_word_embeddings", default=model_type in {"gpt2", "gemma", "gemma2", "gemma3_text"}),
+        tied_embeddings=config.flag(
+            "tie_word_embeddings", default=model_type in {"gpt2", "gemma", "gemma2", "gemma3_text"}
+        ),
         max_context_tokens=config.count("max_position_embeddings", "n_positions", "max_seq_len", default=2048),
         native_weight_format=_native_format(config, native_dtype),
         native_dtype="fp16" if native_dtype == "fp16" else "bf16",
@@ -198,7 +222,12 @@ def _gqa(config: _Config, model_type: str, hidden: int, heads: int, kv_heads: in
         query *= 2
     key_value = 2 * hidden * kv_heads * head_dim
     small = 0
-    if config.flag("attention_bias") or config.flag("qkv_bias") or config.flag("use_qkv_bias") or model_type in BIASED_QKV:
+    if (
+        config.flag("attention_bias")
+        or config.flag("qkv_bias")
+        or config.flag("use_qkv_bias")
+        or model_type in BIASED_QKV
+    ):
         small += (heads + 2 * kv_heads) * head_dim
     if config.flag("attention_bias") and model_type not in BIASED_QKV:
         small += hidden

@@ -58,11 +58,15 @@ def read_mapping(file: Path, field: str) -> dict[str, Any]:
     try:
         values = json.loads(text) if file.suffix.lower() == ".json" else yaml.load(text, Loader=_Loader)
     except json.JSONDecodeError as error:
-        raise ProblemError(field, f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise ProblemError(
+            field, f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ProblemError(field, f"is not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}{where}") from None
+        raise ProblemError(
+            field, f"is not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}{where}"
+        ) from None
     except (RecursionError, ValueError) as error:
         raise ProblemError(field, f"cannot be parsed ({error})") from None
     if not isinstance(values, dict):
@@ -71,7 +75,9 @@ def read_mapping(file: Path, field: str) -> dict[str, Any]:
     return values
 
 
-def problem_from_dict(values: Mapping[str, Any], *, default_name: str = "problem", folder: Path | None = None) -> Problem:
+def problem_from_dict(
+    values: Mapping[str, Any], *, default_name: str = "problem", folder: Path | None = None
+) -> Problem:
     """Check and resolve a problem given as plain data.
 
     Args:
@@ -183,7 +189,12 @@ def _first_error(error: ValidationError, values: Any) -> ProblemError:
         return ProblemError(field, f"{value} is not a finite number")
     if kind in {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}:
         bound = next(iter(context.values()))
-        words = {"greater_than": "above", "greater_than_equal": "at least", "less_than": "below", "less_than_equal": "at most"}
+        words = {
+            "greater_than": "above",
+            "greater_than_equal": "at least",
+            "less_than": "below",
+            "less_than_equal": "at most",
+        }
         return ProblemError(field, f"{value} is not allowed; it must be {words[kind]} {bound:,}")
     if kind == "value_error":
         return ProblemError(field, str(context.get("error", detail["msg"])))
@@ -203,9 +214,7 @@ def _path(location: tuple[int | str, ...], values: Any) -> list[str]:
     for position, part in enumerate(location):
         last = position == len(location) - 1
         inside = isinstance(values, Mapping) and part in values
-        if inside:
-            values = values[part]
-        elif isinstance(values, list | tuple) and isinstance(part, int) and part < len(values):
+        if inside or (isinstance(values, list | tuple) and isinstance(part, int) and part < len(values)):
             values = values[part]
         elif not (last and isinstance(values, Mapping) and not str(part).endswith("]") and part != "str"):
             continue

@@ -32,7 +32,17 @@ def print_catalog(kind: str, data: list[dict[str, Any]]) -> None:
     """A table of the entries."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     if kind == "gpus":
-        for title in ("name", "memory MiB", "GB/s", "TFLOP/s 16-bit", "fp8", "fp4", "NVLink GB/s", "domain", "PCIe GB/s"):
+        for title in (
+            "name",
+            "memory MiB",
+            "GB/s",
+            "TFLOP/s 16-bit",
+            "fp8",
+            "fp4",
+            "NVLink GB/s",
+            "domain",
+            "PCIe GB/s",
+        ):
             table.add_column(title, justify="left" if title == "name" else "right", no_wrap=True)
         for gpu in data:
             rates = gpu["dense_tflops"]
@@ -41,10 +51,19 @@ def print_catalog(kind: str, data: list[dict[str, Any]]) -> None:
             table.add_row(gpu["name"], *[str(cell) for cell in [*cells, gpu["pcie_gb_per_s"]]])
     else:
         for title in ("name", "architecture", "parameters", "active", "published", "context", "checkpoint"):
-            table.add_column(title, justify="left" if title in {"name", "architecture", "checkpoint"} else "right", no_wrap=True)
+            table.add_column(
+                title, justify="left" if title in {"name", "architecture", "checkpoint"} else "right", no_wrap=True
+            )
         for model in data:
-            counts = [model["parameters"], model["active_parameters"], model["published_parameters"], model["max_context_tokens"]]
-            table.add_row(model["name"], model["architecture"], *[f"{n:,}" for n in counts], model["native_weight_format"])
+            counts = [
+                model["parameters"],
+                model["active_parameters"],
+                model["published_parameters"],
+                model["max_context_tokens"],
+            ]
+            table.add_row(
+                model["name"], model["architecture"], *[f"{n:,}" for n in counts], model["native_weight_format"]
+            )
     out = console()
     out.print(table)
     out.print("\nSources of every figure: add --json.", style="dim")

@@ -99,7 +99,10 @@ def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
         ("prefill P50 / P99", pair(m.prefill_p50_ms, m.prefill_p99_ms)),
         ("time per output token P50 / P99", pair(m.tpot_p50_ms, m.tpot_p99_ms)),
         ("whole request, mean", amount(m.request_mean_ms, "ms")),
-        ("sequences in progress per replica P50 / P99", f"{_or_dash(m.concurrency_p50)} / {_or_dash(m.concurrency_p99)}"),
+        (
+            "sequences in progress per replica P50 / P99",
+            f"{_or_dash(m.concurrency_p50)} / {_or_dash(m.concurrency_p99)}",
+        ),
         ("largest request rate within all limits", amount(m.max_request_rate, "requests/s")),
         ("output tokens: at the demand / at most", f"{m.tokens_per_s:,.0f} / {m.peak_tokens_per_s:,.0f} tokens/s"),
         ("weights on the fullest GPU", amount(m.weights_bytes_per_gpu, "bytes")),
@@ -118,7 +121,13 @@ def _rules(out: Console, rules: tuple[RuleResult, ...]) -> None:
         return
     table = _table(("", False), ("rule", False), ("limit", True), ("actual", True), ("slack", True))
     for rule in rules:
-        mark = Text("off", "dim") if not rule.enabled else Text("ok", "green") if rule.holds else Text("BROKEN", "bold red")
+        mark = (
+            Text("off", "dim")
+            if not rule.enabled
+            else Text("ok", "green")
+            if rule.holds
+            else Text("BROKEN", "bold red")
+        )
         slack = "" if rule.slack is None else amount(rule.slack, rule.unit)
         sentence = Text(rule.sentence)
         table.add_row(mark, sentence, amount(rule.limit, rule.unit), amount(rule.actual, rule.unit), slack)
@@ -128,7 +137,13 @@ def _rules(out: Console, rules: tuple[RuleResult, ...]) -> None:
 
 def _alternatives(out: Console, answer: Answer) -> None:
     table = _table(
-        ("next best", False), ("GPUs", True), ("sequences", True), ("objective", True), ("worse by", True), ("TTFT P99", True), ("TPOT P99", True)
+        ("next best", False),
+        ("GPUs", True),
+        ("sequences", True),
+        ("objective", True),
+        ("worse by", True),
+        ("TTFT P99", True),
+        ("TPOT P99", True),
     )
     for other in answer.alternatives:
         table.add_row(
@@ -150,7 +165,9 @@ def _footer(out: Console, answer: Answer) -> None:
         out.print(Text("  " + sentence, "dim"))
     out.print(Text("  " + verification_sentence(answer.verification), "" if answer.verification.passed else "bold red"))
     for mismatch in answer.verification.mismatches:
-        out.print(Text(f"  MISMATCH {mismatch.what}: expected {mismatch.expected}, found {mismatch.actual}", "bold red"))
+        out.print(
+            Text(f"  MISMATCH {mismatch.what}: expected {mismatch.expected}, found {mismatch.actual}", "bold red")
+        )
     out.print(Text(f"  Costs: {answer.cost_source} model, predicted and not measured (docs/model.md).", "dim"))
 
 

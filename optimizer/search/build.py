@@ -149,5 +149,3 @@ class Model:
         """Take rows out, for alternatives to an answer."""
         for row in np.flatnonzero(rows).tolist():
             self.model.add(self.chosen[row] == 0)
-
-

@@ -77,7 +77,11 @@ def rule_ids(problem: Problem) -> tuple[str, ...]:
 
 
 def _yes_no(
-    rule_id: str, sentence: str, allowed: Callable[[Quantities], Bools], limit: str, actual: Callable[[Quantities, int], str]
+    rule_id: str,
+    sentence: str,
+    allowed: Callable[[Quantities], Bools],
+    limit: str,
+    actual: Callable[[Quantities, int], str],
 ) -> Rule:
     """A rule that each row keeps or breaks, whatever the sequences."""
 
@@ -91,9 +95,7 @@ def _yes_no(
     return Rule(rule_id, sentence, post, judge)
 
 
-def _at_most(
-    rule_id: str, sentence: str, limit: int, unit: str, values: Callable[[Quantities], Ints]
-) -> Rule:
+def _at_most(rule_id: str, sentence: str, limit: int, unit: str, values: Callable[[Quantities], Ints]) -> Rule:
     """A rule that bounds a whole-number quantity of the row from above."""
 
     def post(model: Model, q: Quantities) -> None:
@@ -211,14 +213,14 @@ def _layer_split(problem: Problem) -> Rule:
     layers, imbalance = problem.model.layers, problem.search.layer_imbalance
 
     def allowed(q: Quantities) -> Bools:
-        of_shape = np.array([_even_enough(s.layers_per_stage, layers, imbalance) for s in q.space.shapes], dtype=np.bool_)
+        of_shape = np.array(
+            [_even_enough(s.layers_per_stage, layers, imbalance) for s in q.space.shapes], dtype=np.bool_
+        )
         result: Bools = of_shape[q.space.row_shape]
         return result
 
     if imbalance:
-        sentence = (
-            f"Every stage holds at least one of the {layers} layers and is within {imbalance} of an even split."
-        )
+        sentence = f"Every stage holds at least one of the {layers} layers and is within {imbalance} of an even split."
     else:
         sentence = f"PP divides the {layers} layers evenly (search.layer_imbalance is 0)."
     return _yes_no(
@@ -243,7 +245,11 @@ def _nvlink(problem: Problem) -> Rule:
     linked = hardware.nvlink_gb_per_s > 0
     domain = hardware.nvlink_domain_gpus if linked else hardware.gpus_per_node
     place = "NVLink domain" if linked else "node (there is no NVLink)"
-    domains = hardware.gpus // domain if domain > hardware.gpus_per_node else hardware.nodes * (hardware.gpus_per_node // domain)
+    domains = (
+        hardware.gpus // domain
+        if domain > hardware.gpus_per_node
+        else hardware.nodes * (hardware.gpus_per_node // domain)
+    )
 
     def allowed(q: Quantities) -> Bools:
         tp, pp = _tp(q), q.space.column("pp")
@@ -272,7 +278,9 @@ def memory_budget_bytes(problem: Problem) -> int:
 def _memory(problem: Problem) -> Rule:
     budget = memory_budget_bytes(problem)
     share = problem.requirements.gpu_memory_utilization
-    sentence = f"The fullest GPU stays within {share:.0%} of its memory, with the cache for every sequence at full length."
+    sentence = (
+        f"The fullest GPU stays within {share:.0%} of its memory, with the cache for every sequence at full length."
+    )
 
     def post(model: Model, q: Quantities) -> None:
         model.memory_at_most("memory", budget)
@@ -399,9 +407,7 @@ def _survive(problem: Problem, level: str, losses: int) -> Rule:
     share = problem.requirements.survive.demand_share
     what = {"gpu": "GPU", "node": "node"}[level]
     demand = f"{problem.workload.requests_per_s * share:g} requests/s"
-    sentence = (
-        f"After losing any {losses} {what}{'s' if losses > 1 else ''}, the replicas left carry {demand} within every latency limit."
-    )
+    sentence = f"After losing any {losses} {what}{'s' if losses > 1 else ''}, the replicas left carry {demand} within every latency limit."
     limits = problem.requirements.latency_limits
 
     def post(model: Model, q: Quantities) -> None:

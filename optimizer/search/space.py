@@ -53,7 +53,8 @@ class Space:
     @property
     def gpus(self) -> Ints:
         """GPUs in use, (R,)."""
-        return self.column("tp") * self.column("pp") * self.row_dp
+        used: Ints = self.column("tp") * self.column("pp") * self.row_dp
+        return used
 
     @property
     def instances(self) -> Ints:
@@ -143,7 +144,9 @@ def build_space(problem: Problem, fixed: Fixed | None = None) -> Space:
     for tp in tensor:
         for pp in pipeline:
             splits = (
-                [fixed.layers_per_stage] if fixed.layers_per_stage else layer_splits(model.layers, pp, search.layer_imbalance)
+                [fixed.layers_per_stage]
+                if fixed.layers_per_stage
+                else layer_splits(model.layers, pp, search.layer_imbalance)
             )
             for dp in _data_degrees(problem, fixed, tp * pp, pinned):
                 degrees = (fixed.expert_parallel,) if fixed.expert_parallel else _expert_degrees(problem, tp, dp)
@@ -182,7 +185,15 @@ def tie_rank(space: Space) -> Ints:
     """Order of rows among equal objectives: fewer GPUs, then smaller PP, TP, EP, wider formats, more even layers, (R,)."""
     order = {name: position for position, name in enumerate(WIDEST_FIRST)}
     of_shape = [
-        (s.pp, s.tp, s.ep, order[s.weight_format], order[s.kv_format], unevenness(s.layers_per_stage), s.layers_per_stage)
+        (
+            s.pp,
+            s.tp,
+            s.ep,
+            order[s.weight_format],
+            order[s.kv_format],
+            unevenness(s.layers_per_stage),
+            s.layers_per_stage,
+        )
         for s in space.shapes
     ]
     shape_rank = np.empty(len(of_shape), dtype=np.int64)

@@ -10,11 +10,11 @@ from fractions import Fraction
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import decimal, exact
-from optimizer.verify.failures import killed_by_node
 from optimizer.verify.groups import Row
 from optimizer.verify.load import Load, load_of
 from optimizer.verify.objective import Value, value_of
 from optimizer.verify.stage import Stage, Stages
+from optimizer.verify.survivors import survivors_of
 from optimizer.verify.times import ReplicaTimes
 
 RATE_STEP = Fraction(1, 1000)
@@ -77,17 +77,9 @@ class Candidate:
             lambda down: self.facts.load(self.demand, down),
         )
 
-    def survivors(self, lost: str) -> int:
-        """Instances left after the stated losses of a ``gpu`` or ``node``."""
-        survive, instances = self.problem.requirements.survive, self.row.instances
-        if lost == "gpu":
-            return instances - min(instances, survive.gpu)
-        each = killed_by_node(self.problem.hardware, self.row.shape.instance_gpus, instances)
-        return instances - min(instances, survive.node * each)
-
     def survivors_load(self, lost: str) -> Load | None:
         """Load of a surviving replica at the share of demand to be carried; None when overloaded or none is left."""
-        left = self.survivors(lost)
+        left = survivors_of(self.problem, self.row, lost)
         share = self.demand * exact(self.problem.requirements.survive.demand_share)
         return self.facts.load(share, self.row.instances - left) if left else None
 

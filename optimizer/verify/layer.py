@@ -31,20 +31,24 @@ def rates_of(problem: Problem, weight_format: str) -> Rates:
     offered: dict[str, float] = {str(name): rate for name, rate in gpu.dense_tflops.items()}
     other = "bf16" if model.native_dtype == "fp16" else "fp16"
     sixteen = exact(offered.get(model.native_dtype) or offered[other]) * 10**9
-    found = next((name for name in formats[weight_format].compute if name in offered), other)
-    speedup = Fraction(1)
-    if found not in ("fp16", "bf16"):
-        ratio = exact(offered[found]) * 10**9 / sixteen
-        if ratio >= Fraction(3, 2):
-            speedup = constant("speedup_8bit") if ratio < Fraction(5, 2) else constant("speedup_4bit")
-    peak = sixteen * speedup
-    experts_only = weight_format == "mxfp4" and model.experts > 0
+
+    def peak(name: str) -> Fraction:
+        computed = next((found for found in formats[name].compute if found in offered), other)
+        ratio = exact(offered[computed]) * 10**9 / sixteen
+        if computed in ("fp16", "bf16") or ratio < Fraction(3, 2):
+            return sixteen
+        return sixteen * (constant("speedup_8bit") if ratio < Fraction(5, 2) else constant("speedup_4bit"))
+
+    # Four-bit checkpoints of models with routed experts convert only those.
+    beside_experts = {"mxfp4": (Fraction(2), sixteen), "nvfp4": (Fraction(1), peak("fp8"))} if model.experts else {}
+    linear = exact(formats[weight_format].linear), peak(weight_format)
+    linear_bytes, linear_rate = beside_experts.get(weight_format, linear)
     return Rates(
         bandwidth=exact(gpu.memory_bandwidth_gb_per_s) * 10**6,
         sixteen=sixteen,
-        linear=sixteen if experts_only else peak,
-        expert=peak,
-        linear_bytes=Fraction(2) if experts_only else exact(formats[weight_format].linear),
+        linear=linear_rate,
+        expert=peak(weight_format),
+        linear_bytes=linear_bytes,
         expert_bytes=exact(formats[weight_format].expert),
     )
 

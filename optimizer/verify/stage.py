@@ -151,7 +151,8 @@ def _step(problem: Problem, group: Group, held: list[tuple[Layer, int]], rates: 
     overhead = sum((n * per_layer for _, n in held), Fraction(0))
     for layer, n in held:
         if layer.experts is not None:
-            overhead += n * constant("t_expert") * layer.experts.count
+            count = layer.experts.count
+            overhead += n * constant("t_expert") * count / (1 + count / constant("experts_half"))
     return Affine(max(read, attend), exact(problem.hardware.gpu.layer_time_factor) * overhead)
 
 

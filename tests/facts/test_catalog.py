@@ -10,7 +10,13 @@ from optimizer.facts.constants import constants
 PROMISED_GPUS = ["h100-sxm-80gb", "h100-pcie-80gb", "h200-sxm-141gb", "gb200-nvl72", "a100-sxm-40gb", "a100-sxm-80gb"]
 PROMISED_GPUS += ["l40s-48gb", "l4-24gb", "mi300x-192gb", "b200"]
 PROMISED_MODELS = ["llama3-8b", "llama3-70b", "llama3.1-8b", "llama3.1-70b", "llama3.1-405b", "qwen3-32b"]
-PROMISED_MODELS += ["qwen3-235b-a22b", "mixtral-8x7b", "deepseek-v3", "gpt-oss-120b", "meta-llama/Meta-Llama-3-70B-Instruct"]
+PROMISED_MODELS += [
+    "qwen3-235b-a22b",
+    "mixtral-8x7b",
+    "deepseek-v3",
+    "gpt-oss-120b",
+    "meta-llama/Meta-Llama-3-70B-Instruct",
+]
 
 
 @pytest.mark.parametrize("name", PROMISED_GPUS)
@@ -39,7 +45,9 @@ def test_every_model_has_its_sources(name: str) -> None:
 
 def test_aliases_are_unique() -> None:
     for kind in ("gpus", "models"):
-        names = [alias for name in catalog.names(kind) for alias in [name, *catalog.entry(kind, name).get("aliases", [])]]
+        names = [
+            alias for name in catalog.names(kind) for alias in [name, *catalog.entry(kind, name).get("aliases", [])]
+        ]
         assert len(names) == len(set(names))
 
 

@@ -1,0 +1,81 @@
+"""Section 4 for many rows at once in 64-bit floats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.facts.problem import Problem
+from optimizer.verify.arithmetic import exact, facts_of_costs
+from optimizer.verify.times import chunks_of
+from optimizer.verify.twin_times import Floats, Ints, ShapeTimes
+
+NEAR = 1e-10
+"""A cumulative share or a utilisation this close to its threshold is left to exact arithmetic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """One entry for each row; meaningless where ``overloaded``."""
+
+    overloaded: NDArray[np.bool_]
+    unsure: NDArray[np.bool_]
+    n50: Ints
+    n99: Ints
+    mean: Floats
+    latency: dict[str, Floats]
+    """By name as in the rules, e.g. ``ttft_p99``."""
+
+
+def loads(problem: Problem, times: ShapeTimes, shape: Ints, per_replica_per_s: Floats, length: int) -> Loads:
+    """Load of the rows' replicas.
+
+    Args:
+        shape: the line of ``times`` of each row.
+        per_replica_per_s: requests/s at a replica of each row; infinite where no replica is left.
+        length: states before the tail.
+    """
+    engine, work = facts_of_costs().engines[problem.engine], problem.workload
+    none_left = np.isinf(per_replica_per_s)
+    rate = np.where(none_left, 1.0, per_replica_per_s) / 1000
+    n = np.arange(1, length + 1)
+    slowness = times.residence[:, :length] / n
+    last = rate * slowness[shape, -1]
+    unsure = np.abs(last - 1) < NEAR
+    overloaded = (last >= 1) | none_left
+    logs = np.zeros((len(shape), length + 1))
+    np.cumsum(np.log(slowness)[shape] + np.log(rate)[:, None], axis=1, out=logs[:, 1:])
+    shares = np.exp(logs - logs.max(axis=1, keepdims=True))
+    odds = np.where(overloaded, 0.0, last / np.where(overloaded, 1.0, 1 - last))
+    total = shares.sum(axis=1) + shares[:, -1] * odds
+    tail = shares[:, -1] * (length * odds + odds * (1 + odds))
+    mean = (shares[:, 1:] @ n.astype(np.float64) + tail) / total
+    cumulative = np.cumsum(shares, axis=1) / total[:, None]
+    quantiles = []
+    for share in (0.5, 0.99):
+        reached = cumulative >= share
+        quantiles.append(np.maximum(1, reached.argmax(axis=1)))
+        unsure |= (np.abs(cumulative - share) < NEAR).any(axis=1)
+        overloaded = overloaded | ~reached[:, -1]
+    n50, n99 = quantiles
+    at50, at99 = (shape, n50 - 1), (shape, n99 - 1)
+    at_once = max(1, problem.search.max_num_batched_tokens // work.prompt_tokens)
+    service = times.occupancy[shape] + chunks_of(problem, work.prompt_tokens) * times.round[at99] / at_once
+    busy = rate * service
+    unsure |= np.abs(busy - 1) < NEAR
+    overloaded = overloaded | (busy >= 1)
+    wait = service / (2 * np.where(busy >= 1, 1.0, 1 - busy))
+    wait50, wait99 = (wait * np.log(np.maximum(1.0, times_over * busy)) for times_over in (2, 100))
+    start, admit = float(exact(engine.start_ms)), float(exact(engine.admit_steps))
+    latency = {
+        "prefill_p50": times.prefill[at50],
+        "prefill_p99": times.prefill_longest[at99],
+        "ttft_p50": start + admit * times.round[at50] + wait50 + times.prefill[at50],
+        "ttft_p99": start + admit * times.round[at99] + wait99 + times.prefill_longest[at99],
+        "tpot_p50": times.tpot[at50],
+        "tpot_p99": times.tpot[at99],
+    }
+    unsure &= ~none_left & (last < 1 + NEAR)
+    return Loads(overloaded, unsure, n50, n99, mean / rate + wait * busy, latency)
