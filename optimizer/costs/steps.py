@@ -49,11 +49,12 @@ class StepModel:
         result: Floats = np.maximum(memory_ms, compute_ms) + self.constants.overlap * np.minimum(memory_ms, compute_ms)
         return result
 
-    def decode_terms(self, batch: Ints) -> dict[str, Floats]:
+    def decode_terms(self, batch: Ints | Floats, context: Floats | None = None) -> dict[str, Floats]:
         """Terms of a decode step per shape, stage class and batch: arrays (S, C, B) in ms.
 
         Args:
             batch: (S, B) sequences of each rank in the micro-batch.
+            context: (S,) tokens each sequence has in its cache; left out, the workload's mean.
         """
         c, arrays, model = self.constants, self.arrays, self.problem.model
         b = batch[:, None, :].astype(np.float64)
@@ -69,10 +70,11 @@ class StepModel:
         head = self._roof(
             table_bytes / (c.eta_bw * self.bytes_per_ms), table_bytes * b / (c.eta_decode_flops * arrays.peak16 / 1e3)
         )
-        seen = np.where(arrays.windows > 0, np.minimum(self.context, arrays.windows), self.context)
-        per_layer = arrays.kv_bytes_per_token * seen[None, :] + 2 * arrays.state_bytes
+        reach = np.full(len(self.table.shapes), float(self.context)) if context is None else context
+        seen = np.where(arrays.windows > 0, np.minimum(reach[:, None], arrays.windows), reach[:, None])
+        per_layer = arrays.kv_bytes_per_token * seen + 2 * arrays.state_bytes
         cached_ms = np.einsum("sck,sk->sc", self.counts, per_layer) / (c.eta_kv * self.bytes_per_ms)
-        scored = 2 * (self.counts @ (arrays.decode_width * seen).astype(np.float64)) / self.table.tp[:, None]
+        scored = 2 * np.einsum("sck,sk->sc", self.counts, arrays.decode_width * seen) / self.table.tp[:, None]
         cache = np.maximum(cached_ms, scored / (c.eta_decode_flops * arrays.peak16 / 1e3))
         reduced = 2 * (
             self.links.all_reduce_ms_per_byte[:, None, None] * b * model.hidden_size * 2
@@ -146,28 +148,33 @@ class StepModel:
         result: Floats = np.where(self.coupled[:, None, None], 2 * once, 0.0)
         return result
 
-    def prefill_terms(self, tokens: int) -> dict[str, Floats]:
-        """Terms of prefilling one prompt, (S, C) in ms; the decodes that share its steps are not in it."""
+    def prefill_terms(self, tokens: int | Floats) -> dict[str, Floats]:
+        """Terms of prefilling one prompt of the given tokens (one length, or one per shape), (S, C) in ms.
+
+        The decodes that share the prompt's steps are not in it.
+        """
         c, arrays, model = self.constants, self.arrays, self.problem.model
-        m = float(tokens)
+        m = np.broadcast_to(np.asarray(tokens, dtype=np.float64), (len(self.table.shapes),))[:, None]
         linear = np.einsum("sck,sk->sc", self.counts, arrays.linear_parameters)
         width = (
             np.where(arrays.windows > 0, np.minimum(m * m, 2 * m * np.minimum(m, arrays.windows)), m * m)
             * arrays.prefill_width
         )
-        attention = (self.counts @ width) / self.table.tp[:, None] / (c.eta_prefill_attention * arrays.peak16 / 1e3)
+        attention = np.einsum("sck,sk->sc", self.counts, width) / self.table.tp[:, None]
+        attention = attention / (c.eta_prefill_attention * arrays.peak16 / 1e3)
         routed = self.counts @ (arrays.experts_per_token * arrays.expert_parameters).astype(np.float64)
         experts = 2 * m * routed * (self.table.ranks / self.table.expert_gpus)[:, None]
         experts = (
             experts / (c.eta_prefill_expert_flops * arrays.expert_peak[:, None] / 1e3) * self._imbalance()[:, None]
         )
-        reduced = 2 * (self.links.all_reduce_ms_per_byte * m * model.hidden_size * 2 + self.links.all_reduce_ms)
-        exchange = self._exchange_ms(np.full((len(self.table.shapes), 1, 1), m))[:, :, 0]
+        sent = m * model.hidden_size * 2
+        reduced = 2 * (self.links.all_reduce_ms_per_byte[:, None] * sent + self.links.all_reduce_ms[:, None])
+        exchange = self._exchange_ms(m[:, :, None])[:, :, 0]
         terms = {
             "dense layers": 2 * m * linear / (c.eta_prefill_flops * arrays.linear_peak[:, None] / 1e3),
             "experts": experts,
             "attention": attention,
-            "TP all-reduce": self.layers * reduced[:, None],
+            "TP all-reduce": self.layers * reduced,
             "expert exchange": self.moe_layers * exchange,
         }
         return {name: np.where(self.present, value, 0.0) for name, value in terms.items()}
@@ -177,6 +184,19 @@ class StepModel:
         shape = (-1,) + (1,) * (tokens.ndim - 1)
         per_byte, fixed = self.links.send_ms_per_byte.reshape(shape), self.links.send_ms.reshape(shape)
         result: Floats = per_byte * tokens * (self.problem.model.hidden_size * 4) + fixed
+        return result
+
+    def round_ms(self, decode: Floats, running: Ints | Floats, batch: Ints | Floats) -> Floats:
+        """One token for every running sequence, (S, N): micro-batches through the stages, or the slowest stage's turns.
+
+        Args:
+            decode: (S, C, N) a decode step of each stage class.
+            running: (N,) or (S, N) sequences of a replica.
+            batch: (S, N) sequences in one micro-batch.
+        """
+        through = (decode * self.table.multiplicity[:, :, None]).sum(axis=1)
+        turns = np.minimum(running, self.table.pp[:, None]) * decode.max(axis=1)
+        result: Floats = np.maximum(through + self.send_ms(np.asarray(batch, dtype=np.float64)), turns)
         return result
 
     def service(self, slots: int) -> ServiceTable:
@@ -192,9 +212,7 @@ class StepModel:
         )
         decode = np.take_along_axis(np.asarray(per_batch), (batch - 1)[:, None, :], axis=2)
         multiplicity = self.table.multiplicity[:, :, None].astype(np.float64)
-        through = (decode * multiplicity).sum(axis=1)
-        slowest = decode.max(axis=1)
-        rounds = np.maximum(through + self.send_ms(batch.astype(np.float64)), np.minimum(n, pp) * slowest)
+        rounds = self.round_ms(decode, n, batch)
 
         prompt = workload.prompt_tokens
         occupancy = np.asarray(sum(self.prefill_terms(prompt).values())).max(axis=1)

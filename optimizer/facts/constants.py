@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import Field
 
 from optimizer.facts.base import Facts, NonNegative, Positive
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+CONSTANTS_FILE = Path(__file__).parent / "data" / "constants.yaml"
+
+LatencyMetric = Literal["tpot", "ttft", "e2e"]
 
 
 class WeightBytes(Facts):
@@ -26,6 +30,17 @@ class EngineConstants(Facts):
 
     start_ms: NonNegative
     admit_steps: NonNegative
+
+
+class ClosedLoopConstants(Facts):
+    """What differs between serving engines under a fixed number of concurrent requests (``costs/closed_loop.py``)."""
+
+    bunching: Annotated[float, Field(ge=0, le=1)]
+    """b: share of the other requests' prompts that a newcomer meets before its first token."""
+    start_ms: NonNegative
+    """t0: time to first token that depends on nothing else, ms."""
+    steps: NonNegative
+    """d: decode steps before the first token."""
 
 
 class CostConstants(Facts):
@@ -59,9 +74,47 @@ class CostConstants(Facts):
     engines: dict[str, EngineConstants]
 
 
+class LogErrors(Facts):
+    """Quantiles of log(measured / predicted) on models left out of the fit."""
+
+    p5: float
+    p10: float
+    p50: float
+    p90: float
+    p95: float
+
+
+class Intervals(Facts):
+    """Errors by metric, for dense models and for those with routed experts. How they were found: docs/accuracy.md."""
+
+    dense: dict[LatencyMetric, LogErrors]
+    moe: dict[LatencyMetric, LogErrors]
+
+    def errors(self, metric: LatencyMetric, routed: bool) -> LogErrors:
+        """Error quantiles of a metric; ``routed``: the model has routed experts."""
+        return (self.moe if routed else self.dense)[metric]
+
+
+@cache
+def _file() -> dict[str, Any]:
+    with CONSTANTS_FILE.open("rb") as stream:
+        values: dict[str, Any] = yaml.load(stream, Loader=_Loader)
+    return values
+
+
 @cache
 def constants() -> CostConstants:
     """The constants that ship with the product."""
-    with (Path(__file__).parent / "data" / "constants.yaml").open("rb") as stream:
-        values = yaml.load(stream, Loader=_Loader)
-    return CostConstants.model_validate(values["values"])
+    return CostConstants.model_validate(_file()["values"])
+
+
+@cache
+def closed_loop_constants() -> dict[str, ClosedLoopConstants]:
+    """Closed-loop constants by engine; ``other`` is for engines that were not measured."""
+    return {name: ClosedLoopConstants.model_validate(value) for name, value in _file()["closed_loop"].items()}
+
+
+@cache
+def intervals() -> Intervals:
+    """How far measured latencies lie from predicted ones."""
+    return Intervals.model_validate(_file()["intervals"])

@@ -55,7 +55,7 @@ def objective_of(q: Quantities, choice: Choice, bound_ns: int | None) -> Objecti
         value=milliseconds(total),
         bound=milliseconds(bound),
         gap=0.0 if total == bound else (total - bound) / max(abs(total), 1),
-        unit="ms per request",
+        unit="ms",
         terms={"served": milliseconds(served), "unserved": milliseconds(unserved), "gpus": milliseconds(gpus)},
     )
 

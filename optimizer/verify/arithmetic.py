@@ -1,8 +1,9 @@
 """Exact numbers: decimals as people wrote them become fractions; what is irrational or long is carried at 60 digits.
 
-Accuracy: every formula up to the time of one step is a ``Fraction``, hence exact. Powers, logarithms and the birth-death
-chain run in ``Decimal`` with 60 significant digits; each operation adds a relative error below 1e-59 and no chain has
-more than some 100,000 operations on positive terms, so results are true to 50 digits. A nanosecond in an hour is 13.
+Accuracy: bytes, FLOP and the times of their parts are ``Fraction``, hence exact. Sums of times, powers, logarithms and
+the birth-death chain run in ``Decimal`` with 60 significant digits; each operation adds a relative error below 1e-59, and
+no chain has more than some 100,000 operations on positive terms, so results are true to 50 digits. A nanosecond in an
+hour is the 13th.
 """
 
 from __future__ import annotations

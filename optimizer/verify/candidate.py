@@ -99,7 +99,10 @@ class Candidate:
         )
 
     def most_requests(self) -> Fraction:
-        """``max_request_rate``: the largest multiple of a thousandth that is carried, by bisection (loads grow with the rate)."""
+        """``max_request_rate``: the largest multiple of a thousandth that is carried.
+
+        By bisection: whatever a load is made of grows with the rate.
+        """
         low, high = 0, 1
         while self.carries(high * RATE_STEP):
             low, high = high, 2 * high

@@ -9,7 +9,7 @@ from optimizer.answer import Strategy
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The GPUs that share one stage, and the formats they hold it in. What one layer costs a GPU depends on nothing else."""
+    """The GPUs that share one stage, and the formats they hold it in: all that the cost of a layer depends on."""
 
     tensor: int
     expert: int
@@ -79,7 +79,5 @@ class Row:
 
 def row_of(strategy: Strategy) -> Row:
     """The row a strategy belongs to."""
-    group = Group(
-        strategy.tensor_parallel, strategy.expert_parallel, strategy.weight_precision, strategy.kv_precision
-    )
-    return Row(Shape(group, strategy.layers_per_stage), strategy.data_parallel)
+    group = Group(strategy.tensor_parallel, strategy.expert_parallel, strategy.weight_precision, strategy.kv_precision)
+    return Row(Shape(group, tuple(strategy.layers_per_stage)), strategy.data_parallel)

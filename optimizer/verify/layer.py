@@ -93,9 +93,9 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
         + kind.key_value_parameters * Fraction(kv_heads, model.kv_heads)
         + kind.replicated_parameters
     )
-    token_bytes = (
-        kind.kv_values_per_token_per_kv_head * kv_heads + kind.kv_values_per_token_replicated
-    ) * KV_BYTES[group.kv_format]
+    token_bytes = (kind.kv_values_per_token_per_kv_head * kv_heads + kind.kv_values_per_token_replicated) * KV_BYTES[
+        group.kv_format
+    ]
     kept = ceil_ratio(problem.max_sequence_tokens, 16) * 16
     seen = work.prompt_tokens + ceil_ratio(work.output_tokens, 2)
     if kind.window_tokens:

@@ -18,7 +18,7 @@ from optimizer.verify.stage import Stages
 def candidate_of(problem: Problem, strategy: Strategy) -> Candidate:
     """The strategy's quantities, computed when asked for.
 
-    The strategy must be legal (``check.illegal`` names what is not): positive degrees, layers that add up, known formats.
+    The strategy must be legal (``claims.check_strategy``): positive degrees, layers that add up, known formats.
     """
     return Candidate(RowFacts(problem, row_of(strategy), Stages(problem)), strategy.max_num_seqs)
 

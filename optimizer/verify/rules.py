@@ -14,6 +14,7 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import ceil_ratio, decimal, exact
 from optimizer.verify.candidate import Candidate
 from optimizer.verify.groups import Row
+from optimizer.verify.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +105,23 @@ def findings(candidate: Candidate) -> Iterator[Finding]:
             left = candidate.survivors_load(lost)
             actual_n = Decimal(left.n99) if left else None
             yield Finding(f"survive_{lost}", candidate.keeps(left), "sequences", Decimal(slots), actual_n)
+
+
+def barely_holds(candidate: Candidate, rule: Finding) -> bool:
+    """The rule holds once the noise of 64-bit floats is forgiven."""
+    if rule.id.startswith("survive_"):
+        return candidate.keeps(candidate.survivors_load(rule.id.removeprefix("survive_")), RELATIVE)
+    if rule.holds or rule.limit is None or rule.actual is None or rule.unit not in ("ms", "requests/s"):
+        return rule.holds
+    return abs(rule.limit - rule.actual) <= rule.limit * RELATIVE
+
+
+def clearly_holds(candidate: Candidate, rule: Finding) -> bool:
+    """The rule still holds after times are rounded up to nanoseconds and rates down to thousandths."""
+    if rule.id.startswith("survive_"):
+        return candidate.keeps(candidate.survivors_load(rule.id.removeprefix("survive_")), -TWO_NANOSECONDS)
+    if rule.limit is None or rule.actual is None or rule.unit not in ("ms", "requests/s"):
+        return rule.holds
+    if rule.unit == "ms":
+        return rule.actual + TWO_NANOSECONDS <= rule.limit
+    return rule.actual * (1 - TWO_NANOSECONDS) // THOUSANDTH * THOUSANDTH >= rule.limit

@@ -17,16 +17,18 @@ def most_slots(problem: Problem, fixed: Fixed) -> int:
     return max(256, 2 * problem.requirements.max_batch, fixed.max_num_seqs or 0)
 
 
-def rows(problem: Problem, fixed: Fixed) -> list[Row]:
-    """Every row once, sorted by stages."""
-    found: dict[Row, None] = {}
+def rows(problem: Problem, fixed: Fixed) -> Iterator[Row]:
+    """Every row once, fewest stages first."""
+    found: set[Row] = set()
     for layers in _splits_offered(problem, fixed):
         for tensor in _tensor_offered(problem, fixed):
             for replicas in _replicas_offered(problem, fixed, tensor, len(layers)):
                 for expert in _experts_offered(problem, fixed, tensor, replicas):
                     for weight, kv in _formats_offered(problem, fixed):
-                        found[Row(Shape(Group(tensor, expert, weight, kv), layers), replicas)] = None
-    return list(found)
+                        row = Row(Shape(Group(tensor, expert, weight, kv), layers), replicas)
+                        if row not in found:
+                            found.add(row)
+                            yield row
 
 
 def splits(layers: int, stages: int, imbalance: int) -> Iterator[tuple[int, ...]]:

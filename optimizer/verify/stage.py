@@ -60,7 +60,8 @@ class _Shared:
     layers: tuple[Layer, ...]
     reduce: Affine
     exchange: Affine
-    activation_bytes: int
+    engine_bytes: int
+    """Engine and activations."""
 
 
 class Stages:
@@ -103,7 +104,7 @@ class Stages:
                 layers=tuple(layer_of(problem, group, kind, rates) for kind in problem.model.kinds),
                 reduce=all_reduce(problem.hardware, group.tensor),
                 exchange=all_to_all(problem.hardware, group.expert_gpus) if group.ranks > 1 else Affine(),
-                activation_bytes=_activation_bytes(problem, group),
+                engine_bytes=int(constant("engine_bytes")) + _activation_bytes(problem, group),
             )
         return found
 
@@ -133,7 +134,7 @@ class Stages:
             weights_bytes=ceil(weights),
             sequence_bytes=ceil(sum((n * layer.sequence_bytes for layer, n in held), Fraction(0))),
             logits_bytes=ceil(model.vocabulary * constant("logit_bytes")) if kind.last else 0,
-            fixed_bytes=shared.activation_bytes + int(constant("engine_bytes")) + (0 if alone else int(constant("comm_bytes"))),
+            fixed_bytes=shared.engine_bytes + (0 if alone else int(constant("comm_bytes"))),
             step=step,
             roofs=tuple(roofs),
             experts=tuple((layer.experts, n) for layer, n in held if layer.experts is not None),

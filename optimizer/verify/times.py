@@ -99,8 +99,7 @@ class ReplicaTimes:
         """From a prompt's first step to its last, n sequences in progress."""
         j = chunks_of(self._problem, tokens)
         passes = [
-            (count, chunk + ms)
-            for (count, ms), chunk in zip(self._decode_of(n), self._prefill_of(tokens), strict=True)
+            (count, chunk + ms) for (count, ms), chunk in zip(self._decode_of(n), self._prefill_of(tokens), strict=True)
         ]
         total = sum((count * ms for count, ms in passes), Decimal(0)) + (j - 1) * max(ms for _, ms in passes)
         return total + self._send_fixed + self._send_slope * ceil_ratio(tokens, j)

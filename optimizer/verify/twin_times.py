@@ -47,8 +47,8 @@ def _decode(stage: Stage, ranks: int, b: Floats, known: dict[tuple[Experts, int]
         one = known.get((experts, ranks))
         if one is None:
             touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** (b * ranks))
-            one = _roof(touched * float(experts.read_ms), float(experts.token_ms) * b) + touched * float(experts.touch_ms)
-            known[experts, ranks] = one
+            one = _roof(touched * float(experts.read_ms), float(experts.token_ms) * b)
+            one = known[experts, ranks] = one + touched * float(experts.touch_ms)
         total += layers * one
     return total
 

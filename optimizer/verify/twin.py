@@ -1,7 +1,7 @@
 """The exhaustive twin: every candidate of section 8 in 64-bit floats, to find any that would refute a claim.
 
-Floats only select: a candidate within rounding of a limit counts as possible, and whatever is found here is judged again
-in exact arithmetic by ``check``. Rows go through in blocks of modest size; each block is a few hundred numpy calls.
+Floats only select: a candidate within rounding of a limit counts as possible, and whatever is found here is judged
+again in exact arithmetic by ``check``. Rows go through in blocks of modest size; each block is a few hundred numpy calls.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from optimizer.verify.groups import Row, Shape
 from optimizer.verify.load import chain_length
 from optimizer.verify.objective import weights_of
 from optimizer.verify.rules import budget_bytes, row_findings
-from optimizer.verify.space import most_slots, rows
+from optimizer.verify.space import most_slots
 from optimizer.verify.stage import Stages
 from optimizer.verify.survivors import survivors_of
 from optimizer.verify.twin_load import Loads, loads
@@ -42,6 +42,8 @@ class Bar:
     value_ms: float
     tier_resolution: float
     resolution_ms: float
+    row: Row
+    slots: int
 
 
 @dataclass(slots=True)
@@ -54,8 +56,8 @@ class Survey:
     """Candidates that rounding keeps from being decided in floats."""
     rivals: list[tuple[float, float, bool, Row, int]] = field(default_factory=list)
     """(tier, value in ms, surely feasible, row, max_num_seqs) of those that may beat the bar."""
-    best: tuple[float, float, Row, int] | None = None
-    """(tier, value in ms, row, max_num_seqs) of the best that is surely feasible."""
+    claimed: tuple[float, float, bool] | None = None
+    """(tier, value in ms, may be feasible) that floats give for the claim; None when it is not in the space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,17 @@ class _Verdict:
 
 
 @sixty_digits()
-def survey(problem: Problem, fixed: Fixed, bar: Bar | None, *, most_rivals: int = 4096) -> Survey:
+def survey(
+    problem: Problem, fixed: Fixed, offered: Sequence[Row], stages: Stages, bar: Bar | None, *, most_rivals: int = 4096
+) -> Survey:
     """Go through the whole space.
 
     Args:
+        offered: the rows of the space, ``space.rows``.
         bar: what a rival must beat; None: every candidate that may be feasible is a rival.
         most_rivals: the best of them are kept for each block.
     """
-    upto, found, stages = most_slots(problem, fixed), Survey(), Stages(problem)
-    offered = rows(problem, fixed)
+    upto, found = most_slots(problem, fixed), Survey()
     found.candidates = len(offered) * upto
     off = problem.search.disabled_rules
     possible = [row for row in offered if all(rule.holds or rule.id in off for rule in row_findings(problem, row))]
@@ -100,6 +104,10 @@ def _record(found: Survey, block: list[Row], slots: Ints, seen: _Verdict, bar: B
         ahead = seen.tier < bar.tier - bar.tier_resolution
         level = np.abs(seen.tier - bar.tier) <= bar.tier_resolution
         rival = rival & (ahead | (level & (seen.value < bar.value_ms - bar.resolution_ms / 2)))
+        at = block.index(bar.row) if bar.row in block else -1
+        if at >= 0 and bar.slots in slots:
+            k = int(np.searchsorted(slots, bar.slots))
+            found.claimed = float(seen.tier[at, k]), float(seen.value[at, k]), bool(seen.maybe[at, k])
     where = np.argwhere(rival)
     if len(where) > most:
         order = np.lexsort((seen.value[rival], seen.tier[rival], ~seen.sure[rival]))
@@ -107,13 +115,6 @@ def _record(found: Survey, block: list[Row], slots: Ints, seen: _Verdict, bar: B
     for i, k in where:
         value = float(seen.tier[i, k]), float(seen.value[i, k])
         found.rivals.append((*value, bool(seen.sure[i, k]), block[i], int(slots[k])))
-    if seen.sure.any():
-        tier = np.where(seen.sure, seen.tier, np.inf)
-        value = np.where(tier <= tier.min(), seen.value, np.inf)
-        i, k = np.unravel_index(int(value.argmin()), value.shape)
-        best = float(seen.tier[i, k]), float(seen.value[i, k])
-        if found.best is None or best < found.best[:2]:
-            found.best = (*best, block[int(i)], int(slots[k]))
 
 
 def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, upto: int) -> _Verdict:

@@ -1,0 +1,170 @@
+"""Serving under a fixed number of concurrent requests, the setting of benchmarks. ``docs/accuracy.md``.
+
+In this closed loop a new request starts as soon as one ends, so no arrival rate is stated: C requests are always in
+progress or waiting for KV memory. Step and prefill times are the ``StepModel``'s; this file adds only the loop:
+
+    n     = min(C, capacity)                       running, the rest wait for memory
+    g     = b · (n − 1)                            others' prompts that a newcomer meets before its first token
+    TPOT  = D + (n − 1 − g) · p / output           the other prompts are spread over its steps: work is conserved
+    TTFT0 = t0 + d · D + p1 + g · p                D: a decode step of n sequences; p1: its own prompt; p: of the slowest
+    wait  = (C / n − 1) · (TTFT0 + (output − 1) · TPOT)          stage, per rank.  Little's law past the capacity
+    TTFT  = TTFT0 + wait
+
+b (bunching of prompts), t0 (ms) and d (steps) belong to the engine: ``closed_loop`` in ``facts/data/constants.yaml``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.costs.links import link_costs
+from optimizer.costs.memory import memory_table
+from optimizer.costs.parameters import layer_arrays
+from optimizer.costs.shapes import Floats, Ints, Shape, tabulate
+from optimizer.costs.steps import StepModel
+from optimizer.facts.catalog import failure_defaults
+from optimizer.facts.constants import ClosedLoopConstants, CostConstants
+from optimizer.facts.demand import KvFormat, Objective, Requirements, SearchLimits, Workload
+from optimizer.facts.hardware import GpuFacts, HardwareFacts
+from optimizer.facts.model import ModelFacts
+from optimizer.facts.problem import Problem
+
+# Measured systems join their nodes with one 400 Gbit/s adapter per GPU (the HGX reference design).
+NETWORK_GBIT_PER_GPU = 400
+LEAST_KV_BYTES = 1e9  # KV memory a run that did happen must have had, whatever the memory model says
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """What the step model says of S layouts and B concurrencies each."""
+
+    running: Floats  # (S, B) n, over all ranks
+    decode_ms: Floats  # (S, B) D
+    prompt_ms: Floats  # (S, 1) p1
+    occupancy_ms: Floats  # (S, 1) p
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Mean times in ms, (S, B)."""
+
+    ttft_ms: Floats
+    tpot_ms: Floats
+
+    def end_to_end_ms(self, output_tokens: Ints) -> Floats:
+        """TTFT + (output − 1) · TPOT, with (S,) output tokens."""
+        total: Floats = self.ttft_ms + (output_tokens[:, None] - 1) * self.tpot_ms
+        return total
+
+
+def measured_kv_format(weight_format: str, engine: str, gpu: GpuFacts, native_dtype: str) -> KvFormat:
+    """KV format of a measured run that does not state it.
+
+    fp8 if the weights are quantised and the engine is TensorRT-LLM or the GPU a Blackwell (it computes in fp4), else
+    16 bit. Inferred from the training corpus: where KV memory limits the runs, the waiting measured matches this
+    capacity, and the fit asks for 2 bytes from sglang and 1 from TensorRT-LLM.
+    """
+    sixteen: KvFormat = "fp16" if native_dtype == "fp16" else "bf16"
+    quantised = weight_format not in {"bf16", "fp16"}
+    return "fp8" if quantised and (engine == "trtllm" or "fp4" in gpu.dense_tflops) else sixteen
+
+
+class ClosedLoop:
+    """Layouts of one model on one GPU type, each serving one prompt and output length.
+
+    Args:
+        model: the model.
+        gpu: the GPU type.
+        shapes: S replica shapes; ``ep`` above ``tp`` couples ranks of data-parallel attention.
+        ranks: (S,) data-parallel ranks or replicas, over which the sequences spread evenly.
+        prompt_tokens: (S,) prompt lengths.
+        output_tokens: (S,) output lengths.
+        memory_utilization: share of GPU memory the engine may use.
+    """
+
+    def __init__(
+        self,
+        model: ModelFacts,
+        gpu: GpuFacts,
+        shapes: Sequence[Shape],
+        ranks: Ints,
+        prompt_tokens: Ints,
+        output_tokens: Ints,
+        memory_utilization: float = 0.9,
+    ) -> None:
+        self.ranks = ranks[:, None].astype(np.float64)
+        self.prompt_tokens, self.output_tokens = prompt_tokens, output_tokens
+        self.table = tabulate(model, shapes)
+        gpus = int(max(self.table.tp * self.table.pp * ranks))
+        self.problem = _problem(model, gpu, gpus, int(max(prompt_tokens)), int(max(output_tokens)))
+        self.memory_bytes = memory_utilization * gpu.memory_bytes
+
+    def step_times(self, constants: CostConstants, concurrency: Ints) -> StepTimes:
+        """Step and prompt times at (S, B) concurrent requests over all ranks."""
+        table = self.table
+        arrays = layer_arrays(self.problem, constants, table)
+        steps = StepModel(self.problem, constants, table, arrays, link_costs(self.problem.hardware, constants, table))
+        memory = memory_table(self.problem, constants, table, arrays)
+        context = self.prompt_tokens + self.output_tokens / 2
+        present = table.multiplicity > 0
+
+        kept = np.where(arrays.windows > 0, np.minimum(context[:, None], arrays.windows), context[:, None])
+        cached = np.einsum("sck,sk->sc", steps.counts, arrays.kv_bytes_per_token * kept + arrays.state_bytes)
+        free = np.maximum(self.memory_bytes - memory.fixed, LEAST_KV_BYTES)
+        fits = np.floor(free / np.maximum(1.0, cached + memory.logits_per_sequence))
+        capacity = np.maximum(1.0, np.where(present, fits, np.inf).min(axis=1))[:, None] * self.ranks
+
+        running = np.minimum(concurrency, capacity)
+        per_rank = running / self.ranks
+        pipeline = table.pp[:, None]
+        batch = np.where(pipeline > 1, np.ceil(per_rank / pipeline), per_rank)
+        decode = np.asarray(sum(steps.decode_terms(batch, context).values()))
+        prefill = np.where(present, np.asarray(sum(steps.prefill_terms(self.prompt_tokens).values())), 0.0)
+        sends = steps.send_ms(self.prompt_tokens.astype(np.float64))
+        return StepTimes(
+            running=running,
+            decode_ms=steps.round_ms(decode, per_rank, batch),
+            prompt_ms=((prefill * table.multiplicity).sum(axis=1) + sends)[:, None],
+            occupancy_ms=prefill.max(axis=1)[:, None] / self.ranks,
+        )
+
+    def predict(self, times: StepTimes, concurrency: Ints, engines: Sequence[ClosedLoopConstants]) -> Prediction:
+        """Mean TTFT and TPOT at (S, B) concurrent requests, with the engine constants of each of the S layouts."""
+        bunching, start_ms, steps = np.array([(e.bunching, e.start_ms, e.steps) for e in engines]).T[:, :, None]
+        n, decode, output = times.running, times.decode_ms, self.output_tokens[:, None]
+        met = bunching * (n - 1)
+        tpot = decode + (n - 1 - met) * times.occupancy_ms / output
+        admitted = start_ms + steps * decode + times.prompt_ms + met * times.occupancy_ms
+        wait = (concurrency / n - 1) * (admitted + (output - 1) * tpot)
+        return Prediction(ttft_ms=admitted + wait, tpot_ms=tpot)
+
+
+def _problem(model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: int) -> Problem:
+    """The problem behind a measured run; demand and objective play no part in step times or memory."""
+    per_node = gpu.gpus_per_node
+    return Problem(
+        name="closed loop",
+        engine="vllm",
+        hardware=HardwareFacts(
+            gpu=gpu,
+            nodes=max(1, -(-gpus // per_node)),
+            gpus_per_node=per_node,
+            nvlink_gb_per_s=gpu.nvlink_gb_per_s,
+            nvlink_domain_gpus=gpu.nvlink_domain_gpus if gpu.nvlink_gb_per_s else 1,
+            pcie_gb_per_s=gpu.pcie_gb_per_s,
+            internode_gbit_per_s=NETWORK_GBIT_PER_GPU * per_node,
+            internode_latency_us=10,
+            host_memory_gb=None,
+            cpu_cores=None,
+            price_per_gpu_hour=None,
+            failures=failure_defaults(),
+        ),
+        model=model,
+        workload=Workload(prompt_tokens=prompt, output_tokens=output, requests_per_s=1),
+        requirements=Requirements(max_sequence_tokens=prompt + output),
+        objective=Objective(),
+        search=SearchLimits(),
+    )

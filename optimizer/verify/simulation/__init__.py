@@ -1,0 +1,98 @@
+"""Discrete simulation of one replica of a strategy: the check on the percentiles of every answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from optimizer.answer import Strategy
+from optimizer.facts.problem import Problem
+from optimizer.verify.groups import row_of
+from optimizer.verify.simulation.arrivals import (
+    FixedLengths,
+    Lengths,
+    LognormalPrompts,
+    PoissonSource,
+    Source,
+    TraceSource,
+    read_trace,
+    share_of_replica,
+)
+from optimizer.verify.simulation.engine import Engine, Limits
+from optimizer.verify.simulation.report import Disagreement, Estimate, SimulatedPercentiles, compare, summarise
+from optimizer.verify.simulation.sequences import blocks_of
+from optimizer.verify.simulation.steps import step_times
+from optimizer.verify.stage import Stages
+
+__all__ = ["Disagreement", "Estimate", "SimulatedPercentiles", "compare", "limits_of", "simulate"]
+
+_WARM_UP = 5  # one warm-up request for so many measured
+
+
+def simulate(
+    problem: Problem, strategy: Strategy, *, seed: int = 1, requests: int = 2000, trace: Path | None = None
+) -> SimulatedPercentiles:
+    """Serve requests with one replica of a strategy and report what they saw.
+
+    Without a trace, requests arrive as a Poisson stream at ``requests_per_s / DP``: what one replica receives when each
+    request goes to a replica drawn at random. Lengths are the workload's means; prompts are lognormal when
+    ``prompt_tokens_p99`` is stated. Another fifth of requests warms the replica up; arrivals go on until the last measured
+    request is answered. With a trace, the replica serves every DP-th request of it (dealt in turn) at the recorded times.
+    Replicas that form one engine (EP = TP x DP) are taken to have equal batches at every step.
+
+    Args:
+        problem: from ``load_problem``.
+        strategy: one that keeps the rules; at least one sequence of full length has to fit its memory.
+        seed: of the random numbers; the same seed gives the same result.
+        requests: measured requests; ignored with a trace, of which all are measured.
+        trace: CSV as ``arrivals.read_trace`` describes.
+
+    Raises:
+        ValueError: not even one sequence fits the memory, or the trace is malformed.
+    """
+    random = np.random.default_rng(seed)
+    source: Source
+    if trace is not None:
+        whole = read_trace(trace)
+        share = share_of_replica(whole, strategy.data_parallel, 0, "round-robin", random)
+        source, warm_up, requests = TraceSource(share), 0, len(share)
+        said = f"trace {trace.name}, every request" if strategy.data_parallel == 1 else f"trace {trace.name}, dealt to {strategy.data_parallel} replicas in turn"
+    else:
+        rate, warm_up = problem.workload.requests_per_s / strategy.data_parallel, requests // _WARM_UP
+        source = PoissonSource(rate, _lengths(problem), random)
+        said = f"Poisson, {rate:g} requests/s at the replica"
+    run = Engine(step_times(problem, strategy), limits_of(problem, strategy), source).run(warm_up + requests)
+    return summarise(run, warm_up=warm_up, requests=requests, arrivals=said, seed=seed)
+
+
+def limits_of(problem: Problem, strategy: Strategy) -> Limits:
+    """What the replica's engine may hold; KV blocks are what its memory budget leaves, at the stage with the fewest.
+
+    Raises:
+        ValueError: not even one sequence of full length fits.
+    """
+    shape = row_of(strategy).shape
+    gpu = problem.hardware.gpu
+    budget = int(problem.requirements.gpu_memory_utilization * gpu.memory_bytes)
+    sequences = min(
+        (budget - stage.weights_bytes - stage.fixed_bytes - strategy.max_num_seqs * stage.logits_bytes) // stage.sequence_bytes
+        for stage in Stages(problem).of(shape.group, shape.layers)
+        if stage.sequence_bytes
+    )
+    if sequences < 1:
+        raise ValueError(f"{strategy.label}: the memory budget leaves no room for one sequence of full length")
+    return Limits(
+        max_num_seqs=strategy.max_num_seqs,
+        token_budget=problem.search.max_num_batched_tokens,
+        kv_blocks=sequences * blocks_of(problem.max_sequence_tokens),
+        max_sequence_tokens=problem.max_sequence_tokens,
+    )
+
+
+def _lengths(problem: Problem) -> Lengths:
+    work = problem.workload
+    if work.longest_prompt_tokens == work.prompt_tokens:
+        return FixedLengths(work.prompt_tokens, work.output_tokens)
+    longest = problem.max_sequence_tokens - work.output_tokens
+    return LognormalPrompts(work.prompt_tokens, work.longest_prompt_tokens, longest, work.output_tokens)

@@ -1,0 +1,66 @@
+"""Writes fitted constants, their intervals and their history into ``constants.yaml``; all other lines stay as they are."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from optimizer.facts.constants import LogErrors
+
+
+def rounded(value: float) -> float:
+    """Four significant digits: more than the data can tell apart."""
+    return float(f"{value:.4g}")
+
+
+def with_values(text: str, values: Mapping[str, float]) -> str:
+    """The file with some of the entries under ``values`` replaced.
+
+    Raises:
+        KeyError: the file has no such entry.
+    """
+    head, section, rest = _split(text, "values")
+    for name, value in values.items():
+        section, replaced = re.subn(rf"(?m)^  {name}: \S+", f"  {name}: {rounded(value)!r}", section)
+        if replaced != 1:
+            raise KeyError(name)
+    return head + section + rest
+
+
+def with_section(text: str, name: str, content: Mapping[str, Any]) -> str:
+    """The file with one top-level section replaced, or added at the end."""
+    head, _, rest = _split(text, name) if re.search(rf"(?m)^{name}:", text) else (text, "", "")
+    body = yaml.safe_dump({name: content}, sort_keys=False, width=118, default_flow_style=None, allow_unicode=True)
+    return head + body + rest
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the file in one step, so that no reader ever sees half of it."""
+    yaml.safe_load(text)
+    mode = path.stat().st_mode & 0o777
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as stream:
+        stream.write(text)
+    Path(stream.name).chmod(mode)
+    os.replace(stream.name, path)
+
+
+def plain_errors(errors: Mapping[str, Mapping[str, LogErrors]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Interval quantiles as plain data, rounded to a thousandth."""
+    return {
+        kind: {metric: {k: round(v, 3) for k, v in found.model_dump().items()} for metric, found in metrics.items()}
+        for kind, metrics in errors.items()
+    }
+
+
+def _split(text: str, name: str) -> tuple[str, str, str]:
+    """(before, the top-level section, after)."""
+    found = re.search(rf"(?ms)^{name}:.*?(?=^\S|\Z)", text)
+    if not found:
+        raise KeyError(name)
+    return text[: found.start()], found.group(), text[found.end() :]

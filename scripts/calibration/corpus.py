@@ -1,0 +1,113 @@
+"""Measured runs arranged for the vectorised model: grouped by model and GPU, predicted together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from calibration.lookup import Models, find_gpu, weight_format
+from calibration.measurements import Measurement
+
+from optimizer.costs.closed_loop import ClosedLoop, StepTimes, measured_kv_format
+from optimizer.costs.shapes import Bools, Floats, Ints, Shape
+from optimizer.facts.constants import ClosedLoopConstants, CostConstants
+from optimizer.facts.hardware import GpuFacts
+from optimizer.facts.model import ModelFacts
+
+METRICS = ("tpot", "e2e", "ttft")
+Times = dict[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A measurement with the facts behind its names."""
+
+    row: Measurement
+    model: ModelFacts
+    gpu: GpuFacts
+    shape: Shape
+
+
+def resolve(row: Measurement, models: Models) -> Run:
+    """The facts of a measurement.
+
+    Raises:
+        UnusableRow: the model, the system or the precision is not known.
+    """
+    model, gpu = models.find(row.model), find_gpu(row.system)
+    weights = weight_format(row.precision, model)
+    # Data-parallel attention ranks of a MoE model share its experts; ranks of a dense model are replicas.
+    ep = row.tp * row.ranks if row.ranks > 1 else row.ep
+    layers = [-(-model.layers // row.pp)] * row.pp
+    layers[-1] = max(0, model.layers - sum(layers[:-1]))
+    shape = Shape(
+        tp=row.tp,
+        pp=row.pp,
+        ep=ep if model.experts else 1,
+        weight_format=weights,
+        kv_format=measured_kv_format(weights, row.engine, gpu, model.native_dtype),
+        layers_per_stage=tuple(layers),
+    )
+    return Run(row, model, gpu, shape)
+
+
+class _Group:
+    """Runs of one model on one GPU type: layouts × concurrencies, and where each run stands in that grid."""
+
+    def __init__(self, runs: Sequence[Run], rows: Sequence[int]) -> None:
+        layouts: dict[tuple[Shape, int, int, int, str], list[int]] = {}
+        cells: list[tuple[int, int]] = []
+        for run in runs:
+            row = run.row
+            key = (run.shape, row.ranks, row.prompt_tokens, row.output_tokens, row.engine)
+            column = layouts.setdefault(key, [])
+            if row.concurrency not in column:
+                column.append(row.concurrency)
+            cells.append((list(layouts).index(key), column.index(row.concurrency)))
+        width = max(len(column) for column in layouts.values())
+        self.rows = np.array(rows)
+        self.at = tuple(np.array(cells).T)
+        self.concurrency: Ints = np.array([column + column[-1:] * (width - len(column)) for column in layouts.values()])
+        self.engines = [key[4] for key in layouts]
+        ranks, prompt, output = (np.array([key[i] for key in layouts], dtype=np.int64) for i in (1, 2, 3))
+        shapes = [key[0] for key in layouts]
+        self.loop = ClosedLoop(runs[0].model, runs[0].gpu, shapes, ranks, prompt, output)
+
+
+class Corpus:
+    """Runs with measured times, and their prediction by any constants."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = tuple(runs)
+        members: dict[tuple[str, str], list[int]] = {}
+        for index, run in enumerate(runs):
+            members.setdefault((run.model.name, run.gpu.name), []).append(index)
+        self._groups = [_Group([runs[i] for i in rows], rows) for rows in members.values()]
+        rows = [run.row for run in runs]
+        self.measured: Times = {
+            "tpot": np.array([r.tpot_ms for r in rows]),
+            "e2e": np.array([r.end_to_end_ms for r in rows]),
+            "ttft": np.array([r.ttft_ms for r in rows]),
+        }
+        self.model = np.array([run.model.name for run in runs])
+        self.routed: Bools = np.array([run.model.experts > 0 for run in runs], dtype=np.bool_)
+
+    def subset(self, keep: Bools) -> Corpus:
+        """The runs where ``keep`` holds."""
+        return Corpus([run for run, wanted in zip(self.runs, keep, strict=True) if wanted])
+
+    def step_times(self, constants: CostConstants) -> list[StepTimes]:
+        """What the step model says of every group."""
+        return [group.loop.step_times(constants, group.concurrency) for group in self._groups]
+
+    def predict(self, steps: Sequence[StepTimes], engines: Mapping[str, ClosedLoopConstants]) -> Times:
+        """TPOT, end-to-end and TTFT of every run, ms; engines that are not in the mapping use its ``other``."""
+        times = {metric: np.empty(len(self.runs)) for metric in METRICS}
+        for group, step in zip(self._groups, steps, strict=True):
+            constants = [engines.get(name) or engines["other"] for name in group.engines]
+            found = group.loop.predict(step, group.concurrency, constants)
+            whole = found.end_to_end_ms(group.loop.output_tokens)
+            for metric, values in (("tpot", found.tpot_ms), ("e2e", whole), ("ttft", found.ttft_ms)):
+                times[metric][group.rows] = values[group.at]
+        return times

@@ -1,0 +1,152 @@
+"""The fit: a robust least-squares fit of log times in two stages, and its repetition with one model left out.
+
+Stage 1 fits the step model and the prompt bunching, with TTFT weighing little; stage 2 fits what only TTFT depends on,
+with the step model frozen. Every model weighs the same however many rows it has. Constants that the data cannot tell
+apart stay at the values in ``constants.yaml`` (``FIXED``); docs/accuracy.md says how they were chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from calibration.corpus import METRICS, Corpus, Times
+from scipy.optimize import least_squares
+
+from optimizer.costs.closed_loop import StepTimes
+from optimizer.costs.shapes import Bools, Floats
+from optimizer.facts.constants import ClosedLoopConstants, CostConstants, constants
+
+OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """A fitted constant: where the search starts and how far it may go."""
+
+    start: float
+    low: float
+    high: float
+
+
+STEP = {
+    "t_layer": Free(0.05, 0.001, 0.2),
+    "t_tp": Free(0.02, 1e-4, 0.1),
+    "t_expert": Free(1e-4, 1e-7, 1e-3),
+    "t_touched": Free(1e-4, 1e-7, 1e-3),
+    "eta_prefill_flops": Free(0.7, 0.1, 1.5),
+    "eta_prefill_expert_flops": Free(0.2, 0.03, 1.5),
+    "speedup_8bit": Free(1.3, 1.0, 2.0),
+}
+FIXED = ("eta_bw", "eta_kv", "eta_expert_bw", "eta_decode_flops", "eta_expert_flops", "eta_prefill_attention", "overlap",
+         "imbalance", "ar_factor", "experts_half", "speedup_4bit", "t_step", "t_sequence")
+BUNCHING = Free(0.1, 0.003, 1.0)
+START_MS = Free(30.0, 0.01, 300.0)
+STEPS = Free(1.0, 0.2, 30.0)
+_ENGINE = {"bunching": BUNCHING, "start_ms": START_MS, "steps": STEPS}
+
+# (TPOT, end to end, TTFT) weights and the residual beyond which a run counts as an outlier, per stage.
+STAGE1_WEIGHTS, STAGE1_SCALE = (1.0, 0.7, 0.15), 0.05
+STAGE2_WEIGHTS, STAGE2_SCALE = (0.0, 0.1, 1.0), 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Constants of a fit: the step model's and each engine's."""
+
+    steps: CostConstants
+    engines: Mapping[str, ClosedLoopConstants]
+
+    def predict(self, corpus: Corpus) -> Times:
+        """TPOT, end-to-end and TTFT of every run, ms."""
+        return corpus.predict(corpus.step_times(self.steps), self.engines)
+
+    def values(self) -> dict[str, float]:
+        """Every fitted constant by a flat name, e.g. ``t_layer`` and ``vllm.bunching``."""
+        flat = {name: float(getattr(self.steps, name)) for name in STEP}
+        return flat | {f"{e}.{n}": float(getattr(c, n)) for e, c in sorted(self.engines.items()) for n in _ENGINE}
+
+
+def odd_runs(corpus: Corpus) -> Bools:
+    """Runs scored but not fitted: sglang's Qwen3-32B runs look like synchronised prefill-first bursts (data README)."""
+    return np.array([r.model.name == "qwen3-32b" and r.row.engine == "sglang" for r in corpus.runs], dtype=np.bool_)
+
+
+def fit(corpus: Corpus) -> Fitted:
+    """Constants that fit the measured runs best, those of the engine ``other`` from all runs together."""
+    usable = np.array([run.row.measured for run in corpus.runs], dtype=np.bool_)
+    problem = _Fit(corpus.subset(usable & ~odd_runs(corpus)))
+    engines = sorted({run.row.engine for run in problem.corpus.runs})
+    names = [*STEP, *(f"{e}.bunching" for e in engines), *(f"{e}.start_ms" for e in engines)]
+    found = problem.solve(names, {}, STAGE1_WEIGHTS, STAGE1_SCALE)
+    later = [f"{e}.{part}" for e in engines for part in ("start_ms", "steps")]
+    found = problem.solve(later, found, STAGE2_WEIGHTS, STAGE2_SCALE)
+
+    frozen = {name: found[name] for name in STEP}
+    shared = problem.solve([f"{OTHER}.bunching", f"{OTHER}.start_ms"], frozen, STAGE1_WEIGHTS, STAGE1_SCALE)
+    shared = problem.solve([f"{OTHER}.start_ms", f"{OTHER}.steps"], shared, STAGE2_WEIGHTS, STAGE2_SCALE)
+    return problem.fitted(found | shared)
+
+
+def leave_one_out(corpus: Corpus) -> tuple[dict[str, Fitted], Times]:
+    """One fit without each model, and every run predicted by the fit that has not seen its model."""
+    fits: dict[str, Fitted] = {}
+    times: Times = {metric: np.full(len(corpus.runs), np.nan) for metric in METRICS}
+    for name in sorted(set(corpus.model)):
+        left_out = corpus.model == name
+        fits[name] = fit(corpus.subset(~left_out))
+        for metric, values in fits[name].predict(corpus.subset(left_out)).items():
+            times[metric][left_out] = values
+    return fits, times
+
+
+class _Fit:
+    """Least squares over named constants; step times are kept while only engine constants move."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.base = constants()
+        names, index, counts = np.unique(corpus.model, return_inverse=True, return_counts=True)
+        weights = 1 / counts[index]
+        self.root_weights = np.sqrt(weights / weights.mean())
+        self._recent: dict[tuple[float, ...], list[StepTimes]] = {}
+
+    def fitted(self, values: Mapping[str, float]) -> Fitted:
+        """Constants from flat names; what is missing has its start value."""
+        steps = self.base.model_copy(update={name: values.get(name, free.start) for name, free in STEP.items()})
+        engines = {name.split(".")[0] for name in values if "." in name} | {OTHER}
+        return Fitted(steps, {
+            engine: ClosedLoopConstants(**{n: values.get(f"{engine}.{n}", free.start) for n, free in _ENGINE.items()})
+            for engine in engines
+        })
+
+    def solve(
+        self, names: Sequence[str], known: Mapping[str, float], weights: tuple[float, ...], scale: float
+    ) -> dict[str, float]:
+        """``known`` with the named constants replaced by their best values."""
+        free = [STEP.get(name) or _ENGINE[name.split(".")[1]] for name in names]
+        start = np.log([np.clip(known.get(n, f.start), f.low * 1.001, f.high / 1.001) for n, f in zip(names, free, strict=True)])
+
+        def named(x: Floats) -> dict[str, float]:
+            return {**known, **{n: float(v) for n, v in zip(names, np.exp(x), strict=True)}}
+
+        def residuals(x: Floats) -> Floats:
+            times = self._predict(self.fitted(named(x)))
+            parts = [
+                self.root_weights * weight * np.log(times[metric] / self.corpus.measured[metric])
+                for metric, weight in zip(METRICS, weights, strict=True)
+            ]
+            return np.concatenate(parts)
+
+        bounds = (np.log([f.low for f in free]), np.log([f.high for f in free]))
+        solution = least_squares(residuals, start, bounds=bounds, loss="soft_l1", f_scale=scale, max_nfev=60)
+        return named(solution.x)
+
+    def _predict(self, fitted: Fitted) -> Times:
+        key = tuple(getattr(fitted.steps, name) for name in STEP)
+        if key not in self._recent:
+            if len(self._recent) > 64:
+                self._recent.clear()
+            self._recent[key] = self.corpus.step_times(fitted.steps)
+        return self.corpus.predict(self._recent[key], fitted.engines)

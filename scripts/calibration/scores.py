@@ -1,0 +1,108 @@
+"""How far predictions lie from measurements: absolute percentage errors, residual quantiles, and interval coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from calibration.corpus import METRICS, Corpus, Times
+
+from optimizer.costs.shapes import Bools, Floats
+from optimizer.facts.constants import LogErrors, intervals
+
+QUANTILES = {"p5": 5, "p10": 10, "p50": 50, "p90": 90, "p95": 95}
+TITLES = {"tpot": "TPOT", "e2e": "end-to-end", "ttft": "TTFT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Absolute percentage error over some runs."""
+
+    median: float
+    mean: float
+    p90: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Errors over the runs of one model, system, engine or kind of model."""
+
+    by: str
+    name: str
+    runs: int
+    tpot: Error
+    e2e: Error
+    ttft: Error
+
+
+def error(predicted: Floats, measured: Floats) -> Error:
+    """Median, mean and 90th percentile of ``|predicted / measured − 1|``, in percent."""
+    percent = np.abs(predicted / measured - 1) * 100
+    return Error(float(np.median(percent)), float(percent.mean()), float(np.percentile(percent, 90)))
+
+
+def scores(corpus: Corpus, times: Times) -> list[Score]:
+    """Errors of all runs, of dense models and those with experts, and by model, system and engine."""
+    kinds = np.where(corpus.routed, "MoE", "dense")
+    labels: dict[str, Sequence[str]] = {
+        "all": ["all"] * len(corpus.runs),
+        "kind": list(kinds),
+        "model": list(corpus.model),
+        "system": [run.row.system for run in corpus.runs],
+        "engine": [run.row.engine for run in corpus.runs],
+    }
+    found: list[Score] = []
+    for by, of_run in labels.items():
+        names = np.array(of_run)
+        for name in sorted(set(of_run), key=str.lower):
+            chosen: Bools = names == name
+            errors = {m: error(times[m][chosen], corpus.measured[m][chosen]) for m in METRICS}
+            found.append(Score(by, name, int(chosen.sum()), errors["tpot"], errors["e2e"], errors["ttft"]))
+    return found
+
+
+def log_errors(corpus: Corpus, times: Times) -> dict[str, dict[str, LogErrors]]:
+    """Quantiles of log(measured / predicted): ``{"dense" | "moe": {metric: …}}``; a kind without runs is left out."""
+    found: dict[str, dict[str, LogErrors]] = {}
+    for kind, chosen in (("dense", ~corpus.routed), ("moe", corpus.routed)):
+        if not chosen.any():
+            continue
+        found[kind] = {}
+        for metric in ("tpot", "ttft", "e2e"):
+            residual = np.log(corpus.measured[metric][chosen] / times[metric][chosen])
+            found[kind][metric] = LogErrors(**{n: float(np.percentile(residual, q)) for n, q in QUANTILES.items()})
+    return found
+
+
+def coverage(corpus: Corpus, times: Times) -> dict[str, float]:
+    """Share of runs, in percent, whose measurement lies inside the shipped 5–95 % interval; it should be near 90."""
+    found: dict[str, float] = {}
+    for metric in METRICS:
+        residual = np.log(corpus.measured[metric] / times[metric])
+        low, high = (
+            np.array([getattr(intervals().errors(metric, bool(routed)), edge) for routed in corpus.routed])
+            for edge in ("p5", "p95")
+        )
+        found[metric] = float(100 * ((residual >= low) & (residual <= high)).mean())
+    return found
+
+
+def table(found: Sequence[Score]) -> str:
+    """The scores as text."""
+    head = f"{'absolute error, %: median / mean / p90':<44}{'runs':>6}" + "".join(f"{TITLES[m]:>22}" for m in METRICS)
+    lines = [head]
+    for score in found:
+        label = score.name if score.by in {"all", "kind"} else f"{score.by} {score.name}"
+        cells = "".join(f"{_cell(getattr(score, metric)):>22}" for metric in METRICS)
+        lines.append(f"{label[:43]:<44}{score.runs:>6}{cells}")
+    return "\n".join(lines)
+
+
+def as_data(found: Sequence[Score]) -> list[dict[str, object]]:
+    """The scores as plain data."""
+    return [asdict(score) for score in found]
+
+
+def _cell(value: Error) -> str:
+    return f"{value.median:.1f} / {value.mean:.1f} / {value.p90:.1f}"

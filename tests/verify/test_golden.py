@@ -1,0 +1,173 @@
+"""Numbers worked out by hand from docs/model.md."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+
+from optimizer.answer import Fixed, Strategy
+from optimizer.facts.constants import constants
+from optimizer.verify.arithmetic import exact, sixty_digits
+from optimizer.verify.failures import down_of, killed_by_node, straddles
+from optimizer.verify.groups import Group
+from optimizer.verify.links import all_reduce, all_to_all, sends
+from optimizer.verify.recompute import candidate_of, metrics_of
+from optimizer.verify.space import rows, splits
+from optimizer.verify.stage import Stages
+from tests.verify.builders import LLAMA3_70B, SMALL_MOE, problem
+
+LLAMA = problem(model=LLAMA3_70B, requirements={"max_sequence_tokens": 4096, "max_batch": 64})
+LAYER = 2 * 8192 * 8192 + 2 * 8192 * 1024 + 3 * 8192 * 28672
+TABLE = 128256 * 8192
+
+
+def strategy(t: int, p: int, d: int, n: int, layers: tuple[int, ...], ep: int = 1) -> Strategy:
+    return Strategy(t, p, d, ep, n, layers, "fp16", "fp16")
+
+
+def test_weights_of_llama3_70b_on_tp2_pp4() -> None:
+    middle = 20 * (LAYER * 2 // 2 + 2 * 8192 * 2)
+    table = TABLE * 2 // 2
+    metrics = metrics_of(candidate_of(LLAMA, strategy(2, 4, 1, 16, (20, 20, 20, 20))))
+    assert metrics.weights_bytes_per_stage == (middle + table, middle, middle, middle + table + 8192 * 2)
+    assert metrics.weights_bytes_per_gpu == pytest.approx(18.16e9, abs=5e6)
+    assert metrics.weights_bytes_per_stage[1] == pytest.approx(17.11e9, abs=5e6)
+
+
+def test_cache_of_llama3_70b_is_320_kib_per_token() -> None:
+    metrics = metrics_of(candidate_of(LLAMA, strategy(8, 1, 1, 7, (80,))))
+    assert metrics.kv_cache_bytes_per_gpu * 8 == 7 * 4096 * 320 * 1024
+
+
+def test_memory_is_the_sum_of_its_parts() -> None:
+    c = constants()
+    metrics = metrics_of(candidate_of(LLAMA, strategy(4, 1, 2, 10, (80,))))
+    weights = 80 * (LAYER * 2 // 4 + 2 * 8192 * 2) + 2 * TABLE * 2 // 4 + 8192 * 2
+    activations = 8192 * 2 * (2 * 8192 + 2 * 28672 // 4)
+    sequence = 4096 * 320 * 1024 // 4 + 128256 * 6
+    assert metrics.memory_bytes_per_gpu == weights + activations + c.comm_bytes + c.engine_bytes + 10 * sequence
+
+
+def test_one_gpu_needs_no_communication_buffers() -> None:
+    stage = Stages(LLAMA).of(Group(1, 1, "fp16", "fp16"), (80,))[0]
+    pair = Stages(LLAMA).of(Group(1, 1, "fp16", "fp16"), (40, 40))[0]
+    assert pair.fixed_bytes - stage.fixed_bytes == constants().comm_bytes
+
+
+def test_decode_step_of_one_gpu_by_hand() -> None:
+    """Dense 16-bit model on one GPU, b = 1: every part bound by memory."""
+    c = constants()
+    bandwidth = 3350e6
+    weights = 80 * (LAYER * 2 + 2 * 8192 * 2)
+    expected = weights / (c.eta_bw * bandwidth) + TABLE * 2 / (c.eta_bw * bandwidth)
+    flop = 2 * 80 * LAYER / (c.eta_decode_flops * 989.4e9), 2 * TABLE / (c.eta_decode_flops * 989.4e9)
+    expected += c.overlap * sum(flop)
+    expected += 320 * 1024 * (900 + 64) / (c.eta_kv * bandwidth)
+    expected += 80 * c.t_layer + c.t_step + c.t_sequence
+    times = candidate_of(LLAMA, strategy(1, 1, 1, 1, (80,))).times
+    with sixty_digits():
+        assert float(times.round(1)) == pytest.approx(expected, rel=1e-12)
+        assert times.tpot(1) == times.round(1)
+        work = 2 * 900 * 80 * LAYER / (c.eta_prefill_flops * 989.4e9)
+        work += 80 * 2 * 64 * 128 * 900**2 / (c.eta_prefill_attention * 989.4e9)
+        assert float(times.occupancy) == pytest.approx(work, rel=1e-12)
+        assert float(times.prefill(900, 1)) == pytest.approx(work + expected, rel=1e-12)
+
+
+def test_links_by_hand() -> None:
+    hardware = LLAMA.hardware
+    factor = exact(constants().ar_factor)
+    assert all_reduce(hardware, 1).at(10**9) == 0
+    assert all_reduce(hardware, 4).at(10**6) == factor * Fraction(2 * 3, 4) * Fraction(10**6, 450 * 10**6)
+    far = problem(hardware={"gpu": {**LLAMA.hardware.gpu.model_dump(), "nvlink_gb_per_s": 0}, "nodes": 2}).hardware
+    pcie = factor * Fraction(2 * 7, 8) * Fraction(10**6, 64 * 10**6) + 2 * 7 * Fraction(10, 1000)
+    network = Fraction(2, 2) * Fraction(10**6, 12_500_000) + 2 * Fraction(10, 1000)
+    assert all_reduce(far, 8).at(10**6) == pcie
+    assert all_reduce(far, 16).at(10**6) == pcie + network
+    assert all_to_all(far, 16).at(10**6) == Fraction(8 * 10**6, 12_500_000) + Fraction(1, 100)
+    assert sends(far, 8, 4, 8192).at(3) == 3 * (Fraction(3 * 8192 * 4, 12_500_000) + Fraction(1, 100))
+    assert sends(far, 2, 4, 8192).at(1) == 3 * (Fraction(8192 * 4, 64 * 10**6) + Fraction(1, 100))
+
+
+def test_failures_by_hand() -> None:
+    hardware = problem(
+        hardware={
+            "gpu": LLAMA.hardware.gpu.model_dump(),
+            "nodes": 2,
+            "failures": {"gpu_mtbf_hours": 98.0, "node_mtbf_hours": 48.0, "repair_hours": 2.0},
+        }
+    ).hardware
+    with sixty_digits():
+        up = Decimal("0.98") ** 4
+        down = down_of(hardware, 4, 2).probabilities
+        one = Decimal("0.96") * up
+        assert [float(p) for p in down] == pytest.approx(
+            [float(one**2), float(2 * one * (1 - one)), float((1 - one) ** 2)]
+        )
+        assert sum(down) == pytest.approx(Decimal(1))
+        many = down_of(hardware, 1, 16)
+        assert float(many.probabilities[0]) == pytest.approx(float((Decimal("0.96") * Decimal("0.98") ** 8) ** 2))
+        # Beyond the counted states: expectation and total probability close.
+        mean = sum(j * p for j, p in enumerate(many.probabilities)) + many.beyond_instances
+        assert float(mean) == pytest.approx(16 * (1 - 0.96 * 0.98))
+    assert not straddles(hardware, 4, 4)
+    assert straddles(hardware, 3, 5)
+    assert killed_by_node(hardware, 4, 3) == 2
+    assert killed_by_node(hardware, 3, 5) == 4
+    assert killed_by_node(hardware, 16, 1) == 1
+
+
+def test_layer_splits() -> None:
+    assert list(splits(7, 1, 1)) == [(7,)]
+    assert list(splits(7, 2, 0)) == [(4, 3)]
+    assert set(splits(7, 2, 1)) == {(2, 5), (3, 4), (4, 3), (5, 2)}
+    assert list(splits(2, 4, 1)) == [(1, 1, 0, 0)]
+    assert (3, 4, 4, 4) not in set(splits(16, 4, 0))
+    assert all(sum(split) == 80 and len(split) == 6 for split in splits(80, 6, 1))
+    assert (13, 14, 14, 13, 13, 13) in set(splits(80, 6, 1))
+
+
+def test_expert_memory_does_not_depend_on_where_experts_are() -> None:
+    stated = problem(model=SMALL_MOE)
+    stages = Stages(stated)
+    weights = {ep: stages.of(Group(4, ep, "bf16", "bf16"), (9,))[0].weights_bytes for ep in (1, 2, 4, 8)}
+    assert weights[1] == weights[2] == weights[4]
+    assert weights[4] - weights[8] == 9 * 3 * 2048 * 4096 * 8 * 2 // 8
+
+
+def test_space_counts_degrees() -> None:
+    offered = rows(problem(search={"pipeline_parallel": [1], "layer_imbalance": 0}), Fixed())
+    assert {(r.shape.group.tensor, r.replicas) for r in offered} == {
+        (t, d) for t in (1, 2, 4, 8) for d in range(1, 9) if t * d <= 8
+    }
+
+
+def test_expert_parallel_step_by_hand() -> None:
+    """Mixtral-like, TP 4, EP 8 over two replicas: the second of three stages, two sequences of each rank."""
+    c = constants()
+    stated = problem(model=SMALL_MOE)
+    held = Strategy(4, 3, 2, 8, 6, (3, 3, 3), "bf16", "fp8")
+    times = candidate_of(stated, held).times
+    bandwidth, flop, b, d, links = 3350e6, 989.4e9, 2, 2, 450e6
+    linear, small = (2 * 2048 * 2048 + 2 * 2048 * 8 * 128) / 4, 2 * 2048 + 2048 * 8
+    dense = 3 * (linear + small) * 2 / (c.eta_bw * bandwidth), 2 * b * 3 * linear / (c.eta_decode_flops * flop)
+    context = 900 + 64  # below the window of 1024
+    cache = b * 3 * (2 * 128 * 2) * context / (c.eta_kv * bandwidth)
+    attend = b * 3 * 2 * (2 * 16 * 128 / 4) * context / (c.eta_decode_flops * flop)
+    expert = 3 * 2048 * 4096 / 8
+    touched = 8 * (1 - (1 - 2 / 8) ** (b * d))
+    work = touched * expert * 2 / (c.eta_expert_bw * bandwidth), 2 * b * d * 2 * expert / (c.eta_expert_flops * flop)
+    layers = 3 * (c.t_layer + c.t_tp + c.t_expert * 8 / (1 + 8 / c.experts_half) + c.t_touched * touched)
+    reduce = 3 * 2 * c.ar_factor * 2 * 3 / 4 * b * 2048 * 2 / links
+    exchange = 3 * 2 * (b * 2 * 2048 * 2) * 7 / 8 / links
+    middle = max(dense) + c.overlap * min(dense) + max(cache, attend)
+    middle += 3 * (max(work) + c.overlap * min(work)) * (1 + c.imbalance) + layers + reduce + exchange
+    table = 32064 * 2048 * 2 / 4
+    head = table / (c.eta_bw * bandwidth), b * table / (c.eta_decode_flops * flop)
+    last = middle + max(head) + c.overlap * min(head) + c.t_step + b * d * c.t_sequence
+    # 12 GPUs as a replica are more than a node holds: both sends may cross the network.
+    far = 2 * (b * 2048 * 4 / 12.5e6 + 0.01)
+    with sixty_digits():
+        assert float(times.round(6)) == pytest.approx(max(2 * middle + last + far, 3 * last), rel=1e-12)
