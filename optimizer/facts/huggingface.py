@@ -22,7 +22,10 @@ UNGATED_MODEL_TYPES = frozenset(
 NOT_DECODERS = frozenset(
     {"albert", "bart", "bert", "clip", "deberta", "electra", "mt5", "roberta", "t5", "vit", "whisper"}
 )
-NOT_MODELLED = frozenset({"bamba", "falcon_mamba", "jamba", "mamba", "mamba2", "rwkv", "xlstm"})
+NOT_MODELLED = frozenset(
+    {"bamba", "deepseek_v4", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "mamba", "mamba2", "nemotron_h",
+     "rwkv", "xlstm", "zamba2"}
+)
 # q, k and v projections carry a bias although the config has no key for it.
 BIASED_QKV = frozenset({"qwen", "qwen2", "qwen2_moe", "gpt2", "gpt_neox", "opt", "phi", "starcoder2"})
 # RMS norms over the query and key head dimension.
@@ -30,6 +33,7 @@ QUERY_KEY_NORMS = frozenset(
     {
         "qwen3",
         "qwen3_moe",
+        "qwen3_vl_moe_text",
         "qwen3_next",
         "qwen3_5",
         "qwen3_5_text",
@@ -37,8 +41,11 @@ QUERY_KEY_NORMS = frozenset(
         "qwen3_5_moe_text",
         "gemma3",
         "gemma3_text",
+        "glm4_moe",
     }
 )
+# Queries and keys are normalised without parameters, although the config says ``use_qk_norm``.
+BARE_QUERY_KEY_NORMS = frozenset({"llama4_text"})
 NORMS_PER_LAYER = {"gemma2": 4, "gemma3": 4, "gemma3_text": 4}
 
 DTYPES: dict[str, str] = {"float16": "fp16", "bfloat16": "bf16", "float32": "bf16", "half": "fp16"}
@@ -114,7 +121,7 @@ def model_from_config(
     model_type = str(values.get("model_type", "")).lower()
     if values.get("is_encoder_decoder") or model_type in NOT_DECODERS:
         raise config.error("model_type", f"{model_type!r} is not a decoder; a decoder-only language model is needed")
-    if model_type in NOT_MODELLED:
+    if model_type in NOT_MODELLED or "block_configs" in values:
         raise config.error(
             "model_type", f"{model_type!r} layers are not modelled; attention decoders (MHA, GQA, MLA, MoE) are"
         )
@@ -158,7 +165,7 @@ def model_from_config(
             )
             sharded += shared
             unquantized += gate + router
-            shared_width = _shared_width(config)
+            shared_width = _shared_width(config, model_type)
             if shared_width:
                 widths.add(shared_width)
         else:
@@ -229,11 +236,11 @@ def _gqa(config: _Config, model_type: str, hidden: int, heads: int, kv_heads: in
         or model_type in BIASED_QKV
     ):
         small += (heads + 2 * kv_heads) * head_dim
-    if config.flag("attention_bias") and model_type not in BIASED_QKV:
+    if config.flag("attention_bias") and model_type not in BIASED_QKV and model_type != "glm4_moe":
         small += hidden
-    if model_type in QUERY_KEY_NORMS:
+    if model_type in QUERY_KEY_NORMS and config.values.get("use_qk_norm") is not False:
         small += 2 * head_dim
-    elif config.flag("use_qk_norm"):
+    elif config.flag("use_qk_norm") and model_type not in BARE_QUERY_KEY_NORMS:
         # MiniMax-M2 normalises the whole query and key vectors ("per_layer"), not each head.
         small += (heads + kv_heads) * head_dim
     if model_type == "gpt_oss":
@@ -259,15 +266,28 @@ def _mla(config: _Config, hidden: int, heads: int) -> _Attention:
         sharded, replicated, norms = query_rank * heads * (nope + rope), hidden * query_rank, query_rank + latent
     else:
         sharded, replicated, norms = hidden * heads * (nope + rope), 0, latent
+    indexer, indexer_norm, index_width = _indexer(config, hidden, query_rank)
     return _Attention(
         sharded=sharded + latent * heads * (nope + value) + heads * value * hidden,
-        replicated=replicated + hidden * (latent + rope),
-        unquantized=norms,
-        kv_replicated=latent + rope,
+        replicated=replicated + hidden * (latent + rope) + indexer,
+        unquantized=norms + indexer_norm,
+        kv_replicated=latent + rope + index_width,
         # Decoding uses the absorbed form: scores against latent + rope values, weighted sum over the latent.
         flop_width=heads * (2 * latent + rope),
         prefill_flop_width=heads * (nope + rope + value),
     )
+
+
+def _indexer(config: _Config, hidden: int, query_rank: int) -> tuple[int, int, int]:
+    """(parameters, norm parameters, cached values per token) of DeepSeek-V3.2's sparse-attention indexer, zeros without.
+
+    The tokens it leaves out are not left out here: attention is counted in full, an upper bound at long contexts.
+    """
+    heads = config.count("index_n_heads", default=0, minimum=0)
+    if not heads:
+        return 0, 0, 0
+    width = config.count("index_head_dim")
+    return (query_rank or hidden) * heads * width + hidden * width + hidden * heads, 2 * width, width
 
 
 def _linear_attention(config: _Config, hidden: int) -> _Attention:
@@ -296,22 +316,25 @@ def _experts(config: _Config, model_type: str, hidden: int) -> tuple[int, int, i
     if model_type == "gpt_oss":
         one += 2 * width + hidden
         router += experts
-    if config.values.get("topk_method") == "noaux_tc" or config.flag("use_routing_bias"):
+    sigmoid = model_type in {"glm4_moe", "glm4_moe_lite", "glm_moe_dsa", "kimi_k2", "kimi_k25"}
+    if config.values.get("topk_method") == "noaux_tc" or config.flag("use_routing_bias") or sigmoid:
         router += experts
-    shared_width = _shared_width(config)
+    shared_width = _shared_width(config, model_type)
     gated = shared_width and "shared_expert_intermediate_size" in config.values
     return experts, per_token, width, one, 3 * hidden * shared_width, hidden if gated else 0, router
 
 
-def _shared_width(config: _Config) -> int:
-    count = config.count("n_shared_experts", default=0, minimum=0)
+def _shared_width(config: _Config, model_type: str) -> int:
+    count = config.count("n_shared_experts", default=1 if model_type == "llama4_text" else 0, minimum=0)
     if count:
         return count * config.count("moe_intermediate_size", "intermediate_size")
     return config.count("shared_expert_intermediate_size", "shared_intermediate_size", default=0, minimum=0)
 
 
 def _dense_width(config: _Config, hidden: int) -> int:
-    return config.count("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim", default=4 * hidden)
+    return config.count(
+        "intermediate_size_mlp", "intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim", default=4 * hidden
+    )
 
 
 def _moe_layers(config: _Config, layers: int) -> list[bool]:
@@ -327,7 +350,10 @@ def _moe_layers(config: _Config, layers: int) -> list[bool]:
 
 
 def _windows(config: _Config, layers: int) -> list[int]:
-    """Sliding-window length per layer; 0 is full attention."""
+    """Sliding-window length per layer; 0 is full attention. Llama 4's chunks count as windows, its NoPE layers as full."""
+    if config.values.get("attention_chunk_size"):
+        chunk, interval = config.count("attention_chunk_size"), config.count("no_rope_layer_interval", default=4)
+        return [0 if (i + 1) % interval == 0 else chunk for i in range(layers)]
     window = config.values.get("sliding_window")
     if not window or config.values.get("use_sliding_window") is False:
         return [0] * layers

@@ -83,7 +83,7 @@ class ModelFacts(Facts):
     head_dim: Count
     mla: bool
     ffn_widths: tuple[Count, ...]
-    """Every MLP width that TP has to divide (dense, shared expert, and routed expert when EP = 1)."""
+    """Every width of a dense MLP or shared expert, which TP has to divide; routed experts: ``expert_ffn_width``."""
     expert_ffn_width: CountOrZero
     vocabulary: Count
     tied_embeddings: bool

@@ -108,7 +108,7 @@ def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
         ("weights on the fullest GPU", amount(m.weights_bytes_per_gpu, "bytes")),
         ("KV cache on the fullest GPU", amount(m.kv_cache_bytes_per_gpu, "bytes")),
         ("memory of the fullest GPU", f"{amount(m.memory_bytes_per_gpu, 'bytes')} ({m.memory_utilization:.1%})"),
-        ("demand fully carried", f"{m.availability:.5%} of the time"),
+        ("requests served, failures counted", f"{m.availability:.5%}"),
     ]
 
 

@@ -74,7 +74,6 @@ def metrics_of(q: Quantities, choice: Choice) -> Metrics:
     stages = list(q.costs.table.class_of_stage[shape])
     per_stage = (memory.fixed + n * memory.per_sequence)[shape][stages]
     normal = q.normal
-    probability = q.down.probability[row]
     overloaded = bool(normal.overloaded[row])
 
     def ms(name: str) -> float | None:
@@ -101,12 +100,21 @@ def metrics_of(q: Quantities, choice: Choice) -> Metrics:
         max_request_rate=max_request_rate(q, choice),
         concurrency_p50=None if overloaded else int(normal.n50[row]),
         concurrency_p99=None if overloaded else int(normal.n99[row]),
-        availability=float(
-            sum(p for p, carried in zip(probability, carried_states(q, choice), strict=True) if carried)
-        ),
+        availability=_availability(q, choice),
         memory_bytes_per_stage=tuple(int(v) for v in per_stage),
         weights_bytes_per_stage=tuple(int(v) for v in memory.weights[shape][stages]),
     )
+
+
+def _availability(q: Quantities, choice: Choice) -> float:
+    """Expected share of requests served over all failure states; 0 when the demand is not carried with all instances up."""
+    row = choice.row
+    carried = carried_states(q, choice)
+    if not carried[0]:
+        return 0.0
+    lost = float(q.down.rest_mean[row])
+    lost += sum(j * float(q.down.probability[row, j]) for j, fine in enumerate(carried) if not fine)
+    return 1 - lost / int(q.space.instances[row])
 
 
 def max_request_rate(q: Quantities, choice: Choice) -> float:

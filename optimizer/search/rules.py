@@ -246,7 +246,7 @@ def _nvlink(problem: Problem) -> Rule:
     domain = hardware.nvlink_domain_gpus if linked else hardware.gpus_per_node
     place = "NVLink domain" if linked else "node (there is no NVLink)"
     domains = (
-        hardware.gpus // domain
+        max(1, hardware.gpus // domain)
         if domain > hardware.gpus_per_node
         else hardware.nodes * (hardware.gpus_per_node // domain)
     )

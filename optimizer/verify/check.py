@@ -20,7 +20,7 @@ from optimizer.verify.twin import Bar, Survey, survey
 
 MOST_CANDIDATES = 1_000_000
 """Larger spaces are not enumerated."""
-TEN_NANOSECONDS = Decimal("0.00001")
+RESOLUTION_MS = Decimal("0.00002")
 
 
 @sixty_digits()
@@ -164,7 +164,7 @@ def _tier(problem: Problem, candidate: Candidate) -> Decimal:
 
 def _resolution(problem: Problem, value: Decimal) -> Decimal:
     """Milliseconds by which two values may differ and still count as equal."""
-    return max(TEN_NANOSECONDS * max(Decimal(1), weights_of(problem.objective).latency), abs(value) * RELATIVE)
+    return max(RESOLUTION_MS * max(Decimal(1), weights_of(problem.objective).latency), abs(value) * RELATIVE)
 
 
 def _resolution_in_words(problem: Problem) -> str:

@@ -134,7 +134,8 @@ def _check_numbers(ledger: Ledger, finding: Finding, rule: RuleResult) -> None:
 def check_objective(
     ledger: Ledger, problem: Problem, value: Value, scale: Decimal, claimed: ObjectiveResult, status: Status
 ) -> None:
-    """Value, terms, bound and gap."""
+    """Value, terms, bound and gap. Each of the up to 13 parts of a value was rounded up on its own."""
+    scale = max(Decimal(1), scale) * 7
     ledger.time("objective.value", value.total, claimed.value, scale)
     ledger.same("objective.unit", "ms", claimed.unit)
     ledger.same("objective.terms", {"served", "unserved", "gpus"}, set(claimed.terms))

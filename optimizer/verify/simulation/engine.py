@@ -85,12 +85,14 @@ class Engine:
                 continue
             if self.flights:
                 self._cycle()
+            back = self.flights[0][0] if self.flights else math.inf
+            ready = self._next_ready(back) if len(self.flights) < self.depth else math.inf
+            if ready < back:
+                self.now = ready
+            elif self.flights:
                 self._return()
-                continue
-            upcoming = self._next_ready()
-            if upcoming == math.inf:
+            else:
                 break
-            self.now = max(self.now, upcoming)
         return Run(
             requests=tuple(self.requests),
             ended_ms=self.counted_to,
@@ -125,11 +127,11 @@ class Engine:
         delay = self.times.admission_ms(min(sequences, self.slots), context)
         heappush(self.admitting, (request.arrived + delay, request.number))
 
-    def _next_ready(self) -> float:
-        """When the scheduler next learns of a request; takes the arrivals up to then."""
-        while self.source.next_ms < (self.admitting[0][0] if self.admitting else math.inf):
+    def _next_ready(self, until: float) -> float:
+        """When the scheduler next learns of a request, infinite where not before ``until``; takes the arrivals up to then."""
+        while self.source.next_ms < min(until, self.admitting[0][0] if self.admitting else math.inf):
             self._take_one()
-        return self.admitting[0][0] if self.admitting else math.inf
+        return self.admitting[0][0] if self.admitting and self.admitting[0][0] < until else math.inf
 
     def _count(self, at: float, change: int) -> None:
         self.area += self.in_system * (at - self.counted_to)
