@@ -26,12 +26,12 @@ from optimizer.explain.why import (
 )
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.problem import Problem
-from optimizer.search.build import Model
 from optimizer.search.evaluate import judge_rules, metrics_of, objective_of, strategy_of
+from optimizer.search.prune import pruned_space
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import Choice, rule_ids
 from optimizer.search.solve import Found, Progress, Solver
-from optimizer.search.space import SpaceTooLargeError, build_space, search_limits
+from optimizer.search.space import SpaceTooLargeError, search_limits
 from optimizer.verify import verify_answer
 
 ALTERNATIVES = 3
@@ -76,7 +76,7 @@ def check(
     _check_fixed(problem, fixed)
     solver = Solver(time_limit_s, progress)
     q = _quantities(problem, fixed)
-    found = solver.lexicographic(Model(q, fixed)) if q.space.rows else Found("infeasible", None, None, None, 0.0)
+    found = solver.best(q, fixed) if q.space.rows else Found("infeasible", None, None, None, 0.0)
     optimum = _solve(_quantities(problem, None), solver, alternatives=0)
     if found.outcome == "unknown":
         empty = _empty(problem, q, "unknown", ["The time limit was reached before the strategy could be judged."])
@@ -86,7 +86,7 @@ def check(
     if choice is None:
         empty = _empty(problem, q, "unknown", ["The time limit was reached before the strategy could be judged."])
         return CheckAnswer(**_fields(empty), feasible=None, optimum=optimum)
-    conflict = None if feasible else minimal_conflict(q, fixed, solver)
+    conflict = None if feasible else minimal_conflict(q, fixed)
     strategy, metrics = strategy_of(q, choice), metrics_of(q, choice)
     objective = objective_of(q, choice, None)
     rules = tuple(sorted(judge_rules(q, choice), key=lambda rule: rule.holds or not rule.enabled))
@@ -121,7 +121,7 @@ def _solve(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
     if not q.space.rows:
         said = ["The search limits and the GPUs there are leave no strategy to consider; widen search or hardware."]
         return _verified(problem, _empty(problem, q, "infeasible", said))
-    found = solver.lexicographic(Model(q))
+    found = solver.best(q)
     if found.outcome == "infeasible":
         return _verified(problem, _infeasible(q, solver))
     if found.choice is None:
@@ -162,9 +162,7 @@ def _alternatives(
     taken = (keys == keys[best.row]).all(axis=1)
     found: list[Alternative] = []
     while len(found) < wanted and not taken.all():
-        model = Model(q)
-        model.forbid(taken)
-        next_best = solver.lexicographic(model)
+        next_best = solver.best(q, without=taken)
         if next_best.outcome != "optimal" or next_best.choice is None:
             break
         other = objective_of(q, next_best.choice, None)
@@ -182,7 +180,7 @@ def _alternatives(
 
 
 def _infeasible(q: Quantities, solver: Solver) -> Answer:
-    conflict = minimal_conflict(q, None, solver)
+    conflict = minimal_conflict(q, None)
     nearest = least_broken(q, None, solver)
     said = [conflict.sentence] if conflict else []
     if nearest is not None:
@@ -252,9 +250,10 @@ def _quantities(problem: Problem, fixed: Fixed | None) -> Quantities:
                 "search.disabled_rules", f"no rule {rule!r} applies to this problem; {closest(rule, known)}"
             )
     try:
-        return Quantities(problem, build_space(problem, fixed))
+        space, costs = pruned_space(problem, fixed)
     except SpaceTooLargeError as error:
         raise ProblemError("search", str(error)) from None
+    return Quantities(problem, space, costs)
 
 
 def _check_fixed(problem: Problem, fixed: Fixed) -> None:

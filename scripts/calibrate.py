@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from calibration import choosing, scores
-from calibration.constants_file import plain_errors, rounded, with_section, with_values, write
+from calibration.constants_file import digest, plain_errors, rounded, with_section, with_values, write
 from calibration.corpus import Corpus, Times, resolve
 from calibration.lookup import Models
 from calibration.measurements import UnusableRow, parse, read_table
-
 from optimizer.facts.constants import CONSTANTS_FILE
 from optimizer.facts.errors import ProblemError
 
@@ -62,21 +61,27 @@ def read_corpus(path: Path) -> Corpus:
 def history(path: Path, corpus: Corpus, fits: dict[str, Fitted], found: list[scores.Score]) -> dict[str, Any]:
     """How, when and on what the constants were fitted."""
     flat = [other.values() for other in fits.values()]
-    ranges = {name: [rounded(f(v[name] for v in flat if name in v)) for f in (min, max)] for name in sorted(set().union(*flat))}
+    ranges = {
+        name: [rounded(f(v[name] for v in flat if name in v)) for f in (min, max)]
+        for name in sorted(set().union(*flat))
+    }
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "by": "scripts/calibrate.py --write",
-        "data": f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}",
+        "data": f"{path.name}, {digest(path)}",
         "runs": len(corpus.runs),
         "runs_scored_but_not_fitted": int(odd_runs(corpus).sum()),
-        "models": sorted(set(corpus.model)),
+        "models": sorted({run.model.name for run in corpus.runs}),
         "method": "two-stage least squares of log times, soft L1 loss, every model weighing the same (calibration/fitting.py)",
         "fixed": list(FIXED),
         "range_leaving_one_model_out": ranges,
         "error_percent_on_models_left_out": {
-            score.name: {m: [round(v, 1) for v in (e.median, e.mean, e.p90)]
-                         for m, e in (("tpot", score.tpot), ("e2e", score.e2e), ("ttft", score.ttft))}
-            for score in found if score.by in {"kind", "model"}
+            score.name: {
+                m: [round(v, 1) for v in (e.median, e.mean, e.p90)]
+                for m, e in (("tpot", score.tpot), ("e2e", score.e2e), ("ttft", score.ttft))
+            }
+            for score in found
+            if score.by in {"kind", "model"}
         },
     }
 

@@ -108,7 +108,8 @@ class ClosedLoop:
         arrays = layer_arrays(self.problem, constants, table)
         steps = StepModel(self.problem, constants, table, arrays, link_costs(self.problem.hardware, constants, table))
         memory = memory_table(self.problem, constants, table, arrays)
-        context = self.prompt_tokens + self.output_tokens / 2
+        prompt = self.prompt_tokens.astype(np.float64)
+        context = prompt + self.output_tokens / 2
         present = table.multiplicity > 0
 
         kept = np.where(arrays.windows > 0, np.minimum(context[:, None], arrays.windows), context[:, None])
@@ -121,9 +122,9 @@ class ClosedLoop:
         per_rank = running / self.ranks
         pipeline = table.pp[:, None]
         batch = np.where(pipeline > 1, np.ceil(per_rank / pipeline), per_rank)
-        decode = np.asarray(sum(steps.decode_terms(batch, context).values()))
-        prefill = np.where(present, np.asarray(sum(steps.prefill_terms(self.prompt_tokens).values())), 0.0)
-        sends = steps.send_ms(self.prompt_tokens.astype(np.float64))
+        decode = _total(steps.decode_terms(batch, context))
+        prefill = np.where(present, _total(steps.prefill_terms(prompt)), 0.0)
+        sends = steps.send_ms(prompt)
         return StepTimes(
             running=running,
             decode_ms=steps.round_ms(decode, per_rank, batch),
@@ -140,6 +141,13 @@ class ClosedLoop:
         admitted = start_ms + steps * decode + times.prompt_ms + met * times.occupancy_ms
         wait = (concurrency / n - 1) * (admitted + (output - 1) * tpot)
         return Prediction(ttft_ms=admitted + wait, tpot_ms=tpot)
+
+
+def _total(terms: dict[str, Floats]) -> Floats:
+    total: Floats = np.zeros(())
+    for term in terms.values():
+        total = total + term
+    return total
 
 
 def _problem(model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: int) -> Problem:

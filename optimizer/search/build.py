@@ -7,6 +7,7 @@ literals, except memory, where sequences multiply the bytes each of them reserve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,33 +18,45 @@ from optimizer.costs.shapes import Bools, Ints
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import Rule, rules_for
 from optimizer.search.scale import NEVER_NS
+from optimizer.search.screen import peak_completions
 from optimizer.search.solver import cp_model
 from optimizer.search.space import tie_rank
 
 
 class Model:
-    """A CP-SAT model over a space, with a switch for each rule.
+    """A CP-SAT model over rows of a space, with a switch for each rule.
 
     ``switch[rule] = 1`` enforces the rule. Disabled rules have their switch fixed to 0; the others are fixed to 1
     unless the model is built with ``free=True`` for explanations.
+
+    Args:
+        rows: the rows to choose from, as indices into the space; all when left out.
+        most_slots: the most sequences each row of the space may run under the enforced rules, for the throughput tier.
     """
 
-    def __init__(self, quantities: Quantities, fixed: Fixed | None = None, *, free: bool = False) -> None:
+    def __init__(
+        self,
+        quantities: Quantities,
+        fixed: Fixed | None = None,
+        *,
+        rows: Sequence[int] | Ints | None = None,
+        most_slots: Ints | None = None,
+        free: bool = False,
+    ) -> None:
         self.q = quantities
         self.space = quantities.space
+        self.rows: Ints = np.arange(self.space.rows) if rows is None else np.asarray(rows, dtype=np.int64)
+        self.most_slots = most_slots
         self.rules: tuple[Rule, ...] = rules_for(quantities.problem)
-        self._quantities: dict[bytes, Any] = {}
         self.model = cp_model.CpModel()
-        self.chosen = [self.model.new_bool_var("") for _ in range(self.space.rows)]
+        self.chosen = [self.model.new_bool_var("") for _ in range(len(self.rows))]
         self.model.add_exactly_one(self.chosen)
         self.slots = self.model.new_int_var(1, self.space.slots, "max_num_seqs")
         if fixed is not None and fixed.max_num_seqs is not None:
             self.model.add(self.slots == fixed.max_num_seqs)
+        self._quantities: dict[bytes, Any] = {}
+        self._objective: Any = None
         disabled = set(quantities.problem.search.disabled_rules)
-        self.enforced = frozenset() if free else frozenset(rule.id for rule in self.rules) - disabled
-        self.most_slots: Ints = np.full(self.space.rows, self.space.slots, dtype=np.int64)
-        if fixed is not None and fixed.max_num_seqs is not None:
-            self.most_slots[:] = fixed.max_num_seqs
         self.switch: dict[str, Any] = {}
         for rule in self.rules:
             on = self.model.new_bool_var(f"rule {rule.id}")
@@ -54,13 +67,13 @@ class Model:
                 self.model.add(on == 1)
         for rule in self.rules:
             rule.post(self, quantities)
-        self._objective: Any = None
 
     def of_row(self, values: Ints) -> Any:
-        """The chosen row's value as a linear expression."""
-        if values.size and (values == values[0]).all():
-            return int(values[0])
-        return cp_model.LinearExpr.weighted_sum(self.chosen, values.tolist())
+        """The chosen row's value, from values over all rows of the space, as a linear expression."""
+        here = values[self.rows]
+        if (here == here[0]).all():
+            return int(here[0])
+        return cp_model.LinearExpr.weighted_sum(self.chosen, here.tolist())
 
     def quantity(self, values: Ints) -> Any:
         """The chosen row's value as a variable (a number when all rows share it).
@@ -69,19 +82,20 @@ class Model:
         loses solutions when a sum over exactly-one literals stands directly behind an enforcement literal
         (``tests/search/test_solver_traps.py``).
         """
-        if (values == values[0]).all():
-            return int(values[0])
-        key = values.tobytes()
+        here = values[self.rows]
+        if (here == here[0]).all():
+            return int(here[0])
+        key = here.tobytes()
         if key not in self._quantities:
-            variable = self.model.new_int_var(int(values.min()), int(values.max()), "")
+            variable = self.model.new_int_var(int(here.min()), int(here.max()), "")
             self.model.add(variable == self.of_row(values))
             self._quantities[key] = variable
         return self._quantities[key]
 
     def forbid_rows(self, rule: str, forbidden: Bools) -> None:
         """No forbidden row while the rule is on."""
-        for row in np.flatnonzero(forbidden).tolist():
-            self.model.add_implication(self.switch[rule], ~self.chosen[row])
+        for position in np.flatnonzero(forbidden[self.rows]).tolist():
+            self.model.add_implication(self.switch[rule], ~self.chosen[position])
 
     def rows_at_most(self, rule: str, values: Ints, limit: int, also: str | None = None) -> None:
         """The row's value is within the limit while the rule (and ``also``, another rule) is on."""
@@ -90,28 +104,19 @@ class Model:
         finite = values[values < NEVER_NS]
         top = int(finite.max()) + 1 if finite.size else 1
         capped = min(limit, top)
-        clipped = np.where(values < NEVER_NS, values, max(capped, top) + 1)
-        value = self.quantity(clipped)
-        if isinstance(value, int):
-            if value > capped:
-                self.model.add_bool_or([~switch for switch in switches])
-            return
-        self.model.add(value <= capped).only_enforce_if(switches)
+        value = self.quantity(np.where(values < NEVER_NS, values, top + 1))
+        if not isinstance(value, int):
+            self.model.add(value <= capped).only_enforce_if(switches)
+        elif value > capped:
+            self.model.add_bool_or([~switch for switch in switches])
 
     def slots_at_most(self, rule: str, limit: int) -> None:
         """At most so many sequences while the rule is on."""
         self.model.add(self.slots <= limit).only_enforce_if(self.switch[rule])
-        self._bound_slots(rule, np.full(self.space.rows, limit, dtype=np.int64))
 
     def slots_at_most_rows(self, rule: str, limits: Ints) -> None:
         """At most as many sequences as the row allows while the rule is on."""
         self.model.add(self.slots <= self.quantity(limits)).only_enforce_if(self.switch[rule])
-        self._bound_slots(rule, limits)
-
-    def _bound_slots(self, rule: str, limits: Ints) -> None:
-        """Remember the most sequences each row may run under the rules that are enforced."""
-        if rule in self.enforced:
-            self.most_slots = np.minimum(self.most_slots, limits)
 
     def slots_at_least_rows(self, rule: str, needed: Ints) -> None:
         """At least as many sequences as the row needs while the rule is on."""
@@ -124,15 +129,13 @@ class Model:
         for column in range(fixed.shape[1]):
             base = fixed[:, column][self.space.row_shape]
             each = per_sequence[:, column][self.space.row_shape]
-            key = base.tobytes() + each.tobytes()
-            if not each.any() or key in posted:
+            key = base[self.rows].tobytes() + each[self.rows].tobytes()
+            if key in posted:
                 continue
             posted.add(key)
             reserved = self.model.new_int_var(0, int(each.max()) * self.space.slots, "")
             self.model.add_multiplication_equality(reserved, [self.slots, self.quantity(each)])
             self.model.add(self.quantity(base) + reserved <= budget).only_enforce_if(self.switch[rule])
-            room = np.where(each > 0, (budget - base) // np.maximum(each, 1), self.space.slots)
-            self._bound_slots(rule, room)
 
     def objective(self) -> Any:
         """Expected nanoseconds per request over failure states, plus the GPUs' share, as one expression."""
@@ -141,14 +144,13 @@ class Model:
         values = self.q.state_values
         rest_served, rest_unserved = self.q.rest_values
         not_carried = values.served + values.unserved
-        constant = values.carried.sum(axis=1) + rest_served + rest_unserved + self.q.gpu_ns
-        total = self.of_row(constant)
+        total = self.of_row(values.carried.sum(axis=1) + rest_served + rest_unserved + self.q.gpu_ns)
         for down in range(STATES):
             extra = not_carried[:, down] - values.carried[:, down]
-            if not extra.any():
+            if not extra[self.rows].any():
                 continue
             carries = self.model.new_bool_var(f"carried with {down} down")
-            needed = self.quantity(np.minimum(self.q.slots_to_carry(down), self.space.slots + 1))
+            needed = self.quantity(np.minimum(self.q.slots_to_carry[down], self.space.slots + 1))
             self.model.add(self.slots >= needed).only_enforce_if(carries)
             self.model.add(self.slots < needed).only_enforce_if(~carries)
             shed = self.model.new_int_var(min(0, int(extra.min())), max(0, int(extra.max())), "")
@@ -158,31 +160,25 @@ class Model:
         self._objective = total
         return total
 
-    def throughput(self) -> Any:
+    def throughput(self, most_slots: Ints) -> Any:
         """Peak completions of the chosen strategy in micro-requests/s, rounded down.
 
         Completions only grow with the sequences, so a row's peak is at the most sequences its enforced rules allow; the
         model is asked to run as many as it takes to reach that peak.
         """
-        completion = np.floor(self.q.best_completion_per_s * 1e6).astype(np.int64)[self.space.row_shape]
-        most = np.clip(self.most_slots, 1, self.space.slots)
-        peak = completion[np.arange(self.space.rows), most - 1]
-        fewest = (completion < peak[:, None]).sum(axis=1) + 1
-        self.model.add(self.slots >= self.of_row(np.minimum(fewest, most)))
-        return self.of_row(peak * self.space.row_dp)
+        peak, fewest = peak_completions(self.q, most_slots)
+        self.model.add(self.slots >= self.of_row(fewest))
+        return self.of_row(peak)
 
     def tiers(self) -> list[Any]:
         """What is minimised, first to last: the preset's own tier, the objective, then the stated tie-breaks."""
         preset = self.q.problem.objective.preset
         before: list[Any] = []
-        if preset == "throughput" and self.enforced:
-            before = [-self.throughput()]
+        if preset == "throughput" and self.most_slots is not None:
+            before = [-self.throughput(self.most_slots)]
         elif preset == "fewest-gpus":
             before = [self.of_row(self.space.gpus)]
-        ties = self.of_row(tie_rank(self.space) * (self.space.slots + 1)) - self.slots
-        return [*before, self.objective(), ties]
-
-    def forbid(self, rows: Bools) -> None:
-        """Take rows out, for alternatives to an answer."""
-        for row in np.flatnonzero(rows).tolist():
-            self.model.add(self.chosen[row] == 0)
+        rank = tie_rank(self.space)[self.rows].argsort().argsort()
+        by_row = np.zeros(self.space.rows, dtype=np.int64)
+        by_row[self.rows] = rank * (self.space.slots + 1)
+        return [*before, self.objective(), self.of_row(by_row) - self.slots]

@@ -34,7 +34,7 @@ def strategy_of(q: Quantities, choice: Choice) -> Strategy:
 
 def carried_states(q: Quantities, choice: Choice) -> list[bool]:
     """Whether the demand is carried with 0…4 instances down."""
-    return [int(q.slots_to_carry(down)[choice.row]) <= choice.max_num_seqs for down in range(STATES)]
+    return [int(q.slots_to_carry[down][choice.row]) <= choice.max_num_seqs for down in range(STATES)]
 
 
 def objective_of(q: Quantities, choice: Choice, bound_ns: int | None) -> ObjectiveResult:

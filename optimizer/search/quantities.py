@@ -125,25 +125,42 @@ class Quantities:
         return Weights.of(self.problem.objective)
 
     @cached_property
+    def _raw_states(self) -> tuple[Floats, Floats, Floats]:
+        """(carried, served when shedding, unserved when shedding) in ms, before probabilities, (R, STATES)."""
+        w, instances = self.weights, self.space.instances.astype(np.float64)[:, None]
+        means = np.stack([np.where(np.isfinite(s.mean_ms), s.mean_ms, np.inf) for s in self.states], axis=1)
+        normal = np.where(np.isfinite(means[:, :1]), means[:, :1], 0.0)
+        counts = np.arange(STATES)
+        served = np.maximum(0.0, instances - counts) / instances * w.latency * normal
+        unserved = np.minimum(1.0, counts / instances) * w.unserved * w.penalty_ms
+        return np.where(np.isfinite(means), means * w.latency, np.inf), served, unserved
+
+    @cached_property
+    def slots_to_carry(self) -> tuple[Ints, ...]:
+        """Fewest slots with which a row carries the demand with 0…4 instances down, (R,) each; N + 1: never.
+
+        A state whose shedding costs less than its slow service is never carried.
+        """
+        carried, served, unserved = self._raw_states
+        dearer = carried > served + unserved
+        dearer[:, 0] = False
+        return tuple(np.where(dearer[:, j], self.space.slots + 1, self.states[j].n99) for j in range(STATES))
+
+    @cached_property
     def state_values(self) -> StateValues:
         """Probability-weighted objective parts of each failure state."""
-        w, down, instances = self.weights, self.down, self.space.instances.astype(np.float64)
-        normal = np.where(np.isfinite(self.normal.mean_ms), self.normal.mean_ms, 0.0)
-        counts = np.arange(STATES)
-        probability = down.probability.copy()
+        w = self.weights
+        carried, served, unserved = self._raw_states
+        probability = self.down.probability
         if w.unserved == 0:
-            probability[:] = np.array([1.0] + [0.0] * (STATES - 1))
-        carried = np.zeros((self.space.rows, STATES))
-        for j in counts:
-            mean = self.states[j].mean_ms
-            carried[:, j] = np.where(np.isfinite(mean), mean, 0.0) * w.latency * probability[:, j]
-        left = np.maximum(0.0, instances[:, None] - counts) / instances[:, None]
-        gone = np.minimum(1.0, counts / instances[:, None])
-        served = probability * left * w.latency * normal[:, None]
-        unserved = probability * gone * w.unserved * w.penalty_ms
-        served[:, 0] = 0.0
-        unserved[:, 0] = probability[:, 0] * w.latency * w.penalty_ms
-        return StateValues(time_ns(carried), time_ns(served), time_ns(unserved))
+            probability = np.zeros_like(probability)
+            probability[:, 0] = 1.0
+        served, unserved = served.copy(), unserved.copy()
+        served[:, 0], unserved[:, 0] = 0.0, w.latency * w.penalty_ms
+        carried = np.where(np.isfinite(carried), carried, 0.0)
+        return StateValues(
+            time_ns(probability * carried), time_ns(probability * served), time_ns(probability * unserved)
+        )
 
     @cached_property
     def rest_values(self) -> tuple[Ints, Ints]:
@@ -162,7 +179,3 @@ class Quantities:
         """Objective part of the GPUs in use, (R,)."""
         result: Ints = np.ceil(self.weights.gpu_ms * NS_PER_MS * self.space.gpus).astype(np.int64)
         return result
-
-    def slots_to_carry(self, down: int) -> Ints:
-        """Fewest slots with which a row carries the demand with ``down`` instances down, (R,); N + 1: never."""
-        return self.states[down].n99

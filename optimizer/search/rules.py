@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -19,9 +19,19 @@ from optimizer.facts.demand import LatencyLimit
 from optimizer.facts.problem import Problem
 from optimizer.search.quantities import Quantities
 from optimizer.search.scale import NEVER_NS, limit_ns, milliseconds, time_ns
+from optimizer.search.space import within_split_rule
 
-if TYPE_CHECKING:
-    from optimizer.search.build import Model
+
+class Poster(Protocol):
+    """Where rules post themselves: the CP-SAT model, or the screen that looks at rows one by one."""
+
+    def forbid_rows(self, rule: str, forbidden: Bools) -> None: ...
+    def rows_at_most(self, rule: str, values: Ints, limit: int, also: str | None = None) -> None: ...
+    def slots_at_most(self, rule: str, limit: int) -> None: ...
+    def slots_at_most_rows(self, rule: str, limits: Ints) -> None: ...
+    def slots_at_least_rows(self, rule: str, needed: Ints) -> None: ...
+    def memory_at_most(self, rule: str, budget: int) -> None: ...
+
 
 UNBOUNDED = "unbounded (a replica is overloaded)"
 
@@ -40,7 +50,7 @@ class Rule:
 
     id: str
     sentence: str
-    post: Callable[[Model, Quantities], None]
+    post: Callable[[Poster, Quantities], None]
     judge: Callable[[Quantities, Choice], RuleResult]
 
 
@@ -85,7 +95,7 @@ def _yes_no(
 ) -> Rule:
     """A rule that each row keeps or breaks, whatever the sequences."""
 
-    def post(model: Model, q: Quantities) -> None:
+    def post(model: Poster, q: Quantities) -> None:
         model.forbid_rows(rule_id, ~allowed(q))
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
@@ -98,7 +108,7 @@ def _yes_no(
 def _at_most(rule_id: str, sentence: str, limit: int, unit: str, values: Callable[[Quantities], Ints]) -> Rule:
     """A rule that bounds a whole-number quantity of the row from above."""
 
-    def post(model: Model, q: Quantities) -> None:
+    def post(model: Poster, q: Quantities) -> None:
         model.rows_at_most(rule_id, values(q), limit)
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
@@ -155,8 +165,8 @@ def _ffn_width(problem: Problem) -> Rule:
         for width in widths:
             fits &= width % tp == 0
         if model.experts:
-            slices = np.maximum(1, tp // np.maximum(1, ep))
-            fits &= model.expert_ffn_width % slices == 0
+            whole = (ep >= tp) | (tp % ep == 0)
+            fits &= whole & (model.expert_ffn_width % np.maximum(1, tp // ep) == 0)
         return fits
 
     stated = [str(w) for w in widths] + ([f"{model.expert_ffn_width} (experts)"] if model.experts else [])
@@ -213,9 +223,7 @@ def _layer_split(problem: Problem) -> Rule:
     layers, imbalance = problem.model.layers, problem.search.layer_imbalance
 
     def allowed(q: Quantities) -> Bools:
-        of_shape = np.array(
-            [_even_enough(s.layers_per_stage, layers, imbalance) for s in q.space.shapes], dtype=np.bool_
-        )
+        of_shape = np.array([within_split_rule(problem, s.layers_per_stage) for s in q.space.shapes], dtype=np.bool_)
         result: Bools = of_shape[q.space.row_shape]
         return result
 
@@ -230,14 +238,6 @@ def _layer_split(problem: Problem) -> Rule:
         f"even ± {imbalance}" if imbalance else "even",
         lambda q, row: "layers " + "+".join(str(v) for v in q.space.shapes[q.space.row_shape[row]].layers_per_stage),
     )
-
-
-def _even_enough(split: tuple[int, ...], layers: int, imbalance: int) -> bool:
-    low, more = divmod(layers, len(split))
-    high = low + (1 if more else 0)
-    if imbalance == 0 and more:
-        return False
-    return sum(split) == layers and min(split) >= max(1, low - imbalance) and max(split) <= high + imbalance
 
 
 def _nvlink(problem: Problem) -> Rule:
@@ -282,7 +282,7 @@ def _memory(problem: Problem) -> Rule:
         f"The fullest GPU stays within {share:.0%} of its memory, with the cache for every sequence at full length."
     )
 
-    def post(model: Model, q: Quantities) -> None:
+    def post(model: Poster, q: Quantities) -> None:
         model.memory_at_most("memory", budget)
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
@@ -308,7 +308,7 @@ def _max_batch(problem: Problem) -> Rule:
     limit = problem.requirements.max_batch
     sentence = f"A replica runs at most {limit} sequences at once."
 
-    def post(model: Model, q: Quantities) -> None:
+    def post(model: Poster, q: Quantities) -> None:
         model.slots_at_most("max_batch", limit)
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
@@ -322,7 +322,7 @@ def _min_batch(problem: Problem) -> Rule:
     limit = problem.requirements.min_batch
     sentence = f"A replica can run at least {limit} sequence{'s' if limit != 1 else ''} at once."
 
-    def post(model: Model, q: Quantities) -> None:
+    def post(model: Poster, q: Quantities) -> None:
         model.slots_at_least_rows("min_batch", np.full(q.space.rows, limit, dtype=np.int64))
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
@@ -335,11 +335,11 @@ def _min_batch(problem: Problem) -> Rule:
 def _concurrency() -> Rule:
     sentence = "At most 1 % of requests find all sequence slots of their replica taken."
 
-    def post(model: Model, q: Quantities) -> None:
-        model.slots_at_least_rows("concurrency", q.slots_to_carry(0))
+    def post(model: Poster, q: Quantities) -> None:
+        model.slots_at_least_rows("concurrency", q.slots_to_carry[0])
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
-        needed, slots = int(q.slots_to_carry(0)[choice.row]), choice.max_num_seqs
+        needed, slots = int(q.slots_to_carry[0][choice.row]), choice.max_num_seqs
         if needed > q.space.slots:
             return RuleResult("concurrency", sentence, slots, UNBOUNDED, "sequences", False, None)
         return RuleResult("concurrency", sentence, slots, needed, "sequences", needed <= slots, slots - needed)
@@ -351,7 +351,7 @@ def _request_rate(problem: Problem) -> Rule:
     rate = problem.workload.requests_per_s
     sentence = f"With all slots in use the replicas complete at least the {rate:g} requests/s that arrive."
 
-    def post(model: Model, q: Quantities) -> None:
+    def post(model: Poster, q: Quantities) -> None:
         model.slots_at_least_rows("request_rate", q.normal.slots_needed)
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
@@ -371,7 +371,7 @@ def _latency(limit: LatencyLimit) -> Rule:
     most = limit_ns(limit.limit_ms)
     sentence = f"{METRIC_WORDS[limit.metric]} is at most {limit.limit_ms:g} ms at P{limit.percentile}."
 
-    def post(model: Model, q: Quantities) -> None:
+    def post(model: Poster, q: Quantities) -> None:
         model.rows_at_most(rule_id, time_ns(q.normal.metric(rule_id)), most)
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
@@ -389,7 +389,7 @@ def _full_batch(limit_ms: float) -> Rule:
     most = limit_ns(limit_ms)
     sentence = f"Even with every sequence slot taken, time per output token is at most {limit_ms:g} ms."
 
-    def post(model: Model, q: Quantities) -> None:
+    def post(model: Poster, q: Quantities) -> None:
         largest = (q.full_batch_tpot_ns <= most).cumprod(axis=1).sum(axis=1)
         model.slots_at_most_rows("tpot_full_batch", largest[q.space.row_shape])
 
@@ -410,7 +410,7 @@ def _survive(problem: Problem, level: str, losses: int) -> Rule:
     sentence = f"After losing any {losses} {what}{'s' if losses > 1 else ''}, the replicas left carry {demand} within every latency limit."
     limits = problem.requirements.latency_limits
 
-    def post(model: Model, q: Quantities) -> None:
+    def post(model: Poster, q: Quantities) -> None:
         load = q.load_with(q.survivors(level, losses), share)
         model.slots_at_least_rows(rule_id, load.n99)
         for limit in limits:

@@ -110,6 +110,16 @@ def unevenness(split: tuple[int, ...]) -> int:
     return sum(layers * layers for layers in split)
 
 
+def within_split_rule(problem: Problem, split: tuple[int, ...]) -> bool:
+    """Whether rule ``layer_split`` allows the split: all layers placed, none empty, near enough to even."""
+    layers, imbalance = problem.model.layers, problem.search.layer_imbalance
+    low, more = divmod(layers, len(split))
+    if imbalance == 0 and more:
+        return False
+    high = low + (1 if more else 0) + imbalance
+    return sum(split) == layers and min(split) >= max(1, low - imbalance) and max(split) <= high
+
+
 def _expert_degrees(problem: Problem, tp: int, dp: int) -> tuple[int, ...]:
     mode = problem.search.expert_parallel
     if problem.model.experts == 0 or mode == "off":

@@ -72,22 +72,34 @@ def value_of(
     normal = load_with_down(0)
     usual = weights.latency * (normal.mean if normal else Decimal(0))
     works = normal is not None and normal.n99 <= slots
+    carried = _carried(weights, instances, slots, [load_with_down(j) for j in range(min(instances, len(down.probabilities)))])
     counted = down if weights.unserved else Down((Decimal(1),), Decimal(0), Decimal(0))
     for j, probability in enumerate(counted.probabilities):
-        load = load_with_down(j) if works and j < instances else None
+        kept = usual * (instances - j) / instances
+        gone = weights.unserved * weights.penalty_ms * j / instances
         if j == 0 and not works:
             unserved += probability * weights.latency * weights.penalty_ms
-        elif load is not None and load.n99 <= slots:
-            served += probability * weights.latency * load.mean
+        elif j in carried:
+            served += probability * weights.latency * carried[j]
         else:
-            served += probability * usual * (instances - j) / instances
-            unserved += probability * weights.unserved * weights.penalty_ms * j / instances
+            served += probability * kept
+            unserved += probability * gone
     served += usual * (counted.beyond - counted.beyond_instances / instances)
     unserved += weights.unserved * weights.penalty_ms * counted.beyond_instances / instances
     if works:
-        lost = down.beyond_instances
-        for j, probability in enumerate(down.probabilities):
-            load = load_with_down(j) if j < instances else None
-            lost += 0 if load is not None and load.n99 <= slots else j * probability
+        lost = down.beyond_instances + sum(j * p for j, p in enumerate(down.probabilities) if j not in carried)
         availability = 1 - lost / instances
     return Value(served, unserved, weights.gpu_ms * row.gpus, availability)
+
+
+def _carried(weights: Weights, instances: int, slots: int, loads: list[Load | None]) -> dict[int, Decimal]:
+    """Mean time of a request in each state that is carried, by instances down."""
+    normal = loads[0]
+    if normal is None or normal.n99 > slots:
+        return {}
+    carried = {0: normal.mean}
+    for j, load in enumerate(loads[1:], start=1):
+        shed = weights.latency * normal.mean * (instances - j) + weights.unserved * weights.penalty_ms * j
+        if load is not None and load.n99 <= slots and weights.latency * load.mean * instances <= shed:
+            carried[j] = load.mean
+    return carried

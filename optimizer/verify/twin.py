@@ -234,6 +234,8 @@ def _values(problem: Problem, block: Sequence[Row], slots: Ints, states: _Loads,
         unsure |= load.unsure
         carried = works & (load.n99[:, None] <= slots) & ~load.overloaded[:, None]
         shed = usual * (instances - j) / instances + penalty * j / instances
+        if j:
+            carried &= (latency * load.mean <= shed)[:, None]
         lost = latency * float(weights.penalty_ms) if j == 0 else shed[:, None]
         value += p[:, None] * np.where(carried, (latency * load.mean)[:, None], lost)
     if weights.unserved:

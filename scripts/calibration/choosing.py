@@ -12,8 +12,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
-from calibration.corpus import Corpus, Times
 
+from calibration.corpus import Corpus, Times
 from optimizer.costs.shapes import Bools, Floats
 
 LIMITS_MS = (7.5, 10.0, 15.0, 20.0, 30.0, 50.0)
@@ -60,8 +60,11 @@ def choosing(
                 continue
             best = int(np.argmax(np.where(keeps, group.measured_rate, -1)))
             expected = group.predicted_tpot * margin <= limit
-            chosen = int(np.argmax(np.where(expected, group.predicted_rate, -1)) if expected.any()
-                         else np.argmin(group.predicted_tpot))
+            chosen = int(
+                np.argmax(np.where(expected, group.predicted_rate, -1))
+                if expected.any()
+                else np.argmin(group.predicted_tpot)
+            )
             cases += 1
             exact += chosen == best
             if keeps[chosen]:
@@ -122,6 +125,8 @@ def table(corpus: Corpus, times: Times) -> list[tuple[str, Choosing]]:
 
 def text(found: list[tuple[str, Choosing]]) -> str:
     """The results as text."""
-    lines = [f"{'choosing: best throughput per GPU, TPOT ≤ 7.5…50 ms':<54}{'cases':>7}{'exact %':>10}{'violated %':>12}{'regret %':>10}"]
+    lines = [
+        f"{'choosing: best throughput per GPU, TPOT ≤ 7.5…50 ms':<54}{'cases':>7}{'exact %':>10}{'violated %':>12}{'regret %':>10}"
+    ]
     lines += [f"{name:<54}{c.cases:>7}{c.exact:>10.1f}{c.violated:>12.1f}{c.regret:>10.1f}" for name, c in found]
     return "\n".join(lines)

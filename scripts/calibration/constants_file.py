@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import re
 import tempfile
 from collections.abc import Mapping
@@ -11,7 +11,17 @@ from typing import Any
 
 import yaml
 
-from optimizer.facts.constants import LogErrors
+from optimizer.facts.constants import CONSTANTS_FILE, LogErrors
+
+
+def digest(path: Path) -> str:
+    """What tells one measurement file from another in ``fitted.data``."""
+    return f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+
+
+def fitted_to(path: Path) -> bool:
+    """The shipped constants were fitted to this very file."""
+    return digest(path) in CONSTANTS_FILE.read_text(encoding="utf-8")
 
 
 def rounded(value: float) -> float:
@@ -47,7 +57,7 @@ def write(path: Path, text: str) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as stream:
         stream.write(text)
     Path(stream.name).chmod(mode)
-    os.replace(stream.name, path)
+    Path(stream.name).replace(path)
 
 
 def plain_errors(errors: Mapping[str, Mapping[str, LogErrors]]) -> dict[str, dict[str, dict[str, float]]]:

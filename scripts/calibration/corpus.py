@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from calibration.lookup import Models, find_gpu, weight_format
 from calibration.measurements import Measurement
-
 from optimizer.costs.closed_loop import ClosedLoop, StepTimes, measured_kv_format
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.facts.constants import ClosedLoopConstants, CostConstants

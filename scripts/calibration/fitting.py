@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from calibration.corpus import METRICS, Corpus, Times
 from scipy.optimize import least_squares
 
+from calibration.corpus import METRICS, Corpus, Times
 from optimizer.costs.closed_loop import StepTimes
 from optimizer.costs.shapes import Bools, Floats
 from optimizer.facts.constants import ClosedLoopConstants, CostConstants, constants
@@ -39,8 +39,21 @@ STEP = {
     "eta_prefill_expert_flops": Free(0.2, 0.03, 1.5),
     "speedup_8bit": Free(1.3, 1.0, 2.0),
 }
-FIXED = ("eta_bw", "eta_kv", "eta_expert_bw", "eta_decode_flops", "eta_expert_flops", "eta_prefill_attention", "overlap",
-         "imbalance", "ar_factor", "experts_half", "speedup_4bit", "t_step", "t_sequence")
+FIXED = (
+    "eta_bw",
+    "eta_kv",
+    "eta_expert_bw",
+    "eta_decode_flops",
+    "eta_expert_flops",
+    "eta_prefill_attention",
+    "overlap",
+    "imbalance",
+    "ar_factor",
+    "experts_half",
+    "speedup_4bit",
+    "t_step",
+    "t_sequence",
+)
 BUNCHING = Free(0.1, 0.003, 1.0)
 START_MS = Free(30.0, 0.01, 300.0)
 STEPS = Free(1.0, 0.2, 30.0)
@@ -93,7 +106,7 @@ def leave_one_out(corpus: Corpus) -> tuple[dict[str, Fitted], Times]:
     """One fit without each model, and every run predicted by the fit that has not seen its model."""
     fits: dict[str, Fitted] = {}
     times: Times = {metric: np.full(len(corpus.runs), np.nan) for metric in METRICS}
-    for name in sorted(set(corpus.model)):
+    for name in sorted({run.model.name for run in corpus.runs}):
         left_out = corpus.model == name
         fits[name] = fit(corpus.subset(~left_out))
         for metric, values in fits[name].predict(corpus.subset(left_out)).items():
@@ -107,7 +120,7 @@ class _Fit:
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self.base = constants()
-        names, index, counts = np.unique(corpus.model, return_inverse=True, return_counts=True)
+        _, index, counts = np.unique(corpus.model, return_inverse=True, return_counts=True)
         weights = 1 / counts[index]
         self.root_weights = np.sqrt(weights / weights.mean())
         self._recent: dict[tuple[float, ...], list[StepTimes]] = {}
@@ -116,17 +129,24 @@ class _Fit:
         """Constants from flat names; what is missing has its start value."""
         steps = self.base.model_copy(update={name: values.get(name, free.start) for name, free in STEP.items()})
         engines = {name.split(".")[0] for name in values if "." in name} | {OTHER}
-        return Fitted(steps, {
-            engine: ClosedLoopConstants(**{n: values.get(f"{engine}.{n}", free.start) for n, free in _ENGINE.items()})
-            for engine in engines
-        })
+        return Fitted(
+            steps,
+            {
+                engine: ClosedLoopConstants(
+                    **{n: values.get(f"{engine}.{n}", free.start) for n, free in _ENGINE.items()}
+                )
+                for engine in engines
+            },
+        )
 
     def solve(
         self, names: Sequence[str], known: Mapping[str, float], weights: tuple[float, ...], scale: float
     ) -> dict[str, float]:
         """``known`` with the named constants replaced by their best values."""
         free = [STEP.get(name) or _ENGINE[name.split(".")[1]] for name in names]
-        start = np.log([np.clip(known.get(n, f.start), f.low * 1.001, f.high / 1.001) for n, f in zip(names, free, strict=True)])
+        start = np.log(
+            [np.clip(known.get(n, f.start), f.low * 1.001, f.high / 1.001) for n, f in zip(names, free, strict=True)]
+        )
 
         def named(x: Floats) -> dict[str, float]:
             return {**known, **{n: float(v) for n, v in zip(names, np.exp(x), strict=True)}}

@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 from calibration.measurements import UnusableRow
-
 from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
@@ -17,8 +16,8 @@ from optimizer.facts.model import ModelFacts
 
 # Parts of a checkpoint's name that change its weights or their format, not its architecture.
 VARIANTS = re.compile(
-    r"-(instruct|chat|it|base|hf|thinking|fp8|fp4|nvfp4|mxfp4|bf16|fp16|int8|int4|awq|gptq|w4a16|w8a8|dynamic|block|kv|"
-    r"quantized|v\d+(\.\d+)?|\d{4}|a8|w8|w4|channelwise|fp8dynamic|float8)(?=-|$)"
+    r"-((nvfp4|fp4|fp8)-v\d+|instruct|chat|it|base|hf|thinking|fp8|fp4|nvfp4|mxfp4|bf16|fp16|int8|int4|awq|gptq|w4a16|w8a8|dynamic|block|kv|"
+    r"quantized|v0\.\d|\d{4}|a8|w8|w4|channelwise|fp8dynamic|float8)(?=-|$)"
 )
 CONFIG_SUFFIX = "_config.json"
 
@@ -51,8 +50,11 @@ class Models:
         if folder is not None and not folder.is_dir():
             raise ProblemError("--models-dir", f"{folder} is not a folder")
         files = sorted(folder.glob(f"*{CONFIG_SUFFIX}")) if folder else []
-        self._files = {plain(file.name.removesuffix(CONFIG_SUFFIX)): file for file in reversed(files)
-                       if not file.name.endswith("_quant" + CONFIG_SUFFIX)}
+        self._files = {
+            plain(file.name.removesuffix(CONFIG_SUFFIX)): file
+            for file in reversed(files)
+            if not file.name.endswith("_quant" + CONFIG_SUFFIX)
+        }
         self._found: dict[str, ModelFacts | str] = {}
 
     def find(self, name: str) -> ModelFacts:

@@ -80,8 +80,9 @@ def read_table(path: Path) -> Table:
         raise ProblemError(str(path), f"cannot be read as CSV ({error})") from None
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        raise ProblemError(str(path), f"lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
-                           f"needed: {', '.join(REQUIRED)}")
+        raise ProblemError(
+            str(path), f"lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; needed: {', '.join(REQUIRED)}"
+        )
     if not rows:
         raise ProblemError(str(path), "has no rows")
     return Table(columns, rows)

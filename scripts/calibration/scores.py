@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from calibration.corpus import METRICS, Corpus, Times
 
+from calibration.corpus import METRICS, Corpus, Times
 from optimizer.costs.shapes import Bools, Floats
 from optimizer.facts.constants import LogErrors, intervals
 
@@ -44,11 +44,10 @@ def error(predicted: Floats, measured: Floats) -> Error:
 
 def scores(corpus: Corpus, times: Times) -> list[Score]:
     """Errors of all runs, of dense models and those with experts, and by model, system and engine."""
-    kinds = np.where(corpus.routed, "MoE", "dense")
     labels: dict[str, Sequence[str]] = {
         "all": ["all"] * len(corpus.runs),
-        "kind": list(kinds),
-        "model": list(corpus.model),
+        "kind": ["MoE" if routed else "dense" for routed in corpus.routed],
+        "model": [run.model.name for run in corpus.runs],
         "system": [run.row.system for run in corpus.runs],
         "engine": [run.row.engine for run in corpus.runs],
     }
@@ -90,11 +89,11 @@ def coverage(corpus: Corpus, times: Times) -> dict[str, float]:
 
 def table(found: Sequence[Score]) -> str:
     """The scores as text."""
-    head = f"{'absolute error, %: median / mean / p90':<44}{'runs':>6}" + "".join(f"{TITLES[m]:>22}" for m in METRICS)
+    head = f"{'absolute error, %: median / mean / p90':<44}{'runs':>6}" + "".join(f"{TITLES[m]:>24}" for m in METRICS)
     lines = [head]
     for score in found:
         label = score.name if score.by in {"all", "kind"} else f"{score.by} {score.name}"
-        cells = "".join(f"{_cell(getattr(score, metric)):>22}" for metric in METRICS)
+        cells = "".join(f"  {_cell(getattr(score, metric)):>22}" for metric in METRICS)
         lines.append(f"{label[:43]:<44}{score.runs:>6}{cells}")
     return "\n".join(lines)
 

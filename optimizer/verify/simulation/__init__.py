@@ -9,20 +9,14 @@ import numpy as np
 from optimizer.answer import Strategy
 from optimizer.facts.problem import Problem
 from optimizer.verify.groups import row_of
-from optimizer.verify.simulation.arrivals import (
-    FixedLengths,
-    Lengths,
-    LognormalPrompts,
-    PoissonSource,
-    Source,
-    TraceSource,
-    read_trace,
-    share_of_replica,
-)
-from optimizer.verify.simulation.engine import Engine, Limits
+from optimizer.verify.simulation.arrivals import PoissonSource, Source, TraceSource
+from optimizer.verify.simulation.engine import Engine
+from optimizer.verify.simulation.lengths import FixedLengths, Lengths, LognormalPrompts
 from optimizer.verify.simulation.report import Disagreement, Estimate, SimulatedPercentiles, compare, summarise
+from optimizer.verify.simulation.scheduler import Limits
 from optimizer.verify.simulation.sequences import blocks_of
 from optimizer.verify.simulation.steps import step_times
+from optimizer.verify.simulation.trace import read_trace, share_of_replica
 from optimizer.verify.stage import Stages
 
 __all__ = ["Disagreement", "Estimate", "SimulatedPercentiles", "compare", "limits_of", "simulate"]
@@ -37,8 +31,9 @@ def simulate(
 
     Without a trace, requests arrive as a Poisson stream at ``requests_per_s / DP``: what one replica receives when each
     request goes to a replica drawn at random. Lengths are the workload's means; prompts are lognormal when
-    ``prompt_tokens_p99`` is stated. Another fifth of requests warms the replica up; arrivals go on until the last measured
-    request is answered. With a trace, the replica serves every DP-th request of it (dealt in turn) at the recorded times.
+    ``prompt_tokens_p99`` is stated. Another fifth of requests warms the replica up; arrivals go on until the last
+    measured request is answered. With a trace, the replica serves every DP-th request of it (dealt in turn) at the
+    recorded times, whatever ``requests_per_s`` says; requests longer than ``max_sequence_tokens`` are refused.
     Replicas that form one engine (EP = TP x DP) are taken to have equal batches at every step.
 
     Args:
@@ -57,7 +52,7 @@ def simulate(
         whole = read_trace(trace)
         share = share_of_replica(whole, strategy.data_parallel, 0, "round-robin", random)
         source, warm_up, requests = TraceSource(share), 0, len(share)
-        said = f"trace {trace.name}, every request" if strategy.data_parallel == 1 else f"trace {trace.name}, dealt to {strategy.data_parallel} replicas in turn"
+        said = f"trace {trace.name}, dealt in turn to {strategy.data_parallel} replicas, of which this is the first"
     else:
         rate, warm_up = problem.workload.requests_per_s / strategy.data_parallel, requests // _WARM_UP
         source = PoissonSource(rate, _lengths(problem), random)
@@ -75,11 +70,9 @@ def limits_of(problem: Problem, strategy: Strategy) -> Limits:
     shape = row_of(strategy).shape
     gpu = problem.hardware.gpu
     budget = int(problem.requirements.gpu_memory_utilization * gpu.memory_bytes)
-    sequences = min(
-        (budget - stage.weights_bytes - stage.fixed_bytes - strategy.max_num_seqs * stage.logits_bytes) // stage.sequence_bytes
-        for stage in Stages(problem).of(shape.group, shape.layers)
-        if stage.sequence_bytes
-    )
+    stages = [stage for stage in Stages(problem).of(shape.group, shape.layers) if stage.sequence_bytes]
+    slots = strategy.max_num_seqs
+    sequences = min(slots + (budget - stage.memory_bytes(slots)) // stage.sequence_bytes for stage in stages)
     if sequences < 1:
         raise ValueError(f"{strategy.label}: the memory budget leaves no room for one sequence of full length")
     return Limits(

@@ -34,7 +34,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedPercentiles:
-    """What one replica did. Percentiles are over requests; None where no request has the quantity (one output token)."""
+    """What one replica did. Percentiles are over requests; None where none has the quantity (outputs of one token)."""
 
     prefill_p50: Estimate
     prefill_p99: Estimate
@@ -68,7 +68,7 @@ class SimulatedPercentiles:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """What the simulation contradicts. ``kind`` limit: a stated limit fails; difference: more than ``TOLERANCE`` apart."""
+    """What the simulation contradicts: a stated limit fails, or a percentile is more than ``TOLERANCE`` away."""
 
     kind: Literal["limit", "difference"]
     metric: str
@@ -118,7 +118,7 @@ def summarise(run: Run, *, warm_up: int, requests: int, arrivals: str, seed: int
 
 
 def littles_law_residual(run: Run) -> float:
-    """|L - lambda W| / L over the whole run, with W cut at its end: 0 but for rounding when no request is lost or doubled."""
+    """|L - lambda W| / L over the whole run, W cut at its end: only rounding unless requests are lost or doubled."""
     sojourns = math.fsum((r.finished if r.finished >= 0 else run.ended_ms) - r.arrived for r in run.requests)
     return abs(run.in_system_ms - sojourns) / run.in_system_ms
 
@@ -146,13 +146,15 @@ def compare(metrics: Metrics, simulated: SimulatedPercentiles, requirements: Req
         requirements: the problem's limits.
     """
     found: list[Disagreement] = []
-    limits = {(limit.metric, limit.percentile): limit.limit_ms for limit in requirements.latency_limits}
+    limits: dict[tuple[str, int], float] = {
+        (limit.metric, limit.percentile): limit.limit_ms for limit in requirements.latency_limits
+    }
     for metric, percentile in _LATENCIES:
         estimate = simulated.latency(metric, percentile)
         if estimate is None:
             continue
         analytic: float | None = getattr(metrics, f"{metric}_p{percentile}_ms")
-        limit = next((ms for key, ms in limits.items() if key == (metric, percentile)), None)
+        limit = limits.get((metric, percentile))
         name = f"{_NAMES[metric]}, {'median' if percentile == 50 else '99th percentile'}"
         said = f"{name}: simulated {estimate.ms:,.1f} ms (± {estimate.half_width_ms:,.1f})"
         if limit is not None and estimate.ms > limit:
@@ -160,7 +162,7 @@ def compare(metrics: Metrics, simulated: SimulatedPercentiles, requirements: Req
             found.append(Disagreement("limit", metric, percentile, analytic, estimate.ms, limit, sentence))
         if analytic is not None and abs(analytic - estimate.ms) > TOLERANCE * estimate.ms:
             more = analytic / estimate.ms - 1
-            side = "pessimistic" if more > 0 else "optimistic"
-            sentence = f"{said}, analytic {analytic:,.1f} ms: {abs(more):.0%} {'above' if more > 0 else 'below'}, {side}."
+            side = "above, pessimistic" if more > 0 else "below, optimistic"
+            sentence = f"{said}, analytic {analytic:,.1f} ms: {abs(more):.0%} {side}."
             found.append(Disagreement("difference", metric, percentile, analytic, estimate.ms, limit, sentence))
     return tuple(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
-from optimizer.verify.simulation.arrivals import Arrival
+from optimizer.verify.simulation.trace import Arrival
 
 BLOCK_TOKENS = 16
 """Tokens of one KV block (vLLM's default block size)."""
@@ -38,7 +38,9 @@ class Request:
 class MicroBatch:
     """The sequences that decode together. All of them gain one token per step, so one counter serves them all."""
 
-    __slots__ = ("_ends", "chunks", "context", "decoding", "growth", "landing", "left", "phases", "stage_ms", "steps")
+    __slots__ = (
+        "_ends", "alike", "chunks", "context", "decoding", "growth", "hop", "landing", "phases", "stage_ms", "steps",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.steps = 0
@@ -49,7 +51,8 @@ class MicroBatch:
         self.chunks: list[Request] = []  # prompts with a chunk in flight
         self.stage_ms: list[float] = []  # the step in flight, by stage
         self.growth: list[float] = []  # what one more token for each sequence adds
-        self.left = 0.0  # steps for which ``growth`` holds
+        self.hop = 0.0  # sending on to the next stage
+        self.alike = 0  # steps that go on like the one in flight, itself included; 0 with a prompt on board
         self._ends: list[tuple[int, int]] = []  # (step after which it is complete, request number)
 
     def join(self, request: Request) -> None:

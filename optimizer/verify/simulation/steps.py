@@ -2,10 +2,11 @@
 
 A step carries b sequences: running ones, which produce a token each, and prompts, of which it computes a chunk.
 
-    stage time = base(b) + sum over running sequences of per_sequence(context) + sum over chunks of prefill(end) - prefill(start)
+    stage time = base(b) + sum over running sequences of per_sequence(context)
+                         + sum over chunks of prefill(end) - prefill(start)
 
-``base`` holds weights, head, experts and overheads; ``per_sequence`` the cache, messages and sampling, piecewise linear in
-the context. The doc's decode_s(b) is base(b) + b * per_sequence(c), its pass_s that plus prefill_s.
+``base`` holds weights, head, experts and overheads; ``per_sequence`` the cache, messages and sampling, piecewise linear
+in the context. The doc's decode_s(b) is base(b) + b * per_sequence(c), its pass_s that plus prefill_s.
 """
 
 from __future__ import annotations
@@ -76,11 +77,15 @@ class StepTimes:
         each = [stage.base[b] + b * stage.line(context)[0] for stage in self.stages]
         return max(sum(each) + self.send_fixed + self.send_per_token * b, min(sequences, depth) * max(each))
 
+    def hop_ms(self, tokens: int) -> float:
+        """One send of so many tokens to the next stage."""
+        return (self.send_fixed + self.send_per_token * tokens) / max(1, len(self.stages) - 1)
+
     def admission_ms(self, sequences: int, context: float) -> float:
         """Delay between a request's arrival and the moment from which a step may take it.
 
-        The doc's mean is T_START + ADMIT_STEPS * round(n). Half a round of it is the mean wait for the step in progress to
-        end, and the engine makes requests wait for that by itself.
+        The doc's mean is T_START + ADMIT_STEPS * round(n). Half a round of it is the mean wait for the step in progress
+        to end, and the engine makes requests wait for that by itself.
         """
         return self.start_ms + max(0.0, self.admit_steps - 0.5) * self.round_ms(sequences, context)
 
@@ -118,7 +123,7 @@ def step_times(problem: Problem, strategy: Strategy) -> StepTimes:
 
 
 def _with_context(problem: Problem, context: int) -> Problem:
-    """The same problem, its decode steps taken at this context: c = prompt + ceil(output / 2), with two output tokens."""
+    """The same problem with decode steps at this context: c = prompt + ceil(output / 2), with two output tokens."""
     work = problem.workload.model_copy(update={"prompt_tokens": context - 1, "output_tokens": 2})
     return problem.model_copy(update={"workload": work})
 

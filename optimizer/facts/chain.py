@@ -1,0 +1,259 @@
+"""Facts of a chain problem: one model spread over many unequal nodes (``kind: chain`` in the problem file).
+
+A node of a type holds a contiguous interval of layers; its throughput depends on how many it holds. Tokens enter at the
+coordinator (``source``), pass nodes that together compute every layer in order, and leave at the coordinator (``sink``).
+The problem and its connection rule are those of Helix (Mei et al., ASPLOS 2025, arXiv 2406.01566).
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr
+
+from optimizer.facts.base import Count, Facts, Milliseconds, NonNegative, Positive
+from optimizer.facts.errors import ProblemError, closest
+
+SOURCE, SINK = "source", "sink"
+LARGEST_LAYERS = 1_000
+LARGEST_NODES = 2_000
+
+Connection = Literal["exact", "contained"]
+Layers = Annotated[int, Field(ge=1, le=LARGEST_LAYERS, strict=True)]
+Name = Annotated[str, Field(min_length=1, max_length=200, coerce_numbers_to_str=True)]
+
+
+class ServedModel(Facts):
+    """The model served. Bytes of one token: between layers (activation), and at the coordinator (the token itself)."""
+
+    name: Name = "model"
+    layers: Layers
+    activation_bytes: Positive | None = None
+    token_bytes: Positive | None = None
+
+
+class NodeType(Facts):
+    """Tokens/s of a node by the number of layers it holds, from 1 to the most it can hold.
+
+    ``time_ms_by_layers``: time one token spends in the node; left out, ``batch_tokens`` tokens at that throughput.
+    """
+
+    throughput_tokens_per_s_by_layers: dict[Layers, NonNegative]
+    max_layers: Layers | None = None
+    time_ms_by_layers: dict[Layers, Milliseconds] | None = None
+
+
+class Node(Facts):
+    """One node: its name, its type, and the partition (region, site) it stands in."""
+
+    name: Name
+    type: Name
+    partition: Name = "all"
+
+
+class Wire(Facts):
+    """Capacity of a connection: tokens/s, or bytes/s that are divided by the bytes of one token."""
+
+    tokens_per_s: NonNegative | None = None
+    bandwidth_bytes_per_s: NonNegative | None = None
+    latency_ms: NonNegative = 0.0
+
+
+class PartitionLink(Wire):
+    """Every pair of nodes, one in each partition (or both in one), in both directions; capacity is per pair."""
+
+    between: tuple[Name, Name]
+
+
+class Link(Wire):
+    """One link between two nodes, from the ``source`` or to the ``sink``; overrides what partitions say."""
+
+    src: Name
+    dst: Name
+    bidirectional: bool = True
+
+
+class Cluster(Facts):
+    """Types, nodes and links. With neither ``links`` nor ``partition_links`` every pair is joined without limit."""
+
+    types: Annotated[dict[Name, NodeType], Field(min_length=1)]
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1, max_length=LARGEST_NODES)]
+    partition_links: tuple[PartitionLink, ...] = ()
+    links: tuple[Link, ...] = ()
+    coordinator: Wire = Wire()
+    batch_tokens: Count = 1
+
+
+class ChainRequirements(Facts):
+    """Limits on every chain that carries tokens: nodes passed, and milliseconds a token spends in nodes and links."""
+
+    max_stages: Count | None = None
+    max_ms_per_token: Milliseconds | None = None
+
+
+class Published(Facts):
+    """What was published for the same instance, to be shown beside the answer."""
+
+    objective_tokens_per_s: NonNegative
+    method: str = ""
+
+
+class ChainProblem(Facts):
+    """A checked chain problem. ``connection``: a node sends to nodes whose interval begins where its own ends
+    (``exact``), or also to those whose interval contains that point and compute only the rest (``contained``)."""
+
+    kind: Literal["chain"]
+    name: Name = "chain"
+    model: ServedModel
+    cluster: Cluster
+    connection: Connection = "exact"
+    costs: Literal["table"] = "table"
+    objective: Literal["throughput"] = "throughput"
+    requirements: ChainRequirements = ChainRequirements()
+    published: Published | None = None
+    source: str = ""
+    _wires: dict[tuple[str, str], Wire] = PrivateAttr(default_factory=dict)
+    _between: dict[tuple[str, str], Wire] = PrivateAttr(default_factory=dict)
+    _partition: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Check what spans several fields and index the links.
+
+        Raises:
+            ProblemError: with the field, the value and what would be right.
+        """
+        _check_types(self.cluster)
+        _check_nodes(self.cluster)
+        self._partition.update({node.name: node.partition for node in self.cluster.nodes})
+        self._between.update(_partition_wires(self.cluster))
+        self._wires.update(_node_wires(self.cluster))
+        for field, wire in _all_wires(self.cluster):
+            self._check_wire(field, wire)
+
+    def rate(self, type_name: str, layers: int) -> Fraction:
+        """Exact tokens/s of a node of this type that holds this many layers."""
+        return exact(self.cluster.types[type_name].throughput_tokens_per_s_by_layers[layers])
+
+    def max_layers(self, type_name: str) -> int:
+        """The most layers a node of this type can hold, at most the model's."""
+        return min(len(self.cluster.types[type_name].throughput_tokens_per_s_by_layers), self.model.layers)
+
+    def stage_ms(self, type_name: str, layers: int) -> Fraction | None:
+        """Exact milliseconds a token spends in a node; None where the node computes nothing (0 tokens/s)."""
+        stated = self.cluster.types[type_name].time_ms_by_layers
+        if stated is not None:
+            return exact(stated[layers])
+        rate = self.rate(type_name, layers)
+        return None if rate == 0 else Fraction(1000 * self.cluster.batch_tokens) / rate
+
+    def capacity(self, src: str, dst: str) -> Fraction | None:
+        """Exact tokens/s from one node (or ``source``) to another (or ``sink``): 0 without a link, None without limit."""
+        wire = self._wire(src, dst)
+        if wire is None:
+            return Fraction(0)
+        if wire.tokens_per_s is not None:
+            return exact(wire.tokens_per_s)
+        if wire.bandwidth_bytes_per_s is None:
+            return None
+        size = self.model.token_bytes if src == SOURCE or dst == SINK else self.model.activation_bytes
+        return exact(wire.bandwidth_bytes_per_s) / exact(size or 1)
+
+    def latency_ms(self, src: str, dst: str) -> Fraction:
+        """Exact milliseconds a token spends on the link."""
+        wire = self._wire(src, dst)
+        return exact(wire.latency_ms) if wire else Fraction(0)
+
+    def _wire(self, src: str, dst: str) -> Wire | None:
+        stated = self._wires.get((src, dst))
+        if stated is not None:
+            return stated
+        if src == SOURCE or dst == SINK:
+            return self.cluster.coordinator
+        if not self.cluster.links and not self.cluster.partition_links:
+            return Wire()
+        return self._between.get((self._partition[src], self._partition[dst]))
+
+    def _check_wire(self, field: str, wire: Wire) -> None:
+        if wire.tokens_per_s is not None and wire.bandwidth_bytes_per_s is not None:
+            raise ProblemError(field, "states tokens_per_s and bandwidth_bytes_per_s; one of them is enough")
+        at_coordinator = wire is self.cluster.coordinator or (
+            isinstance(wire, Link) and (wire.src == SOURCE or wire.dst == SINK)
+        )
+        unit = "token_bytes" if at_coordinator else "activation_bytes"
+        if wire.bandwidth_bytes_per_s is not None and getattr(self.model, unit) is None:
+            raise ProblemError(f"model.{unit}", f"is needed to turn bandwidth_bytes_per_s of {field} into tokens/s")
+
+
+def exact(value: float | int) -> Fraction:
+    """The decimal number that was written, not its binary neighbour: 7557.863 is 7557863/1000."""
+    return Fraction(str(value))
+
+
+def _check_types(cluster: Cluster) -> None:
+    for name, kind in cluster.types.items():
+        field = f"cluster.types.{name}"
+        for table_name in ("throughput_tokens_per_s_by_layers", "time_ms_by_layers"):
+            table = getattr(kind, table_name)
+            if table is None:
+                continue
+            most = kind.max_layers or len(table)
+            missing = [count for count in range(1, most + 1) if count not in table]
+            if missing or not table or len(table) > most:
+                right = f"one entry for each number of layers from 1 to {most}"
+                found = f"misses {missing[0]}" if missing else f"has {len(table)} entries"
+                raise ProblemError(f"{field}.{table_name}", f"{found}; {right} is needed")
+        times = kind.time_ms_by_layers
+        if times is not None and len(times) != len(kind.throughput_tokens_per_s_by_layers):
+            raise ProblemError(f"{field}.time_ms_by_layers", "needs the same numbers of layers as the throughput table")
+
+
+def _check_nodes(cluster: Cluster) -> None:
+    seen: set[str] = set()
+    for index, node in enumerate(cluster.nodes):
+        field = f"cluster.nodes[{index}]"
+        if node.name in seen or node.name in (SOURCE, SINK):
+            raise ProblemError(f"{field}.name", f"{node.name!r} is taken; every node needs its own name")
+        seen.add(node.name)
+        if node.type not in cluster.types:
+            raise ProblemError(f"{field}.type", f"{node.type!r} is no type here; {closest(node.type, cluster.types)}")
+
+
+def _partition_wires(cluster: Cluster) -> dict[tuple[str, str], Wire]:
+    known = {node.partition for node in cluster.nodes}
+    found: dict[tuple[str, str], Wire] = {}
+    for index, link in enumerate(cluster.partition_links):
+        field = f"cluster.partition_links[{index}].between"
+        a, b = link.between
+        for name in (a, b):
+            if name not in known:
+                raise ProblemError(field, f"no node stands in {name!r}; {closest(name, known)}")
+        if (a, b) in found:
+            raise ProblemError(field, f"[{a}, {b}] is stated twice; once is enough")
+        found[a, b] = found[b, a] = link
+    return found
+
+
+def _node_wires(cluster: Cluster) -> dict[tuple[str, str], Wire]:
+    names = {node.name for node in cluster.nodes}
+    found: dict[tuple[str, str], Wire] = {}
+    for index, link in enumerate(cluster.links):
+        field = f"cluster.links[{index}]"
+        for end, name, outside in (("src", link.src, SOURCE), ("dst", link.dst, SINK)):
+            if name not in names and name != outside:
+                raise ProblemError(f"{field}.{end}", f"{name!r} is no node; a node's name or {outside!r} is needed")
+        if link.src == link.dst or (link.src, link.dst) == (SOURCE, SINK):
+            raise ProblemError(field, f"joins {link.src!r} to {link.dst!r}; two nodes are needed")
+        inner = link.src != SOURCE and link.dst != SINK
+        pairs = [(link.src, link.dst)] + ([(link.dst, link.src)] if link.bidirectional and inner else [])
+        for pair in pairs:
+            if pair in found:
+                raise ProblemError(field, f"{pair[0]} to {pair[1]} is stated twice; once is enough")
+            found[pair] = link
+    return found
+
+
+def _all_wires(cluster: Cluster) -> list[tuple[str, Wire]]:
+    wires: list[tuple[str, Wire]] = [("cluster.coordinator", cluster.coordinator)]
+    wires += [(f"cluster.partition_links[{index}]", link) for index, link in enumerate(cluster.partition_links)]
+    return wires + [(f"cluster.links[{index}]", link) for index, link in enumerate(cluster.links)]

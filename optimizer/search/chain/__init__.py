@@ -1,0 +1,1 @@
+"""Search for chains of layers over unequal nodes: bound, construction, exact finish (formulation: ``docs/chains.md``)."""

@@ -1,0 +1,66 @@
+"""Groups of nodes whose links inside never bind: inside a group any node can hand all its tokens to any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+from optimizer.search.chain.instance import Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Members by group, nodes of each type in it, and capacities per pair of nodes.
+
+    ``pair[g][h]``: what one node of g can send one of h; ``source[g]``, ``sink[g]``: what one node of g can take from,
+    or give to, the coordinator. Where pairs differ it is the least, or the median where some pairs have no link.
+    """
+
+    members: tuple[tuple[int, ...], ...]
+    counts: tuple[tuple[int, ...], ...]
+    pair: tuple[tuple[int, ...], ...]
+    source: tuple[int, ...]
+    sink: tuple[int, ...]
+
+
+def grouped(instance: Instance, most: int) -> Groups:
+    """Nodes gathered by partition, then split until no link inside can bind when no node carries more than ``most``."""
+    carries = [min(most, instance.best_rate(node)) for node in range(len(instance.node_type))]
+    found: list[list[int]] = []
+    for node in sorted(range(len(carries)), key=lambda n: (instance.node_partition[n], n)):
+        for group in found:
+            if instance.node_partition[group[0]] != instance.node_partition[node]:
+                continue
+            if all(
+                min(instance.link[node][other], instance.link[other][node]) >= min(carries[node], carries[other])
+                for other in group
+            ):
+                group.append(node)
+                break
+        else:
+            found.append([node])
+    return _described(instance, found)
+
+
+def as_one(instance: Instance) -> Groups:
+    """All nodes in one group, as if no link between them could bind."""
+    return _described(instance, [list(range(len(instance.node_type)))])
+
+
+def _described(instance: Instance, found: list[list[int]]) -> Groups:
+    kinds = range(len(instance.rate))
+    return Groups(
+        members=tuple(tuple(group) for group in found),
+        counts=tuple(tuple(sum(instance.node_type[n] == kind for n in group) for kind in kinds) for group in found),
+        pair=tuple(
+            tuple(_typical([instance.link[a][b] for a in g for b in h if a != b]) for h in found) for g in found
+        ),
+        source=tuple(_typical([instance.source[node] for node in group]) for group in found),
+        sink=tuple(_typical([instance.sink[node] for node in group]) for group in found),
+    )
+
+
+def _typical(capacities: list[int]) -> int:
+    if not capacities:
+        return 0
+    return min(capacities) or int(median(capacities))

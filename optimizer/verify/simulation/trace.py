@@ -1,0 +1,72 @@
+"""Recorded requests: reading a trace file, and dealing its requests to replicas."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+TRACE_COLUMNS = ("arrived_at", "num_prefill_tokens", "num_decode_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request of a trace: when it came (ms), and its lengths in tokens."""
+
+    at_ms: float
+    prompt_tokens: int
+    output_tokens: int
+
+
+def read_trace(path: Path) -> tuple[Arrival, ...]:
+    """The requests of a trace file in order of arrival.
+
+    Args:
+        path: CSV with the columns ``arrived_at`` (seconds), ``num_prefill_tokens`` and ``num_decode_tokens``, as the
+            Vidur project packages the Azure LLM inference traces.
+
+    Raises:
+        ValueError: a column is missing, a value is no number, a length is below 1, or the file holds no request.
+    """
+    with path.open(encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        missing = [name for name in TRACE_COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"{path}: the column {missing[0]} is missing; a trace has {', '.join(TRACE_COLUMNS)}")
+        requests = [_arrival(path, line, row) for line, row in enumerate(reader, start=2)]
+    if not requests:
+        raise ValueError(f"{path}: holds no request")
+    return tuple(sorted(requests, key=lambda request: request.at_ms))
+
+
+def _arrival(path: Path, line: int, row: dict[str, str]) -> Arrival:
+    try:
+        at, prompt, output = float(row[TRACE_COLUMNS[0]]), int(row[TRACE_COLUMNS[1]]), int(row[TRACE_COLUMNS[2]])
+    except (TypeError, ValueError):
+        raise ValueError(f"{path}, line {line}: a value is not a number") from None
+    if not math.isfinite(at) or prompt < 1 or output < 1:
+        raise ValueError(f"{path}, line {line}: needs a finite time and at least one token of prompt and output")
+    return Arrival(1000 * at, prompt, output)
+
+
+def share_of_replica(
+    requests: Sequence[Arrival],
+    replicas: int,
+    replica: int,
+    how: Literal["round-robin", "random"],
+    random: np.random.Generator,
+) -> tuple[Arrival, ...]:
+    """The requests that one of several replicas receives.
+
+    Args:
+        how: ``round-robin`` deals them in turn; ``random`` sends each to a replica drawn evenly.
+    """
+    if how == "round-robin":
+        return tuple(requests[replica::replicas])
+    chosen = random.integers(replicas, size=len(requests)).tolist()
+    return tuple(request for request, where in zip(requests, chosen, strict=True) if where == replica)

@@ -1,0 +1,67 @@
+"""What sets architectures apart in the importer; totals of all catalog models are checked in test_parameters.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from optimizer.facts import catalog
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.huggingface import model_from_config
+
+EXACT = {
+    # Safetensors totals in Hugging Face metadata (Qwen3-Next: without its multi-token-prediction module).
+    "llama3.3-70b": 70_553_706_496,
+    "qwen3-4b": 4_022_468_096,
+    "qwen3-30b-a3b": 30_532_122_624,
+    "qwen3-next-80b-a3b": 79_674_391_296,
+    "qwen2.5-72b": 72_706_203_648,
+    "mixtral-8x22b": 140_630_071_296,
+    "mistral-large-123b": 122_610_069_504,
+    "gpt-oss-20b": 20_914_757_184,
+    "qwen3-coder-480b-a35b": 480_154_875_392,
+    "kimi-k2": 1_026_408_232_448,
+}
+
+
+@pytest.mark.parametrize("name", sorted(EXACT))
+def test_exact_totals(name: str) -> None:
+    assert catalog.model(name).parameters == EXACT[name]
+
+
+def test_llama4_has_a_shared_expert_chunked_attention_and_every_other_layer_dense() -> None:
+    maverick, scout = catalog.model("llama4-maverick"), catalog.model("llama4-scout")
+    experts = [maverick.kinds[k].experts for k in maverick.kind_of_layer]
+    assert experts[:4] == [0, 128, 0, 128]
+    assert {scout.kinds[k].experts for k in scout.kind_of_layer} == {16}
+    assert maverick.ffn_widths == (8192, 16384)
+    assert [maverick.kinds[k].window_tokens for k in maverick.kind_of_layer[:4]] == [8192, 8192, 8192, 0]
+    assert round(scout.active_parameters / 1e9) == round(maverick.active_parameters / 1e9) == 17
+
+
+def test_the_indexer_of_sparse_attention_adds_parameters_and_cache() -> None:
+    plain, sparse = catalog.model("deepseek-v3"), catalog.model("deepseek-v3.2")
+    indexer = 1536 * 64 * 128 + 7168 * 128 + 7168 * 64 + 2 * 128
+    assert sparse.parameters - plain.parameters == 61 * indexer
+    assert sparse.kinds[0].kv_values_per_token_replicated == 512 + 64 + 128
+
+
+def test_glm_has_biases_on_query_key_and_value_only() -> None:
+    config: dict[str, Any] = dict(catalog.entry("models", "glm-4.5")["config"])
+    biased = model_from_config(config, name="glm")
+    bare = model_from_config(config | {"attention_bias": False}, name="glm")
+    assert biased.parameters - bare.parameters == 92 * (96 + 2 * 8) * 128
+
+
+@pytest.mark.parametrize("change", [{"model_type": "deepseek_v4"}, {"model_type": "nemotron_h"}, {"block_configs": []}])
+def test_architectures_that_are_not_modelled_are_refused(change: dict[str, Any]) -> None:
+    config = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 100,
+    }
+    with pytest.raises(ProblemError, match="not modelled"):
+        model_from_config(config | change, name="other")
