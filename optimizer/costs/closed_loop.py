@@ -64,8 +64,8 @@ def measured_kv_format(weight_format: str, engine: str, gpu: GpuFacts, native_dt
     """KV format of a measured run that does not state it.
 
     fp8 if the weights are quantised and the engine is TensorRT-LLM or the GPU a Blackwell (it computes in fp4), else
-    16 bit. Inferred from the training corpus: where KV memory limits the runs, the waiting measured matches this
-    capacity, and the fit asks for 2 bytes from sglang and 1 from TensorRT-LLM.
+    16 bit. Inferred from the training corpus, whose runs do not state it: which of them waited for KV memory fits this
+    rule, and the fit asks for 2 bytes from SGLang and 1 from TensorRT-LLM (docs/accuracy.md).
     """
     sixteen: KvFormat = "fp16" if native_dtype == "fp16" else "bf16"
     quantised = weight_format not in {"bf16", "fp16"}

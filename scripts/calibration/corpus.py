@@ -57,6 +57,7 @@ class _Group:
 
     def __init__(self, runs: Sequence[Run], rows: Sequence[int]) -> None:
         layouts: dict[tuple[Shape, int, int, int, str], list[int]] = {}
+        position: dict[tuple[Shape, int, int, int, str], int] = {}
         cells: list[tuple[int, int]] = []
         for run in runs:
             row = run.row
@@ -64,7 +65,7 @@ class _Group:
             column = layouts.setdefault(key, [])
             if row.concurrency not in column:
                 column.append(row.concurrency)
-            cells.append((list(layouts).index(key), column.index(row.concurrency)))
+            cells.append((position.setdefault(key, len(position)), column.index(row.concurrency)))
         width = max(len(column) for column in layouts.values())
         self.rows = np.array(rows)
         self.at = tuple(np.array(cells).T)
