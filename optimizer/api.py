@@ -27,11 +27,10 @@ from optimizer.explain.why import (
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.problem import Problem
 from optimizer.search.evaluate import judge_rules, metrics_of, objective_of, strategy_of
-from optimizer.search.prune import pruned_space
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import Choice, rule_ids
 from optimizer.search.solve import Found, Progress, Solver
-from optimizer.search.space import SpaceTooLargeError, search_limits
+from optimizer.search.space import SpaceTooLargeError, build_space, search_limits
 from optimizer.verify import verify_answer
 
 ALTERNATIVES = 3
@@ -250,10 +249,9 @@ def _quantities(problem: Problem, fixed: Fixed | None) -> Quantities:
                 "search.disabled_rules", f"no rule {rule!r} applies to this problem; {closest(rule, known)}"
             )
     try:
-        space, costs = pruned_space(problem, fixed)
+        return Quantities(problem, build_space(problem, fixed))
     except SpaceTooLargeError as error:
         raise ProblemError("search", str(error)) from None
-    return Quantities(problem, space, costs)
 
 
 def _check_fixed(problem: Problem, fixed: Fixed) -> None:

@@ -71,23 +71,37 @@ def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats) -> LoadPoi
     tail = weights[:, -1] * ratio / (1 - ratio)
     cumulative = np.cumsum(weights, axis=1)
     total = cumulative[:, -1] + tail
-    n50 = np.maximum(1, (cumulative < 0.5 * total[:, None]).sum(axis=1))
-    n99 = np.maximum(1, (cumulative < 0.99 * total[:, None]).sum(axis=1))
+    c50 = (cumulative < 0.5 * total[:, None]).sum(axis=1)
+    reach = 0.99 * total
+    k = (cumulative < reach[:, None]).sum(axis=1)
+    inside = np.clip(k, 1, slots)
+    row = np.arange(len(shape))
+    c99 = inside - 1 + (reach - cumulative[row, inside - 1]) / weights[row, inside]
+    c99 = np.where(k == 0, 0.0, c99)
     busy = (weights[:, 1:] * n).sum(axis=1) + weights[:, -1] * (slots * ratio / (1 - ratio) + ratio / (1 - ratio) ** 2)
     mean_number = busy / total
 
+    occupancy = service.occupancy_ms[shape]
+    prefilling = rate * occupancy
+    stable &= (k <= slots) & (prefilling < 1)
+    spread = np.maximum(0.0, c99 - mean_number) / np.where(stable, 1 - prefilling, 1.0)
+    n99 = 1 + np.ceil(np.where(stable, mean_number + spread, slots)).astype(np.int64)
+    n50 = c50 + 1
     at50 = np.minimum(n50, slots) - 1
     at99 = np.minimum(n99, slots) - 1
-    row = shape
-    round99 = service.round_ms[row, at99]
-    hold = service.occupancy_ms[row] + service.chunks * round99 / service.prompts_per_step
+    round99 = service.round_ms[shape, at99]
+    hold = occupancy + service.chunks * round99 / max(1, int(service.prompts_per_step))
     use = rate * hold
     fine = stable & (n99 <= slots) & (use < 1)
     safe = np.where(fine, use, 0.0)
     scale = hold / (2 * (1 - safe))
-    wait50 = np.where(safe > 0.5, scale * np.log(np.maximum(2 * safe, 1.0)), 0.0)
-    wait99 = np.where(safe > 0.01, scale * np.log(np.maximum(100 * safe, 1.0)), 0.0)
-    prefill50, prefill99 = service.prefill_ms[row, at50], service.prefill_long_ms[row, at99]
+    logarithm = np.log(np.maximum(100 * safe, 1.0))
+    wait99 = np.maximum(scale * logarithm, hold * (1 - 1 / np.maximum(100 * safe, 1.0)))
+    mean_wait = safe * scale
+    prefill50, base = service.prefill_ms[shape, at50], service.prefill_long_ms[shape, at99]
+    pair = occupancy * np.clip(100 * rate * (round99 + occupancy) - 1, 0.0, 1.0)
+    cap = service.prompt_cap_steps * (service.prompts_per_step * occupancy + round99)
+    prefill99 = np.maximum(base, np.minimum(base + np.maximum(wait99, pair), cap))
     completion = np.maximum.accumulate(n / service.residence_ms, axis=1)[shape]
     needed = (completion < rate[:, None]).sum(axis=1) + 1
 
@@ -100,11 +114,11 @@ def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats) -> LoadPoi
         n50=np.where(fine, n50, slots + 1),
         n99=np.where(fine, n99, slots + 1),
         slots_needed=np.where(usable, needed, slots + 1),
-        mean_ms=finite(mean_number / rate + safe * scale),
+        mean_ms=finite(mean_number / rate + mean_wait),
         prefill_p50=finite(prefill50),
         prefill_p99=finite(prefill99),
-        ttft_p50=finite(service.admission_ms[row, at50] + wait50 + prefill50),
-        ttft_p99=finite(service.admission_ms[row, at99] + wait99 + prefill99),
-        tpot_p50=finite(service.tpot_ms[row, at50]),
-        tpot_p99=finite(service.tpot_ms[row, at99]),
+        ttft_p50=finite(service.admission_ms[shape, at50] + mean_wait + prefill50),
+        ttft_p99=finite(service.admission_ms[shape, at99] + round99 / 2 + (1 + safe) * wait99 + base),
+        tpot_p50=finite(service.tpot_ms[shape, at50]),
+        tpot_p99=finite(service.tpot_ms[shape, at99]),
     )

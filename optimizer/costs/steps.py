@@ -22,10 +22,11 @@ class ServiceTable:
     prefill_ms: Floats  # (S, N) mean prompt
     prefill_long_ms: Floats  # (S, N) longest planned prompt
     residence_ms: Floats  # (S, N) a whole request
-    occupancy_ms: Floats  # (S,) what one prompt takes of the slowest stage
+    occupancy_ms: Floats  # (S,) O: what one prompt adds to every running sequence
     admission_ms: Floats  # (S, N) arrival to scheduled, no prompts ahead
     chunks: int
-    prompts_per_step: int
+    prompts_per_step: float  # T / prompt
+    prompt_cap_steps: int  # ceil(longest / T) + 1
 
 
 class StepModel:
@@ -215,7 +216,7 @@ class StepModel:
         rounds = self.round_ms(decode, n, batch)
 
         prompt = workload.prompt_tokens
-        occupancy = np.asarray(sum(self.prefill_terms(prompt).values())).max(axis=1)
+        occupancy = (np.asarray(sum(self.prefill_terms(prompt).values())) * self.table.multiplicity).sum(axis=1)
         chunks = -(-prompt // budget)
         tpot = rounds + (n - 1) * (occupancy / workload.output_tokens)[:, None]
         prefill = self._prefill(prompt, decode, multiplicity)
@@ -231,7 +232,8 @@ class StepModel:
             occupancy_ms=occupancy,
             admission_ms=admission,
             chunks=chunks,
-            prompts_per_step=max(1, budget // prompt),
+            prompts_per_step=budget / prompt,
+            prompt_cap_steps=-(-longest // budget) + 1,
         )
 
     def _prefill(self, tokens: int, decode: Floats, multiplicity: Floats) -> Floats:

@@ -94,12 +94,12 @@ def layer_splits(layers: int, stages: int, imbalance: int) -> list[tuple[int, ..
             rest = layers - first - last
             if stages == 2:
                 middle: tuple[int, ...] = ()
-                if rest:
+                if rest or first < last:
                     continue
             else:
                 base, extra = divmod(rest, stages - 2)
                 middle = (base + 1,) * extra + (base,) * (stages - 2 - extra)
-                if rest < 0 or min(middle) < smallest or max(middle) > largest:
+                if rest < 0 or min(middle) < smallest or not max(first, last) <= max(middle) <= largest:
                     continue
             splits.append((first, *middle, last))
     return sorted(splits, key=lambda split: (unevenness(split), split))

@@ -5,6 +5,7 @@ Callers work inside ``arithmetic.sixty_digits``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -25,7 +26,8 @@ class Quantiles:
     """Requests in progress of a chain in its steady state."""
 
     median: int
-    p99: int
+    p99: Decimal
+    """Interpolated between whole numbers."""
     mean: Decimal
 
 
@@ -72,15 +74,16 @@ def chain(residence: list[Decimal], rate: Decimal, length: int) -> Quantiles | N
     odds = last / (1 - last)
     total = sum(shares, Decimal(0)) + shares[-1] * odds
     first_moment += shares[-1] * (length * odds + odds / (1 - last))
-    found: list[int] = []
-    cumulative = Decimal(0)
-    targets = [total / 2, total * 99 / 100]
+    median: int | None = None
+    below = Decimal(0)
     for n, share in enumerate(shares):
-        cumulative += share
-        while len(found) < 2 and cumulative >= targets[len(found)]:
-            found.append(max(1, n))
-        if len(found) == 2:
-            return Quantiles(found[0], found[1], first_moment / total)
+        reached = below + share
+        if median is None and 2 * reached >= total:
+            median = n
+        if 100 * reached >= 99 * total:
+            p99 = n - 1 + (total * 99 / 100 - below) / share if n else Decimal(0)
+            return Quantiles(n if median is None else median, p99, first_moment / total)
+        below = reached
     return None
 
 
@@ -90,27 +93,37 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     length = chain_length(problem)
     rate = decimal(requests_per_s) / 1000
     found = chain(times.residence(length), rate, length)
-    if found is None:
+    prompts = rate * times.occupancy
+    if found is None or prompts >= 1:
         return None
-    at_once = max(1, problem.search.max_num_batched_tokens // work.prompt_tokens)
-    service = times.occupancy + chunks_of(problem, work.prompt_tokens) * times.round(found.p99) / at_once
+    spread = max(Decimal(0), found.p99 - found.mean) / (1 - prompts)
+    n50, n99 = found.median + 1, 1 + math.ceil(found.mean + spread)
+    if n99 > length:
+        return None
+    budget = problem.search.max_num_batched_tokens
+    at_once = max(1, budget // work.prompt_tokens)
+    service = times.occupancy + chunks_of(problem, work.prompt_tokens) * times.round(n99) / at_once
     busy = rate * service
     if busy >= 1:
         return None
-    wait = service / (2 * (1 - busy))
-    wait50 = wait * (2 * busy).ln() if 2 * busy > 1 else Decimal(0)
-    wait99 = wait * (100 * busy).ln() if 100 * busy > 1 else Decimal(0)
-    n50, n99 = found.median, found.p99
+    usual = service * busy / (2 * (1 - busy))
+    rare = Decimal(0)
+    if 100 * busy > 1:
+        rare = max(service * (100 * busy).ln() / (2 * (1 - busy)), service * (1 - 1 / (100 * busy)))
     prefill50 = times.prefill(work.prompt_tokens, n50)
-    prefill99 = times.prefill(work.longest_prompt_tokens, n99)
+    alone = times.prefill(work.longest_prompt_tokens, n99)
+    met = 100 * rate * (times.round(n99) + times.occupancy) - 1
+    pair = times.occupancy * min(Decimal(1), max(Decimal(0), met))
+    steps = chunks_of(problem, work.longest_prompt_tokens) + 1
+    cap = steps * (decimal(Fraction(budget, work.prompt_tokens)) * times.occupancy + times.round(n99))
     return Load(
         n50=n50,
         n99=n99,
-        mean=found.mean / rate + wait * busy,
+        mean=found.mean / rate + usual,
         prefill_p50=prefill50,
-        prefill_p99=prefill99,
-        ttft_p50=times.start + times.admit_steps * times.round(n50) + wait50 + prefill50,
-        ttft_p99=times.start + times.admit_steps * times.round(n99) + wait99 + prefill99,
+        prefill_p99=max(alone, min(alone + max(rare, pair), cap)),
+        ttft_p50=times.start + times.admit_steps * times.round(n50) + usual + prefill50,
+        ttft_p99=times.start + (times.admit_steps + Decimal("0.5")) * times.round(n99) + (1 + busy) * rare + alone,
         tpot_p50=times.tpot(n50),
         tpot_p99=times.tpot(n99),
     )

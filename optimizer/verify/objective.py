@@ -72,7 +72,9 @@ def value_of(
     normal = load_with_down(0)
     usual = weights.latency * (normal.mean if normal else Decimal(0))
     works = normal is not None and normal.n99 <= slots
-    carried = _carried(weights, instances, slots, [load_with_down(j) for j in range(min(instances, len(down.probabilities)))])
+    carried = _carried(
+        weights, instances, slots, [load_with_down(j) for j in range(min(instances, len(down.probabilities)))]
+    )
     counted = down if weights.unserved else Down((Decimal(1),), Decimal(0), Decimal(0))
     for j, probability in enumerate(counted.probabilities):
         kept = usual * (instances - j) / instances

@@ -45,11 +45,11 @@ def splits(layers: int, stages: int, imbalance: int) -> Iterator[tuple[int, ...]
         for last in range(low, high + 1):
             rest, middle = layers - first - last, stages - 2
             if middle == 0:
-                if rest == 0:
+                if rest == 0 and first >= last:
                     yield first, last
                 continue
             share, more = divmod(rest, middle)
-            if low <= share and share + (more > 0) <= high:
+            if low <= share and max(first, last) <= share + (more > 0) <= high:
                 yield (first, *(share + (s < more) for s in range(middle)), last)
 
 

@@ -64,9 +64,9 @@ class ReplicaTimes:
         self._prefilled: dict[int, list[Decimal]] = {}
         self._rounds: dict[int, Decimal] = {}
         self._residence: list[Decimal] = []
-        self.occupancy = max(self._prefill_of(problem.workload.prompt_tokens)) * chunks_of(
-            problem, problem.workload.prompt_tokens
-        )
+        prompt = problem.workload.prompt_tokens
+        stage_ms = zip(self._kinds, self._prefill_of(prompt), strict=True)
+        self.occupancy = sum((count * ms for (_, count, _), ms in stage_ms), Decimal(0)) * chunks_of(problem, prompt)
         self._per_token = self.occupancy / problem.workload.output_tokens
 
     def _decode_of(self, n: int) -> list[tuple[int, Decimal]]:

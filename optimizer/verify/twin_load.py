@@ -53,29 +53,44 @@ def loads(problem: Problem, times: ShapeTimes, shape: Ints, per_replica_per_s: F
     tail = shares[:, -1] * (length * odds + odds * (1 + odds))
     mean = (shares[:, 1:] @ n.astype(np.float64) + tail) / total
     cumulative = np.cumsum(shares, axis=1) / total[:, None]
-    quantiles = []
-    for share in (0.5, 0.99):
-        reached = cumulative >= share
-        quantiles.append(np.maximum(1, reached.argmax(axis=1)))
-        unsure |= (np.abs(cumulative - share) < NEAR).any(axis=1)
-        overloaded = overloaded | ~reached[:, -1]
-    n50, n99 = quantiles
+    reached = cumulative >= 0.99
+    unsure |= (np.abs(cumulative - 0.5) < NEAR).any(axis=1) | (np.abs(cumulative[:, -1] - 0.99) < NEAR)
+    overloaded = overloaded | ~reached[:, -1]
+    lines, k = np.arange(len(shape)), np.maximum(1, reached.argmax(axis=1))
+    before = cumulative[lines, k - 1]
+    p99 = np.where(reached[:, 0], 0.0, k - 1 + (0.99 - before) / (cumulative[lines, k] - before))
+    occupancy = times.occupancy[shape]
+    prompts = rate * occupancy
+    unsure |= np.abs(prompts - 1) < NEAR
+    overloaded = overloaded | (prompts >= 1)
+    others = mean + np.maximum(0.0, p99 - mean) / np.where(prompts >= 1, 1.0, 1 - prompts)
+    unsure |= np.abs(others - np.rint(others)) < NEAR * np.maximum(1.0, others)
+    others = np.where(overloaded, 0.0, others)
+    overloaded = overloaded | (np.ceil(others) >= length)
+    n99 = np.minimum(length, 1 + np.ceil(others).astype(np.int64))
+    n50 = np.minimum(length, 1 + (cumulative >= 0.5).argmax(axis=1))
     at50, at99 = (shape, n50 - 1), (shape, n99 - 1)
-    at_once = max(1, problem.search.max_num_batched_tokens // work.prompt_tokens)
-    service = times.occupancy[shape] + chunks_of(problem, work.prompt_tokens) * times.round[at99] / at_once
+    budget = problem.search.max_num_batched_tokens
+    at_once = max(1, budget // work.prompt_tokens)
+    turn = times.round[at99]
+    service = occupancy + chunks_of(problem, work.prompt_tokens) * turn / at_once
     busy = rate * service
     unsure |= np.abs(busy - 1) < NEAR
     overloaded = overloaded | (busy >= 1)
-    wait = service / (2 * np.where(busy >= 1, 1.0, 1 - busy))
-    wait50, wait99 = (wait * np.log(np.maximum(1.0, times_over * busy)) for times_over in (2, 100))
+    half = service / (2 * np.where(busy >= 1, 1.0, 1 - busy))
+    often = np.maximum(1.0, 100 * busy)
+    rare = np.maximum(half * np.log(often), service * (1 - 1 / often))
+    alone = times.prefill_longest[at99]
+    pair = occupancy * np.clip(100 * rate * (turn + occupancy) - 1, 0, 1)
+    cap = (chunks_of(problem, work.longest_prompt_tokens) + 1) * (budget / work.prompt_tokens * occupancy + turn)
     start, admit = float(exact(engine.start_ms)), float(exact(engine.admit_steps))
     latency = {
         "prefill_p50": times.prefill[at50],
-        "prefill_p99": times.prefill_longest[at99],
-        "ttft_p50": start + admit * times.round[at50] + wait50 + times.prefill[at50],
-        "ttft_p99": start + admit * times.round[at99] + wait99 + times.prefill_longest[at99],
+        "prefill_p99": np.maximum(alone, np.minimum(alone + np.maximum(rare, pair), cap)),
+        "ttft_p50": start + admit * times.round[at50] + half * busy + times.prefill[at50],
+        "ttft_p99": start + (admit + 0.5) * turn + (1 + busy) * rare + alone,
         "tpot_p50": times.tpot[at50],
         "tpot_p99": times.tpot[at99],
     }
     unsure &= ~none_left & (last < 1 + NEAR)
-    return Loads(overloaded, unsure, n50, n99, mean / rate + wait * busy, latency)
+    return Loads(overloaded, unsure, n50, n99, mean / rate + half * busy, latency)

@@ -94,7 +94,7 @@ def shape_times(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto:
     for k, tokens in enumerate(lengths):
         mine = whole[places, k].sum(axis=1, keepdims=True) / j[k]
         prefill.append(through + mine + (j[k] - 1) * worst_pass[k] + fixed + slope * -(-tokens // j[k]))
-    occupancy = whole[places, 0].max(axis=1)
+    occupancy = whole[places, 0].sum(axis=1)
     tpot = rounds + (n - 1) * (occupancy[:, None] / work.output_tokens)
     admitted = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds + prefill[0]
     return ShapeTimes(rounds, prefill[0], prefill[1], tpot, admitted + (work.output_tokens - 1) * tpot, occupancy)

@@ -34,7 +34,7 @@ def _judge(statement: Statement, relation: Relation) -> Claim | None:
         return _compared(statement, relation, text)
     if not left.operators and not right.operators:
         same = unit_of(left.unit)[0] == unit_of(right.unit)[0] != ""
-        if not same or relation.sign == "=" and left.unit == right.unit and left.first == right.first:
+        if not same or (relation.sign == "=" and left.unit == right.unit and left.first == right.first):
             return None
     rough = relation.sign == "≈" or "≈" in statement.text or "~" in statement.text
     if not right.operators and _agree(left, right, rough):

@@ -129,9 +129,7 @@ class _Model:
     def _sections(self) -> None:
         """Redundant: the nodes that hold a layer carry the total through it together."""
         for layer in range(self.instance.layers):
-            section = sum(
-                flow for (_, start, count), flow in self.through.items() if start <= layer < start + count
-            )
+            section = sum(flow for (_, start, count), flow in self.through.items() if start <= layer < start + count)
             self.cp.add(section >= self.total if self.instance.contained else section == self.total)
 
     def _limits(self) -> None:

@@ -82,9 +82,7 @@ class Search:
         self.report(self.value, self.bound)
 
     def _finish(self) -> None:
-        exact = solve_exact(
-            self.instance, self.placement, self.value, self.bound, self.deadline - time.monotonic()
-        )
+        exact = solve_exact(self.instance, self.placement, self.value, self.bound, self.deadline - time.monotonic())
         self.bound = exact.bound
         if exact.placement is not None and exact.value >= self.value:
             self.value, self.placement, self.flows = exact.value, exact.placement, exact.flows

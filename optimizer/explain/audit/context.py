@@ -1,0 +1,169 @@
+"""What judging needs besides the sentence at hand: the facts, the proposed strategy, figures stated elsewhere, and costs.
+
+Costs come from ``optimizer.api.check`` on the proposed strategy and are computed only if a claim asks for them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from optimizer.answer import Answer, CheckAnswer, Fixed
+from optimizer.explain.audit.metrics import Row, is_target, labelled_metrics, target_row
+from optimizer.explain.audit.reading import Statement
+from optimizer.explain.audit.shell import Command, commands_in
+from optimizer.explain.audit.strategies import Proposed, hypothetical, proposed_strategy
+from optimizer.facts.constants import constants
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.problem import Problem
+
+CHECK_SECONDS = 0.5
+_FORMATS: tuple[tuple[str, str], ...] = (
+    (r"\b(?:FP16|float16|half precision)\b", "fp16"),
+    (r"\b(?:BF16|bfloat16)\b", "bf16"),
+    (r"\b(?:FP8|E4M3|W8A8[- ]?FP8|float8)\b", "fp8"),
+    (r"\b(?:INT8|W8A8|8-bit)\b", "int8"),
+    (r"\b(?:INT4|W4A16|AWQ|GPTQ|4-bit)\b", "int4"),
+    (r"\bNVFP4\b", "nvfp4"),
+    (r"\bMXFP4\b", "mxfp4"),
+)
+_GPU_NAMES = re.compile(r"\b(?:GB[23]00|[ABHL]\d{2,3}S?|V100|T4|MI\d{3}X?|RTX ?\d{4}|A10G?|L4)\b")
+_MODEL_SIZE = re.compile(r"(?<![\w.])(?:[A-Za-z][\w.]*[- ]?)*?[A-Za-z][\w.]*[- ](\d+(?:\.\d+)?)B\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A figure the report states, with its line."""
+
+    value: float
+    line: int
+    text: str
+
+
+@dataclass
+class Context:
+    """One audit. ``wrong`` collects figures found wrong, so that their repetitions are recognised."""
+
+    problem: Problem
+    statements: tuple[Statement, ...]
+    wrong: list[tuple[str, float, str, int, str]] = field(default_factory=list)
+    """(quantity, value, expected, line, reason)."""
+
+    @cached_property
+    def commands(self) -> tuple[Command, ...]:
+        """Launch commands of the report."""
+        return commands_in(self.statements)
+
+    @cached_property
+    def command_lines(self) -> frozenset[int]:
+        """Lines that belong to launch commands."""
+        return frozenset(line for command in self.commands for line in command.lines)
+
+    @cached_property
+    def strategy(self) -> Proposed | None:
+        """The strategy the report is about."""
+        flags: dict[str, tuple[int, int]] = {}
+        for command in self.commands:
+            for which, value, line in command.degrees():
+                flags.setdefault(which, (value, line))
+        prose = tuple(s for s in self.statements if s.line not in self.command_lines)
+        return proposed_strategy(prose, flags)
+
+    @cached_property
+    def rows(self) -> dict[int, Row]:
+        """Rows of target and achieved by line."""
+        found = (target_row(statement) for statement in self.statements if statement.readable)
+        return {row.line: row for row in found if row}
+
+    @cached_property
+    def formats(self) -> tuple[str, ...]:
+        """Weight formats the report names, else the problem's: the first is the one it proposes."""
+        found: list[str] = []
+        for statement in self.statements:
+            if statement.readable and not hypothetical(statement) and not re.search(r"KV", statement.text):
+                found += [name for pattern, name in _FORMATS if re.search(pattern, statement.text, re.IGNORECASE)]
+        stated = self.problem.search.weight_precision or (self.problem.model.native_weight_format,)
+        return tuple(dict.fromkeys([*found, *stated]))
+
+    def stated(self, key: str, percentile: int | None = None, *, target: bool = False) -> list[Stated]:
+        """Figures of a metric anywhere in the report, in base units; ``target`` selects what is demanded."""
+        found: list[Stated] = []
+        for row in self.rows.values():
+            if row.metric and row.metric.key == key and percentile in (None, row.metric.percentile):
+                amount = row.target if target else row.achieved
+                found.append(Stated(amount.value, row.line, amount.text))
+        for statement in self.statements:
+            if hypothetical(statement) or not statement.readable:
+                continue
+            for metric, amount, label in labelled_metrics(statement):
+                if metric.key == key and percentile in (None, metric.percentile) and is_target(label) == target:
+                    found.append(Stated(amount.value, statement.line, amount.text))
+        return found
+
+    @cached_property
+    def batches(self) -> list[Stated]:
+        """Sequences that run at once on one replica, as stated anywhere."""
+        flags = [
+            Stated(float(flag.value), flag.line, flag.value)
+            for command in self.commands
+            for flag in command.flags
+            if flag.name in ("--max-num-seqs", "--max-running-requests") and (flag.value or "").isdigit()
+        ]
+        return [*self.stated("batch"), *flags]
+
+    def about_other(self, statement: Statement) -> bool:
+        """Whether a statement speaks of another GPU or model than the problem's, or of a possibility."""
+        if hypothetical(statement):
+            return True
+        words = f"{statement.section} / {statement.text}"
+        name = re.sub(r"[^a-z0-9]", "", self.problem.hardware.gpu.name.lower())
+        if any(re.sub(r"[^a-z0-9]", "", found.lower()) not in name for found in _GPU_NAMES.findall(words)):
+            return True
+        model = self.problem.model
+        sizes = [float(found) * 1e9 for found in _MODEL_SIZE.findall(words)]
+        known = (model.parameters, model.active_parameters)
+        return any(all(abs(size - one) > 0.06 * one for one in known) for size in sizes)
+
+    def weight_bytes(self, weight_format: str) -> float:
+        """Bytes of all weights in a format (docs/model.md, section 2, without padding and replication)."""
+        model = self.problem.model
+        experts = sum(model.kinds[k].experts * model.kinds[k].expert_parameters for k in model.kind_of_layer)
+        one = constants().formats[weight_format]
+        linear = 2.0 if weight_format == "mxfp4" and experts else one.linear
+        return experts * one.expert + (model.parameters - experts) * linear
+
+    @cached_property
+    def costs(self) -> CheckAnswer | None:
+        """The cost model's figures for the proposed strategy at the stated batch; None where it cannot say."""
+        from optimizer.api import check
+
+        proposed, problem = self.strategy, self.problem
+        if proposed is None:
+            return None
+        batch = min([problem.requirements.max_batch, *(int(b.value) for b in self.stated("batch") if b.value >= 1)])
+        even = problem.model.layers % proposed.pp == 0
+        split = (problem.model.layers // proposed.pp,) * proposed.pp if even else None
+        known = [name for name in self.formats if name in constants().formats]
+        narrow = {
+            "tensor_parallel": (proposed.tp,), "pipeline_parallel": (proposed.pp,), "data_parallel": (proposed.dp,),
+            "weight_precision": (known[0],), "disabled_rules": (),
+        }  # fmt: skip
+        asked = problem.model_copy(update={"search": problem.search.model_copy(update=narrow)})
+        fixed = Fixed(proposed.tp, proposed.pp, proposed.dp, proposed.ep, batch, split, known[0])
+        try:
+            answer = check(asked, fixed, time_limit_s=CHECK_SECONDS)
+        except (ProblemError, ValueError, IndexError, ZeroDivisionError):
+            return None
+        return answer if answer.metrics else None
+
+    @cached_property
+    def best(self) -> Answer | None:
+        """The proven optimum of the problem; None where it was not proved in time."""
+        from optimizer.api import solve
+
+        try:
+            answer = solve(self.problem, time_limit_s=2 * CHECK_SECONDS)
+        except ProblemError:
+            return None
+        return answer if answer.status == "optimal" else None
