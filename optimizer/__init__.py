@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optimizer.answer import Answer, CheckAnswer, Fixed, Strategy
-    from optimizer.api import check, solve
+    from optimizer.api import check, simulate, solve
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.load import load_problem, problem_from_dict
     from optimizer.facts.problem import Problem
@@ -28,6 +28,7 @@ _HOMES = {
     "check": "optimizer.api",
     "load_problem": "optimizer.facts.load",
     "problem_from_dict": "optimizer.facts.load",
+    "simulate": "optimizer.api",
     "solve": "optimizer.api",
 }
 
@@ -41,6 +42,7 @@ __all__ = [
     "check",
     "load_problem",
     "problem_from_dict",
+    "simulate",
     "solve",
 ]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 SCHEMA_VERSION = "1.0"
 
@@ -140,6 +140,22 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
+class Simulation:
+    """What a discrete simulation of one replica saw, beside the analytic percentiles.
+
+    ``percentiles`` maps names such as ``ttft_p99_ms`` to (ms, half-width of the 95 % confidence interval in ms).
+    """
+
+    percentiles: dict[str, tuple[float, float]]
+    arrivals: str
+    requests: int
+    preemptions: int
+    seed: int
+    disagreements: tuple[str, ...]
+    limits_hold: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Conflict:
     """Rules that cannot hold together. ``minimal``: each member's removal was proved to make the rest satisfiable."""
 
@@ -164,7 +180,7 @@ class Answer:
     conflicts: tuple[Conflict, ...] = ()
     search_limits: tuple[str, ...] = ()
     cost_source: str = "analytic"
-    breakdown: dict[str, Any] = field(default_factory=dict)
+    simulation: Simulation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from optimizer.answer import (
     CheckAnswer,
     Fixed,
     ObjectiveResult,
+    Simulation,
     Strategy,
     Verification,
 )
@@ -54,6 +56,51 @@ def solve(
     """
     q = _quantities(problem, None)
     return _solve(q, Solver(time_limit_s, progress), alternatives=ALTERNATIVES)
+
+
+def simulate(problem: Problem, answer: Answer, *, trace: Path | None = None, seed: int = 1) -> Answer:
+    """The same answer with simulated percentiles beside the analytic ones; unchanged when there is nothing to simulate.
+
+    Args:
+        problem: what the answer is for.
+        answer: of ``solve`` or ``check``.
+        trace: requests to replay (columns arrived_at, num_prefill_tokens, num_decode_tokens); Poisson when left out.
+        seed: of the random arrivals.
+
+    Raises:
+        ProblemError: the trace cannot be used.
+    """
+    from optimizer.verify.simulation import simulate as play
+    from optimizer.verify.simulation.report import compare
+
+    metrics = answer.metrics
+    if answer.strategy is None or metrics is None or metrics.ttft_p99_ms is None:
+        return answer
+    try:
+        seen = play(problem, answer.strategy, seed=seed, trace=trace)
+    except ValueError as error:
+        if trace is not None:
+            raise ProblemError("--trace", str(error)) from None
+        return answer
+    found = compare(metrics, seen, problem.requirements)
+    percentiles = {}
+    for metric in ("prefill", "ttft", "tpot"):
+        for percentile in (50, 99):
+            estimate = seen.latency(metric, percentile)
+            if estimate is not None:
+                percentiles[f"{metric}_p{percentile}_ms"] = (estimate.ms, estimate.half_width_ms)
+    return replace(
+        answer,
+        simulation=Simulation(
+            percentiles=percentiles,
+            arrivals=seen.arrivals,
+            requests=seen.requests,
+            preemptions=seen.preemptions,
+            seed=seen.seed,
+            disagreements=tuple(item.sentence for item in found),
+            limits_hold=all(item.kind != "limit" for item in found),
+        ),
+    )
 
 
 def check(

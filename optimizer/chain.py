@@ -158,9 +158,7 @@ def _link(problem: ChainProblem, src: str, dst: str, flow: int) -> LinkFlow:
     return LinkFlow(src, dst, flow / THOUSAND, None if capacity is None else float(capacity))
 
 
-def _decomposed(
-    problem: ChainProblem, flows: dict[tuple[str, str], int], held: dict[str, Held]
-) -> list[Chain]:
+def _decomposed(problem: ChainProblem, flows: dict[tuple[str, str], int], held: dict[str, Held]) -> list[Chain]:
     """The flow as chains, widest steps first; at most one chain per link."""
     left = dict(flows)
     chains = []

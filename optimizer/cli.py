@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from optimizer.cli_import import import_app
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from optimizer.answer import Answer, CheckAnswer, Fixed
 
 app = typer.Typer(
@@ -25,27 +29,51 @@ catalog_app = typer.Typer(
     help="The GPUs and models that ship with the product.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(catalog_app, name="catalog")
+app.add_typer(import_app, name="import")
 
 OK, VIOLATED, BAD_INPUT, LIMIT_REACHED, DEFECT = 0, 1, 2, 3, 70
+EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}
 
 ProblemPath = Annotated[str, typer.Argument(help="Problem file, YAML or JSON.", metavar="PROBLEM")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 TimeLimit = Annotated[float | None, typer.Option("--time-limit", help="Seconds for the search.", metavar="SECONDS")]
 
+Svg = Annotated[str | None, typer.Option("--svg", help="Draw the chains (kind: chain) to this file.", metavar="PATH")]
+
+
+Trace = Annotated[
+    str | None, typer.Option("--trace", help="Simulate on the requests of this CSV instead of Poisson.", metavar="FILE")
+]
+
 
 @app.command()
-def solve(problem: ProblemPath, json: Json = False, time_limit: TimeLimit = None) -> None:
-    """The provably best strategy for a problem, or why there is none."""
+def solve(
+    problem: ProblemPath,
+    json: Json = False,
+    time_limit: TimeLimit = None,
+    svg: Svg = None,
+    simulate: Annotated[bool, typer.Option(help="Simulate the answer's percentiles.")] = True,
+    trace: Trace = None,
+) -> None:
+    """The provably best strategy for a problem, or why there is none; for kind: chain, the best placement."""
+    from optimizer.cli_chain import solve_if_chain
+
+    limit = _time_limit(time_limit)
+    chain = solve_if_chain(problem, json, limit, svg)
+    if chain is not None:
+        _leave_by(chain[1], EXIT_CODES[chain[0]])
+    from optimizer.api import simulate as play
     from optimizer.api import solve as run
     from optimizer.facts.load import load_problem
     from optimizer.render.progress import LiveLine
 
-    limit = _time_limit(time_limit)
     stated = load_problem(problem)
     with LiveLine() as live:
         answer = run(stated, time_limit_s=limit, progress=live)
+        if simulate or trace:
+            answer = play(stated, answer, trace=_trace(trace))
     _show(answer, json)
-    _leave(answer, {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}[answer.status])
+    _leave(answer, EXIT_CODES[answer.status])
 
 
 @app.command()
@@ -59,11 +87,14 @@ def check(
     layers: Annotated[str | None, typer.Option("--layers", help="Layers per stage, e.g. 20,20,20,20.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="Weight format, e.g. fp16 or fp8.")] = None,
     kv: Annotated[str | None, typer.Option("--kv", help="KV cache format: fp16, bf16 or fp8.")] = None,
+    simulate: Annotated[bool, typer.Option(help="Simulate the strategy's percentiles.")] = False,
+    trace: Trace = None,
     json: Json = False,
     time_limit: TimeLimit = None,
 ) -> None:
     """Whether a strategy keeps every rule, each with its slack, and the optimum beside it."""
     from optimizer.api import check as run
+    from optimizer.api import simulate as play
     from optimizer.facts.load import load_problem
     from optimizer.render.progress import LiveLine
 
@@ -72,6 +103,8 @@ def check(
     stated = load_problem(problem)
     with LiveLine() as live:
         answer = run(stated, fixed, time_limit_s=limit, progress=live)
+        if simulate or trace:
+            answer = play(stated, answer, trace=_trace(trace))
     _show(answer, json)
     _leave(answer, {True: OK, False: VIOLATED, None: LIMIT_REACHED}[answer.feasible])
 
@@ -148,6 +181,16 @@ def _fixed(
     return Fixed(tp, pp, dp, ep, max_num_seqs, split, weights, kv)
 
 
+def _trace(path: str | None) -> Path | None:
+    from pathlib import Path
+
+    from optimizer.facts.errors import ProblemError
+
+    if path is not None and not Path(path).is_file():
+        raise ProblemError("--trace", f"{path}: no such file")
+    return None if path is None else Path(path)
+
+
 def _time_limit(seconds: float | None) -> float | None:
     from math import isfinite
 
@@ -174,7 +217,11 @@ def _show(answer: Answer | CheckAnswer, as_json: bool) -> None:
 
 
 def _leave(answer: Answer, code: int) -> NoReturn:
-    if answer.verification.checks and not answer.verification.passed:
+    _leave_by(answer.verification.passed or not answer.verification.checks, code)
+
+
+def _leave_by(agreed: bool, code: int) -> NoReturn:
+    if not agreed:
         typer.echo("error: the independent verification disagrees with the answer; do not rely on it", err=True)
         code = LIMIT_REACHED
     raise typer.Exit(code)

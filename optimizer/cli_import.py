@@ -40,4 +40,6 @@ def import_helix(
     except OSError as error:
         raise ProblemError("--out", f"{out} cannot be written ({error.strerror})") from None
     nodes = len(problem.cluster.nodes)
-    typer.echo(f"{out}: {problem.name}, {problem.model.layers} layers, {nodes} nodes of {len(values['cluster']['types'])} types")
+    typer.echo(
+        f"{out}: {problem.name}, {problem.model.layers} layers, {nodes} nodes of {len(values['cluster']['types'])} types"
+    )

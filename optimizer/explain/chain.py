@@ -29,7 +29,9 @@ def chain_sentences(problem: ChainProblem, answer: ChainAnswer) -> list[str]:
     if answer.status == "optimal":
         said.append(f"No placement carries more: {why}.")
     else:
-        said.append(f"Proved: none carries more than {answer.bound:,.1f} tokens/s ({answer.gap or 0:.1%} above), because {why}.")
+        said.append(
+            f"Proved: none carries more than {answer.bound:,.1f} tokens/s ({answer.gap or 0:.1%} above), because {why}."
+        )
     full = [place for place in answer.placement if place.tokens_per_s >= place.capacity_tokens_per_s * (1 - 1e-6)]
     kinds = Counter(f"{place.type} with {place.layers} layers" for place in full)
     if kinds:
@@ -53,10 +55,10 @@ def chain_sentences(problem: ChainProblem, answer: ChainAnswer) -> list[str]:
 def _infeasible(problem: ChainProblem) -> str:
     held = sum(problem.max_layers(node.type) for node in problem.cluster.nodes)
     if held < problem.model.layers:
-        return f"Because all nodes together hold {held} layers and the model has {problem.model.layers}, no chain exists."
+        return (
+            f"Because all nodes together hold {held} layers and the model has {problem.model.layers}, no chain exists."
+        )
     limits = problem.requirements
-    stated = [
-        f"{name} = {value}" for name, value in limits.model_dump().items() if value is not None
-    ]
+    stated = [f"{name} = {value}" for name, value in limits.model_dump().items() if value is not None]
     cause = f" within {' and '.join(stated)}" if stated else ""
     return f"No chain through all {problem.model.layers} layers exists{cause}: the cross-section bound is 0 tokens/s."

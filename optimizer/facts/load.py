@@ -131,7 +131,9 @@ def _resolve_hardware(stated: HardwareInput) -> HardwareFacts:
     per_node = stated.gpus_per_node or gpu.gpus_per_node
     if stated.nodes * per_node > LARGEST_COUNT:
         total = stated.nodes * per_node
-        raise ProblemError("hardware.nodes", f"{stated.nodes} × {per_node} GPUs are {total:,}; at most {LARGEST_COUNT:,}")
+        raise ProblemError(
+            "hardware.nodes", f"{stated.nodes} × {per_node} GPUs are {total:,}; at most {LARGEST_COUNT:,}"
+        )
     nvlink = gpu.nvlink_gb_per_s if stated.nvlink_gb_per_s is None else stated.nvlink_gb_per_s
     # A rack-scale domain spans nodes; a node-scale one is no larger than the node that is there.
     domain = gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > gpu.gpus_per_node else per_node

@@ -43,6 +43,7 @@ def answer_data(answer: Answer) -> dict[str, Any]:
         "conflicts": [asdict(conflict) for conflict in answer.conflicts],
         "search_limits": list(answer.search_limits),
         "cost_source": answer.cost_source,
+        "simulation": asdict(answer.simulation) if answer.simulation else None,
     }
     if isinstance(answer, CheckAnswer):
         data["feasible"] = answer.feasible

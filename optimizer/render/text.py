@@ -34,6 +34,7 @@ def print_answer(answer: Answer) -> None:
     _sentences(out, answer.explanation)
     if answer.metrics:
         _metrics(out, answer.metrics)
+    _simulation(out, answer)
     _rules(out, answer.rules)
     if answer.alternatives:
         _alternatives(out, answer)
@@ -53,6 +54,7 @@ def print_check(answer: CheckAnswer) -> None:
         beside = best.metrics if best else None
         name = best.strategy.label if best and best.strategy else ""
         _metrics(out, answer.metrics, beside, label, f"best: {name}")
+    _simulation(out, answer)
     _rules(out, answer.rules)
     _footer(out, answer)
 
@@ -114,6 +116,30 @@ def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
 
 def _or_dash(value: int | None) -> str:
     return "unbounded" if value is None else str(value)
+
+
+SIMULATED = {
+    "prefill": "prefill P50 / P99",
+    "ttft": "time to first token P50 / P99",
+    "tpot": "time per output token P50 / P99",
+}
+
+
+def _simulation(out: Console, answer: Answer) -> None:
+    seen = answer.simulation
+    if seen is None:
+        return
+    table = _table(("simulated (± 95 % interval)", False), ("P50", True), ("P99", True))
+    for metric, title in SIMULATED.items():
+        cells = [seen.percentiles.get(f"{metric}_p{percentile}_ms") for percentile in (50, 99)]
+        if all(cells):
+            table.add_row(title.split(" P50")[0], *[f"{milliseconds(c[0])} ± {milliseconds(c[1])}" for c in cells if c])
+    out.print()
+    out.print(table)
+    verdict = "every stated limit holds in simulation" if seen.limits_hold else "NOT every stated limit holds in simulation"
+    out.print(Text(f"  {seen.requests:,} requests ({seen.arrivals}; seed {seen.seed}): {verdict}."))
+    for sentence in seen.disagreements:
+        out.print(Text(f"  {sentence}"))
 
 
 def _rules(out: Console, rules: tuple[RuleResult, ...]) -> None:

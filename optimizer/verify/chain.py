@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from math import floor
 
 from optimizer.answer import Mismatch, Verification
@@ -66,7 +67,7 @@ def _intervals(problem: ChainProblem, answer: ChainAnswer, ledger: _Ledger) -> d
         most = problem.max_layers(known[name].type)
         ledger.expect(1 <= place.layers <= most, f"layers on {name}", f"1 to {most}", place.layers)
         end = place.start + place.layers
-        inside = 0 <= place.start and end <= problem.model.layers
+        inside = place.start >= 0 and end <= problem.model.layers
         ledger.expect(inside, f"interval of {name}", f"within 0 to {problem.model.layers}", f"{place.start} to {end}")
         held[name] = place
     return held
@@ -129,7 +130,7 @@ def _chains(problem: ChainProblem, answer: ChainAnswer, held: dict[str, Held], l
     total: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
     for chain in answer.chains:
         way = (SOURCE, *chain.nodes, SINK)
-        for pair in zip(way, way[1:], strict=False):
+        for pair in pairwise(way):
             total[pair] += exact(chain.tokens_per_s)
     stated = {(flow.src, flow.dst): exact(flow.tokens_per_s) for flow in answer.flows}
     ledger.expect(dict(total) == stated, "chains", "the flow of each link", "another flow")

@@ -122,7 +122,8 @@ def test_failures_by_hand() -> None:
 def test_layer_splits() -> None:
     assert list(splits(7, 1, 1)) == [(7,)]
     assert list(splits(7, 2, 0)) == [(4, 3)]
-    assert set(splits(7, 2, 1)) == {(2, 5), (3, 4), (4, 3), (5, 2)}
+    assert set(splits(7, 2, 1)) == {(4, 3), (5, 2)}
+    assert set(splits(80, 4, 1)) == {(20, 20, 20, 20), (19, 21, 20, 20), (20, 21, 20, 19), (19, 21, 21, 19)}
     assert list(splits(2, 4, 1)) == [(1, 1, 0, 0)]
     assert (3, 4, 4, 4) not in set(splits(16, 4, 0))
     assert all(sum(split) == 80 and len(split) == 6 for split in splits(80, 6, 1))

@@ -53,7 +53,9 @@ def _judge(statement: Statement, relation: Relation) -> Claim | None:
             f"{plain_number(right.value.raw)}: the two sides differ.", other, result,
         )  # fmt: skip
     expected = _expected(computed, stated)
-    return Claim(statement.line, text, "refuted", f"{computed.text} is {expected}, not {stated.text}.", stated.text, expected)
+    return Claim(
+        statement.line, text, "refuted", f"{computed.text} is {expected}, not {stated.text}.", stated.text, expected
+    )
 
 
 def _pairs(side: Side) -> tuple[float, float, float]:
@@ -68,7 +70,11 @@ def _agree(computed: Side, stated: Side, rough: bool) -> bool:
     numbers = [computed.value.raw]
     if dimension == "%":
         numbers.append(computed.value.raw * 100)
-    numbers += [value / unit for value in (computed.value.decimal, computed.value.binary, computed.value.raw) for unit in (factor, binary)]
+    numbers += [
+        value / unit
+        for value in (computed.value.decimal, computed.value.binary, computed.value.raw)
+        for unit in (factor, binary)
+    ]
     stated_number = stated.first
     for number in numbers:
         allowed = max(abs(number) * (computed.value.tolerance + (ROUGH if rough else 0.0)), 0.0)
@@ -103,7 +109,9 @@ def _compared(statement: Statement, relation: Relation, text: str) -> Claim | No
         return None
     holds = [_HOLDS[relation.sign](a, b) for a in _pairs(left)[1:] for b in _pairs(right)[1:]]
     if all(holds):
-        return Claim(statement.line, text, "confirmed", f"{left.text} {relation.sign} {right.text} holds.", left.text, None)
+        return Claim(
+            statement.line, text, "confirmed", f"{left.text} {relation.sign} {right.text} holds.", left.text, None
+        )
     if not any(holds):
         return Claim(
             statement.line, text, "refuted", f"{left.text} is not {relation.sign} {right.text}.", left.text,

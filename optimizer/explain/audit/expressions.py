@@ -21,7 +21,44 @@ _OPERATORS = {"x": "×", "X": "×", "*": "×", "·": "×", "∙": "×", "✕": "
 _RELATIONS = {"==": "=", "≃": "≈", "≅": "≈", "~=": "≈", "<=": "≤", ">=": "≥"}
 # Words that change the number beside them: an expression next to one of these is not the whole expression.
 _CHANGING = frozenset(
-    ["half", "twice", "double", "triple", "sqrt", "log", "log2", "log10", "ln", "sum", "min", "max", "ceil", "floor", "of", "minus", "plus", "times", "per", "over", "divided", "by", "up", "round", "minimum", "maximum", "mean", "avg", "average", "remaining", "than", "from", "between", "and", "or", "to"]
+    [
+        "half",
+        "twice",
+        "double",
+        "triple",
+        "sqrt",
+        "log",
+        "log2",
+        "log10",
+        "ln",
+        "sum",
+        "min",
+        "max",
+        "ceil",
+        "floor",
+        "of",
+        "minus",
+        "plus",
+        "times",
+        "per",
+        "over",
+        "divided",
+        "by",
+        "up",
+        "round",
+        "minimum",
+        "maximum",
+        "mean",
+        "avg",
+        "average",
+        "remaining",
+        "than",
+        "from",
+        "between",
+        "and",
+        "or",
+        "to",
+    ]
 )
 
 
@@ -69,7 +106,13 @@ class _Token:
 def relations(text: str) -> Iterator[Relation]:
     """Every relation of a text whose two sides are numbers or arithmetic on numbers."""
     tokens = [
-        _Token(m.lastgroup if m.lastgroup != "unit" else "number", m["number"] or m.group(), m.start(), m.end(), m["unit"] or "")  # type: ignore[arg-type]
+        _Token(
+            m.lastgroup if m.lastgroup != "unit" else "number",
+            m["number"] or m.group(),
+            m.start(),
+            m.end(),
+            m["unit"] or "",
+        )  # type: ignore[arg-type]
         for m in _TOKEN.finditer(text)
     ]
     tokens = [token for token in tokens if token.kind != "space"]
@@ -109,7 +152,12 @@ def _suffix(tokens: list[_Token]) -> tuple[Value, list[_Token]] | None:
         before = tokens[start - 1] if start else None
         if before is not None:
             if before.kind in ("operator", "other") and before.text not in ":,;|→✓✅•…\"'":
-                if not (before.text in "–-−" and before.end < token.start and start >= 2 and before.start > tokens[start - 2].end):
+                if not (
+                    before.text in "–-−"
+                    and before.end < token.start
+                    and start >= 2
+                    and before.start > tokens[start - 2].end
+                ):
                     continue
                 # " – " or " - " after words is a dash, after a number it is a minus
                 if tokens[start - 2].kind in ("number", "close"):

@@ -23,11 +23,21 @@ _METRICS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("availability", r"\bavailability\b|\buptime\b", ("%",), True),
     ("latency", r"\blatency\b|\bresponse time\b", ("ms",), False),
 )  # fmt: skip
-_TARGET = re.compile(r"\b(?:target|requirement|required|limit|goal|slo|sla|budget|threshold|spec|allowed)", re.IGNORECASE)
-_ACHIEVED = re.compile(r"\b(?:achieved|actual|measured|current|observed|result|obtained|delivered|reached|estimated|predicted)", re.IGNORECASE)
+_TARGET = re.compile(
+    r"\b(?:target|requirement|required|limit|goal|slo|sla|budget|threshold|spec|allowed)", re.IGNORECASE
+)
+_ACHIEVED = re.compile(
+    r"\b(?:achieved|actual|measured|current|observed|result|obtained|delivered|reached|estimated|predicted)",
+    re.IGNORECASE,
+)
 _STATUS = re.compile(r"\b(?:status|verdict|compliance|pass|met|ok|assessment|check|result)", re.IGNORECASE)
-PASS = re.compile(r"[✓✅✔]|\b(?:pass(?:ed|es)?|ok(?:ay)?|meets?|met|within|good|excellent|optimal|yes|compliant|satisfied)\b", re.IGNORECASE)
-FAIL = re.compile(r"[✗✘❌✖]|\b(?:fail(?:ed|s)?|miss(?:ed|es)?|violat\w+|not met|not ok|no|non-compliant)\b", re.IGNORECASE)
+PASS = re.compile(
+    r"[✓✅✔]|\b(?:pass(?:ed|es)?|ok(?:ay)?|meets?|met|within|good|excellent|optimal|yes|compliant|satisfied)\b",
+    re.IGNORECASE,
+)
+FAIL = re.compile(
+    r"[✗✘❌✖]|\b(?:fail(?:ed|s)?|miss(?:ed|es)?|violat\w+|not met|not ok|no|non-compliant)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +85,19 @@ def target_row(statement: Statement) -> Row | None:
     if statement.kind != "row" or len(header) < 3 or len(cells) != len(header):
         return None
     target = next((i for i, title in enumerate(header) if i and _TARGET.search(title)), None)
-    achieved = next((i for i, title in enumerate(header) if i and i != target and _ACHIEVED.search(title) and first_amount(cells[i])), None)
+    achieved = next(
+        (
+            i
+            for i, title in enumerate(header)
+            if i and i != target and _ACHIEVED.search(title) and first_amount(cells[i])
+        ),
+        None,
+    )
     if target is None or achieved is None:
         return None
-    status = next((i for i, title in enumerate(header) if i and i not in (target, achieved) and _STATUS.search(title)), None)
+    status = next(
+        (i for i, title in enumerate(header) if i and i not in (target, achieved) and _STATUS.search(title)), None
+    )
     wanted, got = first_amount(cells[target]), first_amount(cells[achieved])
     if wanted is None or got is None or _many(cells[target]) or _many(cells[achieved]):
         return None
@@ -89,7 +108,15 @@ def target_row(statement: Statement) -> Row | None:
     if wanted.dimension != got.dimension:
         return None
     words = cells[0] + ("" if not header[0] else "")
-    return Row(statement.line, cells[0], metric_of(words), wanted, got, cells[status] if status is not None else "", statement.text)
+    return Row(
+        statement.line,
+        cells[0],
+        metric_of(words),
+        wanted,
+        got,
+        cells[status] if status is not None else "",
+        statement.text,
+    )
 
 
 def labelled_metrics(statement: Statement) -> Iterator[tuple[Metric, Amount, str]]:

@@ -15,7 +15,17 @@ from markdown_it.token import Token
 
 LONGEST_LINE = 2_000
 SHELL = frozenset({"bash", "sh", "shell", "console", "zsh", "shell-session", "text", "txt", "plain", "plaintext", ""})
-MATH = {"\\times": "×", "\\cdot": "×", "\\div": "÷", "\\approx": "≈", "\\leq": "≤", "\\le": "≤", "\\geq": "≥", "\\%": "%", "\\_": "_"}
+MATH = {
+    "\\times": "×",
+    "\\cdot": "×",
+    "\\div": "÷",
+    "\\approx": "≈",
+    "\\leq": "≤",
+    "\\le": "≤",
+    "\\geq": "≥",
+    "\\%": "%",
+    "\\_": "_",
+}
 
 Kind = Literal["heading", "text", "row", "code"]
 
@@ -92,7 +102,9 @@ def _statements(tokens: list[Token]) -> Iterator[Statement]:
             cells = None
         elif token.type == "inline":
             if cells is not None:
-                cells.append(plain(token.content.replace("\n", " ")) if len(token.content) <= LONGEST_LINE else token.content)
+                cells.append(
+                    plain(token.content.replace("\n", " ")) if len(token.content) <= LONGEST_LINE else token.content
+                )
                 continue
             if level:
                 title = plain(token.content[:LONGEST_LINE])

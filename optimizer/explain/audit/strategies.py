@@ -12,7 +12,9 @@ from optimizer.explain.audit.reading import Statement
 DEGREES = ("tp", "pp", "dp", "ep")
 NAMES = {"tp": "tensor", "pp": "pipeline", "dp": "data", "ep": "expert"}
 
-_SHORT = re.compile(r"(?<![A-Za-z_])(?P<which>TP|PP|DP|EP)(?:\s?[-_]?(?:size|degree))?\s?(?:=|:|-|_|\bof\b)?\s?(?P<n>\d{1,5})(?![\d.]|\s?%)")
+_SHORT = re.compile(
+    r"(?<![A-Za-z_])(?P<which>TP|PP|DP|EP)(?:\s?[-_]?(?:size|degree))?\s?(?:=|:|-|_|\bof\b)?\s?(?P<n>\d{1,5})(?![\d.]|\s?%)"
+)
 _VARIABLES = r"(?:TP|PP|DP|EP)(?:\s*[×xX*·]\s*(?:TP|PP|DP|EP))+"
 _PRODUCT = re.compile(rf"(?P<names>{_VARIABLES})\s*=\s*(?P<factors>\d+(?:\s*[×xX*·]\s*\d+)+)")
 _BETWEEN = re.compile(r"(?:[\s,;/·×xX*+&|_()–-]|and|with){0,6}")
@@ -22,14 +24,19 @@ _WORDS = (
 )
 _AFTER = [re.compile(_WORDS.format(key, name), re.IGNORECASE) for key, name in NAMES.items()]
 _BEFORE = [
-    re.compile(rf"(?<![\d.])(?P<{key}n>\d{{1,5}})[\s-]?(?:way|fold|stage|degree|GPU)?[\s-]+(?P<{key}>{name})[\s-]parallel", re.IGNORECASE)
+    re.compile(
+        rf"(?<![\d.])(?P<{key}n>\d{{1,5}})[\s-]?(?:way|fold|stage|degree|GPU)?[\s-]+(?P<{key}>{name})[\s-]parallel",
+        re.IGNORECASE,
+    )
     for key, name in NAMES.items()
 ]
 _STAGES = re.compile(
     r"(?<![\d.])(?P<a>\d{1,4})(?:\s|-)(?:pipeline stages|(?:pipeline[\s-])?stage pipeline)|\bpipeline stages?\s?(?:=|:|\|)\s?(?P<b>\d{1,4})(?![\d.])",
     re.IGNORECASE,
 )
-_REPLICAS = re.compile(r"(?<![\d.,])(?P<a>\d{1,4}) (?:data[\s-]parallel |model |independent )?replicas\b", re.IGNORECASE)
+_REPLICAS = re.compile(
+    r"(?<![\d.,])(?P<a>\d{1,4}) (?:data[\s-]parallel |model |independent )?replicas\b", re.IGNORECASE
+)
 
 HYPOTHETICAL = re.compile(
     r"\b(?:could|would|might|may|consider\w*|alternativ\w*|instead|recommend\w*|suggest\w*|if|scal(?:e|ing)|future|optional(?:ly)?"
@@ -37,7 +44,9 @@ HYPOTHETICAL = re.compile(
     r"|reject\w*|option|candidate|tried|was|were)\b",
     re.IGNORECASE,
 )
-_ASIDE = re.compile(r"\b(?:recommend|alternativ|future|next step|compar|appendix|option|considered|outlook)", re.IGNORECASE)
+_ASIDE = re.compile(
+    r"\b(?:recommend|alternativ|future|next step|compar|appendix|option|considered|outlook)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)

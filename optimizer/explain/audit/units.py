@@ -20,7 +20,9 @@ UNIT = (
     r"|%|percent|per cent|billion|bn|million|trillion|thousand|[BMKk])(?![A-Za-z])"
 )
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?"
-AMOUNT = re.compile(rf"(?<![\w.,])(?P<number>{NUMBER})(?:\s?(?:-|–|to)\s?(?P<high>{NUMBER}))?(?:[\s-]?(?P<unit>{UNIT}))?")
+AMOUNT = re.compile(
+    rf"(?<![\w.,])(?P<number>{NUMBER})(?:\s?(?:-|–|to)\s?(?P<high>{NUMBER}))?(?:[\s-]?(?P<unit>{UNIT}))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ class Amount:
         if self.high > self.value:
             return self.value - slack <= exact <= self.high + slack
         ratio = self.binary / self.value if self.value else 1.0
-        return abs(self.value - exact) <= slack or abs(self.binary - exact) <= max(self.step * ratio, relative * abs(exact))
+        return abs(self.value - exact) <= slack or abs(self.binary - exact) <= max(
+            self.step * ratio, relative * abs(exact)
+        )
 
     def near_any(self, values: list[float], relative: float) -> bool:
         """Whether it says one of several values."""

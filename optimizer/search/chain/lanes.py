@@ -196,12 +196,12 @@ class _Program:
         arcs: list[tuple[int, int, Any]] = []
         for a in range(size):
             arcs.append((a, a, visits[a].negated()))
-            for b, capacity, blocks in (
+            for ends, capacity, blocks in (
                 ((size, a), self.groups.source[a], self.first[lane, a]),
                 ((a, size), self.groups.sink[a], self.last[lane, a]),
             ):
-                taken = self.model.new_bool_var(f"arc{lane}_{b}")
-                arcs.append((*b, taken))
+                taken = self.model.new_bool_var(f"arc{lane}_{ends}")
+                arcs.append((*ends, taken))
                 if capacity < rate:
                     wide = [c.chosen for c in blocks if sum(min(capacity, most) for most in c.rates) >= rate]
                     self.model.add(sum(wide) == 1).only_enforce_if(taken)

@@ -1,0 +1,61 @@
+"""Chain answers as text for a terminal and as JSON data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from optimizer.answer import SCHEMA_VERSION
+from optimizer.chain_answer import ChainAnswer
+from optimizer.render.text import STATUS_WORDS, console
+
+STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
+
+
+def chain_data(answer: ChainAnswer) -> dict[str, Any]:
+    """Everything in a chain answer as JSON-ready data."""
+    return {"schema_version": SCHEMA_VERSION, "kind": "chain", **asdict(answer)}
+
+
+def print_chain(answer: ChainAnswer) -> None:
+    """The answer of ``solve`` for a chain problem."""
+    out = console()
+    what = f"{answer.value:,.1f} tokens/s" if answer.placement else "no placement"
+    out.print(Text(f"{answer.problem}: {what} — {STATUS_WORDS[answer.status]}", STYLES[answer.status]))
+    for sentence in answer.explanation:
+        out.print(Text("  " + sentence))
+    if answer.placement:
+        out.print(_placement(answer))
+        out.print(Text(f"{len(answer.chains)} chain(s), by tokens/s:"))
+        for chain in sorted(answer.chains, key=lambda c: -c.tokens_per_s)[:8]:
+            out.print(Text(f"  {chain.tokens_per_s:10,.1f}  {len(chain.nodes)} stages  {' > '.join(chain.nodes)}"))
+    verified = answer.verification
+    word = "verified" if verified.passed else "NOT verified"
+    said = f"{word}: {verified.checks} checks, optimality {verified.optimality}, {answer.seconds:.1f} s"
+    out.print(Text(said, "" if verified.passed else "bold red"))
+    for mismatch in verified.mismatches:
+        out.print(Text(f"  {mismatch.what}: expected {mismatch.expected}, found {mismatch.actual}", "red"))
+    for limit in answer.search_limits:
+        out.print(Text(f"  {limit}", "dim"))
+
+
+def _placement(answer: ChainAnswer) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title, right in (("layers", True), ("node", False), ("type", False), ("partition", False)):
+        table.add_column(title, justify="right" if right else "left")
+    for title in ("held", "tokens/s", "of"):
+        table.add_column(title, justify="right")
+    for place in answer.placement:
+        table.add_row(
+            f"{place.start}-{place.start + place.layers - 1}",
+            place.node,
+            place.type,
+            place.partition,
+            str(place.layers),
+            f"{place.tokens_per_s:,.1f}",
+            f"{place.capacity_tokens_per_s:,.1f}",
+        )
+    return table

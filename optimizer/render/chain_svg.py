@@ -1,0 +1,98 @@
+"""A picture of a placement: layers from left to right, one bar per node, filled by the share of its tokens/s in use.
+
+Nodes are gathered by partition; nodes whose intervals do not meet share a row.
+Hand-made SVG: rectangles and text only, nothing to install.
+"""
+
+from __future__ import annotations
+
+from xml.sax.saxutils import escape
+
+from optimizer.chain_answer import ChainAnswer, Held
+
+WIDTH, LEFT, TOP, ROW, FOOT = 1200.0, 150.0, 64.0, 20.0, 56.0
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
+"""Paul Tol's bright scheme, told apart with any colour vision."""
+
+
+def chain_svg(answer: ChainAnswer) -> str:
+    """The SVG document of a chain answer."""
+    rows = _rows(answer.placement)
+    kinds = sorted({place.type for place in answer.placement})
+    height = TOP + ROW * max(1, len(rows)) + FOOT
+    unit = (WIDTH - LEFT - 20) / answer.layers
+    shapes = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {height:g}" font-family="sans-serif" font-size="11">',
+        '<rect width="100%" height="100%" fill="white"/>',
+        _text(16, 24, _title(answer), size=15),
+        *_legend(kinds),
+        *_axis(answer.layers, unit, len(rows)),
+    ]
+    partition = None
+    for number, row in enumerate(rows):
+        top = TOP + ROW * number
+        if row[0].partition != partition:
+            partition = row[0].partition
+            shapes.append(_text(16, top + 13, partition))
+            shapes.append(f'<line x1="16" x2="{WIDTH - 20:g}" y1="{top:g}" y2="{top:g}" stroke="#888"/>')
+        shapes += [_bar(place, top, unit, COLOURS[kinds.index(place.type) % len(COLOURS)]) for place in row]
+    return "\n".join([*shapes, "</svg>", ""])
+
+
+def _title(answer: ChainAnswer) -> str:
+    gap = "" if not answer.gap else f", proved bound {answer.bound:,.1f} ({answer.gap:.1%} above)"
+    return f"{answer.problem}: {answer.value:,.1f} tokens/s, {answer.status}{gap}"
+
+
+def _rows(placement: tuple[Held, ...]) -> list[list[Held]]:
+    """Nodes whose intervals do not meet share a row, partition by partition."""
+    rows: list[list[Held]] = []
+    for place in sorted(placement, key=lambda p: (p.partition, p.start, -p.layers, p.node)):
+        for row in rows:
+            if row[0].partition == place.partition and row[-1].start + row[-1].layers <= place.start:
+                row.append(place)
+                break
+        else:
+            rows.append([place])
+    return rows
+
+
+def _bar(place: Held, top: float, unit: float, colour: str) -> str:
+    left, width = LEFT + unit * place.start, unit * place.layers
+    used = place.tokens_per_s / place.capacity_tokens_per_s if place.capacity_tokens_per_s else 0.0
+    label = place.node if width > 7 * len(place.node) else ""
+    said = (
+        f"{place.node} ({place.type}, {place.partition}): layers {place.start} to {place.start + place.layers - 1}, "
+        f"{place.tokens_per_s:,.1f} of {place.capacity_tokens_per_s:,.1f} tokens/s"
+    )
+    return (
+        f"<g><title>{escape(said)}</title>"
+        f'<rect x="{left:.1f}" y="{top + 2:g}" width="{width - 1:.1f}" height="{ROW - 4:g}" fill="{colour}" opacity="0.35"/>'
+        f'<rect x="{left:.1f}" y="{top + 2 + (ROW - 4) * (1 - used):.1f}" width="{width - 1:.1f}" '
+        f'height="{(ROW - 4) * used:.1f}" fill="{colour}"/>{_text(left + 3, top + 14, label)}</g>'
+    )
+
+
+def _axis(layers: int, unit: float, rows: int) -> list[str]:
+    bottom = TOP + ROW * max(1, rows)
+    step = max(1, 10 * round(layers / 100)) if layers >= 50 else 5 if layers >= 15 else 1
+    shapes = [_text(LEFT, bottom + 34, "layer (bar: one node; its filled part: share of its tokens/s in use)")]
+    for layer in range(0, layers + 1, step):
+        x = LEFT + unit * layer
+        shapes.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP:g}" y2="{bottom:g}" stroke="#ddd"/>')
+        shapes.append(_text(x - 4, bottom + 16, str(layer)))
+    return shapes
+
+
+def _legend(kinds: list[str]) -> list[str]:
+    shapes, x = [], 16.0
+    for number, kind in enumerate(kinds):
+        shapes.append(f'<rect x="{x:g}" y="38" width="12" height="12" fill="{COLOURS[number % len(COLOURS)]}"/>')
+        shapes.append(_text(x + 16, 48, kind))
+        x += 40 + 7 * len(kind)
+    return shapes
+
+
+def _text(x: float, y: float, said: str, size: int | None = None) -> str:
+    style = f' font-size="{size}" font-weight="bold"' if size else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}"{style}>{escape(said)}</text>'

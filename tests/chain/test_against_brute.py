@@ -1,0 +1,47 @@
+"""The search against the naive twin: every placement of tiny instances."""
+
+from __future__ import annotations
+
+import pytest
+
+from optimizer.chain import chain_from_dict, solve_chain
+from optimizer.verify.chain import maximum_flow
+from tests.chain.brute import best_limited, best_value
+from tests.chain.cases import tiny
+
+
+@pytest.mark.parametrize("connection", ["exact", "contained"])
+@pytest.mark.parametrize("links", ["none", "some", "slow"])
+@pytest.mark.parametrize("seed", range(12))
+def test_value_is_that_of_the_best_placement(seed: int, links: str, connection: str) -> None:
+    problem = chain_from_dict(tiny(seed, links, connection))
+    answer = solve_chain(problem)
+    best = best_value(problem)
+    assert answer.verification.passed, answer.verification.mismatches
+    assert round(answer.value * 1000) == best
+    assert answer.status == ("optimal" if best else "infeasible")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_limit_on_stages(seed: int) -> None:
+    values = tiny(seed, "some", "exact")
+    free = solve_chain(chain_from_dict(values))
+    values["requirements"] = {"max_stages": 2}
+    problem = chain_from_dict(values)
+    answer = solve_chain(problem)
+    assert answer.verification.passed, answer.verification.mismatches
+    assert answer.value <= free.value
+    assert round(answer.value * 1000) == best_limited(problem, 2)
+
+
+def test_the_twin_sees_both_feasible_and_infeasible_cases() -> None:
+    values = [best_value(chain_from_dict(tiny(seed, "some"))) for seed in range(12)]
+    assert any(values)
+    assert not all(values)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_flow_of_the_verifier_is_the_flow_of_the_search(seed: int) -> None:
+    problem = chain_from_dict(tiny(seed, "none"))
+    answer = solve_chain(problem)
+    assert maximum_flow(problem, {place.node: place for place in answer.placement}) == round(answer.value * 1000)
