@@ -81,7 +81,8 @@ def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats) -> LoadPoi
     busy = (weights[:, 1:] * n).sum(axis=1) + weights[:, -1] * (slots * ratio / (1 - ratio) + ratio / (1 - ratio) ** 2)
     mean_number = busy / total
 
-    occupancy = service.occupancy_ms[shape]
+    alone = service.prompt_sum_ms[shape]
+    occupancy = np.maximum(service.prompt_max_ms[shape], alone / (1 + rate * alone))
     prefilling = rate * occupancy
     stable &= (k <= slots) & (prefilling < 1)
     spread = np.maximum(0.0, c99 - mean_number) / np.where(stable, 1 - prefilling, 1.0)

@@ -22,7 +22,8 @@ class ServiceTable:
     prefill_ms: Floats  # (S, N) mean prompt
     prefill_long_ms: Floats  # (S, N) longest planned prompt
     residence_ms: Floats  # (S, N) a whole request
-    occupancy_ms: Floats  # (S,) O: what one prompt adds to every running sequence
+    prompt_sum_ms: Floats  # (S,) O_sum: one prompt through all stages
+    prompt_max_ms: Floats  # (S,) O_max: one prompt at the slowest stage
     admission_ms: Floats  # (S, N) arrival to scheduled, no prompts ahead
     chunks: int
     prompts_per_step: float  # T / prompt
@@ -216,9 +217,11 @@ class StepModel:
         rounds = self.round_ms(decode, n, batch)
 
         prompt = workload.prompt_tokens
-        occupancy = (np.asarray(sum(self.prefill_terms(prompt).values())) * self.table.multiplicity).sum(axis=1)
+        per_stage = np.asarray(sum(self.prefill_terms(prompt).values()))
+        prompt_sum, prompt_max = (per_stage * self.table.multiplicity).sum(axis=1), per_stage.max(axis=1)
         chunks = -(-prompt // budget)
-        tpot = rounds + (n - 1) * (occupancy / workload.output_tokens)[:, None]
+        prompts = (n - 1) / workload.output_tokens
+        tpot = rounds + prompts * np.maximum(prompt_max[:, None], prompt_sum[:, None] / (1 + prompts / 2))
         prefill = self._prefill(prompt, decode, multiplicity)
         longest = workload.longest_prompt_tokens
         engine = self.constants.engines[self.problem.engine]
@@ -229,7 +232,8 @@ class StepModel:
             prefill_ms=prefill,
             prefill_long_ms=prefill if longest == prompt else self._prefill(longest, decode, multiplicity),
             residence_ms=admission + prefill + (workload.output_tokens - 1) * tpot,
-            occupancy_ms=occupancy,
+            prompt_sum_ms=prompt_sum,
+            prompt_max_ms=prompt_max,
             admission_ms=admission,
             chunks=chunks,
             prompts_per_step=budget / prompt,

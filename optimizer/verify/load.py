@@ -93,7 +93,8 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     length = chain_length(problem)
     rate = decimal(requests_per_s) / 1000
     found = chain(times.residence(length), rate, length)
-    prompts = rate * times.occupancy
+    prompt = times.occupancy(rate)
+    prompts = rate * prompt
     if found is None or prompts >= 1:
         return None
     spread = max(Decimal(0), found.p99 - found.mean) / (1 - prompts)
@@ -102,7 +103,7 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
         return None
     budget = problem.search.max_num_batched_tokens
     at_once = max(1, budget // work.prompt_tokens)
-    service = times.occupancy + chunks_of(problem, work.prompt_tokens) * times.round(n99) / at_once
+    service = prompt + chunks_of(problem, work.prompt_tokens) * times.round(n99) / at_once
     busy = rate * service
     if busy >= 1:
         return None
@@ -112,10 +113,10 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
         rare = max(service * (100 * busy).ln() / (2 * (1 - busy)), service * (1 - 1 / (100 * busy)))
     prefill50 = times.prefill(work.prompt_tokens, n50)
     alone = times.prefill(work.longest_prompt_tokens, n99)
-    met = 100 * rate * (times.round(n99) + times.occupancy) - 1
-    pair = times.occupancy * min(Decimal(1), max(Decimal(0), met))
+    met = 100 * rate * (times.round(n99) + prompt) - 1
+    pair = prompt * min(Decimal(1), max(Decimal(0), met))
     steps = chunks_of(problem, work.longest_prompt_tokens) + 1
-    cap = steps * (decimal(Fraction(budget, work.prompt_tokens)) * times.occupancy + times.round(n99))
+    cap = steps * (decimal(Fraction(budget, work.prompt_tokens)) * prompt + times.round(n99))
     return Load(
         n50=n50,
         n99=n99,

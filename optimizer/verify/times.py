@@ -66,8 +66,11 @@ class ReplicaTimes:
         self._residence: list[Decimal] = []
         prompt = problem.workload.prompt_tokens
         stage_ms = zip(self._kinds, self._prefill_of(prompt), strict=True)
-        self.occupancy = sum((count * ms for (_, count, _), ms in stage_ms), Decimal(0)) * chunks_of(problem, prompt)
-        self._per_token = self.occupancy / problem.workload.output_tokens
+        chunks = chunks_of(problem, prompt)
+        each = [(count, ms * chunks) for (_, count, _), ms in stage_ms]
+        self.prompt_sum = sum((count * ms for count, ms in each), Decimal(0))
+        self.prompt_max = max(ms for _, ms in each)
+        self._output = problem.workload.output_tokens
 
     def _decode_of(self, n: int) -> list[tuple[int, Decimal]]:
         """(stages, decode time) of each kind of stage."""
@@ -106,7 +109,12 @@ class ReplicaTimes:
 
     def tpot(self, n: int) -> Decimal:
         """Time per output token."""
-        return self.round(n) + (n - 1) * self._per_token
+        per_round = Decimal(n - 1) / self._output
+        return self.round(n) + per_round * max(self.prompt_max, self.prompt_sum / (1 + per_round / 2))
+
+    def occupancy(self, rate: Decimal) -> Decimal:
+        """O: what one prompt costs the pipeline when so many arrive per ms."""
+        return max(self.prompt_max, self.prompt_sum / (1 + rate * self.prompt_sum))
 
     def residence(self, upto: int) -> list[Decimal]:
         """R(1) ... R(upto), the list possibly longer."""

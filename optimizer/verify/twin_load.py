@@ -59,7 +59,8 @@ def loads(problem: Problem, times: ShapeTimes, shape: Ints, per_replica_per_s: F
     lines, k = np.arange(len(shape)), np.maximum(1, reached.argmax(axis=1))
     before = cumulative[lines, k - 1]
     p99 = np.where(reached[:, 0], 0.0, k - 1 + (0.99 - before) / (cumulative[lines, k] - before))
-    occupancy = times.occupancy[shape]
+    whole = times.prompt_sum[shape]
+    occupancy = np.maximum(times.prompt_max[shape], whole / (1 + rate * whole))
     prompts = rate * occupancy
     unsure |= np.abs(prompts - 1) < NEAR
     overloaded = overloaded | (prompts >= 1)

@@ -30,8 +30,10 @@ class ShapeTimes:
     prefill_longest: Floats
     tpot: Floats
     residence: Floats
-    occupancy: Floats
-    """One number for each shape."""
+    prompt_sum: Floats
+    """One prompt through all stages, one number for each shape."""
+    prompt_max: Floats
+    """One prompt at the slowest stage."""
 
 
 def _roof(x: Floats, y: Floats) -> Floats:
@@ -94,7 +96,10 @@ def shape_times(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto:
     for k, tokens in enumerate(lengths):
         mine = whole[places, k].sum(axis=1, keepdims=True) / j[k]
         prefill.append(through + mine + (j[k] - 1) * worst_pass[k] + fixed + slope * -(-tokens // j[k]))
-    occupancy = whole[places, 0].sum(axis=1)
-    tpot = rounds + (n - 1) * (occupancy[:, None] / work.output_tokens)
+    stages = whole[places, 0]
+    prompt_sum, prompt_max = stages.sum(axis=1), stages.max(axis=1)
+    per_round = (n - 1) / work.output_tokens
+    tpot = rounds + per_round * np.maximum(prompt_max[:, None], prompt_sum[:, None] / (1 + per_round / 2))
     admitted = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds + prefill[0]
-    return ShapeTimes(rounds, prefill[0], prefill[1], tpot, admitted + (work.output_tokens - 1) * tpot, occupancy)
+    residence = admitted + (work.output_tokens - 1) * tpot
+    return ShapeTimes(rounds, prefill[0], prefill[1], tpot, residence, prompt_sum, prompt_max)
