@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from optimizer.cli_audit import audit
 from optimizer.cli_import import import_app
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ catalog_app = typer.Typer(
     help="The GPUs and models that ship with the product.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(catalog_app, name="catalog")
+app.command()(audit)
 app.add_typer(import_app, name="import")
 
 OK, VIOLATED, BAD_INPUT, LIMIT_REACHED, DEFECT = 0, 1, 2, 3, 70

@@ -22,8 +22,8 @@ class LoadPoints:
 
     overloaded: Bools
     n50: Ints
-    n99: Ints  # N + 1 where overloaded
-    slots_needed: Ints  # fewest slots whose completion rate covers the arrivals; N + 1 where none does
+    n99: Ints  # ``never`` where overloaded
+    slots_needed: Ints  # fewest slots whose completion rate covers the arrivals; ``never`` where none does
     mean_ms: Floats
     prefill_p50: Floats
     prefill_p99: Floats
@@ -38,16 +38,17 @@ class LoadPoints:
         return values
 
 
-def evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats) -> LoadPoints:
+def evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int) -> LoadPoints:
     """Percentiles of every pair of shape index and arrival rate (requests/s at one replica).
 
     Args:
         service: step times of all shapes.
         shape: (Q,) row of ``service``.
         rate_per_s: (Q,) arrival rate of one replica; 0 or less marks a pair without replicas (overloaded).
+        never: number of sequences that stands for "more than any" where overloaded.
     """
     blocks = [
-        _evaluate(service, shape[start : start + _BLOCK], rate_per_s[start : start + _BLOCK])
+        _evaluate(service, shape[start : start + _BLOCK], rate_per_s[start : start + _BLOCK], never)
         for start in range(0, max(1, len(shape)), _BLOCK)
     ]
     if len(blocks) == 1:
@@ -56,7 +57,7 @@ def evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats) -> LoadPoin
     return LoadPoints(**{name: np.concatenate([getattr(block, name) for block in blocks]) for name in names})
 
 
-def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats) -> LoadPoints:
+def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int) -> LoadPoints:
     usable = rate_per_s > 0
     rate = np.where(usable, rate_per_s, 1.0) / 1e3  # per ms
     residence = service.residence_ms[shape]
@@ -112,9 +113,9 @@ def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats) -> LoadPoi
 
     return LoadPoints(
         overloaded=~fine,
-        n50=np.where(fine, n50, slots + 1),
-        n99=np.where(fine, n99, slots + 1),
-        slots_needed=np.where(usable, needed, slots + 1),
+        n50=np.where(fine, n50, never),
+        n99=np.where(fine, n99, never),
+        slots_needed=np.where(usable & (needed <= slots), needed, never),
         mean_ms=finite(mean_number / rate + mean_wait),
         prefill_p50=finite(prefill50),
         prefill_p99=finite(prefill99),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,13 @@ class ServiceTable:
     chunks: int
     prompts_per_step: float  # T / prompt
     prompt_cap_steps: int  # ceil(longest / T) + 1
+
+    def up_to(self, slots: int) -> ServiceTable:
+        """The same for 1…slots sequences in progress only."""
+        if slots >= self.round_ms.shape[1]:
+            return self
+        names = ("round_ms", "tpot_ms", "prefill_ms", "prefill_long_ms", "residence_ms", "admission_ms")
+        return replace(self, **{name: getattr(self, name)[:, :slots] for name in names})
 
 
 class StepModel:

@@ -8,7 +8,7 @@ GIB = 1024**3
 def amount(value: float | int | str | None, unit: str) -> str:
     """A value with its unit, e.g. ``67.6 GiB`` or ``98.1 ms``; words pass through."""
     if value is None:
-        return "unbounded"
+        return "piles up"
     if isinstance(value, str):
         return value
     if unit == "bytes":

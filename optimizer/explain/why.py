@@ -28,10 +28,17 @@ def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -
         f"{strategy.weight_precision} weights and {strategy.kv_precision} KV cache."
     ]
     if metrics.ttft_p99_ms is not None and metrics.tpot_p99_ms is not None:
+        short = metrics.concurrency_p99 is not None and metrics.concurrency_p99 > strategy.max_num_seqs
+        if short:
+            said.append(
+                f"It lacks slots: P99 of the load is {metrics.concurrency_p99} sequences in progress per replica. "
+                "The latencies below are those it would have with enough slots; as it is, requests pile up."
+            )
         said.append(
-            f"At {problem.workload.requests_per_s:g} requests/s the first token takes {milliseconds(metrics.ttft_p99_ms)} at P99, "
-            f"each further token {milliseconds(metrics.tpot_p99_ms)} at P99, and the fullest GPU holds "
-            f"{amount(metrics.memory_bytes_per_gpu, 'bytes')} ({metrics.memory_utilization:.1%} of its memory). "
+            f"At {problem.workload.requests_per_s:g} requests/s the first token takes "
+            f"{milliseconds(metrics.ttft_p99_ms)} at P99, each further token {milliseconds(metrics.tpot_p99_ms)} at P99, "
+            f"and the fullest GPU holds {amount(metrics.memory_bytes_per_gpu, 'bytes')} "
+            f"({metrics.memory_utilization:.1%} of its memory). "
             f"All limits hold up to {metrics.max_request_rate:g} requests/s."
         )
     return said

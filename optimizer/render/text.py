@@ -94,7 +94,7 @@ def _metrics(
 
 def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
     def pair(first: float | None, second: float | None) -> str:
-        return " / ".join("unbounded" if v is None else milliseconds(v) for v in (first, second))
+        return " / ".join("piles up" if v is None else milliseconds(v) for v in (first, second))
 
     return [
         ("time to first token P50 / P99", pair(m.ttft_p50_ms, m.ttft_p99_ms)),
@@ -115,7 +115,7 @@ def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
 
 
 def _or_dash(value: int | None) -> str:
-    return "unbounded" if value is None else str(value)
+    return "piles up" if value is None else str(value)
 
 
 SIMULATED = {

@@ -8,7 +8,6 @@ import numpy as np
 
 from optimizer.answer import Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.costs.failures import STATES
-from optimizer.costs.load import evaluate
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import Choice, rules_for
 from optimizer.search.scale import NEVER_NS, limit_ns, milliseconds, time_ns
@@ -132,7 +131,7 @@ def max_request_rate(q: Quantities, choice: Choice) -> float:
         if not len(steps):
             steps = np.array([(low + high) // 2])
         rates = steps * RATE_STEP_PER_S / replicas
-        load = evaluate(q.service, np.full(len(steps), shape), rates)
+        load = q.load_of(np.full(len(steps), shape), rates)
         good = load.n99 <= choice.max_num_seqs
         for limit in limits:
             good &= time_ns(load.metric(limit.field.removesuffix("_ms"))) <= limit_ns(limit.limit_ms)

@@ -19,7 +19,7 @@ from optimizer.costs.steps import ServiceTable
 from optimizer.facts.demand import Objective
 from optimizer.facts.problem import Problem
 from optimizer.search.scale import NS_PER_MS, time_ns
-from optimizer.search.space import Space
+from optimizer.search.space import Space, chain_length
 
 PENALTY_MS = {"fault-tolerance": 3_600_000.0}
 DEFAULT_PENALTY_MS = 60_000.0
@@ -81,13 +81,22 @@ class Quantities:
         """Distribution of instances down, per row."""
         return down_states(self.problem.hardware, self.space.column("instance_gpus"), self.space.instances)
 
+    def load_of(self, shape: Ints, rate_per_s: Floats) -> LoadPoints:
+        """Load of pairs of shape and arrival rate at one replica, (Q,) each."""
+        return evaluate(self._chain, shape, rate_per_s, never=self.space.slots + 1)
+
+    @cached_property
+    def _chain(self) -> ServiceTable:
+        """Step times of the states that the load model tells apart."""
+        return self.service.up_to(chain_length(self.problem))
+
     def load_with(self, alive: Ints, share: float = 1.0) -> LoadPoints:
         """Latency of every row when only ``alive`` instances (R,) carry ``share`` of the demand."""
         replicas = np.maximum(alive, 0) * self.ranks
         rate = np.where(replicas > 0, self.problem.workload.requests_per_s * share / np.maximum(replicas, 1), 0.0)
         pairs = np.stack([self.space.row_shape.astype(np.float64), rate], axis=1)
         unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
-        points = evaluate(self.service, unique[:, 0].astype(np.int64), unique[:, 1])
+        points = self.load_of(unique[:, 0].astype(np.int64), unique[:, 1])
         inverse = inverse.reshape(-1)
         return LoadPoints(**{name: getattr(points, name)[inverse] for name in LoadPoints.__dataclass_fields__})
 

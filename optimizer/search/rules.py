@@ -33,7 +33,7 @@ class Poster(Protocol):
     def memory_at_most(self, rule: str, budget: int) -> None: ...
 
 
-UNBOUNDED = "unbounded (a replica is overloaded)"
+UNBOUNDED = "no finite value: requests pile up"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,14 @@ from optimizer.facts.problem import Problem
 
 DEFAULT_PIPELINES = (*range(1, 9), 10, 12, 16)
 LARGEST_DEFAULT_DP = 1024
-SMALLEST_SLOT_HORIZON = 256
+SMALLEST_HORIZON = 512
 WIDEST_FIRST = ("fp16", "bf16", "fp8", "int8", "nvfp4", "mxfp4", "int4")
 LARGEST_SPACE_ROWS = 200_000
+
+
+def chain_length(problem: Problem) -> int:
+    """N: requests in progress at a replica beyond which the load model calls it overloaded."""
+    return max(SMALLEST_HORIZON, 2 * problem.requirements.max_batch)
 
 
 class SpaceTooLargeError(ValueError):
@@ -171,7 +176,7 @@ def build_space(problem: Problem, fixed: Fixed | None = None) -> Space:
                             f"more than {LARGEST_SPACE_ROWS:,} combinations of TP, PP, DP, EP, formats and layer splits; "
                             "narrow search.data_parallel, search.pipeline_parallel or search.layer_imbalance"
                         )
-    horizon = max(SMALLEST_SLOT_HORIZON, 2 * problem.requirements.max_batch, fixed.max_num_seqs or 1)
+    horizon = max(chain_length(problem), fixed.max_num_seqs or 1)
     return Space(
         shapes=tuple(shapes),
         row_shape=np.array(row_shape, dtype=np.int64),

@@ -18,7 +18,7 @@ from optimizer.verify.times import ReplicaTimes, chunks_of
 
 def chain_length(problem: Problem) -> int:
     """N: states of the birth-death chain before its geometric tail."""
-    return max(256, 2 * problem.requirements.max_batch)
+    return max(512, 2 * problem.requirements.max_batch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ _DEFAULT_STAGES = (*range(1, 9), 10, 12, 16)
 
 def most_slots(problem: Problem, fixed: Fixed) -> int:
     """N of section 8: the largest max_num_seqs considered."""
-    return max(256, 2 * problem.requirements.max_batch, fixed.max_num_seqs or 0)
+    return max(512, 2 * problem.requirements.max_batch, fixed.max_num_seqs or 0)
 
 
 def rows(problem: Problem, fixed: Fixed) -> Iterator[Row]:

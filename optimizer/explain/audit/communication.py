@@ -59,7 +59,7 @@ def _volume(statement: Statement, context: Context, proposed: Proposed) -> Itera
     if amount.near_any(readings, CLOSE):
         yield claim(statement, "confirmed", said + ".", amount.text, gb(times * one))
     elif amount.most < hidden * 0.9:
-        yield claim(statement, "refuted", f"{said}; {amount.text} would not hold one value of each thousand.", amount.text, f"{gb(times * one)} per token")
+        yield claim(statement, "refuted", f"{said}; {amount.text} is less than the hidden state of a single token.", amount.text, f"{gb(times * one)} per token")
     elif re.search(r"\b(?:per|each|for (?:one|a|each)|one) token\b", text, re.IGNORECASE) and not re.search(r"\btotal|all layers|\d+ layers", text, re.IGNORECASE):
         yield claim(statement, "refuted", f"{said}, not {amount.text}.", amount.text, f"{gb(times * one)} per token")
     elif amount.least > largest and re.search(r"per layer|per stage", text, re.IGNORECASE):

@@ -47,6 +47,17 @@ def as_one(instance: Instance) -> Groups:
     return _described(instance, [list(range(len(instance.node_type)))])
 
 
+def only(groups: Groups, group: int) -> Groups:
+    """One of the groups by itself."""
+    return Groups(
+        members=(groups.members[group],),
+        counts=(groups.counts[group],),
+        pair=((groups.pair[group][group],),),
+        source=(groups.source[group],),
+        sink=(groups.sink[group],),
+    )
+
+
 def _described(instance: Instance, found: list[list[int]]) -> Groups:
     kinds = range(len(instance.rate))
     return Groups(

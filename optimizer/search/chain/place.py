@@ -1,4 +1,4 @@
-"""From lanes of blocks to intervals on named nodes."""
+"""From a lane of blocks to intervals on named nodes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from optimizer.search.chain.instance import Instance, Placement
 from optimizer.search.chain.lanes import Lane
 
 
-def place(instance: Instance, groups: Groups, lanes: list[Lane]) -> Placement:
+def place(instance: Instance, groups: Groups, lane: Lane) -> Placement:
     """The interval of each node used; what reaches past the last layer is cut off."""
     free = [
         {
@@ -17,13 +17,10 @@ def place(instance: Instance, groups: Groups, lanes: list[Lane]) -> Placement:
         for members in groups.members
     ]
     placement: Placement = {}
-    for lane in lanes:
-        at = 0
-        for group, block in lane:
-            for part in block.parts:
-                start = at + part.offset
-                held = min(part.layers, instance.layers - start)
-                if held > 0:
-                    placement[free[group][part.kind].pop(0)] = (start, held)
-            at += block.length
+    for group, at, block in lane:
+        for part in block.parts:
+            start = at + part.offset
+            held = min(part.layers, instance.layers - start)
+            if held > 0:
+                placement[free[group][part.kind].pop(0)] = (start, held)
     return placement

@@ -1,4 +1,4 @@
-"""The chain search: bound, lanes of blocks by bisection on the total, and the exact model where the case is small."""
+"""The chain search: bound, a lane of blocks by bisection on the total, and the exact model where the case is small."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from optimizer.search.chain.bound import Certificate, upper_bound
+from optimizer.search.chain.columns import Columns
 from optimizer.search.chain.exact import fits, solve_exact
 from optimizer.search.chain.flow import Flows, route
-from optimizer.search.chain.groups import Groups, as_one, grouped
+from optimizer.search.chain.groups import Groups, as_one, grouped, only
 from optimizer.search.chain.improve import improve
 from optimizer.search.chain.instance import Instance, Placement
-from optimizer.search.chain.lanes import find_lanes
+from optimizer.search.chain.lanes import find_lane
 from optimizer.search.chain.place import place
 
-SHARES = ((1.0,), (0.5, 0.5), (0.6, 0.4))
-"""Shares of the total that lanes carry: one lane, then two."""
+SHARES = (0.0, 0.5, 0.65, 0.35)
+"""What the group left carries where two groups share layers, tried one after the other; 0: they share none."""
 STEP = 0.0005
 """Bisection on the total stops when the untried range is this share of the bound."""
 SECOND_TRY = 0.97
@@ -47,26 +48,58 @@ class Search:
         if self.bound == 0:
             return
         groups = grouped(self.instance, self.bound)
-        for shares in SHARES if len(groups.members) > 1 else SHARES[:1]:
-            self._bisect(groups, shares)
-        if self.value < self.bound and len(groups.members) > 1:
-            self._bisect(as_one(self.instance), (1.0,), rounds=3)
+        columns = Columns(self.instance)
+        several = len(groups.members) > 1
+        for share in SHARES if several else SHARES[:1]:
+            self._bisect(columns, groups, share)
+        if self.value < self.bound and several:
+            self._alone(columns, groups)
+            self._bisect(columns, as_one(self.instance), 0.0, rounds=3)
             self._offer(improve(self.instance, self.placement, self._expired, self._seen))
         if self.value < self.bound and fits(self.instance) and not self._expired():
             self._finish()
         self.finished = self.value == self.bound or not self._expired()
 
-    def _bisect(self, groups: Groups, shares: tuple[float, ...], rounds: int = 60) -> None:
-        """The largest total for which lanes with these shares are found; the bound itself is tried first."""
-        low, high, total = self.value, self.bound, self.bound
+    def _bisect(self, columns: Columns, groups: Groups, share: float, rounds: int = 60) -> None:
+        """The largest total for which a lane is found; the bound itself is tried first."""
+
+        def attempt(total: int) -> int | None:
+            lane = find_lane(columns, groups, total, share)
+            if lane is None:
+                return None
+            self._offer(place(self.instance, groups, lane))
+            return max(total, self.value)
+
+        self._climb(self.value, self.bound, attempt, rounds)
+
+    def _alone(self, columns: Columns, groups: Groups) -> None:
+        """Each group with a lane of its own: what remains where links between groups carry next to nothing."""
+        together: Placement = {}
+        for group in range(len(groups.members)):
+            single = only(groups, group)
+            found: list[Placement] = []
+
+            def attempt(total: int, single: Groups = single, found: list[Placement] = found) -> int | None:
+                lane = find_lane(columns, single, total)
+                if lane is None:
+                    return None
+                found.append(place(self.instance, single, lane))
+                return max(total, route(self.instance, found[-1]).value)
+
+            self._climb(0, self.bound, attempt, 60)
+            together.update(max(found, key=lambda held: route(self.instance, held).value, default={}))
+        self._offer(together)
+
+    def _climb(self, low: int, high: int, attempt: Callable[[int], int | None], rounds: int) -> None:
+        """Bisection: ``attempt`` returns the value reached for a total, or None."""
+        total = high
         while low < high and rounds and not self._expired():
             rounds -= 1
-            lanes = find_lanes(self.instance, groups, tuple(int(total * share) for share in shares), self._expired)
-            if lanes is None:
+            reached = attempt(total)
+            if reached is None:
                 high = total - 1
             else:
-                self._offer(place(self.instance, groups, lanes))
-                low = max(total, self.value)
+                low = reached
             if high - low <= STEP * self.bound:
                 break
             total = int(SECOND_TRY * self.bound) if total == self.bound else (low + high + 1) // 2
