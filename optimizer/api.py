@@ -182,7 +182,7 @@ def _solve(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
         *strategy_sentences(problem, strategy, metrics),
         objective_sentence(problem, objective, found.outcome == "optimal"),
         *binding_sentences(rules),
-        *[alternative_sentence(other) for other in others],
+        *([alternative_sentence(other) for other in others] or _no_alternative(found.outcome, alternatives)),
     ]
     answer = Answer(
         problem=problem.name,
@@ -198,6 +198,12 @@ def _solve(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
         cost_source=q.costs.source,
     )
     return _verified(problem, answer)
+
+
+def _no_alternative(outcome: str, wanted: int) -> list[str]:
+    if outcome != "optimal" or not wanted:
+        return []
+    return ["No other combination of TP, PP, DP and EP that was considered keeps every rule."]
 
 
 def _alternatives(

@@ -24,7 +24,7 @@ STATUS_WORDS = {
 def console() -> Console:
     """Standard output; plain when it is not a terminal or NO_COLOR is set."""
     plain = not sys.stdout.isatty()
-    return Console(file=sys.stdout, highlight=False, width=140 if plain else None, soft_wrap=plain)
+    return Console(file=sys.stdout, highlight=False, width=118 if plain else None, soft_wrap=plain)
 
 
 def print_answer(answer: Answer) -> None:

@@ -168,5 +168,6 @@ def _resolution(problem: Problem, value: Decimal) -> Decimal:
 
 
 def _resolution_in_words(problem: Problem) -> str:
-    words = f"{_resolution(problem, Decimal(0)) * 10**6:f} ns"
-    return f"{words}, 0.001 tokens/s" if problem.objective.preset == "throughput" else words
+    nanoseconds = (_resolution(problem, Decimal(0)) * 10**6).normalize()
+    words = f"times are rounded up to 1 ns and bytes to 1; objectives within {nanoseconds:f} ns count as equal"
+    return f"{words}, throughputs within 0.001 tokens/s" if problem.objective.preset == "throughput" else words
