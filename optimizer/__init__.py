@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optimizer.answer import Answer, CheckAnswer, Fixed, Strategy
     from optimizer.api import check, simulate, solve
+    from optimizer.cost_sources import with_costs
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.load import load_problem, problem_from_dict
     from optimizer.facts.problem import Problem
@@ -30,6 +31,7 @@ _HOMES = {
     "problem_from_dict": "optimizer.facts.load",
     "simulate": "optimizer.api",
     "solve": "optimizer.api",
+    "with_costs": "optimizer.cost_sources",
 }
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "problem_from_dict",
     "simulate",
     "solve",
+    "with_costs",
 ]
 
 

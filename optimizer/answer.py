@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 SCHEMA_VERSION = "1.0"
 
@@ -156,12 +156,48 @@ class Simulation:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictionIntervals:
+    """Where measurements of such predictions fell, 5th to 95th percentile; ``basis`` says whose.
+
+    ``ranges`` maps names such as ``tpot_p99_ms`` to (low, high) in ms.
+    """
+
+    basis: str
+    ranges: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
 class Conflict:
-    """Rules that cannot hold together. ``minimal``: each member's removal was proved to make the rest satisfiable."""
+    """Rules that cannot hold together. ``minimal``: each member's removal was proved to make the rest satisfiable.
+
+    ``rules`` holds rule ids and, where what may be considered is part of the conflict, the name of the search limit
+    (``weight_precision`` for ``search.weight_precision``). ``gpu_count`` stands for the number of GPUs there are.
+    """
 
     rules: tuple[str, ...]
     sentence: str
     minimal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field of the problem file, its value now and the one to set; ``new`` None removes the field."""
+
+    field: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Changes that make an infeasible problem feasible, least in each; solved again and verified.
+
+    ``result`` is the best strategy of the changed problem.
+    """
+
+    changes: tuple[Change, ...]
+    sentence: str
+    result: Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +214,13 @@ class Answer:
     explanation: tuple[str, ...]
     alternatives: tuple[Alternative, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
+    repairs: tuple[Repair, ...] = ()
     search_limits: tuple[str, ...] = ()
     cost_source: str = "analytic"
     simulation: Simulation | None = None
+    breakdown: dict[str, Any] | None = None
+    """Terms of memory and time, ``costs.breakdown``."""
+    intervals: PredictionIntervals | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,10 @@ from optimizer.answer import (
     Strategy,
     Verification,
 )
-from optimizer.explain.conflict import least_broken, minimal_conflict
+from optimizer.costs.breakdown import breakdown
+from optimizer.explain.conflict import least_broken
+from optimizer.explain.costs import cost_sentences, interval_sentences, intervals_of
+from optimizer.explain.infeasible import explained
 from optimizer.explain.why import (
     alternative_sentence,
     binding_sentences,
@@ -28,6 +31,7 @@ from optimizer.explain.why import (
 )
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.problem import Problem
+from optimizer.facts.stated import Stated
 from optimizer.search.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import Choice, rule_ids
@@ -39,7 +43,13 @@ ALTERNATIVES = 3
 
 
 def solve(
-    problem: Problem, *, time_limit_s: float | None = None, progress: Callable[[Progress], None] | None = None
+    problem: Problem,
+    *,
+    time_limit_s: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    stated: Stated | None = None,
+    all_conflicts: bool = False,
+    repairs: bool = True,
 ) -> Answer:
     """The provably best strategy for a problem, verified, or why there is none.
 
@@ -47,6 +57,9 @@ def solve(
         problem: from ``load_problem``.
         time_limit_s: wall-clock limit of the search; None searches until it is proved.
         progress: called with each improvement while the solver runs.
+        stated: the problem file (``facts.stated``), so that repairs speak of what it says; left out, of what resolves to it.
+        all_conflicts: list every minimal conflict of an infeasible problem, up to twenty, instead of the plainest.
+        repairs: look for the smallest changes that make an infeasible problem feasible.
 
     Returns:
         An ``Answer``; its status is ``optimal`` only when value = bound and the verifier agrees.
@@ -55,7 +68,10 @@ def solve(
         ProblemError: the problem names an unknown rule, or spans more candidates than are modelled.
     """
     q = _quantities(problem, None)
-    return _solve(q, Solver(time_limit_s, progress), alternatives=ALTERNATIVES)
+    answer = _solve(q, Solver(time_limit_s, progress), alternatives=ALTERNATIVES)
+    if answer.status != "infeasible":
+        return answer
+    return explained(answer, q, None, stated, every=all_conflicts, repairs=repairs)
 
 
 def simulate(problem: Problem, answer: Answer, *, trace: Path | None = None, seed: int = 1) -> Answer:
@@ -76,6 +92,9 @@ def simulate(problem: Problem, answer: Answer, *, trace: Path | None = None, see
     metrics = answer.metrics
     if answer.strategy is None or metrics is None or metrics.ttft_p99_ms is None:
         return answer
+    if problem.costs is not None:
+        said = "Not simulated: the simulator plays the analytic model's steps, and these costs have another source."
+        return replace(answer, explanation=(*answer.explanation, said))
     try:
         seen = play(problem, answer.strategy, seed=seed, trace=trace)
     except ValueError as error:
@@ -109,12 +128,16 @@ def check(
     *,
     time_limit_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
+    stated: Stated | None = None,
+    all_conflicts: bool = False,
+    repairs: bool = True,
 ) -> CheckAnswer:
     """Whether a strategy keeps every rule, each with its slack, and the optimum beside it.
 
     Args:
         problem: from ``load_problem``.
         fixed: the strategy's decisions; those left out are chosen as well as possible.
+        stated, all_conflicts, repairs: as for ``solve``, when the strategy is not feasible.
 
     Raises:
         ProblemError: a fixed decision is out of range or contradicts another.
@@ -132,7 +155,6 @@ def check(
     if choice is None:
         empty = _empty(problem, q, "unknown", ["The time limit was reached before the strategy could be judged."])
         return CheckAnswer(**_fields(empty), feasible=None, optimum=optimum)
-    conflict = None if feasible else minimal_conflict(q, fixed)
     strategy, metrics = strategy_of(q, choice), metrics_of(q, choice)
     objective = objective_of(q, choice, None)
     rules = tuple(sorted(judge_rules(q, choice), key=lambda rule: rule.holds or not rule.enabled))
@@ -143,6 +165,8 @@ def check(
         if feasible and optimum.status == "optimal" and strategy == optimum.strategy:
             status = "optimal"
     said = [*strategy_sentences(problem, strategy, metrics), *binding_sentences(rules)]
+    intervals = intervals_of(problem, strategy, metrics)
+    said += [*cost_sentences(problem, strategy, metrics), *interval_sentences(intervals)]
     said.append(_verdict(feasible, strategy, optimum, objective))
     answer = CheckAnswer(
         problem=problem.name,
@@ -153,19 +177,21 @@ def check(
         rules=rules,
         verification=_unverified(),
         explanation=tuple(said),
-        conflicts=(conflict,) if conflict else (),
         search_limits=tuple(search_limits(problem, q.space)),
-        cost_source=q.costs.source,
+        cost_source=problem.cost_source,
+        intervals=intervals,
+        breakdown=_breakdown(q, choice),
         feasible=feasible,
         optimum=optimum,
     )
-    return replace(answer, verification=verify_answer(problem, answer, fixed, exhaustive=False))
+    answer = replace(answer, verification=verify_answer(problem, answer, fixed, exhaustive=False))
+    return answer if feasible else explained(answer, q, fixed, stated, every=all_conflicts, repairs=repairs)
 
 
 def _solve(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
     problem = q.problem
     if not q.space.rows:
-        said = ["The search limits and the GPUs there are leave no strategy to consider; widen search or hardware."]
+        said = ["The search limits and the GPUs there are leave no strategy to consider."]
         return _verified(problem, _empty(problem, q, "infeasible", said))
     found = solver.best(q)
     if found.outcome == "infeasible":
@@ -178,8 +204,11 @@ def _solve(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
     objective = objective_of(q, found.choice, found.bound if found.outcome != "optimal" else None)
     rules = judge_rules(q, found.choice)
     others = _alternatives(q, found.choice, objective, solver, alternatives) if found.outcome == "optimal" else ()
+    intervals = intervals_of(problem, strategy, metrics)
     said = [
         *strategy_sentences(problem, strategy, metrics),
+        *cost_sentences(problem, strategy, metrics),
+        *interval_sentences(intervals),
         objective_sentence(problem, objective, found.outcome == "optimal"),
         *binding_sentences(rules),
         *([alternative_sentence(other) for other in others] or _no_alternative(found.outcome, alternatives)),
@@ -195,7 +224,9 @@ def _solve(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
         explanation=tuple(said),
         alternatives=others,
         search_limits=tuple(search_limits(problem, q.space)),
-        cost_source=q.costs.source,
+        cost_source=problem.cost_source,
+        intervals=intervals,
+        breakdown=_breakdown(q, found.choice),
     )
     return _verified(problem, answer)
 
@@ -232,17 +263,15 @@ def _alternatives(
 
 
 def _infeasible(q: Quantities, solver: Solver) -> Answer:
-    conflict = minimal_conflict(q, None)
     nearest = least_broken(q, None, solver)
-    said = [conflict.sentence] if conflict else []
+    said = []
     if nearest is not None:
         strategy, rules = strategy_of(q, nearest), judge_rules(q, nearest)
         said.append(
             f"The strategy that breaks the fewest rules is {strategy.label} with {strategy.max_num_seqs} sequences per replica."
         )
         said += [text for text in binding_sentences(rules) if text.startswith("Broken")]
-    answer = _empty(q.problem, q, "infeasible", said)
-    return replace(answer, conflicts=(conflict,) if conflict else ())
+    return _empty(q.problem, q, "infeasible", said)
 
 
 def _empty(problem: Problem, q: Quantities, status: str, said: list[str]) -> Answer:
@@ -256,13 +285,20 @@ def _empty(problem: Problem, q: Quantities, status: str, said: list[str]) -> Ans
         verification=_unverified(),
         explanation=tuple(said),
         search_limits=tuple(search_limits(problem, q.space)),
-        cost_source=q.costs.source if q.space.rows else "analytic",
+        cost_source=problem.cost_source,
     )
 
 
 def _verified(problem: Problem, answer: Answer) -> Answer:
     verification = verify_answer(problem, answer)
     return replace(answer, verification=verification)
+
+
+def _breakdown(q: Quantities, choice: Choice) -> dict[str, Any]:
+    """Terms of a choice, its decode step with the median number of sequences in progress."""
+    shape = q.space.shapes[int(q.space.row_shape[choice.row])]
+    running = min(int(q.normal.n50[choice.row]), choice.max_num_seqs)
+    return breakdown(q.problem, shape, choice.max_num_seqs, running)
 
 
 def _unverified() -> Verification:

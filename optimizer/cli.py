@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from optimizer.cli_audit import audit
+from optimizer.cli_costs import Costs, CostTableFile, apply_costs, with_table_option
 from optimizer.cli_import import import_app
+from optimizer.commands import why
+from optimizer.commands.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +35,7 @@ catalog_app = typer.Typer(
 app.add_typer(catalog_app, name="catalog")
 app.command()(audit)
 app.add_typer(import_app, name="import")
+why.register(app)
 
 OK, VIOLATED, BAD_INPUT, LIMIT_REACHED, DEFECT = 0, 1, 2, 3, 70
 EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}
@@ -56,25 +60,35 @@ def solve(
     svg: Svg = None,
     simulate: Annotated[bool, typer.Option(help="Simulate the answer's percentiles.")] = True,
     trace: Trace = None,
+    costs: Costs = "analytic",
+    table: CostTableFile = None,
+    all_conflicts: AllConflicts = False,
+    apply_repair: ApplyRepair = None,
+    out: Out = None,
+    force: Force = False,
 ) -> None:
     """The provably best strategy for a problem, or why there is none; for kind: chain, the best placement."""
     from optimizer.cli_chain import solve_if_chain
 
     limit = _time_limit(time_limit)
+    check_options(apply_repair, out, force)
     chain = solve_if_chain(problem, json, limit, svg)
     if chain is not None:
         _leave_by(chain[1], EXIT_CODES[chain[0]])
     from optimizer.api import simulate as play
     from optimizer.api import solve as run
-    from optimizer.facts.load import load_problem
+    from optimizer.facts.stated import load_stated
     from optimizer.render.progress import LiveLine
 
-    stated = load_problem(problem)
+    file = load_stated(problem)
+    stated = apply_costs(file.problem(), costs, table)
     with LiveLine() as live:
-        answer = run(stated, time_limit_s=limit, progress=live)
+        answer = run(stated, time_limit_s=limit, progress=live, stated=file, all_conflicts=all_conflicts)
         if simulate or trace:
             answer = play(stated, answer, trace=_trace(trace))
+    said = apply(file, answer, apply_repair, out, force)
     _show(answer, json)
+    tell(said)
     _leave(answer, EXIT_CODES[answer.status])
 
 
@@ -93,21 +107,31 @@ def check(
     trace: Trace = None,
     json: Json = False,
     time_limit: TimeLimit = None,
+    costs: Costs = "analytic",
+    table: CostTableFile = None,
+    all_conflicts: AllConflicts = False,
+    apply_repair: ApplyRepair = None,
+    out: Out = None,
+    force: Force = False,
 ) -> None:
     """Whether a strategy keeps every rule, each with its slack, and the optimum beside it."""
     from optimizer.api import check as run
     from optimizer.api import simulate as play
-    from optimizer.facts.load import load_problem
+    from optimizer.facts.stated import load_stated
     from optimizer.render.progress import LiveLine
 
     fixed = _fixed(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
     limit = _time_limit(time_limit)
-    stated = load_problem(problem)
+    check_options(apply_repair, out, force)
+    file = load_stated(problem)
+    stated = apply_costs(file.problem(), costs, table, fixed)
     with LiveLine() as live:
-        answer = run(stated, fixed, time_limit_s=limit, progress=live)
+        answer = run(stated, fixed, time_limit_s=limit, progress=live, stated=file, all_conflicts=all_conflicts)
         if simulate or trace:
             answer = play(stated, answer, trace=_trace(trace))
+    said = apply(file, answer, apply_repair, out, force)
     _show(answer, json)
+    tell(said)
     _leave(answer, {True: OK, False: VIOLATED, None: LIMIT_REACHED}[answer.feasible])
 
 
@@ -234,7 +258,7 @@ def main(arguments: list[str] | None = None) -> Any:
     from optimizer.facts.errors import ProblemError
 
     try:
-        app(args=arguments, prog_name="optimizer")
+        app(args=with_table_option(sys.argv[1:] if arguments is None else arguments), prog_name="optimizer")
     except ProblemError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(BAD_INPUT)

@@ -16,7 +16,9 @@ def audit(
     report: Annotated[str, typer.Argument(help="Report, Markdown or plain text.", metavar="REPORT")],
     problem: Annotated[str, typer.Option("--problem", help="Problem file, YAML or JSON.", metavar="FILE")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the report with a verdict beside each claim.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the report with a verdict beside each claim.")
+    ] = False,
 ) -> None:
     """Each claim of a written report: confirmed, refuted, contradicted or unsupported."""
     from optimizer.explain.audit import audit as run

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How accurate are the predictions? Compares them with measured serving runs.
 
-Usage: python scripts/accuracy.py --measurements FILE.csv [--out predictions.csv] [--models-dir DIR] [--leave-one-out] [--json]
+Usage: python scripts/accuracy.py --measurements FILE.csv [--out predictions.csv] [--models-dir DIR] [--leave-one-out] [--table] [--json]
 
 Predicts every run of FILE with the constants that ship with the product and prints the absolute percentage error of
 TPOT, TTFT and end-to-end time, by model, system and engine, how many runs fall into the stated interval, and how well
@@ -24,14 +24,15 @@ from typing import Any
 
 import numpy as np
 
-from calibration import choosing, scores
+from calibration import choosing, scores, table_scores
 from calibration.constants_file import fitted_to
-from calibration.corpus import Corpus, Run, Times, resolve
-from calibration.lookup import Models
-from calibration.measurements import Table, UnusableRow, parse, read_table
+from calibration.corpus import Corpus, Times
 from optimizer.costs.intervals import prediction_interval
+from optimizer.costs.measured_runs import Run, resolve
 from optimizer.facts.constants import closed_loop_constants, constants
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.measured_names import Models
+from optimizer.facts.measurements import Table, UnusableRow, parse, read_table
 
 PREDICTED = ("predicted_tpot_ms", "predicted_ttft_ms")
 INTERVAL = ("tpot_ms_p5", "tpot_ms_p95", "ttft_ms_p5", "ttft_ms_p95")
@@ -177,6 +178,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="where to write the rows with their predictions")
     parser.add_argument("--models-dir", type=Path, metavar="DIR", help="folder of org--model_config.json files")
     parser.add_argument("--leave-one-out", action="store_true", help="refit without each model before predicting it")
+    parser.add_argument(
+        "--table", action="store_true", help="also score --costs table: predict each run from the others"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(arguments)
     try:
@@ -187,7 +191,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     data = report(found, _origin(options.measurements, options.leave_one_out))
+    between = table_scores.table_scores(found.corpus.runs) if options.table else []
+    if options.table:
+        data["table_leave_one_out"] = [asdict(score) for score in between]
     print(json.dumps(data, indent=2) if options.json else as_text(found, data))
+    if options.table and not options.json:
+        print("", table_scores.text(between), sep="\n")
     return 0 if found.corpus.runs else 3
 
 

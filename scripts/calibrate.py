@@ -20,11 +20,12 @@ import numpy as np
 
 from calibration import choosing, scores
 from calibration.constants_file import digest, plain_errors, rounded, with_section, with_values, write
-from calibration.corpus import Corpus, Times, resolve
-from calibration.lookup import Models
-from calibration.measurements import UnusableRow, parse, read_table
+from calibration.corpus import Corpus, Times
+from optimizer.costs.measured_runs import resolve
 from optimizer.facts.constants import CONSTANTS_FILE
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.measured_names import Models
+from optimizer.facts.measurements import UnusableRow, parse, read_table
 
 try:
     from calibration.fitting import FIXED, STEP, Fitted, fit, leave_one_out, odd_runs

@@ -1,15 +1,23 @@
-"""Why nothing works: a minimal set of rules that cannot hold together, and the strategy that breaks the fewest.
+"""Why nothing works: minimal sets of rules that cannot hold together, and the strategy that breaks the fewest.
 
-Deletion-based MUS extraction (Marques-Silva, Minimal Unsatisfiability, ISMVL 2010): a rule whose removal leaves the rest
-unsatisfiable is not needed. The oracle looks at every candidate, so each answer is exact and minimality is proved.
+Conflicts are read from the masks of the extended question (``wide``, ``sets``), so that the GPU count and search limits
+can be members: each member's removal leaves a mask that the rest does not hit, which is a candidate that keeps the rest.
+That the set itself cannot hold is checked again over everything that was considered.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from optimizer.answer import Conflict, Fixed
 from optimizer.costs.shapes import Ints
+from optimizer.explain.conflict_words import conflict_sentence
+from optimizer.explain.repair import fixed_words
+from optimizer.explain.sets import hitting_sets
+from optimizer.explain.wide import Wide
 from optimizer.search.build import Model
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import Choice, rules_for
@@ -23,32 +31,66 @@ HARD, SOFT = 101, 100
 HARD_RULES = frozenset({"gpu_count", "memory", "max_batch", "min_batch", "context"})
 
 
+# What a conflict should be made of, where there is a choice: what fits, then what was allowed, then how well it performs.
+PLAIN = {"gpu_count": 1, "memory": 1, "context": 2, "concurrency": 7, "request_rate": 6, "tpot_full_batch": 5}
+SEARCH_LIMIT, OTHER = 2, 4
+MOST_LISTED, MOST_COMPARED = 20, 200
+
+
+def find_conflicts(q: Quantities, fixed: Fixed | None, wide: Wide, *, every: bool = False) -> tuple[Conflict, ...]:
+    """Minimal conflicts of an infeasible problem, the plainest first; one, or all of them up to ``MOST_LISTED``.
+
+    Args:
+        q: quantities over everything that was considered.
+        wide: the extended question, whose masks prove minimality.
+        every: list them all, disjoint and overlapping ones.
+    """
+    bits = wide.member_bits
+    masks = wide.member_masks
+    sets, complete = hitting_sets(masks, MOST_COMPARED) if masks else ([], True)
+    named = [tuple(name for name, bit in bits.items() if found & bit) for found in sets]
+    real = [names for names in named if names and not satisfiable(q, fixed, set(names))]
+    if not real:
+        # Rows were left out of the extended question, or there are none: the stated one decides alone.
+        core = _deletion(q, fixed)
+        return (_conflict(q, fixed, core),) if core is not None else ()
+    real.sort(key=lambda names: (_plainness(names, wide.rules), [list(bits).index(n) for n in names]))
+    chosen = real[: MOST_LISTED if every else 1]
+    found = [_conflict(q, fixed, names) for names in chosen]
+    if every and (not complete or len(real) > len(chosen)):
+        more = f" (There are more conflicts; the {len(chosen)} plainest are listed.)"
+        found[-1] = replace(found[-1], sentence=found[-1].sentence + more)
+    return tuple(found)
+
+
 def satisfiable(q: Quantities, fixed: Fixed | None, active: set[str]) -> bool:
-    """Whether some candidate keeps every active rule: the oracle of the conflict search."""
-    return bool(Screen(q, fixed, active).viable.any())
+    """Whether some candidate that was considered keeps every active rule; search limits always hold here."""
+    return bool(q.space.rows) and bool(Screen(q, fixed, active).viable.any())
 
 
-def minimal_conflict(q: Quantities, fixed: Fixed | None) -> Conflict | None:
-    """One minimal conflict of an infeasible problem; None if the problem turns out feasible."""
+def _plainness(names: tuple[str, ...], rules: Collection[str]) -> int:
+    return sum(PLAIN.get(name, OTHER) if name in rules else SEARCH_LIMIT for name in names)
+
+
+def _conflict(q: Quantities, fixed: Fixed | None, names: Sequence[str]) -> Conflict:
+    subject = fixed_words(fixed)
+    ending = f"{subject} cannot keep every rule" if subject else "no strategy exists"
+    if not names:
+        return Conflict((), "No candidate exists at all: the search was given no strategy to consider.", minimal=True)
+    return Conflict(tuple(names), conflict_sentence(q, fixed, names, ending), minimal=True)
+
+
+def _deletion(q: Quantities, fixed: Fixed | None) -> tuple[str, ...] | None:
+    """One minimal conflict over what was considered only; None if the problem turns out feasible."""
     disabled = set(q.problem.search.disabled_rules)
-    rules = rules_for(q.problem)
-    core = [rule.id for rule in rules if rule.id not in disabled]
+    core = [rule.id for rule in rules_for(q.problem) if rule.id not in disabled]
     if satisfiable(q, fixed, set(core)):
         return None
-    # Requirements first: what is dropped early leaves the conflict to the rules that say most about the facts.
     for candidate in list(reversed(core)):
         rest = set(core) - {candidate}
         if not satisfiable(q, fixed, rest):
             core = [rule for rule in core if rule in rest]
-    sentences = {rule.id: rule.sentence for rule in rules}
-    said = " ".join(sentences[rule] for rule in core)
-    if not core:
-        sentence = "No candidate exists at all: the search was given no strategy to consider."
-    elif len(core) == 1:
-        sentence = f"No strategy that was considered keeps this rule: {said}"
-    else:
-        sentence = f"These rules cannot hold together for any strategy that was considered: {said}"
-    return Conflict(tuple(core), sentence, minimal=True)
+    return tuple(core)
 
 
 def least_broken(q: Quantities, fixed: Fixed | None, solver: Solver) -> Choice | None:

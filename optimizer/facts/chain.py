@@ -21,6 +21,8 @@ LARGEST_NODES = 2_000
 
 Connection = Literal["exact", "contained"]
 Layers = Annotated[int, Field(ge=1, le=LARGEST_LAYERS, strict=True)]
+LayersKey = Annotated[int, Field(ge=1, le=LARGEST_LAYERS)]
+"""A number of layers as a key; JSON writes keys as text."""
 Name = Annotated[str, Field(min_length=1, max_length=200, coerce_numbers_to_str=True)]
 
 
@@ -39,9 +41,9 @@ class NodeType(Facts):
     ``time_ms_by_layers``: time one token spends in the node; left out, ``batch_tokens`` tokens at that throughput.
     """
 
-    throughput_tokens_per_s_by_layers: dict[Layers, NonNegative]
+    throughput_tokens_per_s_by_layers: dict[LayersKey, NonNegative]
     max_layers: Layers | None = None
-    time_ms_by_layers: dict[Layers, Milliseconds] | None = None
+    time_ms_by_layers: dict[LayersKey, Milliseconds] | None = None
 
 
 class Node(Facts):

@@ -115,6 +115,12 @@ def closed_loop_constants() -> dict[str, ClosedLoopConstants]:
 
 
 @cache
+def fitted_runs() -> int:
+    """Measured runs behind the constants and the intervals."""
+    return int(_file()["fitted"]["runs"])
+
+
+@cache
 def intervals() -> Intervals:
     """How far measured latencies lie from predicted ones."""
     return Intervals.model_validate(_file()["intervals"])

@@ -79,6 +79,12 @@ class Requirements(Facts):
         default=None, description="Longest prompt plus output to serve; left out, the model's context"
     )
     gpu_memory_utilization: Share = Field(default=0.9, description="Share of each GPU's memory that may be used")
+    margin: float = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Share by which every latency limit is planned short: predicted x (1 + margin) must be within it",
+    )
     survive: Survive = Survive()
 
     @model_validator(mode="after")

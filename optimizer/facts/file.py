@@ -13,7 +13,7 @@ from optimizer.facts.problem import Engine
 
 
 class FailureRatesInput(Facts):
-    """Overrides of the failure defaults (Llama 3 paper, table 5; see docs/catalog.md)."""
+    """Overrides of the failure defaults (Llama 3 paper, table 5; facts/data/failures.yaml)."""
 
     gpu_mtbf_hours: Positive | None = Field(default=None, description="Mean time between failures of one GPU")
     node_mtbf_hours: Positive | None = Field(

@@ -77,7 +77,11 @@ def read_mapping(file: Path, field: str) -> dict[str, Any]:
 
 
 def problem_from_dict(
-    values: Mapping[str, Any], *, default_name: str = "problem", folder: Path | None = None
+    values: Mapping[str, Any],
+    *,
+    default_name: str = "problem",
+    folder: Path | None = None,
+    model: ModelFacts | None = None,
 ) -> Problem:
     """Check and resolve a problem given as plain data.
 
@@ -85,6 +89,7 @@ def problem_from_dict(
         values: the contents of a problem file.
         default_name: the name when the file states none.
         folder: where relative model paths start; the working directory when left out.
+        model: the facts of the model, when they are resolved already.
 
     Raises:
         ProblemError: with the dotted field, the value and what would be right.
@@ -96,12 +101,12 @@ def problem_from_dict(
     objective = stated.objective
     if isinstance(objective, str):
         objective = Objective(preset=objective)
-    model = _resolve_model(stated.model, folder or Path())
+    model = model or _resolve_model(stated.model, folder or Path())
     try:
         problem = Problem(
             name=stated.name or default_name,
             engine=stated.engine,
-            hardware=_resolve_hardware(stated.hardware),
+            hardware=resolve_hardware(stated.hardware),
             model=model,
             workload=stated.workload,
             requirements=stated.requirements,
@@ -126,7 +131,8 @@ def _refuse_impossible_context(problem: Problem) -> None:
         )
 
 
-def _resolve_hardware(stated: HardwareInput) -> HardwareFacts:
+def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
+    """Hardware as stated, with what is left out taken from the catalog entry of the GPU."""
     gpu = stated.gpu if isinstance(stated.gpu, GpuFacts) else catalog.gpu(stated.gpu)
     per_node = stated.gpus_per_node or gpu.gpus_per_node
     if stated.nodes * per_node > LARGEST_COUNT:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from optimizer.facts.base import Facts
+from optimizer.facts.cost_table import CostTable
 from optimizer.facts.demand import Objective, Requirements, SearchLimits, Workload
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.model import ModelFacts
@@ -25,6 +26,7 @@ class Problem(Facts):
     requirements: Requirements
     objective: Objective
     search: SearchLimits
+    costs: CostTable | None = None
 
     @model_validator(mode="after")
     def _tokens_fit(self) -> Problem:
@@ -35,6 +37,11 @@ class Problem(Facts):
                 f"{self.max_sequence_tokens} of requirements.max_sequence_tokens (or the model's context)"
             )
         return self
+
+    @property
+    def cost_source(self) -> str:
+        """The source of costs in words: ``analytic``, or what corrects it."""
+        return self.costs.label if self.costs is not None else "analytic"
 
     @property
     def max_sequence_tokens(self) -> int:

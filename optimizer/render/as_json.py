@@ -41,9 +41,19 @@ def answer_data(answer: Answer) -> dict[str, Any]:
             for other in answer.alternatives
         ],
         "conflicts": [asdict(conflict) for conflict in answer.conflicts],
+        "repairs": [
+            {
+                "changes": [{"field": c.field, "from": c.old, "to": c.new} for c in repair.changes],
+                "sentence": repair.sentence,
+                "result": strategy_data(repair.result),
+            }
+            for repair in answer.repairs
+        ],
         "search_limits": list(answer.search_limits),
         "cost_source": answer.cost_source,
+        "breakdown": answer.breakdown,
         "simulation": asdict(answer.simulation) if answer.simulation else None,
+        "intervals": asdict(answer.intervals) if answer.intervals else None,
     }
     if isinstance(answer, CheckAnswer):
         data["feasible"] = answer.feasible

@@ -35,7 +35,10 @@ def summary(result: AuditResult) -> str:
     """One sentence of counts."""
     counts = ", ".join(f"{result.count(verdict)} {verdict}" for verdict in VERDICTS)
     about = f" about {result.strategy}" if result.strategy else ""
-    return f"{result.problem}: {len(result.claims)} claims judged{about}: {counts}. {len(result.unrecognised)} statements were not recognised and not judged."
+    return (
+        f"{result.problem}: {len(result.claims)} claims judged{about}: {counts}. "
+        f"{len(result.unrecognised)} statements were not recognised and not judged."
+    )
 
 
 def audit_data(result: AuditResult) -> dict[str, Any]:
@@ -77,7 +80,11 @@ def audit_markdown(result: AuditResult, report: str) -> str:
         elif by_line.get(number):
             indent = line[: len(line) - len(line.lstrip())]
             listed = bare[:1] in "-*+" or bare.split(".")[0].isdigit()
-            written += _notes(by_line[number], indent + ("  " if listed else ""), with_line=False) if listed else ["", *_notes(by_line[number], indent, with_line=False), ""]
+            written += (
+                _notes(by_line[number], indent + ("  " if listed else ""), with_line=False)
+                if listed
+                else ["", *_notes(by_line[number], indent, with_line=False), ""]
+            )
     if waiting:
         written += ["", *_notes(waiting, "", with_line=True)]
     return "\n".join(written)
@@ -86,7 +93,8 @@ def audit_markdown(result: AuditResult, report: str) -> str:
 def _notes(claims: list[Claim], indent: str, *, with_line: bool) -> list[str]:
     """One list item for every claim."""
     return [
-        f"{indent}- {MARKS[c.verdict]} **{c.verdict}** {f'(line {c.line}, `{_inline(c.text)}`) ' if with_line else ''}{_inline(c.reason, code=False)}"
+        f"{indent}- {MARKS[c.verdict]} **{c.verdict}** "
+        f"{f'(line {c.line}, `{_inline(c.text)}`) ' if with_line else ''}{_inline(c.reason, code=False)}"
         for c in claims
     ]
 

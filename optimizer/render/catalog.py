@@ -64,6 +64,6 @@ def print_catalog(kind: str, data: list[dict[str, Any]]) -> None:
             table.add_row(
                 model["name"], model["architecture"], *[f"{n:,}" for n in counts], model["native_weight_format"]
             )
-    out = console()
+    out = console(width=170)
     out.print(table)
     out.print("\nSources of every figure: add --json.", style="dim")

@@ -21,10 +21,10 @@ STATUS_WORDS = {
 }
 
 
-def console() -> Console:
+def console(width: int = 118) -> Console:
     """Standard output; plain when it is not a terminal or NO_COLOR is set."""
     plain = not sys.stdout.isatty()
-    return Console(file=sys.stdout, highlight=False, width=118 if plain else None, soft_wrap=plain)
+    return Console(file=sys.stdout, highlight=False, width=width if plain else None, soft_wrap=plain)
 
 
 def print_answer(answer: Answer) -> None:
@@ -32,8 +32,10 @@ def print_answer(answer: Answer) -> None:
     out = console()
     _headline(out, answer)
     _sentences(out, answer.explanation)
+    _repairs(out, answer)
     if answer.metrics:
         _metrics(out, answer.metrics)
+    _breakdown(out, answer)
     _simulation(out, answer)
     _rules(out, answer.rules)
     if answer.alternatives:
@@ -49,11 +51,13 @@ def print_check(answer: CheckAnswer) -> None:
     style = {True: "bold green", False: "bold red", None: "bold yellow"}[answer.feasible]
     out.print(Text.assemble((f"{answer.problem}: {label} is {words}", style)))
     _sentences(out, answer.explanation)
+    _repairs(out, answer)
     best = answer.optimum
     if answer.metrics:
         beside = best.metrics if best else None
         name = best.strategy.label if best and best.strategy else ""
         _metrics(out, answer.metrics, beside, label, f"best: {name}")
+    _breakdown(out, answer)
     _simulation(out, answer)
     _rules(out, answer.rules)
     _footer(out, answer)
@@ -68,6 +72,16 @@ def _headline(out: Console, answer: Answer) -> None:
 def _sentences(out: Console, sentences: Iterable[str]) -> None:
     for sentence in sentences:
         out.print(Text("  " + sentence))
+
+
+def _repairs(out: Console, answer: Answer) -> None:
+    """The smallest repairs, numbered as ``--apply-repair`` counts them."""
+    if not answer.repairs:
+        return
+    out.print()
+    out.print(Text("  Repairs, each the least change, solved again and verified (--apply-repair N --out FILE):"))
+    for number, repair in enumerate(answer.repairs, start=1):
+        out.print(Text(f"  {number}. {repair.sentence}"))
 
 
 def _table(*columns: tuple[str, bool]) -> Table:
@@ -116,6 +130,27 @@ def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
 
 def _or_dash(value: int | None) -> str:
     return "piles up" if value is None else str(value)
+
+
+def _breakdown(out: Console, answer: Answer) -> None:
+    terms = answer.breakdown
+    if terms is None:
+        return
+    stages = terms["memory_bytes_by_stage"]
+    fullest = max(stages, key=lambda stage: sum(stage.values()))
+    memory = _table(("memory of the fullest GPU", False), ("", True))
+    for name, value in fullest.items():
+        memory.add_row(name, amount(value, "bytes"))
+    times = _table((f"one token for {terms['sequences_in_progress']} running sequences", False), ("", True))
+    for name, value in terms["decode_ms"].items():
+        times.add_row(name, milliseconds(value))
+    prompt = _table(("one prompt", False), ("", True))
+    for name, value in terms["prefill_ms"].items():
+        prompt.add_row(name, milliseconds(value))
+    grid = Table.grid(padding=(0, 4))
+    grid.add_row(memory, times, prompt)
+    out.print()
+    out.print(grid)
 
 
 SIMULATED = {
@@ -194,7 +229,14 @@ def _footer(out: Console, answer: Answer) -> None:
         out.print(
             Text(f"  MISMATCH {mismatch.what}: expected {mismatch.expected}, found {mismatch.actual}", "bold red")
         )
-    out.print(Text(f"  Costs: {answer.cost_source} model, predicted and not measured (docs/model.md).", "dim"))
+    out.print(Text(costs_sentence(answer.cost_source), "dim"))
+
+
+def costs_sentence(source: str) -> str:
+    """Where times come from."""
+    if source == "analytic":
+        return "  Costs: analytic model, predicted and not measured (docs/model.md)."
+    return f"  Costs: {source}; the analytic model where it says nothing (docs/model.md, section 9)."
 
 
 def verification_sentence(verification: Verification) -> str:

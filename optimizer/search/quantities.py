@@ -10,7 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
-from optimizer.costs.analytic import AnalyticCosts, Costs
+from optimizer.costs.analytic import Costs
+from optimizer.costs.corrected import costs_of
 from optimizer.costs.failures import STATES, DownStates, down_states
 from optimizer.costs.load import LoadPoints, evaluate
 from optimizer.costs.memory import MemoryTable
@@ -63,7 +64,7 @@ class Quantities:
     def __init__(self, problem: Problem, space: Space, costs: Costs | None = None) -> None:
         self.problem = problem
         self.space = space
-        self.costs: Costs = costs or AnalyticCosts(problem, space.shapes)
+        self.costs: Costs = costs or costs_of(problem, space.shapes)
         self.ranks = space.column("engine_ranks")
 
     @cached_property
@@ -103,12 +104,23 @@ class Quantities:
     @cached_property
     def states(self) -> tuple[LoadPoints, ...]:
         """Load with 0…4 instances down."""
-        return tuple(self.load_with(self.space.instances - down) for down in range(STATES))
+        return (self.normal, *(self.load_with(self.space.instances - down) for down in range(1, STATES)))
 
-    @property
+    @cached_property
     def normal(self) -> LoadPoints:
         """Load with every instance up."""
-        return self.states[0]
+        return self.load_with(self.space.instances)
+
+    @cached_property
+    def _surviving(self) -> dict[tuple[str, int, float], LoadPoints]:
+        return {}
+
+    def surviving(self, level: str, losses: int, share: float) -> LoadPoints:
+        """Load when the instances left after losses carry a share of the demand."""
+        key = (level, losses, share)
+        if key not in self._surviving:
+            self._surviving[key] = self.load_with(self.survivors(level, losses), share)
+        return self._surviving[key]
 
     def survivors(self, level: str, losses: int) -> Ints:
         """Instances left in the worst case after ``losses`` GPUs or nodes are lost, (R,); may be 0 or less."""

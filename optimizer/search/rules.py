@@ -18,7 +18,7 @@ from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.demand import LatencyLimit
 from optimizer.facts.problem import Problem
 from optimizer.search.quantities import Quantities
-from optimizer.search.scale import NEVER_NS, limit_ns, milliseconds, time_ns
+from optimizer.search.scale import NEVER_NS, limit_ns, milliseconds, planned_ms, time_ns
 from optimizer.search.space import within_split_rule
 
 
@@ -73,9 +73,9 @@ def rules_for(problem: Problem) -> tuple[Rule, ...]:
         _concurrency(),
         _request_rate(problem),
     ]
-    rules += [_latency(limit) for limit in problem.requirements.latency_limits]
+    rules += [_latency(limit, problem.requirements.margin) for limit in problem.requirements.latency_limits]
     if problem.requirements.tpot_p99_ms is not None:
-        rules.append(_full_batch(problem.requirements.tpot_p99_ms))
+        rules.append(_full_batch(problem.requirements.tpot_p99_ms, problem.requirements.margin))
     survive = problem.requirements.survive
     rules += [_survive(problem, level, k) for level, k in (("gpu", survive.gpu), ("node", survive.node)) if k]
     return tuple(rules)
@@ -336,7 +336,7 @@ def _concurrency() -> Rule:
     sentence = "At most 1 % of requests find all sequence slots of their replica taken."
 
     def post(model: Poster, q: Quantities) -> None:
-        model.slots_at_least_rows("concurrency", q.slots_to_carry[0])
+        model.slots_at_least_rows("concurrency", q.normal.n99)
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
         needed, slots = int(q.slots_to_carry[0][choice.row]), choice.max_num_seqs
@@ -366,10 +366,16 @@ def _request_rate(problem: Problem) -> Rule:
 METRIC_WORDS = {"prefill": "Prefill latency", "ttft": "Time to first token", "tpot": "Time per output token"}
 
 
-def _latency(limit: LatencyLimit) -> Rule:
+def _planned_for(limit_ms: float, margin: float) -> str:
+    """How a margin reads at the end of a rule's sentence."""
+    return f", planned for {planned_ms(limit_ms, margin):.6g} ms ({100 * margin:.6g} % margin)" if margin else ""
+
+
+def _latency(limit: LatencyLimit, margin: float) -> Rule:
     rule_id = limit.field.removesuffix("_ms")
-    most = limit_ns(limit.limit_ms)
-    sentence = f"{METRIC_WORDS[limit.metric]} is at most {limit.limit_ms:g} ms at P{limit.percentile}."
+    most, planned = limit_ns(limit.limit_ms, margin), planned_ms(limit.limit_ms, margin)
+    planning = _planned_for(limit.limit_ms, margin)
+    sentence = f"{METRIC_WORDS[limit.metric]} is at most {limit.limit_ms:g} ms at P{limit.percentile}{planning}."
 
     def post(model: Poster, q: Quantities) -> None:
         model.rows_at_most(rule_id, time_ns(q.normal.metric(rule_id)), most)
@@ -377,17 +383,17 @@ def _latency(limit: LatencyLimit) -> Rule:
     def judge(q: Quantities, choice: Choice) -> RuleResult:
         value = int(time_ns(q.normal.metric(rule_id))[choice.row])
         if value >= NEVER_NS:
-            return RuleResult(rule_id, sentence, limit.limit_ms, UNBOUNDED, "ms", False, None)
+            return RuleResult(rule_id, sentence, planned, UNBOUNDED, "ms", False, None)
         return RuleResult(
-            rule_id, sentence, limit.limit_ms, milliseconds(value), "ms", value <= most, milliseconds(most - value)
+            rule_id, sentence, planned, milliseconds(value), "ms", value <= most, milliseconds(most - value)
         )
 
     return Rule(rule_id, sentence, post, judge)
 
 
-def _full_batch(limit_ms: float) -> Rule:
-    most = limit_ns(limit_ms)
-    sentence = f"Even with every sequence slot taken, time per output token is at most {limit_ms:g} ms."
+def _full_batch(limit_ms: float, margin: float) -> Rule:
+    most, planned = limit_ns(limit_ms, margin), planned_ms(limit_ms, margin)
+    sentence = f"Even with every sequence slot taken, time per output token is at most {limit_ms:g} ms{_planned_for(limit_ms, margin)}."
 
     def post(model: Poster, q: Quantities) -> None:
         largest = (q.full_batch_tpot_ns <= most).cumprod(axis=1).sum(axis=1)
@@ -396,7 +402,7 @@ def _full_batch(limit_ms: float) -> Rule:
     def judge(q: Quantities, choice: Choice) -> RuleResult:
         value = int(q.full_batch_tpot_ns[q.space.row_shape[choice.row], choice.max_num_seqs - 1])
         return RuleResult(
-            "tpot_full_batch", sentence, limit_ms, milliseconds(value), "ms", value <= most, milliseconds(most - value)
+            "tpot_full_batch", sentence, planned, milliseconds(value), "ms", value <= most, milliseconds(most - value)
         )
 
     return Rule("tpot_full_batch", sentence, post, judge)
@@ -408,29 +414,31 @@ def _survive(problem: Problem, level: str, losses: int) -> Rule:
     what = {"gpu": "GPU", "node": "node"}[level]
     demand = f"{problem.workload.requests_per_s * share:g} requests/s"
     sentence = f"After losing any {losses} {what}{'s' if losses > 1 else ''}, the replicas left carry {demand} within every latency limit."
-    limits = problem.requirements.latency_limits
+    limits, margin = problem.requirements.latency_limits, problem.requirements.margin
 
     def post(model: Poster, q: Quantities) -> None:
-        load = q.load_with(q.survivors(level, losses), share)
+        load = q.surviving(level, losses, share)
         model.slots_at_least_rows(rule_id, load.n99)
         for limit in limits:
             field = limit.field.removesuffix("_ms")
-            model.rows_at_most(rule_id, time_ns(load.metric(field)), limit_ns(limit.limit_ms), also=field)
+            model.rows_at_most(rule_id, time_ns(load.metric(field)), limit_ns(limit.limit_ms, margin), also=field)
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
         left = int(q.survivors(level, losses)[choice.row])
         slots = choice.max_num_seqs
         if left < 1:
             return RuleResult(rule_id, sentence, slots, "no replica is left", "sequences", False, None)
-        load = q.load_with(q.survivors(level, losses), share)
+        load = q.surviving(level, losses, share)
         needed = int(load.n99[choice.row])
         if needed > q.space.slots:
             return RuleResult(rule_id, sentence, slots, UNBOUNDED, "sequences", False, None)
         for limit in limits:
             field = limit.field.removesuffix("_ms")
             value = int(time_ns(load.metric(field))[choice.row])
-            if field not in problem.search.disabled_rules and value > limit_ns(limit.limit_ms) and needed <= slots:
-                words = f"{METRIC_WORDS[limit.metric]} P{limit.percentile} {milliseconds(value):.1f} ms > {limit.limit_ms:g} ms"
+            over = value > limit_ns(limit.limit_ms, margin)
+            if field not in problem.search.disabled_rules and over and needed <= slots:
+                most = planned_ms(limit.limit_ms, margin)
+                words = f"{METRIC_WORDS[limit.metric]} P{limit.percentile} {milliseconds(value):.1f} ms > {most:.6g} ms"
                 return RuleResult(rule_id, sentence, slots, words, "sequences", False, None)
         return RuleResult(rule_id, sentence, slots, needed, "sequences", needed <= slots, slots - needed)
 

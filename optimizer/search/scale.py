@@ -25,9 +25,19 @@ def time_ns(milliseconds: Floats) -> Ints:
     return result
 
 
-def limit_ns(milliseconds: float) -> int:
-    """A limit in whole nanoseconds, rounded down."""
-    return math.floor(Fraction(repr(milliseconds)) * NS_PER_MS)
+def limit_ns(milliseconds: float, margin: float = 0) -> int:
+    """What may be predicted under a limit planned with a margin, in whole nanoseconds, rounded down."""
+    return math.floor(_planned(milliseconds, margin) * NS_PER_MS)
+
+
+def planned_ms(milliseconds: float, margin: float) -> float:
+    """The same in milliseconds, not rounded."""
+    return float(_planned(milliseconds, margin)) if margin else milliseconds
+
+
+def _planned(milliseconds: float, margin: float) -> Fraction:
+    """Predicted · (1 + margin) ≤ limit, solved for the prediction."""
+    return Fraction(repr(milliseconds)) / (1 + Fraction(repr(margin)))
 
 
 def milliseconds(nanoseconds: int) -> float:

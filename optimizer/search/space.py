@@ -239,6 +239,8 @@ def search_limits(problem: Problem, space: Space) -> list[str]:
         said.append(f"Expert parallelism was limited to '{search.expert_parallel}' (search.expert_parallel).")
     if search.disabled_rules:
         said.append(f"Rules switched off in the problem file: {_words(search.disabled_rules)}.")
+    if problem.costs is not None:
+        said += problem.costs.notes
     return said
 
 

@@ -8,16 +8,22 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 
+from optimizer.facts.demand import Requirements
 from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import decimal, exact
+from optimizer.verify.corrections import replica_times
 from optimizer.verify.groups import Row
 from optimizer.verify.load import Load, load_of
 from optimizer.verify.objective import Value, value_of
 from optimizer.verify.stage import Stage, Stages
 from optimizer.verify.survivors import survivors_of
-from optimizer.verify.times import ReplicaTimes
 
 RATE_STEP = Fraction(1, 1000)
+
+
+def planned(wanted: Requirements, limit_ms: float) -> Decimal:
+    """The most that may be predicted under a limit: the limit itself, or less where a margin is stated."""
+    return decimal(exact(limit_ms) / (1 + exact(wanted.margin)))
 
 
 class RowFacts:
@@ -26,7 +32,7 @@ class RowFacts:
     def __init__(self, problem: Problem, row: Row, stages: Stages) -> None:
         self.problem, self.row = problem, row
         self.stages: tuple[Stage, ...] = stages.of(row.shape.group, row.shape.layers)
-        self.times = ReplicaTimes(problem, row.shape, stages)
+        self.times = replica_times(problem, row.shape, stages)
         self._loads: dict[Fraction, Load | None] = {}
 
     def load(self, requests_per_s: Fraction, instances_down: int = 0) -> Load | None:
@@ -93,7 +99,7 @@ class Candidate:
             return False
         off = self.problem.search.disabled_rules
         return all(
-            load.latency(limit) <= decimal(exact(limit.limit_ms)) + tolerance_ms
+            load.latency(limit) <= planned(self.problem.requirements, limit.limit_ms) + tolerance_ms
             for limit in self.problem.requirements.latency_limits
             if f"{limit.metric}_p{limit.percentile}" not in off
         )

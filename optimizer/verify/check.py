@@ -87,6 +87,7 @@ def _check_claims(
         ledger.that("metrics", answer.metrics is not None, "metrics of the strategy", answer.metrics)
         ledger.that("objective", answer.objective is not None, "objective of the strategy", answer.objective)
     _check_feasibility(ledger, candidate, found, answer)
+    ledger.same("cost_source", problem.cost_source, answer.cost_source)
     return _Claim(problem, candidate, value)
 
 

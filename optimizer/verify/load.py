@@ -123,8 +123,8 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
         mean=found.mean / rate + usual,
         prefill_p50=prefill50,
         prefill_p99=max(alone, min(alone + max(rare, pair), cap)),
-        ttft_p50=times.start + times.admit_steps * times.round(n50) + usual + prefill50,
-        ttft_p99=times.start + (times.admit_steps + Decimal("0.5")) * times.round(n99) + (1 + busy) * rare + alone,
+        ttft_p50=times.admission(n50) + usual + prefill50,
+        ttft_p99=times.admission(n99) + Decimal("0.5") * times.round(n99) + (1 + busy) * rare + alone,
         tpot_p50=times.tpot(n50),
         tpot_p99=times.tpot(n99),
     )

@@ -112,6 +112,10 @@ class ReplicaTimes:
         per_round = Decimal(n - 1) / self._output
         return self.round(n) + per_round * max(self.prompt_max, self.prompt_sum / (1 + per_round / 2))
 
+    def admission(self, n: int) -> Decimal:
+        """From arrival to the first step, no prompt ahead."""
+        return self.start + self.admit_steps * self.round(n)
+
     def occupancy(self, rate: Decimal) -> Decimal:
         """O: what one prompt costs the pipeline when so many arrive per ms."""
         return max(self.prompt_max, self.prompt_sum / (1 + rate * self.prompt_sum))
@@ -120,6 +124,6 @@ class ReplicaTimes:
         """R(1) ... R(upto), the list possibly longer."""
         work = self._problem.workload
         for n in range(len(self._residence) + 1, upto + 1):
-            admitted = self.start + self.admit_steps * self.round(n) + self.prefill(work.prompt_tokens, n)
+            admitted = self.admission(n) + self.prefill(work.prompt_tokens, n)
             self._residence.append(admitted + (work.output_tokens - 1) * self.tpot(n))
         return self._residence

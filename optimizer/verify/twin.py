@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from optimizer.answer import Fixed
 from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import sixty_digits
+from optimizer.verify.candidate import planned
+from optimizer.verify.corrections import twin_times
 from optimizer.verify.failures import down_of
 from optimizer.verify.groups import Row, Shape
 from optimizer.verify.load import chain_length
@@ -24,7 +26,7 @@ from optimizer.verify.space import most_slots
 from optimizer.verify.stage import Stages
 from optimizer.verify.survivors import survivors_of
 from optimizer.verify.twin_load import Loads, loads
-from optimizer.verify.twin_times import Floats, Ints, ShapeTimes, shape_times
+from optimizer.verify.twin_times import Floats, Ints, ShapeTimes
 
 BLOCK = 1 << 16
 """Candidates in one block."""
@@ -122,7 +124,7 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
     shapes = list(dict.fromkeys(row.shape for row in block))
     line = {shape: i for i, shape in enumerate(shapes)}
     shape = np.array([line[row.shape] for row in block])
-    times = shape_times(problem, shapes, stages, upto)
+    times = twin_times(problem, shapes, stages, upto)
     states = _Loads(problem, block, times, shape)
     normal = states.down(np.zeros(len(block), dtype=np.int64))
     rules = _Rules(problem, _fits(problem, shapes, stages, slots)[shape])
@@ -131,7 +133,12 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
     completed = np.maximum.accumulate(np.arange(1, upto + 1) * 1000 / times.residence, axis=1)[shape][:, slots - 1]
     completed = completed * np.array([[row.replicas] for row in block])
     if problem.requirements.tpot_p99_ms is not None:
-        rules.at_most("tpot_full_batch", times.tpot[:, slots - 1][shape], problem.requirements.tpot_p99_ms, NEAR_MS)
+        rules.at_most(
+            "tpot_full_batch",
+            times.tpot[:, slots - 1][shape],
+            float(planned(problem.requirements, problem.requirements.tpot_p99_ms)),
+            NEAR_MS,
+        )
     demand = problem.workload.requests_per_s
     rules.at_most("request_rate", -completed, -demand, demand * NEAR_RELATIVE + 2e-3 * (demand * 1000 % 1 > 0))
     for lost in ("gpu", "node"):
@@ -211,8 +218,9 @@ class _Rules:
         for limit in self._problem.requirements.latency_limits:
             rule = f"{limit.metric}_p{limit.percentile}"
             actual = np.where(load.overloaded, np.inf, load.latency[rule])
-            actual = np.where(load.unsure, limit.limit_ms, actual)
-            self.at_most(rule, actual[:, None], limit.limit_ms, NEAR_MS)
+            most = float(planned(self._problem.requirements, limit.limit_ms))
+            actual = np.where(load.unsure, most, actual)
+            self.at_most(rule, actual[:, None], most, NEAR_MS)
 
 
 def _values(problem: Problem, block: Sequence[Row], slots: Ints, states: _Loads, normal: Loads) -> Floats:

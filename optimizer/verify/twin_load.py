@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
-from optimizer.verify.arithmetic import exact, facts_of_costs
 from optimizer.verify.times import chunks_of
 from optimizer.verify.twin_times import Floats, Ints, ShapeTimes
 
@@ -37,7 +36,7 @@ def loads(problem: Problem, times: ShapeTimes, shape: Ints, per_replica_per_s: F
         per_replica_per_s: requests/s at a replica of each row; infinite where no replica is left.
         length: states before the tail.
     """
-    engine, work = facts_of_costs().engines[problem.engine], problem.workload
+    work = problem.workload
     none_left = np.isinf(per_replica_per_s)
     rate = np.where(none_left, 1.0, per_replica_per_s) / 1000
     n = np.arange(1, length + 1)
@@ -84,12 +83,11 @@ def loads(problem: Problem, times: ShapeTimes, shape: Ints, per_replica_per_s: F
     alone = times.prefill_longest[at99]
     pair = occupancy * np.clip(100 * rate * (turn + occupancy) - 1, 0, 1)
     cap = (chunks_of(problem, work.longest_prompt_tokens) + 1) * (budget / work.prompt_tokens * occupancy + turn)
-    start, admit = float(exact(engine.start_ms)), float(exact(engine.admit_steps))
     latency = {
         "prefill_p50": times.prefill[at50],
         "prefill_p99": np.maximum(alone, np.minimum(alone + np.maximum(rare, pair), cap)),
-        "ttft_p50": start + admit * times.round[at50] + half * busy + times.prefill[at50],
-        "ttft_p99": start + (admit + 0.5) * turn + (1 + busy) * rare + alone,
+        "ttft_p50": times.admission[at50] + half * busy + times.prefill[at50],
+        "ttft_p99": times.admission[at99] + turn / 2 + (1 + busy) * rare + alone,
         "tpot_p50": times.tpot[at50],
         "tpot_p99": times.tpot[at99],
     }

@@ -34,6 +34,8 @@ class ShapeTimes:
     """One prompt through all stages, one number for each shape."""
     prompt_max: Floats
     """One prompt at the slowest stage."""
+    admission: Floats
+    """From arrival to the first step, no prompt ahead."""
 
 
 def _roof(x: Floats, y: Floats) -> Floats:
@@ -96,10 +98,10 @@ def shape_times(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto:
     for k, tokens in enumerate(lengths):
         mine = whole[places, k].sum(axis=1, keepdims=True) / j[k]
         prefill.append(through + mine + (j[k] - 1) * worst_pass[k] + fixed + slope * -(-tokens // j[k]))
-    stages = whole[places, 0]
-    prompt_sum, prompt_max = stages.sum(axis=1), stages.max(axis=1)
+    each = whole[places, 0]
+    prompt_sum, prompt_max = each.sum(axis=1), each.max(axis=1)
     per_round = (n - 1) / work.output_tokens
     tpot = rounds + per_round * np.maximum(prompt_max[:, None], prompt_sum[:, None] / (1 + per_round / 2))
-    admitted = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds + prefill[0]
-    residence = admitted + (work.output_tokens - 1) * tpot
-    return ShapeTimes(rounds, prefill[0], prefill[1], tpot, residence, prompt_sum, prompt_max)
+    admission = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds
+    residence = admission + prefill[0] + (work.output_tokens - 1) * tpot
+    return ShapeTimes(rounds, prefill[0], prefill[1], tpot, residence, prompt_sum, prompt_max, admission)

@@ -3,53 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.lookup import Models, find_gpu, weight_format
-from calibration.measurements import Measurement
-from optimizer.costs.closed_loop import ClosedLoop, StepTimes, measured_kv_format
+from optimizer.costs.closed_loop import ClosedLoop, StepTimes
+from optimizer.costs.measured_runs import Run
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.facts.constants import ClosedLoopConstants, CostConstants
-from optimizer.facts.hardware import GpuFacts
-from optimizer.facts.model import ModelFacts
 
 METRICS = ("tpot", "e2e", "ttft")
 Times = dict[str, Floats]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A measurement with the facts behind its names."""
-
-    row: Measurement
-    model: ModelFacts
-    gpu: GpuFacts
-    shape: Shape
-
-
-def resolve(row: Measurement, models: Models) -> Run:
-    """The facts of a measurement.
-
-    Raises:
-        UnusableRow: the model, the system or the precision is not known.
-    """
-    model, gpu = models.find(row.model), find_gpu(row.system)
-    weights = weight_format(row.precision, model)
-    # Data-parallel attention ranks of a MoE model share its experts; ranks of a dense model are replicas.
-    ep = row.tp * row.ranks if row.ranks > 1 else row.ep
-    layers = [-(-model.layers // row.pp)] * row.pp
-    layers[-1] = max(0, model.layers - sum(layers[:-1]))
-    shape = Shape(
-        tp=row.tp,
-        pp=row.pp,
-        ep=ep if model.experts else 1,
-        weight_format=weights,
-        kv_format=measured_kv_format(weights, row.engine, gpu, model.native_dtype),
-        layers_per_stage=tuple(layers),
-    )
-    return Run(row, model, gpu, shape)
 
 
 class _Group:

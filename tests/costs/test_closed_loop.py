@@ -48,7 +48,7 @@ def test_it_is_the_products_step_model() -> None:
     service = costs.service(64)
     found = closed.step_times(constants(), np.array([[1, 64], [1, 64]]))
     assert found.decode_ms == pytest.approx(service.round_ms[:, [0, 63]])
-    assert found.occupancy_ms[:, 0] == pytest.approx(service.occupancy_ms)
+    assert found.occupancy_ms[:, 0] == pytest.approx(service.prompt_max_ms)
 
 
 def test_step_terms_of_one_context_and_of_many_agree() -> None:

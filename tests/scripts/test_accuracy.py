@@ -134,14 +134,14 @@ def test_missing_optional_columns_have_defaults(tmp_path: Path, capsys: pytest.C
     ],
 )
 def test_checkpoint_names_are_understood(name: str, expected: str) -> None:
-    from calibration.lookup import Models
+    from optimizer.facts.measured_names import Models
 
     assert Models().find(name).name == expected
 
 
 def test_distilled_and_unknown_models_are_not_mistaken_for_others() -> None:
-    from calibration.lookup import Models
-    from calibration.measurements import UnusableRow
+    from optimizer.facts.measured_names import Models
+    from optimizer.facts.measurements import UnusableRow
 
     assert Models().find("deepseek-ai/DeepSeek-R1-Distill-Llama-70B").name == "llama3.3-70b"
     for name in ("deepseek-ai/DeepSeek-V4", "deepseek-ai/deepseek", "meta-llama/Llama-3.1", "zai-org/GLM-4.7-Flash"):
@@ -152,7 +152,7 @@ def test_distilled_and_unknown_models_are_not_mistaken_for_others() -> None:
 @pytest.mark.parametrize("system", ["h100_sxm", "h200_sxm", "b200_sxm", "b300_sxm", "gb200", "gb200_sxm", "gb300"])
 @pytest.mark.parametrize("precision", ["bf16", "fp8", "fp4", "int4"])
 def test_systems_and_precisions_are_understood(system: str, precision: str) -> None:
-    from calibration.lookup import Models, find_gpu, weight_format
+    from optimizer.facts.measured_names import Models, find_gpu, weight_format
 
     assert find_gpu(system).memory_mib > 0
     assert weight_format(precision, Models().find("qwen3-8b")) in {"bf16", "fp8", "nvfp4", "int4"}

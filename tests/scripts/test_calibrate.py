@@ -50,9 +50,10 @@ def test_every_fitted_constant_has_a_history() -> None:
 
 def test_the_fit_finds_the_constants_behind_made_up_runs() -> None:
     fitting = pytest.importorskip("calibration.fitting", reason="needs scipy: pip install -e .[calibrate]")
-    from calibration.corpus import Corpus, resolve
-    from calibration.lookup import Models
-    from calibration.measurements import parse
+    from calibration.corpus import Corpus
+    from optimizer.costs.measured_runs import resolve
+    from optimizer.facts.measured_names import Models
+    from optimizer.facts.measurements import parse
 
     fields = ("model", "system", "backend", "precision", "isl", "osl", "concurrency", "tp", "ttft_ms", "tpot_ms")
     models, rows = Models(), []

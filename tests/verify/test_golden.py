@@ -72,7 +72,7 @@ def test_decode_step_of_one_gpu_by_hand() -> None:
         assert times.tpot(1) == times.round(1)
         work = 2 * 900 * 80 * LAYER / (c.eta_prefill_flops * 989.4e9)
         work += 80 * 2 * 64 * 128 * 900**2 / (c.eta_prefill_attention * 989.4e9)
-        assert float(times.occupancy) == pytest.approx(work, rel=1e-12)
+        assert float(times.occupancy(Decimal("0.001"))) == pytest.approx(work, rel=1e-12)
         assert float(times.prefill(900, 1)) == pytest.approx(work + expected, rel=1e-12)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from optimizer.explain.audit.context import Context
@@ -11,20 +12,25 @@ from optimizer.explain.audit.result import Claim
 from optimizer.explain.audit.units import plain_number, unit_of
 
 ROUGH = 0.06
+_CLAUSE = re.compile(r"[,;]\s+|\s+and\s+|\.\s+(?=[A-Z(])")
 _HOLDS = {
-    "<": lambda a, b: a < b, ">": lambda a, b: a > b, "≤": lambda a, b: a <= b, "≥": lambda a, b: a >= b,
-}  # fmt: skip
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+    "≤": lambda a, b: a <= b,
+    "≥": lambda a, b: a >= b,
+}
 
 
 def judge_arithmetic(statement: Statement, context: Context) -> Iterator[Claim]:
     """One claim for every relation between numbers in the statement."""
     if statement.line in context.command_lines:
         return
-    for part in statement.cells or (statement.text,):
-        for relation in relations(part):
-            claim = _judge(statement, relation)
-            if claim:
-                yield claim
+    for cell in statement.cells or (statement.text,):
+        for part in _CLAUSE.split(cell):
+            for relation in relations(part):
+                claim = _judge(statement, relation)
+                if claim:
+                    yield claim
 
 
 def _judge(statement: Statement, relation: Relation) -> Claim | None:
@@ -49,9 +55,14 @@ def _judge(statement: Statement, relation: Relation) -> Claim | None:
         result = plain_number(computed.value.raw)
         other = plain_number(stated.value.raw)
         return Claim(
-            statement.line, text, "refuted", f"{left.text} is {plain_number(left.value.raw)}, {right.text} is "
-            f"{plain_number(right.value.raw)}: the two sides differ.", other, result,
-        )  # fmt: skip
+            statement.line,
+            text,
+            "refuted",
+            f"{left.text} is {plain_number(left.value.raw)}, {right.text} is "
+            f"{plain_number(right.value.raw)}: the two sides differ.",
+            other,
+            result,
+        )
     expected = _expected(computed, stated)
     return Claim(
         statement.line, text, "refuted", f"{computed.text} is {expected}, not {stated.text}.", stated.text, expected
@@ -92,7 +103,7 @@ def _agree_values(left: Side, right: Side) -> bool:
 
 
 def _expected(computed: Side, stated: Side) -> str:
-    dimension, factor, binary = unit_of(stated.unit)
+    dimension, factor, _ = unit_of(stated.unit)
     if dimension == "%":
         best = min((computed.value.raw * 100, computed.value.raw), key=lambda v: abs(v - stated.first))
         return f"{plain_number(best)} %"
@@ -114,7 +125,11 @@ def _compared(statement: Statement, relation: Relation, text: str) -> Claim | No
         )
     if not any(holds):
         return Claim(
-            statement.line, text, "refuted", f"{left.text} is not {relation.sign} {right.text}.", left.text,
+            statement.line,
+            text,
+            "refuted",
+            f"{left.text} is not {relation.sign} {right.text}.",
+            left.text,
             f"{relation.sign} {right.text}",
-        )  # fmt: skip
+        )
     return None

@@ -10,15 +10,21 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from optimizer.answer import Answer, CheckAnswer, Fixed
-from optimizer.explain.audit.metrics import Row, is_target, labelled_metrics, target_row
+from optimizer.explain.audit.metrics import Metric, Row, is_target, labelled_metrics, target_row
 from optimizer.explain.audit.reading import Statement
 from optimizer.explain.audit.shell import Command, commands_in
 from optimizer.explain.audit.strategies import Proposed, hypothetical, proposed_strategy
+from optimizer.explain.audit.units import Amount
 from optimizer.facts.constants import constants
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 
 CHECK_SECONDS = 0.5
+OPTIMAL = re.compile(
+    r"\b(?:is|represents?|remains?|as|:) (?:the |an |a )?(?:provably |globally )?(?:optimal|best)(?: possible)?"
+    r" (?:parallel )?(?:configuration|strategy|choice|setup|parallelism|deployment)\b",
+    re.IGNORECASE,
+)
 _FORMATS: tuple[tuple[str, str], ...] = (
     (r"\b(?:FP16|float16|half precision)\b", "fp16"),
     (r"\b(?:BF16|bfloat16)\b", "bf16"),
@@ -29,7 +35,7 @@ _FORMATS: tuple[tuple[str, str], ...] = (
     (r"\bMXFP4\b", "mxfp4"),
 )
 _GPU_NAMES = re.compile(r"\b(?:GB[23]00|[ABHL]\d{2,3}S?|V100|T4|MI\d{3}X?|RTX ?\d{4}|A10G?|L4)\b")
-_MODEL_SIZE = re.compile(r"(?<![\w.])(?:[A-Za-z][\w.]*[- ]?)*?[A-Za-z][\w.]*[- ](\d+(?:\.\d+)?)B\b")
+_MODEL_SIZE = re.compile(r"(?:-|\b[A-Z][\w.]{0,30} )(\d+(?:\.\d+)?)B\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class Context:
     statements: tuple[Statement, ...]
     wrong: list[tuple[str, float, str, int, str]] = field(default_factory=list)
     """(quantity, value, expected, line, reason)."""
+    _sizes: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def commands(self) -> tuple[Command, ...]:
@@ -93,13 +100,21 @@ class Context:
             if row.metric and row.metric.key == key and percentile in (None, row.metric.percentile):
                 amount = row.target if target else row.achieved
                 found.append(Stated(amount.value, row.line, amount.text))
-        for statement in self.statements:
-            if hypothetical(statement) or not statement.readable:
-                continue
-            for metric, amount, label in labelled_metrics(statement):
-                if metric.key == key and percentile in (None, metric.percentile) and is_target(label) == target:
-                    found.append(Stated(amount.value, statement.line, amount.text))
+        for line, metric, amount, label in self.labelled:
+            if metric.key == key and percentile in (None, metric.percentile) and is_target(label) == target:
+                found.append(Stated(amount.value, line, amount.text))
         return found
+
+    @cached_property
+    def labelled(self) -> list[tuple[int, Metric, Amount, str]]:
+        """Figures of ``Label: value`` lines: (line, metric, value, label)."""
+        plain = (s for s in self.statements if s.readable and not hypothetical(s))
+        return [(s.line, *found) for s in plain for found in labelled_metrics(s)]
+
+    @cached_property
+    def parameters(self) -> tuple[int, int]:
+        """All parameters of the model, and those one token passes through."""
+        return self.problem.model.parameters, self.problem.model.active_parameters
 
     @cached_property
     def batches(self) -> list[Stated]:
@@ -120,18 +135,21 @@ class Context:
         name = re.sub(r"[^a-z0-9]", "", self.problem.hardware.gpu.name.lower())
         if any(re.sub(r"[^a-z0-9]", "", found.lower()) not in name for found in _GPU_NAMES.findall(words)):
             return True
-        model = self.problem.model
         sizes = [float(found) * 1e9 for found in _MODEL_SIZE.findall(words)]
-        known = (model.parameters, model.active_parameters)
-        return any(all(abs(size - one) > 0.06 * one for one in known) for size in sizes)
+        return any(all(abs(size - one) > 0.06 * one for one in self.parameters) for size in sizes)
 
     def weight_bytes(self, weight_format: str) -> float:
         """Bytes of all weights in a format (docs/model.md, section 2, without padding and replication)."""
+        if weight_format not in self._sizes:
+            one, experts = constants().formats[weight_format], self._expert_parameters
+            linear = 2.0 if weight_format == "mxfp4" and experts else one.linear
+            self._sizes[weight_format] = experts * one.expert + (self.parameters[0] - experts) * linear
+        return self._sizes[weight_format]
+
+    @cached_property
+    def _expert_parameters(self) -> int:
         model = self.problem.model
-        experts = sum(model.kinds[k].experts * model.kinds[k].expert_parameters for k in model.kind_of_layer)
-        one = constants().formats[weight_format]
-        linear = 2.0 if weight_format == "mxfp4" and experts else one.linear
-        return experts * one.expert + (model.parameters - experts) * linear
+        return sum(model.kinds[k].experts * model.kinds[k].expert_parameters for k in model.kind_of_layer)
 
     @cached_property
     def costs(self) -> CheckAnswer | None:
@@ -145,10 +163,13 @@ class Context:
         even = problem.model.layers % proposed.pp == 0
         split = (problem.model.layers // proposed.pp,) * proposed.pp if even else None
         known = [name for name in self.formats if name in constants().formats]
-        narrow = {
-            "tensor_parallel": (proposed.tp,), "pipeline_parallel": (proposed.pp,), "data_parallel": (proposed.dp,),
-            "weight_precision": (known[0],), "disabled_rules": (),
-        }  # fmt: skip
+        narrow: dict[str, object] = {"weight_precision": (known[0],), "disabled_rules": ()}
+        if not self.asks_for_best:  # without it the search for the optimum is not needed
+            narrow |= {
+                "tensor_parallel": (proposed.tp,),
+                "pipeline_parallel": (proposed.pp,),
+                "data_parallel": (proposed.dp,),
+            }
         asked = problem.model_copy(update={"search": problem.search.model_copy(update=narrow)})
         fixed = Fixed(proposed.tp, proposed.pp, proposed.dp, proposed.ep, batch, split, known[0])
         try:
@@ -157,13 +178,13 @@ class Context:
             return None
         return answer if answer.metrics else None
 
-    @cached_property
+    @property
     def best(self) -> Answer | None:
-        """The proven optimum of the problem; None where it was not proved in time."""
-        from optimizer.api import solve
+        """The proven optimum of the problem; None where it was not asked for or not proved in time."""
+        optimum = self.costs.optimum if self.costs and self.asks_for_best else None
+        return optimum if optimum and optimum.status == "optimal" else None
 
-        try:
-            answer = solve(self.problem, time_limit_s=2 * CHECK_SECONDS)
-        except ProblemError:
-            return None
-        return answer if answer.status == "optimal" else None
+    @cached_property
+    def asks_for_best(self) -> bool:
+        """Whether any statement calls its strategy the best one."""
+        return any(statement.readable and OPTIMAL.search(statement.text) for statement in self.statements)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from optimizer.explain.audit.units import NUMBER, UNIT, unit_of
 
@@ -105,22 +106,16 @@ class _Token:
 
 def relations(text: str) -> Iterator[Relation]:
     """Every relation of a text whose two sides are numbers or arithmetic on numbers."""
-    tokens = [
-        _Token(
-            m.lastgroup if m.lastgroup != "unit" else "number",
-            m["number"] or m.group(),
-            m.start(),
-            m.end(),
-            m["unit"] or "",
-        )  # type: ignore[arg-type]
-        for m in _TOKEN.finditer(text)
-    ]
+    tokens: list[_Token] = []
+    for m in _TOKEN.finditer(text):
+        kind = "number" if m["number"] else m.lastgroup or "other"
+        tokens.append(_Token(kind, m["number"] or m.group(), m.start(), m.end(), m["unit"] or ""))
     tokens = [token for token in tokens if token.kind != "space"]
     marks = [i for i, token in enumerate(tokens) if token.kind == "relation"]
     if not marks:
         return
     edges = [-1, *marks, len(tokens)]
-    parts = [tokens[a + 1 : b] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [tokens[a + 1 : b] for a, b in pairwise(edges)]
     label = text[: tokens[marks[0]].start].strip()
     for index, mark in enumerate(marks):
         last = index + 1 == len(parts) - 1

@@ -15,7 +15,9 @@ NOMINAL = 0.10
 """Devices offer a little more or less than the name of the product says."""
 CLOSE = 0.03
 _PART = re.compile(
-    r"\b(?:per|each|every|on|in|for) (?:pipeline )?(?:stage|GPU|rank|device|node|replica|shard|head|token|layer)|\bstage \d"
+    r"\bTP group|\bgroups? of|\bof \d+ GPUs\b"
+    r"|\b(?:per|each|every|on|in|for) (?:pipeline )?(?:stage|GPU|rank|device|node|replica|shard|head|token|layer)"
+    r"|\bstage \d"
     r"|\bfirst\b|\blast\b|\bTP rank|\bper-(?:GPU|stage|rank)|\bshard",
     re.IGNORECASE,
 )
@@ -23,18 +25,47 @@ _PART = re.compile(
 
 def judge_model(statement: Statement, context: Context) -> Iterator[Claim]:
     """Facts of the model: counts exact, sizes to about 3 %."""
-    if statement.kind == "code" and statement.line in context.command_lines or context.about_other(statement):
+    if (statement.kind == "code" and statement.line in context.command_lines) or context.about_other(statement):
         return
     text, model = statement.text, context.problem.model
     whole = not _PART.search(text)
     exact: list[tuple[str, str, str, int, bool]] = [
-        (r"\b(?:total|number of|num)[ _](?:transformer |decoder |hidden |model )?layers\b|^layers\b(?! per)",
-         r"(?:transformer |decoder |hidden )layers\b", "layers", model.layers, whole),
-        (r"\bhidden[ _](?:size|dimensions?|dim)\b|\bd_model\b|\bmodel dimension\b", r"hidden (?:size|dimensions?)\b", "hidden size", model.hidden_size, True),
-        (r"(?<!KV )\b(?:attention|query|q)[ _]heads\b", r"(?:attention|query) heads\b", "attention heads", model.attention_heads, whole),
-        (r"\b(?:KV|key[-/ ]?value)[ _]heads\b", r"(?:KV|key[-/ ]?value) heads\b", "KV heads", model.kv_heads, whole and not model.mla),
-        (r"\b(?:routed |total |number of )experts\b", r"routed experts\b", "routed experts", model.experts, whole and model.experts > 0),
-    ]  # fmt: skip
+        (
+            r"\b(?:total|number of|num)[ _](?:transformer |decoder |hidden |model )?layers\b|^layers\b(?! per)|\bhas (?=\d+ layers\b)",
+            r"(?:transformer |decoder |hidden )layers\b",
+            "layers",
+            model.layers,
+            whole,
+        ),
+        (
+            r"\bhidden[ _](?:size|dimensions?|dim)\b" r"|\bd_model\b|\bmodel dimension\b",
+            r"hidden (?:size|dimensions?)\b",
+            "hidden size",
+            model.hidden_size,
+            True,
+        ),
+        (
+            r"(?<!KV )\b(?:attention|query|q)[ _]heads\b",
+            r"(?:attention|query) heads\b",
+            "attention heads",
+            model.attention_heads,
+            whole,
+        ),
+        (
+            r"\b(?:KV|key[-/ ]?value)[ _]heads\b",
+            r"(?:KV|key[-/ ]?value) heads\b",
+            "KV heads",
+            model.kv_heads,
+            whole and not model.mla,
+        ),
+        (
+            r"\b(?:routed |total |number of )experts\b",
+            r"routed experts\b",
+            "routed experts",
+            model.experts,
+            whole and model.experts > 0,
+        ),
+    ]
     for label, noun, name, value, usable in exact:
         found = (after(text, label, "") or before(text, noun)) if usable else None
         if found and not found.derived and found.amount.unit == "":
@@ -67,7 +98,7 @@ def _context_length(statement: Statement, context: Context) -> Iterator[Claim]:
     found = after(
         statement.text, r"\b(?:max(?:imum)?[ _])?(?:sequence|context)[ _](?:length|window|size)\b(?: in use)?", ""
     )
-    if not found or statement.kind == "code" and not found:
+    if not found or (statement.kind == "code" and not found):
         return
     amount = found.amount
     loose = 0.03 if amount.unit else 0.0
@@ -179,7 +210,8 @@ def judge_hardware(statement: Statement, context: Context) -> Iterator[Claim]:
         yield judged(statement, each.amount, each.amount.near(memory, NOMINAL), gb(memory), offers)
     total = after(
         text,
-        r"\b(?:total|aggregate|combined|cluster) (?:GPU )?(?:VRAM|HBM\d?e?|GPU memory)(?: capacity)?\b|\b(?:total|aggregate) GPU memory\b",
+        r"\b(?:total|aggregate|combined|cluster) (?:GPU )?(?:VRAM|HBM\d?e?"
+        r"|GPU memory)(?: capacity)?\b|\b(?:total|aggregate) GPU memory\b",
         "bytes",
     )
     if total:
@@ -236,7 +268,8 @@ def _counts(statement: Statement, context: Context) -> Iterator[Claim]:
         return
     found = after(
         text,
-        r"\b(?:total|available|number of|installed) GPUs\b(?! (?:required|needed|used|in use))|^available GPUs\b|\bGPU count\b|\bGPUs available\b",
+        r"\b(?:total|available|number of|installed) GPUs\b(?! (?:required|needed"
+        r"|used|in use))|^available GPUs\b|\bGPU count\b|\bGPUs available\b",
         "",
     )
     if found is None and re.search(r"\bGPUs available\b", text):
@@ -244,7 +277,8 @@ def _counts(statement: Statement, context: Context) -> Iterator[Claim]:
     if found is None:
         family = hardware.gpu.name.split("-")[0]
         of_type = re.search(
-            rf"(?<![\w.,×])(\d{{1,5}})\s?[xX×]\s?(?:NVIDIA |AMD )?{family}\b|(?<![\w.,])(\d{{1,5}}) (?:NVIDIA |AMD )?{family}s?\b(?! GPUs? per)",
+            rf"(?<![\w.,×])(\d{{1,5}})\s?[xX×]\s?(?:NVIDIA |AMD )?{family}\b"
+            rf"|(?<![\w.,])(\d{{1,5}}) (?:NVIDIA |AMD )?{family}s?\b(?! GPUs? per)",
             text,
             re.IGNORECASE,
         )
@@ -259,7 +293,7 @@ def _counts(statement: Statement, context: Context) -> Iterator[Claim]:
         if (
             not re.search(r"\btotal\b", text, re.IGNORECASE)
             and context.strategy
-            and found.amount.value == context.strategy.gpus <= hardware.gpus
+            and found.amount.value == context.strategy.gpus < hardware.gpus
         ):
             return
         yield judged(
@@ -330,9 +364,14 @@ def _intranode(statement: Statement, context: Context, amount: Amount, nvlink: f
         if stated and not amount.near_any([stated.amount.value, stated.amount.value / 2], 0.05):
             gbit, bits = amount.value * 8 / 1e9, stated.amount.value * 8 / 1e9
             return claim(
-                statement, "contradicted", f"Line {other.line} gives NVLink {stated.amount.text} inside the node, which is {bits:,.0f} Gbit/s; "
-                f"{amount.text} is {gbit / 8:,.0f} GB/s.", amount.text, stated.amount.text,
-            )  # fmt: skip
+                statement,
+                "contradicted",
+                f"Line {other.line} gives NVLink {stated.amount.text} "
+                f"inside the node, which is {bits:,.0f} Gbit/s; "
+                f"{amount.text} is {gbit / 8:,.0f} GB/s.",
+                amount.text,
+                stated.amount.text,
+            )
     expected = _rate(nvlink or pcie)
     return judged(statement, amount, False, expected, f"inside the node a GPU reaches the others at {expected}")
 

@@ -31,7 +31,11 @@ class EngineFlags:
         """Whether the parser takes a flag: by its name, with underscores, negated, as a JSON key or as a unique beginning."""
         name = "--" + flag[2:].split(".")[0].rstrip("+").replace("_", "-")
         plain = "--" + name[5:] if name.startswith("--no-") else name
-        return name in self.known or plain in self.known or any(known.startswith(name) for known in self.known if len(name) > 3)
+        return (
+            name in self.known
+            or plain in self.known
+            or any(known.startswith(name) for known in self.known if len(name) > 3)
+        )
 
     def nearest(self, flag: str) -> str:
         """The known flag most like an unknown one; "" where none is near."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from optimizer.explain.audit.advice import judge_advice
+from optimizer.explain.audit.advice import judge_advice, judge_verification
 from optimizer.explain.audit.arithmetic import judge_arithmetic
 from optimizer.explain.audit.communication import judge_communication
 from optimizer.explain.audit.context import Context
@@ -23,9 +23,17 @@ Judge = Callable[[Statement, Context], Iterator[Claim]]
 
 # Figures found wrong by the first pass are recognised where the second finds them repeated.
 FIRST: tuple[Judge, ...] = (
-    judge_memory, judge_strategy, judge_model, judge_hardware, judge_communication, judge_performance, judge_commands, judge_advice, judge_arithmetic,
-)  # fmt: skip
-SECOND: tuple[Judge, ...] = (judge_utilisation, judge_row)
+    judge_memory,
+    judge_strategy,
+    judge_model,
+    judge_hardware,
+    judge_communication,
+    judge_performance,
+    judge_commands,
+    judge_advice,
+    judge_arithmetic,
+)
+SECOND: tuple[Judge, ...] = (judge_utilisation, judge_row, judge_verification)
 
 
 def audit(report_text: str, problem: Problem) -> AuditResult:
@@ -47,7 +55,9 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
                 for judge in judges:
                     found[statement.line] += judge(statement, context)
     claims = [claim for line in sorted(found) for claim in _settled(found[line])]
-    unknown = tuple(Unrecognised(s.line, shortened(s.text)) for s in statements if not found[s.line] and s.kind != "heading")
+    unknown = tuple(
+        Unrecognised(s.line, shortened(s.text)) for s in statements if not found[s.line] and s.kind != "heading"
+    )
     label = context.strategy.label if context.strategy else None
     return AuditResult(problem.name, label, tuple(claims), unknown)
 
@@ -57,7 +67,11 @@ def _settled(claims: list[Claim]) -> list[Claim]:
     unique = list(dict.fromkeys(claims))
     judged = {claim.stated for claim in unique if claim.reason not in _ARITHMETIC}
     accused = any(claim.verdict in ("refuted", "contradicted") for claim in unique)
-    kept = [c for c in unique if not (c.reason in _ARITHMETIC and (accused or _figure(c.stated) in {_figure(j) for j in judged}))]
+    kept = [
+        c
+        for c in unique
+        if not (c.reason in _ARITHMETIC and (accused or _figure(c.stated) in {_figure(j) for j in judged}))
+    ]
     return sorted(kept, key=lambda claim: VERDICTS.index(claim.verdict))
 
 

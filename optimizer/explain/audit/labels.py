@@ -76,7 +76,8 @@ def claim(
 
 def judged(statement: Statement, amount: Amount, right: bool, expected: str, why: str) -> Claim:
     """Confirmed or refuted against one expected figure; ``why`` says how the figure follows."""
-    reason = f"{why[0].upper()}{why[1:]}"
+    name = re.search(r"[\d-]", why.split(" ")[0])
+    reason = why if name else f"{why[0].upper()}{why[1:]}"
     if not right:
         reason = f"{reason}, not {amount.text}"
     return claim(statement, "confirmed" if right else "refuted", reason + ".", amount.text, expected)

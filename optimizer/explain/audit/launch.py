@@ -13,7 +13,10 @@ from optimizer.explain.audit.shell import Command, Flag
 from optimizer.explain.audit.strategies import NAMES
 from optimizer.explain.audit.units import plain_number
 
-_REASON = re.compile(r"\b(?:because|due to|since|required|needed|necessary|work-?around|bug|debug\w*|to save|hang\w*|crash\w*|saves?|avoid\w*|so that)\b", re.IGNORECASE)
+_REASON = re.compile(
+    r"\b(?:because|due to|since|required|needed|necessary|work-?around|bug|debug\w*|to save|hang\w*|crash\w*|saves?|avoid\w*|so that)\b",
+    re.IGNORECASE,
+)
 
 
 def judge_commands(statement: Statement, context: Context) -> Iterator[Claim]:
@@ -37,7 +40,9 @@ def _say(flag: Flag, verdict: Verdict, reason: str, expected: str | None = None)
     return Claim(flag.line, flag.text, verdict, reason, flag.value or flag.name, expected)
 
 
-def _flag(flag: Flag, known: EngineFlags, command: Command, context: Context, degrees: dict[int, tuple[str, int]]) -> Iterator[Claim]:
+def _flag(
+    flag: Flag, known: EngineFlags, command: Command, context: Context, degrees: dict[int, tuple[str, int]]
+) -> Iterator[Claim]:
     if not flag.name.startswith("--"):
         if flag.line in degrees and flag.name in ("-tp", "-pp", "-dp"):
             yield from _degree(flag, {"-tp": "tp", "-pp": "pp", "-dp": "dp"}[flag.name], context)
@@ -46,7 +51,12 @@ def _flag(flag: Flag, known: EngineFlags, command: Command, context: Context, de
     if not known.accepts(name):
         near = known.nearest(name)
         hint = f"; did you mean {near}?" if near else "; leave it out."
-        yield _say(flag, "refuted", f"{flag.name} is no flag of `{known.command}` {known.version}{hint}", near or "no such flag")
+        yield _say(
+            flag,
+            "refuted",
+            f"{flag.name} is no flag of `{known.command}` {known.version}{hint}",
+            near or "no such flag",
+        )
         return
     allowed = known.choices.get(name)
     if allowed and flag.value and flag.value not in allowed:
@@ -76,11 +86,23 @@ def _degree(flag: Flag, which: str, context: Context) -> Iterator[Claim]:
     stated, right = int(flag.value), getattr(proposed, which)
     total = context.problem.hardware.gpus
     if stated != right and which in proposed.named:
-        yield _say(flag, "contradicted", f"Line {proposed.line} proposes {proposed.label}: {NAMES[which]} parallelism is {right}, not {stated}.", f"{right}")
+        yield _say(
+            flag,
+            "contradicted",
+            f"Line {proposed.line} proposes {proposed.label}: {NAMES[which]} parallelism is {right}, not {stated}.",
+            f"{right}",
+        )
     elif proposed.gpus > total and which != "ep":
-        yield _say(flag, "refuted", f"{proposed.label} takes {proposed.gpus} GPUs; there are {total}.", f"at most {total} GPUs")
+        yield _say(
+            flag, "refuted", f"{proposed.label} takes {proposed.gpus} GPUs; there are {total}.", f"at most {total} GPUs"
+        )
     elif which == "tp" and context.problem.model.attention_heads % stated:
-        yield _say(flag, "refuted", f"TP has to divide the {context.problem.model.attention_heads} attention heads.", f"a divisor of {context.problem.model.attention_heads}")
+        yield _say(
+            flag,
+            "refuted",
+            f"TP has to divide the {context.problem.model.attention_heads} attention heads.",
+            f"a divisor of {context.problem.model.attention_heads}",
+        )
     else:
         yield _say(flag, "confirmed", f"It agrees with {proposed.label}.", f"{right}")
 
@@ -102,11 +124,21 @@ def _sequences(flag: Flag, context: Context) -> Iterator[Claim]:
     if stated and all(value != s.value and value * replicas != s.value for s in stated):
         first = stated[0]
         yield _say(
-            flag, "contradicted", f"Line {first.line} gives a batch of {plain_number(first.value)}; {flag.text} lets {value:,} sequences run at once"
-            + (f", beyond the limit of {limit:,} that the problem sets." if value > limit else "."), plain_number(first.value),
-        )  # fmt: skip
+            flag,
+            "contradicted",
+            f"Line {first.line} gives a batch "
+            f"of {plain_number(first.value)}; "
+            f"{flag.text} lets {value:,} sequences run at once"
+            + (f", beyond the limit of {limit:,} that the problem sets." if value > limit else "."),
+            plain_number(first.value),
+        )
     elif value > limit:
-        yield _say(flag, "refuted", f"The problem allows at most {limit:,} sequences at once on a replica.", f"at most {limit:,}")
+        yield _say(
+            flag,
+            "refuted",
+            f"The problem allows at most {limit:,} sequences at once on a replica.",
+            f"at most {limit:,}",
+        )
     else:
         yield _say(flag, "confirmed", f"It keeps to the limit of {limit:,} sequences.", None)
 
@@ -116,13 +148,25 @@ def _length(flag: Flag, context: Context) -> Iterator[Claim]:
     wanted = context.problem.max_sequence_tokens
     if value is None or value < 1:
         return
-    extended = any("rope" in other.name or "overrides" in other.name for command in context.commands for other in command.flags)
+    extended = any(
+        "rope" in other.name or "overrides" in other.name for command in context.commands for other in command.flags
+    )
     if value > model.max_context_tokens * 1.025 and not extended:
-        yield _say(flag, "refuted", f"{model.name} was made for at most {model.max_context_tokens:,} tokens.", f"at most {model.max_context_tokens:,}")
+        yield _say(
+            flag,
+            "refuted",
+            f"{model.name} was made for at most {model.max_context_tokens:,} tokens.",
+            f"at most {model.max_context_tokens:,}",
+        )
     elif value < wanted * 0.975 and context.problem.requirements.max_sequence_tokens:
         yield _say(flag, "refuted", f"Sequences of up to {wanted:,} tokens are to be served.", f"{wanted:,}")
     else:
-        yield _say(flag, "confirmed", f"{model.name} takes up to {model.max_context_tokens:,} tokens; {wanted:,} are to be served.", f"{wanted:,}")
+        yield _say(
+            flag,
+            "confirmed",
+            f"{model.name} takes up to {model.max_context_tokens:,} tokens; {wanted:,} are to be served.",
+            f"{wanted:,}",
+        )
 
 
 def _memory(flag: Flag, context: Context) -> Iterator[Claim]:
@@ -135,7 +179,12 @@ def _memory(flag: Flag, context: Context) -> Iterator[Claim]:
     elif share > limit + 1e-9:
         yield _say(flag, "refuted", f"The problem allows {limit:.0%} of each GPU's memory.", f"{limit:g}")
     else:
-        yield _say(flag, "confirmed", f"The problem allows {limit:.0%} of each GPU's memory; the engine fills its share with KV cache.", f"{limit:g}")
+        yield _say(
+            flag,
+            "confirmed",
+            f"The problem allows {limit:.0%} of each GPU's memory; the engine fills its share with KV cache.",
+            f"{limit:g}",
+        )
 
 
 def _dtype(flag: Flag, context: Context) -> Iterator[Claim]:
@@ -157,29 +206,51 @@ def _dtype(flag: Flag, context: Context) -> Iterator[Claim]:
 
 def _experts(flag: Flag, context: Context) -> Iterator[Claim]:
     if not context.problem.model.experts:
-        yield _say(flag, "refuted", f"{context.problem.model.name} is dense: it has no experts to spread.", "without it")
+        yield _say(
+            flag, "refuted", f"{context.problem.model.name} is dense: it has no experts to spread.", "without it"
+        )
     else:
-        yield _say(flag, "confirmed", f"{context.problem.model.name} has {context.problem.model.experts} routed experts.", None)
+        yield _say(
+            flag, "confirmed", f"{context.problem.model.name} has {context.problem.model.experts} routed experts.", None
+        )
 
 
 _SETTINGS = {
-    "--max-num-seqs": _sequences, "--max-running-requests": _sequences, "--max-model-len": _length, "--context-length": _length,
-    "--gpu-memory-utilization": _memory, "--dtype": _dtype, "--enable-expert-parallel": _experts,
-}  # fmt: skip
+    "--max-num-seqs": _sequences,
+    "--max-running-requests": _sequences,
+    "--max-model-len": _length,
+    "--context-length": _length,
+    "--gpu-memory-utilization": _memory,
+    "--dtype": _dtype,
+    "--enable-expert-parallel": _experts,
+}
 
 
 def _costly(flag: Flag, why: str, context: Context) -> Iterator[Claim]:
     if flag.value.lower() in ("false", "0"):
         return
     hardware, proposed = context.problem.hardware, context.strategy
-    if "all-reduce" in flag.name and not (proposed and 2 <= proposed.tp <= 8 and hardware.nvlink_gb_per_s and proposed.tp <= hardware.nvlink_domain_gpus):
+    if "all-reduce" in flag.name and not (
+        proposed and 2 <= proposed.tp <= 8 and hardware.nvlink_gb_per_s and proposed.tp <= hardware.nvlink_domain_gpus
+    ):
         return
-    word = {"--enforce-eager": r"eager|CUDA graph", "--disable-cuda-graph": r"CUDA graph"}.get(flag.name, re.escape(flag.name.lstrip("-")).replace(r"\-", "[- ]") + r"|custom all-?reduce|overlap")
+    word = {"--enforce-eager": r"eager|CUDA graph", "--disable-cuda-graph": r"CUDA graph"}.get(
+        flag.name, re.escape(flag.name.lstrip("-")).replace(r"\-", "[- ]") + r"|custom all-?reduce|overlap"
+    )
     for statement in context.statements:
-        about = statement.line not in context.command_lines and statement.readable and re.search(word, statement.text, re.IGNORECASE)
+        about = (
+            statement.line not in context.command_lines
+            and statement.readable
+            and re.search(word, statement.text, re.IGNORECASE)
+        )
         if about and _REASON.search(statement.text):
             return
-    yield _say(flag, "refuted", f"It costs performance without need: {why}. Nothing in the report calls for it.", f"without {flag.name}")
+    yield _say(
+        flag,
+        "refuted",
+        f"It costs performance without need: {why}. Nothing in the report calls for it.",
+        f"without {flag.name}",
+    )
 
 
 def _model(statement: Statement, command: Command, context: Context) -> Iterator[Claim]:
@@ -187,13 +258,39 @@ def _model(statement: Statement, command: Command, context: Context) -> Iterator
     if "/" not in stated or stated.startswith((".", "/", "~", "$")) or not model.huggingface_id:
         return
     if stated.lower() == model.huggingface_id.lower():
-        yield Claim(statement.line, stated, "confirmed", f"It is the published name of {model.name}.", stated, model.huggingface_id)
+        yield Claim(
+            statement.line,
+            stated,
+            "confirmed",
+            f"It is the published name of {model.name}.",
+            stated,
+            model.huggingface_id,
+        )
         return
     sizes = [float(n) * 1e9 for n in re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)B\b", stated, re.IGNORECASE)]
-    if sizes and all(abs(size - one) > 0.1 * one for size in sizes for one in (model.parameters, model.active_parameters)):
-        yield Claim(statement.line, stated, "refuted", f"The problem is about {model.name}, {model.parameters / 1e9:.1f} billion parameters.", stated, model.huggingface_id)
-    elif stated.split("/")[0].lower() == model.huggingface_id.split("/")[0].lower() and not re.search(r"fp8|awq|gptq|int[48]|nvfp4|instruct", stated.lower().replace("instruct", "" if "instruct" in model.huggingface_id.lower() else "instruct")):
-        yield Claim(statement.line, stated, "unsupported", f"The facts know this model as {model.huggingface_id}; that this name exists does not follow.", stated, model.huggingface_id)
+    if sizes and all(
+        abs(size - one) > 0.1 * one for size in sizes for one in (model.parameters, model.active_parameters)
+    ):
+        yield Claim(
+            statement.line,
+            stated,
+            "refuted",
+            f"The problem is about {model.name}, {model.parameters / 1e9:.1f} billion parameters.",
+            stated,
+            model.huggingface_id,
+        )
+    elif stated.split("/")[0].lower() == model.huggingface_id.split("/")[0].lower() and not re.search(
+        r"fp8|awq|gptq|int[48]|nvfp4|instruct",
+        stated.lower().replace("instruct", "" if "instruct" in model.huggingface_id.lower() else "instruct"),
+    ):
+        yield Claim(
+            statement.line,
+            stated,
+            "unsupported",
+            f"The facts know this model as {model.huggingface_id}; that this name exists does not follow.",
+            stated,
+            model.huggingface_id,
+        )
 
 
 def _ray(statement: Statement, command: Command, context: Context) -> Iterator[Claim]:
@@ -204,6 +301,13 @@ def _ray(statement: Statement, command: Command, context: Context) -> Iterator[C
         count = next((flag.value for flag in command.flags if flag.name == "--num-gpus" and flag.value.isdigit()), "")
         joins = f" with {count} GPUs" if count else ""
         yield Claim(
-            statement.line, statement.text, "contradicted", f"It joins a second node{joins} to the cluster; the deployment is one node of {hardware.gpus_per_node} GPUs, "
-            "where the engine needs no Ray.", f"--num-gpus={count}" if count else "--address", "one node",
-        )  # fmt: skip
+            statement.line,
+            statement.text,
+            "contradicted",
+            f"It joins a second node{joins} to the cluster; the "
+            f"deployment is one node of "
+            f"{hardware.gpus_per_node} GPUs, "
+            "where the engine needs no Ray.",
+            f"--num-gpus={count}" if count else "--address",
+            "one node",
+        )

@@ -16,10 +16,15 @@ from optimizer.explain.audit.units import Amount, amounts, gb, plain_number, uni
 CLOSE = 0.03
 _GPU = r"(?:GPU|device|rank|card|accelerator)"
 _WEIGHTS_LABEL = (
-    rf"\b(?:model )?(?:weights?|parameters?|weight memory|parameter memory|model memory|model size|weights? (?:footprint|size|shard)|model footprint|model shard)"
-    rf"(?: memory| footprint| size)? (?:per|on each|on every|for each|/) ?{_GPU}\b|\bper-{_GPU} (?:model )?weights?(?: memory| footprint)?\b|\bweights/{_GPU}\b"
+    rf"\b(?:model )?(?:weights?|parameters?|weight memory|parameter memory|model memory"
+    rf"|model size|weights? (?:footprint|size|shard)|model footprint|model shard)"
+    rf"(?: memory| footprint| size)? (?:per|on each|on every|for each|/) ?{_GPU}\b"
+    rf"|\bper-{_GPU} (?:model )?weights?(?: memory| footprint)?\b|\bweights/{_GPU}\b"
 )
-_OTHER_CONTENT = re.compile(r"\bKV\b|\bcache|activation|overhead|workspace|buffer|capacity|VRAM|\btotal memory|headroom|free|remaining|left|available", re.IGNORECASE)
+_OTHER_CONTENT = re.compile(
+    r"\bKV\b|\bcache|activation|overhead|workspace|buffer|capacity|VRAM|\btotal memory|headroom|free|remaining|left|available",
+    re.IGNORECASE,
+)
 
 
 def judge_memory(statement: Statement, context: Context) -> Iterator[Claim]:
@@ -41,9 +46,9 @@ def _weights_per_gpu(context: Context, proposed: Proposed) -> tuple[float, float
     whole = context.weight_bytes(name)
     parts = proposed.tp * proposed.pp
     share = whole / parts
-    each = whole / context.problem.model.parameters
+    each = whole / context.parameters[0]
     degrees = f"TP {proposed.tp} × PP {proposed.pp}"
-    how = f"{context.problem.model.parameters / 1e9:.2f} billion parameters × {each:.3g} bytes ÷ ({degrees}) = {gb(share)} of weights per GPU"
+    how = f"{context.parameters[0] / 1e9:.2f} billion parameters × {each:.3g} bytes ÷ ({degrees}) = {gb(share)} of weights per GPU"
     least = most = share
     if context.costs and context.costs.metrics and context.costs.metrics.weights_bytes_per_stage:
         stages = context.costs.metrics.weights_bytes_per_stage
@@ -66,9 +71,17 @@ def _per_gpu(statement: Statement, context: Context, proposed: Proposed) -> Iter
     text = statement.text
     if re.search(r"\bper stage\b|\bstage \d|\bbandwidth\b|/s\b", text, re.IGNORECASE):
         return
-    found = after(text, _WEIGHTS_LABEL, "bytes") or before(text, rf"(?:of )?(?:FP16 |BF16 |FP8 |model )*(?:weights?|parameters) (?:per|on each|on every|for each) {_GPU}\b", "bytes")
+    found = after(text, _WEIGHTS_LABEL, "bytes") or before(
+        text,
+        rf"(?:of )?(?:FP16 |BF16 |FP8 |model )*(?:weights?|parameters) (?:per|on each|on every|for each) {_GPU}\b",
+        "bytes",
+    )
     if found is None and re.search(rf"\b(?:each|every|per) {_GPU}\b", text, re.IGNORECASE):
-        found = before(text, rf"(?:per {_GPU} )?(?:(?:of|for) )(?:the )?(?:FP16 |BF16 |FP8 |model )*(?:weights|parameters)\b", "bytes")
+        found = before(
+            text,
+            rf"(?:per {_GPU} )?(?:(?:of|for) )(?:the )?(?:FP16 |BF16 |FP8 |model )*(?:weights|parameters)\b",
+            "bytes",
+        )
     derived = False
     if found is None and not _OTHER_CONTENT.search(re.split(r"[(;,]", text)[0]):
         found = after(text, rf"\b(?:memory|model|size|load) (?:per|on each) {_GPU}\b", "bytes")
@@ -76,7 +89,9 @@ def _per_gpu(statement: Statement, context: Context, proposed: Proposed) -> Iter
         if found and not derived:
             yield from _bare(statement, context, proposed, found.amount)
             return
-    if not found or _OTHER_CONTENT.search(re.split(r"[(;]", text)[0]) and not re.search(_WEIGHTS_LABEL, text, re.IGNORECASE):
+    if not found or (
+        _OTHER_CONTENT.search(re.split(r"[(;]", text)[0]) and not re.search(_WEIGHTS_LABEL, text, re.IGNORECASE)
+    ):
         return
     least, share, most, how = _weights_per_gpu(context, proposed)
     if _right(found.amount, least, share, most, context, proposed):
@@ -104,9 +119,12 @@ def _from_weights(statement: Statement, context: Context) -> bool:
         return False
     wholes = [context.weight_bytes(name) for name in context.formats]
     origins = [w / d for w in wholes for d in (1, proposed.tp, proposed.pp, proposed.tp * proposed.pp)]
-    first = next((a for a in amounts(starts[0].text) if a.dimension == "bytes"), None)
+    numbers = list(amounts(starts[0].text))
+    first = next((a for a in numbers if a.dimension == "bytes"), None)
     if first:
         return first.near_any(origins, CLOSE)
+    if numbers and numbers[0].unit == "":  # 140 / 2 = 70 GB: the unit stands at the result
+        return any(abs(numbers[0].number * 1e9 - origin) <= CLOSE * origin for origin in origins)
     return bool(re.search(r"param|weight", statement.text, re.IGNORECASE))
 
 
@@ -127,12 +145,18 @@ def _stage(statement: Statement, context: Context, proposed: Proposed) -> Iterat
     """``Stage 0: 35.0GB``: may mean one GPU or the whole stage, weights or everything."""
     text = statement.text
     match = re.match(r"\W*(?:PP |pipeline )?stage\s?#?(\d{1,3})\b(?:\s?\([^)]*\))?", text, re.IGNORECASE)
-    metrics = context.costs.metrics if context.costs else None
-    if not match or metrics is None or proposed.pp == 1:
+    metrics = context.costs.metrics if match and proposed.pp > 1 and context.costs else None
+    if not match or metrics is None:
         return
     number = int(match[1])
-    if number > proposed.pp or number == proposed.pp and not _one_based(context):
-        yield claim(statement, "refuted", f"{proposed.label} has {proposed.pp} stages.", f"stage {number}", f"{proposed.pp} stages")
+    if number > proposed.pp or (number == proposed.pp and not _one_based(context)):
+        yield claim(
+            statement,
+            "refuted",
+            f"{proposed.label} has {proposed.pp} stages.",
+            f"stage {number}",
+            f"{proposed.pp} stages",
+        )
         return
     found = [a for a in amounts(text[match.end() :]) if a.dimension == "bytes"]
     if len(found) != 1:
@@ -147,48 +171,71 @@ def _stage(statement: Statement, context: Context, proposed: Proposed) -> Iterat
         what += f", {gb(weights * proposed.tp)} together"
     if amount.near_any([float(v) for v in readings], 0.015):
         yield claim(statement, "confirmed", what[0].upper() + what[1:] + ".", amount.text, gb(weights))
-    elif amount.most < weights * 0.94:
-        yield judged(statement, amount, False, gb(weights), what)
-    elif amount.least > device * proposed.tp * 1.01:
-        yield judged(statement, amount, False, gb(weights), what)
-    elif re.search(rf"per {_GPU}|weights? (?:per|on) ", text, re.IGNORECASE) and "KV" not in text:
+    elif (
+        amount.most < weights * 0.94
+        or amount.least > device * proposed.tp * 1.01
+        or (re.search(rf"per {_GPU}|weights? (?:per|on) ", text, re.IGNORECASE) and "KV" not in text)
+    ):
         yield judged(statement, amount, False, gb(weights), what)
     else:
         yield claim(
-            statement, "unsupported", f"{amount.text} is no figure that follows for this stage: {what}; with the cache for "
-            f"{context.costs.strategy.max_num_seqs if context.costs and context.costs.strategy else 1} full sequences one GPU holds {gb(everything)}.",
-            amount.text, gb(weights * proposed.tp),
-        )  # fmt: skip
+            statement,
+            "unsupported",
+            f"{amount.text} is no figure that follows for this stage: {what}; with the cache for "
+            f"{context.costs.strategy.max_num_seqs if context.costs and context.costs.strategy else 1} "
+            f"full sequences one GPU holds {gb(everything)}.",
+            amount.text,
+            gb(weights * proposed.tp),
+        )
 
 
 def _one_based(context: Context) -> bool:
-    return not any(re.match(r"\W*(?:PP |pipeline )?stage\s?#?0\b", s.text, re.IGNORECASE) for s in context.statements if s.readable)
+    return not any(
+        re.match(r"\W*(?:PP |pipeline )?stage\s?#?0\b", s.text, re.IGNORECASE) for s in context.statements if s.readable
+    )
 
 
 def _balance(statement: Statement, context: Context, proposed: Proposed) -> Iterator[Claim]:
     text = statement.text
-    metrics = context.costs.metrics if proposed.pp > 1 and re.search(r"balanc|memory", text, re.IGNORECASE) and context.costs else None
+    metrics = (
+        context.costs.metrics
+        if proposed.pp > 1 and re.search(r"balanc|memory", text, re.IGNORECASE) and context.costs
+        else None
+    )
     if metrics is None:
         return
     stages = metrics.weights_bytes_per_stage
     spread = max(stages) / min(stages) - 1
-    zero = re.search(r"\bmemory (?:balance|imbalance)[^:]*[:=]\s*(0(?:\.0+)?\s?%?)(?![\d.])", text, re.IGNORECASE)
-    perfect = re.search(r"\bperfect(?:ly)?\b[^.]*\bmemory\b|\bmemory\b[^.]*\bperfect(?:ly)? (?:even|balanced|distributed)", text, re.IGNORECASE)
+    zero = re.search(r"\bmemory (?:balance|imbalance)[^:]*[:=]\s*(0(?:\.0+)?\s?%?)(?!\d|\.\d)", text, re.IGNORECASE)
+    perfect = re.search(
+        r"\bperfect(?:ly)?\b[^.]*\bmemory\b|\bmemory\b[^.]*\bperfect(?:ly)? (?:even|balanced|distributed)",
+        text,
+        re.IGNORECASE,
+    )
     if (zero or perfect) and spread > 0.01:
         listed = ", ".join(gb(v) for v in stages) if len(stages) <= 8 else f"{gb(min(stages))} to {gb(max(stages))}"
         yield claim(
-            statement, "refuted", f"The first stage also holds the embedding and the last one the head: weights per GPU are {listed} by stage, "
-            f"{spread:.0%} apart.", zero[1] if zero else "perfect", f"{spread:.1%}",
-        )  # fmt: skip
+            statement,
+            "refuted",
+            f"The first stage also holds the embedding and the last "
+            f"one the head: weights per GPU are {listed} by stage, "
+            f"{spread:.0%} apart.",
+            zero[1].strip() if zero else "perfect",
+            f"{spread:.1%}",
+        )
 
 
 def _kv_per_token(statement: Statement, context: Context) -> Iterator[Claim]:
     text, model, proposed = statement.text, context.problem.model, context.strategy
-    found = after(text, r"\bKV[ -]?cache(?: size| memory| footprint)? per token(?: per layer)?\b", "bytes") or before(text, r"(?:of KV[ -]?cache )?per token(?= of KV| in the KV|$)", "bytes")
+    found = after(text, r"\bKV[ -]?cache(?: size| memory| footprint)? per token(?: per layer)?\b", "bytes") or before(
+        text, r"(?:of KV[ -]?cache )?per token(?= of KV| in the KV|$)", "bytes"
+    )
     if not found or "KV" not in text:
         return
     kinds = [model.kinds[k] for k in model.kind_of_layer]
-    values = sum(kind.kv_values_per_token_per_kv_head * model.kv_heads + kind.kv_values_per_token_replicated for kind in kinds)
+    values = sum(
+        kind.kv_values_per_token_per_kv_head * model.kv_heads + kind.kv_values_per_token_replicated for kind in kinds
+    )
     if re.search(r"per layer", text, re.IGNORECASE):
         values //= model.layers
     sizes = [values * 2.0, values * 1.0]
@@ -197,7 +244,10 @@ def _kv_per_token(statement: Statement, context: Context) -> Iterator[Claim]:
         accepted += [size / d for size in sizes for d in (proposed.tp, proposed.pp, proposed.tp * proposed.pp)]
     stated_format = 1.0 if re.search(r"FP8|8-bit|INT8", text, re.IGNORECASE) else 2.0
     expected = values * stated_format
-    how = f"{model.name} caches {values:,.0f} values per token × {stated_format:g} byte{'s' if stated_format > 1 else ''} = {gb(expected)}"
+    how = (
+        f"{model.name} caches {values:,.0f} values per token × {stated_format:g} "
+        f"byte{'s' if stated_format > 1 else ''} = {gb(expected)}"
+    )
     yield judged(statement, found.amount, found.amount.near_any(accepted, CLOSE), gb(expected), how)
 
 
@@ -206,10 +256,12 @@ def judge_utilisation(statement: Statement, context: Context) -> Iterator[Claim]
     text, proposed = statement.text, context.strategy
     if proposed is None or statement.line in context.command_lines or hypothetical(statement):
         return
-    if not re.search(r"\b(?:memory|VRAM|HBM)\b", text, re.IGNORECASE) or re.search(r"bandwidth|KV|saving|reduc|gpu[-_]memory[-_]utilization", text, re.IGNORECASE):
+    if not re.search(r"\b(?:memory|VRAM|HBM)\b", text, re.IGNORECASE) or re.search(
+        r"bandwidth|KV|saving|reduc|gpu[-_]memory[-_]utilization", text, re.IGNORECASE
+    ):
         return
     memory = context.problem.hardware.gpu.memory_bytes
-    _, share, most, how = _weights_per_gpu(context, proposed)
+    _, share, _, how = _weights_per_gpu(context, proposed)
     part = f"{share / memory:.1%}"
     expected = f"{part} for the weights alone"
     if context.costs and context.costs.metrics and context.costs.strategy:
@@ -224,21 +276,45 @@ def judge_utilisation(statement: Statement, context: Context) -> Iterator[Claim]
             if used and kind == "memory" and abs(used.value - value) <= 1e-6 * value:
                 context.wrong.append(("utilisation", right.first, expected, statement.line, how))
                 yield claim(
-                    statement, "refuted", f"It builds on {used.text} from line {line}; a GPU holds {true} of weights, {part} of the "
-                    f"{gb(memory)} it offers, and the KV cache comes on top.", right.text, expected,
-                )  # fmt: skip
+                    statement,
+                    "refuted",
+                    f"It builds on {used.text} from line {line}; a GPU holds {true} of weights, {part} of the "
+                    f"{gb(memory)} it offers, and the KV cache comes on top.",
+                    right.text,
+                    expected,
+                )
                 return
     row = context.rows.get(statement.line)
-    stated = row.achieved if row and row.metric and row.metric.key == "memory" else next((a for a in amounts(text) if a.dimension == "%"), None)
+    stated = (
+        row.achieved
+        if row and row.metric and row.metric.key == "memory"
+        else next((a for a in amounts(text) if a.dimension == "%"), None)
+    )
     if stated is None or stated.dimension != "%":
         return
-    if row is None and not re.search(r"\b(?:usage|used|utili[sz]ation|occupancy|efficiency|in use)\b", text, re.IGNORECASE):
+    if row is None and not re.search(
+        r"\b(?:usage|used|utili[sz]ation|occupancy|efficiency|in use)\b", text, re.IGNORECASE
+    ):
         return
     for kind, value, true, line, _ in context.wrong:
         if kind == "utilisation" and line != statement.line and abs(value - stated.value) < 1e-9:
             yield claim(statement, "refuted", f"It repeats {stated.text} of line {line}: {true}.", stated.text, true)
             return
-    if stated.value < 100 * share / memory * 0.94 and not re.search(r"\b(?:headroom|free|spare|remaining|left|below|under|above|over)\b", text, re.IGNORECASE):
-        yield claim(statement, "refuted", f"{how}, which alone is {part} of the {gb(memory)} a GPU offers.", stated.text, expected)
+    if stated.value < 100 * share / memory * 0.94 and not re.search(
+        r"\b(?:headroom|free|spare|remaining|left|below|under|above|over)\b", text, re.IGNORECASE
+    ):
+        yield claim(
+            statement,
+            "refuted",
+            f"{how}, which alone is {part} of the {gb(memory)} a GPU offers.",
+            stated.text,
+            expected,
+        )
     elif abs(stated.value - 100 * context.problem.requirements.gpu_memory_utilization) < 0.05 and row is None:
-        yield claim(statement, "confirmed", f"The engine may use {plain_number(stated.value)} % of each GPU's memory.", stated.text, f"{plain_number(stated.value)} %")
+        yield claim(
+            statement,
+            "confirmed",
+            f"The engine may use {plain_number(stated.value)} % of each GPU's memory.",
+            stated.text,
+            f"{plain_number(stated.value)} %",
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optimizer.explain.audit.reading import Statement
 from optimizer.explain.audit.units import Amount, first_amount
@@ -13,16 +13,38 @@ from optimizer.explain.audit.units import Amount, first_amount
 _METRICS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("ttft", r"\bTTFT\b|time[- ]to[- ]first[- ]token|first[- ]token", ("ms",), False),
     ("prefill", r"\bprefill (?:latency|time)|\bprefill\b(?!.*(?:token|throughput))", ("ms",), False),
-    ("tpot", r"\bTPOT\b|\bITL\b|inter[- ]token|time per (?:output )?token|per[- ]token latency|\bdecode (?:latency|time)|\bdecode\b(?!.*(?:token|throughput))",
-     ("ms",), False),
+    (
+        "tpot",
+        r"\bTPOT\b|\bITL\b|inter[- ]token"
+        r"|time per (?:output )?token|per[- ]token latency"
+        r"|\bdecode (?:latency|time)"
+        r"|\bdecode\b(?!.*(?:token|throughput))",
+        ("ms",),
+        False,
+    ),
     ("gpu_utilization", r"\b(?:GPU|SM|compute) utili[sz]ation", ("%",), True),
     ("memory", r"\b(?:memory|VRAM|HBM) (?:usage|utili[sz]ation|used|footprint)", ("%", "bytes"), False),
-    ("tokens", r"\btok(?:en)?s?\s?(?:/|per )\s?s|token throughput|output throughput|generation throughput", ("tokens/s", ""), True),
-    ("rate", r"\b(?:RPS|QPS)\b|\breq(?:uest)?s?\s?(?:/|per )\s?s|request (?:rate|throughput)|request throughput", ("requests/s", ""), True),
-    ("batch", r"\bbatch(?: size)?\b|concurren\w+ (?:requests|sequences)|max(?:imum)?[ _-]num[ _-]seqs|\bconcurrency\b", ("",), True),
+    (
+        "tokens",
+        r"\btok(?:en)?s?\s?(?:/|per )\s?s|token throughput|output throughput|generation throughput",
+        ("tokens/s", ""),
+        True,
+    ),
+    (
+        "rate",
+        r"\b(?:RPS|QPS)\b|\breq(?:uest)?s?\s?(?:/|per )\s?s" r"|request (?:rate|throughput)|request throughput",
+        ("requests/s", ""),
+        True,
+    ),
+    (
+        "batch",
+        r"\bbatch(?: size)?\b|concurren\w+ (?:requests|sequences)|max(?:imum)?[ _-]num[ _-]seqs|\bconcurrency\b",
+        ("",),
+        True,
+    ),
     ("availability", r"\bavailability\b|\buptime\b", ("%",), True),
     ("latency", r"\blatency\b|\bresponse time\b", ("ms",), False),
-)  # fmt: skip
+)
 _TARGET = re.compile(
     r"\b(?:target|requirement|required|limit|goal|slo|sla|budget|threshold|spec|allowed)", re.IGNORECASE
 )
@@ -31,6 +53,7 @@ _ACHIEVED = re.compile(
     re.IGNORECASE,
 )
 _STATUS = re.compile(r"\b(?:status|verdict|compliance|pass|met|ok|assessment|check|result)", re.IGNORECASE)
+_CLAUSE = re.compile(r"[,;]\s+|\.\s+(?=[A-Z(])")
 PASS = re.compile(
     r"[✓✅✔]|\b(?:pass(?:ed|es)?|ok(?:ay)?|meets?|met|within|good|excellent|optimal|yes|compliant|satisfied)\b",
     re.IGNORECASE,
@@ -107,11 +130,10 @@ def target_row(statement: Statement) -> Row | None:
         wanted = first_amount(f"{wanted.text} {got.unit}") or wanted
     if wanted.dimension != got.dimension:
         return None
-    words = cells[0] + ("" if not header[0] else "")
     return Row(
         statement.line,
         cells[0],
-        metric_of(words),
+        metric_of(cells[0]),
         wanted,
         got,
         cells[status] if status is not None else "",
@@ -123,12 +145,22 @@ def labelled_metrics(statement: Statement) -> Iterator[tuple[Metric, Amount, str
     """``Label: value`` lines that state one figure of a metric: (metric, value, label)."""
     if statement.kind == "code" or statement.header:
         return
-    found = re.match(r"(?:\d+\.\s*)?([^:=|]{3,60}?)\s*(?:[:=|]|\bis\b)\s*(.+)", statement.text)
-    if not found:
-        return
-    metric, value = metric_of(found[1]), first_amount(found[2])
-    if metric and value and value.start <= 3 and value.dimension in metric.dimensions and not _many(found[2]):
-        yield metric, value, found[1]
+    for clause in _CLAUSE.split(statement.text):
+        found = re.match(r"(?:\d+\.\s*)?([^:=|]{3,60}?)\s*(?:[:=|]|\bis\b)\s*(.+)", clause)
+        metric, value = (metric_of(found[1]), first_amount(found[2])) if found else (None, None)
+        if (
+            not found
+            or not metric
+            or not value
+            or value.start > 3
+            or value.dimension not in metric.dimensions
+            or _many(found[2])
+        ):
+            continue
+        tail = found[2][value.end :]
+        if metric.key == "gpu_utilization" and re.match(r"\s*of\b|\s*\(?\d+ of", tail):
+            continue
+        yield replace(metric, percentile=metric.percentile or percentile_of(tail)), value, found[1]
 
 
 def is_target(label: str) -> bool:

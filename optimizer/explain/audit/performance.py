@@ -38,28 +38,51 @@ def _bubble(statement: Statement, context: Context) -> Iterator[Claim]:
     stated, stages = shares[0], proposed.pp
     if stages == 1:
         right = stated.value == 0
-        yield claim(statement, "confirmed" if right else "refuted", "One stage leaves no pipeline bubble.", stated.text, "0 %")
+        yield claim(
+            statement, "confirmed" if right else "refuted", "One stage leaves no pipeline bubble.", stated.text, "0 %"
+        )
         return
     micro = _micro_batches(statement, context)
     if micro is None:
         needed = stages - 1 if stated.value <= 0 else (stages - 1) * (100 / stated.value - 1)
         yield claim(
-            statement, "unsupported", f"The report states no number of micro-batches; filling and draining {stages} stages idles (PP − 1) ÷ (m + PP − 1), "
-            f"so {stated.text} would need m = {needed:,.0f}.", stated.text, None,
-        )  # fmt: skip
+            statement,
+            "unsupported",
+            f"The report states no number "
+            f"of micro-batches; filling and "
+            f"draining {stages} stages idles (PP − 1) ÷ (m + PP − 1), "
+            f"so {stated.text} would need m = {needed:,.0f}.",
+            stated.text,
+            None,
+        )
         return
     exact = 100 * (stages - 1) / (micro.value + stages - 1)
     accepted = [exact, 100 * (stages - 1) / micro.value]
     right = any(abs(value - stated.value) <= max(1.0, stated.step) for value in accepted)
-    how = f"(PP − 1) ÷ (m + PP − 1) = {stages - 1} ÷ {plain_number(micro.value + stages - 1)} = {plain_number(exact)} % with the {plain_number(micro.value)} micro-batches of line {micro.line}"
-    yield claim(statement, "confirmed" if right else "refuted", how + ("." if right else f", not {stated.text}."), stated.text, f"{plain_number(exact)} %")
+    how = (
+        f"(PP − 1) ÷ (m + PP − 1) = {stages - 1} ÷ {plain_number(micro.value + stages - 1)} = "
+        f"{plain_number(exact)} % with the {plain_number(micro.value)} micro-batches of line {micro.line}"
+    )
+    yield claim(
+        statement,
+        "confirmed" if right else "refuted",
+        how + ("." if right else f", not {stated.text}."),
+        stated.text,
+        f"{plain_number(exact)} %",
+    )
 
 
 def _micro_batches(statement: Statement, context: Context) -> Stated | None:
     for other in (statement, *context.statements):
-        if not other.readable or not re.search(r"micro-?\s?batch", other.text, re.IGNORECASE) or re.search(r"micro-?\s?batch size", other.text, re.IGNORECASE):
+        if (
+            not other.readable
+            or not re.search(r"micro-?\s?batch", other.text, re.IGNORECASE)
+            or re.search(r"micro-?\s?batch size", other.text, re.IGNORECASE)
+        ):
             continue
-        found = before(other.text, r"micro-?\s?batch(?:es)?\b") or after(other.text, r"\bmicro-?\s?batch(?:es)?(?: count)?\b", "")
+        found = before(other.text, r"micro-?\s?batch(?:es)?\b") or after(
+            other.text, r"\bmicro-?\s?batch(?:es)?(?: count)?\b", ""
+        )
         if found and found.amount.value >= 1 and not found.amount.unit:
             return Stated(found.amount.value, other.line, found.amount.text)
     return None
@@ -77,7 +100,13 @@ def _throughput(statement: Statement, context: Context) -> Iterator[Claim]:
     batches = [b for b in context.batches if b.value >= 1]
     factor = gpus if per_gpu else 1
     per_replica = bool(re.search(r"per replica|each replica|per instance", text, re.IGNORECASE))
-    if latencies and batches and not re.search(r"speculat|draft|MTP|EAGLE", " ".join(s.text for s in context.statements if s.readable), re.IGNORECASE):
+    if (
+        latencies
+        and batches
+        and not re.search(
+            r"speculat|draft|MTP|EAGLE", " ".join(s.text for s in context.statements if s.readable), re.IGNORECASE
+        )
+    ):
         middle = latencies[0]
         fastest = min(s.value for s in latencies)
         largest = max(b.value for b in batches) * (1 if per_replica else replicas)
@@ -88,23 +117,45 @@ def _throughput(statement: Statement, context: Context) -> Iterator[Claim]:
             each = f", {plain_number(bound / gpus)} per GPU" if per_gpu else ""
             times = f"{replicas} replicas × " if replicas > 1 and not per_replica else ""
             yield claim(
-                statement, "contradicted", f"{times}{plain_number(batch.value)} sequences (line {batch.line}) at {plain_number(middle.value)} ms per token "
-                f"(line {middle.line}) produce at most {plain_number(total)} ÷ {plain_number(middle.value / 1e3)} s = {plain_number(bound)} output tokens/s{each}.",
-                amount.text, f"at most {plain_number(bound / factor)} tokens/s",
-            )  # fmt: skip
+                statement,
+                "contradicted",
+                f"{times}{plain_number(batch.value)} sequences (line "
+                f"{batch.line}) at "
+                f"{plain_number(middle.value)} ms per token "
+                f"(line {middle.line}) produce "
+                f"at most {plain_number(total)} ÷ "
+                f"{plain_number(middle.value / 1e3)} s = "
+                f"{plain_number(bound)} output tokens/s{each}.",
+                amount.text,
+                f"at most {plain_number(bound / factor)} tokens/s",
+            )
             return
     if not per_gpu and not per_replica:
         for other in context.statements:
-            single = _tokens_per_second(other.text) if other.readable and other.line != statement.line and not hypothetical(other) else None
+            single = (
+                _tokens_per_second(other.text)
+                if other.readable and other.line != statement.line and not hypothetical(other)
+                else None
+            )
             if single and single[1] and not is_target(other.text.split(":")[0]):
                 total = single[0].value * gpus
                 if abs(total - amount.value) <= 0.02 * total + amount.step:
-                    yield claim(statement, "confirmed", f"{single[0].text} per GPU (line {other.line}) × {gpus} GPUs = {plain_number(total)} tokens/s.", amount.text, f"{plain_number(total)} tokens/s")
+                    yield claim(
+                        statement,
+                        "confirmed",
+                        f"{single[0].text} per GPU (line {other.line}) × {gpus} GPUs = {plain_number(total)} tokens/s.",
+                        amount.text,
+                        f"{plain_number(total)} tokens/s",
+                    )
                 elif amount.high == amount.value:
                     yield claim(
-                        statement, "contradicted", f"Line {other.line} gives {single[0].text} per GPU, which makes {plain_number(total)} tokens/s on {gpus} GPUs.",
-                        amount.text, f"{plain_number(total)} tokens/s",
-                    )  # fmt: skip
+                        statement,
+                        "contradicted",
+                        f"Line {other.line} gives {single[0].text} per GPU, which "
+                        f"makes {plain_number(total)} tokens/s on {gpus} GPUs.",
+                        amount.text,
+                        f"{plain_number(total)} tokens/s",
+                    )
                 return
 
 
@@ -112,10 +163,19 @@ def _tokens_per_second(text: str) -> tuple[Amount, bool] | None:
     """A token rate and whether it is of one GPU."""
     if re.search(r"[×*÷=]", text):
         return None
-    label = r"\b(?:tokens?|tok) ?(?:per|/) ?s(?:ec(?:ond)?)?\b(?: per GPU|/GPU)?|\b(?:token|output|decode|generation|aggregate|overall|total)? ?throughput\b(?: per GPU)?"
+    label = (
+        r"\b(?:tokens?|tok) ?(?:per|/) ?s(?:ec(?:ond)?)?\b(?: per GPU|/GPU)?|\b(?:token"
+        r"|output|decode|generation|aggregate|overall|total)? ?throughput\b(?: per GPU)?"
+    )
     rates = [a for a in amounts(text) if a.dimension == "tokens/s"]
     labelled = after(text, label, "")
-    amount = rates[0] if len(rates) == 1 else labelled.amount if labelled and not rates and re.search(r"\btok", text, re.IGNORECASE) else None
+    amount = (
+        rates[0]
+        if len(rates) == 1
+        else labelled.amount
+        if labelled and not rates and re.search(r"\btok", text, re.IGNORECASE)
+        else None
+    )
     if amount is None or amount.value <= 0:
         return None
     return amount, bool(re.search(r"per GPU|/GPU|each GPU", text, re.IGNORECASE))
@@ -125,39 +185,70 @@ def _against_target(statement: Statement, context: Context) -> Iterator[Claim]:
     """``20% above target requests per second`` against the figures of target and achieved."""
     text = statement.text
     found = re.search(
-        r"(\d+(?:\.\d+)?)\s?(?:%|percent) (?P<way>above|over|more than|higher than|faster than|better than|below|under|less than|lower than|beyond)"
-        r" (?:the |its |our )?(?:\w+ )?(?:target|requirement|goal|SLO|SLA|limit|budget)", text, re.IGNORECASE,
-    )  # fmt: skip
+        r"(\d+(?:\.\d+)?)\s?(?:%|percent) (?P<way>above"
+        r"|over|more than|higher than"
+        r"|faster than|better than|below"
+        r"|under|less than|lower than|beyond)"
+        r" (?:the |its |our )?(?:\w+ )?(?:target|requirement|goal|SLO|SLA|limit|budget)",
+        text,
+        re.IGNORECASE,
+    )
     found = found or re.search(
-        r"(?P<way>exceed\w*|beat\w*|outperform\w*) (?:the |its |our )?(?:[\w/]+ ){0,4}(?:target|requirement|goal)s?[^.;]{0,30}? by (?:about |around |~)?(\d+(?:\.\d+)?)\s?(?:%|percent)", text, re.IGNORECASE,
-    )  # fmt: skip
+        r"(?P<way>exceed\w*|beat\w*|outperform\w*) (?:the "
+        r"|its |our )?(?:[\w/]+ ){0,4}(?:target"
+        r"|requirement|goal)s?[^.;]{0,30}? by (?:about "
+        r"|around |~)?(\d+(?:\.\d+)?)\s?(?:%|percent)",
+        text,
+        re.IGNORECASE,
+    )
     if not found:
         return
     number = next(g for g in found.groups() if g and re.fullmatch(r"[\d.]+", g))
     stated = float(number)
     step = 0.5 * 10 ** -(len(number.split(".")[1]) if "." in number else 0)
     metric = metric_of(text)
-    rows = [row for row in context.rows.values() if row.metric and metric and row.metric.key == metric.key and metric.percentile in (0, row.metric.percentile)]
+    rows = [
+        row
+        for row in context.rows.values()
+        if row.metric and metric and row.metric.key == metric.key and metric.percentile in (0, row.metric.percentile)
+    ]
     if not rows and metric and (made := _pair(context, metric.key, metric.percentile)):
         target, achieved, where = made
     elif rows:
         target, achieved, where = rows[0].target.value, rows[0].achieved.value, f"line {rows[0].line}"
     else:
         return
-    for row in rows or [None]:
+    candidates: list[Row | None] = [*rows] or [None]
+    for row in candidates:
         t, a = (row.target.value, row.achieved.value) if row else (target, achieved)
-        if t > 0 and a > 0 and any(abs(100 * value - stated) <= max(0.6, step * 1.01) for value in (abs(a / t - 1), abs(t / a - 1))):
-            yield claim(statement, "confirmed", f"{plain_number(a)} against {plain_number(t)} ({f'line {row.line}' if row else where}) is {abs(a / t - 1):.1%} off the target.", f"{number} %", f"{plain_number(abs(100 * (a / t - 1)))} %")
+        if (
+            t > 0
+            and a > 0
+            and any(abs(100 * value - stated) <= max(0.6, step * 1.01) for value in (abs(a / t - 1), abs(t / a - 1)))
+        ):
+            yield claim(
+                statement,
+                "confirmed",
+                f"{plain_number(a)} against {plain_number(t)} "
+                f"({f'line {row.line}' if row else where}) is {abs(a / t - 1):.1%} off the target.",
+                f"{number} %",
+                f"{plain_number(abs(100 * (a / t - 1)))} %",
+            )
             return
     if len(rows) > 1 or target <= 0:
         return
     difference = 100 * (achieved / target - 1)
     way = "above" if difference >= 0 else "below"
-    unit = rows[0].achieved.unit or {"rate": "requests/s", "tokens": "tokens/s"}.get(metric.key if metric else "", "") if rows else ""
-    yield claim(
-        statement, "refuted", f"{plain_number(achieved)} {unit} against {plain_number(target)} ({where}) is {plain_number(achieved)} ÷ {plain_number(target)} − 1 = "
-        f"{abs(difference):.2f} % ({abs(difference):.0f} %) {way} target, not {number} %.".replace("  ", " "), f"{number} %", f"{plain_number(abs(difference))} %",
-    )  # fmt: skip
+    unit = (
+        rows[0].achieved.unit or {"rate": "requests/s", "tokens": "tokens/s"}.get(metric.key if metric else "", "")
+        if rows
+        else ""
+    )
+    share = abs(difference)
+    figures = f"{plain_number(achieved)} {unit}".rstrip() + f" against {plain_number(target)} ({where})"
+    ratio = f"{plain_number(achieved)} ÷ {plain_number(target)} − 1 = {share:.2f} % ({share:.0f} %) {way} target"
+    reason = f"{figures} is {ratio}, not {number} %."
+    yield claim(statement, "refuted", reason, f"{number} %", f"{plain_number(share)} %")
 
 
 def _pair(context: Context, key: str, percentile: int) -> tuple[float, float, str] | None:
@@ -174,14 +265,33 @@ def _pair(context: Context, key: str, percentile: int) -> tuple[float, float, st
 def _repeated(statement: Statement, context: Context) -> Iterator[Claim]:
     """A measured figure in words: does the report give another one for the same metric?"""
     for metric, amount, label in labelled_metrics(statement):
-        if is_target(label) or metric.key in ("memory", "batch", "tokens", "latency") or metric.dimensions[0] not in (amount.dimension, ""):
+        if (
+            is_target(label)
+            or metric.key in ("memory", "batch", "tokens", "latency")
+            or metric.dimensions[0] not in (amount.dimension, "")
+        ):
             continue
-        if amount.dimension and amount.dimension not in metric.dimensions or metric.key == "prefill" and amount.dimension != "ms":
+        if (amount.dimension and amount.dimension not in metric.dimensions) or (
+            metric.key == "prefill" and amount.dimension != "ms"
+        ):
             continue
         for row in context.rows.values():
-            if row.metric and row.metric.key == metric.key and row.metric.percentile == metric.percentile and (metric.percentile or amount.dimension != "ms"):
-                if _differs(amount, row) and not re.search(r"\b(?:mean|average|avg|peak|max|min|best|worst|range)\b", label, re.IGNORECASE):
-                    yield claim(statement, "contradicted", f"Line {row.line} gives {row.achieved.text}.", amount.text, row.achieved.text)
+            if (
+                row.metric
+                and row.metric.key == metric.key
+                and row.metric.percentile == metric.percentile
+                and (metric.percentile or amount.dimension != "ms")
+            ):
+                if _differs(amount, row) and not re.search(
+                    r"\b(?:mean|average|avg|peak|max|min|best|worst|range)\b", label, re.IGNORECASE
+                ):
+                    yield claim(
+                        statement,
+                        "contradicted",
+                        f"Line {row.line} gives {row.achieved.text}.",
+                        amount.text,
+                        row.achieved.text,
+                    )
                 else:
                     yield measured(statement, context, metric.key, metric.percentile, amount)
                 return
@@ -200,9 +310,16 @@ def measured(statement: Statement, context: Context, key: str, percentile: int, 
     if floor and amount.most < 0.8 * floor:
         proposed = context.strategy
         return claim(
-            statement, "refuted", f"Every token reads the weights once: with TP {proposed.tp if proposed else 1} that alone takes {plain_number(floor)} ms at the "
-            f"{plain_number(context.problem.hardware.gpu.memory_bandwidth_gb_per_s)} GB/s of the GPU.", amount.text, f"at least {plain_number(floor)} ms",
-        )  # fmt: skip
+            statement,
+            "refuted",
+            f"Every token reads the weights once: "
+            f"with TP {proposed.tp if proposed else 1} "
+            f"that alone takes {plain_number(floor)} ms at the "
+            f"{plain_number(context.problem.hardware.gpu.memory_bandwidth_gb_per_s)} "
+            f"GB/s of the GPU.",
+            amount.text,
+            f"at least {plain_number(floor)} ms",
+        )
     workload = context.problem.workload
     metrics = context.costs.metrics if context.costs else None
     value = getattr(metrics, f"{key}_p{percentile}_ms", None) if metrics and percentile in (50, 99) else None
@@ -211,15 +328,24 @@ def measured(statement: Statement, context: Context, key: str, percentile: int, 
     if value is not None:
         expected = f"{plain_number(value)} ms predicted"
         words += (
-            f" For the {workload.prompt_tokens:,} + {workload.output_tokens:,} tokens and {plain_number(workload.requests_per_s)} requests/s of the problem the "
+            f" For the {workload.prompt_tokens:,} + {workload.output_tokens:,} tokens "
+            f"and {plain_number(workload.requests_per_s)} requests/s of the problem the "
             f"model predicts {plain_number(value)} ms."
         )
     if key == "rate" and metrics and context.costs and context.costs.strategy:
-        most = next((float(rule.actual) for rule in context.costs.rules if rule.id == "request_rate" and not isinstance(rule.actual, str)), None)
+        most = next(
+            (
+                float(rule.actual)
+                for rule in context.costs.rules
+                if rule.id == "request_rate" and not isinstance(rule.actual, str)
+            ),
+            None,
+        )
         if most is not None:
             expected = f"{plain_number(most)} requests/s predicted"
             words += (
-                f" For the {workload.prompt_tokens:,} + {workload.output_tokens:,} tokens of the problem the model predicts at most {plain_number(most)} requests/s "
+                f" For the {workload.prompt_tokens:,} + {workload.output_tokens:,} tokens "
+                f"of the problem the model predicts at most {plain_number(most)} requests/s "
                 f"with {context.costs.strategy.max_num_seqs} sequences."
             )
     return claim(statement, "unsupported", words, amount.text, expected)
@@ -230,7 +356,9 @@ def _fastest_token_ms(context: Context) -> float:
     if context.strategy is None:
         return 0.0
     for statement in context.statements:
-        if statement.readable and re.search(r"speculat|draft model|\bMTP\b|EAGLE|medusa|lookahead", statement.text, re.IGNORECASE):
+        if statement.readable and re.search(
+            r"speculat|draft model|\bMTP\b|EAGLE|medusa|lookahead", statement.text, re.IGNORECASE
+        ):
             return 0.0
     model, gpu = context.problem.model, context.problem.hardware.gpu
     least = min(context.weight_bytes(name) for name in context.formats)

@@ -13,11 +13,22 @@ _START = re.compile(
     r"(?P<start>vllm serve|(?:python3?|uv run python) -m (?:vllm\.entrypoints\.[\w.]+|sglang\.launch_server)|sglang serve|ray start)\b"
 )
 _DEGREE_FLAGS = {
-    "--tensor-parallel-size": "tp", "-tp": "tp", "--tp-size": "tp", "--tp": "tp",
-    "--pipeline-parallel-size": "pp", "-pp": "pp", "--pp-size": "pp", "--pp": "pp",
-    "--data-parallel-size": "dp", "-dp": "dp", "--dp-size": "dp", "--dp": "dp",
-    "--expert-parallel-size": "ep", "--ep-size": "ep", "--ep": "ep",
-}  # fmt: skip
+    "--tensor-parallel-size": "tp",
+    "-tp": "tp",
+    "--tp-size": "tp",
+    "--tp": "tp",
+    "--pipeline-parallel-size": "pp",
+    "-pp": "pp",
+    "--pp-size": "pp",
+    "--pp": "pp",
+    "--data-parallel-size": "dp",
+    "-dp": "dp",
+    "--dp-size": "dp",
+    "--dp": "dp",
+    "--expert-parallel-size": "ep",
+    "--ep-size": "ep",
+    "--ep": "ep",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from optimizer.explain.audit.reading import Statement
 
@@ -13,14 +14,14 @@ DEGREES = ("tp", "pp", "dp", "ep")
 NAMES = {"tp": "tensor", "pp": "pipeline", "dp": "data", "ep": "expert"}
 
 _SHORT = re.compile(
-    r"(?<![A-Za-z_])(?P<which>TP|PP|DP|EP)(?:\s?[-_]?(?:size|degree))?\s?(?:=|:|-|_|\bof\b)?\s?(?P<n>\d{1,5})(?![\d.]|\s?%)"
+    r"(?<![A-Za-z_])(?P<which>TP|PP|DP|EP)(?:\s?[-_]?(?:size|degree))?\s?(?:=|:|-|_|\bof\b)?\s?(?P<n>\d{1,5})(?!\d|\.\d|\s?%)"
 )
 _VARIABLES = r"(?:TP|PP|DP|EP)(?:\s*[×xX*·]\s*(?:TP|PP|DP|EP))+"
 _PRODUCT = re.compile(rf"(?P<names>{_VARIABLES})\s*=\s*(?P<factors>\d+(?:\s*[×xX*·]\s*\d+)+)")
 _BETWEEN = re.compile(r"(?:[\s,;/·×xX*+&|_()–-]|and|with){0,6}")
 _WORDS = (
     r"(?P<{0}>{1})[\s_-]parallel(?:ism|ization)?(?:[\s_-](?:size|degree|width|world size))?(?:\s?\((?:TP|PP|DP|EP)\))?"
-    r"(?:\s?(?:size|degree))?\s?(?:is set to|set to|of|is|:|=|\|)?\s?(?P<{0}n>\d{{1,5}})(?![\d.]|\s?%)"
+    r"(?:\s?(?:size|degree))?\s?(?:is set to|set to|of|is|:|=|\|)?\s?(?P<{0}n>\d{{1,5}})(?!\d|\.\d|\s?%)"
 )
 _AFTER = [re.compile(_WORDS.format(key, name), re.IGNORECASE) for key, name in NAMES.items()]
 _BEFORE = [
@@ -31,7 +32,8 @@ _BEFORE = [
     for key, name in NAMES.items()
 ]
 _STAGES = re.compile(
-    r"(?<![\d.])(?P<a>\d{1,4})(?:\s|-)(?:pipeline stages|(?:pipeline[\s-])?stage pipeline)|\bpipeline stages?\s?(?:=|:|\|)\s?(?P<b>\d{1,4})(?![\d.])",
+    r"(?<![\d.])(?P<a>\d{1,4})(?:\s|-)(?:pipeline stages|(?:pipeline[\s-])?stage pipeline)"
+    r"|\bpipeline stages?\s?(?:=|:|\|)\s?(?P<b>\d{1,4})(?!\d|\.\d)",
     re.IGNORECASE,
 )
 _REPLICAS = re.compile(
@@ -41,12 +43,15 @@ _REPLICAS = re.compile(
 HYPOTHETICAL = re.compile(
     r"\b(?:could|would|might|may|consider\w*|alternativ\w*|instead|recommend\w*|suggest\w*|if|scal(?:e|ing)|future|optional(?:ly)?"
     r"|compar\w*|versus|vs|rather|unlike|previous\w*|earlier|baseline|other|switch\w*|moving|upgrad\w*|increas\w*|next|e\.g|example"
-    r"|reject\w*|option|candidate|tried|was|were)\b",
+    r"|add(?:ing)?|possible|becom\w*|additional|extra|more GPUs?|more nodes?|reject\w*|option|candidate|tried|was|were)\b",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(
-    r"\b(?:recommend|alternativ|future|next step|compar|appendix|option|considered|outlook)", re.IGNORECASE
+    r"\b(?:recommendations|alternativ|future|next step|compar|appendix|option|considered|outlook)", re.IGNORECASE
 )
+
+
+_RECOMMENDED = re.compile(r"\b(?:recommend|suggest|propos|select|chosen|choose)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class Proposed:
         return f"TP{self.tp}·PP{self.pp}·DP{self.dp}" + (f"·EP{self.ep}" if self.ep > 1 else "")
 
 
+@lru_cache(maxsize=4096)
 def hypothetical(statement: Statement) -> bool:
     """Whether a statement speaks of something other than what is proposed."""
     return bool(HYPOTHETICAL.search(statement.text) or _ASIDE.search(statement.section))
@@ -120,17 +126,24 @@ def mentions(text: str) -> Iterator[Mention]:
 
 
 def proposed_strategy(statements: tuple[Statement, ...], flags: dict[str, tuple[int, int]]) -> Proposed | None:
-    """What the report proposes: its most frequent full name, completed by single degrees, then by launch flags.
+    """What the report proposes; a report that names its strategy only in a recommendation is taken at that.
 
     Args:
-        statements: the report.
+        statements: the report without its launch commands.
         flags: degree to (value, line) of the launch command.
     """
+    plain = tuple(s for s in statements if s.readable and not hypothetical(s))
+    advised = tuple(s for s in statements if s.readable and _RECOMMENDED.search(s.text))
+    return _proposed(plain, flags) or _proposed(advised, {})
+
+
+def _proposed(statements: tuple[Statement, ...], flags: dict[str, tuple[int, int]]) -> Proposed | None:
+    """The most frequent full name, completed by single degrees, then by launch flags."""
     full: Counter[tuple[tuple[str, int], ...]] = Counter()
     single: dict[str, tuple[int, int]] = {}
     lines: dict[tuple[tuple[str, int], ...], int] = {}
     for statement in statements:
-        if (statement.kind == "row" and len(statement.cells) > 2) or hypothetical(statement) or not statement.readable:
+        if statement.kind == "row" and len(statement.cells) > 2:
             continue
         for mention in mentions(statement.text):
             key = tuple(sorted(mention.degrees))
@@ -151,4 +164,5 @@ def proposed_strategy(statements: tuple[Statement, ...], flags: dict[str, tuple[
                 line = line or where
     if not {"tp", "pp"} & set(chosen) or any(value < 1 for value in chosen.values()):
         return None
-    return Proposed(*(chosen.get(which, 1) for which in DEGREES), named=frozenset(chosen), line=line)
+    tp, pp, dp, ep = (chosen.get(which, 1) for which in DEGREES)
+    return Proposed(tp, pp, dp, ep, frozenset(chosen), line)

@@ -12,13 +12,19 @@ from optimizer.explain.audit.result import Claim
 from optimizer.explain.audit.strategies import NAMES, Mention, Proposed, hypothetical, mentions
 from optimizer.explain.audit.units import plain_number
 
-_NEGATED = re.compile(r"\b(?:not|no|never|without|cannot|can't|infeasible|too many|exceeds?|reject\w*)\b", re.IGNORECASE)
+_NEGATED = re.compile(
+    r"\b(?:not|no|never|without|cannot|can't|infeasible|too many|exceeds?|reject\w*)\b", re.IGNORECASE
+)
 
 
 def judge_strategy(statement: Statement, context: Context) -> Iterator[Claim]:
     """Every strategy or degree named in a statement."""
     proposed = context.strategy
-    if proposed is None or statement.line in context.command_lines or statement.kind == "row" and len(statement.cells) > 2:
+    if (
+        proposed is None
+        or statement.line in context.command_lines
+        or (statement.kind == "row" and len(statement.cells) > 2)
+    ):
         return
     aside = hypothetical(statement)
     seen: set[str] = set()
@@ -39,16 +45,23 @@ def judge_strategy(statement: Statement, context: Context) -> Iterator[Claim]:
             if which in proposed.named and proposed.line != statement.line and not _local(statement):
                 right = getattr(proposed, which)
                 yield claim(
-                    statement, "contradicted", f"Line {proposed.line} proposes {proposed.label}: {which.upper()} is {right}, not {value}.",
-                    f"{which.upper()}{value}", f"{which.upper()}{right}",
-                )  # fmt: skip
+                    statement,
+                    "contradicted",
+                    f"Line {proposed.line} proposes {proposed.label}: {which.upper()} is {right}, not {value}.",
+                    f"{which.upper()}{value}",
+                    f"{which.upper()}{right}",
+                )
     yield from _gpus(statement, context, proposed)
     yield from _layers(statement, context, proposed)
 
 
 def _local(statement: Statement) -> bool:
     """Whether a degree may be about a part (prefill and decode pools, other phases)."""
-    return bool(re.search(r"\b(?:prefill|decode|draft|training|attention|MoE|pool|per node|within)\b", statement.text, re.IGNORECASE))
+    return bool(
+        re.search(
+            r"\b(?:prefill|decode|draft|training|attention|MoE|pool|per node|within)\b", statement.text, re.IGNORECASE
+        )
+    )
 
 
 def _ours(statement: Statement, context: Context, proposed: Proposed, mention: Mention) -> Iterator[Claim]:
@@ -56,30 +69,80 @@ def _ours(statement: Statement, context: Context, proposed: Proposed, mention: M
     if len(degrees) == 1:
         which, value = next(iter(degrees.items()))
         if which == "tp" and model.attention_heads % value:
-            yield claim(statement, "refuted", f"TP has to divide the {model.attention_heads} attention heads; {value} does not.", f"TP{value}", f"a divisor of {model.attention_heads}")
+            yield claim(
+                statement,
+                "refuted",
+                f"TP has to divide the {model.attention_heads} attention heads; {value} does not.",
+                f"TP{value}",
+                f"a divisor of {model.attention_heads}",
+            )
             return
         if which == "ep" and value > 1 and not model.experts:
-            yield claim(statement, "refuted", f"{model.name} is dense: it has no experts to spread, EP is 1.", f"EP{value}", "EP1")
+            yield claim(
+                statement,
+                "refuted",
+                f"{model.name} is dense: it has no experts to spread, EP is 1.",
+                f"EP{value}",
+                "EP1",
+            )
             return
-        yield claim(statement, "confirmed", f"{NAMES[which].capitalize()} parallelism of {value} belongs to {proposed.label}.", f"{which.upper()}{value}", f"{which.upper()}{value}")
+        yield claim(
+            statement,
+            "confirmed",
+            f"{NAMES[which].capitalize()} parallelism of {value} belongs to {proposed.label}.",
+            f"{which.upper()}{value}",
+            f"{which.upper()}{value}",
+        )
         return
     needs = f"{proposed.label} takes {proposed.tp} × {proposed.pp} × {proposed.dp} = {proposed.gpus} GPUs"
     if proposed.gpus > hardware.gpus:
-        yield claim(statement, "refuted", f"{needs}; there are {hardware.gpus}.", mention.text.strip(), f"at most {hardware.gpus} GPUs")
+        yield claim(
+            statement,
+            "refuted",
+            f"{needs}; there are {hardware.gpus}.",
+            mention.text.strip(),
+            f"at most {hardware.gpus} GPUs",
+        )
     elif model.attention_heads % proposed.tp:
-        yield claim(statement, "refuted", f"TP has to divide the {model.attention_heads} attention heads; {proposed.tp} does not.", mention.text.strip(), f"TP a divisor of {model.attention_heads}")
+        yield claim(
+            statement,
+            "refuted",
+            f"TP has to divide the {model.attention_heads} attention heads; {proposed.tp} does not.",
+            mention.text.strip(),
+            f"TP a divisor of {model.attention_heads}",
+        )
     elif proposed.ep > 1 and not model.experts:
-        yield claim(statement, "refuted", f"{model.name} is dense: it has no experts to spread, EP is 1.", mention.text.strip(), "EP1")
+        yield claim(
+            statement,
+            "refuted",
+            f"{model.name} is dense: it has no experts to spread, EP is 1.",
+            mention.text.strip(),
+            "EP1",
+        )
     else:
-        yield claim(statement, "confirmed", f"{needs} of {hardware.gpus}, and TP {proposed.tp} divides the {model.attention_heads} attention heads.", mention.text.strip(), proposed.label)
+        yield claim(
+            statement,
+            "confirmed",
+            f"{needs} of {hardware.gpus}, and TP {proposed.tp} divides the {model.attention_heads} attention heads.",
+            mention.text.strip(),
+            proposed.label,
+        )
 
 
 def _gpus(statement: Statement, context: Context, proposed: Proposed) -> Iterator[Claim]:
     """GPUs required or used, and the share of all of them."""
     text, total = statement.text, context.problem.hardware.gpus
     aside = hypothetical(statement)
-    found = after(text, r"\b(?:total )?GPUs (?:required|needed|used|in use)\b", "") or after(text, r"\b(?:uses?|requires?|needs?|occup(?:y|ies)|takes?|consumes?) (?:all |exactly |a total of )*(?=\d+ GPUs)", "")
-    if found and not aside and not re.search(r"\bper\b|\beach\b|replica|stage|\bmore\b|additional|redundan", text, re.IGNORECASE):
+    found = after(text, r"\b(?:total )?GPUs (?:required|needed|used|in use)\b", "") or after(
+        text,
+        r"\b(?:uses?|requires?|needs?|occup(?:y|ies)|takes?|consumes?) (?:all |exactly |a total of )*(?=\d+ GPUs)",
+        "",
+    )
+    if (
+        found
+        and not aside
+        and not re.search(r"\bper\b|\beach\b|replica|stage|\bmore\b|additional|redundan", text, re.IGNORECASE)
+    ):
         right = found.amount.value == proposed.gpus
         what = f"{proposed.label} takes {proposed.tp} × {proposed.pp} × {proposed.dp} = {proposed.gpus} GPUs"
         if re.search(r"×\s*EP", text):
@@ -89,10 +152,26 @@ def _gpus(statement: Statement, context: Context, proposed: Proposed) -> Iterato
     if share and not aside:
         value = 100 * proposed.gpus / total
         right = abs(float(share[1]) - value) < 0.6
-        yield claim(statement, "confirmed" if right else "refuted", f"{proposed.label} uses {proposed.gpus} of {total} GPUs, {plain_number(value)} %.", f"{share[1]} %", f"{plain_number(value)} %")
-    if not aside and re.search(r"\bno redundancy\b|\bsingle replica\b|\bno replication\b|\bno replicas\b", text, re.IGNORECASE) and not any(True for _ in mentions(text)):
+        yield claim(
+            statement,
+            "confirmed" if right else "refuted",
+            f"{proposed.label} uses {proposed.gpus} of {total} GPUs, {plain_number(value)} %.",
+            f"{share[1]} %",
+            f"{plain_number(value)} %",
+        )
+    if (
+        not aside
+        and re.search(r"\bno redundancy\b|\bsingle replica\b|\bno replication\b|\bno replicas\b", text, re.IGNORECASE)
+        and not any(True for _ in mentions(text))
+    ):
         one = proposed.dp == 1
-        yield claim(statement, "confirmed" if one else "refuted", f"{proposed.label} runs {proposed.dp} replica{'s' if proposed.dp > 1 else ''} of the model.", None, f"{proposed.dp}")
+        yield claim(
+            statement,
+            "confirmed" if one else "refuted",
+            f"{proposed.label} runs {proposed.dp} replica{'s' if proposed.dp > 1 else ''} of the model.",
+            None,
+            f"{proposed.dp}",
+        )
 
 
 def _layers(statement: Statement, context: Context, proposed: Proposed) -> Iterator[Claim]:
@@ -102,14 +181,25 @@ def _layers(statement: Statement, context: Context, proposed: Proposed) -> Itera
     unit = r"(?:pipeline )?(?:stage|PP stage|PP rank|pipeline rank)"
     found = after(text, rf"\b(?:transformer |decoder )?layers (?:per|on each|in each|for each|/) ?{unit}\b", "")
     if found is None:
-        for noun in (rf"(?:transformer |decoder )?layers? (?:per|in each|on each|for each|/) ?{unit}\b", rf"(?:transformer |decoder )?layers each\b(?=.*)|(?:transformer |decoder )?layers/{unit}\b"):
+        for noun in (
+            rf"(?:transformer |decoder )?layers? (?:per|in each|on each|for each|/) ?{unit}\b",
+            rf"(?:transformer |decoder )?layers each\b(?=.*)|(?:transformer |decoder )?layers/{unit}\b",
+        ):
             found = found or before(text, noun)
     if found is None and re.search(rf"\b(?:each|every) {unit}\b", text, re.IGNORECASE):
         found = before(text, r"(?:transformer |decoder )?layers\b")
     if not found or found.amount.unit or re.search(r"all[- ]?reduce|bytes", text, re.IGNORECASE):
         return
     even = layers / proposed.pp
-    right = found.amount.value in (layers // proposed.pp, -(-layers // proposed.pp)) or found.amount.near(even, 0.0) and found.amount.number != int(found.amount.number)
+    right = found.amount.value in (layers // proposed.pp, -(-layers // proposed.pp)) or (
+        found.amount.near(even, 0.0) and found.amount.number != int(found.amount.number)
+    )
     if found.amount.high > found.amount.value:
         right = found.amount.value <= even <= found.amount.high
-    yield judged(statement, found.amount, right, plain_number(even), f"{layers} layers ÷ {proposed.pp} stages = {plain_number(even)} per stage")
+    yield judged(
+        statement,
+        found.amount,
+        right,
+        plain_number(even),
+        f"{layers} layers ÷ {proposed.pp} stages = {plain_number(even)} per stage",
+    )

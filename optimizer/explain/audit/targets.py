@@ -21,10 +21,16 @@ def judge_row(statement: Statement, context: Context) -> Iterator[Claim]:
     if wrong_target:
         yield wrong_target
     compared = _comparison(statement, row)
-    known_wrong = any(kind == "utilisation" and abs(value - row.achieved.value) < 1e-9 for kind, value, *_ in context.wrong)
+    known_wrong = any(
+        kind == "utilisation" and abs(value - row.achieved.value) < 1e-9 for kind, value, *_ in context.wrong
+    )
     if compared and not (known_wrong and row.metric and row.metric.key == "memory"):
         yield compared
-    if row.metric and row.metric.key in ("ttft", "prefill", "tpot", "gpu_utilization", "rate") and row.achieved.dimension in row.metric.dimensions:
+    if (
+        row.metric
+        and row.metric.key in ("ttft", "prefill", "tpot", "gpu_utilization", "rate")
+        and row.achieved.dimension in row.metric.dimensions
+    ):
         yield measured(statement, context, row.metric.key, row.metric.percentile, row.achieved)
 
 
@@ -33,16 +39,24 @@ def _target(statement: Statement, context: Context, row: Row) -> Claim | None:
     if row.metric is None:
         return None
     needs, demanded, unit = context.problem.requirements, None, ""
-    if row.metric.key in ("ttft", "prefill", "tpot") and row.metric.percentile in (50, 99) and row.target.dimension == "ms":
+    if (
+        row.metric.key in ("ttft", "prefill", "tpot")
+        and row.metric.percentile in (50, 99)
+        and row.target.dimension == "ms"
+    ):
         demanded, unit = getattr(needs, f"{row.metric.key}_p{row.metric.percentile}_ms"), "ms"
     elif row.metric.key == "rate":
         demanded, unit = context.problem.workload.requests_per_s, "requests/s"
     if demanded is None or abs(row.target.value - demanded) <= 0.005 * demanded + row.target.step * 0.01:
         return None
     return Claim(
-        statement.line, statement.text, "refuted", f"The problem demands {plain_number(demanded)} {unit} for {row.title}, not {row.target.text}.",
-        row.target.text, f"{plain_number(demanded)} {unit}",
-    )  # fmt: skip
+        statement.line,
+        statement.text,
+        "refuted",
+        f"The problem demands {plain_number(demanded)} {unit} for {row.title}, not {row.target.text}.",
+        row.target.text,
+        f"{plain_number(demanded)} {unit}",
+    )
 
 
 def _comparison(statement: Statement, row: Row) -> Claim | None:
@@ -60,5 +74,19 @@ def _comparison(statement: Statement, row: Row) -> Claim | None:
     if row.target.unit == "" and row.achieved.unit == "":
         words = f"{row.achieved.text} is {relation} {row.target.text}"
     if holds == passes:
-        return Claim(statement.line, statement.text, "confirmed", words + ": the row's verdict follows from its figures.", row.achieved.text, None)
-    return Claim(statement.line, statement.text, "refuted", f"{words}: the row's verdict '{row.status}' does not follow.", row.status, "not met" if passes else "met")
+        return Claim(
+            statement.line,
+            statement.text,
+            "confirmed",
+            words + ": the row's verdict follows from its figures.",
+            row.achieved.text,
+            None,
+        )
+    return Claim(
+        statement.line,
+        statement.text,
+        "refuted",
+        f"{words}: the row's verdict '{row.status}' does not follow.",
+        row.status,
+        "not met" if passes else "met",
+    )

@@ -91,9 +91,17 @@ def _amount(match: re.Match[str]) -> Amount:
     if high < number:
         high = number
     return Amount(
-        number, unit, dimension, number * factor, number * binary, high * factor, 0.5 * 10**-digits * factor,
-        match.group().strip(), match.start(), match.end(),
-    )  # fmt: skip
+        number,
+        unit,
+        dimension,
+        number * factor,
+        number * binary,
+        high * factor,
+        0.5 * 10**-digits * factor,
+        match.group().strip(),
+        match.start(),
+        match.end(),
+    )
 
 
 def unit_of(unit: str) -> tuple[str, float, float]:
@@ -113,12 +121,20 @@ def unit_of(unit: str) -> tuple[str, float, float]:
         prefix = size[1].lower()
         return "bytes", _BINARY[prefix] if size[2] else _DECIMAL[prefix], _BINARY[prefix]
     families: tuple[tuple[str, str, float], ...] = (
-        (r"bytes?", "bytes", 1), (r"milliseconds?|ms", "ms", 1), (r"microseconds?|[µμu]s", "ms", 1e-3),
-        (r"seconds?|secs?|s", "ms", 1e3), (r"minutes?|min", "ms", 6e4), (r"hours?|h", "ms", 3.6e6),
-        (r"%|percent", "%", 1), (r"(?:output|generated|decode)?(?:tokens?|tok)(?:/|per)s(?:ec(?:ond)?)?", "tokens/s", 1),
+        (r"bytes?", "bytes", 1),
+        (r"milliseconds?|ms", "ms", 1),
+        (r"microseconds?|[µμu]s", "ms", 1e-3),
+        (r"seconds?|secs?|s", "ms", 1e3),
+        (r"minutes?|min", "ms", 6e4),
+        (r"hours?|h", "ms", 3.6e6),
+        (r"%|percent", "%", 1),
+        (r"(?:output|generated|decode)?(?:tokens?|tok)(?:/|per)s(?:ec(?:ond)?)?", "tokens/s", 1),
         (r"(?:requests?|reqs?|queries)(?:/|per)s(?:ec(?:ond)?)?|rps|qps", "requests/s", 1),
-        (r"billion|bn|b", "", 1e9), (r"million|m", "", 1e6), (r"trillion", "", 1e12), (r"thousand|k", "", 1e3),
-    )  # fmt: skip
+        (r"billion|bn|b", "", 1e9),
+        (r"million|m", "", 1e6),
+        (r"trillion", "", 1e12),
+        (r"thousand|k", "", 1e3),
+    )
     for pattern, dimension, factor in families:
         if re.fullmatch(pattern, low):
             return dimension, factor, factor

@@ -16,7 +16,7 @@ from optimizer.search.chain.instance import Instance, Placement
 from optimizer.search.chain.lanes import find_lane
 from optimizer.search.chain.place import place
 
-SHARES = (0.0, 0.5, 0.65, 0.35)
+SHARES = (0.0, 0.5, 0.65)
 """What the group left carries where two groups share layers, tried one after the other; 0: they share none."""
 STEP = 0.0005
 """Bisection on the total stops when the untried range is this share of the bound."""
@@ -84,11 +84,18 @@ class Search:
                 if lane is None:
                     return None
                 found.append(place(self.instance, single, lane))
-                return max(total, route(self.instance, found[-1]).value)
+                return max(total, self._carried(found[-1]))
 
             self._climb(0, self.bound, attempt, 60)
-            together.update(max(found, key=lambda held: route(self.instance, held).value, default={}))
+            best: Placement = {}
+            for placement in found:
+                if self._carried(placement) > self._carried(best):
+                    best = placement
+            together.update(best)
         self._offer(together)
+
+    def _carried(self, placement: Placement) -> int:
+        return route(self.instance, placement).value
 
     def _climb(self, low: int, high: int, attempt: Callable[[int], int | None], rounds: int) -> None:
         """Bisection: ``attempt`` returns the value reached for a total, or None."""

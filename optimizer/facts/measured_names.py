@@ -6,12 +6,12 @@ import re
 from functools import cache
 from pathlib import Path
 
-from calibration.measurements import UnusableRow
 from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.huggingface import model_from_config
 from optimizer.facts.load import read_mapping
+from optimizer.facts.measurements import UnusableRow
 from optimizer.facts.model import ModelFacts
 
 # Parts of a checkpoint's name that change its weights or their format, not its architecture.

@@ -1,0 +1,1 @@
+"""Commands of the ``optimizer`` program, one concern a file. Each module offers ``register(app)`` or options."""

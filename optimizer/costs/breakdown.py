@@ -1,0 +1,57 @@
+"""Where memory and time of one strategy go, term by term, for people who check the numbers. ``docs/model.md``, 2 and 3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.shapes import Shape
+from optimizer.facts.problem import Problem
+
+
+def breakdown(problem: Problem, shape: Shape, slots: int, in_progress: int) -> dict[str, Any]:
+    """Every term of the analytic model.
+
+    Args:
+        slots: max_num_seqs, for which the KV cache is reserved.
+        in_progress: sequences in progress at the replica, for the decode step.
+
+    Returns:
+        ``memory_bytes_by_stage``: one mapping of terms per pipeline stage; they sum to the stage's memory.
+        ``decode_ms``: terms of one token for every running sequence, summed over the stages, with the sends between
+        them and what the pipeline waits for its slowest stage. They sum to ``round_ms``.
+        ``prefill_ms``: terms of one mean prompt through all stages, without the decodes that share its steps.
+    """
+    costs = AnalyticCosts(problem, [shape])
+    memory, steps = costs.memory(), costs.steps
+    stages = []
+    for column in costs.table.class_of_stage[0]:
+        stages.append(
+            {
+                "weights": int(memory.weights[0, column]),
+                "KV cache": int(slots * memory.kv_per_sequence[0, column]),
+                "activations": int(memory.activations[0, column]),
+                "logits": int(slots * memory.logits_per_sequence[0, column]),
+                "communication buffers": int(memory.communication[0, column]),
+                "engine": memory.engine,
+            }
+        )
+    multiplicity = costs.table.multiplicity[0].astype(np.float64)
+    batch = -(-in_progress // shape.pp)
+    decode = {
+        name: float(values[0, :, 0] @ multiplicity) for name, values in steps.decode_terms(np.array([[batch]])).items()
+    }
+    decode["sends between stages"] = float(steps.send_ms(np.array([[float(batch)]]))[0, 0])
+    round_ms = float(costs.service(in_progress).round_ms[0, in_progress - 1])
+    decode["waiting for the slowest stage"] = max(0.0, round_ms - sum(decode.values()))
+    prompt = problem.workload.prompt_tokens
+    prefill = {name: float(values[0] @ multiplicity) for name, values in steps.prefill_terms(prompt).items()}
+    return {
+        "memory_bytes_by_stage": stages,
+        "sequences_in_progress": in_progress,
+        "round_ms": round_ms,
+        "decode_ms": {name: value for name, value in decode.items() if value},
+        "prefill_ms": {name: value for name, value in prefill.items() if value},
+    }

@@ -1,0 +1,110 @@
+"""The least setting of a lever that makes a problem feasible, proved at both ends: this setting works, one step less not.
+
+Found by improvement instead of trial steps: the rows that work at the furthest setting are bisected on their own for the
+least setting they need, then the whole space is asked about one step less; either nothing works there, which is the
+proof, or new rows do and the bracket shrinks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optimizer.costs.shapes import Bools
+from optimizer.explain.levers import Changes, Lever, make
+from optimizer.facts.problem import Problem
+from optimizer.facts.stated import Stated
+from optimizer.search.oracle import Oracle, derived, subspace
+from optimizer.search.quantities import Quantities
+from optimizer.search.screen import Screen
+from optimizer.search.space import SpaceTooLargeError
+
+MOST_WITNESSES = 24
+STEP_BY_STEP = 8
+COLUMNS = {"tensor_parallel": "tp", "pipeline_parallel": "pp", "data_parallel": "dp"}
+
+
+class Least:
+    """Least settings of levers of one problem, beside changes that are made in any case."""
+
+    def __init__(self, stated: Stated, oracle: Oracle) -> None:
+        self.stated, self.oracle = stated, oracle
+
+    def of(self, lever: Lever, others: list[Changes]) -> int | None:
+        """The least setting 1…steps at which the problem with the other changes is feasible; None when none is."""
+        if lever.kind in ("choice", "offer"):
+            return self._first(lever, others)
+        if lever.kind == "nodes":
+            return self._nodes(lever, others)
+        return self._improve(lever, others)
+
+    def feasible(self, *changes: Changes) -> bool:
+        """Whether the problem with these changes is feasible; no where the facts refuse them."""
+        problem = make(self.stated, *changes)
+        try:
+            return problem is not None and self.oracle.feasible(problem)
+        except SpaceTooLargeError:
+            return False
+
+    def _first(self, lever: Lever, others: list[Changes]) -> int | None:
+        for setting in self._settings(lever, others):
+            if self.feasible(*others, lever.at(setting)):
+                return setting
+        return None
+
+    def _settings(self, lever: Lever, others: list[Changes]) -> list[int]:
+        """Settings worth asking about: for lists of degrees those that some row uses which works with all of them."""
+        everything = list(range(1, lever.steps + 1))
+        column = COLUMNS.get(lever.id)
+        if column is None or lever.full is None:
+            return everything
+        problem = make(self.stated, *others, lever.full)
+        seen = self.oracle.survivors(problem) if problem is not None else None
+        if seen is None:
+            return []
+        q, viable = seen
+        values = (q.space.row_dp if column == "dp" else q.space.column(column))[viable]
+        used = set(np.unique(values).tolist())
+        now = set(self.stated.value(lever.field) or ())
+        return [k for k in everything if used & (set(lever.at(k)[lever.field]) - now)]
+
+    def _nodes(self, lever: Lever, others: list[Changes]) -> int | None:
+        """Node counts one by one at first, then by doubling and halving."""
+        low, high = 0, 1
+        while not self.feasible(*others, lever.at(high)):
+            low = high
+            if high == lever.steps:
+                return None
+            high = min(lever.steps, high + 1 if high < STEP_BY_STEP else 2 * high)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.feasible(*others, lever.at(middle)) else (middle, high)
+        return high
+
+    def _improve(self, lever: Lever, others: list[Changes]) -> int | None:
+        high = lever.steps
+        while True:
+            problem = make(self.stated, *others, lever.at(high))
+            seen = self.oracle.survivors(problem) if problem is not None else None
+            if seen is None:
+                return None if high == lever.steps else high + 1
+            high = self._witnesses(lever, others, *seen, high)
+            if high == 1:
+                return 1
+            high -= 1
+
+    def _witnesses(self, lever: Lever, others: list[Changes], q: Quantities, viable: Bools, high: int) -> int:
+        """The least setting at which some of the rows that work at ``high`` still do."""
+        rows = np.flatnonzero(viable)
+        rows = rows[np.argsort(q.normal.n99[rows], kind="stable")]
+        picked = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_WITNESSES)).astype(np.int64))]
+        few = Quantities(q.problem, subspace(q.space, np.sort(picked)))
+        low = 0
+        while high - low > 1:
+            middle = (low + high) // 2
+            problem = make(self.stated, *others, lever.at(middle))
+            works = problem is not None and self._works(few, problem)
+            low, high = (low, middle) if works else (middle, high)
+        return high
+
+    def _works(self, few: Quantities, problem: Problem) -> bool:
+        return bool(Screen(derived(few, problem), self.oracle.fixed).viable.any())

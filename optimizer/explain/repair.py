@@ -1,0 +1,124 @@
+"""The smallest repairs of an infeasible problem: which rules to give up, and the least change of each limit.
+
+Minimal correction sets come from the masks of the extended question (``wide``), least amounts from ``least``. A repair is
+shown only after the changed problem was solved again and the independent verifier agreed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+
+from optimizer.answer import Answer, Change, Fixed, Repair
+from optimizer.explain.least import Least
+from optimizer.explain.levers import Changes, Lever, make
+from optimizer.explain.repair_words import repair_sentence
+from optimizer.explain.wide import Wide
+from optimizer.facts.problem import Problem
+from optimizer.facts.stated import Stated
+from optimizer.search.oracle import Oracle
+
+MOST_REPAIRS = 6
+ENOUGH = 3
+MOST_TOGETHER = 3
+
+Resolve = Callable[[Problem], Answer]
+
+
+def find_repairs(wide: Wide, resolve: Resolve, *, most: int = MOST_REPAIRS) -> tuple[Repair, ...]:
+    """Repairs, fewest changes first, each solved again and verified.
+
+    Args:
+        wide: the extended question of the infeasible problem.
+        resolve: solves and verifies a changed problem, for the same fixed decisions.
+        most: how many at most. Repairs of several changes are added only while there are fewer than ``ENOUGH``.
+    """
+    least = Least(wide.stated, Oracle(wide.fixed))
+    found: list[Repair] = []
+    for levers in candidates(wide):
+        if len(found) >= most or (len(levers) > 1 and len(found) >= ENOUGH):
+            break
+        repair = _repair(wide, levers, least, resolve)
+        if repair is not None and all(repair.changes != other.changes for other in found):
+            found.append(repair)
+    return tuple(found)
+
+
+def candidates(wide: Wide) -> list[tuple[Lever, ...]]:
+    """Sets of levers that may be enough, by size and then by what they count; none contains another."""
+    bits = wide.lever_bits
+    sets = [tuple(lever for lever in wide.levers if mask & bits[lever.id]) for mask in wide.lever_masks]
+    sets += [(lever,) for lever in wide.levers if lever.kind == "choice"]
+    sets = [levers for levers in sets if 0 < len(levers) <= MOST_TOGETHER] or sets[:1]
+    order = {lever.id: position for position, lever in enumerate(wide.levers)}
+    return sorted(sets, key=lambda s: (len(s), sum(lever.weight for lever in s), [order[lever.id] for lever in s]))
+
+
+def least_changes(levers: tuple[Lever, ...], least: Least) -> dict[str, Any] | None:
+    """The least change of each lever, the first as small as the others allow, and so on; None when it is not enough."""
+    settled: list[Changes] = []
+    for position, lever in enumerate(levers):
+        rest = [other.full for other in levers[position + 1 :] if other.full is not None]
+        setting = least.of(lever, [*settled, *rest])
+        if setting is None:
+            return None
+        settled.append(lever.at(setting))
+    merged: dict[str, Any] = {}
+    for change in settled:
+        merged.update(change)
+    return merged
+
+
+def _repair(wide: Wide, levers: tuple[Lever, ...], least: Least, resolve: Resolve) -> Repair | None:
+    if len(levers) > 1 and _too_many(levers, least):
+        return None
+    values = least_changes(levers, least)
+    problem = make(wide.stated, values) if values is not None else None
+    if values is None or problem is None:
+        return None
+    result = resolve(problem)
+    if result.strategy is None or not result.verification.passed or result.status not in ("optimal", "feasible"):
+        return None
+    changes = tuple(Change(field, before(wide.stated, wide.problem, field), value) for field, value in values.items())
+    return Repair(changes, repair_sentence(changes, wide.problem, problem, result), result.strategy)
+
+
+def _too_many(levers: tuple[Lever, ...], least: Least) -> bool:
+    """Whether some of the levers are enough without the others."""
+    fewer = combinations(levers, len(levers) - 1)
+    return any(least.feasible(*[lever.full for lever in some if lever.full is not None]) for some in fewer)
+
+
+def before(stated: Stated, problem: Problem, field: str) -> Any:
+    """The value of a field now: as stated, else as it was resolved; None where neither says."""
+    value = stated.value(field)
+    if value is not None:
+        return value
+    inner: Any = problem
+    for part in field.split("."):
+        inner = getattr(inner, part, None)
+    return list(inner) if isinstance(inner, tuple) else inner
+
+
+def changed_stated(stated: Stated, repair: Repair) -> Stated:
+    """The problem file with the repair made."""
+    return stated.changed({change.field: change.new for change in repair.changes})
+
+
+def fixed_words(fixed: Fixed | None) -> str:
+    """Which decisions a person fixed, for sentences; empty when none."""
+    if fixed is None:
+        return ""
+    words = {
+        "TP": fixed.tensor_parallel,
+        "PP": fixed.pipeline_parallel,
+        "DP": fixed.data_parallel,
+        "EP": fixed.expert_parallel,
+    }
+    named = "·".join(f"{name}{value}" for name, value in words.items() if value)
+    more = [f"{fixed.max_num_seqs} sequences per replica"] if fixed.max_num_seqs else []
+    more += ["layers " + "+".join(str(v) for v in fixed.layers_per_stage)] if fixed.layers_per_stage else []
+    more += [f"{fixed.weight_precision} weights"] if fixed.weight_precision else []
+    more += [f"{fixed.kv_precision} KV cache"] if fixed.kv_precision else []
+    return " with ".join(part for part in (named, " and ".join(more)) if part)

@@ -1,0 +1,212 @@
+"""The extended question: the candidates that were considered, and those that a larger cluster or an open search would add.
+
+The same rules and costs as always, over more rows: further formats, degrees that were not offered, options switched off,
+and more nodes. What keeps a row out of the stated question is a bit of its mask, like a rule that it breaks, so search
+limits and the GPU count take part in conflicts and repairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from optimizer.answer import Fixed
+from optimizer.costs.shapes import Bools, Ints
+from optimizer.explain.levers import Lever, levers_of, make
+from optimizer.facts.problem import Problem
+from optimizer.facts.stated import Stated
+from optimizer.search.oracle import STATIC_RULES, derived, subspace
+from optimizer.search.quantities import Quantities
+from optimizer.search.rules import rule_ids
+from optimizer.search.screen import Screen
+from optimizer.search.space import Space, SpaceTooLargeError, build_space, pipeline_degrees, tensor_degrees, unevenness
+from optimizer.search.violations import violation_masks
+
+MOST_ROWS = 3000
+DENSE_DEGREES = 4
+ENGINE_RULES = frozenset(
+    {"attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "context"}
+)
+"""Rules of the model or the engine: they take part in conflicts but nobody can give them up."""
+OFFERS = {
+    "fp8 weights": "weight_precision",
+    "fp8 KV": "kv_precision",
+    "tensor_parallel": "tensor_parallel",
+    "pipeline_parallel": "pipeline_parallel",
+    "data_parallel": "data_parallel",
+    "expert_parallel": "expert_parallel",
+}
+"""Search limit in a conflict, by lever."""
+
+
+class Wide:
+    """Masks of the extended question, for one problem and one set of fixed decisions."""
+
+    def __init__(self, stated: Stated, problem: Problem, fixed: Fixed | None = None) -> None:
+        self.stated, self.problem, self.fixed = stated, problem, fixed
+        self.levers = levers_of(stated, problem, fixed)
+        off = set(problem.search.disabled_rules)
+        self.rules = tuple(rule for rule in rule_ids(problem) if rule not in off)
+        offers = [OFFERS[lever.id] for lever in self.levers if lever.id in OFFERS]
+        self.members: tuple[str, ...] = (*self.rules, *offers)
+        """Rules and search limits that a conflict may name."""
+
+    @property
+    def member_bits(self) -> dict[str, int]:
+        """The bit of each possible member of a conflict."""
+        return {name: 1 << i for i, name in enumerate(self.members)}
+
+    @property
+    def lever_bits(self) -> dict[str, int]:
+        """The bit of each lever."""
+        return {lever.id: 1 << i for i, lever in enumerate(self.levers)}
+
+    def lever(self, id: str) -> Lever | None:
+        """A lever by its id; None when it cannot move here."""
+        return next((lever for lever in self.levers if lever.id == id), None)
+
+    @cached_property
+    def _near(self) -> Quantities | None:
+        """Quantities over the stated GPUs with every search limit open."""
+        return self._open({}, everything=True)
+
+    @cached_property
+    def _far(self) -> Quantities | None:
+        """Quantities over many more nodes; rows whose memory no lever can mend are left out."""
+        lever = self.lever("nodes")
+        if lever is None or lever.full is None:
+            return None
+        whole = self._open(dict(lever.full), everything=False)
+        if whole is None:
+            return None
+        loosest = make(self.stated, lever.full, *self._full("limit", "context", "offer"))
+        if loosest is None:
+            return None
+        active = STATIC_RULES - {"gpu_count"}
+        rows = np.flatnonzero(Screen(Quantities(loosest, whole.space), self.fixed, active).viable)
+        return Quantities(whole.problem, subspace(whole.space, rows)) if len(rows) else None
+
+    def _full(self, *kinds: str) -> list[Any]:
+        return [lever.full for lever in self.levers if lever.kind in kinds and lever.full is not None]
+
+    def _open(self, changes: dict[str, Any], *, everything: bool) -> Quantities | None:
+        """Rows with the search opened; the problem they are judged by keeps its stated limits."""
+        judged = make(self.stated, changes)
+        offers = [lever for lever in self.levers if lever.kind == "offer" and lever.full is not None]
+        for skipped in ((), ("layer_imbalance",), ("layer_imbalance", "fp8 KV"), tuple(lever.id for lever in offers)):
+            opened = make(self.stated, changes, *[o.full for o in offers if o.full and o.id not in skipped])
+            if opened is None or judged is None:
+                continue
+            try:
+                space = build_space(opened, self.fixed)
+            except SpaceTooLargeError:
+                continue
+            space = _thin(space, self.problem, everything)
+            if space.rows <= MOST_ROWS:
+                break
+        else:
+            return None
+        return Quantities(judged, space) if space.rows else None
+
+    def _offer_bits(self, space: Space, bits: dict[str, int], names: dict[str, str]) -> Ints:
+        """Bits of the search limits that keep each row out of the stated question, (R,)."""
+        problem, fixed = self.problem, self.fixed or Fixed()
+        total: Ints = np.zeros(space.rows, dtype=np.int64)
+
+        def add(lever: str, outside: Bools) -> None:
+            name = names.get(lever)
+            if name in bits:
+                np.bitwise_or(total, np.where(outside, bits[name], 0), out=total)
+
+        weights = problem.search.weight_precision or (problem.model.native_weight_format,)
+        caches = problem.search.kv_precision or (problem.model.native_dtype,)
+        of_weights = np.array([shape.weight_format not in weights for shape in space.shapes])
+        of_caches = np.array([shape.kv_format not in caches for shape in space.shapes])
+        add("fp8 weights", of_weights[space.row_shape])
+        add("fp8 KV", of_caches[space.row_shape])
+        tp, ep = space.column("tp"), space.column("ep")
+        if fixed.tensor_parallel is None:
+            add("tensor_parallel", ~np.isin(tp, tensor_degrees(problem)))
+        if fixed.pipeline_parallel is None and fixed.layers_per_stage is None:
+            add("pipeline_parallel", ~np.isin(space.column("pp"), pipeline_degrees(problem)))
+        if problem.search.data_parallel is not None and fixed.data_parallel is None:
+            add("data_parallel", ~np.isin(space.row_dp, problem.search.data_parallel))
+        if fixed.expert_parallel is None:
+            allowed = {"off": ep == 1, "replica": (ep == 1) | (ep == tp)}.get(problem.search.expert_parallel)
+            if allowed is not None:
+                add("expert_parallel", ~allowed)
+        return total
+
+    @cached_property
+    def member_masks(self) -> list[int]:
+        """Minimal masks of broken rules and search limits over the extended question."""
+        bits, found = self.member_bits, []
+        rules = {rule: bits[rule] for rule in self.rules}
+        names = {lever: member for lever, member in OFFERS.items() if member in self.members}
+        near, far = self._near, self._far
+        if near is not None:
+            found.append(violation_masks(near, rules, self._offer_bits(near.space, bits, names), self.fixed))
+        if far is not None and "gpu_count" in bits:
+            outside = self._offer_bits(far.space, bits, names) | bits["gpu_count"]
+            found.append(violation_masks(far, rules, outside, self.fixed))
+        return smallest(np.concatenate(found)) if found else []
+
+    @cached_property
+    def lever_masks(self) -> list[int]:
+        """Minimal sets of levers, as masks, that together make the problem feasible."""
+        bits, found = self.lever_bits, []
+        rules = {rule: bits[lever.id] for lever in self.levers if lever.kind == "limit" for rule in lever.rules}
+        names = {lever: lever for lever in bits}
+        layer_bit = bits.get("layer_imbalance", 0)
+        if layer_bit:
+            rules["layer_split"] = layer_bit
+        for q, changes, world in ((self._near, None, 0), (self._far, self.lever("nodes"), bits.get("nodes", 0))):
+            if q is None:
+                continue
+            base = [changes.full] if changes is not None and changes.full else []
+            outside = self._offer_bits(q.space, bits, names) | world
+            for facts in (("rate",), ("context",), ("rate", "context"), ()):
+                moved = [lever for lever in self.levers if lever.kind in facts and lever.full is not None]
+                if len(moved) < len(facts):
+                    continue
+                full = [*base, *[lever.full for lever in moved if lever.full]]
+                judged = make(self.stated, *full)
+                loose = make(self.stated, *full, *self._full("limit"), *self._full("offer"))
+                if judged is None or loose is None:
+                    continue
+                extra = sum(bits[lever.id] for lever in moved)
+                found.append(violation_masks(derived(q, judged), rules, outside | extra, self.fixed, loose))
+        return smallest(np.concatenate(found)) if found else []
+
+
+def _thin(space: Space, problem: Problem, everything: bool) -> Space:
+    """Fewer rows where there are many: among replicas a dense start and then steps of a quarter, and even splits only."""
+    if everything and space.rows <= MOST_ROWS:
+        return space
+    degrees, value, most = set(range(1, DENSE_DEGREES + 1)), float(DENSE_DEGREES), int(space.row_dp.max(initial=1))
+    while value < most:
+        value = value * 1.25 + 1
+        degrees.add(int(value))
+    degrees |= set(problem.search.data_parallel or ())
+    shape_gpus = space.column("tp") * space.column("pp")
+    largest = np.zeros(int(shape_gpus.max(initial=0)) + 1, dtype=np.int64)
+    np.maximum.at(largest, shape_gpus, space.row_dp)
+    kept = np.isin(space.row_dp, sorted(degrees)) | (space.row_dp == largest[shape_gpus])
+    best: dict[int, int] = {}
+    for shape in space.shapes:
+        uneven = unevenness(shape.layers_per_stage)
+        best[shape.pp] = min(uneven, best.get(shape.pp, uneven))
+    even = np.array([unevenness(s.layers_per_stage) == best[s.pp] for s in space.shapes], dtype=np.bool_)
+    return subspace(space, np.flatnonzero(kept & even[space.row_shape]))
+
+
+def smallest(masks: Ints | Sequence[int]) -> list[int]:
+    """The masks that contain no other, fewest bits first."""
+    kept: list[int] = []
+    for mask in sorted({int(m) for m in masks}, key=lambda m: (m.bit_count(), m)):
+        if not any(other & mask == other for other in kept):
+            kept.append(mask)
+    return kept

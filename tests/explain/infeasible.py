@@ -1,0 +1,49 @@
+"""Infeasible problems from the generator, and a plain oracle that looks at every candidate of a changed problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from optimizer.answer import Fixed
+from optimizer.explain.levers import Lever
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.load import problem_from_dict
+from optimizer.facts.stated import Stated
+from optimizer.search.quantities import Quantities
+from optimizer.search.screen import Screen
+from optimizer.search.space import build_space
+from tests.generate import random_problem
+
+
+def feasible(stated: Stated, *changes: Mapping[str, Any], fixed: Fixed | None = None) -> bool:
+    """Whether some candidate of the changed problem keeps every rule: no pruning, no shared tables."""
+    merged: dict[str, Any] = {}
+    for change in changes:
+        merged.update(change)
+    try:
+        problem = stated.changed(merged).problem()
+    except ProblemError:
+        return False
+    space = build_space(problem, fixed)
+    return bool(space.rows) and bool(Screen(Quantities(problem, space), fixed).viable.any())
+
+
+def stated_problem(seed: int) -> Stated:
+    """The generated problem as it would stand in a file."""
+    values = random_problem(seed)
+    return Stated(values, default_name=f"generated-{seed}", model=problem_from_dict(values).model)
+
+
+def infeasible(seeds: Iterable[int]) -> Iterator[tuple[int, Stated]]:
+    """Those of the generated problems that no strategy solves."""
+    for seed in seeds:
+        stated = stated_problem(seed)
+        if not feasible(stated):
+            yield seed, stated
+
+
+def settings(lever: Lever, most: int = 8) -> list[int]:
+    """Some settings of a lever, the nearest and the furthest among them."""
+    wanted = {1, 2, 3, lever.steps, lever.steps // 2, lever.steps // 10, lever.steps // 100, lever.steps // 1000}
+    return sorted(k for k in wanted if 1 <= k <= lever.steps)[:most]
