@@ -86,7 +86,13 @@ def solve_chain(
 
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
     search = Search(scaled(problem), started + limit, report)
-    search.run()
+    try:
+        search.run()
+    except KeyboardInterrupt:
+        # Ctrl-C keeps the best placement and the proved bound.
+        if not search.bounded:
+            raise
+        search.finished = False
     answer = _answer(problem, search)
     verification = verify_chain(problem, answer)
     answer = replace(answer, verification=verification, explanation=tuple(chain_sentences(problem, answer)))
@@ -149,7 +155,7 @@ def _answer(problem: ChainProblem, search: Search) -> ChainAnswer:
 def _search_limits(search: Search) -> list[str]:
     said = ["Flows are whole thousandths of a token per second; throughputs and capacities are rounded down to that."]
     if not search.finished:
-        said.append("The time limit ended the search before every method was through.")
+        said.append("The search was ended before every method was through.")
     return said
 
 

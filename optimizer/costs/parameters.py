@@ -109,5 +109,5 @@ def _formats(
             by_format[name] = (eight.linear, entry.expert, peak_flops(gpu, constants, eight.compute), peak)
         else:
             by_format[name] = (entry.linear, entry.expert, peak, peak)
-    values = np.array([by_format[shape.weight_format] for shape in table.shapes], dtype=np.float64)
+    values = np.array([by_format[shape.weight_format] for shape in table.shapes], dtype=np.float64).reshape(-1, 4)
     return values[:, 0], values[:, 1], values[:, 2], values[:, 3]

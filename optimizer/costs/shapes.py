@@ -86,7 +86,7 @@ def tabulate(model: ModelFacts, shapes: Sequence[Shape]) -> ShapeTable:
             of_stage.append(classes.setdefault(key, len(classes)))
             start = end
         by_split[split] = (list(classes), tuple(of_stage), [of_stage.count(c) for c in range(len(classes))])
-    width = max(len(entry[0]) for entry in by_split.values())
+    width = max((len(entry[0]) for entry in by_split.values()), default=1)
     count = len(shapes)
     kind_counts = np.zeros((count, width, kinds), dtype=np.int64)
     multiplicity = np.zeros((count, width), dtype=np.int64)

@@ -216,6 +216,10 @@ def _first_error(error: ValidationError, values: Any) -> ProblemError:
         return ProblemError(field, f"{_short(value)} is not a number")
     if kind == "literal_error":
         return ProblemError(field, f"{_short(value)} is not known; use {context.get('expected')}")
+    if kind in {"model_type", "dict_type", "model_attributes_type"}:
+        return ProblemError(field, f"{_short(value)} is not allowed; a mapping of fields is needed")
+    if kind == "too_short":
+        return ProblemError(field, "is empty; name at least one, or leave it out")
     message = detail["msg"][0].lower() + detail["msg"][1:]
     return ProblemError(field, f"{_short(value)} is not allowed: {message}")
 

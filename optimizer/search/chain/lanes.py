@@ -53,7 +53,7 @@ class _Stay:
         return sum(choice.block.length * choice.times for choice in self.choices())
 
 
-def find_lane(columns: Columns, groups: Groups, total: int, share: float = 0.0, effort: float = EFFORT) -> Lane | None:
+def find_lane(columns: Columns, groups: Groups, total: int, share: float = 0.0, seconds: float = 3600.0) -> Lane | None:
     """A lane that carries a total, or None when no choice of the blocks at hand makes one.
 
     Args:
@@ -61,9 +61,9 @@ def find_lane(columns: Columns, groups: Groups, total: int, share: float = 0.0, 
         groups: the nodes.
         total: thousandths of a token per second.
         share: what the group left carries of the total where two groups share layers; 0: they never do.
-        effort: limit of CP-SAT, deterministic seconds.
+        seconds: wall-clock limit; the search for one lane is limited in deterministic time as well.
     """
-    return _Program(columns, groups, total, share).solve(effort)
+    return _Program(columns, groups, total, share).solve(seconds)
 
 
 class _Program:
@@ -222,13 +222,14 @@ class _Program:
             inside = max(us for row in instance.link_us for us in row)
             self.model.add(spent + inside * (hops - 1) + outside <= instance.max_us)
 
-    def solve(self, effort: float) -> Lane | None:
+    def solve(self, seconds: float) -> Lane | None:
         """The lane of one solution, or None."""
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = 1
         solver.parameters.random_seed = 1
         solver.parameters.stop_after_first_solution = True
-        solver.parameters.max_deterministic_time = effort
+        solver.parameters.max_deterministic_time = EFFORT
+        solver.parameters.max_time_in_seconds = max(0.01, seconds)
         if solver.solve(self.model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
             return None
         after = {a: b for a, b, taken in self.arcs if a != b and solver.boolean_value(taken)}

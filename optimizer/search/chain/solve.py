@@ -38,13 +38,15 @@ class Search:
     value: int = 0
     placement: Placement = field(default_factory=dict)
     flows: Flows = field(default_factory=dict)
+    bounded: bool = False
+    """True once the bound is proved; before that there is nothing to report."""
     finished: bool = True
     """False where the time limit cut the construction short."""
 
     def run(self) -> None:
         """Search until the value meets the bound, every method is through, or the deadline passes."""
         self.certificate = upper_bound(self.instance, self._expired)
-        self.bound = self.certificate.bound
+        self.bound, self.bounded = self.certificate.bound, True
         if self.bound == 0:
             return
         groups = grouped(self.instance, self.bound)
@@ -64,7 +66,7 @@ class Search:
         """The largest total for which a lane is found; the bound itself is tried first."""
 
         def attempt(total: int) -> int | None:
-            lane = find_lane(columns, groups, total, share)
+            lane = find_lane(columns, groups, total, share, self._left())
             if lane is None:
                 return None
             self._offer(place(self.instance, groups, lane))
@@ -80,7 +82,7 @@ class Search:
             found: list[Placement] = []
 
             def attempt(total: int, single: Groups = single, found: list[Placement] = found) -> int | None:
-                lane = find_lane(columns, single, total)
+                lane = find_lane(columns, single, total, seconds=self._left())
                 if lane is None:
                     return None
                 found.append(place(self.instance, single, lane))
@@ -122,7 +124,7 @@ class Search:
         self.report(self.value, self.bound)
 
     def _finish(self) -> None:
-        exact = solve_exact(self.instance, self.placement, self.value, self.bound, self.deadline - time.monotonic())
+        exact = solve_exact(self.instance, self.placement, self.value, self.bound, self._left())
         self.bound = exact.bound
         if exact.placement is not None and exact.value >= self.value:
             self.value, self.placement, self.flows = exact.value, exact.placement, exact.flows
@@ -130,6 +132,9 @@ class Search:
 
     def _seen(self, value: int) -> None:
         self.report(max(self.value, value), self.bound)
+
+    def _left(self) -> float:
+        return self.deadline - time.monotonic()
 
     def _expired(self) -> bool:
         return time.monotonic() >= self.deadline

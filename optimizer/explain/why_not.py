@@ -1,0 +1,247 @@
+"""Why not that strategy: not allowed (its conflict), worse (term by term), a tie (the tie-break), or it is the best.
+
+The foil is any subset of decisions; the rest is chosen as well as possible. With it comes the smallest change of one fact
+or weight under which the foil would win.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from optimizer.answer import Change, Conflict, Fixed, Repair, Strategy
+from optimizer.costs.breakdown import breakdown
+from optimizer.explain.conflict import find_conflicts
+from optimizer.explain.infeasible import solved_again
+from optimizer.explain.numbers import milliseconds
+from optimizer.explain.repair import find_repairs, fixed_words
+from optimizer.explain.switch import best, find_switch, knobs
+from optimizer.explain.why import TERM_WORDS
+from optimizer.explain.wide import Wide
+from optimizer.facts.problem import Problem
+from optimizer.facts.stated import Stated
+from optimizer.search.quantities import Quantities
+from optimizer.search.space import build_space
+from optimizer.search.winner import Winner, fits, winner
+
+Verdict = Literal["not allowed", "worse", "tie", "best", "no optimum"]
+SIGNIFICANT_MS = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A change of one fact or weight under which the foil wins; ``not_yet`` is the nearest value asked at which not."""
+
+    change: Change
+    not_yet: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """Outcome for a foil. Differences are the foil's minus the optimum's, in ms; positive: the foil is worse."""
+
+    problem: str
+    verdict: Verdict
+    foil: Strategy | None
+    optimum: Strategy | None
+    difference_ms: float | None
+    difference_terms: dict[str, float]
+    decided_by: str | None
+    conflicts: tuple[Conflict, ...]
+    repairs: tuple[Repair, ...]
+    flip: Flip | None
+    sentences: tuple[str, ...]
+
+
+def why_not(problem: Problem, stated: Stated, fixed: Fixed) -> WhyNot:
+    """The verdict on a foil.
+
+    Args:
+        problem: as stated.
+        stated: its file, so that changes name its fields.
+        fixed: the foil's decisions; at least one.
+    """
+    foil, top = winner(problem, fixed), winner(problem)
+    if foil is None:
+        return _not_allowed(problem, stated, fixed, top)
+    if top is None:
+        said = [
+            f"{_name(foil, fixed)} keeps every rule, but it was outside what may be considered ({_outside(problem, fixed)})."
+        ]
+        return WhyNot(problem.name, "no optimum", foil.strategy, None, None, {}, None, (), (), None, tuple(said))
+    if fits(top.strategy, fixed):
+        said = [f"{top.strategy.label} is the best strategy itself: nothing speaks against {fixed_words(fixed)}."]
+        return WhyNot(problem.name, "best", foil.strategy, top.strategy, 0.0, {}, None, (), (), None, tuple(said))
+    terms = {name: foil.terms[name] - value for name, value in top.terms.items()}
+    difference = foil.objective_ms - top.objective_ms
+    flip = smallest_flip(problem, stated, fixed)
+    name = _name(foil, fixed)
+    if foil.tiers == top.tiers:
+        said = [f"{name} is a tie with {top.strategy.label}: {_tie_break(foil.strategy, top.strategy)}."]
+        verdict: Verdict = "tie"
+        decided = "tie-break"
+    elif foil.tiers < top.tiers:
+        said = [f"{name} would be better, but it was outside what may be considered ({_outside(problem, fixed)})."]
+        verdict, decided = "not allowed", "search limit"
+    else:
+        verdict, decided, said = "worse", *_worse(problem, foil, top, terms, difference, name)
+    said += [flip.sentence] if flip is not None else [_no_flip()]
+    return WhyNot(
+        problem.name, verdict, foil.strategy, top.strategy, difference, terms, decided, (), (), flip, tuple(said)
+    )
+
+
+def _not_allowed(problem: Problem, stated: Stated, fixed: Fixed, top: Winner | None) -> WhyNot:
+    wide = Wide(stated, problem, fixed)
+    q = Quantities(problem, build_space(problem, fixed))
+    conflicts = find_conflicts(q, fixed, wide)
+    repairs = find_repairs(wide, lambda changed: solved_again(changed, fixed), most=3)
+    said = [f"Not allowed. {conflict.sentence}" for conflict in conflicts]
+    said += [f"It would be allowed, though not necessarily best: {repair.sentence}" for repair in repairs[:1]]
+    if not repairs:
+        said.append("No change that was considered would allow it: a rule of the model or the engine stands against it.")
+    optimum = top.strategy if top is not None else None
+    return WhyNot(problem.name, "not allowed", None, optimum, None, {}, None, conflicts, repairs, None, tuple(said))
+
+
+def _worse(
+    problem: Problem, foil: Winner, top: Winner, terms: dict[str, float], difference: float, name: str
+) -> tuple[str, list[str]]:
+    """(the term that decides, sentences)."""
+    best_name = top.strategy.label
+    preset = problem.objective.preset
+    if foil.tiers[0] != top.tiers[0] and preset == "fewest-gpus":
+        more = foil.strategy.gpus - top.strategy.gpus
+        return "GPUs in use", [f"{name} uses {foil.strategy.gpus} GPUs, {more} more than {best_name}; the preset asks for the fewest first."]
+    if foil.tiers[0] != top.tiers[0] and preset == "throughput":
+        output = problem.workload.output_tokens
+        rates = [-tier / 1e6 * output for tier in (foil.tiers[0], top.tiers[0])]
+        return "peak tokens/s", [
+            f"{name} reaches {rates[0]:,.0f} tokens/s at most, {best_name} {rates[1]:,.0f}; the preset asks for the most first."
+        ]
+    decided = max(terms, key=lambda term: terms[term])
+    parts = [
+        f"{'+' if value > 0 else '−'}{milliseconds(abs(value))} {TERM_WORDS[term]}"
+        for term, value in terms.items()
+        if abs(value) >= SIGNIFICANT_MS
+    ]
+    said = [
+        f"{name} is worse than {best_name}: {milliseconds(foil.objective_ms)} against {milliseconds(top.objective_ms)} expected "
+        f"per request, {milliseconds(difference)} more ({', '.join(parts)}).",
+        f"The term that decides is the {TERM_WORDS[decided]}.",
+    ]
+    return TERM_WORDS[decided], said + (_where(problem, foil, top) if decided == "served" else [])
+
+
+def _where(problem: Problem, foil: Winner, top: Winner) -> list[str]:
+    """Where the time of served requests begins to differ: the largest term of a decode step, and of a prefill."""
+    tables = []
+    for one in (foil, top):
+        shape = one.q.space.shapes[int(one.q.space.row_shape[one.choice.row])]
+        progress = int(one.q.normal.n50[one.choice.row])
+        tables.append((breakdown(problem, shape, one.choice.max_num_seqs, progress), progress))
+    (mine, here), (theirs, there) = tables
+    said = []
+    for key, what in (("decode_ms", "a token for every running sequence"), ("prefill_ms", "a prompt")):
+        names = [*mine[key], *[term for term in theirs[key] if term not in mine[key]]]
+        change = {term: mine[key].get(term, 0.0) - theirs[key].get(term, 0.0) for term in names}
+        total, term = sum(change.values()), max(change, key=lambda t: change[t])
+        if change[term] > 0 and total > 0:
+            at = f" with {here} in progress per replica against {there}" if key == "decode_ms" else ""
+            said.append(
+                f"It begins with {what}{at}: {milliseconds(total)} more, most of it {term} (+{milliseconds(change[term])})."
+            )
+    return said
+
+
+def smallest_flip(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
+    """The relatively smallest change of one fact or weight under which the foil is the best strategy; None: none asked."""
+
+    def before(there: Winner | None) -> bool:
+        return there is None or not fits(there.strategy, fixed)
+
+    found: list[tuple[float, Flip]] = []
+    nearest = float("inf")
+    for knob in knobs(stated, problem):
+        for up in (False, True):
+            switch, _ = find_switch(knob, before, up, within=nearest)
+            if switch is None or switch.there is None:
+                continue
+            ratio = max(switch.outside / knob.value, knob.value / switch.outside)
+            nearest = min(nearest, ratio)
+            value: float = int(switch.outside) if knob.whole else round(switch.outside, 6)
+            if not knob.field.endswith("bandwidth_gb_per_s") and before(best(knob.set(value))[1]):
+                value = switch.outside
+            change = Change(knob.field, knob.value, value)
+            found.append((ratio, Flip(change, switch.inside, _flip_words(knob.words, knob.unit, knob.value, switch.inside, value, switch.there))))
+    weight = _gpu_weight(problem, stated, fixed)
+    if weight is not None and not found:
+        return weight
+    return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def _gpu_weight(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
+    """What a GPU in use would have to count for the foil to win, when it uses fewer; whole milliseconds."""
+    now, foil, top = problem.objective.gpu_ms or 0.0, winner(problem, fixed), winner(problem)
+    if foil is None or top is None or foil.strategy.gpus >= top.strategy.gpus:
+        return None
+    saved = top.strategy.gpus - foil.strategy.gpus
+    value = int(now + (foil.objective_ms - top.objective_ms) / saved) + 1
+    changed = stated.changed({"objective.gpu_ms": value}).problem()
+    there = winner(changed)
+    if there is None or not fits(there.strategy, fixed):
+        return None
+    said = _flip_words("the weight of one GPU in use (objective.gpu_ms)", "ms", now, now, value, there)
+    return Flip(Change("objective.gpu_ms", now, value), now, said)
+
+
+def _flip_words(words: str, unit: str, now: float, inside: float, outside: float, there: Winner) -> str:
+    def said(value: float) -> str:
+        return f"{value:.1%} {unit}" if unit.startswith("of ") else f"{value:,.6g} {unit}"
+
+    name = there.strategy.label
+    bracket = "" if inside == now else f" (not yet at {said(inside)})"
+    return f"The smallest change that was found for it to win: {words} {said(outside)} instead of {said(now)}{bracket}; then {name} is best."
+
+
+def _no_flip() -> str:
+    return (
+        "No change of a single fact (bandwidth, request rate, prompt and output length, failure rates, each from a "
+        "quarter to four times its value) or of the weight of a GPU makes it win."
+    )
+
+
+def _name(foil: Winner, fixed: Fixed) -> str:
+    s = foil.strategy
+    return f"{s.label} with {s.max_num_seqs} sequences per replica, {s.weight_precision} weights and {s.kv_precision} KV cache"
+
+
+def _outside(problem: Problem, fixed: Fixed) -> str:
+    """Which search limits keep the foil out."""
+    search = problem.search
+    pairs = {
+        "search.tensor_parallel": (fixed.tensor_parallel, search.tensor_parallel),
+        "search.pipeline_parallel": (fixed.pipeline_parallel, search.pipeline_parallel),
+        "search.data_parallel": (fixed.data_parallel, search.data_parallel),
+        "search.weight_precision": (fixed.weight_precision, search.weight_precision or (problem.model.native_weight_format,)),
+        "search.kv_precision": (fixed.kv_precision, search.kv_precision or (problem.model.native_dtype,)),
+    }
+    named = [field for field, (value, offered) in pairs.items() if value and offered and value not in offered]
+    return ", ".join(named) or "search.expert_parallel, search.layer_imbalance or a degree that is not tried by default"
+
+
+def _tie_break(foil: Strategy, top: Strategy) -> str:
+    """The first criterion of the stated tie-break that tells the two apart."""
+    for words, left, right in (
+        ("fewer GPUs", foil.gpus, top.gpus),
+        ("smaller PP", foil.pipeline_parallel, top.pipeline_parallel),
+        ("smaller TP", foil.tensor_parallel, top.tensor_parallel),
+        ("smaller EP", foil.expert_parallel, top.expert_parallel),
+        ("the wider weight format", foil.weight_precision, top.weight_precision),
+        ("the wider KV format", foil.kv_precision, top.kv_precision),
+        ("the more even layer split", foil.layers_per_stage, top.layers_per_stage),
+    ):
+        if left != right:
+            return f"equal to the nanosecond, the tie-break prefers {words}"
+    return "equal to the nanosecond, the tie-break prefers the larger max_num_seqs"
