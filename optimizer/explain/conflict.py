@@ -54,7 +54,7 @@ def find_conflicts(q: Quantities, fixed: Fixed | None, wide: Wide, *, every: boo
         # Rows were left out of the extended question, or there are none: the stated one decides alone.
         core = _deletion(q, fixed)
         return (_conflict(q, fixed, core),) if core is not None else ()
-    real.sort(key=lambda names: (_plainness(names, wide.rules), [list(bits).index(n) for n in names]))
+    real.sort(key=lambda names: (plainness(names, wide.rules), [list(bits).index(n) for n in names]))
     chosen = real[: MOST_LISTED if every else 1]
     found = [_conflict(q, fixed, names) for names in chosen]
     if every and (not complete or len(real) > len(chosen)):
@@ -68,7 +68,8 @@ def satisfiable(q: Quantities, fixed: Fixed | None, active: set[str]) -> bool:
     return bool(q.space.rows) and bool(Screen(q, fixed, active).viable.any())
 
 
-def _plainness(names: tuple[str, ...], rules: Collection[str]) -> int:
+def plainness(names: Collection[str], rules: Collection[str]) -> int:
+    """How far a set of rules and search limits is from what one would say first; smaller is plainer."""
     return sum(PLAIN.get(name, OTHER) if name in rules else SEARCH_LIMIT for name in names)
 
 

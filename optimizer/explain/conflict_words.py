@@ -13,10 +13,19 @@ from optimizer.explain.numbers import amount, count, listing, milliseconds
 from optimizer.facts.problem import Problem
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import METRIC_WORDS, memory_budget_bytes, rules_for
-from optimizer.search.scale import NEVER_NS, time_ns
+from optimizer.search.scale import NEVER_NS, planned_ms, time_ns
 from optimizer.search.scale import milliseconds as milliseconds_of
 from optimizer.search.screen import Screen
 from optimizer.search.space import pipeline_degrees, tensor_degrees
+
+MUST = {
+    " divides ": " has to divide ",
+    " lies inside ": " has to lie inside ",
+    " holds at least ": " has to hold at least ",
+    " and is within ": " and be within ",
+    " left carry ": " left have to carry ",
+    " are within the model's ": " have to be within the model's ",
+}
 
 
 def conflict_sentence(q: Quantities, fixed: Fixed | None, members: Sequence[str], ending: str) -> str:
@@ -59,7 +68,8 @@ def _clause(q: Quantities, fixed: Fixed | None, member: str, members: Sequence[s
         return numbers[member](q, others, viable)
     for latency in q.problem.requirements.latency_limits:
         if latency.field.removesuffix("_ms") == member:
-            said = f"{METRIC_WORDS[latency.metric].lower()} may be at most {milliseconds(latency.limit_ms)} at P{latency.percentile}"
+            planned = planned_ms(latency.limit_ms, q.problem.requirements.margin)
+            said = f"{METRIC_WORDS[latency.metric].lower()} may be at most {milliseconds(planned)} at P{latency.percentile}"
             least = int(time_ns(q.normal.metric(member))[viable].min()) if viable.any() else NEVER_NS
             if least >= NEVER_NS:
                 return said
@@ -67,10 +77,23 @@ def _clause(q: Quantities, fixed: Fixed | None, member: str, members: Sequence[s
     return _lowered(rule.sentence)
 
 
+def member_words(problem: Problem, member: str) -> str:
+    """A rule or search limit as a clause without the numbers of any candidate, e.g. for what an optimum rests on."""
+    limit = _search_limit(problem, member)
+    if limit is not None:
+        return limit
+    if member == "gpu_count":
+        return f"the GPU count is fixed at {problem.hardware.gpus:,}"
+    sentence = next(rule.sentence for rule in rules_for(problem) if rule.id == member).rstrip(".")
+    return sentence if sentence[1:2].isupper() else sentence[0].lower() + sentence[1:]
+
+
 def _lowered(sentence: str) -> str:
-    """A rule's sentence as a clause."""
+    """A rule's sentence as a clause that says what has to be."""
     sentence = sentence.rstrip(".")
-    return sentence if sentence[:2].isupper() else sentence[0].lower() + sentence[1:]
+    for said, meant in MUST.items():
+        sentence = sentence.replace(said, meant)
+    return sentence if sentence[1:2].isupper() else sentence[0].lower() + sentence[1:]
 
 
 def _with_rest(members: Sequence[str]) -> str:
@@ -175,7 +198,7 @@ def _min_batch(q: Quantities, others: Screen, viable: Bools) -> str:
 def _full_batch(q: Quantities, others: Screen, viable: Bools) -> str:
     values = q.full_batch_tpot_ns[q.space.row_shape, np.clip(others.least, 1, q.space.slots) - 1]
     least = milliseconds_of(int(values[viable].min()))
-    limit = q.problem.requirements.tpot_p99_ms or 0.0
+    limit = planned_ms(q.problem.requirements.tpot_p99_ms or 0.0, q.problem.requirements.margin)
     return (
         f"time per output token may be at most {milliseconds(limit)} even with every sequence slot taken and is at "
         f"least {milliseconds(least)}"

@@ -62,14 +62,14 @@ def how_sure(problem: Problem, stated: Stated, progress: Callable[[str], None] |
     for knob in knobs(stated, problem):
         if progress is not None:
             progress(knob.words)
-        below, low = find_switch(knob, holds, up=False)
-        above, high = find_switch(knob, holds, up=True)
+        below, low = find_switch(knob, holds, False, now)
+        above, high = find_switch(knob, holds, True, now)
         ranges.append(Range(knob, below.inside if below else low, above.inside if above else high, below, above))
     ranges.sort(key=lambda r: (r.nearest is None, r.nearest or 0.0))
     said = [f"{name} is the answer now." if now else "No strategy keeps every rule now."]
     near = [r for r in ranges if r.nearest is not None]
     said += [_nearest(near[0])] if near else ["It stays so over every range asked about."]
-    said += [range_sentence(r) for r in ranges]
+    said += [range_sentence(r, "the answer stays" if now else "no strategy exists") for r in ranges]
     return HowSure(problem.name, now.strategy if now else None, tuple(ranges), tuple(said))
 
 
@@ -83,8 +83,8 @@ def _nearest(found: Range) -> str:
     )
 
 
-def range_sentence(found: Range) -> str:
-    """The range of one fact, with the bracket of each switch."""
+def range_sentence(found: Range, what: str) -> str:
+    """The range of one fact over which ``what`` holds, with the bracket of each switch."""
     knob = found.knob
     parts = []
     for switch, end, side in ((found.below, found.low, "down"), (found.above, found.high, "up")):
@@ -92,13 +92,11 @@ def range_sentence(found: Range) -> str:
             if end != knob.value:
                 parts.append(f"{side} to {_value(knob, end)} (nothing further was asked)")
             else:
-                parts.append(f"no further {side}: the facts do not allow it")
+                parts.append(f"no further {side} (the other facts do not allow it)")
         else:
-            parts.append(
-                f"{side} to {_value(knob, switch.inside)}; at {_value(knob, switch.outside)} {_there(switch)}"
-            )
+            parts.append(f"{side} to {_value(knob, switch.inside)}; at {_value(knob, switch.outside)} {_there(switch)}")
     name = knob.words[0].upper() + knob.words[1:]
-    return f"{name} (now {_value(knob, knob.value)}): the answer stays {listing(parts)}."
+    return f"{name} (now {_value(knob, knob.value)}): {what} {listing(parts)}."
 
 
 def _there(switch: Switch) -> str:

@@ -193,7 +193,9 @@ def _degrees(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     if problem.model.experts and mode < 2 and not pinned.expert_parallel:
         field = "search.expert_parallel"
         levers.append(
-            Lever("expert_parallel", "offer", field, (), 5, 2 - mode, lambda k: {field: modes[mode + k]}, {field: "any"})
+            Lever(
+                "expert_parallel", "offer", field, (), 5, 2 - mode, lambda k: {field: modes[mode + k]}, {field: "any"}
+            )
         )
     if search.layer_imbalance < 2 and not pinned.layers_per_stage:
         levers.append(_counted("layer_imbalance", "offer", "search.layer_imbalance", ("layer_split",), 6,
@@ -239,7 +241,9 @@ def _batches(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     levers = []
     most = chain_length(problem) // 2
     if needs.max_batch < most:
-        levers.append(_counted("max_batch", "limit", "requirements.max_batch", ("max_batch",), 6, needs.max_batch, most))
+        levers.append(
+            _counted("max_batch", "limit", "requirements.max_batch", ("max_batch",), 6, needs.max_batch, most)
+        )
     if needs.min_batch > 1:
         levers.append(_counted("min_batch", "limit", "requirements.min_batch", ("min_batch",), 6, needs.min_batch, 1))
     return levers

@@ -94,20 +94,20 @@ def _made(stated: Stated, field: str, value: float) -> Problem | None:
         return None
 
 
-def best(problem: Problem | None) -> tuple[bool, Winner | None]:
-    """(whether the question could be asked, the best candidate)."""
+def best(problem: Problem | None, near: Winner | None = None) -> tuple[bool, Winner | None]:
+    """(whether the question could be asked, the best candidate); tables are shared with a near winner."""
     if problem is None:
         return False, None
     try:
-        return True, winner(problem)
+        return True, winner(problem, near=near.q if near is not None else None)
     except SpaceTooLargeError:
         return False, None
 
 
-def outward(knob: Knob, up: bool) -> list[float]:
+def outward(knob: Knob, up: bool, factors: tuple[float, ...] = OUTWARD) -> list[float]:
     """Values asked about, nearest first, within the knob's limits."""
     values: list[float] = []
-    for factor in OUTWARD:
+    for factor in factors:
         value = knob.value * factor if up else knob.value / factor
         value = min(max(value, knob.least), knob.most)
         value = float(int(value) if knob.whole and not up else -(-value // 1) if knob.whole else value)
@@ -117,35 +117,40 @@ def outward(knob: Knob, up: bool) -> list[float]:
 
 
 def find_switch(
-    knob: Knob, holds: Callable[[Winner | None], bool], up: bool, within: float = float("inf")
+    knob: Knob, holds: Callable[[Winner | None], bool], up: bool, near: Winner | None = None
 ) -> tuple[Switch | None, float]:
     """The nearest switch on one side, and the furthest value asked about.
 
     Args:
         holds: whether the answer is as before.
-        within: ask about no step that begins beyond this factor.
+        near: the winner now, whose tables are shared where they can be.
     """
     inside = knob.value
     for value in outward(knob, up):
-        if max(inside / knob.value, knob.value / inside) >= within:
-            break
-        asked, there = best(knob.set(_typed(knob, value)))
+        asked, there = best(knob.set(_typed(knob, value)), near)
         if not asked:
             return None, inside
         if not holds(there):
-            return narrowed(knob, holds, inside, value, there), value
+            return narrowed(knob, holds, inside, value, there, near), value
         inside = value
     return None, inside
 
 
-def narrowed(knob: Knob, holds: Callable[[Winner | None], bool], inside: float, outside: float, there: Winner | None) -> Switch:
+def narrowed(
+    knob: Knob,
+    holds: Callable[[Winner | None], bool],
+    inside: float,
+    outside: float,
+    there: Winner | None,
+    near: Winner | None = None,
+) -> Switch:
     """The bracket halved until it is within ``RESOLUTION`` of the value, or neighbouring whole numbers."""
     while abs(outside - inside) > (1 if knob.whole else RESOLUTION * knob.value):
         middle = (inside + outside) / 2
         middle = float(round(middle)) if knob.whole else middle
         if middle in (inside, outside):
             break
-        asked, found = best(knob.set(_typed(knob, middle)))
+        asked, found = best(knob.set(_typed(knob, middle)), near)
         if not asked:
             break
         if holds(found):

@@ -14,18 +14,20 @@ from optimizer.costs.breakdown import breakdown
 from optimizer.explain.conflict import find_conflicts
 from optimizer.explain.infeasible import solved_again
 from optimizer.explain.numbers import milliseconds
-from optimizer.explain.repair import find_repairs, fixed_words
-from optimizer.explain.switch import best, find_switch, knobs
+from optimizer.explain.repair import changed_stated, find_repairs, fixed_words
+from optimizer.explain.repair_words import plain
+from optimizer.explain.switch import best, knobs, narrowed, outward
 from optimizer.explain.why import TERM_WORDS
 from optimizer.explain.wide import Wide
 from optimizer.facts.problem import Problem
 from optimizer.facts.stated import Stated
 from optimizer.search.quantities import Quantities
 from optimizer.search.space import build_space
-from optimizer.search.winner import Winner, fits, winner
+from optimizer.search.winner import Winner, fits, layout, winner
 
 Verdict = Literal["not allowed", "worse", "tie", "best", "no optimum"]
 SIGNIFICANT_MS = 1e-6
+FLIP_STEPS = (1.1, 1.5, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Flip:
     """A change of one fact or weight under which the foil wins; ``not_yet`` is the nearest value asked at which not."""
 
     change: Change
-    not_yet: float
+    not_yet: float | None
     sentence: str
 
 
@@ -75,18 +77,20 @@ def why_not(problem: Problem, stated: Stated, fixed: Fixed) -> WhyNot:
         return WhyNot(problem.name, "best", foil.strategy, top.strategy, 0.0, {}, None, (), (), None, tuple(said))
     terms = {name: foil.terms[name] - value for name, value in top.terms.items()}
     difference = foil.objective_ms - top.objective_ms
-    flip = smallest_flip(problem, stated, fixed)
+    outside = foil.tiers < top.tiers
+    flip = None if outside else smallest_flip(problem, stated, fixed)
     name = _name(foil, fixed)
     if foil.tiers == top.tiers:
         said = [f"{name} is a tie with {top.strategy.label}: {_tie_break(foil.strategy, top.strategy)}."]
         verdict: Verdict = "tie"
         decided = "tie-break"
-    elif foil.tiers < top.tiers:
+    elif outside:
         said = [f"{name} would be better, but it was outside what may be considered ({_outside(problem, fixed)})."]
         verdict, decided = "not allowed", "search limit"
+        flip = _offer(problem, stated, foil.strategy)
     else:
         verdict, decided, said = "worse", *_worse(problem, foil, top, terms, difference, name)
-    said += [flip.sentence] if flip is not None else [_no_flip()]
+    said += [flip.sentence] if flip is not None else [] if outside else [_no_flip()]
     return WhyNot(
         problem.name, verdict, foil.strategy, top.strategy, difference, terms, decided, (), (), flip, tuple(said)
     )
@@ -98,11 +102,45 @@ def _not_allowed(problem: Problem, stated: Stated, fixed: Fixed, top: Winner | N
     conflicts = find_conflicts(q, fixed, wide)
     repairs = find_repairs(wide, lambda changed: solved_again(changed, fixed), most=3)
     said = [f"Not allowed. {conflict.sentence}" for conflict in conflicts]
-    said += [f"It would be allowed, though not necessarily best: {repair.sentence}" for repair in repairs[:1]]
+    said += [_allowed_by(repair, stated, fixed) for repair in repairs[:1]]
     if not repairs:
-        said.append("No change that was considered would allow it: a rule of the model or the engine stands against it.")
+        said.append(
+            "No change that was considered would allow it: a rule of the model or the engine stands against it."
+        )
     optimum = top.strategy if top is not None else None
     return WhyNot(problem.name, "not allowed", None, optimum, None, {}, None, conflicts, repairs, None, tuple(said))
+
+
+def _allowed_by(repair: Repair, stated: Stated, fixed: Fixed) -> str:
+    """A repair under which the foil is allowed, and whether it then wins."""
+    there = winner(changed_stated(stated, repair).problem())
+    if there is not None and fits(there.strategy, fixed):
+        return f"It would be allowed, and best: {repair.sentence}"
+    best_name = f" ({there.strategy.label} is)" if there is not None else ""
+    return f"It would be allowed, but not best{best_name}: {repair.sentence}"
+
+
+def _offer(problem: Problem, stated: Stated, foil: Strategy) -> Flip | None:
+    """The search limit to widen so that the foil is considered, if one is enough for it to be best."""
+    search, model = problem.search, problem.model
+    lists: dict[str, tuple[tuple[object, ...] | None, object]] = {
+        "search.tensor_parallel": (search.tensor_parallel, foil.tensor_parallel),
+        "search.pipeline_parallel": (search.pipeline_parallel, foil.pipeline_parallel),
+        "search.data_parallel": (search.data_parallel, foil.data_parallel),
+        "search.weight_precision": (search.weight_precision or (model.native_weight_format,), foil.weight_precision),
+        "search.kv_precision": (search.kv_precision or (model.native_dtype,), foil.kv_precision),
+        "search.expert_parallel": ((search.expert_parallel,), "any"),
+    }
+    for field, (offered, wanted) in lists.items():
+        if offered is None or wanted in offered:
+            continue
+        value: object = "any" if field == "search.expert_parallel" else [*offered, wanted]
+        there = winner(stated.changed({field: value}).problem())
+        if there is not None and layout(there.strategy) == layout(foil):
+            change = Change(field, stated.value(field), value)
+            said = f"The smallest change for it to win: set {field} to {plain(value)}, so that it is considered."
+            return Flip(change, None, said)
+    return None
 
 
 def _worse(
@@ -113,7 +151,9 @@ def _worse(
     preset = problem.objective.preset
     if foil.tiers[0] != top.tiers[0] and preset == "fewest-gpus":
         more = foil.strategy.gpus - top.strategy.gpus
-        return "GPUs in use", [f"{name} uses {foil.strategy.gpus} GPUs, {more} more than {best_name}; the preset asks for the fewest first."]
+        return "GPUs in use", [
+            f"{name} uses {foil.strategy.gpus} GPUs, {more} more than {best_name}; the preset asks for the fewest first."
+        ]
     if foil.tiers[0] != top.tiers[0] and preset == "throughput":
         output = problem.workload.output_tokens
         rates = [-tier / 1e6 * output for tier in (foil.tiers[0], top.tiers[0])]
@@ -156,29 +196,30 @@ def _where(problem: Problem, foil: Winner, top: Winner) -> list[str]:
 
 
 def smallest_flip(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
-    """The relatively smallest change of one fact or weight under which the foil is the best strategy; None: none asked."""
+    """The relatively smallest change of one fact under which the foil is the best strategy, else of a GPU's weight."""
 
     def before(there: Winner | None) -> bool:
         return there is None or not fits(there.strategy, fixed)
 
-    found: list[tuple[float, Flip]] = []
-    nearest = float("inf")
-    for knob in knobs(stated, problem):
-        for up in (False, True):
-            switch, _ = find_switch(knob, before, up, within=nearest)
-            if switch is None or switch.there is None:
-                continue
-            ratio = max(switch.outside / knob.value, knob.value / switch.outside)
-            nearest = min(nearest, ratio)
-            value: float = int(switch.outside) if knob.whole else round(switch.outside, 6)
-            if not knob.field.endswith("bandwidth_gb_per_s") and before(best(knob.set(value))[1]):
-                value = switch.outside
-            change = Change(knob.field, knob.value, value)
-            found.append((ratio, Flip(change, switch.inside, _flip_words(knob.words, knob.unit, knob.value, switch.inside, value, switch.there))))
     weight = _gpu_weight(problem, stated, fixed)
-    if weight is not None and not found:
-        return weight
-    return min(found, key=lambda pair: pair[0])[1] if found else None
+    now = winner(problem)
+    for position, factor in enumerate(FLIP_STEPS):
+        flips = []
+        for knob in knobs(stated, problem):
+            for up in (False, True):
+                values = outward(knob, up, FLIP_STEPS[: position + 1])
+                if len(values) <= position:
+                    continue
+                asked, there = best(knob.set(values[-1]), now)
+                if asked and not before(there):
+                    inside = values[-2] if position else knob.value
+                    flips.append((knob, narrowed(knob, before, inside, values[-1], there, now)))
+        if flips:
+            knob, switch = min(flips, key=lambda f: max(f[1].outside / f[0].value, f[0].value / f[1].outside))
+            assert switch.there is not None and factor
+            said = _flip_words(knob.words, knob.unit, knob.value, switch.inside, switch.outside, switch.there)
+            return Flip(Change(knob.field, knob.value, switch.outside), switch.inside, said)
+    return weight
 
 
 def _gpu_weight(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
@@ -208,7 +249,7 @@ def _flip_words(words: str, unit: str, now: float, inside: float, outside: float
 def _no_flip() -> str:
     return (
         "No change of a single fact (bandwidth, request rate, prompt and output length, failure rates, each from a "
-        "quarter to four times its value) or of the weight of a GPU makes it win."
+        "third to three times its value) or of the weight of a GPU makes it win."
     )
 
 
@@ -224,7 +265,10 @@ def _outside(problem: Problem, fixed: Fixed) -> str:
         "search.tensor_parallel": (fixed.tensor_parallel, search.tensor_parallel),
         "search.pipeline_parallel": (fixed.pipeline_parallel, search.pipeline_parallel),
         "search.data_parallel": (fixed.data_parallel, search.data_parallel),
-        "search.weight_precision": (fixed.weight_precision, search.weight_precision or (problem.model.native_weight_format,)),
+        "search.weight_precision": (
+            fixed.weight_precision,
+            search.weight_precision or (problem.model.native_weight_format,),
+        ),
         "search.kv_precision": (fixed.kv_precision, search.kv_precision or (problem.model.native_dtype,)),
     }
     named = [field for field, (value, offered) in pairs.items() if value and offered and value not in offered]

@@ -48,6 +48,8 @@ class Wide:
     def __init__(self, stated: Stated, problem: Problem, fixed: Fixed | None = None) -> None:
         self.stated, self.problem, self.fixed = stated, problem, fixed
         self.levers = levers_of(stated, problem, fixed)
+        self.sampled = False
+        """Whether rows of the stated question were left out, because there are many; known once masks were asked for."""
         off = set(problem.search.disabled_rules)
         self.rules = tuple(rule for rule in rule_ids(problem) if rule not in off)
         offers = [OFFERS[lever.id] for lever in self.levers if lever.id in OFFERS]
@@ -104,7 +106,9 @@ class Wide:
                 space = build_space(opened, self.fixed)
             except SpaceTooLargeError:
                 continue
+            whole = space.rows
             space = _thin(space, self.problem, everything)
+            self.sampled |= everything and space.rows < whole
             if space.rows <= MOST_ROWS:
                 break
         else:
@@ -143,16 +147,22 @@ class Wide:
     @cached_property
     def member_masks(self) -> list[int]:
         """Minimal masks of broken rules and search limits over the extended question."""
-        bits, found = self.member_bits, []
+        bits = self.member_bits
         rules = {rule: bits[rule] for rule in self.rules}
-        names = {lever: member for lever, member in OFFERS.items() if member in self.members}
-        near, far = self._near, self._far
-        if near is not None:
-            found.append(violation_masks(near, rules, self._offer_bits(near.space, bits, names), self.fixed))
-        if far is not None and "gpu_count" in bits:
-            outside = self._offer_bits(far.space, bits, names) | bits["gpu_count"]
-            found.append(violation_masks(far, rules, outside, self.fixed))
+        found = [violation_masks(q, rules, outside, self.fixed) for q, outside in self.worlds]
         return smallest(np.concatenate(found)) if found else []
+
+    @property
+    def worlds(self) -> list[tuple[Quantities, Ints]]:
+        """Quantities of the extended question, each with the bits of search limits and GPU count by row."""
+        bits, found = self.member_bits, []
+        names = {lever: member for lever, member in OFFERS.items() if member in self.members}
+        if self._near is not None:
+            found.append((self._near, self._offer_bits(self._near.space, bits, names)))
+        if self._far is not None and "gpu_count" in bits:
+            outside = self._offer_bits(self._far.space, bits, names) | bits["gpu_count"]
+            found.append((self._far, outside))
+        return found
 
     @cached_property
     def lever_masks(self) -> list[int]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from optimizer.answer import SCHEMA_VERSION, Answer, CheckAnswer, Strategy
+from optimizer.answer import SCHEMA_VERSION, Answer, CheckAnswer, Repair, Strategy
 
 
 def strategy_data(strategy: Strategy | None) -> dict[str, Any] | None:
@@ -16,6 +16,15 @@ def strategy_data(strategy: Strategy | None) -> dict[str, Any] | None:
     data = asdict(strategy)
     data["gpus"] = strategy.gpus
     return data
+
+
+def repair_data(repair: Repair) -> dict[str, Any]:
+    """A repair with its changes as ``field``, ``from`` and ``to``, and the strategy that is best then."""
+    return {
+        "changes": [{"field": change.field, "from": change.old, "to": change.new} for change in repair.changes],
+        "sentence": repair.sentence,
+        "result": strategy_data(repair.result),
+    }
 
 
 def answer_data(answer: Answer) -> dict[str, Any]:
@@ -41,14 +50,7 @@ def answer_data(answer: Answer) -> dict[str, Any]:
             for other in answer.alternatives
         ],
         "conflicts": [asdict(conflict) for conflict in answer.conflicts],
-        "repairs": [
-            {
-                "changes": [{"field": c.field, "from": c.old, "to": c.new} for c in repair.changes],
-                "sentence": repair.sentence,
-                "result": strategy_data(repair.result),
-            }
-            for repair in answer.repairs
-        ],
+        "repairs": [repair_data(repair) for repair in answer.repairs],
         "search_limits": list(answer.search_limits),
         "cost_source": answer.cost_source,
         "breakdown": answer.breakdown,

@@ -32,7 +32,7 @@ def print_answer(answer: Answer) -> None:
     out = console()
     _headline(out, answer)
     _sentences(out, answer.explanation)
-    _repairs(out, answer)
+    repair_lines(out, answer.repairs, REPAIRS_TITLE)
     if answer.metrics:
         _metrics(out, answer.metrics)
     _breakdown(out, answer)
@@ -51,7 +51,7 @@ def print_check(answer: CheckAnswer) -> None:
     style = {True: "bold green", False: "bold red", None: "bold yellow"}[answer.feasible]
     out.print(Text.assemble((f"{answer.problem}: {label} is {words}", style)))
     _sentences(out, answer.explanation)
-    _repairs(out, answer)
+    repair_lines(out, answer.repairs, REPAIRS_TITLE)
     best = answer.optimum
     if answer.metrics:
         beside = best.metrics if best else None
@@ -74,17 +74,18 @@ def _sentences(out: Console, sentences: Iterable[str]) -> None:
         out.print(Text("  " + sentence))
 
 
-def _repairs(out: Console, answer: Answer) -> None:
-    """The smallest repairs, numbered as ``--apply-repair`` counts them."""
-    if not answer.repairs:
+def repair_lines(out: Console, repairs: Sequence[Repair], title: str) -> None:
+    """Repairs under a title, numbered as ``--apply-repair`` counts them; nothing when there are none."""
+    if not repairs:
         return
     out.print()
-    out.print(Text("  Repairs, each the least change, solved again and verified (--apply-repair N --out FILE):"))
-    for number, repair in enumerate(answer.repairs, start=1):
+    out.print(Text(f"  {title}"))
+    for number, repair in enumerate(repairs, start=1):
         out.print(Text(f"  {number}. {repair.sentence}"))
 
 
-def _table(*columns: tuple[str, bool]) -> Table:
+def table(*columns: tuple[str, bool]) -> Table:
+    """An empty table; a column is its title and whether it is aligned to the right."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title, right in columns:
         table.add_column(title, justify="right" if right else "left", overflow="fold")
@@ -97,7 +98,7 @@ def _metrics(
     columns = [("metric", False), (name, True)]
     if beside:
         columns.append((beside_name, True))
-    table = _table(*columns)
+    table = table(*columns)
     rows = _metric_rows(metrics)
     other = _metric_rows(beside) if beside else rows
     for (title, value), (_, second) in zip(rows, other, strict=True):
@@ -138,13 +139,13 @@ def _breakdown(out: Console, answer: Answer) -> None:
         return
     stages = terms["memory_bytes_by_stage"]
     fullest = max(stages, key=lambda stage: sum(stage.values()))
-    memory = _table(("memory of the fullest GPU", False), ("", True))
+    memory = table(("memory of the fullest GPU", False), ("", True))
     for name, value in fullest.items():
         memory.add_row(name, amount(value, "bytes"))
-    times = _table((f"one token for {terms['sequences_in_progress']} running sequences", False), ("", True))
+    times = table((f"one token for {terms['sequences_in_progress']} running sequences", False), ("", True))
     for name, value in terms["decode_ms"].items():
         times.add_row(name, milliseconds(value))
-    prompt = _table(("one prompt", False), ("", True))
+    prompt = table(("one prompt", False), ("", True))
     for name, value in terms["prefill_ms"].items():
         prompt.add_row(name, milliseconds(value))
     grid = Table.grid(padding=(0, 4))
@@ -164,7 +165,7 @@ def _simulation(out: Console, answer: Answer) -> None:
     seen = answer.simulation
     if seen is None:
         return
-    table = _table(("simulated (± 95 % interval)", False), ("P50", True), ("P99", True))
+    table = table(("simulated (± 95 % interval)", False), ("P50", True), ("P99", True))
     for metric, title in SIMULATED.items():
         cells = [seen.percentiles.get(f"{metric}_p{percentile}_ms") for percentile in (50, 99)]
         if all(cells):
@@ -180,7 +181,7 @@ def _simulation(out: Console, answer: Answer) -> None:
 def _rules(out: Console, rules: tuple[RuleResult, ...]) -> None:
     if not rules:
         return
-    table = _table(("", False), ("rule", False), ("limit", True), ("actual", True), ("slack", True))
+    table = table(("", False), ("rule", False), ("limit", True), ("actual", True), ("slack", True))
     for rule in rules:
         mark = (
             Text("off", "dim")
@@ -197,7 +198,7 @@ def _rules(out: Console, rules: tuple[RuleResult, ...]) -> None:
 
 
 def _alternatives(out: Console, answer: Answer) -> None:
-    table = _table(
+    table = table(
         ("next best", False),
         ("GPUs", True),
         ("sequences", True),

@@ -23,7 +23,7 @@ STATIC_RULES = frozenset(
     }
 )  # fmt: skip
 """Rules that speak of degrees and bytes only."""
-_TIMES = ("service", "_chain", "full_batch_tpot_ns", "best_completion_per_s", "down")
+_TIMES = ("service", "_chain", "full_batch_tpot_ns", "best_completion_per_s")
 _LOADS = ("normal", "_surviving")
 MOST_KEPT = 6
 
@@ -42,6 +42,8 @@ def derived(q: Quantities, problem: Problem) -> Quantities:
     """
     other = Quantities(problem, q.space, q.costs)
     kept: tuple[str, ...] = _TIMES
+    if problem.hardware.failures == q.problem.hardware.failures:
+        kept = (*kept, "down")
     if problem.workload == q.problem.workload:
         kept = (*kept, *_LOADS)
     for name in kept:
@@ -55,13 +57,13 @@ def derived(q: Quantities, problem: Problem) -> Quantities:
 
 
 def same_times(first: Problem, second: Problem) -> bool:
-    """Whether rows and times of steps are the same: only limits, the arrival rate or the context differ."""
+    """Whether rows and times of steps are the same: only limits, the arrival rate, the context or failures differ."""
     a, b = first.search, second.search
     return (
         chain_length(first) == chain_length(second)
         and first.engine == second.engine
         and first.costs == second.costs
-        and first.hardware == second.hardware
+        and first.hardware == second.hardware.model_copy(update={"failures": first.hardware.failures})
         and (a is b or a.model_copy(update={"disabled_rules": ()}) == b.model_copy(update={"disabled_rules": ()}))
         and first.workload.model_copy(update={"requests_per_s": 1.0})
         == second.workload.model_copy(update={"requests_per_s": 1.0})

@@ -7,7 +7,7 @@ its mask. Conflicts (minimal sets that hit every mask) and repairs (smallest mas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,6 +62,8 @@ def violation_masks(
     row_bits: Ints,
     fixed: Fixed | None = None,
     relaxed: Problem | None = None,
+    wanted: Callable[[Ints], Bools] | None = None,
+    more_slots: Sequence[Ints] = (),
 ) -> Ints:
     """Distinct masks of what the candidates break.
 
@@ -71,13 +73,15 @@ def violation_masks(
         row_bits: (R,) bits that each row carries whatever its sequences.
         fixed: decisions that hold in any case.
         relaxed: a problem with looser limits; a candidate that breaks a rule even of it is left out.
+        wanted: which candidates count, from their sequences (R, M) to (R, M); all when left out.
+        more_slots: (R,) further numbers of sequences at which ``wanted`` can change.
     """
     if not q.space.rows:
         return np.empty(0, dtype=np.int64)
     stated = _posted(q, q.problem)
     loose = _posted(q, relaxed) if relaxed is not None else {}
-    slots = _turning_points(q, [*stated.values(), *loose.values()], fixed)
-    left = np.full(slots.shape, True)
+    slots = _turning_points(q, [*stated.values(), *loose.values()], fixed, more_slots)
+    left = np.full(slots.shape, True) if wanted is None else wanted(slots)
     masks = np.broadcast_to(row_bits[:, None], slots.shape).copy()
     pairs: list[str] = []
     for rule, posted in stated.items():
@@ -129,12 +133,12 @@ def _broken(posted: _Posted, slots: Ints) -> Bools:
     return result
 
 
-def _turning_points(q: Quantities, posted: list[_Posted], fixed: Fixed | None) -> Ints:
+def _turning_points(q: Quantities, posted: list[_Posted], fixed: Fixed | None, more: Sequence[Ints]) -> Ints:
     """Numbers of sequences at which some rule begins or ceases to hold, (R, M)."""
     rows = q.space.rows
     if fixed is not None and fixed.max_num_seqs is not None:
         return np.full((rows, 1), fixed.max_num_seqs, dtype=np.int64)
-    columns = [np.ones(rows, dtype=np.int64), np.full(rows, q.space.slots, dtype=np.int64)]
+    columns = [np.ones(rows, dtype=np.int64), np.full(rows, q.space.slots, dtype=np.int64), *more]
     for rule in posted:
         columns += [rule.least] if (rule.least > 1).any() else []
         columns += [rule.most] if (rule.most < q.space.slots).any() else []

@@ -15,11 +15,11 @@ import numpy as np
 from optimizer.answer import Fixed, Strategy
 from optimizer.facts.problem import Problem
 from optimizer.search.evaluate import objective_of, strategy_of
-from optimizer.search.oracle import STATIC_RULES, subspace
+from optimizer.search.oracle import STATIC_RULES, derived, same_times, subspace
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import Choice
 from optimizer.search.screen import Screen, first_tier, objective_at_most_slots
-from optimizer.search.space import build_space, tie_rank
+from optimizer.search.space import Space, build_space, tie_rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,11 @@ class Winner:
     choice: Choice
 
 
-def winner(problem: Problem, fixed: Fixed | None = None) -> Winner | None:
+def winner(problem: Problem, fixed: Fixed | None = None, near: Quantities | None = None) -> Winner | None:
     """The best feasible candidate; None when there is none.
+
+    Args:
+        near: of an earlier winner; its tables are shared where the change does not touch them.
 
     Raises:
         SpaceTooLargeError: more rows than are modelled.
@@ -47,7 +50,11 @@ def winner(problem: Problem, fixed: Fixed | None = None) -> Winner | None:
     rows = np.flatnonzero(Screen(Quantities(problem, space), fixed, STATIC_RULES).viable)
     if not len(rows):
         return None
-    q = Quantities(problem, subspace(space, rows))
+    part = subspace(space, rows)
+    if near is not None and same_times(near.problem, problem) and _same(near.space, part):
+        q = derived(near, problem)
+    else:
+        q = Quantities(problem, part)
     screen = Screen(q, fixed)
     viable = np.flatnonzero(screen.viable)
     if not len(viable):
@@ -60,6 +67,15 @@ def winner(problem: Problem, fixed: Fixed | None = None) -> Winner | None:
     return Winner(strategy_of(q, choice), tiers, objective.value, objective.terms, q, choice)
 
 
+def _same(first: Space, second: Space) -> bool:
+    return (
+        first.slots == second.slots
+        and first.shapes == second.shapes
+        and np.array_equal(first.row_shape, second.row_shape)
+        and np.array_equal(first.row_dp, second.row_dp)
+    )
+
+
 def layout(strategy: Strategy) -> tuple[object, ...]:
     """A strategy without max_num_seqs: what is deployed, whatever its number of slots."""
     s = strategy
@@ -69,6 +85,4 @@ def layout(strategy: Strategy) -> tuple[object, ...]:
 
 def fits(strategy: Strategy, fixed: Fixed) -> bool:
     """Whether a strategy has every decision that is fixed."""
-    return all(
-        getattr(fixed, name) in (None, getattr(strategy, name)) for name in Fixed.__dataclass_fields__
-    )
+    return all(getattr(fixed, name) in (None, getattr(strategy, name)) for name in Fixed.__dataclass_fields__)
