@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -40,6 +40,7 @@ from optimizer.search.space import SpaceTooLargeError, build_space, search_limit
 from optimizer.verify import verify_answer
 
 ALTERNATIVES = 3
+AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
 
 def solve(
@@ -74,7 +75,7 @@ def solve(
     return explained(answer, q, None, stated, every=all_conflicts, repairs=repairs)
 
 
-def simulate(problem: Problem, answer: Answer, *, trace: Path | None = None, seed: int = 1) -> Answer:
+def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, seed: int = 1) -> AnyAnswer:
     """The same answer with simulated percentiles beside the analytic ones; unchanged when there is nothing to simulate.
 
     Args:
@@ -142,7 +143,7 @@ def check(
     Raises:
         ProblemError: a fixed decision is out of range or contradicts another.
     """
-    _check_fixed(problem, fixed)
+    check_fixed(problem, fixed)
     solver = Solver(time_limit_s, progress)
     q = _quantities(problem, fixed)
     found = solver.best(q, fixed) if q.space.rows else Found("infeasible", None, None, None, 0.0)
@@ -343,7 +344,8 @@ def _quantities(problem: Problem, fixed: Fixed | None) -> Quantities:
         raise ProblemError("search", str(error)) from None
 
 
-def _check_fixed(problem: Problem, fixed: Fixed) -> None:
+def check_fixed(problem: Problem, fixed: Fixed) -> None:
+    """Refuse fixed decisions that contradict each other or the model."""
     split = fixed.layers_per_stage
     if split is None:
         return

@@ -120,7 +120,7 @@ def check(
     from optimizer.facts.stated import load_stated
     from optimizer.render.progress import LiveLine
 
-    fixed = _fixed(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
+    fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
     limit = _time_limit(time_limit)
     check_options(apply_repair, out, force)
     file = load_stated(problem)
@@ -167,7 +167,7 @@ def _catalog(kind: str, as_json: bool) -> None:
         print_catalog(kind, data)
 
 
-def _fixed(
+def fixed_of(
     tp: int | None,
     pp: int | None,
     dp: int | None,
@@ -177,6 +177,7 @@ def _fixed(
     weights: str | None,
     kv: str | None,
 ) -> Fixed:
+    """The decisions that options fix, checked for range."""
     from typing import get_args
 
     from optimizer.answer import Fixed

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from optimizer.answer import Answer, CheckAnswer, Metrics, RuleResult, Verification
+from optimizer.answer import Answer, CheckAnswer, Metrics, Repair, RuleResult, Verification
 from optimizer.explain.numbers import amount, milliseconds
 
 STATUS_WORDS = {
@@ -19,6 +19,8 @@ STATUS_WORDS = {
     "infeasible": "proved infeasible",
     "unknown": "not decided within the time limit",
 }
+
+REPAIRS_TITLE = "Repairs, each the least change, solved again and verified (--apply-repair N --out FILE):"
 
 
 def console(width: int = 118) -> Console:
@@ -84,7 +86,7 @@ def repair_lines(out: Console, repairs: Sequence[Repair], title: str) -> None:
         out.print(Text(f"  {number}. {repair.sentence}"))
 
 
-def table(*columns: tuple[str, bool]) -> Table:
+def table_of(*columns: tuple[str, bool]) -> Table:
     """An empty table; a column is its title and whether it is aligned to the right."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title, right in columns:
@@ -98,7 +100,7 @@ def _metrics(
     columns = [("metric", False), (name, True)]
     if beside:
         columns.append((beside_name, True))
-    table = table(*columns)
+    table = table_of(*columns)
     rows = _metric_rows(metrics)
     other = _metric_rows(beside) if beside else rows
     for (title, value), (_, second) in zip(rows, other, strict=True):
@@ -139,13 +141,13 @@ def _breakdown(out: Console, answer: Answer) -> None:
         return
     stages = terms["memory_bytes_by_stage"]
     fullest = max(stages, key=lambda stage: sum(stage.values()))
-    memory = table(("memory of the fullest GPU", False), ("", True))
+    memory = table_of(("memory of the fullest GPU", False), ("", True))
     for name, value in fullest.items():
         memory.add_row(name, amount(value, "bytes"))
-    times = table((f"one token for {terms['sequences_in_progress']} running sequences", False), ("", True))
+    times = table_of((f"one token for {terms['sequences_in_progress']} running sequences", False), ("", True))
     for name, value in terms["decode_ms"].items():
         times.add_row(name, milliseconds(value))
-    prompt = table(("one prompt", False), ("", True))
+    prompt = table_of(("one prompt", False), ("", True))
     for name, value in terms["prefill_ms"].items():
         prompt.add_row(name, milliseconds(value))
     grid = Table.grid(padding=(0, 4))
@@ -165,7 +167,7 @@ def _simulation(out: Console, answer: Answer) -> None:
     seen = answer.simulation
     if seen is None:
         return
-    table = table(("simulated (± 95 % interval)", False), ("P50", True), ("P99", True))
+    table = table_of(("simulated (± 95 % interval)", False), ("P50", True), ("P99", True))
     for metric, title in SIMULATED.items():
         cells = [seen.percentiles.get(f"{metric}_p{percentile}_ms") for percentile in (50, 99)]
         if all(cells):
@@ -181,7 +183,7 @@ def _simulation(out: Console, answer: Answer) -> None:
 def _rules(out: Console, rules: tuple[RuleResult, ...]) -> None:
     if not rules:
         return
-    table = table(("", False), ("rule", False), ("limit", True), ("actual", True), ("slack", True))
+    table = table_of(("", False), ("rule", False), ("limit", True), ("actual", True), ("slack", True))
     for rule in rules:
         mark = (
             Text("off", "dim")
@@ -198,7 +200,7 @@ def _rules(out: Console, rules: tuple[RuleResult, ...]) -> None:
 
 
 def _alternatives(out: Console, answer: Answer) -> None:
-    table = table(
+    table = table_of(
         ("next best", False),
         ("GPUs", True),
         ("sequences", True),

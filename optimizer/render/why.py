@@ -14,7 +14,7 @@ from optimizer.explain.switch import Switch
 from optimizer.explain.why_not import WhyNot
 from optimizer.explain.why_this import WhyThis, Worth
 from optimizer.render.as_json import repair_data, strategy_data
-from optimizer.render.text import console, repair_lines, table
+from optimizer.render.text import console, repair_lines, table_of
 
 NOTHING_MS = 1e-5
 
@@ -40,7 +40,7 @@ def print_why_this(found: WhyThis) -> None:
         return
     unit = next((worth.first_unit for worth in found.worths if worth.first_unit), "")
     first = [(f"gain, {unit}", True)] if unit else []
-    rows = table(("if there were … (solved again)", False), ("best then", False), *first, ("gain per request", True))
+    rows = table_of(("if there were … (solved again)", False), ("best then", False), *first, ("gain per request", True))
     for worth in found.worths:
         name = worth.strategy.label if worth.strategy else "no strategy"
         rows.add_row(worth.words, name, *([_first(worth)] if unit else []), _gain(worth))
