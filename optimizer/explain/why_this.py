@@ -136,7 +136,9 @@ def _tier(wide: Wide, tier: str, better: Callable[[Quantities, Ints], Bools]) ->
     """What every strictly better candidate of the extended question breaks."""
     masks = smallest(_better_masks(wide, better))
     if not masks:
-        return Against(tier, (), f"Nothing is better in {tier}, whatever rule is given up: the costs themselves decide.")
+        return Against(
+            tier, (), f"Nothing is better in {tier}, whatever rule is given up: the costs themselves decide."
+        )
     sets, _ = hitting_sets(masks, MOST_SETS)
     among = " (among the part of the candidates that was compared; there are too many for all)" if wide.sampled else ""
     bits = wide.member_bits
@@ -177,7 +179,9 @@ def _worths(problem: Problem, stated: Stated, top: Winner) -> list[Worth]:
         moves.append(("10 % more network bandwidth per node", faster))
     share = min(1.0, round(needs.gpu_memory_utilization + 0.01, 6))
     moves.append((f"memory utilization {share:.0%}", {"requirements.gpu_memory_utilization": share}))
-    moves.append(("10 % more sequences per replica (max_batch)", {"requirements.max_batch": -(-needs.max_batch * 11 // 10)}))
+    moves.append(
+        ("10 % more sequences per replica (max_batch)", {"requirements.max_batch": -(-needs.max_batch * 11 // 10)})
+    )
     for limit in needs.latency_limits:
         field = f"requirements.{limit.field}"
         metric = "prefill" if limit.metric == "prefill" else limit.metric.upper()

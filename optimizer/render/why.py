@@ -158,5 +158,3 @@ def _switch_data(switch: Switch | None) -> dict[str, Any] | None:
         return None
     there = switch.there.strategy if switch.there is not None else None
     return {"inside": switch.inside, "outside": switch.outside, "there": strategy_data(there)}
-
-

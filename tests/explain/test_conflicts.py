@@ -1,0 +1,104 @@
+"""Conflicts against brute force: infeasible together, feasible without any one member, for hundreds of generated problems."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from optimizer import problem_from_dict, solve
+from optimizer.explain.conflict import find_conflicts
+from optimizer.explain.sets import deletion, hitting_sets
+from optimizer.explain.wide import OFFERS, Wide
+from optimizer.facts.stated import Stated
+from optimizer.search.quantities import Quantities
+from optimizer.search.rules import rule_ids
+from optimizer.search.space import build_space
+from tests.explain.infeasible import feasible, infeasible
+
+BLOCK = 60
+
+
+def holds_together(wide: Wide, stated: Stated, members: set[str]) -> bool:
+    """Whether some candidate keeps the given rules and search limits; whatever is not given is switched off or opened.
+
+    The GPU count is switched off by many more nodes, and only where it was a member before.
+    """
+    off = list(wide.problem.search.disabled_rules)
+    changes = {"search.disabled_rules": off + [rule for rule in wide.rules if rule not in members | {"gpu_count"}]}
+    for lever in wide.levers:
+        if OFFERS.get(lever.id) in set(wide.members) - members and lever.full is not None:
+            changes.update(lever.full)
+    return feasible(stated, changes)
+
+
+@pytest.mark.parametrize("block", range(0, 960, BLOCK))
+def test_every_conflict_is_real_and_minimal(block: int) -> None:
+    for seed, stated in infeasible(range(block, block + BLOCK)):
+        problem = stated.problem()
+        wide, q = Wide(stated, problem), Quantities(problem, build_space(problem))
+        conflicts = find_conflicts(q, None, wide, every=True)
+        assert conflicts, seed
+        assert len({conflict.rules for conflict in conflicts}) == len(conflicts)
+        for conflict in conflicts[:3]:
+            assert conflict.minimal and conflict.rules, seed
+            members = set(conflict.rules)
+            assert not holds_together(wide, stated, members), (seed, conflict.rules)
+            for member in members:
+                rest, nodes = members - {member}, wide.lever("nodes")
+                alone = holds_together(wide, stated, rest)
+                more = nodes is not None and nodes.full is not None and "gpu_count" not in rest
+                assert alone or (more and holds_together(wide, stated.changed(nodes.full), rest)), (
+                    seed,
+                    conflict,
+                    member,
+                )
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_hitting_sets_are_those_of_brute_force(seed: int) -> None:
+    rng = random.Random(seed)
+    bits = rng.randint(2, 8)
+    masks = [rng.randrange(1, 2**bits) for _ in range(rng.randint(1, 10))]
+    hitting = [chosen for chosen in range(2**bits) if all(mask & chosen for mask in masks)]
+    minimal = {c for c in hitting if not any(other != c and other & c == other for other in hitting)}
+    found, complete = hitting_sets(masks, 10**6)
+    assert complete and set(found) == minimal
+    assert deletion(masks, [1 << bit for bit in range(bits)]) in minimal
+
+
+def test_hitting_sets_stop_at_the_stated_number() -> None:
+    found, complete = hitting_sets([0b11, 0b1100, 0b110000], 3)
+    assert len(found) == 3 and not complete
+
+
+def test_the_sentence_says_what_a_person_would(born: dict) -> None:  # type: ignore[type-arg]
+    born["model"], born["search"] = "llama3.1-405b", {}
+    (conflict,) = solve(problem_from_dict(born), repairs=False).conflicts
+    assert set(conflict.rules) == {"gpu_count", "memory", "weight_precision"}
+    assert "406B parameters in bf16 need 756 GiB and 8 GPUs offer 542 GiB at 85%" in conflict.sentence
+    assert "the GPU count is fixed at 8" in conflict.sentence
+    assert conflict.sentence.startswith("Because ") and conflict.sentence.endswith(", no strategy exists.")
+
+
+@pytest.mark.parametrize("seed", range(0, 120, 3))
+def test_no_sentence_names_a_rule_by_its_id_alone(seed: int) -> None:
+    for _, stated in infeasible([seed]):
+        problem = stated.problem()
+        answer = solve(problem, stated=stated, all_conflicts=True)
+        ids = {rule for rule in rule_ids(problem) if "_" in rule}
+        for conflict in answer.conflicts:
+            words = set(conflict.sentence.replace(",", " ").replace(".", " ").split())
+            assert not ids & words, conflict.sentence
+            assert "nan" not in words and "inf" not in words
+        for repair in answer.repairs:
+            assert any(change.field in repair.sentence for change in repair.changes)
+
+
+def test_a_search_that_offers_nothing_is_a_conflict_too(born: dict) -> None:  # type: ignore[type-arg]
+    born["search"] = {"tensor_parallel": [16]}
+    answer = solve(problem_from_dict(born))
+    (conflict,) = answer.conflicts
+    assert answer.status == "infeasible" and "tensor_parallel" in conflict.rules
+    assert "only TP 16 is considered (search.tensor_parallel)" in conflict.sentence
+    assert any(change.field == "search.tensor_parallel" for repair in answer.repairs for change in repair.changes)

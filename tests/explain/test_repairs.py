@@ -1,0 +1,121 @@
+"""Repairs against brute force: enough, nothing superfluous, nothing missed, each change the least; and the round trip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from optimizer import Fixed, check, problem_from_dict, solve
+from optimizer.answer import Repair
+from optimizer.explain.infeasible import solved_again
+from optimizer.explain.levers import Lever
+from optimizer.explain.repair import candidates, changed_stated, find_repairs
+from optimizer.explain.wide import Wide
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.stated import Stated, load_stated, stated_of, write_stated
+from tests.explain.infeasible import feasible, infeasible, stated_problem
+
+BLOCK = 40
+
+
+def setting(lever: Lever, value: Any) -> int:
+    """Which setting of the lever has the value: settings are ordered."""
+    low, high = 1, lever.steps
+    if lever.kind in ("offer", "choice"):
+        return next(k for k in range(1, lever.steps + 1) if lever.at(k)[lever.field] == value)
+    rising = lever.steps == 1 or lever.at(1)[lever.field] < lever.at(lever.steps)[lever.field]
+    while low < high:
+        middle = (low + high) // 2
+        there = lever.at(middle)[lever.field]
+        reached = there == value or (there > value) == rising
+        low, high = (low, middle) if reached else (middle + 1, high)
+    assert lever.at(low)[lever.field] == value
+    return low
+
+
+def judge(wide: Wide, stated: Stated, repair: Repair) -> None:
+    """A repair is enough, needs each change, and no smaller change would do."""
+    values = {change.field: change.new for change in repair.changes}
+    assert feasible(stated, values, fixed=wide.fixed), repair
+    for field, value in values.items():
+        if field.startswith("hardware.") and value is None:
+            continue
+        rest = {k: v for k, v in values.items() if k != field and not (field == "hardware.gpu" and v is None)}
+        assert not feasible(stated, rest, fixed=wide.fixed), (repair, field)
+        lever = next(lever for lever in wide.levers if lever.field == field)
+        if lever.id == "gpu" or lever.kind == "offer":
+            continue
+        k = setting(lever, value)
+        for smaller in {k - 1, k - 2, k // 2, k // 7} & set(range(1, k)):
+            assert not feasible(stated, rest, lever.at(smaller), fixed=wide.fixed), (repair, lever.at(smaller))
+
+
+@pytest.mark.parametrize("block", range(0, 960, BLOCK))
+def test_repairs_are_enough_minimal_and_least(block: int) -> None:
+    for seed, stated in infeasible(range(block, block + BLOCK)):
+        wide = Wide(stated, stated.problem())
+        repairs = find_repairs(wide, solved_again)
+        assert repairs, seed
+        for repair in repairs:
+            judge(wide, stated, repair)
+
+
+@pytest.mark.parametrize("block", range(0, 240, BLOCK))
+def test_no_single_change_that_is_enough_is_missed(block: int) -> None:
+    for seed, stated in infeasible(range(block, block + BLOCK)):
+        wide = Wide(stated, stated.problem())
+        single = {levers[0].id for levers in candidates(wide) if len(levers) == 1}
+        for lever in wide.levers:
+            if lever.full is not None:
+                assert feasible(stated, lever.full) == (lever.id in single), (seed, lever.id)
+
+
+@pytest.mark.parametrize("seed", range(0, 60, 2))
+def test_repairs_of_a_given_strategy(seed: int) -> None:
+    stated = stated_problem(seed)
+    fixed = Fixed(tensor_parallel=1, pipeline_parallel=1)
+    if feasible(stated, fixed=fixed):
+        return
+    problem = stated.problem()
+    answer = check(problem, fixed, stated=stated)
+    assert answer.feasible is False and answer.conflicts
+    wide = Wide(stated, problem, fixed)
+    for repair in answer.repairs:
+        judge(wide, stated, repair)
+
+
+def test_a_feasible_problem_has_no_repairs(born: dict[str, Any]) -> None:
+    answer = solve(problem_from_dict(born))
+    assert answer.status == "optimal" and not answer.repairs and not answer.conflicts
+
+
+def test_round_trip_through_a_file(born: dict[str, Any], tmp_path) -> None:  # type: ignore[no-untyped-def]
+    born["requirements"]["ttft_p99_ms"] = 100
+    stated = Stated(born, tmp_path)
+    answer = solve(stated.problem(), stated=stated)
+    assert answer.status == "infeasible" and answer.repairs
+    for number, repair in enumerate(answer.repairs):
+        for suffix in ("yaml", "json"):
+            path = tmp_path / f"{number}.{suffix}"
+            write_stated(changed_stated(stated, repair), path)
+            again = solve(load_stated(path).problem())
+            assert again.status == "optimal" and again.verification.passed
+            assert again.strategy == repair.result
+            with pytest.raises(ProblemError, match="exists already"):
+                write_stated(stated, path)
+
+
+def test_other_gpus_bring_their_own_links(born: dict[str, Any]) -> None:
+    born["model"], born["search"] = "llama3.1-405b", {}
+    born["workload"]["requests_per_s"] = 0.5
+    stated = Stated(born)
+    answer = solve(stated.problem(), stated=stated)
+    (other,) = [r for r in answer.repairs if any(c.field == "hardware.gpu" for c in r.changes)]
+    assert feasible(stated, {change.field: change.new for change in other.changes})
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_problem_without_a_file_states_the_same(seed: int) -> None:
+    problem = stated_problem(seed).problem()
+    assert stated_of(problem).problem() == problem
