@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from optimizer.cli_audit import audit
-from optimizer.cli_costs import Costs, CostTableFile, apply_costs, with_table_option
-from optimizer.cli_import import import_app
+from optimizer.commands.audit import audit
+from optimizer.commands.costs import Costs, CostTableFile, apply_costs, with_table_option
+from optimizer.commands.import_ import import_app
 from optimizer.commands import why
 from optimizer.commands.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, tell
 
@@ -68,7 +68,7 @@ def solve(
     force: Force = False,
 ) -> None:
     """The provably best strategy for a problem, or why there is none; for kind: chain, the best placement."""
-    from optimizer.cli_chain import solve_if_chain
+    from optimizer.commands.chain import solve_if_chain
 
     limit = _time_limit(time_limit)
     check_options(apply_repair, out, force)

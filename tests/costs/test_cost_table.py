@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from optimizer import ProblemError, solve, with_costs
-from optimizer.cli_costs import with_table_option
+from optimizer.commands.costs import with_table_option
 from optimizer.costs.corrected import CorrectedCosts
 from optimizer.costs.residuals import FADE_LENGTHS, FADE_LOAD, Residuals, Sample, leave_one_out
 from optimizer.costs.shapes import Shape
