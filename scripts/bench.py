@@ -59,7 +59,11 @@ def rows(runs: int) -> list[dict[str, Any]]:
     problem = load_problem(BORN)
     measured = [
         ("optimizer --help", 0.25, timed(process("--help"), runs)),
-        ("optimizer check (TP2·PP4·DP1 of the born case)", 0.5, timed(process("check", BORN, "--tp", "2", "--pp", "4", "--dp", "1"), runs)),
+        (
+            "optimizer check (TP2·PP4·DP1 of the born case)",
+            0.5,
+            timed(process("check", BORN, "--tp", "2", "--pp", "4", "--dp", "1"), runs),
+        ),
         ("optimizer solve (born case)", 1.5, timed(process("solve", BORN), runs)),
         ("solve call alone, warm, verification included", 0.1, timed(lambda: solve(problem), runs)),
     ]

@@ -74,7 +74,10 @@ def random_problem(seed: int) -> dict[str, Any]:
         if rng.random() < 0.45:
             requirements[field] = round(rng.uniform(low, high), 3)
     if rng.random() < 0.4:
-        requirements["survive"] = {rng.choice(["gpu", "node"]): rng.choice([1, 1, 2]), "demand_share": rng.choice([1, 0.5])}
+        requirements["survive"] = {
+            rng.choice(["gpu", "node"]): rng.choice([1, 1, 2]),
+            "demand_share": rng.choice([1, 0.5]),
+        }
     if rng.random() < 0.2:
         requirements["min_batch"] = rng.randint(1, requirements["max_batch"])
     preset = rng.choice(["balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus"])

@@ -243,7 +243,8 @@ def _flip_words(words: str, unit: str, now: float, inside: float, outside: float
 
     name = there.strategy.label
     bracket = "" if inside == now else f" (not yet at {said(inside)})"
-    return f"The smallest change that was found for it to win: {words} {said(outside)} instead of {said(now)}{bracket}; then {name} is best."
+    moved = f"{words} {said(outside)} instead of {said(now)}{bracket}"
+    return f"The smallest change that was found for it to win: {moved}; then {name} is best."
 
 
 def _no_flip() -> str:

@@ -74,8 +74,8 @@ def why_this(problem: Problem, stated: Stated) -> WhyThis:
     """Why the optimum cannot be improved, and what it would take."""
     top = winner(problem)
     if top is None:
-        said = ("No strategy keeps every rule; `optimizer solve` names the conflict and the repairs.",)
-        return WhyThis(problem.name, None, None, (), (), said)
+        none = "No strategy keeps every rule; `optimizer solve` names the conflict and the repairs."
+        return WhyThis(problem.name, None, None, (), (), (none,))
     wide = Wide(stated, problem)
     against = _against(wide, top)
     worths = tuple(_worths(problem, stated, top))
@@ -103,10 +103,12 @@ def _against(wide: Wide, top: Winner) -> tuple[Against, ...]:
         name = "more tokens/s at the peak"
 
         def ahead(q: Quantities, slots: Ints) -> Bools:
-            return _peaks(q, slots) > -first
+            result: Bools = _peaks(q, slots) > -first
+            return result
 
         def level(q: Quantities, slots: Ints) -> Bools:
-            return _peaks(q, slots) == -first
+            result: Bools = _peaks(q, slots) == -first
+            return result
 
     return (
         _tier(wide, name, ahead),

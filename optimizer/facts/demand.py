@@ -127,8 +127,12 @@ class SearchLimits(Facts):
     tensor_parallel: tuple[Count, ...] | None = Field(
         default=None, min_length=1, description="TP degrees; left out, divisors of the heads"
     )
-    pipeline_parallel: tuple[Count, ...] | None = Field(default=None, min_length=1, description="PP degrees; left out, 1 to 16")
-    data_parallel: tuple[Count, ...] | None = Field(default=None, min_length=1, description="DP degrees; left out, all that fit")
+    pipeline_parallel: tuple[Count, ...] | None = Field(
+        default=None, min_length=1, description="PP degrees; left out, 1 to 16"
+    )
+    data_parallel: tuple[Count, ...] | None = Field(
+        default=None, min_length=1, description="DP degrees; left out, all that fit"
+    )
     expert_parallel: Literal["off", "replica", "any"] = Field(
         default="any",
         description="off: EP 1; replica: EP 1 or TP; any: also EP = TP x DP (one engine for all replicas)",
@@ -136,7 +140,9 @@ class SearchLimits(Facts):
     weight_precision: tuple[WeightFormat, ...] | None = Field(
         default=None, min_length=1, description="Left out: as the checkpoint is"
     )
-    kv_precision: tuple[KvFormat, ...] | None = Field(default=None, min_length=1, description="Left out: the model's 16-bit type")
+    kv_precision: tuple[KvFormat, ...] | None = Field(
+        default=None, min_length=1, description="Left out: the model's 16-bit type"
+    )
     layer_imbalance: CountOrZero = Field(
         default=1, description="Layers by which the first and last stage may differ from an even split; 0: even only"
     )

@@ -174,7 +174,9 @@ def _simulation(out: Console, answer: Answer) -> None:
             table.add_row(title.split(" P50")[0], *[f"{milliseconds(c[0])} ± {milliseconds(c[1])}" for c in cells if c])
     out.print()
     out.print(table)
-    verdict = "every stated limit holds in simulation" if seen.limits_hold else "NOT every stated limit holds in simulation"
+    verdict = (
+        "every stated limit holds in simulation" if seen.limits_hold else "NOT every stated limit holds in simulation"
+    )
     out.print(Text(f"  {seen.requests:,} requests ({seen.arrivals}; seed {seen.seed}): {verdict}."))
     for sentence in seen.disagreements:
         out.print(Text(f"  {sentence}"))

@@ -134,7 +134,9 @@ def max_request_rate(q: Quantities, choice: Choice) -> float:
         load = q.load_of(np.full(len(steps), shape), rates)
         good = load.n99 <= choice.max_num_seqs
         for limit in limits:
-            good &= time_ns(load.metric(limit.field.removesuffix("_ms"))) <= limit_ns(limit.limit_ms, q.problem.requirements.margin)
+            good &= time_ns(load.metric(limit.field.removesuffix("_ms"))) <= limit_ns(
+                limit.limit_ms, q.problem.requirements.margin
+            )
         if good.all():
             low = int(steps[-1])
         else:

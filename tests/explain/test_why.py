@@ -62,6 +62,7 @@ def test_verdicts_on_generated_foils(seed: int) -> None:
 
 def test_worse_names_the_term_that_decides(born: dict[str, Any]) -> None:
     born["requirements"] = {"max_sequence_tokens": 8192}
+    born["workload"]["requests_per_s"] = 2
     stated = Stated(born)
     found = why_not(stated.problem(), stated, Fixed(tensor_parallel=2))
     assert found.verdict == "worse" and found.decided_by
