@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from optimizer.commands import why
 from optimizer.commands.audit import audit
 from optimizer.commands.costs import Costs, CostTableFile, apply_costs, with_table_option
 from optimizer.commands.import_ import import_app
-from optimizer.commands import why
 from optimizer.commands.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, tell
 
 if TYPE_CHECKING:

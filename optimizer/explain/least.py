@@ -98,6 +98,7 @@ class Least:
         rows = rows[np.argsort(q.normal.n99[rows], kind="stable")]
         picked = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_WITNESSES)).astype(np.int64))]
         few = Quantities(q.problem, subspace(q.space, np.sort(picked)))
+        few.normal  # noqa: B018 - computed once here, so that every step shares the tables
         low = 0
         while high - low > 1:
             middle = (low + high) // 2

@@ -64,7 +64,8 @@ class Space:
     @property
     def instances(self) -> Ints:
         """Engine instances, (R,)."""
-        return np.maximum(1, self.row_dp // self.column("engine_ranks"))
+        coupled: Ints = np.maximum(1, self.row_dp // self.column("engine_ranks"))
+        return coupled
 
 
 def tensor_degrees(problem: Problem) -> tuple[int, ...]:
