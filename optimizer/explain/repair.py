@@ -49,8 +49,9 @@ def candidates(wide: Wide) -> list[tuple[Lever, ...]]:
     """Sets of levers that may be enough, by size and then by what they count; none contains another."""
     bits = wide.lever_bits
     sets = [tuple(lever for lever in wide.levers if mask & bits[lever.id]) for mask in wide.lever_masks]
-    sets += [(lever,) for lever in wide.levers if lever.kind == "choice"]
-    sets = [levers for levers in sets if 0 < len(levers) <= MOST_TOGETHER] or sets[:1]
+    sets = [levers for levers in sets if 0 < len(levers) <= MOST_TOGETHER] or [levers for levers in sets[:1] if levers]
+    known = {levers[0].id for levers in sets if len(levers) == 1}
+    sets += [(lever,) for lever in wide.levers if lever.kind == "choice" or lever.id in wide.skipped - known]
     order = {lever.id: position for position, lever in enumerate(wide.levers)}
     return sorted(sets, key=lambda s: (len(s), sum(lever.weight for lever in s), [order[lever.id] for lever in s]))
 

@@ -87,7 +87,8 @@ def why_not(problem: Problem, stated: Stated, fixed: Fixed) -> WhyNot:
     elif outside:
         said = [f"{name} would be better, but it was outside what may be considered ({_outside(problem, fixed)})."]
         verdict, decided = "not allowed", "search limit"
-        flip = _offer(problem, stated, foil.strategy)
+        flip, instead = _offer(problem, stated, foil.strategy)
+        said += [instead] if instead else []
     else:
         verdict, decided, said = "worse", *_worse(problem, foil, top, terms, difference, name)
     said += [flip.sentence] if flip is not None else [] if outside else [_no_flip()]
@@ -120,8 +121,9 @@ def _allowed_by(repair: Repair, stated: Stated, fixed: Fixed) -> str:
     return f"It would be allowed, but not best{best_name}: {repair.sentence}"
 
 
-def _offer(problem: Problem, stated: Stated, foil: Strategy) -> Flip | None:
-    """The search limit to widen so that the foil is considered, if one is enough for it to be best."""
+def _offer(problem: Problem, stated: Stated, foil: Strategy) -> tuple[Flip | None, str]:
+    """The search limit to widen so that the foil is considered and best; or a sentence on what is best then instead."""
+    instead = ""
     search, model = problem.search, problem.model
     lists: dict[str, tuple[tuple[object, ...] | None, object]] = {
         "search.tensor_parallel": (search.tensor_parallel, foil.tensor_parallel),
@@ -139,8 +141,10 @@ def _offer(problem: Problem, stated: Stated, foil: Strategy) -> Flip | None:
         if there is not None and layout(there.strategy) == layout(foil):
             change = Change(field, stated.value(field), value)
             said = f"The smallest change for it to win: set {field} to {plain(value)}, so that it is considered."
-            return Flip(change, None, said)
-    return None
+            return Flip(change, None, said), ""
+        if there is not None:
+            instead = f"With {field} set to {plain(value)} the best strategy is {there.strategy.label}, not this one."
+    return None, instead
 
 
 def _worse(

@@ -25,7 +25,7 @@ from optimizer.search.screen import Screen
 from optimizer.search.space import Space, SpaceTooLargeError, build_space, pipeline_degrees, tensor_degrees, unevenness
 from optimizer.search.violations import violation_masks
 
-MOST_ROWS = 3000
+MOST_ROWS = 1600
 DENSE_DEGREES = 4
 ENGINE_RULES = frozenset(
     {"attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "context"}
@@ -50,6 +50,8 @@ class Wide:
         self.levers = levers_of(stated, problem, fixed)
         self.sampled = False
         """Whether rows of the stated question were left out, because there are many; known once masks were asked for."""
+        self.skipped: set[str] = set()
+        """Search limits that stayed closed for the same reason; known once masks were asked for."""
         off = set(problem.search.disabled_rules)
         self.rules = tuple(rule for rule in rule_ids(problem) if rule not in off)
         offers = [OFFERS[lever.id] for lever in self.levers if lever.id in OFFERS]
@@ -110,6 +112,7 @@ class Wide:
             space = _thin(space, self.problem, everything)
             self.sampled |= everything and space.rows < whole
             if space.rows <= MOST_ROWS:
+                self.skipped |= set(skipped)
                 break
         else:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,10 @@ from optimizer.search.quantities import Quantities
 from optimizer.search.screen import Screen
 from optimizer.search.space import build_space
 from tests.generate import random_problem
+
+# About 28 % of the generated problems are infeasible. OPTIMIZER_LONG_TESTS=1 compares 270 of them instead of 50.
+BLOCK = 60
+SEEDS = 960 if os.environ.get("OPTIMIZER_LONG_TESTS") else 180
 
 
 def feasible(stated: Stated, *changes: Mapping[str, Any], fixed: Fixed | None = None) -> bool:

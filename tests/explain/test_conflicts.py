@@ -14,9 +14,7 @@ from optimizer.facts.stated import Stated
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import rule_ids
 from optimizer.search.space import build_space
-from tests.explain.infeasible import feasible, infeasible
-
-BLOCK = 60
+from tests.explain.infeasible import BLOCK, SEEDS, feasible, infeasible
 
 
 def holds_together(wide: Wide, stated: Stated, members: set[str]) -> bool:
@@ -32,7 +30,7 @@ def holds_together(wide: Wide, stated: Stated, members: set[str]) -> bool:
     return feasible(stated, changes)
 
 
-@pytest.mark.parametrize("block", range(0, 960, BLOCK))
+@pytest.mark.parametrize("block", range(0, SEEDS, BLOCK))
 def test_every_conflict_is_real_and_minimal(block: int) -> None:
     for seed, stated in infeasible(range(block, block + BLOCK)):
         problem = stated.problem()

@@ -14,7 +14,7 @@ from optimizer.explain.repair import candidates, changed_stated, find_repairs
 from optimizer.explain.wide import Wide
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.stated import Stated, load_stated, stated_of, write_stated
-from tests.explain.infeasible import feasible, infeasible, stated_problem
+from tests.explain.infeasible import BLOCK, SEEDS, feasible, infeasible, stated_problem
 
 BLOCK = 40
 
@@ -51,7 +51,7 @@ def judge(wide: Wide, stated: Stated, repair: Repair) -> None:
             assert not feasible(stated, rest, lever.at(smaller), fixed=wide.fixed), (repair, lever.at(smaller))
 
 
-@pytest.mark.parametrize("block", range(0, 960, BLOCK))
+@pytest.mark.parametrize("block", range(0, SEEDS, BLOCK))
 def test_repairs_are_enough_minimal_and_least(block: int) -> None:
     for seed, stated in infeasible(range(block, block + BLOCK)):
         wide = Wide(stated, stated.problem())
@@ -61,14 +61,15 @@ def test_repairs_are_enough_minimal_and_least(block: int) -> None:
             judge(wide, stated, repair)
 
 
-@pytest.mark.parametrize("block", range(0, 240, BLOCK))
+@pytest.mark.parametrize("block", range(0, SEEDS // 3, BLOCK))
 def test_no_single_change_that_is_enough_is_missed(block: int) -> None:
     for seed, stated in infeasible(range(block, block + BLOCK)):
         wide = Wide(stated, stated.problem())
         single = {levers[0].id for levers in candidates(wide) if len(levers) == 1}
         for lever in wide.levers:
             if lever.full is not None:
-                assert feasible(stated, lever.full) == (lever.id in single), (seed, lever.id)
+                enough = feasible(stated, lever.full)
+                assert enough == (lever.id in single) or (lever.id in wide.skipped and not enough), (seed, lever.id)
 
 
 @pytest.mark.parametrize("seed", range(0, 60, 2))
