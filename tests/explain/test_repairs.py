@@ -16,8 +16,6 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.stated import Stated, load_stated, stated_of, write_stated
 from tests.explain.infeasible import BLOCK, SEEDS, feasible, infeasible, stated_problem
 
-BLOCK = 40
-
 
 def setting(lever: Lever, value: Any) -> int:
     """Which setting of the lever has the value: settings are ordered."""
