@@ -104,6 +104,9 @@ def check(
     weights: Annotated[str | None, typer.Option("--weights", help="Weight format, e.g. fp16 or fp8.")] = None,
     kv: Annotated[str | None, typer.Option("--kv", help="KV cache format: fp16, bf16 or fp8.")] = None,
     simulate: Annotated[bool, typer.Option(help="Simulate the strategy's percentiles.")] = False,
+    repairs: Annotated[
+        bool, typer.Option("--repairs", help="Find the smallest changes that help (JSON: always).")
+    ] = False,
     trace: Trace = None,
     json: Json = False,
     time_limit: TimeLimit = None,
@@ -126,11 +129,21 @@ def check(
     file = load_stated(problem)
     stated = apply_costs(file.problem(), costs, table, fixed)
     with LiveLine() as live:
-        answer = run(stated, fixed, time_limit_s=limit, progress=live, stated=file, all_conflicts=all_conflicts)
+        answer = run(
+            stated,
+            fixed,
+            time_limit_s=limit,
+            progress=live,
+            stated=file,
+            all_conflicts=all_conflicts,
+            repairs=repairs or json or apply_repair is not None,
+        )
         if simulate or trace:
             answer = play(stated, answer, trace=_trace(trace))
     said = apply(file, answer, apply_repair, out, force)
     _show(answer, json)
+    if answer.conflicts and not answer.repairs and not json:
+        typer.echo("  Add --repairs for the smallest changes of the problem file that would make it feasible.")
     tell(said)
     _leave(answer, {True: OK, False: VIOLATED, None: LIMIT_REACHED}[answer.feasible])
 

@@ -38,7 +38,7 @@ def test_every_conflict_is_real_and_minimal(block: int) -> None:
         conflicts = find_conflicts(q, None, wide, every=True)
         assert conflicts, seed
         assert len({conflict.rules for conflict in conflicts}) == len(conflicts)
-        for conflict in conflicts[:3]:
+        for conflict in conflicts[:2]:
             assert conflict.minimal and conflict.rules, seed
             members = set(conflict.rules)
             assert not holds_together(wide, stated, members), (seed, conflict.rules)
