@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.costs.distinct import distinct
 from optimizer.costs.shapes import Floats, Ints
 from optimizer.facts.hardware import HardwareFacts
 
@@ -29,9 +30,8 @@ def unavailability(mtbf_hours: float, repair_hours: float) -> float:
 
 def down_states(hardware: HardwareFacts, instance_gpus: Ints, instances: Ints) -> DownStates:
     """States for each pair; see the module docstring for the source."""
-    pairs = np.stack([instance_gpus, instances], axis=1)
-    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    inverse = inverse.reshape(-1)
+    first, inverse = distinct(instance_gpus, instances)
+    unique = np.stack([instance_gpus[first], instances[first]], axis=1)
     results = [_states(hardware, int(size), int(count)) for size, count in unique]
     probability = np.array([r[0] for r in results])
     mean_down = np.array([r[1] for r in results])

@@ -127,7 +127,8 @@ def max_request_rate(q: Quantities, choice: Choice) -> float:
     low, high = 0, int(q.best_completion_per_s[shape, -1] * replicas / RATE_STEP_PER_S) + 2
 
     while high - low > 1:
-        steps = np.unique(np.linspace(low, high, min(_PROBES, high - low) + 1).astype(np.int64)[1:-1])
+        inner = np.linspace(low, high, min(_PROBES, high - low) + 1).astype(np.int64)[1:-1]
+        steps = np.array(sorted(set(inner.tolist())), dtype=np.int64)
         if not len(steps):
             steps = np.array([(low + high) // 2])
         rates = steps * RATE_STEP_PER_S / replicas

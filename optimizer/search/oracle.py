@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from optimizer.answer import Fixed
+from optimizer.costs.distinct import distinct
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.quantities import Quantities
@@ -30,9 +31,9 @@ MOST_KEPT = 6
 
 def subspace(space: Space, rows: Ints) -> Space:
     """The same space with some of its rows, and only the shapes these have."""
-    used, row_shape = np.unique(space.row_shape[rows], return_inverse=True)
-    shapes = tuple(space.shapes[i] for i in used.tolist())
-    return Space(shapes, row_shape.reshape(-1), space.row_dp[rows], space.slots)
+    first, row_shape = distinct(space.row_shape[rows])
+    shapes = tuple(space.shapes[i] for i in space.row_shape[rows][first].tolist())
+    return Space(shapes, row_shape, space.row_dp[rows], space.slots)
 
 
 def derived(q: Quantities, problem: Problem) -> Quantities:

@@ -12,6 +12,7 @@ import numpy as np
 
 from optimizer.costs.analytic import Costs
 from optimizer.costs.corrected import costs_of
+from optimizer.costs.distinct import distinct
 from optimizer.costs.failures import STATES, DownStates, down_states
 from optimizer.costs.load import LoadPoints, evaluate
 from optimizer.costs.memory import MemoryTable
@@ -95,10 +96,8 @@ class Quantities:
         """Latency of every row when only ``alive`` instances (R,) carry ``share`` of the demand."""
         replicas = np.maximum(alive, 0) * self.ranks
         rate = np.where(replicas > 0, self.problem.workload.requests_per_s * share / np.maximum(replicas, 1), 0.0)
-        pairs = np.stack([self.space.row_shape.astype(np.float64), rate], axis=1)
-        unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
-        points = self.load_of(unique[:, 0].astype(np.int64), unique[:, 1])
-        inverse = inverse.reshape(-1)
+        first, inverse = distinct(self.space.row_shape, rate)
+        points = self.load_of(self.space.row_shape[first], rate[first])
         return LoadPoints(**{name: getattr(points, name)[inverse] for name in LoadPoints.__dataclass_fields__})
 
     @cached_property

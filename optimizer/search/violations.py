@@ -105,7 +105,8 @@ def violation_masks(
         alone = ~together[:, None] if rule not in bits else np.full((1, 1), True)
         itself = [(mask | np.where(together, bits.get(rule, 0), 0)[:, None], kept & alone) for mask, kept in variants]
         variants = itself + by_others
-    return np.unique(np.concatenate([mask[kept] for mask, kept in variants]))
+    masks = np.concatenate([mask[kept] for mask, kept in variants])
+    return np.array(sorted(set(masks.tolist())), dtype=np.int64)
 
 
 def _others(posted: _Posted, rules: Mapping[str, _Posted], bits: Mapping[str, int]) -> tuple[Ints, Bools]:
