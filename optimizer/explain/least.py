@@ -28,6 +28,7 @@ class Least:
 
     def __init__(self, stated: Stated, oracle: Oracle) -> None:
         self.stated, self.oracle = stated, oracle
+        self._known: dict[str, bool] = {}
 
     def of(self, lever: Lever, others: list[Changes]) -> int | None:
         """The least setting 1…steps at which the problem with the other changes is feasible; None when none is."""
@@ -39,11 +40,14 @@ class Least:
 
     def feasible(self, *changes: Changes) -> bool:
         """Whether the problem with these changes is feasible; no where the facts refuse them."""
-        problem = make(self.stated, *changes)
-        try:
-            return problem is not None and self.oracle.feasible(problem)
-        except SpaceTooLargeError:
-            return False
+        key = repr(sorted((field, str(value)) for change in changes for field, value in change.items()))
+        if key not in self._known:
+            problem = make(self.stated, *changes)
+            try:
+                self._known[key] = problem is not None and self.oracle.feasible(problem)
+            except SpaceTooLargeError:
+                self._known[key] = False
+        return self._known[key]
 
     def _first(self, lever: Lever, others: list[Changes]) -> int | None:
         for setting in self._settings(lever, others):
@@ -69,6 +73,8 @@ class Least:
 
     def _nodes(self, lever: Lever, others: list[Changes]) -> int | None:
         """Node counts one by one at first, then by doubling and halving."""
+        if lever.full is None or not self.feasible(*others, lever.full):
+            return None
         low, high = 0, 1
         while not self.feasible(*others, lever.at(high)):
             low = high

@@ -51,7 +51,10 @@ def candidates(wide: Wide) -> list[tuple[Lever, ...]]:
     sets = [tuple(lever for lever in wide.levers if mask & bits[lever.id]) for mask in wide.lever_masks]
     sets = [levers for levers in sets if 0 < len(levers) <= MOST_TOGETHER] or [levers for levers in sets[:1] if levers]
     known = {levers[0].id for levers in sets if len(levers) == 1}
-    sets += [(lever,) for lever in wide.levers if lever.kind == "choice" or lever.id in wide.skipped - known]
+    # What the masks cannot settle is asked of every candidate: settings side by side, search limits that stayed closed, and
+    # more nodes, whose candidates were thinned.
+    asked = wide.skipped | {"nodes"}
+    sets += [(lever,) for lever in wide.levers if lever.kind == "choice" or lever.id in asked - known]
     order = {lever.id: position for position, lever in enumerate(wide.levers)}
     return sorted(sets, key=lambda s: (len(s), sum(lever.weight for lever in s), [order[lever.id] for lever in s]))
 
