@@ -104,7 +104,7 @@ def model_from_config(
     windows = layer_windows(config, layers)
     uses_linear = layers_with_linear_attention(config, layers) if linear else [False] * layers
     moe = layers_with_experts(config, layers)
-    norms = NORMS_PER_LAYER.get(model_type, 1 if model_type in {"falcon", "gptj", "phi"} else 2) * hidden
+    norms = NORMS_PER_LAYER.get(model_type, 1 if model_type in {"falcon", "gptj", "phi"} else 2)
 
     widths: set[int] = set()
     expert_width = 0
@@ -112,27 +112,28 @@ def model_from_config(
     kind_of_layer: list[int] = []
     for layer in range(layers):
         attention = linear if linear and uses_linear[layer] else full
-        sharded, unquantized = attention.sharded, attention.unquantized + norms
+        # A single norm stands before both halves of the layer and counts as attention's.
+        ffn_sharded, ffn_unquantized = 0, norms // 2 * hidden
         experts: Experts | None = None
         if moe[layer]:
             experts = routed_experts(config, model_type, hidden)
             expert_width = experts.width
-            sharded += experts.shared_parameters
-            unquantized += experts.router_parameters
+            ffn_sharded += experts.shared_parameters
+            ffn_unquantized += experts.router_parameters
             if experts.shared_width:
                 widths.add(experts.shared_width)
         else:
             width = dense_width(config, hidden)
             widths.add(width)
             projections = 2 if model_type in UNGATED_MODEL_TYPES else 3
-            sharded += projections * hidden * width
+            ffn_sharded += projections * hidden * width
             if config.flag("mlp_bias"):
-                unquantized += (projections - 1) * width + hidden
+                ffn_unquantized += (projections - 1) * width + hidden
         kind = LayerKind(
-            sharded_parameters=sharded,
+            sharded_parameters=attention.sharded + ffn_sharded,
             key_value_parameters=attention.key_value,
             replicated_parameters=attention.replicated,
-            unquantized_parameters=unquantized,
+            unquantized_parameters=attention.unquantized + (norms - norms // 2) * hidden + ffn_unquantized,
             experts=experts.count if experts else 0,
             experts_per_token=experts.per_token if experts else 0,
             expert_parameters=experts.parameters if experts else 0,
@@ -142,6 +143,8 @@ def model_from_config(
             state_values_per_sequence=attention.state,
             attention_flop_width=attention.flop_width,
             prefill_flop_width=attention.prefill_flop_width,
+            ffn_sharded_parameters=ffn_sharded,
+            ffn_unquantized_parameters=ffn_unquantized,
         )
         if kind not in kinds:
             kinds.append(kind)

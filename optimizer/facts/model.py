@@ -48,6 +48,10 @@ class LayerKind(Facts):
     """Decoding: heads x (query-key width + value width); attention costs 2 x this FLOP per token and context token."""
     prefill_flop_width: int
     """The same during prefill; differs for MLA, which decodes in absorbed form and prefills in expanded form."""
+    ffn_sharded_parameters: int
+    """The part of ``sharded_parameters`` in the MLP or the shared experts; the rest is attention's."""
+    ffn_unquantized_parameters: int
+    """The part of ``unquantized_parameters`` in the MLP or experts: their norm, router and biases."""
 
     @property
     def parameters(self) -> int:

@@ -1,0 +1,60 @@
+"""The links that GPUs really share where they stand, and the time of a message on them. ``docs/model.md``, section 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from optimizer.facts.constants import constants
+from optimizer.facts.hardware import HardwareFacts
+from optimizer.graph.plan import Place
+from optimizer.graph_answer import Link, LinkKind
+
+SLOWEST_LAST: tuple[LinkKind, ...] = ("nvlink", "pcie", "network")
+
+
+def links_of(hardware: HardwareFacts) -> dict[LinkKind, Link]:
+    """The links of a kind of node; no NVLink where it has none."""
+    gpu = hardware.gpu.name
+    found: dict[LinkKind, Link] = {
+        "pcie": Link("pcie", gpu, hardware.pcie_gb_per_s, constants().pcie_latency_us / 1e3),
+        "network": Link("network", gpu, hardware.internode_gbit_per_s / 8, hardware.internode_latency_us / 1e3),
+    }
+    if hardware.nvlink_gb_per_s > 0:
+        found["nvlink"] = Link("nvlink", gpu, hardware.nvlink_gb_per_s / 2, 0.0)
+    return found
+
+
+def link_between(first: Place, second: Place) -> LinkKind:
+    """The fastest link that joins two different GPUs."""
+    if first.domain == second.domain:
+        return "nvlink"
+    return "pcie" if first.node == second.node else "network"
+
+
+def slowest(kinds: Iterable[LinkKind]) -> LinkKind:
+    """The slowest of at least one link."""
+    return max(kinds, key=SLOWEST_LAST.index)
+
+
+def group_link(gpus: Sequence[str], places: Mapping[str, Place]) -> LinkKind | None:
+    """The slowest link that a group needs; None for a GPU alone."""
+    if len(gpus) == 1:
+        return None
+    stand = [places[gpu] for gpu in gpus]
+    if len({place.domain for place in stand}) == 1:
+        return "nvlink"
+    return "pcie" if len({place.node for place in stand}) == 1 else "network"
+
+
+def counted_link(hardware: HardwareFacts, size: int) -> LinkKind | None:
+    """The link that the cost model counts for a group of so many GPUs."""
+    if size == 1:
+        return None
+    if size <= hardware.nvlink_domain_gpus and hardware.nvlink_gb_per_s > 0:
+        return "nvlink"
+    return "pcie" if size <= hardware.gpus_per_node else "network"
+
+
+def message_ms(link: Link, size_bytes: float) -> float:
+    """Milliseconds of one message."""
+    return size_bytes / (link.gb_per_s * 1e6) + link.latency_ms

@@ -1,0 +1,53 @@
+"""What the graph is built from: engine instances, each with its shape and the GPU of every stage and TP rank.
+
+Instances may differ in shape, formats and hardware, and so may the stages of one. ``place.plan_of`` makes a plan from a
+strategy; a placement found elsewhere is another source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from optimizer.costs.shapes import Shape
+from optimizer.facts.hardware import HardwareFacts
+from optimizer.facts.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a GPU stands: its node and its NVLink domain (GPUs of one domain reach each other over NVLink)."""
+
+    node: str
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """One pipeline stage: the GPU type and links it has, and its GPUs by [replica of the instance][TP rank]."""
+
+    hardware: HardwareFacts
+    gpus: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InstancePlan:
+    """One engine instance, the unit that fails: d replicas of one shape, coupled by their experts (d = 1: one replica)."""
+
+    name: str
+    shape: Shape
+    max_num_seqs: int
+    sequences_in_progress: int
+    """n of ``docs/model.md`` at each of its replicas."""
+    replicas: tuple[int, ...]
+    stages: tuple[StagePlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All instances, and the place of every GPU they use."""
+
+    problem: Problem
+    instances: tuple[InstancePlan, ...]
+    places: Mapping[str, Place]
+    notes: tuple[str, ...] = ()
