@@ -93,3 +93,27 @@ def failure_defaults() -> FailureRates:
         node_mtbf_hours=mtbf("host_failures_per_node_hour"),
         repair_hours=rates["recovery_hours"]["value"],
     )
+
+
+@cache
+def fleet_failure_defaults() -> dict[str, Any]:
+    """Mean hours between failures of each kind of part with their ranges, by field of ``failures``; None: no default.
+
+    A rack fails with its top-of-rack switch. Ranges and sources are in ``data/failures.yaml``.
+    """
+    rates = _read(DATA / "failures.yaml")
+
+    def mtbf(key: str) -> dict[str, float]:
+        entry = rates[key]
+        exact = entry["exposure_hours"] / entry["events"] if "events" in entry else 1 / entry["value"]
+        return {"value": exact, "low": 1 / entry["high"], "high": 1 / entry["low"]}
+
+    recovery = rates["recovery_hours"]
+    return {
+        "gpu_mtbf_hours": mtbf("gpu_failures_per_gpu_hour"),
+        "node_mtbf_hours": mtbf("host_failures_per_node_hour"),
+        "rack_mtbf_hours": mtbf("tor_switch_failures_per_hour"),
+        "zone_mtbf_hours": None,
+        "domain_mtbf_hours": None,
+        "repair_hours": {key: recovery[key] for key in ("value", "low", "high")},
+    }

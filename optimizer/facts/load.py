@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from optimizer.facts import catalog
 from optimizer.facts.base import LARGEST_COUNT
-from optimizer.facts.demand import Objective
+from optimizer.facts.demand import Objective, Requirements, SearchLimits
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import HardwareInput, ProblemFile
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
@@ -97,11 +97,11 @@ def problem_from_dict(
     try:
         stated = ProblemFile.model_validate(values)
     except ValidationError as error:
-        raise _first_error(error, values) from None
+        raise first_error(error, values) from None
     objective = stated.objective
     if isinstance(objective, str):
         objective = Objective(preset=objective)
-    model = model or _resolve_model(stated.model, folder or Path())
+    model = model or resolve_model(stated.model, folder or Path())
     try:
         problem = Problem(
             name=stated.name or default_name,
@@ -114,19 +114,19 @@ def problem_from_dict(
             search=stated.search,
         )
     except ValidationError as error:
-        raise _first_error(error, values) from None
-    _refuse_impossible_context(problem)
+        raise first_error(error, values) from None
+    refuse_impossible_context(problem.model, problem.requirements, problem.search)
     return problem
 
 
-def _refuse_impossible_context(problem: Problem) -> None:
+def refuse_impossible_context(model: ModelFacts, requirements: Requirements, search: SearchLimits) -> None:
     """A longer context than the model was made for is a slip unless the ``context`` rule was switched off on purpose."""
-    limit = problem.model.max_context_tokens
-    stated = problem.requirements.max_sequence_tokens
-    if stated is not None and stated > limit and "context" not in problem.search.disabled_rules:
+    limit = model.max_context_tokens
+    stated = requirements.max_sequence_tokens
+    if stated is not None and stated > limit and "context" not in search.disabled_rules:
         raise ProblemError(
             "requirements.max_sequence_tokens",
-            f"{stated} is beyond the {limit} tokens {problem.model.name} was made for; use at most {limit}, "
+            f"{stated} is beyond the {limit} tokens {model.name} was made for; use at most {limit}, "
             "or add context to search.disabled_rules if the model is served with extended positions",
         )
 
@@ -168,7 +168,8 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
     )
 
 
-def _resolve_model(stated: str | dict[str, Any], folder: Path) -> ModelFacts:
+def resolve_model(stated: str | dict[str, Any], folder: Path) -> ModelFacts:
+    """The model by catalog name, by the path of a config.json, or from its contents."""
     if isinstance(stated, dict):
         config = {k: v for k, v in stated.items() if k not in {"name", "huggingface_id"}}
         return model_from_config(
@@ -184,7 +185,7 @@ def _resolve_model(stated: str | dict[str, Any], folder: Path) -> ModelFacts:
     return catalog.model(stated)
 
 
-def _first_error(error: ValidationError, values: Any) -> ProblemError:
+def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) -> ProblemError:
     """The first of pydantic's findings as one sentence: field, value, what would be right."""
     found = error.errors(include_url=False)
     # In a union ("a name or the facts inline") the branch that fits the given shape is the one to report.
@@ -192,7 +193,7 @@ def _first_error(error: ValidationError, values: Any) -> ProblemError:
     field = ".".join(_path(detail["loc"], values))
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
-        known = _known_fields(detail["loc"][:-1])
+        known = _known_fields(detail["loc"][:-1], schema)
         hint = closest(str(detail["loc"][-1]), known) if known else "remove it"
         return ProblemError(field, f"is not a field of the problem file; {hint}")
     if kind == "missing":
@@ -238,9 +239,9 @@ def _path(location: tuple[int | str, ...], values: Any) -> list[str]:
     return path
 
 
-def _known_fields(location: tuple[int | str, ...]) -> list[str]:
+def _known_fields(location: tuple[int | str, ...], schema: Any) -> list[str]:
     """Field names allowed at a location of the problem file."""
-    current: Any = ProblemFile
+    current: Any = schema
     for part in location:
         if isinstance(part, str) and part in {"GpuFacts", "Objective"}:
             current = GpuFacts if part == "GpuFacts" else Objective

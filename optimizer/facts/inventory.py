@@ -1,0 +1,189 @@
+"""Facts of an inventory: groups of equal nodes, what fails together, and how often. ``docs/inventories.md``, section 1."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from optimizer.facts.base import Count, CountOrZero, Facts, NonNegative, Positive, Share
+from optimizer.facts.demand import Objective, Requirements, SearchLimits, Survive, Workload
+from optimizer.facts.hardware import FailureRates, GpuFacts, HardwareFacts
+from optimizer.facts.model import ModelFacts
+from optimizer.facts.problem import Engine, Problem
+
+BUILT_IN_LEVELS = ("gpu", "node", "rack", "zone")
+INSTANCE_RULES_OFF = ("gpu_count", "concurrency", "request_rate")
+"""Rules of one pool that an inventory states anew, over all pools."""
+
+
+class NodeGroup(Facts):
+    """Equal nodes. ``free_gpus`` counts the GPUs of each node that may be used."""
+
+    name: str
+    gpu: GpuFacts
+    nodes: Count
+    gpus_per_node: Count
+    free_gpus: Count
+    nvlink_gb_per_s: NonNegative
+    nvlink_domain_gpus: Count
+    pcie_gb_per_s: Positive
+    internode_gbit_per_s: Positive
+    internode_latency_us: NonNegative
+    rack: str | None = None
+    racks: CountOrZero = 0
+    zone: str | None = None
+    price_per_gpu_hour: NonNegative | None = None
+
+    @property
+    def gpus(self) -> int:
+        """Free GPUs."""
+        return self.nodes * self.free_gpus
+
+    @property
+    def nodes_per_rack(self) -> int:
+        """Nodes of the group in one rack; all of them where no racks are stated."""
+        return self.nodes // self.racks if self.racks else self.nodes
+
+    def node_name(self, index: int) -> str:
+        """Such as ``h100-3``."""
+        return f"{self.name}-{index}"
+
+    def rack_of(self, node: int) -> str | None:
+        """The rack in which the node with this index stands; None where none is stated."""
+        if self.racks:
+            return f"{self.name}-rack-{node // self.nodes_per_rack}"
+        return self.rack
+
+
+class Domain(Facts):
+    """Groups that fail together at a level of their own, such as a switch or a power feed."""
+
+    level: str
+    name: str
+    groups: tuple[str, ...] = Field(min_length=1)
+
+
+class Rate(Facts):
+    """A figure with its range; hours."""
+
+    value: Positive
+    low: Positive
+    high: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Rate:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"low {self.low} ≤ value {self.value} ≤ high {self.high} does not hold")
+        return self
+
+
+class FleetFailures(Facts):
+    """Mean hours between failures of each kind of part, and to repair. None: it never fails by itself."""
+
+    gpu_mtbf_hours: Rate
+    node_mtbf_hours: Rate
+    rack_mtbf_hours: Rate | None
+    zone_mtbf_hours: Rate | None
+    domain_mtbf_hours: Rate | None
+    repair_hours: Rate
+
+    def mtbf(self, level: str) -> Rate | None:
+        """Mean time between failures of one part of a level; levels of ``domains`` share one figure."""
+        if level in BUILT_IN_LEVELS:
+            rate: Rate | None = getattr(self, f"{level}_mtbf_hours")
+            return rate
+        return self.domain_mtbf_hours
+
+    def unavailability(self, level: str) -> float:
+        """Steady-state share of time a part of the level is down: repair / (mtbf + repair)."""
+        rate = self.mtbf(level)
+        return 0.0 if rate is None else self.repair_hours.value / (rate.value + self.repair_hours.value)
+
+
+class Losses(Facts):
+    """Losses at one level that must be survived."""
+
+    level: str
+    count: Count
+
+
+class FleetProblem(Facts):
+    """The question about an inventory. Built by ``facts.inventory_file``; equal problems have equal answers."""
+
+    name: str
+    engine: Engine
+    groups: tuple[NodeGroup, ...] = Field(min_length=1)
+    domains: tuple[Domain, ...]
+    failures: FleetFailures
+    model: ModelFacts
+    workload: Workload
+    requirements: Requirements
+    survive: tuple[Losses, ...]
+    demand_share: Share
+    objective: Objective
+    search: SearchLimits
+
+    @property
+    def gpus(self) -> int:
+        """Free GPUs of all groups."""
+        return sum(group.gpus for group in self.groups)
+
+    def group(self, name: str) -> NodeGroup:
+        """The group of this name."""
+        return next(group for group in self.groups if group.name == name)
+
+    def levels(self) -> tuple[str, ...]:
+        """Levels at which this inventory has domains: gpu, node, then rack, zone and stated ones where there are any."""
+        found = ["gpu", "node"]
+        if any(group.racks or group.rack for group in self.groups):
+            found.append("rack")
+        if any(group.zone for group in self.groups):
+            found.append("zone")
+        return (*found, *dict.fromkeys(domain.level for domain in self.domains))
+
+    def wide_domains(self, level: str) -> dict[str, tuple[str, ...]]:
+        """Domains of ``zone`` or of a stated level: name → names of the groups in it."""
+        if level == "zone":
+            zones: dict[str, list[str]] = {}
+            for group in self.groups:
+                if group.zone is not None:
+                    zones.setdefault(group.zone, []).append(group.name)
+            return {name: tuple(groups) for name, groups in zones.items()}
+        return {domain.name: domain.groups for domain in self.domains if domain.level == level}
+
+    def instance_problem(self, group: NodeGroup, nodes: int) -> Problem:
+        """H(group, nodes): the homogeneous problem in which one instance on so many nodes is judged. Section 2."""
+        free = group.free_gpus
+        domain = group.nvlink_domain_gpus
+        if domain <= group.gpus_per_node:
+            domain = min(domain, free)
+        requirements = self.requirements.model_copy(update={"survive": Survive()})
+        known = (*self.search.disabled_rules, *INSTANCE_RULES_OFF)
+        return Problem(
+            name=f"{self.name}: {group.name}",
+            engine=self.engine,
+            hardware=HardwareFacts(
+                gpu=group.gpu,
+                nodes=nodes,
+                gpus_per_node=free,
+                nvlink_gb_per_s=group.nvlink_gb_per_s,
+                nvlink_domain_gpus=domain,
+                pcie_gb_per_s=group.pcie_gb_per_s,
+                internode_gbit_per_s=group.internode_gbit_per_s,
+                internode_latency_us=group.internode_latency_us,
+                host_memory_gb=None,
+                cpu_cores=None,
+                price_per_gpu_hour=group.price_per_gpu_hour,
+                failures=FailureRates(
+                    gpu_mtbf_hours=self.failures.gpu_mtbf_hours.value,
+                    node_mtbf_hours=self.failures.node_mtbf_hours.value,
+                    repair_hours=self.failures.repair_hours.value,
+                ),
+            ),
+            model=self.model,
+            workload=self.workload,
+            requirements=requirements,
+            objective=self.objective,
+            search=self.search.model_copy(
+                update={"disabled_rules": tuple(dict.fromkeys(known)), "data_parallel": None}
+            ),
+        )
