@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -22,6 +22,10 @@ class LinkCosts:
     send_ms_per_byte: Floats
     """All P - 1 sends of a replica together."""
     send_ms: Floats
+
+    def part(self, rows: Ints) -> LinkCosts:
+        """The same for some of the shapes."""
+        return LinkCosts(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def link_costs(hardware: HardwareFacts, constants: CostConstants, table: ShapeTable) -> LinkCosts:

@@ -63,6 +63,24 @@ class ShapeTable:
         layers: Ints = self.kind_counts.sum(axis=2)
         return layers
 
+    def part(self, rows: Ints) -> ShapeTable:
+        """The same for some of the shapes, with only the stage classes that these have."""
+        width = max(1, int((self.multiplicity[rows] > 0).sum(axis=1).max(initial=1)))
+        chosen = rows.tolist()
+        return ShapeTable(
+            shapes=tuple(self.shapes[row] for row in chosen),
+            tp=self.tp[rows],
+            pp=self.pp[rows],
+            ep=self.ep[rows],
+            ranks=self.ranks[rows],
+            expert_gpus=self.expert_gpus[rows],
+            kind_counts=self.kind_counts[rows, :width],
+            multiplicity=self.multiplicity[rows, :width],
+            is_first=self.is_first[rows, :width],
+            is_last=self.is_last[rows, :width],
+            class_of_stage=tuple(self.class_of_stage[row] for row in chosen),
+        )
+
 
 def tabulate(model: ModelFacts, shapes: Sequence[Shape]) -> ShapeTable:
     """Arrays for the given shapes; their stages hold contiguous layers in order."""

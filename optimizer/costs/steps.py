@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -11,6 +11,14 @@ from optimizer.costs.parameters import LayerArrays
 from optimizer.costs.shapes import Bools, Floats, Ints, ShapeTable
 from optimizer.facts.constants import CostConstants
 from optimizer.facts.problem import Problem
+
+ARRAYS_BY_SHAPE = frozenset(
+    {
+        "linear_parameters", "resident_bytes", "read_bytes", "kv_bytes_per_token", "state_bytes", "embedding_bytes",
+        "linear_bytes", "expert_bytes", "linear_peak", "expert_peak",
+    }
+)  # fmt: skip
+"""Fields of ``LayerArrays`` with one row for each shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,11 @@ class StepModel:
             batch: (S, B) sequences of each rank in the micro-batch.
             context: (S,) tokens each sequence has in its cache; left out, the workload's mean.
         """
+        present = self.present[:, :, None]
+        return {name: np.where(present, value, 0.0) for name, value in self._decode(batch, context).items()}
+
+    def _decode(self, batch: Ints | Floats, context: Floats | None = None) -> dict[str, Floats]:
+        """The same with meaningless values where a stage class only pads."""
         c, arrays, model = self.constants, self.arrays, self.problem.model
         b = batch[:, None, :].astype(np.float64)
         last = self.table.is_last[:, :, None]
@@ -89,7 +102,7 @@ class StepModel:
             self.links.all_reduce_ms_per_byte[:, None, None] * b * model.hidden_size * 2
             + self.links.all_reduce_ms[:, None, None]
         )
-        terms = {
+        return {
             "dense weights": dense,
             "output head": np.where(last, head, 0.0),
             "KV cache": cache[:, :, None] * b,
@@ -101,7 +114,6 @@ class StepModel:
                 last, self.generation * c.t_step + b * self.table.ranks[:, None, None] * c.t_sequence, 0.0
             ),
         }
-        return {name: np.where(self.present[:, :, None], value, 0.0) for name, value in terms.items()}
 
     def _overhead_ms(self, b: Floats) -> Floats:
         """Launches and synchronisation per layer; MoE layers add routing, per expert and per expert touched."""
@@ -210,16 +222,28 @@ class StepModel:
 
     def service(self, slots: int) -> ServiceTable:
         """Every time the load model needs, for 1…slots sequences in progress."""
+        degrees = np.unique(self.table.pp)
+        if len(degrees) <= 1:
+            return self._service(slots)
+        # Shapes of many stages have few distinct batches and those of few stages few classes: by degree, neither pads the other.
+        groups = [np.flatnonzero(self.table.pp == degree) for degree in degrees]
+        return _joined([(rows, self._part(rows)._service(slots)) for rows in groups], len(self.table.shapes))
+
+    def _part(self, rows: Ints) -> StepModel:
+        """The same for some of the shapes."""
+        arrays = replace(self.arrays, **{name: getattr(self.arrays, name)[rows] for name in ARRAYS_BY_SHAPE})
+        return StepModel(self.problem, self.constants, self.table.part(rows), arrays, self.links.part(rows))
+
+    def _service(self, slots: int) -> ServiceTable:
         workload, budget = self.problem.workload, self.problem.search.max_num_batched_tokens
         n = np.arange(1, slots + 1, dtype=np.int64)[None, :]
         pp = self.table.pp[:, None]
         batch = -(-n // pp)
         largest = int(batch.max())
         # Few distinct batches exist when PP > 1: evaluate each once, then spread over n.
-        per_batch = sum(
-            self.decode_terms(np.broadcast_to(np.arange(1, largest + 1), (len(self.table.shapes), largest))).values()
-        )
-        decode = np.take_along_axis(np.asarray(per_batch), (batch - 1)[:, None, :], axis=2)
+        batches = np.broadcast_to(np.arange(1, largest + 1), (len(self.table.shapes), largest))
+        per_batch = np.where(self.present[:, :, None], np.asarray(sum(self._decode(batches).values())), 0.0)
+        decode = np.take_along_axis(per_batch, (batch - 1)[:, None, :], axis=2)
         multiplicity = self.table.multiplicity[:, :, None].astype(np.float64)
         rounds = self.round_ms(decode, n, batch)
 
@@ -257,3 +281,16 @@ class StepModel:
             (passes * multiplicity).sum(axis=1) + (chunks - 1) * passes.max(axis=1) + self.send_ms(per_chunk)
         )
         return result
+
+
+def _joined(parts: list[tuple[Ints, ServiceTable]], shapes: int) -> ServiceTable:
+    """One table of the tables of groups of shapes, each with its rows."""
+    first = parts[0][1]
+    columns: dict[str, Floats] = {}
+    for field in fields(first):
+        value = getattr(first, field.name)
+        if isinstance(value, np.ndarray):
+            columns[field.name] = np.empty((shapes, *value.shape[1:]))
+            for rows, part in parts:
+                columns[field.name][rows] = getattr(part, field.name)
+    return replace(first, **columns)  # type: ignore[arg-type]
