@@ -43,7 +43,7 @@ def build_graph(plan: Plan, strategy: Strategy) -> Graph:
         sequences_in_progress=max(instance.sequences_in_progress for instance in plan.instances),
         context_tokens=work.prompt_tokens + -(-work.output_tokens // 2),
         links=tuple(links),
-        notes=(*plan.notes, *placement_notes(plan, timings)),
+        notes=placement_notes(plan, timings),
         instance_count=len(plan.instances),
         instances=instances,
     )

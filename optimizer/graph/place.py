@@ -1,13 +1,6 @@
-"""GPUs for a strategy, as engines take them: TP innermost inside a node, then PP, then DP, consecutive GPUs on
-consecutive nodes.
-
-TP groups do not straddle NVLink domains, so some GPUs of a domain may stay idle. Where replicas are coupled by their
-experts, the GPUs that hold one stage's experts stand side by side, because they exchange the most.
-"""
+"""From a placement, every instance with its GPUs by name, to the plan that a graph is built from."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from optimizer.answer import Strategy
 from optimizer.costs.shapes import Shape
@@ -15,6 +8,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.graph.plan import InstancePlan, Place, Plan, StagePlan
+from optimizer.placement import GpuPlace, PlacedInstance, Placement, place_evenly
 
 
 def plan_of(problem: Problem, strategy: Strategy, sequences_in_progress: int) -> Plan:
@@ -26,13 +20,28 @@ def plan_of(problem: Problem, strategy: Strategy, sequences_in_progress: int) ->
     Raises:
         ProblemError: the strategy needs more GPUs than there are.
     """
-    hardware, s = problem.hardware, strategy
-    if s.gpus > hardware.gpus:
+    there = problem.hardware.gpus
+    if strategy.gpus > there:
         raise ProblemError(
-            "graph",
-            f"{s.label} needs {s.gpus:,} GPUs, there are {hardware.gpus:,}; its GPUs cannot be named. "
-            "Use fewer replicas or stages, or set hardware.nodes higher",
+            "hardware.nodes",
+            f"{strategy.label} needs {strategy.gpus:,} GPUs and there are {there:,}, so its GPUs cannot be named; "
+            "use fewer replicas or stages, or more nodes",
         )
+    return plan_of_placement(problem, place_evenly(problem, strategy), sequences_in_progress)
+
+
+def plan_of_placement(problem: Problem, placement: Placement, sequences_in_progress: int) -> Plan:
+    """The plan of a placement on equal nodes, every replica with so many sequences in progress."""
+    instances, replicas = [], 0
+    for placed in placement.instances:
+        instances.append(_instance(problem.hardware, placed, replicas, sequences_in_progress))
+        replicas += placed.replicas
+    places = {gpu.name: _place(problem.hardware, gpu) for placed in placement.instances for gpu in placed.gpus}
+    return Plan(problem, tuple(instances), places)
+
+
+def _instance(hardware: HardwareFacts, placed: PlacedInstance, first_replica: int, sequences: int) -> InstancePlan:
+    s = placed.strategy
     shape = Shape(
         s.tensor_parallel,
         s.pipeline_parallel,
@@ -41,64 +50,25 @@ def plan_of(problem: Problem, strategy: Strategy, sequences_in_progress: int) ->
         s.kv_precision,
         s.layers_per_stage,
     )
-    ranks = shape.engine_ranks
-    groups, straddled = _groups(hardware, shape.tp, ranks, s.gpus // shape.tp)
-    instances, places = [], {}
-    for number in range(s.data_parallel // ranks):
-        stages = []
-        for stage in range(shape.pp):
-            taken = [groups[(number * shape.pp + stage) * ranks + rank] for rank in range(ranks)]
-            places.update({_name(hardware, i): _place(hardware, i) for group in taken for i in group})
-            gpus = tuple(tuple(_name(hardware, i) for i in group) for group in taken)
-            stages.append(StagePlan(hardware, gpus))
-        replicas = tuple(range(number * ranks, (number + 1) * ranks))
-        instances.append(
-            InstancePlan(f"i{number}", shape, s.max_num_seqs, sequences_in_progress, replicas, tuple(stages))
+    stages = tuple(
+        StagePlan(
+            hardware,
+            tuple(
+                tuple(placed.gpu(replica, stage, shard).name for shard in range(shape.tp))
+                for replica in range(placed.replicas)
+            ),
         )
-    straddles = (
-        f"{s.label} does not fit whole TP groups into the NVLink domains or nodes (rule nvlink_locality); "
-        "its GPUs are simply consecutive."
+        for stage in range(shape.pp)
     )
-    return Plan(problem, tuple(instances), places, (straddles,) if straddled else ())
+    replicas = tuple(range(first_replica, first_replica + placed.replicas))
+    return InstancePlan(placed.name, shape, s.max_num_seqs, sequences, replicas, stages)
 
 
-def _groups(hardware: HardwareFacts, tp: int, ranks: int, wanted: int) -> tuple[list[range], bool]:
-    """TP groups in order, whole blocks of ``ranks`` of them inside a domain where that leaves enough; else groups
-    inside domains; else just consecutive GPUs (True)."""
-    for together in dict.fromkeys((ranks, 1)):
-        found = list(_inside_domains(hardware, tp, together))
-        if len(found) >= wanted:
-            return found[:wanted], False
-    return [range(i * tp, (i + 1) * tp) for i in range(wanted)], tp > 1
-
-
-def _inside_domains(hardware: HardwareFacts, tp: int, together: int) -> Iterator[range]:
-    for start, end in _cells(hardware):
-        blocks = (end - start) // (tp * together)
-        for position in range(blocks * together):
-            yield range(start + position * tp, start + (position + 1) * tp)
-
-
-def _cells(hardware: HardwareFacts) -> Iterator[tuple[int, int]]:
-    """First and past-last GPU of each NVLink domain, or node where there is no NVLink."""
-    per_node = hardware.gpus_per_node
-    size = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else per_node
-    if size > per_node:
-        for start in range(0, hardware.gpus, size):
-            yield start, min(start + size, hardware.gpus)
-        return
-    for node in range(hardware.nodes):
-        for start in range(0, per_node, size):
-            yield node * per_node + start, node * per_node + min(start + size, per_node)
-
-
-def _name(hardware: HardwareFacts, index: int) -> str:
-    node, gpu = divmod(index, hardware.gpus_per_node)
-    return f"node-{node}/gpu-{gpu}"
-
-
-def _place(hardware: HardwareFacts, index: int) -> Place:
-    node, gpu = divmod(index, hardware.gpus_per_node)
+def _place(hardware: HardwareFacts, gpu: GpuPlace) -> Place:
+    """NVLink domains are runs of GPUs inside a node, or of whole nodes where they are larger than a node."""
     size = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else 1
-    spans_nodes = size > hardware.gpus_per_node
-    return Place(f"node-{node}", f"domain-{index // size}" if spans_nodes else f"node-{node}/domain-{gpu // size}")
+    per_node = hardware.gpus_per_node
+    if size <= per_node:
+        return Place(gpu.node, f"{gpu.node}/domain-{gpu.index // size}")
+    number = int(gpu.node.rsplit("-", 1)[1])
+    return Place(gpu.node, f"domain-{(number * per_node + gpu.index) // size}")

@@ -1,7 +1,7 @@
 """What the graph is built from: engine instances, each with its shape and the GPU of every stage and TP rank.
 
-Instances may differ in shape, formats and hardware, and so may the stages of one. ``place.plan_of`` makes a plan from a
-strategy; a placement found elsewhere is another source.
+Instances may differ in shape, formats and hardware, and so may the stages of one. ``place`` makes a plan from a
+strategy, or from a placement.
 """
 
 from __future__ import annotations
@@ -50,4 +50,3 @@ class Plan:
     problem: Problem
     instances: tuple[InstancePlan, ...]
     places: Mapping[str, Place]
-    notes: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ def chunks_of(problem: Problem, tokens: int) -> int:
     return ceil_ratio(tokens, problem.search.max_num_batched_tokens)
 
 
-class _Decode:
+class StageDecode:
     """Decode time of one stage as a function of b; 60 digits."""
 
     def __init__(self, stage: Stage, ranks: int) -> None:
@@ -54,7 +54,7 @@ class ReplicaTimes:
     def __init__(self, problem: Problem, shape: Shape, stages: Stages) -> None:
         group, held = shape.group, stages.of(shape.group, shape.layers)
         self._problem, self._stages = problem, shape.stages
-        self._kinds = [(stage, held.count(stage), _Decode(stage, group.ranks)) for stage in dict.fromkeys(held)]
+        self._kinds = [(stage, held.count(stage), StageDecode(stage, group.ranks)) for stage in dict.fromkeys(held)]
         crossings = sends(problem.hardware, group.tensor, shape.stages, problem.model.hidden_size)
         self._send_slope, self._send_fixed = decimal(crossings.slope), decimal(crossings.fixed)
         engine = facts_of_costs().engines[problem.engine]

@@ -1,0 +1,88 @@
+"""The execution graph as JSON in networkx's node-link layout, line by line, so that graphs of any size stream.
+
+``networkx.node_link_graph(json.load(file), edges="edges")`` reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from optimizer.graph_answer import COMMUNICATION, MODULES, Gpu, Graph, GraphCheck, InstanceGraph, Node
+
+
+def json_lines(graph: Graph, check: GraphCheck) -> Iterator[str]:
+    """The document in pieces: header, GPUs, nodes and edges, one to a line."""
+    header = graph.header()
+    header["verification"] = {
+        "passed": check.passed,
+        "checks": check.checks,
+        "nodes": check.nodes,
+        "edges": check.edges,
+    }
+    yield f'{{"directed": true, "multigraph": false, "graph": {_dumps(header)},\n"instances": ['
+    yield from _list(_dumps(instance_data(instance)) for instance in graph.instances())
+    yield '],\n"gpus": ['
+    yield from _list(_dumps(gpu_data(gpu)) for instance in graph.instances() for gpu in instance.gpus)
+    yield '],\n"nodes": ['
+    yield from _list(_dumps(node_data(node)) for instance in graph.instances() for node in instance.nodes)
+    yield '],\n"edges": ['
+    yield from _list(_dumps(asdict(edge)) for instance in graph.instances() for edge in instance.edges)
+    yield "]}\n"
+
+
+def instance_data(instance: InstanceGraph) -> dict[str, Any]:
+    """What all nodes of an instance have in common."""
+    return {
+        "name": instance.name,
+        "replicas": list(instance.replicas),
+        "decode_step_ms": instance.decode_step_ms,
+        "micro_batches": instance.micro_batches,
+        "sequences_per_micro_batch": instance.sequences_per_micro_batch,
+    }
+
+
+def gpu_data(gpu: Gpu) -> dict[str, Any]:
+    """A GPU with what no module holds."""
+    return {**asdict(gpu), "rest_bytes": dict(gpu.rest_bytes)}
+
+
+def node_data(node: Node) -> dict[str, Any]:
+    """A node with the fields that its kind has."""
+    data: dict[str, Any] = {
+        "id": node.id,
+        "kind": node.kind,
+        "instance": node.instance,
+        "replica": node.replica,
+        "stage": node.stage,
+        "layer": node.layer,
+        "shard": node.shard,
+        "gpus": node.gpus,
+        "start_ms": node.start_ms,
+        "end_ms": node.end_ms,
+    }
+    if node.kind in MODULES:
+        data["weights_bytes"] = node.weights_bytes
+        data["kv_cache_bytes"] = node.kv_cache_bytes
+        data["logits_bytes"] = node.logits_bytes
+        data["terms_ms"] = {name: round(value, 9) for name, value in node.terms_ms.items()}
+    if node.kind in COMMUNICATION:
+        data["link"] = node.link
+        data["message_bytes"] = node.message_bytes
+        data["sent_bytes_per_gpu"] = node.sent_bytes_per_gpu
+    if node.experts is not None:
+        data["experts"] = dict(zip(("first", "count", "slices"), node.experts, strict=True))
+    return data
+
+
+def _list(items: Iterator[str]) -> Iterator[str]:
+    first = True
+    for item in items:
+        yield f"\n{item}" if first else f",\n{item}"
+        first = False
+
+
+def _dumps(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False)

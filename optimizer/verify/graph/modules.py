@@ -1,0 +1,161 @@
+"""What one module holds and how long it runs, in exact arithmetic. ``docs/graph.md``, modules.
+
+Callers work inside ``arithmetic.sixty_digits``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from optimizer.answer import Strategy
+from optimizer.facts.model import LayerKind
+from optimizer.facts.problem import Problem
+from optimizer.verify.arithmetic import ceil, ceil_ratio, constant, decimal, exact
+from optimizer.verify.groups import row_of
+from optimizer.verify.layer import layer_of, rates_of
+from optimizer.verify.links import all_reduce, all_to_all
+from optimizer.verify.stage import Stage, Stages
+from optimizer.verify.times import StageDecode
+
+HALVES = ("attention", "rest")
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """Attention, or MLP and experts, of one layer: bytes, and milliseconds before a stage's sums are shared out."""
+
+    weights_bytes: Fraction
+    sequence_bytes: Fraction
+    dense: Decimal
+    read: Decimal
+    """Reading the cache."""
+    attend: Decimal
+    """Computing on it."""
+    own: Decimal
+    """Experts, and the overhead of half a layer with the routing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One module of a stage on one GPU."""
+
+    weights_bytes: Fraction
+    kv_cache_bytes: Fraction
+    logits_bytes: int
+    ms: float
+
+
+class Modules:
+    """Every module of one strategy with b sequences in a micro-batch."""
+
+    def __init__(self, problem: Problem, strategy: Strategy, batch: int) -> None:
+        self._problem, self._strategy, self._batch = problem, strategy, batch
+        row = row_of(strategy)
+        self._group = row.shape.group
+        self.stages: tuple[Stage, ...] = Stages(problem).of(row.shape.group, row.shape.layers)
+        self.decode_ms = [StageDecode(stage, self._group.ranks).at(batch) for stage in self.stages]
+        self._rates = rates_of(problem, strategy.weight_precision)
+        self._halves = [{half: self._half(kind, half) for half in HALVES} for kind in problem.model.kinds]
+        hidden = problem.model.hidden_size
+        self.reduce_ms = decimal(all_reduce(problem.hardware, self._group.tensor).at(batch * hidden * 2))
+        self._stage_ms = [self._terms(number) for number in range(len(self.stages))]
+
+    def exchange_ms(self, layer: int) -> Decimal:
+        """One all-to-all of a layer with experts."""
+        return decimal(all_to_all(self._problem.hardware, self._group.expert_gpus).at(self.exchange_bytes(layer)))
+
+    def exchange_bytes(self, layer: int) -> int:
+        """What each GPU has for the others in one all-to-all."""
+        per_token = self._kind(layer).experts_per_token
+        return self._batch * min(per_token, self._group.expert_gpus) * self._problem.model.hidden_size * 2
+
+    def held(self, stage: int) -> range:
+        """Layers of a stage."""
+        layers = self._strategy.layers_per_stage
+        return range(sum(layers[:stage]), sum(layers[: stage + 1]))
+
+    def expected(self, kind: str, stage: int, layer: int | None) -> Expected:
+        """What a module of this kind must say."""
+        model, slots = self._problem.model, self._strategy.max_num_seqs
+        table = Fraction(ceil_ratio(model.vocabulary, 64) * 64 * model.hidden_size * 2, self._group.tensor)
+        if layer is None and kind == "embedding":
+            return Expected(table, Fraction(0), 0, 0.0)
+        if layer is None:
+            tied = model.tied_embeddings and len(self.stages) == 1
+            weights = (Fraction(0) if tied else table) + 2 * model.hidden_size
+            logits = slots * ceil(model.vocabulary * constant("logit_bytes"))
+            return Expected(weights, Fraction(0), logits, float(self._head_ms(table)))
+        half = self._halves[model.kind_of_layer[layer]]["attention" if kind == "attention" else "rest"]
+        dense_scale, cache_scale = self._stage_ms[stage]
+        ms = half.dense * dense_scale + max(half.read, half.attend) * cache_scale + half.own
+        return Expected(half.weights_bytes, slots * half.sequence_bytes, 0, float(ms))
+
+    def _terms(self, stage: int) -> tuple[Decimal, Decimal]:
+        """Factors by which the dense and cache times of single layers become shares of the stage's sums."""
+        halves = [half for layer in self.held(stage) for half in self._of(layer)]
+        if not halves:
+            return Decimal(1), Decimal(1)
+        memory, compute = self.stages[stage].roofs[0]
+        whole = self._roof(decimal(memory), decimal(compute) * self._batch)
+        layers = sum((half.dense for half in halves), Decimal(0))
+        cache = max(sum((half.read for half in halves), Decimal(0)), sum((half.attend for half in halves), Decimal(0)))
+        parts = sum((max(half.read, half.attend) for half in halves), Decimal(0))
+        return whole / layers, (cache / parts if parts else Decimal(1))
+
+    def _head_ms(self, table: Fraction) -> Decimal:
+        memory = table / (constant("eta_bw") * self._rates.bandwidth)
+        compute = self._batch * table / (constant("eta_decode_flops") * self._rates.sixteen)
+        generation = exact(self._problem.hardware.gpu.layer_time_factor)
+        step = generation * constant("t_step") + self._batch * self._group.ranks * constant("t_sequence")
+        return self._roof(decimal(memory), decimal(compute)) + decimal(step)
+
+    def _kind(self, layer: int) -> LayerKind:
+        model = self._problem.model
+        return model.kinds[model.kind_of_layer[layer]]
+
+    def _of(self, layer: int) -> list[Half]:
+        return list(self._halves[self._problem.model.kind_of_layer[layer]].values())
+
+    def _half(self, kind: LayerKind, half: str) -> Half:
+        """Attention keeps the projections and the cache; the rest of a layer is its MLP, router and experts."""
+        layer, rates, rest = layer_of(self._problem, self._group, kind, self._rates), self._rates, half == "rest"
+        ffn = Fraction(kind.ffn_sharded_parameters, self._group.tensor)
+        linear = ffn if rest else layer.linear_parameters - ffn
+        small = kind.ffn_unquantized_parameters
+        small = small if rest else kind.unquantized_parameters - small
+        dense_bytes = linear * rates.linear_bytes + small * 2
+        flop = self._batch * 2 * linear / (constant("eta_decode_flops") * rates.linear)
+        read = self._batch * layer.cache_bytes_read / (constant("eta_kv") * rates.bandwidth)
+        attend = self._batch * layer.attention_flop / (constant("eta_decode_flops") * rates.sixteen)
+        return Half(
+            weights_bytes=dense_bytes + (layer.expert_bytes if rest else 0),
+            sequence_bytes=Fraction(0) if rest else layer.sequence_bytes,
+            dense=self._roof(decimal(dense_bytes / (constant("eta_bw") * rates.bandwidth)), decimal(flop)),
+            read=Decimal(0) if rest else decimal(read),
+            attend=Decimal(0) if rest else decimal(attend),
+            own=self._overhead(kind, rest) + (self._experts(kind) if rest and kind.experts else Decimal(0)),
+        )
+
+    def _overhead(self, kind: LayerKind, rest: bool) -> Decimal:
+        shared = self._group.tensor * self._group.ranks > 1
+        total = (constant("t_layer") + (constant("t_tp") if shared else 0)) / 2
+        if rest and kind.experts:
+            total += constant("t_expert") * kind.experts / (1 + kind.experts / constant("experts_half"))
+        generation = exact(self._problem.hardware.gpu.layer_time_factor)
+        touched = self._touched(kind) * decimal(constant("t_touched")) if rest and kind.experts else Decimal(0)
+        return decimal(generation) * (decimal(total) + touched)
+
+    def _touched(self, kind: LayerKind) -> Decimal:
+        missed = (Decimal(kind.experts - kind.experts_per_token) / kind.experts) ** (self._batch * self._group.ranks)
+        return kind.experts * (1 - missed)
+
+    def _experts(self, kind: LayerKind) -> Decimal:
+        found = layer_of(self._problem, self._group, kind, self._rates).experts
+        if found is None:
+            return Decimal(0)
+        return self._roof(self._touched(kind) * decimal(found.read_ms), decimal(found.token_ms) * self._batch)
+
+    def _roof(self, x: Decimal, y: Decimal) -> Decimal:
+        return max(x, y) + decimal(constant("overlap")) * min(x, y)
