@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ import numpy as np
 from calibration import choosing, scores, table_scores
 from calibration.constants_file import fitted_to
 from calibration.corpus import Corpus, Times
+from optimizer.commands.files import write_whole
 from optimizer.costs.intervals import prediction_interval
 from optimizer.costs.measured_runs import Run, resolve
 from optimizer.facts.constants import closed_loop_constants, constants
@@ -114,15 +117,13 @@ def write_predictions(path: Path, found: Evaluation) -> None:
         ttft_range = prediction_interval("ttft", float(ttft), run.model)
         values = (tpot, ttft, tpot_range.p5, tpot_range.p95, ttft_range.p5, ttft_range.p95)
         filled[index] = {name: f"{value:.4f}" for name, value in zip((*PREDICTED, *INTERVAL), values, strict=True)}
-    try:
-        with path.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, [*columns, *added], extrasaction="ignore", restval="")
-            writer.writeheader()
-            for index, row in enumerate(found.table.rows):
-                kept = {name: row[name] for name in columns}
-                writer.writerow({**kept, **filled.get(index, {}), "note": found.notes.get(index, "")})
-    except OSError as error:
-        raise ProblemError("--out", f"{path} cannot be written ({error.strerror})") from None
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, [*columns, *added], extrasaction="ignore", restval="")
+    writer.writeheader()
+    for index, row in enumerate(found.table.rows):
+        kept = {name: row[name] for name in columns}
+        writer.writerow({**kept, **filled.get(index, {}), "note": found.notes.get(index, "")})
+    write_whole(path, stream.getvalue(), "--out")
 
 
 def _origin(path: Path, leave_one_out: bool) -> str:
@@ -201,4 +202,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of the output is gone (``| head``); --out was written before anything was printed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)

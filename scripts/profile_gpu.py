@@ -15,6 +15,7 @@ import sys
 from datetime import date
 from pathlib import Path
 
+from optimizer.commands.files import write_whole
 from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.out is None:
             print(text, end="")
         else:
-            options.out.write_text(text, encoding="utf-8")
+            write_whole(options.out, text, "--out")
             print(f"written: {options.out}")
     except (ProblemError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

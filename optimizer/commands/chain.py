@@ -37,10 +37,8 @@ def solve_if_chain(path: str, as_json: bool, time_limit_s: float | None, svg: st
 
         print_chain(answer)
     if svg is not None:
+        from optimizer.commands.files import write_whole
         from optimizer.render.chain_svg import chain_svg
 
-        try:
-            Path(svg).write_text(chain_svg(answer), encoding="utf-8")
-        except OSError as error:
-            raise ProblemError("--svg", f"{svg} cannot be written ({error.strerror})") from None
+        write_whole(svg, chain_svg(answer), "--svg")
     return answer.status, answer.verification.passed

@@ -27,7 +27,7 @@ def import_helix(
     import yaml
 
     from optimizer.chain import chain_from_dict
-    from optimizer.facts.errors import ProblemError
+    from optimizer.commands.files import write_whole
     from optimizer.facts.helix import helix_to_chain
     from optimizer.facts.load import read_mapping
 
@@ -35,10 +35,7 @@ def import_helix(
     values = helix_to_chain(read_mapping(source, file), source.stem)
     problem = chain_from_dict(values)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
-    try:
-        Path(out).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ProblemError("--out", f"{out} cannot be written ({error.strerror})") from None
+    write_whole(out, text, "--out")
     nodes = len(problem.cluster.nodes)
     typer.echo(
         f"{out}: {problem.name}, {problem.model.layers} layers, {nodes} nodes of {len(values['cluster']['types'])} types"

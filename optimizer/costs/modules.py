@@ -212,6 +212,7 @@ def _rest(kind: LayerKind) -> LayerKind:
             "kv_values_per_token_per_kv_head",
             "kv_values_per_token_replicated",
             "state_values_per_sequence",
+            "state_values_replicated",
             "attention_flop_width",
             "prefill_flop_width",
         ),

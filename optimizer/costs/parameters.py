@@ -70,13 +70,14 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
     per_head = np.array([k.kv_values_per_token_per_kv_head for k in kinds], dtype=np.float64)
     latent = np.array([k.kv_values_per_token_replicated for k in kinds], dtype=np.float64)
     state = np.array([k.state_values_per_sequence for k in kinds], dtype=np.float64)
+    state_everywhere = np.array([k.state_values_replicated for k in kinds], dtype=np.float64)
     padded = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING
     return LayerArrays(
         linear_parameters=linear,
         resident_bytes=read + spread,
         read_bytes=read,
         kv_bytes_per_token=(per_head * kv_per_gpu + latent) * kv_byte,
-        state_bytes=state * 2 / tp,
+        state_bytes=(state / tp + state_everywhere) * 2,
         embedding_bytes=padded * model.hidden_size * 2 / table.tp,
         experts=experts,
         experts_per_token=np.array([k.experts_per_token for k in kinds], dtype=np.int64),

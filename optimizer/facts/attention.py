@@ -42,6 +42,7 @@ class Attention:
     kv_per_kv_head: int = 0
     kv_replicated: int = 0
     state: int = 0
+    state_replicated: int = 0
     flop_width: int = 0
     prefill_flop_width: int = 0
 
@@ -114,20 +115,6 @@ def _indexer(config: Config, hidden: int, query_rank: int) -> tuple[int, int, in
     return (query_rank or hidden) * heads * width + hidden * width + hidden * heads, 2 * width, width
 
 
-def linear_attention(config: Config, hidden: int) -> Attention:
-    """Gated DeltaNet layers (Qwen3-Next, Qwen3.5): a recurrent state per value head instead of a growing cache."""
-    key_heads, value_heads = config.count("linear_num_key_heads"), config.count("linear_num_value_heads")
-    key_dim, value_dim = config.count("linear_key_head_dim"), config.count("linear_value_head_dim")
-    kernel = config.count("linear_conv_kernel_dim", default=4)
-    keys, values = key_heads * key_dim, value_heads * value_dim
-    convolved = 2 * keys + values
-    return Attention(
-        sharded=hidden * (2 * keys + 2 * values) + 2 * hidden * value_heads + values * hidden,
-        unquantized=convolved * kernel + 2 * value_heads + value_dim,
-        state=value_heads * key_dim * value_dim + convolved * (kernel - 1),
-    )
-
-
 def layer_windows(config: Config, layers: int) -> list[int]:
     """Sliding-window length per layer; 0 is full attention. Llama 4's chunks count as windows, its NoPE layers as full."""
     if config.values.get("attention_chunk_size"):
@@ -144,11 +131,3 @@ def layer_windows(config: Config, layers: int) -> list[int]:
     if pattern:
         return [0 if (i + 1) % pattern == 0 else window for i in range(layers)]
     return [window] * layers
-
-
-def layers_with_linear_attention(config: Config, layers: int) -> list[bool]:
-    kinds = config.values.get("layer_types")
-    if isinstance(kinds, list) and len(kinds) == layers:
-        return ["linear" in str(kind) for kind in kinds]
-    interval = config.count("full_attention_interval", default=4)
-    return [(i + 1) % interval != 0 for i in range(layers)]

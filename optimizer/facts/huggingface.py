@@ -2,7 +2,7 @@
 
 The formulas count what the reference implementations in ``transformers`` allocate, component by component; the totals
 of every model in the catalog agree with their checkpoints within 0.5 % (``tests/facts/test_parameters.py``). The
-components are in ``attention`` and ``feedforward``.
+components are in ``attention``, ``compressed``, ``recurrent`` and ``feedforward``; ``layers`` says which layer has which.
 """
 
 from __future__ import annotations
@@ -10,21 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optimizer.facts.attention import (
-    grouped_query,
-    layer_windows,
-    layers_with_linear_attention,
-    linear_attention,
-    multi_head_latent,
-)
+from optimizer.facts.attention import Attention
 from optimizer.facts.config import Config
-from optimizer.facts.feedforward import Experts, dense_width, layers_with_experts, routed_experts
+from optimizer.facts.feedforward import Half
+from optimizer.facts.layers import LayerParts, Sizes, layer_parts, nas_kv_heads
 from optimizer.facts.model import LayerKind, ModelFacts, WeightFormat
 
-# MLP with one input projection (h -> f -> h); every other decoder here gates (two input projections).
-UNGATED_MODEL_TYPES = frozenset(
-    {"falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "mpt", "nemotron", "opt", "phi", "starcoder2"}
-)
 # Not decoders, or decoders with another half that the product does not model.
 NOT_DECODERS = frozenset(
     {"albert", "bart", "bert", "clip", "deberta", "electra", "mt5", "roberta", "t5", "vit", "whisper"}
@@ -32,19 +23,24 @@ NOT_DECODERS = frozenset(
 NOT_MODELLED = frozenset(
     {
         "bamba",
-        "deepseek_v4",
         "falcon_h1",
         "falcon_mamba",
+        "gemma4",
+        "gemma4_text",
         "granitemoehybrid",
         "jamba",
         "mamba",
         "mamba2",
-        "nemotron_h",
+        "mimo_v2_flash",
         "rwkv",
+        "step3p5",
+        "step3p7",
         "xlstm",
         "zamba2",
     }
 )
+# Keys of architectures whose layers would be counted wrongly, whatever the model type says.
+NOT_MODELLED_KEYS = ("linear_attn_config", "routed_expert_hidden_size", "hybrid_layer_pattern", "global_head_dim")
 NORMS_PER_LAYER = {"gemma2": 4, "gemma3": 4, "gemma3_text": 4}
 
 DTYPES: dict[str, str] = {"float16": "fp16", "bfloat16": "bf16", "float32": "bf16", "half": "fp16"}
@@ -72,19 +68,27 @@ def model_from_config(
     model_type = str(values.get("model_type", "")).lower()
     if values.get("is_encoder_decoder") or model_type in NOT_DECODERS:
         raise config.error("model_type", f"{model_type!r} is not a decoder; a decoder-only language model is needed")
-    if model_type in NOT_MODELLED or "block_configs" in values:
+    unknown = next((key for key in NOT_MODELLED_KEYS if values.get(key) is not None), None)
+    if model_type in NOT_MODELLED or unknown:
         raise config.error(
-            "model_type", f"{model_type!r} layers are not modelled; attention decoders (MHA, GQA, MLA, MoE) are"
+            unknown or "model_type",
+            f"{model_type!r} layers are not modelled; attention decoders (MHA, GQA, MLA, MoE), gated delta nets and"
+            " Mamba-2 hybrids are",
         )
 
     hidden = config.count("hidden_size", "n_embd", "d_model")
-    layers = config.count("num_hidden_layers", "n_layer", "n_layers")
+    blocks = values.get("layers_block_type")
+    layers = config.count(
+        "num_hidden_layers", "n_layer", "n_layers", default=len(blocks) if isinstance(blocks, list) else None
+    )
     if layers > 10_000:
         raise config.error("num_hidden_layers", f"{layers} is out of range; decoders have at most 10,000 layers here")
     heads = config.count("num_attention_heads", "n_head", "n_heads")
     vocabulary = config.count("vocab_size")
     mla = config.values.get("kv_lora_rank") is not None
     kv_heads = heads if mla else config.count("num_key_value_heads", "num_kv_heads", "n_head_kv", default=heads)
+    if "block_configs" in values:
+        kv_heads = nas_kv_heads(config, heads)
     if values.get("multi_query") is True and "num_key_value_heads" not in values and "num_kv_heads" not in values:
         kv_heads = 1
     if kv_heads > heads or heads % kv_heads:
@@ -95,60 +99,16 @@ def model_from_config(
         )
     head_dim = config.count("head_dim", default=max(1, hidden // heads))
 
-    linear = linear_attention(config, hidden) if "linear_num_value_heads" in values else None
-    full = (
-        multi_head_latent(config, hidden, heads)
-        if mla
-        else grouped_query(config, model_type, hidden, heads, kv_heads, head_dim)
-    )
-    windows = layer_windows(config, layers)
-    uses_linear = layers_with_linear_attention(config, layers) if linear else [False] * layers
-    moe = layers_with_experts(config, layers)
+    parts = layer_parts(config, Sizes(model_type, hidden, layers, heads, kv_heads, head_dim))
     norms = NORMS_PER_LAYER.get(model_type, 1 if model_type in {"falcon", "gptj", "phi"} else 2)
-
-    widths: set[int] = set()
-    expert_width = 0
     kinds: list[LayerKind] = []
     kind_of_layer: list[int] = []
-    for layer in range(layers):
-        attention = linear if linear and uses_linear[layer] else full
-        # A single norm stands before both halves of the layer and counts as attention's.
-        ffn_sharded, ffn_unquantized = 0, norms // 2 * hidden
-        experts: Experts | None = None
-        if moe[layer]:
-            experts = routed_experts(config, model_type, hidden)
-            expert_width = experts.width
-            ffn_sharded += experts.shared_parameters
-            ffn_unquantized += experts.router_parameters
-            if experts.shared_width:
-                widths.add(experts.shared_width)
-        else:
-            width = dense_width(config, hidden)
-            widths.add(width)
-            projections = 2 if model_type in UNGATED_MODEL_TYPES else 3
-            ffn_sharded += projections * hidden * width
-            if config.flag("mlp_bias"):
-                ffn_unquantized += (projections - 1) * width + hidden
-        kind = LayerKind(
-            sharded_parameters=attention.sharded + ffn_sharded,
-            key_value_parameters=attention.key_value,
-            replicated_parameters=attention.replicated,
-            unquantized_parameters=attention.unquantized + (norms - norms // 2) * hidden + ffn_unquantized,
-            experts=experts.count if experts else 0,
-            experts_per_token=experts.per_token if experts else 0,
-            expert_parameters=experts.parameters if experts else 0,
-            kv_values_per_token_per_kv_head=attention.kv_per_kv_head,
-            kv_values_per_token_replicated=attention.kv_replicated,
-            window_tokens=0 if attention is linear else windows[layer],
-            state_values_per_sequence=attention.state,
-            attention_flop_width=attention.flop_width,
-            prefill_flop_width=attention.prefill_flop_width,
-            ffn_sharded_parameters=ffn_sharded,
-            ffn_unquantized_parameters=ffn_unquantized,
-        )
+    for part in parts:
+        kind = _kind(part, norms, hidden)
         if kind not in kinds:
             kinds.append(kind)
         kind_of_layer.append(kinds.index(kind))
+    routed = [part.rest.experts for part in parts if part.rest and part.rest.experts]
 
     dtype_key, dtype = config.first("torch_dtype", "dtype")
     native_dtype = DTYPES.get(str(dtype or "bfloat16").removeprefix("torch."))
@@ -157,7 +117,7 @@ def model_from_config(
     return ModelFacts(
         name=name,
         huggingface_id=huggingface_id,
-        architecture=("MLA " if mla else "") + ("MoE" if any(moe) else "dense") + f" ({model_type or 'unnamed type'})",
+        architecture=("MLA " if mla else "") + ("MoE" if routed else "dense") + f" ({model_type or 'unnamed type'})",
         hidden_size=hidden,
         layers=layers,
         kinds=tuple(kinds),
@@ -166,8 +126,8 @@ def model_from_config(
         kv_heads=kv_heads,
         head_dim=head_dim,
         mla=mla,
-        ffn_widths=tuple(sorted(widths)),
-        expert_ffn_width=expert_width,
+        ffn_widths=tuple(sorted({part.rest.width for part in parts if part.rest and part.rest.width})),
+        expert_ffn_width=routed[-1].width if routed else 0,
         vocabulary=vocabulary,
         tied_embeddings=config.flag(
             "tie_word_embeddings", default=model_type in {"gpt2", "gemma", "gemma2", "gemma3_text"}
@@ -178,9 +138,39 @@ def model_from_config(
     )
 
 
+def _kind(part: LayerParts, norms: int, hidden: int) -> LayerKind:
+    """A layer's halves added up; a single norm stands before both halves and counts as attention's."""
+    attention, rest = part.attention or Attention(), part.rest or Half()
+    ffn_unquantized = rest.unquantized + (norms // 2 * hidden if part.rest else 0)
+    experts = rest.experts
+    return LayerKind(
+        sharded_parameters=attention.sharded + rest.sharded,
+        key_value_parameters=attention.key_value,
+        replicated_parameters=attention.replicated,
+        unquantized_parameters=attention.unquantized
+        + ((norms - norms // 2) * hidden if part.attention else 0)
+        + ffn_unquantized,
+        experts=experts.count if experts else 0,
+        experts_per_token=experts.per_token if experts else 0,
+        expert_parameters=experts.parameters if experts else 0,
+        kv_values_per_token_per_kv_head=attention.kv_per_kv_head,
+        kv_values_per_token_replicated=attention.kv_replicated,
+        window_tokens=part.window_tokens,
+        state_values_per_sequence=attention.state,
+        state_values_replicated=attention.state_replicated,
+        attention_flop_width=attention.flop_width,
+        prefill_flop_width=attention.prefill_flop_width,
+        ffn_sharded_parameters=rest.sharded,
+        ffn_unquantized_parameters=ffn_unquantized,
+    )
+
+
 def _native_format(config: Config, dtype: str) -> WeightFormat:
     """The format of the published checkpoint's linear layers."""
     quantization = config.values.get("quantization_config")
+    if config.values.get("expert_dtype") == "fp4":
+        # DeepSeek-V4: experts in 4 bit, the rest in fp8, as nvfp4 checkpoints have it (whose scales take more, not less).
+        return "nvfp4"
     sixteen: WeightFormat = "fp16" if dtype == "fp16" else "bf16"
     if not isinstance(quantization, Mapping):
         return sixteen

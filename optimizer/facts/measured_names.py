@@ -11,13 +11,13 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.huggingface import model_from_config
 from optimizer.facts.load import read_mapping
-from optimizer.facts.measurements import UnusableRow
+from optimizer.facts.measurements import NATIVE, UnusableRow
 from optimizer.facts.model import ModelFacts
 
 # Parts of a checkpoint's name that change its weights or their format, not its architecture.
 VARIANTS = re.compile(
     r"-((nvfp4|fp4|fp8)-v\d+|instruct|chat|it|base|hf|thinking|fp8|fp4|nvfp4|mxfp4|bf16|fp16|int8|int4|awq|gptq|w4a16|w8a8|dynamic|block|kv|"
-    r"quantized|v0\.\d|\d{4}|a8|w8|w4|channelwise|fp8dynamic|float8)(?=-|$)"
+    r"static|pertensor|per-tensor|preview|w-mxfp4-a-fp8|mxfp8|gguf|text|quantized|v0\.\d|\d{4}|a8|w8|w4|channelwise|fp8dynamic|float8)(?=-|$)"
 )
 CONFIG_SUFFIX = "_config.json"
 
@@ -94,7 +94,9 @@ def find_gpu(system: str) -> GpuFacts:
         UnusableRow: the catalog has no such GPU.
     """
     text = system.strip().lower().replace("_", "-").replace(" ", "-").removeprefix("nvidia-")
-    bare = re.sub(r"-(sxm\d?|nvl\d*|server|hgx|dgx)$", "", text)
+    # "NVL" names a rack of Grace Blackwell GPUs, but another card than the SXM module where Hopper is meant.
+    suffix = r"-(sxm\d?|nvl\d*|server|hgx|dgx)$" if text.startswith(("gb", "b")) else r"-(sxm\d?|server|hgx|dgx)$"
+    bare = re.sub(suffix, "", text)
     for name in (system, text, bare, f"{bare}-sxm"):
         try:
             return catalog.gpu(name)
@@ -103,24 +105,31 @@ def find_gpu(system: str) -> GpuFacts:
     raise UnusableRow(f"system {system!r} is not in the GPU catalog")
 
 
+SIXTEEN_BIT = frozenset({"bf16", "fp16", "bfloat16", "float16", "half", "16bit", "w16a16"})
+NATIVE_NAMES = frozenset({NATIVE, "auto", "default", "mixed"})
+
+
 def weight_format(precision: str, model: ModelFacts) -> str:
     """The weight format of a run; gpt-oss is mxfp4 whatever the label (it is published in nothing else).
 
     Raises:
         UnusableRow: the precision is not known.
     """
-    if precision in {"bf16", "fp16", "bfloat16", "float16", "fp8", "fp4"} and model.native_weight_format == "mxfp4":
+    text = precision.replace("_", "-").replace(" ", "-")
+    if model.native_weight_format == "mxfp4" and (text in SIXTEEN_BIT or text in {"fp8", "fp4"}):
         return "mxfp4"
-    if precision in {"bf16", "fp16", "bfloat16", "float16"}:
+    if text in NATIVE_NAMES:
+        return model.native_weight_format
+    if text in SIXTEEN_BIT:
         return model.native_dtype
-    if precision == "mxfp4":
+    if "mxfp4" in text:
         return "mxfp4"
-    if "fp4" in precision:
-        return "nvfp4"
-    if "fp8" in precision:
-        return "fp8"
-    if any(word in precision for word in ("int4", "awq", "gptq", "w4a16")):
+    if any(word in text for word in ("int4", "awq", "gptq", "w4a16", "w4a8", "w4afp8")):
         return "int4"
-    if any(word in precision for word in ("int8", "w8a8")):
+    if "fp4" in text:
+        return "nvfp4"
+    if any(word in text for word in ("fp8", "float8", "e4m3")):
+        return "fp8"
+    if any(word in text for word in ("int8", "w8a8", "smoothquant")):
         return "int8"
     raise UnusableRow(f"precision {precision!r} is not known; known: bf16, fp16, fp8, fp4, nvfp4, mxfp4, int8, int4")

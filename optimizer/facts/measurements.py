@@ -9,8 +9,10 @@ from pathlib import Path
 
 from optimizer.facts.errors import ProblemError
 
-REQUIRED = ("model", "system", "backend", "precision", "isl", "osl", "concurrency", "tp", "ttft_ms", "tpot_ms")
+REQUIRED = ("model", "system", "isl", "osl", "concurrency")
 DEFAULTS = {"attention_dp": 1, "ep": 1, "pp": 1}  # columns that may be absent or empty
+NATIVE = "native"
+"""The precision of a row that states none: the published checkpoint's own."""
 LARGEST = {"isl": 10_000_000, "osl": 10_000_000, "concurrency": 1_000_000}
 LARGEST_DEGREE = 100_000
 
@@ -94,21 +96,22 @@ def parse(row: dict[str, str]) -> Measurement:
     Raises:
         UnusableRow: a name is empty or a count is no whole number in range.
     """
-    for name in ("model", "system", "backend", "precision"):
+    for name in ("model", "system"):
         if not row[name].strip():
             raise UnusableRow(f"{name} is empty")
-    tp, pp, ranks, ep = (_count(row, name) for name in ("tp", "pp", "attention_dp", "ep"))
+    pp, ranks, ep = (_count(row, name) for name in ("pp", "attention_dp", "ep"))
+    tp = _tensor_parallel(row, pp, ranks)
     ranks = max(ranks, -(-ep // tp))  # experts never take GPUs of their own
     gpus = tp * pp * ranks
     if row.get("gpus", "").strip():
         gpus = _count(row, "gpus")
-    engine = row["backend"].strip().lower().replace("_", "-")
+    engine = row.get("backend", "").strip().lower().replace("_", "-")
     return Measurement(
         model=row["model"].strip(),
         system=row["system"].strip(),
         engine=ENGINES.get(engine, engine),
         version=row.get("backend_version", "").strip(),
-        precision=row["precision"].strip().lower(),
+        precision=row.get("precision", "").strip().lower() or NATIVE,
         prompt_tokens=_count(row, "isl"),
         output_tokens=_count(row, "osl"),
         concurrency=_count(row, "concurrency"),
@@ -117,9 +120,21 @@ def parse(row: dict[str, str]) -> Measurement:
         ranks=ranks,
         ep=ep,
         gpus=gpus,
-        ttft_ms=_time(row["ttft_ms"]),
-        tpot_ms=_time(row["tpot_ms"]),
+        ttft_ms=_time(row.get("ttft_ms", "")),
+        tpot_ms=_time(row.get("tpot_ms", "")),
     )
+
+
+def _tensor_parallel(row: dict[str, str], pp: int, ranks: int) -> int:
+    """The stated TP, else what the GPUs leave per stage and rank."""
+    if row.get("tp", "").strip():
+        return _count(row, "tp")
+    if not row.get("gpus", "").strip():
+        raise UnusableRow("tp is empty, and so is gpus")
+    gpus = _count(row, "gpus")
+    if gpus % (pp * ranks):
+        raise UnusableRow(f"tp is empty, and {gpus} GPUs are no multiple of {pp} stages x {ranks} ranks")
+    return gpus // (pp * ranks)
 
 
 def _count(row: dict[str, str], name: str) -> int:

@@ -44,6 +44,8 @@ class LayerKind(Facts):
     """Sliding-window length; 0 means full attention."""
     state_values_per_sequence: int
     """Linear attention: recurrent and convolution state, independent of the context; 0 otherwise."""
+    state_values_replicated: CountOrZero = 0
+    """Cached values that neither grow with the context nor shrink with TP: DeepSeek-V4's window beside its compressed cache."""
     attention_flop_width: int
     """Decoding: heads x (query-key width + value width); attention costs 2 x this FLOP per token and context token."""
     prefill_flop_width: int

@@ -101,7 +101,7 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
     if kind.window_tokens:
         kept = min(kept, ceil_ratio(kind.window_tokens, 16) * 16 + 16)
         seen = min(seen, kind.window_tokens)
-    state = Fraction(kind.state_values_per_sequence * 2, t)
+    state = Fraction(kind.state_values_per_sequence * 2, t) + kind.state_values_replicated * 2
     shared = Fraction(kind.expert_parameters, group.expert_gpus)
     uneven = 1 + (constant("imbalance") if group.expert > 1 else 0)
     flop = 2 * group.ranks * kind.experts_per_token * shared * uneven

@@ -54,7 +54,7 @@ def test_glm_has_biases_on_query_key_and_value_only() -> None:
     assert biased.parameters - bare.parameters == 92 * (96 + 2 * 8) * 128
 
 
-@pytest.mark.parametrize("change", [{"model_type": "deepseek_v4"}, {"model_type": "nemotron_h"}, {"block_configs": []}])
+@pytest.mark.parametrize("change", [{"model_type": "gemma4"}, {"model_type": "mamba2"}, {"linear_attn_config": {}}])
 def test_architectures_that_are_not_modelled_are_refused(change: dict[str, Any]) -> None:
     config = {
         "model_type": "llama",
@@ -65,3 +65,52 @@ def test_architectures_that_are_not_modelled_are_refused(change: dict[str, Any])
     }
     with pytest.raises(ProblemError, match="not modelled"):
         model_from_config(config | change, name="other")
+
+
+def _exact_halves(name: str) -> list[tuple[bool, bool, bool]]:
+    """Per layer: caches by token, keeps a state, has experts."""
+    model = catalog.model(name)
+    kinds = [model.kinds[k] for k in model.kind_of_layer]
+    cached = [k.kv_values_per_token_per_kv_head + k.kv_values_per_token_replicated > 0 for k in kinds]
+    return [(c, k.state_values_per_sequence > 0, k.experts > 0) for c, k in zip(cached, kinds, strict=True)]
+
+
+def test_nemotron_hybrids_have_one_half_a_layer() -> None:
+    halves = _exact_halves("nemotron-3-nano-30b-a3b")
+    assert all(sum(half) == 1 for half in halves)
+    assert [sum(half[place] for half in halves) for place in range(3)] == [6, 23, 23]
+
+
+def test_a_searched_decoder_lacks_some_attention() -> None:
+    model = catalog.model("nemotron-super-49b")
+    cached = [model.kinds[k].kv_values_per_token_per_kv_head > 0 for k in model.kind_of_layer]
+    assert (len(cached), model.kv_heads, cached.count(False)) == (80, 8, 31)
+
+
+def test_deepseek_v4_caches_a_window_and_compressed_vectors() -> None:
+    model = catalog.model("deepseek-v4-flash")
+    kinds = [model.kinds[k] for k in model.kind_of_layer]
+    per_token = [k.kv_values_per_token_replicated for k in kinds]
+    # Ratio 0: the window alone; ratio 4: (512 + 128) / 4; ratio 128: 512 / 128.
+    assert [per_token.count(n) for n in (512, 160, 4)] == [2, 21, 20]
+    assert [k.window_tokens for k in kinds[:3]] == [128, 128, 0]
+    assert kinds[2].state_values_replicated == 128 * 512
+    assert round(model.active_parameters / 1e9) == 14  # 13 B by the authors, without the embedding
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"compress_ratios": [4]}, "compress_ratios"),
+        ({"hybrid_override_pattern": "MX"}, "hybrid_override_pattern"),
+        ({"moe_layer_freq": [1], "num_experts": 4}, "moe_layer_freq"),
+        ({"block_configs": [{}]}, "block_configs"),
+        ({"block_configs": [{"attention": {"no_op": True}}] * 2}, "block_configs"),
+    ],
+)
+def test_lists_that_do_not_fit_the_layers_are_refused(change: dict[str, Any], field: str) -> None:
+    config = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100}
+    more = {"n_groups": 1, "intermediate_size": 64}
+    with pytest.raises(ProblemError) as error:
+        model_from_config(config | more | change, name="other")
+    assert field in error.value.field

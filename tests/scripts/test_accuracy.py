@@ -65,7 +65,8 @@ def test_predictions_repeat_the_rows(tmp_path: Path, capsys: pytest.CaptureFixtu
         ({"concurrency": 1.5}, "concurrency = 1.5"),
         ({"concurrency": "nan"}, "concurrency"),
         ({"isl": "1e300"}, "isl"),
-        ({"backend": ""}, "backend is empty"),
+        ({"system": ""}, "system is empty"),
+        ({"tp": "", "gpus": ""}, "tp is empty"),
     ],
 )
 def test_unusable_rows_say_why(
@@ -80,12 +81,12 @@ def test_unusable_rows_say_why(
 
 
 def test_files_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    short = written(tmp_path / "short.csv", GOOD, columns="model,system,backend,isl,osl,concurrency,tp,ttft_ms")
+    short = written(tmp_path / "short.csv", GOOD, columns="model,system,backend,osl,tp,ttft_ms")
     empty = written(tmp_path / "empty.csv")
     binary = tmp_path / "binary.csv"
     binary.write_bytes(b"\xff\xfe\x00")
     for path, said in (
-        (short, "lacks the columns precision, tpot_ms"),
+        (short, "lacks the columns isl, concurrency"),
         (empty, "no rows"),
         (binary, "cannot be read"),
         (tmp_path / "none.csv", "no such file"),
@@ -114,9 +115,45 @@ def test_missing_optional_columns_have_defaults(tmp_path: Path, capsys: pytest.C
     assert run(capsys, "--measurements", written(tmp_path / "m.csv", GOOD, columns=columns))[0] == 0
 
 
+def test_rows_with_gaps_are_predicted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gaps: list[dict[str, Any]] = [{"backend": ""}, {"tp": ""}, {"precision": "FP8_e4m3"}, {"precision": "w4a8_awq"}]
+    rows = [GOOD, *(GOOD | gap for gap in gaps)]
+    out = tmp_path / "out.csv"
+    assert run(capsys, "--measurements", written(tmp_path / "m.csv", *rows), "--out", out)[0] == 0
+    found = list(csv.DictReader(out.open()))
+    assert all(row["predicted_tpot_ms"] and not row["note"] for row in found)
+    assert found[2]["predicted_tpot_ms"] == found[3]["predicted_tpot_ms"] == found[0]["predicted_tpot_ms"]
+    # Without times, engine and precision there is nothing to score, and still a prediction.
+    bare = written(tmp_path / "bare.csv", *rows[:1], columns="model,system,isl,osl,concurrency,gpus")
+    assert run(capsys, "--measurements", bare, "--out", out)[0] == 0
+    assert float(next(csv.DictReader(out.open()))["predicted_tpot_ms"]) > float(found[0]["predicted_tpot_ms"])
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        ("h100_sxm", "h100-sxm-80gb"),
+        ("H100_NVL", "h100-nvl-94gb"),
+        ("gb300_nvl72", "gb300-nvl72"),
+        ("mi355x", "mi355x-288gb"),
+    ],
+)
+def test_systems_are_understood(system: str, expected: str) -> None:
+    from optimizer.facts.measured_names import find_gpu
+
+    assert find_gpu(system).name == expected
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
+        ("nvidia/DeepSeek-V4-Flash-NVFP4", "deepseek-v4-flash"),
+        ("deepseek-ai/DeepSeek-V4-Pro-0813", "deepseek-v4-pro"),
+        ("nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-FP8", "nemotron-3-super-120b-a12b"),
+        ("nvidia/Llama-3_3-Nemotron-Super-49B-v1_5", "nemotron-super-49b"),
+        ("Qwen/Qwen3-32B-FP8-Static-PerTensor", "qwen3-32b"),
+        ("MiniMaxAI/MiniMax-M3-MXFP8", "minimax-m3"),
+        ("zai-org/GLM-5.2-FP8", "glm-5"),
         ("nvidia/Llama-3.3-70B-Instruct-FP8", "llama3.3-70b"),
         ("meta-llama/Meta-Llama-3.1-8B-Instruct", "llama3.1-8b"),
         ("deepseek-ai/DeepSeek-V3-0324", "deepseek-v3"),
@@ -144,7 +181,8 @@ def test_distilled_and_unknown_models_are_not_mistaken_for_others() -> None:
     from optimizer.facts.measurements import UnusableRow
 
     assert Models().find("deepseek-ai/DeepSeek-R1-Distill-Llama-70B").name == "llama3.3-70b"
-    for name in ("deepseek-ai/DeepSeek-V4", "deepseek-ai/deepseek", "meta-llama/Llama-3.1", "zai-org/GLM-4.7-Flash"):
+    assert Models().find("zai-org/GLM-4.7-Flash").name == "glm-4.7-flash"
+    for name in ("deepseek-ai/DeepSeek-V4", "deepseek-ai/deepseek", "meta-llama/Llama-3.1", "zai-org/GLM-4.7-Mini"):
         with pytest.raises(UnusableRow, match="not in the catalog"):
             Models().find(name)
 
