@@ -1,0 +1,29 @@
+"""Detected hardware as YAML to paste into a problem file, or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from optimizer.facts.detect.inventory import Detected
+
+
+def yaml_lines(found: Detected) -> Iterator[str]:
+    """Comments first, then the section."""
+    yield "# Detected hardware: put this into a problem file beside model, workload and requirements.\n"
+    for remark in found.remarks:
+        yield f"# {' '.join(remark.split())}\n"
+    yield yaml.safe_dump(found.values, sort_keys=False, allow_unicode=True, width=120)
+
+
+def detected_data(found: Detected) -> dict[str, Any]:
+    """The section beside the remarks."""
+    return {"schema_version": "1.0", "problem": found.values, "remarks": list(found.remarks)}
+
+
+def json_lines(found: Detected) -> Iterator[str]:
+    """One JSON object."""
+    yield json.dumps(detected_data(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
