@@ -23,3 +23,15 @@ def distinct(*columns: npt.NDArray[Any]) -> tuple[Ints, Ints]:
     first = np.full(len(seen), len(inverse), dtype=np.int64)
     np.minimum.at(first, inverse, np.arange(len(inverse)))
     return first, inverse
+
+
+def distinct_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
+    """The same as ``distinct`` for two columns of whole numbers from 0, faster for many rows; first positions ascend by pair."""
+    key = first * (int(second.max(initial=0)) + 1) + second
+    order = np.argsort(key, kind="stable")
+    sorted_key = key[order]
+    new = np.ones(len(key), dtype=np.bool_)
+    new[1:] = sorted_key[1:] != sorted_key[:-1]
+    inverse: Ints = np.empty(len(key), dtype=np.int64)
+    inverse[order] = np.cumsum(new) - 1
+    return order[new], inverse

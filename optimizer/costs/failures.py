@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optimizer.costs.distinct import distinct
-from optimizer.costs.shapes import Floats, Ints
+from optimizer.costs.distinct import distinct_pairs
+from optimizer.costs.shapes import Bools, Floats, Ints
 from optimizer.facts.hardware import HardwareFacts
 
 STATES = 5  # 0…4 instances down are told apart; more are lumped together
@@ -29,65 +29,70 @@ def unavailability(mtbf_hours: float, repair_hours: float) -> float:
 
 
 def down_states(hardware: HardwareFacts, instance_gpus: Ints, instances: Ints) -> DownStates:
-    """States for each pair; see the module docstring for the source."""
-    first, inverse = distinct(instance_gpus, instances)
-    unique = np.stack([instance_gpus[first], instances[first]], axis=1)
-    results = [_states(hardware, int(size), int(count)) for size, count in unique]
-    probability = np.array([r[0] for r in results])
-    mean_down = np.array([r[1] for r in results])
-    lost = np.array([r[2] for r in results], dtype=np.int64)
+    """States for each pair, (Q,) each; see the module docstring for the source."""
+    first, inverse = distinct_pairs(instance_gpus, instances)
+    each = _states(hardware, instance_gpus[first], instances[first])
+    return DownStates(*(getattr(each, name)[inverse] for name in DownStates.__dataclass_fields__))
+
+
+def _states(hardware: HardwareFacts, instance_gpus: Ints, instances: Ints) -> DownStates:
+    rates, per_node, nodes = hardware.failures, hardware.gpus_per_node, hardware.nodes
+    node = unavailability(rates.node_mtbf_hours, rates.repair_hours)
+    gpus_up = (1 - unavailability(rates.gpu_mtbf_hours, rates.repair_hours)) ** instance_gpus
+    spread = (instance_gpus <= per_node) & (instances <= nodes * (per_node // instance_gpus))
+    aligned = instance_gpus % per_node == 0
+    spans = np.where(aligned, instance_gpus // per_node, -(-(instance_gpus - 1) // per_node) + 1)
+    up = gpus_up * (1 - node) ** np.where(spread, 1, spans)
+    one_loss = np.where(aligned, 1, np.minimum(instances, -(-(per_node - 1) // instance_gpus) + 1))
+
+    each, more = np.divmod(instances, nodes)
+    fuller = _power(_node(each + 1, gpus_up, node), more)
+    others = _power(_node(each, gpus_up, node), np.where(each > 0, nodes - more, 0))
+    apart = _power(_single(up), instances)
+    probability = np.where(spread[:, None], _times(fuller, others), apart)
+
     counts = np.arange(STATES)
     rest = np.maximum(0.0, 1 - probability.sum(axis=1))
-    rest_mean = np.maximum(0.0, mean_down - (probability * counts).sum(axis=1))
+    rest_mean = np.maximum(0.0, instances * (1 - up) - (probability * counts).sum(axis=1))
     # Fewer instances than states: nothing is left over but rounding noise.
-    none_left = unique[:, 1] < STATES
+    none_left = instances < STATES
     rest, rest_mean = np.where(none_left, 0.0, rest), np.where(none_left, 0.0, rest_mean)
-    return DownStates(probability[inverse], rest[inverse], rest_mean[inverse], lost[inverse])
+    return DownStates(probability, rest, rest_mean, np.where(spread, -(-instances // nodes), one_loss))
 
 
-def _states(hardware: HardwareFacts, size: int, count: int) -> tuple[Floats, float, int]:
-    """(probability of 0…4 down, expected number down, instances lost with one node)."""
-    rates, per_node, nodes = hardware.failures, hardware.gpus_per_node, hardware.nodes
-    gpu = unavailability(rates.gpu_mtbf_hours, rates.repair_hours)
-    node = unavailability(rates.node_mtbf_hours, rates.repair_hours)
-    all_gpus_up = (1 - gpu) ** size
-    if size <= per_node and count <= nodes * (per_node // size):
-        each, more = divmod(count, nodes)
-        states = _power(_node(each + 1, all_gpus_up, node), more)
-        if each:
-            states = _times(states, _power(_node(each, all_gpus_up, node), nodes - more))
-        return states, count * (1 - (1 - node) * all_gpus_up), -(-count // nodes)
-    aligned = size % per_node == 0
-    spans = size // per_node if aligned else -(-(size - 1) // per_node) + 1
-    up = all_gpus_up * (1 - node) ** spans
-    lost = 1 if aligned else min(count, -(-(per_node - 1) // size) + 1)
-    return _power(_pad(np.array([up, 1 - up])), count), count * (1 - up), lost
-
-
-def _node(instances: int, up: float, node_down: float) -> Floats:
-    """Instances down on one node, truncated: all of them with the node, else each on its own."""
-    alone = _power(_pad(np.array([up, 1 - up])), instances) * (1 - node_down)
-    if instances < STATES:
-        alone[instances] += node_down
+def _node(held: Ints, gpus_up: Floats, node_down: float) -> Floats:
+    """Instances down on one node, truncated: all of them with the node, else each on its own, (Q, STATES)."""
+    alone = _power(_single(gpus_up), held) * (1 - node_down)
+    told: Bools = held < STATES
+    alone[told, held[told]] += node_down
     return alone
 
 
-def _pad(values: Floats) -> Floats:
-    padded = np.zeros(STATES)
-    padded[: len(values)] = values
-    return padded
+def _single(up: Floats) -> Floats:
+    """One instance: up, or down, (Q, STATES)."""
+    states = np.zeros((len(up), STATES))
+    states[:, 0], states[:, 1] = up, 1 - up
+    return states
 
 
 def _times(left: Floats, right: Floats) -> Floats:
-    return np.convolve(left, right)[:STATES]
+    """Products of truncated polynomials, (Q, STATES)."""
+    product = np.zeros_like(left)
+    for degree in range(STATES):
+        for part in range(degree + 1):
+            product[:, degree] += left[:, part] * right[:, degree - part]
+    return product
 
 
-def _power(base: Floats, exponent: int) -> Floats:
-    """Truncated polynomial power by repeated squaring."""
-    result = _pad(np.array([1.0]))
-    while exponent:
-        if exponent & 1:
-            result = _times(result, base)
-        base = _times(base, base)
-        exponent >>= 1
+def _power(base: Floats, exponents: Ints) -> Floats:
+    """Truncated polynomial powers by repeated squaring, (Q, STATES)."""
+    result = np.zeros_like(base)
+    result[:, 0] = 1.0
+    left = exponents
+    while left.any():
+        odd = left % 2 == 1
+        result = np.where(odd[:, None], _times(result, base), result)
+        left = left // 2
+        if left.any():
+            base = _times(base, base)
     return result

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Bools, Floats, Ints
-from optimizer.costs.steps import ServiceTable
 
 _BLOCK = 2048  # load points evaluated at a time, to bound memory
 
@@ -104,7 +104,10 @@ def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int
     pair = occupancy * np.clip(100 * rate * (round99 + occupancy) - 1, 0.0, 1.0)
     cap = service.prompt_cap_steps * (service.prompts_per_step * occupancy + round99)
     prefill99 = np.maximum(base, np.minimum(base + np.maximum(wait99, pair), cap))
-    completion = np.maximum.accumulate(n / service.residence_ms, axis=1)[shape]
+    if len(shape) < len(service.residence_ms):
+        completion = np.maximum.accumulate(n / residence, axis=1)
+    else:
+        completion = np.maximum.accumulate(n / service.residence_ms, axis=1)[shape]
     needed = (completion < rate[:, None]).sum(axis=1) + 1
 
     def finite(values: Floats) -> Floats:
