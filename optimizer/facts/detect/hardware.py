@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -12,8 +12,8 @@ from optimizer.facts import catalog
 from optimizer.facts.detect.machine import SeenGpu, SeenHost
 from optimizer.facts.errors import ProblemError, closest
 
-MEMORY_TOLERANCE = 0.02
-"""Share by which the memory seen may differ from the catalog's: drivers reserve a little more or less."""
+MORE_MEMORY = 0.02
+"""Share by which the memory seen may be above the catalog's and still be it; below, what was seen counts."""
 GB_PER_S_PER_LANE = {1: 0.25, 2: 0.5, 3: 1.0, 4: 2.0, 5: 4.0, 6: 8.0}
 """PCI Express by generation, one direction, as vendors print it (x16 of generation 5: 64)."""
 
@@ -25,7 +25,7 @@ class HostPart:
     host: str
     gpu: str
     memory_mib: int
-    """Of a GPU whose memory is not the catalog's; 0: it is."""
+    """Of the GPU with the least, where that is not the catalog's; 0: it is."""
     gpus: int
     free: tuple[int, ...]
     nvlink_domain_gpus: int
@@ -68,8 +68,6 @@ def parts_of(hosts: Sequence[SeenHost], *, busy_counts: bool) -> list[HostPart]:
 
 def _in_rack(part: HostPart, fabric_gpus: int) -> HostPart:
     """A rack-scale fabric joins the hosts that are in it; only those that were seen count."""
-    from dataclasses import replace
-
     if not part.fabric or part.nvlink_domain_gpus < part.gpus:
         return part
     return replace(part, nvlink_domain_gpus=fabric_gpus)
@@ -116,11 +114,12 @@ def _part(host: SeenHost, name: str, positions: list[int], lost: tuple[str, ...]
         domain = size
     order = {position: rank for rank, group in enumerate(_whole_first(domains, set(free))) for position in group}
     facts = catalog.gpu(name)
-    odd = abs(sample.memory_mib - facts.memory_mib) > MEMORY_TOLERANCE * facts.memory_mib
+    least = min(host.gpus[p].memory_mib for p in positions if host.gpus[p].memory_mib)
+    usual = facts.memory_mib <= least <= (1 + MORE_MEMORY) * facts.memory_mib
     return HostPart(
         host=host.name,
         gpu=name,
-        memory_mib=sample.memory_mib if odd else 0,
+        memory_mib=0 if usual else least,
         gpus=size,
         free=tuple(host.gpus[p].index for p in sorted(free, key=lambda p: (order.get(p, len(order)), p))),
         nvlink_domain_gpus=domain,

@@ -38,10 +38,13 @@ def detected(parts: Sequence[HostPart], internode_gbit_per_s: float | None) -> D
     groups: dict[tuple[Any, ...], list[HostPart]] = {}
     for part in usable:
         groups.setdefault(part.likeness, []).append(part)
+    for alike in groups.values():
+        # Nodes of one rack-scale NVLink fabric are counted one after the other.
+        alike.sort(key=lambda part: part.fabric)
     entries = [_entry(alike, internode_gbit_per_s) for alike in groups.values()]
-    names = _names(entries)
-    remarks = _remarks(parts, list(zip(names, groups.values(), strict=True)), internode_gbit_per_s)
     one = len(entries) == 1 and len(usable[0].free) == usable[0].gpus
+    names = ["node"] if one else _names(entries)
+    remarks = _remarks(parts, list(zip(names, groups.values(), strict=True)), internode_gbit_per_s)
     if one:
         HardwareInput.model_validate(entries[0])
         return Detected({"hardware": entries[0]}, remarks)
@@ -106,10 +109,9 @@ def _remarks(
     said = []
     for name, alike in groups:
         for number, part in enumerate(alike):
-            free = ", ".join(map(str, part.free))
-            said.append(f"{name}-{number} is host {part.host}, free GPUs {free}." if part.unusable else "")
-            if not part.unusable:
-                said[-1] = f"{name}-{number} is host {part.host}, all {part.gpus} GPUs free."
+            some = f"free GPUs {', '.join(map(str, part.free))}"
+            free = some if part.unusable else f"all {part.gpus} GPUs free"
+            said.append(f"{name}-{number} is host {part.host}, {free}.")
     for part in parts:
         said += [f"{part.host}: left out: {reason}." for reason in part.unusable]
         said += [f"{part.host}: {remark}." for remark in part.remarks]

@@ -14,7 +14,9 @@ from optimizer.facts.errors import ProblemError
 
 LARGEST_FILE_BYTES = 16 * 1024 * 1024
 MOST_GPUS = 64
-LOST = re.compile(r"Unable to determine the device handle for (?:GPU\s?)?\d*:?\s?([0-9A-Fa-f:.]+): ([^\n]*)")
+LOST = re.compile(
+    r"Unable to determine the device handle for (?:GPU\d+: |GPU\s?)([0-9A-Fa-f]+:[0-9A-Fa-f:.]+): ([^\n]*)"
+)
 NO_DRIVER = re.compile(r"(NVIDIA-SMI has failed[^\n]*|No devices were found|Failed to initialize NVML[^\n]*)")
 YES_MEANS_BROKEN = {
     "remapped_rows/remapped_row_failure": "a memory row could not be remapped",

@@ -8,6 +8,7 @@ from optimizer.facts.detect.machine import PATHS, Pair
 from optimizer.facts.errors import ProblemError
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+GPU = re.compile(r"GPU\d{1,3}")
 LINK = re.compile(r"X|NV[1-9]\d?|" + "|".join(PATHS))
 
 
@@ -21,10 +22,10 @@ def parse_topo(text: str, source: str, gpus: int, field: str = "--topo") -> dict
         ProblemError: this is no such matrix, it contradicts itself, or it has another number of GPUs.
     """
     lines = [COLOURS.sub("", line).split() for line in text.splitlines()]
-    header = next((line for line in lines if line and line[0] == "GPU0" and not _is_row(line)), None)
+    header = next((line for line in lines if line and GPU.fullmatch(line[0]) and not _is_row(line)), None)
     if header is None:
-        raise ProblemError(field, f"{source} is not the output of nvidia-smi topo -m: no line starts with GPU0")
-    columns = {name: at for at, name in enumerate(header) if re.fullmatch(r"GPU\d+", name)}
+        raise ProblemError(field, f"{source} is not the output of nvidia-smi topo -m: it has no row of GPU names")
+    columns = {name: at for at, name in enumerate(header) if GPU.fullmatch(name)}
     if len(columns) != gpus:
         raise ProblemError(
             field,
