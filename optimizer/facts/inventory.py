@@ -43,6 +43,13 @@ class NodeGroup(Facts):
         """Nodes of the group in one rack; all of them where no racks are stated."""
         return self.nodes // self.racks if self.racks else self.nodes
 
+    @property
+    def nodes_together(self) -> int:
+        """Nodes over which one instance may spread: those of a rack, and of an NVLink domain that spans nodes."""
+        if self.nvlink_domain_gpus > self.gpus_per_node:
+            return min(self.nodes_per_rack, max(1, self.nvlink_domain_gpus // self.gpus_per_node))
+        return self.nodes_per_rack
+
     def node_name(self, index: int) -> str:
         """Such as ``h100-3``."""
         return f"{self.name}-{index}"

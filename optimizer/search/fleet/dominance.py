@@ -1,0 +1,101 @@
+"""Shapes that can be left out because another is at least as good in everything an inventory asks of an instance.
+
+Shape b beats shape a on the same kind of node when it stands wherever a stands (no more GPUs on each of no more nodes, and
+where NVLink joins only part of a node, TP groups no wider), has at least its slots, and every time of the load model is no
+longer at every number in progress. All percentiles and means are monotone in those times, so b carries at least the rate,
+no slower, whatever the rate, and fails no more often. The same follows where b's mean time at each rate of a grid is no
+longer than a's at the rate before it, for mean times only grow with the rate; and where several of b do that in place of
+one of a.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optimizer.costs.shapes import Bools, Floats, Ints
+from optimizer.search.quantities import Quantities
+from optimizer.search.space import tie_rank
+
+
+def undominated(q: Quantities, rows: Ints, slots: Ints, *, whole_node_nvlink: bool) -> Ints:
+    """Positions in ``rows`` of shapes that no other beats; of equal ones the first in the stated tie-break stays.
+
+    Args:
+        rows: (A,) rows of the space.
+        slots: (R,) most sequences of each row of the space.
+        whole_node_nvlink: any GPUs of a node can form a TP group.
+    """
+    service = q.service
+    curves = np.concatenate(
+        [
+            service.residence_ms[rows],
+            service.round_ms[rows],
+            service.prefill_ms[rows],
+            service.prefill_long_ms[rows],
+            service.admission_ms[rows],
+            service.tpot_ms[rows],
+            service.prompt_sum_ms[rows, None],
+            service.prompt_max_ms[rows, None],
+        ],
+        axis=1,
+    )
+    ranks, gpus = q.space.column("engine_ranks")[rows], q.space.column("instance_gpus")[rows]
+    tp = np.ones_like(gpus) if whole_node_nvlink else q.space.column("tp")[rows]
+    rank = tie_rank(q.space)[rows]
+    keep: list[int] = []
+    for coupled in sorted(set(ranks.tolist())):
+        members = np.flatnonzero(ranks == coupled)
+        keep += _front(members, curves, slots[rows], np.stack([gpus, tp]), rank)
+    return np.array(sorted(keep), dtype=np.int64)
+
+
+def _front(members: Ints, curves: Floats, slots: Ints, needs: Ints, rank: Ints) -> list[int]:
+    """The members that no other member beats; ``needs`` (2, A): GPUs and TP width."""
+    # Likely winners first, so that most members fall to the first few comparisons.
+    order = members[np.lexsort((rank[members], curves[members].sum(axis=1)))]
+    front: list[int] = []
+    for member in order.tolist():
+        if not any(_beats(other, member, curves, slots, needs) for other in front):
+            front = [other for other in front if not _beats(member, other, curves, slots, needs)]
+            front.append(member)
+    return front
+
+
+def _beats(one: int, other: int, curves: Floats, slots: Ints, needs: Ints) -> bool:
+    no_larger = slots[one] >= slots[other] and bool((needs[:, one] <= needs[:, other]).all())
+    return no_larger and bool((curves[one] <= curves[other]).all())
+
+
+def undominated_rates(means: Floats, grid: Floats, carries: Ints, needs: Ints) -> list[int]:
+    """Members that no other beats by rates and mean times, one for one or several in its place.
+
+    m instances of b that stand where one of a stood beat it when together they carry at least as much, and each at its part of the rate
+    takes no longer. What is left after any loss is then no less, because the losses of b are part of those of a.
+
+    Args:
+        means: (A, G) mean time at each rate of the grid, ms.
+        grid: (G,) rising rates in the unit of ``carries``, the first next to nothing.
+        carries: (3, A) rates within limits, within slots, and at most.
+        needs: (3, A) GPUs on a node, nodes, and TP width.
+    """
+    order = np.lexsort((-carries[1], needs[0] * needs[1]))
+    beaten: Bools = np.zeros(len(order), dtype=np.bool_)
+    for one in order.tolist():
+        if beaten[one]:
+            continue
+        for other in np.flatnonzero(~beaten).tolist():
+            times = _in_place_of(needs[:, one], needs[:, other])
+            if other == one or not times or (times * carries[:, one] < carries[:, other]).any():
+                continue
+            reach = np.flatnonzero(grid[:-1] < carries[1, other])
+            # Mean times only grow: the next sampled rate above stands for what lies below it.
+            at = np.searchsorted(grid, grid[reach + 1] / times)
+            beaten[other] = bool((means[one, at] <= means[other, reach]).all())
+    return np.flatnonzero(~beaten).tolist()
+
+
+def _in_place_of(one: Ints, other: Ints) -> int:
+    """How many of one stand where one of the other stood, 0 if none."""
+    if one[2] > other[2] or one[0] > other[0] or one[1] > other[1]:
+        return 0
+    return int(other[1] * (other[0] // one[0])) if one[1] == 1 else 1

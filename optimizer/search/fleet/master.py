@@ -1,0 +1,227 @@
+"""The CP-SAT model over counts: instances of each offer on each group, nodes filled in each way, losses survived.
+
+Identical nodes are one integer, so the model does not grow with the number of GPUs. The objective variable stands above
+every cut (``docs/inventories.md``, section 6). Losses at a level are bounded from below here; what a placement really loses
+is looked at after, and a plan that fails there is excluded by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optimizer.facts.inventory import FleetProblem
+from optimizer.search.fleet.offers import MICRO, Offer, Offers
+from optimizer.search.fleet.patterns import patterns
+from optimizer.search.fleet.placing import domain_within_node
+from optimizer.search.fleet.plan import Entry, Plan
+from optimizer.search.quantities import Weights
+from optimizer.search.scale import NS_PER_MS
+from optimizer.search.solver import cp_model
+
+LARGEST_NS = 4 * 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An offer on a group, its count variable and its availability A."""
+
+    group: int
+    position: int
+    offer: Offer
+    count: Any
+    most: int
+    availability: float
+
+
+class Master:
+    """The model of one problem; ``theta`` is the objective in ns, without the GPUs' share."""
+
+    def __init__(self, problem: FleetProblem, offers: Offers, off: Sequence[str]) -> None:
+        self.problem, self.offers = problem, offers
+        self.weights = Weights.of(problem.objective)
+        self.model = cp_model.CpModel()
+        self.items: list[Item] = []
+        self._edges: dict[tuple[int, int], tuple[Any, Any]] = {}
+        for index in range(len(problem.groups)):
+            self._stock(index)
+        self.theta = self.model.new_int_var(0, LARGEST_NS, "objective")
+        self.gpus = sum(item.offer.gpus * item.count for item in self.items)
+        self.capacity = sum(item.offer.capacity * item.count for item in self.items)
+        self.peak = sum(item.offer.peak * item.count for item in self.items)
+        self.demand = math.ceil(problem.workload.requests_per_s * MICRO)
+        if "demand" not in off:
+            self.model.add(self.capacity >= self.demand)
+        self.model.add(sum(item.count for item in self.items) >= 1)
+        for losses in problem.survive:
+            if f"survive_{losses.level}" not in off:
+                self._survive(losses.level, losses.count)
+
+    def _stock(self, index: int) -> None:
+        """Counts of the offers on a group, and how its nodes are filled."""
+        group = self.problem.groups[index]
+        offered_here = enumerate(self.offers.of_group(index))
+        offers = [(position, offer) for position, offer in offered_here if offer.nodes <= group.nodes_together]
+        parts = sorted({(offer.gpus_per_node, min(offer.shape.tp, offer.gpus_per_node)) for _, offer in offers})
+        domain = domain_within_node(group)
+        if domain >= group.free_gpus:
+            # Any GPUs of the node will do: only sizes matter.
+            parts = sorted({(gpus, 1) for gpus, _ in parts})
+        ways = patterns(parts, group.free_gpus, domain) if parts else []
+        filled = [self.model.new_int_var(0, group.nodes, "") for _ in ways]
+        self.model.add(sum(filled) <= group.nodes)
+        used: dict[tuple[int, int], Any] = dict.fromkeys(parts, 0)
+        for position, offer in offers:
+            key = (offer.gpus_per_node, min(offer.shape.tp, offer.gpus_per_node))
+            key = key if key in used else (offer.gpus_per_node, 1)
+            most = group.nodes * (group.free_gpus // offer.gpus_per_node) // offer.nodes
+            count = self.model.new_int_var(0, most, "")
+            used[key] = used[key] + offer.nodes * count
+            up = _availability(self.problem, index, offer)
+            self.items.append(Item(index, position, offer, count, most, up))
+        for number, part in enumerate(parts):
+            offered = [(way[number], variable) for way, variable in zip(ways, filled, strict=True) if way[number]]
+            self.model.add(used[part] <= sum(times * variable for times, variable in offered))
+
+    def _survive(self, level: str, count: int) -> None:
+        """The capacity left after the losses carries its share of the demand; the losses are at least what any placement loses."""
+        model = self.model
+        needed = math.ceil(self.demand * self.problem.demand_share - 1e-6)
+        lost = model.new_int_var(0, 10**15, f"lost {level}")
+        model.add(self.capacity - lost >= needed)
+        if level == "gpu":
+            self._lost_instances(lost, count)
+            return
+        groups = self.problem.groups
+        if level in ("node", "rack"):
+            self._lost_instances(lost, 1)
+            labelled: dict[str, list[int]] = {}
+            for index, group in enumerate(groups):
+                if level == "rack" and group.rack is not None:
+                    labelled.setdefault(group.rack, []).append(index)
+                    continue
+                parts = group.nodes if level == "node" else group.racks
+                if parts:
+                    self._lost_part(lost, index, parts, count)
+            self._lost_sums(lost, [tuple(members) for members in labelled.values()], count)
+            return
+        names = {group.name: index for index, group in enumerate(groups)}
+        domains = self.problem.wide_domains(level).values()
+        self._lost_sums(lost, [tuple(names[name] for name in members) for members in domains], count)
+
+    def _lost_instances(self, lost: Any, count: int) -> None:
+        """Losses take at least the largest instances there are."""
+        for number, item in enumerate(self.items):
+            present = self._at_least(number, 1)
+            self.model.add(lost >= item.offer.capacity).only_enforce_if(present)
+            if count == 2:
+                if item.most >= 2:
+                    self.model.add(lost >= 2 * item.offer.capacity).only_enforce_if(self._at_least(number, 2))
+                for other in range(number):
+                    both = [present, self._at_least(other, 1)]
+                    total = item.offer.capacity + self.items[other].offer.capacity
+                    self.model.add(lost >= total).only_enforce_if(both)
+
+    def _lost_part(self, lost: Any, index: int, parts: int, count: int) -> None:
+        """The worst of equal parts of a group holds at least the average, and of each offer the average rounded up."""
+        here = [item for item in self.items if item.group == index]
+        worst = min(count, parts)
+        # An instance over several nodes is lost whole with each of them, which only adds to the average.
+        self.model.add(lost * parts >= worst * sum(item.offer.capacity * item.count for item in here))
+        for item in here:
+            if item.most > parts:
+                each = self.model.new_int_var(0, -(-item.most // parts), "")
+                self.model.add(each * parts >= item.count)
+                self.model.add(lost >= item.offer.capacity * each)
+
+    def _lost_sums(self, lost: Any, domains: list[tuple[int, ...]], count: int) -> None:
+        """Domains that hold whole groups lose exactly what stands there."""
+        sums = [
+            sum(item.offer.capacity * item.count for item in self.items if item.group in members) for members in domains
+        ]
+        for number, total in enumerate(sums):
+            self.model.add(lost >= total)
+            if count == 2:
+                for other in range(number):
+                    shared = set(domains[number]) & set(domains[other])
+                    twice = sum(item.offer.capacity * item.count for item in self.items if item.group in shared)
+                    self.model.add(lost >= total + sums[other] - twice)
+
+    def _at_least(self, number: int, value: int) -> Any:
+        """A literal that is true whenever the item's count is at least the value."""
+        return self._edge(number, value)[0]
+
+    def _edge(self, number: int, value: int) -> tuple[Any, Any]:
+        """(count ≥ value, count < value), each implied by and implying its meaning."""
+        key = (number, value)
+        if key not in self._edges:
+            count = self.items[number].count
+            above = self.model.new_bool_var("")
+            self.model.add(count >= value).only_enforce_if(above)
+            self.model.add(count < value).only_enforce_if(~above)
+            self._edges[key] = (above, ~above)
+        return self._edges[key]
+
+    def cut(self, gamma_ms: float, bounds: Sequence[float]) -> None:
+        """The objective is at least the bound of section 6 for this γ.
+
+        Args:
+            bounds: Γ of every item, requests/s · ms.
+        """
+        demand, w = self.problem.workload.requests_per_s, self.weights
+        total = math.floor(w.latency * gamma_ms * NS_PER_MS)
+        terms = [
+            math.ceil(
+                w.latency * NS_PER_MS * (1.0 if w.unserved == 0 else item.availability) * gain / demand * (1 + 1e-12)
+            )
+            for item, gain in zip(self.items, bounds, strict=True)
+        ]
+        self.model.add(self.theta >= total - sum(k * item.count for k, item in zip(terms, self.items, strict=True)))
+
+    def gpus_ns(self) -> Any:
+        """What the GPUs in use count as, ns."""
+        return math.floor(self.weights.gpu_ms * NS_PER_MS) * self.gpus
+
+    def at_least_for(self, plan: Plan, exact_ns: int | None) -> None:
+        """The plan's own objective (GPUs' share left out) is at least this; None: the plan is not allowed."""
+        wanted = {(entry.group, entry.offer): entry.count for entry in plan.entries}
+        other = []
+        for number, item in enumerate(self.items):
+            value = wanted.get((item.group, item.position), 0)
+            if value > 0:
+                other.append(self._edge(number, value)[1])
+            if value < item.most:
+                other.append(self._edge(number, value + 1)[0])
+        if exact_ns is None:
+            self.model.add_bool_or(other)
+            return
+        worth = self.model.new_bool_var("")
+        self.model.add(self.theta >= exact_ns).only_enforce_if(worth)
+        self.model.add_bool_or([*other, worth])
+
+    def plan(self, solver: Any) -> Plan:
+        """The plan of a solution."""
+        counts = [(item.group, item.position, int(solver.value(item.count))) for item in self.items]
+        return Plan(tuple(Entry(group, position, count) for group, position, count in counts if count))
+
+    def hint(self, plan: Plan) -> None:
+        """Start from a plan."""
+        wanted = {(entry.group, entry.offer): entry.count for entry in plan.entries}
+        self.model.clear_hints()
+        for item in self.items:
+            self.model.add_hint(item.count, wanted.get((item.group, item.position), 0))
+
+
+def _availability(problem: FleetProblem, index: int, offer: Offer) -> float:
+    """A(τ) on a group: every part the instance touches is up."""
+    failures, group = problem.failures, problem.groups[index]
+    up = (1 - failures.unavailability("gpu")) ** offer.gpus * (1 - failures.unavailability("node")) ** offer.nodes
+    if group.rack or group.racks:
+        up *= 1 - failures.unavailability("rack")
+    for level in problem.levels():
+        if level not in ("gpu", "node", "rack"):
+            touched = sum(group.name in members for members in problem.wide_domains(level).values())
+            up *= (1 - failures.unavailability(level)) ** touched
+    return up
