@@ -11,7 +11,7 @@ from typing import Any
 from optimizer.answer import Strategy
 from optimizer.costs.modules import ModuleCost, StageCost
 from optimizer.costs.parameters import VOCABULARY_PADDING
-from optimizer.graph.links import group_link, links_of
+from optimizer.graph.links import group_link, links_of, pair_link
 from optimizer.graph.notes import placement_notes
 from optimizer.graph.plan import InstancePlan, Plan
 from optimizer.graph.schedule import Timing, Timings, send_bytes
@@ -182,7 +182,7 @@ class _Walk:
         self._now += cost.all_to_all_ms
 
     def _send(self, stage: int) -> None:
-        length, link = self._timing.sends[stage]
+        length = self._timing.sends[stage]
         size = send_bytes(self._plan.problem, self._timing.batch)
         for rank, replica in enumerate(self._instance.replicas):
             here, there = (self._instance.stages[s].gpus[rank] for s in (stage, stage + 1))
@@ -196,7 +196,7 @@ class _Walk:
                 length=length,
                 message_bytes=size,
                 sent_bytes_per_gpu=-(-size // self._shape.tp),
-                link=link,
+                link=pair_link(here, there, self._plan.places),
             )
         self._now += length
 

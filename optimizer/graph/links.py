@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from optimizer.facts.constants import constants
 from optimizer.facts.hardware import HardwareFacts
@@ -31,8 +31,9 @@ def link_between(first: Place, second: Place) -> LinkKind:
     return "pcie" if first.node == second.node else "network"
 
 
-def slowest(kinds: Iterable[LinkKind]) -> LinkKind:
-    """The slowest of at least one link."""
+def pair_link(senders: Sequence[str], receivers: Sequence[str], places: Mapping[str, Place]) -> LinkKind:
+    """The slowest link that any pair of a send needs."""
+    kinds = (link_between(places[a], places[b]) for a, b in zip(senders, receivers, strict=True))
     return max(kinds, key=SLOWEST_LAST.index)
 
 

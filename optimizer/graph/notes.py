@@ -31,7 +31,7 @@ def _sends(plan: Plan, timings: Timings) -> list[str]:
     found, worst = 0, 0.0
     for instance in plan.instances:
         timing = timings.of(instance)
-        more = sum(ms for ms, _ in timing.sends) - timing.counted_sends_ms
+        more = sum(timing.sends) - timing.counted_sends_ms
         if more > STILL:
             found, worst = found + 1, max(worst, more)
     if not found:

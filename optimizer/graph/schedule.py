@@ -7,15 +7,13 @@ least the number of micro-batches times the longest stage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optimizer.costs.modules import ReplicaCost, StageCost, replica_cost
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
-from optimizer.graph.links import link_between, links_of, message_ms, slowest
+from optimizer.graph.links import links_of, message_ms, pair_link
 from optimizer.graph.plan import InstancePlan, Plan
-from optimizer.graph_answer import LinkKind
 
 DIGITS = 9
 """Of milliseconds: a picosecond."""
@@ -26,8 +24,8 @@ class Timing:
     """Milliseconds of one instance; all its replicas run alike."""
 
     stages: tuple[StageCost, ...]
-    sends: tuple[tuple[float, LinkKind], ...]
-    """From each stage to the next: time, and the slowest link that any pair of GPUs needs."""
+    sends: tuple[float, ...]
+    """From each stage to the next; coupled replicas wait for the slowest of theirs."""
     counted_sends_ms: float
     through_ms: float
     """One pass of a micro-batch through all stages."""
@@ -55,13 +53,13 @@ class Timings:
         stages = tuple(cost.stages[number] for number, cost in enumerate(costs))
         batch, micro_batches = costs[0].sequences_per_micro_batch, costs[0].micro_batches
         sends = self._sends(instance, batch)
-        through = sum(stage.decode_ms for stage in stages) + sum(ms for ms, _ in sends)
+        through = sum(stage.decode_ms for stage in stages) + sum(sends)
         alike = all(stage.hardware == instance.stages[0].hardware for stage in instance.stages)
         counted = costs[0].round_ms if alike else 0.0
         return Timing(
             stages=stages,
             sends=sends,
-            counted_sends_ms=costs[0].sends_ms if alike else sum(ms for ms, _ in sends),
+            counted_sends_ms=costs[0].sends_ms if alike else sum(sends),
             through_ms=through,
             step_ms=max(counted, through, micro_batches * max(stage.decode_ms for stage in stages)),
             micro_batches=micro_batches,
@@ -79,21 +77,16 @@ class Timings:
             )
         return self._costs[key]
 
-    def _sends(self, instance: InstancePlan, batch: int) -> tuple[tuple[float, LinkKind], ...]:
+    def _sends(self, instance: InstancePlan, batch: int) -> tuple[float, ...]:
         places, found = self._plan.places, []
+        size = send_bytes(self._plan.problem, batch)
         for here, there in zip(instance.stages, instance.stages[1:], strict=False):
-            pairs = zip(_flat(here.gpus), _flat(there.gpus), strict=True)
-            kind = slowest(link_between(places[a], places[b]) for a, b in pairs)
-            size = send_bytes(self._plan.problem, batch)
-            time_ms = max(message_ms(links_of(stage.hardware)[kind], size) for stage in (here, there))
-            found.append((time_ms, kind))
+            kinds = {pair_link(a, b, places) for a, b in zip(here.gpus, there.gpus, strict=True)}
+            links = [links_of(stage.hardware)[kind] for stage in (here, there) for kind in kinds]
+            found.append(max(message_ms(link, size) for link in links))
         return tuple(found)
 
 
 def send_bytes(problem: Problem, batch: int) -> int:
     """Hidden state and residual of a micro-batch, 16 bit each."""
     return batch * problem.model.hidden_size * 2 * 2
-
-
-def _flat(gpus: Sequence[Sequence[str]]) -> list[str]:
-    return [gpu for group in gpus for gpu in group]

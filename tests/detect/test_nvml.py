@@ -121,12 +121,12 @@ def test_a_lost_gpu_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_package_or_driver_the_next_step_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, None)
-    with pytest.raises(ProblemError, match="nvidia-ml-py.*--smi and --topo"):
+    with pytest.raises(ProblemError, match=r"nvidia-ml-py.*--smi and --topo"):
         this_host()
     fake = FakeNvml(switched=True)
     monkeypatch.setattr(fake, "nvmlInit", lambda: (_ for _ in ()).throw(NvmlError("Driver Not Loaded")))
     use(monkeypatch, fake)
-    with pytest.raises(ProblemError, match="Driver Not Loaded.*--smi and --topo"):
+    with pytest.raises(ProblemError, match=r"Driver Not Loaded.*--smi and --topo"):
         this_host()
 
 

@@ -153,3 +153,20 @@ def test_written_yaml_is_read_back(tmp_path: Path) -> None:
     for names in (("h100-mesh",), ("h100-partly", "v100-cube")):
         found = detect(*names)
         assert yaml.safe_load("".join(yaml_lines(found))) == found.values
+
+
+def test_two_gpu_types_in_one_host_fail_together() -> None:
+    text = (OUTPUTS / "l40s-numa.xml").read_text()
+    first, second, *rest = text.split("<product_name>NVIDIA L40S")
+    mixed = (
+        "<product_name>NVIDIA L40S".join([first, second])
+        + "<product_name>NVIDIA L4"
+        + "<product_name>NVIDIA L4".join(rest)
+    )
+    mixed = mixed[: len(mixed) // 4] + mixed[len(mixed) // 4 :].replace("46068 MiB", "23034 MiB")
+    gpus, lost = parse_smi(mixed.replace("<free>45513", "<free>0"), "mixed")
+    found = detected(parts_of([SeenHost("mixed", gpus, host("l40s-numa").links, lost)], busy_counts=True), None)
+    sizes = {group["gpu"]: group["gpus_per_node"] for group in found.values["cluster"]}
+    assert set(sizes) == {"l40s-48gb", "l4-24gb"} and sum(sizes.values()) == 4
+    assert found.values["domains"] == {"host": {"mixed": [group["name"] for group in found.values["cluster"]]}}
+    assert inventory_from_dict({**found.values, **QUESTION}).levels()[-1] == "host"

@@ -28,6 +28,7 @@ class Schedule:
         self._round = float(times.round(running))
         self._micro_batches = min(running, strategy.pipeline_parallel)
         self._batch = -(-running // strategy.pipeline_parallel)
+        self._sends: dict[int, float] = {}
 
     def check(self, instance: InstanceGraph, steps: list[tuple[Step, Node]]) -> None:
         """Lengths, order, the end of the step, and that no GPU does two things at once in the steady state."""
@@ -35,8 +36,12 @@ class Schedule:
         ledger.same("micro-batches", self._micro_batches, instance.micro_batches)
         ledger.same("sequences per micro-batch", self._batch, instance.sequences_per_micro_batch)
         through = sum(float(ms) for ms in self._modules.decode_ms)
-        sends = {node.stage: self._send_ms(node) for step, node in steps if step.kind == "send"}
-        through += sum(sends.values())
+        self._sends = {}
+        for _, node in steps:
+            if node.kind == "send":
+                # Coupled replicas wait for the slowest of their sends.
+                self._sends[node.stage] = max(self._send_ms(node), self._sends.get(node.stage, 0.0))
+        through += sum(self._sends.values())
         expected = max(self._round, through)
         self._near("decode step", expected, instance.decode_step_ms)
         for step, node in steps:
@@ -66,7 +71,7 @@ class Schedule:
         if step.by == "shard":
             return self._modules.expected(node.kind, node.stage, node.layer).ms
         if step.kind == "send":
-            return self._send_ms(node)
+            return self._sends[node.stage]
         if not step.counted:
             return 0.0
         if step.kind == "all_to_all" and step.layer is not None:

@@ -1,0 +1,58 @@
+"""``optimizer graph`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from optimizer import Fixed, check, load_problem
+from tests.test_cli import BORN, run, write
+
+
+def test_the_best_strategy_with_its_own_step(tmp_path: Path) -> None:
+    out = tmp_path / "graph.json"
+    result = run("graph", BORN, "--out", str(out))
+    assert result.returncode == 0 and result.stdout == "" and "all agree" in result.stderr
+    data = json.loads(out.read_text())
+    answer = check(load_problem(BORN), Fixed(4, 1, 2), repairs=False)
+    assert data["graph"]["strategy"] == "TP4·PP1·DP2" and answer.breakdown is not None
+    assert data["graph"]["sequences_in_progress_per_replica"] == answer.breakdown["sequences_in_progress"] == 25
+    steps = [instance["decode_step_ms"] for instance in data["instances"]]
+    assert steps == pytest.approx([answer.breakdown["round_ms"]] * 2, abs=2e-6)
+    assert len([node for node in data["nodes"] if node["kind"] == "attention"]) == 80 * 4 * 2
+
+
+@pytest.mark.parametrize("format", ["graphml", "dot", "mermaid", "perfetto"])
+def test_a_strategy_that_breaks_rules_is_drawn_and_said_to(format: str) -> None:
+    result = run("graph", BORN, "--tp", "2", "--pp", "4", "--dp", "1", "--format", format, "--sequences", "9")
+    assert result.returncode == 0 and result.stdout
+    assert "each of 9 sequences" in result.stderr and "does not keep every rule" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([BORN, "--format", "svg"], "--format"),
+        ([BORN, "--format", "jsn"], "did you mean json"),
+        ([BORN, "--sequences", "0"], "--sequences"),
+        ([BORN, "--modules"], "--format dot only"),
+        ([BORN, "--tp", "0"], "--tp"),
+        ([BORN, "--tp", "8", "--pp", "4", "--dp", "8"], "there are 8"),
+        ([BORN, "--out", "/no/such/folder/graph.json"], "cannot be written"),
+        ([BORN, "--out", "/"], "is a directory"),
+        (["missing.yaml"], "no such file"),
+    ],
+)
+def test_bad_input(arguments: list[str], said: str) -> None:
+    result = run("graph", *arguments)
+    assert result.returncode == 2 and said in result.stderr and "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_nothing_to_draw(born: dict[str, Any], tmp_path: Path) -> None:
+    born["requirements"]["ttft_p99_ms"] = 1
+    result = run("graph", write(tmp_path, born))
+    assert result.returncode == 1 and "no strategy to draw" in result.stderr and result.stdout == ""
