@@ -16,15 +16,16 @@ from optimizer.answer import (
     Fixed,
     ObjectiveResult,
     Simulation,
-    Strategy,
     Verification,
 )
 from optimizer.costs.breakdown import breakdown
 from optimizer.explain.conflict import least_broken
 from optimizer.explain.costs import cost_sentences, interval_sentences, intervals_of
 from optimizer.explain.infeasible import explained
+from optimizer.explain.numbers import count
 from optimizer.explain.why import (
     alternative_sentence,
+    beside_sentence,
     binding_sentences,
     objective_sentence,
     strategy_sentences,
@@ -162,13 +163,14 @@ def check(
     best = optimum.objective
     status = "infeasible" if not feasible else "feasible"
     if best is not None:
-        objective = _beside(objective, best)
+        # What was outside of the search may be better than the optimum, whose bound then says nothing about it.
+        objective = _beside(objective, best) if objective.value >= best.bound or not feasible else objective
         if feasible and optimum.status == "optimal" and strategy == optimum.strategy:
             status = "optimal"
     said = [*strategy_sentences(problem, strategy, metrics), *binding_sentences(rules)]
     intervals = intervals_of(problem, strategy, metrics)
     said += [*cost_sentences(problem, strategy, metrics), *interval_sentences(intervals)]
-    said.append(_verdict(feasible, strategy, optimum, objective))
+    said.append(beside_sentence(problem, feasible, strategy, metrics, objective, optimum))
     answer = CheckAnswer(
         problem=problem.name,
         status=status,  # type: ignore[arg-type]
@@ -269,7 +271,7 @@ def _infeasible(q: Quantities, solver: Solver) -> Answer:
     if nearest is not None:
         strategy, rules = strategy_of(q, nearest), judge_rules(q, nearest)
         said.append(
-            f"The strategy that breaks the fewest rules is {strategy.label} with {strategy.max_num_seqs} sequences per replica."
+            f"The strategy that breaks the fewest rules is {strategy.label} with {count(strategy.max_num_seqs, 'sequence')} per replica."
         )
         said += [text for text in binding_sentences(rules) if text.startswith("Broken")]
     return _empty(q.problem, q, "infeasible", said)
@@ -313,22 +315,6 @@ def _fields(answer: Answer) -> dict[str, Any]:
 def _beside(objective: ObjectiveResult, best: ObjectiveResult) -> ObjectiveResult:
     """The objective of a given strategy with the optimum's proven bound."""
     return replace(objective, bound=best.bound, gap=(objective.value - best.bound) / max(abs(objective.value), 1e-9))
-
-
-def _verdict(feasible: bool, strategy: Strategy, optimum: Answer, objective: ObjectiveResult) -> str:
-    if optimum.strategy is None or optimum.objective is None:
-        return (
-            "No strategy keeps every rule of this problem."
-            if optimum.status == "infeasible"
-            else "The optimum is not known."
-        )
-    if strategy == optimum.strategy:
-        return "This is the best strategy."
-    lead = objective.value - optimum.objective.value
-    best = optimum.strategy.label
-    if not feasible:
-        return f"The best strategy that keeps every rule is {best}: {optimum.objective.value:,.0f} ms per request."
-    return f"It keeps every rule. The best strategy is {best}, {lead:,.0f} ms per request better ({lead / max(objective.value, 1e-9):.0%})."
 
 
 def _quantities(problem: Problem, fixed: Fixed | None) -> Quantities:

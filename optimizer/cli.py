@@ -16,7 +16,7 @@ from optimizer.commands import detect, graph, why
 from optimizer.commands.audit import audit
 from optimizer.commands.costs import Costs, CostTableFile, apply_costs, with_table_option
 from optimizer.commands.import_ import import_app
-from optimizer.commands.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, tell
+from optimizer.commands.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +90,8 @@ def solve(
             answer = play(stated, answer, trace=_trace(trace))
     said = apply(file, answer, apply_repair, out, force)
     _show(answer, json)
+    if not json:
+        say_none(answer, asked=True)
     tell(said)
     _leave(answer, EXIT_CODES[answer.status])
 
@@ -144,8 +146,8 @@ def check(
             answer = play(stated, answer, trace=_trace(trace))
     said = apply(file, answer, apply_repair, out, force)
     _show(answer, json)
-    if answer.conflicts and not answer.repairs and not json:
-        typer.echo("  Add --repairs for the smallest changes of the problem file that would make it feasible.")
+    if not json:
+        say_none(answer, asked=repairs or apply_repair is not None)
     tell(said)
     _leave(answer, {True: OK, False: VIOLATED, None: LIMIT_REACHED}[answer.feasible])
 

@@ -65,6 +65,16 @@ def apply(stated: Stated, answer: Answer, number: int | None, out: str | None, f
     return f"Wrote {out} with repair {number}; comments of the original file are not kept."
 
 
+def say_none(answer: Answer, *, asked: bool) -> None:
+    """Why an infeasible answer shows no repairs: none was asked for, or none helps."""
+    if not answer.conflicts or answer.repairs:
+        return
+    if asked:
+        typer.echo("  No change that was considered helps: see docs/explanations.md for what may be changed.")
+    else:
+        typer.echo("  Add --repairs for the smallest changes of the problem file that would make it feasible.")
+
+
 def tell(said: str | None) -> None:
     """Say on standard error what was written, so that JSON on standard output stays whole."""
     if said is not None:

@@ -11,8 +11,9 @@ from typing import Protocol
 from optimizer.costs.links import link_costs
 from optimizer.costs.memory import MemoryTable, memory_table
 from optimizer.costs.parameters import layer_arrays
+from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Shape, ShapeTable, tabulate
-from optimizer.costs.steps import ServiceTable, StepModel
+from optimizer.costs.steps import StepModel
 from optimizer.facts.constants import CostConstants, constants
 from optimizer.facts.problem import Problem
 

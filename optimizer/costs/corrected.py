@@ -9,8 +9,8 @@ import numpy as np
 
 from optimizer.costs.analytic import AnalyticCosts, Costs
 from optimizer.costs.memory import MemoryTable
+from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Shape
-from optimizer.costs.steps import ServiceTable
 from optimizer.facts.cost_table import Correction, CostTable, Curve
 from optimizer.facts.problem import Problem
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.memory import MemoryTable
+from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Ints, Shape
-from optimizer.costs.steps import ServiceTable
 from optimizer.costs.table import curve
 from optimizer.facts.constants import constants
 from optimizer.facts.cost_table import Correction, CostTable

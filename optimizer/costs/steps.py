@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 import numpy as np
 
 from optimizer.costs.links import LinkCosts
 from optimizer.costs.parameters import LayerArrays
+from optimizer.costs.service import ServiceTable, joined
 from optimizer.costs.shapes import Bools, Floats, Ints, ShapeTable
 from optimizer.facts.constants import CostConstants
 from optimizer.facts.problem import Problem
@@ -19,30 +20,6 @@ ARRAYS_BY_SHAPE = frozenset(
     }
 )  # fmt: skip
 """Fields of ``LayerArrays`` with one row for each shape."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceTable:
-    """Milliseconds per shape (S,) and number in progress n = 1…N (S, N); column n - 1 holds n."""
-
-    round_ms: Floats  # (S, N) one token for every running sequence
-    tpot_ms: Floats  # (S, N) time per output token
-    prefill_ms: Floats  # (S, N) mean prompt
-    prefill_long_ms: Floats  # (S, N) longest planned prompt
-    residence_ms: Floats  # (S, N) a whole request
-    prompt_sum_ms: Floats  # (S,) O_sum: one prompt through all stages
-    prompt_max_ms: Floats  # (S,) O_max: one prompt at the slowest stage
-    admission_ms: Floats  # (S, N) arrival to scheduled, no prompts ahead
-    chunks: int
-    prompts_per_step: float  # T / prompt
-    prompt_cap_steps: int  # ceil(longest / T) + 1
-
-    def up_to(self, slots: int) -> ServiceTable:
-        """The same for 1…slots sequences in progress only."""
-        if slots >= self.round_ms.shape[1]:
-            return self
-        names = ("round_ms", "tpot_ms", "prefill_ms", "prefill_long_ms", "residence_ms", "admission_ms")
-        return replace(self, **{name: getattr(self, name)[:, :slots] for name in names})
 
 
 class StepModel:
@@ -227,7 +204,7 @@ class StepModel:
             return self._service(slots)
         # Shapes of many stages have few distinct batches and those of few stages few classes: by degree, neither pads the other.
         groups = [np.flatnonzero(self.table.pp == degree) for degree in degrees]
-        return _joined([(rows, self._part(rows)._service(slots)) for rows in groups], len(self.table.shapes))
+        return joined([(rows, self._part(rows)._service(slots)) for rows in groups], len(self.table.shapes))
 
     def _part(self, rows: Ints) -> StepModel:
         """The same for some of the shapes."""
@@ -281,16 +258,3 @@ class StepModel:
             (passes * multiplicity).sum(axis=1) + (chunks - 1) * passes.max(axis=1) + self.send_ms(per_chunk)
         )
         return result
-
-
-def _joined(parts: list[tuple[Ints, ServiceTable]], shapes: int) -> ServiceTable:
-    """One table of the tables of groups of shapes, each with its rows."""
-    first = parts[0][1]
-    columns: dict[str, Floats] = {}
-    for field in fields(first):
-        value = getattr(first, field.name)
-        if isinstance(value, np.ndarray):
-            columns[field.name] = np.empty((shapes, *value.shape[1:]))
-            for rows, part in parts:
-                columns[field.name][rows] = getattr(part, field.name)
-    return replace(first, **columns)  # type: ignore[arg-type]

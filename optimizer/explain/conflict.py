@@ -12,13 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from optimizer.answer import Conflict, Fixed
+from optimizer.answer import Conflict, Fixed, Repair
 from optimizer.costs.shapes import Ints
 from optimizer.explain.conflict_words import conflict_sentence
 from optimizer.explain.repair import fixed_words
 from optimizer.explain.sets import hitting_sets
-from optimizer.explain.wide import Wide
+from optimizer.explain.wide import Wide, smallest
 from optimizer.search.build import Model
+from optimizer.search.evaluate import judge_rules
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import Choice, rules_for
 from optimizer.search.screen import Screen, objective_at_most_slots
@@ -32,21 +33,32 @@ HARD_RULES = frozenset({"gpu_count", "memory", "max_batch", "min_batch", "contex
 
 
 # What a conflict should be made of, where there is a choice: what fits, then what was allowed, then how well it performs.
-PLAIN = {"gpu_count": 1, "memory": 1, "context": 2, "concurrency": 7, "request_rate": 6, "tpot_full_batch": 5}
+PLAIN = {
+    "gpu_count": 1,
+    "memory": 1,
+    "context": 2,
+    "max_batch": 3,
+    "concurrency": 7,
+    "request_rate": 6,
+    "tpot_full_batch": 5,
+}
 SEARCH_LIMIT, OTHER = 2, 4
 MOST_LISTED, MOST_COMPARED = 20, 200
 
 
-def find_conflicts(q: Quantities, fixed: Fixed | None, wide: Wide, *, every: bool = False) -> tuple[Conflict, ...]:
+def find_conflicts(
+    q: Quantities, fixed: Fixed | None, wide: Wide, *, every: bool = False, repairs: Sequence[Repair] = ()
+) -> tuple[Conflict, ...]:
     """Minimal conflicts of an infeasible problem, the plainest first; one, or all of them up to ``MOST_LISTED``.
 
     Args:
         q: quantities over everything that was considered.
         wide: the extended question, whose masks prove minimality.
         every: list them all, disjoint and overlapping ones.
+        repairs: known already; what each gives up is one more mask, so that no conflict says that it cannot help.
     """
     bits = wide.member_bits
-    masks = wide.member_masks
+    masks = smallest([*wide.member_masks, *(mask for repair in repairs if (mask := wide.given_up(repair)))])
     sets, complete = hitting_sets(masks, MOST_COMPARED) if masks else ([], True)
     named = [tuple(name for name, bit in bits.items() if found & bit) for found in sets]
     real = [names for names in named if names and not satisfiable(q, fixed, set(names))]
@@ -108,7 +120,15 @@ def least_broken(q: Quantities, fixed: Fixed | None, solver: Solver) -> Choice |
         return None
     built.model.add(broken <= int(run.value(broken)))
     found = solver.lexicographic(built)
-    return found.choice
+    return _no_fuller(q, fixed, found.choice) if found.choice is not None else None
+
+
+def _no_fuller(q: Quantities, fixed: Fixed | None, choice: Choice) -> Choice:
+    """The same with as few sequences as the rules that it keeps allow, when memory is too small anyway."""
+    kept = {result.id for result in judge_rules(q, choice) if result.holds}
+    if "memory" in kept:
+        return choice
+    return Choice(choice.row, max(1, int(Screen(q, fixed, kept).least[choice.row])))
 
 
 def _least_broken_rows(q: Quantities, fixed: Fixed | None) -> Ints:

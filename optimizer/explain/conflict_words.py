@@ -19,6 +19,10 @@ from optimizer.search.screen import Screen
 from optimizer.search.space import pipeline_degrees, tensor_degrees
 
 MUST = {
+    " has no experts: EP is 1": " has no experts, so that EP has to be 1",
+    "Experts spread over": "Experts are spread over",
+    "EP is 1, divides TP, or is TP times": "EP has to be 1, a divisor of TP, or TP times",
+    ", or is a multiple of them": " or be a multiple of them",
     " divides ": " has to divide ",
     " lies inside ": " has to lie inside ",
     " holds at least ": " has to hold at least ",
@@ -65,15 +69,15 @@ def _clause(q: Quantities, fixed: Fixed | None, member: str, members: Sequence[s
         "tpot_full_batch": _full_batch,
     }
     if member in numbers and viable.any():
-        return numbers[member](q, others, viable)
+        return numbers[member](q, others, viable) + _with_rest(q, members)
     for latency in q.problem.requirements.latency_limits:
         if latency.field.removesuffix("_ms") == member:
             planned = planned_ms(latency.limit_ms, q.problem.requirements.margin)
-            said = f"{METRIC_WORDS[latency.metric].lower()} may be at most {milliseconds(planned)} at P{latency.percentile}"
+            said = f"{METRIC_WORDS[latency.metric].lower()} may be at most {planned:,.6g} ms at P{latency.percentile}"
             least = int(time_ns(q.normal.metric(member))[viable].min()) if viable.any() else NEVER_NS
             if least >= NEVER_NS:
                 return said
-            return f"{said} and is at least {milliseconds(milliseconds_of(least))}{_with_rest(members)}"
+            return f"{said} and is at least {milliseconds(milliseconds_of(least))}{_with_rest(q, members)}"
     return _lowered(rule.sentence)
 
 
@@ -96,8 +100,10 @@ def _lowered(sentence: str) -> str:
     return sentence if sentence[1:2].isupper() else sentence[0].lower() + sentence[1:]
 
 
-def _with_rest(members: Sequence[str]) -> str:
-    return " when the rest holds" if len(members) > 1 else ""
+def _with_rest(q: Quantities, members: Sequence[str]) -> str:
+    """Numbers depend on the other members that are rules; GPU count and search limits hold in what was considered anyway."""
+    rules = {rule.id for rule in rules_for(q.problem)} - {"gpu_count"}
+    return " when the rest holds" if len(rules & set(members)) > 1 else ""
 
 
 def _search_limit(problem: Problem, member: str) -> str | None:
@@ -167,20 +173,20 @@ def _memory(q: Quantities, others: Screen, viable: Bools) -> str:
 
 def _concurrency(q: Quantities, others: Screen, viable: Bools) -> str:
     needed, room = q.normal.n99, others.most
-    rate = amount(q.problem.workload.requests_per_s, "requests/s")
+    rate = f"{q.problem.workload.requests_per_s:g} requests/s"
     fitting = np.flatnonzero(viable & (needed <= q.space.slots))
     said = "at most 1 % of requests may find all sequence slots taken"
     if not len(fitting):
         return f"{said}, and at {rate} requests pile up without end"
     best = int(fitting[np.argmin((needed - room)[fitting])])
-    return f"{said}, which at {rate} takes {int(needed[best])} slots in a replica where there is room for {int(room[best])}"
+    return f"{said}, which at {rate} takes {count(int(needed[best]), 'slot')} in a replica where there is room for {int(room[best])}"
 
 
 def _request_rate(q: Quantities, others: Screen, viable: Bools) -> str:
     slots = np.clip(others.most, 1, q.space.slots) - 1
     done = q.best_completion_per_s[q.space.row_shape, slots] * q.space.row_dp
     most, rate = float(done[viable].max()), q.problem.workload.requests_per_s
-    return f"{amount(rate, 'requests/s')} arrive and the replicas complete at most {amount(most, 'requests/s')}"
+    return f"{rate:g} requests/s arrive and the replicas complete at most {amount(most, 'requests/s')}"
 
 
 def _max_batch(q: Quantities, others: Screen, viable: Bools) -> str:
@@ -200,6 +206,6 @@ def _full_batch(q: Quantities, others: Screen, viable: Bools) -> str:
     least = milliseconds_of(int(values[viable].min()))
     limit = planned_ms(q.problem.requirements.tpot_p99_ms or 0.0, q.problem.requirements.margin)
     return (
-        f"time per output token may be at most {milliseconds(limit)} even with every sequence slot taken and is at "
+        f"time per output token may be at most {limit:,.6g} ms even with every sequence slot taken and is at "
         f"least {milliseconds(least)}"
     )

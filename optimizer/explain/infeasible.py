@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
+
 from optimizer.answer import Answer, Fixed, Verification
 from optimizer.explain.conflict import find_conflicts
 from optimizer.explain.repair import find_repairs
@@ -12,9 +14,9 @@ from optimizer.explain.wide import Wide
 from optimizer.facts.problem import Problem
 from optimizer.facts.stated import Stated, stated_of
 from optimizer.search.evaluate import judge_rules, metrics_of, objective_of, strategy_of
+from optimizer.search.oracle import Oracle, restricted
 from optimizer.search.quantities import Quantities
 from optimizer.search.solve import Solver
-from optimizer.search.space import build_space
 from optimizer.verify import verify_answer
 
 A = TypeVar("A", bound=Answer)
@@ -40,20 +42,26 @@ def explained(
     """
     stated = replace(stated, costs=q.problem.costs) if stated is not None else stated_of(q.problem)
     wide = Wide(stated, q.problem, fixed)
-    conflicts = find_conflicts(q, fixed, wide, every=every)
-    found = find_repairs(wide, lambda changed: solved_again(changed, fixed)) if repairs else ()
+    found = find_repairs(wide, solved_again) if repairs else ()
+    conflicts = find_conflicts(q, fixed, wide, every=every, repairs=found)
     said = [conflict.sentence for conflict in conflicts]
     return replace(answer, conflicts=conflicts, repairs=found, explanation=(*said, *answer.explanation))
 
 
-def solved_again(problem: Problem, fixed: Fixed | None = None) -> Answer:
-    """The best strategy of a problem, every claim about it recomputed; its optimality rests on value = bound."""
-    q = Quantities(problem, build_space(problem, fixed))
-    none = Verification(False, 0, "not claimed", 0, "")
-    found = Solver().best(q, fixed) if q.space.rows else None
-    if found is None or found.choice is None:
-        status = "infeasible" if found is None else found.outcome
-        return Answer(problem.name, status, None, None, None, (), none, ())
+def solved_again(problem: Problem, oracle: Oracle) -> Answer:
+    """The best strategy of a problem, every claim about it recomputed; its optimality rests on value = bound.
+
+    Args:
+        oracle: knows the fixed decisions, and which candidates keep every rule; only among these is there anything to solve.
+    """
+    none, fixed = Verification(False, 0, "not claimed", 0, ""), oracle.fixed
+    seen = oracle.survivors(problem)
+    if seen is None:
+        return Answer(problem.name, "infeasible", None, None, None, (), none, ())
+    q = restricted(seen[0], np.flatnonzero(seen[1]))
+    found = Solver().best(q, fixed)
+    if found.choice is None:
+        return Answer(problem.name, found.outcome, None, None, None, (), none, ())
     answer = Answer(
         problem=problem.name,
         status=found.outcome,

@@ -7,6 +7,8 @@ proof, or new rows do and the bracket shrinks.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from optimizer.costs.shapes import Bools
@@ -20,6 +22,7 @@ from optimizer.search.space import SpaceTooLargeError
 
 MOST_WITNESSES = 24
 STEP_BY_STEP = 8
+FACTORS = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
 COLUMNS = {"tensor_parallel": "tp", "pipeline_parallel": "pp", "data_parallel": "dp"}
 
 
@@ -37,6 +40,22 @@ class Least:
         if lever.kind == "nodes":
             return self._nodes(lever, others)
         return self._improve(lever, others)
+
+    def together(self, levers: tuple[Lever, ...], now: list[Any]) -> list[Changes] | None:
+        """Changes of several levers that are enough together, each about as far from its value now; None when none are.
+
+        Where one can be traded for another (a later deadline for fewer requests), the least of the one takes the most of the
+        other. So all are moved by the same factor first; ``of`` then takes back what each can spare.
+
+        Args:
+            now: the value of each lever's field now.
+        """
+        for factor in FACTORS:
+            changes = [_within(lever, factor, value) for lever, value in zip(levers, now, strict=True)]
+            if None not in changes and self.feasible(*[change for change in changes if change is not None]):
+                return [change for change in changes if change is not None]
+        furthest = [lever.full for lever in levers if lever.full is not None]
+        return furthest if len(furthest) == len(levers) and self.feasible(*furthest) else None
 
     def feasible(self, *changes: Changes) -> bool:
         """Whether the problem with these changes is feasible; no where the facts refuse them."""
@@ -73,8 +92,6 @@ class Least:
 
     def _nodes(self, lever: Lever, others: list[Changes]) -> int | None:
         """Node counts one by one at first, then by doubling and halving."""
-        if lever.full is None or not self.feasible(*others, lever.full):
-            return None
         low, high = 0, 1
         while not self.feasible(*others, lever.at(high)):
             low = high
@@ -115,3 +132,23 @@ class Least:
 
     def _works(self, few: Quantities, problem: Problem) -> bool:
         return bool(Screen(derived(few, problem), self.oracle.fixed).viable.any())
+
+
+def _within(lever: Lever, factor: float, now: Any) -> Changes | None:
+    """The furthest setting whose value is within a factor of the value now; what is no number is moved as far as it goes."""
+    if lever.full is None:
+        return None
+    if lever.kind == "offer" or not isinstance(now, int | float) or isinstance(now, bool):
+        return lever.full
+
+    def near(setting: int) -> bool:
+        value = lever.at(setting)[lever.field]
+        if min(value, now) <= 0:
+            return bool(max(value, now) + 1 <= factor)
+        return bool(max(value / now, now / value) <= factor)
+
+    low, high = 0, lever.steps + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if near(middle) else (low, middle)
+    return lever.at(low) if low else None

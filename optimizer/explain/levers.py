@@ -29,7 +29,6 @@ MOST_UTILIZATION = 0.95
 MOST_GPUS, GROWTH, USUAL_GPUS = 1024, 16, 128
 MS_STEPS, RATE_STEPS, SHARE_STEPS, BLOCK_TOKENS = 100, 1000, 1000, 16
 LONGEST_MS = 10**9
-MOST_TYPES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +151,6 @@ def _gpu_type(stated: Stated, problem: Problem) -> list[Lever]:
             others.append(((gpu.memory_mib, gpu.memory_bandwidth_gb_per_s), gpu))
     others.sort(key=lambda other: (other[0], other[1].name))
     kept = [gpu for _, gpu in others]
-    if len(kept) > MOST_TYPES:  # the most modest and the largest, evenly between
-        kept = [kept[round(i * (len(kept) - 1) / (MOST_TYPES - 1))] for i in range(MOST_TYPES)]
     if not kept:
         return []
     changes = [_with_gpu(stated, gpu) for gpu in kept]

@@ -13,6 +13,7 @@ from typing import Any
 from optimizer.answer import Answer, Change, Fixed, Repair
 from optimizer.explain.least import Least
 from optimizer.explain.levers import Changes, Lever, make
+from optimizer.explain.numbers import count
 from optimizer.explain.repair_words import repair_sentence
 from optimizer.explain.wide import Wide
 from optimizer.facts.problem import Problem
@@ -23,7 +24,7 @@ MOST_REPAIRS = 6
 ENOUGH = 3
 MOST_TOGETHER = 3
 
-Resolve = Callable[[Problem], Answer]
+Resolve = Callable[[Problem, Oracle], Answer]
 
 
 def find_repairs(wide: Wide, resolve: Resolve, *, most: int = MOST_REPAIRS) -> tuple[Repair, ...]:
@@ -31,15 +32,16 @@ def find_repairs(wide: Wide, resolve: Resolve, *, most: int = MOST_REPAIRS) -> t
 
     Args:
         wide: the extended question of the infeasible problem.
-        resolve: solves and verifies a changed problem, for the same fixed decisions.
+        resolve: solves and verifies a changed problem, for the oracle's fixed decisions.
         most: how many at most. Repairs of several changes are added only while there are fewer than ``ENOUGH``.
     """
-    least = Least(wide.stated, Oracle(wide.fixed))
+    oracle = Oracle(wide.fixed)
+    least = Least(wide.stated, oracle)
     found: list[Repair] = []
     for levers in candidates(wide):
         if len(found) >= most or (len(levers) > 1 and len(found) >= ENOUGH):
             break
-        repair = _repair(wide, levers, least, resolve)
+        repair = _repair(wide, levers, least, lambda problem: resolve(problem, oracle))
         if repair is not None and all(repair.changes != other.changes for other in found):
             found.append(repair)
     return tuple(found)
@@ -59,25 +61,29 @@ def candidates(wide: Wide) -> list[tuple[Lever, ...]]:
     return sorted(sets, key=lambda s: (len(s), sum(lever.weight for lever in s), [order[lever.id] for lever in s]))
 
 
-def least_changes(levers: tuple[Lever, ...], least: Least) -> dict[str, Any] | None:
-    """The least change of each lever, the first as small as the others allow, and so on; None when it is not enough."""
+def least_changes(wide: Wide, levers: tuple[Lever, ...], least: Least) -> dict[str, Any] | None:
+    """The least change of each lever, given those of the others; None when they are not enough."""
+    merged: dict[str, Any] = {}
     settled: list[Changes] = []
+    now = [before(wide.stated, wide.problem, lever.field) for lever in levers]
+    start = least.together(levers, now) if len(levers) > 1 else []
+    if start is None:
+        return None
     for position, lever in enumerate(levers):
-        rest = [other.full for other in levers[position + 1 :] if other.full is not None]
-        setting = least.of(lever, [*settled, *rest])
+        setting = least.of(lever, [*settled, *start[position + 1 :]])
         if setting is None:
             return None
         settled.append(lever.at(setting))
-    merged: dict[str, Any] = {}
-    for change in settled:
-        merged.update(change)
+        merged.update(settled[-1])
     return merged
 
 
-def _repair(wide: Wide, levers: tuple[Lever, ...], least: Least, resolve: Resolve) -> Repair | None:
+def _repair(wide: Wide, levers: tuple[Lever, ...], least: Least, resolve: Callable[[Problem], Answer]) -> Repair | None:
     if len(levers) > 1 and _too_many(levers, least):
         return None
-    values = least_changes(levers, least)
+    if len(levers) == 1 and _hopeless(wide, levers[0], least):
+        return None
+    values = least_changes(wide, levers, least)
     problem = make(wide.stated, values) if values is not None else None
     if values is None or problem is None:
         return None
@@ -88,6 +94,12 @@ def _repair(wide: Wide, levers: tuple[Lever, ...], least: Least, resolve: Resolv
     return Repair(changes, repair_sentence(changes, wide.problem, problem, result), result.strategy)
 
 
+def _hopeless(wide: Wide, lever: Lever, least: Least) -> bool:
+    """Whether a lever that the masks do not know to be enough is not, even at its furthest."""
+    unknown = lever.full is not None and wide.lever_bits[lever.id] not in wide.lever_masks
+    return unknown and lever.full is not None and not least.feasible(lever.full)
+
+
 def _too_many(levers: tuple[Lever, ...], least: Least) -> bool:
     """Whether some of the levers are enough without the others."""
     fewer = combinations(levers, len(levers) - 1)
@@ -95,10 +107,17 @@ def _too_many(levers: tuple[Lever, ...], least: Least) -> bool:
 
 
 def before(stated: Stated, problem: Problem, field: str) -> Any:
-    """The value of a field now: as stated, else as it was resolved; None where neither says."""
+    """The value of a field now: as stated, else what holds without it; None where neither says."""
     value = stated.value(field)
     if value is not None:
         return value
+    considered: dict[str, Any] = {
+        "requirements.max_sequence_tokens": problem.max_sequence_tokens,
+        "search.weight_precision": [problem.model.native_weight_format],
+        "search.kv_precision": [problem.model.native_dtype],
+    }
+    if field in considered:
+        return considered[field]
     inner: Any = problem
     for part in field.split("."):
         inner = getattr(inner, part, None)
@@ -121,7 +140,7 @@ def fixed_words(fixed: Fixed | None) -> str:
         "EP": fixed.expert_parallel,
     }
     named = "·".join(f"{name}{value}" for name, value in words.items() if value)
-    more = [f"{fixed.max_num_seqs} sequences per replica"] if fixed.max_num_seqs else []
+    more = [f"{count(fixed.max_num_seqs, 'sequence')} per replica"] if fixed.max_num_seqs else []
     more += ["layers " + "+".join(str(v) for v in fixed.layers_per_stage)] if fixed.layers_per_stage else []
     more += [f"{fixed.weight_precision} weights"] if fixed.weight_precision else []
     more += [f"{fixed.kv_precision} KV cache"] if fixed.kv_precision else []

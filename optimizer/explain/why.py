@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optimizer.answer import Alternative, Metrics, ObjectiveResult, RuleResult, Strategy
+from optimizer.answer import Alternative, Answer, Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.explain.numbers import amount, count, listing, milliseconds
 from optimizer.facts.problem import Problem
 from optimizer.search.quantities import Weights
@@ -24,7 +24,7 @@ def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -
     stages = "" if strategy.pipeline_parallel == 1 else f" in {strategy.pipeline_parallel} stages of {layers} layers"
     said = [
         f"{strategy.label} runs {replicas} of {count(each, 'GPU')}{stages} each, "
-        f"{strategy.gpus} of {count(problem.hardware.gpus, 'GPU')}, with up to {strategy.max_num_seqs} sequences per replica, "
+        f"{strategy.gpus} of {count(problem.hardware.gpus, 'GPU')}, with up to {count(strategy.max_num_seqs, 'sequence')} per replica, "
         f"{strategy.weight_precision} weights and {strategy.kv_precision} KV cache."
     ]
     if metrics.ttft_p99_ms is not None and metrics.tpot_p99_ms is not None:
@@ -60,9 +60,7 @@ def binding_sentences(rules: tuple[RuleResult, ...]) -> list[str]:
     said = []
     for rule in rules:
         if not rule.holds and rule.enabled:
-            said.append(
-                f"Broken: {rule.sentence} Here it is {amount(rule.actual, rule.unit)}, the limit is {amount(rule.limit, rule.unit)}."
-            )
+            said.append(f"Broken: {rule.sentence} {_breach(rule)}")
     near = [
         (rule.slack / abs(rule.limit), rule)
         for rule in rules
@@ -77,6 +75,14 @@ def binding_sentences(rules: tuple[RuleResult, ...]) -> list[str]:
     return said
 
 
+def _breach(rule: RuleResult) -> str:
+    """By how much a rule is broken, or how where no number says it."""
+    if not isinstance(rule.actual, str):
+        return f"Here it is {amount(rule.actual, rule.unit)}, the limit is {amount(rule.limit, rule.unit)}."
+    said = f"Here: {rule.actual}"
+    return f"{said}; needed: {rule.limit}." if isinstance(rule.limit, str) else f"{said}."
+
+
 def alternative_sentence(alternative: Alternative) -> str:
     """How a runner-up differs, term by term."""
     terms = [
@@ -88,3 +94,41 @@ def alternative_sentence(alternative: Alternative) -> str:
     if not terms:
         return f"{name} is a tie; the tie-break decides."
     return f"{name} is {milliseconds(alternative.difference)} worse ({listing(terms)})."
+
+
+def beside_sentence(
+    problem: Problem, feasible: bool, strategy: Strategy, metrics: Metrics, objective: ObjectiveResult, optimum: Answer
+) -> str:
+    """How a given strategy stands beside the best that may be considered."""
+    if optimum.strategy is None or optimum.objective is None or optimum.metrics is None:
+        return (
+            "No strategy keeps every rule of this problem."
+            if optimum.status == "infeasible"
+            else "The optimum is not known."
+        )
+    if strategy == optimum.strategy:
+        return "This is the best strategy."
+    best, value = optimum.strategy.label, optimum.objective.value
+    if not feasible:
+        return f"The best strategy that keeps every rule is {best}: {value:,.0f} ms per request."
+    preset, lead = problem.objective.preset, objective.value - value
+    if preset == "fewest-gpus" and strategy.gpus != optimum.strategy.gpus:
+        ahead = optimum.strategy.gpus < strategy.gpus
+        by = f"{count(abs(strategy.gpus - optimum.strategy.gpus), 'GPU')} fewer"
+    elif preset == "throughput" and metrics.peak_tokens_per_s != optimum.metrics.peak_tokens_per_s:
+        more = optimum.metrics.peak_tokens_per_s - metrics.peak_tokens_per_s
+        ahead, by = more > 0, f"{abs(more):,.0f} tokens/s more at the peak"
+    elif lead:
+        ahead, by = (
+            lead > 0,
+            f"{milliseconds(abs(lead))} less per request ({abs(lead) / max(objective.value, value):.0%})",
+        )
+    else:
+        same = f"{best} with {count(optimum.strategy.max_num_seqs, 'sequence')} per replica"
+        return f"It keeps every rule and is a tie with the best strategy, {same}; the tie-break prefers that."
+    if ahead:
+        return f"It keeps every rule. The best strategy is {best}: {by}."
+    return (
+        f"It keeps every rule and is better than the best that may be considered, {best}: {by}. "
+        "The search limits of the problem file leave it out."
+    )

@@ -13,7 +13,7 @@ from optimizer.answer import Change, Conflict, Fixed, Repair, Strategy
 from optimizer.costs.breakdown import breakdown
 from optimizer.explain.conflict import find_conflicts
 from optimizer.explain.infeasible import solved_again
-from optimizer.explain.numbers import milliseconds
+from optimizer.explain.numbers import count, milliseconds
 from optimizer.explain.repair import changed_stated, find_repairs, fixed_words
 from optimizer.explain.repair_words import plain
 from optimizer.explain.switch import best, knobs, narrowed, outward
@@ -100,8 +100,8 @@ def why_not(problem: Problem, stated: Stated, fixed: Fixed) -> WhyNot:
 def _not_allowed(problem: Problem, stated: Stated, fixed: Fixed, top: Winner | None) -> WhyNot:
     wide = Wide(stated, problem, fixed)
     q = Quantities(problem, build_space(problem, fixed))
-    conflicts = find_conflicts(q, fixed, wide)
-    repairs = find_repairs(wide, lambda changed: solved_again(changed, fixed), most=3)
+    repairs = find_repairs(wide, solved_again, most=3)
+    conflicts = find_conflicts(q, fixed, wide, repairs=repairs)
     said = [f"Not allowed. {conflict.sentence}" for conflict in conflicts]
     said += [_allowed_by(repair, stated, fixed) for repair in repairs[:1]]
     if not repairs:
@@ -260,7 +260,7 @@ def _no_flip() -> str:
 
 def _name(foil: Winner, fixed: Fixed) -> str:
     s = foil.strategy
-    return f"{s.label} with {s.max_num_seqs} sequences per replica, {s.weight_precision} weights and {s.kv_precision} KV cache"
+    return f"{s.label} with {count(s.max_num_seqs, 'sequence')} per replica, {s.weight_precision} weights and {s.kv_precision} KV cache"
 
 
 def _outside(problem: Problem, fixed: Fixed) -> str:

@@ -9,28 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from optimizer.answer import Fixed
+from optimizer.answer import Fixed, Repair
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.explain.levers import Lever, levers_of, make
+from optimizer.explain.thin import GROWTHS, MOST_ROWS, Thinner
 from optimizer.facts.problem import Problem
 from optimizer.facts.stated import Stated
 from optimizer.search.oracle import STATIC_RULES, derived, subspace
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import rule_ids
 from optimizer.search.screen import Screen
-from optimizer.search.space import Space, SpaceTooLargeError, build_space, pipeline_degrees, tensor_degrees, unevenness
+from optimizer.search.space import Space, SpaceTooLargeError, build_space, pipeline_degrees, tensor_degrees
 from optimizer.search.violations import violation_masks
 
-MOST_ROWS = 1600
-DENSE_DEGREES = 4
-ENGINE_RULES = frozenset(
-    {"attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "context"}
-)
-"""Rules of the model or the engine: they take part in conflicts but nobody can give them up."""
 OFFERS = {
     "fp8 weights": "weight_precision",
     "fp8 KV": "kv_precision",
@@ -100,23 +96,30 @@ class Wide:
         """Rows with the search opened; the problem they are judged by keeps its stated limits."""
         judged = make(self.stated, changes)
         offers = [lever for lever in self.levers if lever.kind == "offer" and lever.full is not None]
-        for skipped in ((), ("layer_imbalance",), ("layer_imbalance", "fp8 KV"), tuple(lever.id for lever in offers)):
-            opened = make(self.stated, changes, *[o.full for o in offers if o.full and o.id not in skipped])
-            if opened is None or judged is None:
+        choices = ((), ("layer_imbalance",), ("layer_imbalance", "fp8 KV"), tuple(lever.id for lever in offers))
+        opened: dict[tuple[str, ...], Thinner | None] = {}
+        for growth, skipped in product(GROWTHS, choices):
+            if skipped not in opened:
+                opened[skipped] = self._opened(changes, [lever for lever in offers if lever.id not in skipped])
+            thinner = opened[skipped]
+            if judged is None or thinner is None:
                 continue
-            try:
-                space = build_space(opened, self.fixed)
-            except SpaceTooLargeError:
-                continue
-            whole = space.rows
-            space = _thin(space, self.problem, everything)
-            self.sampled |= everything and space.rows < whole
-            if space.rows <= MOST_ROWS:
+            space = thinner.space
+            rows = np.arange(space.rows) if everything and space.rows <= MOST_ROWS else thinner.rows(growth)
+            if len(rows) <= MOST_ROWS:
+                self.sampled |= everything and len(rows) < space.rows
                 self.skipped |= set(skipped)
-                break
-        else:
-            return None
-        return Quantities(judged, space) if space.rows else None
+                return Quantities(judged, subspace(space, rows)) if len(rows) else None
+        return None
+
+    def _opened(self, changes: dict[str, Any], offers: list[Lever]) -> Thinner | None:
+        """The space with some search limits open, to be thinned; None when it is too large or the facts refuse it."""
+        opened = make(self.stated, changes, *[lever.full for lever in offers if lever.full])
+        try:
+            space = build_space(opened, self.fixed) if opened is not None else None
+        except SpaceTooLargeError:
+            space = None
+        return Thinner(space, self.problem.search.data_parallel or ()) if space is not None else None
 
     def _offer_bits(self, space: Space, bits: dict[str, int], names: dict[str, str]) -> Ints:
         """Bits of the search limits that keep each row out of the stated question, (R,)."""
@@ -154,6 +157,19 @@ class Wide:
         rules = {rule: bits[rule] for rule in self.rules}
         found = [violation_masks(q, rules, outside, self.fixed) for q, outside in self.worlds]
         return smallest(np.concatenate(found)) if found else []
+
+    def given_up(self, repair: Repair) -> int:
+        """The mask of what a repair gives up; 0 where it changes a fact (rate, context, GPU), which no member stands for."""
+        bits, mask = self.member_bits, 0
+        for change in repair.changes:
+            lever = next((lever for lever in self.levers if lever.field == change.field), None)
+            if lever is None:
+                return 0
+            given = [bits[name] for name in (*lever.rules, OFFERS.get(lever.id, "")) if name in bits]
+            if not given:
+                return 0
+            mask |= sum(given)
+        return mask
 
     @property
     def worlds(self) -> list[tuple[Quantities, Ints]]:
@@ -193,27 +209,6 @@ class Wide:
                 extra = sum(bits[lever.id] for lever in moved)
                 found.append(violation_masks(derived(q, judged), rules, outside | extra, self.fixed, loose))
         return smallest(np.concatenate(found)) if found else []
-
-
-def _thin(space: Space, problem: Problem, everything: bool) -> Space:
-    """Fewer rows where there are many: among replicas a dense start and then steps of a quarter, and even splits only."""
-    if everything and space.rows <= MOST_ROWS:
-        return space
-    degrees, value, most = set(range(1, DENSE_DEGREES + 1)), float(DENSE_DEGREES), int(space.row_dp.max(initial=1))
-    while value < most:
-        value = value * 1.25 + 1
-        degrees.add(int(value))
-    degrees |= set(problem.search.data_parallel or ())
-    shape_gpus = space.column("tp") * space.column("pp")
-    largest = np.zeros(int(shape_gpus.max(initial=0)) + 1, dtype=np.int64)
-    np.maximum.at(largest, shape_gpus, space.row_dp)
-    kept = np.isin(space.row_dp, sorted(degrees)) | (space.row_dp == largest[shape_gpus])
-    best: dict[int, int] = {}
-    for shape in space.shapes:
-        uneven = unevenness(shape.layers_per_stage)
-        best[shape.pp] = min(uneven, best.get(shape.pp, uneven))
-    even = np.array([unevenness(s.layers_per_stage) == best[s.pp] for s in space.shapes], dtype=np.bool_)
-    return subspace(space, np.flatnonzero(kept & even[space.row_shape]))
 
 
 def smallest(masks: Ints | Sequence[int]) -> list[int]:

@@ -7,6 +7,8 @@ they depend on. Nothing here approximates: sharing and dropping leave the answer
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from optimizer.answer import Fixed
@@ -14,6 +16,7 @@ from optimizer.costs.distinct import distinct
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.quantities import Quantities
+from optimizer.search.scale import limit_ns, time_ns
 from optimizer.search.screen import Screen
 from optimizer.search.space import Space, build_space, chain_length
 
@@ -27,6 +30,8 @@ STATIC_RULES = frozenset(
 _TIMES = ("service", "_chain", "full_batch_tpot_ns", "best_completion_per_s")
 _LOADS = ("normal", "_surviving")
 MOST_KEPT = 6
+ROUNDING = 1e-9
+"""Room that bounds leave for the rounding of floating-point sums."""
 
 
 def subspace(space: Space, rows: Ints) -> Space:
@@ -72,13 +77,59 @@ def same_times(first: Problem, second: Problem) -> bool:
     )
 
 
+def restricted(q: Quantities, rows: Ints) -> Quantities:
+    """Quantities over some of the rows; step times are taken over and not computed again."""
+    part = Quantities(q.problem, subspace(q.space, rows))
+    first, _ = distinct(q.space.row_shape[rows])
+    part.__dict__["service"] = q.service.part(q.space.row_shape[rows][first])
+    return part
+
+
+def within_reach(q: Quantities, screen: Screen) -> Bools:
+    """Rows that the load may leave feasible, (R,): those left out break a limit however few requests there are.
+
+    A latency is never below its least over all numbers of sequences, and a replica never completes more than X(n).
+    """
+    problem, service = q.problem, q.service
+    off = set(problem.search.disabled_rules)
+    least = {
+        ("prefill", 50): service.prefill_ms,
+        ("prefill", 99): service.prefill_long_ms,
+        ("ttft", 50): service.admission_ms + service.prefill_ms,
+        ("ttft", 99): service.admission_ms + service.prefill_long_ms,
+        ("tpot", 50): service.tpot_ms,
+        ("tpot", 99): service.tpot_ms,
+    }
+    reached: Bools = np.full(len(q.space.shapes), True)
+    margin = problem.requirements.margin
+    for limit in problem.requirements.latency_limits:
+        if limit.field.removesuffix("_ms") not in off:
+            times = least[limit.metric, limit.percentile]
+            reached &= time_ns(times.min(axis=1) * (1 - ROUNDING)) <= limit_ns(limit.limit_ms, margin)
+    result: Bools = reached[q.space.row_shape]
+    if "request_rate" not in off:
+        slots = np.clip(screen.most, 1, q.space.slots) - 1
+        done = q.best_completion_per_s[q.space.row_shape, slots] * q.space.row_dp
+        result &= done * (1 + ROUNDING) >= problem.workload.requests_per_s
+    return result
+
+
+@dataclass(slots=True)
+class _Part:
+    """Rows of a whole space with step times, and the parts of them for which loads were computed."""
+
+    rows: Ints
+    q: Quantities
+    loaded: list[tuple[Ints, Quantities]] = field(default_factory=list)
+
+
 class Oracle:
     """Feasibility of problems near each other, under the same fixed decisions."""
 
     def __init__(self, fixed: Fixed | None = None) -> None:
         self.fixed = fixed
         self._whole: list[Quantities] = []
-        self._parts: list[tuple[Ints, Quantities]] = []
+        self._parts: list[_Part] = []
         self.calls = 0
 
     def feasible(self, problem: Problem) -> bool:
@@ -92,28 +143,45 @@ class Oracle:
             SpaceTooLargeError: more rows than are modelled.
         """
         self.calls += 1
-        rows, q = self._candidates(problem)
-        if q is None or not len(rows):
+        q = self._candidates(problem)
+        if q is None:
             return None
         viable = Screen(q, self.fixed).viable
         return (q, viable) if viable.any() else None
 
-    def _candidates(self, problem: Problem) -> tuple[Ints, Quantities | None]:
+    def _candidates(self, problem: Problem) -> Quantities | None:
         whole = self._whole_of(problem)
         if not whole.space.rows:
-            return np.empty(0, dtype=np.int64), None
+            return None
         rows = np.flatnonzero(Screen(whole, self.fixed, STATIC_RULES).viable)
         if not len(rows):
-            return rows, None
-        for position, (kept, q) in enumerate(self._parts):
-            if same_times(q.problem, problem) and np.isin(rows, kept, assume_unique=True).all():
-                near = derived(q, problem)
-                near.normal  # noqa: B018 - computed here so that later problems with this load share it
-                self._parts[position] = (kept, near)
-                return rows, near
-        part = Quantities(problem, subspace(whole.space, rows))
-        self._parts = [(rows, part), *self._parts[: MOST_KEPT - 1]]
-        return rows, part
+            return None
+        part = self._part(problem, whole.space, rows)
+        q = derived(part.q, problem)
+        near = within_reach(q, Screen(q, self.fixed, STATIC_RULES)) & np.isin(part.rows, rows, assume_unique=True)
+        wanted = np.flatnonzero(near)
+        if not len(wanted):
+            return None
+        for position, (kept, loaded) in enumerate(part.loaded):
+            if np.isin(wanted, kept, assume_unique=True).all():
+                found = derived(loaded, problem)
+                del part.loaded[position]
+                break
+        else:
+            kept, found = wanted, restricted(q, wanted)
+        found.normal  # noqa: B018 - computed here so that later problems with this load share it
+        part.loaded = [(kept, found), *part.loaded[: MOST_KEPT - 1]]
+        return found
+
+    def _part(self, problem: Problem, space: Space, rows: Ints) -> _Part:
+        """Rows that hold at least these, with step times that hold for the problem."""
+        for part in self._parts:
+            if same_times(part.q.problem, problem) and np.isin(rows, part.rows, assume_unique=True).all():
+                return part
+        part = _Part(rows, Quantities(problem, subspace(space, rows)))
+        part.q.service, part.q.best_completion_per_s  # noqa: B018 - computed once for all that is derived from it
+        self._parts = [part, *self._parts[: MOST_KEPT - 1]]
+        return part
 
     def _whole_of(self, problem: Problem) -> Quantities:
         """Quantities over the whole space, of which only degrees and bytes are ever asked."""

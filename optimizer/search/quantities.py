@@ -16,8 +16,8 @@ from optimizer.costs.distinct import distinct
 from optimizer.costs.failures import STATES, DownStates, down_states
 from optimizer.costs.load import LoadPoints, evaluate
 from optimizer.costs.memory import MemoryTable
+from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Ints
-from optimizer.costs.steps import ServiceTable
 from optimizer.facts.demand import Objective
 from optimizer.facts.problem import Problem
 from optimizer.search.scale import NS_PER_MS, time_ns

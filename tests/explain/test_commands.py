@@ -93,3 +93,10 @@ def test_why_not_why_this_how_sure() -> None:
 def test_bad_input_of_the_why_commands(arguments: list[str], said: str) -> None:
     result = run(*arguments)
     assert result.returncode == 2 and said in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("options", [["--kv", "fp8", "--tp", "4"], ["--weights", "fp8", "--tp", "2", "--dp", "4"]])
+def test_check_of_what_was_not_offered_and_is_better(options: list[str]) -> None:
+    result = run("check", BORN, *options)
+    assert result.returncode == 0 and "MISMATCH" not in result.stdout
+    assert "is better than the best that may be considered" in result.stdout

@@ -100,3 +100,25 @@ def test_a_search_that_offers_nothing_is_a_conflict_too(born: dict) -> None:  # 
     assert answer.status == "infeasible" and "tensor_parallel" in conflict.rules
     assert "only TP 16 is considered (search.tensor_parallel)" in conflict.sentence
     assert any(change.field == "search.tensor_parallel" for repair in answer.repairs for change in repair.changes)
+
+
+DEEPSEEK = {
+    "engine": "vllm",
+    "hardware": {"gpu": "h100-sxm-80gb", "nodes": 2, "gpus_per_node": 8, "internode_gbit_per_s": 400},
+    "model": "deepseek-v3",
+    "workload": {"prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 4},
+    "requirements": {"tpot_p99_ms": 20, "max_batch": 128, "max_sequence_tokens": 32768},
+}
+
+
+def test_no_conflict_denies_a_repair() -> None:
+    """What a repair gives up is part of every conflict; more nodes help here, in a space that has to be thinned."""
+    stated = Stated(DEEPSEEK)
+    wide = Wide(stated, stated.problem())
+    answer = solve(stated.problem(), stated=stated, all_conflicts=True)
+    assert any(change.field == "hardware.nodes" for repair in answer.repairs for change in repair.changes)
+    for repair in answer.repairs:
+        given_up = wide.given_up(repair)
+        for conflict in answer.conflicts:
+            hit = sum(wide.member_bits[rule] for rule in conflict.rules) & given_up
+            assert hit or not given_up, (repair.sentence, conflict.sentence)

@@ -9,11 +9,13 @@ import pytest
 from optimizer import Fixed, check, problem_from_dict, solve
 from optimizer.answer import Repair
 from optimizer.explain.infeasible import solved_again
+from optimizer.explain.least import Least
 from optimizer.explain.levers import Lever
-from optimizer.explain.repair import candidates, changed_stated, find_repairs
+from optimizer.explain.repair import candidates, changed_stated, find_repairs, least_changes
 from optimizer.explain.wide import Wide
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.stated import Stated, load_stated, stated_of, write_stated
+from optimizer.search.oracle import Oracle
 from tests.explain.infeasible import BLOCK, SEEDS, feasible, infeasible, stated_problem
 
 
@@ -125,3 +127,17 @@ def test_other_gpus_bring_their_own_links(born: dict[str, Any]) -> None:
 def test_a_problem_without_a_file_states_the_same(seed: int) -> None:
     problem = stated_problem(seed).problem()
     assert stated_of(problem).problem() == problem
+
+
+def test_what_is_traded_is_traded_evenly(born: dict[str, Any]) -> None:
+    """A later deadline and fewer requests: neither takes all of it."""
+    born["model"], born["search"] = "mixtral-8x22b", {}
+    born["requirements"] = {"ttft_p50_ms": 50, "max_sequence_tokens": 8192}
+    born["workload"] |= {"prompt_tokens": 1000, "requests_per_s": 10}
+    stated = Stated(born)
+    wide = Wide(stated, stated.problem())
+    levers = tuple(lever for lever in wide.levers if lever.id in ("ttft_p50", "rate"))
+    values = least_changes(wide, levers, Least(stated, Oracle()))
+    assert values is not None and set(values) == {"requirements.ttft_p50_ms", "workload.requests_per_s"}
+    assert feasible(stated, values)
+    assert values["requirements.ttft_p50_ms"] / 50 < 5 and 10 / values["workload.requests_per_s"] < 5

@@ -1,0 +1,53 @@
+"""What the load model needs to know of a replica: times by number of sequences in progress, one row for each shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from optimizer.costs.shapes import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTable:
+    """Milliseconds per shape (S,) and number in progress n = 1…N (S, N); column n - 1 holds n."""
+
+    round_ms: Floats  # (S, N) one token for every running sequence
+    tpot_ms: Floats  # (S, N) time per output token
+    prefill_ms: Floats  # (S, N) mean prompt
+    prefill_long_ms: Floats  # (S, N) longest planned prompt
+    residence_ms: Floats  # (S, N) a whole request
+    prompt_sum_ms: Floats  # (S,) O_sum: one prompt through all stages
+    prompt_max_ms: Floats  # (S,) O_max: one prompt at the slowest stage
+    admission_ms: Floats  # (S, N) arrival to scheduled, no prompts ahead
+    chunks: int
+    prompts_per_step: float  # T / prompt
+    prompt_cap_steps: int  # ceil(longest / T) + 1
+
+    def up_to(self, slots: int) -> ServiceTable:
+        """The same for 1…slots sequences in progress only."""
+        if slots >= self.round_ms.shape[1]:
+            return self
+        names = ("round_ms", "tpot_ms", "prefill_ms", "prefill_long_ms", "residence_ms", "admission_ms")
+        return replace(self, **{name: getattr(self, name)[:, :slots] for name in names})
+
+    def part(self, shapes: Ints) -> ServiceTable:
+        """The same for some of the shapes."""
+        tables = {f.name: getattr(self, f.name) for f in fields(self)}
+        columns: dict[str, Any] = {name: v[shapes] for name, v in tables.items() if isinstance(v, np.ndarray)}
+        return replace(self, **columns)
+
+
+def joined(parts: list[tuple[Ints, ServiceTable]], shapes: int) -> ServiceTable:
+    """One table of the tables of groups of shapes, each with its rows."""
+    first = parts[0][1]
+    columns: dict[str, Any] = {}
+    for field in fields(first):
+        value = getattr(first, field.name)
+        if isinstance(value, np.ndarray):
+            columns[field.name] = np.empty((shapes, *value.shape[1:]))
+            for rows, part in parts:
+                columns[field.name][rows] = getattr(part, field.name)
+    return replace(first, **columns)
