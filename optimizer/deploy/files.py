@@ -1,0 +1,40 @@
+"""From a placement to files: names and contents, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optimizer.deploy.compose import compose_files
+from optimizer.deploy.kubernetes import kubernetes_files
+from optimizer.deploy.options import Options
+from optimizer.deploy.readme import readme
+from optimizer.deploy.service import build_service
+from optimizer.deploy.shell import shell_files
+from optimizer.facts.problem import Problem
+from optimizer.placement import Placement
+
+_TARGETS = {"shell": shell_files, "ray": shell_files, "kubernetes": kubernetes_files, "compose": compose_files}
+
+
+def launch_files(
+    problems: Sequence[Problem],
+    placement: Placement,
+    options: Options,
+    *,
+    title: str,
+    may_lose: int,
+    notes: tuple[str, ...] = (),
+) -> dict[str, str]:
+    """Every file of a deployment, by name.
+
+    Args:
+        problems: the homogeneous problem of each pool, by ``PlacedInstance.pool``.
+        title: one line for the head of every file.
+        may_lose: instances that may be away at once, from ``survive``.
+        notes: whole sentences for the README, before those of the engines.
+
+    Raises:
+        ProblemError: the engine cannot run a strategy, or a target cannot express the placement.
+    """
+    service = build_service(problems, placement, options, title=title, may_lose=may_lose, notes=notes)
+    return {**_TARGETS[options.target](service), "README.md": readme(service)}

@@ -1,0 +1,54 @@
+"""Number formats of an answer in the words of each engine. Sources: ``docs/deploy.md``, section 3."""
+
+from __future__ import annotations
+
+from optimizer.answer import Strategy
+from optimizer.deploy.options import Options
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.model import ModelFacts
+
+DTYPES = {"fp16": "float16", "bf16": "bfloat16"}
+ON_LOADING = {"vllm": {"fp8": "fp8_per_tensor"}, "sglang": {"fp8": "fp8"}}
+"""Formats that an engine makes of a 16-bit checkpoint while loading, as its --quantization says it."""
+
+
+def format_flags(model: ModelFacts, strategy: Strategy, options: Options) -> list[str]:
+    """``--dtype``, ``--kv-cache-dtype`` and, where weights are converted on loading, ``--quantization``.
+
+    Raises:
+        ProblemError: the checkpoint is not stored in the answer's format and the engine cannot convert it, or the engine
+            has no such KV format.
+    """
+    dtype = strategy.weight_precision if strategy.weight_precision in DTYPES else model.native_dtype
+    flags = ["--dtype", DTYPES[dtype], "--kv-cache-dtype", _kv(strategy.kv_precision, dtype, options)]
+    return flags + _quantization(strategy.weight_precision, options)
+
+
+def _kv(wanted: str, dtype: str, options: Options) -> str:
+    if options.engine == "vllm":
+        return "fp8" if wanted == "fp8" else DTYPES[wanted]
+    if wanted == "fp8":
+        return "fp8_e4m3"
+    if wanted == "bf16":
+        return "bfloat16"
+    if dtype == "fp16":
+        return "auto"
+    raise ProblemError(
+        "--kv",
+        f"{wanted} beside bf16 weights is not offered by {options.engine_name} (--kv-cache-dtype has bfloat16, fp8_e4m3 "
+        "and auto, the type of the weights); bf16 would be right",
+    )
+
+
+def _quantization(wanted: str, options: Options) -> list[str]:
+    stored = options.checkpoint_format
+    if wanted == stored or (wanted in DTYPES and stored in DTYPES):
+        return []
+    on_loading = ON_LOADING[options.engine].get(wanted)
+    if stored in DTYPES and on_loading:
+        return ["--quantization", on_loading]
+    raise ProblemError(
+        "--checkpoint-format",
+        f"{options.model_id} is stored in {stored} and {options.engine_name} cannot make {wanted} of it while loading; name a "
+        f"checkpoint that is stored in {wanted}: --model-id NAME --checkpoint-format {wanted}",
+    )

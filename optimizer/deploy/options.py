@@ -1,0 +1,135 @@
+"""What a person decides about launch files, beyond the strategy: engine, version, target, checkpoint, names, ports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.model import ModelFacts
+
+ENGINES = ("vllm", "sglang")
+TARGETS = ("shell", "ray", "kubernetes", "compose")
+ENGINE_NAMES = {"vllm": "vLLM", "sglang": "SGLang"}
+SERVICE_PORT = 8000
+_MODEL_ID = re.compile(r"[A-Za-z0-9_.~/-]{1,200}")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,250}")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Resolved and checked.
+
+    ``model_id`` is what the engine loads: a Hugging Face name or a path. ``checkpoint_format`` is the weight format that
+    it is stored in. ``hosts`` maps node names of the placement to host names; empty: the placement's own.
+    """
+
+    engine: str
+    version: str
+    target: str
+    model_id: str
+    checkpoint_format: str
+    image: str
+    hosts: dict[str, str]
+    namespace: str = "default"
+
+    @property
+    def engine_name(self) -> str:
+        """Such as ``vLLM 0.32.0``."""
+        return f"{ENGINE_NAMES[self.engine]} {self.version}"
+
+    def host(self, node: str) -> str:
+        """Host name of a node of the placement."""
+        return self.hosts.get(node, node)
+
+
+def resolve_options(
+    model: ModelFacts,
+    engine: str,
+    target: str,
+    *,
+    version: str | None = None,
+    model_id: str | None = None,
+    checkpoint_format: str | None = None,
+    image: str | None = None,
+    namespace: str = "default",
+) -> Options:
+    """Options with what is left out filled in.
+
+    Raises:
+        ProblemError: an engine, target or version that is not known, no model id, or a name with characters that none has.
+    """
+    from typing import get_args
+
+    from optimizer.facts.engine_flags import engine_flags
+    from optimizer.facts.model import WeightFormat
+
+    if engine not in ENGINES:
+        raise ProblemError("--engine", f"{engine!r} is not known; {closest(engine, ENGINES)}")
+    if target not in TARGETS:
+        raise ProblemError("--target", f"{target!r} is not known; {closest(target, TARGETS)}")
+    flags = engine_flags(engine, version)
+    chosen = model_id or model.huggingface_id
+    if not chosen:
+        raise ProblemError(
+            "--model-id",
+            f"is needed: {model.name} comes from a config file, which does not say what the engine is to load "
+            "(a Hugging Face name such as meta-llama/Llama-3.1-70B, or a path)",
+        )
+    if not _MODEL_ID.fullmatch(chosen) or chosen.startswith("-"):
+        raise ProblemError("--model-id", f"{chosen!r} is neither a Hugging Face name nor a plain path")
+    stored = checkpoint_format or model.native_weight_format
+    known = get_args(WeightFormat)
+    if stored not in known:
+        raise ProblemError("--checkpoint-format", f"{stored!r} is not a known format; {closest(stored, known)}")
+    default = f"vllm/vllm-openai:v{flags.version}" if engine == "vllm" else f"lmsysorg/sglang:v{flags.version}"
+    if image is not None and not _IMAGE.fullmatch(image):
+        raise ProblemError("--image", f"{image!r} is not an image name such as {default}")
+    if not _LABEL.fullmatch(namespace):
+        raise ProblemError(
+            "--namespace", f"{namespace!r} is not a Kubernetes namespace (small letters, digits, dashes)"
+        )
+    return Options(engine, flags.version, target, chosen, stored, image or default, {}, namespace)
+
+
+def with_hosts(options: Options, stated: str | None, nodes: Sequence[str]) -> Options:
+    """The options with host names of the placement's nodes.
+
+    Args:
+        stated: ``node-0=alpha,node-1=beta``, or ``alpha,beta`` in the order of the nodes; None keeps the nodes' own names.
+
+    Raises:
+        ProblemError: a name that is no host name, a node that there is not, or one left out or named twice.
+    """
+    if stated is None:
+        return options
+    entries = [entry.strip() for entry in stated.split(",")]
+    if all("=" in entry for entry in entries):
+        pairs = [(entry.split("=", 1)[0], entry.split("=", 1)[1]) for entry in entries]
+    elif len(entries) == len(nodes) and not any("=" in entry for entry in entries):
+        pairs = list(zip(nodes, entries, strict=True))
+    else:
+        raise ProblemError(
+            "--hosts", f"names {len(entries)} hosts, the strategy uses {len(nodes)} nodes: {_few(nodes)}"
+        )
+    hosts = dict(pairs)
+    for host in hosts.values():
+        if not _HOST.fullmatch(host):
+            raise ProblemError(
+                "--hosts", f"{host!r} is not a host name or address (small letters, digits, dots, dashes)"
+            )
+    missing = [node for node in nodes if node not in hosts]
+    unknown = [node for node in hosts if node not in nodes]
+    if missing or unknown:
+        which = f"{_few(missing)} left out" if missing else f"{_few(unknown)} not in use"
+        raise ProblemError("--hosts", f"{which}; the strategy uses {_few(nodes)}")
+    if len(set(hosts.values())) < len(pairs):
+        raise ProblemError("--hosts", "names a host twice; each node is a machine of its own")
+    return replace(options, hosts=hosts)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

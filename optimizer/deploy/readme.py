@@ -1,0 +1,110 @@
+"""The README beside launch files: how to start, which engine version, and which number of the answer stands where."""
+
+from __future__ import annotations
+
+from optimizer.deploy.options import SERVICE_PORT
+from optimizer.deploy.service import Engine, Service
+
+SHOWN = 20
+
+
+def readme(service: Service) -> str:
+    """Markdown."""
+    options = service.options
+    lines = [f"# {service.name}", "", f"{service.title}.", ""]
+    lines += [f"- {note}" for note in service.notes] + ([""] if service.notes else [])
+    lines += ["## Start", "", *_start(service), ""]
+    lines += ["## Where each instance runs", "", "| instance | strategy | share | GPUs |", "|---|---|---|---|"]
+    for engine, share in list(zip(service.engines, service.shares, strict=True))[:SHOWN]:
+        places = "; ".join(
+            f"{service.host(part.node)}: {', '.join(str(index) for index in part.indices)}"
+            for part in engine.launch.parts
+        )
+        lines.append(f"| {engine.instance.name} | {_shape(engine)} | {float(share):.2%} | {places} |")
+    if len(service.engines) > SHOWN:
+        lines.append(f"| … {len(service.engines) - SHOWN} more | | | |")
+    if options.target == "kubernetes":
+        lines += ["", "Kubernetes chooses the nodes and the GPUs itself, within the rules in the manifests."]
+    lines += ["", "## What the settings carry", "", *_settings(service), ""]
+    return "\n".join(lines)
+
+
+def _shape(engine: Engine) -> str:
+    strategy = engine.instance.strategy
+    text = f"TP{strategy.tensor_parallel}·PP{strategy.pipeline_parallel}"
+    if engine.instance.replicas > 1:
+        text += f" × {engine.instance.replicas} data-parallel ranks"
+    if strategy.expert_parallel > 1:
+        text += f", experts over {strategy.expert_parallel} GPUs"
+    if strategy.pipeline_parallel > 1:
+        text += f", layers {'+'.join(str(layers) for layers in strategy.layers_per_stage)}"
+    return text
+
+
+def _start(service: Service) -> list[str]:
+    options = service.options
+    hosts = [service.host(node) for node in service.nodes]
+    if options.target == "kubernetes":
+        spans = any(len(engine.launch.parts) > 1 for engine in service.engines)
+        found = ["The nodes need NVIDIA's GPU operator (device plugin and feature discovery)."]
+        if spans:
+            found.append("The cluster needs LeaderWorkerSet (https://lws.sigs.k8s.io).")
+        files = "-f engines.yaml" + (" -f router.yaml" if service.routed else "")
+        return [
+            *found,
+            "",
+            "```bash",
+            f"kubectl create secret generic huggingface -n {options.namespace} --from-literal=token=YOUR_TOKEN  # gated models only",
+            f"kubectl apply {files}",
+            "```",
+        ]
+    if options.target == "compose":
+        commands = [f"docker compose -f compose-{host}.yaml up -d   # on {host}" for host in hosts[:SHOWN]]
+    else:
+        commands = [f"bash start-{host}.sh   # on {host}" for host in hosts[:SHOWN]]
+        if service.routed:
+            commands.append("bash start-router.sh   # where clients reach it; needs nginx")
+    more = [f"The other {len(hosts) - SHOWN} nodes likewise."] if len(hosts) > SHOWN else []
+    where = hosts[0] if options.target == "compose" or not service.routed else "the router's machine"
+    return [
+        f"The nodes reach each other as {', '.join(hosts[:3])}{' and so on' if len(hosts) > 3 else ''} (other names: --hosts).",
+        "",
+        "```bash",
+        *commands,
+        "```",
+        "",
+        *more,
+        f"Requests go to port {SERVICE_PORT} of {where}.",
+    ]
+
+
+def _settings(service: Service) -> list[str]:
+    """One table per pool: each flag that carries a number of the answer."""
+    lines: list[str] = []
+    shown: set[int] = set()
+    for engine in service.engines:
+        if engine.instance.pool in shown:
+            continue
+        shown.add(engine.instance.pool)
+        problem, strategy = service.problems[engine.instance.pool], engine.instance.strategy
+        meaning = {
+            "--max-num-seqs": "max_num_seqs of the answer; per data-parallel rank",
+            "--max-running-requests": "max_num_seqs of the answer times the data-parallel ranks of the server",
+            "--max-num-batched-tokens": "search.max_num_batched_tokens; per data-parallel rank",
+            "--chunked-prefill-size": "search.max_num_batched_tokens times the data-parallel ranks of the server",
+            "--max-model-len": "requirements.max_sequence_tokens, or the model's context",
+            "--context-length": "requirements.max_sequence_tokens, or the model's context",
+            "--gpu-memory-utilization": "requirements.gpu_memory_utilization",
+            "--mem-fraction-static": "gpu_memory_utilization less what is neither weights nor KV cache, in thousandths",
+            "--dtype": f"weights {strategy.weight_precision}; activations in the model's 16-bit type",
+            "--quantization": f"weights converted to {strategy.weight_precision} while loading",
+            "--kv-cache-dtype": f"KV cache {strategy.kv_precision}",
+        }
+        label = f"{problem.hardware.gpu.name}, " if len(service.problems) > 1 else ""
+        lines += [f"{label}{service.options.engine_name}:", "", "| setting | value | from |", "|---|---|---|"]
+        for flag, words in meaning.items():
+            value = engine.commands[0].value(flag)
+            if value is not None:
+                lines.append(f"| `{flag}` | {value} | {words} |")
+        lines.append("")
+    return lines[:-1]

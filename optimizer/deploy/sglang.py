@@ -1,0 +1,107 @@
+"""Commands of one SGLang engine instance. Every flag's meaning and source: ``docs/deploy.md``, section 2."""
+
+from __future__ import annotations
+
+from optimizer.deploy.command import HEAD, RANK, Command, joined
+from optimizer.deploy.formats import format_flags
+from optimizer.deploy.memory import static_share
+from optimizer.deploy.options import Options
+from optimizer.deploy.parts import Launch, Part
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.problem import Problem
+
+PORT_STEP = 200
+"""A server also takes ports from 233 above its own, one per data-parallel rank; neighbours stay clear of them."""
+DIST_PORT = 25000
+
+
+def commands(problem: Problem, launch: Launch, options: Options, port: int) -> tuple[Command, ...]:
+    """One command per part, the one that serves requests first.
+
+    With data-parallel attention, ``--tp-size`` counts all GPUs of a stage, and the limits on requests and prompt tokens are
+    those of the whole server: SGLang divides them by the ranks.
+
+    Raises:
+        ProblemError: this version cannot run the strategy, or cannot spread it over these nodes.
+    """
+    strategy, ranks = launch.instance.strategy, launch.instance.replicas
+    _refuse(launch, options)
+    share, note = static_share(problem, strategy)
+    arguments = [
+        *("python3", "-m", "sglang.launch_server", "--model-path", options.model_id),
+        *("--served-model-name", options.model_id, "--host", "0.0.0.0", "--port", str(port)),
+        *("--tp-size", str(strategy.tensor_parallel * ranks)),
+        *("--pp-size", str(strategy.pipeline_parallel)),
+        *("--max-running-requests", str(strategy.max_num_seqs * ranks)),
+        *("--chunked-prefill-size", str(problem.search.max_num_batched_tokens * ranks)),
+        *("--context-length", str(problem.max_sequence_tokens)),
+        *("--mem-fraction-static", share),
+        *format_flags(problem.model, strategy, options),
+    ]
+    if ranks > 1:
+        arguments += ["--attn-dp-size", str(ranks)]
+    if strategy.expert_parallel > 1:
+        arguments += ["--ep-size", str(strategy.expert_parallel)]
+    environment = {}
+    if strategy.pipeline_parallel > 1:
+        environment["SGLANG_PP_LAYER_PARTITION"] = joined(strategy.layers_per_stage)
+    found = []
+    for number, part in enumerate(launch.parts):
+        nodes = _nodes(launch, options)
+        gpus = _rank_order(launch, part)
+        notes = (note,) if note and number == 0 else ()
+        if number == 0 or options.target != "ray":
+            found.append(Command((*arguments, *nodes), environment, gpus, port, number == 0, notes))
+    return tuple(found)
+
+
+def _nodes(launch: Launch, options: Options) -> list[str]:
+    count = len(launch.parts)
+    if count == 1:
+        return []
+    if options.target == "ray":
+        return ["--use-ray", "--nnodes", str(count)]
+    address = f"{HEAD}:{DIST_PORT + PORT_STEP * launch.slot}"
+    return ["--nnodes", str(count), "--node-rank", RANK, "--dist-init-addr", address]
+
+
+def _rank_order(launch: Launch, part: Part) -> tuple[int, ...]:
+    """GPU indices in SGLang's order: all replicas of a stage before the next stage, where ours has replicas outermost."""
+    strategy, ranks = launch.instance.strategy, launch.instance.replicas
+    if ranks == 1 or strategy.pipeline_parallel == 1:
+        return part.indices
+    t, stages = strategy.tensor_parallel, strategy.pipeline_parallel
+    return tuple(
+        part.indices[(replica * stages + stage) * t + rank]
+        for stage in range(stages)
+        for replica in range(ranks)
+        for rank in range(t)
+    )
+
+
+def _refuse(launch: Launch, options: Options) -> None:
+    strategy, ranks, name = launch.instance.strategy, launch.instance.replicas, options.engine_name
+    stage = strategy.tensor_parallel * ranks
+    if stage % strategy.expert_parallel:
+        raise ProblemError(
+            "--ep", f"{strategy.expert_parallel} does not divide the {stage} GPUs of a stage, which {name} asks for"
+        )
+    count = len(launch.parts)
+    if count == 1:
+        return
+    sizes = "+".join(str(len(part.indices)) for part in launch.parts)
+    pp = strategy.pipeline_parallel
+    equal = len({len(part.indices) for part in launch.parts}) == 1
+    whole = pp % count == 0 or (count % pp == 0 and stage % (count // pp) == 0)
+    if not equal or not whole:
+        raise ProblemError(
+            "--target",
+            f"{launch.instance.name} spans {count} nodes with {sizes} GPUs, and {name} needs equal parts that hold whole stages or "
+            "divide one; fix a TP x PP that does, or use --engine vllm",
+        )
+    if ranks > 1 and pp > 1:
+        raise ProblemError(
+            "--target",
+            f"{launch.instance.name} has {ranks} replicas of {pp} stages over {count} nodes; {name} would put stages, not replicas, on "
+            "the nodes, which is not the placement that was judged; use --engine vllm or PP 1",
+        )

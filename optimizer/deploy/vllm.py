@@ -1,0 +1,104 @@
+"""Commands of one vLLM engine instance. Every flag's meaning and source: ``docs/deploy.md``, section 2."""
+
+from __future__ import annotations
+
+from optimizer.deploy.command import HEAD, RANK, Command, joined
+from optimizer.deploy.formats import format_flags
+from optimizer.deploy.options import Options
+from optimizer.deploy.parts import Launch, Part
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.problem import Problem
+
+PORT_STEP = 1
+MASTER_PORT, RPC_PORT = 29501, 29550
+
+
+def commands(problem: Problem, launch: Launch, options: Options, port: int) -> tuple[Command, ...]:
+    """One command per part, the one that serves requests first.
+
+    Raises:
+        ProblemError: this version cannot run the strategy, or cannot spread it over these nodes.
+    """
+    strategy = launch.instance.strategy
+    _refuse(problem, launch, options)
+    common = [
+        *("--tensor-parallel-size", str(strategy.tensor_parallel)),
+        *("--pipeline-parallel-size", str(strategy.pipeline_parallel)),
+        *("--max-num-seqs", str(strategy.max_num_seqs)),
+        *("--max-num-batched-tokens", str(problem.search.max_num_batched_tokens)),
+        *("--max-model-len", str(problem.max_sequence_tokens)),
+        *("--gpu-memory-utilization", f"{problem.requirements.gpu_memory_utilization:g}"),
+        *format_flags(problem.model, strategy, options),
+    ]
+    if strategy.expert_parallel > 1:
+        common.append("--enable-expert-parallel")
+    if launch.instance.replicas > 1:
+        common += ["--data-parallel-size", str(launch.instance.replicas)]
+    environment = {}
+    if strategy.pipeline_parallel > 1:
+        environment["VLLM_PP_LAYER_PARTITION"] = joined(strategy.layers_per_stage)
+    start = ["vllm", "serve", options.model_id]
+    serving = ["--served-model-name", options.model_id, "--host", "0.0.0.0", "--port", str(port)]
+    found = []
+    for number, part in enumerate(launch.parts):
+        role = serving if number == 0 else ["--headless"]
+        arguments = (*start, *role, *common, *_nodes(launch, number, part, options))
+        if number == 0 or options.target != "ray":
+            found.append(Command(arguments, environment, part.indices, port, number == 0))
+    return tuple(found)
+
+
+def _nodes(launch: Launch, number: int, part: Part, options: Options) -> list[str]:
+    """Flags that join the parts of an instance."""
+    if len(launch.parts) == 1:
+        return []
+    ranks = len(part.indices) // launch.replica_gpus
+    several = launch.instance.replicas > 1
+    rpc = ["--data-parallel-rpc-port", str(RPC_PORT + launch.slot)] if several else []
+    if options.target == "ray":
+        flags = ["--distributed-executor-backend", "ray"]
+        if several:
+            flags += ["--data-parallel-backend", "ray", "--data-parallel-size-local", str(ranks)]
+            flags += ["--data-parallel-address", HEAD, *rpc]
+        return flags
+    if launch.even:
+        nodes = ["--nnodes", str(len(launch.parts)), "--node-rank", RANK]
+        return [*nodes, "--master-addr", HEAD, "--master-port", str(MASTER_PORT + launch.slot), *rpc]
+    flags = ["--data-parallel-size-local", str(ranks), "--data-parallel-address", HEAD, *rpc]
+    if number:
+        flags += ["--data-parallel-start-rank", str(part.first // launch.replica_gpus)]
+    return flags
+
+
+def _refuse(problem: Problem, launch: Launch, options: Options) -> None:
+    strategy, name = launch.instance.strategy, options.engine_name
+    gpus = strategy.tensor_parallel * launch.instance.replicas
+    if strategy.expert_parallel not in (1, gpus):
+        raise ProblemError(
+            "--ep",
+            f"{strategy.expert_parallel} is not possible with {name}: it spreads experts over all TP x DP GPUs of an engine or "
+            f"over none; 1 or {gpus} would be right",
+        )
+    if strategy.max_num_seqs > problem.search.max_num_batched_tokens:
+        raise ProblemError(
+            "search.max_num_batched_tokens",
+            f"{problem.search.max_num_batched_tokens} is below max_num_seqs = {strategy.max_num_seqs}, which {name} refuses",
+        )
+    if len(launch.parts) == 1:
+        return
+    sizes = "+".join(str(len(part.indices)) for part in launch.parts)
+    if options.target == "ray" and launch.instance.replicas > 1 and not launch.whole_replicas:
+        raise ProblemError(
+            "--target",
+            f"{launch.instance.name} has replicas that span nodes ({sizes} GPUs); use --target shell, not ray",
+        )
+    # Ray sorts the nodes after the driver's by id: three unequal ones may come in another order than the placement's.
+    if launch.even or launch.whole_replicas or (options.target == "ray" and len(launch.parts) == 2):
+        return
+    way = "; --target ray can place it" if len(launch.parts) == 2 and launch.instance.replicas == 1 else ""
+    raise ProblemError(
+        "--target",
+        f"{launch.instance.name} spans nodes with {sizes} GPUs each, and {name} needs equal parts (--nnodes) or whole replicas on "
+        f"each node{way}; otherwise fix a TP x PP that divides "
+        f"the {problem.hardware.gpus_per_node} GPUs of a node or is a multiple of them",
+    )

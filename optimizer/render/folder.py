@@ -1,0 +1,55 @@
+"""Several files into a folder: each appears whole or not at all, and none is replaced unasked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from optimizer.facts.errors import ProblemError
+from optimizer.render.files import write_out
+
+EXECUTABLE, PLAIN = 0o755, 0o644
+
+
+def check_folder(path: str | None, field: str = "--out") -> None:
+    """Refuse a folder that cannot be made, before any time is spent.
+
+    Raises:
+        ProblemError: the path is a file, or the folder above it is missing.
+    """
+    if path is None:
+        return
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise ProblemError(field, f"{path} is a file; a folder is needed")
+    if not folder.exists() and not folder.absolute().parent.is_dir():
+        raise ProblemError(field, f"{folder.parent} is no directory")
+
+
+def write_folder(files: Mapping[str, str], path: str | None, *, overwrite: bool, field: str = "--out") -> int:
+    """Write files by name, scripts (``.sh``) executable; without a folder, show them on standard output.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        ProblemError: a file exists and may not be replaced (then none is written), or cannot be written.
+    """
+    if path is None:
+        for name, text in files.items():
+            sys.stdout.write(f"==> {name} <==\n{text}\n")
+        return len(files)
+    folder = Path(path)
+    there = [name for name in files if (folder / name).exists()]
+    if there and not overwrite:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise ProblemError(field, f"{folder / there[0]}{more} exists already; choose another folder or add --force")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ProblemError(field, f"{path} cannot be made ({error.strerror or error})") from None
+    for name, text in files.items():
+        write_out([text], str(folder / name), field)
+        (folder / name).chmod(EXECUTABLE if name.endswith(".sh") else PLAIN)
+    return len(files)
