@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from optimizer.commands import detect, graph, why
+from optimizer.commands import deploy, detect, graph, why
 from optimizer.commands.audit import audit
 from optimizer.commands.costs import Costs, CostTableFile, apply_costs, with_table_option
 from optimizer.commands.import_ import import_app
@@ -38,6 +38,7 @@ app.add_typer(import_app, name="import")
 why.register(app)
 graph.register(app)
 detect.register(app)
+deploy.register(app)
 
 OK, VIOLATED, BAD_INPUT, LIMIT_REACHED, DEFECT = 0, 1, 2, 3, 70
 EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}
@@ -71,12 +72,17 @@ def solve(
 ) -> None:
     """The provably best strategy for a problem, or why there is none; for kind: chain, the best placement."""
     from optimizer.commands.chain import solve_if_chain
+    from optimizer.commands.fleet import run_if_inventory
 
     limit = _time_limit(time_limit)
     check_options(apply_repair, out, force)
-    chain = solve_if_chain(problem, json, limit, svg)
+    chain = solve_if_chain(problem, json, limit, svg, costs, table, trace)
     if chain is not None:
         _leave_by(chain[1], EXIT_CODES[chain[0]])
+    unused = {"--trace": trace, "--costs": costs != "analytic", "--apply-repair": apply_repair}
+    fleet = run_if_inventory(problem, json, limit, None, unused)
+    if fleet is not None:
+        _leave_by(fleet[1], EXIT_CODES[fleet[0]])
     from optimizer.api import simulate as play
     from optimizer.api import solve as run
     from optimizer.facts.stated import load_stated
@@ -124,12 +130,17 @@ def check(
     """Whether a strategy keeps every rule, each with its slack, and the optimum beside it."""
     from optimizer.api import check as run
     from optimizer.api import simulate as play
+    from optimizer.commands.fleet import run_if_inventory
     from optimizer.facts.stated import load_stated
     from optimizer.render.progress import LiveLine
 
     fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
     limit = _time_limit(time_limit)
     check_options(apply_repair, out, force)
+    unused = {"--trace": trace, "--simulate": simulate, "--costs": costs != "analytic", "--apply-repair": apply_repair}
+    fleet = run_if_inventory(problem, json, limit, fixed, unused)
+    if fleet is not None:
+        _leave_by(fleet[1], EXIT_CODES[fleet[0]])
     file = load_stated(problem)
     stated = apply_costs(file.problem(), costs, table, fixed)
     with LiveLine() as live:

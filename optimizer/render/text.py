@@ -39,7 +39,7 @@ def print_answer(answer: Answer) -> None:
         _metrics(out, answer.metrics)
     _breakdown(out, answer)
     _simulation(out, answer)
-    _rules(out, answer.rules)
+    rules_lines(out, answer.rules)
     if answer.alternatives:
         _alternatives(out, answer)
     _footer(out, answer)
@@ -61,7 +61,7 @@ def print_check(answer: CheckAnswer) -> None:
         _metrics(out, answer.metrics, beside, label, f"best: {name}")
     _breakdown(out, answer)
     _simulation(out, answer)
-    _rules(out, answer.rules)
+    rules_lines(out, answer.rules)
     _footer(out, answer)
 
 
@@ -182,7 +182,8 @@ def _simulation(out: Console, answer: Answer) -> None:
         out.print(Text(f"  {sentence}"))
 
 
-def _rules(out: Console, rules: tuple[RuleResult, ...]) -> None:
+def rules_lines(out: Console, rules: tuple[RuleResult, ...]) -> None:
+    """Every rule with its limit, what it is and its slack; nothing when there are none."""
     if not rules:
         return
     table = table_of(("", False), ("rule", False), ("limit", True), ("actual", True), ("slack", True))
@@ -229,12 +230,17 @@ def _footer(out: Console, answer: Answer) -> None:
     out.print()
     for sentence in answer.search_limits:
         out.print(Text("  " + sentence, "dim"))
-    out.print(Text("  " + verification_sentence(answer.verification), "" if answer.verification.passed else "bold red"))
-    for mismatch in answer.verification.mismatches:
+    verification_lines(out, answer.verification)
+    out.print(Text(costs_sentence(answer.cost_source), "dim"))
+
+
+def verification_lines(out: Console, verification: Verification) -> None:
+    """What the verifier did, and every mismatch."""
+    out.print(Text("  " + verification_sentence(verification), "" if verification.passed else "bold red"))
+    for mismatch in verification.mismatches:
         out.print(
             Text(f"  MISMATCH {mismatch.what}: expected {mismatch.expected}, found {mismatch.actual}", "bold red")
         )
-    out.print(Text(costs_sentence(answer.cost_source), "dim"))
 
 
 def costs_sentence(source: str) -> str:

@@ -39,7 +39,7 @@ class Item:
 class Master:
     """The model of one problem; ``theta`` is the objective in ns, without the GPUs' share."""
 
-    def __init__(self, problem: FleetProblem, offers: Offers, off: Sequence[str]) -> None:
+    def __init__(self, problem: FleetProblem, offers: Offers, off: Sequence[str], replicas: int | None = None) -> None:
         self.problem, self.offers = problem, offers
         self.weights = Weights.of(problem.objective)
         self.model = cp_model.CpModel()
@@ -55,6 +55,8 @@ class Master:
         if "demand" not in off:
             self.model.add(self.capacity >= self.demand)
         self.model.add(sum(item.count for item in self.items) >= 1)
+        if replicas is not None:
+            self.model.add(sum(item.offer.shape.engine_ranks * item.count for item in self.items) == replicas)
         for losses in problem.survive:
             if f"survive_{losses.level}" not in off:
                 self._survive(losses.level, losses.count)

@@ -5,12 +5,14 @@ Groups that are alike in everything an instance can see (GPU, links, free GPUs, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
+from optimizer.answer import Fixed
 from optimizer.costs.load import LoadPoints
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
@@ -29,6 +31,7 @@ from optimizer.search.space import (
     tensor_degrees,
 )
 
+T = TypeVar("T")
 MICRO = 1_000_000
 """Rates are counted in whole millionths of a request/s."""
 MOST_SHAPES = 20_000
@@ -70,7 +73,8 @@ def kind_key(group: NodeGroup) -> tuple[object, ...]:
 class Kind:
     """All shapes on one kind of node, with exact curves of their load. ``together``: nodes an instance may spread over."""
 
-    def __init__(self, problem: FleetProblem, group: NodeGroup, index: int, together: int) -> None:
+    def __init__(self, problem: FleetProblem, group: NodeGroup, index: int, together: int, fixed: Fixed) -> None:
+        self.fixed = fixed
         self.index = index
         self.group = group
         self.together = together
@@ -89,14 +93,16 @@ class Kind:
         """Shapes by the nodes they need."""
         problem = self.fleet.instance_problem(self.group, self.together)
         found: dict[int, list[Shape]] = {}
-        search, model = problem.search, problem.model
-        weights = search.weight_precision or (model.native_weight_format,)
-        caches = search.kv_precision or (model.native_dtype,)
+        search, model, fixed = problem.search, problem.model, self.fixed
+        weights = _one_of(fixed.weight_precision, search.weight_precision or (model.native_weight_format,))
+        caches = _one_of(fixed.kv_precision, search.kv_precision or (model.native_dtype,))
         count = 0
-        for tp in tensor_degrees(problem):
-            for pp in pipeline_degrees(problem):
+        for tp in _one_of(fixed.tensor_parallel, tensor_degrees(problem)):
+            for pp in _one_of(fixed.pipeline_parallel, pipeline_degrees(problem)):
                 for ep in _expert_degrees(problem, tp, self.group.free_gpus * self.together // (tp * pp)):
                     ranks = max(1, ep // tp)
+                    if fixed.expert_parallel not in (None, ep):
+                        continue
                     nodes = nodes_needed(tp * pp * ranks, pp * ranks, self.group.free_gpus, self.together)
                     if nodes is None:
                         continue
@@ -118,7 +124,9 @@ class Kind:
         for ranks in sorted({offer.shape.engine_ranks for offer in offers}):
             alike = [offer for offer in offers if offer.shape.engine_ranks == ranks]
             top = max(offer.slots_capacity for offer in alike)
-            grid = np.concatenate([[1.0], np.geomspace(1e-4, 1 / _GRID, 12)[:-1] * top, np.linspace(0, top, _GRID + 1)[1:]])
+            grid = np.concatenate(
+                [[1.0], np.geomspace(1e-4, 1 / _GRID, 12)[:-1] * top, np.linspace(0, top, _GRID + 1)[1:]]
+            )
             means = self.means(alike, np.tile(grid / MICRO, (len(alike), 1)))
             carries = np.array([(o.capacity, o.slots_capacity, o.peak) for o in alike], dtype=np.int64).T
             wide = [1 if self.table(offer).whole_node_nvlink else offer.shape.tp for offer in alike]
@@ -144,6 +152,11 @@ class Kind:
     def table(self, offer: Offer) -> _Table:
         """The table an offer is from."""
         return self._tables[offer.nodes]
+
+
+def _one_of(fixed: T | None, offered: Sequence[T]) -> Sequence[T]:
+    """What a person fixed, else what is offered."""
+    return offered if fixed is None else (fixed,)
 
 
 def nodes_needed(gpus: int, parts: int, free: int, together: int) -> int | None:
@@ -261,7 +274,7 @@ class _Table:
 class Offers:
     """Every offer of every group; groups of one kind share them."""
 
-    def __init__(self, problem: FleetProblem) -> None:
+    def __init__(self, problem: FleetProblem, fixed: Fixed | None = None) -> None:
         self.problem = problem
         self.kinds: list[Kind] = []
         alike: dict[tuple[object, ...], list[int]] = {}
@@ -270,7 +283,7 @@ class Offers:
         self.kind_of_group = [0] * len(problem.groups)
         for number, members in enumerate(alike.values()):
             together = max(problem.groups[index].nodes_together for index in members)
-            self.kinds.append(Kind(problem, problem.groups[members[0]], number, together))
+            self.kinds.append(Kind(problem, problem.groups[members[0]], number, together, fixed or Fixed()))
             for index in members:
                 self.kind_of_group[index] = number
 
@@ -282,3 +295,9 @@ class Offers:
     def of_group(self, index: int) -> tuple[Offer, ...]:
         """Offers on the group's kind of node; some may need more nodes together than the group has."""
         return self.kinds[self.kind_of_group[index]].offers
+
+    def again(self, problem: FleetProblem) -> Offers:
+        """The same offers for a problem that differs in failure rates only: no offer depends on them."""
+        other = object.__new__(Offers)
+        other.problem, other.kinds, other.kind_of_group = problem, self.kinds, self.kind_of_group
+        return other

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.answer import Status
+from optimizer.answer import Fixed, Status
 from optimizer.facts.inventory import FleetProblem
 from optimizer.search.fleet.curves import Curves
 from optimizer.search.fleet.losses import worst_losses
-from optimizer.search.fleet.master import Master
+from optimizer.search.fleet.master import Item, Master
 from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.placing import place
 from optimizer.search.fleet.plan import Plan, Stand, offer_of
@@ -70,12 +70,15 @@ class FleetSolver:
         problem: FleetProblem,
         offers: Offers,
         *,
+        fixed: Fixed | None = None,
         deadline: float | None = None,
         progress: Callable[[Progress], None] | None = None,
         workers: int = 1,
     ) -> None:
         self.problem, self.offers = problem, offers
+        self.fixed = fixed or Fixed()
         self.off = problem.search.disabled_rules
+        self.items: list[Item] = []
         self.started, self.deadline = time.monotonic(), deadline
         self.progress, self.workers = progress, workers
         self.valuation = Valuation(problem, offers)
@@ -98,7 +101,8 @@ class FleetSolver:
             return self._found("feasible", tier=False, ties=False)
 
     def _run(self) -> FleetFound:
-        master = Master(self.problem, self.offers, self.off)
+        master = Master(self.problem, self.offers, self.off, self.fixed.data_parallel)
+        self.items = master.items
         self._first_cuts(master)
         tier = self._first_tier(master)
         tier_proved = True

@@ -1,0 +1,109 @@
+"""What an inventory's answer says in sentences. ``docs/inventories.md``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optimizer.explain.numbers import count, milliseconds
+from optimizer.facts.inventory import FleetProblem
+from optimizer.fleet_answer import FleetAnswer, LossScenario, instance_label
+from optimizer.search.quantities import Weights
+
+if TYPE_CHECKING:
+    from optimizer.search.fleet.solve import FleetFound
+
+LEVEL_WORDS = {"gpu": "GPU", "node": "node", "rack": "rack", "zone": "zone"}
+
+
+def fleet_sentences(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> list[str]:
+    """What runs where, what it is worth and whether that is proved, what losses do, and how long it stays up."""
+    if not answer.pools:
+        return _nothing(problem, answer)
+    said = [_pools(problem, answer)]
+    said += _objective(problem, answer, found)
+    said += [_loss(problem, loss) for loss in answer.losses]
+    said += _reliability(problem, answer)
+    said += _ranges(answer)
+    return said
+
+
+def _nothing(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
+    if answer.status == "infeasible":
+        return [
+            f"No set of instances on the {count(problem.gpus, 'free GPU')} carries "
+            f"{problem.workload.requests_per_s:g} requests/s within every limit and survives what is asked."
+        ]
+    return ["The search ended before any set of instances was found; allow more time."]
+
+
+def _pools(problem: FleetProblem, answer: FleetAnswer) -> str:
+    parts = []
+    for pool in answer.pools:
+        each = pool.strategy.gpus // pool.instances
+        parts.append(
+            f"{count(pool.instances, 'instance')} {instance_label(pool.strategy)} of {count(each, 'GPU')} on {pool.group} "
+            f"({pool.strategy.weight_precision} weights, {pool.share:.1%} of the requests)"
+        )
+    many = "; ".join(parts)
+    return f"{answer.gpus_used:,} of {count(answer.gpus_free, 'free GPU')} are used: {many}."
+
+
+def _objective(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> list[str]:
+    objective, mean = answer.objective, answer.request_mean_ms
+    if objective is None or mean is None:
+        return []
+    w = Weights.of(problem.objective)
+    proof = {
+        "optimal": "proved best: no other set of instances comes below that whole millisecond",
+        "feasible": f"not proved best: nothing below {milliseconds(objective.bound)} is possible, a gap of {objective.gap:.2%}",
+    }.get(answer.status, "")
+    said = [
+        f"Objective '{problem.objective.preset}': {milliseconds(objective.value)} expected per request over failure states "
+        f"(an unserved request counts {milliseconds(w.penalty_ms * w.unserved)}), {proof}. "
+        f"With everything up a request takes {milliseconds(mean)} in the mean."
+    ]
+    if answer.status == "optimal" and answer.gpus_used < answer.gpus_free:
+        if found.ties_settled:
+            said.append("No set of instances with fewer GPUs reaches the same whole millisecond.")
+        else:
+            said.append("Whether fewer GPUs reach the same whole millisecond was not settled in the time.")
+    return said
+
+
+def _loss(problem: FleetProblem, loss: LossScenario) -> str:
+    word = LEVEL_WORDS.get(loss.level, loss.level)
+    stated = any(one.level == loss.level for one in problem.survive)
+    names = " and ".join(loss.lost) or "none in use"
+    carries = loss.capacity_left >= loss.needed - 1e-6
+    end = "" if stated else " (nothing is asked for this level)"
+    lost = "Losing the worst" if loss.count == 1 else f"Losing the worst {loss.count}"
+    plural = "" if loss.count == 1 else "s"
+    verdict = "carry" if carries else "carry only"
+    against = f" of the {loss.needed:g} needed"
+    return (
+        f"{lost} {word}{plural} ({names}) takes {count(loss.instances_lost, 'instance')}; those left {verdict} "
+        f"{loss.capacity_left:,.2f}{against} requests/s{end}."
+    )
+
+
+def _reliability(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
+    state = answer.reliability
+    if state is None:
+        return []
+    said = (
+        f"{state.availability:.5%} of requests are served over all failure states, about "
+        f"{state.unserved_requests_per_month:,.0f} a month are not; the whole demand is carried {state.carried:.5%} of the time"
+    )
+    if state.hours_between_outages is None:
+        return [said + ", outages being too rare to time."]
+    days = state.hours_between_outages / 24
+    return [said + f", with {days:,.0f} days from one outage to the next."]
+
+
+def _ranges(answer: FleetAnswer) -> list[str]:
+    said = []
+    for one in answer.ranges:
+        words = "At the worst failure rates of their range" if one.end == "low" else "At the best ones"
+        choice = "the choice stays the same" if one.same_choice else f"the best choice is {one.choice}"
+        said.append(f"{words} {choice}, and {one.availability:.5%} of requests are served.")
+    return said
