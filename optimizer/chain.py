@@ -144,16 +144,18 @@ def _answer(problem: ChainProblem, search: Search) -> ChainAnswer:
             weight_per_stage=certificate.stage,
             weight_per_us=certificate.micro,
             entry=certificate.entry,
+            crossing=certificate.crossing,
         ),
         verification=Verification(False, 0, "not claimed", 0, ""),
         explanation=(),
-        search_limits=tuple(_search_limits(search)),
+        search_limits=tuple(_search_limits(problem, search)),
         published=problem.published.objective_tokens_per_s if problem.published else None,
     )
 
 
-def _search_limits(search: Search) -> list[str]:
-    said = ["Flows are whole thousandths of a token per second; throughputs and capacities are rounded down to that."]
+def _search_limits(problem: ChainProblem, search: Search) -> list[str]:
+    said = [f"Costs: {problem.costs_source}."] if problem.costs_source else []
+    said += ["Flows are whole thousandths of a token per second; throughputs and capacities are rounded down to that."]
     if not search.finished:
         said.append("The search was ended before every method was through.")
     return said

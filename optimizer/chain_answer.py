@@ -45,6 +45,7 @@ class BoundProof:
 
     No total above ``cross_section_tokens_per_s`` passes the test with these weights: per node of each type, per stage
     and per microsecond of the limits. ``entry``: the coordinator's links and the nodes alone give it.
+    ``crossing``: the test also counts what slow links cost (``docs/chains.md``).
     """
 
     method: str
@@ -53,6 +54,7 @@ class BoundProof:
     weight_per_stage: int
     weight_per_us: int
     entry: bool
+    crossing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
 
-def solve_if_chain(path: str, as_json: bool, time_limit_s: float | None, svg: str | None) -> tuple[str, bool] | None:
+def solve_if_chain(
+    path: str,
+    as_json: bool,
+    time_limit_s: float | None,
+    svg: str | None,
+    costs: str = "analytic",
+    table: str | None = None,
+    trace: str | None = None,
+) -> tuple[str, bool] | None:
     """Solve and print a chain problem; its status and whether the verifier agrees. None for any other kind of problem.
 
+    Args:
+        costs: ``--costs``; a chain always has its types' throughput tables, ``table`` with a FILE replaces them.
+        table: that file.
+        trace: ``--trace``, which chains have no use for.
+
     Raises:
-        ProblemError: the file cannot be used, or a picture is wanted of a problem that has none.
+        ProblemError: a file cannot be used, or an option asks for what this kind of problem does not have.
     """
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.load import read_mapping
@@ -21,6 +35,9 @@ def solve_if_chain(path: str, as_json: bool, time_limit_s: float | None, svg: st
         if svg is not None:
             raise ProblemError("--svg", "draws the chains of a problem of kind: chain only")
         return None
+    if trace is not None:
+        raise ProblemError("--trace", "plays requests on a parallel strategy; chains (kind: chain) are not simulated")
+    values = _with_costs(values, costs, table)
     from optimizer.chain import chain_from_dict, solve_chain
     from optimizer.render.progress import LiveLine
 
@@ -42,3 +59,19 @@ def solve_if_chain(path: str, as_json: bool, time_limit_s: float | None, svg: st
 
         write_whole(svg, chain_svg(answer), "--svg")
     return answer.status, answer.verification.passed
+
+
+def _with_costs(values: dict[str, Any], costs: str, table: str | None) -> dict[str, Any]:
+    from optimizer.facts.errors import ProblemError
+
+    if costs not in {"analytic", "table"}:
+        raise ProblemError(
+            "--costs", f"{costs!r} says nothing about chains; their costs are tables of tokens/s (--costs table [FILE])"
+        )
+    if table is None:
+        return values
+    if costs != "table":
+        raise ProblemError("--table", "belongs to --costs table")
+    from optimizer.facts.chain_table import with_tables
+
+    return with_tables(values, Path(table))

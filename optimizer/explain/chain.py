@@ -20,12 +20,17 @@ def chain_sentences(problem: ChainProblem, answer: ChainAnswer) -> list[str]:
         f"the longest chain passes {depth} nodes."
     ]
     by_weights = answer.proof.method == "cross_section"
-    why = (
-        "the nodes that hold one layer carry all tokens together, and no set of cross-sections within the nodes there "
-        "are carries more"
-        if by_weights
-        else "the exact model was searched through"
-    )
+    why = "the exact model was searched through"
+    if by_weights:
+        slow = (
+            " links too slow for one node to hand over all tokens ask for several side by side,"
+            if answer.proof.crossing
+            else ""
+        )
+        why = (
+            f"the nodes that hold one layer carry all tokens together,{slow} and no set of cross-sections within the nodes "
+            "there are carries more"
+        )
     if answer.status == "optimal":
         said.append(f"No placement carries more: {why}.")
     else:

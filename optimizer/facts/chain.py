@@ -111,6 +111,8 @@ class ChainProblem(Facts):
     cluster: Cluster
     connection: Connection = "exact"
     costs: Literal["table"] = "table"
+    costs_source: str = ""
+    """Where the throughput tables come from, when not from the problem file."""
     objective: Literal["throughput"] = "throughput"
     requirements: ChainRequirements = ChainRequirements()
     published: Published | None = None

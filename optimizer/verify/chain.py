@@ -15,7 +15,8 @@ from math import floor
 from optimizer.answer import Mismatch, Verification
 from optimizer.chain_answer import ChainAnswer, Held
 from optimizer.facts.chain import SINK, SOURCE, ChainProblem, exact
-from optimizer.verify.chain_bound import BoundCheck, check_bound
+from optimizer.verify.chain_bound import check_bound
+from optimizer.verify.chain_crossing import BoundCheck
 
 RESOLUTION = "0.001 tokens/s, capacities rounded down"
 THOUSAND = 1000

@@ -9,23 +9,15 @@ own method (best first over costs) is used.
 from __future__ import annotations
 
 from collections import Counter
-from enum import Enum
 from fractions import Fraction
 from math import ceil, floor, lcm
 
 from optimizer.chain_answer import BoundProof
 from optimizer.facts.chain import SINK, SOURCE, ChainProblem, exact
+from optimizer.verify.chain_crossing import BoundCheck, check_crossing
 
 THOUSAND = 1000
 MOST_STEPS = 2_000_000
-
-
-class BoundCheck(Enum):
-    """Confirmed, refuted, or too much work to decide."""
-
-    CONFIRMED = "confirmed"
-    REFUTED = "refuted"
-    UNDECIDED = "undecided"
 
 
 def check_bound(problem: ChainProblem, proof: BoundProof) -> BoundCheck:
@@ -35,6 +27,8 @@ def check_bound(problem: ChainProblem, proof: BoundProof) -> BoundCheck:
         return BoundCheck.CONFIRMED if _entry(problem) <= bound else BoundCheck.REFUTED
     if any(weight < 0 for weight in (*proof.weight_per_node.values(), proof.weight_per_stage, proof.weight_per_us)):
         return BoundCheck.REFUTED
+    if proof.crossing:
+        return check_crossing(problem, proof, bound + 1)
     return _no_cheap_cover(problem, proof, bound + 1)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from heapq import heappop, heappush
 
+from optimizer.search.chain.crossing import crossing_cost, sites
 from optimizer.search.chain.instance import Instance
 from optimizer.search.chain.lp import Packing
 
@@ -39,6 +40,8 @@ class Certificate:
     stage: int = 0
     micro: int = 0
     entry: bool = False
+    crossing: bool = False
+    """The weights exclude totals above the bound only together with the links (``crossing``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +72,19 @@ def upper_bound(instance: Instance, expired: Callable[[], bool]) -> Certificate:
     # bound or shows that this test cannot.
     while low < high and not expired():
         total = (low + high + 1) // 2
-        weights = _excludes(instance, total, covers)
-        if weights is None:
-            low = total
-        else:
+        weights, excluded = _excludes(instance, total, covers)
+        crossing = not excluded and _excluded_by_links(instance, total, weights[0])
+        if excluded or crossing:
             high = total - 1
-            best = Certificate(high, *weights)
+            best = Certificate(high, *weights, crossing=crossing)
+        else:
+            low = total
     return best
+
+
+def _excluded_by_links(instance: Instance, total: int, weights: tuple[int, ...]) -> bool:
+    needed = crossing_cost(instance, total, weights)
+    return needed is not None and needed > sum(w * n for w, n in zip(weights, instance.counts, strict=True))
 
 
 def _shapes(instance: Instance, total: int) -> list[_Shape]:
@@ -88,11 +97,15 @@ def _shapes(instance: Instance, total: int) -> list[_Shape]:
     ]
 
 
-def _excludes(instance: Instance, total: int, covers: set[Cover]) -> tuple[tuple[int, ...], int, int] | None:
-    """Integer weights that prove a total impossible, or None when the test cannot."""
+Weights = tuple[tuple[int, ...], int, int]
+"""Per node of each type, per stage, per microsecond."""
+
+
+def _excludes(instance: Instance, total: int, covers: set[Cover]) -> tuple[Weights, bool]:
+    """Integer weights, and whether they prove a total impossible; where they do not, the best the test has."""
     shapes = _shapes(instance, total)
     if not shapes:
-        return (0,) * len(instance.rate), 0, 0
+        return ((0,) * len(instance.rate), 0, 0), True
     kinds = range(len(instance.rate))
     most_stages = instance.max_stages
     stock = [float(count) for count in instance.counts]
@@ -110,6 +123,8 @@ def _excludes(instance: Instance, total: int, covers: set[Cover]) -> tuple[tuple
         use += [amount for amount, limit in ((stages, most_stages), (micros, instance.max_us)) if limit is not None]
         program.add(1.0, use)
 
+    # The weights of a test that fails are worth finding where links may make it succeed.
+    with_links = not instance.limited and not instance.contained and len(sites(instance, total)) > 1
     known: set[Cover] = set()
     for number, shape in enumerate(shapes):
         whole, rest = divmod(total, shape.rate)
@@ -122,9 +137,6 @@ def _excludes(instance: Instance, total: int, covers: set[Cover]) -> tuple[tuple
         column(cover)
     while True:
         value, prices = program.solve()
-        if value >= instance.layers * (1 - 1e-12):
-            covers |= known
-            return None
         scaled = [int(price * WEIGHT_SCALE) for price in prices]
         stage = scaled[len(kinds)] if most_stages is not None else 0
         micro = scaled[-1] if instance.max_us is not None else 0
@@ -132,12 +144,11 @@ def _excludes(instance: Instance, total: int, covers: set[Cover]) -> tuple[tuple
         budget = sum(weight * count for weight, count in zip(weights, instance.counts, strict=True))
         budget += stage * (most_stages or 0) + micro * (instance.max_us or 0)
         cost, cover = cheapest_cover(shapes, total, weights, stage, micro)
-        if instance.layers * cost > budget:
+        excluded = instance.layers * cost > budget
+        settled = value >= instance.layers * (1 - 1e-12) and not with_links
+        if excluded or settled or cover in known or cost >= WEIGHT_SCALE * (1 - 1e-7):
             covers |= known
-            return weights, stage, micro
-        if cover in known or cost >= WEIGHT_SCALE * (1 - 1e-7):
-            covers |= known
-            return None
+            return (weights, stage, micro), excluded
         known.add(cover)
         column(cover)
 

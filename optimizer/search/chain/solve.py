@@ -16,8 +16,8 @@ from optimizer.search.chain.instance import Instance, Placement
 from optimizer.search.chain.lanes import find_lane
 from optimizer.search.chain.place import place
 
-SHARES = (0.0, 0.5, 0.65)
-"""What the group left carries where two groups share layers, tried one after the other; 0: they share none."""
+SHARES = (0.5, 0.65)
+"""What the group left carries where two groups share layers, tried one after the other."""
 STEP = 0.0005
 """Bisection on the total stops when the untried range is this share of the bound."""
 SECOND_TRY = 0.97
@@ -52,12 +52,14 @@ class Search:
         groups = grouped(self.instance, self.bound)
         columns = Columns(self.instance)
         several = len(groups.members) > 1
-        for share in SHARES if several else SHARES[:1]:
-            self._bisect(columns, groups, share)
+        self._bisect(columns, groups, 0.0)
         if self.value < self.bound and several:
+            # Quick methods first; lanes that share layers take the longest.
             self._alone(columns, groups)
             self._bisect(columns, as_one(self.instance), 0.0, rounds=3)
             self._offer(improve(self.instance, self.placement, self._expired, self._seen))
+            for share in SHARES:
+                self._bisect(columns, groups, share)
         if self.value < self.bound and fits(self.instance) and not self._expired():
             self._finish()
         self.finished = self.value == self.bound or not self._expired()

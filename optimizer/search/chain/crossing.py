@@ -1,0 +1,115 @@
+"""What slow links cost: a second exclusion test for a total, after the one by cross-sections (``bound``).
+
+Take a layer whose whole total F passes one node. Where the next such layer is on another node and their link carries less
+than F, the layers between are a run in which every cross-section has two nodes or more. Under the rule ``exact`` such a run
+begins and ends at one boundary each, so its nodes hold no more layers than it has. Nodes joined by links of at least F form
+sites; the layers with one node lie in sites that hold only so many, and each change of site costs one run. With the weights
+of the cross-section test, a run of m layers costs at least m times the cheapest cover of F by two or more nodes of at most m
+layers each; the sum over all layers must not exceed the weights of the nodes there are.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from heapq import heappop, heappush
+
+from optimizer.search.chain.instance import Instance
+
+Shape = tuple[Fraction, int]
+"""Cost of one layer of a node, and what the node carries."""
+
+
+def crossing_cost(instance: Instance, total: int, weights: tuple[int, ...]) -> Fraction | None:
+    """The least weight that any placement of this total needs; None where the links make no difference.
+
+    Args:
+        total: thousandths of a token/s.
+        weights: of a node of each type, not negative.
+    """
+    if instance.limited or instance.contained:
+        return None
+    alone = [_longest(table, total) for table in instance.rate]
+    kinds = [kind for kind, most in enumerate(alone) if most and instance.counts[kind]]
+    held = sorted(
+        (sum(alone[instance.node_type[node]] for node in site) for site in sites(instance, total)), reverse=True
+    )
+    held = [layers for layers in held if layers]
+    if not kinds or held[0] >= instance.layers:
+        return None
+    single = min(Fraction(weights[kind], alone[kind]) for kind in kinds)
+    runs = [
+        (layers, layers * several)
+        for layers in range(1, max(len(table) for table in instance.rate) + 1)
+        if (several := _by_several(instance, total, weights, layers)) is not None
+    ]
+    per_layer = min(cost / layers for layers, cost in runs)
+    extra = min(cost - layers * single for layers, cost in runs)
+    if per_layer <= single:
+        return None
+    least = instance.layers * per_layer
+    room = 0
+    for changes, layers in enumerate(held):
+        room = min(instance.layers, room + layers)
+        shared = instance.layers - room
+        least = min(least, room * single + max(shared * per_layer, shared * single + changes * max(extra, Fraction(0))))
+    return least
+
+
+def sites(instance: Instance, total: int) -> list[list[int]]:
+    """Nodes gathered so that links of at least the total, either way, lie inside a site."""
+    left = set(range(len(instance.node_type)))
+    found = []
+    while left:
+        site, reached = [], [left.pop()]
+        while reached:
+            node = reached.pop()
+            site.append(node)
+            near = [b for b in left if max(instance.link[node][b], instance.link[b][node]) >= total]
+            left.difference_update(near)
+            reached += near
+        found.append(site)
+    return found
+
+
+def _longest(table: tuple[int, ...], total: int) -> int:
+    """The most layers with which a node carries a total by itself."""
+    return max((number + 1 for number, rate in enumerate(table) if rate >= total), default=0)
+
+
+def _by_several(instance: Instance, total: int, weights: tuple[int, ...], most: int) -> Fraction | None:
+    """The cheapest cross-section of two or more nodes that hold at most so many layers each; None without one."""
+    shapes = [
+        (Fraction(weights[kind], number + 1), min(rate, total))
+        for kind, table in enumerate(instance.rate)
+        if instance.counts[kind]
+        for number, rate in enumerate(table[:most])
+        if rate > 0
+    ]
+    if not shapes:
+        return None
+    steps = _cheapest(shapes, total)
+    found = []
+    for cost, carries in shapes:
+        need = max(1, total - carries)
+        found.append(cost + next(price for price, carried in steps if carried >= need))
+    return min(found)
+
+
+def _cheapest(shapes: list[Shape], total: int) -> list[Shape]:
+    """(cost, carried) of the cheapest covers, both rising, up to the first that carries the total."""
+    heap: list[tuple[Fraction, int]] = [(Fraction(0), 0)]
+    steps: list[Shape] = []
+    furthest = -1
+    while heap:
+        cost, negative = heappop(heap)
+        carried = -negative
+        if carried <= furthest:
+            continue
+        furthest = carried
+        if carried:
+            steps.append((cost, carried))
+        if carried >= total:
+            break
+        for price, carries in shapes:
+            heappush(heap, (cost + price, -min(total, carried + carries)))
+    return steps
