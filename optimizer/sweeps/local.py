@@ -1,0 +1,65 @@
+"""Pieces of work on this machine: one process, or several through ``concurrent.futures``."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+
+from optimizer.sweeps.points import Point, failed
+from optimizer.sweeps.work import Piece, solve_piece, solve_specs
+
+
+def run_here(pieces: Sequence[Piece]) -> Iterator[Point]:
+    """Every point, one after the other, in this process."""
+    for piece in pieces:
+        yield from solve_specs(piece.stated, piece.specs, piece.prices)
+
+
+def run_in_processes(pieces: Sequence[Piece], workers: int) -> Iterator[Point]:
+    """Every point, piece by piece, from so many processes.
+
+    A process that dies takes the others' work with it; what is missing is tried again, each piece alone, and a point whose
+    process dies again is a failed point.
+    """
+    left = list(pieces)
+    try:
+        for done, points in _run(left, workers):
+            left.remove(done)
+            yield from points
+    except BrokenProcessPool:
+        pass
+    for piece in left:
+        for spec in piece.specs:
+            try:
+                for _, points in _run([replace(piece, specs=(spec,))], 1):
+                    yield from points
+            except BrokenProcessPool:
+                yield failed(spec, "the process that solved this point died; is there enough memory?")
+
+
+def _run(pieces: Sequence[Piece], workers: int) -> Iterator[tuple[Piece, list[Point]]]:
+    # A forked process needs no import and no importable main module.
+    method = "fork" if sys.platform == "linux" else "spawn"
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context(method), initializer=_leave_interrupts_to_the_parent
+    )
+    try:
+        asked: dict[Future[list[Point]], Piece] = {pool.submit(solve_piece, piece): piece for piece in pieces}
+        waiting = set(asked)
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield asked[future], future.result()
+    finally:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

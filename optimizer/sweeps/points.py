@@ -1,0 +1,138 @@
+"""One point of a sweep: what was asked, what came out. Typed, and as the plain data that is stored and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from optimizer.answer import Answer, Metrics, ObjectiveResult, Strategy
+from optimizer.explain.why import BINDING_SHARE
+from optimizer.facts.problem import Problem
+
+PointStatus = Literal["optimal", "feasible", "infeasible", "unknown", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What is asked at one point: the problem file with ``changes`` of dotted fields, on ``gpus`` GPUs (None: as stated)."""
+
+    index: int
+    changes: Mapping[str, Any]
+    gpus: int | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The verification of a point in short; ``candidates`` were compared by the verifier."""
+
+    passed: bool
+    checks: int
+    optimality: str
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The answer at one point.
+
+    ``gpus`` is what there is, ``strategy.gpus`` what is used. Prices are for the GPUs in use, in the currency of
+    ``hardware.price_per_gpu_hour``; None without one. ``binding`` names rules with little room left, nearest first;
+    ``conflict`` the rules that cannot hold together where the point is infeasible, and ``said`` the sentence about it.
+    """
+
+    index: int
+    name: str
+    values: Mapping[str, Any]
+    gpus: int | None
+    status: PointStatus
+    strategy: Strategy | None = None
+    metrics: Metrics | None = None
+    objective: ObjectiveResult | None = None
+    preset: str = ""
+    price_per_hour: float | None = None
+    price_per_million_output_tokens: float | None = None
+    binding: tuple[str, ...] = ()
+    conflict: tuple[str, ...] = ()
+    said: str = ""
+    error: str | None = None
+    verification: Checked | None = None
+    search_limits: tuple[str, ...] = field(default=())
+
+
+def point_of(spec: Spec, problem: Problem, answer: Answer, idle: str | None) -> Point:
+    """The point of an answer.
+
+    Args:
+        problem: what was solved.
+        idle: what was left out because it fills no node.
+    """
+    checked, price = answer.verification, problem.hardware.price_per_gpu_hour
+    hourly = price * answer.strategy.gpus if price is not None and answer.strategy is not None else None
+    tokens = answer.metrics.tokens_per_s * answer.metrics.availability * 3600 if answer.metrics else 0.0
+    return Point(
+        index=spec.index,
+        name=spec.name,
+        values=spec.changes,
+        gpus=spec.gpus or problem.hardware.gpus,
+        status=answer.status,
+        strategy=answer.strategy,
+        metrics=answer.metrics,
+        objective=answer.objective,
+        preset=problem.objective.preset,
+        price_per_hour=hourly,
+        price_per_million_output_tokens=hourly / tokens * 1e6 if hourly is not None and tokens else None,
+        binding=_binding(answer),
+        conflict=answer.conflicts[0].rules if answer.conflicts else (),
+        said=answer.explanation[0] if answer.status != "optimal" and answer.explanation else "",
+        verification=Checked(checked.passed, checked.checks, checked.optimality, checked.candidates),
+        search_limits=(*answer.search_limits, *([idle] if idle else ())),
+    )
+
+
+def _binding(answer: Answer) -> tuple[str, ...]:
+    """Ids of the rules that leave little room, nearest first."""
+    near = [
+        (rule.slack / abs(rule.limit), rule.id)
+        for rule in answer.rules
+        if rule.holds and rule.enabled and isinstance(rule.limit, int | float) and rule.limit and rule.slack is not None
+        if rule.slack <= BINDING_SHARE * abs(rule.limit) and rule.id != "context"
+    ]
+    return tuple(name for _, name in sorted(near, key=lambda pair: pair[0]))
+
+
+def failed(spec: Spec, error: str) -> Point:
+    """The point of a question that cannot be asked, or that was not answered."""
+    return Point(spec.index, spec.name, spec.changes, spec.gpus, "error", error=error)
+
+
+def point_data(point: Point) -> dict[str, Any]:
+    """Plain data, in a fixed order of keys."""
+    data = asdict(point)
+    data["values"] = dict(point.values)
+    if point.strategy is not None:
+        data["strategy"] = {"label": point.strategy.label, "gpus": point.strategy.gpus, **data["strategy"]}
+    return data
+
+
+def point_from_data(data: Mapping[str, Any]) -> Point:
+    """Back from plain data.
+
+    Raises:
+        KeyError, TypeError: not the data of a point.
+    """
+    values = {name: data[name] for name in Point.__dataclass_fields__}
+    if values["strategy"] is not None:
+        inner = {k: v for k, v in values["strategy"].items() if k not in ("label", "gpus")}
+        values["strategy"] = Strategy(**{**inner, "layers_per_stage": tuple(inner["layers_per_stage"])})
+    if values["metrics"] is not None:
+        inner = {k: tuple(v) if isinstance(v, list) else v for k, v in values["metrics"].items()}
+        values["metrics"] = Metrics(**inner)
+    if values["objective"] is not None:
+        values["objective"] = ObjectiveResult(**values["objective"])
+    if values["verification"] is not None:
+        values["verification"] = Checked(**values["verification"])
+    for name in ("binding", "conflict", "search_limits"):
+        values[name] = tuple(values[name])
+    return Point(**values)

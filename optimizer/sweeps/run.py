@@ -1,0 +1,186 @@
+"""A whole sweep: which points there are, what is known already, who solves the rest, and everything in input order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from optimizer.answer import SCHEMA_VERSION
+from optimizer.facts.problem import Problem
+from optimizer.facts.stated import Stated, load_stated, stated_of
+from optimizer.sweeps.counts import parse_counts
+from optimizer.sweeps.key import Keys, product
+from optimizer.sweeps.local import run_here, run_in_processes
+from optimizer.sweeps.on_ray import run_on_ray
+from optimizer.sweeps.points import Point, Spec, point_data, point_from_data
+from optimizer.sweeps.scenarios import Scenarios, load_scenarios, scenario_name, scenarios_from_dict
+from optimizer.sweeps.store import Store
+from optimizer.sweeps.work import Piece, pieces
+
+Executor = Literal["local", "ray"]
+FEW_POINTS = 8
+"""So few points are solved in this process: starting others would take longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The points of a sweep, in order, and what they are changes of."""
+
+    stated: Stated
+    specs: tuple[Spec, ...]
+    prices: Mapping[str, float]
+
+
+def plan(
+    problem: str | Path | Problem | Stated,
+    gpus: str | Iterable[int] | None = None,
+    scenarios: str | Path | Mapping[str, Any] | None = None,
+    *,
+    by: Literal["gpu", "node"] = "gpu",
+    prices: Mapping[str, float] | None = None,
+) -> Plan:
+    """Every scenario at every count, counts innermost.
+
+    Raises:
+        ProblemError: the problem, the counts or the scenario file cannot be used.
+    """
+    stated = _stated(problem)
+    asked = _scenarios(scenarios)
+    counts: Sequence[int | None] = _counts(stated, gpus if gpus is not None else asked.gpus, by)
+    specs = [
+        Spec(index, changes, count, scenario_name(changes))
+        for index, (changes, count) in enumerate((c, n) for c in asked.changes for n in counts)
+    ]
+    return Plan(stated, tuple(specs), dict(prices or {}))
+
+
+def _stated(problem: str | Path | Problem | Stated) -> Stated:
+    if isinstance(problem, Stated):
+        return problem
+    return stated_of(problem) if isinstance(problem, Problem) else load_stated(problem)
+
+
+def _scenarios(scenarios: str | Path | Mapping[str, Any] | None) -> Scenarios:
+    if scenarios is None:
+        return Scenarios()
+    return scenarios_from_dict(scenarios) if isinstance(scenarios, Mapping) else load_scenarios(scenarios)
+
+
+def _counts(stated: Stated, gpus: str | Iterable[int] | None, by: Literal["gpu", "node"]) -> Sequence[int | None]:
+    if gpus is None:
+        return [None]
+    text = gpus if isinstance(gpus, str) else ",".join(str(count) for count in gpus)
+    return parse_counts(text, by, stated.problem().hardware.gpus_per_node if by == "node" else 1)
+
+
+def sweep(
+    problem: str | Path | Problem | Stated,
+    gpus: str | Iterable[int] | None = None,
+    scenarios: str | Path | Mapping[str, Any] | None = None,
+    *,
+    by: Literal["gpu", "node"] = "gpu",
+    prices: Mapping[str, float] | None = None,
+    workers: int | None = None,
+    executor: Executor = "local",
+    address: str | None = None,
+    out: str | Path | None = None,
+) -> Iterator[Point]:
+    """Solve a problem at many counts of GPUs and in many scenarios; each point proved and verified as by ``solve``.
+
+    Args:
+        problem: a problem file, or what ``load_problem`` made of one.
+        gpus: counts such as ``"1..64"``, ``"pow2:1..64"`` or numbers; left out, the hardware as stated.
+        scenarios: a scenario file or its contents (``docs/sweep.md``).
+        by: ``"node"`` keeps the counts that are whole nodes.
+        prices: price per GPU and hour by GPU name, for hardware that states none.
+        workers: processes; left out, one for each CPU.
+        executor: ``"ray"`` runs the pieces on a Ray cluster (extra ``[ray]``).
+        address: of an existing Ray cluster.
+        out: results are kept in this file as they come; a run that was stopped goes on from there.
+
+    Yields:
+        Points in input order, each as soon as it and those before it are known.
+
+    Raises:
+        ProblemError: the problem, counts, scenarios or file cannot be used. What is wrong at one point is that point's error.
+    """
+    asked = plan(problem, gpus, scenarios, by=by, prices=prices)
+    return in_order(run(asked, workers=workers, executor=executor, address=address, out=out), len(asked.specs))
+
+
+def run(
+    asked: Plan,
+    *,
+    workers: int | None = None,
+    executor: Executor = "local",
+    address: str | None = None,
+    out: str | Path | None = None,
+) -> Iterator[Point]:
+    """Points of a plan as they are known, those of an earlier run first; the file is finished after the last."""
+    keys = Keys(asked.stated, asked.prices)
+    with ExitStack() as stack:
+        store = None
+        key_of: dict[int, str] = {}
+        known: dict[int, Point] = {}
+        if out is not None:
+            header = {"schema_version": SCHEMA_VERSION, "product": product(), "problem": asked.stated.default_name}
+            store = stack.enter_context(Store(Path(out), header))
+            key_of = {spec.index: keys.of(spec) for spec in asked.specs}
+            known = {i: p for i, key in key_of.items() if (p := _known(store.known.get(key), i)) is not None}
+        yield from known.values()
+        missing = [spec for spec in asked.specs if spec.index not in known]
+        for point in _solved(asked, missing, workers, executor, address):
+            if store is not None:
+                known[point.index] = point
+                store.add({**point_data(point), "hash": key_of[point.index]})
+            yield point
+        if store is not None:
+            ordered = sorted(known.items())
+            store.finish({**point_data(point), "hash": key_of[i]} for i, point in ordered)
+
+
+def _known(row: Mapping[str, Any] | None, index: int) -> Point | None:
+    """A point that an earlier run stored; None where it has to be solved, failed ones again."""
+    if row is None or row.get("status") == "error":
+        return None
+    try:
+        return replace(point_from_data(row), index=index)
+    except (KeyError, TypeError):
+        return None
+
+
+def _solved(
+    asked: Plan, missing: Sequence[Spec], workers: int | None, executor: Executor, address: str | None
+) -> Iterator[Point]:
+    processes = workers or len(os.sched_getaffinity(0))
+    if executor == "ray":
+        yield from run_on_ray(_pieces(asked, missing, processes), processes, address)
+    elif processes == 1 or len(missing) <= FEW_POINTS:
+        yield from run_here(_pieces(asked, missing, 1))
+    else:
+        yield from run_in_processes(_pieces(asked, missing, processes), processes)
+
+
+def _pieces(asked: Plan, missing: Sequence[Spec], workers: int) -> list[Piece]:
+    return pieces(asked.stated, missing, asked.prices, workers)
+
+
+def in_order(points: Iterable[Point], many: int) -> Iterator[Point]:
+    """Points by index, each as soon as those before it are there.
+
+    Raises:
+        RuntimeError: a point is missing at the end, which is a defect.
+    """
+    waiting: dict[int, Point] = {}
+    following = 0
+    for point in points:
+        waiting[point.index] = point
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
+    if following != many:
+        raise RuntimeError(f"{many - following} points of the sweep are missing")
