@@ -1,0 +1,128 @@
+"""Deployments of many shapes, made from a strategy without solving; and readers of what was written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+import yaml
+
+from optimizer.answer import Strategy
+from optimizer.deploy import Options, launch_files
+from optimizer.deploy.losses import may_lose
+from optimizer.deploy.options import resolve_options
+from optimizer.facts.load import problem_from_dict
+from optimizer.facts.problem import Problem
+from optimizer.placement import place_evenly
+
+LLAMA = "llama3-70b"
+DEEPSEEK = "deepseek-v3"
+QWEN = "qwen3-235b-a22b"
+
+
+def problem(model: str, nodes: int, engine: str = "vllm", gpu: str = "h100-sxm-80gb", **requirements: Any) -> Problem:
+    return problem_from_dict(
+        {
+            "name": f"{model} on {nodes}",
+            "engine": engine,
+            "hardware": {"gpu": gpu, "nodes": nodes, "gpus_per_node": 8},
+            "model": model,
+            "workload": {"prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 4},
+            "requirements": {"max_sequence_tokens": 4096, "gpu_memory_utilization": 0.87, **requirements},
+            "search": {"max_num_batched_tokens": 4096},
+        }
+    )
+
+
+def strategy(
+    model: Problem, tp: int, pp: int, dp: int, ep: int = 1, n: int = 24, weights: str = "", kv: str = "", split: Any = None
+) -> Strategy:
+    layers = model.model.layers
+    even = tuple(layers // pp + (stage < layers % pp) for stage in range(pp))
+    return Strategy(
+        tp, pp, dp, ep, n, split or even, weights or model.model.native_weight_format, kv or model.model.native_dtype
+    )
+
+
+CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "one instance": (LLAMA, 1, {"tp": 8, "pp": 1, "dp": 1}),
+    "two instances": (LLAMA, 1, {"tp": 4, "pp": 1, "dp": 2}),
+    "uneven layers": (LLAMA, 1, {"tp": 2, "pp": 4, "dp": 1, "split": (19, 21, 21, 19)}),
+    "fp8 made on loading": (LLAMA, 1, {"tp": 2, "pp": 1, "dp": 4, "weights": "fp8", "kv": "fp8"}),
+    "many nodes, spread": (LLAMA, 3, {"tp": 4, "pp": 1, "dp": 4}),
+    "stages on two nodes": (LLAMA, 4, {"tp": 8, "pp": 2, "dp": 2}),
+    "four nodes, one instance": (LLAMA, 4, {"tp": 8, "pp": 4, "dp": 1}),
+    "experts in each replica": (QWEN, 1, {"tp": 4, "pp": 1, "dp": 2, "ep": 4}),
+    "one engine for all replicas": (DEEPSEEK, 2, {"tp": 8, "pp": 1, "dp": 2, "ep": 16}),
+    "small replicas, one engine": (DEEPSEEK, 2, {"tp": 2, "pp": 1, "dp": 8, "ep": 16}),
+    "two such engines": (DEEPSEEK, 4, {"tp": 4, "pp": 1, "dp": 8, "ep": 16}),
+    "one engine, replicas of two stages": (QWEN, 1, {"tp": 2, "pp": 2, "dp": 2, "ep": 4}),
+}
+
+
+def files_of(
+    name: str, engine: str, target: str, survive: dict[str, int] | None = None, **options: Any
+) -> tuple[dict[str, str], Problem, Strategy]:
+    """Files of one of the cases."""
+    model, nodes, decisions = CASES[name]
+    stated = problem(model, nodes, engine, **({"survive": survive} if survive else {}))
+    return (*written(stated, strategy(stated, **decisions), target, **options), strategy(stated, **decisions))
+
+
+def written(stated: Problem, chosen: Strategy, target: str, **options: Any) -> tuple[dict[str, str], Problem]:
+    placement = place_evenly(stated, chosen)
+    resolved: Options = resolve_options(stated.model, stated.engine, target, **options)
+    lost = may_lose(stated, placement)
+    return launch_files([stated], placement, resolved, title="a test", may_lose=lost), stated
+
+
+def commands_in(files: dict[str, str]) -> list[dict[str, Any]]:
+    """Every engine process: ``words``, ``environment`` and, where the target says so, ``gpus``."""
+    found: list[dict[str, Any]] = []
+    for name, text in files.items():
+        if name.startswith("start-node"):
+            found += _in_script(text)
+        if name.endswith(".yaml"):
+            for document in yaml.safe_load_all(text):
+                found += _in_document(document)
+    return found
+
+
+def _in_script(text: str) -> list[dict[str, Any]]:
+    found = []
+    for body in re.findall(r"^run_\w+\(\) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL):
+        body = re.sub(r"^  until .*?^  done\n", "", body, flags=re.MULTILINE | re.DOTALL)
+        words = shlex.split(body.replace("\\\n", " "))
+        environment = {}
+        while "=" in words[0]:
+            key, value = words.pop(0).split("=", 1)
+            environment[key] = value
+        found.append({"words": words, "environment": environment})
+    return found
+
+
+def _in_document(document: dict[str, Any]) -> list[dict[str, Any]]:
+    if "services" in document:
+        return [
+            {"words": one["entrypoint"] + one["command"], "environment": one["environment"], "service": one}
+            for one in document["services"].values()
+            if "entrypoint" in one
+        ]
+    spec = document.get("spec", {})
+    template = spec.get("leaderWorkerTemplate", {})
+    pods = [template.get("leaderTemplate"), template.get("workerTemplate"), spec.get("template")]
+    containers = [one["spec"]["containers"][0] for one in pods if one]
+    return [
+        {
+            "words": one["command"],
+            "environment": {e["name"]: e["value"] for e in one["env"] if "value" in e},
+            "gpus": int(one["resources"]["limits"]["nvidia.com/gpu"]),
+        }
+        for one in containers
+        if one["name"] == "engine"
+    ]
+
+
+def value(words: list[str], flag: str) -> str | None:
+    return words[words.index(flag) + 1] if flag in words else None
