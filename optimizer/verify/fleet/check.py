@@ -1,0 +1,160 @@
+"""The public check of an answer about an inventory."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from optimizer.answer import Fixed, Verification
+from optimizer.facts.inventory import FleetProblem
+from optimizer.fleet_answer import FleetAnswer
+from optimizer.verify.arithmetic import exact, sixty_digits
+from optimizer.verify.fleet.claims import check_losses, check_objective, check_reliability, check_rules, check_totals
+from optimizer.verify.fleet.float_times import Curves
+from optimizer.verify.fleet.instance import Instances
+from optimizer.verify.fleet.legality import check_placement
+from optimizer.verify.fleet.pools import Known, check_instance_rules, check_shares, know_pools
+from optimizer.verify.fleet.shares import largest_share, least_split, share_costs
+from optimizer.verify.fleet.site import Site
+from optimizer.verify.fleet.states import TooManyStates, members_of, rates_of, states_of
+from optimizer.verify.fleet.value import Family, Totals, Weights, totals
+from optimizer.verify.ledger import Ledger
+
+
+@sixty_digits()
+def verify_fleet(
+    problem: FleetProblem,
+    answer: FleetAnswer,
+    fixed: Fixed = Fixed(),
+    *,
+    exhaustive: bool = True,
+    seed: int = 1,
+) -> Verification:
+    """Recompute every claim of an answer from the facts, simulate failures and repairs, and confirm an optimum.
+
+    Args:
+        problem: what was asked.
+        answer: what is claimed; its own ``verification`` is ignored.
+        fixed: decisions that a person fixed: each instance's, and DP counts all replicas.
+        exhaustive: False leaves out the enumeration of other choices.
+        seed: of the simulation; a disagreement counts only when a longer simulation with another seed confirms it.
+
+    Returns:
+        Every disagreement with expected and actual. ``optimality`` is ``exhaustive``, ``bound`` (claimed, not
+        enumerated), ``not claimed`` or ``refuted``.
+    """
+    return _Check(problem, answer, fixed, seed).run(exhaustive)
+
+
+class _Check:
+    """One verification; keeps what several steps need."""
+
+    def __init__(self, problem: FleetProblem, answer: FleetAnswer, fixed: Fixed, seed: int) -> None:
+        self.problem, self.answer, self.fixed, self.seed = problem, answer, fixed, seed
+        self.ledger, self.site = Ledger(), Site(problem)
+        self.instances, self.curves = Instances(problem), Curves()
+        self.weights = Weights.of(problem.objective)
+        self.demand = exact(problem.workload.requests_per_s)
+        self.notes: list[str] = []
+
+    def run(self, exhaustive: bool) -> Verification:
+        """All steps."""
+        answer, ledger = self.answer, self.ledger
+        ledger.same("problem", self.problem.name, answer.problem)
+        if answer.pools:
+            self._fixed_decisions()
+            feasible = answer.status in ("optimal", "feasible")
+            ledger.that("status", feasible, "optimal or feasible, with pools", answer.status)
+            self._claims()
+        else:
+            ledger.that("status", answer.status in ("infeasible", "unknown"), "no pools", answer.status)
+            for name in ("placement", "objective", "objective_exact_ms", "reliability"):
+                ledger.same(name, None, getattr(answer, name))
+        optimality = "bound" if answer.status in ("optimal", "infeasible") else "not claimed"
+        passed = not ledger.mismatches
+        return Verification(passed, ledger.checks, optimality, 0, "; ".join(self.notes), tuple(ledger.mismatches))
+
+    def _fixed_decisions(self) -> None:
+        """What a person fixed is so."""
+        for name in Fixed.__slots__:
+            wanted = getattr(self.fixed, name)
+            if wanted is None:
+                continue
+            if name == "data_parallel":
+                replicas = sum(pool.strategy.data_parallel for pool in self.answer.pools)
+                self.ledger.same("data_parallel as fixed, all pools", wanted, replicas)
+                continue
+            for index, pool in enumerate(self.answer.pools):
+                self.ledger.same(f"pools.{index}.strategy.{name} as fixed", wanted, getattr(pool.strategy, name))
+
+    def _claims(self) -> None:
+        """What the answer says about its own pools."""
+        ledger, answer = self.ledger, self.answer
+        known = know_pools(ledger, self.site, self.instances, answer.pools)
+        placement = answer.placement
+        if not ledger.that("placement", placement is not None, "a place for every instance", None) or not placement:
+            return
+        if known is None or not check_placement(ledger, self.site, answer.pools, placement):
+            return
+        planned = check_shares(ledger, known, self.demand)
+        if planned is None:
+            return
+        for index, one in enumerate(known):
+            with ledger.about(f"pools.{index}"):
+                check_instance_rules(ledger, one, planned[index])
+        for instance in placement.instances:
+            wanted = float(planned[instance.pool] / self.demand)
+            close = abs(instance.share - wanted) <= 1e-11
+            ledger.that(f"placement.{instance.name}.share", close, wanted, instance.share)
+        capacities = [known[instance.pool].capacity for instance in placement.instances]
+        worst, scenarios = check_losses(ledger, self.site, placement.instances, capacities, answer)
+        check_rules(ledger, self.problem, sum(capacities, Fraction(0)), worst, answer)
+        if scenarios:
+            self.notes.append(f"{scenarios:,} choices of losses covered")
+        check_totals(ledger, self.site, known, planned, answer)
+        families, index_of = self._families(known, planned)
+        self._check_split(known, families, index_of)
+        levels = rates_of(self.problem.failures, self.problem.levels())
+        members = members_of(self.site, placement.instances, [index_of[i.pool] for i in placement.instances], levels)
+        try:
+            states = states_of(self.problem, members, [family.instances for family in families])
+        except TooManyStates:
+            self.notes.append("too many failure states to work through one by one: the objective is simulated only")
+            return
+        found = totals(families, float(self.demand), self.weights, states)
+        check_objective(ledger, self.weights, found, answer.gpus_used, answer)
+        check_reliability(ledger, self.problem, found, answer.reliability)
+        self._simulate(families, found)
+
+    def _families(self, known: list[Known], planned: dict[int, Fraction]) -> tuple[list[Family], dict[int, int]]:
+        """Pools of one kind together; pool number → family number."""
+        kinds = list(dict.fromkeys(one.kind for one in known))
+        index_of = {index: kinds.index(one.kind) for index, one in enumerate(known)}
+        families = []
+        for number in range(len(kinds)):
+            members = [i for i in index_of if index_of[i] == number]
+            first = known[members[0]]
+            same = all(known[i].slots_capacity == first.slots_capacity for i in members)
+            self.ledger.that("slots_capacity", same, "the same for every pool of a family", "different")
+            count = sum(known[i].pool.instances for i in members)
+            curve = self.curves.of(first.instance)
+            families.append(Family(curve, count, float(planned[members[0]]), float(first.slots_capacity)))
+        return families, index_of
+
+    def _check_split(self, known: list[Known], families: list[Family], index_of: dict[int, int]) -> None:
+        """No other split of the requests has a smaller mean time."""
+        if len(families) == 1:
+            return
+        costs, mine = [], 0.0
+        for number, family in enumerate(families):
+            first = next(known[i] for i in index_of if index_of[i] == number)
+            most = largest_share(self.demand, family.instances, first.capacity)
+            costs.append(share_costs(family.curve, self.demand, family.instances, most))
+            part = round(family.planned * family.instances / float(self.demand) * 1000)
+            mine += float(costs[-1][part]) if part <= most else float("inf")
+        best = least_split(costs)
+        if best is not None:
+            least = mine <= best[0] * (1 + 1e-10) + 1e-5
+            self.ledger.that("pools.share", least, f"{best[0]} ms with thousandths {best[1]}", f"{mine} ms")
+
+    def _simulate(self, families: list[Family], found: Totals) -> None:
+        """Failures and repairs played in time."""
