@@ -1,0 +1,124 @@
+"""From an answer to its report: sections in order, and the derivations that they collected on the way."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from optimizer import __version__
+from optimizer.answer import Answer
+from optimizer.facts.problem import Problem
+from optimizer.facts.recovery import RecoveryFacts, recovery_facts
+from optimizer.facts.stated import Stated, stated_of
+from optimizer.report.derive.load import derive_load
+from optimizer.report.derive.memory import derive_memory
+from optimizer.report.derive.objective import derive_objective
+from optimizer.report.derive.rules import derive_rules
+from optimizer.report.derive.throughput import derive_throughput
+from optimizer.report.document import Report, Section
+from optimizer.report.ledger import Ledger
+from optimizer.report.recommend import advice_of
+from optimizer.report.sections.balance import balance_section
+from optimizer.report.sections.communication import communication_section
+from optimizer.report.sections.faults import faults_section
+from optimizer.report.sections.findings import findings_section
+from optimizer.report.sections.graph import find_graph, graph_section
+from optimizer.report.sections.hardware import hardware_section
+from optimizer.report.sections.launch import find_launch, launch_section
+from optimizer.report.sections.model import model_section
+from optimizer.report.sections.performance import performance_section
+from optimizer.report.sections.recommendations import recommendations_section
+from optimizer.report.sections.score import derive_score, score_section
+from optimizer.report.sections.strategy import empty_strategy_section, strategy_section
+from optimizer.report.sections.summary import empty_summary, summary_section, verdict_of
+from optimizer.report.sections.throughput import throughput_section
+from optimizer.report.subject import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A report, and what its pictures are drawn from; no subject without a strategy."""
+
+    report: Report
+    subject: Subject | None
+
+
+def build_report(
+    problem: Problem, answer: Answer, stated: Stated | None = None, recovery: RecoveryFacts | None = None
+) -> Built:
+    """The report of an answer.
+
+    Args:
+        problem: what the answer is for.
+        answer: of ``solve`` or ``check``, simulated where that is possible.
+        stated: the problem file, so that recommendations speak of what it says.
+        recovery: engine start and storage bandwidth; left out, the defaults with their sources.
+    """
+    stated, recovery = stated or stated_of(problem), recovery or recovery_facts()
+    if answer.strategy is None or answer.metrics is None:
+        ledger = Ledger()
+        return Built(_report(problem, answer, _without_strategy(problem, answer, stated, ledger), ledger), None)
+    subject = Subject(problem, answer, answer.strategy, answer.metrics)
+    sections = _with_strategy(subject, stated, recovery)
+    return Built(_report(problem, answer, sections, subject.ledger), subject)
+
+
+def _with_strategy(subject: Subject, stated: Stated, recovery: RecoveryFacts) -> list[Section]:
+    """Made in the order in which derivations build on each other; the summary comes last and stands first."""
+    ledger, strategy = subject.ledger, subject.strategy
+    hardware = hardware_section(subject.problem, ledger)
+    model = model_section(subject.problem, ledger, strategy.weight_precision, strategy.kv_precision)
+    memory = derive_memory(subject)
+    derive_load(subject)
+    derive_throughput(subject)
+    derive_objective(subject)
+    derive_rules(subject)
+    graph, launch = find_graph(subject), find_launch(subject)
+    sections = [
+        hardware,
+        model,
+        strategy_section(subject, memory),
+        performance_section(subject),
+        throughput_section(subject),
+        communication_section(subject),
+        balance_section(subject, memory),
+        faults_section(subject, recovery),
+        launch_section(subject, launch),
+        findings_section(subject),
+        recommendations_section(advice_of(subject.problem, stated, subject.answer), ledger),
+        score_section(ledger, derive_score(subject, graph, launch)),
+        graph_section(subject, graph),
+    ]
+    return [summary_section(subject), *sections]
+
+
+def _without_strategy(problem: Problem, answer: Answer, stated: Stated, ledger: Ledger) -> list[Section]:
+    return [
+        empty_summary(answer),
+        hardware_section(problem, ledger),
+        model_section(problem, ledger, None, None),
+        empty_strategy_section(ledger),
+        recommendations_section(advice_of(problem, stated, answer), ledger),
+    ]
+
+
+def _report(problem: Problem, answer: Answer, sections: list[Section], ledger: Ledger) -> Report:
+    verdict, headline = verdict_of(answer)
+    return Report(
+        title=f"Parallel strategy report: {problem.name}",
+        problem=problem.name,
+        generated=_now(),
+        version=__version__,
+        verdict=verdict,
+        headline=headline,
+        sections=tuple(sections),
+        derivations=ledger.derivations,
+    )
+
+
+def _now() -> str:
+    """The time in UTC, or ``SOURCE_DATE_EPOCH`` (reproducible-builds.org) where it is set."""
+    stated = os.environ.get("SOURCE_DATE_EPOCH", "")
+    at = datetime.fromtimestamp(int(stated), UTC) if stated.isdigit() else datetime.now(UTC)
+    return at.strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,125 @@
+"""Curves that other commands computed, to be drawn in a report: a Pareto front and a sweep over GPU counts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optimizer.facts.errors import ProblemError
+
+LARGEST_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FrontPoint:
+    """A strategy that nothing beats in all three: mean time of a request, requests served, GPUs."""
+
+    request_mean_ms: float
+    availability: float
+    gpus: int
+    strategy: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """The answer for a number of GPUs; no latency where none keeps every rule."""
+
+    gpus: int
+    status: str
+    strategy: str
+    ttft_p99_ms: float | None
+    tpot_p99_ms: float | None
+    request_mean_ms: float | None
+    max_request_rate: float | None
+
+
+def load_pareto(path: str | None) -> tuple[FrontPoint, ...]:
+    """Points of a JSON file ``{"points": [{"request_mean_ms", "availability", "gpus", "strategy"}]}``; none without a file.
+
+    Raises:
+        ProblemError: the file is missing or is not such a file.
+    """
+    if path is None:
+        return ()
+    data = _json(_text(path, "--pareto"), "--pareto", path)
+    points = data.get("points") if isinstance(data, Mapping) else None
+    if not isinstance(points, list) or not points:
+        raise ProblemError("--pareto", f'{path} has no "points"; the JSON of optimizer pareto is needed')
+    return tuple(
+        FrontPoint(
+            _number(point, "request_mean_ms", "--pareto", number),
+            _number(point, "availability", "--pareto", number),
+            int(_number(point, "gpus", "--pareto", number)),
+            _label(point.get("strategy")),
+        )
+        for number, point in enumerate(points, start=1)
+    )
+
+
+def load_sweep(path: str | None) -> tuple[SweepPoint, ...]:
+    """Points of JSON Lines with ``gpus``, ``status``, ``strategy`` and ``metrics``, by GPUs; none without a file.
+
+    Raises:
+        ProblemError: the file is missing or is not such a file.
+    """
+    if path is None:
+        return ()
+    found = []
+    for number, line in enumerate(_text(path, "--sweep").splitlines(), start=1):
+        if not line.strip():
+            continue
+        point = _json(line, "--sweep", f"{path}, line {number}")
+        gpus = int(_number(point, "gpus", "--sweep", number))
+        metrics = point.get("metrics") or {}
+        strategy = point.get("strategy")
+        if not isinstance(metrics, Mapping):
+            raise ProblemError("--sweep", f"{path}, line {number}: metrics is not an object")
+        names = ("ttft_p99_ms", "tpot_p99_ms", "request_mean_ms", "max_request_rate")
+        values = [
+            _number(metrics, name, "--sweep", number) if metrics.get(name) is not None else None for name in names
+        ]
+        found.append(SweepPoint(gpus, str(point.get("status", "")), _label(strategy), *values))
+    if not found:
+        raise ProblemError("--sweep", f"{path} has no lines; the JSON Lines of optimizer sweep are needed")
+    return tuple(sorted(found, key=lambda point: point.gpus))
+
+
+def _text(path: str, option: str) -> str:
+    try:
+        if Path(path).stat().st_size > LARGEST_BYTES:
+            raise ProblemError(option, f"{path} is larger than 64 MiB")
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ProblemError(option, f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ProblemError(option, f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+def _json(text: str, option: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(option, f"{where} is not valid JSON ({error})") from None
+
+
+def _number(point: Any, name: str, option: str, position: int) -> float:
+    value = point.get(name) if isinstance(point, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ProblemError(option, f"entry {position}: {name} is {value!r}; a number is needed")
+    return float(value)
+
+
+def _label(strategy: Any) -> str:
+    """A strategy's short name, from its name or its decisions."""
+    if isinstance(strategy, str):
+        return strategy
+    if not isinstance(strategy, Mapping):
+        return ""
+    names = (("TP", "tensor_parallel"), ("PP", "pipeline_parallel"), ("DP", "data_parallel"))
+    label = "·".join(f"{short}{strategy.get(name)}" for short, name in names if strategy.get(name) is not None)
+    expert = strategy.get("expert_parallel")
+    return f"{label}·EP{expert}" if isinstance(expert, int) and expert > 1 else label
