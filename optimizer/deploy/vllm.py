@@ -58,8 +58,8 @@ def _nodes(launch: Launch, number: int, part: Part, options: Options) -> list[st
     if options.target == "ray":
         flags = ["--distributed-executor-backend", "ray"]
         if several:
-            flags += ["--data-parallel-backend", "ray", "--data-parallel-size-local", str(ranks)]
-            flags += ["--data-parallel-address", HEAD, *rpc]
+            # No --data-parallel-address: Ray knows its nodes by IP address, which is the default.
+            flags += ["--data-parallel-backend", "ray", "--data-parallel-size-local", str(ranks), *rpc]
         return flags
     if launch.even:
         nodes = ["--nnodes", str(len(launch.parts)), "--node-rank", RANK]
