@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.load import load_problem, problem_from_dict
     from optimizer.facts.problem import Problem
+    from optimizer.sweeps.run import sweep
 
 __version__ = "0.1.0"
 
@@ -31,6 +32,7 @@ _HOMES = {
     "problem_from_dict": "optimizer.facts.load",
     "simulate": "optimizer.api",
     "solve": "optimizer.api",
+    "sweep": "optimizer.sweeps.run",
     "with_costs": "optimizer.cost_sources",
 }
 
@@ -46,6 +48,7 @@ __all__ = [
     "problem_from_dict",
     "simulate",
     "solve",
+    "sweep",
     "with_costs",
 ]
 

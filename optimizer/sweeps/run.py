@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,7 +119,7 @@ def run(
     executor: Executor = "local",
     address: str | None = None,
     out: str | Path | None = None,
-) -> Iterator[Point]:
+) -> Generator[Point, None, None]:
     """Points of a plan as they are known, those of an earlier run first; the file is finished after the last."""
     keys = Keys(asked.stated, asked.prices)
     with ExitStack() as stack:

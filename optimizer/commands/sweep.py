@@ -1,0 +1,146 @@
+"""``sweep``: many counts of GPUs and many scenarios in one run that survives being stopped.
+
+Exit codes: 0 some point keeps every rule · 1 none does · 2 bad input · 3 the verifier disagrees with a point · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from optimizer.sweeps.points import Point
+
+OK, INFEASIBLE, DISAGREES, INTERRUPTED = 0, 1, 3, 130
+
+ProblemPath = Annotated[str, typer.Argument(help="Problem file, YAML or JSON.", metavar="PROBLEM")]
+Prices = Annotated[
+    str | None, typer.Option("--prices", help="Price per hour of each GPU type (docs/sweep.md).", metavar="FILE")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("sweep")(sweep)
+
+
+def sweep(
+    problem: ProblemPath,
+    gpus: Annotated[
+        str | None, typer.Option("--gpus", help="Counts: 1..64, 1..64:4, 1,2,4 or pow2:1..64.", metavar="COUNTS")
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="gpu: every count; node: whole nodes only.")] = "gpu",
+    scenarios: Annotated[
+        str | None, typer.Option("--scenarios", help="Fields with several values each, crossed.", metavar="FILE")
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", help="Keep results here as they come; run again to go on.", metavar="FILE.jsonl"),
+    ] = None,
+    csv: Annotated[str | None, typer.Option("--csv", help="Write a table.", metavar="FILE")] = None,
+    parquet: Annotated[str | None, typer.Option("--parquet", help="Write a table (pyarrow).", metavar="FILE")] = None,
+    plot: Annotated[
+        str | None, typer.Option("--plot", help="Draw the curves, .png or .svg ([plot]).", metavar="FILE")
+    ] = None,
+    prices: Prices = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=1024, help="Processes; left out, one for each CPU.")
+    ] = None,
+    executor: Annotated[str, typer.Option("--executor", help="local, or ray ([ray]).")] = "local",
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of a Ray cluster that runs already.", metavar="ADDRESS")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line, in input order.")] = False,
+) -> None:
+    """Solve at many GPU counts and in many scenarios: each point proved and verified, the curve read for you."""
+    from optimizer.facts.errors import ProblemError
+    from optimizer.render.sweep import print_sweep, with_progress
+    from optimizer.sweeps.curve import curves
+    from optimizer.sweeps.prices import load_prices
+    from optimizer.sweeps.run import Executor, in_order, plan, run
+    from optimizer.sweeps.store import line_of
+
+    _one_of("--by", by, ("gpu", "node"))
+    _one_of("--executor", executor, ("local", "ray"))
+    if address is not None and executor != "ray":
+        raise ProblemError("--address", "belongs to --executor ray")
+    if plot is not None:
+        _check_picture(plot)
+    asked = plan(
+        problem,
+        gpus,
+        scenarios,
+        by=cast(Literal["gpu", "node"], by),
+        prices=load_prices(prices) if prices is not None else None,
+    )
+    many = len(asked.specs)
+    if gpus is None and scenarios is None and many == 1:
+        raise ProblemError("--gpus", "names no counts, and there is no --scenarios; for one point use optimizer solve")
+    points: list[Point] = []
+    solved = run(asked, workers=workers, executor=cast(Executor, executor), address=address, out=out)
+    try:
+        for point in in_order(with_progress(solved, many), many):
+            points.append(point)
+            if json:
+                from optimizer.sweeps.points import point_data
+
+                typer.echo(line_of(point_data(point)), nl=False)
+    except KeyboardInterrupt:
+        # Closing ends the worker processes and the journal in order.
+        solved.close()
+        _say_interrupted(out, len(points), many)
+        raise typer.Exit(INTERRUPTED) from None
+    _write(points, asked.stated.default_name, csv, parquet, plot)
+    if not json:
+        print_sweep(points, curves(points))
+    _leave(points)
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    from optimizer.facts.errors import ProblemError, closest
+
+    if value not in known:
+        raise ProblemError(option, f"{value!r} is not known; {closest(value, known)}")
+
+
+def _check_picture(path: str) -> None:
+    from optimizer.facts.errors import ProblemError
+    from optimizer.render.sweep_plot import KINDS
+
+    if Path(path).suffix.lower() not in KINDS:
+        raise ProblemError("--plot", f"{path} ends in neither .png nor .svg")
+
+
+def _say_interrupted(out: str | None, done: int, many: int) -> None:
+    if out is None:
+        typer.echo(f"interrupted after {done:,} of {many:,} points; --out FILE.jsonl would have kept them", err=True)
+    else:
+        typer.echo(
+            f"interrupted; what is solved is kept in {out}.journal, and the same command goes on from there", err=True
+        )
+
+
+def _write(points: list[Point], title: str, csv: str | None, parquet: str | None, plot: str | None) -> None:
+    from optimizer.sweeps.files import replace_file
+    from optimizer.sweeps.table import write_csv, write_parquet
+
+    if csv is not None:
+        write_csv(points, csv)
+    if parquet is not None:
+        write_parquet(points, parquet)
+    if plot is not None:
+        from optimizer.render.sweep_plot import plot as draw
+
+        replace_file(Path(plot), draw(points, title, plot), "--plot")
+
+
+def _leave(points: list[Point]) -> None:
+    wrong = [p for p in points if p.verification is not None and p.verification.checks and not p.verification.passed]
+    if wrong:
+        typer.echo(
+            f"error: the independent verification disagrees with {len(wrong)} points; do not rely on them", err=True
+        )
+        raise typer.Exit(DISAGREES)
+    raise typer.Exit(OK if any(point.status in ("optimal", "feasible") for point in points) else INFEASIBLE)

@@ -1,0 +1,192 @@
+"""Reading a curve over counts of GPUs: where it is enough, where it bends, where it is cheapest, and where more is no better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from optimizer.sweeps.points import Point
+
+IDLE = "GPUs that fill no node stand idle"
+MOST_SAID = 5
+RESOLUTION_MS = 2e-5
+"""Objectives closer than this are equal (``docs/model.md``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plateau:
+    """Counts ``first`` to ``last`` that are no better than the count before them, and why."""
+
+    first: int
+    last: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What the points of one scenario say, in order of counts. Counts are GPUs; None where no point says it."""
+
+    name: str
+    fewest: Point | None
+    """The least count that meets everything."""
+    knee: Point | None
+    """Where the curve bends most (Kneedle: Satopää and others, Finding a "Kneedle" in a haystack, ICDCSW 2011)."""
+    cheapest: Point | None
+    """The least price per million output tokens."""
+    plateaus: tuple[Plateau, ...] = ()
+    violations: tuple[str, ...] = ()
+    """Counts at which more GPUs are worse, which a definition or the model has to explain."""
+    errors: int = 0
+    sentences: tuple[str, ...] = field(default=())
+
+
+def curves(points: Sequence[Point]) -> list[Curve]:
+    """One reading for each scenario that was asked at more than one count."""
+    groups: dict[str, list[Point]] = {}
+    for point in points:
+        groups.setdefault(point.name, []).append(point)
+    return [read(name, group) for name, group in groups.items() if len({point.gpus for point in group}) > 1]
+
+
+def read(name: str, points: Sequence[Point]) -> Curve:
+    """The reading of one scenario's points."""
+    ordered = sorted((point for point in points if point.gpus is not None), key=lambda point: point.gpus or 0)
+    good = [point for point in ordered if point.status in ("optimal", "feasible")]
+    priced = [point for point in good if point.price_per_million_output_tokens is not None]
+    curve = Curve(
+        name=name,
+        fewest=good[0] if good else None,
+        knee=_knee(good),
+        cheapest=min(
+            priced, key=lambda point: (point.price_per_million_output_tokens or 0.0, point.gpus), default=None
+        ),
+        plateaus=_plateaus(ordered),
+        violations=_violations(ordered),
+        errors=sum(point.status == "error" for point in ordered),
+    )
+    return Curve(
+        **{**{n: getattr(curve, n) for n in Curve.__dataclass_fields__}, "sentences": tuple(_said(curve, good))}
+    )
+
+
+def worth(point: Point) -> tuple[float, float]:
+    """What is minimised at a point: the tier of its preset (0 where there is none), then the objective in ms."""
+    assert point.objective is not None and point.strategy is not None and point.metrics is not None
+    first = 0.0
+    if point.preset == "throughput":
+        first = -point.metrics.peak_tokens_per_s
+    elif point.preset == "fewest-gpus":
+        first = float(point.strategy.gpus)
+    return first, point.objective.value
+
+
+def better(one: Point, other: Point) -> bool:
+    """Whether a point is better than another, by more than rounding."""
+    (tier, value), (other_tier, other_value) = worth(one), worth(other)
+    if abs(tier - other_tier) > 2e-3:
+        return tier < other_tier
+    return value < other_value - max(RESOLUTION_MS, abs(other_value) * 1e-12)
+
+
+def _knee(good: Sequence[Point]) -> Point | None:
+    """The point farthest below the straight line from the first to the last, both axes from 0 to 1; None for fewer than three."""
+    if len(good) < 3:
+        return None
+    tier = good[0].preset == "throughput"
+    values = [worth(point)[0] if tier else worth(point)[1] for point in good]
+    counts = [float(point.gpus or 0) for point in good]
+    high, low = values[0], values[-1]
+    if high - low <= RESOLUTION_MS:
+        return None
+    below = [
+        1 - (count - counts[0]) / (counts[-1] - counts[0]) - (value - low) / (high - low)
+        for count, value in zip(counts, values, strict=True)
+    ]
+    most = max(below)
+    return good[below.index(most)] if most > 1e-9 else None
+
+
+def _plateaus(ordered: Sequence[Point]) -> tuple[Plateau, ...]:
+    """Runs of counts that are no better than the one before."""
+    found: list[Plateau] = []
+    best: Point | None = None
+    for point in ordered:
+        if point.objective is None:
+            continue
+        if best is None or better(point, best):
+            best = point
+            continue
+        reason = _reason(point, best)
+        count = point.gpus or 0
+        if found and found[-1].reason == reason:
+            found[-1] = Plateau(found[-1].first, count, reason)
+        else:
+            found.append(Plateau(count, count, reason))
+    return tuple(found)
+
+
+def _reason(point: Point, best: Point) -> str:
+    assert point.strategy is not None and best.strategy is not None
+    if point.strategy == best.strategy and point.objective == best.objective:
+        if any("no node" in said for said in point.search_limits):
+            return f"with fewer GPUs than fill another node {IDLE}"
+        return f"{best.strategy.label} on {best.strategy.gpus} GPUs stays best; nothing that uses more is better"
+    return f"{best.strategy.label} on {best.gpus} GPUs is at least as good"
+
+
+def _violations(ordered: Sequence[Point]) -> tuple[str, ...]:
+    """Where one more GPU is worse, or makes a feasible question infeasible."""
+    said: list[str] = []
+    best: Point | None = None
+    for point in ordered:
+        if point.objective is None:
+            if point.status == "infeasible" and best is not None:
+                said.append(f"{point.gpus} GPUs keep no strategy although {best.gpus} do: leave the further GPUs out.")
+            continue
+        if best is None or not better(best, point):
+            best = point
+            continue
+        assert best.strategy is not None and best.objective is not None
+        said.append(
+            f"{point.gpus} GPUs are worse than {best.gpus} by {point.objective.value - best.objective.value:,.3f} ms per request: "
+            f"on more nodes {best.strategy.label} stands otherwise; leave the further GPUs out."
+        )
+    return tuple(said)
+
+
+def _said(curve: Curve, good: Sequence[Point]) -> list[str]:
+    said = []
+    if curve.fewest is None:
+        said.append("No count that was asked meets everything.")
+    else:
+        assert curve.fewest.strategy is not None
+        said.append(f"Fewest GPUs that meet everything: {curve.fewest.gpus} ({_label(curve.fewest)}).")
+    if curve.knee is not None and curve.knee.objective is not None:
+        said.append(
+            f"The curve bends most at {curve.knee.gpus} GPUs ({_label(curve.knee)}, {curve.knee.objective.value:,.0f} ms per request); "
+            f"the last count, {good[-1].gpus}, reaches {worth(good[-1])[1]:,.0f} ms."
+        )
+    if curve.cheapest is not None:
+        said.append(
+            f"Cheapest: {curve.cheapest.price_per_million_output_tokens:,.2f} per million output tokens "
+            f"with {curve.cheapest.gpus} GPUs ({_label(curve.cheapest)})."
+        )
+    elif good:
+        said.append("Prices are not known; state hardware.price_per_gpu_hour, or give --prices FILE.")
+    plateaus = [plateau for plateau in curve.plateaus if not plateau.reason.endswith(IDLE)]
+    if len(plateaus) < len(curve.plateaus):
+        said.append(f"No better: counts between whole nodes, because {IDLE}.")
+    for plateau in plateaus[:MOST_SAID]:
+        counts = f"{plateau.first}" if plateau.first == plateau.last else f"{plateau.first} to {plateau.last}"
+        said.append(f"No better: {counts} GPUs, because {plateau.reason}.")
+    if len(plateaus) > MOST_SAID:
+        said.append(f"{len(plateaus) - MOST_SAID} more such runs are not listed; --json has every point.")
+    if curve.violations:
+        said += [f"Worse with more: {text}" for text in curve.violations[:MOST_SAID]]
+    elif len(good) > 1:
+        said.append("More GPUs are never worse here: checked from each count to the next.")
+    return said
+
+
+def _label(point: Point) -> str:
+    return point.strategy.label if point.strategy is not None else ""
