@@ -103,6 +103,10 @@ class InstanceGraph:
     """The part of one engine instance; instances share no edge."""
 
     name: str
+    strategy: Strategy
+    """Of all instances like it: its DP counts their replicas."""
+    sequences_in_progress: int
+    """At each of its replicas."""
     replicas: tuple[int, ...]
     gpus: tuple[Gpu, ...]
     nodes: tuple[Node, ...]
@@ -118,8 +122,9 @@ class Graph:
     """One decode step of every replica. ``instances()`` makes the parts one after another, so that large ones stream."""
 
     problem: str
-    strategy: Strategy
-    sequences_in_progress: int
+    label: str
+    strategy: Strategy | None
+    """None where instances of several shapes stand side by side."""
     context_tokens: int
     links: tuple[Link, ...]
     notes: tuple[str, ...]
@@ -131,13 +136,9 @@ class Graph:
         return {
             "schema_version": GRAPH_SCHEMA_VERSION,
             "problem": self.problem,
-            "strategy": self.strategy.label,
+            "strategy": self.label,
             "step": "decode: one token for every sequence in progress",
-            "sequences_in_progress_per_replica": self.sequences_in_progress,
             "context_tokens": self.context_tokens,
-            "max_num_seqs": self.strategy.max_num_seqs,
-            "weight_precision": self.strategy.weight_precision,
-            "kv_precision": self.strategy.kv_precision,
             "links": [asdict(link) for link in self.links],
             "instances": self.instance_count,
             "notes": list(self.notes),

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from optimizer.answer import Answer, Fixed
-    from optimizer.facts.problem import Problem
+    from optimizer.answer import Fixed
     from optimizer.graph_answer import Graph, GraphCheck
 
 INFEASIBLE, LIMIT_REACHED = 1, 3
@@ -50,28 +49,73 @@ def graph(
     modules: Annotated[bool, typer.Option("--modules", help="dot: every module instead of one box per stage.")] = False,
 ) -> None:
     """The execution graph of one decode step: modules, GPUs, collectives, sends and when each runs."""
+    from pathlib import Path
+
     from optimizer.cli import fixed_of
-    from optimizer.facts.load import load_problem
-    from optimizer.graph import build_graph, plan_of
+    from optimizer.facts.inventory_file import is_inventory
+    from optimizer.facts.load import read_mapping
     from optimizer.render.files import write_out
-    from optimizer.verify.graph import verify_graph
+    from optimizer.render.graph_words import graph_sentences
 
     _check_options(format, sequences, modules)
     fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
-    stated = load_problem(problem)
-    answer = _answer(stated, fixed)
-    if answer.strategy is None or answer.breakdown is None:
-        undecided = answer.status == "unknown"
-        typer.echo(f"error: {stated.name}: no strategy to draw. {' '.join(answer.explanation)}", err=True)
-        raise typer.Exit(LIMIT_REACHED if undecided else INFEASIBLE)
-    running = sequences or answer.breakdown["sequences_in_progress"]
-    found = build_graph(plan_of(stated, answer.strategy, running), answer.strategy)
-    checked = verify_graph(stated, found)
+    values = read_mapping(Path(problem), problem)
+    draw = _of_inventory if is_inventory(values) else _of_problem
+    found, checked, keeps_rules = draw(problem, fixed, sequences)
     if checked.passed:
         write_out(_lines(found, checked, format, modules), out)
-    _tell(found, checked, answer, out)
+    for sentence in graph_sentences(found, checked, keeps_rules=keeps_rules, out=out):
+        typer.echo(sentence, err=True)
     if not checked.passed:
         raise typer.Exit(LIMIT_REACHED)
+
+
+def _of_problem(path: str, fixed: Fixed, sequences: int | None) -> tuple[Graph, GraphCheck, bool]:
+    """The graph of a problem on equal nodes, its check, and whether the strategy keeps every rule."""
+    from optimizer.api import check, solve
+    from optimizer.facts.load import load_problem
+    from optimizer.graph import build_graph, plan_of
+    from optimizer.render.progress import LiveLine
+    from optimizer.verify.graph import verify_graph
+
+    stated = load_problem(path)
+    with LiveLine() as live:
+        given = check(stated, fixed, progress=live, repairs=False) if _any(fixed) else None
+        answer = given or solve(stated, progress=live, repairs=False)
+    strategy = answer.strategy
+    if strategy is None or answer.breakdown is None:
+        raise _nothing(stated.name, answer.status, answer.explanation)
+    running = sequences or answer.breakdown["sequences_in_progress"]
+    found = build_graph(plan_of(stated, strategy, running), strategy)
+    return found, verify_graph(stated, found, strategy, running), all(r.holds or not r.enabled for r in answer.rules)
+
+
+def _of_inventory(path: str, fixed: Fixed, sequences: int | None) -> tuple[Graph, GraphCheck, bool]:
+    """The same for an inventory: instances of several shapes on the GPUs that the answer names."""
+    from optimizer.fleet import check_fleet, load_inventory, solve_fleet
+    from optimizer.graph import build_graph, plan_of_fleet
+    from optimizer.render.progress import LiveLine
+    from optimizer.verify.graph import verify_fleet_graph
+
+    fleet = load_inventory(path)
+    with LiveLine() as live:
+        given = check_fleet(fleet, fixed, progress=live) if _any(fixed) else None
+        answer = given or solve_fleet(fleet, progress=live, ranges=False)
+    if answer.placement is None or not answer.placement.instances:
+        raise _nothing(fleet.name, answer.status, answer.explanation)
+    found = build_graph(plan_of_fleet(fleet, answer, sequences), None, answer.label)
+    keeps_rules = all(rule.holds or not rule.enabled for rule in answer.rules)
+    return found, verify_fleet_graph(fleet, answer, found, sequences), keeps_rules
+
+
+def _any(fixed: Fixed) -> bool:
+    return any(getattr(fixed, name) is not None for name in type(fixed).__dataclass_fields__)
+
+
+def _nothing(name: str, status: str, explanation: tuple[str, ...]) -> typer.Exit:
+    """Says why there is nothing to draw; the exit that goes with it."""
+    typer.echo(f"error: {name}: no strategy to draw. {' '.join(explanation)}", err=True)
+    return typer.Exit(LIMIT_REACHED if status == "unknown" else INFEASIBLE)
 
 
 def _check_options(format: str, sequences: int | None, modules: bool) -> None:
@@ -83,16 +127,6 @@ def _check_options(format: str, sequences: int | None, modules: bool) -> None:
         raise ProblemError("--modules", f"is for --format dot only; {format} has its own level of detail")
     if sequences is not None and not 1 <= sequences <= 8192:
         raise ProblemError("--sequences", f"{sequences} is not allowed; a whole number from 1 to 8,192")
-
-
-def _answer(stated: Problem, fixed: Fixed) -> Answer:
-    from optimizer.api import check, solve
-    from optimizer.render.progress import LiveLine
-
-    with LiveLine() as live:
-        if any(getattr(fixed, name) is not None for name in type(fixed).__dataclass_fields__):
-            return check(stated, fixed, progress=live, repairs=False)
-        return solve(stated, progress=live, repairs=False)
 
 
 def _lines(found: Graph, checked: GraphCheck, format: str, modules: bool) -> Iterator[str]:
@@ -115,11 +149,3 @@ def _lines(found: Graph, checked: GraphCheck, format: str, modules: bool) -> Ite
     from optimizer.render.graph_mermaid import mermaid_lines
 
     return mermaid_lines(found)
-
-
-def _tell(found: Graph, checked: GraphCheck, answer: Answer, out: str | None) -> None:
-    """What was drawn and whether it is true, beside the document."""
-    from optimizer.render.graph_words import graph_sentences
-
-    for sentence in graph_sentences(found, checked, answer, out):
-        typer.echo(sentence, err=True)

@@ -18,29 +18,30 @@ from optimizer.graph.schedule import Timing, Timings, send_bytes
 from optimizer.graph_answer import Edge, Gpu, Graph, InstanceGraph, Node, NodeKind
 
 
-def build_graph(plan: Plan, strategy: Strategy) -> Graph:
+def build_graph(plan: Plan, strategy: Strategy | None, label: str | None = None) -> Graph:
     """The graph of a plan.
 
     Args:
-        plan: where everything stands.
-        strategy: what the plan carries out, for the header.
+        plan: where everything stands; at least one instance.
+        strategy: what all instances of the plan carry out together; None where their shapes differ.
+        label: how to call the plan; left out, as the strategy is called.
 
     Returns:
         A graph whose instances are made when they are asked for, one at a time.
     """
-    timings, problem = Timings(plan), plan.problem
+    timings = Timings(plan)
     kinds = {id(stage.hardware): stage.hardware for instance in plan.instances for stage in instance.stages}
     links = dict.fromkeys(link for facts in kinds.values() for link in links_of(facts).values())
-    work = problem.workload
+    work = plan.instances[0].problem.workload
 
     def instances() -> Iterator[InstanceGraph]:
         for instance in plan.instances:
             yield _Walk(plan, instance, timings.of(instance)).result()
 
     return Graph(
-        problem=problem.name,
+        problem=plan.name,
+        label=label or (strategy.label if strategy is not None else plan.name),
         strategy=strategy,
-        sequences_in_progress=max(instance.sequences_in_progress for instance in plan.instances),
         context_tokens=work.prompt_tokens + -(-work.output_tokens // 2),
         links=tuple(links),
         notes=placement_notes(plan, timings),
@@ -54,7 +55,7 @@ class _Walk:
 
     def __init__(self, plan: Plan, instance: InstancePlan, timing: Timing) -> None:
         self._plan, self._instance, self._timing = plan, instance, timing
-        self._model, self._shape = plan.problem.model, instance.shape
+        self._model, self._shape = instance.problem.model, instance.shape
         self._nodes: list[Node] = []
         self._edges: list[Edge] = []
         self._last: dict[str, str] = {}
@@ -67,6 +68,8 @@ class _Walk:
     def result(self) -> InstanceGraph:
         return InstanceGraph(
             name=self._instance.name,
+            strategy=self._instance.strategy,
+            sequences_in_progress=self._instance.sequences_in_progress,
             replicas=self._instance.replicas,
             gpus=self._gpus(),
             nodes=tuple(self._nodes),
@@ -183,7 +186,7 @@ class _Walk:
 
     def _send(self, stage: int) -> None:
         length = self._timing.sends[stage]
-        size = send_bytes(self._plan.problem, self._timing.batch)
+        size = send_bytes(self._instance.problem, self._timing.batch)
         for rank, replica in enumerate(self._instance.replicas):
             here, there = (self._instance.stages[s].gpus[rank] for s in (stage, stage + 1))
             self._group(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from optimizer.answer import Strategy
-from optimizer.costs.shapes import Shape
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.graph.plan import InstancePlan, Place, Plan, StagePlan
-from optimizer.placement import GpuPlace, PlacedInstance, Placement, place_evenly
+from optimizer.placement import GpuPlace, PlacedInstance, place_evenly
+
+if TYPE_CHECKING:
+    from optimizer.facts.inventory import FleetProblem
+    from optimizer.fleet_answer import FleetAnswer
 
 
 def plan_of(problem: Problem, strategy: Strategy, sequences_in_progress: int) -> Plan:
@@ -27,48 +32,64 @@ def plan_of(problem: Problem, strategy: Strategy, sequences_in_progress: int) ->
             f"{strategy.label} needs {strategy.gpus:,} GPUs and there are {there:,}, so its GPUs cannot be named; "
             "use fewer replicas or stages, or more nodes",
         )
-    return plan_of_placement(problem, place_evenly(problem, strategy), sequences_in_progress)
+    placed = place_evenly(problem, strategy).instances
+    return _plan(problem.name, [(problem, sequences_in_progress, instance) for instance in placed])
 
 
-def plan_of_placement(problem: Problem, placement: Placement, sequences_in_progress: int) -> Plan:
-    """The plan of a placement on equal nodes, every replica with so many sequences in progress."""
-    instances, replicas = [], 0
-    for placed in placement.instances:
-        instances.append(_instance(problem.hardware, placed, replicas, sequences_in_progress))
-        replicas += placed.replicas
-    places = {gpu.name: _place(problem.hardware, gpu) for placed in placement.instances for gpu in placed.gpus}
-    return Plan(problem, tuple(instances), places)
+def plan_of_fleet(fleet: FleetProblem, answer: FleetAnswer, sequences_in_progress: int | None = None) -> Plan:
+    """The plan of an answer to an inventory: instances of several shapes on the GPUs that the answer names.
+
+    Args:
+        sequences_in_progress: at each replica; left out, each pool's own median.
+
+    Raises:
+        ValueError: the answer places nothing.
+    """
+    if answer.placement is None:
+        raise ValueError("an answer without a placement has no graph")
+    # Docs/inventories.md, section 2: an instance is judged on equal nodes of its group.
+    judged = [fleet.instance_problem(fleet.group(pool.group), pool.nodes_per_instance) for pool in answer.pools]
+    medians = [pool.metrics.concurrency_p50 or pool.strategy.max_num_seqs for pool in answer.pools]
+    running = [min(median, pool.strategy.max_num_seqs) for median, pool in zip(medians, answer.pools, strict=True)]
+    placed = [
+        (judged[instance.pool], sequences_in_progress or running[instance.pool], instance)
+        for instance in answer.placement.instances
+    ]
+    return _plan(fleet.name, placed)
 
 
-def _instance(hardware: HardwareFacts, placed: PlacedInstance, first_replica: int, sequences: int) -> InstancePlan:
+def _plan(name: str, placed: list[tuple[Problem, int, PlacedInstance]]) -> Plan:
+    instances: list[InstancePlan] = []
+    places: dict[str, Place] = {}
+    replicas = 0
+    for problem, sequences, instance in placed:
+        instances.append(_instance(problem, instance, replicas, sequences))
+        replicas += instance.replicas
+        places.update({gpu.name: _place(problem.hardware, gpu) for gpu in instance.gpus})
+    return Plan(name, tuple(instances), places)
+
+
+def _instance(problem: Problem, placed: PlacedInstance, first_replica: int, sequences: int) -> InstancePlan:
     s = placed.strategy
-    shape = Shape(
-        s.tensor_parallel,
-        s.pipeline_parallel,
-        s.expert_parallel,
-        s.weight_precision,
-        s.kv_precision,
-        s.layers_per_stage,
-    )
     stages = tuple(
         StagePlan(
-            hardware,
+            problem.hardware,
             tuple(
-                tuple(placed.gpu(replica, stage, shard).name for shard in range(shape.tp))
+                tuple(placed.gpu(replica, stage, shard).name for shard in range(s.tensor_parallel))
                 for replica in range(placed.replicas)
             ),
         )
-        for stage in range(shape.pp)
+        for stage in range(s.pipeline_parallel)
     )
     replicas = tuple(range(first_replica, first_replica + placed.replicas))
-    return InstancePlan(placed.name, shape, s.max_num_seqs, sequences, replicas, stages)
+    return InstancePlan(placed.name, problem, s, sequences, replicas, stages)
 
 
 def _place(hardware: HardwareFacts, gpu: GpuPlace) -> Place:
-    """NVLink domains are runs of GPUs inside a node, or of whole nodes where they are larger than a node."""
+    """NVLink domains are runs of GPUs inside a node, or of a group's nodes where they are larger than a node."""
     size = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else 1
     per_node = hardware.gpus_per_node
     if size <= per_node:
         return Place(gpu.node, f"{gpu.node}/domain-{gpu.index // size}")
-    number = int(gpu.node.rsplit("-", 1)[1])
-    return Place(gpu.node, f"domain-{(number * per_node + gpu.index) // size}")
+    group, _, number = gpu.node.rpartition("-")
+    return Place(gpu.node, f"{group}/domain-{(int(number) * per_node + gpu.index) // size}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from optimizer.answer import Strategy
 from optimizer.costs.shapes import Shape
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
@@ -32,21 +33,37 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True)
 class InstancePlan:
-    """One engine instance, the unit that fails: d replicas of one shape, coupled by their experts (d = 1: one replica)."""
+    """One engine instance, the unit that fails: d replicas of one shape, coupled by their experts (d = 1: one replica).
+
+    ``problem`` is the one on equal nodes in which the instance is judged; ``strategy`` that of all instances like it.
+    """
 
     name: str
-    shape: Shape
-    max_num_seqs: int
+    problem: Problem
+    strategy: Strategy
     sequences_in_progress: int
     """n of ``docs/model.md`` at each of its replicas."""
     replicas: tuple[int, ...]
     stages: tuple[StagePlan, ...]
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of its replicas."""
+        s = self.strategy
+        return Shape(
+            s.tensor_parallel,
+            s.pipeline_parallel,
+            s.expert_parallel,
+            s.weight_precision,
+            s.kv_precision,
+            s.layers_per_stage,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """All instances, and the place of every GPU they use."""
 
-    problem: Problem
+    name: str
     instances: tuple[InstancePlan, ...]
     places: Mapping[str, Place]

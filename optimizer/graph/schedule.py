@@ -67,19 +67,17 @@ class Timings:
         )
 
     def _cost(self, instance: InstancePlan, hardware: HardwareFacts) -> ReplicaCost:
-        problem: Problem = self._plan.problem
-        key = (instance.shape, instance.max_num_seqs, instance.sequences_in_progress, id(hardware))
+        problem, slots = instance.problem, instance.strategy.max_num_seqs
+        key = (instance.shape, slots, instance.sequences_in_progress, id(instance.problem), id(hardware))
         if key not in self._costs:
             if hardware != problem.hardware:
                 problem = problem.model_copy(update={"hardware": hardware})
-            self._costs[key] = replica_cost(
-                problem, instance.shape, instance.max_num_seqs, instance.sequences_in_progress
-            )
+            self._costs[key] = replica_cost(problem, instance.shape, slots, instance.sequences_in_progress)
         return self._costs[key]
 
     def _sends(self, instance: InstancePlan, batch: int) -> tuple[float, ...]:
         places, found = self._plan.places, []
-        size = send_bytes(self._plan.problem, batch)
+        size = send_bytes(instance.problem, batch)
         for here, there in zip(instance.stages, instance.stages[1:], strict=False):
             kinds = {pair_link(a, b, places) for a, b in zip(here.gpus, there.gpus, strict=True)}
             links = [links_of(stage.hardware)[kind] for stage in (here, there) for kind in kinds]

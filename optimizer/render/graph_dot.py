@@ -15,7 +15,7 @@ def dot_lines(graph: Graph, *, modules: bool) -> Iterator[str]:
     Args:
         modules: every module, collective and send; otherwise one box per stage.
     """
-    yield f"digraph {_quoted(f'{graph.problem}: {graph.strategy.label}')} {{\n"
+    yield f"digraph {_quoted(f'{graph.problem}: {graph.label}')} {{\n"
     yield "  rankdir=LR;\n  node [shape=box, fontname=Helvetica];\n  edge [fontname=Helvetica];\n"
     for instance in graph.instances():
         yield from _every_module(instance) if modules else _stages(instance)

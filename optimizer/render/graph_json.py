@@ -35,8 +35,17 @@ def json_lines(graph: Graph, check: GraphCheck) -> Iterator[str]:
 
 def instance_data(instance: InstanceGraph) -> dict[str, Any]:
     """What all nodes of an instance have in common."""
+    s = instance.strategy
     return {
         "name": instance.name,
+        "tensor_parallel": s.tensor_parallel,
+        "pipeline_parallel": s.pipeline_parallel,
+        "expert_parallel": s.expert_parallel,
+        "layers_per_stage": list(s.layers_per_stage),
+        "weight_precision": s.weight_precision,
+        "kv_precision": s.kv_precision,
+        "max_num_seqs": s.max_num_seqs,
+        "sequences_in_progress": instance.sequences_in_progress,
         "replicas": list(instance.replicas),
         "decode_step_ms": instance.decode_step_ms,
         "micro_batches": instance.micro_batches,

@@ -221,6 +221,9 @@ LIES: dict[str, Lie] = {
     "GPU that does not exist": renamed("node-0/gpu-0", "node-0/gpu-9"),
     "GPU on another node": renamed("node-0/gpu-0", "node-1/gpu-0"),
     "two replicas": lambda true: replace(true, replicas=(0, 1)),
+    "strategy": lambda true: replace(true, strategy=replace(true.strategy, layers_per_stage=(1, 2))),
+    "slots": lambda true: replace(true, strategy=replace(true.strategy, max_num_seqs=9)),
+    "type of the GPU": gpu_lie(type="other-gpu"),
     "instance": node_lie("l0/ffn/t0", instance="replica-9"),
 }
 

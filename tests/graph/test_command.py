@@ -19,7 +19,8 @@ def test_the_best_strategy_with_its_own_step(tmp_path: Path) -> None:
     data = json.loads(out.read_text())
     answer = check(load_problem(BORN), Fixed(4, 1, 2), repairs=False)
     assert data["graph"]["strategy"] == "TP4·PP1·DP2" and answer.breakdown is not None
-    assert data["graph"]["sequences_in_progress_per_replica"] == answer.breakdown["sequences_in_progress"] == 25
+    running = {instance["sequences_in_progress"] for instance in data["instances"]}
+    assert running == {answer.breakdown["sequences_in_progress"]} == {25}
     steps = [instance["decode_step_ms"] for instance in data["instances"]]
     assert steps == pytest.approx([answer.breakdown["round_ms"]] * 2, abs=2e-6)
     assert len([node for node in data["nodes"] if node["kind"] == "attention"]) == 80 * 4 * 2
@@ -29,7 +30,7 @@ def test_the_best_strategy_with_its_own_step(tmp_path: Path) -> None:
 def test_a_strategy_that_breaks_rules_is_drawn_and_said_to(format: str) -> None:
     result = run("graph", BORN, "--tp", "2", "--pp", "4", "--dp", "1", "--format", format, "--sequences", "9")
     assert result.returncode == 0 and result.stdout
-    assert "each of 9 sequences" in result.stderr and "does not keep every rule" in result.stderr
+    assert "with 9 sequences in progress" in result.stderr and "does not keep every rule" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optimizer.answer import Strategy
+from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.problem import Problem
+from optimizer.fleet_answer import FleetAnswer
 from optimizer.graph_answer import Graph, GraphCheck
 from optimizer.verify.arithmetic import sixty_digits
 from optimizer.verify.graph.amounts import check_amounts
 from optimizer.verify.graph.modules import Modules
+from optimizer.verify.graph.places import Ground
 from optimizer.verify.graph.schedule import Schedule
 from optimizer.verify.graph.structure import Structure
 from optimizer.verify.ledger import Ledger
@@ -14,8 +21,22 @@ from optimizer.verify.ledger import Ledger
 MOST_MISMATCHES = 100
 
 
-@sixty_digits()
-def verify_graph(problem: Problem, graph: Graph) -> GraphCheck:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One engine instance as it must be drawn. ``gpus`` in rank order (TP, stages, replicas); None: any GPUs will do."""
+
+    problem: Problem
+    strategy: Strategy
+    ground: Ground
+    replicas: tuple[int, ...]
+    running: int
+    gpus: tuple[str, ...] | None = None
+    name: str | None = None
+
+
+def verify_graph(
+    problem: Problem, graph: Graph, strategy: Strategy | None = None, running: int | None = None
+) -> GraphCheck:
     """Rebuild a graph's claims from the problem and the strategy, and compare.
 
     Checked: every layer once per replica and shard, on one GPU of the problem that nobody else uses; no cycle; every node
@@ -25,30 +46,90 @@ def verify_graph(problem: Problem, graph: Graph) -> GraphCheck:
     Args:
         problem: what the graph is of; nodes are equal.
         graph: taken instance by instance, so that large ones need little memory.
+        strategy: what must be drawn; left out, what the graph says it is of.
+        running: sequences in progress at each replica; left out, what the graph's first instance says.
     """
-    ledger, strategy = Ledger(), graph.strategy
-    running = graph.sequences_in_progress
-    modules = Modules(problem, strategy, -(-running // strategy.pipeline_parallel))
-    schedule = Schedule(ledger, problem, strategy, modules, running)
-    nodes = edges = 0
+    strategy = strategy or graph.strategy
+    first = next(graph.instances(), None)
+    if strategy is None or first is None:
+        ledger = Ledger()
+        ledger.that("graph", False, "a strategy and at least one instance", "none")
+        return GraphCheck(False, ledger.checks, 0, 0, tuple(ledger.mismatches))
+    ranks = max(1, strategy.expert_parallel // strategy.tensor_parallel)
+    ground = Ground("node", problem.hardware.nodes, problem.hardware)
+    wanted = [
+        Wanted(problem, strategy, ground, tuple(range(start, start + ranks)), running or first.sequences_in_progress)
+        for start in range(0, strategy.data_parallel, ranks)
+    ]
+    return _verify(graph, wanted)
+
+
+def verify_fleet_graph(
+    fleet: FleetProblem, answer: FleetAnswer, graph: Graph, running: int | None = None
+) -> GraphCheck:
+    """The same for an inventory: every instance must be drawn on the very GPUs that the answer names for it.
+
+    Args:
+        running: sequences in progress at each replica; left out, the median of each pool in the answer.
+    """
+    wanted: list[Wanted] = []
+    judged: dict[int, tuple[Problem, Ground]] = {}
+    replicas = 0
+    for placed in answer.placement.instances if answer.placement is not None else ():
+        pool = answer.pools[placed.pool]
+        if placed.pool not in judged:
+            group = fleet.group(pool.group)
+            problem = fleet.instance_problem(group, pool.nodes_per_instance)
+            judged[placed.pool] = problem, Ground(group.name, group.nodes, problem.hardware)
+        slots = pool.strategy.max_num_seqs
+        wanted.append(
+            Wanted(
+                *(judged[placed.pool][0], pool.strategy, judged[placed.pool][1]),
+                replicas=tuple(range(replicas, replicas + placed.replicas)),
+                running=running or min(slots, pool.metrics.concurrency_p50 or slots),
+                gpus=tuple(f"{gpu.node}/gpu-{gpu.index}" for gpu in placed.gpus),
+                name=placed.name,
+            )
+        )
+        replicas += placed.replicas
+    return _verify(graph, wanted)
+
+
+@sixty_digits()
+def _verify(graph: Graph, wanted: Sequence[Wanted]) -> GraphCheck:
+    ledger = Ledger()
+    shared: dict[tuple[int, Strategy, int], tuple[Modules, Schedule]] = {}
+    nodes = edges = instances = 0
     gpus: set[str] = set()
     replicas: list[int] = []
-    instances = 0
-    for instance in graph.instances():
+    for number, instance in enumerate(graph.instances()):
+        if number >= len(wanted) or len(ledger.mismatches) > MOST_MISMATCHES:
+            instances += 1
+            break
+        one = wanted[number]
+        key = id(one.problem), one.strategy, one.running
+        if key not in shared:
+            modules = Modules(one.problem, one.strategy, -(-one.running // one.strategy.pipeline_parallel))
+            shared[key] = modules, Schedule(ledger, one.problem, one.strategy, modules, one.running)
+        modules, schedule = shared[key]
         with ledger.about(instance.name):
-            structure = Structure(ledger, problem, strategy, instance)
+            ledger.same("name", one.name or instance.name, instance.name)
+            ledger.same("strategy", one.strategy, instance.strategy)
+            ledger.same("replicas", one.replicas, instance.replicas)
+            ledger.same("sequences in progress", one.running, instance.sequences_in_progress)
+            structure = Structure(ledger, one.problem, one.strategy, one.ground, instance)
             structure.check()
-            check_amounts(ledger, problem, strategy, instance, structure.steps, modules)
+            if one.gpus is not None:
+                ledger.same("GPUs in rank order", one.gpus, structure.gpus_in_rank_order())
+            check_amounts(ledger, one.problem, one.strategy, instance, structure.steps, modules)
             schedule.check(instance, structure.steps)
             taken = {gpu.name for gpu in instance.gpus}
             ledger.that("GPUs", not taken & gpus, "none that another instance uses", sorted(taken & gpus)[:3])
         gpus |= taken
         replicas += instance.replicas
         nodes, edges, instances = nodes + len(instance.nodes), edges + len(instance.edges), instances + 1
-        if len(ledger.mismatches) > MOST_MISMATCHES:
-            break
-    ledger.same("replicas", list(range(strategy.data_parallel)), sorted(replicas))
-    ledger.same("instances", graph.instance_count, instances)
-    ledger.same("GPUs in use", strategy.gpus, len(gpus))
+    ledger.same("instances drawn", len(wanted), instances)
+    ledger.same("instances stated", len(wanted), graph.instance_count)
+    ledger.same("replicas in all", [replica for one in wanted for replica in one.replicas], replicas)
     found = tuple(ledger.mismatches[:MOST_MISMATCHES])
     return GraphCheck(not found, ledger.checks, nodes, edges, found)

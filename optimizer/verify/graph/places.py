@@ -10,27 +10,36 @@ from optimizer.facts.hardware import HardwareFacts
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """Node and NVLink domain of a GPU, counted over the cluster."""
+    """Node and NVLink domain of a GPU; domains of other nodes have other names."""
 
-    node: int
-    domain: int
+    node: str
+    domain: tuple[str, int]
 
 
-def stand_of(hardware: HardwareFacts, name: str) -> Stand | None:
-    """Where a GPU of this name stands (``node-0/gpu-3``); None when there is no such GPU."""
-    node, _, gpu = name.partition("/")
-    numbers = node.removeprefix("node-"), gpu.removeprefix("gpu-")
-    if not all(part.isascii() and part.isdigit() for part in numbers) or name != f"node-{numbers[0]}/gpu-{numbers[1]}":
-        return None
-    i, j = int(numbers[0]), int(numbers[1])
-    per_node = hardware.gpus_per_node
-    if i >= hardware.nodes or j >= per_node:
-        return None
-    size = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else 1
-    if size > per_node:
-        return Stand(i, (i * per_node + j) // size)
-    in_node = -(-per_node // size)
-    return Stand(i, i * in_node + j // size)
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Equal nodes: ``<prefix>-0`` and so on, each with GPUs ``gpu-0`` and so on."""
+
+    prefix: str
+    nodes: int
+    hardware: HardwareFacts
+    """Links, and GPUs of each node that may be used; its own number of nodes does not count."""
+
+    def stand(self, name: str) -> Stand | None:
+        """Where a GPU of this name stands (``node-0/gpu-3``); None when there is no such GPU here."""
+        node, _, gpu = name.partition("/")
+        numbers = node.removeprefix(f"{self.prefix}-"), gpu.removeprefix("gpu-")
+        spelled = f"{self.prefix}-{numbers[0]}/gpu-{numbers[1]}"
+        if not all(part.isascii() and part.isdigit() for part in numbers) or name != spelled:
+            return None
+        i, j = int(numbers[0]), int(numbers[1])
+        per_node = self.hardware.gpus_per_node
+        if i >= self.nodes or j >= per_node:
+            return None
+        size = self.hardware.nvlink_domain_gpus if self.hardware.nvlink_gb_per_s > 0 else 1
+        if size > per_node:
+            return Stand(node, (self.prefix, (i * per_node + j) // size))
+        return Stand(node, (node, j // size))
 
 
 def link_of(stands: Sequence[Stand]) -> str | None:

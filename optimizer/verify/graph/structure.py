@@ -9,7 +9,7 @@ from optimizer.answer import Strategy
 from optimizer.facts.problem import Problem
 from optimizer.graph_answer import InstanceGraph, Node
 from optimizer.verify.graph.expected import Step, steps_of
-from optimizer.verify.graph.places import Stand, link_of, link_of_pairs, stand_of
+from optimizer.verify.graph.places import Ground, Stand, link_of, link_of_pairs
 from optimizer.verify.ledger import Ledger
 
 Key = tuple[str, int | None, int, int | None, int | None]
@@ -19,8 +19,11 @@ Key = tuple[str, int | None, int, int | None, int | None]
 class Structure:
     """One instance against what the strategy says it must be. ``steps`` pairs every node with its step."""
 
-    def __init__(self, ledger: Ledger, problem: Problem, strategy: Strategy, instance: InstanceGraph) -> None:
+    def __init__(
+        self, ledger: Ledger, problem: Problem, strategy: Strategy, ground: Ground, instance: InstanceGraph
+    ) -> None:
         self._ledger, self._problem, self._strategy, self._instance = ledger, problem, strategy, instance
+        self._ground = ground
         self.stands: dict[str, Stand] = {}
         self.steps: list[tuple[Step, Node]] = []
         self._seats: dict[tuple[int, int, int], str] = {}
@@ -40,15 +43,26 @@ class Structure:
         left = [node.id for nodes in self._unseen.values() for node in nodes]
         self._ledger.that("nodes beside those expected", not left, "none", left[:3])
 
+    def gpus_in_rank_order(self) -> tuple[str, ...]:
+        """TP ranks innermost, then stages, then replicas."""
+        s = self._strategy
+        return tuple(
+            self._seats.get((replica, stage, shard), "missing")
+            for replica in self._instance.replicas
+            for stage in range(s.pipeline_parallel)
+            for shard in range(s.tensor_parallel)
+        )
+
     def _gpus(self) -> None:
         hardware, s, instance = self._problem.hardware, self._strategy, self._instance
         for gpu in instance.gpus:
-            stand = stand_of(hardware, gpu.name)
+            stand = self._ground.stand(gpu.name)
             if not self._ledger.that(f"GPU {gpu.name}", stand is not None, "a GPU of the problem", gpu.name):
                 continue
             assert stand is not None
             self.stands[gpu.name] = stand
-            self._ledger.same(f"{gpu.name} node", gpu.name.partition("/")[0], gpu.node)
+            self._ledger.same(f"{gpu.name} node", stand.node, gpu.node)
+            self._ledger.same(f"{gpu.name} type", hardware.gpu.name, gpu.type)
             self._ledger.same(f"{gpu.name} memory", hardware.gpu.memory_bytes, gpu.memory_bytes)
             seat = gpu.replica, gpu.stage, gpu.shard
             self._ledger.that(f"{gpu.name} place", seat not in self._seats, "one GPU to a place", seat)
