@@ -63,7 +63,6 @@ def candidates(wide: Wide) -> list[tuple[Lever, ...]]:
 
 def least_changes(wide: Wide, levers: tuple[Lever, ...], least: Least) -> dict[str, Any] | None:
     """The least change of each lever, given those of the others; None when they are not enough."""
-    merged: dict[str, Any] = {}
     settled: list[Changes] = []
     now = [before(wide.stated, wide.problem, lever.field) for lever in levers]
     start = least.together(levers, now) if len(levers) > 1 else []
@@ -74,8 +73,11 @@ def least_changes(wide: Wide, levers: tuple[Lever, ...], least: Least) -> dict[s
         if setting is None:
             return None
         settled.append(lever.at(setting))
-        merged.update(settled[-1])
-    return merged
+    # A tighter limit of one can, rarely, leave room in another: percentiles jump with the number in progress.
+    for position, lever in enumerate(levers if len(levers) > 1 else ()):
+        setting = least.of(lever, [*settled[:position], *settled[position + 1 :]])
+        settled[position] = lever.at(setting) if setting is not None else settled[position]
+    return {field: value for change in settled for field, value in change.items()}
 
 
 def _repair(wide: Wide, levers: tuple[Lever, ...], least: Least, resolve: Callable[[Problem], Answer]) -> Repair | None:

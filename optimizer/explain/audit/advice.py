@@ -77,6 +77,10 @@ def _resources(statement: Statement, context: Context, proposed: Proposed) -> It
         }
         if not set(dict(mention.degrees)) - {"ep"} or _NOT_HERE.search(text):
             continue
+        if len(mention.degrees) == 1 and any(
+            {"tp", "pp"} & set(other.as_dict) for other in mentions(text) if other != mention
+        ):
+            continue
         # A lone TP or PP may be meant to replace the other degrees; a lone DP multiplies what is there.
         if len(mention.degrees) == 1 and mention.degrees[0][0] != "dp":
             degrees = dict(mention.degrees)

@@ -51,6 +51,8 @@ def _judge(statement: Statement, relation: Relation) -> Claim | None:
         if not left.operators and _agree(right, left, rough):
             return Claim(statement.line, text, "confirmed", "The arithmetic is right.", left.text, left.text)
     stated, computed = (right, left) if not right.operators else (left, right)
+    if _other_unit(statement, computed, stated):
+        return None
     if stated.operators:
         result = plain_number(computed.value.raw)
         other = plain_number(stated.value.raw)
@@ -67,6 +69,37 @@ def _judge(statement: Statement, relation: Relation) -> Claim | None:
     return Claim(
         statement.line, text, "refuted", f"{computed.text} is {expected}, not {stated.text}.", stated.text, expected
     )
+
+
+CONVERSIONS = (
+    1e3,
+    1e6,
+    1e9,
+    1e12,
+    1024.0,
+    60.0,
+    3600.0,
+    24.0,
+    1440.0,
+    86400.0,
+    7.0,
+    168.0,
+    30.0,
+    365.0,
+    8760.0,
+    12.0,
+    100.0,
+)
+
+
+def _other_unit(statement: Statement, computed: Side, stated: Side) -> bool:
+    """Whether a unit that is not read here ("5.6 kW", "180 minutes") may explain the difference."""
+    word = re.search(re.escape(stated.text) + r"\s?(?:[A-Za-zµΩ]+|[$€£])", statement.text)
+    sign = re.search(r"[$€£]\s?" + re.escape(stated.text), statement.text)
+    if stated.unit or not (word or sign) or not stated.first or not computed.value.raw:
+        return False
+    ratio = abs(computed.value.raw / stated.first)
+    return any(abs(max(ratio, 1 / ratio) / factor - 1) < 0.02 for factor in CONVERSIONS)
 
 
 def _pairs(side: Side) -> tuple[float, float, float]:

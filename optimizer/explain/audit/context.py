@@ -36,6 +36,18 @@ _FORMATS: tuple[tuple[str, str], ...] = (
 )
 _GPU_NAMES = re.compile(r"\b(?:GB[23]00|[ABHL]\d{2,3}S?|V100|T4|MI\d{3}X?|RTX ?\d{4}|A10G?|L4)\b")
 _MODEL_SIZE = re.compile(r"(?:-|\b[A-Z][\w.]{0,30} )(\d+(?:\.\d+)?)B\b")
+_FAMILIES = re.compile(
+    r"\b(?:llama|mixtral|mistral|qwen|deepseek|gemma|falcon|phi|kimi|glm|gpt-oss|gpt-?\d|claude|minimax|nemotron|yi)(?=[-\s\d]|\b)",
+    re.IGNORECASE,
+)
+
+
+_OTHER_NETWORK = re.compile(
+    r"\bdraft(?:er)?\b|\bspeculat|\bMTP\b|\bmulti-token|\bLoRA\b|\badapters?\b|\bvision\b|\bencoder\b|\breward model"
+    r"|\bembedding model|\bre-?rank|\bteacher\b|\bstudent\b|\bguard model",
+    re.IGNORECASE,
+)
+"""Networks beside the one that is served: their sizes are not the model's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +147,11 @@ class Context:
         name = re.sub(r"[^a-z0-9]", "", self.problem.hardware.gpu.name.lower())
         if any(re.sub(r"[^a-z0-9]", "", found.lower()) not in name for found in _GPU_NAMES.findall(words)):
             return True
+        if _OTHER_NETWORK.search(statement.text):
+            return True
+        own = self.problem.model.name.lower()
+        if _FAMILIES.search(own) and any(found.lower() not in own for found in _FAMILIES.findall(words)):
+            return True
         sizes = [float(found) * 1e9 for found in _MODEL_SIZE.findall(words)]
         return any(all(abs(size - one) > 0.06 * one for one in self.parameters) for size in sizes)
 
@@ -173,7 +190,7 @@ class Context:
         asked = problem.model_copy(update={"search": problem.search.model_copy(update=narrow)})
         fixed = Fixed(proposed.tp, proposed.pp, proposed.dp, proposed.ep, batch, split, known[0])
         try:
-            answer = check(asked, fixed, time_limit_s=CHECK_SECONDS)
+            answer = check(asked, fixed, time_limit_s=CHECK_SECONDS, repairs=False)
         except (ProblemError, ValueError, IndexError, ZeroDivisionError):
             return None
         return answer if answer.metrics else None

@@ -135,7 +135,11 @@ def _parameters(statement: Statement, context: Context) -> Iterator[Claim]:
         re.IGNORECASE,
     ) and not re.search(r"^\W*(?:total|model)? ?param\w* ?(?:count)?\s?:", text, re.IGNORECASE):
         return
-    if re.search(r"assessment|command|validat", text, re.IGNORECASE):
+    if re.search(
+        r"assessment|command|validat|layers?\b|expert|heads?\b|embedding|\badds?\b|shared|\bextra\b",
+        text,
+        re.IGNORECASE,
+    ):
         return
     found = after(text, r"\b(?:total |model )?param(?:eter)?s?(?: count)?\b", "") or before(text, r"param(?:eter)?s?\b")
     if not found or found.derived or found.amount.value < 1e8:
@@ -182,7 +186,9 @@ def _weights(statement: Statement, context: Context) -> Iterator[Claim]:
         r"|\b(?:total )?model (?:memory|size|footprint)(?: footprint)?\b(?! per)|\bmemory for weights\b"
     )
     found = after(text, label, "bytes") or before(text, r"(?:of )?(?:FP16 |BF16 |FP8 |model )*weights\b", "bytes")
-    if not found:
+    if not found or re.search(
+        rf"{re.escape(found.amount.text)}\s?(?:per|/)\s?(?:param|weight|value)", text, re.IGNORECASE
+    ):
         return
     sizes = [context.weight_bytes(name) for name in context.formats]
     right = found.amount.near_any(sizes, CLOSE)
@@ -207,7 +213,12 @@ def judge_hardware(statement: Statement, context: Context) -> Iterator[Claim]:
     )
     if each and not re.search(r"stage|weight|stor(?:e|es|ing)", text, re.IGNORECASE):
         offers = f"{hardware.gpu.name} offers {hardware.gpu.memory_mib:,} MiB ({gb(memory)}, {memory / 2**30:.1f} GiB) per GPU"
-        yield judged(statement, each.amount, each.amount.near(memory, NOMINAL), gb(memory), offers)
+        right = each.amount.near(memory, NOMINAL)
+        # "17.6 GB each" may be what a GPU holds and not what it has, or be about something else.
+        device = rf"VRAM|HBM|GPU memory|\d ?[xX×] ?(?:NVIDIA |AMD )?{hardware.gpu.name.split('-')[0]}"
+        about_use = r"model|param|FP\d|BF16|needs?\b|holds?\b|get|us(?:e|ed|es|age)\b|takes?\b|cache|graph|buffer"
+        if right or (re.search(device, text, re.IGNORECASE) and not re.search(about_use, text, re.IGNORECASE)):
+            yield judged(statement, each.amount, right, gb(memory), offers)
     total = after(
         text,
         r"\b(?:total|aggregate|combined|cluster) (?:GPU )?(?:VRAM|HBM\d?e?"
@@ -283,7 +294,8 @@ def _counts(statement: Statement, context: Context) -> Iterator[Claim]:
             re.IGNORECASE,
         )
         if of_type and not re.search(
-            r"\bper (?:node|replica|stage)|\beach (?:node|replica|server)|\bnodes? (?:of|with)|\breplica",
+            r"\bper (?:node|replica|stage)|\beach (?:node|replica|server)|\bnodes? (?:of|with)|\breplica"
+            r"|\bneed|\brequire|\bat least\b|\bminimum\b|\bfits?\b|\benough\b|\bsuffic",
             text,
             re.IGNORECASE,
         ):

@@ -9,7 +9,7 @@ from optimizer.explain.audit.context import Context, Stated
 from optimizer.explain.audit.labels import after, before, claim
 from optimizer.explain.audit.metrics import Row, is_target, labelled_metrics, metric_of
 from optimizer.explain.audit.reading import Statement
-from optimizer.explain.audit.result import Claim
+from optimizer.explain.audit.result import Claim, Verdict
 from optimizer.explain.audit.strategies import hypothetical
 from optimizer.explain.audit.units import Amount, amounts, plain_number
 
@@ -56,6 +56,8 @@ def _bubble(statement: Statement, context: Context) -> Iterator[Claim]:
             None,
         )
         return
+    if micro.line != statement.line and re.search(r"\d\s*\)?\s*[÷/]\s*\(?\s*\d", text):
+        return  # a calculation of its own, with its own number of micro-batches
     exact = 100 * (stages - 1) / (micro.value + stages - 1)
     accepted = [exact, 100 * (stages - 1) / micro.value]
     right = any(abs(value - stated.value) <= max(1.0, stated.step) for value in accepted)
@@ -189,7 +191,7 @@ def _against_target(statement: Statement, context: Context) -> Iterator[Claim]:
         r"|over|more than|higher than"
         r"|faster than|better than|below"
         r"|under|less than|lower than|beyond)"
-        r" (?:the |its |our )?(?:\w+ )?(?:target|requirement|goal|SLO|SLA|limit|budget)",
+        r" (?:the |its |our )?(?:[\w/.]+ ){0,3}(?:target|requirement|goal|SLO|SLA|limit|budget)",
         text,
         re.IGNORECASE,
     )
@@ -206,6 +208,10 @@ def _against_target(statement: Statement, context: Context) -> Iterator[Claim]:
     number = next(g for g in found.groups() if g and re.fullmatch(r"[\d.]+", g))
     stated = float(number)
     step = 0.5 * 10 ** -(len(number.split(".")[1]) if "." in number else 0)
+    both = [a.value for a in amounts(text) if a.dimension == "requests/s"]
+    if len(both) == 2 and min(both) > 0:
+        yield _share_of_two(statement, both, stated, step, number)
+        return
     metric = metric_of(text)
     rows = [
         row
@@ -249,6 +255,18 @@ def _against_target(statement: Statement, context: Context) -> Iterator[Claim]:
     ratio = f"{plain_number(achieved)} ÷ {plain_number(target)} − 1 = {share:.2f} % ({share:.0f} %) {way} target"
     reason = f"{figures} is {ratio}, not {number} %."
     yield claim(statement, "refuted", reason, f"{number} %", f"{plain_number(share)} %")
+
+
+def _share_of_two(statement: Statement, both: list[float], stated: float, step: float, number: str) -> Claim:
+    """A share over a target of requests/s, where the sentence itself gives both figures."""
+    most, least = max(both), min(both)
+    shares = [100 * (most / least - 1), 100 * (1 - least / most)]
+    right = any(abs(share - stated) <= max(0.6, step * 1.01) for share in shares)
+    how = f"{plain_number(most)} ÷ {plain_number(least)} − 1 = {shares[0]:.2f} %"
+    verdict: Verdict = "confirmed" if right else "refuted"
+    return claim(
+        statement, verdict, how + ("." if right else f", not {number} %."), f"{number} %", f"{shares[0]:.2f} %"
+    )
 
 
 def _pair(context: Context, key: str, percentile: int) -> tuple[float, float, str] | None:

@@ -18,6 +18,7 @@ _SHORT = re.compile(
 )
 _VARIABLES = r"(?:TP|PP|DP|EP)(?:\s*[×xX*·]\s*(?:TP|PP|DP|EP))+"
 _PRODUCT = re.compile(rf"(?P<names>{_VARIABLES})\s*=\s*(?P<factors>\d+(?:\s*[×xX*·]\s*\d+)+)")
+_COMPACT = re.compile(r"\btp[-_]?\d+[-_x×·]?pp[-_]?\d+(?:[-_x×·]?dp[-_]?\d+)?(?:[-_x×·]?ep[-_]?\d+)?\b", re.IGNORECASE)
 _BETWEEN = re.compile(r"(?:[\s,;/·×xX*+&|_()–-]|and|with){0,6}")
 _WORDS = (
     r"(?P<{0}>{1})[\s_-]parallel(?:ism|ization)?(?:[\s_-](?:size|degree|width|world size))?(?:\s?\((?:TP|PP|DP|EP)\))?"
@@ -102,6 +103,7 @@ def mentions(text: str) -> Iterator[Mention]:
         factors = [int(n) for n in re.findall(r"\d+", product["factors"])]
         if len(names) == len(factors):
             yield Mention(tuple(zip(names, factors, strict=True)), product.group())
+    text = _COMPACT.sub(lambda found: found.group().upper(), text)
     text = re.sub(_VARIABLES + r"\s*=?\s*[\d\s×xX*·]*", " ; ", text)
     group: list[tuple[str, int]] = []
     start = end = 0

@@ -26,7 +26,7 @@ def judge_strategy(statement: Statement, context: Context) -> Iterator[Claim]:
         or (statement.kind == "row" and len(statement.cells) > 2)
     ):
         return
-    aside = hypothetical(statement)
+    aside = context.about_other(statement)
     seen: set[str] = set()
     for mention in mentions(statement.text):
         if mention.text in seen:
@@ -51,8 +51,37 @@ def judge_strategy(statement: Statement, context: Context) -> Iterator[Claim]:
                     f"{which.upper()}{value}",
                     f"{which.upper()}{right}",
                 )
-    yield from _gpus(statement, context, proposed)
+    yield from _product(statement)
+    if all(_ours_alone(mention, proposed) for mention in mentions(statement.text)):
+        yield from _gpus(statement, context, proposed)
     yield from _layers(statement, context, proposed)
+
+
+def _ours_alone(mention: Mention, proposed: Proposed) -> bool:
+    return all(getattr(proposed, which) == value for which, value in mention.degrees)
+
+
+_TAKES = re.compile(
+    r"\s*(?P<sign>=|uses?|takes?|requires?|needs?|occupies)\s*(?:all |exactly |a total of )*(?P<gpus>\d{1,6}) GPUs\b(?! per| each)",
+    re.IGNORECASE,
+)
+
+
+def _product(statement: Statement) -> Iterator[Claim]:
+    """A whole strategy with the GPUs it is said to take, whichever strategy it is."""
+    for mention in mentions(statement.text):
+        degrees = mention.as_dict
+        place = statement.text.lower().find(mention.text.strip().lower())
+        takes = _TAKES.match(statement.text, place + len(mention.text.strip())) if place >= 0 else None
+        if takes is None or not {"tp", "pp"} <= set(degrees):
+            continue
+        gpus, stated = degrees["tp"] * degrees["pp"] * degrees.get("dp", 1), int(takes["gpus"])
+        # Replicas that are not named may explain a multiple.
+        if stated == gpus or ("dp" not in degrees and not stated % gpus and takes["sign"] != "="):
+            continue
+        product = " × ".join(str(degrees[which]) for which in ("tp", "pp", "dp") if which in degrees)
+        reason = f"{mention.text.strip()} takes {product} = {gpus} GPUs, not {stated}."
+        yield claim(statement, "refuted", reason, f"{stated} GPUs", f"{gpus} GPUs")
 
 
 def _local(statement: Statement) -> bool:
@@ -148,6 +177,17 @@ def _gpus(statement: Statement, context: Context, proposed: Proposed) -> Iterato
         if re.search(r"×\s*EP", text):
             what += " (expert parallelism spreads over GPUs that already exist and multiplies nothing)"
         yield judged(statement, found.amount, right, f"{proposed.gpus}", what)
+    busy = re.search(
+        r"\b(?:only )?(\d{1,5}) of (?:the )?(\d{1,5}) GPUs (?:are |is )?(?:used|in use|busy)\b", text, re.IGNORECASE
+    )
+    if busy and not aside and int(busy[2]) == total:
+        yield claim(
+            statement,
+            "confirmed" if int(busy[1]) == proposed.gpus else "refuted",
+            f"{proposed.label} uses {proposed.gpus} of {total} GPUs.",
+            busy[1],
+            f"{proposed.gpus}",
+        )
     share = re.search(r"(\d+(?:\.\d+)?)\s?% of (?:the |all )?(?:available |total )?GPUs\b", text, re.IGNORECASE)
     if share and not aside:
         value = 100 * proposed.gpus / total

@@ -1,0 +1,44 @@
+"""Sentences of many wordings, one a line (``\\n`` breaks a line): right ones may never be accused, wrong ones have to be.
+
+``sentences/``: about TP2·PP4·DP1 of Llama-3-70B on 8 H100, and about DeepSeek-V3 on 16 H200.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from optimizer.explain.audit import audit
+from optimizer.facts.load import problem_from_dict
+from tests.audit.problems import PROBLEMS
+
+SENTENCES = Path(__file__).parent / "sentences"
+LLAMA, DEEPSEEK = "The strategy is TP2-PP4-DP1.", "We run TP8-PP2-DP1 with EP8."
+
+
+def read(name: str) -> list[str]:
+    return [line.replace("\\n", "\n") for line in (SENTENCES / name).read_text().splitlines() if line.strip()]
+
+
+def accused(report: str, problem: dict[str, Any]) -> list[Any]:
+    result = audit(report, problem_from_dict(problem))
+    return [claim for claim in result.claims if claim.verdict in ("refuted", "contradicted")]
+
+
+def test_no_right_sentence_is_accused(born: dict[str, Any]) -> None:
+    for sentence in read("llama_true.txt"):
+        assert not accused(f"{LLAMA}\n\n{sentence}", born), sentence
+
+
+def test_right_sentences_together_are_not_accused(born: dict[str, Any]) -> None:
+    plain = [sentence for sentence in read("llama_true.txt") if "\n" not in sentence]
+    consistent = [sentence for sentence in plain if "tpot" not in sentence.lower() and " ms" not in sentence]
+    assert not accused("\n\n".join([LLAMA, *consistent]), born)
+    assert not accused("\n\n".join([DEEPSEEK, *read("deepseek_true.txt")]), PROBLEMS["deepseek_h200_cluster"])
+
+
+@pytest.mark.parametrize("sentence", read("llama_false.txt"))
+def test_wrong_sentences_are_accused(sentence: str, born: dict[str, Any]) -> None:
+    assert accused(f"{LLAMA}\n\n{sentence}", born)
