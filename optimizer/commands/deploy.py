@@ -6,13 +6,16 @@ input · 3 a limit was reached without an answer, or the verifier disagrees.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
 if TYPE_CHECKING:
     from optimizer.answer import Answer, Fixed
+    from optimizer.deploy.chosen import Chosen
+    from optimizer.facts.inventory import FleetProblem
     from optimizer.facts.problem import Problem
+    from optimizer.fleet_answer import FleetAnswer
 
 INFEASIBLE, LIMIT_REACHED = 1, 3
 
@@ -62,18 +65,13 @@ def deploy(
     """Complete launch files for a strategy: engines, router, and what Kubernetes must keep running."""
     from optimizer.cli import _time_limit, fixed_of
     from optimizer.deploy import launch_files
-    from optimizer.deploy.losses import may_lose
     from optimizer.deploy.options import resolve_options, with_hosts
-    from optimizer.facts.load import load_problem
-    from optimizer.placement import place_evenly
     from optimizer.render.folder import check_folder, write_folder
 
     fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
     limit = _time_limit(time_limit)
     check_folder(out)
-    stated = load_problem(problem)
-    if engine is not None:
-        stated = _with_engine(stated, engine)
+    stated = _with_engine(_load(problem), engine)
     options = resolve_options(
         stated.model,
         stated.engine,
@@ -84,82 +82,117 @@ def deploy(
         image=image,
         namespace=namespace,
     )
-    answer, broken = _answer(stated, fixed, limit, force)
-    strategy = answer.strategy
-    if strategy is None:
-        raise RuntimeError("an answer without a strategy went on")
-    if strategy.gpus > stated.hardware.gpus:
-        from optimizer.facts.errors import ProblemError
-
-        raise ProblemError(
-            "--force",
-            f"{strategy.label} has {strategy.gpus} GPUs, there are {stated.hardware.gpus}; it has no placement",
-        )
-    placement = place_evenly(stated, strategy)
-    options = with_hosts(options, hosts, placement.nodes)
+    chosen = _choose(stated, fixed, limit, force)
+    options = with_hosts(options, hosts, chosen.placement.nodes)
+    title = f"{chosen.name}: {chosen.label} with {options.engine_name}, {chosen.verdict}; made by optimizer {_own_version()}"
     files = launch_files(
-        [stated],
-        placement,
+        chosen.problems,
+        chosen.placement,
         options,
-        title=_title(stated, answer, options.engine_name, broken),
-        may_lose=0 if broken else may_lose(stated, placement),
-        notes=broken,
+        name=chosen.name,
+        title=title,
+        may_lose=chosen.may_lose,
+        notes=chosen.broken,
     )
     written = write_folder(files, out, overwrite=force)
-    typer.echo(f"{_title(stated, answer, options.engine_name, broken)}.", err=True)
-    for note in broken:
+    typer.echo(f"{title}.", err=True)
+    for note in chosen.broken:
         typer.echo(f"  {note}", err=True)
     if out is not None:
         typer.echo(f"Wrote {written} files to {out}; README.md there says how to start.", err=True)
 
 
-def _answer(problem: Problem, fixed: Fixed, limit: float | None, force: bool) -> tuple[Answer, tuple[str, ...]]:
-    """The answer to deploy, and the rules it breaks in sentences; leaves where there is nothing to deploy."""
-    from optimizer.api import check, solve
-    from optimizer.render.progress import LiveLine
+def _load(path: str) -> Problem | FleetProblem:
+    from pathlib import Path
 
-    chosen = any(getattr(fixed, name) is not None for name in type(fixed).__dataclass_fields__)
-    with LiveLine() as live:
-        if chosen:
-            answer: Answer = check(problem, fixed, time_limit_s=limit, progress=live, repairs=False)
-        else:
-            answer = solve(problem, time_limit_s=limit, progress=live, repairs=False)
-    if answer.status == "unknown":
-        typer.echo(f"error: {problem.name}: {' '.join(answer.explanation)}", err=True)
-        raise typer.Exit(LIMIT_REACHED)
-    if answer.verification.checks and not answer.verification.passed:
-        typer.echo("error: the independent verification disagrees with the answer; nothing was written", err=True)
-        raise typer.Exit(LIMIT_REACHED)
-    broken = tuple(f"Not kept: {rule.sentence}" for rule in answer.rules if rule.enabled and not rule.holds)
-    if answer.strategy is None:
-        said = "no strategy keeps every rule, so there is none to launch; `optimizer solve` says why"
-        typer.echo(f"error: {problem.name}: {said}", err=True)
-        raise typer.Exit(INFEASIBLE)
-    if answer.status == "infeasible" and not force:
-        typer.echo(
-            f"error: {problem.name}: {answer.strategy.label} is not feasible; --force writes its launch files all the same.",
-            err=True,
-        )
-        for note in broken:
-            typer.echo(f"  {note}", err=True)
-        raise typer.Exit(INFEASIBLE)
-    return answer, broken
+    from optimizer.facts.inventory_file import inventory_from_dict, is_inventory
+    from optimizer.facts.load import load_problem, read_mapping
+
+    values = read_mapping(Path(path), path)
+    if is_inventory(values):
+        return inventory_from_dict(values, default_name=Path(path).stem, folder=Path(path).parent)
+    return load_problem(path)
 
 
-def _title(problem: Problem, answer: Answer, engine: str, broken: tuple[str, ...]) -> str:
-    from importlib.metadata import version
-
-    from optimizer.deploy.words import verdict
-
-    label = answer.strategy.label if answer.strategy is not None else ""
-    made = version("parallel-strategy-optimizer")
-    return f"{problem.name}: {label} with {engine}, {verdict(answer, bool(broken))}; made by optimizer {made}"
-
-
-def _with_engine(problem: Problem, engine: str) -> Problem:
+def _with_engine(problem: Problem | FleetProblem, engine: str | None) -> Problem | FleetProblem:
+    """The problem with another engine: step times and latencies are then that engine's."""
     from optimizer.deploy.options import ENGINES
     from optimizer.facts.errors import ProblemError, closest
 
+    if engine is None:
+        return problem
     if engine not in ENGINES:
         raise ProblemError("--engine", f"{engine!r} is not known; {closest(engine, ENGINES)}")
     return problem.model_copy(update={"engine": engine})
+
+
+def _choose(problem: Problem | FleetProblem, fixed: Fixed, limit: float | None, force: bool) -> Chosen:
+    """What to launch; leaves with a sentence where there is nothing, or nothing that keeps every rule."""
+    from optimizer.deploy.chosen import chosen_of, chosen_of_fleet
+    from optimizer.facts.errors import ProblemError
+    from optimizer.facts.problem import Problem as Plain
+
+    checked = any(getattr(fixed, name) is not None for name in type(fixed).__dataclass_fields__)
+    answer: Answer | FleetAnswer
+    if isinstance(problem, Plain):
+        answer = _answer(problem, fixed if checked else None, limit)
+        found = answer.strategy is not None
+    else:
+        answer = _fleet_answer(problem, fixed if checked else None, limit)
+        found = answer.placement is not None
+    if answer.status == "unknown":
+        _stop(problem.name, " ".join(answer.explanation), LIMIT_REACHED)
+    if answer.verification.checks and not answer.verification.passed:
+        _stop(
+            problem.name, "the independent verification disagrees with the answer; nothing was written", LIMIT_REACHED
+        )
+    if not found:
+        _stop(
+            problem.name,
+            "no strategy keeps every rule, so there is none to launch; `optimizer solve` says why",
+            INFEASIBLE,
+        )
+    try:
+        if isinstance(problem, Plain):
+            chosen = chosen_of(problem, cast("Answer", answer))
+        else:
+            chosen = chosen_of_fleet(problem, cast("FleetAnswer", answer), checked)
+    except ValueError as error:
+        raise ProblemError("--dp", f"the strategy has no place: {error}") from None
+    if (chosen.broken or answer.status == "infeasible") and not force:
+        for note in chosen.broken:
+            typer.echo(f"  {note}", err=True)
+        said = f"{chosen.label} is not feasible; --force writes its launch files all the same"
+        _stop(problem.name, said, INFEASIBLE)
+    return chosen
+
+
+def _answer(problem: Problem, fixed: Fixed | None, limit: float | None) -> Answer:
+    from optimizer.api import check, solve
+    from optimizer.render.progress import LiveLine
+
+    with LiveLine() as live:
+        if fixed is None:
+            return solve(problem, time_limit_s=limit, progress=live, repairs=False)
+        return check(problem, fixed, time_limit_s=limit, progress=live, repairs=False)
+
+
+def _fleet_answer(problem: FleetProblem, fixed: Fixed | None, limit: float | None) -> FleetAnswer:
+    from optimizer.fleet import check_fleet, solve_fleet
+    from optimizer.render.progress import LiveLine
+
+    with LiveLine() as live:
+        if fixed is None:
+            return solve_fleet(problem, time_limit_s=limit, progress=live)
+        return check_fleet(problem, fixed, time_limit_s=limit, progress=live)
+
+
+def _stop(name: str, said: str, code: int) -> NoReturn:
+    typer.echo(f"error: {name}: {said}", err=True)
+    raise typer.Exit(code)
+
+
+def _own_version() -> str:
+    from importlib.metadata import version
+
+    return version("parallel-strategy-optimizer")

@@ -24,6 +24,7 @@ def launch_files(
     title: str,
     may_lose: int,
     notes: tuple[str, ...] = (),
+    name: str | None = None,
 ) -> dict[str, str]:
     """Every file of a deployment, by name.
 
@@ -32,9 +33,10 @@ def launch_files(
         title: one line for the head of every file.
         may_lose: instances that may be away at once, from ``survive``.
         notes: whole sentences for the README, before those of the engines.
+        name: of the service; left out, the first problem's.
 
     Raises:
         ProblemError: the engine cannot run a strategy, or a target cannot express the placement.
     """
-    service = build_service(problems, placement, options, title=title, may_lose=may_lose, notes=notes)
+    service = build_service(problems, placement, options, name=name, title=title, may_lose=may_lose, notes=notes)
     return {**_TARGETS[options.target](service), "README.md": readme(service)}

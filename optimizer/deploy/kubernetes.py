@@ -60,7 +60,7 @@ def _groups(service: Service) -> list[list[Engine]]:
 
 
 def _refuse(service: Service, groups: list[list[Engine]]) -> None:
-    if len({engine.instance.pool for engine in service.engines}) > 1 and not service.options.hosts:
+    if len({problem.hardware.gpu.name for problem in service.problems}) > 1 and not service.options.hosts:
         raise ProblemError(
             "--hosts",
             "is needed: pools on different GPUs have to be kept to their nodes, and Kubernetes does not know "

@@ -41,6 +41,11 @@ def _shape(engine: Engine) -> str:
     return text
 
 
+def _crosses(service: Service, engine: Engine) -> bool:
+    hardware = service.problems[engine.instance.pool].hardware
+    return hardware.nvlink_domain_gpus > hardware.gpus_per_node and hardware.nvlink_gb_per_s > 0
+
+
 def _start(service: Service) -> list[str]:
     options = service.options
     hosts = [service.host(node) for node in service.nodes]
@@ -49,6 +54,11 @@ def _start(service: Service) -> list[str]:
         found = ["The nodes need NVIDIA's GPU operator (device plugin and feature discovery)."]
         if spans:
             found.append("The cluster needs LeaderWorkerSet (https://lws.sigs.k8s.io).")
+        if any(engine.launch.parts[1:] and _crosses(service, engine) for engine in service.engines):
+            found.append(
+                "Instances use NVLink between nodes: keep each within one NVLink domain, for example with one LeaderWorkerSet "
+                "per domain and --hosts."
+            )
         files = "-f engines.yaml" + (" -f router.yaml" if service.routed else "")
         return [
             *found,

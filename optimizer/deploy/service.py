@@ -86,6 +86,7 @@ def build_service(
     title: str,
     may_lose: int,
     notes: tuple[str, ...] = (),
+    name: str | None = None,
 ) -> Service:
     """Commands of every instance, checked against the engine's flags.
 
@@ -112,5 +113,4 @@ def build_service(
             flags.refuse_unknown(command.arguments, tuple(command.environment))
         engines.append(Engine(launch, commands, weight))
     said = dict.fromkeys(note for engine in engines for command in engine.commands for note in command.notes)
-    name = problems[0].name
-    return Service(name, title, options, problems, tuple(engines), may_lose, (*notes, *said))
+    return Service(name or problems[0].name, title, options, problems, tuple(engines), may_lose, (*notes, *said))

@@ -10,7 +10,7 @@ import yaml
 
 from optimizer.answer import Strategy
 from optimizer.deploy import Options, launch_files
-from optimizer.deploy.losses import may_lose
+from optimizer.deploy.chosen import may_lose
 from optimizer.deploy.options import resolve_options
 from optimizer.facts.load import problem_from_dict
 from optimizer.facts.problem import Problem
@@ -36,7 +36,15 @@ def problem(model: str, nodes: int, engine: str = "vllm", gpu: str = "h100-sxm-8
 
 
 def strategy(
-    model: Problem, tp: int, pp: int, dp: int, ep: int = 1, n: int = 24, weights: str = "", kv: str = "", split: Any = None
+    model: Problem,
+    tp: int,
+    pp: int,
+    dp: int,
+    ep: int = 1,
+    n: int = 24,
+    weights: str = "",
+    kv: str = "",
+    split: Any = None,
 ) -> Strategy:
     layers = model.model.layers
     even = tuple(layers // pp + (stage < layers % pp) for stage in range(pp))
@@ -74,7 +82,7 @@ def written(stated: Problem, chosen: Strategy, target: str, **options: Any) -> t
     placement = place_evenly(stated, chosen)
     resolved: Options = resolve_options(stated.model, stated.engine, target, **options)
     lost = may_lose(stated, placement)
-    return launch_files([stated], placement, resolved, title="a test", may_lose=lost), stated
+    return launch_files([stated], placement, resolved, name=stated.name, title="a test", may_lose=lost), stated
 
 
 def commands_in(files: dict[str, str]) -> list[dict[str, Any]]:

@@ -110,8 +110,8 @@ def test_evictions_keep_what_survive_promised(case: str, survive: dict[str, int]
 
 def _allows(spec: dict[str, Any], counts: list[int], node: int) -> bool:
     """Whether the scheduler's hard rules allow one more pod on a node; ``counts`` are pods of the group per node."""
-    for term in spec.get("affinity", {}).get("podAntiAffinity", {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution", []
+    for term in (
+        spec.get("affinity", {}).get("podAntiAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", [])
     ):
         if term["topologyKey"] == HOSTNAME and counts[node]:
             return False
@@ -184,7 +184,7 @@ def _two_pools(**options: Any) -> dict[str, str]:
     chosen = with_hosts(
         resolve_options(fast.model, "vllm", options.pop("target")), options.pop("hosts", None), placement.nodes
     )
-    return launch_files([fast, slow], placement, chosen, title="two pools", may_lose=1)
+    return launch_files([fast, slow], placement, chosen, name="two pools", title="two pools", may_lose=1)
 
 
 def test_pools_keep_their_own_strategies_shares_and_nodes() -> None:

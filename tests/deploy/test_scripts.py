@@ -39,7 +39,10 @@ def _fakes(folder: Path, version: str = "0.32.0") -> dict[str, str]:
     programs = folder / "programs"
     programs.mkdir()
     noted = 'echo "$CUDA_VISIBLE_DEVICES $VLLM_PP_LAYER_PARTITION $*" >> "$NOTES"'
-    for name, body in {"python3": f"echo {version}", "vllm": f'{noted}\n[ -n "$FAIL" ] && exit 3\nsleep 300 & wait'}.items():
+    for name, body in {
+        "python3": f"echo {version}",
+        "vllm": f'{noted}\n[ -n "$FAIL" ] && exit 3\nsleep 300 & wait',
+    }.items():
         path = programs / name
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(0o755)
