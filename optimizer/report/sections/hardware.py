@@ -32,10 +32,13 @@ def hardware_section(problem: Problem, ledger: Ledger) -> Section:
         ("Memory bandwidth of one GPU", Figure(f"{gpu.memory_bandwidth_gb_per_s:,.0f} GB/s", gpu.memory_bandwidth_gb_per_s, "GB/s"),
          sources("memory_bandwidth_gb_per_s")),
     ]  # fmt: skip
+    rates_by_format: list[str | Figure] = []
     for name, rate in gpu.dense_tflops.items():
-        rows.append(
-            (f"Peak {name} rate, dense", Figure(f"{rate:,.0f} TFLOP/s", rate, "TFLOP/s"), sources("dense_tflops"))
-        )
+        rates_by_format += [
+            f"{', ' if rates_by_format else ''}{name} ",
+            Figure(f"{rate:,.0f} TFLOP/s", rate, "TFLOP/s"),
+        ]
+    rows.append(("Peak rates of one GPU, dense", Text(tuple(rates_by_format)), sources("dense_tflops")))
     if facts.nvlink_gb_per_s:
         ledger.derive(
             "nvlink-bandwidth", "NVLink bandwidth of one GPU, one direction", "both directions together / 2",

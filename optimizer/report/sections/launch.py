@@ -23,18 +23,19 @@ class LaunchFound:
 def find_launch(subject: Subject) -> LaunchFound:
     """The launch files of ``optimizer deploy`` for one machine or several, started from a shell."""
     from optimizer.deploy import launch_files
-    from optimizer.deploy.losses import may_lose
+    from optimizer.deploy.chosen import chosen_of
     from optimizer.deploy.options import resolve_options
 
-    problem, placement = subject.problem, subject.placement
-    if placement is None:
+    problem = subject.problem
+    if subject.placement is None:
         return LaunchFound((), problem.engine, "the strategy needs more GPUs than there are")
-    broken = tuple(f"Not kept: {rule.sentence}" for rule in subject.answer.rules if rule.enabled and not rule.holds)
     try:
         options = resolve_options(problem.model, problem.engine, "shell")
+        chosen = chosen_of(problem, subject.answer)
+        title = f"{chosen.name}: {chosen.label} with {options.engine_name}, {chosen.verdict}"
         files = launch_files(
-            [problem], placement, options, title=f"{problem.name}: {subject.strategy.label}",
-            may_lose=0 if broken else may_lose(problem, placement), notes=broken,
+            chosen.problems, chosen.placement, options, name=chosen.name, title=title, may_lose=chosen.may_lose,
+            notes=chosen.broken,
         )  # fmt: skip
     except ProblemError as error:
         return LaunchFound((), problem.engine, str(error))

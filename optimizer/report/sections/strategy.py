@@ -47,6 +47,10 @@ def strategy_section(subject: Subject, memory: dict[int, Figure]) -> Section:
             Text((_validation(subject, broken),)),
             Table("strategy", columns, tuple(decisions), f"The strategy: {s.label}"),
             gpu_line,
+            Text((
+                "In the map each colour is one engine instance, which fails as a whole; each frame is a node, which takes every "
+                "instance on it along.",
+            )),
             Picture("cluster", "Where each replica stands", _cluster_alt(subject)),
             _memory_table(subject, memory),
             _memory_line(subject),
@@ -63,7 +67,8 @@ def strategy_section(subject: Subject, memory: dict[int, Figure]) -> Section:
 def _validation(subject: Subject, broken: list[RuleResult]) -> str:
     rules = [rule for rule in subject.answer.rules if rule.enabled]
     if not broken:
-        return f"All {len(rules)} rules hold. Rules that were switched off are marked."
+        off = len(subject.answer.rules) - len(rules)
+        return f"All {len(rules)} rules hold." + (f" {off} more are switched off and marked." if off else "")
     names = ", ".join(rule.id for rule in broken)
     return f"{len(broken)} of {len(rules)} rules are broken: {names}."
 

@@ -43,9 +43,9 @@ def summary_section(subject: Subject) -> Section:
         ("Compatibility score", ledger.figure("score")),
     ]
     blocks: list[Block] = [
-        *_sentences(subject.answer, ledger),
         Table("key-figures", (Column("what", "Figure"), Column("value", "Value", right=True)), tuple(rows)),
         Text((_recommendation(subject),)),
+        *_sentences(subject.answer, ledger),
         *basis(subject.answer),
     ]
     return Section("summary", "Summary and verdict", tuple(blocks))
