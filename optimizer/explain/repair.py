@@ -63,20 +63,23 @@ def candidates(wide: Wide) -> list[tuple[Lever, ...]]:
 
 def least_changes(wide: Wide, levers: tuple[Lever, ...], least: Least) -> dict[str, Any] | None:
     """The least change of each lever, given those of the others; None when they are not enough."""
-    settled: list[Changes] = []
     now = [before(wide.stated, wide.problem, lever.field) for lever in levers]
     start = least.together(levers, now) if len(levers) > 1 else []
     if start is None:
         return None
+    settled: list[Changes] = []
+    settings: list[int] = []
     for position, lever in enumerate(levers):
         setting = least.of(lever, [*settled, *start[position + 1 :]])
         if setting is None:
             return None
+        settings.append(setting)
         settled.append(lever.at(setting))
-    # A tighter limit of one can, rarely, leave room in another: percentiles jump with the number in progress.
+    # A smaller change of one can, rarely, leave room in another: with more requests prompts pass a pipeline side by side.
     for position, lever in enumerate(levers if len(levers) > 1 else ()):
         setting = least.of(lever, [*settled[:position], *settled[position + 1 :]])
-        settled[position] = lever.at(setting) if setting is not None else settled[position]
+        if setting is not None and setting < settings[position]:
+            settled[position] = lever.at(setting)
     return {field: value for change in settled for field, value in change.items()}
 
 

@@ -22,45 +22,12 @@ _OPERATORS = {"x": "×", "X": "×", "*": "×", "·": "×", "∙": "×", "✕": "
 _RELATIONS = {"==": "=", "≃": "≈", "≅": "≈", "~=": "≈", "<=": "≤", ">=": "≥"}
 # Words that change the number beside them: an expression next to one of these is not the whole expression.
 _CHANGING = frozenset(
-    [
-        "half",
-        "twice",
-        "double",
-        "triple",
-        "sqrt",
-        "log",
-        "log2",
-        "log10",
-        "ln",
-        "sum",
-        "min",
-        "max",
-        "ceil",
-        "floor",
-        "of",
-        "minus",
-        "plus",
-        "times",
-        "per",
-        "over",
-        "divided",
-        "by",
-        "up",
-        "round",
-        "minimum",
-        "maximum",
-        "mean",
-        "avg",
-        "average",
-        "remaining",
-        "than",
-        "from",
-        "between",
-        "and",
-        "or",
-        "to",
-    ]
-)
+    (
+        "half", "twice", "double", "triple", "sqrt", "log", "log2", "log10", "ln", "sum", "min", "max", "ceil",
+        "floor", "of", "minus", "plus", "times", "per", "over", "divided", "by", "up", "round", "minimum", "maximum",
+        "mean", "avg", "average", "remaining", "than", "from", "between", "and", "or", "to"
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from optimizer.explain.audit.advice import judge_advice, judge_verification
 from optimizer.explain.audit.arithmetic import judge_arithmetic
 from optimizer.explain.audit.communication import judge_communication
 from optimizer.explain.audit.context import Context
-from optimizer.explain.audit.facts_stated import judge_hardware, judge_model
 from optimizer.explain.audit.labels import shortened
 from optimizer.explain.audit.launch import judge_commands
+from optimizer.explain.audit.machine_facts import judge_hardware
 from optimizer.explain.audit.memory import judge_memory, judge_utilisation
+from optimizer.explain.audit.model_facts import judge_model
 from optimizer.explain.audit.performance import judge_performance
 from optimizer.explain.audit.reading import Statement, read_report
 from optimizer.explain.audit.result import VERDICTS, AuditResult, Claim, Unrecognised

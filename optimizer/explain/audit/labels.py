@@ -9,6 +9,8 @@ from optimizer.explain.audit.reading import Statement
 from optimizer.explain.audit.result import Claim, Verdict
 from optimizer.explain.audit.units import Amount, amounts
 
+GPU = r"(?:GPU|device|rank|card|accelerator)"
+"""What people call one GPU."""
 _CONNECT = re.compile(
     r"\s?(?:\([^)\d]{0,40}\))?\s?(?:per GPU )?(?:[:=|≈~]|is|are|of|at|was|uses?|holds?|totals?|needs?|takes?|occup(?:y|ies))?\s?"
     r"(?:about|approximately|approx\.?|roughly|around|nearly|only|just|[~≈])?\s?"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from optimizer.explain.audit.context import Context
+from optimizer.explain.audit.launch_setup import judge_model_name, judge_ray
 from optimizer.explain.audit.reading import Statement
 from optimizer.explain.audit.result import Claim, Verdict
 from optimizer.explain.audit.shell import Command, Flag
@@ -25,12 +26,12 @@ def judge_commands(statement: Statement, context: Context) -> Iterator[Claim]:
         if statement.line not in command.lines:
             continue
         if command.program == "ray":
-            yield from _ray(statement, command, context)
+            yield from judge_ray(statement, command, context)
             continue
         known = engine_flags(command.program)
         degrees = {line: (which, value) for which, value, line in command.degrees()}
         if command.model_line == statement.line and command.model:
-            yield from _model(statement, command, context)
+            yield from judge_model_name(statement, command, context)
         for flag in command.flags:
             if flag.line == statement.line:
                 yield from _flag(flag, known, command, context, degrees)
@@ -251,63 +252,3 @@ def _costly(flag: Flag, why: str, context: Context) -> Iterator[Claim]:
         f"It costs performance without need: {why}. Nothing in the report calls for it.",
         f"without {flag.name}",
     )
-
-
-def _model(statement: Statement, command: Command, context: Context) -> Iterator[Claim]:
-    model, stated = context.problem.model, command.model
-    if "/" not in stated or stated.startswith((".", "/", "~", "$")) or not model.huggingface_id:
-        return
-    if stated.lower() == model.huggingface_id.lower():
-        yield Claim(
-            statement.line,
-            stated,
-            "confirmed",
-            f"It is the published name of {model.name}.",
-            stated,
-            model.huggingface_id,
-        )
-        return
-    sizes = [float(n) * 1e9 for n in re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)B\b", stated, re.IGNORECASE)]
-    if sizes and all(
-        abs(size - one) > 0.1 * one for size in sizes for one in (model.parameters, model.active_parameters)
-    ):
-        yield Claim(
-            statement.line,
-            stated,
-            "refuted",
-            f"The problem is about {model.name}, {model.parameters / 1e9:.1f} billion parameters.",
-            stated,
-            model.huggingface_id,
-        )
-    elif stated.split("/")[0].lower() == model.huggingface_id.split("/")[0].lower() and not re.search(
-        r"fp8|awq|gptq|int[48]|nvfp4|instruct",
-        stated.lower().replace("instruct", "" if "instruct" in model.huggingface_id.lower() else "instruct"),
-    ):
-        yield Claim(
-            statement.line,
-            stated,
-            "unsupported",
-            f"The facts know this model as {model.huggingface_id}; that this name exists does not follow.",
-            stated,
-            model.huggingface_id,
-        )
-
-
-def _ray(statement: Statement, command: Command, context: Context) -> Iterator[Claim]:
-    hardware = context.problem.hardware
-    if command.line != statement.line or hardware.nodes > 1:
-        return
-    if any(flag.name == "--address" for flag in command.flags):
-        count = next((flag.value for flag in command.flags if flag.name == "--num-gpus" and flag.value.isdigit()), "")
-        joins = f" with {count} GPUs" if count else ""
-        yield Claim(
-            statement.line,
-            statement.text,
-            "contradicted",
-            f"It joins a second node{joins} to the cluster; the "
-            f"deployment is one node of "
-            f"{hardware.gpus_per_node} GPUs, "
-            "where the engine needs no Ray.",
-            f"--num-gpus={count}" if count else "--address",
-            "one node",
-        )

@@ -7,19 +7,19 @@ from collections.abc import Iterator
 
 from optimizer.explain.audit.context import Context
 from optimizer.explain.audit.expressions import relations
-from optimizer.explain.audit.labels import after, before, claim, judged
+from optimizer.explain.audit.labels import GPU, after, before, claim, judged
 from optimizer.explain.audit.reading import Statement
 from optimizer.explain.audit.result import Claim
+from optimizer.explain.audit.stages import judge_balance, judge_stage
 from optimizer.explain.audit.strategies import Proposed, hypothetical
 from optimizer.explain.audit.units import Amount, amounts, gb, plain_number, unit_of
 
 CLOSE = 0.03
-_GPU = r"(?:GPU|device|rank|card|accelerator)"
 _WEIGHTS_LABEL = (
     rf"\b(?:model )?(?:weights?|parameters?|weight memory|parameter memory|model memory"
     rf"|model size|weights? (?:footprint|size|shard)|model footprint|model shard)"
-    rf"(?: memory| footprint| size)? (?:per|on each|on every|for each|/) ?{_GPU}\b"
-    rf"|\bper-{_GPU} (?:model )?weights?(?: memory| footprint)?\b|\bweights/{_GPU}\b"
+    rf"(?: memory| footprint| size)? (?:per|on each|on every|for each|/) ?{GPU}\b"
+    rf"|\bper-{GPU} (?:model )?weights?(?: memory| footprint)?\b|\bweights/{GPU}\b"
 )
 _OTHER_CONTENT = re.compile(
     r"\bKV\b|\bcache|activation|overhead|workspace|buffer|capacity|VRAM|\btotal memory|headroom|free|remaining|left|available",
@@ -36,8 +36,8 @@ def judge_memory(statement: Statement, context: Context) -> Iterator[Claim]:
     if proposed is None:
         return
     yield from _per_gpu(statement, context, proposed)
-    yield from _stage(statement, context, proposed)
-    yield from _balance(statement, context, proposed)
+    yield from judge_stage(statement, context, proposed)
+    yield from judge_balance(statement, context, proposed)
 
 
 def _weights_per_gpu(context: Context, proposed: Proposed) -> tuple[float, float, float, str]:
@@ -73,18 +73,18 @@ def _per_gpu(statement: Statement, context: Context, proposed: Proposed) -> Iter
         return
     found = after(text, _WEIGHTS_LABEL, "bytes") or before(
         text,
-        rf"(?:of )?(?:FP16 |BF16 |FP8 |model )*(?:weights?|parameters) (?:per|on each|on every|for each) {_GPU}\b",
+        rf"(?:of )?(?:FP16 |BF16 |FP8 |model )*(?:weights?|parameters) (?:per|on each|on every|for each) {GPU}\b",
         "bytes",
     )
-    if found is None and re.search(rf"\b(?:each|every|per) {_GPU}\b", text, re.IGNORECASE):
+    if found is None and re.search(rf"\b(?:each|every|per) {GPU}\b", text, re.IGNORECASE):
         found = before(
             text,
-            rf"(?:per {_GPU} )?(?:(?:of|for) )(?:the )?(?:FP16 |BF16 |FP8 |model )*(?:weights|parameters)\b",
+            rf"(?:per {GPU} )?(?:(?:of|for) )(?:the )?(?:FP16 |BF16 |FP8 |model )*(?:weights|parameters)\b",
             "bytes",
         )
     derived = False
     if found is None and not _OTHER_CONTENT.search(re.split(r"[(;,]", text)[0]):
-        found = after(text, rf"\b(?:memory|model|size|load) (?:per|on each) {_GPU}\b", "bytes")
+        found = after(text, rf"\b(?:memory|model|size|load) (?:per|on each) {GPU}\b", "bytes")
         derived = bool(found and found.derived and _from_weights(statement, context))
         if found and not derived:
             yield from _bare(statement, context, proposed, found.amount)
@@ -139,90 +139,6 @@ def _bare(statement: Statement, context: Context, proposed: Proposed, amount: Am
         yield judged(statement, amount, False, gb(share), f"{how}, before any cache")
     elif amount.least > memory * 1.001 and not amount.near(memory, 0.1):
         yield judged(statement, amount, False, f"at most {gb(memory)}", f"a GPU offers {gb(memory)}")
-
-
-def _stage(statement: Statement, context: Context, proposed: Proposed) -> Iterator[Claim]:
-    """``Stage 0: 35.0GB``: may mean one GPU or the whole stage, weights or everything."""
-    text = statement.text
-    match = re.match(r"\W*(?:PP |pipeline )?stage\s?#?(\d{1,3})\b(?:\s?\([^)]*\))?", text, re.IGNORECASE)
-    metrics = context.costs.metrics if match and proposed.pp > 1 and context.costs else None
-    if not match or metrics is None:
-        return
-    number = int(match[1])
-    if number > proposed.pp or (number == proposed.pp and not _one_based(context)):
-        yield claim(
-            statement,
-            "refuted",
-            f"{proposed.label} has {proposed.pp} stages.",
-            f"stage {number}",
-            f"{proposed.pp} stages",
-        )
-        return
-    found = [a for a in amounts(text[match.end() :]) if a.dimension == "bytes"]
-    if len(found) != 1:
-        return
-    amount = found[0]
-    index = number - 1 if _one_based(context) else number
-    weights, everything = metrics.weights_bytes_per_stage[index], metrics.memory_bytes_per_stage[index]
-    readings = [weights, weights * proposed.tp, everything, everything * proposed.tp]
-    device = context.problem.hardware.gpu.memory_bytes
-    what = f"the weights of stage {number} are {gb(weights)} on each of its {proposed.tp} GPU{'s' if proposed.tp > 1 else ''}"
-    if proposed.tp > 1:
-        what += f", {gb(weights * proposed.tp)} together"
-    if amount.near_any([float(v) for v in readings], 0.015):
-        yield claim(statement, "confirmed", what[0].upper() + what[1:] + ".", amount.text, gb(weights))
-    elif (
-        amount.most < weights * 0.94
-        or amount.least > device * proposed.tp * 1.01
-        or (re.search(rf"per {_GPU}|weights? (?:per|on) ", text, re.IGNORECASE) and "KV" not in text)
-    ):
-        yield judged(statement, amount, False, gb(weights), what)
-    else:
-        yield claim(
-            statement,
-            "unsupported",
-            f"{amount.text} is no figure that follows for this stage: {what}; with the cache for "
-            f"{context.costs.strategy.max_num_seqs if context.costs and context.costs.strategy else 1} "
-            f"full sequences one GPU holds {gb(everything)}.",
-            amount.text,
-            gb(weights * proposed.tp),
-        )
-
-
-def _one_based(context: Context) -> bool:
-    return not any(
-        re.match(r"\W*(?:PP |pipeline )?stage\s?#?0\b", s.text, re.IGNORECASE) for s in context.statements if s.readable
-    )
-
-
-def _balance(statement: Statement, context: Context, proposed: Proposed) -> Iterator[Claim]:
-    text = statement.text
-    metrics = (
-        context.costs.metrics
-        if proposed.pp > 1 and re.search(r"balanc|memory", text, re.IGNORECASE) and context.costs
-        else None
-    )
-    if metrics is None:
-        return
-    stages = metrics.weights_bytes_per_stage
-    spread = max(stages) / min(stages) - 1
-    zero = re.search(r"\bmemory (?:balance|imbalance)[^:]*[:=]\s*(0(?:\.0+)?\s?%?)(?!\d|\.\d)", text, re.IGNORECASE)
-    perfect = re.search(
-        r"\bperfect(?:ly)?\b[^.]*\bmemory\b|\bmemory\b[^.]*\bperfect(?:ly)? (?:even|balanced|distributed)",
-        text,
-        re.IGNORECASE,
-    )
-    if (zero or perfect) and spread > 0.01:
-        listed = ", ".join(gb(v) for v in stages) if len(stages) <= 8 else f"{gb(min(stages))} to {gb(max(stages))}"
-        yield claim(
-            statement,
-            "refuted",
-            f"The first stage also holds the embedding and the last "
-            f"one the head: weights per GPU are {listed} by stage, "
-            f"{spread:.0%} apart.",
-            zero[1].strip() if zero else "perfect",
-            f"{spread:.1%}",
-        )
 
 
 def _kv_per_token(statement: Statement, context: Context) -> Iterator[Claim]:

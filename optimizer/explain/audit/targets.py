@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from optimizer.explain.audit.context import Context
+from optimizer.explain.audit.measured import measured
 from optimizer.explain.audit.metrics import FAIL, PASS, Row
-from optimizer.explain.audit.performance import measured
 from optimizer.explain.audit.reading import Statement
 from optimizer.explain.audit.result import Claim
 from optimizer.explain.audit.units import plain_number
