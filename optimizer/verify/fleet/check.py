@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+
+import numpy as np
 
 from optimizer.answer import Fixed, Verification
 from optimizer.facts.inventory import FleetProblem
 from optimizer.fleet_answer import FleetAnswer
+from optimizer.placement import PlacedInstance
 from optimizer.verify.arithmetic import exact, sixty_digits
 from optimizer.verify.fleet.claims import check_losses, check_objective, check_reliability, check_rules, check_totals
 from optimizer.verify.fleet.float_times import Curves
 from optimizer.verify.fleet.instance import Instances
 from optimizer.verify.fleet.legality import check_placement
 from optimizer.verify.fleet.pools import Known, check_instance_rules, check_shares, know_pools
+from optimizer.verify.fleet.sample import DRAWS, Sampled, sample
 from optimizer.verify.fleet.shares import largest_share, least_split, share_costs
+from optimizer.verify.fleet.simulate import FAILURES, Simulated, levels_of, simulate
 from optimizer.verify.fleet.site import Site
 from optimizer.verify.fleet.states import TooManyStates, members_of, rates_of, states_of
+from optimizer.verify.fleet.twin import SpaceTooLarge, Twin
 from optimizer.verify.fleet.value import Family, Totals, Weights, totals
 from optimizer.verify.ledger import Ledger
+
+RARE = 200
+"""Outages in a simulation below which states are sampled too."""
+MORE = 10
+"""A run that does not contain what is claimed is repeated, so many times longer, with another seed."""
 
 
 @sixty_digits()
@@ -55,6 +67,7 @@ class _Check:
         self.weights = Weights.of(problem.objective)
         self.demand = exact(problem.workload.requests_per_s)
         self.notes: list[str] = []
+        self.completed = 0.0
 
     def run(self, exhaustive: bool) -> Verification:
         """All steps."""
@@ -69,9 +82,25 @@ class _Check:
             ledger.that("status", answer.status in ("infeasible", "unknown"), "no pools", answer.status)
             for name in ("placement", "objective", "objective_exact_ms", "reliability"):
                 ledger.same(name, None, getattr(answer, name))
-        optimality = "bound" if answer.status in ("optimal", "infeasible") else "not claimed"
+        optimality, seen = "not claimed", 0
+        if answer.status in ("optimal", "infeasible"):
+            optimality, seen = self._optimality(exhaustive)
         passed = not ledger.mismatches
-        return Verification(passed, ledger.checks, optimality, 0, "; ".join(self.notes), tuple(ledger.mismatches))
+        return Verification(passed, ledger.checks, optimality, seen, "; ".join(self.notes), tuple(ledger.mismatches))
+
+    def _optimality(self, exhaustive: bool) -> tuple[str, int]:
+        """(what can be said about the optimum, choices looked at)."""
+        if not exhaustive or self.ledger.mismatches:
+            return "bound", 0
+        try:
+            found = Twin(self.site, self.instances, self.curves, self.fixed).judge(self.answer, self.completed)
+        except SpaceTooLarge:
+            return "bound", 0
+        if found.rival is not None:
+            what = "optimality" if self.answer.pools else "status"
+            self.ledger.that(what, False, f"{found.rival} is feasible", self.answer.objective_exact_ms or "infeasible")
+            return "refuted", found.choices
+        return "exhaustive" if found.complete else "bound", found.choices
 
     def _fixed_decisions(self) -> None:
         """What a person fixed is so."""
@@ -110,11 +139,12 @@ class _Check:
         check_rules(ledger, self.problem, sum(capacities, Fraction(0)), worst, answer)
         if scenarios:
             self.notes.append(f"{scenarios:,} choices of losses covered")
-        check_totals(ledger, self.site, known, planned, answer)
+        self.completed = float(check_totals(ledger, self.site, known, planned, answer))
         families, index_of = self._families(known, planned)
         self._check_split(known, families, index_of)
         levels = rates_of(self.problem.failures, self.problem.levels())
-        members = members_of(self.site, placement.instances, [index_of[i.pool] for i in placement.instances], levels)
+        family_of = [index_of[instance.pool] for instance in placement.instances]
+        members = members_of(self.site, placement.instances, family_of, levels)
         try:
             states = states_of(self.problem, members, [family.instances for family in families])
         except TooManyStates:
@@ -123,7 +153,7 @@ class _Check:
         found = totals(families, float(self.demand), self.weights, states)
         check_objective(ledger, self.weights, found, answer.gpus_used, answer)
         check_reliability(ledger, self.problem, found, answer.reliability)
-        self._simulate(families, found)
+        self._simulate(families, placement.instances, family_of, found)
 
     def _families(self, known: list[Known], planned: dict[int, Fraction]) -> tuple[list[Family], dict[int, int]]:
         """Pools of one kind together; pool number → family number."""
@@ -156,5 +186,40 @@ class _Check:
             least = mine <= best[0] * (1 + 1e-10) + 1e-5
             self.ledger.that("pools.share", least, f"{best[0]} ms with thousandths {best[1]}", f"{mine} ms")
 
-    def _simulate(self, families: list[Family], found: Totals) -> None:
-        """Failures and repairs played in time."""
+    def _simulate(
+        self, families: list[Family], placed: Sequence[PlacedInstance], family_of: list[int], found: Totals
+    ) -> None:
+        """Failures and repairs played in time and, where outages are rare, sampled by the number of parts down."""
+        levels = levels_of(self.site, self.problem.failures, placed)
+        repair = self.problem.failures.repair_hours.value
+        setting = levels, repair, families, np.array(family_of), float(self.demand), self.weights
+        first = simulate(*setting, self.seed)
+        self._compare(first, found, lambda: simulate(*setting, self.seed + 1, MORE * FAILURES))
+        said = f"{first.failures:,} failures simulated over {first.hours:,.0f} hours: {first.outages:,} outages"
+        if first.outages < RARE:
+            drawn = sample(*setting, self.seed)
+            self._contains(drawn, found, lambda: sample(*setting, self.seed + 1, MORE * DRAWS))
+            said += f"; {drawn.draws:,} states with 2 or more parts down sampled, every single part tried"
+        self.notes.append(said)
+
+    def _compare(self, seen: Simulated, found: Totals, again: Callable[[], Simulated]) -> None:
+        """Outages as often as they should be, and the availability inside its interval."""
+        self._contains(seen, found, again)
+        if not self._as_often(seen, found):
+            seen = again()
+            expected = f"{found.outages_per_hour * seen.hours:.1f} outages"
+            agrees = self._as_often(seen, found)
+            self.ledger.that("simulation of reliability.hours_between_outages", agrees, expected, seen.outages)
+
+    def _as_often(self, seen: Simulated, found: Totals) -> bool:
+        return abs(seen.outages - found.outages_per_hour * seen.hours) <= seen.outages_within
+
+    def _contains(self, seen: Simulated | Sampled, found: Totals, again: Callable[[], Simulated | Sampled]) -> None:
+        """The availability lies in the 99 % interval, if not of this run then of a longer one."""
+        stated = self.answer.reliability
+        claimed = found.availability if stated is None else stated.availability
+        if abs(seen.availability - claimed) > seen.within:
+            seen = again()
+        inside = abs(seen.availability - claimed) <= seen.within
+        what = "simulation of reliability.availability"
+        self.ledger.that(what, inside, f"{seen.availability} ± {seen.within}", claimed)

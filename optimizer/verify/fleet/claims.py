@@ -122,8 +122,8 @@ def _check_numbers(ledger: Ledger, figures: tuple[Fraction, Fraction] | None, ru
 
 def check_totals(
     ledger: Ledger, site: Site, known: Sequence[Known], planned: Mapping[int, Fraction], answer: FleetAnswer
-) -> tuple[Decimal, Decimal]:
-    """GPUs, tokens, price and mean time; (mean time with every instance up, most requests/s the service completes)."""
+) -> Decimal:
+    """GPUs, tokens, price and mean time; returns the most requests/s that the service completes."""
     fleet = site.fleet
     demand, output = exact(fleet.workload.requests_per_s), fleet.workload.output_tokens
     used = [one.pool.instances * one.instance.gpus for one in known]
@@ -147,7 +147,7 @@ def check_totals(
     else:
         price = sum((decimal(exact(p) * n) for p, n in zip(prices, used, strict=True) if p is not None), Decimal(0))
         ledger.that("price_per_hour", near(price, answer.price_per_hour, RATE_NOISE), price, answer.price_per_hour)
-    return mean, completed
+    return completed
 
 
 def check_objective(ledger: Ledger, weights: Weights, found: Totals, gpus: int, answer: FleetAnswer) -> float:

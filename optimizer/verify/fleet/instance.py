@@ -176,18 +176,17 @@ class Instances:
             raise ValueError(f"{shape} has no place on {group.name}")
         found = self._found.get((like, shape))
         if found is None:
-            if (like, nodes) not in self._problems:
-                problem = self.fleet.instance_problem(group, nodes)
-                self._problems[like, nodes] = problem, Stages(problem)
-            problem, stages = self._problems[like, nodes]
-            found = self._found[like, shape] = Instance(self.fleet, problem, stages, shape)
+            problem = self.problem(group, nodes)
+            found = self._found[like, shape] = Instance(self.fleet, problem, self._problems[like, nodes][1], shape)
         return found
 
-
-def nvlink_gpus(problem: Problem) -> int:
-    """D of the rule ``nvlink_locality``: GPUs inside which a TP group has to stay."""
-    hardware = problem.hardware
-    return hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else hardware.gpus_per_node
+    def problem(self, group: NodeGroup, nodes: int) -> Problem:
+        """H(group, nodes), one for all groups that are alike."""
+        key = likeness(group), nodes
+        if key not in self._problems:
+            problem = self.fleet.instance_problem(group, nodes)
+            self._problems[key] = problem, Stages(problem)
+        return self._problems[key][0]
 
 
 def domain_nodes(group: NodeGroup) -> int:

@@ -1,0 +1,96 @@
+"""Every choice of instances that meets some linear conditions: depth first, cut off where the rest cannot meet them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from optimizer.verify.twin_times import Floats, Ints
+
+MOST_TABLE = 20_000_000
+"""Numbers in the tables of what the rest can add at most; beyond, the best per GPU stands in for them."""
+
+
+class TooMany(Exception):
+    """More steps than allowed: nothing is said about all choices."""
+
+
+def choices(
+    sizes: Ints, pool: Ints, room: Sequence[int], gain: Floats, need: Floats, most_steps: int, most_found: int
+) -> list[tuple[int, ...]]:
+    """All counts x ≥ 0 of offers with gain · x ≥ need in every row, and within the GPUs of every pool.
+
+    Args:
+        sizes: GPUs of one instance of each offer.
+        pool: which pool of GPUs each offer draws on; offers of one pool stand together.
+        room: GPUs of each pool.
+        gain: one line for each condition, one column for each offer.
+        need: what each condition asks for.
+
+    Raises:
+        TooMany: more steps or more choices than allowed.
+    """
+    count = len(sizes)
+    rest = _rest(sizes, pool, room, gain)
+    found: list[tuple[int, ...]] = []
+    steps = [most_steps]
+    chosen = [0] * count
+
+    def extend(i: int, left: int, short: Floats) -> None:
+        steps[0] -= 1
+        if steps[0] < 0:
+            raise TooMany
+        if i == count:
+            if (short <= 0).all():
+                found.append(tuple(chosen))
+                if len(found) > most_found:
+                    raise TooMany
+            return
+        if i and pool[i] != pool[i - 1]:
+            left = room[int(pool[i])]
+        if (short > rest(i, left)).any():
+            return
+        size, add = int(sizes[i]), gain[:, i]
+        for n in range(left // size + 1):
+            chosen[i] = n
+            extend(i + 1, left - n * size, short - n * add)
+        chosen[i] = 0
+
+    extend(0, room[int(pool[0])] if count else 0, need)
+    return found
+
+
+def _rest(sizes: Ints, pool: Ints, room: Sequence[int], gain: Floats) -> Callable[[int, int], Floats]:
+    """(position, GPUs left in its pool) → what offers from there on can add at most to each condition."""
+    lines, count = gain.shape
+    later = np.zeros((count + 1, lines))  # by pools after that of the offer
+    best = np.zeros((count + 1, lines))  # per GPU, of this offer and those after it in its pool
+    small = sum(room[int(p)] + 1 for p in pool) * lines <= MOST_TABLE
+    tables: list[Floats] = [np.zeros((1, lines))] * (count + 1)
+    whole = np.zeros(lines)
+    table = np.zeros((1, lines))
+    for i in range(count - 1, -1, -1):
+        top, size = room[int(pool[i])], int(sizes[i])
+        if i + 1 < count and pool[i + 1] == pool[i]:
+            best[i], later[i] = best[i + 1], later[i + 1]
+        else:
+            whole = whole + (_most(tables[i + 1], best[i + 1], room[int(pool[i + 1])], small) if i + 1 < count else 0)
+            later[i] = whole
+            table = np.zeros((top + 1, lines))
+        best[i] = np.maximum(best[i], gain[:, i] / size)
+        if small:
+            table = table.copy()
+            for g in range(size, top + 1):
+                np.maximum(table[g], table[g - size] + gain[:, i], out=table[g])
+            tables[i] = table
+
+    def rest(i: int, left: int) -> Floats:
+        return later[i] + _most(tables[i], best[i], left, small)
+
+    return rest
+
+
+def _most(table: Floats, best: Floats, room: int, small: bool) -> Floats:
+    found: Floats = table[room] if small else best * room
+    return found

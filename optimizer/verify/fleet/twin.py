@@ -1,0 +1,282 @@
+"""The enumeration that confirms an optimum or an infeasibility: every choice of instances that could beat the answer.
+
+A choice that could beat it satisfies linear conditions: enough capacity, what losses must leave, the preset's tier, and
+for several γ the bound of section 6 below the answer's value. All choices that do are listed, stood on the nodes and valued.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from optimizer.answer import Fixed
+from optimizer.fleet_answer import FleetAnswer
+from optimizer.placement import PlacedInstance
+from optimizer.verify.arithmetic import exact
+from optimizer.verify.fleet.bound import Gains
+from optimizer.verify.fleet.choices import TooMany, choices
+from optimizer.verify.fleet.claims import needed_after_losses, noise_of
+from optimizer.verify.fleet.float_times import Curves
+from optimizer.verify.fleet.instance import Instances, likeness
+from optimizer.verify.fleet.losses import worst_loss
+from optimizer.verify.fleet.offers import MILLION, Offer, offers_of
+from optimizer.verify.fleet.shares import largest_share, least_split, share_costs
+from optimizer.verify.fleet.site import Site
+from optimizer.verify.fleet.spread import Unfinished, placements
+from optimizer.verify.fleet.states import TooManyStates, members_of, rates_of, states_of
+from optimizer.verify.fleet.value import Family, Weights, totals
+from optimizer.verify.twin_times import Floats
+
+MOST_STEPS = 60_000
+MOST_CHOICES = 400
+"""Choices that are valued one by one."""
+MOST_PLACINGS = 300
+"""Steps of trying other places for one choice."""
+_GAMMAS = 48
+_CONDITIONS = 10
+"""Values of γ whose bounds are asked for at once: those that bound all choices best."""
+
+
+class SpaceTooLarge(Exception):
+    """More shapes than are computed for an enumeration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the enumeration found."""
+
+    complete: bool
+    """Every choice that could beat the answer was judged."""
+    choices: int
+    rival: str | None
+    """A choice that beats the answer, in words."""
+
+
+class Twin:
+    """The enumeration for one answer."""
+
+    def __init__(self, site: Site, instances: Instances, curves: Curves, fixed: Fixed) -> None:
+        self._site, self._instances, self._curves, self._fixed = site, instances, curves, fixed
+        fleet = site.fleet
+        self._fleet, self._weights = fleet, Weights.of(fleet.objective)
+        self._demand = exact(fleet.workload.requests_per_s)
+        self._levels = rates_of(fleet.failures, fleet.levels())
+        self._pools = _interchangeable(site)
+        per_group = offers_of(site, instances, fixed)
+        self._offers = [offer for pool in self._pools for offer in per_group[pool[0]]]
+        self._pool = np.array([k for k, pool in enumerate(self._pools) for _ in per_group[pool[0]]], dtype=np.int64)
+        self._room = [sum(fleet.groups[g].gpus for g in pool) for pool in self._pools]
+        self._sizes = np.array([offer.gpus for offer in self._offers], dtype=np.int64)
+        self._groups_of = {pool[0]: pool for pool in self._pools}
+        self._costs: dict[tuple[Hashable, int], Floats] = {}
+        self._lines: list[tuple[float, Floats, float]] = []
+
+    def judge(self, answer: FleetAnswer, completed: float) -> Seen:
+        """Look for a choice that beats the answer; any that keeps the rules, where none is claimed to.
+
+        Args:
+            completed: requests/s that the answer's instances complete at most.
+        """
+        peak = math.floor(completed * 1000 * (1 + 1e-12))
+        looked = 0
+        for gain, need in self._questions(answer, peak):
+            try:
+                listed = self._list(gain, need)
+            except TooMany:
+                return Seen(False, looked, None)
+            undecided = False
+            for counts in listed:
+                looked += 1
+                found = self._judge(counts, answer, peak)
+                if isinstance(found, str):
+                    return Seen(True, looked, found)
+                undecided |= not found
+            if undecided:
+                return Seen(False, looked, None)
+        return Seen(True, looked, None)
+
+    def _list(self, gain: Floats, need: Floats) -> list[tuple[int, ...]]:
+        order = np.lexsort((-(gain[-1] / self._sizes), self._pool)) if len(self._sizes) else np.zeros(0, dtype=np.int64)
+        found = choices(
+            self._sizes[order], self._pool[order], self._room, gain[:, order], need, MOST_STEPS, MOST_CHOICES
+        )
+        back = np.argsort(order)
+        return [tuple(np.array(one)[back].tolist()) for one in found]
+
+    def _questions(self, answer: FleetAnswer, peak: int) -> list[tuple[Floats, Floats]]:
+        """(gain, need) of each set of linear conditions under one of which a choice that beats the answer falls."""
+        capacity = np.array([offer.capacity for offer in self._offers], dtype=np.float64)
+        least = self._capacity_needed() * MILLION * (1 - 1e-9)
+        conditions, needs = [capacity], [least]
+        if answer.objective is None:
+            return [(np.stack(conditions), np.array(needs))]
+        sizes = self._sizes.astype(np.float64)
+        used = answer.gpus_used
+        questions = []
+        preset = self._fleet.objective.preset
+        completes = np.array([offer.completes for offer in self._offers])
+        if preset == "fewest-gpus":
+            questions.append((np.stack([capacity, -sizes]), np.array([least, -(used - 1)])))
+            conditions, needs = [*conditions, -sizes], [*needs, -used]
+        elif preset == "throughput":
+            questions.append((np.stack([capacity, completes]), np.array([least, (peak + 1) / 1000])))
+            conditions, needs = [*conditions, completes], [*needs, peak / 1000 - 1e-9]
+        lines, bounds = self._value_conditions(answer.objective.value - 1)
+        questions.append((np.stack([*conditions, *lines]), np.array([*needs, *bounds])))
+        return questions
+
+    def _capacity_needed(self) -> float:
+        """Requests/s that any choice must carry: the demand, and what even the mildest losses leave to be needed."""
+        needed = float(self._demand)
+        for losses in self._fleet.survive:
+            if f"survive_{losses.level}" in self._fleet.search.disabled_rules:
+                continue
+            domains = self._site.count(losses.level)
+            covered = losses.level in ("gpu", "node") or all(
+                group.rack_of(0) is not None
+                if losses.level == "rack"
+                else any(level == losses.level for level, _ in self._site.wide(group))
+                for group in self._fleet.groups
+            )
+            if covered:  # each instance touches a domain, so that the worst losses take at least their part of all
+                kept = 1 - losses.count / domains
+                needed = max(needed, float(needed_after_losses(self._fleet)) / kept if kept > 0 else math.inf)
+        return needed
+
+    def _value_conditions(self, target_ms: float) -> tuple[list[Floats], list[float]]:
+        """Bounds of section 6 at or below the target, for the values of γ that bound best."""
+        weights, demand = self._weights, float(self._demand)
+        if weights.latency == 0 or not self._offers:
+            return [], []
+        gains = Gains(self._offers, self._curves)
+        highest = weights.unserved * weights.penalty_ms / weights.latency if weights.unserved else math.inf
+        goal = target_ms / weights.latency
+        grid = [g for g in np.geomspace(0.3 * goal, 30 * goal, _GAMMAS).tolist() if g <= highest] or [highest]
+        lines = []
+        for gamma in grid:
+            line = gains.of(gamma, certain=not weights.unserved)
+            line = line - weights.gpu_ms / weights.latency * demand * self._sizes
+            most = sum(
+                room * float((line / self._sizes)[self._pool == k].max(initial=0.0))
+                for k, room in enumerate(self._room)
+            )
+            lines.append((most - demand * (gamma - goal), line, demand * (gamma - goal)))
+        lines.sort(key=lambda entry: -entry[0])
+        self._lines, kept = lines, lines[-_CONDITIONS:]
+        return [line for _, line, _ in kept], [need - 1e-9 * abs(need) for _, _, need in kept]
+
+    def _judge(self, counts: Sequence[int], answer: FleetAnswer, peak: int) -> str | bool:
+        """In words, how this choice beats the answer; else whether it surely does not."""
+        chosen = [(offer, n) for offer, n in zip(self._offers, counts, strict=True) if n]
+        if not chosen or not self._may_beat(counts, answer):
+            return True
+        try:
+            found = self._value(chosen)
+        except (Unfinished, TooManyStates):
+            return False
+        if found is None or not self._better(chosen, found, answer, peak):
+            return True
+        exactly = [(_exact(offer), n) for offer, n in chosen]
+        again = self._value(exactly)
+        if again is None or not self._better(exactly, again, answer, peak):
+            return True
+        names = [f"{n} x {offer.instance.shape} on {self._fleet.groups[offer.group].name}" for offer, n in exactly]
+        return f"{' + '.join(names)}: {again:.6f} ms"
+
+    def _may_beat(self, counts: Sequence[int], answer: FleetAnswer) -> bool:
+        """The bound at every γ, for one choice; a better tier is not asked about the value."""
+        if answer.objective is None or self._fleet.objective.preset in ("fewest-gpus", "throughput"):
+            return True
+        x = np.array(counts)
+        return all(float(line @ x) >= need - 1e-9 * abs(need) for _, line, need in self._lines)
+
+    def _better(self, chosen: list[tuple[Offer, int]], value: float, answer: FleetAnswer, peak: int) -> bool:
+        """By more than the resolution: a whole unit of the tier, or a whole millisecond."""
+        if answer.objective is None:
+            return True
+        preset = self._fleet.objective.preset
+        if preset == "fewest-gpus":
+            ahead = answer.gpus_used - sum(offer.gpus * n for offer, n in chosen)
+        elif preset == "throughput":
+            ahead = math.floor(sum(offer.completes * n for offer, n in chosen) * 1000 * (1 - 1e-12)) - peak
+        else:
+            ahead = 0
+        return ahead > 0 or (ahead == 0 and math.ceil(value) <= answer.objective.value - 1)
+
+    def _value(self, chosen: list[tuple[Offer, int]]) -> float | None:
+        """The objective of a choice where it may stand, ms; None when no place or split keeps the rules."""
+        kinds = list(dict.fromkeys(offer.kind for offer, _ in chosen))
+        first = {offer.kind: offer for offer, _ in reversed(chosen)}
+        sizes = [sum(n for offer, n in chosen if offer.kind == kind) for kind in kinds]
+        split = self._split([first[kind] for kind in kinds], sizes)
+        placed = None if split is None else self._place(chosen)
+        if split is None or placed is None:
+            return None
+        demand = float(self._demand)
+        families = [
+            Family(
+                self._curves.of(first[kind].instance),
+                size,
+                share * demand / (1000 * size),
+                first[kind].slots_capacity / MILLION,
+            )
+            for kind, size, share in zip(kinds, sizes, split, strict=True)
+        ]
+        instances, offers = placed
+        members = members_of(self._site, instances, [kinds.index(offer.kind) for offer in offers], self._levels)
+        found = totals(families, demand, self._weights, states_of(self._fleet, members, sizes))
+        value = found.served_ms + found.unserved_ms
+        value += self._weights.gpu_ms * sum(offer.gpus * n for offer, n in chosen)
+        return value + noise_of(self._weights, found, value)
+
+    def _split(self, offers: Sequence[Offer], sizes: Sequence[int]) -> tuple[int, ...] | None:
+        """Thousandths of each family, of least mean time; None when no split is within capacity."""
+        most = [
+            largest_share(self._demand, size, Fraction(offer.capacity, MILLION))
+            for offer, size in zip(offers, sizes, strict=True)
+        ]
+        if len(most) == 1:
+            return (1000,) if most[0] == 1000 else None
+        if sum(most) < 1000 or min(most) < 1:
+            return None
+        costs = []
+        for offer, size, top in zip(offers, sizes, most, strict=True):
+            key = offer.kind, size
+            if key not in self._costs:
+                self._costs[key] = share_costs(self._curves.of(offer.instance), self._demand, size, top)
+            costs.append(self._costs[key])
+        best = least_split(costs)
+        return None if best is None else best[1]
+
+    def _place(self, chosen: list[tuple[Offer, int]]) -> tuple[list[PlacedInstance], list[Offer]] | None:
+        """A place for every instance that keeps the survival rules; None when there is none."""
+        off, needed = self._fleet.search.disabled_rules, needed_after_losses(self._fleet)
+        wanted = [losses for losses in self._fleet.survive if f"survive_{losses.level}" not in off]
+        groups = {offer.group: self._groups_of[offer.group] for offer, _ in chosen}
+        for instances, offers in placements(self._site, chosen, groups, MOST_PLACINGS):
+            capacities = [Fraction(offer.capacity, MILLION) for offer in offers]
+            if all(worst_loss(self._site, loss, instances, capacities).capacity_left >= needed for loss in wanted):
+                return instances, offers
+        return None
+
+
+def _exact(offer: Offer) -> Offer:
+    """The offer with its slots and rates in exact arithmetic."""
+    one = offer.instance
+    slots = one.most_slots()
+    rates = one.capacity(slots) * MILLION, one.slots_capacity(slots) * MILLION
+    return replace(offer, slots=slots, capacity=int(rates[0]), slots_capacity=int(rates[1]))
+
+
+def _interchangeable(site: Site) -> list[tuple[int, ...]]:
+    """Groups, by number, on which an instance costs the same and stands equally well together."""
+    found: dict[Hashable, list[int]] = {}
+    for number, group in enumerate(site.fleet.groups):
+        wide = tuple(sorted(level for level, _ in site.wide(group)))
+        key = likeness(group), group.nodes_together, group.rack_of(0) is None, wide
+        found.setdefault(key, []).append(number)
+    return [tuple(members) for members in found.values()]
