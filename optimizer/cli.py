@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from optimizer.commands import deploy, detect, graph, sweep, why
+from optimizer.commands import deploy, detect, graph, recommend, report, sweep, why
 from optimizer.commands.audit import audit
 from optimizer.commands.costs import Costs, CostTableFile, apply_costs, with_table_option
 from optimizer.commands.import_ import import_app
@@ -40,6 +40,8 @@ graph.register(app)
 detect.register(app)
 deploy.register(app)
 sweep.register(app)
+recommend.register(app)
+report.register(app)
 
 OK, VIOLATED, BAD_INPUT, LIMIT_REACHED, DEFECT = 0, 1, 2, 3, 70
 EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}

@@ -106,13 +106,18 @@ class Family:
         if unknown or not self.shared or "concurrency" in problem.search.disabled_rules:
             # Without that rule more sequences may cost more, and comparing rows at their most sequences proves nothing.
             return replace(solve(problem, repairs=False), alternatives=(), breakdown=None)
-        part = self._tables.quantities(problem)
+        part = self.part(problem)
         choice = best(part) if part is not None else None
         if part is None or choice is None:
-            return self._infeasible(problem)
-        return self._optimal(part, choice)
+            return self.infeasible(problem)
+        return self.optimal(part, choice)
 
-    def _optimal(self, part: Part, choice: Choice) -> Answer:
+    def part(self, problem: Problem) -> Part | None:
+        """What the rules on degrees, placement and bytes leave of one of the problems; None: nothing."""
+        return self._tables.quantities(problem)
+
+    def optimal(self, part: Part, choice: Choice) -> Answer:
+        """The answer that a choice is, claimed to be the best and verified."""
         one, only = part.one(choice.row), Choice(0, choice.max_num_seqs)
         rules = judge_rules(one, only)
         answer = Answer(
@@ -129,7 +134,8 @@ class Family:
         )
         return self._verified(one.problem, answer)
 
-    def _infeasible(self, problem: Problem) -> Answer:
+    def infeasible(self, problem: Problem) -> Answer:
+        """The answer that there is none, with the conflict, verified."""
         if self._all_rows is None:
             self._all_rows = SharedTables(self._problems, every_row=True)
         conflict = stated_conflict(self._all_rows.whole(problem))

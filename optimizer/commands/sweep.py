@@ -62,8 +62,8 @@ def sweep(
     from optimizer.sweeps.run import Executor, in_order, plan, run
     from optimizer.sweeps.store import line_of
 
-    _one_of("--by", by, ("gpu", "node"))
-    _one_of("--executor", executor, ("local", "ray"))
+    one_of("--by", by, ("gpu", "node"))
+    one_of("--executor", executor, ("local", "ray"))
     if address is not None and executor != "ray":
         raise ProblemError("--address", "belongs to --executor ray")
     if plot is not None:
@@ -98,7 +98,8 @@ def sweep(
     _leave(points)
 
 
-def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+def one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse a value that an option does not know."""
     from optimizer.facts.errors import ProblemError, closest
 
     if value not in known:

@@ -11,6 +11,7 @@ from pathlib import Path
 import optimizer
 from optimizer.facts.stated import Stated
 from optimizer.sweeps.points import Spec
+from optimizer.sweeps.scenarios import applied
 
 _PACKAGE = Path(optimizer.__file__).parent
 
@@ -34,7 +35,7 @@ class Keys:
 
     def of(self, spec: Spec) -> str:
         """The hash of a point, 32 hexadecimal digits."""
-        values = self._stated.changed(spec.changes).values
+        values = applied(self._stated, dict(spec.changes))[0].values
         asked = {
             "problem": values,
             "name": self._stated.default_name,

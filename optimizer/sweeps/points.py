@@ -61,12 +61,12 @@ class Point:
     search_limits: tuple[str, ...] = field(default=())
 
 
-def point_of(spec: Spec, problem: Problem, answer: Answer, idle: str | None) -> Point:
+def point_of(spec: Spec, problem: Problem, answer: Answer, notes: tuple[str, ...] = ()) -> Point:
     """The point of an answer.
 
     Args:
         problem: what was solved.
-        idle: what was left out because it fills no node.
+        notes: sentences on what was left out of the question.
     """
     checked, price = answer.verification, problem.hardware.price_per_gpu_hour
     hourly = price * answer.strategy.gpus if price is not None and answer.strategy is not None else None
@@ -87,7 +87,7 @@ def point_of(spec: Spec, problem: Problem, answer: Answer, idle: str | None) -> 
         conflict=answer.conflicts[0].rules if answer.conflicts else (),
         said=answer.explanation[0] if answer.status != "optimal" and answer.explanation else "",
         verification=Checked(checked.passed, checked.checks, checked.optimality, checked.candidates),
-        search_limits=(*answer.search_limits, *([idle] if idle else ())),
+        search_limits=(*answer.search_limits, *notes),
     )
 
 

@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import ProblemFile
 from optimizer.facts.load import read_mapping
+from optimizer.facts.stated import Stated
 
 MOST_SCENARIOS = 1_000_000
 _SECTIONS = ("cross", "zip", "gpus")
@@ -141,6 +143,41 @@ def _range(stated: Mapping[str, Any], place: str) -> list[Any]:
     if many >= MOST_SCENARIOS:
         raise ProblemError(place, f"names more than {MOST_SCENARIOS:,} values")
     return [value if isinstance(value, int) else float(f"{value:.12g}") for value in values]
+
+
+OF_THE_GPU = (
+    "hardware.gpus_per_node", "hardware.nvlink_gb_per_s", "hardware.nvlink_domain_gpus", "hardware.pcie_gb_per_s",
+    "hardware.price_per_gpu_hour",
+)  # fmt: skip
+"""Fields that speak of the stated GPU type's systems."""
+
+
+def applied(stated: Stated, changes: Values) -> tuple[Stated, str | None]:
+    """The problem file of a scenario, and what was set aside, for people.
+
+    Another GPU type brings its own links, node size and price from the catalog: those stated are of the stated type's systems.
+    A field that the scenario names itself is kept.
+    """
+    gpu, before = changes.get("hardware.gpu"), stated.value("hardware.gpu")
+    if gpu is None or _gpu_name(gpu) == _gpu_name(before):
+        return stated.changed(changes), None
+    aside = [field for field in OF_THE_GPU if field not in changes and stated.value(field) is not None]
+    said = None
+    if aside:
+        said = (
+            f"{', '.join(aside)} as stated for {_gpu_name(before)}; for {_gpu_name(gpu)} the catalog's own were used."
+        )
+    return stated.changed({**changes, **dict.fromkeys(aside)}), said
+
+
+def _gpu_name(gpu: Any) -> str:
+    """The catalog's name of a GPU, so that an alias is no other type; what is unknown is refused where it is resolved."""
+    if isinstance(gpu, Mapping):
+        return str(gpu.get("name"))
+    try:
+        return catalog.gpu(str(gpu)).name
+    except ProblemError:
+        return str(gpu)
 
 
 def scenario_name(changes: Values) -> str:

@@ -13,6 +13,7 @@ from optimizer.facts.stated import Stated
 from optimizer.many import solve_many
 from optimizer.sweeps.hardware import hardware_of, idle_sentence
 from optimizer.sweeps.points import Point, Spec, failed, point_of
+from optimizer.sweeps.scenarios import applied
 
 LARGEST_PIECE = 64
 """Points in one piece of work where they have no counts: a killed process loses no more."""
@@ -37,48 +38,49 @@ def solve_piece(piece: Piece) -> list[Point]:
 
 def solve_specs(stated: Stated, specs: Sequence[Spec], prices: Mapping[str, float]) -> Iterator[Point]:
     """Points as they are solved, in no particular order; what goes wrong at a point is its own point."""
-    maker = _Maker(stated, prices)
-    asked: list[tuple[Spec, Problem, str | None]] = []
+    maker = Maker(stated, prices)
+    asked: list[tuple[Spec, Problem, tuple[str, ...]]] = []
     for spec in specs:
         try:
             asked.append((spec, *maker.problem(spec)))
         except ProblemError as error:
             yield failed(spec, str(error))
     for position, answer in solve_many([problem for _, problem, _ in asked]):
-        spec, problem, idle = asked[position]
+        spec, problem, notes = asked[position]
         if isinstance(answer, ProblemError):
             yield failed(spec, str(answer))
         else:
-            yield point_of(spec, problem, answer, idle)
+            yield point_of(spec, problem, answer, notes)
 
 
-class _Maker:
+class Maker:
     """Problems of specs; models and the problems that differ in their count only are resolved once."""
 
     def __init__(self, stated: Stated, prices: Mapping[str, float]) -> None:
         self._stated, self._prices = stated, prices
         self._models: dict[str, Any] = {}
-        self._last: tuple[Mapping[str, Any], Problem] | None = None
+        self._last: tuple[Mapping[str, Any], Problem, tuple[str, ...]] | None = None
         self._at_count: dict[int, Problem] = {}
 
-    def problem(self, spec: Spec) -> tuple[Problem, str | None]:
-        """The problem of a point, and what was left out because it fills no node.
+    def problem(self, spec: Spec) -> tuple[Problem, tuple[str, ...]]:
+        """The problem of a point, and sentences on what was left out of the question.
 
         Raises:
             ProblemError: as ``load_problem``.
         """
         if self._last is None or self._last[0] != spec.changes:
-            self._last, self._at_count = (spec.changes, self._resolved(spec.changes)), {}
-        problem = self._last[1]
+            self._last, self._at_count = (spec.changes, *self._resolved(spec.changes)), {}
+        _, problem, notes = self._last
         if spec.gpus is None:
-            return problem, None
+            return problem, notes
         hardware = hardware_of(problem.hardware, spec.gpus)
         # Counts that are the same hardware are the same problem, and solved once.
         same = self._at_count.setdefault(hardware.gpus, problem.model_copy(update={"hardware": hardware}))
-        return same, idle_sentence(problem.hardware, spec.gpus)
+        idle = idle_sentence(problem.hardware, spec.gpus)
+        return same, (*notes, *([idle] if idle else ()))
 
-    def _resolved(self, changes: Mapping[str, Any]) -> Problem:
-        changed = self._stated.changed(changes)
+    def _resolved(self, changes: Mapping[str, Any]) -> tuple[Problem, tuple[str, ...]]:
+        changed, aside = applied(self._stated, dict(changes))
         if any(field.split(".")[0] == "model" for field in changes):
             key = json.dumps(changed.values.get("model"), sort_keys=True, default=str)
             problem = replace(changed, model=self._models.get(key)).problem()
@@ -89,7 +91,7 @@ class _Maker:
         price = self._prices.get(hardware.gpu.name)
         if price is not None and hardware.price_per_gpu_hour is None:
             hardware = hardware.model_copy(update={"price_per_gpu_hour": price})
-        return problem.model_copy(update={"hardware": hardware})
+        return problem.model_copy(update={"hardware": hardware}), (aside,) if aside else ()
 
 
 def pieces(stated: Stated, specs: Sequence[Spec], prices: Mapping[str, float], workers: int) -> list[Piece]:

@@ -1,0 +1,77 @@
+"""A recommendation in words and as JSON data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from optimizer.explain.numbers import count, milliseconds
+from optimizer.render.text import console
+from optimizer.sweeps.points import point_data
+
+if TYPE_CHECKING:
+    from optimizer.sweeps.recommend import Recommendation
+
+
+def print_recommendation(found: Recommendation) -> None:
+    """What to get, what it does, and why nothing less is enough."""
+    out = console()
+    for line, style in lines(found):
+        out.print(Text(line, style=style))
+
+
+def lines(found: Recommendation) -> list[tuple[str, str]]:
+    """(sentence, style) in order."""
+    point = found.point
+    if point is None or point.strategy is None or point.metrics is None or point.objective is None:
+        said = [("Nothing that is allowed meets everything; each was proved infeasible.", "bold red")]
+    else:
+        where = f" ({point.name})" if point.name else ""
+        price = "" if point.price_per_hour is None else f", {found_price(found):,.2f} per hour"
+        said = [(f"{count(point.gpus or 0, 'GPU')}{where}{price}: {point.strategy.label} — proved least", "bold green")]
+        metrics = point.metrics
+        ttft, tpot = metrics.ttft_p99_ms, metrics.tpot_p99_ms
+        said.append(
+            (
+                f"  {count(point.strategy.data_parallel, 'replica')} with up to "
+                f"{count(point.strategy.max_num_seqs, 'sequence')} each: first token "
+                f"{milliseconds(ttft or 0)} at P99, each further token {milliseconds(tpot or 0)} at P99, "
+                f"{milliseconds(point.objective.value)} expected per request, {metrics.availability:.5%} served.",
+                "",
+            )
+        )
+        if point.price_per_million_output_tokens is not None:
+            said.append((f"  {point.price_per_million_output_tokens:,.2f} per million output tokens.", ""))
+    said += [(f"  {note}", "") for note in (point.search_limits if point else ()) if "as stated for" in note]
+    for below in found.below:
+        name = f"{below.name}: " if below.name else ""
+        said.append((f"  Not enough: {name}{count(below.gpus or 0, 'GPU')}. {below.said}", ""))
+    verified = "verified by independent enumeration" if found.verified else "NOT confirmed by the verifier"
+    said.append(
+        (
+            f"  {found.considered} sets of hardware allowed, {found.ruled_out} cheaper ones proved not enough; {verified}.",
+            "",
+        )
+    )
+    return said
+
+
+def found_price(found: Recommendation) -> float:
+    """Price per hour of all GPUs there are."""
+    point = found.point
+    assert point is not None and point.strategy is not None and point.price_per_hour is not None
+    return point.price_per_hour / point.strategy.gpus * (point.gpus or 0)
+
+
+def recommendation_data(found: Recommendation) -> dict[str, Any]:
+    """Everything as JSON-ready data."""
+    return {
+        "least": found.least,
+        "cost": found.cost,
+        "point": point_data(found.point) if found.point is not None else None,
+        "below": [point_data(point) for point in found.below],
+        "considered": found.considered,
+        "ruled_out": found.ruled_out,
+        "verified": found.verified,
+    }

@@ -1,0 +1,149 @@
+"""The least hardware that meets everything: GPU type, count and strategy as one decision, not one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from optimizer.answer import Answer
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.problem import Problem
+from optimizer.facts.stated import Stated
+from optimizer.many import Family, family_key
+from optimizer.search.joint import Offer, best_offer
+from optimizer.search.screen import Screen
+from optimizer.search.space import SpaceTooLargeError
+from optimizer.sweeps.points import Point, Spec, point_of
+from optimizer.sweeps.run import plan
+from optimizer.sweeps.work import Maker
+
+Least = Literal["gpus", "price"]
+PRICE_UNIT = 10**6
+"""Prices per hour are compared in millionths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What was recommended, and why nothing less is enough.
+
+    ``point`` is None where no hardware that was allowed meets everything. ``below`` holds, for each GPU type, the largest
+    hardware that costs less and is not enough (or, without a point, the largest of all), with its conflict.
+    ``ruled_out`` counts the cheaper hardware, each proved infeasible by search and verifier.
+    """
+
+    least: Least
+    point: Point | None
+    cost: float | None
+    below: tuple[Point, ...]
+    considered: int
+    ruled_out: int
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Hardware:
+    spec: Spec
+    problem: Problem
+    notes: tuple[str, ...]
+    cost: int
+
+
+def recommend(
+    problem: str | Path | Problem | Stated,
+    gpus: str | Iterable[int] = "1..64",
+    types: Sequence[str] | None = None,
+    *,
+    least: Least = "gpus",
+    by: Literal["gpu", "node"] = "gpu",
+    prices: Mapping[str, float] | None = None,
+) -> Recommendation:
+    """The least GPUs, or the least price per hour, with which every rule holds; then the best strategy on them.
+
+    Args:
+        problem: a problem file, or what ``load_problem`` made of one.
+        gpus: counts allowed, as for ``sweep``.
+        types: GPU types allowed, by catalog name; left out, the stated one.
+        least: what is made least: GPUs there are, or their price per hour.
+        by: ``"node"`` allows whole nodes only.
+        prices: price per GPU and hour by GPU name, for hardware that states none.
+
+    Raises:
+        ProblemError: the problem or the counts cannot be used, or a price is missing.
+    """
+    scenarios = {"cross": {"hardware.gpu": list(types)}} if types else None
+    asked = plan(problem, gpus, scenarios, by=by, prices=prices)
+    hardware = _hardware(asked.specs, Maker(asked.stated, asked.prices), least)
+    families = _families([one.problem for one in hardware])
+    offers: list[tuple[_Hardware, Offer]] = []
+    refused: list[_Hardware] = []
+    enough: int | None = None
+    for one in hardware:
+        # What costs more than something that is enough cannot be the least: this bound keeps it out of the model.
+        if enough is not None and one.cost > enough:
+            break
+        part = families[family_key(one.problem)].part(one.problem)
+        if part is not None and Screen(part).viable.any():
+            enough = one.cost
+            offers.append((one, Offer(part, one.cost)))
+        else:
+            refused.append(one)
+    return _told(hardware, offers, refused, families, least)
+
+
+def _told(
+    hardware: Sequence[_Hardware],
+    offers: Sequence[tuple[_Hardware, Offer]],
+    not_enough: Sequence[_Hardware],
+    families: Mapping[Hashable, Family],
+    least: Least,
+) -> Recommendation:
+    refused = [(one, families[family_key(one.problem)].infeasible(one.problem)) for one in not_enough]
+    verified = all(answer.verification.passed for _, answer in refused)
+    largest: dict[str, tuple[_Hardware, Answer]] = {one.problem.hardware.gpu.name: (one, a) for one, a in refused}
+    below = tuple(point_of(one.spec, one.problem, answer) for one, answer in largest.values())
+    chosen = best_offer([offer for _, offer in offers]) if offers else None
+    if chosen is None:
+        return Recommendation(least, None, None, below, len(hardware), len(refused), verified)
+    one, offer = offers[chosen.offer]
+    answer = families[family_key(one.problem)].optimal(offer.part, chosen.choice)
+    point = point_of(one.spec, one.problem, answer, one.notes)
+    cost = one.cost / PRICE_UNIT if least == "price" else float(one.cost)
+    verified = verified and answer.verification.passed
+    return Recommendation(least, point, cost, below, len(hardware), len(refused), verified)
+
+
+def _hardware(specs: Sequence[Spec], maker: Maker, least: Least) -> list[_Hardware]:
+    """Every distinct hardware with its cost, cheapest first; of equal cost in the order asked."""
+    found: dict[tuple[str, int], _Hardware] = {}
+    for spec in specs:
+        problem, notes = maker.problem(spec)
+        hardware = problem.hardware
+        if least == "gpus":
+            cost = hardware.gpus
+        elif hardware.price_per_gpu_hour is None:
+            said = f"is needed for the least price of {hardware.gpu.name}; state it, or give --prices FILE"
+            raise ProblemError("hardware.price_per_gpu_hour", said)
+        else:
+            exact = Fraction(repr(hardware.price_per_gpu_hour)) * hardware.gpus * PRICE_UNIT
+            cost = -(-exact.numerator // exact.denominator)
+        same = replace(spec, gpus=hardware.gpus)
+        found.setdefault((hardware.gpu.name, hardware.gpus), _Hardware(same, problem, notes, cost))
+    return sorted(found.values(), key=lambda one: (one.cost, one.spec.index))
+
+
+def _families(problems: Sequence[Problem]) -> dict[Hashable, Family]:
+    """Problems that share tables, by key.
+
+    Raises:
+        ProblemError: one has more candidates than are modelled.
+    """
+    groups: dict[Hashable, list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault(family_key(problem), []).append(problem)
+    try:
+        return {key: Family(group) for key, group in groups.items()}
+    except SpaceTooLargeError as error:
+        raise ProblemError("search", f"{error}; or name fewer GPUs in --gpus") from None
