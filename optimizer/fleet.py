@@ -30,6 +30,8 @@ __all__ = ["check_fleet", "inventory_from_dict", "load_inventory", "solve_fleet"
 
 RANGES_WITHIN_S = 10.0
 """A search that took longer is not repeated for the ends of the failure rates."""
+EXPLAIN_WITHIN_S = 20.0
+"""Seconds for the conflict of an infeasible inventory, and again for its repairs."""
 RULE_WORDS = {
     "gpu": "GPU",
     "node": "node",
@@ -88,6 +90,7 @@ def _answer(
     progress: Callable[[Progress], None] | None,
     workers: int,
     ranges: bool,
+    explain: bool = True,
 ) -> FleetAnswer:
     from optimizer.verify.fleet import verify_fleet
 
@@ -107,10 +110,22 @@ def _answer(
         quick = time.monotonic() - started < RANGES_WITHIN_S
         if ranges and quick and found.status == "optimal":
             answer = replace(answer, ranges=tuple(_ranges(problem, offers, found.best, deadline)))
-        elif ranges:
-            answer = replace(answer, ranges=())
     answer = replace(answer, verification=verify_fleet(problem, answer, fixed or Fixed()))
+    if found.status == "infeasible" and explain:
+        answer = _explained(problem, answer, fixed or Fixed())
     return replace(answer, explanation=tuple(fleet_sentences(problem, answer, found)))
+
+
+def _explained(problem: FleetProblem, answer: FleetAnswer, fixed: Fixed) -> FleetAnswer:
+    """With the conflict and the repairs of an infeasible inventory."""
+    from optimizer.explain.fleet_conflict import fleet_conflict, fleet_repairs
+
+    def solved(changed: FleetProblem) -> str | None:
+        there = _answer(changed, fixed, EXPLAIN_WITHIN_S, None, 1, ranges=False, explain=False)
+        return there.label if there.pools and there.verification.passed else None
+
+    conflict = fleet_conflict(problem, fixed, EXPLAIN_WITHIN_S)
+    return replace(answer, conflicts=(conflict,), repairs=fleet_repairs(problem, fixed, solved, EXPLAIN_WITHIN_S))
 
 
 def refuse_unknown_rules(problem: FleetProblem) -> None:
@@ -122,7 +137,7 @@ def refuse_unknown_rules(problem: FleetProblem) -> None:
     from optimizer.facts.errors import closest
     from optimizer.search.rules import rule_ids
 
-    own = ("demand", "pool_share", *(f"survive_{losses.level}" for losses in problem.survive))
+    own = tuple(f"survive_{losses.level}" for losses in problem.survive)
     known = (*own, *rule_ids(problem.instance_problem(problem.groups[0], 1)))
     for rule in problem.search.disabled_rules:
         if rule not in known:
@@ -335,7 +350,6 @@ def _rules(
             "requests/s",
             capacity >= demand * (1 - 1e-12),
             capacity - demand,
-            "demand" not in off,
         ),
         RuleResult(
             "pool_share",
@@ -345,7 +359,6 @@ def _rules(
             "requests/s",
             tightest >= -1e-9,
             max(0.0, tightest),
-            "pool_share" not in off,
         ),
     ]
     stated = {one.level: one.count for one in problem.survive}

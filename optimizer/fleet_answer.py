@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer.answer import Conflict, Metrics, ObjectiveResult, RuleResult, Status, Strategy, Verification
+from optimizer.answer import Change, Conflict, Metrics, ObjectiveResult, RuleResult, Status, Strategy, Verification
 from optimizer.placement import Placement
 
 
@@ -67,6 +67,18 @@ class RateRange:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetRepair:
+    """Changes of the problem file that make an infeasible inventory feasible, solved again and verified.
+
+    ``result`` names the instances that are best then.
+    """
+
+    changes: tuple[Change, ...]
+    sentence: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
 class FleetAnswer:
     """What ``solve`` found for an inventory.
 
@@ -92,6 +104,7 @@ class FleetAnswer:
     verification: Verification
     explanation: tuple[str, ...]
     conflicts: tuple[Conflict, ...] = ()
+    repairs: tuple[FleetRepair, ...] = ()
     search_limits: tuple[str, ...] = ()
 
     @property

@@ -12,6 +12,7 @@ from optimizer.search.quantities import Weights
 if TYPE_CHECKING:
     from optimizer.search.fleet.solve import FleetFound
 
+RARE_HOURS = 1000 * 365.25 * 24
 LEVEL_WORDS = {"gpu": "GPU", "node": "node", "rack": "rack", "zone": "zone"}
 
 
@@ -29,10 +30,14 @@ def fleet_sentences(problem: FleetProblem, answer: FleetAnswer, found: FleetFoun
 
 def _nothing(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
     if answer.status == "infeasible":
-        return [
+        said = [
             f"No set of instances on the {count(problem.gpus, 'free GPU')} carries "
             f"{problem.workload.requests_per_s:g} requests/s within every limit and survives what is asked."
         ]
+        for conflict in answer.conflicts:
+            proof = "Without any one of them there is one." if conflict.minimal else "The set may not be minimal."
+            said.append(f"{conflict.sentence} {proof}" if conflict.rules else conflict.sentence)
+        return said + [f"Repair {number}: {one.sentence}" for number, one in enumerate(answer.repairs, 1)]
     return ["The search ended before any set of instances was found; allow more time."]
 
 
@@ -91,11 +96,11 @@ def _reliability(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
     if state is None:
         return []
     said = (
-        f"{state.availability:.5%} of requests are served over all failure states, about "
-        f"{state.unserved_requests_per_month:,.0f} a month are not; the whole demand is carried {state.carried:.5%} of the time"
+        f"{share(state.availability)} of requests are served over all failure states, about "
+        f"{lost(state.unserved_requests_per_month)} not; the whole demand is carried {share(state.carried)} of the time"
     )
-    if state.hours_between_outages is None:
-        return [said + ", outages being too rare to time."]
+    if state.hours_between_outages is None or state.hours_between_outages > RARE_HOURS:
+        return [said + ", with less than one outage in 1,000 years."]
     days = state.hours_between_outages / 24
     return [said + f", with {days:,.0f} days from one outage to the next."]
 
@@ -105,5 +110,23 @@ def _ranges(answer: FleetAnswer) -> list[str]:
     for one in answer.ranges:
         words = "At the worst failure rates of their range" if one.end == "low" else "At the best ones"
         choice = "the choice stays the same" if one.same_choice else f"the best choice is {one.choice}"
-        said.append(f"{words} {choice}, and {one.availability:.5%} of requests are served.")
+        said.append(f"{words} {choice}, and {share(one.availability)} of requests are served.")
     return said
+
+
+def share(value: float) -> str:
+    """A share near one with enough nines to tell it from one: ``99.998%``, ``more than 99.9999999%``."""
+    missing = 1 - value
+    if missing < 1e-11:
+        return "more than 99.9999999%"
+    digits = 2
+    while missing * 100 < 2 * 10.0**-digits and digits < 9:
+        digits += 1
+    return f"{value * 100:.{digits}f}%"
+
+
+def lost(requests_per_month: float) -> str:
+    """Requests a month that are not served."""
+    if requests_per_month < 1:
+        return "less than 1 a month is"
+    return f"{requests_per_month:,.0f} a month are"

@@ -52,8 +52,7 @@ class Master:
         self.capacity = sum(item.offer.capacity * item.count for item in self.items)
         self.peak = sum(item.offer.peak * item.count for item in self.items)
         self.demand = math.ceil(problem.workload.requests_per_s * MICRO)
-        if "demand" not in off:
-            self.model.add(self.capacity >= self.demand)
+        self.model.add(self.capacity >= self.demand)
         self.model.add(sum(item.count for item in self.items) >= 1)
         if replicas is not None:
             self.model.add(sum(item.offer.shape.engine_ranks * item.count for item in self.items) == replicas)

@@ -31,6 +31,7 @@ RESOLUTION_NS = NS_PER_MS
 COARSE, FINE = 1e-3, 1e-6
 _FIRST_CUTS = 8
 MOST_ROUNDS = 4_000
+MOST_REFUSED = 300
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,13 @@ class FleetSolver:
         self.bound_ns = 0
         self.placements_failed = False
 
+    def any(self) -> FleetFound:
+        """Any plan that keeps every rule, or the proof that there is none; the objective is not looked at."""
+        master = Master(self.problem, self.offers, self.off, self.fixed.data_parallel)
+        self.items = master.items
+        status = self._minimise(master, master.gpus)
+        return self._found("feasible" if self.best else status, tier=False, ties=False)
+
     def run(self) -> FleetFound:
         """Search until the bound meets the best value, or the time is over."""
         try:
@@ -144,7 +152,7 @@ class FleetSolver:
 
     def _minimise(self, master: Master, expression: Any) -> Status:
         """The least value of an expression over plans that can be placed; the plan becomes the best one."""
-        while True:
+        while self.rounds < MOST_REFUSED and not self._late():
             master.model.minimize(expression)
             solver, status = self._solve(master)
             if status in ("infeasible", "unknown"):
@@ -156,11 +164,12 @@ class FleetSolver:
                 continue
             self.best = placed
             return status
+        return "unknown"
 
     def _objective(self, master: Master) -> Status:
         """The least objective; ``optimal`` when bound and value meet in the same whole millisecond."""
         goal = master.theta + master.gpus_ns()
-        while self.rounds < MOST_ROUNDS:
+        while self.rounds < MOST_ROUNDS and not self._late():
             master.model.minimize(goal)
             if self.best is not None:
                 master.hint(self.best.plan)
@@ -179,6 +188,9 @@ class FleetSolver:
             if self._closed():
                 return "optimal"
         return "feasible" if self.best else "unknown"
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
 
     def _closed(self) -> bool:
         return self.best is not None and math.ceil(self.bound_ns / RESOLUTION_NS) >= self.best.whole_ms
@@ -205,7 +217,7 @@ class FleetSolver:
             return False
         master.model.add(master.theta + master.gpus_ns() <= self.best.whole_ms * NS_PER_MS)
         target = self.best.whole_ms
-        while self.rounds < MOST_ROUNDS:
+        while self.rounds < MOST_ROUNDS and not self._late():
             master.model.minimize(master.gpus)
             master.hint(self.best.plan)
             solver, status = self._solve(master)
