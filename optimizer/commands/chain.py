@@ -44,6 +44,11 @@ def solve_if_chain(
     problem = chain_from_dict(values, default_name=Path(path).stem)
     with LiveLine() as live:
         answer = solve_chain(problem, time_limit_s=time_limit_s, progress=live)
+    if svg is not None:
+        from optimizer.commands.files import write_whole
+        from optimizer.render.chain_svg import chain_svg
+
+        write_whole(svg, chain_svg(answer), "--svg")
     if as_json:
         from optimizer.render.as_json import dumps
         from optimizer.render.chain import chain_data
@@ -53,11 +58,6 @@ def solve_if_chain(
         from optimizer.render.chain import print_chain
 
         print_chain(answer)
-    if svg is not None:
-        from optimizer.commands.files import write_whole
-        from optimizer.render.chain_svg import chain_svg
-
-        write_whole(svg, chain_svg(answer), "--svg")
     return answer.status, answer.verification.passed
 
 

@@ -1,6 +1,7 @@
 """A picture of a placement: layers from left to right, one bar per node, filled by the share of its tokens/s in use.
 
-Nodes are gathered by partition; nodes whose intervals do not meet share a row.
+Nodes are gathered by partition; nodes whose intervals do not meet share a row. A line from the end of one bar to another is a
+link that carries tokens, the wider the more; neighbours in a row need none.
 Hand-made SVG: rectangles and text only, nothing to install.
 """
 
@@ -11,8 +12,13 @@ from xml.sax.saxutils import escape
 from optimizer.chain_answer import ChainAnswer, Held
 
 WIDTH, LEFT, TOP, ROW, FOOT = 1200.0, 150.0, 64.0, 20.0, 56.0
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
-"""Paul Tol's bright scheme, told apart with any colour vision."""
+COLOURS = (
+    *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb"),
+    *("#999933", "#882255", "#44aa99", "#ddcc77", "#332288", "#88ccee", "#117733", "#cc6677"),
+)
+"""Paul Tol's bright and muted schemes, told apart with any colour vision."""
+LONGEST_NAME = 21
+WIDEST_LINE = 4.0
 
 
 def chain_svg(answer: ChainAnswer) -> str:
@@ -33,10 +39,31 @@ def chain_svg(answer: ChainAnswer) -> str:
         top = TOP + ROW * number
         if row[0].partition != partition:
             partition = row[0].partition
-            shapes.append(_text(16, top + 13, partition))
+            name = partition if len(partition) <= LONGEST_NAME else partition[: LONGEST_NAME - 1] + "…"
+            shapes.append(_text(16, top + 13, name))
             shapes.append(f'<line x1="16" x2="{WIDTH - 20:g}" y1="{top:g}" y2="{top:g}" stroke="#888"/>')
         shapes += [_bar(place, top, unit, COLOURS[kinds.index(place.type) % len(COLOURS)]) for place in row]
-    return "\n".join([*shapes, "</svg>", ""])
+    return "\n".join([*shapes, *_lines(answer, rows, unit), "</svg>", ""])
+
+
+def _lines(answer: ChainAnswer, rows: list[list[Held]], unit: float) -> list[str]:
+    """Links in use between bars that are not side by side in one row."""
+    bar = {place.node: place for row in rows for place in row}
+    row_of = {place.node: number for number, row in enumerate(rows) for place in row}
+    shapes = []
+    for flow in answer.flows:
+        if flow.src not in bar or flow.dst not in bar or row_of[flow.src] == row_of[flow.dst]:
+            continue
+        x = LEFT + unit * (bar[flow.src].start + bar[flow.src].layers)
+        y, below = (TOP + ROW * (row_of[node] + 0.5) for node in (flow.src, flow.dst))
+        width = max(0.5, WIDEST_LINE * flow.tokens_per_s / answer.value)
+        most = "no limit" if flow.capacity_tokens_per_s is None else f"{flow.capacity_tokens_per_s:,.1f}"
+        said = f"{flow.src} to {flow.dst}: {flow.tokens_per_s:,.1f} of {most} tokens/s"
+        shapes.append(
+            f'<path d="M{x - 6:.1f} {y:.1f} C{x + 6:.1f} {y:.1f} {x - 6:.1f} {below:.1f} {x + 6:.1f} {below:.1f}" fill="none" '
+            f'stroke="#333" stroke-opacity="0.6" stroke-width="{width:.1f}"><title>{escape(said)}</title></path>'
+        )
+    return shapes
 
 
 def _title(answer: ChainAnswer) -> str:
@@ -76,7 +103,13 @@ def _bar(place: Held, top: float, unit: float, colour: str) -> str:
 def _axis(layers: int, unit: float, rows: int) -> list[str]:
     bottom = TOP + ROW * max(1, rows)
     step = max(1, 10 * round(layers / 100)) if layers >= 50 else 5 if layers >= 15 else 1
-    shapes = [_text(LEFT, bottom + 34, "layer (bar: one node; its filled part: share of its tokens/s in use)")]
+    shapes = [
+        _text(
+            LEFT,
+            bottom + 34,
+            "layer (bar: one node; its filled part: share of its tokens/s in use; line: a link in use)",
+        )
+    ]
     for layer in range(0, layers + 1, step):
         x = LEFT + unit * layer
         shapes.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP:g}" y2="{bottom:g}" stroke="#ddd"/>')

@@ -17,7 +17,7 @@ from optimizer.facts.chain import SINK, SOURCE, ChainProblem, exact
 from optimizer.verify.chain_crossing import BoundCheck, check_crossing
 
 THOUSAND = 1000
-MOST_STEPS = 2_000_000
+MOST_STEPS = 400_000
 
 
 def check_bound(problem: ChainProblem, proof: BoundProof) -> BoundCheck:

@@ -17,7 +17,7 @@ from optimizer.chain_answer import BoundProof
 from optimizer.facts.chain import ChainProblem
 
 THOUSAND = 1000
-MOST_STEPS = 2_000_000
+MOST_STEPS = 400_000
 
 
 class BoundCheck(Enum):
@@ -51,9 +51,10 @@ def check_crossing(problem: ChainProblem, proof: BoundProof, total: int) -> Boun
         return BoundCheck.REFUTED
     single = min(Fraction(weight[name], most) for name, most in alone.items() if most)
     try:
-        several = [(m, _by_several(problem, weight, total, m)) for m in range(1, longest + 1)]
+        runs = [(m, _by_several(problem, weight, total, m)) for m in range(1, longest + 1)]
     except _TooMuchWork:
         return BoundCheck.UNDECIDED
+    several = [(m, cost) for m, cost in runs if cost is not None]
     per_layer = min(Fraction(cost) for _, cost in several)
     if per_layer <= single:
         return BoundCheck.REFUTED
@@ -88,15 +89,15 @@ def _held(problem: ChainProblem, alone: dict[str, int], total: int) -> list[int]
     return list(sums.values())
 
 
-def _by_several(problem: ChainProblem, weight: dict[str, int], total: int, most: int) -> int:
-    """Least cost of a layer carried by two or more nodes of at most so many layers each."""
+def _by_several(problem: ChainProblem, weight: dict[str, int], total: int, most: int) -> int | None:
+    """Least cost of a layer carried by two or more nodes of at most so many layers each; None when none can."""
     shapes = [
         (weight[name] // n, min(total, _rate(problem, name, n)))
         for name in weight
         for n in range(1, min(most, problem.max_layers(name)) + 1)
         if _rate(problem, name, n) > 0
     ]
-    return min(cost + _least(shapes, max(1, total - carries)) for cost, carries in shapes)
+    return min((cost + _least(shapes, max(1, total - carries)) for cost, carries in shapes), default=None)
 
 
 def _least(shapes: list[tuple[int, int]], need: int) -> int:

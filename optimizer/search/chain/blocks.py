@@ -83,7 +83,7 @@ def uniform_blocks(
 
 def _covers(items: list[tuple[int, int, int]], need: int) -> Iterator[tuple[tuple[int, int], ...]]:
     """Choices (kind, times) of items (carries, kind, at most) that reach a need, minimal in their smallest item."""
-    if not items:
+    if sum(carries * most for carries, _, most in items) < need:
         return
     (carries, kind, most), others = items[0], items[1:]
     enough = -(-need // carries)

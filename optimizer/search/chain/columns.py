@@ -23,8 +23,9 @@ Counts = tuple[int, ...]
 class Columns:
     """Blocks by stock of nodes and rate; remembered, since the same rates come back."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, expired: Callable[[], bool] = lambda: False) -> None:
         self.instance = instance
+        self._expired = expired
         self._found: dict[tuple[Counts, int], list[Block]] = {}
 
     def blocks(self, counts: Counts, rate: int) -> list[Block]:
@@ -55,6 +56,8 @@ class Columns:
             add(block)
         prices = program.solve()[1] if kept else [1.0] * (kinds + len(limits))
         for _ in range(MOST_ROUNDS):
+            if self._expired():
+                break
             toll = _tolls(instance, prices[kinds:])
             node_price = {
                 (kind, layers): prices[kind] + toll(kind, layers) + 1e-7
@@ -62,7 +65,12 @@ class Columns:
                 for layers in range(1, len(instance.rate[kind]) + 1)
             }
             priced = networks.price(node_price)
-            fresh = [block for block, cost in priced if cost < block.length - 1e-6 and block not in kept]
+            fresh = []
+            for block, cost in priced:
+                if cost < block.length - 1e-6 and block not in kept:
+                    fresh.append(block)
+                if self._expired():
+                    break
             if not fresh:
                 break
             for block in fresh:

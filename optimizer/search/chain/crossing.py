@@ -10,13 +10,15 @@ layers each; the sum over all layers must not exceed the weights of the nodes th
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from fractions import Fraction
 from heapq import heappop, heappush
+from math import lcm
 
 from optimizer.search.chain.instance import Instance
 
-Shape = tuple[Fraction, int]
-"""Cost of one layer of a node, and what the node carries."""
+Shape = tuple[int, int]
+"""Cost of one layer of a node, or of several, and what they carry."""
 
 
 def crossing_cost(instance: Instance, total: int, weights: tuple[int, ...]) -> Fraction | None:
@@ -37,21 +39,19 @@ def crossing_cost(instance: Instance, total: int, weights: tuple[int, ...]) -> F
     if not kinds or held[0] >= instance.layers:
         return None
     single = min(Fraction(weights[kind], alone[kind]) for kind in kinds)
-    runs = [
-        (layers, layers * several)
-        for layers in range(1, max(len(table) for table in instance.rate) + 1)
-        if (several := _by_several(instance, total, weights, layers)) is not None
-    ]
-    per_layer = min(cost / layers for layers, cost in runs)
-    extra = min(cost - layers * single for layers, cost in runs)
-    if per_layer <= single:
+    longest = max(len(table) for table in instance.rate)
+    # With the longest nodes several are cheapest, per layer: where that is no dearer than one, links change nothing.
+    per_layer = _by_several(instance, total, weights, longest)
+    if per_layer is None or per_layer <= single:
         return None
+    runs = [(layers, _by_several(instance, total, weights, layers)) for layers in range(1, longest)]
+    extra = min(layers * (cost - single) for layers, cost in [*runs, (longest, per_layer)] if cost is not None)
     least = instance.layers * per_layer
     room = 0
     for changes, layers in enumerate(held):
         room = min(instance.layers, room + layers)
         shared = instance.layers - room
-        least = min(least, room * single + max(shared * per_layer, shared * single + changes * max(extra, Fraction(0))))
+        least = min(least, room * single + max(shared * per_layer, shared * single + changes * extra))
     return least
 
 
@@ -77,27 +77,31 @@ def _longest(table: tuple[int, ...], total: int) -> int:
 
 
 def _by_several(instance: Instance, total: int, weights: tuple[int, ...], most: int) -> Fraction | None:
-    """The cheapest cross-section of two or more nodes that hold at most so many layers each; None without one."""
-    shapes = [
-        (Fraction(weights[kind], number + 1), min(rate, total))
+    """The cheapest cross-section of two or more nodes that hold at most so many layers each; None where there is none."""
+    scale = lcm(*range(1, most + 1))
+    stated = [
+        (weights[kind] * scale // (number + 1), min(rate, total))
         for kind, table in enumerate(instance.rate)
         if instance.counts[kind]
         for number, rate in enumerate(table[:most])
         if rate > 0
     ]
-    if not shapes:
+    if not stated:
         return None
+    shapes: list[Shape] = []
+    for cost, carries in sorted(stated, key=lambda shape: (shape[0], -shape[1])):
+        if not shapes or carries > shapes[-1][1]:
+            shapes.append((cost, carries))
     steps = _cheapest(shapes, total)
-    found = []
-    for cost, carries in shapes:
-        need = max(1, total - carries)
-        found.append(cost + next(price for price, carried in steps if carried >= need))
-    return min(found)
+    reach = [carried for _, carried in steps]
+    return Fraction(
+        min(cost + steps[bisect_left(reach, max(1, total - carries))][0] for cost, carries in shapes), scale
+    )
 
 
 def _cheapest(shapes: list[Shape], total: int) -> list[Shape]:
     """(cost, carried) of the cheapest covers, both rising, up to the first that carries the total."""
-    heap: list[tuple[Fraction, int]] = [(Fraction(0), 0)]
+    heap: list[Shape] = [(0, 0)]
     steps: list[Shape] = []
     furthest = -1
     while heap:

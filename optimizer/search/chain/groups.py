@@ -13,7 +13,8 @@ class Groups:
     """Members by group, nodes of each type in it, and capacities per pair of nodes.
 
     ``pair[g][h]``: what one node of g can send one of h; ``source[g]``, ``sink[g]``: what one node of g can take from,
-    or give to, the coordinator. Where pairs differ it is the least, or the median where some pairs have no link.
+    or give to, the coordinator. Where pairs differ it is the least, or the median where some pairs have no link; a
+    capacity that the nodes at its ends cannot use up counts as the most that is asked for.
     """
 
     members: tuple[tuple[int, ...], ...]
@@ -39,12 +40,12 @@ def grouped(instance: Instance, most: int) -> Groups:
                 break
         else:
             found.append([node])
-    return _described(instance, found)
+    return _described(instance, found, most)
 
 
-def as_one(instance: Instance) -> Groups:
+def as_one(instance: Instance, most: int) -> Groups:
     """All nodes in one group, as if no link between them could bind."""
-    return _described(instance, [list(range(len(instance.node_type)))])
+    return _described(instance, [list(range(len(instance.node_type)))], most)
 
 
 def only(groups: Groups, group: int) -> Groups:
@@ -58,16 +59,23 @@ def only(groups: Groups, group: int) -> Groups:
     )
 
 
-def _described(instance: Instance, found: list[list[int]]) -> Groups:
+def _described(instance: Instance, found: list[list[int]], most: int) -> Groups:
     kinds = range(len(instance.rate))
+    carries = [min(most, instance.best_rate(node)) for node in range(len(instance.node_type))]
+
+    def free(capacity: int, *nodes: int) -> int:
+        """A capacity, or ``most`` where the nodes at the ends bind before it does."""
+        return most if capacity >= min(carries[node] for node in nodes) else capacity
+
     return Groups(
         members=tuple(tuple(group) for group in found),
         counts=tuple(tuple(sum(instance.node_type[n] == kind for n in group) for kind in kinds) for group in found),
         pair=tuple(
-            tuple(_typical([instance.link[a][b] for a in g for b in h if a != b]) for h in found) for g in found
+            tuple(_typical([free(instance.link[a][b], a, b) for a in g for b in h if a != b]) for h in found)
+            for g in found
         ),
-        source=tuple(_typical([instance.source[node] for node in group]) for group in found),
-        sink=tuple(_typical([instance.sink[node] for node in group]) for group in found),
+        source=tuple(_typical([free(instance.source[node], node) for node in group]) for group in found),
+        sink=tuple(_typical([free(instance.sink[node], node) for node in group]) for group in found),
     )
 
 

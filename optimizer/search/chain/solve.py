@@ -10,6 +10,7 @@ from optimizer.search.chain.bound import Certificate, upper_bound
 from optimizer.search.chain.columns import Columns
 from optimizer.search.chain.exact import fits, solve_exact
 from optimizer.search.chain.flow import Flows, route
+from optimizer.search.chain.greedy import first_placement
 from optimizer.search.chain.groups import Groups, as_one, grouped, only
 from optimizer.search.chain.improve import improve
 from optimizer.search.chain.instance import Instance, Placement
@@ -22,6 +23,9 @@ STEP = 0.0005
 """Bisection on the total stops when the untried range is this share of the bound."""
 SECOND_TRY = 0.97
 """The share of the bound that is tried after the bound itself."""
+
+BOUND_SHARE = 0.5
+"""The share of the time that the bound may take; cut short it is weaker, and still proved."""
 
 Report = Callable[[int, int], None]
 
@@ -45,18 +49,19 @@ class Search:
 
     def run(self) -> None:
         """Search until the value meets the bound, every method is through, or the deadline passes."""
-        self.certificate = upper_bound(self.instance, self._expired)
+        self.certificate = upper_bound(self.instance, self._expired_for_bound(BOUND_SHARE * self._left()))
         self.bound, self.bounded = self.certificate.bound, True
         if self.bound == 0:
             return
+        self._offer(first_placement(self.instance))
         groups = grouped(self.instance, self.bound)
-        columns = Columns(self.instance)
+        columns = Columns(self.instance, self._expired)
         several = len(groups.members) > 1
         self._bisect(columns, groups, 0.0)
         if self.value < self.bound and several:
             # Quick methods first; lanes that share layers take the longest.
             self._alone(columns, groups)
-            self._bisect(columns, as_one(self.instance), 0.0, rounds=3)
+            self._bisect(columns, as_one(self.instance, self.bound), 0.0, rounds=3)
             self._offer(improve(self.instance, self.placement, self._expired, self._seen))
             for share in SHARES:
                 self._bisect(columns, groups, share)
@@ -134,6 +139,10 @@ class Search:
 
     def _seen(self, value: int) -> None:
         self.report(max(self.value, value), self.bound)
+
+    def _expired_for_bound(self, seconds: float) -> Callable[[], bool]:
+        until = time.monotonic() + seconds
+        return lambda: time.monotonic() >= until
 
     def _left(self) -> float:
         return self.deadline - time.monotonic()
