@@ -69,7 +69,8 @@ def _clause(q: Quantities, fixed: Fixed | None, member: str, members: Sequence[s
         "tpot_full_batch": _full_batch,
     }
     if member in numbers and viable.any():
-        return numbers[member](q, others, viable) + _with_rest(q, members)
+        rest = _with_rest(q, members) if member in ("memory", "request_rate", "tpot_full_batch") else ""
+        return numbers[member](q, others, viable) + rest
     for latency in q.problem.requirements.latency_limits:
         if latency.field.removesuffix("_ms") == member:
             planned = planned_ms(latency.limit_ms, q.problem.requirements.margin)

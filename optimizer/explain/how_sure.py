@@ -94,7 +94,8 @@ def range_sentence(found: Range, what: str) -> str:
             else:
                 parts.append(f"no further {side} (the other facts do not allow it)")
         else:
-            parts.append(f"{side} to {_value(knob, switch.inside)}; at {_value(knob, switch.outside)} {_there(switch)}")
+            beyond = f"{'below' if side == 'down' else 'above'} it, at {_value(knob, switch.outside)}, {_there(switch)}"
+            parts.append(f"{side} to {_value(knob, switch.inside)} ({beyond})")
     name = knob.words[0].upper() + knob.words[1:]
     return f"{name} (now {_value(knob, knob.value)}): {what} {listing(parts)}."
 

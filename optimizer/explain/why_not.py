@@ -6,17 +6,18 @@ or weight under which the foil would win.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from optimizer.answer import Change, Conflict, Fixed, Repair, Strategy
 from optimizer.costs.breakdown import breakdown
 from optimizer.explain.conflict import find_conflicts
+from optimizer.explain.flip import Flip, no_flip, smallest_flip
 from optimizer.explain.infeasible import solved_again
 from optimizer.explain.numbers import count, milliseconds
 from optimizer.explain.repair import changed_stated, find_repairs, fixed_words
 from optimizer.explain.repair_words import plain
-from optimizer.explain.switch import best, knobs, narrowed, outward
 from optimizer.explain.why import TERM_WORDS
 from optimizer.explain.wide import Wide
 from optimizer.facts.problem import Problem
@@ -27,16 +28,6 @@ from optimizer.search.winner import Winner, fits, layout, winner
 
 Verdict = Literal["not allowed", "worse", "tie", "best", "no optimum"]
 SIGNIFICANT_MS = 1e-6
-FLIP_STEPS = (1.1, 1.5, 3.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Flip:
-    """A change of one fact or weight under which the foil wins; ``not_yet`` is the nearest value asked at which not."""
-
-    change: Change
-    not_yet: float | None
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +60,7 @@ def why_not(problem: Problem, stated: Stated, fixed: Fixed) -> WhyNot:
         return _not_allowed(problem, stated, fixed, top)
     if top is None:
         said = [
-            f"{_name(foil, fixed)} keeps every rule, but it was outside what may be considered ({_outside(problem, fixed)})."
+            f"{_name(foil)} keeps every rule, but it was outside what may be considered ({_outside(problem, fixed)})."
         ]
         return WhyNot(problem.name, "no optimum", foil.strategy, None, None, {}, None, (), (), None, tuple(said))
     if fits(top.strategy, fixed):
@@ -79,9 +70,9 @@ def why_not(problem: Problem, stated: Stated, fixed: Fixed) -> WhyNot:
     difference = foil.objective_ms - top.objective_ms
     outside = foil.tiers < top.tiers
     flip = None if outside else smallest_flip(problem, stated, fixed)
-    name = _name(foil, fixed)
+    name = _name(foil)
     if foil.tiers == top.tiers:
-        said = [f"{name} is a tie with {top.strategy.label}: {_tie_break(foil.strategy, top.strategy)}."]
+        said = [f"{name} is a tie with {_name(top)}: {_tie_break(foil.strategy, top.strategy)}."]
         verdict: Verdict = "tie"
         decided = "tie-break"
     elif outside:
@@ -91,7 +82,7 @@ def why_not(problem: Problem, stated: Stated, fixed: Fixed) -> WhyNot:
         said += [instead] if instead else []
     else:
         verdict, decided, said = "worse", *_worse(problem, foil, top, terms, difference, name)
-    said += [flip.sentence] if flip is not None else [] if outside else [_no_flip()]
+    said += [flip.sentence] if flip is not None else [] if outside else [no_flip()]
     return WhyNot(
         problem.name, verdict, foil.strategy, top.strategy, difference, terms, decided, (), (), flip, tuple(said)
     )
@@ -103,7 +94,7 @@ def _not_allowed(problem: Problem, stated: Stated, fixed: Fixed, top: Winner | N
     repairs = find_repairs(wide, solved_again, most=3)
     conflicts = find_conflicts(q, fixed, wide, repairs=repairs)
     said = [f"Not allowed. {conflict.sentence}" for conflict in conflicts]
-    said += [_allowed_by(repair, stated, fixed) for repair in repairs[:1]]
+    said += [_allowed_by(repairs, stated, fixed)] if repairs else []
     if not repairs:
         said.append(
             "No change that was considered would allow it: a rule of the model or the engine stands against it."
@@ -112,13 +103,18 @@ def _not_allowed(problem: Problem, stated: Stated, fixed: Fixed, top: Winner | N
     return WhyNot(problem.name, "not allowed", None, optimum, None, {}, None, conflicts, repairs, None, tuple(said))
 
 
-def _allowed_by(repair: Repair, stated: Stated, fixed: Fixed) -> str:
-    """A repair under which the foil is allowed, and whether it then wins."""
-    there = winner(changed_stated(stated, repair).problem())
-    if there is not None and fits(there.strategy, fixed):
-        return f"It would be allowed, and best: {repair.sentence}"
-    best_name = f" ({there.strategy.label} is)" if there is not None else ""
-    return f"It would be allowed, but not best{best_name}: {repair.sentence}"
+def _allowed_by(repairs: Sequence[Repair], stated: Stated, fixed: Fixed) -> str:
+    """Which repair makes the foil the best, and what is best where it is only allowed; asked until one makes it win."""
+    parts = []
+    for number, repair in enumerate(repairs, start=1):
+        there = winner(changed_stated(stated, repair).problem())
+        won = there is not None and fits(there.strategy, fixed)
+        then = "and best" if won or there is None else f"but {there.strategy.label} is best then"
+        parts.append(f"with repair {number} it is allowed, {then}")
+        if won:
+            break
+    said = "; ".join(parts)
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def _offer(problem: Problem, stated: Stated, foil: Strategy) -> tuple[Flip | None, str]:
@@ -199,66 +195,7 @@ def _where(problem: Problem, foil: Winner, top: Winner) -> list[str]:
     return said
 
 
-def smallest_flip(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
-    """The relatively smallest change of one fact under which the foil is the best strategy, else of a GPU's weight."""
-
-    def before(there: Winner | None) -> bool:
-        return there is None or not fits(there.strategy, fixed)
-
-    weight = _gpu_weight(problem, stated, fixed)
-    now = winner(problem)
-    for position, factor in enumerate(FLIP_STEPS):
-        flips = []
-        for knob in knobs(stated, problem):
-            for up in (False, True):
-                values = outward(knob, up, FLIP_STEPS[: position + 1])
-                if len(values) <= position:
-                    continue
-                asked, there = best(knob.set(values[-1]), now)
-                if asked and not before(there):
-                    inside = values[-2] if position else knob.value
-                    flips.append((knob, narrowed(knob, before, inside, values[-1], there, now)))
-        if flips:
-            knob, switch = min(flips, key=lambda f: max(f[1].outside / f[0].value, f[0].value / f[1].outside))
-            assert switch.there is not None and factor
-            said = _flip_words(knob.words, knob.unit, knob.value, switch.inside, switch.outside, switch.there)
-            return Flip(Change(knob.field, knob.value, switch.outside), switch.inside, said)
-    return weight
-
-
-def _gpu_weight(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
-    """What a GPU in use would have to count for the foil to win, when it uses fewer; whole milliseconds."""
-    now, foil, top = problem.objective.gpu_ms or 0.0, winner(problem, fixed), winner(problem)
-    if foil is None or top is None or foil.strategy.gpus >= top.strategy.gpus:
-        return None
-    saved = top.strategy.gpus - foil.strategy.gpus
-    value = int(now + (foil.objective_ms - top.objective_ms) / saved) + 1
-    changed = stated.changed({"objective.gpu_ms": value}).problem()
-    there = winner(changed)
-    if there is None or not fits(there.strategy, fixed):
-        return None
-    said = _flip_words("the weight of one GPU in use (objective.gpu_ms)", "ms", now, now, value, there)
-    return Flip(Change("objective.gpu_ms", now, value), now, said)
-
-
-def _flip_words(words: str, unit: str, now: float, inside: float, outside: float, there: Winner) -> str:
-    def said(value: float) -> str:
-        return f"{value:.1%} {unit}" if unit.startswith("of ") else f"{value:,.6g} {unit}"
-
-    name = there.strategy.label
-    bracket = "" if inside == now else f" (not yet at {said(inside)})"
-    moved = f"{words} {said(outside)} instead of {said(now)}{bracket}"
-    return f"The smallest change that was found for it to win: {moved}; then {name} is best."
-
-
-def _no_flip() -> str:
-    return (
-        "No change of a single fact (bandwidth, request rate, prompt and output length, failure rates, each from a "
-        "third to three times its value) or of the weight of a GPU makes it win."
-    )
-
-
-def _name(foil: Winner, fixed: Fixed) -> str:
+def _name(foil: Winner) -> str:
     s = foil.strategy
     return f"{s.label} with {count(s.max_num_seqs, 'sequence')} per replica, {s.weight_precision} weights and {s.kv_precision} KV cache"
 

@@ -120,3 +120,19 @@ def test_an_infeasible_problem_is_answered_too(born: dict[str, Any]) -> None:
     assert why_this(problem, stated).strategy is None
     assert how_sure(problem, stated).strategy is None
     assert why_not(problem, stated, Fixed(tensor_parallel=8)).verdict == "not allowed"
+
+
+def test_a_weight_is_named_where_no_fact_makes_it_win(born: dict[str, Any]) -> None:
+    born["workload"]["requests_per_s"] = 2
+    stated, fixed = Stated(born), Fixed(tensor_parallel=4)
+    found = why_not(stated.problem(), stated, fixed)
+    assert found.flip is not None and found.flip.change.field == "objective.unserved_penalty_ms"
+    there = winner(stated.changed({found.flip.change.field: found.flip.change.new}).problem())
+    almost = winner(stated.changed({found.flip.change.field: found.flip.change.new - 2}).problem())
+    assert there is not None and fits(there.strategy, fixed) and almost is not None and not fits(almost.strategy, fixed)
+
+
+def test_a_foil_that_is_not_allowed_is_tried_under_each_repair(born: dict[str, Any]) -> None:
+    stated = Stated(born)
+    found = why_not(stated.problem(), stated, Fixed(tensor_parallel=8))
+    assert found.repairs and any(sentence.startswith("With repair 1 it is allowed, ") for sentence in found.sentences)
