@@ -51,7 +51,7 @@ def helix_to_chain(values: Mapping[str, Any], default_name: str = "helix") -> di
     if not nodes:
         raise ProblemError("nodes", "is empty; one entry per node is needed")
     links, coordinator = _links(values, [node["name"] for node in nodes])
-    model: dict[str, Any] = {"name": str(values.get("model", "model")), "layers": _need(values, "layers", "")}
+    model: dict[str, Any] = {"name": values.get("model", "model"), "layers": _need(values, "layers", "")}
     for key, name in (("activation", "activation_bytes"), ("token", "token_bytes")):
         found = _find(values, key)
         if found is not None:
@@ -63,11 +63,13 @@ def helix_to_chain(values: Mapping[str, Any], default_name: str = "helix") -> di
     elif links:
         cluster.update(_compact(nodes, links))
     if "coordinator" in values:
+        if not isinstance(values["coordinator"], dict):
+            raise ProblemError("coordinator", f"is {type(values['coordinator']).__name__}; a mapping is needed")
         cluster["coordinator"] = values["coordinator"]
     cluster.update(_coordinator(coordinator, [node["name"] for node in nodes], cluster))
     problem: dict[str, Any] = {
         "kind": "chain",
-        "name": str(values.get("name", default_name)),
+        "name": values.get("name", default_name),
         "model": model,
         "costs": "table",
         "objective": "throughput",
@@ -118,7 +120,7 @@ def _types(values: Mapping[str, Any]) -> dict[str, Any]:
             raise ProblemError(f"types.{name}", f"is {type(kind).__name__}; a mapping is needed")
         table = _table(_need(kind, "table", f"types.{name}."), f"types.{name}")
         most = _find(kind, "most")
-        types[str(name)] = {"max_layers": most or len(table), "throughput_tokens_per_s_by_layers": table}
+        types[str(name)] = {"max_layers": len(table) if most is None else most, "throughput_tokens_per_s_by_layers": table}
         times = _find(kind, "times")
         if times is not None:
             types[str(name)]["time_ms_by_layers"] = _table(times, f"types.{name}")
@@ -155,7 +157,7 @@ def _links(values: Mapping[str, Any], names: list[str]) -> tuple[Pairs, Pairs]:
     """Directed links between nodes, and those of the coordinator."""
     inner: Pairs = {}
     outer: Pairs = {}
-    for index, link in enumerate(values.get("links") or []):
+    for index, link in enumerate(_list(values, "links") if values.get("links") is not None else []):
         field = f"links[{index}]"
         if not isinstance(link, dict):
             raise ProblemError(field, f"is {type(link).__name__}; a mapping with src and dst is needed")
@@ -174,7 +176,8 @@ def _links(values: Mapping[str, Any], names: list[str]) -> tuple[Pairs, Pairs]:
     matrix = _find(values, "matrix")
     if matrix is not None:
         key = "bandwidth_bytes_per_s" if "bandwidth_matrix_bytes_per_s" in values else "tokens_per_s"
-        if not isinstance(matrix, list) or [len(row) for row in matrix] != [len(names)] * len(names):
+        square = isinstance(matrix, list) and all(isinstance(row, list) for row in matrix)
+        if not square or [len(row) for row in matrix] != [len(names)] * len(names):
             raise ProblemError("links_matrix", f"a matrix of {len(names)} rows and columns is needed")
         for a, row in zip(names, matrix, strict=True):
             for b, amount in zip(names, row, strict=True):

@@ -67,3 +67,19 @@ def test_sites_without_links_still_serve_each_by_itself() -> None:
     home = {place.node: place.partition for place in answer.placement}
     assert {len({home[node] for node in chain.nodes}) for chain in answer.chains} == {1}
     assert set(home.values()) == {"p0", "p1"}
+
+
+def test_ctrl_c_keeps_the_best_placement_and_the_proved_bound() -> None:
+    seen: list[float] = []
+
+    def interrupt(progress: Any) -> None:
+        seen.append(progress.incumbent)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    answer = solve_chain(chain_from_dict(generated(4, 48, 7)), progress=interrupt)
+    assert len(seen) == 3
+    assert answer.status == "feasible"
+    assert answer.verification.passed
+    assert 0 < answer.value <= answer.bound
+    assert "ended before" in answer.search_limits[-1]
