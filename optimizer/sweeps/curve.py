@@ -110,15 +110,17 @@ def _plateaus(ordered: Sequence[Point]) -> tuple[Plateau, ...]:
     """Runs of counts that are no better than the one before."""
     found: list[Plateau] = []
     best: Point | None = None
+    improved = True
     for point in ordered:
         if point.objective is None:
             continue
         if best is None or better(point, best):
-            best = point
+            best, improved = point, True
             continue
         reason = _reason(point, best)
         count = point.gpus or 0
-        if found and found[-1].reason == reason:
+        goes_on, improved = not improved and found[-1].reason == reason, False
+        if goes_on:
             found[-1] = Plateau(found[-1].first, count, reason)
         else:
             found.append(Plateau(count, count, reason))

@@ -23,8 +23,8 @@ def run_here(pieces: Sequence[Piece]) -> Iterator[Point]:
 def run_in_processes(pieces: Sequence[Piece], workers: int) -> Iterator[Point]:
     """Every point, piece by piece, from so many processes.
 
-    A process that dies takes the others' work with it; what is missing is tried again, each piece alone, and a point whose
-    process dies again is a failed point.
+    A process that dies takes the others' work with it; what is missing is tried again, each piece alone and then each point
+    alone, and a point whose process dies every time is a failed point.
     """
     left = list(pieces)
     try:
@@ -34,12 +34,20 @@ def run_in_processes(pieces: Sequence[Piece], workers: int) -> Iterator[Point]:
     except BrokenProcessPool:
         pass
     for piece in left:
+        yield from _alone(piece)
+
+
+def _alone(piece: Piece) -> Iterator[Point]:
+    """A piece in a process of its own; where that dies too, each of its points in one of its own."""
+    try:
+        for _, points in _run([piece], 1):
+            yield from points
+    except BrokenProcessPool:
+        if len(piece.specs) == 1:
+            yield failed(piece.specs[0], "the process that solved this point died; is there enough memory?")
+            return
         for spec in piece.specs:
-            try:
-                for _, points in _run([replace(piece, specs=(spec,))], 1):
-                    yield from points
-            except BrokenProcessPool:
-                yield failed(spec, "the process that solved this point died; is there enough memory?")
+            yield from _alone(replace(piece, specs=(spec,)))
 
 
 def _run(pieces: Sequence[Piece], workers: int) -> Iterator[tuple[Piece, list[Point]]]:
@@ -56,9 +64,11 @@ def _run(pieces: Sequence[Piece], workers: int) -> Iterator[tuple[Piece, list[Po
             for future in done:
                 yield asked[future], future.result()
     finally:
-        for process in list((pool._processes or {}).values()):
+        # Nobody waits for what is still being solved when the caller has stopped.
+        running = list((pool._processes or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in running:
             process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _leave_interrupts_to_the_parent() -> None:

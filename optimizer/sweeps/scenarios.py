@@ -194,4 +194,6 @@ def _word(value: Any) -> str:
         return str(value.get("name") or value.get("preset") or json.dumps(value, sort_keys=True))
     if isinstance(value, list):
         return "+".join(_word(inner) for inner in value)
+    if isinstance(value, float):
+        return f"{value:.12g}"
     return "none" if value is None else str(value)
