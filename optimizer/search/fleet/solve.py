@@ -24,7 +24,7 @@ from optimizer.search.fleet.states import Site
 from optimizer.search.fleet.valuation import Split, Valuation, Value
 from optimizer.search.scale import NS_PER_MS
 from optimizer.search.solve import Progress
-from optimizer.search.solver import cp_model
+from optimizer.search.solver import cp_model, solve_stoppable
 
 RESOLUTION_NS = NS_PER_MS
 """Objectives are compared in whole milliseconds, rounded up."""
@@ -312,7 +312,9 @@ class FleetSolver:
         solver.parameters.random_seed = 0
         if self.deadline is not None:
             solver.parameters.max_time_in_seconds = max(0.01, self.deadline - time.monotonic())
-        status = solver.solve(master.model)
+        status, interrupted = solve_stoppable(solver, master.model)
+        if interrupted:
+            raise KeyboardInterrupt
         outcomes: dict[Any, Status] = {
             cp_model.OPTIMAL: "optimal",
             cp_model.FEASIBLE: "feasible",

@@ -17,6 +17,8 @@ SHARES = 1000
 TOO_RARE_TO_TIME = 1e-10
 """States rarer than this take the mean time at the most an instance carries, which is no less than theirs."""
 HOURS_PER_MONTH = 730
+RAREST_OUTAGE = 1e-9
+"""Rarer outages are not timed: they cannot be told from what was lumped."""
 _STEP = 0.02
 
 
@@ -167,13 +169,13 @@ class Valuation:
         )
 
     def hours_between_outages(self, plan: Plan, split: Split, site: Site, value: Value) -> float | None:
-        """P(carried) / frequency of outages. None where outages cannot be told from what was lumped.
+        """P(carried) / frequency of outages. None where they are rarer than ``RAREST_OUTAGE`` of the time.
 
         The frequency is the sum over independent parts of (1 − u) / mtbf · (P(carried | up) − P(carried | down)), and the last
-        factor summed over all parts of one kind is −dP(carried)/du of that kind, taken as a difference here.
+        factor summed over all parts of one kind is −dP(carried)/du of that kind: a difference, its leading error removed.
         """
         out = 1.0 - value.carried
-        if out <= 100 * value.lumped or out <= 0:
+        if out < RAREST_OUTAGE:
             return None
         families, counts = plan.families(self.offers), np.array(plan.family_counts(self.offers))
         rates = np.array(split.rates)
@@ -193,7 +195,10 @@ class Valuation:
                 served = _States(self, families, counts, rates, limits, spread).served
                 return float(spread.probability @ (served < 1)) + spread.lumped
 
-            slope = (outage(u * (1 + _STEP)) - outage(u * (1 - _STEP))) / (2 * _STEP * u)
+            near, far = (
+                (outage(u * (1 + step)) - outage(u * (1 - step))) / (2 * step * u) for step in (_STEP, 2 * _STEP)
+            )
+            slope = (4 * near - far) / 3
             frequency += (1 - u) / rate.value * slope
         return value.carried / frequency if frequency > 0 else None
 
