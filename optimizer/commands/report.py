@@ -81,14 +81,32 @@ def report(
     check_report(out, html)
     recovery = _recovery(engine_start_s, storage_gb_per_s)
     front, curve = load_pareto(pareto), load_sweep(sweep)
+    _refuse_other_kinds(problem)
     file = load_stated(problem)
     stated = apply_costs(file.problem(), costs, table, fixed)
     answer = _answer(stated, file, fixed, limit, requests)
-    built = build_report(stated, answer, file, recovery)
-    for path in write_report(built, answer, out, html=html, front=front, curve=curve):
+    built = build_report(stated, answer, file, recovery, front=front, curve=curve)
+    for path in write_report(built, answer, out, html=html):
         typer.echo(f"Wrote {path}.")
     typer.echo(f"{built.report.verdict.upper()}: {built.report.headline}.")
     raise typer.Exit(_code(answer, bool(built.report.disagreeing)))
+
+
+def _refuse_other_kinds(path: str) -> None:
+    """Chains and inventories have answers of another kind."""
+    from pathlib import Path
+
+    from optimizer.facts.errors import ProblemError
+    from optimizer.facts.inventory_file import is_inventory
+    from optimizer.facts.load import read_mapping
+
+    values = read_mapping(Path(path), path)
+    if values.get("kind") == "chain":
+        raise ProblemError("kind", "chain has no report; optimizer solve FILE --svg chains.svg draws its placement")
+    if is_inventory(values):
+        raise ProblemError(
+            "cluster", "an inventory has no report yet; optimizer solve FILE prints its pools and losses"
+        )
 
 
 def _recovery(engine_start_s: float | None, storage_gb_per_s: float | None) -> RecoveryFacts:

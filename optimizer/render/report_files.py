@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from optimizer.render.files import write_out
 from optimizer.render.report_json import report_data
 from optimizer.render.report_markdown import report_markdown
 from optimizer.report.build import Built
-from optimizer.report.curves import FrontPoint, SweepPoint
 
 NEEDED = ("jinja2", "matplotlib")
 
@@ -40,15 +39,7 @@ def check_report(out: str, html: bool) -> None:
         raise ProblemError("--out", f"{out} cannot be made ({error.strerror or error})") from None
 
 
-def write_report(
-    built: Built,
-    answer: Answer,
-    out: str,
-    *,
-    html: bool,
-    front: Sequence[FrontPoint] = (),
-    curve: Sequence[SweepPoint] = (),
-) -> Iterator[Path]:
+def write_report(built: Built, answer: Answer, out: str, *, html: bool) -> Iterator[Path]:
     """Write report.md, report.json and report.html into a folder; the path of each as it is written.
 
     Raises:
@@ -62,7 +53,7 @@ def write_report(
     if html:
         from optimizer.render.report_html import report_html
 
-        texts["report.html"] = report_html(built, front, curve)
+        texts["report.html"] = report_html(built)
     for name, text in texts.items():
         write_out([text], str(folder / name))
         yield folder / name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,16 @@ from markupsafe import Markup
 from optimizer.render.pictures.of_report import pictures_of
 from optimizer.render.report_markdown import MARKS, VERDICTS, anchor, derivations_sentence
 from optimizer.report.build import Built
-from optimizer.report.curves import FrontPoint, SweepPoint
 from optimizer.report.document import Figure, Status, Text
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARK_WORDS = {"pass": "good", "fail": "broken", "warn": "mind", "info": "note"}
 
 
-def report_html(built: Built, front: Sequence[FrontPoint] = (), curve: Sequence[SweepPoint] = ()) -> str:
+def report_html(built: Built) -> str:
     """The whole page; pictures are drawn here."""
     report = built.report
-    drawn = pictures_of(report, built.subject, front, curve)
+    drawn = pictures_of(report, built.subject, built.front, built.curve)
     page = _environment().get_template("report.html.j2")
     evaluated = [one for one in report.derivations if one.agrees is not None]
     return page.render(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ from optimizer.answer import Answer
 from optimizer.facts.problem import Problem
 from optimizer.facts.recovery import RecoveryFacts, recovery_facts
 from optimizer.facts.stated import Stated, stated_of
+from optimizer.report.curves import FrontPoint, SweepPoint
 from optimizer.report.derive.load import derive_load
 from optimizer.report.derive.memory import derive_memory
 from optimizer.report.derive.objective import derive_objective
@@ -21,6 +23,7 @@ from optimizer.report.ledger import Ledger
 from optimizer.report.recommend import advice_of
 from optimizer.report.sections.balance import balance_section
 from optimizer.report.sections.communication import communication_section
+from optimizer.report.sections.curves import curves_section
 from optimizer.report.sections.faults import faults_section
 from optimizer.report.sections.findings import findings_section
 from optimizer.report.sections.graph import find_graph, graph_section
@@ -42,10 +45,18 @@ class Built:
 
     report: Report
     subject: Subject | None
+    front: tuple[FrontPoint, ...] = ()
+    curve: tuple[SweepPoint, ...] = ()
 
 
 def build_report(
-    problem: Problem, answer: Answer, stated: Stated | None = None, recovery: RecoveryFacts | None = None
+    problem: Problem,
+    answer: Answer,
+    stated: Stated | None = None,
+    recovery: RecoveryFacts | None = None,
+    *,
+    front: Sequence[FrontPoint] = (),
+    curve: Sequence[SweepPoint] = (),
 ) -> Built:
     """The report of an answer.
 
@@ -54,14 +65,18 @@ def build_report(
         answer: of ``solve`` or ``check``, simulated where that is possible.
         stated: the problem file, so that recommendations speak of what it says.
         recovery: engine start and storage bandwidth; left out, the defaults with their sources.
+        front, curve: of a Pareto front and a sweep that were computed before.
     """
     stated, recovery = stated or stated_of(problem), recovery or recovery_facts()
     if answer.strategy is None or answer.metrics is None:
-        ledger = Ledger()
-        return Built(_report(problem, answer, _without_strategy(problem, answer, stated, ledger), ledger), None)
-    subject = Subject(problem, answer, answer.strategy, answer.metrics)
-    sections = _with_strategy(subject, stated, recovery)
-    return Built(_report(problem, answer, sections, subject.ledger), subject)
+        ledger, subject = Ledger(), None
+        sections = _without_strategy(problem, answer, stated, ledger)
+    else:
+        subject = Subject(problem, answer, answer.strategy, answer.metrics)
+        ledger, sections = subject.ledger, _with_strategy(subject, stated, recovery)
+    if front or curve:
+        sections.append(curves_section(front, curve))
+    return Built(_report(problem, answer, sections, ledger), subject, tuple(front), tuple(curve))
 
 
 def _with_strategy(subject: Subject, stated: Stated, recovery: RecoveryFacts) -> list[Section]:

@@ -63,6 +63,8 @@ def load_pareto(path: str | None) -> tuple[FrontPoint, ...]:
 def load_sweep(path: str | None) -> tuple[SweepPoint, ...]:
     """Points of JSON Lines with ``gpus``, ``status``, ``strategy`` and ``metrics``, by GPUs; none without a file.
 
+    The line that names the file's kind, and points that could not be asked, are passed over.
+
     Raises:
         ProblemError: the file is missing or is not such a file.
     """
@@ -73,6 +75,8 @@ def load_sweep(path: str | None) -> tuple[SweepPoint, ...]:
         if not line.strip():
             continue
         point = _json(line, "--sweep", f"{path}, line {number}")
+        if isinstance(point, Mapping) and ("kind" in point or point.get("status") == "error"):
+            continue
         gpus = int(_number(point, "gpus", "--sweep", number))
         metrics = point.get("metrics") or {}
         strategy = point.get("strategy")

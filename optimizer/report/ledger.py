@@ -112,12 +112,12 @@ def share(value: float) -> str:
     return f"{math.floor(value * 1e7 + 1e-6) / 1e5:.5f}%"
 
 
-def number(value: float | int) -> str:
-    """A number for written arithmetic: whole numbers in full, others with nine significant digits, never scientific."""
+def number(value: float | int, digits: int = 9) -> str:
+    """A number for written arithmetic: whole numbers in full, others with so many significant digits, never scientific."""
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
         return f"{int(value):,}" if value >= 0 else f"(−{int(-value):,})"
-    digits = max(0, 8 - math.floor(math.log10(abs(value))))
-    text = f"{abs(value):,.{digits}f}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    text = f"{abs(value):,.{places}f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return text if value > 0 else f"(−{text})"

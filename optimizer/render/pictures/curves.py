@@ -6,29 +6,36 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from optimizer.render.pictures.theme import BAD, INK, MUTED, SMALL, Canvas, both_cuts, series
+from optimizer.explain.numbers import count
+from optimizer.render.pictures.theme import BAD, INK, LEGEND, MUTED, SMALL, Canvas, both_cuts, legend, series
 from optimizer.report.curves import FrontPoint, SweepPoint
 
 LEAST_LOST = 1e-9
 """Shares of requests not served below this are drawn here: a logarithm has no zero."""
-MOST_NUMBERS = 24
+MOST_NUMBERS, MOST_COUNTS = 24, 8
 
 
 def front_picture(points: Sequence[FrontPoint], title: str, alt: str) -> str:
     """Mean time against the share of requests that is not served; numbers refer to the table below."""
     counts = sorted({point.gpus for point in points})
 
+    def columns(narrow: bool) -> int:
+        return 3 if narrow else 6
+
+    def rows(narrow: bool) -> int:
+        return -(-min(MOST_COUNTS, len(counts)) // columns(narrow))
+
     def height(width: float, narrow: bool) -> float:
-        return 300 if narrow else 340
+        return (300 if narrow else 340) + rows(narrow) * LEGEND
 
     def draw(canvas: Canvas) -> None:
         _, tall = canvas.figure.get_size_inches() * 72
-        axes = canvas.axes(58, 40, canvas.width - 78, tall - 84)
+        head = rows(canvas.narrow) * LEGEND + 28
+        axes = canvas.axes(58, head, canvas.width - 78, tall - head - 44)
         for number, gpus in enumerate(counts):
             here = [point for point in points if point.gpus == gpus]
             axes.plot([p.request_mean_ms / 1e3 for p in here], [max(LEAST_LOST, 1 - p.availability) for p in here],
-                      marker="o", markersize=6, linestyle="none", color=series(number), markeredgewidth=0,
-                      label=f"{gpus} GPU{'s' if gpus > 1 else ''}")  # fmt: skip
+                      marker="o", markersize=6, linestyle="none", color=series(number), markeredgewidth=0)  # fmt: skip
         for number, point in enumerate(points[:MOST_NUMBERS], start=1):
             place = (point.request_mean_ms / 1e3, max(LEAST_LOST, 1 - point.availability))
             axes.annotate(str(number), place, xytext=(5, 5), textcoords="offset points", fontsize=SMALL, color=INK)
@@ -36,13 +43,9 @@ def front_picture(points: Sequence[FrontPoint], title: str, alt: str) -> str:
         axes.margins(0.08, 0.12)
         axes.grid(True, axis="both")
         axes.set_xlabel("mean time of a request, s")
-        axes.set_title(
-            "share of requests not served", fontsize=SMALL, fontweight="normal", color=MUTED, loc="left", x=-0.0
-        )
+        axes.set_title("share of requests not served", fontsize=SMALL, fontweight="normal", color=MUTED, loc="left")
         _few(axes, canvas.narrow)
-        if len(counts) > 1 and len(counts) <= 8:
-            axes.legend(loc="upper right", fontsize=SMALL, frameon=False, labelcolor=INK, ncols=2 if canvas.narrow else 4,
-                        bbox_to_anchor=(1.0, 1.16), handletextpad=0.2, columnspacing=0.8)  # fmt: skip
+        legend(canvas, [count(gpus, "GPU") for gpus in counts[:MOST_COUNTS]], columns(canvas.narrow))
 
     return both_cuts("pareto", title, alt, height, draw)
 

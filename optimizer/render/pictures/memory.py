@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optimizer.explain.numbers import GIB
-from optimizer.render.pictures.theme import INK, MUTED, ON_FILL, SMALL, Canvas, both_cuts, fit, series
+from optimizer.render.pictures.theme import INK, LEGEND, MUTED, ON_FILL, SMALL, Canvas, both_cuts, fit, legend, series
 
 ROW = 34.0
 
@@ -26,11 +26,11 @@ def memory_picture(bars: Sequence[Bar], terms: Sequence[str], budget: int, devic
         return -(-len(terms) // (2 if narrow else 3))
 
     def height(width: float, narrow: bool) -> float:
-        return legend_rows(narrow) * 18 + 34 + len(bars) * ROW + (14 * len(bars) if narrow else 0) + 44
+        return legend_rows(narrow) * LEGEND + 34 + len(bars) * ROW + (14 * len(bars) if narrow else 0) + 44
 
     def draw(canvas: Canvas) -> None:
-        head = legend_rows(canvas.narrow) * 18 + 34
-        _legend(canvas, terms)
+        head = legend_rows(canvas.narrow) * LEGEND + 34
+        legend(canvas, terms, 2 if canvas.narrow else 3)
         left = 2.0 if canvas.narrow else 150.0
         row = ROW + (14 if canvas.narrow else 0)
         wide = canvas.width - left - 24
@@ -64,12 +64,3 @@ def memory_picture(bars: Sequence[Bar], terms: Sequence[str], budget: int, devic
         axes.set_xlabel(f"GiB of {device / GIB:.2f} on the device")
 
     return both_cuts("memory", title, alt, height, draw)
-
-
-def _legend(canvas: Canvas, terms: Sequence[str]) -> None:
-    axes = canvas.blank()
-    columns = 2 if canvas.narrow else 3
-    for number, term in enumerate(terms):
-        x, y = 2 + number % columns * (canvas.width / columns), 10 + number // columns * 18
-        axes.plot([x + 5], [y], marker="s", markersize=9, color=series(number), linestyle="none", markeredgewidth=0)
-        axes.text(x + 16, y, term, va="center", fontsize=SMALL)

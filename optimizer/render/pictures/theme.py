@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -25,7 +25,7 @@ ROLES = {
 }  # fmt: skip
 WIDTHS = {"wide": 736.0, "narrow": 328.0}
 """Units across: CSS pixels at the page's full measure, and on a phone of 360 pixels."""
-TEXT, SMALL = 11.0, 10.0
+TEXT, SMALL, LEGEND = 11.0, 10.0, 18.0
 
 _STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "optimizer", "font.family": "DejaVu Sans", "font.size": TEXT,
@@ -118,3 +118,12 @@ def fit(text: str, width: float, size: float = SMALL) -> bool:
 def series(number: int) -> str:
     """The colour of a series, counted from 0; they repeat after eight."""
     return SERIES[number % len(SERIES)]
+
+
+def legend(canvas: Canvas, words: Sequence[str], columns: int) -> None:
+    """Series by name in rows from the top, ``LEGEND`` units each."""
+    axes = canvas.blank()
+    for number, word in enumerate(words):
+        x, y = 2 + number % columns * (canvas.width / columns), 10 + number // columns * LEGEND
+        axes.plot([x + 5], [y], marker="s", markersize=9, color=series(number), linestyle="none", markeredgewidth=0)
+        axes.text(x + 16, y, word, va="center", fontsize=SMALL)

@@ -30,7 +30,7 @@ def derive_rules(subject: Subject) -> None:
             first, second, words = rule.actual, rule.limit, "actual − limit"
         ledger.derive(
             f"slack-{rule.id}", f"Slack of rule {rule.id}", words, f"{number(first)} {unit} − {number(second)} {unit}",
-            rule.slack, unit, text=amount(rule.slack, rule.unit), note=rule.sentence, inputs=(actual,) if actual else (),
+            rule.slack, unit, text=signed(rule.slack, rule.unit), note=rule.sentence, inputs=(actual,) if actual else (),
         )  # fmt: skip
 
 
@@ -61,9 +61,14 @@ def limit_cell(rule: RuleResult) -> Cell:
     )
 
 
+def signed(value: float, unit: str) -> str:
+    """An amount with a proper minus sign."""
+    return f"−{amount(-value, unit)}" if value < 0 else amount(value, unit)
+
+
 def slack_cell(subject: Subject, rule: RuleResult) -> Cell:
     """How far the two lie apart."""
     if rule.slack is None:
         return ""
     known = f"slack-{rule.id}"
-    return Figure(amount(rule.slack, rule.unit), rule.slack, unit_of(rule), known if known in subject.ledger else None)
+    return Figure(signed(rule.slack, rule.unit), rule.slack, unit_of(rule), known if known in subject.ledger else None)

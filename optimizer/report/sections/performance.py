@@ -5,7 +5,7 @@ from __future__ import annotations
 from optimizer.answer import RuleResult
 from optimizer.explain.numbers import milliseconds
 from optimizer.facts.constants import LatencyMetric, intervals
-from optimizer.report.derive.rules import actual_cell, limit_cell, slack_cell
+from optimizer.report.derive.rules import actual_cell, limit_cell, signed, slack_cell
 from optimizer.report.document import Block, Cell, Column, Figure, Picture, Section, Status, Table, Text
 from optimizer.report.ledger import ms, number
 from optimizer.report.subject import Subject
@@ -71,7 +71,7 @@ def _latency(subject: Subject, metric: str, percentile: int) -> tuple[Cell, ...]
     margin: Cell = ""
     if predicted is not None:
         left = target - predicted
-        margin = _margin(subject, name, target, predicted, f"{milliseconds(left)} ({left / target:.0%})")
+        margin = _margin(subject, name, target, predicted, f"{signed(left, 'ms')} ({left / target:.0%})")
     rule = next((rule for rule in subject.answer.rules if rule.id == name.removesuffix("_ms")), None)
     return label, Figure(milliseconds(target), target, "ms"), value, interval, simulated, margin, _mark(rule, off)
 

@@ -7,9 +7,11 @@ from typing import Any
 from optimizer.explain.numbers import listing, milliseconds
 from optimizer.render.as_json import dumps
 from optimizer.report.document import Block, Cell, Column, Section, Table, Text
-from optimizer.report.ledger import Ledger, ms
+from optimizer.report.ledger import Ledger, number
 from optimizer.report.recommend import WORTH_MS, Advice, Recommendations
 
+DIGITS = 14
+"""Of objectives: gains are small beside them."""
 BASIS = (
     "Each change was made alone and the problem solved again over all its candidates. Gains are of the objective (expected "
     "milliseconds per request over failure states) against the best strategy of the problem as stated; the gain of running "
@@ -55,14 +57,14 @@ def _value(value: Any) -> str:
     return value if isinstance(value, str) else dumps(value)
 
 
-def _gain(one: Advice, number: int, ledger: Ledger) -> Cell:
+def _gain(one: Advice, position: int, ledger: Ledger) -> Cell:
     if one.before_ms is None or one.after_ms is None:
         return "–"
     gain = one.before_ms - one.after_ms
     if abs(gain) <= WORTH_MS:
         return "nothing"
     return ledger.derive(
-        f"gain-{number}", f"Gain: {one.words}", "objective without the change − objective with it",
-        f"{ms(one.before_ms)} − {ms(one.after_ms)}", gain, "ms", text=f"{'−' if gain < 0 else ''}{milliseconds(abs(gain))}",
+        f"gain-{position}", f"Gain: {one.words}", "objective without the change − objective with it",
+        f"{number(one.before_ms, DIGITS)} ms − {number(one.after_ms, DIGITS)} ms", gain, "ms", text=f"{'−' if gain < 0 else ''}{milliseconds(abs(gain))}",
         note="both are the proved optimum of all candidates (docs/model.md, section 6)",
     )  # fmt: skip

@@ -56,7 +56,7 @@ def derive_score(subject: Subject, graph: GraphFound | None, launch: LaunchFound
     written = " + ".join(f"{WEIGHTS[part.id]} × {number(part.value)}" for part in parts)
     ledger.derive(
         "score", "Compatibility score", " + ".join(f"{weight} × {name}" for name, weight in WEIGHTS.items()), written, total,
-        "points", text=f"{total:.0f} of 100" if total < 99.5 or total == 100 else "99 of 100",
+        "points", text=f"{min(total, 99.9) if total < 100 else 100:.1f} of 100",
         note="weights chosen by this product; a broken rule is a no, whatever the score",
         inputs=[f"score-{part.id}" for part in parts],
     )  # fmt: skip

@@ -1,0 +1,99 @@
+"""Every derivation's arithmetic, evaluated as it is written in the documents, gives the figure beside it, units included."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from optimizer.render.report_markdown import report_markdown
+from optimizer.report.build import Built
+from optimizer.report.ledger import Ledger, gives
+from tests.report.builders import CASES, PROPOSED, born, case
+from tests.report.written import figure_of, value_of
+
+ENTRY = re.compile(r'<a id="d-([^"]+)"></a>\n\n\*\*(.*?)\*\*  \n(.*?)(?=\n\n)', re.S)
+
+
+def entries(markdown: str) -> Iterator[tuple[str, str, str]]:
+    """(anchor, numbers, figure) of every derivation that is written with numbers."""
+    for anchor, _, body in ENTRY.findall(markdown):
+        line = next((line for line in body.splitlines() if line.startswith("`= ")), None)
+        if line is not None:
+            numbers, figure = line.strip(" `").removeprefix("= ").rsplit(" = ", 1)
+            yield anchor, numbers, figure
+
+
+def rounding(figure: str) -> float:
+    """Share of the last digit that rounding may take: half, or one where a share of requests is rounded down."""
+    return 1.001 if re.fullmatch(r"\d+\.\d{5}%", figure) else 0.501
+
+
+def wrong(built: Built) -> list[str]:
+    """Derivations whose written numbers do not give the printed figure."""
+    found, seen = [], 0
+    for anchor, numbers, figure in entries(report_markdown(built.report)):
+        seen += 1
+        got, (shown, last) = value_of(numbers), figure_of(figure)
+        close = abs(float(got.value) - float(shown.value)) <= float(last) * rounding(figure) + 1e-9 * abs(
+            float(shown.value)
+        )
+        same = got.dims == shown.dims or not got.value or not shown.value
+        if not close or not same:
+            found.append(f"{anchor}: {numbers} = {float(got.value)} {got.dims}, printed {figure}")
+    assert seen > 30
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_written_numbers_give_the_printed_figure(name: str) -> None:
+    assert wrong(case(name)) == []
+    assert case(name).report.disagreeing == ()
+
+
+def test_the_case_the_project_was_created_from() -> None:
+    for built in (born(), born(PROPOSED)):
+        assert wrong(built) == []
+        assert built.report.disagreeing == ()
+
+
+def test_a_wrong_digit_is_seen() -> None:
+    _, numbers, figure = next(e for e in entries(report_markdown(born().report)) if e[0] == "ttft_p99_ms")
+    changed = numbers.replace("16 ms", "17 ms", 1)
+    assert changed != numbers
+    got, (shown, last) = value_of(changed), figure_of(figure)
+    assert abs(float(got.value) - float(shown.value)) > float(last) / 2
+    assert not gives(changed, born().subject.metrics.ttft_p99_ms, "ms")  # type: ignore[union-attr, arg-type]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "value", "unit", "good"),
+    [
+        ("2 × 3 GiB", 6 * 1024**3, "B", True),
+        ("2 × 3 GB", 6 * 1024**3, "B", False),
+        ("6 B / (2 GB/s)", 3e-6, "ms", True),
+        ("6 B / (2 GB/s)", 3e-6, "s", False),
+        ("6 B + 2 ms", 8, "B", False),
+        ("1 / 0", 1, "", False),
+        ("1 +", 1, "", False),
+        ("max(1, 1,000) − 0.5", 999.5, "", True),
+        ("(1 − 0.5) ^ 2 × 8 requests/s", 2, "requests/s", True),
+        ("ceil(7 / 2) × 1 %", 4, "%", True),
+    ],
+)
+def test_values_and_units_are_both_held_against_the_figure(numbers: str, value: float, unit: str, good: bool) -> None:
+    assert gives(numbers, value, unit) is good
+
+
+def test_a_derivation_that_does_not_add_up_is_said_to_be_one() -> None:
+    ledger = Ledger()
+    ledger.derive("a", "A", "x + y", "1 ms + 1 ms", 3.0, "ms")
+    assert [one.agrees for one in ledger.derivations] == [False]
+
+
+def test_every_input_is_a_derivation() -> None:
+    for name in CASES:
+        ids = {one.id for one in case(name).report.derivations}
+        for one in case(name).report.derivations:
+            assert set(one.inputs) <= ids
