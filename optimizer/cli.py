@@ -1,7 +1,8 @@
 """The ``optimizer`` command: reads options, calls the public API, prints. No arithmetic, no formatting rules.
 
 Exit codes: 0 every rule holds · 1 proved infeasible, or a rule is violated · 2 bad input · 3 a limit was reached
-without an answer, or the verifier disagrees.
+without an answer, or the verifier disagrees. Ctrl-C prints the best answer found so far and its gap, with the code of its
+status; 3 where there is none yet, or where it had not been verified.
 """
 
 from __future__ import annotations
@@ -275,6 +276,9 @@ def _show(answer: Answer | CheckAnswer, as_json: bool) -> None:
 
 
 def _leave(answer: Answer, code: int) -> NoReturn:
+    if not answer.verification.checks and answer.status != "unknown":
+        typer.echo("error: interrupted before the answer was verified; do not rely on it", err=True)
+        raise typer.Exit(LIMIT_REACHED)
     _leave_by(answer.verification.passed or not answer.verification.checks, code)
 
 
