@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.corrected import costs_of
 from optimizer.costs.shapes import Shape
 from optimizer.facts.problem import Problem
 
 
 def breakdown(problem: Problem, shape: Shape, slots: int, in_progress: int) -> dict[str, Any]:
-    """Every term of the analytic model.
+    """Every term of the analytic model, and what another source of costs makes of their sum.
 
     Args:
         slots: max_num_seqs, for which the KV cache is reserved.
@@ -21,7 +22,8 @@ def breakdown(problem: Problem, shape: Shape, slots: int, in_progress: int) -> d
     Returns:
         ``memory_bytes_by_stage``: one mapping of terms per pipeline stage; they sum to the stage's memory.
         ``decode_ms``: terms of one token for every running sequence, summed over the stages, with the sends between
-        them and what the pipeline waits for its slowest stage. They sum to ``round_ms``.
+        them, what the pipeline waits for its slowest stage, and what another source of costs adds or takes off. They
+        sum to ``round_ms``.
         ``prefill_ms``: terms of one mean prompt through all stages, without the decodes that share its steps.
     """
     costs = AnalyticCosts(problem, [shape])
@@ -46,6 +48,11 @@ def breakdown(problem: Problem, shape: Shape, slots: int, in_progress: int) -> d
     decode["sends between stages"] = float(steps.send_ms(np.array([[float(batch)]]))[0, 0])
     round_ms = float(costs.service(in_progress).round_ms[0, in_progress - 1])
     decode["waiting for the slowest stage"] = max(0.0, round_ms - sum(decode.values()))
+    if problem.costs is not None:
+        # The terms are the analytic model's; the source corrects their sum, not its parts.
+        corrected = float(costs_of(problem, [shape]).service(in_progress).round_ms[0, in_progress - 1])
+        decode[f"correction by {problem.costs.label}"] = corrected - round_ms
+        round_ms = corrected
     prompt = problem.workload.prompt_tokens
     prefill = {name: float(values[0] @ multiplicity) for name, values in steps.prefill_terms(prompt).items()}
     return {

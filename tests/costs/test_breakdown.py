@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from optimizer import Fixed, check, problem_from_dict
+from optimizer.costs.breakdown import breakdown
+from optimizer.costs.shapes import Shape
+from optimizer.facts.cost_table import Correction, CostTable
 from tests.conftest import changed
 
 
@@ -22,3 +25,20 @@ def test_terms_add_up(born: dict[str, Any], model: str, tp: int, pp: int) -> Non
     assert sum(terms["decode_ms"].values()) == pytest.approx(terms["round_ms"])
     assert ("experts" in terms["decode_ms"]) == (model != "llama3-70b")
     assert all(value > 0 for value in terms["prefill_ms"].values())
+
+
+def test_another_source_of_costs_is_a_term_of_its_own(born: dict[str, Any]) -> None:
+    problem = problem_from_dict(born)
+    twice = ((1, 2.0),)
+    curves = {"round": twice, "token": twice, "admission": twice, "prefill": twice}
+    correction = Correction(
+        tensor_parallel=8, pipeline_parallel=1, expert_parallel=1, weight_precision="fp16", kv_precision=None,
+        prompt=1.0, least=1, most=64, samples=1, **curves,
+    )  # fmt: skip
+    costs = CostTable(source="table", origin="my runs", corrections=(correction,))
+    shape = Shape(8, 1, 1, "fp16", "fp16", (80,))
+    found = breakdown(problem.model_copy(update={"costs": costs}), shape, 64, 8)
+    alone = breakdown(problem, shape, 64, 8)
+    assert found["round_ms"] == pytest.approx(2 * alone["round_ms"])
+    assert found["decode_ms"]["correction by table: my runs"] == pytest.approx(alone["round_ms"])
+    assert sum(found["decode_ms"].values()) == pytest.approx(found["round_ms"])

@@ -11,6 +11,8 @@ from typing import Literal
 
 import numpy as np
 
+from optimizer.facts.demand import Workload
+
 TRACE_COLUMNS = ("arrived_at", "num_prefill_tokens", "num_decode_tokens")
 
 
@@ -38,7 +40,10 @@ def read_trace(path: Path) -> tuple[Arrival, ...]:
         missing = [name for name in TRACE_COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
             raise ValueError(f"{path}: the column {missing[0]} is missing; a trace has {', '.join(TRACE_COLUMNS)}")
-        requests = [_arrival(path, line, row) for line, row in enumerate(reader, start=2)]
+        try:
+            requests = [_arrival(path, line, row) for line, row in enumerate(reader, start=2)]
+        except csv.Error as error:
+            raise ValueError(f"{path}: cannot be read as CSV ({error})") from None
     if not requests:
         raise ValueError(f"{path}: holds no request")
     return tuple(sorted(requests, key=lambda request: request.at_ms))
@@ -52,6 +57,26 @@ def _arrival(path: Path, line: int, row: dict[str, str]) -> Arrival:
     if not math.isfinite(at) or prompt < 1 or output < 1:
         raise ValueError(f"{path}, line {line}: needs a finite time and at least one token of prompt and output")
     return Arrival(1000 * at, prompt, output)
+
+
+def trace_sentence(requests: Sequence[Arrival], workload: Workload) -> str:
+    """How a trace differs from the workload that the analytic percentiles are for, and which figures to plan with."""
+    prompts, outputs = (np.array([getattr(r, name) for r in requests]) for name in ("prompt_tokens", "output_tokens"))
+    seconds = (requests[-1].at_ms - requests[0].at_ms) / 1000
+    rate = f"{len(requests) / seconds:,.2f} requests/s on average" if seconds > 0 else "all at once"
+    lengths = [
+        f"{values.mean():,.0f} (99th percentile {np.percentile(values, 99):,.0f})" for values in (prompts, outputs)
+    ]
+    longest = workload.longest_prompt_tokens
+    stated = f"{workload.prompt_tokens:,} prompt" + (
+        f" (up to {longest:,})" if longest != workload.prompt_tokens else ""
+    )
+    return (
+        f"The trace holds {len(requests):,} requests, {rate}, with {lengths[0]} prompt tokens and {lengths[1]} output tokens; the "
+        f"analytic percentiles are for {workload.requests_per_s:g} requests/s with {stated} and {workload.output_tokens:,} output tokens. "
+        "Mixed lengths and uneven arrivals widen the spread, which the analytic percentiles do not count: where the simulated "
+        "ones are higher, plan with those, or state a requirements.margin that covers the difference."
+    )
 
 
 def share_of_replica(
