@@ -15,7 +15,7 @@ import numpy as np
 from optimizer.answer import Conflict, Fixed, Repair
 from optimizer.costs.shapes import Ints
 from optimizer.explain.conflict_words import conflict_sentence
-from optimizer.explain.repair import fixed_words
+from optimizer.explain.repair_words import fixed_words
 from optimizer.explain.sets import hitting_sets
 from optimizer.explain.wide import Wide, smallest
 from optimizer.search.build import Model

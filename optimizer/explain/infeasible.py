@@ -7,9 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from optimizer.answer import Answer, Fixed, Verification
+from optimizer.answer import Answer, Fixed, Repair, Verification
 from optimizer.explain.conflict import find_conflicts
-from optimizer.explain.repair import find_repairs
 from optimizer.explain.wide import Wide
 from optimizer.facts.problem import Problem
 from optimizer.facts.stated import Stated, stated_of
@@ -42,7 +41,11 @@ def explained(
     """
     stated = replace(stated, costs=q.problem.costs) if stated is not None else stated_of(q.problem)
     wide = Wide(stated, q.problem, fixed)
-    found = find_repairs(wide, solved_again) if repairs else ()
+    found: tuple[Repair, ...] = ()
+    if repairs:
+        from optimizer.explain.repair import find_repairs
+
+        found = find_repairs(wide, solved_again)
     conflicts = find_conflicts(q, fixed, wide, every=every, repairs=found)
     said = [conflict.sentence for conflict in conflicts]
     return replace(answer, conflicts=conflicts, repairs=found, explanation=(*said, *answer.explanation))

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
-from optimizer.answer import Answer, Change, Fixed, Repair
+from optimizer.answer import Answer, Change, Repair
 from optimizer.explain.least import Least
 from optimizer.explain.levers import Changes, Lever, make
-from optimizer.explain.numbers import count
 from optimizer.explain.repair_words import repair_sentence
 from optimizer.explain.wide import Wide
 from optimizer.facts.problem import Problem
@@ -132,21 +131,3 @@ def before(stated: Stated, problem: Problem, field: str) -> Any:
 def changed_stated(stated: Stated, repair: Repair) -> Stated:
     """The problem file with the repair made."""
     return stated.changed({change.field: change.new for change in repair.changes})
-
-
-def fixed_words(fixed: Fixed | None) -> str:
-    """Which decisions a person fixed, for sentences; empty when none."""
-    if fixed is None:
-        return ""
-    words = {
-        "TP": fixed.tensor_parallel,
-        "PP": fixed.pipeline_parallel,
-        "DP": fixed.data_parallel,
-        "EP": fixed.expert_parallel,
-    }
-    named = "·".join(f"{name}{value}" for name, value in words.items() if value)
-    more = [f"{count(fixed.max_num_seqs, 'sequence')} per replica"] if fixed.max_num_seqs else []
-    more += ["layers " + "+".join(str(v) for v in fixed.layers_per_stage)] if fixed.layers_per_stage else []
-    more += [f"{fixed.weight_precision} weights"] if fixed.weight_precision else []
-    more += [f"{fixed.kv_precision} KV cache"] if fixed.kv_precision else []
-    return " with ".join(part for part in (named, " and ".join(more)) if part)

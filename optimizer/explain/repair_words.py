@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from optimizer.answer import Answer, Change
+from optimizer.answer import Answer, Change, Fixed
 from optimizer.explain.numbers import count, listing
 from optimizer.facts.problem import Problem
 
@@ -76,3 +76,21 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.10g}"
     return str(value)
+
+
+def fixed_words(fixed: Fixed | None) -> str:
+    """Which decisions a person fixed, for sentences; empty when none."""
+    if fixed is None:
+        return ""
+    words = {
+        "TP": fixed.tensor_parallel,
+        "PP": fixed.pipeline_parallel,
+        "DP": fixed.data_parallel,
+        "EP": fixed.expert_parallel,
+    }
+    named = "·".join(f"{name}{value}" for name, value in words.items() if value)
+    more = [f"{count(fixed.max_num_seqs, 'sequence')} per replica"] if fixed.max_num_seqs else []
+    more += ["layers " + "+".join(str(v) for v in fixed.layers_per_stage)] if fixed.layers_per_stage else []
+    more += [f"{fixed.weight_precision} weights"] if fixed.weight_precision else []
+    more += [f"{fixed.kv_precision} KV cache"] if fixed.kv_precision else []
+    return " with ".join(part for part in (named, " and ".join(more)) if part)

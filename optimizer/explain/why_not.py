@@ -16,8 +16,8 @@ from optimizer.explain.conflict import find_conflicts
 from optimizer.explain.flip import Flip, no_flip, smallest_flip
 from optimizer.explain.infeasible import solved_again
 from optimizer.explain.numbers import count, milliseconds
-from optimizer.explain.repair import changed_stated, find_repairs, fixed_words
-from optimizer.explain.repair_words import plain
+from optimizer.explain.repair import changed_stated, find_repairs
+from optimizer.explain.repair_words import fixed_words, plain
 from optimizer.explain.why import TERM_WORDS
 from optimizer.explain.wide import Wide
 from optimizer.facts.problem import Problem
