@@ -141,3 +141,11 @@ def test_what_is_traded_is_traded_evenly(born: dict[str, Any]) -> None:
     assert values is not None and set(values) == {"requirements.ttft_p50_ms", "workload.requests_per_s"}
     assert feasible(stated, values)
     assert values["requirements.ttft_p50_ms"] / 50 < 5 and 10 / values["workload.requests_per_s"] < 5
+
+
+def test_a_trade_where_more_requests_need_less() -> None:
+    """With two stages more requests pass side by side, so that a higher rate can leave room in a prefill limit."""
+    stated = stated_problem(690)
+    wide = Wide(stated, stated.problem())
+    for repair in find_repairs(wide, solved_again):
+        judge(wide, stated, repair)
