@@ -9,6 +9,7 @@ from optimizer.facts.demand import Objective, Requirements, SearchLimits, Surviv
 from optimizer.facts.hardware import FailureRates, GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Engine, Problem
+from optimizer.facts.recovery import RecoveryFacts
 
 BUILT_IN_LEVELS = ("gpu", "node", "rack", "zone")
 INSTANCE_RULES_OFF = ("gpu_count", "concurrency", "request_rate")
@@ -126,6 +127,9 @@ class FleetProblem(Facts):
     requirements: Requirements
     survive: tuple[Losses, ...]
     demand_share: Share
+    within_s: NonNegative | None = None
+    """Losses of GPUs are judged after restarts on unused GPUs that take at most so long; None: no restart counts."""
+    recovery: RecoveryFacts
     objective: Objective
     search: SearchLimits
 

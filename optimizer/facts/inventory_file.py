@@ -24,6 +24,7 @@ from optimizer.facts.inventory import (
 )
 from optimizer.facts.load import first_error, read_mapping, refuse_impossible_context, resolve_model
 from optimizer.facts.problem import Engine
+from optimizer.facts.recovery import recovery_facts
 
 MOST_GROUPS = 2_000
 MOST_LOSSES = 2
@@ -67,6 +68,10 @@ class FleetFailuresInput(Facts):
     zone_mtbf_hours: Positive | RateInput | None = None
     domain_mtbf_hours: Positive | RateInput | None = None
     repair_hours: Positive | RateInput | None = None
+    engine_start_s: NonNegative | None = Field(default=None, description="Start of an engine, weights not counted, s")
+    storage_gb_per_s: Positive | None = Field(
+        default=None, description="Rate at which a node reads weights, 10^9 bytes/s"
+    )
 
 
 class InventoryFile(Facts):
@@ -111,7 +116,7 @@ def inventory_from_dict(
     """
     if "hardware" in values:
         raise ProblemError("hardware", "stands beside cluster; state one of them")
-    plain, survive, share = _without_survive(values)
+    plain, survive, share, within = _without_survive(values)
     try:
         stated = InventoryFile.model_validate(plain)
     except ValidationError as error:
@@ -130,6 +135,8 @@ def inventory_from_dict(
         requirements=stated.requirements,
         survive=(),
         demand_share=share,
+        within_s=within,
+        recovery=recovery_facts(stated.failures.engine_start_s, stated.failures.storage_gb_per_s),
         objective=objective,
         search=stated.search,
     )
@@ -146,12 +153,12 @@ def inventory_from_dict(
     return problem
 
 
-def _without_survive(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], float]:
-    """The file without ``requirements.survive``, that section's levels, and its demand share."""
+def _without_survive(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], float, float | None]:
+    """The file without ``requirements.survive``, that section's levels, its demand share and its seconds for restarts."""
     plain = dict(values)
     requirements = plain.get("requirements")
     if not isinstance(requirements, Mapping) or "survive" not in requirements:
-        return plain, {}, 1.0
+        return plain, {}, 1.0, None
     survive = requirements["survive"]
     plain["requirements"] = {key: value for key, value in requirements.items() if key != "survive"}
     if not isinstance(survive, Mapping):
@@ -160,7 +167,12 @@ def _without_survive(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     share = levels.pop("demand_share", 1.0)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
         raise ProblemError("requirements.survive.demand_share", f"{share!r} is not a share above 0 and at most 1")
-    return plain, levels, float(share)
+    within = levels.pop("within_s", None)
+    if within is not None and (
+        isinstance(within, bool) or not isinstance(within, int | float) or not 0 <= within < 1e9
+    ):
+        raise ProblemError("requirements.survive.within_s", f"{within!r} is not a number of seconds from 0")
+    return plain, levels, float(share), None if within is None else float(within)
 
 
 def _losses(survive: Mapping[str, Any], problem: FleetProblem) -> tuple[Losses, ...]:
@@ -249,7 +261,7 @@ def _network(entry: GroupInput, field: str) -> float:
 def _domains(stated: Mapping[str, Mapping[str, tuple[str, ...]]], groups: set[str]) -> tuple[Domain, ...]:
     found = []
     for level, named in stated.items():
-        if level in (*BUILT_IN_LEVELS, "demand_share"):
+        if level in (*BUILT_IN_LEVELS, "demand_share", "within_s"):
             raise ProblemError(f"domains.{level}", "is a level of its own already; use another word")
         for name, members in named.items():
             if not members:
@@ -263,7 +275,7 @@ def _domains(stated: Mapping[str, Mapping[str, tuple[str, ...]]], groups: set[st
 
 def _failures(stated: FleetFailuresInput) -> FleetFailures:
     rates: dict[str, Rate | None] = dict(catalog.fleet_failure_defaults())
-    for field in FleetFailuresInput.model_fields:
+    for field in rates:
         value = getattr(stated, field)
         if isinstance(value, RateInput):
             low, high = value.low or value.value, value.high or value.value

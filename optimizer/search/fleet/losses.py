@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from optimizer.facts.inventory import FleetProblem
 from optimizer.search.fleet.offers import Offers
+from optimizer.search.fleet.placing import domain_within_node
 from optimizer.search.fleet.plan import Plan, Stand, offer_of
 
 
@@ -30,6 +31,8 @@ def worst_losses(
     if count not in (1, 2):
         raise ValueError(f"{count} losses at once are not modelled")
     capacity = [offer_of(offers, plan.entries[stand.entry]).capacity for stand in stands]
+    if level == "gpu" and problem.within_s is not None:
+        return _after_restarts(problem, offers, plan, stands, count, problem.within_s)
     touched = _domains(problem, plan, stands, level)
     loads = sorted(((sum(capacity[i] for i in members), name) for name, members in touched.items()), key=_order)
     if not loads:
@@ -51,6 +54,53 @@ def worst_losses(
     if best is None:
         raise RuntimeError("two domains and no pair of them")
     return best
+
+
+def _after_restarts(
+    problem: FleetProblem, offers: Offers, plan: Plan, stands: tuple[Stand, ...], count: int, within_s: float
+) -> Worst:
+    """The worst losses of GPUs once instances have started again on unused GPUs of the NVLink domain of the GPU they lost.
+
+    Taking an instance for good takes one loss where it cannot start again in time or has no unused GPU beside it, else as many as use the
+    unused ones up, and one more.
+    """
+    unused = _unused(problem, plan, stands)
+    price: list[tuple[int, int, str]] = []
+    for stand in stands:
+        entry = plan.entries[stand.entry]
+        group, offer = problem.groups[entry.group], offer_of(offers, entry)
+        width = domain_within_node(group)
+        least = min(
+            (unused[entry.group, node, gpu // width], f"{group.node_name(node)}/gpu-{gpu}")
+            for node, gpus in zip(stand.nodes, stand.gpus, strict=True)
+            for gpu in gpus
+        )
+        spares = least[0] if offer.restart_s <= within_s else 0
+        price.append((offer.capacity, spares + 1, least[1]))
+    price.sort(key=lambda item: (-item[0], item[2]))
+    cheap = [item for item in price if item[1] == 1][:count]
+    best = Worst(tuple(item[2] for item in cheap), len(cheap), sum(item[0] for item in cheap))
+    if count == 2:
+        for capacity, losses, name in price:
+            if losses == 2 and capacity > best.capacity:
+                best = Worst((name, "the unused GPU beside it"), 1, capacity)
+    return best
+
+
+def _unused(problem: FleetProblem, plan: Plan, stands: tuple[Stand, ...]) -> dict[tuple[int, int, int], int]:
+    """Unused free GPUs of every NVLink domain: (group, node, domain) → GPUs, for the nodes in use."""
+    found: dict[tuple[int, int, int], int] = {}
+    for stand in stands:
+        index = plan.entries[stand.entry].group
+        group = problem.groups[index]
+        width = domain_within_node(group)
+        for node, gpus in zip(stand.nodes, stand.gpus, strict=True):
+            for start in range(0, group.free_gpus, width):
+                size = min(width, group.free_gpus - start)
+                found.setdefault((index, node, start // width), size)
+            for gpu in gpus:
+                found[index, node, gpu // width] -= 1
+    return found
 
 
 def _order(item: tuple[int, str]) -> tuple[int, str]:

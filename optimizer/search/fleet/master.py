@@ -22,6 +22,8 @@ from optimizer.search.scale import NS_PER_MS
 from optimizer.search.solver import cp_model
 
 LARGEST_NS = 4 * 10**15
+MOST_PAIRED = 64
+"""Losses of two parts are bounded over pairs of so many groups and racks; those beyond are looked at after placing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,49 +95,88 @@ class Master:
         lost = model.new_int_var(0, 10**15, f"lost {level}")
         model.add(self.capacity - lost >= needed)
         if level == "gpu":
-            self._lost_instances(lost, count)
+            self._lost_instances(lost, count, restarts=self.problem.within_s is not None)
             return
         groups = self.problem.groups
         if level in ("node", "rack"):
-            self._lost_instances(lost, 1)
-            labelled: dict[str, list[int]] = {}
-            for index, group in enumerate(groups):
-                if level == "rack" and group.rack is not None:
-                    labelled.setdefault(group.rack, []).append(index)
-                    continue
-                parts = group.nodes if level == "node" else group.racks
-                if parts:
-                    self._lost_part(lost, index, parts, count)
-            self._lost_sums(lost, [tuple(members) for members in labelled.values()], count)
+            racked = [bool(group.rack or group.racks) for group in groups]
+            self._lost_instances(lost, 1, touched=racked if level == "rack" else None)
+            self._lost_equal(lost, level, count)
             return
         names = {group.name: index for index, group in enumerate(groups)}
         domains = self.problem.wide_domains(level).values()
         self._lost_sums(lost, [tuple(names[name] for name in members) for members in domains], count)
 
-    def _lost_instances(self, lost: Any, count: int) -> None:
-        """Losses take at least the largest instances there are."""
+    def _lost_instances(
+        self, lost: Any, count: int, *, restarts: bool = False, touched: Sequence[bool] | None = None
+    ) -> None:
+        """Losses take at least the largest instances there are that cannot start again, on groups that the level touches."""
         for number, item in enumerate(self.items):
+            if touched is not None and not touched[item.group]:
+                continue
             present = self._at_least(number, 1)
+            if restarts and item.offer.restart_s <= (self.problem.within_s or 0.0):
+                safe = self._spared(item)
+                if safe is not None:
+                    self.model.add(lost >= item.offer.capacity).only_enforce_if([present, ~safe])
+                    continue
             self.model.add(lost >= item.offer.capacity).only_enforce_if(present)
             if count == 2:
-                if item.most >= 2:
+                if item.most >= 2 and not restarts:
                     self.model.add(lost >= 2 * item.offer.capacity).only_enforce_if(self._at_least(number, 2))
-                for other in range(number):
+                for other in range(0 if restarts else number):
                     both = [present, self._at_least(other, 1)]
                     total = item.offer.capacity + self.items[other].offer.capacity
                     self.model.add(lost >= total).only_enforce_if(both)
 
-    def _lost_part(self, lost: Any, index: int, parts: int, count: int) -> None:
-        """The worst of equal parts of a group holds at least the average, and of each offer the average rounded up."""
-        here = [item for item in self.items if item.group == index]
-        worst = min(count, parts)
-        # An instance over several nodes is lost whole with each of them, which only adds to the average.
-        self.model.add(lost * parts >= worst * sum(item.offer.capacity * item.count for item in here))
-        for item in here:
-            if item.most > parts:
-                each = self.model.new_int_var(0, -(-item.most // parts), "")
-                self.model.add(each * parts >= item.count)
-                self.model.add(lost >= item.offer.capacity * each)
+    def _spared(self, item: Item) -> Any:
+        """A literal that needs an unused GPU in every node the item stands on; None where no node has one to spare."""
+        group = self.problem.groups[item.group]
+        most = (group.free_gpus - 1) // item.offer.gpus_per_node
+        if most == 0:
+            return None
+        used = sum(other.offer.gpus * other.count for other in self.items if other.group == item.group)
+        safe = self.model.new_bool_var("")
+        unused = group.gpus - used
+        self.model.add(unused * most >= item.offer.nodes * item.count).only_enforce_if(safe)
+        return safe
+
+    def _lost_equal(self, lost: Any, level: str, count: int) -> None:
+        """Nodes, or racks: the worst part of each group holds at least the average, and of each offer the average rounded up."""
+        worst: list[Any] = []
+        labelled: dict[str, list[int]] = {}
+        for index, group in enumerate(self.problem.groups):
+            if level == "rack" and group.rack is not None:
+                labelled.setdefault(group.rack, []).append(index)
+                continue
+            parts = group.nodes if level == "node" else group.racks
+            here = [item for item in self.items if item.group == index]
+            if not parts or not here:
+                continue
+            # An instance over several nodes is lost whole with each of them, which only adds to the average.
+            total = sum(item.offer.capacity * item.count for item in here)
+            one = self.model.new_int_var(0, 10**15, "")
+            self.model.add(one * parts >= total)
+            for item in here:
+                if item.most > parts:
+                    each = self.model.new_int_var(0, -(-item.most // parts), "")
+                    self.model.add(each * parts >= item.count)
+                    self.model.add(one >= item.offer.capacity * each)
+            self.model.add(lost >= one)
+            if count == 2:
+                self.model.add(lost * parts >= min(count, parts) * total)
+            worst.append(one)
+        sums = [
+            sum(item.offer.capacity * item.count for item in self.items if item.group in members)
+            for members in labelled.values()
+        ]
+        for total in sums:
+            self.model.add(lost >= total)
+        if count == 2:
+            worst = [*worst, *sums][:MOST_PAIRED]
+            for number, one in enumerate(worst):
+                for other in worst[:number]:
+                    self.model.add(lost >= one + other)
 
     def _lost_sums(self, lost: Any, domains: list[tuple[int, ...]], count: int) -> None:
         """Domains that hold whole groups lose exactly what stands there."""

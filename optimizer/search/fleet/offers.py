@@ -14,7 +14,6 @@ import numpy as np
 
 from optimizer.answer import Fixed
 from optimizer.costs.load import LoadPoints
-from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.facts.problem import Problem
@@ -51,6 +50,7 @@ class Offer:
     capacity: int  # c
     slots_capacity: int  # k
     peak: int  # d · X(n)
+    restart_s: float  # R: engine start and weights
 
     @property
     def gpus(self) -> int:
@@ -183,7 +183,7 @@ class _Table:
 
     def __init__(self, fleet: FleetProblem, group: NodeGroup, nodes: int, shapes: list[Shape]) -> None:
         problem = fleet.instance_problem(group, nodes)
-        self.problem = problem
+        self.problem, self.fleet = problem, fleet
         self.off = fleet.search.disabled_rules
         self.whole_node_nvlink = problem.hardware.nvlink_domain_gpus >= group.free_gpus
         space = Space(
@@ -240,7 +240,17 @@ class _Table:
         if "request_rate" not in off:
             capacity = np.minimum(capacity, peak)
         return [
-            Offer(kind, self.q.space.shapes[row], row, nodes, int(self.most[row]), int(c), int(k), int(x))
+            Offer(
+                kind,
+                self.q.space.shapes[row],
+                row,
+                nodes,
+                int(self.most[row]),
+                int(c),
+                int(k),
+                int(x),
+                self._restart_s(row, nodes),
+            )
             for row, c, k, x in zip(rows.tolist(), capacity, slots_capacity, peak, strict=True)
             if c > 0
         ]
@@ -266,9 +276,12 @@ class _Table:
             failed = held < probe.shape[1]
             high[open_rows] = np.where(failed, probe[position, np.minimum(held, probe.shape[1] - 1)], high[open_rows])
 
-    def service(self) -> ServiceTable:
-        """Step times of all shapes."""
-        return self.q.service
+    def _restart_s(self, row: int, nodes: int) -> float:
+        """R: engine start, then each of its nodes reads its part of the weights."""
+        shape, table = self.q.space.shapes[row], self.q.costs.table
+        weights = int((self.q.memory.weights[row] * table.multiplicity[row]).sum()) * shape.tp * shape.engine_ranks
+        recovery = self.fleet.recovery
+        return recovery.engine_start_s + weights / nodes / (recovery.storage_gb_per_s * 1e9)
 
 
 class Offers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.search.fleet.offers import Offer, Offers
@@ -57,6 +58,48 @@ def place(problem: FleetProblem, offers: Offers, plan: Plan) -> tuple[Stand, ...
         if found is not None:
             return found
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Nodes of a group that one instance may take together, in one rack."""
+
+    rack: str | None
+    nodes: tuple[int, ...]
+
+
+def blocks_of(group: NodeGroup, count: int) -> list[Block]:
+    """Every aligned block of so many nodes."""
+    found = []
+    together = group.nodes_together
+    for start in range(0, group.nodes, group.nodes_per_rack):
+        for first in range(start, min(start + group.nodes_per_rack, group.nodes), together):
+            last = min(first + together, start + group.nodes_per_rack, group.nodes)
+            for node in range(first, last - count + 1, count):
+                found.append(Block(group.rack_of(node), tuple(range(node, node + count))))
+    return found
+
+
+def seated(
+    problem: FleetProblem, offers: Offers, plan: Plan, taken: Sequence[tuple[int, Block, int]]
+) -> tuple[Stand, ...] | None:
+    """Stands for counts of instances on blocks (entry, block, instances); None when GPUs of a node do not suffice."""
+    nodes: dict[tuple[int, int], _Node] = {}
+    stands: list[tuple[int, int, Stand]] = []
+    order = sorted(taken, key=lambda one: (-offer_of(offers, plan.entries[one[0]]).gpus_per_node, one[0], one[1].nodes))
+    for position, block, count in order:
+        entry = plan.entries[position]
+        group, offer = problem.groups[entry.group], offer_of(offers, entry)
+        for _ in range(count):
+            gpus = []
+            for node in block.nodes:
+                state = nodes.setdefault((entry.group, node), _Node(group, domain_within_node(group)))
+                found = state.take(offer.gpus_per_node, min(offer.shape.tp, offer.gpus_per_node))
+                if found is None:
+                    return None
+                gpus.append(found)
+            stands.append((position, len(stands), Stand(position, block.nodes, tuple(gpus))))
+    return tuple(stand for _, _, stand in sorted(stands, key=lambda item: item[:2]))
 
 
 def _place(problem: FleetProblem, offers: Offers, plan: Plan, spread: bool) -> tuple[Stand, ...] | None:

@@ -15,6 +15,7 @@ from typing import Any
 from optimizer.answer import Fixed, Status
 from optimizer.facts.inventory import FleetProblem
 from optimizer.search.fleet.curves import Curves
+from optimizer.search.fleet.exact_placing import NotSettledError, place_exactly
 from optimizer.search.fleet.losses import worst_losses
 from optimizer.search.fleet.master import Item, Master
 from optimizer.search.fleet.offers import Offers
@@ -257,9 +258,20 @@ class FleetSolver:
         if split is None:
             return None
         stands = place(self.problem, self.offers, plan)
-        if stands is None:
-            self.placements_failed = True
-            return None
+        if stands is None or not self._survives(plan, stands):
+            needed = math.ceil(self.problem.workload.requests_per_s * self.problem.demand_share * 1e6 - 1e-6)
+            try:
+                stands = place_exactly(self.problem, self.offers, plan, needed)
+            except NotSettledError:
+                self.placements_failed = True
+                return None
+            if stands is None or not self._survives(plan, stands):
+                return None
+        site = self.valuation.site(plan, stands)
+        return Placed(plan, stands, split, site, self.valuation.value(plan, split, site))
+
+    def _survives(self, plan: Plan, stands: tuple[Stand, ...]) -> bool:
+        """Whether the capacity left after the worst of every stated losses suffices."""
         capacity = sum(offer_of(self.offers, entry).capacity * entry.count for entry in plan.entries)
         needed = self.problem.workload.requests_per_s * self.problem.demand_share * 1e6 - 1e-6
         for losses in self.problem.survive:
@@ -267,10 +279,8 @@ class FleetSolver:
                 continue
             worst = worst_losses(self.problem, self.offers, plan, stands, losses.level, losses.count)
             if capacity - worst.capacity < needed:
-                self.placements_failed |= losses.level in ("node", "rack")
-                return None
-        site = self.valuation.site(plan, stands)
-        return Placed(plan, stands, split, site, self.valuation.value(plan, split, site))
+                return False
+        return True
 
     def _gamma(self, placed: Placed) -> float:
         """What a further request/s costs at the plan's split: the mean of its families' own figures."""

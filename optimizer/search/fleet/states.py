@@ -2,7 +2,8 @@
 
 Parts fail independently, so nodes of one rack are independent once the rack is up, racks once what is above them is up.
 A distribution is a list of vectors (instances down of each pool) with their probabilities; independent ones are convolved, equal ones by
-repeated squaring. What is rarer than ``RAREST`` is lumped.
+repeated squaring. States rarer than ``RAREST`` in the end are lumped; on the way, where states of several parts still add up,
+only what is rarer than ``RAREST_PART``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from optimizer.costs.shapes import Floats, Ints
 
 RAREST = 1e-12
+RAREST_PART = 1e-17
 MOST_SUBSETS = 1 << 14
 
 
@@ -79,7 +81,7 @@ def _merged(down: Ints, probability: Floats, lumped: float) -> Spread:
     first[1:] = (down[1:] != down[:-1]).any(axis=1)
     sums = np.add.reduceat(probability, np.flatnonzero(first))
     down = down[first]
-    common = sums >= RAREST
+    common = sums >= RAREST_PART
     return Spread(down[common], sums[common], lumped + float(sums[~common].sum()))
 
 
@@ -134,7 +136,11 @@ class Site:
             weight = float(np.prod([u if down else 1 - u for u, down in zip(shares, states, strict=True)]))
             here = self._given(components, lost, unavailable).scaled(weight)
             total = here if total is None else total.plus(here)
-        return total if total is not None else certain(self.pools)
+        if total is None:
+            return certain(self.pools)
+        common = total.probability >= RAREST
+        lumped = total.lumped + float(total.probability[~common].sum())
+        return Spread(total.down[common], total.probability[common], lumped)
 
     def _given(self, components: list[_Component], lost: set[tuple[str, str]], unavailable: Unavailable) -> Spread:
         """The distribution when exactly the given wide domains are down."""
