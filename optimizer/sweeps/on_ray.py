@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ from optimizer.sweeps.key import product
 from optimizer.sweeps.points import Point, failed
 from optimizer.sweeps.work import Piece, solve_piece
 
+PATIENCE_S = 10.0
 RETRIES = 5
 """How often Ray starts a piece again whose worker or node died."""
 
@@ -29,12 +32,13 @@ def run_on_ray(pieces: Sequence[Piece], workers: int, address: str | None) -> It
     ray = _ray()
     started = not ray.is_initialized()
     if started:
+        _reach(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options: dict[str, Any] = {"address": address} if address else {"num_cpus": workers, "include_dashboard": False}
         try:
             ray.init(**options, configure_logging=False, log_to_driver=False)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            raise ProblemError("--address", f"no Ray cluster answers there ({error})") from None
+            raise ProblemError("--address", f"no Ray cluster answers at {address} ({error})") from None
     try:
         solve = ray.remote(num_cpus=1, max_retries=RETRIES)(_solve)
         asked = {solve.remote(piece, product()): piece for piece in pieces}
@@ -50,6 +54,17 @@ def run_on_ray(pieces: Sequence[Piece], workers: int, address: str | None) -> It
     finally:
         if started:
             ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Ask whether anybody listens at a stated host and port: Ray itself would wait for minutes."""
+    matched = re.fullmatch(r"(?:ray://)?\[?([^/\]]+?)\]?:(\d{1,5})", address or "")
+    if matched is None:
+        return
+    try:
+        socket.create_connection((matched[1], int(matched[2])), timeout=PATIENCE_S).close()
+    except (OSError, OverflowError) as error:
+        raise ProblemError("--address", f"no Ray cluster answers at {address} ({error})") from None
 
 
 def _solve(piece: Piece, wanted: str) -> list[Point]:

@@ -33,7 +33,9 @@ def test_counts(text: str, counts: list[int]) -> None:
     assert parse_counts(text) == counts
 
 
-@pytest.mark.parametrize("text", ["", "0..4", "5..1", "a", "1...4", "1..9999999", "pow2:5..7", "-1", "1..10:0", "1..100001"])
+@pytest.mark.parametrize(
+    "text", ["", "0..4", "5..1", "a", "1...4", "1..9999999", "pow2:5..7", "-1", "1..10:0", "1..100001"]
+)
 def test_counts_refused(text: str) -> None:
     with pytest.raises(ProblemError, match="--gpus"):
         parse_counts(text)
@@ -88,7 +90,10 @@ def test_prices_are_of_the_gpus_in_use(tmp_path: Path) -> None:
 def test_crossed_and_side_by_side() -> None:
     found = scenarios_from_dict(
         {
-            "cross": {"workload.requests_per_s": {"from": 1, "to": 2, "step": 0.5}, "objective": ["balanced", "latency"]},
+            "cross": {
+                "workload.requests_per_s": {"from": 1, "to": 2, "step": 0.5},
+                "objective": ["balanced", "latency"],
+            },
             "zip": [{"workload.prompt_tokens": [100, 200], "workload.output_tokens": [10, 20]}],
         }
     ).changes

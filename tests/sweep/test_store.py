@@ -66,7 +66,9 @@ def test_points_survive_json() -> None:
 def sweep_of_small() -> list[Any]:
     from optimizer.facts.load import problem_from_dict
 
-    return list(sweep(problem_from_dict(SMALL), "1..5", {"cross": {"workload.requests_per_s": [4, 900, -1]}}, workers=1))
+    return list(
+        sweep(problem_from_dict(SMALL), "1..5", {"cross": {"workload.requests_per_s": [4, 900, -1]}}, workers=1)
+    )
 
 
 def test_resumes_and_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +173,9 @@ def test_interrupted_runs_say_how_to_go_on(tmp_path: Path) -> None:
     problem, asked, out = written(tmp_path), scenarios(tmp_path, RATES), tmp_path / "out.jsonl"
     command = [sys.executable, "-c", "from optimizer.cli import main; main()", "sweep", problem, "--gpus", "1..40"]
     command += ["--scenarios", asked, "--out", str(out), "--workers", "2"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     journal = tmp_path / "out.jsonl.journal"
     until = time.monotonic() + 60
     while not journal.exists() and time.monotonic() < until:
