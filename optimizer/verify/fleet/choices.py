@@ -86,7 +86,8 @@ def _rest(sizes: Ints, pool: Ints, room: Sequence[int], gain: Floats) -> Callabl
             tables[i] = table
 
     def rest(i: int, left: int) -> Floats:
-        return later[i] + _most(tables[i], best[i], left, small)
+        found: Floats = later[i] + _most(tables[i], best[i], left, small)
+        return found
 
     return rest
 

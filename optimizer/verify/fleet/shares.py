@@ -32,20 +32,28 @@ def share_costs(curve: Curve, demand: Fraction, instances: int, most: int) -> Fl
 def least_split(costs: Sequence[Floats]) -> tuple[float, tuple[int, ...]] | None:
     """(mean time in ms, thousandths of each family) of the best split; None when no split is within capacity."""
     best, choices = costs[0], list[NDArray[np.int64]]()
-    for one in costs[1:]:
-        total = np.full(THOUSANDTHS + 1, np.inf)
-        taken = np.zeros(THOUSANDTHS + 1, dtype=np.int64)
-        for share in np.flatnonzero(np.isfinite(one)).tolist():
-            candidate = best[: THOUSANDTHS + 1 - share] + one[share]
-            better = candidate < total[share:]
-            total[share:][better] = candidate[better]
-            taken[share:][better] = share
-        best = total
+    for one in costs[1:-1]:
+        sums = _all_ways(best) + one[::-1]
+        taken = THOUSANDTHS - sums.argmin(axis=1)
+        best = sums[np.arange(THOUSANDTHS + 1), THOUSANDTHS - taken]
         choices.append(taken)
-    if not np.isfinite(best[THOUSANDTHS]):
-        return None
     split, left = [], THOUSANDTHS
+    if len(costs) > 1:  # the last family takes what is left of all requests
+        sums = best[::-1] + costs[-1]
+        split.append(int(sums.argmin()))
+        least, left = float(sums[split[0]]), THOUSANDTHS - split[0]
+    else:
+        least = float(best[THOUSANDTHS])
+    if not np.isfinite(least):
+        return None
     for taken in reversed(choices):
         split.append(int(taken[left]))
         left -= split[-1]
-    return float(best[THOUSANDTHS]), (left, *reversed(split))
+    return least, (left, *reversed(split))
+
+
+def _all_ways(best: Floats) -> Floats:
+    """Line n holds best[n - s] for s from 1000 down to 0; infinite where there is no such share."""
+    padded = np.concatenate([np.full(THOUSANDTHS, np.inf), best])
+    ways: Floats = np.lib.stride_tricks.sliding_window_view(padded, THOUSANDTHS + 1)
+    return ways

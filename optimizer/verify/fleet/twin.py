@@ -175,13 +175,13 @@ class Twin:
         if not chosen or not self._may_beat(counts, answer):
             return True
         try:
-            found = self._value(chosen)
+            found = self._value(chosen, self._goal(answer))
         except (Unfinished, TooManyStates):
             return False
         if found is None or not self._better(chosen, found, answer, peak):
             return True
         exactly = [(_exact(offer), n) for offer, n in chosen]
-        again = self._value(exactly)
+        again = self._value(exactly, math.inf)
         if again is None or not self._better(exactly, again, answer, peak):
             return True
         names = [f"{n} x {offer.instance.shape} on {self._fleet.groups[offer.group].name}" for offer, n in exactly]
@@ -207,14 +207,29 @@ class Twin:
             ahead = 0
         return ahead > 0 or (ahead == 0 and math.ceil(value) <= answer.objective.value - 1)
 
-    def _value(self, chosen: list[tuple[Offer, int]]) -> float | None:
-        """The objective of a choice where it may stand, ms; None when no place or split keeps the rules."""
+    def _goal(self, answer: FleetAnswer) -> float:
+        """Milliseconds that a choice must reach to matter; infinite where a better tier is enough."""
+        if answer.objective is None or self._fleet.objective.preset in ("fewest-gpus", "throughput"):
+            return math.inf
+        return answer.objective.value - 1
+
+    def _value(self, chosen: list[tuple[Offer, int]], goal: float) -> float | None:
+        """The objective of a choice where it may stand, ms; None when it is surely above the goal, or no place keeps the rules."""
         kinds = list(dict.fromkeys(offer.kind for offer, _ in chosen))
         first = {offer.kind: offer for offer, _ in reversed(chosen)}
         sizes = [sum(n for offer, n in chosen if offer.kind == kind) for kind in kinds]
         split = self._split([first[kind] for kind in kinds], sizes)
-        placed = None if split is None else self._place(chosen)
-        if split is None or placed is None:
+        if split is None:
+            return None
+        mean, thousandths = split
+        # Every instance is up at least so often, and then a request takes the mean time.
+        certain = (
+            max(0.0, 1 - sum((1 - offer.availability) * n for offer, n in chosen)) if self._weights.unserved else 1
+        )
+        if self._weights.latency * mean * certain > goal + 1e-6:
+            return None
+        placed = self._place(chosen)
+        if placed is None:
             return None
         demand = float(self._demand)
         families = [
@@ -224,7 +239,7 @@ class Twin:
                 share * demand / (1000 * size),
                 first[kind].slots_capacity / MILLION,
             )
-            for kind, size, share in zip(kinds, sizes, split, strict=True)
+            for kind, size, share in zip(kinds, sizes, thousandths, strict=True)
         ]
         instances, offers = placed
         members = members_of(self._site, instances, [kinds.index(offer.kind) for offer in offers], self._levels)
@@ -233,14 +248,12 @@ class Twin:
         value += self._weights.gpu_ms * sum(offer.gpus * n for offer, n in chosen)
         return value + noise_of(self._weights, found, value)
 
-    def _split(self, offers: Sequence[Offer], sizes: Sequence[int]) -> tuple[int, ...] | None:
-        """Thousandths of each family, of least mean time; None when no split is within capacity."""
+    def _split(self, offers: Sequence[Offer], sizes: Sequence[int]) -> tuple[float, tuple[int, ...]] | None:
+        """(least mean time in ms, thousandths of each family); None when no split is within capacity."""
         most = [
             largest_share(self._demand, size, Fraction(offer.capacity, MILLION))
             for offer, size in zip(offers, sizes, strict=True)
         ]
-        if len(most) == 1:
-            return (1000,) if most[0] == 1000 else None
         if sum(most) < 1000 or min(most) < 1:
             return None
         costs = []
@@ -249,8 +262,7 @@ class Twin:
             if key not in self._costs:
                 self._costs[key] = share_costs(self._curves.of(offer.instance), self._demand, size, top)
             costs.append(self._costs[key])
-        best = least_split(costs)
-        return None if best is None else best[1]
+        return least_split(costs)
 
     def _place(self, chosen: list[tuple[Offer, int]]) -> tuple[list[PlacedInstance], list[Offer]] | None:
         """A place for every instance that keeps the survival rules; None when there is none."""
