@@ -83,6 +83,13 @@ def evaluate(path: Path, models: Models, leave_one_out: bool) -> Evaluation:
         runs.append(run)
         rows.append(index)
     corpus = Corpus(runs)
+    fit = corpus.weights_fit(constants())
+    for index, run, fits in zip(rows, runs, fit, strict=True):
+        if not fits:
+            notes[index] = (
+                f"the {run.shape.weight_format} weights of {run.model.name} do not fit {run.row.gpus} x {run.gpu.name} at TP {run.row.tp}"
+            )
+    corpus, rows = corpus.subset(fit), [index for index, fits in zip(rows, fit, strict=True) if fits]
     times = _leave_one_out(path, corpus) if leave_one_out else _as_shipped(corpus)
     return Evaluation(table, corpus, tuple(rows), times, notes)
 

@@ -23,7 +23,7 @@ import numpy as np
 from optimizer.costs.links import link_costs
 from optimizer.costs.memory import memory_table
 from optimizer.costs.parameters import layer_arrays
-from optimizer.costs.shapes import Floats, Ints, Shape, tabulate
+from optimizer.costs.shapes import Bools, Floats, Ints, Shape, tabulate
 from optimizer.costs.steps import StepModel
 from optimizer.facts.catalog import failure_defaults
 from optimizer.facts.constants import ClosedLoopConstants, CostConstants
@@ -101,6 +101,14 @@ class ClosedLoop:
         gpus = int(max(self.table.tp * self.table.pp * ranks))
         self.problem = _problem(model, gpu, gpus, int(max(prompt_tokens)), int(max(output_tokens)))
         self.memory_bytes = memory_utilization * gpu.memory_bytes
+
+    def weights_fit(self, constants: CostConstants) -> Bools:
+        """(S,) whether the weights alone fit the whole memory of a GPU: where not, no such run can have happened."""
+        weights = memory_table(
+            self.problem, constants, self.table, layer_arrays(self.problem, constants, self.table)
+        ).weights
+        result: Bools = weights.max(axis=1) <= self.problem.hardware.gpu.memory_bytes
+        return result
 
     def step_times(self, constants: CostConstants, concurrency: Ints) -> StepTimes:
         """Step and prompt times at (S, B) concurrent requests over all ranks."""

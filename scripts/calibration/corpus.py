@@ -61,6 +61,13 @@ class Corpus:
         """The runs where ``keep`` holds."""
         return Corpus([run for run, wanted in zip(self.runs, keep, strict=True) if wanted])
 
+    def weights_fit(self, constants: CostConstants) -> Bools:
+        """Of every run, whether its weights fit its GPUs."""
+        fit = np.ones(len(self.runs), dtype=np.bool_)
+        for group in self._groups:
+            fit[group.rows] = group.loop.weights_fit(constants)[group.at[0]]
+        return fit
+
     def step_times(self, constants: CostConstants) -> list[StepTimes]:
         """What the step model says of every group."""
         return [group.loop.step_times(constants, group.concurrency) for group in self._groups]

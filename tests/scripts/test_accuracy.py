@@ -67,6 +67,7 @@ def test_predictions_repeat_the_rows(tmp_path: Path, capsys: pytest.CaptureFixtu
         ({"isl": "1e300"}, "isl"),
         ({"system": ""}, "system is empty"),
         ({"tp": "", "gpus": ""}, "tp is empty"),
+        ({"tp": 1, "gpus": 1, "precision": "bf16", "model": "llama3.1-405b"}, "do not fit 1 x h100-sxm-80gb"),
     ],
 )
 def test_unusable_rows_say_why(
