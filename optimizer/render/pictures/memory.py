@@ -31,7 +31,7 @@ def memory_picture(bars: Sequence[Bar], terms: Sequence[str], budget: int, devic
     def draw(canvas: Canvas) -> None:
         head = legend_rows(canvas.narrow) * LEGEND + 34
         legend(canvas, terms, 2 if canvas.narrow else 3)
-        left = 2.0 if canvas.narrow else 150.0
+        left = 6.0 if canvas.narrow else 150.0
         row = ROW + (14 if canvas.narrow else 0)
         wide = canvas.width - left - 24
         axes = canvas.axes(left, head, wide, len(bars) * row)

@@ -1,0 +1,122 @@
+"""``optimizer report`` as a user runs it: files, exit codes, refusals; and what other commands must not import."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from optimizer.cli import main
+from optimizer.facts.errors import ProblemError
+from optimizer.render import report_files
+from optimizer.report.curves import load_pareto, load_sweep
+from tests.report.builders import BORN
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from optimizer.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
+
+
+def refused(capsys: pytest.CaptureFixture[str], said: str, *arguments: str) -> None:
+    """Exit code 2, and one sentence that says why."""
+    with pytest.raises(SystemExit) as left:
+        main(list(arguments))
+    errors = capsys.readouterr().err
+    assert left.value.code == 2 and errors.startswith("error: ") and said in errors and errors.count("\n") == 1
+
+
+def test_three_files_and_the_verdict(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "report"
+    result = run("report", str(BORN), "--tp", "2", "--pp", "4", "--dp", "1", "--out", str(out))
+    assert result.returncode == 1, result.stderr
+    assert "FAIL: TP2·PP4·DP1 breaks 4 rules." in result.stdout
+    assert sorted(path.name for path in out.iterdir()) == ["report.html", "report.json", "report.md"]
+    found = json.loads((out / "report.json").read_text())
+    assert found["verdict"] == "fail" and found["answer"]["feasible"] is False
+    assert found["derivations"]["tpot_p50_ms"]["figure"]["value"] == found["answer"]["metrics"]["tpot_p50_ms"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--engine-start-s", "-1"), "--engine-start-s"),
+        (("--storage-gb-per-s", "0"), "--storage-gb-per-s"),
+        (("--storage-gb-per-s", "nan"), "--storage-gb-per-s"),
+        (("--tp", "0"), "--tp"),
+        (("--sweep", "nowhere.jsonl"), "no such file"),
+        (("--pareto", str(BORN)), "not valid JSON"),
+    ],
+)
+def test_bad_options_are_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
+) -> None:
+    refused(capsys, said, "report", str(BORN), "--out", str(tmp_path / "r"), *options)
+
+
+def test_a_folder_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        refused(capsys, "--out", "report", str(BORN), "--out", str(out))
+
+
+def test_chains_and_inventories_are_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for values in ({"kind": "chain"}, {"cluster": [{"gpu": "h100"}]}):
+        file = tmp_path / "p.yaml"
+        file.write_text(yaml.safe_dump(values))
+        refused(capsys, "report", "report", str(file), "--out", str(tmp_path / "r"))
+
+
+def test_without_the_extra_markdown_is_still_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_files, "find_spec", lambda name: None if name == "jinja2" else object())
+    with pytest.raises(ProblemError, match=r"jinja2.*\[report\].*--no-html"):
+        report_files.check_report(str(tmp_path), True)
+    report_files.check_report(str(tmp_path), False)
+
+
+def test_curves_are_read_or_refused(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_text(
+        '{"points": [{"request_mean_ms": 5, "availability": 0.9, "gpus": 8, "strategy": {"tensor_parallel": 8}}]}'
+    )
+    assert load_pareto(str(file))[0].strategy == "TP8"
+    for text in (
+        "[]",
+        '{"points": []}',
+        '{"points": [{"gpus": 8}]}',
+        '{"points": [{"request_mean_ms": true}]}',
+        "{",
+        '{"points": 3}',
+    ):
+        file.write_text(text)
+        with pytest.raises(ProblemError, match="--pareto"):
+            load_pareto(str(file))
+    lines = ['{"kind": "optimizer sweep"}', '{"gpus": 4, "status": "infeasible", "strategy": null, "metrics": null}',
+             '{"gpus": 2, "status": "optimal", "strategy": "TP2", "metrics": {"request_mean_ms": 7.5}}']  # fmt: skip
+    file.write_text("\n".join(lines))
+    assert [(point.gpus, point.request_mean_ms) for point in load_sweep(str(file))] == [(2, 7.5), (4, None)]
+    for text in (
+        "",
+        "3",
+        '{"gpus": "many"}',
+        '{"gpus": 2, "metrics": [1]}',
+        '{"gpus": 2, "metrics": {"request_mean_ms": "x"}}',
+    ):
+        file.write_text(text)
+        with pytest.raises(ProblemError, match="--sweep"):
+            load_sweep(str(file))
+
+
+def test_solve_and_check_import_nothing_that_draws() -> None:
+    code = (
+        "import sys; from optimizer.cli import app; from typer.testing import CliRunner; "
+        f"r = CliRunner().invoke(app, ['check', {str(BORN)!r}, '--tp', '2', '--pp', '4', '--dp', '1']); assert r.output; "
+        "print(sorted({'matplotlib', 'jinja2', 'PIL'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert result.stdout.strip() == "[]", result.stderr
