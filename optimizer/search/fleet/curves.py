@@ -74,6 +74,10 @@ class Curves:
             # Rounding noise must not make T shrink: the smaller value to the left keeps the bound an upper one.
             self._means[position] = np.minimum.accumulate(values[::-1])[::-1]
 
+    def fastest_ms(self, offer: int) -> float:
+        """T next to no load, below which it never is."""
+        return float(self._means[offer][0])
+
     def marginal(self, offer: int, rate: float) -> float:
         """G'(r) = d(r · T(r))/dr at a rate, ms, by a difference."""
         step = max(rate * 1e-4, 1e-9)

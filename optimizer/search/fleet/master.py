@@ -17,6 +17,7 @@ from optimizer.search.fleet.offers import MICRO, Offer, Offers
 from optimizer.search.fleet.patterns import patterns
 from optimizer.search.fleet.placing import domain_within_node
 from optimizer.search.fleet.plan import Entry, Plan
+from optimizer.search.fleet.valuation import SHARES
 from optimizer.search.quantities import Weights
 from optimizer.search.scale import NS_PER_MS
 from optimizer.search.solver import cp_model
@@ -47,6 +48,9 @@ class Master:
         self.model = cp_model.CpModel()
         self.items: list[Item] = []
         self._edges: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._families: dict[tuple[int, int], Any] = {}
+        self._tight: list[tuple[Any, float]] | None = None
+        self.all_up = _all_up(problem)
         for index in range(len(problem.groups)):
             self._stock(index)
         self.theta = self.model.new_int_var(0, LARGEST_NS, "objective")
@@ -206,11 +210,12 @@ class Master:
             self._edges[key] = (above, ~above)
         return self._edges[key]
 
-    def cut(self, gamma_ms: float, bounds: Sequence[float]) -> None:
+    def cut(self, gamma_ms: float, bounds: Sequence[float], fastest_ms: Sequence[float]) -> None:
         """The objective is at least the bound of section 6 for this γ.
 
         Args:
             bounds: Γ of every item, requests/s · ms.
+            fastest_ms: T of every item next to no load.
         """
         demand, w = self.problem.workload.requests_per_s, self.weights
         total = math.floor(w.latency * gamma_ms * NS_PER_MS)
@@ -220,7 +225,72 @@ class Master:
             )
             for item, gain in zip(self.items, bounds, strict=True)
         ]
-        self.model.add(self.theta >= total - sum(k * item.count for k, item in zip(terms, self.items, strict=True)))
+        least = total - sum(k * item.count for k, item in zip(terms, self.items, strict=True))
+        # A family in use takes a thousandth of the load even where it is too slow to earn any.
+        extra = {
+            (self.offers.kind_of_group[item.group], item.position): math.floor(
+                w.latency * self.all_up * (fastest - gamma_ms) / SHARES * NS_PER_MS
+            )
+            for item, gain, fastest in zip(self.items, bounds, fastest_ms, strict=True)
+            if gain == 0 and fastest > gamma_ms
+        }
+        slow = [(self._family(family), more) for family, more in extra.items() if more > 0]
+        shed = self._shed_terms(w.unserved * w.penalty_ms - w.latency * gamma_ms)
+        self.model.add(self.theta >= least + sum(more * literal for literal, more in [*slow, *shed]))
+
+    def _shed_terms(self, worth_ms: float) -> list[tuple[Any, int]]:
+        """What is lost when no single instance can be spared: then every state with one down sheds at least its share.
+
+        The shares add up to one, so the least unavailability of an instance in use is lost at least.
+
+        Args:
+            worth_ms: what a request not served costs beyond the bound without this term.
+        """
+        if self.weights.unserved == 0 or worth_ms <= 0:
+            return []
+        if self._tight is None:
+            self._tight = self._tightness()
+        found, before = [], 0.0
+        for literal, unavailable in self._tight:
+            found.append((literal, math.floor(worth_ms * NS_PER_MS * (unavailable - before))))
+            before = unavailable
+        return found
+
+    def _tightness(self) -> list[tuple[Any, float]]:
+        """(literal, u): no instance can be spared, and every one in use is down at least u of the time; u rises."""
+        slots = sum(item.offer.slots_capacity * item.count for item in self.items)
+        spared = []
+        for number, item in enumerate(self.items):
+            one = self.model.new_bool_var("")
+            self.model.add_implication(one, self._at_least(number, 1))
+            self.model.add(slots >= self.demand + item.offer.slots_capacity).only_enforce_if(one)
+            spared.append(one)
+        tight = self.model.new_bool_var("")
+        self.model.add_bool_or([tight, *spared])
+        found: list[tuple[Any, float]] = []
+        for unavailable in sorted({1 - item.availability for item in self.items}):
+            better = [
+                self._at_least(number, 1)
+                for number, item in enumerate(self.items)
+                if 1 - item.availability < unavailable
+            ]
+            if not better:
+                found.append((tight, unavailable))
+                continue
+            literal = self.model.new_bool_var("")
+            self.model.add_bool_or([literal, ~tight, *better])
+            found.append((literal, unavailable))
+        return found
+
+    def _family(self, family: tuple[int, int]) -> Any:
+        """A literal that is true whenever an instance of the family is there."""
+        if family not in self._families:
+            used = self.model.new_bool_var("")
+            for number, item in enumerate(self.items):
+                if (self.offers.kind_of_group[item.group], item.position) == family:
+                    self.model.add_implication(self._at_least(number, 1), used)
+            self._families[family] = used
+        return self._families[family]
 
     def gpus_ns(self) -> Any:
         """What the GPUs in use count as, ns."""
@@ -254,6 +324,24 @@ class Master:
         self.model.clear_hints()
         for item in self.items:
             self.model.add_hint(item.count, wanted.get((item.group, item.position), 0))
+
+
+def _all_up(problem: FleetProblem) -> float:
+    """The probability that every part of the inventory is up: no more than that of the parts in use."""
+    failures = problem.failures
+    up = 1.0
+    for level in problem.levels():
+        if level == "gpu":
+            parts = problem.gpus
+        elif level == "node":
+            parts = sum(group.nodes for group in problem.groups)
+        elif level == "rack":
+            parts = sum(group.racks for group in problem.groups)
+            parts += len({group.rack for group in problem.groups if group.rack is not None})
+        else:
+            parts = len(problem.wide_domains(level))
+        up *= (1 - failures.unavailability(level)) ** parts
+    return up
 
 
 def _availability(problem: FleetProblem, index: int, offer: Offer) -> float:

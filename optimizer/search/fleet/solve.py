@@ -88,7 +88,6 @@ class FleetSolver:
         self.rounds = 0
         self.best: Placed | None = None
         self._placed: dict[tuple[tuple[int, int, int], ...], Placed | None] = {}
-        self._refined: set[tuple[tuple[int, int, int], ...]] = set()
         self.bound_ns = 0
         self.placements_failed = False
 
@@ -184,7 +183,7 @@ class FleetSolver:
             if self._closed():
                 return "optimal"
             plan = master.plan(solver)
-            self._learn(master, plan, int(solver.value(master.theta)))
+            self._learn(master, plan)
             self._report()
             if self._closed():
                 return "optimal"
@@ -196,7 +195,7 @@ class FleetSolver:
     def _closed(self) -> bool:
         return self.best is not None and math.ceil(self.bound_ns / RESOLUTION_NS) >= self.best.whole_ms
 
-    def _learn(self, master: Master, plan: Plan, theta_ns: int) -> None:
+    def _learn(self, master: Master, plan: Plan) -> None:
         """Value a plan of the model and tell the model what it did not know."""
         placed = self._place(plan)
         if placed is None:
@@ -204,13 +203,13 @@ class FleetSolver:
             return
         if self.best is None or placed.value.exact_ms < self.best.value.exact_ms:
             self.best = placed
-        if plan.key not in self._refined:
-            # Its own multiplier, as fine as the curves go; if the plan comes back, cuts can say no more about it.
-            self._refined.add(plan.key)
-            self._cut(master, self._gamma(placed), FINE)
-        else:
-            exact = placed.value.exact_ms - placed.value.gpus_ms
-            master.at_least_for(plan, math.floor(exact * NS_PER_MS))
+        self._tell(master, placed)
+
+    def _tell(self, master: Master, placed: Placed) -> None:
+        """The cut of the plan's own multiplier, as fine as the curves go, and its exact value, which cuts may not reach."""
+        self._cut(master, self._gamma(placed), FINE)
+        exact = placed.value.exact_ms - placed.value.gpus_ms
+        master.at_least_for(placed.plan, math.floor(exact * NS_PER_MS))
 
     def _fewest(self, master: Master) -> bool:
         """Among plans of the same whole millisecond the one with the fewest GPUs; whether that is proved."""
@@ -237,11 +236,8 @@ class FleetSolver:
                 continue
             if placed is None:
                 master.at_least_for(plan, None)
-            elif plan.key not in self._refined:
-                self._refined.add(plan.key)
-                self._cut(master, self._gamma(placed), FINE)
             else:
-                master.at_least_for(plan, math.floor((placed.value.exact_ms - placed.value.gpus_ms) * NS_PER_MS))
+                self._tell(master, placed)
             self._report()
         return False
 
@@ -313,7 +309,11 @@ class FleetSolver:
     def _cut(self, master: Master, gamma: float, tolerance: float) -> None:
         bounds = [curve.bounds(gamma, tolerance) for curve in self.curves]
         kinds = self.offers.kind_of_group
-        master.cut(gamma, [float(bounds[kinds[item.group]][item.position]) for item in master.items])
+        master.cut(
+            gamma,
+            [float(bounds[kinds[item.group]][item.position]) for item in master.items],
+            [self.curves[kinds[item.group]].fastest_ms(item.position) for item in master.items],
+        )
 
     def _solve(self, master: Master) -> tuple[Any, Status]:
         self.rounds += 1
