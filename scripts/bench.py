@@ -2,7 +2,8 @@
 """Wall times against the stated targets: whole processes as a user meets them, and the solve call alone.
 
 Usage: python scripts/bench.py [--runs N] [--json]. Medians are shown with minimum and maximum; a noisy machine shows in
-the spread. Chain instances: python scripts/bench.py helix [INSTANCE.json ...]. Nothing here is asserted: CI machines are shared.
+the spread. Chain instances: python scripts/bench.py helix [INSTANCE.json ...].
+Sweeps: python scripts/bench.py sweep. Nothing here is asserted: CI machines are shared.
 """
 
 from __future__ import annotations
@@ -87,6 +88,12 @@ def main() -> None:
         from scripts.bench_helix import bench_helix
 
         bench_helix(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["sweep"]:
+        sys.path.insert(0, str(ROOT))
+        from scripts.bench_sweep import bench_sweep
+
+        bench_sweep()
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7)
