@@ -39,10 +39,11 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Recommendations:
-    """Advice, and the changes that were solved again too and gain nothing."""
+    """Advice, the changes that were solved again too and gain nothing, and what stands against anything better."""
 
     advice: tuple[Advice, ...]
     nothing: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
 
 
 def advice_of(problem: Problem, stated: Stated, answer: Answer) -> Recommendations:
@@ -51,13 +52,14 @@ def advice_of(problem: Problem, stated: Stated, answer: Answer) -> Recommendatio
     top = winner(problem)
     if top is None:
         return Recommendations(tuple(found))
-    worths = why_this(problem, stated).worths
+    why = why_this(problem, stated)
+    worths = why.worths
     found += [_worth(worth, top) for worth in worths if (worth.gain_ms or 0) > WORTH_MS or (worth.gain_first or 0) > 0]
     found += _offers(problem, stated, top)
     found += _survival(problem, stated, top)
     found += _margin(problem, stated, top)
     nothing = [w.words for w in worths if w.gain_ms is not None and abs(w.gain_ms) <= WORTH_MS and not w.gain_first]
-    return Recommendations(tuple(found), tuple(nothing))
+    return Recommendations(tuple(found), tuple(nothing), tuple(one.sentence for one in why.against))
 
 
 def _worth(worth: Worth, top: Winner) -> Advice:

@@ -40,6 +40,7 @@ def recommendations_section(found: Recommendations, ledger: Ledger) -> Section:
         blocks.append(Table("recommendations", columns, tuple(rows)))
     else:
         blocks.append(Text(("None of the changes that were tried gains anything.",)))
+    blocks += [Text((sentence,)) for sentence in found.against]
     if found.nothing:
         blocks.append(Text((f"Solved again too, and worth nothing: {listing(list(found.nothing))}.",)))
     return Section("recommendations", "Recommendations", tuple(blocks))
