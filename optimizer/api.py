@@ -64,16 +64,19 @@ def solve(
         repairs: look for the smallest changes that make an infeasible problem feasible.
 
     Returns:
-        An ``Answer``; its status is ``optimal`` only when value = bound and the verifier agrees.
+        An ``Answer``; its status is ``optimal`` only when value = bound and the verifier agrees. Ctrl-C gives the best
+        strategy found, with its gap (``KeyboardInterrupt`` while there is none).
 
     Raises:
         ProblemError: the problem names an unknown rule, or spans more candidates than are modelled.
     """
+    solver = Solver(time_limit_s, progress, keep_incumbent=True)
+    solver.say("building tables")
     q = _quantities(problem, None)
-    answer = _solve(q, Solver(time_limit_s, progress), alternatives=ALTERNATIVES)
+    answer = _solve(q, solver, alternatives=ALTERNATIVES)
     if answer.status != "infeasible":
         return answer
-    return explained(answer, q, None, stated, every=all_conflicts, repairs=repairs)
+    return _explained(answer, q, None, stated, solver, every=all_conflicts, repairs=repairs)
 
 
 def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, seed: int = 1) -> AnyAnswer:
@@ -90,6 +93,7 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
     """
     from optimizer.verify.simulation import simulate as play
     from optimizer.verify.simulation.report import compare
+    from optimizer.verify.simulation.trace import read_trace, trace_sentence
 
     metrics = answer.metrics
     if answer.strategy is None or metrics is None or metrics.ttft_p99_ms is None:
@@ -99,11 +103,14 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
         return replace(answer, explanation=(*answer.explanation, said))
     try:
         seen = play(problem, answer.strategy, seed=seed, trace=trace)
+    except KeyboardInterrupt:
+        return replace(answer, explanation=(*answer.explanation, "Not simulated: interrupted."))
     except ValueError as error:
         if trace is not None:
             raise ProblemError("--trace", str(error)) from None
         return answer
     found = compare(metrics, seen, problem.requirements)
+    said_of_trace = () if trace is None else (trace_sentence(read_trace(trace), problem.workload),)
     percentiles = {}
     for metric in ("prefill", "ttft", "tpot"):
         for percentile in (50, 99):
@@ -112,6 +119,7 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
                 percentiles[f"{metric}_p{percentile}_ms"] = (estimate.ms, estimate.half_width_ms)
     return replace(
         answer,
+        explanation=(*answer.explanation, *said_of_trace),
         simulation=Simulation(
             percentiles=percentiles,
             arrivals=seen.arrivals,
@@ -145,17 +153,18 @@ def check(
         ProblemError: a fixed decision is out of range or contradicts another.
     """
     check_fixed(problem, fixed)
-    solver = Solver(time_limit_s, progress)
+    solver = Solver(time_limit_s, progress, keep_incumbent=True)
+    solver.say("building tables")
     q = _quantities(problem, fixed)
     found = solver.best(q, fixed) if q.space.rows else Found("infeasible", None, None, None, 0.0)
-    optimum = _solve(_quantities(problem, None), solver, alternatives=0)
+    optimum = _optimum(problem, q, solver)
     if found.outcome == "unknown":
-        empty = _empty(problem, q, "unknown", ["The time limit was reached before the strategy could be judged."])
+        empty = _empty(problem, q, "unknown", [f"{_why_ended(solver)} before the strategy could be judged."])
         return CheckAnswer(**_fields(empty), feasible=None, optimum=optimum)
     feasible = found.outcome != "infeasible"
     choice = found.choice if feasible else least_broken(q, fixed, solver)
     if choice is None:
-        empty = _empty(problem, q, "unknown", ["The time limit was reached before the strategy could be judged."])
+        empty = _empty(problem, q, "unknown", [f"{_why_ended(solver)} before the strategy could be judged."])
         return CheckAnswer(**_fields(empty), feasible=None, optimum=optimum)
     strategy, metrics = strategy_of(q, choice), metrics_of(q, choice)
     objective = objective_of(q, choice, None)
@@ -187,26 +196,67 @@ def check(
         feasible=feasible,
         optimum=optimum,
     )
-    answer = replace(answer, verification=verify_answer(problem, answer, fixed, exhaustive=False))
-    return answer if feasible else explained(answer, q, fixed, stated, every=all_conflicts, repairs=repairs)
+    answer = _verified(problem, answer, solver, fixed)
+    return answer if feasible else _explained(answer, q, fixed, stated, solver, every=all_conflicts, repairs=repairs)
+
+
+def _optimum(problem: Problem, q: Quantities, solver: Solver) -> Answer:
+    """The optimum beside a strategy that was asked about; unknown where Ctrl-C came before it."""
+    try:
+        if not solver.interrupted:
+            return _solve(_quantities(problem, None), solver, alternatives=0)
+    except KeyboardInterrupt:
+        solver.interrupt()
+    return _empty(problem, q, "unknown", ["Interrupted before the optimum was searched for."])
+
+
+def _explained(
+    answer: AnyAnswer,
+    q: Quantities,
+    fixed: Fixed | None,
+    stated: Stated | None,
+    solver: Solver,
+    *,
+    every: bool,
+    repairs: bool,
+) -> AnyAnswer:
+    """The infeasible answer with its conflict and repairs; without them where Ctrl-C came."""
+    try:
+        if not solver.interrupted:
+            solver.say("explaining")
+            return explained(answer, q, fixed, stated, every=every, repairs=repairs)
+    except KeyboardInterrupt:
+        solver.interrupt()
+    said = "Interrupted before the conflicting rules and the repairs were found."
+    return replace(answer, explanation=(*answer.explanation, said))
+
+
+def _why_ended(solver: Solver) -> str:
+    return "Interrupted" if solver.interrupted else "The time limit was reached"
 
 
 def _solve(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
     problem = q.problem
     if not q.space.rows:
         said = ["The search limits and the GPUs there are leave no strategy to consider."]
-        return _verified(problem, _empty(problem, q, "infeasible", said))
+        return _verified(problem, _empty(problem, q, "infeasible", said), solver)
+    solver.say("searching")
     found = solver.best(q)
     if found.outcome == "infeasible":
-        return _verified(problem, _infeasible(q, solver))
+        return _verified(problem, _infeasible(q, solver), solver)
     if found.choice is None:
-        return _empty(
-            problem, q, "unknown", ["The time limit was reached before any strategy was found; allow more time."]
-        )
+        more = "" if solver.interrupted else "; allow more time"
+        return _empty(problem, q, "unknown", [f"{_why_ended(solver)} before any strategy was found{more}."])
     strategy, metrics = strategy_of(q, found.choice), metrics_of(q, found.choice)
     objective = objective_of(q, found.choice, found.bound if found.outcome != "optimal" else None)
     rules = judge_rules(q, found.choice)
-    others = _alternatives(q, found.choice, objective, solver, alternatives) if found.outcome == "optimal" else ()
+    others: tuple[Alternative, ...] = ()
+    complete = False
+    if found.outcome == "optimal":
+        try:
+            others, complete = _alternatives(q, found.choice, objective, solver, alternatives)
+        except KeyboardInterrupt:
+            solver.interrupt()
     intervals = intervals_of(problem, strategy, metrics)
     said = [
         *strategy_sentences(problem, strategy, metrics),
@@ -214,7 +264,8 @@ def _solve(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
         *interval_sentences(intervals),
         objective_sentence(problem, objective, found.outcome == "optimal"),
         *binding_sentences(rules),
-        *([alternative_sentence(other) for other in others] or _no_alternative(found.outcome, alternatives)),
+        *(alternative_sentence(other) for other in others),
+        *_on_alternatives(solver, len(others), alternatives, found.outcome == "optimal", complete),
     ]
     answer = Answer(
         problem=problem.name,
@@ -231,26 +282,39 @@ def _solve(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
         intervals=intervals,
         breakdown=_breakdown(q, found.choice),
     )
-    return _verified(problem, answer)
+    return _verified(problem, answer, solver)
 
 
-def _no_alternative(outcome: str, wanted: int) -> list[str]:
-    if outcome != "optimal" or not wanted:
+def _on_alternatives(solver: Solver, found: int, wanted: int, optimal: bool, complete: bool) -> list[str]:
+    """What the alternatives that were found leave unsaid."""
+    if not optimal:
+        return [f"{_why_ended(solver)} before anything was proved: there may be better strategies."]
+    if not wanted:
         return []
-    return ["No other combination of TP, PP, DP and EP that was considered keeps every rule."]
+    if not complete:
+        return [f"{_why_ended(solver)} before {'other' if found else 'any'} alternatives were found."]
+    return [] if found else ["No other combination of TP, PP, DP and EP that was considered keeps every rule."]
 
 
 def _alternatives(
     q: Quantities, best: Choice, objective: ObjectiveResult, solver: Solver, wanted: int
-) -> tuple[Alternative, ...]:
-    """The best feasible strategies with another TP, PP, DP or EP, in order of the objective's tiers."""
+) -> tuple[tuple[Alternative, ...], bool]:
+    """The best feasible strategies with another TP, PP, DP or EP, in order of the objective's tiers.
+
+    Returns:
+        Them, and False where the time limit or Ctrl-C came before all that were wanted had been looked for.
+    """
+    if wanted:
+        solver.say("looking for alternatives")
     keys = np.stack([q.space.column("tp"), q.space.column("pp"), q.space.row_dp, q.space.column("ep")], axis=1)
     taken = (keys == keys[best.row]).all(axis=1)
     found: list[Alternative] = []
     while len(found) < wanted and not taken.all():
         next_best = solver.best(q, without=taken)
-        if next_best.outcome != "optimal" or next_best.choice is None:
+        if next_best.outcome == "infeasible":
             break
+        if next_best.outcome != "optimal" or next_best.choice is None:
+            return tuple(found), False
         other = objective_of(q, next_best.choice, None)
         found.append(
             Alternative(
@@ -262,7 +326,7 @@ def _alternatives(
             )
         )
         taken |= (keys == keys[next_best.choice.row]).all(axis=1)
-    return tuple(found)
+    return tuple(found), True
 
 
 def _infeasible(q: Quantities, solver: Solver) -> Answer:
@@ -292,8 +356,19 @@ def _empty(problem: Problem, q: Quantities, status: str, said: list[str]) -> Ans
     )
 
 
-def _verified(problem: Problem, answer: Answer) -> Answer:
-    verification = verify_answer(problem, answer)
+def _verified(problem: Problem, answer: AnyAnswer, solver: Solver, fixed: Fixed | None = None) -> AnyAnswer:
+    """The answer with its verification; after Ctrl-C without the enumeration, and not called best where none came through."""
+    try:
+        solver.say("verifying")
+        exhaustive = fixed is None and not solver.interrupted
+        verification = verify_answer(problem, answer, fixed or Fixed(), exhaustive=exhaustive)
+    except KeyboardInterrupt:
+        solver.interrupt()
+        said = "Interrupted while it was verified: nothing has been recomputed independently."
+        if answer.status == "optimal":
+            said += " The search has proved it best."
+        status = "feasible" if answer.status == "optimal" else answer.status
+        return replace(answer, status=status, explanation=(*answer.explanation, said))
     return replace(answer, verification=verification)
 
 

@@ -82,7 +82,7 @@ def solve_chain(
 
     def report(value: int, bound: int) -> None:
         if progress is not None:
-            progress(Progress(time.monotonic() - started, value / THOUSAND, bound / THOUSAND))
+            progress(Progress(time.monotonic() - started, value / THOUSAND, bound / THOUSAND, "tokens/s"))
 
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
     search = Search(scaled(problem), started + limit, report)

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from optimizer.commands import deploy, detect, graph, recommend, report, sweep, why
 from optimizer.commands.audit import audit
@@ -24,7 +25,23 @@ if TYPE_CHECKING:
 
     from optimizer.answer import Answer, CheckAnswer, Fixed
 
+
+class _Interrupted(Exception):
+    """Ctrl-C that no command turned into an answer."""
+
+
+class _Commands(TyperGroup):
+    """Takes Ctrl-C before typer does, which would leave without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="The provably best parallel strategy (TP, PP, DP, EP) for serving a large language model, with a verified explanation.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -298,7 +315,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except ProblemError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(BAD_INPUT)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Interrupted):
         typer.echo("interrupted before an answer was found", err=True)
         sys.exit(LIMIT_REACHED)
     except BrokenPipeError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import threading
 import time
@@ -12,23 +14,27 @@ if TYPE_CHECKING:
     from optimizer.search.solve import Progress
 
 PATIENCE_S = 2.0
+NS_PER_MS = 1e6
 
 
 class LiveLine:
-    """Context manager; call it with each ``Progress`` of the solver."""
+    """Context manager; call it with each ``Progress`` of the search. The line has no colours."""
 
     def __init__(self) -> None:
         self._latest: Progress | None = None
+        self._phase = ""
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
         self._shown = False
         self._started = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
-        self._latest = progress
+        self._phase = progress.phase
+        if progress.incumbent is not None:
+            self._latest = progress
 
     def __enter__(self) -> LiveLine:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb":
             self._thread.start()
         return self
 
@@ -42,15 +48,27 @@ class LiveLine:
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()
 
+    def line(self) -> str:
+        """What is shown now, without the terminal's control characters."""
+        text = f"{self._phase or 'working'}: {time.monotonic() - self._started:.0f} s"
+        latest = self._latest
+        if latest is None or latest.incumbent is None:
+            return f"{text}  no incumbent yet  (Ctrl-C stops)"
+        text += f"  incumbent {_value(latest.incumbent, latest.unit)}"
+        if latest.bound is not None:
+            gap = abs(latest.incumbent - latest.bound) / max(abs(latest.incumbent), 1e-9)
+            text += f"  bound {_value(latest.bound, latest.unit)}  gap {gap:.2%}"
+        return f"{text}  (Ctrl-C returns the incumbent)"
+
     def _show(self) -> None:
         if self._done.wait(PATIENCE_S):
             return
         while not self._done.wait(0.2):
-            text = f"{time.monotonic() - self._started:.0f} s"
-            if self._latest is not None:
-                best, bound = self._latest.incumbent, self._latest.bound
-                gap = (best - bound) / max(abs(best), 1e-9)
-                text += f"  incumbent {best:,.0f}  bound {bound:,.0f}  gap {gap:.2%}"
-            sys.stderr.write(f"\r\033[Ksolving: {text}  (Ctrl-C returns the incumbent)")
+            width = max(20, shutil.get_terminal_size().columns - 1)
+            sys.stderr.write(f"\r\033[K{self.line()[:width]}")
             sys.stderr.flush()
             self._shown = True
+
+
+def _value(value: float, unit: str) -> str:
+    return f"{value / NS_PER_MS:,.0f} ms" if unit == "ns" else f"{value:,.1f} {unit}"

@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 
 from optimizer.answer import Fixed
-from optimizer.costs.shapes import Bools
+from optimizer.costs.shapes import Bools, Ints
 from optimizer.search.build import Model
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import Choice
 from optimizer.search.screen import Screen, first_tier, objective_at_most_slots
-from optimizer.search.solver import cp_model
+from optimizer.search.solver import cp_model, solve_stoppable
 from optimizer.search.space import tie_rank
 
 FIRST_BATCH = 64
@@ -26,11 +26,13 @@ Outcome = Literal["optimal", "feasible", "infeasible", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a live line shows while the solver runs."""
+    """What a live line shows: the phase, and the incumbent with its bound in ``unit``, None while there is none."""
 
     elapsed_s: float
-    incumbent: float
-    bound: float
+    incumbent: float | None = None
+    bound: float | None = None
+    unit: str = "ns"
+    phase: str = "searching"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,36 @@ class Found:
 
 
 class Solver:
-    """CP-SAT with one worker and a fixed seed: the same question gets the same answer."""
+    """CP-SAT with one worker and a fixed seed: the same question gets the same answer.
 
-    def __init__(self, time_limit_s: float | None = None, progress: Callable[[Progress], None] | None = None) -> None:
+    Args:
+        keep_incumbent: Ctrl-C ends the search as a time limit does, and ``interrupted`` says so; False passes it on.
+    """
+
+    def __init__(
+        self,
+        time_limit_s: float | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        *,
+        keep_incumbent: bool = False,
+    ) -> None:
         self.started = time.monotonic()
         self.deadline = None if time_limit_s is None else self.started + time_limit_s
         self.progress = progress
+        self.keep_incumbent = keep_incumbent
+        self.interrupted = False
+        self._shown_tier = False
+        self._rest_ns: int | None = None
+
+    def say(self, phase: str) -> None:
+        """Tell whoever shows progress what is being done."""
+        if self.progress:
+            self.progress(Progress(self._seconds(), phase=phase))
+
+    def interrupt(self) -> None:
+        """Note that Ctrl-C came: no search runs from here on."""
+        self.interrupted = True
+        self.deadline = self.started
 
     def _fresh(self) -> Any:
         solver = cp_model.CpSolver()
@@ -72,7 +98,11 @@ class Solver:
         """
         solver = self._fresh()
         callback = _Live(self) if self.progress else None
-        status = solver.solve(model, callback) if callback else solver.solve(model)
+        status, interrupted = solve_stoppable(solver, model, callback)
+        if interrupted:
+            if not self.keep_incumbent:
+                raise KeyboardInterrupt
+            self.interrupt()
         outcomes: dict[Any, Outcome] = {
             cp_model.OPTIMAL: "optimal",
             cp_model.FEASIBLE: "feasible",
@@ -92,6 +122,7 @@ class Solver:
         outcome: Outcome = "unknown"
         for number, tier in enumerate(tiers):
             built.model.minimize(tier)
+            self._shown_tier = number == objective_tier
             solver, result = self.run(built.model)
             if result == "infeasible":
                 return Found("infeasible", None, None, None, self._seconds())
@@ -141,17 +172,52 @@ class Solver:
         keys = np.stack([first_tier(q, screen.most), objective_at_most_slots(q, screen.most), tie_rank(q.space)])
         candidates = np.flatnonzero(viable)
         candidates = candidates[np.lexsort(keys[::-1, candidates])]
-        size = FIRST_BATCH
-        while True:
-            found = self.lexicographic(Model(q, fixed, rows=candidates[:size], most_slots=screen.most))
-            if found.outcome != "optimal" or found.choice is None or size >= len(candidates):
-                return found
-            if tuple(keys[:, found.choice.row]) <= tuple(keys[:, candidates[size]]):
-                return found
-            size *= 2
+        size, incumbent = FIRST_BATCH, Found("unknown", None, None, None, 0.0)
+        try:
+            while True:
+                rest = keys[1, candidates[size:]]
+                self._rest_ns = int(rest.min()) if len(rest) else None
+                found = self.lexicographic(Model(q, fixed, rows=candidates[:size], most_slots=screen.most))
+                if found.outcome != "optimal" or found.choice is None:
+                    break
+                if size >= len(candidates) or tuple(keys[:, found.choice.row]) <= tuple(keys[:, candidates[size]]):
+                    return found
+                incumbent = found
+                size *= 2
+        except KeyboardInterrupt:
+            if not self.keep_incumbent:
+                raise
+            self.interrupt()
+            found = Found("unknown", None, None, None, self._seconds())
+        if found.outcome == "infeasible":
+            return found
+        return self._unproved(found, incumbent, keys, candidates)
+
+    def _unproved(self, found: Found, incumbent: Found, keys: Ints, candidates: Ints) -> Found:
+        """The better of what the last batch and those before it found, with a bound that holds for every candidate.
+
+        A batch's own bound says nothing about the rows left out; no row is better than its objective with the most sequences
+        it may run. Where a tier comes before the objective, only that bound of all rows holds.
+        """
+        better = incumbent
+        if found.choice is not None and (incumbent.choice is None or _rank(found, keys) < _rank(incumbent, keys)):
+            better = found
+        if better.choice is None or better.value is None:
+            return Found("unknown", None, None, None, self._seconds())
+        lowest = int(keys[1, candidates].min())
+        single_tier = bool((keys[0] == keys[1]).all())
+        if single_tier and found.bound is not None:
+            lowest = max(lowest, found.bound if self._rest_ns is None else min(found.bound, self._rest_ns))
+        return Found("feasible", better.choice, better.value, min(lowest, better.value), self._seconds())
 
     def _seconds(self) -> float:
         return time.monotonic() - self.started
+
+
+def _rank(found: Found, keys: Ints) -> tuple[int, int]:
+    if found.choice is None or found.value is None:
+        raise ValueError("nothing was found")
+    return int(keys[0, found.choice.row]), found.value
 
 
 def _choice(built: Model, solver: Any) -> Choice:
@@ -173,7 +239,10 @@ class _Live(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
         self.solver = solver
 
     def on_solution_callback(self) -> None:
-        if self.solver.progress:
-            self.solver.progress(
-                Progress(self.solver._seconds(), float(self.objective_value), float(self.best_objective_bound))
-            )
+        solver = self.solver
+        if solver.progress is None or not solver._shown_tier:
+            return
+        bound = float(self.best_objective_bound)
+        if solver._rest_ns is not None:
+            bound = min(bound, float(solver._rest_ns))
+        solver.progress(Progress(solver._seconds(), float(self.objective_value), bound))

@@ -3,13 +3,18 @@
 ``ortools.sat.python.cp_model`` imports pandas (0.3 s) for a few vectorised helpers that are not used here. Where pandas
 is not loaded already, a stand-in with the two names that cp_model mentions is put in its place during that import only,
 so that a command answers in half the time; a later ``import pandas`` gets the real one.
+
+It is also the one place that decides what Ctrl-C does to a running search: ``solve_stoppable``.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import types
 from typing import Any
+
+_LOOK_S = 0.05
 
 
 def _import_cp_model() -> Any:
@@ -29,3 +34,44 @@ def _import_cp_model() -> Any:
 
 
 cp_model: Any = _import_cp_model()
+
+
+def solve_stoppable(solver: Any, model: Any, callback: Any = None) -> tuple[Any, bool]:
+    """Solve a CP model; Ctrl-C ends the search as a time limit does, instead of waiting for its end or killing the process.
+
+    CP-SAT runs beside the main thread, which alone hears Ctrl-C. CP-SAT's own handler is switched off: after its first use
+    it leaves the process without one, so that the next Ctrl-C would kill it in the middle of the verification.
+
+    Returns:
+        The solver's status, and whether Ctrl-C came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return solver.solve(model, callback), False
+    solver.parameters.catch_sigint_signal = False
+    status: list[Any] = []
+    errors: list[BaseException] = []
+    done = threading.Event()
+
+    def work() -> None:
+        try:
+            status.append(solver.solve(model, callback))
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.set()
+
+    interrupted = False
+    threading.Thread(target=work, daemon=True).start()
+    # Not Thread.join: on Python 3.11 one that Ctrl-C interrupts takes the running thread for ended.
+    while not (interrupted and done.is_set()):
+        try:
+            while not done.wait(_LOOK_S if interrupted else None):
+                # Repeated: before the search proper has begun there is nothing to stop yet.
+                solver.stop_search()
+            break
+        except KeyboardInterrupt:
+            interrupted = True
+            solver.stop_search()
+    if errors:
+        raise errors[0]
+    return status[0], interrupted

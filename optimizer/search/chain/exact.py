@@ -11,7 +11,7 @@ from typing import Any
 
 from optimizer.search.chain.flow import SINK, SOURCE, Flows
 from optimizer.search.chain.instance import Instance, Placement
-from optimizer.search.solver import cp_model
+from optimizer.search.solver import cp_model, solve_stoppable
 
 LARGEST = 12_000
 """Most link flows (nodes * nodes * boundaries) for which the model is built."""
@@ -41,7 +41,9 @@ def solve_exact(instance: Instance, known: Placement, low: int, high: int, secon
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 1
     solver.parameters.max_time_in_seconds = max(0.1, seconds)
-    status = solver.solve(model.cp)
+    status, interrupted = solve_stoppable(solver, model.cp)
+    if interrupted:
+        raise KeyboardInterrupt
     if status == cp_model.MODEL_INVALID:
         raise RuntimeError(f"the chain model is invalid: {model.cp.validate()}")
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):

@@ -15,7 +15,7 @@ from typing import Any
 from optimizer.search.chain.blocks import Block, uniform_blocks
 from optimizer.search.chain.columns import Columns, block_key
 from optimizer.search.chain.groups import Groups
-from optimizer.search.solver import cp_model
+from optimizer.search.solver import cp_model, solve_stoppable
 
 MOST_CROSSINGS = 80
 WIDEST = 10
@@ -230,7 +230,10 @@ class _Program:
         solver.parameters.stop_after_first_solution = True
         solver.parameters.max_deterministic_time = EFFORT
         solver.parameters.max_time_in_seconds = max(0.01, seconds)
-        if solver.solve(self.model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        status, interrupted = solve_stoppable(solver, self.model)
+        if interrupted:
+            raise KeyboardInterrupt
+        if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
             return None
         after = {a: b for a, b, taken in self.arcs if a != b and solver.boolean_value(taken)}
         size = len(self.visits)
