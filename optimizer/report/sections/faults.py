@@ -76,6 +76,8 @@ def _served(subject: Subject) -> Text:
         "All engine instances are up ", ledger.figure("all-up"), " of the time. Failures counted, ",
         ledger.figure("availability"), " of the requests are served",
     ]  # fmt: skip
+    if not subject.metrics.availability:
+        parts.append(" (the demand is not carried even with every instance up, which counts as nothing served)")
     if "between-failures" in ledger:
         parts += ["; some GPU or host in use fails about every ", ledger.figure("between-failures")]
     parts.append(
@@ -120,6 +122,6 @@ def _radius(subject: Subject) -> Text:
             f"{ledger.value('mean-in-progress'):.9g} × {subject.ranks}", waiting, "requests", text=f"{waiting:,.0f} requests",
             inputs=("mean-in-progress",),
         )  # fmt: skip
-        parts += ["A lost instance takes about ", lost, " in progress with it, which clients have to send again; serving keeps "
+        parts += ["A lost instance takes about ", lost, " in progress or waiting with it, which clients have to send again; serving keeps "
                   "no other state, so nothing else is lost."]  # fmt: skip
     return Text(tuple(parts))

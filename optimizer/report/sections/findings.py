@@ -113,7 +113,14 @@ def _strengths(subject: Subject) -> list[Item]:
         found.append(("info", ("There is one pipeline stage, so no GPU waits for another stage.",)))
     elif (id := f"bubble-n{subject.running}") in ledger:
         found.append(
-            ("info", ("At the median load the pipeline leaves ", ledger.figure(id), " of its stages' time idle."))
+            (
+                "info",
+                (
+                    f"With {subject.running} sequences in progress the pipeline leaves ",
+                    ledger.figure(id),
+                    " of its stages' time idle.",
+                ),
+            )
         )
     for link in ("nvlink", "pcie", "network"):
         if (used := f"utilisation-{link}") in ledger and ledger.value(used):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from optimizer.explain.numbers import listing, milliseconds
+from optimizer.explain.numbers import listing
 from optimizer.render.as_json import dumps
+from optimizer.report.derive.rules import signed
 from optimizer.report.document import Block, Cell, Column, Section, Table, Text
 from optimizer.report.ledger import Ledger, number
 from optimizer.report.recommend import WORTH_MS, Advice, Recommendations
@@ -64,8 +65,8 @@ def _gain(one: Advice, position: int, ledger: Ledger) -> Cell:
     gain = one.before_ms - one.after_ms
     if abs(gain) <= WORTH_MS:
         return "nothing"
+    before, after = f"{number(one.before_ms, DIGITS)} ms", f"{number(one.after_ms, DIGITS)} ms"
     return ledger.derive(
-        f"gain-{position}", f"Gain: {one.words}", "objective without the change − objective with it",
-        f"{number(one.before_ms, DIGITS)} ms − {number(one.after_ms, DIGITS)} ms", gain, "ms", text=f"{'−' if gain < 0 else ''}{milliseconds(abs(gain))}",
-        note="both are the proved optimum of all candidates (docs/model.md, section 6)",
+        f"gain-{position}", f"Gain: {one.words}", "objective without the change − objective with it", f"{before} − {after}",
+        gain, "ms", text=signed(gain, "ms"), note="both are the proved optimum of all candidates (docs/model.md, section 6)",
     )  # fmt: skip

@@ -37,7 +37,9 @@ def throughput_section(subject: Subject) -> Section:
 
 def _bubbles(subject: Subject) -> list[Block]:
     shape, slots = subject.shape, subject.strategy.max_num_seqs
-    seen = {"median load": subject.running, "every slot taken": slots}
+    seen = {"every slot taken": slots}
+    if subject.running != slots:
+        seen = {"median load": subject.running, **seen}
     rows: list[tuple[Cell, ...]] = []
     for words, running in seen.items():
         decode, prompt = decode_bubble(subject, running), prefill_bubble(subject, running)
