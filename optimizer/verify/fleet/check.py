@@ -139,7 +139,8 @@ class _Check:
         check_rules(ledger, self.problem, sum(capacities, Fraction(0)), worst, answer)
         if scenarios:
             self.notes.append(f"{scenarios:,} choices of losses covered")
-        self.completed = float(check_totals(ledger, self.site, known, planned, answer))
+        used, completed = check_totals(ledger, self.site, known, planned, answer)
+        self.completed = float(completed)
         families, index_of = self._families(known, planned)
         self._check_split(known, families, index_of)
         levels = rates_of(self.problem.failures, self.problem.levels())
@@ -151,7 +152,7 @@ class _Check:
             self.notes.append("too many failure states to work through one by one: the objective is simulated only")
             return
         found = totals(families, float(self.demand), self.weights, states)
-        check_objective(ledger, self.weights, found, answer.gpus_used, answer)
+        check_objective(ledger, self.weights, found, used, answer)
         check_reliability(ledger, self.problem, found, answer.reliability)
         self._simulate(families, placement.instances, family_of, found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ class TooMany(Exception):
 
 def choices(
     sizes: Ints, pool: Ints, room: Sequence[int], gain: Floats, need: Floats, most_steps: int, most_found: int
-) -> list[tuple[int, ...]]:
+) -> Iterator[tuple[int, ...]]:
     """All counts x ≥ 0 of offers with gain · x ≥ need in every row, and within the GPUs of every pool.
 
     Args:
@@ -33,19 +33,20 @@ def choices(
     """
     count = len(sizes)
     rest = _rest(sizes, pool, room, gain)
-    found: list[tuple[int, ...]] = []
+    found = [0]
     steps = [most_steps]
     chosen = [0] * count
 
-    def extend(i: int, left: int, short: Floats) -> None:
+    def extend(i: int, left: int, short: Floats) -> Iterator[tuple[int, ...]]:
         steps[0] -= 1
         if steps[0] < 0:
             raise TooMany
         if i == count:
             if (short <= 0).all():
-                found.append(tuple(chosen))
-                if len(found) > most_found:
+                found[0] += 1
+                if found[0] > most_found:
                     raise TooMany
+                yield tuple(chosen)
             return
         if i and pool[i] != pool[i - 1]:
             left = room[int(pool[i])]
@@ -54,11 +55,10 @@ def choices(
         size, add = int(sizes[i]), gain[:, i]
         for n in range(left // size + 1):
             chosen[i] = n
-            extend(i + 1, left - n * size, short - n * add)
+            yield from extend(i + 1, left - n * size, short - n * add)
         chosen[i] = 0
 
-    extend(0, room[int(pool[0])] if count else 0, need)
-    return found
+    yield from extend(0, room[int(pool[0])] if count else 0, need)
 
 
 def _rest(sizes: Ints, pool: Ints, room: Sequence[int], gain: Floats) -> Callable[[int, int], Floats]:

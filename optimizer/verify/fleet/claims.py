@@ -125,8 +125,8 @@ def _check_numbers(ledger: Ledger, figures: tuple[Fraction, Fraction] | None, ru
 
 def check_totals(
     ledger: Ledger, site: Site, known: Sequence[Known], planned: Mapping[int, Fraction], answer: FleetAnswer
-) -> Decimal:
-    """GPUs, tokens, price and mean time; returns the most requests/s that the service completes."""
+) -> tuple[int, Decimal]:
+    """GPUs, tokens, price and mean time; returns (GPUs in use, most requests/s that the service completes)."""
     fleet = site.fleet
     demand, output = exact(fleet.workload.requests_per_s), fleet.workload.output_tokens
     used = [one.pool.instances * one.instance.gpus for one in known]
@@ -150,7 +150,7 @@ def check_totals(
     else:
         price = sum((decimal(exact(p) * n) for p, n in zip(prices, used, strict=True) if p is not None), Decimal(0))
         ledger.that("price_per_hour", near(price, answer.price_per_hour, RATE_NOISE), price, answer.price_per_hour)
-    return completed
+    return sum(used), completed
 
 
 def check_objective(ledger: Ledger, weights: Weights, found: Totals, gpus: int, answer: FleetAnswer) -> float:
@@ -204,13 +204,14 @@ def check_reliability(ledger: Ledger, fleet: FleetProblem, found: Totals, claime
     monthly = fleet.workload.requests_per_s * 3600 * HOURS_A_MONTH
     unserved = (1 - found.availability) * monthly
     close("unserved_requests_per_month", unserved, claimed.unserved_requests_per_month, noise * monthly)
-    # Their own figures agree with each other, whatever rounding left open between theirs and these.
-    close(
-        "unserved_requests_per_month",
-        (1 - claimed.availability) * monthly,
-        claimed.unserved_requests_per_month,
-        1e-15 * monthly + 1e-9 * unserved,
-    )
+    stated = number(claimed.availability)
+    if (
+        stated is not None
+    ):  # their own figures agree with each other, whatever rounding left open between theirs and these
+        mine = (1 - float(stated)) * monthly
+        close(
+            "unserved_requests_per_month", mine, claimed.unserved_requests_per_month, 1e-15 * monthly + 1e-9 * unserved
+        )
     _check_outages(ledger, fleet, found, claimed)
     total = 0.0
     last = math.inf

@@ -7,7 +7,7 @@ for several γ the bound of section 6 below the answer's value. All choices that
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -84,28 +84,27 @@ class Twin:
         peak = math.floor(completed * 1000 * (1 + 1e-12))
         looked = 0
         for gain, need in self._questions(answer, peak):
-            try:
-                listed = self._list(gain, need)
-            except TooMany:
-                return Seen(False, looked, None)
             undecided = False
-            for counts in listed:
-                looked += 1
-                found = self._judge(counts, answer, peak)
-                if isinstance(found, str):
-                    return Seen(True, looked, found)
-                undecided |= not found
+            try:
+                for counts in self._list(gain, need):
+                    looked += 1
+                    found = self._judge(counts, answer, peak)
+                    if isinstance(found, str):
+                        return Seen(True, looked, found)
+                    undecided |= not found
+            except TooMany:
+                undecided = True
             if undecided:
                 return Seen(False, looked, None)
         return Seen(True, looked, None)
 
-    def _list(self, gain: Floats, need: Floats) -> list[tuple[int, ...]]:
+    def _list(self, gain: Floats, need: Floats) -> Iterator[list[int]]:
         order = np.lexsort((-(gain[-1] / self._sizes), self._pool)) if len(self._sizes) else np.zeros(0, dtype=np.int64)
-        found = choices(
-            self._sizes[order], self._pool[order], self._room, gain[:, order], need, MOST_STEPS, MOST_CHOICES
-        )
         back = np.argsort(order)
-        return [tuple(np.array(one)[back].tolist()) for one in found]
+        for one in choices(
+            self._sizes[order], self._pool[order], self._room, gain[:, order], need, MOST_STEPS, MOST_CHOICES
+        ):
+            yield np.array(one, dtype=np.int64)[back].tolist()
 
     def _questions(self, answer: FleetAnswer, peak: int) -> list[tuple[Floats, Floats]]:
         """(gain, need) of each set of linear conditions under one of which a choice that beats the answer falls."""
