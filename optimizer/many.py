@@ -106,11 +106,8 @@ class Family:
         if unknown or not self.shared or "concurrency" in problem.search.disabled_rules:
             # Without that rule more sequences may cost more, and comparing rows at their most sequences proves nothing.
             return replace(solve(problem, repairs=False), alternatives=(), breakdown=None)
-        part = self.part(problem)
-        choice = best(part) if part is not None else None
-        if part is None or choice is None:
-            return self.infeasible(problem)
-        return self.optimal(part, choice)
+        found = best(self._tables, problem)
+        return self.infeasible(problem) if found is None else self.optimal(*found)
 
     def part(self, problem: Problem) -> Part | None:
         """What the rules on degrees, placement and bytes leave of one of the problems; None: nothing."""

@@ -17,7 +17,8 @@ from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.oracle import STATIC_RULES, subspace
 from optimizer.search.quantities import Quantities
-from optimizer.search.rules import Choice
+from optimizer.search.rules import Choice, rules_for
+from optimizer.search.scale import NS_PER_MS
 from optimizer.search.screen import Screen, first_tier, objective_at_most_slots
 from optimizer.search.space import Space, build_space, chain_length, tie_rank
 
@@ -25,7 +26,12 @@ DEGREE_RULES = frozenset(
     {"attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split"}
 )
 """Rules that a row keeps or breaks whatever the number of nodes, the load and the limits."""
+NODE_RULES = frozenset({"gpu_count", "nvlink_locality", "survive_node"})
+"""Rules that depend on the number of nodes."""
 MOST_RATES = 12
+FIRST_ROWS = 128
+ROUNDING = 1e-9
+"""Room that the bound leaves for the rounding of floating-point sums."""
 _KEPT = ("service", "_chain", "memory", "full_batch_tpot_ns", "best_completion_per_s")
 
 
@@ -77,6 +83,7 @@ class SharedTables:
         names = ("tp", "pp", "ep", "engine_ranks", "instance_gpus")
         self.columns = {n: np.array([getattr(s, n) for s in self.space.shapes], dtype=np.int64) for n in names}
         self._loads: dict[float, _Loads] = {}
+        self._ladders: dict[str, _Ladder] = {}
 
     def quantities(self, problem: Problem) -> Part | None:
         """Quantities of a problem over its rows that keep every rule on degrees, placement and bytes; None: no row does."""
@@ -96,6 +103,16 @@ class SharedTables:
         """Quantities of a problem over some rows of the shared space, which share its tables."""
         return Part(problem, rows, self)
 
+    def ladder(self, problem: Problem) -> _Ladder:
+        """The rows in the order of a bound, for problems with this rate, these limits and weights."""
+        key = problem.model_dump_json(include={"requirements", "objective", "workload"})
+        found = self._ladders.get(key)
+        if found is None:
+            while len(self._ladders) >= MOST_RATES:
+                self._ladders.pop(next(iter(self._ladders)))
+            found = self._ladders[key] = _Ladder(self, problem)
+        return found
+
     def loads(self, rate_per_s: float) -> _Loads:
         """Load of the shapes when so many requests arrive at the whole service, per second."""
         found = self._loads.get(rate_per_s)
@@ -105,6 +122,35 @@ class SharedTables:
                 self._loads.pop(next(iter(self._loads)))
             found = self._loads[rate_per_s] = _Loads(self.tables, rate_per_s)
         return found
+
+
+class _Ladder:
+    """Rows that keep every rule but those on nodes, the best bound first.
+
+    A request takes no less than with every instance up, whatever fails and however instances are spread, as long as one that is
+    not served counts at least as much; so that time bounds the objective on any number of nodes.
+    """
+
+    def __init__(self, shared: SharedTables, problem: Problem) -> None:
+        every = np.arange(shared.space.rows)
+        part = shared.part(problem.model_copy(update={"hardware": shared.largest.hardware}), every)
+        enforced = {rule.id for rule in rules_for(problem)} - NODE_RULES
+        screen = Screen(part, None, enforced)
+        rows = np.flatnonzero(screen.viable)
+        weights = part.weights
+        normal = weights.latency * part.normal.mean_ms[rows]
+        holds = (weights.unserved == 0) | (weights.unserved * weights.penalty_ms >= normal)
+        value = np.where(holds, np.floor(normal * (NS_PER_MS * (1 - ROUNDING))), 0).astype(np.int64) + part.gpu_ns[rows]
+        preset = problem.objective.preset
+        first = first_tier(part, screen.most)[rows] if preset in ("throughput", "fewest-gpus") else value
+        order = np.lexsort((shared.rank[rows], value, first))
+        self.rows: Ints = rows[order]
+        self.gpus: Ints = shared.space.gpus[self.rows]
+        self._first, self._value = first[order], value[order]
+
+    def bound_of(self, position: int) -> tuple[int, int]:
+        """First tier and objective that the row and all after it are at best."""
+        return int(self._first[position]), int(self._value[position])
 
 
 class _Rows(Space):
@@ -186,12 +232,43 @@ class _Loads:
         self._done[missing] = True
 
 
-def best(q: Part) -> Choice | None:
-    """The best candidate by comparing all rows; None when no row keeps every rule. Exact where ``concurrency`` is on."""
-    screen = Screen(q)
+def best(shared: SharedTables, problem: Problem) -> tuple[Part, Choice] | None:
+    """The best candidate by comparing rows, with the part it is a row of; None when no row keeps every rule.
+
+    Rows come in the order of a bound that holds on any number of nodes (``_Ladder``), a batch at a time, until no row left
+    could win. Exact where rule ``concurrency`` is on.
+    """
+    if shared.tables is None:
+        return None
+    ladder = shared.ladder(problem)
+    there = np.flatnonzero(ladder.gpus <= problem.hardware.gpus)
+    found: tuple[tuple[int, int], Part, Choice] | None = None
+    start, size = 0, FIRST_ROWS
+    while start < len(there):
+        if found is not None and found[0] < ladder.bound_of(int(there[start])):
+            break
+        part = shared.part(problem, ladder.rows[there[start : start + size]])
+        one = _best_of(part)
+        # Of equals the one that ranks first wins; within a part ``_best_of`` sees to it.
+        if one is not None and (found is None or (one[0], _rank(part, one[1])) < (found[0], _rank(found[1], found[2]))):
+            found = (one[0], part, one[1])
+        start, size = start + size, 2 * size
+    return None if found is None else (found[1], found[2])
+
+
+def _best_of(part: Part) -> tuple[tuple[int, int], Choice] | None:
+    """(first tier, objective) and choice of the best row of a part."""
+    static = np.flatnonzero(Screen(part, None, STATIC_RULES).viable)
+    if not len(static):
+        return None
+    screen = Screen(part)
     viable = np.flatnonzero(screen.viable)
     if not len(viable):
         return None
-    first, value = first_tier(q, screen.most), objective_at_most_slots(q, screen.most)
-    row = int(viable[np.lexsort((q.rank[viable], value[viable], first[viable]))[0]])
-    return Choice(row, int(screen.most[row]))
+    first, value = first_tier(part, screen.most), objective_at_most_slots(part, screen.most)
+    row = int(viable[np.lexsort((part.rank[viable], value[viable], first[viable]))[0]])
+    return (int(first[row]), int(value[row])), Choice(row, int(screen.most[row]))
+
+
+def _rank(part: Part, choice: Choice) -> int:
+    return int(part.rank[choice.row])

@@ -3,7 +3,8 @@
 The problems agree on everything that times depend on (``costs_agree``). A row of the largest space belongs to a problem when
 its GPUs are there. Of the sequences of a row only some matter: which ones fit is a property of its shape, the value changes
 only where one more failure state is carried, and peak throughput only grows. So the largest fitting number below each such
-step stands for all of them, and no candidate is left out. ``tests/sweep`` holds this to ``twin.survey``, candidate by
+step stands for all of them. Rows that a bound keeps from beating what is claimed are not valued; no candidate is left out
+otherwise. ``tests/sweep`` holds this to ``twin.survey``, candidate by
 candidate.
 """
 
@@ -105,6 +106,7 @@ class SharedSurvey:
         self._times: ShapeTimes | None = None
         self._loads: dict[float, LoadTable] = {}
         self._fits: dict[object, _Fits] = {}
+        self._known_bounds: dict[str, _Bounds] = {}
 
     def serves(self, problem: Problem) -> bool:
         """Whether the tables are those of this problem too."""
@@ -117,7 +119,13 @@ class SharedSurvey:
         ``feasible`` and ``near`` are not counted; a rival is any candidate that may be feasible and may beat the bar.
         """
         seen = Survey(candidates=int((self._offered_gpus <= problem.hardware.gpus).sum()) * self.upto)
-        kept = np.flatnonzero(self._there(problem))
+        there = self._there(problem)
+        if bar is not None:
+            hopeless = self._bounds(problem).hopeless(bar)
+            if bar.row in self._at:
+                hopeless[self._at[bar.row]] = False
+            there = there & ~hopeless
+        kept = np.flatnonzero(there)
         if not len(kept):
             return seen
         judged = _Judged(self, problem, self._columns.of(kept))
@@ -167,6 +175,16 @@ class SharedSurvey:
             self._loads[requests_per_s] = found
         return found
 
+    def _bounds(self, problem: Problem) -> _Bounds:
+        """What every row is at best, whatever the number of nodes."""
+        key = problem.model_dump_json(include={"requirements", "objective", "workload"})
+        if key not in self._known_bounds:
+            while len(self._known_bounds) >= MOST_TABLES:
+                self._known_bounds.pop(next(iter(self._known_bounds)))
+            load = self.loads(problem.workload.requests_per_s).at(self._columns.shape, self._columns.instances)
+            self._known_bounds[key] = _Bounds(problem, self._columns, load, self.fits(problem))
+        return self._known_bounds[key]
+
     def fits(self, problem: Problem) -> _Fits:
         """Which numbers of sequences each shape may run at all."""
         wanted = problem.requirements
@@ -202,6 +220,41 @@ class _Fits:
         self.completed: Floats = np.maximum.accumulate(n * 1000 / times.residence, axis=1)
         self.last: Ints = np.maximum.accumulate(np.where(self.fits, n, 0), axis=1)
         """The largest fitting number up to each, 0: none, (S, upto)."""
+
+
+class _Bounds:
+    """Tier and value that no number of sequences and no spread over nodes can better, by row.
+
+    Where an unserved request counts at least what a served one takes, every failure state is worth at least the time with
+    nothing down, and so is their mean. That takes rule ``concurrency``: without it the state with nothing down may be unserved.
+    """
+
+    def __init__(self, problem: Problem, columns: _Columns, load: Loads, fits: _Fits) -> None:
+        weights = weights_of(problem.objective)
+        usual = np.where(load.overloaded, 0.0, float(weights.latency) * load.mean)
+        holds = (usual <= float(weights.unserved * weights.penalty_ms)) | (weights.unserved == 0)
+        holds &= ~load.unsure & ("concurrency" not in problem.search.disabled_rules)
+        self._value: Floats = np.where(holds, usual + float(weights.gpu_ms) * columns.gpus, -np.inf)
+        self._tier: Floats = np.zeros(len(usual))
+        if problem.objective.preset == "throughput":
+            most = np.maximum(1, fits.last[columns.shape, -1])
+            self._tier = _peak_tier(problem, columns, fits, most[:, None])[:, 0]
+        elif problem.objective.preset == "fewest-gpus":
+            self._tier = columns.gpus.astype(np.float64)
+
+    def hopeless(self, bar: Bar) -> Bools:
+        """Rows of which no candidate can beat the bar."""
+        behind = self._tier > bar.tier + bar.tier_resolution
+        never_ahead = self._tier >= bar.tier - bar.tier_resolution
+        result: Bools = behind | (never_ahead & (self._value >= bar.value_ms - bar.resolution_ms / 2))
+        return result
+
+
+def _peak_tier(problem: Problem, columns: _Columns, fits: _Fits, slots: Ints) -> Floats:
+    """Tier of preset ``throughput`` of rows with so many sequences, (R, M): tokens/s at most, floored and negative."""
+    done = fits.completed[columns.shape[:, None], slots - 1] * columns.replicas[:, None]
+    tier: Floats = -np.floor(done * problem.workload.output_tokens * 1000) / 1000
+    return tier
 
 
 class _Judged:
@@ -307,8 +360,7 @@ class _Judged:
         value[unsure] = -np.inf
         tier = np.zeros(slots.shape)
         if problem.objective.preset == "throughput":
-            done = self.fits.completed[columns.shape[:, None], slots - 1] * columns.replicas[:, None]
-            tier = -np.floor(done * problem.workload.output_tokens * 1000) / 1000
+            tier = _peak_tier(problem, columns, self.fits, slots)
         elif problem.objective.preset == "fewest-gpus":
             tier = tier + columns.gpus[:, None]
         return tier, value

@@ -22,7 +22,7 @@ from optimizer.verify.check import verify_answer
 from optimizer.verify.shared import SharedSurvey
 from optimizer.verify.space import rows
 from optimizer.verify.stage import Stages
-from optimizer.verify.twin import survey
+from optimizer.verify.twin import Bar, survey
 from tests.conftest import changed
 from tests.generate import random_problem
 
@@ -106,6 +106,29 @@ def test_shared_enumeration_sees_every_candidate(seed: int) -> None:
         assert mine.keys() == theirs.keys()
         for row, (tier, value) in theirs.items():
             assert mine[row] == (tier, pytest.approx(value, rel=1e-9, abs=1e-6))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_shared_enumeration_finds_every_rival(seed: int) -> None:
+    """Whatever bar is set, the rows that may beat it are those that the plain enumeration finds."""
+    problem = family(seed)[-1]
+    shared, stages, offered = SharedSurvey([problem]), Stages(problem), list(rows(problem, Fixed()))
+    every = survey(problem, Fixed(), offered, stages, None, most_rivals=10**9).rivals
+    best = [(*found[:2], row, found[2]) for row, found in _best_slots(every).items() if found[1] > -1e300]
+    best.sort(key=lambda entry: entry[:2])
+    for tier, value, row, slots in best[:: max(1, len(best) // 6)]:
+        bar = Bar(tier, value, 0.002, 2e-5, row, slots)
+        plain = survey(problem, Fixed(), offered, stages, bar, most_rivals=10**9)
+        seen = shared.survey(problem, bar, most_rivals=10**9)
+        assert {rival[3] for rival in seen.rivals} == {rival[3] for rival in plain.rivals}
+        assert seen.claimed == pytest.approx(plain.claimed)
+
+
+def _best_slots(rivals: list[Any]) -> dict[Any, tuple[float, float, int]]:
+    best: dict[Any, tuple[float, float, int]] = {}
+    for tier, value, _, row, slots in rivals:
+        best[row] = min(best.get(row, (float("inf"), float("inf"), 0)), (tier, value, slots))
+    return best
 
 
 def _alike(one: Problem, other: Problem) -> bool:
