@@ -94,6 +94,10 @@ def problem_from_dict(
     Raises:
         ProblemError: with the dotted field, the value and what would be right.
     """
+    if "cluster" in values and "hardware" not in values:
+        raise ProblemError(
+            "cluster", "states an inventory, which solve, check, graph and deploy take; here state hardware"
+        )
     try:
         stated = ProblemFile.model_validate(values)
     except ValidationError as error:

@@ -11,7 +11,8 @@ import yaml
 
 from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.load import load_problem, problem_from_dict
+from optimizer.facts.inventory_file import is_inventory, load_inventory
+from optimizer.facts.load import load_problem, problem_from_dict, read_mapping
 from tests.conftest import ROOT, changed
 
 
@@ -31,7 +32,12 @@ def test_the_born_case_loads(born: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "problems").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_problem_loads(path: Path) -> None:
-    assert load_problem(path).name
+    if is_inventory(read_mapping(path, path.name)):
+        assert load_inventory(path).name == path.stem
+        with pytest.raises(ProblemError, match="states an inventory"):
+            load_problem(path)
+    else:
+        assert load_problem(path).name == path.stem
 
 
 def test_json_and_yaml_mean_the_same(born: dict[str, Any], tmp_path: Path) -> None:
