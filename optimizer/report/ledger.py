@@ -11,6 +11,8 @@ from optimizer.report.document import Derivation, Figure
 
 TOLERANCE = 1e-6
 """Relative; numbers are written with nine digits or more, and latencies are rounded up to a nanosecond."""
+EXACT = 15
+"""Digits where little is left of a difference."""
 LEAST = {"ms": 3e-6, "B": 1.0}
 """Absolute tolerances of what is rounded up to whole nanoseconds or bytes."""
 
@@ -89,7 +91,7 @@ def gives(numbers: str, value: float | int, unit: str) -> bool:
 def shown(value: float | int, unit: str) -> str:
     """A value as people read it."""
     if unit == "B":
-        return size(value)
+        return f"−{size(-value)}" if value < 0 else size(value)
     if unit == "%":
         return f"{value:.3g}%" if abs(value) < 10 else f"{value:.1f}%"
     if unit == "ms" and 0 < abs(value) < 0.005:

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from optimizer import Fixed, check, problem_from_dict, solve
 from optimizer.render.report_markdown import report_markdown
+from optimizer.report import build
 from optimizer.report.build import Built
 from optimizer.report.ledger import Ledger, gives
+from optimizer.report.recommend import Recommendations
+from tests.generate import random_problem
 from tests.report.builders import CASES, PROPOSED, born, case
 from tests.report.written import figure_of, value_of
 
@@ -30,7 +34,7 @@ def rounding(figure: str) -> float:
     return 1.001 if re.fullmatch(r"\d+\.\d{5}%", figure) else 0.501
 
 
-def wrong(built: Built) -> list[str]:
+def wrong(built: Built, least: int = 31) -> list[str]:
     """Derivations whose written numbers do not give the printed figure."""
     found, seen = [], 0
     for anchor, numbers, figure in entries(report_markdown(built.report)):
@@ -42,7 +46,7 @@ def wrong(built: Built) -> list[str]:
         same = got.dims == shown.dims or not got.value or not shown.value
         if not close or not same:
             found.append(f"{anchor}: {numbers} = {float(got.value)} {got.dims}, printed {figure}")
-    assert seen > 30
+    assert seen >= least
     return found
 
 
@@ -50,6 +54,19 @@ def wrong(built: Built) -> list[str]:
 def test_written_numbers_give_the_printed_figure(name: str) -> None:
     assert wrong(case(name)) == []
     assert case(name).report.disagreeing == ()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_problems(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Feasible or not, of any model and cluster; what would gain something is not asked here."""
+    monkeypatch.setattr(build, "advice_of", lambda *_: Recommendations(()))
+    problem = problem_from_dict(random_problem(seed))
+    answer = (
+        check(problem, Fixed(data_parallel=1 + seed % 3), repairs=False) if seed % 2 else solve(problem, repairs=False)
+    )
+    built = build.build_report(problem, answer)
+    assert built.report.disagreeing == ()
+    assert wrong(built, least=8) == []
 
 
 def test_the_case_the_project_was_created_from() -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from optimizer.report.document import Figure
-from optimizer.report.ledger import Ledger, number
+from optimizer.report.ledger import EXACT, Ledger, number
 
-DIGITS = 14
-"""Stages differ little, and what is left of a difference has fewer digits than its terms."""
 FORMULA = "ε = (max − mean) / mean over the stages"
 
 
@@ -20,8 +18,8 @@ def derive_imbalance(ledger: Ledger, id: str, what: str, parts: list[tuple[int, 
     count = sum(times for times, _, _ in parts)
     mean = sum(times * value for times, value, _ in parts) / count
     most = max(value for _, value, _ in parts)
-    largest = f"max({', '.join(f'{number(value, DIGITS)} {unit}' for _, value, _ in parts)})"
-    average = f"({' + '.join(f'{times} × {number(value, DIGITS)} {unit}' for times, value, _ in parts)}) / {count}"
+    largest = f"max({', '.join(f'{number(value, EXACT)} {unit}' for _, value, _ in parts)})"
+    average = f"({' + '.join(f'{times} × {number(value, EXACT)} {unit}' for times, value, _ in parts)}) / {count}"
     return ledger.derive(
         id, f"Imbalance ε of {what}", FORMULA, f"({largest} − {average}) / ({average})", (most - mean) / mean, "",
         text=f"{(most - mean) / mean:.4f}", inputs=[derivation for _, _, derivation in parts],

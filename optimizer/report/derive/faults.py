@@ -12,7 +12,7 @@ from optimizer.costs.failures import STATES, unavailability
 from optimizer.facts.recovery import RecoveryFacts
 from optimizer.placement import Placement
 from optimizer.report.document import Figure
-from optimizer.report.ledger import byte, number, share
+from optimizer.report.ledger import EXACT, byte, number, share
 from optimizer.report.subject import Subject
 from optimizer.search.quantities import Weights
 from optimizer.search.scale import limit_ns, time_ns
@@ -142,7 +142,7 @@ def _served(subject: Subject) -> None:
             f"{MODEL}: coefficient of the generating function over the nodes", text=f"{chance * 100:.3g}%",
         )  # fmt: skip
     rest = float(down.rest_mean[0])
-    parts = [f"{j} × {number(chance)}" for j, chance in lost] + ([number(rest)] if rest else [])
+    parts = [f"{j} × {number(chance, EXACT)}" for j, chance in lost] + ([number(rest)] if rest else [])
     value = subject.metrics.availability
     ledger.derive(
         "availability", "Share of requests served, failures counted",

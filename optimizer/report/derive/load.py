@@ -9,7 +9,7 @@ import numpy as np
 from optimizer.costs.shapes import Floats
 from optimizer.report.derive.decode import derive_round, derive_tpot
 from optimizer.report.derive.prefill import derive_prefill, derive_prompt_ends
-from optimizer.report.ledger import ms, number
+from optimizer.report.ledger import EXACT, ms, number
 from optimizer.report.subject import Subject
 
 MODEL = "docs/model.md, section 4"
@@ -219,5 +219,5 @@ def _whole(subject: Subject, chain: Chain) -> None:
     )  # fmt: skip
     ledger.derive(
         "busy", "Share of time in which a replica works on at least one request", "1 − share without requests",
-        f"1 − {number(chain.idle * 100)} %", (1 - chain.idle) * 100, "%", note=MODEL, inputs=("idle",),
+        f"1 − {number(chain.idle * 100, EXACT)} %", (1 - chain.idle) * 100, "%", note=MODEL, inputs=("idle",),
     )  # fmt: skip

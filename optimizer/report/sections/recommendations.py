@@ -8,11 +8,9 @@ from optimizer.explain.numbers import listing
 from optimizer.render.as_json import dumps
 from optimizer.report.derive.rules import signed
 from optimizer.report.document import Block, Cell, Column, Section, Table, Text
-from optimizer.report.ledger import Ledger, number
+from optimizer.report.ledger import EXACT, Ledger, number
 from optimizer.report.recommend import WORTH_MS, Advice, Recommendations
 
-DIGITS = 14
-"""Of objectives: gains are small beside them."""
 BASIS = (
     "Each change was made alone and the problem solved again over all its candidates. Gains are of the objective (expected "
     "milliseconds per request over failure states) against the best strategy of the problem as stated; the gain of running "
@@ -65,8 +63,8 @@ def _gain(one: Advice, position: int, ledger: Ledger) -> Cell:
     gain = one.before_ms - one.after_ms
     if abs(gain) <= WORTH_MS:
         return "nothing"
-    before, after = f"{number(one.before_ms, DIGITS)} ms", f"{number(one.after_ms, DIGITS)} ms"
+    before, after = f"{number(one.before_ms, EXACT)} ms", f"{number(one.after_ms, EXACT)} ms"
     return ledger.derive(
         f"gain-{position}", f"Gain: {one.words}", "objective without the change − objective with it", f"{before} − {after}",
-        gain, "ms", text=signed(gain, "ms"), note="both are the proved optimum of all candidates (docs/model.md, section 6)",
+        gain, "ms", text=signed(gain, "ms"), note="docs/model.md, section 6; of the best candidate, or of the strategy checked",
     )  # fmt: skip

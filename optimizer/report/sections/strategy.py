@@ -114,7 +114,7 @@ def _memory_line(subject: Subject) -> Text:
     spare = ledger.value("memory-spare")
     end: tuple[str | Figure, ...] = (
         (ledger.figure("memory-spare"), " to spare.") if spare >= 0
-        else (Figure(size(-spare), -spare, "B", "memory-spare"), " too much.")
+        else (Figure(f"{size(-spare)}", -spare, "B", "memory-spare"), " too much.")
     )  # fmt: skip
     return Text((
         "The fullest GPU holds ", ledger.figure("memory"), ", ", ledger.figure("memory-share"),
