@@ -28,6 +28,8 @@ DEGREE_RULES = frozenset(
 """Rules that a row keeps or breaks whatever the number of nodes, the load and the limits."""
 NODE_RULES = frozenset({"gpu_count", "nvlink_locality", "survive_node"})
 """Rules that depend on the number of nodes."""
+OWN_TIER = ("throughput", "fewest-gpus")
+"""Presets that put something before the objective."""
 MOST_RATES = 12
 FIRST_ROWS = 128
 ROUNDING = 1e-9
@@ -142,7 +144,7 @@ class _Ladder:
         holds = (weights.unserved == 0) | (weights.unserved * weights.penalty_ms >= normal)
         value = np.where(holds, np.floor(normal * (NS_PER_MS * (1 - ROUNDING))), 0).astype(np.int64) + part.gpu_ns[rows]
         preset = problem.objective.preset
-        first = first_tier(part, screen.most)[rows] if preset in ("throughput", "fewest-gpus") else value
+        first = first_tier(part, screen.most)[rows] if preset in OWN_TIER else value
         order = np.lexsort((shared.rank[rows], value, first))
         self.rows: Ints = rows[order]
         self.gpus: Ints = shared.space.gpus[self.rows]
@@ -265,7 +267,8 @@ def _best_of(part: Part) -> tuple[tuple[int, int], Choice] | None:
     viable = np.flatnonzero(screen.viable)
     if not len(viable):
         return None
-    first, value = first_tier(part, screen.most), objective_at_most_slots(part, screen.most)
+    value = objective_at_most_slots(part, screen.most)
+    first = first_tier(part, screen.most) if part.problem.objective.preset in OWN_TIER else value
     row = int(viable[np.lexsort((part.rank[viable], value[viable], first[viable]))[0]])
     return (int(first[row]), int(value[row])), Choice(row, int(screen.most[row]))
 
