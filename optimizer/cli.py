@@ -308,10 +308,13 @@ def _leave_by(agreed: bool, code: int) -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point: every refusal is one line on standard error, never a traceback."""
+    from optimizer.commands.completion import name_shell
     from optimizer.facts.errors import ProblemError
 
+    said = sys.argv[1:] if arguments is None else arguments
     try:
-        app(args=with_table_option(sys.argv[1:] if arguments is None else arguments), prog_name="optimizer")
+        name_shell(said)
+        app(args=with_table_option(said), prog_name="optimizer")
     except ProblemError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(BAD_INPUT)

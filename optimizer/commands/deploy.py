@@ -142,10 +142,14 @@ def _choose(problem: Problem | FleetProblem, fixed: Fixed, limit: float | None, 
         found = answer.placement is not None
     if answer.status == "unknown":
         _stop(problem.name, " ".join(answer.explanation), LIMIT_REACHED)
-    if answer.verification.checks and not answer.verification.passed:
-        _stop(
-            problem.name, "the independent verification disagrees with the answer; nothing was written", LIMIT_REACHED
+    if not answer.verification.passed:
+        checked_at_all = bool(answer.verification.checks)
+        said = (
+            "the independent verification disagrees with the answer"
+            if checked_at_all
+            else "the answer was not verified"
         )
+        _stop(problem.name, f"{said}; nothing was written", LIMIT_REACHED)
     if not found:
         _stop(
             problem.name,

@@ -144,7 +144,7 @@ def test_a_time_limit_tells_the_same_truth(large: Path) -> None:
         answer = solve(problem, time_limit_s=limit, progress=seen.append)
         _honest(asdict(answer), _truth(large))
     phases = [said.phase for said in seen]
-    assert phases[0] == "building tables" and "verifying" in phases or "searching" in phases
+    assert phases[0] == "building tables" and "searching" in phases
     truth = _truth(large).objective
     assert truth is not None
     for said in seen:
