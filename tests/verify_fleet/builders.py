@@ -19,6 +19,7 @@ from optimizer.verify.fleet.instance import Instance, Instances, nodes_needed
 from optimizer.verify.fleet.losses import worst_loss
 from optimizer.verify.fleet.offers import MILLION, Offer
 from optimizer.verify.fleet.pools import availability_of
+from optimizer.verify.fleet.restarts import restarts_in_time
 from optimizer.verify.fleet.shares import largest_share, least_split, share_costs
 from optimizer.verify.fleet.site import Site
 from optimizer.verify.fleet.spread import placements
@@ -138,6 +139,7 @@ def _answer(
     capacities = [Fraction(one.capacity, MILLION) for one in stood]
     capacity, output = sum(capacities, Fraction(0)), stated.workload.output_tokens
     needed = needed_after_losses(stated)
+    restart = [restarts_in_time(stated, one.instance, one.nodes) for one in stood]
     losses = []
     rules = [
         RuleResult("gpus_free", "", stated.gpus, used, "GPUs", True, stated.gpus - used),
@@ -145,7 +147,7 @@ def _answer(
         RuleResult("pool_share", "", "its capacity", "its planned rate", "requests/s", True, None),
     ]
     for one in stated.survive:
-        worst = worst_loss(site, one, placed, capacities)
+        worst = worst_loss(site, one, placed, capacities, restart)
         left = float(worst.capacity_left)
         losses.append(LossScenario(one.level, one.count, worst.lost, worst.instances_lost, left, float(needed)))
         rules.append(_rule(f"survive_{one.level}", needed, worst.capacity_left))

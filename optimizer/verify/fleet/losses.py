@@ -10,6 +10,7 @@ from math import comb
 
 from optimizer.facts.inventory import Losses
 from optimizer.placement import PlacedInstance
+from optimizer.verify.fleet.restarts import Restarts
 from optimizer.verify.fleet.site import Site
 
 MOST_SCENARIOS = 20_000
@@ -48,11 +49,30 @@ def capacity_without(
     return sum(capacities, Fraction(0)) - sum((capacities[i] for i in gone), Fraction(0)), len(gone)
 
 
-def worst_loss(site: Site, losses: Losses, placed: Sequence[PlacedInstance], capacities: Sequence[Fraction]) -> Worst:
+def after_restarts(site: Site, level: str) -> bool:
+    """Whether losses at the level are judged after restarts on unused GPUs."""
+    return level == "gpu" and site.fleet.within_s is not None
+
+
+def worst_loss(
+    site: Site,
+    losses: Losses,
+    placed: Sequence[PlacedInstance],
+    capacities: Sequence[Fraction],
+    restart: Sequence[bool],
+) -> Worst:
     """Over all choices of domains at the level, the least capacity left.
+
+    Args:
+        restart: whether each instance restarts in time; no domains are named where that counts.
 
     Domains that take the same instances with them are one: losing a second one of them takes nothing more.
     """
+    domains = site.count(losses.level)
+    scenarios = comb(domains, min(losses.count, domains))
+    if after_restarts(site, losses.level):
+        down, instances = Restarts(site, placed, capacities, restart).worst(losses.count)
+        return Worst(sum(capacities, Fraction(0)) - down, (), instances, scenarios)
     touched = victims(site, losses.level, placed)
     kinds: dict[frozenset[int], str] = {}
     for name, members in touched.items():
@@ -70,7 +90,6 @@ def worst_loss(site: Site, losses: Losses, placed: Sequence[PlacedInstance], cap
     else:
         best, chosen = _bounded(ordered, weight, take, capacities)
     lost = frozenset[int]().union(*chosen)
-    scenarios = comb(site.count(losses.level), min(losses.count, site.count(losses.level)))
     return Worst(total - max(best, Fraction(0)), tuple(kinds[members] for members in chosen), len(lost), scenarios)
 
 

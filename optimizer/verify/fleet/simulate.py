@@ -20,6 +20,7 @@ from optimizer.verify.twin_times import Floats, Ints
 
 FAILURES = 20_000
 """Expected failures of parts in one simulation; the horizon follows from it."""
+BATCHES = 100
 NORMAL_99 = 2.576
 NONE_SEEN_99 = 5.3
 """More events than this on average would be seen at least once, but for one time in 200."""
@@ -121,13 +122,16 @@ def simulate(
     longest = max(repair_hours, float(episodes.max(initial=0.0)))
     spread_hours = NORMAL_99 * float(np.sqrt((episodes**2).sum())) + NONE_SEEN_99 * longest
     outages = int(starts.sum())
+    # Outages come in clusters while other parts are under repair, so that their number varies more than by chance alone.
+    batches = np.histogram(moment[starts], bins=BATCHES, range=(0.0, horizon))[0]
+    spread_of_counts = max(float(np.sqrt(outages + 1)), float(batches.std() * np.sqrt(BATCHES)))
     return Simulated(
         hours=horizon,
         failures=seen,
         outages=outages,
         availability=1 - float(missed.sum()) / horizon,
         within=spread_hours / horizon,
-        outages_within=NORMAL_99 * float(np.sqrt(outages + 1)) + NONE_SEEN_99,
+        outages_within=NORMAL_99 * spread_of_counts + NONE_SEEN_99,
     )
 
 

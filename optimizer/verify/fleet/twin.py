@@ -22,8 +22,9 @@ from optimizer.verify.fleet.choices import TooMany, choices
 from optimizer.verify.fleet.claims import needed_after_losses, noise_of
 from optimizer.verify.fleet.float_times import Curves
 from optimizer.verify.fleet.instance import Instances, likeness
-from optimizer.verify.fleet.losses import worst_loss
+from optimizer.verify.fleet.losses import after_restarts, worst_loss
 from optimizer.verify.fleet.offers import MILLION, Offer, offers_of
+from optimizer.verify.fleet.restarts import restarts_in_time
 from optimizer.verify.fleet.shares import largest_share, least_split, share_costs
 from optimizer.verify.fleet.site import Site
 from optimizer.verify.fleet.spread import Unfinished, placements
@@ -73,6 +74,7 @@ class Twin:
         self._sizes = np.array([offer.gpus for offer in self._offers], dtype=np.int64)
         self._groups_of = {pool[0]: pool for pool in self._pools}
         self._costs: dict[tuple[Hashable, int], Floats] = {}
+        self._back: dict[Hashable, bool] = {}
         self._lines: list[tuple[float, Floats, float]] = []
 
     def judge(self, answer: FleetAnswer, completed: float) -> Seen:
@@ -132,7 +134,8 @@ class Twin:
         """Requests/s that any choice must carry: the demand, and what even the mildest losses leave to be needed."""
         needed = float(self._demand)
         for losses in self._fleet.survive:
-            if f"survive_{losses.level}" in self._fleet.search.disabled_rules:
+            switched_off = f"survive_{losses.level}" in self._fleet.search.disabled_rules
+            if switched_off or after_restarts(self._site, losses.level):
                 continue
             domains = self._site.count(losses.level)
             covered = losses.level in ("gpu", "node") or all(
@@ -270,9 +273,17 @@ class Twin:
         groups = {offer.group: self._groups_of[offer.group] for offer, _ in chosen}
         for instances, offers in placements(self._site, chosen, groups, MOST_PLACINGS):
             capacities = [Fraction(offer.capacity, MILLION) for offer in offers]
-            if all(worst_loss(self._site, loss, instances, capacities).capacity_left >= needed for loss in wanted):
+            restart = [self._restarts(offer) for offer in offers] if wanted else []
+            worst = (worst_loss(self._site, loss, instances, capacities, restart) for loss in wanted)
+            if all(one.capacity_left >= needed for one in worst):
                 return instances, offers
         return None
+
+    def _restarts(self, offer: Offer) -> bool:
+        """Whether an instance is back in time after the loss of a GPU."""
+        if offer.kind not in self._back:
+            self._back[offer.kind] = restarts_in_time(self._fleet, offer.instance, offer.nodes)
+        return self._back[offer.kind]
 
 
 def _exact(offer: Offer) -> Offer:

@@ -19,6 +19,7 @@ LEAST_STATE = 1e-12
 CLOSE = 1e-9
 """Relative distance from a threshold within which a state is judged both ways."""
 HOURS_A_MONTH = 730
+MOST_COMPARED = 2000
 
 Bools = NDArray[np.bool_]
 
@@ -75,6 +76,8 @@ class Totals:
     outages_per_hour: float
     capacity: dict[int, float]
     """Millionths of a request/s within the slots → probability."""
+    monotone: bool
+    """No state is carried that has fewer instances up than one that is not."""
     states: int
     lumped: float
     noise_ms: float
@@ -166,8 +169,16 @@ def totals(families: Sequence[Family], demand: float, weights: Weights, states: 
         carried=float(p @ found.carried),
         outages_per_hour=float(leaving[found.carried].sum()),
         capacity=capacity,
+        monotone=_monotone(down, found.carried),
         states=len(p),
         lumped=lumped,
         noise_ms=noise_ms,
         noise_probability=float(p[found.unsure].sum()),
     )
+
+
+def _monotone(down: NDArray[np.int64], carried: Bools) -> bool:
+    """Whether losing instances never turns a state that is not carried into one that is; the most probable states only."""
+    down, carried = down[:MOST_COMPARED], carried[:MOST_COMPARED]
+    whole = down[carried]
+    return not any((whole >= state).all(axis=1).any() for state in down[~carried])
