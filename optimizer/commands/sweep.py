@@ -81,7 +81,7 @@ def sweep(
     points: list[Point] = []
     solved = run(asked, workers=workers, executor=cast(Executor, executor), address=address, out=out)
     try:
-        for point in in_order(with_progress(solved, many), many):
+        for point in in_order(with_progress(solved, many, json), many):
             points.append(point)
             if json:
                 from optimizer.sweeps.points import point_data

@@ -38,7 +38,8 @@ def down_states(hardware: HardwareFacts, instance_gpus: Ints, instances: Ints) -
 def _states(hardware: HardwareFacts, instance_gpus: Ints, instances: Ints) -> DownStates:
     rates, per_node, nodes = hardware.failures, hardware.gpus_per_node, hardware.nodes
     node = unavailability(rates.node_mtbf_hours, rates.repair_hours)
-    gpus_up = (1 - unavailability(rates.gpu_mtbf_hours, rates.repair_hours)) ** instance_gpus
+    gpu = unavailability(rates.gpu_mtbf_hours, rates.repair_hours)
+    gpus_up = ((1 - gpu) ** instance_gpus).astype(np.float64)
     spread = (instance_gpus <= per_node) & (instances <= nodes * (per_node // instance_gpus))
     aligned = instance_gpus % per_node == 0
     spans = np.where(aligned, instance_gpus // per_node, -(-(instance_gpus - 1) // per_node) + 1)

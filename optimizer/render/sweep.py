@@ -117,9 +117,13 @@ def _footer(points: Sequence[Point]) -> None:
     out.print(f"  {said}." + (f" {errors:,} could not be answered; their lines say why." if errors else ""))
 
 
-def with_progress(points: Iterable[Point], many: int) -> Iterator[Point]:
-    """Pass points on and show a bar with rate and time left on standard error; nothing where that is not a terminal."""
-    if not sys.stderr.isatty():
+def with_progress(points: Iterable[Point], many: int, rows_too: bool) -> Iterator[Point]:
+    """Pass points on and show a bar with rate and time left on standard error; nothing where that is not a terminal.
+
+    Args:
+        rows_too: rows are printed as well; on one terminal a bar would only be in their way.
+    """
+    if not sys.stderr.isatty() or (rows_too and sys.stdout.isatty()):
         yield from points
         return
     from rich.console import Console

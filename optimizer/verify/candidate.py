@@ -17,6 +17,7 @@ from optimizer.verify.load import Load, load_of
 from optimizer.verify.objective import Value, value_of
 from optimizer.verify.stage import Stage, Stages
 from optimizer.verify.survivors import survivors_of
+from optimizer.verify.times import ReplicaTimes
 
 RATE_STEP = Fraction(1, 1000)
 
@@ -26,22 +27,32 @@ def planned(wanted: Requirements, limit_ms: float) -> Decimal:
     return decimal(exact(limit_ms) / (1 + exact(wanted.margin)))
 
 
+class Replica:
+    """Times of a shape and its loads by requests/s at a replica, the same whatever the number of replicas."""
+
+    def __init__(self, times: ReplicaTimes) -> None:
+        self.times = times
+        self.loads: dict[Fraction, Load | None] = {}
+
+
 class RowFacts:
     """What all strategies of a row have in common, whatever max_num_seqs."""
 
     def __init__(self, problem: Problem, row: Row, stages: Stages) -> None:
         self.problem, self.row = problem, row
         self.stages: tuple[Stage, ...] = stages.of(row.shape.group, row.shape.layers)
-        self.times = replica_times(problem, row.shape, stages)
-        self._loads: dict[Fraction, Load | None] = {}
+        if row.shape not in stages.replicas:
+            stages.replicas[row.shape] = Replica(replica_times(problem, row.shape, stages))
+        self._replica = stages.replicas[row.shape]
+        self.times = self._replica.times
 
     def load(self, requests_per_s: Fraction, instances_down: int = 0) -> Load | None:
         """Load of a replica when the service receives so many requests; None when overloaded."""
         left = (self.row.instances - instances_down) * self.row.shape.group.ranks
         share = requests_per_s / left
-        if share not in self._loads:
-            self._loads[share] = load_of(self.problem, self.times, share)
-        return self._loads[share]
+        if share not in self._replica.loads:
+            self._replica.loads[share] = load_of(self.problem, self.times, share)
+        return self._replica.loads[share]
 
 
 class Candidate:

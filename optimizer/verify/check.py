@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from itertools import islice
 
@@ -14,6 +15,7 @@ from optimizer.verify.groups import Row, row_of
 from optimizer.verify.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, Ledger
 from optimizer.verify.objective import Value, weights_of
 from optimizer.verify.rules import Finding, barely_holds, clearly_holds, findings
+from optimizer.verify.shared import SharedSurvey
 from optimizer.verify.space import most_slots, rows
 from optimizer.verify.stage import Stages
 from optimizer.verify.twin import Bar, Survey, survey
@@ -24,7 +26,14 @@ RESOLUTION_MS = Decimal("0.00002")
 
 
 @sixty_digits()
-def verify_answer(problem: Problem, answer: Answer, fixed: Fixed = Fixed(), *, exhaustive: bool = True) -> Verification:
+def verify_answer(
+    problem: Problem,
+    answer: Answer,
+    fixed: Fixed = Fixed(),
+    *,
+    exhaustive: bool = True,
+    shared: SharedSurvey | None = None,
+) -> Verification:
     """Recompute every claim of an answer from the facts, and confirm an optimum or an infeasibility by enumeration.
 
     Args:
@@ -32,12 +41,15 @@ def verify_answer(problem: Problem, answer: Answer, fixed: Fixed = Fixed(), *, e
         answer: what is claimed; its own ``verification`` is ignored.
         fixed: decisions that a person fixed.
         exhaustive: False leaves out the enumeration, as a space of more than ``MOST_CANDIDATES`` does by itself.
+        shared: tables of problems alike, this one among them; with them any space is enumerated. Nothing may be fixed.
 
     Returns:
         Every disagreement with expected and actual. ``optimality`` is ``exhaustive``, ``bound`` (claimed, not
         enumerated), ``not claimed`` or ``refuted``.
     """
-    ledger, stages = Ledger(), Stages(problem)
+    if shared is not None and (fixed != Fixed() or not shared.serves(problem)):
+        raise ValueError("the tables are those of other problems")
+    ledger, stages = Ledger(), Stages(problem) if shared is None else shared.stages
     claim = None
     if answer.strategy is not None:
         claim = _check_claims(ledger, problem, answer, answer.strategy, fixed, stages)
@@ -51,13 +63,21 @@ def verify_answer(problem: Problem, answer: Answer, fixed: Fixed = Fixed(), *, e
     optimality, seen = "not claimed", Survey()
     if optimal or infeasible:
         optimality = "bound"
+        if shared is not None:
+            seen, refuted = _enumerate(ledger, problem, lambda bar: shared.survey(problem, bar), claim, stages)
+            return _verification(problem, ledger, "refuted" if refuted else "exhaustive", seen)
         most = MOST_CANDIDATES // most_slots(problem, fixed) if exhaustive else -1
         offered = list(islice(rows(problem, fixed), most + 1))
         if len(offered) <= most:
-            seen, refuted = _enumerate(ledger, problem, fixed, offered, claim, stages)
+            seen, refuted = _enumerate(
+                ledger, problem, lambda bar: survey(problem, fixed, offered, stages, bar), claim, stages
+            )
             optimality = "refuted" if refuted else "exhaustive"
-    resolution = _resolution_in_words(problem)
-    passed = not ledger.mismatches
+    return _verification(problem, ledger, optimality, seen)
+
+
+def _verification(problem: Problem, ledger: Ledger, optimality: str, seen: Survey) -> Verification:
+    passed, resolution = not ledger.mismatches, _resolution_in_words(problem)
     return Verification(passed, ledger.checks, optimality, seen.candidates, resolution, tuple(ledger.mismatches))
 
 
@@ -105,14 +125,14 @@ def _check_feasibility(ledger: Ledger, candidate: Candidate, found: list[Finding
 
 
 def _enumerate(
-    ledger: Ledger, problem: Problem, fixed: Fixed, offered: list[Row], claim: _Claim | None, stages: Stages
+    ledger: Ledger, problem: Problem, search: Callable[[Bar | None], Survey], claim: _Claim | None, stages: Stages
 ) -> tuple[Survey, bool]:
     """Look for a candidate that beats the claim (any feasible one, where none is claimed to be); True: found."""
     bar = None
     if claim is not None:
         row, slots, value = claim.candidate.row, claim.candidate.slots, claim.value.total
         bar = Bar(float(claim.tier), float(value), 0.002, float(_resolution(problem, value)), row, slots)
-    seen = survey(problem, fixed, offered, stages, bar)
+    seen = search(bar)
     known: dict[Row, RowFacts] = {}
     for _, _, _, row, slots in seen.rivals:
         facts = known.setdefault(row, RowFacts(problem, row, stages))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import Affine, ceil, ceil_ratio, constant, exact
-from optimizer.verify.groups import Group
+from optimizer.verify.groups import Group, Shape
 from optimizer.verify.layer import Experts, Layer, Rates, layer_of, rates_of
 from optimizer.verify.links import all_reduce, all_to_all
+
+if TYPE_CHECKING:
+    from optimizer.verify.candidate import Replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class Stages:
         self._stages: dict[tuple[Group, StageKind], Stage] = {}
         self._shared: dict[Group, _Shared] = {}
         self._kinds: dict[tuple[int, ...], tuple[StageKind, ...]] = {}
+        self.replicas: dict[Shape, Replica] = {}
+        """What ``candidate`` keeps of whole replicas."""
 
     def of(self, group: Group, layers: tuple[int, ...]) -> tuple[Stage, ...]:
         """The stages of a replica, first to last."""
