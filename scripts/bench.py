@@ -95,6 +95,12 @@ def main() -> None:
 
         bench_sweep()
         return
+    if sys.argv[1:2] == ["fleet"]:
+        sys.path.insert(0, str(ROOT))
+        from scripts.bench_fleet import bench_fleet
+
+        bench_fleet(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--json", action="store_true")

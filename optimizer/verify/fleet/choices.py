@@ -8,8 +8,8 @@ import numpy as np
 
 from optimizer.verify.twin_times import Floats, Ints
 
-MOST_TABLE = 20_000_000
-"""Numbers in the tables of what the rest can add at most; beyond, the best per GPU stands in for them."""
+MOST_TABLE = 150_000
+"""Lines in the tables of what the rest can add at most; beyond, the best per GPU stands in for them."""
 
 
 class TooMany(Exception):
@@ -38,25 +38,28 @@ def choices(
     chosen = [0] * count
 
     def extend(i: int, left: int, short: Floats) -> Iterator[tuple[int, ...]]:
+        """What may be added from offer i on; ``left`` are GPUs of its pool."""
         steps[0] -= 1
         if steps[0] < 0:
             raise TooMany
-        if i == count:
-            if (short <= 0).all():
-                found[0] += 1
-                if found[0] > most_found:
-                    raise TooMany
-                yield tuple(chosen)
-            return
-        if i and pool[i] != pool[i - 1]:
-            left = room[int(pool[i])]
-        if (short > rest(i, left)).any():
-            return
-        size, add = int(sizes[i]), gain[:, i]
-        for n in range(left // size + 1):
-            chosen[i] = n
-            yield from extend(i + 1, left - n * size, short - n * add)
-        chosen[i] = 0
+        if (short <= 0).all():
+            found[0] += 1
+            if found[0] > most_found:
+                raise TooMany
+            yield tuple(chosen)
+        for j in range(i, count):
+            if j > i and pool[j] != pool[j - 1]:
+                left = room[int(pool[j])]
+            if (short > rest(j, left)).any():
+                return  # nor can those after it: they are among what was counted on
+            size, add = int(sizes[j]), gain[:, j]
+            for n in range(1, left // size + 1):
+                chosen[j] = n
+                following = left - n * size
+                if j + 1 < count and pool[j + 1] != pool[j]:
+                    following = room[int(pool[j + 1])]
+                yield from extend(j + 1, following, short - n * add)
+            chosen[j] = 0
 
     yield from extend(0, room[int(pool[0])] if count else 0, need)
 
@@ -66,7 +69,7 @@ def _rest(sizes: Ints, pool: Ints, room: Sequence[int], gain: Floats) -> Callabl
     lines, count = gain.shape
     later = np.zeros((count + 1, lines))  # by pools after that of the offer
     best = np.zeros((count + 1, lines))  # per GPU, of this offer and those after it in its pool
-    small = sum(room[int(p)] + 1 for p in pool) * lines <= MOST_TABLE
+    small = sum(room[int(p)] + 1 for p in pool) <= MOST_TABLE
     tables: list[Floats] = [np.zeros((1, lines))] * (count + 1)
     whole = np.zeros(lines)
     table = np.zeros((1, lines))

@@ -33,8 +33,12 @@ from optimizer.verify.fleet.value import Family, Weights, totals
 from optimizer.verify.twin_times import Floats
 
 MOST_STEPS = 60_000
-MOST_CHOICES = 400
-"""Choices that are valued one by one."""
+MOST_CHOICES = 3000
+"""Choices that are looked at one by one."""
+MOST_VALUED = 250
+"""Of them, those whose failure states are worked through."""
+MOST_POOLS = 12
+"""Kinds of groups whose shapes are computed."""
 MOST_PLACINGS = 300
 """Steps of trying other places for one choice."""
 _GAMMAS = 48
@@ -43,7 +47,7 @@ _CONDITIONS = 10
 
 
 class SpaceTooLarge(Exception):
-    """More shapes than are computed for an enumeration."""
+    """More kinds of groups than are computed for an enumeration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class Twin:
         self._demand = exact(fleet.workload.requests_per_s)
         self._levels = rates_of(fleet.failures, fleet.levels())
         self._pools = _interchangeable(site)
+        if len(self._pools) > MOST_POOLS:
+            raise SpaceTooLarge
         per_group = offers_of(site, instances, fixed)
         self._offers = [offer for pool in self._pools for offer in per_group[pool[0]]]
         self._pool = np.array([k for k, pool in enumerate(self._pools) for _ in per_group[pool[0]]], dtype=np.int64)
@@ -74,6 +80,7 @@ class Twin:
         self._sizes = np.array([offer.gpus for offer in self._offers], dtype=np.int64)
         self._groups_of = {pool[0]: pool for pool in self._pools}
         self._costs: dict[tuple[Hashable, int], Floats] = {}
+        self._valued = 0
         self._back: dict[Hashable, bool] = {}
         self._lines: list[tuple[float, Floats, float]] = []
 
@@ -230,6 +237,9 @@ class Twin:
         )
         if self._weights.latency * mean * certain > goal + 1e-6:
             return None
+        self._valued += 1
+        if self._valued > MOST_VALUED:
+            raise TooMany
         placed = self._place(chosen)
         if placed is None:
             return None
