@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from optimizer import __version__
@@ -67,7 +67,8 @@ def build_report(
         recovery: engine start and storage bandwidth; left out, the defaults with their sources.
         front, curve: of a Pareto front and a sweep that were computed before.
     """
-    stated, recovery = stated or stated_of(problem), recovery or recovery_facts()
+    stated = replace(stated, costs=problem.costs) if stated is not None else stated_of(problem)
+    recovery = recovery or recovery_facts()
     if answer.strategy is None or answer.metrics is None:
         ledger, subject = Ledger(), None
         sections = _without_strategy(problem, answer, stated, ledger)

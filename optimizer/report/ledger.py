@@ -13,8 +13,8 @@ TOLERANCE = 1e-6
 """Relative; numbers are written with nine digits or more, and latencies are rounded up to a nanosecond."""
 EXACT = 15
 """Digits where little is left of a difference."""
-LEAST = {"ms": 3e-6, "B": 1.0}
-"""Absolute tolerances of what is rounded up to whole nanoseconds or bytes."""
+LEAST = {"ms": 3e-6, "B": 1.0, "%": 1e-6}
+"""Absolute tolerances of what is rounded up to whole nanoseconds or bytes, and of shares left over from a whole."""
 
 
 class Ledger:

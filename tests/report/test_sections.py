@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from optimizer import Fixed, check, problem_from_dict, solve
+from optimizer.facts.cost_table import Correction, CostTable
 from optimizer.placement import GpuPlace, PlacedInstance, Placement, place_evenly
 from optimizer.render.as_json import dumps
 from optimizer.render.pictures.cluster import cluster_picture
 from optimizer.render.report_html import report_html
 from optimizer.render.report_json import report_data
 from optimizer.render.report_markdown import report_markdown
+from optimizer.report import build
 from optimizer.report.build import build_report
 from optimizer.report.derive.faults import losses
+from optimizer.report.recommend import Recommendations
 from tests.conftest import changed
 from tests.report.builders import PROPOSED, born, case
 
@@ -83,6 +86,22 @@ def test_a_problem_without_a_strategy_still_has_a_report(born: dict[str, Any]) -
     ]
     assert table(report, "recommendations")
     assert "No strategy keeps every rule" in report_html(built)
+
+
+def test_another_source_of_costs_is_carried_through(born: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured factors on the times: rounds are that source's, stages are not told apart, and the sums still hold."""
+    facts = problem_from_dict(changed(born, hardware__nodes=2))
+    flat = ((1, 1.25),)
+    one = Correction(
+        tensor_parallel=2, pipeline_parallel=4, expert_parallel=1, weight_precision="fp16", kv_precision=None, round=flat, token=flat,
+        admission=flat, prefill=flat, prompt=1.25, samples=3, least=1, most=64,
+    )  # fmt: skip
+    problem = facts.model_copy(update={"costs": CostTable(origin="my runs", source="table", corrections=(one,))})
+    monkeypatch.setattr(build, "advice_of", lambda *_: Recommendations(()))
+    built = build_report(problem, check(problem, Fixed(2, 4, 2), repairs=False))
+    assert built.subject is not None and built.subject.corrected and built.report.disagreeing == ()
+    assert table(data(built), "bubbles")[0]["decode"]["text"] == "not known"
+    assert "not known" in report_html(built)
 
 
 def test_recommendations_were_solved_again(born: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.report.document import Block, Commands, Section, Text
 from optimizer.report.subject import Subject
 
+README = "README.md"
 LANGUAGES = {"sh": "bash", "yaml": "yaml", "md": "markdown", "conf": "nginx"}
 
 
@@ -39,7 +40,11 @@ def find_launch(subject: Subject) -> LaunchFound:
         )  # fmt: skip
     except ProblemError as error:
         return LaunchFound((), problem.engine, str(error))
-    shown = [Commands(name, LANGUAGES.get(name.rsplit(".", 1)[-1], ""), text) for name, text in files.items()]
+    shown = [
+        Commands(name, LANGUAGES.get(name.rsplit(".", 1)[-1], ""), text)
+        for name, text in files.items()
+        if name != README
+    ]
     return LaunchFound(tuple(shown), options.engine_name)
 
 
@@ -49,6 +54,10 @@ def launch_section(subject: Subject, found: LaunchFound) -> Section:
     if not found.files:
         blocks.append(Text((f"There are no launch commands: {found.refusal}.",)))
     else:
-        blocks.append(Text((f"For {found.engine}.",)))
+        said = (
+            f"For {found.engine}. optimizer deploy writes these files, and those for Ray, Kubernetes and Compose, with a README "
+            "that says what each setting carries."
+        )
+        blocks.append(Text((said,)))
         blocks += found.files
     return Section("launch", "Launch commands", tuple(blocks))
