@@ -238,7 +238,8 @@ class _States:
         carry = (alive * now * np.where(there, times, 0.0)).sum(axis=1) / demand
         shed = (alive * rates * planned).sum(axis=1) / demand
         dearer = w.latency * carry > w.latency * shed + w.unserved * (1 - share) * w.penalty_ms
-        carried &= full | ~dearer
+        # Times of rare states are upper bounds: they say nothing about what costs less.
+        carried &= full | rare | ~dearer
         self.served: Floats = np.where(carried, 1.0, share)
         self.latency_ms: Floats = np.where(carried, carry, shed)
 
