@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +15,9 @@ from dataclasses import replace
 
 from optimizer.sweeps.points import Point, failed
 from optimizer.sweeps.work import Piece, solve_piece, solve_specs
+
+LOOK_S = 0.5
+"""How often a worker looks whether its parent is still there: a killed parent cannot tell."""
 
 
 def run_here(pieces: Sequence[Piece]) -> Iterator[Point]:
@@ -53,9 +59,8 @@ def _alone(piece: Piece) -> Iterator[Point]:
 def _run(pieces: Sequence[Piece], workers: int) -> Iterator[tuple[Piece, list[Point]]]:
     # A forked process needs no import and no importable main module.
     method = "fork" if sys.platform == "linux" else "spawn"
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context(method), initializer=_leave_interrupts_to_the_parent
-    )
+    context = multiprocessing.get_context(method)
+    pool = ProcessPoolExecutor(workers, context, initializer=_follow_the_parent, initargs=(os.getpid(),))
     try:
         asked: dict[Future[list[Point]], Piece] = {pool.submit(solve_piece, piece): piece for piece in pieces}
         waiting = set(asked)
@@ -71,5 +76,13 @@ def _run(pieces: Sequence[Piece], workers: int) -> Iterator[tuple[Piece, list[Po
             process.terminate()
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _follow_the_parent(parent: int) -> None:
+    """What every worker does first: interrupts are the parent's to handle, and without the parent there is nothing to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -25,6 +25,23 @@ SYNC_S = 1.0
 KIND = "optimizer sweep"
 
 
+_locked: set[int] = set()
+"""File descriptors of journals that this process has locked."""
+
+
+def _let_go() -> None:
+    """A forked worker must not keep the lock when its parent is killed: the descriptor is another file in the worker."""
+    for descriptor in _locked:
+        other = os.open(os.devnull, os.O_RDWR)
+        os.dup2(other, descriptor)
+        os.close(other)
+    _locked.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
 def line_of(data: Mapping[str, Any]) -> str:
     """One row as a line of JSON."""
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
@@ -49,6 +66,7 @@ class Store:
         try:
             self._stream = self.journal_path.open("a+", encoding="utf-8")
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _locked.add(self._stream.fileno())
         except BlockingIOError:
             self._close()
             raise ProblemError(
@@ -71,6 +89,7 @@ class Store:
 
     def _close(self) -> None:
         if self._stream is not None:
+            _locked.discard(self._stream.fileno())
             self._stream.close()
             self._stream = None
 

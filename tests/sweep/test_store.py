@@ -178,13 +178,41 @@ def test_interrupted_runs_say_how_to_go_on(tmp_path: Path) -> None:
     )
     journal = tmp_path / "out.jsonl.journal"
     until = time.monotonic() + 60
-    while not journal.exists() and time.monotonic() < until:
+    while not (journal.exists() and journal.stat().st_size) and time.monotonic() < until:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "goes on from there" in said[1] and "Traceback" not in said[1]
     assert journal.exists() and rows_of(journal)[0]["kind"] == "optimizer sweep"
+
+
+def test_no_worker_outlives_a_killed_parent(tmp_path: Path) -> None:
+    problem, asked, out = written(tmp_path), scenarios(tmp_path, RATES), tmp_path / "out.jsonl"
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=run_in_two, args=(problem, asked, out))
+    process.start()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until = time.monotonic() + 60
+    workers: list[str] = []
+    while len(workers) < 2 and time.monotonic() < until:
+        workers = children.read_text().split()
+        time.sleep(0.01)
+    time.sleep(0.2)
+    process.kill()
+    process.join()
+    assert len(workers) == 2
+    while any(Path(f"/proc/{pid}/stat").exists() for pid in workers) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}/stat").exists()]
+    list(sweep(problem, "1..40", asked, workers=1, out=out))
+    assert len(rows_of(out)) == 1 + 160
+
+
+def run_in_two(problem: str, asked: str, out: Path) -> None:
+    """A long sweep in two processes."""
+    for _ in sweep(problem, "1..40", asked, workers=2, out=out):
+        pass
 
 
 def deadly(piece: Piece) -> Any:
