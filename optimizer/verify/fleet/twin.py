@@ -9,38 +9,31 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import numpy as np
 
 from optimizer.answer import Fixed
 from optimizer.fleet_answer import FleetAnswer
-from optimizer.placement import PlacedInstance
 from optimizer.verify.arithmetic import exact
 from optimizer.verify.fleet.bound import Gains
 from optimizer.verify.fleet.choices import TooMany, choices
-from optimizer.verify.fleet.claims import needed_after_losses, noise_of
+from optimizer.verify.fleet.claims import needed_after_losses
 from optimizer.verify.fleet.float_times import Curves
 from optimizer.verify.fleet.instance import Instances, likeness
-from optimizer.verify.fleet.losses import after_restarts, worst_loss
+from optimizer.verify.fleet.losses import after_restarts
 from optimizer.verify.fleet.offers import MILLION, Offer, offers_of
-from optimizer.verify.fleet.restarts import restarts_in_time
-from optimizer.verify.fleet.shares import largest_share, least_split, share_costs
 from optimizer.verify.fleet.site import Site
-from optimizer.verify.fleet.spread import Unfinished, placements
-from optimizer.verify.fleet.states import TooManyStates, members_of, rates_of, states_of
-from optimizer.verify.fleet.value import Family, Weights, totals
-from optimizer.verify.twin_times import Floats
+from optimizer.verify.fleet.spread import Unfinished
+from optimizer.verify.fleet.states import TooManyStates
+from optimizer.verify.fleet.value import Weights
+from optimizer.verify.fleet.valuer import Valuer
+from optimizer.verify.twin_times import Floats, Ints
 
 MOST_STEPS = 60_000
-MOST_CHOICES = 3000
+MOST_CHOICES = 20_000
 """Choices that are looked at one by one."""
-MOST_VALUED = 250
-"""Of them, those whose failure states are worked through."""
 MOST_POOLS = 12
 """Kinds of groups whose shapes are computed."""
-MOST_PLACINGS = 300
-"""Steps of trying other places for one choice."""
 _GAMMAS = 48
 _CONDITIONS = 10
 """Values of γ whose bounds are asked for at once: those that bound all choices best."""
@@ -69,7 +62,6 @@ class Twin:
         fleet = site.fleet
         self._fleet, self._weights = fleet, Weights.of(fleet.objective)
         self._demand = exact(fleet.workload.requests_per_s)
-        self._levels = rates_of(fleet.failures, fleet.levels())
         self._pools = _interchangeable(site)
         if len(self._pools) > MOST_POOLS:
             raise SpaceTooLarge
@@ -78,10 +70,9 @@ class Twin:
         self._pool = np.array([k for k, pool in enumerate(self._pools) for _ in per_group[pool[0]]], dtype=np.int64)
         self._room = [sum(fleet.groups[g].gpus for g in pool) for pool in self._pools]
         self._sizes = np.array([offer.gpus for offer in self._offers], dtype=np.int64)
-        self._groups_of = {pool[0]: pool for pool in self._pools}
-        self._costs: dict[tuple[Hashable, int], Floats] = {}
-        self._valued = 0
-        self._back: dict[Hashable, bool] = {}
+        self._valuer = Valuer(site, curves, {pool[0]: pool for pool in self._pools})
+        self._missing = np.array([1 - offer.availability for offer in self._offers])
+        self._gammas, self._plain = np.zeros(0), np.zeros((0, len(self._offers)))
         self._lines: list[tuple[float, Floats, float]] = []
 
     def judge(self, answer: FleetAnswer, completed: float) -> Seen:
@@ -166,6 +157,7 @@ class Twin:
         goal = target_ms / weights.latency
         grid = [g for g in np.geomspace(0.3 * goal, 30 * goal, _GAMMAS).tolist() if g <= highest] or [highest]
         lines = []
+        self._gammas, self._plain = np.array(grid), np.stack([gains.of(gamma, certain=True) for gamma in grid])
         for gamma in grid:
             line = gains.of(gamma, certain=not weights.unserved)
             line = line - weights.gpu_ms / weights.latency * demand * self._sizes
@@ -181,16 +173,19 @@ class Twin:
     def _judge(self, counts: Sequence[int], answer: FleetAnswer, peak: int) -> str | bool:
         """In words, how this choice beats the answer; else whether it surely does not."""
         chosen = [(offer, n) for offer, n in zip(self._offers, counts, strict=True) if n]
+        replicas = self._fixed.data_parallel
+        if replicas is not None and replicas != sum(offer.instance.ranks * n for offer, n in chosen):
+            return True
         if not chosen or not self._may_beat(counts, answer):
             return True
         try:
-            found = self._value(chosen, self._goal(answer))
+            found = self._valuer.value(chosen, self._goal(answer))
         except (Unfinished, TooManyStates):
             return False
         if found is None or not self._better(chosen, found, answer, peak):
             return True
         exactly = [(_exact(offer), n) for offer, n in chosen]
-        again = self._value(exactly, math.inf)
+        again = self._valuer.value(exactly, math.inf)
         if again is None or not self._better(exactly, again, answer, peak):
             return True
         names = [f"{n} x {offer.instance.shape} on {self._fleet.groups[offer.group].name}" for offer, n in exactly]
@@ -201,6 +196,9 @@ class Twin:
         if answer.objective is None or self._fleet.objective.preset in ("fewest-gpus", "throughput"):
             return True
         x = np.array(counts)
+        all_up = float((self._gammas - self._plain @ x / float(self._demand)).max(initial=0.0))
+        if self._weights.latency * all_up * self._certain(x) > self._goal(answer) + 1e-6:
+            return False
         return all(float(line @ x) >= need - 1e-9 * abs(need) for _, line, need in self._lines)
 
     def _better(self, chosen: list[tuple[Offer, int]], value: float, answer: FleetAnswer, peak: int) -> bool:
@@ -216,84 +214,15 @@ class Twin:
             ahead = 0
         return ahead > 0 or (ahead == 0 and math.ceil(value) <= answer.objective.value - 1)
 
+    def _certain(self, x: Ints) -> float:
+        """Least probability that all chosen instances are up; then a request takes the mean time."""
+        return max(0.0, 1 - float(self._missing @ x)) if self._weights.unserved else 1.0
+
     def _goal(self, answer: FleetAnswer) -> float:
         """Milliseconds that a choice must reach to matter; infinite where a better tier is enough."""
         if answer.objective is None or self._fleet.objective.preset in ("fewest-gpus", "throughput"):
             return math.inf
         return answer.objective.value - 1
-
-    def _value(self, chosen: list[tuple[Offer, int]], goal: float) -> float | None:
-        """The objective of a choice where it may stand, ms; None when it is surely above the goal, or no place keeps the rules."""
-        kinds = list(dict.fromkeys(offer.kind for offer, _ in chosen))
-        first = {offer.kind: offer for offer, _ in reversed(chosen)}
-        sizes = [sum(n for offer, n in chosen if offer.kind == kind) for kind in kinds]
-        split = self._split([first[kind] for kind in kinds], sizes)
-        if split is None:
-            return None
-        mean, thousandths = split
-        # Every instance is up at least so often, and then a request takes the mean time.
-        certain = (
-            max(0.0, 1 - sum((1 - offer.availability) * n for offer, n in chosen)) if self._weights.unserved else 1
-        )
-        if self._weights.latency * mean * certain > goal + 1e-6:
-            return None
-        self._valued += 1
-        if self._valued > MOST_VALUED:
-            raise TooMany
-        placed = self._place(chosen)
-        if placed is None:
-            return None
-        demand = float(self._demand)
-        families = [
-            Family(
-                self._curves.of(first[kind].instance),
-                size,
-                share * demand / (1000 * size),
-                first[kind].slots_capacity / MILLION,
-            )
-            for kind, size, share in zip(kinds, sizes, thousandths, strict=True)
-        ]
-        instances, offers = placed
-        members = members_of(self._site, instances, [kinds.index(offer.kind) for offer in offers], self._levels)
-        found = totals(families, demand, self._weights, states_of(self._fleet, members, sizes))
-        value = found.served_ms + found.unserved_ms
-        value += self._weights.gpu_ms * sum(offer.gpus * n for offer, n in chosen)
-        return value + noise_of(self._weights, found, value)
-
-    def _split(self, offers: Sequence[Offer], sizes: Sequence[int]) -> tuple[float, tuple[int, ...]] | None:
-        """(least mean time in ms, thousandths of each family); None when no split is within capacity."""
-        most = [
-            largest_share(self._demand, size, Fraction(offer.capacity, MILLION))
-            for offer, size in zip(offers, sizes, strict=True)
-        ]
-        if sum(most) < 1000 or min(most) < 1:
-            return None
-        costs = []
-        for offer, size, top in zip(offers, sizes, most, strict=True):
-            key = offer.kind, size
-            if key not in self._costs:
-                self._costs[key] = share_costs(self._curves.of(offer.instance), self._demand, size, top)
-            costs.append(self._costs[key])
-        return least_split(costs)
-
-    def _place(self, chosen: list[tuple[Offer, int]]) -> tuple[list[PlacedInstance], list[Offer]] | None:
-        """A place for every instance that keeps the survival rules; None when there is none."""
-        off, needed = self._fleet.search.disabled_rules, needed_after_losses(self._fleet)
-        wanted = [losses for losses in self._fleet.survive if f"survive_{losses.level}" not in off]
-        groups = {offer.group: self._groups_of[offer.group] for offer, _ in chosen}
-        for instances, offers in placements(self._site, chosen, groups, MOST_PLACINGS):
-            capacities = [Fraction(offer.capacity, MILLION) for offer in offers]
-            restart = [self._restarts(offer) for offer in offers] if wanted else []
-            worst = (worst_loss(self._site, loss, instances, capacities, restart) for loss in wanted)
-            if all(one.capacity_left >= needed for one in worst):
-                return instances, offers
-        return None
-
-    def _restarts(self, offer: Offer) -> bool:
-        """Whether an instance is back in time after the loss of a GPU."""
-        if offer.kind not in self._back:
-            self._back[offer.kind] = restarts_in_time(self._fleet, offer.instance, offer.nodes)
-        return self._back[offer.kind]
 
 
 def _exact(offer: Offer) -> Offer:
