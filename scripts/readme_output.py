@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROBLEM = "problems/llama3-70b-8xh100.yaml"
+INVENTORY = "problems/h100-and-a100.yaml"
 
 
 def output(*arguments: str) -> list[str]:
@@ -19,12 +20,31 @@ def output(*arguments: str) -> list[str]:
     return [line.rstrip() for line in text.splitlines()]
 
 
+def _at(lines: list[str], first_word: str) -> int:
+    """The line that starts with a word."""
+    return next(number for number, line in enumerate(lines) if line.split()[:1] == [first_word])
+
+
 def main() -> None:
-    """Replace the two text blocks of the README: the whole of ``solve``, and ``check`` up to its rule table."""
+    """Replace the text blocks of the README: ``solve`` without its rule table, ``check`` and an inventory up to their tables."""
     solved = output("solve", PROBLEM)
+    table = _at(solved, "rule")
+    rest = next(number for number, line in enumerate(solved) if line.startswith("  TP degrees considered"))
+    shown = [
+        *solved[: table - 1],
+        "",
+        "(here: the table of all rules, each with its limit, what it is, and its slack)",
+        "",
+    ]
     checked = output("check", PROBLEM, "--tp", "2", "--pp", "4", "--dp", "1")
-    table = next(number for number, line in enumerate(checked) if line.split()[:1] == ["rule"])
-    blocks = iter(["\n".join(solved), "\n".join(checked[: table - 1])])
+    fleet = output("solve", INVENTORY)
+    blocks = iter(
+        [
+            "\n".join([*shown, *solved[rest:]]),
+            "\n".join(checked[: _at(checked, "rule") - 1]),
+            "\n".join(fleet[: _at(fleet, "rule") - 1]),
+        ]
+    )
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     text = re.sub(r"```text\n.*?```", lambda _: f"```text\n{next(blocks)}\n```", text, flags=re.DOTALL)

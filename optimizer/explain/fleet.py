@@ -96,7 +96,7 @@ def _reliability(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
     if state is None:
         return []
     said = (
-        f"{share(state.availability)} of requests are served over all failure states, about "
+        f"With failures of the stated rates counted, {share(state.availability)} of requests are served and "
         f"{lost(state.unserved_requests_per_month)} not; the whole demand is carried {share(state.carried)} of the time"
     )
     if state.hours_between_outages is None or state.hours_between_outages > RARE_HOURS:
@@ -116,11 +116,11 @@ def _ranges(answer: FleetAnswer) -> list[str]:
 
 def share(value: float) -> str:
     """A share near one with enough nines to tell it from one: ``99.998%``, ``more than 99.9999999%``."""
-    missing = 1 - value
-    if missing < 1e-11:
+    missing = (1 - value) * 100
+    if missing < 1e-7:
         return "more than 99.9999999%"
     digits = 2
-    while missing * 100 < 2 * 10.0**-digits and digits < 9:
+    while missing < 2 * 10.0**-digits and digits < 8:
         digits += 1
     return f"{value * 100:.{digits}f}%"
 
@@ -128,5 +128,5 @@ def share(value: float) -> str:
 def lost(requests_per_month: float) -> str:
     """Requests a month that are not served."""
     if requests_per_month < 1:
-        return "less than 1 a month is"
-    return f"{requests_per_month:,.0f} a month are"
+        return "less than one request a month is"
+    return f"about {count(round(requests_per_month), 'request')} a month {'is' if round(requests_per_month) == 1 else 'are'}"
