@@ -15,7 +15,7 @@ from optimizer.search.build import Model
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import Choice
 from optimizer.search.screen import Screen, first_tier, objective_at_most_slots
-from optimizer.search.solver import cp_model, solve_stoppable
+from optimizer.search.solver import CtrlC, cp_model, solve_stoppable
 from optimizer.search.space import tie_rank
 
 FIRST_BATCH = 64
@@ -67,6 +67,7 @@ class Solver:
         self.interrupted = False
         self._shown_tier = False
         self._rest_ns: int | None = None
+        self._ctrl_c: CtrlC | None = None
 
     def say(self, phase: str) -> None:
         """Tell whoever shows progress what is being done."""
@@ -98,7 +99,7 @@ class Solver:
         """
         solver = self._fresh()
         callback = _Live(self) if self.progress else None
-        status, interrupted = solve_stoppable(solver, model, callback)
+        status, interrupted = solve_stoppable(solver, model, callback, self._ctrl_c)
         if interrupted:
             if not self.keep_incumbent:
                 raise KeyboardInterrupt
@@ -158,6 +159,17 @@ class Solver:
         Args:
             without: (R,) rows that may not be chosen, for alternatives to an answer.
         """
+        if not self.keep_incumbent:
+            return self._best(q, fixed, without)
+        with CtrlC() as self._ctrl_c:
+            try:
+                return self._best(q, fixed, without)
+            finally:
+                if self._ctrl_c.came:
+                    self.interrupt()
+                self._ctrl_c = None
+
+    def _best(self, q: Quantities, fixed: Fixed | None, without: Bools | None) -> Found:
         screen = Screen(q, fixed)
         viable = screen.viable if without is None else screen.viable & ~without
         if not viable.any():
@@ -172,25 +184,20 @@ class Solver:
         keys = np.stack([first_tier(q, screen.most), objective_at_most_slots(q, screen.most), tie_rank(q.space)])
         candidates = np.flatnonzero(viable)
         candidates = candidates[np.lexsort(keys[::-1, candidates])]
-        size, incumbent = FIRST_BATCH, Found("unknown", None, None, None, 0.0)
-        try:
-            while True:
-                rest = keys[1, candidates[size:]]
-                self._rest_ns = int(rest.min()) if len(rest) else None
-                found = self.lexicographic(Model(q, fixed, rows=candidates[:size], most_slots=screen.most))
-                if found.outcome != "optimal" or found.choice is None:
-                    break
-                if size >= len(candidates) or tuple(keys[:, found.choice.row]) <= tuple(keys[:, candidates[size]]):
-                    return found
-                incumbent = found
-                size *= 2
-        except KeyboardInterrupt:
-            if not self.keep_incumbent:
-                raise
-            self.interrupt()
-            found = Found("unknown", None, None, None, self._seconds())
-        if found.outcome == "infeasible":
-            return found
+        nothing = Found("unknown", None, None, None, self._seconds())
+        size, found, incumbent = FIRST_BATCH, nothing, nothing
+        while self._ctrl_c is None or not self._ctrl_c.came:
+            rest = keys[1, candidates[size:]]
+            self._rest_ns = int(rest.min()) if len(rest) else None
+            found = self.lexicographic(Model(q, fixed, rows=candidates[:size], most_slots=screen.most))
+            if found.outcome == "infeasible":
+                return found
+            if found.outcome != "optimal" or found.choice is None:
+                break
+            if size >= len(candidates) or tuple(keys[:, found.choice.row]) <= tuple(keys[:, candidates[size]]):
+                return found
+            incumbent, found = found, nothing
+            size *= 2
         return self._unproved(found, incumbent, keys, candidates)
 
     def _unproved(self, found: Found, incumbent: Found, keys: Ints, candidates: Ints) -> Found:

@@ -9,6 +9,7 @@ It is also the one place that decides what Ctrl-C does to a running search: ``so
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import types
@@ -36,17 +37,49 @@ def _import_cp_model() -> Any:
 cp_model: Any = _import_cp_model()
 
 
-def solve_stoppable(solver: Any, model: Any, callback: Any = None) -> tuple[Any, bool]:
+class CtrlC:
+    """While entered, in the main thread, the first Ctrl-C is only noted; the second raises as always.
+
+    So nothing that is being written down is lost to an exception between two lines.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+        self._before: Any = None
+
+    def __enter__(self) -> CtrlC:
+        usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if usual and threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, *signal_and_frame: object) -> None:
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True
+
+
+def solve_stoppable(solver: Any, model: Any, callback: Any = None, ctrl_c: CtrlC | None = None) -> tuple[Any, bool]:
     """Solve a CP model; Ctrl-C ends the search as a time limit does, instead of waiting for its end or killing the process.
 
     CP-SAT runs beside the main thread, which alone hears Ctrl-C. CP-SAT's own handler is switched off: after its first use
     it leaves the process without one, so that the next Ctrl-C would kill it in the middle of the verification.
+
+    Args:
+        ctrl_c: whoever notes Ctrl-C already; one of its own when left out.
 
     Returns:
         The solver's status, and whether Ctrl-C came.
     """
     if threading.current_thread() is not threading.main_thread():
         return solver.solve(model, callback), False
+    if ctrl_c is None:
+        with CtrlC() as own:
+            return solve_stoppable(solver, model, callback, own)
     solver.parameters.catch_sigint_signal = False
     status: list[Any] = []
     errors: list[BaseException] = []
@@ -60,18 +93,11 @@ def solve_stoppable(solver: Any, model: Any, callback: Any = None) -> tuple[Any,
         finally:
             done.set()
 
-    interrupted = False
     threading.Thread(target=work, daemon=True).start()
-    # Not Thread.join: on Python 3.11 one that Ctrl-C interrupts takes the running thread for ended.
-    while not (interrupted and done.is_set()):
-        try:
-            while not done.wait(_LOOK_S if interrupted else None):
-                # Repeated: before the search proper has begun there is nothing to stop yet.
-                solver.stop_search()
-            break
-        except KeyboardInterrupt:
-            interrupted = True
+    while not done.wait(_LOOK_S):
+        if ctrl_c.came:
+            # Repeated: before the search proper has begun there is nothing to stop yet.
             solver.stop_search()
     if errors:
         raise errors[0]
-    return status[0], interrupted
+    return status[0], ctrl_c.came

@@ -18,7 +18,7 @@ from optimizer.facts.load import load_problem
 from optimizer.search.solve import Progress, Solver
 
 ROOT = Path(__file__).resolve().parents[2]
-LARGE = {
+LARGE: dict[str, Any] = {
     "name": "large",
     "hardware": {"gpu": "h100-sxm-80gb", "nodes": 200, "gpus_per_node": 8},
     "model": "llama3-70b",
@@ -128,8 +128,9 @@ def test_check_keeps_its_verdict(large: Path) -> None:
 
 def test_infeasible_without_its_reasons(tmp_path: Path) -> None:
     path = tmp_path / "none.yaml"
-    path.write_text(yaml.safe_dump(LARGE | {"requirements": {"tpot_p99_ms": 1}}))
-    found = _run("explaining", "solve", str(path), "--json", delay=0.1)
+    small = LARGE["hardware"] | {"nodes": 1}
+    path.write_text(yaml.safe_dump(LARGE | {"hardware": small, "requirements": {"tpot_p99_ms": 1}}))
+    found = _run("explaining", "solve", str(path), "--json", delay=0.02)
     data = json.loads(found.stdout)
     assert data["status"] == "infeasible" and found.returncode == 1
     assert data["conflicts"] == [] and "Interrupted before the conflicting rules" in data["explanation"][-1]
