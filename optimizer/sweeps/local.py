@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import replace
 
 from optimizer.sweeps.points import Point, failed
@@ -62,7 +63,8 @@ def _run(pieces: Sequence[Piece], workers: int) -> Iterator[tuple[Piece, list[Po
     context = multiprocessing.get_context(method)
     pool = ProcessPoolExecutor(workers, context, initializer=_follow_the_parent, initargs=(os.getpid(),))
     try:
-        asked: dict[Future[list[Point]], Piece] = {pool.submit(solve_piece, piece): piece for piece in pieces}
+        with _interrupts_later():
+            asked: dict[Future[list[Point]], Piece] = {pool.submit(solve_piece, piece): piece for piece in pieces}
         waiting = set(asked)
         while waiting:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -74,6 +76,19 @@ def _run(pieces: Sequence[Piece], workers: int) -> Iterator[tuple[Piece, list[Po
         pool.shutdown(wait=False, cancel_futures=True)
         for process in running:
             process.terminate()
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Ctrl-C waits while processes are started: in the middle of a fork it would be lost."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _follow_the_parent(parent: int) -> None:
