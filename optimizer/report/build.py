@@ -136,5 +136,6 @@ def _report(problem: Problem, answer: Answer, sections: list[Section], ledger: L
 def _now() -> str:
     """The time in UTC, or ``SOURCE_DATE_EPOCH`` (reproducible-builds.org) where it is set."""
     stated = os.environ.get("SOURCE_DATE_EPOCH", "")
-    at = datetime.fromtimestamp(int(stated), UTC) if stated.isdigit() else datetime.now(UTC)
+    usable = stated.isascii() and stated.isdigit() and len(stated) < 12
+    at = datetime.fromtimestamp(int(stated), UTC) if usable else datetime.now(UTC)
     return at.strftime("%Y-%m-%d %H:%M UTC")

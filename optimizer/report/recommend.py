@@ -19,6 +19,8 @@ from optimizer.search.winner import Winner, winner
 WORTH_MS = 1e-3
 """Gains per request below this are nothing."""
 MARGIN = 0.15
+MOST_ROWS = 2_500
+"""Layouts up to which every change is solved again; each takes as long as comparing all of them."""
 MORE_NODES = 3
 
 
@@ -52,6 +54,13 @@ def advice_of(problem: Problem, stated: Stated, answer: Answer) -> Recommendatio
     top = winner(problem)
     if top is None:
         return Recommendations(tuple(found))
+    if top.q.space.rows > MOST_ROWS:
+        found += _survival(problem, stated, top)
+        said = (
+            f"There are {top.q.space.rows:,} layouts to compare, so what each limit is worth, and what other formats would gain, was "
+            "not solved again here; optimizer why-this does."
+        )
+        return Recommendations(tuple(found), against=(said,))
     why = why_this(problem, stated)
     worths = why.worths
     found += [_worth(worth, top) for worth in worths if (worth.gain_ms or 0) > WORTH_MS or (worth.gain_first or 0) > 0]

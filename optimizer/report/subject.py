@@ -20,6 +20,7 @@ from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
 from optimizer.placement import Placement, engine_replicas, place_evenly
 from optimizer.report.ledger import Ledger
+from optimizer.search.space import chain_length
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,7 @@ class Subject:
     @property
     def chain(self) -> int:
         """N: states of the load model."""
-        most = max(self.problem.requirements.max_batch, 256)
-        return 2 * most
+        return chain_length(self.problem)
 
     @property
     def feasible(self) -> bool | None:

@@ -90,7 +90,7 @@ def cluster_picture(placement: Placement, gpus_of_node: Mapping[str, int], title
             top += max(box(node, across) for node in row) + GAP
         if more > 0:
             axes.text(
-                2, top + 6, f"and {more} more nodes, laid out in the same way", fontsize=SMALL, color=MUTED, va="center"
+                2, top + 6, f"and {more} more nodes", fontsize=SMALL, color=MUTED, va="center"
             )
 
     return both_cuts("cluster", title, alt, height, draw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from optimizer.facts.errors import ProblemError
@@ -9,6 +10,7 @@ from optimizer.report.document import Block, Commands, Section, Text
 from optimizer.report.subject import Subject
 
 README = "README.md"
+MOST_FILES = 6
 LANGUAGES = {"sh": "bash", "yaml": "yaml", "md": "markdown", "conf": "nginx"}
 
 
@@ -19,6 +21,8 @@ class LaunchFound:
     files: tuple[Commands, ...]
     engine: str
     refusal: str = ""
+    left_out: int = 0
+    """Files like one that is shown, for other nodes."""
 
 
 def find_launch(subject: Subject) -> LaunchFound:
@@ -40,12 +44,19 @@ def find_launch(subject: Subject) -> LaunchFound:
         )  # fmt: skip
     except ProblemError as error:
         return LaunchFound((), problem.engine, str(error))
-    shown = [
-        Commands(name, LANGUAGES.get(name.rsplit(".", 1)[-1], ""), text)
-        for name, text in files.items()
-        if name != README
-    ]
-    return LaunchFound(tuple(shown), options.engine_name)
+    wanted = _some([name for name in files if name != README])
+    shown = [Commands(name, LANGUAGES.get(name.rsplit(".", 1)[-1], ""), files[name]) for name in wanted]
+    return LaunchFound(tuple(shown), options.engine_name, left_out=len(files) - 1 - len(shown))
+
+
+def _some(names: list[str]) -> list[str]:
+    """All names, or where there are many, the first of each kind: names that differ in digits only are of one kind."""
+    if len(names) <= MOST_FILES:
+        return names
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(re.sub(r"\d+", "", name), name)
+    return list(first.values())
 
 
 def launch_section(subject: Subject, found: LaunchFound) -> Section:
@@ -58,6 +69,8 @@ def launch_section(subject: Subject, found: LaunchFound) -> Section:
             f"For {found.engine}. optimizer deploy writes these files, and those for Ray, Kubernetes and Compose, with a README "
             "that says what each setting carries."
         )
+        if found.left_out:
+            said += f" Shown is one of each kind; {found.left_out} more are like it for other nodes."
         blocks.append(Text((said,)))
         blocks += found.files
     return Section("launch", "Launch commands", tuple(blocks))
