@@ -89,9 +89,7 @@ def cluster_picture(placement: Placement, gpus_of_node: Mapping[str, int], title
                     _gpu(axes, left, top, each, across, index, taken.get(GpuPlace(node, index)))
             top += max(box(node, across) for node in row) + GAP
         if more > 0:
-            axes.text(
-                2, top + 6, f"and {more} more nodes", fontsize=SMALL, color=MUTED, va="center"
-            )
+            axes.text(2, top + 6, f"and {more} more nodes", fontsize=SMALL, color=MUTED, va="center")
 
     return both_cuts("cluster", title, alt, height, draw)
 
