@@ -129,8 +129,9 @@ class SharedTables:
 class _Ladder:
     """Rows that keep every rule but those on nodes, the best bound first.
 
-    A request takes no less than with every instance up, whatever fails and however instances are spread, as long as one that is
-    not served counts at least as much; so that time bounds the objective on any number of nodes.
+    Every failure state that is carried takes the time of its own load, and one that is shed is worth at least the time with
+    nothing down as long as an unserved request counts that much. So the least of these times bounds the objective on any
+    number of nodes, however instances are spread.
     """
 
     def __init__(self, shared: SharedTables, problem: Problem) -> None:
@@ -142,7 +143,8 @@ class _Ladder:
         weights = part.weights
         normal = weights.latency * part.normal.mean_ms[rows]
         holds = (weights.unserved == 0) | (weights.unserved * weights.penalty_ms >= normal)
-        value = np.where(holds, np.floor(normal * (NS_PER_MS * (1 - ROUNDING))), 0).astype(np.int64) + part.gpu_ns[rows]
+        least = weights.latency * np.min([state.mean_ms[rows] for state in part.states], axis=0)
+        value = np.where(holds, np.floor(least * (NS_PER_MS * (1 - ROUNDING))), 0).astype(np.int64) + part.gpu_ns[rows]
         preset = problem.objective.preset
         first = first_tier(part, screen.most)[rows] if preset in OWN_TIER else value
         order = np.lexsort((shared.rank[rows], value, first))

@@ -12,7 +12,6 @@ gpus: 1..64                                               # as --gpus, which goe
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -191,7 +190,7 @@ def scenario_name(changes: Values) -> str:
 
 def _word(value: Any) -> str:
     if isinstance(value, Mapping):
-        return str(value.get("name") or value.get("preset") or json.dumps(value, sort_keys=True))
+        return str(value.get("name") or " ".join(f"{key} {_word(inner)}" for key, inner in value.items()))
     if isinstance(value, list):
         return "+".join(_word(inner) for inner in value)
     if isinstance(value, float):

@@ -18,6 +18,7 @@ from optimizer.answer import Fixed
 from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import sixty_digits
 from optimizer.verify.corrections import twin_times
+from optimizer.verify.failures import COUNTED
 from optimizer.verify.groups import Shape
 from optimizer.verify.rules import budget_bytes, row_findings
 from optimizer.verify.shared_load import LoadTable
@@ -156,8 +157,9 @@ class SharedSurvey:
         if key not in self._known_bounds:
             while len(self._known_bounds) >= MOST_TABLES:
                 self._known_bounds.pop(next(iter(self._known_bounds)))
-            load = self.loads(problem.workload.requests_per_s).at(self._columns.shape, self._columns.instances)
-            self._known_bounds[key] = Bounds(problem, self._columns, load, self.fits(problem))
+            table, columns = self.loads(problem.workload.requests_per_s), self._columns
+            loads = [table.at(columns.shape, columns.instances - down) for down in range(COUNTED + 1)]
+            self._known_bounds[key] = Bounds(problem, columns, loads, self.fits(problem))
         return self._known_bounds[key]
 
     def fits(self, problem: Problem) -> Fits:

@@ -70,16 +70,24 @@ class Fits:
 class Bounds:
     """Tier and value that no number of sequences and no spread over nodes can better, by row.
 
-    Where an unserved request counts at least what a served one takes, every failure state is worth at least the time with
-    nothing down, and so is their mean. That takes rule ``concurrency``: without it the state with nothing down may be unserved.
+    A failure state that is carried is worth the time at its own load; one that is not, at least the time with nothing down where
+    an unserved request counts that much. The mean over states is no less than the least of these. That takes rule
+    ``concurrency``: without it the state with nothing down may be unserved.
+
+    Args:
+        loads: of every row with 0 … COUNTED instances down.
     """
 
-    def __init__(self, problem: Problem, columns: Columns, load: Loads, fits: Fits) -> None:
-        weights = weights_of(problem.objective)
-        usual = np.where(load.overloaded, 0.0, float(weights.latency) * load.mean)
+    def __init__(self, problem: Problem, columns: Columns, loads: Sequence[Loads], fits: Fits) -> None:
+        weights, normal = weights_of(problem.objective), loads[0]
+        usual = np.where(normal.overloaded, 0.0, float(weights.latency) * normal.mean)
+        least, unsure = usual, normal.unsure
+        for load in loads[1:]:
+            least = np.where(load.overloaded, least, np.minimum(least, float(weights.latency) * load.mean))
+            unsure = unsure | load.unsure
         holds = (usual <= float(weights.unserved * weights.penalty_ms)) | (weights.unserved == 0)
-        holds &= ~load.unsure & ("concurrency" not in problem.search.disabled_rules)
-        self._value: Floats = np.where(holds, usual + float(weights.gpu_ms) * columns.gpus, -np.inf)
+        holds &= ~unsure & ("concurrency" not in problem.search.disabled_rules)
+        self._value: Floats = np.where(holds, least + float(weights.gpu_ms) * columns.gpus, -np.inf)
         self._tier: Floats = np.zeros(len(usual))
         if problem.objective.preset == "throughput":
             most = np.maximum(1, fits.last[columns.shape, -1])

@@ -108,6 +108,13 @@ def test_crossed_and_side_by_side() -> None:
     assert scenario_name(found[0]) == "requests_per_s=1, objective=balanced, prompt_tokens=100, output_tokens=10"
 
 
+def test_names_tell_scenarios_apart() -> None:
+    values = ["balanced", {"preset": "balanced", "gpu_ms": 5}, {"preset": "balanced", "gpu_ms": 7.5}, None]
+    names = [scenario_name({"objective": value, "search.kv_precision": ["fp8"]}) for value in values]
+    assert len(set(names)) == 4
+    assert names[1] == "objective=preset balanced gpu_ms 5, kv_precision=fp8"
+
+
 def test_factors_reach_the_end() -> None:
     found = scenarios_from_dict({"cross": {"workload.requests_per_s": {"from": 1, "to": 1000, "factor": 10}}}).changes
     assert [c["workload.requests_per_s"] for c in found] == [1, 10, 100, 1000]
