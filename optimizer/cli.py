@@ -185,12 +185,26 @@ def check(
 
 
 @app.command()
-def schema() -> None:
-    """The JSON Schema of the problem file."""
+def schema(
+    kind: Annotated[
+        str, typer.Option("--kind", help="hardware (equal nodes), cluster (an inventory) or chain.", metavar="KIND")
+    ] = "hardware",
+) -> None:
+    """The JSON Schema of the problem file, of each of its three kinds."""
+    from optimizer.facts.chain import ChainProblem
+    from optimizer.facts.errors import ProblemError, closest
     from optimizer.facts.file import ProblemFile
+    from optimizer.facts.inventory_file import file_schema
     from optimizer.render.as_json import dumps
 
-    typer.echo(dumps(ProblemFile.model_json_schema()))
+    schemas = {
+        "hardware": ProblemFile.model_json_schema,
+        "cluster": file_schema,
+        "chain": ChainProblem.model_json_schema,
+    }
+    if kind not in schemas:
+        raise ProblemError("--kind", f"{kind!r} is not a kind of problem; {closest(kind, schemas)}")
+    typer.echo(dumps(schemas[kind]()))
 
 
 @catalog_app.command("gpus")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.answer import Fixed, Metrics, ObjectiveResult, RuleResult, Strategy, Verification
-from optimizer.explain.fleet import fleet_sentences
+from optimizer.explain.fleet import beside_sentence, fleet_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import FleetProblem, Rate
 from optimizer.facts.inventory_file import inventory_from_dict, load_inventory
@@ -80,7 +80,25 @@ def check_fleet(
     """
     if fixed.max_num_seqs is not None or fixed.layers_per_stage is not None:
         raise ProblemError("--max-num-seqs, --layers", "are not taken with cluster; fix TP, PP, DP, EP or formats")
-    return _answer(problem, fixed, time_limit_s, progress, 1, ranges=False)
+    answer = _answer(problem, fixed, time_limit_s, progress, 1, ranges=False)
+    optimum = _answer(problem, None, time_limit_s, progress, 1, ranges=False, explain=False)
+    if not answer.pools or answer.objective is None:
+        feasible = False if answer.status == "infeasible" else None
+        return replace(answer, feasible=feasible, optimum=optimum)
+    best = optimum.objective
+    if best is None:
+        return replace(answer, feasible=True, optimum=optimum, status="feasible")
+    value = answer.objective.value
+    best_there_is = optimum.status == "optimal" and value <= best.value
+    objective = replace(answer.objective, bound=best.bound, gap=max(0.0, value - best.bound) / max(value, 1.0))
+    return replace(
+        answer,
+        status="optimal" if best_there_is else "feasible",
+        objective=objective,
+        feasible=True,
+        optimum=optimum,
+        explanation=(*answer.explanation, beside_sentence(answer, optimum)),
+    )
 
 
 def _answer(

@@ -80,9 +80,10 @@ class FleetRepair:
 
 @dataclass(frozen=True, slots=True)
 class FleetAnswer:
-    """What ``solve`` found for an inventory.
+    """What ``solve`` found for an inventory, or ``check`` about one with decisions fixed.
 
-    ``objective`` is in whole milliseconds, rounded up; ``objective_exact_ms`` is not rounded.
+    ``objective`` is in whole milliseconds, rounded up; ``objective_exact_ms`` is not rounded. ``check`` states ``feasible`` and the
+    ``optimum`` without the fixed decisions beside it, whose bound is then the objective's.
     """
 
     problem: str
@@ -106,6 +107,8 @@ class FleetAnswer:
     conflicts: tuple[Conflict, ...] = ()
     repairs: tuple[FleetRepair, ...] = ()
     search_limits: tuple[str, ...] = ()
+    feasible: bool | None = None
+    optimum: FleetAnswer | None = None
 
     @property
     def label(self) -> str:

@@ -28,6 +28,18 @@ def fleet_sentences(problem: FleetProblem, answer: FleetAnswer, found: FleetFoun
     return said
 
 
+def beside_sentence(answer: FleetAnswer, optimum: FleetAnswer) -> str:
+    """How what was checked stands beside the optimum."""
+    if answer.objective is None or optimum.objective is None:
+        return "The optimum is not known."
+    lead = answer.objective.value - optimum.objective.value
+    if lead <= 0:
+        return "Nothing on this inventory is better by a whole millisecond."
+    share_of = lead / max(answer.objective.value, 1.0)
+    best = f"{milliseconds(optimum.objective.value)} per request, {milliseconds(lead)} ({share_of:.0%}) better"
+    return f"It keeps every rule. The best for this inventory is {optimum.label}: {best}."
+
+
 def _nothing(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
     if answer.status == "infeasible":
         said = [
@@ -59,7 +71,9 @@ def _objective(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) ->
         return []
     w = Weights.of(problem.objective)
     proof = {
-        "optimal": "proved best: no other set of instances comes below that whole millisecond",
+        "optimal": "proved best: no other set of instances "
+        + ("with the fixed decisions " if found.fixed else "")
+        + "comes below that whole millisecond",
         "feasible": f"not proved best: nothing below {milliseconds(objective.bound)} is possible, a gap of {objective.gap:.2%}",
     }.get(answer.status, "")
     said = [

@@ -91,6 +91,26 @@ class InventoryFile(Facts):
     search: SearchLimits = SearchLimits()
 
 
+def file_schema() -> dict[str, Any]:
+    """The JSON Schema of a problem file with ``cluster:``; the levels of ``requirements.survive`` are those of the inventory."""
+    schema = InventoryFile.model_json_schema()
+    survive = {
+        "type": "object",
+        "description": "Losses to survive at once, by level: gpu, node, rack, zone, or a level of domains",
+        "properties": {
+            "demand_share": {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1},
+            "within_s": {
+                "type": "number",
+                "minimum": 0,
+                "description": "Restarts on unused GPUs count within so many seconds",
+            },
+        },
+        "additionalProperties": {"type": "integer", "minimum": 0, "maximum": MOST_LOSSES},
+    }
+    schema["$defs"]["Requirements"]["properties"]["survive"] = survive
+    return schema
+
+
 def is_inventory(values: Mapping[str, Any]) -> bool:
     """Whether the contents of a problem file state an inventory."""
     return "cluster" in values and values.get("kind") != "chain"

@@ -24,6 +24,7 @@ def fleet_data(answer: FleetAnswer) -> dict[str, Any]:
     data = asdict(answer)
     data["placement"] = [_instance(one) for one in answer.placement.instances] if answer.placement else None
     data["label"] = answer.label
+    data["optimum"] = fleet_data(answer.optimum) if answer.optimum else None
     return {"schema_version": SCHEMA_VERSION, "kind": "inventory", **data}
 
 
@@ -41,7 +42,10 @@ def print_fleet(answer: FleetAnswer) -> None:
     """The answer of ``solve`` or ``check`` for an inventory."""
     out = console()
     what = answer.label or "no instances"
-    out.print(Text(f"{answer.problem}: {what} — {STATUS_WORDS[answer.status]}", STYLES[answer.status]))
+    words = STATUS_WORDS[answer.status]
+    if answer.optimum is not None:
+        words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
+    out.print(Text(f"{answer.problem}: {what} — {words}", STYLES[answer.status]))
     for sentence in answer.explanation:
         out.print(Text("  " + sentence))
     if answer.pools:

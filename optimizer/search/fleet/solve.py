@@ -62,6 +62,8 @@ class FleetFound:
     ties_settled: bool
     rounds: int
     seconds: float
+    fixed: bool
+    """Whether a person fixed decisions."""
 
 
 class FleetSolver:
@@ -134,7 +136,7 @@ class FleetSolver:
         if status == "optimal" and self.best is not None:
             bound = self.best.whole_ms
         seconds = time.monotonic() - self.started
-        return FleetFound(status, self.best, bound, tier, ties, self.rounds, seconds)
+        return FleetFound(status, self.best, bound, tier, ties, self.rounds, seconds, self.fixed != Fixed())
 
     # What is minimised before the objective: an expression, or None.
     def _first_tier(self, master: Master) -> Any:
