@@ -35,7 +35,9 @@ BETWEEN_POINTS = 1e-3
 class Valuer:
     """Values of choices on one inventory."""
 
-    def __init__(self, site: Site, curves: Curves, groups_of: Mapping[int, Sequence[int]]) -> None:
+    def __init__(
+        self, site: Site, curves: Curves, groups_of: Mapping[int, Sequence[int]], most_work: float = MOST_WORK
+    ) -> None:
         self._site, self._curves, self._groups_of = site, curves, groups_of
         fleet = site.fleet
         self._fleet, self._weights = fleet, Weights.of(fleet.objective)
@@ -44,7 +46,7 @@ class Valuer:
         self._costs: dict[tuple[Hashable, int], Floats] = {}
         self._means: dict[Hashable, tuple[Floats, Floats]] = {}
         self._back: dict[Hashable, bool] = {}
-        self._work = 0
+        self._work, self._most_work = 0, most_work
 
     def value(self, chosen: Sequence[tuple[Offer, int]], goal: float) -> float | None:
         """The objective of a choice where it may stand, ms; None when it is surely above the goal, or no place keeps the rules.
@@ -134,5 +136,5 @@ class Valuer:
 
     def _spend(self, work: int) -> None:
         self._work += work
-        if self._work > MOST_WORK:
+        if self._work > self._most_work:
             raise TooMany
