@@ -16,7 +16,7 @@ def faults_section(subject: Subject, recovery: RecoveryFacts) -> Section:
     blocks: list[Block] = [_domains(subject)]
     table = _losses(subject)
     if table is not None:
-        blocks.append(table)
+        blocks += [table, *_stricter(subject)]
     blocks += [_served(subject), _recovery(subject), _radius(subject)]
     return Section("faults", "Fault tolerance", tuple(blocks))
 
@@ -54,6 +54,22 @@ def _losses(subject: Subject) -> Table | None:
         Column("outcome", f"Full demand of {subject.problem.workload.requests_per_s:g} requests/s"),
     )  # fmt: skip
     return Table("losses", columns, tuple(rows), "Every single and double loss, by how many engine instances it takes")
+
+
+def _stricter(subject: Subject) -> list[Block]:
+    """Where a rule counts more instances lost than any real pair of nodes takes."""
+    survive, each = subject.problem.requirements.survive, int(subject.down.lost_with_node[0])
+    assert subject.placement is not None
+    pairs = losses(subject.placement, subject.hardware.nodes, subject.hardware.gpus)
+    worst = max((loss.instances for loss in pairs if loss.what == "2 nodes"), default=0)
+    counted = min(subject.instances, 2 * each)
+    if survive.node < 2 or not worst or worst >= counted:
+        return []
+    said = (
+        f"Rule survive_node counts twice the worst single node, {counted} instances, because nodes hold unequal numbers of them; the "
+        f"worst real pair takes {worst}. The rule is the stricter of the two."
+    )
+    return [Text((said,))]
 
 
 def _share(subject: Subject, loss: Loss) -> str:
