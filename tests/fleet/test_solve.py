@@ -173,3 +173,14 @@ def test_pcie_only_keeps_tensor_parallel_inside_a_node() -> None:
     answer = solve(load_problem(ROOT / "problems" / "l40s-pcie.yaml"))
     assert answer.status == "optimal" and answer.strategy is not None
     assert answer.strategy.tensor_parallel <= 8 and answer.verification.passed
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+def test_a_fixed_number_of_replicas_is_kept(replicas: int) -> None:
+    """Several small instances in place of a large one would change the number."""
+    problem = load_inventory(ROOT / "problems" / "seven-h100.yaml").model_copy(update={"survive": ()})
+    answer = check_fleet(problem, Fixed(data_parallel=replicas))
+    assert answer.feasible and answer.verification.passed
+    assert sum(pool.strategy.data_parallel for pool in answer.pools) == replicas
+    assert answer.optimum is not None and answer.optimum.objective is not None and answer.objective is not None
+    assert answer.objective.bound == answer.optimum.objective.bound <= answer.objective.value

@@ -66,7 +66,7 @@ def _beats(one: int, other: int, curves: Floats, slots: Ints, needs: Ints) -> bo
     return no_larger and bool((curves[one] <= curves[other]).all())
 
 
-def undominated_rates(means: Floats, grid: Floats, carries: Ints, needs: Ints) -> list[int]:
+def undominated_rates(means: Floats, grid: Floats, carries: Ints, needs: Ints, *, several: bool = True) -> list[int]:
     """Members that no other beats by rates and mean times, one for one or several in its place.
 
     m instances of b that stand where one of a stood beat it when together they carry at least as much, and each at its part of the rate
@@ -77,6 +77,7 @@ def undominated_rates(means: Floats, grid: Floats, carries: Ints, needs: Ints) -
         grid: (G,) rising rates in the unit of ``carries``, the first next to nothing.
         carries: (3, A) rates within limits, within slots, and at most.
         needs: (3, A) GPUs on a node, nodes, and TP width.
+        several: whether several may stand in place of one; not when the number of replicas is fixed.
     """
     order = np.lexsort((-carries[1], needs[0] * needs[1]))
     beaten: Bools = np.zeros(len(order), dtype=np.bool_)
@@ -85,6 +86,7 @@ def undominated_rates(means: Floats, grid: Floats, carries: Ints, needs: Ints) -
             continue
         for other in np.flatnonzero(~beaten).tolist():
             times = _in_place_of(needs[:, one], needs[:, other])
+            times = times if several else min(times, 1)
             if other == one or not times or (times * carries[:, one] < carries[:, other]).any():
                 continue
             reach = np.flatnonzero(grid[:-1] < carries[1, other])

@@ -132,7 +132,10 @@ class Kind:
             wide = [1 if self.table(offer).whole_node_nvlink else offer.shape.tp for offer in alike]
             parts = [offer.gpus_per_node for offer in alike]
             needs = np.array([parts, [offer.nodes for offer in alike], wide], dtype=np.int64)
-            found += [alike[i] for i in undominated_rates(means, grid, carries, needs)]
+            found += [
+                alike[i]
+                for i in undominated_rates(means, grid, carries, needs, several=self.fixed.data_parallel is None)
+            ]
         return found
 
     def load(self, offer: Offer, rates: Floats) -> LoadPoints:
