@@ -114,7 +114,7 @@ def _without_strategy(problem: Problem, answer: Answer, stated: Stated, ledger: 
         empty_summary(answer),
         hardware_section(problem, ledger),
         model_section(problem, ledger, None, None),
-        empty_strategy_section(ledger),
+        empty_strategy_section(answer.status),
         recommendations_section(advice_of(problem, stated, answer), ledger),
     ]
 

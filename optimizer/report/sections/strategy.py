@@ -7,7 +7,7 @@ from optimizer.explain.numbers import GIB
 from optimizer.report.derive.memory import TERMS
 from optimizer.report.derive.rules import actual_cell, limit_cell, slack_cell
 from optimizer.report.document import Cell, Column, Figure, Picture, Section, Status, Table, Text
-from optimizer.report.ledger import Ledger, size
+from optimizer.report.ledger import size
 from optimizer.report.subject import Subject
 
 TERM_IDS = {"weights": "weights-s{}", "KV cache": "cache-s{}"}
@@ -170,7 +170,9 @@ def rules_table(subject: Subject) -> Table:
     return Table("rules", columns, tuple(rows), "Every rule")
 
 
-def empty_strategy_section(ledger: Ledger) -> Section:
-    """What stands here when no strategy keeps every rule."""
-    said = Text(("There is no strategy to validate: none of those considered keeps every rule.",))
-    return Section("strategy", "Strategy validation", (said,))
+def empty_strategy_section(status: str) -> Section:
+    """What stands here without a strategy."""
+    why = (
+        "none of those considered keeps every rule" if status == "infeasible" else "the time limit was reached before one was found"
+    )  # fmt: skip
+    return Section("strategy", "Strategy validation", (Text((f"There is no strategy to validate: {why}.",)),))
