@@ -26,7 +26,7 @@ from optimizer.verify.twin import Bar, survey
 from tests.conftest import changed
 from tests.generate import random_problem
 
-SEEDS = range(100 if os.environ.get("OPTIMIZER_LONG_TESTS") else 6)
+SEEDS = range(100 if os.environ.get("OPTIMIZER_LONG_TESTS") else 4)
 
 
 def family(seed: int) -> list[Problem]:
@@ -86,7 +86,7 @@ def _check_conflict(problem: Problem, answer: Answer) -> None:
 
 def test_answers_are_both_feasible_and_not() -> None:
     """The generator proves something only if both kinds occur."""
-    found = [answer for seed in SEEDS for _, answer in solve_many(family(seed)[:2])]
+    found = [answer for seed in SEEDS for _, answer in solve_many(family(seed))]
     statuses = [answer.status for answer in found if isinstance(answer, Answer)]
     assert statuses.count("optimal") >= 3 and statuses.count("infeasible") >= 3
 
