@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations, product
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from optimizer.facts.inventory import FleetProblem, Losses
 from optimizer.placement import GpuPlace, PlacedInstance
 from optimizer.verify.arithmetic import sixty_digits
+from optimizer.verify.fleet import verify_fleet
 from optimizer.verify.fleet.float_times import Curves
 from optimizer.verify.fleet.instance import Instances, nodes_needed
 from optimizer.verify.fleet.losses import worst_loss
@@ -23,7 +25,7 @@ from optimizer.verify.fleet.site import Site
 from optimizer.verify.fleet.states import members_of, rates_of, states_of
 from optimizer.verify.fleet.value import Family, Totals, Weights, judge, totals
 from tests.verify.builders import GPU
-from tests.verify_fleet.builders import problem, shape
+from tests.verify_fleet.builders import SLOW_GPU, answer_for, problem, shape
 
 GPU_H, NODE_H, RACK_H, REPAIR_H = 1000.0, 3000.0, 10_000.0, 10.0
 FAILURES = {"gpu_mtbf_hours": GPU_H, "node_mtbf_hours": NODE_H, "rack_mtbf_hours": RACK_H, "repair_hours": REPAIR_H}
@@ -237,3 +239,21 @@ def test_splits() -> None:
     best = least_split([costs, 4 * costs, np.where(part <= 0.2, costs, np.inf)])
     assert best is not None and best[1] == (640, 160, 200)
     assert least_split([np.where(part <= 0.4, costs, np.inf)] * 2) is None
+
+
+def test_another_split_of_the_load() -> None:
+    """A thousandth moved between families: the rates agree with the shares, but the split is not the best."""
+    stated = problem(
+        cluster=[
+            *({"name": n, "gpu": g, "nodes": 1, "gpus_per_node": 2} for n, g in (("fast", GPU), ("slow", SLOW_GPU)))
+        ],
+        requirements={"max_batch": 32},
+    )
+    good = answer_for(stated, [(0, shape(1), 2), (1, shape(1), 2)], status="feasible")
+    assert verify_fleet(stated, good).passed
+    moved = []
+    for pool, step in zip(good.pools, (-0.05, 0.05), strict=True):
+        share = round(pool.share + step, 3)
+        moved.append(replace(pool, share=share, planned_rate=share * 20 / 2))
+    found = verify_fleet(stated, replace(good, pools=tuple(moved)))
+    assert any(mismatch.what == "pools.share" for mismatch in found.mismatches)
