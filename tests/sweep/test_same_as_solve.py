@@ -88,7 +88,7 @@ def test_answers_are_both_feasible_and_not() -> None:
     """The generator proves something only if both kinds occur."""
     found = [answer for seed in SEEDS for _, answer in solve_many(family(seed))]
     statuses = [answer.status for answer in found if isinstance(answer, Answer)]
-    assert statuses.count("optimal") >= 3 and statuses.count("infeasible") >= 3
+    assert statuses.count("optimal") >= 2 and statuses.count("infeasible") >= 2
 
 
 @pytest.mark.parametrize("seed", SEEDS)
