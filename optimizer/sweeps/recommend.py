@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from optimizer.answer import Answer
-from optimizer.facts.errors import ProblemError
+from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.problem import Problem
 from optimizer.facts.stated import Stated
 from optimizer.many import Family, family_key
 from optimizer.search.joint import Offer, best_offer
+from optimizer.search.rules import rule_ids
 from optimizer.search.screen import Screen
 from optimizer.search.space import SpaceTooLargeError
 from optimizer.sweeps.points import Point, Spec, point_of
@@ -120,7 +121,11 @@ def _hardware(specs: Sequence[Spec], maker: Maker, least: Least) -> list[_Hardwa
     found: dict[tuple[str, int], _Hardware] = {}
     for spec in specs:
         problem, notes = maker.problem(spec)
-        hardware = problem.hardware
+        hardware, known = problem.hardware, rule_ids(problem)
+        for rule in problem.search.disabled_rules:
+            if rule not in known:
+                said = f"no rule {rule!r} applies to this problem; {closest(rule, known)}"
+                raise ProblemError("search.disabled_rules", said)
         if least == "gpus":
             cost = hardware.gpus
         elif hardware.price_per_gpu_hour is None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from optimizer import problem_from_dict, solve
+from optimizer import many, problem_from_dict, solve
 from optimizer.answer import Answer, Fixed, Verification
 from optimizer.explain.conflict import satisfiable
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.many import solve_many
+from optimizer.search import space
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import rule_ids
 from optimizer.search.space import build_space
@@ -168,3 +169,24 @@ def test_tables_of_other_problems_are_refused(born: dict[str, Any]) -> None:
     other = problem_from_dict(changed(born, workload__prompt_tokens=100))
     with pytest.raises(ValueError, match="other problems"):
         verify_answer(problem, solve(problem), shared=SharedSurvey([other]))
+
+
+def test_spaces_that_are_too_large_are_errors_of_their_own(
+    born: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counts below still get their answers."""
+    monkeypatch.setattr(space, "LARGEST_SPACE_ROWS", 300)
+    problems = [problem_from_dict(changed(born, hardware__nodes=nodes)) for nodes in (2, 3, 5, 8)]
+    found = dict(solve_many(problems))
+    large = [isinstance(found[i], ProblemError) for i in range(4)]
+    assert large[0] is False and large[-1] is True and large == sorted(large)
+    assert "narrow search" in str(found[3])
+
+
+def test_spaces_beyond_shared_tables_are_solved_alone(born: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many, "MOST_SHAPES", 0)
+    problem = problem_from_dict(born)
+    ((_, found),) = solve_many([problem])
+    alone = solve(problem)
+    assert isinstance(found, Answer) and found.strategy == alone.strategy and found.metrics == alone.metrics
+    assert found.verification.optimality == "exhaustive" and not found.alternatives
