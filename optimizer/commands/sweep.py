@@ -66,8 +66,7 @@ def sweep(
     one_of("--executor", executor, ("local", "ray"))
     if address is not None and executor != "ray":
         raise ProblemError("--address", "belongs to --executor ray")
-    if plot is not None:
-        _check_picture(plot)
+    _check_files(csv, parquet, plot)
     asked = plan(
         problem,
         gpus,
@@ -106,12 +105,29 @@ def one_of(option: str, value: str, known: tuple[str, ...]) -> None:
         raise ProblemError(option, f"{value!r} is not known; {closest(value, known)}")
 
 
-def _check_picture(path: str) -> None:
+def _check_files(csv: str | None, parquet: str | None, plot: str | None) -> None:
+    """Refuse at once what would be refused after all the work."""
+    from importlib.util import find_spec
+
     from optimizer.facts.errors import ProblemError
     from optimizer.render.sweep_plot import KINDS
 
-    if Path(path).suffix.lower() not in KINDS:
-        raise ProblemError("--plot", f"{path} ends in neither .png nor .svg")
+    for option, path, needed, extra in (
+        ("--csv", csv, None, None),
+        ("--parquet", parquet, "pyarrow", "parquet"),
+        ("--plot", plot, "matplotlib", "plot"),
+    ):
+        if path is None:
+            continue
+        if not Path(path).absolute().parent.is_dir() or Path(path).is_dir():
+            raise ProblemError(
+                option, f"{path} cannot be written; the name of a file in a folder that exists is needed"
+            )
+        if needed is not None and find_spec(needed) is None:
+            said = f"{needed} is not installed; python3 -m pip install 'parallel-strategy-optimizer[{extra}]'"
+            raise ProblemError(option, said)
+    if plot is not None and Path(plot).suffix.lower() not in KINDS:
+        raise ProblemError("--plot", f"{plot} ends in neither .png nor .svg")
 
 
 def _say_interrupted(out: str | None, done: int, many: int) -> None:

@@ -95,11 +95,15 @@ class Store:
 
     def _write(self, data: Mapping[str, Any]) -> None:
         assert self._stream is not None
-        self._stream.write(line_of(data))
-        self._stream.flush()
-        if time.monotonic() - self._synced >= SYNC_S:
-            os.fsync(self._stream.fileno())
-            self._synced = time.monotonic()
+        try:
+            self._stream.write(line_of(data))
+            self._stream.flush()
+            if time.monotonic() - self._synced >= SYNC_S:
+                os.fsync(self._stream.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            said = f"{self.journal_path} cannot be written ({error.strerror or error}); what it holds is kept"
+            raise ProblemError("--out", said) from None
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append a row to the journal, unless it is known."""

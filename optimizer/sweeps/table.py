@@ -79,7 +79,8 @@ def write_parquet(points: Sequence[Point], path: str) -> None:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise ProblemError("--parquet", "pyarrow is not installed; python3 -m pip install pyarrow") from None
+        said = "pyarrow is not installed; python3 -m pip install 'parallel-strategy-optimizer[parquet]'"
+        raise ProblemError("--parquet", said) from None
     columns, rows = flat(points)
     # A column of a scenario may hold numbers and words; Parquet wants one kind.
     for column in columns:

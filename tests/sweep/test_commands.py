@@ -79,6 +79,7 @@ def test_parquet_is_the_same_table(tmp_path: Path) -> None:
         ([], "for one point use optimizer solve"),
         (["--gpus", "1..4", "--by", "rack"], "--by: 'rack' is not known"),
         (["--gpus", "1..4", "--plot", "curve.pdf"], "neither .png nor .svg"),
+        (["--gpus", "1..4", "--csv", "/nowhere/at/all.csv"], "--csv: /nowhere/at/all.csv cannot be written"),
         (["--gpus", "1..4", "--address", "auto"], "belongs to --executor ray"),
         (["--gpus", "1..4", "--scenarios", "nowhere.yaml"], "no such file"),
         (["--gpus", "1..4", "--prices", "nowhere.yaml"], "no such file"),
