@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from optimizer.facts.inventory import FleetProblem, Losses
+from optimizer.fleet_answer import RateRange
 from optimizer.placement import GpuPlace, PlacedInstance
 from optimizer.verify.arithmetic import sixty_digits
 from optimizer.verify.fleet import verify_fleet
@@ -257,3 +258,41 @@ def test_another_split_of_the_load() -> None:
         moved.append(replace(pool, share=share, planned_rate=share * 20 / 2))
     found = verify_fleet(stated, replace(good, pools=tuple(moved)))
     assert any(mismatch.what == "pools.share" for mismatch in found.mismatches)
+
+
+def test_the_simulation_catches_what_the_sums_would_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    stated = problem(failures=FAILURES, requirements={"max_batch": 32})
+    good = answer_for(stated, [(0, shape(1), 1)], status="feasible")
+    assert good.reliability is not None
+    monkeypatch.setattr("optimizer.verify.fleet.check.check_reliability", lambda *_: None)
+    for off in (1.3, 0.7):
+        availability = 1 - (1 - good.reliability.availability) * off
+        false = replace(good, reliability=replace(good.reliability, availability=availability))
+        found = verify_fleet(stated, false)
+        assert [mismatch.what for mismatch in found.mismatches] == ["simulation of reliability.availability"]
+    assert verify_fleet(stated, good).passed and verify_fleet(stated, good, seed=9).passed
+
+
+def test_too_many_states_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    stated = problem(failures=FAILURES, requirements={"max_batch": 32})
+    good = answer_for(stated, [(0, shape(1), 8)], status="feasible")
+    monkeypatch.setattr("optimizer.verify.fleet.states.MOST_STATES", 2)
+    found = verify_fleet(stated, good)
+    assert found.passed and "not recomputed, only simulated" in found.resolution
+
+
+def test_the_same_choice_at_the_ends_of_the_rates() -> None:
+    ranges = {name: {"value": hours, "low": hours / 2, "high": hours * 2} for name, hours in FAILURES.items()}
+    stated = problem(failures=ranges, requirements={"max_batch": 32})
+    chosen = [(0, shape(1), 2)]
+    good = answer_for(stated, chosen, status="feasible")
+    ends = []
+    for end, factor in (("low", 0.5), ("high", 2.0)):
+        rates = {name: hours * (factor if name != "repair_hours" else 1 / factor) for name, hours in FAILURES.items()}
+        there = answer_for(problem(failures=rates, requirements={"max_batch": 32}), chosen)
+        assert there.reliability is not None
+        ends.append(RateRange(end, there.reliability.availability, True, good.label))
+    assert verify_fleet(stated, replace(good, ranges=tuple(ends))).passed
+    for change in ({"availability": ends[0].availability + 1e-6}, {"end": "middle"}, {"choice": "something else"}):
+        found = verify_fleet(stated, replace(good, ranges=(replace(ends[0], **change), ends[1])))
+        assert len(found.mismatches) == 1 and found.mismatches[0].what.startswith("ranges.")

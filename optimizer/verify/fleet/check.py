@@ -9,10 +9,17 @@ import numpy as np
 
 from optimizer.answer import Fixed, Verification
 from optimizer.facts.inventory import FleetProblem
-from optimizer.fleet_answer import FleetAnswer
+from optimizer.fleet_answer import FleetAnswer, RateRange
 from optimizer.placement import PlacedInstance
 from optimizer.verify.arithmetic import exact, sixty_digits
-from optimizer.verify.fleet.claims import check_losses, check_objective, check_reliability, check_rules, check_totals
+from optimizer.verify.fleet.claims import (
+    check_losses,
+    check_objective,
+    check_reliability,
+    check_rules,
+    check_totals,
+    noise_of_probability,
+)
 from optimizer.verify.fleet.float_times import Curves
 from optimizer.verify.fleet.instance import Instances
 from optimizer.verify.fleet.legality import check_placement
@@ -22,11 +29,13 @@ from optimizer.verify.fleet.sample import DRAWS, Sampled, sample
 from optimizer.verify.fleet.shares import largest_share, least_split, share_costs
 from optimizer.verify.fleet.simulate import FAILURES, Simulated, levels_of, simulate
 from optimizer.verify.fleet.site import Site
-from optimizer.verify.fleet.states import TooManyStates, members_of, rates_of, states_of
+from optimizer.verify.fleet.states import Member, TooManyStates, at_end, members_of, rates_of, states_of
 from optimizer.verify.fleet.twin import SpaceTooLarge, Twin
 from optimizer.verify.fleet.value import Family, Totals, Weights, totals
-from optimizer.verify.ledger import Ledger
+from optimizer.verify.ledger import Ledger, number
 
+MOST_GPUS_ENUMERATED = 600
+"""The choices of larger inventories are not gone through: it would take longer than a few seconds."""
 RARE = 200
 """Outages in a simulation below which states are sampled too."""
 MORE = 10
@@ -53,13 +62,10 @@ def verify_fleet(
 
     Returns:
         Every disagreement with expected and actual. ``optimality`` is ``exhaustive``, ``bound`` (claimed, not
-        enumerated), ``not claimed`` or ``refuted``.
+        enumerated), ``not claimed`` or ``refuted``. Exhaustive: every choice of instances that the bound of section 6 does
+        not rule out was stood on the nodes, where the rules allow it, and valued there; ``candidates`` counts those.
     """
     return _Check(problem, answer, fixed, seed).run(exhaustive)
-
-
-MOST_GPUS_ENUMERATED = 256
-"""Larger inventories have too many choices to enumerate; their optimum rests on value = bound."""
 
 
 class _Check:
@@ -155,23 +161,41 @@ class _Check:
         levels = rates_of(self.problem.failures, self.problem.levels())
         family_of = [index_of[instance.pool] for instance in placement.instances]
         members = members_of(self.site, placement.instances, family_of, levels)
-        try:
-            states = states_of(self.problem, members, [family.instances for family in families])
-        except TooManyStates:
-            self.notes.append("too many failure states to work through one by one: the objective is simulated only")
-            return
-        found = totals(families, float(self.demand), self.weights, states)
-        check_objective(ledger, self.weights, found, used, answer)
-        check_reliability(ledger, self.problem, found, answer.reliability)
+        found = self._totals(self.problem, families, members)
+        if found is not None:
+            check_objective(ledger, self.weights, found, used, answer)
+            check_reliability(ledger, self.problem, found, answer.reliability)
+        for end in answer.ranges:
+            changed = at_end(self.problem, end.end)
+            with ledger.about(f"ranges.{end.end}"):
+                if ledger.that("end", changed is not None, "low or high", end.end) and changed is not None:
+                    self._check_range(end, self._totals(changed, families, members))
         self._simulate(families, placement.instances, family_of, found)
+
+    def _totals(self, problem: FleetProblem, families: list[Family], members: list[Member]) -> Totals | None:
+        """Sums over the failure states; None, and a note, where there are too many."""
+        try:
+            states = states_of(problem, members, [family.instances for family in families])
+        except TooManyStates:
+            said = "too many failure states to work through: objective and reliability not recomputed, only simulated"
+            self.notes.append(said)
+            return None
+        return totals(families, float(self.demand), self.weights, states)
+
+    def _check_range(self, end: RateRange, found: Totals | None) -> None:
+        """The availability of the same choice at an end of the failure rates; another choice is another problem's answer."""
+        if end.same_choice and found is not None:
+            self.ledger.same("choice", self.answer.label, end.choice)
+            close = abs(end.availability - found.availability) <= noise_of_probability(found)
+            self.ledger.that("availability", close, found.availability, end.availability)
 
     def _families(self, known: list[Known], planned: dict[int, Fraction]) -> tuple[list[Family], dict[int, int]]:
         """Pools of one kind together; pool number → family number."""
         kinds = list(dict.fromkeys(one.kind for one in known))
         index_of = {index: kinds.index(one.kind) for index, one in enumerate(known)}
         families = []
-        for number in range(len(kinds)):
-            members = [i for i in index_of if index_of[i] == number]
+        for kind in range(len(kinds)):
+            members = [i for i in index_of if index_of[i] == kind]
             first = known[members[0]]
             same = all(known[i].slots_capacity == first.slots_capacity for i in members)
             self.ledger.that("slots_capacity", same, "the same for every pool of a family", "different")
@@ -185,8 +209,8 @@ class _Check:
         if len(families) == 1:
             return
         costs, mine = [], 0.0
-        for number, family in enumerate(families):
-            first = next(known[i] for i in index_of if index_of[i] == number)
+        for kind, family in enumerate(families):
+            first = next(known[i] for i in index_of if index_of[i] == kind)
             most = largest_share(self.demand, family.instances, first.capacity)
             costs.append(share_costs(family.curve, self.demand, family.instances, most))
             part = round(family.planned * family.instances / float(self.demand) * 1000)
@@ -197,7 +221,7 @@ class _Check:
             self.ledger.that("pools.share", least, f"{best[0]} ms with thousandths {best[1]}", f"{mine} ms")
 
     def _simulate(
-        self, families: list[Family], placed: Sequence[PlacedInstance], family_of: list[int], found: Totals
+        self, families: list[Family], placed: Sequence[PlacedInstance], family_of: list[int], found: Totals | None
     ) -> None:
         """Failures and repairs played in time and, where outages are rare, sampled by the number of parts down."""
         levels = levels_of(self.site, self.problem.failures, placed)
@@ -208,17 +232,17 @@ class _Check:
         said = f"{first.failures:,} failures simulated over {first.hours:,.0f} hours: {first.outages:,} outages"
         if first.outages < RARE:
             drawn = sample(*setting, self.seed)
-            self._contains(drawn, found, lambda: sample(*setting, self.seed + 1, MORE * DRAWS))
+            self._contains(drawn, lambda: sample(*setting, self.seed + 1, MORE * DRAWS))
             said += f"; {drawn.draws:,} states with 2 or more parts down sampled, every single part tried"
         self.notes.append(said)
 
-    def _compare(self, seen: Simulated, found: Totals, again: Callable[[], Simulated]) -> None:
+    def _compare(self, seen: Simulated, found: Totals | None, again: Callable[[], Simulated]) -> None:
         """The availability inside its interval, and outages as often as they should be.
 
         The frequency in section 5 is the one at which outages begin only where losing an instance never ends one.
         """
-        self._contains(seen, found, again)
-        if found.monotone and not self._as_often(seen, found):
+        self._contains(seen, again)
+        if found is not None and found.monotone and not self._as_often(seen, found):
             seen = again()
             expected = f"{found.outages_per_hour * seen.hours:.1f} outages"
             agrees = self._as_often(seen, found)
@@ -227,10 +251,12 @@ class _Check:
     def _as_often(self, seen: Simulated, found: Totals) -> bool:
         return abs(seen.outages - found.outages_per_hour * seen.hours) <= seen.outages_within
 
-    def _contains(self, seen: Simulated | Sampled, found: Totals, again: Callable[[], Simulated | Sampled]) -> None:
+    def _contains(self, seen: Simulated | Sampled, again: Callable[[], Simulated | Sampled]) -> None:
         """The availability lies in the 99 % interval, if not of this run then of a longer one."""
-        stated = self.answer.reliability
-        claimed = found.availability if stated is None else stated.availability
+        stated = number(self.answer.reliability.availability) if self.answer.reliability is not None else None
+        if stated is None:
+            return  # refused already
+        claimed = float(stated)
         if abs(seen.availability - claimed) > seen.within:
             seen = again()
         inside = abs(seen.availability - claimed) <= seen.within

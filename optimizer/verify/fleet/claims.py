@@ -200,11 +200,16 @@ def noise_of(weights: Weights, found: Totals, value: float) -> float:
     return 2e-5 * max(1.0, weights.latency) + 1e-10 * abs(value) + found.noise_ms + lumped
 
 
+def noise_of_probability(found: Totals) -> float:
+    """By which a probability may differ: 64-bit sums, and states lumped in one grouping and not in another."""
+    return 1e-13 + LEAST_STATE * (found.states + 1) + found.noise_probability
+
+
 def check_reliability(ledger: Ledger, fleet: FleetProblem, found: Totals, claimed: Reliability | None) -> None:
     """Every figure of the steady state."""
     if not ledger.that("reliability", claimed is not None, "the steady state", claimed) or claimed is None:
         return
-    noise = 1e-13 + LEAST_STATE * (found.states + 1) + found.noise_probability
+    noise = noise_of_probability(found)
 
     def close(what: str, mine: float, stated: float | None, allowed: float) -> None:
         value = number(stated)

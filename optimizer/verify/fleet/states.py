@@ -19,7 +19,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.facts.inventory import FleetFailures, FleetProblem
+from optimizer.facts.inventory import FleetFailures, FleetProblem, Rate
 from optimizer.placement import PlacedInstance
 from optimizer.verify.fleet.site import Part, Site
 
@@ -68,6 +68,20 @@ def rates_of(failures: FleetFailures, levels: Iterable[str]) -> dict[str, float]
         if rate is not None:
             found[level] = rate.value
     return found
+
+
+def at_end(fleet: FleetProblem, end: str) -> FleetProblem | None:
+    """The inventory with all failure rates at one end of their ranges: ``low`` is short between failures, long to repair."""
+    ends = {"low": ("low", "high"), "high": ("high", "low")}.get(end)
+    if ends is None:
+        return None
+    changed = {}
+    for name in type(fleet.failures).model_fields:
+        rate = getattr(fleet.failures, name)
+        if isinstance(rate, Rate):
+            value = getattr(rate, ends[name == "repair_hours"])
+            changed[name] = rate.model_copy(update={"value": value})
+    return fleet.model_copy(update={"failures": fleet.failures.model_copy(update=changed)})
 
 
 def members_of(
