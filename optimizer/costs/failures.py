@@ -21,6 +21,7 @@ class DownStates:
     rest: Floats  # (Q,) more than STATES - 1 down
     rest_mean: Floats  # (Q,) expected number down, counted only where more than STATES - 1 are
     lost_with_node: Ints  # (Q,) instances that one node's loss takes, worst case
+    lost_with_two_nodes: Ints  # (Q,) the same for two nodes
 
 
 def unavailability(mtbf_hours: float, repair_hours: float) -> float:
@@ -58,7 +59,9 @@ def _states(hardware: HardwareFacts, instance_gpus: Ints, instances: Ints) -> Do
     # Fewer instances than states: nothing is left over but rounding noise.
     none_left = instances < STATES
     rest, rest_mean = np.where(none_left, 0.0, rest), np.where(none_left, 0.0, rest_mean)
-    return DownStates(probability, rest, rest_mean, np.where(spread, -(-instances // nodes), one_loss))
+    lost = np.where(spread, -(-instances // nodes), one_loss)
+    lost_two = np.minimum(instances, np.where(spread, 2 * each + np.minimum(2, more), 2 * one_loss))
+    return DownStates(probability, rest, rest_mean, lost, lost_two)
 
 
 def _node(held: Ints, gpus_up: Floats, node_down: float) -> Floats:

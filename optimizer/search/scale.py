@@ -40,6 +40,16 @@ def _planned(milliseconds: float, margin: float) -> Fraction:
     return Fraction(repr(milliseconds)) / (1 + Fraction(repr(margin)))
 
 
+PARTS = 10**12
+"""Shares of requests not served are counted in parts of this: fine enough for twelve nines."""
+
+
+def lost_parts(share: Floats) -> Ints:
+    """Shares of requests that are not served in whole parts of ``PARTS``, rounded up (pessimistic)."""
+    result: Ints = np.ceil(share * PARTS).astype(np.int64)
+    return result
+
+
 def milliseconds(nanoseconds: int) -> float:
     """Back to milliseconds for people."""
     return nanoseconds / NS_PER_MS

@@ -35,12 +35,14 @@ def straddles(hardware: HardwareFacts, instance_gpus: int, instances: int) -> bo
     return instance_gpus > node or instances > hardware.nodes * (node // instance_gpus)
 
 
-def killed_by_node(hardware: HardwareFacts, instance_gpus: int, instances: int) -> int:
-    """Most instances that one lost node takes down."""
+def killed_by_nodes(hardware: HardwareFacts, instance_gpus: int, instances: int, lost: int) -> int:
+    """Most instances that so many lost nodes take down."""
     node = hardware.gpus_per_node
     if not straddles(hardware, instance_gpus, instances):
-        return ceil_ratio(instances, hardware.nodes)
-    return 1 if instance_gpus % node == 0 else min(instances, ceil_ratio(node - 1, instance_gpus) + 1)
+        held = sorted((len(range(first, instances, hardware.nodes)) for first in range(hardware.nodes)), reverse=True)
+        return sum(held[:lost])
+    each = 1 if instance_gpus % node == 0 else ceil_ratio(node - 1, instance_gpus) + 1
+    return min(instances, lost * each)
 
 
 def down_of(hardware: HardwareFacts, instance_gpus: int, instances: int) -> Down:

@@ -126,9 +126,12 @@ class Judged:
         if "request_rate" not in self.off:
             self._complete(demand)
         survive = problem.requirements.survive
-        for name, losses, killed in (("gpu", survive.gpu, 1), ("node", survive.node, self.down.killed_by_node)):
+        for name, losses, killed in (
+            ("gpu", survive.gpu, survive.gpu),
+            ("node", survive.node, self.down.killed[survive.node]),
+        ):
             if losses and f"survive_{name}" not in self.off:
-                left = columns.instances - losses * killed
+                left = columns.instances - killed
                 self._carry(loads(demand * survive.demand_share).at(columns.shape, left), True)
 
     def _carry(self, load: Loads, slots_matter: bool) -> None:

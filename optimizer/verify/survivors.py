@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optimizer.facts.problem import Problem
-from optimizer.verify.failures import killed_by_node
+from optimizer.verify.failures import killed_by_nodes
 from optimizer.verify.groups import Row
 
 
@@ -12,4 +12,4 @@ def survivors_of(problem: Problem, row: Row, lost: str) -> int:
     survive, instances = problem.requirements.survive, row.instances
     if lost == "gpu":
         return max(0, instances - survive.gpu)
-    return max(0, instances - survive.node * killed_by_node(problem.hardware, row.shape.instance_gpus, instances))
+    return instances - killed_by_nodes(problem.hardware, row.shape.instance_gpus, instances, survive.node)

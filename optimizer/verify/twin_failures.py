@@ -15,7 +15,7 @@ Bools = NDArray[np.bool_]
 class DownTwin:
     """What ``failures.Down`` holds, for rows of (instance GPUs, instances).
 
-    ``probabilities`` is (COUNTED + 1, Q); ``beyond`` and ``beyond_instances`` are (Q,); ``killed_by_node`` too.
+    ``probabilities`` is (COUNTED + 1, Q); ``beyond`` and ``beyond_instances`` are (Q,); ``killed`` (3, Q) by 0, 1 or 2 lost nodes.
     """
 
     def __init__(self, hardware: HardwareFacts, instance_gpus: Ints, instances: Ints) -> None:
@@ -29,7 +29,7 @@ class DownTwin:
         self.probabilities: Floats = each.probabilities[:, of_row]
         self.beyond: Floats = each.beyond[of_row]
         self.beyond_instances: Floats = each.beyond_instances[of_row]
-        self.killed_by_node: Ints = each.killed_by_node[of_row]
+        self.killed: Ints = each.killed[:, of_row]
 
 
 class _Pairs:
@@ -57,8 +57,10 @@ class _Pairs:
         self.beyond: Floats = np.where(few, 0.0, 1 - self.probabilities.sum(axis=0))
         expected = instances * (1 - up) - down @ self.probabilities
         self.beyond_instances: Floats = np.where(few, 0.0, expected)
-        one_straddling = np.where(whole, 1, np.minimum(instances, (node - 1 + instance_gpus - 1) // instance_gpus + 1))
-        self.killed_by_node: Ints = np.where(apart, one_straddling, -(-instances // nodes))
+        lost = np.arange(3)[:, None]
+        one_straddling = np.where(whole, 1, (node - 1 + instance_gpus - 1) // instance_gpus + 1)
+        fullest = lost * least + np.minimum(lost, more)
+        self.killed: Ints = np.minimum(instances, np.where(apart, lost * one_straddling, fullest))
 
 
 def _one(up: Floats) -> Floats:

@@ -10,7 +10,7 @@ import pytest
 from optimizer.answer import Fixed, Strategy
 from optimizer.facts.constants import constants
 from optimizer.verify.arithmetic import exact, sixty_digits
-from optimizer.verify.failures import down_of, killed_by_node, straddles
+from optimizer.verify.failures import down_of, killed_by_nodes, straddles
 from optimizer.verify.groups import Group
 from optimizer.verify.links import all_reduce, all_to_all, sends
 from optimizer.verify.recompute import candidate_of, metrics_of
@@ -114,9 +114,10 @@ def test_failures_by_hand() -> None:
         assert float(mean) == pytest.approx(16 * (1 - 0.96 * 0.98))
     assert not straddles(hardware, 4, 4)
     assert straddles(hardware, 3, 5)
-    assert killed_by_node(hardware, 4, 3) == 2
-    assert killed_by_node(hardware, 3, 5) == 4
-    assert killed_by_node(hardware, 16, 1) == 1
+    assert killed_by_nodes(hardware, 4, 3, 1) == 2
+    assert killed_by_nodes(hardware, 4, 3, 2) == 3, "the second node holds one less"
+    assert killed_by_nodes(hardware, 3, 5, 1) == 4
+    assert killed_by_nodes(hardware, 16, 1, 1) == 1
 
 
 def test_layer_splits() -> None:

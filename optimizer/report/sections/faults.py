@@ -58,15 +58,14 @@ def _losses(subject: Subject) -> Table | None:
 
 def _stricter(subject: Subject) -> list[Block]:
     """Where a rule counts more instances lost than any real pair of nodes takes."""
-    survive, each = subject.problem.requirements.survive, int(subject.down.lost_with_node[0])
+    survive, counted = subject.problem.requirements.survive, int(subject.down.lost_with_two_nodes[0])
     assert subject.placement is not None
     pairs = losses(subject.placement, subject.hardware.nodes, subject.hardware.gpus)
     worst = max((loss.instances for loss in pairs if loss.what == "2 nodes"), default=0)
-    counted = min(subject.instances, 2 * each)
     if survive.node < 2 or not worst or worst >= counted:
         return []
     said = (
-        f"Rule survive_node counts twice the worst single node, {counted} instances, because nodes hold unequal numbers of them; the "
+        f"Rule survive_node counts twice the worst single node, {counted} instances, because instances straddle nodes; the "
         f"worst real pair takes {worst}. The rule is the stricter of the two."
     )
     return [Text((said,))]
