@@ -24,6 +24,7 @@ from optimizer.search.space import Space, SpaceTooLargeError, search_limits
 from optimizer.verify.check import verify_answer
 from optimizer.verify.shared import SharedSurvey
 
+MOST_KEPT = 2
 MOST_SHAPES = 6000
 """Larger spaces are not shared: their tables would take gigabytes."""
 
@@ -33,11 +34,15 @@ def family_key(problem: Problem) -> Hashable:
     return shared_key(problem)
 
 
-def solve_many(problems: Sequence[Problem]) -> Iterator[tuple[int, Answer | ProblemError]]:
+def solve_many(
+    problems: Sequence[Problem], *, beside: Sequence[Problem] = (), kept: dict[Hashable, Family] | None = None
+) -> Iterator[tuple[int, Answer | ProblemError]]:
     """Solve problems, one that is named several times once, family by family.
 
     Args:
         problems: in any order.
+        beside: problems for which tables should do too, because they come in a later call.
+        kept: the families of earlier calls, by key; the latest are put here.
 
     Yields:
         (position, answer) as they are solved; a ``ProblemError`` stands for an answer where ``solve`` would raise it.
@@ -49,13 +54,37 @@ def solve_many(problems: Sequence[Problem]) -> Iterator[tuple[int, Answer | Prob
         if id(problem) not in keys:
             keys[id(problem)] = family_key(problem)
         families.setdefault(keys[id(problem)], []).append(position)
-    for members in families.values():
-        yield from _solve_family(problems, members)
+    for key, members in families.items():
+        also = [problem for problem in beside if family_key(problem) == key]
+        yield from _solve_family(problems, members, key, also, {} if kept is None else kept)
 
 
-def _solve_family(problems: Sequence[Problem], members: list[int]) -> Iterator[tuple[int, Answer | ProblemError]]:
+def _family(key: Hashable, problems: list[Problem], beside: list[Problem], kept: dict[Hashable, Family]) -> Family:
+    """A family that has tables for the problems: one that is kept, or a new one."""
+    found = kept.get(key)
+    if found is None or not all(found.covers(problem) for problem in problems):
+        try:
+            found = Family([*problems, *beside])
+        except SpaceTooLargeError:
+            if not beside:
+                raise
+            found = Family(problems)
+        kept.pop(key, None)
+        while len(kept) >= MOST_KEPT:
+            kept.pop(next(iter(kept)))
+        kept[key] = found
+    return found
+
+
+def _solve_family(
+    problems: Sequence[Problem],
+    members: list[int],
+    key: Hashable,
+    beside: list[Problem],
+    kept: dict[Hashable, Family],
+) -> Iterator[tuple[int, Answer | ProblemError]]:
     try:
-        family = Family([problems[i] for i in members])
+        family = _family(key, [problems[i] for i in members], beside, kept)
     except SpaceTooLargeError as error:
         counts = sorted({problems[i].hardware.gpus for i in members})
         if len(counts) == 1:
@@ -63,8 +92,10 @@ def _solve_family(problems: Sequence[Problem], members: list[int]) -> Iterator[t
             return
         # Fewer GPUs have fewer candidates.
         middle = counts[len(counts) // 2]
-        yield from _solve_family(problems, [i for i in members if problems[i].hardware.gpus < middle])
-        yield from _solve_family(problems, [i for i in members if problems[i].hardware.gpus >= middle])
+        few = [i for i in members if problems[i].hardware.gpus < middle]
+        many = [i for i in members if problems[i].hardware.gpus >= middle]
+        yield from _solve_family(problems, few, key, [], kept)
+        yield from _solve_family(problems, many, key, [], kept)
         return
     known: dict[int, Answer | ProblemError] = {}
     for i in members:
@@ -98,6 +129,12 @@ class Family:
         self._survey: SharedSurvey | None = None
         self._all_rows: SharedTables | None = None
         self.shared = len(self._tables.space.shapes) <= MOST_SHAPES
+
+    def covers(self, problem: Problem) -> bool:
+        """Whether the tables have all candidates of a problem with the same key."""
+        share = max(known.requirements.gpu_memory_utilization for known in self._problems)
+        most = self._tables.largest.hardware.gpus
+        return problem.hardware.gpus <= most and problem.requirements.gpu_memory_utilization <= share
 
     def solve(self, problem: Problem) -> Answer:
         """The answer to one of the problems; raises what ``solve`` would raise."""

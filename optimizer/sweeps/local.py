@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from optimizer.sweeps.points import Point, failed
-from optimizer.sweeps.work import Piece, solve_piece, solve_specs
+from optimizer.sweeps.work import Kept, Piece, solve_piece, solve_specs
 
 LOOK_S = 0.5
 """How often a worker looks whether its parent is still there: a killed parent cannot tell."""
@@ -23,8 +23,9 @@ LOOK_S = 0.5
 
 def run_here(pieces: Sequence[Piece]) -> Iterator[Point]:
     """Every point, one after the other, in this process."""
+    kept: Kept = {}
     for piece in pieces:
-        yield from solve_specs(piece.stated, piece.specs, piece.prices)
+        yield from solve_specs(piece, kept)
 
 
 def run_in_processes(pieces: Sequence[Piece], workers: int) -> Iterator[Point]:

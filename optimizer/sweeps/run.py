@@ -19,7 +19,7 @@ from optimizer.sweeps.on_ray import run_on_ray
 from optimizer.sweeps.points import Point, Spec, point_data, point_from_data
 from optimizer.sweeps.scenarios import Scenarios, load_scenarios, scenario_name, scenarios_from_dict
 from optimizer.sweeps.store import Store
-from optimizer.sweeps.work import Piece, pieces
+from optimizer.sweeps.work import pieces
 
 Executor = Literal["local", "ray"]
 FEW_POINTS = 8
@@ -157,16 +157,13 @@ def _solved(
     asked: Plan, missing: Sequence[Spec], workers: int | None, executor: Executor, address: str | None
 ) -> Iterator[Point]:
     processes = workers or len(os.sched_getaffinity(0))
+    work = pieces(asked.stated, missing, asked.prices)
     if executor == "ray":
-        yield from run_on_ray(_pieces(asked, missing, processes), processes, address)
+        yield from run_on_ray(work, processes, address)
     elif processes == 1 or len(missing) <= FEW_POINTS:
-        yield from run_here(_pieces(asked, missing, 1))
+        yield from run_here(work)
     else:
-        yield from run_in_processes(_pieces(asked, missing, processes), processes)
-
-
-def _pieces(asked: Plan, missing: Sequence[Spec], workers: int) -> list[Piece]:
-    return pieces(asked.stated, missing, asked.prices, workers)
+        yield from run_in_processes(work, processes)
 
 
 def in_order(points: Iterable[Point], many: int) -> Iterator[Point]:

@@ -1,7 +1,7 @@
 """Results on disk: a journal that grows while a sweep runs, and the finished file in input order.
 
-The journal (``FILE.journal``) is append-only JSON Lines: each row is written whole, as soon as it is known, so a killed run
-loses at most the row that was being written. A row carries the hash of everything it depends on (``key_of``); a later run
+The journal (``FILE.journal``) is append-only JSON Lines: each row is written whole, as soon as this process knows it, so a
+killed run loses nothing that was written but a torn last line. A row carries the hash of everything it depends on (``key_of``); a later run
 takes over rows whose hash it asks for and solves the rest. The finished file replaces its predecessor in one step and holds
 neither times nor the order of work, so that equal questions give equal bytes.
 """

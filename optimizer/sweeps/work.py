@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.facts.stated import Stated
-from optimizer.many import solve_many
+from optimizer.many import Family, solve_many
 from optimizer.sweeps.hardware import hardware_of, idle_sentence
 from optimizer.sweeps.points import Point, Spec, failed, point_of
 from optimizer.sweeps.scenarios import applied
 
 LARGEST_PIECE = 64
-"""Points in one piece of work where they have no counts: a killed process loses no more."""
+"""Points in one piece of work: a killed process loses no more."""
 _SHARE_TABLES = (
     "workload.requests_per_s", "requirements.", "objective", "hardware.failures", "hardware.nodes", "hardware.price", "name",
 )  # fmt: skip
@@ -24,28 +24,44 @@ _SHARE_TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Points to solve in one process; everything needed travels with it."""
+    """Points to solve in one process; everything needed travels with it.
+
+    ``largest`` is the largest count among points that can share tables with these, in whatever piece.
+    """
 
     stated: Stated
     specs: tuple[Spec, ...]
     prices: Mapping[str, float]
+    largest: int | None = None
+
+
+Kept = dict[Hashable, Family]
+_kept_here: Kept = {}
+"""Tables of this worker process: the next piece often needs the same."""
 
 
 def solve_piece(piece: Piece) -> list[Point]:
-    """Every point of a piece, in order."""
-    return sorted(solve_specs(piece.stated, piece.specs, piece.prices), key=lambda point: point.index)
+    """Every point of a piece, in order. For worker processes: tables are kept for the next piece."""
+    return sorted(solve_specs(piece, _kept_here), key=lambda point: point.index)
 
 
-def solve_specs(stated: Stated, specs: Sequence[Spec], prices: Mapping[str, float]) -> Iterator[Point]:
-    """Points as they are solved, in no particular order; what goes wrong at a point is its own point."""
-    maker = Maker(stated, prices)
+def solve_specs(piece: Piece, kept: Kept) -> Iterator[Point]:
+    """Points as they are solved, in no particular order; what goes wrong at a point is its own point.
+
+    Args:
+        kept: tables of earlier pieces; the latest are put here.
+    """
+    maker = Maker(piece.stated, piece.prices)
     asked: list[tuple[Spec, Problem, tuple[str, ...]]] = []
-    for spec in specs:
+    for spec in piece.specs:
         try:
             asked.append((spec, *maker.problem(spec)))
         except ProblemError as error:
             yield failed(spec, str(error))
-    for position, answer in solve_many([problem for _, problem, _ in asked]):
+    beside = []
+    if piece.largest is not None and asked:
+        beside = [maker.problem(replace(asked[0][0], gpus=piece.largest))[0]]
+    for position, answer in solve_many([problem for _, problem, _ in asked], beside=beside, kept=kept):
         spec, problem, notes = asked[position]
         if isinstance(answer, ProblemError):
             yield failed(spec, str(answer))
@@ -94,27 +110,16 @@ class Maker:
         return problem.model_copy(update={"hardware": hardware}), (aside,) if aside else ()
 
 
-def pieces(stated: Stated, specs: Sequence[Spec], prices: Mapping[str, float], workers: int) -> list[Piece]:
-    """Work for so many processes: points that can share tables together, large families cut so that nobody waits long."""
+def pieces(stated: Stated, specs: Sequence[Spec], prices: Mapping[str, float]) -> list[Piece]:
+    """Work in pieces: points that can share tables together, and no more of them than a killed run may lose."""
     groups: dict[str, list[Spec]] = {}
     for spec in specs:
         apart = {field: value for field, value in spec.changes.items() if not field.startswith(_SHARE_TABLES)}
         groups.setdefault(json.dumps(apart, sort_keys=True, default=str), []).append(spec)
-    cut: list[tuple[Spec, ...]] = []
+    cut: list[Piece] = []
     for group in groups.values():
-        if len({spec.gpus for spec in group}) > 1:
-            # Tables cost as much as the largest count: few cuts, at equal sums of counts.
-            cut += _by_weight(group, workers if len(groups) < 2 * workers else 1)
-        else:
-            cut += [tuple(group[i : i + LARGEST_PIECE]) for i in range(0, len(group), LARGEST_PIECE)]
-    return [Piece(stated, part, prices) for part in cut]
-
-
-def _by_weight(group: list[Spec], parts: int) -> list[tuple[Spec, ...]]:
-    ordered = sorted(group, key=lambda spec: (spec.gpus or 0, spec.index))
-    total, done = sum(spec.gpus or 1 for spec in ordered), 0
-    cut: list[list[Spec]] = [[] for _ in range(parts)]
-    for spec in ordered:
-        cut[min(parts - 1, done * parts // total)].append(spec)
-        done += spec.gpus or 1
-    return [tuple(part) for part in cut if part]
+        counts = {spec.gpus for spec in group if spec.gpus is not None}
+        largest = max(counts) if len(counts) > 1 else None
+        for start in range(0, len(group), LARGEST_PIECE):
+            cut.append(Piece(stated, tuple(group[start : start + LARGEST_PIECE]), prices, largest))
+    return cut

@@ -103,6 +103,6 @@ def test_a_cluster_with_another_optimizer_is_refused(tmp_path: Path) -> None:
     from optimizer.sweeps.work import pieces
 
     asked = plan(written(tmp_path), "1..3")
-    (piece,) = pieces(asked.stated, asked.specs, {}, 1)
+    (piece,) = pieces(asked.stated, asked.specs, {})
     points = on_ray._solve(piece, "0.0.1+other")
     assert len(points) == 3 and all("install the same on every node" in (point.error or "") for point in points)

@@ -85,9 +85,9 @@ def test_resumes_and_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         stream.write('{"index":7,"torn')
     solved: list[int] = []
 
-    def counted(stated: Any, specs: Any, prices: Any) -> Any:
-        solved.extend(spec.index for spec in specs)
-        return solve_specs(stated, specs, prices)
+    def counted(piece: Piece, kept: Any) -> Any:
+        solved.extend(spec.index for spec in piece.specs)
+        return solve_specs(piece, kept)
 
     monkeypatch.setattr(local, "solve_specs", counted)
     kept = {row["index"] for row in rows_of(journal)[1:]}
