@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from optimizer.commands import deploy, detect, graph, recommend, report, sweep, why
+from optimizer.commands import deploy, detect, graph, pareto, recommend, report, sweep, why
 from optimizer.commands.audit import audit
 from optimizer.commands.costs import Costs, CostTableFile, apply_costs, with_table_option
 from optimizer.commands.import_ import import_app
@@ -59,6 +59,7 @@ detect.register(app)
 deploy.register(app)
 sweep.register(app)
 recommend.register(app)
+pareto.register(app)
 report.register(app)
 
 OK, VIOLATED, BAD_INPUT, LIMIT_REACHED, DEFECT = 0, 1, 2, 3, 70

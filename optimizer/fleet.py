@@ -134,6 +134,12 @@ def _answer(
     return replace(answer, explanation=tuple(fleet_sentences(problem, answer, found)))
 
 
+def with_plan(problem: FleetProblem, offers: Offers, solver: FleetSolver, placed: Placed) -> FleetAnswer:
+    """An answer that claims a plan and its exact values, and nothing about better ones; not verified yet."""
+    found = FleetFound("feasible", placed, 0, False, False, solver.rounds, 0.0, False)
+    return _with(problem, offers, solver, found, placed)
+
+
 def _explained(problem: FleetProblem, answer: FleetAnswer, fixed: Fixed) -> FleetAnswer:
     """With the conflict and the repairs of an infeasible inventory."""
     from optimizer.explain.fleet_conflict import fleet_conflict, fleet_repairs

@@ -15,6 +15,7 @@ import numpy as np
 from optimizer.answer import Fixed
 from optimizer.costs.failures import STATES
 from optimizer.costs.shapes import Bools, Ints
+from optimizer.search.lost import lost
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import Rule, rules_for
 from optimizer.search.scale import NEVER_NS
@@ -55,6 +56,7 @@ class Model:
         if fixed is not None and fixed.max_num_seqs is not None:
             self.model.add(self.slots == fixed.max_num_seqs)
         self._quantities: dict[bytes, Any] = {}
+        self._carries: dict[int, Any] = {}
         self._objective: Any = None
         disabled = set(quantities.problem.search.disabled_rules)
         self.switch: dict[str, Any] = {}
@@ -149,15 +151,36 @@ class Model:
             extra = not_carried[:, down] - values.carried[:, down]
             if not extra[self.rows].any():
                 continue
-            carries = self.model.new_bool_var(f"carried with {down} down")
-            needed = self.quantity(np.minimum(self.q.slots_to_carry[down], self.space.slots + 1))
-            self.model.add(self.slots >= needed).only_enforce_if(carries)
-            self.model.add(self.slots < needed).only_enforce_if(~carries)
+            carries = self.carries(down)
             shed = self.model.new_int_var(min(0, int(extra.min())), max(0, int(extra.max())), "")
             self.model.add(shed == 0).only_enforce_if(carries)
             self.model.add(shed == self.quantity(extra)).only_enforce_if(~carries)
             total = total + shed
         self._objective = total
+        return total
+
+    def carries(self, down: int) -> Any:
+        """A literal that is true exactly where the chosen strategy carries the demand with so many instances down."""
+        if down not in self._carries:
+            carries = self.model.new_bool_var(f"carried with {down} down")
+            needed = self.quantity(np.minimum(self.q.slots_to_carry[down], self.space.slots + 1))
+            self.model.add(self.slots >= needed).only_enforce_if(carries)
+            self.model.add(self.slots < needed).only_enforce_if(~carries)
+            self._carries[down] = carries
+        return self._carries[down]
+
+    def lost(self) -> Any:
+        """Share of requests not served over failure states, in parts (``scale.PARTS``); the demand is carried with all up."""
+        states, rest = lost(self.q)
+        self.model.add(self.carries(0) == 1)
+        total = self.of_row(rest)
+        for down in range(1, STATES):
+            if not states[self.rows, down].any():
+                continue
+            missing = self.model.new_int_var(0, int(states[self.rows, down].max()), "")
+            self.model.add(missing == 0).only_enforce_if(self.carries(down))
+            self.model.add(missing == self.quantity(states[:, down])).only_enforce_if(~self.carries(down))
+            total = total + missing
         return total
 
     def throughput(self, most_slots: Ints) -> Any:

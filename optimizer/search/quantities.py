@@ -20,7 +20,7 @@ from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Ints
 from optimizer.facts.demand import Objective
 from optimizer.facts.problem import Problem
-from optimizer.search.scale import NS_PER_MS, lost_parts, time_ns
+from optimizer.search.scale import NS_PER_MS, time_ns
 from optimizer.search.space import Space, chain_length
 
 PENALTY_MS = {"fault-tolerance": 3_600_000.0}
@@ -201,15 +201,3 @@ class Quantities:
         """Objective part of the GPUs in use, (R,)."""
         result: Ints = np.ceil(self.weights.gpu_ms * NS_PER_MS * self.space.gpus).astype(np.int64)
         return result
-
-    @cached_property
-    def mean_ns(self) -> Ints:
-        """Mean time of a request with every instance up, (R,)."""
-        return time_ns(self.normal.mean_ms)
-
-    @cached_property
-    def lost(self) -> tuple[Ints, Ints]:
-        """Requests not served, in parts: (of each state where it is not carried, (R, STATES); of all rarer states, (R,))."""
-        instances = self.space.instances.astype(np.float64)
-        each = self.down.probability * np.minimum(1.0, np.arange(STATES) / instances[:, None])
-        return lost_parts(each), lost_parts(self.down.rest_mean / instances)

@@ -55,6 +55,7 @@ class Master:
             self._stock(index)
         self.theta = self.model.new_int_var(0, LARGEST_NS, "objective")
         self.gpus = sum(item.offer.gpus * item.count for item in self.items)
+        self.price = sum(price_micro(problem, item.group) * item.offer.gpus * item.count for item in self.items)
         self.capacity = sum(item.offer.capacity * item.count for item in self.items)
         self.peak = sum(item.offer.peak * item.count for item in self.items)
         self.demand = math.ceil(problem.workload.requests_per_s * MICRO)
@@ -324,6 +325,11 @@ class Master:
         self.model.clear_hints()
         for item in self.items:
             self.model.add_hint(item.count, wanted.get((item.group, item.position), 0))
+
+
+def price_micro(problem: FleetProblem, group: int) -> int:
+    """Price of one GPU of a group per hour in millionths, rounded up; 0 where none is stated."""
+    return math.ceil((problem.groups[group].price_per_gpu_hour or 0.0) * MICRO - 1e-6)
 
 
 def _all_up(problem: FleetProblem) -> float:

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from optimizer.answer import Fixed, Status
 from optimizer.facts.inventory import FleetProblem
@@ -78,7 +78,10 @@ class FleetSolver:
         deadline: float | None = None,
         progress: Callable[[Progress], None] | None = None,
         workers: int = 1,
+        most: tuple[Literal["gpus", "price"], int] | None = None,
     ) -> None:
+        self.most = most
+        """The most GPUs, or the most price per hour in millionths, that a plan may use."""
         self.problem, self.offers = problem, offers
         self.fixed = fixed or Fixed()
         self.off = problem.search.disabled_rules
@@ -93,11 +96,14 @@ class FleetSolver:
         self.bound_ns = 0
         self.placements_failed = False
 
-    def any(self) -> FleetFound:
-        """Any plan that keeps every rule, or the proof that there is none; the objective is not looked at."""
-        master = Master(self.problem, self.offers, self.off, self.fixed.data_parallel)
-        self.items = master.items
-        status = self._minimise(master, master.gpus)
+    def any(self, least: Literal["gpus", "price"] = "gpus") -> FleetFound:
+        """Any plan that keeps every rule, or the proof that there is none; the objective is not looked at.
+
+        Args:
+            least: what the plan has the least of.
+        """
+        master = self._master()
+        status = self._minimise(master, master.gpus if least == "gpus" else master.price)
         return self._found("feasible" if self.best else status, tier=False, ties=False)
 
     def run(self) -> FleetFound:
@@ -111,8 +117,7 @@ class FleetSolver:
             return self._found("feasible", tier=False, ties=False)
 
     def _run(self) -> FleetFound:
-        master = Master(self.problem, self.offers, self.off, self.fixed.data_parallel)
-        self.items = master.items
+        master = self._master()
         self._first_cuts(master)
         tier = self._first_tier(master)
         tier_proved = True
@@ -127,6 +132,14 @@ class FleetSolver:
         status = self._objective(master)
         ties = status == "optimal" and self._fewest(master)
         return self._found(status, tier=tier_proved, ties=ties)
+
+    def _master(self) -> Master:
+        master = Master(self.problem, self.offers, self.off, self.fixed.data_parallel)
+        self.items = master.items
+        if self.most is not None:
+            axis, limit = self.most
+            master.model.add((master.gpus if axis == "gpus" else master.price) <= limit)
+        return master
 
     def _found(self, status: Status, *, tier: bool, ties: bool) -> FleetFound:
         if status == "infeasible" and self.placements_failed:

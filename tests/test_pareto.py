@@ -1,0 +1,162 @@
+"""The command ``pareto``: fronts of both kinds of problems, files, refusals, and being stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from optimizer.cli import main
+from optimizer.facts.inventory_file import inventory_from_dict
+from optimizer.front import ParetoFront
+from optimizer.pareto import pareto
+from optimizer.report.curves import load_pareto
+from optimizer.search.fleet.offers import Offers
+from optimizer.search.fleet.solve import FleetSolver
+from tests.conftest import changed
+from tests.fleet.generate import random_inventory
+from tests.fleet.test_solve import every_plan
+
+MIXED: dict[str, Any] = {
+    "name": "mixed",
+    "cluster": [
+        {"name": "h100", "gpu": "h100-sxm-80gb", "nodes": 1, "gpus_per_node": 4, "price_per_gpu_hour": 2.5},
+        {"name": "a100", "gpu": "a100-sxm-80gb", "nodes": 1, "gpus_per_node": 2, "price_per_gpu_hour": 1.2},
+    ],
+    "model": "llama3.1-8b",
+    "workload": {"prompt_tokens": 1155, "output_tokens": 211, "requests_per_s": 2},
+    "requirements": {"max_batch": 64, "max_sequence_tokens": 4096, "tpot_p99_ms": 100},
+}
+
+
+def run(*arguments: str) -> int:
+    """The exit code."""
+    with pytest.raises(SystemExit) as left:
+        main(["pareto", *arguments])
+    return int(left.value.code or 0)
+
+
+@pytest.fixture
+def calm(born: dict[str, Any], tmp_path: Path) -> str:
+    """The born case at little load: latency and availability pull apart."""
+    path = tmp_path / "calm.yaml"
+    path.write_text(yaml.safe_dump(changed(born, workload__requests_per_s=1)))
+    return str(path)
+
+
+def test_json_csv_and_pictures(calm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One front in every form; the report reads the JSON; an older file is replaced whole."""
+    table, svg, png = (tmp_path / name for name in ("f.csv", "f.svg", "f.png"))
+    table.write_text("old")
+    assert run(calm, "--axes", "latency,availability,gpus", "--json", "--csv", str(table), "--plot", str(svg)) == 0
+    data = json.loads(capsys.readouterr().out)
+    points = data["points"]
+    assert data["status"] == "proved" and len(points) == data["on_front"] >= 2
+    assert all(point["proved"] and point["verified"] for point in points)
+    rows = list(csv.DictReader(table.open()))
+    assert [float(row["request_mean_ms"]) for row in rows] == [point["request_mean_ms"] for point in points]
+    assert svg.read_text().startswith("<?xml")
+    (tmp_path / "f.json").write_text(json.dumps(data))
+    assert len(load_pareto(str(tmp_path / "f.json"))) == len(points)
+    assert run(calm, "--plot", str(png)) == 0
+    out = capsys.readouterr().out
+    assert png.read_bytes().startswith(b"\x89PNG") and "Against the point before" in out and "proved" in out
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--axes", "latency"], "--axes"),
+        (["--axes", "latency,speed"], "'speed'"),
+        (["--axes", "latency,latency"], "--axes"),
+        (["--axes", "latency,price"], "price_per_gpu_hour"),
+        (["--points", "1"], "--points"),
+        (["--plot", "front.pdf"], "--plot"),
+        (["--time-limit", "-1"], "--time-limit"),
+        (["--csv", "/no/such/folder/f.csv"], "--csv"),
+    ],
+)
+def test_refusals(calm: str, options: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line that names the option."""
+    assert run(calm, *options) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1
+
+
+def test_infeasible(born: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No front, exit code 1, no picture."""
+    path, plot = tmp_path / "p.yaml", tmp_path / "f.svg"
+    path.write_text(yaml.safe_dump(changed(born, requirements__tpot_p99_ms=0.001)))
+    assert run(str(path), "--plot", str(plot)) == 1
+    assert "no front" in capsys.readouterr().out and not plot.exists()
+
+
+def test_stopped_in_the_middle(calm: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C at the second point: the first stays proved, the front is marked incomplete."""
+    from optimizer.search.front import RowFront
+
+    before = RowFront.proved
+
+    def proved(self: RowFront, number: int, solver: Any) -> bool | None:
+        if number:
+            raise KeyboardInterrupt
+        return before(self, number, solver)
+
+    monkeypatch.setattr(RowFront, "proved", proved)
+    assert run(calm) == 0
+    out = capsys.readouterr().out
+    assert "INCOMPLETE" in out and "not proved" in out
+    assert run(calm, "--json") == 0
+    assert [p["proved"] for p in json.loads(capsys.readouterr().out)["points"]][:2] == [True, False]
+
+
+def _no_point_beats_another(front: ParetoFront) -> None:
+    values = [(p.request_mean_ms, p.not_served, p.gpus) for p in front.points]
+    for one in values:
+        for other in values:
+            assert one is other or not all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def test_inventory_against_every_plan() -> None:
+    """With at most a point's bound on GPUs, no plan at all is faster by a millisecond than the fastest point within it."""
+    problem = inventory_from_dict(MIXED)
+    front = pareto(problem, ("latency", "availability", "gpus"), points=40)
+    assert front.status == "proved" and len(front.points) > 2 and not front.mismatches
+    _no_point_beats_another(front)
+    offers = Offers(problem)
+    solver = FleetSolver(problem, offers)
+    plans = every_plan(offers)
+    assert plans is not None
+    placed = [one for plan in plans if (one := solver._place(plan)) is not None]
+    for gpus in range(1, problem.gpus + 1):
+        within = [one.split.mean_ms for one in placed if one.plan.gpus(offers) <= gpus]
+        shown = [point.request_mean_ms for point in front.points if point.gpus <= gpus]
+        assert bool(within) == bool(shown)
+        if within:
+            assert min(shown) <= min(within) + 1
+
+
+def test_inventory_by_price_and_without_prices() -> None:
+    """Prices bound the plans; a group without one is refused by name."""
+    front = pareto(inventory_from_dict(MIXED), ("latency", "price"), points=6)
+    prices = [point.price_per_hour for point in front.points]
+    assert prices == sorted(prices, reverse=True) and all(point.proved for point in front.points)
+    unpriced = {**MIXED, "cluster": [{**MIXED["cluster"][0], "price_per_gpu_hour": None}, MIXED["cluster"][1]]}
+    with pytest.raises(ValueError, match="h100 states none"):
+        pareto(inventory_from_dict(unpriced), ("latency", "price"))
+
+
+@pytest.mark.parametrize("seed", [1, 4, 7, 10])
+def test_generated_inventories(seed: int) -> None:
+    """Feasible exactly where solving is; every point verified; none beats another."""
+    problem = inventory_from_dict(random_inventory(seed))
+    feasible = FleetSolver(problem, Offers(problem)).any().best is not None
+    front = pareto(problem, ("latency", "availability", "gpus"), points=6)
+    assert front.status == ("proved" if feasible else "infeasible") and not front.mismatches
+    assert all(point.verified for point in front.points)
+    _no_point_beats_another(front)
