@@ -8,7 +8,7 @@ limit is worth is the objective's gain when it is moved a little and the problem
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,9 @@ class WhyThis:
 
 def why_this(problem: Problem, stated: Stated) -> WhyThis:
     """Why the optimum cannot be improved, and what it would take."""
+    if problem.costs is not None and stated.costs is None:
+        # The statement has to mean the same problem, its source of costs included.
+        stated = replace(stated, costs=problem.costs)
     top = winner(problem)
     if top is None:
         none = "No strategy keeps every rule; `optimizer solve` names the conflict and the repairs."
