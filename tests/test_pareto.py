@@ -151,7 +151,7 @@ def test_inventory_by_price_and_without_prices() -> None:
         pareto(inventory_from_dict(unpriced), ("latency", "price"))
 
 
-@pytest.mark.parametrize("seed", [1, 4, 7, 10])
+@pytest.mark.parametrize("seed", [4, 7, 10, 13])
 def test_generated_inventories(seed: int) -> None:
     """Feasible exactly where solving is; every point verified; none beats another."""
     problem = inventory_from_dict(random_inventory(seed))

@@ -120,7 +120,10 @@ def _types(values: Mapping[str, Any]) -> dict[str, Any]:
             raise ProblemError(f"types.{name}", f"is {type(kind).__name__}; a mapping is needed")
         table = _table(_need(kind, "table", f"types.{name}."), f"types.{name}")
         most = _find(kind, "most")
-        types[str(name)] = {"max_layers": len(table) if most is None else most, "throughput_tokens_per_s_by_layers": table}
+        types[str(name)] = {
+            "max_layers": len(table) if most is None else most,
+            "throughput_tokens_per_s_by_layers": table,
+        }
         times = _find(kind, "times")
         if times is not None:
             types[str(name)]["time_ms_by_layers"] = _table(times, f"types.{name}")
