@@ -30,7 +30,7 @@ __all__ = ["check_fleet", "inventory_from_dict", "load_inventory", "solve_fleet"
 
 RANGES_WITHIN_S = 10.0
 """A search that took longer is not repeated for the ends of the failure rates."""
-EXPLAIN_WITHIN_S = 20.0
+EXPLAIN_WITHIN_S = 10.0
 """Seconds for the conflict of an infeasible inventory, and again for its repairs."""
 RULE_WORDS = {
     "gpu": "GPU",

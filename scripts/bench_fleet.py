@@ -18,7 +18,7 @@ GPUS = ("h100-sxm-80gb", "a100-sxm-80gb", "h200-sxm-141gb")
 SIZES = (64, 512, 2_048, 16_384)
 TARGET_S = {2_048: 10.0, 16_384: 60.0}
 TARGET_GIB = 2.0
-REQUESTS_PER_GPU = 0.5
+REQUESTS_PER_GPU = 0.25
 
 
 def inventory(gpus: int, seed: int = 1) -> dict[str, Any]:
@@ -26,7 +26,10 @@ def inventory(gpus: int, seed: int = 1) -> dict[str, Any]:
     rng = random.Random(seed)
     left, racks = gpus // 8, {}
     while left > 0:
-        nodes, gpu = min(left, rng.randint(4, 9)), rng.choice(GPUS)
+        nodes, gpu = rng.randint(4, 9), rng.choice(GPUS)
+        if left - nodes < 4:
+            # No rack is left with fewer than four nodes.
+            nodes = left if left <= 7 else left // 2
         racks[gpu, nodes] = racks.get((gpu, nodes), 0) + 1
         left -= nodes
     return {
