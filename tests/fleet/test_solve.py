@@ -184,3 +184,21 @@ def test_a_fixed_number_of_replicas_is_kept(replicas: int) -> None:
     assert sum(pool.strategy.data_parallel for pool in answer.pools) == replicas
     assert answer.optimum is not None and answer.optimum.objective is not None and answer.objective is not None
     assert answer.objective.bound == answer.optimum.objective.bound <= answer.objective.value
+
+
+def test_a_plan_that_cannot_be_settled_ends_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When placing gives up on a plan, nothing is called optimal or infeasible any more."""
+    import optimizer.search.fleet.solve as module
+
+    def gives_up(*_: object) -> None:
+        raise module.NotSettledError
+
+    monkeypatch.setattr(module, "place_exactly", gives_up)
+    problem = load_inventory(ROOT / "problems" / "seven-h100.yaml")
+    solver = FleetSolver(problem, Offers(problem))
+    refused = solver._survives
+    monkeypatch.setattr(solver, "_survives", lambda plan, stands: len(plan.entries) > 1 and refused(plan, stands))
+    found = solver.run()
+    assert found.status in ("feasible", "unknown")
+    if found.best is not None:
+        assert found.bound_ms is not None and found.bound_ms <= found.best.whole_ms

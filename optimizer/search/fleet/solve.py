@@ -94,7 +94,8 @@ class FleetSolver:
         self.best: Placed | None = None
         self._placed: dict[tuple[tuple[int, int, int], ...], Placed | None] = {}
         self.bound_ns = 0
-        self.placements_failed = False
+        self.unsettled_ns: int | None = None
+        """The bound when a plan was first set aside because its placement could not be settled: proofs end there."""
 
     def any(self, least: Literal["gpus", "price"] = "gpus") -> FleetFound:
         """Any plan that keeps every rule, or the proof that there is none; the objective is not looked at.
@@ -142,10 +143,12 @@ class FleetSolver:
         return master
 
     def _found(self, status: Status, *, tier: bool, ties: bool) -> FleetFound:
-        if status == "infeasible" and self.placements_failed:
+        bound_ns = self.bound_ns
+        if self.unsettled_ns is not None:
             # A limit of the placing is not one of the inventory.
-            status = "unknown"
-        bound = math.ceil(self.bound_ns / RESOLUTION_NS) if self.best is not None else None
+            status = "unknown" if self.best is None else "feasible"
+            bound_ns = min(bound_ns, self.unsettled_ns)
+        bound = math.ceil(bound_ns / RESOLUTION_NS) if self.best is not None else None
         if status == "optimal" and self.best is not None:
             bound = self.best.whole_ms
         seconds = time.monotonic() - self.started
@@ -274,7 +277,8 @@ class FleetSolver:
             try:
                 stands = place_exactly(self.problem, self.offers, plan, needed)
             except NotSettledError:
-                self.placements_failed = True
+                if self.unsettled_ns is None:
+                    self.unsettled_ns = self.bound_ns
                 return None
             if stands is None or not self._survives(plan, stands):
                 return None
