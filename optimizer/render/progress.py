@@ -63,11 +63,13 @@ class LiveLine:
     def _show(self) -> None:
         if self._done.wait(PATIENCE_S):
             return
-        while not self._done.wait(0.2):
+        while True:
             width = max(20, shutil.get_terminal_size().columns - 1)
             sys.stderr.write(f"\r\033[K{self.line()[:width]}")
             sys.stderr.flush()
             self._shown = True
+            if self._done.wait(0.2):
+                return
 
 
 def _value(value: float, unit: str) -> str:
