@@ -13,6 +13,8 @@ from optimizer.explain.audit.units import plain_number, unit_of
 
 ROUGH = 0.06
 _CLAUSE = re.compile(r"[,;]\s+|\s+and\s+|\.\s+(?=[A-Z(])")
+# Rates and operations carry powers of ten of their own: where such arithmetic agrees it is right, else it is not understood.
+_RATES = re.compile(r"FLOP|/\s?s\b|per second|Hz\b", re.IGNORECASE)
 _HOLDS = {
     "<": lambda a, b: a < b,
     ">": lambda a, b: a > b,
@@ -26,11 +28,23 @@ def judge_arithmetic(statement: Statement, context: Context) -> Iterator[Claim]:
     if statement.line in context.command_lines:
         return
     for cell in statement.cells or (statement.text,):
-        for part in _CLAUSE.split(cell):
+        for part in _clauses(cell):
             for relation in relations(part):
                 claim = _judge(statement, relation)
                 if claim:
                     yield claim
+
+
+def _clauses(text: str) -> Iterator[str]:
+    """Parts of a sentence; what stands in parentheses, such as the arguments of ``max(a, b)``, stays together."""
+    start, depth, last = 0, 0, 0
+    for mark in _CLAUSE.finditer(text):
+        depth += text.count("(", last, mark.start()) - text.count(")", last, mark.start())
+        last = mark.start()
+        if depth <= 0:
+            yield text[start : mark.start()]
+            start, depth = mark.end(), 0
+    yield text[start:]
 
 
 def _judge(statement: Statement, relation: Relation) -> Claim | None:
@@ -51,7 +65,7 @@ def _judge(statement: Statement, relation: Relation) -> Claim | None:
         if not left.operators and _agree(right, left, rough):
             return Claim(statement.line, text, "confirmed", "The arithmetic is right.", left.text, left.text)
     stated, computed = (right, left) if not right.operators else (left, right)
-    if _other_unit(statement, computed, stated):
+    if _other_unit(statement, computed, stated) or _RATES.search(computed.text):
         return None
     if stated.operators:
         result = plain_number(computed.value.raw)
@@ -113,7 +127,7 @@ def _agree(computed: Side, stated: Side, rough: bool) -> bool:
     factor, binary = (0.01, 0.01) if dimension == "%" else (factor / scale, binary / scale)
     numbers = [computed.value.raw]
     if dimension == "%":
-        numbers.append(computed.value.raw * 100)
+        numbers += [computed.value.raw * 100, computed.value.decimal * 100, computed.value.binary * 100]
     numbers += [
         value / unit
         for value in (computed.value.decimal, computed.value.binary, computed.value.raw)

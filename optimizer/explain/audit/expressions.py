@@ -20,6 +20,7 @@ _TOKEN = re.compile(
 )
 _OPERATORS = {"x": "×", "X": "×", "*": "×", "·": "×", "∙": "×", "✕": "×", "/": "÷", "−": "-", "–": "-", "**": "^"}
 _RELATIONS = {"==": "=", "≃": "≈", "≅": "≈", "~=": "≈", "<=": "≤", ">=": "≥"}
+MOST_BILLIONS = 1e5
 # Words that change the number beside them: an expression next to one of these is not the whole expression.
 _CHANGING = frozenset(
     (
@@ -247,7 +248,8 @@ class _Reader:
 def _number(token: _Token) -> Value:
     written = token.text.replace(",", "")
     raw = float(written)
-    dimension, factor, binary = unit_of(token.unit)
+    # "70B" are billions of parameters, "72,596,282,368 B" are bytes.
+    dimension, factor, binary = unit_of("bytes" if token.unit == "B" and abs(raw) >= MOST_BILLIONS else token.unit)
     if dimension == "%":
         factor = binary = 0.01
     if dimension == "ms":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from optimizer.explain.audit.context import Context
@@ -15,7 +16,7 @@ from optimizer.explain.audit.units import plain_number
 def judge_row(statement: Statement, context: Context) -> Iterator[Claim]:
     """Up to three claims: the target, the comparison, and the achieved figure."""
     row = context.rows.get(statement.line)
-    if row is None:
+    if row is None or _counts_something_else(statement, row):
         return
     wrong_target = _target(statement, context, row)
     if wrong_target:
@@ -32,6 +33,11 @@ def judge_row(statement: Statement, context: Context) -> Iterator[Claim]:
         and row.achieved.dimension in row.metric.dimensions
     ):
         yield measured(statement, context, row.metric.key, row.metric.percentile, row.achieved)
+
+
+def _counts_something_else(statement: Statement, row: Row) -> bool:
+    """Whether the target has a unit that is not known here ("133 sequences"), and with it another meaning than the row's title."""
+    return not row.target.unit and bool(re.search(re.escape(row.target.text) + r"\s+[A-Za-z]", statement.text))
 
 
 def _target(statement: Statement, context: Context, row: Row) -> Claim | None:
