@@ -10,15 +10,12 @@ def yaml_text(title: str, documents: Sequence[Any]) -> str:
     """The documents one after another, keys in the order given."""
     import yaml
 
-    class Plain(yaml.SafeDumper):  # type: ignore[misc]
-        """Repeats what is equal instead of pointing at it: people edit these files."""
-
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
+    # Repeats what is equal instead of pointing at it: people edit these files.
+    plain: Any = type("Plain", (yaml.SafeDumper,), {"ignore_aliases": lambda self, data: True})
 
     def literal(dumper: Any, value: str) -> Any:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
 
-    Plain.add_representer(str, literal)
-    text = yaml.dump_all(documents, Dumper=Plain, sort_keys=False, allow_unicode=True, width=100)
+    plain.add_representer(str, literal)
+    text = yaml.dump_all(documents, Dumper=plain, sort_keys=False, allow_unicode=True, width=100)
     return f"# {title}\n{text}"
