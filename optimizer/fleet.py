@@ -14,7 +14,7 @@ from optimizer.explain.fleet import beside_sentence, fleet_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import FleetProblem, Rate
 from optimizer.facts.inventory_file import inventory_from_dict, load_inventory
-from optimizer.fleet_answer import FleetAnswer, LossScenario, Pool, RateRange, Reliability
+from optimizer.fleet_answer import FleetAnswer, LossScenario, Pool, PoolPart, RateRange, Reliability
 from optimizer.placement import GpuPlace, PlacedInstance, Placement
 from optimizer.search.fleet.losses import worst_losses
 from optimizer.search.fleet.offers import MICRO, Offer, Offers
@@ -249,10 +249,9 @@ def _pool(problem: FleetProblem, offers: Offers, solver: FleetSolver, best: Plac
     rate = best.split.rates[family]
     item = next(i for i in solver.items if i.group == entry.group and i.position == entry.offer)
     return Pool(
-        group=group.name,
+        parts=(PoolPart(group.name, offer.shape.pp, offer.nodes),),
         strategy=_strategy(offer, entry.count),
         instances=entry.count,
-        nodes_per_instance=offer.nodes,
         share=best.split.thousandths[family] / SHARES * entry.count / best.plan.family_counts(offers)[family],
         planned_rate=rate,
         capacity=offer.capacity / MICRO,

@@ -9,24 +9,37 @@ from optimizer.placement import Placement
 
 
 @dataclass(frozen=True, slots=True)
+class PoolPart:
+    """Stages of each instance of a pool that stand on one group, and on how many nodes of it."""
+
+    group: str
+    stages: int
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
-    """Equal engine instances on one node group.
+    """Equal engine instances on one node group, or each over two of them: ``parts`` in order of the stages.
 
     ``strategy.data_parallel`` counts all replicas of the pool. ``share`` is the pool's part of all requests, in whole
     thousandths. Rates are requests/s of one instance: planned, the most within every limit (c), the most within its slots (k).
     ``metrics`` are those of one instance at the planned rate, ``availability`` that of one instance.
     """
 
-    group: str
+    parts: tuple[PoolPart, ...]
     strategy: Strategy
     instances: int
-    nodes_per_instance: int
     share: float
     planned_rate: float
     capacity: float
     slots_capacity: float
     availability: float
     metrics: Metrics
+
+    @property
+    def where(self) -> str:
+        """Such as ``h100``, or ``h100 and a100``."""
+        return " and ".join(part.group for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +126,7 @@ class FleetAnswer:
     @property
     def label(self) -> str:
         """Short name such as ``2 × TP8·PP1 on h100 + 4 × TP4·PP1 on a100``."""
-        return " + ".join(f"{pool.instances} × {instance_label(pool.strategy)} on {pool.group}" for pool in self.pools)
+        return " + ".join(f"{pool.instances} × {instance_label(pool.strategy)} on {pool.where}" for pool in self.pools)
 
 
 def instance_label(strategy: Strategy) -> str:

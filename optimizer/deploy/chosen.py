@@ -59,7 +59,7 @@ def chosen_of_fleet(problem: FleetProblem, answer: FleetAnswer, checked: bool) -
     if answer.placement is None:
         raise ValueError("the answer has no placement")
     problems = tuple(
-        problem.instance_problem(problem.group(pool.group), pool.nodes_per_instance) for pool in answer.pools
+        problem.instance_problem(problem.group(pool.parts[0].group), pool.parts[0].nodes) for pool in answer.pools
     )
     broken = _broken(answer.rules)
     verdict = _verdict(answer.status, answer.objective, bool(broken), checked)

@@ -58,7 +58,7 @@ def _pools(problem: FleetProblem, answer: FleetAnswer) -> str:
     for pool in answer.pools:
         each = pool.strategy.gpus // pool.instances
         parts.append(
-            f"{count(pool.instances, 'instance')} {instance_label(pool.strategy)} of {count(each, 'GPU')} on {pool.group} "
+            f"{count(pool.instances, 'instance')} {instance_label(pool.strategy)} of {count(each, 'GPU')} on {pool.where} "
             f"({pool.strategy.weight_precision} weights, {pool.share:.1%} of the requests)"
         )
     many = "; ".join(parts)

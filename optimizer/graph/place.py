@@ -48,7 +48,7 @@ def plan_of_fleet(fleet: FleetProblem, answer: FleetAnswer, sequences_in_progres
     if answer.placement is None:
         raise ValueError("an answer without a placement has no graph")
     # Docs/inventories.md, section 2: an instance is judged on equal nodes of its group.
-    judged = [fleet.instance_problem(fleet.group(pool.group), pool.nodes_per_instance) for pool in answer.pools]
+    judged = [fleet.instance_problem(fleet.group(pool.parts[0].group), pool.parts[0].nodes) for pool in answer.pools]
     medians = [pool.metrics.concurrency_p50 or pool.strategy.max_num_seqs for pool in answer.pools]
     running = [min(median, pool.strategy.max_num_seqs) for median, pool in zip(medians, answer.pools, strict=True)]
     placed = [

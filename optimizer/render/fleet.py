@@ -77,7 +77,7 @@ def _pools(answer: FleetAnswer) -> Table:
     for pool in answer.pools:
         metrics = pool.metrics
         table.add_row(
-            pool.group,
+            pool.where,
             instance_label(pool.strategy),
             pool.strategy.weight_precision,
             f"{pool.instances:,}",

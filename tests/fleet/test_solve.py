@@ -155,7 +155,7 @@ def test_two_racks_outlive_one() -> None:
 def test_mixed_gpus_share_the_load_by_what_it_costs() -> None:
     answer = solve_fleet(load_inventory(ROOT / "problems" / "h100-and-a100.yaml"), ranges=False)
     assert answer.status == "optimal" and answer.verification.passed
-    shares = {pool.group: pool.share for pool in answer.pools}
+    shares = {pool.where: pool.share for pool in answer.pools}
     assert sum(shares.values()) == pytest.approx(1) and shares["h100"] > shares["a100"] > 0
     zone = next(loss for loss in answer.losses if loss.level == "zone")
     assert zone.capacity_left >= zone.needed == 6

@@ -10,7 +10,7 @@ import pytest
 from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.inventory_file import inventory_from_dict
 from optimizer.fleet import solve_fleet
-from optimizer.fleet_answer import FleetAnswer
+from optimizer.fleet_answer import FleetAnswer, PoolPart
 from optimizer.graph import build_graph, plan_of_fleet
 from optimizer.graph_answer import Graph
 from optimizer.placement import GpuPlace, PlacedInstance, Placement
@@ -47,7 +47,11 @@ def unlike(fleet: FleetProblem) -> FleetAnswer:
     ]
     model_pool = answer.pools[0]
     pools = tuple(
-        replace(model_pool, group="big" if number < 3 else "small", strategy=shape, nodes_per_instance=1 + number // 3)
+        replace(
+            model_pool,
+            parts=(PoolPart("big" if number < 3 else "small", shape.pipeline_parallel, 1 + number // 3),),
+            strategy=shape,
+        )
         for number, shape in enumerate(shapes)
     )
     placed = tuple(

@@ -10,7 +10,7 @@ from typing import Any
 from optimizer.answer import Metrics, ObjectiveResult, RuleResult, Verification
 from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.inventory_file import inventory_from_dict
-from optimizer.fleet_answer import FleetAnswer, LossScenario, Pool, Reliability
+from optimizer.fleet_answer import FleetAnswer, LossScenario, Pool, PoolPart, Reliability
 from optimizer.placement import PlacedInstance, Placement
 from optimizer.verify.arithmetic import decimal, exact, sixty_digits
 from optimizer.verify.fleet.claims import needed_after_losses
@@ -111,10 +111,9 @@ def _pool(stated: FleetProblem, one: Offer, count: int, rate: Fraction, demand: 
     candidate = one.instance.candidate(one.slots, rate)
     metrics: Metrics = replace(metrics_of(candidate), availability=one.availability)
     return Pool(
-        group=stated.groups[one.group].name,
+        parts=(PoolPart(stated.groups[one.group].name, one.instance.shape.stages, one.nodes),),
         strategy=row.strategy(one.slots),
         instances=count,
-        nodes_per_instance=one.nodes,
         share=float(rate * count / demand),
         planned_rate=float(rate),
         capacity=one.capacity / MILLION,

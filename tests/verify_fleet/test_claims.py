@@ -66,7 +66,7 @@ def wrong(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", [field.name for field in fields(Pool) if field.name not in ("strategy", "metrics", "group")]
+    "name", [field.name for field in fields(Pool) if field.name not in ("strategy", "metrics", "parts")]
 )
 def test_a_wrong_number_of_a_pool(name: str) -> None:
     for position, pool in enumerate(TRUE.pools):

@@ -36,7 +36,7 @@ def check_placement(ledger: Ledger, site: Site, pools: tuple[Pool, ...], placeme
 
 def _check_instance(ledger: Ledger, site: Site, pool: Pool, instance: PlacedInstance) -> bool:
     """One instance against its pool, for GPUs that are there and stand together."""
-    shape, group = shape_of(pool.strategy), site.group(pool.group)
+    shape, group = shape_of(pool.strategy), site.group(pool.parts[0].group)
     if group is None:
         return False  # the pool itself is refused for that
     nodes = nodes_needed(group, shape)

@@ -55,8 +55,8 @@ def know_pools(ledger: Ledger, site: Site, instances: Instances, pools: tuple[Po
 
 
 def _know(ledger: Ledger, site: Site, instances: Instances, pool: Pool) -> Known | None:
-    fleet, group = site.fleet, site.group(pool.group)
-    if not ledger.that("group", group is not None, "a group of the inventory", pool.group) or group is None:
+    fleet, group = site.fleet, site.group(pool.parts[0].group)
+    if not ledger.that("group", group is not None, "a group of the inventory", pool.parts[0].group) or group is None:
         return None
     if not check_strategy(ledger, fleet.instance_problem(group, 1), pool.strategy, Fixed()):
         return None
@@ -68,9 +68,9 @@ def _know(ledger: Ledger, site: Site, instances: Instances, pool: Pool) -> Known
     ledger.that("strategy.expert_parallel", ep in (1, t) or ep % t == 0, f"1, {t}, or a multiple of {t}", ep)
     ledger.same("strategy.data_parallel", pool.instances * shape.group.ranks, pool.strategy.data_parallel)
     nodes = nodes_needed(group, shape)
-    if not ledger.that("nodes_per_instance", nodes is not None, "a shape that fits the group's nodes", "none fits"):
+    if not ledger.that("nodes", nodes is not None, "a shape that fits the group's nodes", "none fits"):
         return None
-    ledger.same("nodes_per_instance", nodes, pool.nodes_per_instance)
+    ledger.same("nodes", nodes, pool.parts[0].nodes)
     instance = instances.of(group, shape)
     slots = pool.strategy.max_num_seqs
     capacity = _rate(ledger, "capacity", pool.capacity)

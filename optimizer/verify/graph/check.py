@@ -78,8 +78,8 @@ def verify_fleet_graph(
     for placed in answer.placement.instances if answer.placement is not None else ():
         pool = answer.pools[placed.pool]
         if placed.pool not in judged:
-            group = fleet.group(pool.group)
-            problem = fleet.instance_problem(group, pool.nodes_per_instance)
+            group = fleet.group(pool.parts[0].group)
+            problem = fleet.instance_problem(group, pool.parts[0].nodes)
             judged[placed.pool] = problem, Ground(group.name, group.nodes, problem.hardware)
         slots = pool.strategy.max_num_seqs
         wanted.append(
