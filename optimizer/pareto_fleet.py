@@ -161,7 +161,7 @@ def _point(
     wrong: list[str],
 ) -> tuple[FrontPoint, int]:
     """The plan valued under the stated objective, with what it uses of the bounded axis."""
-    from optimizer.fleet import with_plan
+    from optimizer.search.fleet.answer import with_plan
     from optimizer.search.fleet.offers import MICRO
     from optimizer.search.fleet.valuation import Valuation
     from optimizer.verify.fleet import verify_fleet
@@ -193,12 +193,14 @@ def _point(
 def _used(problem: FleetProblem, offers: Offers, placed: Placed, axis: Bound) -> int:
     """GPUs, or price per hour in millionths, of a plan."""
     from optimizer.search.fleet.master import price_micro
-    from optimizer.search.fleet.plan import offer_of
+    from optimizer.search.fleet.plan import parts_of
 
     if axis == "gpus":
         return placed.plan.gpus(offers)
     return sum(
-        price_micro(problem, entry.group) * offer_of(offers, entry).gpus * entry.count for entry in placed.plan.entries
+        price_micro(problem, group) * part.gpus * entry.count
+        for entry in placed.plan.entries
+        for group, part in parts_of(offers, entry)
     )
 
 

@@ -29,6 +29,8 @@ class Shape:
     weight_format: str
     kv_format: str
     layers_per_stage: tuple[int, ...]
+    part_stages: tuple[int, ...] = ()
+    """Stages on each of two node groups (``docs/inventories.md``, section 2); empty: all on one kind of GPU."""
 
     @property
     def engine_ranks(self) -> int:
@@ -55,6 +57,7 @@ class ShapeTable:
     multiplicity: Ints  # (S, C) stages of the class; 0 pads
     is_first: Bools  # (S, C)
     is_last: Bools  # (S, C)
+    on_part: Ints  # (S, C) part of the pipeline that the class belongs to, from 0
     class_of_stage: tuple[tuple[int, ...], ...]
 
     @property
@@ -78,8 +81,15 @@ class ShapeTable:
             multiplicity=self.multiplicity[rows, :width],
             is_first=self.is_first[rows, :width],
             is_last=self.is_last[rows, :width],
+            on_part=self.on_part[rows, :width],
             class_of_stage=tuple(self.class_of_stage[row] for row in chosen),
         )
+
+
+_Split = tuple[tuple[int, ...], tuple[int, ...]]
+"""Layers of each stage, and stages of each part."""
+_Class = tuple[tuple[int, ...], bool, bool, int]
+"""Layers of each kind, whether first, whether last, and the part."""
 
 
 def tabulate(model: ModelFacts, shapes: Sequence[Shape]) -> ShapeTable:
@@ -89,30 +99,37 @@ def tabulate(model: ModelFacts, shapes: Sequence[Shape]) -> ShapeTable:
     for layer, kind in enumerate(model.kind_of_layer):
         prefix[layer + 1] = prefix[layer]
         prefix[layer + 1, kind] += 1
-    by_split: dict[tuple[int, ...], tuple[list[tuple[tuple[int, ...], bool, bool]], tuple[int, ...], list[int]]] = {}
+    by_split: dict[_Split, tuple[list[_Class], tuple[int, ...], list[int]]] = {}
     for shape in shapes:
         split = shape.layers_per_stage
-        if split in by_split:
+        if (split, shape.part_stages) in by_split:
             continue
-        classes: dict[tuple[tuple[int, ...], bool, bool], int] = {}
+        classes: dict[_Class, int] = {}
+        part_of = [part for part, stages in enumerate(shape.part_stages or (len(split),)) for _ in range(stages)]
         of_stage: list[int] = []
         start = 0
         for stage, layers in enumerate(split):
             end = min(start + layers, model.layers)
             counts = tuple(int(v) for v in prefix[end] - prefix[min(start, model.layers)])
-            key = (counts, stage == 0, stage == len(split) - 1)
+            key = (counts, stage == 0, stage == len(split) - 1, part_of[stage])
             of_stage.append(classes.setdefault(key, len(classes)))
             start = end
-        by_split[split] = (list(classes), tuple(of_stage), [of_stage.count(c) for c in range(len(classes))])
+        by_split[split, shape.part_stages] = (
+            list(classes),
+            tuple(of_stage),
+            [of_stage.count(c) for c in range(len(classes))],
+        )
     width = max((len(entry[0]) for entry in by_split.values()), default=1)
     count = len(shapes)
     kind_counts = np.zeros((count, width, kinds), dtype=np.int64)
     multiplicity = np.zeros((count, width), dtype=np.int64)
     first = np.zeros((count, width), dtype=np.bool_)
     last = np.zeros((count, width), dtype=np.bool_)
+    on_part = np.zeros((count, width), dtype=np.int64)
     for row, shape in enumerate(shapes):
-        class_list, _, sizes = by_split[shape.layers_per_stage]
-        for column, (counts, is_first, is_last) in enumerate(class_list):
+        class_list, _, sizes = by_split[shape.layers_per_stage, shape.part_stages]
+        for column, (counts, is_first, is_last, part) in enumerate(class_list):
+            on_part[row, column] = part
             kind_counts[row, column] = counts
             multiplicity[row, column] = sizes[column]
             first[row, column] = is_first
@@ -130,5 +147,6 @@ def tabulate(model: ModelFacts, shapes: Sequence[Shape]) -> ShapeTable:
         multiplicity=multiplicity,
         is_first=first,
         is_last=last,
-        class_of_stage=tuple(by_split[s.layers_per_stage][1] for s in shapes),
+        on_part=on_part,
+        class_of_stage=tuple(by_split[s.layers_per_stage, s.part_stages][1] for s in shapes),
     )

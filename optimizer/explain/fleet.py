@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from optimizer.explain.numbers import count, milliseconds
 from optimizer.facts.inventory import FleetProblem
-from optimizer.fleet_answer import FleetAnswer, LossScenario, instance_label
+from optimizer.fleet_answer import FleetAnswer, LossScenario, Pool, instance_label
 from optimizer.search.quantities import Weights
 
 if TYPE_CHECKING:
@@ -59,10 +59,22 @@ def _pools(problem: FleetProblem, answer: FleetAnswer) -> str:
         each = pool.strategy.gpus // pool.instances
         parts.append(
             f"{count(pool.instances, 'instance')} {instance_label(pool.strategy)} of {count(each, 'GPU')} on {pool.where} "
-            f"({pool.strategy.weight_precision} weights, {pool.share:.1%} of the requests)"
+            f"({_stages(pool)}{pool.strategy.weight_precision} weights, {pool.share:.1%} of the requests)"
         )
     many = "; ".join(parts)
     return f"{answer.gpus_used:,} of {count(answer.gpus_free, 'free GPU')} are used: {many}."
+
+
+def _stages(pool: Pool) -> str:
+    """Which stages and layers of a pipeline stand on which of two groups; nothing where all are on one."""
+    if len(pool.parts) == 1:
+        return ""
+    said, start = [], 0
+    for part in pool.parts:
+        layers = pool.strategy.layers_per_stage[start : start + part.stages]
+        start += part.stages
+        said.append(f"{count(part.stages, 'stage')} with {'+'.join(map(str, layers))} layers on {part.group}")
+    return ", ".join(said) + "; "
 
 
 def _objective(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> list[str]:

@@ -240,21 +240,28 @@ def _layer_split(problem: Problem) -> Rule:
     )
 
 
-def _nvlink(problem: Problem) -> Rule:
+def nvlink_domains(problem: Problem) -> tuple[int, int]:
+    """(GPUs of the domains that TP groups stay inside, domains there are): of NVLink, or nodes where there is none."""
     hardware = problem.hardware
-    linked = hardware.nvlink_gb_per_s > 0
-    domain = hardware.nvlink_domain_gpus if linked else hardware.gpus_per_node
-    place = "NVLink domain" if linked else "node (there is no NVLink)"
-    domains = (
-        max(1, hardware.gpus // domain)
-        if domain > hardware.gpus_per_node
-        else hardware.nodes * (hardware.gpus_per_node // domain)
-    )
+    domain = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else hardware.gpus_per_node
+    if domain > hardware.gpus_per_node:
+        return domain, max(1, hardware.gpus // domain)
+    return domain, hardware.nodes * (hardware.gpus_per_node // domain)
+
+
+def tensor_groups_fit(problem: Problem, tp: Ints, groups: Ints) -> Bools:
+    """Whether so many TP groups of a width each lie inside one domain."""
+    domain, domains = nvlink_domains(problem)
+    result: Bools = (tp <= domain) & (groups <= domains * (domain // tp))
+    return result
+
+
+def _nvlink(problem: Problem) -> Rule:
+    domain, domains = nvlink_domains(problem)
+    place = "NVLink domain" if problem.hardware.nvlink_gb_per_s > 0 else "node (there is no NVLink)"
 
     def allowed(q: Quantities) -> Bools:
-        tp, pp = _tp(q), q.space.column("pp")
-        result: Bools = (tp <= domain) & (pp * q.space.row_dp <= domains * (domain // tp))
-        return result
+        return tensor_groups_fit(problem, _tp(q), q.space.column("pp") * q.space.row_dp)
 
     def actual(q: Quantities, row: int) -> str:
         groups = int(q.space.column("pp")[row] * q.space.row_dp[row])

@@ -10,7 +10,8 @@ import pytest
 from optimizer.facts.inventory_file import inventory_from_dict
 from optimizer.search.fleet.curves import Curves
 from optimizer.search.fleet.dominance import undominated_rates
-from optimizer.search.fleet.offers import MICRO, Offers, nodes_needed
+from optimizer.search.fleet.offer import MICRO, nodes_needed
+from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.patterns import patterns
 from tests.fleet.generate import random_inventory
 

@@ -25,7 +25,7 @@ def every_plan(offers: Offers) -> list[Plan] | None:
     """Every vector of counts within each group's GPUs, not yet packed; None when there are too many."""
     ranges, keys = [], []
     for index, group in enumerate(offers.problem.groups):
-        for position, offer in enumerate(offers.of_group(index)):
+        for position, offer in enumerate(offers.of_place(index)):
             keys.append((index, position))
             ranges.append(range(group.gpus // offer.gpus + 1))
     total = 1
@@ -37,7 +37,7 @@ def every_plan(offers: Offers) -> list[Plan] | None:
     for counts in product(*ranges):
         used = [0] * len(offers.problem.groups)
         for (index, position), count in zip(keys, counts, strict=True):
-            used[index] += offers.of_group(index)[position].gpus * count
+            used[index] += offers.of_place(index)[position].gpus * count
         if any(counts) and all(u <= g.gpus for u, g in zip(used, offers.problem.groups, strict=True)):
             plans.append(Plan(tuple(Entry(i, p, c) for (i, p), c in zip(keys, counts, strict=True) if c)))
     return plans if len(plans) <= MOST_PLANS else None
@@ -62,7 +62,7 @@ def test_no_plan_is_better(seed: int) -> None:
     def rank(placed: Any) -> tuple[float, int]:
         tier = {
             "fewest-gpus": placed.plan.gpus(offers),
-            "throughput": -sum(offers.of_group(e.group)[e.offer].peak * e.count for e in placed.plan.entries),
+            "throughput": -sum(offers.of_place(e.place)[e.offer].peak * e.count for e in placed.plan.entries),
         }.get(problem.objective.preset, 0)
         return (tier, placed.whole_ms)
 

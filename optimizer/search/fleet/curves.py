@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from optimizer.costs.shapes import Floats
-from optimizer.search.fleet.offers import MICRO, Kind, Offer
+from optimizer.search.fleet.kinds import Kind
+from optimizer.search.fleet.offer import MICRO, Offer
 
 _FIRST_CELLS = 24
 _FINER = 8

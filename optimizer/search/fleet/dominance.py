@@ -17,13 +17,13 @@ from optimizer.search.quantities import Quantities
 from optimizer.search.space import tie_rank
 
 
-def undominated(q: Quantities, rows: Ints, slots: Ints, *, whole_node_nvlink: bool) -> Ints:
+def undominated(q: Quantities, rows: Ints, slots: Ints, needs: Ints) -> Ints:
     """Positions in ``rows`` of shapes that no other beats; of equal ones the first in the stated tie-break stays.
 
     Args:
         rows: (A,) rows of the space.
         slots: (R,) most sequences of each row of the space.
-        whole_node_nvlink: any GPUs of a node can form a TP group.
+        needs: (K, A) what each takes up, less being better: GPUs of each part, TP width.
     """
     service = q.service
     curves = np.concatenate(
@@ -39,18 +39,17 @@ def undominated(q: Quantities, rows: Ints, slots: Ints, *, whole_node_nvlink: bo
         ],
         axis=1,
     )
-    ranks, gpus = q.space.column("engine_ranks")[rows], q.space.column("instance_gpus")[rows]
-    tp = np.ones_like(gpus) if whole_node_nvlink else q.space.column("tp")[rows]
+    ranks = q.space.column("engine_ranks")[rows]
     rank = tie_rank(q.space)[rows]
     keep: list[int] = []
     for coupled in sorted(set(ranks.tolist())):
         members = np.flatnonzero(ranks == coupled)
-        keep += _front(members, curves, slots[rows], np.stack([gpus, tp]), rank)
+        keep += _front(members, curves, slots[rows], needs, rank)
     return np.array(sorted(keep), dtype=np.int64)
 
 
 def _front(members: Ints, curves: Floats, slots: Ints, needs: Ints, rank: Ints) -> list[int]:
-    """The members that no other member beats; ``needs`` (2, A): GPUs and TP width."""
+    """The members that no other member beats."""
     # Likely winners first, so that most members fall to the first few comparisons.
     order = members[np.lexsort((rank[members], curves[members].sum(axis=1)))]
     front: list[int] = []
@@ -76,16 +75,16 @@ def undominated_rates(means: Floats, grid: Floats, carries: Ints, needs: Ints, *
         means: (A, G) mean time at each rate of the grid, ms.
         grid: (G,) rising rates in the unit of ``carries``, the first next to nothing.
         carries: (3, A) rates within limits, within slots, and at most.
-        needs: (3, A) GPUs on a node, nodes, and TP width.
+        needs: (A, parts, 3) GPUs on a node, nodes, and TP width of each part.
         several: whether several may stand in place of one; not when the number of replicas is fixed.
     """
-    order = np.lexsort((-carries[1], needs[0] * needs[1]))
+    order = np.lexsort((-carries[1], (needs[:, :, 0] * needs[:, :, 1]).sum(axis=1)))
     beaten: Bools = np.zeros(len(order), dtype=np.bool_)
     for one in order.tolist():
         if beaten[one]:
             continue
         for other in np.flatnonzero(~beaten).tolist():
-            times = _in_place_of(needs[:, one], needs[:, other])
+            times = _in_place_of(needs[one], needs[other])
             times = times if several else min(times, 1)
             if other == one or not times or (times * carries[:, one] < carries[:, other]).any():
                 continue
@@ -98,6 +97,7 @@ def undominated_rates(means: Floats, grid: Floats, carries: Ints, needs: Ints, *
 
 def _in_place_of(one: Ints, other: Ints) -> int:
     """How many of one stand where one of the other stood, 0 if none."""
-    if one[2] > other[2] or one[0] > other[0] or one[1] > other[1]:
+    if (one > other).any():
         return 0
-    return int(other[1] * (other[0] // one[0])) if one[1] == 1 else 1
+    gpus, nodes, _ = one[0]
+    return int(other[0, 1] * (other[0, 0] // gpus)) if len(one) == 1 and nodes == 1 else 1

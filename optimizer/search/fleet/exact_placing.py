@@ -5,13 +5,13 @@ Only asked where spreading greedily did not do, and for few nodes; counts of ins
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 from optimizer.facts.inventory import FleetProblem
 from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.placing import Block, blocks_of, domain_within_node, seated
-from optimizer.search.fleet.plan import Plan, Stand, offer_of
+from optimizer.search.fleet.plan import Plan, Stand, offer_of, parts_of
 from optimizer.search.solver import cp_model
 
 MOST_NODES = 48
@@ -28,36 +28,40 @@ def place_exactly(problem: FleetProblem, offers: Offers, plan: Plan, needed: int
     Raises:
         NotSettledError: too many nodes, or NVLink domains that counts do not describe.
     """
-    used = sorted({entry.group for entry in plan.entries})
+    used = sorted({index for entry in plan.entries for index in offers.places[entry.place].groups})
     nodes = sum(problem.groups[index].nodes for index in used)
     if nodes > MOST_NODES:
         raise NotSettledError
     if any(domain_within_node(problem.groups[index]) < problem.groups[index].free_gpus for index in used):
         raise NotSettledError
     model = cp_model.CpModel()
-    choices: list[tuple[int, Block, Any]] = []
+    choices: list[tuple[int, tuple[Block, ...], Any]] = []
     on_node: dict[tuple[int, int], list[tuple[int, Any]]] = {}
     load: dict[tuple[str, str], list[tuple[int, Any]]] = {}
     for position, entry in enumerate(plan.entries):
-        group, offer = problem.groups[entry.group], offer_of(offers, entry)
+        offer = offer_of(offers, entry)
+        parts = list(parts_of(offers, entry))
         here = []
-        for block in blocks_of(group, offer.nodes):
+        for blocks in product(*(blocks_of(problem, index, part.nodes) for index, part in parts)):
             count = model.new_int_var(0, entry.count, "")
             here.append(count)
-            choices.append((position, block, count))
-            for node in block.nodes:
-                on_node.setdefault((entry.group, node), []).append((offer.gpus_per_node, count))
-                load.setdefault(("node", group.node_name(node)), []).append((offer.capacity, count))
-            if block.rack is not None:
-                load.setdefault(("rack", block.rack), []).append((offer.capacity, count))
+            choices.append((position, blocks, count))
+            for block, (index, part) in zip(blocks, parts, strict=True):
+                for node in block.nodes:
+                    on_node.setdefault((index, node), []).append((part.gpus_per_node, count))
+                    name = problem.groups[index].node_name(node)
+                    load.setdefault(("node", name), []).append((offer.capacity, count))
+            # Both parts of an instance are in one rack.
+            if blocks[0].rack is not None:
+                load.setdefault(("rack", blocks[0].rack), []).append((offer.capacity, count))
         model.add(sum(here) == entry.count)
-    for (index, _), parts in on_node.items():
-        model.add(sum(gpus * count for gpus, count in parts) <= problem.groups[index].free_gpus)
+    for (index, _), held in on_node.items():
+        model.add(sum(gpus * count for gpus, count in held) <= problem.groups[index].free_gpus)
     total = sum(offer_of(offers, entry).capacity * entry.count for entry in plan.entries)
     for losses in problem.survive:
         if losses.level not in ("node", "rack") or f"survive_{losses.level}" in problem.search.disabled_rules:
             continue
-        domains = [parts for (level, _), parts in load.items() if level == losses.level]
+        domains = [held for (level, _), held in load.items() if level == losses.level]
         _keep(model, domains, losses.count, total - needed)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
@@ -67,7 +71,7 @@ def place_exactly(problem: FleetProblem, offers: Offers, plan: Plan, needed: int
         return None
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         raise NotSettledError
-    taken = [(position, block, int(solver.value(count))) for position, block, count in choices]
+    taken = [(position, blocks, int(solver.value(count))) for position, blocks, count in choices]
     stands = seated(problem, offers, plan, taken)
     if stands is None:
         raise NotSettledError

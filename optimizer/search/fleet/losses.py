@@ -33,7 +33,7 @@ def worst_losses(
     capacity = [offer_of(offers, plan.entries[stand.entry]).capacity for stand in stands]
     if level == "gpu" and problem.within_s is not None:
         return _after_restarts(problem, offers, plan, stands, count, problem.within_s)
-    touched = _domains(problem, plan, stands, level)
+    touched = _domains(problem, stands, level)
     loads = sorted(((sum(capacity[i] for i in members), name) for name, members in touched.items()), key=_order)
     if not loads:
         return Worst((), 0, 0)
@@ -64,15 +64,16 @@ def _after_restarts(
     Taking an instance for good takes one loss where it cannot start again in time or has no unused GPU beside it, else as many as use the
     unused ones up, and one more.
     """
-    unused = _unused(problem, plan, stands)
+    unused = _unused(problem, stands)
     price: list[tuple[int, int, str]] = []
     for stand in stands:
-        entry = plan.entries[stand.entry]
-        group, offer = problem.groups[entry.group], offer_of(offers, entry)
-        width = domain_within_node(group)
+        offer = offer_of(offers, plan.entries[stand.entry])
         least = min(
-            (unused[entry.group, node, gpu // width], f"{group.node_name(node)}/gpu-{gpu}")
-            for node, gpus in zip(stand.nodes, stand.gpus, strict=True)
+            (
+                unused[index, node, gpu // domain_within_node(problem.groups[index])],
+                f"{problem.groups[index].node_name(node)}/gpu-{gpu}",
+            )
+            for (index, node), gpus in zip(stand.nodes, stand.gpus, strict=True)
             for gpu in gpus
         )
         spares = least[0] if offer.restart_s <= within_s else 0
@@ -87,14 +88,13 @@ def _after_restarts(
     return best
 
 
-def _unused(problem: FleetProblem, plan: Plan, stands: tuple[Stand, ...]) -> dict[tuple[int, int, int], int]:
+def _unused(problem: FleetProblem, stands: tuple[Stand, ...]) -> dict[tuple[int, int, int], int]:
     """Unused free GPUs of every NVLink domain: (group, node, domain) → GPUs, for the nodes in use."""
     found: dict[tuple[int, int, int], int] = {}
     for stand in stands:
-        index = plan.entries[stand.entry].group
-        group = problem.groups[index]
-        width = domain_within_node(group)
-        for node, gpus in zip(stand.nodes, stand.gpus, strict=True):
+        for (index, node), gpus in zip(stand.nodes, stand.gpus, strict=True):
+            group = problem.groups[index]
+            width = domain_within_node(group)
             for start in range(0, group.free_gpus, width):
                 size = min(width, group.free_gpus - start)
                 found.setdefault((index, node, start // width), size)
@@ -107,7 +107,7 @@ def _order(item: tuple[int, str]) -> tuple[int, str]:
     return (-item[0], item[1])
 
 
-def _domains(problem: FleetProblem, plan: Plan, stands: tuple[Stand, ...], level: str) -> dict[str, frozenset[int]]:
+def _domains(problem: FleetProblem, stands: tuple[Stand, ...], level: str) -> dict[str, frozenset[int]]:
     """Instances that touch each domain of a level, by its name; domains that touch none are left out."""
     found: dict[str, set[int]] = defaultdict(set)
     wide = {} if level in ("gpu", "node", "rack") else problem.wide_domains(level)
@@ -116,18 +116,20 @@ def _domains(problem: FleetProblem, plan: Plan, stands: tuple[Stand, ...], level
         for group_name in groups:
             of_group[group_name].append(name)
     for number, stand in enumerate(stands):
-        group = problem.groups[plan.entries[stand.entry].group]
+        nodes = [(problem.groups[index], node) for index, node in stand.nodes]
         if level == "gpu":
             # Any one GPU takes its instance; one of each instance stands for the rest.
-            found[f"{group.node_name(stand.nodes[0])}/gpu-{stand.gpus[0][0]}"].add(number)
-        elif level == "node":
-            for node in stand.nodes:
+            group, node = nodes[0]
+            found[f"{group.node_name(node)}/gpu-{stand.gpus[0][0]}"].add(number)
+            continue
+        for group, node in nodes:
+            if level == "node":
                 found[group.node_name(node)].add(number)
-        elif level == "rack":
-            rack = group.rack_of(stand.nodes[0])
-            if rack is not None:
-                found[rack].add(number)
-        else:
-            for name in of_group[group.name]:
-                found[name].add(number)
+            elif level == "rack":
+                rack = group.rack_of(node)
+                if rack is not None:
+                    found[rack].add(number)
+            else:
+                for name in of_group[group.name]:
+                    found[name].add(number)
     return {name: frozenset(members) for name, members in found.items()}

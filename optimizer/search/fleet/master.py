@@ -8,12 +8,13 @@ is looked at after, and a plan that fails there is excluded by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optimizer.facts.inventory import FleetProblem
-from optimizer.search.fleet.offers import MICRO, Offer, Offers
+from optimizer.search.fleet.lost_capacity import survive
+from optimizer.search.fleet.offers import MICRO, Offer, Offers, Part
 from optimizer.search.fleet.patterns import patterns
 from optimizer.search.fleet.placing import domain_within_node
 from optimizer.search.fleet.plan import Entry, Plan
@@ -23,20 +24,24 @@ from optimizer.search.scale import NS_PER_MS
 from optimizer.search.solver import cp_model
 
 LARGEST_NS = 4 * 10**15
-MOST_PAIRED = 64
-"""Losses of two parts are bounded over pairs of so many groups and racks; those beyond are looked at after placing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An offer on a group, its count variable and its availability A."""
+    """An offer on a place, its count variable and its availability A."""
 
-    group: int
+    place: int
+    groups: tuple[int, ...]
     position: int
     offer: Offer
     count: Any
     most: int
     availability: float
+
+    @property
+    def parts(self) -> Iterator[tuple[int, Part]]:
+        """(group, part) of an instance."""
+        return zip(self.groups, self.offer.parts, strict=True)
 
 
 class Master:
@@ -51,11 +56,15 @@ class Master:
         self._families: dict[tuple[int, int], Any] = {}
         self._tight: list[tuple[Any, float]] | None = None
         self.all_up = _all_up(problem)
+        for place in range(len(offers.places)):
+            self._items_of(place)
         for index in range(len(problem.groups)):
             self._stock(index)
         self.theta = self.model.new_int_var(0, LARGEST_NS, "objective")
         self.gpus = sum(item.offer.gpus * item.count for item in self.items)
-        self.price = sum(price_micro(problem, item.group) * item.offer.gpus * item.count for item in self.items)
+        self.price = sum(
+            price_micro(problem, group) * part.gpus * item.count for item in self.items for group, part in item.parts
+        )
         self.capacity = sum(item.offer.capacity * item.count for item in self.items)
         self.peak = sum(item.offer.peak * item.count for item in self.items)
         self.demand = math.ceil(problem.workload.requests_per_s * MICRO)
@@ -65,138 +74,44 @@ class Master:
             self.model.add(sum(item.offer.shape.engine_ranks * item.count for item in self.items) == replicas)
         for losses in problem.survive:
             if f"survive_{losses.level}" not in off:
-                self._survive(losses.level, losses.count)
+                survive(self, losses.level, losses.count)
+
+    def _items_of(self, place: int) -> None:
+        """Counts of the offers on a place, where its groups have so many nodes together."""
+        groups = self.offers.places[place].groups
+        there = [self.problem.groups[index] for index in groups]
+        for position, offer in enumerate(self.offers.of_place(place)):
+            parts = list(zip(there, offer.parts, strict=True))
+            if any(part.nodes > group.nodes_together for group, part in parts):
+                continue
+            most = min(group.nodes * (group.free_gpus // part.gpus_per_node) // part.nodes for group, part in parts)
+            count = self.model.new_int_var(0, most, "")
+            up = _availability(self.problem, groups, offer)
+            self.items.append(Item(place, groups, position, offer, count, most, up))
 
     def _stock(self, index: int) -> None:
-        """Counts of the offers on a group, and how its nodes are filled."""
+        """How the nodes of a group are filled with parts of instances."""
         group = self.problem.groups[index]
-        offered_here = enumerate(self.offers.of_group(index))
-        offers = [(position, offer) for position, offer in offered_here if offer.nodes <= group.nodes_together]
-        parts = sorted({(offer.gpus_per_node, min(offer.shape.tp, offer.gpus_per_node)) for _, offer in offers})
+        here = [
+            (part, min(item.offer.shape.tp, part.gpus_per_node), item.count)
+            for item in self.items
+            for on, part in item.parts
+            if on == index
+        ]
         domain = domain_within_node(group)
         if domain >= group.free_gpus:
             # Any GPUs of the node will do: only sizes matter.
-            parts = sorted({(gpus, 1) for gpus, _ in parts})
+            here = [(part, 1, count) for part, _, count in here]
+        parts = sorted({(part.gpus_per_node, width) for part, width, _ in here})
         ways = patterns(parts, group.free_gpus, domain) if parts else []
         filled = [self.model.new_int_var(0, group.nodes, "") for _ in ways]
         self.model.add(sum(filled) <= group.nodes)
-        used: dict[tuple[int, int], Any] = dict.fromkeys(parts, 0)
-        for position, offer in offers:
-            key = (offer.gpus_per_node, min(offer.shape.tp, offer.gpus_per_node))
-            key = key if key in used else (offer.gpus_per_node, 1)
-            most = group.nodes * (group.free_gpus // offer.gpus_per_node) // offer.nodes
-            count = self.model.new_int_var(0, most, "")
-            used[key] = used[key] + offer.nodes * count
-            up = _availability(self.problem, index, offer)
-            self.items.append(Item(index, position, offer, count, most, up))
-        for number, part in enumerate(parts):
+        for number, size in enumerate(parts):
             offered = [(way[number], variable) for way, variable in zip(ways, filled, strict=True) if way[number]]
-            self.model.add(used[part] <= sum(times * variable for times, variable in offered))
+            used = sum(part.nodes * count for part, width, count in here if (part.gpus_per_node, width) == size)
+            self.model.add(used <= sum(times * variable for times, variable in offered))
 
-    def _survive(self, level: str, count: int) -> None:
-        """The capacity left after the losses carries its share of the demand; the losses are at least what any placement loses."""
-        model = self.model
-        needed = math.ceil(self.demand * self.problem.demand_share - 1e-6)
-        lost = model.new_int_var(0, 10**15, f"lost {level}")
-        model.add(self.capacity - lost >= needed)
-        if level == "gpu":
-            self._lost_instances(lost, count, restarts=self.problem.within_s is not None)
-            return
-        groups = self.problem.groups
-        if level in ("node", "rack"):
-            racked = [bool(group.rack or group.racks) for group in groups]
-            self._lost_instances(lost, 1, touched=racked if level == "rack" else None)
-            self._lost_equal(lost, level, count)
-            return
-        names = {group.name: index for index, group in enumerate(groups)}
-        domains = self.problem.wide_domains(level).values()
-        self._lost_sums(lost, [tuple(names[name] for name in members) for members in domains], count)
-
-    def _lost_instances(
-        self, lost: Any, count: int, *, restarts: bool = False, touched: Sequence[bool] | None = None
-    ) -> None:
-        """Losses take at least the largest instances there are that cannot start again, on groups that the level touches."""
-        for number, item in enumerate(self.items):
-            if touched is not None and not touched[item.group]:
-                continue
-            present = self._at_least(number, 1)
-            if restarts and item.offer.restart_s <= (self.problem.within_s or 0.0):
-                safe = self._spared(item)
-                if safe is not None:
-                    self.model.add(lost >= item.offer.capacity).only_enforce_if([present, ~safe])
-                    continue
-            self.model.add(lost >= item.offer.capacity).only_enforce_if(present)
-            if count == 2:
-                if item.most >= 2 and not restarts:
-                    self.model.add(lost >= 2 * item.offer.capacity).only_enforce_if(self._at_least(number, 2))
-                for other in range(0 if restarts else number):
-                    both = [present, self._at_least(other, 1)]
-                    total = item.offer.capacity + self.items[other].offer.capacity
-                    self.model.add(lost >= total).only_enforce_if(both)
-
-    def _spared(self, item: Item) -> Any:
-        """A literal that needs an unused GPU in every node the item stands on; None where no node has one to spare."""
-        group = self.problem.groups[item.group]
-        most = (group.free_gpus - 1) // item.offer.gpus_per_node
-        if most == 0:
-            return None
-        used = sum(other.offer.gpus * other.count for other in self.items if other.group == item.group)
-        safe = self.model.new_bool_var("")
-        unused = group.gpus - used
-        self.model.add(unused * most >= item.offer.nodes * item.count).only_enforce_if(safe)
-        return safe
-
-    def _lost_equal(self, lost: Any, level: str, count: int) -> None:
-        """Nodes, or racks: the worst part of each group holds at least the average, and of each offer the average rounded up."""
-        worst: list[Any] = []
-        labelled: dict[str, list[int]] = {}
-        for index, group in enumerate(self.problem.groups):
-            if level == "rack" and group.rack is not None:
-                labelled.setdefault(group.rack, []).append(index)
-                continue
-            parts = group.nodes if level == "node" else group.racks
-            here = [item for item in self.items if item.group == index]
-            if not parts or not here:
-                continue
-            # An instance over several nodes is lost whole with each of them, which only adds to the average.
-            total = sum(item.offer.capacity * item.count for item in here)
-            one = self.model.new_int_var(0, 10**15, "")
-            self.model.add(one * parts >= total)
-            for item in here:
-                if item.most > parts:
-                    each = self.model.new_int_var(0, -(-item.most // parts), "")
-                    self.model.add(each * parts >= item.count)
-                    self.model.add(one >= item.offer.capacity * each)
-            self.model.add(lost >= one)
-            if count == 2:
-                self.model.add(lost * parts >= min(count, parts) * total)
-            worst.append(one)
-        sums = [
-            sum(item.offer.capacity * item.count for item in self.items if item.group in members)
-            for members in labelled.values()
-        ]
-        for total in sums:
-            self.model.add(lost >= total)
-        if count == 2:
-            worst = [*worst, *sums][:MOST_PAIRED]
-            for number, one in enumerate(worst):
-                for other in worst[:number]:
-                    self.model.add(lost >= one + other)
-
-    def _lost_sums(self, lost: Any, domains: list[tuple[int, ...]], count: int) -> None:
-        """Domains that hold whole groups lose exactly what stands there."""
-        sums = [
-            sum(item.offer.capacity * item.count for item in self.items if item.group in members) for members in domains
-        ]
-        for number, total in enumerate(sums):
-            self.model.add(lost >= total)
-            if count == 2:
-                for other in range(number):
-                    shared = set(domains[number]) & set(domains[other])
-                    twice = sum(item.offer.capacity * item.count for item in self.items if item.group in shared)
-                    self.model.add(lost >= total + sums[other] - twice)
-
-    def _at_least(self, number: int, value: int) -> Any:
+    def at_least(self, number: int, value: int) -> Any:
         """A literal that is true whenever the item's count is at least the value."""
         return self._edge(number, value)[0]
 
@@ -229,7 +144,7 @@ class Master:
         least = total - sum(k * item.count for k, item in zip(terms, self.items, strict=True))
         # A family in use takes a thousandth of the load even where it is too slow to earn any.
         extra = {
-            (self.offers.kind_of_group[item.group], item.position): math.floor(
+            (self.offers.places[item.place].kind, item.position): math.floor(
                 w.latency * self.all_up * (fastest - gamma_ms) / SHARES * NS_PER_MS
             )
             for item, gain, fastest in zip(self.items, bounds, fastest_ms, strict=True)
@@ -263,7 +178,7 @@ class Master:
         spared = []
         for number, item in enumerate(self.items):
             one = self.model.new_bool_var("")
-            self.model.add_implication(one, self._at_least(number, 1))
+            self.model.add_implication(one, self.at_least(number, 1))
             self.model.add(slots >= self.demand + item.offer.slots_capacity).only_enforce_if(one)
             spared.append(one)
         tight = self.model.new_bool_var("")
@@ -271,7 +186,7 @@ class Master:
         found: list[tuple[Any, float]] = []
         for unavailable in sorted({1 - item.availability for item in self.items}):
             better = [
-                self._at_least(number, 1)
+                self.at_least(number, 1)
                 for number, item in enumerate(self.items)
                 if 1 - item.availability < unavailable
             ]
@@ -288,8 +203,8 @@ class Master:
         if family not in self._families:
             used = self.model.new_bool_var("")
             for number, item in enumerate(self.items):
-                if (self.offers.kind_of_group[item.group], item.position) == family:
-                    self.model.add_implication(self._at_least(number, 1), used)
+                if (self.offers.places[item.place].kind, item.position) == family:
+                    self.model.add_implication(self.at_least(number, 1), used)
             self._families[family] = used
         return self._families[family]
 
@@ -299,10 +214,10 @@ class Master:
 
     def at_least_for(self, plan: Plan, exact_ns: int | None) -> None:
         """The plan's own objective (GPUs' share left out) is at least this; None: the plan is not allowed."""
-        wanted = {(entry.group, entry.offer): entry.count for entry in plan.entries}
+        wanted = {(entry.place, entry.offer): entry.count for entry in plan.entries}
         other = []
         for number, item in enumerate(self.items):
-            value = wanted.get((item.group, item.position), 0)
+            value = wanted.get((item.place, item.position), 0)
             if value > 0:
                 other.append(self._edge(number, value)[1])
             if value < item.most:
@@ -316,15 +231,15 @@ class Master:
 
     def plan(self, solver: Any) -> Plan:
         """The plan of a solution."""
-        counts = [(item.group, item.position, int(solver.value(item.count))) for item in self.items]
-        return Plan(tuple(Entry(group, position, count) for group, position, count in counts if count))
+        counts = [(item.place, item.position, int(solver.value(item.count))) for item in self.items]
+        return Plan(tuple(Entry(place, position, count) for place, position, count in counts if count))
 
     def hint(self, plan: Plan) -> None:
         """Start from a plan."""
-        wanted = {(entry.group, entry.offer): entry.count for entry in plan.entries}
+        wanted = {(entry.place, entry.offer): entry.count for entry in plan.entries}
         self.model.clear_hints()
         for item in self.items:
-            self.model.add_hint(item.count, wanted.get((item.group, item.position), 0))
+            self.model.add_hint(item.count, wanted.get((item.place, item.position), 0))
 
 
 def price_micro(problem: FleetProblem, group: int) -> int:
@@ -350,14 +265,16 @@ def _all_up(problem: FleetProblem) -> float:
     return up
 
 
-def _availability(problem: FleetProblem, index: int, offer: Offer) -> float:
-    """A(τ) on a group: every part the instance touches is up."""
-    failures, group = problem.failures, problem.groups[index]
+def _availability(problem: FleetProblem, groups: Sequence[int], offer: Offer) -> float:
+    """A(τ) on a place: every part of the inventory that the instance touches is up."""
+    failures, there = problem.failures, [problem.groups[index] for index in groups]
     up = (1 - failures.unavailability("gpu")) ** offer.gpus * (1 - failures.unavailability("node")) ** offer.nodes
-    if group.rack or group.racks:
+    if there[0].rack or there[0].racks:
+        # Both groups of a pipeline over two are in one rack.
         up *= 1 - failures.unavailability("rack")
     for level in problem.levels():
         if level not in ("gpu", "node", "rack"):
-            touched = sum(group.name in members for members in problem.wide_domains(level).values())
+            domains = problem.wide_domains(level).values()
+            touched = sum(any(group.name in members for group in there) for members in domains)
             up *= (1 - failures.unavailability(level)) ** touched
     return up

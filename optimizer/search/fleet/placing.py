@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optimizer.facts.inventory import FleetProblem, NodeGroup
-from optimizer.search.fleet.offers import Offer, Offers
-from optimizer.search.fleet.plan import Plan, Stand, offer_of
+from optimizer.search.fleet.offers import Offer, Offers, Part
+from optimizer.search.fleet.plan import Plan, Stand, offer_of, parts_of
 
 
 class _Node:
@@ -62,93 +62,134 @@ def place(problem: FleetProblem, offers: Offers, plan: Plan) -> tuple[Stand, ...
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Nodes of a group that one instance may take together, in one rack."""
+    """Nodes of a group that a part of an instance may take together, in one rack."""
 
+    group: int
     rack: str | None
     nodes: tuple[int, ...]
 
 
-def blocks_of(group: NodeGroup, count: int) -> list[Block]:
-    """Every aligned block of so many nodes."""
-    found = []
+def blocks_of(problem: FleetProblem, index: int, count: int) -> list[Block]:
+    """Every aligned block of so many nodes of a group."""
+    group, found = problem.groups[index], []
     together = group.nodes_together
     for start in range(0, group.nodes, group.nodes_per_rack):
         for first in range(start, min(start + group.nodes_per_rack, group.nodes), together):
             last = min(first + together, start + group.nodes_per_rack, group.nodes)
             for node in range(first, last - count + 1, count):
-                found.append(Block(group.rack_of(node), tuple(range(node, node + count))))
+                found.append(Block(index, group.rack_of(node), tuple(range(node, node + count))))
     return found
 
 
 def seated(
-    problem: FleetProblem, offers: Offers, plan: Plan, taken: Sequence[tuple[int, Block, int]]
+    problem: FleetProblem, offers: Offers, plan: Plan, taken: Sequence[tuple[int, tuple[Block, ...], int]]
 ) -> tuple[Stand, ...] | None:
-    """Stands for counts of instances on blocks (entry, block, instances); None when GPUs of a node do not suffice."""
+    """Stands for counts of instances on blocks (entry, block of each part, instances); None when GPUs of a node do not suffice."""
     nodes: dict[tuple[int, int], _Node] = {}
     stands: list[tuple[int, int, Stand]] = []
-    order = sorted(taken, key=lambda one: (-offer_of(offers, plan.entries[one[0]]).gpus_per_node, one[0], one[1].nodes))
-    for position, block, count in order:
-        entry = plan.entries[position]
-        group, offer = problem.groups[entry.group], offer_of(offers, entry)
+
+    def largest_first(one: tuple[int, tuple[Block, ...], int]) -> tuple[object, ...]:
+        most = max(part.gpus_per_node for part in offer_of(offers, plan.entries[one[0]]).parts)
+        return (-most, one[0], [block.nodes for block in one[1]])
+
+    for position, blocks, count in sorted(taken, key=largest_first):
+        offer = offer_of(offers, plan.entries[position])
         for _ in range(count):
-            gpus = []
-            for node in block.nodes:
-                state = nodes.setdefault((entry.group, node), _Node(group, domain_within_node(group)))
-                found = state.take(offer.gpus_per_node, min(offer.shape.tp, offer.gpus_per_node))
-                if found is None:
-                    return None
-                gpus.append(found)
-            stands.append((position, len(stands), Stand(position, block.nodes, tuple(gpus))))
+            places: list[tuple[int, int]] = []
+            gpus: list[tuple[int, ...]] = []
+            for block, part in zip(blocks, offer.parts, strict=True):
+                group = problem.groups[block.group]
+                for node in block.nodes:
+                    state = nodes.setdefault((block.group, node), _Node(group, domain_within_node(group)))
+                    found = state.take(part.gpus_per_node, min(offer.shape.tp, part.gpus_per_node))
+                    if found is None:
+                        return None
+                    places.append((block.group, node))
+                    gpus.append(found)
+            stands.append((position, len(stands), Stand(position, tuple(places), tuple(gpus))))
     return tuple(stand for _, _, stand in sorted(stands, key=lambda item: item[:2]))
 
 
 def _place(problem: FleetProblem, offers: Offers, plan: Plan, spread: bool) -> tuple[Stand, ...] | None:
-    rack_load: dict[object, int] = {}
+    floor = _Floor(problem, spread)
     stands: list[tuple[int, int, Stand]] = []
-    for index, group in enumerate(problem.groups):
-        entries = [(position, entry) for position, entry in enumerate(plan.entries) if entry.group == index]
-        if not entries:
-            continue
-        nodes = [_Node(group, domain_within_node(group)) for _ in range(group.nodes)]
-        racks: dict[tuple[object, int], list[int]] = {}
-        for node in range(group.nodes):
-            rack = group.rack_of(node) or (group.name, "no rack")
-            racks.setdefault((rack, node % group.nodes_per_rack // group.nodes_together), []).append(node)
-        jobs = [(offer_of(offers, entry), position) for position, entry in entries for _ in range(entry.count)]
-        jobs.sort(key=lambda job: (-job[0].nodes, -job[0].gpus_per_node, -job[0].shape.tp, -job[0].capacity))
-        for number, (offer, position) in enumerate(jobs):
-            stand = _one(offer, position, nodes, racks, rack_load, spread)
-            if stand is None:
-                return None
-            stands.append((position, number, stand))
+    for number, position in enumerate(_order(offers, plan)):
+        stand = floor.stand(offers, plan, position)
+        if stand is None:
+            return None
+        stands.append((position, number, stand))
     return tuple(stand for _, _, stand in sorted(stands, key=lambda item: item[:2]))
 
 
-def _one(
-    offer: Offer,
-    position: int,
-    nodes: list[_Node],
-    racks: dict[tuple[object, int], list[int]],
-    rack_load: dict[object, int],
-    spread: bool,
-) -> Stand | None:
-    """A place for one instance, taken."""
-    each, tp = offer.gpus_per_node, min(offer.shape.tp, offer.gpus_per_node)
-    order = sorted(racks, key=lambda part: rack_load.get(part[0], 0)) if spread else list(racks)
-    for rack, part in order:
-        chosen = _blocks(offer.nodes, each, tp, racks[rack, part], nodes, spread)
-        if chosen is None:
-            continue
-        gpus = []
-        for node in chosen:
-            taken = nodes[node].take(each, tp)
-            if taken is None:
-                raise RuntimeError("a node that has room has none")
-            gpus.append(taken)
-            nodes[node].load += offer.capacity
-        rack_load[rack] = rack_load.get(rack, 0) + offer.capacity
-        return Stand(position, tuple(chosen), tuple(gpus))
-    return None
+def _order(offers: Offers, plan: Plan) -> list[int]:
+    """Entries of the instances in the order in which they are stood: over two groups first, then group by group, large ones first."""
+
+    def key(position: int) -> tuple[int, ...]:
+        offer, groups = offer_of(offers, plan.entries[position]), offers.places[plan.entries[position].place].groups
+        group = -1 if len(groups) > 1 else groups[0]
+        most = max(part.gpus_per_node for part in offer.parts)
+        return (group, -offer.nodes, -most, -offer.shape.tp, -offer.capacity)
+
+    entries = sorted(range(len(plan.entries)), key=key)
+    return [position for position in entries for _ in range(plan.entries[position].count)]
+
+
+class _Floor:
+    """The nodes of all groups while instances are being stood on them."""
+
+    def __init__(self, problem: FleetProblem, spread: bool) -> None:
+        self.problem, self.spread = problem, spread
+        self._rack_load: dict[object, int] = {}
+        self._nodes: dict[int, list[_Node]] = {}
+        self._racks: dict[int, dict[tuple[object, int], list[int]]] = {}
+
+    def stand(self, offers: Offers, plan: Plan, position: int) -> Stand | None:
+        """A place for one instance of an entry, taken; None where there is no room."""
+        entry = plan.entries[position]
+        offer = offer_of(offers, entry)
+        places: list[tuple[int, int]] = []
+        gpus: list[tuple[int, ...]] = []
+        for number, (index, part) in enumerate(parts_of(offers, entry)):
+            found = self._part(index, part, offer, first=number == 0)
+            if found is None:
+                return None
+            for node, taken in found:
+                places.append((index, node))
+                gpus.append(taken)
+        return Stand(position, tuple(places), tuple(gpus))
+
+    def _part(self, index: int, part: Part, offer: Offer, *, first: bool) -> list[tuple[int, tuple[int, ...]]] | None:
+        """Nodes and GPUs for a part of an instance, taken."""
+        nodes, racks = self._group(index)
+        tp = min(offer.shape.tp, part.gpus_per_node)
+        order = sorted(racks, key=lambda rack: self._rack_load.get(rack[0], 0)) if self.spread else list(racks)
+        for rack, block in order:
+            chosen = _blocks(part.nodes, part.gpus_per_node, tp, racks[rack, block], nodes, self.spread)
+            if chosen is None:
+                continue
+            found = []
+            for node in chosen:
+                taken = nodes[node].take(part.gpus_per_node, tp)
+                if taken is None:
+                    raise RuntimeError("a node that has room has none")
+                found.append((node, taken))
+                nodes[node].load += offer.capacity
+            if first:  # both parts of an instance are in one rack
+                self._rack_load[rack] = self._rack_load.get(rack, 0) + offer.capacity
+            return found
+        return None
+
+    def _group(self, index: int) -> tuple[list[_Node], dict[tuple[object, int], list[int]]]:
+        """Nodes of a group, and which of them are together in a rack and an NVLink domain."""
+        if index not in self._nodes:
+            group = self.problem.groups[index]
+            self._nodes[index] = [_Node(group, domain_within_node(group)) for _ in range(group.nodes)]
+            racks: dict[tuple[object, int], list[int]] = {}
+            for node in range(group.nodes):
+                rack = group.rack_of(node) or (group.name, "no rack")
+                racks.setdefault((rack, node % group.nodes_per_rack // group.nodes_together), []).append(node)
+            self._racks[index] = racks
+        return self._nodes[index], self._racks[index]
 
 
 def _blocks(

@@ -21,7 +21,7 @@ from optimizer.search.fleet.master import Item, Master
 from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.placing import place
 from optimizer.search.fleet.plan import Plan, Stand, offer_of
-from optimizer.search.fleet.states import Site
+from optimizer.search.fleet.states import Site, TooManyStatesError
 from optimizer.search.fleet.valuation import Split, Valuation, Value
 from optimizer.search.scale import NS_PER_MS
 from optimizer.search.solve import Progress
@@ -95,7 +95,7 @@ class FleetSolver:
         self._placed: dict[tuple[tuple[int, int, int], ...], Placed | None] = {}
         self.bound_ns = 0
         self.unsettled_ns: int | None = None
-        """The bound when a plan was first set aside because its placement could not be settled: proofs end there."""
+        """The bound when a plan was first set aside because its placement or value could not be settled: proofs end there."""
 
     def any(self, least: Literal["gpus", "price"] = "gpus") -> FleetFound:
         """Any plan that keeps every rule, or the proof that there is none; the objective is not looked at.
@@ -277,13 +277,22 @@ class FleetSolver:
             try:
                 stands = place_exactly(self.problem, self.offers, plan, needed)
             except NotSettledError:
-                if self.unsettled_ns is None:
-                    self.unsettled_ns = self.bound_ns
+                self._set_aside()
                 return None
             if stands is None or not self._survives(plan, stands):
                 return None
         site = self.valuation.site(plan, stands)
-        return Placed(plan, stands, split, site, self.valuation.value(plan, split, site))
+        try:
+            value = self.valuation.value(plan, split, site)
+        except TooManyStatesError:
+            self._set_aside()
+            return None
+        return Placed(plan, stands, split, site, value)
+
+    def _set_aside(self) -> None:
+        """A plan is set aside without a proof: from here on the bound says nothing about it."""
+        if self.unsettled_ns is None:
+            self.unsettled_ns = self.bound_ns
 
     def _survives(self, plan: Plan, stands: tuple[Stand, ...]) -> bool:
         """Whether the capacity left after the worst of every stated losses suffices."""
@@ -327,11 +336,11 @@ class FleetSolver:
 
     def _cut(self, master: Master, gamma: float, tolerance: float) -> None:
         bounds = [curve.bounds(gamma, tolerance) for curve in self.curves]
-        kinds = self.offers.kind_of_group
+        kinds = [self.offers.places[item.place].kind for item in master.items]
         master.cut(
             gamma,
-            [float(bounds[kinds[item.group]][item.position]) for item in master.items],
-            [self.curves[kinds[item.group]].fastest_ms(item.position) for item in master.items],
+            [float(bounds[kind][item.position]) for kind, item in zip(kinds, master.items, strict=True)],
+            [self.curves[kind].fastest_ms(item.position) for kind, item in zip(kinds, master.items, strict=True)],
         )
 
     def _solve(self, master: Master) -> tuple[Any, Status]:

@@ -21,6 +21,10 @@ RAREST_PART = 1e-17
 MOST_SUBSETS = 1 << 14
 
 
+class TooManyStatesError(Exception):
+    """The failure states of a placed plan cannot be told apart: too many parts fail together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """States (N, pools) with probabilities (N,); ``lumped`` is what was too rare to be kept."""
@@ -123,12 +127,14 @@ class Site:
         """The distribution of instances down.
 
         Raises:
-            ValueError: too many parts fail together for their states to be told apart.
+            TooManyStatesError: too many parts fail together for their states to be told apart.
         """
         components = self._components()
-        fallible = sorted({wide for c in components for wide in c.wide if unavailable.of(wide[0]) > 0})
+        fallible = sorted(
+            {wide for c in components for one in c.held for wide in one.wide if unavailable.of(wide[0]) > 0}
+        )
         if 1 << len(fallible) > MOST_SUBSETS:
-            raise ValueError("too many zones and domains that fail by themselves")
+            raise TooManyStatesError("too many zones and domains that fail by themselves")
         total: Spread | None = None
         for states in product((False, True), repeat=len(fallible)):
             lost = {wide for wide, down in zip(fallible, states, strict=True) if down}
@@ -161,7 +167,7 @@ class Site:
                 if component not in cache:
                     cache[component] = self._component(component, lost, unavailable)
                 up = up.times(cache[component].power(times))
-                gone += np.bincount(component.pool_of, minlength=self.pools) * times
+                gone += np.bincount([one.pool for one in component.held], minlength=self.pools) * times
             rack_down = unavailable.rack if has_rack else 0.0
             one = up.mixed(certain(self.pools, gone), rack_down) if rack_down else up
             result = result.times(one.power(count))
@@ -169,29 +175,25 @@ class Site:
 
     def _component(self, component: _Component, lost: set[tuple[str, str]], unavailable: Unavailable) -> Spread:
         """Nodes joined by instances that span them, and everything on them."""
-        everything = np.bincount(component.pool_of, minlength=self.pools)
-        if any(wide in lost for wide in component.wide):
-            return certain(self.pools, everything)
         node, gpu = unavailable.node, unavailable.gpu
-        if 1 << component.nodes > MOST_SUBSETS:
-            raise ValueError("an instance spans too many nodes to tell their states apart")
+        if 1 << component.shared > MOST_SUBSETS:
+            raise TooManyStatesError("instances chain too many nodes together to tell their states apart")
         result: Spread | None = None
-        for states in product((False, True), repeat=component.nodes):
+        for states in product((False, True), repeat=component.shared):
             weight = float(np.prod([node if down else 1 - node for down in states]))
-            here = certain(self.pools)
-            alive: Counter[tuple[int, int]] = Counter()
-            for pool, size, on in zip(component.pool_of, component.sizes, component.on_nodes, strict=True):
-                if any(states[number] for number in on):
-                    one = np.zeros(self.pools, dtype=np.int64)
-                    one[pool] = 1
-                    here = here.times(certain(self.pools, one))
+            gone = np.zeros(self.pools, dtype=np.int64)
+            alive: Counter[tuple[int, int, int]] = Counter()
+            for one in component.held:
+                if any(wide in lost for wide in one.wide) or any(states[number] for number in one.on_shared):
+                    gone[one.pool] += 1
                 else:
-                    alive[(pool, size)] += 1
-            for (pool, size), count in sorted(alive.items()):
-                one = np.zeros(self.pools, dtype=np.int64)
-                one[pool] = 1
-                up = (1 - gpu) ** size
-                single = Spread(np.stack([np.zeros_like(one), one]), np.array([up, 1 - up]))
+                    alive[(one.pool, one.gpus, one.alone)] += 1
+            here = certain(self.pools, gone)
+            for (pool, gpus, alone), count in sorted(alive.items()):
+                down = np.zeros(self.pools, dtype=np.int64)
+                down[pool] = 1
+                up = (1 - gpu) ** gpus * (1 - node) ** alone
+                single = Spread(np.stack([np.zeros_like(down), down]), np.array([up, 1 - up]))
                 here = here.times(single.power(count))
             result = here.scaled(weight) if result is None else result.plus(here.scaled(weight))
         return result if result is not None else certain(self.pools)
@@ -215,30 +217,44 @@ class Site:
         return [self._signature(instances) for _, instances in sorted(members.items())]
 
     def _signature(self, instances: list[Standing]) -> _Component:
-        nodes = sorted({node for instance in instances for node, _ in instance.gpus})
-        number = {node: position for position, node in enumerate(nodes)}
-        rows = sorted(
-            (one.pool, sum(gpus for _, gpus in one.gpus), tuple(number[node] for node, _ in one.gpus))
-            for one in instances
+        users = Counter(node for instance in instances for node, _ in instance.gpus)
+        shared = sorted(node for node, count in users.items() if count > 1)
+        number = {node: position for position, node in enumerate(shared)}
+        held = sorted(
+            (
+                _Held(
+                    pool=one.pool,
+                    gpus=sum(gpus for _, gpus in one.gpus),
+                    alone=sum(node not in number for node, _ in one.gpus),
+                    on_shared=tuple(number[node] for node, _ in one.gpus if node in number),
+                    wide=tuple(sorted({wide for node, _ in one.gpus for wide in self.wide_of_node.get(node, ())})),
+                )
+                for one in instances
+            ),
+            key=_Held.order,
         )
-        wide = sorted({wide for node in nodes for wide in self.wide_of_node.get(node, ())})
-        return _Component(
-            rack=self.rack_of_node.get(nodes[0]),
-            wide=tuple(wide),
-            nodes=len(nodes),
-            pool_of=tuple(row[0] for row in rows),
-            sizes=tuple(row[1] for row in rows),
-            on_nodes=tuple(row[2] for row in rows),
-        )
+        return _Component(self.rack_of_node.get(instances[0].gpus[0][0]), len(shared), tuple(held))
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """One instance: nodes that it has to itself are counted, those it shares with others are numbered."""
+
+    pool: int
+    gpus: int
+    alone: int
+    on_shared: tuple[int, ...]
+    wide: tuple[tuple[str, str], ...]
+
+    def order(self) -> tuple[object, ...]:
+        """What instances of a component are sorted by, so that equal components look equal."""
+        return (self.pool, self.gpus, self.alone, self.on_shared, self.wide)
 
 
 @dataclass(frozen=True, slots=True)
 class _Component:
-    """Nodes that share instances: pools, GPU counts and nodes of the instances on them."""
+    """Nodes of one rack that share instances: how many are shared by several, and everything on them."""
 
     rack: str | None
-    wide: tuple[tuple[str, str], ...]
-    nodes: int
-    pool_of: tuple[int, ...]
-    sizes: tuple[int, ...]
-    on_nodes: tuple[tuple[int, ...], ...]
+    shared: int
+    held: tuple[_Held, ...]

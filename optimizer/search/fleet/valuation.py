@@ -114,23 +114,26 @@ class Valuation:
         instances, racks, wide = [], {}, {}
         for stand in stands:
             entry = plan.entries[stand.entry]
-            group = self.problem.groups[entry.group]
-            domains = tuple(
-                (level, name)
-                for level in self.problem.levels()
-                if level not in ("gpu", "node", "rack")
-                for name, members in self.problem.wide_domains(level).items()
-                if group.name in members
-            )
             parts = []
-            for node, gpus in zip(stand.nodes, stand.gpus, strict=True):
-                index = number.setdefault((entry.group, node), len(number))
-                racks[index] = group.rack_of(node)
-                wide[index] = domains
+            for place, gpus in zip(stand.nodes, stand.gpus, strict=True):
+                group = self.problem.groups[place[0]]
+                index = number.setdefault(place, len(number))
+                racks[index] = group.rack_of(place[1])
+                wide[index] = self._wide(group.name)
                 parts.append((index, len(gpus)))
-            pool = families[(self.offers.kind_of_group[entry.group], entry.offer)]
+            pool = families[(self.offers.places[entry.place].kind, entry.offer)]
             instances.append(Standing(pool, tuple(parts)))
         return Site(len(families), instances, racks, wide)
+
+    def _wide(self, group: str) -> tuple[tuple[str, str], ...]:
+        """(level, name) of the zone and the stated domains of a group."""
+        return tuple(
+            (level, name)
+            for level in self.problem.levels()
+            if level not in ("gpu", "node", "rack")
+            for name, members in self.problem.wide_domains(level).items()
+            if group in members
+        )
 
     def value(self, plan: Plan, split: Split, site: Site) -> Value:
         """The objective over all failure states."""

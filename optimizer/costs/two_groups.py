@@ -1,0 +1,88 @@
+"""A pipeline whose first stages stand on one kind of node and the others on another. ``docs/inventories.md``, section 2.
+
+Each stage is that of the analytic model on its own hardware; what is made of the stages is as for any replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from optimizer.costs.links import LinkCosts, link_costs
+from optimizer.costs.memory import MemoryTable, memory_table
+from optimizer.costs.parameters import layer_arrays
+from optimizer.costs.service import ServiceTable
+from optimizer.costs.shapes import Floats, Ints, Shape, ShapeTable, tabulate
+from optimizer.costs.steps import StepModel
+from optimizer.facts.constants import CostConstants, constants
+from optimizer.facts.problem import Problem
+
+
+class TwoGroupCosts:
+    """``Costs`` of pipelines over two groups; ``problems`` are H(a, q₁) and H(b, q₂)."""
+
+    source = "analytic"
+
+    def __init__(self, problems: tuple[Problem, Problem], shapes: Sequence[Shape]) -> None:
+        self.problems = problems
+        self.constants = constants()
+        self.table = tabulate(problems[0].model, shapes)
+        self._arrays = [layer_arrays(problem, self.constants, self.table) for problem in problems]
+
+    def memory(self) -> MemoryTable:
+        """Bytes per stage class: they depend on the model, not on the GPU."""
+        return memory_table(self.problems[0], self.constants, self.table, self._arrays[0])
+
+    def service(self, slots: int) -> ServiceTable:
+        """Milliseconds for 1…slots sequences in progress."""
+        return self._steps.service(slots)
+
+    @cached_property
+    def _steps(self) -> TwoGroupSteps:
+        stages = np.array([shape.part_stages for shape in self.table.shapes], dtype=np.int64).reshape(-1, 2)
+        models, links = [], []
+        for number, (problem, arrays) in enumerate(zip(self.problems, self._arrays, strict=True)):
+            part = replace(self.table, pp=stages[:, number])
+            links.append(link_costs(problem.hardware, self.constants, part))
+            models.append(StepModel(problem, self.constants, self.table, arrays, links[-1]))
+        return TwoGroupSteps(models, _joined(self.problems, links), self.constants, self.table)
+
+
+class TwoGroupSteps(StepModel):
+    """Section 3 with every stage on its own hardware. ``links`` are of use for the sends only."""
+
+    def __init__(
+        self, models: Sequence[StepModel], links: LinkCosts, constants: CostConstants, table: ShapeTable
+    ) -> None:
+        super().__init__(models[0].problem, constants, table, models[0].arrays, links)
+        self.models = tuple(models)
+
+    def _decode(self, batch: Ints | Floats, context: Floats | None = None) -> dict[str, Floats]:
+        first, second = (model._decode(batch, context) for model in self.models)
+        on_first = (self.table.on_part == 0)[:, :, None]
+        return {name: np.where(on_first, first[name], second[name]) for name in first}
+
+    def prefill_terms(self, tokens: int | Floats) -> dict[str, Floats]:
+        """Terms of prefilling one prompt of the given tokens, (S, C) in ms, each stage on its own hardware."""
+        first, second = (model.prefill_terms(tokens) for model in self.models)
+        return {name: np.where(self.table.on_part == 0, first[name], second[name]) for name in first}
+
+    def _part(self, rows: Ints) -> TwoGroupSteps:
+        models = [model._part(rows) for model in self.models]
+        return TwoGroupSteps(models, self.links.part(rows), self.constants, models[0].table)
+
+
+def _joined(problems: tuple[Problem, Problem], links: Sequence[LinkCosts]) -> LinkCosts:
+    """Sends inside both parts, and one between them over the slower of the two networks."""
+    first, second = links
+    hardware = [problem.hardware for problem in problems]
+    network = min(one.internode_gbit_per_s for one in hardware) / 8 * 1e6  # bytes per ms
+    latency_ms = max(one.internode_latency_us for one in hardware) / 1e3
+    return replace(
+        first,
+        send_ms_per_byte=first.send_ms_per_byte + second.send_ms_per_byte + 1 / network,
+        send_ms=first.send_ms + second.send_ms + latency_ms,
+    )
