@@ -143,13 +143,14 @@ class TwoGroups(Kind):
                 problem.instance_problem(kind.group, count) for kind, count in zip(self.apart, nodes, strict=True)
             ]
             whole = all(joined(alone, kind.group) for alone, kind in zip(problems, self.apart, strict=True))
-            # Few fit into memory: times are computed for those alone.
-            viable = Table(problem, problems, shapes, whole_node_nvlink=whole).viable
-            left = [shape for shape, good in zip(shapes, viable.tolist(), strict=True) if good]
-            if left:
-                table = self._tables[nodes] = Table(problem, problems, left, whole_node_nvlink=whole)
-                apart = [self._apart(table.parts(row), shape.tp) for row, shape in enumerate(left)]
-                found += table.offers(index, more_than=np.array(apart, dtype=np.int64))
+            table = Table(problem, problems, shapes, whole_node_nvlink=whole)
+            apart = np.array([self._apart(table.parts(row), shape.tp) for row, shape in enumerate(shapes)])
+            # Few fit into memory and may carry enough: all their times are computed for those alone.
+            left = np.flatnonzero(table.may_carry(apart))
+            if len(left):
+                table = Table(problem, problems, [shapes[row] for row in left.tolist()], whole_node_nvlink=whole)
+                self._tables[nodes] = table
+                found += table.offers(index, more_than=apart[left])
         self.offers = tuple(self._fewer(found))
 
     def _apart(self, parts: tuple[Part, ...], tp: int) -> int:

@@ -118,6 +118,15 @@ class Table:
             if c > 0
         ]
 
+    def may_carry(self, more_than: Ints) -> Bools:
+        """Allowed shapes of two groups that a quick bound does not keep from carrying more than so much, (S,)."""
+        if not isinstance(self.q.costs, TwoGroupCosts):
+            raise TypeError("the bound is one of pipelines over two groups")
+        slots = self.most if "request_rate" not in self.off else np.full_like(self.most, self.q.space.slots)
+        most = self.q.costs.completes_at_most(slots) * MICRO * (1 + 1e-9)
+        result: Bools = self.viable & (most > more_than)
+        return result
+
     def _within_slots(self, load: LoadPoints, at: Ints) -> Bools:
         if "concurrency" in self.off:
             return ~load.overloaded
