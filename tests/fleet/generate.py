@@ -66,3 +66,54 @@ def random_inventory(seed: int) -> dict[str, Any]:
     if rng.random() < 0.3:
         values["search"] = {"weight_precision": ["bf16", "fp8"], "layer_imbalance": rng.choice([0, 1])}
     return values
+
+
+def tight_inventory(seed: int) -> dict[str, Any]:
+    """Few GPUs of two or three kinds, and a model that a single node hardly holds: pipelines over two groups matter."""
+    rng = random.Random(10_000 + seed)
+    model, gpus = rng.choice(
+        [
+            ("qwen3-32b", ("l40s-48gb", "a100-sxm-40gb")),
+            ("mixtral-8x7b", ("l40s-48gb", "a100-sxm-40gb", "h100-sxm-80gb")),
+            ("llama3-70b", ("h100-sxm-80gb", "a100-sxm-80gb", "l40s-48gb")),
+        ]
+    )
+    rack = rng.choice([None, None, "r1"])
+    cluster: list[dict[str, Any]] = []
+    for _ in range(rng.choice([2, 2, 3])):
+        group: dict[str, Any] = {
+            "gpu": rng.choice(gpus),
+            "nodes": rng.choice([1, 1, 2]),
+            "gpus_per_node": rng.choice([1, 2, 2, 3]),
+            "internode_gbit_per_s": rng.choice([100, 400]),
+        }
+        if rack is not None:
+            group["rack"] = rng.choice([rack, rack, "r2"])
+        if rng.random() < 0.4:
+            group["zone"] = rng.choice(["a", "b"])
+        if rng.random() < 0.3:
+            group["price_per_gpu_hour"] = rng.choice([1.0, 2.5])
+        cluster.append(group)
+    survive: dict[str, Any] = {}
+    for level in ["gpu", "node", *(["zone"] if any("zone" in g for g in cluster) else [])]:
+        if rng.random() < 0.2:
+            survive[level] = rng.choice([1, 1, 2])
+    if survive:
+        survive["demand_share"] = rng.choice([0.3, 0.6])
+    requirements: dict[str, Any] = {"max_batch": rng.choice([4, 16]), "max_sequence_tokens": 2048}
+    if rng.random() < 0.4:
+        requirements["tpot_p99_ms"] = rng.choice([60, 200])
+    if survive:
+        requirements["survive"] = survive
+    values: dict[str, Any] = {
+        "name": f"tight-{seed}",
+        "cluster": cluster,
+        "model": model,
+        "workload": {"prompt_tokens": 400, "output_tokens": 100, "requests_per_s": rng.choice([0.05, 0.3, 0.8])},
+        "requirements": requirements,
+        "objective": rng.choice(["balanced", "balanced", "latency", "fewest-gpus", "throughput", {"gpu_ms": 50.0}]),
+        "search": {"pipeline_parallel": [1, 2, 3]},
+    }
+    if rng.random() < 0.3:
+        values["failures"] = {"zone_mtbf_hours": 5000, "gpu_mtbf_hours": 2000, "repair_hours": 20}
+    return values

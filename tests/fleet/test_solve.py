@@ -9,13 +9,14 @@ import pytest
 
 from optimizer import load_problem, solve
 from optimizer.answer import Fixed
+from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.inventory_file import inventory_from_dict, load_inventory
 from optimizer.fleet import check_fleet, solve_fleet
 from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.plan import Entry, Plan
 from optimizer.search.fleet.solve import FleetSolver
 from tests.conftest import ROOT, changed
-from tests.fleet.generate import random_inventory
+from tests.fleet.generate import random_inventory, tight_inventory
 
 MOST_PLANS = 3_000
 SEEDS = [seed for seed in range(60) if seed % 3 == 0]
@@ -24,10 +25,12 @@ SEEDS = [seed for seed in range(60) if seed % 3 == 0]
 def every_plan(offers: Offers) -> list[Plan] | None:
     """Every vector of counts within each group's GPUs, not yet packed; None when there are too many."""
     ranges, keys = [], []
-    for index, group in enumerate(offers.problem.groups):
+    groups = offers.problem.groups
+    for index, place in enumerate(offers.places):
         for position, offer in enumerate(offers.of_place(index)):
             keys.append((index, position))
-            ranges.append(range(group.gpus // offer.gpus + 1))
+            most = min(groups[on].gpus // part.gpus for on, part in zip(place.groups, offer.parts, strict=True))
+            ranges.append(range(most + 1))
     total = 1
     for one in ranges:
         total *= len(one)
@@ -37,7 +40,8 @@ def every_plan(offers: Offers) -> list[Plan] | None:
     for counts in product(*ranges):
         used = [0] * len(offers.problem.groups)
         for (index, position), count in zip(keys, counts, strict=True):
-            used[index] += offers.of_place(index)[position].gpus * count
+            for on, part in zip(offers.places[index].groups, offers.of_place(index)[position].parts, strict=True):
+                used[on] += part.gpus * count
         if any(counts) and all(u <= g.gpus for u, g in zip(used, offers.problem.groups, strict=True)):
             plans.append(Plan(tuple(Entry(i, p, c) for (i, p), c in zip(keys, counts, strict=True) if c)))
     return plans if len(plans) <= MOST_PLANS else None
@@ -46,7 +50,16 @@ def every_plan(offers: Offers) -> list[Plan] | None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_plan_is_better(seed: int) -> None:
     """Each plan valued by itself: none comes below the optimum's whole millisecond, nor reaches it with fewer GPUs."""
-    problem = inventory_from_dict(random_inventory(seed))
+    compare_with_every_plan(inventory_from_dict(random_inventory(seed)))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_no_plan_with_pipelines_over_two_groups_is_better(seed: int) -> None:
+    compare_with_every_plan(inventory_from_dict(tight_inventory(seed)))
+
+
+def compare_with_every_plan(problem: FleetProblem) -> None:
+    """The optimum against every plan that can be placed."""
     offers = Offers(problem)
     found = FleetSolver(problem, offers).run()
     plans = every_plan(offers)

@@ -17,6 +17,10 @@ from optimizer.search.quantities import Quantities
 from optimizer.search.space import tie_rank
 
 
+_NOISE = 1e-12
+"""Relative difference of times that is rounding: far below what bounds and values are compared to."""
+
+
 def undominated(q: Quantities, rows: Ints, slots: Ints, needs: Ints) -> Ints:
     """Positions in ``rows`` of shapes that no other beats; of equal ones the first in the stated tie-break stays.
 
@@ -62,7 +66,8 @@ def _front(members: Ints, curves: Floats, slots: Ints, needs: Ints, rank: Ints) 
 
 def _beats(one: int, other: int, curves: Floats, slots: Ints, needs: Ints) -> bool:
     no_larger = slots[one] >= slots[other] and bool((needs[:, one] <= needs[:, other]).all())
-    return no_larger and bool((curves[one] <= curves[other]).all())
+    # The same stages in another order add up to the same time but for the last digits.
+    return no_larger and bool((curves[one] <= curves[other] * (1 + _NOISE)).all())
 
 
 def undominated_rates(means: Floats, grid: Floats, carries: Ints, needs: Ints, *, several: bool = True) -> list[int]:
