@@ -15,14 +15,14 @@ from optimizer.placement import Placement, place_evenly
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """``problems`` has the homogeneous problem of each pool; ``may_lose`` instances may be away at once.
+    """``problems`` has the homogeneous problem of each pool's stages; ``may_lose`` instances may be away at once.
 
     ``verdict`` is a few words; ``broken`` holds a sentence for each rule that the strategy does not keep.
     """
 
     name: str
     label: str
-    problems: tuple[Problem, ...]
+    problems: tuple[tuple[Problem, ...], ...]
     placement: Placement
     may_lose: int
     verdict: str
@@ -42,7 +42,7 @@ def chosen_of(problem: Problem, answer: Answer) -> Chosen:
     return Chosen(
         problem.name,
         answer.strategy.label,
-        (problem,),
+        ((problem,) * answer.strategy.pipeline_parallel,),
         placement,
         0 if broken else may_lose(problem, placement),
         _verdict(answer.status, answer.objective, bool(broken), isinstance(answer, CheckAnswer)),
@@ -59,7 +59,12 @@ def chosen_of_fleet(problem: FleetProblem, answer: FleetAnswer, checked: bool) -
     if answer.placement is None:
         raise ValueError("the answer has no placement")
     problems = tuple(
-        problem.instance_problem(problem.group(pool.parts[0].group), pool.parts[0].nodes) for pool in answer.pools
+        tuple(
+            one
+            for part in pool.parts
+            for one in (problem.instance_problem(problem.group(part.group), part.nodes),) * part.stages
+        )
+        for pool in answer.pools
     )
     broken = _broken(answer.rules)
     verdict = _verdict(answer.status, answer.objective, bool(broken), checked)

@@ -17,7 +17,7 @@ _TARGETS = {"shell": shell_files, "ray": shell_files, "kubernetes": kubernetes_f
 
 
 def launch_files(
-    problems: Sequence[Problem],
+    problems: Sequence[Sequence[Problem]],
     placement: Placement,
     options: Options,
     *,

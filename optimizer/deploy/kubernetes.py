@@ -60,13 +60,20 @@ def _groups(service: Service) -> list[list[Engine]]:
 
 
 def _refuse(service: Service, groups: list[list[Engine]]) -> None:
-    if len({problem.hardware.gpu.name for problem in service.problems}) > 1 and not service.options.hosts:
+    gpus = [{problem.hardware.gpu.name for problem in stages} for stages in service.problems]
+    if len(set().union(*gpus)) > 1 and not service.options.hosts:
         raise ProblemError(
             "--hosts",
             "is needed: pools on different GPUs have to be kept to their nodes, and Kubernetes does not know "
             f"{', '.join(service.nodes[:3])}; name the host of each node, e.g. --hosts {service.nodes[0]}=HOST,…",
         )
     for engines in groups:
+        if len(gpus[engines[0].instance.pool]) > 1:
+            raise ProblemError(
+                "--target",
+                f"{engines[0].instance.name} has its stages on {' and '.join(sorted(gpus[engines[0].instance.pool]))}; Kubernetes may "
+                "put the pods of a LeaderWorkerSet on them in any order. Use --target shell",
+            )
         if len(engines[0].launch.parts) > 1 and not engines[0].launch.even:
             sizes = "+".join(str(len(part.indices)) for part in engines[0].launch.parts)
             raise ProblemError(

@@ -42,7 +42,7 @@ def _shape(engine: Engine) -> str:
 
 
 def _crosses(service: Service, engine: Engine) -> bool:
-    hardware = service.problems[engine.instance.pool].hardware
+    hardware = service.problems[engine.instance.pool][0].hardware
     return hardware.nvlink_domain_gpus > hardware.gpus_per_node and hardware.nvlink_gb_per_s > 0
 
 
@@ -96,7 +96,7 @@ def _settings(service: Service) -> list[str]:
         if engine.instance.pool in shown:
             continue
         shown.add(engine.instance.pool)
-        problem, strategy = service.problems[engine.instance.pool], engine.instance.strategy
+        stages, strategy = service.problems[engine.instance.pool], engine.instance.strategy
         meaning = {
             "--max-num-seqs": "max_num_seqs of the answer; per data-parallel rank",
             "--max-running-requests": "max_num_seqs of the answer times the data-parallel ranks of the server",
@@ -110,7 +110,8 @@ def _settings(service: Service) -> list[str]:
             "--quantization": f"weights converted to {strategy.weight_precision} while loading",
             "--kv-cache-dtype": f"KV cache {strategy.kv_precision}",
         }
-        label = f"{problem.hardware.gpu.name}, " if len(service.problems) > 1 else ""
+        gpus = " and ".join(dict.fromkeys(problem.hardware.gpu.name for problem in stages))
+        label = f"{gpus}, " if len(service.problems) > 1 else ""
         lines += [f"{label}{service.options.engine_name}:", "", "| setting | value | from |", "|---|---|---|"]
         for flag, words in meaning.items():
             value = engine.commands[0].value(flag)

@@ -38,14 +38,14 @@ class Engine:
 class Service:
     """Everything that a target needs.
 
-    ``problems`` has the homogeneous problem of each pool; ``may_lose`` instances may be away at once (``survive``).
+    ``problems`` has the homogeneous problem of each pool's stages; ``may_lose`` instances may be away at once (``survive``).
     ``title`` is one line for the head of every file; ``notes`` are whole sentences.
     """
 
     name: str
     title: str
     options: Options
-    problems: Sequence[Problem]
+    problems: Sequence[Sequence[Problem]]
     engines: tuple[Engine, ...]
     may_lose: int
     notes: tuple[str, ...]
@@ -79,7 +79,7 @@ class Service:
 
 
 def build_service(
-    problems: Sequence[Problem],
+    problems: Sequence[Sequence[Problem]],
     placement: Placement,
     options: Options,
     *,
@@ -91,7 +91,7 @@ def build_service(
     """Commands of every instance, checked against the engine's flags.
 
     Args:
-        problems: the homogeneous problem of each pool, by ``PlacedInstance.pool``.
+        problems: the homogeneous problem of each pool's stages, by ``PlacedInstance.pool``.
 
     Raises:
         ProblemError: the engine cannot run the strategy or cannot spread it over these nodes.
@@ -113,4 +113,4 @@ def build_service(
             flags.refuse_unknown(command.arguments, tuple(command.environment))
         engines.append(Engine(launch, commands, weight))
     said = dict.fromkeys(note for engine in engines for command in engine.commands for note in command.notes)
-    return Service(name or problems[0].name, title, options, problems, tuple(engines), may_lose, (*notes, *said))
+    return Service(name or problems[0][0].name, title, options, problems, tuple(engines), may_lose, (*notes, *said))

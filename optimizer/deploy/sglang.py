@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from optimizer.deploy.command import HEAD, RANK, Command, joined
 from optimizer.deploy.formats import format_flags
 from optimizer.deploy.memory import static_share
@@ -15,7 +17,7 @@ PORT_STEP = 200
 DIST_PORT = 25000
 
 
-def commands(problem: Problem, launch: Launch, options: Options, port: int) -> tuple[Command, ...]:
+def commands(problems: Sequence[Problem], launch: Launch, options: Options, port: int) -> tuple[Command, ...]:
     """One command per part, the one that serves requests first.
 
     With data-parallel attention, ``--tp-size`` counts all GPUs of a stage, and the limits on requests and prompt tokens are
@@ -24,9 +26,9 @@ def commands(problem: Problem, launch: Launch, options: Options, port: int) -> t
     Raises:
         ProblemError: this version cannot run the strategy, or cannot spread it over these nodes.
     """
-    strategy, ranks = launch.instance.strategy, launch.instance.replicas
+    problem, strategy, ranks = problems[0], launch.instance.strategy, launch.instance.replicas
     _refuse(launch, options)
-    share, note = static_share(problem, strategy)
+    share, note = static_share(problems, strategy)
     arguments = [
         *("python3", "-m", "sglang.launch_server", "--model-path", options.model_id),
         *("--served-model-name", options.model_id, "--host", "0.0.0.0", "--port", str(port)),

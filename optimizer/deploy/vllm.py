@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from optimizer.deploy.command import HEAD, RANK, Command, joined
 from optimizer.deploy.formats import format_flags
 from optimizer.deploy.options import Options
@@ -13,13 +15,14 @@ PORT_STEP = 1
 MASTER_PORT, RPC_PORT = 29501, 29550
 
 
-def commands(problem: Problem, launch: Launch, options: Options, port: int) -> tuple[Command, ...]:
+def commands(problems: Sequence[Problem], launch: Launch, options: Options, port: int) -> tuple[Command, ...]:
     """One command per part, the one that serves requests first.
 
     Raises:
         ProblemError: this version cannot run the strategy, or cannot spread it over these nodes.
     """
     strategy = launch.instance.strategy
+    problem = problems[0]
     _refuse(problem, launch, options)
     common = [
         *("--tensor-parallel-size", str(strategy.tensor_parallel)),

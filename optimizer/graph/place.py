@@ -33,7 +33,8 @@ def plan_of(problem: Problem, strategy: Strategy, sequences_in_progress: int) ->
             "use fewer replicas or stages, or more nodes",
         )
     placed = place_evenly(problem, strategy).instances
-    return _plan(problem.name, [(problem, sequences_in_progress, instance) for instance in placed])
+    judged = [problem] * strategy.pipeline_parallel
+    return _plan(problem.name, [(judged, sequences_in_progress, instance) for instance in placed])
 
 
 def plan_of_fleet(fleet: FleetProblem, answer: FleetAnswer, sequences_in_progress: int | None = None) -> Plan:
@@ -47,8 +48,15 @@ def plan_of_fleet(fleet: FleetProblem, answer: FleetAnswer, sequences_in_progres
     """
     if answer.placement is None:
         raise ValueError("an answer without a placement has no graph")
-    # Docs/inventories.md, section 2: an instance is judged on equal nodes of its group.
-    judged = [fleet.instance_problem(fleet.group(pool.parts[0].group), pool.parts[0].nodes) for pool in answer.pools]
+    # Docs/inventories.md, section 2: each part of an instance is judged on equal nodes of its group.
+    judged = [
+        [
+            problem
+            for part in pool.parts
+            for problem in (fleet.instance_problem(fleet.group(part.group), part.nodes),) * part.stages
+        ]
+        for pool in answer.pools
+    ]
     medians = [pool.metrics.concurrency_p50 or pool.strategy.max_num_seqs for pool in answer.pools]
     running = [min(median, pool.strategy.max_num_seqs) for median, pool in zip(medians, answer.pools, strict=True)]
     placed = [
@@ -58,22 +66,25 @@ def plan_of_fleet(fleet: FleetProblem, answer: FleetAnswer, sequences_in_progres
     return _plan(fleet.name, placed)
 
 
-def _plan(name: str, placed: list[tuple[Problem, int, PlacedInstance]]) -> Plan:
+def _plan(name: str, placed: list[tuple[list[Problem], int, PlacedInstance]]) -> Plan:
+    """Placed instances, each with the problem in which each of its stages is judged and the sequences at each replica."""
     instances: list[InstancePlan] = []
     places: dict[str, Place] = {}
     replicas = 0
-    for problem, sequences, instance in placed:
-        instances.append(_instance(problem, instance, replicas, sequences))
+    for problems, sequences, instance in placed:
+        instances.append(_instance(problems, instance, replicas, sequences))
         replicas += instance.replicas
-        places.update({gpu.name: _place(problem.hardware, gpu) for gpu in instance.gpus})
+        for rank, gpu in enumerate(instance.gpus):
+            stage = rank // instance.strategy.tensor_parallel % instance.strategy.pipeline_parallel
+            places[gpu.name] = _place(problems[stage].hardware, gpu)
     return Plan(name, tuple(instances), places)
 
 
-def _instance(problem: Problem, placed: PlacedInstance, first_replica: int, sequences: int) -> InstancePlan:
+def _instance(problems: list[Problem], placed: PlacedInstance, first_replica: int, sequences: int) -> InstancePlan:
     s = placed.strategy
     stages = tuple(
         StagePlan(
-            problem.hardware,
+            problems[stage].hardware,
             tuple(
                 tuple(placed.gpu(replica, stage, shard).name for shard in range(s.tensor_parallel))
                 for replica in range(placed.replicas)
@@ -82,7 +93,7 @@ def _instance(problem: Problem, placed: PlacedInstance, first_replica: int, sequ
         for stage in range(s.pipeline_parallel)
     )
     replicas = tuple(range(first_replica, first_replica + placed.replicas))
-    return InstancePlan(placed.name, problem, s, sequences, replicas, stages)
+    return InstancePlan(placed.name, problems[0], s, sequences, replicas, stages)
 
 
 def _place(hardware: HardwareFacts, gpu: GpuPlace) -> Place:

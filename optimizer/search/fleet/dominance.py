@@ -16,7 +16,6 @@ from optimizer.costs.shapes import Bools, Floats, Ints
 from optimizer.search.quantities import Quantities
 from optimizer.search.space import tie_rank
 
-
 _NOISE = 1e-12
 """Relative difference of times that is rounding: far below what bounds and values are compared to."""
 
