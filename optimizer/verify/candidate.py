@@ -41,6 +41,7 @@ class RowFacts:
     def __init__(self, problem: Problem, row: Row, stages: Stages) -> None:
         self.problem, self.row = problem, row
         self.stages: tuple[Stage, ...] = stages.of(row.shape.group, row.shape.layers)
+        self.hardware = stages.hardware(row.shape)
         if row.shape not in stages.replicas:
             stages.replicas[row.shape] = Replica(replica_times(problem, row.shape, stages))
         self._replica = stages.replicas[row.shape]
@@ -67,6 +68,12 @@ class Candidate:
     def memory_bytes(self) -> tuple[int, ...]:
         """Memory of one GPU, stage by stage."""
         return tuple(stage.memory_bytes(self.slots) for stage in self.facts.stages)
+
+    @property
+    def memory_share(self) -> Fraction:
+        """Largest share of its own memory that any GPU uses."""
+        on = zip(self.memory_bytes, self.facts.hardware, strict=True)
+        return max(Fraction(used, hardware.gpu.memory_bytes) for used, hardware in on)
 
     @property
     def cache_bytes(self) -> int:

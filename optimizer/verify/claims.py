@@ -59,7 +59,7 @@ def check_metrics(ledger: Ledger, candidate: Candidate, value: Value, claimed: M
     ledger.same("metrics.memory_bytes_per_gpu", max(memory), claimed.memory_bytes_per_gpu)
     ledger.same("metrics.memory_bytes_per_stage", memory, claimed.memory_bytes_per_stage)
     ledger.same("metrics.kv_cache_bytes_per_gpu", candidate.cache_bytes, claimed.kv_cache_bytes_per_gpu)
-    share = Decimal(max(memory)) / candidate.problem.hardware.gpu.memory_bytes
+    share = decimal(candidate.memory_share)
     utilization = claimed.memory_utilization
     ledger.that("metrics.memory_utilization", near(share, utilization, _TIGHT), share, utilization)
     for name in _TIMES:

@@ -75,3 +75,8 @@ def sends(hardware: HardwareFacts, tensor: int, stages: int, hidden: int) -> Aff
     if near:
         total = total.plus(_nvlink(hardware) if by_nvlink else _pcie(hardware), near)
     return Affine(total.slope * hidden * 2 * 2, total.fixed)
+
+
+def network_send(hardware: HardwareFacts, hidden: int) -> Affine:
+    """Milliseconds of one stage-to-stage send of m tokens between nodes."""
+    return Affine(_network(hardware).slope * hidden * 2 * 2, _network(hardware).fixed)

@@ -49,7 +49,7 @@ def metrics_of(candidate: Candidate) -> Metrics:
         weights_bytes_per_gpu=max(weights),
         kv_cache_bytes_per_gpu=candidate.cache_bytes,
         memory_bytes_per_gpu=max(memory),
-        memory_utilization=max(memory) / candidate.problem.hardware.gpu.memory_bytes,
+        memory_utilization=float(candidate.memory_share),
         prefill_p50_ms=ms(load.prefill_p50 if load else None),
         prefill_p99_ms=ms(load.prefill_p99 if load else None),
         ttft_p50_ms=ms(load.ttft_p50 if load else None),

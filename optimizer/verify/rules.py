@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from optimizer.facts.demand import Requirements
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import ceil_ratio, decimal, exact
@@ -52,7 +53,7 @@ def row_findings(problem: Problem, row: Row) -> Iterator[Finding]:
     whole = ep % t == 0 and row.replicas % (ep // t) == 0
     yield Finding("expert_groups", ep == 1 or t % ep == 0 or whole)
     yield Finding("layer_split", _evenly_split(problem, row.shape.layers))
-    yield Finding("nvlink_locality", _local(hardware, t, row.shape.stages * row.replicas))
+    yield Finding("nvlink_locality", tensor_groups_fit(hardware, t, row.shape.stages * row.replicas))
     yield _at_most("context", "tokens", model.max_context_tokens, problem.max_sequence_tokens)
 
 
@@ -70,8 +71,8 @@ def _evenly_split(problem: Problem, layers: tuple[int, ...]) -> bool:
     return all(low <= count <= high for count in layers) and (slack > 0 or over == 0)
 
 
-def _local(hardware: HardwareFacts, t: int, groups: int) -> bool:
-    """Every tensor-parallel group fits inside one NVLink domain (without NVLink: one node)."""
+def tensor_groups_fit(hardware: HardwareFacts, t: int, groups: int) -> bool:
+    """Every one of so many tensor-parallel group fits inside one NVLink domain (without NVLink: one node)."""
     node = hardware.gpus_per_node
     domain = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else node
     domains = max(1, hardware.gpus // domain) if domain > node else hardware.nodes * (node // domain)
@@ -80,8 +81,13 @@ def _local(hardware: HardwareFacts, t: int, groups: int) -> bool:
 
 def budget_bytes(problem: Problem) -> int:
     """Memory of one GPU that may be used."""
-    share = exact(problem.requirements.gpu_memory_utilization)
-    return share.numerator * problem.hardware.gpu.memory_bytes // share.denominator
+    return budget_on(problem.requirements, problem.hardware)
+
+
+def budget_on(wanted: Requirements, hardware: HardwareFacts) -> int:
+    """The same for a GPU of some hardware."""
+    share = exact(wanted.gpu_memory_utilization)
+    return share.numerator * hardware.gpu.memory_bytes // share.denominator
 
 
 def findings(candidate: Candidate) -> Iterator[Finding]:

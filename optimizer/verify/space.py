@@ -21,10 +21,10 @@ def rows(problem: Problem, fixed: Fixed) -> Iterator[Row]:
     """Every row once, fewest stages first."""
     found: set[Row] = set()
     for layers in _splits_offered(problem, fixed):
-        for tensor in _tensor_offered(problem, fixed):
+        for tensor in tensor_offered(problem, fixed):
             for replicas in _replicas_offered(problem, fixed, tensor, len(layers)):
-                for expert in _experts_offered(problem, fixed, tensor, replicas):
-                    for weight, kv in _formats_offered(problem, fixed):
+                for expert in experts_offered(problem, fixed, tensor, replicas):
+                    for weight, kv in formats_offered(problem, fixed):
                         row = Row(Shape(Group(tensor, expert, weight, kv), layers), replicas)
                         if row not in found:
                             found.add(row)
@@ -59,14 +59,24 @@ def _splits_offered(problem: Problem, fixed: Fixed) -> Iterator[tuple[int, ...]]
         if fixed.pipeline_parallel in (None, len(fixed.layers_per_stage)):
             yield fixed.layers_per_stage
         return
-    offered: Iterable[int] = problem.search.pipeline_parallel or [p for p in _DEFAULT_STAGES if p <= layers]
-    if fixed.pipeline_parallel is not None:
-        offered = (fixed.pipeline_parallel,)
-    for stages in sorted(set(offered)):
+    for stages in stages_offered(problem, fixed):
         yield from splits(layers, stages, problem.search.layer_imbalance)
 
 
-def _tensor_offered(problem: Problem, fixed: Fixed) -> Iterable[int]:
+def stages_offered(problem: Problem, fixed: Fixed) -> list[int]:
+    """PP degrees, fewest first."""
+    offered: Iterable[int] = problem.search.pipeline_parallel or [
+        p for p in _DEFAULT_STAGES if p <= problem.model.layers
+    ]
+    if fixed.layers_per_stage is not None:
+        offered = (len(fixed.layers_per_stage),)
+    if fixed.pipeline_parallel is not None:
+        offered = (fixed.pipeline_parallel,)
+    return sorted(set(offered))
+
+
+def tensor_offered(problem: Problem, fixed: Fixed) -> Iterable[int]:
+    """TP degrees."""
     if fixed.tensor_parallel is not None:
         return (fixed.tensor_parallel,)
     if problem.search.tensor_parallel is not None:
@@ -86,7 +96,8 @@ def _replicas_offered(problem: Problem, fixed: Fixed, tensor: int, stages: int) 
     return fitting if fitting or not bound else (1,)
 
 
-def _experts_offered(problem: Problem, fixed: Fixed, tensor: int, replicas: int) -> Iterable[int]:
+def experts_offered(problem: Problem, fixed: Fixed, tensor: int, replicas: int) -> Iterable[int]:
+    """EP degrees at a TP degree."""
     if fixed.expert_parallel is not None:
         return (fixed.expert_parallel,)
     if not problem.model.experts or problem.search.expert_parallel == "off":
@@ -94,7 +105,8 @@ def _experts_offered(problem: Problem, fixed: Fixed, tensor: int, replicas: int)
     return (1, tensor) if problem.search.expert_parallel == "replica" else (1, tensor, tensor * replicas)
 
 
-def _formats_offered(problem: Problem, fixed: Fixed) -> Iterator[tuple[str, str]]:
+def formats_offered(problem: Problem, fixed: Fixed) -> Iterator[tuple[str, str]]:
+    """(weight format, KV format)."""
     weights: tuple[str, ...] = problem.search.weight_precision or (problem.model.native_weight_format,)
     caches: tuple[str, ...] = problem.search.kv_precision or (problem.model.native_dtype,)
     if fixed.weight_precision is not None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import Affine, ceil, ceil_ratio, constant, exact
 from optimizer.verify.groups import Group, Shape
 from optimizer.verify.layer import Experts, Layer, Rates, layer_of, rates_of
-from optimizer.verify.links import all_reduce, all_to_all
+from optimizer.verify.links import all_reduce, all_to_all, sends
 
 if TYPE_CHECKING:
     from optimizer.verify.candidate import Replica
@@ -81,10 +82,22 @@ class Stages:
 
     def of(self, group: Group, layers: tuple[int, ...]) -> tuple[Stage, ...]:
         """The stages of a replica, first to last."""
+        return tuple(self.stage(group, kind) for kind in self.kinds(layers))
+
+    def kinds(self, layers: tuple[int, ...]) -> tuple[StageKind, ...]:
+        """What each stage of a replica holds, first to last."""
         kinds = self._kinds.get(layers)
         if kinds is None:
             kinds = self._kinds[layers] = self._kinds_of(layers)
-        return tuple(self._stage(group, kind) for kind in kinds)
+        return kinds
+
+    def hardware(self, shape: Shape) -> tuple[HardwareFacts, ...]:
+        """What each stage of a replica stands on."""
+        return (self.problem.hardware,) * shape.stages
+
+    def sends(self, shape: Shape) -> Affine:
+        """Milliseconds of all stage-to-stage sends of one replica together, for m tokens."""
+        return sends(self.problem.hardware, shape.group.tensor, shape.stages, self.problem.model.hidden_size)
 
     def _kinds_of(self, layers: tuple[int, ...]) -> tuple[StageKind, ...]:
         model, start, kinds = self.problem.model, 0, []
@@ -95,7 +108,8 @@ class Stages:
             kinds.append(StageKind(counts, position == 0, position == len(layers) - 1))
         return tuple(kinds)
 
-    def _stage(self, group: Group, kind: StageKind) -> Stage:
+    def stage(self, group: Group, kind: StageKind) -> Stage:
+        """One stage."""
         found = self._stages.get((group, kind))
         if found is None:
             found = self._stages[group, kind] = self._compute(group, kind)

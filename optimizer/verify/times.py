@@ -11,7 +11,6 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import ceil_ratio, constant, decimal, exact, facts_of_costs
 from optimizer.verify.groups import Shape
 from optimizer.verify.layer import Experts
-from optimizer.verify.links import sends
 from optimizer.verify.stage import Stage, Stages
 
 
@@ -55,7 +54,7 @@ class ReplicaTimes:
         group, held = shape.group, stages.of(shape.group, shape.layers)
         self._problem, self._stages = problem, shape.stages
         self._kinds = [(stage, held.count(stage), StageDecode(stage, group.ranks)) for stage in dict.fromkeys(held)]
-        crossings = sends(problem.hardware, group.tensor, shape.stages, problem.model.hidden_size)
+        crossings = stages.sends(shape)
         self._send_slope, self._send_fixed = decimal(crossings.slope), decimal(crossings.fixed)
         engine = facts_of_costs().engines[problem.engine]
         self.start = decimal(exact(engine.start_ms))

@@ -12,7 +12,6 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import constant, exact, facts_of_costs
 from optimizer.verify.groups import Shape
 from optimizer.verify.layer import Experts
-from optimizer.verify.links import sends
 from optimizer.verify.stage import Stage, Stages
 from optimizer.verify.times import chunks_of
 
@@ -77,7 +76,7 @@ def shape_times(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto:
                 decode.append(_decode(stage, shape.group.ranks, b, known))
                 chunk.append((float(stage.prefill_ms(lengths[0])), float(stage.prefill_ms(lengths[1]))))
             places[i, s] = line[key]
-        sent = sends(problem.hardware, shape.group.tensor, shape.stages, problem.model.hidden_size)
+        sent = stages.sends(shape)
         crossings[i] = float(sent.slope), float(sent.fixed)
     table, whole = np.stack(decode), np.array(chunk)
     depth = np.array([[shape.stages] for shape in shapes])

@@ -13,12 +13,12 @@ from optimizer.facts.inventory_file import inventory_from_dict
 from optimizer.fleet_answer import FleetAnswer, LossScenario, Pool, PoolPart, Reliability
 from optimizer.placement import PlacedInstance, Placement
 from optimizer.verify.arithmetic import decimal, exact, sixty_digits
+from optimizer.verify.fleet.availability import availability_of
 from optimizer.verify.fleet.claims import needed_after_losses
 from optimizer.verify.fleet.float_times import Curves
-from optimizer.verify.fleet.instance import Instance, Instances, nodes_needed
+from optimizer.verify.fleet.instance import Instance, Instances
 from optimizer.verify.fleet.losses import worst_loss
 from optimizer.verify.fleet.offers import MILLION, Offer
-from optimizer.verify.fleet.pools import availability_of
 from optimizer.verify.fleet.restarts import restarts_in_time
 from optimizer.verify.fleet.shares import largest_share, least_split, share_costs
 from optimizer.verify.fleet.site import Site
@@ -51,29 +51,44 @@ def shape(t: int, stages: int = 1, ep: int = 1, layers: int = 14) -> Shape:
     return Shape(Group(t, ep, "bf16", "bf16"), tuple([layers // stages] * stages))
 
 
-def offer(stated: FleetProblem, instances: Instances, group: int, what: Shape) -> Offer:
-    """A shape on a group, its slots and rates exact."""
-    there = stated.groups[group]
-    one: Instance = instances.of(there, what)
-    slots, nodes = one.most_slots(), nodes_needed(there, what) or 1
+def split_shape(t: int, ahead: tuple[int, ...], behind: tuple[int, ...], ep: int = 1) -> tuple[Shape, int]:
+    """A pipeline whose first stages have these layers on one group and the others on another, and where it is cut."""
+    return Shape(Group(t, ep, "bf16", "bf16"), (*ahead, *behind)), len(ahead)
+
+
+Where = int | tuple[int, int]
+"""Number of a group, or of two."""
+What = Shape | tuple[Shape, int]
+"""A shape, or one with the number of stages on the first of two groups."""
+
+
+def offer(stated: FleetProblem, instances: Instances, where: Where, what: What) -> Offer:
+    """A shape on a group or over two, its slots and rates exact."""
+    numbers = (where,) if isinstance(where, int) else where
+    there = [stated.groups[number] for number in numbers]
+    one: Instance = (
+        instances.of(there[0], what)
+        if isinstance(what, Shape)
+        else instances.across(there[0], there[1], what[1], what[0])
+    )
+    slots = one.most_slots()
     return Offer(
-        group,
+        numbers,
         one,
-        nodes,
         slots,
         int(one.capacity(slots) * MILLION),
         int(one.slots_capacity(slots) * MILLION),
         float(one.completes(slots)),
-        float(availability_of(stated, Site(stated), there, one, nodes)),
+        float(availability_of(stated, Site(stated), there, one)),
     )
 
 
 @sixty_digits()
-def answer_for(stated: FleetProblem, chosen: list[tuple[int, Shape, int]], status: Any = "optimal") -> FleetAnswer:
+def answer_for(stated: FleetProblem, chosen: list[tuple[Where, What, int]], status: Any = "optimal") -> FleetAnswer:
     """A true answer: so many instances of each shape on each group (by number), spread out."""
     site, instances, curves = Site(stated), Instances(stated), Curves()
     demand = exact(stated.workload.requests_per_s)
-    offers = [(offer(stated, instances, group, what), count) for group, what, count in chosen]
+    offers = [(offer(stated, instances, where, what), count) for where, what, count in chosen]
     kinds = list(dict.fromkeys(one.kind for one, _ in offers))
     sizes = [sum(count for one, count in offers if one.kind == kind) for kind in kinds]
     first = [next(one for one, _ in offers if one.kind == kind) for kind in kinds]
@@ -83,7 +98,7 @@ def answer_for(stated: FleetProblem, chosen: list[tuple[int, Shape, int]], statu
     assert split is not None, "the chosen instances cannot carry the demand"
     rates = [Fraction(part, 1000) * demand / n for part, n in zip(split[1], sizes, strict=True)]
     pools = tuple(_pool(stated, one, count, rates[kinds.index(one.kind)], demand) for one, count in offers)
-    groups = {one.group: (one.group,) for one, _ in offers}
+    groups = {number: (number,) for one, _ in offers for number in one.groups}
     placed, stood = next(placements(site, offers, groups, 10_000))
     number = {id(one): index for index, (one, _) in enumerate(offers)}
     standing = tuple(
@@ -111,7 +126,10 @@ def _pool(stated: FleetProblem, one: Offer, count: int, rate: Fraction, demand: 
     candidate = one.instance.candidate(one.slots, rate)
     metrics: Metrics = replace(metrics_of(candidate), availability=one.availability)
     return Pool(
-        parts=(PoolPart(stated.groups[one.group].name, one.instance.shape.stages, one.nodes),),
+        parts=tuple(
+            PoolPart(stated.groups[number].name, segment.stages, segment.nodes)
+            for number, segment in zip(one.groups, one.instance.segments, strict=True)
+        ),
         strategy=row.strategy(one.slots),
         instances=count,
         share=float(rate * count / demand),
@@ -138,7 +156,7 @@ def _answer(
     capacities = [Fraction(one.capacity, MILLION) for one in stood]
     capacity, output = sum(capacities, Fraction(0)), stated.workload.output_tokens
     needed = needed_after_losses(stated)
-    restart = [restarts_in_time(stated, one.instance, one.nodes) for one in stood]
+    restart = [restarts_in_time(stated, one.instance) for one in stood]
     losses = []
     rules = [
         RuleResult("gpus_free", "", stated.gpus, used, "GPUs", True, stated.gpus - used),
@@ -161,8 +179,12 @@ def _answer(
         ),
         decimal(0),
     )
-    prices = [stated.groups[o.group].price_per_gpu_hour for o, _ in offers]
-    price = None if None in prices else sum(o.gpus * n * p for (o, n), p in zip(offers, prices, strict=True))
+    priced = [
+        (n * gpus, stated.groups[number].price_per_gpu_hour)
+        for o, n in offers
+        for number, gpus in zip(o.groups, o.instance.gpus_of_segments, strict=True)
+    ]
+    price = None if any(p is None for _, p in priced) else sum(gpus * p for gpus, p in priced if p is not None)
     monthly = stated.workload.requests_per_s * 3600 * HOURS_A_MONTH
     return FleetAnswer(
         problem=stated.name,

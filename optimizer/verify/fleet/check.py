@@ -129,7 +129,7 @@ class _Check:
     def _claims(self) -> None:
         """What the answer says about its own pools."""
         ledger, answer = self.ledger, self.answer
-        known = know_pools(ledger, self.site, self.instances, answer.pools)
+        known = know_pools(ledger, self.site, self.instances, answer.pools, self.fixed)
         placement = answer.placement
         if not ledger.that("placement", placement is not None, "a place for every instance", None) or not placement:
             return
@@ -146,10 +146,7 @@ class _Check:
             close = abs(instance.share - wanted) <= 1e-11
             ledger.that(f"placement.{instance.name}.share", close, wanted, instance.share)
         capacities = [known[instance.pool].capacity for instance in placement.instances]
-        restart = [
-            restarts_in_time(self.problem, known[instance.pool].instance, len(instance.nodes))
-            for instance in placement.instances
-        ]
+        restart = [restarts_in_time(self.problem, known[instance.pool].instance) for instance in placement.instances]
         worst, scenarios = check_losses(ledger, self.site, placement.instances, capacities, restart, answer)
         check_rules(ledger, self.problem, sum(capacities, Fraction(0)), worst, answer)
         if scenarios:

@@ -156,11 +156,15 @@ def check_totals(
     ledger.rate("tokens_per_s", decimal(demand) * output, answer.tokens_per_s)
     peak, rounded = completed * output, len(known) * THOUSANDTH + completed * output * TWO_NANOSECONDS
     ledger.rate("peak_tokens_per_s", peak, answer.peak_tokens_per_s, rounded)
-    prices = [one.group.price_per_gpu_hour for one in known]
-    if None in prices:
+    priced = [
+        (group.price_per_gpu_hour, one.pool.instances * gpus)
+        for one in known
+        for group, gpus in zip(one.groups, one.instance.gpus_of_segments, strict=True)
+    ]
+    if any(price is None for price, _ in priced):
         ledger.same("price_per_hour", None, answer.price_per_hour)
     else:
-        price = sum((decimal(exact(p) * n) for p, n in zip(prices, used, strict=True) if p is not None), Decimal(0))
+        price = sum((decimal(exact(p) * n) for p, n in priced if p is not None), Decimal(0))
         ledger.that("price_per_hour", near(price, answer.price_per_hour, RATE_NOISE), price, answer.price_per_hour)
     return sum(used), completed
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import numpy as np
 
 from optimizer.verify.corrections import twin_times
 from optimizer.verify.fleet.instance import Instance
-from optimizer.verify.groups import Shape
 from optimizer.verify.load import chain_length
 from optimizer.verify.twin_load import Loads, loads
 from optimizer.verify.twin_times import Floats, ShapeTimes
@@ -51,12 +48,11 @@ class Curves:
     """Curves of the instances of an inventory, each built once."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[Hashable, Shape], Curve] = {}
+        self._found: dict[int, Curve] = {}
 
     def of(self, instance: Instance) -> Curve:
         """The curve of an instance."""
-        key = id(instance.problem), instance.shape
-        found = self._found.get(key)
-        if found is None:
-            found = self._found[key] = Curve(instance)
+        found = self._found.get(id(instance))
+        if found is None:  # it keeps its instance alive, so that no other gets its number
+            found = self._found[id(instance)] = Curve(instance)
         return found

@@ -1,11 +1,12 @@
-"""One engine instance on a node group, from its homogeneous problem: slots, rates, times. ``docs/inventories.md``, section 2.
+"""One engine instance on a node group or over two, from homogeneous problems: slots, rates, times. ``docs/inventories.md``, section 2.
 
 Callers of the exact parts work inside ``arithmetic.sixty_digits``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -15,13 +16,16 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import decimal
 from optimizer.verify.candidate import Candidate, RowFacts, planned
 from optimizer.verify.groups import Row, Shape, row_of
+from optimizer.verify.joined import JoinedStages
 from optimizer.verify.ledger import RELATIVE
 from optimizer.verify.load import Load
-from optimizer.verify.rules import budget_bytes
+from optimizer.verify.rules import Finding, budget_on, findings, row_findings, tensor_groups_fit
 from optimizer.verify.stage import Stages
 
 RATE_STEP = Fraction(1, 1_000_000)
 """Rates of one instance are whole numbers of this, requests/s."""
+ON_THEIR_OWN = ("gpu_count", "concurrency", "request_rate", "memory", "max_batch", "tpot_full_batch")
+"""Rules of one pool that sections 2 and 4 state anew."""
 
 
 def likeness(group: NodeGroup) -> Hashable:
@@ -40,7 +44,11 @@ def likeness(group: NodeGroup) -> Hashable:
 
 def nodes_needed(group: NodeGroup, shape: Shape) -> int | None:
     """q: nodes that one instance stands on; None when the group has no place for it."""
-    size, blocks = shape.instance_gpus, shape.stages * shape.group.ranks
+    return nodes_for(group, shape.instance_gpus, shape.stages * shape.group.ranks)
+
+
+def nodes_for(group: NodeGroup, size: int, blocks: int) -> int | None:
+    """q for so many GPUs in so many tensor-parallel groups."""
     if size <= group.free_gpus:
         return 1
     for nodes in range(2, min(blocks, group.nodes_together) + 1):
@@ -54,12 +62,50 @@ def shape_of(strategy: Strategy) -> Shape:
     return row_of(strategy).shape
 
 
-class Instance:
-    """One instance of a shape on a group. Rates are requests/s of the whole instance."""
+def pairable(one: NodeGroup, other: NodeGroup) -> bool:
+    """Whether a pipeline may stand on both groups: unlike ones, in one rack as far as racks are stated."""
+    return one.name != other.name and not one.racks and not other.racks and one.rack == other.rack
 
-    def __init__(self, fleet: FleetProblem, problem: Problem, stages: Stages, shape: Shape) -> None:
-        self.fleet, self.problem, self.shape = fleet, problem, shape
-        self.stages = stages
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Stages of an instance that stand together, and the homogeneous problem H(group, q) in which they are judged."""
+
+    problem: Problem
+    stages: int
+
+    @property
+    def nodes(self) -> int:
+        """q."""
+        return self.problem.hardware.nodes
+
+
+def shape_rules(shape: Shape, segments: tuple[Segment, ...]) -> Iterator[Finding]:
+    """The rules of an instance that neither load nor slots decide."""
+    yield from _stated(row_findings(segments[0].problem, Row(shape, shape.group.ranks)), shape, segments)
+
+
+def _stated(found: Iterable[Finding], shape: Shape, segments: tuple[Segment, ...]) -> Iterator[Finding]:
+    """Locality holds for each segment by itself; ``layer_split`` says nothing where there are two."""
+    for rule in found:
+        if rule.id == "nvlink_locality":
+            t, d = shape.group.tensor, shape.group.ranks
+            fit = (tensor_groups_fit(one.problem.hardware, t, one.stages * d) for one in segments)
+            yield Finding(rule.id, all(fit))
+        elif rule.id not in ON_THEIR_OWN and (rule.id != "layer_split" or len(segments) == 1):
+            yield rule
+
+
+class Instance:
+    """One instance of a shape on a group, or over two. Rates are requests/s of the whole instance.
+
+    ``problem`` states everything but the hardware: what the stages stand on is said by the segments.
+    """
+
+    def __init__(self, fleet: FleetProblem, stages: Stages, shape: Shape, segments: tuple[Segment, ...]) -> None:
+        self.fleet, self.problem, self.shape = fleet, stages.problem, shape
+        self.stages, self.segments = stages, segments
+        problem = self.problem
         self.facts = RowFacts(problem, Row(shape, shape.group.ranks), stages)
         self._most_slots: int | None = None
 
@@ -72,6 +118,20 @@ class Instance:
     def gpus(self) -> int:
         """S."""
         return self.shape.instance_gpus
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """q of each segment."""
+        return tuple(segment.nodes for segment in self.segments)
+
+    @property
+    def gpus_of_segments(self) -> tuple[int, ...]:
+        """GPUs of each segment."""
+        return tuple(self.shape.group.tensor * segment.stages * self.ranks for segment in self.segments)
+
+    def rules(self, slots: int, rate: Fraction) -> Iterator[Finding]:
+        """Every rule of its own that must hold with so many slots at a rate."""
+        yield from _stated(findings(self.candidate(slots, rate)), self.shape, self.segments)
 
     def off(self, rule: str) -> bool:
         """Whether the person switched the rule off."""
@@ -93,8 +153,8 @@ class Instance:
         if slots > max(512, 2 * wanted.max_batch) or (slots > wanted.max_batch and not self.off("max_batch")):
             return False
         if not self.off("memory"):
-            needed = max(stage.memory_bytes(slots) for stage in self.facts.stages)
-            if needed > budget_bytes(self.problem):
+            on = zip(self.facts.stages, self.facts.hardware, strict=True)
+            if any(stage.memory_bytes(slots) > budget_on(wanted, hardware) for stage, hardware in on):
                 return False
         if wanted.tpot_p99_ms is not None and not self.off("tpot_full_batch"):
             return self.facts.times.tpot(slots) <= planned(wanted, wanted.tpot_p99_ms) + tolerance_ms
@@ -162,7 +222,8 @@ class Instances:
 
     def __init__(self, fleet: FleetProblem) -> None:
         self.fleet = fleet
-        self._problems: dict[tuple[Hashable, int], tuple[Problem, Stages]] = {}
+        self._stages: dict[tuple[Hashable, int], Stages] = {}
+        self._joined: dict[tuple[int, int, int], JoinedStages] = {}
         self._found: dict[tuple[Hashable, Shape], Instance] = {}
 
     def of(self, group: NodeGroup, shape: Shape) -> Instance:
@@ -171,22 +232,43 @@ class Instances:
         Raises:
             ValueError: the group has no place for it.
         """
-        like, nodes = likeness(group), nodes_needed(group, shape)
+        nodes = nodes_needed(group, shape)
         if nodes is None:
             raise ValueError(f"{shape} has no place on {group.name}")
-        found = self._found.get((like, shape))
-        if found is None:
-            problem = self.problem(group, nodes)
-            found = self._found[like, shape] = Instance(self.fleet, problem, self._problems[like, nodes][1], shape)
-        return found
+        key = likeness(group), shape
+        if key not in self._found:
+            stages = self._on(group, nodes)
+            segments = (Segment(stages.problem, shape.stages),)
+            self._found[key] = Instance(self.fleet, stages, shape, segments)
+        return self._found[key]
+
+    def across(self, one: NodeGroup, other: NodeGroup, cut: int, shape: Shape) -> Instance:
+        """The instance of a shape whose first ``cut`` stages stand on one group, the rest on the other.
+
+        Raises:
+            ValueError: a group has no place for its part.
+        """
+        t, parts = shape.group.tensor, ((one, cut), (other, shape.stages - cut))
+        nodes = [nodes_for(group, t * count, count) for group, count in parts]
+        if None in nodes:
+            raise ValueError(f"{shape} has no place on {one.name} and {other.name}")
+        key = (likeness(one), likeness(other), cut), shape
+        if key not in self._found:
+            ahead, behind = (self._on(group, q or 1) for (group, _), q in zip(parts, nodes, strict=True))
+            segments = Segment(ahead.problem, cut), Segment(behind.problem, shape.stages - cut)
+            stages = self._joined.setdefault((id(ahead), id(behind), cut), JoinedStages(ahead, behind, cut))
+            self._found[key] = Instance(self.fleet, stages, shape, segments)
+        return self._found[key]
 
     def problem(self, group: NodeGroup, nodes: int) -> Problem:
         """H(group, nodes), one for all groups that are alike."""
+        return self._on(group, nodes).problem
+
+    def _on(self, group: NodeGroup, nodes: int) -> Stages:
         key = likeness(group), nodes
-        if key not in self._problems:
-            problem = self.fleet.instance_problem(group, nodes)
-            self._problems[key] = problem, Stages(problem)
-        return self._problems[key][0]
+        if key not in self._stages:
+            self._stages[key] = Stages(self.fleet.instance_problem(group, nodes))
+        return self._stages[key]
 
 
 def domain_nodes(group: NodeGroup) -> int:

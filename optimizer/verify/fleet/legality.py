@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from optimizer.facts.inventory import NodeGroup
-from optimizer.fleet_answer import Pool
+from optimizer.fleet_answer import Pool, PoolPart
 from optimizer.placement import GpuPlace, PlacedInstance, Placement
-from optimizer.verify.fleet.instance import nodes_needed, shape_of
-from optimizer.verify.fleet.site import Site
+from optimizer.verify.fleet.instance import nodes_for, shape_of
+from optimizer.verify.fleet.site import Node, Site
+from optimizer.verify.groups import Shape
 from optimizer.verify.ledger import Ledger
 
 
@@ -35,11 +38,8 @@ def check_placement(ledger: Ledger, site: Site, pools: tuple[Pool, ...], placeme
 
 
 def _check_instance(ledger: Ledger, site: Site, pool: Pool, instance: PlacedInstance) -> bool:
-    """One instance against its pool, for GPUs that are there and stand together."""
-    shape, group = shape_of(pool.strategy), site.group(pool.parts[0].group)
-    if group is None:
-        return False  # the pool itself is refused for that
-    nodes = nodes_needed(group, shape)
+    """One instance against its pool, for GPUs that are there; each part stands together, and both in one rack."""
+    shape = shape_of(pool.strategy)
     ledger.same("strategy", pool.strategy, instance.strategy)
     ledger.same("replicas", shape.group.ranks, instance.replicas)
     good = ledger.same("gpus", shape.instance_gpus, len(instance.gpus))
@@ -47,25 +47,46 @@ def _check_instance(ledger: Ledger, site: Site, pool: Pool, instance: PlacedInst
         good &= ledger.that("gpus", site.free(place), "a GPU that exists and is free", place.name)
     if not good:
         return False
-    found = [site.node(place.node) for place in instance.gpus]
-    touched = {node.name: node for node in found if node is not None}
-    good &= ledger.that(
-        "gpus", all(node.group is group for node in touched.values()), f"nodes of {group.name}", list(touched)
-    )
-    good &= ledger.same("nodes", nodes, len(touched))
-    each = [sum(place.node == name for place in instance.gpus) for name in touched]
+    start, racks = 0, set[str | None]()
+    for part in pool.parts:
+        size = shape.group.tensor * part.stages * shape.group.ranks
+        good &= _check_part(ledger, site, part, shape, instance.gpus[start : start + size])
+        racks |= {node.rack for node in _nodes(site, instance.gpus[start : start + size])}
+        start += size
+    if len(pool.parts) > 1:
+        good &= ledger.that("nodes", len(racks) == 1, "nodes of one rack, or of groups without racks", instance.nodes)
+    return good
+
+
+def _nodes(site: Site, places: tuple[GpuPlace, ...]) -> list[Node]:
+    """The nodes of some GPUs, each once."""
+    found = (site.node(name) for name in dict.fromkeys(place.node for place in places))
+    return [node for node in found if node is not None]
+
+
+def _check_part(ledger: Ledger, site: Site, part: PoolPart, shape: Shape, gpus: tuple[GpuPlace, ...]) -> bool:
+    """GPUs in rank order that stand on one group."""
+    group = site.group(part.group)
+    if group is None:
+        return False  # the pool itself is refused for that
+    touched = _nodes(site, gpus)
+    names = [node.name for node in touched]
+    good = ledger.that("gpus", all(node.group is group for node in touched), f"nodes of {group.name}", names)
+    t, d = shape.group.tensor, shape.group.ranks
+    good &= ledger.same("nodes", nodes_for(group, t * part.stages * d, part.stages * d), len(touched))
+    each = [sum(place.node == name for place in gpus) for name in names]
     good &= ledger.that("gpus of each node", len(set(each)) == 1, "equally many", each)
-    racks = {node.together for node in touched.values()}
-    good &= ledger.that("nodes", len(racks) == 1, "nodes of one rack and NVLink domain", list(touched))
-    runs = 1 + sum(a.node != b.node for a, b in zip(instance.gpus, instance.gpus[1:], strict=False))
+    good &= ledger.that(
+        "nodes", len({node.together for node in touched}) == 1, "nodes of one rack and NVLink domain", names
+    )
+    runs = 1 + sum(a.node != b.node for a, b in pairwise(gpus))
     good &= ledger.that("gpus", runs == len(touched), "the GPUs of a node next to each other in rank order", runs)
     if "nvlink_locality" not in site.fleet.search.disabled_rules:
-        t = shape.group.tensor
-        for start in range(0, len(instance.gpus), t):
-            ranks = instance.gpus[start : start + t]
+        for start in range(0, len(gpus), t):
+            ranks = gpus[start : start + t]
             inside = _joined(group, ranks)
-            names = [place.name for place in ranks]
-            good &= ledger.that("tensor-parallel group", inside, "GPUs of one NVLink domain", names)
+            named = [place.name for place in ranks]
+            good &= ledger.that("tensor-parallel group", inside, "GPUs of one NVLink domain", named)
     return good
 
 

@@ -8,20 +8,31 @@ from decimal import Decimal
 from fractions import Fraction
 
 from optimizer.answer import Fixed
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.inventory import NodeGroup
 from optimizer.fleet_answer import Pool
 from optimizer.verify.arithmetic import decimal, exact
 from optimizer.verify.claims import check_metrics, check_strategy
-from optimizer.verify.fleet.instance import RATE_STEP, Instance, Instances, likeness, nodes_needed, shape_of
+from optimizer.verify.fleet.availability import availability_of
+from optimizer.verify.fleet.instance import (
+    RATE_STEP,
+    Instance,
+    Instances,
+    likeness,
+    nodes_for,
+    nodes_needed,
+    pairable,
+    shape_of,
+)
+from optimizer.verify.fleet.places import carried_otherwise
 from optimizer.verify.fleet.site import Site
 from optimizer.verify.groups import Shape
+from optimizer.verify.joined import split_of
 from optimizer.verify.ledger import RELATIVE, TWO_NANOSECONDS, Ledger, near, number
 from optimizer.verify.objective import Value
-from optimizer.verify.rules import barely_holds, findings
+from optimizer.verify.rules import barely_holds
+from optimizer.verify.space import stages_offered
 
 _TIGHT = Decimal("1e-11")
-ON_THEIR_OWN = ("gpu_count", "concurrency", "request_rate", "memory", "max_batch", "tpot_full_batch")
-"""Rules of one pool that sections 2 and 4 state anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +40,8 @@ class Known:
     """A pool whose claims can be computed with. Rates are requests/s of one instance."""
 
     pool: Pool
-    group: NodeGroup
+    groups: tuple[NodeGroup, ...]
+    """One for each part of the pool."""
     instance: Instance
     capacity: Fraction
     slots_capacity: Fraction
@@ -37,41 +49,39 @@ class Known:
     @property
     def kind(self) -> tuple[Hashable, Shape]:
         """Equal for pools of one family."""
-        return likeness(self.group), self.instance.shape
+        stages = tuple(segment.stages for segment in self.instance.segments)
+        return (tuple(map(likeness, self.groups)), stages), self.instance.shape
 
 
-def know_pools(ledger: Ledger, site: Site, instances: Instances, pools: tuple[Pool, ...]) -> list[Known] | None:
+def know_pools(
+    ledger: Ledger, site: Site, instances: Instances, pools: tuple[Pool, ...], fixed: Fixed
+) -> list[Known] | None:
     """Every pool with what later checks need; None when one of them cannot be judged."""
     known = []
     for index, pool in enumerate(pools):
         with ledger.about(f"pools.{index}"):
-            found = _know(ledger, site, instances, pool)
+            found = _know(ledger, site, instances, pool, fixed)
             if found is None:
                 return None
             known.append(found)
-    kinds = [(one.group.name, one.instance.shape) for one in known]
-    ledger.that("pools", len(set(kinds)) == len(kinds), "one pool for each group and shape", "one twice")
+    kinds = [(tuple((part.group, part.stages) for part in one.pool.parts), one.instance.shape) for one in known]
+    ledger.that("pools", len(set(kinds)) == len(kinds), "one pool for each place and shape", "one twice")
     return known
 
 
-def _know(ledger: Ledger, site: Site, instances: Instances, pool: Pool) -> Known | None:
-    fleet, group = site.fleet, site.group(pool.parts[0].group)
-    if not ledger.that("group", group is not None, "a group of the inventory", pool.parts[0].group) or group is None:
-        return None
-    if not check_strategy(ledger, fleet.instance_problem(group, 1), pool.strategy, Fixed()):
+def _know(ledger: Ledger, site: Site, instances: Instances, pool: Pool, fixed: Fixed) -> Known | None:
+    groups = _groups(ledger, site, pool)
+    if groups is None or not check_strategy(ledger, instances.problem(groups[0], 1), pool.strategy, Fixed()):
         return None
     whole = type(pool.instances) is int and pool.instances >= 1
     if not ledger.that("instances", whole, "a whole number from 1", pool.instances):
         return None
     shape = shape_of(pool.strategy)
-    t, ep = shape.group.tensor, shape.group.expert
-    ledger.that("strategy.expert_parallel", ep in (1, t) or ep % t == 0, f"1, {t}, or a multiple of {t}", ep)
     ledger.same("strategy.data_parallel", pool.instances * shape.group.ranks, pool.strategy.data_parallel)
-    nodes = nodes_needed(group, shape)
-    if not ledger.that("nodes", nodes is not None, "a shape that fits the group's nodes", "none fits"):
+    instance = _instance(ledger, instances, groups, pool, shape, fixed)
+    if instance is None:
         return None
-    ledger.same("nodes", nodes, pool.parts[0].nodes)
-    instance = instances.of(group, shape)
+    ledger.same("parts.nodes", instance.nodes, tuple(part.nodes for part in pool.parts))
     slots = pool.strategy.max_num_seqs
     capacity = _rate(ledger, "capacity", pool.capacity)
     most = _rate(ledger, "slots_capacity", pool.slots_capacity)
@@ -87,9 +97,56 @@ def _know(ledger: Ledger, site: Site, instances: Instances, pool: Pool) -> Known
     ledger.that("slots_capacity", instance.slots_hold(slots, most), "a rate within the slots", pool.slots_capacity)
     over = instance.slots_hold(slots, most + RATE_STEP)
     ledger.that("slots_capacity", not over, "the largest such rate; one step more fits too", pool.slots_capacity)
-    up = availability_of(fleet, site, group, instance, nodes or 1)
+    up = availability_of(site.fleet, site, groups, instance)
     ledger.that("availability", near(decimal(up), pool.availability, _TIGHT), float(up), pool.availability)
-    return Known(pool, group, instance, capacity, most)
+    if len(groups) == 2:
+        otherwise = carried_otherwise(site.fleet, instances, groups, instance, fixed, capacity)
+        wanted = f"more than the {float(otherwise)} requests/s that its places carry otherwise"
+        ledger.that("capacity", capacity > otherwise, wanted, pool.capacity)
+    return Known(pool, groups, instance, capacity, most)
+
+
+def _groups(ledger: Ledger, site: Site, pool: Pool) -> tuple[NodeGroup, ...] | None:
+    """The groups on which the stages stand; None when there are none, or too many, or unknown ones."""
+    parts = pool.parts
+    if not ledger.that("parts", len(parts) in (1, 2), "stages on one group, or on two", len(parts)):
+        return None
+    found = tuple(group for group in (site.group(part.group) for part in parts) if group is not None)
+    if not ledger.that("parts.group", len(found) == len(parts), "groups of the inventory", pool.where):
+        return None
+    if len(found) == 2 and not ledger.that(
+        "parts.group", pairable(*found), "two groups that state the same rack, or none", pool.where
+    ):
+        return None
+    return found
+
+
+def _instance(
+    ledger: Ledger, instances: Instances, groups: tuple[NodeGroup, ...], pool: Pool, shape: Shape, fixed: Fixed
+) -> Instance | None:
+    """The instance that the pool is of; None when there is none such."""
+    t, ep, stages = shape.group.tensor, shape.group.expert, tuple(part.stages for part in pool.parts)
+    counted = all(type(count) is int and count >= 1 for count in stages) and sum(stages) == shape.stages
+    if not ledger.that("parts.stages", counted, f"whole numbers from 1 that add up to {shape.stages}", stages):
+        return None
+    if len(groups) == 1:
+        ledger.that("strategy.expert_parallel", ep in (1, t) or ep % t == 0, f"1, {t}, or a multiple of {t}", ep)
+        if not ledger.that("parts", nodes_needed(groups[0], shape) is not None, "a shape that fits the nodes", "none"):
+            return None
+        return instances.of(groups[0], shape)
+    problem = instances.problem(groups[0], 1)
+    offered = stages_offered(problem, fixed)
+    ledger.that("strategy.pipeline_parallel", shape.stages in offered, f"one of {offered}", shape.stages)
+    if not ledger.that("strategy.expert_parallel", ep in (1, t), f"1 or {t}", ep):
+        return None
+    split = split_of(problem.model.layers, sum(shape.layers[: stages[0]]), (stages[0], stages[1]))
+    what = "strategy.layers_per_stage"
+    if not ledger.that(what, shape.layers == split, split or "a split over two groups", shape.layers):
+        return None
+    room = [nodes_for(group, t * count, count) for group, count in zip(groups, stages, strict=True)]
+    if not ledger.that("parts", None not in room, "stages that fit the nodes of each group", room):
+        return None
+    return instances.across(groups[0], groups[1], stages[0], shape)
 
 
 def _rate(ledger: Ledger, what: str, claimed: float) -> Fraction | None:
@@ -99,20 +156,6 @@ def _rate(ledger: Ledger, what: str, claimed: float) -> Fraction | None:
     good = rate is not None and rate % RATE_STEP == 0
     ledger.that(what, good, "a multiple of 0.000001 above 0", claimed)
     return rate if good else None
-
-
-def availability_of(fleet: FleetProblem, site: Site, group: NodeGroup, instance: Instance, nodes: int) -> Fraction:
-    """A(τ): every part that the instance touches is up."""
-    parts = {"gpu": instance.gpus, "node": nodes, "rack": int(group.rack_of(0) is not None)}
-    for level, _ in site.wide(group):
-        parts[level] = parts.get(level, 0) + 1
-    up = Fraction(1)
-    repair = exact(fleet.failures.repair_hours.value)
-    for level, count in parts.items():
-        rate = fleet.failures.mtbf(level)
-        if rate is not None:
-            up *= (exact(rate.value) / (exact(rate.value) + repair)) ** count
-    return up
 
 
 def check_shares(ledger: Ledger, known: list[Known], demand: Fraction) -> dict[int, Fraction] | None:
@@ -150,9 +193,8 @@ def check_instance_rules(ledger: Ledger, one: Known, rate: Fraction) -> None:
     """Shape rules, memory and latencies of one instance at its planned rate, and the metrics claimed for it."""
     slots = one.pool.strategy.max_num_seqs
     candidate = one.instance.candidate(slots, rate)
-    for rule in findings(candidate):
-        if rule.id in ON_THEIR_OWN or one.instance.off(rule.id):
-            continue
-        ledger.that(f"rule {rule.id}", barely_holds(candidate, rule), f"holds, limit {rule.limit}", rule.actual)
+    for rule in one.instance.rules(slots, rate):
+        if not one.instance.off(rule.id):
+            ledger.that(f"rule {rule.id}", barely_holds(candidate, rule), f"holds, limit {rule.limit}", rule.actual)
     zero, up = Decimal(0), Decimal(repr(one.pool.availability))
     check_metrics(ledger, candidate, Value(zero, zero, zero, up), one.pool.metrics)

@@ -19,13 +19,17 @@ Kind = tuple[Cell, int | None]
 """GPUs that are lost alike: those of one instance (None: unused ones) in one cell."""
 
 
-def restarts_in_time(fleet: FleetProblem, instance: Instance, nodes: int) -> bool:
+def restarts_in_time(fleet: FleetProblem, instance: Instance) -> bool:
     """R(τ) ≤ within_s."""
     if fleet.within_s is None:
         return False
-    group = instance.shape.group
-    each = sum(stage.weights_bytes for stage in instance.facts.stages) * group.tensor * group.ranks
-    read_s = Fraction(each, nodes) / (exact(fleet.recovery.storage_gb_per_s) * 10**9)
+    group, start, by_node = instance.shape.group, 0, []
+    for segment in instance.segments:
+        held = instance.facts.stages[start : start + segment.stages]
+        start += segment.stages
+        loaded = sum(stage.weights_bytes for stage in held) * group.tensor * group.ranks
+        by_node.append(Fraction(loaded, segment.nodes))
+    read_s = max(by_node) / (exact(fleet.recovery.storage_gb_per_s) * 10**9)
     return exact(fleet.recovery.engine_start_s) + read_s <= exact(fleet.within_s)
 
 

@@ -188,8 +188,11 @@ class Twin:
         again = self._valuer.value(exactly, math.inf)
         if again is None or not self._better(exactly, again, answer, peak):
             return True
-        names = [f"{n} x {offer.instance.shape} on {self._fleet.groups[offer.group].name}" for offer, n in exactly]
+        names = [f"{n} x {offer.instance.shape} on {self._where(offer)}" for offer, n in exactly]
         return f"{' + '.join(names)}: {again:.6f} ms"
+
+    def _where(self, offer: Offer) -> str:
+        return " and ".join(self._fleet.groups[number].name for number in offer.groups)
 
     def _may_beat(self, counts: Sequence[int], answer: FleetAnswer) -> bool:
         """The bound at every γ, for one choice; a better tier is not asked about the value."""

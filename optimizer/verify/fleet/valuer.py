@@ -13,7 +13,8 @@ from optimizer.verify.fleet.choices import TooMany
 from optimizer.verify.fleet.claims import needed_after_losses, noise_of
 from optimizer.verify.fleet.float_times import Curves
 from optimizer.verify.fleet.losses import worst_loss
-from optimizer.verify.fleet.offers import MILLION, Offer
+from optimizer.verify.fleet.offers import Offer
+from optimizer.verify.fleet.rates import MILLION
 from optimizer.verify.fleet.restarts import restarts_in_time
 from optimizer.verify.fleet.shares import THOUSANDTHS, largest_share, least_split
 from optimizer.verify.fleet.site import Site
@@ -119,7 +120,7 @@ class Valuer:
         """A place for every instance that keeps the survival rules; None when there is none."""
         off, needed = self._fleet.search.disabled_rules, needed_after_losses(self._fleet)
         wanted = [losses for losses in self._fleet.survive if f"survive_{losses.level}" not in off]
-        groups = {offer.group: self._groups_of[offer.group] for offer, _ in chosen}
+        groups = {number: self._groups_of[number] for offer, _ in chosen for number in offer.groups}
         for instances, offers in placements(self._site, chosen, groups, MOST_PLACINGS):
             capacities = [Fraction(offer.capacity, MILLION) for offer in offers]
             restart = [self._restarts(offer) for offer in offers] if wanted else []
@@ -131,7 +132,7 @@ class Valuer:
     def _restarts(self, offer: Offer) -> bool:
         """Whether an instance is back in time after the loss of a GPU."""
         if offer.kind not in self._back:
-            self._back[offer.kind] = restarts_in_time(self._fleet, offer.instance, offer.nodes)
+            self._back[offer.kind] = restarts_in_time(self._fleet, offer.instance)
         return self._back[offer.kind]
 
     def _spend(self, work: int) -> None:
