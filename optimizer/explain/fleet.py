@@ -47,7 +47,8 @@ def _nothing(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
             f"{problem.workload.requests_per_s:g} requests/s within every limit and survives what is asked."
         ]
         for conflict in answer.conflicts:
-            proof = "Without any one of them there is one." if conflict.minimal else "The set may not be minimal."
+            them = "it" if len(conflict.rules) == 1 else "any one of them"
+            proof = f"Without {them} there is one." if conflict.minimal else "The set may not be minimal."
             said.append(f"{conflict.sentence} {proof}" if conflict.rules else conflict.sentence)
         return said + [f"Repair {number}: {one.sentence}" for number, one in enumerate(answer.repairs, 1)]
     return ["The search ended before any set of instances was found; allow more time."]

@@ -109,10 +109,10 @@ def _feasible(problem: FleetProblem, fixed: Fixed) -> Verdict:
 
 
 def fleet_repairs(problem: FleetProblem, fixed: Fixed, solved: Solved, within_s: float) -> tuple[FleetRepair, ...]:
-    """The least changes of one field each: fewer requests/s, more nodes of a group, a loss no longer survived."""
+    """The least changes: fewer requests/s, more nodes of a group, a loss no longer survived, instances that may span racks."""
     deadline = time.monotonic() + within_s
     found: list[FleetRepair] = []
-    for attempt in (_fewer_requests, _without_losses, _more_nodes):
+    for attempt in (_fewer_requests, _without_losses, _more_nodes, _over_racks):
         if time.monotonic() > deadline:
             break
         found += attempt(problem, fixed, solved, deadline)
@@ -194,6 +194,26 @@ def _more_nodes(problem: FleetProblem, fixed: Fixed, solved: Solved, deadline: f
             sentence = f"Raise {field} ({group.name}) from {group.nodes} to {high}; best then: {label}."
             found.append(FleetRepair((Change(field, group.nodes, high),), sentence, label))
     return found
+
+
+def _over_racks(problem: FleetProblem, fixed: Fixed, solved: Solved, deadline: float) -> list[FleetRepair]:
+    """Racks left out, so that an instance may stand on nodes of several; not where racks have to be survived."""
+    groups = problem.groups
+    racks = sum(group.racks for group in groups) + len({group.rack for group in groups if group.rack is not None})
+    if racks < 2 or any(losses.level == "rack" for losses in problem.survive) or time.monotonic() > deadline:
+        return []
+    together = tuple(group.model_copy(update={"rack": None, "racks": 0}) for group in groups)
+    label = solved(problem.model_copy(update={"groups": together}))
+    if label is None:
+        return []
+    changes = [
+        Change(f"cluster.{index}.rack{'s' if group.racks else ''}", group.racks or group.rack, None)
+        for index, group in enumerate(groups)
+        if group.racks or group.rack is not None
+    ]
+    fields = ", ".join(change.field for change in changes)
+    sentence = f"Leave out {fields}, if the nodes of one instance may stand in several racks; best then: {label}."
+    return [FleetRepair(tuple(changes), sentence, label)]
 
 
 def _grown(problem: FleetProblem, index: int, nodes: int) -> FleetProblem:
