@@ -42,18 +42,30 @@ class RowFacts:
         self.problem, self.row = problem, row
         self.stages: tuple[Stage, ...] = stages.of(row.shape.group, row.shape.layers)
         self.hardware = stages.hardware(row.shape)
-        if row.shape not in stages.replicas:
-            stages.replicas[row.shape] = Replica(replica_times(problem, row.shape, stages))
-        self._replica = stages.replicas[row.shape]
-        self.times = self._replica.times
+        self._held = stages
+
+    @property
+    def _replica(self) -> Replica:
+        """Computed when first asked for: most shapes of an enumeration never are."""
+        found = self._held.replicas.get(self.row.shape)
+        if found is None:
+            times = replica_times(self.problem, self.row.shape, self._held)
+            found = self._held.replicas[self.row.shape] = Replica(times)
+        return found
+
+    @property
+    def times(self) -> ReplicaTimes:
+        """Times of one replica."""
+        return self._replica.times
 
     def load(self, requests_per_s: Fraction, instances_down: int = 0) -> Load | None:
         """Load of a replica when the service receives so many requests; None when overloaded."""
         left = (self.row.instances - instances_down) * self.row.shape.group.ranks
         share = requests_per_s / left
-        if share not in self._replica.loads:
-            self._replica.loads[share] = load_of(self.problem, self.times, share)
-        return self._replica.loads[share]
+        replica = self._replica
+        if share not in replica.loads:
+            replica.loads[share] = load_of(self.problem, replica.times, share)
+        return replica.loads[share]
 
 
 class Candidate:
@@ -61,8 +73,13 @@ class Candidate:
 
     def __init__(self, facts: RowFacts, slots: int) -> None:
         self.facts, self.slots = facts, slots
-        self.problem, self.row, self.times = facts.problem, facts.row, facts.times
+        self.problem, self.row = facts.problem, facts.row
         self.demand = exact(facts.problem.workload.requests_per_s)
+
+    @property
+    def times(self) -> ReplicaTimes:
+        """Times of one replica."""
+        return self.facts.times
 
     @property
     def memory_bytes(self) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ class JoinedStages(Stages):
     def __init__(self, first: Stages, second: Stages, cut: int) -> None:
         super().__init__(first.problem)
         self._first, self._second, self._cut = first, second, cut
+        self._sends: dict[tuple[int, int], Affine] = {}
 
     def of(self, group: Group, layers: tuple[int, ...]) -> tuple[Stage, ...]:
         """The stages of a replica, first to last."""
@@ -35,9 +36,18 @@ class JoinedStages(Stages):
 
     def sends(self, shape: Shape) -> Affine:
         """Milliseconds of all stage-to-stage sends of one replica together, for m tokens: those in each part, and one between."""
-        t, hidden = shape.group.tensor, self.problem.model.hidden_size
-        ahead, behind = self._first.problem.hardware, self._second.problem.hardware
-        total = sends(ahead, t, self._cut, hidden).plus(sends(behind, t, shape.stages - self._cut, hidden))
+        key = shape.group.tensor, shape.stages
+        if key not in self._sends:
+            self._sends[key] = self._sends_of(*key)
+        return self._sends[key]
+
+    def _sends_of(self, t: int, stages: int) -> Affine:
+        hidden, ahead, behind = (
+            self.problem.model.hidden_size,
+            self._first.problem.hardware,
+            self._second.problem.hardware,
+        )
+        total = sends(ahead, t, self._cut, hidden).plus(sends(behind, t, stages - self._cut, hidden))
         one, other = network_send(ahead, hidden), network_send(behind, hidden)
         return total.plus(Affine(max(one.slope, other.slope), max(one.fixed, other.fixed)))
 

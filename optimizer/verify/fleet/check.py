@@ -30,7 +30,8 @@ from optimizer.verify.fleet.shares import largest_share, least_split, share_cost
 from optimizer.verify.fleet.simulate import FAILURES, Simulated, levels_of, simulate
 from optimizer.verify.fleet.site import Site
 from optimizer.verify.fleet.states import Member, TooManyStates, at_end, members_of, rates_of, states_of
-from optimizer.verify.fleet.twin import SpaceTooLarge, Twin
+from optimizer.verify.fleet.stock import SpaceTooLarge
+from optimizer.verify.fleet.twin import Twin
 from optimizer.verify.fleet.value import Family, Totals, Weights, totals
 from optimizer.verify.ledger import Ledger, number
 

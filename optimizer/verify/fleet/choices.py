@@ -1,23 +1,40 @@
-"""Every choice of instances that meets some linear conditions: depth first, cut off where the rest cannot meet them."""
+"""Every choice of instances that meets some linear conditions: depth first, cut off where the rest cannot meet them.
+
+Offers over two groups come first: what is left of each pool of GPUs is then shared out pool by pool.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.verify.fleet.reach import Reach, WideReach
 from optimizer.verify.twin_times import Floats, Ints
-
-MOST_TABLE = 150_000
-"""Lines in the tables of what the rest can add at most; beyond, the best per GPU stands in for them."""
 
 
 class TooMany(Exception):
     """More steps than allowed: nothing is said about all choices."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wide:
+    """Offers that draw on two pools. ``uses`` has a line for each pool, ``gain`` one for each condition."""
+
+    uses: Ints
+    gain: Floats
+
+
 def choices(
-    sizes: Ints, pool: Ints, room: Sequence[int], gain: Floats, need: Floats, most_steps: int, most_found: int
+    sizes: Ints,
+    pool: Ints,
+    room: Sequence[int],
+    gain: Floats,
+    need: Floats,
+    most_steps: int,
+    most_found: int,
+    wide: Wide | None = None,
 ) -> Iterator[tuple[int, ...]]:
     """All counts x ≥ 0 of offers with gain · x ≥ need in every row, and within the GPUs of every pool.
 
@@ -27,74 +44,82 @@ def choices(
         room: GPUs of each pool.
         gain: one line for each condition, one column for each offer.
         need: what each condition asks for.
+        wide: offers that draw on two pools; their counts stand behind the others.
 
     Raises:
         TooMany: more steps or more choices than allowed.
     """
-    count = len(sizes)
-    rest = _rest(sizes, pool, room, gain)
-    found = [0]
-    steps = [most_steps]
-    chosen = [0] * count
+    yield from _Search(sizes, pool, room, gain, most_steps, most_found, wide).run(need)
 
-    def extend(i: int, left: int, short: Floats) -> Iterator[tuple[int, ...]]:
-        """What may be added from offer i on; ``left`` are GPUs of its pool."""
-        steps[0] -= 1
-        if steps[0] < 0:
+
+class _Search:
+    """One enumeration."""
+
+    def __init__(
+        self,
+        sizes: Ints,
+        pool: Ints,
+        room: Sequence[int],
+        gain: Floats,
+        most_steps: int,
+        most_found: int,
+        wide: Wide | None,
+    ) -> None:
+        self._sizes, self._pool, self._gain, self._wide = sizes, pool, gain, wide
+        self._room = np.array(room, dtype=np.int64)
+        self._reach = Reach(sizes, pool, room, gain)
+        self._wide_reach = WideReach(self._reach, wide.uses, wide.gain) if wide is not None else None
+        self._steps, self._found = most_steps, most_found
+        self._chosen = [0] * len(sizes)
+        self._across = [0] * (wide.uses.shape[1] if wide is not None else 0)
+
+    def run(self, need: Floats) -> Iterator[tuple[int, ...]]:
+        """All choices."""
+        yield from self._add_wide(0, self._room, need)
+
+    def _step(self) -> None:
+        self._steps -= 1
+        if self._steps < 0:
             raise TooMany
+
+    def _add_wide(self, k: int, room: Ints, short: Floats) -> Iterator[tuple[int, ...]]:
+        """What may be added to some offers over two groups: offers within groups alone, or more of those from k on."""
+        self._step()
+        later = self._reach.later(room)
+        if not (short > later[0]).any():
+            first = int(room[self._pool[0]]) if len(self._sizes) else 0
+            yield from self._add(0, first, short, room, later)
+        if self._wide is None or self._wide_reach is None:
+            return
+        for j in range(k, len(self._across)):
+            if (short > self._wide_reach.most(j, room)).any():
+                return  # nor can those after it
+            uses, add = self._wide.uses[:, j], self._wide.gain[:, j]
+            taken = uses > 0
+            for n in range(1, int((room[taken] // uses[taken]).min()) + 1):
+                self._across[j] = n
+                yield from self._add_wide(j + 1, room - n * uses, short - n * add)
+            self._across[j] = 0
+
+    def _add(self, i: int, left: int, short: Floats, room: Ints, later: Floats) -> Iterator[tuple[int, ...]]:
+        """What may be added from offer i on; ``left`` are GPUs of its pool."""
+        self._step()
+        pool, count = self._pool, len(self._sizes)
         if (short <= 0).all():
-            found[0] += 1
-            if found[0] > most_found:
+            self._found -= 1
+            if self._found < 0:
                 raise TooMany
-            yield tuple(chosen)
+            yield (*self._chosen, *self._across)
         for j in range(i, count):
             if j > i and pool[j] != pool[j - 1]:
-                left = room[int(pool[j])]
-            if (short > rest(j, left)).any():
+                left = int(room[pool[j]])
+            if (short > self._reach.most(j, left, later)).any():
                 return  # nor can those after it: they are among what was counted on
-            size, add = int(sizes[j]), gain[:, j]
+            size, add = int(self._sizes[j]), self._gain[:, j]
             for n in range(1, left // size + 1):
-                chosen[j] = n
+                self._chosen[j] = n
                 following = left - n * size
                 if j + 1 < count and pool[j + 1] != pool[j]:
-                    following = room[int(pool[j + 1])]
-                yield from extend(j + 1, following, short - n * add)
-            chosen[j] = 0
-
-    yield from extend(0, room[int(pool[0])] if count else 0, need)
-
-
-def _rest(sizes: Ints, pool: Ints, room: Sequence[int], gain: Floats) -> Callable[[int, int], Floats]:
-    """(position, GPUs left in its pool) → what offers from there on can add at most to each condition."""
-    lines, count = gain.shape
-    later = np.zeros((count + 1, lines))  # by pools after that of the offer
-    best = np.zeros((count + 1, lines))  # per GPU, of this offer and those after it in its pool
-    small = sum(room[int(p)] + 1 for p in pool) <= MOST_TABLE
-    tables: list[Floats] = [np.zeros((1, lines))] * (count + 1)
-    whole = np.zeros(lines)
-    table = np.zeros((1, lines))
-    for i in range(count - 1, -1, -1):
-        top, size = room[int(pool[i])], int(sizes[i])
-        if i + 1 < count and pool[i + 1] == pool[i]:
-            best[i], later[i] = best[i + 1], later[i + 1]
-        else:
-            whole = whole + (_most(tables[i + 1], best[i + 1], room[int(pool[i + 1])], small) if i + 1 < count else 0)
-            later[i] = whole
-            table = np.zeros((top + 1, lines))
-        best[i] = np.maximum(best[i], gain[:, i] / size)
-        if small:
-            table = table.copy()
-            for g in range(size, top + 1):
-                np.maximum(table[g], table[g - size] + gain[:, i], out=table[g])
-            tables[i] = table
-
-    def rest(i: int, left: int) -> Floats:
-        found: Floats = later[i] + _most(tables[i], best[i], left, small)
-        return found
-
-    return rest
-
-
-def _most(table: Floats, best: Floats, room: int, small: bool) -> Floats:
-    found: Floats = table[room] if small else best * room
-    return found
+                    following = int(room[pool[j + 1]])
+                yield from self._add(j + 1, following, short - n * add, room, later)
+            self._chosen[j] = 0

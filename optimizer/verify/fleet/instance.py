@@ -237,7 +237,7 @@ class Instances:
             raise ValueError(f"{shape} has no place on {group.name}")
         key = likeness(group), shape
         if key not in self._found:
-            stages = self._on(group, nodes)
+            stages = self.stages(group, nodes)
             segments = (Segment(stages.problem, shape.stages),)
             self._found[key] = Instance(self.fleet, stages, shape, segments)
         return self._found[key]
@@ -254,7 +254,7 @@ class Instances:
             raise ValueError(f"{shape} has no place on {one.name} and {other.name}")
         key = (likeness(one), likeness(other), cut), shape
         if key not in self._found:
-            ahead, behind = (self._on(group, q or 1) for (group, _), q in zip(parts, nodes, strict=True))
+            ahead, behind = (self.stages(group, q or 1) for (group, _), q in zip(parts, nodes, strict=True))
             segments = Segment(ahead.problem, cut), Segment(behind.problem, shape.stages - cut)
             stages = self._joined.setdefault((id(ahead), id(behind), cut), JoinedStages(ahead, behind, cut))
             self._found[key] = Instance(self.fleet, stages, shape, segments)
@@ -262,9 +262,10 @@ class Instances:
 
     def problem(self, group: NodeGroup, nodes: int) -> Problem:
         """H(group, nodes), one for all groups that are alike."""
-        return self._on(group, nodes).problem
+        return self.stages(group, nodes).problem
 
-    def _on(self, group: NodeGroup, nodes: int) -> Stages:
+    def stages(self, group: NodeGroup, nodes: int) -> Stages:
+        """The stages of H(group, nodes)."""
         key = likeness(group), nodes
         if key not in self._stages:
             self._stages[key] = Stages(self.fleet.instance_problem(group, nodes))

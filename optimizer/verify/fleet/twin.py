@@ -7,8 +7,9 @@ for several γ the bound of section 6 below the answer's value. All choices that
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -16,15 +17,18 @@ from optimizer.answer import Fixed
 from optimizer.fleet_answer import FleetAnswer
 from optimizer.verify.arithmetic import exact
 from optimizer.verify.fleet.bound import Gains
-from optimizer.verify.fleet.choices import TooMany, choices
+from optimizer.verify.fleet.choices import TooMany, Wide, choices
 from optimizer.verify.fleet.claims import needed_after_losses
 from optimizer.verify.fleet.float_times import Curves
-from optimizer.verify.fleet.instance import Instances, likeness
+from optimizer.verify.fleet.instance import Instances
 from optimizer.verify.fleet.losses import after_restarts
-from optimizer.verify.fleet.offers import MILLION, Offer, offers_of
+from optimizer.verify.fleet.offers import Offer
+from optimizer.verify.fleet.places import carried_otherwise
+from optimizer.verify.fleet.rates import MILLION
 from optimizer.verify.fleet.site import Site
 from optimizer.verify.fleet.spread import Unfinished
 from optimizer.verify.fleet.states import TooManyStates
+from optimizer.verify.fleet.stock import stock_of
 from optimizer.verify.fleet.value import Weights
 from optimizer.verify.fleet.valuer import Valuer
 from optimizer.verify.twin_times import Floats, Ints
@@ -32,15 +36,9 @@ from optimizer.verify.twin_times import Floats, Ints
 MOST_STEPS = 60_000
 MOST_CHOICES = 20_000
 """Choices that are looked at one by one."""
-MOST_POOLS = 12
-"""Kinds of groups whose shapes are computed."""
 _GAMMAS = 48
 _CONDITIONS = 10
 """Values of γ whose bounds are asked for at once: those that bound all choices best."""
-
-
-class SpaceTooLarge(Exception):
-    """More kinds of groups than are computed for an enumeration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +60,10 @@ class Twin:
         fleet = site.fleet
         self._fleet, self._weights = fleet, Weights.of(fleet.objective)
         self._demand = exact(fleet.workload.requests_per_s)
-        self._pools = _interchangeable(site)
-        if len(self._pools) > MOST_POOLS:
-            raise SpaceTooLarge
-        per_group = offers_of(site, instances, fixed)
-        self._offers = [offer for pool in self._pools for offer in per_group[pool[0]]]
-        self._pool = np.array([k for k, pool in enumerate(self._pools) for _ in per_group[pool[0]]], dtype=np.int64)
-        self._room = [sum(fleet.groups[g].gpus for g in pool) for pool in self._pools]
-        self._sizes = np.array([offer.gpus for offer in self._offers], dtype=np.int64)
-        self._valuer = Valuer(site, curves, {pool[0]: pool for pool in self._pools})
+        stock = self._stock = stock_of(site, instances, fixed)
+        self._offers = stock.offers
+        self._sizes = stock.uses.sum(axis=0)
+        self._valuer = Valuer(site, curves, stock.pool_of_group)
         self._missing = np.array([1 - offer.availability for offer in self._offers])
         self._gammas, self._plain = np.zeros(0), np.zeros((0, len(self._offers)))
         self._lines: list[tuple[float, Floats, float]] = []
@@ -99,10 +92,16 @@ class Twin:
         return Seen(True, looked, None)
 
     def _list(self, gain: Floats, need: Floats) -> Iterator[list[int]]:
-        order = np.lexsort((-(gain[-1] / self._sizes), self._pool)) if len(self._sizes) else np.zeros(0, dtype=np.int64)
-        back = np.argsort(order)
+        """Counts of all offers: the best per GPU first in each pool, those over two groups by the GPUs that they use."""
+        within, uses = self._stock.within, self._stock.uses
+        worth = -(gain[-1] / self._sizes) if len(self._sizes) else np.zeros(0)
+        pool = uses[:, :within].argmax(axis=0)
+        narrow, wide = np.lexsort((worth[:within], pool)), within + np.lexsort((worth[within:], *uses[:, within:]))
+        back = np.argsort(np.concatenate([narrow, wide]))
+        across = Wide(uses[:, wide], gain[:, wide]) if len(wide) else None
+        sizes = self._sizes[narrow]
         for one in choices(
-            self._sizes[order], self._pool[order], self._room, gain[:, order], need, MOST_STEPS, MOST_CHOICES
+            sizes, pool[narrow], self._stock.room, gain[:, narrow], need, MOST_STEPS, MOST_CHOICES, across
         ):
             yield np.array(one, dtype=np.int64)[back].tolist()
 
@@ -162,8 +161,8 @@ class Twin:
             line = gains.of(gamma, certain=not weights.unserved)
             line = line - weights.gpu_ms / weights.latency * demand * self._sizes
             most = sum(
-                room * float((line / self._sizes)[self._pool == k].max(initial=0.0))
-                for k, room in enumerate(self._room)
+                room * float((line / self._sizes)[self._stock.uses[k] > 0].max(initial=0.0))
+                for k, room in enumerate(self._stock.room)
             )
             lines.append((most - demand * (gamma - goal), line, demand * (gamma - goal)))
         lines.sort(key=lambda entry: -entry[0])
@@ -185,11 +184,20 @@ class Twin:
         if found is None or not self._better(chosen, found, answer, peak):
             return True
         exactly = [(_exact(offer), n) for offer, n in chosen]
+        if not all(self._considered(offer) for offer, _ in exactly):
+            return True
         again = self._valuer.value(exactly, math.inf)
         if again is None or not self._better(exactly, again, answer, peak):
             return True
         names = [f"{n} x {offer.instance.shape} on {self._where(offer)}" for offer, n in exactly]
         return f"{' + '.join(names)}: {again:.6f} ms"
+
+    def _considered(self, offer: Offer) -> bool:
+        """Whether a pipeline over two groups carries more than its places do otherwise."""
+        if len(offer.groups) == 1:
+            return True
+        rate, groups = Fraction(offer.capacity, MILLION), [self._fleet.groups[number] for number in offer.groups]
+        return rate > carried_otherwise(self._fleet, self._instances, groups, offer.instance, self._fixed, rate)
 
     def _where(self, offer: Offer) -> str:
         return " and ".join(self._fleet.groups[number].name for number in offer.groups)
@@ -234,13 +242,3 @@ def _exact(offer: Offer) -> Offer:
     slots = one.most_slots()
     rates = one.capacity(slots) * MILLION, one.slots_capacity(slots) * MILLION
     return replace(offer, slots=slots, capacity=int(rates[0]), slots_capacity=int(rates[1]))
-
-
-def _interchangeable(site: Site) -> list[tuple[int, ...]]:
-    """Groups, by number, on which an instance costs the same and stands equally well together."""
-    found: dict[Hashable, list[int]] = {}
-    for number, group in enumerate(site.fleet.groups):
-        wide = tuple(sorted(level for level, _ in site.wide(group)))
-        key = likeness(group), group.nodes_together, group.rack_of(0) is None, wide
-        found.setdefault(key, []).append(number)
-    return [tuple(members) for members in found.values()]
