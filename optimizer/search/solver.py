@@ -4,7 +4,8 @@
 is not loaded already, a stand-in with the two names that cp_model mentions is put in its place during that import only,
 so that a command answers in half the time; a later ``import pandas`` gets the real one.
 
-It is also the one place that decides what Ctrl-C does to a running search: ``solve_stoppable``.
+It is also the one place that sets what every solver needs (``new_solver``) and decides what Ctrl-C does to a running search
+(``solve_stoppable``).
 """
 
 from __future__ import annotations
@@ -35,6 +36,17 @@ def _import_cp_model() -> Any:
 
 
 cp_model: Any = _import_cp_model()
+
+
+def new_solver(workers: int = 1, seed: int = 0) -> Any:
+    """A solver with the parameters that every search of ours needs; more than one worker gives up the same path each time."""
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = workers
+    solver.parameters.random_seed = seed
+    # Presolve of 9.15 simplifies pairs of an at-most-one and a linear constraint wrongly and then certifies worse optima; this
+    # switches that family of rules off and leaves the rest (google/or-tools issue 5293; tests/search/test_solver_traps.py).
+    solver.parameters.presolve_inclusion_work_limit = 0
+    return solver
 
 
 class CtrlC:

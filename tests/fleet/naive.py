@@ -45,6 +45,7 @@ def naive_optimum(problem: FleetProblem) -> float | None:
     labelled.survive()
     model.minimize(value)
     solver = cp_model.CpSolver()
+    solver.parameters.presolve_inclusion_work_limit = 0  # see tests/search/test_solver_traps.py
     solver.parameters.num_workers = 1
     solver.parameters.max_time_in_seconds = 120
     status = solver.solve(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from optimizer import problem_from_dict
 from optimizer.search.build import Model
 from optimizer.search.quantities import Quantities
 from optimizer.search.solve import Solver
+from optimizer.search.solver import cp_model, new_solver
 from optimizer.search.space import build_space
 from tests.generate import random_problem
 
@@ -34,3 +36,31 @@ def test_presolve_loses_no_optimum(seed: int) -> None:
     problem = problem_from_dict(stated)
     q = Quantities(problem, build_space(problem))
     assert Solver().lexicographic(Model(q)).value == best_by_rows(q)
+
+
+def optimum(solver: Any) -> int:
+    """The certified optimum of a small model on which presolve was caught, by a solver with the given parameters."""
+    model = cp_model.CpModel()
+    model.proto.parse_text_format((Path(__file__).parent / "data" / "lost_optimum.txtpb").read_text(encoding="utf-8"))
+    assert solver.solve(model) == cp_model.OPTIMAL
+    return int(solver.objective_value)
+
+
+def test_every_search_switches_the_wrong_simplification_off() -> None:
+    """google/or-tools issue 5293: the default certifies 34 % too much here; without presolve, and as we solve, it is right."""
+    plain = cp_model.CpSolver()
+    plain.parameters.cp_model_presolve = False
+    assert optimum(new_solver()) == optimum(plain) == 1_184_401_152
+
+
+def test_the_trap_is_still_there() -> None:
+    """When this fails, a newer ortools has mended it: measure whether ``new_solver`` still needs its parameter."""
+    default = cp_model.CpSolver()
+    default.parameters.num_workers = 1
+    assert optimum(default) > 1_184_401_152
+
+
+def test_solvers_are_made_in_one_place() -> None:
+    rooms = Path(__file__).parents[2] / "optimizer"
+    makers = [path.relative_to(rooms).as_posix() for path in rooms.rglob("*.py") if "CpSolver()" in path.read_text()]
+    assert makers == ["search/solver.py"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from optimizer.search.chain.flow import SINK, SOURCE, Flows
 from optimizer.search.chain.instance import Instance, Placement
-from optimizer.search.solver import cp_model, solve_stoppable
+from optimizer.search.solver import cp_model, new_solver, solve_stoppable
 
 LARGEST = 12_000
 """Most link flows (nodes * nodes * boundaries) for which the model is built."""
@@ -37,9 +37,7 @@ def solve_exact(instance: Instance, known: Placement, low: int, high: int, secon
     model = _Model(instance, low, high)
     for (node, start, count), chosen in model.holds.items():
         model.cp.add_hint(chosen, known.get(node) == (start, count))
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = 1
+    solver = new_solver(seed=1)
     solver.parameters.max_time_in_seconds = max(0.1, seconds)
     status, interrupted = solve_stoppable(solver, model.cp)
     if interrupted:

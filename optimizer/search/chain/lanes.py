@@ -15,7 +15,7 @@ from typing import Any
 from optimizer.search.chain.blocks import Block, uniform_blocks
 from optimizer.search.chain.columns import Columns, block_key
 from optimizer.search.chain.groups import Groups
-from optimizer.search.solver import cp_model, solve_stoppable
+from optimizer.search.solver import cp_model, new_solver, solve_stoppable
 
 MOST_CROSSINGS = 80
 WIDEST = 10
@@ -224,9 +224,7 @@ class _Program:
 
     def solve(self, seconds: float) -> Lane | None:
         """The lane of one solution, or None."""
-        solver = cp_model.CpSolver()
-        solver.parameters.num_workers = 1
-        solver.parameters.random_seed = 1
+        solver = new_solver(seed=1)
         solver.parameters.stop_after_first_solution = True
         solver.parameters.max_deterministic_time = EFFORT
         solver.parameters.max_time_in_seconds = max(0.01, seconds)

@@ -12,7 +12,7 @@ from optimizer.facts.inventory import FleetProblem
 from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.placing import Block, blocks_of, domain_within_node, seated
 from optimizer.search.fleet.plan import Plan, Stand, offer_of, parts_of
-from optimizer.search.solver import cp_model
+from optimizer.search.solver import cp_model, new_solver
 
 MOST_NODES = 48
 MOST_PAIRS = 2_000
@@ -63,8 +63,7 @@ def place_exactly(problem: FleetProblem, offers: Offers, plan: Plan, needed: int
             continue
         domains = [held for (level, _), held in load.items() if level == losses.level]
         _keep(model, domains, losses.count, total - needed)
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
+    solver = new_solver()
     solver.parameters.max_deterministic_time = 5
     status = solver.solve(model)
     if status == cp_model.INFEASIBLE:

@@ -69,7 +69,9 @@ def _spared(master: Master, item: Item) -> Any:
         most = (group.free_gpus - 1) // part.gpus_per_node
         if most == 0:
             return None
-        used = sum(theirs.gpus * other.count for other in master.items for on, theirs in other.parts if on == index)
+        used = master.total(
+            sum(theirs.gpus * other.count for other in master.items for on, theirs in other.parts if on == index)
+        )
         master.model.add((group.gpus - used) * most >= part.nodes * item.count).only_enforce_if(safe)
     return safe
 

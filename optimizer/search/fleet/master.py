@@ -24,6 +24,7 @@ from optimizer.search.scale import NS_PER_MS
 from optimizer.search.solver import cp_model
 
 LARGEST_NS = 4 * 10**15
+LARGEST_SUM = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,12 @@ class Master:
             used = sum(part.nodes * count for part, width, count in here if (part.gpus_per_node, width) == size)
             self.model.add(used <= sum(times * variable for times, variable in offered))
 
+    def total(self, expression: Any) -> Any:
+        """A variable equal to a sum that is not negative."""
+        variable = self.model.new_int_var(0, LARGEST_SUM, "")
+        self.model.add(variable == expression)
+        return variable
+
     def at_least(self, number: int, value: int) -> Any:
         """A literal that is true whenever the item's count is at least the value."""
         return self._edge(number, value)[0]
@@ -174,7 +181,8 @@ class Master:
 
     def _tightness(self) -> list[tuple[Any, float]]:
         """(literal, u): no instance can be spared, and every one in use is down at least u of the time; u rises."""
-        slots = sum(item.offer.slots_capacity * item.count for item in self.items)
+        # No sum behind a literal: the solver's presolve (9.15) got optima wrong where one was. A variable stands for it.
+        slots = self.total(sum(item.offer.slots_capacity * item.count for item in self.items))
         spared = []
         for number, item in enumerate(self.items):
             one = self.model.new_bool_var("")

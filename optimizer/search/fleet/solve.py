@@ -25,7 +25,7 @@ from optimizer.search.fleet.states import Site, TooManyStatesError
 from optimizer.search.fleet.valuation import Split, Valuation, Value
 from optimizer.search.scale import NS_PER_MS
 from optimizer.search.solve import Progress
-from optimizer.search.solver import cp_model, solve_stoppable
+from optimizer.search.solver import cp_model, new_solver, solve_stoppable
 
 RESOLUTION_NS = NS_PER_MS
 """Objectives are compared in whole milliseconds, rounded up."""
@@ -345,9 +345,7 @@ class FleetSolver:
 
     def _solve(self, master: Master) -> tuple[Any, Status]:
         self.rounds += 1
-        solver = cp_model.CpSolver()
-        solver.parameters.num_workers = self.workers
-        solver.parameters.random_seed = 0
+        solver = new_solver(self.workers)
         if self.deadline is not None:
             solver.parameters.max_time_in_seconds = max(0.01, self.deadline - time.monotonic())
         status, interrupted = solve_stoppable(solver, master.model)
