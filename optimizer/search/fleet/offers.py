@@ -10,6 +10,7 @@ from functools import cached_property
 
 from optimizer.answer import Fixed
 from optimizer.facts.inventory import FleetProblem
+from optimizer.search.fleet.curves import Curves
 from optimizer.search.fleet.kinds import Kind, OneGroup, TwoGroups
 from optimizer.search.fleet.offer import MICRO, Offer, Part, in_one_rack, kind_key
 
@@ -41,6 +42,7 @@ class Offers:
             for index in members:
                 kind_of[index] = number
         self.kinds: list[Kind] = [*alone]
+        self._curves: dict[int, Curves] = {}
         self.places = [Place((index,), kind) for index, kind in enumerate(kind_of)]
         self._pair(alone, kind_of, fixed)
 
@@ -71,5 +73,11 @@ class Offers:
     def again(self, problem: FleetProblem) -> Offers:
         """The same offers for a problem that differs in failure rates or demand only: no offer depends on them."""
         other = object.__new__(Offers)
-        other.problem, other.kinds, other.places = problem, self.kinds, self.places
+        other.problem, other.kinds, other.places, other._curves = problem, self.kinds, self.places, self._curves
         return other
+
+    def curves(self, kind: int) -> Curves:
+        """Mean times of the offers of a kind, sampled where bounds needed them so far."""
+        if kind not in self._curves:
+            self._curves[kind] = Curves(self.kinds[kind])
+        return self._curves[kind]

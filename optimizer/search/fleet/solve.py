@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from optimizer.answer import Fixed, Status
 from optimizer.facts.inventory import FleetProblem
-from optimizer.search.fleet.curves import Curves
 from optimizer.search.fleet.exact_placing import NotSettledError, place_exactly
 from optimizer.search.fleet.losses import worst_losses
 from optimizer.search.fleet.master import Item, Master
@@ -89,7 +88,7 @@ class FleetSolver:
         self.started, self.deadline = time.monotonic(), deadline
         self.progress, self.workers = progress, workers
         self.valuation = Valuation(problem, offers)
-        self.curves = [Curves(kind) for kind in offers.kinds]
+        self.curves = [offers.curves(kind) for kind in range(len(offers.kinds))]
         self.rounds = 0
         self.best: Placed | None = None
         self._placed: dict[tuple[tuple[int, int, int], ...], Placed | None] = {}
