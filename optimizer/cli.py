@@ -16,22 +16,41 @@ from typer.core import TyperGroup
 
 from optimizer.commands import deploy, detect, graph, pareto, recommend, report, sweep, why
 from optimizer.commands.audit import audit
+from optimizer.commands.catalog import catalog_app, schema
 from optimizer.commands.costs import Costs, CostTableFile, apply_costs, with_table_option
 from optimizer.commands.import_ import import_app
+from optimizer.commands.options import fixed_of, time_limit_of, trace_file
 from optimizer.commands.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from optimizer.answer import Answer, CheckAnswer, Fixed
+    from optimizer.answer import Answer, CheckAnswer
 
 
 class _Interrupted(Exception):
     """Ctrl-C that no command turned into an answer."""
 
 
+_FIRST = (
+    "solve",
+    "check",
+    "why-not",
+    "why-this",
+    "how-sure",
+    "audit",
+    "sweep",
+    "recommend",
+    "pareto",
+    "report",
+    "deploy",
+)
+
+
 class _Commands(TyperGroup):
-    """Takes Ctrl-C before typer does, which would leave without a word."""
+    """Lists what people come for first, and takes Ctrl-C before typer does, which would leave without a word."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -47,10 +66,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-catalog_app = typer.Typer(
-    help="The GPUs and models that ship with the product.", no_args_is_help=True, rich_markup_mode=None
-)
 app.add_typer(catalog_app, name="catalog")
+app.command()(schema)
 app.command()(audit)
 app.add_typer(import_app, name="import")
 why.register(app)
@@ -96,7 +113,7 @@ def solve(
     from optimizer.commands.chain import solve_if_chain
     from optimizer.commands.fleet import run_if_inventory
 
-    limit = _time_limit(time_limit)
+    limit = time_limit_of(time_limit)
     check_options(apply_repair, out, force)
     chain = solve_if_chain(problem, json, limit, svg, costs, table, trace)
     if chain is not None:
@@ -115,7 +132,7 @@ def solve(
     with LiveLine() as live:
         answer = run(stated, time_limit_s=limit, progress=live, stated=file, all_conflicts=all_conflicts)
         if simulate or trace:
-            answer = play(stated, answer, trace=_trace(trace))
+            answer = play(stated, answer, trace=trace_file(trace))
     said = apply(file, answer, apply_repair, out, force)
     _show(answer, json)
     if not json:
@@ -157,7 +174,7 @@ def check(
     from optimizer.render.progress import LiveLine
 
     fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
-    limit = _time_limit(time_limit)
+    limit = time_limit_of(time_limit)
     check_options(apply_repair, out, force)
     unused = {"--trace": trace, "--simulate": simulate, "--costs": costs != "analytic", "--apply-repair": apply_repair}
     fleet = run_if_inventory(problem, json, limit, fixed, unused)
@@ -176,120 +193,13 @@ def check(
             repairs=repairs or json or apply_repair is not None,
         )
         if simulate or trace:
-            answer = play(stated, answer, trace=_trace(trace))
+            answer = play(stated, answer, trace=trace_file(trace))
     said = apply(file, answer, apply_repair, out, force)
     _show(answer, json)
     if not json:
         say_none(answer, asked=repairs or apply_repair is not None)
     tell(said)
     _leave(answer, {True: OK, False: VIOLATED, None: LIMIT_REACHED}[answer.feasible])
-
-
-@app.command()
-def schema(
-    kind: Annotated[
-        str, typer.Option("--kind", help="hardware (equal nodes), cluster (an inventory) or chain.", metavar="KIND")
-    ] = "hardware",
-) -> None:
-    """The JSON Schema of the problem file, of each of its three kinds."""
-    from optimizer.facts.chain import ChainProblem
-    from optimizer.facts.errors import ProblemError, closest
-    from optimizer.facts.file import ProblemFile
-    from optimizer.facts.inventory_file import file_schema
-    from optimizer.render.as_json import dumps
-
-    schemas = {
-        "hardware": ProblemFile.model_json_schema,
-        "cluster": file_schema,
-        "chain": ChainProblem.model_json_schema,
-    }
-    if kind not in schemas:
-        raise ProblemError("--kind", f"{kind!r} is not a kind of problem; {closest(kind, schemas)}")
-    typer.echo(dumps(schemas[kind]()))
-
-
-@catalog_app.command("gpus")
-def catalog_gpus(json: Json = False) -> None:
-    """GPUs by catalog name, with the source of every figure (--json)."""
-    _catalog("gpus", json)
-
-
-@catalog_app.command("models")
-def catalog_models(json: Json = False) -> None:
-    """Models by catalog name, with computed and published parameter counts and sources (--json)."""
-    _catalog("models", json)
-
-
-def _catalog(kind: str, as_json: bool) -> None:
-    from optimizer.render.as_json import dumps
-    from optimizer.render.catalog import catalog_data, print_catalog
-
-    data = catalog_data(kind)
-    if as_json:
-        typer.echo(dumps(data))
-    else:
-        print_catalog(kind, data)
-
-
-def fixed_of(
-    tp: int | None,
-    pp: int | None,
-    dp: int | None,
-    ep: int | None,
-    max_num_seqs: int | None,
-    layers: str | None,
-    weights: str | None,
-    kv: str | None,
-) -> Fixed:
-    """The decisions that options fix, checked for range."""
-    from typing import get_args
-
-    from optimizer.answer import Fixed
-    from optimizer.facts.base import LARGEST_COUNT
-    from optimizer.facts.demand import KvFormat
-    from optimizer.facts.errors import ProblemError, closest
-    from optimizer.facts.model import WeightFormat
-
-    limits = {
-        "--tp": (tp, LARGEST_COUNT),
-        "--pp": (pp, 10_000),
-        "--dp": (dp, LARGEST_COUNT),
-        "--ep": (ep, LARGEST_COUNT),
-    }
-    limits["--max-num-seqs"] = (max_num_seqs, 8192)
-    for option, (value, largest) in limits.items():
-        if value is not None and not 1 <= value <= largest:
-            raise ProblemError(option, f"{value} is not allowed; a whole number from 1 to {largest:,}")
-    split = None
-    if layers is not None:
-        parts = [part.strip() for part in layers.split(",")]
-        if not all(part.isascii() and part.isdigit() and len(part) <= 6 for part in parts):
-            raise ProblemError("--layers", f"{layers!r} is not a list of whole numbers such as 20,20,20,20")
-        split = tuple(int(part) for part in parts)
-    for option, name, known in (("--weights", weights, get_args(WeightFormat)), ("--kv", kv, get_args(KvFormat))):
-        if name is not None and name not in known:
-            raise ProblemError(option, f"{name!r} is not a known format; {closest(name, known)}")
-    return Fixed(tp, pp, dp, ep, max_num_seqs, split, weights, kv)
-
-
-def _trace(path: str | None) -> Path | None:
-    from pathlib import Path
-
-    from optimizer.facts.errors import ProblemError
-
-    if path is not None and not Path(path).is_file():
-        raise ProblemError("--trace", f"{path}: no such file")
-    return None if path is None else Path(path)
-
-
-def _time_limit(seconds: float | None) -> float | None:
-    from math import isfinite
-
-    from optimizer.facts.errors import ProblemError
-
-    if seconds is not None and not (isfinite(seconds) and seconds > 0):
-        raise ProblemError("--time-limit", f"{seconds} is not allowed; seconds above 0")
-    return seconds
 
 
 def _show(answer: Answer | CheckAnswer, as_json: bool) -> None:

@@ -63,13 +63,13 @@ def deploy(
     ] = False,
 ) -> None:
     """Complete launch files for a strategy: engines, router, and what Kubernetes must keep running."""
-    from optimizer.cli import _time_limit, fixed_of
+    from optimizer.commands.options import fixed_of, time_limit_of
     from optimizer.deploy import launch_files
     from optimizer.deploy.options import resolve_options, with_hosts
     from optimizer.render.folder import check_folder, write_folder
 
     fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
-    limit = _time_limit(time_limit)
+    limit = time_limit_of(time_limit)
     check_folder(out)
     stated = _with_engine(_load(problem), engine)
     options = resolve_options(

@@ -51,7 +51,7 @@ def graph(
     """The execution graph of one decode step: modules, GPUs, collectives, sends and when each runs."""
     from pathlib import Path
 
-    from optimizer.cli import fixed_of
+    from optimizer.commands.options import fixed_of
     from optimizer.facts.inventory_file import is_inventory
     from optimizer.facts.load import read_mapping
     from optimizer.render.files import write_out

@@ -70,14 +70,14 @@ def report(
     table: CostTableFile = None,
 ) -> None:
     """The report of the best strategy, or of a given one: Markdown, JSON and one HTML file with pictures."""
-    from optimizer.cli import _time_limit, _trace, fixed_of
+    from optimizer.commands.options import fixed_of, time_limit_of, trace_file
     from optimizer.facts.stated import load_stated
     from optimizer.render.report_files import check_report, write_report
     from optimizer.report.build import build_report
     from optimizer.report.curves import load_pareto, load_sweep
 
     fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
-    limit, requests = _time_limit(time_limit), _trace(trace)
+    limit, requests = time_limit_of(time_limit), trace_file(trace)
     check_report(out, html)
     recovery = _recovery(engine_start_s, storage_gb_per_s)
     front, curve = load_pareto(pareto), load_sweep(sweep)

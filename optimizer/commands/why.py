@@ -41,7 +41,7 @@ def why_not(
 ) -> None:
     """Why a strategy, or part of one, is not the answer: not allowed, worse, a tie; and when it would win."""
     from optimizer.api import check_fixed
-    from optimizer.cli import fixed_of
+    from optimizer.commands.options import fixed_of
     from optimizer.explain.why_not import why_not as run
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.stated import load_stated
