@@ -82,7 +82,8 @@ def written(stated: Problem, chosen: Strategy, target: str, **options: Any) -> t
     placement = place_evenly(stated, chosen)
     resolved: Options = resolve_options(stated.model, stated.engine, target, **options)
     lost = may_lose(stated, placement)
-    return launch_files([stated], placement, resolved, name=stated.name, title="a test", may_lose=lost), stated
+    stages = (stated,) * chosen.pipeline_parallel
+    return launch_files([stages], placement, resolved, name=stated.name, title="a test", may_lose=lost), stated
 
 
 def commands_in(files: dict[str, str]) -> list[dict[str, Any]]:

@@ -184,7 +184,7 @@ def _two_pools(**options: Any) -> dict[str, str]:
     chosen = with_hosts(
         resolve_options(fast.model, "vllm", options.pop("target")), options.pop("hosts", None), placement.nodes
     )
-    return launch_files([fast, slow], placement, chosen, name="two pools", title="two pools", may_lose=1)
+    return launch_files([[fast], [slow]], placement, chosen, name="two pools", title="two pools", may_lose=1)
 
 
 def test_pools_keep_their_own_strategies_shares_and_nodes() -> None:
