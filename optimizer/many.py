@@ -18,7 +18,8 @@ from optimizer.explain.why import binding_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.search.evaluate import judge_rules, metrics_of, objective_of, strategy_of
-from optimizer.search.rules import Choice, rule_ids
+from optimizer.search.rule import Choice
+from optimizer.search.rules import rule_ids
 from optimizer.search.shared import Part, SharedTables, best, shared_key
 from optimizer.search.space import Space, SpaceTooLargeError, search_limits
 from optimizer.verify.check import verify_answer

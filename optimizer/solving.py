@@ -30,7 +30,8 @@ from optimizer.facts.problem import Problem
 from optimizer.facts.stated import Stated
 from optimizer.search.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.quantities import Quantities
-from optimizer.search.rules import Choice, rule_ids
+from optimizer.search.rule import Choice
+from optimizer.search.rules import rule_ids
 from optimizer.search.solve import Solver
 from optimizer.search.space import SpaceTooLargeError, build_space, search_limits
 from optimizer.verify import verify_answer

@@ -21,7 +21,8 @@ from optimizer.explain.wide import Wide, smallest
 from optimizer.search.build import Model
 from optimizer.search.evaluate import judge_rules
 from optimizer.search.quantities import Quantities
-from optimizer.search.rules import Choice, rules_for
+from optimizer.search.rule import Choice
+from optimizer.search.rules import rules_for
 from optimizer.search.screen import Screen, objective_at_most_slots
 from optimizer.search.solve import Solver
 

@@ -17,7 +17,8 @@ from optimizer.costs.failures import STATES
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.search.lost import lost
 from optimizer.search.quantities import Quantities
-from optimizer.search.rules import Rule, rules_for
+from optimizer.search.rule import Rule
+from optimizer.search.rules import rules_for
 from optimizer.search.scale import NEVER_NS
 from optimizer.search.screen import peak_completions
 from optimizer.search.solver import cp_model

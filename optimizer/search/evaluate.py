@@ -9,7 +9,8 @@ import numpy as np
 from optimizer.answer import Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.costs.failures import STATES
 from optimizer.search.quantities import Quantities
-from optimizer.search.rules import Choice, rules_for
+from optimizer.search.rule import Choice
+from optimizer.search.rules import rules_for
 from optimizer.search.scale import NEVER_NS, limit_ns, milliseconds, time_ns
 
 RATE_STEP_PER_S = 0.001

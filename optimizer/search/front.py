@@ -21,7 +21,7 @@ from optimizer.front import Axis
 from optimizer.search.build import Model
 from optimizer.search.lost import lost
 from optimizer.search.quantities import Quantities
-from optimizer.search.rules import Choice
+from optimizer.search.rule import Choice
 from optimizer.search.scale import NEVER_NS, time_ns
 from optimizer.search.screen import Screen
 from optimizer.search.solve import Solver

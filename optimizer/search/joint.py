@@ -14,7 +14,8 @@ import numpy as np
 
 from optimizer.costs.failures import STATES
 from optimizer.costs.shapes import Bools, Ints
-from optimizer.search.rules import Choice, rules_for
+from optimizer.search.rule import Choice
+from optimizer.search.rules import rules_for
 from optimizer.search.screen import Screen, first_tier, objective_at_most_slots, peak_completions
 from optimizer.search.shared import Part
 from optimizer.search.solve import FIRST_BATCH, Solver

@@ -17,7 +17,8 @@ from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.oracle import STATIC_RULES, subspace
 from optimizer.search.quantities import Quantities
-from optimizer.search.rules import Choice, rules_for
+from optimizer.search.rule import Choice
+from optimizer.search.rules import rules_for
 from optimizer.search.scale import NS_PER_MS
 from optimizer.search.screen import Screen, first_tier, objective_at_most_slots
 from optimizer.search.space import Space, build_space, chain_length, tie_rank

@@ -13,7 +13,7 @@ from optimizer.answer import Fixed
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.search.build import Model
 from optimizer.search.quantities import Quantities
-from optimizer.search.rules import Choice
+from optimizer.search.rule import Choice
 from optimizer.search.screen import Screen, first_tier, objective_at_most_slots
 from optimizer.search.solver import CtrlC, cp_model, new_solver, solve_stoppable
 from optimizer.search.space import tie_rank

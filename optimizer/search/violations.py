@@ -16,7 +16,8 @@ from optimizer.answer import Fixed
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.quantities import Quantities
-from optimizer.search.rules import Rule, rules_for
+from optimizer.search.rule import Rule
+from optimizer.search.rules import rules_for
 from optimizer.search.screen import Screen
 
 

@@ -17,7 +17,7 @@ from optimizer.facts.problem import Problem
 from optimizer.search.evaluate import objective_of, strategy_of
 from optimizer.search.oracle import STATIC_RULES, derived, same_times, subspace
 from optimizer.search.quantities import Quantities
-from optimizer.search.rules import Choice
+from optimizer.search.rule import Choice
 from optimizer.search.screen import Screen, first_tier, objective_at_most_slots
 from optimizer.search.space import Space, build_space, tie_rank
 

@@ -9,7 +9,8 @@ from optimizer.pareto import pareto, thinned
 from optimizer.search.evaluate import metrics_of
 from optimizer.search.front import RowFront
 from optimizer.search.quantities import Quantities
-from optimizer.search.rules import Choice, rules_for
+from optimizer.search.rule import Choice
+from optimizer.search.rules import rules_for
 from optimizer.search.solve import Solver
 from optimizer.search.space import build_space
 from tests.generate import random_problem

@@ -142,7 +142,7 @@ def _strategy(offer: Offer, instances: int) -> Strategy:
 def _metrics(problem: FleetProblem, offers: Offers, entry: Entry, rate: float) -> Metrics:
     """Metrics of one instance at its planned rate."""
     from optimizer.search.evaluate import metrics_of
-    from optimizer.search.rules import Choice
+    from optimizer.search.rule import Choice
 
     offer = offer_of(offers, entry)
     parts = [problem.instance_problem(problem.groups[group], part.nodes) for group, part in parts_of(offers, entry)]

@@ -14,10 +14,11 @@ from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.problem import Problem
 from optimizer.search.fleet.dominance import undominated
 from optimizer.search.fleet.offer import MICRO, Offer, Part
+from optimizer.search.load_rules import memory_budget_bytes
 from optimizer.search.quantities import Quantities
-from optimizer.search.rules import memory_budget_bytes, tensor_groups_fit
 from optimizer.search.scale import limit_ns, time_ns
 from optimizer.search.screen import Screen
+from optimizer.search.shape_rules import tensor_groups_fit
 from optimizer.search.space import Space, chain_length
 
 _SECTIONS = 16
