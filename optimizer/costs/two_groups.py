@@ -38,7 +38,7 @@ class TwoGroupCosts:
 
     def service(self, slots: int) -> ServiceTable:
         """Milliseconds for 1…slots sequences in progress."""
-        return self._steps.service(slots)
+        return self.steps.service(slots)
 
     def completes_at_most(self, slots: Ints) -> Floats:
         """Requests/s that a replica of each shape never passes with so many sequences, (S,): a quick upper bound of X.
@@ -48,15 +48,16 @@ class TwoGroupCosts:
         """
         work = self.problems[0].workload
         batch = np.maximum(1, -(-slots // self.table.pp))
-        decode = np.asarray(sum(self._steps.decode_terms(batch[:, None]).values()))[:, :, 0].max(axis=1)
-        prefill = np.asarray(sum(self._steps.prefill_terms(work.prompt_tokens).values())).max(axis=1)
+        decode = np.asarray(sum(self.steps.decode_terms(batch[:, None]).values()))[:, :, 0].max(axis=1)
+        prefill = np.asarray(sum(self.steps.prefill_terms(work.prompt_tokens).values())).max(axis=1)
         least_ms = (1 - 1 / work.output_tokens) * (work.output_tokens * decode / batch + prefill)
         with np.errstate(divide="ignore"):
             bound: Floats = np.where(least_ms > 0, 1e3 / least_ms, np.inf)
         return bound
 
     @cached_property
-    def _steps(self) -> TwoGroupSteps:
+    def steps(self) -> TwoGroupSteps:
+        """Section 3 for the shapes."""
         stages = np.array([shape.part_stages for shape in self.table.shapes], dtype=np.int64).reshape(-1, 2)
         models, links = [], []
         for number, (problem, arrays) in enumerate(zip(self.problems, self._arrays, strict=True)):

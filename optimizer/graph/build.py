@@ -11,7 +11,8 @@ from typing import Any
 from optimizer.answer import Strategy
 from optimizer.costs.modules import ModuleCost, StageCost
 from optimizer.costs.parameters import VOCABULARY_PADDING
-from optimizer.graph.links import group_link, links_of, pair_link
+from optimizer.graph.declared import declared_links
+from optimizer.graph.links import group_link, pair_link
 from optimizer.graph.notes import placement_notes
 from optimizer.graph.plan import InstancePlan, Plan
 from optimizer.graph.schedule import Timing, Timings, send_bytes
@@ -30,8 +31,7 @@ def build_graph(plan: Plan, strategy: Strategy | None, label: str | None = None)
         A graph whose instances are made when they are asked for, one at a time.
     """
     timings = Timings(plan)
-    kinds = {id(stage.hardware): stage.hardware for instance in plan.instances for stage in instance.stages}
-    links = dict.fromkeys(link for facts in kinds.values() for link in links_of(facts).values())
+    links = declared_links(plan)
     work = plan.instances[0].problem.workload
 
     def instances() -> Iterator[InstanceGraph]:
@@ -43,7 +43,7 @@ def build_graph(plan: Plan, strategy: Strategy | None, label: str | None = None)
         label=label or (strategy.label if strategy is not None else plan.name),
         strategy=strategy,
         context_tokens=work.prompt_tokens + -(-work.output_tokens // 2),
-        links=tuple(links),
+        links=links,
         notes=placement_notes(plan, timings),
         instance_count=len(plan.instances),
         instances=instances,

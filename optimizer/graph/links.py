@@ -56,6 +56,16 @@ def counted_link(hardware: HardwareFacts, size: int) -> LinkKind | None:
     return "pcie" if size <= hardware.gpus_per_node else "network"
 
 
+def joined(first: Link, second: Link) -> Link:
+    """What a message from nodes of one kind to those of another crosses: the smaller bandwidth, the larger latency."""
+    return Link(
+        first.name,
+        " and ".join(dict.fromkeys((first.gpu, second.gpu))),
+        min(first.gb_per_s, second.gb_per_s),
+        max(first.latency_ms, second.latency_ms),
+    )
+
+
 def message_ms(link: Link, size_bytes: float) -> float:
     """Milliseconds of one message."""
     return size_bytes / (link.gb_per_s * 1e6) + link.latency_ms

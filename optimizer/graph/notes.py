@@ -24,7 +24,18 @@ def placement_notes(plan: Plan, timings: Timings) -> tuple[str, ...]:
             "Micro-batches are drawn in the steady state: each follows the one before by an equal share of the step, "
             "and starts its next token one step after this one."
         )
-    return (*said, *_sends(plan, timings), *_groups(plan))
+    return (*said, *_over_two_groups(plan), *_sends(plan, timings), *_groups(plan))
+
+
+def _over_two_groups(plan: Plan) -> list[str]:
+    found = sum(bool(instance.part_stages) for instance in plan.instances)
+    if not found:
+        return []
+    return [
+        f"First and last stages stand on different node groups ({_of(found, len(plan.instances))}): every stage has the times and the "
+        "memory of its own GPUs, and the send from one group to the other the smaller bandwidth and the larger latency of "
+        "the two networks."
+    ]
 
 
 def _sends(plan: Plan, timings: Timings) -> list[str]:

@@ -34,7 +34,7 @@ def plan_of(problem: Problem, strategy: Strategy, sequences_in_progress: int) ->
         )
     placed = place_evenly(problem, strategy).instances
     judged = [problem] * strategy.pipeline_parallel
-    return _plan(problem.name, [(judged, sequences_in_progress, instance) for instance in placed])
+    return _plan(problem.name, [(judged, (), sequences_in_progress, instance) for instance in placed])
 
 
 def plan_of_fleet(fleet: FleetProblem, answer: FleetAnswer, sequences_in_progress: int | None = None) -> Plan:
@@ -57,22 +57,25 @@ def plan_of_fleet(fleet: FleetProblem, answer: FleetAnswer, sequences_in_progres
         ]
         for pool in answer.pools
     ]
+    parts = [tuple(part.stages for part in pool.parts) if len(pool.parts) > 1 else () for pool in answer.pools]
     medians = [pool.metrics.concurrency_p50 or pool.strategy.max_num_seqs for pool in answer.pools]
     running = [min(median, pool.strategy.max_num_seqs) for median, pool in zip(medians, answer.pools, strict=True)]
     placed = [
-        (judged[instance.pool], sequences_in_progress or running[instance.pool], instance)
+        (judged[instance.pool], parts[instance.pool], sequences_in_progress or running[instance.pool], instance)
         for instance in answer.placement.instances
     ]
     return _plan(fleet.name, placed)
 
 
-def _plan(name: str, placed: list[tuple[list[Problem], int, PlacedInstance]]) -> Plan:
-    """Placed instances, each with the problem in which each of its stages is judged and the sequences at each replica."""
+def _plan(name: str, placed: list[tuple[list[Problem], tuple[int, ...], int, PlacedInstance]]) -> Plan:
+    """Placed instances, each with the problem in which each of its stages is judged, its stages on each of two groups (none: all
+    on one) and the sequences at each replica.
+    """
     instances: list[InstancePlan] = []
     places: dict[str, Place] = {}
     replicas = 0
-    for problems, sequences, instance in placed:
-        instances.append(_instance(problems, instance, replicas, sequences))
+    for problems, parts, sequences, instance in placed:
+        instances.append(_instance(problems, parts, instance, replicas, sequences))
         replicas += instance.replicas
         for rank, gpu in enumerate(instance.gpus):
             stage = rank // instance.strategy.tensor_parallel % instance.strategy.pipeline_parallel
@@ -80,7 +83,9 @@ def _plan(name: str, placed: list[tuple[list[Problem], int, PlacedInstance]]) ->
     return Plan(name, tuple(instances), places)
 
 
-def _instance(problems: list[Problem], placed: PlacedInstance, first_replica: int, sequences: int) -> InstancePlan:
+def _instance(
+    problems: list[Problem], parts: tuple[int, ...], placed: PlacedInstance, first_replica: int, sequences: int
+) -> InstancePlan:
     s = placed.strategy
     stages = tuple(
         StagePlan(
@@ -93,7 +98,7 @@ def _instance(problems: list[Problem], placed: PlacedInstance, first_replica: in
         for stage in range(s.pipeline_parallel)
     )
     replicas = tuple(range(first_replica, first_replica + placed.replicas))
-    return InstancePlan(placed.name, problems[0], s, sequences, replicas, stages)
+    return InstancePlan(placed.name, problems[0], s, sequences, replicas, stages, parts)
 
 
 def _place(hardware: HardwareFacts, gpu: GpuPlace) -> Place:
@@ -103,4 +108,5 @@ def _place(hardware: HardwareFacts, gpu: GpuPlace) -> Place:
     if size <= per_node:
         return Place(gpu.node, f"{gpu.node}/domain-{gpu.index // size}")
     group, _, number = gpu.node.rpartition("-")
-    return Place(gpu.node, f"{group}/domain-{(int(number) * per_node + gpu.index) // size}")
+    # No node is called so, whatever the groups are called.
+    return Place(gpu.node, f"{group}-*/domain-{(int(number) * per_node + gpu.index) // size}")

@@ -35,7 +35,8 @@ class StagePlan:
 class InstancePlan:
     """One engine instance, the unit that fails: d replicas of one shape, coupled by their experts (d = 1: one replica).
 
-    ``problem`` is the one on equal nodes in which the instance is judged; ``strategy`` that of all instances like it.
+    ``problem`` is the one on equal nodes in which the instance, or its first stage, is judged; ``strategy`` that of all
+    instances like it.
     """
 
     name: str
@@ -45,6 +46,8 @@ class InstancePlan:
     """n of ``docs/model.md`` at each of its replicas."""
     replicas: tuple[int, ...]
     stages: tuple[StagePlan, ...]
+    part_stages: tuple[int, ...] = ()
+    """Stages on each of two node groups, first to last; empty: all on one."""
 
     @property
     def shape(self) -> Shape:
@@ -57,6 +60,7 @@ class InstancePlan:
             s.weight_precision,
             s.kv_precision,
             s.layers_per_stage,
+            self.part_stages,
         )
 
 

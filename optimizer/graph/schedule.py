@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from optimizer.costs.modules import ReplicaCost, StageCost, replica_cost
+from optimizer.costs.two_groups import TwoGroupCosts
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
-from optimizer.graph.links import links_of, message_ms, pair_link
+from optimizer.graph.links import joined, links_of, message_ms, pair_link
 from optimizer.graph.plan import InstancePlan, Plan
 
 DIGITS = 9
@@ -46,6 +49,7 @@ class Timings:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._costs: dict[tuple[object, ...], ReplicaCost] = {}
+        self._counted: dict[tuple[object, ...], tuple[float, float]] = {}
 
     def of(self, instance: InstancePlan) -> Timing:
         """The timing of one instance."""
@@ -54,35 +58,54 @@ class Timings:
         batch, micro_batches = costs[0].sequences_per_micro_batch, costs[0].micro_batches
         sends = self._sends(instance, batch)
         through = sum(stage.decode_ms for stage in stages) + sum(sends)
-        alike = all(stage.hardware == instance.stages[0].hardware for stage in instance.stages)
-        counted = costs[0].round_ms if alike else 0.0
+        round_ms, counted_sends = costs[0].round_ms, costs[0].sends_ms
+        if instance.part_stages:
+            round_ms, counted_sends = self._over_two_groups(instance, batch)
         return Timing(
             stages=stages,
             sends=sends,
-            counted_sends_ms=costs[0].sends_ms if alike else sum(sends),
+            counted_sends_ms=counted_sends,
             through_ms=through,
-            step_ms=max(counted, through, micro_batches * max(stage.decode_ms for stage in stages)),
+            step_ms=max(round_ms, through, micro_batches * max(stage.decode_ms for stage in stages)),
             micro_batches=micro_batches,
             batch=batch,
         )
 
     def _cost(self, instance: InstancePlan, hardware: HardwareFacts) -> ReplicaCost:
-        problem, slots = instance.problem, instance.strategy.max_num_seqs
+        """The instance as if all its stages had this hardware: of use for those that do."""
+        slots = instance.strategy.max_num_seqs
         key = (instance.shape, slots, instance.sequences_in_progress, id(instance.problem), id(hardware))
         if key not in self._costs:
-            if hardware != problem.hardware:
-                problem = problem.model_copy(update={"hardware": hardware})
+            problem = _on(instance.problem, hardware)
             self._costs[key] = replica_cost(problem, instance.shape, slots, instance.sequences_in_progress)
         return self._costs[key]
+
+    def _over_two_groups(self, instance: InstancePlan, batch: int) -> tuple[float, float]:
+        """Round and sends between stages that the search counts for a pipeline over two groups."""
+        first, last, running = instance.stages[0].hardware, instance.stages[-1].hardware, instance.sequences_in_progress
+        key = (instance.shape, running, id(instance.problem), id(first), id(last))
+        if key not in self._counted:
+            costs = TwoGroupCosts((_on(instance.problem, first), _on(instance.problem, last)), [instance.shape])
+            self._counted[key] = (
+                float(costs.service(running).round_ms[0, running - 1]),
+                float(costs.steps.send_ms(np.array([[float(batch)]]))[0, 0]),
+            )
+        return self._counted[key]
 
     def _sends(self, instance: InstancePlan, batch: int) -> tuple[float, ...]:
         places, found = self._plan.places, []
         size = send_bytes(instance.problem, batch)
         for here, there in zip(instance.stages, instance.stages[1:], strict=False):
             kinds = {pair_link(a, b, places) for a, b in zip(here.gpus, there.gpus, strict=True)}
-            links = [links_of(stage.hardware)[kind] for stage in (here, there) for kind in kinds]
-            found.append(max(message_ms(link, size) for link in links))
+            ours, theirs = links_of(here.hardware), links_of(there.hardware)
+            found.append(max(message_ms(joined(ours[kind], theirs[kind]), size) for kind in kinds))
         return tuple(found)
+
+
+def _on(problem: Problem, hardware: HardwareFacts) -> Problem:
+    if hardware is problem.hardware:
+        return problem
+    return problem.model_copy(update={"hardware": hardware})
 
 
 def send_bytes(problem: Problem, batch: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from fractions import Fraction
 
 from optimizer.answer import Strategy
@@ -20,14 +21,18 @@ def check_amounts(
     strategy: Strategy,
     instance: InstanceGraph,
     steps: list[tuple[Step, Node]],
-    modules: Modules,
+    modules: Sequence[Modules],
 ) -> None:
-    """Bytes of every node, and of every GPU in all."""
+    """Bytes of every node, and of every GPU in all.
+
+    Args:
+        modules: by stage, those of the hardware it stands on.
+    """
     for step, node in steps:
         if node.kind in MODULES:
-            _module(ledger, strategy, node, modules)
+            _module(ledger, strategy, node, modules[node.stage])
         elif node.kind != "token":
-            message, sent = _volume(problem, strategy, step, modules, instance.sequences_per_micro_batch)
+            message, sent = _volume(problem, strategy, step, modules[node.stage], instance.sequences_per_micro_batch)
             ledger.same(f"{node.id} message bytes", message, node.message_bytes)
             ledger.same(f"{node.id} sent bytes", sent, node.sent_bytes_per_gpu)
     _experts(ledger, problem, strategy, instance)
@@ -37,7 +42,9 @@ def check_amounts(
             held[node.gpus[0]][0] += node.weights_bytes
             held[node.gpus[0]][1] += node.memory_bytes
     for gpu in instance.gpus:
-        stage = modules.stages[gpu.stage]
+        if not ledger.that(f"{gpu.name} stage", 0 <= gpu.stage < len(modules), f"0 to {len(modules) - 1}", gpu.stage):
+            continue
+        stage = modules[gpu.stage].stages[gpu.stage]
         ledger.same(f"{gpu.name} weights", stage.weights_bytes, held[gpu.name][0])
         rest = sum(gpu.rest_bytes.values())
         ledger.same(f"{gpu.name} bytes beside modules", stage.fixed_bytes, rest)

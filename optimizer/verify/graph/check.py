@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from optimizer.answer import Strategy
 from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.problem import Problem
-from optimizer.fleet_answer import FleetAnswer
+from optimizer.fleet_answer import FleetAnswer, Pool
 from optimizer.graph_answer import Graph, GraphCheck
-from optimizer.verify.arithmetic import sixty_digits
+from optimizer.verify.arithmetic import decimal, sixty_digits
 from optimizer.verify.graph.amounts import check_amounts
 from optimizer.verify.graph.modules import Modules
+from optimizer.verify.graph.parts import DeclaredLink, Part, Parts
 from optimizer.verify.graph.places import Ground
 from optimizer.verify.graph.schedule import Schedule
 from optimizer.verify.graph.structure import Structure
-from optimizer.verify.ledger import Ledger
+from optimizer.verify.ledger import Ledger, near
 
 MOST_MISMATCHES = 100
 
@@ -25,9 +27,8 @@ MOST_MISMATCHES = 100
 class Wanted:
     """One engine instance as it must be drawn. ``gpus`` in rank order (TP, stages, replicas); None: any GPUs will do."""
 
-    problem: Problem
+    parts: Parts
     strategy: Strategy
-    ground: Ground
     replicas: tuple[int, ...]
     running: int
     gpus: tuple[str, ...] | None = None
@@ -57,8 +58,9 @@ def verify_graph(
         return GraphCheck(False, ledger.checks, 0, 0, tuple(ledger.mismatches))
     ranks = max(1, strategy.expert_parallel // strategy.tensor_parallel)
     ground = Ground("node", problem.hardware.nodes, problem.hardware)
+    parts = Parts([Part(problem, ground, strategy.pipeline_parallel)])
     wanted = [
-        Wanted(problem, strategy, ground, tuple(range(start, start + ranks)), running or first.sequences_in_progress)
+        Wanted(parts, strategy, tuple(range(start, start + ranks)), running or first.sequences_in_progress)
         for start in range(0, strategy.data_parallel, ranks)
     ]
     return _verify(graph, wanted)
@@ -73,18 +75,15 @@ def verify_fleet_graph(
         running: sequences in progress at each replica; left out, the median of each pool in the answer.
     """
     wanted: list[Wanted] = []
-    judged: dict[int, tuple[Problem, Ground]] = {}
+    judged = [_parts_of(fleet, pool) for pool in answer.pools]
     replicas = 0
     for placed in answer.placement.instances if answer.placement is not None else ():
         pool = answer.pools[placed.pool]
-        if placed.pool not in judged:
-            group = fleet.group(pool.parts[0].group)
-            problem = fleet.instance_problem(group, pool.parts[0].nodes)
-            judged[placed.pool] = problem, Ground(group.name, group.nodes, problem.hardware)
         slots = pool.strategy.max_num_seqs
         wanted.append(
             Wanted(
-                *(judged[placed.pool][0], pool.strategy, judged[placed.pool][1]),
+                judged[placed.pool],
+                pool.strategy,
                 replicas=tuple(range(replicas, replicas + placed.replicas)),
                 running=running or min(slots, pool.metrics.concurrency_p50 or slots),
                 gpus=tuple(f"{gpu.node}/gpu-{gpu.index}" for gpu in placed.gpus),
@@ -95,10 +94,21 @@ def verify_fleet_graph(
     return _verify(graph, wanted)
 
 
+def _parts_of(fleet: FleetProblem, pool: Pool) -> Parts:
+    """Each part of the pool's instances on the nodes of its own group."""
+    found = []
+    for part in pool.parts:
+        group = fleet.group(part.group)
+        problem = fleet.instance_problem(group, part.nodes)
+        found.append(Part(problem, Ground(group.name, group.nodes, problem.hardware), part.stages))
+    return Parts(found)
+
+
 @sixty_digits()
 def _verify(graph: Graph, wanted: Sequence[Wanted]) -> GraphCheck:
     ledger = Ledger()
-    shared: dict[tuple[int, Strategy, int], tuple[Modules, Schedule]] = {}
+    shared: dict[tuple[int, Strategy, int], tuple[list[Modules], Schedule]] = {}
+    links = {link for one in wanted for link in one.parts.links()}
     nodes = edges = instances = 0
     gpus: set[str] = set()
     replicas: list[int] = []
@@ -107,21 +117,22 @@ def _verify(graph: Graph, wanted: Sequence[Wanted]) -> GraphCheck:
             instances += 1
             break
         one = wanted[number]
-        key = id(one.problem), one.strategy, one.running
+        key = id(one.parts), one.strategy, one.running
         if key not in shared:
-            modules = Modules(one.problem, one.strategy, -(-one.running // one.strategy.pipeline_parallel))
-            shared[key] = modules, Schedule(ledger, one.problem, one.strategy, modules, one.running)
+            modules = _modules(one)
+            shared[key] = modules, Schedule(ledger, one.parts, one.strategy, modules, one.running)
         modules, schedule = shared[key]
         with ledger.about(instance.name):
             ledger.same("name", one.name or instance.name, instance.name)
             ledger.same("strategy", one.strategy, instance.strategy)
             ledger.same("replicas", one.replicas, instance.replicas)
             ledger.same("sequences in progress", one.running, instance.sequences_in_progress)
-            structure = Structure(ledger, one.problem, one.strategy, one.ground, instance)
+            structure = Structure(ledger, one.parts, one.strategy, instance)
             structure.check()
+            ledger.same("stages of the parts", one.strategy.pipeline_parallel, one.parts.stages)
             if one.gpus is not None:
                 ledger.same("GPUs in rank order", one.gpus, structure.gpus_in_rank_order())
-            check_amounts(ledger, one.problem, one.strategy, instance, structure.steps, modules)
+            check_amounts(ledger, one.parts.problem, one.strategy, instance, structure.steps, modules)
             schedule.check(instance, structure.steps)
             taken = {gpu.name for gpu in instance.gpus}
             ledger.that("GPUs", not taken & gpus, "none that another instance uses", sorted(taken & gpus)[:3])
@@ -131,5 +142,26 @@ def _verify(graph: Graph, wanted: Sequence[Wanted]) -> GraphCheck:
     ledger.same("instances drawn", len(wanted), instances)
     ledger.same("instances stated", len(wanted), graph.instance_count)
     ledger.same("replicas in all", [replica for one in wanted for replica in one.replicas], replicas)
+    _declared(ledger, links, graph)
     found = tuple(ledger.mismatches[:MOST_MISMATCHES])
     return GraphCheck(not found, ledger.checks, nodes, edges, found)
+
+
+def _modules(one: Wanted) -> list[Modules]:
+    """By stage, the modules of the part that it belongs to."""
+    batch = -(-one.running // one.strategy.pipeline_parallel)
+    by_part = {id(part): Modules(part.problem, one.strategy, batch) for part in one.parts.parts}
+    return [by_part[id(one.parts.of(stage))] for stage in range(one.strategy.pipeline_parallel)]
+
+
+def _declared(ledger: Ledger, expected: set[DeclaredLink], graph: Graph) -> None:
+    """The classes of links that the graph names: those of the nodes in use, each once."""
+    for kind, gpu, gb_per_s, latency_ms in sorted(expected):
+        found = [link for link in graph.links if (link.name, link.gpu) == (kind, gpu)]
+        figures = decimal(gb_per_s), decimal(latency_ms)
+        agrees = any(
+            near(figures[0], link.gb_per_s, Decimal(0)) and near(figures[1], link.latency_ms, Decimal(0))
+            for link in found
+        )
+        ledger.that(f"link {kind} of {gpu}", agrees, figures, found)
+    ledger.same("links named", len(expected), len(graph.links))

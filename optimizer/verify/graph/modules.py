@@ -48,7 +48,7 @@ class Expected:
 
 
 class Modules:
-    """Every module of one strategy with b sequences in a micro-batch."""
+    """Every module of one strategy with b sequences in a micro-batch, all stages on the hardware of one problem."""
 
     def __init__(self, problem: Problem, strategy: Strategy, batch: int) -> None:
         self._problem, self._strategy, self._batch = problem, strategy, batch

@@ -38,7 +38,8 @@ class Ground:
             return None
         size = self.hardware.nvlink_domain_gpus if self.hardware.nvlink_gb_per_s > 0 else 1
         if size > per_node:
-            return Stand(node, (self.prefix, (i * per_node + j) // size))
+            # No node is called so, whatever the groups are called.
+            return Stand(node, (f"{self.prefix}-", (i * per_node + j) // size))
         return Stand(node, (node, j // size))
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from optimizer.answer import Strategy
-from optimizer.facts.problem import Problem
 from optimizer.graph_answer import InstanceGraph, Node
-from optimizer.verify.arithmetic import Affine, constant, exact
 from optimizer.verify.graph.expected import Step
 from optimizer.verify.graph.modules import Modules
+from optimizer.verify.graph.parts import Parts
 from optimizer.verify.groups import row_of
 from optimizer.verify.ledger import Ledger
-from optimizer.verify.stage import Stages
 from optimizer.verify.times import ReplicaTimes
 
 MS = 2e-6
@@ -22,9 +21,12 @@ MS = 2e-6
 class Schedule:
     """Times of the instances of one strategy; what does not depend on the instance is computed once."""
 
-    def __init__(self, ledger: Ledger, problem: Problem, strategy: Strategy, modules: Modules, running: int) -> None:
-        self._ledger, self._problem, self._strategy, self._modules = ledger, problem, strategy, modules
-        times = ReplicaTimes(problem, row_of(strategy).shape, Stages(problem))
+    def __init__(
+        self, ledger: Ledger, parts: Parts, strategy: Strategy, modules: Sequence[Modules], running: int
+    ) -> None:
+        self._ledger, self._parts, self._modules = ledger, parts, modules
+        self._decode_ms = [float(one.decode_ms[stage]) for stage, one in enumerate(modules)]
+        times = ReplicaTimes(parts.problem, row_of(strategy).shape, parts.costs())
         self._round = float(times.round(running))
         self._micro_batches = min(running, strategy.pipeline_parallel)
         self._batch = -(-running // strategy.pipeline_parallel)
@@ -35,7 +37,7 @@ class Schedule:
         ledger = self._ledger
         ledger.same("micro-batches", self._micro_batches, instance.micro_batches)
         ledger.same("sequences per micro-batch", self._batch, instance.sequences_per_micro_batch)
-        through = sum(float(ms) for ms in self._modules.decode_ms)
+        through = sum(self._decode_ms)
         self._sends = {}
         for _, node in steps:
             if node.kind == "send":
@@ -68,40 +70,30 @@ class Schedule:
             self._near(f"{node.id} length", expected, end - start)
 
     def _expected_ms(self, step: Step, node: Node) -> float:
+        modules = self._modules[node.stage]
         if step.by == "shard":
-            return self._modules.expected(node.kind, node.stage, node.layer).ms
+            return modules.expected(node.kind, node.stage, node.layer).ms
         if step.kind == "send":
             return self._sends[node.stage]
         if not step.counted:
             return 0.0
         if step.kind == "all_to_all" and step.layer is not None:
-            return float(self._modules.exchange_ms(step.layer))
-        return float(self._modules.reduce_ms)
+            return float(modules.exchange_ms(step.layer))
+        return float(modules.reduce_ms)
 
     def _send_ms(self, node: Node) -> float:
         """Hidden state and residual over the link that was found for the pair."""
-        hardware = self._problem.hardware
-        links = {
-            "pcie": Affine(1 / (exact(hardware.pcie_gb_per_s) * 10**6), constant("pcie_latency_us") / 1000),
-            "network": Affine(
-                8 / (exact(hardware.internode_gbit_per_s) * 10**6), exact(hardware.internode_latency_us) / 1000
-            ),
-        }
-        if hardware.nvlink_gb_per_s > 0:
-            links["nvlink"] = Affine(2 / (exact(hardware.nvlink_gb_per_s) * 10**6))
-        found = links.get(str(node.link))
-        size = self._batch * self._problem.model.hidden_size * 4
-        return float(found.at(size)) if found is not None else float("nan")
+        return self._parts.send_ms(node.stage, node.link, self._batch)
 
     def _stages(self, instance: InstanceGraph, steps: list[tuple[Step, Node]]) -> None:
         """A micro-batch occupies each stage for exactly the stage's decode step."""
         for replica in instance.replicas:
-            for stage, expected in enumerate(self._modules.decode_ms):
+            for stage, expected in enumerate(self._decode_ms):
                 own = [n for s, n in steps if n.stage == stage and n.replica in (replica, None)]
                 own = [node for node in own if node.kind not in ("send", "token")]
                 if own:
                     taken = max(node.end_ms[0] for node in own) - min(node.start_ms[0] for node in own)
-                    self._near(f"replica {replica}, stage {stage}", float(expected), taken)
+                    self._near(f"replica {replica}, stage {stage}", expected, taken)
 
     def _order(self, instance: InstanceGraph) -> None:
         nodes = {node.id: node for node in instance.nodes}

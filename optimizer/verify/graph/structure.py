@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from optimizer.answer import Strategy
-from optimizer.facts.problem import Problem
 from optimizer.graph_answer import InstanceGraph, Node
 from optimizer.verify.graph.expected import Step, steps_of
-from optimizer.verify.graph.places import Ground, Stand, link_of, link_of_pairs
+from optimizer.verify.graph.parts import Parts
+from optimizer.verify.graph.places import Stand, link_of, link_of_pairs
 from optimizer.verify.ledger import Ledger
 
 Key = tuple[str, int | None, int, int | None, int | None]
@@ -19,11 +19,8 @@ Key = tuple[str, int | None, int, int | None, int | None]
 class Structure:
     """One instance against what the strategy says it must be. ``steps`` pairs every node with its step."""
 
-    def __init__(
-        self, ledger: Ledger, problem: Problem, strategy: Strategy, ground: Ground, instance: InstanceGraph
-    ) -> None:
-        self._ledger, self._problem, self._strategy, self._instance = ledger, problem, strategy, instance
-        self._ground = ground
+    def __init__(self, ledger: Ledger, parts: Parts, strategy: Strategy, instance: InstanceGraph) -> None:
+        self._ledger, self._parts, self._strategy, self._instance = ledger, parts, strategy, instance
         self.stands: dict[str, Stand] = {}
         self.steps: list[tuple[Step, Node]] = []
         self._seats: dict[tuple[int, int, int], str] = {}
@@ -38,7 +35,7 @@ class Structure:
         for node in self._instance.nodes:
             self._unseen[node.kind, node.replica, node.stage, node.layer, node.shard].append(node)
         for stage in range(self._strategy.pipeline_parallel):
-            for step in steps_of(self._problem, self._strategy, stage):
+            for step in steps_of(self._parts.problem, self._strategy, stage):
                 self._step(step, stage)
         left = [node.id for nodes in self._unseen.values() for node in nodes]
         self._ledger.that("nodes beside those expected", not left, "none", left[:3])
@@ -54,10 +51,12 @@ class Structure:
         )
 
     def _gpus(self) -> None:
-        hardware, s, instance = self._problem.hardware, self._strategy, self._instance
+        s, instance = self._strategy, self._instance
         for gpu in instance.gpus:
-            stand = self._ground.stand(gpu.name)
-            if not self._ledger.that(f"GPU {gpu.name}", stand is not None, "a GPU of the problem", gpu.name):
+            part = self._parts.of(gpu.stage)
+            stand, hardware = part.ground.stand(gpu.name), part.problem.hardware
+            there = f"a GPU of {part.ground.prefix}"
+            if not self._ledger.that(f"GPU {gpu.name} of stage {gpu.stage}", stand is not None, there, gpu.name):
                 continue
             assert stand is not None
             self.stands[gpu.name] = stand
