@@ -14,8 +14,9 @@ from optimizer.facts.inventory import FleetProblem, Rate
 from optimizer.facts.inventory_file import inventory_from_dict, load_inventory
 from optimizer.fleet_answer import FleetAnswer, RateRange
 from optimizer.search.fleet.answer import answer_with, answer_without, plan_label
+from optimizer.search.fleet.found import Placed
 from optimizer.search.fleet.offers import Offers
-from optimizer.search.fleet.solve import FleetSolver, Placed
+from optimizer.search.fleet.solve import FleetSolver
 from optimizer.search.space import SpaceTooLargeError
 
 if TYPE_CHECKING:

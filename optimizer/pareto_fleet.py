@@ -14,8 +14,9 @@ from optimizer.front import Axis, FrontPoint, ParetoFront
 from optimizer.search.solve import Progress
 
 if TYPE_CHECKING:
+    from optimizer.search.fleet.found import Placed
     from optimizer.search.fleet.offers import Offers
-    from optimizer.search.fleet.solve import FleetSolver, Placed
+    from optimizer.search.fleet.solve import FleetSolver
 
 PRESETS = {"balanced": "expected time over failure states", "latency": "mean time with everything up"}
 Bound = Literal["gpus", "price"]

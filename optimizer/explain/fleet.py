@@ -10,7 +10,7 @@ from optimizer.fleet_answer import FleetAnswer, LossScenario, Pool, instance_lab
 from optimizer.search.quantities import Weights
 
 if TYPE_CHECKING:
-    from optimizer.search.fleet.solve import FleetFound
+    from optimizer.search.fleet.found import FleetFound
 
 RARE_HOURS = 1000 * 365.25 * 24
 LEVEL_WORDS = {"gpu": "GPU", "node": "node", "rack": "rack", "zone": "zone"}

@@ -64,7 +64,7 @@ def test_each_stage_has_the_time_of_its_own_gpu() -> None:
     split = (70, 56)
     two = TwoGroupCosts((parts[0], parts[1]), [Shape(8, 2, 1, "bf16", "bf16", split, (1, 1))])
     batch = np.array([[1, 16]])
-    mixed = sum(two._steps.decode_terms(batch).values())
+    mixed = sum(two.steps.decode_terms(batch).values())
     for number, part in enumerate(parts):
         same = AnalyticCosts(part, [Shape(8, 2, 1, "bf16", "bf16", split)])
         expected = sum(same.steps.decode_terms(batch).values())

@@ -8,10 +8,11 @@ from optimizer.answer import Metrics, ObjectiveResult, RuleResult, Strategy, Ver
 from optimizer.facts.inventory import FleetProblem
 from optimizer.fleet_answer import FleetAnswer, LossScenario, Pool, PoolPart, Reliability, instance_label
 from optimizer.placement import GpuPlace, PlacedInstance, Placement
+from optimizer.search.fleet.found import FleetFound, Placed
 from optimizer.search.fleet.losses import worst_losses
 from optimizer.search.fleet.offers import MICRO, Offer, Offers
 from optimizer.search.fleet.plan import Entry, offer_of, parts_of
-from optimizer.search.fleet.solve import FleetFound, FleetSolver, Placed
+from optimizer.search.fleet.solve import FleetSolver
 from optimizer.search.fleet.tables import quantities
 from optimizer.search.fleet.valuation import HOURS_PER_MONTH, SHARES
 

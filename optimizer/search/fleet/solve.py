@@ -9,19 +9,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from optimizer.answer import Fixed, Status
 from optimizer.facts.inventory import FleetProblem
 from optimizer.search.fleet.exact_placing import NotSettledError, place_exactly
+from optimizer.search.fleet.found import FleetFound, Placed
 from optimizer.search.fleet.losses import worst_losses
 from optimizer.search.fleet.master import Item, Master
 from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.placing import place
 from optimizer.search.fleet.plan import Plan, Stand, offer_of
-from optimizer.search.fleet.states import Site, TooManyStatesError
-from optimizer.search.fleet.valuation import Split, Valuation, Value
+from optimizer.search.fleet.states import TooManyStatesError
+from optimizer.search.fleet.valuation import Valuation
 from optimizer.search.scale import NS_PER_MS
 from optimizer.search.solve import Progress
 from optimizer.search.solver import cp_model, new_solver, solve_stoppable
@@ -32,37 +32,6 @@ COARSE, FINE = 1e-3, 1e-6
 _FIRST_CUTS = 8
 MOST_ROUNDS = 4_000
 MOST_REFUSED = 300
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A plan with its placement, shares and exact value."""
-
-    plan: Plan
-    stands: tuple[Stand, ...]
-    split: Split
-    site: Site
-    value: Value
-
-    @property
-    def whole_ms(self) -> int:
-        """The objective, rounded up."""
-        return math.ceil(self.value.exact_ms - 1e-9)
-
-
-@dataclass(frozen=True)
-class FleetFound:
-    """Outcome of a search. ``bound_ms`` is in whole milliseconds, rounded up; None where nothing is proved."""
-
-    status: Status
-    best: Placed | None
-    bound_ms: int | None
-    tier_proved: bool
-    ties_settled: bool
-    rounds: int
-    seconds: float
-    fixed: bool
-    """Whether a person fixed decisions."""
 
 
 class FleetSolver:
