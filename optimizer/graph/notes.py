@@ -32,8 +32,8 @@ def _over_two_groups(plan: Plan) -> list[str]:
     if not found:
         return []
     return [
-        f"First and last stages stand on different node groups ({_of(found, len(plan.instances))}): every stage has the times and the "
-        "memory of its own GPUs, and the send from one group to the other the smaller bandwidth and the larger latency of "
+        f"First and last stages stand on different node groups ({_of(found, len(plan.instances))}): each stage has the times and the "
+        "memory of its own GPUs; the send from one group to the other has the smaller bandwidth and the larger latency of "
         "the two networks."
     ]
 

@@ -44,7 +44,8 @@ def _lines(instance: InstanceGraph, replica: int, stage: int, held: list[Node]) 
     gpus = [gpu for gpu in instance.gpus if (gpu.replica, gpu.stage) == (replica, stage)]
     layers = sorted({node.layer for node in held if node.layer is not None})
     yield f"stage {stage}"
-    yield ", ".join(gpu.name for gpu in gpus)
+    kind = f" ({gpus[0].type})" if len({gpu.type for gpu in instance.gpus}) > 1 else ""
+    yield ", ".join(gpu.name for gpu in gpus) + kind
     parts = ["embedding"] if any(node.kind == "embedding" for node in held) else []
     if layers:
         parts.append(f"layers {layers[0]}–{layers[-1]}")
