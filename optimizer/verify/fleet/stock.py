@@ -9,6 +9,8 @@ import numpy as np
 
 from optimizer.answer import Fixed
 from optimizer.verify.fleet.across import offers_across
+from optimizer.verify.fleet.beaten import unbeaten
+from optimizer.verify.fleet.float_times import Curves
 from optimizer.verify.fleet.instance import Instances, likeness
 from optimizer.verify.fleet.offers import Offer, offers_of
 from optimizer.verify.fleet.site import Site
@@ -17,7 +19,7 @@ from optimizer.verify.twin_times import Ints
 MOST_POOLS = 12
 """Kinds of groups whose shapes are computed."""
 MOST_ACROSS = 2000
-"""Pipelines over two groups whose bounds are computed."""
+"""Pipelines over two groups whose times are kept: about 50 MB."""
 
 
 class SpaceTooLarge(Exception):
@@ -44,7 +46,7 @@ class Stock:
         return {pool[0]: pool for pool in self.pools}
 
 
-def stock_of(site: Site, instances: Instances, fixed: Fixed) -> Stock:
+def stock_of(site: Site, instances: Instances, curves: Curves, fixed: Fixed) -> Stock:
     """Everything there is to choose from.
 
     Raises:
@@ -67,7 +69,7 @@ def stock_of(site: Site, instances: Instances, fixed: Fixed) -> Stock:
         two.setdefault((groups, id(offer.instance)), replace(offer, groups=groups))
     if len(two) > MOST_ACROSS:
         raise SpaceTooLarge
-    offers = (*one, *two.values())
+    offers = (*one, *unbeaten(list(two.values()), curves))
     uses = np.zeros((len(pools), len(offers)), dtype=np.int64)
     for column, offer in enumerate(offers):
         for group, gpus in zip(offer.groups, offer.instance.gpus_of_segments, strict=True):
