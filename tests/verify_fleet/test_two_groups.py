@@ -23,6 +23,7 @@ from optimizer.verify.fleet.losses import victims, worst_loss
 from optimizer.verify.fleet.restarts import restarts_in_time
 from optimizer.verify.fleet.site import Site
 from optimizer.verify.joined import split_of
+from tests.verify.builders import GPU, SMALL_MOE
 from tests.verify_fleet.builders import answer_for, split_shape
 from tests.verify_fleet.test_claims import wrong
 from tests.verify_fleet.two_groups import CHOSEN, PIPELINE, SMALL, SMALL_FAST, SMALL_SLOW, TRUE, groups, small
@@ -174,6 +175,21 @@ def test_a_restart_reads_the_heavier_part() -> None:
             cluster=UNEVEN, domains={}, requirements=wanted, failures={"engine_start_s": 205, "storage_gb_per_s": 1.12}
         )
         assert restarts_in_time(changed, one) is back
+
+
+@sixty_digits()
+def test_stages_know_their_place_in_the_whole_model() -> None:
+    """Kinds of layers by their number in the whole model: on alike groups all is that of one group."""
+    both = [{**groups()[0], "gpu": GPU}, {**groups()[0], "name": "b", "gpu": GPU}]
+    stated = small(model=SMALL_MOE, cluster=both, domains={})
+    instances, there = Instances(stated), stated.groups[0]
+    for ep in (1, 2):
+        what, cut = split_shape(2, (2, 2), (5,), ep)
+        joined = instances.across(there, stated.groups[1], cut, what)
+        homogeneous = instances.stages(there, 1)
+        assert joined.facts.stages == homogeneous.of(what.group, what.layers)
+        kept = homogeneous.kinds(what.layers)
+        assert len({kind.counts for kind in kept}) == 3 and kept[0].first and kept[2].last
 
 
 def test_layers_of_the_parts() -> None:
