@@ -29,7 +29,7 @@ def launch_files(
     """Every file of a deployment, by name.
 
     Args:
-        problems: the homogeneous problem of each pool, by ``PlacedInstance.pool``.
+        problems: the homogeneous problem of each pool's stages, by ``PlacedInstance.pool``.
         title: one line for the head of every file.
         may_lose: instances that may be away at once, from ``survive``.
         notes: whole sentences for the README, before those of the engines.

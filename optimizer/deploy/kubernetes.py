@@ -12,6 +12,7 @@ from optimizer.deploy.options import SERVICE_PORT
 from optimizer.deploy.pods import pod
 from optimizer.deploy.router import IMAGE, router_conf
 from optimizer.deploy.service import Engine, Service
+from optimizer.deploy.unlike import unlike, where
 from optimizer.deploy.yaml_text import yaml_text
 from optimizer.facts.errors import ProblemError
 
@@ -23,7 +24,7 @@ def kubernetes_files(service: Service) -> dict[str, str]:
     """File names and contents.
 
     Raises:
-        ProblemError: pods cannot be told apart, or an instance has unequal parts.
+        ProblemError: pods cannot be told apart, or an instance has unequal or unlike parts.
     """
     groups = _groups(service)
     _refuse(service, groups)
@@ -60,20 +61,22 @@ def _groups(service: Service) -> list[list[Engine]]:
 
 
 def _refuse(service: Service, groups: list[list[Engine]]) -> None:
-    gpus = [{problem.hardware.gpu.name for problem in stages} for stages in service.problems]
-    if len(set().union(*gpus)) > 1 and not service.options.hosts:
+    for engines in groups:
+        stages = service.problems[engines[0].instance.pool]
+        if unlike(stages):
+            raise ProblemError(
+                "--target",
+                f"{where(stages, engines[0].launch)}; Kubernetes may put the pods of a LeaderWorkerSet on these nodes in another "
+                "order. Use --target shell",
+            )
+    gpus = {problem.hardware.gpu.name for stages in service.problems for problem in stages}
+    if len(gpus) > 1 and not service.options.hosts:
         raise ProblemError(
             "--hosts",
             "is needed: pools on different GPUs have to be kept to their nodes, and Kubernetes does not know "
             f"{', '.join(service.nodes[:3])}; name the host of each node, e.g. --hosts {service.nodes[0]}=HOST,…",
         )
     for engines in groups:
-        if len(gpus[engines[0].instance.pool]) > 1:
-            raise ProblemError(
-                "--target",
-                f"{engines[0].instance.name} has its stages on {' and '.join(sorted(gpus[engines[0].instance.pool]))}; Kubernetes may "
-                "put the pods of a LeaderWorkerSet on them in any order. Use --target shell",
-            )
         if len(engines[0].launch.parts) > 1 and not engines[0].launch.even:
             sizes = "+".join(str(len(part.indices)) for part in engines[0].launch.parts)
             raise ProblemError(

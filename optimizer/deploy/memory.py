@@ -7,22 +7,27 @@ from fractions import Fraction
 from math import ceil, floor
 
 from optimizer.answer import Strategy
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 
 STEPS = 1000
 """The share is stated in thousandths, as the engine rounds its own default."""
+GIB = 1 << 30
 
 
 def static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, str | None]:
-    """The share of each GPU for weights and KV cache, and a sentence where it cannot keep everything the answer promises.
+    """The share of the GPUs' memory for weights and KV cache, and a sentence where it cannot keep everything the answer promises.
 
-    SGLang keeps ``1 - share`` of the memory free of weights and KV cache; activations, logits, communication buffers, CUDA
-    graphs and the context live there. So the share is gpu_memory_utilization minus those of the fullest stage, rounded
-    down, and no GPU uses more than gpu_memory_utilization. The weights and the cache of max_num_seqs sequences of
-    full length need a share of their own, rounded up; where stages differ so much that it is the larger, it is taken.
+    SGLang gives the cache of every stage the same memory: what the GPU with the least free memory has left after loading,
+    less ``1 - share`` of the smallest GPU. All stages then hold as many tokens as the one with the largest cache per token. The
+    share is the largest, in thousandths, with which no GPU uses more than gpu_memory_utilization; where that would not hold
+    max_num_seqs sequences of full length, the smallest that does.
 
     Args:
         problems: the homogeneous problem of each stage.
+
+    Raises:
+        ProblemError: every stage fits its GPU, yet no share leaves each the cache that it needs.
     """
     from optimizer.costs.breakdown import breakdown
     from optimizer.costs.shapes import Shape
@@ -35,17 +40,32 @@ def static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, 
         strategy.kv_precision,
         strategy.layers_per_stage,
     )
-    problem = problems[0]
-    stages = breakdown(problem, shape, strategy.max_num_seqs, 1)["memory_bytes_by_stage"]
-    total = [one.hardware.gpu.memory_bytes for one in problems]
-    static = [stage["weights"] + stage["KV cache"] for stage in stages]
-    other = [sum(stage.values()) - held for stage, held in zip(stages, static, strict=True)]
-    allowed = Fraction(str(problem.requirements.gpu_memory_utilization)) - max(map(Fraction, other, total))
-    most, least = floor(allowed * STEPS), ceil(max(map(Fraction, static, total)) * STEPS)
-    share = max(most, least)
+    limit = problems[0].requirements.gpu_memory_utilization
+    stages = breakdown(problems[0], shape, strategy.max_num_seqs, 1)["memory_bytes_by_stage"]
+    total = [problem.hardware.gpu.memory_bytes for problem in problems]
+    cache = [stage["KV cache"] for stage in stages]
+    smallest, needed = min(total), max(cache)
+    free = min(memory - stage["weights"] for memory, stage in zip(total, stages, strict=True))
+    # What a stage leaves under the limit, as memory of the stage with the largest cache.
+    room = min(
+        (Fraction(str(limit)) * memory - sum(stage.values()) + held) * needed / held
+        for memory, stage, held in zip(total, stages, cache, strict=True)
+        if held
+    )
+    most = floor((1 - (free - room) / smallest) * STEPS)
+    least = ceil((1 - Fraction(free - needed, smallest)) * STEPS)
+    fits = all(sum(stage.values()) <= memory for memory, stage in zip(total, stages, strict=True))
+    if least >= STEPS and fits:
+        raise ProblemError(
+            "--engine",
+            f"sglang gives every stage the same memory for its KV cache, at most the {free / GIB:.2f} GiB that the GPU with the least free "
+            f"memory has left after loading, and stage {cache.index(needed)} needs {needed / GIB:.2f} GiB; use --engine vllm, or fix other "
+            "--layers",
+        )
+    share = min(max(most, least), STEPS - 1)
     if most >= least:
         return f"{share / STEPS:g}", None
     return f"{share / STEPS:g}", (
-        f"Weights and KV cache of the fullest stage need {least / STEPS:g} of the GPU's memory; with that share, other stages may use "
-        f"more than gpu_memory_utilization = {problem.requirements.gpu_memory_utilization:g} allows."
+        f"Weights and KV cache of the stages need {least / STEPS:g} of the GPU's memory; with that share, GPUs may use "
+        f"more than gpu_memory_utilization = {limit:g} allows."
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from optimizer.deploy.options import SERVICE_PORT
+from optimizer.deploy.parts import Part
 from optimizer.deploy.service import Engine, Service
+from optimizer.deploy.unlike import stages_in_words, stages_of, unlike
 
 SHOWN = 20
 
@@ -17,12 +19,14 @@ def readme(service: Service) -> str:
     lines += ["## Where each instance runs", "", "| instance | strategy | share | GPUs |", "|---|---|---|---|"]
     for engine, share in list(zip(service.engines, service.shares, strict=True))[:SHOWN]:
         places = "; ".join(
-            f"{service.host(part.node)}: {', '.join(str(index) for index in part.indices)}"
+            f"{service.host(part.node)}: {', '.join(str(index) for index in part.indices)}{_held(service, engine, part)}"
             for part in engine.launch.parts
         )
         lines.append(f"| {engine.instance.name} | {_shape(engine)} | {float(share):.2%} | {places} |")
     if len(service.engines) > SHOWN:
         lines.append(f"| … {len(service.engines) - SHOWN} more | | | |")
+    if any(unlike(service.problems[engine.instance.pool]) for engine in service.engines):
+        lines += ["", "Stages stand on unlike GPUs: what is made for a node has to run on that node and no other."]
     if options.target == "kubernetes":
         lines += ["", "Kubernetes chooses the nodes and the GPUs itself, within the rules in the manifests."]
     lines += ["", "## What the settings carry", "", *_settings(service), ""]
@@ -39,6 +43,18 @@ def _shape(engine: Engine) -> str:
     if strategy.pipeline_parallel > 1:
         text += f", layers {'+'.join(str(layers) for layers in strategy.layers_per_stage)}"
     return text
+
+
+def _held(service: Service, engine: Engine, part: Part) -> str:
+    """Which stages a node of a pipeline runs, and on which GPUs where the service has several kinds."""
+    stages = service.problems[engine.instance.pool]
+    held = stages_of(engine.launch, part)
+    facts = []
+    if engine.instance.strategy.pipeline_parallel > 1 and len(engine.launch.parts) > 1:
+        facts.append(stages_in_words(held))
+    if len({problem.hardware.gpu.name for pool in service.problems for problem in pool}) > 1:
+        facts.append(stages[held[0]].hardware.gpu.name)
+    return f" ({', '.join(facts)})" if facts else ""
 
 
 def _crosses(service: Service, engine: Engine) -> bool:

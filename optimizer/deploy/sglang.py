@@ -9,12 +9,15 @@ from optimizer.deploy.formats import format_flags
 from optimizer.deploy.memory import static_share
 from optimizer.deploy.options import Options
 from optimizer.deploy.parts import Launch, Part
+from optimizer.deploy.unlike import refuse_order
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 
 PORT_STEP = 200
 """A server also takes ports from 233 above its own, one per data-parallel rank; neighbours stay clear of them."""
 DIST_PORT = 25000
+BALANCED = 0.95
+"""SGLang stops where a GPU of a server has less than 0.9 of another's free memory; what drivers take may make 0.95 of 0.9."""
 
 
 def commands(problems: Sequence[Problem], launch: Launch, options: Options, port: int) -> tuple[Command, ...]:
@@ -27,7 +30,7 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
         ProblemError: this version cannot run the strategy, or cannot spread it over these nodes.
     """
     problem, strategy, ranks = problems[0], launch.instance.strategy, launch.instance.replicas
-    _refuse(launch, options)
+    _refuse(problems, launch, options)
     share, note = static_share(problems, strategy)
     arguments = [
         *("python3", "-m", "sglang.launch_server", "--model-path", options.model_id),
@@ -47,6 +50,9 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
     environment = {}
     if strategy.pipeline_parallel > 1:
         environment["SGLANG_PP_LAYER_PARTITION"] = joined(strategy.layers_per_stage)
+    memory = [one.hardware.gpu.memory_bytes for one in problems]
+    if strategy.tensor_parallel * ranks > 1 and min(memory) < BALANCED * max(memory):
+        environment["SGLANG_ENABLE_TP_MEMORY_INBALANCE_CHECK"] = "0"
     found = []
     for number, part in enumerate(launch.parts):
         nodes = _nodes(launch, options)
@@ -81,7 +87,7 @@ def _rank_order(launch: Launch, part: Part) -> tuple[int, ...]:
     )
 
 
-def _refuse(launch: Launch, options: Options) -> None:
+def _refuse(problems: Sequence[Problem], launch: Launch, options: Options) -> None:
     strategy, ranks, name = launch.instance.strategy, launch.instance.replicas, options.engine_name
     stage = strategy.tensor_parallel * ranks
     if stage % strategy.expert_parallel:
@@ -99,11 +105,21 @@ def _refuse(launch: Launch, options: Options) -> None:
         raise ProblemError(
             "--target",
             f"{launch.instance.name} spans {count} nodes with {sizes} GPUs, and {name} needs equal parts that hold whole stages or "
-            "divide one; fix a TP x PP that does, or use --engine vllm",
+            f"divide one; fix a TP x PP that does{_elsewhere(launch)}",
         )
+    refuse_order(problems, launch, options)
     if ranks > 1 and pp > 1:
         raise ProblemError(
             "--target",
             f"{launch.instance.name} has {ranks} replicas of {pp} stages over {count} nodes; {name} would put stages, not replicas, on "
             "the nodes, which is not the placement that was judged; use --engine vllm or PP 1",
         )
+
+
+def _elsewhere(launch: Launch) -> str:
+    """The engine and target that take the parts as they are, if any do."""
+    if launch.even or launch.whole_replicas:
+        return ", or use --engine vllm"
+    if len(launch.parts) == 2 and launch.instance.replicas == 1:
+        return ", or use --engine vllm --target ray"
+    return ""

@@ -8,6 +8,7 @@ from optimizer.deploy.command import HEAD, RANK, Command, joined
 from optimizer.deploy.formats import format_flags
 from optimizer.deploy.options import Options
 from optimizer.deploy.parts import Launch, Part
+from optimizer.deploy.unlike import refuse_order, unlike
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 
@@ -23,7 +24,7 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
     """
     strategy = launch.instance.strategy
     problem = problems[0]
-    _refuse(problem, launch, options)
+    _refuse(problems, launch, options)
     common = [
         *("--tensor-parallel-size", str(strategy.tensor_parallel)),
         *("--pipeline-parallel-size", str(strategy.pipeline_parallel)),
@@ -73,8 +74,8 @@ def _nodes(launch: Launch, number: int, part: Part, options: Options) -> list[st
     return flags
 
 
-def _refuse(problem: Problem, launch: Launch, options: Options) -> None:
-    strategy, name = launch.instance.strategy, options.engine_name
+def _refuse(problems: Sequence[Problem], launch: Launch, options: Options) -> None:
+    problem, strategy, name = problems[0], launch.instance.strategy, options.engine_name
     gpus = strategy.tensor_parallel * launch.instance.replicas
     if strategy.expert_parallel not in (1, gpus):
         raise ProblemError(
@@ -95,6 +96,7 @@ def _refuse(problem: Problem, launch: Launch, options: Options) -> None:
             "--target",
             f"{launch.instance.name} has replicas that span nodes ({sizes} GPUs); use --target shell, not ray",
         )
+    refuse_order(problems, launch, options)
     # Ray sorts the nodes after the driver's by id: three unequal ones may come in another order than the placement's.
     if launch.even or launch.whole_replicas or (options.target == "ray" and len(launch.parts) == 2):
         return
@@ -102,6 +104,12 @@ def _refuse(problem: Problem, launch: Launch, options: Options) -> None:
     raise ProblemError(
         "--target",
         f"{launch.instance.name} spans nodes with {sizes} GPUs each, and {name} needs equal parts (--nnodes) or whole replicas on "
-        f"each node{way}; otherwise fix a TP x PP that divides "
-        f"the {problem.hardware.gpus_per_node} GPUs of a node or is a multiple of them",
+        f"each node{way}; otherwise fix {_even(problems)}",
     )
+
+
+def _even(problems: Sequence[Problem]) -> str:
+    """Which TP x PP would have equal parts."""
+    if unlike(problems):
+        return "a TP x PP that takes as many GPUs of each node (--tp, --pp)"
+    return f"a TP x PP that divides the {problems[0].hardware.gpus_per_node} GPUs of a node or is a multiple of them"
