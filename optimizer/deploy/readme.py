@@ -121,7 +121,7 @@ def _settings(service: Service) -> list[str]:
             "--max-model-len": "requirements.max_sequence_tokens, or the model's context",
             "--context-length": "requirements.max_sequence_tokens, or the model's context",
             "--gpu-memory-utilization": "requirements.gpu_memory_utilization",
-            "--mem-fraction-static": "gpu_memory_utilization less what is neither weights nor KV cache, in thousandths",
+            "--mem-fraction-static": "the largest with which no GPU uses more than gpu_memory_utilization, in thousandths",
             "--dtype": f"weights {strategy.weight_precision}; activations in the model's 16-bit type",
             "--quantization": f"weights converted to {strategy.weight_precision} while loading",
             "--kv-cache-dtype": f"KV cache {strategy.kv_precision}",

@@ -16,6 +16,7 @@ from optimizer.facts.problem import Problem
 PORT_STEP = 200
 """A server also takes ports from 233 above its own, one per data-parallel rank; neighbours stay clear of them."""
 DIST_PORT = 25000
+MEMORY_CHECK = "SGLANG_ENABLE_TP_MEMORY_INBALANCE_CHECK"
 BALANCED = 0.95
 """SGLang stops where a GPU of a server has less than 0.9 of another's free memory; what drivers take may make 0.95 of 0.9."""
 
@@ -51,13 +52,18 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
     if strategy.pipeline_parallel > 1:
         environment["SGLANG_PP_LAYER_PARTITION"] = joined(strategy.layers_per_stage)
     memory = [one.hardware.gpu.memory_bytes for one in problems]
+    said = [note] if note else []
     if strategy.tensor_parallel * ranks > 1 and min(memory) < BALANCED * max(memory):
-        environment["SGLANG_ENABLE_TP_MEMORY_INBALANCE_CHECK"] = "0"
+        environment[MEMORY_CHECK] = "0"
+        said.append(
+            f"The GPUs of {launch.instance.name} differ in memory, which SGLang would take for GPUs that something else uses, "
+            f"and stop; {MEMORY_CHECK}=0 switches that check off."
+        )
     found = []
     for number, part in enumerate(launch.parts):
         nodes = _nodes(launch, options)
         gpus = _rank_order(launch, part)
-        notes = (note,) if note and number == 0 else ()
+        notes = tuple(said) if number == 0 else ()
         if number == 0 or options.target != "ray":
             found.append(Command((*arguments, *nodes), environment, gpus, port, number == 0, notes))
     return tuple(found)
