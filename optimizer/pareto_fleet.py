@@ -1,4 +1,4 @@
-"""The trade-off of an inventory by ε-constraint: the proved best plan for each bound on GPUs, or on price per hour."""
+"""The trade-off of an inventory by ε-constraint: the proved best plan for each bound on what is served, on GPUs, or on price."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from optimizer.explain.pareto import axis_value
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import FleetProblem
 from optimizer.front import Axis, FrontPoint, ParetoFront
+from optimizer.pareto_served import ServedChain, served_chain
 from optimizer.search.solve import Progress
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 PRESETS = {"balanced": "expected time over failure states", "latency": "mean time with everything up"}
 Bound = Literal["gpus", "price"]
+SERVED_WITHIN_S = 30.0
+"""Without a time limit, seconds for steps of what is served: plans that serve too little are set aside one by one."""
 
 
 @dataclass
@@ -88,18 +91,24 @@ def fleet_front(
     low = _used(problem, offers, least.best, search.axis)
     points: list[FrontPoint] = []
     wrong: list[str] = []
-    goals = _goals(problem, axes)
+    served = None
+    if {"latency", "availability"} <= set(axes):
+        served = _served(search, offers, most, wrong)
+        points += served.points
+        search.stopped = search.stopped or (served.stopped and not search.left())
+    settled = served is not None and served.complete and len(axes) == 2
+    goals = [] if settled else _goals(problem, axes)
     for goal in goals:
         points += _chain(search, goal, offers, low, max(2, most // len(goals)), wrong)
     front = _undominated(points, axes)
-    complete = search.left() and all(point.proved for point in front)
+    complete = settled or (search.left() and all(point.proved for point in front))
     return ParetoFront(
         problem=problem.name,
         axes=axes,
         points=tuple(front),
         status="proved" if complete else "incomplete" if front else "unknown",
-        on_front=None,
-        proof=tuple(_said(search, goals, complete)),
+        on_front=len(front) if settled else None,
+        proof=tuple(_said(search, goals, complete, served)),
         checks=search.checks,
         mismatches=tuple(wrong),
     )
@@ -218,15 +227,40 @@ def _undominated(points: list[FrontPoint], axes: tuple[Axis, ...]) -> list[Front
     return [point for _, point in kept]
 
 
-def _said(search: _Search, goals: list[FleetProblem], complete: bool) -> list[str]:
+def _served(search: _Search, offers: Offers, most: int, wrong: list[str]) -> ServedChain:
+    """Steps of what is served, for as long as the time limit or the patience for them lasts."""
+    end = search.deadline if search.deadline is not None else time.monotonic() + SERVED_WITHIN_S
+
+    def point(goal: FleetProblem, offered: Offers, solver: FleetSolver, best: Placed, proved: bool) -> FrontPoint:
+        return _point(search, goal, offered, solver, best, proved, None, wrong)[0]
+
+    chain = served_chain(search.problem, offers, most, lambda: end, point, search.say)
+    if chain.stopped and time.monotonic() < end:
+        search.stopped = True  # Ctrl-C, or a plan that could not be settled
+    return chain
+
+
+def _said(search: _Search, goals: list[FleetProblem], complete: bool, served: ServedChain | None) -> list[str]:
     what = "GPUs" if search.axis == "gpus" else "price per hour"
-    goal = " and the ".join(dict.fromkeys(PRESETS.get(g.objective.preset, PRESETS["balanced"]) for g in goals))
-    said = [
-        f"Proved of each point marked so: no plan with at most its bound on {what} has a smaller value, in whole milliseconds, "
-        f"of what was minimised ({goal}, one after the other).",
-        "Mean time, availability, GPUs and price of each plan are exact values. Availability itself is not maximised: points "
-        "between these, and points that serve more, may exist.",
-    ]
+    said = []
+    if served is not None and served.points:
+        said.append(
+            "Proved step by step: no plan that serves at least as much as a point has a mean time below its whole millisecond"
+            + (
+                ", and nothing serves more than the last one (by 10⁻¹² of the requests)."
+                if served.complete
+                else "; whether plans serve more than the last such point was not settled."
+            )
+        )
+    if goals:
+        goal = " and the ".join(dict.fromkeys(PRESETS.get(g.objective.preset, PRESETS["balanced"]) for g in goals))
+        said.append(
+            f"Proved of each {'further ' if said else ''}point marked so: no plan with at most its bound on {what} has a smaller "
+            f"value, in whole milliseconds, of what was minimised ({goal}, one after the other)."
+        )
+    said.append("Mean time, availability, GPUs and price of each plan are exact values.")
+    if goals:
+        said.append("Points between these may exist" + ("." if served is not None else ", and points that serve more."))
     if search.skipped:
         said.append(f"Bounds on {what} were tried in steps; more --points makes them smaller.")
     if not complete:

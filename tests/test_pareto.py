@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,41 @@ def test_generated_inventories(seed: int) -> None:
     assert front.status == ("proved" if feasible else "infeasible") and not front.mismatches
     assert all(point.verified for point in front.points)
     _no_point_beats_another(front)
+
+
+@pytest.mark.parametrize("seed", [0, 4, 7, 9, 10, 13, 21])
+def test_steps_of_what_is_served_against_every_plan(seed: int) -> None:
+    """Latency against availability alone: the whole front, each point against every plan valued by itself."""
+    problem = inventory_from_dict(random_inventory(seed))
+    offers = Offers(problem)
+    solver = FleetSolver(problem, offers)
+    plans = every_plan(offers)
+    if plans is None:
+        pytest.skip("too many plans for brute force")
+    placed = [one for plan in plans if (one := solver._place(plan)) is not None]
+    front = pareto(problem, ("latency", "availability"), points=200)
+    if not placed:
+        assert front.status == "infeasible"
+        return
+    assert front.status == "proved" and front.on_front == len(front.points) and not front.mismatches
+    assert any("nothing serves more" in said for said in front.proof)
+    least = min(1 - one.value.availability for one in placed)
+    assert front.points[-1].not_served <= least + 2e-12
+    for point in front.points:
+        as_good = [one.split.mean_ms for one in placed if 1 - one.value.availability <= point.not_served]
+        assert math.ceil(point.request_mean_ms - 1e-9) <= math.ceil(min(as_good) - 1e-9)
+    for one in placed:
+        assert any(
+            point.request_mean_ms <= one.split.mean_ms + 1 and point.not_served <= 1 - one.value.availability + 1e-12
+            for point in front.points
+        )
+
+
+def test_a_front_that_is_not_settled_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time for the steps of what is served: the bounds on GPUs still are, and nothing is claimed beyond."""
+    import optimizer.pareto_fleet as room
+
+    monkeypatch.setattr(room, "SERVED_WITHIN_S", 0.0)
+    front = pareto(inventory_from_dict(MIXED), ("latency", "availability"), points=6)
+    assert front.points and not front.mismatches and front.on_front is None
+    assert not any("nothing serves more" in said for said in front.proof)

@@ -179,6 +179,12 @@ class Master:
             before = unavailable
         return found
 
+    def serve(self, availability: float) -> None:
+        """No plan that surely serves less of the requests: none whose instances cannot be spared and are down too often."""
+        for literal, unavailable in self._tightness():
+            if unavailable > 1 - availability:
+                self.model.add(literal == 0)
+
     def _tightness(self) -> list[tuple[Any, float]]:
         """(literal, u): no instance can be spared, and every one in use is down at least u of the time; u rises."""
         # No sum behind a literal: the solver's presolve (9.15) got optima wrong where one was. A variable stands for it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from optimizer.answer import Fixed, Status
@@ -34,6 +35,18 @@ MOST_ROUNDS = 4_000
 MOST_REFUSED = 300
 
 
+@dataclass(frozen=True)
+class Serves:
+    """At most so large a share of the requests may go unserved with failures counted, as a valuation of its own counts them.
+
+    ``refused`` are plans known to serve less.
+    """
+
+    valuation: Valuation
+    most_unserved: float
+    refused: tuple[Plan, ...] = ()
+
+
 class FleetSolver:
     """Searches the plans of one inventory."""
 
@@ -47,9 +60,13 @@ class FleetSolver:
         progress: Callable[[Progress], None] | None = None,
         workers: int = 1,
         most: tuple[Literal["gpus", "price"], int] | None = None,
+        serves: Serves | None = None,
     ) -> None:
         self.most = most
         """The most GPUs, or the most price per hour in millionths, that a plan may use."""
+        self.serves = serves
+        self.refused: list[Plan] = list(serves.refused) if serves is not None else []
+        """Plans that serve too little."""
         self.problem, self.offers = problem, offers
         self.fixed = fixed or Fixed()
         self.off = problem.search.disabled_rules
@@ -108,6 +125,10 @@ class FleetSolver:
         if self.most is not None:
             axis, limit = self.most
             master.model.add((master.gpus if axis == "gpus" else master.price) <= limit)
+        if self.serves is not None:
+            master.serve(1 - self.serves.most_unserved)
+            for plan in self.refused:
+                master.at_least_for(plan, None)
         return master
 
     def _found(self, status: Status, *, tier: bool, ties: bool) -> FleetFound:
@@ -255,6 +276,11 @@ class FleetSolver:
         except TooManyStatesError:
             self._set_aside()
             return None
+        if self.serves is not None:
+            judged = self.serves.valuation.value(plan, split, site)
+            if 1 - judged.availability > self.serves.most_unserved:
+                self.refused.append(plan)
+                return None
         return Placed(plan, stands, split, site, value)
 
     def _set_aside(self) -> None:
