@@ -1,4 +1,4 @@
-"""Pipelines over two groups that another in the same places beats: ``docs/inventories.md``, section 6, leaves them out first.
+"""Shapes that another in the same places beats: ``docs/inventories.md``, section 6, leaves them out first.
 
 They could be better only by being worse: the requests are split by their mean time, so that a slower instance leaves more of
 them to the others, and less is lost when it fails.

@@ -64,8 +64,8 @@ def verify_fleet(
     Returns:
         Every disagreement with expected and actual. ``optimality`` is ``exhaustive``, ``bound`` (claimed, not
         enumerated), ``not claimed`` or ``refuted``. Exhaustive: every choice of instances that the bound of section 6 does
-        not rule out was stood on the nodes, where the rules allow it, and valued there; ``candidates`` counts those. Of
-        pipelines over two groups those take part that no other in the same places beats at every rate.
+        not rule out was stood on the nodes, where the rules allow it, and valued there; ``candidates`` counts those. Shapes
+        take part that no other in the same places beats at every rate (section 6 leaves the others out).
     """
     return _Check(problem, answer, fixed, seed).run(exhaustive)
 

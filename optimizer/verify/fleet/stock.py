@@ -28,7 +28,7 @@ class SpaceTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """Offers on one pool first, pool by pool, then those on two. Groups of an offer are the first ones of their pools."""
+    """Offers on one pool first, then those on two. Groups of an offer are the first ones of their pools."""
 
     pools: tuple[tuple[int, ...], ...]
     """Numbers of the groups of each pool."""
@@ -62,7 +62,7 @@ def stock_of(site: Site, instances: Instances, curves: Curves, fixed: Fixed) -> 
         if len(pools) > MOST_POOLS:
             raise SpaceTooLarge
     number = {group: k for k, pool in enumerate(pools) for group in pool}
-    one = [offer for pool in pools for offer in within[pool[0]]]
+    one = unbeaten([offer for pool in pools for offer in within[pool[0]]], curves)
     two: dict[Hashable, Offer] = {}
     for offer in across:
         groups = tuple(pools[number[group]][0] for group in offer.groups)
