@@ -267,6 +267,7 @@ A, B = PIPE.parts
         ((A, replace(B, group="c")), "parts.group"),  # another rack
         ((A, replace(B, group="a")), "parts.group"),
         ((A, replace(B, group="z")), "parts.group"),
+        ((A, replace(B, group=None)), "parts.group"),  # type: ignore[arg-type]
         ((A, replace(B, group="e")), "parts"),  # one GPU a node: no place for TP 2
         ((B, A), "pools.0"),
     ],

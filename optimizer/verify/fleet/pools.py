@@ -112,10 +112,11 @@ def _groups(ledger: Ledger, site: Site, pool: Pool) -> tuple[NodeGroup, ...] | N
     if not ledger.that("parts", len(parts) in (1, 2), "stages on one group, or on two", len(parts)):
         return None
     found = tuple(group for group in (site.group(part.group) for part in parts) if group is not None)
-    if not ledger.that("parts.group", len(found) == len(parts), "groups of the inventory", pool.where):
+    names = [part.group for part in parts]
+    if not ledger.that("parts.group", len(found) == len(parts), "groups of the inventory", names):
         return None
     if len(found) == 2 and not ledger.that(
-        "parts.group", pairable(*found), "two groups that state the same rack, or none", pool.where
+        "parts.group", pairable(*found), "two groups that state the same rack, or none", names
     ):
         return None
     return found
