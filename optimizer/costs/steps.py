@@ -199,7 +199,7 @@ class StepModel:
 
     def service(self, slots: int) -> ServiceTable:
         """Every time the load model needs, for 1…slots sequences in progress."""
-        degrees = np.unique(self.table.pp)
+        degrees = sorted(set(self.table.pp.tolist()))  # np.unique imports masked arrays
         if len(degrees) <= 1:
             return self._service(slots)
         # Shapes of many stages have few distinct batches and those of few stages few classes: by degree, neither pads the other.

@@ -86,7 +86,7 @@ class Least:
             return []
         q, viable = seen
         values = (q.space.row_dp if column == "dp" else q.space.column(column))[viable]
-        used = set(np.unique(values).tolist())
+        used = set(values.tolist())
         now = set(self.stated.value(lever.field) or ())
         return [k for k in everything if used & (set(lever.at(k)[lever.field]) - now)]
 
