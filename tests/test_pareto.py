@@ -20,7 +20,7 @@ from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.solve import FleetSolver
 from tests.conftest import changed
 from tests.fleet.generate import random_inventory
-from tests.fleet.test_solve import every_plan
+from tests.fleet.test_solve import every_plan, narrowed
 
 MIXED: dict[str, Any] = {
     "name": "mixed",
@@ -125,7 +125,7 @@ def _no_point_beats_another(front: ParetoFront) -> None:
 
 def test_inventory_against_every_plan() -> None:
     """With at most a point's bound on GPUs, no plan at all is faster by a millisecond than the fastest point within it."""
-    problem = inventory_from_dict(MIXED)
+    problem = narrowed(inventory_from_dict(MIXED))
     front = pareto(problem, ("latency", "availability", "gpus"), points=40)
     assert front.status == "proved" and len(front.points) > 2 and not front.mismatches
     _no_point_beats_another(front)
@@ -166,7 +166,7 @@ def test_generated_inventories(seed: int) -> None:
 @pytest.mark.parametrize("seed", [0, 4, 7, 9, 10, 13, 21])
 def test_steps_of_what_is_served_against_every_plan(seed: int) -> None:
     """Latency against availability alone: the whole front, each point against every plan valued by itself."""
-    problem = inventory_from_dict(random_inventory(seed))
+    problem = narrowed(inventory_from_dict(random_inventory(seed)))
     offers = Offers(problem)
     solver = FleetSolver(problem, offers)
     plans = every_plan(offers)

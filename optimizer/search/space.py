@@ -231,7 +231,9 @@ def search_limits(problem: Problem, space: Space) -> list[str]:
     if search.data_parallel is None and hardware.gpus > LARGEST_DEFAULT_DP:
         said.append(f"DP degrees considered: 1 to {LARGEST_DEFAULT_DP:,}; search.data_parallel widens that.")
     said.append(f"Sequences per replica considered: 1 to {space.slots}.")
-    said.append("All replicas are alike; the same nodes stated as cluster: may hold instances of different shapes side by side.")
+    said.append(
+        "All replicas are alike; the same nodes stated as cluster: may hold instances of different shapes side by side."
+    )
     weights = search.weight_precision or (problem.model.native_weight_format,)
     caches = search.kv_precision or (problem.model.native_dtype,)
     said.append(f"Weight formats considered: {_words(weights)}; KV cache formats: {_words(caches)}.")

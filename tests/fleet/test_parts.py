@@ -9,7 +9,7 @@ import pytest
 
 from optimizer.facts.inventory_file import inventory_from_dict
 from optimizer.search.fleet.curves import Curves
-from optimizer.search.fleet.dominance import undominated_rates
+from optimizer.search.fleet.dominance import beaten_at_each_rate
 from optimizer.search.fleet.offer import MICRO, nodes_needed
 from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.patterns import patterns
@@ -49,8 +49,8 @@ def test_several_smaller_ones_beat_a_large_one() -> None:
     carries = np.array([[2, 4]] * 3)
     needs = np.array([[[2, 1, 1]], [[4, 1, 1]]])
     fast = np.array([[10.0, 10, 10, 10], [11, 11, 11, 11]])
-    assert undominated_rates(fast, grid, carries, needs) == [0]
-    assert undominated_rates(fast[::-1], grid, carries, needs) == [0, 1]
+    assert beaten_at_each_rate(fast, grid, carries, needs) == {1: (0, 2)}
+    assert beaten_at_each_rate(fast[::-1], grid, carries, needs) == {}
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -61,7 +61,9 @@ def test_the_bound_of_a_curve_is_above_every_rate(seed: int) -> None:
     for kind in offers.kinds:
         curves = Curves(kind)
         for gamma in (500.0, 3_000.0, 40_000.0):
-            bounds = curves.bounds(gamma, 1e-6)
+            bounds = curves.bounds(gamma, 1e-6, range(len(kind.offers)))
+            for one, (winner, many) in kind.beaten.items():
+                assert bounds[one] <= many * bounds[winner] * (1 + 2e-6), "what beats an offer earns no less in its place"
             for offer, bound in zip(kind.offers, bounds, strict=True):
                 rates = np.sort(rng.uniform(0, 1, 300)) * offer.slots_capacity / MICRO
                 means = kind.means([offer], rates[None, :])[0]
@@ -71,10 +73,16 @@ def test_the_bound_of_a_curve_is_above_every_rate(seed: int) -> None:
                 assert bound <= attained * 1.05 + 1e-6 * gamma
 
 
-def test_dominance_leaves_out_nothing_that_is_better() -> None:
-    """Every shape left out carries less, per GPU place, than one kept: spot check through capacities."""
-    offers = Offers(inventory_from_dict(random_inventory(3)))
-    for kind in offers.kinds[: len({place.kind for place in offers.places if len(place.groups) == 1})]:
-        carried = [offer.capacity for offer in kind.offers]
-        assert carried, "something fits"
+@pytest.mark.parametrize("seed", [3, 6, 8, 13])
+def test_what_beats_an_offer_carries_no_less(seed: int) -> None:
+    """In its place, which it fits; and what beats is beaten by none."""
+    offers = Offers(inventory_from_dict(random_inventory(seed)))
+    for kind in offers.kinds:
+        assert sorted([*kind.kept, *kind.beaten]) == list(range(len(kind.offers)))
+        for one, (winner, many) in kind.beaten.items():
+            beaten, better = kind.offers[one], kind.offers[winner]
+            assert winner in kind.kept
+            assert many * better.capacity >= beaten.capacity and many * better.slots_capacity >= beaten.slots_capacity
+            assert many * better.gpus <= beaten.gpus
+            assert all(a.gpus_per_node <= b.gpus_per_node for a, b in zip(better.parts, beaten.parts, strict=True))
         assert all(offer.slots_capacity >= offer.capacity > 0 for offer in kind.offers)

@@ -15,8 +15,9 @@ from optimizer.costs.two_groups import TwoGroupCosts
 from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.inventory_file import inventory_from_dict
 from optimizer.fleet import check_fleet, solve_fleet
-from optimizer.search.fleet.kinds import OneGroup, TwoGroups, splits_over
+from optimizer.search.fleet.kinds import TwoGroups, splits_over
 from optimizer.search.fleet.offers import Offers
+from optimizer.search.fleet.tables import Table
 from tests.fleet.generate import tight_inventory
 from tests.generate import WINDOWED
 
@@ -133,43 +134,22 @@ def test_what_fits_within_a_group_stays_there() -> None:
     assert len(offers.places) == 2
 
 
-def test_only_what_carries_more_than_the_groups_apart_is_offered() -> None:
+@pytest.mark.parametrize("seed", [3, 9, 16])
+def test_all_that_carries_more_than_the_groups_apart_is_offered(seed: int) -> None:
     """Against every pipeline tabulated and rated one by one, without the quick bound."""
-    from optimizer.search.fleet.tables import Table
-
+    fleet = inventory_from_dict(tight_inventory(seed))
+    kinds = [kind for kind in Offers(fleet).kinds if isinstance(kind, TwoGroups)]
     looked_at = 0
-    for seed in (3, 9, 16):
-        fleet = inventory_from_dict(tight_inventory(seed))
-        offers = Offers(fleet)
-        alone = [kind for kind in offers.kinds if isinstance(kind, OneGroup)]
-        for kind in (kind for kind in offers.kinds if isinstance(kind, TwoGroups)):
-            best = {(o.shape.tp, o.shape.part_stages): 0 for o in kind.offers}
-            for offer in kind.offers:
-                key = offer.shape.tp, offer.shape.part_stages
-                best[key] = max(best[key], offer.capacity)
-            for nodes, shapes in kind._shapes().items():
-                problems = [
-                    fleet.instance_problem(one.group, count) for one, count in zip(kind.apart, nodes, strict=True)
-                ]
-                table = Table(fleet, problems, shapes, whole_node_nvlink=False)
-                for offer in table.offers(0):
-                    looked_at += 1
-                    apart = kind._apart(offer.parts, offer.shape.tp)
-                    key = offer.shape.tp, offer.shape.part_stages
-                    smaller = [
-                        kept
-                        for kept in kind.offers
-                        if all(a.gpus <= b.gpus for a, b in zip(kept.parts, offer.parts, strict=True))
-                    ]
-                    assert (
-                        offer.capacity <= apart
-                        or best.get(key, 0) >= offer.capacity
-                        or any(kept.capacity >= offer.capacity for kept in smaller)
-                    )
-            for offer in kind.offers:
-                assert offer.capacity > kind._apart(offer.parts, offer.shape.tp)
-        assert alone
-    assert looked_at > 50
+    for kind in kinds:
+        expected = set()
+        for nodes, shapes in kind._shapes().items():
+            problems = [fleet.instance_problem(one.group, count) for one, count in zip(kind.apart, nodes, strict=True)]
+            for offer in Table(fleet, problems, shapes, whole_node_nvlink=False).offers(0)[0]:
+                looked_at += 1
+                if offer.capacity > kind._apart(offer.parts, offer.shape.tp):
+                    expected.add((offer.shape, offer.capacity, offer.slots_capacity, offer.parts))
+        assert {(o.shape, o.capacity, o.slots_capacity, o.parts) for o in kind.offers} == expected
+    assert looked_at > 20 and any(kind.offers for kind in kinds)
 
 
 def test_check_takes_the_degrees_of_a_pipeline_over_two_groups() -> None:

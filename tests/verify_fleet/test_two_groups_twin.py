@@ -19,7 +19,6 @@ from optimizer.placement import Placement
 from optimizer.verify.arithmetic import sixty_digits
 from optimizer.verify.fleet import verify_fleet
 from optimizer.verify.fleet.across import offers_across
-from optimizer.verify.fleet.beaten import unbeaten
 from optimizer.verify.fleet.ceiling import Ceiling
 from optimizer.verify.fleet.choices import TooMany, Wide, choices
 from optimizer.verify.fleet.float_times import Curves
@@ -184,29 +183,6 @@ def test_no_pipeline_passes_the_ceiling(number: int) -> None:
     assert seen > 20 and (number == 2 or closest > 0.4)
 
 
-@sixty_digits()
-def test_what_another_beats_is_left_out() -> None:
-    """Whatever is left out takes longer at every rate than one that stays in the same places, and carries no more."""
-    stated = inventories()[0]
-    instances, curves = Instances(stated), Curves()
-    across = offers_across(Site(stated), instances, offers_of(Site(stated), instances))
-    stay = unbeaten(across, curves)
-    assert 0 < len(stay) < len(across)
-    for one in across:
-        rates = np.linspace(0.02, 1, 23) * one.slots_capacity / MILLION
-        mine = curves.of(one.instance).mean_ms(rates)
-        above = [
-            other
-            for other in stay
-            if sorted(zip(other.groups, other.instance.gpus_of_segments, strict=True))
-            == sorted(zip(one.groups, one.instance.gpus_of_segments, strict=True))
-            and other.capacity >= one.capacity
-            and other.slots_capacity >= one.slots_capacity
-            and (curves.of(other.instance).mean_ms(rates) <= mine * (1 + 1e-6)).all()
-        ]
-        assert above  # itself, where it stays
-
-
 def test_instances_in_place_of_a_part() -> None:
     """m of section 2: as many as fit on each node, or one over several."""
     stated = problem(
@@ -274,7 +250,7 @@ def test_against_every_choice(changes: dict[str, Any]) -> None:
     """The best choice is confirmed, others are refuted: pipelines over two groups among them, and some beside another instance."""
     stated = few(**changes)
     with sixty_digits():
-        stock = stock_of(Site(stated), Instances(stated), Curves(), Fixed())
+        stock = stock_of(Site(stated), Instances(stated), Fixed())
     ordered = values(stated, stock, 2)
     assert any(len(one.groups) == 2 for _, chosen in ordered for one, _ in chosen)
     tier = stated.objective.preset == "fewest-gpus"
@@ -328,9 +304,9 @@ def twins(**changes: dict[str, Any]) -> FleetProblem:
 @sixty_digits()
 def test_groups_that_are_alike_share_a_pool_unless_it_matters() -> None:
     both = twins()
-    assert stock_of(Site(both), Instances(both), Curves(), Fixed()).pools == ((0, 2), (1, 3))
+    assert stock_of(Site(both), Instances(both), Fixed()).pools == ((0, 2), (1, 3))
     one = twins(a1={"zone": "east"}, b1={"zone": "east"}, a2={"zone": "east"}, b2={"zone": "west"})
-    assert stock_of(Site(one), Instances(one), Curves(), Fixed()).pools == ((0,), (2,), (1,), (3,))
+    assert stock_of(Site(one), Instances(one), Fixed()).pools == ((0,), (2,), (1,), (3,))
 
 
 def test_both_racks_are_used() -> None:

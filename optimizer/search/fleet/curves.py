@@ -6,6 +6,8 @@ bound for the cell, whatever T does inside. Cells that could hold the maximum ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from optimizer.costs.shapes import Floats
@@ -18,39 +20,49 @@ _ROUNDS = 8
 
 
 class Curves:
-    """Samples of the mean time of every offer of one kind, refined where a bound needs it."""
+    """Samples of the mean time of every offer of one kind, taken when first asked for and refined where a bound needs it."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.offers: list[Offer] = list(kind.offers)
-        top = np.array([offer.slots_capacity / MICRO for offer in self.offers])
+        self.offers: tuple[Offer, ...] = kind.offers
+        self._rates: dict[int, Floats] = {}
+        self._means: dict[int, Floats] = {}
+
+    def _begin(self, positions: Sequence[int]) -> None:
+        """First samples of offers that have none."""
+        new = [position for position in positions if position not in self._rates]
+        if not new:
+            return
+        top = np.array([self.offers[position].slots_capacity / MICRO for position in new])
         # Near nothing T is smallest: that value stands for every rate below the first sample.
         grid = np.linspace(0, 1, _FIRST_CELLS + 1)
         grid[0] = 1e-6
         rates = top[:, None] * grid
-        means = kind.means(self.offers, rates) if self.offers else rates
-        self._rates: list[Floats] = list(rates)
-        self._means: list[Floats] = list(means)
-        for sampled in self._rates:
-            sampled[0] = 0.0
+        means = self.kind.means([self.offers[position] for position in new], rates)
+        rates[:, 0] = 0.0
+        for row, position in enumerate(new):
+            self._rates[position], self._means[position] = rates[row], means[row]
 
-    def bounds(self, gamma: float, tolerance: float) -> Floats:
-        """Upper bounds of Γ for every offer, requests/s · ms, (offers,).
+    def bounds(self, gamma: float, tolerance: float, positions: Sequence[int]) -> Floats:
+        """Upper bounds of Γ for some of the offers, requests/s · ms, (positions,).
 
         Args:
             gamma: ms per further request/s.
             tolerance: relative distance to what is attained at which refining ends.
         """
-        upper = np.zeros(len(self.offers))
+        self._begin(positions)
+        upper = np.zeros(len(positions))
+        open_positions = list(enumerate(positions))
         for _ in range(_ROUNDS):
             todo: list[tuple[int, Floats]] = []
-            for position in range(len(self.offers)):
+            still: list[tuple[int, int]] = []
+            for number, position in open_positions:
                 rates, means = self._rates[position], self._means[position]
                 cells = rates[1:] * (gamma - means[:-1])
                 attained = max(0.0, float((rates * np.maximum(gamma - means, 0.0)).max()))
-                upper[position] = max(0.0, float(cells.max()))
+                upper[number] = max(0.0, float(cells.max()))
                 target = attained + tolerance * max(attained, 1e-9 * gamma)
-                if upper[position] > target:
+                if upper[number] > target:
                     # The best few cells are split; the rest follow in later rounds if they still matter.
                     worst = np.flatnonzero(cells > target)
                     worst = worst[np.argsort(-cells[worst])[:6]]
@@ -58,9 +70,15 @@ class Curves:
                         np.arange(1, _FINER) / _FINER
                     )
                     todo.append((position, inner.ravel()))
+                    still.append((number, position))
             if not todo:
                 break
             self._sample(todo)
+            open_positions = still
+        else:
+            for number, position in open_positions:
+                cells = self._rates[position][1:] * (gamma - self._means[position][:-1])
+                upper[number] = max(0.0, float(cells.max()))
         return upper
 
     def _sample(self, todo: list[tuple[int, Floats]]) -> None:
@@ -77,6 +95,7 @@ class Curves:
 
     def fastest_ms(self, offer: int) -> float:
         """T next to no load, below which it never is."""
+        self._begin([offer])
         return float(self._means[offer][0])
 
     def marginal(self, offer: int, rate: float) -> float:

@@ -12,7 +12,7 @@ from optimizer.costs.load import LoadPoints
 from optimizer.costs.shapes import Floats, Shape
 from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.facts.problem import Problem
-from optimizer.search.fleet.dominance import undominated_rates
+from optimizer.search.fleet.dominance import beaten_at_each_rate
 from optimizer.search.fleet.offer import MICRO, Offer, Part, nodes_needed
 from optimizer.search.fleet.tables import Table
 from optimizer.search.space import SpaceTooLargeError, layer_splits, pipeline_degrees, tensor_degrees
@@ -23,12 +23,18 @@ _GRID = 40
 
 
 class Kind:
-    """Offers on one kind of place, with exact curves of their load. ``considered`` counts the shapes looked at."""
+    """Offers on one kind of place, with exact curves of their load.
+
+    ``kept`` are the positions of those that no other beats wherever it stands: the search looks there first. ``beaten`` has the
+    others: which of those kept beats them, and how many of it in place of one. ``considered`` counts the shapes looked at.
+    """
 
     def __init__(self, problem: FleetProblem, fixed: Fixed, index: int) -> None:
         self.fleet, self.fixed, self.index = problem, fixed, index
         self.considered = 0
         self.offers: tuple[Offer, ...] = ()
+        self.kept: tuple[int, ...] = ()
+        self.beaten: dict[int, tuple[int, int]] = {}
         self._tables: dict[tuple[int, ...], Table] = {}
 
     def load(self, offer: Offer, rates: Floats) -> LoadPoints:
@@ -49,11 +55,18 @@ class Kind:
         """The table an offer is from."""
         return self._tables[_nodes(offer)]
 
-    def _fewer(self, offers: list[Offer]) -> list[Offer]:
-        """Without the offers that another beats at every rate wherever they stand."""
-        found = []
+    def _take(self, found: list[tuple[list[Offer], dict[int, int]]]) -> None:
+        """All offers of some tables, and which of them another beats at every rate wherever it stands."""
+        beaten: dict[int, tuple[int, int]] = {}
+        offers: list[Offer] = []
+        for there, within in found:
+            start = len(offers)
+            beaten.update({start + one: (start + winner, 1) for one, winner in within.items()})
+            offers += there
+        self.offers = tuple(offers)
         for ranks in sorted({offer.shape.engine_ranks for offer in offers}):
-            alike = [offer for offer in offers if offer.shape.engine_ranks == ranks]
+            here = [i for i, o in enumerate(offers) if i not in beaten and o.shape.engine_ranks == ranks]
+            alike = [offers[i] for i in here]
             top = max(offer.slots_capacity for offer in alike)
             grid = np.concatenate(
                 [[1.0], np.geomspace(1e-4, 1 / _GRID, 12)[:-1] * top, np.linspace(0, top, _GRID + 1)[1:]]
@@ -68,11 +81,20 @@ class Kind:
                 ],
                 dtype=np.int64,
             )
-            found += [
-                alike[i]
-                for i in undominated_rates(means, grid, carries, needs, several=self.fixed.data_parallel is None)
-            ]
-        return found
+            several = self.fixed.data_parallel is None
+            by_rate = beaten_at_each_rate(means, grid, carries, needs, several=several)
+            beaten.update({here[one]: (here[winner], times) for one, (winner, times) in by_rate.items()})
+        self.kept = tuple(i for i in range(len(offers)) if i not in beaten)
+        self.beaten = {one: self._last(one, beaten) for one in beaten}
+
+    @staticmethod
+    def _last(one: int, beaten: dict[int, tuple[int, int]]) -> tuple[int, int]:
+        """What is left when winners of winners are followed: (offer, how many of it in place of one)."""
+        many = 1
+        while one in beaten:
+            one, times = beaten[one]
+            many *= times
+        return one, many
 
 
 def _nodes(offer: Offer) -> tuple[int, ...]:
@@ -85,14 +107,14 @@ class OneGroup(Kind):
     def __init__(self, problem: FleetProblem, group: NodeGroup, index: int, together: int, fixed: Fixed) -> None:
         super().__init__(problem, fixed, index)
         self.group, self.together = group, together
-        found: list[Offer] = []
+        found: list[tuple[list[Offer], dict[int, int]]] = []
         for nodes, shapes in sorted(self._shapes().items()):
             self.considered += len(shapes)
             alone = problem.instance_problem(group, nodes)
             table = Table(problem, [alone], shapes, whole_node_nvlink=joined(alone, group))
             self._tables[nodes,] = table
-            found += table.offers(index)
-        self.offers = tuple(self._fewer(found))
+            found.append(table.offers(index))
+        self._take(found)
 
     def _shapes(self) -> dict[int, list[Shape]]:
         """Shapes by the nodes they need."""
@@ -136,7 +158,7 @@ class TwoGroups(Kind):
     def __init__(self, problem: FleetProblem, first: OneGroup, second: OneGroup, index: int, fixed: Fixed) -> None:
         super().__init__(problem, fixed, index)
         self.apart = (first, second)
-        found: list[Offer] = []
+        found: list[tuple[list[Offer], dict[int, int]]] = []
         for nodes, shapes in sorted(self._shapes().items()):
             self.considered += len(shapes)
             problems = [
@@ -150,8 +172,8 @@ class TwoGroups(Kind):
             if len(left):
                 table = Table(problem, problems, [shapes[row] for row in left.tolist()], whole_node_nvlink=whole)
                 self._tables[nodes] = table
-                found += table.offers(index, more_than=apart[left])
-        self.offers = tuple(self._fewer(found))
+                found.append(table.offers(index, more_than=apart[left]))
+        self._take(found)
 
     def _apart(self, parts: tuple[Part, ...], tp: int) -> int:
         """What instances within the groups carry on the same GPUs, millionths of a request/s."""

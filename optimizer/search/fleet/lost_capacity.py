@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_PAIRED = 64
 """Losses of two parts are bounded over pairs of so many groups and racks; those beyond are looked at after placing."""
+MOST_KINDS_PAIRED = 200
 LARGEST = 10**15
 
 
@@ -55,7 +56,8 @@ def _instances(
         if count == 2:
             if item.most >= 2 and not restarts:
                 model.add(lost >= 2 * item.offer.capacity).only_enforce_if(master.at_least(number, 2))
-            for other in range(0 if restarts else number):
+            # Two of different kinds together: left to the placing where there are very many kinds.
+            for other in range(0 if restarts or len(master.items) > MOST_KINDS_PAIRED else number):
                 both = [present, master.at_least(other, 1)]
                 total = item.offer.capacity + master.items[other].offer.capacity
                 model.add(lost >= total).only_enforce_if(both)

@@ -46,10 +46,17 @@ class Item:
 
 
 class Master:
-    """The model of one problem; ``theta`` is the objective in ns, without the GPUs' share."""
+    """The model of one problem; ``theta`` is the objective in ns, without the GPUs' share.
 
-    def __init__(self, problem: FleetProblem, offers: Offers, off: Sequence[str], replicas: int | None = None) -> None:
-        self.problem, self.offers = problem, offers
+    Args:
+        replicas: of all instances together, where a person fixed them.
+        everything: take offers that others beat too.
+    """
+
+    def __init__(
+        self, problem: FleetProblem, offers: Offers, off: Sequence[str], replicas: int | None, *, everything: bool
+    ) -> None:
+        self.problem, self.offers, self.everything = problem, offers, everything
         self.weights = Weights.of(problem.objective)
         self.model = cp_model.CpModel()
         self.items: list[Item] = []
@@ -81,7 +88,9 @@ class Master:
         """Counts of the offers on a place, where its groups have so many nodes together."""
         groups = self.offers.places[place].groups
         there = [self.problem.groups[index] for index in groups]
-        for position, offer in enumerate(self.offers.of_place(place)):
+        kind = self.offers.kinds[self.offers.places[place].kind]
+        for position in range(len(kind.offers)) if self.everything else kind.kept:
+            offer = kind.offers[position]
             parts = list(zip(there, offer.parts, strict=True))
             if any(part.nodes > group.nodes_together for group, part in parts):
                 continue

@@ -12,7 +12,7 @@ from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.costs.two_groups import TwoGroupCosts
 from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.problem import Problem
-from optimizer.search.fleet.dominance import undominated
+from optimizer.search.fleet.dominance import beaten_at_each_number
 from optimizer.search.fleet.offer import MICRO, Offer, Part
 from optimizer.search.load_rules import memory_budget_bytes
 from optimizer.search.quantities import Quantities
@@ -21,7 +21,8 @@ from optimizer.search.screen import Screen
 from optimizer.search.shape_rules import tensor_groups_fit
 from optimizer.search.space import Space, chain_length
 
-_SECTIONS = 16
+_SECTIONS, _FEW_SECTIONS = 16, 4
+_MANY_ROWS = 24
 PART_BY_PART = ("memory", "nvlink_locality", "layer_split")
 """Rules that a pipeline over two groups keeps in each part for itself, or that say nothing about it."""
 
@@ -82,8 +83,8 @@ class Table:
         """Load of instances (rows of the table) at requests/s per instance, (Q,) each."""
         return self.q.load_of(rows, rates / self.q.ranks[rows])
 
-    def offers(self, kind: int, more_than: Ints | None = None) -> list[Offer]:
-        """Allowed shapes that no other beats at every number in progress.
+    def offers(self, kind: int, more_than: Ints | None = None) -> tuple[list[Offer], dict[int, int]]:
+        """Allowed shapes, and positions among them of those that another beats at every number in progress, and which.
 
         Args:
             more_than: (S,) millionths of a request/s that each shape has to exceed within every limit.
@@ -96,28 +97,31 @@ class Table:
                 enough &= self._peak(rows) > more_than[rows]
             rows = rows[enough]
         if not len(rows):
-            return []
-        rows = rows[undominated(self.q, rows, self.most, self._needs(rows))]
+            return [], {}
+        beaten = beaten_at_each_number(self.q, rows, self.most, self._needs(rows))
         peak = self._peak(rows)
         slots_capacity = self._largest(rows, self._within_slots)
         capacity = self._largest(rows, self._within_limits) if self._limits else slots_capacity
         if "request_rate" not in self.off:
             capacity = np.minimum(capacity, peak)
-        return [
+        carries = np.flatnonzero(capacity > 0).tolist()
+        offers = [
             Offer(
                 kind,
-                self.q.space.shapes[row],
-                row,
-                self.parts(row),
-                int(self.most[row]),
-                int(c),
-                int(k),
-                int(x),
-                self._restart_s(row),
+                self.q.space.shapes[rows[i]],
+                int(rows[i]),
+                self.parts(rows[i]),
+                int(self.most[rows[i]]),
+                int(capacity[i]),
+                int(slots_capacity[i]),
+                int(peak[i]),
+                self._restart_s(rows[i]),
             )
-            for row, c, k, x in zip(rows.tolist(), capacity, slots_capacity, peak, strict=True)
-            if c > 0
+            for i in carries
         ]
+        position = {i: number for number, i in enumerate(carries)}
+        # What beats a shape carries no less than it does.
+        return offers, {position[i]: position[winner] for i, winner in beaten.items() if i in position}
 
     def may_carry(self, more_than: Ints) -> Bools:
         """Allowed shapes of two groups that a quick bound does not keep from carrying more than so much, (S,)."""
@@ -184,8 +188,10 @@ class Table:
             if not len(open_rows):
                 return low
             span = high[open_rows] - low[open_rows]
-            steps = np.arange(1, _SECTIONS)
-            probe = low[open_rows, None] + np.maximum(1, span[:, None] * steps // _SECTIONS)
+            # Few rows: many probes a round, for each round costs the same; many rows: few probes, for each probe counts.
+            sections = _SECTIONS if len(open_rows) < _MANY_ROWS else _FEW_SECTIONS
+            steps = np.arange(1, sections)
+            probe = low[open_rows, None] + np.maximum(1, span[:, None] * steps // sections)
             probe = np.minimum(probe, high[open_rows, None] - 1)
             at = np.repeat(rows[open_rows], probe.shape[1])
             fine = good(self.load(at, probe.ravel() / MICRO), at).reshape(probe.shape)

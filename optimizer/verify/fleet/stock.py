@@ -9,8 +9,6 @@ import numpy as np
 
 from optimizer.answer import Fixed
 from optimizer.verify.fleet.across import offers_across
-from optimizer.verify.fleet.beaten import unbeaten
-from optimizer.verify.fleet.float_times import Curves
 from optimizer.verify.fleet.instance import Instances, likeness
 from optimizer.verify.fleet.offers import Offer, offers_of
 from optimizer.verify.fleet.site import Site
@@ -46,7 +44,7 @@ class Stock:
         return {pool[0]: pool for pool in self.pools}
 
 
-def stock_of(site: Site, instances: Instances, curves: Curves, fixed: Fixed) -> Stock:
+def stock_of(site: Site, instances: Instances, fixed: Fixed) -> Stock:
     """Everything there is to choose from.
 
     Raises:
@@ -62,14 +60,14 @@ def stock_of(site: Site, instances: Instances, curves: Curves, fixed: Fixed) -> 
         if len(pools) > MOST_POOLS:
             raise SpaceTooLarge
     number = {group: k for k, pool in enumerate(pools) for group in pool}
-    one = unbeaten([offer for pool in pools for offer in within[pool[0]]], curves)
+    one = [offer for pool in pools for offer in within[pool[0]]]
     two: dict[Hashable, Offer] = {}
     for offer in across:
         groups = tuple(pools[number[group]][0] for group in offer.groups)
         two.setdefault((groups, id(offer.instance)), replace(offer, groups=groups))
     if len(two) > MOST_ACROSS:
         raise SpaceTooLarge
-    offers = (*one, *unbeaten(list(two.values()), curves))
+    offers = (*one, *two.values())
     uses = np.zeros((len(pools), len(offers)), dtype=np.int64)
     for column, offer in enumerate(offers):
         for group, gpus in zip(offer.groups, offer.instance.gpus_of_segments, strict=True):

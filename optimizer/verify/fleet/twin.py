@@ -60,7 +60,7 @@ class Twin:
         fleet = site.fleet
         self._fleet, self._weights = fleet, Weights.of(fleet.objective)
         self._demand = exact(fleet.workload.requests_per_s)
-        stock = self._stock = stock_of(site, instances, curves, fixed)
+        stock = self._stock = stock_of(site, instances, fixed)
         self._offers = stock.offers
         self._sizes = stock.uses.sum(axis=0)
         self._valuer = Valuer(site, curves, stock.pool_of_group)
