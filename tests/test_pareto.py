@@ -155,7 +155,7 @@ def test_inventory_by_price_and_without_prices() -> None:
 @pytest.mark.parametrize("seed", [4, 7, 10, 13])
 def test_generated_inventories(seed: int) -> None:
     """Feasible exactly where solving is; every point verified; none beats another."""
-    problem = inventory_from_dict(random_inventory(seed))
+    problem = narrowed(inventory_from_dict(random_inventory(seed)))
     feasible = FleetSolver(problem, Offers(problem)).any().best is not None
     front = pareto(problem, ("latency", "availability", "gpus"), points=6)
     assert front.status == ("proved" if feasible else "infeasible") and not front.mismatches
