@@ -10,7 +10,7 @@ from optimizer.answer import Change, Conflict, Fixed
 from optimizer.explain.numbers import count
 from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.fleet_answer import FleetRepair
-from optimizer.search.fleet.offers import Offers
+from optimizer.search.fleet.offers import Known, Offers
 from optimizer.search.fleet.solve import FleetSolver
 from optimizer.search.rules import rules_for
 from optimizer.search.space import SpaceTooLargeError
@@ -31,7 +31,7 @@ def fleet_conflict(problem: FleetProblem, fixed: Fixed, within_s: float) -> Conf
 
     Rules are dropped one by one, those about shapes together first, because they rarely matter.
     """
-    deadline = time.monotonic() + within_s
+    deadline, known = time.monotonic() + within_s, Known()
     sentences = _sentences(problem)
     carries = f"{problem.workload.requests_per_s:g} requests/s"
     off = set(problem.search.disabled_rules)
@@ -45,7 +45,7 @@ def fleet_conflict(problem: FleetProblem, fixed: Fixed, within_s: float) -> Conf
         if time.monotonic() > deadline:
             minimal = False
             break
-        verdict = _feasible(without(problem, left, sentences), fixed)
+        verdict = _feasible(without(problem, left, sentences), fixed, known)
         if verdict is None:
             minimal = False
         elif not verdict:
@@ -98,9 +98,9 @@ def without(problem: FleetProblem, active: Sequence[str], known: dict[str, Any])
     return problem.model_copy(update={"search": problem.search.model_copy(update={"disabled_rules": off})})
 
 
-def _feasible(problem: FleetProblem, fixed: Fixed) -> Verdict:
+def _feasible(problem: FleetProblem, fixed: Fixed, known: Known) -> Verdict:
     try:
-        found = FleetSolver(problem, Offers(problem, fixed), fixed=fixed).any()
+        found = FleetSolver(problem, Offers(problem, fixed, known), fixed=fixed).any()
     except SpaceTooLargeError:
         return None
     if found.best is not None:
@@ -168,7 +168,7 @@ def _without_losses(problem: FleetProblem, fixed: Fixed, solved: Solved, deadlin
 
 
 def _more_nodes(problem: FleetProblem, fixed: Fixed, solved: Solved, deadline: float) -> list[FleetRepair]:
-    found = []
+    found, known = [], Known()
     for index, group in enumerate(problem.groups):
         step = group.racks or 1
         most = group.nodes * MOST_TIMES
@@ -176,13 +176,13 @@ def _more_nodes(problem: FleetProblem, fixed: Fixed, solved: Solved, deadline: f
         tried = group.nodes + step
         low = group.nodes
         while tried <= most and time.monotonic() < deadline:
-            if _feasible(_grown(problem, index, tried), fixed):
+            if _feasible(_grown(problem, index, tried), fixed, known):
                 high = tried
                 break
             low, tried = tried, min(most, group.nodes + 2 * (tried - group.nodes)) if tried < most else most + 1
         while high is not None and high - low > step and time.monotonic() < deadline:
             middle = low + (high - low) // 2 // step * step
-            if _feasible(_grown(problem, index, middle), fixed):
+            if _feasible(_grown(problem, index, middle), fixed, known):
                 high = middle
             else:
                 low = middle

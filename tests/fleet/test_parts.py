@@ -59,11 +59,14 @@ def test_the_bound_of_a_curve_is_above_every_rate(seed: int) -> None:
     offers = Offers(inventory_from_dict(random_inventory(seed)))
     rng = np.random.default_rng(seed)
     for kind in offers.kinds:
+        kind.widen()
         curves = Curves(kind)
         for gamma in (500.0, 3_000.0, 40_000.0):
             bounds = curves.bounds(gamma, 1e-6, range(len(kind.offers)))
             for one, (winner, many) in kind.beaten.items():
-                assert bounds[one] <= many * bounds[winner] * (1 + 2e-6), "what beats an offer earns no less in its place"
+                assert bounds[one] <= many * bounds[winner] * (1 + 2e-6), (
+                    "what beats an offer earns no less in its place"
+                )
             for offer, bound in zip(kind.offers, bounds, strict=True):
                 rates = np.sort(rng.uniform(0, 1, 300)) * offer.slots_capacity / MICRO
                 means = kind.means([offer], rates[None, :])[0]
@@ -78,6 +81,9 @@ def test_what_beats_an_offer_carries_no_less(seed: int) -> None:
     """In its place, which it fits; and what beats is beaten by none."""
     offers = Offers(inventory_from_dict(random_inventory(seed)))
     for kind in offers.kinds:
+        first = kind.offers
+        kind.widen()
+        assert kind.offers[: len(first)] == first, "what is added comes behind"
         assert sorted([*kind.kept, *kind.beaten]) == list(range(len(kind.offers)))
         for one, (winner, many) in kind.beaten.items():
             beaten, better = kind.offers[one], kind.offers[winner]

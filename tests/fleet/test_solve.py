@@ -24,6 +24,8 @@ SEEDS = [seed for seed in range(60) if seed % 3 == 0]
 
 def every_plan(offers: Offers) -> list[Plan] | None:
     """Every vector of counts within each group's GPUs, not yet packed; None when there are too many."""
+    for kind in offers.kinds:
+        kind.widen()
     ranges, keys = [], []
     groups = offers.problem.groups
     for index, place in enumerate(offers.places):

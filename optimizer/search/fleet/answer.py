@@ -281,11 +281,10 @@ def _limits(problem: FleetProblem, offers: Offers) -> list[str]:
     """What was not considered."""
     model, search = problem.model, problem.search
     considered = sum(kind.considered for kind in offers.kinds)
-    able = sum(len(kind.offers) for kind in offers.kinds)
     weights = search.weight_precision or (model.native_weight_format,)
     caches = search.kv_precision or (model.native_dtype,)
     said = [
-        f"{considered:,} shapes of an instance were considered; {able:,} of them carry requests within every limit.",
+        f"{considered:,} shapes of an instance were considered.",
         "All nodes of an instance are in one rack. Its stages stand on one group, or on two where that carries more than "
         "instances within the groups would on the same GPUs; never on three. Shares of the load are whole thousandths.",
         f"Weight formats considered: {', '.join(map(str, weights))}; KV cache formats: {', '.join(map(str, caches))}.",

@@ -24,9 +24,13 @@ class Curves:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.offers: tuple[Offer, ...] = kind.offers
         self._rates: dict[int, Floats] = {}
         self._means: dict[int, Floats] = {}
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """Those the kind has by now."""
+        return self.kind.offers
 
     def _begin(self, positions: Sequence[int]) -> None:
         """First samples of offers that have none."""

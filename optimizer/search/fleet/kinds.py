@@ -26,15 +26,17 @@ class Kind:
     """Offers on one kind of place, with exact curves of their load.
 
     ``kept`` are the positions of those that no other beats wherever it stands: the search looks there first. ``beaten`` has the
-    others: which of those kept beats them, and how many of it in place of one. ``considered`` counts the shapes looked at.
+    others: which of those kept beats them, and how many of it in place of one. Most of these come with ``widen`` only, when a proof
+    needs them. ``considered`` counts the shapes looked at.
     """
 
-    def __init__(self, problem: FleetProblem, fixed: Fixed, index: int) -> None:
-        self.fleet, self.fixed, self.index = problem, fixed, index
+    def __init__(self, problem: FleetProblem, fixed: Fixed) -> None:
+        self.fleet, self.fixed = problem, fixed
         self.considered = 0
         self.offers: tuple[Offer, ...] = ()
         self.kept: tuple[int, ...] = ()
         self.beaten: dict[int, tuple[int, int]] = {}
+        self._wide = False
         self._tables: dict[tuple[int, ...], Table] = {}
 
     def load(self, offer: Offer, rates: Floats) -> LoadPoints:
@@ -55,18 +57,12 @@ class Kind:
         """The table an offer is from."""
         return self._tables[_nodes(offer)]
 
-    def _take(self, found: list[tuple[list[Offer], dict[int, int]]]) -> None:
-        """All offers of some tables, and which of them another beats at every rate wherever it stands."""
-        beaten: dict[int, tuple[int, int]] = {}
-        offers: list[Offer] = []
-        for there, within in found:
-            start = len(offers)
-            beaten.update({start + one: (start + winner, 1) for one, winner in within.items()})
-            offers += there
-        self.offers = tuple(offers)
-        for ranks in sorted({offer.shape.engine_ranks for offer in offers}):
-            here = [i for i, o in enumerate(offers) if i not in beaten and o.shape.engine_ranks == ranks]
-            alike = [offers[i] for i in here]
+    def _take(self, found: list[Offer]) -> None:
+        """Take offers, and note which of them another beats at every rate wherever it stands."""
+        self.offers = tuple(found)
+        for ranks in sorted({offer.shape.engine_ranks for offer in found}):
+            here = [i for i, o in enumerate(found) if o.shape.engine_ranks == ranks]
+            alike = [found[i] for i in here]
             top = max(offer.slots_capacity for offer in alike)
             grid = np.concatenate(
                 [[1.0], np.geomspace(1e-4, 1 / _GRID, 12)[:-1] * top, np.linspace(0, top, _GRID + 1)[1:]]
@@ -83,16 +79,29 @@ class Kind:
             )
             several = self.fixed.data_parallel is None
             by_rate = beaten_at_each_rate(means, grid, carries, needs, several=several)
-            beaten.update({here[one]: (here[winner], times) for one, (winner, times) in by_rate.items()})
-        self.kept = tuple(i for i in range(len(offers)) if i not in beaten)
-        self.beaten = {one: self._last(one, beaten) for one in beaten}
+            self.beaten.update({here[one]: (here[winner], times) for one, (winner, times) in by_rate.items()})
+        self.kept = tuple(i for i in range(len(found)) if i not in self.beaten)
+        self.beaten = {one: self._last(one) for one in self.beaten}
 
-    @staticmethod
-    def _last(one: int, beaten: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    def widen(self) -> None:
+        """Add the offers that another in their table beats, behind those there are."""
+        if self._wide:
+            return
+        self._wide = True
+        position = {(_nodes(offer), offer.row): number for number, offer in enumerate(self.offers)}
+        more: list[Offer] = []
+        for nodes, table in self._tables.items():
+            for offer, winner in table.beaten():
+                self.beaten[len(self.offers) + len(more)] = (position[nodes, winner], 1)
+                more.append(offer)
+        self.offers = (*self.offers, *more)
+        self.beaten = {one: self._last(one) for one in self.beaten}
+
+    def _last(self, one: int) -> tuple[int, int]:
         """What is left when winners of winners are followed: (offer, how many of it in place of one)."""
         many = 1
-        while one in beaten:
-            one, times = beaten[one]
+        while one in self.beaten:
+            one, times = self.beaten[one]
             many *= times
         return one, many
 
@@ -104,16 +113,16 @@ def _nodes(offer: Offer) -> tuple[int, ...]:
 class OneGroup(Kind):
     """Shapes whose instances stand on one group. ``together``: nodes an instance may spread over."""
 
-    def __init__(self, problem: FleetProblem, group: NodeGroup, index: int, together: int, fixed: Fixed) -> None:
-        super().__init__(problem, fixed, index)
+    def __init__(self, problem: FleetProblem, group: NodeGroup, together: int, fixed: Fixed) -> None:
+        super().__init__(problem, fixed)
         self.group, self.together = group, together
-        found: list[tuple[list[Offer], dict[int, int]]] = []
+        found: list[Offer] = []
         for nodes, shapes in sorted(self._shapes().items()):
             self.considered += len(shapes)
             alone = problem.instance_problem(group, nodes)
             table = Table(problem, [alone], shapes, whole_node_nvlink=joined(alone, group))
             self._tables[nodes,] = table
-            found.append(table.offers(index))
+            found += table.offers()
         self._take(found)
 
     def _shapes(self) -> dict[int, list[Shape]]:
@@ -155,10 +164,10 @@ def _times(table: Table, offer: Offer, part: Part, tp: int) -> int:
 class TwoGroups(Kind):
     """Pipelines whose first stages stand on one group and the others on another, that carry more than both do apart."""
 
-    def __init__(self, problem: FleetProblem, first: OneGroup, second: OneGroup, index: int, fixed: Fixed) -> None:
-        super().__init__(problem, fixed, index)
+    def __init__(self, problem: FleetProblem, first: OneGroup, second: OneGroup, fixed: Fixed) -> None:
+        super().__init__(problem, fixed)
         self.apart = (first, second)
-        found: list[tuple[list[Offer], dict[int, int]]] = []
+        found: list[Offer] = []
         for nodes, shapes in sorted(self._shapes().items()):
             self.considered += len(shapes)
             problems = [
@@ -172,7 +181,7 @@ class TwoGroups(Kind):
             if len(left):
                 table = Table(problem, problems, [shapes[row] for row in left.tolist()], whole_node_nvlink=whole)
                 self._tables[nodes] = table
-                found.append(table.offers(index, more_than=apart[left]))
+                found += table.offers(more_than=apart[left])
         self._take(found)
 
     def _apart(self, parts: tuple[Part, ...], tp: int) -> int:

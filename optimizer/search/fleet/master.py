@@ -89,6 +89,8 @@ class Master:
         groups = self.offers.places[place].groups
         there = [self.problem.groups[index] for index in groups]
         kind = self.offers.kinds[self.offers.places[place].kind]
+        if self.everything:
+            kind.widen()
         for position in range(len(kind.offers)) if self.everything else kind.kept:
             offer = kind.offers[position]
             parts = list(zip(there, offer.parts, strict=True))

@@ -29,7 +29,6 @@ class Part:
 class Offer:
     """One shape on one kind of node, or over two. Rates in millionths of a request/s per instance."""
 
-    kind: int
     shape: Shape
     row: int  # in the table of its nodes
     parts: tuple[Part, ...]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from optimizer.answer import Fixed
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.search.fleet.curves import Curves
 from optimizer.search.fleet.kinds import Kind, OneGroup, TwoGroups
 from optimizer.search.fleet.offer import MICRO, Offer, Part, in_one_rack, kind_key
@@ -25,12 +25,22 @@ class Place:
     kind: int
 
 
-class Offers:
-    """``places`` has first every group alone, in order; ``kinds`` has the offers of each kind of place."""
+Known = dict[tuple[object, ...], Kind]
+"""Kinds by what decides them, for problems that differ in groups, demand, losses and rules only."""
 
-    def __init__(self, problem: FleetProblem, fixed: Fixed | None = None) -> None:
+
+class Offers:
+    """``places`` has first every group alone, in order; ``kinds`` has the offers of each kind of place.
+
+    Args:
+        known: kinds of problems that differ in groups, demand, losses and rules only; new ones are added.
+    """
+
+    def __init__(self, problem: FleetProblem, fixed: Fixed | None = None, known: Known | None = None) -> None:
         self.problem = problem
-        fixed = fixed or Fixed()
+        self._fixed, self._known = fixed or Fixed(), {} if known is None else known
+        # Losses are no matter of one instance: rules about them change no offer.
+        self._rules = tuple(sorted(rule for rule in problem.search.disabled_rules if not rule.startswith("survive_")))
         alike: dict[tuple[object, ...], list[int]] = {}
         for index, group in enumerate(problem.groups):
             alike.setdefault(kind_key(group), []).append(index)
@@ -38,28 +48,42 @@ class Offers:
         kind_of = [0] * len(problem.groups)
         for number, members in enumerate(alike.values()):
             together = max(problem.groups[index].nodes_together for index in members)
-            alone.append(OneGroup(problem, problem.groups[members[0]], number, together, fixed))
+            alone.append(self._one(problem.groups[members[0]], together))
             for index in members:
                 kind_of[index] = number
         self.kinds: list[Kind] = [*alone]
         self._curves: dict[int, Curves] = {}
         self.places = [Place((index,), kind) for index, kind in enumerate(kind_of)]
-        self._pair(alone, kind_of, fixed)
+        self._pair(alone, kind_of)
 
-    def _pair(self, alone: list[OneGroup], kind_of: list[int], fixed: Fixed) -> None:
+    def _one(self, group: NodeGroup, together: int) -> OneGroup:
+        key = kind_key(group), together, self._rules
+        found = self._known.get(key)
+        if not isinstance(found, OneGroup):
+            found = self._known[key] = OneGroup(self.problem, group, together, self._fixed)
+        return found
+
+    def _two(self, first: OneGroup, second: OneGroup) -> TwoGroups:
+        key = kind_key(first.group), first.together, kind_key(second.group), second.together, self._rules
+        found = self._known.get(key)
+        if not isinstance(found, TwoGroups):
+            found = self._known[key] = TwoGroups(self.problem, first, second, self._fixed)
+        return found
+
+    def _pair(self, alone: list[OneGroup], kind_of: list[int]) -> None:
         """Places over two groups, where any pipeline over them is worth considering."""
         groups = self.problem.groups
-        known: dict[tuple[int, int], int] = {}
+        number_of: dict[tuple[int, int], int] = {}
         for first, one in enumerate(groups):
             for second, other in enumerate(groups):
                 if first == second or not in_one_rack(one, other):
                     continue
                 pair = kind_of[first], kind_of[second]
-                if pair not in known:
-                    known[pair] = len(self.kinds)
-                    self.kinds.append(TwoGroups(self.problem, alone[pair[0]], alone[pair[1]], known[pair], fixed))
-                if self.kinds[known[pair]].offers:
-                    self.places.append(Place((first, second), known[pair]))
+                if pair not in number_of:
+                    number_of[pair] = len(self.kinds)
+                    self.kinds.append(self._two(alone[pair[0]], alone[pair[1]]))
+                if self.kinds[number_of[pair]].offers:
+                    self.places.append(Place((first, second), number_of[pair]))
 
     @cached_property
     def all(self) -> tuple[Offer, ...]:
@@ -74,6 +98,7 @@ class Offers:
         """The same offers for a problem that differs in failure rates or demand only: no offer depends on them."""
         other = object.__new__(Offers)
         other.problem, other.kinds, other.places, other._curves = problem, self.kinds, self.places, self._curves
+        other._fixed, other._known, other._rules = self._fixed, self._known, self._rules
         return other
 
     def curves(self, kind: int) -> Curves:

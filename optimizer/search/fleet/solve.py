@@ -95,12 +95,9 @@ class FleetSolver:
         Args:
             least: what the plan has the least of.
         """
-        status: Status = "unknown"
-        for everything in (False, True):
-            master = self._master(everything=everything)
-            status = self._minimise(master, master.gpus if least == "gpus" else master.price)
-            if status != "infeasible":
-                break
+        # What beats an offer keeps every rule in its place: where those that no other beats have no plan, there is none.
+        master = self._master(everything=False)
+        status = self._minimise(master, master.gpus if least == "gpus" else master.price)
         return self._found("feasible" if self.best else status, tier=False, ties=False)
 
     def run(self) -> FleetFound:
@@ -128,7 +125,8 @@ class FleetSolver:
             master = self._bounding(self.best)
             if self._bound_of(master) >= self.best.whole_ms:
                 return self._found(status, tier=True, ties=self._fewest_of_all(master))
-        if status in ("optimal", "infeasible"):
+        # With a bound on what goes unserved, a plan of beaten offers may serve more than the one with what beats them.
+        if status == "optimal" or (status == "infeasible" and self.serves is not None):
             self.bound_ns = 0
             master = self._master(everything=True)
             for gamma in self._gammas[-_LAST_CUTS:]:

@@ -58,6 +58,7 @@ class Table:
             for limit in self.problem.requirements.latency_limits
             if limit.field.removesuffix("_ms") not in self.off
         ]
+        self._beaten: dict[int, int] = {}
         self.q = quantities(bare, problems, shapes)
         screen = Screen(self.q)
         self.least, self.most = screen.least, screen.most
@@ -83,8 +84,8 @@ class Table:
         """Load of instances (rows of the table) at requests/s per instance, (Q,) each."""
         return self.q.load_of(rows, rates / self.q.ranks[rows])
 
-    def offers(self, kind: int, more_than: Ints | None = None) -> tuple[list[Offer], dict[int, int]]:
-        """Allowed shapes, and positions among them of those that another beats at every number in progress, and which.
+    def offers(self, more_than: Ints | None = None) -> list[Offer]:
+        """Allowed shapes that no other in the table beats at every number in progress; ``beaten`` gives the others.
 
         Args:
             more_than: (S,) millionths of a request/s that each shape has to exceed within every limit.
@@ -97,31 +98,45 @@ class Table:
                 enough &= self._peak(rows) > more_than[rows]
             rows = rows[enough]
         if not len(rows):
-            return [], {}
+            return []
         beaten = beaten_at_each_number(self.q, rows, self.most, self._needs(rows))
+        self._beaten = {int(rows[one]): int(rows[winner]) for one, winner in beaten.items()}
+        return self._rated(np.array([row for row in rows.tolist() if row not in self._beaten], dtype=np.int64))
+
+    def beaten(self) -> list[tuple[Offer, int]]:
+        """The allowed shapes that ``offers`` left out, each with the row of one of those that beats it."""
+        offers = self._rated(np.array(sorted(self._beaten), dtype=np.int64))
+        found = []
+        for offer in offers:
+            winner = offer.row
+            while winner in self._beaten:
+                winner = self._beaten[winner]
+            found.append((offer, winner))
+        return found
+
+    def _rated(self, rows: Ints) -> list[Offer]:
+        """Offers of rows, those that carry anything within the limits."""
+        if not len(rows):
+            return []
         peak = self._peak(rows)
         slots_capacity = self._largest(rows, self._within_slots)
         capacity = self._largest(rows, self._within_limits) if self._limits else slots_capacity
         if "request_rate" not in self.off:
             capacity = np.minimum(capacity, peak)
-        carries = np.flatnonzero(capacity > 0).tolist()
-        offers = [
+        return [
             Offer(
-                kind,
-                self.q.space.shapes[rows[i]],
-                int(rows[i]),
-                self.parts(rows[i]),
-                int(self.most[rows[i]]),
-                int(capacity[i]),
-                int(slots_capacity[i]),
-                int(peak[i]),
-                self._restart_s(rows[i]),
+                self.q.space.shapes[row],
+                row,
+                self.parts(row),
+                int(self.most[row]),
+                int(c),
+                int(k),
+                int(x),
+                self._restart_s(row),
             )
-            for i in carries
+            for row, c, k, x in zip(rows.tolist(), capacity, slots_capacity, peak, strict=True)
+            if c > 0
         ]
-        position = {i: number for number, i in enumerate(carries)}
-        # What beats a shape carries no less than it does.
-        return offers, {position[i]: position[winner] for i, winner in beaten.items() if i in position}
 
     def may_carry(self, more_than: Ints) -> Bools:
         """Allowed shapes of two groups that a quick bound does not keep from carrying more than so much, (S,)."""
