@@ -152,7 +152,7 @@ def test_inventory_by_price_and_without_prices() -> None:
         pareto(inventory_from_dict(unpriced), ("latency", "price"))
 
 
-@pytest.mark.parametrize("seed", [4, 7, 10, 13])
+@pytest.mark.parametrize("seed", [7, 10, 13])
 def test_generated_inventories(seed: int) -> None:
     """Feasible exactly where solving is; every point verified; none beats another."""
     problem = narrowed(inventory_from_dict(random_inventory(seed)))
@@ -163,7 +163,7 @@ def test_generated_inventories(seed: int) -> None:
     _no_point_beats_another(front)
 
 
-@pytest.mark.parametrize("seed", [0, 4, 7, 9, 10, 13, 21])
+@pytest.mark.parametrize("seed", [0, 7, 10, 13, 21])
 def test_steps_of_what_is_served_against_every_plan(seed: int) -> None:
     """Latency against availability alone: the whole front, each point against every plan valued by itself."""
     problem = narrowed(inventory_from_dict(random_inventory(seed)))

@@ -24,7 +24,13 @@ def main() -> None:
         reached = said.incumbent is not None if phase == "incumbent" else said.phase == phase
         if reached and left[0]:
             left[0] -= 1
-            threading.Timer(delay, strike).start() if delay else strike()
+            if not delay:
+                strike()
+                return
+            # A daemon: a command that ends before is not struck on its way out.
+            timer = threading.Timer(delay, strike)
+            timer.daemon = True
+            timer.start()
 
     module.LiveLine.__call__ = noted  # type: ignore[method-assign]
     from optimizer.cli import main as run

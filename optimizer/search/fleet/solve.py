@@ -86,6 +86,10 @@ class FleetSolver:
         self.best: Placed | None = None
         self._placed: dict[tuple[tuple[int, int, int], ...], Placed | None] = {}
         self.bound_ns = 0
+        """Below which no plan of the model at hand is that has not been valued."""
+        self.floor_ns = 0
+        """Below which no plan at all is."""
+        self._all = self._told = False
         self.unsettled_ns: int | None = None
         """The bound when a plan was first set aside because its placement or value could not be settled: proofs end there."""
 
@@ -127,7 +131,7 @@ class FleetSolver:
                 return self._found(status, tier=True, ties=self._fewest_of_all(master))
         # With a bound on what goes unserved, a plan of beaten offers may serve more than the one with what beats them.
         if status == "optimal" or (status == "infeasible" and self.serves is not None):
-            self.bound_ns = 0
+            self.bound_ns, self._all = 0, True
             master = self._master(everything=True)
             for gamma in self._gammas[-_LAST_CUTS:]:
                 self._cut(master, gamma, COARSE)
@@ -154,8 +158,8 @@ class FleetSolver:
         solver, status = self._solve(master)
         if status != "optimal":
             return 0
-        self.bound_ns = int(solver.value(goal))
-        return math.ceil(self.bound_ns / RESOLUTION_NS)
+        self.floor_ns = max(self.floor_ns, int(solver.value(goal)))
+        return math.ceil(self.floor_ns / RESOLUTION_NS)
 
     def _fewest_of_all(self, master: Master) -> bool:
         """Fewer GPUs within the same whole millisecond, first among few offers; whether it is proved that no plan has fewer."""
@@ -202,7 +206,7 @@ class FleetSolver:
         return master
 
     def _found(self, status: Status, *, tier: bool, ties: bool) -> FleetFound:
-        bound_ns = self.bound_ns
+        bound_ns = self.floor_ns
         if self.unsettled_ns is not None:
             # A limit of the placing is not one of the inventory.
             status = "unknown" if self.best is None else "feasible"
@@ -257,6 +261,9 @@ class FleetSolver:
                 return "feasible" if self.best else "unknown"
             bound = int(solver.value(goal)) if status == "optimal" else int(solver.best_objective_bound // 1)
             self.bound_ns = max(self.bound_ns, bound)
+            # What is known of single plans without beaten offers says nothing about plans with them.
+            if self._all or not (self._told or self.serves is not None):
+                self.floor_ns = max(self.floor_ns, self.bound_ns)
             if self._closed():
                 return "optimal"
             plan = master.plan(solver)
@@ -285,6 +292,7 @@ class FleetSolver:
     def _tell(self, master: Master, placed: Placed) -> None:
         """The cut of the plan's own multiplier, as fine as the curves go, and its exact value, which cuts may not reach."""
         self._opened.update((self.offers.places[e.place].kind, e.offer) for e in placed.plan.entries)
+        self._told = True
         self._cut(master, self._gamma(placed), FINE)
         exact = placed.value.exact_ms - placed.value.gpus_ms
         master.at_least_for(placed.plan, math.floor(exact * NS_PER_MS))
@@ -357,7 +365,7 @@ class FleetSolver:
     def _set_aside(self) -> None:
         """A plan is set aside without a proof: from here on the bound says nothing about it."""
         if self.unsettled_ns is None:
-            self.unsettled_ns = self.bound_ns
+            self.unsettled_ns = self.floor_ns
 
     def _survives(self, plan: Plan, stands: tuple[Stand, ...]) -> bool:
         """Whether the capacity left after the worst of every stated losses suffices."""
@@ -445,4 +453,4 @@ class FleetSolver:
     def _report(self) -> None:
         if self.progress is not None and self.best is not None:
             elapsed = time.monotonic() - self.started
-            self.progress(Progress(elapsed, self.best.value.exact_ms * NS_PER_MS, float(self.bound_ns)))
+            self.progress(Progress(elapsed, self.best.value.exact_ms * NS_PER_MS, float(self.floor_ns)))
