@@ -19,7 +19,7 @@ from optimizer.commands.audit import audit
 from optimizer.commands.catalog import catalog_app, schema
 from optimizer.commands.costs import Costs, CostTableFile, apply_costs, with_table_option
 from optimizer.commands.import_ import import_app
-from optimizer.commands.options import fixed_of, time_limit_of, trace_file
+from optimizer.commands.options import Json, fixed_of, time_limit_of, trace_file
 from optimizer.commands.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
 
 if TYPE_CHECKING:
@@ -83,7 +83,6 @@ OK, VIOLATED, BAD_INPUT, LIMIT_REACHED, DEFECT = 0, 1, 2, 3, 70
 EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}
 
 ProblemPath = Annotated[str, typer.Argument(help="Problem file, YAML or JSON.", metavar="PROBLEM")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 TimeLimit = Annotated[float | None, typer.Option("--time-limit", help="Seconds for the search.", metavar="SECONDS")]
 
 Svg = Annotated[str | None, typer.Option("--svg", help="Draw the chains (kind: chain) to this file.", metavar="PATH")]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from optimizer.answer import Change, Conflict, Metrics, ObjectiveResult, RuleResult, Status, Strategy, Verification
 from optimizer.placement import Placement
+
+if TYPE_CHECKING:
+    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,12 @@ class Pool:
     def where(self) -> str:
         """Such as ``h100``, or ``h100 and a100``."""
         return " and ".join(part.group for part in self.parts)
+
+
+def stage_problems(problem: FleetProblem, pool: Pool) -> tuple[Problem, ...]:
+    """The homogeneous problem in which each stage of a pool's instances is judged. ``docs/inventories.md``, section 2."""
+    parts = [(problem.instance_problem(problem.group(part.group), part.nodes), part.stages) for part in pool.parts]
+    return tuple(one for one, stages in parts for _ in range(stages))
 
 
 @dataclass(frozen=True, slots=True)

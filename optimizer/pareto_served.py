@@ -44,7 +44,8 @@ def served_chain(
         deadline: when to stop (``time.monotonic``), asked for before each step; None: never.
         point: makes a point of a plan, and whether it is proved.
     """
-    from optimizer.search.fleet.solve import FleetSolver, Serves
+    from optimizer.search.fleet.placer import Serves
+    from optimizer.search.fleet.solve import FleetSolver
     from optimizer.search.fleet.valuation import Valuation
 
     goal = stated.model_copy(update={"objective": type(stated.objective)(preset="latency")})

@@ -9,13 +9,15 @@ from typing import Annotated
 
 import typer
 
+from optimizer.commands.options import Json
+
 LARGEST_REPORT_BYTES = 4 * 1024 * 1024
 
 
 def audit(
     report: Annotated[str, typer.Argument(help="Report, Markdown or plain text.", metavar="REPORT")],
     problem: Annotated[str, typer.Option("--problem", help="Problem file, YAML or JSON.", metavar="FILE")],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the report with a verdict beside each claim.")
     ] = False,

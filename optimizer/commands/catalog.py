@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+from optimizer.commands.options import Json
+
 catalog_app = typer.Typer(
     help="The GPUs and models that ship with the product.", no_args_is_help=True, rich_markup_mode=None
 )

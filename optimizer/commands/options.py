@@ -1,13 +1,17 @@
-"""What options say that several commands share: fixed decisions, a trace, a time limit; each refused where out of range."""
+"""What options say that several commands share: JSON or text, fixed decisions, a trace, a time limit; refused where out of range."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from optimizer.answer import Fixed
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def fixed_of(

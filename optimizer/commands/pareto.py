@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from optimizer.commands.options import Json
 from optimizer.commands.sweep import DISAGREES, INFEASIBLE, OK, ProblemPath
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def pareto(
         str, typer.Option("--axes", help="Two or three of latency, availability, gpus, price.", metavar="AXES")
     ] = "latency,availability",
     points: Annotated[int, typer.Option("--points", help="The most points shown.", metavar="N")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
     csv: Annotated[str | None, typer.Option("--csv", help="Write a table.", metavar="FILE")] = None,
     plot: Annotated[
         str | None, typer.Option("--plot", help="Draw the front, .png or .svg ([plot]).", metavar="FILE")

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from optimizer.commands.options import Json
 from optimizer.commands.sweep import DISAGREES, INFEASIBLE, OK, Prices, ProblemPath, one_of
 
 
@@ -28,7 +29,7 @@ def recommend(
     least: Annotated[str, typer.Option("--least", help="What is made least: gpus, or price per hour.")] = "gpus",
     by: Annotated[str, typer.Option("--by", help="gpu: every count; node: whole nodes only.")] = "gpu",
     prices: Prices = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """The least hardware that meets everything: type, count and strategy as one decision."""
     from optimizer.render.recommend import print_recommendation, recommendation_data

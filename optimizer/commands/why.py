@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from optimizer.commands.options import Json
+
 if TYPE_CHECKING:
     from optimizer.render.progress import LiveLine
 
 OK, INFEASIBLE = 0, 1
 
 ProblemPath = Annotated[str, typer.Argument(help="Problem file, YAML or JSON.", metavar="PROBLEM")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -9,7 +9,7 @@ from optimizer.answer import Answer, CheckAnswer, ObjectiveResult, RuleResult
 from optimizer.deploy.losses import may_lose
 from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.problem import Problem
-from optimizer.fleet_answer import FleetAnswer
+from optimizer.fleet_answer import FleetAnswer, stage_problems
 from optimizer.placement import Placement, place_evenly
 
 
@@ -58,14 +58,7 @@ def chosen_of_fleet(problem: FleetProblem, answer: FleetAnswer, checked: bool) -
     """
     if answer.placement is None:
         raise ValueError("the answer has no placement")
-    problems = tuple(
-        tuple(
-            one
-            for part in pool.parts
-            for one in (problem.instance_problem(problem.group(part.group), part.nodes),) * part.stages
-        )
-        for pool in answer.pools
-    )
+    problems = tuple(stage_problems(problem, pool) for pool in answer.pools)
     broken = _broken(answer.rules)
     verdict = _verdict(answer.status, answer.objective, bool(broken), checked)
     lost = 0 if broken else _fleet_may_lose(problem, answer)

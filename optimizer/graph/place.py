@@ -8,6 +8,7 @@ from optimizer.answer import Strategy
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
+from optimizer.fleet_answer import stage_problems
 from optimizer.graph.plan import InstancePlan, Place, Plan, StagePlan
 from optimizer.placement import GpuPlace, PlacedInstance, place_evenly
 
@@ -33,7 +34,7 @@ def plan_of(problem: Problem, strategy: Strategy, sequences_in_progress: int) ->
             "use fewer replicas or stages, or more nodes",
         )
     placed = place_evenly(problem, strategy).instances
-    judged = [problem] * strategy.pipeline_parallel
+    judged = (problem,) * strategy.pipeline_parallel
     return _plan(problem.name, [(judged, (), sequences_in_progress, instance) for instance in placed])
 
 
@@ -48,15 +49,7 @@ def plan_of_fleet(fleet: FleetProblem, answer: FleetAnswer, sequences_in_progres
     """
     if answer.placement is None:
         raise ValueError("an answer without a placement has no graph")
-    # Docs/inventories.md, section 2: each part of an instance is judged on equal nodes of its group.
-    judged = [
-        [
-            problem
-            for part in pool.parts
-            for problem in (fleet.instance_problem(fleet.group(part.group), part.nodes),) * part.stages
-        ]
-        for pool in answer.pools
-    ]
+    judged = [stage_problems(fleet, pool) for pool in answer.pools]
     parts = [tuple(part.stages for part in pool.parts) if len(pool.parts) > 1 else () for pool in answer.pools]
     medians = [pool.metrics.concurrency_p50 or pool.strategy.max_num_seqs for pool in answer.pools]
     running = [min(median, pool.strategy.max_num_seqs) for median, pool in zip(medians, answer.pools, strict=True)]
@@ -67,7 +60,7 @@ def plan_of_fleet(fleet: FleetProblem, answer: FleetAnswer, sequences_in_progres
     return _plan(fleet.name, placed)
 
 
-def _plan(name: str, placed: list[tuple[list[Problem], tuple[int, ...], int, PlacedInstance]]) -> Plan:
+def _plan(name: str, placed: list[tuple[tuple[Problem, ...], tuple[int, ...], int, PlacedInstance]]) -> Plan:
     """Placed instances, each with the problem in which each of its stages is judged, its stages on each of two groups (none: all
     on one) and the sequences at each replica.
     """
@@ -84,7 +77,7 @@ def _plan(name: str, placed: list[tuple[list[Problem], tuple[int, ...], int, Pla
 
 
 def _instance(
-    problems: list[Problem], parts: tuple[int, ...], placed: PlacedInstance, first_replica: int, sequences: int
+    problems: tuple[Problem, ...], parts: tuple[int, ...], placed: PlacedInstance, first_replica: int, sequences: int
 ) -> InstancePlan:
     s = placed.strategy
     stages = tuple(

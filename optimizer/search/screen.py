@@ -63,8 +63,8 @@ class Screen:
         """At least as many sequences as the row needs."""
         self.least = np.maximum(self.least, needed)
 
-    def memory_at_most(self, rule: str, budget: int) -> None:
-        """Every stage class keeps within the budget."""
+    def memory_at_most(self, rule: str, budget: int | Ints) -> None:
+        """Every stage class keeps within the budget: one for all, or each its own, (S, C)."""
         memory = self.q.memory
         each = memory.per_sequence
         room = np.where(each > 0, (budget - memory.fixed) // np.maximum(each, 1), self.space.slots)

@@ -84,6 +84,12 @@ def pipeline_degrees(problem: Problem) -> tuple[int, ...]:
     return tuple(p for p in DEFAULT_PIPELINES if p <= problem.model.layers)
 
 
+def evenly(layers: int, stages: int) -> tuple[int, ...]:
+    """Layers shared evenly, the first stages one more where they do not divide."""
+    low, more = divmod(layers, stages)
+    return (low + 1,) * more + (low,) * (stages - more)
+
+
 def layer_splits(layers: int, stages: int, imbalance: int) -> list[tuple[int, ...]]:
     """Layer counts per stage that the search may use; the most even first. ``docs/model.md``, section 1."""
     if stages == 1:
@@ -92,7 +98,7 @@ def layer_splits(layers: int, stages: int, imbalance: int) -> list[tuple[int, ..
         return [(1,) * layers + (0,) * (stages - layers)]
     low, more = divmod(layers, stages)
     if imbalance == 0:
-        return [(low + 1,) * more + (low,) * (stages - more)]
+        return [evenly(layers, stages)]
     smallest, largest = max(1, low - imbalance), low + (1 if more else 0) + imbalance
     splits = []
     for first in range(smallest, largest + 1):
@@ -103,8 +109,7 @@ def layer_splits(layers: int, stages: int, imbalance: int) -> list[tuple[int, ..
                 if rest or first < last:
                     continue
             else:
-                base, extra = divmod(rest, stages - 2)
-                middle = (base + 1,) * extra + (base,) * (stages - 2 - extra)
+                middle = evenly(rest, stages - 2)
                 if rest < 0 or min(middle) < smallest or not max(first, last) <= max(middle) <= largest:
                     continue
             splits.append((first, *middle, last))

@@ -8,14 +8,13 @@ from typing import TypeVar
 import numpy as np
 
 from optimizer.answer import Fixed
-from optimizer.costs.load import LoadPoints
 from optimizer.costs.shapes import Floats, Shape
 from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.facts.problem import Problem
 from optimizer.search.fleet.dominance import beaten_at_each_rate
 from optimizer.search.fleet.offer import MICRO, Offer, Part, nodes_needed
 from optimizer.search.fleet.tables import Table
-from optimizer.search.space import SpaceTooLargeError, layer_splits, pipeline_degrees, tensor_degrees
+from optimizer.search.space import SpaceTooLargeError, evenly, layer_splits, pipeline_degrees, tensor_degrees
 
 T = TypeVar("T")
 MOST_SHAPES = 20_000
@@ -38,10 +37,6 @@ class Kind:
         self.beaten: dict[int, tuple[int, int]] = {}
         self._wide = False
         self._tables: dict[tuple[int, ...], Table] = {}
-
-    def load(self, offer: Offer, rates: Floats) -> LoadPoints:
-        """Load of one instance at rates of requests/s, (Q,)."""
-        return self.table(offer).load(np.full(len(rates), offer.row), rates)
 
     def means(self, offers: Sequence[Offer], rates: Floats) -> Floats:
         """T(r) in ms of offers at their own rates, (len(offers), Q) requests/s; infinite where overloaded."""
@@ -232,12 +227,7 @@ def splits_over(layers: int, stages: tuple[int, int]) -> list[tuple[int, ...]]:
     """
     first, second = stages
     held = {*range(first, layers - second + 1, first), *(layers - n for n in range(second, layers - first + 1, second))}
-    return [(*_evenly(many, first), *_evenly(layers - many, second)) for many in sorted(held)]
-
-
-def _evenly(layers: int, stages: int) -> tuple[int, ...]:
-    each, more = divmod(layers, stages)
-    return (each + 1,) * more + (each,) * (stages - more)
+    return [(*evenly(many, first), *evenly(layers - many, second)) for many in sorted(held)]
 
 
 def joined(alone: Problem, group: NodeGroup) -> bool:

@@ -6,7 +6,6 @@ Places that are alike in everything an instance can see (GPUs, links, free GPUs,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from optimizer.answer import Fixed
 from optimizer.facts.inventory import FleetProblem, NodeGroup
@@ -84,11 +83,6 @@ class Offers:
                     self.kinds.append(self._two(alone[pair[0]], alone[pair[1]]))
                 if self.kinds[number_of[pair]].offers:
                     self.places.append(Place((first, second), number_of[pair]))
-
-    @cached_property
-    def all(self) -> tuple[Offer, ...]:
-        """Offers of all kinds."""
-        return tuple(offer for kind in self.kinds for offer in kind.offers)
 
     def of_place(self, index: int) -> tuple[Offer, ...]:
         """Offers on the place's kind of node; some may need more nodes together than its groups have."""

@@ -9,19 +9,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from optimizer.answer import Fixed, Status
 from optimizer.facts.inventory import FleetProblem
-from optimizer.search.fleet.exact_placing import NotSettledError, place_exactly
+from optimizer.search.fleet.cuts import COARSE, FINE, Cuts
+from optimizer.search.fleet.exact_placing import NotSettledError
 from optimizer.search.fleet.found import FleetFound, Placed
-from optimizer.search.fleet.losses import worst_losses
 from optimizer.search.fleet.master import Item, Master
 from optimizer.search.fleet.offers import Offers
-from optimizer.search.fleet.placing import place
-from optimizer.search.fleet.plan import Plan, Stand, offer_of
-from optimizer.search.fleet.states import TooManyStatesError
+from optimizer.search.fleet.placer import Placer, Serves
+from optimizer.search.fleet.plan import Plan, offer_of
 from optimizer.search.fleet.valuation import Valuation
 from optimizer.search.scale import NS_PER_MS
 from optimizer.search.solve import Progress
@@ -29,26 +27,10 @@ from optimizer.search.solver import cp_model, new_solver, solve_stoppable
 
 RESOLUTION_NS = NS_PER_MS
 """Objectives are compared in whole milliseconds, rounded up."""
-COARSE, FINE = 1e-3, 1e-6
-_FIRST_CUTS = 8
-_NOISE = 1e-9
-"""Relative: what beats an offer may be slower by rounding."""
 _LAST_CUTS = 4
 """Multipliers of the search among few offers whose cuts the proof among all begins with."""
 MOST_ROUNDS = 4_000
 MOST_REFUSED = 300
-
-
-@dataclass(frozen=True)
-class Serves:
-    """At most so large a share of the requests may go unserved with failures counted, as a valuation of its own counts them.
-
-    ``refused`` are plans known to serve less.
-    """
-
-    valuation: Valuation
-    most_unserved: float
-    refused: tuple[Plan, ...] = ()
 
 
 class FleetSolver:
@@ -78,10 +60,7 @@ class FleetSolver:
         self.started, self.deadline = time.monotonic(), deadline
         self.progress, self.workers = progress, workers
         self.valuation = Valuation(problem, offers)
-        self.curves = [offers.curves(kind) for kind in range(len(offers.kinds))]
-        self._gammas: list[float] = []
-        self._opened: set[tuple[int, int]] = set()
-        """Beaten offers, by kind and position, whose own mean times are looked at."""
+        self._placer, self._cuts = Placer(problem, offers, self.valuation), Cuts(offers, self.valuation.weights)
         self.rounds = 0
         self.best: Placed | None = None
         self._placed: dict[tuple[tuple[int, int, int], ...], Placed | None] = {}
@@ -122,7 +101,7 @@ class FleetSolver:
         what beats it in its place: where the bound alone decides, it decides for all. Otherwise all offers are gone through.
         """
         master = self._master(everything=False)
-        self._first_cuts(master)
+        self._cuts.first(master)
         status = self._tiers(master)
         ties = False
         if status == "optimal" and self.best is not None:
@@ -133,8 +112,8 @@ class FleetSolver:
         if status == "optimal" or (status == "infeasible" and self.serves is not None):
             self.bound_ns, self._all = 0, True
             master = self._master(everything=True)
-            for gamma in self._gammas[-_LAST_CUTS:]:
-                self._cut(master, gamma, COARSE)
+            for gamma in self._cuts.gammas[-_LAST_CUTS:]:
+                self._cuts.add(master, gamma, COARSE)
             if self.best is not None:
                 self._tell(master, self.best)
             status = self._tiers(master)
@@ -147,8 +126,8 @@ class FleetSolver:
         tier = self._first_tier(master)
         if tier is not None:
             master.model.add(tier <= self._tier_value(master, best.plan))
-        for gamma in dict.fromkeys(self._gammas):
-            self._cut(master, gamma, COARSE)
+        for gamma in dict.fromkeys(self._cuts.gammas):
+            self._cuts.add(master, gamma, COARSE)
         return master
 
     def _bound_of(self, master: Master) -> int:
@@ -291,9 +270,9 @@ class FleetSolver:
 
     def _tell(self, master: Master, placed: Placed) -> None:
         """The cut of the plan's own multiplier, as fine as the curves go, and its exact value, which cuts may not reach."""
-        self._opened.update((self.offers.places[e.place].kind, e.offer) for e in placed.plan.entries)
+        self._cuts.open(placed.plan)
         self._told = True
-        self._cut(master, self._gamma(placed), FINE)
+        self._cuts.add(master, self._cuts.gamma(placed), FINE)
         exact = placed.value.exact_ms - placed.value.gpus_ms
         master.at_least_for(placed.plan, math.floor(exact * NS_PER_MS))
 
@@ -329,106 +308,22 @@ class FleetSolver:
 
     def _place(self, plan: Plan) -> Placed | None:
         """The plan placed, shared out and valued; None where it breaks a rule or finds no room."""
-        if plan.key in self._placed:
-            return self._placed[plan.key]
-        placed = self._try(plan)
-        self._placed[plan.key] = placed
-        return placed
+        if plan.key not in self._placed:
+            self._placed[plan.key] = self._first_time(plan)
+        return self._placed[plan.key]
 
-    def _try(self, plan: Plan) -> Placed | None:
-        split = self.valuation.split(plan)
-        if split is None:
-            return None
-        stands = place(self.problem, self.offers, plan)
-        if stands is None or not self._survives(plan, stands):
-            needed = math.ceil(self.problem.workload.requests_per_s * self.problem.demand_share * 1e6 - 1e-6)
-            try:
-                stands = place_exactly(self.problem, self.offers, plan, needed)
-            except NotSettledError:
-                self._set_aside()
-                return None
-            if stands is None or not self._survives(plan, stands):
-                return None
-        site = self.valuation.site(plan, stands)
+    def _first_time(self, plan: Plan) -> Placed | None:
         try:
-            value = self.valuation.value(plan, split, site)
-        except TooManyStatesError:
-            self._set_aside()
+            placed = self._placer.place(plan)
+        except NotSettledError:
+            # Set aside without a proof: from here on the bound says nothing about it.
+            if self.unsettled_ns is None:
+                self.unsettled_ns = self.floor_ns
             return None
-        if self.serves is not None:
-            judged = self.serves.valuation.value(plan, split, site)
-            if 1 - judged.availability > self.serves.most_unserved:
-                self.refused.append(plan)
-                return None
-        return Placed(plan, stands, split, site, value)
-
-    def _set_aside(self) -> None:
-        """A plan is set aside without a proof: from here on the bound says nothing about it."""
-        if self.unsettled_ns is None:
-            self.unsettled_ns = self.floor_ns
-
-    def _survives(self, plan: Plan, stands: tuple[Stand, ...]) -> bool:
-        """Whether the capacity left after the worst of every stated losses suffices."""
-        capacity = sum(offer_of(self.offers, entry).capacity * entry.count for entry in plan.entries)
-        needed = self.problem.workload.requests_per_s * self.problem.demand_share * 1e6 - 1e-6
-        for losses in self.problem.survive:
-            if f"survive_{losses.level}" in self.off:
-                continue
-            worst = worst_losses(self.problem, self.offers, plan, stands, losses.level, losses.count)
-            if capacity - worst.capacity < needed:
-                return False
-        return True
-
-    def _gamma(self, placed: Placed) -> float:
-        """What a further request/s costs at the plan's split: the mean of its families' own figures."""
-        families = placed.plan.families(self.offers)
-        shares = placed.split.thousandths
-        total = 0.0
-        for family, share, rate in zip(families, shares, placed.split.rates, strict=True):
-            total += share * self.curves[family[0]].marginal(family[1], rate)
-        return self._allowed(total / sum(shares))
-
-    def _allowed(self, gamma: float) -> float:
-        w = self.valuation.weights
-        if w.unserved == 0 or w.latency == 0:
-            return gamma
-        return min(gamma, w.unserved * w.penalty_ms / w.latency)
-
-    def _first_cuts(self, master: Master) -> None:
-        """Multipliers from next to nothing up to what the busiest offer costs at its most."""
-        ends: list[float] = []
-        for number, kind in enumerate(self.offers.kinds):
-            for position in kind.kept:
-                offer, curve = kind.offers[position], self.curves[number]
-                ends += [curve.marginal(position, offer.capacity / 1e6 * part) for part in (0.05, 0.4, 0.9)]
-        if not ends:
-            return
-        low, high = self._allowed(min(ends)), self._allowed(max(ends))
-        for step in range(_FIRST_CUTS):
-            self._cut(master, low * (high / low) ** (step / max(1, _FIRST_CUTS - 1)), COARSE)
-
-    def _cut(self, master: Master, gamma: float, tolerance: float) -> None:
-        """The bound of a multiplier. What beats an offer bounds what it earns, until the offer is part of a plan."""
-        kinds = [self.offers.places[item.place].kind for item in master.items]
-        stands_for: dict[tuple[int, int], tuple[int, int]] = {}
-        for kind, item in zip(kinds, master.items, strict=True):
-            known = (item.position, 1)
-            if (kind, item.position) not in self._opened:
-                known = self.offers.kinds[kind].beaten.get(item.position, known)
-            stands_for[kind, item.position] = known
-        gains: dict[tuple[int, int], float] = {}
-        for kind in sorted(set(kinds)):
-            positions = sorted({sampled for (k, _), (sampled, _) in stands_for.items() if k == kind})
-            bounds = self.curves[kind].bounds(gamma, tolerance, positions)
-            gains.update({(kind, position): float(gain) for position, gain in zip(positions, bounds, strict=True)})
-        earned, fastest = [], []
-        for kind, item in zip(kinds, master.items, strict=True):
-            sampled, many = stands_for[kind, item.position]
-            noise = 0.0 if sampled == item.position else _NOISE * gamma * item.offer.slots_capacity / 1e6
-            earned.append(many * gains[kind, sampled] + noise)
-            fastest.append(self.curves[kind].fastest_ms(sampled))
-        master.cut(gamma, earned, fastest)
-        self._gammas.append(gamma)
+        if placed is not None and self.serves is not None and not self.serves.enough(placed):
+            self.refused.append(plan)
+            return None
+        return placed
 
     def _solve(self, master: Master) -> tuple[Any, Status]:
         self.rounds += 1

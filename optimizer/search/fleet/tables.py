@@ -61,24 +61,20 @@ class Table:
         self._beaten: dict[int, int] = {}
         self.q = quantities(bare, problems, shapes)
         screen = Screen(self.q)
-        self.least, self.most = screen.least, screen.most
-        self.viable: Bools = screen.viable
         if len(problems) > 1:
-            self._part_by_part()
-        self.viable &= (self.least <= self.most) & (self.most >= 1)
+            self._part_by_part(screen)
+        self.least, self.most = screen.least, screen.most
+        self.viable: Bools = screen.viable & (self.most >= 1)
 
-    def _part_by_part(self) -> None:
-        memory, table = self.q.memory, self.q.costs.table
+    def _part_by_part(self, screen: Screen) -> None:
+        """The rules of ``PART_BY_PART``, each stage by what it stands on."""
+        table = self.q.costs.table
         if "memory" not in self.off:
-            budget = np.array([memory_budget_bytes(problem) for problem in self.problems])[table.on_part]
-            each = memory.per_sequence
-            room = np.where(each > 0, (budget - memory.fixed) // np.maximum(each, 1), self.q.space.slots)
-            room = np.where((each == 0) & (memory.fixed > budget), 0, room)
-            room = np.where(table.multiplicity > 0, room, self.q.space.slots)
-            self.most = np.minimum(self.most, room.min(axis=1))
+            budgets = np.array([memory_budget_bytes(problem) for problem in self.problems])
+            screen.memory_at_most("memory", budgets[table.on_part])
         if "nvlink_locality" not in self.off:
             for number, problem in enumerate(self.problems):
-                self.viable &= tensor_groups_fit(problem, table.tp, self.stages[:, number])
+                screen.forbid_rows("nvlink_locality", ~tensor_groups_fit(problem, table.tp, self.stages[:, number]))
 
     def load(self, rows: Ints, rates: Floats) -> LoadPoints:
         """Load of instances (rows of the table) at requests/s per instance, (Q,) each."""

@@ -55,6 +55,17 @@ class Valuation:
         self.weights = Weights.of(problem.objective)
         self.unavailable = unavailable(problem)
         self._costs: dict[tuple[int, int, int], Floats] = {}
+        domains = [
+            (level, name, members)
+            for level in problem.levels()
+            if level not in ("gpu", "node", "rack")
+            for name, members in problem.wide_domains(level).items()
+        ]
+        self._wide = [
+            tuple((level, name) for level, name, members in domains if group.name in members)
+            for group in problem.groups
+        ]
+        """(level, name) of the zone and the stated domains of each group."""
 
     def offer(self, family: tuple[int, int]) -> Offer:
         """The offer of a family."""
@@ -119,21 +130,11 @@ class Valuation:
                 group = self.problem.groups[place[0]]
                 index = number.setdefault(place, len(number))
                 racks[index] = group.rack_of(place[1])
-                wide[index] = self._wide(group.name)
+                wide[index] = self._wide[place[0]]
                 parts.append((index, len(gpus)))
             pool = families[(self.offers.places[entry.place].kind, entry.offer)]
             instances.append(Standing(pool, tuple(parts)))
         return Site(len(families), instances, racks, wide)
-
-    def _wide(self, group: str) -> tuple[tuple[str, str], ...]:
-        """(level, name) of the zone and the stated domains of a group."""
-        return tuple(
-            (level, name)
-            for level in self.problem.levels()
-            if level not in ("gpu", "node", "rack")
-            for name, members in self.problem.wide_domains(level).items()
-            if group in members
-        )
 
     def value(self, plan: Plan, split: Split, site: Site) -> Value:
         """The objective over all failure states."""
