@@ -12,6 +12,7 @@ from optimizer.answer import Fixed
 from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.inventory_file import inventory_from_dict, load_inventory
 from optimizer.fleet import check_fleet, solve_fleet
+from optimizer.search.fleet.exact_placing import NotSettledError
 from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.plan import Entry, Plan
 from optimizer.search.fleet.solve import FleetSolver
@@ -213,16 +214,18 @@ def test_a_fixed_number_of_replicas_is_kept(replicas: int) -> None:
 
 def test_a_plan_that_cannot_be_settled_ends_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """When placing gives up on a plan, nothing is called optimal or infeasible any more."""
-    import optimizer.search.fleet.solve as module
+    import optimizer.search.fleet.placer as module
 
     def gives_up(*_: object) -> None:
-        raise module.NotSettledError
+        raise NotSettledError
 
     monkeypatch.setattr(module, "place_exactly", gives_up)
     problem = load_inventory(ROOT / "problems" / "seven-h100.yaml")
     solver = FleetSolver(problem, Offers(problem))
-    refused = solver._survives
-    monkeypatch.setattr(solver, "_survives", lambda plan, stands: len(plan.entries) > 1 and refused(plan, stands))
+    refused = solver._placer._survives
+    monkeypatch.setattr(
+        solver._placer, "_survives", lambda plan, stands: len(plan.entries) > 1 and refused(plan, stands)
+    )
     found = solver.run()
     assert found.status in ("feasible", "unknown")
     if found.best is not None:
