@@ -24,17 +24,15 @@ def answer_of(stated: dict[str, Any]) -> Answer:
     return answer
 
 
-def test_the_generator_yields_feasible_and_infeasible_problems() -> None:
-    statuses = [answer_of(random_problem(seed)).status for seed in range(60)]
-    assert statuses.count("optimal") > 15 and statuses.count("infeasible") > 5
-
-
 @pytest.mark.parametrize("block", range(0, len(SEEDS), 20))
 def test_every_answer_agrees_with_exhaustive_enumeration(block: int) -> None:
+    statuses = []
     for seed in SEEDS[block : block + 20]:
         answer = answer_of(random_problem(seed))
         assert answer.verification.optimality == "exhaustive", seed
-        assert answer.status in ("optimal", "infeasible"), seed
+        statuses.append(answer.status)
+    # Both kinds of problems are there, and nothing is left open.
+    assert set(statuses) == {"optimal", "infeasible"}
 
 
 @pytest.mark.parametrize("seed", range(300, 312))

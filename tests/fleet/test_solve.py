@@ -94,9 +94,28 @@ def compare_with_every_plan(problem: FleetProblem) -> None:
 
     best = min(valued, key=rank)
     assert rank(found.best) == rank(best)
+    judge = FleetSolver(problem, offers)
+    judge.best = found.best
+    struck = judge._hopeless()
+    for placed in valued:
+        if rank(placed) <= rank(best):
+            assert not {(entry.place, entry.offer) for entry in placed.plan.entries} & struck
     if found.ties_settled:
         fewest = min(placed.plan.gpus(offers) for placed in valued if rank(placed) == rank(best))
         assert found.best.plan.gpus(offers) == fewest
+
+
+def test_most_shapes_are_struck_before_the_proof_looks_at_beaten_ones() -> None:
+    """And never one of the best plan, nor of one within its millisecond."""
+    problem = load_inventory(ROOT / "problems" / "h100-and-a100.yaml")
+    offers = Offers(problem)
+    solver = FleetSolver(problem, offers)
+    found = solver.run()
+    assert found.best is not None and found.status == "optimal"
+    struck = solver._hopeless()
+    everything = sum(len(offers.of_place(place)) for place in range(len(offers.places)))
+    assert everything > 600 and len(struck) > 0.9 * everything
+    assert not {(entry.place, entry.offer) for entry in found.best.plan.entries} & struck
 
 
 @pytest.mark.parametrize("seed", [1, 2, 5, 7, 8, 40, 58])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from optimizer.search.fleet.found import Placed
-from optimizer.search.fleet.master import Master
+from optimizer.search.fleet.master import Master, Terms
 from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.plan import Plan
 from optimizer.search.quantities import Weights
@@ -61,11 +63,22 @@ class Cuts:
 
         What beats an offer bounds what it earns, until the offer is part of a plan.
         """
+        master.cut(self._terms(master, gamma, tolerance, self._opened))
+        self.gammas.append(gamma)
+
+    def own(self, master: Master, gamma: float) -> Terms:
+        """The bound of a multiplier with what every offer earns itself."""
+        kinds = [self._offers.places[item.place].kind for item in master.items]
+        return self._terms(
+            master, gamma, COARSE, {(k, item.position) for k, item in zip(kinds, master.items, strict=True)}
+        )
+
+    def _terms(self, master: Master, gamma: float, tolerance: float, opened: Container[tuple[int, int]]) -> Terms:
         kinds = [self._offers.places[item.place].kind for item in master.items]
         stands_for: dict[tuple[int, int], tuple[int, int]] = {}
         for kind, item in zip(kinds, master.items, strict=True):
             known = (item.position, 1)
-            if (kind, item.position) not in self._opened:
+            if (kind, item.position) not in opened:
                 known = self._offers.kinds[kind].beaten.get(item.position, known)
             stands_for[kind, item.position] = known
         gains: dict[tuple[int, int], float] = {}
@@ -79,5 +92,4 @@ class Cuts:
             noise = 0.0 if sampled == item.position else _NOISE * gamma * item.offer.slots_capacity / 1e6
             earned.append(many * gains[kind, sampled] + noise)
             fastest.append(self._curves[kind].fastest_ms(sampled))
-        master.cut(gamma, earned, fastest)
-        self.gammas.append(gamma)
+        return master.terms(gamma, earned, fastest)

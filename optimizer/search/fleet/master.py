@@ -45,18 +45,35 @@ class Item:
         return zip(self.groups, self.offer.parts, strict=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The bound of a multiplier γ (ms per further request/s), item by item: ns that each instance takes off, ns that having any adds."""
+
+    gamma_ms: float
+    earned_ns: tuple[int, ...]
+    extra_ns: tuple[int, ...]
+
+
 class Master:
     """The model of one problem; ``theta`` is the objective in ns, without the GPUs' share.
 
     Args:
         replicas: of all instances together, where a person fixed them.
         everything: take offers that others beat too.
+        without: (place, position) of offers to leave out.
     """
 
     def __init__(
-        self, problem: FleetProblem, offers: Offers, off: Sequence[str], replicas: int | None, *, everything: bool
+        self,
+        problem: FleetProblem,
+        offers: Offers,
+        off: Sequence[str],
+        replicas: int | None,
+        *,
+        everything: bool,
+        without: frozenset[tuple[int, int]] = frozenset(),
     ) -> None:
-        self.problem, self.offers, self.everything = problem, offers, everything
+        self.problem, self.offers, self.everything, self.without = problem, offers, everything, without
         self.weights = Weights.of(problem.objective)
         self.model = cp_model.CpModel()
         self.items: list[Item] = []
@@ -92,6 +109,8 @@ class Master:
         if self.everything:
             kind.widen()
         for position in range(len(kind.offers)) if self.everything else kind.kept:
+            if (place, position) in self.without:
+                continue
             offer = kind.offers[position]
             parts = list(zip(there, offer.parts, strict=True))
             if any(part.nodes > group.nodes_together for group, part in parts):
@@ -144,32 +163,39 @@ class Master:
             self._edges[key] = (above, ~above)
         return self._edges[key]
 
-    def cut(self, gamma_ms: float, bounds: Sequence[float], fastest_ms: Sequence[float]) -> None:
-        """The objective is at least the bound of section 6 for this γ.
+    def terms(self, gamma_ms: float, bounds: Sequence[float], fastest_ms: Sequence[float]) -> Terms:
+        """What every item counts in the bound of section 6 for this γ.
 
         Args:
             bounds: Γ of every item, requests/s · ms.
             fastest_ms: T of every item next to no load.
         """
         demand, w = self.problem.workload.requests_per_s, self.weights
-        total = math.floor(w.latency * gamma_ms * NS_PER_MS)
-        terms = [
+        earned = [
             math.ceil(
                 w.latency * NS_PER_MS * (1.0 if w.unserved == 0 else item.availability) * gain / demand * (1 + 1e-12)
             )
             for item, gain in zip(self.items, bounds, strict=True)
         ]
-        least = total - sum(k * item.count for k, item in zip(terms, self.items, strict=True))
         # A family in use takes a thousandth of the load even where it is too slow to earn any.
+        extra = [
+            max(0, math.floor(w.latency * self.all_up * (fastest - gamma_ms) / SHARES * NS_PER_MS)) if gain == 0 else 0
+            for gain, fastest in zip(bounds, fastest_ms, strict=True)
+        ]
+        return Terms(gamma_ms, tuple(earned), tuple(extra))
+
+    def cut(self, terms: Terms) -> None:
+        """The objective is at least the bound."""
+        w = self.weights
+        least = math.floor(w.latency * terms.gamma_ms * NS_PER_MS)
+        least -= sum(k * item.count for k, item in zip(terms.earned_ns, self.items, strict=True))
         extra = {
-            (self.offers.places[item.place].kind, item.position): math.floor(
-                w.latency * self.all_up * (fastest - gamma_ms) / SHARES * NS_PER_MS
-            )
-            for item, gain, fastest in zip(self.items, bounds, fastest_ms, strict=True)
-            if gain == 0 and fastest > gamma_ms
+            (self.offers.places[item.place].kind, item.position): more
+            for item, more in zip(self.items, terms.extra_ns, strict=True)
+            if more
         }
-        slow = [(self._family(family), more) for family, more in extra.items() if more > 0]
-        shed = self._shed_terms(w.unserved * w.penalty_ms - w.latency * gamma_ms)
+        slow = [(self._family(family), more) for family, more in extra.items()]
+        shed = self._shed_terms(w.unserved * w.penalty_ms - w.latency * terms.gamma_ms)
         self.model.add(self.theta >= least + sum(more * literal for literal, more in [*slow, *shed]))
 
     def _shed_terms(self, worth_ms: float) -> list[tuple[Any, int]]:
@@ -233,9 +259,14 @@ class Master:
             self._families[family] = used
         return self._families[family]
 
+    @property
+    def gpu_ns(self) -> int:
+        """What one GPU in use counts as, ns."""
+        return math.floor(self.weights.gpu_ms * NS_PER_MS)
+
     def gpus_ns(self) -> Any:
         """What the GPUs in use count as, ns."""
-        return math.floor(self.weights.gpu_ms * NS_PER_MS) * self.gpus
+        return self.gpu_ns * self.gpus
 
     def at_least_for(self, plan: Plan, exact_ns: int | None) -> None:
         """The plan's own objective (GPUs' share left out) is at least this; None: the plan is not allowed."""

@@ -16,6 +16,7 @@ from optimizer.facts.inventory import FleetProblem
 from optimizer.search.fleet.cuts import COARSE, FINE, Cuts
 from optimizer.search.fleet.exact_placing import NotSettledError
 from optimizer.search.fleet.found import FleetFound, Placed
+from optimizer.search.fleet.hopeless import few_terms, hopeless
 from optimizer.search.fleet.master import Item, Master
 from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.placer import Placer, Serves
@@ -29,6 +30,8 @@ RESOLUTION_NS = NS_PER_MS
 """Objectives are compared in whole milliseconds, rounded up."""
 _LAST_CUTS = 4
 """Multipliers of the search among few offers whose cuts the proof among all begins with."""
+_TIERS = ("fewest-gpus", "throughput")
+"""Presets that put something before the objective."""
 MOST_ROUNDS = 4_000
 MOST_REFUSED = 300
 
@@ -111,7 +114,7 @@ class FleetSolver:
         # With a bound on what goes unserved, a plan of beaten offers may serve more than the one with what beats them.
         if status == "optimal" or (status == "infeasible" and self.serves is not None):
             self.bound_ns, self._all = 0, True
-            master = self._master(everything=True)
+            master = self._master(everything=True, without=self._hopeless())
             for gamma in self._cuts.gammas[-_LAST_CUTS:]:
                 self._cuts.add(master, gamma, COARSE)
             if self.best is not None:
@@ -119,6 +122,26 @@ class FleetSolver:
             status = self._tiers(master)
             ties = status == "optimal" and self._fewest(master)
         return self._found(status, tier=status == "optimal", ties=ties)
+
+    def _hopeless(self) -> frozenset[tuple[int, int]]:
+        """Offers whose plans are all above the best value, by the multiplier of the best plan."""
+        # What serves too little may have less of what is put first: then bounds decide nothing.
+        if self.best is None or (self.serves is not None and self.problem.objective.preset in _TIERS):
+            return frozenset()
+        full, few = self._master(everything=True, refused=False), self._master(everything=False, refused=False)
+        tier = self._first_tier(few)
+        if tier is not None:
+            few.model.add(tier <= self._tier_value(few, self.best.plan))
+        terms = self._cuts.own(full, self._cuts.gamma(self.best))
+        kept = few_terms(self.offers, full, few, terms)
+        few.cut(kept)
+        goal = few.theta + few.gpus_ns()
+        few.model.minimize(goal)
+        solver, status = self._solve(few)
+        if status != "optimal":
+            return frozenset()
+        ends = {"least_ns": int(solver.value(goal)), "most_ns": self.best.whole_ms * RESOLUTION_NS}
+        return hopeless(self.offers, full, few, terms, kept, **ends)
 
     def _bounding(self, best: Placed) -> Master:
         """The model of the offers that no other beats with every cut so far and nothing else: its bounds are those of all plans."""
@@ -172,8 +195,11 @@ class FleetSolver:
             self.bound_ns = 0
         return self._objective(master)
 
-    def _master(self, *, everything: bool, refused: bool = True) -> Master:
-        master = Master(self.problem, self.offers, self.off, self.fixed.data_parallel, everything=everything)
+    def _master(
+        self, *, everything: bool, refused: bool = True, without: frozenset[tuple[int, int]] = frozenset()
+    ) -> Master:
+        replicas = self.fixed.data_parallel
+        master = Master(self.problem, self.offers, self.off, replicas, everything=everything, without=without)
         self.items = master.items
         if self.most is not None:
             axis, limit = self.most
@@ -199,11 +225,9 @@ class FleetSolver:
     # What is minimised before the objective: an expression, or None.
     def _first_tier(self, master: Master) -> Any:
         preset = self.problem.objective.preset
-        if preset == "fewest-gpus":
-            return master.gpus
-        if preset == "throughput":
-            return -(master.peak)
-        return None
+        if preset not in _TIERS:
+            return None
+        return master.gpus if preset == "fewest-gpus" else -(master.peak)
 
     def _tier_value(self, master: Master, plan: Plan) -> int:
         if self.problem.objective.preset == "fewest-gpus":
