@@ -55,7 +55,7 @@ def print_fleet(answer: FleetAnswer) -> None:
     out.print()
     for limit in answer.search_limits:
         out.print(Text(f"  {limit}", "dim"))
-    verification_lines(out, answer.verification)
+    verification_lines(out, answer.verification, answer.status, sets=True)
     out.print(Text(costs_sentence("analytic"), "dim"))
 
 

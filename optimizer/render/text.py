@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from optimizer.answer import Answer, CheckAnswer, Metrics, Repair, RuleResult, Verification
+from optimizer.answer import Answer, CheckAnswer, Metrics, Repair, RuleResult, Status, Verification
 from optimizer.explain.numbers import amount, milliseconds
 
 STATUS_WORDS = {
@@ -230,13 +230,14 @@ def _footer(out: Console, answer: Answer) -> None:
     out.print()
     for sentence in answer.search_limits:
         out.print(Text("  " + sentence, "dim"))
-    verification_lines(out, answer.verification)
+    verification_lines(out, answer.verification, answer.status)
     out.print(Text(costs_sentence(answer.cost_source), "dim"))
 
 
-def verification_lines(out: Console, verification: Verification) -> None:
-    """What the verifier did, and every mismatch."""
-    out.print(Text("  " + verification_sentence(verification), "" if verification.passed else "bold red"))
+def verification_lines(out: Console, verification: Verification, status: Status, *, sets: bool = False) -> None:
+    """What the verifier did, and every mismatch; ``status`` and ``sets`` as for ``verification_sentence``."""
+    said = verification_sentence(verification, status, sets=sets)
+    out.print(Text("  " + said, "" if verification.passed else "bold red"))
     for mismatch in verification.mismatches:
         out.print(
             Text(f"  MISMATCH {mismatch.what}: expected {mismatch.expected}, found {mismatch.actual}", "bold red")
@@ -250,15 +251,32 @@ def costs_sentence(source: str) -> str:
     return f"  Costs: {source}; the analytic model where it says nothing (docs/model.md, section 9)."
 
 
-def verification_sentence(verification: Verification) -> str:
-    """What the independent verifier did."""
+def verification_sentence(verification: Verification, status: Status, *, sets: bool = False) -> str:
+    """What the independent verifier did.
+
+    Args:
+        verification: of an answer.
+        status: of that answer.
+        sets: candidates are sets of instances, of which bounds leave few to look at one by one.
+    """
     if not verification.checks:
         return "Not verified: there was nothing to recompute."
     proof = {
-        "exhaustive": f"; optimality confirmed against all {verification.candidates:,} candidates",
+        "exhaustive": f"; {_enumerated(verification.candidates, status, sets)}",
         "bound": "; optimality rests on value = bound",
         "refuted": "; optimality REFUTED",
     }.get(verification.optimality, "")
     outcome = "all agree" if verification.passed else "NOT all agree"
     resolution = f" ({verification.resolution})" if verification.resolution else ""
     return f"Verified: {verification.checks} numbers and rules recomputed in exact arithmetic, {outcome}{proof}{resolution}."
+
+
+def _enumerated(candidates: int, status: Status, sets: bool) -> str:
+    if sets:
+        looked = f"its own bounds left {candidates:,} to look at one by one"
+        if status == "infeasible":
+            return f"no set of instances keeps every rule ({looked})"
+        return f"optimality confirmed against all sets of instances ({looked})"
+    if status == "infeasible":
+        return f"none of all {candidates:,} candidates keeps every rule"
+    return f"optimality confirmed against all {candidates:,} candidates"

@@ -92,7 +92,7 @@ def _strengths(subject: Subject) -> list[Item]:
     found: list[Item] = []
     answer, ledger = subject.answer, subject.ledger
     if answer.verification.passed:
-        found.append(("pass", (verification_sentence(answer.verification),)))
+        found.append(("pass", (verification_sentence(answer.verification, answer.status),)))
     if not isinstance(answer, CheckAnswer) and answer.status == "optimal" and answer.objective is not None:
         found.append(("pass", (
             f"Nothing considered is better: the objective's value, {milliseconds(answer.objective.value)} per request, equals "

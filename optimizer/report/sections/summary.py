@@ -77,7 +77,7 @@ def _recommendation(subject: Subject) -> str:
 def basis(answer: Answer) -> list[Block]:
     """What was verified, where costs come from, and what was not considered."""
     said = [
-        verification_sentence(answer.verification),
+        verification_sentence(answer.verification, answer.status),
         costs_sentence(answer.cost_source).strip(),
         *answer.search_limits,
     ]

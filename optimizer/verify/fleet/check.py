@@ -64,8 +64,7 @@ def verify_fleet(
     Returns:
         Every disagreement with expected and actual. ``optimality`` is ``exhaustive``, ``bound`` (claimed, not
         enumerated), ``not claimed`` or ``refuted``. Exhaustive: every choice of instances that the bound of section 6 does
-        not rule out was stood on the nodes, where the rules allow it, and valued there; ``candidates`` counts those. Shapes
-        take part that no other in the same places beats at every rate (section 6 leaves the others out).
+        not rule out, of all shapes, was stood on the nodes, where the rules allow it, and valued there; ``candidates`` counts those.
     """
     return _Check(problem, answer, fixed, seed).run(exhaustive)
 
