@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -117,8 +118,9 @@ def solve(
     chain = solve_if_chain(problem, json, limit, svg, costs, table, trace)
     if chain is not None:
         _leave_by(chain[1], EXIT_CODES[chain[0]])
-    unused = {"--trace": trace, "--costs": costs != "analytic", "--apply-repair": apply_repair}
-    fleet = run_if_inventory(problem, json, limit, None, unused)
+    unused = {"--trace": trace, "--costs": costs != "analytic", "--all-conflicts": all_conflicts}
+    write = partial(apply, number=apply_repair, out=out, force=force)
+    fleet = run_if_inventory(problem, json, limit, None, unused, write)
     if fleet is not None:
         _leave_by(fleet[1], EXIT_CODES[fleet[0]])
     from optimizer.api import simulate as play
@@ -175,8 +177,14 @@ def check(
     fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
     limit = time_limit_of(time_limit)
     check_options(apply_repair, out, force)
-    unused = {"--trace": trace, "--simulate": simulate, "--costs": costs != "analytic", "--apply-repair": apply_repair}
-    fleet = run_if_inventory(problem, json, limit, fixed, unused)
+    unused = {
+        "--trace": trace,
+        "--simulate": simulate,
+        "--costs": costs != "analytic",
+        "--all-conflicts": all_conflicts,
+    }
+    write = partial(apply, number=apply_repair, out=out, force=force)
+    fleet = run_if_inventory(problem, json, limit, fixed, unused, write)
     if fleet is not None:
         _leave_by(fleet[1], EXIT_CODES[fleet[0]])
     file = load_stated(problem)

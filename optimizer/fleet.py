@@ -120,20 +120,35 @@ def _answer(
             answer = replace(answer, ranges=tuple(_ranges(problem, offers, found.best, deadline)))
     answer = replace(answer, verification=verify_fleet(problem, answer, fixed or Fixed()))
     if found.status == "infeasible" and explain:
-        answer = _explained(problem, answer, fixed or Fixed())
+        answer = _explained(problem, answer, fixed or Fixed(), progress)
     return replace(answer, explanation=tuple(fleet_sentences(problem, answer, found)))
 
 
-def _explained(problem: FleetProblem, answer: FleetAnswer, fixed: Fixed) -> FleetAnswer:
-    """With the conflict and the repairs of an infeasible inventory."""
-    from optimizer.explain.fleet_conflict import fleet_conflict, fleet_repairs
+def _explained(
+    problem: FleetProblem, answer: FleetAnswer, fixed: Fixed, progress: Callable[[Progress], None] | None
+) -> FleetAnswer:
+    """With the conflict and the repairs of an infeasible inventory; Ctrl-C ends them and keeps what was found."""
+    from optimizer.explain.fleet_conflict import fleet_conflict
+    from optimizer.explain.fleet_repair import fleet_repairs
+    from optimizer.explain.fleet_trial import Trials
 
-    def solved(changed: FleetProblem) -> str | None:
-        there = _answer(changed, fixed, EXPLAIN_WITHIN_S, None, 1, ranges=False, explain=False)
-        return there.label if there.pools and there.verification.passed else None
+    started = time.monotonic()
 
-    conflict = fleet_conflict(problem, fixed, EXPLAIN_WITHIN_S)
-    return replace(answer, conflicts=(conflict,), repairs=fleet_repairs(problem, fixed, solved, EXPLAIN_WITHIN_S))
+    def trials(phase: str) -> Trials:
+        if progress is not None:
+            from optimizer.search.solve import Progress
+
+            progress(Progress(time.monotonic() - started, phase=phase))
+        return Trials(fixed, EXPLAIN_WITHIN_S)
+
+    try:
+        answer = replace(answer, conflicts=(fleet_conflict(problem, trials("finding what conflicts")),))
+        repairs = fleet_repairs(problem, fixed, answer.conflicts[0], trials("finding the least changes that help"))
+        answer = replace(answer, repairs=repairs)
+    except KeyboardInterrupt:
+        # It is proved infeasible all the same.
+        return answer
+    return answer
 
 
 def refuse_unknown_rules(problem: FleetProblem) -> None:

@@ -92,9 +92,9 @@ class RateRange:
 
 @dataclass(frozen=True, slots=True)
 class FleetRepair:
-    """Changes of the problem file that make an infeasible inventory feasible, solved again and verified.
+    """Changes of the problem file that make an infeasible inventory feasible, least in each.
 
-    ``result`` names the instances that are best then.
+    ``result`` names verified instances that keep every rule then, few of them; ``solve`` finds the best.
     """
 
     changes: tuple[Change, ...]

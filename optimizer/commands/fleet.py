@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from optimizer.commands.repairs import tell
+
 if TYPE_CHECKING:
     from optimizer.answer import Fixed
+    from optimizer.facts.stated import Stated
+    from optimizer.fleet_answer import FleetAnswer
 
 
 def run_if_inventory(
-    path: str, as_json: bool, time_limit_s: float | None, fixed: Fixed | None, unused: Mapping[str, object]
+    path: str,
+    as_json: bool,
+    time_limit_s: float | None,
+    fixed: Fixed | None,
+    unused: Mapping[str, object],
+    write_repair: Callable[[Stated, FleetAnswer], str | None],
 ) -> tuple[str, bool] | None:
     """Solve (or check, with decisions fixed) and print; the status and whether the verifier agrees. None for other problems.
 
     Args:
+        write_repair: writes the file with a repair made where one was asked for, and says so.
         unused: options that inventories do not take, by name; refused where one is set.
 
     Raises:
@@ -26,6 +36,7 @@ def run_if_inventory(
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.inventory_file import inventory_from_dict, is_inventory
     from optimizer.facts.load import read_mapping
+    from optimizer.facts.stated import Stated
 
     values = read_mapping(Path(path), path)
     if not is_inventory(values):
@@ -42,6 +53,8 @@ def run_if_inventory(
             answer = solve_fleet(problem, time_limit_s=time_limit_s, progress=live)
         else:
             answer = check_fleet(problem, fixed, time_limit_s=time_limit_s, progress=live)
+    file = Stated(values, Path(path).parent, Path(path).stem)
+    said = write_repair(file, answer)
     if as_json:
         from optimizer.render.as_json import dumps
         from optimizer.render.fleet import fleet_data
@@ -51,4 +64,5 @@ def run_if_inventory(
         from optimizer.render.fleet import print_fleet
 
         print_fleet(answer)
+    tell(said)
     return answer.status, answer.verification.passed

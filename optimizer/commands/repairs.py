@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from optimizer.answer import Answer
     from optimizer.facts.stated import Stated
+    from optimizer.fleet_answer import FleetAnswer
 
 AllConflicts = Annotated[
     bool, typer.Option("--all-conflicts", help="List every minimal conflict, up to 20, not only the plainest.")
@@ -43,7 +44,7 @@ def check_options(number: int | None, out: str | None, force: bool) -> None:
         raise ProblemError("--out", f"{Path(out).parent} is no directory")
 
 
-def apply(stated: Stated, answer: Answer, number: int | None, out: str | None, force: bool) -> str | None:
+def apply(stated: Stated, answer: Answer | FleetAnswer, number: int | None, out: str | None, force: bool) -> str | None:
     """Write the problem file with a repair made; what to tell the person, or None when nothing was asked.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optimizer.explain.numbers import count, milliseconds
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import FleetProblem, level_word
 from optimizer.fleet_answer import FleetAnswer, LossScenario, Pool, instance_label
 from optimizer.search.quantities import Weights
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from optimizer.search.fleet.found import FleetFound
 
 RARE_HOURS = 1000 * 365.25 * 24
-LEVEL_WORDS = {"gpu": "GPU", "node": "node", "rack": "rack", "zone": "zone"}
 
 
 def fleet_sentences(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> list[str]:
@@ -47,10 +46,13 @@ def _nothing(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
             f"{problem.workload.requests_per_s:g} requests/s within every limit and survives what is asked."
         ]
         for conflict in answer.conflicts:
-            them = "it" if len(conflict.rules) == 1 else "any one of them"
-            proof = f"Without {them} there is one." if conflict.minimal else "The set may not be minimal."
-            said.append(f"{conflict.sentence} {proof}" if conflict.rules else conflict.sentence)
-        return said + [f"Repair {number}: {one.sentence}" for number, one in enumerate(answer.repairs, 1)]
+            proof = "" if conflict.minimal else " Fewer of them may be enough for that."
+            if conflict.minimal and len(conflict.rules) > 1:
+                proof = " Without any one of them the others can."
+            said.append(f"{conflict.sentence}{proof}" if conflict.rules else conflict.sentence)
+        if answer.repairs:
+            said.append("Repairs, each the least change by itself, verified (--apply-repair N --out FILE):")
+        return said + [f"{number}. {one.sentence}" for number, one in enumerate(answer.repairs, 1)]
     return ["The search ended before any set of instances was found; allow more time."]
 
 
@@ -103,7 +105,7 @@ def _objective(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) ->
 
 
 def _loss(problem: FleetProblem, loss: LossScenario) -> str:
-    word = LEVEL_WORDS.get(loss.level, loss.level)
+    word = level_word(loss.level)
     stated = any(one.level == loss.level for one in problem.survive)
     names = " and ".join(loss.lost) or "none in use"
     carries = loss.capacity_left >= loss.needed - 1e-6

@@ -1,64 +1,14 @@
-"""Why no set of instances works on an inventory: rules that cannot hold together, and the least changes that help."""
+"""Why no set of instances works on an inventory: rules that cannot hold together. ``fleet_repair`` has the changes that help."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from optimizer.answer import Change, Conflict, Fixed
+from optimizer.answer import Conflict
+from optimizer.explain.fleet_trial import Standing, Trials, Verdict
 from optimizer.explain.numbers import count
-from optimizer.facts.inventory import FleetProblem, NodeGroup
-from optimizer.fleet_answer import FleetRepair
-from optimizer.search.fleet.offers import Known, Offers
-from optimizer.search.fleet.solve import FleetSolver
+from optimizer.facts.inventory import FleetProblem, level_word
 from optimizer.search.rules import rules_for
-from optimizer.search.space import SpaceTooLargeError
-
-MOST_TIMES = 8
-"""A group is grown to at most so many times its nodes."""
-RATE_DIGITS = 100
-"""A lower request rate is named in whole hundredths of what was asked."""
-
-Verdict = bool | None
-"""Feasible, proved infeasible, or not known."""
-Solved = Callable[[FleetProblem], str | None]
-"""The label of the verified best answer of a changed problem; None when there is none."""
-
-
-def fleet_conflict(problem: FleetProblem, fixed: Fixed, within_s: float) -> Conflict:
-    """A set of rules that cannot hold together; minimal when each was tried within the time.
-
-    Rules are dropped one by one, those about shapes together first, because they rarely matter.
-    """
-    deadline, known = time.monotonic() + within_s, Known()
-    sentences = _sentences(problem)
-    carries = f"{problem.workload.requests_per_s:g} requests/s"
-    off = set(problem.search.disabled_rules)
-    active = [rule for rule in sentences if rule not in off]
-    minimal = True
-    shape_rules = [rule for rule in active if rule in _SHAPE_RULES]
-    for candidate in [tuple(shape_rules), *((rule,) for rule in active)]:
-        left = [rule for rule in active if rule not in candidate]
-        if not candidate or len(left) == len(active):
-            continue
-        if time.monotonic() > deadline:
-            minimal = False
-            break
-        verdict = _feasible(without(problem, left, sentences), fixed, known)
-        if verdict is None:
-            minimal = False
-        elif not verdict:
-            active = left
-    said = [sentences[rule].rstrip(".") for rule in active]
-    nothing = f"no set of instances on the {count(problem.gpus, 'free GPU')} carries {carries}"
-    these = "This rule cannot hold" if len(said) == 1 else "These rules cannot hold together"
-    listed = "; ".join(text[0].upper() + text[1:] for text in said)
-    sentence = f"{these} at {carries}: {listed}."
-    if not active:
-        sentence = f"Whatever the rules, {nothing}."
-    return Conflict(tuple(active), sentence, minimal)
-
 
 _SHAPE_RULES = (
     "attention_heads",
@@ -71,155 +21,85 @@ _SHAPE_RULES = (
     "nvlink_locality",
     "context",
 )
+_FOLLOWS = ("min_batch", "tpot_full_batch")
+"""Rules that people state by stating another: where either explains, the other one is said."""
+_ALWAYS = ("gpu_count", "request_rate", "max_batch")
+"""Stated anew over all pools, or what bounds the search."""
+
+Holds = Callable[[Sequence[str]], bool | None]
+"""Whether some set of instances keeps these rules; None: not known."""
 
 
-def _sentences(problem: FleetProblem) -> dict[str, str]:
-    """Every rule with its sentence."""
+def fleet_conflict(problem: FleetProblem, trials: Trials) -> Conflict:
+    """A set of rules that cannot hold together; minimal when the removal of each was tried.
+
+    Rules are dropped as long as the rest cannot hold: first among instances within groups, which is quick; what is left of
+    them is then tried with pipelines over two groups too.
+    """
+    sentences = rule_sentences(problem)
+    off = set(problem.search.disabled_rules)
+    every = [rule for rule in sentences if rule not in off]
+
+    def holds(attempt: Callable[[FleetProblem], Standing | Verdict]) -> Holds:
+        def tried(rules: Sequence[str]) -> bool | None:
+            found = attempt(_only(problem, rules, every))
+            return found if found is None else bool(found)
+
+        return tried
+
+    active, minimal = _least(every, holds(trials.within_groups))
+    # A rule whose removal lets the rest hold within groups lets it hold with pipelines over two as well.
+    if holds(trials.any)(active) is not False:
+        active, minimal = _least(every, holds(trials.any))
+    return Conflict(tuple(active), _said(problem, active, sentences), minimal)
+
+
+def _least(rules: Sequence[str], holds: Holds) -> tuple[list[str], bool]:
+    """Rules that cannot hold together, and whether each is needed for that."""
+    active, minimal = list(rules), True
+    shape = [rule for rule in rules if rule in _SHAPE_RULES]
+    first = [rule for rule in _FOLLOWS if rule in rules]
+    rest = [rule for rule in rules if rule not in (*shape, *first)]
+    # Rules about shapes rarely matter: together first, then each where that fails.
+    for candidate in [tuple(shape), *((rule,) for rule in (*first, *rest, *shape))]:
+        left = [rule for rule in active if rule not in candidate]
+        if len(left) == len(active):
+            continue
+        verdict = holds(left)
+        if verdict is False:
+            active = left
+        elif verdict is None:
+            minimal = False
+    return active, minimal
+
+
+def rule_sentences(problem: FleetProblem) -> dict[str, str]:
+    """Every rule that may be dropped, with its sentence."""
     demand = problem.workload.requests_per_s
     share = "" if problem.demand_share == 1 else f"{problem.demand_share:.0%} of "
     found: dict[str, str] = {}
     for losses in problem.survive:
-        many = f"any {losses.level}" if losses.count == 1 else f"any {losses.count} {losses.level}s"
+        word = level_word(losses.level)
+        many = f"any {word}" if losses.count == 1 else f"any {losses.count} {word}s"
         found[f"survive_{losses.level}"] = (
             f"after the loss of {many} the instances left have to carry {share}{demand:g} requests/s"
         )
-    group = problem.groups[0]
-    alone = problem.instance_problem(group, 1)
-    skipped = ("gpu_count", "request_rate", "max_batch")
-    for rule in rules_for(alone):
-        if rule.id not in skipped:
-            found[rule.id] = rule.sentence
+    alone = problem.instance_problem(problem.groups[0], 1)
+    found.update({rule.id: rule.sentence for rule in rules_for(alone) if rule.id not in _ALWAYS})
     return found
 
 
-def without(problem: FleetProblem, active: Sequence[str], known: dict[str, Any]) -> FleetProblem:
-    """The problem with only the given rules on."""
-    off = tuple(dict.fromkeys([*problem.search.disabled_rules, *(rule for rule in known if rule not in active)]))
+def _only(problem: FleetProblem, rules: Sequence[str], every: Sequence[str]) -> FleetProblem:
+    """The problem with only these of its rules on."""
+    off = tuple(dict.fromkeys([*problem.search.disabled_rules, *(rule for rule in every if rule not in rules)]))
     return problem.model_copy(update={"search": problem.search.model_copy(update={"disabled_rules": off})})
 
 
-def _feasible(problem: FleetProblem, fixed: Fixed, known: Known) -> Verdict:
-    try:
-        found = FleetSolver(problem, Offers(problem, fixed, known), fixed=fixed).any()
-    except SpaceTooLargeError:
-        return None
-    if found.best is not None:
-        return True
-    return False if found.status == "infeasible" else None
-
-
-def fleet_repairs(problem: FleetProblem, fixed: Fixed, solved: Solved, within_s: float) -> tuple[FleetRepair, ...]:
-    """The least changes: fewer requests/s, more nodes of a group, a loss no longer survived, instances that may span racks."""
-    deadline = time.monotonic() + within_s
-    found: list[FleetRepair] = []
-    for attempt in (_fewer_requests, _without_losses, _more_nodes, _over_racks):
-        if time.monotonic() > deadline:
-            break
-        found += attempt(problem, fixed, solved, deadline)
-    return tuple(found)
-
-
-def _fewer_requests(problem: FleetProblem, fixed: Fixed, solved: Solved, deadline: float) -> list[FleetRepair]:
-    demand = problem.workload.requests_per_s
-    try:
-        offers = Offers(problem, fixed)
-    except SpaceTooLargeError:
-        return []
-
-    def at(step: int) -> FleetProblem:
-        workload = problem.workload.model_copy(update={"requests_per_s": demand * step / RATE_DIGITS})
-        return problem.model_copy(update={"workload": workload})
-
-    low, high = 0, RATE_DIGITS
-    while high - low > 1 and time.monotonic() < deadline:
-        middle = (low + high) // 2
-        changed = at(middle)
-        # Offers do not depend on the demand: T, k and c are functions of the rate at one instance.
-        if FleetSolver(changed, offers.again(changed), fixed=fixed).any().best is not None:
-            low = middle
-        else:
-            high = middle
-    if not low or high - low > 1:
-        return []
-    rate = round(demand * low / RATE_DIGITS, 6)
-    label = solved(at(low))
-    if label is None:
-        return []
-    sentence = f"Lower workload.requests_per_s from {demand:g} to {rate:g} (found in steps of 1 % of what is asked); best then: {label}."
-    return [FleetRepair((Change("workload.requests_per_s", demand, rate),), sentence, label)]
-
-
-def _without_losses(problem: FleetProblem, fixed: Fixed, solved: Solved, deadline: float) -> list[FleetRepair]:
-    found = []
-    for losses in problem.survive:
-        if time.monotonic() > deadline:
-            break
-        fewer = [
-            one if one != losses else one.model_copy(update={"count": one.count - 1})
-            for one in problem.survive
-            if one != losses or one.count > 1
-        ]
-        label = solved(problem.model_copy(update={"survive": tuple(fewer)}))
-        if label is not None:
-            field = f"requirements.survive.{losses.level}"
-            sentence = f"Lower {field} from {losses.count} to {losses.count - 1}; best then: {label}."
-            found.append(FleetRepair((Change(field, losses.count, losses.count - 1),), sentence, label))
-    return found
-
-
-def _more_nodes(problem: FleetProblem, fixed: Fixed, solved: Solved, deadline: float) -> list[FleetRepair]:
-    found, known = [], Known()
-    for index, group in enumerate(problem.groups):
-        step = group.racks or 1
-        most = group.nodes * MOST_TIMES
-        high: int | None = None
-        tried = group.nodes + step
-        low = group.nodes
-        while tried <= most and time.monotonic() < deadline:
-            if _feasible(_grown(problem, index, tried), fixed, known):
-                high = tried
-                break
-            low, tried = tried, min(most, group.nodes + 2 * (tried - group.nodes)) if tried < most else most + 1
-        while high is not None and high - low > step and time.monotonic() < deadline:
-            middle = low + (high - low) // 2 // step * step
-            if _feasible(_grown(problem, index, middle), fixed, known):
-                high = middle
-            else:
-                low = middle
-        if high is None or high - low > step:
-            continue
-        label = solved(_grown(problem, index, high))
-        if label is not None:
-            field = f"cluster.{index}.nodes"
-            sentence = f"Raise {field} ({group.name}) from {group.nodes} to {high}; best then: {label}."
-            found.append(FleetRepair((Change(field, group.nodes, high),), sentence, label))
-    return found
-
-
-def _over_racks(problem: FleetProblem, fixed: Fixed, solved: Solved, deadline: float) -> list[FleetRepair]:
-    """Racks left out, so that an instance may stand on nodes of several; not where racks have to be survived."""
-    groups = problem.groups
-    racks = sum(group.racks for group in groups) + len({group.rack for group in groups if group.rack is not None})
-    if racks < 2 or any(losses.level == "rack" for losses in problem.survive) or time.monotonic() > deadline:
-        return []
-    together = tuple(group.model_copy(update={"rack": None, "racks": 0}) for group in groups)
-    label = solved(problem.model_copy(update={"groups": together}))
-    if label is None:
-        return []
-    changes = [
-        Change(f"cluster.{index}.rack{'s' if group.racks else ''}", group.racks or group.rack, None)
-        for index, group in enumerate(groups)
-        if group.racks or group.rack is not None
-    ]
-    fields = ", ".join(change.field for change in changes)
-    sentence = f"Leave out {fields}, if the nodes of one instance may stand in several racks; best then: {label}."
-    return [FleetRepair(tuple(changes), sentence, label)]
-
-
-def _grown(problem: FleetProblem, index: int, nodes: int) -> FleetProblem:
-    def changed(position: int, group: NodeGroup) -> NodeGroup:
-        return group if position != index else group.model_copy(update={"nodes": nodes})
-
-    return problem.model_copy(
-        update={"groups": tuple(changed(position, group) for position, group in enumerate(problem.groups))}
-    )
+def _said(problem: FleetProblem, active: Sequence[str], sentences: dict[str, str]) -> str:
+    carries = f"{problem.workload.requests_per_s:g} requests/s"
+    if not active:
+        return f"Whatever the rules, no set of instances on the {count(problem.gpus, 'free GPU')} carries {carries}."
+    said = [sentences[rule].rstrip(".") for rule in active]
+    these = "This rule alone cannot hold" if len(said) == 1 else "These rules cannot hold together"
+    listed = "; ".join(text[0].upper() + text[1:] for text in said)
+    return f"{these} at {carries}: {listed}."

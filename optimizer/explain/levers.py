@@ -60,7 +60,7 @@ def levers_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tuple[Le
     off = set(problem.search.disabled_rules)
     found = [
         *_gpus(problem, fixed),
-        *_formats(problem, fixed),
+        *offered_formats(problem, fixed),
         *_context(problem),
         *_gpu_type(stated, problem),
         *_degrees(problem, fixed),
@@ -109,7 +109,8 @@ def _one(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, va
     return Lever(id, kind, field, rules, weight, 1, lambda k: {field: value}, {field: value})
 
 
-def _formats(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+    """Narrower weights, and a narrower KV cache, beside what is considered."""
     search, model = problem.search, problem.model
     levers = []
     weights = search.weight_precision or (model.native_weight_format,)
@@ -244,6 +245,11 @@ def _batches(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     if needs.min_batch > 1:
         levers.append(_counted("min_batch", "limit", "requirements.min_batch", ("min_batch",), 6, needs.min_batch, 1))
     return levers
+
+
+def room_in_memory(problem: Problem) -> list[Lever]:
+    """Shorter sequences, and a larger share of the memory."""
+    return [*_context(problem), *_utilization(problem)]
 
 
 def _utilization(problem: Problem) -> list[Lever]:

@@ -17,6 +17,7 @@ from optimizer.explain.repair_words import repair_sentence
 from optimizer.explain.wide import Wide
 from optimizer.facts.problem import Problem
 from optimizer.facts.stated import Stated
+from optimizer.fleet_answer import FleetRepair
 from optimizer.search.oracle import Oracle
 
 MOST_REPAIRS = 6
@@ -128,6 +129,6 @@ def before(stated: Stated, problem: Problem, field: str) -> Any:
     return list(inner) if isinstance(inner, tuple) else inner
 
 
-def changed_stated(stated: Stated, repair: Repair) -> Stated:
+def changed_stated(stated: Stated, repair: Repair | FleetRepair) -> Stated:
     """The problem file with the repair made."""
     return stated.changed({change.field: change.new for change in repair.changes})

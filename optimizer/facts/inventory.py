@@ -16,6 +16,11 @@ INSTANCE_RULES_OFF = ("gpu_count", "concurrency", "request_rate")
 """Rules of one pool that an inventory states anew, over all pools."""
 
 
+def level_word(level: str) -> str:
+    """How sentences call a part of a level."""
+    return "GPU" if level == "gpu" else level
+
+
 class NodeGroup(Facts):
     """Equal nodes. ``free_gpus`` counts the GPUs of each node that may be used."""
 

@@ -48,7 +48,7 @@ class Stated:
         return problem if self.costs is None else problem.model_copy(update={"costs": self.costs})
 
     def changed(self, changes: Mapping[str, Any]) -> Stated:
-        """The same with dotted fields set, e.g. ``{"hardware.nodes": 2}``; a value of None removes the field."""
+        """The same with dotted fields set, e.g. ``{"hardware.nodes": 2, "cluster.0.nodes": 2}``; None removes the field."""
         values = copy.deepcopy(dict(self.values))
         if isinstance(values.get("objective"), str) and any(field.startswith("objective.") for field in changes):
             values["objective"] = {"preset": values["objective"]}
@@ -56,7 +56,10 @@ class Stated:
             *parents, last = field.split(".")
             inner: Any = values
             for parent in parents:
-                if not isinstance(inner.get(parent), dict):
+                if isinstance(inner, list):
+                    inner = inner[int(parent)]
+                    continue
+                if not isinstance(inner.get(parent), dict | list):
                     inner[parent] = {}
                 inner = inner[parent]
             if value is None:
@@ -133,6 +136,15 @@ def _resolved(values: dict[str, Any]) -> HardwareFacts:
     return resolve_hardware(HardwareInput.model_validate(values))
 
 
+def _refuse_malformed(values: Mapping[str, Any], folder: Path) -> None:
+    from optimizer.facts.inventory_file import inventory_from_dict, is_inventory
+
+    if is_inventory(values):
+        inventory_from_dict(values, folder=folder)
+    else:
+        ProblemFile.model_validate(values)
+
+
 def write_stated(stated: Stated, path: str | Path, *, overwrite: bool = False) -> None:
     """Write the problem file (JSON for ``.json``, else YAML); comments of the original are not kept.
 
@@ -145,7 +157,7 @@ def write_stated(stated: Stated, path: str | Path, *, overwrite: bool = False) -
     if file.exists() and not overwrite:
         raise ProblemError("--out", f"{path} exists already; choose another name or add --force")
     values = dict(stated.values)
-    ProblemFile.model_validate(values)
+    _refuse_malformed(values, stated.folder)
     model = values.get("model")
     if isinstance(model, str) and (stated.folder / model).exists():
         values["model"] = str((stated.folder / model).resolve())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from optimizer.answer import Metrics, ObjectiveResult, RuleResult, Strategy, Verification
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import FleetProblem, level_word
 from optimizer.fleet_answer import FleetAnswer, LossScenario, Pool, PoolPart, Reliability, instance_label
 from optimizer.placement import GpuPlace, PlacedInstance, Placement
 from optimizer.search.fleet.found import FleetFound, Placed
@@ -15,13 +15,6 @@ from optimizer.search.fleet.plan import Entry, offer_of, parts_of
 from optimizer.search.fleet.solve import FleetSolver
 from optimizer.search.fleet.tables import quantities
 from optimizer.search.fleet.valuation import HOURS_PER_MONTH, SHARES
-
-RULE_WORDS = {
-    "gpu": "GPU",
-    "node": "node",
-    "rack": "rack",
-    "zone": "zone",
-}
 
 
 def with_plan(problem: FleetProblem, offers: Offers, solver: FleetSolver, placed: Placed) -> FleetAnswer:
@@ -250,7 +243,7 @@ def _rules(
     share = "" if problem.demand_share == 1 else f"{problem.demand_share:.0%} of "
     for scenario in losses:
         if scenario.level in stated:
-            word = RULE_WORDS.get(scenario.level, scenario.level)
+            word = level_word(scenario.level)
             many = f"any {word}" if scenario.count == 1 else f"any {scenario.count} {word}s"
             rule = f"survive_{scenario.level}"
             found.append(

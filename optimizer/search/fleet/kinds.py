@@ -13,7 +13,7 @@ from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.facts.problem import Problem
 from optimizer.search.fleet.dominance import beaten_at_each_rate
 from optimizer.search.fleet.offer import MICRO, Offer, Part, nodes_needed
-from optimizer.search.fleet.tables import Table
+from optimizer.search.fleet.tables import Table, Times
 from optimizer.search.space import SpaceTooLargeError, evenly, layer_splits, pipeline_degrees, tensor_degrees
 
 T = TypeVar("T")
@@ -26,11 +26,11 @@ class Kind:
 
     ``kept`` are the positions of those that no other beats wherever it stands: the search looks there first. ``beaten`` has the
     others: which of those kept beats them, and how many of it in place of one. Most of these come with ``widen`` only, when a proof
-    needs them. ``considered`` counts the shapes looked at.
+    needs them. ``considered`` counts the shapes looked at. ``times`` has what other kinds computed and takes what this one does.
     """
 
-    def __init__(self, problem: FleetProblem, fixed: Fixed) -> None:
-        self.fleet, self.fixed = problem, fixed
+    def __init__(self, problem: FleetProblem, fixed: Fixed, times: Times | None) -> None:
+        self.fleet, self.fixed, self.times = problem, fixed, times
         self.considered = 0
         self.offers: tuple[Offer, ...] = ()
         self.kept: tuple[int, ...] = ()
@@ -108,14 +108,16 @@ def _nodes(offer: Offer) -> tuple[int, ...]:
 class OneGroup(Kind):
     """Shapes whose instances stand on one group. ``together``: nodes an instance may spread over."""
 
-    def __init__(self, problem: FleetProblem, group: NodeGroup, together: int, fixed: Fixed) -> None:
-        super().__init__(problem, fixed)
+    def __init__(
+        self, problem: FleetProblem, group: NodeGroup, together: int, fixed: Fixed, times: Times | None
+    ) -> None:
+        super().__init__(problem, fixed, times)
         self.group, self.together = group, together
         found: list[Offer] = []
         for nodes, shapes in sorted(self._shapes().items()):
             self.considered += len(shapes)
             alone = problem.instance_problem(group, nodes)
-            table = Table(problem, [alone], shapes, whole_node_nvlink=joined(alone, group))
+            table = Table(problem, [alone], shapes, whole_node_nvlink=joined(alone, group), times=times)
             self._tables[nodes,] = table
             found += table.offers()
         self._take(found)
@@ -159,8 +161,10 @@ def _times(table: Table, offer: Offer, part: Part, tp: int) -> int:
 class TwoGroups(Kind):
     """Pipelines whose first stages stand on one group and the others on another, that carry more than both do apart."""
 
-    def __init__(self, problem: FleetProblem, first: OneGroup, second: OneGroup, fixed: Fixed) -> None:
-        super().__init__(problem, fixed)
+    def __init__(
+        self, problem: FleetProblem, first: OneGroup, second: OneGroup, fixed: Fixed, times: Times | None
+    ) -> None:
+        super().__init__(problem, fixed, times)
         self.apart = (first, second)
         found: list[Offer] = []
         for nodes, shapes in sorted(self._shapes().items()):
@@ -169,12 +173,13 @@ class TwoGroups(Kind):
                 problem.instance_problem(kind.group, count) for kind, count in zip(self.apart, nodes, strict=True)
             ]
             whole = all(joined(alone, kind.group) for alone, kind in zip(problems, self.apart, strict=True))
-            table = Table(problem, problems, shapes, whole_node_nvlink=whole)
+            table = Table(problem, problems, shapes, whole_node_nvlink=whole, times=times)
             apart = np.array([self._apart(table.parts(row), shape.tp) for row, shape in enumerate(shapes)])
             # Few fit into memory and may carry enough: all their times are computed for those alone.
             left = np.flatnonzero(table.may_carry(apart))
             if len(left):
-                table = Table(problem, problems, [shapes[row] for row in left.tolist()], whole_node_nvlink=whole)
+                few = [shapes[row] for row in left.tolist()]
+                table = Table(problem, problems, few, whole_node_nvlink=whole, times=times)
                 self._tables[nodes] = table
                 found += table.offers(more_than=apart[left])
         self._take(found)

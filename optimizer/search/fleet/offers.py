@@ -12,6 +12,7 @@ from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.search.fleet.curves import Curves
 from optimizer.search.fleet.kinds import Kind, OneGroup, TwoGroups
 from optimizer.search.fleet.offer import MICRO, Offer, Part, in_one_rack, kind_key
+from optimizer.search.fleet.tables import Times
 
 __all__ = ["MICRO", "Offer", "Offers", "Part", "Place"]
 
@@ -24,22 +25,41 @@ class Place:
     kind: int
 
 
-Known = dict[tuple[object, ...], Kind]
-"""Kinds by what decides them, for problems that differ in groups, demand, losses and rules only."""
+_NO_MATTER = {"disabled_rules", "data_parallel"}
+
+
+class Known:
+    """What problems share that differ in groups, demand, losses, limits, formats and rules only: kinds, and times, by what decides them.
+
+    Args:
+        keep_times: whether there will be more than one such problem.
+    """
+
+    def __init__(self, *, keep_times: bool = True) -> None:
+        self.kinds: dict[tuple[object, ...], Kind] = {}
+        self.times: Times | None = {} if keep_times else None
 
 
 class Offers:
     """``places`` has first every group alone, in order; ``kinds`` has the offers of each kind of place.
 
     Args:
-        known: kinds of problems that differ in groups, demand, losses and rules only; new ones are added.
+        known: kinds of problems that differ as ``Known`` says; new ones are added.
+        pairs: False leaves out pipelines over two groups.
     """
 
-    def __init__(self, problem: FleetProblem, fixed: Fixed | None = None, known: Known | None = None) -> None:
+    def __init__(
+        self, problem: FleetProblem, fixed: Fixed | None = None, known: Known | None = None, *, pairs: bool = True
+    ) -> None:
         self.problem = problem
-        self._fixed, self._known = fixed or Fixed(), {} if known is None else known
+        self._fixed, self._known = fixed or Fixed(), known or Known(keep_times=False)
         # Losses are no matter of one instance: rules about them change no offer.
-        self._rules = tuple(sorted(rule for rule in problem.search.disabled_rules if not rule.startswith("survive_")))
+        rules = sorted(rule for rule in problem.search.disabled_rules if not rule.startswith("survive_"))
+        self._limits = (
+            *rules,
+            problem.requirements.model_dump_json(),
+            problem.search.model_dump_json(exclude=_NO_MATTER),
+        )
         alike: dict[tuple[object, ...], list[int]] = {}
         for index, group in enumerate(problem.groups):
             alike.setdefault(kind_key(group), []).append(index)
@@ -53,20 +73,23 @@ class Offers:
         self.kinds: list[Kind] = [*alone]
         self._curves: dict[int, Curves] = {}
         self.places = [Place((index,), kind) for index, kind in enumerate(kind_of)]
-        self._pair(alone, kind_of)
+        if pairs:
+            self._pair(alone, kind_of)
 
     def _one(self, group: NodeGroup, together: int) -> OneGroup:
-        key = kind_key(group), together, self._rules
-        found = self._known.get(key)
+        key = kind_key(group), together, self._limits
+        found = self._known.kinds.get(key)
         if not isinstance(found, OneGroup):
-            found = self._known[key] = OneGroup(self.problem, group, together, self._fixed)
+            found = OneGroup(self.problem, group, together, self._fixed, self._known.times)
+            self._known.kinds[key] = found
         return found
 
     def _two(self, first: OneGroup, second: OneGroup) -> TwoGroups:
-        key = kind_key(first.group), first.together, kind_key(second.group), second.together, self._rules
-        found = self._known.get(key)
+        key = kind_key(first.group), first.together, kind_key(second.group), second.together, self._limits
+        found = self._known.kinds.get(key)
         if not isinstance(found, TwoGroups):
-            found = self._known[key] = TwoGroups(self.problem, first, second, self._fixed)
+            found = TwoGroups(self.problem, first, second, self._fixed, self._known.times)
+            self._known.kinds[key] = found
         return found
 
     def _pair(self, alone: list[OneGroup], kind_of: list[int]) -> None:
@@ -92,7 +115,7 @@ class Offers:
         """The same offers for a problem that differs in failure rates or demand only: no offer depends on them."""
         other = object.__new__(Offers)
         other.problem, other.kinds, other.places, other._curves = problem, self.kinds, self.places, self._curves
-        other._fixed, other._known, other._rules = self._fixed, self._known, self._rules
+        other._fixed, other._known, other._limits = self._fixed, self._known, self._limits
         return other
 
     def curves(self, kind: int) -> Curves:

@@ -15,6 +15,7 @@ from optimizer.facts.problem import Problem
 from optimizer.search.fleet.dominance import beaten_at_each_number
 from optimizer.search.fleet.offer import MICRO, Offer, Part
 from optimizer.search.load_rules import memory_budget_bytes
+from optimizer.search.oracle import derived
 from optimizer.search.quantities import Quantities
 from optimizer.search.scale import limit_ns, time_ns
 from optimizer.search.screen import Screen
@@ -27,6 +28,10 @@ PART_BY_PART = ("memory", "nvlink_locality", "layer_split")
 """Rules that a pipeline over two groups keeps in each part for itself, or that say nothing about it."""
 
 
+Times = dict[tuple[object, ...], Quantities]
+"""Times and memory of shapes by what decides them, for tables of problems that differ in rules, limits, demand and losses."""
+
+
 class Table:
     """Shapes on so many nodes of one group, or of two.
 
@@ -34,10 +39,17 @@ class Table:
         problems: H(group, nodes) of each part.
         shapes: S shapes, all on these nodes.
         whole_node_nvlink: any free GPUs of a node of every part can form a TP group.
+        times: what other tables have computed; new times are added.
     """
 
     def __init__(
-        self, fleet: FleetProblem, problems: Sequence[Problem], shapes: Sequence[Shape], *, whole_node_nvlink: bool
+        self,
+        fleet: FleetProblem,
+        problems: Sequence[Problem],
+        shapes: Sequence[Shape],
+        *,
+        whole_node_nvlink: bool,
+        times: Times | None = None,
     ) -> None:
         self.fleet, self.problems = fleet, tuple(problems)
         self.off = fleet.search.disabled_rules
@@ -59,7 +71,7 @@ class Table:
             if limit.field.removesuffix("_ms") not in self.off
         ]
         self._beaten: dict[int, int] = {}
-        self.q = quantities(bare, problems, shapes)
+        self.q = quantities(bare, problems, shapes) if times is None else _shared(bare, problems, shapes, times)
         screen = Screen(self.q)
         if len(problems) > 1:
             self._part_by_part(screen)
@@ -222,6 +234,16 @@ class Table:
         )
         recovery = self.fleet.recovery
         return recovery.engine_start_s + most / (recovery.storage_gb_per_s * 1e9)
+
+
+def _shared(problem: Problem, problems: Sequence[Problem], shapes: Sequence[Shape], times: Times) -> Quantities:
+    """The same as ``quantities``, with what was computed for such shapes before."""
+    hardware = (one.hardware.model_dump_json() for one in problems)
+    key = (*hardware, chain_length(problem), problem.max_sequence_tokens, tuple(shapes))
+    known = times.get(key)
+    # The latest has all that was computed so far.
+    times[key] = quantities(problem, problems, shapes) if known is None else derived(known, problem)
+    return times[key]
 
 
 def quantities(problem: Problem, problems: Sequence[Problem], shapes: Sequence[Shape]) -> Quantities:
