@@ -51,7 +51,7 @@ def _nothing(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
                 proof = " Without any one of them the others can."
             said.append(f"{conflict.sentence}{proof}" if conflict.rules else conflict.sentence)
         if answer.repairs:
-            said.append("Repairs, each the least change by itself, verified (--apply-repair N --out FILE):")
+            said.append("Repairs, each the least that is enough, verified (--apply-repair N --out FILE):")
         return said + [f"{number}. {one.sentence}" for number, one in enumerate(answer.repairs, 1)]
     return ["The search ended before any set of instances was found; allow more time."]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -26,6 +26,7 @@ class FleetLever:
     """A field that may move; settings 1…steps each allow what the one before allows, and more.
 
     Args:
+        field: the name of the lever, that of its (first) field.
         steps: how many settings there are.
         at: the problem at a setting.
         changes: of the file at a setting.
@@ -34,6 +35,7 @@ class FleetLever:
         doubling: later settings cost more to try: small ones come first.
     """
 
+    field: str
     steps: int
     at: Callable[[int], FleetProblem]
     changes: Callable[[int], tuple[Change, ...]]
@@ -53,6 +55,19 @@ def fleet_levers(problem: FleetProblem, fixed: Fixed) -> list[FleetLever]:
     return [_rate(problem), *levers, *_nodes(problem), *_racks(problem)]
 
 
+def moved(problem: FleetProblem, settings: Mapping[str, int], fixed: Fixed) -> FleetProblem:
+    """The problem with several levers moved; those that are no longer there once others have moved stay."""
+    for field, setting in settings.items():
+        lever = lever_of(problem, field, fixed)
+        problem = problem if lever is None else lever.at(setting)
+    return problem
+
+
+def lever_of(problem: FleetProblem, field: str, fixed: Fixed) -> FleetLever | None:
+    """The lever of a field, if it can move."""
+    return next((lever for lever in fleet_levers(problem, fixed) if lever.field == field), None)
+
+
 def _field(field: str, old: Any, steps: int, value: Callable[[int], Any],
            at: Callable[[int], FleetProblem], rules: tuple[str, ...] = (), note: str = "") -> FleetLever:  # fmt: skip
     """A lever of one field."""
@@ -64,7 +79,7 @@ def _field(field: str, old: Any, steps: int, value: Callable[[int], Any],
             verb = "raise" if new > old else "lower"
         return f"{verb} {field} from {_plain(old)} to {_plain(new)}{note}"
 
-    return FleetLever(steps, at, lambda k: (Change(field, old, value(k)),), say, rules)
+    return FleetLever(field, steps, at, lambda k: (Change(field, old, value(k)),), say, rules)
 
 
 def _plain(value: Any) -> str:
@@ -197,7 +212,7 @@ def _nodes(problem: FleetProblem) -> list[FleetLever]:
             return f"{said}{racks} ({gpus} more)"
 
         steps = group.nodes * (MOST_TIMES - 1) // each
-        levers.append(FleetLever(steps, grown, changes, say, doubling=True))
+        levers.append(FleetLever(f"cluster.{index}.nodes", steps, grown, changes, say, doubling=True))
     return levers
 
 
@@ -216,4 +231,4 @@ def _racks(problem: FleetProblem) -> list[FleetLever]:
     fields = ", ".join(change.field for change in changes)
     said = f"leave out {fields}, if the nodes of one instance may stand in several racks"
     changed = problem.model_copy(update={"groups": together})
-    return [FleetLever(1, lambda k: changed, lambda k: changes, lambda k: said)]
+    return [FleetLever("cluster.racks", 1, lambda k: changed, lambda k: changes, lambda k: said)]

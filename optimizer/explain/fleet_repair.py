@@ -1,99 +1,95 @@
-"""The least changes of an infeasible inventory's file that help, each by itself, with instances that keep every rule then."""
+"""The least changes of an infeasible inventory's file that help, with instances that keep every rule then.
+
+Each lever by itself; where none is enough alone, few of them together, each at its least with the others as they are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from optimizer.answer import Conflict, Fixed
-from optimizer.explain.fleet_lever import FleetLever, fleet_levers
-from optimizer.explain.fleet_trial import Standing, Trials, Verdict
+from optimizer.explain.fleet_least import least_setting
+from optimizer.explain.fleet_lever import FleetLever, fleet_levers, lever_of, moved
+from optimizer.explain.fleet_trial import Standing, Trials
+from optimizer.explain.numbers import listing
 from optimizer.facts.inventory import FleetProblem
 from optimizer.fleet_answer import FleetRepair
 from optimizer.search.fleet.answer import with_plan
 
-Attempt = Callable[[FleetProblem], Standing | Verdict]
+Moves = dict[str, tuple[FleetLever, int]]
+"""Levers of the problem with the others moved, and their settings."""
 
 
 def fleet_repairs(problem: FleetProblem, fixed: Fixed, conflict: Conflict, trials: Trials) -> tuple[FleetRepair, ...]:
-    """One repair for each lever that helps by itself, verified; levers that were not reached in the time are left out.
+    """Verified repairs; what was not reached in the time is left out.
 
     Args:
         problem: infeasible.
         fixed: decisions that a person fixed.
-        conflict: rules of it that cannot hold together: what relaxes none of them does not help.
+        conflict: rules of it that cannot hold together: what relaxes none of them does not help by itself.
         trials: where to try changes.
     """
-    found: list[FleetRepair] = []
-    for lever in fleet_levers(problem, fixed):
+    levers = fleet_levers(problem, fixed)
+    across = "memory" in conflict.rules
+    found: list[FleetRepair | None] = []
+    for lever in levers:
         if lever.rules and not set(lever.rules) & set(conflict.rules):
             continue
-        least = _least(lever, trials, across="memory" in conflict.rules)
+        least = least_setting(lever, trials, across=across)
         if least is not None:
-            repair = _verified(lever, *least, fixed)
-            if repair is not None:
-                found.append(repair)
-    return tuple(found)
+            found.append(_verified({lever.field: (lever, least[0])}, least[1], fixed))
+    if not found:
+        bought = [lever.field for lever in levers if lever.field.startswith("cluster.")]
+        asked = [lever.field for lever in levers if lever.field not in bought]
+        # Once with as little more hardware as can be, once with as much as is asked now as can be.
+        for order in ([*bought, *asked], [*asked, *bought]):
+            together = _together(problem, fixed, order, trials)
+            if together is not None:
+                found.append(_verified(*together, fixed))
+    kept = {repair.sentence: repair for repair in found if repair is not None}
+    return tuple(kept.values())
 
 
-def _least(lever: FleetLever, trials: Trials, *, across: bool) -> tuple[int, Standing] | None:
-    """The first setting with any instances, and those; None where there is none, or it was not proved in the time.
-
-    It is looked for among instances within groups, and pipelines over two groups are tried at the setting before.
+def _together(
+    problem: FleetProblem, fixed: Fixed, order: Sequence[str], trials: Trials
+) -> tuple[Moves, Standing] | None:
+    """Levers that are enough together, none of which can stay, each at the first setting that is enough with the others.
 
     Args:
-        lever: what to move.
-        trials: where to try.
-        across: such pipelines may be what helps: the model does not fit otherwise.
+        problem: infeasible.
+        fixed: decisions that a person fixed.
+        order: fields of the levers; the first ones stay where that is possible.
+        trials: where to try changes.
     """
-    low, high, standing = _far(lever, trials)
-    if standing is None:
-        found = trials.any(lever.at(high)) if across else None
-        return _between(lever, 0, high, found, trials.any) if isinstance(found, Standing) else None
-    least = _between(lever, low, high, standing, trials.within_groups)
-    if least is None or least[0] == 1:
-        return least
-    before = trials.any(lever.at(least[0] - 1))
-    if isinstance(before, Standing):
-        return _between(lever, 0, least[0] - 1, before, trials.any)
-    return least if before is False else None
-
-
-def _between(
-    lever: FleetLever, low: int, high: int, standing: Standing, attempt: Attempt
-) -> tuple[int, Standing] | None:
-    """The first setting above ``low`` at which there are instances, by halving; they are known at ``high``."""
-    while high - low > 1:
-        middle = (low + high) // 2
-        there = attempt(lever.at(middle))
-        if there is None:
+    settings = {lever.field: lever.steps for lever in fleet_levers(problem, fixed) if lever.field in order}
+    if not isinstance(trials.within_groups(moved(problem, settings, fixed)), Standing):
+        return None
+    for field in order:
+        fewer = {name: setting for name, setting in settings.items() if name != field}
+        if isinstance(trials.within_groups(moved(problem, fewer, fixed)), Standing):
+            settings = fewer
+    moves: Moves = {}
+    standing: Standing | None = None
+    for field in settings:
+        others = {name: setting for name, setting in settings.items() if name != field}
+        lever = lever_of(moved(problem, others, fixed), field, fixed)
+        least = None if lever is None else least_setting(lever, trials, across=False)
+        if lever is None or least is None:
             return None
-        if isinstance(there, Standing):
-            high, standing = middle, there
-        else:
-            low = middle
-    return high, standing
+        settings[field], standing = least
+        moves[field] = lever, least[0]
+    return None if standing is None else (moves, standing)
 
 
-def _far(lever: FleetLever, trials: Trials) -> tuple[int, int, Standing | None]:
-    """(a setting without instances within groups, one with them or the last, these)."""
-    low, high = 0, 1 if lever.doubling else lever.steps
-    while True:
-        standing = trials.within_groups(lever.at(high))
-        if isinstance(standing, Standing):
-            return low, high, standing
-        if high == lever.steps or standing is None:
-            return low, high, None
-        low, high = high, min(lever.steps, 2 * high)
-
-
-def _verified(lever: FleetLever, setting: int, standing: Standing, fixed: Fixed) -> FleetRepair | None:
+def _verified(moves: Moves, standing: Standing, fixed: Fixed) -> FleetRepair | None:
     """The repair, where the verifier agrees that its instances keep every rule."""
     from optimizer.verify.fleet import verify_fleet
 
     answer = with_plan(standing.problem, standing.offers, standing.solver, standing.placed)
     if not verify_fleet(standing.problem, answer, fixed, exhaustive=False).passed:
         return None
-    said = lever.say(setting)
+    said = listing([lever.say(setting) for lever, setting in moves.values()])
     keep = "keeps" if sum(pool.instances for pool in answer.pools) == 1 else "keep"
     sentence = f"{said[0].upper()}{said[1:]}; {answer.label} then {keep} every rule."
-    return FleetRepair(lever.changes(setting), sentence, answer.label)
+    changes = tuple(change for lever, setting in moves.values() for change in lever.changes(setting))
+    return FleetRepair(changes, sentence, answer.label)
