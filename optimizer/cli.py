@@ -184,7 +184,8 @@ def check(
         "--all-conflicts": all_conflicts,
     }
     write = partial(apply, number=apply_repair, out=out, force=force)
-    fleet = run_if_inventory(problem, json, limit, fixed, unused, write)
+    helping = repairs or json or apply_repair is not None
+    fleet = run_if_inventory(problem, json, limit, fixed, unused, write, repairs=helping)
     if fleet is not None:
         _leave_by(fleet[1], EXIT_CODES[fleet[0]])
     file = load_stated(problem)
@@ -197,7 +198,7 @@ def check(
             progress=live,
             stated=file,
             all_conflicts=all_conflicts,
-            repairs=repairs or json or apply_repair is not None,
+            repairs=helping,
         )
         if simulate or trace:
             answer = play(stated, answer, trace=trace_file(trace))

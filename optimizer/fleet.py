@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from optimizer.answer import Fixed
 from optimizer.explain.fleet import beside_sentence, fleet_sentences
@@ -26,6 +26,8 @@ __all__ = ["check_fleet", "inventory_from_dict", "load_inventory", "solve_fleet"
 
 RANGES_WITHIN_S = 10.0
 """A search that took longer is not repeated for the ends of the failure rates."""
+Explain = Literal["nothing", "conflict", "repairs"]
+"""How much is said about an infeasible inventory."""
 EXPLAIN_WITHIN_S = 10.0
 """Seconds for the conflict of an infeasible inventory, and again for its repairs."""
 
@@ -62,19 +64,29 @@ def check_fleet(
     *,
     time_limit_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
+    repairs: bool = False,
 ) -> FleetAnswer:
     """The same with decisions fixed: every instance has the given TP, PP, EP and formats, and there are DP replicas.
+
+    Args:
+        problem: from ``load_inventory``.
+        fixed: the decisions.
+        time_limit_s: as for ``solve_fleet``, for each of two searches.
+        progress: as for ``solve_fleet``.
+        repairs: look for the least changes that help where nothing with these decisions works.
 
     Raises:
         ProblemError: a decision that inventories do not take (slots, layers).
     """
     if fixed.max_num_seqs is not None or fixed.layers_per_stage is not None:
         raise ProblemError("--max-num-seqs, --layers", "are not taken with cluster; fix TP, PP, DP, EP or formats")
-    answer = _answer(problem, fixed, time_limit_s, progress, 1, ranges=False)
-    optimum = _answer(problem, None, time_limit_s, progress, 1, ranges=False, explain=False)
+    explain: Explain = "repairs" if repairs else "conflict"
+    answer = _answer(problem, fixed, time_limit_s, progress, 1, ranges=False, explain=explain)
+    optimum = _answer(problem, None, time_limit_s, progress, 1, ranges=False, explain="nothing")
     if not answer.pools or answer.objective is None:
         feasible = False if answer.status == "infeasible" else None
-        return replace(answer, feasible=feasible, optimum=optimum)
+        said = (*answer.explanation, beside_sentence(answer, optimum))
+        return replace(answer, feasible=feasible, optimum=optimum, explanation=said)
     best = optimum.objective
     if best is None:
         return replace(answer, feasible=True, optimum=optimum, status="feasible")
@@ -98,7 +110,7 @@ def _answer(
     progress: Callable[[Progress], None] | None,
     workers: int,
     ranges: bool,
-    explain: bool = True,
+    explain: Explain = "repairs",
 ) -> FleetAnswer:
     from optimizer.verify.fleet import verify_fleet
 
@@ -119,15 +131,20 @@ def _answer(
         if ranges and quick and found.status == "optimal":
             answer = replace(answer, ranges=tuple(_ranges(problem, offers, found.best, deadline)))
     answer = replace(answer, verification=verify_fleet(problem, answer, fixed or Fixed()))
-    if found.status == "infeasible" and explain:
-        answer = _explained(problem, answer, fixed or Fixed(), progress)
+    if found.status == "infeasible" and explain != "nothing":
+        answer = _explained(problem, answer, fixed or Fixed(), progress, repairs=explain == "repairs")
     return replace(answer, explanation=tuple(fleet_sentences(problem, answer, found)))
 
 
 def _explained(
-    problem: FleetProblem, answer: FleetAnswer, fixed: Fixed, progress: Callable[[Progress], None] | None
+    problem: FleetProblem,
+    answer: FleetAnswer,
+    fixed: Fixed,
+    progress: Callable[[Progress], None] | None,
+    *,
+    repairs: bool,
 ) -> FleetAnswer:
-    """With the conflict and the repairs of an infeasible inventory; Ctrl-C ends them and keeps what was found."""
+    """With the conflict of an infeasible inventory, and its repairs where asked for; Ctrl-C keeps what was found."""
     from optimizer.explain.fleet_conflict import fleet_conflict
     from optimizer.explain.fleet_repair import fleet_repairs
     from optimizer.explain.fleet_trial import Trials
@@ -143,8 +160,9 @@ def _explained(
 
     try:
         answer = replace(answer, conflicts=(fleet_conflict(problem, trials("finding what conflicts")),))
-        repairs = fleet_repairs(problem, fixed, answer.conflicts[0], trials("finding the least changes that help"))
-        answer = replace(answer, repairs=repairs)
+        if repairs:
+            found = fleet_repairs(problem, fixed, answer.conflicts[0], trials("finding the least changes that help"))
+            answer = replace(answer, repairs=found)
     except KeyboardInterrupt:
         # It is proved infeasible all the same.
         return answer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from optimizer.commands.repairs import tell
+from optimizer.commands.repairs import say_none, tell
 
 if TYPE_CHECKING:
     from optimizer.answer import Fixed
@@ -23,10 +23,13 @@ def run_if_inventory(
     fixed: Fixed | None,
     unused: Mapping[str, object],
     write_repair: Callable[[Stated, FleetAnswer], str | None],
+    *,
+    repairs: bool = True,
 ) -> tuple[str, bool] | None:
     """Solve (or check, with decisions fixed) and print; the status and whether the verifier agrees. None for other problems.
 
     Args:
+        repairs: look for the least changes that help where nothing works.
         write_repair: writes the file with a repair made where one was asked for, and says so.
         unused: options that inventories do not take, by name; refused where one is set.
 
@@ -52,7 +55,7 @@ def run_if_inventory(
         if fixed is None:
             answer = solve_fleet(problem, time_limit_s=time_limit_s, progress=live)
         else:
-            answer = check_fleet(problem, fixed, time_limit_s=time_limit_s, progress=live)
+            answer = check_fleet(problem, fixed, time_limit_s=time_limit_s, progress=live, repairs=repairs)
     file = Stated(values, Path(path).parent, Path(path).stem)
     said = write_repair(file, answer)
     if as_json:
@@ -64,5 +67,6 @@ def run_if_inventory(
         from optimizer.render.fleet import print_fleet
 
         print_fleet(answer)
+        say_none(answer, asked=repairs)
     tell(said)
     return answer.status, answer.verification.passed

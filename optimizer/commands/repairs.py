@@ -66,7 +66,7 @@ def apply(stated: Stated, answer: Answer | FleetAnswer, number: int | None, out:
     return f"Wrote {out} with repair {number}; comments of the original file are not kept."
 
 
-def say_none(answer: Answer, *, asked: bool) -> None:
+def say_none(answer: Answer | FleetAnswer, *, asked: bool) -> None:
     """Why an infeasible answer shows no repairs: none was asked for, or none helps."""
     if not answer.conflicts or answer.repairs:
         return

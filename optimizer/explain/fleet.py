@@ -18,7 +18,7 @@ RARE_HOURS = 1000 * 365.25 * 24
 def fleet_sentences(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> list[str]:
     """What runs where, what it is worth and whether that is proved, what losses do, and how long it stays up."""
     if not answer.pools:
-        return _nothing(problem, answer)
+        return _nothing(problem, answer, found)
     said = [_pools(problem, answer)]
     said += _objective(problem, answer, found)
     said += [_loss(problem, loss) for loss in answer.losses]
@@ -29,8 +29,15 @@ def fleet_sentences(problem: FleetProblem, answer: FleetAnswer, found: FleetFoun
 
 def beside_sentence(answer: FleetAnswer, optimum: FleetAnswer) -> str:
     """How what was checked stands beside the optimum."""
-    if answer.objective is None or optimum.objective is None:
-        return "The optimum is not known."
+    if optimum.objective is None:
+        nothing = "Nothing else on this inventory works either: see optimizer solve."
+        return nothing if optimum.status == "infeasible" else "The optimum is not known."
+    if answer.objective is None:
+        known = "best" if optimum.status == "optimal" else "best that was found"
+        return (
+            f"Without these decisions the {known} for this inventory is {optimum.label}: "
+            f"{milliseconds(optimum.objective.value)} per request."
+        )
     lead = answer.objective.value - optimum.objective.value
     if lead <= 0:
         return "Nothing on this inventory is better by a whole millisecond."
@@ -39,10 +46,11 @@ def beside_sentence(answer: FleetAnswer, optimum: FleetAnswer) -> str:
     return f"It keeps every rule. The best for this inventory is {optimum.label}: {best}."
 
 
-def _nothing(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
+def _nothing(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> list[str]:
     if answer.status == "infeasible":
+        with_them = " with the fixed decisions" if found.fixed else ""
         said = [
-            f"No set of instances on the {count(problem.gpus, 'free GPU')} carries "
+            f"No set of instances{with_them} on the {count(problem.gpus, 'free GPU')} carries "
             f"{problem.workload.requests_per_s:g} requests/s within every limit and survives what is asked."
         ]
         for conflict in answer.conflicts:

@@ -263,8 +263,8 @@ def verification_sentence(verification: Verification, status: Status, *, sets: b
         return "Not verified: there was nothing to recompute."
     proof = {
         "exhaustive": f"; {_enumerated(verification.candidates, status, sets)}",
-        "bound": "; optimality rests on value = bound",
-        "refuted": "; optimality REFUTED",
+        "bound": f"; {'that nothing works rests on the solver alone' if status == 'infeasible' else 'optimality rests on value = bound'}",
+        "refuted": f"; {'that nothing works was' if status == 'infeasible' else 'optimality'} REFUTED",
     }.get(verification.optimality, "")
     outcome = "all agree" if verification.passed else "NOT all agree"
     resolution = f" ({verification.resolution})" if verification.resolution else ""

@@ -105,3 +105,13 @@ def test_ctrl_c_while_explaining_keeps_what_is_proved(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "fleet_repairs", stops)
     answer = solve_fleet(inventory_from_dict(changed(SEVEN, workload__requests_per_s=12)))
     assert answer.status == "infeasible" and answer.conflicts and not answer.repairs
+
+
+def test_check_names_the_conflict_and_the_optimum_and_looks_for_repairs_when_asked() -> None:
+    seven = str(ROOT / "problems" / "seven-h100.yaml")
+    plain = run("check", seven, "--tp", "4", "--pp", "1")
+    assert plain.returncode == 1 and "No set of instances with the fixed decisions on the 7 free GPUs" in plain.stdout
+    assert "cannot hold" in plain.stdout and "Add --repairs for the smallest changes" in plain.stdout
+    assert "Without these decisions the best for this inventory is 3 × TP2·PP1 on h100" in plain.stdout
+    asked = run("check", seven, "--tp", "4", "--pp", "1", "--repairs")
+    assert "1. Lower requirements.survive.gpu from 1 to 0" in asked.stdout and "Add --repairs" not in asked.stdout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 from optimizer.search.fleet.found import Placed
 from optimizer.search.fleet.master import Master, Terms
@@ -10,21 +10,28 @@ from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.plan import Plan
 from optimizer.search.quantities import Weights
 
-COARSE, FINE = 1e-3, 1e-6
+FINE = 1e-6
+_ROUGH = 1e-2
+"""For bounds that only show the way, or decide what is far off."""
 _FIRST_CUTS = 8
 _NOISE = 1e-9
 """Relative: what beats an offer may be slower by rounding."""
 
 
 class Cuts:
-    """Adds cuts to models of one problem; ``gammas`` are the multipliers so far, ms per further request/s."""
+    """Adds cuts to models of one problem; ``gammas`` are the multipliers so far, ms per further request/s, the latest last."""
 
     def __init__(self, offers: Offers, weights: Weights) -> None:
         self._offers, self._weights = offers, weights
         self._curves = [offers.curves(kind) for kind in range(len(offers.kinds))]
-        self.gammas: list[float] = []
+        self._tolerances: dict[float, float] = {}
         self._opened: set[tuple[int, int]] = set()
         """Beaten offers, by kind and position, whose own mean times are looked at."""
+
+    @property
+    def gammas(self) -> tuple[float, ...]:
+        """The multipliers so far."""
+        return tuple(self._tolerances)
 
     def open(self, plan: Plan) -> None:
         """Look at the own mean times of a plan's offers from here on, whatever beats them."""
@@ -56,7 +63,7 @@ class Cuts:
             return
         low, high = self._allowed(min(ends)), self._allowed(max(ends))
         for step in range(_FIRST_CUTS):
-            self.add(master, low * (high / low) ** (step / max(1, _FIRST_CUTS - 1)), COARSE)
+            self.add(master, low * (high / low) ** (step / max(1, _FIRST_CUTS - 1)), _ROUGH)
 
     def add(self, master: Master, gamma: float, tolerance: float) -> None:
         """The bound of a multiplier, as fine as the tolerance (relative).
@@ -64,13 +71,18 @@ class Cuts:
         What beats an offer bounds what it earns, until the offer is part of a plan.
         """
         master.cut(self._terms(master, gamma, tolerance, self._opened))
-        self.gammas.append(gamma)
+        self._tolerances[gamma] = min(tolerance, self._tolerances.pop(gamma, tolerance))
+
+    def again(self, master: Master, gammas: Iterable[float]) -> None:
+        """The bounds of multipliers so far, as fine as they were."""
+        for gamma in gammas:
+            self.add(master, gamma, self._tolerances[gamma])
 
     def own(self, master: Master, gamma: float) -> Terms:
         """The bound of a multiplier with what every offer earns itself."""
         kinds = [self._offers.places[item.place].kind for item in master.items]
         return self._terms(
-            master, gamma, COARSE, {(k, item.position) for k, item in zip(kinds, master.items, strict=True)}
+            master, gamma, _ROUGH, {(k, item.position) for k, item in zip(kinds, master.items, strict=True)}
         )
 
     def _terms(self, master: Master, gamma: float, tolerance: float, opened: Container[tuple[int, int]]) -> Terms:

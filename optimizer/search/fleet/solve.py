@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from optimizer.answer import Fixed, Status
 from optimizer.facts.inventory import FleetProblem
-from optimizer.search.fleet.cuts import COARSE, FINE, Cuts
+from optimizer.search.fleet.cuts import FINE, Cuts
 from optimizer.search.fleet.exact_placing import NotSettledError
 from optimizer.search.fleet.found import FleetFound, Placed
 from optimizer.search.fleet.hopeless import few_terms, hopeless
@@ -104,7 +104,9 @@ class FleetSolver:
         what beats it in its place: where the bound alone decides, it decides for all. Otherwise all offers are gone through.
         """
         master = self._master(everything=False)
-        self._cuts.first(master)
+        # Bounds are of no use where no plan keeps the rules.
+        if self._solve(master)[1] != "infeasible":
+            self._cuts.first(master)
         status = self._tiers(master)
         ties = False
         if status == "optimal" and self.best is not None:
@@ -115,8 +117,7 @@ class FleetSolver:
         if status == "optimal" or (status == "infeasible" and self.serves is not None):
             self.bound_ns, self._all = 0, True
             master = self._master(everything=True, without=self._hopeless())
-            for gamma in self._cuts.gammas[-_LAST_CUTS:]:
-                self._cuts.add(master, gamma, COARSE)
+            self._cuts.again(master, self._cuts.gammas[-_LAST_CUTS:])
             if self.best is not None:
                 self._tell(master, self.best)
             status = self._tiers(master)
@@ -149,8 +150,7 @@ class FleetSolver:
         tier = self._first_tier(master)
         if tier is not None:
             master.model.add(tier <= self._tier_value(master, best.plan))
-        for gamma in dict.fromkeys(self._cuts.gammas):
-            self._cuts.add(master, gamma, COARSE)
+        self._cuts.again(master, self._cuts.gammas)
         return master
 
     def _bound_of(self, master: Master) -> int:

@@ -21,8 +21,8 @@ from optimizer.verify.fleet.choices import TooMany, Wide, choices
 from optimizer.verify.fleet.claims import needed_after_losses
 from optimizer.verify.fleet.float_times import Curves
 from optimizer.verify.fleet.instance import Instances
-from optimizer.verify.fleet.losses import after_restarts
 from optimizer.verify.fleet.offers import Offer
+from optimizer.verify.fleet.outlive import capacity_needed, left_over
 from optimizer.verify.fleet.places import carried_otherwise
 from optimizer.verify.fleet.rates import MILLION
 from optimizer.verify.fleet.site import Site
@@ -108,8 +108,10 @@ class Twin:
     def _questions(self, answer: FleetAnswer, peak: int) -> list[tuple[Floats, Floats]]:
         """(gain, need) of each set of linear conditions under one of which a choice that beats the answer falls."""
         capacity = np.array([offer.capacity for offer in self._offers], dtype=np.float64)
-        least = self._capacity_needed() * MILLION * (1 - 1e-9)
-        conditions, needs = [capacity], [least]
+        least = capacity_needed(self._site) * MILLION * (1 - 1e-9)
+        left = left_over(self._site, self._stock)
+        after = float(needed_after_losses(self._fleet)) * MILLION * (1 - 1e-9)
+        conditions, needs = [capacity, *(capacity * one for one in left)], [least, *(after for _ in left)]
         if answer.objective is None:
             return [(np.stack(conditions), np.array(needs))]
         sizes = self._sizes.astype(np.float64)
@@ -118,33 +120,14 @@ class Twin:
         preset = self._fleet.objective.preset
         completes = np.array([offer.completes for offer in self._offers])
         if preset == "fewest-gpus":
-            questions.append((np.stack([capacity, -sizes]), np.array([least, -(used - 1)])))
+            questions.append((np.stack([*conditions, -sizes]), np.array([*needs, -(used - 1)])))
             conditions, needs = [*conditions, -sizes], [*needs, -used]
         elif preset == "throughput":
-            questions.append((np.stack([capacity, completes]), np.array([least, (peak + 1) / 1000])))
+            questions.append((np.stack([*conditions, completes]), np.array([*needs, (peak + 1) / 1000])))
             conditions, needs = [*conditions, completes], [*needs, peak / 1000 - 1e-9]
         lines, bounds = self._value_conditions(answer.objective.value - 1)
         questions.append((np.stack([*conditions, *lines]), np.array([*needs, *bounds])))
         return questions
-
-    def _capacity_needed(self) -> float:
-        """Requests/s that any choice must carry: the demand, and what even the mildest losses leave to be needed."""
-        needed = float(self._demand)
-        for losses in self._fleet.survive:
-            switched_off = f"survive_{losses.level}" in self._fleet.search.disabled_rules
-            if switched_off or after_restarts(self._site, losses.level):
-                continue
-            domains = self._site.count(losses.level)
-            covered = losses.level in ("gpu", "node") or all(
-                group.rack_of(0) is not None
-                if losses.level == "rack"
-                else any(level == losses.level for level, _ in self._site.wide(group))
-                for group in self._fleet.groups
-            )
-            if covered:  # each instance touches a domain, so that the worst losses take at least their part of all
-                kept = 1 - losses.count / domains
-                needed = max(needed, float(needed_after_losses(self._fleet)) / kept if kept > 0 else math.inf)
-        return needed
 
     def _value_conditions(self, target_ms: float) -> tuple[list[Floats], list[float]]:
         """Bounds of section 6 at or below the target, for the values of γ that bound best."""
