@@ -20,13 +20,17 @@ def few_terms(offers: Offers, full: Master, few: Master, terms: Terms) -> Terms:
         few: one without those that others beat.
         terms: of the full model, each offer's own.
     """
-    earned: dict[tuple[int, int], int] = {}
-    for item, term in zip(full.items, terms.earned_ns, strict=True):
-        winner, times = _winner(offers, item.place, item.position)
-        # Bounds of what is earned are rounded up: never let that put the winner below.
-        earned[item.place, winner] = max(earned.get((item.place, winner), 0), -(-term // times))
-    kept = tuple(earned[item.place, item.position] for item in few.items)
-    return Terms(terms.gamma_ms, kept, (0,) * len(kept))
+
+    def kept(earned_ns: tuple[int, ...]) -> tuple[int, ...]:
+        earned: dict[tuple[int, int], int] = {}
+        for item, term in zip(full.items, earned_ns, strict=True):
+            winner, times = _winner(offers, item.place, item.position)
+            # Bounds of what is earned are rounded up: never let that put the winner below.
+            earned[item.place, winner] = max(earned.get((item.place, winner), 0), -(-term // times))
+        return tuple(earned[item.place, item.position] for item in few.items)
+
+    by_class = tuple(kept(one) for one in terms.by_class_ns)
+    return Terms(terms.gamma_ms, kept(terms.earned_ns), (0,) * len(few.items), by_class)
 
 
 def hopeless(
@@ -43,14 +47,18 @@ def hopeless(
         least_ns: the least bound of any plan of the few with these terms alone.
         most_ns: of the objective.
     """
-    winners = {(item.place, item.position): (item, term) for item, term in zip(few.items, kept.earned_ns, strict=True)}
+    at = {(item.place, item.position): number for number, item in enumerate(few.items)}
     found = set()
-    for item, term, extra in zip(full.items, terms.earned_ns, terms.extra_ns, strict=True):
+    for number, (item, extra) in enumerate(zip(full.items, terms.extra_ns, strict=True)):
         position, times = _winner(offers, item.place, item.position)
-        winner, earned = winners[item.place, position]
-        loss = times * earned - term + full.gpu_ns * (item.offer.gpus - times * winner.offer.gpus)
-        if position == item.position:
-            loss = 0
+        winner = at[item.place, position]
+        loss = 0
+        if position != item.position:
+            lines = zip((kept.earned_ns, *kept.by_class_ns), (terms.earned_ns, *terms.by_class_ns), strict=True)
+            whole, *classes = (times * best[winner] - own[number] for best, own in lines)
+            # The objective is above the larger of two bounds: that of all states at once, and that class by class.
+            loss = min(whole, sum(classes)) if classes else whole
+            loss += full.gpu_ns * (item.offer.gpus - times * few.items[winner].offer.gpus)
         if least_ns + loss + extra > most_ns:
             found.add((item.place, item.position))
     return frozenset(found)

@@ -8,11 +8,13 @@ is looked at after, and a plan that fails there is excluded by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optimizer.facts.inventory import FleetProblem
+from optimizer.search.fleet.by_class import ByClass
+from optimizer.search.fleet.downs import all_up, availability, downs_of, inner_availability
 from optimizer.search.fleet.lost_capacity import survive
 from optimizer.search.fleet.offers import MICRO, Offer, Offers, Part
 from optimizer.search.fleet.patterns import patterns
@@ -38,6 +40,8 @@ class Item:
     count: Any
     most: int
     availability: float
+    up: tuple[float, ...]
+    """In each class of failure states (``downs``), the probability that it is the one and an instance is up."""
 
     @property
     def parts(self) -> Iterator[tuple[int, Part]]:
@@ -52,6 +56,8 @@ class Terms:
     gamma_ms: float
     earned_ns: tuple[int, ...]
     extra_ns: tuple[int, ...]
+    by_class_ns: tuple[tuple[int, ...], ...]
+    """``earned_ns`` in each class of failure states; empty where there are no classes."""
 
 
 class Master:
@@ -80,12 +86,14 @@ class Master:
         self._edges: dict[tuple[int, int], tuple[Any, Any]] = {}
         self._families: dict[tuple[int, int], Any] = {}
         self._tight: list[tuple[Any, float]] | None = None
-        self.all_up = _all_up(problem)
+        self._by_class: ByClass | None = None
+        self.all_up, self.downs = all_up(problem), downs_of(problem)
         for place in range(len(offers.places)):
             self._items_of(place)
         for index in range(len(problem.groups)):
             self._stock(index)
-        self.theta = self.model.new_int_var(0, LARGEST_NS, "objective")
+        # Bounds may be below nothing: only then does what is lost by a shape stay lost.
+        self.theta = self.model.new_int_var(-LARGEST_NS, LARGEST_NS, "objective")
         self.gpus = sum(item.offer.gpus * item.count for item in self.items)
         self.price = sum(
             price_micro(problem, group) * part.gpus * item.count for item in self.items for group, part in item.parts
@@ -117,8 +125,9 @@ class Master:
                 continue
             most = min(group.nodes * (group.free_gpus // part.gpus_per_node) // part.nodes for group, part in parts)
             count = self.model.new_int_var(0, most, "")
-            up = _availability(self.problem, groups, offer)
-            self.items.append(Item(place, groups, position, offer, count, most, up))
+            always = availability(self.problem, groups, offer)
+            up = self.downs.up(groups, inner_availability(self.problem, offer), always)
+            self.items.append(Item(place, groups, position, offer, count, most, always, up))
 
     def _stock(self, index: int) -> None:
         """How the nodes of a group are filled with parts of instances."""
@@ -171,18 +180,20 @@ class Master:
             fastest_ms: T of every item next to no load.
         """
         demand, w = self.problem.workload.requests_per_s, self.weights
-        earned = [
-            math.ceil(
-                w.latency * NS_PER_MS * (1.0 if w.unserved == 0 else item.availability) * gain / demand * (1 + 1e-12)
-            )
-            for item, gain in zip(self.items, bounds, strict=True)
-        ]
+
+        def earned(up: Iterable[float]) -> tuple[int, ...]:
+            worth = w.latency * NS_PER_MS / demand * (1 + 1e-12)
+            return tuple(math.ceil(worth * share * gain) for share, gain in zip(up, bounds, strict=True))
+
+        whole = earned(1.0 if w.unserved == 0 else item.availability for item in self.items)
+        classes = range(len(self.downs.probabilities)) if self.downs.events else ()
+        by_class = tuple(earned(item.up[number] for item in self.items) for number in classes)
         # A family in use takes a thousandth of the load even where it is too slow to earn any.
         extra = [
             max(0, math.floor(w.latency * self.all_up * (fastest - gamma_ms) / SHARES * NS_PER_MS)) if gain == 0 else 0
             for gain, fastest in zip(bounds, fastest_ms, strict=True)
         ]
-        return Terms(gamma_ms, tuple(earned), tuple(extra))
+        return Terms(gamma_ms, whole, tuple(extra), by_class)
 
     def cut(self, terms: Terms) -> None:
         """The objective is at least the bound."""
@@ -194,9 +205,13 @@ class Master:
             for item, more in zip(self.items, terms.extra_ns, strict=True)
             if more
         }
-        slow = [(self._family(family), more) for family, more in extra.items()]
+        slow = sum(more * self._family(family) for family, more in extra.items())
         shed = self._shed_terms(w.unserved * w.penalty_ms - w.latency * terms.gamma_ms)
-        self.model.add(self.theta >= least + sum(more * literal for literal, more in [*slow, *shed]))
+        self.model.add(self.theta >= least + slow + sum(more * literal for literal, more in shed))
+        if terms.by_class_ns:
+            if self._by_class is None:
+                self._by_class = ByClass(self, self.downs, LARGEST_SUM)
+            self._by_class.cut(terms, slow)
 
     def _shed_terms(self, worth_ms: float) -> list[tuple[Any, int]]:
         """What is lost when no single instance can be spared: then every state with one down sheds at least its share.
@@ -301,36 +316,3 @@ class Master:
 def price_micro(problem: FleetProblem, group: int) -> int:
     """Price of one GPU of a group per hour in millionths, rounded up; 0 where none is stated."""
     return math.ceil((problem.groups[group].price_per_gpu_hour or 0.0) * MICRO - 1e-6)
-
-
-def _all_up(problem: FleetProblem) -> float:
-    """The probability that every part of the inventory is up: no more than that of the parts in use."""
-    failures = problem.failures
-    up = 1.0
-    for level in problem.levels():
-        if level == "gpu":
-            parts = problem.gpus
-        elif level == "node":
-            parts = sum(group.nodes for group in problem.groups)
-        elif level == "rack":
-            parts = sum(group.racks for group in problem.groups)
-            parts += len({group.rack for group in problem.groups if group.rack is not None})
-        else:
-            parts = len(problem.wide_domains(level))
-        up *= (1 - failures.unavailability(level)) ** parts
-    return up
-
-
-def _availability(problem: FleetProblem, groups: Sequence[int], offer: Offer) -> float:
-    """A(τ) on a place: every part of the inventory that the instance touches is up."""
-    failures, there = problem.failures, [problem.groups[index] for index in groups]
-    up = (1 - failures.unavailability("gpu")) ** offer.gpus * (1 - failures.unavailability("node")) ** offer.nodes
-    if there[0].rack or there[0].racks:
-        # Both groups of a pipeline over two are in one rack.
-        up *= 1 - failures.unavailability("rack")
-    for level in problem.levels():
-        if level not in ("gpu", "node", "rack"):
-            domains = problem.wide_domains(level).values()
-            touched = sum(any(group.name in members for group in there) for members in domains)
-            up *= (1 - failures.unavailability(level)) ** touched
-    return up

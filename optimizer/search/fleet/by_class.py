@@ -1,0 +1,88 @@
+"""The bound of section 6 class by class of what is down (``downs``), with the share of the requests that a lost part takes along."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from optimizer.search.fleet.downs import Downs, Event
+from optimizer.search.fleet.offer import MICRO
+from optimizer.search.scale import NS_PER_MS
+
+if TYPE_CHECKING:
+    from optimizer.search.fleet.master import Master, Terms
+
+WHOLE = 100_000
+"""All requests, in the unit in which shares are counted here."""
+
+
+class ByClass:
+    """Adds to a model that the objective is at least the sum over all classes of their bounds."""
+
+    def __init__(self, master: Master, downs: Downs, most_ns: int) -> None:
+        self._master, self._downs = master, downs
+        model = master.model
+        # Bounds of single classes may be below nothing: only then does what is lost by a shape stay lost in the sum.
+        self._least = [model.new_int_var(-most_ns, most_ns, "") for _ in downs.probabilities]
+        model.add(master.theta >= sum(self._least))
+        places = range(len(master.offers.places))
+        self._shares = [model.new_int_var(0, WHOLE, "") for _ in places]
+        self._share_out()
+        self._lost = [self._lost_with(event) for event in downs.events]
+
+    def _share_out(self) -> None:
+        """Shares of the requests by place, rounded down: together all of them, and on no place more than it carries."""
+        master = self._master
+        # Each is rounded down by less than one unit.
+        master.model.add(sum(self._shares) >= WHOLE - len(self._shares))
+        for place, share in enumerate(self._shares):
+            here = sum(item.offer.capacity * item.count for item in master.items if item.place == place)
+            carried = master.model.new_int_var(0, master.demand, "")
+            master.model.add(carried <= here)
+            master.model.add(share * self._demand() <= WHOLE * carried + self._demand())
+
+    def _demand(self) -> int:
+        """Millionths of a request/s that are surely not too many."""
+        return math.floor(self._master.problem.workload.requests_per_s * MICRO * (1 - 1e-9))
+
+    def _lost_with(self, event: Event) -> Any:
+        """A variable at least the share that one of the parts takes along, in the mean, where no part can be spared; else from 0."""
+        master, model = self._master, self._master.model
+        lost, spared = model.new_int_var(0, WHOLE, ""), model.new_bool_var("")
+        on_it = [item for item in master.items if event.groups & set(item.groups)]
+        others = [item for item in master.items if not event.groups & set(item.groups)]
+        left = sum(item.offer.slots_capacity * item.count for item in others)
+        if event.parts > 1:
+            # What stands on the other parts is at most what their GPUs carry.
+            (group,) = (master.problem.groups[number] for number in event.groups)
+            each = max((item.offer.slots_capacity / item.offer.gpus for item in on_it), default=0.0)
+            left += math.floor(each * group.nodes_per_rack * group.free_gpus * (event.parts - 1) * (1 + 1e-9)) + 1
+        # No sum behind a literal: the solver's presolve (9.15) got optima wrong where one was. A variable stands for it.
+        model.add(master.total(left) >= self._demand()).only_enforce_if(spared)
+        touched = [
+            share
+            for place, share in zip(master.offers.places, self._shares, strict=True)
+            if event.groups & set(place.groups)
+        ]
+        # The mean of the parts, rounded down.
+        model.add(event.parts * (lost + 1) - 1 >= master.total(sum(touched))).only_enforce_if(~spared)
+        return lost
+
+    def cut(self, terms: Terms, extra: Any) -> None:
+        """The bound of a multiplier in every class.
+
+        Args:
+            terms: of the multiplier.
+            extra: what slow families in use add while everything is up.
+        """
+        master, w = self._master, self._master.weights
+        worth_ms = w.unserved * w.penalty_ms - w.latency * terms.gamma_ms
+        for number, (least, probability) in enumerate(zip(self._least, self._downs.probabilities, strict=True)):
+            bound = math.floor(w.latency * probability * terms.gamma_ms * NS_PER_MS)
+            bound -= sum(k * item.count for k, item in zip(terms.by_class_ns[number], master.items, strict=True))
+            if number == 0:
+                bound += extra
+            elif number <= len(self._lost) and worth_ms > 0:
+                # A state that sheds loses the part's share at least; each request of it costs so much beyond the bound.
+                bound += math.floor(probability * worth_ms * NS_PER_MS / WHOLE) * self._lost[number - 1]
+            master.model.add(least >= bound)
