@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from optimizer.search.fleet.downs import Downs, Event
-from optimizer.search.fleet.offer import MICRO
+from optimizer.search.fleet.spare import surely_demand
 from optimizer.search.scale import NS_PER_MS
 
 if TYPE_CHECKING:
@@ -39,11 +39,8 @@ class ByClass:
             here = sum(item.offer.capacity * item.count for item in master.items if item.place == place)
             carried = master.model.new_int_var(0, master.demand, "")
             master.model.add(carried <= here)
-            master.model.add(share * self._demand() <= WHOLE * carried + self._demand())
-
-    def _demand(self) -> int:
-        """Millionths of a request/s that are surely not too many."""
-        return math.floor(self._master.problem.workload.requests_per_s * MICRO * (1 - 1e-9))
+            demand = surely_demand(master.problem)
+            master.model.add(share * demand <= WHOLE * carried + demand)
 
     def _lost_with(self, event: Event) -> Any:
         """A variable at least the share that one of the parts takes along, in the mean, where no part can be spared; else from 0."""
@@ -58,7 +55,7 @@ class ByClass:
             each = max((item.offer.slots_capacity / item.offer.gpus for item in on_it), default=0.0)
             left += math.floor(each * group.nodes_per_rack * group.free_gpus * (event.parts - 1) * (1 + 1e-9)) + 1
         # No sum behind a literal: the solver's presolve (9.15) got optima wrong where one was. A variable stands for it.
-        model.add(master.total(left) >= self._demand()).only_enforce_if(spared)
+        model.add(master.total(left) >= surely_demand(master.problem)).only_enforce_if(spared)
         touched = [
             share
             for place, share in zip(master.offers.places, self._shares, strict=True)
@@ -81,7 +78,8 @@ class ByClass:
             bound = math.floor(w.latency * probability * terms.gamma_ms * NS_PER_MS)
             bound -= sum(k * item.count for k, item in zip(terms.by_class_ns[number], master.items, strict=True))
             if number == 0:
-                bound += extra
+                inner = [probability - item.up[0] for item in master.items]
+                bound += extra + sum(more * literal for literal, more in master.spare.terms(worth_ms, inner))
             elif number <= len(self._lost) and worth_ms > 0:
                 # A state that sheds loses the part's share at least; each request of it costs so much beyond the bound.
                 bound += math.floor(probability * worth_ms * NS_PER_MS / WHOLE) * self._lost[number - 1]

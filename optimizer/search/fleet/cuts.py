@@ -10,7 +10,7 @@ from optimizer.search.fleet.offers import Offers
 from optimizer.search.fleet.plan import Plan
 from optimizer.search.quantities import Weights
 
-FINE = 1e-6
+FINE = 1e-5
 _ROUGH = 1e-2
 """For bounds that only show the way, or decide what is far off."""
 _FIRST_CUTS = 8

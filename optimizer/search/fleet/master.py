@@ -20,6 +20,7 @@ from optimizer.search.fleet.offers import MICRO, Offer, Offers, Part
 from optimizer.search.fleet.patterns import patterns
 from optimizer.search.fleet.placing import domain_within_node
 from optimizer.search.fleet.plan import Entry, Plan
+from optimizer.search.fleet.spare import Spare
 from optimizer.search.fleet.valuation import SHARES
 from optimizer.search.quantities import Weights
 from optimizer.search.scale import NS_PER_MS
@@ -85,7 +86,7 @@ class Master:
         self.items: list[Item] = []
         self._edges: dict[tuple[int, int], tuple[Any, Any]] = {}
         self._families: dict[tuple[int, int], Any] = {}
-        self._tight: list[tuple[Any, float]] | None = None
+        self.spare = Spare(self)
         self._by_class: ByClass | None = None
         self.all_up, self.downs = all_up(problem), downs_of(problem)
         for place in range(len(offers.places)):
@@ -206,63 +207,19 @@ class Master:
             if more
         }
         slow = sum(more * self._family(family) for family, more in extra.items())
-        shed = self._shed_terms(w.unserved * w.penalty_ms - w.latency * terms.gamma_ms)
+        worth_ms = w.unserved * w.penalty_ms - w.latency * terms.gamma_ms
+        shed = self.spare.terms(worth_ms, [1 - item.availability for item in self.items])
         self.model.add(self.theta >= least + slow + sum(more * literal for literal, more in shed))
         if terms.by_class_ns:
             if self._by_class is None:
                 self._by_class = ByClass(self, self.downs, LARGEST_SUM)
             self._by_class.cut(terms, slow)
 
-    def _shed_terms(self, worth_ms: float) -> list[tuple[Any, int]]:
-        """What is lost when no single instance can be spared: then every state with one down sheds at least its share.
-
-        The shares add up to one, so the least unavailability of an instance in use is lost at least.
-
-        Args:
-            worth_ms: what a request not served costs beyond the bound without this term.
-        """
-        if self.weights.unserved == 0 or worth_ms <= 0:
-            return []
-        if self._tight is None:
-            self._tight = self._tightness()
-        found, before = [], 0.0
-        for literal, unavailable in self._tight:
-            found.append((literal, math.floor(worth_ms * NS_PER_MS * (unavailable - before))))
-            before = unavailable
-        return found
-
     def serve(self, availability: float) -> None:
         """No plan that surely serves less of the requests: none whose instances cannot be spared and are down too often."""
-        for literal, unavailable in self._tightness():
+        for literal, unavailable in self.spare.levels([1 - item.availability for item in self.items]):
             if unavailable > 1 - availability:
                 self.model.add(literal == 0)
-
-    def _tightness(self) -> list[tuple[Any, float]]:
-        """(literal, u): no instance can be spared, and every one in use is down at least u of the time; u rises."""
-        # No sum behind a literal: the solver's presolve (9.15) got optima wrong where one was. A variable stands for it.
-        slots = self.total(sum(item.offer.slots_capacity * item.count for item in self.items))
-        spared = []
-        for number, item in enumerate(self.items):
-            one = self.model.new_bool_var("")
-            self.model.add_implication(one, self.at_least(number, 1))
-            self.model.add(slots >= self.demand + item.offer.slots_capacity).only_enforce_if(one)
-            spared.append(one)
-        tight = self.model.new_bool_var("")
-        self.model.add_bool_or([tight, *spared])
-        found: list[tuple[Any, float]] = []
-        for unavailable in sorted({1 - item.availability for item in self.items}):
-            better = [
-                self.at_least(number, 1)
-                for number, item in enumerate(self.items)
-                if 1 - item.availability < unavailable
-            ]
-            if not better:
-                found.append((tight, unavailable))
-                continue
-            literal = self.model.new_bool_var("")
-            self.model.add_bool_or([literal, ~tight, *better])
-            found.append((literal, unavailable))
-        return found
 
     def _family(self, family: tuple[int, int]) -> Any:
         """A literal that is true whenever an instance of the family is there."""
