@@ -16,6 +16,8 @@ from optimizer.search.quantities import Weights
 MOST_EVENTS = 8
 LEAST_MS = 0.2
 """Losses that could cost no more than this in the mean have no class of their own."""
+SINGLE_MS = 20.0
+"""Where losing a GPU or its node costs more in the mean, classes are worthwhile without wide parts too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Downs:
 
     none: float
     events: tuple[Event, ...]
+    worthwhile: bool
+    """Whether what is lost in them may cost enough to be looked at class by class."""
 
     @property
     def probabilities(self) -> tuple[float, ...]:
@@ -79,7 +83,9 @@ def downs_of(problem: FleetProblem) -> Downs:
     w = Weights.of(problem.objective)
     worth = [event for event in events if event.probability * w.unserved * w.penalty_ms > LEAST_MS]
     worth.sort(key=lambda event: -event.probability)
-    return Downs(none, tuple(worth[:MOST_EVENTS]))
+    node = failures.unavailability("gpu") + failures.unavailability("node")
+    single = node * w.unserved * w.penalty_ms > SINGLE_MS
+    return Downs(none, tuple(worth[:MOST_EVENTS]), bool(worth) or single)
 
 
 def inner_availability(problem: FleetProblem, offer: Offer) -> float:

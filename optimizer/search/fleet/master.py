@@ -187,7 +187,7 @@ class Master:
             return tuple(math.ceil(worth * share * gain) for share, gain in zip(up, bounds, strict=True))
 
         whole = earned(1.0 if w.unserved == 0 else item.availability for item in self.items)
-        classes = range(len(self.downs.probabilities)) if self.downs.events else ()
+        classes = range(len(self.downs.probabilities)) if self.downs.worthwhile else ()
         by_class = tuple(earned(item.up[number] for item in self.items) for number in classes)
         # A family in use takes a thousandth of the load even where it is too slow to earn any.
         extra = [

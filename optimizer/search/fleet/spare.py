@@ -58,14 +58,14 @@ class Spare:
         for level in sorted(set(unavailable)):
             better = [master.at_least(number, 1) for number, share in enumerate(unavailable) if share < level]
             if not better:
-                found.append((self._none_spared(), level))
+                found.append((self.none_spared(), level))
                 continue
             literal = master.model.new_bool_var("")
-            master.model.add_bool_or([literal, ~self._none_spared(), *better])
+            master.model.add_bool_or([literal, ~self.none_spared(), *better])
             found.append((literal, level))
         return found
 
-    def _none_spared(self) -> Any:
+    def none_spared(self) -> Any:
         """A literal that is true whenever no single instance in use can be spared."""
         if self._tight is None:
             master, model = self._master, self._master.model
