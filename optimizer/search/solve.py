@@ -66,6 +66,8 @@ class Solver:
         self.keep_incumbent = keep_incumbent
         self.interrupted = False
         self._shown_tier = False
+        self._second = False
+        """Whether what was found before is left out: values and bounds are then not those of the answer."""
         self._rest_ns: int | None = None
         self._ctrl_c: CtrlC | None = None
 
@@ -96,7 +98,7 @@ class Solver:
             RuntimeError: the model is invalid, which is a defect of the builder and never of the input.
         """
         solver = self._fresh()
-        callback = _Live(self) if self.progress else None
+        callback = _Live(self) if self.progress and not self._second else None
         status, interrupted = solve_stoppable(solver, model, callback, self._ctrl_c)
         if interrupted:
             if not self.keep_incumbent:
@@ -168,6 +170,7 @@ class Solver:
                 self._ctrl_c = None
 
     def _best(self, q: Quantities, fixed: Fixed | None, without: Bools | None) -> Found:
+        self._second = without is not None
         screen = Screen(q, fixed)
         viable = screen.viable if without is None else screen.viable & ~without
         if not viable.any():
