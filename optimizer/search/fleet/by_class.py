@@ -70,8 +70,9 @@ class ByClass:
                     math.ceil(max(0.0, level - u) * _OFTEN * item.offer.capacity / demand * (1 + 1e-9))
                     for u, item in zip(counted, master.items, strict=True)
                 ]
-                # A variable stands for the sum, as below.
-                spared = master.total(sum(k * item.count for k, item in zip(less, master.items, strict=True)))
+                # A variable stands for the sum, as below; no more of it matters than there is to lose.
+                spared = model.new_int_var(0, _OFTEN, "")
+                model.add(spared <= sum(k * item.count for k, item in zip(less, master.items, strict=True)))
                 model.add(lost + spared >= math.floor(level * _OFTEN)).only_enforce_if(~enough)
         return lost
 
