@@ -15,6 +15,8 @@ from optimizer.facts.problem import Problem
 KV_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
 KV_BLOCK_TOKENS = 16
 VOCABULARY_PADDING = 64
+NARROW_BYTES = (1.5, 0.75)
+"""Bytes per parameter below which a format counts as 8 and as 4 bits wide."""
 
 
 def peak_flops(gpu: GpuFacts, constants: CostConstants, preferences: tuple[str, ...]) -> float:
@@ -24,7 +26,15 @@ def peak_flops(gpu: GpuFacts, constants: CostConstants, preferences: tuple[str, 
     found = next((rates[name] for name in preferences if name in rates and name not in {"bf16", "fp16"}), peak16)
     ratio = found / peak16
     speedup = 1.0 if ratio < 1.5 else constants.speedup_8bit if ratio < 2.5 else constants.speedup_4bit
-    return peak16 * speedup * 1e12
+    return peak16 * speedup * constants.generations[gpu.kernel_generation].flops * 1e12
+
+
+def read_bandwidth(gpu: GpuFacts, constants: CostConstants, bytes_per_parameter: float) -> float:
+    """Bytes per millisecond to plan with when weights of such a width stream in; times ETA_BW."""
+    narrow = 1.0
+    if bytes_per_parameter < NARROW_BYTES[0]:
+        narrow = constants.bandwidth_8bit if bytes_per_parameter >= NARROW_BYTES[1] else constants.bandwidth_4bit
+    return gpu.memory_bandwidth_gb_per_s * 1e6 * constants.generations[gpu.kernel_generation].bandwidth * narrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,10 @@ class LayerArrays:
     linear_peak: Floats  # (S,) FLOP/s of linear products
     expert_peak: Floats  # (S,) FLOP/s of expert products
     peak16: float
+    linear_bandwidth: Floats  # (S,) bytes/ms of linear weights, times ETA_BW
+    expert_bandwidth: Floats  # (S,) bytes/ms of expert weights, times ETA_EXPERT_BW
+    bandwidth: float  # bytes/ms of what is kept in 16 bit
+    expert_width: Floats  # (S,) expert FFN width on one GPU
 
 
 def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) -> LayerArrays:
@@ -90,6 +104,10 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
         linear_peak=linear_peak,
         expert_peak=expert_peak,
         peak16=peak_flops(gpu, constants, ()),
+        linear_bandwidth=np.array([read_bandwidth(gpu, constants, b) for b in b_lin.tolist()], dtype=np.float64),
+        expert_bandwidth=np.full(len(table.shapes), read_bandwidth(gpu, constants, 2.0)),
+        bandwidth=read_bandwidth(gpu, constants, 2.0),
+        expert_width=np.maximum(1.0, model.expert_ffn_width * table.ep / table.expert_gpus),
     )
 
 

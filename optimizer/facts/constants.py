@@ -25,6 +25,13 @@ class WeightBytes(Facts):
     compute: tuple[str, ...]
 
 
+class GenerationShares(Facts):
+    """What kernels of a GPU generation reach, relative to Hopper's: memory bandwidth in 16 bit, and 16-bit FLOP rate."""
+
+    bandwidth: Positive
+    flops: Positive
+
+
 class EngineConstants(Facts):
     """What differs between serving engines."""
 
@@ -49,6 +56,8 @@ class CostConstants(Facts):
     eta_bw: Positive
     eta_kv: Positive
     eta_expert_bw: Positive
+    bandwidth_8bit: Positive
+    bandwidth_4bit: Positive
     eta_decode_flops: Positive
     eta_expert_flops: Positive
     eta_prefill_flops: Positive
@@ -66,10 +75,17 @@ class CostConstants(Facts):
     speedup_4bit: Positive
     t_step: NonNegative
     t_sequence: NonNegative
+    expert_width_half: NonNegative
+    exchange_bytes: Positive
+    exchange_latency_us: NonNegative
+    pcie_contention: NonNegative
+    network_reduce_steps: Positive
+    stage_wait: NonNegative
     pcie_latency_us: NonNegative
     logit_bytes: Positive
     comm_bytes: int
     engine_bytes: int
+    generations: dict[str, GenerationShares]
     formats: dict[str, WeightBytes]
     engines: dict[str, EngineConstants]
 

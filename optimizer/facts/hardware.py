@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from optimizer.facts.base import Count, Facts, NonNegative, Positive
 
 ComputeFormat = Literal["fp16", "bf16", "fp8", "int8", "fp4"]
+Generation = Literal["ampere", "ada", "hopper", "blackwell", "blackwell-rtx"]
 
 MIB = 1024 * 1024
 
@@ -32,6 +33,17 @@ class GpuFacts(Facts):
         default=1,
         description="Per-layer and per-step time of this GPU's systems relative to Hopper's (GEN in docs/model.md)",
     )
+
+    generation: Generation | None = Field(
+        default=None, description="Whose kernel efficiencies apply (docs/model.md); left out: by the formats there are"
+    )
+
+    @property
+    def kernel_generation(self) -> Generation:
+        """The stated generation, else the newest whose formats the GPU has."""
+        if self.generation:
+            return self.generation
+        return "blackwell" if "fp4" in self.dense_tflops else "hopper" if "fp8" in self.dense_tflops else "ampere"
 
     @model_validator(mode="after")
     def _has_sixteen_bit(self) -> GpuFacts:
