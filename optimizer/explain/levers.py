@@ -146,7 +146,7 @@ def _gpu_type(stated: Stated, problem: Problem) -> list[Lever]:
     others: list[tuple[tuple[float, ...], GpuFacts]] = []
     for name in catalog.names("gpus"):
         gpu = catalog.gpu(name)
-        more = gpu.memory_mib > now.memory_mib or gpu.memory_bandwidth_gb_per_s > now.memory_bandwidth_gb_per_s
+        more = gpu.process_mib > now.process_mib or gpu.memory_bandwidth_gb_per_s > now.memory_bandwidth_gb_per_s
         no_less = gpu.memory_mib >= now.memory_mib * 0.99 and gpu.gpus_per_node >= problem.hardware.gpus_per_node
         if gpu.name != now.name and more and no_less:
             others.append(((gpu.memory_mib, gpu.memory_bandwidth_gb_per_s), gpu))
