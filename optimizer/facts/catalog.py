@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from optimizer.checkpoints.huggingface import model_from_config
+from optimizer.catalog.instances import spelling
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.hardware import FailureRates, GpuFacts
 from optimizer.facts.model import ModelFacts
@@ -30,7 +31,7 @@ def names(kind: str) -> list[str]:
 
 @cache
 def entry(kind: str, name: str) -> dict[str, Any]:
-    """The data file of a catalog name or alias (case does not matter).
+    """The data file of a catalog name or alias; case does not matter, nor how its words are joined (RTX 3090, rtx-3090).
 
     Raises:
         KeyError: the catalog has no such name.
@@ -40,8 +41,15 @@ def entry(kind: str, name: str) -> dict[str, Any]:
     if "/" not in wanted and "\\" not in wanted and path.is_file():
         return _read(path)
     for other in names(kind):
+        file = DATA / kind / f"{other}.yaml"
+        if wanted.encode() in file.read_bytes():  # reading is cheap, understanding YAML is not
+            found = _read(file)
+            if wanted in found.get("aliases", ()):
+                return found
+    spelled = spelling(wanted)
+    for other in names(kind):
         found = _read(DATA / kind / f"{other}.yaml")
-        if wanted in found.get("aliases", ()):
+        if spelled in {spelling(known) for known in (other, *found.get("aliases", ()))}:
             return found
     raise KeyError(name)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from optimizer.catalog.instances import nodes_stated
 from optimizer.facts import catalog
 from optimizer.facts.base import LARGEST_COUNT, Count, Facts, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
@@ -35,6 +36,9 @@ class GroupInput(Facts):
 
     name: str | None = Field(default=None, min_length=1, description="How answers call the group")
     gpu: str | GpuFacts = Field(description="Catalog name such as h100-sxm-80gb, or the facts inline")
+    instance_type: str | None = Field(
+        default=None, description="In place of gpu: a cloud's instance type such as p5.48xlarge, one node of the group"
+    )
     nodes: Count = 1
     gpus_per_node: Count | None = None
     free_gpus: Count | None = Field(default=None, description="GPUs of each node that may be used; left out, all")
@@ -136,7 +140,7 @@ def inventory_from_dict(
     """
     if "hardware" in values:
         raise ProblemError("hardware", "stands beside cluster; state one of them")
-    plain, survive, share, within = _without_survive(values)
+    plain, survive, share, within = _without_survive(nodes_stated(values))
     try:
         stated = InventoryFile.model_validate(plain)
     except ValidationError as error:

@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from optimizer.checkpoints.huggingface import model_from_config
+from optimizer.catalog.instances import nodes_stated
 from optimizer.facts import catalog
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Objective, Requirements, SearchLimits
@@ -98,6 +99,7 @@ def problem_from_dict(
         raise ProblemError(
             "cluster", "states an inventory, which solve, check, graph and deploy take; here state hardware"
         )
+    values = nodes_stated(values)
     try:
         stated = ProblemFile.model_validate(values)
     except ValidationError as error:

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from optimizer.catalog.instances import FIELDS, instance_name, nodes_stated
 from optimizer.facts import catalog
 from optimizer.facts.cost_table import CostTable
 from optimizer.facts.errors import ProblemError
@@ -52,6 +53,9 @@ class Stated:
         values = copy.deepcopy(dict(self.values))
         if isinstance(values.get("objective"), str) and any(field.startswith("objective.") for field in changes):
             values["objective"] = {"preset": values["objective"]}
+        if isinstance(changes.get("hardware.gpu"), str) and instance_name(changes["hardware.gpu"]):
+            # A whole node takes the place of the old one, with all that was stated of it.
+            values["hardware"] = {k: v for k, v in values["hardware"].items() if k not in FIELDS.values()}
         for field, value in changes.items():
             *parents, last = field.split(".")
             inner: Any = values
@@ -85,7 +89,7 @@ def load_stated(path: str | Path) -> Stated:
         ProblemError: the file is missing, not readable, malformed, or states something impossible.
     """
     file = Path(path)
-    stated = Stated(read_mapping(file, str(path)), file.parent, file.stem)
+    stated = Stated(nodes_stated(read_mapping(file, str(path))), file.parent, file.stem)
     return replace(stated, model=stated.problem().model)
 
 
