@@ -29,13 +29,13 @@ import numpy as np
 from calibration import choosing, scores, table_scores
 from calibration.constants_file import fitted_to
 from calibration.corpus import Corpus, Times
-from optimizer.commands.files import write_whole
+from optimizer.catalog.constants import closed_loop_constants, constants
+from optimizer.cli.files import write_whole
 from optimizer.costs.intervals import prediction_interval
 from optimizer.costs.measured_runs import Run, resolve
-from optimizer.facts.constants import closed_loop_constants, constants
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.measured_names import Models
 from optimizer.facts.measurements import Table, UnusableRow, parse, read_table
+from optimizer.reading.measured_names import Models
 
 PREDICTED = ("predicted_tpot_ms", "predicted_ttft_ms")
 INTERVAL = ("tpot_ms_p5", "tpot_ms_p95", "ttft_ms_p5", "ttft_ms_p95")

@@ -7,7 +7,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from optimizer.facts import catalog
+from optimizer.catalog import lookup as catalog
 from optimizer.render.text import console
 
 

@@ -7,12 +7,12 @@ import time
 import numpy as np
 import pytest
 
+from optimizer.catalog import lookup as catalog
+from optimizer.catalog.constants import ClosedLoopConstants, closed_loop_constants, constants, intervals
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.closed_loop import ClosedLoop, StepTimes, measured_kv_format
 from optimizer.costs.intervals import prediction_interval
 from optimizer.costs.shapes import Shape
-from optimizer.facts import catalog
-from optimizer.facts.constants import ClosedLoopConstants, closed_loop_constants, constants, intervals
 
 LLAMA, H100, B200 = catalog.model("llama3.1-70b"), catalog.gpu("h100"), catalog.gpu("b200")
 

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 import yaml
 
-from optimizer.answer import Fixed
-from optimizer.explain.fleet_conflict import rule_sentences
-from optimizer.explain.fleet_lever import fleet_levers
+from optimizer.explain.inventory.conflict import rule_sentences
+from optimizer.explain.inventory.lever import fleet_levers
 from optimizer.facts.inventory import FleetProblem
-from optimizer.facts.inventory_file import inventory_from_dict
-from optimizer.facts.stated import Stated
-from optimizer.fleet import solve_fleet
-from optimizer.fleet_answer import FleetAnswer
-from optimizer.search.fleet.offers import Offers
-from optimizer.search.fleet.solve import FleetSolver
+from optimizer.questions.inventory import solve_fleet
+from optimizer.reading.inventory_file import inventory_from_dict
+from optimizer.reading.stated import Stated
+from optimizer.results.answer import Fixed
+from optimizer.results.inventory import FleetAnswer
+from optimizer.search.inventory.offers import Offers
+from optimizer.search.inventory.solve import FleetSolver
 from tests.conftest import ROOT, changed
-from tests.fleet.generate import random_inventory, tight_inventory
+from tests.inventory.generate import random_inventory, tight_inventory
 from tests.test_cli import run
 
 INFEASIBLE: list[dict[str, Any]] = [
@@ -97,7 +97,7 @@ def test_a_repair_is_written_into_the_file(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_while_explaining_keeps_what_is_proved(monkeypatch: pytest.MonkeyPatch) -> None:
-    import optimizer.explain.fleet_repair as module
+    import optimizer.explain.inventory.repair as module
 
     def stops(*_: object) -> None:
         raise KeyboardInterrupt

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.facts import catalog
+from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.huggingface import model_from_config
 

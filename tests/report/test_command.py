@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from optimizer.cli import main
+from optimizer.cli.main import main
 from optimizer.facts.errors import ProblemError
-from optimizer.render import report_files
 from optimizer.report.curves import load_pareto, load_sweep
+from optimizer.report.written import files as report_files
 from tests.report.builders import BORN
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.facts.load import problem_from_dict
-from optimizer.verify.recompute import candidate_of, metrics_of
+from optimizer.reading.load import problem_from_dict
 from optimizer.verify.simulation import compare, limits_of, simulate
 from optimizer.verify.simulation.arrivals import ClosedLoopSource
 from optimizer.verify.simulation.engine import Engine
 from optimizer.verify.simulation.lengths import SpreadLengths
 from optimizer.verify.simulation.steps import step_times
+from optimizer.verify.uniform.recompute import candidate_of, metrics_of
 from tests.verify.simulation_cases import problem, strategy
 
 
