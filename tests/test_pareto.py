@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from optimizer.cli.main import main
+from optimizer.cli.program import main
 from optimizer.questions.pareto import pareto
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.report.curves import load_pareto

@@ -1,8 +1,8 @@
 """``solve`` for many problems that share work: the same answers, each proved and verified, in a fraction of the time.
 
 Problems that differ in nodes, arrival rate, limits, failures or weights only form a family. Its tables of costs and load are
-computed once (``search.uniform.shared``), and so are the verifier's own (``verify.uniform.shared``). Every answer rests on two comparisons of
-all candidates that share no code: the search's, in whole nanoseconds, and the verifier's. ``docs/sweep.md``.
+computed once (``search.uniform.shared``), and so are the verifier's own (``verify.uniform.shared``). Every answer rests on
+two comparisons of all candidates that share no code: the search's, in whole nanoseconds, and the verifier's. ``docs/sweep.md``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.cli.main import main
+from optimizer.cli.program import main
 from optimizer.explain.audit import audit
 from optimizer.reading.load import load_problem
 from tests.conftest import ROOT

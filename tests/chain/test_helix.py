@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from optimizer.cli.main import main
+from optimizer.cli.program import main
 from optimizer.facts.errors import ProblemError
 from optimizer.questions.chain import chain_from_dict, load_chain, solve_chain
 from optimizer.reading.helix import helix_to_chain

@@ -33,7 +33,7 @@ def main() -> None:
             timer.start()
 
     module.LiveLine.__call__ = noted  # type: ignore[method-assign]
-    from optimizer.cli.main import main as run
+    from optimizer.cli.program import main as run
 
     run(sys.argv[4:])
 
