@@ -12,12 +12,12 @@ import yaml
 from pydantic import ValidationError
 
 from optimizer.catalog import lookup as catalog
+from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Objective, Requirements, SearchLimits
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import HardwareInput, ProblemFile
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
-from optimizer.facts.huggingface import model_from_config
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
 

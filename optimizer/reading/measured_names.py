@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from optimizer.catalog import lookup as catalog
+from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
-from optimizer.facts.huggingface import model_from_config
 from optimizer.facts.measurements import NATIVE, UnusableRow
 from optimizer.facts.model import ModelFacts
 from optimizer.reading.load import read_mapping

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from optimizer.catalog import lookup as catalog
+from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.huggingface import model_from_config
 
 EXACT = {
     # Safetensors totals in Hugging Face metadata (Qwen3-Next: without its multi-token-prediction module).
