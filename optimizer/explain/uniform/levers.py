@@ -114,7 +114,7 @@ def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     search, model = problem.search, problem.model
     levers = []
     weights = search.weight_precision or (model.native_weight_format,)
-    narrow = {"fp8", "int8", "int4", "mxfp4", "nvfp4"}
+    narrow = set(get_args(WeightFormat)) - {"fp16", "bf16"}
     if not (fixed and fixed.weight_precision) and not narrow & set(weights):
         assert "fp8" in get_args(WeightFormat)
         levers.append(_one("fp8 weights", "offer", "search.weight_precision", (), 2, [*weights, "fp8"]))
@@ -146,7 +146,7 @@ def _gpu_type(stated: Stated, problem: Problem) -> list[Lever]:
     others: list[tuple[tuple[float, ...], GpuFacts]] = []
     for name in catalog.names("gpus"):
         gpu = catalog.gpu(name)
-        more = gpu.memory_mib > now.memory_mib or gpu.memory_bandwidth_gb_per_s > now.memory_bandwidth_gb_per_s
+        more = gpu.process_mib > now.process_mib or gpu.memory_bandwidth_gb_per_s > now.memory_bandwidth_gb_per_s
         no_less = gpu.memory_mib >= now.memory_mib * 0.99 and gpu.gpus_per_node >= problem.hardware.gpus_per_node
         if gpu.name != now.name and more and no_less:
             others.append(((gpu.memory_mib, gpu.memory_bandwidth_gb_per_s), gpu))

@@ -61,7 +61,7 @@ def change_words(change: Change, new: Problem) -> str:
     elif field == "hardware.gpus_per_node":
         meaning = f"{gpus} in {count(new.hardware.nodes, 'node')}"
     elif field == "hardware.gpu":
-        meaning = f"{gpus} of {new.hardware.gpu.memory_mib / 1024:,.1f} GiB"
+        meaning = f"{gpus} of {new.hardware.gpu.process_mib / 1024:,.1f} GiB"
     elif field.startswith("requirements.") and field.endswith("_ms"):
         return f"set {field} from {plain(old)} ms to {plain(value)} ms (a later deadline)"
     unit = f" {UNITS[field]}" if field in UNITS else ""
