@@ -127,7 +127,7 @@ def nodes_stated(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _same_gpu(stated: Any, implied: str) -> bool:
-    from optimizer.facts import catalog
+    from optimizer.catalog import lookup as catalog
 
     try:
         return isinstance(stated, str) and catalog.entry("gpus", stated)["name"] == implied

@@ -1,4 +1,4 @@
-"""The problem file as a person writes it. ``facts.load`` resolves it into a ``Problem``."""
+"""The problem file as a person writes it. ``reading.load`` resolves it into a ``Problem``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optimizer.facts.problem import Engine
 
 
 class FailureRatesInput(Facts):
-    """Overrides of the failure defaults (Llama 3 paper, table 5; facts/data/failures.yaml)."""
+    """Overrides of the failure defaults (Llama 3 paper, table 5; catalog/data/failures.yaml)."""
 
     gpu_mtbf_hours: Positive | None = Field(default=None, description="Mean time between failures of one GPU")
     node_mtbf_hours: Positive | None = Field(

@@ -74,7 +74,7 @@ class GpuFacts(Facts):
 
 
 class FailureRates(Facts):
-    """Mean time between failures and to repair. Defaults and sources: ``facts/data/failures.yaml``."""
+    """Mean time between failures and to repair. Defaults and sources: ``catalog/data/failures.yaml``."""
 
     gpu_mtbf_hours: Positive
     node_mtbf_hours: Positive

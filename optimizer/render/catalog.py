@@ -7,8 +7,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import clouds
-from optimizer.facts import catalog
 from optimizer.render.text import console
 
 
@@ -73,7 +73,13 @@ def print_catalog(kind: str, data: list[dict[str, Any]]) -> None:
             table.add_column(title, justify="left" if title == "name" else "right", no_wrap=True)
         for gpu in data:
             rates = gpu["dense_tflops"]
-            cells = [gpu["memory_mib"], gpu["process_mib"], gpu["compute_capability"], gpu["memory_bandwidth_gb_per_s"], rates.get("bf16", rates.get("fp16"))]
+            cells = [
+                gpu["memory_mib"],
+                gpu["process_mib"],
+                gpu["compute_capability"],
+                gpu["memory_bandwidth_gb_per_s"],
+                rates.get("bf16", rates.get("fp16")),
+            ]
             cells += [rates.get("fp8", "–"), rates.get("fp4", "–"), gpu["nvlink_gb_per_s"], gpu["nvlink_domain_gpus"]]
             table.add_row(gpu["name"], *[str(cell) for cell in [*cells, gpu["pcie_gb_per_s"]]])
     else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.facts import catalog
-from optimizer.facts.constants import constants
+from optimizer.catalog import lookup as catalog
+from optimizer.catalog.constants import constants
 
 PROMISED_GPUS = ["h100-sxm-80gb", "h100-pcie-80gb", "h200-sxm-141gb", "gb200-nvl72", "a100-sxm-40gb", "a100-sxm-80gb"]
 PROMISED_GPUS += ["l40s-48gb", "l4-24gb", "mi300x-192gb", "b200"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optimizer.facts import catalog
+from optimizer.catalog import lookup as catalog
 from optimizer.facts.problem import Problem
 from optimizer.report.document import Cell, Column, Figure, Section, Table, Text
 from optimizer.report.ledger import Ledger, number
