@@ -14,7 +14,7 @@ from optimizer.facts.base import Facts, NonNegative, Positive
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CONSTANTS_FILE = Path(__file__).parent / "data" / "constants.yaml"
 
-LatencyMetric = Literal["tpot", "ttft", "e2e"]
+LatencyMetric = Literal["tpot", "ttft"]
 
 
 class WeightBytes(Facts):
@@ -78,7 +78,6 @@ class CostConstants(Facts):
     expert_width_half: NonNegative
     exchange_bytes: Positive
     exchange_latency_us: NonNegative
-    pcie_contention: NonNegative
     network_reduce_steps: Positive
     stage_wait: NonNegative
     pcie_latency_us: NonNegative
@@ -98,17 +97,6 @@ class LogErrors(Facts):
     p50: float
     p90: float
     p95: float
-
-
-class Intervals(Facts):
-    """Errors by metric, for dense models and for those with routed experts. How they were found: docs/accuracy.md."""
-
-    dense: dict[LatencyMetric, LogErrors]
-    moe: dict[LatencyMetric, LogErrors]
-
-    def errors(self, metric: LatencyMetric, routed: bool) -> LogErrors:
-        """Error quantiles of a metric; ``routed``: the model has routed experts."""
-        return (self.moe if routed else self.dense)[metric]
 
 
 @cache
@@ -137,6 +125,8 @@ def fitted_runs() -> int:
 
 
 @cache
-def intervals() -> Intervals:
-    """How far measured latencies lie from predicted ones."""
-    return Intervals.model_validate(_file()["intervals"])
+def plausible_constants() -> tuple[CostConstants, CostConstants]:
+    """The constants with each at its best plausible value, and with each at its worst."""
+    ends: dict[str, list[float]] = _file()["plausible"]
+    best, worst = ({name: values[i] for name, values in ends.items()} for i in (0, 1))
+    return constants().model_copy(update=best), constants().model_copy(update=worst)

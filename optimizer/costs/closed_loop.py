@@ -105,7 +105,8 @@ class ClosedLoop:
         self.ranks = ranks[:, None].astype(np.float64)
         self.waves = np.zeros_like(ranks)[:, None] if waves is None else waves[:, None]
         mean = np.where(self.waves[:, 0] > 0, INFERENCEMAX_MEAN, 1.0)
-        self.prompt_tokens, self.output_tokens = prompt_tokens * mean, output_tokens * mean
+        self.prompt_tokens: Floats = prompt_tokens.astype(np.float64) * mean
+        self.output_tokens: Floats = output_tokens.astype(np.float64) * mean
         self.table = tabulate(model, shapes)
         gpus = int(max(self.table.tp * self.table.pp * ranks))
         self.problem = _problem(
@@ -166,7 +167,6 @@ class ClosedLoop:
         admitted = start_ms + steps * decode + times.prompt_ms + met * times.occupancy_ms
         wait = (concurrency / n - 1) * (admitted + (output - 1) * tpot)
         return Prediction(ttft_ms=admitted + wait, tpot_ms=tpot)
-
 
     def _met(self, times: StepTimes, usual: Floats) -> Floats:
         """Others' prompts that a newcomer meets: in runs sent as waves, at least the mean over their queues."""

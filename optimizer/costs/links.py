@@ -30,6 +30,12 @@ class LinkCosts:
         return LinkCosts(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
+def exchange_places(hardware: HardwareFacts, gpus: int) -> int:
+    """Places that copies of a token go to at most: GPUs, or nodes where the network is between (one copy a node)."""
+    on_nvlink = gpus <= hardware.nvlink_domain_gpus and hardware.nvlink_gb_per_s > 0
+    return gpus if on_nvlink or gpus <= hardware.gpus_per_node else -(-gpus // hardware.gpus_per_node)
+
+
 def link_costs(hardware: HardwareFacts, constants: CostConstants, table: ShapeTable) -> LinkCosts:
     """Costs of the three communication patterns."""
     nvlink = hardware.nvlink_gb_per_s / 2 * 1e6  # bytes per ms, one direction
@@ -52,9 +58,7 @@ def link_costs(hardware: HardwareFacts, constants: CostConstants, table: ShapeTa
     latency = np.where(is_local, latency, inside_latency)
     ring = 2 * (inside - 1) / inside
     across = np.where(is_local, 1, -(-tp // per_node))
-    # Over PCIe all messages of a ring share the host's root ports: the more GPUs, the less each gets.
-    crowded = np.where(latency > 0, 1 + constants.pcie_contention * (inside - 2), 1.0)
-    reduce_byte = constants.ar_factor * ring * per_byte * crowded + 2 * (across - 1) / across / network
+    reduce_byte = constants.ar_factor * ring * per_byte + 2 * (across - 1) / across / network
     reduce_ms = 2 * (inside - 1) * latency + 2 * (across - 1) * constants.network_reduce_steps * network_ms
 
     group = table.expert_gpus

@@ -61,7 +61,7 @@ class LayerArrays:
     linear_bandwidth: Floats  # (S,) bytes/ms of linear weights, times ETA_BW
     expert_bandwidth: Floats  # (S,) bytes/ms of expert weights, times ETA_EXPERT_BW
     bandwidth: float  # bytes/ms of what is kept in 16 bit
-    expert_width: Floats  # (S,) expert FFN width on one GPU
+    expert_width: int  # FFN width of a whole expert
 
 
 def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) -> LayerArrays:
@@ -107,7 +107,7 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
         linear_bandwidth=np.array([read_bandwidth(gpu, constants, b) for b in b_lin.tolist()], dtype=np.float64),
         expert_bandwidth=np.full(len(table.shapes), read_bandwidth(gpu, constants, 2.0)),
         bandwidth=read_bandwidth(gpu, constants, 2.0),
-        expert_width=np.maximum(1.0, model.expert_ffn_width * table.ep / table.expert_gpus),
+        expert_width=max(1, model.expert_ffn_width),
     )
 
 

@@ -16,7 +16,7 @@ from optimizer.facts.problem import Problem
 ARRAYS_BY_SHAPE = frozenset(
     {
         "linear_parameters", "resident_bytes", "read_bytes", "kv_bytes_per_token", "state_bytes", "embedding_bytes",
-        "linear_bytes", "expert_bytes", "linear_peak", "expert_peak", "linear_bandwidth", "expert_bandwidth", "expert_width",
+        "linear_bytes", "expert_bytes", "linear_peak", "expert_peak", "linear_bandwidth", "expert_bandwidth",
     }
 )  # fmt: skip
 """Fields of ``LayerArrays`` with one row for each shape."""
@@ -38,7 +38,8 @@ class StepModel:
         self.moe_layers = self.counts @ (arrays.experts > 0).astype(np.float64)
         self.context = problem.workload.prompt_tokens + -(-problem.workload.output_tokens // 2)
         self.coupled = table.ranks > 1
-        self.slowest: Floats = 1 + constants.stage_wait * (table.pp - 1)
+        self.slowest: Floats = 1 + constants.stage_wait * (table.pp.astype(np.float64) - 1)
+        """(S,) longer that the slowest stage is busy: micro-batches of unequal work wait for each other."""
 
     def _roof(self, memory_ms: Floats, compute_ms: Floats) -> Floats:
         result: Floats = np.maximum(memory_ms, compute_ms) + self.constants.overlap * np.minimum(memory_ms, compute_ms)
@@ -88,15 +89,13 @@ class StepModel:
             "layer overhead": self._overhead_ms(b),
             "TP all-reduce": self.layers[:, :, None] * reduced,
             "expert exchange": self.moe_layers[:, :, None] * self._exchange_ms(b),
-            "step overhead": np.where(
-                last, self.generation * c.t_step + b * c.t_sequence, 0.0
-            ),
+            "step overhead": np.where(last, self.generation * c.t_step + b * c.t_sequence, 0.0),
         }
 
     def _overhead_ms(self, b: Floats) -> Floats:
         """Launches and synchronisation per layer; MoE layers add routing, per expert and per expert touched."""
         c, arrays = self.constants, self.arrays
-        shared = (self.table.tp * self.table.ranks > 1)[:, None]
+        shared = (self.table.tp > 1)[:, None]
         total: Floats = (self.layers * (c.t_layer + np.where(shared, c.t_tp, 0.0)))[:, :, None] + np.zeros_like(b)
         for kind, experts in enumerate(arrays.experts.tolist()):
             if experts:
@@ -135,7 +134,7 @@ class StepModel:
         return total
 
     def _slowdown(self, experts: int) -> Floats:
-        """(S,) what expert products take beyond their FLOP: narrow slices, and the busiest GPU of an expert group."""
+        """(S,) what expert products take beyond their FLOP: narrow experts, and the busiest GPU of an expert group."""
         c = self.constants
         narrow = 1 + c.expert_width_half / self.arrays.expert_width
         result: Floats = narrow * (1 + c.imbalance * (self.table.ep - 1) / max(1, experts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 SCHEMA_VERSION = "1.0"
@@ -164,6 +164,8 @@ class PredictionIntervals:
 
     basis: str
     ranges: dict[str, tuple[float, float]]
+    factors: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """The same as factors of the predictions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,20 @@ class _Group:
         shapes = [key[0] for key in layouts]
         nodes = runs[0].row.nodes
         per_node = -(-runs[0].row.gpus // nodes) if nodes > 1 else None
-        self.loop = ClosedLoop(runs[0].model, runs[0].gpu, shapes, ranks, prompt, output, waves=waves, reserves=np.array([e == "trtllm" for e in self.engines]), gpus_per_node=per_node)
+        self.output = output
+        """Stated output tokens: what a file's end-to-end times count, whatever the mean was."""
+        reserves = np.array([engine == "trtllm" for engine in self.engines], dtype=np.bool_)
+        self.loop = ClosedLoop(
+            runs[0].model,
+            runs[0].gpu,
+            shapes,
+            ranks,
+            prompt,
+            output,
+            waves=waves,
+            reserves=reserves,
+            gpus_per_node=per_node,
+        )
 
     def steps_by_run(self, steps: StepTimes) -> StepTimes:
         """What the step model says of each run, as columns (runs, 1)."""
@@ -101,7 +114,7 @@ class Corpus:
         for group, step in zip(self._groups, steps, strict=True):
             constants = [engines.get(name) or engines["other"] for name in group.engines]
             found = group.loop.predict(step, group.concurrency, constants)
-            whole = found.end_to_end_ms(group.loop.output_tokens)
+            whole = found.end_to_end_ms(group.output)
             for metric, values in (("tpot", found.tpot_ms), ("e2e", whole), ("ttft", found.ttft_ms)):
                 times[metric][group.rows] = values[group.at]
         return times

@@ -18,6 +18,8 @@ class Rates:
     """Bytes and FLOP per millisecond of one GPU at peak, as section 3 counts them."""
 
     bandwidth: Fraction
+    """Of what stays in 16 bit, and of experts in any format."""
+    linear_bandwidth: Fraction
     sixteen: Fraction
     linear: Fraction
     expert: Fraction
@@ -32,9 +34,12 @@ def rates_of(problem: Problem, weight_format: str) -> Rates:
     other = "bf16" if model.native_dtype == "fp16" else "fp16"
     sixteen = exact(offered.get(model.native_dtype) or offered[other]) * 10**9
 
+    generation = facts_of_costs().generations[gpu.kernel_generation]
+    sixteen *= exact(generation.flops)
+
     def peak(name: str) -> Fraction:
         computed = next((found for found in formats[name].compute if found in offered), other)
-        ratio = exact(offered[computed]) * 10**9 / sixteen
+        ratio = exact(offered[computed]) * 10**9 * exact(generation.flops) / sixteen
         if computed in ("fp16", "bf16") or ratio < Fraction(3, 2):
             return sixteen
         return sixteen * (constant("speedup_8bit") if ratio < Fraction(5, 2) else constant("speedup_4bit"))
@@ -43,8 +48,15 @@ def rates_of(problem: Problem, weight_format: str) -> Rates:
     beside_experts = {"mxfp4": (Fraction(2), sixteen), "nvfp4": (Fraction(1), peak("fp8"))} if model.experts else {}
     linear = exact(formats[weight_format].linear), peak(weight_format)
     linear_bytes, linear_rate = beside_experts.get(weight_format, linear)
+    bandwidth = exact(gpu.memory_bandwidth_gb_per_s) * 10**6 * exact(generation.bandwidth)
+    narrow = Fraction(1)
+    if linear_bytes < Fraction(3, 4):
+        narrow = constant("bandwidth_4bit")
+    elif linear_bytes < Fraction(3, 2):
+        narrow = constant("bandwidth_8bit")
     return Rates(
-        bandwidth=exact(gpu.memory_bandwidth_gb_per_s) * 10**6,
+        bandwidth=bandwidth,
+        linear_bandwidth=bandwidth * narrow,
         sixteen=sixteen,
         linear=linear_rate,
         expert=peak(weight_format),
@@ -84,6 +96,15 @@ class Layer:
     window: int
 
 
+def _slowdown(problem: Problem, group: Group, kind: LayerKind) -> Fraction:
+    """What expert products take beyond their FLOP: narrow ones move more, and one GPU of the group has the most tokens."""
+    if not kind.experts:
+        return Fraction(1)
+    width = max(1, problem.model.expert_ffn_width)
+    busiest = 1 + constant("imbalance") * (group.expert - 1) / kind.experts
+    return (1 + constant("expert_width_half") / width) * busiest
+
+
 def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> Layer:
     """Sections 2 and 3 for one layer; times in milliseconds, sizes in bytes."""
     model, work, t = problem.model, problem.workload, group.tensor
@@ -103,14 +124,13 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
         seen = min(seen, kind.window_tokens)
     state = Fraction(kind.state_values_per_sequence * 2, t) + kind.state_values_replicated * 2
     shared = Fraction(kind.expert_parameters, group.expert_gpus)
-    uneven = 1 + (constant("imbalance") if group.expert > 1 else 0)
-    flop = 2 * group.ranks * kind.experts_per_token * shared * uneven
+    flop = 2 * group.ranks * kind.experts_per_token * shared * _slowdown(problem, group, kind)
     experts = None
     if kind.experts:
         experts = Experts(
             count=kind.experts,
             per_token=kind.experts_per_token,
-            read_ms=shared * rates.expert_bytes / (constant("eta_expert_bw") * rates.bandwidth) * uneven,
+            read_ms=shared * rates.expert_bytes / (constant("eta_expert_bw") * rates.bandwidth),
             token_ms=flop / (constant("eta_expert_flops") * rates.expert),
             touch_ms=exact(problem.hardware.gpu.layer_time_factor) * constant("t_touched"),
         )
