@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 SCHEMA_VERSION = "1.0"
@@ -116,8 +116,9 @@ class Mismatch:
 class Verification:
     """Outcome of the independent recomputation.
 
-    ``optimality``: ``exhaustive`` (every candidate compared), ``bound`` (value = bound, space too large to enumerate),
-    ``not claimed``, or ``refuted``. ``candidates`` counts what was enumerated.
+    ``optimality``: ``exhaustive`` (every candidate compared, or ruled out by a bound of the verifier's own), ``bound``
+    (value = bound, not compared), ``not claimed``, or ``refuted``. ``candidates`` counts the space, ``compared`` those of
+    it that were looked at one by one, ``ruled_out`` the others by what ruled them out.
     """
 
     passed: bool
@@ -126,6 +127,8 @@ class Verification:
     candidates: int
     resolution: str
     mismatches: tuple[Mismatch, ...] = ()
+    compared: int = 0
+    ruled_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

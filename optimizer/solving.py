@@ -30,10 +30,11 @@ from optimizer.facts.problem import Problem
 from optimizer.facts.stated import Stated
 from optimizer.search.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.quantities import Quantities
+from optimizer.search.replica_counts import considered
 from optimizer.search.rule import Choice
 from optimizer.search.rules import rule_ids
 from optimizer.search.solve import Solver
-from optimizer.search.space import SpaceTooLargeError, build_space, search_limits
+from optimizer.search.space import SpaceTooLargeError, search_limits
 from optimizer.verify import verify_answer
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
@@ -249,6 +250,6 @@ def quantities_of(problem: Problem, fixed: Fixed | None) -> Quantities:
                 "search.disabled_rules", f"no rule {rule!r} applies to this problem; {closest(rule, known)}"
             )
     try:
-        return Quantities(problem, build_space(problem, fixed))
+        return considered(problem, fixed)
     except SpaceTooLargeError as error:
         raise ProblemError("search", str(error)) from None
