@@ -1,9 +1,9 @@
 """The number of replicas as a count: which DP degrees of each shape can matter, found without looking at every one.
 
 For one replica shape, everything that the load decides is a function of the instances that are left, and improves with more
-of them; placement and the GPUs there are set an upper end. So a block of counts between two known ones has bounds: what no
-count in it can better (``Block``). Blocks that could hold one of the best rows are halved until none is left: some hundred
-evaluations instead of one for each of 131,072 counts. ``docs/model.md``, section 8;
+of them; placement and the GPUs there are set an upper end. So a block of counts has bounds: what no count in it can better
+(``Block``). Blocks that could hold one of the best rows are divided until none is left: some hundred evaluations instead of
+one for each of 131,072 counts. ``docs/model.md``, section 8;
 ``tests/search/test_replica_counts.py`` holds this to the enumeration of every row.
 """
 
@@ -23,6 +23,7 @@ from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.search.oracle import STATIC_RULES
 from optimizer.search.quantities import Quantities
+from optimizer.search.rules import rules_for
 from optimizer.search.scale import NS_PER_MS
 from optimizer.search.screen import Screen, first_tier, objective_at_most_slots
 from optimizer.search.shape_rules import nvlink_domains
@@ -32,6 +33,8 @@ MOST_ENUMERATED = 1_500
 """Rows up to which every one is a row of the model."""
 MONOTONE_NEEDS = frozenset({"concurrency", "expert_groups"})
 """Rules without which the counts that keep all others need not be an interval."""
+PLACEMENT = STATIC_RULES - {"memory", "context", "max_batch", "min_batch"}
+"""Rules on degrees that fewer instances keep where more do."""
 BEST_KEPT = 4
 """The optimum and the alternatives beside it."""
 ROUNDING = 1e-9
@@ -129,7 +132,7 @@ class Block(Quantities):
         return self.weights.latency * np.stack([state.mean_ms for state in self.states], axis=1)
 
     def bounds(self, most: Ints, down: DownStates) -> Ints:
-        """The least objective, ns, of any count strictly between the ends, which spread failures alike, (R,).
+        """The least objective, ns, of any count from the lower end to the upper, which spread failures alike, (R,).
 
         Of more instances more are down. With φ(j) the least that j instances down can cost at any count of the block, which
         grows with j, the objective is at least the mean of φ over what is down at the lower end. Where many are down that is
@@ -158,7 +161,7 @@ class Block(Quantities):
             kept = np.where(carries, held, 0.0).sum(axis=1)
             many = usual + np.maximum(0.0, share - kept) * dearer
             bound = np.where(dearer >= 0, np.maximum(mean, many), penalty)
-        least_gpus = self.space.column("instance_gpus") * (self.low + 1)
+        least_gpus = self.space.column("instance_gpus") * self.low
         gpu_ns = np.floor(w.gpu_ms * NS_PER_MS * least_gpus).astype(np.int64)
         result: Ints = np.floor(bound * (NS_PER_MS * (1 - ROUNDING))).astype(np.int64) + gpu_ns
         return result
@@ -194,6 +197,8 @@ class _Counts:
     def __init__(self, q: Quantities, fixed: Fixed | None) -> None:
         self.q, self.fixed, self.problem = q, fixed, q.problem
         self._ranks = np.array([shape.engine_ranks for shape in q.space.shapes], dtype=np.int64)
+        # Rules that every count up to the end keeps need not be asked again.
+        self._active = {rule.id for rule in rules_for(q.problem)} - PLACEMENT
         self._degrees = [(s.tp, s.pp, s.ep) for s in q.space.shapes]
         for name in _SHARED:
             getattr(q, name)
@@ -201,20 +206,21 @@ class _Counts:
     def best(self) -> Quantities | None:
         """Quantities over the best rows and the upper ends; None where no count keeps every rule."""
         shape, low, high = self._intervals()
-        points = self._evaluated(np.concatenate([shape, shape]), np.concatenate([low, high]))
-        low_at = np.arange(len(shape))
-        high_at = low_at + len(shape)
+        points = self._evaluated(shape, high)
+        shape, low, high = _nonempty(shape, low, high - 1)
         while True:
             bar = self._bar(points)
-            low_at, high_at = self._open(points, low_at, high_at, bar)
-            if not len(low_at):
+            hopeful = self._hopeful(shape, low, high, bar)
+            if not hopeful.any():
                 break
-            a, b = points.count[low_at], points.count[high_at]
-            middle = np.where(b > 4 * a, np.sqrt(a.astype(np.float64) * b).astype(np.int64), (a + b) // 2)
-            middle = np.clip(middle, a + 1, b - 1)
-            fresh = len(points.count) + np.arange(len(middle))
-            points = points.and_(self._evaluated(points.shape[low_at], middle))
-            low_at, high_at = np.concatenate([low_at, fresh]), np.concatenate([fresh, high_at])
+            shape, low, high = shape[hopeful], low[hopeful], high[hopeful]
+            middle = np.where(high > 4 * low, np.sqrt(low.astype(np.float64) * high).astype(np.int64), (low + high) // 2)
+            points = points.and_(self._evaluated(shape, middle))
+            shape, low, high = _nonempty(
+                np.concatenate([shape, shape]),
+                np.concatenate([low, middle + 1]),
+                np.concatenate([middle - 1, high]),
+            )
         if not points.viable.any():
             return None
         keys = np.stack([points.first, points.value, points.gpus], axis=1).tolist()
@@ -227,8 +233,7 @@ class _Counts:
 
     def _rows(self, shape: Ints, dp: Ints) -> Quantities:
         """Quantities over other rows of the same shapes; tables of shapes are taken over."""
-        space = Space(self.q.space.shapes, shape, dp, self.q.space.slots, self.q.space.offered)
-        other = Quantities(self.problem, space, self.q.costs)
+        other = Quantities(self.problem, self.q.space.with_rows(shape, dp), self.q.costs)
         for name in _SHARED:
             other.__dict__[name] = getattr(self.q, name)
         return other
@@ -250,7 +255,7 @@ class _Counts:
 
     def _evaluated(self, shape: Ints, count: Ints) -> _Points:
         q = self._rows(shape, count * self._ranks[shape])
-        screen = Screen(q, self.fixed)
+        screen = Screen(q, self.fixed, self._active)
         first, value = first_tier(q, screen.most), objective_at_most_slots(q, screen.most)
         return _Points(shape, count, first, value, q.space.gpus, screen.viable)
 
@@ -266,22 +271,26 @@ class _Counts:
         top = np.iinfo(np.int64).max
         return top, top, top
 
-    def _open(self, points: _Points, low_at: Ints, high_at: Ints, bar: tuple[int, int, int]) -> tuple[Ints, Ints]:
-        """Blocks that hold a count which may keep every rule and be one of the best."""
-        wide = points.count[high_at] - points.count[low_at] > 1
-        low_at, high_at = low_at[wide], high_at[wide]
-        if not len(low_at):
-            return low_at, high_at
-        low, high = points.of(low_at), points.of(high_at)
-        rows = self._rows(high.shape, high.count * self._ranks[high.shape])
-        block = Block(rows, low.count)
-        screen = Screen(block, self.fixed)
-        lower = self._rows(low.shape, low.count * self._ranks[low.shape])
+    def _hopeful(self, shape: Ints, low: Ints, high: Ints, bar: tuple[int, int, int]) -> Bools:
+        """Blocks, from the lower to the upper end, of which some count may keep every rule and be one of the best."""
+        if not len(shape):
+            return np.zeros(0, dtype=np.bool_)
+        block = Block(self._rows(shape, high * self._ranks[shape]), low)
+        screen = Screen(block, self.fixed, self._active)
+        lower = self._rows(shape, low * self._ranks[shape])
         value = block.bounds(screen.most, lower.down)
-        gpus = lower.space.gpus + lower.space.column("instance_gpus")
         preset = self.problem.objective.preset
-        first = high.first if preset == "throughput" else gpus if preset == "fewest-gpus" else value
+        first = value
+        if preset == "throughput":
+            first = first_tier(block, screen.most)
+        elif preset == "fewest-gpus":
+            first = lower.space.gpus
         behind = first > bar[0]
-        behind |= (first == bar[0]) & ((value > bar[1]) | ((value == bar[1]) & (gpus > bar[2])))
-        hopeful = screen.viable & ~behind
-        return low_at[hopeful], high_at[hopeful]
+        behind |= (first == bar[0]) & ((value > bar[1]) | ((value == bar[1]) & (lower.space.gpus > bar[2])))
+        result: Bools = screen.viable & ~behind
+        return result
+
+
+def _nonempty(shape: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints, Ints]:
+    kept = low <= high
+    return shape[kept], low[kept], high[kept]

@@ -7,7 +7,7 @@ consider, never from requirements, so that a conflict cannot hide in a domain.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Space:
     slots: int
     offered: tuple[Shape, ...] = ()
     """Every shape that was considered, where those that can be no row were left out; empty: ``shapes``."""
+    _columns: dict[str, Ints] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def rows(self) -> int:
@@ -53,9 +54,15 @@ class Space:
 
     def column(self, name: str) -> Ints:
         """An integer attribute of the row's shape (``tp``, ``pp``, ``ep``, ``engine_ranks``, ``instance_gpus``), (R,)."""
-        values = np.array([getattr(shape, name) for shape in self.shapes], dtype=np.int64)
+        values = self._columns.get(name)
+        if values is None:
+            values = self._columns[name] = np.array([getattr(s, name) for s in self.shapes], dtype=np.int64)
         column: Ints = values[self.row_shape]
         return column
+
+    def with_rows(self, row_shape: Ints, row_dp: Ints) -> Space:
+        """The same shapes in other rows."""
+        return replace(self, row_shape=row_shape, row_dp=row_dp)
 
     @property
     def gpus(self) -> Ints:

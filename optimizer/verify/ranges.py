@@ -1,9 +1,9 @@
 """A large space gone through by ranges of replica counts: what no count of a range can better is not looked at one by one.
 
-For one shape and one way that failures spread, let a range hold the counts strictly between a and b. With more instances each
+For one shape and one way that failures spread, let a range hold the counts from a to b. With more instances each
 receives less, so a rate between those at a and at b is at least that at b, and ``twin_load.loads`` has values that hold from
 below for all of them. A range is left out when these break a rule, or when they keep its objective at or above what is
-claimed; else it is halved. Counts at the ends are judged one by one as in ``shared_rows``. Floats only select here too: what
+claimed; else the count in its middle is judged by itself as in ``shared_rows``, and the two halves are ranges. Floats only select here too: what
 may beat a claim is judged again in exact arithmetic. ``tests/verify/test_ranges.py`` holds this to ``twin.survey``.
 """
 
@@ -54,6 +54,10 @@ class _Ends:
 
     def of(self, kept: Ints | Bools) -> _Ends:
         return _Ends(self.shape[kept], self.low[kept], self.high[kept])
+
+    @property
+    def nonempty(self) -> _Ends:
+        return self.of(self.low <= self.high)
 
 
 class _Table:
@@ -111,19 +115,14 @@ class RangeSurvey:
         seen = Survey(candidates=self.rows * self.upto)
         ruled: Counter[str] = Counter(degrees=self.rows - self.rows_kept)
         if self.shapes:
-            ranges = self._first()
-            self._judge(seen, ranges.shape, ranges.low, bar, most_rivals)
-            wide = ranges.of(ranges.high > ranges.low)
-            self._judge(seen, wide.shape, wide.high, bar, most_rivals)
+            ranges, at = self._first(), None
             while len(ranges.shape):
-                ranges = self._hopeful(ranges.of(ranges.high > ranges.low + 1), bar, ruled)
-                middle = _middle(ranges.low, ranges.high)
-                self._judge(seen, ranges.shape, middle, bar, most_rivals)
-                ranges = _Ends(
-                    np.concatenate([ranges.shape, ranges.shape]),
-                    np.concatenate([ranges.low, middle]),
-                    np.concatenate([middle, ranges.high]),
-                )
+                # The most replicas are the likeliest rivals: the first to be looked at.
+                at = ranges.high if at is None else _middle(ranges.low, ranges.high)
+                self._judge(seen, ranges.shape, at, bar, most_rivals)
+                below = _Ends(ranges.shape, ranges.low, at - 1)
+                above = _Ends(ranges.shape, at + 1, ranges.high)
+                ranges = self._hopeful(_joined(below.nonempty, above.nonempty), bar, ruled)
             if bar is not None and bar.row.shape in self.shapes and seen.claimed is None:
                 self._claimed(seen, bar)
         seen.ruled_out = {RULED[name]: rows * self.upto for name, rows in ruled.items() if rows}
@@ -138,7 +137,7 @@ class RangeSurvey:
         line = np.arange(len(self.shapes))
         within = _Ends(line, np.ones_like(line), np.minimum(whole, self.most)).of(whole > 0)
         beyond = _Ends(line, whole + 1, self.most).of(whole < self.most)
-        return _Ends(*(np.concatenate([getattr(within, n), getattr(beyond, n)]) for n in ("shape", "low", "high")))
+        return _joined(within, beyond)
 
     def _columns(self, line: Ints, instances: Ints) -> Columns:
         replicas = instances * self.ranks[line]
@@ -171,7 +170,7 @@ class RangeSurvey:
         """Ranges of which some count may be feasible and beat the bar."""
         if not len(ranges.shape):
             return ranges
-        between = ranges.high - ranges.low - 1
+        between = ranges.high - ranges.low + 1
         bounded = Judged(
             self.problem,
             self._columns(ranges.shape, ranges.high),
@@ -197,7 +196,7 @@ class RangeSurvey:
             most = np.maximum(1, self.fits.last[ranges.shape, -1])
             return peak_tier(self.problem, bounded.columns, self.fits, most[:, None])[:, 0]
         if preset == "fewest-gpus":
-            return (self.size[ranges.shape] * (ranges.low + 1)).astype(np.float64)
+            return (self.size[ranges.shape] * ranges.low).astype(np.float64)
         return np.zeros(len(ranges.shape))
 
     def _value(self, states: list[Loads], ranges: _Ends) -> Floats:
@@ -229,15 +228,19 @@ class RangeSurvey:
             mean = mean + low.beyond * usual + low.beyond_instances / ranges.high * (penalty - usual)
             lost = usual + np.clip(share, 0, 1) * (penalty - usual)
             value = np.where(penalty >= usual, np.maximum(mean, lost), penalty)
-        value = value * (1 - SAFETY) + float(weights.gpu_ms) * self.size[ranges.shape] * (ranges.low + 1)
+        value = value * (1 - SAFETY) + float(weights.gpu_ms) * self.size[ranges.shape] * ranges.low
         value[unsure] = -np.inf
         return value
 
 
+def _joined(one: _Ends, other: _Ends) -> _Ends:
+    return _Ends(*(np.concatenate([getattr(one, name), getattr(other, name)]) for name in ("shape", "low", "high")))
+
+
 def _middle(low: Ints, high: Ints) -> Ints:
-    """A count between the ends; of a wide range the geometric mean."""
-    middle = np.where(high > 4 * low, np.sqrt(low.astype(np.float64) * high).astype(np.int64), (low + high) // 2)
-    result: Ints = np.clip(middle, low + 1, high - 1)
+    """A count in the middle; of a wide range the geometric mean."""
+    wide = high > 4 * low
+    result: Ints = np.where(wide, np.sqrt(low.astype(np.float64) * high).astype(np.int64), (low + high) // 2)
     return result
 
 
