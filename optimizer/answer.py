@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
 SCHEMA_VERSION = "1.0"
 
@@ -232,3 +232,28 @@ class CheckAnswer(Answer):
 
     feasible: bool | None = None
     optimum: Answer | None = None
+
+
+SomeAnswer = TypeVar("SomeAnswer", bound=Answer)
+
+
+def with_verification(answer: SomeAnswer, verification: Verification) -> SomeAnswer:
+    """The answer with what the verifier found; one that it does not confirm claims no proof.
+
+    What was called optimal is at most feasible, and what was called infeasible is not known; the first disagreement is said.
+    """
+    answer = replace(answer, verification=verification)
+    if verification.passed:
+        return answer
+    status: Status = (
+        "feasible" if answer.strategy is not None and answer.status in ("optimal", "feasible") else "unknown"
+    )
+    wrong = verification.mismatches[0]
+    said = (
+        f"The independent verification does not confirm this answer ({len(verification.mismatches)} of "
+        f"{verification.checks} checks): {wrong.what} should be {wrong.expected}, not {wrong.actual}. Do not rely on it."
+    )
+    answer = replace(answer, status=status, explanation=(said, *answer.explanation))
+    if isinstance(answer, CheckAnswer) and status == "unknown":
+        return replace(answer, feasible=None)
+    return answer

@@ -11,7 +11,7 @@ import os
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
-from optimizer.answer import Answer, Verification
+from optimizer.answer import Answer, Verification, with_verification
 from optimizer.api import solve
 from optimizer.explain.stated_conflict import stated_conflict
 from optimizer.explain.why import binding_sentences
@@ -198,7 +198,7 @@ class Family:
     def _verified(self, problem: Problem, answer: Answer) -> Answer:
         if self._survey is None:
             self._survey = SharedSurvey(self._problems)
-        return replace(answer, verification=verify_answer(problem, answer, shared=self._survey))
+        return with_verification(answer, verify_answer(problem, answer, shared=self._survey))
 
 
 _UNVERIFIED = Verification(False, 0, "not claimed", 0, "")

@@ -41,6 +41,7 @@ ROUNDING = 1e-9
 """Room that bounds leave for the rounding of floating-point sums."""
 _SHARED = ("service", "_chain", "memory", "full_batch_tpot_ns", "best_completion_per_s")
 
+
 def considered(problem: Problem, fixed: Fixed | None = None) -> Quantities:
     """Quantities over rows among which are the best ones: all rows of a small space, those that can matter of a large one.
 
@@ -214,7 +215,9 @@ class _Counts:
             if not hopeful.any():
                 break
             shape, low, high = shape[hopeful], low[hopeful], high[hopeful]
-            middle = np.where(high > 4 * low, np.sqrt(low.astype(np.float64) * high).astype(np.int64), (low + high) // 2)
+            middle = np.where(
+                high > 4 * low, np.sqrt(low.astype(np.float64) * high).astype(np.int64), (low + high) // 2
+            )
             points = points.and_(self._evaluated(shape, middle))
             shape, low, high = _nonempty(
                 np.concatenate([shape, shape]),

@@ -1,10 +1,10 @@
 """A large space gone through by ranges of replica counts: what no count of a range can better is not looked at one by one.
 
-For one shape and one way that failures spread, let a range hold the counts from a to b. With more instances each
-receives less, so a rate between those at a and at b is at least that at b, and ``twin_load.loads`` has values that hold from
-below for all of them. A range is left out when these break a rule, or when they keep its objective at or above what is
-claimed; else the count in its middle is judged by itself as in ``shared_rows``, and the two halves are ranges. Floats only select here too: what
-may beat a claim is judged again in exact arithmetic. ``tests/verify/test_ranges.py`` holds this to ``twin.survey``.
+For one shape and one way that failures spread, let a range hold the counts from a to b. With more instances each receives
+less, so a rate between those at a and at b is at least that at b, and ``twin_load.loads`` has values that hold from below for
+all of them. A range is left out when these break a rule, or when they keep its objective at or above what is claimed; else
+the count in its middle is judged by itself as in ``shared_rows``, and the two halves are ranges. Floats only select here too:
+what may beat a claim is judged again in exact arithmetic. ``tests/verify/test_ranges.py`` holds this to ``twin.survey``.
 """
 
 from __future__ import annotations
@@ -147,9 +147,7 @@ class RangeSurvey:
         """Rows one by one, with every number of sequences that stands for others."""
         if not len(line):
             return
-        judged = Judged(
-            self.problem, self._columns(line, instances), self.fits, lambda rate: _Table(self, rate, None)
-        )
+        judged = Judged(self.problem, self._columns(line, instances), self.fits, lambda rate: _Table(self, rate, None))
         rival, slots, tier, value = judged.rivals(bar)
         where = np.argwhere(rival)
         if len(where) > most_rivals:
@@ -252,5 +250,7 @@ def _most_instances(problem: Problem, shape: Shape, offered: int) -> int:
     while low < high:
         middle = (low + high + 1) // 2
         groups = shape.stages * shape.group.ranks * middle
-        low, high = (middle, high) if tensor_groups_fit(problem.hardware, shape.group.tensor, groups) else (low, middle - 1)
+        low, high = (
+            (middle, high) if tensor_groups_fit(problem.hardware, shape.group.tensor, groups) else (low, middle - 1)
+        )
     return low
