@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from optimizer.catalog.constants import CostConstants
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
-from optimizer.facts.constants import CostConstants
 from optimizer.facts.problem import Problem
 
 LongFloats = npt.NDArray[np.longdouble]

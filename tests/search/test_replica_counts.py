@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from optimizer.facts.problem import Problem
-from optimizer.search import replica_counts
-from optimizer.search.quantities import Quantities
-from optimizer.search.replica_counts import BEST_KEPT, considered
-from optimizer.search.rules import rules_for
-from optimizer.search.screen import Screen, first_tier, objective_at_most_slots
-from optimizer.search.space import build_space
+from optimizer.search.uniform import replica_counts
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.replica_counts import BEST_KEPT, considered
+from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots
+from optimizer.search.uniform.space import build_space
 from tests.verify.builders import random_problem
 
 PRESETS = ("balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus")

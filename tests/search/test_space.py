@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from optimizer.answer import Fixed
-from optimizer.search.space import build_space
-from optimizer.verify.space import rows
+from optimizer.results.answer import Fixed
+from optimizer.search.uniform.space import build_space
+from optimizer.verify.common.space import rows
 from tests.verify.builders import random_problem
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optimizer.answer import Fixed
 from optimizer.facts.problem import Problem
-from optimizer.verify.arithmetic import sixty_digits
-from optimizer.verify.candidate import Candidate, RowFacts
-from optimizer.verify.ranges import RangeSurvey, _Ends, _Table
-from optimizer.verify.rules import clearly_holds, findings
-from optimizer.verify.space import rows
-from optimizer.verify.stage import Stages
-from optimizer.verify.twin import Bar, survey
+from optimizer.results.answer import Fixed
+from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.candidate import Candidate, RowFacts
+from optimizer.verify.common.rules import clearly_holds, findings
+from optimizer.verify.common.space import rows
+from optimizer.verify.common.stage import Stages
+from optimizer.verify.uniform.ranges import RangeSurvey, _Ends, _Table
+from optimizer.verify.uniform.twin import Bar, survey
 from tests.search.test_replica_counts import large
 
 PRESETS = ("balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus")
