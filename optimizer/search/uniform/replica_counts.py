@@ -31,7 +31,7 @@ from optimizer.search.uniform.space import Space, build_space, shape_ranges, spa
 
 MOST_ENUMERATED = 1_500
 """Rows up to which every one is a row of the model."""
-MONOTONE_NEEDS = frozenset({"concurrency", "expert_groups"})
+MONOTONE_NEEDS = frozenset({"concurrency"})
 """Rules without which the counts that keep all others need not be an interval."""
 PLACEMENT = STATIC_RULES - {"memory", "context", "max_batch", "min_batch"}
 """Rules on degrees that fewer instances keep where more do."""

@@ -194,24 +194,18 @@ def _data_degrees(problem: Problem, fixed: Fixed, replica_gpus: int, ranks: int)
     """
     if fixed.data_parallel is not None:
         whole = fixed.data_parallel % ranks == 0 or fixed.expert_parallel is not None
-        return (fixed.data_parallel,) if whole or _any_ranks(problem) else ()
+        return (fixed.data_parallel,) if whole else ()
     most = problem.hardware.gpus // replica_gpus
-    step = 1 if _any_ranks(problem) else ranks
     listed = problem.search.data_parallel
-    degrees: Sequence[int] = range(step, most + 1, step)
+    degrees: Sequence[int] = range(ranks, most + 1, ranks)
     if listed is not None:
-        degrees = tuple(d for d in sorted(set(listed)) if d <= most and d % step == 0)
+        degrees = tuple(d for d in sorted(set(listed)) if d <= most and d % ranks == 0)
     if degrees or (ranks > 1 and fixed.expert_parallel is None):
         return degrees
     if fixed.expert_parallel is not None and ranks > 1:
         degrees = range(1, most + 1) if listed is None else tuple(d for d in sorted(set(listed)) if d <= most)
     pinned = fixed.tensor_parallel is not None or fixed.pipeline_parallel is not None
     return degrees or ((1,) if pinned else ())
-
-
-def _any_ranks(problem: Problem) -> bool:
-    """Whether the person allows engine instances that are not whole."""
-    return "expert_groups" in problem.search.disabled_rules
 
 
 def build_space(problem: Problem, fixed: Fixed | None = None) -> Space:

@@ -99,20 +99,15 @@ def tensor_offered(problem: Problem, fixed: Fixed) -> Iterable[int]:
 def replicas_offered(problem: Problem, fixed: Fixed, shape: Shape) -> Sequence[int]:
     """Numbers of replicas of a shape, ascending: whole engine instances on the GPUs there are."""
     ranks, chosen = shape.group.ranks, fixed.expert_parallel is not None
-    loose = "expert_groups" in problem.search.disabled_rules
-
-    def whole(degrees: Sequence[int]) -> Sequence[int]:
-        return degrees if loose else [d for d in degrees if d % ranks == 0]
 
     if fixed.data_parallel is not None:
-        return (fixed.data_parallel,) if chosen else whole((fixed.data_parallel,))
+        return (fixed.data_parallel,) if chosen or fixed.data_parallel % ranks == 0 else ()
     most = problem.hardware.gpus // (shape.group.tensor * shape.stages)
     offered = problem.search.data_parallel
     fitting: Sequence[int] = range(1, most + 1) if offered is None else [d for d in sorted(set(offered)) if d <= most]
-    if offered is None and not loose:
-        kept: Sequence[int] = range(ranks, most + 1, ranks)
-    else:
-        kept = whole(fitting)
+    kept: Sequence[int] = range(ranks, most + 1, ranks)
+    if offered is not None:
+        kept = [d for d in fitting if d % ranks == 0]
     if kept or (ranks > 1 and not chosen):
         return kept
     # A person who fixes degrees is told what is wrong with them.

@@ -31,7 +31,7 @@ from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
 from optimizer.verify.uniform.shared_rows import Columns, Fits, Judged, peak_tier
 from optimizer.verify.uniform.twin import Bar, Bools, Survey
 
-NEEDED = frozenset({"concurrency", "expert_groups"})
+NEEDED = frozenset({"concurrency"})
 """Rules without which a range has no bound."""
 SAFETY = 1e-9
 BY_COUNT = frozenset({"gpu_count", "nvlink_locality"})
