@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from optimizer.answer import SCHEMA_VERSION
-from optimizer.explain.audit.result import VERDICTS, AuditResult, Claim
+from optimizer.audit.result import VERDICTS, AuditResult, Claim
 from optimizer.render.text import console
 
 STYLES = {"refuted": "bold red", "contradicted": "bold magenta", "unsupported": "yellow", "confirmed": "green"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from optimizer.cli import main
-from optimizer.explain.audit import audit
+from optimizer.audit import audit
 from optimizer.facts.load import load_problem
 from tests.conftest import ROOT
 

@@ -1,0 +1,156 @@
+"""A statement as sentences and clauses: figures, terms, names and moods in their places.
+
+Clauses are what a figure's quantity and its "per" are looked for in: they end where another figure of its own begins, so
+that ``5 GiB of cache, 640 MiB on each GPU`` is two.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from optimizer.audit.lexicon import Lexicon, Term
+from optimizer.audit.measures import Measure, measures
+from optimizer.audit.names import Named, gpus_named, models_named
+from optimizer.audit.reading import Statement
+from optimizer.audit.strategies import Mention, mentions
+
+_END = re.compile(r"(?<=[.!?;])\s+(?=[\"'(]?[A-ZÄÖÜÉÈÀÇ0-9])")
+_SHORTENED = re.compile(r"(?:\b(?:e\.g|i\.e|z\. ?B|d\. ?h|ca|approx|vs|Mrd|Mio|bzw|resp|ex|No|Nr|Fig|incl|inkl|ggf|max|min|u\. ?a|c\.-à-d)\.)$", re.IGNORECASE)
+_BREAK = re.compile(r"[,;]\s+|\s+[–—-]\s+|\s(?:and|but|while|whereas|so|which|hence|therefore|und|aber|sodass|also|et|mais|donc|soit|or|plus)\s+", re.IGNORECASE)
+_LANGUAGES = {
+    "de": re.compile(r"\b(?:der|die|das|und|mit|wir|auf|je|pro|von|den|dem|des|eine?|eines|sind|ist|bei|für|zu|sich|nicht|werden|beträgt|Schichten|Karten?|Gewichte|Anfragen|jede[rsnm]?|im|zusammen|Speicher|belegt|benötigt)\b"),
+    "fr": re.compile(r"\b(?:le|la|les|des|du|de|et|par|sur|avec|une?|est|sont|pour|chaque|dans|nous|soit|donc|aux?|ce|cette|qui|il|elle|poids|couches|jetons?|requêtes|mémoire|réplique)\b|\b[ldn]['’]"),
+    "en": re.compile(r"\b(?:the|of|and|is|are|with|per|on|we|each|for|to|at|in|that|has|have|a|an|by|from|this|uses?|tokens)\b"),
+}  # fmt: skip
+
+
+def language_of(text: str, before: str = "en") -> str:
+    """``en``, ``de`` or ``fr`` by the small words of a line; the one before where they do not tell."""
+    counts = {name: len(pattern.findall(text)) for name, pattern in _LANGUAGES.items()}
+    best = max(counts, key=lambda name: counts[name])
+    return best if counts[best] > 0 and list(counts.values()).count(counts[best]) == 1 else before
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence; positions are those of ``text``."""
+
+    statement: Statement
+    text: str
+    language: str
+    measures: tuple[Measure, ...]
+    terms: tuple[Term, ...]
+    gpus: tuple[Named, ...]
+    models: tuple[Named, ...]
+    strategies: tuple[tuple[int, int, Mention], ...]
+    label: str = ""
+
+    @cached_property
+    def clauses(self) -> tuple[tuple[int, int], ...]:
+        """Spans with at least one figure each, brackets with figures apart."""
+        spans: list[tuple[int, int]] = []
+        holes = [
+            (m.start(), m.end())
+            for m in re.finditer(r"\([^()]*\)", self.text)
+            if any(m.start() < one.start < m.end() for one in self.measures)
+        ]
+        start = 0
+        for mark in _BREAK.finditer(self.text):
+            if any(a <= mark.start() < b for a, b in holes):
+                continue
+            if mark.group().strip().lower() in ("", "-", "–", "—") and re.search(r"\d\s*$", self.text[: mark.start()]) and re.match(r"\s*\d", self.text[mark.end() - 1 :]):
+                continue
+            left = any(start <= m.start < mark.start() and not self._inside(m.start, holes) for m in self.measures)
+            if left and any(m.start >= mark.end() for m in self.measures):
+                spans.append((start, mark.start()))
+                start = mark.end()
+        spans.append((start, len(self.text)))
+        return tuple([*spans, *holes])
+
+    @staticmethod
+    def _inside(place: int, holes: list[tuple[int, int]]) -> bool:
+        return any(a <= place < b for a, b in holes)
+
+    def clause(self, place: int) -> tuple[int, int]:
+        """The narrowest clause around a place."""
+        around = [span for span in self.clauses if span[0] <= place < max(span[1], span[0] + 1)]
+        return min(around, key=lambda span: span[1] - span[0]) if around else (0, len(self.text))
+
+    def terms_in(self, start: int, end: int, kind: str | None = None) -> list[Term]:
+        """Terms of a span."""
+        return [t for t in self.terms if start <= t.start and t.end <= end and (kind is None or t.id(kind))]
+
+    def has(self, kind: str, start: int = 0, end: int | None = None) -> bool:
+        """Whether a span has a term of a kind."""
+        return bool(self.terms_in(start, len(self.text) if end is None else end, kind))
+
+
+def sentences_of(statement: Statement, lexicon: Lexicon, before: str) -> list[Sentence]:
+    """The sentences of a statement; a table row gives one for every cell that a heading names."""
+    if statement.kind == "row":
+        return _cells(statement, lexicon, before)
+    return [
+        _sentence(statement, text, lexicon, language_of(text, language_of(statement.text, before)))
+        for text in _split(statement.text)
+    ]
+
+
+def _split(text: str) -> list[str]:
+    parts: list[str] = []
+    start = 0
+    for mark in _END.finditer(text):
+        if _SHORTENED.search(text[start : mark.start()]):
+            continue
+        parts.append(text[start : mark.start()])
+        start = mark.end()
+    return [*parts, text[start:]]
+
+
+_PLAIN_HEADER = re.compile(
+    r"^(?:|value|values|figure|amount|number|count|wert|werte|zahl|anzahl|menge|größe|valeur|valeurs|chiffre|nombre|quantité|result|ergebnis|résultat"
+    r"|calculation|rechnung|calcul|size|setting|per replica|total|here|ours|this setup|spec|fact)$",
+    re.IGNORECASE,
+)
+
+
+def _cells(statement: Statement, lexicon: Lexicon, before: str) -> list[Sentence]:
+    """``Title: value`` for plain value columns, ``header of title: value`` where the heading says what the column holds."""
+    title, found = statement.cells[0] if statement.cells else "", []
+    language = language_of(" ".join([*statement.header, statement.text]), before)
+    for place, cell in enumerate(statement.cells[1:], 1):
+        header = statement.header[place] if place < len(statement.header) else ""
+        if not re.search(r"\d", cell):
+            continue
+        text = f"{title}: {cell}" if _PLAIN_HEADER.match(header.strip()) or len(statement.cells) == 2 else f"{title} | {header}: {cell}"
+        found.append(_sentence(statement, text, lexicon, language, header))
+    return found
+
+
+def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, label: str = "") -> Sentence:
+    strategies = []
+    for mention in mentions(text):
+        place = text.lower().find(mention.text.lower())
+        strategies.append((place, place + len(mention.text), mention))
+    named = [span for span in ((a, b) for a, b, _ in strategies) if span[0] >= 0]
+    gpus, models = gpus_named(text), models_named(text)
+    named += [(one.start, one.end) for one in (*gpus, *models)]
+    found = []
+    for one in measures(text, language):
+        counts = re.search(r"replica|stage|pipeline stages", text[one.start : one.end + 24], re.IGNORECASE)
+        if any(a <= one.start < b for a, b in named) and not counts:
+            continue
+        found.append(one)
+    terms = lexicon.terms(text, [(m.start, m.end) for m in found if not m.word or m.unit])
+    found = [_hedged(text, one, terms) for one in found]
+    return Sentence(statement, text, language, tuple(found), tuple(terms), tuple(gpus), tuple(models), tuple(strategies), label)
+
+
+def _hedged(text: str, measure: Measure, terms: list[Term]) -> Measure:
+    for term in terms:
+        if term.id("hedges") and term.end <= measure.start and not text[term.end : measure.start].strip(" ~≈"):
+            from dataclasses import replace
+
+            return replace(measure, hedged=True)
+    return measure
