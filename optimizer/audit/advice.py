@@ -25,6 +25,11 @@ _TRAINING = re.compile(
     r"|\boptimi[sz]er states?\b|\blearning rate\b|\bback-?(?:ward pass|propagation)\b|\bZeRO-?\d?\b|\bactivation (?:re)?checkpointing\b",
     re.IGNORECASE,
 )
+# What says itself that it needs GPUs, or that it was not chosen, recommends nothing.
+_NEEDS = re.compile(
+    r"\b(?:needs?|needed|requires?|required|takes?|would take|had we|were we|bräuchte\w*|braucht|benötigt\w*|hätte\w*|nécessit\w+|faudrait|demanderai\w+|exige\w*)\b",
+    re.IGNORECASE,
+)
 _NOT_HERE = re.compile(r"\b(?:no|not|never|without|unlike|n/a|irrelevant|neither|nor|free of)\b|n't\b", re.IGNORECASE)
 
 
@@ -62,7 +67,7 @@ def _training(statement: Statement) -> Iterator[Claim]:
 
 def _resources(statement: Statement, context: Context, proposed: Proposed) -> Iterator[Claim]:
     text, total = statement.text, context.problem.hardware.gpus
-    if _MORE.search(text):
+    if _MORE.search(text) or _NEEDS.search(text):
         return
     spare = re.search(
         r"\b(\d{1,5}) (?:spare|free|idle|unused|remaining|leftover|available extra) GPUs?\b(?! hours?)",

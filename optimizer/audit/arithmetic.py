@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from optimizer.audit.context import Context
 from optimizer.audit.expressions import Relation, Side, relations
+from optimizer.audit.plain import plain_arithmetic
 from optimizer.audit.reading import Statement
 from optimizer.audit.result import Claim
 from optimizer.audit.units import plain_number, unit_of
@@ -28,7 +29,7 @@ def judge_arithmetic(statement: Statement, context: Context) -> Iterator[Claim]:
     if statement.line in context.command_lines:
         return
     for cell in statement.cells or (statement.text,):
-        for part in _clauses(cell):
+        for part in _clauses(plain_arithmetic(cell, context.language(statement))):
             for relation in relations(part):
                 claim = _judge(statement, relation)
                 if claim:

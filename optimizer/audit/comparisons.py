@@ -12,6 +12,9 @@ from optimizer.audit.measures import Measure, shown
 from optimizer.audit.result import Claim, Parsed, Verdict
 from optimizer.audit.sentences import Sentence
 
+_MUST = re.compile(
+    r"\b(?:must|should|has to|have to|needs? to|shall|may not|muss|müssen|soll|sollen|darf|dürfen|doit|doivent|devra|devrait)\b", re.IGNORECASE
+)
 _SAME = re.compile(
     r"^\s*\(?\s*(?:=|≈|,?\s*(?:i\.\s?e\.|that is|that's|which is|which are|which equals|which makes|or|or about|namely|equals|is|are|makes|in other words|equivalent to|corresponding to|d\. ?h\.|das sind|das ist|also|entspricht|entsprechen|oder|soit|c'est-à-dire|c\.-à-d\.|ou|ce qui fait|équivaut à|équivalent à|correspond à)\s*,?)?\s*(?:about|roughly|around|some|approximately|~|≈|rund|etwa|environ)?\s*\(?$",
     re.IGNORECASE,
@@ -123,7 +126,10 @@ def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
         return
     percentiles = {int(p) for t in sentence.terms if (p := t.id("percentiles"))}
     needs = context.problem.requirements
-    targets = [m for m in times if _near_target(sentence, m)]
+    demanded_only = bool(_MUST.search(sentence.text))
+    targets = times if demanded_only else [m for m in times if _near_target(sentence, m)]
+    if demanded_only:
+        said = None
     results = [m for m in times if m not in targets]
     if said is None:
         if targets and not results and not sentence.has("hypothetical") and not sentence.has("past"):

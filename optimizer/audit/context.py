@@ -12,6 +12,7 @@ from typing import Any
 
 from optimizer.answer import Answer, CheckAnswer, Fixed
 from optimizer.audit.metrics import Metric, Row, is_target, labelled_metrics, target_row
+from optimizer.audit.languages import language_of
 from optimizer.audit.reading import Statement
 from optimizer.audit.shell import Command, commands_in
 from optimizer.audit.strategies import Proposed, hypothetical, proposed_strategy
@@ -197,6 +198,19 @@ class Context:
         except (ProblemError, ValueError, IndexError, ZeroDivisionError):
             return None
         return answer if answer.metrics else None
+
+    @cached_property
+    def _languages(self) -> dict[int, str]:
+        found, last = {}, "en"
+        for statement in self.statements:
+            if statement.kind != "code":
+                last = language_of(" ".join([*statement.header, statement.text]), last)
+            found[statement.line] = last
+        return found
+
+    def language(self, statement: Statement) -> str:
+        """The language of a line: its own, or that of the lines before where its words do not tell."""
+        return self._languages.get(statement.line, "en")
 
     @cached_property
     def weights_span(self) -> tuple[float, float] | None:

@@ -187,7 +187,7 @@ def _refutable(
         return False
     if sentence.has("past") or sentence.has("negation"):
         return False
-    if sentence.has("hypothetical") and not (meant.named_strategy and quantity.unit == "bytes"):
+    if sentence.has("hypothetical") and not (meant.named_strategy and not quantity.loose and not quantity.rest):
         return False
     if not measure.word and measure.value == 1 and quantity.unit == "":
         return False
@@ -196,7 +196,7 @@ def _refutable(
     others = [
         t for t in sentence.terms_in(*span, "other") if term is None or not (term.start <= t.start and t.end <= term.end)
     ]
-    if others:
+    if others and not quantity.rest:
         return False
     if re.search(r"(?:^|[^\w])(?:=|≈)\s*$", sentence.text[: measure.start]) and re.search(r"[=≈]\s*[^=≈\d]*\d", sentence.text[measure.end :]):
         return False

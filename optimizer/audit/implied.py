@@ -207,6 +207,8 @@ def _goes_with(dims: dict[str, int], wanted: dict[str, int]) -> bool:
         return True
     if not any(name in CORE for name in wanted):
         return False
+    if wanted == {"s": 1}:
+        return {n: e for n, e in dims.items() if n not in PARTS} == wanted
     core = {n: e for n, e in dims.items() if n in CORE} == {n: e for n, e in wanted.items() if n in CORE}
     parts = {n: e for n, e in dims.items() if n in PARTS}
     return core and not parts and "byte" not in wanted

@@ -21,7 +21,7 @@ from optimizer.audit.performance import judge_performance
 from optimizer.audit.reading import Statement, read_report
 from optimizer.audit.lexicon import lexicon
 from optimizer.audit.result import VERDICTS, AuditResult, Claim, Unrecognised
-from optimizer.audit.sentences import language_of, sentences_of
+from optimizer.audit.sentences import sentences_of
 from optimizer.audit.situations import own_situation
 from optimizer.audit.strategy_claims import judge_strategy
 from optimizer.audit.targets import judge_row
@@ -57,11 +57,10 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
     statements = read_report(report_text)
     context = Context(problem, statements)
     found: dict[int, list[Claim]] = {statement.line: [] for statement in statements}
-    own, words, language = own_situation(context), lexicon(), "en"
+    own, words = own_situation(context), lexicon()
     for statement in statements:
         if statement.readable and statement.kind != "code" and statement.line not in context.command_lines:
-            language = language_of(statement.text, language)
-            for sentence in sentences_of(statement, words, language):
+            for sentence in sentences_of(statement, words, context.language(statement)):
                 if statement.line not in context.rows:
                     found[statement.line] += judge_figures(sentence, context, words, own)
                 found[statement.line] += judge_implied(sentence, context, own)

@@ -55,6 +55,8 @@ class Quantity:
     weak: bool = False
     least: float = 0.0
     unless: str = ""
+    rest: bool = False
+    """It is what is left of something, so words such as "left" change nothing."""
     only_with: tuple[str, ...] = ()
     per_tokens: tuple[tuple[str, str], ...] = ()
 
@@ -78,7 +80,7 @@ def quantities() -> dict[str, Quantity]:
             id, entry["unit"], tuple(entry["names"]),
             {scope: tuple(str(one) for one in listed) for scope, listed in entry["values"].items()},
             float(entry.get("near", 0.0)), bool(entry.get("loose")), bool(entry.get("weak")), float(entry.get("least", 0)),
-            entry.get("unless", ""), tuple(entry.get("only_with", ())), tuple(entry.get("per_tokens", {}).items()),
+            entry.get("unless", ""), bool(entry.get("rest")), tuple(entry.get("only_with", ())), tuple(entry.get("per_tokens", {}).items()),
         )  # fmt: skip
     return found
 

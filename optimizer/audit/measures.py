@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-Interval = tuple[float, float]
+MOST_ROUNDING = 0.35
+"""Relative: ``1 GiB`` does not stand for half of it, although it rounds to it."""
 
 _SPACE = r"[ \u00a0\u2009\u202f]"
 _NUMBER = (
@@ -109,6 +110,7 @@ class Measure:
         """Whether some reading rounds (or is cut off) to ``expected``, or is within a relative tolerance of it."""
         relative = max(relative, 0.07 if self.hedged else 0.0)
         for value, step in zip(self.values, self.steps, strict=True):
+            step = min(step, MOST_ROUNDING * abs(value))
             slack = max(step * 1.002, relative * abs(expected)) + 1e-9 * abs(expected)
             most = max(value, self.high) if value == self.value else value
             if value - slack <= expected <= most + max(slack, 1.9 * step if step < 0.5 * abs(value) and "." in self.number else 0):

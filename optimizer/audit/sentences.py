@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from optimizer.audit.languages import language_of
 from optimizer.audit.lexicon import Lexicon, Term
 from optimizer.audit.measures import Measure, measures
 from optimizer.audit.names import Named, gpus_named, models_named
@@ -19,20 +20,6 @@ from optimizer.audit.strategies import Mention, mentions
 _END = re.compile(r"(?<=[.!?;])\s+(?=[\"'(]?[A-ZÄÖÜÉÈÀÇ0-9])")
 _SHORTENED = re.compile(r"(?:\b(?:e\.g|i\.e|z\. ?B|d\. ?h|ca|approx|vs|Mrd|Mio|bzw|resp|ex|No|Nr|Fig|incl|inkl|ggf|max|min|u\. ?a|c\.-à-d)\.)$", re.IGNORECASE)
 _BREAK = re.compile(r"[,;]\s+|\s+[–—-]\s+|\s(?:and|but|while|whereas|so|which|hence|therefore|und|aber|sodass|also|et|mais|donc|soit|or|plus)\s+", re.IGNORECASE)
-_LANGUAGES = {
-    "de": re.compile(r"\b(?:der|die|das|und|mit|wir|auf|je|pro|von|den|dem|des|eine?|eines|sind|ist|bei|für|zu|sich|nicht|werden|beträgt|Schichten|Karten?|Gewichte|Anfragen|jede[rsnm]?|im|zusammen|Speicher|belegt|benötigt)\b"),
-    "fr": re.compile(r"\b(?:le|la|les|des|du|de|et|par|sur|avec|une?|est|sont|pour|chaque|dans|nous|soit|donc|aux?|ce|cette|qui|il|elle|poids|couches|jetons?|requêtes|mémoire|réplique)\b|\b[ldn]['’]"),
-    "en": re.compile(r"\b(?:the|of|and|is|are|with|per|on|we|each|for|to|at|in|that|has|have|a|an|by|from|this|uses?|tokens)\b"),
-}  # fmt: skip
-
-
-def language_of(text: str, before: str = "en") -> str:
-    """``en``, ``de`` or ``fr`` by the small words of a line; the one before where they do not tell."""
-    counts = {name: len(pattern.findall(text)) for name, pattern in _LANGUAGES.items()}
-    best = max(counts, key=lambda name: counts[name])
-    return best if counts[best] > 0 and list(counts.values()).count(counts[best]) == 1 else before
-
-
 @dataclass(frozen=True)
 class Sentence:
     """One sentence; positions are those of ``text``."""
@@ -130,7 +117,7 @@ def _cells(statement: Statement, lexicon: Lexicon, before: str) -> list[Sentence
 
 def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, label: str = "") -> Sentence:
     strategies = []
-    for mention in mentions(text):
+    for mention in mentions(_digits(text)):
         place = text.lower().find(mention.text.lower())
         strategies.append((place, place + len(mention.text), mention))
     named = [span for span in ((a, b) for a, b, _ in strategies) if span[0] >= 0]
@@ -138,6 +125,8 @@ def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, 
     named += [(one.start, one.end) for one in (*gpus, *models)]
     found = []
     for one in measures(text, language):
+        if one.dimension == "bytes" and _of_name(text, one, gpus):
+            continue
         counts = re.search(r"replica|stage|pipeline stages", text[one.start : one.end + 24], re.IGNORECASE)
         if any(a <= one.start < b for a, b in named) and not counts:
             continue
@@ -145,6 +134,24 @@ def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, 
     terms = lexicon.terms(text, [(m.start, m.end) for m in found if not m.word or m.unit])
     found = [_hedged(text, one, terms) for one in found]
     return Sentence(statement, text, language, tuple(found), tuple(terms), tuple(gpus), tuple(models), tuple(strategies), label)
+
+
+def _of_name(text: str, measure: Measure, gpus: list[Named]) -> bool:
+    """Whether a size belongs to a GPU's name: ``A100 80 GB``, ``A100 de 40 Go``; the only figure of a text is a claim."""
+    others = any(m.start != measure.start and m.dimension in ("bytes", "bytes/s", "FLOP/s") for m in measures(text))
+    return others and any(re.fullmatch(r"[\s-]*(?:SXM\d?|PCIe|NVL)?[\s-]*(?:de |mit |with )?", text[g.end : measure.start]) for g in gpus if g.end <= measure.start)
+
+
+def _digits(text: str) -> str:
+    """Number words before stages and replicas as digits."""
+    return re.sub(
+        r"\b(two|three|four|five|six|eight|sixteen)(?=[\s-](?:pipeline[\s-])?(?:stages?|replicas)\b)",
+        lambda found: str(SMALL[found[1].lower()]), text, flags=re.IGNORECASE,
+    )  # fmt: skip
+
+
+SMALL = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "sixteen": 16}
+_STAGES = re.compile(r"\bpipeline of (two|three|four|five|six|eight|sixteen|\d+) stages\b", re.IGNORECASE)
 
 
 def _hedged(text: str, measure: Measure, terms: list[Term]) -> Measure:
