@@ -27,7 +27,8 @@ _TRAINING = re.compile(
 )
 # What says itself that it needs GPUs, or that it was not chosen, recommends nothing.
 _NEEDS = re.compile(
-    r"\b(?:needs?|needed|requires?|required|takes?|would take|had we|were we|bräuchte\w*|braucht|benötigt\w*|hätte\w*|nécessit\w+|faudrait|demanderai\w+|exige\w*)\b",
+    r"\b(?:needs?|needed|requires?|required|takes?|would take|had we|were we|bräuchte\w*|braucht|benötigt\w*"
+    r"|hätte\w*|nécessit\w+|faudrait|demanderai\w+|exige\w*)\b",
     re.IGNORECASE,
 )
 _NOT_HERE = re.compile(r"\b(?:no|not|never|without|unlike|n/a|irrelevant|neither|nor|free of)\b|n't\b", re.IGNORECASE)

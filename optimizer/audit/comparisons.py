@@ -8,15 +8,45 @@ from collections.abc import Iterator
 from optimizer.audit.context import Context
 from optimizer.audit.facts import Situation
 from optimizer.audit.labels import shortened
+from optimizer.audit.lexicon import Term
 from optimizer.audit.measures import Measure, shown
 from optimizer.audit.result import Claim, Parsed, Verdict
 from optimizer.audit.sentences import Sentence
 
+_PLACES = {
+    **dict.fromkeys(
+        (
+            "above",
+            "over",
+            "exceeds",
+            "exceed",
+            "exceeded",
+            "beyond",
+            "überschritten",
+            "überschreitet",
+            "dépasse",
+            "dépassé",
+            "au-dessus",
+        ),
+        "high",
+    ),
+    **dict.fromkeys(("below", "under", "unter", "sous", "inférieur", "stays below", "remains below"), "low"),
+}
+"""Words of place: below a latency limit is good, below a rate to reach is not."""
+_HARD = re.compile(
+    r"\b(?:target|limit|goal|SLO|SLA|objective|requirement|must|\w*-?Ziel|Zielwert|Grenze|Grenzwert|Vorgabe"
+    r"|muss|objectif|cible|limite|doit)\b",
+    re.IGNORECASE,
+)
 _MUST = re.compile(
-    r"\b(?:must|should|has to|have to|needs? to|shall|may not|muss|müssen|soll|sollen|darf|dürfen|doit|doivent|devra|devrait)\b", re.IGNORECASE
+    r"\b(?:must|should|has to|have to|needs? to|shall|may not|muss|müssen|soll|sollen|darf|dürfen|doit|doivent|devra|devrait)\b",
+    re.IGNORECASE,
 )
 _SAME = re.compile(
-    r"^\s*\(?\s*(?:=|≈|,?\s*(?:i\.\s?e\.|that is|that's|which is|which are|which equals|which makes|or|or about|namely|equals|is|are|makes|in other words|equivalent to|corresponding to|d\. ?h\.|das sind|das ist|also|entspricht|entsprechen|oder|soit|c'est-à-dire|c\.-à-d\.|ou|ce qui fait|équivaut à|équivalent à|correspond à)\s*,?)?\s*(?:about|roughly|around|some|approximately|~|≈|rund|etwa|environ)?\s*\(?$",
+    r"^\s*\(?\s*(?:=|≈|,?\s*(?:i\.\s?e\.|that is|that's|which is|which are|which equals|which makes|or|or about"
+    r"|namely|equals|is|are|makes|in other words|equivalent to|corresponding to|d\. ?h\.|das sind|das ist|also"
+    r"|entspricht|entsprechen|oder|soit|c'est-à-dire|c\.-à-d\.|ou|ce qui fait|équivaut à|équivalent à"
+    r"|correspond à)\s*,?)?\s*(?:about|roughly|around|some|approximately|~|≈|rund|etwa|environ)?\s*\(?$",
     re.IGNORECASE,
 )
 
@@ -49,15 +79,26 @@ def _conversions(sentence: Sentence) -> Iterator[Claim]:
         if first.unit.lower() == second.unit.lower() or first.dimension not in ("bytes", "bytes/s", "ms", "FLOP/s"):
             continue
         gap = sentence.text[first.end : second.start]
-        bracket = bool(re.fullmatch(r"\s*\(\s*(?:=|≈|~|about|i\.e\.|or)?\s*", gap)) and first.dimension == "bytes/s" and _bits(first) != _bits(second)
+        bracket = (
+            bool(re.fullmatch(r"\s*\(\s*(?:=|≈|~|about|i\.e\.|or)?\s*", gap))
+            and first.dimension == "bytes/s"
+            and _bits(first) != _bits(second)
+        )
         explicit = bool(_SAME.match(gap)) and bool(re.search(r"[=≈\w]", gap))
         if not (explicit or bracket):
             continue
         if re.search(r"\bor\b|\bou\b|\boder\b|\bis\b|\bare\b", gap) and first.dimension == "ms":
             continue
-        if re.search(r"[×*÷/+−-]\s*$", sentence.text[: first.start].rstrip("(")) or re.match(r"\s*(?:[×*÷+−]|/\s?\d|per|/)", sentence.text[second.end :]):
+        if re.search(r"[×*÷/+−-]\s*$", sentence.text[: first.start].rstrip("(")) or re.match(
+            r"\s*(?:[×*÷+−]|/\s?\d|per|/)", sentence.text[second.end :]
+        ):
             continue
-        right = any(second.says(value, 0.012) or first.says(other, 0.012) for value in first.values for other in second.values for value in (value,))
+        right = any(
+            second.says(value, 0.012) or first.says(other, 0.012)
+            for value in first.values
+            for other in second.values
+            for value in (value,)
+        )
         right = right and any(
             abs(a - b) <= max(sa + sb, 0.012 * max(abs(a), abs(b)))
             for a, sa in zip(first.values, first.steps, strict=True)
@@ -68,10 +109,19 @@ def _conversions(sentence: Sentence) -> Iterator[Claim]:
             yield _claim(sentence, "confirmed", f"{first.text} is {expected}.", second, expected, "unit conversion")
         elif explicit and re.search(r"\bor\b|\boder\b|\bou\b", gap):
             continue
-        elif first.dimension == "bytes/s" and _bits(first) != _bits(second) or re.search(r"=|i\.\s?e|that is|which is|soit|d\. ?h|das sind|entspricht|c'est|equals|équivaut", gap, re.IGNORECASE):
+        elif (first.dimension == "bytes/s" and _bits(first) != _bits(second)) or re.search(
+            r"=|i\.\s?e|that is|which is|soit|d\. ?h|das sind|entspricht|c'est|equals|équivaut", gap, re.IGNORECASE
+        ):
             if first.dimension == "bytes" and re.search(r"[×*÷/+−]", sentence.text):
                 continue
-            yield _claim(sentence, "refuted", f"{first.text} is {expected}, not {second.text}.", second, expected, "unit conversion")
+            yield _claim(
+                sentence,
+                "refuted",
+                f"{first.text} is {expected}, not {second.text}.",
+                second,
+                expected,
+                "unit conversion",
+            )
 
 
 def _bits(measure: Measure) -> bool:
@@ -80,10 +130,12 @@ def _bits(measure: Measure) -> bool:
 
 def _as(first: Measure, second: Measure) -> str:
     """The first amount in the unit of the second."""
-    factor = second.value / float(second.value / max(second.values[0], 1e-300)) if second.value else 1.0
-    del factor
     number = re.sub(r"[^\d.,]", "", second.number)
-    scale = second.value / (float(number.replace(",", "")) if re.fullmatch(r"[\d,]*\.?\d+", number) and number.replace(",", "") else second.value or 1.0)
+    scale = second.value / (
+        float(number.replace(",", ""))
+        if re.fullmatch(r"[\d,]*\.?\d+", number) and number.replace(",", "")
+        else second.value or 1.0
+    )
     return f"{first.value / scale:,.4g} {second.unit}" if scale else shown(first.value, first.dimension)
 
 
@@ -100,13 +152,21 @@ def _percentiles(sentence: Sentence) -> Iterator[Claim]:
     for (low, a), (high, b) in ((x, y) for x in pairs for y in pairs if x[0] < y[0]):
         words = f"P{low} is {a.text}, P{high} is {b.text}"
         if a.value > b.value:
-            yield _claim(sentence, "refuted", f"{words}: a higher percentile cannot be lower.", b, f"at least {a.text}", "percentiles", "≥")
+            yield _claim(
+                sentence,
+                "refuted",
+                f"{words}: a higher percentile cannot be lower.",
+                b,
+                f"at least {a.text}",
+                "percentiles",
+                "≥",
+            )
         else:
             yield _claim(sentence, "confirmed", f"{words}: in order.", b, None, "percentiles", "≥")
         return
 
 
-def _paired(sentence: Sentence, marks: list, times: list[Measure]) -> list[tuple[int, Measure]]:  # type: ignore[type-arg]
+def _paired(sentence: Sentence, marks: list[Term], times: list[Measure]) -> list[tuple[int, Measure]]:
     """Each percentile with its figure, all before or all behind their marks."""
     found: list[tuple[int, Measure]] = []
     first_is_mark = marks[0].start < times[0].start
@@ -141,7 +201,11 @@ def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
     if targets:
         limit, words = targets[0].value, targets[0].text
     elif dimension == "ms" and sentence.has("target") and len(set(metrics)) == 1 and len(percentiles) == 1:
-        demanded = getattr(needs, f"{metrics[0]}_p{next(iter(percentiles))}_ms", None) if next(iter(percentiles)) in (50, 99) else None
+        demanded = (
+            getattr(needs, f"{metrics[0]}_p{next(iter(percentiles))}_ms", None)
+            if next(iter(percentiles)) in (50, 99)
+            else None
+        )
         if demanded is None:
             return
         limit, words = float(demanded), f"{demanded:g} ms"
@@ -153,7 +217,15 @@ def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
     if holds == said:
         yield _claim(sentence, "confirmed", reason + ".", result, None, "target", "≤" if dimension == "ms" else "≥")
     else:
-        yield _claim(sentence, "refuted", f"{reason}: the target is {'met' if holds else 'missed'}.", result, "met" if holds else "missed", "target", "≤" if dimension == "ms" else "≥")
+        yield _claim(
+            sentence,
+            "refuted",
+            f"{reason}: the target is {'met' if holds else 'missed'}.",
+            result,
+            "met" if holds else "missed",
+            "target",
+            "≤" if dimension == "ms" else "≥",
+        )
 
 
 def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]) -> Iterator[Claim]:
@@ -163,8 +235,12 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
         if target.dimension != "ms":
             continue
         span = sentence.clause(target.start)
-        metrics = {id for t in sentence.terms_in(*span) for id in t.ids("metrics")} or {id for t in sentence.terms for id in t.ids("metrics")}
-        percentiles = {int(p) for t in sentence.terms_in(*span) if (p := t.id("percentiles"))} or {int(p) for t in sentence.terms if (p := t.id("percentiles"))}
+        metrics = {id for t in sentence.terms_in(*span) for id in t.ids("metrics")} or {
+            id for t in sentence.terms for id in t.ids("metrics")
+        }
+        percentiles = {int(p) for t in sentence.terms_in(*span) if (p := t.id("percentiles"))} or {
+            int(p) for t in sentence.terms if (p := t.id("percentiles"))
+        }
         if len(metrics) != 1:
             continue
         metric = next(iter(metrics))
@@ -174,9 +250,30 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
             continue
         expected = ", ".join(f"P{p} {v:g} ms" for p, v in stated.items())
         if any(target.says(value, 0.0) for value in stated.values()):
-            yield _claim(sentence, "confirmed", f"The problem demands {expected} for {metric.upper()}.", target, expected, f"{metric} target")
-        elif len(percentiles) == 1 and len(stated) == 1 and len(targets) == 1 and len(sentence.measures) == 1:
-            yield _claim(sentence, "refuted", f"The problem demands {expected} for {metric.upper()}, not {target.text}.", target, expected, f"{metric} target")
+            yield _claim(
+                sentence,
+                "confirmed",
+                f"The problem demands {expected} for {metric.upper()}.",
+                target,
+                expected,
+                f"{metric} target",
+            )
+        elif (
+            _HARD.search(sentence.text)
+            and not sentence.has("other")
+            and len(percentiles) == 1
+            and len(stated) == 1
+            and len(targets) == 1
+            and len(sentence.measures) == 1
+        ):
+            yield _claim(
+                sentence,
+                "refuted",
+                f"The problem demands {expected} for {metric.upper()}, not {target.text}.",
+                target,
+                expected,
+                f"{metric} target",
+            )
 
 
 def _near_target(sentence: Sentence, measure: Measure) -> bool:
@@ -185,27 +282,56 @@ def _near_target(sentence: Sentence, measure: Measure) -> bool:
             continue
         if term.end <= measure.start:
             gap = sentence.text[term.end : measure.start]
-            if len(re.findall(r"\w+", gap)) <= 7 and not any(term.end <= m.start < measure.start for m in sentence.measures) and not re.search(r"[;]", gap):
+            if (
+                len(re.findall(r"\w+", gap)) <= 7
+                and not any(term.end <= m.start < measure.start for m in sentence.measures)
+                and not re.search(r"[;]", gap)
+            ):
                 return True
         elif measure.end <= term.start:
             gap = sentence.text[measure.end : term.start]
-            if len(re.findall(r"\w+", gap)) <= 3 and not re.search(r"[,;:.]", gap) and not any(measure.end <= m.start < term.start for m in sentence.measures):
+            if (
+                len(re.findall(r"\w+", gap)) <= 3
+                and not re.search(r"[,;:.]", gap)
+                and not any(measure.end <= m.start < term.start for m in sentence.measures)
+            ):
                 return True
     return False
 
 
 def _verdict_words(sentence: Sentence) -> bool | None:
     """Whether the sentence says that a target is met (True) or missed (False)."""
-    met = [t for t in sentence.terms if t.id("met")]
-    missed = [t for t in sentence.terms if t.id("missed")]
-    negated = sentence.has("negation")
+    rates = any(m.dimension in ("requests/s", "tokens/s") for m in sentence.measures)
+    if re.search(r"\b(?:but|however|although|aber|jedoch|mais|cependant|interval)\b", sentence.text, re.IGNORECASE):
+        return None
+    met: list[Term] = []
+    missed: list[Term] = []
+    for term in sentence.terms:
+        place = _PLACES.get(term.text.casefold())
+        if place is not None:
+            (met if (place == "low") != rates else missed).append(term)
+        elif term.id("met"):
+            met.append(term)
+        elif term.id("missed"):
+            missed.append(term)
+    negations = [t for t in sentence.terms if t.id("negation")]
     if bool(met) == bool(missed):
         return None
-    return bool(met) != negated if met else (False if not negated else None)
+    if not negations:
+        return bool(met)
+    word = (met or missed)[0]
+    close = any(abs(n.end - word.start) <= 14 or abs(n.start - word.end) <= 14 for n in negations)
+    return (not met) if close and met else None
 
 
-_MORE = r"(?P<more>faster|more|higher|above|over|larger|bigger|greater|longer|beyond|better|mehr|schneller|höher|größer|über|de plus|plus|supérieure?s?|au-dessus|slower|länger)"
-_LESS = r"(?P<less>below|under|less|lower|fewer|smaller|shorter|weniger|niedriger|unter|kleiner|kürzer|de moins|moins|inférieure?s?|en dessous|au-dessous|sous)"
+_MORE = (
+    r"(?P<more>faster|more|higher|above|over|larger|bigger|greater|longer|beyond|better|mehr|schneller|höher"
+    r"|größer|über|de plus|plus|supérieure?s?|au-dessus|slower|länger)"
+)
+_LESS = (
+    r"(?P<less>below|under|less|lower|fewer|smaller|shorter|weniger|niedriger|unter|kleiner|kürzer|de moins"
+    r"|moins|inférieure?s?|en dessous|au-dessous|sous)"
+)
 _PERCENT = re.compile(rf"^\s*(?:points?\s)?(?:{_MORE}|{_LESS})\b", re.IGNORECASE)
 
 
@@ -216,20 +342,41 @@ def _ratios(sentence: Sentence) -> Iterator[Claim]:
         if not found or share.value <= 0:
             continue
         others = [m for m in sentence.measures if m.dimension not in ("%",) and m != share]
-        same = [m for m in others if sum(o.dimension == m.dimension and o.unit.lower() == m.unit.lower() or o.dimension == m.dimension != "" for o in others) == 2]
-        if len(same) != 2 or len(others) != 2 or not all(m.value for m in same):
+        same = [
+            m
+            for m in others
+            if sum(
+                (o.dimension == m.dimension and o.unit.lower() == m.unit.lower()) or o.dimension == m.dimension != ""
+                for o in others
+            )
+            == 2
+        ]
+        if (
+            len(same) != 2
+            or len(others) != 2
+            or not all(m.value for m in same)
+            or sum(m.dimension == "%" for m in sentence.measures) > 1
+        ):
+            continue
+        if max(abs(m.start - share.end) for m in same) > 90:
             continue
         a, b = same[0].value, same[1].value
         most, least = max(a, b), min(a, b)
         shares = [100 * (most / least - 1), 100 * (1 - least / most)]
         right = any(share.says(value) or abs(share.value - value) <= 0.55 for value in shares)
-        # The figure that is said to be more has to be the larger one, where the order is plain.
-        text = f"{shown(most, same[0].dimension)} is {shares[0]:.3g}% more than {shown(least, same[0].dimension)}, which is {shares[1]:.3g}% less"
+        larger, smaller = shown(most, same[0].dimension), shown(least, same[0].dimension)
+        text = f"{larger} is {shares[0]:.3g}% more than {smaller}, which is {shares[1]:.3g}% less"
         if right:
             yield _claim(sentence, "confirmed", text + ".", share, None, "ratio")
-        elif not sentence.has("target") or True:
-            if not share.hedged and not sentence.has("negation"):
-                yield _claim(sentence, "refuted", f"{text}, not {share.text}.", share, f"{shares[0]:.3g}% or {shares[1]:.3g}%", "ratio")
+        elif not share.hedged and not sentence.has("negation"):
+            yield _claim(
+                sentence,
+                "refuted",
+                f"{text}, not {share.text}.",
+                share,
+                f"{shares[0]:.3g}% or {shares[1]:.3g}%",
+                "ratio",
+            )
 
 
 def _parts(sentence: Sentence) -> Iterator[Claim]:
@@ -244,14 +391,43 @@ def _parts(sentence: Sentence) -> Iterator[Claim]:
         if share in (first, second):
             continue
         gap = sentence.text[first.end : second.start]
-        if not re.fullmatch(r"\s*(?:\w+\s)?(?:of|out of|of the|of its|von|der|von den|sur|des)\s(?:the |its |all |les |den )?(?:\w+ )?", gap) or not second.value:
+        if (
+            not re.fullmatch(
+                r"\s*(?:\w+\s)?(?:of|out of|of the|of its|von|der|von den|sur|des)\s(?:the |its |all |les |den )?(?:\w+ )?",
+                gap,
+            )
+            or not second.value
+        ):
             continue
         if first.dimension and first.dimension != second.dimension:
             continue
-        number = first.in_dimension(second.dimension, second.value / (float(re.sub(r"[^\d.]", "", second.number.replace(",", ".")) or 1) or 1)) if not first.dimension and second.dimension else first
+        if not second.dimension and abs(share.start - second.end) > 14 and abs(first.start - share.end) > 8:
+            continue
+        number = (
+            first.in_dimension(
+                second.dimension,
+                second.value / (float(re.sub(r"[^\d.]", "", second.number.replace(",", ".")) or 1) or 1),
+            )
+            if not first.dimension and second.dimension
+            else first
+        )
         value = 100 * number.value / second.value
         if share.says(value, 0.02) or share.says(100 - value, 0.02):
-            yield _claim(sentence, "confirmed", f"{first.text} of {second.text} is {value:.3g}%.", share, f"{value:.3g}%", "share")
+            yield _claim(
+                sentence,
+                "confirmed",
+                f"{first.text} of {second.text} is {value:.3g}%.",
+                share,
+                f"{value:.3g}%",
+                "share",
+            )
         elif value <= 100 and not sentence.has("negation") and not sentence.has("other"):
-            yield _claim(sentence, "refuted", f"{first.text} of {second.text} is {value:.3g}%, not {share.text}.", share, f"{value:.3g}%", "share")
+            yield _claim(
+                sentence,
+                "refuted",
+                f"{first.text} of {second.text} is {value:.3g}%, not {share.text}.",
+                share,
+                f"{value:.3g}%",
+                "share",
+            )
         return

@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from optimizer.answer import Answer, CheckAnswer, Fixed
-from optimizer.audit.metrics import Metric, Row, is_target, labelled_metrics, target_row
 from optimizer.audit.languages import language_of
+from optimizer.audit.metrics import Metric, Row, is_target, labelled_metrics, target_row
 from optimizer.audit.reading import Statement
 from optimizer.audit.shell import Command, commands_in
 from optimizer.audit.strategies import Proposed, hypothetical, proposed_strategy
@@ -21,7 +21,9 @@ from optimizer.facts.constants import constants
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 
-CHECK_SECONDS = 0.5
+CHECK_SECONDS = 10.0
+"""For one strategy, which takes a fraction of a second; the limit is for machines that are busy otherwise."""
+BEST_SECONDS = 0.5
 OPTIMAL = re.compile(
     r"\b(?:is|represents?|remains?|as|:) (?:the |an |a )?(?:provably |globally )?(?:optimal|best)(?: possible)?"
     r" (?:parallel )?(?:configuration|strategy|choice|setup|parallelism|deployment)\b",
@@ -70,6 +72,10 @@ class Context:
     wrong: list[tuple[str, float, str, int, str]] = field(default_factory=list)
     """(quantity, value, expected, line, reason)."""
     _sizes: dict[str, float] = field(default_factory=dict)
+    last_rate: tuple[int, float, Any] | None = None
+    """(line, value, figure) of the last rate that a sentence gives."""
+    spoken_of: list[str] = field(default_factory=list)
+    """Quantity of the last figure that was confirmed: what "that is 16 GB per GPU" speaks of."""
     interned: dict[tuple[object, ...], Any] = field(default_factory=dict)
     """Situations of the audit by their key, so that each computes its values once."""
 
@@ -185,12 +191,11 @@ class Context:
         split = (problem.model.layers // proposed.pp,) * proposed.pp if even else None
         known = [name for name in self.formats if name in constants().formats]
         narrow: dict[str, object] = {"weight_precision": (known[0],), "disabled_rules": ()}
-        if not self.asks_for_best:  # without it the search for the optimum is not needed
-            narrow |= {
-                "tensor_parallel": (proposed.tp,),
-                "pipeline_parallel": (proposed.pp,),
-                "data_parallel": (proposed.dp,),
-            }
+        narrow |= {
+            "tensor_parallel": (proposed.tp,),
+            "pipeline_parallel": (proposed.pp,),
+            "data_parallel": (proposed.dp,),
+        }
         asked = problem.model_copy(update={"search": problem.search.model_copy(update=narrow)})
         fixed = Fixed(proposed.tp, proposed.pp, proposed.dp, proposed.ep, batch, split, known[0])
         try:
@@ -222,10 +227,16 @@ class Context:
         """Figures of the report's ledger whose id fits a pattern."""
         return []
 
-    @property
+    @cached_property
     def best(self) -> Answer | None:
         """The proven optimum of the problem; None where it was not asked for or not proved in time."""
-        optimum = self.costs.optimum if self.costs and self.asks_for_best else None
+        from optimizer.api import solve
+
+        if not self.asks_for_best or self.costs is None:
+            return None
+        known = [name for name in self.formats if name in constants().formats]
+        search = self.problem.search.model_copy(update={"weight_precision": (known[0],), "disabled_rules": ()})
+        optimum = solve(self.problem.model_copy(update={"search": search}), time_limit_s=BEST_SECONDS)
         return optimum if optimum and optimum.status == "optimal" else None
 
     @cached_property

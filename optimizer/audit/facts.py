@@ -120,7 +120,9 @@ class Situation:
         linear = 2.0 if self.weight_format == "mxfp4" and expert_parameters else each.linear
         weights = expert_parameters * each.expert + (model.parameters - expert_parameters) * linear
         per_value = {"fp16": 2, "bf16": 2, "fp8": 1}[self.kv_format]
-        values = sum(k.kv_values_per_token_per_kv_head * model.kv_heads + k.kv_values_per_token_replicated for k in kinds)
+        values = sum(
+            k.kv_values_per_token_per_kv_head * model.kv_heads + k.kv_values_per_token_replicated for k in kinds
+        )
         found: Values = {
             "layers": model.layers,
             "hidden": model.hidden_size,

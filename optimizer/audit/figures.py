@@ -15,7 +15,7 @@ from optimizer.audit.context import Context
 from optimizer.audit.facts import Situation
 from optimizer.audit.labels import claim
 from optimizer.audit.ledger import Reading, readings
-from optimizer.audit.lexicon import Lexicon, Quantity, Term
+from optimizer.audit.lexicon import Lexicon, Quantity, Term, filler_words
 from optimizer.audit.measures import Measure, shown
 from optimizer.audit.result import Claim, Parsed
 from optimizer.audit.scopes import Scope, scope_of
@@ -24,15 +24,10 @@ from optimizer.audit.situations import About, about
 
 STRONG, FAIR, WEAK = 3, 2, 1
 _OPERATOR_BEFORE = re.compile(r"(?:[×✕·*÷/+−^]|\b[xX]|(?<=[\d)])\s[-–]|\bminus|\bplus|\btimes|\bmal)\s*\(?$")
-_OPERATOR_AFTER = re.compile(r"^[^\d=≈]{0,18}?(?:\)\s*)?\s?(?:[×✕*÷+^]|[xX](?=\s?\d)|(?<!\w)/(?=\s?\d)|[−–-]\s\d|\bminus\b|\bplus\b|\btimes\b|\bdivided by\b)")
-_FILLER = re.compile(
-    r"^[\s(:=,'’\-–|~≈*]*(?:(?:of|the|its|is|are|was|at|to|a|an|in|has|have|holds?|stores?|keeps?|takes?|uses?|needs?|some|only|just|about|and|with|for|by|"
-    r"costs?|occup(?:y|ies)|carr(?:y|ies)|moves?|offers?|delivers?|provides?|gives?|reaches|runs?|reads?|counts?|contains?|comprises?|knows?|reads? its|different|distinct|each|per|every|all|"
-    r"set|limited|capped|equals?|totals?|amounts?|comes|native|nominal|roughly|around|its|their|our|this|that|it|we|which|therefore|hence|thus|so|also|own|"
-    r"der|die|das|den|dem|des|von|vom|mit|auf|bei|im|in|ist|sind|hat|haben|beträgt|betragen|liegt|liegen|belegt|belegen|umfasst|umfassen|benötigt|braucht|hält|speichert|bietet|liefert|rund|je|pro|und|eine[rsmn]?|"
-    r"le|la|les|l|de|du|des|d|est|sont|à|a|au|aux|en|par|sur|un|une|possède|compte|contient|occupe|conserve|utilise|offre|fournit|atteint|s'élève|dispose|et|environ|soit)\b[\s(:=,'’\-–|~≈*]*)*$",
-    re.IGNORECASE,
-)  # fmt: skip
+_OPERATOR_AFTER = re.compile(
+    r"^[^\d=≈]{0,18}?(?:\)\s*)?\s?(?:[×✕*÷+^]|[xX](?=\s?\d)|(?<!\w)/(?=\s?\d)|[−–-]\s\d|\bminus\b|\bplus\b|\btimes\b|\bdivided by\b)"
+)
+_LETTERS = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +50,17 @@ def judge_figures(sentence: Sentence, context: Context, lexicon: Lexicon, own: S
 
 
 def _is_operand(text: str, measure: Measure) -> bool:
-    return bool(
-        _OPERATOR_BEFORE.search(text[: measure.start]) or _OPERATOR_AFTER.match(text[measure.end :]) or re.match(r"\s?[×xX]\s?(?:NVIDIA |AMD )?[A-Z]", text[measure.end :]) and False
-    )
+    return bool(_OPERATOR_BEFORE.search(text[: measure.start]) or _OPERATOR_AFTER.match(text[measure.end :]))
 
 
 def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexicon, own: Situation) -> Claim | None:
     span = sentence.clause(measure.start)
     candidates = list(_candidates(sentence, measure, span, lexicon))
-    if not candidates:
-        return None
     meant = about(sentence, span, context, own)
     if not meant.situations:
         return None
-    scope = scope_of(sentence, measure, span, candidates[0].term)
+    scope = scope_of(sentence, measure, span)
+    candidates += _implied(measure, scope, lexicon, context, candidates)
     refuted: Claim | None = None
     for candidate in candidates:
         quantity = candidate.quantity
@@ -84,18 +76,37 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         relation = _relation(sentence, measure)
         right = [one for one in found if _holds(measure, one, quantity, relation)]
         if right and measure.value >= quantity.least:
+            context.spoken_of = [quantity.id]
             if relation != "=" and not any(_holds(measure, one, quantity, "=") for one in found):
                 continue
             return _say(sentence, measure, quantity, right[0], scope, relation, "confirmed")
         if refuted is None and _refutable(sentence, measure, span, candidate, meant, scope, found, relation):
             refuted = _say(sentence, measure, quantity, found[0], scope, relation, "refuted")
-        if candidate.strength == STRONG and quantity.unit == measure.dimension and not quantity.weak:
+        last = (
+            candidates.index(candidate) + 1 == len(candidates)
+            or candidates[candidates.index(candidate) + 1].term is not candidate.term
+        )
+        if candidate.strength == STRONG and not quantity.weak and last:
             break
     return refuted
 
 
+def _implied(
+    measure: Measure, scope: Scope, lexicon: Lexicon, context: Context, known: list[Candidate]
+) -> Iterator[Candidate]:
+    """What a figure may be of that names nothing: the quantity spoken of before, or rates; enough to confirm it only."""
+    if measure.dimension in ("tokens/s", "requests/s"):
+        ids = [id for id, one in lexicon.quantities.items() if one.unit == measure.dimension]
+    elif measure.dimension == "bytes" and scope.ids:
+        ids = [id for id in context.spoken_of if lexicon.quantities[id].unit == measure.dimension]
+    else:
+        ids = []
+    for id in ids:
+        if all(one.quantity.id != id for one in known):
+            yield Candidate(lexicon.quantities[id], WEAK, None)
+
+
 def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lexicon: Lexicon) -> Iterator[Candidate]:
-    text = sentence.text
     seen: set[str] = set()
     fitting = [
         t for t in sentence.terms if any(lexicon.quantities[id].unit == measure.dimension for id in t.ids("quantity"))
@@ -104,19 +115,27 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
     right = next((t for t in inside if t.start >= measure.end), None)
     left = [t for t in inside if t.end <= measure.start + 1]
     ordered: list[tuple[int, Term]] = []
+    noun = _noun(sentence, measure)
     if right is not None:
-        gap = _stripped(sentence, measure.end, right.start)
-        clear = not any(measure.end <= m.start < right.start and not re.search(r"\b(?:of|der|des|sur)\b", gap) for m in sentence.measures)
+        gap = _stripped(sentence, measure.end, right.start, names_only=True)
+        clear = not any(
+            measure.end <= m.start < right.start and not re.search(r"\b(?:of|der|des|sur)\b", gap)
+            for m in sentence.measures
+        )
         words = len(re.findall(r"\w+", gap))
-        if clear and (_FILLER.match(gap) or (words <= 2 and not re.search(r"[,;:(]", gap))):
+        unknown = _unknown(gap)
+        if clear and not re.search(r"[,;:(]", gap) and (not unknown or words <= 2):
             ordered.append((STRONG if words <= 3 else FAIR, right))
     if left:
         last = left[-1]
-        between = [m for m in sentence.measures if last.end <= m.start < measure.start]
+        between = [
+            m for m in sentence.measures
+            if last.end <= m.start < measure.start and not any(lexicon.quantities[id].per_tokens for id in last.ids("quantity"))
+        ]  # fmt: skip
         gap = _stripped(sentence, last.end, measure.start)
         if not between:
-            unknown = len(re.findall(r"\w+", re.sub(_FILLER.pattern.strip("^$"), " ", gap, flags=re.IGNORECASE))) if not _FILLER.match(gap) else 0
-            ordered.append((STRONG if _FILLER.match(gap) else FAIR if unknown <= 3 else WEAK, last))
+            unknown = _unknown(gap)
+            ordered.append((STRONG if not unknown else FAIR if unknown <= 1 else WEAK, last))
     for term in reversed(left):
         ordered.append((WEAK, term))
     for term in inside:
@@ -132,15 +151,70 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
                 continue
             if measure.dimension == "" and measure.unit == "" and quantity.least > measure.value:
                 continue
+            if (
+                noun is not None
+                and noun is not term
+                and not (noun.start <= term.start and term.end <= noun.end)
+                and not set(noun.ids("objects")) & set(quantity.of)
+            ):
+                continue
+            if measure.word and not quantity.counted and not quantity.rest and not measure.dimension:
+                continue
+            if (
+                quantity.counted
+                and term.end <= measure.start
+                and not sentence.text[term.end : measure.start].strip(" *_`")
+            ):
+                continue
             seen.add(id)
             yield Candidate(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
 
 
-def _stripped(sentence: Sentence, start: int, end: int) -> str:
+def _unknown(gap: str) -> int:
+    """Words of a gap that carry a meaning of their own, so that the figure behind it may be of something else."""
+    fillers = filler_words()
+    return sum(word.casefold() not in fillers for word in _LETTERS.findall(gap))
+
+
+def _noun(sentence: Sentence, measure: Measure) -> Term | None:
+    """What a count counts, where the word stands right behind it: the 16 of "16 sequences" are no layers."""
+    if measure.dimension or (measure.unit and measure.value >= 1e6):
+        return None
+    for term in sentence.terms:
+        if term.start >= measure.end and term.id("objects"):
+            gap = sentence.text[measure.end : term.start]
+            return term if len(gap.split()) <= 1 and not re.search(r"[,;:.()|/]", gap) else None
+    return None
+
+
+def _stripped(sentence: Sentence, start: int, end: int, *, names_only: bool = False) -> str:
     """A gap without what says per what and of which GPU, model or strategy."""
     text = list(sentence.text[start:end])
-    spans = [(t.start, t.end) for t in sentence.terms_in(start, end) if t.id("objects") or t.id("per") or t.id("articles") or t.id("total") or t.id("hedges") or t.id("precisions") or t.id("results") or t.id("at_least") or t.id("at_most")]
-    spans += [(n.start, n.end) for n in (*sentence.gpus, *sentence.models)] + [(a, b) for a, b, _ in sentence.strategies if a >= 0]
+    spans = (
+        []
+        if names_only
+        else [
+            (t.start, t.end)
+            for t in sentence.terms_in(start, end)
+            if t.id("objects")
+            or t.id("per")
+            or t.id("articles")
+            or t.id("total")
+            or t.id("hedges")
+            or t.id("precisions")
+            or t.id("results")
+            or t.id("at_least")
+            or t.id("at_most")
+        ]
+    )
+    for gpu in sentence.gpus:
+        size = re.match(
+            r"[\s-]*(?:SXM\d?|PCIe|NVL)?[\s-]*(?:de |mit |with )?\d+\s?(?:GB|Go)\b", sentence.text[gpu.end :]
+        )
+        spans.append((gpu.end, gpu.end + (size.end() if size else 0)))
+    spans += [(n.start, n.end) for n in (*sentence.gpus, *sentence.models)] + [
+        (a, b) for a, b, _ in sentence.strategies if a >= 0
+    ]
     for a, b in spans:
         for place in range(max(a, start), min(b, end)):
             text[place - start] = " "
@@ -149,7 +223,9 @@ def _stripped(sentence: Sentence, start: int, end: int) -> str:
 
 def _relation(sentence: Sentence, measure: Measure) -> str:
     for term in sentence.terms:
-        if term.end <= measure.start and not re.sub(r"\b(?:the|of|a|some|about|full|der|den|de|les)\b", "", sentence.text[term.end : measure.start]).strip(" ~≈("):
+        if term.end <= measure.start and not re.sub(
+            r"\b(?:the|of|a|some|about|full|der|den|de|les)\b", "", sentence.text[term.end : measure.start]
+        ).strip(" ~≈("):
             if term.id("at_least"):
                 return "≥"
             if term.id("at_most"):
@@ -181,7 +257,15 @@ def _refutable(
         return False
     if quantity.weak and not (candidate.strength == STRONG and scope.ids and not scope.loose):
         return False
+    if quantity.possessed and not _POSSESSION.search(sentence.text[span[0] : measure.start + 1]):
+        return False
     if quantity.loose and not _definite(sentence, measure, span, candidate):
+        return False
+    if quantity.only_with and not (scope.ids & set(quantity.only_with) or found[0].condition):
+        return False
+    if quantity.counted and (measure.high > measure.value or not float(measure.value).is_integer()) and not scope.ids:
+        return False
+    if not sentence.firm:
         return False
     if quantity.unit == "" and measure.unit and measure.value < 1e3 and not quantity.near:
         return False
@@ -194,19 +278,29 @@ def _refutable(
     if measure.word and measure.value == 1:
         return False
     others = [
-        t for t in sentence.terms_in(*span, "other") if term is None or not (term.start <= t.start and t.end <= term.end)
+        t
+        for t in sentence.terms_in(*span, "other")
+        if term is None or not (term.start <= t.start and t.end <= term.end)
     ]
     if others and not quantity.rest:
         return False
-    if re.search(r"(?:^|[^\w])(?:=|≈)\s*$", sentence.text[: measure.start]) and re.search(r"[=≈]\s*[^=≈\d]*\d", sentence.text[measure.end :]):
+    if re.search(r"(?:^|[^\w])(?:=|≈)\s*$", sentence.text[: measure.start]) and re.search(
+        r"[=≈]\s*[^=≈\d]*\d", sentence.text[measure.end :]
+    ):
         return False
-    if relation != "=" and quantity.loose:
-        return False
-    return True
+    return not (relation != "=" and quantity.loose)
 
 
+_POSSESSION = re.compile(
+    r"\b(?:has|have|had|having|offers?|provides?|with|comes? with|features?|equipped|carr(?:y|ies)|capacity|hat"
+    r"|haben|bietet|bieten|mit|verfügt|verfügen|besitzt|besitzen"
+    r"|possède\w*|dispose\w*|offre\w*|avec|dotée?s?|embarque\w*|ont|capacité|(?:GPUs|cards|Karten|cartes) (?:of|zu je|à|de))\b[^,;]*$",
+    re.IGNORECASE,
+)
 _TOTALS = re.compile(
-    r"\b(?:there are|we have|we run|we use|total|in total|altogether|consists? of|available|number of|besteht|bestehen|insgesamt|zusammen|verfügen|au total|en tout|dispose|comprend|hat|haben|uses? all|cluster of|fleet of|installed)\b",
+    r"\b(?:there are|we have|we run|we use|total|in total|altogether|consists? of|available|number of|besteht"
+    r"|bestehen|insgesamt|zusammen|verfügen|au total|en tout|dispose|comprend|hat|haben|uses? all|cluster of"
+    r"|fleet of|installed)\b",
     re.IGNORECASE,
 )
 
@@ -216,12 +310,27 @@ def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candi
     term, text = candidate.term, sentence.text
     if term is None:
         return False
-    if re.search(r"\b(?:each|every|per|of (?:the|its|our)|one of|je|pro|jede[rsnm]?|chaque|par|sur)\b", text[span[0] : span[1]], re.IGNORECASE):
+    if re.search(
+        r"\b(?:each|every|per|of (?:the|its|our)|one of|je|pro|jede[rsnm]?|chaque|par|sur)\b",
+        text[span[0] : span[1]],
+        re.IGNORECASE,
+    ):
         return False
     if term.end <= measure.start:
         before = text[: term.start]
-        label = re.fullmatch(r"[\s*\-•]*(?:(?:total|number of|all|available|gesamt|anzahl(?: der)?|nombre (?:total )?de|count of)\s)*", before, re.IGNORECASE)
-        return bool(label and re.fullmatch(r"\s*(?:count|total|in total|available|required|needed|used|in use)?\s*[:=|]\s*", text[term.end : measure.start], re.IGNORECASE))
+        label = re.fullmatch(
+            r"[\s*\-•]*(?:(?:total|number of|all|available|gesamt|anzahl(?: der)?|nombre (?:total )?de|count of)\s)*",
+            before,
+            re.IGNORECASE,
+        )
+        return bool(
+            label
+            and re.fullmatch(
+                r"\s*(?:count|total|in total|available|required|needed|used|in use)?\s*[:=|]\s*",
+                text[term.end : measure.start],
+                re.IGNORECASE,
+            )
+        )
     return bool(_TOTALS.search(text[span[0] : span[1]]))
 
 
@@ -233,7 +342,13 @@ def _say(
     value = f"{expected} to {shown(reading.high, quantity.unit)}" if reading.high else expected
     reason = f"{reading.subject}: {quantity.title}{per}{reading.condition} {'are' if quantity.title.endswith('s') else 'is'} {value}"
     reason += "." if verdict == "confirmed" else f", not {measure.text}."
-    parsed = Parsed(reading.subject, quantity.id + ("/" + "/".join(reading.scope) if reading.scope else ""), measure.value, quantity.unit, relation)
+    parsed = Parsed(
+        reading.subject,
+        quantity.id + ("/" + "/".join(reading.scope) if reading.scope else ""),
+        measure.value,
+        quantity.unit,
+        relation,
+    )
     return Claim(
         sentence.statement.line, claim(sentence.statement, "confirmed", "").text,
         "confirmed" if verdict == "confirmed" else "refuted", reason, measure.text, value, parsed,

@@ -24,9 +24,12 @@ Dims = tuple[tuple[str, int], ...]
 CORE = ("byte", "s", "token", "request", "sequence", "step")
 PARTS = ("gpu", "node", "replica", "stage", "layer", "head", "expert")
 _RESULT = re.compile(
-    r"(?:=|≈|→|\b(?:is|are|makes?|gives?|yields?|equals?|takes?|took|needs?|requires?|emits?|produces?|delivers?|generates?|means?|hence|therefore|thus|so|i\.e\.|that is|which is|comes? to|amounts? to|adds? up to|sums? to|totals?|results? in|reach(?:es)?|sustains?|lasts?|costs?|at most|would take"
+    r"(?:=|≈|→|\b(?:is|are|makes?|gives?|yields?|equals?|takes?|took|needs?|requires?|emits?|produces?"
+    r"|delivers?|generates?|means?|hence|therefore|thus|so|i\.e\.|that is|which is|comes? to|amounts? to"
+    r"|adds? up to|sums? to|totals?|results? in|reach(?:es)?|sustains?|lasts?|costs?|at most|would take"
     r"|sind|ist|ergibt|ergeben|macht|machen|liefert|liefern|erzeugt|also|dauert|dauern|braucht|benötigt|d\. ?h\.|somit|daher|schafft"
-    r"|donnent?|fait|font|est|sont|soit|donc|produit|produisent|prend|prennent|représentent?|délivre|fournit|émet|génère|demande|dure))\b[^\d]*$",
+    r"|donnent?|fait|font|est|sont|soit|donc|produit|produisent|prend|prennent|représentent?|délivre|fournit"
+    r"|émet|génère|demande|dure))\b[^\d]*$",
     re.IGNORECASE,
 )
 
@@ -56,25 +59,67 @@ def judge_implied(sentence: Sentence, context: Context, own: Situation) -> Itera
             continue
         if re.search(r"[×✕*÷/+−]\s*\(?$", sentence.text[: result.measure.start]):
             continue
-        operands = [one for i, one in enumerate(typed) if i != place and one.kinds and (one.measure is None or i < place or _is_condition(sentence, one.measure))]
+        if (
+            result.measure.dimension in ("tokens/s", "requests/s")
+            and _BACK.search(sentence.text)
+            and context.last_rate
+            and not any(m.dimension == result.measure.dimension for m in sentence.measures if m is not result.measure)
+        ):
+            line, value, text = context.last_rate
+            kind = {"token": 1, "s": -1} if result.measure.dimension == "tokens/s" else {"request": 1, "s": -1}
+            if (
+                line in (sentence.statement.line - 1, sentence.statement.line)
+                and text.dimension == result.measure.dimension
+            ):
+                typed.append(Typed(value, (kind,), text.text, text))
+        operands = [
+            one
+            for i, one in enumerate(typed)
+            if i != place
+            and one.kinds
+            and (
+                one.measure is None or i < place or i >= len(sentence.measures) or _is_condition(sentence, one.measure)
+            )
+        ]
         said = _judged(sentence, result, operands, own)
         if said is not None:
             yield said
+    rates = [m for m in sentence.measures if m.dimension in ("tokens/s", "requests/s")]
+    if rates:
+        context.last_rate = (sentence.statement.line, rates[-1].value, rates[-1])
+
+
+_BACK = re.compile(
+    r"\b(?:that|this|these|those|split|spread|divided|shared|das|dies|diese|verteilt|aufgeteilt|cela|ce qui"
+    r"|ceci|réparti\w*|divisé\w*|partagé\w*)\b",
+    re.IGNORECASE,
+)
+"""Words by which a sentence goes on with the result of the one before."""
 
 
 def _is_result(sentence: Sentence, measure: Measure, place: int) -> bool:
     if place == 0 and len(sentence.measures) > 1:
         # "1,600 tokens/s at batch 32 and 20 ms": the result stands first, its conditions follow.
-        return measure.dimension in ("tokens/s",) and bool(re.match(r"[^.;]*?\b(?:at|with|from|bei|mit|avec|à)\b", sentence.text[measure.end :]))
+        return measure.dimension in ("tokens/s",) and bool(
+            re.match(r"[^.;]*?\b(?:at|with|from|bei|mit|avec|à)\b", sentence.text[measure.end :])
+        )
     before = sentence.text[: measure.start]
     previous = max((m.end for m in sentence.measures if m.end <= measure.start), default=0)
-    return bool(_RESULT.search(before[previous:])) or measure == sentence.measures[-1] or (
-        measure.dimension in ("tokens/s",) and bool(_RESULT.search(before))
+    return (
+        bool(_RESULT.search(before[previous:]))
+        or measure == sentence.measures[-1]
+        or (measure.dimension in ("tokens/s",) and bool(_RESULT.search(before)))
     )
 
 
 def _is_condition(sentence: Sentence, measure: Measure) -> bool:
-    return bool(re.search(r"\b(?:at|with|for|from|in|bei|mit|für|avec|à|pour|per)\s+(?:a |an |the |batch |about |batch size |batches of )*(?:of )?$|\band\s+$", sentence.text[: measure.start]))
+    return bool(
+        re.search(
+            r"\b(?:at|with|for|from|in|bei|mit|für|avec|à|pour|per)\s+(?:a |an |the |batch |about |batch size "
+            r"|batches of )*(?:of )?$|\band\s+$",
+            sentence.text[: measure.start],
+        )
+    )
 
 
 def _typed(sentence: Sentence, measure: Measure) -> Typed:
@@ -82,35 +127,62 @@ def _typed(sentence: Sentence, measure: Measure) -> Typed:
 
 
 _NOUNS = (
-    (r"(?:\w+[\s-]){0,2}?(?:replicas?|instances?|copies|copy|Replikate?n?|Repliken|Instanzen|répliques?|instances)\b", "replica"),
-    (r"(?:\w+[\s-]){0,2}?(?:GPUs?|cards?|accelerators?|devices|Karten?|cartes?|accélérateurs|H100s?|H200s?|A100s?|L40S|MI300X|L4s?|B200s?)\b", "gpu"),
+    (
+        r"(?:\w+[\s-]){0,2}?(?:replicas?|instances?|copies|copy|Replikate?n?|Repliken|Instanzen|répliques?|instances)\b",
+        "replica",
+    ),
+    (
+        r"(?:\w+[\s-]){0,2}?(?:GPUs?|cards?|accelerators?|devices|Karten?|cartes?|accélérateurs|H100s?|H200s?"
+        r"|A100s?|L40S|MI300X|L4s?|B200s?)\b",
+        "gpu",
+    ),
     (r"(?:\w+[\s-]){0,1}?(?:nodes?|servers?|machines?|hosts?|Knoten|Servern?|Maschinen|nœuds?|serveurs?)\b", "node"),
     (r"(?:\w+[\s-]){0,1}?(?:stages?|Stufen|étages?)\b", "stage"),
     (r"(?:\w+[\s-]){0,1}?(?:layers?|Schichten|couches)\b", "layer"),
     (r"(?:\w+[\s-]){0,2}?(?:experts?|Experten)\b", "expert"),
     (r"(?:\w+[\s-]){0,2}?(?:heads?|Köpfen?|têtes)\b", "head"),
     (r"(?:\w+[\s-]){0,2}?(?:tokens?|jetons?|Ausgabetoken|Eingabetoken|Prompttoken)\b(?!\s?/)", "token"),
-    (r"(?:\w+[\s-]){0,2}?(?:sequences?|streams?|conversations?|users|slots|sessions|Sequenzen|Gespräche|séquences|utilisateurs)\b", "sequence"),
+    (
+        r"(?:\w+[\s-]){0,2}?(?:sequences?|streams?|conversations?|users|slots|sessions|Sequenzen|Gespräche|séquences|utilisateurs)\b",
+        "sequence",
+    ),
     (r"(?:\w+[\s-]){0,2}?(?:requests?|prompts?|queries|Anfragen|requêtes)\b(?!\s?(?:/|per s|pro S|par s))", "request"),
 )
-_BATCH = re.compile(r"\b(?:batch|batch size|batches|batch of|batch sizes? of|concurrency|Batch|Batchgröße|lot|taille de lot|lots)(?:\s(?:size|of|von|de|is|at|=|:))*\s*$", re.IGNORECASE)
+_BATCH = re.compile(
+    r"\b(?:batch|batch size|batches|batch of|batch sizes? of|concurrency|Batch|Batchgröße|lot|taille de lot"
+    r"|lots)(?:\s(?:size|of|von|de|is|at|=|:))*\s*$",
+    re.IGNORECASE,
+)
 
 
 def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
     text = sentence.text
     after, before = text[measure.end : measure.end + 60], text[max(0, measure.start - 60) : measure.start]
-    scope = scope_of(sentence, measure, sentence.clause(measure.start), None)
+    scope = scope_of(sentence, measure, sentence.clause(measure.start))
     per = {id: -1 for id in scope.ids if id in PARTS and not scope.loose}
     if measure.dimension == "bytes":
         yield {"byte": 1} | per
     elif measure.dimension == "bytes/s":
         yield {"byte": 1, "s": -1}
     elif measure.dimension == "ms":
-        if re.match(r"\s*(?:per|/|pro|je|par|for each|a)\s*(?:output |generated |decoded )?-?(?:tokens?|steps?|jetons?|Token|Schritt|Dekodierschritt|decode step|pas|Ausgabetoken|iteration)", after) or re.search(
-            r"\b(?:TPOT|ITL|per token|step time|token latency|time per (?:output )?token|inter-token latency)\b[^.;]{0,20}$", before
-        ) or re.search(r"per (?:output )?token|per step|pro Token|je Token|par jeton", text) and sum(m.dimension == "ms" for m in sentence.measures) == 1:
-            yield {"s": 1, "token": -1, "sequence": 1}
-        elif any(m.dimension == "tokens/s" for m in sentence.measures) and re.search(r"\b(?:at|bei|à)\s+(?:about |roughly )?$", before):
+        if (
+            re.match(
+                r"\s*(?:per|/|pro|je|par|for each|a)\s*(?:output |generated |decoded )?-?(?:tokens?|steps?|jetons?|Token"
+                r"|Schritt|Dekodierschritt|decode step|pas|Ausgabetoken|iteration)",
+                after,
+            )
+            or re.search(
+                r"\b(?:TPOT|ITL|per token|step time|token latency|time per (?:output )?token|inter-token latency)\b[^.;]{0,20}$",
+                before,
+            )
+            or (
+                re.search(r"per (?:output )?token|per step|pro Token|je Token|par jeton", text)
+                and sum(m.dimension == "ms" for m in sentence.measures) == 1
+            )
+        ) or (
+            any(m.dimension == "tokens/s" for m in sentence.measures)
+            and re.search(r"\b(?:at|bei|à)\s+(?:about |roughly )?$", before)
+        ):
             yield {"s": 1, "token": -1, "sequence": 1}
         else:
             yield {"s": 1}
@@ -123,8 +195,11 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
         if noun is None and _BATCH.search(before):
             noun = "sequence"
         if noun is None:
-            if re.match(r"\s*(?:per|each|/|pro|je|par|each\b)", after) and measure == sentence.measures[-1] and len(sentence.measures) > 1:
-                last = sentence.measures[-2] if sentence.measures[-1] == measure else None
+            if (
+                re.match(r"\s*(?:per|each|/|pro|je|par|each\b)", after)
+                and measure == sentence.measures[-1]
+                and len(sentence.measures) > 1
+            ):
                 for other in sentence.measures[:-1]:
                     if other.dimension == "requests/s":
                         yield {"request": 1, "s": -1} | per
@@ -132,8 +207,12 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
                     if other.dimension == "tokens/s":
                         yield {"token": 1, "s": -1} | per
                         return
-                del last
-            if re.search(r"\b(?:replicas?|instances|groups|Replikate|répliques|nodes|servers|Knoten|Servern?|serveurs|nœuds)\s+(?:of|with|von|zu je|à|de|mit je|mit)\s+$", before, re.IGNORECASE):
+            if re.search(
+                r"\b(?:replicas?|instances|groups|Replikate|répliques|nodes|servers|Knoten|Servern?|serveurs|nœuds)\s+(?:of"
+                r"|with|von|zu je|à|de|mit je|mit)\s+$",
+                before,
+                re.IGNORECASE,
+            ):
                 yield {"gpu": 1, "replica": -1}
                 yield {"gpu": 1, "node": -1}
             return
@@ -189,7 +268,10 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
                 return _say(sentence, measure, "confirmed", value * scale * times, written)
     if not _may_refute(sentence, measure, result, operands):
         return None
-    value, written = max(expected.items(), key=lambda item: (item[1].count("×") + item[1].count("÷"), -abs(item[0] * scale - measure.value)))
+    value, written = max(
+        expected.items(),
+        key=lambda item: (item[1].count("×") + item[1].count("÷"), -abs(item[0] * scale - measure.value)),
+    )
     return _say(sentence, measure, "refuted", value * scale, written)
 
 
@@ -232,7 +314,14 @@ def _written(chosen: tuple[Typed, ...], powers: tuple[int, ...]) -> str:
 
 def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: list[Typed]) -> bool:
     text = sentence.text
-    if sentence.has("negation") or re.search(r"\b(?:up to|at most|at least|less than|more than|below|above|under|over|bis zu|höchstens|mindestens|au plus|au moins|limit|target|instead of|rather than|from|compared|versus|vs)\b", text, re.IGNORECASE):
+    if not sentence.firm or re.search(r"\d\s*\)?\s*[×✕*÷/+]\s*\(?\d|[×✕÷]", text):
+        return False
+    if sentence.has("negation") or re.search(
+        r"\b(?:up to|at most|at least|less than|more than|below|above|under|over|bis zu|höchstens|mindestens"
+        r"|au plus|au moins|limit|target|instead of|rather than|from|compared|versus|vs)\b",
+        text,
+        re.IGNORECASE,
+    ):
         return False
     if any(one.measure is not None and one.measure.hedged for one in operands):
         return False
@@ -240,11 +329,23 @@ def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: l
         noun = next(iter(result.kinds[0]))
         # Counted results need the verb of a result right before them; "two replicas on eight GPUs" says nothing of the kind.
         previous = max((m.end for m in sentence.measures if m.end <= measure.start), default=0)
-        return noun == "gpu" and bool(re.search(r"\b(?:makes?|gives?|totals?|equals?|is|are|=|needs?|requires?|ergeben|ergibt|sind|machen|brauchen|benötigen|font|fait|donnent|donne|totalisent|occupy|occupies|would need|would require|in total|add up to)\b[^\d]*$", text[previous : measure.start], re.IGNORECASE))
+        return noun == "gpu" and bool(
+            re.search(
+                r"\b(?:makes?|gives?|totals?|equals?|is|are|=|needs?|requires?|ergeben|ergibt|sind|machen|brauchen"
+                r"|benötigen|font|fait|donnent|donne|totalisent|occupy|occupies|would need|would require|in total"
+                r"|add up to)\b[^\d]*$",
+                text[previous : measure.start],
+                re.IGNORECASE,
+            )
+        )
     if measure.dimension == "bytes" or measure.dimension == "bytes/s":
-        return measure.dimension == "bytes" and False
+        return False  # sizes are the ledger's business
     if measure.dimension == "ms":
-        return sum(m.dimension == "ms" for m in sentence.measures) == 1 and any(m.dimension == "bytes/s" for m in sentence.measures) and sum(m.dimension == "bytes" for m in sentence.measures) == 1
+        return (
+            sum(m.dimension == "ms" for m in sentence.measures) == 1
+            and any(m.dimension == "bytes/s" for m in sentence.measures)
+            and sum(m.dimension == "bytes" for m in sentence.measures) == 1
+        )
     return True
 
 

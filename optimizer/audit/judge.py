@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator
 from optimizer.audit.advice import judge_advice, judge_verification
 from optimizer.audit.arithmetic import judge_arithmetic
 from optimizer.audit.communication import judge_communication
-from optimizer.audit.context import Context
 from optimizer.audit.comparisons import judge_comparisons
+from optimizer.audit.context import Context
 from optimizer.audit.figures import judge_figures
 from optimizer.audit.implied import judge_implied
 from optimizer.audit.labels import shortened
 from optimizer.audit.launch import judge_commands
+from optimizer.audit.lexicon import lexicon
 from optimizer.audit.machine_facts import judge_hardware
 from optimizer.audit.memory import judge_memory, judge_utilisation
 from optimizer.audit.model_facts import judge_model
-from optimizer.audit.predicates import judge_predicates
 from optimizer.audit.performance import judge_performance
+from optimizer.audit.predicates import judge_predicates
 from optimizer.audit.reading import Statement, read_report
-from optimizer.audit.lexicon import lexicon
 from optimizer.audit.result import VERDICTS, AuditResult, Claim, Unrecognised
 from optimizer.audit.sentences import sentences_of
 from optimizer.audit.situations import own_situation

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 
 _LANGUAGES = {
-    "de": re.compile(r"\b(?:der|die|das|und|mit|wir|auf|je|pro|von|den|dem|des|eine?|eines|sind|ist|bei|für|zu|sich|nicht|werden|beträgt|Schichten|Karten?|Gewichte|Anfragen|jede[rsnm]?|im|zusammen|Speicher|belegt|benötigt)\b"),
-    "fr": re.compile(r"\b(?:le|la|les|des|du|de|et|par|sur|avec|une?|est|sont|pour|chaque|dans|nous|soit|donc|aux?|ce|cette|qui|il|elle|poids|couches|jetons?|requêtes|mémoire|réplique)\b|\b[ldn]['’]"),
+    "de": re.compile(
+r"\b(?:der|die|das|und|mit|wir|auf|je|pro|von|den|dem|des|eine?|eines|sind|ist|bei|für|zu|sich|nicht|werden"
+r"|beträgt|Schichten|Karten?|Gewichte|Anfragen|jede[rsnm]?|im|zusammen|Speicher|belegt|benötigt)\b"
+),
+    "fr": re.compile(r"\b(?:le|la|les|des|du|de|et|par|sur|avec|une?|est|sont|pour|chaque|dans|nous|soit"
+        r"|donc|aux?|ce|cette|qui|il|elle|poids|couches|jetons?|requêtes|mémoire|réplique)\b|\b[ldn]['’]"),
     "en": re.compile(r"\b(?:the|of|and|is|are|with|per|on|we|each|for|to|at|in|that|has|have|a|an|by|from|this|uses?|tokens)\b"),
 }  # fmt: skip
 

@@ -49,7 +49,10 @@ def readings(
         named = [id for term in sentence.terms if (id := term.id("precisions")) in _PEAKS]
         for name in named:
             if _PEAKS[name] in names:
-                for times, part in ((1.0, ()), *([(names["gpus_per_node"], ("node",))] if "gpus_per_node" in names else [])):
+                for times, part in (
+                    (1.0, ()),
+                    *([(names["gpus_per_node"], ("node",))] if "gpus_per_node" in names else []),
+                ):
                     yield Reading(names[_PEAKS[name]] * times, None, part, subject, f" in {name.upper()}")
         if named:
             return
@@ -83,9 +86,11 @@ def _allows(quantity: Quantity, key: str, scope: Scope) -> bool:
     ids = set(key.replace("total", "").split())
     if scope.ids:
         known = {id for other in quantity.values for id in other.split()}
+        if not known - {"total"}:
+            return True
         stated = scope.ids & known
         if not stated:
-            return scope.loose or key in ("", "total")
+            return scope.loose
         return ids == stated or (scope.loose and (ids <= stated or not ids)) or (scope.total and not ids)
     if scope.total and any(key in ("", "total") for key in quantity.values):
         return True
@@ -95,7 +100,11 @@ def _allows(quantity: Quantity, key: str, scope: Scope) -> bool:
 def _subject(quantity: Quantity, situation: Situation) -> str:
     expressions = " ".join(text for listed in quantity.values.values() for text in listed)
     parts = []
-    if re.search(r"\b(?:layers|hidden|heads|kv_heads|head_dim|ffn|vocab|context|parameters|active|experts|weights|kv_token|layer_\w+|weights_gpu|kv_token_gpu)\b", expressions):
+    if re.search(
+        r"\b(?:layers|hidden|heads|kv_heads|head_dim|ffn|vocab|context|parameters|active|experts|weights|kv_token"
+        r"|layer_\w+|weights_gpu|kv_token_gpu)\b",
+        expressions,
+    ):
         parts.append(situation.model.name)
     if re.search(r"\b(?:memory|bandwidth|nvlink|pcie|peak)\b", expressions):
         parts.append(situation.gpu.name)
@@ -112,7 +121,11 @@ def _tokens(sentence: Sentence, measure: Measure) -> Iterator[float]:
         after = sentence.text[other.end : other.end + 40]
         before = sentence.text[max(0, other.start - 30) : other.start]
         if re.match(r"[\s-]*(?:\w+[\s-])?(?:[Tt]okens?|jetons?|positions?)\b(?!\s?(?:/|per\b|pro\b|par\b))", after) or (
-            re.search(r"(?:context|length|sequence|Kontext|Länge|contexte|longueur|full)\w*\s(?:of\s|von\s|de\s)?$", before, re.IGNORECASE)
+            re.search(
+                r"(?:context|length|sequence|Kontext|Länge|contexte|longueur|full)\w*\s(?:of\s|von\s|de\s)?$",
+                before,
+                re.IGNORECASE,
+            )
         ):
             yield from other.values[:2]
 
@@ -123,7 +136,12 @@ def _sequences(sentence: Sentence, measure: Measure) -> list[float]:
         if other == measure or other.dimension:
             continue
         after = sentence.text[other.end : other.end + 60]
-        if re.match(r"[\s-]*(?:full |concurrent |such |running |parallel |active |gleichzeitige |parallele |solcher? |volle |simultanées? )*(?:sequences?|requests?|users?|conversations?|sessions?|slots|Sequenzen|Anfragen|Gespräche|séquences|requêtes|conversations|×)", after):
+        if re.match(
+            r"[\s-]*(?:full |concurrent |such |running |parallel |active |gleichzeitige |parallele |solcher? |volle "
+            r"|simultanées? )*(?:sequences?|requests?|users?|conversations?|sessions?|slots|Sequenzen|Anfragen"
+            r"|Gespräche|séquences|requêtes|conversations|[×x]\s?\d)",
+            after,
+        ):
             found.append(other.value)
     return found
 
@@ -141,7 +159,7 @@ def _of_tokens(
         except UnknownName:
             continue
         for count in tokens:
-            for times in (*sequences, 1.0) if not sequences else (*sequences, 1.0):
+            for times in (*sequences, 1.0):
                 words = f" of {count:,.0f} tokens" + (f" × {times:,.0f}" if times != 1 else "")
                 yield Reading(each * count * times, None, tuple(key.split()), subject, words)
     if scope.ids & {"token"} or scope.loose:

@@ -6,6 +6,7 @@ A phrase matches whatever joins its words (space, hyphen, slash) and in the plur
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -55,6 +56,12 @@ class Quantity:
     weak: bool = False
     least: float = 0.0
     unless: str = ""
+    counted: bool = False
+    """A number behind its name without a verb or colon ("layer 5") is an index and no count."""
+    of: tuple[str, ...] = ()
+    """What its figures are counted in: "a context of 8,192 tokens"."""
+    possessed: bool = False
+    """A figure beside the name may as well be what is in use, unless a verb of possession says otherwise."""
     rest: bool = False
     """It is what is left of something, so words such as "left" change nothing."""
     only_with: tuple[str, ...] = ()
@@ -63,7 +70,7 @@ class Quantity:
     @property
     def title(self) -> str:
         """The name that messages use."""
-        return self.names[0] if self.unit or len(self.names[0]) < 4 else self.names[0]
+        return self.names[0]
 
 
 def words_of(phrase: str) -> Key:
@@ -76,12 +83,13 @@ def quantities() -> dict[str, Quantity]:
     """Everything a figure may be stated of, by id."""
     found = {}
     for id, entry in yaml.load((DATA / "quantities.yaml").read_text(encoding="utf-8"), _Loader).items():
-        found[id] = Quantity(
-            id, entry["unit"], tuple(entry["names"]),
-            {scope: tuple(str(one) for one in listed) for scope, listed in entry["values"].items()},
-            float(entry.get("near", 0.0)), bool(entry.get("loose")), bool(entry.get("weak")), float(entry.get("least", 0)),
-            entry.get("unless", ""), bool(entry.get("rest")), tuple(entry.get("only_with", ())), tuple(entry.get("per_tokens", {}).items()),
-        )  # fmt: skip
+        given = dict(entry)
+        given["names"] = tuple(given["names"])
+        given["values"] = {scope: tuple(str(one) for one in listed) for scope, listed in given["values"].items()}
+        given["per_tokens"] = tuple(given.get("per_tokens", {}).items())
+        for listed in ("of", "only_with"):
+            given[listed] = tuple(given.get(listed, ()))
+        found[id] = Quantity(id, **given)
     return found
 
 
@@ -90,6 +98,12 @@ def words() -> dict[str, Any]:
     """The word classes."""
     loaded: dict[str, Any] = yaml.load((DATA / "words.yaml").read_text(encoding="utf-8"), _Loader)
     return loaded
+
+
+@cache
+def filler_words() -> frozenset[str]:
+    """Words that may stand between a name and its figure and change nothing."""
+    return frozenset(str(word).casefold() for word in words()["fillers"])
 
 
 class Lexicon:
@@ -101,6 +115,8 @@ class Lexicon:
         for id, quantity in self.quantities.items():
             self._add("quantity", id, quantity.names)
         for kind, entry in words().items():
+            if kind == "fillers":
+                continue
             if isinstance(entry, dict):
                 for id, names in entry.items():
                     self._add(kind, str(id), names)
@@ -121,11 +137,13 @@ class Lexicon:
         while at < len(tokens):
             for size in range(min(LONGEST, len(tokens) - at), 0, -1):
                 part = tokens[at : at + size]
-                if any(not _JOIN.match(text[a.end() : b.start()]) for a, b in zip(part, part[1:], strict=False)):
+                if any(not _JOIN.match(text[a.end() : b.start()]) for a, b in itertools.pairwise(part)):
                     continue
                 meanings = self._look(tuple(m.group().casefold() for m in part))
                 if meanings:
-                    found.append(Term(part[0].start(), part[-1].end(), text[part[0].start() : part[-1].end()], meanings))
+                    found.append(
+                        Term(part[0].start(), part[-1].end(), text[part[0].start() : part[-1].end()], meanings)
+                    )
                     at += size
                     break
             else:
@@ -133,17 +151,13 @@ class Lexicon:
         return found
 
     def _look(self, key: Key) -> tuple[tuple[str, str], ...]:
-        found = self.index.get(key)
-        if found is None:
-            last = key[-1]
-            for ending in _ENDINGS:
-                if last.endswith(ending) and len(last) > len(ending) + 2:
-                    found = self.index.get((*key[:-1], last[: -len(ending)]))
-                    if found:
-                        found = [one for one in found if one[0] in ("quantity", "objects", "metrics")]
-                        if found:
-                            break
-        return tuple(found or ())
+        found = list(self.index.get(key, ()))
+        last = key[-1]
+        for ending in _ENDINGS:
+            if last.endswith(ending) and len(last) > len(ending) + 2:
+                single = self.index.get((*key[:-1], last[: -len(ending)]), ())
+                found += [one for one in single if one[0] in ("quantity", "objects", "metrics") and one not in found]
+        return tuple(found)
 
 
 @cache

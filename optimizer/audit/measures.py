@@ -32,26 +32,34 @@ _WORDS = {
     "trente-deux": 32, "quarante": 40, "quarante-huit": 48, "cinquante": 50, "soixante": 60, "soixante-quatre": 64,
     "quatre-vingts": 80, "cent": 100,
 }  # fmt: skip
-_PER_SECOND = r"(?:\s?/\s?s(?:ec(?:ond)?s?)?\b|\s(?:per|each|every|a)\s+second\b|\s(?:pro|je)\s+Sekunde\b|\spar\s+seconde\b)"
+_PER_SECOND = (
+    r"(?:\s?/\s?s(?:ec(?:ond)?s?)?\b|\s(?:per|each|every|a)\s+second\b|\s(?:pro|je)\s+Sekunde\b|\spar\s+seconde\b)"
+)
 _SIZE = r"[KMGTPkmgt]i?(?:B(?:ytes?)?|o(?:ctets?)?)(?![A-Za-z])"
 _SPELLED = r"(?:kibi|mebi|gibi|tebi|kilo|mega|giga|tera)(?:bytes?|octets?|bits?)"
 _UNIT = (
     rf"(?:(?:{_SIZE}|{_SPELLED}|[Bb]ytes?|[Oo]ctets?|[KMGTkmgt]b(?:it)?s?(?![A-Za-z])|[KMGTkmgt]Bit|B(?![A-Za-z])){_PER_SECOND}"
     rf"|[KMGT]i?Bps\b|[KMGT]b(?:it)?ps\b|[KMGT]b[Ee]?\b(?=\s?(?:/s|per)|\s)|GbE\b|GBit\b"
-    rf"|(?:dense |sparse )?(?:[TGPE]FLOPS?|[TGPE]FLOPs|[Tt]era-?[Ff][Ll][Oo][Pp]s?|[Pp]eta-?[Ff][Ll][Oo][Pp]s?)(?:{_PER_SECOND})?(?![A-Za-z])"
-    rf"|(?:output |generated |decode |decoded |prompt |input |new |Ausgabe)?-?(?:[Tt]okens?|tok|jetons?|Ausgabetoken|Prompttoken|Eingabetoken)(?: de sortie| d'entrée)?{_PER_SECOND}"
+    rf"|(?:dense |sparse )?(?:[TGPE]FLOPS?|[TGPE]FLOPs|[Tt]era-?[Ff][Ll][Oo][Pp]s?"
+    rf"|[Pp]eta-?[Ff][Ll][Oo][Pp]s?)(?:{_PER_SECOND})?(?![A-Za-z])"
+    rf"|(?:output |generated |decode |decoded |prompt |input |new |Ausgabe)?-?(?:[Tt]okens?|tok|jetons?"
+    rf"|Ausgabetoken|Prompttoken|Eingabetoken)(?: de sortie| d'entrée)?{_PER_SECOND}"
     rf"|tps\b|(?:requests?|reqs?|queries|prompts|calls|Anfragen?|Requests?|requêtes?|demandes?){_PER_SECOND}|RPS\b|rps\b|QPS\b|qps\b"
     rf"|{_SIZE}|{_SPELLED}|[Bb]ytes?\b|[Oo]ctets?\b"
     rf"|milliseconds?\b|[Mm]illisekunden?\b|millisecondes?\b|ms\b|msec\b|microseconds?\b|Mikrosekunden\b|microsecondes?\b|[µμu]s\b|ns\b"
-    rf"|seconds?\b|secs?\b|Sekunden?\b|secondes?\b|s\b|minutes?\b|Minuten?\b|min\b|hours?\b|Stunden?\b|heures?\b|h\b|days?\b|Tagen?\b|Tage?\b|jours?\b"
+    rf"|seconds?\b|secs?\b|Sekunden?\b|secondes?\b|s\b|minutes?\b|Minuten?\b|min\b|hours?\b|Stunden?\b|heures?\b"
+    rf"|h\b|days?\b|Tagen?\b|Tage?\b|jours?\b"
     rf"|%|percent\b|per cent\b|Prozent\b|pour cent\b|p\.\s?c\."
-    rf"|billions?\b|bn\b|B\b|millions?\b|trillions?\b|thousand\b|[Mm]illiarden?\b|Mrd\.?|Millionen?\b|Mio\.(?=\s)|milliards?\b|Md\b|tausend\b|[MKk](?![A-Za-z\d]))"
+    rf"|billions?\b|bn\b|B\b|millions?\b|trillions?\b|thousand\b|[Mm]illiarden?\b|Mrd\.?|Millionen?\b"
+    rf"|Mio\.(?=\s)|milliards?\b|Md\b|tausend\b|[MKk](?![A-Za-z\d]))"
 )
 _MEASURE = re.compile(
-    rf"(?<![\w.,/])(?P<number>{_NUMBER})(?:{_SPACE}?(?:-|–|to|bis|à)\s?(?P<high>{_NUMBER})(?![\w-]))?(?:[\s\u00a0\u202f-]?(?P<unit>{_UNIT}))?",
+    rf"(?<![\w.,/])(?P<number>{_NUMBER})(?:{_SPACE}?(?:-|–|to|bis"
+    rf"|à)\s?(?P<high>{_NUMBER})(?![\w-]))?(?:[\s\u00a0\u202f-]?(?P<unit>{_UNIT}))?",
 )
 _SPOKEN = re.compile(
-    rf"(?<![\w-])(?P<word>{'|'.join(sorted(_WORDS, key=len, reverse=True))})(?![\w])(?:[\s-](?P<unit>{_UNIT}))?", re.IGNORECASE
+    rf"(?<![\w-])(?P<word>{'|'.join(sorted(_WORDS, key=len, reverse=True))})(?![\w])(?:[\s-](?P<unit>{_UNIT}))?",
+    re.IGNORECASE,
 )
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5, "e": 6}
 _NAMED = {"kibi": "ki", "mebi": "mi", "gibi": "gi", "tebi": "ti", "kilo": "k", "mega": "m", "giga": "g", "tera": "t"}
@@ -113,7 +121,11 @@ class Measure:
             step = min(step, MOST_ROUNDING * abs(value))
             slack = max(step * 1.002, relative * abs(expected)) + 1e-9 * abs(expected)
             most = max(value, self.high) if value == self.value else value
-            if value - slack <= expected <= most + max(slack, 1.9 * step if step < 0.5 * abs(value) and "." in self.number else 0):
+            if (
+                value - slack
+                <= expected
+                <= most + max(slack, 1.9 * step if step < 0.5 * abs(value) and "." in self.number else 0)
+            ):
                 return True
         return False
 
@@ -125,7 +137,11 @@ class Measure:
         """The same figure with a unit that it only implies."""
         scale = tuple(value * factor for value in self.values)
         return replace(
-            self, dimension=dimension, values=scale, steps=tuple(s * factor for s in self.steps), high=self.high * factor
+            self,
+            dimension=dimension,
+            values=scale,
+            steps=tuple(s * factor for s in self.steps),
+            high=self.high * factor,
         )
 
 
@@ -139,6 +155,8 @@ def measures(text: str, language: str = "en") -> list[Measure]:
         if language == "fr" and match["word"].lower() in ("six", "dix", "cent") and not match["word"].islower():
             continue
         value = float(_WORDS[match["word"].lower()])
+        if value == 1 and not match["unit"]:
+            continue  # an article, not a count
         dimension, factors = unit_of(match["unit"] or "")
         found.append(
             Measure(
@@ -154,23 +172,45 @@ def _is_name(text: str, match: re.Match[str]) -> bool:
     """Whether the digits belong to a name: ``Llama-3``, ``Gen 5``, ``v0.32``, ``section 4``, a date."""
     before = text[max(0, match.start() - 24) : match.start()]
     after = text[match.end() : match.end() + 12]
-    if re.search(r"[A-Za-z]-$", before) and not re.search(r"(?:^|\s)(?:is|of|to|the|auf|mit|de)-$", before, re.IGNORECASE):
+    if re.search(r"[A-Za-z]-$", before) and not re.search(
+        r"(?:^|\s)(?:is|of|to|the|auf|mit|de)-$", before, re.IGNORECASE
+    ):
         return not match["unit"] or bool(re.match(r"-?[A-Za-z]", after))
-    if re.search(
-        r"(?:\b(?:Gen|CUDA|NVLink|PCIe|HBM|DDR|version|v|section|sections|chapter|appendix|table|figure|step|phase|"
-        r"Abschnitt|Kapitel|Tabelle|Abbildung|Version|annexe|tableau|chapitre|étape|port|page|Seite|ticket|issue|#|Llama|Qwen|Phi|GPT|Gemma|GLM|Kimi|stage|GPU|node|rank|layer|Stufe|replica)\s?)$",
-        before,
-        re.IGNORECASE,
-    ) and not match["unit"]:
+    if (
+        re.search(
+            r"(?:\b(?:Gen|CUDA|NVLink|PCIe|HBM|DDR|version|v|section|sections|chapter|appendix|table|figure|step|phase|"
+            r"Abschnitt|Kapitel|Tabelle|Abbildung|Version|annexe|tableau|chapitre|étape|port|page|Seite|ticket|issue|#"
+            r"|Llama|Qwen|Phi|GPT|Gemma|GLM|Kimi|stage|GPU|node|rank|layer|Stufe|replica)\s?)$",
+            before,
+            re.IGNORECASE,
+        )
+        and not match["unit"]
+    ):
         return not re.search(r"\b(?:per|each|je|pro|par)\s+\w+\s?$", before, re.IGNORECASE)
-    if re.search(r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December|Januar|Februar|März|Mai|Juni|Juli|Oktober|Dezember|janvier|février|mars|avril|mai|juin|juillet|août|septembre|octobre|novembre|décembre)\s?$", before):
+    if re.search(
+        r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December|Januar|Februar"
+        r"|März|Mai|Juni|Juli|Oktober|Dezember|janvier|février|mars|avril|mai|juin|juillet|août|septembre|octobre"
+        r"|novembre|décembre)\s?$",
+        before,
+    ):
         return True
-    if re.match(r"\.?\s(?:January|February|March|April|May|June|July|August|September|October|November|December|Januar|Februar|März|Mai|Juni|Juli|Oktober|Dezember|janvier|février|mars|avril|mai|juin|juillet|août|septembre|octobre|novembre|décembre)\b", after):
+    if re.match(
+        r"\.?\s(?:January|February|March|April|May|June|July|August|September|October|November|December|Januar"
+        r"|Februar|März|Mai|Juni|Juli|Oktober|Dezember|janvier|février|mars|avril|mai|juin|juillet|août|septembre"
+        r"|octobre|novembre|décembre)\b",
+        after,
+    ):
         return True
     number = match["number"]
     if re.fullmatch(r"(?:19|20)\d\d", number) and not match["unit"]:
-        return bool(re.search(r"(?:\b(?:in|since|until|seit|bis|en|depuis|by)\s|[-./]|^)$", before)) or bool(re.match(r"-\d\d", after))
-    return bool(re.match(r"[-/]\d{1,2}[-/]\d", after) or re.match(r"\.\d+\.\d", after) or re.match(r"\.\d{2}\.\d{4}|\.\d{4}", after))
+        return bool(re.search(r"(?:\b(?:in|since|until|seit|bis|en|depuis|by)\s|[-./]|^)$", before)) or bool(
+            re.match(r"-\d\d", after)
+        )
+    return bool(
+        re.match(r"[-/]\d{1,2}[-/]\d", after)
+        or re.match(r"\.\d+\.\d", after)
+        or re.match(r"\.\d{2}\.\d{4}|\.\d{4}", after)
+    )
 
 
 def _written(match: re.Match[str], language: str) -> Measure:
@@ -188,7 +228,15 @@ def _written(match: re.Match[str], language: str) -> Measure:
     if high < values[0]:
         high = values[0]
     return Measure(
-        match.start(), match.end(), match.group().strip(), match["number"], unit, dimension, tuple(values), tuple(steps), high
+        match.start(),
+        match.end(),
+        match.group().strip(),
+        match["number"],
+        unit,
+        dimension,
+        tuple(values),
+        tuple(steps),
+        high,
     )
 
 
@@ -221,18 +269,30 @@ def unit_of(unit: str) -> tuple[str, tuple[float, ...]]:
     for spelled, short in _NAMED.items():
         low = re.sub(rf"^{spelled}(?=byte|octet|bit)", short, low)
     if re.search(r"flop", low):
-        power = 15.0 if low.startswith("p") or "peta" in low else 9.0 if low.startswith("g") else 18.0 if low[0] == "e" else 12.0
+        power = (
+            15.0
+            if low.startswith("p") or "peta" in low
+            else 9.0
+            if low.startswith("g")
+            else 18.0
+            if low[0] == "e"
+            else 12.0
+        )
         return "FLOP/s", (10.0**power,)
     if re.search(r"tok|jeton|^tps", low):
         return "tokens/s", (1.0,)
     if re.search(r"req|quer|prompts|calls|anfrage|requête|demande|^rps|^qps", low):
         return "requests/s", (1.0,)
-    bits = re.match(r"([kmgt])(?:b(?:its?|e)?)(?=$|ps|/s|per|pro|je|par|a|each|every)", compact if re.match(r".b", compact) else low)
-    if re.match(r"^[KMGTkmgt](?:b(?:it)?s?|Bit|bE)(?![A-Za-z]*yte)", compact) and not re.match(r"^[KMGTkmgt]B(?!it)", compact):
+    if re.match(r"^[KMGTkmgt](?:b(?:it)?s?|Bit|bE)(?![A-Za-z]*yte)", compact) and not re.match(
+        r"^[KMGTkmgt]B(?!it)", compact
+    ):
         return "bytes/s", (1000.0 ** _POWERS[compact[0].lower()] / 8,)
-    del bits
     size = re.match(r"([kmgtp]?)(i?)(?:b(?:ytes?)?|o(?:ctets?)?)(?![a-z]*it)", low)
-    if size and (size[1] or re.match(r"bytes?|octets?|b(?=/|per|pro|par|a)", low)) and not re.match(r"^(?:billions?|bn)", low):
+    if (
+        size
+        and (size[1] or re.match(r"bytes?|octets?|b(?=/|per|pro|par|a)", low))
+        and not re.match(r"^(?:billions?|bn)", low)
+    ):
         power = _POWERS[size[1]]
         decimal, binary = 1000.0**power, 1024.0**power
         factors = (binary,) if size[2] else (decimal, binary) if power else (1.0,)

@@ -11,14 +11,20 @@ from optimizer.audit.units import Amount, first_amount
 
 # (metric, words, unit its figures have, True: higher is better)
 _METRICS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
-    ("ttft", r"\bTTFT\b|time[- ]to[- ]first[- ]token|first[- ]token|erste[ns]? Tokens?|premier (?:jeton|token)", ("ms",), False),
+    (
+        "ttft",
+        r"\bTTFT\b|time[- ]to[- ]first[- ]token|first[- ]token|erste[ns]? Tokens?|premier (?:jeton|token)",
+        ("ms",),
+        False,
+    ),
     ("prefill", r"\bprefill (?:latency|time)|\bprefill\b(?!.*(?:token|throughput))", ("ms",), False),
     (
         "tpot",
         r"\bTPOT\b|\bITL\b|inter[- ]token"
         r"|time per (?:output )?token|per[- ]token latency"
         r"|\bdecode (?:latency|time)"
-        r"|\bdecode\b(?!.*(?:token|throughput))|(?:pro|je) (?:Ausgabe)?token|par (?:jeton|token)|Dekodier\w*|latence (?:de décodage|par jeton)",
+        r"|\bdecode\b(?!.*(?:token|throughput))|(?:pro|je) (?:Ausgabe)?token|par (?:jeton|token)|Dekodier\w*"
+        r"|latence (?:de décodage|par jeton)",
         ("ms",),
         False,
     ),
@@ -32,7 +38,8 @@ _METRICS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ),
     (
         "rate",
-        r"\b(?:RPS|QPS)\b|\breq(?:uest)?s?\s?(?:/|per )\s?s" r"|request (?:rate|throughput)|request throughput|Anfragen (?:pro|je) Sekunde|Anfragen/s|requêtes (?:par seconde|/\s?s)",
+        r"\b(?:RPS|QPS)\b|\breq(?:uest)?s?\s?(?:/|per )\s?s"
+        r"|request (?:rate|throughput)|request throughput|Anfragen (?:pro|je) Sekunde|Anfragen/s|requêtes (?:par seconde|/\s?s)",
         ("requests/s", ""),
         True,
     ),
@@ -46,25 +53,33 @@ _METRICS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("latency", r"\blatency\b|\bresponse time\b", ("ms",), False),
 )
 _TARGET = re.compile(
-    r"\b(?:target|requirement|required|limit|goal|slo|sla|budget|threshold|spec|allowed|ziel|vorgabe|soll|grenz|anforderung|gefordert|erlaubt"
-    r"|objectif|cible|exig|seuil|plafond|ceiling|bound)", re.IGNORECASE
+    r"\b(?:target|requirement|required|limit|goal|slo|sla|budget|threshold|spec|allowed|ziel|vorgabe|soll|grenz"
+    r"|anforderung|gefordert|erlaubt"
+    r"|objectif|cible|exig|seuil|plafond|ceiling|bound)",
+    re.IGNORECASE,
 )
 _ACHIEVED = re.compile(
-    r"\b(?:achieved|actual|measured|current|observed|result|obtained|delivered|reached|estimated|predicted|seen|recorded|value|we got|run|bench\w*"
+    r"\b(?:achieved|actual|measured|current|observed|result|obtained|delivered|reached|estimated|predicted|seen"
+    r"|recorded|value|we got|run|bench\w*"
     r"|gemessen|erreicht|ist\b|messwert|ergebnis|beobachtet|mesur|obtenu|atteint|constat|résultat|observé|relevé)",
     re.IGNORECASE,
 )
 _STATUS = re.compile(
-    r"\b(?:status|verdict|compliance|pass|met|ok|assessment|check|result|judg\w+|urteil|erfüllt|bewertung|eingehalten|befund|bilan|statut|conforme|respecté|avis)",
+    r"\b(?:status|verdict|compliance|pass|met|ok|assessment|check|result|judg\w+|urteil|erfüllt|bewertung"
+    r"|eingehalten|befund|bilan|statut|conforme|respecté|avis)",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(r"[,;]\s+|\.\s+(?=[A-Z(])")
 PASS = re.compile(
-    r"[✓✅✔]|\b(?:pass(?:ed|es)?|ok(?:ay)?|meets?|met|within|good|excellent|optimal|yes|compliant|satisfied|fine|green|ja|erfüllt|eingehalten|bestanden|oui|respectée?|conforme|tenue?)\b",
+    r"[✓✅✔]|\b(?:pass(?:ed|es)?|ok(?:ay)?|meets?|met|within|good|excellent|optimal|yes|compliant|satisfied|fine"
+    r"|green|ja|erfüllt|eingehalten|bestanden|oui|respectée?|conforme|tenue?)\b",
     re.IGNORECASE,
 )
 FAIL = re.compile(
-    r"[✗✘❌✖]|\b(?:fail(?:ed|s)?|miss(?:ed|es)?|violat\w+|not met|not ok|no|non-compliant|exceeded|red|nein|nicht (?:erfüllt|eingehalten|bestanden)|verfehlt|überschritten|verletzt|non|dépassée?|non (?:respectée?|conforme|tenue?)|échec|manquée?)\b", re.IGNORECASE
+    r"[✗✘❌✖]|\b(?:fail(?:ed|s)?|miss(?:ed|es)?|violat\w+|not met|not ok|no|non-compliant|exceeded|red|nein"
+    r"|nicht (?:erfüllt|eingehalten|bestanden)|verfehlt|überschritten|verletzt|non|dépassée?|non (?:respectée?"
+    r"|conforme|tenue?)|échec|manquée?)\b",
+    re.IGNORECASE,
 )
 
 

@@ -16,11 +16,15 @@ _GPU = re.compile(
 )
 _FORM = re.compile(r"\b(?:SXM\d?|PCIe|NVL)\b", re.IGNORECASE)
 _FAMILY = (
-    r"(?:meta-)?llama|mixtral|mistral(?:[- ](?:small|large|nemo))?|ministral|qwen|deepseek|gemma|falcon|phi|kimi|glm|gpt-oss|gpt|minimax|nemotron"
+    r"(?:meta-)?llama|mixtral|mistral(?:[- ](?:small|large|nemo))?|ministral|qwen|deepseek|gemma|falcon|phi"
+    r"|kimi|glm|gpt-oss|gpt|minimax|nemotron"
     r"|yi|olmo|command-r|dbrx|jamba|grok|bloom|opt|vicuna"
 )
 _MODEL = re.compile(rf"(?<![\w-])(?P<name>(?:{_FAMILY})(?:[-\s]?[A-Za-z]*\d[\w.]*|-[A-Za-z]\w*)*)", re.IGNORECASE)
-_SIZE = re.compile(r"(?<![\w.,-])(\d{1,4}(?:\.\d+)?)\s?-?(?:B|b|billion|Milliarden|milliards)[- ]?(?:parameter\s|Parameter-)?(?:model|models|modell|Modell|class|variant|version|sibling)\b")
+_SIZE = re.compile(
+    r"(?<![\w.,-])(\d{1,4}(?:\.\d+)?)\s?-?(?:B|b|billion|Milliarden|milliards)[- ]?(?:parameter\s"
+    r"|Parameter-)?(?:model|models|modell|Modell|class|variant|version|sibling)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,11 @@ def gpus_named(text: str) -> list[Named]:
         after = text[match.end() : match.end() + 28]
         size = re.match(r"[\s-]*(?:SXM\d?|PCIe|NVL)?[\s-]*(\d{2,3})\s?(?:GB|Go)\b", after)
         form = _FORM.match(after.strip()[:5])
-        found.append(Named(match.start(), match.end(), match.group(), _gpus(bare, size[1] if size else "", form[0] if form else "")))
+        found.append(
+            Named(
+                match.start(), match.end(), match.group(), _gpus(bare, size[1] if size else "", form[0] if form else "")
+            )
+        )
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from optimizer.audit.lexicon import Term
 from optimizer.audit.measures import Measure
 from optimizer.audit.sentences import Sentence
 
@@ -21,7 +20,7 @@ class Scope:
     loose: bool
 
 
-def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int], label: Term | None) -> Scope:
+def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Scope:
     """The scope of a figure, from its clause; what the rest of the sentence says is only possible, not certain."""
     found = _objects(sentence, *span)
     rivals = [m for m in sentence.measures if span[0] <= m.start < span[1] and m != measure]
@@ -40,14 +39,18 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int], label:
     ids = frozenset(id for _, listed in found for id in listed)
     if not ids:
         elsewhere = _objects(sentence, 0, span[0]) if span[0] else []
-        return Scope(frozenset(id for _, listed in elsewhere for id in listed), total, True) if elsewhere else Scope(frozenset(), total, False)
-    del label
+        return (
+            Scope(frozenset(id for _, listed in elsewhere for id in listed), total, True)
+            if elsewhere
+            else Scope(frozenset(), total, False)
+        )
     return Scope(ids, total, loose or bool(_EACH_BEHIND.match(sentence.text[measure.end :])))
 
 
 def _objects(sentence: Sentence, start: int, end: int) -> list[tuple[int, tuple[str, ...]]]:
     """Objects that something is said per in a span, with their places."""
-    text, found = sentence.text, []
+    text = sentence.text
+    found: list[tuple[int, tuple[str, ...]]] = []
     marks = [t for t in sentence.terms_in(start, end) if t.id("per") or t.id("articles")]
     targets = [(t.start, t.end, t.ids("objects")[:1]) for t in sentence.terms_in(start, end, "objects")]
     targets += [(g.start, g.end, ("gpu",)) for g in sentence.gpus if start <= g.start and g.end <= end]
@@ -64,7 +67,9 @@ def _objects(sentence: Sentence, start: int, end: int) -> list[tuple[int, tuple[
             close = not re.search(r"\d\s*/\s?$", text[:a])
         if not close and found and place and found[-1][0] == targets[place - 1][0]:
             joined = text[targets[place - 1][1] : a]
-            close = bool(re.fullmatch(r"\s*(?:and|und|et|&|,|/|per|pro|je|par)\s*(?:per|pro|je|par|each|for each)?\s*", joined))
+            close = bool(
+                re.fullmatch(r"\s*(?:and|und|et|&|,|/|per|pro|je|par)\s*(?:per|pro|je|par|each|for each)?\s*", joined)
+            )
         if not close and re.match(r"\s*(?:each|apiece)\b", text[b:]):
             close = True
         if close:

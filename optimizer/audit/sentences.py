@@ -18,8 +18,16 @@ from optimizer.audit.reading import Statement
 from optimizer.audit.strategies import Mention, mentions
 
 _END = re.compile(r"(?<=[.!?;])\s+(?=[\"'(]?[A-ZÄÖÜÉÈÀÇ0-9])")
-_SHORTENED = re.compile(r"(?:\b(?:e\.g|i\.e|z\. ?B|d\. ?h|ca|approx|vs|Mrd|Mio|bzw|resp|ex|No|Nr|Fig|incl|inkl|ggf|max|min|u\. ?a|c\.-à-d)\.)$", re.IGNORECASE)
-_BREAK = re.compile(r"[,;]\s+|\s+[–—-]\s+|\s(?:and|but|while|whereas|so|which|hence|therefore|und|aber|sodass|also|et|mais|donc|soit|or|plus)\s+", re.IGNORECASE)
+_SHORTENED = re.compile(
+    r"(?:\b(?:e\.g|i\.e|z\. ?B|d\. ?h|ca|approx|vs|Mrd|Mio|bzw|resp|ex|No|Nr|Fig|incl|inkl|ggf|max|min|u\. ?a|c\.-à-d)\.)$",
+    re.IGNORECASE,
+)
+_BREAK = re.compile(
+    r"[,;]\s+|\s+[–—-]\s+|\s(?:and|but|while|whereas|so|which|hence|therefore|und|aber|sodass|also|et|mais|donc|soit|or|plus)\s+",
+    re.IGNORECASE,
+)
+
+
 @dataclass(frozen=True)
 class Sentence:
     """One sentence; positions are those of ``text``."""
@@ -32,7 +40,8 @@ class Sentence:
     gpus: tuple[Named, ...]
     models: tuple[Named, ...]
     strategies: tuple[tuple[int, int, Mention], ...]
-    label: str = ""
+    firm: bool = True
+    """False for cells whose column does not say what they are: they may be confirmed and not refuted."""
 
     @cached_property
     def clauses(self) -> tuple[tuple[int, int], ...]:
@@ -47,14 +56,18 @@ class Sentence:
         for mark in _BREAK.finditer(self.text):
             if any(a <= mark.start() < b for a, b in holes):
                 continue
-            if mark.group().strip().lower() in ("", "-", "–", "—") and re.search(r"\d\s*$", self.text[: mark.start()]) and re.match(r"\s*\d", self.text[mark.end() - 1 :]):
+            if (
+                mark.group().strip().lower() in ("", "-", "–", "—")
+                and re.search(r"\d\s*$", self.text[: mark.start()])
+                and re.match(r"\s*\d", self.text[mark.end() - 1 :])
+            ):
                 continue
             left = any(start <= m.start < mark.start() and not self._inside(m.start, holes) for m in self.measures)
             if left and any(m.start >= mark.end() for m in self.measures):
                 spans.append((start, mark.start()))
                 start = mark.end()
         spans.append((start, len(self.text)))
-        return tuple([*spans, *holes])
+        return (*spans, *holes)
 
     @staticmethod
     def _inside(place: int, holes: list[tuple[int, int]]) -> bool:
@@ -96,8 +109,15 @@ def _split(text: str) -> list[str]:
 
 
 _PLAIN_HEADER = re.compile(
-    r"^(?:|value|values|figure|amount|number|count|wert|werte|zahl|anzahl|menge|größe|valeur|valeurs|chiffre|nombre|quantité|result|ergebnis|résultat"
+    r"^(?:|value|values|figure|amount|number|count|wert|werte|zahl|anzahl|menge|größe|valeur|valeurs|chiffre"
+    r"|nombre|quantité|result|ergebnis|résultat"
     r"|calculation|rechnung|calcul|size|setting|per replica|total|here|ours|this setup|spec|fact)$",
+    re.IGNORECASE,
+)
+
+
+_ASIDE = re.compile(
+    r"\b(?:source|note|remark|comment|how|why|reference|explanation|where|quelle|anmerkung|bemerkung|kommentar|remarque|commentaire)s?\b",
     re.IGNORECASE,
 )
 
@@ -108,14 +128,17 @@ def _cells(statement: Statement, lexicon: Lexicon, before: str) -> list[Sentence
     language = language_of(" ".join([*statement.header, statement.text]), before)
     for place, cell in enumerate(statement.cells[1:], 1):
         header = statement.header[place] if place < len(statement.header) else ""
-        if not re.search(r"\d", cell):
+        if (not re.search(r"\d", cell) and not re.search(r"NVLink", title)) or _ASIDE.search(header):
             continue
-        text = f"{title}: {cell}" if _PLAIN_HEADER.match(header.strip()) or len(statement.cells) == 2 else f"{title} | {header}: {cell}"
-        found.append(_sentence(statement, text, lexicon, language, header))
+        plain = bool(_PLAIN_HEADER.match(header.strip())) or len(statement.cells) == 2
+        named = any(term.id("quantity") for term in lexicon.terms(header, []))
+        known = bool(gpus_named(title) or models_named(title) or list(mentions(title)))
+        text = f"{title}: {cell}" if plain else f"{title} | {header}: {cell}"
+        found.append(_sentence(statement, text, lexicon, language, firm=plain or (named and known)))
     return found
 
 
-def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, label: str = "") -> Sentence:
+def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, firm: bool = True) -> Sentence:
     strategies = []
     for mention in mentions(_digits(text)):
         place = text.lower().find(mention.text.lower())
@@ -133,13 +156,19 @@ def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, 
         found.append(one)
     terms = lexicon.terms(text, [(m.start, m.end) for m in found if not m.word or m.unit])
     found = [_hedged(text, one, terms) for one in found]
-    return Sentence(statement, text, language, tuple(found), tuple(terms), tuple(gpus), tuple(models), tuple(strategies), label)
+    return Sentence(
+        statement, text, language, tuple(found), tuple(terms), tuple(gpus), tuple(models), tuple(strategies), firm
+    )
 
 
 def _of_name(text: str, measure: Measure, gpus: list[Named]) -> bool:
     """Whether a size belongs to a GPU's name: ``A100 80 GB``, ``A100 de 40 Go``; the only figure of a text is a claim."""
     others = any(m.start != measure.start and m.dimension in ("bytes", "bytes/s", "FLOP/s") for m in measures(text))
-    return others and any(re.fullmatch(r"[\s-]*(?:SXM\d?|PCIe|NVL)?[\s-]*(?:de |mit |with )?", text[g.end : measure.start]) for g in gpus if g.end <= measure.start)
+    return others and any(
+        re.fullmatch(r"[\s-]*(?:SXM\d?|PCIe|NVL)?[\s-]*(?:de |mit |with )?", text[g.end : measure.start])
+        for g in gpus
+        if g.end <= measure.start
+    )
 
 
 def _digits(text: str) -> str:

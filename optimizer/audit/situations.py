@@ -93,7 +93,10 @@ def _on_gpu(own: Situation, named: Named) -> Iterator[Situation]:
 def _of_model(situation: Situation, named: Named) -> Iterator[Situation]:
     models = [one for one in named.facts if isinstance(one, ModelFacts)]
     own = situation.problem.model
-    if any(one.name == own.name or one.parameters == own.parameters for one in models) or own.name in named.text.lower():
+    if (
+        any(one.name == own.name or one.parameters == own.parameters for one in models)
+        or own.name in named.text.lower()
+    ):
         yield situation
         return
     for model in models:
@@ -108,6 +111,10 @@ def _completed(degrees: dict[str, int], context: Context) -> Iterator[Degrees]:
     pps = [degrees["pp"]] if "pp" in degrees else sorted({1, proposed.pp if proposed else 1})
     for tp in tps:
         for pp in pps:
-            dps = [degrees["dp"]] if "dp" in degrees else sorted({1, max(1, total // (tp * pp)), proposed.dp if proposed else 1})
+            dps = (
+                [degrees["dp"]]
+                if "dp" in degrees
+                else sorted({1, max(1, total // (tp * pp)), proposed.dp if proposed else 1})
+            )
             for dp in dps:
                 yield Degrees(tp, pp, dp, degrees.get("ep", tp if proposed and proposed.ep > 1 else 1))

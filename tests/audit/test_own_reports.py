@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.cli import main
 from optimizer.audit import audit
+from optimizer.cli import main
 from optimizer.facts.load import load_problem
 from tests.conftest import ROOT
 
