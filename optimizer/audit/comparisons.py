@@ -173,7 +173,7 @@ def _paired(sentence: Sentence, marks: list[Term], times: list[Measure]) -> list
     for mark in marks:
         near = [m for m in times if (m.start >= mark.end if first_is_mark else m.end <= mark.start)]
         if near:
-            found.append((int(mark.id("percentiles")), near[0] if first_is_mark else near[-1]))
+            found.append((int(mark.id("percentiles") or 0), near[0] if first_is_mark else near[-1]))
     return found if len({m.start for _, m in found}) == len(found) else []
 
 

@@ -1,6 +1,6 @@
 """What judging needs besides the sentence at hand: the facts, the proposed strategy, figures stated elsewhere, and costs.
 
-Costs come from ``optimizer.api.check`` on the proposed strategy and are computed only if a claim asks for them.
+Costs come from ``optimizer.questions.uniform.check`` on the proposed strategy and are computed only if a claim asks for them.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from optimizer.answer import Answer, CheckAnswer, Fixed
 from optimizer.audit.languages import language_of
 from optimizer.audit.metrics import Metric, Row, is_target, labelled_metrics, target_row
 from optimizer.audit.reading import Statement
 from optimizer.audit.shell import Command, commands_in
 from optimizer.audit.strategies import Proposed, hypothetical, proposed_strategy
 from optimizer.audit.units import Amount
-from optimizer.facts.constants import constants
+from optimizer.catalog.constants import constants
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
+from optimizer.results.answer import Answer, CheckAnswer, Fixed
 
 CHECK_SECONDS = 10.0
 """For one strategy, which takes a fraction of a second; the limit is for machines that are busy otherwise."""
@@ -181,7 +181,7 @@ class Context:
     @cached_property
     def costs(self) -> CheckAnswer | None:
         """The cost model's figures for the proposed strategy at the stated batch; None where it cannot say."""
-        from optimizer.api import check
+        from optimizer.questions.uniform import check
 
         proposed, problem = self.strategy, self.problem
         if proposed is None:
@@ -230,7 +230,7 @@ class Context:
     @cached_property
     def best(self) -> Answer | None:
         """The proven optimum of the problem; None where it was not asked for or not proved in time."""
-        from optimizer.api import solve
+        from optimizer.questions.uniform import solve
 
         if not self.asks_for_best or self.costs is None:
             return None

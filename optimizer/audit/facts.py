@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from optimizer.facts.constants import constants
+from optimizer.catalog.constants import constants
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem

@@ -12,7 +12,7 @@ from optimizer.audit.result import Claim, Verdict
 from optimizer.audit.shell import Command, Flag
 from optimizer.audit.strategies import NAMES
 from optimizer.audit.units import plain_number
-from optimizer.facts.engine_flags import EngineFlags, engine_flags
+from optimizer.engines.flags import EngineFlags, engine_flags
 
 _REASON = re.compile(
     r"\b(?:because|due to|since|required|needed|necessary|work-?around|bug|debug\w*|to save|hang\w*|crash\w*|saves?|avoid\w*|so that)\b",

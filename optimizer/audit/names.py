@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from optimizer.facts import catalog
+from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts

@@ -9,7 +9,7 @@ from optimizer.audit.context import Context
 from optimizer.audit.facts import Degrees, Situation
 from optimizer.audit.names import Named
 from optimizer.audit.sentences import Sentence
-from optimizer.facts.constants import constants
+from optimizer.catalog.constants import constants
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from optimizer.audit import AuditResult, audit
-from optimizer.facts.load import load_problem
+from optimizer.reading.load import load_problem
 
 LABELLED = Path(__file__).parent / "labelled"
 REPORTS = sorted(path.stem for path in LABELLED.glob("*.md") if path.stem != "README")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from optimizer.audit import audit
-from optimizer.cli import main
-from optimizer.facts.load import load_problem
+from optimizer.cli.program import main
+from optimizer.reading.load import load_problem
 from tests.conftest import ROOT
 
 CASES = {
