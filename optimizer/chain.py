@@ -45,7 +45,7 @@ def chain_from_dict(values: Mapping[str, Any], *, default_name: str = "chain") -
         ProblemError: with the dotted field, the value and what would be right.
     """
     try:
-        return ChainProblem.model_validate({"name": default_name, **values})
+        return ChainProblem.model_validate({"name": name_from_path(default_name, "chain"), **values})
     except ValidationError as error:
         first = error.errors()[0]
         cause = (first.get("ctx") or {}).get("error")

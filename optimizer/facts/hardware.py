@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from optimizer.facts.base import Count, Facts, NonNegative, Positive
+from optimizer.facts.text import Name
 
 ComputeFormat = Literal["fp16", "bf16", "fp8", "int8", "fp4"]
 
@@ -16,7 +17,7 @@ MIB = 1024 * 1024
 class GpuFacts(Facts):
     """One GPU type. Rates are vendor peaks; what is reached of them is the cost model's business."""
 
-    name: str
+    name: Name
     memory_mib: Count = Field(description="Memory the device offers (nvidia-smi memory.total), MiB")
     memory_bandwidth_gb_per_s: Positive = Field(description="Peak memory bandwidth, 10^9 bytes/s")
     dense_tflops: dict[ComputeFormat, Positive] = Field(
