@@ -10,13 +10,13 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts import catalog
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Objective, Requirements, SearchLimits
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import HardwareInput, ProblemFile
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
-from optimizer.facts.huggingface import model_from_config
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
 from optimizer.facts.reading import Document, read_mapping, said_of_number

@@ -73,7 +73,7 @@ class LayerKind(Facts):
 
 
 class ModelFacts(Facts):
-    """A decoder-only transformer. Build it from a catalog name or a Hugging Face config (``facts.huggingface``)."""
+    """A decoder-only transformer. Build it from a catalog name or a Hugging Face config (``checkpoints``)."""
 
     name: str
     huggingface_id: str

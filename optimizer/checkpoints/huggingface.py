@@ -1,7 +1,7 @@
 """From a Hugging Face ``config.json`` of a decoder to ``ModelFacts``.
 
 The formulas count what the reference implementations in ``transformers`` allocate, component by component; the totals
-of every model in the catalog agree with their checkpoints within 0.5 % (``tests/facts/test_parameters.py``). The
+of every model in the catalog agree with their checkpoints within 0.5 % (``tests/checkpoints/test_parameters.py``). The
 components are in ``attention``, ``compressed``, ``recurrent`` and ``feedforward``; ``layers`` says which layer has which.
 """
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optimizer.facts.attention import Attention
-from optimizer.facts.config import Config
-from optimizer.facts.feedforward import Half
-from optimizer.facts.layers import LayerParts, Sizes, layer_parts, nas_kv_heads
+from optimizer.checkpoints.attention import Attention
+from optimizer.checkpoints.config import Config
+from optimizer.checkpoints.feedforward import Half
+from optimizer.checkpoints.layers import LayerParts, Sizes, layer_parts, nas_kv_heads
 from optimizer.facts.model import LayerKind, ModelFacts, WeightFormat
 
 # Not decoders, or decoders with another half that the product does not model.
