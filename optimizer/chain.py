@@ -16,7 +16,9 @@ from optimizer.chain_answer import BoundProof, Chain, ChainAnswer, Held, LinkFlo
 from optimizer.explain.chain import chain_sentences
 from optimizer.facts.chain import SINK, SOURCE, ChainProblem, exact
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.load import read_mapping
+from optimizer.facts.load import error_sentence
+from optimizer.facts.reading import Document, read_mapping
+from optimizer.facts.text import name_from_path
 from optimizer.verify.chain import verify_chain
 
 if TYPE_CHECKING:
@@ -54,9 +56,9 @@ def chain_from_dict(values: Mapping[str, Any], *, default_name: str = "chain") -
         field = ""
         for step in first["loc"]:
             field += f"[{step}]" if isinstance(step, int) and field else f".{step}" if field else str(step)
-        found = first.get("input")
-        said = "" if isinstance(found, dict | list | tuple) or first["type"] == "missing" else f" (found {found!r})"
-        raise ProblemError(field, first["msg"][:1].lower() + first["msg"][1:] + said) from None
+        line = values.line(".".join(map(str, first["loc"]))) if isinstance(values, Document) else None
+        said = error_sentence(first, ChainProblem)
+        raise ProblemError(field, f"{said} (line {line})" if line else said) from None
 
 
 def solve_chain(

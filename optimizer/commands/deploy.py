@@ -106,7 +106,8 @@ def _load(path: str) -> Problem | FleetProblem:
     from pathlib import Path
 
     from optimizer.facts.inventory_file import inventory_from_dict, is_inventory
-    from optimizer.facts.load import load_problem, read_mapping
+    from optimizer.facts.load import load_problem
+    from optimizer.facts.reading import read_mapping
 
     values = read_mapping(Path(path), path)
     if is_inventory(values):

@@ -38,7 +38,7 @@ def run_if_inventory(
     """
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.inventory_file import inventory_from_dict, is_inventory
-    from optimizer.facts.load import read_mapping
+    from optimizer.facts.reading import read_mapping
     from optimizer.facts.stated import Stated
 
     values = read_mapping(Path(path), path)

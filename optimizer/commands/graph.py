@@ -53,7 +53,7 @@ def graph(
 
     from optimizer.commands.options import fixed_of
     from optimizer.facts.inventory_file import is_inventory
-    from optimizer.facts.load import read_mapping
+    from optimizer.facts.reading import read_mapping
     from optimizer.render.files import write_out
     from optimizer.render.graph_words import graph_sentences
 

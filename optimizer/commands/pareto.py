@@ -41,7 +41,8 @@ def pareto(
     """The strategies that none beats on all axes: latency against availability, GPUs or price, each point proved."""
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.inventory_file import inventory_from_dict, is_inventory
-    from optimizer.facts.load import load_problem, read_mapping
+    from optimizer.facts.load import load_problem
+    from optimizer.facts.reading import read_mapping
     from optimizer.pareto import pareto as run
     from optimizer.pareto import read_axes
     from optimizer.render.progress import LiveLine

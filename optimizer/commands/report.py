@@ -98,7 +98,7 @@ def _refuse_other_kinds(path: str) -> None:
 
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.inventory_file import is_inventory
-    from optimizer.facts.load import read_mapping
+    from optimizer.facts.reading import read_mapping
 
     values = read_mapping(Path(path), path)
     if values.get("kind") == "chain":

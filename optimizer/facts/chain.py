@@ -24,7 +24,7 @@ Connection = Literal["exact", "contained"]
 Layers = Annotated[int, Field(ge=1, le=LARGEST_LAYERS, strict=True)]
 LayersKey = Annotated[int, Field(ge=1, le=LARGEST_LAYERS)]
 """A number of layers as a key; JSON writes keys as text."""
-Name = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(name_of)]
+Name = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(lambda name: name_of(name))]
 
 
 class ServedModel(Facts):

@@ -22,8 +22,9 @@ from optimizer.facts.inventory import (
     NodeGroup,
     Rate,
 )
-from optimizer.facts.load import first_error, read_mapping, refuse_impossible_context, resolve_model
+from optimizer.facts.load import first_error, refuse_impossible_context, resolve_model
 from optimizer.facts.problem import Engine
+from optimizer.facts.reading import read_mapping
 from optimizer.facts.recovery import recovery_facts
 from optimizer.facts.text import Name, name_from_path
 

@@ -147,7 +147,9 @@ def resolve_model(stated: str | dict[str, Any], folder: Path) -> ModelFacts:
         is_path = looks_like_path or is_folder or path.is_file()
     except (OSError, RuntimeError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
-        raise ProblemError("model", f"{shown(stated)} is neither a model's name nor a path that can be read ({said})") from None
+        raise ProblemError(
+            "model", f"{shown(stated)} is neither a model's name nor a path that can be read ({said})"
+        ) from None
     if is_path:
         path = path / "config.json" if is_folder else path
         name = path.stem.removesuffix("_config") if path.stem != "config" else path.parent.name
@@ -179,11 +181,12 @@ def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) 
     detail = max(found, key=lambda item: len(_path(item["loc"], values)))
     field = ".".join(_path(detail["loc"], values))
     line = values.line(field) if isinstance(values, Document) else None
-    said = _sentence(detail, schema)
+    said = error_sentence(detail, schema)
     return ProblemError(field, f"{said} (line {line})" if line else said)
 
 
-def _sentence(detail: Any, schema: Any) -> str:
+def error_sentence(detail: Any, schema: Any) -> str:
+    """One of pydantic's findings in words: the value, and what would be right."""
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
         known = known_fields(detail["loc"][:-1], schema)

@@ -6,6 +6,8 @@ YAML is read by the rules of its version 1.2 (core schema, https://yaml.org/spec
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -43,7 +45,9 @@ class Document(dict[str, Any]):
             return None
 
 
-def read_text(path: Path, field: str, *, largest: int = LARGEST_FILE_BYTES, what: str = "problem file or config.json") -> str:
+def read_text(
+    path: Path, field: str, *, largest: int = LARGEST_FILE_BYTES, what: str = "problem file or config.json"
+) -> str:
     """The text of a regular file, at most so many bytes of it.
 
     Args:
@@ -61,17 +65,19 @@ def read_text(path: Path, field: str, *, largest: int = LARGEST_FILE_BYTES, what
     except (OSError, ValueError) as error:
         raise ProblemError(field, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
     try:
-        with os.fdopen(handle, "rb") as stream:
-            facts = os.fstat(handle)
-            if stat.S_ISDIR(facts.st_mode):
-                raise ProblemError(field, "is a directory; the name of a file is needed")
-            if not stat.S_ISREG(facts.st_mode):
-                raise ProblemError(field, "is no regular file but a pipe or device; write it to a file first")
-            if facts.st_size > largest:
-                raise ProblemError(field, f"is larger than {largest >> 20} MiB; that is no {what}")
+        facts = os.fstat(handle)
+        if stat.S_ISDIR(facts.st_mode):
+            raise ProblemError(field, "is a directory; the name of a file is needed")
+        if not stat.S_ISREG(facts.st_mode):
+            raise ProblemError(field, "is no regular file but a pipe or device; write it to a file first")
+        if facts.st_size > largest:
+            raise ProblemError(field, f"is larger than {largest >> 20} MiB; that is no {what}")
+        with os.fdopen(handle, "rb", closefd=False) as stream:
             content = stream.read(largest + 1)
     except OSError as error:
         raise ProblemError(field, f"cannot be read ({error.strerror or error})") from None
+    finally:
+        os.close(handle)
     if len(content) > largest:
         raise ProblemError(field, f"is larger than {largest >> 20} MiB; that is no {what}")
     try:
@@ -102,6 +108,24 @@ def read_mapping(file: Path, field: str) -> Document:
     document = Document(values)
     document.text = "" if is_json else text
     return document
+
+
+def read_csv(path: Path, field: str, largest: int = LARGEST_FILE_BYTES) -> tuple[tuple[str, ...], list[dict[str, str]]]:
+    """Columns and rows of a CSV file whose first line names the columns; cells that are missing are empty.
+
+    Raises:
+        ProblemError: see ``read_text``; or a column stands twice, or a cell is longer than 128 KiB.
+    """
+    reader = csv.DictReader(io.StringIO(read_text(path, field, largest=largest, what="CSV file of ours"), newline=""))
+    try:
+        columns = tuple(reader.fieldnames or ())
+        rows = [{name: row.get(name) or "" for name in columns} for row in reader]
+    except csv.Error as error:
+        raise ProblemError(field, f"cannot be read as CSV ({error})") from None
+    twice = next((name for number, name in enumerate(columns) if name in columns[:number]), None)
+    if twice is not None:
+        raise ProblemError(field, f"has the column {shown(twice)} twice; one of each is needed")
+    return columns, rows
 
 
 class _Refused(ValueError):
@@ -243,7 +267,9 @@ class _Builder:
             if key_node.id != "scalar" or key is None or isinstance(key, bool):
                 raise _Refused(f"has a key on line {_line(key_node)} that is no word or number")
             if key == "<<" and key_node.tag == _PLAIN:
-                raise _Refused(f"has a merge key (<<) on line {_line(key_node)}, which YAML 1.2 does not know; write the fields out")
+                raise _Refused(
+                    f"has a merge key (<<) on line {_line(key_node)}, which YAML 1.2 does not know; write the fields out"
+                )
             if str(key) in lines:
                 both = f"lines {lines[str(key)]} and {_line(key_node)}"
                 raise _Refused(f"states {shown(key)} twice, on {both}; the second would replace the first: keep one")
@@ -308,7 +334,11 @@ def said_of_number(value: object) -> str:
     if text.lower() in {"yes", "no", "on", "off", "y", "n"}:
         return f"{text} is a word, not a number"
     if re.fullmatch(r"0[0-9]+", text):
-        octal = f", or 0o{text.lstrip('0')} = {int(text, 8)} for an octal number" if re.fullmatch(r"0+[1-7][0-7]*", text) else ""
+        octal = (
+            f", or 0o{text.lstrip('0')} = {int(text, 8)} for an octal number"
+            if re.fullmatch(r"0+[1-7][0-7]*", text)
+            else ""
+        )
         return f"a number has no leading zeros: write {int(text)}{octal}"
     if re.fullmatch(r"[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?", text):
         return f"minutes and seconds are written as one number, such as {_base_sixty(text):g}"

@@ -27,11 +27,11 @@ _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _WORD = re.compile(rf"\S{{{LONGEST_SHOWN + 1},}}")
 
 
-def name_of(text: str) -> str:
+def name_of(text: str, longest: int = LONGEST_NAME) -> str:
     """A name as stated, without the white space around it.
 
     Raises:
-        ValueError: it is empty, longer than ``LONGEST_NAME``, or holds a character that cannot be seen.
+        ValueError: it is empty, longer than ``longest`` characters, or holds a character that cannot be seen.
     """
     name = text.strip(" \t\r\n")
     found = _UNSEEN.search(name)
@@ -40,8 +40,8 @@ def name_of(text: str) -> str:
         raise ValueError(f"{shown(name)} holds {at}; a name has no line breaks, control or direction characters")
     if not name:
         raise ValueError("is empty; write a name, or leave it out")
-    if len(name) > LONGEST_NAME:
-        raise ValueError(f"{shown(name)} has {len(name):,} characters; a name has at most {LONGEST_NAME}")
+    if len(name) > longest:
+        raise ValueError(f"{shown(name)} has {len(name):,} characters; at most {longest:,} are allowed")
     return name
 
 
@@ -58,7 +58,11 @@ def sentence_of(text: str) -> str:
     return line
 
 
-Name = Annotated[str, AfterValidator(name_of)]
+def _name(text: str) -> str:
+    return name_of(text)
+
+
+Name = Annotated[str, AfterValidator(_name)]
 Sentence = Annotated[str, AfterValidator(sentence_of)]
 
 

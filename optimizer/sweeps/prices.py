@@ -13,7 +13,7 @@ from pathlib import Path
 
 from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.load import read_mapping
+from optimizer.facts.reading import read_mapping
 
 
 def load_prices(path: str | Path) -> dict[str, float]:

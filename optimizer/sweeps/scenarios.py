@@ -21,7 +21,7 @@ from typing import Any
 from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import ProblemFile
-from optimizer.facts.load import read_mapping
+from optimizer.facts.reading import read_mapping
 from optimizer.facts.stated import Stated
 
 MOST_SCENARIOS = 1_000_000

@@ -12,7 +12,8 @@ import yaml
 from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory_file import is_inventory, load_inventory
-from optimizer.facts.load import load_problem, problem_from_dict, read_mapping
+from optimizer.facts.load import load_problem, problem_from_dict
+from optimizer.facts.reading import read_mapping
 from tests.conftest import ROOT, changed
 
 
