@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from optimizer.facts.detect.inventory import Detected
+from optimizer.detect.inventory import Detected
 from optimizer.facts.yaml_text import comment, yaml_text
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from optimizer.graph_answer import COMMUNICATION, Graph, InstanceGraph
 from optimizer.render.graph_overview import overview
 from optimizer.render.quoting import dot as _quoted
+from optimizer.results.graph import COMMUNICATION, Graph, InstanceGraph
 
 
 def dot_lines(graph: Graph, *, modules: bool) -> Iterator[str]:

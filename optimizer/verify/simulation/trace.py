@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from optimizer.facts.demand import Workload
-from optimizer.facts.reading import read_csv
+from optimizer.facts.files import read_csv
 
 LARGEST_BYTES = 64 * 1024 * 1024
 TRACE_COLUMNS = ("arrived_at", "num_prefill_tokens", "num_decode_tokens")
