@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.reading.load import problem_from_dict
 from optimizer.facts.problem import Problem
+from optimizer.reading.load import problem_from_dict
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.space import Space, build_space
 from optimizer.verify.common.arithmetic import exact, sixty_digits

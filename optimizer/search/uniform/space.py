@@ -157,9 +157,7 @@ def expert_degrees(problem: Problem, tp: int) -> tuple[int, ...]:
     if mode == "replica":
         return tuple(sorted({1, tp}))
     inside = sharded_inside(problem)
-    divisors = {
-        ep for ep in range(1, experts + 1) if experts % ep == 0 and (ep % tp == 0 or (inside and tp % ep == 0))
-    }
+    divisors = {ep for ep in range(1, experts + 1) if experts % ep == 0 and (ep % tp == 0 or (inside and tp % ep == 0))}
     return tuple(sorted({1, tp} | divisors))
 
 
