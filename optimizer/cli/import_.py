@@ -27,7 +27,7 @@ def import_helix(
     import yaml
 
     from optimizer.cli.files import write_whole
-    from optimizer.questions.chain import chain_from_dict
+    from optimizer.reading.chain import chain_from_dict
     from optimizer.reading.helix import helix_to_chain
     from optimizer.reading.load import read_mapping
 
