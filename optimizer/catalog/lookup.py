@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from optimizer.catalog.instances import spelling
 from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.hardware import FailureRates, GpuFacts
 from optimizer.facts.model import ModelFacts
 
+_FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 DATA = Path(__file__).parent / "data"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -30,18 +33,25 @@ def names(kind: str) -> list[str]:
 
 @cache
 def entry(kind: str, name: str) -> dict[str, Any]:
-    """The data file of a catalog name or alias (case does not matter).
+    """The data file of a catalog name or alias; case does not matter, nor how its words are joined (RTX 3090, rtx-3090).
 
     Raises:
         KeyError: the catalog has no such name.
     """
     wanted = name.strip().lower()
     path = DATA / kind / f"{wanted}.yaml"
-    if "/" not in wanted and "\\" not in wanted and path.is_file():
+    if _FILE_NAME.fullmatch(wanted) and path.is_file():
         return _read(path)
     for other in names(kind):
+        file = DATA / kind / f"{other}.yaml"
+        if wanted.encode() in file.read_bytes():  # reading is cheap, understanding YAML is not
+            found = _read(file)
+            if wanted in found.get("aliases", ()):
+                return found
+    spelled = spelling(wanted)
+    for other in names(kind):
         found = _read(DATA / kind / f"{other}.yaml")
-        if wanted in found.get("aliases", ()):
+        if spelled in {spelling(known) for known in (other, *found.get("aliases", ()))}:
             return found
     raise KeyError(name)
 

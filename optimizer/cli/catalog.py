@@ -9,7 +9,7 @@ import typer
 from optimizer.cli.options import Json
 
 catalog_app = typer.Typer(
-    help="The GPUs and models that ship with the product.", no_args_is_help=True, rich_markup_mode=None
+    help="The GPUs, instance types and models that ship with the product.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -17,6 +17,19 @@ catalog_app = typer.Typer(
 def catalog_gpus(json: Json = False) -> None:
     """GPUs by catalog name, with the source of every figure (--json)."""
     _catalog("gpus", json)
+
+
+@catalog_app.command("instances")
+def catalog_instances(json: Json = False) -> None:
+    """Instance types of clouds: GPUs, network and host of one node, with sources (--json)."""
+    from optimizer.render.as_json import dumps
+    from optimizer.render.catalog import instances_data, print_instances
+
+    data = instances_data()
+    if json:
+        typer.echo(dumps(data))
+    else:
+        print_instances(data)
 
 
 @catalog_app.command("models")

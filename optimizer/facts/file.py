@@ -10,6 +10,7 @@ from optimizer.facts.base import Count, Facts, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.problem import Engine
+from optimizer.facts.text import Name
 
 
 class FailureRatesInput(Facts):
@@ -28,6 +29,10 @@ class HardwareInput(Facts):
     """Equal nodes of one GPU type. What is left out comes from the catalog entry of the GPU."""
 
     gpu: str | GpuFacts = Field(description="Catalog name such as h100-sxm-80gb, or the facts inline")
+    instance_type: str | None = Field(
+        default=None,
+        description="In place of gpu: a cloud's instance type such as p5.48xlarge, which brings GPUs, links and network",
+    )
     nodes: Count = 1
     gpus_per_node: Count | None = None
     nvlink_gb_per_s: NonNegative | None = Field(default=None, description="Per GPU, both directions together; 0: none")
@@ -46,7 +51,7 @@ class HardwareInput(Facts):
 class ProblemFile(Facts):
     """One question: hardware, model, workload and requirements. YAML or JSON."""
 
-    name: str | None = Field(default=None, description="How answers call the problem; left out, the file's name")
+    name: Name | None = Field(default=None, description="How answers call the problem; left out, the file's name")
     engine: Engine = "vllm"
     hardware: HardwareInput
     model: str | dict[str, Any] = Field(

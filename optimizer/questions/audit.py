@@ -26,6 +26,6 @@ def audit(report_text: str, problem: AnyProblem) -> Any:
         raise ProblemError(
             "audit", "judges reports on equal nodes; state the part that the report is about as hardware:"
         )
-    from optimizer.explain.audit import audit as judged
+    from optimizer.audit import audit as judged
 
     return judged(report_text, cast("Problem", problem))

@@ -77,8 +77,10 @@ def _plain(text: str) -> str:
 def _hardware(gpu: str, gpus: int | None) -> dict[str, Any]:
     """Whole nodes of the GPU's usual size; fewer GPUs than one node holds are one smaller node."""
     from optimizer.catalog import lookup as catalog
+    from optimizer.catalog.instances import node_fields
 
-    each = catalog.gpu(gpu, "--gpu").gpus_per_node
+    node = node_fields({"gpu": gpu}, "--gpu", host=True)
+    each = int(node.get("gpus_per_node") or catalog.gpu(str(node["gpu"]), "--gpu").gpus_per_node)
     if gpus is None:
         return {"gpu": gpu, "nodes": 1}
     if gpus < 1:
@@ -96,11 +98,11 @@ def _hardware(gpu: str, gpus: int | None) -> dict[str, Any]:
 
 def commented(values: Mapping[str, Any]) -> str:
     """The problem file as YAML, with what each field means behind it."""
-    import yaml
+    from optimizer.facts.yaml_text import yaml_text
 
     lines = ["# A problem of optimizer; docs/problem-file.md names every field."]
     for key, value in values.items():
-        text = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=10_000).rstrip("\n")
+        text = yaml_text({key: value}, width=10_000).rstrip("\n")
         for number, line in enumerate(text.split("\n")):
             field = key if number == 0 else f"{key}.{line.strip().split(':')[0]}"
             comment = COMMENTS.get(field)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from optimizer.catalog.instances import nodes_stated
+from optimizer.facts.files import read_mapping
 from optimizer.reading.load import problem_from_dict as uniform_from_dict
-from optimizer.reading.load import read_mapping
 from optimizer.reading.stated import Stated
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def question_from_dict(values: Mapping[str, Any], *, default_name: str = "proble
 
         return Question(kind, inventory_from_dict(values, default_name=default_name, folder=folder), stated)
     problem = uniform_from_dict(values, default_name=default_name, folder=folder)
-    return Question(kind, problem, Stated(values, folder, default_name, model=problem.model))
+    return Question(kind, problem, Stated(nodes_stated(values), folder, default_name, model=problem.model))
 
 
 def load_question(path: str | Path) -> Question:

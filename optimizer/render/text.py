@@ -27,7 +27,9 @@ REPAIRS_TITLE = "Repairs, each the least change, solved again and verified (--ap
 def console(width: int = 118) -> Console:
     """Standard output; plain when it is not a terminal or NO_COLOR is set."""
     plain = not sys.stdout.isatty()
-    return Console(file=sys.stdout, highlight=False, width=width if plain else None, soft_wrap=plain)
+    return Console(
+        file=sys.stdout, highlight=False, markup=False, emoji=False, width=width if plain else None, soft_wrap=plain
+    )
 
 
 def print_answer(answer: Answer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
