@@ -136,7 +136,7 @@ class SearchLimits(Facts):
     )
     expert_parallel: Literal["off", "replica", "any"] = Field(
         default="any",
-        description="off: EP 1; replica: EP 1 or TP; any: also EP = TP x any divisor of DP (one engine over several replicas), as the engine allows",
+        description="off: EP 1; replica: EP 1 or TP; any: also TP x divisors of DP, one engine over several replicas",
     )
     weight_precision: tuple[WeightFormat, ...] | None = Field(
         default=None, min_length=1, description="Left out: as the checkpoint is"
