@@ -119,12 +119,6 @@ def closed_loop_constants() -> dict[str, ClosedLoopConstants]:
 
 
 @cache
-def fitted_runs() -> int:
-    """Measured runs behind the constants and the intervals."""
-    return int(_file()["fitted"]["runs"])
-
-
-@cache
 def plausible_constants() -> tuple[CostConstants, CostConstants]:
     """The constants with each at its best plausible value, and with each at its worst."""
     ends: dict[str, list[float]] = _file()["plausible"]
