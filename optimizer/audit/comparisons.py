@@ -291,8 +291,8 @@ def _near_target(sentence: Sentence, measure: Measure) -> bool:
         elif measure.end <= term.start:
             gap = sentence.text[measure.end : term.start]
             if (
-                len(re.findall(r"\w+", gap)) <= 3
-                and not re.search(r"[,;:.]", gap)
+                len(re.findall(r"\w+", gap)) <= 2
+                and not re.search(r"[,;:.()]", gap)
                 and not any(measure.end <= m.start < term.start for m in sentence.measures)
             ):
                 return True

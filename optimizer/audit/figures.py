@@ -22,7 +22,8 @@ from optimizer.audit.scopes import Scope, scope_of
 from optimizer.audit.sentences import Sentence
 from optimizer.audit.situations import About, about
 
-STRONG, FAIR, WEAK = 3, 2, 1
+STRONG, INHERITED, FAIR, WEAK = 4, 3, 2, 1
+"""How firmly a name is tied to a figure; INHERITED: named earlier in the sentence, and nothing new is named since."""
 _OPERATOR_BEFORE = re.compile(r"(?:[×✕·*÷/+−^]|\b[xX]|(?<=[\d)])\s[-–]|\bminus|\bplus|\btimes|\bmal)\s*\(?$")
 _OPERATOR_AFTER = re.compile(
     r"^[^\d=≈]{0,18}?(?:\)\s*)?\s?(?:[×✕*÷+^]|[xX](?=\s?\d)|(?<!\w)/(?=\s?\d)|[−–-]\s\d|\bminus\b|\bplus\b|\btimes\b|\bdivided by\b)"
@@ -60,7 +61,9 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     if not meant.situations:
         return None
     scope = scope_of(sentence, measure, span)
-    candidates += _implied(measure, scope, lexicon, context, candidates)
+    candidates += _implied(measure, scope, lexicon, context, candidates, meant.named_precision)
+    if measure.dimension == "bytes/s" and not candidates and _on_gpu(sentence, span) and _MOVES.search(sentence.text):
+        candidates.append(Candidate(lexicon.quantities["gpu_rate"], STRONG, None))
     refuted: Claim | None = None
     for candidate in candidates:
         quantity = candidate.quantity
@@ -92,13 +95,16 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
 
 
 def _implied(
-    measure: Measure, scope: Scope, lexicon: Lexicon, context: Context, known: list[Candidate]
+    measure: Measure, scope: Scope, lexicon: Lexicon, context: Context, known: list[Candidate], named_precision: bool
 ) -> Iterator[Candidate]:
     """What a figure may be of that names nothing: the quantity spoken of before, or rates; enough to confirm it only."""
     if measure.dimension in ("tokens/s", "requests/s"):
         ids = [id for id, one in lexicon.quantities.items() if one.unit == measure.dimension]
-    elif measure.dimension == "bytes" and scope.ids:
+    elif measure.dimension == "bytes" and (scope.ids or named_precision):
         ids = [id for id in context.spoken_of if lexicon.quantities[id].unit == measure.dimension]
+        ids += ["weights"] if named_precision else []
+    elif measure.dimension == "bytes":
+        ids = ["total_memory", "gpu_memory"] if not known else []
     else:
         ids = []
     for id in ids:
@@ -125,22 +131,30 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
         words = len(re.findall(r"\w+", gap))
         unknown = _unknown(gap)
         if clear and not re.search(r"[,;:(]", gap) and (not unknown or words <= 2):
-            ordered.append((STRONG if words <= 3 else FAIR, right))
+            ordered.append((FAIR if words > 3 or unknown else STRONG, right))
     if left:
         last = left[-1]
         between = [
             m for m in sentence.measures
-            if last.end <= m.start < measure.start and not any(lexicon.quantities[id].per_tokens for id in last.ids("quantity"))
+            if last.end <= m.start < measure.start and not any(
+                lexicon.quantities[id].per_tokens or lexicon.quantities[id].per_gpus for id in last.ids("quantity")
+            )
         ]  # fmt: skip
         gap = _stripped(sentence, last.end, measure.start)
         if not between:
             unknown = _unknown(gap)
-            ordered.append((STRONG if not unknown else FAIR if unknown <= 1 else WEAK, last))
+            if any(t.id("properties") for t in sentence.terms_in(last.end, measure.start)):
+                unknown += 2
+            verb = unknown == 1 and not re.search(r"[A-ZÄÖÜ]", gap.strip()[:1]) and not re.search(r"[,;:(]", gap)
+            ordered.append((STRONG if not unknown or verb else FAIR if unknown <= 1 else WEAK, last))
     for term in reversed(left):
         ordered.append((WEAK, term))
     for term in inside:
         ordered.append((WEAK, term))
-    for term in reversed([t for t in fitting if t.end <= span[0]]):
+    earlier = [t for t in fitting if t.end <= span[0]]
+    if earlier and not inside and not _unknown(_stripped(sentence, span[0], span[1])):
+        ordered.append((INHERITED, earlier[-1]))
+    for term in reversed(earlier):
         ordered.append((WEAK, term))
     if sorted(ordered[:2], key=lambda one: -one[0]) != ordered[:2]:
         ordered[:2] = sorted(ordered[:2], key=lambda one: -one[0])
@@ -150,6 +164,10 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
             if id in seen or quantity.unit != measure.dimension:
                 continue
             if measure.dimension == "" and measure.unit == "" and quantity.least > measure.value:
+                continue
+            if quantity.needs and not re.search(rf"\b(?:{quantity.needs})", sentence.text, re.IGNORECASE):
+                continue
+            if measure.dimension == "%" and _COMPARED.match(sentence.text[measure.end :]):
                 continue
             if (
                 noun is not None
@@ -253,8 +271,13 @@ def _refutable(
     found: list[Reading], relation: str,
 ) -> bool:  # fmt: skip
     quantity, term = candidate.quantity, candidate.term
-    if candidate.strength < STRONG and not (candidate.strength == FAIR and quantity.unit and not quantity.weak):
+    if candidate.strength == INHERITED:
+        if quantity.weak or not scope.ids or scope.loose:
+            return False
+    elif candidate.strength < STRONG and not (candidate.strength == FAIR and quantity.unit and not quantity.weak):
         return False
+    if quantity.id == "request_rate" and re.search(r"hour|day|minute|Stunde|Tag|heure|jour", measure.unit):
+        return bool(not scope.ids and re.search(r"\b(?:that is|that makes|i\.e\.|hence|das sind|soit|cela fait)\b", sentence.text, re.IGNORECASE))
     if quantity.weak and not (candidate.strength == STRONG and scope.ids and not scope.loose):
         return False
     if quantity.possessed and not _POSSESSION.search(sentence.text[span[0] : measure.start + 1]):
@@ -297,6 +320,17 @@ _POSSESSION = re.compile(
     r"|possède\w*|dispose\w*|offre\w*|avec|dotée?s?|embarque\w*|ont|capacité|(?:GPUs|cards|Karten|cartes) (?:of|zu je|à|de))\b[^,;]*$",
     re.IGNORECASE,
 )
+def _on_gpu(sentence: Sentence, span: tuple[int, int]) -> bool:
+    """Whether one GPU is what a clause is about."""
+    return any(span[0] <= g.start < span[1] for g in sentence.gpus) and not sentence.has("total", *span)
+
+
+_MOVES = re.compile(
+    r"\b(?:moves?|reads?|streams?|transfers?|pulls?|delivers?|offers?|liest|lesen|bewegt|überträgt|schafft|lit|lisent|transfère|débite)\b", re.IGNORECASE
+)
+_COMPARED = re.compile(
+    r"\s*(?:points?\s)?(?:faster|more|higher|above|over|larger|bigger|less|below|under|lower|smaller|slower|mehr|weniger|schneller|de plus|de moins|plus|moins)\b", re.IGNORECASE
+)
 _TOTALS = re.compile(
     r"\b(?:there are|we have|we run|we use|total|in total|altogether|consists? of|available|number of|besteht"
     r"|bestehen|insgesamt|zusammen|verfügen|au total|en tout|dispose|comprend|hat|haben|uses? all|cluster of"
@@ -331,7 +365,8 @@ def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candi
                 re.IGNORECASE,
             )
         )
-    return bool(_TOTALS.search(text[span[0] : span[1]]))
+    alone = re.fullmatch(r"\W*(?:[A-Z]\s*:\s*)?", text[: measure.start]) and re.match(r"\w*\s*(?:[,.;]|$)", text[term.end :])
+    return bool(alone or _TOTALS.search(text[span[0] : span[1]]))
 
 
 def _say(

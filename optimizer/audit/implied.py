@@ -68,10 +68,12 @@ def judge_implied(sentence: Sentence, context: Context, own: Situation) -> Itera
             line, value, text = context.last_rate
             kind = {"token": 1, "s": -1} if result.measure.dimension == "tokens/s" else {"request": 1, "s": -1}
             if (
-                line in (sentence.statement.line - 1, sentence.statement.line)
+                0 <= sentence.statement.line - line <= 2
                 and text.dimension == result.measure.dimension
             ):
                 typed.append(Typed(value, (kind,), text.text, text))
+        if own.degrees is not None and not sentence.strategies and not sentence.has("hypothetical"):
+            typed += _own_counts(result, typed, own)
         operands = [
             one
             for i, one in enumerate(typed)
@@ -85,8 +87,23 @@ def judge_implied(sentence: Sentence, context: Context, own: Situation) -> Itera
         if said is not None:
             yield said
     rates = [m for m in sentence.measures if m.dimension in ("tokens/s", "requests/s")]
+    rates = [m for m in rates if not scope_of(sentence, m, sentence.clause(m.start)).ids]
     if rates:
         context.last_rate = (sentence.statement.line, rates[-1].value, rates[-1])
+
+
+def _own_counts(result: Typed, typed: list[Typed], own: Situation) -> list[Typed]:
+    """The strategy's GPUs and replicas, where a result is per one of them and the sentence does not count them."""
+    degrees = own.degrees
+    assert degrees is not None
+    counts = {"gpu": degrees.gpus, "replica": degrees.dp}
+    return [
+        Typed(float(count), ({part: 1},), f"{count} {part}s", None)
+        for part, count in counts.items()
+        if count > 1
+        and any(kind.get(part, 0) < 0 for kind in result.kinds)
+        and not any(kind.get(part, 0) > 0 for one in typed for kind in one.kinds)
+    ]
 
 
 _BACK = re.compile(
@@ -181,7 +198,11 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
             )
         ) or (
             any(m.dimension == "tokens/s" for m in sentence.measures)
-            and re.search(r"\b(?:at|bei|à)\s+(?:about |roughly )?$", before)
+            and re.search(
+                r"\b(?:at|bei|à|tokens? (?:takes?|in|lasts?|every)|Token (?:dauert|in|braucht)|jeton (?:prend|en|dure)"
+                r"|steps? (?:takes?|of|lasts?)|Schritt (?:dauert|von)|pas de)\s+(?:about |roughly |etwa |environ )?$",
+                before,
+            )
         ):
             yield {"s": 1, "token": -1, "sequence": 1}
         else:
@@ -196,7 +217,7 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
             noun = "sequence"
         if noun is None:
             if (
-                re.match(r"\s*(?:per|each|/|pro|je|par|each\b)", after)
+                (re.match(r"\s*(?:per|each|/|pro|je|par|each\b)", after) or (per and not re.match(r"\s*[A-Za-z%]", after)))
                 and measure == sentence.measures[-1]
                 and len(sentence.measures) > 1
             ):
@@ -243,6 +264,7 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
     measure = result.measure
     assert measure is not None
     expected: dict[float, str] = {}
+    exact: set[float] = set()
     for size in range(2, min(4, len(operands)) + 1):
         for chosen in combinations(operands, size):
             for kinds in product(*(one.kinds for one in chosen)):
@@ -253,6 +275,8 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
                     for kind in result.kinds:
                         if _goes_with(dims, kind):
                             value = _value(chosen, powers)
+                            if dims == kind and any(name in PARTS for name in kind):
+                                exact.add(value)
                             expected.setdefault(value, _written(chosen, powers))
     if not expected:
         return None
@@ -263,7 +287,7 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
         loose += [float(d.dp), 1 / d.dp, float(d.gpus), 1 / d.gpus, d.dp / d.gpus, d.gpus / d.dp]
     near = 0.012 if measure.dimension else 0.0
     for value, written in expected.items():
-        for times in loose:
+        for times in (1.0,) if value in exact else loose:
             if measure.says(value * scale * times, near):
                 return _say(sentence, measure, "confirmed", value * scale * times, written)
     if not _may_refute(sentence, measure, result, operands):
@@ -331,7 +355,7 @@ def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: l
         previous = max((m.end for m in sentence.measures if m.end <= measure.start), default=0)
         return noun == "gpu" and bool(
             re.search(
-                r"\b(?:makes?|gives?|totals?|equals?|is|are|=|needs?|requires?|ergeben|ergibt|sind|machen|brauchen"
+                r"\b(?:makes?|gives?|totals?|equals?|is|are|=|needs?|requires?|takes?|take|ergeben|ergibt|sind|machen|brauchen"
                 r"|benötigen|font|fait|donnent|donne|totalisent|occupy|occupies|would need|would require|in total"
                 r"|add up to)\b[^\d]*$",
                 text[previous : measure.start],

@@ -64,6 +64,10 @@ class Quantity:
     """A figure beside the name may as well be what is in use, unless a verb of possession says otherwise."""
     rest: bool = False
     """It is what is left of something, so words such as "left" change nothing."""
+    needs: str = ""
+    """A word (regular expression) that has to stand in the sentence for the name to mean this quantity."""
+    per_gpus: str = ""
+    """What one GPU has of it: a number of GPUs beside the figure multiplies it."""
     only_with: tuple[str, ...] = ()
     per_tokens: tuple[tuple[str, str], ...] = ()
 

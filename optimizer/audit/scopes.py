@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from optimizer.audit.measures import Measure
 from optimizer.audit.sentences import Sentence
 
+_PLACE = re.compile(r"\b(?:within|inside|innerhalb|in|im|dans|intérieur d)\W{0,2}$", re.IGNORECASE)
+"""Before an article these name a place: "within a server" is not per server."""
 _EACH_BEHIND = re.compile(r"^\W{0,3}(?:each|apiece|chacun|chacune|jeweils)\b", re.IGNORECASE)
 
 
@@ -60,6 +62,8 @@ def _objects(sentence: Sentence, start: int, end: int) -> list[tuple[int, tuple[
         gap = text[before[-1].end : a] if before else "x x x x"
         words = re.findall(r"\w+", gap)
         certain = bool(before and before[-1].id("per"))
+        if before and not certain and ids and ids[0] in ("node", "replica") and _PLACE.search(text[: before[-1].start]):
+            continue
         close = before and (len(words) <= (2 if certain else 1)) and not re.search(r"[,;:.]", gap)
         if before and certain and re.match(r"\s*(?:of|von|de)\b", gap) and len(words) <= 5:
             close = True

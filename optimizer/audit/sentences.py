@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from optimizer.audit.languages import language_of
 from optimizer.audit.lexicon import Lexicon, Term
 from optimizer.audit.measures import Measure, measures
 from optimizer.audit.names import Named, gpus_named, models_named
@@ -87,12 +86,12 @@ class Sentence:
         return bool(self.terms_in(start, len(self.text) if end is None else end, kind))
 
 
-def sentences_of(statement: Statement, lexicon: Lexicon, before: str) -> list[Sentence]:
+def sentences_of(statement: Statement, lexicon: Lexicon, language: str) -> list[Sentence]:
     """The sentences of a statement; a table row gives one for every cell that a heading names."""
     if statement.kind == "row":
-        return _cells(statement, lexicon, before)
+        return _cells(statement, lexicon, language)
     return [
-        _sentence(statement, text, lexicon, language_of(text, language_of(statement.text, before)))
+        _sentence(statement, text, lexicon, language)
         for text in _split(statement.text)
     ]
 
@@ -122,10 +121,10 @@ _ASIDE = re.compile(
 )
 
 
-def _cells(statement: Statement, lexicon: Lexicon, before: str) -> list[Sentence]:
+def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Sentence]:
     """``Title: value`` for plain value columns, ``header of title: value`` where the heading says what the column holds."""
-    title, found = statement.cells[0] if statement.cells else "", []
-    language = language_of(" ".join([*statement.header, statement.text]), before)
+    title = statement.cells[0] if statement.cells else ""
+    found: list[Sentence] = []
     for place, cell in enumerate(statement.cells[1:], 1):
         header = statement.header[place] if place < len(statement.header) else ""
         if (not re.search(r"\d", cell) and not re.search(r"NVLink", title)) or _ASIDE.search(header):
