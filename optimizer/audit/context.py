@@ -47,12 +47,14 @@ _FAMILIES = re.compile(
 
 
 _OF_WEIGHTS = re.compile(
-    r"\bweights?\b|\bcheckpoint|\bmodel\b|\bparam|\bdtype|\bquantiz|\bprecision|\bformat|Gewicht|Modell|\bwieg|\bpoids\b|\bmodèle|\bpèse|Format",
+    r"\bweights?\b|\bcheckpoint|\bmodel\b|\bparam|\bdtype|\bquantiz|\bprecision|\bformat|Gewicht|Modell|\bwieg"
+    r"|\bpoids\b|\bmodèle|\bpèse|Format",
     re.IGNORECASE,
 )
 """A number format is the weights' only where a line speaks of them: tensor-core rates and caches have formats too."""
 _IN_FORMAT = re.compile(
-    r"(?:^|[.:;]\s)\W*(?:with|in|under|using|at|mit|bei|unter|avec|en)\s+(?:an?\s|einem\s|einer\s|un\s|une\s)?(?:FP|BF|INT|NVFP|MXFP|W4|W8|AWQ|GPTQ|\d-bit|4-bit|8-bit)",
+    r"(?:^|[.:;]\s)\W*(?:with|in|under|using|at|mit|bei|unter|avec|en)\s+(?:an?\s|einem\s|einer\s|un\s"
+    r"|une\s)?(?:FP|BF|INT|NVFP|MXFP|W4|W8|AWQ|GPTQ|\d-bit|4-bit|8-bit)",
     re.IGNORECASE,
 )
 """A sentence that begins "With FP8 …" says what would be, where the checkpoint is in another format."""

@@ -15,7 +15,7 @@ from optimizer.audit.context import Context
 from optimizer.audit.facts import Situation
 from optimizer.audit.labels import claim
 from optimizer.audit.ledger import Reading, readings
-from optimizer.audit.lexicon import Lexicon, Quantity, Term, filler_words
+from optimizer.audit.lexicon import Lexicon, Quantity, Term, afterwards, filler_words
 from optimizer.audit.measures import Measure, shown
 from optimizer.audit.result import Claim, Parsed
 from optimizer.audit.scopes import Scope, scope_of
@@ -77,12 +77,22 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
                 return None
             continue
         relation = _relation(sentence, measure)
+        bounded = relation == "≤"
+        if quantity.limit and bounded:
+            relation = "="
         right = [one for one in found if _holds(measure, one, quantity, relation)]
         if right and measure.value >= quantity.least:
             context.spoken_of = [quantity.id]
             if relation != "=" and not any(_holds(measure, one, quantity, "=") for one in found):
                 continue
             return _say(sentence, measure, quantity, right[0], scope, relation, "confirmed")
+        if (
+            quantity.weak_unless_bound
+            and not (bounded or _ADMITS.search(sentence.text))
+            and candidate.term is not None
+            and candidate.term.text.casefold() in _ADVERBS
+        ):
+            continue
         if refuted is None and _refutable(sentence, measure, span, candidate, meant, scope, found, relation):
             refuted = _say(sentence, measure, quantity, found[0], scope, relation, "refuted")
         last = (
@@ -129,6 +139,10 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
             for m in sentence.measures
         )
         words = len(re.findall(r"\w+", gap))
+        if noun is not None and any(
+            set(noun.ids("objects")) & set(lexicon.quantities[id].of) for id in right.ids("quantity")
+        ):
+            gap = gap[max(0, noun.end - measure.end) :]
         unknown = _unknown(gap)
         if clear and not re.search(r"[,;:(]", gap) and (not unknown or words <= 2):
             ordered.append((FAIR if words > 3 or unknown else STRONG, right))
@@ -146,6 +160,9 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
             if any(t.id("properties") for t in sentence.terms_in(last.end, measure.start)):
                 unknown += 2
             verb = unknown == 1 and not re.search(r"[A-ZÄÖÜ]", gap.strip()[:1]) and not re.search(r"[,;:(]", gap)
+            if measure.dimension == "" and not measure.unit and noun is None and _counts_other(sentence, measure):
+                unknown += 2
+                verb = False
             ordered.append((STRONG if not unknown or verb else FAIR if unknown <= 1 else WEAK, last))
     for term in reversed(left):
         ordered.append((WEAK, term))
@@ -188,6 +205,15 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
             yield Candidate(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
 
 
+def _counts_other(sentence: Sentence, measure: Measure) -> bool:
+    """Whether a word that is not known stands right behind a count: the 3 of "the MLP has 3 matrices"."""
+    found = re.match(r"[\s-]([^\W\d_]{2,})", sentence.text[measure.end :])
+    if not found or found[1].casefold() in afterwards():
+        return False
+    place = measure.end + 1
+    return not any(t.start <= place < t.end for t in sentence.terms)
+
+
 def _unknown(gap: str) -> int:
     """Words of a gap that carry a meaning of their own, so that the figure behind it may be of something else."""
     fillers = filler_words()
@@ -208,7 +234,8 @@ def _noun(sentence: Sentence, measure: Measure) -> Term | None:
 def _stripped(sentence: Sentence, start: int, end: int, *, names_only: bool = False) -> str:
     """A gap without what says per what and of which GPU, model or strategy."""
     text = list(sentence.text[start:end])
-    spans = (
+    spans = [(m.start, m.end) for m in sentence.measures if start < m.start]
+    spans += (
         []
         if names_only
         else [
@@ -271,13 +298,18 @@ def _refutable(
     found: list[Reading], relation: str,
 ) -> bool:  # fmt: skip
     quantity, term = candidate.quantity, candidate.term
+    if quantity.id == "request_rate" and re.search(r"hour|day|minute|Stunde|Tag|heure|jour", measure.unit):
+        return bool(
+            not scope.ids
+            and re.search(
+                r"\b(?:that is|that makes|i\.e\.|hence|das sind|soit|cela fait)\b", sentence.text, re.IGNORECASE
+            )
+        )
     if candidate.strength == INHERITED:
         if quantity.weak or not scope.ids or scope.loose:
             return False
     elif candidate.strength < STRONG and not (candidate.strength == FAIR and quantity.unit and not quantity.weak):
         return False
-    if quantity.id == "request_rate" and re.search(r"hour|day|minute|Stunde|Tag|heure|jour", measure.unit):
-        return bool(not scope.ids and re.search(r"\b(?:that is|that makes|i\.e\.|hence|das sind|soit|cela fait)\b", sentence.text, re.IGNORECASE))
     if quantity.weak and not (candidate.strength == STRONG and scope.ids and not scope.loose):
         return False
     if quantity.possessed and not _POSSESSION.search(sentence.text[span[0] : measure.start + 1]):
@@ -291,6 +323,8 @@ def _refutable(
     if not sentence.firm:
         return False
     if quantity.unit == "" and measure.unit and measure.value < 1e3 and not quantity.near:
+        return False
+    if term is not None and _coordinated(sentence, term, measure):
         return False
     if sentence.has("past") or sentence.has("negation"):
         return False
@@ -320,16 +354,43 @@ _POSSESSION = re.compile(
     r"|possède\w*|dispose\w*|offre\w*|avec|dotée?s?|embarque\w*|ont|capacité|(?:GPUs|cards|Karten|cartes) (?:of|zu je|à|de))\b[^,;]*$",
     re.IGNORECASE,
 )
+
+
 def _on_gpu(sentence: Sentence, span: tuple[int, int]) -> bool:
     """Whether one GPU is what a clause is about."""
     return any(span[0] <= g.start < span[1] for g in sentence.gpus) and not sentence.has("total", *span)
 
 
 _MOVES = re.compile(
-    r"\b(?:moves?|reads?|streams?|transfers?|pulls?|delivers?|offers?|liest|lesen|bewegt|überträgt|schafft|lit|lisent|transfère|débite)\b", re.IGNORECASE
+    r"\b(?:moves?|reads?|streams?|transfers?|pulls?|delivers?|offers?|liest|lesen|bewegt|überträgt|schafft|lit"
+    r"|lisent|transfère|débite)\b",
+    re.IGNORECASE,
 )
 _COMPARED = re.compile(
-    r"\s*(?:points?\s)?(?:faster|more|higher|above|over|larger|bigger|less|below|under|lower|smaller|slower|mehr|weniger|schneller|de plus|de moins|plus|moins)\b", re.IGNORECASE
+    r"\s*(?:points?\s)?(?:faster|more|higher|above|over|larger|bigger|less|below|under|lower|smaller|slower"
+    r"|mehr|weniger|schneller|de plus|de moins|plus|moins)\b",
+    re.IGNORECASE,
+)
+_ADVERBS = frozenset(
+    (
+        "at once",
+        "at a time",
+        "at the same time",
+        "concurrently",
+        "simultaneously",
+        "gleichzeitig",
+        "gleichzeitige",
+        "gleichzeitigen",
+        "zugleich",
+        "en même temps",
+        "simultanément",
+        "simultanées",
+    )
+)
+_ADMITS = re.compile(
+    r"\b(?:admits?|accepts?|allows?|caps?|capped|limit(?:ed|s)?|may (?:run|hold|serve)|erlaubt|zulässig"
+    r"|begrenzt|höchstens|maximal|admet|accepte|autorise|limitée?s?)\b",
+    re.IGNORECASE,
 )
 _TOTALS = re.compile(
     r"\b(?:there are|we have|we run|we use|total|in total|altogether|consists? of|available|number of|besteht"
@@ -337,6 +398,19 @@ _TOTALS = re.compile(
     r"|fleet of|installed)\b",
     re.IGNORECASE,
 )
+
+
+def _coordinated(sentence: Sentence, term: Term, measure: Measure) -> bool:
+    """Whether a name is one of several that a figure is of together: ``input and output together are 2,900 tokens``."""
+    if term.end > measure.start or not re.search(
+        r"\b(?:together|combined|sum|total|zusammen|ensemble|insgesamt)\b", sentence.text, re.IGNORECASE
+    ):
+        return False
+    return bool(
+        re.search(
+            r"(?:\band|\bplus|\bund|\bet|\+|&)\s+(?:the\s|its\s|die\s|der\s|la\s|le\s)?$", sentence.text[: term.start]
+        )
+    )
 
 
 def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: Candidate) -> bool:
@@ -365,7 +439,9 @@ def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candi
                 re.IGNORECASE,
             )
         )
-    alone = re.fullmatch(r"\W*(?:[A-Z]\s*:\s*)?", text[: measure.start]) and re.match(r"\w*\s*(?:[,.;]|$)", text[term.end :])
+    alone = re.fullmatch(r"\W*(?:[A-Z]\s*:\s*)?", text[: measure.start]) and re.match(
+        r"\w*\s*(?:[,.;]|$)", text[term.end :]
+    )
     return bool(alone or _TOTALS.search(text[span[0] : span[1]]))
 
 

@@ -143,9 +143,12 @@ def _gpu_counts(sentence: Sentence, measure: Measure) -> Iterator[float]:
         if other == measure or other.dimension or other.value > 4096:
             continue
         after = sentence.text[other.end : other.end + 40]
-        if re.match(r"\s?[×xX]?\s?(?:[\w-]+\s){0,2}?(?:GPUs?|cards?|accelerators?|Karten?|cartes?|accélérateurs?)\b", after):
-            yield other.value
-        elif any(0 <= g.start - other.end <= 14 and not re.search(r"[,;.]", sentence.text[other.end : g.start]) for g in sentence.gpus):
+        if re.match(
+            r"\s?[×xX]?\s?(?:[\w-]+\s){0,2}?(?:GPUs?|cards?|accelerators?|Karten?|cartes?|accélérateurs?)\b", after
+        ) or any(
+            0 <= g.start - other.end <= 14 and not re.search(r"[,;.]", sentence.text[other.end : g.start])
+            for g in sentence.gpus
+        ):
             yield other.value
 
 

@@ -45,7 +45,8 @@ _METRICS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ),
     (
         "batch",
-        r"\bbatch(?: size)?\b|concurren\w+ (?:requests|sequences)|max(?:imum)?[ _-]num[ _-]seqs|sequences at once|parallel (?:sequences|requests)|gleichzeitige \w+|séquences simultanées|\bconcurrency\b",
+        r"\bbatch(?: size)?\b|concurren\w+ (?:requests|sequences)|max(?:imum)?[ _-]num[ _-]seqs|sequences at once"
+        r"|parallel (?:sequences|requests)|gleichzeitige \w+|séquences simultanées|\bconcurrency\b",
         ("",),
         True,
     ),
@@ -53,7 +54,8 @@ _METRICS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("latency", r"\blatency\b|\bresponse time\b", ("ms",), False),
 )
 _TARGET = re.compile(
-    r"\b(?:target|requirement|required|limit|goal|slo|sla|budget|threshold|spec|allowed|agreed|promised|wanted|demanded|contract|max|maximum|ziel|vorgabe|soll|grenz"
+    r"\b(?:target|requirement|required|limit|goal|slo|sla|budget|threshold|spec|allowed|agreed|promised|wanted"
+    r"|demanded|contract|max|maximum|ziel|vorgabe|soll|grenz"
     r"|anforderung|gefordert|erlaubt"
     r"|objectif|cible|exig|seuil|plafond|ceiling|bound)",
     re.IGNORECASE,

@@ -132,10 +132,13 @@ def _fits(sentence: Sentence, context: Context, own: Situation) -> Iterator[Clai
 
 
 _WHOLE_STEP = re.compile(
-    r"\b(?:per token|per output token|each token|a token|decode step|decoding step|step|pro Token|je Token|Dekodierschritt|par jeton|étape de décodage|TPOT)\b", re.IGNORECASE
+    r"\b(?:per token|per output token|each token|a token|decode step|decoding step|step|pro Token|je Token"
+    r"|Dekodierschritt|par jeton|étape de décodage|TPOT)\b",
+    re.IGNORECASE,
 )
 _PART_OF_STEP = re.compile(
-    r"\b(?:all-?reduce|communication|network|NVLink|PCIe|overhead|sampling|schedul\w+|queue|prefill|attention|cache|kernels?|layers?|stages?|margin|jitter|slower|faster|target|limit|goal|Ziel|Grenze"
+    r"\b(?:all-?reduce|communication|network|NVLink|PCIe|overhead|sampling|schedul\w+|queue|prefill|attention"
+    r"|cache|kernels?|layers?|stages?|margin|jitter|slower|faster|target|limit|goal|Ziel|Grenze"
     r"|objectif|limite|speculat\w*|draft|MTP|EAGLE|must|would|if|saves?|first token)\b",
     re.IGNORECASE,
 )
@@ -144,9 +147,18 @@ _PART_OF_STEP = re.compile(
 def _too_fast(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     """A time per token that is shorter than reading the active weights once takes."""
     times = [m for m in sentence.measures if m.dimension == "ms"]
-    if len(times) != 1 or not _WHOLE_STEP.search(sentence.text) or _PART_OF_STEP.search(sentence.text) or own.degrees is None:
+    if (
+        len(times) != 1
+        or not _WHOLE_STEP.search(sentence.text)
+        or _PART_OF_STEP.search(sentence.text)
+        or own.degrees is None
+    ):
         return
-    if sentence.has("negation") or sentence.has("other") or any(m.dimension in ("bytes", "bytes/s") for m in sentence.measures):
+    if (
+        sentence.has("negation")
+        or sentence.has("other")
+        or any(m.dimension in ("bytes", "bytes/s") for m in sentence.measures)
+    ):
         return
     meant = about(sentence, (0, len(sentence.text)), context, own)
     floors = []
@@ -157,24 +169,37 @@ def _too_fast(sentence: Sentence, context: Context, own: Situation) -> Iterator[
         read = known["weights"] * (known["active"] - one.model.embedding_parameters) / known["parameters"]
         floors.append(read / max(one.degrees.tp, one.degrees.ep) / known["bandwidth"] * 1e3)
     if floors and times[0].value < 0.8 * min(floors):
-        reason = f"Every token reads the active weights once: with {own.degrees.label} that takes {min(floors):.3g} ms on {own.gpu.name}, more than {times[0].text}."
-        yield _claim(sentence, "refuted", reason, own.model.name, "time per token", "≥", f"at least {min(floors):.3g} ms")
+        where = f"with {own.degrees.label} on {own.gpu.name}"
+        reason = f"Every token reads the active weights once: {where} that takes {min(floors):.3g} ms, more than {times[0].text}."
+        yield _claim(
+            sentence, "refuted", reason, own.model.name, "time per token", "≥", f"at least {min(floors):.3g} ms"
+        )
 
 
 _NEEDS = re.compile(
-    r"\b(?:needs?|requires?|required|needed|necessary|takes?|nötig|braucht|bräuchte|benötigt|erforderlich|nécessit\w+|faut|faudrait|requiert|minimum)\b", re.IGNORECASE
+    r"\b(?:needs?|requires?|required|needed|necessary|takes?|nötig|braucht|bräuchte|benötigt|erforderlich"
+    r"|nécessit\w+|faut|faudrait|requiert|minimum)\b",
+    re.IGNORECASE,
 )
 
 
 def _cards_needed(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     """``The weights alone need at least six 80 GB cards``: how many cards hold them."""
-    if not _NEEDS.search(sentence.text) or not re.search(r"\b(?:weights?|model|Gewichte|Modell|poids|modèle|\d+ ?GB|\d+ ?Go)\b", sentence.text) or _CACHE.search(sentence.text):
+    if (
+        not _NEEDS.search(sentence.text)
+        or not re.search(r"\b(?:weights?|model|Gewichte|Modell|poids|modèle|\d+ ?GB|\d+ ?Go)\b", sentence.text)
+        or _CACHE.search(sentence.text)
+    ):
         return
     if re.search(r"\breplicas?\b|\bReplik|\bréplique", sentence.text) or sentence.strategies:
         return
     counts = [m for m in sentence.measures if m.dimension == "" and not m.unit and 1 < m.value <= 64]
     sizes = [m for m in sentence.measures if m.dimension == "bytes"]
-    least = re.search(r"\b(?:at least|minimum|only|just|no more than|mindestens|nur|au moins|seulement)\b", sentence.text, re.IGNORECASE)
+    least = re.search(
+        r"\b(?:at least|minimum|only|just|no more than|mindestens|nur|au moins|seulement)\b",
+        sentence.text,
+        re.IGNORECASE,
+    )
     meant = about(sentence, (0, len(sentence.text)), context, own)
     if len(counts) != 1 or not least or not meant.situations or "weights" not in meant.situations[0].values:
         return
@@ -190,7 +215,9 @@ def _cards_needed(sentence: Sentence, context: Context, own: Situation) -> Itera
     if number == right:
         yield _claim(sentence, "confirmed", reason + ".", one.model.name, "GPUs needed", "≥", f"{right:,.0f}")
     elif number * room * 1.07 < weights and not sentence.has("negation"):
-        yield _claim(sentence, "refuted", f"{reason}, not {number:,.0f}.", one.model.name, "GPUs needed", "≥", f"{right:,.0f}")
+        yield _claim(
+            sentence, "refuted", f"{reason}, not {number:,.0f}.", one.model.name, "GPUs needed", "≥", f"{right:,.0f}"
+        )
 
 
 _FORMAT_WORDS = {"fp8": "fp8", "int8": "int8", "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "fp4", "bf16": "bf16"}

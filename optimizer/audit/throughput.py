@@ -67,7 +67,9 @@ def judge_throughput(statement: Statement, context: Context) -> Iterator[Claim]:
             single = (
                 _tokens_per_second(other.text)
                 if len(list(amounts(other.text))) == 1
-                and other.readable and other.line != statement.line and not hypothetical(other)
+                and other.readable
+                and other.line != statement.line
+                and not hypothetical(other)
                 else None
             )
             if single and single[1] and not is_target(other.text.split(":")[0]):
