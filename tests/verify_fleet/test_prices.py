@@ -24,7 +24,7 @@ from tests.fleet.generate import random_inventory, tight_inventory
 PLAIN = ROOT / "problems" / "four-plain-groups.yaml"
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(0, 24, 3))
 @pytest.mark.parametrize("make", [random_inventory, tight_inventory])
 def test_no_multiplier_puts_the_bound_above_the_best_plan(make: object, seed: int) -> None:
     """Against the search's own valuation of its plan: a bound above it would be wrong, whoever is right about the optimum."""
