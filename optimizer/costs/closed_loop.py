@@ -10,7 +10,7 @@ progress or waiting for KV memory. Step and prefill times are the ``StepModel``'
     wait  = (C / n − 1) · (TTFT0 + (output − 1) · TPOT)          stage, per rank.  Little's law past the capacity
     TTFT  = TTFT0 + wait
 
-b (bunching of prompts), t0 (ms) and d (steps) belong to the engine: ``closed_loop`` in ``facts/data/constants.yaml``.
+b (bunching of prompts), t0 (ms) and d (steps) belong to the engine: ``closed_loop`` in ``catalog/data/constants.yaml``.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.catalog.constants import ClosedLoopConstants, CostConstants
+from optimizer.catalog.lookup import failure_defaults
 from optimizer.costs.links import link_costs
 from optimizer.costs.memory import memory_table
 from optimizer.costs.parameters import layer_arrays
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape, tabulate
 from optimizer.costs.steps import StepModel
-from optimizer.facts.catalog import failure_defaults
-from optimizer.facts.constants import ClosedLoopConstants, CostConstants
 from optimizer.facts.demand import KvFormat, Objective, Requirements, SearchLimits, Workload
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
@@ -83,6 +83,7 @@ class ClosedLoop:
         prompt_tokens: (S,) prompt lengths.
         output_tokens: (S,) output lengths.
         memory_utilization: share of GPU memory the engine may use.
+        gpus_per_node: GPUs of a node where it is not the usual one.
     """
 
     def __init__(
@@ -94,12 +95,15 @@ class ClosedLoop:
         prompt_tokens: Ints,
         output_tokens: Ints,
         memory_utilization: float = 0.9,
+        gpus_per_node: int | None = None,
     ) -> None:
         self.ranks = ranks[:, None].astype(np.float64)
         self.prompt_tokens, self.output_tokens = prompt_tokens, output_tokens
         self.table = tabulate(model, shapes)
         gpus = int(max(self.table.tp * self.table.pp * ranks))
-        self.problem = _problem(model, gpu, gpus, int(max(prompt_tokens)), int(max(output_tokens)))
+        self.problem = _problem(
+            model, gpu, gpus, int(max(prompt_tokens)), int(max(output_tokens)), gpus_per_node or gpu.gpus_per_node
+        )
         self.memory_bytes = memory_utilization * gpu.memory_bytes
 
     def weights_fit(self, constants: CostConstants) -> Bools:
@@ -158,9 +162,8 @@ def _total(terms: dict[str, Floats]) -> Floats:
     return total
 
 
-def _problem(model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: int) -> Problem:
+def _problem(model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: int, per_node: int) -> Problem:
     """The problem behind a measured run; demand and objective play no part in step times or memory."""
-    per_node = gpu.gpus_per_node
     return Problem(
         name="closed loop",
         engine="vllm",

@@ -1,0 +1,116 @@
+"""What sets architectures apart in the importer; totals of all catalog models are checked in test_parameters.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from optimizer.catalog import lookup as catalog
+from optimizer.checkpoints.huggingface import model_from_config
+from optimizer.facts.errors import ProblemError
+
+EXACT = {
+    # Safetensors totals in Hugging Face metadata (Qwen3-Next: without its multi-token-prediction module).
+    "llama3.3-70b": 70_553_706_496,
+    "qwen3-4b": 4_022_468_096,
+    "qwen3-30b-a3b": 30_532_122_624,
+    "qwen3-next-80b-a3b": 79_674_391_296,
+    "qwen2.5-72b": 72_706_203_648,
+    "mixtral-8x22b": 140_630_071_296,
+    "mistral-large-123b": 122_610_069_504,
+    "gpt-oss-20b": 20_914_757_184,
+    "qwen3-coder-480b-a35b": 480_154_875_392,
+    "kimi-k2": 1_026_408_232_448,
+}
+
+
+@pytest.mark.parametrize("name", sorted(EXACT))
+def test_exact_totals(name: str) -> None:
+    assert catalog.model(name).parameters == EXACT[name]
+
+
+def test_llama4_has_a_shared_expert_chunked_attention_and_every_other_layer_dense() -> None:
+    maverick, scout = catalog.model("llama4-maverick"), catalog.model("llama4-scout")
+    experts = [maverick.kinds[k].experts for k in maverick.kind_of_layer]
+    assert experts[:4] == [0, 128, 0, 128]
+    assert {scout.kinds[k].experts for k in scout.kind_of_layer} == {16}
+    assert maverick.ffn_widths == (8192, 16384)
+    assert [maverick.kinds[k].window_tokens for k in maverick.kind_of_layer[:4]] == [8192, 8192, 8192, 0]
+    assert round(scout.active_parameters / 1e9) == round(maverick.active_parameters / 1e9) == 17
+
+
+def test_the_indexer_of_sparse_attention_adds_parameters_and_cache() -> None:
+    plain, sparse = catalog.model("deepseek-v3"), catalog.model("deepseek-v3.2")
+    indexer = 1536 * 64 * 128 + 7168 * 128 + 7168 * 64 + 2 * 128
+    assert sparse.parameters - plain.parameters == 61 * indexer
+    assert sparse.kinds[0].kv_values_per_token_replicated == 512 + 64 + 128
+
+
+def test_glm_has_biases_on_query_key_and_value_only() -> None:
+    config: dict[str, Any] = dict(catalog.entry("models", "glm-4.5")["config"])
+    biased = model_from_config(config, name="glm")
+    bare = model_from_config(config | {"attention_bias": False}, name="glm")
+    assert biased.parameters - bare.parameters == 92 * (96 + 2 * 8) * 128
+
+
+@pytest.mark.parametrize("change", [{"model_type": "gemma4"}, {"model_type": "mamba2"}, {"linear_attn_config": {}}])
+def test_architectures_that_are_not_modelled_are_refused(change: dict[str, Any]) -> None:
+    config = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 100,
+    }
+    with pytest.raises(ProblemError, match="not modelled"):
+        model_from_config(config | change, name="other")
+
+
+def _exact_halves(name: str) -> list[tuple[bool, bool, bool]]:
+    """Per layer: caches by token, keeps a state, has experts."""
+    model = catalog.model(name)
+    kinds = [model.kinds[k] for k in model.kind_of_layer]
+    cached = [k.kv_values_per_token_per_kv_head + k.kv_values_per_token_replicated > 0 for k in kinds]
+    return [(c, k.state_values_per_sequence > 0, k.experts > 0) for c, k in zip(cached, kinds, strict=True)]
+
+
+def test_nemotron_hybrids_have_one_half_a_layer() -> None:
+    halves = _exact_halves("nemotron-3-nano-30b-a3b")
+    assert all(sum(half) == 1 for half in halves)
+    assert [sum(half[place] for half in halves) for place in range(3)] == [6, 23, 23]
+
+
+def test_a_searched_decoder_lacks_some_attention() -> None:
+    model = catalog.model("nemotron-super-49b")
+    cached = [model.kinds[k].kv_values_per_token_per_kv_head > 0 for k in model.kind_of_layer]
+    assert (len(cached), model.kv_heads, cached.count(False)) == (80, 8, 31)
+
+
+def test_deepseek_v4_caches_a_window_and_compressed_vectors() -> None:
+    model = catalog.model("deepseek-v4-flash")
+    kinds = [model.kinds[k] for k in model.kind_of_layer]
+    per_token = [k.kv_values_per_token_replicated for k in kinds]
+    # Ratio 0: the window alone; ratio 4: (512 + 128) / 4; ratio 128: 512 / 128.
+    assert [per_token.count(n) for n in (512, 160, 4)] == [2, 21, 20]
+    assert [k.window_tokens for k in kinds[:3]] == [128, 128, 0]
+    assert kinds[2].state_values_replicated == 128 * 512
+    assert round(model.active_parameters / 1e9) == 14  # 13 B by the authors, without the embedding
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"compress_ratios": [4]}, "compress_ratios"),
+        ({"hybrid_override_pattern": "MX"}, "hybrid_override_pattern"),
+        ({"moe_layer_freq": [1], "num_experts": 4}, "moe_layer_freq"),
+        ({"block_configs": [{}]}, "block_configs"),
+        ({"block_configs": [{"attention": {"no_op": True}}] * 2}, "block_configs"),
+    ],
+)
+def test_lists_that_do_not_fit_the_layers_are_refused(change: dict[str, Any], field: str) -> None:
+    config = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100}
+    more = {"n_groups": 1, "intermediate_size": 64}
+    with pytest.raises(ProblemError) as error:
+        model_from_config(config | more | change, name="other")
+    assert field in error.value.field
