@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.catalog.constants import CostConstants
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
-from optimizer.facts.constants import CostConstants
 from optimizer.facts.problem import Problem
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.catalog.constants import CostConstants
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
-from optimizer.facts.constants import CostConstants
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem

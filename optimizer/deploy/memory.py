@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, floor
 
-from optimizer.answer import Strategy
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
+from optimizer.results.answer import Strategy
 
 STEPS = 1000
 """The share is stated in thousandths, as the engine rounds its own default."""

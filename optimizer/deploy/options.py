@@ -64,7 +64,7 @@ def resolve_options(
     """
     from typing import get_args
 
-    from optimizer.facts.engine_flags import engine_flags
+    from optimizer.engines.flags import engine_flags
     from optimizer.facts.model import WeightFormat
 
     if engine not in ENGINES:

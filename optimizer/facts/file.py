@@ -1,4 +1,4 @@
-"""The problem file as a person writes it. ``facts.load`` resolves it into a ``Problem``."""
+"""The problem file as a person writes it. ``reading.load`` resolves it into a ``Problem``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optimizer.facts.problem import Engine
 
 
 class FailureRatesInput(Facts):
-    """Overrides of the failure defaults (Llama 3 paper, table 5; facts/data/failures.yaml)."""
+    """Overrides of the failure defaults (Llama 3 paper, table 5; catalog/data/failures.yaml)."""
 
     gpu_mtbf_hours: Positive | None = Field(default=None, description="Mean time between failures of one GPU")
     node_mtbf_hours: Positive | None = Field(
@@ -28,6 +28,10 @@ class HardwareInput(Facts):
     """Equal nodes of one GPU type. What is left out comes from the catalog entry of the GPU."""
 
     gpu: str | GpuFacts = Field(description="Catalog name such as h100-sxm-80gb, or the facts inline")
+    instance_type: str | None = Field(
+        default=None,
+        description="In place of gpu: a cloud's instance type such as p5.48xlarge, which brings GPUs, links and network",
+    )
     nodes: Count = 1
     gpus_per_node: Count | None = None
     nvlink_gb_per_s: NonNegative | None = Field(default=None, description="Per GPU, both directions together; 0: none")

@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.text import Text
 
-from optimizer.answer import SCHEMA_VERSION
 from optimizer.explain.audit.result import VERDICTS, AuditResult, Claim
 from optimizer.render.text import console
+from optimizer.results.answer import SCHEMA_VERSION
 
 STYLES = {"refuted": "bold red", "contradicted": "bold magenta", "unsupported": "yellow", "confirmed": "green"}
 MARKS = {"refuted": "❌", "contradicted": "❌", "unsupported": "❔", "confirmed": "✅"}

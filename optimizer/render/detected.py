@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from optimizer.facts.detect.inventory import Detected
+from optimizer.detect.inventory import Detected
 
 
 def yaml_lines(found: Detected) -> Iterator[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from optimizer.graph_answer import COMMUNICATION, Graph, InstanceGraph
 from optimizer.render.graph_overview import overview
+from optimizer.results.graph import COMMUNICATION, Graph, InstanceGraph
 
 
 def dot_lines(graph: Graph, *, modules: bool) -> Iterator[str]:

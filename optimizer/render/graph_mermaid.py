@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from optimizer.facts.errors import ProblemError
-from optimizer.graph_answer import Graph
 from optimizer.render.graph_overview import overview
+from optimizer.results.graph import Graph
 
 MOST_EDGES, MOST_CHARACTERS = 500, 50_000
 """Mermaid's own defaults (maxEdges and maxTextSize of its configuration); a larger chart is not drawn."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from optimizer.explain.pareto import LEAST_LOST
+from optimizer.explain.common.pareto import LEAST_LOST
 from optimizer.facts.errors import ProblemError
-from optimizer.front import Axis, FrontPoint, ParetoFront
 from optimizer.render.pareto import NAMES
 from optimizer.render.sweep_plot import KINDS
+from optimizer.results.front import Axis, FrontPoint, ParetoFront
 
 
 def check_picture(path: str) -> None:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from optimizer.answer import Answer, CheckAnswer, Metrics, Repair, RuleResult, Status, Verification
-from optimizer.explain.numbers import amount, milliseconds
+from optimizer.explain.common.numbers import amount, milliseconds
+from optimizer.results.answer import Answer, CheckAnswer, Metrics, Repair, RuleResult, Status, Verification
 
 STATUS_WORDS = {
     "optimal": "proved best",

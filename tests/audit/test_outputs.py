@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from optimizer.facts.engine_flags import engine_flags
+from optimizer.engines.flags import engine_flags
 from tests.audit.problems import PROBLEMS
 from tests.conftest import ROOT
 

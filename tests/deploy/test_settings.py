@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from optimizer.deploy.options import TARGETS
-from optimizer.facts.engine_flags import engine_flags, versions
+from optimizer.engines.flags import engine_flags, versions
 from optimizer.facts.errors import ProblemError
 from tests.deploy.cases import CASES, commands_in, files_of, problem, strategy, value, written
 

@@ -11,16 +11,16 @@ import pytest
 
 from optimizer import Fixed, check, problem_from_dict, solve
 from optimizer.facts.cost_table import Correction, CostTable
-from optimizer.placement import GpuPlace, PlacedInstance, Placement, place_evenly
 from optimizer.render.as_json import dumps
-from optimizer.render.pictures.cluster import cluster_picture
-from optimizer.render.report_html import report_html
-from optimizer.render.report_json import report_data
-from optimizer.render.report_markdown import report_markdown
 from optimizer.report import build
 from optimizer.report.build import build_report
 from optimizer.report.derive.faults import losses
+from optimizer.report.pictures.cluster import cluster_picture
 from optimizer.report.recommend import Recommendations
+from optimizer.report.written.html import report_html
+from optimizer.report.written.json import report_data
+from optimizer.report.written.markdown import report_markdown
+from optimizer.results.placement import GpuPlace, PlacedInstance, Placement, place_evenly
 from tests.conftest import changed
 from tests.report.builders import PROPOSED, born, case
 

@@ -1,6 +1,6 @@
 """What judging needs besides the sentence at hand: the facts, the proposed strategy, figures stated elsewhere, and costs.
 
-Costs come from ``optimizer.api.check`` on the proposed strategy and are computed only if a claim asks for them.
+Costs come from ``optimizer.questions.uniform.check`` on the proposed strategy and are computed only if a claim asks for them.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from optimizer.answer import Answer, CheckAnswer, Fixed
+from optimizer.catalog.constants import constants
 from optimizer.explain.audit.metrics import Metric, Row, is_target, labelled_metrics, target_row
 from optimizer.explain.audit.reading import Statement
 from optimizer.explain.audit.shell import Command, commands_in
 from optimizer.explain.audit.strategies import Proposed, hypothetical, proposed_strategy
 from optimizer.explain.audit.units import Amount
-from optimizer.facts.constants import constants
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
+from optimizer.results.answer import Answer, CheckAnswer, Fixed
 
 CHECK_SECONDS = 0.5
 OPTIMAL = re.compile(
@@ -171,7 +171,7 @@ class Context:
     @cached_property
     def costs(self) -> CheckAnswer | None:
         """The cost model's figures for the proposed strategy at the stated batch; None where it cannot say."""
-        from optimizer.api import check
+        from optimizer.questions.uniform import check
 
         proposed, problem = self.strategy, self.problem
         if proposed is None:

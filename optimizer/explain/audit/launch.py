@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from optimizer.engines.flags import EngineFlags, engine_flags
 from optimizer.explain.audit.context import Context
 from optimizer.explain.audit.launch_setup import judge_model_name, judge_ray
 from optimizer.explain.audit.reading import Statement
@@ -12,7 +13,6 @@ from optimizer.explain.audit.result import Claim, Verdict
 from optimizer.explain.audit.shell import Command, Flag
 from optimizer.explain.audit.strategies import NAMES
 from optimizer.explain.audit.units import plain_number
-from optimizer.facts.engine_flags import EngineFlags, engine_flags
 
 _REASON = re.compile(
     r"\b(?:because|due to|since|required|needed|necessary|work-?around|bug|debug\w*|to save|hang\w*|crash\w*|saves?|avoid\w*|so that)\b",

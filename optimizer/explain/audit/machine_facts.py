@@ -27,7 +27,7 @@ def judge_hardware(statement: Statement, context: Context) -> Iterator[Claim]:
         text, r"\b(?:VRAM|HBM\d?e?) per GPU\b|\bGPU (?:memory|VRAM) capacity\b", "bytes"
     )
     if each and not re.search(r"stage|weight|stor(?:e|es|ing)", text, re.IGNORECASE):
-        offers = f"{hardware.gpu.name} offers {hardware.gpu.memory_mib:,} MiB ({gb(memory)}, {memory / 2**30:.1f} GiB) per GPU"
+        offers = f"{hardware.gpu.name} gives a process {hardware.gpu.process_mib:,} MiB ({gb(memory)}, {memory / 2**30:.1f} GiB) per GPU"
         right = each.amount.near(memory, NOMINAL)
         # "17.6 GB each" may be what a GPU holds and not what it has, or be about something else.
         device = rf"VRAM|HBM|GPU memory|\d ?[xX×] ?(?:NVIDIA |AMD )?{hardware.gpu.name.split('-')[0]}"

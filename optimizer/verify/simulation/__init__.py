@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from optimizer.answer import Strategy
 from optimizer.facts.problem import Problem
-from optimizer.verify.groups import row_of
+from optimizer.results.answer import Strategy
+from optimizer.verify.common.groups import row_of
+from optimizer.verify.common.stage import Stages
 from optimizer.verify.simulation.arrivals import PoissonSource, Source, TraceSource
 from optimizer.verify.simulation.engine import Engine
 from optimizer.verify.simulation.lengths import FixedLengths, Lengths, LognormalPrompts
@@ -17,7 +18,6 @@ from optimizer.verify.simulation.scheduler import Limits
 from optimizer.verify.simulation.sequences import blocks_of
 from optimizer.verify.simulation.steps import step_times
 from optimizer.verify.simulation.trace import read_trace, share_of_replica
-from optimizer.verify.stage import Stages
 
 __all__ = ["Disagreement", "Estimate", "SimulatedPercentiles", "compare", "limits_of", "simulate"]
 
