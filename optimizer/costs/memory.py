@@ -41,11 +41,12 @@ def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, 
     model = problem.model
     counts = table.kind_counts.astype(np.float64)
     present = table.multiplicity > 0
-    embedding = arrays.embedding_bytes[:, None]
+    first = (arrays.embedding_bytes + arrays.first_bytes)[:, None]
+    head = arrays.head_bytes[:, None]
     one_table = model.tied_embeddings & (table.pp == 1)[:, None]
     weights = np.einsum("sck,sk->sc", counts, arrays.resident_bytes)
-    weights = weights + np.where(table.is_first, embedding, 0) + np.where(table.is_last & ~one_table, embedding, 0)
-    weights = weights + np.where(table.is_last, model.hidden_size * 2, 0)
+    weights = weights + np.where(table.is_first, first, 0) + np.where(table.is_last & ~one_table, head, 0)
+    weights = weights + np.where(table.is_last, arrays.last_bytes, 0)
 
     block = KV_BLOCK_TOKENS
     longest = -(-problem.max_sequence_tokens // block) * block

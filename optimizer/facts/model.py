@@ -216,6 +216,17 @@ class ModelFacts(Facts):
         return tables + layers + self.input_bytes + 2 * self.output_parameters
 
     @property
+    def native_kv_format(self) -> Literal["fp16", "bf16", "fp8"]:
+        """The cache where no format is chosen: fp8 where the checkpoint asks for it, as engines do, else the 16-bit type."""
+        asked = self.quantization.kv_cache_format if self.quantization else None
+        return "fp8" if asked == "fp8" else self.native_dtype
+
+    @property
+    def head_counts(self) -> tuple[int, ...]:
+        """Every number of attention heads that some layer has; TP divides each."""
+        return self.attention_head_counts or (self.attention_heads,)
+
+    @property
     def kv_head_counts(self) -> tuple[int, ...]:
         """Every number of KV heads that some layer has; rules on TP hold for each."""
         return tuple(sorted({kind.kv_heads or self.kv_heads for kind in self.kinds}))

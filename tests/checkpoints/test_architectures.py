@@ -54,7 +54,9 @@ def test_glm_has_biases_on_query_key_and_value_only() -> None:
     assert biased.parameters - bare.parameters == 92 * (96 + 2 * 8) * 128
 
 
-@pytest.mark.parametrize("change", [{"model_type": "made_up"}, {"model_type": "mamba2"}, {"linear_attn_config": {"head_dim": 8}}])
+@pytest.mark.parametrize(
+    "change", [{"model_type": "made_up"}, {"model_type": "mamba2"}, {"linear_attn_config": {"head_dim": 8}}]
+)
 def test_architectures_that_are_not_modelled_are_refused(change: dict[str, Any]) -> None:
     config = {
         "model_type": "llama",

@@ -158,7 +158,7 @@ def build_space(problem: Problem, fixed: Fixed | None = None) -> Space:
     pinned = fixed.tensor_parallel is not None or fixed.pipeline_parallel is not None
     weights = (fixed.weight_precision,) if fixed.weight_precision else search.weight_precision
     caches = (fixed.kv_precision,) if fixed.kv_precision else search.kv_precision
-    formats = [(w, k) for w in weights or (model.native_weight_format,) for k in caches or (model.native_dtype,)]
+    formats = [(w, k) for w in weights or (model.native_weight_format,) for k in caches or (model.native_kv_format,)]
     shapes: dict[Shape, int] = {}
     row_shape: list[int] = []
     row_dp: list[int] = []
@@ -240,7 +240,7 @@ def search_limits(problem: Problem, space: Space) -> list[str]:
         "All replicas are alike; the same nodes stated as cluster: may hold instances of different shapes side by side."
     )
     weights = search.weight_precision or (problem.model.native_weight_format,)
-    caches = search.kv_precision or (problem.model.native_dtype,)
+    caches = search.kv_precision or (problem.model.native_kv_format,)
     said.append(f"Weight formats considered: {_words(weights)}; KV cache formats: {_words(caches)}.")
     if search.layer_imbalance == 0:
         said.append("Only even layer splits were considered (search.layer_imbalance is 0).")
