@@ -80,6 +80,7 @@ def routed(config: Config, family: Family, hidden: int, prefix: str = "mlp") -> 
     shared = shared_width(config, family, width)
     small += hidden if shared and family.shared_gate else 0
     gates = 1 + family.gated
+    small += gates * shared + hidden if shared and holds(config, family.mlp_bias) else 0
     experts = Experts(
         count=count,
         per_token=per_token,

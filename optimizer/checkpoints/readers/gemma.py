@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from optimizer.checkpoints.attention import Heads, grouped_query, heads_of, without_cache
+from optimizer.checkpoints.attention import Heads, grouped_query, heads_of, holds, without_cache
 from optimizer.checkpoints.config import Config
 from optimizer.checkpoints.decoder import assemble, hidden_size, layer
 from optimizer.checkpoints.family import Family
@@ -34,7 +34,7 @@ def gemma3n(config: Config, family: Family) -> Decoder:
     )
     built = []
     for index, window in enumerate(layer_windows(config, family, layers)):
-        own = attention if index < layers - shared else without_cache_and_key_norm(attention, sizes)
+        own = attention if index < layers - shared else _reading_earlier(config, family, attention)
         half = dense(config, family, hidden, widths[index])
         half = replace(half, linears=(*half.linears, *extra), small=half.small + small)
         built.append(layer(family, hidden, own, half, window))
@@ -55,11 +55,7 @@ def gemma4(config: Config, family: Family) -> Decoder:
     for index, window in enumerate(windows):
         reads_earlier = index >= layers - shared > 0
         own = kinds[not window]
-        own = (
-            without_cache_and_key_norm(own, Heads(own.heads, own.kv_heads, own.kv_per_kv_head // 2))
-            if reads_earlier
-            else own
-        )
+        own = _reading_earlier(config, family, own) if reads_earlier else own
         width = config.size("intermediate_size") * (2 if wide and reads_earlier else 1)
         half = dense(config, family, hidden, width)
         if config.flag("enable_moe_block"):
@@ -75,10 +71,11 @@ def gemma4(config: Config, family: Family) -> Decoder:
     return assemble(config, family, sizes, tuple(built), tables=tables, more_input=more)
 
 
-def without_cache_and_key_norm(attention: Attention, sizes: Heads) -> Attention:
-    """A sharing layer has no keys of its own, so no norm over them either."""
-    bare = without_cache(attention)
-    return replace(bare, small=bare.small - sizes.head_dim)
+def _reading_earlier(config: Config, family: Family, attention: Attention) -> Attention:
+    """A layer that shares a cache has no keys and values of its own, so no norm and no biases of theirs either."""
+    bare, width = without_cache(attention), attention.kv_per_kv_head // 2
+    biases = 2 * attention.kv_heads * width if holds(config, family.qkv_bias) else 0
+    return replace(bare, small=bare.small - width - biases)
 
 
 def _per_layer_tables(config: Config, hidden: int, layers: int, width: int) -> tuple[int, int]:
