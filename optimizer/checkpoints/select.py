@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from optimizer.checkpoints.config import Config
 from optimizer.checkpoints.family import Family, class_defaults, family, known
 from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.text import shown
 
 # Where multimodal files nest their language model; the first that is there is read, then again inside it.
 NESTED = (
@@ -46,6 +48,7 @@ STRUCTURE: dict[str, frozenset[str]] = {
     "routed_expert_hidden_size": frozenset({"kimi_linear"}),
 }
 EXPERT_COUNTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
+NAME = re.compile(r"[a-z0-9_.-]{0,100}")
 TEMPLATE = """\
 model:
   name: my-model
@@ -88,6 +91,8 @@ def select(values: Mapping[str, Any], field: str) -> Selected:
     model_type = str(merged.get("model_type") or "").lower()
     like = str(outer.get("architecture") or "").lower()
     whole = Config(merged, field)
+    if not NAME.fullmatch(model_type):
+        raise whole.error("model_type", f"{shown(model_type)} is the name of no architecture")
     if outer.get("is_encoder_decoder") or merged.get("is_encoder_decoder") or model_type in NOT_DECODERS:
         raise whole.error("model_type", f"{model_type!r} is not a decoder; a decoder-only language model is needed")
     notes: tuple[str, ...] = ()

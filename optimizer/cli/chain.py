@@ -28,9 +28,9 @@ def solve_if_chain(
         ProblemError: a file cannot be used, or an option asks for what this kind of problem does not have.
     """
     from optimizer.facts.errors import ProblemError
-    from optimizer.reading.load import read_mapping
+    from optimizer.facts.files import read_mapping
 
-    values = read_mapping(Path(path), path)
+    values: dict[str, Any] = read_mapping(Path(path), path)
     if values.get("kind") != "chain":
         if svg is not None:
             raise ProblemError("--svg", "draws the chains of a problem of kind: chain only")

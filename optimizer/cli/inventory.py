@@ -37,8 +37,8 @@ def run_if_inventory(
         ProblemError: the file cannot be used, or an option does not apply.
     """
     from optimizer.facts.errors import ProblemError
+    from optimizer.facts.files import read_mapping
     from optimizer.reading.inventory_file import inventory_from_dict, is_inventory
-    from optimizer.reading.load import read_mapping
     from optimizer.reading.stated import Stated
 
     values = read_mapping(Path(path), path)

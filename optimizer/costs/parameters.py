@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from optimizer.catalog.constants import CostConstants
 from optimizer.costs.shapes import Bools, Floats, Ints, ShapeTable
@@ -27,19 +28,23 @@ def peak_flops(gpu: GpuFacts, constants: CostConstants, preferences: tuple[str, 
     return peak16 * speedup * 1e12
 
 
+LongFloats = npt.NDArray[np.longdouble]
+"""Bytes that the memory of a GPU sums to the byte."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayerArrays:
     """Bytes, parameters and FLOP widths per layer of each kind, on one GPU of each shape."""
 
     linear_parameters: Floats  # (S, K) p_lin
-    resident_bytes: Floats  # (S, K) w: weights of a layer, experts included
+    resident_bytes: LongFloats  # (S, K) w: weights of a layer, experts included
     read_bytes: Floats  # (S, K) weights a decode step reads, experts excluded
     kv_bytes_per_token: Floats  # (S, K) kappa
     state_bytes: Floats  # (S, K) per sequence
-    embedding_bytes: Floats  # (S,) e
-    head_bytes: Floats  # (S,) the same of the output head
+    embedding_bytes: LongFloats  # (S,) e
+    head_bytes: LongFloats  # (S,) the same of the output head
     head_parameters: Floats  # (S,)
-    first_bytes: Floats  # (S,) beside the embedding on the first stage
+    first_bytes: LongFloats  # (S,) beside the embedding on the first stage
     last_bytes: int  # beside the head on the last stage
     experts: Ints  # (K,)
     experts_per_token: Ints  # (K,)
@@ -64,13 +69,13 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
     kinds = model.kinds
     kv_heads = np.array([k.kv_heads or model.kv_heads for k in kinds], dtype=np.int64)[None, :]
     kv_per_gpu = np.maximum(1, -(-kv_heads // table.tp[:, None]))
-    replicas = kv_per_gpu / kv_heads
 
     def of(name: str) -> Floats:
         return np.array([getattr(k, name) for k in kinds], dtype=np.float64)
 
-    def per_gpu(unit: str) -> Floats:
-        held: Floats = of(f"sharded_{unit}") / tp + of(f"key_value_{unit}") * replicas + of(f"replicated_{unit}")
+    def per_gpu(unit: str) -> LongFloats:
+        key_value = of(f"key_value_{unit}") * kv_per_gpu / kv_heads
+        held: LongFloats = of(f"sharded_{unit}") / tp.astype(np.longdouble) + key_value + of(f"replicated_{unit}")
         return held
 
     linear = per_gpu("parameters")
@@ -80,16 +85,16 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
     small_bytes = np.where(own, of("unquantized_bytes"), small * 2)
     one_expert_bytes = np.where(own, of("expert_bytes"), expert_parameters * b_exp[:, None])
     read = linear_bytes + small_bytes
-    spread = one_expert_bytes * experts / table.expert_gpus[:, None]
+    spread = one_expert_bytes * experts / table.expert_gpus[:, None].astype(np.longdouble)
     kv_byte = np.array([KV_BYTES[s.kv_format] for s in table.shapes], dtype=np.float64)[:, None]
     per_head, latent = of("kv_values_per_token_per_kv_head"), of("kv_values_per_token_replicated")
     state, state_everywhere = of("state_values_per_sequence"), of("state_values_replicated")
     padded = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING
     tables = _tables(model, own[:, 0], padded, table.tp)
     return LayerArrays(
-        linear_parameters=linear,
+        linear_parameters=linear.astype(np.float64),
         resident_bytes=read + spread,
-        read_bytes=read,
+        read_bytes=read.astype(np.float64),
         kv_bytes_per_token=(per_head * kv_per_gpu + latent) * kv_byte,
         state_bytes=(state / tp + state_everywhere) * 2,
         embedding_bytes=tables[0],
@@ -103,7 +108,7 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
         windows=np.array([k.window_tokens for k in kinds], dtype=np.int64),
         decode_width=np.array([k.attention_flop_width for k in kinds], dtype=np.int64),
         prefill_width=np.array([k.prefill_flop_width for k in kinds], dtype=np.int64),
-        linear_bytes=linear_bytes,
+        linear_bytes=linear_bytes.astype(np.float64),
         small_bytes=small_bytes,
         one_expert_bytes=one_expert_bytes,
         linear_peak=linear_peak,
@@ -112,14 +117,17 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
     )
 
 
-def _tables(model: ModelFacts, own: Bools, padded: int, tp: Ints) -> tuple[Floats, Floats, Floats]:
+def _tables(model: ModelFacts, own: Bools, padded: int, gpus: Ints) -> tuple[LongFloats, LongFloats, LongFloats]:
     """(embedding, output head, what else the first stage holds) in bytes on one GPU of each shape."""
+    tp = gpus.astype(np.longdouble)
     head = model.embedding_bytes if model.tied_embeddings else model.head_bytes
     width = model.embedding_width or model.hidden_size
-    embedding = np.where(own, padded * model.embedding_bytes / model.vocabulary, padded * width * 2) / tp
+    embedding = np.where(own, np.longdouble(padded * model.embedding_bytes) / model.vocabulary, padded * width * 2) / tp
     output = (
         np.where(
-            own, padded * head / model.vocabulary, padded * (width if model.tied_embeddings else model.hidden_size) * 2
+            own,
+            np.longdouble(padded * head) / model.vocabulary,
+            padded * (width if model.tied_embeddings else model.hidden_size) * 2,
         )
         / tp
     )

@@ -67,7 +67,7 @@ class StepModel:
             (2 * linear / (c.eta_decode_flops * peak))[:, :, None] * b,
         )
         head = self._roof(
-            arrays.head_bytes[:, None, None] / (c.eta_bw * self.bytes_per_ms),
+            arrays.head_bytes.astype(np.float64)[:, None, None] / (c.eta_bw * self.bytes_per_ms),
             2 * arrays.head_parameters[:, None, None] * b / (c.eta_decode_flops * arrays.peak16 / 1e3),
         )
         reach = np.full(len(self.table.shapes), float(self.context)) if context is None else context

@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from optimizer.explain.chain.answer import chain_sentences
 from optimizer.facts.chain import SINK, SOURCE, ChainProblem, exact
 from optimizer.facts.errors import ProblemError
-from optimizer.reading.load import read_mapping
+from optimizer.facts.files import Document, read_mapping
+from optimizer.facts.text import name_from_path
+from optimizer.reading.load import error_sentence
 from optimizer.results.answer import Status, Verification
 from optimizer.results.chain import BoundProof, Chain, ChainAnswer, Held, LinkFlow
 from optimizer.verify.chain.check import verify_chain
@@ -45,7 +47,7 @@ def chain_from_dict(values: Mapping[str, Any], *, default_name: str = "chain") -
         ProblemError: with the dotted field, the value and what would be right.
     """
     try:
-        return ChainProblem.model_validate({"name": default_name, **values})
+        return ChainProblem.model_validate({"name": name_from_path(default_name, "chain"), **values})
     except ValidationError as error:
         first = error.errors()[0]
         cause = (first.get("ctx") or {}).get("error")
@@ -54,9 +56,9 @@ def chain_from_dict(values: Mapping[str, Any], *, default_name: str = "chain") -
         field = ""
         for step in first["loc"]:
             field += f"[{step}]" if isinstance(step, int) and field else f".{step}" if field else str(step)
-        found = first.get("input")
-        said = "" if isinstance(found, dict | list | tuple) or first["type"] == "missing" else f" (found {found!r})"
-        raise ProblemError(field, first["msg"][:1].lower() + first["msg"][1:] + said) from None
+        line = values.line(".".join(map(str, first["loc"]))) if isinstance(values, Document) else None
+        said = error_sentence(first, ChainProblem)
+        raise ProblemError(field, f"{said} (line {line})" if line else said) from None
 
 
 def solve_chain(

@@ -53,6 +53,10 @@ class Survey:
     """What the enumeration saw."""
 
     candidates: int = 0
+    compared: int = 0
+    """Of them, those looked at one by one, or through another that is no worse in anything."""
+    ruled_out: dict[str, int] = field(default_factory=dict)
+    """The others, by what ruled them out."""
     feasible: int = 0
     near: int = 0
     """Candidates that rounding keeps from being decided in floats."""
@@ -86,6 +90,9 @@ def survey(
     off = problem.search.disabled_rules
     possible = [row for row in offered if all(rule.holds or rule.id in off for rule in row_findings(problem, row))]
     slots = np.array([fixed.max_num_seqs]) if fixed.max_num_seqs else np.arange(1, upto + 1)
+    found.compared = len(possible) * upto
+    if len(possible) < len(offered):
+        found.ruled_out["rules on degrees"] = found.candidates - found.compared
     for block in _blocks(possible, max(1, BLOCK // upto)):
         _record(found, block, slots, _judge(problem, block, slots, stages, upto), bar, most_rivals)
     found.rivals.sort(key=lambda rival: (not rival[2], rival[0], rival[1]))
