@@ -93,7 +93,7 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
     tables = _tables(model, own[:, 0], padded, table.tp)
     return LayerArrays(
         linear_parameters=linear.astype(np.float64),
-        resident_bytes=read + spread,
+        resident_bytes=(read + spread).astype(np.longdouble),
         read_bytes=read.astype(np.float64),
         kv_bytes_per_token=(per_head * kv_per_gpu + latent) * kv_byte,
         state_bytes=(state / tp + state_everywhere) * 2,
