@@ -22,6 +22,7 @@ from optimizer.explain.uniform.wide import Wide
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Change, Conflict, Fixed, Repair, Strategy
+from optimizer.search.uniform.capacity import RATE_STEP_PER_S
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.space import build_space
 from optimizer.search.uniform.winner import Winner, fits, layout, winner
@@ -159,6 +160,11 @@ def _worse(
         rates = [-tier / 1e6 * output for tier in (foil.tiers[0], top.tiers[0])]
         return "peak tokens/s", [
             f"{name} reaches {rates[0]:,.0f} tokens/s at most, {best_name} {rates[1]:,.0f}; the preset asks for the most first."
+        ]
+    if foil.tiers[0] != top.tiers[0] and preset == "capacity":
+        rates = [-tier * RATE_STEP_PER_S for tier in (foil.tiers[0], top.tiers[0])]
+        return "requests/s within all limits", [
+            f"{name} carries {rates[0]:g} requests/s within all limits, {best_name} {rates[1]:g}; the preset asks for the most first."
         ]
     decided = max(terms, key=lambda term: terms[term])
     parts = [

@@ -8,7 +8,7 @@ from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Rule, at_most, yes_no
-from optimizer.search.uniform.space import within_split_rule
+from optimizer.search.uniform.space import sharded_inside, within_split_rule
 
 
 def gpu_count_rule(problem: Problem) -> Rule:
@@ -100,19 +100,22 @@ def experts_rule(problem: Problem) -> Rule:
     )
 
 
-def expert_groups_rule() -> Rule:
+def expert_groups_rule(problem: Problem) -> Rule:
+    inside = sharded_inside(problem)
+    words = "1, a divisor of TP, or TP × a divisor of DP" if inside else "1, or TP × a divisor of DP"
+
     def allowed(q: Quantities) -> Bools:
         tp, ep, dp = _tp(q), q.space.column("ep"), q.space.row_dp
         ranks = np.maximum(1, ep // tp)
-        inside = tp % np.minimum(ep, tp) == 0
-        result: Bools = np.where(ep <= tp, inside, (ep % tp == 0) & (dp % ranks == 0))
+        within = (tp % np.minimum(ep, tp) == 0) & (inside | (ep == 1) | (ep == tp))
+        result: Bools = np.where(ep <= tp, within, (ep % tp == 0) & (dp % ranks == 0))
         return result
 
     return yes_no(
         "expert_groups",
-        "Experts spread over GPUs that already exist: EP is 1, divides TP, or is TP times a divisor of DP.",
+        f"Experts spread over GPUs that already exist, as {problem.engine} groups them: EP is {words}.",
         allowed,
-        "1, a divisor of TP, or TP × a divisor of DP",
+        words,
         lambda q, row: f"EP {q.space.column('ep')[row]} with TP {_tp(q)[row]}, DP {q.space.row_dp[row]}",
     )
 

@@ -140,6 +140,15 @@ def within_split_rule(problem: Problem, split: tuple[int, ...]) -> bool:
     return sum(split) == layers and min(split) >= max(1, low - imbalance) and max(split) <= high
 
 
+def sharded_inside(problem: Problem) -> bool:
+    """Whether the engine spreads experts over a part of a TP group and slices them over the rest.
+
+    vLLM's ``--enable-expert-parallel`` takes all TP x DP GPUs of an engine (ParallelConfig, "expert_parallel_size"); SGLang's
+    ``--ep-size`` any divisor of them.
+    """
+    return problem.engine != "vllm"
+
+
 def expert_degrees(problem: Problem, tp: int) -> tuple[int, ...]:
     """EP degrees the search may use at a TP degree: with ``any``, every one that an engine runs on some number of replicas."""
     mode, experts = problem.search.expert_parallel, problem.model.experts
@@ -147,7 +156,8 @@ def expert_degrees(problem: Problem, tp: int) -> tuple[int, ...]:
         return (1,)
     if mode == "replica":
         return tuple(sorted({1, tp}))
-    divisors = {ep for ep in range(1, experts + 1) if experts % ep == 0 and (tp % ep == 0 or ep % tp == 0)}
+    inside = sharded_inside(problem)
+    divisors = {ep for ep in range(1, experts + 1) if experts % ep == 0 and (ep % tp == 0 or (inside and tp % ep == 0))}
     return tuple(sorted({1, tp} | divisors))
 
 

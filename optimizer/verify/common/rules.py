@@ -54,7 +54,9 @@ def row_findings(problem: Problem, row: Row) -> Iterator[Finding]:
     yield Finding("vocabulary", ceil_ratio(model.vocabulary, 64) * 64 % t == 0)
     yield Finding("experts", model.experts % ep == 0 if model.experts else ep == 1)
     whole = ep % t == 0 and row.replicas % (ep // t) == 0
-    yield Finding("expert_groups", ep == 1 or t % ep == 0 or whole)
+    # vLLM spreads experts over all GPUs of an engine or over none.
+    inside = t % ep == 0 and problem.engine != "vllm"
+    yield Finding("expert_groups", ep == 1 or inside or whole)
     yield Finding("layer_split", _evenly_split(problem, row.shape.layers))
     yield Finding("nvlink_locality", tensor_groups_fit(hardware, t, row.shape.stages * row.replicas))
     yield _at_most("context", "tokens", model.max_context_tokens, problem.max_sequence_tokens)
