@@ -275,7 +275,7 @@ def _limits(problem: FleetProblem, offers: Offers) -> list[str]:
     """What was not considered."""
     model, search = problem.model, problem.search
     weights = search.weight_precision or (model.native_weight_format,)
-    caches = search.kv_precision or (model.native_dtype,)
+    caches = search.kv_precision or (model.native_kv_format,)
     said = [
         f"{offers.considered:,} shapes of an instance were considered.",
         "All nodes of an instance are in one rack. Its stages stand on one group, or on two where that carries more than "

@@ -232,7 +232,7 @@ def formats_of(problem: FleetProblem, fixed: Fixed) -> list[tuple[str, str]]:
     """(weight format, KV format) of the instances that may be chosen."""
     search, model = problem.search, problem.model
     weights = one_of(fixed.weight_precision, search.weight_precision or (model.native_weight_format,))
-    caches = one_of(fixed.kv_precision, search.kv_precision or (model.native_dtype,))
+    caches = one_of(fixed.kv_precision, search.kv_precision or (model.native_kv_format,))
     return [(str(weight), str(cache)) for weight in weights for cache in caches]
 
 

@@ -39,7 +39,7 @@ BEST_KEPT = 4
 """The optimum and the alternatives beside it."""
 ROUNDING = 1e-9
 """Room that bounds leave for the rounding of floating-point sums."""
-_SHARED = ("service", "_chain", "memory", "full_batch_tpot_ns", "best_completion_per_s")
+_SHARED = ("service", "_chain", "memory", "full_batch_tpot_ns", "best_completion_per_s", "carried_per_replica")
 
 
 def considered(problem: Problem, fixed: Fixed | None = None) -> Quantities:
@@ -284,7 +284,7 @@ class _Counts:
         value = block.bounds(screen.most, lower.down)
         preset = self.problem.objective.preset
         first = value
-        if preset == "throughput":
+        if preset in ("throughput", "capacity"):
             first = first_tier(block, screen.most)
         elif preset == "fewest-gpus":
             first = lower.space.gpus

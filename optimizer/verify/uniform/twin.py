@@ -27,6 +27,7 @@ from optimizer.verify.common.stage import Stages
 from optimizer.verify.common.survivors import survivors_of
 from optimizer.verify.common.twin_load import Loads, loads
 from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
+from optimizer.verify.uniform.twin_capacity import capacity_tier, most_per_replica
 
 BLOCK = 1 << 16
 """Candidates in one block."""
@@ -158,6 +159,15 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
     tier = np.zeros_like(value)
     if problem.objective.preset == "throughput":
         tier = -np.floor(completed * problem.workload.output_tokens * 1000) / 1000
+    elif problem.objective.preset == "capacity":
+        # More sequences never carry less: the largest number that fits stands for all.
+        fitting = np.where(_fits(problem, shapes, stages, slots), slots, 0).max(axis=1)
+        each = most_per_replica(problem, times, fitting)
+        replicas = np.array([row.replicas for row in block])
+        tier = tier + capacity_tier(each[shape], replicas)[:, None]
+        largest = slots == fitting[shape][:, None]
+        rules.sure &= largest
+        rules.maybe &= largest
     elif problem.objective.preset == "fewest-gpus":
         tier = tier + np.array([[float(row.gpus)] for row in block])
     return _Verdict(rules.sure, rules.maybe, tier, value)
