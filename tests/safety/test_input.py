@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optimizer.writing.yaml_text import yaml_text
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.files import MOST_ENTRIES, read_mapping
 from optimizer.facts.text import visible
+from optimizer.facts.yaml_text import yaml_text
 from optimizer.reading.load import load_problem, problem_from_dict
 from tests.conftest import ROOT, changed
 

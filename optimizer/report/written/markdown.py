@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from optimizer.render.quoting import markdown, markdown_block, markdown_code
 from optimizer.report.document import (
     Block,
     Bullets,
@@ -20,7 +21,6 @@ from optimizer.report.document import (
     Table,
     Text,
 )
-from optimizer.writing.quoting import markdown, markdown_block, markdown_code
 
 VERDICTS = {"pass": "PASS", "fail": "FAIL", "unknown": "NOT DECIDED"}
 MARKS = {"pass": "✓", "fail": "✗", "warn": "!", "info": "·"}
