@@ -175,7 +175,7 @@ def measures(text: str, language: str = "en") -> list[Measure]:
 
 
 def _is_name(text: str, match: re.Match[str]) -> bool:
-    """Whether the digits are no figure of their own but a deviation, or belong to a name: ``Llama-3``, ``Gen 5``, ``v0.32``, ``section 4``, a date."""
+    """Whether digits are no figure: a deviation, or part of a name: ``Llama-3``, ``Gen 5``, ``section 4``, a date."""
     before = text[max(0, match.start() - 24) : match.start()]
     if before.rstrip().endswith("±"):
         return True
