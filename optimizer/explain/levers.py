@@ -238,7 +238,7 @@ def _batches(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     needs = problem.requirements
     levers = []
     most = chain_length(problem) // 2
-    if needs.max_batch < most:
+    if needs.max_batch is not None and needs.max_batch < most:
         levers.append(
             _counted("max_batch", "limit", "requirements.max_batch", ("max_batch",), 6, needs.max_batch, most)
         )

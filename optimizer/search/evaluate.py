@@ -8,10 +8,13 @@ import numpy as np
 
 from optimizer.answer import Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.costs.failures import STATES
+from optimizer.costs.load import LoadPoints
+from optimizer.costs.parameters import KV_BLOCK_TOKENS
+from optimizer.costs.shapes import Ints
 from optimizer.search.quantities import Quantities
 from optimizer.search.rule import Choice
 from optimizer.search.rules import rules_for
-from optimizer.search.scale import NEVER_NS, limit_ns, milliseconds, time_ns
+from optimizer.search.scale import NEVER_NS, bytes_up, limit_ns, milliseconds, time_ns
 
 RATE_STEP_PER_S = 0.001
 _PROBES = 64
@@ -72,7 +75,8 @@ def metrics_of(q: Quantities, choice: Choice) -> Metrics:
     shape = int(q.space.row_shape[row])
     memory, problem = q.memory, q.problem
     stages = list(q.costs.table.class_of_stage[shape])
-    per_stage = (memory.fixed + n * memory.per_sequence)[shape][stages]
+    per_stage, cache = stage_bytes(q, shape, n)
+    per_stage, cache = per_stage[stages], cache[stages]
     normal = q.normal
     overloaded = bool(normal.overloaded[row])
 
@@ -80,11 +84,13 @@ def metrics_of(q: Quantities, choice: Choice) -> Metrics:
         value = int(time_ns(normal.metric(name))[row])
         return None if value >= NEVER_NS else milliseconds(value)
 
-    completion = float(q.best_completion_per_s[shape, n - 1])
+    completion = float(q.completes(q.space.row_shape[[row]], np.array([n]))[0])
     output = problem.workload.output_tokens
     return Metrics(
         weights_bytes_per_gpu=int(memory.weights[shape].max()),
-        kv_cache_bytes_per_gpu=int(n * memory.kv_per_sequence[shape].max()),
+        kv_cache_bytes_per_gpu=int(cache.max()),
+        kv_cache_tokens=int(memory.capacity_tokens(q.budget, n)[shape]),
+        max_sequence_tokens=longest_sequence(q, choice),
         memory_bytes_per_gpu=int(per_stage.max()),
         memory_utilization=float(per_stage.max() / problem.hardware.gpu.memory_bytes),
         prefill_p50_ms=ms("prefill_p50"),
@@ -106,6 +112,39 @@ def metrics_of(q: Quantities, choice: Choice) -> Metrics:
     )
 
 
+def stage_bytes(q: Quantities, shape: int, slots: int) -> tuple[Ints, Ints]:
+    """Bytes of a GPU of each stage class of a shape, and the cache among them, (C,) each.
+
+    Paged, an engine takes all that the budget leaves, as many whole blocks as the tightest stage holds; else what the slots reserve.
+    """
+    memory = q.memory
+    if memory.held is None:
+        cache: Ints = slots * memory.kv_per_sequence[shape]
+    else:
+        cache = int(memory.capacity_tokens(q.budget, slots)[shape]) * memory.kv_per_token[shape]
+    return memory.beside_cache(slots)[shape] + cache, cache
+
+
+def longest_sequence(q: Quantities, choice: Choice) -> int:
+    """The longest sequence served: as stated; left out and paged, the longest that fits beside what is in progress.
+
+    It is never below the longest request that the workload states, nor above the model's context.
+    """
+    problem, shape = q.problem, int(q.space.row_shape[choice.row])
+    held, least, most = q.memory.held, problem.longest_request_tokens, problem.model.max_context_tokens
+    if held is None or problem.requirements.max_sequence_tokens is not None:
+        return problem.max_sequence_tokens
+    one = LoadPoints(**{f: getattr(q.normal, f)[[choice.row]] for f in LoadPoints.__dataclass_fields__})
+    if one.overloaded[0]:
+        return least
+    wanted = bytes_up(held.wanted(np.array([shape]), one, problem.requirements.preemption_share))[0]
+    left = q.room[shape] - wanted
+    blocks = np.arange(-(-most // KV_BLOCK_TOKENS) + 1) * KV_BLOCK_TOKENS
+    bytes_ = q.costs.sequence_bytes(shape, blocks)
+    fits = int((bytes_ <= left).all(axis=1).cumprod().sum()) - 1
+    return min(most, max(least, fits * KV_BLOCK_TOKENS))
+
+
 def _availability(q: Quantities, choice: Choice) -> float:
     """Expected share of requests served over all failure states; 0 when the demand is not carried with all instances up."""
     row = choice.row
@@ -125,7 +164,7 @@ def max_request_rate(q: Quantities, choice: Choice) -> float:
     shape, replicas = int(q.space.row_shape[choice.row]), int(q.space.row_dp[choice.row])
     off = q.problem.search.disabled_rules
     limits = [limit for limit in q.problem.requirements.latency_limits if limit.field.removesuffix("_ms") not in off]
-    low, high = 0, int(q.best_completion_per_s[shape, -1] * replicas / RATE_STEP_PER_S) + 2
+    low, high = 0, int(q.completion_per_s[shape, -1] * replicas / RATE_STEP_PER_S) + 2
 
     while high - low > 1:
         inner = np.linspace(low, high, min(_PROBES, high - low) + 1).astype(np.int64)[1:-1]
@@ -133,8 +172,9 @@ def max_request_rate(q: Quantities, choice: Choice) -> float:
         if not len(steps):
             steps = np.array([(low + high) // 2])
         rates = steps * RATE_STEP_PER_S / replicas
-        load = q.load_of(np.full(len(steps), shape), rates)
-        good = load.n99 <= choice.max_num_seqs
+        at = np.full(len(steps), shape)
+        load = q.load_of(at, rates)
+        good = q.slots_needed_for(load, at) <= choice.max_num_seqs
         for limit in limits:
             good &= time_ns(load.metric(limit.field.removesuffix("_ms"))) <= limit_ns(
                 limit.limit_ms, q.problem.requirements.margin

@@ -11,19 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.answer import Fixed
+from optimizer.costs.load import chain_length
 from optimizer.costs.shapes import Ints, Shape
 from optimizer.facts.problem import Problem
 
 DEFAULT_PIPELINES = (*range(1, 9), 10, 12, 16)
 LARGEST_DEFAULT_DP = 1024
-SMALLEST_HORIZON = 512
 WIDEST_FIRST = ("fp16", "bf16", "fp8", "int8", "nvfp4", "mxfp4", "int4")
 LARGEST_SPACE_ROWS = 200_000
-
-
-def chain_length(problem: Problem) -> int:
-    """N: requests in progress at a replica beyond which the load model calls it overloaded."""
-    return max(SMALLEST_HORIZON, 2 * problem.requirements.max_batch)
 
 
 class SpaceTooLargeError(ValueError):

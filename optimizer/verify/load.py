@@ -18,6 +18,8 @@ from optimizer.verify.times import ReplicaTimes, chunks_of
 
 def chain_length(problem: Problem) -> int:
     """N: states of the birth-death chain before its geometric tail."""
+    if problem.requirements.max_batch is None:
+        return max(512, problem.max_batch)
     return max(512, 2 * problem.requirements.max_batch)
 
 

@@ -96,7 +96,7 @@ def findings(candidate: Candidate) -> Iterator[Finding]:
     wanted = problem.requirements
     yield from row_findings(problem, candidate.row)
     yield _at_most("memory", "bytes", budget_bytes(problem), max(candidate.memory_bytes))
-    yield _at_most("max_batch", "sequences", wanted.max_batch, slots)
+    yield _at_most("max_batch", "sequences", problem.max_batch, slots)
     yield _at_least("min_batch", "sequences", wanted.min_batch, slots)
     yield _at_most("concurrency", "sequences", slots, load.n99 if load else None)
     for limit in wanted.latency_limits:

@@ -165,7 +165,7 @@ class SharedSurvey:
     def fits(self, problem: Problem) -> Fits:
         """Which numbers of sequences each shape may run at all."""
         wanted = problem.requirements
-        key = (budget_bytes(problem), wanted.max_batch, wanted.min_batch, wanted.tpot_p99_ms, wanted.margin)
+        key = (budget_bytes(problem), problem.max_batch, wanted.min_batch, wanted.tpot_p99_ms, wanted.margin)
         if key not in self._fits:
             while len(self._fits) >= MOST_TABLES:
                 self._fits.pop(next(iter(self._fits)))

@@ -49,7 +49,7 @@ class Fits:
         n = np.arange(1, upto + 1)
         self.fits: Bools = np.ones((len(shapes), upto), dtype=np.bool_)
         if "max_batch" not in off:
-            self.fits &= n <= wanted.max_batch
+            self.fits &= n <= problem.max_batch
         if "min_batch" not in off:
             self.fits &= n >= wanted.min_batch
         if "memory" not in off:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from optimizer.answer import Fixed
 from optimizer.facts.problem import Problem
 from optimizer.verify.groups import Group, Row, Shape
+from optimizer.verify.load import chain_length
 
 MOST_REPLICAS = 1024
 _DEFAULT_STAGES = (*range(1, 9), 10, 12, 16)
@@ -14,7 +15,7 @@ _DEFAULT_STAGES = (*range(1, 9), 10, 12, 16)
 
 def most_slots(problem: Problem, fixed: Fixed) -> int:
     """N of section 8: the largest max_num_seqs considered."""
-    return max(512, 2 * problem.requirements.max_batch, fixed.max_num_seqs or 0)
+    return max(chain_length(problem), fixed.max_num_seqs or 0)
 
 
 def rows(problem: Problem, fixed: Fixed) -> Iterator[Row]:

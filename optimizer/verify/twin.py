@@ -161,7 +161,7 @@ def _fits(problem: Problem, shapes: Sequence[Shape], stages: Stages, slots: Ints
     wanted, off = problem.requirements, problem.search.disabled_rules
     fits = np.ones((len(shapes), len(slots)), dtype=np.bool_)
     if "max_batch" not in off:
-        fits &= slots <= wanted.max_batch
+        fits &= slots <= problem.max_batch
     if "min_batch" not in off:
         fits &= slots >= wanted.min_batch
     if "memory" in off:

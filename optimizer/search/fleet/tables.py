@@ -14,9 +14,8 @@ from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.problem import Problem
 from optimizer.search.fleet.dominance import beaten_at_each_number
 from optimizer.search.fleet.offer import MICRO, Offer, Part
-from optimizer.search.load_rules import memory_budget_bytes
 from optimizer.search.oracle import derived
-from optimizer.search.quantities import Quantities
+from optimizer.search.quantities import Quantities, memory_budget_bytes
 from optimizer.search.scale import limit_ns, time_ns
 from optimizer.search.screen import Screen
 from optimizer.search.shape_rules import tensor_groups_fit
@@ -82,8 +81,7 @@ class Table:
         """The rules of ``PART_BY_PART``, each stage by what it stands on."""
         table = self.q.costs.table
         if "memory" not in self.off:
-            budgets = np.array([memory_budget_bytes(problem) for problem in self.problems])
-            screen.memory_at_most("memory", budgets[table.on_part])
+            screen.memory_at_most("memory", self.q.budget)
         if "nvlink_locality" not in self.off:
             for number, problem in enumerate(self.problems):
                 screen.forbid_rows("nvlink_locality", ~tensor_groups_fit(problem, table.tp, self.stages[:, number]))
@@ -156,9 +154,9 @@ class Table:
         return result
 
     def _within_slots(self, load: LoadPoints, at: Ints) -> Bools:
-        if "concurrency" in self.off:
-            return ~load.overloaded
-        fits: Bools = load.n99 <= self.most[at]
+        fits: Bools = ~load.overloaded if "concurrency" in self.off else load.n99 <= self.most[at]
+        if "kv_cache" not in self.off:
+            fits = fits & (self.q.cache_shortfall(load, at) <= 0)
         return fits
 
     def _within_limits(self, load: LoadPoints, at: Ints) -> Bools:
@@ -170,7 +168,7 @@ class Table:
 
     def _peak(self, rows: Ints) -> Ints:
         """d · X(n) in millionths of a request/s, rounded down."""
-        peak = np.floor(self.q.best_completion_per_s[rows, self.most[rows] - 1] * MICRO).astype(np.int64)
+        peak = np.floor(self.q.completes(rows, self.most[rows]) * MICRO).astype(np.int64)
         result: Ints = peak * self.q.ranks[rows]
         return result
 
@@ -204,7 +202,7 @@ class Table:
     def _largest(self, rows: Ints, good: Callable[[LoadPoints, Ints], Bools]) -> Ints:
         """The largest rate of each row, in millionths, at which a condition that only gets worse with load holds."""
         low = np.zeros(len(rows), dtype=np.int64)
-        top = self.q.best_completion_per_s[rows, -1] * self.q.ranks[rows] * MICRO
+        top = self.q.completion_per_s[rows, -1] * self.q.ranks[rows] * MICRO
         high = np.ceil(top).astype(np.int64) + 1
         while True:
             open_rows = np.flatnonzero(high - low > 1)
@@ -239,11 +237,19 @@ class Table:
 def _shared(problem: Problem, problems: Sequence[Problem], shapes: Sequence[Shape], times: Times) -> Quantities:
     """The same as ``quantities``, with what was computed for such shapes before."""
     hardware = (one.hardware.model_dump_json() for one in problems)
-    key = (*hardware, chain_length(problem), problem.max_sequence_tokens, tuple(shapes))
+    key = (*hardware, chain_length(problem), problem.max_sequence_tokens, problem.max_batch, tuple(shapes))
     known = times.get(key)
     # The latest has all that was computed so far.
     times[key] = quantities(problem, problems, shapes) if known is None else derived(known, problem)
+    times[key].budget = _budget(problems, times[key])
     return times[key]
+
+
+def _budget(problems: Sequence[Problem], q: Quantities) -> int | Ints:
+    """Bytes of one GPU that may be used; over two groups for each stage class by what it stands on, (S, C)."""
+    if len(problems) == 1:
+        return q.budget
+    return np.array([memory_budget_bytes(one) for one in problems])[q.costs.table.on_part]
 
 
 def quantities(problem: Problem, problems: Sequence[Problem], shapes: Sequence[Shape]) -> Quantities:
@@ -260,4 +266,6 @@ def quantities(problem: Problem, problems: Sequence[Problem], shapes: Sequence[S
         slots=chain_length(problem),
     )
     costs: Costs | None = TwoGroupCosts((problems[0], problems[1]), shapes) if len(problems) == 2 else None
-    return Quantities(problem, space, costs)
+    found = Quantities(problem, space, costs)
+    found.budget = _budget(problems, found)
+    return found

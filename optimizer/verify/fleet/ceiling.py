@@ -29,7 +29,7 @@ class Ceiling:
         self._fleet, self._group, self._stages, self._counts = fleet, group, stages, counts
         self._problem = stages[0].problem
         wanted, off = fleet.requirements, fleet.search.disabled_rules
-        self._most = chain_length(self._problem) if "max_batch" in off else wanted.max_batch
+        self._most = chain_length(self._problem) if "max_batch" in off else self._problem.max_batch
         self._fewest = 1 if "min_batch" in off else max(1, wanted.min_batch)
         self._no_memory, self._no_rate = "memory" in off, "request_rate" in off
         self._budgets = [budget_on(wanted, side.problem.hardware) for side in stages]

@@ -18,7 +18,7 @@ from optimizer.verify.candidate import Candidate, RowFacts, planned
 from optimizer.verify.groups import Row, Shape, row_of
 from optimizer.verify.joined import JoinedStages
 from optimizer.verify.ledger import RELATIVE
-from optimizer.verify.load import Load
+from optimizer.verify.load import Load, chain_length
 from optimizer.verify.rules import Finding, budget_on, findings, row_findings, tensor_groups_fit
 from optimizer.verify.stage import Stages
 
@@ -150,7 +150,7 @@ class Instance:
     def allows(self, slots: int, tolerance_ms: Decimal = Decimal(0)) -> bool:
         """Whether memory, max_batch and the full batch allow so many sequences."""
         wanted = self.problem.requirements
-        if slots > max(512, 2 * wanted.max_batch) or (slots > wanted.max_batch and not self.off("max_batch")):
+        if slots > chain_length(self.problem) or (slots > self.problem.max_batch and not self.off("max_batch")):
             return False
         if not self.off("memory"):
             on = zip(self.facts.stages, self.facts.hardware, strict=True)

@@ -53,7 +53,7 @@ def _fewest(one: Instance) -> int:
 def memory_slots(one: Instance) -> int:
     """Sequences that memory and max_batch allow."""
     wanted = one.problem.requirements
-    most = max(512, 2 * wanted.max_batch) if one.off("max_batch") else wanted.max_batch
+    most = chain_length(one.problem) if one.off("max_batch") else one.problem.max_batch
     if one.off("memory"):
         return most
     seen = set()
