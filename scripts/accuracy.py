@@ -8,8 +8,11 @@ TPOT, TTFT and end-to-end time, by model, system and engine, how many runs fall 
 the predictions choose among measured layouts. Nothing is fitted to FILE, unless ``--leave-one-out`` asks for it: then each
 of its models is predicted by constants fitted to the file's other models.
 
---out repeats the rows of FILE with predicted_tpot_ms and predicted_ttft_ms, their 5-95 % intervals and a note where a row
-cannot be predicted or scored. Exit status: 0; 2 if FILE cannot be used; 3 if no row of it can be predicted.
+A row's ``kind`` says how the run was loaded (closed_loop when left out, open_loop, all_at_once, offline_max, static_batch,
+disagg_open); a row with columns of prefill and decode workers is a disaggregated closed loop. --out repeats the rows of FILE
+with predicted_ttft_ms, predicted_ttft_p50_ms, predicted_ttft_p99_ms, the same for tpot, predicted_output_tok_s, 5-95 %
+intervals and a note where a row cannot be predicted or scored; what a kind has no figure for stays empty.
+Exit status: 0; 2 if FILE cannot be used; 3 if no row of it can be predicted.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import argparse
 import csv
 import io
 import json
+import math
 import os
 import sys
 from dataclasses import asdict, dataclass
@@ -26,20 +30,24 @@ from typing import Any
 
 import numpy as np
 
-from calibration import choosing, scores, table_scores
+from calibration import choosing, scores, strata, table_scores
 from calibration.constants_file import fitted_to
 from calibration.corpus import Corpus, Times
+from calibration.kinds import Predicted, predict
+from calibration.strata import measured_of
 from optimizer.commands.files import write_whole
 from optimizer.costs.intervals import prediction_interval
 from optimizer.costs.measured_runs import Run, resolve
 from optimizer.facts.constants import closed_loop_constants, constants
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.measured_names import Models
-from optimizer.facts.measurements import Table, UnusableRow, parse, read_table
+from optimizer.facts.measurements import CLOSED_LOOP, DISAGGREGATED, Table, UnusableRow, parse, read_table
 
-PREDICTED = ("predicted_tpot_ms", "predicted_ttft_ms")
+METRICS = ("tpot", "ttft", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
+PREDICTED = (*(f"predicted_{metric}_ms" for metric in METRICS), "predicted_output_tok_s")
 INTERVAL = ("tpot_ms_p5", "tpot_ms_p95", "ttft_ms_p5", "ttft_ms_p95")
 NOT_SCORED = "predicted, not scored: ttft_ms or tpot_ms is not a positive number"
+OUT_OF_ORDER = "predicted, not scored: a P99 is below its P50"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +55,39 @@ class Evaluation:
     """A file's rows, those that can be predicted, and their predictions."""
 
     table: Table
-    corpus: Corpus
+    runs: tuple[Run, ...]
     rows: tuple[int, ...]
-    """Which row of the table each run of the corpus is."""
-    times: Times
+    """Which row of the table each run is."""
+    found: tuple[Predicted, ...]
     notes: dict[int, str]
 
-    def scored(self) -> tuple[Corpus, Times]:
-        """Runs with both times measured, and their predictions."""
-        keep = np.array([run.row.measured for run in self.corpus.runs], dtype=np.bool_)
-        return self.corpus.subset(keep), {metric: values[keep] for metric, values in self.times.items()}
+    def closed_loop(self) -> tuple[Corpus, Times]:
+        """Closed-loop runs with both times measured, and their predictions."""
+        pairs = [
+            (run, one)
+            for run, one in zip(self.runs, self.found, strict=True)
+            if run.row.kind == CLOSED_LOOP and run.row.measured
+        ]
+        corpus = Corpus([run for run, _ in pairs])
+        tpot, ttft = (np.array([getattr(one, name) for _, one in pairs]) for name in ("tpot", "ttft"))
+        output = np.array([run.row.output_tokens for run, _ in pairs])
+        return corpus, {"tpot": tpot, "ttft": ttft, "e2e": ttft + (output - 1) * tpot}
+
+    def scored(self) -> tuple[list[Run], list[Predicted]]:
+        """Runs of any kind with something measured that can be believed, and their predictions."""
+        pairs = [(run, one) for run, one in zip(self.runs, self.found, strict=True) if _scorable(run)]
+        return [run for run, _ in pairs], [one for _, one in pairs]
+
+
+def _scorable(run: Run) -> bool:
+    if run.row.kind in {CLOSED_LOOP, DISAGGREGATED}:
+        return run.row.measured
+    return _in_order(run) and any(math.isfinite(value) for value in measured_of(run).values())
+
+
+def _in_order(run: Run) -> bool:
+    ttft50, ttft99, tpot50, tpot99 = run.row.percentiles
+    return not (ttft99 < ttft50 or tpot99 < tpot50)
 
 
 def evaluate(path: Path, models: Models, leave_one_out: bool) -> Evaluation:
@@ -75,37 +106,34 @@ def evaluate(path: Path, models: Models, leave_one_out: bool) -> Evaluation:
         except UnusableRow as reason:
             notes[index] = str(reason)
             continue
-        if not run.row.measured:
-            if leave_one_out:
-                notes[index] = "not predicted: a fit needs both measured times"
-                continue
-            notes[index] = NOT_SCORED
+        if leave_one_out and (run.row.kind != CLOSED_LOOP or not run.row.measured):
+            notes[index] = "not predicted: a fit needs a closed loop with both measured times"
+            continue
+        if not _scorable(run):
+            notes[index] = NOT_SCORED if _in_order(run) else OUT_OF_ORDER
         runs.append(run)
         rows.append(index)
-    corpus = Corpus(runs)
-    fit = corpus.weights_fit(constants())
+    fit = Corpus(runs).weights_fit(constants())
     for index, run, fits in zip(rows, runs, fit, strict=True):
         if not fits:
             notes[index] = (
                 f"the {run.shape.weight_format} weights of {run.model.name} do not fit {run.row.gpus} x {run.gpu.name} at TP {run.row.tp}"
             )
-    corpus, rows = corpus.subset(fit), [index for index, fits in zip(rows, fit, strict=True) if fits]
-    times = _leave_one_out(path, corpus) if leave_one_out else _as_shipped(corpus)
-    return Evaluation(table, corpus, tuple(rows), times, notes)
+    kept = [run for run, fits in zip(runs, fit, strict=True) if fits]
+    rows = [index for index, fits in zip(rows, fit, strict=True) if fits]
+    found = _leave_one_out(path, kept) if leave_one_out else predict(kept, constants(), closed_loop_constants())
+    return Evaluation(table, tuple(kept), tuple(rows), tuple(found), notes)
 
 
-def _as_shipped(corpus: Corpus) -> Times:
-    return corpus.predict(corpus.step_times(constants()), closed_loop_constants())
-
-
-def _leave_one_out(path: Path, corpus: Corpus) -> Times:
-    if len(set(corpus.model)) < 2:
+def _leave_one_out(path: Path, runs: list[Run]) -> list[Predicted]:
+    if len({run.model.name for run in runs}) < 2:
         raise ProblemError(str(path), "has fewer than two known models; --leave-one-out needs two")
     try:
         from calibration.fitting import leave_one_out
     except ModuleNotFoundError:
         raise ProblemError("--leave-one-out", "needs scipy: pip install -e .[calibrate]") from None
-    return leave_one_out(corpus)[1]
+    times = leave_one_out(Corpus(runs))[1]
+    return [Predicted(ttft=float(f), tpot=float(t)) for f, t in zip(times["ttft"], times["tpot"], strict=True)]
 
 
 def write_predictions(path: Path, found: Evaluation) -> None:
@@ -117,13 +145,18 @@ def write_predictions(path: Path, found: Evaluation) -> None:
     added = (*PREDICTED, *INTERVAL, "note")
     columns = [name for name in found.table.columns if name not in added]
     filled: dict[int, dict[str, str]] = {}
-    for index, run, tpot, ttft in zip(
-        found.rows, found.corpus.runs, found.times["tpot"], found.times["ttft"], strict=True
-    ):
-        tpot_range = prediction_interval("tpot", float(tpot), run.model)
-        ttft_range = prediction_interval("ttft", float(ttft), run.model)
-        values = (tpot, ttft, tpot_range.p5, tpot_range.p95, ttft_range.p5, ttft_range.p95)
-        filled[index] = {name: f"{value:.4f}" for name, value in zip((*PREDICTED, *INTERVAL), values, strict=True)}
+    for index, run, one in zip(found.rows, found.runs, found.found, strict=True):
+        tpot_range = prediction_interval("tpot", one.tpot, run.model)
+        ttft_range = prediction_interval("ttft", one.ttft, run.model)
+        values = (
+            *(getattr(one, metric) for metric in METRICS),
+            one.output_tok_s,
+            *(tpot_range.p5, tpot_range.p95, ttft_range.p5, ttft_range.p95),
+        )
+        filled[index] = {
+            name: f"{value:.4f}" if math.isfinite(value) else ""
+            for name, value in zip((*PREDICTED, *INTERVAL), values, strict=True)
+        }
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, [*columns, *added], extrasaction="ignore", restval="")
     writer.writeheader()
@@ -142,17 +175,19 @@ def _origin(path: Path, leave_one_out: bool) -> str:
 
 def report(found: Evaluation, origin: str) -> dict[str, Any]:
     """Everything the command says, as plain data."""
-    corpus, times = found.scored()
+    corpus, times = found.closed_loop()
+    scored = found.scored()
     notes: dict[str, int] = {}
     for note in found.notes.values():
         notes[note] = notes.get(note, 0) + 1
     result: dict[str, Any] = {
         "rows": len(found.table.rows),
-        "predicted": len(found.corpus.runs),
-        "scored": len(corpus.runs),
+        "predicted": len(found.runs),
+        "scored": len(scored[0]),
         "constants": origin,
         "notes": notes,
         "errors_percent": [],
+        "by_kind": [asdict(score) for score in strata.stratum_scores(*scored)],
         "inside_interval_percent": {},
         "choosing": [],
     }
@@ -169,13 +204,16 @@ def as_text(found: Evaluation, data: dict[str, Any]) -> str:
         f"{data['rows']} rows, {data['predicted']} predicted, {data['scored']} scored; constants {data['constants']}"
     ]
     lines += [f"  {count} x {note}" for note, count in sorted(data["notes"].items())]
-    corpus, times = found.scored()
+    corpus, times = found.closed_loop()
     if corpus.runs:
         inside = ", ".join(f"{scores.TITLES[m]} {v:.0f} %" for m, v in data["inside_interval_percent"].items())
         lines += ["", scores.table(scores.scores(corpus, times)), "", f"inside the 5-95 % interval: {inside}"]
         chosen = [(name, c) for name, c in choosing.table(corpus, times) if c.cases]
         if chosen:
             lines += ["", choosing.text(chosen)]
+    others = [score for score in strata.stratum_scores(*found.scored()) if score.kind != CLOSED_LOOP]
+    if others:
+        lines += ["", strata.text(others)]
     return "\n".join(lines)
 
 
@@ -199,13 +237,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     data = report(found, _origin(options.measurements, options.leave_one_out))
-    between = table_scores.table_scores(found.corpus.runs) if options.table else []
+    between = (
+        table_scores.table_scores([run for run in found.runs if run.row.kind == CLOSED_LOOP]) if options.table else []
+    )
     if options.table:
         data["table_leave_one_out"] = [asdict(score) for score in between]
     print(json.dumps(data, indent=2) if options.json else as_text(found, data))
     if options.table and not options.json:
         print("", table_scores.text(between), sep="\n")
-    return 0 if found.corpus.runs else 3
+    return 0 if found.runs else 3
 
 
 if __name__ == "__main__":

@@ -83,6 +83,7 @@ class ClosedLoop:
         prompt_tokens: (S,) prompt lengths.
         output_tokens: (S,) output lengths.
         memory_utilization: share of GPU memory the engine may use.
+        gpus_per_node: GPUs of a node where it is not the usual one.
     """
 
     def __init__(
@@ -94,12 +95,15 @@ class ClosedLoop:
         prompt_tokens: Ints,
         output_tokens: Ints,
         memory_utilization: float = 0.9,
+        gpus_per_node: int | None = None,
     ) -> None:
         self.ranks = ranks[:, None].astype(np.float64)
         self.prompt_tokens, self.output_tokens = prompt_tokens, output_tokens
         self.table = tabulate(model, shapes)
         gpus = int(max(self.table.tp * self.table.pp * ranks))
-        self.problem = _problem(model, gpu, gpus, int(max(prompt_tokens)), int(max(output_tokens)))
+        self.problem = _problem(
+            model, gpu, gpus, int(max(prompt_tokens)), int(max(output_tokens)), gpus_per_node or gpu.gpus_per_node
+        )
         self.memory_bytes = memory_utilization * gpu.memory_bytes
 
     def weights_fit(self, constants: CostConstants) -> Bools:
@@ -158,9 +162,8 @@ def _total(terms: dict[str, Floats]) -> Floats:
     return total
 
 
-def _problem(model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: int) -> Problem:
+def _problem(model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: int, per_node: int) -> Problem:
     """The problem behind a measured run; demand and objective play no part in step times or memory."""
-    per_node = gpu.gpus_per_node
     return Problem(
         name="closed loop",
         engine="vllm",

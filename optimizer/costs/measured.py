@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.memory import MemoryTable
 from optimizer.costs.service import ServiceTable
@@ -27,7 +28,6 @@ from optimizer.costs.table import curve
 from optimizer.facts.constants import constants
 from optimizer.facts.cost_table import Correction, CostTable
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.huggingface import model_from_config
 from optimizer.facts.measured_names import plain
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem

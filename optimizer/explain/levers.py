@@ -114,7 +114,7 @@ def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     search, model = problem.search, problem.model
     levers = []
     weights = search.weight_precision or (model.native_weight_format,)
-    narrow = {"fp8", "int8", "int4", "mxfp4", "nvfp4"}
+    narrow = set(get_args(WeightFormat)) - {"fp16", "bf16"}
     if not (fixed and fixed.weight_precision) and not narrow & set(weights):
         assert "fp8" in get_args(WeightFormat)
         levers.append(_one("fp8 weights", "offer", "search.weight_precision", (), 2, [*weights, "fp8"]))

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.hardware import FailureRates, GpuFacts
-from optimizer.facts.huggingface import model_from_config
 from optimizer.facts.model import ModelFacts
 
 DATA = Path(__file__).parent / "data"

@@ -11,13 +11,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts import catalog
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Objective, Requirements, SearchLimits
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import HardwareInput, ProblemFile
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
-from optimizer.facts.huggingface import model_from_config
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
 

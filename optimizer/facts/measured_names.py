@@ -6,10 +6,10 @@ import re
 from functools import cache
 from pathlib import Path
 
+from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
-from optimizer.facts.huggingface import model_from_config
 from optimizer.facts.load import read_mapping
 from optimizer.facts.measurements import NATIVE, UnusableRow
 from optimizer.facts.model import ModelFacts

@@ -10,13 +10,45 @@ from pathlib import Path
 from optimizer.facts.errors import ProblemError
 
 REQUIRED = ("model", "system", "isl", "osl", "concurrency")
-DEFAULTS = {"attention_dp": 1, "ep": 1, "pp": 1}  # columns that may be absent or empty
+DEFAULTS = {"attention_dp": 1, "ep": 1, "pp": 1, "nodes": 1}  # columns that may be absent or empty
+CLOSED_LOOP, OPEN_LOOP, ALL_AT_ONCE, OFFLINE_MAX, STATIC_BATCH, DISAGGREGATED, DISAGGREGATED_OPEN = KINDS = (
+    "closed_loop",
+    "open_loop",
+    "all_at_once",
+    "offline_max",
+    "static_batch",
+    "disaggregated",
+    "disagg_open",
+)
+"""How a run was loaded; a row that states no kind is a closed loop, one with pools of its own a disaggregated one.
+
+closed_loop: ``concurrency`` requests always in progress. open_loop: ``concurrency`` requests in all, arriving as a Poisson
+stream of ``request_rate`` a second. all_at_once: the same without gaps. offline_max: all requests queued, ``concurrency``
+of them at once at most. static_batch: one batch from start to end. disaggregated: a closed loop over pools of prefill and
+decode workers. disagg_open: one prefill and one decode instance under Poisson arrivals.
+"""
 NATIVE = "native"
 """The precision of a row that states none: the published checkpoint's own."""
 LARGEST = {"isl": 10_000_000, "osl": 10_000_000, "concurrency": 1_000_000}
 LARGEST_DEGREE = 100_000
 
 ENGINES = {"tensorrt-llm": "trtllm", "tensorrtllm": "trtllm", "trt-llm": "trtllm", "trt": "trtllm"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Equal workers of one side of a disaggregated run."""
+
+    workers: int
+    tp: int
+    pp: int
+    ranks: int
+    ep: int
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the side."""
+        return self.workers * self.tp * self.pp * self.ranks
 
 
 class UnusableRow(ValueError):
@@ -43,6 +75,21 @@ class Measurement:
     gpus: int
     ttft_ms: float
     tpot_ms: float
+    kind: str = CLOSED_LOOP
+    nodes: int = 1
+    network: str = ""
+    """What joins the nodes, in the row's words."""
+    rate_per_s: float = math.nan
+    """Requests a second of an open loop; infinite: all at once."""
+    output_tok_s: float = math.nan
+    percentiles: tuple[float, float, float, float] = (math.nan,) * 4
+    """TTFT P50 and P99, TPOT P50 and P99, ms."""
+    prefill: Pool | None = None
+    decode: Pool | None = None
+    eager: bool = False
+    """Without CUDA graphs, as the row's note says."""
+    speculative: bool = False
+    """With multi-token prediction or another draft, as the row states."""
 
     @property
     def end_to_end_ms(self) -> float:
@@ -99,7 +146,22 @@ def parse(row: dict[str, str]) -> Measurement:
     for name in ("model", "system"):
         if not row[name].strip():
             raise UnusableRow(f"{name} is empty")
+    kind = _kind(row)
+    pools = _pool(row, "prefill"), _pool(row, "decode")
+    if pools[0] and pools[1]:
+        kind = DISAGGREGATED
+        decode = pools[1]
+        row = {
+            **row,
+            "tp": str(decode.tp),
+            "pp": str(decode.pp),
+            "attention_dp": str(decode.ranks),
+            "ep": str(decode.ep),
+            "gpus": str(decode.tp * decode.pp * decode.ranks),
+        }
     pp, ranks, ep = (_count(row, name) for name in ("pp", "attention_dp", "ep"))
+    if kind == DISAGGREGATED_OPEN:
+        ranks = 1  # the column counts the two instances, not attention ranks
     tp = _tensor_parallel(row, pp, ranks)
     ranks = max(ranks, -(-ep // tp))  # experts never take GPUs of their own
     gpus = tp * pp * ranks
@@ -122,7 +184,49 @@ def parse(row: dict[str, str]) -> Measurement:
         gpus=gpus,
         ttft_ms=_time(row.get("ttft_ms", "")),
         tpot_ms=_time(row.get("tpot_ms", "")),
+        kind=kind,
+        nodes=_count(row, "nodes"),
+        network=row.get("network", "").strip(),
+        rate_per_s=_time(row.get("request_rate", "")),
+        output_tok_s=_time(row.get("output_tok_s", "")),
+        percentiles=(
+            _time(row.get("ttft_p50_ms", "")),
+            _time(row.get("ttft_p99_ms", "")),
+            _time(row.get("tpot_p50_ms", "")),
+            _time(row.get("tpot_p99_ms", "")),
+        ),
+        prefill=pools[0],
+        decode=pools[1],
+        eager=_says(row, "enforce-eager", "no cuda graphs"),
+        speculative=_says(row, "multi-token prediction", "mtp") or bool(row.get("speculative", "").strip()),
     )
+
+
+def _kind(row: dict[str, str]) -> str:
+    text = row.get("kind", "").strip().lower()
+    if not text:
+        return CLOSED_LOOP
+    if text not in KINDS:
+        raise UnusableRow(f"kind = {text!r} is not known; known: {', '.join(KINDS)}")
+    if text in {OPEN_LOOP, DISAGGREGATED_OPEN} and not math.isfinite(_time(row.get("request_rate", ""))):
+        raise UnusableRow(f"request_rate = {row.get('request_rate', '')!r}: an open loop needs a rate above zero")
+    return text
+
+
+def _pool(row: dict[str, str], side: str) -> Pool | None:
+    """Workers of one side, where the row has its columns."""
+    if not row.get(f"{side}_num_workers", "").strip():
+        return None
+    names = ("num_workers", "tp_size", "pp_size", "attention_dp_size")
+    workers, tp, pp, ranks = (_count(row, f"{side}_{name}") for name in names)
+    name = f"{side}_moe_ep_size"
+    ep = 1 if row.get(name, "").strip() in {"", "0"} else _count(row, name)
+    return Pool(workers, tp, pp, ranks, ep)
+
+
+def _says(row: dict[str, str], *words: str) -> bool:
+    text = row.get("note", "").lower()
+    return any(word in text for word in words)
 
 
 def _tensor_parallel(row: dict[str, str], pp: int, ranks: int) -> int:

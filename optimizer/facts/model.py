@@ -13,6 +13,10 @@ group                    members                                        held by 
 =======================  =============================================  =================================
 
 Source of the grouping: vLLM's ColumnParallelLinear, RowParallelLinear, QKVParallelLinear and ReplicatedLinear layers.
+
+Each group has its parameters and its **bytes as the checkpoint stores them**: scales, zero points and the modules that the
+quantisation leaves in 16 bit are in the bytes, so they are exact where the weights are served as published. Served in
+another format, the parameters are multiplied by that format's bytes (``formats`` in constants.yaml).
 """
 
 from __future__ import annotations
@@ -23,7 +27,28 @@ from pydantic import model_validator
 
 from optimizer.facts.base import Count, CountOrZero, Facts, Tokens
 
-WeightFormat = Literal["fp16", "bf16", "fp8", "int8", "int4", "mxfp4", "nvfp4"]
+WeightFormat = Literal["fp16", "bf16", "fp8", "int8", "int6", "int5", "int4", "int3", "int2", "mxfp4", "nvfp4"]
+KvCacheFormat = Literal["fp16", "bf16", "fp8", "int8", "nvfp4"]
+"""What a checkpoint may ask its cache to be; an engine may not offer it."""
+
+
+class Quantization(Facts):
+    """How the linear layers of a checkpoint are stored, as far as engines' rules depend on it."""
+
+    method: str
+    """``quant_method`` as published (``awq``, ``compressed-tensors``, ``modelopt``...)."""
+    weight_format: WeightFormat
+    """Of the bulk of the quantised linear layers; codebook formats (nf4, GGUF's) by their width."""
+    weight_block: tuple[Count, Count] | None = None
+    """Outputs and inputs that share one scale (block fp8)."""
+    group_size: Count | None = None
+    """Neighbouring inputs that share one scale; None: one scale per output, per tensor or per block."""
+    activation_format: Literal["fp8", "int8", "nvfp4", "mxfp4"] | None = None
+    """What the inputs of the products are rounded to; None: they stay in 16 bit."""
+    kv_cache_format: KvCacheFormat | None = None
+    """What the checkpoint asks the cache to be; None: it asks for nothing, the cache is of the model's 16-bit type."""
+    ignored: tuple[str, ...] = ()
+    """Modules that stay in 16 bit, as the file lists them."""
 
 
 class LayerKind(Facts):
@@ -54,6 +79,17 @@ class LayerKind(Facts):
     """The part of ``sharded_parameters`` in the MLP or the shared experts; the rest is attention's."""
     ffn_unquantized_parameters: int
     """The part of ``unquantized_parameters`` in the MLP or experts: their norm, router and biases."""
+    sharded_bytes: int
+    """Of ``sharded_parameters`` as the checkpoint stores them, scales and zero points included; the others likewise."""
+    key_value_bytes: int
+    replicated_bytes: int
+    unquantized_bytes: int
+    expert_bytes: int
+    """Of one routed expert."""
+    ffn_sharded_bytes: int
+    ffn_unquantized_bytes: int
+    kv_heads: CountOrZero = 0
+    """KV heads of this kind of layer where layers differ in them; 0: the model's."""
 
     @property
     def parameters(self) -> int:
@@ -67,13 +103,19 @@ class LayerKind(Facts):
         )
 
     @property
+    def weight_bytes(self) -> int:
+        """Of the whole layer as the checkpoint stores it."""
+        dense = self.sharded_bytes + self.key_value_bytes + self.replicated_bytes + self.unquantized_bytes
+        return dense + self.experts * self.expert_bytes
+
+    @property
     def active_parameters(self) -> int:
         """Parameters one token passes through."""
         return self.parameters - (self.experts - self.experts_per_token) * self.expert_parameters
 
 
 class ModelFacts(Facts):
-    """A decoder-only transformer. Build it from a catalog name or a Hugging Face config (``facts.huggingface``)."""
+    """A decoder-only transformer. Build it from a catalog name or a Hugging Face config (``checkpoints``)."""
 
     name: str
     huggingface_id: str
@@ -95,7 +137,35 @@ class ModelFacts(Facts):
     tied_embeddings: bool
     max_context_tokens: Tokens
     native_weight_format: WeightFormat
+    """The checkpoint's: that of its quantisation, else its 16-bit type."""
     native_dtype: Literal["fp16", "bf16"]
+    linear_format: WeightFormat
+    """What most of the linear weights outside routed experts are stored in."""
+    expert_format: WeightFormat
+    """What routed experts are stored in; without experts as ``linear_format``."""
+    embedding_bytes: int
+    """The input table as stored; the others likewise."""
+    head_bytes: int
+    """0 where the head is the input table."""
+    input_parameters: CountOrZero = 0
+    """Beside the input table, on the first stage and on each of its GPUs: learned positions, norms of the embedding."""
+    input_bytes: CountOrZero = 0
+    table_parameters: CountOrZero = 0
+    """Further tables over the vocabulary on the first stage, cut like the input table (Gemma 3n: one per layer)."""
+    table_bytes: CountOrZero = 0
+    output_parameters: Count
+    """Norm before the head and the head's bias, on the last stage and on each of its GPUs, 16 bit."""
+    vision_parameters: CountOrZero = 0
+    """Vision and audio towers and their projectors, cut by TP on every stage; not in ``parameters``."""
+    vision_bytes: CountOrZero = 0
+    mtp_parameters: CountOrZero = 0
+    """Multi-token-prediction modules in the checkpoint: loaded only where speculation is switched on; not in ``parameters``."""
+    mtp_bytes: CountOrZero = 0
+    attention_head_counts: tuple[Count, ...] = ()
+    """Every number of attention heads where layers differ in it, which TP has to divide; empty: ``attention_heads``."""
+    quantization: Quantization | None = None
+    notes: tuple[str, ...] = ()
+    """What was assumed or left out when the checkpoint was read, in sentences for people."""
     published_parameters: int | None = None
 
     @model_validator(mode="after")
@@ -128,8 +198,21 @@ class ModelFacts(Facts):
 
     @property
     def parameters(self) -> int:
-        """Every parameter, with the final norm; multi-token-prediction modules are not served and not counted."""
-        return self.embedding_parameters + self.head_parameters + self.layer_parameters + self.hidden_size
+        """Of the language model; vision towers and multi-token-prediction modules are counted apart."""
+        tables = self.embedding_parameters + self.head_parameters + self.table_parameters
+        return tables + self.layer_parameters + self.input_parameters + self.output_parameters
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of ``parameters`` as the checkpoint stores them."""
+        layers = sum(self.kinds[k].weight_bytes for k in self.kind_of_layer)
+        tables = self.embedding_bytes + self.head_bytes + self.table_bytes
+        return tables + layers + self.input_bytes + 2 * self.output_parameters
+
+    @property
+    def kv_head_counts(self) -> tuple[int, ...]:
+        """Every number of KV heads that some layer has; rules on TP hold for each."""
+        return tuple(sorted({kind.kv_heads or self.kv_heads for kind in self.kinds}))
 
     @property
     def active_parameters(self) -> int:
@@ -142,12 +225,12 @@ class ModelFacts(Facts):
         kinds = [self.kinds[k] for k in self.kind_of_layer]
         experts = sum(k.experts * k.expert_parameters for k in kinds)
         return {
-            "embedding": self.embedding_parameters,
+            "embedding": self.embedding_parameters + self.table_parameters + self.input_parameters,
             "output head": self.head_parameters,
             "key and value projections": sum(k.key_value_parameters for k in kinds),
             "other attention and MLP, shared experts": sum(
                 k.sharded_parameters + k.replicated_parameters for k in kinds
             ),
             "routed experts": experts,
-            "norms and routers": sum(k.unquantized_parameters for k in kinds) + self.hidden_size,
+            "norms and routers": sum(k.unquantized_parameters for k in kinds) + self.output_parameters,
         }

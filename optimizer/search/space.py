@@ -17,7 +17,7 @@ from optimizer.facts.problem import Problem
 
 DEFAULT_PIPELINES = (*range(1, 9), 10, 12, 16)
 LARGEST_DEFAULT_DP = 1024
-WIDEST_FIRST = ("fp16", "bf16", "fp8", "int8", "nvfp4", "mxfp4", "int4")
+WIDEST_FIRST = ("fp16", "bf16", "fp8", "int8", "int6", "int5", "nvfp4", "mxfp4", "int4", "int3", "int2")
 LARGEST_SPACE_ROWS = 200_000
 
 

@@ -36,7 +36,20 @@ class _Group:
         self.engines = [key[4] for key in layouts]
         ranks, prompt, output = (np.array([key[i] for key in layouts], dtype=np.int64) for i in (1, 2, 3))
         shapes = [key[0] for key in layouts]
-        self.loop = ClosedLoop(runs[0].model, runs[0].gpu, shapes, ranks, prompt, output)
+        nodes = runs[0].row.nodes
+        per_node = -(-runs[0].row.gpus // nodes) if nodes > 1 else None
+        self.loop = ClosedLoop(runs[0].model, runs[0].gpu, shapes, ranks, prompt, output, gpus_per_node=per_node)
+
+    def steps_by_run(self, steps: StepTimes) -> StepTimes:
+        """What the step model says of each run, as columns (runs, 1)."""
+        layout, column = self.at
+        one = np.zeros_like(column)
+        return StepTimes(
+            running=steps.running[layout, column][:, None],
+            decode_ms=steps.decode_ms[layout, column][:, None],
+            prompt_ms=steps.prompt_ms[layout, one][:, None],
+            occupancy_ms=steps.occupancy_ms[layout, one][:, None],
+        )
 
 
 class Corpus:
@@ -44,9 +57,10 @@ class Corpus:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.runs = tuple(runs)
-        members: dict[tuple[str, str], list[int]] = {}
+        members: dict[tuple[object, ...], list[int]] = {}
         for index, run in enumerate(runs):
-            members.setdefault((run.model.name, run.gpu.name), []).append(index)
+            apart = (run.row.nodes, run.row.gpus, run.row.network) if run.row.nodes > 1 else ()
+            members.setdefault((run.model.name, run.gpu.name, *apart), []).append(index)
         self._groups = [_Group([runs[i] for i in rows], rows) for rows in members.values()]
         rows = [run.row for run in runs]
         self.measured: Times = {
@@ -71,6 +85,15 @@ class Corpus:
     def step_times(self, constants: CostConstants) -> list[StepTimes]:
         """What the step model says of every group."""
         return [group.loop.step_times(constants, group.concurrency) for group in self._groups]
+
+    def steps_by_run(self, steps: Sequence[StepTimes]) -> StepTimes:
+        """The same run by run, columns (runs, 1)."""
+        columns = {name: np.empty((len(self.runs), 1)) for name in StepTimes.__dataclass_fields__}
+        for group, step in zip(self._groups, steps, strict=True):
+            mine = group.steps_by_run(step)
+            for name, values in columns.items():
+                values[group.rows] = getattr(mine, name)
+        return StepTimes(**columns)
 
     def predict(self, steps: Sequence[StepTimes], engines: Mapping[str, ClosedLoopConstants]) -> Times:
         """TPOT, end-to-end and TTFT of every run, ms; engines that are not in the mapping use its ``other``."""

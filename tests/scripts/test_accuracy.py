@@ -259,3 +259,70 @@ def test_leaving_one_model_out_keeps_the_targets(training_file: Path, capsys: py
         assert all(value <= bound for value, bound in zip(scores[name][metric].values(), bounds, strict=True))
     fixed = report["choosing"][0]
     assert fixed["exact"] >= 85 and fixed["violated"] <= 4 and fixed["regret"] <= 4
+
+
+KIND_COLUMNS = COLUMNS + ",kind,request_rate,pp,nodes,network,output_tok_s,note"
+BY_KIND = {
+    "closed_loop": {"tpot", "ttft", "output"},
+    "open_loop": {"tpot", "ttft", "ttft_p99", "tpot_p99", "output"},
+    "all_at_once": {"tpot", "ttft", "ttft_p99", "tpot_p99", "output"},
+    "offline_max": {"tpot", "output"},
+    "static_batch": {"tpot", "ttft", "output"},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(BY_KIND))
+def test_every_kind_of_run_is_predicted(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = GOOD | {"kind": kind, "request_rate": 2, "isl": 256, "osl": 64, "output_tok_s": 1000}
+    out = tmp_path / "out.csv"
+    path = written(tmp_path / "m.csv", row, columns=KIND_COLUMNS)
+    assert run(capsys, "--measurements", path, "--out", out)[0] == 0
+    (found,) = csv.DictReader(out.open())
+    for metric in BY_KIND[kind]:
+        name = "predicted_output_tok_s" if metric == "output" else f"predicted_{metric}_ms"
+        assert float(found[name]) > 0, name
+    if "tpot_p99" in BY_KIND[kind]:
+        assert float(found["predicted_tpot_p99_ms"]) >= float(found["predicted_tpot_p50_ms"])
+
+
+def test_more_load_means_later_first_tokens_in_an_open_loop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [GOOD | {"kind": "open_loop", "request_rate": rate, "osl": 64} for rate in (1, 20)]
+    out = tmp_path / "out.csv"
+    path = written(tmp_path / "m.csv", *rows, columns=KIND_COLUMNS)
+    assert run(capsys, "--measurements", path, "--out", out)[0] == 0
+    few, many = csv.DictReader(out.open())
+    assert float(few["predicted_ttft_p99_ms"]) < float(many["predicted_ttft_p99_ms"])
+
+
+def test_kinds_that_cannot_be_read_say_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [GOOD, GOOD | {"kind": "sideways"}, GOOD | {"kind": "open_loop"}]
+    out = tmp_path / "out.csv"
+    path = written(tmp_path / "m.csv", *rows, columns=KIND_COLUMNS)
+    assert run(capsys, "--measurements", path, "--out", out)[0] == 0
+    notes = [row["note"] for row in csv.DictReader(out.open())]
+    assert not notes[0] and "kind = 'sideways'" in notes[1] and "request_rate" in notes[2]
+
+
+def test_percentiles_out_of_order_are_not_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = GOOD | {"kind": "open_loop", "request_rate": 2, "ttft_p50_ms": 900, "ttft_p99_ms": 100}
+    path = written(tmp_path / "m.csv", row, columns=KIND_COLUMNS + ",ttft_p50_ms,ttft_p99_ms")
+    status, said, _ = run(capsys, "--measurements", path)
+    assert status == 0 and "1 predicted, 0 scored" in said and "P99 is below its P50" in said
+
+
+POOLS = ",".join(
+    f"{side}_{name}"
+    for side in ("prefill", "decode")
+    for name in ("num_workers", "tp_size", "pp_size", "attention_dp_size", "moe_ep_size")
+)
+
+
+def test_disaggregated_runs_have_two_sides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = dict.fromkeys(POOLS.split(","), 1) | {"prefill_tp_size": 4, "decode_tp_size": 4}
+    rows = [GOOD | one, GOOD | one | {"prefill_num_workers": 4}, GOOD | one | {"decode_num_workers": 4}]
+    out = tmp_path / "out.csv"
+    path = written(tmp_path / "m.csv", *rows, columns=f"{COLUMNS},{POOLS}")
+    assert run(capsys, "--measurements", path, "--out", out)[0] == 0
+    found = list(csv.DictReader(out.open()))
+    plain, first, second = ({m: float(row[f"predicted_{m}_ms"]) for m in ("ttft", "tpot")} for row in found)
+    assert first["ttft"] <= plain["ttft"] and second["tpot"] < plain["tpot"]

@@ -7,8 +7,8 @@ of the reference implementation published with the weights.
 
 from __future__ import annotations
 
-from optimizer.facts.attention import Attention
-from optimizer.facts.config import Config
+from optimizer.checkpoints.attention import Attention
+from optimizer.checkpoints.config import Config
 
 OVERLAPPING = 4
 """The ratio at which neighbouring groups overlap (twice the projections) and an indexer chooses."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.huggingface import model_from_config
 
 
 def test_llama3_70b_is_70_553_706_496() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from optimizer.facts.attention import Attention
-from optimizer.facts.config import Config
+from optimizer.checkpoints.attention import Attention
+from optimizer.checkpoints.config import Config
 
 
 def linear_attention(config: Config, hidden: int) -> Attention:

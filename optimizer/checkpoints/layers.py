@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.facts.attention import Attention, grouped_query, layer_windows, multi_head_latent
-from optimizer.facts.compressed import compress_ratios, compressed_attention
-from optimizer.facts.config import Config
-from optimizer.facts.feedforward import Half, dense, feed_forward, layers_with_experts
-from optimizer.facts.recurrent import layers_with_linear_attention, linear_attention, mamba2
+from optimizer.checkpoints.attention import Attention, grouped_query, layer_windows, multi_head_latent
+from optimizer.checkpoints.compressed import compress_ratios, compressed_attention
+from optimizer.checkpoints.config import Config
+from optimizer.checkpoints.feedforward import Half, dense, feed_forward, layers_with_experts
+from optimizer.checkpoints.recurrent import layers_with_linear_attention, linear_attention, mamba2
 
 BLOCK_LETTERS = {"mamba": "M", "attention": "*", "moe": "E", "mlp": "-"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer.facts.config import Config
+from optimizer.checkpoints.config import Config
 
 # The router has a correction bias per expert although the config does not name the method.
 SIGMOID_ROUTERS = frozenset({"glm4_moe", "glm4_moe_lite", "glm_moe_dsa", "kimi_k2", "kimi_k25", "nemotron_h"})

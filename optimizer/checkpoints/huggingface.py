@@ -1,20 +1,22 @@
 """From a Hugging Face ``config.json`` of a decoder to ``ModelFacts``.
 
 The formulas count what the reference implementations in ``transformers`` allocate, component by component; the totals
-of every model in the catalog agree with their checkpoints within 0.5 % (``tests/facts/test_parameters.py``). The
+of every model in the catalog agree with their checkpoints within 0.5 % (``tests/checkpoints/test_parameters.py``). The
 components are in ``attention``, ``compressed``, ``recurrent`` and ``feedforward``; ``layers`` says which layer has which.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
-from optimizer.facts.attention import Attention
-from optimizer.facts.config import Config
-from optimizer.facts.feedforward import Half
-from optimizer.facts.layers import LayerParts, Sizes, layer_parts, nas_kv_heads
-from optimizer.facts.model import LayerKind, ModelFacts, WeightFormat
+from optimizer.checkpoints.attention import Attention
+from optimizer.checkpoints.config import Config
+from optimizer.checkpoints.feedforward import Half
+from optimizer.checkpoints.layers import LayerParts, Sizes, layer_parts, nas_kv_heads
+from optimizer.facts.model import LayerKind, ModelFacts, Quantization, WeightFormat
 
 # Not decoders, or decoders with another half that the product does not model.
 NOT_DECODERS = frozenset(
@@ -99,21 +101,24 @@ def model_from_config(
         )
     head_dim = config.count("head_dim", default=max(1, hidden // heads))
 
+    dtype_key, dtype = config.first("torch_dtype", "dtype")
+    native_dtype = DTYPES.get(str(dtype or "bfloat16").removeprefix("torch."))
+    if native_dtype is None:
+        raise config.error(dtype_key, f"{dtype!r} is not a 16-bit or 32-bit float type (float16, bfloat16, float32)")
+    sixteen: WeightFormat = "fp16" if native_dtype == "fp16" else "bf16"
+    native = _native_format(config, native_dtype)
+    tied = config.flag("tie_word_embeddings", default=model_type in {"gpt2", "gemma", "gemma2", "gemma3_text"})
     parts = layer_parts(config, Sizes(model_type, hidden, layers, heads, kv_heads, head_dim))
     norms = NORMS_PER_LAYER.get(model_type, 1 if model_type in {"falcon", "gptj", "phi"} else 2)
     kinds: list[LayerKind] = []
     kind_of_layer: list[int] = []
     for part in parts:
-        kind = _kind(part, norms, hidden)
+        kind = _kind(part, norms, hidden, native)
         if kind not in kinds:
             kinds.append(kind)
         kind_of_layer.append(kinds.index(kind))
     routed = [part.rest.experts for part in parts if part.rest and part.rest.experts]
 
-    dtype_key, dtype = config.first("torch_dtype", "dtype")
-    native_dtype = DTYPES.get(str(dtype or "bfloat16").removeprefix("torch."))
-    if native_dtype is None:
-        raise config.error(dtype_key, f"{dtype!r} is not a 16-bit or 32-bit float type (float16, bfloat16, float32)")
     return ModelFacts(
         name=name,
         huggingface_id=huggingface_id,
@@ -129,27 +134,41 @@ def model_from_config(
         ffn_widths=tuple(sorted({part.rest.width for part in parts if part.rest and part.rest.width})),
         expert_ffn_width=routed[-1].width if routed else 0,
         vocabulary=vocabulary,
-        tied_embeddings=config.flag(
-            "tie_word_embeddings", default=model_type in {"gpt2", "gemma", "gemma2", "gemma3_text"}
-        ),
+        tied_embeddings=tied,
         max_context_tokens=config.count("max_position_embeddings", "n_positions", "max_seq_len", default=2048),
-        native_weight_format=_native_format(config, native_dtype),
+        native_weight_format=native,
         native_dtype="fp16" if native_dtype == "fp16" else "bf16",
+        linear_format=native if not routed or native not in {"mxfp4", "nvfp4"} else sixteen,
+        expert_format=native,
+        embedding_bytes=2 * vocabulary * hidden,
+        head_bytes=0 if tied else 2 * vocabulary * hidden,
+        output_parameters=hidden,
+        quantization=_quantization(config, native),
     )
 
 
-def _kind(part: LayerParts, norms: int, hidden: int) -> LayerKind:
+BYTES: dict[str, Fraction] = {
+    **dict.fromkeys(("fp16", "bf16"), Fraction(2)),
+    **dict.fromkeys(("fp8", "int8"), Fraction(1)),
+    **{f"int{bits}": Fraction(bits * 128 + 16 + bits, 128 * 8) for bits in (2, 3, 4, 5, 6)},
+    "mxfp4": Fraction(17, 32),
+    "nvfp4": Fraction(9, 16),
+}
+
+
+def _kind(part: LayerParts, norms: int, hidden: int, native: WeightFormat) -> LayerKind:
     """A layer's halves added up; a single norm stands before both halves and counts as attention's."""
     attention, rest = part.attention or Attention(), part.rest or Half()
     ffn_unquantized = rest.unquantized + (norms // 2 * hidden if part.rest else 0)
     experts = rest.experts
+    one = BYTES[native]
+    linear = Fraction(2) if experts and native == "mxfp4" else Fraction(1) if experts and native == "nvfp4" else one
+    small = attention.unquantized + ((norms - norms // 2) * hidden if part.attention else 0) + ffn_unquantized
     return LayerKind(
         sharded_parameters=attention.sharded + rest.sharded,
         key_value_parameters=attention.key_value,
         replicated_parameters=attention.replicated,
-        unquantized_parameters=attention.unquantized
-        + ((norms - norms // 2) * hidden if part.attention else 0)
-        + ffn_unquantized,
+        unquantized_parameters=small,
         experts=experts.count if experts else 0,
         experts_per_token=experts.per_token if experts else 0,
         expert_parameters=experts.parameters if experts else 0,
@@ -162,6 +181,13 @@ def _kind(part: LayerParts, norms: int, hidden: int) -> LayerKind:
         prefill_flop_width=attention.prefill_flop_width,
         ffn_sharded_parameters=rest.sharded,
         ffn_unquantized_parameters=ffn_unquantized,
+        sharded_bytes=math.ceil((attention.sharded + rest.sharded) * linear),
+        key_value_bytes=math.ceil(attention.key_value * linear),
+        replicated_bytes=math.ceil(attention.replicated * linear),
+        unquantized_bytes=2 * small,
+        expert_bytes=math.ceil(experts.parameters * one) if experts else 0,
+        ffn_sharded_bytes=math.ceil(rest.sharded * linear),
+        ffn_unquantized_bytes=2 * ffn_unquantized,
     )
 
 
@@ -191,4 +217,18 @@ def _native_format(config: Config, dtype: str) -> WeightFormat:
     raise config.error(
         "quantization_config.quant_method",
         f"{method!r} is not known; known: awq, bitsandbytes, compressed-tensors, fbgemm_fp8, fp8, gptq, modelopt, mxfp4",
+    )
+
+
+def _quantization(config: Config, native: WeightFormat) -> Quantization | None:
+    stated = config.values.get("quantization_config")
+    if not isinstance(stated, Mapping):
+        return None
+    block, group = stated.get("weight_block_size"), stated.get("group_size")
+    return Quantization(
+        method=str(stated.get("quant_method", "")),
+        weight_format=native,
+        weight_block=(int(block[0]), int(block[1])) if isinstance(block, list) and len(block) == 2 else None,
+        group_size=group if isinstance(group, int) and group > 0 else None,
+        ignored=tuple(str(n) for n in stated.get("modules_to_not_convert") or stated.get("ignore") or ()),
     )

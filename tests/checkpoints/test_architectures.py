@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.huggingface import model_from_config
 
 EXACT = {
     # Safetensors totals in Hugging Face metadata (Qwen3-Next: without its multi-token-prediction module).

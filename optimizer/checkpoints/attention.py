@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer.facts.config import Config
+from optimizer.checkpoints.config import Config
 
 # q, k and v projections carry a bias although the config has no key for it.
 BIASED_QKV = frozenset({"qwen", "qwen2", "qwen2_moe", "gpt2", "gpt_neox", "opt", "phi", "starcoder2"})
