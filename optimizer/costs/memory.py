@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -104,6 +106,30 @@ def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, 
 def bytes_of_sequences(tokens: Ints, table: ShapeTable, arrays: LayerArrays, shape: int) -> Ints:
     """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of one shape, rounded up, (T, C)."""
     return _up(sequence_bytes(tokens, table, arrays, slice(shape, shape + 1))[:, 0])
+
+
+def memory_budget_bytes(problem: Problem) -> int:
+    """Bytes of one GPU that may be used, rounded down."""
+    share = Fraction(repr(problem.requirements.gpu_memory_utilization))
+    return int(share * problem.hardware.gpu.memory_bytes)
+
+
+def cache_by_stage(memory: MemoryTable, table: ShapeTable, budgets: Sequence[int], slots: int) -> list[int]:
+    """Bytes of KV cache on a GPU of each stage of the only shape of a table.
+
+    Paged, every stage holds as many tokens as the one with the least room; else what the slots reserve.
+
+    Args:
+        budgets: bytes of one GPU that may be used, by stage.
+    """
+    columns = list(table.class_of_stage[0])
+    if memory.held is None:
+        return [slots * int(memory.kv_per_sequence[0, column]) for column in columns]
+    by_class = np.full((1, table.multiplicity.shape[1]), max(budgets), dtype=np.int64)
+    for column, budget in zip(columns, budgets, strict=True):
+        by_class[0, column] = min(budget, by_class[0, column])
+    tokens = int(memory.capacity_tokens(by_class, slots)[0])
+    return [tokens * int(memory.kv_per_token[0, column]) for column in columns]
 
 
 def most_sequences(problem: Problem) -> int:

@@ -41,9 +41,7 @@ class Held:
         one, variance, skew = self.mean[shape], self.variance[shape], self.third[shape]
         total = number * variance + spread * one**2
         with np.errstate(invalid="ignore"):
-            result = _quantile(
-                number * one, total, number * skew + 3 * spread * one * variance + third * one**3, share
-            )
+            result = _quantile(number * one, total, number * skew + 3 * spread * one * variance + third * one**3, share)
         wanted: Floats = np.where(load.overloaded[:, None], np.inf, result)
         return wanted
 

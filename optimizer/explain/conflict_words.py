@@ -8,10 +8,11 @@ import numpy as np
 
 from optimizer.answer import Fixed
 from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.shapes import Bools, Shape
 from optimizer.explain.numbers import amount, count, listing, milliseconds
 from optimizer.facts.problem import Problem
-from optimizer.search.load_rules import METRIC_WORDS, memory_budget_bytes
+from optimizer.search.load_rules import METRIC_WORDS
 from optimizer.search.quantities import Quantities
 from optimizer.search.rules import rules_for
 from optimizer.search.scale import NEVER_NS, planned_ms, time_ns

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, get_args
 
 from optimizer.answer import Fixed
+from optimizer.costs.load import chain_length
 from optimizer.facts import catalog
 from optimizer.facts.demand import KvFormat, Percentile
 from optimizer.facts.errors import ProblemError
@@ -20,7 +21,7 @@ from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import WeightFormat
 from optimizer.facts.problem import Problem
 from optimizer.facts.stated import Stated
-from optimizer.search.space import chain_length, pipeline_degrees, tensor_degrees
+from optimizer.search.space import pipeline_degrees, tensor_degrees
 
 Changes = Mapping[str, Any]
 

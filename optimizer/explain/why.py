@@ -41,7 +41,24 @@ def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -
             f"({metrics.memory_utilization:.1%} of its memory). "
             f"All limits hold up to {metrics.max_request_rate:g} requests/s."
         )
+    if problem.paged:
+        said.append(_cache_sentence(problem, metrics))
     return said
+
+
+def _cache_sentence(problem: Problem, metrics: Metrics) -> str:
+    """How much the cache holds, and how long a sequence may be."""
+    holds = (
+        f"The KV cache of a replica holds {metrics.kv_cache_tokens:,} tokens, taken block by block as requests grow;"
+    )
+    longest = f"it serves sequences up to {metrics.max_sequence_tokens:,} tokens"
+    if problem.requirements.max_sequence_tokens is not None:
+        return f"{holds} {longest}, as requirements.max_sequence_tokens states."
+    if metrics.max_sequence_tokens >= problem.model.max_context_tokens:
+        return f"{holds} {longest}, the model's whole context, beside this load."
+    if metrics.max_sequence_tokens <= problem.longest_request_tokens:
+        return f"{holds} {longest}, the longest request stated; longer ones do not fit beside this load."
+    return f"{holds} {longest}, the longest that fits beside this load (requirements.max_sequence_tokens is left out)."
 
 
 def objective_sentence(problem: Problem, objective: ObjectiveResult, proved: bool) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ def request_classes(prompt: int, prompt_p99: int | None, output: int, longest_pr
     sigma = lognormal_sigma(prompt, prompt_p99)
     ends = [-math.inf, *(_NORMAL.inv_cdf(edge) for edge in _EDGES[1:]), math.inf]
     found: dict[int, int] = {}
-    for low, high in zip(ends, ends[1:], strict=False):
+    for low, high in pairwise(ends):
         share = _below(high) - _below(low)
         mean = prompt * (_below(high - sigma) - _below(low - sigma)) / share
         tokens = min(longest_prompt, max(1, round(mean)))

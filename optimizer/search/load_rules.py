@@ -6,9 +6,10 @@ import numpy as np
 
 from optimizer.answer import RuleResult
 from optimizer.costs.load import LoadPoints
+from optimizer.costs.memory import memory_budget_bytes
 from optimizer.facts.demand import LatencyLimit
 from optimizer.facts.problem import Problem
-from optimizer.search.quantities import Quantities, memory_budget_bytes
+from optimizer.search.quantities import Quantities
 from optimizer.search.rule import UNBOUNDED, Choice, Poster, Rule
 from optimizer.search.scale import NEVER_NS, limit_ns, milliseconds, planned_ms, time_ns
 

@@ -13,13 +13,14 @@ import numpy as np
 
 from optimizer.answer import Fixed
 from optimizer.costs.distinct import distinct
+from optimizer.costs.load import chain_length
 from optimizer.costs.memory import most_sequences
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.quantities import Quantities
 from optimizer.search.scale import limit_ns, time_ns
 from optimizer.search.screen import Screen
-from optimizer.search.space import Space, build_space, chain_length
+from optimizer.search.space import Space, build_space
 
 STATIC_RULES = frozenset(
     {

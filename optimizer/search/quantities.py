@@ -6,7 +6,6 @@ This joins the space with the cost model; it knows no limits and decides nothing
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -15,14 +14,14 @@ from optimizer.costs.analytic import Costs
 from optimizer.costs.corrected import costs_of
 from optimizer.costs.distinct import distinct
 from optimizer.costs.failures import STATES, DownStates, down_states
-from optimizer.costs.load import LoadPoints, evaluate
-from optimizer.costs.memory import MemoryTable
+from optimizer.costs.load import LoadPoints, chain_length, evaluate
+from optimizer.costs.memory import MemoryTable, memory_budget_bytes
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Ints
 from optimizer.facts.demand import Objective
 from optimizer.facts.problem import Problem
 from optimizer.search.scale import NEVER_BYTES, NS_PER_MS, bytes_up, time_ns
-from optimizer.search.space import Space, chain_length
+from optimizer.search.space import Space
 
 PENALTY_MS = {"fault-tolerance": 3_600_000.0}
 DEFAULT_PENALTY_MS = 60_000.0
@@ -58,12 +57,6 @@ class StateValues:
     carried: Ints
     served: Ints
     unserved: Ints
-
-
-def memory_budget_bytes(problem: Problem) -> int:
-    """Bytes of one GPU that may be used, rounded down."""
-    share = Fraction(repr(problem.requirements.gpu_memory_utilization))
-    return int(share * problem.hardware.gpu.memory_bytes)
 
 
 class Quantities:

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from optimizer.costs.load import LoadPoints, evaluate
+from optimizer.costs.load import LoadPoints, chain_length, evaluate
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.oracle import STATIC_RULES, subspace
@@ -22,7 +22,7 @@ from optimizer.search.rule import Choice
 from optimizer.search.rules import rules_for
 from optimizer.search.scale import NS_PER_MS
 from optimizer.search.screen import Screen, first_tier, objective_at_most_slots
-from optimizer.search.space import Space, build_space, chain_length, tie_rank
+from optimizer.search.space import Space, build_space, tie_rank
 
 DEGREE_RULES = frozenset(
     {"attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split"}

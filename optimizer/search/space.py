@@ -17,6 +17,7 @@ from optimizer.facts.problem import Problem
 
 DEFAULT_PIPELINES = (*range(1, 9), 10, 12, 16)
 LARGEST_DEFAULT_DP = 1024
+ENGINE_NAMES = {"vllm": "vLLM", "sglang": "SGLang"}
 WIDEST_FIRST = ("fp16", "bf16", "fp8", "int8", "int6", "int5", "nvfp4", "mxfp4", "int4", "int3", "int2")
 LARGEST_SPACE_ROWS = 200_000
 
@@ -230,7 +231,14 @@ def search_limits(problem: Problem, space: Space) -> list[str]:
         said.append(f"TP degrees considered: {_words(tensor)}; PP degrees: {_words(pipeline)}.")
     if search.data_parallel is None and hardware.gpus > LARGEST_DEFAULT_DP:
         said.append(f"DP degrees considered: 1 to {LARGEST_DEFAULT_DP:,}; search.data_parallel widens that.")
-    said.append(f"Sequences per replica considered: 1 to {space.slots}.")
+    if problem.requirements.max_batch is None and "max_batch" not in search.disabled_rules:
+        engine, gpu = ENGINE_NAMES[problem.engine], hardware.gpu.name
+        said.append(
+            f"Sequences per replica considered: 1 to {problem.max_batch:,}, {engine}'s own default on {gpu} (requirements.max_batch "
+            "is left out); a limit of the scheduler, for which no cache is reserved."
+        )
+    else:
+        said.append(f"Sequences per replica considered: 1 to {space.slots:,}.")
     said.append(
         "All replicas are alike; the same nodes stated as cluster: may hold instances of different shapes side by side."
     )

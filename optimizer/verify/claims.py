@@ -11,7 +11,7 @@ from decimal import Decimal
 from optimizer.answer import Fixed, Metrics, ObjectiveResult, RuleResult, Status, Strategy
 from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import decimal, exact, facts_of_costs
-from optimizer.verify.candidate import RATE_STEP, Candidate
+from optimizer.verify.candidate import CACHE_NOISE_BYTES, RATE_STEP, Candidate
 from optimizer.verify.layer import KV_BYTES
 from optimizer.verify.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, Ledger, near, number
 from optimizer.verify.objective import Value
@@ -59,6 +59,8 @@ def check_metrics(ledger: Ledger, candidate: Candidate, value: Value, claimed: M
     ledger.same("metrics.memory_bytes_per_gpu", max(memory), claimed.memory_bytes_per_gpu)
     ledger.same("metrics.memory_bytes_per_stage", memory, claimed.memory_bytes_per_stage)
     ledger.same("metrics.kv_cache_bytes_per_gpu", candidate.cache_bytes, claimed.kv_cache_bytes_per_gpu)
+    ledger.same("metrics.kv_cache_tokens", candidate.cache_tokens, claimed.kv_cache_tokens)
+    _check_longest(ledger, candidate, claimed.max_sequence_tokens)
     share = decimal(candidate.memory_share)
     utilization = claimed.memory_utilization
     ledger.that("metrics.memory_utilization", near(share, utilization, _TIGHT), share, utilization)
@@ -75,6 +77,13 @@ def check_metrics(ledger: Ledger, candidate: Candidate, value: Value, claimed: M
     near_enough = near(value.availability, claimed.availability, _TIGHT)
     ledger.that("metrics.availability", near_enough, value.availability, claimed.availability)
     _check_most_requests(ledger, candidate, claimed.max_request_rate)
+
+
+def _check_longest(ledger: Ledger, candidate: Candidate, claimed: int) -> None:
+    """The longest sequence served; rounding may move it by the block that the last byte decides."""
+    least, most = (candidate.longest_sequence(noise) for noise in (-CACHE_NOISE_BYTES, CACHE_NOISE_BYTES))
+    right = type(claimed) is int and least <= claimed <= most
+    ledger.that("metrics.max_sequence_tokens", right, candidate.longest_sequence(), claimed)
 
 
 def _check_most_requests(ledger: Ledger, candidate: Candidate, claimed: float) -> None:
@@ -119,6 +128,11 @@ def _check_numbers(ledger: Ledger, finding: Finding, rule: RuleResult) -> None:
         ledger.same("slack", None, rule.slack)
         return
     ledger.that("limit", near(finding.limit, rule.limit, Decimal(0)), finding.limit, rule.limit)
+    if finding.id == "kv_cache":
+        noise = Decimal(CACHE_NOISE_BYTES)
+        ledger.that("actual", near(finding.actual, rule.actual, noise), finding.actual, rule.actual)
+        ledger.that("slack", near(finding.limit - finding.actual, rule.slack, noise), finding.limit, rule.slack)
+        return
     if finding.unit == "ms":
         ledger.time("actual", finding.actual, rule.actual)
     elif finding.unit == "requests/s":

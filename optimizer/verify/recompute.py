@@ -48,6 +48,8 @@ def metrics_of(candidate: Candidate) -> Metrics:
     return Metrics(
         weights_bytes_per_gpu=max(weights),
         kv_cache_bytes_per_gpu=candidate.cache_bytes,
+        kv_cache_tokens=candidate.cache_tokens,
+        max_sequence_tokens=candidate.longest_sequence(),
         memory_bytes_per_gpu=max(memory),
         memory_utilization=float(candidate.memory_share),
         prefill_p50_ms=ms(load.prefill_p50 if load else None),

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from optimizer.costs.analytic import Costs
-from optimizer.costs.load import LoadPoints
+from optimizer.costs.load import LoadPoints, chain_length
+from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.costs.two_groups import TwoGroupCosts
 from optimizer.facts.inventory import FleetProblem
@@ -15,11 +16,11 @@ from optimizer.facts.problem import Problem
 from optimizer.search.fleet.dominance import beaten_at_each_number
 from optimizer.search.fleet.offer import MICRO, Offer, Part
 from optimizer.search.oracle import derived
-from optimizer.search.quantities import Quantities, memory_budget_bytes
+from optimizer.search.quantities import Quantities
 from optimizer.search.scale import limit_ns, time_ns
 from optimizer.search.screen import Screen
 from optimizer.search.shape_rules import tensor_groups_fit
-from optimizer.search.space import Space, chain_length
+from optimizer.search.space import Space
 
 _SECTIONS, _FEW_SECTIONS = 16, 4
 _MANY_ROWS = 24

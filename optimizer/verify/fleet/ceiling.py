@@ -10,9 +10,9 @@ import numpy as np
 
 from optimizer.facts.inventory import FleetProblem
 from optimizer.verify.arithmetic import constant, exact, facts_of_costs
+from optimizer.verify.budget import budget_on
 from optimizer.verify.groups import Group
 from optimizer.verify.load import chain_length
-from optimizer.verify.rules import budget_on
 from optimizer.verify.stage import Stage, StageKind, Stages
 from optimizer.verify.times import chunks_of
 from optimizer.verify.twin_times import Floats
@@ -41,7 +41,7 @@ class Ceiling:
             return True
         whole = self._stage(0, tuple(self._problem.model.kind_of_layer.count(k) for k in self._kinds), last=True)
         room = sum(n * (budget - whole.fixed_bytes) for n, budget in zip(self._counts, self._budgets, strict=True))
-        return room >= whole.weights_bytes + self._fewest * whole.sequence_bytes
+        return room >= whole.weights_bytes + (1 if whole.reserved else self._fewest) * whole.sequence_bytes
 
     def slots(self, layers: tuple[int, ...]) -> int:
         """Sequences that the memory of each stage allows; 0 where they are too few."""
@@ -51,7 +51,8 @@ class Ceiling:
         for position, kind in enumerate(self._stages[0].kinds(layers)):
             side = int(position >= cut)
             stage = self._stages[side].stage(self._group, kind)
-            left, each = self._budgets[side] - stage.memory_bytes(0), stage.sequence_bytes + stage.logits_bytes
+            left = self._budgets[side] - stage.memory_bytes(0)
+            each = stage.memory_bytes(1) - stage.memory_bytes(0)
             most = min(most, left // each if each else (most if left >= 0 else 0))
             if most < self._fewest:
                 return 0

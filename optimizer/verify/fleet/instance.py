@@ -14,12 +14,13 @@ from optimizer.answer import Strategy
 from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.facts.problem import Problem
 from optimizer.verify.arithmetic import decimal
+from optimizer.verify.budget import budget_on
 from optimizer.verify.candidate import Candidate, RowFacts, planned
 from optimizer.verify.groups import Row, Shape, row_of
 from optimizer.verify.joined import JoinedStages
 from optimizer.verify.ledger import RELATIVE
 from optimizer.verify.load import Load, chain_length
-from optimizer.verify.rules import Finding, budget_on, findings, row_findings, tensor_groups_fit
+from optimizer.verify.rules import Finding, findings, row_findings, tensor_groups_fit
 from optimizer.verify.stage import Stages
 
 RATE_STEP = Fraction(1, 1_000_000)
@@ -179,7 +180,9 @@ class Instance:
     def slots_hold(self, slots: int, rate: Fraction) -> bool:
         """The condition of k: not overloaded, and a slot free for 99 % of requests."""
         load = self.load(rate)
-        return load is not None and (self.off("concurrency") or load.n99 <= slots)
+        if load is None or not (self.off("concurrency") or load.n99 <= slots):
+            return False
+        return self.candidate(slots, rate).has_cache(load)
 
     def limits_hold(self, slots: int, rate: Fraction, tolerance_ms: Decimal = Decimal(0)) -> bool:
         """The condition of c; a latency may pass its limit by the tolerance, the throughput by its relative part."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.verify.budget import budget_on
 from optimizer.verify.candidate import planned
 from optimizer.verify.corrections import twin_times
 from optimizer.verify.fleet.instance import Instance
 from optimizer.verify.load import chain_length
-from optimizer.verify.rules import budget_on
+from optimizer.verify.twin_cache import CacheTwin, completed
 from optimizer.verify.twin_load import loads
 from optimizer.verify.twin_times import Floats, Ints, ShapeTimes
 
@@ -85,7 +86,8 @@ class _Block:
         self._ranks = np.array([one.ranks for one in self._members])
         self._lines = np.arange(len(self._members))
         served = np.arange(1, self._length + 1) * 1000 / self._times.residence[:, : self._length]
-        best = np.maximum.accumulate(served, axis=1)
+        self._caches = CacheTwin(self._problem, shapes, first.stages)
+        best = completed(served, self._caches.slots(self._length))
         self._completes: Floats = best[self._lines, np.maximum(1, self._slots) - 1] * self._ranks
 
     def rated(self) -> Iterator[Rated]:
@@ -113,6 +115,7 @@ class _Block:
         good = ~seen.overloaded
         if not first.off("concurrency"):
             good &= seen.n99 <= self._slots[at]
+        good &= self._caches.short(seen, at) <= 0
         if limits:
             if not first.off("request_rate"):
                 good &= rate <= self._completes[at] * MILLION
