@@ -97,7 +97,9 @@ def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int
     alone = service.prompt_sum_ms[shape]
     occupancy = np.maximum(service.prompt_max_ms[shape], alone / (1 + rate * alone))
     prefilling = rate * occupancy
-    cluster = 1 / (1 - np.where(prefilling < 1, prefilling, 0.0))
+    variance = square - mean_number**2
+    third = cube - 3 * mean_number * square + 2 * mean_number**3
+    push = rate * alone / (1 - np.where(prefilling < 1, prefilling, 0.0))
     stable &= (k <= slots) & (prefilling < 1)
     spread = np.maximum(0.0, c99 - mean_number) / np.where(stable, 1 - prefilling, 1.0)
     n99 = 1 + np.ceil(np.where(stable, mean_number + spread, slots)).astype(np.int64)
@@ -133,8 +135,8 @@ def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int
         n99=np.where(fine, n99, never),
         slots_needed=np.where(usable & (needed <= slots), needed, never),
         mean_number=mean_number,
-        number_variance=cluster * (square - mean_number**2),
-        number_third=cluster**2 * (cube - 3 * mean_number * square + 2 * mean_number**3),
+        number_variance=variance * _wider(push, service.prompt_moments),
+        number_third=_third(variance, third, push, service.prompt_moments),
         mean_ms=finite(mean_number / rate + mean_wait),
         prefill_p50=finite(prefill50),
         prefill_p99=finite(prefill99),
@@ -143,6 +145,18 @@ def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int
         tpot_p50=finite(service.tpot_ms[shape, at50]),
         tpot_p99=finite(service.tpot_ms[shape, at99]),
     )
+
+
+def _wider(push: Floats, prompts: tuple[float, float]) -> Floats:
+    """r: an arrival is one request more, and ``push`` more that its prompt keeps from leaving meanwhile, (Q,)."""
+    result: Floats = 1 + push + push**2 * prompts[0] / 2
+    return result
+
+
+def _third(variance: Floats, third: Floats, push: Floats, prompts: tuple[float, float]) -> Floats:
+    jump = 3 * push + 3 * push**2 * prompts[0] + push**3 * prompts[1]
+    result: Floats = third * _wider(push, prompts) ** 2 + variance * jump / 3
+    return result
 
 
 def _tail_moments(ratio: Floats, slots: int) -> Floats:

@@ -72,9 +72,11 @@ def objective_sentence(problem: Problem, objective: ObjectiveResult, proved: boo
     )
 
 
-def binding_sentences(rules: tuple[RuleResult, ...]) -> list[str]:
+def binding_sentences(problem: Problem, rules: tuple[RuleResult, ...]) -> list[str]:
     """Which rules leave little room, nearest first; which are broken."""
     said = []
+    # Paged, slots cost nothing: the tie-break takes as many as are allowed, which binds nothing.
+    ignored = ("max_batch",) if problem.paged else ()
     for rule in rules:
         if not rule.holds and rule.enabled:
             said.append(f"Broken: {rule.sentence} {_breach(rule)}")
@@ -82,7 +84,7 @@ def binding_sentences(rules: tuple[RuleResult, ...]) -> list[str]:
         (rule.slack / abs(rule.limit), rule)
         for rule in rules
         if rule.holds and rule.enabled and isinstance(rule.limit, int | float) and rule.limit and rule.slack is not None
-        if rule.slack <= BINDING_SHARE * abs(rule.limit) and rule.id != "context"
+        if rule.slack <= BINDING_SHARE * abs(rule.limit) and rule.id not in ("context", *ignored)
     ]
     for _, rule in sorted(near, key=lambda pair: pair[0]):
         said.append(

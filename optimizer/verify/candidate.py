@@ -137,10 +137,10 @@ class Candidate:
     @property
     def cache_tokens(self) -> int:
         """Tokens that the cache holds, in whole blocks: what fits at the stage with the least room."""
-        found = [LARGEST_COUNT]
+        found = []
         for stage, room in zip(self.facts.stages, self.rooms, strict=True):
-            if stage.token_bytes:
-                found.append(max(0, room) // (BLOCK_TOKENS * stage.token_bytes))
+            size = BLOCK_TOKENS * stage.token_bytes
+            found.append(max(0, room) // size if size else LARGEST_COUNT)
         return min(found) * BLOCK_TOKENS
 
     @property

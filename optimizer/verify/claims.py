@@ -19,6 +19,8 @@ from optimizer.verify.rules import Finding, barely_holds, clearly_holds
 
 _TIMES = ("prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
 _TIGHT = Decimal("1e-11")
+FLOAT_BYTES = Decimal("0.01")
+"""What 64-bit floats lose of the bytes that requests in progress want."""
 
 
 def check_strategy(ledger: Ledger, problem: Problem, strategy: Strategy, fixed: Fixed) -> bool:
@@ -129,9 +131,11 @@ def _check_numbers(ledger: Ledger, finding: Finding, rule: RuleResult) -> None:
         return
     ledger.that("limit", near(finding.limit, rule.limit, Decimal(0)), finding.limit, rule.limit)
     if finding.id == "kv_cache":
-        noise = Decimal(CACHE_NOISE_BYTES)
-        ledger.that("actual", near(finding.actual, rule.actual, noise), finding.actual, rule.actual)
-        ledger.that("slack", near(finding.limit - finding.actual, rule.slack, noise), finding.limit, rule.slack)
+        # Rounded up to whole bytes, after what floats lose of it.
+        up, down = 1 + FLOAT_BYTES, FLOAT_BYTES
+        ledger.that("actual", near(finding.actual, rule.actual, up, down), finding.actual, rule.actual)
+        slack = finding.limit - finding.actual
+        ledger.that("slack", near(slack, rule.slack, down, up), slack, rule.slack)
         return
     if finding.unit == "ms":
         ledger.time("actual", finding.actual, rule.actual)

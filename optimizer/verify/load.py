@@ -93,6 +93,18 @@ def chain(residence: list[Decimal], rate: Decimal, length: int) -> Quantiles | N
     return None
 
 
+def in_clusters(problem: Problem, found: Quantiles, push: Decimal) -> Moments:
+    """Requests in progress when each arrival's prompt keeps, on average, ``push`` others from leaving while it is worked on."""
+    weights = sum(one.weight for one in problem.requests)
+    mean = Fraction(sum(one.weight * one.prompt_tokens for one in problem.requests), weights)
+    square = Fraction(sum(one.weight * one.prompt_tokens**2 for one in problem.requests), weights)
+    cube = Fraction(sum(one.weight * one.prompt_tokens**3 for one in problem.requests), weights)
+    second, third = decimal(square / (mean * mean)), decimal(cube / (mean * mean * mean))
+    wider = 1 + push + push**2 * second / 2
+    skewed = push + push**2 * second + push**3 * third / 3
+    return Moments(found.mean, found.variance * wider, found.third * wider**2 + found.variance * skewed)
+
+
 def _central_moments(shares: list[Decimal], last: Decimal, total: Decimal) -> tuple[Decimal, Decimal, Decimal]:
     """Mean, variance and third central moment of a chain with a geometric tail of ratio ``last`` behind its states."""
     length, rest = len(shares) - 1, 1 - last
@@ -146,7 +158,7 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     return Load(
         n50=n50,
         n99=n99,
-        number=Moments(found.mean, found.variance / (1 - prompts), found.third / (1 - prompts) ** 2),
+        number=in_clusters(problem, found, rate * times.prompt_sum / (1 - prompts)),
         mean=found.mean / rate + usual,
         prefill_p50=prefill50,
         prefill_p99=max(alone, min(alone + max(rare, pair), cap)),

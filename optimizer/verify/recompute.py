@@ -36,6 +36,12 @@ def objective_of(candidate: Candidate) -> Value:
 
 
 @sixty_digits()
+def longest_of(candidate: Candidate) -> int:
+    """Tokens of the longest sequence served."""
+    return candidate.longest_sequence()
+
+
+@sixty_digits()
 def metrics_of(candidate: Candidate) -> Metrics:
     """The metrics, rounded as claims are: times up to the nanosecond, rates down to the thousandth."""
     load, completed = candidate.load, candidate.completions()[0]

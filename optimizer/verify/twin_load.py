@@ -98,8 +98,19 @@ def loads(problem: Problem, times: ShapeTimes, shape: Ints, per_replica_per_s: F
         "tpot_p99": times.tpot[at99],
     }
     unsure &= ~none_left & (last < 1 + NEAR)
-    number = mean, variance / alone_share, third / alone_share**2
+    push = rate * whole / alone_share
+    second, cubed = _prompts(problem)
+    wider = 1 + push + second * push**2 / 2
+    number = mean, variance * wider, third * wider**2 + variance * (push + second * push**2 + cubed * push**3 / 3)
     return Loads(overloaded, unsure, n50, n99, *number, mean / rate + half * busy, latency)
+
+
+def _prompts(problem: Problem) -> tuple[float, float]:
+    """Second and third moment of the prompt length, the mean being 1."""
+    weights = sum(one.weight for one in problem.requests)
+    mean = sum(one.weight * one.prompt_tokens for one in problem.requests) / weights
+    second, third = (sum(one.weight * (one.prompt_tokens / mean) ** k for one in problem.requests) for k in (2, 3))
+    return second / weights, third / weights
 
 
 def _about(mean: Floats, shares: Floats, total: Floats, odds: Floats) -> tuple[Floats, Floats]:
