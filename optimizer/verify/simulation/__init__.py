@@ -15,7 +15,7 @@ from optimizer.verify.occupancy import blocks_in_progress
 from optimizer.verify.recompute import candidate_of, longest_of
 from optimizer.verify.simulation.arrivals import PoissonSource, Source, TraceSource
 from optimizer.verify.simulation.engine import Engine
-from optimizer.verify.simulation.lengths import FixedLengths, Lengths, LognormalPrompts
+from optimizer.verify.simulation.lengths import lengths_of
 from optimizer.verify.simulation.report import Disagreement, Estimate, SimulatedPercentiles, compare, summarise
 from optimizer.verify.simulation.scheduler import Limits
 from optimizer.verify.simulation.sequences import blocks_of
@@ -58,7 +58,7 @@ def simulate(
         said = f"trace {trace.name}, dealt in turn to {strategy.data_parallel} replicas, of which this is the first"
     else:
         rate, warm_up = problem.workload.requests_per_s / strategy.data_parallel, requests // _WARM_UP
-        source = PoissonSource(rate, _lengths(problem), random)
+        source = PoissonSource(rate, lengths_of(problem), random)
         said = f"Poisson, {rate:g} requests/s at the replica"
     run = Engine(step_times(problem, strategy), limits_of(problem, strategy), source).run(warm_up + requests)
     return summarise(run, warm_up=warm_up, requests=requests, arrivals=said, seed=seed)
@@ -102,11 +102,3 @@ def _paged_blocks(candidate: Candidate) -> int:
         if held:
             found.append(int(max(0, room) * mean / held))
     return min(found)
-
-
-def _lengths(problem: Problem) -> Lengths:
-    work = problem.workload
-    if work.longest_prompt_tokens == work.prompt_tokens:
-        return FixedLengths(work.prompt_tokens, work.output_tokens)
-    longest = max(request.prompt_tokens for request in problem.requests)
-    return LognormalPrompts(work.prompt_tokens, work.longest_prompt_tokens, longest, work.output_tokens)
