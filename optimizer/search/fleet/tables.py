@@ -17,6 +17,7 @@ from optimizer.search.fleet.dominance import beaten_at_each_number
 from optimizer.search.fleet.offer import MICRO, Offer, Part
 from optimizer.search.oracle import derived
 from optimizer.search.quantities import Quantities
+from optimizer.search.rules import rules_for
 from optimizer.search.scale import limit_ns, time_ns
 from optimizer.search.screen import Screen
 from optimizer.search.shape_rules import tensor_groups_fit
@@ -72,7 +73,8 @@ class Table:
         ]
         self._beaten: dict[int, int] = {}
         self.q = quantities(bare, problems, shapes) if times is None else _shared(bare, problems, shapes, times)
-        screen = Screen(self.q)
+        # What is in progress depends on the rate, as latency does.
+        screen = Screen(self.q, None, {rule.id for rule in rules_for(self.q.problem)} - {"kv_cache"})
         if len(problems) > 1:
             self._part_by_part(screen)
         self.least, self.most = screen.least, screen.most
