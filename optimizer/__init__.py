@@ -10,30 +10,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optimizer.answer import Answer, CheckAnswer, Fixed, Strategy
-    from optimizer.api import check, simulate, solve
-    from optimizer.cost_sources import with_costs
     from optimizer.facts.errors import ProblemError
-    from optimizer.facts.load import load_problem, problem_from_dict
     from optimizer.facts.problem import Problem
+    from optimizer.questions.cost_sources import with_costs
+    from optimizer.questions.uniform import check, simulate, solve
+    from optimizer.reading.load import load_problem, problem_from_dict
+    from optimizer.results.answer import Answer, CheckAnswer, Fixed, Strategy
     from optimizer.sweeps.run import sweep
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Answer": "optimizer.answer",
-    "CheckAnswer": "optimizer.answer",
-    "Fixed": "optimizer.answer",
+    "Answer": "optimizer.results.answer",
+    "CheckAnswer": "optimizer.results.answer",
+    "Fixed": "optimizer.results.answer",
     "Problem": "optimizer.facts.problem",
     "ProblemError": "optimizer.facts.errors",
-    "Strategy": "optimizer.answer",
-    "check": "optimizer.api",
-    "load_problem": "optimizer.facts.load",
-    "problem_from_dict": "optimizer.facts.load",
-    "simulate": "optimizer.api",
-    "solve": "optimizer.api",
+    "Strategy": "optimizer.results.answer",
+    "check": "optimizer.questions.uniform",
+    "load_problem": "optimizer.reading.load",
+    "problem_from_dict": "optimizer.reading.load",
+    "simulate": "optimizer.questions.uniform",
+    "solve": "optimizer.questions.uniform",
     "sweep": "optimizer.sweeps.run",
-    "with_costs": "optimizer.cost_sources",
+    "with_costs": "optimizer.questions.cost_sources",
 }
 
 __all__ = [

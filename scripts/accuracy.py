@@ -35,13 +35,13 @@ from calibration.constants_file import fitted_to
 from calibration.corpus import Corpus, Times
 from calibration.kinds import Predicted, predict
 from calibration.strata import measured_of
-from optimizer.commands.files import write_whole
+from optimizer.catalog.constants import closed_loop_constants, constants
+from optimizer.cli.files import write_whole
 from optimizer.costs.intervals import prediction_interval
 from optimizer.costs.measured_runs import Run, resolve
-from optimizer.facts.constants import closed_loop_constants, constants
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.measured_names import Models
 from optimizer.facts.measurements import CLOSED_LOOP, DISAGGREGATED, Table, UnusableRow, parse, read_table
+from optimizer.reading.measured_names import Models
 
 METRICS = ("tpot", "ttft", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
 PREDICTED = (*(f"predicted_{metric}_ms" for metric in METRICS), "predicted_output_tok_s")

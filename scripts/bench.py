@@ -43,7 +43,7 @@ def candidate_rate() -> float:
     """Candidates (shape × sequences) whose step times are computed per second in one process."""
     from optimizer.costs.analytic import AnalyticCosts
     from optimizer.costs.shapes import Shape
-    from optimizer.facts.load import load_problem
+    from optimizer.reading.load import load_problem
 
     problem = load_problem(BORN)
     shapes = [Shape(tp, 1, 1, "fp16", "fp16", (problem.model.layers,)) for tp in (1, 2, 4, 8)] * 250

@@ -53,8 +53,8 @@ def inventory(gpus: int, seed: int = 1) -> dict[str, Any]:
 
 def measured(gpus: int, workers: int) -> dict[str, Any]:
     """One solve, verification included, in this process."""
-    from optimizer.facts.inventory_file import inventory_from_dict
-    from optimizer.fleet import solve_fleet
+    from optimizer.questions.inventory import solve_fleet
+    from optimizer.reading.inventory_file import inventory_from_dict
 
     problem = inventory_from_dict(inventory(gpus))
     start = time.perf_counter()

@@ -26,7 +26,7 @@ MANY = {
 
 def bench_sweep() -> None:
     """Run and print."""
-    from optimizer.facts.stated import load_stated
+    from optimizer.reading.stated import load_stated
 
     workers = len(os.sched_getaffinity(0))
     stated = load_stated(BORN)
@@ -56,7 +56,7 @@ def _row(name: str, stated: Any, gpus: str | None, scenarios: Any, workers: int,
 
 def _by_size(stated: Any) -> Iterator[str]:
     """Mean time of a point in buckets of equal doubling, its tables shared with all others."""
-    from optimizer.many import solve_many
+    from optimizer.questions.many import solve_many
     from optimizer.sweeps.hardware import hardware_of
 
     problem = stated.problem()

@@ -4,7 +4,7 @@
 Usage: python scripts/calibrate.py MEASUREMENTS.csv [--write]
 
 Prints the constants, their range over the fits that leave one model out, the errors on the models left out, and the
-choices these predictions make. ``--write`` puts constants, intervals and history into optimizer/facts/data/constants.yaml.
+choices these predictions make. ``--write`` puts constants, intervals and history into optimizer/catalog/data/constants.yaml.
 Needs scipy (``pip install -e .[calibrate]``).
 """
 
@@ -21,11 +21,11 @@ import numpy as np
 from calibration import choosing, scores
 from calibration.constants_file import digest, plain_errors, rounded, with_section, with_values, write
 from calibration.corpus import Corpus, Times
+from optimizer.catalog.constants import CONSTANTS_FILE
 from optimizer.costs.measured_runs import resolve
-from optimizer.facts.constants import CONSTANTS_FILE
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.measured_names import Models
 from optimizer.facts.measurements import UnusableRow, parse, read_table
+from optimizer.reading.measured_names import Models
 
 try:
     from calibration.fitting import FIXED, STEP, Fitted, fit, leave_one_out, odd_runs

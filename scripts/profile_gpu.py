@@ -15,8 +15,8 @@ import sys
 from datetime import date
 from pathlib import Path
 
-from optimizer.commands.files import write_whole
-from optimizer.facts import catalog
+from optimizer.catalog import lookup as catalog
+from optimizer.cli.files import write_whole
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
 from profiling.entry import as_yaml

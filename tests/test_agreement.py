@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from optimizer import problem_from_dict, solve
-from optimizer.answer import Answer
-from optimizer.search.rules import rule_ids
+from optimizer.results.answer import Answer
+from optimizer.search.uniform.rules import rule_ids
 from tests.conftest import changed
 from tests.generate import random_problem
 

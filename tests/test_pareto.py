@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import yaml
 
-from optimizer.cli import main
-from optimizer.facts.inventory_file import inventory_from_dict
-from optimizer.front import ParetoFront
-from optimizer.pareto import pareto
+from optimizer.cli.program import main
+from optimizer.questions.pareto import pareto
+from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.report.curves import load_pareto
-from optimizer.search.fleet.offers import Offers
-from optimizer.search.fleet.solve import FleetSolver
+from optimizer.results.front import ParetoFront
+from optimizer.search.inventory.offers import Offers
+from optimizer.search.inventory.solve import FleetSolver
 from tests.conftest import changed
-from tests.fleet.generate import random_inventory
-from tests.fleet.test_solve import every_plan, narrowed
+from tests.inventory.generate import random_inventory
+from tests.inventory.test_solve import every_plan, narrowed
 
 MIXED: dict[str, Any] = {
     "name": "mixed",
@@ -99,7 +99,7 @@ def test_infeasible(born: dict[str, Any], tmp_path: Path, capsys: pytest.Capture
 
 def test_stopped_in_the_middle(calm: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C at the second point: the first stays proved, the front is marked incomplete."""
-    from optimizer.search.front import RowFront
+    from optimizer.search.uniform.front import RowFront
 
     before = RowFront.proved
 
@@ -193,7 +193,7 @@ def test_steps_of_what_is_served_against_every_plan(seed: int) -> None:
 
 def test_a_front_that_is_not_settled_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time for the steps of what is served: the bounds on GPUs still are, and nothing is claimed beyond."""
-    import optimizer.pareto_fleet as room
+    import optimizer.questions.pareto_inventory as room
 
     monkeypatch.setattr(room, "SERVED_WITHIN_S", 0.0)
     front = pareto(inventory_from_dict(MIXED), ("latency", "availability"), points=6)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.answer import Status, Verification
 from optimizer.render.text import verification_sentence
+from optimizer.results.answer import Status, Verification
 
 
 @pytest.mark.parametrize(

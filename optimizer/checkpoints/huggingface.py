@@ -8,6 +8,7 @@ components are in ``attention``, ``compressed``, ``recurrent`` and ``feedforward
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -17,6 +18,7 @@ from optimizer.checkpoints.config import Config
 from optimizer.checkpoints.feedforward import Half
 from optimizer.checkpoints.layers import LayerParts, Sizes, layer_parts, nas_kv_heads
 from optimizer.facts.model import LayerKind, ModelFacts, Quantization, WeightFormat
+from optimizer.facts.text import shown
 
 # Not decoders, or decoders with another half that the product does not model.
 NOT_DECODERS = frozenset(
@@ -68,6 +70,8 @@ def model_from_config(
         values = {**outer, **text}
     config = Config(values, field)
     model_type = str(values.get("model_type", "")).lower()
+    if not re.fullmatch(r"[a-z0-9_.-]{0,100}", model_type):
+        raise config.error("model_type", f"{shown(model_type)} is the name of no architecture")
     if values.get("is_encoder_decoder") or model_type in NOT_DECODERS:
         raise config.error("model_type", f"{model_type!r} is not a decoder; a decoder-only language model is needed")
     unknown = next((key for key in NOT_MODELLED_KEYS if values.get(key) is not None), None)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from optimizer.catalog.constants import CostConstants, constants
 from optimizer.costs.links import link_costs
 from optimizer.costs.memory import MemoryTable, bytes_of_sequences, memory_table
 from optimizer.costs.parameters import layer_arrays
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Ints, Shape, ShapeTable, tabulate
 from optimizer.costs.steps import StepModel
-from optimizer.facts.constants import CostConstants, constants
 from optimizer.facts.problem import Problem
 
 
@@ -38,7 +38,7 @@ class Costs(Protocol):
 
 
 class AnalyticCosts:
-    """Roofline plus overheads with the constants in ``facts/data/constants.yaml``."""
+    """Roofline plus overheads with the constants in ``catalog/data/constants.yaml``."""
 
     source = "analytic"
 

@@ -10,7 +10,7 @@ progress or waiting for KV memory. Step and prefill times are the ``StepModel``'
     wait  = (C / n − 1) · (TTFT0 + (output − 1) · TPOT)          stage, per rank.  Little's law past the capacity
     TTFT  = TTFT0 + wait
 
-b (bunching of prompts), t0 (ms) and d (steps) belong to the engine: ``closed_loop`` in ``facts/data/constants.yaml``.
+b (bunching of prompts), t0 (ms) and d (steps) belong to the engine: ``closed_loop`` in ``catalog/data/constants.yaml``.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.catalog.constants import ClosedLoopConstants, CostConstants
+from optimizer.catalog.lookup import failure_defaults
 from optimizer.costs.links import link_costs
 from optimizer.costs.memory import memory_table
 from optimizer.costs.parameters import layer_arrays
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape, tabulate
 from optimizer.costs.steps import StepModel
-from optimizer.facts.catalog import failure_defaults
-from optimizer.facts.constants import ClosedLoopConstants, CostConstants
 from optimizer.facts.demand import KvFormat, Objective, Requirements, SearchLimits, Workload
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts

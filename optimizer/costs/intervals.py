@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from optimizer.facts.constants import LatencyMetric, intervals
+from optimizer.catalog.constants import LatencyMetric, intervals
 from optimizer.facts.model import ModelFacts
 
 

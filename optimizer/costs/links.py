@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from optimizer.catalog.constants import CostConstants
 from optimizer.costs.shapes import Bools, Floats, Ints, ShapeTable
-from optimizer.facts.constants import CostConstants
 from optimizer.facts.hardware import HardwareFacts
 
 

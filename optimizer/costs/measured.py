@@ -19,18 +19,18 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.catalog.constants import constants
 from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.memory import MemoryTable
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Ints, Shape
 from optimizer.costs.table import curve
-from optimizer.facts.constants import constants
 from optimizer.facts.cost_table import Correction, CostTable
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.measured_names import plain
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
+from optimizer.reading.measured_names import plain
 
 PACKAGE, VERSION = "aiconfigurator_core", "0.12.0"
 SYSTEMS = {

@@ -8,13 +8,16 @@ from fractions import Fraction
 
 import numpy as np
 
+from optimizer.catalog.constants import CostConstants
 from optimizer.costs.load import chain_length
 from optimizer.costs.occupancy import Held, held, sequence_bytes
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays
-from optimizer.costs.shapes import Floats, Ints, ShapeTable
+from optimizer.costs.shapes import Floats, Ints, LongFloats, ShapeTable, exactly
 from optimizer.facts.base import LARGEST_COUNT
-from optimizer.facts.constants import CostConstants
 from optimizer.facts.problem import Problem
+
+ULPS = 32
+"""Units in the last place that a sum may be off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,9 @@ class MemoryTable:
 def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, arrays: LayerArrays) -> MemoryTable:
     """Memory of every shape and stage class."""
     model = problem.model
-    counts = table.kind_counts.astype(np.float64)
+    counts = table.kind_counts.astype(np.longdouble)
     present = table.multiplicity > 0
-    embedding = arrays.embedding_bytes[:, None]
+    embedding = exactly(arrays.embedding_bytes[:, None], table)
     one_table = model.tied_embeddings & (table.pp == 1)[:, None]
     weights = np.einsum("sck,sk->sc", counts, arrays.resident_bytes)
     weights = weights + np.where(table.is_first, embedding, 0) + np.where(table.is_last & ~one_table, embedding, 0)
@@ -137,11 +140,11 @@ def most_sequences(problem: Problem) -> int:
     return chain_length(problem) if "max_batch" in problem.search.disabled_rules else problem.max_batch
 
 
-def _widest(problem: Problem, table: ShapeTable) -> Floats:
+def _widest(problem: Problem, table: ShapeTable) -> LongFloats:
     """Values per token of the widest intermediate result on one GPU, (S,)."""
     model = problem.model
-    tp, ep = table.tp.astype(np.float64), table.ep.astype(np.float64)
-    widest = (model.attention_heads + 2 * (0 if model.mla else model.kv_heads)) * model.head_dim / tp
+    tp, ep = table.tp.astype(np.longdouble), table.ep.astype(np.longdouble)
+    widest = (model.attention_heads + 2 * model.kv_heads) * model.head_dim / tp
     for width in model.ffn_widths:
         widest = np.maximum(widest, 2 * width / tp)
     if model.experts:
@@ -152,9 +155,12 @@ def _widest(problem: Problem, table: ShapeTable) -> Floats:
     return widest
 
 
-def _up(values: Floats) -> Ints:
-    """Up to whole units; a float within 1e-9 relative of a whole number is that number, not the next one."""
+def _up(values: Floats | LongFloats) -> Ints:
+    """Up to whole units; what rounding puts above a whole number by a few units in the last place is that number.
+
+    Sums of hundreds of GB hold less than a byte of what 64 bits can tell apart, hence the longer floats.
+    """
     nearest = np.rint(values)
-    exact = np.abs(values - nearest) <= 1e-9 * np.maximum(1.0, np.abs(values)) * 1e-3
-    result: Ints = np.where(exact, nearest, np.ceil(values)).astype(np.int64)
+    noise = ULPS * np.finfo(values.dtype).eps * np.maximum(1.0, np.abs(values))
+    result: Ints = np.where(np.abs(values - nearest) <= noise, nearest, np.ceil(values)).astype(np.int64)
     return result

@@ -16,7 +16,7 @@ import numpy as np
 
 from optimizer.costs.load import LoadPoints
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays
-from optimizer.costs.shapes import Floats, Ints, ShapeTable
+from optimizer.costs.shapes import Floats, Ints, LongFloats, ShapeTable, exactly
 from optimizer.facts.problem import Problem
 
 
@@ -76,11 +76,11 @@ def kept_tokens(tokens: Ints, windows: Ints) -> Ints:
     return kept
 
 
-def sequence_bytes(tokens: Ints, table: ShapeTable, arrays: LayerArrays, rows: slice = slice(None)) -> Floats:
+def sequence_bytes(tokens: Ints, table: ShapeTable, arrays: LayerArrays, rows: slice = slice(None)) -> LongFloats:
     """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of some shapes, (T, S, C)."""
     kept = kept_tokens(tokens, arrays.windows)[:, None, :]
-    per_layer = arrays.kv_bytes_per_token[rows] * kept + arrays.state_bytes[rows]
-    result: Floats = np.einsum("sck,tsk->tsc", table.kind_counts[rows], per_layer)
+    per_layer = arrays.kv_bytes_per_token[rows] * kept + exactly(arrays.state_bytes, table)[rows]
+    result: LongFloats = np.einsum("sck,tsk->tsc", table.kind_counts[rows].astype(np.longdouble), per_layer)
     return result
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from optimizer.catalog.constants import CostConstants
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
-from optimizer.facts.constants import CostConstants
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
@@ -32,7 +33,9 @@ class LayerArrays:
     """Bytes, parameters and FLOP widths per layer of each kind, on one GPU of each shape."""
 
     linear_parameters: Floats  # (S, K) p_lin
-    resident_bytes: Floats  # (S, K) w: weights of a layer, experts included
+    resident_bytes: npt.NDArray[
+        np.longdouble
+    ]  # (S, K) w: weights of a layer, experts included, to a fraction of a byte
     read_bytes: Floats  # (S, K) weights a decode step reads, experts excluded
     kv_bytes_per_token: Floats  # (S, K) kappa
     state_bytes: Floats  # (S, K) per sequence
@@ -63,9 +66,9 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
     small = np.array([k.unquantized_parameters for k in kinds], dtype=np.float64)
     experts = np.array([k.experts for k in kinds], dtype=np.int64)
     expert_parameters = np.array([k.expert_parameters for k in kinds], dtype=np.int64)
-    linear = sharded / tp + key_value * (kv_per_gpu / model.kv_heads) + replicated
+    linear = sharded / tp.astype(np.longdouble) + key_value * kv_per_gpu / model.kv_heads + replicated
     read = linear * b_lin[:, None] + small * 2
-    spread = (expert_parameters * experts) * b_exp[:, None] / table.expert_gpus[:, None]
+    spread = (expert_parameters * experts) * b_exp[:, None] / table.expert_gpus[:, None].astype(np.longdouble)
     kv_byte = np.array([KV_BYTES[s.kv_format] for s in table.shapes], dtype=np.float64)[:, None]
     per_head = np.array([k.kv_values_per_token_per_kv_head for k in kinds], dtype=np.float64)
     latent = np.array([k.kv_values_per_token_replicated for k in kinds], dtype=np.float64)
@@ -73,9 +76,9 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
     state_everywhere = np.array([k.state_values_replicated for k in kinds], dtype=np.float64)
     padded = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING
     return LayerArrays(
-        linear_parameters=linear,
-        resident_bytes=read + spread,
-        read_bytes=read,
+        linear_parameters=linear.astype(np.float64),
+        resident_bytes=(read + spread).astype(np.longdouble),
+        read_bytes=read.astype(np.float64),
         kv_bytes_per_token=(per_head * kv_per_gpu + latent) * kv_byte,
         state_bytes=(state / tp + state_everywhere) * 2,
         embedding_bytes=padded * model.hidden_size * 2 / table.tp,

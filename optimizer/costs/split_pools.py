@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.catalog.constants import ClosedLoopConstants
 from optimizer.costs.shapes import Floats
-from optimizer.facts.constants import ClosedLoopConstants
 
 _BUSIEST = 0.999
 

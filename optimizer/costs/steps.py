@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from optimizer.catalog.constants import CostConstants
 from optimizer.costs.links import LinkCosts
 from optimizer.costs.parameters import LayerArrays
 from optimizer.costs.service import ServiceTable, joined
 from optimizer.costs.shapes import Bools, Floats, Ints, ShapeTable
-from optimizer.facts.constants import CostConstants
 from optimizer.facts.problem import Problem
 
 ARRAYS_BY_SHAPE = frozenset(

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
+from optimizer.catalog.constants import closed_loop_constants, constants
 from optimizer.costs.closed_loop import ClosedLoop
 from optimizer.costs.measured_runs import Run, run_of
 from optimizer.costs.residuals import FADE_LENGTHS, FADE_LOAD, Residuals, Sample
 from optimizer.costs.shapes import Floats, Ints
-from optimizer.facts.constants import closed_loop_constants, constants
 from optimizer.facts.cost_table import Correction, CostTable
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.measured_names import Models, find_gpu, plain
 from optimizer.facts.measurements import Measurement, UnusableRow, parse, read_table
 from optimizer.facts.problem import Problem
+from optimizer.reading.measured_names import Models, find_gpu, plain
 
 Layout = tuple[int, int, int, str]
 """(TP, PP, EP, weight format)."""

@@ -11,13 +11,13 @@ from functools import cached_property
 
 import numpy as np
 
+from optimizer.catalog.constants import CostConstants, constants
 from optimizer.costs.links import LinkCosts, link_costs
 from optimizer.costs.memory import MemoryTable, bytes_of_sequences, memory_table
 from optimizer.costs.parameters import layer_arrays
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Ints, Shape, ShapeTable, tabulate
 from optimizer.costs.steps import StepModel
-from optimizer.facts.constants import CostConstants, constants
 from optimizer.facts.problem import Problem
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optimizer.answer import Answer, CheckAnswer, Metrics, ObjectiveResult, RuleResult
 from optimizer.deploy.losses import may_lose
 from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.problem import Problem
-from optimizer.fleet_answer import FleetAnswer, stage_problems
-from optimizer.placement import Placement, place_evenly
+from optimizer.results.answer import Answer, CheckAnswer, Metrics, ObjectiveResult, RuleResult
+from optimizer.results.inventory import FleetAnswer, stage_problems
+from optimizer.results.placement import Placement, place_evenly
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from optimizer.deploy.readme import readme
 from optimizer.deploy.service import build_service
 from optimizer.deploy.shell import shell_files
 from optimizer.facts.problem import Problem
-from optimizer.placement import Placement
+from optimizer.results.placement import Placement
 
 _TARGETS = {"shell": shell_files, "ray": shell_files, "kubernetes": kubernetes_files, "compose": compose_files}
 

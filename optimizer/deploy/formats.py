@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from optimizer.answer import Strategy
 from optimizer.deploy.options import Options
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
+from optimizer.results.answer import Strategy
 
 DTYPES = {"fp16": "float16", "bf16": "bfloat16"}
 ON_LOADING = {"vllm": {"fp8": "fp8_per_tensor"}, "sglang": {"fp8": "fp8"}}

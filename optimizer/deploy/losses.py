@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optimizer.deploy.parts import instances_hit
 from optimizer.facts.problem import Problem
-from optimizer.placement import Placement
+from optimizer.results.placement import Placement
 
 
 def may_lose(problem: Problem, placement: Placement) -> int:

@@ -7,9 +7,9 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import TYPE_CHECKING
 
-from optimizer.answer import Strategy
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
+from optimizer.results.answer import Strategy
 
 if TYPE_CHECKING:
     from optimizer.costs.shapes import Shape

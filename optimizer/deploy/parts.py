@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optimizer.placement import PlacedInstance, Placement
+from optimizer.results.placement import PlacedInstance, Placement
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from optimizer.deploy.options import SERVICE_PORT, Options
 from optimizer.deploy.parts import Launch, launches
 from optimizer.deploy.router import weights_of
 from optimizer.facts.problem import Problem
-from optimizer.placement import PlacedInstance, Placement
+from optimizer.results.placement import PlacedInstance, Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def build_service(
     Raises:
         ProblemError: the engine cannot run the strategy or cannot spread it over these nodes.
     """
-    from optimizer.facts.engine_flags import engine_flags
+    from optimizer.engines.flags import engine_flags
 
     flags = engine_flags(options.engine, options.version)
     engine_room = vllm if options.engine == "vllm" else sglang

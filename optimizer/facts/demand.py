@@ -90,6 +90,7 @@ class Requirements(Facts):
         default=0,
         ge=0,
         le=10,
+        strict=True,
         description="Share by which every latency limit is planned short: predicted x (1 + margin) must be within it",
     )
     survive: Survive = Survive()

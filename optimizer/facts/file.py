@@ -1,4 +1,4 @@
-"""The problem file as a person writes it. ``facts.load`` resolves it into a ``Problem``."""
+"""The problem file as a person writes it. ``reading.load`` resolves it into a ``Problem``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from optimizer.facts.base import Count, Facts, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.problem import Engine
+from optimizer.facts.text import Name
 
 
 class FailureRatesInput(Facts):
-    """Overrides of the failure defaults (Llama 3 paper, table 5; facts/data/failures.yaml)."""
+    """Overrides of the failure defaults (Llama 3 paper, table 5; catalog/data/failures.yaml)."""
 
     gpu_mtbf_hours: Positive | None = Field(default=None, description="Mean time between failures of one GPU")
     node_mtbf_hours: Positive | None = Field(
@@ -28,6 +29,10 @@ class HardwareInput(Facts):
     """Equal nodes of one GPU type. What is left out comes from the catalog entry of the GPU."""
 
     gpu: str | GpuFacts = Field(description="Catalog name such as h100-sxm-80gb, or the facts inline")
+    instance_type: str | None = Field(
+        default=None,
+        description="In place of gpu: a cloud's instance type such as p5.48xlarge, which brings GPUs, links and network",
+    )
     nodes: Count = 1
     gpus_per_node: Count | None = None
     nvlink_gb_per_s: NonNegative | None = Field(default=None, description="Per GPU, both directions together; 0: none")
@@ -46,7 +51,7 @@ class HardwareInput(Facts):
 class ProblemFile(Facts):
     """One question: hardware, model, workload and requirements. YAML or JSON."""
 
-    name: str | None = Field(default=None, description="How answers call the problem; left out, the file's name")
+    name: Name | None = Field(default=None, description="How answers call the problem; left out, the file's name")
     engine: Engine = "vllm"
     hardware: HardwareInput
     model: str | dict[str, Any] = Field(

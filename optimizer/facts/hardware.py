@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from optimizer.facts.base import Count, Facts, NonNegative, Positive
+from optimizer.facts.base import Count, CountOrZero, Facts, NonNegative, Positive
+from optimizer.facts.text import Name
 
 ComputeFormat = Literal["fp16", "bf16", "fp8", "int8", "fp4"]
 
 MIB = 1024 * 1024
 
 
+def _as_words(stated: Any) -> Any:
+    """YAML reads an unquoted 8.6 as a number."""
+    return f"{stated:.1f}" if isinstance(stated, int | float) and not isinstance(stated, bool) else stated
+
+
+ComputeCapability = Annotated[
+    str, Field(pattern=r"^(\d{1,2}\.\d|gfx[0-9a-f]{3,5}|gaudi\d)$"), BeforeValidator(_as_words)
+]
+
+
 class GpuFacts(Facts):
     """One GPU type. Rates are vendor peaks; what is reached of them is the cost model's business."""
 
-    name: str
-    memory_mib: Count = Field(description="Memory the device offers (nvidia-smi memory.total), MiB")
+    name: Name
+    memory_mib: Count = Field(description="Memory of the device as nvidia-smi or rocm-smi prints its total, MiB")
+    reserved_mib: CountOrZero = Field(
+        default=0,
+        description="Part of memory_mib that the driver keeps: CUDA or ROCm gives a process the rest, MiB",
+    )
+    compute_capability: ComputeCapability | None = Field(
+        default=None,
+        description="What kernels may be built for: CUDA compute capability such as 8.6, a ROCm target such as gfx942, "
+        "or gaudi2; left out, that of the catalog entry of the same name, else what dense_tflops tells",
+    )
     memory_bandwidth_gb_per_s: Positive = Field(description="Peak memory bandwidth, 10^9 bytes/s")
     dense_tflops: dict[ComputeFormat, Positive] = Field(
         description="Peak dense tensor-core rate by number format, 10^12 FLOP/s; leave out formats without hardware"
@@ -28,6 +48,8 @@ class GpuFacts(Facts):
     nvlink_domain_gpus: Count = Field(default=1, description="GPUs that reach each other over NVLink")
     pcie_gb_per_s: Positive = Field(default=32, description="PCIe x16, one direction, 10^9 bytes/s")
     gpus_per_node: Count = Field(default=8, description="GPUs in the usual node of this type")
+    tdp_watts: Positive | None = Field(default=None, description="Most power the card may draw, W")
+    idle_watts: Positive | None = Field(default=None, description="Power of the card with no process on it, W")
     layer_time_factor: Positive = Field(
         default=1,
         description="Per-layer and per-step time of this GPU's systems relative to Hopper's (GEN in docs/model.md)",
@@ -37,16 +59,23 @@ class GpuFacts(Facts):
     def _has_sixteen_bit(self) -> GpuFacts:
         if "fp16" not in self.dense_tflops and "bf16" not in self.dense_tflops:
             raise ValueError("dense_tflops needs a 16-bit rate (fp16 or bf16)")
+        if self.reserved_mib >= self.memory_mib:
+            raise ValueError(f"reserved_mib {self.reserved_mib} leaves nothing of memory_mib {self.memory_mib}")
         return self
 
     @property
+    def process_mib(self) -> int:
+        """Memory that CUDA or ROCm gives a process, MiB."""
+        return self.memory_mib - self.reserved_mib
+
+    @property
     def memory_bytes(self) -> int:
-        """Memory the device offers, in bytes."""
-        return self.memory_mib * MIB
+        """Memory that CUDA or ROCm gives a process, in bytes: what an engine's share of memory is a share of."""
+        return self.process_mib * MIB
 
 
 class FailureRates(Facts):
-    """Mean time between failures and to repair. Defaults and sources: ``facts/data/failures.yaml``."""
+    """Mean time between failures and to repair. Defaults and sources: ``catalog/data/failures.yaml``."""
 
     gpu_mtbf_hours: Positive
     node_mtbf_hours: Positive

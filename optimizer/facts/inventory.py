@@ -120,7 +120,7 @@ class Losses(Facts):
 
 
 class FleetProblem(Facts):
-    """The question about an inventory. Built by ``facts.inventory_file``; equal problems have equal answers."""
+    """The question about an inventory. Built by ``reading.inventory_file``; equal problems have equal answers."""
 
     name: str
     engine: Engine

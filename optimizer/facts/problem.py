@@ -18,7 +18,7 @@ Engine = Literal["vllm", "sglang"]
 
 
 class Problem(Facts):
-    """Everything an answer depends on. Built by ``facts.load``; equal problems have equal answers."""
+    """Everything an answer depends on. Built by ``reading.load``; equal problems have equal answers."""
 
     name: str
     engine: Engine

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from optimizer.answer import Strategy
 from optimizer.costs.modules import ModuleCost, StageCost
 from optimizer.costs.parameters import VOCABULARY_PADDING
 from optimizer.graph.declared import declared_links
@@ -16,7 +15,8 @@ from optimizer.graph.links import group_link, pair_link
 from optimizer.graph.notes import placement_notes
 from optimizer.graph.plan import InstancePlan, Plan
 from optimizer.graph.schedule import Timing, Timings, send_bytes
-from optimizer.graph_answer import Edge, Gpu, Graph, InstanceGraph, Node, NodeKind
+from optimizer.results.answer import Strategy
+from optimizer.results.graph import Edge, Gpu, Graph, InstanceGraph, Node, NodeKind
 
 
 def build_graph(plan: Plan, strategy: Strategy | None, label: str | None = None) -> Graph:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optimizer.graph.links import joined, links_of
 from optimizer.graph.plan import Plan
-from optimizer.graph_answer import Link
+from optimizer.results.graph import Link
 
 
 def declared_links(plan: Plan) -> tuple[Link, ...]:

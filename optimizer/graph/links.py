@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from optimizer.facts.constants import constants
+from optimizer.catalog.constants import constants
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.graph.plan import Place
-from optimizer.graph_answer import Link, LinkKind
+from optimizer.results.graph import Link, LinkKind
 
 SLOWEST_LAST: tuple[LinkKind, ...] = ("nvlink", "pcie", "network")
 

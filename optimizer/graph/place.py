@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optimizer.answer import Strategy
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
-from optimizer.fleet_answer import stage_problems
 from optimizer.graph.plan import InstancePlan, Place, Plan, StagePlan
-from optimizer.placement import GpuPlace, PlacedInstance, place_evenly
+from optimizer.results.answer import Strategy
+from optimizer.results.inventory import stage_problems
+from optimizer.results.placement import GpuPlace, PlacedInstance, place_evenly
 
 if TYPE_CHECKING:
     from optimizer.facts.inventory import FleetProblem
-    from optimizer.fleet_answer import FleetAnswer
+    from optimizer.results.inventory import FleetAnswer
 
 
 def plan_of(problem: Problem, strategy: Strategy, sequences_in_progress: int) -> Plan:

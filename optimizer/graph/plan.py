@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from optimizer.answer import Strategy
 from optimizer.costs.shapes import Shape
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
+from optimizer.results.answer import Strategy
 
 
 @dataclass(frozen=True, slots=True)

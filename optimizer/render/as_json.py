@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from optimizer.answer import SCHEMA_VERSION, Answer, CheckAnswer, Repair, Strategy
+from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer, Repair, Strategy
 
 
 def strategy_data(strategy: Strategy | None) -> dict[str, Any] | None:

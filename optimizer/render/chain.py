@@ -8,9 +8,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from optimizer.answer import SCHEMA_VERSION
-from optimizer.chain_answer import ChainAnswer
 from optimizer.render.text import STATUS_WORDS, console
+from optimizer.results.answer import SCHEMA_VERSION
+from optimizer.results.chain import ChainAnswer
 
 STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
 

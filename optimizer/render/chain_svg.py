@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from optimizer.chain_answer import ChainAnswer, Held
+from optimizer.results.chain import ChainAnswer, Held
 
 WIDTH, LEFT, TOP, ROW, FOOT = 1200.0, 150.0, 64.0, 20.0, 56.0
 COLOURS = (

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from optimizer.graph_answer import Graph
 from optimizer.render.graph_json import node_data
+from optimizer.results.graph import Graph
 
 
 def graphml_lines(graph: Graph) -> Iterator[str]:

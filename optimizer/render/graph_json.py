@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from optimizer.graph_answer import COMMUNICATION, MODULES, Gpu, Graph, GraphCheck, InstanceGraph, Node
+from optimizer.results.graph import COMMUNICATION, MODULES, Gpu, Graph, GraphCheck, InstanceGraph, Node
 
 
 def json_lines(graph: Graph, check: GraphCheck) -> Iterator[str]:

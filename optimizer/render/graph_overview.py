@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from optimizer.explain.numbers import amount, milliseconds
-from optimizer.graph_answer import MODULES, InstanceGraph, Node
+from optimizer.explain.common.numbers import amount, milliseconds
+from optimizer.results.graph import MODULES, InstanceGraph, Node
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from optimizer.graph_answer import COMMUNICATION, MODULES, Graph, InstanceGraph, Node
+from optimizer.results.graph import COMMUNICATION, MODULES, Graph, InstanceGraph, Node
 
 REPLICAS = 0
 """Process number of the tracks that show whole passes; nodes count from 1."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from optimizer.explain.numbers import count, milliseconds
-from optimizer.graph_answer import Graph, GraphCheck, InstanceGraph
+from optimizer.explain.common.numbers import count, milliseconds
+from optimizer.results.graph import Graph, GraphCheck, InstanceGraph
 
 SHOWN = 5
 

@@ -12,11 +12,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from optimizer.explain.numbers import milliseconds
-from optimizer.explain.pareto import axis_value, served
-from optimizer.front import Axis, FrontPoint, ParetoFront
+from optimizer.explain.common.numbers import milliseconds
+from optimizer.explain.common.pareto import axis_value, served
 from optimizer.render.as_json import strategy_data
 from optimizer.render.text import console
+from optimizer.results.front import Axis, FrontPoint, ParetoFront
 
 WIDE, HIGH = 64, 14
 STATUS = {

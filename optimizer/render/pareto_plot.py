@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from optimizer.explain.pareto import LEAST_LOST
+from optimizer.explain.common.pareto import LEAST_LOST
 from optimizer.facts.errors import ProblemError
-from optimizer.front import Axis, FrontPoint, ParetoFront
 from optimizer.render.pareto import NAMES
 from optimizer.render.sweep_plot import KINDS
+from optimizer.results.front import Axis, FrontPoint, ParetoFront
 
 
 def check_picture(path: str) -> None:
@@ -42,7 +42,9 @@ def picture(front: ParetoFront, path: str) -> bytes:
 
     kind = Path(path).suffix.lower()
     # Equal fronts give equal pictures: no date, and ids that do not change.
-    with matplotlib.rc_context({"svg.hashsalt": "optimizer", "svg.fonttype": "none", "font.size": 9}):
+    with matplotlib.rc_context(
+        {"svg.hashsalt": "optimizer", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
+    ):
         figure = Figure(figsize=(8, 5), layout="constrained")
         axes = figure.subplots()
         xs, ys = ([_value(point, axis) for point in front.points] for axis in front.axes[:2])

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from optimizer.search.solve import Progress
+    from optimizer.search.uniform.solve import Progress
 
 PATIENCE_S = 2.0
 NS_PER_MS = 1e6

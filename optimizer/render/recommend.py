@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from optimizer.explain.numbers import count, milliseconds
+from optimizer.explain.common.numbers import count, milliseconds
 from optimizer.render.text import console
 from optimizer.sweeps.points import point_data
 

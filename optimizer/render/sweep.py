@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from optimizer.explain.numbers import milliseconds
+from optimizer.explain.common.numbers import milliseconds
 from optimizer.render.text import console
 
 if TYPE_CHECKING:

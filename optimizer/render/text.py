@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from optimizer.answer import Answer, CheckAnswer, Metrics, Repair, RuleResult, Status, Verification
-from optimizer.explain.numbers import amount, milliseconds
+from optimizer.explain.common.numbers import amount, milliseconds
+from optimizer.results.answer import Answer, CheckAnswer, Metrics, Repair, RuleResult, Status, Verification
 
 STATUS_WORDS = {
     "optimal": "proved best",
@@ -26,7 +26,9 @@ REPAIRS_TITLE = "Repairs, each the least change, solved again and verified (--ap
 def console(width: int = 118) -> Console:
     """Standard output; plain when it is not a terminal or NO_COLOR is set."""
     plain = not sys.stdout.isatty()
-    return Console(file=sys.stdout, highlight=False, width=width if plain else None, soft_wrap=plain)
+    return Console(
+        file=sys.stdout, highlight=False, markup=False, emoji=False, width=width if plain else None, soft_wrap=plain
+    )
 
 
 def print_answer(answer: Answer) -> None:
@@ -68,7 +70,10 @@ def print_check(answer: CheckAnswer) -> None:
 def _headline(out: Console, answer: Answer) -> None:
     style = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
     what = answer.strategy.label if answer.strategy else "no strategy"
-    out.print(Text.assemble((f"{answer.problem}: {what} — {STATUS_WORDS[answer.status]}", style[answer.status])))
+    word, shown = STATUS_WORDS[answer.status], style[answer.status]
+    if answer.verification.checks and not answer.verification.passed:
+        word, shown = "NOT confirmed by the independent verification", "bold red"
+    out.print(Text.assemble((f"{answer.problem}: {what} — {word}", shown)))
 
 
 def _sentences(out: Console, sentences: Iterable[str]) -> None:
@@ -264,7 +269,7 @@ def verification_sentence(verification: Verification, status: Status, *, sets: b
     if not verification.checks:
         return "Not verified: there was nothing to recompute."
     proof = {
-        "exhaustive": f"; {_enumerated(verification.candidates, status, sets)}",
+        "exhaustive": f"; {_enumerated(verification, status, sets)}",
         "bound": f"; {'that nothing works rests on the solver alone' if status == 'infeasible' else 'optimality rests on value = bound'}",
         "refuted": f"; {'that nothing works was' if status == 'infeasible' else 'optimality'} REFUTED",
     }.get(verification.optimality, "")
@@ -273,12 +278,22 @@ def verification_sentence(verification: Verification, status: Status, *, sets: b
     return f"Verified: {verification.checks} numbers and rules recomputed in exact arithmetic, {outcome}{proof}{resolution}."
 
 
-def _enumerated(candidates: int, status: Status, sets: bool) -> str:
+def _enumerated(verification: Verification, status: Status, sets: bool) -> str:
+    candidates = verification.candidates
     if sets:
         looked = f"its own bounds left {candidates:,} to look at one by one"
         if status == "infeasible":
             return f"no set of instances keeps every rule ({looked})"
         return f"optimality confirmed against all sets of instances ({looked})"
+    looked = _looked_at(verification)
     if status == "infeasible":
-        return f"none of all {candidates:,} candidates keeps every rule"
-    return f"optimality confirmed against all {candidates:,} candidates"
+        return f"none of all {candidates:,} candidates keeps every rule{looked}"
+    return f"optimality confirmed against all {candidates:,} candidates{looked}"
+
+
+def _looked_at(verification: Verification) -> str:
+    """How many candidates were compared one by one, and what ruled out the others."""
+    if not verification.ruled_out:
+        return ""
+    others = [f"{count:,} ruled out by {what}" for what, count in verification.ruled_out.items() if count]
+    return f" ({'; '.join([f'{verification.compared:,} compared one by one', *others])})"

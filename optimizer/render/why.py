@@ -7,14 +7,14 @@ from typing import Any
 
 from rich.text import Text
 
-from optimizer.answer import SCHEMA_VERSION
-from optimizer.explain.how_sure import HowSure, Range
-from optimizer.explain.numbers import amount, milliseconds
-from optimizer.explain.switch import Switch
-from optimizer.explain.why_not import WhyNot
-from optimizer.explain.why_this import WhyThis, Worth
+from optimizer.explain.common.numbers import amount, milliseconds
+from optimizer.explain.uniform.how_sure import HowSure, Range
+from optimizer.explain.uniform.switch import Switch
+from optimizer.explain.uniform.why_not import WhyNot
+from optimizer.explain.uniform.why_this import WhyThis, Worth
 from optimizer.render.as_json import repair_data, strategy_data
 from optimizer.render.text import console, repair_lines, table_of
+from optimizer.results.answer import SCHEMA_VERSION
 
 NOTHING_MS = 1e-5
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from optimizer import __version__
-from optimizer.answer import Answer
+from optimizer.catalog.recovery import recovery_facts
 from optimizer.facts.problem import Problem
-from optimizer.facts.recovery import RecoveryFacts, recovery_facts
-from optimizer.facts.stated import Stated, stated_of
+from optimizer.facts.recovery import RecoveryFacts
+from optimizer.reading.stated import Stated, stated_of
 from optimizer.report.curves import FrontPoint, SweepPoint
 from optimizer.report.derive.load import derive_load
 from optimizer.report.derive.memory import derive_memory
@@ -37,6 +37,7 @@ from optimizer.report.sections.strategy import empty_strategy_section, strategy_
 from optimizer.report.sections.summary import empty_summary, summary_section, verdict_of
 from optimizer.report.sections.throughput import throughput_section
 from optimizer.report.subject import Subject
+from optimizer.results.answer import Answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from optimizer.explain.numbers import GIB, amount
+from optimizer.explain.common.numbers import GIB, amount
 from optimizer.report.arithmetic import ArithmeticTextError, evaluate, unit_of
 from optimizer.report.document import Derivation, Figure
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.answer import Answer, CheckAnswer, Strategy
-from optimizer.explain.levers import levers_of, make
-from optimizer.explain.numbers import milliseconds
-from optimizer.explain.why_this import Worth, why_this
+from optimizer.explain.common.numbers import milliseconds
+from optimizer.explain.uniform.levers import levers_of, make
+from optimizer.explain.uniform.why_this import Worth, why_this
 from optimizer.facts.problem import Problem
-from optimizer.facts.stated import Stated
+from optimizer.reading.stated import Stated
 from optimizer.report.ledger import share
-from optimizer.search.evaluate import metrics_of
-from optimizer.search.winner import Winner, winner
+from optimizer.results.answer import Answer, CheckAnswer, Strategy
+from optimizer.search.uniform.evaluate import metrics_of
+from optimizer.search.uniform.winner import Winner, winner
 
 WORTH_MS = 1e-3
 """Gains per request below this are nothing."""

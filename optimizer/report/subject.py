@@ -7,19 +7,19 @@ from functools import cached_property
 
 import numpy as np
 
-from optimizer.answer import Answer, CheckAnswer, Metrics, Strategy
+from optimizer.catalog.constants import CostConstants, constants
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.corrected import correction_of, costs_of
 from optimizer.costs.failures import DownStates, down_states
 from optimizer.costs.load import LoadPoints, chain_length, evaluate
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Shape
-from optimizer.facts.constants import CostConstants, constants
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
-from optimizer.placement import Placement, engine_replicas, place_evenly
 from optimizer.report.ledger import Ledger
+from optimizer.results.answer import Answer, CheckAnswer, Metrics, Strategy
+from optimizer.results.placement import Placement, engine_replicas, place_evenly
 
 
 @dataclass(frozen=True)

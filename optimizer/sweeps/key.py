@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import optimizer
-from optimizer.facts.stated import Stated
+from optimizer.reading.stated import Stated
 from optimizer.sweeps.points import Spec
 from optimizer.sweeps.scenarios import applied
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from optimizer.answer import Answer, Metrics, ObjectiveResult, Strategy
-from optimizer.explain.why import BINDING_SHARE
+from optimizer.explain.uniform.why import BINDING_SHARE
 from optimizer.facts.problem import Problem
+from optimizer.results.answer import Answer, Metrics, ObjectiveResult, Strategy
 
 PointStatus = Literal["optimal", "feasible", "infeasible", "unknown", "error"]
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from optimizer.facts import catalog
+from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.load import read_mapping
+from optimizer.facts.files import read_mapping
 
 
 def load_prices(path: str | Path) -> dict[str, float]:

@@ -8,15 +8,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from optimizer.answer import Answer
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.problem import Problem
-from optimizer.facts.stated import Stated
-from optimizer.many import Family, family_key
-from optimizer.search.joint import Offer, best_offer
-from optimizer.search.rules import rule_ids
-from optimizer.search.screen import Screen
-from optimizer.search.space import SpaceTooLargeError
+from optimizer.questions.many import Family, family_key
+from optimizer.reading.stated import Stated
+from optimizer.results.answer import Answer
+from optimizer.search.uniform.joint import Offer, best_offer
+from optimizer.search.uniform.rules import rule_ids
+from optimizer.search.uniform.screen import Screen
+from optimizer.search.uniform.space import SpaceTooLargeError
 from optimizer.sweeps.points import Point, Spec, point_of
 from optimizer.sweeps.run import plan
 from optimizer.sweeps.work import Maker

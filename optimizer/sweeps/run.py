@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from optimizer.answer import SCHEMA_VERSION
 from optimizer.facts.problem import Problem
-from optimizer.facts.stated import Stated, load_stated, stated_of
+from optimizer.reading.stated import Stated, load_stated, stated_of
+from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.sweeps.counts import parse_counts
 from optimizer.sweeps.key import Keys, product
 from optimizer.sweeps.local import run_here, run_in_processes

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optimizer.facts import catalog
+from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import ProblemFile
-from optimizer.facts.load import read_mapping
-from optimizer.facts.stated import Stated
+from optimizer.facts.files import read_mapping
+from optimizer.reading.stated import Stated
 
 MOST_SCENARIOS = 1_000_000
 _SECTIONS = ("cross", "zip", "gpus")

@@ -9,8 +9,8 @@ from typing import Any
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
-from optimizer.facts.stated import Stated
-from optimizer.many import Family, solve_many
+from optimizer.questions.many import Family, solve_many
+from optimizer.reading.stated import Stated
 from optimizer.sweeps.hardware import hardware_of, idle_sentence
 from optimizer.sweeps.points import Point, Spec, failed, point_of
 from optimizer.sweeps.scenarios import applied

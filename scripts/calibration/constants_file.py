@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from optimizer.facts.constants import CONSTANTS_FILE, LogErrors
+from optimizer.catalog.constants import CONSTANTS_FILE, LogErrors
 
 
 def digest(path: Path) -> str:

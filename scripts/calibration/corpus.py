@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from optimizer.catalog.constants import ClosedLoopConstants, CostConstants
 from optimizer.costs.closed_loop import ClosedLoop, StepTimes
 from optimizer.costs.measured_runs import Run
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
-from optimizer.facts.constants import ClosedLoopConstants, CostConstants
 
 METRICS = ("tpot", "e2e", "ttft")
 Times = dict[str, Floats]

@@ -14,9 +14,9 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from calibration.corpus import METRICS, Corpus, Times
+from optimizer.catalog.constants import ClosedLoopConstants, CostConstants, constants
 from optimizer.costs.closed_loop import StepTimes
 from optimizer.costs.shapes import Bools, Floats
-from optimizer.facts.constants import ClosedLoopConstants, CostConstants, constants
 
 OTHER = "other"
 

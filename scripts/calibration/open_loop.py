@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optimizer.answer import Strategy
 from optimizer.costs.closed_loop import ClosedLoop
 from optimizer.costs.measured_runs import Run
 from optimizer.facts.problem import Problem
+from optimizer.results.answer import Strategy
 from optimizer.verify.simulation.arrivals import TraceSource
 from optimizer.verify.simulation.engine import Engine
 from optimizer.verify.simulation.scheduler import Limits

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from calibration.corpus import METRICS, Corpus, Times
+from optimizer.catalog.constants import LogErrors, intervals
 from optimizer.costs.shapes import Bools, Floats
-from optimizer.facts.constants import LogErrors, intervals
 
 QUANTILES = {"p5": 5, "p10": 10, "p50": 50, "p90": 90, "p95": 95}
 TITLES = {"tpot": "TPOT", "e2e": "end-to-end", "ttft": "TTFT"}

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from optimizer.facts.constants import constants
+from optimizer.catalog.constants import constants
 from optimizer.facts.file import HardwareInput
 
 PRODUCT_SHARE = 0.75

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.cli import main
-from optimizer.explain.audit import audit
-from optimizer.facts.load import load_problem
+from optimizer.audit import audit
+from optimizer.cli.program import main
+from optimizer.reading.load import load_problem
 from tests.conftest import ROOT
 
 CASES = {

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from optimizer.explain.audit import AuditResult, audit
-from optimizer.facts.load import problem_from_dict
+from optimizer.audit import AuditResult, audit
+from optimizer.reading.load import problem_from_dict
 
 WRONG = {
     19: ("contradicted", "NVLink"),

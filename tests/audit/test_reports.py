@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from optimizer.explain.audit import audit
-from optimizer.facts.load import problem_from_dict
+from optimizer.audit import audit
+from optimizer.reading.load import problem_from_dict
 from tests.audit.problems import PROBLEMS
 
 REPORTS = Path(__file__).parent / "reports"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from optimizer.explain.audit import audit
-from optimizer.facts.load import problem_from_dict
+from optimizer.audit import audit
+from optimizer.reading.load import problem_from_dict
 from tests.audit.problems import PROBLEMS
 
 SENTENCES = Path(__file__).parent / "sentences"

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from optimizer.answer import Status
-from optimizer.chain import chain_from_dict, solve_chain
-from optimizer.facts.chain_table import with_tables
 from optimizer.facts.errors import ProblemError
+from optimizer.questions.chain import chain_from_dict, solve_chain
+from optimizer.reading.chain_table import with_tables
+from optimizer.results.answer import Status
 from optimizer.search.chain.bound import upper_bound
 from optimizer.search.chain.crossing import crossing_cost
 from optimizer.search.chain.instance import scaled
-from optimizer.verify.chain_bound import BoundCheck, check_bound
+from optimizer.verify.chain.bound import BoundCheck, check_bound
 from tests.chain.brute import best_value
 from tests.chain.cases import tiny
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from optimizer.chain import chain_from_dict, load_chain, solve_chain
-from optimizer.cli import main
+from optimizer.cli.program import main
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.helix import helix_to_chain
+from optimizer.questions.chain import chain_from_dict, load_chain, solve_chain
+from optimizer.reading.helix import helix_to_chain
 from tests.conftest import changed
 
 

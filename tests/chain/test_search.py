@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from optimizer.chain import chain_from_dict, solve_chain
-from optimizer.chain_answer import ChainAnswer
+from optimizer.questions.chain import chain_from_dict, solve_chain
+from optimizer.results.chain import ChainAnswer
 from tests.chain.cases import generated
 
 

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from optimizer.chain import chain_from_dict, solve_chain
-from optimizer.chain_answer import ChainAnswer
 from optimizer.facts.chain import ChainProblem
-from optimizer.verify.chain import verify_chain
+from optimizer.questions.chain import chain_from_dict, solve_chain
+from optimizer.results.chain import ChainAnswer
+from optimizer.verify.chain.check import verify_chain
 from tests.chain.cases import generated
 
 VALUES = generated(2, 12, 3, layers=24)

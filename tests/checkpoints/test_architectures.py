@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from optimizer.catalog import lookup as catalog
 from optimizer.checkpoints.huggingface import model_from_config
-from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError
 
 EXACT = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from optimizer.catalog import lookup as catalog
 from optimizer.checkpoints.huggingface import model_from_config
-from optimizer.facts import catalog
 from optimizer.facts.errors import ProblemError
 
 

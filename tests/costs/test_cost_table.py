@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from optimizer import ProblemError, solve, with_costs
-from optimizer.commands.costs import with_table_option
+from optimizer.cli.costs import with_table_option
 from optimizer.costs.corrected import CorrectedCosts
 from optimizer.costs.residuals import FADE_LENGTHS, FADE_LOAD, Residuals, Sample, leave_one_out
 from optimizer.costs.shapes import Shape
 from optimizer.costs.table import table_costs
-from optimizer.facts.load import problem_from_dict
 from optimizer.facts.problem import Problem
+from optimizer.reading.load import problem_from_dict
 
 HEADER = "model,system,backend,backend_version,precision,isl,osl,concurrency,tp,attention_dp,ep,gpus,ttft_ms,tpot_ms\n"
 MINE = "meta-llama/Llama-3.1-8B,h100_sxm,vllm,{version},bf16,1024,256,{load},{tp},1,1,{tp},{ttft},{tpot}\n"

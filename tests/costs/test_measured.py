@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.answer import Fixed
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.corrected import CorrectedCosts
 from optimizer.costs.measured import Tables, measured_costs
 from optimizer.costs.shapes import Shape
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.load import problem_from_dict
 from optimizer.facts.problem import Problem
-from optimizer.search.space import build_space
+from optimizer.reading.load import problem_from_dict
+from optimizer.results.answer import Fixed
+from optimizer.search.uniform.space import build_space
 
 
 class Engine:

@@ -8,13 +8,13 @@ from typing import Any
 
 import yaml
 
-from optimizer.answer import Strategy
 from optimizer.deploy import Options, launch_files
 from optimizer.deploy.chosen import may_lose
 from optimizer.deploy.options import resolve_options
-from optimizer.facts.load import problem_from_dict
 from optimizer.facts.problem import Problem
-from optimizer.placement import place_evenly
+from optimizer.reading.load import problem_from_dict
+from optimizer.results.answer import Strategy
+from optimizer.results.placement import place_evenly
 
 LLAMA = "llama3-70b"
 DEEPSEEK = "deepseek-v3"

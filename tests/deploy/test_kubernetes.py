@@ -9,7 +9,7 @@ import yaml
 
 from optimizer.deploy.pods import HOSTNAME
 from optimizer.facts.errors import ProblemError
-from optimizer.placement import GpuPlace, PlacedInstance, Placement
+from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
 from tests.deploy.cases import CASES, files_of, problem, strategy
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate")

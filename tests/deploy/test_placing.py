@@ -8,7 +8,7 @@ from optimizer.deploy.parts import instances_hit, launches
 from optimizer.deploy.router import router_conf, weights_of
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
-from optimizer.placement import GpuPlace, PlacedInstance, Placement, place_evenly
+from optimizer.results.placement import GpuPlace, PlacedInstance, Placement, place_evenly
 from tests.deploy.cases import commands_in, files_of, problem, strategy, value, written
 
 crossplane = pytest.importorskip("crossplane")

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 import yaml
 
-from optimizer.answer import Strategy
 from optimizer.deploy import launch_files
 from optimizer.deploy.chosen import chosen_of_fleet
 from optimizer.deploy.options import resolve_options, with_hosts
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import FleetProblem
-from optimizer.facts.inventory_file import inventory_from_dict
 from optimizer.facts.problem import Problem
-from optimizer.fleet import solve_fleet
-from optimizer.placement import GpuPlace, PlacedInstance, Placement
+from optimizer.questions.inventory import solve_fleet
+from optimizer.reading.inventory_file import inventory_from_dict
+from optimizer.results.answer import Strategy
+from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
 from tests.deploy.cases import commands_in, value
 from tests.deploy.test_command import _run
 from tests.deploy.test_settings import _keeps
-from tests.fleet.generate import tight_inventory
+from tests.inventory.generate import tight_inventory
 
 H100, A100, L40S = (
     {"name": name, "gpu": gpu, "nodes": nodes, "gpus_per_node": 4}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from optimizer.facts.detect.hardware import parts_of
-from optimizer.facts.detect.inventory import detected
-from optimizer.facts.detect.nvml import this_host
+from optimizer.detect.hardware import parts_of
+from optimizer.detect.inventory import detected
+from optimizer.detect.nvml import this_host
 from optimizer.facts.errors import ProblemError
 
 MIB = 1024 * 1024

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from optimizer.facts.detect.hardware import parts_of
-from optimizer.facts.detect.inventory import Detected, detected
-from optimizer.facts.detect.machine import SeenHost
-from optimizer.facts.detect.smi import parse_smi
-from optimizer.facts.detect.topo import parse_topo
-from optimizer.facts.inventory_file import inventory_from_dict
-from optimizer.facts.load import problem_from_dict
+from optimizer.detect.hardware import parts_of
+from optimizer.detect.inventory import Detected, detected
+from optimizer.detect.machine import SeenHost
+from optimizer.detect.smi import parse_smi
+from optimizer.detect.topo import parse_topo
+from optimizer.reading.inventory_file import inventory_from_dict
+from optimizer.reading.load import problem_from_dict
 
 OUTPUTS = Path(__file__).parent / "outputs"
 QUESTION: dict[str, Any] = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from optimizer.facts.detect.smi import parse_smi
-from optimizer.facts.detect.topo import parse_topo
+from optimizer.detect.smi import parse_smi
+from optimizer.detect.topo import parse_topo
 from optimizer.facts.errors import ProblemError
 from tests.detect.test_outputs import OUTPUTS
 from tests.test_cli import run

@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from optimizer.answer import Fixed
-from optimizer.explain.levers import Lever
+from optimizer.explain.uniform.levers import Lever
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.load import problem_from_dict
-from optimizer.facts.stated import Stated
-from optimizer.search.quantities import Quantities
-from optimizer.search.screen import Screen
-from optimizer.search.space import build_space
+from optimizer.reading.load import problem_from_dict
+from optimizer.reading.stated import Stated
+from optimizer.results.answer import Fixed
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.screen import Screen
+from optimizer.search.uniform.space import build_space
 from tests.generate import random_problem
 
 # About 28 % of the generated problems are infeasible. OPTIMIZER_LONG_TESTS=1 compares 270 of them instead of 50.

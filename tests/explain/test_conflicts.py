@@ -7,13 +7,13 @@ import random
 import pytest
 
 from optimizer import problem_from_dict, solve
-from optimizer.explain.conflict import find_conflicts
-from optimizer.explain.sets import deletion, hitting_sets
-from optimizer.explain.wide import OFFERS, Wide
-from optimizer.facts.stated import Stated
-from optimizer.search.quantities import Quantities
-from optimizer.search.rules import rule_ids
-from optimizer.search.space import build_space
+from optimizer.explain.common.sets import deletion, hitting_sets
+from optimizer.explain.uniform.conflict import find_conflicts
+from optimizer.explain.uniform.wide import OFFERS, Wide
+from optimizer.reading.stated import Stated
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.rules import rule_ids
+from optimizer.search.uniform.space import build_space
 from tests.explain.infeasible import BLOCK, SEEDS, feasible, infeasible
 
 

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from optimizer import Fixed, check, problem_from_dict, solve
-from optimizer.answer import Repair
-from optimizer.explain.infeasible import solved_again
-from optimizer.explain.least import Least
-from optimizer.explain.levers import Lever
-from optimizer.explain.repair import candidates, changed_stated, find_repairs, least_changes
-from optimizer.explain.wide import Wide
+from optimizer.explain.uniform.infeasible import solved_again
+from optimizer.explain.uniform.least import Least
+from optimizer.explain.uniform.levers import Lever
+from optimizer.explain.uniform.repair import candidates, changed_stated, find_repairs, least_changes
+from optimizer.explain.uniform.wide import Wide
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.stated import Stated, load_stated, stated_of, write_stated
-from optimizer.search.oracle import Oracle
+from optimizer.reading.stated import Stated, load_stated, stated_of, write_stated
+from optimizer.results.answer import Repair
+from optimizer.search.uniform.oracle import Oracle
 from tests.explain.infeasible import BLOCK, SEEDS, feasible, infeasible, stated_problem
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from optimizer import Fixed, problem_from_dict, solve
-from optimizer.explain.how_sure import how_sure
-from optimizer.explain.why_not import why_not
-from optimizer.explain.why_this import why_this
-from optimizer.facts.stated import Stated
-from optimizer.search.winner import fits, layout, winner
+from optimizer.explain.uniform.how_sure import how_sure
+from optimizer.explain.uniform.why_not import why_not
+from optimizer.explain.uniform.why_this import why_this
+from optimizer.reading.stated import Stated
+from optimizer.search.uniform.winner import fits, layout, winner
 from tests.explain.infeasible import feasible, stated_problem
 
 

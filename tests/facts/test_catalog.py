@@ -4,11 +4,47 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.facts import catalog
-from optimizer.facts.constants import constants
+from optimizer.catalog import lookup as catalog
+from optimizer.catalog.constants import constants
 
 PROMISED_GPUS = ["h100-sxm-80gb", "h100-pcie-80gb", "h200-sxm-141gb", "gb200-nvl72", "a100-sxm-40gb", "a100-sxm-80gb"]
 PROMISED_GPUS += ["l40s-48gb", "l4-24gb", "mi300x-192gb", "b200"]
+PROMISED_GPUS += [
+    "RTX 3090",
+    "RTX 4090",
+    "rtx-4090-48gb",
+    "rtx-5090",
+    "RTX A6000",
+    "rtx-6000-ada",
+    "a10",
+    "a10g",
+    "a16",
+    "a30",
+]
+PROMISED_GPUS += [
+    "rtx-pro-6000-server",
+    "rtx-pro-6000-workstation",
+    "a40",
+    "a100-pcie-40gb",
+    "v100-16gb",
+    "v100-32gb",
+    "t4",
+]
+PROMISED_GPUS += [
+    "l20",
+    "l40",
+    "h800",
+    "a800",
+    "gh200",
+    "gb10",
+    "mi210",
+    "mi250x",
+    "mi300a",
+    "mi308x",
+    "mi325x",
+    "mi350x",
+]
+PROMISED_GPUS += ["gaudi2", "gaudi3"]
 PROMISED_MODELS = ["llama3-8b", "llama3-70b", "llama3.1-8b", "llama3.1-70b", "llama3.1-405b", "qwen3-32b"]
 PROMISED_MODELS += [
     "qwen3-235b-a22b",
@@ -22,6 +58,17 @@ PROMISED_MODELS += [
 @pytest.mark.parametrize("name", PROMISED_GPUS)
 def test_promised_gpus(name: str) -> None:
     assert catalog.gpu(name).memory_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "gib"),
+    [("h100", 79.10), ("h200", 139.80), ("rtx-3090", 23.69), ("l4", 22.03), ("b200", 178.35), ("mi300x", 191.98)],
+)
+def test_memory_is_what_a_process_gets(name: str, gib: float) -> None:
+    # As PyTorch prints the total capacity of such a card; nvidia-smi prints more.
+    gpu = catalog.gpu(name)
+    assert gpu.memory_bytes / 2**30 == pytest.approx(gib, abs=0.01)
+    assert gpu.memory_mib - gpu.reserved_mib == gpu.process_mib
 
 
 @pytest.mark.parametrize("name", PROMISED_MODELS)

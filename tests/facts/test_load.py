@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from optimizer.facts import catalog
+from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.inventory_file import is_inventory, load_inventory
-from optimizer.facts.load import load_problem, problem_from_dict, read_mapping
+from optimizer.facts.files import read_mapping
+from optimizer.reading.inventory_file import is_inventory, load_inventory
+from optimizer.reading.load import load_problem, problem_from_dict
 from tests.conftest import ROOT, changed
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from optimizer.answer import Strategy
-from optimizer.facts.load import problem_from_dict
 from optimizer.facts.problem import Problem
 from optimizer.graph import build_graph, plan_of
-from optimizer.graph_answer import Graph
+from optimizer.reading.load import problem_from_dict
+from optimizer.results.answer import Strategy
+from optimizer.results.graph import Graph
 
 GPU: dict[str, Any] = {
     "name": "round-gpu",

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from optimizer import Fixed, check, problem_from_dict
-from optimizer.graph_answer import Edge, Graph, InstanceGraph, Node
+from optimizer.results.graph import Edge, Graph, InstanceGraph, Node
 from optimizer.verify.graph import verify_graph
 from tests.generate import random_problem
 from tests.graph.cases import EXPERTS, graph, problem, random_strategy, strategy

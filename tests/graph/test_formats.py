@@ -13,12 +13,12 @@ import pydot
 import pytest
 
 from optimizer.facts.errors import ProblemError
-from optimizer.graph_answer import Graph
 from optimizer.render.graph_dot import dot_lines
 from optimizer.render.graph_graphml import graphml_lines
 from optimizer.render.graph_json import json_lines
 from optimizer.render.graph_mermaid import mermaid_lines
 from optimizer.render.graph_perfetto import perfetto_lines
+from optimizer.results.graph import Graph
 from optimizer.verify.graph import verify_graph
 from tests.graph.cases import EXPERTS, graph, problem, strategy
 

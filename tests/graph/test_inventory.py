@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from optimizer.facts.inventory import FleetProblem
-from optimizer.facts.inventory_file import inventory_from_dict
-from optimizer.fleet import solve_fleet
-from optimizer.fleet_answer import FleetAnswer, PoolPart
 from optimizer.graph import build_graph, plan_of_fleet
-from optimizer.graph_answer import Graph
-from optimizer.placement import GpuPlace, PlacedInstance, Placement
+from optimizer.questions.inventory import solve_fleet
+from optimizer.reading.inventory_file import inventory_from_dict
+from optimizer.results.graph import Graph
+from optimizer.results.inventory import FleetAnswer, PoolPart
+from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
 from optimizer.verify.graph import verify_fleet_graph
 from tests.graph.cases import EXPERTS, GPU, TINY, strategy
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from optimizer.facts.constants import constants
-from optimizer.graph_answer import InstanceGraph, Node
+from optimizer.catalog.constants import constants
+from optimizer.results.graph import InstanceGraph, Node
 from tests.graph.cases import EXPERTS, graph, problem, strategy
 
 

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from optimizer.facts.inventory import FleetProblem
-from optimizer.facts.inventory_file import inventory_from_dict
-from optimizer.fleet import solve_fleet
-from optimizer.fleet_answer import FleetAnswer, PoolPart
 from optimizer.graph import Plan, build_graph, plan_of_fleet
-from optimizer.graph_answer import InstanceGraph, Link, Node
-from optimizer.placement import GpuPlace
+from optimizer.questions.inventory import solve_fleet
+from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.render.graph_overview import overview
+from optimizer.results.graph import InstanceGraph, Link, Node
+from optimizer.results.inventory import FleetAnswer, PoolPart
+from optimizer.results.placement import GpuPlace
 from optimizer.verify.graph import verify_fleet_graph
-from tests.fleet.generate import tight_inventory
 from tests.graph.cases import EXPERTS, TINY, strategy
 from tests.graph.test_check import node_lie, renamed, time_lie
 from tests.graph.two_groups import AHEAD, BEHIND, BIG, BIG_GPUS, SMALL_GPUS, counted, drawn, inventory, placed, uneven
+from tests.inventory.generate import tight_inventory
 
 
 @pytest.fixture(scope="module", params=[(TINY | {"num_hidden_layers": 7}, 1), (EXPERTS | {"num_hidden_layers": 7}, 2)])

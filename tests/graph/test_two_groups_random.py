@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from optimizer.fleet_answer import FleetAnswer, PoolPart
 from optimizer.graph import build_graph, plan_of_fleet
-from optimizer.placement import GpuPlace, PlacedInstance, Placement
+from optimizer.results.inventory import FleetAnswer, PoolPart
+from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
 from optimizer.verify.graph import verify_fleet_graph
 from tests.graph.cases import EXPERTS, TINY, strategy
 from tests.graph.two_groups import AHEAD, BEHIND, BIG_GPUS, SMALL_GPUS, counted, inventory, placed, uneven

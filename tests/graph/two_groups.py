@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from optimizer.answer import Strategy
 from optimizer.costs.shapes import Shape
 from optimizer.costs.two_groups import TwoGroupCosts
 from optimizer.facts.inventory import FleetProblem
-from optimizer.facts.inventory_file import inventory_from_dict
-from optimizer.fleet import solve_fleet
-from optimizer.fleet_answer import FleetAnswer, PoolPart
 from optimizer.graph import build_graph, plan_of_fleet
-from optimizer.graph_answer import Graph, GraphCheck, InstanceGraph
-from optimizer.placement import GpuPlace, PlacedInstance, Placement
+from optimizer.questions.inventory import solve_fleet
+from optimizer.reading.inventory_file import inventory_from_dict
+from optimizer.results.answer import Strategy
+from optimizer.results.graph import Graph, GraphCheck, InstanceGraph
+from optimizer.results.inventory import FleetAnswer, PoolPart
+from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
 from optimizer.verify.graph import verify_fleet_graph
 from tests.graph.cases import GPU, strategy
 

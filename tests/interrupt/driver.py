@@ -8,7 +8,7 @@ import sys
 import threading
 
 from optimizer.render import progress as module
-from optimizer.search.solve import Progress
+from optimizer.search.uniform.solve import Progress
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
             timer.start()
 
     module.LiveLine.__call__ = noted  # type: ignore[method-assign]
-    from optimizer.cli import main as run
+    from optimizer.cli.program import main as run
 
     run(sys.argv[4:])
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from optimizer.answer import Answer
-from optimizer.api import solve
-from optimizer.facts.load import load_problem
-from optimizer.search.solve import Progress, Solver
+from optimizer.questions.uniform import solve
+from optimizer.reading.load import load_problem
+from optimizer.results.answer import Answer
+from optimizer.search.uniform.solve import Progress, Solver
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGE: dict[str, Any] = {

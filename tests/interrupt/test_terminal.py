@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from optimizer.render.progress import LiveLine
-from optimizer.search.solve import Progress
+from optimizer.search.uniform.solve import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBLEM = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from optimizer.cli import main
+from optimizer.cli.program import main
 from optimizer.facts.errors import ProblemError
-from optimizer.render import report_files
 from optimizer.report.curves import load_pareto, load_sweep
+from optimizer.report.written import files as report_files
 from tests.report.builders import BORN
 
 
@@ -114,7 +114,7 @@ def test_curves_are_read_or_refused(tmp_path: Path) -> None:
 
 def test_solve_and_check_import_nothing_that_draws() -> None:
     code = (
-        "import sys; from optimizer.cli import app; from typer.testing import CliRunner; "
+        "import sys; from optimizer.cli.program import app; from typer.testing import CliRunner; "
         f"r = CliRunner().invoke(app, ['check', {str(BORN)!r}, '--tp', '2', '--pp', '4', '--dp', '1']); assert r.output; "
         "print(sorted({'matplotlib', 'jinja2', 'PIL'} & set(sys.modules)))"
     )

@@ -140,7 +140,7 @@ def test_rows_with_gaps_are_predicted(tmp_path: Path, capsys: pytest.CaptureFixt
     ],
 )
 def test_systems_are_understood(system: str, expected: str) -> None:
-    from optimizer.facts.measured_names import find_gpu
+    from optimizer.reading.measured_names import find_gpu
 
     assert find_gpu(system).name == expected
 
@@ -172,14 +172,14 @@ def test_systems_are_understood(system: str, expected: str) -> None:
     ],
 )
 def test_checkpoint_names_are_understood(name: str, expected: str) -> None:
-    from optimizer.facts.measured_names import Models
+    from optimizer.reading.measured_names import Models
 
     assert Models().find(name).name == expected
 
 
 def test_distilled_and_unknown_models_are_not_mistaken_for_others() -> None:
-    from optimizer.facts.measured_names import Models
     from optimizer.facts.measurements import UnusableRow
+    from optimizer.reading.measured_names import Models
 
     assert Models().find("deepseek-ai/DeepSeek-R1-Distill-Llama-70B").name == "llama3.3-70b"
     assert Models().find("zai-org/GLM-4.7-Flash").name == "glm-4.7-flash"
@@ -191,7 +191,7 @@ def test_distilled_and_unknown_models_are_not_mistaken_for_others() -> None:
 @pytest.mark.parametrize("system", ["h100_sxm", "h200_sxm", "b200_sxm", "b300_sxm", "gb200", "gb200_sxm", "gb300"])
 @pytest.mark.parametrize("precision", ["bf16", "fp8", "fp4", "int4"])
 def test_systems_and_precisions_are_understood(system: str, precision: str) -> None:
-    from optimizer.facts.measured_names import Models, find_gpu, weight_format
+    from optimizer.reading.measured_names import Models, find_gpu, weight_format
 
     assert find_gpu(system).memory_mib > 0
     assert weight_format(precision, Models().find("qwen3-8b")) in {"bf16", "fp8", "nvfp4", "int4"}

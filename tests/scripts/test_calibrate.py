@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from optimizer.facts.constants import CONSTANTS_FILE, ClosedLoopConstants, CostConstants, constants
+from optimizer.catalog.constants import CONSTANTS_FILE, ClosedLoopConstants, CostConstants, constants
 
 
 def test_only_the_fitted_parts_of_the_file_change() -> None:
@@ -52,8 +52,8 @@ def test_the_fit_finds_the_constants_behind_made_up_runs() -> None:
     fitting = pytest.importorskip("calibration.fitting", reason="needs scipy: pip install -e .[calibrate]")
     from calibration.corpus import Corpus
     from optimizer.costs.measured_runs import resolve
-    from optimizer.facts.measured_names import Models
     from optimizer.facts.measurements import parse
+    from optimizer.reading.measured_names import Models
 
     fields = ("model", "system", "backend", "precision", "isl", "osl", "concurrency", "tp", "ttft_ms", "tpot_ms")
     models, rows = Models(), []

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from optimizer import problem_from_dict
-from optimizer.facts.constants import constants
+from optimizer.catalog.constants import constants
 
 
 def measured(**changes: Any) -> Any:

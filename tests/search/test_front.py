@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from optimizer import problem_from_dict
-from optimizer.pareto import pareto, thinned
-from optimizer.search.evaluate import metrics_of
-from optimizer.search.front import RowFront
-from optimizer.search.quantities import Quantities
-from optimizer.search.rule import Choice
-from optimizer.search.rules import rules_for
-from optimizer.search.solve import Solver
-from optimizer.search.space import build_space
+from optimizer.questions.pareto import pareto, thinned
+from optimizer.search.uniform.evaluate import metrics_of
+from optimizer.search.uniform.front import RowFront
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.rule import Choice
+from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.solve import Solver
+from optimizer.search.uniform.space import build_space
 from tests.generate import random_problem
 
 SEEDS = range(16)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from optimizer import problem_from_dict
-from optimizer.search.build import Model
-from optimizer.search.quantities import Quantities
-from optimizer.search.solve import Solver
-from optimizer.search.solver import cp_model, new_solver
-from optimizer.search.space import build_space
+from optimizer.search.common.solver import cp_model, new_solver
+from optimizer.search.uniform.build import Model
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.solve import Solver
+from optimizer.search.uniform.space import build_space
 from tests.generate import random_problem
 
 # Seeds on which presolve of ortools 9.15.6755 called a far worse row OPTIMAL while enforced constraints held wide sums.
@@ -66,4 +66,4 @@ def test_the_trap_is_still_there() -> None:
 def test_solvers_are_made_in_one_place() -> None:
     rooms = Path(__file__).parents[2] / "optimizer"
     makers = [path.relative_to(rooms).as_posix() for path in rooms.rglob("*.py") if "CpSolver()" in path.read_text()]
-    assert makers == ["search/solver.py"]
+    assert makers == ["search/common/solver.py"]

@@ -9,7 +9,7 @@ import pytest
 
 from optimizer import problem_from_dict, solve, sweep
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.stated import load_stated
+from optimizer.reading.stated import load_stated
 from optimizer.sweeps.counts import parse_counts
 from optimizer.sweeps.hardware import hardware_of
 from optimizer.sweeps.run import plan

@@ -9,21 +9,22 @@ from typing import Any
 
 import pytest
 
-from optimizer import many, problem_from_dict, solve
-from optimizer.answer import Answer, Fixed, Verification
-from optimizer.explain.conflict import satisfiable
+from optimizer import problem_from_dict, solve
+from optimizer.explain.uniform.conflict import satisfiable
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
-from optimizer.many import solve_many
-from optimizer.search import space
-from optimizer.search.quantities import Quantities
-from optimizer.search.rules import rule_ids
-from optimizer.search.space import build_space
-from optimizer.verify.check import verify_answer
-from optimizer.verify.shared import SharedSurvey
-from optimizer.verify.space import rows
-from optimizer.verify.stage import Stages
-from optimizer.verify.twin import Bar, survey
+from optimizer.questions import many
+from optimizer.questions.many import solve_many
+from optimizer.results.answer import Answer, Fixed, Verification
+from optimizer.search.uniform import space
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.rules import rule_ids
+from optimizer.search.uniform.space import build_space
+from optimizer.verify.common.space import rows
+from optimizer.verify.common.stage import Stages
+from optimizer.verify.uniform.check import verify_answer
+from optimizer.verify.uniform.shared import SharedSurvey
+from optimizer.verify.uniform.twin import Bar, survey
 from tests.conftest import changed
 from tests.generate import random_problem
 

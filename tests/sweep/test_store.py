@@ -64,7 +64,7 @@ def test_points_survive_json() -> None:
 
 
 def sweep_of_small() -> list[Any]:
-    from optimizer.facts.load import problem_from_dict
+    from optimizer.reading.load import problem_from_dict
 
     return list(
         sweep(problem_from_dict(SMALL), "1..5", {"cross": {"workload.requests_per_s": [4, 900, -1]}}, workers=1)
@@ -232,7 +232,7 @@ def test_a_process_that_dies_costs_its_own_point_only(tmp_path: Path, monkeypatc
 
 
 def test_a_defect_at_one_point_is_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from optimizer import many
+    from optimizer.questions import many
 
     real = many.Family.solve
 

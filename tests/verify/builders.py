@@ -6,11 +6,14 @@ import math
 import random
 from typing import Any
 
-from optimizer.answer import Answer, Fixed, ObjectiveResult, RuleResult, Strategy, Verification
-from optimizer.facts.load import problem_from_dict
 from optimizer.facts.problem import Problem
-from optimizer.verify.arithmetic import sixty_digits
-from optimizer.verify.recompute import (
+from optimizer.reading.load import problem_from_dict
+from optimizer.results.answer import Answer, Fixed, ObjectiveResult, RuleResult, Strategy, Verification
+from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.rules import Finding
+from optimizer.verify.common.space import rows
+from optimizer.verify.common.stage import Stages
+from optimizer.verify.uniform.recompute import (
     candidate_of,
     metrics_of,
     nanoseconds_up,
@@ -18,10 +21,7 @@ from optimizer.verify.recompute import (
     rules_of,
     thousandths_down,
 )
-from optimizer.verify.rules import Finding
-from optimizer.verify.space import rows
-from optimizer.verify.stage import Stages
-from optimizer.verify.twin import survey
+from optimizer.verify.uniform.twin import survey
 
 GPU: dict[str, Any] = {
     "name": "test-gpu",

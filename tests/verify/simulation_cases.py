@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from optimizer.answer import Strategy
-from optimizer.facts.load import problem_from_dict
 from optimizer.facts.problem import Problem
+from optimizer.reading.load import problem_from_dict
+from optimizer.results.answer import Strategy
 from optimizer.verify.simulation.arrivals import PoissonSource
 from optimizer.verify.simulation.engine import Engine, Run
 from optimizer.verify.simulation.lengths import Lengths

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from optimizer import check, solve
-from optimizer.answer import Fixed
 from optimizer.facts.cost_table import CostTable
-from optimizer.facts.load import problem_from_dict
 from optimizer.facts.problem import Problem
+from optimizer.reading.load import problem_from_dict
+from optimizer.results.answer import Fixed
 from optimizer.verify import verify_answer
 from tests.generate import random_problem
 

@@ -7,15 +7,15 @@ from fractions import Fraction
 
 import pytest
 
-from optimizer.answer import Fixed, Strategy
-from optimizer.facts.constants import constants
-from optimizer.verify.arithmetic import exact, sixty_digits
-from optimizer.verify.failures import down_of, killed_by_nodes, straddles
-from optimizer.verify.groups import Group
-from optimizer.verify.links import all_reduce, all_to_all, sends
-from optimizer.verify.recompute import candidate_of, metrics_of
-from optimizer.verify.space import rows, splits
-from optimizer.verify.stage import Stages
+from optimizer.catalog.constants import constants
+from optimizer.results.answer import Fixed, Strategy
+from optimizer.verify.common.arithmetic import exact, sixty_digits
+from optimizer.verify.common.failures import down_of, killed_by_nodes, straddles
+from optimizer.verify.common.groups import Group
+from optimizer.verify.common.links import all_reduce, all_to_all, sends
+from optimizer.verify.common.space import rows, splits
+from optimizer.verify.common.stage import Stages
+from optimizer.verify.uniform.recompute import candidate_of, metrics_of
 from tests.verify.builders import LLAMA3_70B, SMALL_MOE, problem
 
 LLAMA = problem(model=LLAMA3_70B, requirements={"max_sequence_tokens": 4096, "max_batch": 64})

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from optimizer.answer import Strategy
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.shapes import Shape
 from optimizer.facts.lengths import request_classes
-from optimizer.verify.arithmetic import exact, sixty_digits
-from optimizer.verify.occupancy import blocks_in_progress, moments_of_one, standard_normal, wanted_by
-from optimizer.verify.recompute import candidate_of
+from optimizer.results.answer import Strategy
+from optimizer.verify.common.arithmetic import exact, sixty_digits
+from optimizer.verify.common.occupancy import blocks_in_progress, moments_of_one, standard_normal, wanted_by
+from optimizer.verify.uniform.recompute import candidate_of
 from tests.verify.builders import LLAMA3_70B, SMALL_DENSE, SMALL_MOE, problem
 
 WINDOWED = {**SMALL_DENSE, "model_type": "mistral", "sliding_window": 256, "use_sliding_window": True}

@@ -8,17 +8,17 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from optimizer.answer import Strategy
 from optimizer.facts.problem import Problem
-from optimizer.verify.arithmetic import sixty_digits
-from optimizer.verify.occupancy import blocks_in_progress, moments_of_one, wanted
-from optimizer.verify.recompute import candidate_of
+from optimizer.results.answer import Strategy
+from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.occupancy import blocks_in_progress, moments_of_one, wanted
 from optimizer.verify.simulation import limits_of, simulate
 from optimizer.verify.simulation.arrivals import PoissonSource
 from optimizer.verify.simulation.engine import Engine
 from optimizer.verify.simulation.lengths import Lengths, lengths_of
 from optimizer.verify.simulation.scheduler import Limits
 from optimizer.verify.simulation.steps import step_times
+from optimizer.verify.uniform.recompute import candidate_of
 from tests.verify.builders import LLAMA3_70B, problem
 
 BATCHES = 10

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optimizer.verify.arithmetic import sixty_digits
-from optimizer.verify.groups import row_of
+from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.groups import row_of
+from optimizer.verify.common.stage import Stages
+from optimizer.verify.common.times import ReplicaTimes
 from optimizer.verify.simulation.arrivals import ClosedLoopSource, PoissonSource
 from optimizer.verify.simulation.engine import Engine, Run
 from optimizer.verify.simulation.lengths import FixedLengths, SpreadLengths
 from optimizer.verify.simulation.sequences import blocks_of
 from optimizer.verify.simulation.steps import StageTimes, StepTimes, step_times
-from optimizer.verify.stage import Stages
-from optimizer.verify.times import ReplicaTimes
 from tests.verify.simulation_cases import limits, poisson, problem, stages, strategy
 
 

@@ -9,15 +9,15 @@ from itertools import accumulate
 
 import pytest
 
-from optimizer.answer import Fixed
+from optimizer.results.answer import Fixed
 from optimizer.verify import verify_answer
-from optimizer.verify.arithmetic import sixty_digits
-from optimizer.verify.candidate import Candidate, RowFacts
-from optimizer.verify.load import chain
-from optimizer.verify.rules import findings
-from optimizer.verify.space import most_slots, rows
-from optimizer.verify.stage import Stages
-from optimizer.verify.twin import survey
+from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.candidate import Candidate, RowFacts
+from optimizer.verify.common.load import chain
+from optimizer.verify.common.rules import findings
+from optimizer.verify.common.space import most_slots, rows
+from optimizer.verify.common.stage import Stages
+from optimizer.verify.uniform.twin import survey
 from tests.verify.builders import answer_for, best_strategy, no_answer, problem, random_problem
 
 SEEDS = range(24)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from optimizer.costs.shapes import Floats
-from optimizer.explain.numbers import count as counted
+from optimizer.explain.common.numbers import count as counted
 from optimizer.report.derive.links import all_reduce, all_to_all, sends
 from optimizer.report.derive.memory import layer_counts
 from optimizer.report.document import Figure
@@ -13,7 +13,7 @@ from optimizer.report.ledger import byte, ms, number, total
 from optimizer.report.subject import Subject
 
 MODEL = "docs/model.md, section 3"
-CONSTANTS = "constants: optimizer/facts/data/constants.yaml"
+CONSTANTS = "constants: optimizer/catalog/data/constants.yaml"
 
 
 def rate(gb_per_s: float, efficiency: float) -> str:

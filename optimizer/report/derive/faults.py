@@ -10,12 +10,12 @@ import numpy as np
 
 from optimizer.costs.failures import STATES, unavailability
 from optimizer.facts.recovery import RecoveryFacts
-from optimizer.placement import Placement
 from optimizer.report.document import Figure
 from optimizer.report.ledger import EXACT, byte, number, share
 from optimizer.report.subject import Subject
-from optimizer.search.quantities import Weights
-from optimizer.search.scale import limit_ns, time_ns
+from optimizer.results.placement import Placement
+from optimizer.search.common.scale import limit_ns, time_ns
+from optimizer.search.uniform.quantities import Weights
 
 MODEL = "docs/model.md, section 5"
 MOST_NODES = 400

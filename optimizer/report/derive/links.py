@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer.explain.numbers import count as counted
+from optimizer.explain.common.numbers import count as counted
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.report.ledger import byte, ms, number
 from optimizer.report.subject import Subject

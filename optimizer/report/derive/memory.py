@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, KV_BYTES, VOCABULARY_PADDING
-from optimizer.explain.numbers import count as counted
+from optimizer.explain.common.numbers import count as counted
 from optimizer.report.document import Figure
 from optimizer.report.ledger import byte, number, total
 from optimizer.report.subject import Subject
@@ -61,7 +61,7 @@ def _layers(subject: Subject) -> None:
             total(parts),
             float(arrays.resident_bytes[0, k]),
             "B",
-            note=f"{MODEL}; bytes each in {shape.weight_format}: formats in optimizer/facts/data/constants.yaml",
+            note=f"{MODEL}; bytes each in {shape.weight_format}: formats in optimizer/catalog/data/constants.yaml",
             inputs=(f"linear-{k}",),
         )
         per_head, latent = kind.kv_values_per_token_per_kv_head, kind.kv_values_per_token_replicated
@@ -137,14 +137,14 @@ def _shared_terms(subject: Subject) -> None:
         "Communication buffers of one GPU",
         subject.constants.comm_bytes if several else 0,
         "B",
-        "comm_bytes in optimizer/facts/data/constants.yaml" if several else "none: the GPU works alone",
+        "comm_bytes in optimizer/catalog/data/constants.yaml" if several else "none: the GPU works alone",
     )
     ledger.given(
         "engine",
         "Engine: context, CUDA graphs and allocator slack of one GPU",
         subject.constants.engine_bytes,
         "B",
-        "engine_bytes in optimizer/facts/data/constants.yaml",
+        "engine_bytes in optimizer/catalog/data/constants.yaml",
     )
 
 
@@ -267,16 +267,16 @@ def _fullest(subject: Subject) -> None:
         "memory-budget",
         "Memory of one GPU that may be used",
         "gpu_memory_utilization × memory that the device offers, down to whole bytes",
-        f"{number(needs.gpu_memory_utilization)} × {number(gpu.memory_mib)} MiB",
+        f"{number(needs.gpu_memory_utilization)} × {number(gpu.process_mib)} MiB",
         int(needs.gpu_memory_utilization * gpu.memory_bytes),
         "B",
-        note="requirements.gpu_memory_utilization; memory_mib of the GPU",
+        note="requirements.gpu_memory_utilization; memory_mib less reserved_mib of the GPU",
     )
     ledger.derive(
         "memory-share",
         "Share of the fullest GPU's memory in use",
         "memory of the fullest GPU / memory that the device offers",
-        f"{byte(metrics.memory_bytes_per_gpu)} / {number(gpu.memory_mib)} MiB",
+        f"{byte(metrics.memory_bytes_per_gpu)} / {number(gpu.process_mib)} MiB",
         metrics.memory_utilization * 100,
         "%",
         inputs=("memory",),

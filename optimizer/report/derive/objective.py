@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optimizer.explain.why import TERM_WORDS
+from optimizer.explain.uniform.why import TERM_WORDS
 from optimizer.report.ledger import ms
 from optimizer.report.subject import Subject
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from optimizer.costs.shapes import Floats
-from optimizer.explain.numbers import count as counted
+from optimizer.explain.common.numbers import count as counted
 from optimizer.report.derive.decode import CONSTANTS, MODEL, derive_round, flops
 from optimizer.report.derive.links import all_reduce, all_to_all, sends
 from optimizer.report.derive.memory import layer_counts

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from optimizer.answer import RuleResult
-from optimizer.explain.numbers import amount
+from optimizer.explain.common.numbers import amount
 from optimizer.report.document import Cell, Figure
 from optimizer.report.ledger import number
 from optimizer.report.subject import Subject
+from optimizer.results.answer import RuleResult
 
 SAME = {"memory": "memory", "concurrency": "n99", "gpu_count": "gpus-used"}
 """Rules whose actual figure is derived under another name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer.explain.numbers import count as counted
+from optimizer.explain.common.numbers import count as counted
 from optimizer.report.derive.decode import batch_of, terms_of
 from optimizer.report.derive.links import LinkClass, group_link, hops
 from optimizer.report.derive.memory import layer_counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optimizer.explain.numbers import milliseconds
+from optimizer.explain.common.numbers import milliseconds
 from optimizer.report.derive.balance import FORMULA, derive_imbalance
 from optimizer.report.derive.decode import derive_round
 from optimizer.report.derive.memory import layer_counts

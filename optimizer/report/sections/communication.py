@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optimizer.explain.numbers import milliseconds
+from optimizer.explain.common.numbers import milliseconds
 from optimizer.report.derive.decode import stage_ms
 from optimizer.report.derive.links import links_there
 from optimizer.report.derive.traffic import Flow, derive_traffic, derive_utilisation

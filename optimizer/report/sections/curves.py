@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optimizer.explain.numbers import milliseconds
+from optimizer.explain.common.numbers import milliseconds
 from optimizer.report.curves import FrontPoint, SweepPoint
 from optimizer.report.document import Block, Cell, Column, Figure, Picture, Section, Table, Text
 from optimizer.report.ledger import share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optimizer.explain.numbers import count
+from optimizer.explain.common.numbers import count
 from optimizer.facts.recovery import RecoveryFacts
 from optimizer.report.derive.faults import Loss, carries, derive_availability, derive_recovery, losses, rate_left
 from optimizer.report.document import Block, Column, Figure, Section, Status, Table, Text

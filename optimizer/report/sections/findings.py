@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from optimizer.answer import CheckAnswer, RuleResult
-from optimizer.explain.numbers import amount, milliseconds
-from optimizer.explain.why import BINDING_SHARE
+from optimizer.explain.common.numbers import amount, milliseconds
+from optimizer.explain.uniform.why import BINDING_SHARE
 from optimizer.render.text import verification_sentence
 from optimizer.report.derive.faults import carries
 from optimizer.report.document import Bullets, Figure, Mark, Section
 from optimizer.report.link import linked
 from optimizer.report.subject import Subject
+from optimizer.results.answer import CheckAnswer, RuleResult
 
 Item = tuple[Mark, tuple[str | Figure, ...]]
 AMPLE = 0.25

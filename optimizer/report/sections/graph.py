@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from optimizer.explain.numbers import count, listing
+from optimizer.explain.common.numbers import count, listing
 from optimizer.graph import build_graph, plan_of
-from optimizer.graph_answer import COMMUNICATION, MODULES, GraphCheck
 from optimizer.report.document import Cell, Column, Figure, Section, Status, Table, Text
 from optimizer.report.ledger import size
 from optimizer.report.subject import Subject
+from optimizer.results.graph import COMMUNICATION, MODULES, GraphCheck
 from optimizer.verify.graph import verify_graph
 
 MOST_MODULES = 8_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optimizer.facts import catalog
+from optimizer.catalog import lookup as catalog
 from optimizer.facts.problem import Problem
 from optimizer.report.document import Cell, Column, Figure, Section, Table, Text
 from optimizer.report.ledger import Ledger, number
@@ -19,7 +19,7 @@ def hardware_section(problem: Problem, ledger: Ledger) -> Section:
         note="hardware.nodes, hardware.gpus_per_node",
     )  # fmt: skip
     all_memory = ledger.derive(
-        "all-memory", "Memory of all GPUs", "GPUs × memory that a device offers", f"{facts.gpus} × {number(gpu.memory_mib)} MiB",
+        "all-memory", "Memory of all GPUs", "GPUs × memory that a process gets", f"{facts.gpus} × {number(gpu.process_mib)} MiB",
         facts.gpus * gpu.memory_bytes, "B", inputs=("gpus",),
     )  # fmt: skip
     one = Figure(f"{gpu.memory_bytes / 1024**3:,.2f} GiB", gpu.memory_bytes, "B")
@@ -27,7 +27,8 @@ def hardware_section(problem: Problem, ledger: Ledger) -> Section:
         ("GPU type", gpu.name, "hardware.gpu"),
         ("Nodes × GPUs per node", f"{facts.nodes} × {facts.gpus_per_node}", "problem file"),
         ("GPUs", ledger.figure("gpus"), "computed"),
-        ("Memory of one GPU", one, sources("memory_mib")),
+        ("Memory of one GPU", f"{gpu.memory_mib:,} MiB", sources("memory_mib")),
+        ("Part of it that a process gets", one, sources("reserved_mib")),
         ("Memory of all GPUs", all_memory, "computed"),
         ("Memory bandwidth of one GPU", Figure(f"{gpu.memory_bandwidth_gb_per_s:,.0f} GB/s", gpu.memory_bandwidth_gb_per_s, "GB/s"),
          sources("memory_bandwidth_gb_per_s")),

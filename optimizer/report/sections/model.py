@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from optimizer.catalog.constants import constants
 from optimizer.costs.parameters import KV_BYTES
-from optimizer.facts.constants import constants
 from optimizer.facts.problem import Problem
 from optimizer.report.document import Cell, Column, Figure, Section, Table, Text
 from optimizer.report.ledger import Ledger, byte, number
@@ -116,7 +116,7 @@ def _weights(problem: Problem, ledger: Ledger, name: str, id: str) -> Figure:
         f"weights-{id}", f"Weights of the model, once, in {name}",
         "matrix parameters × bytes each" + (" + expert parameters × bytes each" if experts else "")
         + " + (embedding, head, norms, routers) × 2 bytes",
-        " + ".join(parts), value, "B", note="formats in optimizer/facts/data/constants.yaml", inputs=("parameters",),
+        " + ".join(parts), value, "B", note="formats in optimizer/catalog/data/constants.yaml", inputs=("parameters",),
     )  # fmt: skip
 
 

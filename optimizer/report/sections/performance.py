@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from optimizer.answer import RuleResult
-from optimizer.explain.numbers import milliseconds
-from optimizer.facts.constants import LatencyMetric, intervals
+from optimizer.catalog.constants import LatencyMetric, intervals
+from optimizer.explain.common.numbers import milliseconds
 from optimizer.report.derive.rules import actual_cell, limit_cell, signed, slack_cell
 from optimizer.report.document import Block, Cell, Column, Figure, Picture, Section, Status, Table, Text
 from optimizer.report.ledger import ms, number
 from optimizer.report.subject import Subject
+from optimizer.results.answer import RuleResult
 
 NAMES = {"prefill": "Prefill", "ttft": "Time to first token", "tpot": "Time per output token (decode)"}
 FROM_METRICS = ("max_batch", "min_batch", "concurrency", "request_rate", "memory", "tpot_full_batch")

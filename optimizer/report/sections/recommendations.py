@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from optimizer.explain.numbers import listing
+from optimizer.explain.common.numbers import listing
 from optimizer.render.as_json import dumps
 from optimizer.report.derive.rules import signed
 from optimizer.report.document import Block, Cell, Column, Section, Table, Text

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer.answer import RuleResult
 from optimizer.report.document import Cell, Column, Figure, Section, Table, Text
 from optimizer.report.ledger import Ledger, number
 from optimizer.report.sections.graph import GraphFound
 from optimizer.report.sections.launch import LaunchFound
 from optimizer.report.subject import Subject
+from optimizer.results.answer import RuleResult
 
 WEIGHTS = {
     "arithmetic": 10,

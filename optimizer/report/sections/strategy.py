@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from optimizer.answer import RuleResult
-from optimizer.explain.numbers import GIB
+from optimizer.explain.common.numbers import GIB
 from optimizer.report.derive.memory import TERMS
 from optimizer.report.derive.rules import actual_cell, limit_cell, slack_cell
 from optimizer.report.document import Cell, Column, Figure, Picture, Section, Status, Table, Text
 from optimizer.report.ledger import size
 from optimizer.report.subject import Subject
+from optimizer.results.answer import RuleResult
 
 TERM_IDS = {"weights": "weights-s{}", "KV cache": "cache-s{}"}
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from optimizer.answer import Answer, CheckAnswer
-from optimizer.explain.numbers import amount, count
+from optimizer.explain.common.numbers import amount, count
 from optimizer.render.text import costs_sentence, verification_sentence
 from optimizer.report.document import Block, Bullets, Cell, Column, Mark, Section, Table, Text, Verdict
 from optimizer.report.ledger import Ledger
 from optimizer.report.link import linked
 from optimizer.report.subject import Subject
+from optimizer.results.answer import Answer, CheckAnswer
 
 
 def verdict_of(answer: Answer) -> tuple[Verdict, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optimizer.explain.numbers import count
+from optimizer.explain.common.numbers import count
 from optimizer.report.derive.throughput import decode_bubble, derive_throughput, prefill_bubble
 from optimizer.report.document import Block, Cell, Column, Figure, Picture, Section, Table, Text
 from optimizer.report.subject import Subject

@@ -11,7 +11,7 @@ from typing import Any
 
 from optimizer.search.chain.flow import SINK, SOURCE, Flows
 from optimizer.search.chain.instance import Instance, Placement
-from optimizer.search.solver import cp_model, new_solver, solve_stoppable
+from optimizer.search.common.solver import cp_model, new_solver, solve_stoppable
 
 LARGEST = 12_000
 """Most link flows (nodes * nodes * boundaries) for which the model is built."""

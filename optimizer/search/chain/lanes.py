@@ -15,7 +15,7 @@ from typing import Any
 from optimizer.search.chain.blocks import Block, uniform_blocks
 from optimizer.search.chain.columns import Columns, block_key
 from optimizer.search.chain.groups import Groups
-from optimizer.search.solver import cp_model, new_solver, solve_stoppable
+from optimizer.search.common.solver import cp_model, new_solver, solve_stoppable
 
 MOST_CROSSINGS = 80
 WIDEST = 10

@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 
-from optimizer.answer import Strategy
 from optimizer.facts.problem import Problem
-from optimizer.graph_answer import MODULES, InstanceGraph, Node
-from optimizer.verify.arithmetic import ceil_ratio, constant
+from optimizer.results.answer import Strategy
+from optimizer.results.graph import MODULES, InstanceGraph, Node
+from optimizer.verify.common.arithmetic import ceil_ratio, constant
+from optimizer.verify.common.ledger import Ledger
 from optimizer.verify.graph.expected import Step
 from optimizer.verify.graph.modules import Modules
-from optimizer.verify.ledger import Ledger
 
 
 def check_amounts(

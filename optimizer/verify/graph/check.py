@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from optimizer.answer import Strategy
 from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.problem import Problem
-from optimizer.fleet_answer import FleetAnswer, Pool
-from optimizer.graph_answer import Graph, GraphCheck
-from optimizer.verify.arithmetic import decimal, sixty_digits
+from optimizer.results.answer import Strategy
+from optimizer.results.graph import Graph, GraphCheck
+from optimizer.results.inventory import FleetAnswer, Pool
+from optimizer.verify.common.arithmetic import decimal, sixty_digits
+from optimizer.verify.common.ledger import Ledger, near
 from optimizer.verify.graph.amounts import check_amounts
 from optimizer.verify.graph.modules import Modules
 from optimizer.verify.graph.parts import DeclaredLink, Part, Parts
 from optimizer.verify.graph.places import Ground
 from optimizer.verify.graph.schedule import Schedule
 from optimizer.verify.graph.structure import Structure
-from optimizer.verify.ledger import Ledger, near
 
 MOST_MISMATCHES = 100
 

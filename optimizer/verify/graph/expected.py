@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from optimizer.answer import Strategy
 from optimizer.facts.problem import Problem
+from optimizer.results.answer import Strategy
 
 
 @dataclass(frozen=True, slots=True)

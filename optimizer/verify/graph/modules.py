@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from optimizer.answer import Strategy
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.model import LayerKind
 from optimizer.facts.problem import Problem
-from optimizer.verify.arithmetic import ceil, ceil_ratio, constant, decimal, exact
-from optimizer.verify.budget import budget_bytes
-from optimizer.verify.groups import row_of
-from optimizer.verify.layer import layer_of, rates_of
-from optimizer.verify.links import all_reduce, all_to_all
-from optimizer.verify.stage import Stage, Stages
-from optimizer.verify.times import StageDecode
+from optimizer.results.answer import Strategy
+from optimizer.verify.common.arithmetic import ceil, ceil_ratio, constant, decimal, exact
+from optimizer.verify.common.budget import budget_bytes
+from optimizer.verify.common.groups import row_of
+from optimizer.verify.common.layer import layer_of, rates_of
+from optimizer.verify.common.links import all_reduce, all_to_all
+from optimizer.verify.common.stage import Stage, Stages
+from optimizer.verify.common.times import StageDecode
 
 HALVES = ("attention", "rest")
 

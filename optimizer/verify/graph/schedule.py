@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from optimizer.answer import Strategy
-from optimizer.graph_answer import InstanceGraph, Node
+from optimizer.results.answer import Strategy
+from optimizer.results.graph import InstanceGraph, Node
+from optimizer.verify.common.groups import row_of
+from optimizer.verify.common.ledger import Ledger
+from optimizer.verify.common.times import ReplicaTimes
 from optimizer.verify.graph.expected import Step
 from optimizer.verify.graph.modules import Modules
 from optimizer.verify.graph.parts import Parts
-from optimizer.verify.groups import row_of
-from optimizer.verify.ledger import Ledger
-from optimizer.verify.times import ReplicaTimes
 
 MS = 2e-6
 """Two nanoseconds, as for every claim of a time."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from optimizer.answer import Strategy
-from optimizer.graph_answer import InstanceGraph, Node
+from optimizer.results.answer import Strategy
+from optimizer.results.graph import InstanceGraph, Node
+from optimizer.verify.common.ledger import Ledger
 from optimizer.verify.graph.expected import Step, steps_of
 from optimizer.verify.graph.parts import Parts
 from optimizer.verify.graph.places import Stand, link_of, link_of_pairs
-from optimizer.verify.ledger import Ledger
 
 Key = tuple[str, int | None, int, int | None, int | None]
 """Kind, replica, stage, layer and shard."""

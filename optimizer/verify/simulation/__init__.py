@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from optimizer.answer import Strategy
 from optimizer.facts.problem import Problem
-from optimizer.verify.arithmetic import sixty_digits
-from optimizer.verify.candidate import Candidate
-from optimizer.verify.occupancy import blocks_in_progress
-from optimizer.verify.recompute import candidate_of, longest_of
+from optimizer.results.answer import Strategy
+from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.candidate import Candidate
+from optimizer.verify.common.occupancy import blocks_in_progress
 from optimizer.verify.simulation.arrivals import PoissonSource, Source, TraceSource
 from optimizer.verify.simulation.engine import Engine
 from optimizer.verify.simulation.lengths import lengths_of
@@ -21,6 +20,7 @@ from optimizer.verify.simulation.scheduler import Limits
 from optimizer.verify.simulation.sequences import blocks_of
 from optimizer.verify.simulation.steps import step_times
 from optimizer.verify.simulation.trace import read_trace, share_of_replica
+from optimizer.verify.uniform.recompute import candidate_of, longest_of
 
 __all__ = ["Disagreement", "Estimate", "SimulatedPercentiles", "compare", "limits_of", "simulate"]
 

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.answer import Metrics
 from optimizer.facts.demand import Requirements
+from optimizer.results.answer import Metrics
 from optimizer.verify.simulation.engine import Run
 
 BATCHES = 10

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optimizer.answer import Strategy
 from optimizer.facts.problem import Problem
-from optimizer.verify.arithmetic import constant, exact, facts_of_costs
-from optimizer.verify.groups import row_of
-from optimizer.verify.links import sends
-from optimizer.verify.stage import Stage, Stages
+from optimizer.results.answer import Strategy
+from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
+from optimizer.verify.common.groups import row_of
+from optimizer.verify.common.links import sends
+from optimizer.verify.common.stage import Stage, Stages
 
 
 @dataclass(frozen=True, slots=True)

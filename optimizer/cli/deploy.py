@@ -1,0 +1,203 @@
+"""``optimizer deploy``: launch files for the best strategy, or for one that a person chose.
+
+Exit codes: 0 written · 1 no strategy keeps every rule, or the chosen one does not (--force writes all the same) · 2 bad
+input · 3 a limit was reached without an answer, or the verifier disagrees.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from optimizer.deploy.chosen import Chosen
+    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.problem import Problem
+    from optimizer.results.answer import Answer, Fixed
+    from optimizer.results.inventory import FleetAnswer
+
+INFEASIBLE, LIMIT_REACHED = 1, 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("deploy")(deploy)
+
+
+def deploy(
+    problem: Annotated[str, typer.Argument(help="Problem file, YAML or JSON.", metavar="PROBLEM")],
+    target: Annotated[str, typer.Option("--target", help="shell, ray, kubernetes or compose.")] = "shell",
+    engine: Annotated[str | None, typer.Option("--engine", help="vllm or sglang; left out, the problem's.")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", help="Folder to write; left out, the files are shown.", metavar="DIR")
+    ] = None,
+    tp: Annotated[int | None, typer.Option("--tp", help="Tensor parallel size.")] = None,
+    pp: Annotated[int | None, typer.Option("--pp", help="Pipeline parallel size.")] = None,
+    dp: Annotated[int | None, typer.Option("--dp", help="Data parallel size: replicas.")] = None,
+    ep: Annotated[int | None, typer.Option("--ep", help="Expert parallel size.")] = None,
+    max_num_seqs: Annotated[int | None, typer.Option("--max-num-seqs", help="Sequences per replica at once.")] = None,
+    layers: Annotated[str | None, typer.Option("--layers", help="Layers per stage, e.g. 20,20,20,20.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="Weight format, e.g. fp16 or fp8.")] = None,
+    kv: Annotated[str | None, typer.Option("--kv", help="KV cache format: fp16, bf16 or fp8.")] = None,
+    engine_version: Annotated[
+        str | None,
+        typer.Option("--engine-version", help="Version of the engine; left out, the newest known.", metavar="V"),
+    ] = None,
+    model_id: Annotated[
+        str | None, typer.Option("--model-id", help="What the engine loads: a Hugging Face name or a path.")
+    ] = None,
+    checkpoint_format: Annotated[
+        str | None, typer.Option("--checkpoint-format", help="Weight format of --model-id; left out, the model's own.")
+    ] = None,
+    image: Annotated[str | None, typer.Option("--image", help="Container image (kubernetes, compose).")] = None,
+    hosts: Annotated[
+        str | None, typer.Option("--hosts", help="Host names of the nodes: node-0=HOST,… or HOST,HOST,… in order.")
+    ] = None,
+    namespace: Annotated[str, typer.Option("--namespace", help="Kubernetes namespace.")] = "default",
+    time_limit: Annotated[
+        float | None, typer.Option("--time-limit", help="Seconds for the search.", metavar="SECONDS")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write an infeasible strategy too, and replace files that exist.")
+    ] = False,
+) -> None:
+    """Complete launch files for a strategy: engines, router, and what Kubernetes must keep running."""
+    from optimizer.cli.options import fixed_of, time_limit_of
+    from optimizer.deploy import launch_files
+    from optimizer.deploy.options import resolve_options, with_hosts
+    from optimizer.render.folder import check_folder, write_folder
+
+    fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
+    limit = time_limit_of(time_limit)
+    check_folder(out)
+    stated = _with_engine(_load(problem), engine)
+    options = resolve_options(
+        stated.model,
+        stated.engine,
+        target,
+        version=engine_version,
+        model_id=model_id,
+        checkpoint_format=checkpoint_format,
+        image=image,
+        namespace=namespace,
+    )
+    chosen = _choose(stated, fixed, limit, force)
+    options = with_hosts(options, hosts, chosen.placement.nodes)
+    title = f"{chosen.name}: {chosen.label} with {options.engine_name}, {chosen.verdict}; made by optimizer {_own_version()}"
+    files = launch_files(
+        chosen.problems,
+        chosen.placement,
+        options,
+        name=chosen.name,
+        title=title,
+        may_lose=chosen.may_lose,
+        notes=chosen.broken,
+    )
+    written = write_folder(files, out, overwrite=force)
+    typer.echo(f"{title}.", err=True)
+    for note in chosen.broken:
+        typer.echo(f"  {note}", err=True)
+    if out is not None:
+        typer.echo(f"Wrote {written} files to {out}; README.md there says how to start.", err=True)
+
+
+def _load(path: str) -> Problem | FleetProblem:
+    from pathlib import Path
+
+    from optimizer.facts.files import read_mapping
+    from optimizer.reading.inventory_file import inventory_from_dict, is_inventory
+    from optimizer.reading.load import load_problem
+
+    values = read_mapping(Path(path), path)
+    if is_inventory(values):
+        return inventory_from_dict(values, default_name=Path(path).stem, folder=Path(path).parent)
+    return load_problem(path)
+
+
+def _with_engine(problem: Problem | FleetProblem, engine: str | None) -> Problem | FleetProblem:
+    """The problem with another engine: step times and latencies are then that engine's."""
+    from optimizer.deploy.options import ENGINES
+    from optimizer.facts.errors import ProblemError, closest
+
+    if engine is None:
+        return problem
+    if engine not in ENGINES:
+        raise ProblemError("--engine", f"{engine!r} is not known; {closest(engine, ENGINES)}")
+    return problem.model_copy(update={"engine": engine})
+
+
+def _choose(problem: Problem | FleetProblem, fixed: Fixed, limit: float | None, force: bool) -> Chosen:
+    """What to launch; leaves with a sentence where there is nothing, or nothing that keeps every rule."""
+    from optimizer.deploy.chosen import chosen_of, chosen_of_fleet
+    from optimizer.facts.errors import ProblemError
+    from optimizer.facts.problem import Problem as Plain
+
+    checked = any(getattr(fixed, name) is not None for name in type(fixed).__dataclass_fields__)
+    answer: Answer | FleetAnswer
+    if isinstance(problem, Plain):
+        answer = _answer(problem, fixed if checked else None, limit)
+        found = answer.strategy is not None
+    else:
+        answer = _fleet_answer(problem, fixed if checked else None, limit)
+        found = answer.placement is not None
+    if answer.status == "unknown":
+        _stop(problem.name, " ".join(answer.explanation), LIMIT_REACHED)
+    if not answer.verification.passed:
+        checked_at_all = bool(answer.verification.checks)
+        said = (
+            "the independent verification disagrees with the answer"
+            if checked_at_all
+            else "the answer was not verified"
+        )
+        _stop(problem.name, f"{said}; nothing was written", LIMIT_REACHED)
+    if not found:
+        _stop(
+            problem.name,
+            "no strategy keeps every rule, so there is none to launch; `optimizer solve` says why",
+            INFEASIBLE,
+        )
+    try:
+        if isinstance(problem, Plain):
+            chosen = chosen_of(problem, cast("Answer", answer))
+        else:
+            chosen = chosen_of_fleet(problem, cast("FleetAnswer", answer), checked)
+    except ValueError as error:
+        raise ProblemError("--dp", f"the strategy has no place: {error}") from None
+    if (chosen.broken or answer.status == "infeasible") and not force:
+        for note in chosen.broken:
+            typer.echo(f"  {note}", err=True)
+        said = f"{chosen.label} is not feasible; --force writes its launch files all the same"
+        _stop(problem.name, said, INFEASIBLE)
+    return chosen
+
+
+def _answer(problem: Problem, fixed: Fixed | None, limit: float | None) -> Answer:
+    from optimizer.questions.uniform import check, solve
+    from optimizer.render.progress import LiveLine
+
+    with LiveLine() as live:
+        if fixed is None:
+            return solve(problem, time_limit_s=limit, progress=live, repairs=False)
+        return check(problem, fixed, time_limit_s=limit, progress=live, repairs=False)
+
+
+def _fleet_answer(problem: FleetProblem, fixed: Fixed | None, limit: float | None) -> FleetAnswer:
+    from optimizer.questions.inventory import check_fleet, solve_fleet
+    from optimizer.render.progress import LiveLine
+
+    with LiveLine() as live:
+        if fixed is None:
+            return solve_fleet(problem, time_limit_s=limit, progress=live)
+        return check_fleet(problem, fixed, time_limit_s=limit, progress=live)
+
+
+def _stop(name: str, said: str, code: int) -> NoReturn:
+    typer.echo(f"error: {name}: {said}", err=True)
+    raise typer.Exit(code)
+
+
+def _own_version() -> str:
+    from importlib.metadata import version
+
+    return version("parallel-strategy-optimizer")

@@ -1,0 +1,42 @@
+"""``optimizer import``: other tools' instances as problem files."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import_app = typer.Typer(
+    help="Turn another tool's instance into a problem file.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@import_app.callback()
+def _group() -> None:
+    """Turn another tool's instance into a problem file."""
+
+
+@import_app.command("helix")
+def import_helix(
+    file: Annotated[str, typer.Argument(help="Helix instance, JSON.", metavar="FILE")],
+    out: Annotated[str, typer.Option("--out", help="Problem file to write, YAML.", metavar="PROBLEM")],
+) -> None:
+    """A Helix instance (nodes, throughput tables, links) as a problem of kind chain."""
+    from pathlib import Path
+
+    from optimizer.cli.files import write_whole
+    from optimizer.facts.files import read_mapping
+    from optimizer.facts.text import name_from_path
+    from optimizer.facts.yaml_text import yaml_text
+    from optimizer.questions.chain import chain_from_dict
+    from optimizer.reading.helix import helix_to_chain
+
+    source = Path(file)
+    values = helix_to_chain(read_mapping(source, file), name_from_path(source.stem, "helix"))
+    problem = chain_from_dict(values)
+    text = yaml_text(values, flow=None, width=120)
+    write_whole(out, text, "--out")
+    nodes = len(problem.cluster.nodes)
+    typer.echo(
+        f"{out}: {problem.name}, {problem.model.layers} layers, {nodes} nodes of {len(values['cluster']['types'])} types"
+    )

@@ -1,0 +1,77 @@
+"""What options say that several commands share: JSON or text, fixed decisions, a trace, a time limit; refused where out of range."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from optimizer.results.answer import Fixed
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def fixed_of(
+    tp: int | None,
+    pp: int | None,
+    dp: int | None,
+    ep: int | None,
+    max_num_seqs: int | None,
+    layers: str | None,
+    weights: str | None,
+    kv: str | None,
+) -> Fixed:
+    """The decisions that options fix, checked for range."""
+    from typing import get_args
+
+    from optimizer.facts.base import LARGEST_COUNT
+    from optimizer.facts.demand import KvFormat
+    from optimizer.facts.errors import ProblemError, closest
+    from optimizer.facts.model import WeightFormat
+    from optimizer.results.answer import Fixed
+
+    limits = {
+        "--tp": (tp, LARGEST_COUNT),
+        "--pp": (pp, 10_000),
+        "--dp": (dp, LARGEST_COUNT),
+        "--ep": (ep, LARGEST_COUNT),
+    }
+    limits["--max-num-seqs"] = (max_num_seqs, 8192)
+    for option, (value, largest) in limits.items():
+        if value is not None and not 1 <= value <= largest:
+            raise ProblemError(option, f"{value} is not allowed; a whole number from 1 to {largest:,}")
+    split = None
+    if layers is not None:
+        parts = [part.strip() for part in layers.split(",")]
+        if not all(part.isascii() and part.isdigit() and len(part) <= 6 for part in parts):
+            raise ProblemError("--layers", f"{layers!r} is not a list of whole numbers such as 20,20,20,20")
+        split = tuple(int(part) for part in parts)
+    for option, name, known in (("--weights", weights, get_args(WeightFormat)), ("--kv", kv, get_args(KvFormat))):
+        if name is not None and name not in known:
+            raise ProblemError(option, f"{name!r} is not a known format; {closest(name, known)}")
+    return Fixed(tp, pp, dp, ep, max_num_seqs, split, weights, kv)
+
+
+def trace_file(path: str | None) -> Path | None:
+    """The file of ``--trace``, which has to be there."""
+    from pathlib import Path
+
+    from optimizer.facts.errors import ProblemError
+
+    if path is not None and not Path(path).is_file():
+        raise ProblemError("--trace", f"{path}: no such file")
+    return None if path is None else Path(path)
+
+
+def time_limit_of(seconds: float | None) -> float | None:
+    """The seconds of ``--time-limit``, checked for range."""
+    from math import isfinite
+
+    from optimizer.facts.errors import ProblemError
+
+    if seconds is not None and not (isfinite(seconds) and seconds > 0):
+        raise ProblemError("--time-limit", f"{seconds} is not allowed; seconds above 0")
+    return seconds

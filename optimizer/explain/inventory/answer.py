@@ -1,0 +1,169 @@
+"""What an inventory's answer says in sentences. ``docs/inventories.md``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optimizer.explain.common.numbers import count, milliseconds
+from optimizer.facts.inventory import FleetProblem, level_word
+from optimizer.results.inventory import FleetAnswer, LossScenario, Pool, instance_label
+from optimizer.search.uniform.quantities import Weights
+
+if TYPE_CHECKING:
+    from optimizer.search.inventory.found import FleetFound
+
+RARE_HOURS = 1000 * 365.25 * 24
+
+
+def fleet_sentences(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> list[str]:
+    """What runs where, what it is worth and whether that is proved, what losses do, and how long it stays up."""
+    if not answer.pools:
+        return _nothing(problem, answer, found)
+    said = [_pools(problem, answer)]
+    said += _objective(problem, answer, found)
+    said += [_loss(problem, loss) for loss in answer.losses]
+    said += _reliability(problem, answer)
+    said += _ranges(answer)
+    return said
+
+
+def beside_sentence(answer: FleetAnswer, optimum: FleetAnswer) -> str:
+    """How what was checked stands beside the optimum."""
+    if optimum.objective is None:
+        nothing = "Nothing else on this inventory works either: see optimizer solve."
+        return nothing if optimum.status == "infeasible" else "The optimum is not known."
+    if answer.objective is None:
+        known = "best" if optimum.status == "optimal" else "best that was found"
+        return (
+            f"Without these decisions the {known} for this inventory is {optimum.label}: "
+            f"{milliseconds(optimum.objective.value)} per request."
+        )
+    lead = answer.objective.value - optimum.objective.value
+    if lead <= 0:
+        return "Nothing on this inventory is better by a whole millisecond."
+    share_of = lead / max(answer.objective.value, 1.0)
+    best = f"{milliseconds(optimum.objective.value)} per request, {milliseconds(lead)} ({share_of:.0%}) better"
+    return f"It keeps every rule. The best for this inventory is {optimum.label}: {best}."
+
+
+def _nothing(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> list[str]:
+    if answer.status == "infeasible":
+        with_them = " with the fixed decisions" if found.fixed else ""
+        said = [
+            f"No set of instances{with_them} on the {count(problem.gpus, 'free GPU')} carries "
+            f"{problem.workload.requests_per_s:g} requests/s within every limit and survives what is asked."
+        ]
+        for conflict in answer.conflicts:
+            proof = "" if conflict.minimal else " Fewer of them may be enough for that."
+            if conflict.minimal and len(conflict.rules) > 1:
+                proof = " Without any one of them the others can."
+            said.append(f"{conflict.sentence}{proof}" if conflict.rules else conflict.sentence)
+        if answer.repairs:
+            said.append("Repairs, each the least that is enough, verified (--apply-repair N --out FILE):")
+        return said + [f"{number}. {one.sentence}" for number, one in enumerate(answer.repairs, 1)]
+    return ["The search ended before any set of instances was found; allow more time."]
+
+
+def _pools(problem: FleetProblem, answer: FleetAnswer) -> str:
+    parts = []
+    for pool in answer.pools:
+        each = pool.strategy.gpus // pool.instances
+        parts.append(
+            f"{count(pool.instances, 'instance')} {instance_label(pool.strategy)} of {count(each, 'GPU')} on {pool.where} "
+            f"({_stages(pool)}{pool.strategy.weight_precision} weights, {pool.share:.1%} of the requests)"
+        )
+    many = "; ".join(parts)
+    return f"{answer.gpus_used:,} of {count(answer.gpus_free, 'free GPU')} are used: {many}."
+
+
+def _stages(pool: Pool) -> str:
+    """Which stages and layers of a pipeline stand on which of two groups; nothing where all are on one."""
+    if len(pool.parts) == 1:
+        return ""
+    said, start = [], 0
+    for part in pool.parts:
+        layers = pool.strategy.layers_per_stage[start : start + part.stages]
+        start += part.stages
+        said.append(f"{count(part.stages, 'stage')} with {'+'.join(map(str, layers))} layers on {part.group}")
+    return ", ".join(said) + "; "
+
+
+def _objective(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> list[str]:
+    objective, mean = answer.objective, answer.request_mean_ms
+    if objective is None or mean is None:
+        return []
+    w = Weights.of(problem.objective)
+    proof = {
+        "optimal": "proved best: no other set of instances "
+        + ("with the fixed decisions " if found.fixed else "")
+        + "comes below that whole millisecond",
+        "feasible": f"not proved best: nothing below {milliseconds(objective.bound)} is possible, a gap of {objective.gap:.2%}",
+    }.get(answer.status, "")
+    said = [
+        f"Objective '{problem.objective.preset}': {milliseconds(objective.value)} expected per request over failure states "
+        f"(an unserved request counts {milliseconds(w.penalty_ms * w.unserved)}), {proof}. "
+        f"With everything up a request takes {milliseconds(mean)} in the mean."
+    ]
+    if answer.status == "optimal" and answer.gpus_used < answer.gpus_free:
+        if found.ties_settled:
+            said.append("No set of instances with fewer GPUs reaches the same whole millisecond.")
+        else:
+            said.append("Whether fewer GPUs reach the same whole millisecond was not settled in the time.")
+    return said
+
+
+def _loss(problem: FleetProblem, loss: LossScenario) -> str:
+    word = level_word(loss.level)
+    stated = any(one.level == loss.level for one in problem.survive)
+    names = " and ".join(loss.lost) or "none in use"
+    carries = loss.capacity_left >= loss.needed - 1e-6
+    end = "" if stated else " (nothing is asked for this level)"
+    lost = "Losing the worst" if loss.count == 1 else f"Losing the worst {loss.count}"
+    plural = "" if loss.count == 1 else "s"
+    verdict = "carry" if carries else "carry only"
+    against = f" of the {loss.needed:g} needed"
+    return (
+        f"{lost} {word}{plural} ({names}) takes {count(loss.instances_lost, 'instance')}; those left {verdict} "
+        f"{loss.capacity_left:,.2f}{against} requests/s{end}."
+    )
+
+
+def _reliability(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
+    state = answer.reliability
+    if state is None:
+        return []
+    said = (
+        f"With failures of the stated rates counted, {share(state.availability)} of requests are served and "
+        f"{lost(state.unserved_requests_per_month)} not; the whole demand is carried {share(state.carried)} of the time"
+    )
+    if state.hours_between_outages is None or state.hours_between_outages > RARE_HOURS:
+        return [said + ", with less than one outage in 1,000 years."]
+    days = state.hours_between_outages / 24
+    return [said + f", with {days:,.0f} days from one outage to the next."]
+
+
+def _ranges(answer: FleetAnswer) -> list[str]:
+    said = []
+    for one in answer.ranges:
+        words = "At the worst failure rates of their range" if one.end == "low" else "At the best ones"
+        choice = "the choice stays the same" if one.same_choice else f"the best choice is {one.choice}"
+        said.append(f"{words} {choice}, and {share(one.availability)} of requests are served.")
+    return said
+
+
+def share(value: float) -> str:
+    """A share near one with enough nines to tell it from one: ``99.998%``, ``more than 99.9999999%``."""
+    missing = (1 - value) * 100
+    if missing < 1e-7:
+        return "more than 99.9999999%"
+    digits = 2
+    while missing < 2 * 10.0**-digits and digits < 8:
+        digits += 1
+    return f"{value * 100:.{digits}f}%"
+
+
+def lost(requests_per_month: float) -> str:
+    """Requests a month that are not served."""
+    if requests_per_month < 1:
+        return "less than one request a month is"
+    return f"about {count(round(requests_per_month), 'request')} a month {'is' if round(requests_per_month) == 1 else 'are'}"

@@ -1,0 +1,75 @@
+"""Whether a changed inventory has any set of instances: those within groups are tried first, for they are quick to list."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from itertools import permutations
+
+from optimizer.facts.inventory import FleetProblem
+from optimizer.results.answer import Fixed
+from optimizer.search.inventory.found import Placed
+from optimizer.search.inventory.offer import in_one_rack
+from optimizer.search.inventory.offers import Known, Offers
+from optimizer.search.inventory.solve import FleetSolver
+from optimizer.search.uniform.space import SpaceTooLargeError
+
+Verdict = bool | None
+"""Feasible, proved infeasible, or not known."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A set of instances that keeps every rule of a changed problem, with the search that found it."""
+
+    problem: FleetProblem
+    offers: Offers
+    solver: FleetSolver
+    placed: Placed
+
+
+class Trials:
+    """Tries problems that differ as ``Known`` says, and keeps what they share.
+
+    Args:
+        fixed: decisions that a person fixed.
+        within_s: seconds for all trials; what comes later is not known.
+    """
+
+    def __init__(self, fixed: Fixed, within_s: float) -> None:
+        self._fixed, self._known = fixed, Known()
+        self.deadline = time.monotonic() + within_s
+
+    @property
+    def late(self) -> bool:
+        """Whether the time is over."""
+        return time.monotonic() > self.deadline
+
+    def within_groups(self, problem: FleetProblem) -> Standing | Verdict:
+        """Instances that each stand on one group and keep every rule; False where there are none, None where it is not known."""
+        return self._try(problem, pairs=False)
+
+    def any(self, problem: FleetProblem) -> Standing | Verdict:
+        """Any instances that keep every rule; False where it is proved that there are none, None where it is not known."""
+        found = self._try(problem, pairs=False)
+        if isinstance(found, Standing) or found is None or not _pairs(problem):
+            return found
+        return self._try(problem, pairs=True)
+
+    def _try(self, problem: FleetProblem, *, pairs: bool) -> Standing | Verdict:
+        if self.late:
+            return None
+        try:
+            offers = Offers(problem, self._fixed, self._known, pairs=pairs)
+        except SpaceTooLargeError:
+            return None
+        solver = FleetSolver(problem, offers, fixed=self._fixed, deadline=self.deadline)
+        found = solver.any()
+        if found.best is not None:
+            return Standing(problem, offers, solver, found.best)
+        return False if found.status == "infeasible" else None
+
+
+def _pairs(problem: FleetProblem) -> bool:
+    """Whether an instance may stand on two groups."""
+    return any(in_one_rack(one, other) for one, other in permutations(problem.groups, 2))

@@ -1,0 +1,143 @@
+"""Why nothing works: minimal sets of rules that cannot hold together, and the strategy that breaks the fewest.
+
+Conflicts are read from the masks of the extended question (``wide``, ``sets``), so that the GPU count and search limits
+can be members: each member's removal leaves a mask that the rest does not hit, which is a candidate that keeps the rest.
+That the set itself cannot hold is checked again over everything that was considered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from optimizer.costs.shapes import Ints
+from optimizer.explain.common.sets import hitting_sets
+from optimizer.explain.uniform.conflict_words import conflict_sentence
+from optimizer.explain.uniform.repair_words import fixed_words
+from optimizer.explain.uniform.wide import Wide, smallest
+from optimizer.results.answer import Conflict, Fixed, Repair
+from optimizer.search.uniform.build import Model
+from optimizer.search.uniform.evaluate import judge_rules
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.rule import Choice
+from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.screen import Screen, objective_at_most_slots
+from optimizer.search.uniform.solve import Solver
+
+# The fewest rules are broken first; among equally many, one that says how well the service performs rather than one that
+# says what fits or what the person allowed: a person who left max_num_seqs out did not ask to exceed max_batch.
+MOST_ROWS = 400
+HARD, SOFT = 101, 100
+HARD_RULES = frozenset({"gpu_count", "memory", "max_batch", "min_batch", "context"})
+
+
+# What a conflict should be made of, where there is a choice: what fits, then what was allowed, then how well it performs.
+PLAIN = {
+    "gpu_count": 1,
+    "memory": 1,
+    "context": 2,
+    "max_batch": 3,
+    "concurrency": 7,
+    "kv_cache": 8,
+    "request_rate": 6,
+    "tpot_full_batch": 5,
+}
+SEARCH_LIMIT, OTHER = 2, 4
+MOST_LISTED, MOST_COMPARED = 20, 200
+
+
+def find_conflicts(
+    q: Quantities, fixed: Fixed | None, wide: Wide, *, every: bool = False, repairs: Sequence[Repair] = ()
+) -> tuple[Conflict, ...]:
+    """Minimal conflicts of an infeasible problem, the plainest first; one, or all of them up to ``MOST_LISTED``.
+
+    Args:
+        q: quantities over everything that was considered.
+        wide: the extended question, whose masks prove minimality.
+        every: list them all, disjoint and overlapping ones.
+        repairs: known already; what each gives up is one more mask, so that no conflict says that it cannot help.
+    """
+    bits = wide.member_bits
+    masks = smallest([*wide.member_masks, *(mask for repair in repairs if (mask := wide.given_up(repair)))])
+    sets, complete = hitting_sets(masks, MOST_COMPARED) if masks else ([], True)
+    named = [tuple(name for name, bit in bits.items() if found & bit) for found in sets]
+    real = [names for names in named if names and not satisfiable(q, fixed, set(names))]
+    if not real:
+        # Rows were left out of the extended question, or there are none: the stated one decides alone.
+        core = _deletion(q, fixed)
+        return (_conflict(q, fixed, core),) if core is not None else ()
+    real.sort(key=lambda names: (plainness(names, wide.rules), [list(bits).index(n) for n in names]))
+    chosen = real[: MOST_LISTED if every else 1]
+    found = [_conflict(q, fixed, names) for names in chosen]
+    if every and (not complete or len(real) > len(chosen)):
+        more = f" (There are more conflicts; the {len(chosen)} plainest are listed.)"
+        found[-1] = replace(found[-1], sentence=found[-1].sentence + more)
+    return tuple(found)
+
+
+def satisfiable(q: Quantities, fixed: Fixed | None, active: set[str]) -> bool:
+    """Whether some candidate that was considered keeps every active rule; search limits always hold here."""
+    return bool(q.space.rows) and bool(Screen(q, fixed, active).viable.any())
+
+
+def plainness(names: Collection[str], rules: Collection[str]) -> int:
+    """How far a set of rules and search limits is from what one would say first; smaller is plainer."""
+    return sum(PLAIN.get(name, OTHER) if name in rules else SEARCH_LIMIT for name in names)
+
+
+def _conflict(q: Quantities, fixed: Fixed | None, names: Sequence[str]) -> Conflict:
+    subject = fixed_words(fixed)
+    ending = f"{subject} cannot keep every rule" if subject else "no strategy exists"
+    if not names:
+        return Conflict((), "No candidate exists at all: the search was given no strategy to consider.", minimal=True)
+    return Conflict(tuple(names), conflict_sentence(q, fixed, names, ending), minimal=True)
+
+
+def _deletion(q: Quantities, fixed: Fixed | None) -> tuple[str, ...] | None:
+    """One minimal conflict over what was considered only; None if the problem turns out feasible."""
+    disabled = set(q.problem.search.disabled_rules)
+    core = [rule.id for rule in rules_for(q.problem) if rule.id not in disabled]
+    if satisfiable(q, fixed, set(core)):
+        return None
+    for candidate in list(reversed(core)):
+        rest = set(core) - {candidate}
+        if not satisfiable(q, fixed, rest):
+            core = [rule for rule in core if rule in rest]
+    return tuple(core)
+
+
+def least_broken(q: Quantities, fixed: Fixed | None, solver: Solver) -> Choice | None:
+    """A candidate that breaks few rules, best by objective and tie-break among those; None if none was found in time.
+
+    Among the ``MOST_ROWS`` rows that break the fewest rules on their own it is the one that breaks the fewest.
+    """
+    rows = _least_broken_rows(q, fixed)
+    built = Model(q, fixed, rows=rows, free=True)
+    broken = sum((HARD if rule in HARD_RULES else SOFT) * (1 - switch) for rule, switch in built.switch.items())
+    built.model.minimize(broken)
+    run, outcome = solver.run(built.model)
+    if outcome not in ("optimal", "feasible"):
+        return None
+    built.model.add(broken <= int(run.value(broken)))
+    found = solver.lexicographic(built)
+    return _no_fuller(q, fixed, found.choice) if found.choice is not None else None
+
+
+def _no_fuller(q: Quantities, fixed: Fixed | None, choice: Choice) -> Choice:
+    """The same with as few sequences as the rules that it keeps allow, when memory is too small anyway."""
+    kept = {result.id for result in judge_rules(q, choice) if result.holds}
+    if "memory" in kept:
+        return choice
+    return Choice(choice.row, max(1, int(Screen(q, fixed, kept).least[choice.row])))
+
+
+def _least_broken_rows(q: Quantities, fixed: Fixed | None) -> Ints:
+    """Rows that may break the fewest rules: those whose own minimum is not above what another row reaches."""
+    rules = [rule.id for rule in rules_for(q.problem)]
+    alone = np.zeros(q.space.rows, dtype=np.int64)
+    for rule in rules:
+        alone += ~Screen(q, fixed, {rule}).viable
+    order = np.lexsort((objective_at_most_slots(q, np.full(q.space.rows, q.space.slots)), alone))
+    return order[:MOST_ROWS]

@@ -1,0 +1,226 @@
+"""A conflict in one sentence a person would say: each rule with its limit and the best that the other rules allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.memory import memory_budget_bytes
+from optimizer.costs.shapes import Bools, Shape
+from optimizer.explain.common.numbers import amount, count, listing, milliseconds
+from optimizer.facts.problem import Problem
+from optimizer.results.answer import Fixed
+from optimizer.search.common.scale import NEVER_NS, planned_ms, time_ns
+from optimizer.search.common.scale import milliseconds as milliseconds_of
+from optimizer.search.uniform.load_rules import METRIC_WORDS
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.screen import Screen
+from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
+
+MUST = {
+    " has no experts: EP is 1": " has no experts, so that EP has to be 1",
+    "Experts spread over": "Experts are spread over",
+    "EP is 1, divides TP, or is TP times": "EP has to be 1, a divisor of TP, or TP times",
+    ", or is a multiple of them": " or be a multiple of them",
+    " divides ": " has to divide ",
+    " lies inside ": " has to lie inside ",
+    " holds at least ": " has to hold at least ",
+    " and is within ": " and be within ",
+    " left carry ": " left have to carry ",
+    " are within the model's ": " have to be within the model's ",
+}
+
+
+def conflict_sentence(q: Quantities, fixed: Fixed | None, members: Sequence[str], ending: str) -> str:
+    """``Because A, and because B, no strategy exists.``
+
+    Args:
+        q: quantities over the stated question, for what the other rules allow at best.
+        members: ids of rules and names of search limits.
+        ending: what follows from them, e.g. ``no strategy exists``.
+    """
+    clauses = [_clause(q, fixed, member, members) for member in members]
+    if len(clauses) == 1:
+        return f"Because {clauses[0]}, {ending}."
+    rest = "".join(f", because {clause}" for clause in clauses[1:-1])
+    return f"Because {clauses[0]}{rest}, and because {clauses[-1]}, {ending}."
+
+
+def _clause(q: Quantities, fixed: Fixed | None, member: str, members: Sequence[str]) -> str:
+    limit = _search_limit(q.problem, member)
+    if limit is not None:
+        return limit
+    if member == "gpu_count":
+        return _gpu_count(q)
+    if member == "memory" and (whole := _weights_alone(q)) is not None:
+        return whole
+    rule = next(rule for rule in rules_for(q.problem) if rule.id == member)
+    if not q.space.rows:
+        return _lowered(rule.sentence)
+    others = Screen(q, fixed, [other for other in members if other != member])
+    viable = others.viable
+    numbers: dict[str, Callable[[Quantities, Screen, Bools], str]] = {
+        "memory": _memory,
+        "kv_cache": _kv_cache,
+        "concurrency": _concurrency,
+        "request_rate": _request_rate,
+        "max_batch": _max_batch,
+        "min_batch": _min_batch,
+        "tpot_full_batch": _full_batch,
+    }
+    if member in numbers and viable.any():
+        rest = _with_rest(q, members) if member in ("memory", "request_rate", "tpot_full_batch") else ""
+        return numbers[member](q, others, viable) + rest
+    for latency in q.problem.requirements.latency_limits:
+        if latency.field.removesuffix("_ms") == member:
+            planned = planned_ms(latency.limit_ms, q.problem.requirements.margin)
+            said = f"{METRIC_WORDS[latency.metric].lower()} may be at most {planned:,.6g} ms at P{latency.percentile}"
+            least = int(time_ns(q.normal.metric(member))[viable].min()) if viable.any() else NEVER_NS
+            if least >= NEVER_NS:
+                return said
+            return f"{said} and is at least {milliseconds(milliseconds_of(least))}{_with_rest(q, members)}"
+    return _lowered(rule.sentence)
+
+
+def member_words(problem: Problem, member: str) -> str:
+    """A rule or search limit as a clause without the numbers of any candidate, e.g. for what an optimum rests on."""
+    limit = _search_limit(problem, member)
+    if limit is not None:
+        return limit
+    if member == "gpu_count":
+        return f"the GPU count is fixed at {problem.hardware.gpus:,}"
+    sentence = next(rule.sentence for rule in rules_for(problem) if rule.id == member).rstrip(".")
+    return sentence if sentence[1:2].isupper() else sentence[0].lower() + sentence[1:]
+
+
+def _lowered(sentence: str) -> str:
+    """A rule's sentence as a clause that says what has to be."""
+    sentence = sentence.rstrip(".")
+    for said, meant in MUST.items():
+        sentence = sentence.replace(said, meant)
+    return sentence if sentence[1:2].isupper() else sentence[0].lower() + sentence[1:]
+
+
+def _with_rest(q: Quantities, members: Sequence[str]) -> str:
+    """Numbers depend on the other members that are rules; GPU count and search limits hold in what was considered anyway."""
+    rules = {rule.id for rule in rules_for(q.problem)} - {"gpu_count"}
+    return " when the rest holds" if len(rules & set(members)) > 1 else ""
+
+
+def _search_limit(problem: Problem, member: str) -> str | None:
+    """What was allowed to be considered; None when the member is a rule."""
+    search, model = problem.search, problem.model
+    words = {
+        "weight_precision": lambda: _only([*(search.weight_precision or (model.native_weight_format,))], "weights are"),
+        "kv_precision": lambda: _only([*(search.kv_precision or (model.native_dtype,))], "KV cache is"),
+        "tensor_parallel": lambda: "only TP " + listing([str(v) for v in tensor_degrees(problem)]) + " is",
+        "pipeline_parallel": lambda: "only PP " + listing([str(v) for v in pipeline_degrees(problem)]) + " is",
+        "data_parallel": lambda: "only DP " + listing([str(v) for v in search.data_parallel or ()]) + " is",
+        "expert_parallel": lambda: f"only expert parallelism '{search.expert_parallel}' is",
+    }
+    if member not in words:
+        return None
+    return f"{words[member]()} considered (search.{member})"
+
+
+def _only(formats: Sequence[str], noun: str) -> str:
+    return f"only {listing([str(f) for f in formats])} {noun}"
+
+
+def _gpu_count(q: Quantities) -> str:
+    there, least = q.problem.hardware.gpus, int(q.space.gpus.min(initial=2**62)) if q.space.rows else 0
+    if least > there:
+        return f"the strategy uses {count(least, 'GPU')} and there {'is' if there == 1 else 'are'} {there:,}"
+    return f"the GPU count is fixed at {there:,}"
+
+
+def _weights_alone(q: Quantities) -> str | None:
+    """The model against all GPUs together, when its weights alone are more than these offer."""
+    problem = q.problem
+    budget = memory_budget_bytes(problem) * problem.hardware.gpus
+    shapes = [
+        Shape(1, 1, 1, shape.weight_format, shape.kv_format, (problem.model.layers,))
+        for shape in {s.weight_format: s for s in q.space.shapes}.values()
+    ]
+    if not shapes:
+        return None
+    needed = AnalyticCosts(problem, shapes).memory().weights.max(axis=1)
+    least = int(needed.min())
+    if least <= budget:
+        return None
+    shape = shapes[int(needed.argmin())]
+    size = problem.model.parameters / 1e9
+    return (
+        f"{size:,.{0 if size >= 100 else 1}f}B parameters in {shape.weight_format} need {_gib(least)} and "
+        f"{count(problem.hardware.gpus, 'GPU')} offer{'s' if problem.hardware.gpus == 1 else ''} {_gib(budget)} "
+        f"at {problem.requirements.gpu_memory_utilization:.0%}"
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 1024**3:,.0f} GiB" if size >= 100 * 1024**3 else amount(size, "bytes")
+
+
+def _memory(q: Quantities, others: Screen, viable: Bools) -> str:
+    shapes = q.space.row_shape
+    held = q.memory.fixed[shapes] + np.maximum(others.least, 1)[:, None] * q.memory.per_sequence[shapes]
+    least = int(held.max(axis=1)[viable].min())
+    share = q.problem.requirements.gpu_memory_utilization
+    return (
+        f"a GPU may hold {amount(memory_budget_bytes(q.problem), 'bytes')} ({share:.0%} of its memory) and the fullest "
+        f"has to hold at least {amount(least, 'bytes')}"
+    )
+
+
+def _kv_cache(q: Quantities, others: Screen, viable: Bools) -> str:
+    rate, share = q.problem.workload.requests_per_s, q.problem.requirements.preemption_share
+    said = f"requests in progress may want more KV cache than there is for at most {100 * share:g} % of the time"
+    short = q.cache_shortfall(q.normal, q.space.row_shape)
+    best = int(np.flatnonzero(viable)[np.argmin(short[viable])])
+    room, wanted = q.tightest_cache(q.normal, best)
+    if wanted is None:
+        return f"{said}, and at {rate:g} requests/s requests pile up without end"
+    return f"{said}, and at {rate:g} requests/s they want {_gib(wanted)} where there are {_gib(room)} at most"
+
+
+def _concurrency(q: Quantities, others: Screen, viable: Bools) -> str:
+    needed, room = q.normal.n99, others.most
+    rate = f"{q.problem.workload.requests_per_s:g} requests/s"
+    fitting = np.flatnonzero(viable & (needed <= q.space.slots))
+    said = "at most 1 % of requests may find all sequence slots taken"
+    if not len(fitting):
+        return f"{said}, and at {rate} requests pile up without end"
+    best = int(fitting[np.argmin((needed - room)[fitting])])
+    return f"{said}, which at {rate} takes {count(int(needed[best]), 'slot')} in a replica where there is room for {int(room[best])}"
+
+
+def _request_rate(q: Quantities, others: Screen, viable: Bools) -> str:
+    slots = np.clip(others.most, 1, q.space.slots)
+    done = q.completes(q.space.row_shape, slots) * q.space.row_dp
+    most, rate = float(done[viable].max()), q.problem.workload.requests_per_s
+    return f"{rate:g} requests/s arrive and the replicas complete at most {amount(most, 'requests/s')}"
+
+
+def _max_batch(q: Quantities, others: Screen, viable: Bools) -> str:
+    least = int(others.least[viable].min())
+    limit = q.problem.max_batch
+    return f"a replica may run at most {count(limit, 'sequence')} at once and would have to run {least:,}"
+
+
+def _min_batch(q: Quantities, others: Screen, viable: Bools) -> str:
+    most = int(others.most[viable].max())
+    limit = q.problem.requirements.min_batch
+    return f"a replica must be able to run {count(limit, 'sequence')} at once and has room for {most:,} at most"
+
+
+def _full_batch(q: Quantities, others: Screen, viable: Bools) -> str:
+    values = q.full_batch_tpot_ns[q.space.row_shape, np.clip(others.least, 1, q.space.slots) - 1]
+    least = milliseconds_of(int(values[viable].min()))
+    limit = planned_ms(q.problem.requirements.tpot_p99_ms or 0.0, q.problem.requirements.margin)
+    return (
+        f"time per output token may be at most {limit:,.6g} ms even with every sequence slot taken and is at "
+        f"least {milliseconds(least)}"
+    )

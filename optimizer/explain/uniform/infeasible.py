@@ -1,0 +1,79 @@
+"""An infeasible answer with its conflicts and its repairs; each repair is solved again here and verified."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from optimizer.explain.uniform.conflict import find_conflicts
+from optimizer.explain.uniform.wide import Wide
+from optimizer.facts.problem import Problem
+from optimizer.reading.stated import Stated, stated_of
+from optimizer.results.answer import Answer, Fixed, Repair, Verification
+from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
+from optimizer.search.uniform.oracle import Oracle, restricted
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.solve import Solver
+from optimizer.verify import verify_answer
+
+A = TypeVar("A", bound=Answer)
+
+
+def explained(
+    answer: A,
+    q: Quantities,
+    fixed: Fixed | None = None,
+    stated: Stated | None = None,
+    *,
+    every: bool = False,
+    repairs: bool = True,
+) -> A:
+    """The answer with conflicts, repairs and the conflicts' sentences first.
+
+    Args:
+        answer: status infeasible, for ``q.problem`` and ``fixed``.
+        q: quantities over everything that was considered.
+        stated: the problem file; left out, a statement that resolves to the problem.
+        every: all conflicts instead of the plainest.
+        repairs: False leaves them out.
+    """
+    stated = replace(stated, costs=q.problem.costs) if stated is not None else stated_of(q.problem)
+    wide = Wide(stated, q.problem, fixed)
+    found: tuple[Repair, ...] = ()
+    if repairs:
+        from optimizer.explain.uniform.repair import find_repairs
+
+        found = find_repairs(wide, solved_again)
+    conflicts = find_conflicts(q, fixed, wide, every=every, repairs=found)
+    said = [conflict.sentence for conflict in conflicts]
+    return replace(answer, conflicts=conflicts, repairs=found, explanation=(*said, *answer.explanation))
+
+
+def solved_again(problem: Problem, oracle: Oracle) -> Answer:
+    """The best strategy of a problem, every claim about it recomputed; its optimality rests on value = bound.
+
+    Args:
+        oracle: knows the fixed decisions, and which candidates keep every rule; only among these is there anything to solve.
+    """
+    none, fixed = Verification(False, 0, "not claimed", 0, ""), oracle.fixed
+    seen = oracle.survivors(problem)
+    if seen is None:
+        return Answer(problem.name, "infeasible", None, None, None, (), none, ())
+    q = restricted(seen[0], np.flatnonzero(seen[1]))
+    found = Solver().best(q, fixed)
+    if found.choice is None:
+        return Answer(problem.name, found.outcome, None, None, None, (), none, ())
+    answer = Answer(
+        problem=problem.name,
+        status=found.outcome,
+        strategy=strategy_of(q, found.choice),
+        metrics=metrics_of(q, found.choice),
+        objective=objective_of(q, found.choice, found.bound if found.outcome != "optimal" else None),
+        rules=judge_rules(q, found.choice),
+        verification=none,
+        explanation=(),
+        cost_source=problem.cost_source,
+    )
+    return replace(answer, verification=verify_answer(problem, answer, fixed or Fixed(), exhaustive=False))

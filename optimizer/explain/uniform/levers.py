@@ -1,0 +1,305 @@
+"""What may be given up or changed to make a problem feasible: one lever per field of the problem file.
+
+A lever knows the rules it relaxes, its steps from the stated value outward, and its furthest useful value. Steps are
+the resolution that "least change" refers to: 0.01 ms, 0.001 requests/s, one KV block of 16 tokens, 0.1 % of memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, get_args
+
+from optimizer.catalog import lookup as catalog
+from optimizer.costs.load import chain_length
+from optimizer.facts.demand import KvFormat, Percentile
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.hardware import GpuFacts
+from optimizer.facts.model import WeightFormat
+from optimizer.facts.problem import Problem
+from optimizer.reading.stated import Stated
+from optimizer.results.answer import Fixed
+from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
+
+Changes = Mapping[str, Any]
+
+MOST_UTILIZATION = 0.95
+"""Beyond this share engines fail to start: what the driver and other contexts hold is not theirs."""
+MOST_GPUS, GROWTH, USUAL_GPUS = 1024, 16, 128
+MS_STEPS, RATE_STEPS, SHARE_STEPS, BLOCK_TOKENS = 100, 1000, 1000, 16
+LONGEST_MS = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """A field that may move.
+
+    Args:
+        id: for code; people read ``field``.
+        kind: ``limit`` (tables stay), ``rate``, ``context``, ``offer`` (more candidates), ``nodes`` or ``choice``.
+        rules: ids of the rules it relaxes.
+        steps: how many settings there are beyond the stated one.
+        at: the changes of setting 1…steps; further settings allow more, unless the kind is ``offer`` or ``choice``.
+        full: the changes that allow the most; None for ``choice``, whose settings stand side by side.
+        weight: what giving it up counts, smaller is offered first.
+    """
+
+    id: str
+    kind: str
+    field: str
+    rules: tuple[str, ...]
+    weight: int
+    steps: int
+    at: Callable[[int], Changes]
+    full: Changes | None
+
+
+def levers_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tuple[Lever, ...]:
+    """Every lever that can move for this problem, in the order in which repairs are offered."""
+    off = set(problem.search.disabled_rules)
+    found = [
+        *_gpus(problem, fixed),
+        *offered_formats(problem, fixed),
+        *_context(problem),
+        *_gpu_type(stated, problem),
+        *_degrees(problem, fixed),
+        *_latencies(problem),
+        *_rate(problem),
+        *_batches(problem, fixed),
+        *_utilization(problem),
+        *_survive(problem),
+        *_switch_off(problem),
+    ]
+    return tuple(lever for lever in found if not lever.rules or set(lever.rules) - off)
+
+
+def most_nodes(problem: Problem, fixed: Fixed | None = None) -> int:
+    """Nodes up to which "more GPUs" is tried: at least 128 GPUs or 16 times those there are, at most 1,024 GPUs."""
+    hardware = problem.hardware
+    each = hardware.gpus_per_node
+    wanted = max(GROWTH * hardware.nodes, -(-USUAL_GPUS // each))
+    if fixed is not None:
+        used = (fixed.tensor_parallel or 1) * (fixed.pipeline_parallel or 1) * (fixed.data_parallel or 1)
+        wanted = max(wanted, -(-used // each))
+    return max(hardware.nodes, min(wanted, max(1, MOST_GPUS // each)))
+
+
+def _gpus(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+    hardware = problem.hardware
+    most, nodes = most_nodes(problem, fixed), hardware.nodes
+    levers = []
+    usual = hardware.gpu.gpus_per_node
+    if hardware.gpus_per_node < usual:
+        levers.append(_counted("gpus_per_node", "choice", "hardware.gpus_per_node", ("gpu_count",), 1,
+                               hardware.gpus_per_node, usual))  # fmt: skip
+    if most > nodes:
+        levers.append(_counted("nodes", "nodes", "hardware.nodes", ("gpu_count",), 1, nodes, most))
+    return levers
+
+
+def _counted(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, start: int, end: int) -> Lever:
+    """A whole number that moves from ``start`` (stated) to ``end`` one by one."""
+    sign = 1 if end > start else -1
+    full = None if kind == "choice" else {field: end}
+    return Lever(id, kind, field, rules, weight, abs(end - start), lambda k: {field: start + sign * k}, full)
+
+
+def _one(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, value: Any) -> Lever:
+    return Lever(id, kind, field, rules, weight, 1, lambda k: {field: value}, {field: value})
+
+
+def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+    """Narrower weights, and a narrower KV cache, beside what is considered, where the GPU runs them."""
+    search, model = problem.search, problem.model
+    levers: list[Lever] = []
+    if not _runs_fp8(problem.hardware.gpu):
+        return levers
+    weights = search.weight_precision or (model.native_weight_format,)
+    narrow = set(get_args(WeightFormat)) - {"fp16", "bf16"}
+    if not (fixed and fixed.weight_precision) and not narrow & set(weights):
+        assert "fp8" in get_args(WeightFormat)
+        levers.append(_one("fp8 weights", "offer", "search.weight_precision", (), 2, [*weights, "fp8"]))
+    caches = search.kv_precision or (model.native_dtype,)
+    if not (fixed and fixed.kv_precision) and "fp8" not in caches:
+        assert "fp8" in get_args(KvFormat)
+        levers.append(_one("fp8 KV", "offer", "search.kv_precision", (), 2, [*caches, "fp8"]))
+    return levers
+
+
+def _runs_fp8(gpu: GpuFacts) -> bool:
+    """Whether engines run fp8 weights and caches on a GPU: natively, or from Ampere on, which bf16 tells, by widening them.
+
+    vLLM's fp8 needs compute capability 7.5 (docs.vllm.ai, features/quantization, supported hardware); Volta has neither.
+    """
+    return bool({"fp8", "bf16"} & {str(name) for name in gpu.dense_tflops})
+
+
+def _context(problem: Problem) -> list[Lever]:
+    """Shorter sequences, in KV blocks, down to the workload's own longest."""
+    start = problem.max_sequence_tokens
+    least = problem.workload.longest_prompt_tokens + problem.workload.output_tokens
+    if least >= start:
+        return []
+    first = (start - 1) // BLOCK_TOKENS * BLOCK_TOKENS
+    steps = max(0, -(-(first - least) // BLOCK_TOKENS)) + 1
+    field = "requirements.max_sequence_tokens"
+    return [
+        Lever("context", "context", field, (), 3, steps,
+              lambda k: {field: max(least, first - (k - 1) * BLOCK_TOKENS)}, {field: least})
+    ]  # fmt: skip
+
+
+def _gpu_type(stated: Stated, problem: Problem) -> list[Lever]:
+    """Other GPUs of the catalog with more memory or bandwidth, the most modest first."""
+    now = problem.hardware.gpu
+    others: list[tuple[tuple[float, ...], GpuFacts]] = []
+    for name in catalog.names("gpus"):
+        gpu = catalog.gpu(name)
+        more = gpu.process_mib > now.process_mib or gpu.memory_bandwidth_gb_per_s > now.memory_bandwidth_gb_per_s
+        no_less = gpu.memory_mib >= now.memory_mib * 0.99 and gpu.gpus_per_node >= problem.hardware.gpus_per_node
+        if gpu.name != now.name and more and no_less:
+            others.append(((gpu.memory_mib, gpu.memory_bandwidth_gb_per_s), gpu))
+    others.sort(key=lambda other: (other[0], other[1].name))
+    kept = [gpu for _, gpu in others]
+    if not kept:
+        return []
+    changes = [_with_gpu(stated, gpu) for gpu in kept]
+    return [Lever("gpu", "choice", "hardware.gpu", (), 4, len(changes), lambda k: changes[k - 1], None)]
+
+
+def _with_gpu(stated: Stated, gpu: GpuFacts) -> Changes:
+    """The changes for another GPU: what the file states about the old one's links gives way to the new one's."""
+    changes: dict[str, Any] = {"hardware.gpu": gpu.name}
+    for field in ("nvlink_gb_per_s", "nvlink_domain_gpus", "pcie_gb_per_s"):
+        value = stated.value(f"hardware.{field}")
+        if value is not None and value != getattr(gpu, field):
+            changes[f"hardware.{field}"] = None
+    return changes
+
+
+def _degrees(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+    """Search limits: degrees that were not offered and options that were switched off."""
+    search, pinned = problem.search, fixed or Fixed()
+    open_search = search.model_copy(update={"tensor_parallel": None, "pipeline_parallel": None})
+    wide = problem.model_copy(update={"search": open_search})
+    levers = []
+    for name, value, usual, pin in (
+        ("tensor_parallel", search.tensor_parallel, tensor_degrees(wide), pinned.tensor_parallel),
+        ("pipeline_parallel", search.pipeline_parallel, pipeline_degrees(wide), pinned.pipeline_parallel),
+    ):
+        more = [degree for degree in usual if value is not None and degree not in value]
+        if value is not None and more and not pin and not (name[0] == "p" and pinned.layers_per_stage):
+            levers.append(_added(name, value, more))
+    if search.data_parallel is not None and not pinned.data_parallel:
+        stated_degrees = search.data_parallel
+        more = [d for d in range(1, min(problem.hardware.gpus, MOST_GPUS) + 1) if d not in stated_degrees]
+        if more:
+            levers.append(_added("data_parallel", stated_degrees, more))
+    modes = ("off", "replica", "any")
+    mode = modes.index(search.expert_parallel)
+    if problem.model.experts and mode < 2 and not pinned.expert_parallel:
+        field = "search.expert_parallel"
+        levers.append(
+            Lever(
+                "expert_parallel", "offer", field, (), 5, 2 - mode, lambda k: {field: modes[mode + k]}, {field: "any"}
+            )
+        )
+    if search.layer_imbalance < 2 and not pinned.layers_per_stage:
+        levers.append(_counted("layer_imbalance", "offer", "search.layer_imbalance", ("layer_split",), 6,
+                               search.layer_imbalance, search.layer_imbalance + 1))  # fmt: skip
+    return levers
+
+
+def _added(name: str, stated: tuple[int, ...], more: list[int]) -> Lever:
+    field = f"search.{name}"
+    return Lever(name, "offer", field, (), 5, len(more), lambda k: {field: sorted({*stated, more[k - 1]})},
+                 {field: sorted({*stated, *more})})  # fmt: skip
+
+
+def _latencies(problem: Problem) -> list[Lever]:
+    levers = []
+    for limit in problem.requirements.latency_limits:
+        assert limit.percentile in get_args(Percentile)
+        rule, field = limit.field.removesuffix("_ms"), f"requirements.{limit.field}"
+        rules = (rule, "tpot_full_batch") if rule == "tpot_p99" else (rule,)
+        first = math.floor(Fraction(repr(limit.limit_ms)) * MS_STEPS)
+
+        def at(k: int, field: str = field, first: int = first) -> Changes:
+            return {field: (first + k) / MS_STEPS}
+
+        steps = LONGEST_MS * MS_STEPS - first
+        levers.append(Lever(rule, "limit", field, rules, 7, steps, at, at(steps)))
+    return levers
+
+
+def _rate(problem: Problem) -> list[Lever]:
+    rate, field = problem.workload.requests_per_s, "workload.requests_per_s"
+    first = math.ceil(Fraction(repr(rate)) * RATE_STEPS)
+    if first < 2:
+        return []
+    return [
+        Lever("rate", "rate", field, (), 8, first - 1, lambda k: {field: (first - k) / RATE_STEPS},
+              {field: 1 / RATE_STEPS})
+    ]  # fmt: skip
+
+
+def _batches(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+    needs = problem.requirements
+    levers = []
+    most = chain_length(problem) // 2
+    if needs.max_batch is not None and needs.max_batch < most:
+        levers.append(
+            _counted("max_batch", "limit", "requirements.max_batch", ("max_batch",), 6, needs.max_batch, most)
+        )
+    if needs.min_batch > 1:
+        levers.append(_counted("min_batch", "limit", "requirements.min_batch", ("min_batch",), 6, needs.min_batch, 1))
+    return levers
+
+
+def room_in_memory(problem: Problem) -> list[Lever]:
+    """Shorter sequences, and a larger share of the memory."""
+    return [*_context(problem), *_utilization(problem)]
+
+
+def _utilization(problem: Problem) -> list[Lever]:
+    share, field = problem.requirements.gpu_memory_utilization, "requirements.gpu_memory_utilization"
+    first = math.floor(Fraction(repr(share)) * SHARE_STEPS)
+    steps = round(MOST_UTILIZATION * SHARE_STEPS) - first
+    if steps < 1:
+        return []
+
+    def at(k: int) -> Changes:
+        return {field: (first + k) / SHARE_STEPS}
+
+    return [Lever("utilization", "limit", field, ("memory", "kv_cache"), 6, steps, at, at(steps))]
+
+
+def _survive(problem: Problem) -> list[Lever]:
+    levers = []
+    for level in ("gpu", "node"):
+        losses = getattr(problem.requirements.survive, level)
+        if losses:
+            rule = f"survive_{level}"
+            levers.append(_counted(rule, "limit", f"requirements.survive.{level}", (rule,), 9, losses, 0))
+    return levers
+
+
+def _switch_off(problem: Problem) -> list[Lever]:
+    """Rules of placement that a person may switch off; rules that an engine enforces are never offered."""
+    rule, off = "nvlink_locality", problem.search.disabled_rules
+    if rule in off:
+        return []
+    return [_one(rule, "limit", "search.disabled_rules", (rule,), 10, [*off, rule])]
+
+
+def make(stated: Stated, *changes: Changes) -> Problem | None:
+    """The problem with the changes made, or None when the facts refuse them."""
+    merged: dict[str, Any] = {}
+    for change in changes:
+        merged.update(change)
+    try:
+        return stated.changed(merged).problem()
+    except ProblemError:
+        return None

@@ -1,0 +1,134 @@
+"""The smallest repairs of an infeasible problem: which rules to give up, and the least change of each limit.
+
+Minimal correction sets come from the masks of the extended question (``wide``), least amounts from ``least``. A repair is
+shown only after the changed problem was solved again and the independent verifier agreed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+
+from optimizer.explain.uniform.least import Least
+from optimizer.explain.uniform.levers import Changes, Lever, make
+from optimizer.explain.uniform.repair_words import repair_sentence
+from optimizer.explain.uniform.wide import Wide
+from optimizer.facts.problem import Problem
+from optimizer.reading.stated import Stated
+from optimizer.results.answer import Answer, Change, Repair
+from optimizer.results.inventory import FleetRepair
+from optimizer.search.uniform.oracle import Oracle
+
+MOST_REPAIRS = 6
+ENOUGH = 3
+MOST_TOGETHER = 3
+
+Resolve = Callable[[Problem, Oracle], Answer]
+
+
+def find_repairs(wide: Wide, resolve: Resolve, *, most: int = MOST_REPAIRS) -> tuple[Repair, ...]:
+    """Repairs, fewest changes first, each solved again and verified.
+
+    Args:
+        wide: the extended question of the infeasible problem.
+        resolve: solves and verifies a changed problem, for the oracle's fixed decisions.
+        most: how many at most. Repairs of several changes are added only while there are fewer than ``ENOUGH``.
+    """
+    oracle = Oracle(wide.fixed)
+    least = Least(wide.stated, oracle)
+    found: list[Repair] = []
+    for levers in candidates(wide):
+        if len(found) >= most or (len(levers) > 1 and len(found) >= ENOUGH):
+            break
+        repair = _repair(wide, levers, least, lambda problem: resolve(problem, oracle))
+        if repair is not None and all(repair.changes != other.changes for other in found):
+            found.append(repair)
+    return tuple(found)
+
+
+def candidates(wide: Wide) -> list[tuple[Lever, ...]]:
+    """Sets of levers that may be enough, by size and then by what they count; none contains another."""
+    bits = wide.lever_bits
+    sets = [tuple(lever for lever in wide.levers if mask & bits[lever.id]) for mask in wide.lever_masks]
+    sets = [levers for levers in sets if 0 < len(levers) <= MOST_TOGETHER] or [levers for levers in sets[:1] if levers]
+    known = {levers[0].id for levers in sets if len(levers) == 1}
+    # What the masks cannot settle is asked of every candidate: settings side by side, search limits that stayed closed, and
+    # more nodes, whose candidates were thinned.
+    asked = wide.skipped | {"nodes"}
+    sets += [(lever,) for lever in wide.levers if lever.kind == "choice" or lever.id in asked - known]
+    order = {lever.id: position for position, lever in enumerate(wide.levers)}
+    return sorted(sets, key=lambda s: (len(s), sum(lever.weight for lever in s), [order[lever.id] for lever in s]))
+
+
+def least_changes(wide: Wide, levers: tuple[Lever, ...], least: Least) -> dict[str, Any] | None:
+    """The least change of each lever, given those of the others; None when they are not enough."""
+    now = [before(wide.stated, wide.problem, lever.field) for lever in levers]
+    start = least.together(levers, now) if len(levers) > 1 else []
+    if start is None:
+        return None
+    settled: list[Changes] = []
+    settings: list[int] = []
+    for position, lever in enumerate(levers):
+        setting = least.of(lever, [*settled, *start[position + 1 :]])
+        if setting is None:
+            return None
+        settings.append(setting)
+        settled.append(lever.at(setting))
+    # A smaller change of one can, rarely, leave room in another: with more requests prompts pass a pipeline side by side.
+    for position, lever in enumerate(levers if len(levers) > 1 else ()):
+        setting = least.of(lever, [*settled[:position], *settled[position + 1 :]])
+        if setting is not None and setting < settings[position]:
+            settled[position] = lever.at(setting)
+    return {field: value for change in settled for field, value in change.items()}
+
+
+def _repair(wide: Wide, levers: tuple[Lever, ...], least: Least, resolve: Callable[[Problem], Answer]) -> Repair | None:
+    if len(levers) > 1 and _too_many(levers, least):
+        return None
+    if len(levers) == 1 and _hopeless(wide, levers[0], least):
+        return None
+    values = least_changes(wide, levers, least)
+    problem = make(wide.stated, values) if values is not None else None
+    if values is None or problem is None:
+        return None
+    result = resolve(problem)
+    if result.strategy is None or not result.verification.passed or result.status not in ("optimal", "feasible"):
+        return None
+    changes = tuple(Change(field, before(wide.stated, wide.problem, field), value) for field, value in values.items())
+    return Repair(changes, repair_sentence(changes, wide.problem, problem, result), result.strategy)
+
+
+def _hopeless(wide: Wide, lever: Lever, least: Least) -> bool:
+    """Whether a lever that the masks do not know to be enough is not, even at its furthest."""
+    unknown = lever.full is not None and wide.lever_bits[lever.id] not in wide.lever_masks
+    return unknown and lever.full is not None and not least.feasible(lever.full)
+
+
+def _too_many(levers: tuple[Lever, ...], least: Least) -> bool:
+    """Whether some of the levers are enough without the others."""
+    fewer = combinations(levers, len(levers) - 1)
+    return any(least.feasible(*[lever.full for lever in some if lever.full is not None]) for some in fewer)
+
+
+def before(stated: Stated, problem: Problem, field: str) -> Any:
+    """The value of a field now: as stated, else what holds without it; None where neither says."""
+    value = stated.value(field)
+    if value is not None:
+        return value
+    considered: dict[str, Any] = {
+        "requirements.max_sequence_tokens": problem.max_sequence_tokens,
+        "search.weight_precision": [problem.model.native_weight_format],
+        "search.kv_precision": [problem.model.native_dtype],
+    }
+    if field in considered:
+        return considered[field]
+    inner: Any = problem
+    for part in field.split("."):
+        inner = getattr(inner, part, None)
+    return list(inner) if isinstance(inner, tuple) else inner
+
+
+def changed_stated(stated: Stated, repair: Repair | FleetRepair) -> Stated:
+    """The problem file with the repair made."""
+    return stated.changed({change.field: change.new for change in repair.changes})

@@ -1,0 +1,96 @@
+"""Repairs in words: what to set, from which value, and what the changed problem's answer is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from optimizer.explain.common.numbers import count, listing
+from optimizer.facts.problem import Problem
+from optimizer.results.answer import Answer, Change, Fixed
+
+UNITS = {
+    "requirements.max_sequence_tokens": "tokens",
+    "workload.requests_per_s": "requests/s",
+    "requirements.max_batch": "sequences",
+    "requirements.min_batch": "sequences",
+}
+MEANING = {
+    "requirements.max_sequence_tokens": "the longest prompt plus output",
+    "workload.requests_per_s": "the arrival rate",
+    "requirements.max_batch": "the most sequences a replica may run at once",
+    "requirements.min_batch": "the fewest sequences a replica must be able to run at once",
+    "requirements.gpu_memory_utilization": "the share of each GPU's memory that may be used",
+    "search.layer_imbalance": "layers by which a stage may differ from an even split",
+    "search.expert_parallel": "how far experts may be spread",
+    "search.tensor_parallel": "TP degrees to consider",
+    "search.pipeline_parallel": "PP degrees to consider",
+    "search.data_parallel": "DP degrees to consider",
+    "search.weight_precision": "weight formats to consider",
+    "search.kv_precision": "KV cache formats to consider",
+    "search.disabled_rules": "TP groups may then span NVLink domains",
+    "requirements.survive.gpu": "GPU losses to carry the demand through",
+    "requirements.survive.node": "node losses to carry the demand through",
+}
+
+
+def repair_sentence(changes: Sequence[Change], old: Problem, new: Problem, result: Answer) -> str:
+    """E.g. ``Set hardware.nodes from 1 to 2 (16 GPUs): TP8·PP2·DP1 then keeps every rule.``"""
+    what = listing([change_words(change, new) for change in changes])
+    strategy = result.strategy
+    assert strategy is not None
+    formats = []
+    if "search.weight_precision" in {change.field for change in changes}:
+        formats.append(f"{strategy.weight_precision} weights")
+    if "search.kv_precision" in {change.field for change in changes}:
+        formats.append(f"{strategy.kv_precision} KV cache")
+    with_formats = f" with {' and '.join(formats)}" if formats else ""
+    return f"{what[0].upper()}{what[1:]}: {strategy.label}{with_formats} then keeps every rule."
+
+
+def change_words(change: Change, new: Problem) -> str:
+    """One change as an instruction, with units and what the field means."""
+    field, old, value = change.field, change.old, change.new
+    if value is None:
+        name = field.removeprefix("hardware.")
+        return f"remove {field} (now {plain(old)}), so that the new GPU's own {plain(getattr(new.hardware, name, None))} holds"
+    meaning = MEANING.get(field, "")
+    gpus = count(new.hardware.gpus, "GPU")
+    if field == "hardware.nodes":
+        meaning = gpus
+    elif field == "hardware.gpus_per_node":
+        meaning = f"{gpus} in {count(new.hardware.nodes, 'node')}"
+    elif field == "hardware.gpu":
+        meaning = f"{gpus} of {new.hardware.gpu.process_mib / 1024:,.1f} GiB"
+    elif field.startswith("requirements.") and field.endswith("_ms"):
+        return f"set {field} from {plain(old)} ms to {plain(value)} ms (a later deadline)"
+    unit = f" {UNITS[field]}" if field in UNITS else ""
+    origin = "" if old is None or isinstance(old, dict) else f" from {plain(old)}"
+    return f"set {field}{origin} to {plain(value)}{unit}" + (f" ({meaning})" if meaning else "")
+
+
+def plain(value: Any) -> str:
+    """A value as it is written in the problem file."""
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(str(v) for v in value) + "]"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return str(value)
+
+
+def fixed_words(fixed: Fixed | None) -> str:
+    """Which decisions a person fixed, for sentences; empty when none."""
+    if fixed is None:
+        return ""
+    words = {
+        "TP": fixed.tensor_parallel,
+        "PP": fixed.pipeline_parallel,
+        "DP": fixed.data_parallel,
+        "EP": fixed.expert_parallel,
+    }
+    named = "·".join(f"{name}{value}" for name, value in words.items() if value)
+    more = [f"{count(fixed.max_num_seqs, 'sequence')} per replica"] if fixed.max_num_seqs else []
+    more += ["layers " + "+".join(str(v) for v in fixed.layers_per_stage)] if fixed.layers_per_stage else []
+    more += [f"{fixed.weight_precision} weights"] if fixed.weight_precision else []
+    more += [f"{fixed.kv_precision} KV cache"] if fixed.kv_precision else []
+    return " with ".join(part for part in (named, " and ".join(more)) if part)

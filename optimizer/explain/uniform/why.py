@@ -1,0 +1,153 @@
+"""Why this answer: what it is, what it keeps, what binds, and how the runners-up differ, as sentences with numbers."""
+
+from __future__ import annotations
+
+from optimizer.explain.common.numbers import amount, count, listing, milliseconds
+from optimizer.facts.problem import Problem
+from optimizer.results.answer import Alternative, Answer, Metrics, ObjectiveResult, RuleResult, Strategy
+from optimizer.search.uniform.quantities import Weights
+
+BINDING_SHARE = 0.05
+
+TERM_WORDS = {
+    "served": "time of served requests",
+    "unserved": "penalty for unserved requests",
+    "gpus": "GPUs in use",
+}
+
+
+def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -> list[str]:
+    """What the strategy is and what it delivers."""
+    replicas = count(strategy.data_parallel, "replica")
+    each = strategy.tensor_parallel * strategy.pipeline_parallel
+    layers = "+".join(str(v) for v in strategy.layers_per_stage)
+    stages = "" if strategy.pipeline_parallel == 1 else f" in {strategy.pipeline_parallel} stages of {layers} layers"
+    said = [
+        f"{strategy.label} runs {replicas} of {count(each, 'GPU')}{stages} each, "
+        f"{strategy.gpus} of {count(problem.hardware.gpus, 'GPU')}, with up to {count(strategy.max_num_seqs, 'sequence')} per replica, "
+        f"{strategy.weight_precision} weights and {strategy.kv_precision} KV cache."
+    ]
+    if metrics.ttft_p99_ms is not None and metrics.tpot_p99_ms is not None:
+        short = metrics.concurrency_p99 is not None and metrics.concurrency_p99 > strategy.max_num_seqs
+        if short:
+            said.append(
+                f"It lacks slots: P99 of the load is {metrics.concurrency_p99} sequences in progress per replica. "
+                "The latencies below are those it would have with enough slots; as it is, requests pile up."
+            )
+        said.append(
+            f"At {problem.workload.requests_per_s:g} requests/s the first token takes "
+            f"{milliseconds(metrics.ttft_p99_ms)} at P99, each further token {milliseconds(metrics.tpot_p99_ms)} at P99, "
+            f"and the fullest GPU holds {amount(metrics.memory_bytes_per_gpu, 'bytes')} "
+            f"({metrics.memory_utilization:.1%} of its memory). "
+            f"All limits hold up to {metrics.max_request_rate:g} requests/s."
+        )
+    if problem.paged:
+        said.append(_cache_sentence(problem, metrics))
+    return said
+
+
+def _cache_sentence(problem: Problem, metrics: Metrics) -> str:
+    """How much the cache holds, and how long a sequence may be."""
+    holds = (
+        f"The KV cache of a replica holds {metrics.kv_cache_tokens:,} tokens, taken block by block as requests grow;"
+    )
+    longest = f"it serves sequences up to {metrics.max_sequence_tokens:,} tokens"
+    if problem.requirements.max_sequence_tokens is not None:
+        return f"{holds} {longest}, as requirements.max_sequence_tokens states."
+    if metrics.max_sequence_tokens >= problem.model.max_context_tokens:
+        return f"{holds} {longest}, the model's whole context, beside this load."
+    if metrics.max_sequence_tokens <= problem.longest_request_tokens:
+        return f"{holds} {longest}, the longest request stated; longer ones do not fit beside this load."
+    return f"{holds} {longest}, the longest that fits beside this load (requirements.max_sequence_tokens is left out)."
+
+
+def objective_sentence(problem: Problem, objective: ObjectiveResult, proved: bool) -> str:
+    """The value with its terms and whether it is proved best."""
+    w = Weights.of(problem.objective)
+    parts = [f"{milliseconds(v)} {TERM_WORDS[k]}" for k, v in objective.terms.items() if v or k == "served"]
+    end = "proved best of all candidates" if proved else f"the proven bound is {milliseconds(objective.bound)}"
+    return (
+        f"Objective '{problem.objective.preset}': {milliseconds(objective.value)} expected per request over failure states "
+        f"({listing(parts)}; an unserved request counts {milliseconds(w.penalty_ms * w.unserved)}); {end}."
+    )
+
+
+def binding_sentences(problem: Problem, rules: tuple[RuleResult, ...]) -> list[str]:
+    """Which rules leave little room, nearest first; which are broken."""
+    said = []
+    # Paged, slots cost nothing: the tie-break takes as many as are allowed, which binds nothing.
+    ignored = ("max_batch",) if problem.paged else ()
+    for rule in rules:
+        if not rule.holds and rule.enabled:
+            said.append(f"Broken: {rule.sentence} {_breach(rule)}")
+    near = [
+        (rule.slack / abs(rule.limit), rule)
+        for rule in rules
+        if rule.holds and rule.enabled and isinstance(rule.limit, int | float) and rule.limit and rule.slack is not None
+        if rule.slack <= BINDING_SHARE * abs(rule.limit) and rule.id not in ("context", *ignored)
+    ]
+    for _, rule in sorted(near, key=lambda pair: pair[0]):
+        said.append(
+            f"Binding: {rule.sentence} Here it is {amount(rule.actual, rule.unit)} of {amount(rule.limit, rule.unit)}, "
+            f"{amount(rule.slack, rule.unit)} to spare."
+        )
+    return said
+
+
+def _breach(rule: RuleResult) -> str:
+    """By how much a rule is broken, or how where no number says it."""
+    if not isinstance(rule.actual, str):
+        return f"Here it is {amount(rule.actual, rule.unit)}, the limit is {amount(rule.limit, rule.unit)}."
+    said = f"Here: {rule.actual}"
+    return f"{said}; needed: {rule.limit}." if isinstance(rule.limit, str) else f"{said}."
+
+
+def alternative_sentence(alternative: Alternative) -> str:
+    """How a runner-up differs, term by term."""
+    terms = [
+        f"{'+' if v > 0 else '−'}{milliseconds(abs(v))} {TERM_WORDS[k]}"
+        for k, v in alternative.difference_terms.items()
+        if abs(v) >= 1e-6
+    ]
+    name = alternative.strategy.label
+    if not terms:
+        return f"{name} is a tie; the tie-break decides."
+    return f"{name} is {milliseconds(alternative.difference)} worse ({listing(terms)})."
+
+
+def beside_sentence(
+    problem: Problem, feasible: bool, strategy: Strategy, metrics: Metrics, objective: ObjectiveResult, optimum: Answer
+) -> str:
+    """How a given strategy stands beside the best that may be considered."""
+    if optimum.strategy is None or optimum.objective is None or optimum.metrics is None:
+        return (
+            "No strategy keeps every rule of this problem."
+            if optimum.status == "infeasible"
+            else "The optimum is not known."
+        )
+    if strategy == optimum.strategy:
+        return "This is the best strategy."
+    best, value = optimum.strategy.label, optimum.objective.value
+    if not feasible:
+        return f"The best strategy that keeps every rule is {best}: {value:,.0f} ms per request."
+    preset, lead = problem.objective.preset, objective.value - value
+    if preset == "fewest-gpus" and strategy.gpus != optimum.strategy.gpus:
+        ahead = optimum.strategy.gpus < strategy.gpus
+        by = f"{count(abs(strategy.gpus - optimum.strategy.gpus), 'GPU')} fewer"
+    elif preset == "throughput" and metrics.peak_tokens_per_s != optimum.metrics.peak_tokens_per_s:
+        more = optimum.metrics.peak_tokens_per_s - metrics.peak_tokens_per_s
+        ahead, by = more > 0, f"{abs(more):,.0f} tokens/s more at the peak"
+    elif lead:
+        ahead, by = (
+            lead > 0,
+            f"{milliseconds(abs(lead))} less per request ({abs(lead) / max(objective.value, value):.0%})",
+        )
+    else:
+        same = f"{best} with {count(optimum.strategy.max_num_seqs, 'sequence')} per replica"
+        return f"It keeps every rule and is a tie with the best strategy, {same}; the tie-break prefers that."
+    if ahead:
+        return f"It keeps every rule. The best strategy is {best}: {by}."
+    return (
+        f"It keeps every rule and is better than the best that may be considered, {best}: {by}. "
+        "The search limits of the problem file leave it out."
+    )

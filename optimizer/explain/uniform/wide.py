@@ -1,0 +1,220 @@
+"""The extended question: the candidates that were considered, and those that a larger cluster or an open search would add.
+
+The same rules and costs as always, over more rows: further formats, degrees that were not offered, options switched off,
+and more nodes. What keeps a row out of the stated question is a bit of its mask, like a rule that it breaks, so search
+limits and the GPU count take part in conflicts and repairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from optimizer.costs.shapes import Bools, Ints
+from optimizer.explain.uniform.levers import Lever, levers_of, make
+from optimizer.explain.uniform.thin import GROWTHS, MOST_ROWS, Thinner
+from optimizer.facts.problem import Problem
+from optimizer.reading.stated import Stated
+from optimizer.results.answer import Fixed, Repair
+from optimizer.search.uniform.oracle import STATIC_RULES, derived, subspace
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.rules import rule_ids
+from optimizer.search.uniform.screen import Screen
+from optimizer.search.uniform.space import Space, SpaceTooLargeError, build_space, pipeline_degrees, tensor_degrees
+from optimizer.search.uniform.violations import violation_masks
+
+OFFERS = {
+    "fp8 weights": "weight_precision",
+    "fp8 KV": "kv_precision",
+    "tensor_parallel": "tensor_parallel",
+    "pipeline_parallel": "pipeline_parallel",
+    "data_parallel": "data_parallel",
+    "expert_parallel": "expert_parallel",
+}
+"""Search limit in a conflict, by lever."""
+
+
+class Wide:
+    """Masks of the extended question, for one problem and one set of fixed decisions."""
+
+    def __init__(self, stated: Stated, problem: Problem, fixed: Fixed | None = None) -> None:
+        self.stated, self.problem, self.fixed = stated, problem, fixed
+        self.levers = levers_of(stated, problem, fixed)
+        self.sampled = False
+        """Whether rows of the stated question were left out, because there are many; known once masks were asked for."""
+        self.skipped: set[str] = set()
+        """Search limits that stayed closed for the same reason; known once masks were asked for."""
+        off = set(problem.search.disabled_rules)
+        self.rules = tuple(rule for rule in rule_ids(problem) if rule not in off)
+        offers = [OFFERS[lever.id] for lever in self.levers if lever.id in OFFERS]
+        self.members: tuple[str, ...] = (*self.rules, *offers)
+        """Rules and search limits that a conflict may name."""
+
+    @property
+    def member_bits(self) -> dict[str, int]:
+        """The bit of each possible member of a conflict."""
+        return {name: 1 << i for i, name in enumerate(self.members)}
+
+    @property
+    def lever_bits(self) -> dict[str, int]:
+        """The bit of each lever."""
+        return {lever.id: 1 << i for i, lever in enumerate(self.levers)}
+
+    def lever(self, id: str) -> Lever | None:
+        """A lever by its id; None when it cannot move here."""
+        return next((lever for lever in self.levers if lever.id == id), None)
+
+    @cached_property
+    def _near(self) -> Quantities | None:
+        """Quantities over the stated GPUs with every search limit open."""
+        return self._open({}, everything=True)
+
+    @cached_property
+    def _far(self) -> Quantities | None:
+        """Quantities over many more nodes; rows whose memory no lever can mend are left out."""
+        lever = self.lever("nodes")
+        if lever is None or lever.full is None:
+            return None
+        whole = self._open(dict(lever.full), everything=False)
+        if whole is None:
+            return None
+        loosest = make(self.stated, lever.full, *self._full("limit", "context", "offer"))
+        if loosest is None:
+            return None
+        active = STATIC_RULES - {"gpu_count"}
+        rows = np.flatnonzero(Screen(Quantities(loosest, whole.space), self.fixed, active).viable)
+        return Quantities(whole.problem, subspace(whole.space, rows)) if len(rows) else None
+
+    def _full(self, *kinds: str) -> list[Any]:
+        return [lever.full for lever in self.levers if lever.kind in kinds and lever.full is not None]
+
+    def _open(self, changes: dict[str, Any], *, everything: bool) -> Quantities | None:
+        """Rows with the search opened; the problem they are judged by keeps its stated limits."""
+        judged = make(self.stated, changes)
+        offers = [lever for lever in self.levers if lever.kind == "offer" and lever.full is not None]
+        choices = ((), ("layer_imbalance",), ("layer_imbalance", "fp8 KV"), tuple(lever.id for lever in offers))
+        opened: dict[tuple[str, ...], Thinner | None] = {}
+        for growth, skipped in product(GROWTHS, choices):
+            if skipped not in opened:
+                opened[skipped] = self._opened(changes, [lever for lever in offers if lever.id not in skipped])
+            thinner = opened[skipped]
+            if judged is None or thinner is None:
+                continue
+            space = thinner.space
+            rows = np.arange(space.rows) if everything and space.rows <= MOST_ROWS else thinner.rows(growth)
+            if len(rows) <= MOST_ROWS:
+                self.sampled |= everything and len(rows) < space.rows
+                self.skipped |= set(skipped)
+                return Quantities(judged, subspace(space, rows)) if len(rows) else None
+        return None
+
+    def _opened(self, changes: dict[str, Any], offers: list[Lever]) -> Thinner | None:
+        """The space with some search limits open, to be thinned; None when it is too large or the facts refuse it."""
+        opened = make(self.stated, changes, *[lever.full for lever in offers if lever.full])
+        try:
+            space = build_space(opened, self.fixed) if opened is not None else None
+        except SpaceTooLargeError:
+            space = None
+        return Thinner(space, self.problem.search.data_parallel or ()) if space is not None else None
+
+    def _offer_bits(self, space: Space, bits: dict[str, int], names: dict[str, str]) -> Ints:
+        """Bits of the search limits that keep each row out of the stated question, (R,)."""
+        problem, fixed = self.problem, self.fixed or Fixed()
+        total: Ints = np.zeros(space.rows, dtype=np.int64)
+
+        def add(lever: str, outside: Bools) -> None:
+            name = names.get(lever)
+            if name in bits:
+                np.bitwise_or(total, np.where(outside, bits[name], 0), out=total)
+
+        weights = problem.search.weight_precision or (problem.model.native_weight_format,)
+        caches = problem.search.kv_precision or (problem.model.native_dtype,)
+        of_weights = np.array([shape.weight_format not in weights for shape in space.shapes])
+        of_caches = np.array([shape.kv_format not in caches for shape in space.shapes])
+        add("fp8 weights", of_weights[space.row_shape])
+        add("fp8 KV", of_caches[space.row_shape])
+        tp, ep = space.column("tp"), space.column("ep")
+        if fixed.tensor_parallel is None:
+            add("tensor_parallel", ~np.isin(tp, tensor_degrees(problem)))
+        if fixed.pipeline_parallel is None and fixed.layers_per_stage is None:
+            add("pipeline_parallel", ~np.isin(space.column("pp"), pipeline_degrees(problem)))
+        if problem.search.data_parallel is not None and fixed.data_parallel is None:
+            add("data_parallel", ~np.isin(space.row_dp, problem.search.data_parallel))
+        if fixed.expert_parallel is None:
+            allowed = {"off": ep == 1, "replica": (ep == 1) | (ep == tp)}.get(problem.search.expert_parallel)
+            if allowed is not None:
+                add("expert_parallel", ~allowed)
+        return total
+
+    @cached_property
+    def member_masks(self) -> list[int]:
+        """Minimal masks of broken rules and search limits over the extended question."""
+        bits = self.member_bits
+        rules = {rule: bits[rule] for rule in self.rules}
+        found = [violation_masks(q, rules, outside, self.fixed) for q, outside in self.worlds]
+        return smallest(np.concatenate(found)) if found else []
+
+    def given_up(self, repair: Repair) -> int:
+        """The mask of what a repair gives up; 0 where it changes a fact (rate, context, GPU), which no member stands for."""
+        bits, mask = self.member_bits, 0
+        for change in repair.changes:
+            lever = next((lever for lever in self.levers if lever.field == change.field), None)
+            if lever is None:
+                return 0
+            given = [bits[name] for name in (*lever.rules, OFFERS.get(lever.id, "")) if name in bits]
+            if not given:
+                return 0
+            mask |= sum(given)
+        return mask
+
+    @property
+    def worlds(self) -> list[tuple[Quantities, Ints]]:
+        """Quantities of the extended question, each with the bits of search limits and GPU count by row."""
+        bits, found = self.member_bits, []
+        names = {lever: member for lever, member in OFFERS.items() if member in self.members}
+        if self._near is not None:
+            found.append((self._near, self._offer_bits(self._near.space, bits, names)))
+        if self._far is not None and "gpu_count" in bits:
+            outside = self._offer_bits(self._far.space, bits, names) | bits["gpu_count"]
+            found.append((self._far, outside))
+        return found
+
+    @cached_property
+    def lever_masks(self) -> list[int]:
+        """Minimal sets of levers, as masks, that together make the problem feasible."""
+        bits, found = self.lever_bits, []
+        rules = {rule: bits[lever.id] for lever in self.levers if lever.kind == "limit" for rule in lever.rules}
+        names = {lever: lever for lever in bits}
+        layer_bit = bits.get("layer_imbalance", 0)
+        if layer_bit:
+            rules["layer_split"] = layer_bit
+        for q, changes, world in ((self._near, None, 0), (self._far, self.lever("nodes"), bits.get("nodes", 0))):
+            if q is None:
+                continue
+            base = [changes.full] if changes is not None and changes.full else []
+            outside = self._offer_bits(q.space, bits, names) | world
+            for facts in (("rate",), ("context",), ("rate", "context"), ()):
+                moved = [lever for lever in self.levers if lever.kind in facts and lever.full is not None]
+                if len(moved) < len(facts):
+                    continue
+                full = [*base, *[lever.full for lever in moved if lever.full]]
+                judged = make(self.stated, *full)
+                loose = make(self.stated, *full, *self._full("limit"), *self._full("offer"))
+                if judged is None or loose is None:
+                    continue
+                extra = sum(bits[lever.id] for lever in moved)
+                found.append(violation_masks(derived(q, judged), rules, outside | extra, self.fixed, loose))
+        return smallest(np.concatenate(found)) if found else []
+
+
+def smallest(masks: Ints | Sequence[int]) -> list[int]:
+    """The masks that contain no other, fewest bits first."""
+    kept: list[int] = []
+    for mask in sorted({int(m) for m in masks}, key=lambda m: (m.bit_count(), m)):
+        if not any(other & mask == other for other in kept):
+            kept.append(mask)
+    return kept

@@ -1,0 +1,190 @@
+"""What a program calls for chains: ``load_chain``, ``chain_from_dict``, ``solve_chain``."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from optimizer.explain.chain.answer import chain_sentences
+from optimizer.facts.chain import SINK, SOURCE, ChainProblem, exact
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.files import Document, read_mapping
+from optimizer.facts.text import name_from_path
+from optimizer.reading.load import error_sentence
+from optimizer.results.answer import Status, Verification
+from optimizer.results.chain import BoundProof, Chain, ChainAnswer, Held, LinkFlow
+from optimizer.verify.chain.check import verify_chain
+
+if TYPE_CHECKING:
+    from optimizer.search.chain.solve import Search
+
+DEFAULT_TIME_LIMIT_S = 60.0
+THOUSAND = 1000
+
+LiveProgress = Callable[[Any], None]
+
+
+def load_chain(path: str | Path) -> ChainProblem:
+    """Read and check a problem file of kind ``chain``.
+
+    Raises:
+        ProblemError: the file is missing, malformed, or states something impossible.
+    """
+    file = Path(path)
+    return chain_from_dict(read_mapping(file, str(path)), default_name=file.stem)
+
+
+def chain_from_dict(values: Mapping[str, Any], *, default_name: str = "chain") -> ChainProblem:
+    """Check a chain problem given as plain data.
+
+    Raises:
+        ProblemError: with the dotted field, the value and what would be right.
+    """
+    try:
+        return ChainProblem.model_validate({"name": name_from_path(default_name, "chain"), **values})
+    except ValidationError as error:
+        first = error.errors()[0]
+        cause = (first.get("ctx") or {}).get("error")
+        if isinstance(cause, ProblemError):
+            raise cause from None
+        field = ""
+        for step in first["loc"]:
+            field += f"[{step}]" if isinstance(step, int) and field else f".{step}" if field else str(step)
+        line = values.line(".".join(map(str, first["loc"]))) if isinstance(values, Document) else None
+        said = error_sentence(first, ChainProblem)
+        raise ProblemError(field, f"{said} (line {line})" if line else said) from None
+
+
+def solve_chain(
+    problem: ChainProblem, *, time_limit_s: float | None = None, progress: LiveProgress | None = None
+) -> ChainAnswer:
+    """The placement with the highest throughput found, its proved bound, and an independent check of both.
+
+    Args:
+        problem: from ``load_chain``.
+        time_limit_s: wall-clock limit of the search, seconds; 60 when left out. The answer comes earlier when the value
+            meets the bound or every method is through.
+        progress: called with ``Progress`` (elapsed seconds, tokens/s, bound) at each improvement.
+
+    Returns:
+        ``optimal`` only when value = bound and the verifier agrees; ``feasible`` with value, bound and gap;
+        ``infeasible`` when the bound is 0; ``unknown`` when nothing was found in time.
+    """
+    from optimizer.search.chain.instance import scaled
+    from optimizer.search.chain.solve import Search
+    from optimizer.search.uniform.solve import Progress
+
+    started = time.monotonic()
+
+    def report(value: int, bound: int) -> None:
+        if progress is not None:
+            progress(Progress(time.monotonic() - started, value / THOUSAND, bound / THOUSAND, "tokens/s"))
+
+    limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
+    search = Search(scaled(problem), started + limit, report)
+    try:
+        search.run()
+    except KeyboardInterrupt:
+        # Ctrl-C keeps the best placement and the proved bound.
+        if not search.bounded:
+            raise
+        search.finished = False
+    answer = _answer(problem, search)
+    verification = verify_chain(problem, answer)
+    answer = replace(answer, verification=verification, explanation=tuple(chain_sentences(problem, answer)))
+    return replace(answer, seconds=time.monotonic() - started)
+
+
+def _answer(problem: ChainProblem, search: Search) -> ChainAnswer:
+    names = [node.name for node in problem.cluster.nodes]
+    ends = {-1: SOURCE, -2: SINK}
+    flows = {(ends.get(a) or names[a], ends.get(b) or names[b]): flow for (a, b), flow in search.flows.items()}
+    carried = {name: sum(flow for (_, dst), flow in flows.items() if dst == name) for name in names}
+    placement = tuple(
+        Held(
+            node=names[index],
+            type=problem.cluster.nodes[index].type,
+            partition=problem.cluster.nodes[index].partition,
+            start=start,
+            layers=count,
+            tokens_per_s=carried[names[index]] / THOUSAND,
+            capacity_tokens_per_s=float(problem.rate(problem.cluster.nodes[index].type, count)),
+        )
+        for index, (start, count) in sorted(search.placement.items(), key=lambda item: (item[1], item[0]))
+    )
+    status: Status = "feasible"
+    if search.bound == 0:
+        status = "infeasible"
+    elif search.value == 0:
+        status = "unknown"
+    elif search.value == search.bound:
+        status = "optimal"
+    used = {place.node for place in placement}
+    certificate = search.certificate
+    types = list(problem.cluster.types)
+    return ChainAnswer(
+        problem=problem.name,
+        status=status,
+        value=search.value / THOUSAND,
+        bound=search.bound / THOUSAND,
+        gap=(search.bound - search.value) / search.value if search.value else None,
+        layers=problem.model.layers,
+        placement=placement,
+        flows=tuple(_link(problem, src, dst, flow) for (src, dst), flow in sorted(flows.items())),
+        chains=tuple(_decomposed(problem, flows, {place.node: place for place in placement})),
+        idle=tuple(name for name in names if name not in used),
+        proof=BoundProof(
+            method="cross_section" if search.bound == certificate.bound else "search",
+            cross_section_tokens_per_s=certificate.bound / THOUSAND,
+            weight_per_node=dict(zip(types, certificate.per_node, strict=True)),
+            weight_per_stage=certificate.stage,
+            weight_per_us=certificate.micro,
+            entry=certificate.entry,
+            crossing=certificate.crossing,
+        ),
+        verification=Verification(False, 0, "not claimed", 0, ""),
+        explanation=(),
+        search_limits=tuple(_search_limits(problem, search)),
+        published=problem.published.objective_tokens_per_s if problem.published else None,
+    )
+
+
+def _search_limits(problem: ChainProblem, search: Search) -> list[str]:
+    said = [f"Costs: {problem.costs_source}."] if problem.costs_source else []
+    said += ["Flows are whole thousandths of a token per second; throughputs and capacities are rounded down to that."]
+    if not search.finished:
+        said.append("The search was ended before every method was through.")
+    return said
+
+
+def _link(problem: ChainProblem, src: str, dst: str, flow: int) -> LinkFlow:
+    capacity = problem.capacity(src, dst)
+    return LinkFlow(src, dst, flow / THOUSAND, None if capacity is None else float(capacity))
+
+
+def _decomposed(problem: ChainProblem, flows: dict[tuple[str, str], int], held: dict[str, Held]) -> list[Chain]:
+    """The flow as chains, widest steps first; at most one chain per link."""
+    left = dict(flows)
+    chains = []
+    while any(src == SOURCE for src, _ in left):
+        way = deque([SOURCE])
+        while way[-1] != SINK:
+            way.append(max((flow, dst) for (src, dst), flow in left.items() if src == way[-1])[1])
+        steps = list(zip(way, list(way)[1:], strict=False))
+        amount = min(left[step] for step in steps)
+        for step in steps:
+            left[step] -= amount
+            if not left[step]:
+                del left[step]
+        time_ms = sum((problem.latency_ms(a, b) for a, b in steps), exact(0))
+        inner = tuple(list(way)[1:-1])
+        for name in inner:
+            time_ms += problem.stage_ms(held[name].type, held[name].layers) or 0
+        chains.append(Chain(inner, amount / THOUSAND, round(float(time_ms), 6)))
+    return chains

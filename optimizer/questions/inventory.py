@@ -1,0 +1,215 @@
+"""What a program calls for inventories: ``load_inventory``, ``solve_fleet``, ``check_fleet``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from optimizer.explain.inventory.answer import beside_sentence, fleet_sentences
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.inventory import FleetProblem, Rate
+from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
+from optimizer.results.answer import Fixed
+from optimizer.results.inventory import FleetAnswer, RateRange
+from optimizer.search.inventory.answer import answer_with, answer_without, plan_label
+from optimizer.search.inventory.found import Placed
+from optimizer.search.inventory.offers import Offers
+from optimizer.search.inventory.solve import FleetSolver
+from optimizer.search.uniform.space import SpaceTooLargeError
+
+if TYPE_CHECKING:
+    from optimizer.search.uniform.solve import Progress
+
+__all__ = ["check_fleet", "inventory_from_dict", "load_inventory", "solve_fleet"]
+
+RANGES_WITHIN_S = 10.0
+"""A search that took longer is not repeated for the ends of the failure rates."""
+Explain = Literal["nothing", "conflict", "repairs"]
+"""How much is said about an infeasible inventory."""
+EXPLAIN_WITHIN_S = 10.0
+"""Seconds for the conflict of an infeasible inventory, and again for its repairs."""
+
+
+def solve_fleet(
+    problem: FleetProblem,
+    *,
+    time_limit_s: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    workers: int = 1,
+    ranges: bool = True,
+) -> FleetAnswer:
+    """The provably best instances for an inventory, where they stand, and what failures do to them, verified.
+
+    Args:
+        problem: from ``load_inventory``.
+        time_limit_s: wall-clock limit of the search; None searches until it is proved.
+        progress: called with each improvement while the search runs.
+        workers: of the solver; more than one gives up determinism of the path, not of the proof.
+        ranges: solve again at both ends of the failure rates, where the first search was quick.
+
+    Returns:
+        ``optimal`` only when bound and value meet in the same whole millisecond and the verifier agrees.
+
+    Raises:
+        ProblemError: an unknown rule is switched off, or the inventory offers too many shapes.
+    """
+    return _answer(problem, None, time_limit_s, progress, workers, ranges)
+
+
+def check_fleet(
+    problem: FleetProblem,
+    fixed: Fixed,
+    *,
+    time_limit_s: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    repairs: bool = False,
+) -> FleetAnswer:
+    """The same with decisions fixed: every instance has the given TP, PP, EP and formats, and there are DP replicas.
+
+    Args:
+        problem: from ``load_inventory``.
+        fixed: the decisions.
+        time_limit_s: as for ``solve_fleet``, for each of two searches.
+        progress: as for ``solve_fleet``.
+        repairs: look for the least changes that help where nothing with these decisions works.
+
+    Raises:
+        ProblemError: a decision that inventories do not take (slots, layers).
+    """
+    if fixed.max_num_seqs is not None or fixed.layers_per_stage is not None:
+        raise ProblemError("--max-num-seqs, --layers", "are not taken with cluster; fix TP, PP, DP, EP or formats")
+    explain: Explain = "repairs" if repairs else "conflict"
+    answer = _answer(problem, fixed, time_limit_s, progress, 1, ranges=False, explain=explain)
+    optimum = _answer(problem, None, time_limit_s, progress, 1, ranges=False, explain="nothing")
+    if not answer.pools or answer.objective is None:
+        feasible = False if answer.status == "infeasible" else None
+        said = (*answer.explanation, beside_sentence(answer, optimum))
+        return replace(answer, feasible=feasible, optimum=optimum, explanation=said)
+    best = optimum.objective
+    if best is None:
+        return replace(answer, feasible=True, optimum=optimum, status="feasible")
+    value = answer.objective.value
+    best_there_is = optimum.status == "optimal" and value <= best.value
+    objective = replace(answer.objective, bound=best.bound, gap=max(0.0, value - best.bound) / max(value, 1.0))
+    return replace(
+        answer,
+        status="optimal" if best_there_is else "feasible",
+        objective=objective,
+        feasible=True,
+        optimum=optimum,
+        explanation=(*answer.explanation, beside_sentence(answer, optimum)),
+    )
+
+
+def _answer(
+    problem: FleetProblem,
+    fixed: Fixed | None,
+    time_limit_s: float | None,
+    progress: Callable[[Progress], None] | None,
+    workers: int,
+    ranges: bool,
+    explain: Explain = "repairs",
+) -> FleetAnswer:
+    from optimizer.verify.inventory import verify_fleet
+
+    started = time.monotonic()
+    deadline = None if time_limit_s is None else started + time_limit_s
+    refuse_unknown_rules(problem)
+    try:
+        offers = Offers(problem, fixed)
+    except SpaceTooLargeError as error:
+        raise ProblemError("search", str(error)) from None
+    solver = FleetSolver(problem, offers, fixed=fixed, deadline=deadline, progress=progress, workers=workers)
+    found = solver.run()
+    if found.best is None:
+        answer = answer_without(problem, offers, found)
+    else:
+        answer = answer_with(problem, offers, solver, found, found.best)
+        quick = time.monotonic() - started < RANGES_WITHIN_S
+        if ranges and quick and found.status == "optimal":
+            answer = replace(answer, ranges=tuple(_ranges(problem, offers, found.best, deadline)))
+    answer = replace(answer, verification=verify_fleet(problem, answer, fixed or Fixed()))
+    if found.status == "infeasible" and explain != "nothing":
+        answer = _explained(problem, answer, fixed or Fixed(), progress, repairs=explain == "repairs")
+    return replace(answer, explanation=tuple(fleet_sentences(problem, answer, found)))
+
+
+def _explained(
+    problem: FleetProblem,
+    answer: FleetAnswer,
+    fixed: Fixed,
+    progress: Callable[[Progress], None] | None,
+    *,
+    repairs: bool,
+) -> FleetAnswer:
+    """With the conflict of an infeasible inventory, and its repairs where asked for; Ctrl-C keeps what was found."""
+    from optimizer.explain.inventory.conflict import fleet_conflict
+    from optimizer.explain.inventory.repair import fleet_repairs
+    from optimizer.explain.inventory.trial import Trials
+
+    started = time.monotonic()
+
+    def trials(phase: str) -> Trials:
+        if progress is not None:
+            from optimizer.search.uniform.solve import Progress
+
+            progress(Progress(time.monotonic() - started, phase=phase))
+        return Trials(fixed, EXPLAIN_WITHIN_S)
+
+    try:
+        answer = replace(answer, conflicts=(fleet_conflict(problem, trials("finding what conflicts")),))
+        if repairs:
+            found = fleet_repairs(problem, fixed, answer.conflicts[0], trials("finding the least changes that help"))
+            answer = replace(answer, repairs=found)
+    except KeyboardInterrupt:
+        # It is proved infeasible all the same.
+        return answer
+    return answer
+
+
+def refuse_unknown_rules(problem: FleetProblem) -> None:
+    """Refuse ``search.disabled_rules`` that name nothing.
+
+    Raises:
+        ProblemError: with the closest known names.
+    """
+    from optimizer.facts.errors import closest
+    from optimizer.search.uniform.rules import rule_ids
+
+    own = tuple(f"survive_{losses.level}" for losses in problem.survive)
+    known = (*own, *rule_ids(problem.instance_problem(problem.groups[0], 1)))
+    for rule in problem.search.disabled_rules:
+        if rule not in known:
+            raise ProblemError("search.disabled_rules", f"no rule {rule!r} here; {closest(rule, known)}")
+
+
+def _ranges(problem: FleetProblem, offers: Offers, best: Placed, deadline: float | None) -> list[RateRange]:
+    """The best choice at both ends of the failure rates."""
+    found = []
+    for end in ("low", "high"):
+        changed = at_end(problem, end)
+        if changed.failures == problem.failures:
+            continue
+        there = FleetSolver(changed, offers.again(changed), deadline=deadline).run()
+        if there.best is None or there.status != "optimal":
+            continue
+        same = there.best.plan.key == best.plan.key
+        found.append(RateRange(end, there.best.value.availability, same, plan_label(problem, offers, there.best)))
+    return found
+
+
+def at_end(problem: FleetProblem, end: str) -> FleetProblem:
+    """The problem with every mean time between failures at one end of its range, and repair at the other."""
+
+    def pick(rate: Rate | None, which: str) -> Rate | None:
+        return None if rate is None else rate.model_copy(update={"value": getattr(rate, which)})
+
+    other = {"low": "high", "high": "low"}[end]
+    failures = problem.failures
+    changes = {
+        name: pick(getattr(failures, name), other if name == "repair_hours" else end)
+        for name in type(failures).model_fields
+    }
+    return problem.model_copy(update={"failures": failures.model_copy(update=changes)})

@@ -1,0 +1,200 @@
+"""What a program calls for a trade-off: ``pareto``, the front of latency, availability, GPUs and price. ``docs/pareto.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
+
+from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.inventory import FleetProblem
+from optimizer.results.front import AXES, Axis, FrontPoint, ParetoFront
+
+if TYPE_CHECKING:
+    from optimizer.facts.problem import Problem
+    from optimizer.results.answer import Verification
+    from optimizer.search.uniform.front import RowFront, Spot
+    from optimizer.search.uniform.solve import Progress, Solver
+
+__all__ = ["FrontPoint", "ParetoFront", "pareto", "read_axes"]
+
+DEFAULT_AXES: tuple[Axis, ...] = ("latency", "availability")
+DEFAULT_POINTS = 20
+
+
+def read_axes(text: str) -> tuple[Axis, ...]:
+    """Axes from words separated by commas.
+
+    Raises:
+        ProblemError: fewer than two or more than three, an unknown or a repeated one.
+    """
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in AXES:
+            raise ProblemError("--axes", f"{name!r} is not an axis; {closest(name, AXES)}")
+    if not 2 <= len(names) <= 3 or len(set(names)) != len(names):
+        raise ProblemError("--axes", f"{text!r} is not allowed; two or three different ones of {', '.join(AXES)}")
+    return cast(tuple[Axis, ...], tuple(names))
+
+
+def pareto(
+    problem: Problem | FleetProblem,
+    axes: Sequence[Axis] = DEFAULT_AXES,
+    *,
+    points: int = DEFAULT_POINTS,
+    time_limit_s: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> ParetoFront:
+    """The strategies that none other beats on all axes, each proved and verified.
+
+    Args:
+        problem: from ``load_problem`` or ``load_inventory``.
+        axes: two or three of latency (mean time of a request with everything up), availability (share of requests served,
+            failures counted), gpus, price (per hour).
+        points: the most points shown; a longer front keeps its ends and is thinned evenly. For inventories, the most
+            bounds on GPUs (or price) that are tried.
+        time_limit_s: wall-clock limit; points proved until then are given back.
+        progress: called before each point.
+
+    Raises:
+        ProblemError: the axes cannot be used with the problem, or the problem names an unknown rule.
+    """
+    read_axes(",".join(axes))
+    if points < 2:
+        raise ProblemError("--points", f"{points} is not allowed; a whole number from 2")
+    if isinstance(problem, FleetProblem):
+        from optimizer.questions.pareto_inventory import fleet_front
+
+        front = fleet_front(problem, tuple(axes), points, time_limit_s, progress)
+    else:
+        front = _of_rows(problem, tuple(axes), points, time_limit_s, progress)
+    from optimizer.explain.common.pareto import told
+
+    return told(front)
+
+
+def _of_rows(
+    problem: Problem,
+    axes: tuple[Axis, ...],
+    most: int,
+    time_limit_s: float | None,
+    progress: Callable[[Progress], None] | None,
+) -> ParetoFront:
+    """The front of a problem with equal nodes."""
+    from optimizer.questions.uniform import solve
+    from optimizer.search.uniform.front import RowFront
+    from optimizer.search.uniform.quantities import Quantities
+    from optimizer.search.uniform.rules import rule_ids
+    from optimizer.search.uniform.solve import Solver
+    from optimizer.search.uniform.space import SpaceTooLargeError, build_space
+
+    known = rule_ids(problem)
+    for rule in problem.search.disabled_rules:
+        if rule not in known:
+            raise ProblemError("search.disabled_rules", f"no rule {rule!r}; {closest(rule, known)}")
+    if "price" in axes and problem.hardware.price_per_gpu_hour is None:
+        raise ProblemError("--axes", "price needs hardware.price_per_gpu_hour, which is not stated")
+    solver = Solver(time_limit_s, progress)
+    solver.say("building tables")
+    try:
+        space = build_space(problem)
+    except SpaceTooLargeError as error:
+        raise ProblemError("search", str(error)) from None
+    rows = RowFront(Quantities(problem, space), axes) if space.rows else None
+    if rows is None or not rows.spots:
+        if rows is None or not rows.screen.viable.any():
+            status = solve(problem, time_limit_s=time_limit_s, repairs=False).status
+            said = ("No strategy keeps every rule, so there is no front; optimizer solve says which rules conflict.",)
+            proved = status == "infeasible"
+            return ParetoFront(problem.name, axes, (), "infeasible" if proved else "unknown", 0, said, 0, ())
+        said = (
+            "Strategies keep every rule that is on, but none has slots for the demand: switch rule concurrency on.",
+        )
+        return ParetoFront(problem.name, axes, (), "infeasible", 0, said, 0, ())
+    shown = thinned(len(rows.spots), most)
+    found, checks, wrong, complete = _prove(rows, shown, solver)
+    total = len(rows.spots)
+    text: tuple[str, ...] = (
+        f"All {space.candidates:,} candidates were compared in whole nanoseconds and in 10⁻¹² of the requests: {total} "
+        f"{'is' if total == 1 else 'are'} on the front.",
+        "Each point marked proved is confirmed by CP-SAT: with the other axes held at its values, no candidate is better on any axis.",
+    )
+    if len(shown) < total:
+        text = (*text, f"{len(shown)} are shown, evenly along the front; --points {total} shows all.")
+    if not complete:
+        text = (
+            *text,
+            "The search was stopped before every point was proved; points without the mark rest on the comparison alone.",
+        )
+    return ParetoFront(problem.name, axes, found, "proved" if complete else "incomplete", total, text, checks, wrong)
+
+
+def thinned(there: int, most: int) -> list[int]:
+    """Positions of at most so many points, evenly spread, both ends kept."""
+    if there <= most:
+        return list(range(there))
+    return sorted({round(i * (there - 1) / (most - 1)) for i in range(most)})
+
+
+def _prove(
+    rows: RowFront, shown: list[int], solver: Solver
+) -> tuple[tuple[FrontPoint, ...], int, tuple[str, ...], bool]:
+    """(points, checks of the verifier, its disagreements, whether every point was proved)."""
+    found: list[FrontPoint] = []
+    checks, wrong, stopped = 0, [], False
+    for done, number in enumerate(shown, start=1):
+        proved, verified = False, False
+        if not stopped:
+            solver.say(f"proving point {done} of {len(shown)}")
+            try:
+                proved = bool(rows.proved(number, solver))
+                verification = _verify(rows, rows.spots[number])
+                checks += verification.checks
+                verified = verification.passed
+                wrong += [f"point {done}: {m.what}: {m.expected}, not {m.actual}" for m in verification.mismatches]
+            except KeyboardInterrupt:
+                proved = False
+            stopped = not proved
+        found.append(_point(rows, rows.spots[number], proved, verified))
+    return tuple(found), checks, tuple(wrong), not stopped
+
+
+def _point(rows: RowFront, spot: Spot, proved: bool, verified: bool) -> FrontPoint:
+    from optimizer.search.common.scale import PARTS
+    from optimizer.search.uniform.evaluate import metrics_of, objective_of, strategy_of
+
+    q = rows.q
+    strategy, metrics = strategy_of(q, spot.choice), metrics_of(q, spot.choice)
+    price = q.problem.hardware.price_per_gpu_hour
+    return FrontPoint(
+        request_mean_ms=cast(float, metrics.request_mean_ms),
+        availability=metrics.availability,
+        not_served=int(rows.lost[spot.choice.row]) / PARTS,
+        gpus=strategy.gpus,
+        price_per_hour=None if price is None else price * strategy.gpus,
+        strategy=strategy,
+        label=strategy.label,
+        objective_ms=objective_of(q, spot.choice, None).value,
+        proved=proved,
+        verified=verified,
+    )
+
+
+def _verify(rows: RowFront, spot: Spot) -> Verification:
+    """Every number and rule of the point, recomputed by the verifier."""
+    from optimizer.results.answer import Answer, Verification
+    from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
+    from optimizer.verify import verify_answer
+
+    q = rows.q
+    answer = Answer(
+        problem=q.problem.name,
+        status="feasible",
+        strategy=strategy_of(q, spot.choice),
+        metrics=metrics_of(q, spot.choice),
+        objective=objective_of(q, spot.choice, 0),
+        rules=judge_rules(q, spot.choice),
+        verification=Verification(False, 0, "not claimed", 0, ""),
+        explanation=(),
+        cost_source=q.problem.cost_source,
+    )
+    return verify_answer(q.problem, answer, exhaustive=False)

@@ -1,0 +1,72 @@
+"""The mean time of an inventory against the share of requests served: each step serves more than the one before, proved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from optimizer.results.front import FrontPoint
+
+if TYPE_CHECKING:
+    from optimizer.facts.inventory import FleetProblem
+    from optimizer.search.inventory.found import Placed
+    from optimizer.search.inventory.offers import Offers
+    from optimizer.search.inventory.plan import Plan
+    from optimizer.search.inventory.solve import FleetSolver
+
+STEP = 1e-12
+"""A further point serves more by at least this share of all requests: rarer states are not told apart."""
+
+
+@dataclass(frozen=True)
+class ServedChain:
+    """``complete``: nothing serves more than the last point, which is proved. ``stopped``: Ctrl-C, or the time was over."""
+
+    points: tuple[FrontPoint, ...]
+    complete: bool
+    stopped: bool
+
+
+def served_chain(
+    stated: FleetProblem,
+    offers: Offers,
+    most: int,
+    deadline: Callable[[], float | None],
+    point: Callable[[FleetProblem, Offers, FleetSolver, Placed, bool], FrontPoint],
+    say: Callable[[str], None],
+) -> ServedChain:
+    """Plans with the least mean time, each among those that serve more than the plan before, until nothing serves more.
+
+    Args:
+        stated: the problem whose objective says what is served in each failure state.
+        most: points at most.
+        deadline: when to stop (``time.monotonic``), asked for before each step; None: never.
+        point: makes a point of a plan, and whether it is proved.
+    """
+    from optimizer.search.inventory.placer import Serves
+    from optimizer.search.inventory.solve import FleetSolver
+    from optimizer.search.inventory.valuation import Valuation
+
+    goal = stated.model_copy(update={"objective": type(stated.objective)(preset="latency")})
+    offered, valuation = offers.again(goal), Valuation(stated, offers)
+    found: list[FrontPoint] = []
+    refused: tuple[Plan, ...] = ()
+    limit = 1.0
+    while len(found) < most:
+        say(f"proving plan {len(found) + 1} (least mean time that serves more)")
+        solver = FleetSolver(goal, offered, deadline=deadline(), serves=Serves(valuation, limit, refused))
+        try:
+            outcome = solver.run()
+            if outcome.best is None:
+                return ServedChain(tuple(found), outcome.status == "infeasible", outcome.status != "infeasible")
+            found.append(point(goal, offered, solver, outcome.best, outcome.status == "optimal"))
+        except KeyboardInterrupt:
+            return ServedChain(tuple(found), False, True)
+        if outcome.status != "optimal":
+            return ServedChain(tuple(found), False, True)
+        refused = (*solver.refused, outcome.best.plan)
+        limit = found[-1].not_served - STEP
+        if limit <= 0:
+            return ServedChain(tuple(found), True, False)
+    return ServedChain(tuple(found), False, False)

@@ -1,0 +1,208 @@
+"""What a program calls: ``load_problem``, ``solve``, ``check``. The command line is a thin layer over these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from optimizer.explain.uniform.conflict import least_broken
+from optimizer.explain.uniform.costs import cost_sentences, interval_sentences, intervals_of
+from optimizer.explain.uniform.why import beside_sentence, binding_sentences, strategy_sentences
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.problem import Problem
+from optimizer.questions.uniform_steps import (
+    AnyAnswer,
+    beside,
+    breakdown_of,
+    empty,
+    fields_of,
+    optimum_beside,
+    quantities_of,
+    solved,
+    unverified,
+    verified,
+    why_ended,
+    with_reasons,
+)
+from optimizer.reading.stated import Stated
+from optimizer.results.answer import Answer, CheckAnswer, Fixed, Simulation
+from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
+from optimizer.search.uniform.solve import Found, Progress, Solver
+from optimizer.search.uniform.space import search_limits
+
+ALTERNATIVES = 3
+
+
+def solve(
+    problem: Problem,
+    *,
+    time_limit_s: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    stated: Stated | None = None,
+    all_conflicts: bool = False,
+    repairs: bool = True,
+) -> Answer:
+    """The provably best strategy for a problem, verified, or why there is none.
+
+    Args:
+        problem: from ``load_problem``.
+        time_limit_s: wall-clock limit of the search; None searches until it is proved.
+        progress: called with each improvement while the solver runs.
+        stated: the problem file (``reading.stated``), so that repairs speak of what it says; left out, of what resolves to it.
+        all_conflicts: list every minimal conflict of an infeasible problem, up to twenty, instead of the plainest.
+        repairs: look for the smallest changes that make an infeasible problem feasible.
+
+    Returns:
+        An ``Answer``; its status is ``optimal`` only when value = bound and the verifier agrees. Ctrl-C gives the best
+        strategy found, with its gap (``KeyboardInterrupt`` while there is none).
+
+    Raises:
+        ProblemError: the problem names an unknown rule, or spans more candidates than are modelled.
+    """
+    solver = Solver(time_limit_s, progress, keep_incumbent=True)
+    solver.say("building tables")
+    q = quantities_of(problem, None)
+    answer = solved(q, solver, alternatives=ALTERNATIVES)
+    if answer.status != "infeasible":
+        return answer
+    return with_reasons(answer, q, None, stated, solver, every=all_conflicts, repairs=repairs)
+
+
+def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, seed: int = 1) -> AnyAnswer:
+    """The same answer with simulated percentiles beside the analytic ones; unchanged when there is nothing to simulate.
+
+    Args:
+        problem: what the answer is for.
+        answer: of ``solve`` or ``check``.
+        trace: requests to replay (columns arrived_at, num_prefill_tokens, num_decode_tokens); Poisson when left out.
+        seed: of the random arrivals.
+
+    Raises:
+        ProblemError: the trace cannot be used.
+    """
+    from optimizer.verify.simulation import simulate as play
+    from optimizer.verify.simulation.report import compare
+    from optimizer.verify.simulation.trace import read_trace, trace_sentence
+
+    metrics = answer.metrics
+    if answer.strategy is None or metrics is None or metrics.ttft_p99_ms is None:
+        return answer
+    if problem.costs is not None:
+        said = "Not simulated: the simulator plays the analytic model's steps, and these costs have another source."
+        return replace(answer, explanation=(*answer.explanation, said))
+    try:
+        seen = play(problem, answer.strategy, seed=seed, trace=trace)
+    except KeyboardInterrupt:
+        return replace(answer, explanation=(*answer.explanation, "Not simulated: interrupted."))
+    except ValueError as error:
+        if trace is not None:
+            raise ProblemError("--trace", str(error)) from None
+        return answer
+    found = compare(metrics, seen, problem.requirements)
+    said_of_trace = () if trace is None else (trace_sentence(read_trace(trace), problem.workload),)
+    percentiles = {}
+    for metric in ("prefill", "ttft", "tpot"):
+        for percentile in (50, 99):
+            estimate = seen.latency(metric, percentile)
+            if estimate is not None:
+                percentiles[f"{metric}_p{percentile}_ms"] = (estimate.ms, estimate.half_width_ms)
+    return replace(
+        answer,
+        explanation=(*answer.explanation, *said_of_trace),
+        simulation=Simulation(
+            percentiles=percentiles,
+            arrivals=seen.arrivals,
+            requests=seen.requests,
+            preemptions=seen.preemptions,
+            seed=seen.seed,
+            disagreements=tuple(item.sentence for item in found),
+            limits_hold=all(item.kind != "limit" for item in found),
+        ),
+    )
+
+
+def check(
+    problem: Problem,
+    fixed: Fixed,
+    *,
+    time_limit_s: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    stated: Stated | None = None,
+    all_conflicts: bool = False,
+    repairs: bool = True,
+) -> CheckAnswer:
+    """Whether a strategy keeps every rule, each with its slack, and the optimum beside it.
+
+    Args:
+        problem: from ``load_problem``.
+        fixed: the strategy's decisions; those left out are chosen as well as possible.
+        stated, all_conflicts, repairs: as for ``solve``, when the strategy is not feasible.
+
+    Raises:
+        ProblemError: a fixed decision is out of range or contradicts another.
+    """
+    check_fixed(problem, fixed)
+    solver = Solver(time_limit_s, progress, keep_incumbent=True)
+    solver.say("building tables")
+    q = quantities_of(problem, fixed)
+    found = solver.best(q, fixed) if q.space.rows else Found("infeasible", None, None, None, 0.0)
+    optimum = optimum_beside(problem, q, solver)
+    if found.outcome == "unknown":
+        nothing = empty(problem, q, "unknown", [f"{why_ended(solver)} before the strategy could be judged."])
+        return CheckAnswer(**fields_of(nothing), feasible=None, optimum=optimum)
+    feasible = found.outcome != "infeasible"
+    choice = found.choice if feasible else least_broken(q, fixed, solver)
+    if choice is None:
+        nothing = empty(problem, q, "unknown", [f"{why_ended(solver)} before the strategy could be judged."])
+        return CheckAnswer(**fields_of(nothing), feasible=None, optimum=optimum)
+    strategy, metrics = strategy_of(q, choice), metrics_of(q, choice)
+    objective = objective_of(q, choice, None)
+    rules = tuple(sorted(judge_rules(q, choice), key=lambda rule: rule.holds or not rule.enabled))
+    best = optimum.objective
+    status = "infeasible" if not feasible else "feasible"
+    if best is not None:
+        # What was outside of the search may be better than the optimum, whose bound then says nothing about it.
+        objective = beside(objective, best) if objective.value >= best.bound or not feasible else objective
+        if feasible and optimum.status == "optimal" and strategy == optimum.strategy:
+            status = "optimal"
+    said = [*strategy_sentences(problem, strategy, metrics), *binding_sentences(problem, rules)]
+    intervals = intervals_of(problem, strategy, metrics)
+    said += [*cost_sentences(problem, strategy, metrics), *interval_sentences(intervals)]
+    said.append(beside_sentence(problem, feasible, strategy, metrics, objective, optimum))
+    answer = CheckAnswer(
+        problem=problem.name,
+        status=status,  # type: ignore[arg-type]
+        strategy=strategy,
+        metrics=metrics,
+        objective=objective,
+        rules=rules,
+        verification=unverified(),
+        explanation=tuple(said),
+        search_limits=tuple(search_limits(problem, q.space)),
+        cost_source=problem.cost_source,
+        intervals=intervals,
+        breakdown=breakdown_of(q, choice),
+        feasible=feasible,
+        optimum=optimum,
+    )
+    answer = verified(problem, answer, solver, fixed)
+    return (
+        answer
+        if answer.feasible is not False
+        else with_reasons(answer, q, fixed, stated, solver, every=all_conflicts, repairs=repairs)
+    )
+
+
+def check_fixed(problem: Problem, fixed: Fixed) -> None:
+    """Refuse fixed decisions that contradict each other or the model."""
+    split = fixed.layers_per_stage
+    if split is None:
+        return
+    stages = fixed.pipeline_parallel
+    if stages is not None and len(split) != stages:
+        raise ProblemError("--layers", f"names {len(split)} stages, --pp says {stages}")
+    if sum(split) != problem.model.layers:
+        raise ProblemError(
+            "--layers", f"adds up to {sum(split)} layers, {problem.model.name} has {problem.model.layers}"
+        )

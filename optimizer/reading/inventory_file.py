@@ -1,0 +1,313 @@
+"""From a problem file with ``cluster:`` (a list of node groups) to a checked ``FleetProblem``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from optimizer.catalog import lookup as catalog
+from optimizer.catalog.instances import nodes_stated
+from optimizer.catalog.recovery import recovery_facts
+from optimizer.facts.base import LARGEST_COUNT, Count, Facts, NonNegative, Positive
+from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
+from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.files import read_mapping
+from optimizer.facts.hardware import GpuFacts
+from optimizer.facts.inventory import (
+    BUILT_IN_LEVELS,
+    Domain,
+    FleetFailures,
+    FleetProblem,
+    Losses,
+    NodeGroup,
+    Rate,
+)
+from optimizer.facts.problem import Engine
+from optimizer.facts.text import Name, name_from_path
+from optimizer.reading.load import first_error, refuse_impossible_context, resolve_model
+
+MOST_GROUPS = 2_000
+MOST_LOSSES = 2
+
+
+class GroupInput(Facts):
+    """One entry of ``cluster``. What is left out comes from the catalog entry of the GPU."""
+
+    name: Name | None = Field(default=None, description="How answers call the group")
+    gpu: str | GpuFacts = Field(description="Catalog name such as h100-sxm-80gb, or the facts inline")
+    instance_type: Name | None = Field(
+        default=None, description="In place of gpu: a cloud's instance type such as p5.48xlarge, one node of the group"
+    )
+    nodes: Count = 1
+    gpus_per_node: Count | None = None
+    free_gpus: Count | None = Field(default=None, description="GPUs of each node that may be used; left out, all")
+    nvlink_gb_per_s: NonNegative | None = None
+    nvlink_domain_gpus: Count | None = None
+    pcie_gb_per_s: Positive | None = None
+    internode_gbit_per_s: Positive | None = Field(default=None, description="Network bandwidth of one node, Gbit/s")
+    nics: Count | None = Field(default=None, description="Network cards of one node, with nic_gbit_per_s")
+    nic_gbit_per_s: Positive | None = None
+    internode_latency_us: NonNegative = 10
+    rack: Name | None = Field(default=None, description="The rack all its nodes stand in")
+    racks: Count | None = Field(default=None, description="Or: equal racks the nodes are spread over")
+    zone: Name | None = Field(default=None, description="Power feed or zone")
+    price_per_gpu_hour: NonNegative | None = None
+
+
+class RateInput(Facts):
+    """A figure with its range."""
+
+    value: Positive
+    low: Positive | None = None
+    high: Positive | None = None
+
+
+class FleetFailuresInput(Facts):
+    """Overrides of the failure defaults; hours, each a number or {value, low, high}."""
+
+    gpu_mtbf_hours: Positive | RateInput | None = None
+    node_mtbf_hours: Positive | RateInput | None = None
+    rack_mtbf_hours: Positive | RateInput | None = None
+    zone_mtbf_hours: Positive | RateInput | None = None
+    domain_mtbf_hours: Positive | RateInput | None = None
+    repair_hours: Positive | RateInput | None = None
+    engine_start_s: NonNegative | None = Field(default=None, description="Start of an engine, weights not counted, s")
+    storage_gb_per_s: Positive | None = Field(
+        default=None, description="Rate at which a node reads weights, 10^9 bytes/s"
+    )
+
+
+class InventoryFile(Facts):
+    """One question about an inventory. YAML or JSON."""
+
+    name: Name | None = None
+    engine: Engine = "vllm"
+    cluster: Annotated[tuple[GroupInput, ...], Field(min_length=1, max_length=MOST_GROUPS)]
+    domains: dict[Name, dict[Name, tuple[Name, ...]]] = Field(
+        default={}, description="Sets of groups that fail together: level, name of the domain, groups in it"
+    )
+    failures: FleetFailuresInput = FleetFailuresInput()
+    model: str | dict[str, Any]
+    workload: Workload
+    requirements: Requirements = Requirements()
+    objective: Preset | Objective = Objective()
+    search: SearchLimits = SearchLimits()
+
+
+def file_schema() -> dict[str, Any]:
+    """The JSON Schema of a problem file with ``cluster:``; the levels of ``requirements.survive`` are those of the inventory."""
+    schema = InventoryFile.model_json_schema()
+    survive = {
+        "type": "object",
+        "description": "Losses to survive at once, by level: gpu, node, rack, zone, or a level of domains",
+        "properties": {
+            "demand_share": {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1},
+            "within_s": {
+                "type": "number",
+                "minimum": 0,
+                "description": "Restarts on unused GPUs count within so many seconds",
+            },
+        },
+        "additionalProperties": {"type": "integer", "minimum": 0, "maximum": MOST_LOSSES},
+    }
+    schema["$defs"]["Requirements"]["properties"]["survive"] = survive
+    return schema
+
+
+def is_inventory(values: Mapping[str, Any]) -> bool:
+    """Whether the contents of a problem file state an inventory."""
+    return "cluster" in values and values.get("kind") != "chain"
+
+
+def load_inventory(path: str | Path) -> FleetProblem:
+    """Read, check and resolve a problem file with ``cluster:``.
+
+    Raises:
+        ProblemError: the file is missing, not readable, malformed, or states something impossible.
+    """
+    file = Path(path)
+    return inventory_from_dict(read_mapping(file, str(path)), default_name=file.stem, folder=file.parent)
+
+
+def inventory_from_dict(
+    values: Mapping[str, Any], *, default_name: str = "problem", folder: Path | None = None
+) -> FleetProblem:
+    """Check and resolve an inventory problem given as plain data.
+
+    Raises:
+        ProblemError: with the dotted field, the value and what would be right.
+    """
+    if "hardware" in values:
+        raise ProblemError("hardware", "stands beside cluster; state one of them")
+    plain, survive, share, within = _without_survive(nodes_stated(values))
+    try:
+        stated = InventoryFile.model_validate(plain)
+    except ValidationError as error:
+        raise first_error(error, values, InventoryFile) from None
+    groups = _groups(stated.cluster)
+    domains = _domains(stated.domains, {group.name for group in groups})
+    objective = Objective(preset=stated.objective) if isinstance(stated.objective, str) else stated.objective
+    problem = FleetProblem(
+        name=stated.name or name_from_path(default_name, "problem"),
+        engine=stated.engine,
+        groups=groups,
+        domains=domains,
+        failures=_failures(stated.failures),
+        model=resolve_model(stated.model, folder or Path()),
+        workload=stated.workload,
+        requirements=stated.requirements,
+        survive=(),
+        demand_share=share,
+        within_s=within,
+        recovery=recovery_facts(stated.failures.engine_start_s, stated.failures.storage_gb_per_s),
+        objective=objective,
+        search=stated.search,
+    )
+    problem = problem.model_copy(update={"survive": _losses(survive, problem)})
+    needed = problem.workload.longest_prompt_tokens + problem.workload.output_tokens
+    longest = problem.requirements.max_sequence_tokens or problem.model.max_context_tokens
+    if needed > longest:
+        raise ProblemError(
+            "workload",
+            f"the prompt plus output is {needed} tokens, more than the {longest} of "
+            "requirements.max_sequence_tokens (or the model's context)",
+        )
+    refuse_impossible_context(problem.model, problem.requirements, problem.search)
+    return problem
+
+
+def _without_survive(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], float, float | None]:
+    """The file without ``requirements.survive``, that section's levels, its demand share and its seconds for restarts."""
+    plain = dict(values)
+    requirements = plain.get("requirements")
+    if not isinstance(requirements, Mapping) or "survive" not in requirements:
+        return plain, {}, 1.0, None
+    survive = requirements["survive"]
+    plain["requirements"] = {key: value for key, value in requirements.items() if key != "survive"}
+    if not isinstance(survive, Mapping):
+        raise ProblemError("requirements.survive", f"{survive!r} is not a mapping such as {{node: 1}}")
+    levels = {str(key): value for key, value in survive.items()}
+    share = levels.pop("demand_share", 1.0)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise ProblemError("requirements.survive.demand_share", f"{share!r} is not a share above 0 and at most 1")
+    within = levels.pop("within_s", None)
+    if within is not None and (
+        isinstance(within, bool) or not isinstance(within, int | float) or not 0 <= within < 1e9
+    ):
+        raise ProblemError("requirements.survive.within_s", f"{within!r} is not a number of seconds from 0")
+    return plain, levels, float(share), None if within is None else float(within)
+
+
+def _losses(survive: Mapping[str, Any], problem: FleetProblem) -> tuple[Losses, ...]:
+    found = []
+    levels = problem.levels()
+    for level, count in survive.items():
+        field = f"requirements.survive.{level}"
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_LOSSES:
+            raise ProblemError(field, f"{count!r} is not a whole number from 0 to {MOST_LOSSES}")
+        if level not in levels:
+            known = closest(level, (*BUILT_IN_LEVELS, *levels))
+            where = {"rack": "state rack or racks in cluster", "zone": "state zone in cluster"}
+            raise ProblemError(field, f"the inventory has no level {level!r}; {where.get(level, known)}")
+        if count:
+            found.append(Losses(level=level, count=count))
+    return tuple(found)
+
+
+def _groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
+    groups: list[NodeGroup] = []
+    for number, entry in enumerate(stated):
+        field = f"cluster.{number}"
+        gpu = entry.gpu if isinstance(entry.gpu, GpuFacts) else catalog.gpu(entry.gpu, f"{field}.gpu")
+        per_node = entry.gpus_per_node or gpu.gpus_per_node
+        free = entry.free_gpus or per_node
+        if free > per_node:
+            raise ProblemError(f"{field}.free_gpus", f"{free} is more than the {per_node} GPUs of a node")
+        if entry.rack is not None and entry.racks is not None:
+            raise ProblemError(f"{field}.racks", "stands beside rack; state one of them")
+        if entry.racks is not None and entry.nodes % entry.racks:
+            raise ProblemError(
+                f"{field}.racks",
+                f"{entry.nodes} nodes are not spread equally over {entry.racks} racks; split the group",
+            )
+        nvlink = gpu.nvlink_gb_per_s if entry.nvlink_gb_per_s is None else entry.nvlink_gb_per_s
+        domain = entry.nvlink_domain_gpus or (
+            gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > gpu.gpus_per_node else per_node
+        )
+        if nvlink == 0:
+            if (entry.nvlink_domain_gpus or 1) > 1:
+                raise ProblemError(f"{field}.nvlink_domain_gpus", f"{domain} needs nvlink_gb_per_s above 0")
+            domain = 1
+        elif gpu.nvlink_domain_gpus == 1 and entry.nvlink_gb_per_s is None and entry.nvlink_domain_gpus is None:
+            domain = 1
+        groups.append(
+            NodeGroup(
+                name=entry.name or f"{gpu.name}-{number}",
+                gpu=gpu,
+                nodes=entry.nodes,
+                gpus_per_node=per_node,
+                free_gpus=free,
+                nvlink_gb_per_s=nvlink,
+                nvlink_domain_gpus=domain,
+                pcie_gb_per_s=gpu.pcie_gb_per_s if entry.pcie_gb_per_s is None else entry.pcie_gb_per_s,
+                internode_gbit_per_s=_network(entry, field),
+                internode_latency_us=entry.internode_latency_us,
+                rack=entry.rack,
+                racks=entry.racks or 0,
+                zone=entry.zone,
+                price_per_gpu_hour=entry.price_per_gpu_hour,
+            )
+        )
+    names = [group.name for group in groups]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ProblemError(f"cluster.{number}.name", f"{name!r} is taken; each group needs a name of its own")
+    if sum(group.nodes * group.gpus_per_node for group in groups) > LARGEST_COUNT:
+        raise ProblemError("cluster", f"holds more than {LARGEST_COUNT:,} GPUs")
+    return tuple(groups)
+
+
+def _network(entry: GroupInput, field: str) -> float:
+    """Gbit/s of one node, from its network cards where those are stated."""
+    if (entry.nics is None) != (entry.nic_gbit_per_s is None):
+        raise ProblemError(f"{field}.nics", "nics and nic_gbit_per_s are stated together")
+    if entry.nics is None or entry.nic_gbit_per_s is None:
+        return entry.internode_gbit_per_s or 100.0
+    total = entry.nics * entry.nic_gbit_per_s
+    if entry.internode_gbit_per_s not in (None, total):
+        raise ProblemError(
+            f"{field}.internode_gbit_per_s", f"{entry.internode_gbit_per_s} is not nics × nic_gbit_per_s = {total}"
+        )
+    return total
+
+
+def _domains(stated: Mapping[str, Mapping[str, tuple[str, ...]]], groups: set[str]) -> tuple[Domain, ...]:
+    found = []
+    for level, named in stated.items():
+        if level in (*BUILT_IN_LEVELS, "demand_share", "within_s"):
+            raise ProblemError(f"domains.{level}", "is a level of its own already; use another word")
+        for name, members in named.items():
+            if not members:
+                raise ProblemError(f"domains.{level}.{name}", "is empty; name at least one group of cluster")
+            for member in members:
+                if member not in groups:
+                    raise ProblemError(f"domains.{level}.{name}", f"no group {member!r}; {closest(member, groups)}")
+            found.append(Domain(level=level, name=name, groups=tuple(dict.fromkeys(members))))
+    return tuple(found)
+
+
+def _failures(stated: FleetFailuresInput) -> FleetFailures:
+    rates: dict[str, Rate | None] = dict(catalog.fleet_failure_defaults())
+    for field in rates:
+        value = getattr(stated, field)
+        if isinstance(value, RateInput):
+            low, high = value.low or value.value, value.high or value.value
+            if not low <= value.value <= high:
+                raise ProblemError(f"failures.{field}", f"low {low} ≤ value {value.value} ≤ high {high} does not hold")
+            rates[field] = Rate(value=value.value, low=low, high=high)
+        elif value is not None:
+            rates[field] = Rate(value=value, low=value, high=value)
+    return FleetFailures.model_validate(rates)

@@ -1,0 +1,258 @@
+"""From a problem file (YAML or JSON) to a checked ``Problem``; every refusal is one ``ProblemError``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from optimizer.catalog import lookup as catalog
+from optimizer.catalog.instances import nodes_stated
+from optimizer.checkpoints.huggingface import model_from_config
+from optimizer.facts.base import LARGEST_COUNT
+from optimizer.facts.demand import Objective, Requirements, SearchLimits
+from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.file import HardwareInput, ProblemFile
+from optimizer.facts.files import Document, read_mapping, said_of_number
+from optimizer.facts.hardware import GpuFacts, HardwareFacts
+from optimizer.facts.model import ModelFacts
+from optimizer.facts.problem import Problem
+from optimizer.facts.text import name_from_path, name_of, shown
+
+
+def load_problem(path: str | Path) -> Problem:
+    """Read, check and resolve a problem file.
+
+    Args:
+        path: a YAML or JSON file; relative model paths in it are relative to the file.
+
+    Raises:
+        ProblemError: the file is missing, not readable, malformed, or states something impossible.
+    """
+    file = Path(path)
+    return problem_from_dict(read_mapping(file, str(path)), default_name=file.stem, folder=file.parent)
+
+
+def problem_from_dict(
+    values: Mapping[str, Any],
+    *,
+    default_name: str = "problem",
+    folder: Path | None = None,
+    model: ModelFacts | None = None,
+) -> Problem:
+    """Check and resolve a problem given as plain data.
+
+    Args:
+        values: the contents of a problem file.
+        default_name: the name when the file states none.
+        folder: where relative model paths start; the working directory when left out.
+        model: the facts of the model, when they are resolved already.
+
+    Raises:
+        ProblemError: with the dotted field, the value and what would be right.
+    """
+    if "cluster" in values and "hardware" not in values:
+        raise ProblemError(
+            "cluster", "states an inventory, which solve, check, graph and deploy take; here state hardware"
+        )
+    values = nodes_stated(values)
+    try:
+        stated = ProblemFile.model_validate(values)
+    except ValidationError as error:
+        raise first_error(error, values) from None
+    objective = stated.objective
+    if isinstance(objective, str):
+        objective = Objective(preset=objective)
+    model = model or resolve_model(stated.model, folder or Path())
+    try:
+        problem = Problem(
+            name=stated.name or name_from_path(default_name, "problem"),
+            engine=stated.engine,
+            hardware=resolve_hardware(stated.hardware),
+            model=model,
+            workload=stated.workload,
+            requirements=stated.requirements,
+            objective=objective,
+            search=stated.search,
+        )
+    except ValidationError as error:
+        raise first_error(error, values) from None
+    refuse_impossible_context(problem.model, problem.requirements, problem.search)
+    return problem
+
+
+def refuse_impossible_context(model: ModelFacts, requirements: Requirements, search: SearchLimits) -> None:
+    """A longer context than the model was made for is a slip unless the ``context`` rule was switched off on purpose."""
+    limit = model.max_context_tokens
+    stated = requirements.max_sequence_tokens
+    if stated is not None and stated > limit and "context" not in search.disabled_rules:
+        raise ProblemError(
+            "requirements.max_sequence_tokens",
+            f"{stated} is beyond the {limit} tokens {model.name} was made for; use at most {limit}, "
+            "or add context to search.disabled_rules if the model is served with extended positions",
+        )
+
+
+def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
+    """Hardware as stated, with what is left out taken from the catalog entry of the GPU."""
+    gpu = stated.gpu if isinstance(stated.gpu, GpuFacts) else catalog.gpu(stated.gpu)
+    per_node = stated.gpus_per_node or gpu.gpus_per_node
+    if stated.nodes * per_node > LARGEST_COUNT:
+        total = stated.nodes * per_node
+        raise ProblemError(
+            "hardware.nodes", f"{stated.nodes} × {per_node} GPUs are {total:,}; at most {LARGEST_COUNT:,}"
+        )
+    nvlink = gpu.nvlink_gb_per_s if stated.nvlink_gb_per_s is None else stated.nvlink_gb_per_s
+    # A rack-scale domain spans nodes; a node-scale one is no larger than the node that is there.
+    domain = gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > gpu.gpus_per_node else per_node
+    if gpu.nvlink_domain_gpus == 1 and stated.nvlink_gb_per_s is None:
+        domain = 1
+    if nvlink == 0:
+        domain = 1
+    domain = stated.nvlink_domain_gpus or domain
+    if nvlink == 0 and domain > 1:
+        raise ProblemError("hardware.nvlink_domain_gpus", f"{domain} needs hardware.nvlink_gb_per_s above 0")
+    defaults = catalog.failure_defaults()
+    overrides = {k: v for k, v in stated.failures.model_dump().items() if v is not None}
+    return HardwareFacts(
+        gpu=gpu,
+        nodes=stated.nodes,
+        gpus_per_node=per_node,
+        nvlink_gb_per_s=nvlink,
+        nvlink_domain_gpus=domain,
+        pcie_gb_per_s=gpu.pcie_gb_per_s if stated.pcie_gb_per_s is None else stated.pcie_gb_per_s,
+        internode_gbit_per_s=stated.internode_gbit_per_s,
+        internode_latency_us=stated.internode_latency_us,
+        host_memory_gb=stated.host_memory_gb,
+        cpu_cores=stated.cpu_cores,
+        price_per_gpu_hour=stated.price_per_gpu_hour,
+        failures=defaults.model_copy(update=overrides),
+    )
+
+
+def resolve_model(stated: str | dict[str, Any], folder: Path) -> ModelFacts:
+    """The model by catalog name, by the path of a config.json, or from its contents."""
+    if isinstance(stated, dict):
+        config = {k: v for k, v in stated.items() if k not in {"name", "huggingface_id"}}
+        name, served = _text(stated, "name", "inline model"), _text(stated, "huggingface_id", "")
+        return model_from_config(config, name=name, huggingface_id=served)
+    try:
+        path = Path(stated)
+        path = path if path.is_absolute() or stated.startswith("~") else folder / path
+        path = path.expanduser()
+        looks_like_path = stated.endswith((".json", ".yaml", ".yml")) or stated.startswith((".", "/", "~"))
+        is_folder = path.is_dir()
+        is_path = looks_like_path or is_folder or path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise ProblemError(
+            "model", f"{shown(stated)} is neither a model's name nor a path that can be read ({said})"
+        ) from None
+    if is_path:
+        path = path / "config.json" if is_folder else path
+        name = path.stem.removesuffix("_config") if path.stem != "config" else path.parent.name
+        return model_from_config(read_mapping(path, "model"), name=name_from_path(name, "model"))
+    return catalog.model(stated)
+
+
+def _text(stated: dict[str, Any], key: str, default: str) -> str:
+    """A name of an inline model."""
+    value = stated.get(key)
+    if value is None or value == "":
+        return default
+    if not isinstance(value, str):
+        raise ProblemError(f"model.{key}", f"{shown(value)} is not text; write it in quotes")
+    try:
+        return name_of(value)
+    except ValueError as error:
+        raise ProblemError(f"model.{key}", str(error)) from None
+
+
+def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) -> ProblemError:
+    """The first of pydantic's findings as one sentence: field, value, what would be right, and the line in a YAML file.
+
+    Args:
+        values: what was validated, or the ``Document`` that it is from.
+    """
+    found = error.errors(include_url=False)
+    # In a union ("a name or the facts inline") the branch that fits the given shape is the one to report.
+    detail = max(found, key=lambda item: len(_path(item["loc"], values)))
+    field = ".".join(_path(detail["loc"], values))
+    line = values.line(field) if isinstance(values, Document) else None
+    said = error_sentence(detail, schema)
+    return ProblemError(field, f"{said} (line {line})" if line else said)
+
+
+def error_sentence(detail: Any, schema: Any) -> str:
+    """One of pydantic's findings in words: the value, and what would be right."""
+    kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = known_fields(detail["loc"][:-1], schema)
+        hint = closest(str(detail["loc"][-1]), known) if known else "remove it"
+        return f"is not a field of the problem file; {hint}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
+        return f"{value} is not a finite number"
+    if kind in {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}:
+        bound = next(iter(context.values()))
+        words = {
+            "greater_than": "above",
+            "greater_than_equal": "at least",
+            "less_than": "below",
+            "less_than_equal": "at most",
+        }
+        return f"{shown(value)} is not allowed; it must be {words[kind]} {bound:,}"
+    if kind == "value_error":
+        return str(context.get("error", detail["msg"]))
+    if kind in {"int_type", "int_parsing", "int_from_float", "float_type", "float_parsing"}:
+        wanted = "a whole number" if kind.startswith("int") else "a number"
+        meant = said_of_number(value)
+        return f"{shown(value)} is not {wanted}" + (f"; {meant}" if meant else "")
+    if kind == "string_type":
+        return f"{shown(value)} is not text; write it in quotes"
+    if kind == "literal_error":
+        return f"{shown(value)} is not known; use {context.get('expected')}"
+    if kind in {"model_type", "dict_type", "model_attributes_type"}:
+        return f"{shown(value)} is not allowed; a mapping of fields is needed"
+    if kind == "too_short":
+        return "is empty; name at least one, or leave it out"
+    message = detail["msg"][0].lower() + detail["msg"][1:]
+    return f"{shown(value)} is not allowed: {message}"
+
+
+def _path(location: tuple[int | str, ...], values: Any) -> list[str]:
+    """The part of pydantic's location that exists in the input (union branch names dropped)."""
+    path: list[str] = []
+    for position, part in enumerate(location):
+        last = position == len(location) - 1
+        inside = isinstance(values, Mapping) and part in values
+        if inside or (isinstance(values, list | tuple) and isinstance(part, int) and part < len(values)):
+            values = values[part]
+        elif not (last and isinstance(values, Mapping) and not str(part).endswith("]") and part != "str"):
+            continue
+        path.append(str(part))
+    return path
+
+
+def known_fields(location: Sequence[int | str], schema: Any = ProblemFile) -> list[str]:
+    """Field names allowed at a location of the problem file; none where anything is allowed, or nothing more."""
+    found: list[Any] = [schema]
+    for part in location:
+        inner = [kind for kind in found if hasattr(kind, "model_fields")]
+        if part in {kind.__name__ for kind in inner}:
+            continue  # not a key but the branch of a union.
+        fields = [kind.model_fields[part].annotation for kind in inner if part in kind.model_fields]
+        if fields:  # else an index, or a key of a mapping whose values are in found already
+            found = [one for kind in fields for one in _kinds(kind)]
+    return sorted({name for kind in found for name in getattr(kind, "model_fields", {})})
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """What an annotation is made of: the branches of a union, the values of a list or mapping."""
+    inner = [one for one in get_args(annotation) if not isinstance(one, FieldInfo)]
+    return [kind for one in inner for kind in _kinds(one)] if inner else [annotation]

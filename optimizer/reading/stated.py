@@ -1,0 +1,181 @@
+"""The problem file as it was stated, so that a change can be named by its field and a changed problem made from it.
+
+Explanations speak of fields (``hardware.nodes``) and must show the very change that a person would make in the file. A
+``Stated`` keeps the file's own values and resolves them on demand; the model is resolved once and kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from optimizer.catalog import lookup as catalog
+from optimizer.catalog.instances import FIELDS, instance_name, nodes_stated
+from optimizer.facts.cost_table import CostTable
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.file import ProblemFile
+from optimizer.facts.files import read_mapping
+from optimizer.facts.hardware import HardwareFacts
+from optimizer.facts.model import ModelFacts
+from optimizer.facts.problem import Problem
+from optimizer.facts.yaml_text import yaml_text
+from optimizer.reading.load import problem_from_dict
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """Contents of a problem file, where its relative paths start, and its name when it states none."""
+
+    values: Mapping[str, Any]
+    folder: Path = Path()
+    default_name: str = "problem"
+    model: ModelFacts | None = None
+    costs: CostTable | None = None
+    """Another source of costs than the analytic model; it speaks of the stated GPU only."""
+
+    def problem(self) -> Problem:
+        """The checked problem these values describe.
+
+        Raises:
+            ProblemError: with the dotted field, the value and what would be right.
+        """
+        problem = problem_from_dict(self.values, default_name=self.default_name, folder=self.folder, model=self.model)
+        return problem if self.costs is None else problem.model_copy(update={"costs": self.costs})
+
+    def changed(self, changes: Mapping[str, Any]) -> Stated:
+        """The same with dotted fields set, e.g. ``{"hardware.nodes": 2, "cluster.0.nodes": 2}``; None removes the field."""
+        values = copy.deepcopy(dict(self.values))
+        if isinstance(values.get("objective"), str) and any(field.startswith("objective.") for field in changes):
+            values["objective"] = {"preset": values["objective"]}
+        if isinstance(changes.get("hardware.gpu"), str) and instance_name(changes["hardware.gpu"]):
+            # A whole node takes the place of the old one, with all that was stated of it.
+            values["hardware"] = {k: v for k, v in values["hardware"].items() if k not in FIELDS.values()}
+        for field, value in changes.items():
+            *parents, last = field.split(".")
+            inner: Any = values
+            for parent in parents:
+                if isinstance(inner, list):
+                    inner = inner[int(parent)]
+                    continue
+                if not isinstance(inner.get(parent), dict | list):
+                    inner[parent] = {}
+                inner = inner[parent]
+            if value is None:
+                inner.pop(last, None)
+            else:
+                inner[last] = list(value) if isinstance(value, tuple) else value
+        return replace(self, values=values, costs=None if "hardware.gpu" in changes else self.costs)
+
+    def value(self, field: str) -> Any:
+        """What the file states for a dotted field; None where it is silent."""
+        inner: Any = self.values
+        for part in field.split("."):
+            if not isinstance(inner, Mapping) or part not in inner:
+                return None
+            inner = inner[part]
+        return inner
+
+
+def load_stated(path: str | Path) -> Stated:
+    """Read a problem file without losing what it states.
+
+    Raises:
+        ProblemError: the file is missing, not readable, malformed, or states something impossible.
+    """
+    file = Path(path)
+    stated = Stated(nodes_stated(read_mapping(file, str(path))), file.parent, file.stem)
+    return replace(stated, model=stated.problem().model)
+
+
+def stated_of(problem: Problem) -> Stated:
+    """A statement that resolves to the given problem, for callers that have no file.
+
+    Hardware fields that equal what the GPU's catalog entry implies count as not stated, so that another GPU brings its
+    own. The model keeps its name only; its facts come along resolved.
+    """
+    values: dict[str, Any] = {
+        "name": problem.name,
+        "engine": problem.engine,
+        "hardware": _hardware(problem.hardware),
+        "model": problem.model.name,
+    }
+    for section in ("workload", "requirements", "objective", "search"):
+        data = getattr(problem, section).model_dump(exclude_defaults=True)
+        values[section] = {k: list(v) if isinstance(v, tuple) else v for k, v in data.items() if v is not None}
+    return Stated(values, default_name=problem.name, model=problem.model, costs=problem.costs)
+
+
+def _hardware(hardware: HardwareFacts) -> dict[str, Any]:
+    """The shortest ``hardware`` section that resolves to these facts."""
+    gpu: Any = hardware.gpu.name
+    try:
+        known = catalog.gpu(gpu) == hardware.gpu
+    except ProblemError:
+        known = False
+    if not known:
+        gpu = hardware.gpu.model_dump()
+    values = {k: v for k, v in hardware.model_dump(exclude={"gpu", "failures"}).items() if v is not None}
+    values = {"gpu": gpu, **values, "failures": hardware.failures.model_dump()}
+    for field in ("nvlink_domain_gpus", "nvlink_gb_per_s", "pcie_gb_per_s", "gpus_per_node"):
+        shorter = {k: v for k, v in values.items() if k != field}
+        try:
+            same = _resolved(shorter) == hardware
+        except ProblemError:
+            same = False
+        if same:
+            values = shorter
+    return values
+
+
+def _resolved(values: dict[str, Any]) -> HardwareFacts:
+    from optimizer.facts.file import HardwareInput
+    from optimizer.reading.load import resolve_hardware
+
+    return resolve_hardware(HardwareInput.model_validate(values))
+
+
+def _refuse_malformed(values: Mapping[str, Any], folder: Path) -> None:
+    from optimizer.reading.inventory_file import inventory_from_dict, is_inventory
+
+    if is_inventory(values):
+        inventory_from_dict(values, folder=folder)
+    else:
+        ProblemFile.model_validate(values)
+
+
+def write_stated(stated: Stated, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write the problem file (JSON for ``.json``, else YAML); comments of the original are not kept.
+
+    The file appears whole or not at all. Relative model paths are made absolute, so that it may lie anywhere.
+
+    Raises:
+        ProblemError: the file exists and may not be overwritten, or cannot be written.
+    """
+    file = Path(path)
+    if file.exists() and not overwrite:
+        raise ProblemError("--out", f"{path} exists already; choose another name or add --force")
+    values = dict(stated.values)
+    _refuse_malformed(values, stated.folder)
+    model = values.get("model")
+    if isinstance(model, str) and (stated.folder / model).exists():
+        values["model"] = str((stated.folder / model).resolve())
+    as_json = file.suffix.lower() == ".json"
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n" if as_json else yaml_text(values)
+    try:
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            Path(name).chmod(0o644)
+            Path(name).replace(file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ProblemError("--out", f"{path} cannot be written ({error.strerror or error})") from None

@@ -1,0 +1,107 @@
+"""Answers for inventories as text for a terminal and as JSON data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from optimizer.explain.common.numbers import milliseconds
+from optimizer.render.text import STATUS_WORDS, console, costs_sentence, rules_lines, verification_lines
+from optimizer.results.answer import SCHEMA_VERSION
+from optimizer.results.inventory import FleetAnswer, instance_label
+from optimizer.results.placement import PlacedInstance
+
+STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
+MOST_INSTANCES_SHOWN = 24
+
+
+def fleet_data(answer: FleetAnswer) -> dict[str, Any]:
+    """Everything in an inventory's answer as JSON-ready data; the placement lists each instance with its GPUs by name."""
+    data = asdict(answer)
+    data["placement"] = [_instance(one) for one in answer.placement.instances] if answer.placement else None
+    data["label"] = answer.label
+    data["optimum"] = fleet_data(answer.optimum) if answer.optimum else None
+    return {"schema_version": SCHEMA_VERSION, "kind": "inventory", **data}
+
+
+def _instance(one: PlacedInstance) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "pool": one.pool,
+        "share": one.share,
+        "nodes": list(one.nodes),
+        "gpus": [place.name for place in one.gpus],
+    }
+
+
+def print_fleet(answer: FleetAnswer) -> None:
+    """The answer of ``solve`` or ``check`` for an inventory."""
+    out = console()
+    what = answer.label or "no instances"
+    words = STATUS_WORDS[answer.status]
+    if answer.optimum is not None:
+        words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
+    out.print(Text(f"{answer.problem}: {what} — {words}", STYLES[answer.status]))
+    for sentence in answer.explanation:
+        out.print(Text("  " + sentence))
+    if answer.pools:
+        out.print(_pools(answer))
+        out.print(_places(answer))
+        rules_lines(out, answer.rules)
+    out.print()
+    for limit in answer.search_limits:
+        out.print(Text(f"  {limit}", "dim"))
+    verification_lines(out, answer.verification, answer.status, sets=True)
+    out.print(Text(costs_sentence("analytic"), "dim"))
+
+
+def _pools(answer: FleetAnswer) -> Table:
+    table = Table(box=None, pad_edge=False, title="Pools", title_justify="left")
+    for title in ("group", "instance", "weights"):
+        table.add_column(title)
+    for title in (
+        "instances",
+        "slots each",
+        "share",
+        "sent each",
+        "carries each",
+        "TTFT P99",
+        "TPOT P99",
+        "fullest GPU",
+    ):
+        table.add_column(title, justify="right")
+    for pool in answer.pools:
+        metrics = pool.metrics
+        table.add_row(
+            pool.where,
+            instance_label(pool.strategy),
+            pool.strategy.weight_precision,
+            f"{pool.instances:,}",
+            str(pool.strategy.max_num_seqs),
+            f"{pool.share:.1%}",
+            f"{pool.planned_rate:.3g}/s",
+            f"{pool.capacity:.3g}/s",
+            "–" if metrics.ttft_p99_ms is None else milliseconds(metrics.ttft_p99_ms),
+            "–" if metrics.tpot_p99_ms is None else milliseconds(metrics.tpot_p99_ms),
+            f"{metrics.memory_utilization:.0%}",
+        )
+    return table
+
+
+def _places(answer: FleetAnswer) -> Table:
+    table = Table(box=None, pad_edge=False, title="Placement", title_justify="left")
+    for title in ("instance", "shape", "share", "GPUs"):
+        table.add_column(title)
+    instances = answer.placement.instances if answer.placement else ()
+    for one in instances[:MOST_INSTANCES_SHOWN]:
+        places = []
+        for node, gpus in groupby(one.gpus, key=lambda place: place.node):
+            places.append(f"{node}: {','.join(str(place.index) for place in gpus)}")
+        table.add_row(one.name, instance_label(one.strategy), f"{one.share:.1%}", "; ".join(places))
+    if len(instances) > MOST_INSTANCES_SHOWN:
+        table.add_row("…", f"{len(instances) - MOST_INSTANCES_SHOWN:,} more (--json lists all)", "", "")
+    return table

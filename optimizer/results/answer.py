@@ -1,0 +1,263 @@
+"""The typed results that every command returns: data only, no words beyond rule sentences, no arithmetic beyond differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
+
+SCHEMA_VERSION = "1.0"
+
+Status = Literal["optimal", "feasible", "infeasible", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """One complete choice of decisions; symbols as in ``docs/model.md``, section 1."""
+
+    tensor_parallel: int
+    pipeline_parallel: int
+    data_parallel: int
+    expert_parallel: int
+    max_num_seqs: int
+    layers_per_stage: tuple[int, ...]
+    weight_precision: str
+    kv_precision: str
+
+    @property
+    def gpus(self) -> int:
+        """GPUs in use: TP x PP x DP."""
+        return self.tensor_parallel * self.pipeline_parallel * self.data_parallel
+
+    @property
+    def label(self) -> str:
+        """Short name such as ``TP4·PP1·DP2`` (EP is named when it is used)."""
+        expert = f"·EP{self.expert_parallel}" if self.expert_parallel > 1 else ""
+        return f"TP{self.tensor_parallel}·PP{self.pipeline_parallel}·DP{self.data_parallel}{expert}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Decisions that a person fixed; None is free."""
+
+    tensor_parallel: int | None = None
+    pipeline_parallel: int | None = None
+    data_parallel: int | None = None
+    expert_parallel: int | None = None
+    max_num_seqs: int | None = None
+    layers_per_stage: tuple[int, ...] | None = None
+    weight_precision: str | None = None
+    kv_precision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """One rule applied to one strategy. ``limit`` and ``actual`` are numbers in ``unit``, or words where no number says it.
+
+    ``slack`` is how far the rule is from breaking, in ``unit``: positive holds, negative is broken; None for yes/no rules.
+    """
+
+    id: str
+    sentence: str
+    limit: float | int | str
+    actual: float | int | str
+    unit: str
+    holds: bool
+    slack: float | int | None
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What a strategy costs and delivers. None: no finite value, because a replica is overloaded."""
+
+    weights_bytes_per_gpu: int
+    kv_cache_bytes_per_gpu: int
+    kv_cache_tokens: int
+    """Tokens that the KV cache of one replica holds, in whole blocks: what the engine prints as its cache size."""
+    max_sequence_tokens: int
+    """The longest sequence served: as stated, else what fits beside the load, at most the model's context."""
+    memory_bytes_per_gpu: int
+    memory_utilization: float
+    prefill_p50_ms: float | None
+    prefill_p99_ms: float | None
+    ttft_p50_ms: float | None
+    ttft_p99_ms: float | None
+    tpot_p50_ms: float | None
+    tpot_p99_ms: float | None
+    tpot_full_batch_ms: float
+    request_mean_ms: float | None
+    tokens_per_s: float
+    peak_tokens_per_s: float
+    max_request_rate: float
+    concurrency_p50: int | None
+    concurrency_p99: int | None
+    availability: float
+    memory_bytes_per_stage: tuple[int, ...]
+    weights_bytes_per_stage: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveResult:
+    """Value, proven bound and relative gap, in ``unit``; ``terms`` sum to the value."""
+
+    value: float
+    bound: float
+    gap: float
+    unit: str
+    terms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A claim that the verifier could not confirm."""
+
+    what: str
+    expected: str
+    actual: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Outcome of the independent recomputation.
+
+    ``optimality``: ``exhaustive`` (every candidate compared, or ruled out by a bound of the verifier's own), ``bound``
+    (value = bound, not compared), ``not claimed``, or ``refuted``. ``candidates`` counts the space, ``compared`` those of
+    it that were looked at one by one, ``ruled_out`` the others by what ruled them out.
+    """
+
+    passed: bool
+    checks: int
+    optimality: str
+    candidates: int
+    resolution: str
+    mismatches: tuple[Mismatch, ...] = ()
+    compared: int = 0
+    ruled_out: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another strategy and the optimum's lead over it, term by term (positive: the optimum is better)."""
+
+    strategy: Strategy
+    objective: float
+    difference: float
+    difference_terms: dict[str, float]
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What a discrete simulation of one replica saw, beside the analytic percentiles.
+
+    ``percentiles`` maps names such as ``ttft_p99_ms`` to (ms, half-width of the 95 % confidence interval in ms).
+    """
+
+    percentiles: dict[str, tuple[float, float]]
+    arrivals: str
+    requests: int
+    preemptions: int
+    seed: int
+    disagreements: tuple[str, ...]
+    limits_hold: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionIntervals:
+    """Where measurements of such predictions fell, 5th to 95th percentile; ``basis`` says whose.
+
+    ``ranges`` maps names such as ``tpot_p99_ms`` to (low, high) in ms.
+    """
+
+    basis: str
+    ranges: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Rules that cannot hold together. ``minimal``: each member's removal was proved to make the rest satisfiable.
+
+    ``rules`` holds rule ids and, where what may be considered is part of the conflict, the name of the search limit
+    (``weight_precision`` for ``search.weight_precision``). ``gpu_count`` stands for the number of GPUs there are.
+    """
+
+    rules: tuple[str, ...]
+    sentence: str
+    minimal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field of the problem file, its value now and the one to set; ``new`` None removes the field."""
+
+    field: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Changes that make an infeasible problem feasible, least in each; solved again and verified.
+
+    ``result`` is the best strategy of the changed problem.
+    """
+
+    changes: tuple[Change, ...]
+    sentence: str
+    result: Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What ``solve`` found."""
+
+    problem: str
+    status: Status
+    strategy: Strategy | None
+    metrics: Metrics | None
+    objective: ObjectiveResult | None
+    rules: tuple[RuleResult, ...]
+    verification: Verification
+    explanation: tuple[str, ...]
+    alternatives: tuple[Alternative, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    repairs: tuple[Repair, ...] = ()
+    search_limits: tuple[str, ...] = ()
+    cost_source: str = "analytic"
+    simulation: Simulation | None = None
+    breakdown: dict[str, Any] | None = None
+    """Terms of memory and time, ``costs.breakdown``."""
+    intervals: PredictionIntervals | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAnswer(Answer):
+    """What ``check`` found about a given strategy, with the optimum beside it."""
+
+    feasible: bool | None = None
+    optimum: Answer | None = None
+
+
+SomeAnswer = TypeVar("SomeAnswer", bound=Answer)
+
+
+def with_verification(answer: SomeAnswer, verification: Verification) -> SomeAnswer:
+    """The answer with what the verifier found; one that it does not confirm claims no proof.
+
+    What was called optimal is at most feasible, and what was called infeasible is not known; the first disagreement is said.
+    """
+    answer = replace(answer, verification=verification)
+    if verification.passed:
+        return answer
+    status: Status = (
+        "feasible" if answer.strategy is not None and answer.status in ("optimal", "feasible") else "unknown"
+    )
+    wrong = verification.mismatches[0]
+    said = (
+        f"The independent verification does not confirm this answer ({len(verification.mismatches)} of "
+        f"{verification.checks} checks): {wrong.what} should be {wrong.expected}, not {wrong.actual}. Do not rely on it."
+    )
+    answer = replace(answer, status=status, explanation=(said, *answer.explanation))
+    if isinstance(answer, CheckAnswer) and status == "unknown":
+        return replace(answer, feasible=None)
+    return answer

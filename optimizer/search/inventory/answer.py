@@ -1,0 +1,287 @@
+"""From a placed plan to the typed answer: pools, where each instance stands, rules with their slack, losses, reliability."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from optimizer.facts.inventory import FleetProblem, level_word
+from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy, Verification
+from optimizer.results.inventory import FleetAnswer, LossScenario, Pool, PoolPart, Reliability, instance_label
+from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
+from optimizer.search.inventory.found import FleetFound, Placed
+from optimizer.search.inventory.losses import worst_losses
+from optimizer.search.inventory.offers import MICRO, Offer, Offers
+from optimizer.search.inventory.plan import Entry, offer_of, parts_of
+from optimizer.search.inventory.solve import FleetSolver
+from optimizer.search.inventory.tables import quantities
+from optimizer.search.inventory.valuation import HOURS_PER_MONTH, SHARES
+
+
+def with_plan(problem: FleetProblem, offers: Offers, solver: FleetSolver, placed: Placed) -> FleetAnswer:
+    """An answer that claims a plan and its exact values, and nothing about better ones; not verified yet."""
+    found = FleetFound("feasible", placed, 0, False, False, solver.rounds, 0.0, False)
+    return answer_with(problem, offers, solver, found, placed)
+
+
+def answer_without(problem: FleetProblem, offers: Offers, found: FleetFound) -> FleetAnswer:
+    return FleetAnswer(
+        problem=problem.name,
+        status=found.status,
+        pools=(),
+        placement=None,
+        objective=None,
+        objective_exact_ms=None,
+        gpus_used=0,
+        gpus_free=problem.gpus,
+        request_mean_ms=None,
+        tokens_per_s=None,
+        peak_tokens_per_s=None,
+        price_per_hour=None,
+        rules=(),
+        losses=(),
+        reliability=None,
+        ranges=(),
+        verification=Verification(False, 0, "not claimed", 0, ""),
+        explanation=(),
+        search_limits=tuple(_limits(problem, offers)),
+    )
+
+
+def answer_with(
+    problem: FleetProblem, offers: Offers, solver: FleetSolver, found: FleetFound, best: Placed
+) -> FleetAnswer:
+    pools = tuple(_pool(problem, offers, solver, best, entry) for entry in best.plan.entries)
+    value, demand = best.value, problem.workload.requests_per_s
+    hours = solver.valuation.hours_between_outages(best.plan, best.split, best.site, value)
+    bound = float(found.bound_ms or 0)
+    whole = float(best.whole_ms)
+    used = best.plan.gpus(offers)
+    parts = [(problem.groups[group], part, e.count) for e in best.plan.entries for group, part in parts_of(offers, e)]
+    price = None
+    if all(group.price_per_gpu_hour is not None for group, _, _ in parts):
+        price = float(sum(count * part.gpus * (group.price_per_gpu_hour or 0.0) for group, part, count in parts))
+    losses = tuple(_losses(problem, offers, best))
+    return FleetAnswer(
+        problem=problem.name,
+        status=found.status,
+        pools=pools,
+        placement=_placement(problem, offers, best, pools),
+        objective=ObjectiveResult(
+            value=whole,
+            bound=bound,
+            gap=max(0.0, whole - bound) / max(whole, 1.0),
+            unit="ms",
+            terms={"served": value.served_ms, "unserved": value.unserved_ms, "gpus": value.gpus_ms},
+        ),
+        objective_exact_ms=value.exact_ms,
+        gpus_used=used,
+        gpus_free=problem.gpus,
+        request_mean_ms=best.split.mean_ms,
+        tokens_per_s=demand * problem.workload.output_tokens,
+        peak_tokens_per_s=sum(offer_of(offers, e).peak * e.count for e in best.plan.entries)
+        / MICRO
+        * problem.workload.output_tokens,
+        price_per_hour=price,
+        rules=tuple(_rules(problem, offers, best, losses, used)),
+        losses=losses,
+        reliability=Reliability(
+            availability=value.availability,
+            carried=value.carried,
+            unserved_requests_per_month=(1 - value.availability) * demand * 3600 * HOURS_PER_MONTH,
+            hours_between_outages=hours,
+            capacity=value.capacity,
+            states=value.states,
+        ),
+        ranges=(),
+        verification=Verification(False, 0, "not claimed", 0, ""),
+        explanation=(),
+        search_limits=tuple(_limits(problem, offers)),
+    )
+
+
+def _pool(problem: FleetProblem, offers: Offers, solver: FleetSolver, best: Placed, entry: Entry) -> Pool:
+    offer = offer_of(offers, entry)
+    family = best.plan.families(offers).index((offers.places[entry.place].kind, entry.offer))
+    rate = best.split.rates[family]
+    item = next(i for i in solver.items if i.place == entry.place and i.position == entry.offer)
+    return Pool(
+        parts=tuple(
+            PoolPart(problem.groups[group].name, part.stages, part.nodes) for group, part in parts_of(offers, entry)
+        ),
+        strategy=_strategy(offer, entry.count),
+        instances=entry.count,
+        share=best.split.thousandths[family] / SHARES * entry.count / best.plan.family_counts(offers)[family],
+        planned_rate=rate,
+        capacity=offer.capacity / MICRO,
+        slots_capacity=offer.slots_capacity / MICRO,
+        availability=item.availability,
+        metrics=replace(_metrics(problem, offers, entry, rate), availability=item.availability),
+    )
+
+
+def _strategy(offer: Offer, instances: int) -> Strategy:
+    shape = offer.shape
+    return Strategy(
+        tensor_parallel=shape.tp,
+        pipeline_parallel=shape.pp,
+        data_parallel=shape.engine_ranks * instances,
+        expert_parallel=shape.ep,
+        max_num_seqs=offer.slots,
+        layers_per_stage=shape.layers_per_stage,
+        weight_precision=shape.weight_format,
+        kv_precision=shape.kv_format,
+    )
+
+
+def _metrics(problem: FleetProblem, offers: Offers, entry: Entry, rate: float) -> Metrics:
+    """Metrics of one instance at its planned rate."""
+    from optimizer.search.uniform.evaluate import metrics_of
+    from optimizer.search.uniform.rule import Choice
+
+    offer = offer_of(offers, entry)
+    parts = [problem.instance_problem(problem.groups[group], part.nodes) for group, part in parts_of(offers, entry)]
+    alone = parts[0].model_copy(
+        update={
+            "workload": parts[0].workload.model_copy(update={"requests_per_s": rate}),
+            "search": parts[0].search.model_copy(update={"disabled_rules": problem.search.disabled_rules}),
+        }
+    )
+    metrics = metrics_of(quantities(alone, parts, [offer.shape]), Choice(0, offer.slots))
+    memories = [
+        one.hardware.gpu.memory_bytes for one, part in zip(parts, offer.parts, strict=True) for _ in range(part.stages)
+    ]
+    fullest = max(used / there for used, there in zip(metrics.memory_bytes_per_stage, memories, strict=True))
+    return replace(metrics, memory_utilization=fullest)
+
+
+def _placement(problem: FleetProblem, offers: Offers, best: Placed, pools: tuple[Pool, ...]) -> Placement:
+    placed = []
+    for number, stand in enumerate(best.stands):
+        pool = pools[stand.entry]
+        placed.append(
+            PlacedInstance(
+                name=f"replica-{number}",
+                pool=stand.entry,
+                strategy=pool.strategy,
+                replicas=offer_of(offers, best.plan.entries[stand.entry]).shape.engine_ranks,
+                share=pool.share / pool.instances,
+                gpus=tuple(
+                    GpuPlace(problem.groups[group].node_name(node), gpu)
+                    for (group, node), gpus in zip(stand.nodes, stand.gpus, strict=True)
+                    for gpu in gpus
+                ),
+            )
+        )
+    return Placement(tuple(placed))
+
+
+def _losses(problem: FleetProblem, offers: Offers, best: Placed) -> list[LossScenario]:
+    total = sum(offer_of(offers, entry).capacity * entry.count for entry in best.plan.entries)
+    needed = problem.workload.requests_per_s * problem.demand_share
+    stated = {losses.level: losses.count for losses in problem.survive}
+    found = []
+    for level in problem.levels():
+        # Levels that nothing was promised for are shown with one loss, so that a person sees what it would do.
+        count = stated.get(level, 1)
+        worst = worst_losses(problem, offers, best.plan, best.stands, level, count)
+        found.append(
+            LossScenario(
+                level=level,
+                count=count,
+                lost=worst.lost,
+                instances_lost=worst.instances,
+                capacity_left=(total - worst.capacity) / MICRO,
+                needed=needed if level in stated else problem.workload.requests_per_s,
+            )
+        )
+    return found
+
+
+def _rules(
+    problem: FleetProblem, offers: Offers, best: Placed, losses: tuple[LossScenario, ...], used: int
+) -> list[RuleResult]:
+    demand, off = problem.workload.requests_per_s, problem.search.disabled_rules
+    capacity = sum(offer_of(offers, entry).capacity * entry.count for entry in best.plan.entries) / MICRO
+    there = problem.gpus
+    families = best.plan.families(offers)
+    tightest = min(
+        solver_capacity / MICRO - rate
+        for solver_capacity, rate in zip(
+            (offers.kinds[kind].offers[position].capacity for kind, position in families), best.split.rates, strict=True
+        )
+    )
+    found = [
+        RuleResult(
+            "gpus_free",
+            f"Every GPU in use is one of the {there:,} free ones, and is used once.",
+            there,
+            used,
+            "GPUs",
+            True,
+            there - used,
+        ),
+        RuleResult(
+            "demand",
+            f"All instances together carry {demand:g} requests/s within every limit.",
+            demand,
+            capacity,
+            "requests/s",
+            capacity >= demand * (1 - 1e-12),
+            capacity - demand,
+        ),
+        RuleResult(
+            "pool_share",
+            "Every instance is sent no more than it carries within every limit.",
+            "its capacity",
+            "its planned rate",
+            "requests/s",
+            tightest >= -1e-9,
+            max(0.0, tightest),
+        ),
+    ]
+    stated = {one.level: one.count for one in problem.survive}
+    share = "" if problem.demand_share == 1 else f"{problem.demand_share:.0%} of "
+    for scenario in losses:
+        if scenario.level in stated:
+            word = level_word(scenario.level)
+            many = f"any {word}" if scenario.count == 1 else f"any {scenario.count} {word}s"
+            rule = f"survive_{scenario.level}"
+            found.append(
+                RuleResult(
+                    rule,
+                    f"After the loss of {many} the instances left carry {share}{demand:g} requests/s within every limit.",
+                    scenario.needed,
+                    scenario.capacity_left,
+                    "requests/s",
+                    scenario.capacity_left >= scenario.needed - 1e-6,
+                    scenario.capacity_left - scenario.needed,
+                    rule not in off,
+                )
+            )
+    return found
+
+
+def plan_label(problem: FleetProblem, offers: Offers, best: Placed) -> str:
+    """Short name of a plan, such as ``2 × TP8·PP1 on h100``."""
+    return " + ".join(
+        f"{entry.count} × {instance_label(_strategy(offer_of(offers, entry), entry.count))} on "
+        + " and ".join(problem.groups[group].name for group in offers.places[entry.place].groups)
+        for entry in best.plan.entries
+    )
+
+
+def _limits(problem: FleetProblem, offers: Offers) -> list[str]:
+    """What was not considered."""
+    model, search = problem.model, problem.search
+    considered = sum(kind.considered for kind in offers.kinds)
+    weights = search.weight_precision or (model.native_weight_format,)
+    caches = search.kv_precision or (model.native_dtype,)
+    said = [
+        f"{considered:,} shapes of an instance were considered.",
+        "All nodes of an instance are in one rack. Its stages stand on one group, or on two where that carries more than "
+        "instances within the groups would on the same GPUs; never on three. Shares of the load are whole thousandths.",
+        f"Weight formats considered: {', '.join(map(str, weights))}; KV cache formats: {', '.join(map(str, caches))}.",
+    ]
+    if search.disabled_rules:
+        said.append(f"Rules switched off in the problem file: {', '.join(search.disabled_rules)}.")
+    return said

@@ -1,0 +1,107 @@
+"""Cuts of the model over counts: which multipliers γ, and what each offer earns at most under one. ``docs/inventories.md``, section 6."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+
+from optimizer.search.inventory.found import Placed
+from optimizer.search.inventory.master import Master, Terms
+from optimizer.search.inventory.offers import Offers
+from optimizer.search.inventory.plan import Plan
+from optimizer.search.uniform.quantities import Weights
+
+FINE = 1e-5
+_ROUGH = 1e-2
+"""For bounds that only show the way, or decide what is far off."""
+_FIRST_CUTS = 8
+_NOISE = 1e-9
+"""Relative: what beats an offer may be slower by rounding."""
+
+
+class Cuts:
+    """Adds cuts to models of one problem; ``gammas`` are the multipliers so far, ms per further request/s, the latest last."""
+
+    def __init__(self, offers: Offers, weights: Weights) -> None:
+        self._offers, self._weights = offers, weights
+        self._curves = [offers.curves(kind) for kind in range(len(offers.kinds))]
+        self._tolerances: dict[float, float] = {}
+        self._opened: set[tuple[int, int]] = set()
+        """Beaten offers, by kind and position, whose own mean times are looked at."""
+
+    @property
+    def gammas(self) -> tuple[float, ...]:
+        """The multipliers so far."""
+        return tuple(self._tolerances)
+
+    def open(self, plan: Plan) -> None:
+        """Look at the own mean times of a plan's offers from here on, whatever beats them."""
+        self._opened.update((self._offers.places[e.place].kind, e.offer) for e in plan.entries)
+
+    def gamma(self, placed: Placed) -> float:
+        """What a further request/s costs at the plan's split: the mean of its families' own figures."""
+        families = placed.plan.families(self._offers)
+        shares = placed.split.thousandths
+        total = 0.0
+        for family, share, rate in zip(families, shares, placed.split.rates, strict=True):
+            total += share * self._curves[family[0]].marginal(family[1], rate)
+        return self._allowed(total / sum(shares))
+
+    def _allowed(self, gamma: float) -> float:
+        w = self._weights
+        if w.unserved == 0 or w.latency == 0:
+            return gamma
+        return min(gamma, w.unserved * w.penalty_ms / w.latency)
+
+    def first(self, master: Master) -> None:
+        """Multipliers from next to nothing up to what the busiest offer costs at its most."""
+        ends: list[float] = []
+        for number, kind in enumerate(self._offers.kinds):
+            for position in kind.kept:
+                offer, curve = kind.offers[position], self._curves[number]
+                ends += [curve.marginal(position, offer.capacity / 1e6 * part) for part in (0.05, 0.4, 0.9)]
+        if not ends:
+            return
+        low, high = self._allowed(min(ends)), self._allowed(max(ends))
+        for step in range(_FIRST_CUTS):
+            self.add(master, low * (high / low) ** (step / max(1, _FIRST_CUTS - 1)), _ROUGH)
+
+    def add(self, master: Master, gamma: float, tolerance: float) -> None:
+        """The bound of a multiplier, as fine as the tolerance (relative).
+
+        What beats an offer bounds what it earns, until the offer is part of a plan.
+        """
+        master.cut(self._terms(master, gamma, tolerance, self._opened))
+        self._tolerances[gamma] = min(tolerance, self._tolerances.pop(gamma, tolerance))
+
+    def again(self, master: Master, gammas: Iterable[float]) -> None:
+        """The bounds of multipliers so far, as fine as they were."""
+        for gamma in gammas:
+            self.add(master, gamma, self._tolerances[gamma])
+
+    def own(self, master: Master, gamma: float) -> Terms:
+        """The bound of a multiplier with what every offer earns itself."""
+        kinds = [self._offers.places[item.place].kind for item in master.items]
+        return self._terms(
+            master, gamma, _ROUGH, {(k, item.position) for k, item in zip(kinds, master.items, strict=True)}
+        )
+
+    def _terms(self, master: Master, gamma: float, tolerance: float, opened: Container[tuple[int, int]]) -> Terms:
+        kinds = [self._offers.places[item.place].kind for item in master.items]
+        stands_for: dict[tuple[int, int], tuple[int, int]] = {}
+        for kind, item in zip(kinds, master.items, strict=True):
+            known = (item.position, 1)
+            if (kind, item.position) not in opened:
+                known = self._offers.kinds[kind].beaten.get(item.position, known)
+            stands_for[kind, item.position] = known
+        gains: dict[tuple[int, int], float] = {}
+        for kind in sorted(set(kinds)):
+            positions = sorted({sampled for (k, _), (sampled, _) in stands_for.items() if k == kind})
+            bounds = self._curves[kind].bounds(gamma, tolerance, positions)
+            gains.update({(kind, position): float(gain) for position, gain in zip(positions, bounds, strict=True)})
+        earned, fastest = [], []
+        for kind, item in zip(kinds, master.items, strict=True):
+            sampled, many = stands_for[kind, item.position]
+            noise = 0.0 if sampled == item.position else _NOISE * gamma * item.offer.slots_capacity / 1e6
+            earned.append(many * gains[kind, sampled] + noise)
+            fastest.append(self._curves[kind].fastest_ms(sampled))
+        return master.terms(gamma, earned, fastest)

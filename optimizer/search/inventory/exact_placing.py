@@ -1,0 +1,91 @@
+"""A placement that survives what is asked, or the proof that a plan has none: instances onto labelled nodes, by CP-SAT.
+
+Only asked where spreading greedily did not do, and for few nodes; counts of instances, not instances, are the variables.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations, product
+from typing import Any
+
+from optimizer.facts.inventory import FleetProblem
+from optimizer.search.common.solver import cp_model, new_solver
+from optimizer.search.inventory.offers import Offers
+from optimizer.search.inventory.placing import Block, blocks_of, domain_within_node, seated
+from optimizer.search.inventory.plan import Plan, Stand, offer_of, parts_of
+
+MOST_NODES = 48
+MOST_PAIRS = 2_000
+
+
+class NotSettledError(Exception):
+    """Too large to be settled exactly, or the solver ended without a proof."""
+
+
+def place_exactly(problem: FleetProblem, offers: Offers, plan: Plan, needed: int) -> tuple[Stand, ...] | None:
+    """Stands that keep ``needed`` capacity after the losses of every stated level of nodes and racks; None: there are none.
+
+    Raises:
+        NotSettledError: too many nodes, or NVLink domains that counts do not describe.
+    """
+    used = sorted({index for entry in plan.entries for index in offers.places[entry.place].groups})
+    nodes = sum(problem.groups[index].nodes for index in used)
+    if nodes > MOST_NODES:
+        raise NotSettledError
+    if any(domain_within_node(problem.groups[index]) < problem.groups[index].free_gpus for index in used):
+        raise NotSettledError
+    model = cp_model.CpModel()
+    choices: list[tuple[int, tuple[Block, ...], Any]] = []
+    on_node: dict[tuple[int, int], list[tuple[int, Any]]] = {}
+    load: dict[tuple[str, str], list[tuple[int, Any]]] = {}
+    for position, entry in enumerate(plan.entries):
+        offer = offer_of(offers, entry)
+        parts = list(parts_of(offers, entry))
+        here = []
+        for blocks in product(*(blocks_of(problem, index, part.nodes) for index, part in parts)):
+            count = model.new_int_var(0, entry.count, "")
+            here.append(count)
+            choices.append((position, blocks, count))
+            for block, (index, part) in zip(blocks, parts, strict=True):
+                for node in block.nodes:
+                    on_node.setdefault((index, node), []).append((part.gpus_per_node, count))
+                    name = problem.groups[index].node_name(node)
+                    load.setdefault(("node", name), []).append((offer.capacity, count))
+            # Both parts of an instance are in one rack.
+            if blocks[0].rack is not None:
+                load.setdefault(("rack", blocks[0].rack), []).append((offer.capacity, count))
+        model.add(sum(here) == entry.count)
+    for (index, _), held in on_node.items():
+        model.add(sum(gpus * count for gpus, count in held) <= problem.groups[index].free_gpus)
+    total = sum(offer_of(offers, entry).capacity * entry.count for entry in plan.entries)
+    for losses in problem.survive:
+        if losses.level not in ("node", "rack") or f"survive_{losses.level}" in problem.search.disabled_rules:
+            continue
+        domains = [held for (level, _), held in load.items() if level == losses.level]
+        _keep(model, domains, losses.count, total - needed)
+    solver = new_solver()
+    solver.parameters.max_deterministic_time = 5
+    status = solver.solve(model)
+    if status == cp_model.INFEASIBLE:
+        return None
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        raise NotSettledError
+    taken = [(position, blocks, int(solver.value(count))) for position, blocks, count in choices]
+    stands = seated(problem, offers, plan, taken)
+    if stands is None:
+        raise NotSettledError
+    return stands
+
+
+def _keep(model: Any, domains: list[list[tuple[int, Any]]], count: int, spare: int) -> None:
+    """No choice of so many domains takes more than ``spare``. Instances over two lost nodes are counted twice, hence not with them."""
+    loads = [sum(capacity * variable for capacity, variable in parts) for parts in domains]
+    for one in loads:
+        model.add(one <= spare)
+    if count == 2:
+        if len(loads) * (len(loads) - 1) // 2 > MOST_PAIRS:
+            raise NotSettledError
+        for (parts, one), (others, other) in combinations(zip(domains, loads, strict=True), 2):
+            names = {id(variable) for _, variable in others}
+            twice = sum(capacity * variable for capacity, variable in parts if id(variable) in names)
+            model.add(one + other - twice <= spare)

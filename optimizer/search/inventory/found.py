@@ -1,0 +1,42 @@
+"""What a search of an inventory finds: a plan with its placement and exact value, and what is proved about it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from optimizer.results.answer import Status
+from optimizer.search.inventory.plan import Plan, Stand
+from optimizer.search.inventory.states import Site
+from optimizer.search.inventory.valuation import Split, Value
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A plan with its placement, shares and exact value."""
+
+    plan: Plan
+    stands: tuple[Stand, ...]
+    split: Split
+    site: Site
+    value: Value
+
+    @property
+    def whole_ms(self) -> int:
+        """The objective, rounded up."""
+        return math.ceil(self.value.exact_ms - 1e-9)
+
+
+@dataclass(frozen=True)
+class FleetFound:
+    """Outcome of a search. ``bound_ms`` is in whole milliseconds, rounded up; None where nothing is proved."""
+
+    status: Status
+    best: Placed | None
+    bound_ms: int | None
+    tier_proved: bool
+    ties_settled: bool
+    rounds: int
+    seconds: float
+    fixed: bool
+    """Whether a person fixed decisions."""

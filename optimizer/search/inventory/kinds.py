@@ -1,0 +1,277 @@
+"""All shapes on one kind of node, or over two kinds: enumerated, tabulated, and left out where others beat them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from optimizer.costs.shapes import Floats, Shape
+from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.problem import Problem
+from optimizer.results.answer import Fixed
+from optimizer.search.inventory.dominance import beaten_at_each_rate
+from optimizer.search.inventory.offer import MICRO, Offer, Part, nodes_needed
+from optimizer.search.inventory.tables import Table, Times
+from optimizer.search.uniform.space import SpaceTooLargeError, evenly, layer_splits, pipeline_degrees, tensor_degrees
+
+T = TypeVar("T")
+MOST_SHAPES = 20_000
+_GRID = 40
+
+
+class Kind:
+    """Offers on one kind of place, with exact curves of their load.
+
+    ``kept`` are the positions of those that no other beats wherever it stands: the search looks there first. ``beaten`` has the
+    others: which of those kept beats them, and how many of it in place of one. Most of these come with ``widen`` only, when a proof
+    needs them. ``considered`` counts the shapes looked at. ``times`` has what other kinds computed and takes what this one does.
+    """
+
+    def __init__(self, problem: FleetProblem, fixed: Fixed, times: Times | None) -> None:
+        self.fleet, self.fixed, self.times = problem, fixed, times
+        self.considered = 0
+        self.offers: tuple[Offer, ...] = ()
+        self.kept: tuple[int, ...] = ()
+        self.beaten: dict[int, tuple[int, int]] = {}
+        self._wide = False
+        self._tables: dict[tuple[int, ...], Table] = {}
+
+    def means(self, offers: Sequence[Offer], rates: Floats) -> Floats:
+        """T(r) in ms of offers at their own rates, (len(offers), Q) requests/s; infinite where overloaded."""
+        result = np.empty(rates.shape)
+        for nodes, table in self._tables.items():
+            here = [i for i, offer in enumerate(offers) if _nodes(offer) == nodes]
+            if here:
+                rows = np.repeat([offers[i].row for i in here], rates.shape[1])
+                result[here] = table.load(rows, rates[here].ravel()).mean_ms.reshape(len(here), -1)
+        return result
+
+    def table(self, offer: Offer) -> Table:
+        """The table an offer is from."""
+        return self._tables[_nodes(offer)]
+
+    def _take(self, found: list[Offer]) -> None:
+        """Take offers, and note which of them another beats at every rate wherever it stands."""
+        self.offers = tuple(found)
+        for ranks in sorted({offer.shape.engine_ranks for offer in found}):
+            here = [i for i, o in enumerate(found) if o.shape.engine_ranks == ranks]
+            alike = [found[i] for i in here]
+            top = max(offer.slots_capacity for offer in alike)
+            grid = np.concatenate(
+                [[1.0], np.geomspace(1e-4, 1 / _GRID, 12)[:-1] * top, np.linspace(0, top, _GRID + 1)[1:]]
+            )
+            means = self.means(alike, np.tile(grid / MICRO, (len(alike), 1)))
+            carries = np.array([(o.capacity, o.slots_capacity, o.peak) for o in alike], dtype=np.int64).T
+            wide = [1 if self.table(offer).whole_node_nvlink else offer.shape.tp for offer in alike]
+            needs = np.array(
+                [
+                    [[part.gpus_per_node, part.nodes, width] for part in offer.parts]
+                    for offer, width in zip(alike, wide, strict=True)
+                ],
+                dtype=np.int64,
+            )
+            several = self.fixed.data_parallel is None
+            by_rate = beaten_at_each_rate(means, grid, carries, needs, several=several)
+            self.beaten.update({here[one]: (here[winner], times) for one, (winner, times) in by_rate.items()})
+        self.kept = tuple(i for i in range(len(found)) if i not in self.beaten)
+        self.beaten = {one: self._last(one) for one in self.beaten}
+
+    def widen(self) -> None:
+        """Add the offers that another in their table beats, behind those there are."""
+        if self._wide:
+            return
+        self._wide = True
+        position = {(_nodes(offer), offer.row): number for number, offer in enumerate(self.offers)}
+        more: list[Offer] = []
+        for nodes, table in self._tables.items():
+            for offer, winner in table.beaten():
+                self.beaten[len(self.offers) + len(more)] = (position[nodes, winner], 1)
+                more.append(offer)
+        self.offers = (*self.offers, *more)
+        self.beaten = {one: self._last(one) for one in self.beaten}
+
+    def _last(self, one: int) -> tuple[int, int]:
+        """What is left when winners of winners are followed: (offer, how many of it in place of one)."""
+        many = 1
+        while one in self.beaten:
+            one, times = self.beaten[one]
+            many *= times
+        return one, many
+
+
+def _nodes(offer: Offer) -> tuple[int, ...]:
+    return tuple(part.nodes for part in offer.parts)
+
+
+class OneGroup(Kind):
+    """Shapes whose instances stand on one group. ``together``: nodes an instance may spread over."""
+
+    def __init__(
+        self, problem: FleetProblem, group: NodeGroup, together: int, fixed: Fixed, times: Times | None
+    ) -> None:
+        super().__init__(problem, fixed, times)
+        self.group, self.together = group, together
+        found: list[Offer] = []
+        for nodes, shapes in sorted(self._shapes().items()):
+            self.considered += len(shapes)
+            alone = problem.instance_problem(group, nodes)
+            table = Table(problem, [alone], shapes, whole_node_nvlink=joined(alone, group), times=times)
+            self._tables[nodes,] = table
+            found += table.offers()
+        self._take(found)
+
+    def _shapes(self) -> dict[int, list[Shape]]:
+        """Shapes by the nodes they need."""
+        problem = self.fleet.instance_problem(self.group, self.together)
+        found: dict[int, list[Shape]] = {}
+        fixed, count = self.fixed, 0
+        formats = formats_of(self.fleet, fixed)
+        for tp in one_of(fixed.tensor_parallel, tensor_degrees(problem)):
+            for pp in one_of(fixed.pipeline_parallel, pipeline_degrees(problem)):
+                for ep in expert_degrees(problem, tp, self.group.free_gpus * self.together // (tp * pp)):
+                    ranks = max(1, ep // tp)
+                    if fixed.expert_parallel not in (None, ep):
+                        continue
+                    nodes = nodes_needed(tp * pp * ranks, pp * ranks, self.group.free_gpus, self.together)
+                    if nodes is None:
+                        continue
+                    splits = layer_splits(problem.model.layers, pp, problem.search.layer_imbalance)
+                    shapes = [Shape(tp, pp, ep, *names, split) for names in formats for split in splits]
+                    found.setdefault(nodes, []).extend(shapes)
+                    count += len(shapes)
+                    refuse_too_many(count, f"group {self.group.name}")
+        return found
+
+    def most_in_place_of(self, part: Part, tp: int) -> int:
+        """The most that instances of this group carry on the GPUs of a part, millionths of a request/s."""
+        return max((_times(self.table(one), one, part, tp) * one.capacity for one in self.offers), default=0)
+
+
+def _times(table: Table, offer: Offer, part: Part, tp: int) -> int:
+    """How often an instance of one group stands on the GPUs of a part with TP groups of a width."""
+    mine = offer.parts[0]
+    narrow = not table.whole_node_nvlink and offer.shape.tp > tp
+    if mine.nodes > part.nodes or mine.gpus_per_node > part.gpus_per_node or narrow:
+        return 0
+    return part.nodes * (part.gpus_per_node // mine.gpus) if mine.nodes == 1 else 1
+
+
+class TwoGroups(Kind):
+    """Pipelines whose first stages stand on one group and the others on another, that carry more than both do apart."""
+
+    def __init__(
+        self, problem: FleetProblem, first: OneGroup, second: OneGroup, fixed: Fixed, times: Times | None
+    ) -> None:
+        super().__init__(problem, fixed, times)
+        self.apart = (first, second)
+        found: list[Offer] = []
+        for nodes, shapes in sorted(self._shapes().items()):
+            self.considered += len(shapes)
+            problems = [
+                problem.instance_problem(kind.group, count) for kind, count in zip(self.apart, nodes, strict=True)
+            ]
+            whole = all(joined(alone, kind.group) for alone, kind in zip(problems, self.apart, strict=True))
+            table = Table(problem, problems, shapes, whole_node_nvlink=whole, times=times)
+            apart = np.array([self._apart(table.parts(row), shape.tp) for row, shape in enumerate(shapes)])
+            # Few fit into memory and may carry enough: all their times are computed for those alone.
+            left = np.flatnonzero(table.may_carry(apart))
+            if len(left):
+                few = [shapes[row] for row in left.tolist()]
+                table = Table(problem, problems, few, whole_node_nvlink=whole, times=times)
+                self._tables[nodes] = table
+                found += table.offers(more_than=apart[left])
+        self._take(found)
+
+    def _apart(self, parts: tuple[Part, ...], tp: int) -> int:
+        """What instances within the groups carry on the same GPUs, millionths of a request/s."""
+        return sum(kind.most_in_place_of(part, tp) for kind, part in zip(self.apart, parts, strict=True))
+
+    def _shapes(self) -> dict[tuple[int, ...], list[Shape]]:
+        """Shapes by the nodes that their parts need."""
+        one, other = (self.fleet.instance_problem(kind.group, kind.together) for kind in self.apart)
+        fixed, layers = self.fixed, self.fleet.model.layers
+        widths = [tp for tp in tensor_degrees(one) if tp in tensor_degrees(other)]
+        formats = formats_of(self.fleet, fixed)
+        found: dict[tuple[int, ...], list[Shape]] = {}
+        count = 0
+        for tp in one_of(fixed.tensor_parallel, widths):
+            for pp, stages in _stages(one_of(fixed.pipeline_parallel, pipeline_degrees(one))):
+                nodes = tuple(
+                    nodes_needed(tp * many, many, kind.group.free_gpus, kind.together)
+                    for kind, many in zip(self.apart, stages, strict=True)
+                )
+                if None in nodes:
+                    continue
+                degrees = [ep for ep in expert_degrees(one, tp, 1) if fixed.expert_parallel in (None, ep)]
+                shapes = [
+                    Shape(tp, pp, ep, *names, split, stages)
+                    for ep in degrees
+                    for names in formats
+                    for split in splits_over(layers, stages)
+                ]
+                found.setdefault(tuple(q for q in nodes if q is not None), []).extend(shapes)
+                count += len(shapes)
+                names = " and ".join(kind.group.name for kind in self.apart)
+                refuse_too_many(count, f"groups {names}")
+        return found
+
+
+def _stages(degrees: Sequence[int]) -> Iterator[tuple[int, tuple[int, int]]]:
+    """(PP, stages of both parts)."""
+    for pp in degrees:
+        for first in range(1, pp):
+            yield pp, (first, pp - first)
+
+
+def splits_over(layers: int, stages: tuple[int, int]) -> list[tuple[int, ...]]:
+    """Layers of every stage: those of one part a multiple of its stages, the rest shared evenly by the other's.
+
+    Any other division has stages of one part that hold more than these at no gain to the other part.
+    """
+    first, second = stages
+    held = {*range(first, layers - second + 1, first), *(layers - n for n in range(second, layers - first + 1, second))}
+    return [(*evenly(many, first), *evenly(layers - many, second)) for many in sorted(held)]
+
+
+def joined(alone: Problem, group: NodeGroup) -> bool:
+    """Whether any free GPUs of a node can form a TP group."""
+    return alone.hardware.nvlink_domain_gpus >= group.free_gpus
+
+
+def refuse_too_many(shapes: int, where: str) -> None:
+    """Refuse more shapes than are tabulated.
+
+    Raises:
+        SpaceTooLargeError: with what to narrow.
+    """
+    if shapes > MOST_SHAPES:
+        raise SpaceTooLargeError(
+            f"more than {MOST_SHAPES:,} shapes on {where}; narrow search.tensor_parallel, search.pipeline_parallel "
+            "or search.layer_imbalance"
+        )
+
+
+def one_of(fixed: T | None, offered: Sequence[T]) -> Sequence[T]:
+    """What a person fixed, else what is offered."""
+    return offered if fixed is None else (fixed,)
+
+
+def formats_of(problem: FleetProblem, fixed: Fixed) -> list[tuple[str, str]]:
+    """(weight format, KV format) of the instances that may be chosen."""
+    search, model = problem.search, problem.model
+    weights = one_of(fixed.weight_precision, search.weight_precision or (model.native_weight_format,))
+    caches = one_of(fixed.kv_precision, search.kv_precision or (model.native_dtype,))
+    return [(str(weight), str(cache)) for weight in weights for cache in caches]
+
+
+def expert_degrees(problem: Problem, tp: int, most_ranks: int) -> tuple[int, ...]:
+    """EP degrees: 1, TP, and one engine over several replicas."""
+    mode, experts = problem.search.expert_parallel, problem.model.experts
+    if experts == 0 or mode == "off" or most_ranks < 1:
+        return (1,)
+    if mode == "replica":
+        return tuple(sorted({1, tp}))
+    coupled = (tp * ranks for ranks in range(2, most_ranks + 1) if experts % (tp * ranks) == 0)
+    return tuple(sorted({1, tp, *coupled}))

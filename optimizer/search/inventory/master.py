@@ -1,0 +1,275 @@
+"""The CP-SAT model over counts: instances of each offer on each group, nodes filled in each way, losses survived.
+
+Identical nodes are one integer, so the model does not grow with the number of GPUs. The objective variable stands above
+every cut (``docs/inventories.md``, section 6). Losses at a level are bounded from below here; what a placement really loses
+is looked at after, and a plan that fails there is excluded by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optimizer.facts.inventory import FleetProblem
+from optimizer.search.common.scale import NS_PER_MS
+from optimizer.search.common.solver import cp_model
+from optimizer.search.inventory.by_class import ByClass
+from optimizer.search.inventory.downs import all_up, availability, downs_of, inner_availability
+from optimizer.search.inventory.lost_capacity import survive
+from optimizer.search.inventory.offers import MICRO, Offer, Offers, Part
+from optimizer.search.inventory.patterns import patterns
+from optimizer.search.inventory.placing import domain_within_node
+from optimizer.search.inventory.plan import Entry, Plan
+from optimizer.search.inventory.spare import Spare
+from optimizer.search.inventory.valuation import SHARES
+from optimizer.search.uniform.quantities import Weights
+
+LARGEST_NS = 4 * 10**15
+LARGEST_SUM = 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An offer on a place, its count variable and its availability A."""
+
+    place: int
+    groups: tuple[int, ...]
+    position: int
+    offer: Offer
+    count: Any
+    most: int
+    availability: float
+    up: tuple[float, ...]
+    """In each class of failure states (``downs``), the probability that it is the one and an instance is up."""
+
+    @property
+    def parts(self) -> Iterator[tuple[int, Part]]:
+        """(group, part) of an instance."""
+        return zip(self.groups, self.offer.parts, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The bound of a multiplier γ (ms per further request/s), item by item: ns that each instance takes off, ns that having any adds."""
+
+    gamma_ms: float
+    earned_ns: tuple[int, ...]
+    extra_ns: tuple[int, ...]
+    by_class_ns: tuple[tuple[int, ...], ...]
+    """``earned_ns`` in each class of failure states; empty where there are no classes."""
+
+
+class Master:
+    """The model of one problem; ``theta`` is the objective in ns, without the GPUs' share.
+
+    Args:
+        replicas: of all instances together, where a person fixed them.
+        everything: take offers that others beat too.
+        without: (place, position) of offers to leave out.
+    """
+
+    def __init__(
+        self,
+        problem: FleetProblem,
+        offers: Offers,
+        off: Sequence[str],
+        replicas: int | None,
+        *,
+        everything: bool,
+        without: frozenset[tuple[int, int]] = frozenset(),
+    ) -> None:
+        self.problem, self.offers, self.everything, self.without = problem, offers, everything, without
+        self.weights = Weights.of(problem.objective)
+        self.model = cp_model.CpModel()
+        self.items: list[Item] = []
+        self._edges: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._families: dict[tuple[int, int], Any] = {}
+        self.spare = Spare(self)
+        self._by_class: ByClass | None = None
+        self.all_up, self.downs = all_up(problem), downs_of(problem)
+        for place in range(len(offers.places)):
+            self._items_of(place)
+        for index in range(len(problem.groups)):
+            self._stock(index)
+        # Bounds may be below nothing: only then does what is lost by a shape stay lost.
+        self.theta = self.model.new_int_var(-LARGEST_NS, LARGEST_NS, "objective")
+        self.gpus = sum(item.offer.gpus * item.count for item in self.items)
+        self.price = sum(
+            price_micro(problem, group) * part.gpus * item.count for item in self.items for group, part in item.parts
+        )
+        self.capacity = sum(item.offer.capacity * item.count for item in self.items)
+        self.peak = sum(item.offer.peak * item.count for item in self.items)
+        self.demand = math.ceil(problem.workload.requests_per_s * MICRO)
+        self.model.add(self.capacity >= self.demand)
+        self.model.add(sum(item.count for item in self.items) >= 1)
+        if replicas is not None:
+            self.model.add(sum(item.offer.shape.engine_ranks * item.count for item in self.items) == replicas)
+        for losses in problem.survive:
+            if f"survive_{losses.level}" not in off:
+                survive(self, losses.level, losses.count)
+
+    def _items_of(self, place: int) -> None:
+        """Counts of the offers on a place, where its groups have so many nodes together."""
+        groups = self.offers.places[place].groups
+        there = [self.problem.groups[index] for index in groups]
+        kind = self.offers.kinds[self.offers.places[place].kind]
+        if self.everything:
+            kind.widen()
+        for position in range(len(kind.offers)) if self.everything else kind.kept:
+            if (place, position) in self.without:
+                continue
+            offer = kind.offers[position]
+            parts = list(zip(there, offer.parts, strict=True))
+            if any(part.nodes > group.nodes_together for group, part in parts):
+                continue
+            most = min(group.nodes * (group.free_gpus // part.gpus_per_node) // part.nodes for group, part in parts)
+            count = self.model.new_int_var(0, most, "")
+            always = availability(self.problem, groups, offer)
+            up = self.downs.up(groups, inner_availability(self.problem, offer), always)
+            self.items.append(Item(place, groups, position, offer, count, most, always, up))
+
+    def _stock(self, index: int) -> None:
+        """How the nodes of a group are filled with parts of instances."""
+        group = self.problem.groups[index]
+        here = [
+            (part, min(item.offer.shape.tp, part.gpus_per_node), item.count)
+            for item in self.items
+            for on, part in item.parts
+            if on == index
+        ]
+        domain = domain_within_node(group)
+        if domain >= group.free_gpus:
+            # Any GPUs of the node will do: only sizes matter.
+            here = [(part, 1, count) for part, _, count in here]
+        parts = sorted({(part.gpus_per_node, width) for part, width, _ in here})
+        ways = patterns(parts, group.free_gpus, domain) if parts else []
+        filled = [self.model.new_int_var(0, group.nodes, "") for _ in ways]
+        self.model.add(sum(filled) <= group.nodes)
+        for number, size in enumerate(parts):
+            offered = [(way[number], variable) for way, variable in zip(ways, filled, strict=True) if way[number]]
+            used = sum(part.nodes * count for part, width, count in here if (part.gpus_per_node, width) == size)
+            self.model.add(used <= sum(times * variable for times, variable in offered))
+
+    def total(self, expression: Any) -> Any:
+        """A variable equal to a sum that is not negative."""
+        variable = self.model.new_int_var(0, LARGEST_SUM, "")
+        self.model.add(variable == expression)
+        return variable
+
+    def at_least(self, number: int, value: int) -> Any:
+        """A literal that is true whenever the item's count is at least the value."""
+        return self._edge(number, value)[0]
+
+    def _edge(self, number: int, value: int) -> tuple[Any, Any]:
+        """(count ≥ value, count < value), each implied by and implying its meaning."""
+        key = (number, value)
+        if key not in self._edges:
+            count = self.items[number].count
+            above = self.model.new_bool_var("")
+            self.model.add(count >= value).only_enforce_if(above)
+            self.model.add(count < value).only_enforce_if(~above)
+            self._edges[key] = (above, ~above)
+        return self._edges[key]
+
+    def terms(self, gamma_ms: float, bounds: Sequence[float], fastest_ms: Sequence[float]) -> Terms:
+        """What every item counts in the bound of section 6 for this γ.
+
+        Args:
+            bounds: Γ of every item, requests/s · ms.
+            fastest_ms: T of every item next to no load.
+        """
+        demand, w = self.problem.workload.requests_per_s, self.weights
+
+        def earned(up: Iterable[float]) -> tuple[int, ...]:
+            worth = w.latency * NS_PER_MS / demand * (1 + 1e-12)
+            return tuple(math.ceil(worth * share * gain) for share, gain in zip(up, bounds, strict=True))
+
+        whole = earned(1.0 if w.unserved == 0 else item.availability for item in self.items)
+        classes = range(len(self.downs.probabilities)) if self.downs.worthwhile else ()
+        by_class = tuple(earned(item.up[number] for item in self.items) for number in classes)
+        # A family in use takes a thousandth of the load even where it is too slow to earn any.
+        extra = [
+            max(0, math.floor(w.latency * self.all_up * (fastest - gamma_ms) / SHARES * NS_PER_MS)) if gain == 0 else 0
+            for gain, fastest in zip(bounds, fastest_ms, strict=True)
+        ]
+        return Terms(gamma_ms, whole, tuple(extra), by_class)
+
+    def cut(self, terms: Terms) -> None:
+        """The objective is at least the bound."""
+        w = self.weights
+        least = math.floor(w.latency * terms.gamma_ms * NS_PER_MS)
+        least -= sum(k * item.count for k, item in zip(terms.earned_ns, self.items, strict=True))
+        extra = {
+            (self.offers.places[item.place].kind, item.position): more
+            for item, more in zip(self.items, terms.extra_ns, strict=True)
+            if more
+        }
+        slow = sum(more * self._family(family) for family, more in extra.items())
+        worth_ms = w.unserved * w.penalty_ms - w.latency * terms.gamma_ms
+        shed = self.spare.terms(worth_ms, [1 - item.availability for item in self.items])
+        self.model.add(self.theta >= least + slow + sum(more * literal for literal, more in shed))
+        if terms.by_class_ns:
+            if self._by_class is None:
+                self._by_class = ByClass(self, self.downs, LARGEST_SUM)
+            self._by_class.cut(terms, slow)
+
+    def serve(self, availability: float) -> None:
+        """No plan that surely serves less of the requests: none whose instances cannot be spared and are down too often."""
+        for literal, unavailable in self.spare.levels([1 - item.availability for item in self.items]):
+            if unavailable > 1 - availability:
+                self.model.add(literal == 0)
+
+    def _family(self, family: tuple[int, int]) -> Any:
+        """A literal that is true whenever an instance of the family is there."""
+        if family not in self._families:
+            used = self.model.new_bool_var("")
+            for number, item in enumerate(self.items):
+                if (self.offers.places[item.place].kind, item.position) == family:
+                    self.model.add_implication(self.at_least(number, 1), used)
+            self._families[family] = used
+        return self._families[family]
+
+    @property
+    def gpu_ns(self) -> int:
+        """What one GPU in use counts as, ns."""
+        return math.floor(self.weights.gpu_ms * NS_PER_MS)
+
+    def gpus_ns(self) -> Any:
+        """What the GPUs in use count as, ns."""
+        return self.gpu_ns * self.gpus
+
+    def at_least_for(self, plan: Plan, exact_ns: int | None) -> None:
+        """The plan's own objective (GPUs' share left out) is at least this; None: the plan is not allowed."""
+        wanted = {(entry.place, entry.offer): entry.count for entry in plan.entries}
+        other = []
+        for number, item in enumerate(self.items):
+            value = wanted.get((item.place, item.position), 0)
+            if value > 0:
+                other.append(self._edge(number, value)[1])
+            if value < item.most:
+                other.append(self._edge(number, value + 1)[0])
+        if exact_ns is None:
+            self.model.add_bool_or(other)
+            return
+        worth = self.model.new_bool_var("")
+        self.model.add(self.theta >= exact_ns).only_enforce_if(worth)
+        self.model.add_bool_or([*other, worth])
+
+    def plan(self, solver: Any) -> Plan:
+        """The plan of a solution."""
+        counts = [(item.place, item.position, int(solver.value(item.count))) for item in self.items]
+        return Plan(tuple(Entry(place, position, count) for place, position, count in counts if count))
+
+    def hint(self, plan: Plan) -> None:
+        """Start from a plan."""
+        wanted = {(entry.place, entry.offer): entry.count for entry in plan.entries}
+        self.model.clear_hints()
+        for item in self.items:
+            self.model.add_hint(item.count, wanted.get((item.place, item.position), 0))
+
+
+def price_micro(problem: FleetProblem, group: int) -> int:
+    """Price of one GPU of a group per hour in millionths, rounded up; 0 where none is stated."""
+    return math.ceil((problem.groups[group].price_per_gpu_hour or 0.0) * MICRO - 1e-6)

@@ -1,0 +1,74 @@
+"""From counts to a plan that stands: its shares, its placement with what that survives, and its exact value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from optimizer.facts.inventory import FleetProblem
+from optimizer.search.inventory.exact_placing import NotSettledError, place_exactly
+from optimizer.search.inventory.found import Placed
+from optimizer.search.inventory.losses import worst_losses
+from optimizer.search.inventory.offers import Offers
+from optimizer.search.inventory.placing import place
+from optimizer.search.inventory.plan import Plan, Stand, offer_of
+from optimizer.search.inventory.states import TooManyStatesError
+from optimizer.search.inventory.valuation import Valuation
+
+
+@dataclass(frozen=True)
+class Serves:
+    """At most so large a share of the requests may go unserved with failures counted, as a valuation of its own counts them.
+
+    ``refused`` are plans known to serve less.
+    """
+
+    valuation: Valuation
+    most_unserved: float
+    refused: tuple[Plan, ...] = ()
+
+    def enough(self, placed: Placed) -> bool:
+        """Whether a placed plan serves so much."""
+        judged = self.valuation.value(placed.plan, placed.split, placed.site)
+        return 1 - judged.availability <= self.most_unserved
+
+
+class Placer:
+    """Places and values plans of one problem."""
+
+    def __init__(self, problem: FleetProblem, offers: Offers, valuation: Valuation) -> None:
+        self.problem, self.offers, self.valuation = problem, offers, valuation
+
+    def place(self, plan: Plan) -> Placed | None:
+        """The plan placed, shared out and valued; None where it breaks a rule or finds no room.
+
+        Raises:
+            NotSettledError: its placement or its failure states could not be settled.
+        """
+        split = self.valuation.split(plan)
+        if split is None:
+            return None
+        stands = place(self.problem, self.offers, plan)
+        if stands is None or not self._survives(plan, stands):
+            needed = math.ceil(self.problem.workload.requests_per_s * self.problem.demand_share * 1e6 - 1e-6)
+            stands = place_exactly(self.problem, self.offers, plan, needed)
+            if stands is None or not self._survives(plan, stands):
+                return None
+        site = self.valuation.site(plan, stands)
+        try:
+            value = self.valuation.value(plan, split, site)
+        except TooManyStatesError:
+            raise NotSettledError from None
+        return Placed(plan, stands, split, site, value)
+
+    def _survives(self, plan: Plan, stands: tuple[Stand, ...]) -> bool:
+        """Whether the capacity left after the worst of every stated losses suffices."""
+        capacity = sum(offer_of(self.offers, entry).capacity * entry.count for entry in plan.entries)
+        needed = self.problem.workload.requests_per_s * self.problem.demand_share * 1e6 - 1e-6
+        for losses in self.problem.survive:
+            if f"survive_{losses.level}" in self.problem.search.disabled_rules:
+                continue
+            worst = worst_losses(self.problem, self.offers, plan, stands, losses.level, losses.count)
+            if capacity - worst.capacity < needed:
+                return False
+        return True

@@ -1,0 +1,212 @@
+"""Where the instances of a plan stand: spread over racks and nodes, as evenly as is found. ``docs/inventories.md``, section 3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.search.inventory.offers import Offer, Offers, Part
+from optimizer.search.inventory.plan import Plan, Stand, offer_of, parts_of
+
+
+class _Node:
+    """Free GPUs of one node by NVLink domain, and the capacity that stands on it."""
+
+    __slots__ = ("free", "load")
+
+    def __init__(self, group: NodeGroup, domain: int) -> None:
+        indices = list(range(group.free_gpus))
+        self.free = [indices[start : start + domain] for start in range(0, group.free_gpus, domain)]
+        self.load = 0
+
+    def take(self, gpus: int, tp: int) -> tuple[int, ...] | None:
+        """GPU indices for TP groups that each stay in one NVLink domain; None where they do not fit."""
+        left = [list(part) for part in self.free]
+        taken: list[int] = []
+        for _ in range(gpus // tp):
+            # The tightest domain that fits keeps the others whole.
+            fitting = [part for part in left if len(part) >= tp]
+            if not fitting:
+                return None
+            part = min(fitting, key=len)
+            taken += part[:tp]
+            del part[:tp]
+        self.free = left
+        return tuple(taken)
+
+    def fits(self, gpus: int, tp: int) -> bool:
+        """Whether ``take`` would find room."""
+        return sum(len(part) // tp for part in self.free) * tp >= gpus
+
+
+def domain_within_node(group: NodeGroup) -> int:
+    """GPUs of one node that any TP group may be formed of."""
+    if group.nvlink_domain_gpus > group.gpus_per_node or group.nvlink_gb_per_s == 0:
+        return group.free_gpus
+    return min(group.nvlink_domain_gpus, group.free_gpus)
+
+
+def place(problem: FleetProblem, offers: Offers, plan: Plan) -> tuple[Stand, ...] | None:
+    """Stands of every instance, in order of entries; None when this way of spreading finds no room.
+
+    The largest instances go first, each to the rack and then the node with the least capacity on it that has room. Where
+    that leaves no room, instances fill one node after the other instead.
+    """
+    for spread in (True, False):
+        found = _place(problem, offers, plan, spread)
+        if found is not None:
+            return found
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Nodes of a group that a part of an instance may take together, in one rack."""
+
+    group: int
+    rack: str | None
+    nodes: tuple[int, ...]
+
+
+def blocks_of(problem: FleetProblem, index: int, count: int) -> list[Block]:
+    """Every aligned block of so many nodes of a group."""
+    group, found = problem.groups[index], []
+    together = group.nodes_together
+    for start in range(0, group.nodes, group.nodes_per_rack):
+        for first in range(start, min(start + group.nodes_per_rack, group.nodes), together):
+            last = min(first + together, start + group.nodes_per_rack, group.nodes)
+            for node in range(first, last - count + 1, count):
+                found.append(Block(index, group.rack_of(node), tuple(range(node, node + count))))
+    return found
+
+
+def seated(
+    problem: FleetProblem, offers: Offers, plan: Plan, taken: Sequence[tuple[int, tuple[Block, ...], int]]
+) -> tuple[Stand, ...] | None:
+    """Stands for counts of instances on blocks (entry, block of each part, instances); None when GPUs of a node do not suffice."""
+    nodes: dict[tuple[int, int], _Node] = {}
+    stands: list[tuple[int, int, Stand]] = []
+
+    def largest_first(one: tuple[int, tuple[Block, ...], int]) -> tuple[object, ...]:
+        most = max(part.gpus_per_node for part in offer_of(offers, plan.entries[one[0]]).parts)
+        return (-most, one[0], [block.nodes for block in one[1]])
+
+    for position, blocks, count in sorted(taken, key=largest_first):
+        offer = offer_of(offers, plan.entries[position])
+        for _ in range(count):
+            places: list[tuple[int, int]] = []
+            gpus: list[tuple[int, ...]] = []
+            for block, part in zip(blocks, offer.parts, strict=True):
+                group = problem.groups[block.group]
+                for node in block.nodes:
+                    state = nodes.setdefault((block.group, node), _Node(group, domain_within_node(group)))
+                    found = state.take(part.gpus_per_node, min(offer.shape.tp, part.gpus_per_node))
+                    if found is None:
+                        return None
+                    places.append((block.group, node))
+                    gpus.append(found)
+            stands.append((position, len(stands), Stand(position, tuple(places), tuple(gpus))))
+    return tuple(stand for _, _, stand in sorted(stands, key=lambda item: item[:2]))
+
+
+def _place(problem: FleetProblem, offers: Offers, plan: Plan, spread: bool) -> tuple[Stand, ...] | None:
+    floor = _Floor(problem, spread)
+    stands: list[tuple[int, int, Stand]] = []
+    for number, position in enumerate(_order(offers, plan)):
+        stand = floor.stand(offers, plan, position)
+        if stand is None:
+            return None
+        stands.append((position, number, stand))
+    return tuple(stand for _, _, stand in sorted(stands, key=lambda item: item[:2]))
+
+
+def _order(offers: Offers, plan: Plan) -> list[int]:
+    """Entries of the instances in the order in which they are stood: over two groups first, then group by group, large ones first."""
+
+    def key(position: int) -> tuple[int, ...]:
+        offer, groups = offer_of(offers, plan.entries[position]), offers.places[plan.entries[position].place].groups
+        group = -1 if len(groups) > 1 else groups[0]
+        most = max(part.gpus_per_node for part in offer.parts)
+        return (group, -offer.nodes, -most, -offer.shape.tp, -offer.capacity)
+
+    entries = sorted(range(len(plan.entries)), key=key)
+    return [position for position in entries for _ in range(plan.entries[position].count)]
+
+
+class _Floor:
+    """The nodes of all groups while instances are being stood on them."""
+
+    def __init__(self, problem: FleetProblem, spread: bool) -> None:
+        self.problem, self.spread = problem, spread
+        self._rack_load: dict[object, int] = {}
+        self._nodes: dict[int, list[_Node]] = {}
+        self._racks: dict[int, dict[tuple[object, int], list[int]]] = {}
+
+    def stand(self, offers: Offers, plan: Plan, position: int) -> Stand | None:
+        """A place for one instance of an entry, taken; None where there is no room."""
+        entry = plan.entries[position]
+        offer = offer_of(offers, entry)
+        places: list[tuple[int, int]] = []
+        gpus: list[tuple[int, ...]] = []
+        for number, (index, part) in enumerate(parts_of(offers, entry)):
+            found = self._part(index, part, offer, first=number == 0)
+            if found is None:
+                return None
+            for node, taken in found:
+                places.append((index, node))
+                gpus.append(taken)
+        return Stand(position, tuple(places), tuple(gpus))
+
+    def _part(self, index: int, part: Part, offer: Offer, *, first: bool) -> list[tuple[int, tuple[int, ...]]] | None:
+        """Nodes and GPUs for a part of an instance, taken."""
+        nodes, racks = self._group(index)
+        tp = min(offer.shape.tp, part.gpus_per_node)
+        order = sorted(racks, key=lambda rack: self._rack_load.get(rack[0], 0)) if self.spread else list(racks)
+        for rack, block in order:
+            chosen = _blocks(part.nodes, part.gpus_per_node, tp, racks[rack, block], nodes, self.spread)
+            if chosen is None:
+                continue
+            found = []
+            for node in chosen:
+                taken = nodes[node].take(part.gpus_per_node, tp)
+                if taken is None:
+                    raise RuntimeError("a node that has room has none")
+                found.append((node, taken))
+                nodes[node].load += offer.capacity
+            if first:  # both parts of an instance are in one rack
+                self._rack_load[rack] = self._rack_load.get(rack, 0) + offer.capacity
+            return found
+        return None
+
+    def _group(self, index: int) -> tuple[list[_Node], dict[tuple[object, int], list[int]]]:
+        """Nodes of a group, and which of them are together in a rack and an NVLink domain."""
+        if index not in self._nodes:
+            group = self.problem.groups[index]
+            self._nodes[index] = [_Node(group, domain_within_node(group)) for _ in range(group.nodes)]
+            racks: dict[tuple[object, int], list[int]] = {}
+            for node in range(group.nodes):
+                rack = group.rack_of(node) or (group.name, "no rack")
+                racks.setdefault((rack, node % group.nodes_per_rack // group.nodes_together), []).append(node)
+            self._racks[index] = racks
+        return self._nodes[index], self._racks[index]
+
+
+def _blocks(
+    count: int, each: int, tp: int, members: Sequence[int], nodes: list[_Node], spread: bool
+) -> list[int] | None:
+    """Nodes of one rack with room: the emptiest one, or for an instance over several nodes the emptiest aligned block of them.
+
+    Blocks keep instances over several nodes from chaining nodes together: what fails together stays small.
+    """
+    best: tuple[int, int] | None = None
+    found: list[int] | None = None
+    for start in range(0, len(members) - count + 1, count):
+        block = members[start : start + count]
+        if all(nodes[node].fits(each, tp) for node in block):
+            if not spread:
+                return list(block)
+            key = (max(nodes[node].load for node in block), start)
+            if best is None or key < best:
+                best, found = key, list(block)
+    return found

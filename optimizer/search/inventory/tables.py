@@ -1,0 +1,274 @@
+"""Shapes on a given number of nodes: which are allowed, and what an instance of each carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from optimizer.costs.analytic import Costs
+from optimizer.costs.load import LoadPoints, chain_length
+from optimizer.costs.memory import memory_budget_bytes
+from optimizer.costs.shapes import Bools, Floats, Ints, Shape
+from optimizer.costs.two_groups import TwoGroupCosts
+from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.problem import Problem
+from optimizer.search.common.scale import limit_ns, time_ns
+from optimizer.search.inventory.dominance import beaten_at_each_number
+from optimizer.search.inventory.offer import MICRO, Offer, Part
+from optimizer.search.uniform.oracle import derived
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.screen import Screen
+from optimizer.search.uniform.shape_rules import tensor_groups_fit
+from optimizer.search.uniform.space import Space
+
+_SECTIONS, _FEW_SECTIONS = 16, 4
+_MANY_ROWS = 24
+PART_BY_PART = ("memory", "nvlink_locality", "layer_split")
+"""Rules that a pipeline over two groups keeps in each part for itself, or that say nothing about it."""
+
+
+Times = dict[tuple[object, ...], Quantities]
+"""Times and memory of shapes by what decides them, for tables of problems that differ in rules, limits, demand and losses."""
+
+
+class Table:
+    """Shapes on so many nodes of one group, or of two.
+
+    Args:
+        problems: H(group, nodes) of each part.
+        shapes: S shapes, all on these nodes.
+        whole_node_nvlink: any free GPUs of a node of every part can form a TP group.
+        times: what other tables have computed; new times are added.
+    """
+
+    def __init__(
+        self,
+        fleet: FleetProblem,
+        problems: Sequence[Problem],
+        shapes: Sequence[Shape],
+        *,
+        whole_node_nvlink: bool,
+        times: Times | None = None,
+    ) -> None:
+        self.fleet, self.problems = fleet, tuple(problems)
+        self.off = fleet.search.disabled_rules
+        self.whole_node_nvlink = whole_node_nvlink
+        self.stages: Ints = np.array([shape.part_stages or (shape.pp,) for shape in shapes], dtype=np.int64)
+        self.problem = problems[0]
+        # Limits on latency bound the rate, not the shape: they are taken off here and put on the rate below.
+        limits = {limit.field: None for limit in self.problem.requirements.latency_limits}
+        off = (*self.problem.search.disabled_rules, *(PART_BY_PART if len(problems) > 1 else ()))
+        bare = self.problem.model_copy(
+            update={
+                "requirements": self.problem.requirements.model_copy(update=limits),
+                "search": self.problem.search.model_copy(update={"disabled_rules": tuple(dict.fromkeys(off))}),
+            }
+        )
+        self._limits = [
+            limit
+            for limit in self.problem.requirements.latency_limits
+            if limit.field.removesuffix("_ms") not in self.off
+        ]
+        self._beaten: dict[int, int] = {}
+        self.q = quantities(bare, problems, shapes) if times is None else _shared(bare, problems, shapes, times)
+        # What is in progress depends on the rate, as latency does.
+        screen = Screen(self.q, None, {rule.id for rule in rules_for(self.q.problem)} - {"kv_cache"})
+        if len(problems) > 1:
+            self._part_by_part(screen)
+        self.least, self.most = screen.least, screen.most
+        self.viable: Bools = screen.viable & (self.most >= 1)
+
+    def _part_by_part(self, screen: Screen) -> None:
+        """The rules of ``PART_BY_PART``, each stage by what it stands on."""
+        table = self.q.costs.table
+        if "memory" not in self.off:
+            screen.memory_at_most("memory", self.q.budget)
+        if "nvlink_locality" not in self.off:
+            for number, problem in enumerate(self.problems):
+                screen.forbid_rows("nvlink_locality", ~tensor_groups_fit(problem, table.tp, self.stages[:, number]))
+
+    def load(self, rows: Ints, rates: Floats) -> LoadPoints:
+        """Load of instances (rows of the table) at requests/s per instance, (Q,) each."""
+        return self.q.load_of(rows, rates / self.q.ranks[rows])
+
+    def offers(self, more_than: Ints | None = None) -> list[Offer]:
+        """Allowed shapes that no other in the table beats at every number in progress; ``beaten`` gives the others.
+
+        Args:
+            more_than: (S,) millionths of a request/s that each shape has to exceed within every limit.
+        """
+        self._keep_full_batch()
+        rows = np.flatnonzero(self.viable)
+        if more_than is not None and len(rows):
+            enough = self._within_limits(self.load(rows, (more_than[rows] + 1) / MICRO), rows)
+            if "request_rate" not in self.off:
+                enough &= self._peak(rows) > more_than[rows]
+            rows = rows[enough]
+        if not len(rows):
+            return []
+        beaten = beaten_at_each_number(self.q, rows, self.most, self._needs(rows))
+        self._beaten = {int(rows[one]): int(rows[winner]) for one, winner in beaten.items()}
+        return self._rated(np.array([row for row in rows.tolist() if row not in self._beaten], dtype=np.int64))
+
+    def beaten(self) -> list[tuple[Offer, int]]:
+        """The allowed shapes that ``offers`` left out, each with the row of one of those that beats it."""
+        offers = self._rated(np.array(sorted(self._beaten), dtype=np.int64))
+        found = []
+        for offer in offers:
+            winner = offer.row
+            while winner in self._beaten:
+                winner = self._beaten[winner]
+            found.append((offer, winner))
+        return found
+
+    def _rated(self, rows: Ints) -> list[Offer]:
+        """Offers of rows, those that carry anything within the limits."""
+        if not len(rows):
+            return []
+        peak = self._peak(rows)
+        slots_capacity = self._largest(rows, self._within_slots)
+        capacity = self._largest(rows, self._within_limits) if self._limits else slots_capacity
+        if "request_rate" not in self.off:
+            capacity = np.minimum(capacity, peak)
+        return [
+            Offer(
+                self.q.space.shapes[row],
+                row,
+                self.parts(row),
+                int(self.most[row]),
+                int(c),
+                int(k),
+                int(x),
+                self._restart_s(row),
+            )
+            for row, c, k, x in zip(rows.tolist(), capacity, slots_capacity, peak, strict=True)
+            if c > 0
+        ]
+
+    def may_carry(self, more_than: Ints) -> Bools:
+        """Allowed shapes of two groups that a quick bound does not keep from carrying more than so much, (S,)."""
+        if not isinstance(self.q.costs, TwoGroupCosts):
+            raise TypeError("the bound is one of pipelines over two groups")
+        slots = self.most if "request_rate" not in self.off else np.full_like(self.most, self.q.space.slots)
+        most = self.q.costs.completes_at_most(slots) * MICRO * (1 + 1e-9)
+        result: Bools = self.viable & (most > more_than)
+        return result
+
+    def _within_slots(self, load: LoadPoints, at: Ints) -> Bools:
+        fits: Bools = ~load.overloaded if "concurrency" in self.off else load.n99 <= self.most[at]
+        if "kv_cache" not in self.off:
+            fits = fits & (self.q.cache_shortfall(load, at) <= 0)
+        return fits
+
+    def _within_limits(self, load: LoadPoints, at: Ints) -> Bools:
+        good = self._within_slots(load, at)
+        for limit in self._limits:
+            most = limit_ns(limit.limit_ms, self.problem.requirements.margin)
+            good &= time_ns(load.metric(limit.field.removesuffix("_ms"))) <= most
+        return good
+
+    def _peak(self, rows: Ints) -> Ints:
+        """d · X(n) in millionths of a request/s, rounded down."""
+        peak = np.floor(self.q.completes(rows, self.most[rows]) * MICRO).astype(np.int64)
+        result: Ints = peak * self.q.ranks[rows]
+        return result
+
+    def _keep_full_batch(self) -> None:
+        """Even with every slot taken, time per token keeps its limit."""
+        limit = self.problem.requirements.tpot_p99_ms
+        rows = np.flatnonzero(self.viable)
+        if limit is None or "tpot_full_batch" in self.problem.search.disabled_rules or not len(rows):
+            return
+        allowed = self.q.full_batch_tpot_ns <= limit_ns(limit, self.problem.requirements.margin)
+        self.most = np.minimum(self.most, allowed.sum(axis=1))
+        self.viable &= (self.least <= self.most) & (self.most >= 1)
+
+    def parts(self, row: int) -> tuple[Part, ...]:
+        """Stages, nodes and GPUs on each node of the parts of a shape."""
+        shape = self.q.space.shapes[row]
+        each = shape.tp * shape.engine_ranks
+        nodes = (problem.hardware.nodes for problem in self.problems)
+        stages = self.stages[row].tolist()
+        return tuple(Part(many, count, each * many // count) for many, count in zip(stages, nodes, strict=True))
+
+    def _needs(self, rows: Ints) -> Ints:
+        """GPUs of each part, and the TP width where it matters, (parts + 1, A)."""
+        space = self.q.space
+        tp = space.column("tp")[rows]
+        gpus = self.stages[rows].T * tp * space.column("engine_ranks")[rows]
+        width = np.ones_like(tp) if self.whole_node_nvlink else tp
+        needs: Ints = np.concatenate([gpus, width[None, :]])
+        return needs
+
+    def _largest(self, rows: Ints, good: Callable[[LoadPoints, Ints], Bools]) -> Ints:
+        """The largest rate of each row, in millionths, at which a condition that only gets worse with load holds."""
+        low = np.zeros(len(rows), dtype=np.int64)
+        top = self.q.completion_per_s[rows, -1] * self.q.ranks[rows] * MICRO
+        high = np.ceil(top).astype(np.int64) + 1
+        while True:
+            open_rows = np.flatnonzero(high - low > 1)
+            if not len(open_rows):
+                return low
+            span = high[open_rows] - low[open_rows]
+            # Few rows: many probes a round, for each round costs the same; many rows: few probes, for each probe counts.
+            sections = _SECTIONS if len(open_rows) < _MANY_ROWS else _FEW_SECTIONS
+            steps = np.arange(1, sections)
+            probe = low[open_rows, None] + np.maximum(1, span[:, None] * steps // sections)
+            probe = np.minimum(probe, high[open_rows, None] - 1)
+            at = np.repeat(rows[open_rows], probe.shape[1])
+            fine = good(self.load(at, probe.ravel() / MICRO), at).reshape(probe.shape)
+            held = np.cumprod(fine, axis=1).sum(axis=1)
+            position = np.arange(len(open_rows))
+            low[open_rows] = np.where(held > 0, probe[position, np.maximum(held, 1) - 1], low[open_rows])
+            failed = held < probe.shape[1]
+            high[open_rows] = np.where(failed, probe[position, np.minimum(held, probe.shape[1] - 1)], high[open_rows])
+
+    def _restart_s(self, row: int) -> float:
+        """R: engine start, then each node reads its part of the weights; the slowest node counts."""
+        shape, table = self.q.space.shapes[row], self.q.costs.table
+        weights = self.q.memory.weights[row] * table.multiplicity[row] * shape.tp * shape.engine_ranks
+        most = max(
+            int(weights[table.on_part[row] == number].sum()) / problem.hardware.nodes
+            for number, problem in enumerate(self.problems)
+        )
+        recovery = self.fleet.recovery
+        return recovery.engine_start_s + most / (recovery.storage_gb_per_s * 1e9)
+
+
+def _shared(problem: Problem, problems: Sequence[Problem], shapes: Sequence[Shape], times: Times) -> Quantities:
+    """The same as ``quantities``, with what was computed for such shapes before."""
+    hardware = (one.hardware.model_dump_json() for one in problems)
+    key = (*hardware, chain_length(problem), problem.max_sequence_tokens, problem.max_batch, tuple(shapes))
+    known = times.get(key)
+    # The latest has all that was computed so far.
+    times[key] = quantities(problem, problems, shapes) if known is None else derived(known, problem)
+    times[key].budget = _budget(problems, times[key])
+    return times[key]
+
+
+def _budget(problems: Sequence[Problem], q: Quantities) -> int | Ints:
+    """Bytes of one GPU that may be used; over two groups for each stage class by what it stands on, (S, C)."""
+    if len(problems) == 1:
+        return q.budget
+    return np.array([memory_budget_bytes(one) for one in problems])[q.costs.table.on_part]
+
+
+def quantities(problem: Problem, problems: Sequence[Problem], shapes: Sequence[Shape]) -> Quantities:
+    """Quantities of shapes on one group, or on two.
+
+    Args:
+        problem: what the rules and the load are of; its hardware is that of the first part.
+        problems: H(group, nodes) of each part.
+    """
+    space = Space(
+        shapes=tuple(shapes),
+        row_shape=np.arange(len(shapes), dtype=np.int64),
+        row_dp=np.array([shape.engine_ranks for shape in shapes], dtype=np.int64),
+        slots=chain_length(problem),
+    )
+    costs: Costs | None = TwoGroupCosts((problems[0], problems[1]), shapes) if len(problems) == 2 else None
+    found = Quantities(problem, space, costs)
+    found.budget = _budget(problems, found)
+    return found

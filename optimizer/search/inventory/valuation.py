@@ -1,0 +1,264 @@
+"""The exact objective of a placed plan: the best shares of the load, and the mean over all failure states. Sections 3 and 5."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.costs.shapes import Bools, Floats, Ints
+from optimizer.facts.inventory import FleetProblem
+from optimizer.search.inventory.offers import MICRO, Offer, Offers
+from optimizer.search.inventory.plan import Plan, Stand
+from optimizer.search.inventory.states import Site, Spread, Standing, Unavailable
+from optimizer.search.uniform.quantities import Weights
+
+SHARES = 1000
+TOO_RARE_TO_TIME = 1e-10
+"""States rarer than this take the mean time at the most an instance carries, which is no less than theirs."""
+HOURS_PER_MONTH = 730
+RAREST_OUTAGE = 1e-9
+"""Rarer outages are not timed: they cannot be told from what was lumped."""
+_STEP = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Shares of the families in thousandths, the rate of one instance of each (requests/s), and the mean time (ms)."""
+
+    thousandths: tuple[int, ...]
+    rates: tuple[float, ...]
+    mean_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a placed plan is worth. Times in ms; ``capacity`` as in ``fleet_answer.Reliability``."""
+
+    exact_ms: float
+    served_ms: float
+    unserved_ms: float
+    gpus_ms: float
+    availability: float
+    carried: float
+    lumped: float
+    capacity: tuple[tuple[float, float], ...]
+    states: int
+
+
+class Valuation:
+    """Values plans of one problem; results that plans share are kept."""
+
+    def __init__(self, problem: FleetProblem, offers: Offers) -> None:
+        self.problem, self.offers = problem, offers
+        self.demand = problem.workload.requests_per_s
+        self.weights = Weights.of(problem.objective)
+        self.unavailable = unavailable(problem)
+        self._costs: dict[tuple[int, int, int], Floats] = {}
+        domains = [
+            (level, name, members)
+            for level in problem.levels()
+            if level not in ("gpu", "node", "rack")
+            for name, members in problem.wide_domains(level).items()
+        ]
+        self._wide = [
+            tuple((level, name) for level, name, members in domains if group.name in members)
+            for group in problem.groups
+        ]
+        """(level, name) of the zone and the stated domains of each group."""
+
+    def offer(self, family: tuple[int, int]) -> Offer:
+        """The offer of a family."""
+        kind, position = family
+        return self.offers.kinds[kind].offers[position]
+
+    def means(self, families: tuple[tuple[int, int], ...], rates: Floats) -> Floats:
+        """Mean time of every family at the rates of its column, (N, families) ms."""
+        result = np.empty(rates.shape)
+        for kind in {family[0] for family in families}:
+            columns = [i for i, family in enumerate(families) if family[0] == kind]
+            here = [self.offer(families[i]) for i in columns]
+            result[:, columns] = self.offers.kinds[kind].means(here, rates[:, columns].T).T
+        return result
+
+    def split(self, plan: Plan) -> Split | None:
+        """The shares with the least mean time within every family's capacity; None when thousandths cannot say any."""
+        families, counts = plan.families(self.offers), plan.family_counts(self.offers)
+        best: Floats = np.array([0.0])
+        choices: list[Ints] = []
+        for family, count in zip(families, counts, strict=True):
+            costs = self._cost(family, count)
+            # total[s]: least cost of s thousandths on the families so far.
+            reach = min(SHARES, len(best) - 1 + len(costs) - 1)
+            table = np.full((reach + 1, len(costs)), np.inf)
+            for share in range(1, len(costs)):
+                end = min(reach, share + len(best) - 1)
+                table[share : end + 1, share] = best[: end - share + 1] + costs[share]
+            choices.append(table.argmin(axis=1))
+            best = table.min(axis=1)
+        if len(best) <= SHARES or not np.isfinite(best[SHARES]):
+            return None
+        left, shares = SHARES, []
+        for choice in reversed(choices):
+            shares.append(int(choice[left]))
+            left -= shares[-1]
+        thousandths = tuple(reversed(shares))
+        rates = tuple(s * self.demand / SHARES / n for s, n in zip(thousandths, counts, strict=True))
+        return Split(thousandths, rates, float(best[SHARES]))
+
+    def _cost(self, family: tuple[int, int], count: int) -> Floats:
+        """Mean time of s thousandths times their share, for s = 0…most that the family carries, (S + 1,) ms."""
+        key = (*family, count)
+        if key not in self._costs:
+            offer = self.offer(family)
+            most = min(SHARES, int(offer.capacity * count * SHARES / (self.demand * MICRO) * (1 + 1e-12)))
+            shares = np.arange(1, most + 1)
+            rates = shares * self.demand / SHARES / count
+            means = self.offers.kinds[family[0]].means([offer], rates[None, :])[0] if most else np.array([])
+            self._costs[key] = np.concatenate([[np.inf], shares / SHARES * means])
+        return self._costs[key]
+
+    def site(self, plan: Plan, stands: tuple[Stand, ...]) -> Site:
+        """The placed plan as the distribution of failures sees it; pools are families."""
+        families = {family: number for number, family in enumerate(plan.families(self.offers))}
+        number: dict[tuple[int, int], int] = {}
+        instances, racks, wide = [], {}, {}
+        for stand in stands:
+            entry = plan.entries[stand.entry]
+            parts = []
+            for place, gpus in zip(stand.nodes, stand.gpus, strict=True):
+                group = self.problem.groups[place[0]]
+                index = number.setdefault(place, len(number))
+                racks[index] = group.rack_of(place[1])
+                wide[index] = self._wide[place[0]]
+                parts.append((index, len(gpus)))
+            pool = families[(self.offers.places[entry.place].kind, entry.offer)]
+            instances.append(Standing(pool, tuple(parts)))
+        return Site(len(families), instances, racks, wide)
+
+    def value(self, plan: Plan, split: Split, site: Site) -> Value:
+        """The objective over all failure states."""
+        spread = site.spread(self.unavailable)
+        families, counts = plan.families(self.offers), np.array(plan.family_counts(self.offers))
+        w = self.weights
+        rates = np.array(split.rates)
+        limits = np.array([self.offer(family).slots_capacity for family in families]) / MICRO
+        states = _States(self, families, counts, rates, limits, spread)
+        probability = spread.probability
+        served = states.served
+        latency = states.latency_ms
+        availability = float(probability @ served)
+        unserved = float(probability @ (1 - served)) + spread.lumped
+        gpus_ms = w.gpu_ms * plan.gpus(self.offers)
+        if w.unserved == 0:
+            served_ms, unserved_ms = w.latency * split.mean_ms, 0.0
+        else:
+            served_ms, unserved_ms = w.latency * float(probability @ latency), w.unserved * w.penalty_ms * unserved
+        capacity = (counts - spread.down) @ limits
+        order = np.argsort(-capacity, kind="stable")
+        levels: dict[float, float] = {}
+        for position in order.tolist():
+            level = round(float(capacity[position]), 6)
+            levels[level] = levels.get(level, 0.0) + float(probability[position])
+        return Value(
+            exact_ms=served_ms + unserved_ms + gpus_ms,
+            served_ms=served_ms,
+            unserved_ms=unserved_ms,
+            gpus_ms=gpus_ms,
+            availability=availability,
+            carried=float(probability @ (served >= 1)),
+            lumped=spread.lumped,
+            capacity=tuple(levels.items()),
+            states=len(probability),
+        )
+
+    def hours_between_outages(self, plan: Plan, split: Split, site: Site, value: Value) -> float | None:
+        """P(carried) / frequency of outages. None where they are rarer than ``RAREST_OUTAGE`` of the time.
+
+        The frequency is the sum over independent parts of (1 − u) / mtbf · (P(carried | up) − P(carried | down)), and the last
+        factor summed over all parts of one kind is −dP(carried)/du of that kind: a difference, its leading error removed.
+        """
+        out = 1.0 - value.carried
+        if out < RAREST_OUTAGE:
+            return None
+        families, counts = plan.families(self.offers), np.array(plan.family_counts(self.offers))
+        rates = np.array(split.rates)
+        limits = np.array([self.offer(family).slots_capacity for family in families]) / MICRO
+        failures = self.problem.failures
+        kinds = {"gpu": "gpu", "node": "node", "rack": "rack", "zone": "zone", "stated": "domain"}
+        frequency = 0.0
+        for field, level in kinds.items():
+            u = getattr(self.unavailable, field)
+            rate = failures.mtbf(level)
+            if rate is None or u == 0:
+                continue
+
+            def outage(share: float, field: str = field) -> float:
+                changed = Unavailable(**{**_fields(self.unavailable), field: share})
+                spread = site.spread(changed)
+                served = _States(self, families, counts, rates, limits, spread).served
+                return float(spread.probability @ (served < 1)) + spread.lumped
+
+            near, far = (
+                (outage(u * (1 + step)) - outage(u * (1 - step))) / (2 * step * u) for step in (_STEP, 2 * _STEP)
+            )
+            slope = (4 * near - far) / 3
+            frequency += (1 - u) / rate.value * slope
+        return value.carried / frequency if frequency > 0 else None
+
+
+class _States:
+    """How much each failure state serves, and in what mean time (both as parts of all requests)."""
+
+    def __init__(
+        self,
+        valuation: Valuation,
+        families: tuple[tuple[int, int], ...],
+        counts: Ints,
+        rates: Floats,
+        limits: Floats,
+        spread: Spread,
+    ) -> None:
+        demand, w = valuation.demand, valuation.weights
+        alive = (counts - spread.down).astype(np.float64)
+        share = alive @ rates / demand
+        there = alive > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            unchanged = np.where(there, rates / share[:, None], 0.0)
+            total = alive @ limits
+            by_capacity = np.where(there, limits * (demand / total)[:, None], 0.0)
+        fits = ((unchanged <= limits * (1 + 1e-12)) | ~there).all(axis=1) & (share > 0)
+        can = total >= demand * (1 - 1e-12)
+        now = np.where(fits[:, None], unchanged, by_capacity)
+        carried: Bools = fits | can
+        full = (spread.down == 0).all(axis=1)
+        rare = spread.probability < TOO_RARE_TO_TIME
+        planned = valuation.means(families, rates[None, :])[0]
+        times = np.zeros_like(now)
+        todo = carried & ~rare
+        times[todo] = valuation.means(families, np.where(there, now, rates)[todo])
+        at_most = valuation.means(families, limits[None, :])[0]
+        times[carried & rare] = at_most
+        carry = (alive * now * np.where(there, times, 0.0)).sum(axis=1) / demand
+        shed = (alive * rates * planned).sum(axis=1) / demand
+        dearer = w.latency * carry > w.latency * shed + w.unserved * (1 - share) * w.penalty_ms
+        # Times of rare states are upper bounds: they say nothing about what costs less.
+        carried &= full | rare | ~dearer
+        self.served: Floats = np.where(carried, 1.0, share)
+        self.latency_ms: Floats = np.where(carried, carry, shed)
+
+
+def unavailable(problem: FleetProblem) -> Unavailable:
+    """Shares of time parts are down, by kind."""
+    failures = problem.failures
+    return Unavailable(
+        gpu=failures.unavailability("gpu"),
+        node=failures.unavailability("node"),
+        rack=failures.unavailability("rack"),
+        zone=failures.unavailability("zone"),
+        stated=failures.unavailability("domain"),
+    )
+
+
+def _fields(value: Unavailable) -> dict[str, float]:
+    return {name: getattr(value, name) for name in Unavailable.__dataclass_fields__}

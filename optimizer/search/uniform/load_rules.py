@@ -1,0 +1,198 @@
+"""Rules that bound the sequences of a replica: memory, batch, concurrency, throughput, latency, losses. Section 7."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optimizer.costs.load import LoadPoints
+from optimizer.costs.memory import memory_budget_bytes
+from optimizer.facts.demand import LatencyLimit
+from optimizer.facts.problem import Problem
+from optimizer.results.answer import RuleResult
+from optimizer.search.common.scale import NEVER_NS, limit_ns, milliseconds, planned_ms, time_ns
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.rule import UNBOUNDED, Choice, Poster, Rule
+
+
+def memory_rule(problem: Problem) -> Rule:
+    budget = memory_budget_bytes(problem)
+    share = problem.requirements.gpu_memory_utilization
+    holding = "the cache for every sequence at full length"
+    if problem.paged:
+        holding = f"the cache of one sequence of {problem.max_sequence_tokens:,} tokens"
+    sentence = f"The fullest GPU stays within {share:.0%} of its memory, with {holding}."
+
+    def post(model: Poster, q: Quantities) -> None:
+        model.memory_at_most("memory", budget)
+
+    def judge(q: Quantities, choice: Choice) -> RuleResult:
+        shape = q.space.row_shape[choice.row]
+        actual = int((q.memory.fixed + choice.max_num_seqs * q.memory.per_sequence)[shape].max())
+        return RuleResult("memory", sentence, budget, actual, "bytes", actual <= budget, budget - actual)
+
+    return Rule("memory", sentence, post, judge)
+
+
+def kv_cache_rule(problem: Problem) -> Rule:
+    share = problem.requirements.preemption_share
+    sentence = f"Requests in progress want more KV cache than there is for at most {100 * share:g} % of the time."
+
+    def post(model: Poster, q: Quantities) -> None:
+        model.rows_at_most("kv_cache", q.cache_shortfall(q.normal, q.space.row_shape), 0)
+
+    def judge(q: Quantities, choice: Choice) -> RuleResult:
+        room, wanted = q.tightest_cache(q.normal, choice.row)
+        if wanted is None:
+            return RuleResult("kv_cache", sentence, room, UNBOUNDED, "bytes", False, None)
+        return RuleResult("kv_cache", sentence, room, wanted, "bytes", wanted <= room, room - wanted)
+
+    return Rule("kv_cache", sentence, post, judge)
+
+
+def max_batch_rule(problem: Problem) -> Rule:
+    limit = problem.max_batch
+    sentence = f"A replica runs at most {limit} sequences at once."
+
+    def post(model: Poster, q: Quantities) -> None:
+        model.slots_at_most("max_batch", limit)
+
+    def judge(q: Quantities, choice: Choice) -> RuleResult:
+        n = choice.max_num_seqs
+        return RuleResult("max_batch", sentence, limit, n, "sequences", n <= limit, limit - n)
+
+    return Rule("max_batch", sentence, post, judge)
+
+
+def min_batch_rule(problem: Problem) -> Rule:
+    limit = problem.requirements.min_batch
+    sentence = f"A replica can run at least {limit} sequence{'s' if limit != 1 else ''} at once."
+
+    def post(model: Poster, q: Quantities) -> None:
+        model.slots_at_least_rows("min_batch", np.full(q.space.rows, limit, dtype=np.int64))
+
+    def judge(q: Quantities, choice: Choice) -> RuleResult:
+        n = choice.max_num_seqs
+        return RuleResult("min_batch", sentence, limit, n, "sequences", n >= limit, n - limit)
+
+    return Rule("min_batch", sentence, post, judge)
+
+
+def concurrency_rule() -> Rule:
+    sentence = "At most 1 % of requests find all sequence slots of their replica taken."
+
+    def post(model: Poster, q: Quantities) -> None:
+        model.slots_at_least_rows("concurrency", q.normal.n99)
+
+    def judge(q: Quantities, choice: Choice) -> RuleResult:
+        needed, slots = int(q.normal.n99[choice.row]), choice.max_num_seqs
+        if needed > q.space.slots:
+            return RuleResult("concurrency", sentence, slots, UNBOUNDED, "sequences", False, None)
+        return RuleResult("concurrency", sentence, slots, needed, "sequences", needed <= slots, slots - needed)
+
+    return Rule("concurrency", sentence, post, judge)
+
+
+def request_rate_rule(problem: Problem) -> Rule:
+    rate = problem.workload.requests_per_s
+    sentence = f"With all slots in use the replicas complete at least the {rate:g} requests/s that arrive."
+
+    def post(model: Poster, q: Quantities) -> None:
+        model.slots_at_least_rows("request_rate", q.rate_slots)
+
+    def judge(q: Quantities, choice: Choice) -> RuleResult:
+        shape = q.space.row_shape[[choice.row]]
+        completes = q.completes(shape, np.array([choice.max_num_seqs]))[0]
+        actual = float(completes * q.space.row_dp[choice.row])
+        holds = int(q.rate_slots[choice.row]) <= choice.max_num_seqs
+        return RuleResult("request_rate", sentence, rate, actual, "requests/s", holds, actual - rate)
+
+    return Rule("request_rate", sentence, post, judge)
+
+
+METRIC_WORDS = {"prefill": "Prefill latency", "ttft": "Time to first token", "tpot": "Time per output token"}
+
+
+def _planned_for(limit_ms: float, margin: float) -> str:
+    """How a margin reads at the end of a rule's sentence."""
+    return f", planned for {planned_ms(limit_ms, margin):.6g} ms ({100 * margin:.6g} % margin)" if margin else ""
+
+
+def latency_rule(limit: LatencyLimit, margin: float) -> Rule:
+    rule_id = limit.field.removesuffix("_ms")
+    most, planned = limit_ns(limit.limit_ms, margin), planned_ms(limit.limit_ms, margin)
+    planning = _planned_for(limit.limit_ms, margin)
+    sentence = f"{METRIC_WORDS[limit.metric]} is at most {limit.limit_ms:g} ms at P{limit.percentile}{planning}."
+
+    def post(model: Poster, q: Quantities) -> None:
+        model.rows_at_most(rule_id, time_ns(q.normal.metric(rule_id)), most)
+
+    def judge(q: Quantities, choice: Choice) -> RuleResult:
+        value = int(time_ns(q.normal.metric(rule_id))[choice.row])
+        if value >= NEVER_NS:
+            return RuleResult(rule_id, sentence, planned, UNBOUNDED, "ms", False, None)
+        return RuleResult(
+            rule_id, sentence, planned, milliseconds(value), "ms", value <= most, milliseconds(most - value)
+        )
+
+    return Rule(rule_id, sentence, post, judge)
+
+
+def full_batch_rule(limit_ms: float, margin: float) -> Rule:
+    most, planned = limit_ns(limit_ms, margin), planned_ms(limit_ms, margin)
+    sentence = f"Even with every sequence slot taken, time per output token is at most {limit_ms:g} ms{_planned_for(limit_ms, margin)}."
+
+    def post(model: Poster, q: Quantities) -> None:
+        largest = (q.full_batch_tpot_ns <= most).cumprod(axis=1).sum(axis=1)
+        model.slots_at_most_rows("tpot_full_batch", largest[q.space.row_shape])
+
+    def judge(q: Quantities, choice: Choice) -> RuleResult:
+        value = int(q.full_batch_tpot_ns[q.space.row_shape[choice.row], choice.max_num_seqs - 1])
+        return RuleResult(
+            "tpot_full_batch", sentence, planned, milliseconds(value), "ms", value <= most, milliseconds(most - value)
+        )
+
+    return Rule("tpot_full_batch", sentence, post, judge)
+
+
+def _short_of_cache(q: Quantities, load: LoadPoints, choice: Choice) -> str:
+    room, wanted = q.tightest_cache(load, choice.row)
+    return f"KV cache wanted {(wanted or 0) / 2**30:.2f} GiB > {room / 2**30:.2f} GiB"
+
+
+def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
+    rule_id = f"survive_{level}"
+    share = problem.requirements.survive.demand_share
+    what = {"gpu": "GPU", "node": "node"}[level]
+    demand = f"{problem.workload.requests_per_s * share:g} requests/s"
+    sentence = f"After losing any {losses} {what}{'s' if losses > 1 else ''}, the replicas left carry {demand} within every latency limit."
+    limits, margin = problem.requirements.latency_limits, problem.requirements.margin
+
+    def post(model: Poster, q: Quantities) -> None:
+        load = q.surviving(level, losses, share)
+        model.slots_at_least_rows(rule_id, q.slots_needed_for(load, q.space.row_shape))
+        for limit in limits:
+            field = limit.field.removesuffix("_ms")
+            model.rows_at_most(rule_id, time_ns(load.metric(field)), limit_ns(limit.limit_ms, margin), also=field)
+
+    def judge(q: Quantities, choice: Choice) -> RuleResult:
+        left = int(q.survivors(level, losses)[choice.row])
+        slots = choice.max_num_seqs
+        if left < 1:
+            return RuleResult(rule_id, sentence, slots, "no replica is left", "sequences", False, None)
+        load = q.surviving(level, losses, share)
+        needed = int(load.n99[choice.row])
+        if needed > q.space.slots:
+            return RuleResult(rule_id, sentence, slots, UNBOUNDED, "sequences", False, None)
+        if needed <= slots < int(q.slots_needed_for(load, q.space.row_shape)[choice.row]):
+            return RuleResult(rule_id, sentence, slots, _short_of_cache(q, load, choice), "sequences", False, None)
+        for limit in limits:
+            field = limit.field.removesuffix("_ms")
+            value = int(time_ns(load.metric(field))[choice.row])
+            over = value > limit_ns(limit.limit_ms, margin)
+            if field not in problem.search.disabled_rules and over and needed <= slots:
+                most = planned_ms(limit.limit_ms, margin)
+                words = f"{METRIC_WORDS[limit.metric]} P{limit.percentile} {milliseconds(value):.1f} ms > {most:.6g} ms"
+                return RuleResult(rule_id, sentence, slots, words, "sequences", False, None)
+        return RuleResult(rule_id, sentence, slots, needed, "sequences", needed <= slots, slots - needed)
+
+    return Rule(rule_id, sentence, post, judge)

@@ -1,0 +1,200 @@
+"""Is a changed problem feasible? Exact, and fast for many problems that differ in little.
+
+A problem is feasible when some row keeps every enforced rule (``Screen``). Rows that break a rule on degrees, placement
+or memory are dropped before anything is computed about time, and tables are shared between problems that agree on what
+they depend on. Nothing here approximates: sharing and dropping leave the answer as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from optimizer.costs.distinct import distinct
+from optimizer.costs.load import chain_length
+from optimizer.costs.memory import most_sequences
+from optimizer.costs.shapes import Bools, Ints
+from optimizer.facts.problem import Problem
+from optimizer.results.answer import Fixed
+from optimizer.search.common.scale import limit_ns, time_ns
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.screen import Screen
+from optimizer.search.uniform.space import Space, build_space
+
+STATIC_RULES = frozenset(
+    {
+        "gpu_count", "attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split",
+        "nvlink_locality", "memory", "context", "max_batch", "min_batch",
+    }
+)  # fmt: skip
+"""Rules that speak of degrees and bytes only."""
+_TIMES = ("service", "_chain", "full_batch_tpot_ns", "completion_per_s")
+_LOADS = ("normal", "_surviving")
+MOST_KEPT = 6
+ROUNDING = 1e-9
+"""Room that bounds leave for the rounding of floating-point sums."""
+
+
+def subspace(space: Space, rows: Ints) -> Space:
+    """The same space with some of its rows, and only the shapes these have."""
+    first, row_shape = distinct(space.row_shape[rows])
+    shapes = tuple(space.shapes[i] for i in space.row_shape[rows][first].tolist())
+    return Space(shapes, row_shape, space.row_dp[rows], space.slots)
+
+
+def derived(q: Quantities, problem: Problem) -> Quantities:
+    """Quantities of another problem over the same space, sharing each table that the change does not touch.
+
+    The problems must agree on everything that decides the space and the times of steps (``same_times``).
+    """
+    other = Quantities(problem, q.space, q.costs)
+    kept: tuple[str, ...] = _TIMES
+    if problem.hardware.failures == q.problem.hardware.failures:
+        kept = (*kept, "down")
+    if problem.workload == q.problem.workload:
+        kept = (*kept, *_LOADS)
+    for name in kept:
+        if name in q.__dict__:
+            other.__dict__[name] = q.__dict__[name]
+    if _decides_memory(problem) == _decides_memory(q.problem):
+        other.__dict__["memory"] = q.memory
+    else:
+        other.__dict__["memory"] = Quantities(problem, q.space).memory
+    return other
+
+
+def _decides_memory(problem: Problem) -> tuple[object, ...]:
+    """What memory depends on among the fields in which problems with ``same_times`` may differ."""
+    return problem.requests, problem.max_sequence_tokens, most_sequences(problem)
+
+
+def same_times(first: Problem, second: Problem) -> bool:
+    """Whether rows and times of steps are the same: only limits, the arrival rate, the context or failures differ."""
+    a, b = first.search, second.search
+    return (
+        chain_length(first) == chain_length(second)
+        and first.engine == second.engine
+        and first.costs == second.costs
+        and first.hardware == second.hardware.model_copy(update={"failures": first.hardware.failures})
+        and (a is b or a.model_copy(update={"disabled_rules": ()}) == b.model_copy(update={"disabled_rules": ()}))
+        and first.workload.model_copy(update={"requests_per_s": 1.0})
+        == second.workload.model_copy(update={"requests_per_s": 1.0})
+        and (first.model is second.model or first.model == second.model)
+    )
+
+
+def restricted(q: Quantities, rows: Ints) -> Quantities:
+    """Quantities over some of the rows; step times are taken over and not computed again."""
+    part = Quantities(q.problem, subspace(q.space, rows))
+    first, _ = distinct(q.space.row_shape[rows])
+    part.__dict__["service"] = q.service.part(q.space.row_shape[rows][first])
+    return part
+
+
+def within_reach(q: Quantities, screen: Screen) -> Bools:
+    """Rows that the load may leave feasible, (R,): those left out break a limit however few requests there are.
+
+    A latency is never below its least over all numbers of sequences, and a replica never completes more than X(n).
+    """
+    problem, service = q.problem, q.service
+    off = set(problem.search.disabled_rules)
+    least = {
+        ("prefill", 50): service.prefill_ms,
+        ("prefill", 99): service.prefill_long_ms,
+        ("ttft", 50): service.admission_ms + service.prefill_ms,
+        ("ttft", 99): service.admission_ms + service.prefill_long_ms,
+        ("tpot", 50): service.tpot_ms,
+        ("tpot", 99): service.tpot_ms,
+    }
+    reached: Bools = np.full(len(q.space.shapes), True)
+    margin = problem.requirements.margin
+    for limit in problem.requirements.latency_limits:
+        if limit.field.removesuffix("_ms") not in off:
+            times = least[limit.metric, limit.percentile]
+            reached &= time_ns(times.min(axis=1) * (1 - ROUNDING)) <= limit_ns(limit.limit_ms, margin)
+    result: Bools = reached[q.space.row_shape]
+    if "request_rate" not in off:
+        slots = np.clip(screen.most, 1, q.space.slots)
+        done = q.completes(q.space.row_shape, slots) * q.space.row_dp
+        result &= done * (1 + ROUNDING) >= problem.workload.requests_per_s
+    return result
+
+
+@dataclass(slots=True)
+class _Part:
+    """Rows of a whole space with step times, and the parts of them for which loads were computed."""
+
+    rows: Ints
+    q: Quantities
+    loaded: list[tuple[Ints, Quantities]] = field(default_factory=list)
+
+
+class Oracle:
+    """Feasibility of problems near each other, under the same fixed decisions."""
+
+    def __init__(self, fixed: Fixed | None = None) -> None:
+        self.fixed = fixed
+        self._whole: list[Quantities] = []
+        self._parts: list[_Part] = []
+        self.calls = 0
+
+    def feasible(self, problem: Problem) -> bool:
+        """Whether some strategy keeps every enforced rule."""
+        return self.survivors(problem) is not None
+
+    def survivors(self, problem: Problem) -> tuple[Quantities, Bools] | None:
+        """Quantities over rows that may keep every rule, and which of them do; None when none does.
+
+        Raises:
+            SpaceTooLargeError: more rows than are modelled.
+        """
+        self.calls += 1
+        q = self._candidates(problem)
+        if q is None:
+            return None
+        viable = Screen(q, self.fixed).viable
+        return (q, viable) if viable.any() else None
+
+    def _candidates(self, problem: Problem) -> Quantities | None:
+        whole = self._whole_of(problem)
+        if not whole.space.rows:
+            return None
+        rows = np.flatnonzero(Screen(whole, self.fixed, STATIC_RULES).viable)
+        if not len(rows):
+            return None
+        part = self._part(problem, whole.space, rows)
+        q = derived(part.q, problem)
+        near = within_reach(q, Screen(q, self.fixed, STATIC_RULES)) & np.isin(part.rows, rows, assume_unique=True)
+        wanted = np.flatnonzero(near)
+        if not len(wanted):
+            return None
+        for position, (kept, loaded) in enumerate(part.loaded):
+            if np.isin(wanted, kept, assume_unique=True).all():
+                found = derived(loaded, problem)
+                del part.loaded[position]
+                break
+        else:
+            kept, found = wanted, restricted(q, wanted)
+        found.normal  # noqa: B018 - computed here so that later problems with this load share it
+        part.loaded = [(kept, found), *part.loaded[: MOST_KEPT - 1]]
+        return found
+
+    def _part(self, problem: Problem, space: Space, rows: Ints) -> _Part:
+        """Rows that hold at least these, with step times that hold for the problem."""
+        for part in self._parts:
+            if same_times(part.q.problem, problem) and np.isin(rows, part.rows, assume_unique=True).all():
+                return part
+        part = _Part(rows, Quantities(problem, subspace(space, rows)))
+        part.q.service, part.q.completion_per_s  # noqa: B018 - computed once for all that is derived from it
+        self._parts = [part, *self._parts[: MOST_KEPT - 1]]
+        return part
+
+    def _whole_of(self, problem: Problem) -> Quantities:
+        """Quantities over the whole space, of which only degrees and bytes are ever asked."""
+        for q in self._whole:
+            if same_times(q.problem, problem):
+                return derived(q, problem) if q.space.rows else q
+        q = Quantities(problem, build_space(problem, self.fixed))
+        self._whole = [q, *self._whole[: MOST_KEPT - 1]]
+        return q

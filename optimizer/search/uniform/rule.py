@@ -1,0 +1,75 @@
+"""What a named rule is: an id, a sentence for people, a way to post itself and a way to judge a finished strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from optimizer.costs.shapes import Bools, Ints
+from optimizer.results.answer import RuleResult
+from optimizer.search.uniform.quantities import Quantities
+
+
+class Poster(Protocol):
+    """Where rules post themselves: the CP-SAT model, or the screen that looks at rows one by one."""
+
+    def forbid_rows(self, rule: str, forbidden: Bools) -> None: ...
+    def rows_at_most(self, rule: str, values: Ints, limit: int, also: str | None = None) -> None: ...
+    def slots_at_most(self, rule: str, limit: int) -> None: ...
+    def slots_at_most_rows(self, rule: str, limits: Ints) -> None: ...
+    def slots_at_least_rows(self, rule: str, needed: Ints) -> None: ...
+    def memory_at_most(self, rule: str, budget: int) -> None: ...
+
+
+UNBOUNDED = "no finite value: requests pile up"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A finished strategy inside the space: a row and the sequences per replica."""
+
+    row: int
+    max_num_seqs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule for one problem."""
+
+    id: str
+    sentence: str
+    post: Callable[[Poster, Quantities], None]
+    judge: Callable[[Quantities, Choice], RuleResult]
+
+
+def yes_no(
+    rule_id: str,
+    sentence: str,
+    allowed: Callable[[Quantities], Bools],
+    limit: str,
+    actual: Callable[[Quantities, int], str],
+) -> Rule:
+    """A rule that each row keeps or breaks, whatever the sequences."""
+
+    def post(model: Poster, q: Quantities) -> None:
+        model.forbid_rows(rule_id, ~allowed(q))
+
+    def judge(q: Quantities, choice: Choice) -> RuleResult:
+        holds = bool(allowed(q)[choice.row])
+        return RuleResult(rule_id, sentence, limit, actual(q, choice.row), "", holds, None)
+
+    return Rule(rule_id, sentence, post, judge)
+
+
+def at_most(rule_id: str, sentence: str, limit: int, unit: str, values: Callable[[Quantities], Ints]) -> Rule:
+    """A rule that bounds a whole-number quantity of the row from above."""
+
+    def post(model: Poster, q: Quantities) -> None:
+        model.rows_at_most(rule_id, values(q), limit)
+
+    def judge(q: Quantities, choice: Choice) -> RuleResult:
+        actual = int(values(q)[choice.row])
+        return RuleResult(rule_id, sentence, limit, actual, unit, actual <= limit, limit - actual)
+
+    return Rule(rule_id, sentence, post, judge)

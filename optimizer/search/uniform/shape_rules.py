@@ -1,0 +1,180 @@
+"""Rules about shapes: what TP, PP, DP, EP and the layer split may be, whatever the load. ``docs/model.md``, section 7."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optimizer.costs.shapes import Bools, Ints
+from optimizer.facts.problem import Problem
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.rule import Rule, at_most, yes_no
+from optimizer.search.uniform.space import within_split_rule
+
+
+def gpu_count_rule(problem: Problem) -> Rule:
+    there = problem.hardware.gpus
+    return at_most(
+        "gpu_count", f"TP × PP × DP uses at most the {there:,} GPUs there are.", there, "GPUs", lambda q: q.space.gpus
+    )
+
+
+def _tp(q: Quantities) -> Ints:
+    return q.space.column("tp")
+
+
+def attention_heads_rule(problem: Problem) -> Rule:
+    heads = problem.model.attention_heads
+    return yes_no(
+        "attention_heads",
+        f"TP divides the {heads} attention heads.",
+        lambda q: heads % _tp(q) == 0,
+        f"a divisor of {heads}",
+        lambda q, row: f"TP {_tp(q)[row]}",
+    )
+
+
+def kv_heads_rule(problem: Problem) -> Rule:
+    model = problem.model
+    heads = model.kv_heads
+    sentence = f"TP divides the {heads} KV heads, or is a multiple of them so that each is replicated evenly."
+    if model.mla:
+        sentence = "The compressed MLA cache is whole on every TP rank, so KV heads set no limit on TP."
+
+    def allowed(q: Quantities) -> Bools:
+        tp = _tp(q)
+        return np.full(len(tp), True) if model.mla else (heads % tp == 0) | (tp % heads == 0)
+
+    limit = "any TP" if model.mla else f"a divisor or a multiple of {heads}"
+    return yes_no("kv_heads", sentence, allowed, limit, lambda q, row: f"TP {_tp(q)[row]}")
+
+
+def ffn_width_rule(problem: Problem) -> Rule:
+    model = problem.model
+    widths = model.ffn_widths
+
+    def allowed(q: Quantities) -> Bools:
+        tp, ep = _tp(q), q.space.column("ep")
+        fits: Bools = np.full(len(tp), True)
+        for width in widths:
+            fits &= width % tp == 0
+        if model.experts:
+            whole = (ep >= tp) | (tp % ep == 0)
+            fits &= whole & (model.expert_ffn_width % np.maximum(1, tp // ep) == 0)
+        return fits
+
+    stated = [str(w) for w in widths] + ([f"{model.expert_ffn_width} (experts)"] if model.experts else [])
+    return yes_no(
+        "ffn_width",
+        f"TP divides the feed-forward width {' and '.join(stated)}.",
+        allowed,
+        f"a divisor of {', '.join(stated)}",
+        lambda q, row: f"TP {_tp(q)[row]}",
+    )
+
+
+def vocabulary_rule(problem: Problem) -> Rule:
+    padded = -(-problem.model.vocabulary // 64) * 64
+    return yes_no(
+        "vocabulary",
+        f"TP divides the vocabulary, padded to {padded:,}.",
+        lambda q: padded % _tp(q) == 0,
+        f"a divisor of {padded}",
+        lambda q, row: f"TP {_tp(q)[row]}",
+    )
+
+
+def experts_rule(problem: Problem) -> Rule:
+    experts = problem.model.experts
+    sentence = f"EP divides the {experts} routed experts." if experts else "A dense model has no experts: EP is 1."
+    return yes_no(
+        "experts",
+        sentence,
+        lambda q: experts % q.space.column("ep") == 0 if experts else q.space.column("ep") == 1,
+        f"a divisor of {experts}" if experts else "EP 1",
+        lambda q, row: f"EP {q.space.column('ep')[row]}",
+    )
+
+
+def expert_groups_rule() -> Rule:
+    def allowed(q: Quantities) -> Bools:
+        tp, ep, dp = _tp(q), q.space.column("ep"), q.space.row_dp
+        ranks = np.maximum(1, ep // tp)
+        inside = tp % np.minimum(ep, tp) == 0
+        result: Bools = np.where(ep <= tp, inside, (ep % tp == 0) & (dp % ranks == 0))
+        return result
+
+    return yes_no(
+        "expert_groups",
+        "Experts spread over GPUs that already exist: EP is 1, divides TP, or is TP times a divisor of DP.",
+        allowed,
+        "1, a divisor of TP, or TP × a divisor of DP",
+        lambda q, row: f"EP {q.space.column('ep')[row]} with TP {_tp(q)[row]}, DP {q.space.row_dp[row]}",
+    )
+
+
+def layer_split_rule(problem: Problem) -> Rule:
+    layers, imbalance = problem.model.layers, problem.search.layer_imbalance
+
+    def allowed(q: Quantities) -> Bools:
+        of_shape = np.array([within_split_rule(problem, s.layers_per_stage) for s in q.space.shapes], dtype=np.bool_)
+        result: Bools = of_shape[q.space.row_shape]
+        return result
+
+    if imbalance:
+        sentence = f"Every stage holds at least one of the {layers} layers and is within {imbalance} of an even split."
+    else:
+        sentence = f"PP divides the {layers} layers evenly (search.layer_imbalance is 0)."
+    return yes_no(
+        "layer_split",
+        sentence,
+        allowed,
+        f"even ± {imbalance}" if imbalance else "even",
+        lambda q, row: "layers " + "+".join(str(v) for v in q.space.shapes[q.space.row_shape[row]].layers_per_stage),
+    )
+
+
+def nvlink_domains(problem: Problem) -> tuple[int, int]:
+    """(GPUs of the domains that TP groups stay inside, domains there are): of NVLink, or nodes where there is none."""
+    hardware = problem.hardware
+    domain = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else hardware.gpus_per_node
+    if domain > hardware.gpus_per_node:
+        return domain, max(1, hardware.gpus // domain)
+    return domain, hardware.nodes * (hardware.gpus_per_node // domain)
+
+
+def tensor_groups_fit(problem: Problem, tp: Ints, groups: Ints) -> Bools:
+    """Whether so many TP groups of a width each lie inside one domain."""
+    domain, domains = nvlink_domains(problem)
+    result: Bools = (tp <= domain) & (groups <= domains * (domain // tp))
+    return result
+
+
+def nvlink_rule(problem: Problem) -> Rule:
+    domain, domains = nvlink_domains(problem)
+    place = "NVLink domain" if problem.hardware.nvlink_gb_per_s > 0 else "node (there is no NVLink)"
+
+    def allowed(q: Quantities) -> Bools:
+        return tensor_groups_fit(problem, _tp(q), q.space.column("pp") * q.space.row_dp)
+
+    def actual(q: Quantities, row: int) -> str:
+        groups = int(q.space.column("pp")[row] * q.space.row_dp[row])
+        return f"TP {_tp(q)[row]} in {groups} group{'s' if groups != 1 else ''}"
+
+    return yes_no(
+        "nvlink_locality",
+        f"Every TP group lies inside one {place} of {domain} GPU{'s' if domain != 1 else ''}.",
+        allowed,
+        f"TP at most {domain}, groups that fit into {domains} domain{'s' if domains != 1 else ''}",
+        actual,
+    )
+
+
+def context_rule(problem: Problem) -> Rule:
+    limit, asked = problem.model.max_context_tokens, problem.max_sequence_tokens
+    return at_most(
+        "context",
+        f"Sequences of up to {asked:,} tokens are within the model's context of {limit:,}.",
+        limit,
+        "tokens",
+        lambda q: np.full(q.space.rows, asked, dtype=np.int64),
+    )

@@ -1,0 +1,137 @@
+"""One layer of one kind on one GPU: bytes held, bytes read, FLOP, and the products that experts run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from optimizer.facts.model import LayerKind
+from optimizer.facts.problem import Problem
+from optimizer.verify.common.arithmetic import ceil_ratio, constant, exact, facts_of_costs
+from optimizer.verify.common.groups import Group
+
+KV_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Bytes and FLOP per millisecond of one GPU at peak, as section 3 counts them."""
+
+    bandwidth: Fraction
+    sixteen: Fraction
+    linear: Fraction
+    expert: Fraction
+    linear_bytes: Fraction
+    expert_bytes: Fraction
+
+
+def rates_of(problem: Problem, weight_format: str) -> Rates:
+    """Peak rates and bytes per parameter for a weight format on the problem's GPU and model."""
+    gpu, model, formats = problem.hardware.gpu, problem.model, facts_of_costs().formats
+    offered: dict[str, float] = {str(name): rate for name, rate in gpu.dense_tflops.items()}
+    other = "bf16" if model.native_dtype == "fp16" else "fp16"
+    sixteen = exact(offered.get(model.native_dtype) or offered[other]) * 10**9
+
+    def peak(name: str) -> Fraction:
+        computed = next((found for found in formats[name].compute if found in offered), other)
+        ratio = exact(offered[computed]) * 10**9 / sixteen
+        if computed in ("fp16", "bf16") or ratio < Fraction(3, 2):
+            return sixteen
+        return sixteen * (constant("speedup_8bit") if ratio < Fraction(5, 2) else constant("speedup_4bit"))
+
+    # Four-bit checkpoints of models with routed experts convert only those.
+    beside_experts = {"mxfp4": (Fraction(2), sixteen), "nvfp4": (Fraction(1), peak("fp8"))} if model.experts else {}
+    linear = exact(formats[weight_format].linear), peak(weight_format)
+    linear_bytes, linear_rate = beside_experts.get(weight_format, linear)
+    return Rates(
+        bandwidth=exact(gpu.memory_bandwidth_gb_per_s) * 10**6,
+        sixteen=sixteen,
+        linear=linear_rate,
+        expert=peak(weight_format),
+        linear_bytes=linear_bytes,
+        expert_bytes=exact(formats[weight_format].expert),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """Routed experts of a layer on one GPU; layers with equal values behave alike."""
+
+    count: int
+    per_token: int
+    read_ms: Fraction
+    """Reading one expert, averaged over the GPUs that hold the experts."""
+    token_ms: Fraction
+    """Products of one sequence of each rank in a decode step."""
+    touch_ms: Fraction
+    """Launching the work of one expert that a step needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one layer of a kind is to one GPU of the group."""
+
+    linear_parameters: Fraction
+    dense_bytes: Fraction
+    expert_bytes: Fraction
+    token_bytes: int
+    kept: int
+    """Tokens of a sequence that are kept at most, 0: all."""
+    state_bytes: Fraction
+    sequence_bytes: Fraction
+    cache_bytes_read: Fraction
+    attention_flop: Fraction
+    experts: Experts | None
+    expert_prefill_ms: Fraction
+    """Per prompt token."""
+    prefill_flop_width: Fraction
+    window: int
+
+
+def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> Layer:
+    """Sections 2 and 3 for one layer; times in milliseconds, sizes in bytes."""
+    model, work, t = problem.model, problem.workload, group.tensor
+    kv_heads = max(1, ceil_ratio(model.kv_heads, t))
+    linear = (
+        Fraction(kind.sharded_parameters, t)
+        + kind.key_value_parameters * Fraction(kv_heads, model.kv_heads)
+        + kind.replicated_parameters
+    )
+    token_bytes = (kind.kv_values_per_token_per_kv_head * kv_heads + kind.kv_values_per_token_replicated) * KV_BYTES[
+        group.kv_format
+    ]
+    kept = ceil_ratio(problem.max_sequence_tokens, 16) * 16
+    seen = work.prompt_tokens + ceil_ratio(work.output_tokens, 2)
+    most = 0
+    if kind.window_tokens:
+        most = ceil_ratio(kind.window_tokens, 16) * 16 + 16
+        kept = min(kept, most)
+        seen = min(seen, kind.window_tokens)
+    state = Fraction(kind.state_values_per_sequence * 2, t) + kind.state_values_replicated * 2
+    shared = Fraction(kind.expert_parameters, group.expert_gpus)
+    uneven = 1 + (constant("imbalance") if group.expert > 1 else 0)
+    flop = 2 * group.ranks * kind.experts_per_token * shared * uneven
+    experts = None
+    if kind.experts:
+        experts = Experts(
+            count=kind.experts,
+            per_token=kind.experts_per_token,
+            read_ms=shared * rates.expert_bytes / (constant("eta_expert_bw") * rates.bandwidth) * uneven,
+            token_ms=flop / (constant("eta_expert_flops") * rates.expert),
+            touch_ms=exact(problem.hardware.gpu.layer_time_factor) * constant("t_touched"),
+        )
+    return Layer(
+        linear_parameters=linear,
+        dense_bytes=linear * rates.linear_bytes + kind.unquantized_parameters * 2,
+        expert_bytes=shared * kind.experts * rates.expert_bytes,
+        token_bytes=token_bytes,
+        kept=most,
+        state_bytes=state,
+        sequence_bytes=token_bytes * kept + state,
+        cache_bytes_read=token_bytes * seen + 2 * state,
+        attention_flop=Fraction(2 * kind.attention_flop_width * seen, t),
+        experts=experts,
+        expert_prefill_ms=flop / (constant("eta_prefill_expert_flops") * rates.expert) if kind.experts else Fraction(0),
+        prefill_flop_width=Fraction(kind.prefill_flop_width, t),
+        window=kind.window_tokens,
+    )

@@ -1,0 +1,132 @@
+"""Section 7: every rule of a strategy with its limit, what it is compared with, and whether it holds.
+
+Callers work inside ``arithmetic.sixty_digits``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from optimizer.facts.hardware import HardwareFacts
+from optimizer.facts.problem import Problem
+from optimizer.verify.common.arithmetic import ceil_ratio, decimal
+from optimizer.verify.common.budget import budget_bytes
+from optimizer.verify.common.candidate import CACHE_NOISE_BYTES, Candidate, planned
+from optimizer.verify.common.groups import Row
+from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule. ``limit`` and ``actual`` are None where only words say it (yes/no rules, overload)."""
+
+    id: str
+    holds: bool
+    unit: str = ""
+    limit: Decimal | None = None
+    actual: Decimal | None = None
+    at_most: bool = True
+    """Whether ``actual`` may not exceed the limit; else it may not stay below."""
+
+
+def _at_most(rule: str, unit: str, limit: Decimal | int, actual: Decimal | int | None) -> Finding:
+    holds = actual is not None and actual <= limit
+    return Finding(rule, holds, unit, Decimal(limit), None if actual is None else Decimal(actual))
+
+
+def _at_least(rule: str, unit: str, limit: Decimal | int, actual: Decimal | int) -> Finding:
+    return Finding(rule, actual >= limit, unit, Decimal(limit), Decimal(actual), at_most=False)
+
+
+def row_findings(problem: Problem, row: Row) -> Iterator[Finding]:
+    """The rules that neither load nor max_num_seqs decides."""
+    model, hardware, group = problem.model, problem.hardware, row.shape.group
+    t, ep = group.tensor, group.expert
+    yield _at_most("gpu_count", "GPUs", hardware.gpus, row.gpus)
+    yield Finding("attention_heads", model.attention_heads % t == 0)
+    yield Finding("kv_heads", model.mla or model.kv_heads % t == 0 or t % model.kv_heads == 0)
+    yield Finding("ffn_width", all(width % t == 0 for width in model.ffn_widths) and _expert_slices(problem, t, ep))
+    yield Finding("vocabulary", ceil_ratio(model.vocabulary, 64) * 64 % t == 0)
+    yield Finding("experts", model.experts % ep == 0 if model.experts else ep == 1)
+    whole = ep % t == 0 and row.replicas % (ep // t) == 0
+    yield Finding("expert_groups", ep == 1 or t % ep == 0 or whole)
+    yield Finding("layer_split", _evenly_split(problem, row.shape.layers))
+    yield Finding("nvlink_locality", tensor_groups_fit(hardware, t, row.shape.stages * row.replicas))
+    yield _at_most("context", "tokens", model.max_context_tokens, problem.max_sequence_tokens)
+
+
+def _expert_slices(problem: Problem, t: int, ep: int) -> bool:
+    """Routed experts divide into the slices that one GPU holds."""
+    if ep == 1:
+        return problem.model.expert_ffn_width % t == 0
+    return ep >= t or (t % ep == 0 and problem.model.expert_ffn_width % (t // ep) == 0)
+
+
+def _evenly_split(problem: Problem, layers: tuple[int, ...]) -> bool:
+    each, over = divmod(problem.model.layers, len(layers))
+    slack = problem.search.layer_imbalance
+    low, high = max(1, each - slack), each + (over > 0) + slack
+    return all(low <= count <= high for count in layers) and (slack > 0 or over == 0)
+
+
+def tensor_groups_fit(hardware: HardwareFacts, t: int, groups: int) -> bool:
+    """Every one of so many tensor-parallel group fits inside one NVLink domain (without NVLink: one node)."""
+    node = hardware.gpus_per_node
+    domain = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else node
+    domains = max(1, hardware.gpus // domain) if domain > node else hardware.nodes * (node // domain)
+    return t <= domain and groups <= domains * (domain // t)
+
+
+def findings(candidate: Candidate) -> Iterator[Finding]:
+    """Every rule that the problem states, whether switched on or not, in the order of section 7."""
+    problem, slots, load = candidate.problem, candidate.slots, candidate.load
+    wanted = problem.requirements
+    yield from row_findings(problem, candidate.row)
+    yield _at_most("memory", "bytes", budget_bytes(problem), max(candidate.needed_bytes))
+    if candidate.paged:
+        tightest = candidate.tightest_cache(load)
+        yield _at_most("kv_cache", "bytes", tightest.room, tightest.wanted)
+    yield _at_most("max_batch", "sequences", problem.max_batch, slots)
+    yield _at_least("min_batch", "sequences", wanted.min_batch, slots)
+    yield _at_most("concurrency", "sequences", slots, load.n99 if load else None)
+    for limit in wanted.latency_limits:
+        actual = load.latency(limit) if load else None
+        yield _at_most(f"{limit.metric}_p{limit.percentile}", "ms", planned(wanted, limit.limit_ms), actual)
+    if wanted.tpot_p99_ms is not None:
+        full = candidate.times.tpot(slots)
+        yield _at_most("tpot_full_batch", "ms", planned(wanted, wanted.tpot_p99_ms), full)
+    yield _at_least("request_rate", "requests/s", decimal(candidate.demand), candidate.completions()[0])
+    for lost, count in (("gpu", wanted.survive.gpu), ("node", wanted.survive.node)):
+        if count:
+            left = candidate.survivors_load(lost)
+            holds = candidate.keeps(left)
+            # With enough slots it is a latency limit that breaks; the answer names it in words.
+            short = left is not None and (holds or left.n99 > slots)
+            actual_n = Decimal(left.n99) if left and short else None
+            yield Finding(f"survive_{lost}", holds, "sequences", Decimal(slots), actual_n)
+
+
+def barely_holds(candidate: Candidate, rule: Finding) -> bool:
+    """The rule holds once the noise of 64-bit floats is forgiven."""
+    if rule.id.startswith("survive_"):
+        return candidate.keeps(candidate.survivors_load(rule.id.removeprefix("survive_")), RELATIVE)
+    if rule.id == "kv_cache" and rule.limit is not None and rule.actual is not None:
+        return rule.actual <= rule.limit + CACHE_NOISE_BYTES
+    if rule.holds or rule.limit is None or rule.actual is None or rule.unit not in ("ms", "requests/s"):
+        return rule.holds
+    return abs(rule.limit - rule.actual) <= rule.limit * RELATIVE
+
+
+def clearly_holds(candidate: Candidate, rule: Finding) -> bool:
+    """The rule still holds after times are rounded up to nanoseconds and rates down to thousandths."""
+    if rule.id.startswith("survive_"):
+        return candidate.keeps(candidate.survivors_load(rule.id.removeprefix("survive_")), -TWO_NANOSECONDS)
+    if rule.id == "kv_cache" and rule.limit is not None and rule.actual is not None:
+        return rule.actual <= rule.limit - CACHE_NOISE_BYTES
+    if rule.limit is None or rule.actual is None or rule.unit not in ("ms", "requests/s"):
+        return rule.holds
+    if rule.unit == "ms":
+        return rule.actual + TWO_NANOSECONDS <= rule.limit
+    return rule.actual * (1 - TWO_NANOSECONDS) // THOUSANDTH * THOUSANDTH >= rule.limit

@@ -1,0 +1,128 @@
+"""Section 3, the replica: rounds, prefill, time per token and residence as functions of the sequences in progress.
+
+Callers work inside ``arithmetic.sixty_digits``.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from optimizer.facts.problem import Problem
+from optimizer.verify.common.arithmetic import ceil_ratio, constant, decimal, exact, facts_of_costs
+from optimizer.verify.common.groups import Shape
+from optimizer.verify.common.layer import Experts
+from optimizer.verify.common.stage import Stage, Stages
+
+
+def chunks_of(problem: Problem, tokens: int) -> int:
+    """j: steps that a prompt is cut into."""
+    return ceil_ratio(tokens, problem.search.max_num_batched_tokens)
+
+
+class StageDecode:
+    """Decode time of one stage as a function of b; 60 digits."""
+
+    def __init__(self, stage: Stage, ranks: int) -> None:
+        self._ranks = ranks
+        self._fixed, self._slope = decimal(stage.step.fixed), decimal(stage.step.slope)
+        self._roofs = [(decimal(memory), decimal(compute)) for memory, compute in stage.roofs]
+        self._experts = [(experts, n, _of(experts)) for experts, n in stage.experts]
+        self._overlap = decimal(constant("overlap"))
+
+    def at(self, b: int) -> Decimal:
+        total = self._fixed + self._slope * b
+        for memory, compute in self._roofs:
+            total += self._roof(memory, compute * b)
+        for experts, n, (read, token, touch) in self._experts:
+            missed = (Decimal(experts.count - experts.per_token) / experts.count) ** (b * self._ranks)
+            touched = experts.count * (1 - missed)
+            total += n * (self._roof(touched * read, token * b) + touched * touch)
+        return total
+
+    def _roof(self, x: Decimal, y: Decimal) -> Decimal:
+        return x + self._overlap * y if x > y else y + self._overlap * x
+
+
+def _of(experts: Experts) -> tuple[Decimal, Decimal, Decimal]:
+    return decimal(experts.read_ms), decimal(experts.token_ms), decimal(experts.touch_ms)
+
+
+class ReplicaTimes:
+    """One replica of a shape. Times are milliseconds to 60 digits; ``n`` counts sequences in progress."""
+
+    def __init__(self, problem: Problem, shape: Shape, stages: Stages) -> None:
+        group, held = shape.group, stages.of(shape.group, shape.layers)
+        self._problem, self._stages = problem, shape.stages
+        self._kinds = [(stage, held.count(stage), StageDecode(stage, group.ranks)) for stage in dict.fromkeys(held)]
+        crossings = stages.sends(shape)
+        self._send_slope, self._send_fixed = decimal(crossings.slope), decimal(crossings.fixed)
+        engine = facts_of_costs().engines[problem.engine]
+        self.start = decimal(exact(engine.start_ms))
+        self.admit_steps = decimal(exact(engine.admit_steps))
+        self._decoded: dict[int, list[tuple[int, Decimal]]] = {}
+        self._prefilled: dict[int, list[Decimal]] = {}
+        self._rounds: dict[int, Decimal] = {}
+        self._residence: list[Decimal] = []
+        prompt = problem.workload.prompt_tokens
+        stage_ms = zip(self._kinds, self._prefill_of(prompt), strict=True)
+        chunks = chunks_of(problem, prompt)
+        each = [(count, ms * chunks) for (_, count, _), ms in stage_ms]
+        self.prompt_sum = sum((count * ms for count, ms in each), Decimal(0))
+        self.prompt_max = max(ms for _, ms in each)
+        self._output = problem.workload.output_tokens
+
+    def _decode_of(self, n: int) -> list[tuple[int, Decimal]]:
+        """(stages, decode time) of each kind of stage."""
+        b = ceil_ratio(n, self._stages)
+        found = self._decoded.get(b)
+        if found is None:
+            found = self._decoded[b] = [(count, decode.at(b)) for _, count, decode in self._kinds]
+        return found
+
+    def _prefill_of(self, tokens: int) -> list[Decimal]:
+        """Prefill time of one chunk at each kind of stage."""
+        found = self._prefilled.get(tokens)
+        if found is None:
+            j = chunks_of(self._problem, tokens)
+            found = self._prefilled[tokens] = [decimal(stage.prefill_ms(tokens) / j) for stage, _, _ in self._kinds]
+        return found
+
+    def round(self, n: int) -> Decimal:
+        """One token for each of n sequences."""
+        found = self._rounds.get(n)
+        if found is None:
+            decoded = self._decode_of(n)
+            through = sum((count * ms for count, ms in decoded), Decimal(0))
+            through += self._send_fixed + self._send_slope * ceil_ratio(n, self._stages)
+            found = self._rounds[n] = max(through, min(n, self._stages) * max(ms for _, ms in decoded))
+        return found
+
+    def prefill(self, tokens: int, n: int) -> Decimal:
+        """From a prompt's first step to its last, n sequences in progress."""
+        j = chunks_of(self._problem, tokens)
+        passes = [
+            (count, chunk + ms) for (count, ms), chunk in zip(self._decode_of(n), self._prefill_of(tokens), strict=True)
+        ]
+        total = sum((count * ms for count, ms in passes), Decimal(0)) + (j - 1) * max(ms for _, ms in passes)
+        return total + self._send_fixed + self._send_slope * ceil_ratio(tokens, j)
+
+    def tpot(self, n: int) -> Decimal:
+        """Time per output token."""
+        per_round = Decimal(n - 1) / self._output
+        return self.round(n) + per_round * max(self.prompt_max, self.prompt_sum / (1 + per_round / 2))
+
+    def admission(self, n: int) -> Decimal:
+        """From arrival to the first step, no prompt ahead."""
+        return self.start + self.admit_steps * self.round(n)
+
+    def occupancy(self, rate: Decimal) -> Decimal:
+        """O: what one prompt costs the pipeline when so many arrive per ms."""
+        return max(self.prompt_max, self.prompt_sum / (1 + rate * self.prompt_sum))
+
+    def residence(self, upto: int) -> list[Decimal]:
+        """R(1) ... R(upto), the list possibly longer."""
+        work = self._problem.workload
+        for n in range(len(self._residence) + 1, upto + 1):
+            admitted = self.admission(n) + self.prefill(work.prompt_tokens, n)
+            self._residence.append(admitted + (work.output_tokens - 1) * self.tpot(n))
+        return self._residence

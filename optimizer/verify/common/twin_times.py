@@ -1,0 +1,106 @@
+"""Section 3 for many shapes at once in 64-bit floats: rounds, prefill and residence for every concurrency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.facts.problem import Problem
+from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
+from optimizer.verify.common.groups import Shape
+from optimizer.verify.common.layer import Experts
+from optimizer.verify.common.stage import Stage, Stages
+from optimizer.verify.common.times import chunks_of
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeTimes:
+    """Milliseconds; one line for each shape, one column for each concurrency 1 ... N."""
+
+    round: Floats
+    prefill: Floats
+    """A prompt of the mean length."""
+    prefill_longest: Floats
+    tpot: Floats
+    residence: Floats
+    prompt_sum: Floats
+    """One prompt through all stages, one number for each shape."""
+    prompt_max: Floats
+    """One prompt at the slowest stage."""
+    admission: Floats
+    """From arrival to the first step, no prompt ahead."""
+
+
+def _roof(x: Floats, y: Floats) -> Floats:
+    return np.maximum(x, y) + float(constant("overlap")) * np.minimum(x, y)
+
+
+def _decode(stage: Stage, ranks: int, b: Floats, known: dict[tuple[Experts, int], Floats]) -> Floats:
+    """Decode time of one stage for every b."""
+    total = float(stage.step.fixed) + float(stage.step.slope) * b
+    for memory, compute in stage.roofs:
+        total += _roof(np.full_like(b, float(memory)), float(compute) * b)
+    for experts, layers in stage.experts:
+        one = known.get((experts, ranks))
+        if one is None:
+            touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** (b * ranks))
+            one = _roof(touched * float(experts.read_ms), float(experts.token_ms) * b)
+            one = known[experts, ranks] = one + touched * float(experts.touch_ms)
+        total += layers * one
+    return total
+
+
+def shape_times(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto: int) -> ShapeTimes:
+    """Times of every shape for 1 ... ``upto`` sequences in progress."""
+    work, engine = problem.workload, facts_of_costs().engines[problem.engine]
+    deepest = max(shape.stages for shape in shapes)
+    fewest = min(shape.stages for shape in shapes)
+    b = np.arange(1, -(-upto // fewest) + 1, dtype=np.float64)
+    lengths = (work.prompt_tokens, work.longest_prompt_tokens)
+    # Line 0 of each table is the stage that a shallower replica does not have.
+    known: dict[tuple[Experts, int], Floats] = {}
+    decode, chunk, line = [np.zeros_like(b)], [(0.0, 0.0)], dict[tuple[int, int], int]()
+    places = np.zeros((len(shapes), deepest), dtype=np.int64)
+    crossings = np.zeros((len(shapes), 2))
+    for i, shape in enumerate(shapes):
+        for s, stage in enumerate(stages.of(shape.group, shape.layers)):
+            key = id(stage), shape.group.ranks  # ``stages`` keeps every stage alive
+            if key not in line:
+                line[key] = len(decode)
+                decode.append(_decode(stage, shape.group.ranks, b, known))
+                chunk.append((float(stage.prefill_ms(lengths[0])), float(stage.prefill_ms(lengths[1]))))
+            places[i, s] = line[key]
+        sent = stages.sends(shape)
+        crossings[i] = float(sent.slope), float(sent.fixed)
+    table, whole = np.stack(decode), np.array(chunk)
+    depth = np.array([[shape.stages] for shape in shapes])
+    n = np.arange(1, upto + 1)
+    column = -(-n // depth) - 1
+    through = np.zeros((len(shapes), upto))
+    worst, worst_pass = np.zeros_like(through), [np.zeros_like(through), np.zeros_like(through)]
+    j = [chunks_of(problem, tokens) for tokens in lengths]
+    for s in range(deepest):
+        step = table[places[:, s : s + 1], column]
+        through += step
+        np.maximum(worst, step, out=worst)
+        for k in (0, 1):
+            np.maximum(worst_pass[k], step + whole[places[:, s : s + 1], k] / j[k], out=worst_pass[k])
+    slope, fixed = crossings[:, :1], crossings[:, 1:]
+    rounds = np.maximum(through + fixed + slope * (column + 1), np.minimum(n, depth) * worst)
+    prefill = []
+    for k, tokens in enumerate(lengths):
+        mine = whole[places, k].sum(axis=1, keepdims=True) / j[k]
+        prefill.append(through + mine + (j[k] - 1) * worst_pass[k] + fixed + slope * -(-tokens // j[k]))
+    each = whole[places, 0]
+    prompt_sum, prompt_max = each.sum(axis=1), each.max(axis=1)
+    per_round = (n - 1) / work.output_tokens
+    tpot = rounds + per_round * np.maximum(prompt_max[:, None], prompt_sum[:, None] / (1 + per_round / 2))
+    admission = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds
+    residence = admission + prefill[0] + (work.output_tokens - 1) * tpot
+    return ShapeTimes(rounds, prefill[0], prefill[1], tpot, residence, prompt_sum, prompt_max, admission)

@@ -1,5 +1,0 @@
-"""Is an answer about an inventory true? Recomputed from the facts, failures enumerated and simulated."""
-
-from optimizer.verify.fleet.check import verify_fleet
-
-__all__ = ["verify_fleet"]

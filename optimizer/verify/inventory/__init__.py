@@ -1,0 +1,5 @@
+"""Is an answer about an inventory true? Recomputed from the facts, failures enumerated and simulated."""
+
+from optimizer.verify.inventory.check import verify_fleet
+
+__all__ = ["verify_fleet"]

@@ -1,0 +1,119 @@
+"""Every pipeline over two groups that is considered, with its rates in 64-bit floats. ``docs/inventories.md``, section 2.
+
+Most carry no more than their places carry otherwise, and are left out. What surely does not is left out early: by the memory of
+all stages together, and by a bound on the throughput that takes the better of both GPUs for everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
+from itertools import permutations
+
+from optimizer.facts.inventory import NodeGroup
+from optimizer.results.answer import Fixed
+from optimizer.verify.common.groups import Group, Shape
+from optimizer.verify.common.joined import split_of
+from optimizer.verify.common.space import experts_offered, formats_offered, stages_offered, tensor_offered
+from optimizer.verify.inventory.availability import availability_of
+from optimizer.verify.inventory.ceiling import Ceiling
+from optimizer.verify.inventory.instance import Instance, Instances, Segment, likeness, nodes_for, pairable
+from optimizer.verify.inventory.offers import Offer, legal, offer_of
+from optimizer.verify.inventory.places import carried_in_place
+from optimizer.verify.inventory.rates import MILLION, rated
+from optimizer.verify.inventory.site import Site
+
+
+def offers_across(
+    site: Site, instances: Instances, within: Sequence[Sequence[Offer]], fixed: Fixed = Fixed()
+) -> list[Offer]:
+    """The offers over two groups of an inventory, for every two groups that pair.
+
+    Args:
+        within: the offers of each group.
+    """
+    fleet, known = site.fleet, dict[Hashable, list[Offer]]()
+    found: list[Offer] = []
+    for i, j in permutations(range(len(fleet.groups)), 2):
+        one, other = fleet.groups[i], fleet.groups[j]
+        if not pairable(one, other):
+            continue
+        like = likeness(one), one.nodes_together, likeness(other), other.nodes_together
+        if like not in known:
+            known[like] = list(_Pair(instances, (one, other), (within[i], within[j]), fixed).offers())
+        for offer in known[like]:
+            up = float(availability_of(fleet, site, (one, other), offer.instance))
+            found.append(replace(offer, groups=(i, j), availability=up))
+    return found
+
+
+class _Pair:
+    """Pipelines from one group to another."""
+
+    def __init__(
+        self,
+        instances: Instances,
+        groups: tuple[NodeGroup, NodeGroup],
+        within: tuple[Sequence[Offer], Sequence[Offer]],
+        fixed: Fixed,
+    ) -> None:
+        self._instances, self._fleet, self._groups = instances, instances.fleet, groups
+        self._within, self._fixed = within, fixed
+        self._carried: dict[tuple[int, int, int], int] = {}
+
+    def offers(self) -> Iterator[Offer]:
+        """All of them, numbered as on groups 0 and 1, nothing failing."""
+        problem = self._instances.problem(self._groups[0], 1)
+        for stages in stages_offered(problem, self._fixed):
+            for group in self._stage_groups():
+                for cut in range(1, stages):
+                    yield from self._cut(group, (cut, stages - cut))
+
+    def _stage_groups(self) -> Iterator[Group]:
+        """TP and EP degrees and formats that both groups may have."""
+        problems = [self._instances.problem(group, 1) for group in self._groups]
+        tensors = [set(tensor_offered(problem, self._fixed)) for problem in problems]
+        for tensor in sorted(tensors[0] & tensors[1]):
+            for expert in sorted(set(experts_offered(problems[0], self._fixed, tensor)) & {1, tensor}):
+                for weight, kv in formats_offered(problems[0], self._fixed):
+                    yield Group(tensor, expert, weight, kv)
+
+    def _cut(self, group: Group, stages: tuple[int, int]) -> Iterator[Offer]:
+        """Every split of the layers."""
+        t, fleet, instances = group.tensor, self._fleet, self._instances
+        nodes = [nodes_for(there, t * count, count) for there, count in zip(self._groups, stages, strict=True)]
+        splits = list(self._splits(stages))
+        if None in nodes or not splits:
+            return
+        held = [instances.stages(there, q or 1) for there, q in zip(self._groups, nodes, strict=True)]
+        segments = tuple(Segment(one.problem, count) for one, count in zip(held, stages, strict=True))
+        if not legal(Shape(group, splits[0]), segments, fleet.search.disabled_rules):
+            return
+        ceiling = Ceiling(fleet, group, (held[0], held[1]), stages)
+        if not ceiling.fit():
+            return
+        least = sum(self._otherwise(side, stages[side], nodes[side] or 1, t) for side in (0, 1))
+        if ceiling.rate(ceiling.most) * MILLION <= least:
+            return
+        members: list[Instance] = []
+        for layers in splits:
+            slots = ceiling.slots(layers)
+            if slots and ceiling.rate(slots) * MILLION > least:
+                members.append(instances.across(*self._groups, stages[0], Shape(group, layers)))
+        for one in rated(members, [least] * len(members)):
+            yield offer_of(one, (0, 1), 1.0)
+
+    def _splits(self, stages: tuple[int, int]) -> Iterator[tuple[int, ...]]:
+        total = self._fleet.model.layers
+        for ahead in range(stages[0], total - stages[1] + 1):
+            layers = split_of(total, ahead, stages)
+            if layers is not None and self._fixed.layers_per_stage in (None, layers):
+                yield layers
+
+    def _otherwise(self, side: int, count: int, nodes: int, tensor: int) -> int:
+        """What the place of one part carries, millionths of a request/s."""
+        key = side, count, tensor
+        if key not in self._carried:
+            each = tensor * count // nodes
+            self._carried[key] = carried_in_place(self._within[side], self._groups[side], nodes, each, tensor)
+        return self._carried[key]

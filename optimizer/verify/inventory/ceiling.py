@@ -1,0 +1,134 @@
+"""A rate that no pipeline over two groups passes, whatever its layer split, found without the times of any of them.
+
+Rounds last at least as long as one sequence takes through all layers, each layer on the better of the two GPUs for each of its
+parts: roofs of parts add up to no less than the roof of their sums. The prompt likewise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optimizer.facts.inventory import FleetProblem
+from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
+from optimizer.verify.common.budget import budget_on
+from optimizer.verify.common.groups import Group
+from optimizer.verify.common.load import chain_length
+from optimizer.verify.common.stage import Stage, StageKind, Stages
+from optimizer.verify.common.times import chunks_of
+from optimizer.verify.common.twin_times import Floats
+
+_ROUNDING = 1 + 1e-9
+
+
+class Ceiling:
+    """For the pipelines of one group of GPUs a stage, with so many stages on each of two kinds of nodes."""
+
+    def __init__(
+        self, fleet: FleetProblem, group: Group, stages: tuple[Stages, Stages], counts: tuple[int, int]
+    ) -> None:
+        self._fleet, self._group, self._stages, self._counts = fleet, group, stages, counts
+        self._problem = stages[0].problem
+        wanted, off = fleet.requirements, fleet.search.disabled_rules
+        self._most = chain_length(self._problem) if "max_batch" in off else self._problem.max_batch
+        self._fewest = 1 if "min_batch" in off else max(1, wanted.min_batch)
+        self._no_memory, self._no_rate = "memory" in off, "request_rate" in off
+        self._budgets = [budget_on(wanted, side.problem.hardware) for side in stages]
+        self._rates: Floats | None = None
+
+    def fit(self) -> bool:
+        """Whether the memory of all stages together may hold the model and the fewest slots."""
+        if self._no_memory:
+            return True
+        whole = self._stage(0, tuple(self._problem.model.kind_of_layer.count(k) for k in self._kinds), last=True)
+        room = sum(n * (budget - whole.fixed_bytes) for n, budget in zip(self._counts, self._budgets, strict=True))
+        return room >= whole.weights_bytes + (1 if whole.reserved else self._fewest) * whole.sequence_bytes
+
+    def slots(self, layers: tuple[int, ...]) -> int:
+        """Sequences that the memory of each stage allows; 0 where they are too few."""
+        if self._no_memory:
+            return self._most
+        most, cut = self._most, self._counts[0]
+        for position, kind in enumerate(self._stages[0].kinds(layers)):
+            side = int(position >= cut)
+            stage = self._stages[side].stage(self._group, kind)
+            left = self._budgets[side] - stage.memory_bytes(0)
+            each = stage.memory_bytes(1) - stage.memory_bytes(0)
+            most = min(most, left // each if each else (most if left >= 0 else 0))
+            if most < self._fewest:
+                return 0
+        return most
+
+    def rate(self, slots: int) -> float:
+        """Requests/s that no pipeline with so many slots passes."""
+        if self._rates is None:
+            self._rates = np.maximum.accumulate(self._throughput())
+        last = len(self._rates) if self._no_rate else min(slots, len(self._rates))
+        return float(self._rates[last - 1]) * _ROUNDING
+
+    @property
+    def most(self) -> int:
+        """Slots of any pipeline, memory not asked."""
+        return self._most
+
+    @property
+    def _kinds(self) -> range:
+        return range(len(self._problem.model.kinds))
+
+    def _stage(self, side: int, counts: tuple[int, ...], *, last: bool) -> Stage:
+        return self._stages[side].stage(self._group, StageKind(counts, False, last))
+
+    def _throughput(self) -> Floats:
+        """m over a lower bound of R(m), requests/s, for m = 1, 2, …"""
+        work, engine = self._problem.workload, facts_of_costs().engines[self._problem.engine]
+        stages = sum(self._counts)
+        m = np.arange(1, chain_length(self._problem) + 1, dtype=np.float64)
+        decode, prompt = self._decode(np.ceil(m / stages)), self._prompt()
+        per_round = (m - 1) / work.output_tokens
+        token = decode + per_round * prompt * np.maximum(1 / stages, 1 / (1 + per_round / 2))
+        first = float(exact(engine.start_ms)) + (1 + float(exact(engine.admit_steps))) * decode
+        first += prompt / chunks_of(self._problem, work.prompt_tokens)
+        found: Floats = 1000 * m / (first + (work.output_tokens - 1) * token)
+        return found
+
+    def _layers_of_kind(self, k: int) -> list[Stage]:
+        """A stage on each side that holds all layers of one kind."""
+        count = self._problem.model.kind_of_layer.count(k)
+        counts = tuple(count * (kind == k) for kind in self._kinds)
+        return [self._stage(side, counts, last=False) for side in (0, 1)]
+
+    def _decode(self, b: Floats) -> Floats:
+        """All layers and the head for b sequences, ms."""
+        total, slope, memory, compute = np.zeros_like(b), 0.0, 0.0, 0.0
+        for k in self._kinds:
+            sides = self._layers_of_kind(k)
+            total += min(float(stage.step.fixed) for stage in sides)
+            slope = max(slope, min(float(stage.step.slope) for stage in sides))
+            memory += min(float(stage.roofs[0][0]) for stage in sides)
+            compute += min(float(stage.roofs[0][1]) for stage in sides)
+            total += np.minimum(*(_experts(stage, b) for stage in sides))
+        nothing = (0,) * len(self._kinds)
+        ends = [self._stage(side, nothing, last=True) for side in (0, 1)]
+        total += min(float(end.step.fixed) for end in ends)
+        head = [min(float(end.roofs[1][i]) for end in ends) for i in (0, 1)]
+        return total + slope * b + _roof(memory, compute * b) + _roof(head[0], head[1] * b)
+
+    def _prompt(self) -> float:
+        """The mean prompt through all layers, ms."""
+        tokens = self._problem.workload.prompt_tokens
+        return sum(min(float(stage.prefill_ms(tokens)) for stage in self._layers_of_kind(k)) for k in self._kinds)
+
+
+def _roof(x: float, y: Floats) -> Floats:
+    found: Floats = np.maximum(x, y) + float(constant("overlap")) * np.minimum(x, y)
+    return found
+
+
+def _experts(stage: Stage, b: Floats) -> Floats:
+    """Decode time of the routed experts of a stage; one rank."""
+    total = np.zeros_like(b)
+    for experts, layers in stage.experts:
+        touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** b)
+        reads, products = touched * float(experts.read_ms), float(experts.token_ms) * b
+        longest, shortest = np.maximum(reads, products), np.minimum(reads, products)
+        total += layers * (longest + float(constant("overlap")) * shortest + touched * float(experts.touch_ms))
+    return total

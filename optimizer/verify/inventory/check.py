@@ -1,0 +1,262 @@
+"""The public check of an answer about an inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from optimizer.facts.inventory import FleetProblem
+from optimizer.results.answer import Fixed, Verification
+from optimizer.results.inventory import FleetAnswer, RateRange
+from optimizer.results.placement import PlacedInstance
+from optimizer.verify.common.arithmetic import exact, sixty_digits
+from optimizer.verify.common.ledger import Ledger, number
+from optimizer.verify.inventory.claims import (
+    check_losses,
+    check_objective,
+    check_reliability,
+    check_rules,
+    check_totals,
+    noise_of_probability,
+)
+from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory.instance import Instances
+from optimizer.verify.inventory.legality import check_placement
+from optimizer.verify.inventory.pools import Known, check_instance_rules, check_shares, know_pools
+from optimizer.verify.inventory.restarts import restarts_in_time
+from optimizer.verify.inventory.sample import DRAWS, Sampled, sample
+from optimizer.verify.inventory.shares import largest_share, least_split, share_costs
+from optimizer.verify.inventory.simulate import FAILURES, Simulated, levels_of, simulate
+from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.states import Member, TooManyStates, at_end, members_of, rates_of, states_of
+from optimizer.verify.inventory.stock import SpaceTooLarge
+from optimizer.verify.inventory.twin import Twin
+from optimizer.verify.inventory.value import Family, Totals, Weights, totals
+
+MOST_GPUS_ENUMERATED = 600
+"""The choices of larger inventories are not gone through: it would take longer than a few seconds."""
+RARE = 200
+"""Outages in a simulation below which states are sampled too."""
+MORE = 10
+"""A run that does not contain what is claimed is repeated, so many times longer, with another seed."""
+
+
+@sixty_digits()
+def verify_fleet(
+    problem: FleetProblem,
+    answer: FleetAnswer,
+    fixed: Fixed = Fixed(),
+    *,
+    exhaustive: bool = True,
+    seed: int = 1,
+) -> Verification:
+    """Recompute every claim of an answer from the facts, simulate failures and repairs, and confirm an optimum.
+
+    Args:
+        problem: what was asked.
+        answer: what is claimed; its own ``verification`` is ignored.
+        fixed: decisions that a person fixed: each instance's, and DP counts all replicas.
+        exhaustive: False leaves out the enumeration of other choices.
+        seed: of the simulation; a disagreement counts only when a longer simulation with another seed confirms it.
+
+    Returns:
+        Every disagreement with expected and actual. ``optimality`` is ``exhaustive``, ``bound`` (claimed, not
+        enumerated), ``not claimed`` or ``refuted``. Exhaustive: every choice of instances that the bound of section 6 does
+        not rule out, of all shapes, was stood on the nodes, where the rules allow it, and valued there; ``candidates`` counts those.
+    """
+    return _Check(problem, answer, fixed, seed).run(exhaustive)
+
+
+class _Check:
+    """One verification; keeps what several steps need."""
+
+    def __init__(self, problem: FleetProblem, answer: FleetAnswer, fixed: Fixed, seed: int) -> None:
+        self.problem, self.answer, self.fixed, self.seed = problem, answer, fixed, seed
+        self.ledger, self.site = Ledger(), Site(problem)
+        self.instances, self.curves = Instances(problem), Curves()
+        self.weights = Weights.of(problem.objective)
+        self.demand = exact(problem.workload.requests_per_s)
+        self.notes: list[str] = []
+        self.completed = 0.0
+
+    def run(self, exhaustive: bool) -> Verification:
+        """All steps."""
+        answer, ledger = self.answer, self.ledger
+        ledger.same("problem", self.problem.name, answer.problem)
+        if answer.pools:
+            self._fixed_decisions()
+            feasible = answer.status in ("optimal", "feasible")
+            ledger.that("status", feasible, "optimal or feasible, with pools", answer.status)
+            self._claims()
+        else:
+            ledger.that("status", answer.status in ("infeasible", "unknown"), "no pools", answer.status)
+            for name in ("placement", "objective", "objective_exact_ms", "reliability"):
+                ledger.same(name, None, getattr(answer, name))
+        optimality, seen = "not claimed", 0
+        if answer.status in ("optimal", "infeasible"):
+            optimality, seen = self._optimality(exhaustive)
+        passed = not ledger.mismatches
+        return Verification(passed, ledger.checks, optimality, seen, "; ".join(self.notes), tuple(ledger.mismatches))
+
+    def _optimality(self, exhaustive: bool) -> tuple[str, int]:
+        """(what can be said about the optimum, choices looked at)."""
+        if not exhaustive or self.ledger.mismatches or self.site.fleet.gpus > MOST_GPUS_ENUMERATED:
+            return "bound", 0
+        try:
+            found = Twin(self.site, self.instances, self.curves, self.fixed).judge(self.answer, self.completed)
+        except SpaceTooLarge:
+            return "bound", 0
+        if found.rival is not None:
+            what = "optimality" if self.answer.pools else "status"
+            self.ledger.that(what, False, f"{found.rival} is feasible", self.answer.objective_exact_ms or "infeasible")
+            return "refuted", found.choices
+        return "exhaustive" if found.complete else "bound", found.choices
+
+    def _fixed_decisions(self) -> None:
+        """What a person fixed is so."""
+        for name in Fixed.__slots__:
+            wanted = getattr(self.fixed, name)
+            if wanted is None:
+                continue
+            if name == "data_parallel":
+                replicas = sum(pool.strategy.data_parallel for pool in self.answer.pools)
+                self.ledger.same("data_parallel as fixed, all pools", wanted, replicas)
+                continue
+            for index, pool in enumerate(self.answer.pools):
+                self.ledger.same(f"pools.{index}.strategy.{name} as fixed", wanted, getattr(pool.strategy, name))
+
+    def _claims(self) -> None:
+        """What the answer says about its own pools."""
+        ledger, answer = self.ledger, self.answer
+        known = know_pools(ledger, self.site, self.instances, answer.pools, self.fixed)
+        placement = answer.placement
+        if not ledger.that("placement", placement is not None, "a place for every instance", None) or not placement:
+            return
+        if known is None or not check_placement(ledger, self.site, answer.pools, placement):
+            return
+        planned = check_shares(ledger, known, self.demand)
+        if planned is None:
+            return
+        for index, one in enumerate(known):
+            with ledger.about(f"pools.{index}"):
+                check_instance_rules(ledger, one, planned[index])
+        for instance in placement.instances:
+            wanted = float(planned[instance.pool] / self.demand)
+            close = abs(instance.share - wanted) <= 1e-11
+            ledger.that(f"placement.{instance.name}.share", close, wanted, instance.share)
+        capacities = [known[instance.pool].capacity for instance in placement.instances]
+        restart = [restarts_in_time(self.problem, known[instance.pool].instance) for instance in placement.instances]
+        worst, scenarios = check_losses(ledger, self.site, placement.instances, capacities, restart, answer)
+        check_rules(ledger, self.problem, sum(capacities, Fraction(0)), worst, answer)
+        if scenarios:
+            self.notes.append(f"{scenarios:,} choices of losses covered")
+        used, completed = check_totals(ledger, self.site, known, planned, answer)
+        self.completed = float(completed)
+        families, index_of = self._families(known, planned)
+        self._check_split(known, families, index_of)
+        levels = rates_of(self.problem.failures, self.problem.levels())
+        family_of = [index_of[instance.pool] for instance in placement.instances]
+        members = members_of(self.site, placement.instances, family_of, levels)
+        found = self._totals(self.problem, families, members)
+        if found is not None:
+            check_objective(ledger, self.weights, found, used, answer)
+            check_reliability(ledger, self.problem, found, answer.reliability)
+        for end in answer.ranges:
+            changed = at_end(self.problem, end.end)
+            with ledger.about(f"ranges.{end.end}"):
+                if ledger.that("end", changed is not None, "low or high", end.end) and changed is not None:
+                    self._check_range(end, self._totals(changed, families, members))
+        self._simulate(families, placement.instances, family_of, found)
+
+    def _totals(self, problem: FleetProblem, families: list[Family], members: list[Member]) -> Totals | None:
+        """Sums over the failure states; None, and a note, where there are too many."""
+        try:
+            states = states_of(problem, members, [family.instances for family in families])
+        except TooManyStates:
+            said = "too many failure states to work through: objective and reliability not recomputed, only simulated"
+            self.notes.append(said)
+            return None
+        return totals(families, float(self.demand), self.weights, states)
+
+    def _check_range(self, end: RateRange, found: Totals | None) -> None:
+        """The availability of the same choice at an end of the failure rates; another choice is another problem's answer."""
+        if end.same_choice and found is not None:
+            self.ledger.same("choice", self.answer.label, end.choice)
+            close = abs(end.availability - found.availability) <= noise_of_probability(found)
+            self.ledger.that("availability", close, found.availability, end.availability)
+
+    def _families(self, known: list[Known], planned: dict[int, Fraction]) -> tuple[list[Family], dict[int, int]]:
+        """Pools of one kind together; pool number → family number."""
+        kinds = list(dict.fromkeys(one.kind for one in known))
+        index_of = {index: kinds.index(one.kind) for index, one in enumerate(known)}
+        families = []
+        for kind in range(len(kinds)):
+            members = [i for i in index_of if index_of[i] == kind]
+            first = known[members[0]]
+            same = all(known[i].slots_capacity == first.slots_capacity for i in members)
+            self.ledger.that("slots_capacity", same, "the same for every pool of a family", "different")
+            count = sum(known[i].pool.instances for i in members)
+            curve = self.curves.of(first.instance)
+            families.append(Family(curve, count, float(planned[members[0]]), float(first.slots_capacity)))
+        return families, index_of
+
+    def _check_split(self, known: list[Known], families: list[Family], index_of: dict[int, int]) -> None:
+        """No other split of the requests has a smaller mean time."""
+        if len(families) == 1:
+            return
+        costs, mine = [], 0.0
+        for kind, family in enumerate(families):
+            first = next(known[i] for i in index_of if index_of[i] == kind)
+            most = largest_share(self.demand, family.instances, first.capacity)
+            costs.append(share_costs(family.curve, self.demand, family.instances, most))
+            part = round(family.planned * family.instances / float(self.demand) * 1000)
+            mine += float(costs[-1][part]) if part <= most else float("inf")
+        best = least_split(costs)
+        if best is not None:
+            least = mine <= best[0] * (1 + 1e-10) + 1e-5
+            self.ledger.that("pools.share", least, f"{best[0]} ms with thousandths {best[1]}", f"{mine} ms")
+
+    def _simulate(
+        self, families: list[Family], placed: Sequence[PlacedInstance], family_of: list[int], found: Totals | None
+    ) -> None:
+        """Failures and repairs played in time and, where outages are rare, sampled by the number of parts down."""
+        levels = levels_of(self.site, self.problem.failures, placed)
+        repair = self.problem.failures.repair_hours.value
+        setting = levels, repair, families, np.array(family_of), float(self.demand), self.weights
+        first = simulate(*setting, self.seed)
+        self._compare(first, found, lambda: simulate(*setting, self.seed + 1, MORE * FAILURES))
+        said = f"{first.failures:,} failures simulated over {first.hours:,.0f} hours: {first.outages:,} outages"
+        if first.outages < RARE:
+            drawn = sample(*setting, self.seed)
+            self._contains(drawn, lambda: sample(*setting, self.seed + 1, MORE * DRAWS))
+            said += f"; {drawn.draws:,} states with 2 or more parts down sampled, every single part tried"
+        self.notes.append(said)
+
+    def _compare(self, seen: Simulated, found: Totals | None, again: Callable[[], Simulated]) -> None:
+        """The availability inside its interval, and outages as often as they should be.
+
+        The frequency in section 5 is the one at which outages begin only where losing an instance never ends one.
+        """
+        self._contains(seen, again)
+        if found is not None and found.monotone and not self._as_often(seen, found):
+            seen = again()
+            expected = f"{found.outages_per_hour * seen.hours:.1f} outages"
+            agrees = self._as_often(seen, found)
+            self.ledger.that("simulation of reliability.hours_between_outages", agrees, expected, seen.outages)
+
+    def _as_often(self, seen: Simulated, found: Totals) -> bool:
+        return abs(seen.outages - found.outages_per_hour * seen.hours) <= seen.outages_within
+
+    def _contains(self, seen: Simulated | Sampled, again: Callable[[], Simulated | Sampled]) -> None:
+        """The availability lies in the 99 % interval, if not of this run then of a longer one."""
+        stated = number(self.answer.reliability.availability) if self.answer.reliability is not None else None
+        if stated is None:
+            return  # refused already
+        claimed = float(stated)
+        if abs(seen.availability - claimed) > seen.within:
+            seen = again()
+        inside = abs(seen.availability - claimed) <= seen.within
+        what = "simulation of reliability.availability"
+        self.ledger.that(what, inside, f"{seen.availability} ± {seen.within}", claimed)

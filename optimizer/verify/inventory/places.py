@@ -1,0 +1,67 @@
+"""What the places of a pipeline over two groups carry otherwise: with instances within one of the groups each.
+
+``docs/inventories.md``, section 2: which pipelines over two groups are considered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.results.answer import Fixed
+from optimizer.verify.inventory.instance import Instance, Instances
+from optimizer.verify.inventory.offers import Offer, offers_on
+from optimizer.verify.inventory.rates import MILLION
+
+_STEPS_UNSURE = 2
+"""Millionths by which a rate found in floats may differ from the exact one."""
+
+
+def fits_times(offer: Offer, group: NodeGroup, nodes: int, each: int, tensor: int) -> int:
+    """m: instances that fit in the place of a part with so many GPUs on each of its nodes.
+
+    Args:
+        group: of the offer and of the part.
+        tensor: TP of the pipeline.
+    """
+    some = group.nvlink_gb_per_s > 0 and group.nvlink_domain_gpus < group.free_gpus
+    if some and offer.instance.shape.group.tensor > tensor:
+        return 0
+    if offer.nodes > nodes or offer.gpus // offer.nodes > each:
+        return 0
+    return nodes * (each // offer.gpus) if offer.nodes == 1 else 1
+
+
+def carried_in_place(offers: Sequence[Offer], group: NodeGroup, nodes: int, each: int, tensor: int) -> int:
+    """c_i in millionths of a request/s, as floats have it."""
+    return max((fits_times(one, group, nodes, each, tensor) * one.capacity for one in offers), default=0)
+
+
+def carried_otherwise(
+    fleet: FleetProblem,
+    instances: Instances,
+    groups: Sequence[NodeGroup],
+    instance: Instance,
+    fixed: Fixed,
+    against: Fraction,
+) -> Fraction:
+    """c₁ + c₂ in requests/s, exact where it is close to what it is compared with. Callers work inside ``sixty_digits``."""
+    tensor, total, unsure = instance.shape.group.tensor, 0, 0
+    best: list[list[tuple[int, Offer]]] = []
+    for group, nodes, gpus in zip(groups, instance.nodes, instance.gpus_of_segments, strict=True):
+        offers = offers_on(fleet, instances, group, fixed, gpus)
+        found = [(fits_times(one, group, nodes, gpus // nodes, tensor), one) for one in offers]
+        most = max((m * one.capacity for m, one in found), default=0)
+        close = [(m, one) for m, one in found if m and m * (one.capacity + 2 * _STEPS_UNSURE) >= most]
+        total += most
+        unsure += _STEPS_UNSURE * max((m for m, _ in close), default=0)
+        best.append(close)
+    if abs(against * MILLION - total) > unsure:
+        return Fraction(total, MILLION)
+    return sum((max((m * _exactly(one) for m, one in close), default=Fraction(0)) for close in best), Fraction(0))
+
+
+def _exactly(offer: Offer) -> Fraction:
+    """c(τ), requests/s."""
+    return offer.instance.capacity(offer.instance.most_slots())

@@ -1,0 +1,162 @@
+"""Standing chosen instances on the nodes of an inventory, spread out, for the enumeration. Not the product's placing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from optimizer.facts.inventory import NodeGroup
+from optimizer.results.placement import GpuPlace, PlacedInstance
+from optimizer.verify.common.groups import Row
+from optimizer.verify.inventory.instance import pairable
+from optimizer.verify.inventory.offers import Offer
+from optimizer.verify.inventory.site import Site
+
+
+@dataclass(slots=True)
+class _Bin:
+    """A node on the way: free GPUs by NVLink domain, and the capacity that stands on it."""
+
+    name: str
+    group: NodeGroup
+    rack: str | None
+    together: tuple[str | None, int]
+    free: list[list[int]]
+    load: int = 0
+    held: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+class Unfinished(Exception):
+    """There may be further ways, but the steps are used up."""
+
+
+def placements(
+    site: Site, chosen: Sequence[tuple[Offer, int]], groups: Mapping[int, Sequence[int]], most: int
+) -> Iterator[tuple[list[PlacedInstance], list[Offer]]]:
+    """Ways to stand so many instances of each offer, different up to equal nodes, the most spread ones first.
+
+    Args:
+        groups: group of an offer → numbers of the groups on whose nodes its instances may stand.
+        most: steps after which the search for further ways ends.
+
+    Yields:
+        The instances and the offer of each.
+
+    Raises:
+        Unfinished: the steps are used up.
+    """
+    wanted = [offer for offer, count in chosen for _ in range(count)]
+    # Those over two groups first, then large pieces; of equal size, those that carry most.
+    order = sorted(wanted, key=lambda o: (-len(o.groups), o.group, -o.gpus // o.nodes, -o.capacity))
+    bins: dict[int, list[_Bin]] = {}
+    for number, members in groups.items():
+        there = [site.fleet.groups[member] for member in members]
+        bins[number] = [_bin(site, group, index) for group in there for index in range(group.nodes)]
+    steps = [most]
+
+    def extend(
+        position: int, stood: list[tuple[Offer, list[GpuPlace]]]
+    ) -> Iterator[tuple[list[PlacedInstance], list[Offer]]]:
+        if position == len(order):
+            instances = [_instance(number, offer, gpus) for number, (offer, gpus) in enumerate(stood)]
+            yield instances, [offer for offer, _ in stood]
+            return
+        offer = order[position]
+        for parts in _stands(bins, offer, by_group=len(order[0].groups) > 1):
+            steps[0] -= 1
+            if steps[0] < 0:
+                raise Unfinished
+            gpus, taken = _take(parts, offer)
+            if gpus:
+                # Where else an instance over two groups stands makes the nodes that hold it unlike.
+                own = position if len(parts) > 1 else -1
+                held = [node for nodes in parts for node in nodes]
+                for node in held:
+                    node.load += offer.capacity
+                    node.held.append((offer.gpus, id(offer.instance), own))
+                yield from extend(position + 1, [*stood, (offer, gpus)])
+                for node in held:
+                    node.load -= offer.capacity
+                    node.held.pop()
+            for node, domain, index in taken:
+                node.free[domain].append(index)
+                node.free[domain].sort()
+
+    yield from extend(0, [])
+
+
+def _bin(site: Site, group: NodeGroup, index: int) -> _Bin:
+    node = site.node(group.node_name(index))
+    assert node is not None
+    free = group.free_gpus
+    width = free
+    if 0 < group.nvlink_domain_gpus <= group.gpus_per_node and group.nvlink_gb_per_s > 0:
+        width = min(free, group.nvlink_domain_gpus)
+    domains = [list(range(start, min(free, start + width))) for start in range(0, free, width)]
+    return _Bin(node.name, group, node.rack, node.together, domains)
+
+
+def _stands(bins: Mapping[int, Sequence[_Bin]], offer: Offer, *, by_group: bool) -> Iterator[list[list[_Bin]]]:
+    """Sets of nodes for each segment of one instance, segments on groups that pair."""
+    places = list(zip(offer.groups, offer.instance.nodes, offer.instance.gpus_of_segments, strict=True))
+    number, nodes, gpus = places[0]
+    for first in _choices(bins[number], nodes, gpus // nodes, by_group=by_group):
+        if len(places) == 1:
+            yield [first]
+            continue
+        number, nodes, gpus = places[1]
+        others = [node for node in bins[number] if pairable(first[0].group, node.group)]
+        for second in _choices(others, nodes, gpus // nodes, by_group=by_group):
+            yield [first, second]
+
+
+def _choices(bins: Sequence[_Bin], count: int, each: int, *, by_group: bool) -> Iterator[list[_Bin]]:
+    """Sets of so many nodes that have so many GPUs free, least loaded rack and nodes first; of equal nodes only one.
+
+    Args:
+        by_group: nodes of unlike groups are never equal: they pair with different ones.
+    """
+    racks: dict[str | None, int] = {}
+    for node in bins:
+        racks[node.rack] = racks.get(node.rack, 0) + node.load
+    fit = [node for node in bins if sum(map(len, node.free)) >= each]
+    fit.sort(key=lambda node: (racks[node.rack], node.load, node.name))
+    seen = set()
+    for at, first in enumerate(fit):
+        beside = [node for node in fit[at:] if node.together == first.together and node.group is first.group]
+        same = beside[:count]
+        # Racks with equal contents are interchangeable, and so are equal nodes in one rack.
+        looks = tuple(sorted(_look(node) for node in bins if node.rack == first.rack))
+        key = first.group.name if by_group else "", looks, tuple(_look(node) for node in same)
+        if len(same) == count and key not in seen:
+            seen.add(key)
+            yield same
+
+
+def _look(node: _Bin) -> tuple[object, ...]:
+    return tuple(map(len, node.free)), tuple(sorted(node.held))
+
+
+def _take(parts: Sequence[Sequence[_Bin]], offer: Offer) -> tuple[list[GpuPlace], list[tuple[_Bin, int, int]]]:
+    """The instance's GPUs, each tensor-parallel group in one domain; none when they do not fit. Also what was taken."""
+    t = offer.instance.shape.group.tensor
+    gpus: list[GpuPlace] = []
+    taken: list[tuple[_Bin, int, int]] = []
+    for nodes, size in zip(parts, offer.instance.gpus_of_segments, strict=True):
+        for node in nodes:
+            for _ in range(size // len(nodes) // t):
+                fits = [(len(free), domain) for domain, free in enumerate(node.free) if len(free) >= t]
+                if not fits:
+                    return [], taken
+                domain = min(fits)[1]
+                for index in node.free[domain][:t]:
+                    gpus.append(GpuPlace(node.name, index))
+                    taken.append((node, domain, index))
+                del node.free[domain][:t]
+    return gpus, taken
+
+
+def _instance(number: int, offer: Offer, gpus: list[GpuPlace]) -> PlacedInstance:
+    shape = offer.instance.shape
+    strategy = Row(shape, shape.group.ranks).strategy(offer.slots)
+    return PlacedInstance(f"instance-{number}", 0, strategy, shape.group.ranks, 0.0, tuple(gpus))

@@ -1,0 +1,85 @@
+"""Instance types of clouds stand for whole nodes wherever a node or a GPU is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from optimizer.catalog import lookup
+from optimizer.catalog.instances import clouds, instance, instance_name, instance_names
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.hardware import HardwareFacts
+from optimizer.reading.inventory_file import inventory_from_dict
+from optimizer.reading.load import problem_from_dict
+from optimizer.reading.stated import Stated
+
+QUESTION = {
+    "model": "llama3-8b",
+    "workload": {"prompt_tokens": 100, "output_tokens": 50, "requests_per_s": 1},
+    "requirements": {"max_sequence_tokens": 1024},
+}
+
+
+def _hardware(**stated: Any) -> HardwareFacts:
+    return problem_from_dict({"hardware": stated, **QUESTION}).hardware
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu", "gpus", "gbit_per_s"),
+    [
+        ("p5.48xlarge", "h100-sxm-80gb", 8, 3200),
+        ("a3-highgpu-8g", "h100-sxm-80gb", 8, 1000),
+        ("ND96isr_H100_v5", "h100-sxm-80gb", 8, 3200),
+        ("Standard_ND96isr_H200_v5", "h200-sxm-141gb", 8, 3200),
+        ("g6e.12xlarge", "l40s-48gb", 4, 100),
+        ("standard nc96ads a100 v4", "a100-pcie-80gb", 4, 80),
+    ],
+)
+def test_an_instance_type_is_a_node(name: str, gpu: str, gpus: int, gbit_per_s: float) -> None:
+    for stated in ({"instance_type": name}, {"gpu": name}):
+        hardware = _hardware(**stated)
+        assert (hardware.gpu.name, hardware.gpus_per_node, hardware.internode_gbit_per_s) == (gpu, gpus, gbit_per_s)
+
+
+def test_groups_of_an_inventory_too() -> None:
+    groups = inventory_from_dict({"cluster": [{"instance_type": "g5.12xlarge", "nodes": 3}], **QUESTION}).groups
+    assert (groups[0].gpu.name, groups[0].nodes, groups[0].gpus_per_node) == ("a10g-24gb", 3, 4)
+    assert groups[0].internode_gbit_per_s == 40
+
+
+def test_what_is_stated_beside_the_name_wins() -> None:
+    hardware = _hardware(instance_type="p5.48xlarge", nodes=2, gpus_per_node=4, internode_gbit_per_s=100)
+    assert (hardware.nodes, hardware.gpus_per_node, hardware.internode_gbit_per_s) == (2, 4, 100)
+
+
+def test_another_node_type_brings_its_own() -> None:
+    values = {"hardware": {"gpu": "l4-24gb", "gpus_per_node": 8, "internode_gbit_per_s": 50}, **QUESTION}
+    hardware = Stated(values).changed({"hardware.gpu": "g6e.12xlarge"}).problem().hardware
+    assert (hardware.gpu.name, hardware.gpus_per_node, hardware.internode_gbit_per_s) == ("l40s-48gb", 4, 100)
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"instance_type": "p5.49xlarge"}, "did you mean"),
+        ({"instance_type": 5}, "a name such as p5.48xlarge"),
+        ({"instance_type": "p5.48xlarge", "gpu": "l4"}, "which has h100-sxm-80gb"),
+        ({"instance_type": "p5.48xlarge", "gpus_per_node": 16}, "more than the 8 GPUs"),
+    ],
+)
+def test_refusals(stated: dict[str, Any], said: str) -> None:
+    with pytest.raises(ProblemError, match=said):
+        _hardware(**stated)
+
+
+@pytest.mark.parametrize("name", instance_names())
+def test_every_entry_names_a_gpu_of_the_catalog(name: str) -> None:
+    entry = instance(name)
+    assert lookup.entry("gpus", entry["gpu"])["name"] == entry["gpu"] and entry["gpus"] >= 1
+    assert instance_name(name.upper()) == name
+
+
+def test_every_cloud_has_its_source() -> None:
+    assert all(len(cloud["source"]) > 40 for cloud in clouds())
+    assert len(instance_names()) == len(set(instance_names()))

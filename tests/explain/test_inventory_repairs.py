@@ -1,0 +1,117 @@
+"""Conflicts and repairs of inventories: real, minimal and least by solving each anew, and written into the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from optimizer.explain.inventory.conflict import rule_sentences
+from optimizer.explain.inventory.lever import fleet_levers
+from optimizer.facts.inventory import FleetProblem
+from optimizer.questions.inventory import solve_fleet
+from optimizer.reading.inventory_file import inventory_from_dict
+from optimizer.reading.stated import Stated
+from optimizer.results.answer import Fixed
+from optimizer.results.inventory import FleetAnswer
+from optimizer.search.inventory.offers import Offers
+from optimizer.search.inventory.solve import FleetSolver
+from tests.conftest import ROOT, changed
+from tests.inventory.generate import random_inventory, tight_inventory
+from tests.test_cli import run
+
+INFEASIBLE: list[dict[str, Any]] = [
+    *(random_inventory(seed) for seed in (5, 6, 10, 23, 28, 30)),
+    *(tight_inventory(seed) for seed in (0, 6, 12)),
+]
+SEVEN = yaml.safe_load((ROOT / "problems" / "seven-h100.yaml").read_text())
+
+
+def stands(problem: FleetProblem) -> bool:
+    """Whether any set of instances keeps every rule, looked for anew."""
+    status = FleetSolver(problem, Offers(problem)).any().status
+    assert status in ("feasible", "infeasible")
+    return status == "feasible"
+
+
+def only(problem: FleetProblem, rules: set[str]) -> FleetProblem:
+    off = (*problem.search.disabled_rules, *(rule for rule in rule_sentences(problem) if rule not in rules))
+    return problem.model_copy(update={"search": problem.search.model_copy(update={"disabled_rules": off})})
+
+
+@pytest.mark.parametrize("stated", INFEASIBLE, ids=lambda stated: stated["name"])
+def test_conflicts_are_minimal_and_repairs_are_least(stated: dict[str, Any]) -> None:
+    problem = inventory_from_dict(stated)
+    answer = solve_fleet(problem, ranges=False)
+    assert answer.status == "infeasible"
+    (conflict,) = answer.conflicts
+    rules = set(conflict.rules)
+    assert conflict.minimal and not stands(only(problem, rules))
+    assert all(stands(only(problem, rules - {rule})) for rule in rules)
+    assert answer.repairs
+    for repair in answer.repairs:
+        new = Stated(stated).changed({change.field: change.new for change in repair.changes}).values
+        assert stands(inventory_from_dict(new))
+        assert repair.result and repair.result in repair.sentence
+    least(problem, answer)
+
+
+def least(problem: FleetProblem, answer: FleetAnswer) -> None:
+    """At the setting before, the other changes are not enough."""
+    for repair in answer.repairs:
+        for change in repair.changes:
+            settings = {one.field: one.new for one in repair.changes}
+            base = problem
+            for lever in fleet_levers(problem, Fixed()):
+                if lever.field in settings and lever.field != change.field:
+                    number = [one.changes(k)[0].new for one in [lever] for k in range(1, lever.steps + 1)]
+                    other = next(one for one in fleet_levers(base, Fixed()) if one.field == lever.field)
+                    base = other.at(1 + number.index(settings[lever.field]))
+            moved = [lever for lever in fleet_levers(base, Fixed()) if lever.field == change.field]
+            for lever in moved:
+                values = [lever.changes(k)[0].new for k in range(1, lever.steps + 1)]
+                setting = 1 + values.index(change.new)
+                assert not stands(lever.at(setting - 1) if setting > 1 else base), (repair.sentence, setting)
+
+
+def test_what_helps_nothing_is_not_offered() -> None:
+    """Deadlines have nothing to do with a rack that has to be outlived and holds everything."""
+    answer = solve_fleet(
+        inventory_from_dict(changed(SEVEN, requirements__survive={"gpu": 2}, workload__requests_per_s=4))
+    )
+    assert answer.conflicts[0].rules and not any("_ms" in repair.sentence for repair in answer.repairs)
+
+
+def test_a_repair_is_written_into_the_file(tmp_path: Path) -> None:
+    file, out = tmp_path / "seven.yaml", tmp_path / "more.yaml"
+    file.write_text(yaml.safe_dump(changed(SEVEN, workload__requests_per_s=12)))
+    refused = run("solve", str(file), "--apply-repair", "9", "--out", str(out))
+    assert refused.returncode == 2 and "--apply-repair: 9 is not allowed" in refused.stderr and not out.exists()
+    written = run("solve", str(file), "--apply-repair", "2", "--out", str(out))
+    assert written.returncode == 1 and "1. Lower workload.requests_per_s from 12 to 4.32" in written.stdout
+    assert "Wrote" in written.stderr
+    assert yaml.safe_load(out.read_text())["cluster"][0]["nodes"] == 3
+    assert run("solve", str(out)).returncode == 0
+
+
+def test_ctrl_c_while_explaining_keeps_what_is_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    import optimizer.explain.inventory.repair as module
+
+    def stops(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "fleet_repairs", stops)
+    answer = solve_fleet(inventory_from_dict(changed(SEVEN, workload__requests_per_s=12)))
+    assert answer.status == "infeasible" and answer.conflicts and not answer.repairs
+
+
+def test_check_names_the_conflict_and_the_optimum_and_looks_for_repairs_when_asked() -> None:
+    seven = str(ROOT / "problems" / "seven-h100.yaml")
+    plain = run("check", seven, "--tp", "4", "--pp", "1")
+    assert plain.returncode == 1 and "No set of instances with the fixed decisions on the 7 free GPUs" in plain.stdout
+    assert "cannot hold" in plain.stdout and "Add --repairs for the smallest changes" in plain.stdout
+    assert "Without these decisions the best for this inventory is 3 × TP2·PP1 on h100" in plain.stdout
+    asked = run("check", seven, "--tp", "4", "--pp", "1", "--repairs")
+    assert "1. Lower requirements.survive.gpu from 1 to 0" in asked.stdout and "Add --repairs" not in asked.stdout

@@ -1,0 +1,176 @@
+"""The naive twin: every GPU by its own name in a CP-SAT model, for inventories of a handful of GPUs.
+
+What the product counts, this model labels: which instance has which GPU, which nodes and racks each instance touches, and one
+constraint for every single loss. The value of every multiset of instances comes from a table of the verifier's own values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+from ortools.sat.python import cp_model
+
+from optimizer.facts.inventory import FleetProblem
+from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory.instance import Instances
+from optimizer.verify.inventory.offers import MILLION, Offer, offers_of
+from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.spread import Unfinished
+from optimizer.verify.inventory.valuer import Valuer
+
+MOST_ROWS = 2_000
+
+
+@sixty_digits()
+def naive_optimum(problem: FleetProblem) -> float | None:
+    """The least objective, ms; None when nothing is feasible.
+
+    Raises:
+        ValueError: the inventory is too large for this, or asks what this model does not know.
+    """
+    if any(losses.count != 1 for losses in problem.survive) or problem.within_s is not None:
+        raise ValueError("single losses without restarts only")
+    site = Site(problem)
+    offers = [offer for group in offers_of(site, Instances(problem)) for offer in group]
+    table = list(_values(problem, offers))
+    if not table:
+        return None
+    model = cp_model.CpModel()
+    labelled = _Labelled(model, problem, site, offers)
+    value = model.new_int_var(0, max(ms for _, ms in table), "microseconds")
+    model.add_allowed_assignments([*labelled.counts, value], [(*counts, ms) for counts, ms in table])
+    labelled.survive()
+    model.minimize(value)
+    solver = cp_model.CpSolver()
+    solver.parameters.presolve_inclusion_work_limit = 0  # see tests/search/test_solver_traps.py
+    solver.parameters.num_workers = 1
+    solver.parameters.max_time_in_seconds = 120
+    status = solver.solve(model)
+    if status == cp_model.INFEASIBLE:
+        return None
+    if status != cp_model.OPTIMAL:
+        raise ValueError("not solved in time")
+    return solver.objective_value / 1000
+
+
+def _values(problem: FleetProblem, offers: Sequence[Offer]) -> Iterator[tuple[tuple[int, ...], int]]:
+    """(instances of each offer, value in µs) of every multiset that can carry the demand, losses not asked about."""
+    quiet = problem.model_copy(update={"survive": ()})
+    room = [group.gpus for group in problem.groups]
+    ranges = [range(room[offer.group] // offer.gpus + 1) for offer in offers]
+    kept = []
+    for counts in product(*ranges):
+        used = [
+            sum(offer.gpus * n for offer, n in zip(offers, counts, strict=True) if offer.group == g)
+            for g in range(len(room))
+        ]
+        if any(counts) and all(u <= r for u, r in zip(used, room, strict=True)):
+            kept.append(counts)
+        if len(kept) > MOST_ROWS:
+            raise ValueError("too many multisets")
+    groups = {offer.group: (offer.group,) for offer in offers}
+    valuer = Valuer(Site(quiet), Curves(), groups, math.inf)
+    for counts in kept:
+        chosen = [(offer, n) for offer, n in zip(offers, counts, strict=True) if n]
+        try:
+            found = valuer.value(chosen, math.inf)
+        except Unfinished:
+            raise ValueError("a multiset could not be valued") from None
+        if found is not None:
+            yield counts, round(found * 1000)
+
+
+class _Labelled:
+    """Variables of the labelled formulation: instance slots, each with its offer and its GPUs."""
+
+    def __init__(self, model: cp_model.CpModel, problem: FleetProblem, site: Site, offers: Sequence[Offer]) -> None:
+        self._model, self._problem, self._site, self._offers = model, problem, site, offers
+        self._nodes = [
+            (g, name) for g, group in enumerate(problem.groups) for name in map(group.node_name, range(group.nodes))
+        ]
+        slots = range(problem.gpus // min(offer.gpus for offer in offers))
+        self._is = {(i, o): model.new_bool_var("") for i in slots for o in range(len(offers))}
+        self._on = {
+            (i, o, node): model.new_bool_var("")
+            for i, o in self._is
+            for node in self._nodes
+            if node[0] == offers[o].group
+        }
+        self._slots = slots
+        for i in slots:
+            model.add_at_most_one(self._is[i, o] for o in range(len(offers)))
+            self._places(i)
+        self._gpus_once()
+        self.counts = []
+        for o, offer in enumerate(offers):
+            count = model.new_int_var(0, problem.gpus // offer.gpus, "")
+            model.add(count == sum(self._is[i, o] for i in slots))
+            self.counts.append(count)
+
+    def _places(self, i: int) -> None:
+        """As many nodes as the shape needs, all in one rack and NVLink domain."""
+        for o, offer in enumerate(self._offers):
+            here = [node for node in self._nodes if node[0] == offer.group]
+            self._model.add(sum(self._on[i, o, node] for node in here) == offer.nodes * self._is[i, o])
+            for a, b in product(here, here):
+                if a < b and self._together(a) != self._together(b):
+                    self._model.add_at_most_one([self._on[i, o, a], self._on[i, o, b]])
+
+    def _together(self, node: tuple[int, str]) -> object:
+        found = self._site.node(node[1])
+        assert found is not None
+        return found.together
+
+    def _gpus_once(self) -> None:
+        """Every GPU of every node belongs to one instance at most."""
+        for node in self._nodes:
+            group = self._problem.groups[node[0]]
+            gpus = range(group.free_gpus)
+            owns = {(i, g): self._model.new_bool_var("") for i in self._slots for g in gpus}
+            for g in gpus:
+                self._model.add_at_most_one(owns[i, g] for i in self._slots)
+            for i in self._slots:
+                each = sum(
+                    offer.gpus // offer.nodes * self._on[i, o, node]
+                    for o, offer in enumerate(self._offers)
+                    if offer.group == node[0]
+                )
+                self._model.add(sum(owns[i, g] for g in gpus) == each)
+
+    def survive(self) -> None:
+        """One constraint for every domain that may be lost."""
+        needed = self._problem.workload.requests_per_s * self._problem.demand_share * MILLION
+        everything = sum(offer.capacity * self._is[i, o] for i in self._slots for o, offer in enumerate(self._offers))
+        for losses in self._problem.survive:
+            if f"survive_{losses.level}" in self._problem.search.disabled_rules:
+                continue
+            if losses.level == "gpu":  # any GPU of an instance takes that instance
+                for i in self._slots:
+                    lost = sum(offer.capacity * self._is[i, o] for o, offer in enumerate(self._offers))
+                    self._model.add(everything - lost >= round(needed + 0.499))
+                continue
+            for nodes in self._domains(losses.level):
+                lost = []
+                for i, o in self._is:
+                    touching = [self._on[i, o, node] for node in nodes if (i, o, node) in self._on]
+                    if touching:
+                        hit = self._model.new_bool_var("")
+                        self._model.add_max_equality(hit, touching)
+                        lost.append(self._offers[o].capacity * hit)
+                self._model.add(everything - sum(lost) >= round(needed + 0.499))
+
+    def _domains(self, level: str) -> list[list[tuple[int, str]]]:
+        """The nodes of each domain of a level."""
+        found: dict[str, list[tuple[int, str]]] = {}
+        for node in self._nodes:
+            there = self._site.node(node[1])
+            assert there is not None
+            names = {"node": [there.name], "rack": [there.rack] if there.rack else []}.get(
+                level, [name for kind, name in self._site.wide(there.group) if kind == level]
+            )
+            for name in names:
+                found.setdefault(name, []).append(node)
+        return list(found.values())

@@ -1,0 +1,251 @@
+"""Solving inventories: against brute force, against the homogeneous model, and the shipped examples."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from optimizer import load_problem, solve
+from optimizer.facts.inventory import FleetProblem
+from optimizer.questions.inventory import check_fleet, solve_fleet
+from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
+from optimizer.results.answer import Fixed
+from optimizer.search.inventory.exact_placing import NotSettledError
+from optimizer.search.inventory.offers import Offers
+from optimizer.search.inventory.plan import Entry, Plan
+from optimizer.search.inventory.solve import FleetSolver
+from tests.conftest import ROOT, changed
+from tests.inventory.generate import random_inventory, tight_inventory
+
+MOST_PLANS = 1_500
+SEEDS = [seed for seed in range(60) if seed % 3 == 0 and seed != 51]  # 51 alone takes half a minute by brute force
+
+
+def every_plan(offers: Offers) -> list[Plan] | None:
+    """Every vector of counts within each group's GPUs, not yet packed; None when there are too many."""
+    for kind in offers.kinds:
+        kind.widen()
+    ranges, keys = [], []
+    groups = offers.problem.groups
+    for index, place in enumerate(offers.places):
+        for position, offer in enumerate(offers.of_place(index)):
+            keys.append((index, position))
+            most = min(groups[on].gpus // part.gpus for on, part in zip(place.groups, offer.parts, strict=True))
+            ranges.append(range(most + 1))
+    total = 1
+    for one in ranges:
+        total *= len(one)
+    if total > 200_000:
+        return None
+    plans = []
+    for counts in product(*ranges):
+        used = [0] * len(offers.problem.groups)
+        for (index, position), count in zip(keys, counts, strict=True):
+            for on, part in zip(offers.places[index].groups, offers.of_place(index)[position].parts, strict=True):
+                used[on] += part.gpus * count
+        if any(counts) and all(u <= g.gpus for u, g in zip(used, offers.problem.groups, strict=True)):
+            plans.append(Plan(tuple(Entry(i, p, c) for (i, p), c in zip(keys, counts, strict=True) if c)))
+    return plans if len(plans) <= MOST_PLANS else None
+
+
+def narrowed(problem: FleetProblem) -> FleetProblem:
+    """The same with few shapes, so that all plans can be listed."""
+    few = {"tensor_parallel": (1, 2), "pipeline_parallel": (1, 2), "expert_parallel": "off", "layer_imbalance": 0}
+    return problem.model_copy(update={"search": problem.search.model_copy(update=few)})
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_plan_is_better(seed: int) -> None:
+    """Each plan valued by itself: none comes below the optimum's whole millisecond, nor reaches it with fewer GPUs."""
+    compare_with_every_plan(inventory_from_dict(random_inventory(seed)))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_no_plan_with_pipelines_over_two_groups_is_better(seed: int) -> None:
+    compare_with_every_plan(inventory_from_dict(tight_inventory(seed)))
+
+
+def compare_with_every_plan(problem: FleetProblem) -> None:
+    """The optimum against every plan that can be placed; of fewer shapes where there would be too many."""
+    offers = Offers(problem)
+    plans = every_plan(offers)
+    if plans is None:
+        problem = narrowed(problem)
+        offers = Offers(problem)
+        plans = every_plan(offers)
+    found = FleetSolver(problem, offers).run()
+    if plans is None:
+        pytest.skip("too many plans for brute force")
+    other = FleetSolver(problem, offers)
+    valued = [placed for plan in plans if (placed := other._place(plan)) is not None]
+    if found.best is None:
+        assert found.status == "infeasible" and not valued
+        return
+    assert found.status == "optimal"
+
+    def rank(placed: Any) -> tuple[float, int]:
+        tier = {
+            "fewest-gpus": placed.plan.gpus(offers),
+            "throughput": -sum(offers.of_place(e.place)[e.offer].peak * e.count for e in placed.plan.entries),
+        }.get(problem.objective.preset, 0)
+        return (tier, placed.whole_ms)
+
+    best = min(valued, key=rank)
+    assert rank(found.best) == rank(best)
+    judge = FleetSolver(problem, offers)
+    judge.best = found.best
+    struck = judge._hopeless()
+    for placed in valued:
+        if rank(placed) <= rank(best):
+            assert not {(entry.place, entry.offer) for entry in placed.plan.entries} & struck
+    if found.ties_settled:
+        fewest = min(placed.plan.gpus(offers) for placed in valued if rank(placed) == rank(best))
+        assert found.best.plan.gpus(offers) == fewest
+
+
+def test_most_shapes_are_struck_before_the_proof_looks_at_beaten_ones() -> None:
+    """And never one of the best plan, nor of one within its millisecond."""
+    problem = load_inventory(ROOT / "problems" / "h100-and-a100.yaml")
+    offers = Offers(problem)
+    solver = FleetSolver(problem, offers)
+    found = solver.run()
+    assert found.best is not None and found.status == "optimal"
+    struck = solver._hopeless()
+    everything = sum(len(offers.of_place(place)) for place in range(len(offers.places)))
+    assert everything > 600 and len(struck) > 0.9 * everything
+    assert not {(entry.place, entry.offer) for entry in found.best.plan.entries} & struck
+
+
+@pytest.mark.parametrize("seed", [1, 2, 5, 7, 8, 40, 58])
+def test_the_verifier_agrees(seed: int) -> None:
+    answer = solve_fleet(inventory_from_dict(random_inventory(seed)), ranges=False)
+    assert answer.verification.passed, answer.verification.mismatches
+    assert answer.status in ("optimal", "infeasible")
+    if answer.objective is not None:
+        assert answer.objective.value == answer.objective.bound
+
+
+ONE_GROUP: dict[str, Any] = {
+    "name": "one group",
+    "model": "llama3-70b",
+    "workload": {"prompt_tokens": 1155, "output_tokens": 211, "requests_per_s": 8},
+    "requirements": {"ttft_p99_ms": 1500, "tpot_p99_ms": 100, "max_batch": 64, "max_sequence_tokens": 8192},
+}
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_one_group_is_the_homogeneous_model(nodes: int) -> None:
+    """With its strategy fixed an inventory of equal nodes has the objective, capacity and latencies of ``hardware:``."""
+    hardware = {"gpu": "h100-sxm-80gb", "nodes": nodes}
+    from optimizer.reading.load import problem_from_dict
+
+    plain = solve(problem_from_dict(ONE_GROUP | {"hardware": hardware}))
+    strategy, metrics = plain.strategy, plain.metrics
+    assert strategy is not None and metrics is not None and plain.objective is not None
+    fleet = inventory_from_dict(ONE_GROUP | {"cluster": [hardware]})
+    same = check_fleet(
+        fleet,
+        Fixed(
+            tensor_parallel=strategy.tensor_parallel,
+            pipeline_parallel=strategy.pipeline_parallel,
+            data_parallel=strategy.data_parallel,
+        ),
+    )
+    (pool,) = same.pools
+    assert same.objective_exact_ms == pytest.approx(plain.objective.value, abs=1.0)
+    assert pool.strategy == strategy
+    assert pool.metrics.ttft_p99_ms == pytest.approx(metrics.ttft_p99_ms)
+    assert pool.metrics.tpot_p99_ms == pytest.approx(metrics.tpot_p99_ms)
+    assert pool.capacity * strategy.data_parallel == pytest.approx(metrics.max_request_rate, abs=0.002)
+    assert same.reliability is not None
+    assert same.reliability.availability == pytest.approx(metrics.availability, abs=1e-9)
+    free = solve_fleet(fleet, ranges=False)
+    assert free.objective is not None and same.objective is not None
+    assert free.objective.value <= same.objective.value, "more shapes to choose from are never worse"
+
+
+def test_seven_gpus_keep_one_spare_for_a_restart() -> None:
+    """Without restarts three equal instances; with a spare GPU to restart on, a larger and a smaller one side by side."""
+    stated = load_inventory(ROOT / "problems" / "seven-h100.yaml")
+    plain = solve_fleet(stated, ranges=False)
+    assert plain.label == "3 × TP2·PP1 on h100" and plain.gpus_used == 6
+    restarts = solve_fleet(stated.model_copy(update={"within_s": 600.0}), ranges=False)
+    assert restarts.label == "1 × TP2·PP1 on h100 + 1 × TP4·PP1 on h100"
+    assert restarts.gpus_free - restarts.gpus_used == 1
+    assert plain.objective is not None and restarts.objective is not None
+    assert restarts.objective.value < plain.objective.value
+    too_slow = solve_fleet(stated.model_copy(update={"within_s": 60.0}), ranges=False)
+    assert too_slow.label == plain.label, "a restart takes longer than a minute"
+
+
+def test_two_racks_outlive_one() -> None:
+    answer = solve_fleet(load_inventory(ROOT / "problems" / "two-racks.yaml"), ranges=False)
+    assert answer.status == "optimal" and answer.verification.passed
+    rack = next(loss for loss in answer.losses if loss.level == "rack")
+    assert rack.capacity_left >= 20 and rack.instances_lost == sum(pool.instances for pool in answer.pools) // 2
+    too_much = changed(
+        {"cluster": [{"name": "h100", "gpu": "h100-sxm-80gb", "nodes": 8, "racks": 2}], **ONE_GROUP},
+        workload__requests_per_s=40,
+        requirements__survive={"rack": 1},
+    )
+    refused = solve_fleet(inventory_from_dict(too_much))
+    assert refused.status == "infeasible" and not refused.pools
+    (conflict,) = refused.conflicts
+    assert "survive_rack" in conflict.rules and conflict.minimal
+    assert {repair.changes[0].field for repair in refused.repairs} >= {"workload.requests_per_s", "cluster.0.nodes"}
+
+
+def test_mixed_gpus_share_the_load_by_what_it_costs() -> None:
+    answer = solve_fleet(load_inventory(ROOT / "problems" / "h100-and-a100.yaml"), ranges=False)
+    assert answer.status == "optimal" and answer.verification.passed
+    shares = {pool.where: pool.share for pool in answer.pools}
+    assert sum(shares.values()) == pytest.approx(1) and shares["h100"] > shares["a100"] > 0
+    zone = next(loss for loss in answer.losses if loss.level == "zone")
+    assert zone.capacity_left >= zone.needed == 6
+
+
+def test_405b_in_bf16_fits_two_nodes_as_tp8_pp2() -> None:
+    """The strongest peer's own estimate is 52.6 GB a GPU; weights here are 811 GB over 16 GPUs."""
+    answer = solve(load_problem(ROOT / "problems" / "llama3-405b-16xh100.yaml"))
+    assert answer.status == "optimal" and answer.strategy is not None and answer.metrics is not None
+    assert (answer.strategy.tensor_parallel, answer.strategy.pipeline_parallel) == (8, 2)
+    assert 50e9 < answer.metrics.weights_bytes_per_gpu < 54e9
+
+
+def test_pcie_only_keeps_tensor_parallel_inside_a_node() -> None:
+    answer = solve(load_problem(ROOT / "problems" / "l40s-pcie.yaml"))
+    assert answer.status == "optimal" and answer.strategy is not None
+    assert answer.strategy.tensor_parallel <= 8 and answer.verification.passed
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+def test_a_fixed_number_of_replicas_is_kept(replicas: int) -> None:
+    """Several small instances in place of a large one would change the number."""
+    problem = load_inventory(ROOT / "problems" / "seven-h100.yaml").model_copy(update={"survive": ()})
+    answer = check_fleet(problem, Fixed(data_parallel=replicas))
+    assert answer.feasible and answer.verification.passed
+    assert sum(pool.strategy.data_parallel for pool in answer.pools) == replicas
+    assert answer.optimum is not None and answer.optimum.objective is not None and answer.objective is not None
+    assert answer.objective.bound == answer.optimum.objective.bound <= answer.objective.value
+
+
+def test_a_plan_that_cannot_be_settled_ends_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When placing gives up on a plan, nothing is called optimal or infeasible any more."""
+    import optimizer.search.inventory.placer as module
+
+    def gives_up(*_: object) -> None:
+        raise NotSettledError
+
+    monkeypatch.setattr(module, "place_exactly", gives_up)
+    problem = load_inventory(ROOT / "problems" / "seven-h100.yaml")
+    solver = FleetSolver(problem, Offers(problem))
+    refused = solver._placer._survives
+    monkeypatch.setattr(
+        solver._placer, "_survives", lambda plan, stands: len(plan.entries) > 1 and refused(plan, stands)
+    )
+    found = solver.run()
+    assert found.status in ("feasible", "unknown")
+    if found.best is not None:
+        assert found.bound_ms is not None and found.bound_ms <= found.best.whole_ms

@@ -1,0 +1,181 @@
+"""Pipelines whose stages stand on two groups: their costs against one group's, which are considered, and what they do to an answer."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.shapes import Shape
+from optimizer.costs.two_groups import TwoGroupCosts
+from optimizer.facts.inventory import FleetProblem
+from optimizer.questions.inventory import check_fleet, solve_fleet
+from optimizer.reading.inventory_file import inventory_from_dict
+from optimizer.results.answer import Fixed
+from optimizer.search.inventory.kinds import TwoGroups, splits_over
+from optimizer.search.inventory.offers import Offers
+from optimizer.search.inventory.tables import Table
+from tests.generate import WINDOWED
+from tests.inventory.generate import tight_inventory
+
+SERVICE = ("round_ms", "tpot_ms", "prefill_ms", "prefill_long_ms", "residence_ms", "admission_ms", "prompt_sum_ms")
+LARGE: dict[str, Any] = {
+    "name": "large",
+    "model": "llama3.1-405b",
+    "workload": {"prompt_tokens": 1155, "output_tokens": 211, "requests_per_s": 0.5},
+    "requirements": {"tpot_p99_ms": 200, "max_batch": 64, "max_sequence_tokens": 4096},
+    "search": {"tensor_parallel": [8], "pipeline_parallel": [1, 2]},
+}
+H100, A100 = {"name": "fast", "gpu": "h100-sxm-80gb", "nodes": 1}, {"name": "slow", "gpu": "a100-sxm-80gb", "nodes": 1}
+
+
+def inventory(*cluster: dict[str, Any], **changes: Any) -> FleetProblem:
+    return inventory_from_dict(LARGE | {"cluster": list(cluster)} | changes)
+
+
+@pytest.mark.parametrize(
+    "model", ["llama3-70b", "mixtral-8x7b", WINDOWED | {"num_attention_heads": 16, "intermediate_size": 4096}]
+)
+@pytest.mark.parametrize("stages", [(1, 1), (2, 1), (1, 3)])
+def test_alike_groups_cost_what_two_nodes_of_one_group_cost(model: Any, stages: tuple[int, int]) -> None:
+    """TP8 fills a node, so that every send of the two-node replica crosses the network, and all times are equal."""
+    fleet = inventory(H100, H100 | {"name": "twin"}, model=model)
+    group = fleet.groups[0]
+    pp = sum(stages)
+    over = [Shape(8, pp, 1, "bf16", "bf16", split, stages) for split in splits_over(fleet.model.layers, stages)[::9]]
+    alone = [Shape(8, pp, 1, "bf16", "bf16", shape.layers_per_stage) for shape in over]
+    parts = tuple(fleet.instance_problem(group, many) for many in stages)
+    two = TwoGroupCosts((parts[0], parts[1]), over)
+    one = AnalyticCosts(fleet.instance_problem(group, pp), alone)
+    for name in SERVICE:
+        assert np.allclose(getattr(two.service(64), name), getattr(one.service(64), name), rtol=1e-12), name
+    for row in range(len(over)):
+        mine, theirs = two.memory().fixed[row], one.memory().fixed[row]
+        stage = two.table.class_of_stage[row], one.table.class_of_stage[row]
+        assert mine[list(stage[0])].tolist() == theirs[list(stage[1])].tolist()
+
+
+def test_each_stage_has_the_time_of_its_own_gpu() -> None:
+    """The slow stage's step is that of a pipeline on slow nodes alone, the fast stage's that on fast ones."""
+    fleet = inventory(H100, A100)
+    parts = tuple(fleet.instance_problem(group, 1) for group in fleet.groups)
+    split = (70, 56)
+    two = TwoGroupCosts((parts[0], parts[1]), [Shape(8, 2, 1, "bf16", "bf16", split, (1, 1))])
+    batch = np.array([[1, 16]])
+    mixed = sum(two.steps.decode_terms(batch).values())
+    for number, part in enumerate(parts):
+        same = AnalyticCosts(part, [Shape(8, 2, 1, "bf16", "bf16", split)])
+        expected = sum(same.steps.decode_terms(batch).values())
+        assert np.allclose(mixed[0, two.table.class_of_stage[0][number]], expected[0, number], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("layers", "stages"), [(10, (1, 1)), (10, (2, 3)), (80, (3, 4)), (7, (3, 4)), (126, (2, 6))])
+def test_layers_over_two_groups(layers: int, stages: tuple[int, int]) -> None:
+    """All layers are placed, and any other division has a part whose fullest stage is no lighter on either side."""
+    found = splits_over(layers, stages)
+    first, second = stages
+    fullest = {(max(split[:first]), max(split[first:])) for split in found}
+    for split in found:
+        assert sum(split) == layers and min(split) >= 1 and len(split) == first + second
+        for part in (split[:first], split[first:]):
+            assert max(part) - min(part) <= 1 and all(a >= b for a, b in pairwise(part))
+    for held in range(first, layers - second + 1):
+        pair = -(-held // first), -(-(layers - held) // second)
+        assert any(a <= pair[0] and b <= pair[1] for a, b in fullest)
+
+
+def test_a_model_that_fits_no_group_stands_on_two() -> None:
+    """405B in bf16: neither node holds it; together they do, more layers on the faster GPUs."""
+    answer = solve_fleet(inventory(H100, A100), ranges=False)
+    assert answer.status == "optimal" and answer.verification.passed, answer.verification.mismatches
+    (pool,) = answer.pools
+    parts = {part.group: (part.stages, part.nodes) for part in pool.parts}
+    assert parts == {"fast": (1, 1), "slow": (1, 1)}
+    layers = dict(zip((part.group for part in pool.parts), pool.strategy.layers_per_stage, strict=True))
+    assert layers["fast"] > layers["slow"]
+    assert answer.placement is not None
+    (placed,) = answer.placement.instances
+    assert placed.nodes == tuple(f"{part.group}-0" for part in pool.parts)
+    assert f"{layers['slow']} layers on slow" in answer.explanation[0]
+
+
+def test_alike_groups_answer_like_one_group() -> None:
+    one = solve_fleet(inventory(H100 | {"nodes": 2}), ranges=False)
+    two = solve_fleet(inventory(H100, H100 | {"name": "twin"}), ranges=False)
+    assert one.objective is not None and two.objective is not None
+    assert one.objective.value == two.objective.value
+    assert one.pools[0].capacity == two.pools[0].capacity and one.pools[0].metrics == two.pools[0].metrics
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        ({}, {}, True),
+        ({"rack": "r1"}, {"rack": "r1"}, True),
+        ({"rack": "r1"}, {"rack": "r2"}, False),
+        ({"rack": "r1"}, {}, False),
+        ({"racks": 1}, {"racks": 1}, False),
+    ],
+)
+def test_both_groups_are_in_one_rack(first: dict[str, Any], second: dict[str, Any], together: bool) -> None:
+    answer = solve_fleet(inventory(H100 | first, A100 | second), ranges=False)
+    assert answer.verification.passed, answer.verification.mismatches
+    assert (answer.status == "optimal") == together
+    if not together:
+        assert answer.status == "infeasible"
+
+
+def test_what_fits_within_a_group_stays_there() -> None:
+    """Llama-3-70B on whole nodes of H100 and A100: no pipeline over TP8 nodes carries more than both do apart."""
+    offers = Offers(inventory(H100, A100, model="llama3-70b"))
+    assert len(offers.places) == 2
+
+
+@pytest.mark.parametrize("seed", [3, 9, 16])
+def test_all_that_carries_more_than_the_groups_apart_is_offered(seed: int) -> None:
+    """Against every pipeline tabulated and rated one by one, without the quick bound."""
+    fleet = inventory_from_dict(tight_inventory(seed))
+    kinds = [kind for kind in Offers(fleet).kinds if isinstance(kind, TwoGroups)]
+    looked_at = 0
+    for kind in kinds:
+        kind.widen()
+        expected = set()
+        for nodes, shapes in kind._shapes().items():
+            problems = [fleet.instance_problem(one.group, count) for one, count in zip(kind.apart, nodes, strict=True)]
+            table = Table(fleet, problems, shapes, whole_node_nvlink=False)
+            for offer in [*table.offers(), *(offer for offer, _ in table.beaten())]:
+                looked_at += 1
+                if offer.capacity > kind._apart(offer.parts, offer.shape.tp):
+                    expected.add((offer.shape, offer.capacity, offer.slots_capacity, offer.parts))
+        assert {(o.shape, o.capacity, o.slots_capacity, o.parts) for o in kind.offers} == expected
+    assert looked_at > 20 and any(kind.offers for kind in kinds)
+
+
+def test_check_takes_the_degrees_of_a_pipeline_over_two_groups() -> None:
+    fleet = inventory(H100, A100)
+    answer = check_fleet(fleet, Fixed(tensor_parallel=8, pipeline_parallel=2))
+    assert answer.feasible and answer.verification.passed
+    assert check_fleet(fleet, Fixed(tensor_parallel=8, pipeline_parallel=1)).feasible is False
+
+
+def test_a_zone_of_either_group_takes_the_pipeline() -> None:
+    """Two feeds, a pipeline over both: losing either one loses it."""
+    answer = solve_fleet(inventory(H100 | {"zone": "a"}, A100 | {"zone": "b"}), ranges=False)
+    (loss,) = [loss for loss in answer.losses if loss.level == "zone"]
+    assert loss.instances_lost == 1 and loss.capacity_left == 0
+    asked = LARGE["requirements"] | {"survive": {"zone": 1, "demand_share": 0.5}}
+    assert solve_fleet(inventory(H100 | {"zone": "a"}, A100 | {"zone": "b"}, requirements=asked)).status == "infeasible"
+
+
+def test_racks_that_keep_a_model_apart_are_named_as_a_repair() -> None:
+    answer = solve_fleet(inventory(H100 | {"rack": "r1"}, A100 | {"rack": "r2"}), ranges=False)
+    assert answer.status == "infeasible"
+    (repair,) = [one for one in answer.repairs if "cluster.0.rack" in one.sentence]
+    assert [change.field for change in repair.changes] == ["cluster.0.rack", "cluster.1.rack"]
+    assert repair.result in ("1 × TP8·PP2 on fast and slow", "1 × TP8·PP2 on slow and fast")
+    asked = LARGE["requirements"] | {"survive": {"rack": 1, "demand_share": 0.1}}
+    kept = solve_fleet(inventory(H100 | {"rack": "r1"}, A100 | {"rack": "r2"}, requirements=asked), ranges=False)
+    assert not any("rack" in one.sentence and "Leave out" in one.sentence for one in kept.repairs)
