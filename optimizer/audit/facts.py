@@ -182,7 +182,7 @@ class Situation:
         return found
 
     def _demand(self) -> Values:
-        work, needs = self.problem.workload, self.problem.requirements
+        work = self.problem.workload
         return {
             "prompt": work.prompt_tokens,
             "output": work.output_tokens,
