@@ -167,6 +167,8 @@ class Context:
 
     def weight_bytes(self, weight_format: str) -> float:
         """Bytes of all weights in a format (docs/model.md, section 2, without padding and replication)."""
+        if weight_format == self.problem.model.native_weight_format:
+            return float(self.problem.model.weight_bytes)
         if weight_format not in self._sizes:
             one, experts = constants().formats[weight_format], self._expert_parameters
             linear = 2.0 if weight_format == "mxfp4" and experts else one.linear

@@ -28,7 +28,7 @@ def import_helix(
     from optimizer.facts.files import read_mapping
     from optimizer.facts.text import name_from_path
     from optimizer.facts.yaml_text import yaml_text
-    from optimizer.questions.chain import chain_from_dict
+    from optimizer.reading.chain import chain_from_dict
     from optimizer.reading.helix import helix_to_chain
 
     source = Path(file)

@@ -11,8 +11,8 @@ import numpy as np
 from optimizer.catalog.constants import CostConstants
 from optimizer.costs.load import chain_length
 from optimizer.costs.occupancy import Held, held, sequence_bytes
-from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays
-from optimizer.costs.shapes import Floats, Ints, LongFloats, ShapeTable, exactly
+from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
+from optimizer.costs.shapes import Floats, Ints, ShapeTable
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.problem import Problem
 
@@ -81,11 +81,12 @@ def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, 
     model = problem.model
     counts = table.kind_counts.astype(np.longdouble)
     present = table.multiplicity > 0
-    embedding = exactly(arrays.embedding_bytes[:, None], table)
+    first = (arrays.embedding_bytes + arrays.first_bytes)[:, None]
+    head = arrays.head_bytes[:, None]
     one_table = model.tied_embeddings & (table.pp == 1)[:, None]
     weights = np.einsum("sck,sk->sc", counts, arrays.resident_bytes)
-    weights = weights + np.where(table.is_first, embedding, 0) + np.where(table.is_last & ~one_table, embedding, 0)
-    weights = weights + np.where(table.is_last, model.hidden_size * 2, 0)
+    weights = weights + np.where(table.is_first, first, 0) + np.where(table.is_last & ~one_table, head, 0)
+    weights = weights + np.where(table.is_last, arrays.last_bytes, 0)
 
     kv = sequence_bytes(np.array([problem.max_sequence_tokens]), table, arrays)[0]
     per_token = np.einsum("sck,sk->sc", counts, arrays.kv_bytes_per_token)

@@ -15,8 +15,8 @@ from statistics import NormalDist
 import numpy as np
 
 from optimizer.costs.load import LoadPoints
-from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays
-from optimizer.costs.shapes import Floats, Ints, LongFloats, ShapeTable, exactly
+from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
+from optimizer.costs.shapes import Floats, Ints, ShapeTable
 from optimizer.facts.problem import Problem
 
 
@@ -79,9 +79,15 @@ def kept_tokens(tokens: Ints, windows: Ints) -> Ints:
 def sequence_bytes(tokens: Ints, table: ShapeTable, arrays: LayerArrays, rows: slice = slice(None)) -> LongFloats:
     """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of some shapes, (T, S, C)."""
     kept = kept_tokens(tokens, arrays.windows)[:, None, :]
-    per_layer = arrays.kv_bytes_per_token[rows] * kept + exactly(arrays.state_bytes, table)[rows]
+    per_layer = arrays.kv_bytes_per_token[rows] * kept + _whole_over_ranks(arrays.state_bytes[rows], table.tp[rows])
     result: LongFloats = np.einsum("sck,tsk->tsc", table.kind_counts[rows].astype(np.longdouble), per_layer)
     return result
+
+
+def _whole_over_ranks(per_gpu: Floats, tp: Ints) -> LongFloats:
+    """Values of each GPU that are whole over the TP ranks together, (S, K), as near as the longer floats hold them."""
+    whole: LongFloats = np.rint(per_gpu * tp[:, None]).astype(np.longdouble) / tp[:, None]
+    return whole
 
 
 def held(problem: Problem, table: ShapeTable, arrays: LayerArrays) -> Held:

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from optimizer.facts.model import ModelFacts
 
 Floats = npt.NDArray[np.float64]
-LongFloats = npt.NDArray[np.longdouble]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -151,10 +150,3 @@ def tabulate(model: ModelFacts, shapes: Sequence[Shape]) -> ShapeTable:
         on_part=on_part,
         class_of_stage=tuple(by_split[s.layers_per_stage, s.part_stages][1] for s in shapes),
     )
-
-
-def exactly(per_gpu: Floats, table: ShapeTable) -> LongFloats:
-    """Values of each GPU that are whole over the TP ranks together, (S, …), as near as the longer floats hold them."""
-    tp = table.tp[:, None]
-    whole: LongFloats = np.rint(per_gpu * tp).astype(np.longdouble) / tp
-    return whole

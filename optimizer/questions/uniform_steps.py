@@ -16,6 +16,7 @@ from optimizer.explain.uniform.why import (
     alternative_sentence,
     binding_sentences,
     objective_sentence,
+    preset_sentences,
     strategy_sentences,
 )
 from optimizer.facts.errors import ProblemError, closest
@@ -124,6 +125,7 @@ def solved(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
         *strategy_sentences(problem, strategy, metrics),
         *cost_sentences(problem, strategy, metrics),
         *interval_sentences(intervals),
+        *(preset_sentences(problem, strategy, metrics) if answer.status == "optimal" else []),
         objective_sentence(problem, objective, answer.status == "optimal"),
         *binding_sentences(problem, rules),
         *(alternative_sentence(other) for other in others),

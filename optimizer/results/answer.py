@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
+"""Of ``--json``: one envelope for every kind of problem, ``render/envelope.py``."""
 
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 

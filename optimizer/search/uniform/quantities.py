@@ -71,6 +71,8 @@ class Quantities:
         self.costs: Costs = costs or costs_of(problem, space.shapes)
         self.ranks = space.column("engine_ranks")
         self.budget: int | Ints = memory_budget_bytes(problem)
+        self.carried_per_replica: dict[tuple[int, int], float] = {}
+        """Requests/s by shape and sequences, as far as they were asked for (``capacity``)."""
 
     @cached_property
     def memory(self) -> MemoryTable:

@@ -30,7 +30,7 @@ DEGREE_RULES = frozenset(
 """Rules that a row keeps or breaks whatever the number of nodes, the load and the limits."""
 NODE_RULES = frozenset({"gpu_count", "nvlink_locality", "survive_node"})
 """Rules that depend on the number of nodes."""
-OWN_TIER = ("throughput", "fewest-gpus")
+OWN_TIER = ("throughput", "fewest-gpus", "capacity")
 """Presets that put something before the objective."""
 MOST_RATES = 12
 FIRST_ROWS = 128

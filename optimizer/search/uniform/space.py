@@ -136,6 +136,15 @@ def within_split_rule(problem: Problem, split: tuple[int, ...]) -> bool:
     return sum(split) == layers and min(split) >= max(1, low - imbalance) and max(split) <= high
 
 
+def sharded_inside(problem: Problem) -> bool:
+    """Whether the engine spreads experts over a part of a TP group and slices them over the rest.
+
+    vLLM's ``--enable-expert-parallel`` takes all TP x DP GPUs of an engine (ParallelConfig, "expert_parallel_size"); SGLang's
+    ``--ep-size`` any divisor of them.
+    """
+    return problem.engine != "vllm"
+
+
 def expert_degrees(problem: Problem, tp: int) -> tuple[int, ...]:
     """EP degrees the search may use at a TP degree: with ``any``, every one that an engine runs on some number of replicas."""
     mode, experts = problem.search.expert_parallel, problem.model.experts
@@ -143,7 +152,8 @@ def expert_degrees(problem: Problem, tp: int) -> tuple[int, ...]:
         return (1,)
     if mode == "replica":
         return tuple(sorted({1, tp}))
-    divisors = {ep for ep in range(1, experts + 1) if experts % ep == 0 and (tp % ep == 0 or ep % tp == 0)}
+    inside = sharded_inside(problem)
+    divisors = {ep for ep in range(1, experts + 1) if experts % ep == 0 and (ep % tp == 0 or (inside and tp % ep == 0))}
     return tuple(sorted({1, tp} | divisors))
 
 
@@ -164,7 +174,7 @@ def shape_ranges(problem: Problem, fixed: Fixed | None = None) -> list[tuple[Sha
     weights = (fixed.weight_precision,) if fixed.weight_precision else search.weight_precision
     caches = (fixed.kv_precision,) if fixed.kv_precision else search.kv_precision
     formats = dict.fromkeys(
-        (w, k) for w in weights or (model.native_weight_format,) for k in caches or (model.native_dtype,)
+        (w, k) for w in weights or (model.native_weight_format,) for k in caches or (model.native_kv_format,)
     )
     found: list[tuple[Shape, Sequence[int]]] = []
     for tp in tensor:
@@ -278,7 +288,7 @@ def search_limits(problem: Problem, space: Space) -> list[str]:
         "All replicas are alike; the same nodes stated as cluster: may hold instances of different shapes side by side."
     )
     weights = search.weight_precision or (problem.model.native_weight_format,)
-    caches = search.kv_precision or (problem.model.native_dtype,)
+    caches = search.kv_precision or (problem.model.native_kv_format,)
     said.append(f"Weight formats considered: {_words(weights)}; KV cache formats: {_words(caches)}.")
     if search.layer_imbalance == 0:
         said.append("Only even layer splits were considered (search.layer_imbalance is 0).")

@@ -125,7 +125,7 @@ def experts_offered(problem: Problem, fixed: Fixed, tensor: int) -> Iterable[int
         return (1,)
     if problem.search.expert_parallel == "replica":
         return (1, tensor)
-    inside = [ep for ep in range(1, tensor + 1) if tensor % ep == 0 and experts % ep == 0]
+    inside = [ep for ep in range(2, tensor) if tensor % ep == 0 and experts % ep == 0 and problem.engine != "vllm"]
     across = [ep for ep in range(tensor, experts + 1, tensor) if experts % ep == 0]
     return (1, tensor, *inside, *across)
 
@@ -133,7 +133,7 @@ def experts_offered(problem: Problem, fixed: Fixed, tensor: int) -> Iterable[int
 def formats_offered(problem: Problem, fixed: Fixed) -> Iterator[tuple[str, str]]:
     """(weight format, KV format)."""
     weights: tuple[str, ...] = problem.search.weight_precision or (problem.model.native_weight_format,)
-    caches: tuple[str, ...] = problem.search.kv_precision or (problem.model.native_dtype,)
+    caches: tuple[str, ...] = problem.search.kv_precision or (problem.model.native_kv_format,)
     if fixed.weight_precision is not None:
         weights = (fixed.weight_precision,)
     if fixed.kv_precision is not None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, CheckAnswer, Fixed, Strategy, Verification
-from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.arithmetic import decimal, sixty_digits
 from optimizer.verify.common.candidate import Candidate, RowFacts
 from optimizer.verify.common.groups import Row, row_of
 from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, Ledger
@@ -178,7 +178,9 @@ def _beats(problem: Problem, rival: Candidate, claim: _Claim | None) -> bool:
     if claim is None:
         return True
     ahead = claim.tier - _tier(problem, rival)
-    noise = THOUSANDTH + abs(claim.tier) * TWO_NANOSECONDS if problem.objective.preset == "throughput" else Decimal(0)
+    preset = problem.objective.preset
+    noise = THOUSANDTH + abs(claim.tier) * TWO_NANOSECONDS if preset == "throughput" else Decimal(0)
+    noise = THOUSANDTH if preset == "capacity" else noise
     if ahead != 0:
         return ahead > noise
     return rival.value().total < claim.value.total - _resolution(problem, claim.value.total)
@@ -188,6 +190,8 @@ def _tier(problem: Problem, candidate: Candidate) -> Decimal:
     """What the preset puts before the objective; lower is better."""
     if problem.objective.preset == "fewest-gpus":
         return Decimal(candidate.row.gpus)
+    if problem.objective.preset == "capacity":
+        return -decimal(candidate.most_requests())
     if problem.objective.preset == "throughput":
         peak = candidate.completions()[0] * problem.workload.output_tokens
         return -(peak // THOUSANDTH * THOUSANDTH)

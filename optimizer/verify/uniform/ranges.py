@@ -30,6 +30,7 @@ from optimizer.verify.common.twin_load import Loads, loads
 from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
 from optimizer.verify.uniform.shared_rows import Columns, Fits, Judged, peak_tier
 from optimizer.verify.uniform.twin import Bar, Bools, Survey
+from optimizer.verify.uniform.twin_capacity import capacity_tier
 
 NEEDED = frozenset({"concurrency"})
 """Rules without which a range has no bound."""
@@ -193,6 +194,8 @@ class RangeSurvey:
         if preset == "throughput":
             most = np.maximum(1, self.fits.last[ranges.shape, -1])
             return peak_tier(self.problem, bounded.columns, self.fits, most[:, None])[:, 0]
+        if preset == "capacity":
+            return capacity_tier(self.fits.carried[ranges.shape], bounded.columns.replicas)
         if preset == "fewest-gpus":
             return (self.size[ranges.shape] * ranges.low).astype(np.float64)
         return np.zeros(len(ranges.shape))
@@ -219,7 +222,8 @@ class RangeSurvey:
             for j in range(1, COUNTED + 1):
                 load, p = states[j], np.where(j <= ranges.low, low.probabilities[j], 0.0)
                 unsure |= load.unsure
-                carried = ~load.overloaded & (load.n99 <= fitting)
+                _, cached = self.fits.caches.holds(load, ranges.shape)
+                carried = ~load.overloaded & (load.n99 <= fitting) & cached
                 share = share + np.where(carried, 0.0, p * j / ranges.low)
                 shed = usual + (penalty - usual) * j / ranges.high
                 mean = mean + p * np.where(carried, np.minimum(shed, latency * load.mean), shed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from optimizer.verify.common.twin_failures import DownTwin
 from optimizer.verify.common.twin_load import Loads
 from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
 from optimizer.verify.uniform.twin import NEAR_MS, NEAR_RELATIVE, Bar, Bools
+from optimizer.verify.uniform.twin_capacity import capacity_tier, most_per_replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,14 @@ class Fits:
             self.fits &= times.tpot <= limit + max(NEAR_MS, NEAR_RELATIVE * 1e-2 * limit)
         self.caches = CacheTwin(problem, shapes, stages)
         self.completed: Floats = completed(n * 1000 / times.residence, self.caches.slots(upto))
+        self._problem, self._times = problem, times
         self.last: Ints = np.maximum.accumulate(np.where(self.fits, n, 0), axis=1)
         """The largest fitting number up to each, 0: none, (S, upto)."""
+
+    @cached_property
+    def carried(self) -> Floats:
+        """The most requests/s that a replica carries within every limit with the most sequences that fit, (S,)."""
+        return most_per_replica(self._problem, self._times, self.last[:, -1], self.caches)
 
 
 class Bounds:
@@ -94,6 +102,8 @@ class Bounds:
         if problem.objective.preset == "throughput":
             most = np.maximum(1, fits.last[columns.shape, -1])
             self._tier = peak_tier(problem, columns, fits, most[:, None])[:, 0]
+        elif problem.objective.preset == "capacity":
+            self._tier = capacity_tier(fits.carried[columns.shape], columns.replicas)
         elif problem.objective.preset == "fewest-gpus":
             self._tier = columns.gpus.astype(np.float64)
 
@@ -240,6 +250,8 @@ class Judged:
         tier = np.zeros(slots.shape)
         if problem.objective.preset == "throughput":
             tier = peak_tier(problem, columns, self.fits, slots)
+        elif problem.objective.preset == "capacity":
+            tier = tier + capacity_tier(self.fits.carried[columns.shape], columns.replicas)[:, None]
         elif problem.objective.preset == "fewest-gpus":
             tier = tier + columns.gpus[:, None]
         return tier, value

@@ -29,6 +29,7 @@ from optimizer.verify.common.survivors import survivors_of
 from optimizer.verify.common.twin_cache import CacheTwin, completed
 from optimizer.verify.common.twin_load import Loads, loads
 from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
+from optimizer.verify.uniform.twin_capacity import capacity_tier, most_per_replica
 
 BLOCK = 1 << 16
 """Candidates in one block."""
@@ -163,6 +164,15 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
     tier = np.zeros_like(value)
     if problem.objective.preset == "throughput":
         tier = -np.floor(done * problem.workload.output_tokens * 1000) / 1000
+    elif problem.objective.preset == "capacity":
+        # More sequences never carry less: the largest number that fits stands for all.
+        fitting = np.where(_fits(problem, shapes, stages, slots), slots, 0).max(axis=1)
+        each = most_per_replica(problem, times, fitting, caches)
+        replicas = np.array([row.replicas for row in block])
+        tier = tier + capacity_tier(each[shape], replicas)[:, None]
+        largest = slots == fitting[shape][:, None]
+        rules.sure &= largest
+        rules.maybe &= largest
     elif problem.objective.preset == "fewest-gpus":
         tier = tier + np.array([[float(row.gpus)] for row in block])
     return _Verdict(rules.sure, rules.maybe, tier, value)
