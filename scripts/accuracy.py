@@ -32,12 +32,12 @@ import numpy as np
 
 from calibration import choosing, scores, strata, table_scores
 from calibration.constants_file import fitted_to
-from calibration.corpus import Corpus, Times
 from calibration.kinds import Predicted, predict
 from calibration.residual_strata import coverage, interval
 from calibration.strata import measured_of
 from optimizer.catalog.constants import closed_loop_constants, constants
 from optimizer.cli.files import write_whole
+from optimizer.costs.corpus import Corpus, Times
 from optimizer.costs.measured_runs import Run, resolve
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.measurements import CLOSED_LOOP, DISAGGREGATED, Table, UnusableRow, parse, read_table

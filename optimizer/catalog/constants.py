@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from optimizer.facts.base import Facts, NonNegative, Positive
+from optimizer.facts.errors import ProblemError
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CONSTANTS_FILE = Path(__file__).parent / "data" / "constants.yaml"
@@ -106,10 +107,55 @@ def _file() -> dict[str, Any]:
     return values
 
 
+_stated: dict[str, Any] = {}
+"""What ``use_file`` read: ``values``, ``closed_loop`` and ``basis``; empty: the shipped constants."""
+LARGEST_FILE = 1_000_000
+
+
+def use_file(path: Path) -> None:
+    """Use the constants of a file that ``optimizer calibrate`` wrote instead of the shipped ones, in this process.
+
+    Raises:
+        ProblemError: the file cannot be read, or states what is no constant or no number above zero.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ProblemError(str(path), "is too large for a file of constants")
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ProblemError(str(path), f"cannot be read as YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(found, dict) or not isinstance(found.get("values"), dict):
+        raise ProblemError(str(path), "holds no values; a file written by optimizer calibrate is needed")
+    shipped = _file()["values"]
+    for name, value in found["values"].items():
+        if not isinstance(shipped.get(name), int | float):
+            raise ProblemError(f"{path}: values.{name}", "is no constant of the cost model")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
+            raise ProblemError(f"{path}: values.{name}", f"{value!r} is not a number above zero")
+    _stated.clear()
+    _stated.update(found)
+    constants.cache_clear()
+    try:
+        constants()
+    except ValidationError as error:
+        raise ProblemError(str(path), error.errors()[0]["msg"]) from None
+
+
+def stated_basis() -> str | None:
+    """What the constants of ``use_file`` were fitted to; None: the shipped ones are used."""
+    return str(_stated.get("basis", "a file of constants")) if _stated else None
+
+
+def use_shipped() -> None:
+    """Undo ``use_file``."""
+    _stated.clear()
+    constants.cache_clear()
+
+
 @cache
 def constants() -> CostConstants:
-    """The constants that ship with the product."""
-    return CostConstants.model_validate(_file()["values"])
+    """The constants that ship with the product, or those of ``use_file``."""
+    return CostConstants.model_validate({**_file()["values"], **_stated.get("values", {})})
 
 
 @cache

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from calibration.corpus import METRICS, Corpus, Times
 from calibration.queued_runs import QueuedRuns
 from optimizer.catalog.constants import ClosedLoopConstants, CostConstants, constants
 from optimizer.costs.closed_loop import StepTimes
+from optimizer.costs.corpus import METRICS, Corpus, Times
 from optimizer.costs.measured_runs import Run
 from optimizer.costs.shapes import Bools, Floats
 from optimizer.facts.measurements import CLOSED_LOOP, OFFLINE_MAX, STATIC_BATCH

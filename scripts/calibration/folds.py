@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.corpus import METRICS, Corpus, Times
 from calibration.fitting import (
     OTHER,
     STAGE1_SCALE,
@@ -26,6 +25,7 @@ from calibration.fitting import (
     root_weights,
 )
 from calibration.queued_runs import QueuedRuns
+from optimizer.costs.corpus import METRICS, Corpus, Times
 from optimizer.costs.shapes import Bools, Floats
 
 TINY_STEP = 1e-3

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calibration.corpus import Corpus
 from optimizer.catalog.constants import CostConstants
+from optimizer.costs.corpus import Corpus
 from optimizer.costs.measured_runs import Run
 from optimizer.costs.queued import highest_throughput, static_batch
 from optimizer.costs.shapes import Bools, Floats

@@ -110,7 +110,8 @@ def summary(found: Iterable[Residual]) -> list[dict[str, Any]]:
             groups.setdefault(one.features.kept(soft), []).append(one)
     entries: list[dict[str, Any]] = []
     counted: set[tuple[Features, int]] = set()
-    for features, members in sorted(groups.items(), key=lambda item: str(item[0])):
+    whole: dict[Features, dict[str, Any]] = {}
+    for features, members in sorted(groups.items(), key=lambda item: _order(item[0])):
         latencies = [one for one in members if not one.throughput_only]
         only = len(latencies) < FEWEST_RUNS
         kept = members if only else latencies
@@ -119,15 +120,31 @@ def summary(found: Iterable[Residual]) -> list[dict[str, Any]]:
         if len(kept) >= FEWEST_RUNS and not coarser & counted:
             counted.add((features, len(kept)))
             entry = _entry(features, kept, throughput_only=only and not latencies)
-            if features == features.kept(0) or _trusted(entry):
+            if features == features.kept(0):
+                whole[features] = entry
+                entries.append(entry)
+            elif _trusted(entry) and _narrower(entry, whole.get(features.kept(0))):
                 entries.append(entry)
     return entries
+
+
+def _order(features: Features) -> tuple[str, ...]:
+    """Coarser strata before the finer ones that they hold."""
+    return tuple(getattr(features, name) for name in Features.__dataclass_fields__)
 
 
 def _trusted(entry: dict[str, Any]) -> bool:
     """Whether other models than its own were held by the intervals of a stratum, in each metric that it has."""
     shares = [entry.get(f"{metric}_coverage", 0) for metric in ("tpot", "ttft") if metric in entry]
     return all(share >= TRUSTED for share in shares)
+
+
+def _narrower(entry: dict[str, Any], whole: dict[str, Any] | None) -> bool:
+    """Whether a finer stratum narrows the interval of the coarsest one that it is part of, in every metric of both."""
+    shared = [metric for metric in ("tpot", "ttft") if whole and metric in entry and metric in whole]
+    return all(
+        entry[metric][-1] - entry[metric][0] <= whole[metric][-1] - whole[metric][0] for metric in shared if whole
+    )
 
 
 def _entry(features: Features, members: Sequence[Residual], *, throughput_only: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from calibration.corpus import METRICS, Corpus, Times
+from optimizer.costs.corpus import METRICS, Corpus, Times
 from optimizer.costs.shapes import Bools, Floats
 
 TITLES = {"tpot": "TPOT", "e2e": "end-to-end", "ttft": "TTFT"}

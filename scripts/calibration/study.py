@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calibration.corpus import Corpus
 from calibration.fitting import Fitted, fit, split
 from calibration.folds import Folds, leave_one_out
 from calibration.queued_runs import QueuedRuns
+from optimizer.costs.corpus import Corpus
 from optimizer.costs.measured_runs import Run
 
 

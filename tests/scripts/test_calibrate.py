@@ -50,7 +50,7 @@ def test_every_fitted_constant_has_a_history() -> None:
 
 def test_the_fit_finds_the_constants_behind_made_up_runs() -> None:
     fitting = pytest.importorskip("calibration.fitting", reason="needs scipy: pip install -e .[calibrate]")
-    from calibration.corpus import Corpus
+    from optimizer.costs.corpus import Corpus
     from optimizer.costs.measured_runs import resolve
     from optimizer.facts.measurements import parse
     from optimizer.reading.measured_names import Models

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optimizer.catalog.accuracy import words_of
-from optimizer.catalog.constants import LatencyMetric, constants
+from optimizer.catalog.constants import LatencyMetric, constants, stated_basis
 from optimizer.costs.corrected import correction_of
 from optimizer.costs.features import features_of
 from optimizer.costs.intervals import Interval, interval_of
@@ -19,12 +19,15 @@ METRICS: tuple[LatencyMetric, ...] = ("ttft", "tpot")
 def cost_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -> list[str]:
     """What the source of costs says about the strategy; nothing where all is analytic."""
     facts = problem.costs
+    basis = stated_basis()
+    own = [f"Constants of the cost model: fitted to {basis}, not the shipped ones."] if basis else []
     if facts is None:
-        return []
+        return own
     stated = _stated_for(problem, strategy)
     if stated is None:
         return [
-            f"Costs: {facts.label}; it does not cover {strategy.label}, whose times are the analytic model's alone."
+            *own,
+            f"Costs: {facts.label}; it does not cover {strategy.label}, whose times are the analytic model's alone.",
         ]
     what = {"table": "measured runs", "measured": "table queries"}[facts.source]
     said = (
@@ -33,12 +36,13 @@ def cost_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -> li
     )
     load = metrics.concurrency_p50, metrics.concurrency_p99
     if load[0] is None or load[1] is None:
-        return [said + "."]
+        return [*own, said + "."]
     if stated.least <= load[0] and load[1] <= stated.most:
-        return [f"{said}, and the {load[0]} (P50) to {load[1]} (P99) in progress here lie inside."]
+        return [*own, f"{said}, and the {load[0]} (P50) to {load[1]} (P99) in progress here lie inside."]
     return [
+        *own,
         f"{said}; the {load[0]} (P50) to {load[1]} (P99) in progress here lie partly outside, where it gives way to the "
-        "analytic model."
+        "analytic model.",
     ]
 
 
