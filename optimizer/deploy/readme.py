@@ -6,7 +6,7 @@ from optimizer.deploy.options import SERVICE_PORT
 from optimizer.deploy.parts import Part
 from optimizer.deploy.service import Engine, Service
 from optimizer.deploy.unlike import stages_in_words, stages_of, unlike
-from optimizer.render.quoting import markdown, shell_word
+from optimizer.writing.quoting import markdown, shell_word
 
 SHOWN = 20
 
@@ -123,8 +123,8 @@ def _settings(service: Service) -> list[str]:
             "--max-running-requests": "max_num_seqs of the answer times the data-parallel ranks of the server",
             "--max-num-batched-tokens": "search.max_num_batched_tokens; per data-parallel rank",
             "--chunked-prefill-size": "search.max_num_batched_tokens times the data-parallel ranks of the server",
-            "--max-model-len": "requirements.max_sequence_tokens, or the model's context",
-            "--context-length": "requirements.max_sequence_tokens, or the model's context",
+            "--max-model-len": "requirements.max_sequence_tokens; left out, what fits beside the load",
+            "--context-length": "requirements.max_sequence_tokens; left out, what fits beside the load",
             "--gpu-memory-utilization": "requirements.gpu_memory_utilization",
             "--mem-fraction-static": "the largest with which no GPU uses more than gpu_memory_utilization, in thousandths",
             "--dtype": f"weights {strategy.weight_precision}; activations in the model's 16-bit type",
