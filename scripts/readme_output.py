@@ -10,7 +10,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROBLEM = "problems/llama3-70b-8xh100.yaml"
-INVENTORY = "problems/h100-and-a100.yaml"
 
 
 def output(*arguments: str) -> list[str]:
@@ -25,33 +24,30 @@ def _at(lines: list[str], first_word: str) -> int:
     return next(number for number, line in enumerate(lines) if line.split()[:1] == [first_word])
 
 
-def main() -> None:
-    """Replace the text blocks of the README: ``solve`` without its rule table, ``check`` and an inventory up to their tables."""
+def blocks() -> list[str]:
+    """The two text blocks: ``solve`` as it is printed, and ``check`` up to its tables."""
     solved = output("solve", PROBLEM)
-    table = _at(solved, "rule")
-    rest = next(number for number, line in enumerate(solved) if line.startswith("  TP degrees considered"))
-    shown = [
-        *solved[: table - 1],
-        "",
-        "(here: the table of all rules, each with its limit, what it is, and its slack)",
-        "",
-    ]
     checked = output("check", PROBLEM, "--tp", "2", "--pp", "4", "--dp", "1")
-    fleet = output("solve", INVENTORY)
-    blocks = iter(
-        [
-            "\n".join([*shown, *solved[rest:]]),
-            "\n".join(checked[: _at(checked, "rule") - 1]),
-            "\n".join(fleet[: _at(fleet, "rule") - 1]),
-        ]
-    )
+    return ["\n".join(solved), "\n".join(checked[: _at(checked, "metric") - 1])]
+
+
+def filled(text: str) -> str:
+    """The README with its text blocks as the commands print them now."""
+    found = iter(blocks())
+    return re.sub(r"```text\n.*?```", lambda _: f"```text\n{next(found)}\n```", text, flags=re.DOTALL)
+
+
+def main() -> int:
+    """Write the blocks; ``--check`` compares only, exit 1 where they differ."""
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
-    text = re.sub(r"```text\n.*?```", lambda _: f"```text\n{next(blocks)}\n```", text, flags=re.DOTALL)
+    if "--check" in sys.argv[1:]:
+        return 0 if filled(text) == text else 1
     temporary = readme.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(filled(text), encoding="utf-8")
     temporary.replace(readme)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
