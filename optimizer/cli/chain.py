@@ -45,10 +45,10 @@ def solve_if_chain(
     with LiveLine() as live:
         answer = solve_chain(problem, time_limit_s=time_limit_s, progress=live)
     if svg is not None:
-        from optimizer.cli.files import write_whole
+        from optimizer.facts.writing import write_file
         from optimizer.render.chain_svg import chain_svg
 
-        write_whole(svg, chain_svg(answer), "--svg")
+        write_file(svg, [chain_svg(answer)], "--svg")
     if as_json:
         from optimizer.render.as_json import dumps
         from optimizer.render.chain import chain_data

@@ -105,7 +105,7 @@ def solved(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
         *interval_sentences(intervals),
         objective_sentence(problem, objective, found.outcome == "optimal"),
         *binding_sentences(rules),
-        *(alternative_sentence(other) for other in others),
+        *(alternative_sentence(other, strategy, metrics, problem.objective.preset) for other in others),
         *_on_alternatives(solver, len(others), alternatives, found.outcome == "optimal", complete),
     ]
     answer = Answer(
