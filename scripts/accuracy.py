@@ -40,8 +40,8 @@ from optimizer.costs.intervals import prediction_interval
 from optimizer.costs.measured_runs import Run, resolve
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.measurements import CLOSED_LOOP, DISAGGREGATED, Table, UnusableRow, parse, read_table
-from optimizer.facts.writing import write_file
 from optimizer.reading.measured_names import Models
+from optimizer.writing.files import write_file
 
 METRICS = ("tpot", "ttft", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
 PREDICTED = (*(f"predicted_{metric}_ms" for metric in METRICS), "predicted_output_tok_s")

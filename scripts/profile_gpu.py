@@ -18,7 +18,7 @@ from pathlib import Path
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
-from optimizer.facts.writing import write_file
+from optimizer.writing.files import write_file
 from profiling.entry import as_yaml
 
 

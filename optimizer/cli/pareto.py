@@ -77,7 +77,7 @@ def pareto(
 
 
 def _write(front: ParetoFront, csv: str | None, plot: str | None) -> None:
-    from optimizer.facts.writing import write_file
+    from optimizer.writing.files import write_file
 
     if csv is not None:
         from optimizer.render.pareto import front_csv

@@ -140,8 +140,8 @@ def _say_interrupted(out: str | None, done: int, many: int) -> None:
 
 
 def _write(points: list[Point], title: str, csv: str | None, parquet: str | None, plot: str | None) -> None:
-    from optimizer.facts.writing import write_file
     from optimizer.sweeps.table import write_csv, write_parquet
+    from optimizer.writing.files import write_file
 
     if csv is not None:
         write_csv(points, csv)

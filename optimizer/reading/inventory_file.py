@@ -150,6 +150,8 @@ def inventory_from_dict(
     groups = _groups(stated.cluster)
     domains = _domains(stated.domains, {group.name for group in groups})
     objective = Objective(preset=stated.objective) if isinstance(stated.objective, str) else stated.objective
+    if objective.preset == "capacity":
+        raise ProblemError("objective", "preset capacity is for problems with hardware:; with cluster: say throughput")
     problem = FleetProblem(
         name=stated.name or name_from_path(default_name, "problem"),
         engine=stated.engine,

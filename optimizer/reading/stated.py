@@ -22,9 +22,9 @@ from optimizer.facts.files import read_mapping
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
-from optimizer.facts.writing import write_file
-from optimizer.facts.yaml_text import yaml_text
 from optimizer.reading.load import problem_from_dict
+from optimizer.writing.files import write_file
+from optimizer.writing.yaml_text import yaml_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from optimizer.facts.writing import write_file
+from optimizer.writing.files import write_file
 
 
 def write_out(pieces: Iterable[str], path: str | None, field: str = "--out") -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.writing import write_file
 from optimizer.render.files import write_out
+from optimizer.writing.files import write_file
 
 EXECUTABLE, PLAIN = 0o755, 0o644
 

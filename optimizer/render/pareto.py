@@ -15,9 +15,9 @@ from rich.text import Text
 from optimizer.explain.common.numbers import milliseconds
 from optimizer.explain.common.pareto import axis_value, served
 from optimizer.render.as_json import strategy_data
-from optimizer.render.quoting import csv_cell
 from optimizer.render.text import console
 from optimizer.results.front import Axis, FrontPoint, ParetoFront
+from optimizer.writing.quoting import csv_cell
 
 WIDE, HIGH = 64, 14
 STATUS = {

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.writing import write_file
+from optimizer.writing.files import write_file
 
 SYNC_S = 1.0
 """The journal is forced to disk this often, for the case that the machine and not the process dies."""

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.writing import write_file
-from optimizer.facts.yaml_text import yaml_text
+from optimizer.writing.files import write_file
+from optimizer.writing.yaml_text import yaml_text
 from tests.conftest import ROOT
 
 BORN = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")

@@ -24,10 +24,10 @@ import yaml
 from optimizer.cli.program import main
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.text import visible
-from optimizer.facts.yaml_text import yaml_text
 from optimizer.questions.chain import chain_from_dict
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.reading.load import problem_from_dict
+from optimizer.writing.yaml_text import yaml_text
 from tests.safety import hostile
 from tests.safety.hostile import CHAIN_FIELDS, INVENTORY_FIELDS, MARK, SEEN, UNIFORM_FIELDS, UNSEEN
 
