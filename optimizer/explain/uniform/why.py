@@ -140,6 +140,10 @@ def _asked_first(alternative: Alternative, best: Strategy, metrics: Metrics, pre
     if preset == "throughput" and lacks > 0:
         reached = f"{alternative.metrics.peak_tokens_per_s:,.0f} tokens/s at most, {lacks:,.0f} fewer"
         return f"reaches {reached}, and the objective asks for the most first"
+    fewer = (metrics.max_request_rate or 0) - (alternative.metrics.max_request_rate or 0)
+    if preset == "capacity" and fewer > 0:
+        carried = f"{alternative.metrics.max_request_rate or 0:,.3g} requests/s within the limits, {fewer:,.3g} fewer"
+        return f"carries {carried}, and the objective asks for the most first"
     return ""
 
 
