@@ -175,8 +175,10 @@ def measures(text: str, language: str = "en") -> list[Measure]:
 
 
 def _is_name(text: str, match: re.Match[str]) -> bool:
-    """Whether the digits belong to a name: ``Llama-3``, ``Gen 5``, ``v0.32``, ``section 4``, a date."""
+    """Whether digits are no figure: a deviation, or part of a name: ``Llama-3``, ``Gen 5``, ``section 4``, a date."""
     before = text[max(0, match.start() - 24) : match.start()]
+    if before.rstrip().endswith("±"):
+        return True
     after = text[match.end() : match.end() + 12]
     if re.search(r"[A-Za-z]-$", before) and not re.search(
         r"(?:^|\s)(?:is|of|to|the|auf|mit|de)-$", before, re.IGNORECASE
