@@ -3,7 +3,7 @@
 
 Usage: python scripts/bench.py [--runs N] [--json]. Medians are shown with minimum and maximum; a noisy machine shows in
 the spread. Chain instances: python scripts/bench.py helix [INSTANCE.json ...].
-Sweeps: python scripts/bench.py sweep. Nothing here is asserted: CI machines are shared.
+Sweeps: python scripts/bench.py sweep. Growth with the size of a problem: python scripts/bench.py growth. Nothing here is asserted: CI machines are shared.
 """
 
 from __future__ import annotations
@@ -94,6 +94,12 @@ def main() -> None:
         from scripts.bench_sweep import bench_sweep
 
         bench_sweep()
+        return
+    if sys.argv[1:2] == ["growth"]:
+        sys.path.insert(0, str(ROOT))
+        from scripts.bench_growth import main as growth
+
+        growth(sys.argv[2:])
         return
     if sys.argv[1:2] == ["fleet"]:
         sys.path.insert(0, str(ROOT))
