@@ -150,7 +150,8 @@ def _kv_per_token(statement: Statement, context: Context) -> Iterator[Claim]:
         return
     kinds = [model.kinds[k] for k in model.kind_of_layer]
     values = sum(
-        kind.kv_values_per_token_per_kv_head * model.kv_heads + kind.kv_values_per_token_replicated for kind in kinds
+        kind.kv_values_per_token_per_kv_head * (kind.kv_heads or model.kv_heads) + kind.kv_values_per_token_replicated
+        for kind in kinds
     )
     if re.search(r"per layer", text, re.IGNORECASE):
         values //= model.layers

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from optimizer.catalog.instances import spelling
+from optimizer.catalog.spelling import spelling
 from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.hardware import FailureRates, GpuFacts

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from optimizer.catalog.constants import CostConstants
-from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays
+from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
 from optimizer.facts.problem import Problem
 
-LongFloats = npt.NDArray[np.longdouble]
 ULPS = 32
 """Units in the last place that a sum may be off."""
 
@@ -46,11 +44,12 @@ def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, 
     model = problem.model
     counts = table.kind_counts.astype(np.longdouble)
     present = table.multiplicity > 0
-    embedding = _exactly(arrays.embedding_bytes[:, None], table)
+    first = (arrays.embedding_bytes + arrays.first_bytes)[:, None]
+    head = arrays.head_bytes[:, None]
     one_table = model.tied_embeddings & (table.pp == 1)[:, None]
     weights = np.einsum("sck,sk->sc", counts, arrays.resident_bytes)
-    weights = weights + np.where(table.is_first, embedding, 0) + np.where(table.is_last & ~one_table, embedding, 0)
-    weights = weights + np.where(table.is_last, model.hidden_size * 2, 0)
+    weights = weights + np.where(table.is_first, first, 0) + np.where(table.is_last & ~one_table, head, 0)
+    weights = weights + np.where(table.is_last, arrays.last_bytes, 0)
 
     block = KV_BLOCK_TOKENS
     longest = -(-problem.max_sequence_tokens // block) * block

@@ -9,8 +9,8 @@ from optimizer.deploy.command import joined
 from optimizer.deploy.options import SERVICE_PORT
 from optimizer.deploy.router import router_conf
 from optimizer.deploy.service import Engine, Service
-from optimizer.facts.yaml_text import comment
-from optimizer.render.quoting import shell_word
+from optimizer.writing.quoting import shell_word
+from optimizer.writing.yaml_text import comment
 
 PACKAGES = {"vllm": "vllm", "sglang": "sglang"}
 

@@ -127,7 +127,7 @@ def _offer(problem: Problem, stated: Stated, foil: Strategy) -> tuple[Flip | Non
         "search.pipeline_parallel": (search.pipeline_parallel, foil.pipeline_parallel),
         "search.data_parallel": (search.data_parallel, foil.data_parallel),
         "search.weight_precision": (search.weight_precision or (model.native_weight_format,), foil.weight_precision),
-        "search.kv_precision": (search.kv_precision or (model.native_dtype,), foil.kv_precision),
+        "search.kv_precision": (search.kv_precision or (model.native_kv_format,), foil.kv_precision),
         "search.expert_parallel": ((search.expert_parallel,), "any"),
     }
     for field, (offered, wanted) in lists.items():
@@ -217,7 +217,7 @@ def _outside(problem: Problem, fixed: Fixed) -> str:
             fixed.weight_precision,
             search.weight_precision or (problem.model.native_weight_format,),
         ),
-        "search.kv_precision": (fixed.kv_precision, search.kv_precision or (problem.model.native_dtype,)),
+        "search.kv_precision": (fixed.kv_precision, search.kv_precision or (problem.model.native_kv_format,)),
     }
     named = [field for field, (value, offered) in pairs.items() if value and offered and value not in offered]
     return ", ".join(named) or "search.expert_parallel, search.layer_imbalance or a degree that is not tried by default"

@@ -23,26 +23,31 @@ def _tp(q: Quantities) -> Ints:
 
 
 def attention_heads_rule(problem: Problem) -> Rule:
-    heads = problem.model.attention_heads
+    counts = problem.model.head_counts
+    stated = " and ".join(map(str, counts))
     return yes_no(
         "attention_heads",
-        f"TP divides the {heads} attention heads.",
-        lambda q: heads % _tp(q) == 0,
-        f"a divisor of {heads}",
+        f"TP divides the {stated} attention heads.",
+        lambda q: np.all([heads % _tp(q) == 0 for heads in counts], axis=0),
+        f"a divisor of {stated}",
         lambda q, row: f"TP {_tp(q)[row]}",
     )
 
 
 def kv_heads_rule(problem: Problem) -> Rule:
     model = problem.model
-    heads = model.kv_heads
+    counts = model.kv_head_counts
+    heads = " and ".join(map(str, counts))
     sentence = f"TP divides the {heads} KV heads, or is a multiple of them so that each is replicated evenly."
     if model.mla:
         sentence = "The compressed MLA cache is whole on every TP rank, so KV heads set no limit on TP."
 
     def allowed(q: Quantities) -> Bools:
         tp = _tp(q)
-        return np.full(len(tp), True) if model.mla else (heads % tp == 0) | (tp % heads == 0)
+        fits: Bools = np.full(len(tp), True)
+        for count in () if model.mla else counts:
+            fits &= (count % tp == 0) | (tp % count == 0)
+        return fits
 
     limit = "any TP" if model.mla else f"a divisor or a multiple of {heads}"
     return yes_no("kv_heads", sentence, allowed, limit, lambda q, row: f"TP {_tp(q)[row]}")

@@ -178,7 +178,7 @@ def shape_ranges(problem: Problem, fixed: Fixed | None = None) -> list[tuple[Sha
     weights = (fixed.weight_precision,) if fixed.weight_precision else search.weight_precision
     caches = (fixed.kv_precision,) if fixed.kv_precision else search.kv_precision
     formats = dict.fromkeys(
-        (w, k) for w in weights or (model.native_weight_format,) for k in caches or (model.native_dtype,)
+        (w, k) for w in weights or (model.native_weight_format,) for k in caches or (model.native_kv_format,)
     )
     found: list[tuple[Shape, Sequence[int]]] = []
     for tp in tensor:
@@ -285,7 +285,7 @@ def search_limits(problem: Problem, space: Space) -> list[str]:
         "All replicas are alike; the same nodes stated as cluster: may hold instances of different shapes side by side."
     )
     weights = search.weight_precision or (problem.model.native_weight_format,)
-    caches = search.kv_precision or (problem.model.native_dtype,)
+    caches = search.kv_precision or (problem.model.native_kv_format,)
     said.append(f"Weight formats considered: {_words(weights)}; KV cache formats: {_words(caches)}.")
     if search.layer_imbalance == 0:
         said.append("Only even layer splits were considered (search.layer_imbalance is 0).")

@@ -132,7 +132,7 @@ def experts_offered(problem: Problem, fixed: Fixed, tensor: int) -> Iterable[int
 def formats_offered(problem: Problem, fixed: Fixed) -> Iterator[tuple[str, str]]:
     """(weight format, KV format)."""
     weights: tuple[str, ...] = problem.search.weight_precision or (problem.model.native_weight_format,)
-    caches: tuple[str, ...] = problem.search.kv_precision or (problem.model.native_dtype,)
+    caches: tuple[str, ...] = problem.search.kv_precision or (problem.model.native_kv_format,)
     if fixed.weight_precision is not None:
         weights = (fixed.weight_precision,)
     if fixed.kv_precision is not None:
