@@ -3,7 +3,8 @@
 
 Usage: python scripts/bench.py [--runs N] [--json]. Medians are shown with minimum and maximum; a noisy machine shows in
 the spread. Chain instances: python scripts/bench.py helix [INSTANCE.json ...].
-Sweeps: python scripts/bench.py sweep. Growth with the size of a problem: python scripts/bench.py growth. Nothing here is asserted: CI machines are shared.
+Sweeps: python scripts/bench.py sweep. Growth with the size of a problem: python scripts/bench.py growth.
+Nothing here is asserted: CI machines are shared.
 """
 
 from __future__ import annotations
