@@ -71,12 +71,19 @@ class Requirements(Facts):
     ttft_p99_ms: Milliseconds | None = None
     tpot_p50_ms: Milliseconds | None = Field(default=None, description="Decode latency per output token, median")
     tpot_p99_ms: Milliseconds | None = None
-    max_batch: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(
-        default=256, description="Most sequences one replica may run at once (max_num_seqs)"
+    max_batch: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = Field(
+        default=None,
+        description="Most sequences one replica may run at once (max_num_seqs); left out, the engine's own default",
     )
     min_batch: Count = Field(default=1, description="Fewest sequences one replica must be able to run at once")
     max_sequence_tokens: Tokens | None = Field(
-        default=None, description="Longest prompt plus output to serve; left out, the model's context"
+        default=None,
+        description="Longest prompt plus output to serve; left out, at least the longest request stated and, up to the "
+        "model's context, as much as fits beside the load",
+    )
+    preemption_share: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        default=0.01,
+        description="Share of the time in which the requests in progress may want more KV cache than there is",
     )
     gpu_memory_utilization: Share = Field(default=0.9, description="Share of each GPU's memory that may be used")
     margin: float = Field(
@@ -90,7 +97,7 @@ class Requirements(Facts):
 
     @model_validator(mode="after")
     def _ordered(self) -> Requirements:
-        if self.min_batch > self.max_batch:
+        if self.max_batch is not None and self.min_batch > self.max_batch:
             raise ValueError(f"min_batch = {self.min_batch} is above max_batch = {self.max_batch}")
         return self
 
@@ -148,4 +155,9 @@ class SearchLimits(Facts):
         default=1, description="Layers by which the first and last stage may differ from an even split; 0: even only"
     )
     max_num_batched_tokens: Count = Field(default=8192, description="Prefill token budget of one engine step")
+    kv_reservation: Literal["paged", "full"] = Field(
+        default="paged",
+        description="paged: cache is taken block by block, as engines do; full: every sequence slot reserves the longest "
+        "sequence, so that none is ever preempted",
+    )
     disabled_rules: tuple[str, ...] = Field(default=(), description="Ids of rules to switch off; the answer says so")

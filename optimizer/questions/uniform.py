@@ -166,7 +166,7 @@ def check(
         objective = beside(objective, best) if objective.value >= best.bound or not feasible else objective
         if feasible and optimum.status == "optimal" and strategy == optimum.strategy:
             status = "optimal"
-    said = [*strategy_sentences(problem, strategy, metrics), *binding_sentences(rules)]
+    said = [*strategy_sentences(problem, strategy, metrics), *binding_sentences(problem, rules)]
     intervals = intervals_of(problem, strategy, metrics)
     said += [*cost_sentences(problem, strategy, metrics), *interval_sentences(intervals)]
     said.append(beside_sentence(problem, feasible, strategy, metrics, objective, optimum))

@@ -142,6 +142,8 @@ def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
         ("output tokens: at the demand / at most", f"{m.tokens_per_s:,.0f} / {m.peak_tokens_per_s:,.0f} tokens/s"),
         ("weights on the fullest GPU", amount(m.weights_bytes_per_gpu, "bytes")),
         ("KV cache on the fullest GPU", amount(m.kv_cache_bytes_per_gpu, "bytes")),
+        ("KV cache of a replica", f"{m.kv_cache_tokens:,} tokens"),
+        ("longest sequence served", f"{m.max_sequence_tokens:,} tokens"),
         ("memory of the fullest GPU", f"{amount(m.memory_bytes_per_gpu, 'bytes')} ({m.memory_utilization:.1%})"),
         ("requests served, failures counted", f"{m.availability:.5%}"),
     ]

@@ -73,6 +73,10 @@ class Metrics:
 
     weights_bytes_per_gpu: int
     kv_cache_bytes_per_gpu: int
+    kv_cache_tokens: int
+    """Tokens that the KV cache of one replica holds, in whole blocks: what the engine prints as its cache size."""
+    max_sequence_tokens: int
+    """The longest sequence served: as stated, else what fits beside the load, at most the model's context."""
     memory_bytes_per_gpu: int
     memory_utilization: float
     prefill_p50_ms: float | None

@@ -14,10 +14,10 @@ import numpy as np
 from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.facts.model import ModelFacts
 from optimizer.results.answer import Fixed
+from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.groups import Group
 from optimizer.verify.common.layer import Experts
 from optimizer.verify.common.load import chain_length
-from optimizer.verify.common.rules import budget_on
 from optimizer.verify.common.space import experts_offered, formats_offered, stages_offered, tensor_offered
 from optimizer.verify.common.stage import StageKind
 from optimizer.verify.common.twin_times import Floats, Ints, decode_ms
@@ -61,10 +61,12 @@ class Across:
 
     def __init__(self, fleet: FleetProblem, instances: Instances, fixed: Fixed) -> None:
         self._fleet, self._instances, self._fixed = fleet, instances, fixed
-        self._length = chain_length(instances.problem(fleet.groups[0], 1))
+        # Where max_batch is left out, engines have limits of their own on each kind of GPU: the largest bounds them all.
+        alone = [instances.problem(group, 1) for group in fleet.groups]
+        self._length = max(chain_length(one) for one in alone)
         self._m = _rising(self._length)
         wanted, off = fleet.requirements, fleet.search.disabled_rules
-        self._most = self._length if "max_batch" in off else wanted.max_batch
+        self._most = self._length if "max_batch" in off else max(one.max_batch for one in alone)
         self._b = _rising(-(-self._length // 2), max(_EXACT, -(-self._most // 2)))
         self._counts = _fewest(fleet.model)
         self._held: dict[tuple[Hashable, Group], _Held] = {}
@@ -176,7 +178,7 @@ class Across:
                 stage = stages.stage(group, StageKind(tuple(counts), False, False))
                 decode.append(decode_ms(stage, group.ranks, b, known))
                 prefill.append(float(stage.prefill_ms(self._fleet.workload.prompt_tokens)))
-                left, each = budget - stage.memory_bytes(0), stage.sequence_bytes
+                left, each = budget - stage.memory_bytes(0), stage.memory_bytes(1) - stage.memory_bytes(0)
                 slots.append(
                     self._most if self._no_memory or (not each and left >= 0) else max(0, left // each) if each else 0
                 )
