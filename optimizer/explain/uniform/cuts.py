@@ -97,7 +97,9 @@ def _widening(wide: Wide, opened: dict[str, Any], solved: Callable[[Problem], An
     changes = []
     for field, value in opened.items():
         name = field.removeprefix("search.")
-        usual = before(wide.stated, wide.problem, field) or list(_USUAL.get(name, lambda _: ())(wide.problem))
+        usual = before(wide.stated, wide.problem, field)
+        if usual is None and name in _USUAL:
+            usual = list(_USUAL[name](wide.problem))
         if isinstance(value, list):
             chosen = getattr(best, name)
             value = usual if chosen in usual else sorted([*usual, chosen], key=value.index)
