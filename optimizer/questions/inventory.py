@@ -11,7 +11,7 @@ from optimizer.explain.inventory.answer import beside_sentence, fleet_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import FleetProblem, Rate
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
-from optimizer.results.answer import Fixed
+from optimizer.results.answer import Fixed, model_read
 from optimizer.results.inventory import FleetAnswer, RateRange
 from optimizer.search.inventory.answer import answer_with, answer_without, plan_label
 from optimizer.search.inventory.found import Placed
@@ -129,7 +129,7 @@ def _answer(
     answer = replace(answer, verification=verify_fleet(problem, answer, fixed or Fixed()))
     if found.status == "infeasible" and explain != "nothing":
         answer = _explained(problem, answer, fixed or Fixed(), progress, repairs=explain == "repairs")
-    return replace(answer, explanation=tuple(fleet_sentences(problem, answer, found)))
+    return replace(answer, explanation=tuple(fleet_sentences(problem, answer, found)), model=model_read(problem.model))
 
 
 def _explained(
