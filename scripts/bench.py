@@ -3,7 +3,7 @@
 
 Usage: python scripts/bench.py [--runs N] [--json]. Medians are shown with minimum and maximum; a noisy machine shows in
 the spread. Chain instances: python scripts/bench.py helix [INSTANCE.json ...].
-Sweeps: python scripts/bench.py sweep. Growth with the size of a problem: python scripts/bench.py growth.
+Sweeps: python scripts/bench.py sweep. What grows with the size of a problem: bench.py growth, and growth uniform.
 Nothing here is asserted: CI machines are shared.
 """
 
@@ -96,17 +96,22 @@ def main() -> None:
 
         bench_sweep()
         return
-    if sys.argv[1:2] == ["growth"]:
-        sys.path.insert(0, str(ROOT))
-        from scripts.bench_growth import main as growth
-
-        growth(sys.argv[2:])
-        return
     if sys.argv[1:2] == ["fleet"]:
         sys.path.insert(0, str(ROOT))
         from scripts.bench_fleet import bench_fleet
 
         bench_fleet(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["growth"]:
+        sys.path.insert(0, str(ROOT))
+        from scripts.bench_growth import bench_growth
+        from scripts.bench_growth_uniform import main as uniform
+
+        if sys.argv[2:3] == ["uniform"]:
+            uniform(sys.argv[3:])
+            return
+
+        bench_growth(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7)
