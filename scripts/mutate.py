@@ -89,10 +89,10 @@ MUTATIONS = (
         "tests/verify/test_ranges.py",
     ),
     Mutation(
-        "compressed caches have no heads",
+        "compressed caches have key and value heads in the costs alone",
         "optimizer/costs/memory.py",
-        "2 * model.kv_heads) * model.head_dim",
         "2 * (0 if model.mla else model.kv_heads)) * model.head_dim",
+        "2 * model.kv_heads) * model.head_dim",
         "tests/search/test_cost_tables.py",
     ),
     Mutation(
