@@ -32,6 +32,7 @@ class Loads:
     """By name as in the rules, e.g. ``ttft_p99``."""
 
 
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")  # rows that are overloaded: their values are not used
 def loads(
     problem: Problem,
     times: ShapeTimes,
