@@ -46,7 +46,7 @@ def _quantities(one: Derivation) -> Iterator[Quantity]:
     if value is None:
         return
     unit, factor = UNITS.get(one.figure.unit, ("", 1.0))
-    figure = {"": (repr(float(value) * factor),)}
+    figure: dict[str, tuple[str, ...]] = {"": (repr(float(value) * factor),)}
     near = 0.012 if unit else 0.0
     weak = unit in _PREDICTED or any(fnmatchcase(one.id, pattern) for pattern in _data()["varies"])
     title, others = _short(one.title), tuple(_data()["names"].get(one.id, ()))
