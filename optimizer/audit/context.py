@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optimizer.audit.languages import languages_of
 from optimizer.audit.metrics import Metric, Row, is_target, labelled_metrics, target_row
@@ -19,6 +20,10 @@ from optimizer.audit.units import Amount
 from optimizer.catalog.constants import constants
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
+
+if TYPE_CHECKING:
+    from optimizer.audit.lexicon import Lexicon
+    from optimizer.report.ledger import Ledger
 from optimizer.results.answer import Answer, CheckAnswer, Fixed
 
 CHECK_SECONDS = 10.0
@@ -246,9 +251,28 @@ class Context:
         stages = self.costs.metrics.weights_bytes_per_stage if self.costs and self.costs.metrics else None
         return (float(min(stages)), float(max(stages))) if stages else None
 
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Every figure the product's own report derives for the proposed strategy; empty where there is none."""
+        from optimizer.report.build import ledger_of
+        from optimizer.report.ledger import Ledger
+
+        return ledger_of(self.problem, self.costs) if self.costs else Ledger()
+
+    @cached_property
+    def derived(self) -> Lexicon:
+        """The ledger's figures by their titles."""
+        from optimizer.audit.derived import derived_lexicon
+
+        return derived_lexicon(self.ledger)
+
     def ledger_values(self, pattern: str) -> list[float]:
         """Figures of the report's ledger whose id fits a pattern."""
-        return []
+        return [
+            float(one.figure.value)
+            for one in self.ledger.derivations
+            if fnmatchcase(one.id, pattern) and one.figure.value is not None
+        ]
 
     @cached_property
     def best(self) -> Answer | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optimizer.audit.context import Context
 from optimizer.audit.facts import Situation
@@ -45,9 +45,24 @@ def judge_figures(sentence: Sentence, context: Context, lexicon: Lexicon, own: S
     for measure in sentence.measures:
         if _is_operand(sentence.text, measure):
             continue
-        said = _judge(sentence, measure, context, lexicon, own)
+        said = _judge(sentence, measure, context, lexicon, own) or _derived(sentence, measure, context, own)
         if said is not None:
             yield said
+
+
+def _derived(sentence: Sentence, measure: Measure, context: Context, own: Situation) -> Claim | None:
+    """The same against the figures of the report that the product itself writes for the strategy."""
+    titles = context.derived
+    if not titles.index or not about(sentence, sentence.clause(measure.start), context, own).own:
+        return None
+    taken = [(m.start, m.end) for m in sentence.measures if not m.word or m.unit]
+    named = titles.terms(sentence.text, taken)
+    if not named:
+        return None
+    kept = [replace(t, meanings=tuple(m for m in t.meanings if m[0] != "quantity")) for t in sentence.terms]
+    kept = [t for t in kept if t.meanings and not any(t.start < n.end and n.start < t.end for n in named)]
+    terms = tuple(sorted([*kept, *named], key=lambda term: term.start))
+    return _judge(replace(sentence, terms=terms), measure, context, titles, own)
 
 
 def _is_operand(text: str, measure: Measure) -> bool:
@@ -62,7 +77,13 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         return None
     scope = scope_of(sentence, measure, span)
     candidates += _implied(measure, scope, lexicon, context, candidates, meant.named_precision)
-    if measure.dimension == "bytes/s" and not candidates and _on_gpu(sentence, span) and _MOVES.search(sentence.text):
+    if (
+        measure.dimension == "bytes/s"
+        and "gpu_rate" in lexicon.quantities
+        and not candidates
+        and _on_gpu(sentence, span)
+        and _MOVES.search(sentence.text)
+    ):
         candidates.append(Candidate(lexicon.quantities["gpu_rate"], STRONG, None))
     refuted: Claim | None = None
     for candidate in candidates:
@@ -82,7 +103,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
             relation = "="
         right = [one for one in found if _holds(measure, one, quantity, relation)]
         if right and measure.value >= quantity.least:
-            context.spoken_of = [quantity.id]
+            context.spoken_of = [] if quantity.by_title else [quantity.id]
             if relation != "=" and not any(_holds(measure, one, quantity, "=") for one in found):
                 continue
             return _say(sentence, measure, quantity, right[0], scope, relation, "confirmed")
@@ -111,14 +132,18 @@ def _implied(
     if measure.dimension in ("tokens/s", "requests/s"):
         ids = [id for id, one in lexicon.quantities.items() if one.unit == measure.dimension]
     elif measure.dimension == "bytes" and (scope.ids or named_precision):
-        ids = [id for id in context.spoken_of if lexicon.quantities[id].unit == measure.dimension]
+        ids = [
+            id
+            for id in context.spoken_of
+            if id in lexicon.quantities and lexicon.quantities[id].unit == measure.dimension
+        ]
         ids += ["weights"] if named_precision else []
     elif measure.dimension == "bytes":
         ids = ["total_memory", "gpu_memory"] if not known else []
     else:
         ids = []
     for id in ids:
-        if all(one.quantity.id != id for one in known):
+        if id in lexicon.quantities and all(one.quantity.id != id for one in known):
             yield Candidate(lexicon.quantities[id], WEAK, None)
 
 
