@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, get_args
 
 from optimizer.catalog import lookup as catalog
+from optimizer.costs.load import chain_length
 from optimizer.facts.demand import KvFormat, Percentile
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
@@ -20,7 +21,7 @@ from optimizer.facts.model import WeightFormat
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Fixed
-from optimizer.search.uniform.space import chain_length, pipeline_degrees, tensor_degrees
+from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
 
 Changes = Mapping[str, Any]
 
@@ -66,10 +67,10 @@ def levers_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tuple[Le
         *_degrees(problem, fixed),
         *_latencies(problem),
         *_rate(problem),
-        *_batches(problem, fixed),
+        *batches(problem, fixed),
         *_utilization(problem),
         *_survive(problem),
-        *_switch_off(problem),
+        *switch_off(problem),
     ]
     return tuple(lever for lever in found if not lever.rules or set(lever.rules) - off)
 
@@ -110,9 +111,11 @@ def _one(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, va
 
 
 def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Lever]:
-    """Narrower weights, and a narrower KV cache, beside what is considered."""
+    """Narrower weights, and a narrower KV cache, beside what is considered, where the GPU runs them."""
     search, model = problem.search, problem.model
-    levers = []
+    levers: list[Lever] = []
+    if not _runs_fp8(problem.hardware.gpu):
+        return levers
     weights = search.weight_precision or (model.native_weight_format,)
     narrow = set(get_args(WeightFormat)) - {"fp16", "bf16"}
     if not (fixed and fixed.weight_precision) and not narrow & set(weights):
@@ -123,6 +126,14 @@ def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Lever]:
         assert "fp8" in get_args(KvFormat)
         levers.append(_one("fp8 KV", "offer", "search.kv_precision", (), 2, [*caches, "fp8"]))
     return levers
+
+
+def _runs_fp8(gpu: GpuFacts) -> bool:
+    """Whether engines run fp8 weights and caches on a GPU: natively, or from Ampere on, which bf16 tells, by widening them.
+
+    vLLM's fp8 needs compute capability 7.5 (docs.vllm.ai, features/quantization, supported hardware); Volta has neither.
+    """
+    return bool({"fp8", "bf16"} & {str(name) for name in gpu.dense_tflops})
 
 
 def _context(problem: Problem) -> list[Lever]:
@@ -234,11 +245,11 @@ def _rate(problem: Problem) -> list[Lever]:
     ]  # fmt: skip
 
 
-def _batches(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+def batches(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     needs = problem.requirements
     levers = []
     most = chain_length(problem) // 2
-    if needs.max_batch < most:
+    if needs.max_batch is not None and needs.max_batch < most:
         levers.append(
             _counted("max_batch", "limit", "requirements.max_batch", ("max_batch",), 6, needs.max_batch, most)
         )
@@ -262,7 +273,7 @@ def _utilization(problem: Problem) -> list[Lever]:
     def at(k: int) -> Changes:
         return {field: (first + k) / SHARE_STEPS}
 
-    return [Lever("utilization", "limit", field, ("memory",), 6, steps, at, at(steps))]
+    return [Lever("utilization", "limit", field, ("memory", "kv_cache"), 6, steps, at, at(steps))]
 
 
 def _survive(problem: Problem) -> list[Lever]:
@@ -275,7 +286,7 @@ def _survive(problem: Problem) -> list[Lever]:
     return levers
 
 
-def _switch_off(problem: Problem) -> list[Lever]:
+def switch_off(problem: Problem) -> list[Lever]:
     """Rules of placement that a person may switch off; rules that an engine enforces are never offered."""
     rule, off = "nvlink_locality", problem.search.disabled_rules
     if rule in off:

@@ -10,6 +10,7 @@ from optimizer.facts.problem import Problem
 from optimizer.search.uniform.load_rules import (
     concurrency_rule,
     full_batch_rule,
+    kv_cache_rule,
     latency_rule,
     max_batch_rule,
     memory_rule,
@@ -45,6 +46,7 @@ def rules_for(problem: Problem) -> tuple[Rule, ...]:
         layer_split_rule(problem),
         nvlink_rule(problem),
         memory_rule(problem),
+        *([kv_cache_rule(problem)] if problem.paged else []),
         context_rule(problem),
         max_batch_rule(problem),
         min_batch_rule(problem),

@@ -1,0 +1,19 @@
+"""Memory of one GPU that may be used."""
+
+from __future__ import annotations
+
+from optimizer.facts.demand import Requirements
+from optimizer.facts.hardware import HardwareFacts
+from optimizer.facts.problem import Problem
+from optimizer.verify.common.arithmetic import exact
+
+
+def budget_bytes(problem: Problem) -> int:
+    """Memory of one GPU that may be used."""
+    return budget_on(problem.requirements, problem.hardware)
+
+
+def budget_on(wanted: Requirements, hardware: HardwareFacts) -> int:
+    """The same for a GPU of some hardware."""
+    share = exact(wanted.gpu_memory_utilization)
+    return share.numerator * hardware.gpu.memory_bytes // share.denominator
