@@ -63,7 +63,7 @@ _IN_FORMAT = re.compile(
     re.IGNORECASE,
 )
 """A sentence that begins "With FP8 …" says what would be, where the checkpoint is in another format."""
-_OTHER_NETWORK = re.compile(
+OTHER_NETWORK = re.compile(
     r"\bdraft(?:er)?\b|\bspeculat|\bMTP\b|\bmulti-token|\bLoRA\b|\badapters?\b|\bvision\b|\bencoder\b|\breward model"
     r"|\bembedding model|\bre-?rank|\bteacher\b|\bstudent\b|\bguard model",
     re.IGNORECASE,
@@ -186,7 +186,7 @@ class Context:
         name = re.sub(r"[^a-z0-9]", "", self.problem.hardware.gpu.name.lower())
         if any(re.sub(r"[^a-z0-9]", "", found.lower()) not in name for found in _GPU_NAMES.findall(words)):
             return True
-        if _OTHER_NETWORK.search(statement.text):
+        if OTHER_NETWORK.search(statement.text):
             return True
         own = self.problem.model.name.lower()
         if _FAMILIES.search(own) and any(found.lower() not in own for found in _FAMILIES.findall(words)):

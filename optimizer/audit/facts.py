@@ -81,6 +81,8 @@ class Situation:
             found.add("dense")
         if not self.nvlink_gb_per_s:
             found.add("no_nvlink")
+        if len(set(self.model.ffn_widths)) > 1:
+            found.add("several_widths")
         hardware = self.problem.hardware
         if not self.own_hardware or hardware.host_memory_gb is None:
             found.add("no_host_memory")

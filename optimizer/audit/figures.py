@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from optimizer.audit.context import Context
+from optimizer.audit.context import OTHER_NETWORK, Context
 from optimizer.audit.facts import Situation
 from optimizer.audit.labels import claim
 from optimizer.audit.ledger import Reading, readings
@@ -70,6 +70,15 @@ def _is_operand(text: str, measure: Measure) -> bool:
 
 
 def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexicon, own: Situation) -> Claim | None:
+    if not measure.dimension and any(
+        m.dimension
+        and re.fullmatch(
+            r"\s+(?:out )?(?:of|von|der|sur|des)\s+(?:the |its |den |les )?", sentence.text[measure.end : m.start]
+        )
+        for m in sentence.measures
+        if m.start > measure.end
+    ):
+        return None  # "656 of the 671 GB": its unit stands behind the other
     span = sentence.clause(measure.start)
     candidates = list(_candidates(sentence, measure, span, lexicon))
     meant = about(sentence, span, context, own)
@@ -169,6 +178,8 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
         ):
             gap = gap[max(0, noun.end - measure.end) :]
         unknown = _unknown(gap)
+        if any(lexicon.quantities[id].counted for id in right.ids("quantity")):
+            unknown += sum(word.casefold() not in _BEFORE_COUNTED for word in _LETTERS.findall(gap))
         if clear and not re.search(r"[,;:(]", gap) and (not unknown or words <= 2):
             ordered.append((FAIR if words > 3 or unknown else STRONG, right))
     if left:
@@ -183,6 +194,8 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
         if not between:
             unknown = _unknown(gap)
             if any(t.id("properties") for t in sentence.terms_in(last.end, measure.start)):
+                unknown += 2
+            if "," in gap and _LETTERS.search(gap):
                 unknown += 2
             verb = unknown == 1 and not re.search(r"[A-ZÄÖÜ]", gap.strip()[:1]) and not re.search(r"[,;:(]", gap)
             if measure.dimension == "" and not measure.unit and noun is None and _counts_other(sentence, measure):
@@ -228,6 +241,29 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
                 continue
             seen.add(id)
             yield Candidate(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
+
+
+_BEFORE_COUNTED = frozenset(
+    (
+        "of",
+        "the",
+        "its",
+        "our",
+        "their",
+        "different",
+        "distinct",
+        "identical",
+        "such",
+        "der",
+        "die",
+        "das",
+        "den",
+        "les",
+        "des",
+        "de",
+        "d",
+    )
+)
 
 
 def _counts_other(sentence: Sentence, measure: Measure) -> bool:
@@ -348,6 +384,12 @@ def _refutable(
     if not sentence.firm:
         return False
     if quantity.unit == "" and measure.unit and measure.value < 1e3 and not quantity.near:
+        return False
+    if OTHER_NETWORK.search(sentence.text):
+        return False
+    if re.search(r"\b(?:of|der|des|sur|von)\s+(?:the\s|its\s|les\s|den\s)?$", sentence.text[: measure.start]) and any(
+        0 < measure.start - m.end <= 14 for m in sentence.measures
+    ):
         return False
     if term is not None and _coordinated(sentence, term, measure):
         return False

@@ -19,7 +19,17 @@ from optimizer.audit.situations import own_situation
 from optimizer.reading.load import problem_from_dict
 from optimizer.report.ledger import Ledger
 
-CONDITIONS = {"mla", "dense", "no_nvlink", "no_host_memory", "no_cpu_cores", "no_strategy", "no_tp", "pipeline"}
+CONDITIONS = {
+    "mla",
+    "dense",
+    "no_nvlink",
+    "no_host_memory",
+    "no_cpu_cores",
+    "no_strategy",
+    "no_tp",
+    "pipeline",
+    "several_widths",
+}
 
 
 def situation(born: dict[str, Any], model: str, degrees: Degrees) -> Situation:
