@@ -20,7 +20,7 @@ from optimizer.search.inventory.cuts import FINE, Cuts
 from optimizer.search.inventory.exact_placing import NotSettledError
 from optimizer.search.inventory.found import FleetFound, Placed
 from optimizer.search.inventory.hopeless import few_terms, hopeless
-from optimizer.search.inventory.master import LARGEST_NS, Item, Master
+from optimizer.search.inventory.master import LARGEST_NS, Master
 from optimizer.search.inventory.offers import Offers
 from optimizer.search.inventory.placer import Placer, Serves
 from optimizer.search.inventory.plan import Plan, offer_of
@@ -61,7 +61,6 @@ class FleetSolver:
         self.problem, self.offers = problem, offers
         self.fixed = fixed or Fixed()
         self.off = problem.search.disabled_rules
-        self.items: list[Item] = []
         self.started, self.deadline = time.monotonic(), deadline
         self.progress, self.workers = progress, workers
         self.valuation = Valuation(problem, offers)
