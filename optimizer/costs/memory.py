@@ -72,7 +72,10 @@ class MemoryTable:
         """
         block = KV_BLOCK_TOKENS * self.kv_per_token
         room = np.maximum(0, budget - self.beside_cache(slots)) // np.maximum(1, block)
-        found: Ints = np.where(block > 0, room, LARGEST_COUNT).min(axis=1) * KV_BLOCK_TOKENS
+        # Stages without a growing cache, and columns that only pad, set no limit.
+        endless = np.iinfo(np.int64).max
+        least = np.where(block > 0, room, endless).min(axis=1)
+        found: Ints = np.where(least == endless, LARGEST_COUNT, least) * KV_BLOCK_TOKENS
         return found
 
 

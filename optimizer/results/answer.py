@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from optimizer.facts.model import ModelFacts
 
 SCHEMA_VERSION = "2.0"
 """Of ``--json``: one envelope for every kind of problem, ``render/envelope.py``."""
@@ -172,6 +175,8 @@ class PredictionIntervals:
 
     basis: str
     ranges: dict[str, tuple[float, float]]
+    factors: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """The same as factors of the predictions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +214,30 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRead:
+    """What was read of the model: its size as the checkpoint stores it, and what was assumed or left out."""
+
+    name: str
+    parameters: int
+    weight_bytes: int
+    weight_format: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The size in words."""
+        size = f"{self.weight_bytes:,} bytes ({self.weight_bytes / 1024**3:,.2f} GiB)"
+        return (
+            f"{self.name}: {self.parameters:,} parameters, {size} of weights in the checkpoint's {self.weight_format}."
+        )
+
+
+def model_read(model: ModelFacts) -> ModelRead:
+    """The same of resolved facts."""
+    return ModelRead(model.name, model.parameters, model.weight_bytes, model.native_weight_format, model.notes)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What ``solve`` found."""
 
@@ -229,6 +258,7 @@ class Answer:
     breakdown: dict[str, Any] | None = None
     """Terms of memory and time, ``costs.breakdown``."""
     intervals: PredictionIntervals | None = None
+    model: ModelRead | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,10 +67,10 @@ def levers_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tuple[Le
         *_degrees(problem, fixed),
         *_latencies(problem),
         *_rate(problem),
-        *_batches(problem, fixed),
+        *batches(problem, fixed),
         *_utilization(problem),
         *_survive(problem),
-        *_switch_off(problem),
+        *switch_off(problem),
     ]
     return tuple(lever for lever in found if not lever.rules or set(lever.rules) - off)
 
@@ -245,7 +245,7 @@ def _rate(problem: Problem) -> list[Lever]:
     ]  # fmt: skip
 
 
-def _batches(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+def batches(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     needs = problem.requirements
     levers = []
     most = chain_length(problem) // 2
@@ -286,7 +286,7 @@ def _survive(problem: Problem) -> list[Lever]:
     return levers
 
 
-def _switch_off(problem: Problem) -> list[Lever]:
+def switch_off(problem: Problem) -> list[Lever]:
     """Rules of placement that a person may switch off; rules that an engine enforces are never offered."""
     rule, off = "nvlink_locality", problem.search.disabled_rules
     if rule in off:

@@ -140,8 +140,9 @@ class Candidate:
         found = []
         for stage, room in zip(self.facts.stages, self.rooms, strict=True):
             size = BLOCK_TOKENS * stage.token_bytes
-            found.append(max(0, room) // size if size else LARGEST_COUNT)
-        return min(found) * BLOCK_TOKENS
+            if size:
+                found.append(max(0, room) // size)
+        return min(found, default=LARGEST_COUNT) * BLOCK_TOKENS
 
     @property
     def caches(self) -> tuple[int, ...]:
