@@ -66,11 +66,11 @@ class Requirements(Facts):
     prefill_p50_ms: Milliseconds | None = Field(
         default=None, description="Prefill, median: prompt scheduled to prompt done"
     )
-    prefill_p99_ms: Milliseconds | None = None
+    prefill_p99_ms: Milliseconds | None = Field(default=None, description="The same, 99th percentile")
     ttft_p50_ms: Milliseconds | None = Field(default=None, description="First token, median: arrival to first token")
-    ttft_p99_ms: Milliseconds | None = None
+    ttft_p99_ms: Milliseconds | None = Field(default=None, description="The same, 99th percentile")
     tpot_p50_ms: Milliseconds | None = Field(default=None, description="Decode latency per output token, median")
-    tpot_p99_ms: Milliseconds | None = None
+    tpot_p99_ms: Milliseconds | None = Field(default=None, description="The same, 99th percentile")
     max_batch: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = Field(
         default=None,
         description="Most sequences one replica may run at once (max_num_seqs); left out, the engine's own default",
@@ -93,7 +93,7 @@ class Requirements(Facts):
         strict=True,
         description="Share by which every latency limit is planned short: predicted x (1 + margin) must be within it",
     )
-    survive: Survive = Survive()
+    survive: Survive = Field(default=Survive(), description="Losses that must be survived")
 
     @model_validator(mode="after")
     def _ordered(self) -> Requirements:
@@ -118,7 +118,7 @@ class Requirements(Facts):
 class Objective(Facts):
     """What "best" means: expected milliseconds per request over failure states. See ``docs/model.md``."""
 
-    preset: Preset = "balanced"
+    preset: Preset = Field(default="balanced", description="What the weights below start from")
     latency_weight: NonNegative | None = Field(
         default=None, description="Weight of the expected time of served requests"
     )
