@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import nodes_stated
 from optimizer.catalog.recovery import recovery_facts
-from optimizer.facts.base import LARGEST_COUNT, Count, Facts, NonNegative, Positive
+from optimizer.facts.base import LARGEST_COUNT, Count, Facts, Name, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.files import read_mapping
@@ -26,7 +26,7 @@ from optimizer.facts.inventory import (
     Rate,
 )
 from optimizer.facts.problem import Engine
-from optimizer.facts.text import Name, name_from_path
+from optimizer.facts.text import name_from_path
 from optimizer.reading.load import first_error, refuse_impossible_context, resolve_model
 
 MOST_GROUPS = 2_000

@@ -82,6 +82,8 @@ def _headline(out: Console, answer: Answer) -> None:
     word, shown = STATUS_WORDS[answer.status], style[answer.status]
     if answer.verification.checks and not answer.verification.passed:
         word, shown = "NOT confirmed by the independent verification", "bold red"
+    elif answer.within:
+        word = f"{word} within the {answer.within} ({', '.join(answer.cut_by)})"
     out.print(Text.assemble((f"{answer.problem}: {what} — {word}", shown)))
 
 
@@ -219,12 +221,13 @@ def rules_lines(out: Console, rules: tuple[RuleResult, ...]) -> None:
 
 
 def _alternatives(out: Console, answer: Answer) -> None:
+    ahead = any(other.difference < 0 for other in answer.alternatives)
     table = table_of(
         ("next best", False),
         ("GPUs", True),
         ("sequences", True),
         ("objective", True),
-        ("worse by", True),
+        ("difference" if ahead else "worse by", True),
         ("TTFT P99", True),
         ("TPOT P99", True),
     )
@@ -234,7 +237,9 @@ def _alternatives(out: Console, answer: Answer) -> None:
             str(other.strategy.gpus),
             str(other.strategy.max_num_seqs),
             milliseconds(other.objective),
-            milliseconds(other.difference),
+            f"{'−' if other.difference < 0 else '+'}{milliseconds(abs(other.difference))}"
+            if ahead
+            else milliseconds(other.difference),
             amount(other.metrics.ttft_p99_ms, "ms"),
             amount(other.metrics.tpot_p99_ms, "ms"),
         )
