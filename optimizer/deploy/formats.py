@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from optimizer.deploy.options import Options
+from optimizer.engines.engine import DTYPES
+from optimizer.engines.registry import engine_of
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
 from optimizer.results.answer import Strategy
-
-DTYPES = {"fp16": "float16", "bf16": "bfloat16"}
-ON_LOADING = {"vllm": {"fp8": "fp8_per_tensor"}, "sglang": {"fp8": "fp8"}}
-"""Formats that an engine makes of a 16-bit checkpoint while loading, as its --quantization says it."""
 
 
 def format_flags(model: ModelFacts, strategy: Strategy, options: Options) -> list[str]:
@@ -25,26 +23,21 @@ def format_flags(model: ModelFacts, strategy: Strategy, options: Options) -> lis
 
 
 def _kv(wanted: str, dtype: str, options: Options) -> str:
-    if options.engine == "vllm":
-        return "fp8" if wanted == "fp8" else DTYPES[wanted]
-    if wanted == "fp8":
-        return "fp8_e4m3"
-    if wanted == "bf16":
-        return "bfloat16"
-    if dtype == "fp16":
-        return "auto"
-    raise ProblemError(
-        "--kv",
-        f"{wanted} beside bf16 weights is not offered by {options.engine_name} (--kv-cache-dtype has bfloat16, fp8_e4m3 "
-        "and auto, the type of the weights); bf16 would be right",
-    )
+    engine = engine_of(options.engine)
+    word = engine.kv_word(wanted, dtype)
+    if word is None:
+        raise ProblemError(
+            "--kv",
+            f"{wanted} beside {dtype} weights is not offered by {options.engine_name} ({engine.kv_offered}); {dtype} would be right",
+        )
+    return word
 
 
 def _quantization(wanted: str, options: Options) -> list[str]:
     stored = options.checkpoint_format
     if wanted == stored or (wanted in DTYPES and stored in DTYPES):
         return []
-    on_loading = ON_LOADING[options.engine].get(wanted)
+    on_loading = engine_of(options.engine).on_loading.get(wanted)
     if stored in DTYPES and on_loading:
         return ["--quantization", on_loading]
     raise ProblemError(

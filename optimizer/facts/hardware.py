@@ -63,6 +63,18 @@ class GpuFacts(Facts):
         return self
 
     @property
+    def capability(self) -> str:
+        """``compute_capability``, or the least that the stated rates need where it is not stated.
+
+        NVIDIA's: tensor cores for FP4 came with 10.0, FP8 with 8.9, BF16 with 8.0 and INT8 with 7.5 (CUDA C++ Programming
+        Guide, compute capabilities); what is left out of ``dense_tflops`` has no hardware.
+        """
+        if self.compute_capability is not None:
+            return self.compute_capability
+        least: dict[ComputeFormat, str] = {"fp4": "10.0", "fp8": "8.9", "bf16": "8.0", "int8": "7.5"}
+        return next((capability for rate, capability in least.items() if rate in self.dense_tflops), "7.0")
+
+    @property
     def process_mib(self) -> int:
         """Memory that CUDA or ROCm gives a process, MiB."""
         return self.memory_mib - self.reserved_mib

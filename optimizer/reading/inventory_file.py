@@ -25,7 +25,7 @@ from optimizer.facts.inventory import (
     Rate,
 )
 from optimizer.facts.problem import Engine
-from optimizer.reading.load import first_error, read_mapping, refuse_impossible_context, resolve_model
+from optimizer.reading.load import first_error, nvlink_domain, read_mapping, refuse_impossible_context, resolve_model
 
 MOST_GROUPS = 2_000
 MOST_LOSSES = 2
@@ -232,15 +232,9 @@ def _groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
                 f"{entry.nodes} nodes are not spread equally over {entry.racks} racks; split the group",
             )
         nvlink = gpu.nvlink_gb_per_s if entry.nvlink_gb_per_s is None else entry.nvlink_gb_per_s
-        domain = entry.nvlink_domain_gpus or (
-            gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > gpu.gpus_per_node else per_node
-        )
-        if nvlink == 0:
-            if (entry.nvlink_domain_gpus or 1) > 1:
-                raise ProblemError(f"{field}.nvlink_domain_gpus", f"{domain} needs nvlink_gb_per_s above 0")
-            domain = 1
-        elif gpu.nvlink_domain_gpus == 1 and entry.nvlink_gb_per_s is None and entry.nvlink_domain_gpus is None:
-            domain = 1
+        domain = nvlink_domain(gpu, per_node, entry.nvlink_gb_per_s, entry.nvlink_domain_gpus)
+        if nvlink == 0 and domain > 1:
+            raise ProblemError(f"{field}.nvlink_domain_gpus", f"{domain} needs nvlink_gb_per_s above 0")
         groups.append(
             NodeGroup(
                 name=entry.name or f"{gpu.name}-{number}",

@@ -147,13 +147,7 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
             "hardware.nodes", f"{stated.nodes} × {per_node} GPUs are {total:,}; at most {LARGEST_COUNT:,}"
         )
     nvlink = gpu.nvlink_gb_per_s if stated.nvlink_gb_per_s is None else stated.nvlink_gb_per_s
-    # A rack-scale domain spans nodes; a node-scale one is no larger than the node that is there.
-    domain = gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > gpu.gpus_per_node else per_node
-    if gpu.nvlink_domain_gpus == 1 and stated.nvlink_gb_per_s is None:
-        domain = 1
-    if nvlink == 0:
-        domain = 1
-    domain = stated.nvlink_domain_gpus or domain
+    domain = nvlink_domain(gpu, per_node, stated.nvlink_gb_per_s, stated.nvlink_domain_gpus)
     if nvlink == 0 and domain > 1:
         raise ProblemError("hardware.nvlink_domain_gpus", f"{domain} needs hardware.nvlink_gb_per_s above 0")
     defaults = catalog.failure_defaults()
@@ -172,6 +166,27 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
         price_per_gpu_hour=stated.price_per_gpu_hour,
         failures=defaults.model_copy(update=overrides),
     )
+
+
+def nvlink_domain(gpu: GpuFacts, per_node: int, nvlink: float | None, domain: int | None) -> int:
+    """GPUs that reach each other over NVLink, from what is stated of the GPU and of the node.
+
+    Args:
+        per_node: GPUs of the node.
+        nvlink: ``nvlink_gb_per_s`` of the node as stated; None: not stated.
+        domain: ``nvlink_domain_gpus`` of the node as stated; None: not stated.
+    """
+    if domain is not None:
+        return domain
+    if (gpu.nvlink_gb_per_s if nvlink is None else nvlink) == 0:
+        return 1
+    if gpu.nvlink_domain_gpus > gpu.gpus_per_node:
+        return gpu.nvlink_domain_gpus  # a rack-scale domain spans nodes
+    if 1 < gpu.nvlink_domain_gpus < gpu.gpus_per_node:
+        return min(gpu.nvlink_domain_gpus, per_node)  # pairs stay pairs, whatever the node holds
+    if gpu.nvlink_domain_gpus == 1 and nvlink is None:
+        return 1
+    return per_node
 
 
 def resolve_model(stated: str | dict[str, Any], folder: Path) -> ModelFacts:

@@ -64,11 +64,11 @@ class Kind:
             )
             means = self.means(alike, np.tile(grid / MICRO, (len(alike), 1)))
             carries = np.array([(o.capacity, o.slots_capacity, o.peak) for o in alike], dtype=np.int64).T
-            wide = [1 if self.table(offer).whole_node_nvlink else offer.shape.tp for offer in alike]
+            wide = [self.table(offer).widths(np.array([offer.shape.tp]))[:, 0].tolist() for offer in alike]
             needs = np.array(
                 [
-                    [[part.gpus_per_node, part.nodes, width] for part in offer.parts]
-                    for offer, width in zip(alike, wide, strict=True)
+                    [[part.gpus_per_node, part.nodes, width] for part, width in zip(offer.parts, widths, strict=True)]
+                    for offer, widths in zip(alike, wide, strict=True)
                 ],
                 dtype=np.int64,
             )
@@ -117,7 +117,7 @@ class OneGroup(Kind):
         for nodes, shapes in sorted(self._shapes().items()):
             self.considered += len(shapes)
             alone = problem.instance_problem(group, nodes)
-            table = Table(problem, [alone], shapes, whole_node_nvlink=joined(alone, group), times=times)
+            table = Table(problem, [alone], shapes, times=times)
             self._tables[nodes,] = table
             found += table.offers()
         self._take(found)
@@ -152,7 +152,8 @@ class OneGroup(Kind):
 def _times(table: Table, offer: Offer, part: Part, tp: int) -> int:
     """How often an instance of one group stands on the GPUs of a part with TP groups of a width."""
     mine = offer.parts[0]
-    narrow = not table.whole_node_nvlink and offer.shape.tp > tp
+    needed, given = table.widths(np.array([offer.shape.tp, tp]))[0]
+    narrow = needed > given
     if mine.nodes > part.nodes or mine.gpus_per_node > part.gpus_per_node or narrow:
         return 0
     return part.nodes * (part.gpus_per_node // mine.gpus) if mine.nodes == 1 else 1
@@ -172,14 +173,13 @@ class TwoGroups(Kind):
             problems = [
                 problem.instance_problem(kind.group, count) for kind, count in zip(self.apart, nodes, strict=True)
             ]
-            whole = all(joined(alone, kind.group) for alone, kind in zip(problems, self.apart, strict=True))
-            table = Table(problem, problems, shapes, whole_node_nvlink=whole, times=times)
+            table = Table(problem, problems, shapes, times=times)
             apart = np.array([self._apart(table.parts(row), shape.tp) for row, shape in enumerate(shapes)])
             # Few fit into memory and may carry enough: all their times are computed for those alone.
             left = np.flatnonzero(table.may_carry(apart))
             if len(left):
                 few = [shapes[row] for row in left.tolist()]
-                table = Table(problem, problems, few, whole_node_nvlink=whole, times=times)
+                table = Table(problem, problems, few, times=times)
                 self._tables[nodes] = table
                 found += table.offers(more_than=apart[left])
         self._take(found)
@@ -233,11 +233,6 @@ def splits_over(layers: int, stages: tuple[int, int]) -> list[tuple[int, ...]]:
     first, second = stages
     held = {*range(first, layers - second + 1, first), *(layers - n for n in range(second, layers - first + 1, second))}
     return [(*evenly(many, first), *evenly(layers - many, second)) for many in sorted(held)]
-
-
-def joined(alone: Problem, group: NodeGroup) -> bool:
-    """Whether any free GPUs of a node can form a TP group."""
-    return alone.hardware.nvlink_domain_gpus >= group.free_gpus
 
 
 def refuse_too_many(shapes: int, where: str) -> None:

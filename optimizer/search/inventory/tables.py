@@ -38,7 +38,6 @@ class Table:
     Args:
         problems: H(group, nodes) of each part.
         shapes: S shapes, all on these nodes.
-        whole_node_nvlink: any free GPUs of a node of every part can form a TP group.
         times: what other tables have computed; new times are added.
     """
 
@@ -48,12 +47,10 @@ class Table:
         problems: Sequence[Problem],
         shapes: Sequence[Shape],
         *,
-        whole_node_nvlink: bool,
         times: Times | None = None,
     ) -> None:
         self.fleet, self.problems = fleet, tuple(problems)
         self.off = fleet.search.disabled_rules
-        self.whole_node_nvlink = whole_node_nvlink
         self.stages: Ints = np.array([shape.part_stages or (shape.pp,) for shape in shapes], dtype=np.int64)
         self.problem = problems[0]
         # Limits on latency bound the rate, not the shape: they are taken off here and put on the rate below.
@@ -192,13 +189,20 @@ class Table:
         stages = self.stages[row].tolist()
         return tuple(Part(many, count, each * many // count) for many, count in zip(stages, nodes, strict=True))
 
+    def widths(self, tp: Ints) -> Ints:
+        """GPUs of one NVLink domain that a TP group of some width needs on each part, (parts, A): 1 where any of the node do."""
+        found = []
+        for problem in self.problems:
+            domain, free = problem.hardware.nvlink_domain_gpus, problem.hardware.gpus_per_node
+            found.append(np.where((tp > domain) | (domain >= free), 1, tp))
+        return np.array(found, dtype=np.int64)
+
     def _needs(self, rows: Ints) -> Ints:
-        """GPUs of each part, and the TP width where it matters, (parts + 1, A)."""
+        """GPUs of each part, and the TP widths where they matter, (2 · parts, A)."""
         space = self.q.space
         tp = space.column("tp")[rows]
         gpus = self.stages[rows].T * tp * space.column("engine_ranks")[rows]
-        width = np.ones_like(tp) if self.whole_node_nvlink else tp
-        needs: Ints = np.concatenate([gpus, width[None, :]])
+        needs: Ints = np.concatenate([gpus, self.widths(tp)])
         return needs
 
     def _largest(self, rows: Ints, good: Callable[[LoadPoints, Ints], Bools]) -> Ints:
