@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from optimizer.deploy.options import Options
 from optimizer.engines.engine import DTYPES
+from optimizer.engines.kernels import kernels_of
 from optimizer.engines.registry import engine_of
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
+
+
+def refuse_formats(problems: Sequence[Problem], strategy: Strategy, options: Options) -> None:
+    """Formats that the engine does not run on one of the GPUs are never written into a launch file.
+
+    Raises:
+        ProblemError: with the GPU, the format and what would be right.
+    """
+    kernels = kernels_of(options.engine)
+    for problem in problems:
+        gpu, stored = problem.hardware.gpu, problem.model.quantization
+        for field, wanted, supports in (
+            ("--weights", strategy.weight_precision, kernels.of_weights(strategy.weight_precision, stored)),
+            ("--kv", strategy.kv_precision, kernels.of_caches(strategy.kv_precision)),
+        ):
+            broken = [support for support in supports if not support.runs_on(gpu.capability)]
+            if broken:
+                right = " or ".join(broken[-1].instead) or "another engine or GPU"
+                raise ProblemError(
+                    field,
+                    f"{wanted} does not run on {gpu.name} (compute capability {gpu.capability}) with {options.engine_name}; "
+                    f"{right} would be right",
+                )
 
 
 def format_flags(model: ModelFacts, strategy: Strategy, options: Options) -> list[str]:

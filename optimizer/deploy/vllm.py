@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optimizer.deploy.command import HEAD, RANK, Command, joined
-from optimizer.deploy.formats import format_flags
+from optimizer.deploy.formats import format_flags, refuse_formats
 from optimizer.deploy.options import Options
 from optimizer.deploy.parts import Launch, Part
 from optimizer.deploy.unlike import refuse_order, unlike
@@ -25,6 +25,7 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
     strategy = launch.instance.strategy
     problem = problems[0]
     _refuse(problems, launch, options)
+    refuse_formats(problems, strategy, options)
     common = [
         *("--tensor-parallel-size", str(strategy.tensor_parallel)),
         *("--pipeline-parallel-size", str(strategy.pipeline_parallel)),

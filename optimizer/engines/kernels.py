@@ -14,7 +14,7 @@ from typing import Any, Literal
 import yaml
 
 from optimizer.facts.base import Count, Facts
-from optimizer.facts.hardware import ComputeCapability
+from optimizer.facts.hardware import ComputeCapability, GpuFacts
 from optimizer.facts.model import ModelFacts, Quantization
 
 FOLDER = Path(__file__).parent / "data" / "kernels"
@@ -38,6 +38,17 @@ class Support(Facts):
     instead: tuple[str, ...] = ()
     """Formats to use where this one does not run, best first."""
     source: str = ""
+
+    def runs_on(self, capability: str) -> bool:
+        """Whether a GPU of a compute capability (``8.6``, ``gfx942``, ``gaudi2``) is among those."""
+        if capability.startswith("gfx"):
+            return capability in self.rocm
+        if capability.startswith("gaudi"):
+            return capability in self.gaudi
+        here = _ordered(capability)
+        if self.cuda_from is None or here < _ordered(self.cuda_from):
+            return False
+        return self.cuda_below is None or here < _ordered(self.cuda_below)
 
 
 class SliceRule(Facts):
@@ -85,6 +96,14 @@ class Kernels(Facts):
     def of_caches(self, kv_format: str) -> tuple[Support, ...]:
         """All that has to hold for a KV cache format."""
         return self.gpus, self.caches.get(kv_format, Support())
+
+    def runs_weights(self, weight_format: str, quantization: Quantization | None, gpu: GpuFacts) -> bool:
+        """Whether the engine runs weights of a format on a GPU."""
+        return all(support.runs_on(gpu.capability) for support in self.of_weights(weight_format, quantization))
+
+    def runs_cache(self, kv_format: str, gpu: GpuFacts) -> bool:
+        """Whether the engine runs a KV cache of a format on a GPU."""
+        return all(support.runs_on(gpu.capability) for support in self.of_caches(kv_format))
 
     def slices_of(self, model: ModelFacts) -> tuple[SliceRule, ...]:
         """The rules on slices that say something of a model's checkpoint."""

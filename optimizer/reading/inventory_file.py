@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import nodes_stated
 from optimizer.catalog.recovery import recovery_facts
+from optimizer.engines.sixteen_bit import served_on
 from optimizer.facts.base import LARGEST_COUNT, Count, Facts, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
 from optimizer.facts.errors import ProblemError, closest
@@ -25,7 +26,14 @@ from optimizer.facts.inventory import (
     Rate,
 )
 from optimizer.facts.problem import Engine
-from optimizer.reading.load import first_error, nvlink_domain, read_mapping, refuse_impossible_context, resolve_model
+from optimizer.reading.load import (
+    first_error,
+    known_capability,
+    nvlink_domain,
+    read_mapping,
+    refuse_impossible_context,
+    resolve_model,
+)
 
 MOST_GROUPS = 2_000
 MOST_LOSSES = 2
@@ -154,7 +162,7 @@ def inventory_from_dict(
         groups=groups,
         domains=domains,
         failures=_failures(stated.failures),
-        model=resolve_model(stated.model, folder or Path()),
+        model=served_on(resolve_model(stated.model, folder or Path()), stated.engine, [group.gpu for group in groups]),
         workload=stated.workload,
         requirements=stated.requirements,
         survive=(),
@@ -219,7 +227,7 @@ def _groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
     groups: list[NodeGroup] = []
     for number, entry in enumerate(stated):
         field = f"cluster.{number}"
-        gpu = entry.gpu if isinstance(entry.gpu, GpuFacts) else catalog.gpu(entry.gpu, f"{field}.gpu")
+        gpu = known_capability(entry.gpu) if isinstance(entry.gpu, GpuFacts) else catalog.gpu(entry.gpu, f"{field}.gpu")
         per_node = entry.gpus_per_node or gpu.gpus_per_node
         free = entry.free_gpus or per_node
         if free > per_node:

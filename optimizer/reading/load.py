@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import nodes_stated
 from optimizer.checkpoints.huggingface import model_from_config
+from optimizer.engines.sixteen_bit import served_on
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Objective, Requirements, SearchLimits
 from optimizer.facts.errors import ProblemError, closest
@@ -108,11 +109,13 @@ def problem_from_dict(
     if isinstance(objective, str):
         objective = Objective(preset=objective)
     model = model or resolve_model(stated.model, folder or Path())
+    hardware = resolve_hardware(stated.hardware)
+    model = served_on(model, stated.engine, [hardware.gpu])
     try:
         problem = Problem(
             name=stated.name or default_name,
             engine=stated.engine,
-            hardware=resolve_hardware(stated.hardware),
+            hardware=hardware,
             model=model,
             workload=stated.workload,
             requirements=stated.requirements,
@@ -139,7 +142,7 @@ def refuse_impossible_context(model: ModelFacts, requirements: Requirements, sea
 
 def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
     """Hardware as stated, with what is left out taken from the catalog entry of the GPU."""
-    gpu = stated.gpu if isinstance(stated.gpu, GpuFacts) else catalog.gpu(stated.gpu)
+    gpu = known_capability(stated.gpu) if isinstance(stated.gpu, GpuFacts) else catalog.gpu(stated.gpu)
     per_node = stated.gpus_per_node or gpu.gpus_per_node
     if stated.nodes * per_node > LARGEST_COUNT:
         total = stated.nodes * per_node
@@ -166,6 +169,17 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
         price_per_gpu_hour=stated.price_per_gpu_hour,
         failures=defaults.model_copy(update=overrides),
     )
+
+
+def known_capability(gpu: GpuFacts) -> GpuFacts:
+    """Facts stated inline, with the compute capability of the catalog's card of the same name where none is stated."""
+    if gpu.compute_capability is not None:
+        return gpu
+    try:
+        known = catalog.entry("gpus", gpu.name).get("compute_capability")
+    except KeyError:
+        return gpu
+    return gpu.model_copy(update={"compute_capability": known})
 
 
 def nvlink_domain(gpu: GpuFacts, per_node: int, nvlink: float | None, domain: int | None) -> int:

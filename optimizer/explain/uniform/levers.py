@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, get_args
 
 from optimizer.catalog import lookup as catalog
+from optimizer.engines.kernels import kernels_of
 from optimizer.facts.demand import KvFormat, Percentile
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
@@ -112,14 +113,17 @@ def _one(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, va
 def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     """Narrower weights, and a narrower KV cache, beside what is considered."""
     search, model = problem.search, problem.model
+    kernels, gpu = kernels_of(problem.engine), problem.hardware.gpu
     levers = []
     weights = search.weight_precision or (model.native_weight_format,)
     narrow = set(get_args(WeightFormat)) - {"fp16", "bf16"}
-    if not (fixed and fixed.weight_precision) and not narrow & set(weights):
+    runs = kernels.runs_weights("fp8", model.quantization, gpu)
+    if runs and not (fixed and fixed.weight_precision) and not narrow & set(weights):
         assert "fp8" in get_args(WeightFormat)
         levers.append(_one("fp8 weights", "offer", "search.weight_precision", (), 2, [*weights, "fp8"]))
     caches = search.kv_precision or (model.native_dtype,)
-    if not (fixed and fixed.kv_precision) and "fp8" not in caches:
+    runs = kernels.runs_cache("fp8", gpu)
+    if runs and not (fixed and fixed.kv_precision) and "fp8" not in caches:
         assert "fp8" in get_args(KvFormat)
         levers.append(_one("fp8 KV", "offer", "search.kv_precision", (), 2, [*caches, "fp8"]))
     return levers

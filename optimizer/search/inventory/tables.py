@@ -15,6 +15,7 @@ from optimizer.facts.problem import Problem
 from optimizer.search.common.scale import limit_ns, time_ns
 from optimizer.search.inventory.dominance import beaten_at_each_number
 from optimizer.search.inventory.offer import MICRO, Offer, Part
+from optimizer.search.uniform.kernel_rules import kv_format_rule, weight_format_rule
 from optimizer.search.uniform.load_rules import memory_budget_bytes
 from optimizer.search.uniform.oracle import derived
 from optimizer.search.uniform.quantities import Quantities
@@ -24,7 +25,7 @@ from optimizer.search.uniform.space import Space, chain_length
 
 _SECTIONS, _FEW_SECTIONS = 16, 4
 _MANY_ROWS = 24
-PART_BY_PART = ("memory", "nvlink_locality", "layer_split")
+PART_BY_PART = ("memory", "nvlink_locality", "layer_split", "weight_format", "kv_format")
 """Rules that a pipeline over two groups keeps in each part for itself, or that say nothing about it."""
 
 
@@ -81,9 +82,12 @@ class Table:
         if "memory" not in self.off:
             budgets = np.array([memory_budget_bytes(problem) for problem in self.problems])
             screen.memory_at_most("memory", budgets[table.on_part])
-        if "nvlink_locality" not in self.off:
-            for number, problem in enumerate(self.problems):
+        for number, problem in enumerate(self.problems):
+            if "nvlink_locality" not in self.off:
                 screen.forbid_rows("nvlink_locality", ~tensor_groups_fit(problem, table.tp, self.stages[:, number]))
+            for rule in (weight_format_rule(problem), kv_format_rule(problem)):
+                if rule.id not in self.off:
+                    rule.post(screen, self.q)
 
     def load(self, rows: Ints, rates: Floats) -> LoadPoints:
         """Load of instances (rows of the table) at requests/s per instance, (Q,) each."""

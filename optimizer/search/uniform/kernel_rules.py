@@ -12,41 +12,13 @@ from typing import get_args
 import numpy as np
 
 from optimizer.costs.shapes import Bools, Ints
-from optimizer.engines.kernels import Kernels, SliceRule, Support, kernels_of, quantised_modules
+from optimizer.engines.kernels import Kernels, SliceRule, kernels_of, quantised_modules
 from optimizer.engines.registry import engine_of
 from optimizer.facts.demand import KvFormat
-from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts, WeightFormat
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Rule, yes_no
-
-
-def runs(support: Support, capability: str) -> bool:
-    """Whether a GPU is among those that something runs on."""
-    if capability.startswith("gfx"):
-        return capability in support.rocm
-    if capability.startswith("gaudi"):
-        return capability in support.gaudi
-    here = _number(capability)
-    if support.cuda_from is None or here < _number(support.cuda_from):
-        return False
-    return support.cuda_below is None or here < _number(support.cuda_below)
-
-
-def _number(capability: str) -> tuple[int, int]:
-    major, minor = capability.split(".")
-    return int(major), int(minor)
-
-
-def weight_format_runs(kernels: Kernels, model: ModelFacts, gpu: GpuFacts, weights: str) -> bool:
-    """Whether an engine runs weights of a format on a GPU, as the checkpoint of the model stores them where it is its own."""
-    return all(runs(support, gpu.capability) for support in kernels.of_weights(weights, model.quantization))
-
-
-def kv_format_runs(kernels: Kernels, gpu: GpuFacts, cache: str) -> bool:
-    """Whether an engine runs a KV cache of a format on a GPU."""
-    return all(runs(support, gpu.capability) for support in kernels.of_caches(cache))
 
 
 def kernel_rules(problem: Problem) -> list[Rule]:
@@ -60,7 +32,7 @@ def weight_format_rule(problem: Problem) -> Rule:
     kernels, model, gpu = kernels_of(problem.engine), problem.model, problem.hardware.gpu
 
     def good(weights: str) -> bool:
-        return weight_format_runs(kernels, model, gpu, weights)
+        return kernels.runs_weights(weights, model.quantization, gpu)
 
     return _format_rule("weight_format", "weights", problem, good, get_args(WeightFormat), lambda s: s.weight_format)
 
@@ -69,7 +41,7 @@ def kv_format_rule(problem: Problem) -> Rule:
     kernels, gpu = kernels_of(problem.engine), problem.hardware.gpu
 
     def good(cache: str) -> bool:
-        return kv_format_runs(kernels, gpu, cache)
+        return kernels.runs_cache(cache, gpu)
 
     return _format_rule("kv_format", "KV cache", problem, good, get_args(KvFormat), lambda s: s.kv_format)
 
