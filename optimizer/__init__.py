@@ -1,7 +1,7 @@
 """Provably best parallel strategies for serving large language models.
 
-``from optimizer import load_problem, solve, check, Fixed`` — everything is imported on first use, so that importing the
-package, or asking the command for help, costs nothing.
+``from optimizer import load_problem, solve, check, Fixed``: every question takes a problem of any kind. Everything is imported
+on first use, so that importing the package, or asking the command for help, costs nothing.
 """
 
 from __future__ import annotations
@@ -9,46 +9,76 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from optimizer.version import __version__
+
 if TYPE_CHECKING:
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.problem import Problem
+    from optimizer.questions.check import check
     from optimizer.questions.cost_sources import with_costs
-    from optimizer.questions.uniform import check, simulate, solve
-    from optimizer.reading.load import load_problem, problem_from_dict
+    from optimizer.questions.deploy import deploy
+    from optimizer.questions.pareto import pareto
+    from optimizer.questions.report import report
+    from optimizer.questions.simulate import simulate
+    from optimizer.questions.solve import solve
+    from optimizer.questions.why import how_sure, why_not, why_this
+    from optimizer.reading.question import load_problem, problem_from_dict
     from optimizer.results.answer import Answer, CheckAnswer, Fixed, Strategy
+    from optimizer.results.chain import ChainAnswer
+    from optimizer.results.inventory import FleetAnswer
+    from optimizer.sweeps.recommend import recommend
     from optimizer.sweeps.run import sweep
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "optimizer.results.answer",
+    "ChainAnswer": "optimizer.results.chain",
     "CheckAnswer": "optimizer.results.answer",
     "Fixed": "optimizer.results.answer",
+    "FleetAnswer": "optimizer.results.inventory",
     "Problem": "optimizer.facts.problem",
     "ProblemError": "optimizer.facts.errors",
     "Strategy": "optimizer.results.answer",
-    "check": "optimizer.questions.uniform",
-    "load_problem": "optimizer.reading.load",
-    "problem_from_dict": "optimizer.reading.load",
-    "simulate": "optimizer.questions.uniform",
-    "solve": "optimizer.questions.uniform",
+    "audit": "optimizer.questions.audit",
+    "check": "optimizer.questions.check",
+    "deploy": "optimizer.questions.deploy",
+    "how_sure": "optimizer.questions.why",
+    "load_problem": "optimizer.reading.question",
+    "pareto": "optimizer.questions.pareto",
+    "problem_from_dict": "optimizer.reading.question",
+    "recommend": "optimizer.sweeps.recommend",
+    "report": "optimizer.questions.report",
+    "simulate": "optimizer.questions.simulate",
+    "solve": "optimizer.questions.solve",
     "sweep": "optimizer.sweeps.run",
+    "why_not": "optimizer.questions.why",
+    "why_this": "optimizer.questions.why",
     "with_costs": "optimizer.questions.cost_sources",
 }
 
 __all__ = [
     "Answer",
+    "ChainAnswer",
     "CheckAnswer",
     "Fixed",
+    "FleetAnswer",
     "Problem",
     "ProblemError",
     "Strategy",
+    "__version__",
+    "audit",
     "check",
+    "deploy",
+    "how_sure",
     "load_problem",
+    "pareto",
     "problem_from_dict",
+    "recommend",
+    "report",
     "simulate",
     "solve",
     "sweep",
+    "why_not",
+    "why_this",
     "with_costs",
 ]
 

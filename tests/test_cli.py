@@ -67,7 +67,7 @@ def test_check_of_the_proposed_strategy() -> None:
 
 
 def test_check_text_shows_broken_rules_first() -> None:
-    result = run("check", BORN, "--tp", "3", "--pp", "1", "--dp", "1")
+    result = run("check", BORN, "--tp", "3", "--pp", "1", "--dp", "1", "--full")
     assert result.returncode == 1
     assert result.stdout.index("BROKEN") < result.stdout.index("\nok ")
     assert "64 attention heads" in result.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.hardware import FailureRates, GpuFacts
 from optimizer.facts.model import ModelFacts
 
+_FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 DATA = Path(__file__).parent / "data"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -38,7 +40,7 @@ def entry(kind: str, name: str) -> dict[str, Any]:
     """
     wanted = name.strip().lower()
     path = DATA / kind / f"{wanted}.yaml"
-    if "/" not in wanted and "\\" not in wanted and path.is_file():
+    if _FILE_NAME.fullmatch(wanted) and path.is_file():
         return _read(path)
     for other in names(kind):
         file = DATA / kind / f"{other}.yaml"

@@ -1,133 +1,147 @@
-"""Attention blocks of a Hugging Face config: parameters, cache, and which layers attend to everything.
-
-The counts are those of the reference implementations in ``transformers``.
-"""
+"""Attention blocks: multi-head, grouped-query and multi-head latent. Counts are those of the implementations named in
+``data/families.yaml``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optimizer.checkpoints.config import Config
-
-# q, k and v projections carry a bias although the config has no key for it.
-BIASED_QKV = frozenset({"qwen", "qwen2", "qwen2_moe", "gpt2", "gpt_neox", "opt", "phi", "starcoder2"})
-# RMS norms over the query and key head dimension.
-QUERY_KEY_NORMS = frozenset(
-    {
-        "qwen3",
-        "qwen3_moe",
-        "qwen3_vl_moe_text",
-        "qwen3_next",
-        "qwen3_5",
-        "qwen3_5_text",
-        "qwen3_5_moe",
-        "qwen3_5_moe_text",
-        "gemma3",
-        "gemma3_text",
-        "glm4_moe",
-    }
-)
-# Queries and keys are normalised without parameters, although the config says ``use_qk_norm``.
-BARE_QUERY_KEY_NORMS = frozenset({"llama4_text"})
+from optimizer.checkpoints.family import Family, Keys
+from optimizer.checkpoints.parts import Attention, Linear
 
 
-@dataclass(frozen=True)
-class Attention:
-    """Parameters and cache of one attention block."""
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Heads of one kind of layer."""
 
-    sharded: int = 0
-    key_value: int = 0
-    replicated: int = 0
-    unquantized: int = 0
-    kv_per_kv_head: int = 0
-    kv_replicated: int = 0
-    state: int = 0
-    state_replicated: int = 0
-    flop_width: int = 0
-    prefill_flop_width: int = 0
+    heads: int
+    kv_heads: int
+    head_dim: int
+    value_dim: int = 0
+    """Of values where it differs from that of queries and keys; 0: the same."""
 
 
-def grouped_query(config: Config, model_type: str, hidden: int, heads: int, kv_heads: int, head_dim: int) -> Attention:
+def holds(config: Config, keys: Keys) -> bool:
+    """Always, never, or where one of the keys is true in the file or by the class default."""
+    if isinstance(keys, bool):
+        return keys
+    return any(config.flag(key) for key in ((keys,) if isinstance(keys, str) else keys))
+
+
+def heads_of(config: Config, hidden: int) -> Heads:
+    """Heads as most files state them.
+
+    Raises:
+        ProblemError: a count is missing, or the counts do not fit each other.
+    """
+    heads = config.size("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads")
+    key = next(
+        (k for k in ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num") if config.states(k)),
+        "num_key_value_heads",
+    )
+    kv_heads = config.option(key, default=heads, minimum=1)
+    if not config.states(key) and config.flag("multi_query"):
+        kv_heads = 1
+    if kv_heads > heads or heads % kv_heads:
+        raise config.error(key, f"{kv_heads} does not divide num_attention_heads = {heads}")
+    head_dim = config.option("head_dim", "attention_head_dim", "kv_channels", default=0)
+    if not head_dim and hidden % heads:
+        raise config.error(
+            "num_attention_heads", f"{heads} does not divide hidden_size = {hidden}, and no head_dim is given"
+        )
+    return Heads(heads, kv_heads, head_dim or hidden // heads)
+
+
+def grouped_query(config: Config, family: Family, hidden: int, sizes: Heads, *, prefix: str = "self_attn") -> Attention:
     """Multi-head, grouped-query and multi-query attention."""
-    query = hidden * heads * head_dim
-    if config.flag("attn_output_gate"):
-        query *= 2
-    key_value = 2 * hidden * kv_heads * head_dim
-    small = 0
-    if (
-        config.flag("attention_bias")
-        or config.flag("qkv_bias")
-        or config.flag("use_qkv_bias")
-        or model_type in BIASED_QKV
-    ):
-        small += (heads + 2 * kv_heads) * head_dim
-    if config.flag("attention_bias") and model_type not in BIASED_QKV and model_type != "glm4_moe":
-        small += hidden
-    if model_type in QUERY_KEY_NORMS and config.values.get("use_qk_norm") is not False:
-        small += 2 * head_dim
-    elif config.flag("use_qk_norm") and model_type not in BARE_QUERY_KEY_NORMS:
-        # MiniMax-M2 normalises the whole query and key vectors ("per_layer"), not each head.
-        small += (heads + kv_heads) * head_dim
-    if model_type == "gpt_oss":
-        small += heads
+    heads, kv_heads, width = sizes.heads, sizes.kv_heads, sizes.head_dim
+    values = sizes.value_dim or width
+    queries = heads * width * (2 if holds(config, family.output_gate) else 1)
+    linears = [
+        Linear(f"{prefix}.q_proj", hidden, queries),
+        Linear(f"{prefix}.k_proj", hidden, kv_heads * width, "key_value"),
+        Linear(f"{prefix}.v_proj", hidden, kv_heads * values, "key_value"),
+        Linear(f"{prefix}.o_proj", heads * values, hidden),
+    ]
+    if family.gate_module:
+        linears.append(Linear(f"{prefix}.gate_proj", hidden, heads * values))
+    small = queries + kv_heads * (width + values) if holds(config, family.qkv_bias) else 0
+    small += hidden if holds(config, family.output_bias) else 0
+    small += heads * hidden if family.head_gate else 0
+    small += heads if family.sinks else 0
+    small += query_key_norms(config, family, sizes)
     return Attention(
-        sharded=query + heads * head_dim * hidden,
-        key_value=key_value,
-        unquantized=small,
-        kv_per_kv_head=2 * head_dim,
-        flop_width=2 * heads * head_dim,
-        prefill_flop_width=2 * heads * head_dim,
+        linears=tuple(linears),
+        small=small,
+        heads=heads,
+        kv_heads=kv_heads,
+        kv_per_kv_head=width + values,
+        flop_width=heads * (width + values),
+        prefill_flop_width=heads * (width + values),
     )
 
 
-def multi_head_latent(config: Config, hidden: int, heads: int) -> Attention:
+def query_key_norms(config: Config, family: Family, sizes: Heads) -> int:
+    """Parameters of the norms of queries and keys."""
+    stated = config.values.get(family.query_key_norm_key) if family.query_key_norm_key else True
+    if family.query_key_norm == "none" or not (config.flag(family.query_key_norm_key) if stated is None else stated):
+        return 0
+    both = 2 * sizes.head_dim if family.query_key_norm == "head" else (sizes.heads + sizes.kv_heads) * sizes.head_dim
+    return both * (2 if family.query_key_norm_bias else 1)
+
+
+def without_cache(attention: Attention) -> Attention:
+    """A layer that reads what an earlier one has cached: no key and value projections, no cache of its own (Gemma 3n)."""
+    linears = tuple(linear for linear in attention.linears if linear.group != "key_value")
+    return replace(attention, linears=linears, shared_cache=True)
+
+
+def latent(config: Config, hidden: int, heads: int) -> Attention:
     """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1): the cache is one compressed vector."""
-    latent = config.count("kv_lora_rank")
-    rope = config.count("qk_rope_head_dim")
-    nope = config.count("qk_nope_head_dim")
-    value = config.count("v_head_dim")
-    query_rank = config.count("q_lora_rank", default=0, minimum=0)
+    rank = config.option("kv_lora_rank", minimum=1)
+    rope = config.option("qk_rope_head_dim", default=64, minimum=1)
+    nope = config.option("qk_nope_head_dim", minimum=1)
+    value = config.option("v_head_dim", default=hidden // heads, minimum=1)
+    query_rank = config.option("q_lora_rank", default=0)
     if query_rank:
-        sharded, replicated, norms = query_rank * heads * (nope + rope), hidden * query_rank, query_rank + latent
+        query = [
+            Linear("self_attn.q_a_proj", hidden, query_rank, "replicated"),
+            Linear("self_attn.q_b_proj", query_rank, heads * (nope + rope)),
+        ]
     else:
-        sharded, replicated, norms = hidden * heads * (nope + rope), 0, latent
+        query = [Linear("self_attn.q_proj", hidden, heads * (nope + rope))]
+    linears = [
+        *query,
+        Linear("self_attn.kv_a_proj_with_mqa", hidden, rank + rope, "replicated"),
+        Linear("self_attn.kv_b_proj", rank, heads * (nope + value)),
+        Linear("self_attn.o_proj", heads * value, hidden),
+    ]
     indexer, indexer_norm, index_width = _indexer(config, hidden, query_rank)
+    biases = query_rank + rank + rope + hidden if config.flag("attention_bias") else 0
     return Attention(
-        sharded=sharded + latent * heads * (nope + value) + heads * value * hidden,
-        replicated=replicated + hidden * (latent + rope) + indexer,
-        unquantized=norms + indexer_norm,
-        kv_replicated=latent + rope + index_width,
+        linears=(*linears, *indexer),
+        small=query_rank + rank + indexer_norm + biases,
+        heads=heads,
+        kv_heads=heads,
+        kv_replicated=rank + rope + index_width,
         # Decoding uses the absorbed form: scores against latent + rope values, weighted sum over the latent.
-        flop_width=heads * (2 * latent + rope),
+        flop_width=heads * (2 * rank + rope),
         prefill_flop_width=heads * (nope + rope + value),
     )
 
 
-def _indexer(config: Config, hidden: int, query_rank: int) -> tuple[int, int, int]:
-    """(parameters, norm parameters, cached values per token) of DeepSeek-V3.2's sparse-attention indexer, zeros without.
+def _indexer(config: Config, hidden: int, query_rank: int) -> tuple[list[Linear], int, int]:
+    """(matrices, norm parameters, cached values per token) of DeepSeek-V3.2's sparse-attention indexer, empty without.
 
     The tokens it leaves out are not left out here: attention is counted in full, an upper bound at long contexts.
     """
-    heads = config.count("index_n_heads", default=0, minimum=0)
+    heads = config.option("index_n_heads", default=0)
     if not heads:
-        return 0, 0, 0
-    width = config.count("index_head_dim")
-    return (query_rank or hidden) * heads * width + hidden * width + hidden * heads, 2 * width, width
-
-
-def layer_windows(config: Config, layers: int) -> list[int]:
-    """Sliding-window length per layer; 0 is full attention. Llama 4's chunks count as windows, its NoPE layers as full."""
-    if config.values.get("attention_chunk_size"):
-        chunk, interval = config.count("attention_chunk_size"), config.count("no_rope_layer_interval", default=4)
-        return [0 if (i + 1) % interval == 0 else chunk for i in range(layers)]
-    window = config.values.get("sliding_window")
-    if not window or config.values.get("use_sliding_window") is False:
-        return [0] * layers
-    window = config.count("sliding_window")
-    kinds = config.values.get("layer_types")
-    if isinstance(kinds, list) and len(kinds) == layers:
-        return [window if "sliding" in str(kind) else 0 for kind in kinds]
-    pattern = config.count("sliding_window_pattern", default=0, minimum=0)
-    if pattern:
-        return [0 if (i + 1) % pattern == 0 else window for i in range(layers)]
-    return [window] * layers
+        return [], 0, 0
+    width = config.option("index_head_dim", minimum=1)
+    linears = [
+        Linear("self_attn.indexer.wq_b", query_rank or hidden, heads * width, "replicated"),
+        Linear("self_attn.indexer.wk", hidden, width, "replicated"),
+        Linear("self_attn.indexer.weights_proj", hidden, heads, "replicated"),
+    ]
+    return linears, 2 * width, width

@@ -7,8 +7,12 @@ of the reference implementation published with the weights.
 
 from __future__ import annotations
 
-from optimizer.checkpoints.attention import Attention
+from optimizer.checkpoints.attention import Heads
 from optimizer.checkpoints.config import Config
+from optimizer.checkpoints.decoder import assemble, feed_forward, hidden_size, layer
+from optimizer.checkpoints.family import Family
+from optimizer.checkpoints.feedforward import layers_with_experts
+from optimizer.checkpoints.parts import Attention, Decoder, Linear
 
 OVERLAPPING = 4
 """The ratio at which neighbouring groups overlap (twice the projections) and an indexer chooses."""
@@ -31,33 +35,40 @@ def compressed_attention(config: Config, hidden: int, heads: int, head_dim: int,
     """A layer's attention at a compression ratio; at ratio 0 its window has to be set on the layer."""
     query_rank, output_rank = config.count("q_lora_rank"), config.count("o_lora_rank")
     groups, window = config.count("o_groups"), config.count("sliding_window")
-    replicated = hidden * query_rank + hidden * head_dim
     # Norms of queries and keys, a sink per head, and the mixing of the residual streams before both halves of the layer.
     small = query_rank + head_dim + heads + _hyper_connections(config, hidden)
-    sharded = query_rank * heads * head_dim + heads * head_dim * output_rank + groups * output_rank * hidden
+    linears = [
+        Linear("attn.wq_a", hidden, query_rank, "replicated"),
+        Linear("attn.wq_b", query_rank, heads * head_dim),
+        Linear("attn.wkv", hidden, head_dim, "replicated"),
+        Linear("attn.wo_a", heads * head_dim // groups, output_rank, copies=groups),
+        Linear("attn.wo_b", groups * output_rank, hidden),
+    ]
     if not ratio:
         return Attention(
-            sharded=sharded,
-            replicated=replicated,
-            unquantized=small,
+            linears=tuple(linears),
+            small=small,
+            heads=heads,
+            kv_heads=heads,
             kv_replicated=head_dim,
             flop_width=2 * heads * head_dim,
             prefill_flop_width=2 * heads * head_dim,
         )
     kept, width = head_dim, 2 * heads * head_dim
-    replicated_more, small_more = _compressor(hidden, head_dim, ratio)
+    small += _compressor(linears, "attn.compressor", hidden, head_dim, ratio)
     if ratio == OVERLAPPING:
         index_heads, index_dim = config.count("index_n_heads"), config.count("index_head_dim")
-        own, own_small = _compressor(hidden, index_dim, ratio)
-        replicated_more += own + query_rank * index_heads * index_dim + hidden * index_heads
-        small_more += own_small
+        linears.append(Linear("attn.indexer.wq_b", query_rank, index_heads * index_dim, "replicated"))
+        linears.append(Linear("attn.indexer.weights_proj", hidden, index_heads, "replicated"))
+        small += _compressor(linears, "attn.indexer.compressor", hidden, index_dim, ratio)
         kept, width = kept + index_dim, width + index_heads * index_dim
     # Per token of the past, rounded up; what the indexer leaves out is not left out here, an upper bound at long contexts.
     per_token, per_token_width = -(-kept // ratio), -(-width // ratio)
     return Attention(
-        sharded=sharded,
-        replicated=replicated + replicated_more,
-        unquantized=small + small_more,
+        linears=tuple(linears),
+        small=small,
+        heads=heads,
+        kv_heads=heads,
         kv_replicated=per_token,
         state_replicated=window * head_dim,
         flop_width=per_token_width,
@@ -65,10 +76,11 @@ def compressed_attention(config: Config, hidden: int, heads: int, head_dim: int,
     )
 
 
-def _compressor(hidden: int, head_dim: int, ratio: int) -> tuple[int, int]:
-    """(parameters of the projections, of position weights and norm) of a compressor."""
+def _compressor(linears: list[Linear], name: str, hidden: int, head_dim: int, ratio: int) -> int:
+    """Adds a compressor's two projections; returns the parameters of its position weights and norm."""
     width = head_dim * (2 if ratio == OVERLAPPING else 1)
-    return 2 * hidden * width, ratio * width + head_dim
+    linears += [Linear(f"{name}.{part}", hidden, width, "replicated") for part in ("wkv", "wgate")]
+    return ratio * width + head_dim
 
 
 def _hyper_connections(config: Config, hidden: int) -> int:
@@ -76,3 +88,23 @@ def _hyper_connections(config: Config, hidden: int) -> int:
     streams = config.count("hc_mult", default=0, minimum=0)
     mixed = (2 + streams) * streams
     return 2 * (mixed * streams * hidden + mixed + 3) if streams else 0
+
+
+def read(config: Config, family: Family) -> Decoder:
+    """DeepSeek-V4: each layer at its compression ratio, experts in every layer.
+
+    Raises:
+        ProblemError: the ratios do not fit the layers, or a size is missing.
+    """
+    hidden, layers = hidden_size(config), config.layers()
+    heads, head_dim = config.size("num_attention_heads"), config.size("head_dim")
+    window, ratios = config.count("sliding_window"), compress_ratios(config, layers)
+    blocks = {ratio: compressed_attention(config, hidden, heads, head_dim, ratio) for ratio in set(ratios)}
+    moe = layers_with_experts(config, layers)
+    halves = {kind: feed_forward(config, family, hidden, kind) for kind in set(moe)}
+    built = tuple(
+        layer(family, hidden, blocks[ratio], halves[kind], 0 if ratio else window)
+        for ratio, kind in zip(ratios, moe, strict=True)
+    )
+    kv_heads = config.count("num_key_value_heads", default=heads)
+    return assemble(config, family, Heads(heads, kv_heads, head_dim), built)

@@ -1,134 +1,150 @@
-"""MLPs and experts of a Hugging Face config: widths, parameters, and which layers have experts."""
+"""MLPs and experts: widths, matrices, and which layers have experts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from optimizer.checkpoints.attention import holds
 from optimizer.checkpoints.config import Config
+from optimizer.checkpoints.family import Family
+from optimizer.checkpoints.parts import Experts, FeedForward, Linear
 
-# The router has a correction bias per expert although the config does not name the method.
-SIGMOID_ROUTERS = frozenset({"glm4_moe", "glm4_moe_lite", "glm_moe_dsa", "kimi_k2", "kimi_k25", "nemotron_h"})
-# MLP with one input projection (h -> f -> h); every other decoder here gates (two input projections).
-UNGATED_MODEL_TYPES = frozenset(
-    {
-        "falcon",
-        "gpt2",
-        "gpt_bigcode",
-        "gpt_neo",
-        "gpt_neox",
-        "gptj",
-        "mpt",
-        "nemotron",
-        "nemotron_h",
-        "opt",
-        "phi",
-        "starcoder2",
-    }
+EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
+PER_TOKEN = (
+    "num_experts_per_tok",
+    "experts_per_token",
+    "num_experts_per_token",
+    "moe_topk",
+    "moe_k",
+    "moe_top_k",
+    "top_k_experts",
 )
+EXPERT_WIDTH = ("moe_intermediate_size", "expert_ffn_hidden_size")
+SHARED_COUNT = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
+SHARED_WIDTH = (
+    "moe_shared_expert_intermediate_size",
+    "shared_expert_intermediate_size",
+    "shared_intermediate_size",
+    "share_expert_dim",
+)
+WIDTH = ("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim", "dense_intermediate_size")
 
 
-@dataclass(frozen=True, slots=True)
-class Experts:
-    """The experts of one layer."""
-
-    count: int
-    per_token: int
-    width: int
-    parameters: int
-    """Of one routed expert."""
-    shared_width: int
-    shared_parameters: int
-    router_parameters: int
-    """Router, its biases, and the shared expert's gate; kept in 16 bit."""
+def mlp(prefix: str, hidden: int, width: int, *, gated: bool = True) -> tuple[Linear, ...]:
+    """The matrices of an MLP; ``gated`` has two input projections."""
+    gate = (Linear(f"{prefix}.gate_proj", hidden, width),) if gated else ()
+    return (*gate, Linear(f"{prefix}.up_proj", hidden, width), Linear(f"{prefix}.down_proj", width, hidden))
 
 
-@dataclass(frozen=True, slots=True)
-class Half:
-    """The MLP or the experts of one layer, without their norm; empty where a layer has neither."""
-
-    sharded: int = 0
-    unquantized: int = 0
-    width: int = 0
-    """Of the dense MLP or the shared expert; 0 without."""
-    experts: Experts | None = None
-
-
-def feed_forward(config: Config, model_type: str, hidden: int, routed: bool) -> Half:
-    """The second half of a layer: experts where ``routed``, else an MLP."""
-    if routed:
-        experts = routed_experts(config, model_type, hidden)
-        return Half(experts.shared_parameters, experts.router_parameters, experts.shared_width, experts)
-    return dense(config, model_type, hidden, dense_width(config, hidden))
-
-
-def dense(config: Config, model_type: str, hidden: int, width: int) -> Half:
+def dense(config: Config, family: Family, hidden: int, width: int, prefix: str = "mlp") -> FeedForward:
     """An MLP of a width."""
-    projections = _projections(model_type)
-    bias = (projections - 1) * width + hidden if config.flag("mlp_bias") else 0
-    return Half(projections * hidden * width, bias, width)
+    biases = (1 + family.gated) * width + hidden if holds(config, family.mlp_bias) else 0
+    return FeedForward(mlp(prefix, hidden, width, gated=family.gated), biases, (width,))
 
 
-def _projections(model_type: str) -> int:
-    return 2 if model_type in UNGATED_MODEL_TYPES else 3
-
-
-def routed_experts(config: Config, model_type: str, hidden: int) -> Experts:
-    """Routed and shared experts of a layer that has them."""
-    experts = config.count("n_routed_experts", "num_experts", "num_local_experts")
-    per_token = config.count("num_experts_per_tok", "experts_per_token", "num_experts_per_token", "moe_topk")
-    if per_token > experts:
-        raise config.error("num_experts_per_tok", f"{per_token} is more than the {experts} experts there are")
-    width = config.count("moe_intermediate_size", "intermediate_size")
-    # Latent experts (Nemotron 3 Super) work in a smaller space that the whole layer projects to and from.
-    latent = config.count("moe_latent_size", default=0, minimum=0)
-    one = _projections(model_type) * (latent or hidden) * width
-    router = hidden * experts + 2 * hidden * latent
-    if model_type == "gpt_oss":
-        one += 2 * width + hidden
-        router += experts
-    biased = config.values.get("topk_method") == "noaux_tc" or config.flag("use_routing_bias")
-    if biased or model_type in SIGMOID_ROUTERS:
-        router += experts
-    shared = _shared_width(config, model_type, width)
-    if shared and "shared_expert_intermediate_size" in config.values:
-        router += hidden
-    return Experts(experts, per_token, width, one, shared, _projections(model_type) * hidden * shared, router)
-
-
-def _shared_width(config: Config, model_type: str, width: int) -> int:
-    if config.values.get("moe_shared_expert_intermediate_size") is not None:
-        return config.count("moe_shared_expert_intermediate_size", minimum=0)
-    count = config.count("n_shared_experts", default=1 if model_type == "llama4_text" else 0, minimum=0)
-    if count:
-        return count * width
-    return config.count("shared_expert_intermediate_size", "shared_intermediate_size", default=0, minimum=0)
-
-
-def dense_width(config: Config, hidden: int) -> int:
+def dense_width(config: Config, hidden: int, default: int | None = None) -> int:
     """Width of a layer's MLP where it has no experts."""
-    return config.count(
-        "intermediate_size_mlp",
-        "dense_intermediate_size",
-        "intermediate_size",
-        "n_inner",
-        "ffn_hidden_size",
-        "ffn_dim",
-        default=4 * hidden,
+    return config.size(*WIDTH, default=default)
+
+
+def first_of(config: Config, value: str, keys: tuple[str, ...]) -> int:
+    """A count that may be one number or a list with one per layer of equal numbers (Hunyuan).
+
+    Raises:
+        ProblemError: the layers differ in it.
+    """
+    key, stated = config.first(*keys)
+    if isinstance(stated, list):
+        if len(set(stated)) != 1 or not isinstance(stated[0], int):
+            raise config.error(key, f"differs from layer to layer in {value}, which is not modelled")
+        return int(stated[0])
+    return config.option(*keys, minimum=1)
+
+
+def routed(config: Config, family: Family, hidden: int, prefix: str = "mlp") -> FeedForward:
+    """Routed and shared experts of a layer that has them.
+
+    Raises:
+        ProblemError: a count is missing, or more experts are chosen than there are.
+    """
+    count = first_of(config, "experts", EXPERTS)
+    per_token = first_of(config, "experts per token", PER_TOKEN)
+    if per_token > count:
+        raise config.error(config.first(*PER_TOKEN)[0], f"{per_token} is more than the {count} experts there are")
+    stated = config.first(*EXPERT_WIDTH)[1]
+    width = stated[0] if isinstance(stated, list) and len(set(stated)) == 1 else 0
+    width = width or config.option(*EXPERT_WIDTH, default=0) or config.size("intermediate_size")
+    # Latent experts (Nemotron 3 Super) work in a smaller space that the whole layer projects to and from.
+    inner = config.option("moe_latent_size", default=0)
+    small = hidden * count + 2 * hidden * inner
+    small += count if family.router_linear_bias else 0
+    small += count if holds(config, family.router_bias) or config.values.get("topk_method") == "noaux_tc" else 0
+    shared = shared_width(config, family, width)
+    small += hidden if shared and family.shared_gate else 0
+    gates = 1 + family.gated
+    small += gates * shared + hidden if shared and holds(config, family.mlp_bias) else 0
+    experts = Experts(
+        count=count,
+        per_token=per_token,
+        width=width,
+        linears=mlp(f"{prefix}.experts.0", inner or hidden, width, gated=family.gated),
+        small=gates * width + hidden if family.expert_bias else 0,
     )
+    linears = mlp(f"{prefix}.shared_experts", hidden, shared, gated=family.gated) if shared else ()
+    return FeedForward(linears, small, (shared,) if shared else (), experts)
+
+
+def shared_width(config: Config, family: Family, width: int) -> int:
+    """Width of the shared experts together; 0 without."""
+    stated = config.first(*SHARED_WIDTH)[1]
+    if stated is not None:
+        return config.count(*SHARED_WIDTH, minimum=0)
+    count = config.first(*SHARED_COUNT)[1]
+    if isinstance(count, list):
+        count = first_of(config, "shared experts", SHARED_COUNT)
+        return int(count * width)
+    number = config.option(*SHARED_COUNT, default=family.shared_experts)
+    return number * width if number else config.option(*SHARED_WIDTH, default=0)
 
 
 def layers_with_experts(config: Config, layers: int) -> list[bool]:
-    """Which layers have routed experts: DeepSeek, Qwen, Mixtral and MiniMax spell it differently."""
-    _, experts = config.first("n_routed_experts", "num_experts", "num_local_experts")
-    if not experts or experts == 1:
+    """Which layers have routed experts; each family spells it in its own way.
+
+    Raises:
+        ProblemError: a list in the file does not fit the number of layers.
+    """
+    count = config.value(*EXPERTS)
+    count = count[0] if isinstance(count, list) and count else count
+    if not count or count == 1:
         return [False] * layers
-    listed = config.values.get("moe_layer_freq")
-    if isinstance(listed, list):
-        if len(listed) != layers:
-            raise config.error("moe_layer_freq", f"lists {len(listed)} layers, the model has {layers}")
+    listed = (
+        config.per_layer("moe_layer_freq", layers) if isinstance(config.values.get("moe_layer_freq"), list) else None
+    )
+    if listed is not None:
         return [bool(routed) for routed in listed]
-    dense_first = config.count("first_k_dense_replace", default=0, minimum=0)
-    step = config.count("decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step", default=1)
-    offset = 1 if "decoder_sparse_step" in config.values or "interleave_moe_layer_step" in config.values else 0
-    dense = config.values.get("mlp_only_layers") or []
-    return [i >= dense_first and (i + offset) % step == 0 and i not in dense for i in range(layers)]
+    kinds = config.per_layer("mlp_layer_types", layers)
+    if kinds is not None:
+        return ["sparse" in str(kind) or "moe" in str(kind) for kind in kinds]
+    if isinstance(config.values.get("moe_layers_enum"), str | list):
+        enum = config.values["moe_layers_enum"]
+        chosen = {int(i) for i in (enum.split(",") if isinstance(enum, str) else enum)}
+        return [i in chosen for i in range(layers)]
+    dense_first = config.option("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index", default=0)
+    last = config.option("moe_layer_end_index", default=-1, minimum=-1)
+    last = layers - 1 if last < 0 else last
+    step = config.option(
+        "decoder_sparse_step",
+        "moe_layer_freq",
+        "interleave_moe_layer_step",
+        "moe_layer_interval",
+        "moe_layer_frequency",
+        default=1,
+        minimum=1,
+    )
+    after = any(
+        config.value(key) is not None
+        for key in ("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval")
+    )
+    dense_ones = config.values.get("mlp_only_layers") or []
+    return [
+        dense_first <= i <= last and (i + (1 if after else 0)) % step == 0 and i not in dense_ones
+        for i in range(layers)
+    ]

@@ -53,14 +53,22 @@ def schema(
     kind: Annotated[
         str, typer.Option("--kind", help="hardware (equal nodes), cluster (an inventory) or chain.", metavar="KIND")
     ] = "hardware",
+    answer: Annotated[
+        bool, typer.Option("--answer", help="Of the answers of solve and check --json, all kinds.")
+    ] = False,
 ) -> None:
-    """The JSON Schema of the problem file, of each of its three kinds."""
+    """The JSON Schema of the problem file, of each of its three kinds; or of the answers (--answer)."""
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.errors import ProblemError, closest
     from optimizer.facts.file import ProblemFile
     from optimizer.reading.inventory_file import file_schema
     from optimizer.render.as_json import dumps
 
+    if answer:
+        from optimizer.render.envelope import answer_schema
+
+        typer.echo(dumps(answer_schema()))
+        return
     schemas = {
         "hardware": ProblemFile.model_json_schema,
         "cluster": file_schema,

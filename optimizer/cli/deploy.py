@@ -105,8 +105,9 @@ def deploy(
 def _load(path: str) -> Problem | FleetProblem:
     from pathlib import Path
 
+    from optimizer.facts.files import read_mapping
     from optimizer.reading.inventory_file import inventory_from_dict, is_inventory
-    from optimizer.reading.load import load_problem, read_mapping
+    from optimizer.reading.load import load_problem
 
     values = read_mapping(Path(path), path)
     if is_inventory(values):

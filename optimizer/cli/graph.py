@@ -52,8 +52,8 @@ def graph(
     from pathlib import Path
 
     from optimizer.cli.options import fixed_of
+    from optimizer.facts.files import read_mapping
     from optimizer.reading.inventory_file import is_inventory
-    from optimizer.reading.load import read_mapping
     from optimizer.render.files import write_out
     from optimizer.render.graph_words import graph_sentences
 

@@ -24,17 +24,17 @@ def import_helix(
     """A Helix instance (nodes, throughput tables, links) as a problem of kind chain."""
     from pathlib import Path
 
-    import yaml
-
     from optimizer.cli.files import write_whole
-    from optimizer.questions.chain import chain_from_dict
+    from optimizer.facts.files import read_mapping
+    from optimizer.facts.text import name_from_path
+    from optimizer.facts.yaml_text import yaml_text
+    from optimizer.reading.chain import chain_from_dict
     from optimizer.reading.helix import helix_to_chain
-    from optimizer.reading.load import read_mapping
 
     source = Path(file)
-    values = helix_to_chain(read_mapping(source, file), source.stem)
+    values = helix_to_chain(read_mapping(source, file), name_from_path(source.stem, "helix"))
     problem = chain_from_dict(values)
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    text = yaml_text(values, flow=None, width=120)
     write_whole(out, text, "--out")
     nodes = len(problem.cluster.nodes)
     typer.echo(

@@ -40,10 +40,11 @@ def pareto(
 ) -> None:
     """The strategies that none beats on all axes: latency against availability, GPUs or price, each point proved."""
     from optimizer.facts.errors import ProblemError
+    from optimizer.facts.files import read_mapping
     from optimizer.questions.pareto import pareto as run
     from optimizer.questions.pareto import read_axes
     from optimizer.reading.inventory_file import inventory_from_dict, is_inventory
-    from optimizer.reading.load import load_problem, read_mapping
+    from optimizer.reading.load import load_problem
     from optimizer.render.progress import LiveLine
 
     wanted = read_axes(axes)

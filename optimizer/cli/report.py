@@ -97,8 +97,8 @@ def _refuse_other_kinds(path: str) -> None:
     from pathlib import Path
 
     from optimizer.facts.errors import ProblemError
+    from optimizer.facts.files import read_mapping
     from optimizer.reading.inventory_file import is_inventory
-    from optimizer.reading.load import read_mapping
 
     values = read_mapping(Path(path), path)
     if values.get("kind") == "chain":

@@ -1,7 +1,7 @@
 """``why-not``, ``why-this`` and ``how-sure``: what speaks against a strategy, for the answer, and how far it holds.
 
 Exit codes: 0 answered (``why-not`` of a strategy that is worse, a tie or the best is an answer) · 1 not allowed, or the
-problem is infeasible · 2 bad input.
+problem is infeasible · 2 bad input · 3 not decided in time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from optimizer.cli.options import Json
 if TYPE_CHECKING:
     from optimizer.render.progress import LiveLine
 
-OK, INFEASIBLE = 0, 1
+OK, INFEASIBLE, LIMIT_REACHED = 0, 1, 3
 
 ProblemPath = Annotated[str, typer.Argument(help="Problem file, YAML or JSON.", metavar="PROBLEM")]
 
@@ -42,48 +42,43 @@ def why_not(
 ) -> None:
     """Why a strategy, or part of one, is not the answer: not allowed, worse, a tie; and when it would win."""
     from optimizer.cli.options import fixed_of
-    from optimizer.explain.uniform.why_not import why_not as run
-    from optimizer.facts.errors import ProblemError
-    from optimizer.questions.uniform import check_fixed
-    from optimizer.reading.stated import load_stated
+    from optimizer.questions.why import why_not as ask
+    from optimizer.reading.question import load_question
     from optimizer.render.why import print_why_not, why_not_data
 
     fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
-    if not any(getattr(fixed, name) for name in type(fixed).__dataclass_fields__):
-        raise ProblemError("why-not", "needs at least one decision, e.g. --tp 8 --pp 1")
-    stated = load_stated(problem)
-    resolved = stated.problem()
-    check_fixed(resolved, fixed)
-    with _live():
-        found = run(resolved, stated, fixed)
+    question = load_question(problem)
+    with _live() as live:
+        found = ask(question.problem, fixed, stated=question.stated, progress=live)
     _print(why_not_data(found) if json else None, lambda: print_why_not(found))
-    raise typer.Exit(INFEASIBLE if found.verdict == "not allowed" else OK)
+    raise typer.Exit({"not allowed": INFEASIBLE, "undecided": LIMIT_REACHED}.get(found.verdict, OK))
 
 
 def why_this(problem: ProblemPath, json: Json = False) -> None:
-    """Why the answer cannot be improved: what stands against anything better, and what each limit is worth."""
-    from optimizer.explain.uniform.why_this import why_this as run
-    from optimizer.reading.stated import load_stated
+    """Why the answer cannot be improved: what stands against anything better, and what each limit (or node) is worth."""
+    from optimizer.questions.why import why_this as ask
+    from optimizer.reading.question import load_question
     from optimizer.render.why import print_why_this, why_this_data
 
-    stated = load_stated(problem)
-    with _live():
-        found = run(stated.problem(), stated)
+    question = load_question(problem)
+    with _live() as live:
+        found = ask(question.problem, stated=question.stated, progress=live)
     _print(why_this_data(found) if json else None, lambda: print_why_this(found))
-    raise typer.Exit(OK if found.strategy is not None else INFEASIBLE)
+    raise typer.Exit(OK if found.objective_ms is not None else INFEASIBLE)
 
 
 def how_sure(problem: ProblemPath, json: Json = False) -> None:
     """Over which range of each uncertain fact the answer stays the best, and what it switches to beyond."""
-    from optimizer.explain.uniform.how_sure import how_sure as run
-    from optimizer.reading.stated import load_stated
+    from optimizer.questions.why import how_sure as ask
+    from optimizer.reading.question import load_question
     from optimizer.render.why import how_sure_data, print_how_sure
 
-    stated = load_stated(problem)
-    with _live():
-        found = run(stated.problem(), stated)
-    _print(how_sure_data(found) if json else None, lambda: print_how_sure(found))
-    raise typer.Exit(OK if found.strategy is not None else INFEASIBLE)
+    question = load_question(problem)
+    with _live() as live:
+        found = ask(question.problem, stated=question.stated, progress=live)
+    data = how_sure_data(found)
+    _print(data if json else None, lambda: print_how_sure(found))
+    raise typer.Exit(OK if data["strategy"] is not None or data["label"] is not None else INFEASIBLE)
 
 
 def _live() -> LiveLine:

@@ -38,17 +38,30 @@ class LoadPoints:
         return values
 
 
-def evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int) -> LoadPoints:
+def evaluate(
+    service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int, overlap_rate_per_s: Floats | None = None
+) -> LoadPoints:
     """Percentiles of every pair of shape index and arrival rate (requests/s at one replica).
+
+    All of them grow with the rate and with the time O that a prompt keeps the pipeline, but O itself shrinks as prompts
+    overlap more. So rates between two are bounded from below by the lower of them with O at the higher.
 
     Args:
         service: step times of all shapes.
         shape: (Q,) row of ``service``.
         rate_per_s: (Q,) arrival rate of one replica; 0 or less marks a pair without replicas (overloaded).
         never: number of sequences that stands for "more than any" where overloaded.
+        overlap_rate_per_s: (Q,) rate at which prompts overlap in the pipeline, for such bounds; left out, the arrival rate.
     """
+    overlap = rate_per_s if overlap_rate_per_s is None else overlap_rate_per_s
     blocks = [
-        _evaluate(service, shape[start : start + _BLOCK], rate_per_s[start : start + _BLOCK], never)
+        _evaluate(
+            service,
+            shape[start : start + _BLOCK],
+            rate_per_s[start : start + _BLOCK],
+            never,
+            overlap[start : start + _BLOCK],
+        )
         for start in range(0, max(1, len(shape)), _BLOCK)
     ]
     if len(blocks) == 1:
@@ -57,7 +70,9 @@ def evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int)
     return LoadPoints(**{name: np.concatenate([getattr(block, name) for block in blocks]) for name in names})
 
 
-def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int) -> LoadPoints:
+def _evaluate(
+    service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int, overlap_rate_per_s: Floats
+) -> LoadPoints:
     usable = rate_per_s > 0
     rate = np.where(usable, rate_per_s, 1.0) / 1e3  # per ms
     residence = service.residence_ms[shape]
@@ -83,7 +98,8 @@ def _evaluate(service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int
     mean_number = busy / total
 
     alone = service.prompt_sum_ms[shape]
-    occupancy = np.maximum(service.prompt_max_ms[shape], alone / (1 + rate * alone))
+    overlapping = np.where(usable, overlap_rate_per_s, 1.0) / 1e3
+    occupancy = np.maximum(service.prompt_max_ms[shape], alone / (1 + overlapping * alone))
     prefilling = rate * occupancy
     stable &= (k <= slots) & (prefilling < 1)
     spread = np.maximum(0.0, c99 - mean_number) / np.where(stable, 1 - prefilling, 1.0)

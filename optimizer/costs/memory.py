@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.catalog.constants import CostConstants
-from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays
+from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
 from optimizer.facts.problem import Problem
+
+ULPS = 32
+"""Units in the last place that a sum may be off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +42,20 @@ class MemoryTable:
 def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, arrays: LayerArrays) -> MemoryTable:
     """Memory of every shape and stage class."""
     model = problem.model
-    counts = table.kind_counts.astype(np.float64)
+    counts = table.kind_counts.astype(np.longdouble)
     present = table.multiplicity > 0
-    embedding = arrays.embedding_bytes[:, None]
+    first = (arrays.embedding_bytes + arrays.first_bytes)[:, None]
+    head = arrays.head_bytes[:, None]
     one_table = model.tied_embeddings & (table.pp == 1)[:, None]
     weights = np.einsum("sck,sk->sc", counts, arrays.resident_bytes)
-    weights = weights + np.where(table.is_first, embedding, 0) + np.where(table.is_last & ~one_table, embedding, 0)
-    weights = weights + np.where(table.is_last, model.hidden_size * 2, 0)
+    weights = weights + np.where(table.is_first, first, 0) + np.where(table.is_last & ~one_table, head, 0)
+    weights = weights + np.where(table.is_last, arrays.last_bytes, 0)
 
     block = KV_BLOCK_TOKENS
     longest = -(-problem.max_sequence_tokens // block) * block
     windowed = -(-arrays.windows // block) * block + block
     kept = np.where(arrays.windows > 0, np.minimum(longest, windowed), longest)
-    per_layer = arrays.kv_bytes_per_token * kept[None, :] + arrays.state_bytes
+    per_layer = arrays.kv_bytes_per_token * kept[None, :] + _exactly(arrays.state_bytes, table)
     kv = np.einsum("sck,sk->sc", counts, per_layer)
 
     batched = problem.search.max_num_batched_tokens
@@ -67,11 +71,11 @@ def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, 
     )
 
 
-def _widest(problem: Problem, table: ShapeTable) -> Floats:
+def _widest(problem: Problem, table: ShapeTable) -> LongFloats:
     """Values per token of the widest intermediate result on one GPU, (S,)."""
     model = problem.model
-    tp, ep = table.tp.astype(np.float64), table.ep.astype(np.float64)
-    widest = (model.attention_heads + 2 * (0 if model.mla else model.kv_heads)) * model.head_dim / tp
+    tp, ep = table.tp.astype(np.longdouble), table.ep.astype(np.longdouble)
+    widest = (model.attention_heads + 2 * model.kv_heads) * model.head_dim / tp
     for width in model.ffn_widths:
         widest = np.maximum(widest, 2 * width / tp)
     if model.experts:
@@ -82,9 +86,19 @@ def _widest(problem: Problem, table: ShapeTable) -> Floats:
     return widest
 
 
-def _up(values: Floats) -> Ints:
-    """Up to whole units; a float within 1e-9 relative of a whole number is that number, not the next one."""
+def _exactly(per_gpu: Floats, table: ShapeTable) -> LongFloats:
+    """Values of each GPU that are whole over the TP ranks together, (S, …), as near as the longer floats hold them."""
+    tp = table.tp[:, None]
+    whole: LongFloats = np.rint(per_gpu * tp).astype(np.longdouble) / tp
+    return whole
+
+
+def _up(values: Floats | LongFloats) -> Ints:
+    """Up to whole units; what rounding puts above a whole number by a few units in the last place is that number.
+
+    Sums of hundreds of GB hold less than a byte of what 64 bits can tell apart, hence the longer floats.
+    """
     nearest = np.rint(values)
-    exact = np.abs(values - nearest) <= 1e-9 * np.maximum(1.0, np.abs(values)) * 1e-3
-    result: Ints = np.where(exact, nearest, np.ceil(values)).astype(np.int64)
+    noise = ULPS * np.finfo(values.dtype).eps * np.maximum(1.0, np.abs(values))
+    result: Ints = np.where(np.abs(values - nearest) <= noise, nearest, np.ceil(values)).astype(np.int64)
     return result

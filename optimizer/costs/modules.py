@@ -126,7 +126,8 @@ class _Halves:
         self._terms = {name: v[0, :, 0] for name, v in costs.steps.decode_terms(np.array([[batch]])).items()}
         self._weights, self._cache = costs.arrays.resident_bytes[0], costs.memory().kv_per_sequence[0]
         self._column = costs.table.class_of_stage[0]
-        self._table_bytes = float(costs.arrays.embedding_bytes[0])
+        self._first_bytes = float(costs.arrays.embedding_bytes[0] + costs.arrays.first_bytes[0])
+        self._head_bytes, self._last_bytes = float(costs.arrays.head_bytes[0]), costs.arrays.last_bytes
 
     def stage(
         self,
@@ -140,14 +141,14 @@ class _Halves:
         logits_bytes: int,
         rest_bytes: Mapping[str, int],
     ) -> StageCost:
-        parts = [_Part("embedding", None, self._table_bytes)] if first else []
+        parts = [_Part("embedding", None, self._first_bytes)] if first else []
         for layer in held:
             parts += self._layer(layer)
         if last:
             shared = first and self.model.tied_embeddings
-            own = 0.0 if shared else self._table_bytes
+            own = 0.0 if shared else self._head_bytes
             head = {name: terms[name] for name in ("output head", "step overhead")}
-            parts.append(_Part("head", None, own + 2 * self.model.hidden_size, 0.0, head))
+            parts.append(_Part("head", None, own + self._last_bytes, 0.0, head))
         _scale(parts, terms)
         weights = apportion(weights_bytes, [part.weights for part in parts])
         cache = apportion(kv_cache_bytes, [part.cache for part in parts])
@@ -197,9 +198,12 @@ def _attention(kind: LayerKind) -> LayerKind:
         update={
             "sharded_parameters": kind.sharded_parameters - kind.ffn_sharded_parameters,
             "unquantized_parameters": kind.unquantized_parameters - kind.ffn_unquantized_parameters,
+            "sharded_bytes": kind.sharded_bytes - kind.ffn_sharded_bytes,
+            "unquantized_bytes": kind.unquantized_bytes - kind.ffn_unquantized_bytes,
             "experts": 0,
             "experts_per_token": 0,
             "expert_parameters": 0,
+            "expert_bytes": 0,
         }
     )
 
@@ -209,6 +213,8 @@ def _rest(kind: LayerKind) -> LayerKind:
         (
             "key_value_parameters",
             "replicated_parameters",
+            "key_value_bytes",
+            "replicated_bytes",
             "kv_values_per_token_per_kv_head",
             "kv_values_per_token_replicated",
             "state_values_per_sequence",
@@ -221,6 +227,8 @@ def _rest(kind: LayerKind) -> LayerKind:
     own = {
         "sharded_parameters": kind.ffn_sharded_parameters,
         "unquantized_parameters": kind.ffn_unquantized_parameters,
+        "sharded_bytes": kind.ffn_sharded_bytes,
+        "unquantized_bytes": kind.ffn_unquantized_bytes,
     }
     return kind.model_copy(update={**nothing, **own})
 

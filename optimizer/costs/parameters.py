@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from optimizer.catalog.constants import CostConstants
-from optimizer.costs.shapes import Floats, Ints, ShapeTable
+from optimizer.costs.shapes import Bools, Floats, Ints, ShapeTable
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
@@ -27,24 +28,33 @@ def peak_flops(gpu: GpuFacts, constants: CostConstants, preferences: tuple[str, 
     return peak16 * speedup * 1e12
 
 
+LongFloats = npt.NDArray[np.longdouble]
+"""Bytes that the memory of a GPU sums to the byte."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayerArrays:
     """Bytes, parameters and FLOP widths per layer of each kind, on one GPU of each shape."""
 
     linear_parameters: Floats  # (S, K) p_lin
-    resident_bytes: Floats  # (S, K) w: weights of a layer, experts included
+    resident_bytes: LongFloats  # (S, K) w: weights of a layer, experts included
     read_bytes: Floats  # (S, K) weights a decode step reads, experts excluded
     kv_bytes_per_token: Floats  # (S, K) kappa
     state_bytes: Floats  # (S, K) per sequence
-    embedding_bytes: Floats  # (S,) e
+    embedding_bytes: LongFloats  # (S,) e
+    head_bytes: LongFloats  # (S,) the same of the output head
+    head_parameters: Floats  # (S,)
+    first_bytes: LongFloats  # (S,) beside the embedding on the first stage
+    last_bytes: int  # beside the head on the last stage
     experts: Ints  # (K,)
     experts_per_token: Ints  # (K,)
     expert_parameters: Ints  # (K,)
     windows: Ints  # (K,)
     decode_width: Ints  # (K,)
     prefill_width: Ints  # (K,)
-    linear_bytes: Floats  # (S,)
-    expert_bytes: Floats  # (S,)
+    linear_bytes: Floats  # (S, K) of all linear parameters beside experts
+    small_bytes: Floats  # (S, K) of what stays in 16 bit
+    one_expert_bytes: Floats  # (S, K) of one routed expert
     linear_peak: Floats  # (S,) FLOP/s of linear products
     expert_peak: Floats  # (S,) FLOP/s of expert products
     peak16: float
@@ -55,53 +65,94 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
     model, gpu = problem.model, problem.hardware.gpu
     tp = table.tp[:, None].astype(np.float64)
     b_lin, b_exp, linear_peak, expert_peak = _formats(model, gpu, constants, table)
-    kv_per_gpu = np.maximum(1, -(-model.kv_heads // table.tp))[:, None]
+    own = np.array([shape.weight_format == model.native_weight_format for shape in table.shapes])[:, None]
     kinds = model.kinds
-    sharded = np.array([k.sharded_parameters for k in kinds], dtype=np.float64)
-    key_value = np.array([k.key_value_parameters for k in kinds], dtype=np.float64)
-    replicated = np.array([k.replicated_parameters for k in kinds], dtype=np.float64)
-    small = np.array([k.unquantized_parameters for k in kinds], dtype=np.float64)
-    experts = np.array([k.experts for k in kinds], dtype=np.int64)
-    expert_parameters = np.array([k.expert_parameters for k in kinds], dtype=np.int64)
-    linear = sharded / tp + key_value * (kv_per_gpu / model.kv_heads) + replicated
-    read = linear * b_lin[:, None] + small * 2
-    spread = (expert_parameters * experts) * b_exp[:, None] / table.expert_gpus[:, None]
+    kv_heads = np.array([k.kv_heads or model.kv_heads for k in kinds], dtype=np.int64)[None, :]
+    kv_per_gpu = np.maximum(1, -(-kv_heads // table.tp[:, None]))
+
+    def of(name: str) -> Floats:
+        return np.array([getattr(k, name) for k in kinds], dtype=np.float64)
+
+    def per_gpu(unit: str) -> LongFloats:
+        key_value = of(f"key_value_{unit}") * kv_per_gpu / kv_heads
+        held: LongFloats = of(f"sharded_{unit}") / tp.astype(np.longdouble) + key_value + of(f"replicated_{unit}")
+        return held
+
+    linear = per_gpu("parameters")
+    small, experts, expert_parameters = of("unquantized_parameters"), of("experts"), of("expert_parameters")
+    # As the checkpoint stores them, or converted to another format.
+    linear_bytes = np.where(own, per_gpu("bytes"), linear * b_lin[:, None])
+    small_bytes = np.where(own, of("unquantized_bytes"), small * 2)
+    one_expert_bytes = np.where(own, of("expert_bytes"), expert_parameters * b_exp[:, None])
+    read = linear_bytes + small_bytes
+    spread = one_expert_bytes * experts / table.expert_gpus[:, None].astype(np.longdouble)
     kv_byte = np.array([KV_BYTES[s.kv_format] for s in table.shapes], dtype=np.float64)[:, None]
-    per_head = np.array([k.kv_values_per_token_per_kv_head for k in kinds], dtype=np.float64)
-    latent = np.array([k.kv_values_per_token_replicated for k in kinds], dtype=np.float64)
-    state = np.array([k.state_values_per_sequence for k in kinds], dtype=np.float64)
-    state_everywhere = np.array([k.state_values_replicated for k in kinds], dtype=np.float64)
+    per_head, latent = of("kv_values_per_token_per_kv_head"), of("kv_values_per_token_replicated")
+    state, state_everywhere = of("state_values_per_sequence"), of("state_values_replicated")
     padded = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING
+    tables = _tables(model, own[:, 0], padded, table.tp)
     return LayerArrays(
-        linear_parameters=linear,
-        resident_bytes=read + spread,
-        read_bytes=read,
+        linear_parameters=linear.astype(np.float64),
+        resident_bytes=(read + spread).astype(np.longdouble),
+        read_bytes=read.astype(np.float64),
         kv_bytes_per_token=(per_head * kv_per_gpu + latent) * kv_byte,
         state_bytes=(state / tp + state_everywhere) * 2,
-        embedding_bytes=padded * model.hidden_size * 2 / table.tp,
-        experts=experts,
+        embedding_bytes=tables[0],
+        head_bytes=tables[1],
+        head_parameters=padded * model.hidden_size / table.tp,
+        first_bytes=tables[2],
+        last_bytes=model.output_parameters * 2,
+        experts=experts.astype(np.int64),
         experts_per_token=np.array([k.experts_per_token for k in kinds], dtype=np.int64),
-        expert_parameters=expert_parameters,
+        expert_parameters=expert_parameters.astype(np.int64),
         windows=np.array([k.window_tokens for k in kinds], dtype=np.int64),
         decode_width=np.array([k.attention_flop_width for k in kinds], dtype=np.int64),
         prefill_width=np.array([k.prefill_flop_width for k in kinds], dtype=np.int64),
-        linear_bytes=b_lin,
-        expert_bytes=b_exp,
+        linear_bytes=linear_bytes.astype(np.float64),
+        small_bytes=small_bytes,
+        one_expert_bytes=one_expert_bytes,
         linear_peak=linear_peak,
         expert_peak=expert_peak,
         peak16=peak_flops(gpu, constants, ()),
     )
 
 
+def _tables(model: ModelFacts, own: Bools, padded: int, gpus: Ints) -> tuple[LongFloats, LongFloats, LongFloats]:
+    """(embedding, output head, what else the first stage holds) in bytes on one GPU of each shape."""
+    tp = gpus.astype(np.longdouble)
+    head = model.embedding_bytes if model.tied_embeddings else model.head_bytes
+    width = model.embedding_width or model.hidden_size
+    embedding = np.where(own, np.longdouble(padded * model.embedding_bytes) / model.vocabulary, padded * width * 2) / tp
+    output = (
+        np.where(
+            own,
+            np.longdouble(padded * head) / model.vocabulary,
+            padded * (width if model.tied_embeddings else model.hidden_size) * 2,
+        )
+        / tp
+    )
+    beside = np.where(own, model.table_bytes, model.table_parameters * 2) + model.vision_bytes
+    first = beside / tp + np.where(own, model.input_bytes, model.input_parameters * 2)
+    return embedding, output, first
+
+
 def _formats(
     model: ModelFacts, gpu: GpuFacts, constants: CostConstants, table: ShapeTable
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """(bytes per linear parameter, per expert parameter, linear FLOP/s, expert FLOP/s) of each shape's weight format."""
+    """(bytes per linear parameter, per expert parameter, linear FLOP/s, expert FLOP/s) of each shape's weight format.
+
+    Bytes per parameter hold where the weights are converted; as published, the model's own bytes are exact.
+    """
     peak16 = peak_flops(gpu, constants, ())
     by_format: dict[str, tuple[float, float, float, float]] = {}
     for name in {shape.weight_format for shape in table.shapes}:
         entry = constants.formats[name]
         peak = peak_flops(gpu, constants, entry.compute)
+        if name == model.native_weight_format:
+            own = [constants.formats[f].compute for f in (model.linear_format, model.expert_format)]
+            peaks = [peak_flops(gpu, constants, compute) for compute in own]
+            by_format[name] = (entry.linear, entry.expert, peaks[0], peaks[1])
+            continue
         # 4-bit checkpoints of MoE models convert the routed experts only: gpt-oss keeps the rest in 16 bit, nvfp4 ones in fp8.
         if name == "mxfp4" and model.experts > 0:
             by_format[name] = (2.0, entry.expert, peak16, peak)

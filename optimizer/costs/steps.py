@@ -16,7 +16,8 @@ from optimizer.facts.problem import Problem
 ARRAYS_BY_SHAPE = frozenset(
     {
         "linear_parameters", "resident_bytes", "read_bytes", "kv_bytes_per_token", "state_bytes", "embedding_bytes",
-        "linear_bytes", "expert_bytes", "linear_peak", "expert_peak",
+        "head_bytes", "head_parameters", "first_bytes", "linear_bytes", "small_bytes", "one_expert_bytes", "linear_peak",
+        "expert_peak",
     }
 )  # fmt: skip
 """Fields of ``LayerArrays`` with one row for each shape."""
@@ -65,9 +66,9 @@ class StepModel:
             (read / (c.eta_bw * self.bytes_per_ms))[:, :, None],
             (2 * linear / (c.eta_decode_flops * peak))[:, :, None] * b,
         )
-        table_bytes = arrays.embedding_bytes[:, None, None]
         head = self._roof(
-            table_bytes / (c.eta_bw * self.bytes_per_ms), table_bytes * b / (c.eta_decode_flops * arrays.peak16 / 1e3)
+            arrays.head_bytes.astype(np.float64)[:, None, None] / (c.eta_bw * self.bytes_per_ms),
+            2 * arrays.head_parameters[:, None, None] * b / (c.eta_decode_flops * arrays.peak16 / 1e3),
         )
         reach = np.full(len(self.table.shapes), float(self.context)) if context is None else context
         seen = np.where(arrays.windows > 0, np.minimum(reach[:, None], arrays.windows), reach[:, None])
@@ -123,8 +124,7 @@ class StepModel:
             one = float(arrays.expert_parameters[kind])
             memory = (
                 self._touched(kind, b)
-                * one
-                * arrays.expert_bytes[:, None]
+                * arrays.one_expert_bytes[:, kind, None]
                 / group
                 / (c.eta_expert_bw * self.bytes_per_ms)
             )

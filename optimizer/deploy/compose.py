@@ -7,7 +7,8 @@ from typing import Any
 from optimizer.deploy.options import SERVICE_PORT
 from optimizer.deploy.router import IMAGE, router_conf
 from optimizer.deploy.service import Engine, Service
-from optimizer.deploy.yaml_text import yaml_text
+from optimizer.facts.yaml_text import comment, yaml_text
+from optimizer.render.quoting import compose_text
 
 CACHE = "/root/.cache/huggingface"
 
@@ -25,10 +26,10 @@ def compose_files(service: Service) -> dict[str, str]:
                 "restart": "unless-stopped",
             }
         document = {"services": services, "volumes": {"huggingface": {}}}
-        files[f"compose-{service.host(node)}.yaml"] = yaml_text(service.title, [document])
+        files[f"compose-{service.host(node)}.yaml"] = yaml_text(document, title=service.title)
     if service.routed:
         servers = [(f"{service.host(one.launch.head)}:{one.port}", one.weight) for one in service.engines]
-        files["router.conf"] = f"# {service.title}\n" + router_conf(servers, SERVICE_PORT)
+        files["router.conf"] = comment(service.title) + router_conf(servers, SERVICE_PORT)
     return files
 
 
@@ -36,14 +37,17 @@ def _engine(service: Service, engine: Engine, number: int) -> dict[str, Any]:
     command = engine.commands[number]
     words = command.filled(service.host(engine.launch.head), str(number))
     present = sorted(command.gpus)
-    environment: dict[str, str | None] = {"HF_TOKEN": None, **command.environment}
+    environment: dict[str, str | None] = {
+        "HF_TOKEN": None,
+        **{name: compose_text(value) for name, value in command.environment.items()},
+    }
     if list(command.gpus) != present:
         # In the container the GPUs are numbered anew, from 0 in the order of the host.
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(str(present.index(gpu)) for gpu in command.gpus)
     found: dict[str, Any] = {
-        "image": service.options.image,
-        "entrypoint": [words[0]],
-        "command": list(words[1:]),
+        "image": compose_text(service.options.image),
+        "entrypoint": [compose_text(words[0])],
+        "command": [compose_text(word) for word in words[1:]],
         "environment": environment,
         "network_mode": "host",
         "ipc": "host",

@@ -6,15 +6,18 @@ LeaderWorkerSet: https://lws.sigs.k8s.io. Why a PodDisruptionBudget counts as it
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
+from optimizer.deploy.command import Command
 from optimizer.deploy.options import SERVICE_PORT
 from optimizer.deploy.pods import pod
 from optimizer.deploy.router import IMAGE, router_conf
 from optimizer.deploy.service import Engine, Service
 from optimizer.deploy.unlike import unlike, where
-from optimizer.deploy.yaml_text import yaml_text
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.yaml_text import yaml_text
+from optimizer.render.quoting import kubernetes_word
 
 APP, PART, GROUP = "app.kubernetes.io/name", "app.kubernetes.io/component", "optimizer/group"
 RESOLVER = "kube-dns.kube-system.svc.cluster.local"
@@ -37,9 +40,9 @@ def kubernetes_files(service: Service) -> dict[str, str]:
         address = f"{name}-engines.{service.options.namespace}.svc.cluster.local:{SERVICE_PORT}"
         servers.append((address, engines[0].weight))
     documents.append(_budget(service, app))
-    files = {"engines.yaml": yaml_text(service.title, documents)}
+    files = {"engines.yaml": yaml_text(*documents, title=service.title)}
     if service.routed:
-        files["router.yaml"] = yaml_text(service.title, _router(service, app, servers))
+        files["router.yaml"] = yaml_text(*_router(service, app, servers), title=service.title)
     return files
 
 
@@ -86,6 +89,12 @@ def _refuse(service: Service, groups: list[list[Engine]]) -> None:
             )
 
 
+def _words(command: Command, rank: str) -> tuple[str, ...]:
+    """The command for a pod, in which only our own variables are variables."""
+    quoted = replace(command, arguments=tuple(kubernetes_word(word) for word in command.arguments))
+    return quoted.filled("$(LWS_LEADER_ADDRESS)", rank)
+
+
 def _labels(app: str, part: str) -> dict[str, str]:
     return {APP: app, PART: part}
 
@@ -94,7 +103,7 @@ def _group(service: Service, app: str, name: str, engines: list[Engine]) -> list
     labels = {**_labels(app, "engine"), GROUP: name}
     first = engines[0]
     size = len(first.launch.parts)
-    head = pod(service, engines, first.commands[0], labels, first.commands[0].filled("$(LWS_LEADER_ADDRESS)", "0"))
+    head = pod(service, engines, first.commands[0], labels, _words(first.commands[0], "0"))
     unavailable = max(1, min(service.may_lose, len(engines)))
     metadata = {"name": name, "namespace": service.options.namespace, "labels": labels}
     workload: dict[str, Any]
@@ -113,7 +122,7 @@ def _group(service: Service, app: str, name: str, engines: list[Engine]) -> list
         }
     else:
         command = first.commands[1]
-        words = command.filled("$(LWS_LEADER_ADDRESS)", "$(LWS_WORKER_INDEX)")
+        words = _words(command, "$(LWS_WORKER_INDEX)")
         rollout = {"maxSurge": 0, "maxUnavailable": unavailable}
         workload = {
             "apiVersion": "leaderworkerset.x-k8s.io/v1",

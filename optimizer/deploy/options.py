@@ -9,12 +9,17 @@ from dataclasses import dataclass, replace
 from optimizer.engines.registry import engine_of
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.text import name_of, shown
 
 TARGETS = ("shell", "ray", "kubernetes", "compose")
 SERVICE_PORT = 8000
-_MODEL_ID = re.compile(r"[A-Za-z0-9_.~/-]{1,200}")
+_NODE = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
+)
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+LONGEST_PATH = 4096
+_NO_PATH = re.compile(r"[$`;&|<>\"\\]")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,250}")
 
 
@@ -77,8 +82,7 @@ def resolve_options(
             f"is needed: {model.name} comes from a config file, which does not say what the engine is to load "
             "(a Hugging Face name such as meta-llama/Llama-3.1-70B, or a path)",
         )
-    if not _MODEL_ID.fullmatch(chosen) or chosen.startswith("-"):
-        raise ProblemError("--model-id", f"{chosen!r} is neither a Hugging Face name nor a plain path")
+    chosen = _checked_id(chosen, "--model-id" if model_id else "model.huggingface_id")
     stored = checkpoint_format or model.native_weight_format
     known = get_args(WeightFormat)
     if stored not in known:
@@ -93,6 +97,20 @@ def resolve_options(
     return Options(engine, flags.version, target, chosen, stored, image or default, {}, namespace)
 
 
+def _checked_id(text: str, field: str) -> str:
+    """What an engine is to load; letters of any script and spaces are fine, everything is quoted where it is written."""
+    try:
+        chosen = name_of(text, longest=LONGEST_PATH)
+    except ValueError as error:
+        raise ProblemError(field, str(error)) from None
+    unfit = _NO_PATH.search(chosen)
+    if unfit:
+        raise ProblemError(field, f"{shown(chosen)} holds {unfit[0]}, which neither a Hugging Face name nor a path has")
+    if chosen.startswith("-"):
+        raise ProblemError(field, f"{shown(chosen)} would be taken for a flag; a Hugging Face name or a path is needed")
+    return chosen
+
+
 def with_hosts(options: Options, stated: str | None, nodes: Sequence[str]) -> Options:
     """The options with host names of the placement's nodes.
 
@@ -103,6 +121,13 @@ def with_hosts(options: Options, stated: str | None, nodes: Sequence[str]) -> Op
         ProblemError: a name that is no host name, a node that there is not, or one left out or named twice.
     """
     if stated is None:
+        unfit = [node for node in nodes if not _NODE.fullmatch(node)]
+        if unfit and options.target != "kubernetes":
+            raise ProblemError(
+                "--hosts",
+                f"is needed: {shown(unfit[0])} can be no host name (letters, digits, dots, dashes); name the host of each of "
+                f"{len(nodes)} nodes in order: --hosts HOST,HOST,…, or rename the group in cluster",
+            )
         return options
     entries = [entry.strip() for entry in stated.split(",")]
     if all("=" in entry for entry in entries):

@@ -7,6 +7,7 @@ from typing import Any
 from optimizer.deploy.command import Command
 from optimizer.deploy.options import SERVICE_PORT
 from optimizer.deploy.service import Engine, Service
+from optimizer.render.quoting import kubernetes_word
 
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 GPU_NODES = {"nvidia.com/gpu.present": "true"}
@@ -30,7 +31,7 @@ def pod(
         "image": service.options.image,
         "command": list(words),
         "env": [
-            *({"name": name, "value": value} for name, value in command.environment.items()),
+            *({"name": name, "value": kubernetes_word(value)} for name, value in command.environment.items()),
             {
                 "name": "HF_TOKEN",
                 "valueFrom": {"secretKeyRef": {"name": "huggingface", "key": "token", "optional": True}},

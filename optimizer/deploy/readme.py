@@ -6,6 +6,7 @@ from optimizer.deploy.options import SERVICE_PORT
 from optimizer.deploy.parts import Part
 from optimizer.deploy.service import Engine, Service
 from optimizer.deploy.unlike import stages_in_words, stages_of, unlike
+from optimizer.render.quoting import markdown, shell_word
 
 SHOWN = 20
 
@@ -13,16 +14,18 @@ SHOWN = 20
 def readme(service: Service) -> str:
     """Markdown."""
     options = service.options
-    lines = [f"# {service.name}", "", f"{service.title}.", ""]
-    lines += [f"- {note}" for note in service.notes] + ([""] if service.notes else [])
+    lines = [f"# {markdown(service.name)}", "", f"{markdown(service.title)}.", ""]
+    lines += [f"- {markdown(note)}" for note in service.notes] + ([""] if service.notes else [])
     lines += ["## Start", "", *_start(service), ""]
     lines += ["## Where each instance runs", "", "| instance | strategy | share | GPUs |", "|---|---|---|---|"]
     for engine, share in list(zip(service.engines, service.shares, strict=True))[:SHOWN]:
         places = "; ".join(
-            f"{service.host(part.node)}: {', '.join(str(index) for index in part.indices)}{_held(service, engine, part)}"
+            markdown(
+                f"{service.host(part.node)}: {', '.join(str(index) for index in part.indices)}{_held(service, engine, part)}"
+            )
             for part in engine.launch.parts
         )
-        lines.append(f"| {engine.instance.name} | {_shape(engine)} | {float(share):.2%} | {places} |")
+        lines.append(f"| {markdown(engine.instance.name)} | {_shape(engine)} | {float(share):.2%} | {places} |")
     if len(service.engines) > SHOWN:
         lines.append(f"| … {len(service.engines) - SHOWN} more | | | |")
     if any(unlike(service.problems[engine.instance.pool]) for engine in service.engines):
@@ -85,22 +88,24 @@ def _start(service: Service) -> list[str]:
             "```",
         ]
     if options.target == "compose":
-        commands = [f"docker compose -f compose-{host}.yaml up -d   # on {host}" for host in hosts[:SHOWN]]
+        commands = [
+            f"docker compose -f {shell_word(f'compose-{host}.yaml')} up -d   # on {host}" for host in hosts[:SHOWN]
+        ]
     else:
-        commands = [f"bash start-{host}.sh   # on {host}" for host in hosts[:SHOWN]]
+        commands = [f"bash {shell_word(f'start-{host}.sh')}   # on {host}" for host in hosts[:SHOWN]]
         if service.routed:
             commands.append("bash start-router.sh   # where clients reach it; needs nginx")
     more = [f"The other {len(hosts) - SHOWN} nodes likewise."] if len(hosts) > SHOWN else []
     where = hosts[0] if options.target == "compose" or not service.routed else "the router's machine"
     return [
-        f"The nodes reach each other as {', '.join(hosts[:3])}{' and so on' if len(hosts) > 3 else ''} (other names: --hosts).",
+        f"The nodes reach each other as {markdown(', '.join(hosts[:3]))}{' and so on' if len(hosts) > 3 else ''} (other names: --hosts).",
         "",
         "```bash",
         *commands,
         "```",
         "",
         *more,
-        f"Requests go to port {SERVICE_PORT} of {where}.",
+        f"Requests go to port {SERVICE_PORT} of {markdown(where)}.",
     ]
 
 
@@ -127,11 +132,11 @@ def _settings(service: Service) -> list[str]:
             "--kv-cache-dtype": f"KV cache {strategy.kv_precision}",
         }
         gpus = " and ".join(dict.fromkeys(problem.hardware.gpu.name for problem in stages))
-        label = f"{gpus}, " if len(service.problems) > 1 else ""
+        label = f"{markdown(gpus)}, " if len(service.problems) > 1 else ""
         lines += [f"{label}{service.options.engine_name}:", "", "| setting | value | from |", "|---|---|---|"]
         for flag, words in meaning.items():
             value = engine.commands[0].value(flag)
             if value is not None:
-                lines.append(f"| `{flag}` | {value} | {words} |")
+                lines.append(f"| `{flag}` | {markdown(value)} | {words} |")
         lines.append("")
     return lines[:-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 from optimizer.deploy import ray
 from optimizer.deploy.command import joined
@@ -11,6 +10,8 @@ from optimizer.deploy.options import SERVICE_PORT
 from optimizer.deploy.router import router_conf
 from optimizer.deploy.service import Engine, Service
 from optimizer.engines.registry import engine_of
+from optimizer.facts.yaml_text import comment
+from optimizer.render.quoting import shell_word
 
 
 def shell_files(service: Service) -> dict[str, str]:
@@ -18,7 +19,7 @@ def shell_files(service: Service) -> dict[str, str]:
     files = {f"start-{service.host(node)}.sh": _script(service, node) for node in service.nodes}
     if service.routed:
         servers = [(f"{service.host(one.launch.head)}:{one.port}", one.weight) for one in service.engines]
-        files["router.conf"] = f"# {service.title}\n" + router_conf(servers, SERVICE_PORT)
+        files["router.conf"] = comment(service.title) + router_conf(servers, SERVICE_PORT)
         files["start-router.sh"] = "\n".join(
             [
                 *_head(service),
@@ -30,7 +31,7 @@ def shell_files(service: Service) -> dict[str, str]:
 
 
 def _head(service: Service) -> list[str]:
-    return ["#!/usr/bin/env bash", f"# {service.title}", "set -euo pipefail", 'cd "$(dirname "$0")"']
+    return ["#!/usr/bin/env bash", comment(service.title).rstrip(), "set -euo pipefail", 'cd "$(dirname "$0")"']
 
 
 def _script(service: Service, node: str) -> str:
@@ -84,7 +85,7 @@ def _script(service: Service, node: str) -> str:
 def _functions(service: Service, engine: Engine, number: int) -> list[tuple[str, list[str]]]:
     """(name, lines) of each process of an instance on one node."""
     launch = engine.launch
-    label = re.sub(r"\W", "_", launch.instance.name)
+    label = re.sub(r"\W", "_", launch.instance.name, flags=re.ASCII)
     found = []
     by_ray = service.options.target == "ray" and len(launch.parts) > 1
     environment = {}
@@ -106,12 +107,12 @@ def _functions(service: Service, engine: Engine, number: int) -> list[tuple[str,
 
 def call(words: tuple[str, ...], environment: dict[str, str]) -> list[str]:
     """A command as lines of bash: the environment, the program, then a flag with its value on each line."""
-    lines = [f"{name}={shlex.quote(value)} \\" for name, value in environment.items()]
+    lines = [f"{name}={shell_word(value)} \\" for name, value in environment.items()]
     groups: list[list[str]] = [[]]
     for word in words:
         if word.startswith("--"):
             groups.append([])
-        groups[-1].append(shlex.quote(word))
+        groups[-1].append(shell_word(word))
     lines.append(" ".join(groups[0]))
     for group in groups[1:]:
         lines[-1] += " \\"

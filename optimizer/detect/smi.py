@@ -10,9 +10,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from optimizer.detect.machine import BROKEN_WORDS, SeenGpu, busy_words
+from optimizer.facts import files
 from optimizer.facts.errors import ProblemError
 
-LARGEST_FILE_BYTES = 16 * 1024 * 1024
 MOST_GPUS = 64
 LOST = re.compile(
     r"Unable to determine the device handle for (?:GPU\d+: |GPU\s?)([0-9A-Fa-f]+:[0-9A-Fa-f:.]+): ([^\n]*)"
@@ -41,19 +41,7 @@ def read_text(path: str, field: str) -> str:
     Raises:
         ProblemError: missing, not readable, not text, or larger than any such output.
     """
-    file = Path(path)
-    if file.is_dir():
-        raise ProblemError(field, f"{path} is a directory; a saved output is needed")
-    try:
-        if file.stat().st_size > LARGEST_FILE_BYTES:
-            raise ProblemError(field, f"{path} is larger than 16 MiB; that is no output of nvidia-smi")
-        return file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ProblemError(field, f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise ProblemError(field, f"{path} is not a UTF-8 text file") from None
-    except (OSError, ValueError) as error:
-        raise ProblemError(field, f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    return files.read_text(Path(path), f"{field} {path}", what="output of nvidia-smi")
 
 
 def parse_smi(text: str, source: str, field: str = "--smi") -> tuple[tuple[SeenGpu, ...], tuple[str, ...]]:

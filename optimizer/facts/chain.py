@@ -10,10 +10,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from optimizer.facts.base import Count, Facts, Milliseconds, NonNegative, Positive
 from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.text import Sentence, name_of
 
 SOURCE, SINK = "source", "sink"
 LARGEST_LAYERS = 1_000
@@ -23,7 +24,7 @@ Connection = Literal["exact", "contained"]
 Layers = Annotated[int, Field(ge=1, le=LARGEST_LAYERS, strict=True)]
 LayersKey = Annotated[int, Field(ge=1, le=LARGEST_LAYERS)]
 """A number of layers as a key; JSON writes keys as text."""
-Name = Annotated[str, Field(min_length=1, max_length=200, coerce_numbers_to_str=True)]
+Name = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(lambda name: name_of(name))]
 
 
 class ServedModel(Facts):
@@ -98,7 +99,7 @@ class Published(Facts):
     """What was published for the same instance, to be shown beside the answer."""
 
     objective_tokens_per_s: NonNegative
-    method: str = ""
+    method: Sentence = ""
 
 
 class ChainProblem(Facts):
@@ -116,7 +117,7 @@ class ChainProblem(Facts):
     objective: Literal["throughput"] = "throughput"
     requirements: ChainRequirements = ChainRequirements()
     published: Published | None = None
-    source: str = ""
+    source: Sentence = ""
     _wires: dict[tuple[str, str], Wire] = PrivateAttr(default_factory=dict)
     _between: dict[tuple[str, str], Wire] = PrivateAttr(default_factory=dict)
     _partition: dict[str, str] = PrivateAttr(default_factory=dict)

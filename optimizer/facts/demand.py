@@ -11,7 +11,7 @@ from optimizer.facts.model import WeightFormat
 
 Metric = Literal["prefill", "ttft", "tpot"]
 Percentile = Literal[50, 99]
-Preset = Literal["balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus"]
+Preset = Literal["balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus", "capacity"]
 KvFormat = Literal["fp16", "bf16", "fp8"]
 
 
@@ -83,6 +83,7 @@ class Requirements(Facts):
         default=0,
         ge=0,
         le=10,
+        strict=True,
         description="Share by which every latency limit is planned short: predicted x (1 + margin) must be within it",
     )
     survive: Survive = Survive()
@@ -135,7 +136,7 @@ class SearchLimits(Facts):
     )
     expert_parallel: Literal["off", "replica", "any"] = Field(
         default="any",
-        description="off: EP 1; replica: EP 1 or TP; any: also EP = TP x DP (one engine for all replicas)",
+        description="off: EP 1; replica: EP 1 or TP; any: also TP x divisors of DP, one engine over several replicas",
     )
     weight_precision: tuple[WeightFormat, ...] | None = Field(
         default=None, min_length=1, description="Left out: as the checkpoint is"

@@ -10,6 +10,7 @@ from optimizer.facts.base import Count, Facts, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.problem import Engine
+from optimizer.facts.text import Name
 
 
 class FailureRatesInput(Facts):
@@ -50,7 +51,7 @@ class HardwareInput(Facts):
 class ProblemFile(Facts):
     """One question: hardware, model, workload and requirements. YAML or JSON."""
 
-    name: str | None = Field(default=None, description="How answers call the problem; left out, the file's name")
+    name: Name | None = Field(default=None, description="How answers call the problem; left out, the file's name")
     engine: Engine = "vllm"
     hardware: HardwareInput
     model: str | dict[str, Any] = Field(

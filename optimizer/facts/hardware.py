@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from optimizer.facts.base import Count, CountOrZero, Facts, NonNegative, Positive
+from optimizer.facts.text import Name
 
 ComputeFormat = Literal["fp16", "bf16", "fp8", "int8", "fp4"]
 
@@ -26,7 +27,7 @@ ComputeCapability = Annotated[
 class GpuFacts(Facts):
     """One GPU type. Rates are vendor peaks; what is reached of them is the cost model's business."""
 
-    name: str
+    name: Name
     memory_mib: Count = Field(description="Memory of the device as nvidia-smi or rocm-smi prints its total, MiB")
     reserved_mib: CountOrZero = Field(
         default=0,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.files import read_csv
 
 REQUIRED = ("model", "system", "isl", "osl", "concurrency")
 DEFAULTS = {"attention_dp": 1, "ep": 1, "pp": 1, "nodes": 1}  # columns that may be absent or empty
@@ -31,6 +31,7 @@ NATIVE = "native"
 """The precision of a row that states none: the published checkpoint's own."""
 LARGEST = {"isl": 10_000_000, "osl": 10_000_000, "concurrency": 1_000_000}
 LARGEST_DEGREE = 100_000
+LARGEST_BYTES = 64 * 1024 * 1024
 
 ENGINES = {"tensorrt-llm": "trtllm", "tensorrtllm": "trtllm", "trt-llm": "trtllm", "trt": "trtllm"}
 
@@ -116,17 +117,7 @@ def read_table(path: Path) -> Table:
     Raises:
         ProblemError: the file cannot be read, has no rows, or lacks a column that every row needs.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns = tuple(reader.fieldnames or ())
-            rows = tuple({k: row.get(k) or "" for k in columns} for row in reader)
-    except FileNotFoundError:
-        raise ProblemError(str(path), "no such file") from None
-    except IsADirectoryError:
-        raise ProblemError(str(path), "is a directory; a CSV file of measurements is needed") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ProblemError(str(path), f"cannot be read as CSV ({error})") from None
+    columns, rows = read_csv(path, str(path), LARGEST_BYTES)
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise ProblemError(
@@ -134,7 +125,7 @@ def read_table(path: Path) -> Table:
         )
     if not rows:
         raise ProblemError(str(path), "has no rows")
-    return Table(columns, rows)
+    return Table(columns, tuple(rows))
 
 
 def parse(row: dict[str, str]) -> Measurement:

@@ -21,13 +21,15 @@ another format, the parameters are multiplied by that format's bytes (``formats`
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from optimizer.facts.base import Count, CountOrZero, Facts, Tokens
 
 WeightFormat = Literal["fp16", "bf16", "fp8", "int8", "int6", "int5", "int4", "int3", "int2", "mxfp4", "nvfp4"]
+Amount = Annotated[int, Field(ge=0)]
+"""Parameters or bytes."""
 KvCacheFormat = Literal["fp16", "bf16", "fp8", "int8", "nvfp4"]
 """What a checkpoint may ask its cache to be; an engine may not offer it."""
 
@@ -90,6 +92,8 @@ class LayerKind(Facts):
     ffn_unquantized_bytes: int
     kv_heads: CountOrZero = 0
     """KV heads of this kind of layer where layers differ in them; 0: the model's."""
+    shared_kv_values_per_token: CountOrZero = 0
+    """Values of all heads that it reads from an earlier layer's cache and does not store again (Gemma 3n)."""
 
     @property
     def parameters(self) -> int:
@@ -143,24 +147,26 @@ class ModelFacts(Facts):
     """What most of the linear weights outside routed experts are stored in."""
     expert_format: WeightFormat
     """What routed experts are stored in; without experts as ``linear_format``."""
+    embedding_width: CountOrZero = 0
+    """Of the input table where it is narrower than the hidden size (OPT-350m); 0: the hidden size."""
     embedding_bytes: int
     """The input table as stored; the others likewise."""
     head_bytes: int
     """0 where the head is the input table."""
-    input_parameters: CountOrZero = 0
+    input_parameters: Amount = 0
     """Beside the input table, on the first stage and on each of its GPUs: learned positions, norms of the embedding."""
-    input_bytes: CountOrZero = 0
-    table_parameters: CountOrZero = 0
+    input_bytes: Amount = 0
+    table_parameters: Amount = 0
     """Further tables over the vocabulary on the first stage, cut like the input table (Gemma 3n: one per layer)."""
-    table_bytes: CountOrZero = 0
-    output_parameters: Count
+    table_bytes: Amount = 0
+    output_parameters: Amount
     """Norm before the head and the head's bias, on the last stage and on each of its GPUs, 16 bit."""
-    vision_parameters: CountOrZero = 0
+    vision_parameters: Amount = 0
     """Vision and audio towers and their projectors, cut by TP on every stage; not in ``parameters``."""
-    vision_bytes: CountOrZero = 0
-    mtp_parameters: CountOrZero = 0
+    vision_bytes: Amount = 0
+    mtp_parameters: Amount = 0
     """Multi-token-prediction modules in the checkpoint: loaded only where speculation is switched on; not in ``parameters``."""
-    mtp_bytes: CountOrZero = 0
+    mtp_bytes: Amount = 0
     attention_head_counts: tuple[Count, ...] = ()
     """Every number of attention heads where layers differ in it, which TP has to divide; empty: ``attention_heads``."""
     quantization: Quantization | None = None
@@ -186,7 +192,7 @@ class ModelFacts(Facts):
     @property
     def embedding_parameters(self) -> int:
         """The input embedding table."""
-        return self.vocabulary * self.hidden_size
+        return self.vocabulary * (self.embedding_width or self.hidden_size)
 
     @property
     def head_parameters(self) -> int:
@@ -210,6 +216,17 @@ class ModelFacts(Facts):
         layers = sum(self.kinds[k].weight_bytes for k in self.kind_of_layer)
         tables = self.embedding_bytes + self.head_bytes + self.table_bytes
         return tables + layers + self.input_bytes + 2 * self.output_parameters
+
+    @property
+    def native_kv_format(self) -> Literal["fp16", "bf16", "fp8"]:
+        """The cache where no format is chosen: fp8 where the checkpoint asks for it, as engines do, else the 16-bit type."""
+        asked = self.quantization.kv_cache_format if self.quantization else None
+        return "fp8" if asked == "fp8" else self.native_dtype
+
+    @property
+    def head_counts(self) -> tuple[int, ...]:
+        """Every number of attention heads that some layer has; TP divides each."""
+        return self.attention_head_counts or (self.attention_heads,)
 
     @property
     def kv_head_counts(self) -> tuple[int, ...]:

@@ -1,20 +1,15 @@
-"""What a program calls for chains: ``load_chain``, ``chain_from_dict``, ``solve_chain``."""
+"""What ``solve`` does for a chain: the search, the check of what it found, and the words."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
 
 from optimizer.explain.chain.answer import chain_sentences
 from optimizer.facts.chain import SINK, SOURCE, ChainProblem, exact
-from optimizer.facts.errors import ProblemError
-from optimizer.reading.load import read_mapping
 from optimizer.results.answer import Status, Verification
 from optimizer.results.chain import BoundProof, Chain, ChainAnswer, Held, LinkFlow
 from optimizer.verify.chain.check import verify_chain
@@ -26,37 +21,6 @@ DEFAULT_TIME_LIMIT_S = 60.0
 THOUSAND = 1000
 
 LiveProgress = Callable[[Any], None]
-
-
-def load_chain(path: str | Path) -> ChainProblem:
-    """Read and check a problem file of kind ``chain``.
-
-    Raises:
-        ProblemError: the file is missing, malformed, or states something impossible.
-    """
-    file = Path(path)
-    return chain_from_dict(read_mapping(file, str(path)), default_name=file.stem)
-
-
-def chain_from_dict(values: Mapping[str, Any], *, default_name: str = "chain") -> ChainProblem:
-    """Check a chain problem given as plain data.
-
-    Raises:
-        ProblemError: with the dotted field, the value and what would be right.
-    """
-    try:
-        return ChainProblem.model_validate({"name": default_name, **values})
-    except ValidationError as error:
-        first = error.errors()[0]
-        cause = (first.get("ctx") or {}).get("error")
-        if isinstance(cause, ProblemError):
-            raise cause from None
-        field = ""
-        for step in first["loc"]:
-            field += f"[{step}]" if isinstance(step, int) and field else f".{step}" if field else str(step)
-        found = first.get("input")
-        said = "" if isinstance(found, dict | list | tuple) or first["type"] == "missing" else f" (found {found!r})"
-        raise ProblemError(field, first["msg"][:1].lower() + first["msg"][1:] + said) from None
 
 
 def solve_chain(

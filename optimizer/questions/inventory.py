@@ -17,7 +17,6 @@ from optimizer.search.inventory.answer import answer_with, answer_without, plan_
 from optimizer.search.inventory.found import Placed
 from optimizer.search.inventory.offers import Offers
 from optimizer.search.inventory.solve import FleetSolver
-from optimizer.search.uniform.space import SpaceTooLargeError
 
 if TYPE_CHECKING:
     from optimizer.search.uniform.solve import Progress
@@ -53,7 +52,7 @@ def solve_fleet(
         ``optimal`` only when bound and value meet in the same whole millisecond and the verifier agrees.
 
     Raises:
-        ProblemError: an unknown rule is switched off, or the inventory offers too many shapes.
+        ProblemError: an unknown rule is switched off.
     """
     return _answer(problem, None, time_limit_s, progress, workers, ranges)
 
@@ -117,10 +116,7 @@ def _answer(
     started = time.monotonic()
     deadline = None if time_limit_s is None else started + time_limit_s
     refuse_unknown_rules(problem)
-    try:
-        offers = Offers(problem, fixed)
-    except SpaceTooLargeError as error:
-        raise ProblemError("search", str(error)) from None
+    offers = Offers(problem, fixed)
     solver = FleetSolver(problem, offers, fixed=fixed, deadline=deadline, progress=progress, workers=workers)
     found = solver.run()
     if found.best is None:

@@ -16,7 +16,7 @@ from optimizer.explain.uniform.why import binding_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.questions.uniform import solve
-from optimizer.results.answer import Answer, Verification
+from optimizer.results.answer import Answer, Verification, with_verification
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rule_ids
@@ -198,7 +198,7 @@ class Family:
     def _verified(self, problem: Problem, answer: Answer) -> Answer:
         if self._survey is None:
             self._survey = SharedSurvey(self._problems)
-        return replace(answer, verification=verify_answer(problem, answer, shared=self._survey))
+        return with_verification(answer, verify_answer(problem, answer, shared=self._survey))
 
 
 _UNVERIFIED = Verification(False, 0, "not claimed", 0, "")

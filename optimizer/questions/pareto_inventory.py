@@ -56,12 +56,11 @@ def fleet_front(
     """The front of an inventory; see ``pareto``.
 
     Raises:
-        ProblemError: price is an axis and a group states none; an unknown rule is switched off; too many shapes.
+        ProblemError: price is an axis and a group states none; an unknown rule is switched off.
     """
     from optimizer.questions.inventory import refuse_unknown_rules
     from optimizer.search.inventory.offers import Offers
     from optimizer.search.inventory.solve import FleetSolver
-    from optimizer.search.uniform.space import SpaceTooLargeError
 
     refuse_unknown_rules(problem)
     unpriced = [group.name for group in problem.groups if group.price_per_gpu_hour is None]
@@ -71,10 +70,8 @@ def fleet_front(
     deadline = None if time_limit_s is None else started + time_limit_s
     search = _Search(problem, "price" if "price" in axes else "gpus", deadline, progress, started)
     search.say("looking for the least " + ("price" if search.axis == "price" else "GPUs"))
-    try:
-        offers = Offers(problem)
-    except SpaceTooLargeError as error:
-        raise ProblemError("search", str(error)) from None
+    offers = Offers(problem)
+    offers.admit()
     solver = FleetSolver(problem, offers, deadline=deadline)
     try:
         least = solver.any(search.axis)

@@ -187,7 +187,11 @@ def check(
         optimum=optimum,
     )
     answer = verified(problem, answer, solver, fixed)
-    return answer if feasible else with_reasons(answer, q, fixed, stated, solver, every=all_conflicts, repairs=repairs)
+    return (
+        answer
+        if answer.feasible is not False
+        else with_reasons(answer, q, fixed, stated, solver, every=all_conflicts, repairs=repairs)
+    )
 
 
 def check_fixed(problem: Problem, fixed: Fixed) -> None:

@@ -16,6 +16,7 @@ from optimizer.explain.uniform.why import (
     alternative_sentence,
     binding_sentences,
     objective_sentence,
+    preset_sentences,
     strategy_sentences,
 )
 from optimizer.facts.errors import ProblemError, closest
@@ -27,13 +28,15 @@ from optimizer.results.answer import (
     Fixed,
     ObjectiveResult,
     Verification,
+    with_verification,
 )
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.replica_counts import considered
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rule_ids
 from optimizer.search.uniform.solve import Solver
-from optimizer.search.uniform.space import SpaceTooLargeError, build_space, search_limits
+from optimizer.search.uniform.space import SpaceTooLargeError, search_limits
 from optimizer.verify import verify_answer
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
@@ -99,15 +102,6 @@ def solved(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
         except KeyboardInterrupt:
             solver.interrupt()
     intervals = intervals_of(problem, strategy, metrics)
-    said = [
-        *strategy_sentences(problem, strategy, metrics),
-        *cost_sentences(problem, strategy, metrics),
-        *interval_sentences(intervals),
-        objective_sentence(problem, objective, found.outcome == "optimal"),
-        *binding_sentences(rules),
-        *(alternative_sentence(other) for other in others),
-        *_on_alternatives(solver, len(others), alternatives, found.outcome == "optimal", complete),
-    ]
     answer = Answer(
         problem=problem.name,
         status=found.outcome,
@@ -116,14 +110,28 @@ def solved(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
         objective=objective,
         rules=rules,
         verification=unverified(),
-        explanation=tuple(said),
+        explanation=(),
         alternatives=others,
         search_limits=tuple(search_limits(problem, q.space)),
         cost_source=problem.cost_source,
         intervals=intervals,
         breakdown=breakdown_of(q, found.choice),
     )
-    return verified(problem, answer, solver)
+    answer = verified(problem, answer, solver)
+    # Nothing is called proved before the verifier has agreed.
+    proved = found.outcome == "optimal"
+    said = [
+        *answer.explanation,
+        *strategy_sentences(problem, strategy, metrics),
+        *cost_sentences(problem, strategy, metrics),
+        *interval_sentences(intervals),
+        *(preset_sentences(problem, strategy, metrics) if answer.status == "optimal" else []),
+        objective_sentence(problem, objective, answer.status == "optimal"),
+        *binding_sentences(rules),
+        *(alternative_sentence(other) for other in others),
+        *_on_alternatives(solver, len(others), alternatives, proved, complete),
+    ]
+    return replace(answer, explanation=tuple(said))
 
 
 def _on_alternatives(solver: Solver, found: int, wanted: int, optimal: bool, complete: bool) -> list[str]:
@@ -211,7 +219,7 @@ def verified(problem: Problem, answer: AnyAnswer, solver: Solver, fixed: Fixed |
             said += " The search has proved it best."
         status = "feasible" if answer.status == "optimal" else answer.status
         return replace(answer, status=status, explanation=(*answer.explanation, said))
-    return replace(answer, verification=verification)
+    return with_verification(answer, verification)
 
 
 def breakdown_of(q: Quantities, choice: Choice) -> dict[str, Any]:
@@ -249,6 +257,6 @@ def quantities_of(problem: Problem, fixed: Fixed | None) -> Quantities:
                 "search.disabled_rules", f"no rule {rule!r} applies to this problem; {closest(rule, known)}"
             )
     try:
-        return Quantities(problem, build_space(problem, fixed))
+        return considered(problem, fixed)
     except SpaceTooLargeError as error:
         raise ProblemError("search", str(error)) from None

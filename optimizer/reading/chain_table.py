@@ -6,13 +6,12 @@ and number of layers; or a YAML or JSON mapping from type to its table (tokens/s
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from optimizer.facts.errors import ProblemError, closest
-from optimizer.reading.load import read_mapping
+from optimizer.facts.files import read_csv, read_mapping
 
 COLUMNS = ("type", "layers", "tokens_per_s")
 THROUGHPUT, TIME, MOST = "throughput_tokens_per_s_by_layers", "time_ms_by_layers", "max_layers"
@@ -60,15 +59,7 @@ def read_tables(path: Path) -> Tables:
     """
     if path.suffix.lower() in {".yaml", ".yml", ".json"}:
         return {str(name): _mapped(table, f"{path}: {name}") for name, table in read_mapping(path, str(path)).items()}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns = tuple(reader.fieldnames or ())
-            rows = list(reader)
-    except FileNotFoundError:
-        raise ProblemError(str(path), "no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ProblemError(str(path), f"cannot be read as CSV ({error})") from None
+    columns, rows = read_csv(path, str(path))
     missing = [name for name in COLUMNS if name not in columns]
     if missing or not rows:
         what = f"lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}" if missing else "has no rows"

@@ -15,6 +15,7 @@ from optimizer.engines.sixteen_bit import served_on
 from optimizer.facts.base import LARGEST_COUNT, Count, Facts, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
 from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.files import read_mapping
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.inventory import (
     BUILT_IN_LEVELS,
@@ -26,11 +27,11 @@ from optimizer.facts.inventory import (
     Rate,
 )
 from optimizer.facts.problem import Engine
+from optimizer.facts.text import Name, name_from_path
 from optimizer.reading.load import (
     first_error,
     known_capability,
     nvlink_domain,
-    read_mapping,
     refuse_impossible_context,
     resolve_model,
 )
@@ -42,9 +43,9 @@ MOST_LOSSES = 2
 class GroupInput(Facts):
     """One entry of ``cluster``. What is left out comes from the catalog entry of the GPU."""
 
-    name: str | None = Field(default=None, min_length=1, description="How answers call the group")
+    name: Name | None = Field(default=None, description="How answers call the group")
     gpu: str | GpuFacts = Field(description="Catalog name such as h100-sxm-80gb, or the facts inline")
-    instance_type: str | None = Field(
+    instance_type: Name | None = Field(
         default=None, description="In place of gpu: a cloud's instance type such as p5.48xlarge, one node of the group"
     )
     nodes: Count = 1
@@ -57,9 +58,9 @@ class GroupInput(Facts):
     nics: Count | None = Field(default=None, description="Network cards of one node, with nic_gbit_per_s")
     nic_gbit_per_s: Positive | None = None
     internode_latency_us: NonNegative = 10
-    rack: str | None = Field(default=None, min_length=1, description="The rack all its nodes stand in")
+    rack: Name | None = Field(default=None, description="The rack all its nodes stand in")
     racks: Count | None = Field(default=None, description="Or: equal racks the nodes are spread over")
-    zone: str | None = Field(default=None, min_length=1, description="Power feed or zone")
+    zone: Name | None = Field(default=None, description="Power feed or zone")
     price_per_gpu_hour: NonNegative | None = None
 
 
@@ -89,10 +90,10 @@ class FleetFailuresInput(Facts):
 class InventoryFile(Facts):
     """One question about an inventory. YAML or JSON."""
 
-    name: str | None = None
+    name: Name | None = None
     engine: Engine = "vllm"
     cluster: Annotated[tuple[GroupInput, ...], Field(min_length=1, max_length=MOST_GROUPS)]
-    domains: dict[str, dict[str, tuple[str, ...]]] = Field(
+    domains: dict[Name, dict[Name, tuple[Name, ...]]] = Field(
         default={}, description="Sets of groups that fail together: level, name of the domain, groups in it"
     )
     failures: FleetFailuresInput = FleetFailuresInput()
@@ -152,12 +153,14 @@ def inventory_from_dict(
     try:
         stated = InventoryFile.model_validate(plain)
     except ValidationError as error:
-        raise first_error(error, plain, InventoryFile) from None
+        raise first_error(error, values, InventoryFile) from None
     groups = _groups(stated.cluster)
     domains = _domains(stated.domains, {group.name for group in groups})
     objective = Objective(preset=stated.objective) if isinstance(stated.objective, str) else stated.objective
+    if objective.preset == "capacity":
+        raise ProblemError("objective", "preset capacity is for problems with hardware:; with cluster: say throughput")
     problem = FleetProblem(
-        name=stated.name or default_name,
+        name=stated.name or name_from_path(default_name, "problem"),
         engine=stated.engine,
         groups=groups,
         domains=domains,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import nodes_stated
@@ -19,12 +18,11 @@ from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Objective, Requirements, SearchLimits
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import HardwareInput, ProblemFile
+from optimizer.facts.files import Document, read_mapping, said_of_number
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-LARGEST_FILE_BYTES = 16 * 1024 * 1024
+from optimizer.facts.text import name_from_path, name_of, shown
 
 
 def load_problem(path: str | Path) -> Problem:
@@ -38,44 +36,6 @@ def load_problem(path: str | Path) -> Problem:
     """
     file = Path(path)
     return problem_from_dict(read_mapping(file, str(path)), default_name=file.stem, folder=file.parent)
-
-
-def read_mapping(file: Path, field: str) -> dict[str, Any]:
-    """The mapping in a YAML or JSON file.
-
-    Raises:
-        ProblemError: no such file, a directory, not text, malformed, or not a mapping.
-    """
-    if file.is_dir():
-        raise ProblemError(field, "is a directory; a YAML or JSON file is needed")
-    try:
-        if file.stat().st_size > LARGEST_FILE_BYTES:
-            raise ProblemError(field, "is larger than 16 MiB; that is no problem file or config.json")
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ProblemError(field, "no such file") from None
-    except UnicodeDecodeError:
-        raise ProblemError(field, "is not a UTF-8 text file") from None
-    except (OSError, ValueError) as error:
-        raise ProblemError(field, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    try:
-        values = json.loads(text) if file.suffix.lower() == ".json" else yaml.load(text, Loader=_Loader)
-    except json.JSONDecodeError as error:
-        raise ProblemError(
-            field, f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ProblemError(
-            field, f"is not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}{where}"
-        ) from None
-    except (RecursionError, ValueError) as error:
-        raise ProblemError(field, f"cannot be parsed ({error})") from None
-    if not isinstance(values, dict):
-        found = "nothing" if values is None else f"a {type(values).__name__}"
-        raise ProblemError(field, f"holds {found}; a mapping with hardware, model, workload and requirements is needed")
-    return values
 
 
 def problem_from_dict(
@@ -113,7 +73,7 @@ def problem_from_dict(
     model = served_on(model, stated.engine, [hardware.gpu])
     try:
         problem = Problem(
-            name=stated.name or default_name,
+            name=stated.name or name_from_path(default_name, "problem"),
             engine=stated.engine,
             hardware=hardware,
             model=model,
@@ -207,34 +167,66 @@ def resolve_model(stated: str | dict[str, Any], folder: Path) -> ModelFacts:
     """The model by catalog name, by the path of a config.json, or from its contents."""
     if isinstance(stated, dict):
         config = {k: v for k, v in stated.items() if k not in {"name", "huggingface_id"}}
-        return model_from_config(
-            config, name=str(stated.get("name", "inline model")), huggingface_id=str(stated.get("huggingface_id", ""))
-        )
-    path = Path(stated)
-    path = path if path.is_absolute() else folder / path
-    looks_like_path = stated.endswith((".json", ".yaml", ".yml")) or stated.startswith((".", "/", "~"))
-    if looks_like_path or path.is_file() or path.is_dir():
-        path = path.expanduser() / "config.json" if path.is_dir() else path.expanduser()
-        name = path.stem.removesuffix("_config") if path.stem != "config" else path.parent.name or "model"
-        return model_from_config(read_mapping(path, "model"), name=name)
+        name, served = _text(stated, "name", "inline model"), _text(stated, "huggingface_id", "")
+        return model_from_config(config, name=name, huggingface_id=served)
+    try:
+        path = Path(stated)
+        path = path if path.is_absolute() or stated.startswith("~") else folder / path
+        path = path.expanduser()
+        looks_like_path = stated.endswith((".json", ".yaml", ".yml")) or stated.startswith((".", "/", "~"))
+        is_folder = path.is_dir()
+        is_path = looks_like_path or is_folder or path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise ProblemError(
+            "model", f"{shown(stated)} is neither a model's name nor a path that can be read ({said})"
+        ) from None
+    if is_path:
+        path = path / "config.json" if is_folder else path
+        name = path.stem.removesuffix("_config") if path.stem != "config" else path.parent.name
+        return model_from_config(read_mapping(path, "model"), name=name_from_path(name, "model"))
     return catalog.model(stated)
 
 
+def _text(stated: dict[str, Any], key: str, default: str) -> str:
+    """A name of an inline model."""
+    value = stated.get(key)
+    if value is None or value == "":
+        return default
+    if not isinstance(value, str):
+        raise ProblemError(f"model.{key}", f"{shown(value)} is not text; write it in quotes")
+    try:
+        return name_of(value)
+    except ValueError as error:
+        raise ProblemError(f"model.{key}", str(error)) from None
+
+
 def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) -> ProblemError:
-    """The first of pydantic's findings as one sentence: field, value, what would be right."""
+    """The first of pydantic's findings as one sentence: field, value, what would be right, and the line in a YAML file.
+
+    Args:
+        values: what was validated, or the ``Document`` that it is from.
+    """
     found = error.errors(include_url=False)
     # In a union ("a name or the facts inline") the branch that fits the given shape is the one to report.
     detail = max(found, key=lambda item: len(_path(item["loc"], values)))
     field = ".".join(_path(detail["loc"], values))
+    line = values.line(field) if isinstance(values, Document) else None
+    said = error_sentence(detail, schema)
+    return ProblemError(field, f"{said} (line {line})" if line else said)
+
+
+def error_sentence(detail: Any, schema: Any) -> str:
+    """One of pydantic's findings in words: the value, and what would be right."""
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
-        known = _known_fields(detail["loc"][:-1], schema)
+        known = known_fields(detail["loc"][:-1], schema)
         hint = closest(str(detail["loc"][-1]), known) if known else "remove it"
-        return ProblemError(field, f"is not a field of the problem file; {hint}")
+        return f"is not a field of the problem file; {hint}"
     if kind == "missing":
-        return ProblemError(field, "is missing")
+        return "is missing"
     if kind == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
-        return ProblemError(field, f"{value} is not a finite number")
+        return f"{value} is not a finite number"
     if kind in {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}:
         bound = next(iter(context.values()))
         words = {
@@ -243,21 +235,23 @@ def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) 
             "less_than": "below",
             "less_than_equal": "at most",
         }
-        return ProblemError(field, f"{value} is not allowed; it must be {words[kind]} {bound:,}")
+        return f"{shown(value)} is not allowed; it must be {words[kind]} {bound:,}"
     if kind == "value_error":
-        return ProblemError(field, str(context.get("error", detail["msg"])))
-    if kind in {"int_type", "int_parsing", "int_from_float"}:
-        return ProblemError(field, f"{_short(value)} is not a whole number")
-    if kind in {"float_type", "float_parsing"}:
-        return ProblemError(field, f"{_short(value)} is not a number")
+        return str(context.get("error", detail["msg"]))
+    if kind in {"int_type", "int_parsing", "int_from_float", "float_type", "float_parsing"}:
+        wanted = "a whole number" if kind.startswith("int") else "a number"
+        meant = said_of_number(value)
+        return f"{shown(value)} is not {wanted}" + (f"; {meant}" if meant else "")
+    if kind == "string_type":
+        return f"{shown(value)} is not text; write it in quotes"
     if kind == "literal_error":
-        return ProblemError(field, f"{_short(value)} is not known; use {context.get('expected')}")
+        return f"{shown(value)} is not known; use {context.get('expected')}"
     if kind in {"model_type", "dict_type", "model_attributes_type"}:
-        return ProblemError(field, f"{_short(value)} is not allowed; a mapping of fields is needed")
+        return f"{shown(value)} is not allowed; a mapping of fields is needed"
     if kind == "too_short":
-        return ProblemError(field, "is empty; name at least one, or leave it out")
+        return "is empty; name at least one, or leave it out"
     message = detail["msg"][0].lower() + detail["msg"][1:]
-    return ProblemError(field, f"{_short(value)} is not allowed: {message}")
+    return f"{shown(value)} is not allowed: {message}"
 
 
 def _path(location: tuple[int | str, ...], values: Any) -> list[str]:
@@ -274,21 +268,20 @@ def _path(location: tuple[int | str, ...], values: Any) -> list[str]:
     return path
 
 
-def _known_fields(location: tuple[int | str, ...], schema: Any) -> list[str]:
-    """Field names allowed at a location of the problem file."""
-    current: Any = schema
+def known_fields(location: Sequence[int | str], schema: Any = ProblemFile) -> list[str]:
+    """Field names allowed at a location of the problem file; none where anything is allowed, or nothing more."""
+    found: list[Any] = [schema]
     for part in location:
-        if isinstance(part, str) and part in {"GpuFacts", "Objective"}:
-            current = GpuFacts if part == "GpuFacts" else Objective
-            continue
-        fields = getattr(current, "model_fields", {})
-        if part not in fields:
-            return []
-        annotation = fields[part].annotation
-        current = annotation if hasattr(annotation, "model_fields") else current
-    return list(getattr(current, "model_fields", {}))
+        inner = [kind for kind in found if hasattr(kind, "model_fields")]
+        if part in {kind.__name__ for kind in inner}:
+            continue  # not a key but the branch of a union.
+        fields = [kind.model_fields[part].annotation for kind in inner if part in kind.model_fields]
+        if fields:  # else an index, or a key of a mapping whose values are in found already
+            found = [one for kind in fields for one in _kinds(kind)]
+    return sorted({name for kind in found for name in getattr(kind, "model_fields", {})})
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _kinds(annotation: Any) -> list[Any]:
+    """What an annotation is made of: the branches of a union, the values of a list or mapping."""
+    inner = [one for one in get_args(annotation) if not isinstance(one, FieldInfo)]
+    return [kind for one in inner for kind in _kinds(one)] if inner else [annotation]

@@ -15,17 +15,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import FIELDS, instance_name, nodes_stated
 from optimizer.facts.cost_table import CostTable
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.file import ProblemFile
+from optimizer.facts.files import read_mapping
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
-from optimizer.reading.load import problem_from_dict, read_mapping
+from optimizer.facts.yaml_text import yaml_text
+from optimizer.reading.load import problem_from_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +165,8 @@ def write_stated(stated: Stated, path: str | Path, *, overwrite: bool = False) -
     model = values.get("model")
     if isinstance(model, str) and (stated.folder / model).exists():
         values["model"] = str((stated.folder / model).resolve())
-    if file.suffix.lower() == ".json":
-        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    else:
-        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    as_json = file.suffix.lower() == ".json"
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n" if as_json else yaml_text(values)
     try:
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
         try:

@@ -1,12 +1,13 @@
-"""Answers as plain JSON data; the layout is versioned by ``schema_version``."""
+"""Strategies, repairs and answers for equal nodes as plain JSON data; the envelope is that of ``render/envelope.py``."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer, Repair, Strategy
+from optimizer.results.answer import SCHEMA_VERSION, Answer, Change, CheckAnswer, Repair, Strategy
 
 
 def strategy_data(strategy: Strategy | None) -> dict[str, Any] | None:
@@ -18,10 +19,15 @@ def strategy_data(strategy: Strategy | None) -> dict[str, Any] | None:
     return data
 
 
+def changes_data(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """Changes of a problem file as ``field``, ``from`` and ``to``."""
+    return [{"field": change.field, "from": change.old, "to": change.new} for change in changes]
+
+
 def repair_data(repair: Repair) -> dict[str, Any]:
     """A repair with its changes as ``field``, ``from`` and ``to``, and the strategy that is best then."""
     return {
-        "changes": [{"field": change.field, "from": change.old, "to": change.new} for change in repair.changes],
+        "changes": changes_data(repair.changes),
         "sentence": repair.sentence,
         "result": strategy_data(repair.result),
     }
@@ -31,9 +37,11 @@ def answer_data(answer: Answer) -> dict[str, Any]:
     """Everything in an answer as JSON-ready data."""
     data: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
+        "kind": "uniform",
         "problem": answer.problem,
         "status": answer.status,
         "strategy": strategy_data(answer.strategy),
+        "placement": None,
         "metrics": asdict(answer.metrics) if answer.metrics else None,
         "objective": asdict(answer.objective) if answer.objective else None,
         "rules": [asdict(rule) for rule in answer.rules],
@@ -57,9 +65,9 @@ def answer_data(answer: Answer) -> dict[str, Any]:
         "simulation": asdict(answer.simulation) if answer.simulation else None,
         "intervals": asdict(answer.intervals) if answer.intervals else None,
     }
-    if isinstance(answer, CheckAnswer):
-        data["feasible"] = answer.feasible
-        data["optimum"] = answer_data(answer.optimum) if answer.optimum else None
+    checked = isinstance(answer, CheckAnswer)
+    data["feasible"] = answer.feasible if isinstance(answer, CheckAnswer) else None
+    data["optimum"] = answer_data(answer.optimum) if checked and answer.optimum else None  # type: ignore[attr-defined]
     return data
 
 

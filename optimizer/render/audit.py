@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from optimizer.explain.audit.result import VERDICTS, AuditResult, Claim
+from optimizer.audit.result import VERDICTS, AuditResult, Claim
 from optimizer.render.text import console
 from optimizer.results.answer import SCHEMA_VERSION
 
@@ -48,10 +48,17 @@ def audit_data(result: AuditResult) -> dict[str, Any]:
         "problem": result.problem,
         "strategy": result.strategy,
         "counts": {verdict: result.count(verdict) for verdict in VERDICTS},
-        "claims": [asdict(claim) for claim in result.claims],
+        "claims": [_claim_data(claim) for claim in result.claims],
         "unrecognised": len(result.unrecognised),
         "unrecognised_lines": [asdict(one) for one in result.unrecognised],
     }
+
+
+def _claim_data(claim: Claim) -> dict[str, Any]:
+    """A claim with the form it was read in beside it: subject, quantity, relation, value and unit, null where there is none."""
+    data = asdict(claim)
+    parsed = data.pop("parsed") or dict.fromkeys(("subject", "quantity", "value", "unit", "relation"))
+    return {**data, **parsed}
 
 
 def audit_markdown(result: AuditResult, report: str) -> str:

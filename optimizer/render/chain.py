@@ -17,7 +17,25 @@ STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bol
 
 def chain_data(answer: ChainAnswer) -> dict[str, Any]:
     """Everything in a chain answer as JSON-ready data."""
-    return {"schema_version": SCHEMA_VERSION, "kind": "chain", **asdict(answer)}
+    data = asdict(answer)
+    value, bound, gap = (data.pop(name) for name in ("value", "bound", "gap"))
+    objective = None
+    if answer.placement:
+        objective = {"value": value, "bound": bound, "gap": gap, "unit": "tokens/s", "terms": {"tokens_per_s": value}}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "chain",
+        "strategy": None,
+        "metrics": {"tokens_per_s": value, "bound_tokens_per_s": bound},
+        "objective": objective,
+        "rules": [],
+        "conflicts": [],
+        "repairs": [],
+        "cost_source": "table",
+        "feasible": None,
+        "optimum": None,
+        **data,
+    }
 
 
 def print_chain(answer: ChainAnswer) -> None:

@@ -6,17 +6,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
 from optimizer.detect.inventory import Detected
+from optimizer.facts.yaml_text import comment, yaml_text
 
 
 def yaml_lines(found: Detected) -> Iterator[str]:
     """Comments first, then the section."""
     yield "# Detected hardware: put this into a problem file beside model, workload and requirements.\n"
     for remark in found.remarks:
-        yield f"# {' '.join(remark.split())}\n"
-    yield yaml.safe_dump(found.values, sort_keys=False, allow_unicode=True, width=120)
+        yield comment(" ".join(remark.split()))
+    yield yaml_text(found.values, width=120)
 
 
 def detected_data(found: Detected) -> dict[str, Any]:

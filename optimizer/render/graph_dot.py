@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from optimizer.render.graph_overview import overview
+from optimizer.render.quoting import dot as _quoted
 from optimizer.results.graph import COMMUNICATION, Graph, InstanceGraph
 
 
@@ -54,8 +54,3 @@ def _every_module(instance: InstanceGraph) -> Iterator[str]:
 
 def _title(instance: InstanceGraph) -> str:
     return f"{instance.name}: one token every {instance.decode_step_ms:.2f} ms"
-
-
-def _quoted(text: str) -> str:
-    """DOT and JSON agree on quotes, backslashes and line breaks."""
-    return json.dumps(text, ensure_ascii=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from optimizer.facts.errors import ProblemError
 from optimizer.render.graph_overview import overview
+from optimizer.render.quoting import mermaid
 from optimizer.results.graph import Graph
 
 MOST_EDGES, MOST_CHARACTERS = 500, 50_000
@@ -22,13 +23,13 @@ def mermaid_lines(graph: Graph) -> Iterator[str]:
     for number, instance in enumerate(graph.instances()):
         boxes, arrows = overview(instance)
         title = f"{instance.name}: one token every {instance.decode_step_ms:.2f} ms"
-        lines.append(f'  subgraph i{number}["{_escaped(title)}"]\n')
+        lines.append(f'  subgraph i{number}["{mermaid(title)}"]\n')
         for box in boxes:
-            words = "<br/>".join(_escaped(line) for line in (f"replica {box.replica}, {box.lines[0]}", *box.lines[1:]))
+            words = "<br/>".join(mermaid(line) for line in (f"replica {box.replica}, {box.lines[0]}", *box.lines[1:]))
             lines.append(f'    {box.id}["{words}"]\n')
         for arrow in arrows:
             line = "<-->" if arrow.both_ways else "-->"
-            lines.append(f'    {arrow.source} {line}|"{_escaped(arrow.words)}"| {arrow.target}\n')
+            lines.append(f'    {arrow.source} {line}|"{mermaid(arrow.words)}"| {arrow.target}\n')
         lines.append("  end\n")
         edges += len(arrows)
         if edges > MOST_EDGES or sum(map(len, lines)) > MOST_CHARACTERS:
@@ -38,7 +39,3 @@ def mermaid_lines(graph: Graph) -> Iterator[str]:
                 "more; use --format dot",
             )
     yield from lines
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "#amp;").replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;")

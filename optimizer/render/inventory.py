@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
@@ -10,13 +11,23 @@ from rich.table import Table
 from rich.text import Text
 
 from optimizer.explain.common.numbers import milliseconds
-from optimizer.render.text import STATUS_WORDS, console, costs_sentence, rules_lines, verification_lines
+from optimizer.render.as_json import changes_data
+from optimizer.render.text import (
+    STATUS_WORDS,
+    console,
+    costs_sentence,
+    launch_and_next,
+    rules_lines,
+    verification_lines,
+)
 from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.inventory import FleetAnswer, instance_label
 from optimizer.results.placement import PlacedInstance
 
 STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
 MOST_INSTANCES_SHOWN = 24
+FIGURES = ("request_mean_ms", "tokens_per_s", "peak_tokens_per_s", "price_per_hour", "gpus_used", "gpus_free")
+"""What stands under ``metrics`` in the JSON envelope."""
 
 
 def fleet_data(answer: FleetAnswer) -> dict[str, Any]:
@@ -25,7 +36,21 @@ def fleet_data(answer: FleetAnswer) -> dict[str, Any]:
     data["placement"] = [_instance(one) for one in answer.placement.instances] if answer.placement else None
     data["label"] = answer.label
     data["optimum"] = fleet_data(answer.optimum) if answer.optimum else None
-    return {"schema_version": SCHEMA_VERSION, "kind": "inventory", **data}
+    data["repairs"] = [
+        {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
+        for repair in answer.repairs
+    ]
+    metrics: dict[str, Any] = {name: data.pop(name) for name in FIGURES}
+    metrics["availability"] = answer.reliability.availability if answer.reliability else None
+    metrics["max_request_rate"] = sum(pool.capacity * pool.instances for pool in answer.pools) if answer.pools else None
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "inventory",
+        "strategy": None,
+        "metrics": metrics,
+        "cost_source": "analytic",
+        **data,
+    }
 
 
 def _instance(one: PlacedInstance) -> dict[str, Any]:
@@ -38,8 +63,8 @@ def _instance(one: PlacedInstance) -> dict[str, Any]:
     }
 
 
-def print_fleet(answer: FleetAnswer) -> None:
-    """The answer of ``solve`` or ``check`` for an inventory."""
+def print_fleet(answer: FleetAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
+    """The answer of ``solve`` or ``check`` for an inventory: one screen, or every table and each place (``full``)."""
     out = console()
     what = answer.label or "no instances"
     words = STATUS_WORDS[answer.status]
@@ -50,10 +75,12 @@ def print_fleet(answer: FleetAnswer) -> None:
         out.print(Text("  " + sentence))
     if answer.pools:
         out.print(_pools(answer))
-        out.print(_places(answer))
-        rules_lines(out, answer.rules)
+        if full:
+            out.print(_places(answer))
+            rules_lines(out, answer.rules)
+    launch_and_next(out, launch, full=full, found=bool(answer.pools))
     out.print()
-    for limit in answer.search_limits:
+    for limit in answer.search_limits if full else ():
         out.print(Text(f"  {limit}", "dim"))
     verification_lines(out, answer.verification, answer.status, sets=True)
     out.print(Text(costs_sentence("analytic"), "dim"))

@@ -42,7 +42,9 @@ def picture(front: ParetoFront, path: str) -> bytes:
 
     kind = Path(path).suffix.lower()
     # Equal fronts give equal pictures: no date, and ids that do not change.
-    with matplotlib.rc_context({"svg.hashsalt": "optimizer", "svg.fonttype": "none", "font.size": 9}):
+    with matplotlib.rc_context(
+        {"svg.hashsalt": "optimizer", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
+    ):
         figure = Figure(figsize=(8, 5), layout="constrained")
         axes = figure.subplots()
         xs, ys = ([_value(point, axis) for point in front.points] for axis in front.axes[:2])

@@ -40,7 +40,9 @@ def plot(points: Sequence[Point], title: str, path: str) -> bytes:
         raise ProblemError("--plot", "no point keeps every rule, so there is nothing to draw")
     panels = _panels(points)
     # Equal sweeps give equal pictures: no date, and ids that do not change.
-    with matplotlib.rc_context({"svg.hashsalt": "optimizer", "svg.fonttype": "none", "font.size": 9}):
+    with matplotlib.rc_context(
+        {"svg.hashsalt": "optimizer", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
+    ):
         figure = Figure(figsize=(8, 2.4 * len(panels) + 0.6), layout="constrained")
         axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axis, (label, value) in zip(axes, panels, strict=True):

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from optimizer.explain.common.numbers import amount, milliseconds
 from optimizer.results.answer import Answer, CheckAnswer, Metrics, Repair, RuleResult, Status, Verification
+from optimizer.results.inventory import FleetRepair
 
 STATUS_WORDS = {
     "optimal": "proved best",
@@ -26,27 +27,33 @@ REPAIRS_TITLE = "Repairs, each the least change, solved again and verified (--ap
 def console(width: int = 118) -> Console:
     """Standard output; plain when it is not a terminal or NO_COLOR is set."""
     plain = not sys.stdout.isatty()
-    return Console(file=sys.stdout, highlight=False, width=width if plain else None, soft_wrap=plain)
+    return Console(
+        file=sys.stdout, highlight=False, markup=False, emoji=False, width=width if plain else None, soft_wrap=plain
+    )
 
 
-def print_answer(answer: Answer) -> None:
-    """The answer of ``solve``."""
+def print_answer(answer: Answer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
+    """The answer of ``solve``: one screen, or every table (``full``); ``launch`` are the sentences that start it."""
     out = console()
     _headline(out, answer)
     _sentences(out, answer.explanation)
     repair_lines(out, answer.repairs, REPAIRS_TITLE)
     if answer.metrics:
         _metrics(out, answer.metrics)
-    _breakdown(out, answer)
-    _simulation(out, answer)
-    rules_lines(out, answer.rules)
-    if answer.alternatives:
-        _alternatives(out, answer)
-    _footer(out, answer)
+    if full:
+        _breakdown(out, answer)
+        _simulation(out, answer)
+        rules_lines(out, answer.rules)
+        if answer.alternatives:
+            _alternatives(out, answer)
+    else:
+        simulation_sentences(out, answer)
+    launch_and_next(out, launch, full=full, found=answer.strategy is not None)
+    _footer(out, answer, full=full)
 
 
-def print_check(answer: CheckAnswer) -> None:
-    """The answer of ``check``: the strategy's rules, broken ones first, and the optimum beside it."""
+def print_check(answer: CheckAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
+    """The answer of ``check``: the strategy's rules, broken ones first, and the optimum beside it; arguments as above."""
     out = console()
     words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
     label = answer.strategy.label if answer.strategy else "strategy"
@@ -59,16 +66,23 @@ def print_check(answer: CheckAnswer) -> None:
         beside = best.metrics if best else None
         name = best.strategy.label if best and best.strategy else ""
         _metrics(out, answer.metrics, beside, label, f"best: {name}")
-    _breakdown(out, answer)
-    _simulation(out, answer)
-    rules_lines(out, answer.rules)
-    _footer(out, answer)
+    if full:
+        _breakdown(out, answer)
+        _simulation(out, answer)
+        rules_lines(out, answer.rules)
+    else:
+        simulation_sentences(out, answer)
+    launch_and_next(out, launch, full=full, found=answer.strategy is not None)
+    _footer(out, answer, full=full)
 
 
 def _headline(out: Console, answer: Answer) -> None:
     style = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
     what = answer.strategy.label if answer.strategy else "no strategy"
-    out.print(Text.assemble((f"{answer.problem}: {what} — {STATUS_WORDS[answer.status]}", style[answer.status])))
+    word, shown = STATUS_WORDS[answer.status], style[answer.status]
+    if answer.verification.checks and not answer.verification.passed:
+        word, shown = "NOT confirmed by the independent verification", "bold red"
+    out.print(Text.assemble((f"{answer.problem}: {what} — {word}", shown)))
 
 
 def _sentences(out: Console, sentences: Iterable[str]) -> None:
@@ -76,7 +90,7 @@ def _sentences(out: Console, sentences: Iterable[str]) -> None:
         out.print(Text("  " + sentence))
 
 
-def repair_lines(out: Console, repairs: Sequence[Repair], title: str) -> None:
+def repair_lines(out: Console, repairs: Sequence[Repair | FleetRepair], title: str) -> None:
     """Repairs under a title, numbered as ``--apply-repair`` counts them; nothing when there are none."""
     if not repairs:
         return
@@ -226,9 +240,35 @@ def _alternatives(out: Console, answer: Answer) -> None:
     out.print(table)
 
 
-def _footer(out: Console, answer: Answer) -> None:
+def simulation_sentences(out: Console, answer: Answer) -> None:
+    """What the simulation says against the formulas, without its table; nothing where there was none."""
+    seen = answer.simulation
+    if seen is None:
+        return
     out.print()
-    for sentence in answer.search_limits:
+    holds = "every stated limit holds" if seen.limits_hold else "NOT every stated limit holds"
+    out.print(Text(f"  Simulated request by request ({seen.requests:,} requests, {seen.arrivals}): {holds}."))
+    for sentence in seen.disagreements:
+        out.print(Text(f"  {sentence}"))
+
+
+def launch_and_next(out: Console, launch: Sequence[str], *, full: bool, found: bool) -> None:
+    """How to start what was found, and the questions that people ask next."""
+    if launch:
+        out.print()
+        for sentence in launch:
+            out.print(Text("  " + sentence))
+    if not full:
+        deploy = "optimizer deploy writes every launch file, optimizer report the report; " if found else ""
+        out.print()
+        out.print(
+            Text(f"  Next: --full shows every rule with its slack and every table; {deploy}README.md lists the rest.")
+        )
+
+
+def _footer(out: Console, answer: Answer, *, full: bool = True) -> None:
+    out.print()
+    for sentence in answer.search_limits if full else ():
         out.print(Text("  " + sentence, "dim"))
     verification_lines(out, answer.verification, answer.status)
     out.print(Text(costs_sentence(answer.cost_source), "dim"))
@@ -262,7 +302,7 @@ def verification_sentence(verification: Verification, status: Status, *, sets: b
     if not verification.checks:
         return "Not verified: there was nothing to recompute."
     proof = {
-        "exhaustive": f"; {_enumerated(verification.candidates, status, sets)}",
+        "exhaustive": f"; {_enumerated(verification, status, sets)}",
         "bound": f"; {'that nothing works rests on the solver alone' if status == 'infeasible' else 'optimality rests on value = bound'}",
         "refuted": f"; {'that nothing works was' if status == 'infeasible' else 'optimality'} REFUTED",
     }.get(verification.optimality, "")
@@ -271,12 +311,22 @@ def verification_sentence(verification: Verification, status: Status, *, sets: b
     return f"Verified: {verification.checks} numbers and rules recomputed in exact arithmetic, {outcome}{proof}{resolution}."
 
 
-def _enumerated(candidates: int, status: Status, sets: bool) -> str:
+def _enumerated(verification: Verification, status: Status, sets: bool) -> str:
+    candidates = verification.candidates
     if sets:
         looked = f"its own bounds left {candidates:,} to look at one by one"
         if status == "infeasible":
             return f"no set of instances keeps every rule ({looked})"
         return f"optimality confirmed against all sets of instances ({looked})"
+    looked = _looked_at(verification)
     if status == "infeasible":
-        return f"none of all {candidates:,} candidates keeps every rule"
-    return f"optimality confirmed against all {candidates:,} candidates"
+        return f"none of all {candidates:,} candidates keeps every rule{looked}"
+    return f"optimality confirmed against all {candidates:,} candidates{looked}"
+
+
+def _looked_at(verification: Verification) -> str:
+    """How many candidates were compared one by one, and what ruled out the others."""
+    if not verification.ruled_out:
+        return ""
+    others = [f"{count:,} ruled out by {what}" for what, count in verification.ruled_out.items() if count]
+    return f" ({'; '.join([f'{verification.compared:,} compared one by one', *others])})"

@@ -12,14 +12,15 @@ from optimizer.explain.uniform.how_sure import HowSure, Range
 from optimizer.explain.uniform.switch import Switch
 from optimizer.explain.uniform.why_not import WhyNot
 from optimizer.explain.uniform.why_this import WhyThis, Worth
-from optimizer.render.as_json import repair_data, strategy_data
+from optimizer.render.as_json import changes_data, repair_data, strategy_data
 from optimizer.render.text import console, repair_lines, table_of
 from optimizer.results.answer import SCHEMA_VERSION
+from optimizer.results.why import GroupWorth, InventoryHowSure, InventoryWhyNot, InventoryWhyThis
 
 NOTHING_MS = 1e-5
 
 
-def print_why_not(found: WhyNot) -> None:
+def print_why_not(found: WhyNot | InventoryWhyNot) -> None:
     """The verdict, its reasons, and what would have to change."""
     out = console()
     style = {"not allowed": "bold red", "worse": "bold yellow", "tie": "bold yellow", "best": "bold green"}
@@ -29,9 +30,12 @@ def print_why_not(found: WhyNot) -> None:
     repair_lines(out, found.repairs, "Repairs, each the least change, solved again and verified:")
 
 
-def print_why_this(found: WhyThis) -> None:
+def print_why_this(found: WhyThis | InventoryWhyThis) -> None:
     """What the optimum rests on, and what each limit is worth."""
     out = console()
+    if isinstance(found, InventoryWhyThis):
+        _print_groups(found)
+        return
     name = found.strategy.label if found.strategy else "no strategy"
     out.print(Text(f"{found.problem}: why {name}", "bold green" if found.strategy else "bold red"))
     for sentence in found.sentences:
@@ -48,7 +52,23 @@ def print_why_this(found: WhyThis) -> None:
     out.print(rows)
 
 
-def _gain(worth: Worth) -> str:
+def _print_groups(found: InventoryWhyThis) -> None:
+    out = console()
+    name = found.label or "no instances"
+    out.print(Text(f"{found.problem}: why {name}", "bold green" if found.label else "bold red"))
+    for sentence in found.sentences:
+        out.print(Text("  " + sentence))
+    rows = table_of(
+        ("if there were … (solved again)", False), ("best then", False), ("carries", True), ("gain per request", True)
+    )
+    for worth in found.worths:
+        carried = "" if worth.max_request_rate is None else f"{worth.max_request_rate:,.2f} requests/s"
+        rows.add_row(worth.words, worth.label or worth.status, carried, _gain(worth))
+    out.print()
+    out.print(rows)
+
+
+def _gain(worth: Worth | GroupWorth) -> str:
     if worth.gain_ms is None:
         return "not feasible"
     if abs(worth.gain_ms) < NOTHING_MS:
@@ -62,9 +82,16 @@ def _first(worth: Worth) -> str:
     return "nothing" if not worth.gain_first else amount(worth.gain_first, worth.first_unit)
 
 
-def print_how_sure(found: HowSure) -> None:
+def print_how_sure(found: HowSure | InventoryHowSure) -> None:
     """The ranges, nearest switch first."""
     out = console()
+    if isinstance(found, InventoryHowSure):
+        out.print(Text(f"{found.problem}: how sure is {found.label or 'no instances'}", "bold"))
+        for sentence in found.sentences:
+            out.print(Text("  " + sentence))
+        said = "Each value named was solved anew; between two values that were tried another set might be best."
+        out.print(Text("  " + said, "dim"))
+        return
     name = found.strategy.label if found.strategy else "no strategy"
     out.print(Text(f"{found.problem}: how sure is {name}", "bold"))
     for sentence in found.sentences:
@@ -78,11 +105,20 @@ def print_how_sure(found: HowSure) -> None:
     )
 
 
-def why_not_data(found: WhyNot) -> dict[str, Any]:
+def why_not_data(found: WhyNot | InventoryWhyNot) -> dict[str, Any]:
     """Everything in a verdict as JSON-ready data."""
+    if isinstance(found, InventoryWhyNot):
+        data = asdict(found)
+        data["explanation"] = list(data.pop("sentences"))
+        data["repairs"] = [
+            {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
+            for repair in found.repairs
+        ]
+        return {"schema_version": SCHEMA_VERSION, "kind": "inventory", "decided_by": None, "flip": None, **data}
     flip = found.flip
     return {
         "schema_version": SCHEMA_VERSION,
+        "kind": "uniform",
         "problem": found.problem,
         "verdict": found.verdict,
         "foil": strategy_data(found.foil),
@@ -105,10 +141,15 @@ def why_not_data(found: WhyNot) -> dict[str, Any]:
     }
 
 
-def why_this_data(found: WhyThis) -> dict[str, Any]:
+def why_this_data(found: WhyThis | InventoryWhyThis) -> dict[str, Any]:
     """Everything in a reason as JSON-ready data."""
+    if isinstance(found, InventoryWhyThis):
+        data = asdict(found)
+        data["explanation"] = list(data.pop("sentences"))
+        return {"schema_version": SCHEMA_VERSION, "kind": "inventory", "strategy": None, "against": [], **data}
     return {
         "schema_version": SCHEMA_VERSION,
+        "kind": "uniform",
         "problem": found.problem,
         "strategy": strategy_data(found.strategy),
         "objective_ms": found.objective_ms,
@@ -129,11 +170,17 @@ def why_this_data(found: WhyThis) -> dict[str, Any]:
     }
 
 
-def how_sure_data(found: HowSure) -> dict[str, Any]:
+def how_sure_data(found: HowSure | InventoryHowSure) -> dict[str, Any]:
     """Everything in the ranges as JSON-ready data."""
+    if isinstance(found, InventoryHowSure):
+        data = asdict(found)
+        data["explanation"] = list(data.pop("sentences"))
+        return {"schema_version": SCHEMA_VERSION, "kind": "inventory", "strategy": None, **data}
     return {
         "schema_version": SCHEMA_VERSION,
+        "kind": "uniform",
         "problem": found.problem,
+        "label": found.strategy.label if found.strategy else None,
         "strategy": strategy_data(found.strategy),
         "ranges": [_range_data(one) for one in found.ranges],
         "explanation": list(found.sentences),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from optimizer import __version__
 from optimizer.catalog.recovery import recovery_facts
 from optimizer.facts.problem import Problem
 from optimizer.facts.recovery import RecoveryFacts
@@ -38,6 +37,7 @@ from optimizer.report.sections.summary import empty_summary, summary_section, ve
 from optimizer.report.sections.throughput import throughput_section
 from optimizer.report.subject import Subject
 from optimizer.results.answer import Answer
+from optimizer.version import __version__
 
 
 @dataclass(frozen=True, slots=True)

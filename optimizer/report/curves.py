@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.files import read_text
 
 LARGEST_BYTES = 64 * 1024 * 1024
 
@@ -93,14 +94,7 @@ def load_sweep(path: str | None) -> tuple[SweepPoint, ...]:
 
 
 def _text(path: str, option: str) -> str:
-    try:
-        if Path(path).stat().st_size > LARGEST_BYTES:
-            raise ProblemError(option, f"{path} is larger than 64 MiB")
-        return Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ProblemError(option, f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise ProblemError(option, f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    return read_text(Path(path), f"{option} {path}", largest=LARGEST_BYTES, what="result of pareto or sweep")
 
 
 def _json(text: str, option: str, where: str) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
+"""Of ``--json``: one envelope for every kind of problem, ``render/envelope.py``."""
 
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
@@ -116,8 +117,9 @@ class Mismatch:
 class Verification:
     """Outcome of the independent recomputation.
 
-    ``optimality``: ``exhaustive`` (every candidate compared), ``bound`` (value = bound, space too large to enumerate),
-    ``not claimed``, or ``refuted``. ``candidates`` counts what was enumerated.
+    ``optimality``: ``exhaustive`` (every candidate compared, or ruled out by a bound of the verifier's own), ``bound``
+    (value = bound, not compared), ``not claimed``, or ``refuted``. ``candidates`` counts the space, ``compared`` those of
+    it that were looked at one by one, ``ruled_out`` the others by what ruled them out.
     """
 
     passed: bool
@@ -126,6 +128,8 @@ class Verification:
     candidates: int
     resolution: str
     mismatches: tuple[Mismatch, ...] = ()
+    compared: int = 0
+    ruled_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,3 +233,28 @@ class CheckAnswer(Answer):
 
     feasible: bool | None = None
     optimum: Answer | None = None
+
+
+SomeAnswer = TypeVar("SomeAnswer", bound=Answer)
+
+
+def with_verification(answer: SomeAnswer, verification: Verification) -> SomeAnswer:
+    """The answer with what the verifier found; one that it does not confirm claims no proof.
+
+    What was called optimal is at most feasible, and what was called infeasible is not known; the first disagreement is said.
+    """
+    answer = replace(answer, verification=verification)
+    if verification.passed:
+        return answer
+    status: Status = (
+        "feasible" if answer.strategy is not None and answer.status in ("optimal", "feasible") else "unknown"
+    )
+    wrong = verification.mismatches[0]
+    said = (
+        f"The independent verification does not confirm this answer ({len(verification.mismatches)} of "
+        f"{verification.checks} checks): {wrong.what} should be {wrong.expected}, not {wrong.actual}. Do not rely on it."
+    )
+    answer = replace(answer, status=status, explanation=(said, *answer.explanation))
+    if isinstance(answer, CheckAnswer) and status == "unknown":
+        return replace(answer, feasible=None)
+    return answer

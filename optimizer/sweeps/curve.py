@@ -75,6 +75,8 @@ def worth(point: Point) -> tuple[float, float]:
     first = 0.0
     if point.preset == "throughput":
         first = -point.metrics.peak_tokens_per_s
+    elif point.preset == "capacity":
+        first = -point.metrics.max_request_rate
     elif point.preset == "fewest-gpus":
         first = float(point.strategy.gpus)
     return first, point.objective.value
@@ -92,7 +94,7 @@ def _knee(good: Sequence[Point]) -> Point | None:
     """The point farthest below the straight line from the first to the last, both axes from 0 to 1; None for fewer than three."""
     if len(good) < 3:
         return None
-    tier = good[0].preset == "throughput"
+    tier = good[0].preset in ("throughput", "capacity")
     values = [worth(point)[0] if tier else worth(point)[1] for point in good]
     counts = [float(point.gpus or 0) for point in good]
     high, low = values[0], values[-1]

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-import optimizer
 from optimizer.reading.stated import Stated
 from optimizer.sweeps.points import Spec
 from optimizer.sweeps.scenarios import applied
+from optimizer.version import __version__
 
-_PACKAGE = Path(optimizer.__file__).parent
+_PACKAGE = Path(__file__).parent.parent
 
 
 @cache
@@ -23,7 +23,7 @@ def product() -> str:
     for path in sorted(_PACKAGE.rglob("*")):
         if path.suffix in (".py", ".yaml") and "__pycache__" not in path.parts:
             digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return f"{optimizer.__version__}+{digest.hexdigest()[:16]}"
+    return f"{__version__}+{digest.hexdigest()[:16]}"
 
 
 class Keys:

@@ -21,7 +21,7 @@ from typing import Any
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import ProblemFile
-from optimizer.reading.load import read_mapping
+from optimizer.facts.files import read_mapping
 from optimizer.reading.stated import Stated
 
 MOST_SCENARIOS = 1_000_000

@@ -123,6 +123,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
     Raises:
         ProblemError: the file holds something other than a sweep.
     """
+    if path.exists() and not path.is_file():
+        raise ProblemError("--out", f"{path} is no regular file; the name of a file is needed")
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:

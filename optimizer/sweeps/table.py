@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.facts.errors import ProblemError
+from optimizer.render.quoting import csv_cell
 from optimizer.sweeps.files import replace_file
 from optimizer.sweeps.points import Point
 from optimizer.sweeps.scenarios import scenario_name
@@ -65,7 +66,7 @@ def write_csv(points: Sequence[Point], path: str) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({column: csv_cell(value) for column, value in row.items()} for row in rows)
     replace_file(Path(path), text.getvalue().encode(), "--csv")
 
 

@@ -36,9 +36,14 @@ def test_json_has_the_promised_fields(problem: str) -> None:
     data = json.loads(result.stdout)
     assert isinstance(data["unrecognised"], int) and data["unrecognised"] == len(data["unrecognised_lines"])
     for claim in data["claims"]:
-        assert set(claim) == {"line", "text", "verdict", "reason", "stated", "expected"}
+        read_as = {"subject", "quantity", "value", "unit", "relation"}
+        assert set(claim) == {"line", "text", "verdict", "reason", "stated", "expected"} | read_as
         assert claim["verdict"] in ("confirmed", "refuted", "contradicted", "unsupported")
         assert claim["line"] >= 1 and claim["text"] and claim["reason"].endswith((".", "?"))
+    parsed = [claim for claim in data["claims"] if claim["quantity"]]
+    assert len(parsed) > 10 and all(
+        claim["subject"] and claim["relation"] in ("=", "≤", "≥", "has", "has not") for claim in parsed
+    )
     assert [claim["line"] for claim in data["claims"]] == sorted(claim["line"] for claim in data["claims"])
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from optimizer.audit import audit
 from optimizer.cli.program import main
-from optimizer.explain.audit import audit
 from optimizer.reading.load import load_problem
 from tests.conftest import ROOT
 

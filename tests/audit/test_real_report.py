@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from optimizer.explain.audit import AuditResult, audit
+from optimizer.audit import AuditResult, audit
 from optimizer.reading.load import problem_from_dict
 
 WRONG = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from optimizer.explain.audit import audit
+from optimizer.audit import audit
 from optimizer.reading.load import problem_from_dict
 from tests.audit.problems import PROBLEMS
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.questions.chain import chain_from_dict, solve_chain
+from optimizer.questions.chain import solve_chain
+from optimizer.reading.chain import chain_from_dict
 from optimizer.verify.chain.check import maximum_flow
 from tests.chain.brute import best_limited, best_value
 from tests.chain.cases import tiny

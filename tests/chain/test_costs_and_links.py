@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from optimizer.facts.errors import ProblemError
-from optimizer.questions.chain import chain_from_dict, solve_chain
+from optimizer.questions.chain import solve_chain
+from optimizer.reading.chain import chain_from_dict
 from optimizer.reading.chain_table import with_tables
 from optimizer.results.answer import Status
 from optimizer.search.chain.bound import upper_bound

@@ -11,7 +11,8 @@ import yaml
 
 from optimizer.cli.program import main
 from optimizer.facts.errors import ProblemError
-from optimizer.questions.chain import chain_from_dict, load_chain, solve_chain
+from optimizer.questions.chain import solve_chain
+from optimizer.reading.chain import chain_from_dict, load_chain
 from optimizer.reading.helix import helix_to_chain
 from tests.conftest import changed
 

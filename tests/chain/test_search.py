@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from optimizer.questions.chain import chain_from_dict, solve_chain
+from optimizer.questions.chain import solve_chain
+from optimizer.reading.chain import chain_from_dict
 from optimizer.results.chain import ChainAnswer
 from tests.chain.cases import generated
 

@@ -9,7 +9,8 @@ from itertools import pairwise
 import pytest
 
 from optimizer.facts.chain import ChainProblem
-from optimizer.questions.chain import chain_from_dict, solve_chain
+from optimizer.questions.chain import solve_chain
+from optimizer.reading.chain import chain_from_dict
 from optimizer.results.chain import ChainAnswer
 from optimizer.verify.chain.check import verify_chain
 from tests.chain.cases import generated

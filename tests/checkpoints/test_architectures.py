@@ -54,7 +54,9 @@ def test_glm_has_biases_on_query_key_and_value_only() -> None:
     assert biased.parameters - bare.parameters == 92 * (96 + 2 * 8) * 128
 
 
-@pytest.mark.parametrize("change", [{"model_type": "gemma4"}, {"model_type": "mamba2"}, {"linear_attn_config": {}}])
+@pytest.mark.parametrize(
+    "change", [{"model_type": "made_up"}, {"model_type": "mamba2"}, {"linear_attn_config": {"head_dim": 8}}]
+)
 def test_architectures_that_are_not_modelled_are_refused(change: dict[str, Any]) -> None:
     config = {
         "model_type": "llama",
@@ -101,16 +103,16 @@ def test_deepseek_v4_caches_a_window_and_compressed_vectors() -> None:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"compress_ratios": [4]}, "compress_ratios"),
-        ({"hybrid_override_pattern": "MX"}, "hybrid_override_pattern"),
-        ({"moe_layer_freq": [1], "num_experts": 4}, "moe_layer_freq"),
-        ({"block_configs": [{}]}, "block_configs"),
-        ({"block_configs": [{"attention": {"no_op": True}}] * 2}, "block_configs"),
+        ({"model_type": "deepseek_v4", "head_dim": 16, "sliding_window": 8, "compress_ratios": [4]}, "compress_ratios"),
+        ({"model_type": "nemotron_h", "hybrid_override_pattern": "MX"}, "hybrid_override_pattern"),
+        ({"model_type": "mixtral", "moe_layer_freq": [1], "num_experts": 4}, "moe_layer_freq"),
+        ({"model_type": "deci", "block_configs": [{}]}, "block_configs"),
+        ({"model_type": "deci", "block_configs": [{"attention": {"no_op": True}}] * 2}, "block_configs"),
     ],
 )
 def test_lists_that_do_not_fit_the_layers_are_refused(change: dict[str, Any], field: str) -> None:
     config = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100}
-    more = {"n_groups": 1, "intermediate_size": 64}
+    more = {"n_groups": 1, "intermediate_size": 64, "num_key_value_heads": 2}
     with pytest.raises(ProblemError) as error:
         model_from_config(config | more | change, name="other")
     assert field in error.value.field

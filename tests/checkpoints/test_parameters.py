@@ -95,7 +95,10 @@ def test_tied_embeddings_are_counted_once() -> None:
         ({"is_encoder_decoder": True}, "model_type"),
         ({"torch_dtype": "int3"}, "torch_dtype"),
         ({"quantization_config": {"quant_method": "magic"}}, "quantization_config"),
-        ({"num_local_experts": 4, "num_experts_per_tok": 8}, "num_experts_per_tok"),
+        ({"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 8}, "num_experts_per_tok"),
+        ({"num_local_experts": 4, "num_experts_per_tok": 2}, "num_local_experts"),
+        ({"model_type": None}, "model_type"),
+        ({"model_type": "lama"}, "model_type"),
     ],
 )
 def test_configs_that_make_no_sense_are_refused_by_field(change: dict[str, object], field: str) -> None:

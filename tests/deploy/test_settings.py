@@ -154,9 +154,13 @@ def test_a_config_file_needs_a_model_id() -> None:
     with pytest.raises(ProblemError, match="--model-id: is needed"):
         written(bare, strategy(bare, 8, 1, 1), "shell")
     assert commands_in(written(bare, strategy(bare, 8, 1, 1), "shell", model_id="/models/mine")[0])
-    for bad in ("$(reboot)", "a b", "--flag", "x;y", "`x`", "a\nb"):
+    for bad in ("$(reboot)", "--flag", "x;y", "`x`", "a\nb"):
         with pytest.raises(ProblemError, match="--model-id"):
             written(bare, strategy(bare, 8, 1, 1), "shell", model_id=bad)
+    for fine in ("/models/with a space", "/модели/größe v2", "/models/jane's (new)", "C:/models"):
+        for target in ("shell", "compose", "kubernetes"):
+            words = commands_in(written(bare, strategy(bare, 8, 1, 1), target, model_id=fine)[0])[0]["words"]
+            assert fine in words
 
 
 def test_unknown_versions_are_refused_not_guessed() -> None:

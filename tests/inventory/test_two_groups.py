@@ -15,11 +15,22 @@ from optimizer.facts.inventory import FleetProblem
 from optimizer.questions.inventory import check_fleet, solve_fleet
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.results.answer import Fixed
-from optimizer.search.inventory.kinds import TwoGroups, splits_over
+from optimizer.search.inventory.curves import Curves
+from optimizer.search.inventory.kinds import TwoGroups
+from optimizer.search.inventory.offer import nodes_needed
 from optimizer.search.inventory.offers import Offers
+from optimizer.search.inventory.prospects import Pairing, layers_ahead
 from optimizer.search.inventory.tables import Table
+from optimizer.search.uniform.space import evenly
 from tests.generate import WINDOWED
 from tests.inventory.generate import tight_inventory
+
+
+def splits_over(layers: int, stages: tuple[int, int]) -> list[tuple[int, ...]]:
+    """Layers of every stage, for each division between the parts that is looked at."""
+    ahead = layers_ahead(layers, stages).tolist()
+    return [(*evenly(many, stages[0]), *evenly(layers - many, stages[1])) for many in ahead]
+
 
 SERVICE = ("round_ms", "tpot_ms", "prefill_ms", "prefill_long_ms", "residence_ms", "admission_ms", "prompt_sum_ms")
 LARGE: dict[str, Any] = {
@@ -131,27 +142,33 @@ def test_both_groups_are_in_one_rack(first: dict[str, Any], second: dict[str, An
 def test_what_fits_within_a_group_stays_there() -> None:
     """Llama-3-70B on whole nodes of H100 and A100: no pipeline over TP8 nodes carries more than both do apart."""
     offers = Offers(inventory(H100, A100, model="llama3-70b"))
-    assert len(offers.places) == 2
+    assert not offers.admit() and len(offers.places) == 2
 
 
 @pytest.mark.parametrize("seed", [3, 9, 16])
 def test_all_that_carries_more_than_the_groups_apart_is_offered(seed: int) -> None:
     """Against every pipeline tabulated and rated one by one, without the quick bound."""
     fleet = inventory_from_dict(tight_inventory(seed))
-    kinds = [kind for kind in Offers(fleet).kinds if isinstance(kind, TwoGroups)]
+    offers = Offers(fleet)
+    offers.admit()
     looked_at = 0
-    for kind in kinds:
-        kind.widen()
+    for pair in offers.pairs:
         expected = set()
-        for nodes, shapes in kind._shapes().items():
-            problems = [fleet.instance_problem(one.group, count) for one, count in zip(kind.apart, nodes, strict=True)]
+        for nodes, shapes in every_shape(pair.pairing).items():
+            groups = [one.group for one in pair.pairing.apart]
+            problems = [fleet.instance_problem(group, count) for group, count in zip(groups, nodes, strict=True)]
             table = Table(fleet, problems, shapes, whole_node_nvlink=False)
             for offer in [*table.offers(), *(offer for offer, _ in table.beaten())]:
                 looked_at += 1
-                if offer.capacity > kind._apart(offer.parts, offer.shape.tp):
+                sides = zip(pair.pairing.apart, offer.parts, strict=True)
+                if offer.capacity > sum(kind.most_in_place_of(part, offer.shape.tp) for kind, part in sides):
                     expected.add((offer.shape, offer.capacity, offer.slots_capacity, offer.parts))
-        assert {(o.shape, o.capacity, o.slots_capacity, o.parts) for o in kind.offers} == expected
-    assert looked_at > 20 and any(kind.offers for kind in kinds)
+        kinds = [kind for kind in offers.kinds if isinstance(kind, TwoGroups) and kind.apart == pair.pairing.apart]
+        for kind in kinds:
+            kind.widen()
+        found = {(o.shape, o.capacity, o.slots_capacity, o.parts) for kind in kinds for o in kind.offers}
+        assert found == expected
+    assert looked_at > 20 and any(isinstance(kind, TwoGroups) for kind in offers.kinds)
 
 
 def test_check_takes_the_degrees_of_a_pipeline_over_two_groups() -> None:
@@ -179,3 +196,54 @@ def test_racks_that_keep_a_model_apart_are_named_as_a_repair() -> None:
     asked = LARGE["requirements"] | {"survive": {"rack": 1, "demand_share": 0.1}}
     kept = solve_fleet(inventory(H100 | {"rack": "r1"}, A100 | {"rack": "r2"}, requirements=asked), ranges=False)
     assert not any("rack" in one.sentence and "Leave out" in one.sentence for one in kept.repairs)
+
+
+def every_shape(pairing: Pairing) -> dict[tuple[int, ...], list[Shape]]:
+    """Shapes over two groups by the nodes of their parts, listed without bounds."""
+    layers, found = pairing.problem.model.layers, dict[tuple[int, ...], list[Shape]]()
+    one, two = pairing.apart
+    degrees = pairing.problem.search.pipeline_parallel or ()
+    for tp, ep, weight, cache in pairing.widths:
+        for stages in ((first, pp - first) for pp in degrees for first in range(1, pp)):
+            nodes = tuple(
+                nodes_needed(tp * many, many, kind.group.free_gpus, kind.together)
+                for kind, many in zip((one, two), stages, strict=True)
+            )
+            if None not in nodes:
+                shapes = [Shape(tp, sum(stages), ep, weight, cache, s, stages) for s in splits_over(layers, stages)]
+                found.setdefault(tuple(q or 0 for q in nodes), []).extend(shapes)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_prospects_are_bounded_soundly(seed: int) -> None:
+    """No pipeline has more slots, stays shorter at any number in progress, or earns more at any multiplier than its bound says."""
+    stated = tight_inventory(seed)
+    if seed % 4 == 3:
+        stated |= {"model": WINDOWED, "workload": {"prompt_tokens": 400, "output_tokens": 100, "requests_per_s": 1}}
+    fleet = inventory_from_dict(stated)
+    for pair in Offers(fleet).pairs:
+        some = pair.pairing.all
+        for nodes in sorted(set(map(tuple, some.nodes.tolist()))):
+            chosen = (some.nodes == nodes).all(axis=1)
+            here = some.part(chosen)
+            shapes = [shape for _, shape, _ in pair.pairing.shapes(here)]
+            groups = [one.group for one in pair.pairing.apart]
+            problems = [fleet.instance_problem(group, count) for group, count in zip(groups, nodes, strict=True)]
+            table = Table(fleet, problems, shapes, whole_node_nvlink=False)
+            assert (table.most <= here.slots).all()
+            running = pair.pairing.running
+            assert (table.q.service.residence_ms[:, running - 1] >= here.residence_ms).all()
+        kind = TwoGroups(fleet, pair.pairing, some, Fixed(), None)
+        kind.widen()
+        curves = Curves(kind)
+        position = {shape: number for number, (_, shape, _) in enumerate(pair.pairing.shapes(some))}
+        for factor in (0.8, 1.2, 3.0, 20.0):
+            gamma = factor * float(some.fastest_ms.min(initial=np.inf))
+            for number, offer in enumerate(kind.offers):
+                rates = np.linspace(0, offer.slots_capacity / 1e6, 40)[1:]
+                means = kind.means([offer], rates[None, :])[0]
+                attained = max(0.0, float((rates * (gamma - means)).max()))
+                bound = pair.pairing.earns_at_most(some, gamma)[position[offer.shape]]
+                assert attained <= bound
+                assert curves.fastest_ms(number) >= some.fastest_ms[position[offer.shape]]

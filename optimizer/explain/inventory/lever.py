@@ -168,7 +168,7 @@ def _stated(problem: FleetProblem, lever: Lever) -> FleetLever:
         alone = problem.instance_problem(problem.groups[0], 1)
         found: dict[str, Any] = {
             "weight_precision": [alone.model.native_weight_format],
-            "kv_precision": [alone.model.native_dtype],
+            "kv_precision": [alone.model.native_kv_format],
             "max_sequence_tokens": alone.max_sequence_tokens,
         }
         old = found.get(name)

@@ -12,7 +12,6 @@ from optimizer.search.inventory.found import Placed
 from optimizer.search.inventory.offer import in_one_rack
 from optimizer.search.inventory.offers import Known, Offers
 from optimizer.search.inventory.solve import FleetSolver
-from optimizer.search.uniform.space import SpaceTooLargeError
 
 Verdict = bool | None
 """Feasible, proved infeasible, or not known."""
@@ -59,10 +58,7 @@ class Trials:
     def _try(self, problem: FleetProblem, *, pairs: bool) -> Standing | Verdict:
         if self.late:
             return None
-        try:
-            offers = Offers(problem, self._fixed, self._known, pairs=pairs)
-        except SpaceTooLargeError:
-            return None
+        offers = Offers(problem, self._fixed, self._known, pairs=pairs)
         solver = FleetSolver(problem, offers, fixed=self._fixed, deadline=self.deadline)
         found = solver.any()
         if found.best is not None:

@@ -113,7 +113,7 @@ def _search_limit(problem: Problem, member: str) -> str | None:
     search, model = problem.search, problem.model
     words = {
         "weight_precision": lambda: _only([*(search.weight_precision or (model.native_weight_format,))], "weights are"),
-        "kv_precision": lambda: _only([*(search.kv_precision or (model.native_dtype,))], "KV cache is"),
+        "kv_precision": lambda: _only([*(search.kv_precision or (model.native_kv_format,))], "KV cache is"),
         "tensor_parallel": lambda: "only TP " + listing([str(v) for v in tensor_degrees(problem)]) + " is",
         "pipeline_parallel": lambda: "only PP " + listing([str(v) for v in pipeline_degrees(problem)]) + " is",
         "data_parallel": lambda: "only DP " + listing([str(v) for v in search.data_parallel or ()]) + " is",

@@ -121,7 +121,7 @@ def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     if runs and not (fixed and fixed.weight_precision) and not narrow & set(weights):
         assert "fp8" in get_args(WeightFormat)
         levers.append(_one("fp8 weights", "offer", "search.weight_precision", (), 2, [*weights, "fp8"]))
-    caches = search.kv_precision or (model.native_dtype,)
+    caches = search.kv_precision or (model.native_kv_format,)
     runs = kernels.runs_cache("fp8", gpu)
     if runs and not (fixed and fixed.kv_precision) and "fp8" not in caches:
         assert "fp8" in get_args(KvFormat)

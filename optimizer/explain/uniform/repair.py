@@ -119,7 +119,7 @@ def before(stated: Stated, problem: Problem, field: str) -> Any:
     considered: dict[str, Any] = {
         "requirements.max_sequence_tokens": problem.max_sequence_tokens,
         "search.weight_precision": [problem.model.native_weight_format],
-        "search.kv_precision": [problem.model.native_dtype],
+        "search.kv_precision": [problem.model.native_kv_format],
     }
     if field in considered:
         return considered[field]

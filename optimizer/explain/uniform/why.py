@@ -39,9 +39,35 @@ def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -
             f"{milliseconds(metrics.ttft_p99_ms)} at P99, each further token {milliseconds(metrics.tpot_p99_ms)} at P99, "
             f"and the fullest GPU holds {amount(metrics.memory_bytes_per_gpu, 'bytes')} "
             f"({metrics.memory_utilization:.1%} of its memory). "
-            f"All limits hold up to {metrics.max_request_rate:g} requests/s."
+            f"All limits hold up to {metrics.max_request_rate:g} requests/s{_growth(problem, strategy, metrics)}."
         )
     return said
+
+
+def _growth(problem: Problem, strategy: Strategy, metrics: Metrics) -> str:
+    """By how much the load may grow, and what a GPU carries."""
+    stated, most = problem.workload.requests_per_s, metrics.max_request_rate
+    if most < stated:
+        return ""
+    return f": the load may grow by {most / stated - 1:.1%}, and each GPU carries {most / strategy.gpus:.3g}"
+
+
+PRESET_SENTENCES = {
+    "throughput": "Preset throughput asks for the most tokens/s with every slot taken; the limits hold at the stated load, not "
+    "at that peak. Preset capacity asks for the most requests/s within the limits.",
+}
+
+
+def preset_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -> list[str]:
+    """What the preset puts before the objective, where that needs saying."""
+    if problem.objective.preset == "capacity":
+        each = metrics.max_request_rate / strategy.gpus
+        return [
+            f"Preset capacity: no strategy carries more than {metrics.max_request_rate:g} requests/s within every stated limit, "
+            f"{each:.3g} per GPU."
+        ]
+    said = PRESET_SENTENCES.get(problem.objective.preset)
+    return [said] if said else []
 
 
 def objective_sentence(problem: Problem, objective: ObjectiveResult, proved: bool) -> str:
@@ -118,6 +144,9 @@ def beside_sentence(
     elif preset == "throughput" and metrics.peak_tokens_per_s != optimum.metrics.peak_tokens_per_s:
         more = optimum.metrics.peak_tokens_per_s - metrics.peak_tokens_per_s
         ahead, by = more > 0, f"{abs(more):,.0f} tokens/s more at the peak"
+    elif preset == "capacity" and metrics.max_request_rate != optimum.metrics.max_request_rate:
+        more = optimum.metrics.max_request_rate - metrics.max_request_rate
+        ahead, by = more > 0, f"{abs(more):g} requests/s more within all limits"
     elif lead:
         ahead, by = (
             lead > 0,

@@ -22,6 +22,7 @@ from optimizer.explain.uniform.wide import Wide
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Change, Conflict, Fixed, Repair, Strategy
+from optimizer.search.uniform.capacity import RATE_STEP_PER_S
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.space import build_space
 from optimizer.search.uniform.winner import Winner, fits, layout, winner
@@ -126,7 +127,7 @@ def _offer(problem: Problem, stated: Stated, foil: Strategy) -> tuple[Flip | Non
         "search.pipeline_parallel": (search.pipeline_parallel, foil.pipeline_parallel),
         "search.data_parallel": (search.data_parallel, foil.data_parallel),
         "search.weight_precision": (search.weight_precision or (model.native_weight_format,), foil.weight_precision),
-        "search.kv_precision": (search.kv_precision or (model.native_dtype,), foil.kv_precision),
+        "search.kv_precision": (search.kv_precision or (model.native_kv_format,), foil.kv_precision),
         "search.expert_parallel": ((search.expert_parallel,), "any"),
     }
     for field, (offered, wanted) in lists.items():
@@ -159,6 +160,11 @@ def _worse(
         rates = [-tier / 1e6 * output for tier in (foil.tiers[0], top.tiers[0])]
         return "peak tokens/s", [
             f"{name} reaches {rates[0]:,.0f} tokens/s at most, {best_name} {rates[1]:,.0f}; the preset asks for the most first."
+        ]
+    if foil.tiers[0] != top.tiers[0] and preset == "capacity":
+        rates = [-tier * RATE_STEP_PER_S for tier in (foil.tiers[0], top.tiers[0])]
+        return "requests/s within all limits", [
+            f"{name} carries {rates[0]:g} requests/s within all limits, {best_name} {rates[1]:g}; the preset asks for the most first."
         ]
     decided = max(terms, key=lambda term: terms[term])
     parts = [
@@ -211,7 +217,7 @@ def _outside(problem: Problem, fixed: Fixed) -> str:
             fixed.weight_precision,
             search.weight_precision or (problem.model.native_weight_format,),
         ),
-        "search.kv_precision": (fixed.kv_precision, search.kv_precision or (problem.model.native_dtype,)),
+        "search.kv_precision": (fixed.kv_precision, search.kv_precision or (problem.model.native_kv_format,)),
     }
     named = [field for field, (value, offered) in pairs.items() if value and offered and value not in offered]
     return ", ".join(named) or "search.expert_parallel, search.layer_imbalance or a degree that is not tried by default"

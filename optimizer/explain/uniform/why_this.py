@@ -25,6 +25,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Strategy
+from optimizer.search.uniform.capacity import RATE_STEP_PER_S, capacity
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.screen import peak_completions
 from optimizer.search.uniform.violations import violation_masks
@@ -91,7 +92,7 @@ def why_this(problem: Problem, stated: Stated) -> WhyThis:
 def _against(wide: Wide, top: Winner) -> tuple[Against, ...]:
     preset = wide.problem.objective.preset
     value = top.tiers[1]
-    if preset not in ("throughput", "fewest-gpus"):
+    if preset not in ("throughput", "fewest-gpus", "capacity"):
         return (_tier(wide, "the objective", lambda q, slots: objective_by_slots(q, slots) < value),)
     first = top.tiers[0]
     if preset == "fewest-gpus":
@@ -103,7 +104,7 @@ def _against(wide: Wide, top: Winner) -> tuple[Against, ...]:
         def level(q: Quantities, slots: Ints) -> Bools:
             return np.broadcast_to((q.space.gpus == first)[:, None], slots.shape)
     else:
-        name = "more tokens/s at the peak"
+        name = "more requests/s within all limits" if preset == "capacity" else "more tokens/s at the peak"
 
         def ahead(q: Quantities, slots: Ints) -> Bools:
             result: Bools = _peaks(q, slots) > -first
@@ -124,7 +125,8 @@ def _against(wide: Wide, top: Winner) -> tuple[Against, ...]:
 
 
 def _peaks(q: Quantities, slots: Ints) -> Ints:
-    return np.stack([peak_completions(q, slots[:, m])[0] for m in range(slots.shape[1])], axis=1)
+    of_rows = capacity if q.problem.objective.preset == "capacity" else peak_completions
+    return np.stack([of_rows(q, slots[:, m])[0] for m in range(slots.shape[1])], axis=1)
 
 
 def objective_by_slots(q: Quantities, slots: Ints) -> Ints:
@@ -209,11 +211,13 @@ def _worths(problem: Problem, stated: Stated, top: Winner) -> list[Worth]:
 def _first_gain(problem: Problem, top: Winner, there: Winner | None) -> tuple[float | None, str]:
     """Gain in the tier before the objective, where the preset has one."""
     preset = problem.objective.preset
-    if there is None or preset not in ("throughput", "fewest-gpus"):
+    if there is None or preset not in ("throughput", "fewest-gpus", "capacity"):
         return None, ""
     gain = top.tiers[0] - there.tiers[0]
     if preset == "fewest-gpus":
         return float(gain), "GPUs"
+    if preset == "capacity":
+        return gain * RATE_STEP_PER_S, "requests/s"
     return gain / 1e6 * problem.workload.output_tokens, "tokens/s"
 
 

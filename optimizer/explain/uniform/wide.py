@@ -132,7 +132,7 @@ class Wide:
                 np.bitwise_or(total, np.where(outside, bits[name], 0), out=total)
 
         weights = problem.search.weight_precision or (problem.model.native_weight_format,)
-        caches = problem.search.kv_precision or (problem.model.native_dtype,)
+        caches = problem.search.kv_precision or (problem.model.native_kv_format,)
         of_weights = np.array([shape.weight_format not in weights for shape in space.shapes])
         of_caches = np.array([shape.kv_format not in caches for shape in space.shapes])
         add("fp8 weights", of_weights[space.row_shape])

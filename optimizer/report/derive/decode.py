@@ -172,9 +172,10 @@ def _dense(subject: Subject, column: int, batch: int) -> Written:
 
 def _head(subject: Subject, column: int, batch: int) -> Written:
     c, arrays = subject.constants, subject.analytic.arrays
-    table = float(arrays.embedding_bytes[0])
-    memory = f"{byte(table)} / {rate(subject.hardware.gpu.memory_bandwidth_gb_per_s, c.eta_bw)}"
-    compute = f"2 FLOP × {batch} × {number(table / 2)} / {flops(arrays.peak16, c.eta_decode_flops)}"
+    memory = f"{byte(float(arrays.head_bytes[0]))} / {rate(subject.hardware.gpu.memory_bandwidth_gb_per_s, c.eta_bw)}"
+    compute = (
+        f"2 FLOP × {batch} × {number(float(arrays.head_parameters[0]))} / {flops(arrays.peak16, c.eta_decode_flops)}"
+    )
     formula = "the longer of: output head read / memory bandwidth; 2 × sequences × its parameters / compute rate"
     return formula, roof(subject, memory, compute), ["embedding"]
 
@@ -217,9 +218,9 @@ def _experts(subject: Subject, column: int, batch: int) -> Written:
         if not arrays.experts[k]:
             continue
         one = number(float(arrays.expert_parameters[k]))
-        size = byte(float(arrays.expert_bytes[0]))
+        size = byte(float(arrays.one_expert_bytes[0, k]))
         bandwidth = rate(subject.hardware.gpu.memory_bandwidth_gb_per_s, c.eta_expert_bw)
-        memory = f"{touched(subject, k, batch)} × {one} × {size} / {group} / {bandwidth}"
+        memory = f"{touched(subject, k, batch)} × {size} / {group} / {bandwidth}"
         compute = (
             f"2 FLOP × {batch * subject.ranks} × {int(arrays.experts_per_token[k])} × {one} / {group} / "
             f"{flops(float(arrays.expert_peak[0]), c.eta_expert_flops)}"

@@ -29,39 +29,46 @@ def derive_memory(subject: Subject) -> dict[int, Figure]:
 def _layers(subject: Subject) -> None:
     """Weights, parameters and KV cache of one layer of each kind on one GPU."""
     ledger, model, shape, arrays = subject.ledger, subject.model, subject.shape, subject.analytic.arrays
-    heads = max(1, -(-model.kv_heads // shape.tp))
+    published = shape.weight_format == model.native_weight_format
     block = KV_BLOCK_TOKENS
     kept = -(-subject.problem.max_sequence_tokens // block) * block
     for k, kind in enumerate(model.kinds):
         name = f" of kind {k + 1}" if len(model.kinds) > 1 else ""
         linear = float(arrays.linear_parameters[0, k])
+        every = kind.kv_heads or model.kv_heads
+        heads = max(1, -(-every // shape.tp))
         ledger.derive(
             f"linear-{k}",
             f"Parameters of the matrix products of one layer{name} on one GPU, experts apart",
             "sharded / TP + key and value × KV heads per GPU / KV heads + replicated",
             f"{number(kind.sharded_parameters)} / {shape.tp} + {number(kind.key_value_parameters)} × {heads} / "
-            f"{model.kv_heads} + {number(kind.replicated_parameters)}",
+            f"{every} + {number(kind.replicated_parameters)}",
             linear,
             "parameters",
             text=f"{linear:,.0f}",
             note=f"{MODEL}; parameter groups: optimizer/facts/model.py",
         )
-        parts = [f"{number(linear)} × {byte(float(arrays.linear_bytes[0]))}"]
+        parts = [byte(float(arrays.linear_bytes[0, k]))]
+        if published and kind.sharded_bytes + kind.key_value_bytes + kind.replicated_bytes:
+            stored = f"{byte(kind.sharded_bytes)} / {shape.tp} + {byte(kind.key_value_bytes)} × {heads} / {every}"
+            parts = [f"({stored} + {byte(kind.replicated_bytes)})"]
         if kind.unquantized_parameters:
             parts.append(f"{number(kind.unquantized_parameters)} × 2 B")
         if kind.experts:
-            parts.append(
-                f"{number(kind.expert_parameters)} × {kind.experts} × {byte(float(arrays.expert_bytes[0]))} / "
-                f"{max(shape.tp, shape.ep)}"
-            )
+            parts.append(f"{byte(float(arrays.one_expert_bytes[0, k]))} × {kind.experts} / {max(shape.tp, shape.ep)}")
         ledger.derive(
             f"layer-{k}",
             f"Weights of one layer{name} on one GPU",
-            "matrix parameters × bytes each + 16-bit parameters × 2 + experts × parameters × bytes each / GPUs that share them",
+            "bytes of the matrices on one GPU + 16-bit parameters × 2 + bytes of an expert × experts / GPUs that share them",
             total(parts),
             float(arrays.resident_bytes[0, k]),
             "B",
-            note=f"{MODEL}; bytes each in {shape.weight_format}: formats in optimizer/catalog/data/constants.yaml",
+            note=f"{MODEL}; "
+            + (
+                "as the checkpoint stores them, scales included"
+                if published
+                else f"bytes each in {shape.weight_format}: formats in optimizer/catalog/data/constants.yaml"
+            ),
             inputs=(f"linear-{k}",),
         )
         per_head, latent = kind.kv_values_per_token_per_kv_head, kind.kv_values_per_token_replicated
@@ -96,13 +103,14 @@ def _layers(subject: Subject) -> None:
 def _shared_terms(subject: Subject) -> None:
     """What does not depend on the layers of a stage."""
     ledger, model, shape = subject.ledger, subject.model, subject.shape
-    pad = VOCABULARY_PADDING
+    pad, table = VOCABULARY_PADDING, float(subject.analytic.arrays.embedding_bytes[0])
+    padded = -(-model.vocabulary // pad) * pad
     ledger.derive(
         "embedding",
         "Embedding or output head on one GPU",
-        "padded vocabulary × hidden size × 2 bytes / TP",
-        f"ceil({number(model.vocabulary)} / {pad}) × {pad} × {number(model.hidden_size)} × 2 B / {shape.tp}",
-        float(subject.analytic.arrays.embedding_bytes[0]),
+        "padded vocabulary × bytes of a row / TP",
+        f"ceil({number(model.vocabulary)} / {pad}) × {pad} × {byte(table * shape.tp / padded)} / {shape.tp}",
+        table,
         "B",
         note=MODEL,
     )
@@ -168,6 +176,11 @@ def layer_counts(subject: Subject, column: int) -> list[tuple[int, int]]:
     return [(k, int(count)) for k, count in enumerate(counts) if count]
 
 
+def _beside(held: float) -> list[str]:
+    """Positions, further tables and towers on the first stage."""
+    return [byte(held)] if held else []
+
+
 def _stage(subject: Subject, column: int, stages: list[int]) -> Figure:
     ledger, memory, strategy = subject.ledger, subject.analytic.memory(), subject.strategy
     name, slots = subject.stages_named(stages), strategy.max_num_seqs
@@ -176,11 +189,14 @@ def _stage(subject: Subject, column: int, stages: list[int]) -> Figure:
     first, last = bool(table.is_first[0, column]), bool(table.is_last[0, column])
     parts = [f"{counted(count, 'layer')} × {byte(ledger.value(f'layer-{k}'))}" for k, count in here]
     tied = subject.model.tied_embeddings and strategy.pipeline_parallel == 1
-    copies = int(first) + int(last and not tied)
-    if copies:
-        parts.append(f"{copies} × {byte(ledger.value('embedding'))}")
+    arrays = subject.analytic.arrays
+    if first:
+        parts += [byte(ledger.value("embedding")), *_beside(float(arrays.first_bytes[0]))]
     if last:
-        parts.append(f"{number(subject.model.hidden_size)} × 2 B")
+        parts += [
+            *([] if tied else [byte(float(arrays.head_bytes[0]))]),
+            f"{number(subject.model.output_parameters)} × 2 B",
+        ]
     ledger.derive(
         f"weights-s{stages[0]}",
         f"Weights on a GPU of {name}",

@@ -34,6 +34,7 @@ _STYLE = {
     "axes.titlesize": TEXT, "axes.labelsize": SMALL, "xtick.labelsize": SMALL, "ytick.labelsize": SMALL,
     "axes.spines.top": False, "axes.spines.right": False, "grid.color": GRID, "grid.linewidth": 0.6, "axes.linewidth": 0.8,
     "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlecolor": INK, "axes.axisbelow": True,
+    "text.parse_math": False,
 }  # fmt: skip
 
 

@@ -57,8 +57,8 @@ def model_section(problem: Problem, ledger: Ledger, weights: str | None, kv: str
         rows.append((f"Weights, once, in {weights}", _weights(problem, ledger, weights, "chosen")))
     rows.append(
         (
-            f"KV cache of one token, all layers, in {kv or model.native_dtype}",
-            _cache(problem, ledger, kv or model.native_dtype),
+            f"KV cache of one token, all layers, in {kv or model.native_kv_format}",
+            _cache(problem, ledger, kv or model.native_kv_format),
         )
     )
     parts = tuple((name, Figure(f"{count:,}", count, "parameters"),
@@ -90,6 +90,16 @@ def _count(value: int) -> Figure:
 def _weights(problem: Problem, ledger: Ledger, name: str, id: str) -> Figure:
     """One copy of all weights: matrices and experts in their format, embedding, head, norms and routers in 16 bit."""
     model, entry = problem.model, constants().formats[name]
+    if name == model.native_weight_format:
+        kinds = [model.kinds[k] for k in model.kind_of_layer]
+        layers = sum(k.weight_bytes for k in kinds)
+        rest = model.weight_bytes - layers
+        return ledger.derive(
+            f"weights-{id}", f"Weights of the model, once, in {name}",
+            "bytes of all layers as the checkpoint stores them + tables, norms and positions",
+            f"{byte(layers)} + {byte(rest)}", model.weight_bytes, "B",
+            note="scales, zero points and modules left in 16 bit are in it", inputs=("parameters",),
+        )  # fmt: skip
     linear_bytes = entry.linear
     if model.experts and name == "mxfp4":
         linear_bytes = 2.0
@@ -98,8 +108,8 @@ def _weights(problem: Problem, ledger: Ledger, name: str, id: str) -> Figure:
     kinds = [model.kinds[k] for k in model.kind_of_layer]
     linear = sum(k.sharded_parameters + k.key_value_parameters + k.replicated_parameters for k in kinds)
     experts = sum(k.experts * k.expert_parameters for k in kinds)
-    small = sum(k.unquantized_parameters for k in kinds) + model.hidden_size
-    tables = model.embedding_parameters + model.head_parameters
+    small = sum(k.unquantized_parameters for k in kinds) + model.output_parameters + model.input_parameters
+    tables = model.embedding_parameters + model.head_parameters + model.table_parameters
     parts = [f"{number(linear)} × {byte(linear_bytes)}"]
     if experts:
         parts.append(f"{number(experts)} × {byte(entry.expert)}")
@@ -116,7 +126,7 @@ def _weights(problem: Problem, ledger: Ledger, name: str, id: str) -> Figure:
 def _cache(problem: Problem, ledger: Ledger, kv: str) -> Figure:
     model = problem.model
     values = sum(
-        kind.kv_values_per_token_per_kv_head * model.kv_heads + kind.kv_values_per_token_replicated
+        kind.kv_values_per_token_per_kv_head * (kind.kv_heads or model.kv_heads) + kind.kv_values_per_token_replicated
         for kind in (model.kinds[k] for k in model.kind_of_layer)
     )
     return ledger.derive(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from optimizer.render.quoting import markdown, markdown_block, markdown_code
 from optimizer.report.document import (
     Block,
     Bullets,
@@ -23,7 +24,6 @@ from optimizer.report.document import (
 
 VERDICTS = {"pass": "PASS", "fail": "FAIL", "unknown": "NOT DECIDED"}
 MARKS = {"pass": "✓", "fail": "✗", "warn": "!", "info": "·"}
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 
 
 def report_markdown(report: Report) -> str:
@@ -32,9 +32,9 @@ def report_markdown(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield f"# {_escape(report.title)}"
+    yield f"# {markdown(report.title)}"
     yield ""
-    yield f"**{VERDICTS[report.verdict]}: {_escape(report.headline)}.**"
+    yield f"**{VERDICTS[report.verdict]}: {markdown(report.headline)}.**"
     for section in report.sections:
         yield from _section(section)
     yield from _appendix(report)
@@ -48,7 +48,7 @@ def _section(section: Section) -> Iterator[str]:
     yield ""
     yield f'<a id="{section.id}"></a>'
     yield ""
-    yield f"## {_escape(section.title)}"
+    yield f"## {markdown(section.title)}"
     for block in section.blocks:
         lines = list(_block(block))
         if lines:
@@ -65,21 +65,18 @@ def _block(block: Block) -> Iterator[str]:
     elif isinstance(block, Table):
         yield from _table(block)
     elif isinstance(block, Commands):
-        yield f"{_escape(block.title)}:"
+        yield f"{markdown(block.title)}:"
         yield ""
-        fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", block.text)), default=0))
-        yield f"{fence}{block.language}"
-        yield block.text.rstrip("\n")
-        yield fence
+        yield from markdown_block(block.text, block.language)
     elif isinstance(block, Picture):
-        yield f"*{_escape(block.title)} (drawn in report.html).* {_escape(block.alt)}"
+        yield f"*{markdown(block.title)} (drawn in report.html).* {markdown(block.alt)}"
 
 
 def _table(table: Table) -> Iterator[str]:
     if table.caption:
-        yield f"**{_escape(table.caption)}**"
+        yield f"**{markdown(table.caption)}**"
         yield ""
-    yield _row(_escape(column.title) or " " for column in table.columns)
+    yield _row(markdown(column.title) or " " for column in table.columns)
     yield _row(_rule(column) for column in table.columns)
     for row in table.rows:
         yield _row(_cell(cell) for cell in row)
@@ -95,12 +92,12 @@ def _row(cells: Iterable[str]) -> str:
 
 def _cell(cell: Cell) -> str:
     if isinstance(cell, Figure):
-        return f"[{_escape(cell.text)}](#d-{anchor(cell.derivation)})" if cell.derivation else _escape(cell.text)
+        return f"[{markdown(cell.text)}](#d-{anchor(cell.derivation)})" if cell.derivation else markdown(cell.text)
     if isinstance(cell, Status):
-        return f"{MARKS[cell.mark]} {_escape(cell.text)}"
+        return f"{MARKS[cell.mark]} {markdown(cell.text)}"
     if isinstance(cell, Text):
         return _parts(cell.parts)
-    return _escape(cell)
+    return markdown(cell)
 
 
 def _parts(parts: Iterable[str | Figure]) -> str:
@@ -115,7 +112,7 @@ def _appendix(report: Report) -> Iterator[str]:
     yield ""
     yield "## Appendix: derivations"
     yield ""
-    yield _escape(derivations_sentence(len(evaluated), len(wrong)))
+    yield markdown(derivations_sentence(len(evaluated), len(wrong)))
     for one in report.derivations:
         yield from _derivation(one)
 
@@ -137,22 +134,18 @@ def _derivation(one: Derivation) -> Iterator[str]:
     yield ""
     yield f'<a id="d-{anchor(one.id)}"></a>'
     yield ""
-    yield f"**{_escape(one.title)}: {_escape(one.figure.text)}**  "
-    yield f"{_escape(one.formula)}  "
+    yield f"**{markdown(one.title)}: {markdown(one.figure.text)}**  "
+    yield f"{markdown(one.formula)}  "
     if one.numbers:
-        yield f"`= {one.numbers} = {one.figure.text}`  "
+        yield f"{markdown_code(f'= {one.numbers} = {one.figure.text}')}  "
     if one.agrees is False:
         yield "**The numbers as written do not give this figure.**  "
     if one.note:
-        yield f"{_escape(one.note)}  "
+        yield f"{markdown(one.note)}  "
     if one.inputs:
-        yield "From: " + ", ".join(f"[{_escape(id)}](#d-{anchor(id)})" for id in one.inputs)
+        yield "From: " + ", ".join(f"[{markdown(id)}](#d-{anchor(id)})" for id in one.inputs)
 
 
 def anchor(id: str | None) -> str:
     """An id as a fragment of a URL."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", id or "")
-
-
-def _escape(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", text.replace("\n", " "))

@@ -9,6 +9,7 @@ from optimizer.facts.inventory import FleetProblem, level_word
 from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy, Verification
 from optimizer.results.inventory import FleetAnswer, LossScenario, Pool, PoolPart, Reliability, instance_label
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
+from optimizer.search.inventory.downs import availability
 from optimizer.search.inventory.found import FleetFound, Placed
 from optimizer.search.inventory.losses import worst_losses
 from optimizer.search.inventory.offers import MICRO, Offer, Offers
@@ -51,7 +52,7 @@ def answer_without(problem: FleetProblem, offers: Offers, found: FleetFound) -> 
 def answer_with(
     problem: FleetProblem, offers: Offers, solver: FleetSolver, found: FleetFound, best: Placed
 ) -> FleetAnswer:
-    pools = tuple(_pool(problem, offers, solver, best, entry) for entry in best.plan.entries)
+    pools = tuple(_pool(problem, offers, best, entry) for entry in best.plan.entries)
     value, demand = best.value, problem.workload.requests_per_s
     hours = solver.valuation.hours_between_outages(best.plan, best.split, best.site, value)
     bound = float(found.bound_ms or 0)
@@ -100,11 +101,11 @@ def answer_with(
     )
 
 
-def _pool(problem: FleetProblem, offers: Offers, solver: FleetSolver, best: Placed, entry: Entry) -> Pool:
+def _pool(problem: FleetProblem, offers: Offers, best: Placed, entry: Entry) -> Pool:
     offer = offer_of(offers, entry)
     family = best.plan.families(offers).index((offers.places[entry.place].kind, entry.offer))
     rate = best.split.rates[family]
-    item = next(i for i in solver.items if i.place == entry.place and i.position == entry.offer)
+    up = availability(problem, offers.places[entry.place].groups, offer)
     return Pool(
         parts=tuple(
             PoolPart(problem.groups[group].name, part.stages, part.nodes) for group, part in parts_of(offers, entry)
@@ -115,8 +116,8 @@ def _pool(problem: FleetProblem, offers: Offers, solver: FleetSolver, best: Plac
         planned_rate=rate,
         capacity=offer.capacity / MICRO,
         slots_capacity=offer.slots_capacity / MICRO,
-        availability=item.availability,
-        metrics=replace(_metrics(problem, offers, entry, rate), availability=item.availability),
+        availability=up,
+        metrics=replace(_metrics(problem, offers, entry, rate), availability=up),
     )
 
 
@@ -274,11 +275,10 @@ def plan_label(problem: FleetProblem, offers: Offers, best: Placed) -> str:
 def _limits(problem: FleetProblem, offers: Offers) -> list[str]:
     """What was not considered."""
     model, search = problem.model, problem.search
-    considered = sum(kind.considered for kind in offers.kinds)
     weights = search.weight_precision or (model.native_weight_format,)
-    caches = search.kv_precision or (model.native_dtype,)
+    caches = search.kv_precision or (model.native_kv_format,)
     said = [
-        f"{considered:,} shapes of an instance were considered.",
+        f"{offers.considered:,} shapes of an instance were considered.",
         "All nodes of an instance are in one rack. Its stages stand on one group, or on two where that carries more than "
         "instances within the groups would on the same GPUs; never on three. Shares of the load are whole thousandths.",
         f"Weight formats considered: {', '.join(map(str, weights))}; KV cache formats: {', '.join(map(str, caches))}.",

@@ -23,7 +23,6 @@ class Cuts:
 
     def __init__(self, offers: Offers, weights: Weights) -> None:
         self._offers, self._weights = offers, weights
-        self._curves = [offers.curves(kind) for kind in range(len(offers.kinds))]
         self._tolerances: dict[float, float] = {}
         self._opened: set[tuple[int, int]] = set()
         """Beaten offers, by kind and position, whose own mean times are looked at."""
@@ -43,7 +42,7 @@ class Cuts:
         shares = placed.split.thousandths
         total = 0.0
         for family, share, rate in zip(families, shares, placed.split.rates, strict=True):
-            total += share * self._curves[family[0]].marginal(family[1], rate)
+            total += share * self._offers.curves(family[0]).marginal(family[1], rate)
         return self._allowed(total / sum(shares))
 
     def _allowed(self, gamma: float) -> float:
@@ -57,7 +56,7 @@ class Cuts:
         ends: list[float] = []
         for number, kind in enumerate(self._offers.kinds):
             for position in kind.kept:
-                offer, curve = kind.offers[position], self._curves[number]
+                offer, curve = kind.offers[position], self._offers.curves(number)
                 ends += [curve.marginal(position, offer.capacity / 1e6 * part) for part in (0.05, 0.4, 0.9)]
         if not ends:
             return
@@ -96,12 +95,12 @@ class Cuts:
         gains: dict[tuple[int, int], float] = {}
         for kind in sorted(set(kinds)):
             positions = sorted({sampled for (k, _), (sampled, _) in stands_for.items() if k == kind})
-            bounds = self._curves[kind].bounds(gamma, tolerance, positions)
+            bounds = self._offers.curves(kind).bounds(gamma, tolerance, positions)
             gains.update({(kind, position): float(gain) for position, gain in zip(positions, bounds, strict=True)})
         earned, fastest = [], []
         for kind, item in zip(kinds, master.items, strict=True):
             sampled, many = stands_for[kind, item.position]
             noise = 0.0 if sampled == item.position else _NOISE * gamma * item.offer.slots_capacity / 1e6
             earned.append(many * gains[kind, sampled] + noise)
-            fastest.append(self._curves[kind].fastest_ms(sampled))
+            fastest.append(self._offers.curves(kind).fastest_ms(sampled))
         return master.terms(gamma, earned, fastest)

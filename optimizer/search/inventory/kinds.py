@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from optimizer.costs.shapes import Floats, Shape
+from optimizer.costs.shapes import Floats, Ints, Shape
 from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.dominance import beaten_at_each_rate
 from optimizer.search.inventory.offer import MICRO, Offer, Part, nodes_needed
 from optimizer.search.inventory.tables import Table, Times
-from optimizer.search.uniform.space import SpaceTooLargeError, evenly, layer_splits, pipeline_degrees, tensor_degrees
+from optimizer.search.uniform.space import layer_splits, pipeline_degrees, tensor_degrees
+
+if TYPE_CHECKING:
+    from optimizer.search.inventory.prospects import Pairing, Prospects
 
 T = TypeVar("T")
-MOST_SHAPES = 20_000
 _GRID = 40
+_AT_ONCE = 2_000
+"""Shapes whose memory is tabulated together."""
+_MANY = 20_000
+"""Of more shapes on one kind of place, times are computed for those alone that memory and the rules about shapes allow."""
 
 
 class Kind:
@@ -101,6 +108,16 @@ class Kind:
         return one, many
 
 
+def _allowed(problem: FleetProblem, alone: Problem, shapes: Sequence[Shape]) -> list[Shape]:
+    """The shapes that the rules about memory and shapes allow, a block of them looked at together."""
+    found: list[Shape] = []
+    for start in range(0, len(shapes), _AT_ONCE):
+        block = shapes[start : start + _AT_ONCE]
+        viable = Table(problem, [alone], block).viable
+        found += [block[row] for row in np.flatnonzero(viable).tolist()]
+    return found
+
+
 def _nodes(offer: Offer) -> tuple[int, ...]:
     return tuple(part.nodes for part in offer.parts)
 
@@ -117,16 +134,18 @@ class OneGroup(Kind):
         for nodes, shapes in sorted(self._shapes().items()):
             self.considered += len(shapes)
             alone = problem.instance_problem(group, nodes)
-            table = Table(problem, [alone], shapes, times=times)
-            self._tables[nodes,] = table
-            found += table.offers()
+            left = _allowed(problem, alone, shapes) if len(shapes) > _MANY else shapes
+            if left:
+                table = Table(problem, [alone], left, times=times)
+                self._tables[nodes,] = table
+                found += table.offers()
         self._take(found)
 
     def _shapes(self) -> dict[int, list[Shape]]:
         """Shapes by the nodes they need."""
         problem = self.fleet.instance_problem(self.group, self.together)
         found: dict[int, list[Shape]] = {}
-        fixed, count = self.fixed, 0
+        fixed = self.fixed
         formats = formats_of(self.fleet, fixed)
         for tp in one_of(fixed.tensor_parallel, tensor_degrees(problem)):
             for pp in one_of(fixed.pipeline_parallel, pipeline_degrees(problem)):
@@ -140,112 +159,62 @@ class OneGroup(Kind):
                     splits = layer_splits(problem.model.layers, pp, problem.search.layer_imbalance)
                     shapes = [Shape(tp, pp, ep, *names, split) for names in formats for split in splits]
                     found.setdefault(nodes, []).extend(shapes)
-                    count += len(shapes)
-                    refuse_too_many(count, f"group {self.group.name}")
         return found
 
     def most_in_place_of(self, part: Part, tp: int) -> int:
         """The most that instances of this group carry on the GPUs of a part, millionths of a request/s."""
-        return max((_times(self.table(one), one, part, tp) * one.capacity for one in self.offers), default=0)
+        if not self.offers:
+            return 0
+        nodes, each, gpus, widest, capacity = self._places
+        times = np.where(nodes == 1, part.nodes * (part.gpus_per_node // gpus), 1)
+        given = self.table(self.offers[0]).widths(np.array([tp]))[0, 0]
+        fits = (nodes <= part.nodes) & (each <= part.gpus_per_node) & (widest <= given)
+        return int(np.where(fits, times * capacity, 0).max())
 
-
-def _times(table: Table, offer: Offer, part: Part, tp: int) -> int:
-    """How often an instance of one group stands on the GPUs of a part with TP groups of a width."""
-    mine = offer.parts[0]
-    needed, given = table.widths(np.array([offer.shape.tp, tp]))[0]
-    narrow = needed > given
-    if mine.nodes > part.nodes or mine.gpus_per_node > part.gpus_per_node or narrow:
-        return 0
-    return part.nodes * (part.gpus_per_node // mine.gpus) if mine.nodes == 1 else 1
+    @cached_property
+    def _places(self) -> tuple[Ints, ...]:
+        """Nodes, GPUs on each, GPUs, TP width where it matters and capacity of those that no other beats: no other carries more."""
+        rows: list[tuple[int, ...]] = []
+        for position in self.kept:
+            offer = self.offers[position]
+            mine, width = offer.parts[0], int(self.table(offer).widths(np.array([offer.shape.tp]))[0, 0])
+            rows.append((mine.nodes, mine.gpus_per_node, mine.gpus, width, offer.capacity))
+        return tuple(np.array(rows, dtype=np.int64).T)
 
 
 class TwoGroups(Kind):
-    """Pipelines whose first stages stand on one group and the others on another, that carry more than both do apart."""
+    """Pipelines whose first stages stand on one group and the others on another, that carry more than both do apart.
+
+    Args:
+        pairing: what is known of pipelines over the two.
+        some: the prospects that are built.
+    """
 
     def __init__(
-        self, problem: FleetProblem, first: OneGroup, second: OneGroup, fixed: Fixed, times: Times | None
+        self, problem: FleetProblem, pairing: Pairing, some: Prospects, fixed: Fixed, times: Times | None
     ) -> None:
         super().__init__(problem, fixed, times)
-        self.apart = (first, second)
+        self.apart = pairing.apart
+        by_nodes: dict[tuple[int, int], list[tuple[Shape, int]]] = {}
+        for nodes, shape, apart in pairing.shapes(some):
+            by_nodes.setdefault(nodes, []).append((shape, apart))
         found: list[Offer] = []
-        for nodes, shapes in sorted(self._shapes().items()):
-            self.considered += len(shapes)
+        for nodes, members in sorted(by_nodes.items()):
             problems = [
                 problem.instance_problem(kind.group, count) for kind, count in zip(self.apart, nodes, strict=True)
             ]
-            table = Table(problem, problems, shapes, times=times)
-            apart = np.array([self._apart(table.parts(row), shape.tp) for row, shape in enumerate(shapes)])
-            # Few fit into memory and may carry enough: all their times are computed for those alone.
-            left = np.flatnonzero(table.may_carry(apart))
-            if len(left):
-                few = [shapes[row] for row in left.tolist()]
-                table = Table(problem, problems, few, times=times)
+            # Many are too large or too slow: all their times are computed, a block of them at once, for those that are not.
+            left: list[tuple[Shape, int]] = []
+            for start in range(0, len(members), _AT_ONCE):
+                block = members[start : start + _AT_ONCE]
+                table = Table(problem, problems, [shape for shape, _ in block])
+                kept = np.flatnonzero(table.may_carry(np.array([apart for _, apart in block], dtype=np.int64)))
+                left += [block[row] for row in kept.tolist()]
+            if left:
+                table = Table(problem, problems, [shape for shape, _ in left], times=times)
                 self._tables[nodes] = table
-                found += table.offers(more_than=apart[left])
+                found += table.offers(more_than=np.array([apart for _, apart in left], dtype=np.int64))
         self._take(found)
-
-    def _apart(self, parts: tuple[Part, ...], tp: int) -> int:
-        """What instances within the groups carry on the same GPUs, millionths of a request/s."""
-        return sum(kind.most_in_place_of(part, tp) for kind, part in zip(self.apart, parts, strict=True))
-
-    def _shapes(self) -> dict[tuple[int, ...], list[Shape]]:
-        """Shapes by the nodes that their parts need."""
-        one, other = (self.fleet.instance_problem(kind.group, kind.together) for kind in self.apart)
-        fixed, layers = self.fixed, self.fleet.model.layers
-        widths = [tp for tp in tensor_degrees(one) if tp in tensor_degrees(other)]
-        formats = formats_of(self.fleet, fixed)
-        found: dict[tuple[int, ...], list[Shape]] = {}
-        count = 0
-        for tp in one_of(fixed.tensor_parallel, widths):
-            for pp, stages in _stages(one_of(fixed.pipeline_parallel, pipeline_degrees(one))):
-                nodes = tuple(
-                    nodes_needed(tp * many, many, kind.group.free_gpus, kind.together)
-                    for kind, many in zip(self.apart, stages, strict=True)
-                )
-                if None in nodes:
-                    continue
-                degrees = [ep for ep in expert_degrees(one, tp, 1) if fixed.expert_parallel in (None, ep)]
-                shapes = [
-                    Shape(tp, pp, ep, *names, split, stages)
-                    for ep in degrees
-                    for names in formats
-                    for split in splits_over(layers, stages)
-                ]
-                found.setdefault(tuple(q for q in nodes if q is not None), []).extend(shapes)
-                count += len(shapes)
-                names = " and ".join(kind.group.name for kind in self.apart)
-                refuse_too_many(count, f"groups {names}")
-        return found
-
-
-def _stages(degrees: Sequence[int]) -> Iterator[tuple[int, tuple[int, int]]]:
-    """(PP, stages of both parts)."""
-    for pp in degrees:
-        for first in range(1, pp):
-            yield pp, (first, pp - first)
-
-
-def splits_over(layers: int, stages: tuple[int, int]) -> list[tuple[int, ...]]:
-    """Layers of every stage: those of one part a multiple of its stages, the rest shared evenly by the other's.
-
-    Any other division has stages of one part that hold more than these at no gain to the other part.
-    """
-    first, second = stages
-    held = {*range(first, layers - second + 1, first), *(layers - n for n in range(second, layers - first + 1, second))}
-    return [(*evenly(many, first), *evenly(layers - many, second)) for many in sorted(held)]
-
-
-def refuse_too_many(shapes: int, where: str) -> None:
-    """Refuse more shapes than are tabulated.
-
-    Raises:
-        SpaceTooLargeError: with what to narrow.
-    """
-    if shapes > MOST_SHAPES:
-        raise SpaceTooLargeError(
-            f"more than {MOST_SHAPES:,} shapes on {where}; narrow search.tensor_parallel, search.pipeline_parallel "
-            "or search.layer_imbalance"
-        )
 
 
 def one_of(fixed: T | None, offered: Sequence[T]) -> Sequence[T]:
@@ -257,7 +226,7 @@ def formats_of(problem: FleetProblem, fixed: Fixed) -> list[tuple[str, str]]:
     """(weight format, KV format) of the instances that may be chosen."""
     search, model = problem.search, problem.model
     weights = one_of(fixed.weight_precision, search.weight_precision or (model.native_weight_format,))
-    caches = one_of(fixed.kv_precision, search.kv_precision or (model.native_dtype,))
+    caches = one_of(fixed.kv_precision, search.kv_precision or (model.native_kv_format,))
     return [(str(weight), str(cache)) for weight in weights for cache in caches]
 
 

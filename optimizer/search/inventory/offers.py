@@ -5,13 +5,20 @@ Places that are alike in everything an instance can see (GPUs, links, free GPUs,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
+from itertools import permutations
 
+import numpy as np
+
+from optimizer.costs.shapes import Bools
 from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.curves import Curves
 from optimizer.search.inventory.kinds import Kind, OneGroup, TwoGroups
 from optimizer.search.inventory.offer import MICRO, Offer, Part, in_one_rack, kind_key
+from optimizer.search.inventory.prospects import Pairing
 from optimizer.search.inventory.tables import Times
 
 __all__ = ["MICRO", "Offer", "Offers", "Part", "Place"]
@@ -36,12 +43,28 @@ class Known:
     """
 
     def __init__(self, *, keep_times: bool = True) -> None:
-        self.kinds: dict[tuple[object, ...], Kind] = {}
+        self.kinds: dict[tuple[object, ...], OneGroup] = {}
+        self.pairings: dict[tuple[object, ...], Pairing] = {}
+        self.built: dict[tuple[tuple[object, ...], bytes], TwoGroups] = {}
+        """Pipelines over two groups by pairing and which of its prospects they are."""
         self.times: Times | None = {} if keep_times else None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two kinds of places that pipelines may stand on, the places of each, and which of its prospects are not built yet."""
+
+    kinds: tuple[int, int]
+    places: tuple[tuple[int, int], ...]
+    key: tuple[object, ...]
+    pairing: Pairing
+    left: Bools
 
 
 class Offers:
     """``places`` has first every group alone, in order; ``kinds`` has the offers of each kind of place.
+
+    Pipelines over two groups are prospects until ``admit`` builds them.
 
     Args:
         known: kinds of problems that differ as ``Known`` says; new ones are added.
@@ -63,49 +86,86 @@ class Offers:
         alike: dict[tuple[object, ...], list[int]] = {}
         for index, group in enumerate(problem.groups):
             alike.setdefault(kind_key(group), []).append(index)
-        alone: list[OneGroup] = []
-        kind_of = [0] * len(problem.groups)
+        self._alone: list[OneGroup] = []
+        self._kind_of = [0] * len(problem.groups)
         for number, members in enumerate(alike.values()):
             together = max(problem.groups[index].nodes_together for index in members)
-            alone.append(self._one(problem.groups[members[0]], together))
+            self._alone.append(self._one(problem.groups[members[0]], together))
             for index in members:
-                kind_of[index] = number
-        self.kinds: list[Kind] = [*alone]
+                self._kind_of[index] = number
+        self.kinds: list[Kind] = [*self._alone]
         self._curves: dict[int, Curves] = {}
-        self.places = [Place((index,), kind) for index, kind in enumerate(kind_of)]
-        if pairs:
-            self._pair(alone, kind_of)
+        self.places = [Place((index,), kind) for index, kind in enumerate(self._kind_of)]
+        self._with_pairs = pairs
+        self._pairs: list[Pair] | None = None
 
     def _one(self, group: NodeGroup, together: int) -> OneGroup:
         key = kind_key(group), together, self._limits
         found = self._known.kinds.get(key)
-        if not isinstance(found, OneGroup):
-            found = OneGroup(self.problem, group, together, self._fixed, self._known.times)
-            self._known.kinds[key] = found
+        if found is None:
+            found = self._known.kinds[key] = OneGroup(self.problem, group, together, self._fixed, self._known.times)
         return found
 
-    def _two(self, first: OneGroup, second: OneGroup) -> TwoGroups:
+    @property
+    def pairs(self) -> list[Pair]:
+        """Every two kinds of places that pipelines may stand on together."""
+        if self._pairs is None:
+            places: dict[tuple[int, int], list[tuple[int, int]]] = {}
+            groups = self.problem.groups
+            for first, second in permutations(range(len(groups)), 2) if self._with_pairs else ():
+                if in_one_rack(groups[first], groups[second]):
+                    places.setdefault((self._kind_of[first], self._kind_of[second]), []).append((first, second))
+            self._pairs = [self._pair(kinds, tuple(there)) for kinds, there in places.items()]
+        return self._pairs
+
+    def _pair(self, kinds: tuple[int, int], places: tuple[tuple[int, int], ...]) -> Pair:
+        first, second = (self._alone[kind] for kind in kinds)
         key = kind_key(first.group), first.together, kind_key(second.group), second.together, self._limits
-        found = self._known.kinds.get(key)
-        if not isinstance(found, TwoGroups):
-            found = TwoGroups(self.problem, first, second, self._fixed, self._known.times)
-            self._known.kinds[key] = found
+        pairing = self._known.pairings.get(key)
+        if pairing is None:
+            pairing = self._known.pairings[key] = Pairing(self.problem, first, second, self._fixed)
+        return Pair(kinds, places, key, pairing, np.ones(len(pairing.all), dtype=np.bool_))
+
+    @property
+    def all_built(self) -> bool:
+        """Whether no pipeline over two groups is left that could carry more than its places do otherwise."""
+        return not any(pair.left.any() for pair in self.pairs)
+
+    def admit(self, wanted: Sequence[Bools] | None = None) -> bool:
+        """Build pipelines over two groups that are left: they become offers, behind those there are.
+
+        Args:
+            wanted: of every pair, which of its prospects; all of them where it is left out.
+
+        Returns:
+            Whether there are more offers now.
+        """
+        before = len(self.kinds)
+        for number, pair in enumerate(self.pairs):
+            chosen = pair.left & wanted[number] if wanted is not None else pair.left.copy()
+            if not chosen.any():
+                continue
+            pair.left[chosen] = False
+            kind = self._two(pair, chosen)
+            if kind.offers:
+                self.places += [Place(there, len(self.kinds)) for there in pair.places]
+                self.kinds.append(kind)
+        return len(self.kinds) > before
+
+    def _two(self, pair: Pair, chosen: Bools) -> TwoGroups:
+        key = pair.key, chosen.tobytes()
+        found = self._known.built.get(key)
+        if found is None:
+            some = pair.pairing.all.part(chosen)
+            found = TwoGroups(self.problem, pair.pairing, some, self._fixed, self._known.times)
+            self._known.built[key] = found
         return found
 
-    def _pair(self, alone: list[OneGroup], kind_of: list[int]) -> None:
-        """Places over two groups, where any pipeline over them is worth considering."""
-        groups = self.problem.groups
-        number_of: dict[tuple[int, int], int] = {}
-        for first, one in enumerate(groups):
-            for second, other in enumerate(groups):
-                if first == second or not in_one_rack(one, other):
-                    continue
-                pair = kind_of[first], kind_of[second]
-                if pair not in number_of:
-                    number_of[pair] = len(self.kinds)
-                    self.kinds.append(self._two(alone[pair[0]], alone[pair[1]]))
-                if self.kinds[number_of[pair]].offers:
-                    self.places.append(Place((first, second), number_of[pair]))
+    @property
+    def considered(self) -> int:
+        """Shapes that were looked at."""
+        pairings = () if self._pairs is None else (pair.pairing for pair in self._pairs)
+        return sum(kind.considered for kind in self._alone) + sum(pairing.considered for pairing in pairings)
 
     def of_place(self, index: int) -> tuple[Offer, ...]:
         """Offers on the place's kind of node; some may need more nodes together than its groups have."""
@@ -113,9 +173,9 @@ class Offers:
 
     def again(self, problem: FleetProblem) -> Offers:
         """The same offers for a problem that differs in failure rates or demand only: no offer depends on them."""
-        other = object.__new__(Offers)
-        other.problem, other.kinds, other.places, other._curves = problem, self.kinds, self.places, self._curves
-        other._fixed, other._known, other._limits = self._fixed, self._known, self._limits
+        other = copy(self)
+        other.problem = problem
+        other._pairs = self.pairs
         return other
 
     def curves(self, kind: int) -> Curves:

@@ -23,6 +23,7 @@ from optimizer.search.inventory.master import Item, Master
 from optimizer.search.inventory.offers import Offers
 from optimizer.search.inventory.placer import Placer, Serves
 from optimizer.search.inventory.plan import Plan, offer_of
+from optimizer.search.inventory.prices import Prices
 from optimizer.search.inventory.valuation import Valuation
 from optimizer.search.uniform.solve import Progress
 
@@ -84,6 +85,9 @@ class FleetSolver:
         # What beats an offer keeps every rule in its place: where those that no other beats have no plan, there is none.
         master = self._master(everything=False)
         status = self._minimise(master, master.gpus if least == "gpus" else master.price)
+        if status == "infeasible" and self.best is None and self.offers.admit():
+            master = self._master(everything=False)
+            status = self._minimise(master, master.gpus if least == "gpus" else master.price)
         return self._found("feasible" if self.best else status, tier=False, ties=False)
 
     def run(self) -> FleetFound:
@@ -103,11 +107,11 @@ class FleetSolver:
         instance is sent fewer of them, and less is lost when it fails. But its plan's bound is never below that of the plan with
         what beats it in its place: where the bound alone decides, it decides for all. Otherwise all offers are gone through.
         """
-        master = self._master(everything=False)
-        # Bounds are of no use where no plan keeps the rules.
-        if self._solve(master)[1] != "infeasible":
-            self._cuts.first(master)
-        status = self._tiers(master)
+        status = self._among_few()
+        if self._pairs_matter(status):
+            self.bound_ns = self.floor_ns = 0
+            self._told = False
+            status = self._among_few()
         ties = False
         if status == "optimal" and self.best is not None:
             master = self._bounding(self.best)
@@ -123,6 +127,39 @@ class FleetSolver:
             status = self._tiers(master)
             ties = status == "optimal" and self._fewest(master)
         return self._found(status, tier=status == "optimal", ties=ties)
+
+    def _among_few(self) -> Status:
+        """The best plan of the offers that no other beats."""
+        master = self._master(everything=False)
+        # Bounds are of no use where no plan keeps the rules.
+        if not self._cuts.gammas:
+            if self._solve(master)[1] != "infeasible":
+                self._cuts.first(master)
+        else:
+            self._cuts.again(master, self._cuts.gammas)
+            if self.best is not None:
+                self._tell(master, self.best)
+        return self._tiers(master)
+
+    def _pairs_matter(self, status: Status) -> bool:
+        """Whether pipelines over two groups that may be part of a plan worth having became offers."""
+        if status in ("feasible", "unknown") or self.offers.all_built:
+            return False
+        # What is put first has no price; and with no plan, or one that has to serve enough, whatever carries more may help.
+        if (
+            status == "infeasible"
+            or self.best is None
+            or self.serves is not None
+            or self.problem.objective.preset in _TIERS
+        ):
+            return self.offers.admit()
+        few = self._master(everything=False, refused=False)
+        wanted = [pair.left.copy() for pair in self.offers.pairs]
+        most = self.best.whole_ms * RESOLUTION_NS
+        for gamma in self._cuts.gammas[-_LAST_CUTS:]:
+            prices = Prices(self.problem, self.offers, few, self._cuts.own(few, gamma))
+            wanted = [a & b for a, b in zip(wanted, prices.may_matter(most), strict=True)]
+        return self.offers.admit(wanted)
 
     def _hopeless(self) -> frozenset[tuple[int, int]]:
         """Offers whose plans are all above the best value, by the multiplier of the best plan."""

@@ -17,6 +17,7 @@ from optimizer.costs.shapes import Bools, Ints
 from optimizer.results.answer import Fixed
 from optimizer.search.common.scale import NEVER_NS
 from optimizer.search.common.solver import cp_model
+from optimizer.search.uniform.capacity import capacity
 from optimizer.search.uniform.lost import lost
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Rule
@@ -200,6 +201,10 @@ class Model:
         before: list[Any] = []
         if preset == "throughput" and self.most_slots is not None:
             before = [-self.throughput(self.most_slots)]
+        elif preset == "capacity" and self.most_slots is not None:
+            steps, fewest = capacity(self.q, self.most_slots)
+            self.model.add(self.slots >= self.of_row(fewest))
+            before = [-self.of_row(steps)]
         elif preset == "fewest-gpus":
             before = [self.of_row(self.space.gpus)]
         rank = tie_rank(self.space)[self.rows].argsort().argsort()

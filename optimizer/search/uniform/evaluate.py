@@ -8,13 +8,11 @@ import numpy as np
 
 from optimizer.costs.failures import STATES
 from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy
-from optimizer.search.common.scale import NEVER_NS, limit_ns, milliseconds, time_ns
+from optimizer.search.common.scale import NEVER_NS, milliseconds, time_ns
+from optimizer.search.uniform.capacity import RATE_STEP_PER_S, carried_rates
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rules_for
-
-RATE_STEP_PER_S = 0.001
-_PROBES = 64
 
 
 def strategy_of(q: Quantities, choice: Choice) -> Strategy:
@@ -118,31 +116,6 @@ def _availability(q: Quantities, choice: Choice) -> float:
 
 
 def max_request_rate(q: Quantities, choice: Choice) -> float:
-    """Largest service rate, in steps of 0.001 requests/s, within the slots and every latency limit that is on.
-
-    All of them only get worse with load, so the largest rate is found by repeated subdivision.
-    """
-    shape, replicas = int(q.space.row_shape[choice.row]), int(q.space.row_dp[choice.row])
-    off = q.problem.search.disabled_rules
-    limits = [limit for limit in q.problem.requirements.latency_limits if limit.field.removesuffix("_ms") not in off]
-    low, high = 0, int(q.best_completion_per_s[shape, -1] * replicas / RATE_STEP_PER_S) + 2
-
-    while high - low > 1:
-        inner = np.linspace(low, high, min(_PROBES, high - low) + 1).astype(np.int64)[1:-1]
-        steps = np.array(sorted(set(inner.tolist())), dtype=np.int64)
-        if not len(steps):
-            steps = np.array([(low + high) // 2])
-        rates = steps * RATE_STEP_PER_S / replicas
-        load = q.load_of(np.full(len(steps), shape), rates)
-        good = load.n99 <= choice.max_num_seqs
-        for limit in limits:
-            good &= time_ns(load.metric(limit.field.removesuffix("_ms"))) <= limit_ns(
-                limit.limit_ms, q.problem.requirements.margin
-            )
-        if good.all():
-            low = int(steps[-1])
-        else:
-            first_bad = int(np.argmin(good))
-            high = int(steps[first_bad])
-            low = int(steps[first_bad - 1]) if first_bad else low
-    return round(low * RATE_STEP_PER_S, 3)
+    """Largest service rate, in steps of 0.001 requests/s, within the slots and every latency limit that is on."""
+    steps, _ = carried_rates(q, np.array([choice.row]), np.array([choice.max_num_seqs]))
+    return round(int(steps[0]) * RATE_STEP_PER_S, 3)

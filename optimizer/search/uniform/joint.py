@@ -15,6 +15,7 @@ import numpy as np
 from optimizer.costs.failures import STATES
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.search.common.solver import cp_model
+from optimizer.search.uniform.capacity import capacity
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots, peak_completions
@@ -116,9 +117,10 @@ class _Joint:
         if preset == "fewest-gpus":
             gpus = [offer.part.space.gpus for offer in self.offers]
             return [self._sum(lambda offer, row: gpus[offer][row])]
-        if preset != "throughput":
+        if preset not in ("throughput", "capacity"):
             return []
-        peaks = [peak_completions(offer.part, most[i]) for i, offer in enumerate(self.offers)]
+        of_rows = peak_completions if preset == "throughput" else capacity
+        peaks = [of_rows(offer.part, most[i]) for i, offer in enumerate(self.offers)]
         self.model.add(self.slots >= self._sum(lambda offer, row: peaks[offer][1][row]))
         return [-self._sum(lambda offer, row: peaks[offer][0][row])]
 

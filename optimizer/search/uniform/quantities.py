@@ -67,6 +67,8 @@ class Quantities:
         self.space = space
         self.costs: Costs = costs or costs_of(problem, space.shapes)
         self.ranks = space.column("engine_ranks")
+        self.carried_per_replica: dict[tuple[int, int], float] = {}
+        """Requests/s by shape and sequences, as far as they were asked for (``capacity``)."""
 
     @cached_property
     def memory(self) -> MemoryTable:
@@ -83,9 +85,9 @@ class Quantities:
         """Distribution of instances down, per row."""
         return down_states(self.problem.hardware, self.space.column("instance_gpus"), self.space.instances)
 
-    def load_of(self, shape: Ints, rate_per_s: Floats) -> LoadPoints:
-        """Load of pairs of shape and arrival rate at one replica, (Q,) each."""
-        return evaluate(self._chain, shape, rate_per_s, never=self.space.slots + 1)
+    def load_of(self, shape: Ints, rate_per_s: Floats, overlap_rate_per_s: Floats | None = None) -> LoadPoints:
+        """Load of pairs of shape and arrival rate at one replica, (Q,) each; ``overlap_rate_per_s`` as in ``evaluate``."""
+        return evaluate(self._chain, shape, rate_per_s, self.space.slots + 1, overlap_rate_per_s)
 
     @cached_property
     def _chain(self) -> ServiceTable:

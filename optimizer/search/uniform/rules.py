@@ -42,7 +42,7 @@ def rules_for(problem: Problem) -> tuple[Rule, ...]:
         ffn_width_rule(problem),
         vocabulary_rule(problem),
         experts_rule(problem),
-        expert_groups_rule(),
+        expert_groups_rule(problem),
         layer_split_rule(problem),
         nvlink_rule(problem),
         *kernel_rules(problem),

@@ -14,6 +14,7 @@ import numpy as np
 from optimizer.costs.failures import STATES
 from optimizer.costs.shapes import Bools, Floats, Ints
 from optimizer.results.answer import Fixed
+from optimizer.search.uniform.capacity import capacity
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rules import rules_for
 
@@ -100,4 +101,6 @@ def first_tier(q: Quantities, most: Ints) -> Ints:
         return -peak_completions(q, most)[0]
     if preset == "fewest-gpus":
         return q.space.gpus
+    if preset == "capacity":
+        return -capacity(q, most)[0]
     return objective_at_most_slots(q, most)

@@ -8,7 +8,7 @@ from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Rule, at_most, yes_no
-from optimizer.search.uniform.space import within_split_rule
+from optimizer.search.uniform.space import sharded_inside, within_split_rule
 
 
 def gpu_count_rule(problem: Problem) -> Rule:
@@ -23,26 +23,31 @@ def _tp(q: Quantities) -> Ints:
 
 
 def attention_heads_rule(problem: Problem) -> Rule:
-    heads = problem.model.attention_heads
+    counts = problem.model.head_counts
+    stated = " and ".join(map(str, counts))
     return yes_no(
         "attention_heads",
-        f"TP divides the {heads} attention heads.",
-        lambda q: heads % _tp(q) == 0,
-        f"a divisor of {heads}",
+        f"TP divides the {stated} attention heads.",
+        lambda q: np.all([heads % _tp(q) == 0 for heads in counts], axis=0),
+        f"a divisor of {stated}",
         lambda q, row: f"TP {_tp(q)[row]}",
     )
 
 
 def kv_heads_rule(problem: Problem) -> Rule:
     model = problem.model
-    heads = model.kv_heads
+    counts = model.kv_head_counts
+    heads = " and ".join(map(str, counts))
     sentence = f"TP divides the {heads} KV heads, or is a multiple of them so that each is replicated evenly."
     if model.mla:
         sentence = "The compressed MLA cache is whole on every TP rank, so KV heads set no limit on TP."
 
     def allowed(q: Quantities) -> Bools:
         tp = _tp(q)
-        return np.full(len(tp), True) if model.mla else (heads % tp == 0) | (tp % heads == 0)
+        fits: Bools = np.full(len(tp), True)
+        for count in () if model.mla else counts:
+            fits &= (count % tp == 0) | (tp % count == 0)
+        return fits
 
     limit = "any TP" if model.mla else f"a divisor or a multiple of {heads}"
     return yes_no("kv_heads", sentence, allowed, limit, lambda q, row: f"TP {_tp(q)[row]}")
@@ -95,19 +100,22 @@ def experts_rule(problem: Problem) -> Rule:
     )
 
 
-def expert_groups_rule() -> Rule:
+def expert_groups_rule(problem: Problem) -> Rule:
+    inside = sharded_inside(problem)
+    words = "1, a divisor of TP, or TP × a divisor of DP" if inside else "1, or TP × a divisor of DP"
+
     def allowed(q: Quantities) -> Bools:
         tp, ep, dp = _tp(q), q.space.column("ep"), q.space.row_dp
         ranks = np.maximum(1, ep // tp)
-        inside = tp % np.minimum(ep, tp) == 0
-        result: Bools = np.where(ep <= tp, inside, (ep % tp == 0) & (dp % ranks == 0))
+        within = (tp % np.minimum(ep, tp) == 0) & (inside | (ep == 1) | (ep == tp))
+        result: Bools = np.where(ep <= tp, within, (ep % tp == 0) & (dp % ranks == 0))
         return result
 
     return yes_no(
         "expert_groups",
-        "Experts spread over GPUs that already exist: EP is 1, divides TP, or is TP times a divisor of DP.",
+        f"Experts spread over GPUs that already exist, as {problem.engine} groups them: EP is {words}.",
         allowed,
-        "1, a divisor of TP, or TP × a divisor of DP",
+        words,
         lambda q, row: f"EP {q.space.column('ep')[row]} with TP {_tp(q)[row]}, DP {q.space.row_dp[row]}",
     )
 
@@ -142,8 +150,8 @@ def places_of_groups(problem: Problem) -> tuple[int, int]:
     return hardware.gpus_per_node, hardware.nodes
 
 
-def tensor_groups_fit(problem: Problem, tp: Ints, groups: Ints) -> Bools:
-    """Whether so many TP groups of a width each lie inside one place, and inside one NVLink domain where one is wide enough.
+def room_for_groups(problem: Problem, tp: Ints) -> Ints:
+    """TP groups of a width for which there is room, each inside one place, and inside one NVLink domain where one is wide enough.
 
     Wider groups cross the domains of their node, over PCIe: ``costs.links`` prices them by it.
     """
@@ -152,7 +160,13 @@ def tensor_groups_fit(problem: Problem, tp: Ints, groups: Ints) -> Bools:
     domain = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else size
     whole, rest = divmod(size, min(domain, size))
     each = np.where(tp <= domain, whole * (min(domain, size) // tp) + rest // tp, size // tp)
-    result: Bools = (tp <= size) & (groups <= places * each)
+    room: Ints = places * each
+    return room
+
+
+def tensor_groups_fit(problem: Problem, tp: Ints, groups: Ints) -> Bools:
+    """Whether there is room for so many TP groups of a width."""
+    result: Bools = groups <= room_for_groups(problem, tp)
     return result
 
 

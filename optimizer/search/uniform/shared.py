@@ -21,7 +21,7 @@ from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots
-from optimizer.search.uniform.space import Space, build_space, chain_length, tie_rank
+from optimizer.search.uniform.space import build_space, chain_length, tie_rank
 
 DEGREE_RULES = frozenset(
     {
@@ -32,7 +32,7 @@ DEGREE_RULES = frozenset(
 """Rules that a row keeps or breaks whatever the number of nodes, the load and the limits."""
 NODE_RULES = frozenset({"gpu_count", "nvlink_locality", "survive_node"})
 """Rules that depend on the number of nodes."""
-OWN_TIER = ("throughput", "fewest-gpus")
+OWN_TIER = ("throughput", "fewest-gpus", "capacity")
 """Presets that put something before the objective."""
 MOST_RATES = 12
 FIRST_ROWS = 128
@@ -86,8 +86,6 @@ class SharedTables:
         self.tables = Quantities(self.largest, self.space) if self.space.rows else None
         self._gpus = self.space.gpus if self.space.rows else self.space.row_dp
         self.rank = tie_rank(self.space) if self.space.rows else self.space.row_dp
-        names = ("tp", "pp", "ep", "engine_ranks", "instance_gpus")
-        self.columns = {n: np.array([getattr(s, n) for s in self.space.shapes], dtype=np.int64) for n in names}
         self._loads: dict[float, _Loads] = {}
         self._ladders: dict[str, _Ladder] = {}
 
@@ -161,26 +159,13 @@ class _Ladder:
         return int(self._first[position]), int(self._value[position])
 
 
-class _Rows(Space):
-    """Some rows of the shared space, all its shapes kept, whose columns are looked up."""
-
-    __slots__ = ("columns",)
-    columns: dict[str, Ints]
-
-    def column(self, name: str) -> Ints:
-        """As in ``Space``."""
-        values: Ints = self.columns[name][self.row_shape]
-        return values
-
-
 class Part(Quantities):
     """Quantities of one problem over some rows of the shared space, read from the shared tables."""
 
     def __init__(self, problem: Problem, rows: Ints, shared: SharedTables) -> None:
         assert shared.tables is not None
         whole = shared.space
-        space = _Rows(whole.shapes, whole.row_shape[rows], whole.row_dp[rows], whole.slots)
-        object.__setattr__(space, "columns", shared.columns)
+        space = whole.with_rows(whole.row_shape[rows], whole.row_dp[rows])
         super().__init__(problem, space, shared.tables.costs)
         self._shared, self._rows = shared, rows
         for name in _KEPT:

@@ -6,7 +6,8 @@ consider, never from requirements, so that a conflict cannot hide in a domain.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 
 DEFAULT_PIPELINES = (*range(1, 9), 10, 12, 16)
-LARGEST_DEFAULT_DP = 1024
 SMALLEST_HORIZON = 512
 WIDEST_FIRST = ("fp16", "bf16", "fp8", "int8", "int6", "int5", "nvfp4", "mxfp4", "int4", "int3", "int2")
 LARGEST_SPACE_ROWS = 200_000
@@ -39,6 +39,9 @@ class Space:
     row_shape: Ints  # (R,)
     row_dp: Ints  # (R,)
     slots: int
+    offered: tuple[Shape, ...] = ()
+    """Every shape that was considered, where those that can be no row were left out; empty: ``shapes``."""
+    _columns: dict[str, Ints] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def rows(self) -> int:
@@ -52,9 +55,15 @@ class Space:
 
     def column(self, name: str) -> Ints:
         """An integer attribute of the row's shape (``tp``, ``pp``, ``ep``, ``engine_ranks``, ``instance_gpus``), (R,)."""
-        values = np.array([getattr(shape, name) for shape in self.shapes], dtype=np.int64)
+        values = self._columns.get(name)
+        if values is None:
+            values = self._columns[name] = np.array([getattr(s, name) for s in self.shapes], dtype=np.int64)
         column: Ints = values[self.row_shape]
         return column
+
+    def with_rows(self, row_shape: Ints, row_dp: Ints) -> Space:
+        """The same shapes in other rows."""
+        return replace(self, row_shape=row_shape, row_dp=row_dp)
 
     @property
     def gpus(self) -> Ints:
@@ -132,13 +141,82 @@ def within_split_rule(problem: Problem, split: tuple[int, ...]) -> bool:
     return sum(split) == layers and min(split) >= max(1, low - imbalance) and max(split) <= high
 
 
-def _expert_degrees(problem: Problem, tp: int, dp: int) -> tuple[int, ...]:
-    mode = problem.search.expert_parallel
-    if problem.model.experts == 0 or mode == "off":
+def sharded_inside(problem: Problem) -> bool:
+    """Whether the engine spreads experts over a part of a TP group and slices them over the rest.
+
+    vLLM's ``--enable-expert-parallel`` takes all TP x DP GPUs of an engine (ParallelConfig, "expert_parallel_size"); SGLang's
+    ``--ep-size`` any divisor of them.
+    """
+    return problem.engine != "vllm"
+
+
+def expert_degrees(problem: Problem, tp: int) -> tuple[int, ...]:
+    """EP degrees the search may use at a TP degree: with ``any``, every one that an engine runs on some number of replicas."""
+    mode, experts = problem.search.expert_parallel, problem.model.experts
+    if experts == 0 or mode == "off":
         return (1,)
     if mode == "replica":
         return tuple(sorted({1, tp}))
-    return tuple(sorted({1, tp, tp * dp}))
+    inside = sharded_inside(problem)
+    divisors = {ep for ep in range(1, experts + 1) if experts % ep == 0 and (ep % tp == 0 or (inside and tp % ep == 0))}
+    return tuple(sorted({1, tp} | divisors))
+
+
+def shape_ranges(problem: Problem, fixed: Fixed | None = None) -> list[tuple[Shape, Sequence[int]]]:
+    """Every replica shape the search may choose, with the DP degrees it may be repeated to.
+
+    Shapes that couple d data-parallel ranks come in multiples of d: no other number fills whole engine instances.
+
+    Args:
+        fixed: decisions that replace the corresponding list of candidates.
+    """
+    fixed = fixed or Fixed()
+    search, model = problem.search, problem.model
+    tensor = (fixed.tensor_parallel,) if fixed.tensor_parallel else tensor_degrees(problem)
+    pipeline = (fixed.pipeline_parallel,) if fixed.pipeline_parallel else pipeline_degrees(problem)
+    if fixed.layers_per_stage and not fixed.pipeline_parallel:
+        pipeline = (len(fixed.layers_per_stage),)
+    weights = (fixed.weight_precision,) if fixed.weight_precision else search.weight_precision
+    caches = (fixed.kv_precision,) if fixed.kv_precision else search.kv_precision
+    formats = dict.fromkeys(
+        (w, k) for w in weights or (model.native_weight_format,) for k in caches or (model.native_kv_format,)
+    )
+    found: list[tuple[Shape, Sequence[int]]] = []
+    for tp in tensor:
+        for pp in pipeline:
+            splits = (
+                [fixed.layers_per_stage]
+                if fixed.layers_per_stage
+                else layer_splits(model.layers, pp, search.layer_imbalance)
+            )
+            for ep in (fixed.expert_parallel,) if fixed.expert_parallel else expert_degrees(problem, tp):
+                degrees = _data_degrees(problem, fixed, tp * pp, max(1, ep // tp))
+                if degrees:
+                    found += [
+                        (Shape(tp, pp, ep, str(w), str(k), split), degrees) for w, k in formats for split in splits
+                    ]
+    return found
+
+
+def _data_degrees(problem: Problem, fixed: Fixed, replica_gpus: int, ranks: int) -> Sequence[int]:
+    """DP degrees of a shape, ascending: those that fit, in whole engine instances.
+
+    Where a fixed TP, PP or EP leaves none there is one to be judged all the same.
+    """
+    if fixed.data_parallel is not None:
+        whole = fixed.data_parallel % ranks == 0 or fixed.expert_parallel is not None
+        return (fixed.data_parallel,) if whole else ()
+    most = problem.hardware.gpus // replica_gpus
+    listed = problem.search.data_parallel
+    degrees: Sequence[int] = range(ranks, most + 1, ranks)
+    if listed is not None:
+        degrees = tuple(d for d in sorted(set(listed)) if d <= most and d % ranks == 0)
+    if degrees or (ranks > 1 and fixed.expert_parallel is None):
+        return degrees
+    if fixed.expert_parallel is not None and ranks > 1:
+        degrees = range(1, most + 1) if listed is None else tuple(d for d in sorted(set(listed)) if d <= most)
+    pinned = fixed.tensor_parallel is not None or fixed.pipeline_parallel is not None
+    return degrees or ((1,) if pinned else ())
 
 
 def build_space(problem: Problem, fixed: Fixed | None = None) -> Space:
@@ -150,57 +228,25 @@ def build_space(problem: Problem, fixed: Fixed | None = None) -> Space:
     Raises:
         SpaceTooLargeError: more rows than the model is built for.
     """
-    fixed = fixed or Fixed()
-    search, model = problem.search, problem.model
-    tensor = (fixed.tensor_parallel,) if fixed.tensor_parallel else tensor_degrees(problem)
-    pipeline = (fixed.pipeline_parallel,) if fixed.pipeline_parallel else pipeline_degrees(problem)
-    if fixed.layers_per_stage and not fixed.pipeline_parallel:
-        pipeline = (len(fixed.layers_per_stage),)
-    pinned = fixed.tensor_parallel is not None or fixed.pipeline_parallel is not None
-    weights = (fixed.weight_precision,) if fixed.weight_precision else search.weight_precision
-    caches = (fixed.kv_precision,) if fixed.kv_precision else search.kv_precision
-    formats = [(w, k) for w in weights or (model.native_weight_format,) for k in caches or (model.native_dtype,)]
-    shapes: dict[Shape, int] = {}
-    row_shape: list[int] = []
-    row_dp: list[int] = []
-    for tp in tensor:
-        for pp in pipeline:
-            splits = (
-                [fixed.layers_per_stage]
-                if fixed.layers_per_stage
-                else layer_splits(model.layers, pp, search.layer_imbalance)
-            )
-            for dp in _data_degrees(problem, fixed, tp * pp, pinned):
-                degrees = (fixed.expert_parallel,) if fixed.expert_parallel else _expert_degrees(problem, tp, dp)
-                for ep in degrees:
-                    for weight, cache in formats:
-                        for split in splits:
-                            shape = Shape(tp, pp, ep, str(weight), str(cache), split)
-                            row_shape.append(shapes.setdefault(shape, len(shapes)))
-                            row_dp.append(dp)
-                    if len(row_dp) > LARGEST_SPACE_ROWS:
-                        raise SpaceTooLargeError(
-                            f"more than {LARGEST_SPACE_ROWS:,} combinations of TP, PP, DP, EP, formats and layer splits; "
-                            "narrow search.data_parallel, search.pipeline_parallel or search.layer_imbalance"
-                        )
-    horizon = max(chain_length(problem), fixed.max_num_seqs or 1)
+    ranges = shape_ranges(problem, fixed)
+    if sum(len(degrees) for _, degrees in ranges) > LARGEST_SPACE_ROWS:
+        raise SpaceTooLargeError(
+            f"more than {LARGEST_SPACE_ROWS:,} combinations of TP, PP, DP, EP, formats and layer splits; "
+            "narrow search.data_parallel, search.pipeline_parallel or search.layer_imbalance"
+        )
+    return space_of(problem, ranges, fixed)
+
+
+def space_of(problem: Problem, ranges: Sequence[tuple[Shape, Sequence[int]]], fixed: Fixed | None = None) -> Space:
+    """The space of some shapes, each with some DP degrees."""
+    every = [np.array(degrees, dtype=np.int64) for _, degrees in ranges]
+    counts = np.array([len(degrees) for degrees in every], dtype=np.int64)
     return Space(
-        shapes=tuple(shapes),
-        row_shape=np.array(row_shape, dtype=np.int64),
-        row_dp=np.array(row_dp, dtype=np.int64),
-        slots=horizon,
+        shapes=tuple(shape for shape, _ in ranges),
+        row_shape=np.repeat(np.arange(len(ranges), dtype=np.int64), counts),
+        row_dp=np.concatenate(every) if every else np.zeros(0, dtype=np.int64),
+        slots=max(chain_length(problem), (fixed and fixed.max_num_seqs) or 1),
     )
-
-
-def _data_degrees(problem: Problem, fixed: Fixed, replica_gpus: int, pinned: bool) -> tuple[int, ...]:
-    if fixed.data_parallel is not None:
-        return (fixed.data_parallel,)
-    most = problem.hardware.gpus // replica_gpus
-    if problem.search.data_parallel is not None:
-        degrees = tuple(d for d in sorted(set(problem.search.data_parallel)) if d <= most)
-    else:
-        degrees = tuple(range(1, min(most, LARGEST_DEFAULT_DP) + 1))
-    return degrees or ((1,) if pinned else ())
 
 
 def tie_rank(space: Space) -> Ints:
@@ -228,20 +274,19 @@ def tie_rank(space: Space) -> Ints:
 
 def search_limits(problem: Problem, space: Space) -> list[str]:
     """Sentences naming what was not considered, so that it is never mistaken for what the hardware cannot do."""
-    hardware, search = problem.hardware, problem.search
+    search = problem.search
     said = []
-    if space.rows:
-        tensor = sorted(set(space.column("tp").tolist()))
-        pipeline = sorted(set(space.column("pp").tolist()))
-        said.append(f"TP degrees considered: {_words(tensor)}; PP degrees: {_words(pipeline)}.")
-    if search.data_parallel is None and hardware.gpus > LARGEST_DEFAULT_DP:
-        said.append(f"DP degrees considered: 1 to {LARGEST_DEFAULT_DP:,}; search.data_parallel widens that.")
+    offered = space.offered or space.shapes
+    if offered:
+        tensor, pipeline, expert = (sorted({getattr(s, name) for s in offered}) for name in ("tp", "pp", "ep"))
+        experts = f"; EP degrees: {_words(expert)}" if problem.model.experts else ""
+        said.append(f"TP degrees considered: {_words(tensor)}; PP degrees: {_words(pipeline)}{experts}.")
     said.append(f"Sequences per replica considered: 1 to {space.slots}.")
     said.append(
         "All replicas are alike; the same nodes stated as cluster: may hold instances of different shapes side by side."
     )
     weights = search.weight_precision or (problem.model.native_weight_format,)
-    caches = search.kv_precision or (problem.model.native_dtype,)
+    caches = search.kv_precision or (problem.model.native_kv_format,)
     said.append(f"Weight formats considered: {_words(weights)}; KV cache formats: {_words(caches)}.")
     note = sixteen_bit_note(problem.model, problem.engine)
     said += [note] if note else []

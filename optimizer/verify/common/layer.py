@@ -9,6 +9,7 @@ from optimizer.facts.model import LayerKind
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio, constant, exact, facts_of_costs
 from optimizer.verify.common.groups import Group
+from optimizer.verify.common.weights import beside_experts, kv_share, one_expert
 
 KV_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
 
@@ -40,14 +41,17 @@ def rates_of(problem: Problem, weight_format: str) -> Rates:
         return sixteen * (constant("speedup_8bit") if ratio < Fraction(5, 2) else constant("speedup_4bit"))
 
     # Four-bit checkpoints of models with routed experts convert only those.
-    beside_experts = {"mxfp4": (Fraction(2), sixteen), "nvfp4": (Fraction(1), peak("fp8"))} if model.experts else {}
+    converted = {"mxfp4": (Fraction(2), sixteen), "nvfp4": (Fraction(1), peak("fp8"))} if model.experts else {}
     linear = exact(formats[weight_format].linear), peak(weight_format)
-    linear_bytes, linear_rate = beside_experts.get(weight_format, linear)
+    linear_bytes, linear_rate = converted.get(weight_format, linear)
+    expert_rate = peak(weight_format)
+    if weight_format == model.native_weight_format:
+        linear_rate, expert_rate = peak(model.linear_format), peak(model.expert_format)
     return Rates(
         bandwidth=exact(gpu.memory_bandwidth_gb_per_s) * 10**6,
         sixteen=sixteen,
         linear=linear_rate,
-        expert=peak(weight_format),
+        expert=expert_rate,
         linear_bytes=linear_bytes,
         expert_bytes=exact(formats[weight_format].expert),
     )
@@ -87,12 +91,9 @@ class Layer:
 def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> Layer:
     """Sections 2 and 3 for one layer; times in milliseconds, sizes in bytes."""
     model, work, t = problem.model, problem.workload, group.tensor
-    kv_heads = max(1, ceil_ratio(model.kv_heads, t))
-    linear = (
-        Fraction(kind.sharded_parameters, t)
-        + kind.key_value_parameters * Fraction(kv_heads, model.kv_heads)
-        + kind.replicated_parameters
-    )
+    kv_heads, share = kv_share(model, kind, t)
+    linear = Fraction(kind.sharded_parameters, t) + kind.key_value_parameters * share + kind.replicated_parameters
+    one = one_expert(model, kind, group, rates.expert_bytes) / group.expert_gpus
     token_bytes = (kind.kv_values_per_token_per_kv_head * kv_heads + kind.kv_values_per_token_replicated) * KV_BYTES[
         group.kv_format
     ]
@@ -110,14 +111,14 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
         experts = Experts(
             count=kind.experts,
             per_token=kind.experts_per_token,
-            read_ms=shared * rates.expert_bytes / (constant("eta_expert_bw") * rates.bandwidth) * uneven,
+            read_ms=one / (constant("eta_expert_bw") * rates.bandwidth) * uneven,
             token_ms=flop / (constant("eta_expert_flops") * rates.expert),
             touch_ms=exact(problem.hardware.gpu.layer_time_factor) * constant("t_touched"),
         )
     return Layer(
         linear_parameters=linear,
-        dense_bytes=linear * rates.linear_bytes + kind.unquantized_parameters * 2,
-        expert_bytes=shared * kind.experts * rates.expert_bytes,
+        dense_bytes=sum(beside_experts(model, kind, group, rates.linear_bytes), Fraction(0)),
+        expert_bytes=one * kind.experts,
         sequence_bytes=token_bytes * kept + state,
         cache_bytes_read=token_bytes * seen + 2 * state,
         attention_flop=Fraction(2 * kind.attention_flop_width * seen, t),

@@ -46,13 +46,18 @@ def row_findings(problem: Problem, row: Row) -> Iterator[Finding]:
     model, hardware, group = problem.model, problem.hardware, row.shape.group
     t, ep = group.tensor, group.expert
     yield _at_most("gpu_count", "GPUs", hardware.gpus, row.gpus)
-    yield Finding("attention_heads", model.attention_heads % t == 0)
-    yield Finding("kv_heads", model.mla or model.kv_heads % t == 0 or t % model.kv_heads == 0)
+    yield Finding(
+        "attention_heads", all(heads % t == 0 for heads in (model.attention_heads, *model.attention_head_counts))
+    )
+    every = {kind.kv_heads or model.kv_heads for kind in model.kinds}
+    yield Finding("kv_heads", model.mla or all(heads % t == 0 or t % heads == 0 for heads in every))
     yield Finding("ffn_width", all(width % t == 0 for width in model.ffn_widths) and _expert_slices(problem, t, ep))
     yield Finding("vocabulary", ceil_ratio(model.vocabulary, 64) * 64 % t == 0)
     yield Finding("experts", model.experts % ep == 0 if model.experts else ep == 1)
     whole = ep % t == 0 and row.replicas % (ep // t) == 0
-    yield Finding("expert_groups", ep == 1 or t % ep == 0 or whole)
+    # vLLM spreads experts over all GPUs of an engine or over none.
+    inside = t % ep == 0 and problem.engine != "vllm"
+    yield Finding("expert_groups", ep == 1 or inside or whole)
     yield Finding("layer_split", _evenly_split(problem, row.shape.layers))
     yield Finding("nvlink_locality", tensor_groups_fit(hardware, t, row.shape.stages * row.replicas))
     yield Finding("weight_format", weights_run(problem, group))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.groups import Group, Row, Shape
 
-MOST_REPLICAS = 1024
 _DEFAULT_STAGES = (*range(1, 9), 10, 12, 16)
 
 
@@ -17,18 +16,29 @@ def most_slots(problem: Problem, fixed: Fixed) -> int:
     return max(512, 2 * problem.requirements.max_batch, fixed.max_num_seqs or 0)
 
 
-def rows(problem: Problem, fixed: Fixed) -> Iterator[Row]:
-    """Every row once, fewest stages first."""
-    found: set[Row] = set()
+def shapes_offered(problem: Problem, fixed: Fixed) -> Iterator[Shape]:
+    """Every shape once, fewest stages first."""
+    found: set[Shape] = set()
     for layers in _splits_offered(problem, fixed):
         for tensor in tensor_offered(problem, fixed):
-            for replicas in _replicas_offered(problem, fixed, tensor, len(layers)):
-                for expert in experts_offered(problem, fixed, tensor, replicas):
-                    for weight, kv in formats_offered(problem, fixed):
-                        row = Row(Shape(Group(tensor, expert, weight, kv), layers), replicas)
-                        if row not in found:
-                            found.add(row)
-                            yield row
+            for expert in experts_offered(problem, fixed, tensor):
+                for weight, kv in formats_offered(problem, fixed):
+                    shape = Shape(Group(tensor, expert, weight, kv), layers)
+                    if shape not in found:
+                        found.add(shape)
+                        yield shape
+
+
+def rows(problem: Problem, fixed: Fixed) -> Iterator[Row]:
+    """Every row once, fewest stages first."""
+    for shape in shapes_offered(problem, fixed):
+        for replicas in replicas_offered(problem, fixed, shape):
+            yield Row(shape, replicas)
+
+
+def count_rows(problem: Problem, fixed: Fixed) -> int:
+    """How many rows there are."""
+    return sum(len(replicas_offered(problem, fixed, shape)) for shape in shapes_offered(problem, fixed))
 
 
 def splits(layers: int, stages: int, imbalance: int) -> Iterator[tuple[int, ...]]:
@@ -86,29 +96,43 @@ def tensor_offered(problem: Problem, fixed: Fixed) -> Iterable[int]:
     return [t for t in range(1, min(heads, largest) + 1) if heads % t == 0]
 
 
-def _replicas_offered(problem: Problem, fixed: Fixed, tensor: int, stages: int) -> Iterable[int]:
+def replicas_offered(problem: Problem, fixed: Fixed, shape: Shape) -> Sequence[int]:
+    """Numbers of replicas of a shape, ascending: whole engine instances on the GPUs there are."""
+    ranks, chosen = shape.group.ranks, fixed.expert_parallel is not None
+
     if fixed.data_parallel is not None:
-        return (fixed.data_parallel,)
-    most = problem.hardware.gpus // (tensor * stages)
+        return (fixed.data_parallel,) if chosen or fixed.data_parallel % ranks == 0 else ()
+    most = problem.hardware.gpus // (shape.group.tensor * shape.stages)
     offered = problem.search.data_parallel
-    fitting = range(1, min(most, MOST_REPLICAS) + 1) if offered is None else [d for d in offered if d <= most]
+    fitting: Sequence[int] = range(1, most + 1) if offered is None else [d for d in sorted(set(offered)) if d <= most]
+    kept: Sequence[int] = range(ranks, most + 1, ranks)
+    if offered is not None:
+        kept = [d for d in fitting if d % ranks == 0]
+    if kept or (ranks > 1 and not chosen):
+        return kept
+    # A person who fixes degrees is told what is wrong with them.
     bound = fixed.tensor_parallel or fixed.pipeline_parallel or fixed.layers_per_stage
-    return fitting if fitting or not bound else (1,)
+    return (fitting if chosen else kept) or ((1,) if bound else ())
 
 
-def experts_offered(problem: Problem, fixed: Fixed, tensor: int, replicas: int) -> Iterable[int]:
-    """EP degrees at a TP degree."""
+def experts_offered(problem: Problem, fixed: Fixed, tensor: int) -> Iterable[int]:
+    """EP degrees at a TP degree: groups inside or across replicas that hold whole experts."""
     if fixed.expert_parallel is not None:
         return (fixed.expert_parallel,)
-    if not problem.model.experts or problem.search.expert_parallel == "off":
+    experts = problem.model.experts
+    if not experts or problem.search.expert_parallel == "off":
         return (1,)
-    return (1, tensor) if problem.search.expert_parallel == "replica" else (1, tensor, tensor * replicas)
+    if problem.search.expert_parallel == "replica":
+        return (1, tensor)
+    inside = [ep for ep in range(2, tensor) if tensor % ep == 0 and experts % ep == 0 and problem.engine != "vllm"]
+    across = [ep for ep in range(tensor, experts + 1, tensor) if experts % ep == 0]
+    return (1, tensor, *inside, *across)
 
 
 def formats_offered(problem: Problem, fixed: Fixed) -> Iterator[tuple[str, str]]:
     """(weight format, KV format)."""
     weights: tuple[str, ...] = problem.search.weight_precision or (problem.model.native_weight_format,)
-    caches: tuple[str, ...] = problem.search.kv_precision or (problem.model.native_dtype,)
+    caches: tuple[str, ...] = problem.search.kv_precision or (problem.model.native_kv_format,)
     if fixed.weight_precision is not None:
         weights = (fixed.weight_precision,)
     if fixed.kv_precision is not None:

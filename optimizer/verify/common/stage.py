@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
-from optimizer.verify.common.arithmetic import Affine, ceil, ceil_ratio, constant, exact
+from optimizer.verify.common.arithmetic import Affine, ceil, constant, exact
 from optimizer.verify.common.groups import Group, Shape
 from optimizer.verify.common.layer import Experts, Layer, Rates, layer_of, rates_of
 from optimizer.verify.common.links import all_reduce, all_to_all, sends
+from optimizer.verify.common.weights import tables
 
 if TYPE_CHECKING:
     from optimizer.verify.common.candidate import Replica
@@ -132,11 +133,14 @@ class Stages:
         model, shared = self.problem.model, self._shared_by(group)
         rates = shared.rates
         held = [(layer, n) for layer, n in zip(shared.layers, kind.counts, strict=True) if n]
-        table = Fraction(ceil_ratio(model.vocabulary, 64) * 64 * model.hidden_size * 2, group.tensor)
+        ends = tables(model, group)
         dense_bytes = sum((n * layer.dense_bytes for layer, n in held), Fraction(0))
         linear = sum((n * layer.linear_parameters for layer, n in held), Fraction(0))
-        tables = kind.first + kind.last - (kind.first and kind.last and model.tied_embeddings)
-        weights = dense_bytes + sum((n * layer.expert_bytes for layer, n in held), Fraction(0)) + tables * table
+        weights = dense_bytes + sum((n * layer.expert_bytes for layer, n in held), Fraction(0))
+        if kind.first:
+            weights += ends.first
+        if kind.last and not (kind.first and model.tied_embeddings):
+            weights += ends.head
         moved = _messages(model.hidden_size, group, held, shared)
         decode_flop = constant("eta_decode_flops")
         roofs = [(dense_bytes / (constant("eta_bw") * rates.bandwidth), 2 * linear / (decode_flop * rates.linear))]
@@ -144,8 +148,9 @@ class Stages:
         prefill = Affine(2 * linear / (constant("eta_prefill_flops") * rates.linear)).plus(moved)
         prefill = prefill.plus(Affine(sum((n * layer.expert_prefill_ms for layer, n in held), Fraction(0))))
         if kind.last:
-            weights += model.hidden_size * 2
-            roofs.append((table / (constant("eta_bw") * rates.bandwidth), table / (decode_flop * rates.sixteen)))
+            weights += ends.last
+            products = 2 * ends.head_parameters / (decode_flop * rates.sixteen)
+            roofs.append((ends.head / (constant("eta_bw") * rates.bandwidth), products))
             generation = exact(self.problem.hardware.gpu.layer_time_factor)
             step = step.plus(Affine(group.ranks * constant("t_sequence"), generation * constant("t_step")))
         alone = kind.first and kind.last and group.tensor * group.ranks == 1
@@ -192,7 +197,8 @@ def _activation_bytes(problem: Problem, group: Group) -> int:
     """Activations of the largest prefill step."""
     model, t, hidden = problem.model, group.tensor, problem.model.hidden_size
     widths = [Fraction(2 * width, t) for width in model.ffn_widths]
-    widths.append(Fraction((model.attention_heads + 2 * model.kv_heads) * model.head_dim, t))
+    keys = 0 if model.mla else 2 * model.kv_heads
+    widths.append(Fraction((model.attention_heads + keys) * model.head_dim, t))
     for per_token in {kind.experts_per_token for kind in model.kinds if kind.experts}:
         sliced = group.expert == 1
         one = hidden + Fraction(2 * model.expert_ffn_width, t if sliced else 1)

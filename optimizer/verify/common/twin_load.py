@@ -28,13 +28,22 @@ class Loads:
     """By name as in the rules, e.g. ``ttft_p99``."""
 
 
-def loads(problem: Problem, times: ShapeTimes, shape: Ints, per_replica_per_s: Floats, length: int) -> Loads:
+def loads(
+    problem: Problem,
+    times: ShapeTimes,
+    shape: Ints,
+    per_replica_per_s: Floats,
+    length: int,
+    at_most_per_s: Floats | None = None,
+) -> Loads:
     """Load of the rows' replicas.
 
     Args:
         shape: the line of ``times`` of each row.
         per_replica_per_s: requests/s at a replica of each row; infinite where no replica is left.
         length: states before the tail.
+        at_most_per_s: a rate that is no lower, for each row: what is found then holds from below for every rate between.
+            Everything grows with the rate but the time that a prompt has a pipeline to itself, and everything with that.
     """
     work = problem.workload
     none_left = np.isinf(per_replica_per_s)
@@ -59,7 +68,8 @@ def loads(problem: Problem, times: ShapeTimes, shape: Ints, per_replica_per_s: F
     before = cumulative[lines, k - 1]
     p99 = np.where(reached[:, 0], 0.0, k - 1 + (0.99 - before) / (cumulative[lines, k] - before))
     whole = times.prompt_sum[shape]
-    occupancy = np.maximum(times.prompt_max[shape], whole / (1 + rate * whole))
+    crowd = rate if at_most_per_s is None else at_most_per_s / 1000
+    occupancy = np.maximum(times.prompt_max[shape], whole / (1 + crowd * whole))
     prompts = rate * occupancy
     unsure |= np.abs(prompts - 1) < NEAR
     overloaded = overloaded | (prompts >= 1)

@@ -41,7 +41,7 @@ def _roof(x: Floats, y: Floats) -> Floats:
     return np.maximum(x, y) + float(constant("overlap")) * np.minimum(x, y)
 
 
-def _decode(stage: Stage, ranks: int, b: Floats, known: dict[tuple[Experts, int], Floats]) -> Floats:
+def decode_ms(stage: Stage, ranks: int, b: Floats, known: dict[tuple[Experts, int], Floats]) -> Floats:
     """Decode time of one stage for every b."""
     total = float(stage.step.fixed) + float(stage.step.slope) * b
     for memory, compute in stage.roofs:
@@ -73,7 +73,7 @@ def shape_times(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto:
             key = id(stage), shape.group.ranks  # ``stages`` keeps every stage alive
             if key not in line:
                 line[key] = len(decode)
-                decode.append(_decode(stage, shape.group.ranks, b, known))
+                decode.append(decode_ms(stage, shape.group.ranks, b, known))
                 chunk.append((float(stage.prefill_ms(lengths[0])), float(stage.prefill_ms(lengths[1]))))
             places[i, s] = line[key]
         sent = stages.sends(shape)

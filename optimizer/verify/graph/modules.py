@@ -12,12 +12,13 @@ from fractions import Fraction
 from optimizer.facts.model import LayerKind
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
-from optimizer.verify.common.arithmetic import ceil, ceil_ratio, constant, decimal, exact
+from optimizer.verify.common.arithmetic import ceil, constant, decimal, exact
 from optimizer.verify.common.groups import row_of
 from optimizer.verify.common.layer import layer_of, rates_of
 from optimizer.verify.common.links import all_reduce, all_to_all
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import StageDecode
+from optimizer.verify.common.weights import Tables, beside_experts, tables
 
 HALVES = ("attention", "rest")
 
@@ -79,14 +80,14 @@ class Modules:
     def expected(self, kind: str, stage: int, layer: int | None) -> Expected:
         """What a module of this kind must say."""
         model, slots = self._problem.model, self._strategy.max_num_seqs
-        table = Fraction(ceil_ratio(model.vocabulary, 64) * 64 * model.hidden_size * 2, self._group.tensor)
+        ends = tables(model, self._group)
         if layer is None and kind == "embedding":
-            return Expected(table, Fraction(0), 0, 0.0)
+            return Expected(ends.first, Fraction(0), 0, 0.0)
         if layer is None:
             tied = model.tied_embeddings and len(self.stages) == 1
-            weights = (Fraction(0) if tied else table) + 2 * model.hidden_size
+            weights = (Fraction(0) if tied else ends.head) + ends.last
             logits = slots * ceil(model.vocabulary * constant("logit_bytes"))
-            return Expected(weights, Fraction(0), logits, float(self._head_ms(table)))
+            return Expected(weights, Fraction(0), logits, float(self._head_ms(ends)))
         half = self._halves[model.kind_of_layer[layer]]["attention" if kind == "attention" else "rest"]
         dense_scale, cache_scale = self._stage_ms[stage]
         ms = half.dense * dense_scale + max(half.read, half.attend) * cache_scale + half.own
@@ -104,9 +105,9 @@ class Modules:
         parts = sum((max(half.read, half.attend) for half in halves), Decimal(0))
         return whole / layers, (cache / parts if parts else Decimal(1))
 
-    def _head_ms(self, table: Fraction) -> Decimal:
-        memory = table / (constant("eta_bw") * self._rates.bandwidth)
-        compute = self._batch * table / (constant("eta_decode_flops") * self._rates.sixteen)
+    def _head_ms(self, ends: Tables) -> Decimal:
+        memory = ends.head / (constant("eta_bw") * self._rates.bandwidth)
+        compute = 2 * self._batch * ends.head_parameters / (constant("eta_decode_flops") * self._rates.sixteen)
         generation = exact(self._problem.hardware.gpu.layer_time_factor)
         step = generation * constant("t_step") + self._batch * self._group.ranks * constant("t_sequence")
         return self._roof(decimal(memory), decimal(compute)) + decimal(step)
@@ -123,9 +124,7 @@ class Modules:
         layer, rates, rest = layer_of(self._problem, self._group, kind, self._rates), self._rates, half == "rest"
         ffn = Fraction(kind.ffn_sharded_parameters, self._group.tensor)
         linear = ffn if rest else layer.linear_parameters - ffn
-        small = kind.ffn_unquantized_parameters
-        small = small if rest else kind.unquantized_parameters - small
-        dense_bytes = linear * rates.linear_bytes + small * 2
+        dense_bytes = beside_experts(self._problem.model, kind, self._group, rates.linear_bytes)[1 if rest else 0]
         flop = self._batch * 2 * linear / (constant("eta_decode_flops") * rates.linear)
         read = self._batch * layer.cache_bytes_read / (constant("eta_kv") * rates.bandwidth)
         attend = self._batch * layer.attention_flop / (constant("eta_decode_flops") * rates.sixteen)

@@ -74,7 +74,7 @@ class _Pair:
         problems = [self._instances.problem(group, 1) for group in self._groups]
         tensors = [set(tensor_offered(problem, self._fixed)) for problem in problems]
         for tensor in sorted(tensors[0] & tensors[1]):
-            for expert in sorted(set(experts_offered(problems[0], self._fixed, tensor, 1)) & {1, tensor}):
+            for expert in sorted(set(experts_offered(problems[0], self._fixed, tensor)) & {1, tensor}):
                 for weight, kv in formats_offered(problems[0], self._fixed):
                     yield Group(tensor, expert, weight, kv)
 

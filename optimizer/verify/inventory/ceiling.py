@@ -60,7 +60,7 @@ class Ceiling:
     def rate(self, slots: int) -> float:
         """Requests/s that no pipeline with so many slots passes."""
         if self._rates is None:
-            self._rates = np.maximum.accumulate(self._throughput())
+            self._rates = np.maximum.accumulate(self.throughput())
         last = len(self._rates) if self._no_rate else min(slots, len(self._rates))
         return float(self._rates[last - 1]) * _ROUNDING
 
@@ -76,7 +76,7 @@ class Ceiling:
     def _stage(self, side: int, counts: tuple[int, ...], *, last: bool) -> Stage:
         return self._stages[side].stage(self._group, StageKind(counts, False, last))
 
-    def _throughput(self) -> Floats:
+    def throughput(self) -> Floats:
         """m over a lower bound of R(m), requests/s, for m = 1, 2, …"""
         work, engine = self._problem.workload, facts_of_costs().engines[self._problem.engine]
         stages = sum(self._counts)

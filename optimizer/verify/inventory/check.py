@@ -25,6 +25,7 @@ from optimizer.verify.inventory.float_times import Curves
 from optimizer.verify.inventory.instance import Instances
 from optimizer.verify.inventory.legality import check_placement
 from optimizer.verify.inventory.pools import Known, check_instance_rules, check_shares, know_pools
+from optimizer.verify.inventory.prices import Prices, multipliers
 from optimizer.verify.inventory.restarts import restarts_in_time
 from optimizer.verify.inventory.sample import DRAWS, Sampled, sample
 from optimizer.verify.inventory.shares import largest_share, least_split, share_costs
@@ -80,6 +81,7 @@ class _Check:
         self.demand = exact(problem.workload.requests_per_s)
         self.notes: list[str] = []
         self.completed = 0.0
+        self.families: list[Family] = []
 
     def run(self, exhaustive: bool) -> Verification:
         """All steps."""
@@ -102,7 +104,11 @@ class _Check:
 
     def _optimality(self, exhaustive: bool) -> tuple[str, int]:
         """(what can be said about the optimum, choices looked at)."""
-        if not exhaustive or self.ledger.mismatches or self.site.fleet.gpus > MOST_GPUS_ENUMERATED:
+        if not exhaustive or self.ledger.mismatches:
+            return "bound", 0
+        if self._priced():
+            return "exhaustive", 0
+        if self.site.fleet.gpus > MOST_GPUS_ENUMERATED:
             return "bound", 0
         try:
             found = Twin(self.site, self.instances, self.curves, self.fixed).judge(self.answer, self.completed)
@@ -113,6 +119,14 @@ class _Check:
             self.ledger.that(what, False, f"{found.rival} is feasible", self.answer.objective_exact_ms or "infeasible")
             return "refuted", found.choices
         return "exhaustive" if found.complete else "bound", found.choices
+
+    def _priced(self) -> bool:
+        """Whether what nodes are worth proves that nothing is better; a better tier has no price."""
+        objective = self.answer.objective
+        if objective is None or not self.families or self.problem.objective.preset in ("fewest-gpus", "throughput"):
+            return False
+        gammas = multipliers(self.families)
+        return Prices(self.site, self.instances, self.curves, self.fixed).proves(gammas, objective.value - 1)
 
     def _fixed_decisions(self) -> None:
         """What a person fixed is so."""
@@ -155,6 +169,7 @@ class _Check:
         used, completed = check_totals(ledger, self.site, known, planned, answer)
         self.completed = float(completed)
         families, index_of = self._families(known, planned)
+        self.families = families
         self._check_split(known, families, index_of)
         levels = rates_of(self.problem.failures, self.problem.levels())
         family_of = [index_of[instance.pool] for instance in placement.instances]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ from typing import Literal
 import numpy as np
 
 from optimizer.facts.demand import Workload
+from optimizer.facts.files import read_csv
 
+LARGEST_BYTES = 64 * 1024 * 1024
 TRACE_COLUMNS = ("arrived_at", "num_prefill_tokens", "num_decode_tokens")
 
 
@@ -35,15 +36,11 @@ def read_trace(path: Path) -> tuple[Arrival, ...]:
     Raises:
         ValueError: a column is missing, a value is no number, a length is below 1, or the file holds no request.
     """
-    with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in TRACE_COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(f"{path}: the column {missing[0]} is missing; a trace has {', '.join(TRACE_COLUMNS)}")
-        try:
-            requests = [_arrival(path, line, row) for line, row in enumerate(reader, start=2)]
-        except csv.Error as error:
-            raise ValueError(f"{path}: cannot be read as CSV ({error})") from None
+    columns, rows = read_csv(path, str(path), LARGEST_BYTES)
+    missing = [name for name in TRACE_COLUMNS if name not in columns]
+    if missing:
+        raise ValueError(f"{path}: the column {missing[0]} is missing; a trace has {', '.join(TRACE_COLUMNS)}")
+    requests = [_arrival(path, line, row) for line, row in enumerate(rows, start=2)]
     if not requests:
         raise ValueError(f"{path}: holds no request")
     return tuple(sorted(requests, key=lambda request: request.at_ms))

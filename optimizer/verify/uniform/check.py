@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from itertools import islice
 
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, CheckAnswer, Fixed, Strategy, Verification
-from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.arithmetic import decimal, sixty_digits
 from optimizer.verify.common.candidate import Candidate, RowFacts
 from optimizer.verify.common.groups import Row, row_of
 from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, Ledger
 from optimizer.verify.common.objective import Value, weights_of
 from optimizer.verify.common.rules import Finding, barely_holds, clearly_holds, findings
-from optimizer.verify.common.space import most_slots, rows
+from optimizer.verify.common.space import count_rows, most_slots, rows
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.uniform.claims import check_metrics, check_objective, check_rules, check_strategy
+from optimizer.verify.uniform.ranges import RangeSurvey, has_ranges
 from optimizer.verify.uniform.shared import SharedSurvey
 from optimizer.verify.uniform.twin import Bar, Survey, survey
 
@@ -40,7 +40,8 @@ def verify_answer(
         problem: what was asked.
         answer: what is claimed; its own ``verification`` is ignored.
         fixed: decisions that a person fixed.
-        exhaustive: False leaves out the enumeration, as a space of more than ``MOST_CANDIDATES`` does by itself.
+        exhaustive: False leaves out the comparison with other candidates. Of a space of more than ``MOST_CANDIDATES`` ranges
+            of replica counts are compared (``ranges``); where these have no bounds it is left out by itself.
         shared: tables of problems alike, this one among them; with them any space is enumerated. Nothing may be fixed.
 
     Returns:
@@ -66,19 +67,29 @@ def verify_answer(
         if shared is not None:
             seen, refuted = _enumerate(ledger, problem, lambda bar: shared.survey(problem, bar), claim, stages)
             return _verification(problem, ledger, "refuted" if refuted else "exhaustive", seen)
-        most = MOST_CANDIDATES // most_slots(problem, fixed) if exhaustive else -1
-        offered = list(islice(rows(problem, fixed), most + 1))
-        if len(offered) <= most:
-            seen, refuted = _enumerate(
-                ledger, problem, lambda bar: survey(problem, fixed, offered, stages, bar), claim, stages
-            )
+        search = _survey_of(problem, fixed, stages) if exhaustive else None
+        if search is not None:
+            seen, refuted = _enumerate(ledger, problem, search, claim, stages)
             optimality = "refuted" if refuted else "exhaustive"
     return _verification(problem, ledger, optimality, seen)
 
 
+def _survey_of(problem: Problem, fixed: Fixed, stages: Stages) -> Callable[[Bar | None], Survey] | None:
+    """What goes through the space: every row of a small one, ranges of replica counts of a large one; None: too large."""
+    if count_rows(problem, fixed) * most_slots(problem, fixed) <= MOST_CANDIDATES:
+        offered = list(rows(problem, fixed))
+        return lambda bar: survey(problem, fixed, offered, stages, bar)
+    if fixed == Fixed() and has_ranges(problem):
+        return RangeSurvey(problem, stages).survey
+    return None
+
+
 def _verification(problem: Problem, ledger: Ledger, optimality: str, seen: Survey) -> Verification:
     passed, resolution = not ledger.mismatches, _resolution_in_words(problem)
-    return Verification(passed, ledger.checks, optimality, seen.candidates, resolution, tuple(ledger.mismatches))
+    mismatches = tuple(ledger.mismatches)
+    return Verification(
+        passed, ledger.checks, optimality, seen.candidates, resolution, mismatches, seen.compared, dict(seen.ruled_out)
+    )
 
 
 class _Claim:
@@ -167,7 +178,9 @@ def _beats(problem: Problem, rival: Candidate, claim: _Claim | None) -> bool:
     if claim is None:
         return True
     ahead = claim.tier - _tier(problem, rival)
-    noise = THOUSANDTH + abs(claim.tier) * TWO_NANOSECONDS if problem.objective.preset == "throughput" else Decimal(0)
+    preset = problem.objective.preset
+    noise = THOUSANDTH + abs(claim.tier) * TWO_NANOSECONDS if preset == "throughput" else Decimal(0)
+    noise = THOUSANDTH if preset == "capacity" else noise
     if ahead != 0:
         return ahead > noise
     return rival.value().total < claim.value.total - _resolution(problem, claim.value.total)
@@ -177,6 +190,8 @@ def _tier(problem: Problem, candidate: Candidate) -> Decimal:
     """What the preset puts before the objective; lower is better."""
     if problem.objective.preset == "fewest-gpus":
         return Decimal(candidate.row.gpus)
+    if problem.objective.preset == "capacity":
+        return -decimal(candidate.most_requests())
     if problem.objective.preset == "throughput":
         peak = candidate.completions()[0] * problem.workload.output_tokens
         return -(peak // THOUSANDTH * THOUSANDTH)

@@ -96,12 +96,15 @@ class SharedSurvey:
         """
         seen = Survey(candidates=int((self._offered_gpus <= problem.hardware.gpus).sum()) * self.upto)
         there = self._there(problem)
+        seen.ruled_out["rules on degrees"] = seen.candidates - int(there.sum()) * self.upto
         if bar is not None:
             hopeless = self._bounds(problem).hopeless(bar)
             if bar.row in self._at:
                 hopeless[self._at[bar.row]] = False
+            seen.ruled_out["the bound on the objective"] = int((there & hopeless).sum()) * self.upto
             there = there & ~hopeless
         kept = np.flatnonzero(there)
+        seen.compared = len(kept) * self.upto
         if not len(kept):
             return seen
         judged = Judged(problem, self._columns.of(kept), self.fits(problem), self.loads)

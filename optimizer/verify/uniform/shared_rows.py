@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -17,8 +19,8 @@ from optimizer.verify.common.stage import Stages
 from optimizer.verify.common.twin_failures import DownTwin
 from optimizer.verify.common.twin_load import Loads
 from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
-from optimizer.verify.uniform.shared_load import LoadTable
 from optimizer.verify.uniform.twin import NEAR_MS, NEAR_RELATIVE, Bar, Bools
+from optimizer.verify.uniform.twin_capacity import capacity_tier, most_per_replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,14 @@ class Fits:
             limit = float(planned(wanted, wanted.tpot_p99_ms))
             self.fits &= times.tpot <= limit + max(NEAR_MS, NEAR_RELATIVE * 1e-2 * limit)
         self.completed: Floats = np.maximum.accumulate(n * 1000 / times.residence, axis=1)
+        self._problem, self._times = problem, times
         self.last: Ints = np.maximum.accumulate(np.where(self.fits, n, 0), axis=1)
         """The largest fitting number up to each, 0: none, (S, upto)."""
+
+    @cached_property
+    def carried(self) -> Floats:
+        """The most requests/s that a replica carries within every limit with the most sequences that fit, (S,)."""
+        return most_per_replica(self._problem, self._times, self.last[:, -1])
 
 
 class Bounds:
@@ -91,7 +99,9 @@ class Bounds:
         self._tier: Floats = np.zeros(len(usual))
         if problem.objective.preset == "throughput":
             most = np.maximum(1, fits.last[columns.shape, -1])
-            self._tier = _peak_tier(problem, columns, fits, most[:, None])[:, 0]
+            self._tier = peak_tier(problem, columns, fits, most[:, None])[:, 0]
+        elif problem.objective.preset == "capacity":
+            self._tier = capacity_tier(fits.carried[columns.shape], columns.replicas)
         elif problem.objective.preset == "fewest-gpus":
             self._tier = columns.gpus.astype(np.float64)
 
@@ -103,17 +113,25 @@ class Bounds:
         return result
 
 
-def _peak_tier(problem: Problem, columns: Columns, fits: Fits, slots: Ints) -> Floats:
+def peak_tier(problem: Problem, columns: Columns, fits: Fits, slots: Ints) -> Floats:
     """Tier of preset ``throughput`` of rows with so many sequences, (R, M): tokens/s at most, floored and negative."""
     done = fits.completed[columns.shape[:, None], slots - 1] * columns.replicas[:, None]
     tier: Floats = -np.floor(done * problem.workload.output_tokens * 1000) / 1000
     return tier
 
 
+class LoadsAt(Protocol):
+    """Loads at one rate of the whole service."""
+
+    def at(self, shape: Ints, instances: Ints) -> Loads:
+        """Loads of lines of shapes with so many instances left, (Q,) each."""
+        ...
+
+
 class Judged:
     """The rows of one problem: which may be feasible with how many sequences, and what they are worth."""
 
-    def __init__(self, problem: Problem, columns: Columns, fits: Fits, loads: Callable[[float], LoadTable]) -> None:
+    def __init__(self, problem: Problem, columns: Columns, fits: Fits, loads: Callable[[float], LoadsAt]) -> None:
         self.problem, self.columns, self.upto = problem, columns, fits.fits.shape[1]
         self.off = problem.search.disabled_rules
         self.fits, demand = fits, problem.workload.requests_per_s
@@ -216,7 +234,9 @@ class Judged:
         value[unsure] = -np.inf
         tier = np.zeros(slots.shape)
         if problem.objective.preset == "throughput":
-            tier = _peak_tier(problem, columns, self.fits, slots)
+            tier = peak_tier(problem, columns, self.fits, slots)
+        elif problem.objective.preset == "capacity":
+            tier = tier + capacity_tier(self.fits.carried[columns.shape], columns.replicas)[:, None]
         elif problem.objective.preset == "fewest-gpus":
             tier = tier + columns.gpus[:, None]
         return tier, value

@@ -27,6 +27,7 @@ from optimizer.verify.common.stage import Stages
 from optimizer.verify.common.survivors import survivors_of
 from optimizer.verify.common.twin_load import Loads, loads
 from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
+from optimizer.verify.uniform.twin_capacity import capacity_tier, most_per_replica
 
 BLOCK = 1 << 16
 """Candidates in one block."""
@@ -53,6 +54,10 @@ class Survey:
     """What the enumeration saw."""
 
     candidates: int = 0
+    compared: int = 0
+    """Of them, those looked at one by one, or through another that is no worse in anything."""
+    ruled_out: dict[str, int] = field(default_factory=dict)
+    """The others, by what ruled them out."""
     feasible: int = 0
     near: int = 0
     """Candidates that rounding keeps from being decided in floats."""
@@ -86,6 +91,9 @@ def survey(
     off = problem.search.disabled_rules
     possible = [row for row in offered if all(rule.holds or rule.id in off for rule in row_findings(problem, row))]
     slots = np.array([fixed.max_num_seqs]) if fixed.max_num_seqs else np.arange(1, upto + 1)
+    found.compared = len(possible) * upto
+    if len(possible) < len(offered):
+        found.ruled_out["rules on degrees"] = found.candidates - found.compared
     for block in _blocks(possible, max(1, BLOCK // upto)):
         _record(found, block, slots, _judge(problem, block, slots, stages, upto), bar, most_rivals)
     found.rivals.sort(key=lambda rival: (not rival[2], rival[0], rival[1]))
@@ -151,6 +159,15 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
     tier = np.zeros_like(value)
     if problem.objective.preset == "throughput":
         tier = -np.floor(completed * problem.workload.output_tokens * 1000) / 1000
+    elif problem.objective.preset == "capacity":
+        # More sequences never carry less: the largest number that fits stands for all.
+        fitting = np.where(_fits(problem, shapes, stages, slots), slots, 0).max(axis=1)
+        each = most_per_replica(problem, times, fitting)
+        replicas = np.array([row.replicas for row in block])
+        tier = tier + capacity_tier(each[shape], replicas)[:, None]
+        largest = slots == fitting[shape][:, None]
+        rules.sure &= largest
+        rules.maybe &= largest
     elif problem.objective.preset == "fewest-gpus":
         tier = tier + np.array([[float(row.gpus)] for row in block])
     return _Verdict(rules.sure, rules.maybe, tier, value)

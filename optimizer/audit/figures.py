@@ -1,0 +1,355 @@
+"""Judges figures of named quantities against the ledger: ``Each card stores 16.4 GB of weights``.
+
+A figure belongs to the quantity that stands right behind it or is the last named before it. It is confirmed if any reading
+gives it, and refuted only if it clearly belongs to a quantity and every reading of unit, "per", precision and strategy
+gives another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from optimizer.audit.context import Context
+from optimizer.audit.facts import Situation
+from optimizer.audit.labels import claim
+from optimizer.audit.ledger import Reading, readings
+from optimizer.audit.lexicon import Lexicon, Quantity, Term, filler_words
+from optimizer.audit.measures import Measure, shown
+from optimizer.audit.result import Claim, Parsed
+from optimizer.audit.scopes import Scope, scope_of
+from optimizer.audit.sentences import Sentence
+from optimizer.audit.situations import About, about
+
+STRONG, FAIR, WEAK = 3, 2, 1
+_OPERATOR_BEFORE = re.compile(r"(?:[×✕·*÷/+−^]|\b[xX]|(?<=[\d)])\s[-–]|\bminus|\bplus|\btimes|\bmal)\s*\(?$")
+_OPERATOR_AFTER = re.compile(
+    r"^[^\d=≈]{0,18}?(?:\)\s*)?\s?(?:[×✕*÷+^]|[xX](?=\s?\d)|(?<!\w)/(?=\s?\d)|[−–-]\s\d|\bminus\b|\bplus\b|\btimes\b|\bdivided by\b)"
+)
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A quantity that a figure may be of, and how firmly it is tied to it."""
+
+    quantity: Quantity
+    strength: int
+    term: Term | None
+
+
+def judge_figures(sentence: Sentence, context: Context, lexicon: Lexicon, own: Situation) -> Iterator[Claim]:
+    """Every figure of a sentence that names its quantity."""
+    for measure in sentence.measures:
+        if _is_operand(sentence.text, measure):
+            continue
+        said = _judge(sentence, measure, context, lexicon, own)
+        if said is not None:
+            yield said
+
+
+def _is_operand(text: str, measure: Measure) -> bool:
+    return bool(_OPERATOR_BEFORE.search(text[: measure.start]) or _OPERATOR_AFTER.match(text[measure.end :]))
+
+
+def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexicon, own: Situation) -> Claim | None:
+    span = sentence.clause(measure.start)
+    candidates = list(_candidates(sentence, measure, span, lexicon))
+    meant = about(sentence, span, context, own)
+    if not meant.situations:
+        return None
+    scope = scope_of(sentence, measure, span)
+    candidates += _implied(measure, scope, lexicon, context, candidates)
+    refuted: Claim | None = None
+    for candidate in candidates:
+        quantity = candidate.quantity
+        found = [
+            reading
+            for situation in meant.situations
+            for reading in readings(quantity, situation, scope, sentence, measure, context)
+        ]
+        if not found:
+            if candidate.strength == STRONG:
+                return None
+            continue
+        relation = _relation(sentence, measure)
+        right = [one for one in found if _holds(measure, one, quantity, relation)]
+        if right and measure.value >= quantity.least:
+            context.spoken_of = [quantity.id]
+            if relation != "=" and not any(_holds(measure, one, quantity, "=") for one in found):
+                continue
+            return _say(sentence, measure, quantity, right[0], scope, relation, "confirmed")
+        if refuted is None and _refutable(sentence, measure, span, candidate, meant, scope, found, relation):
+            refuted = _say(sentence, measure, quantity, found[0], scope, relation, "refuted")
+        last = (
+            candidates.index(candidate) + 1 == len(candidates)
+            or candidates[candidates.index(candidate) + 1].term is not candidate.term
+        )
+        if candidate.strength == STRONG and not quantity.weak and last:
+            break
+    return refuted
+
+
+def _implied(
+    measure: Measure, scope: Scope, lexicon: Lexicon, context: Context, known: list[Candidate]
+) -> Iterator[Candidate]:
+    """What a figure may be of that names nothing: the quantity spoken of before, or rates; enough to confirm it only."""
+    if measure.dimension in ("tokens/s", "requests/s"):
+        ids = [id for id, one in lexicon.quantities.items() if one.unit == measure.dimension]
+    elif measure.dimension == "bytes" and scope.ids:
+        ids = [id for id in context.spoken_of if lexicon.quantities[id].unit == measure.dimension]
+    else:
+        ids = []
+    for id in ids:
+        if all(one.quantity.id != id for one in known):
+            yield Candidate(lexicon.quantities[id], WEAK, None)
+
+
+def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lexicon: Lexicon) -> Iterator[Candidate]:
+    seen: set[str] = set()
+    fitting = [
+        t for t in sentence.terms if any(lexicon.quantities[id].unit == measure.dimension for id in t.ids("quantity"))
+    ]
+    inside = [t for t in fitting if span[0] <= t.start and t.end <= span[1]]
+    right = next((t for t in inside if t.start >= measure.end), None)
+    left = [t for t in inside if t.end <= measure.start + 1]
+    ordered: list[tuple[int, Term]] = []
+    noun = _noun(sentence, measure)
+    if right is not None:
+        gap = _stripped(sentence, measure.end, right.start, names_only=True)
+        clear = not any(
+            measure.end <= m.start < right.start and not re.search(r"\b(?:of|der|des|sur)\b", gap)
+            for m in sentence.measures
+        )
+        words = len(re.findall(r"\w+", gap))
+        unknown = _unknown(gap)
+        if clear and not re.search(r"[,;:(]", gap) and (not unknown or words <= 2):
+            ordered.append((STRONG if words <= 3 else FAIR, right))
+    if left:
+        last = left[-1]
+        between = [
+            m for m in sentence.measures
+            if last.end <= m.start < measure.start and not any(lexicon.quantities[id].per_tokens for id in last.ids("quantity"))
+        ]  # fmt: skip
+        gap = _stripped(sentence, last.end, measure.start)
+        if not between:
+            unknown = _unknown(gap)
+            ordered.append((STRONG if not unknown else FAIR if unknown <= 1 else WEAK, last))
+    for term in reversed(left):
+        ordered.append((WEAK, term))
+    for term in inside:
+        ordered.append((WEAK, term))
+    for term in reversed([t for t in fitting if t.end <= span[0]]):
+        ordered.append((WEAK, term))
+    if sorted(ordered[:2], key=lambda one: -one[0]) != ordered[:2]:
+        ordered[:2] = sorted(ordered[:2], key=lambda one: -one[0])
+    for strength, term in ordered:
+        for id in term.ids("quantity"):
+            quantity = lexicon.quantities[id]
+            if id in seen or quantity.unit != measure.dimension:
+                continue
+            if measure.dimension == "" and measure.unit == "" and quantity.least > measure.value:
+                continue
+            if (
+                noun is not None
+                and noun is not term
+                and not (noun.start <= term.start and term.end <= noun.end)
+                and not set(noun.ids("objects")) & set(quantity.of)
+            ):
+                continue
+            if measure.word and not quantity.counted and not quantity.rest and not measure.dimension:
+                continue
+            if (
+                quantity.counted
+                and term.end <= measure.start
+                and not sentence.text[term.end : measure.start].strip(" *_`")
+            ):
+                continue
+            seen.add(id)
+            yield Candidate(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
+
+
+def _unknown(gap: str) -> int:
+    """Words of a gap that carry a meaning of their own, so that the figure behind it may be of something else."""
+    fillers = filler_words()
+    return sum(word.casefold() not in fillers for word in _LETTERS.findall(gap))
+
+
+def _noun(sentence: Sentence, measure: Measure) -> Term | None:
+    """What a count counts, where the word stands right behind it: the 16 of "16 sequences" are no layers."""
+    if measure.dimension or (measure.unit and measure.value >= 1e6):
+        return None
+    for term in sentence.terms:
+        if term.start >= measure.end and term.id("objects"):
+            gap = sentence.text[measure.end : term.start]
+            return term if len(gap.split()) <= 1 and not re.search(r"[,;:.()|/]", gap) else None
+    return None
+
+
+def _stripped(sentence: Sentence, start: int, end: int, *, names_only: bool = False) -> str:
+    """A gap without what says per what and of which GPU, model or strategy."""
+    text = list(sentence.text[start:end])
+    spans = (
+        []
+        if names_only
+        else [
+            (t.start, t.end)
+            for t in sentence.terms_in(start, end)
+            if t.id("objects")
+            or t.id("per")
+            or t.id("articles")
+            or t.id("total")
+            or t.id("hedges")
+            or t.id("precisions")
+            or t.id("results")
+            or t.id("at_least")
+            or t.id("at_most")
+        ]
+    )
+    for gpu in sentence.gpus:
+        size = re.match(
+            r"[\s-]*(?:SXM\d?|PCIe|NVL)?[\s-]*(?:de |mit |with )?\d+\s?(?:GB|Go)\b", sentence.text[gpu.end :]
+        )
+        spans.append((gpu.end, gpu.end + (size.end() if size else 0)))
+    spans += [(n.start, n.end) for n in (*sentence.gpus, *sentence.models)] + [
+        (a, b) for a, b, _ in sentence.strategies if a >= 0
+    ]
+    for a, b in spans:
+        for place in range(max(a, start), min(b, end)):
+            text[place - start] = " "
+    return re.sub(r"\([^()]*\)", " ", "".join(text))
+
+
+def _relation(sentence: Sentence, measure: Measure) -> str:
+    for term in sentence.terms:
+        if term.end <= measure.start and not re.sub(
+            r"\b(?:the|of|a|some|about|full|der|den|de|les)\b", "", sentence.text[term.end : measure.start]
+        ).strip(" ~≈("):
+            if term.id("at_least"):
+                return "≥"
+            if term.id("at_most"):
+                return "≤"
+    return "="
+
+
+def _holds(measure: Measure, reading: Reading, quantity: Quantity, relation: str) -> bool:
+    near = quantity.near if quantity.near or quantity.unit == "" else 0.006
+    if measure.says(reading.value, near if not (measure.exact and not quantity.near) else 0.0):
+        return True
+    if reading.high is not None and any(
+        reading.value * (1 - near) <= value <= reading.high * (1 + near) for value in measure.values
+    ):
+        return True
+    if relation == "≥":
+        return reading.value >= min(measure.values)
+    if relation == "≤":
+        return reading.value <= max(measure.values)
+    return False
+
+
+def _refutable(
+    sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: Candidate, meant: About, scope: Scope,
+    found: list[Reading], relation: str,
+) -> bool:  # fmt: skip
+    quantity, term = candidate.quantity, candidate.term
+    if candidate.strength < STRONG and not (candidate.strength == FAIR and quantity.unit and not quantity.weak):
+        return False
+    if quantity.weak and not (candidate.strength == STRONG and scope.ids and not scope.loose):
+        return False
+    if quantity.possessed and not _POSSESSION.search(sentence.text[span[0] : measure.start + 1]):
+        return False
+    if quantity.loose and not _definite(sentence, measure, span, candidate):
+        return False
+    if quantity.only_with and not (scope.ids & set(quantity.only_with) or found[0].condition):
+        return False
+    if quantity.counted and (measure.high > measure.value or not float(measure.value).is_integer()) and not scope.ids:
+        return False
+    if not sentence.firm:
+        return False
+    if quantity.unit == "" and measure.unit and measure.value < 1e3 and not quantity.near:
+        return False
+    if sentence.has("past") or sentence.has("negation"):
+        return False
+    if sentence.has("hypothetical") and not (meant.named_strategy and not quantity.loose and not quantity.rest):
+        return False
+    if not measure.word and measure.value == 1 and quantity.unit == "":
+        return False
+    if measure.word and measure.value == 1:
+        return False
+    others = [
+        t
+        for t in sentence.terms_in(*span, "other")
+        if term is None or not (term.start <= t.start and t.end <= term.end)
+    ]
+    if others and not quantity.rest:
+        return False
+    if re.search(r"(?:^|[^\w])(?:=|≈)\s*$", sentence.text[: measure.start]) and re.search(
+        r"[=≈]\s*[^=≈\d]*\d", sentence.text[measure.end :]
+    ):
+        return False
+    return not (relation != "=" and quantity.loose)
+
+
+_POSSESSION = re.compile(
+    r"\b(?:has|have|had|having|offers?|provides?|with|comes? with|features?|equipped|carr(?:y|ies)|capacity|hat"
+    r"|haben|bietet|bieten|mit|verfügt|verfügen|besitzt|besitzen"
+    r"|possède\w*|dispose\w*|offre\w*|avec|dotée?s?|embarque\w*|ont|capacité|(?:GPUs|cards|Karten|cartes) (?:of|zu je|à|de))\b[^,;]*$",
+    re.IGNORECASE,
+)
+_TOTALS = re.compile(
+    r"\b(?:there are|we have|we run|we use|total|in total|altogether|consists? of|available|number of|besteht"
+    r"|bestehen|insgesamt|zusammen|verfügen|au total|en tout|dispose|comprend|hat|haben|uses? all|cluster of"
+    r"|fleet of|installed)\b",
+    re.IGNORECASE,
+)
+
+
+def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: Candidate) -> bool:
+    """Whether a count of GPUs, nodes or replicas is of all of them: ``GPUs: 8``, ``8 GPUs in total``."""
+    term, text = candidate.term, sentence.text
+    if term is None:
+        return False
+    if re.search(
+        r"\b(?:each|every|per|of (?:the|its|our)|one of|je|pro|jede[rsnm]?|chaque|par|sur)\b",
+        text[span[0] : span[1]],
+        re.IGNORECASE,
+    ):
+        return False
+    if term.end <= measure.start:
+        before = text[: term.start]
+        label = re.fullmatch(
+            r"[\s*\-•]*(?:(?:total|number of|all|available|gesamt|anzahl(?: der)?|nombre (?:total )?de|count of)\s)*",
+            before,
+            re.IGNORECASE,
+        )
+        return bool(
+            label
+            and re.fullmatch(
+                r"\s*(?:count|total|in total|available|required|needed|used|in use)?\s*[:=|]\s*",
+                text[term.end : measure.start],
+                re.IGNORECASE,
+            )
+        )
+    return bool(_TOTALS.search(text[span[0] : span[1]]))
+
+
+def _say(
+    sentence: Sentence, measure: Measure, quantity: Quantity, reading: Reading, scope: Scope, relation: str, verdict: str
+) -> Claim:  # fmt: skip
+    per = f" per {' and '.join(reading.scope)}" if reading.scope else ""
+    expected = shown(reading.value, quantity.unit)
+    value = f"{expected} to {shown(reading.high, quantity.unit)}" if reading.high else expected
+    reason = f"{reading.subject}: {quantity.title}{per}{reading.condition} {'are' if quantity.title.endswith('s') else 'is'} {value}"
+    reason += "." if verdict == "confirmed" else f", not {measure.text}."
+    parsed = Parsed(
+        reading.subject,
+        quantity.id + ("/" + "/".join(reading.scope) if reading.scope else ""),
+        measure.value,
+        quantity.unit,
+        relation,
+    )
+    return Claim(
+        sentence.statement.line, claim(sentence.statement, "confirmed", "").text,
+        "confirmed" if verdict == "confirmed" else "refuted", reason, measure.text, value, parsed,
+    )  # fmt: skip

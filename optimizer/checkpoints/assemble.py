@@ -1,0 +1,120 @@
+"""From a decoder's layers and a quantisation plan to ``ModelFacts``: parameters and exact bytes by parameter group."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from optimizer.checkpoints.parts import Attention, Decoder, FeedForward, Layer, Linear
+from optimizer.checkpoints.quantization.plan import Plan
+from optimizer.checkpoints.quantization.storage import Storage, sixteen
+from optimizer.facts.model import LayerKind, Quantization, WeightFormat
+
+
+@dataclass(slots=True)
+class Weights:
+    """Parameters and bytes of a set of matrices by group."""
+
+    parameters: Counter[str] = field(default_factory=Counter)
+    bytes: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Stores:
+    """How each matrix of a checkpoint is stored, and how many weights are stored in which way."""
+
+    plan: Plan | None
+    sixteen: WeightFormat
+    linear: Counter[Storage] = field(default_factory=Counter)
+    expert: Counter[Storage] = field(default_factory=Counter)
+
+    def of(self, layer: int, linear: Linear, *, expert: bool = False) -> Storage:
+        """Storage of one matrix."""
+        stored = self.plan.storage(layer, linear, expert=expert) if self.plan else None
+        return stored or sixteen(self.sixteen)
+
+    def weigh(self, layer: int, linears: tuple[Linear, ...]) -> Weights:
+        """Matrices beside experts."""
+        weights = Weights()
+        for linear in linears:
+            stored = self.of(layer, linear)
+            self.linear[stored] += linear.parameters
+            weights.parameters[linear.group] += linear.parameters
+            weights.bytes[linear.group] += stored.bytes_of(linear)
+        return weights
+
+    def weigh_expert(self, layer: int, rest: FeedForward) -> int:
+        """Bytes of one routed expert."""
+        if rest.experts is None:
+            return 0
+        total = 2 * rest.experts.small
+        for linear in rest.experts.linears:
+            stored = self.of(layer, linear, expert=True)
+            self.expert[stored] += linear.parameters * rest.experts.count
+            total += stored.bytes_of(linear)
+        return total
+
+    def most(self, *counters: Counter[Storage], quantized: bool = False) -> Storage | None:
+        """The storage of most weights; with ``quantized`` of those that are not in 16 bit."""
+        total: Counter[Storage] = Counter()
+        for counter in counters:
+            total.update(counter)
+        if quantized:
+            total = Counter({stored: n for stored, n in total.items() if stored.bits != 16})
+        return max(total, key=lambda stored: total[stored]) if total else None
+
+    def quantization(self) -> Quantization | None:
+        """Facts for engines' rules; None where nothing is quantised and nothing asked of the cache."""
+        if self.plan is None:
+            return None
+        bulk = self.most(self.linear, self.expert, quantized=True)
+        if bulk is None and self.plan.kv_cache_format is None:
+            return None
+        return self.plan.facts(bulk or sixteen(self.sixteen))
+
+
+def layer_kinds(decoder: Decoder, stores: Stores) -> tuple[tuple[LayerKind, ...], tuple[int, ...]]:
+    """(distinct kinds of layers, kind of each layer); layers that are stored differently are of different kinds."""
+    kinds: dict[LayerKind, int] = {}
+    kind_of_layer = []
+    for index, part in enumerate(decoder.layers):
+        kind = _kind(index, part, decoder, stores)
+        kind_of_layer.append(kinds.setdefault(kind, len(kinds)))
+    return tuple(kinds), tuple(kind_of_layer)
+
+
+def _kind(index: int, part: Layer, decoder: Decoder, stores: Stores) -> LayerKind:
+    attention, rest = part.attention or Attention(), part.rest or FeedForward()
+    own, other = stores.weigh(index, attention.linears), stores.weigh(index, rest.linears)
+    small = attention.small + part.attention_norms
+    ffn_small = rest.small + part.rest_norms
+    experts = rest.experts
+    stored = not attention.shared_cache
+    differs = attention.kv_per_kv_head and attention.kv_heads != decoder.kv_heads
+    return LayerKind(
+        sharded_parameters=own.parameters["sharded"] + other.parameters["sharded"],
+        key_value_parameters=own.parameters["key_value"] + other.parameters["key_value"],
+        replicated_parameters=own.parameters["replicated"] + other.parameters["replicated"],
+        unquantized_parameters=small + ffn_small,
+        experts=experts.count if experts else 0,
+        experts_per_token=experts.per_token if experts else 0,
+        expert_parameters=experts.parameters if experts else 0,
+        kv_values_per_token_per_kv_head=attention.kv_per_kv_head if stored else 0,
+        kv_values_per_token_replicated=attention.kv_replicated if stored else 0,
+        window_tokens=part.window_tokens,
+        state_values_per_sequence=attention.state,
+        state_values_replicated=attention.state_replicated,
+        attention_flop_width=attention.flop_width,
+        prefill_flop_width=attention.prefill_flop_width,
+        ffn_sharded_parameters=other.parameters["sharded"],
+        ffn_unquantized_parameters=ffn_small,
+        sharded_bytes=own.bytes["sharded"] + other.bytes["sharded"],
+        key_value_bytes=own.bytes["key_value"] + other.bytes["key_value"],
+        replicated_bytes=own.bytes["replicated"] + other.bytes["replicated"],
+        unquantized_bytes=2 * (small + ffn_small),
+        expert_bytes=stores.weigh_expert(index, rest),
+        ffn_sharded_bytes=other.bytes["sharded"],
+        ffn_unquantized_bytes=2 * ffn_small,
+        kv_heads=attention.kv_heads if differs else 0,
+        shared_kv_values_per_token=0 if stored else attention.kv_per_kv_head * attention.kv_heads,
+    )

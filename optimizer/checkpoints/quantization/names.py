@@ -1,0 +1,94 @@
+"""Whether a module is meant by an entry of an ignore list: a name, part of one, a pattern with stars, or a regular expression.
+
+Files name the same module in several ways: under ``model.layers``, under ``language_model``, with fused projections. An
+entry matches if it matches one of these names; plain entries match whole components, so ``layers.1`` is not ``layers.10``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from functools import cache
+
+PREFIXES = (
+    "model.layers.",
+    "language_model.model.layers.",
+    "model.language_model.layers.",
+    "language_model.layers.",
+    "thinker.model.layers.",
+    "backbone.layers.",
+    "transformer.layers.",
+    "transformer.encoder.layers.",
+    "transformer.h.",
+    "layers.",
+)
+FUSED = (
+    (re.compile(r"\b[qkv]_proj$"), "qkv_proj"),
+    (re.compile(r"\b(gate|up)_proj$"), "gate_up_proj"),
+    (re.compile(r"\bin_proj_qkvz$"), "in_proj_qkv"),
+    (re.compile(r"\bin_proj_qkvz$"), "in_proj_z"),
+    (re.compile(r"\bin_proj_ba$"), "in_proj_a"),
+    (re.compile(r"\bshared_experts\b"), "shared_expert"),
+    (re.compile(r"\bshared_experts\b"), "shared_mlp"),
+    (re.compile(r"^mlp\."), "feed_forward."),
+    (re.compile(r"^mlp\."), "block_sparse_moe."),
+    (re.compile(r"^self_attn\."), "attn."),
+    (re.compile(r"^self_attn\."), "attention."),
+    (re.compile(r"^self_attn\."), "self_attention."),
+    (re.compile(r"^mlp\.experts\.0\."), "mlp.experts."),
+    (re.compile(r"^mlp\."), "ffn."),
+)
+
+
+@cache
+def spellings(module: str) -> tuple[str, ...]:
+    """A module's path in a layer, and what other files call it."""
+    return (module, *dict.fromkeys(pattern.sub(name, module) for pattern, name in FUSED if pattern.search(module)))
+
+
+class Entries:
+    """The entries of one list."""
+
+    def __init__(self, entries: Iterable[object]) -> None:
+        self._patterns: list[re.Pattern[str]] = []
+        self._stars: list[str] = []
+        self._plain: set[str] = set()
+        self._inside: list[str] = []
+        for entry in map(str, entries):
+            if entry.startswith("re:"):
+                self._patterns.append(re.compile(entry[3:]))
+            elif "*" in entry or "?" in entry:
+                self._stars.append(entry)
+            elif "layers." in entry or ".h." in entry:
+                # Named in full: the path from the layer's number on is enough.
+                self._plain.add(re.split(r"(?:layers|\.h)\.", entry, maxsplit=1)[1].rstrip("."))
+            else:
+                self._inside.append(f".{entry.strip('.')}.")
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns or self._stars or self._plain or self._inside)
+
+    def has(self, layer: int, module: str) -> bool:
+        """Whether an entry means this module of this layer."""
+        names = spellings(module)
+        if self._plain and any(self._named(f"{layer}.{name}") for name in names):
+            return True
+        if any(part in f".{name}." for part in self._inside for name in names):
+            return True
+        return any(self._matches(f"{prefix}{layer}.{name}") for prefix in PREFIXES for name in names)
+
+    def has_top(self, module: str) -> bool:
+        """Whether an entry means a module outside the layers (``lm_head``)."""
+        plain = any(module == part.strip(".").rsplit(".", 1)[-1] for part in self._inside)
+        return plain or any(self._matches(f"{prefix}{module}") for prefix in ("", "model.", "language_model."))
+
+    def _named(self, path: str) -> bool:
+        """The path or one that it lies in is named."""
+        parts = path.split(".")
+        return any(".".join(parts[: end + 1]) in self._plain for end in range(len(parts)))
+
+    def _matches(self, name: str) -> bool:
+        if any(pattern.match(name) for pattern in self._patterns):
+            return True
+        return any(fnmatchcase(name, star) or fnmatchcase(name, f"{star}.*") for star in self._stars)

@@ -1,0 +1,96 @@
+"""Where a command's question comes from: a problem file of any kind, or options on one line (``--save`` writes them as a file)."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from optimizer.reading.question import Question
+
+PROBLEM = Annotated[
+    str | None, typer.Argument(help="Problem file, YAML or JSON; or ask with the options below.", metavar="[PROBLEM]")
+]
+_PANEL = "Ask without a file"
+
+
+def _option(kind: Any, flag: str, text: str, metavar: str | None = None) -> Any:
+    return Annotated[kind | None, typer.Option(flag, help=text, metavar=metavar, rich_help_panel=_PANEL)]
+
+
+OPTIONS: dict[str, Any] = {
+    "gpu": _option(str, "--gpu", "GPU by catalog name, e.g. h100-sxm-80gb.", "NAME"),
+    "gpus": _option(int, "--gpus", "How many; left out, one node of them.", "N"),
+    "model": _option(str, "--model", "Catalog name, or path of a config.json.", "NAME"),
+    "prompt": _option(int, "--prompt", "Mean prompt, tokens.", "TOKENS"),
+    "output": _option(int, "--output", "Mean output, tokens.", "TOKENS"),
+    "rate": _option(float, "--rate", "Requests/s in all.", "RATE"),
+    "ttft_p50": _option(float, "--ttft-p50", "Limit of the time to first token at P50, ms.", "MS"),
+    "ttft_p99": _option(float, "--ttft-p99", "Limit of the time to first token at P99, ms.", "MS"),
+    "tpot_p50": _option(float, "--tpot-p50", "Limit of the time per output token at P50, ms.", "MS"),
+    "tpot_p99": _option(float, "--tpot-p99", "Limit of the time per output token at P99, ms.", "MS"),
+    "max_sequence": _option(int, "--max-sequence", "Longest request that must be served, tokens.", "TOKENS"),
+    "engine": _option(str, "--engine", "vllm or sglang.", "NAME"),
+    "objective": _option(str, "--objective", "balanced, latency, fault-tolerance, throughput, fewest-gpus.", "PRESET"),
+}
+SAVE = Annotated[
+    str | None,
+    typer.Option(
+        "--save", help="Write the question as a commented problem file.", metavar="FILE", rich_help_panel=_PANEL
+    ),
+]
+
+
+def asks(command: Callable[..., None], without: tuple[str, ...] = ()) -> Callable[..., None]:
+    """The command with a problem file or the options of ``OPTIONS`` in front; it is called with the ``Question``.
+
+    Args:
+        command: its first parameter is the question.
+        without: options whose names the command itself uses for something else.
+    """
+    own = list(inspect.signature(command).parameters.values())[1:]
+    hints = get_type_hints(command, localns={"Question": object}, include_extras=True)
+    options = {name: kind for name, kind in OPTIONS.items() if name not in without}
+
+    @functools.wraps(command)
+    def asked(problem: str | None = None, save: str | None = None, **given: Any) -> None:
+        said = {name: given.pop(name, None) for name in options}
+        command(_question(problem, said, save), **given)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter("problem", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=PROBLEM),
+        *(one.replace(kind=keyword, annotation=hints[one.name]) for one in own),
+        *(inspect.Parameter(name, keyword, default=None, annotation=kind) for name, kind in options.items()),
+        inspect.Parameter("save", keyword, default=None, annotation=SAVE),
+    ]
+    asked.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    asked.__annotations__ = {one.name: one.annotation for one in parameters}
+    del asked.__wrapped__
+    return asked
+
+
+def _question(path: str | None, said: dict[str, Any], save: str | None) -> Question:
+    from optimizer.facts.errors import ProblemError
+    from optimizer.reading.question import load_question, question_from_dict
+
+    stated = [name for name, value in said.items() if value is not None]
+    if path is not None:
+        if stated or save is not None:
+            option = "--save" if save is not None else f"--{stated[0].replace('_', '-')}"
+            raise ProblemError(option, f"asks without a file; leave out {path!r}, or state it in that file")
+        return load_question(path)
+    from optimizer.reading.asked import commented, values_of
+
+    values = values_of(said)
+    question = question_from_dict(values)
+    if save is not None:
+        from optimizer.cli.files import write_whole
+
+        write_whole(save, commented(values), "--save")
+        typer.echo(f"Wrote the question to {save}.", err=True)
+    return question

@@ -1,0 +1,229 @@
+"""``solve`` and ``check`` for problems of every kind: options read, the question asked, the answer printed.
+
+Exit codes: 0 every rule holds · 1 proved infeasible, or a rule is broken · 2 bad input · 3 a limit was reached without an
+answer, or the verifier disagrees.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from optimizer.cli.asking import asks
+from optimizer.cli.costs import Costs, CostTableFile, apply_costs
+from optimizer.cli.options import Json, fixed_of, time_limit_of, trace_file
+from optimizer.cli.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
+
+if TYPE_CHECKING:
+    from optimizer.facts.problem import Problem
+    from optimizer.reading.question import Question
+    from optimizer.results.answer import Answer, Fixed
+    from optimizer.results.chain import ChainAnswer
+    from optimizer.results.inventory import FleetAnswer
+
+    AnyAnswer = Answer | FleetAnswer | ChainAnswer
+
+OK, VIOLATED, LIMIT_REACHED = 0, 1, 3
+EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}
+
+TimeLimit = Annotated[float | None, typer.Option("--time-limit", help="Seconds for the search.", metavar="SECONDS")]
+Svg = Annotated[str | None, typer.Option("--svg", help="Draw the chains (kind: chain) to this file.", metavar="PATH")]
+Trace = Annotated[
+    str | None, typer.Option("--trace", help="Simulate on the requests of this CSV instead of Poisson.", metavar="FILE")
+]
+Full = Annotated[bool, typer.Option("--full", help="Every table: rules, breakdown, simulation, search limits.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the two commands."""
+    app.command("solve")(asks(solve))
+    app.command("check")(asks(check))
+
+
+def solve(
+    question: Question,
+    json: Json = False,
+    full: Full = False,
+    time_limit: TimeLimit = None,
+    svg: Svg = None,
+    simulate: Annotated[bool, typer.Option(help="Simulate the answer's percentiles.")] = True,
+    trace: Trace = None,
+    costs: Costs = "analytic",
+    table: CostTableFile = None,
+    all_conflicts: AllConflicts = False,
+    apply_repair: ApplyRepair = None,
+    out: Out = None,
+    force: Force = False,
+) -> None:
+    """The provably best strategy for a problem, or why there is none; for kind: chain, the best placement."""
+    from optimizer.questions.solve import solve as ask
+    from optimizer.render.progress import LiveLine
+
+    limit = time_limit_of(time_limit)
+    check_options(apply_repair, out, force)
+    played = trace_file(trace)
+    problem = _problem(question, svg, trace, costs, table, None)
+    with LiveLine() as live:
+        answer: Any = ask(
+            problem, time_limit_s=limit, progress=live, stated=question.stated, all_conflicts=all_conflicts
+        )
+        if simulate or trace:
+            answer = _simulated(problem, answer, played)
+    said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
+    if svg is not None:
+        _draw(answer, svg)
+    _show(problem, answer, json, full)
+    if not json and question.kind != "chain":
+        say_none(answer, asked=True)
+    tell(said)
+    _leave(answer, EXIT_CODES[answer.status])
+
+
+def check(
+    question: Question,
+    tp: Annotated[int | None, typer.Option("--tp", help="Tensor parallel size.")] = None,
+    pp: Annotated[int | None, typer.Option("--pp", help="Pipeline parallel size.")] = None,
+    dp: Annotated[int | None, typer.Option("--dp", help="Data parallel size: replicas.")] = None,
+    ep: Annotated[int | None, typer.Option("--ep", help="Expert parallel size.")] = None,
+    max_num_seqs: Annotated[int | None, typer.Option("--max-num-seqs", help="Sequences per replica at once.")] = None,
+    layers: Annotated[str | None, typer.Option("--layers", help="Layers per stage, e.g. 20,20,20,20.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="Weight format, e.g. fp16 or fp8.")] = None,
+    kv: Annotated[str | None, typer.Option("--kv", help="KV cache format: fp16, bf16 or fp8.")] = None,
+    simulate: Annotated[bool, typer.Option(help="Simulate the strategy's percentiles.")] = False,
+    repairs: Annotated[
+        bool, typer.Option("--repairs", help="Find the smallest changes that help (JSON: always).")
+    ] = False,
+    trace: Trace = None,
+    json: Json = False,
+    full: Full = False,
+    time_limit: TimeLimit = None,
+    costs: Costs = "analytic",
+    table: CostTableFile = None,
+    all_conflicts: AllConflicts = False,
+    apply_repair: ApplyRepair = None,
+    out: Out = None,
+    force: Force = False,
+) -> None:
+    """Whether a strategy keeps every rule, each with its slack, and the optimum beside it."""
+    from optimizer.questions.check import check as ask
+    from optimizer.render.progress import LiveLine
+
+    fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
+    limit = time_limit_of(time_limit)
+    check_options(apply_repair, out, force)
+    played = trace_file(trace)
+    problem = _problem(question, None, trace, costs, table, fixed)
+    helping = repairs or json or apply_repair is not None
+    with LiveLine() as live:
+        answer: Any = ask(
+            problem,
+            fixed,
+            time_limit_s=limit,
+            progress=live,
+            stated=question.stated,
+            all_conflicts=all_conflicts,
+            repairs=helping,
+        )
+        if simulate or trace:
+            answer = _simulated(problem, answer, played)
+    said = apply(question.stated, answer, apply_repair, out, force)
+    _show(problem, answer, json, full)
+    if not json:
+        say_none(answer, asked=repairs or apply_repair is not None)
+    tell(said)
+    _leave(answer, {True: OK, False: VIOLATED, None: LIMIT_REACHED}[answer.feasible])
+
+
+def _problem(
+    question: Question, svg: str | None, trace: str | None, costs: str, table: str | None, fixed: Fixed | None
+) -> Any:
+    """The problem with the costs asked for; options that say nothing about its kind are refused with what does.
+
+    Raises:
+        ProblemError: with the option.
+    """
+    from optimizer.facts.errors import ProblemError
+
+    if svg is not None and question.kind != "chain":
+        raise ProblemError(
+            "--svg", "draws the chains of a problem of kind: chain only; optimizer report draws the others"
+        )
+    if question.kind == "uniform":
+        problem: Problem = question.problem  # type: ignore[assignment]
+        return apply_costs(problem, costs, table, fixed)
+    if question.kind == "inventory":
+        if costs != "analytic" or table is not None:
+            raise ProblemError("--costs", "is not taken with cluster: its instances have the analytic model's costs")
+        return question.problem
+    if trace is not None:
+        raise ProblemError("--trace", "plays requests; a chain's load is tokens/s, with no requests to play")
+    return _chain_with_costs(question, costs, table)
+
+
+def _chain_with_costs(question: Question, costs: str, table: str | None) -> Any:
+    from pathlib import Path
+
+    from optimizer.facts.errors import ProblemError
+    from optimizer.reading.chain import chain_from_dict
+
+    if costs not in {"analytic", "table"}:
+        raise ProblemError(
+            "--costs", f"{costs!r} says nothing about chains; their costs are tables of tokens/s (--costs table [FILE])"
+        )
+    if table is None:
+        return question.problem
+    if costs != "table":
+        raise ProblemError("--table", "belongs to --costs table")
+    from optimizer.reading.chain_table import with_tables
+
+    values = with_tables(dict(question.stated.values), Path(table))
+    return chain_from_dict(values, default_name=question.stated.default_name)
+
+
+def _simulated(problem: Any, answer: Any, trace: Any) -> Any:
+    from optimizer.questions.simulate import simulate
+
+    return simulate(problem, answer, trace=trace)
+
+
+def _draw(answer: ChainAnswer, path: str) -> None:
+    from optimizer.cli.files import write_whole
+    from optimizer.render.chain_svg import chain_svg
+
+    write_whole(path, chain_svg(answer), "--svg")
+
+
+def _show(problem: Any, answer: AnyAnswer, as_json: bool, full: bool) -> None:
+    if as_json:
+        from optimizer.render.as_json import dumps
+        from optimizer.render.envelope import envelope
+
+        typer.echo(dumps(envelope(answer)))
+        return
+    from optimizer.render.answers import print_any
+
+    print_any(answer, full=full, launch=_launch(problem, answer))
+
+
+def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
+    """The launch line of what keeps every rule and was verified."""
+    from optimizer.results.chain import ChainAnswer
+
+    if isinstance(answer, ChainAnswer) or answer.status not in ("optimal", "feasible"):
+        return ()
+    if not answer.verification.passed:
+        return ()
+    from optimizer.deploy.line import launch_lines
+
+    return launch_lines(problem, answer)
+
+
+def _leave(answer: AnyAnswer, code: int) -> NoReturn:
+    if not answer.verification.checks and answer.status != "unknown":
+        typer.echo("error: interrupted before the answer was verified; do not rely on it", err=True)
+        raise typer.Exit(LIMIT_REACHED)
+    if answer.verification.checks and not answer.verification.passed:
+        typer.echo("error: the independent verification disagrees with the answer; do not rely on it", err=True)
+        code = LIMIT_REACHED
+    raise typer.Exit(code)

@@ -1,0 +1,62 @@
+"""``deploy``: the launch files of an answer, by their paths; nothing is written to disk here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from optimizer.facts.errors import ProblemError
+from optimizer.reading.question import kind_of
+
+if TYPE_CHECKING:
+    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.problem import Problem
+    from optimizer.reading.question import AnyProblem
+
+
+def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: Any) -> dict[str, str]:
+    """Complete launch files for an answer: engines, router, and what must keep running.
+
+    Args:
+        problem: what the answer is for, equal nodes or an inventory.
+        answer: of ``solve`` or ``check``.
+        target: shell, ray, kubernetes or compose.
+        options: as for ``deploy.options.resolve_options`` (version, model_id, checkpoint_format, image, namespace).
+
+    Returns:
+        Text of every file by its path in the folder.
+
+    Raises:
+        ProblemError: the answer has nothing to launch, or the engine cannot run it on this target.
+    """
+    from optimizer.deploy import launch_files
+    from optimizer.deploy.chosen import chosen_of, chosen_of_fleet
+    from optimizer.deploy.options import resolve_options
+    from optimizer.version import __version__
+
+    kind = kind_of(problem)
+    if kind == "chain":
+        raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")
+    placed = cast("Problem | FleetProblem", problem)
+    found = answer.strategy if kind == "uniform" else answer.placement
+    if found is None:
+        raise ProblemError("deploy", "the answer has no strategy, so there is none to launch; its explanation says why")
+    resolved = resolve_options(placed.model, placed.engine, target, **options)
+    try:
+        if kind == "uniform":
+            chosen = chosen_of(cast("Problem", problem), answer)
+        else:
+            chosen = chosen_of_fleet(cast("FleetProblem", problem), answer, answer.feasible is not None)
+    except ValueError as error:
+        raise ProblemError("deploy", f"the strategy has no place: {error}") from None
+    title = (
+        f"{chosen.name}: {chosen.label} with {resolved.engine_name}, {chosen.verdict}; made by optimizer {__version__}"
+    )
+    return launch_files(
+        chosen.problems,
+        chosen.placement,
+        resolved,
+        name=chosen.name,
+        title=title,
+        may_lose=chosen.may_lose,
+        notes=chosen.broken,
+    )

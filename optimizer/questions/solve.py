@@ -1,0 +1,97 @@
+"""``solve``: the provably best strategy for a problem of any kind, verified, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, overload
+
+from optimizer.reading.question import kind_of
+
+if TYPE_CHECKING:
+    from optimizer.facts.chain import ChainProblem
+    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.problem import Problem
+    from optimizer.reading.question import AnyProblem
+    from optimizer.reading.stated import Stated
+    from optimizer.results.answer import Answer
+    from optimizer.results.chain import ChainAnswer
+    from optimizer.results.inventory import FleetAnswer
+
+Progress = Callable[[Any], None]
+
+
+@overload
+def solve(
+    problem: Problem,
+    *,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+    stated: Stated | None = None,
+    all_conflicts: bool = False,
+    repairs: bool = True,
+) -> Answer: ...
+@overload
+def solve(
+    problem: FleetProblem,
+    *,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+    stated: Stated | None = None,
+    all_conflicts: bool = False,
+    repairs: bool = True,
+) -> FleetAnswer: ...
+@overload
+def solve(
+    problem: ChainProblem,
+    *,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+    stated: Stated | None = None,
+    all_conflicts: bool = False,
+    repairs: bool = True,
+) -> ChainAnswer: ...
+def solve(
+    problem: AnyProblem,
+    *,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+    stated: Stated | None = None,
+    all_conflicts: bool = False,
+    repairs: bool = True,
+) -> Answer | FleetAnswer | ChainAnswer:
+    """The best strategy (``hardware:``), set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
+
+    Args:
+        problem: from ``load_problem``.
+        time_limit_s: wall-clock limit of the search; left out, it goes on until it is proved (a chain: 60 s).
+        progress: called with each improvement while the search runs.
+        stated: the problem file, so that repairs speak of what it says; left out, of what resolves to it.
+        all_conflicts: list every minimal conflict of an infeasible problem, not the plainest alone (``hardware:``).
+        repairs: look for the smallest changes that make an infeasible problem feasible.
+
+    Returns:
+        An answer whose status is ``optimal`` only when value = bound and the verifier agrees. Ctrl-C gives the best
+        found so far with its gap (``KeyboardInterrupt`` while there is none).
+
+    Raises:
+        ProblemError: the problem cannot be searched as stated; the message names the field.
+    """
+    kind = kind_of(problem)
+    if kind == "uniform":
+        from optimizer.questions.uniform import solve as uniform
+
+        return uniform(
+            problem,  # type: ignore[arg-type]
+            time_limit_s=time_limit_s,
+            progress=progress,
+            stated=stated,
+            all_conflicts=all_conflicts,
+            repairs=repairs,
+        )
+    if kind == "inventory":
+        from optimizer.questions.inventory import solve_fleet
+
+        return solve_fleet(problem, time_limit_s=time_limit_s, progress=progress)  # type: ignore[arg-type]
+    from optimizer.questions.chain import solve_chain
+
+    return solve_chain(problem, time_limit_s=time_limit_s, progress=progress)  # type: ignore[arg-type]

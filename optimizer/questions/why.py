@@ -1,0 +1,107 @@
+"""``why_not``, ``why_this`` and ``how_sure`` for any kind of problem; where a question has no meaning, what has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from optimizer.facts.errors import ProblemError
+from optimizer.reading.question import kind_of
+
+if TYPE_CHECKING:
+    from optimizer.explain.uniform.how_sure import HowSure
+    from optimizer.explain.uniform.why_not import WhyNot
+    from optimizer.explain.uniform.why_this import WhyThis
+    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.problem import Problem
+    from optimizer.reading.question import AnyProblem
+    from optimizer.reading.stated import Stated
+    from optimizer.results.answer import Fixed
+    from optimizer.results.why import InventoryHowSure, InventoryWhyNot, InventoryWhyThis
+
+Progress = Callable[[Any], None]
+_INSTEAD = {
+    "why-not": "nothing is chosen but which layers each node holds; optimizer solve names the nodes left idle and the bound",
+    "why-this": "what limits a chain is its bound's cross-section, which optimizer solve prints with the weights that prove it",
+    "how-sure": "its costs are stated tables and no predictions; change a rate in the file and solve again",
+}
+
+
+def why_not(
+    problem: AnyProblem,
+    fixed: Fixed,
+    *,
+    stated: Stated | None = None,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+) -> WhyNot | InventoryWhyNot:
+    """Why a proposal is not the answer: not allowed (with what conflicts), worse term by term, a tie, or it is the best.
+
+    Args:
+        problem: from ``load_problem``.
+        fixed: at least one decision; the rest is chosen as well as possible.
+        stated: the problem file, by whose fields changes are named.
+        time_limit_s: of each search over an inventory.
+        progress: called while they run.
+
+    Raises:
+        ProblemError: no decision, one that is out of range, or a chain.
+    """
+    if not any(getattr(fixed, name) is not None for name in type(fixed).__dataclass_fields__):
+        raise ProblemError("why-not", "needs at least one decision, e.g. --tp 8 --pp 1")
+    kind = kind_of(problem)
+    if kind == "inventory":
+        from optimizer.questions.inventory_why import inventory_why_not
+
+        return inventory_why_not(cast("FleetProblem", problem), fixed, time_limit_s=time_limit_s, progress=progress)
+    uniform = _uniform(problem, "why-not")
+    from optimizer.explain.uniform.why_not import why_not as explained
+    from optimizer.questions.uniform import check_fixed
+    from optimizer.reading.stated import stated_of
+
+    check_fixed(uniform, fixed)
+    return explained(uniform, stated or stated_of(uniform), fixed)
+
+
+def why_this(
+    problem: AnyProblem,
+    *,
+    stated: Stated | None = None,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+) -> WhyThis | InventoryWhyThis:
+    """Why the answer cannot be improved, and what each limit (an inventory: each node) is worth. Raises ``ProblemError``."""
+    if kind_of(problem) == "inventory":
+        from optimizer.questions.inventory_why import inventory_why_this
+
+        return inventory_why_this(cast("FleetProblem", problem), time_limit_s=time_limit_s, progress=progress)
+    uniform = _uniform(problem, "why-this")
+    from optimizer.explain.uniform.why_this import why_this as explained
+    from optimizer.reading.stated import stated_of
+
+    return explained(uniform, stated or stated_of(uniform))
+
+
+def how_sure(
+    problem: AnyProblem,
+    *,
+    stated: Stated | None = None,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+) -> HowSure | InventoryHowSure:
+    """Over which range of each uncertain fact the answer stays the best. Raises ``ProblemError``."""
+    if kind_of(problem) == "inventory":
+        from optimizer.questions.inventory_why import inventory_how_sure
+
+        return inventory_how_sure(cast("FleetProblem", problem), time_limit_s=time_limit_s, progress=progress)
+    uniform = _uniform(problem, "how-sure")
+    from optimizer.explain.uniform.how_sure import how_sure as explained
+    from optimizer.reading.stated import stated_of
+
+    return explained(uniform, stated or stated_of(uniform))
+
+
+def _uniform(problem: AnyProblem, question: str) -> Problem:
+    if kind_of(problem) == "chain":
+        raise ProblemError("kind", f"chain: {question} has no meaning here: {_INSTEAD[question]}")
+    return cast("Problem", problem)

@@ -1,0 +1,21 @@
+"""Commented problem files to start from, one YAML file for each kind of problem; each is solved as it is by a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from optimizer.facts.errors import ProblemError, closest
+
+FOLDER = Path(__file__).parent
+
+
+def template(kind: str) -> str:
+    """The commented problem file of a kind: ``hardware``, ``cluster`` or ``chain``.
+
+    Raises:
+        ProblemError: there is no such kind.
+    """
+    kinds = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    if kind not in kinds:
+        raise ProblemError("--kind", f"{kind!r} is not a kind of problem; {closest(kind, kinds)}")
+    return (FOLDER / f"{kind}.yaml").read_text(encoding="utf-8")

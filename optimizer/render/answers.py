@@ -1,0 +1,29 @@
+"""Which room prints which kind of answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optimizer.results.answer import Answer, CheckAnswer
+from optimizer.results.chain import ChainAnswer
+from optimizer.results.inventory import FleetAnswer
+
+
+def print_any(answer: Answer | FleetAnswer | ChainAnswer, *, full: bool, launch: Sequence[str] = ()) -> None:
+    """Print the answer of ``solve`` or ``check``: one screen, or every table; ``launch`` are the sentences that start it."""
+    if isinstance(answer, FleetAnswer):
+        from optimizer.render.inventory import print_fleet
+
+        print_fleet(answer, full=full, launch=launch)
+    elif isinstance(answer, ChainAnswer):
+        from optimizer.render.chain import print_chain
+
+        print_chain(answer)
+    elif isinstance(answer, CheckAnswer):
+        from optimizer.render.text import print_check
+
+        print_check(answer, full=full, launch=launch)
+    else:
+        from optimizer.render.text import print_answer
+
+        print_answer(answer, full=full, launch=launch)

@@ -1,0 +1,181 @@
+"""The one JSON envelope of ``solve`` and ``check`` for every kind of problem, and its JSON Schema.
+
+Every answer has ``CORE``; what a kind adds stands beside it. Where a core field has no meaning for a kind it is null or empty,
+never missing, so that a program reads all kinds alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer
+from optimizer.results.chain import ChainAnswer
+from optimizer.results.inventory import FleetAnswer
+
+CORE = (
+    "schema_version",
+    "kind",
+    "problem",
+    "status",
+    "strategy",
+    "placement",
+    "objective",
+    "metrics",
+    "rules",
+    "conflicts",
+    "repairs",
+    "verification",
+    "explanation",
+    "search_limits",
+    "cost_source",
+    "feasible",
+    "optimum",
+)
+AnyAnswer = Answer | FleetAnswer | ChainAnswer
+
+
+def envelope(answer: AnyAnswer) -> dict[str, Any]:
+    """Everything in an answer as JSON-ready data, the core first."""
+    if isinstance(answer, Answer):
+        from optimizer.render.as_json import answer_data
+
+        data = answer_data(answer)
+    elif isinstance(answer, FleetAnswer):
+        from optimizer.render.inventory import fleet_data
+
+        data = fleet_data(answer)
+    else:
+        from optimizer.render.chain import chain_data
+
+        data = chain_data(answer)
+    return {**{name: data[name] for name in CORE}, **data}
+
+
+def answer_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the envelope: one branch for each kind, derived from the typed results."""
+    from pydantic import TypeAdapter
+
+    schemas: dict[str, Any] = {}
+    branches = []
+    for name, of, adapt in (
+        ("UniformAnswer", CheckAnswer, _uniform),
+        ("InventoryAnswer", FleetAnswer, _inventory),
+        ("ChainAnswer", ChainAnswer, _chain),
+    ):
+        found = TypeAdapter(of).json_schema(mode="serialization")
+        inner = found.pop("$defs", {})
+        if "$ref" in found:
+            found = inner.pop(found["$ref"].rsplit("/", 1)[-1])
+        properties = found["properties"]
+        adapt(properties, inner)
+        _core(properties, name)
+        schemas[name] = {
+            "type": "object",
+            "description": found.get("description", ""),
+            "properties": properties,
+            "required": sorted(properties),
+            "additionalProperties": False,
+        }
+        for key, value in inner.items():
+            if key not in (of.__name__, "Answer"):
+                schemas.setdefault(key, value)
+        branches.append({"$ref": f"#/$defs/{name}"})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Answer of optimizer solve and optimizer check",
+        "oneOf": branches,
+        "$defs": schemas,
+    }
+
+
+def _core(properties: dict[str, Any], name: str) -> None:
+    """What every kind has in the same words."""
+    kind = {"UniformAnswer": "uniform", "InventoryAnswer": "inventory", "ChainAnswer": "chain"}[name]
+    properties["schema_version"] = {"const": SCHEMA_VERSION}
+    properties["kind"] = {"const": kind}
+    properties["optimum"] = {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]}
+    properties.setdefault("feasible", {"type": ["boolean", "null"]})
+    properties.setdefault("strategy", {"type": "null"})
+    properties.setdefault("placement", {"type": "null"})
+    properties.setdefault("cost_source", {"type": "string"})
+    for empty in ("rules", "conflicts", "repairs"):
+        properties.setdefault(empty, {"type": "array", "maxItems": 0})
+
+
+_CHANGES = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"field": {"type": "string"}, "from": {}, "to": {}},
+        "required": ["field", "from", "to"],
+        "additionalProperties": False,
+    },
+}
+
+
+def _with_gpus(inner: dict[str, Any]) -> None:
+    strategy = inner["Strategy"]
+    strategy["properties"]["gpus"] = {"type": "integer", "description": "GPUs in use: TP x PP x DP"}
+
+
+def _uniform(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    _with_gpus(inner)
+    inner["Repair"]["properties"]["changes"] = _CHANGES
+
+
+def _inventory(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    from optimizer.render.inventory import FIGURES
+
+    inner["FleetRepair"]["properties"]["changes"] = _CHANGES
+    for name in FIGURES:
+        properties.pop(name)
+    figures = {key: {"type": ["number", "null"]} for key in (*FIGURES, "availability", "max_request_rate")}
+    properties["metrics"] = {
+        "type": "object",
+        "properties": figures,
+        "required": sorted(figures),
+        "additionalProperties": False,
+    }
+    properties["label"] = {"type": "string"}
+    placed = {
+        "name": {"type": "string"},
+        "pool": {"type": "integer"},
+        "share": {"type": "number"},
+        "nodes": {"type": "array", "items": {"type": "string"}},
+        "gpus": {"type": "array", "items": {"type": "string"}},
+    }
+    properties["placement"] = {
+        "anyOf": [
+            {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": placed,
+                    "required": sorted(placed),
+                    "additionalProperties": False,
+                },
+            },
+            {"type": "null"},
+        ]
+    }
+
+
+def _chain(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    for name in ("value", "bound", "gap"):
+        properties.pop(name)
+    numbers = {name: {"type": "number"} for name in ("tokens_per_s", "bound_tokens_per_s")}
+    properties["metrics"] = {
+        "type": "object",
+        "properties": numbers,
+        "required": sorted(numbers),
+        "additionalProperties": False,
+    }
+    value = {
+        "value": {"type": "number"},
+        "bound": {"type": "number"},
+        "gap": {"type": ["number", "null"]},
+        "unit": {"const": "tokens/s"},
+        "terms": {"type": "object"},
+    }
+    objective = {"type": "object", "properties": value, "required": sorted(value), "additionalProperties": False}
+    properties["objective"] = {"anyOf": [objective, {"type": "null"}]}

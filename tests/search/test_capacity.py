@@ -1,0 +1,58 @@
+"""Preset ``capacity``: the most requests/s within every stated limit, and what ``throughput`` says of the limits."""
+
+from __future__ import annotations
+
+import pytest
+
+from optimizer import problem_from_dict, solve
+from optimizer.facts.problem import Problem
+from optimizer.search.uniform.capacity import carried_rates
+from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.screen import Screen
+from optimizer.search.uniform.space import build_space
+from tests.verify.builders import random_problem
+
+
+def asked(problem: Problem, preset: str) -> Problem:
+    return problem.model_copy(update={"objective": problem.objective.model_copy(update={"preset": preset})})
+
+
+def test_gpt_oss_carries_what_check_knows_within_the_limits() -> None:
+    """``throughput`` chose a layout with 18.30 requests/s within the limits where another carries 21.30."""
+    problem = problem_from_dict(
+        {
+            "hardware": {"gpu": "h100-sxm-80gb", "nodes": 1, "gpus_per_node": 8},
+            "model": "gpt-oss-120b",
+            "workload": {"prompt_tokens": 4000, "output_tokens": 500, "requests_per_s": 8},
+            "requirements": {
+                "ttft_p50_ms": 2000,
+                "tpot_p50_ms": 30,
+                "max_sequence_tokens": 4500,
+                "max_batch": 1024,
+                "gpu_memory_utilization": 0.9,
+            },
+            "objective": "capacity",
+            "search": {"expert_parallel": "any"},
+        }
+    )
+    answer = solve(problem)
+    assert answer.status == "optimal" and answer.verification.passed
+    assert answer.metrics is not None
+    other = solve(asked(problem, "throughput"))
+    assert other.metrics is not None and answer.metrics.max_request_rate > other.metrics.max_request_rate
+    assert any("per GPU" in said for said in answer.explanation)
+    assert any("every slot taken" in said for said in other.explanation)
+
+
+@pytest.mark.parametrize("seed", range(1, 24, 2))
+def test_no_row_carries_more(seed: int) -> None:
+    problem = asked(random_problem(seed), "capacity")
+    answer = solve(problem, repairs=False)
+    assert answer.verification.passed
+    q = Quantities(problem, build_space(problem))
+    screen = Screen(q)
+    rows = screen.viable.nonzero()[0]
+    assert bool(len(rows)) == (answer.status == "optimal")
+    if answer.metrics is not None:
+        steps, _ = carried_rates(q, rows, screen.most[rows])
+        assert round(int(steps.max()) * 0.001, 3) == answer.metrics.max_request_rate
