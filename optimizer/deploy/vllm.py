@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from optimizer.deploy.command import HEAD, RANK, Command, joined
 from optimizer.deploy.formats import format_flags, refuse_formats
+from optimizer.deploy.memory import usable_share
 from optimizer.deploy.options import Options
 from optimizer.deploy.parts import Launch, Part
 from optimizer.deploy.unlike import refuse_order, unlike
@@ -32,7 +33,7 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
         *("--max-num-seqs", str(strategy.max_num_seqs)),
         *("--max-num-batched-tokens", str(problem.search.max_num_batched_tokens)),
         *("--max-model-len", str(problem.max_sequence_tokens)),
-        *("--gpu-memory-utilization", f"{problem.requirements.gpu_memory_utilization:g}"),
+        *("--gpu-memory-utilization", f"{usable_share(problems):g}"),
         *format_flags(problem.model, strategy, options),
     ]
     if strategy.expert_parallel > 1:

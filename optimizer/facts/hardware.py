@@ -105,10 +105,17 @@ class HardwareFacts(Facts):
     pcie_gb_per_s: Positive
     internode_gbit_per_s: Positive
     internode_latency_us: NonNegative
+    memory_used_mib: CountOrZero = 0
+    """Memory that other processes hold on the GPU that has the least free."""
     host_memory_gb: Positive | None
     cpu_cores: Count | None
     price_per_gpu_hour: NonNegative | None
     failures: FailureRates
+
+    @property
+    def free_bytes(self) -> int:
+        """Memory of a GPU that other processes leave: an engine that asks for more refuses to start."""
+        return max(0, self.gpu.process_mib - self.memory_used_mib) * MIB
 
     @property
     def gpus(self) -> int:

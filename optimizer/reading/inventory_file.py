@@ -12,7 +12,7 @@ from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import nodes_stated
 from optimizer.catalog.recovery import recovery_facts
 from optimizer.engines.sixteen_bit import served_on
-from optimizer.facts.base import LARGEST_COUNT, Count, Facts, NonNegative, Positive
+from optimizer.facts.base import LARGEST_COUNT, Count, CountOrZero, Facts, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.files import read_mapping
@@ -31,6 +31,7 @@ from optimizer.facts.text import Name, name_from_path
 from optimizer.reading.load import (
     first_error,
     known_capability,
+    most_used,
     nvlink_domain,
     refuse_impossible_context,
     resolve_model,
@@ -58,6 +59,10 @@ class GroupInput(Facts):
     nics: Count | None = Field(default=None, description="Network cards of one node, with nic_gbit_per_s")
     nic_gbit_per_s: Positive | None = None
     internode_latency_us: NonNegative = 10
+    memory_used_mib: CountOrZero | tuple[CountOrZero, ...] = Field(
+        default=0,
+        description="Memory that other processes hold: on each GPU, or a list with one figure a free GPU, MiB",
+    )
     rack: Name | None = Field(default=None, description="The rack all its nodes stand in")
     racks: Count | None = Field(default=None, description="Or: equal racks the nodes are spread over")
     zone: Name | None = Field(default=None, description="Power feed or zone")
@@ -258,6 +263,7 @@ def _groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
                 pcie_gb_per_s=gpu.pcie_gb_per_s if entry.pcie_gb_per_s is None else entry.pcie_gb_per_s,
                 internode_gbit_per_s=_network(entry, field),
                 internode_latency_us=entry.internode_latency_us,
+                memory_used_mib=most_used(entry.memory_used_mib, gpu, free, f"{field}.memory_used_mib"),
                 rack=entry.rack,
                 racks=entry.racks or 0,
                 zone=entry.zone,

@@ -124,11 +124,29 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
         pcie_gb_per_s=gpu.pcie_gb_per_s if stated.pcie_gb_per_s is None else stated.pcie_gb_per_s,
         internode_gbit_per_s=stated.internode_gbit_per_s,
         internode_latency_us=stated.internode_latency_us,
+        memory_used_mib=most_used(stated.memory_used_mib, gpu, per_node, "hardware.memory_used_mib"),
         host_memory_gb=stated.host_memory_gb,
         cpu_cores=stated.cpu_cores,
         price_per_gpu_hour=stated.price_per_gpu_hour,
         failures=defaults.model_copy(update=overrides),
     )
+
+
+def most_used(stated: int | tuple[int, ...], gpu: GpuFacts, gpus: int, field: str) -> int:
+    """Memory that other processes hold on the GPU with the least free, MiB.
+
+    Args:
+        gpus: of a node that may be used.
+
+    Raises:
+        ProblemError: another number of figures than GPUs, or nothing left.
+    """
+    if isinstance(stated, tuple) and len(stated) != gpus:
+        raise ProblemError(field, f"{len(stated)} figures for {gpus} GPUs; state one for each, or one for all")
+    most = max(stated) if isinstance(stated, tuple) else stated
+    if most >= gpu.process_mib:
+        raise ProblemError(field, f"{most:,} MiB leaves nothing of the {gpu.process_mib:,} MiB of {gpu.name}")
+    return most
 
 
 def known_capability(gpu: GpuFacts) -> GpuFacts:

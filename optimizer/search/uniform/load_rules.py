@@ -15,9 +15,9 @@ from optimizer.search.uniform.rule import UNBOUNDED, Choice, Poster, Rule
 
 
 def memory_budget_bytes(problem: Problem) -> int:
-    """Bytes of one GPU that may be used, rounded down."""
+    """Bytes of one GPU that may be used, rounded down: the share asked for, and no more than other processes leave."""
     share = Fraction(repr(problem.requirements.gpu_memory_utilization))
-    return int(share * problem.hardware.gpu.memory_bytes)
+    return min(int(share * problem.hardware.gpu.memory_bytes), problem.hardware.free_bytes)
 
 
 def memory_rule(problem: Problem) -> Rule:

@@ -40,6 +40,7 @@ def likeness(group: NodeGroup) -> Hashable:
         group.pcie_gb_per_s,
         group.internode_gbit_per_s,
         group.internode_latency_us,
+        group.memory_used_mib,
     )
 
 

@@ -69,7 +69,7 @@ def limits_of(problem: Problem, strategy: Strategy) -> Limits:
     """
     shape = row_of(strategy).shape
     gpu = problem.hardware.gpu
-    budget = int(problem.requirements.gpu_memory_utilization * gpu.memory_bytes)
+    budget = min(int(problem.requirements.gpu_memory_utilization * gpu.memory_bytes), problem.hardware.free_bytes)
     stages = [stage for stage in Stages(problem).of(shape.group, shape.layers) if stage.sequence_bytes]
     slots = strategy.max_num_seqs
     sequences = min(slots + (budget - stage.memory_bytes(slots)) // stage.sequence_bytes for stage in stages)
