@@ -66,7 +66,9 @@ def _judge(statement: Statement, relation: Relation) -> Claim | None:
         if not left.operators and _agree(right, left, rough):
             return Claim(statement.line, text, "confirmed", "The arithmetic is right.", left.text, left.text)
     stated, computed = (right, left) if not right.operators else (left, right)
-    if _other_unit(statement, computed, stated) or _RATES.search(computed.text):
+    if _other_unit(statement, computed, stated) or (
+        _RATES.search(computed.text) and (computed.operators > 1 or _converted(computed, stated))
+    ):
         return None
     if stated.operators:
         result = plain_number(computed.value.raw)
@@ -115,6 +117,15 @@ def _other_unit(statement: Statement, computed: Side, stated: Side) -> bool:
         return False
     ratio = abs(computed.value.raw / stated.first)
     return any(abs(max(ratio, 1 / ratio) / factor - 1) < 0.02 for factor in CONVERSIONS)
+
+
+def _converted(computed: Side, stated: Side) -> bool:
+    """Whether powers of ten, bits or units of time may explain the difference."""
+    if not stated.first or not computed.value.raw or re.search(r"FLOP|Hz", computed.text, re.IGNORECASE):
+        return True
+    ratio = abs(computed.value.raw / stated.first)
+    factors = (*CONVERSIONS, 8.0, 1e6 / 8, 1024.0**2, 1024.0**3)
+    return any(abs(max(ratio, 1 / ratio) / factor - 1) < 0.03 for factor in factors)
 
 
 def _pairs(side: Side) -> tuple[float, float, float]:

@@ -34,7 +34,7 @@ _PLACES = {
 }
 """Words of place: below a latency limit is good, below a rate to reach is not."""
 _HARD = re.compile(
-    r"\b(?:target|limit|goal|SLO|SLA|objective|requirement|must|\w*-?Ziel|Zielwert|Grenze|Grenzwert|Vorgabe"
+    r"\b(?:target|limit|goal|SLO|SLA|objective|requirement|must|\w*-?Ziel|Zielwert|Grenze|Grenzwert|Vorgabe|ceiling|plafond|agreed|promised"
     r"|muss|objectif|cible|limite|doit)\b",
     re.IGNORECASE,
 )
@@ -57,7 +57,8 @@ def judge_comparisons(sentence: Sentence, context: Context, own: Situation) -> I
         return
     yield from _conversions(sentence)
     yield from _percentiles(sentence)
-    yield from _targets(sentence, context)
+    compared = list(_placed(sentence))
+    yield from compared or _targets(sentence, context)
     yield from _ratios(sentence)
     yield from _parts(sentence)
 
@@ -177,6 +178,58 @@ def _paired(sentence: Sentence, marks: list[Term], times: list[Measure]) -> list
     return found if len({m.start for _, m in found}) == len(found) else []
 
 
+_BELOW = re.compile(
+    r"\b(?:(?:well |safely |comfortably |still |just |clearly |far )*(?:within|under|below|inside)|less than"
+    r"|lower than|faster than|unter|innerhalb|kleiner als|weniger als|en dessous de|sous|inférieure?s? à"
+    r"|moins de)"
+    r"\s+(?:the |our |its |a |an |der |den |dem |die |la |le |les |une? |allowed |agreed |limit of |target of |limite de |Grenze von )*$",
+    re.IGNORECASE,
+)
+_ABOVE = re.compile(
+    r"\b(?:(?:well |just |clearly |far )*(?:above|over|beyond)|exceeds?|exceeding|more than|higher than"
+    r"|greater than|über|oberhalb|größer als|mehr als|überschreitet|au-dessus de|supérieure?s? à|dépasse"
+    r"|plus de)"
+    r"\s+(?:the |our |its |a |an |der |den |dem |die |la |le |les |une? |allowed |agreed |limit of |target of |limite de |Grenze von )*$",
+    re.IGNORECASE,
+)
+
+
+def _placed(sentence: Sentence) -> Iterator[Claim]:
+    """``97 ms, well within the 90 ms we promised``: two figures of a kind, one said to lie below or above the other."""
+    if sentence.has("hypothetical") or sentence.has("negation") or _MUST.search(sentence.text):
+        return
+    for first, second in zip(sentence.measures, sentence.measures[1:], strict=False):
+        if (
+            first.dimension != second.dimension
+            or not first.dimension
+            or first.dimension == "%"
+            or first.hedged
+            or second.hedged
+        ):
+            continue
+        if sum(m.dimension == first.dimension for m in sentence.measures) != 2 or re.search(
+            r"[×*÷/+−]\s*\(?$", sentence.text[: first.start]
+        ):
+            continue
+        gap = sentence.text[first.end : second.start]
+        below, above = _BELOW.search(gap), _ABOVE.search(gap)
+        if (
+            bool(below) == bool(above)
+            or len(gap) > 90
+            or re.search(r"\b(?:but|and|while|from|to|aber|und|mais|et)\b|[;]", gap)
+        ):
+            continue
+        low, high = (first, second) if below else (second, first)
+        holds = min(low.values) <= max(high.values) * (1 + 1e-9)
+        sign = "≤" if below else "≥"
+        reason = f"{first.text} is {'' if holds else 'not '}{'below' if below else 'above'} {second.text}"
+        verdict: Verdict = "confirmed" if holds else "refuted"
+        yield _claim(
+            sentence, verdict, reason + ".", first, None if holds else f"{sign} {second.text}", "comparison", sign
+        )
+        return
+
+
 def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
     """A figure said to meet or miss a target that stands in the sentence or in the problem."""
     said = _verdict_words(sentence)
@@ -291,8 +344,8 @@ def _near_target(sentence: Sentence, measure: Measure) -> bool:
         elif measure.end <= term.start:
             gap = sentence.text[measure.end : term.start]
             if (
-                len(re.findall(r"\w+", gap)) <= 3
-                and not re.search(r"[,;:.]", gap)
+                len(re.findall(r"\w+", gap)) <= 2
+                and not re.search(r"[,;:.()]", gap)
                 and not any(measure.end <= m.start < term.start for m in sentence.measures)
             ):
                 return True

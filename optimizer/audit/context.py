@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from optimizer.audit.languages import language_of
+from optimizer.audit.languages import languages_of
 from optimizer.audit.metrics import Metric, Row, is_target, labelled_metrics, target_row
 from optimizer.audit.reading import Statement
 from optimizer.audit.shell import Command, commands_in
@@ -46,6 +46,18 @@ _FAMILIES = re.compile(
 )
 
 
+_OF_WEIGHTS = re.compile(
+    r"\bweights?\b|\bcheckpoint|\bmodel\b|\bparam|\bdtype|\bquantiz|\bprecision|\bformat|Gewicht|Modell|\bwieg"
+    r"|\bpoids\b|\bmodèle|\bpèse|Format",
+    re.IGNORECASE,
+)
+"""A number format is the weights' only where a line speaks of them: tensor-core rates and caches have formats too."""
+_IN_FORMAT = re.compile(
+    r"(?:^|[.:;]\s)\W*(?:with|in|under|using|at|mit|bei|unter|avec|en)\s+(?:an?\s|einem\s|einer\s|un\s"
+    r"|une\s)?(?:FP|BF|INT|NVFP|MXFP|W4|W8|AWQ|GPTQ|\d-bit|4-bit|8-bit)",
+    re.IGNORECASE,
+)
+"""A sentence that begins "With FP8 …" says what would be, where the checkpoint is in another format."""
 _OTHER_NETWORK = re.compile(
     r"\bdraft(?:er)?\b|\bspeculat|\bMTP\b|\bmulti-token|\bLoRA\b|\badapters?\b|\bvision\b|\bencoder\b|\breward model"
     r"|\bembedding model|\bre-?rank|\bteacher\b|\bstudent\b|\bguard model",
@@ -110,10 +122,22 @@ class Context:
         """Weight formats the report names, else the problem's: the first is the one it proposes."""
         found: list[str] = []
         for statement in self.statements:
-            if statement.readable and not hypothetical(statement) and not re.search(r"KV", statement.text):
+            if (
+                statement.readable
+                and not hypothetical(statement)
+                and not re.search(r"KV", statement.text)
+                and not (_IN_FORMAT.search(statement.text) and self._other_format(statement))
+                and _OF_WEIGHTS.search(f"{' '.join(statement.header)} {statement.text}")
+            ):
                 found += [name for pattern, name in _FORMATS if re.search(pattern, statement.text, re.IGNORECASE)]
         stated = self.problem.search.weight_precision or (self.problem.model.native_weight_format,)
         return tuple(dict.fromkeys([*found, *stated]))
+
+    def _other_format(self, statement: Statement) -> bool:
+        """Whether a line names only formats that the checkpoint is not in."""
+        native = self.problem.search.weight_precision or (self.problem.model.native_weight_format,)
+        named = [name for pattern, name in _FORMATS if re.search(pattern, statement.text, re.IGNORECASE)]
+        return not set(named) & set(native)
 
     def stated(self, key: str, percentile: int | None = None, *, target: bool = False) -> list[Stated]:
         """Figures of a metric anywhere in the report, in base units; ``target`` selects what is demanded."""
@@ -208,15 +232,12 @@ class Context:
 
     @cached_property
     def _languages(self) -> dict[int, str]:
-        found, last = {}, "en"
-        for statement in self.statements:
-            if statement.kind != "code":
-                last = language_of(" ".join([*statement.header, statement.text]), last)
-            found[statement.line] = last
-        return found
+        written = [s for s in self.statements if s.kind != "code" and s.readable]
+        lines = [" ".join([*s.header, s.text]) for s in written]
+        return {s.line: name for s, name in zip(written, languages_of(lines), strict=True)}
 
     def language(self, statement: Statement) -> str:
-        """The language of a line: its own, or that of the lines before where its words do not tell."""
+        """The language of a line: its own, or that of the lines around it where its words do not tell."""
         return self._languages.get(statement.line, "en")
 
     @cached_property

@@ -15,14 +15,15 @@ from optimizer.audit.context import Context
 from optimizer.audit.facts import Situation
 from optimizer.audit.labels import claim
 from optimizer.audit.ledger import Reading, readings
-from optimizer.audit.lexicon import Lexicon, Quantity, Term, filler_words
+from optimizer.audit.lexicon import Lexicon, Quantity, Term, afterwards, filler_words
 from optimizer.audit.measures import Measure, shown
 from optimizer.audit.result import Claim, Parsed
 from optimizer.audit.scopes import Scope, scope_of
 from optimizer.audit.sentences import Sentence
 from optimizer.audit.situations import About, about
 
-STRONG, FAIR, WEAK = 3, 2, 1
+STRONG, INHERITED, FAIR, WEAK = 4, 3, 2, 1
+"""How firmly a name is tied to a figure; INHERITED: named earlier in the sentence, and nothing new is named since."""
 _OPERATOR_BEFORE = re.compile(r"(?:[×✕·*÷/+−^]|\b[xX]|(?<=[\d)])\s[-–]|\bminus|\bplus|\btimes|\bmal)\s*\(?$")
 _OPERATOR_AFTER = re.compile(
     r"^[^\d=≈]{0,18}?(?:\)\s*)?\s?(?:[×✕*÷+^]|[xX](?=\s?\d)|(?<!\w)/(?=\s?\d)|[−–-]\s\d|\bminus\b|\bplus\b|\btimes\b|\bdivided by\b)"
@@ -60,7 +61,9 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     if not meant.situations:
         return None
     scope = scope_of(sentence, measure, span)
-    candidates += _implied(measure, scope, lexicon, context, candidates)
+    candidates += _implied(measure, scope, lexicon, context, candidates, meant.named_precision)
+    if measure.dimension == "bytes/s" and not candidates and _on_gpu(sentence, span) and _MOVES.search(sentence.text):
+        candidates.append(Candidate(lexicon.quantities["gpu_rate"], STRONG, None))
     refuted: Claim | None = None
     for candidate in candidates:
         quantity = candidate.quantity
@@ -74,12 +77,22 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
                 return None
             continue
         relation = _relation(sentence, measure)
+        bounded = relation == "≤"
+        if quantity.limit and bounded:
+            relation = "="
         right = [one for one in found if _holds(measure, one, quantity, relation)]
         if right and measure.value >= quantity.least:
             context.spoken_of = [quantity.id]
             if relation != "=" and not any(_holds(measure, one, quantity, "=") for one in found):
                 continue
             return _say(sentence, measure, quantity, right[0], scope, relation, "confirmed")
+        if (
+            quantity.weak_unless_bound
+            and not (bounded or _ADMITS.search(sentence.text))
+            and candidate.term is not None
+            and candidate.term.text.casefold() in _ADVERBS
+        ):
+            continue
         if refuted is None and _refutable(sentence, measure, span, candidate, meant, scope, found, relation):
             refuted = _say(sentence, measure, quantity, found[0], scope, relation, "refuted")
         last = (
@@ -92,13 +105,16 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
 
 
 def _implied(
-    measure: Measure, scope: Scope, lexicon: Lexicon, context: Context, known: list[Candidate]
+    measure: Measure, scope: Scope, lexicon: Lexicon, context: Context, known: list[Candidate], named_precision: bool
 ) -> Iterator[Candidate]:
     """What a figure may be of that names nothing: the quantity spoken of before, or rates; enough to confirm it only."""
     if measure.dimension in ("tokens/s", "requests/s"):
         ids = [id for id, one in lexicon.quantities.items() if one.unit == measure.dimension]
-    elif measure.dimension == "bytes" and scope.ids:
+    elif measure.dimension == "bytes" and (scope.ids or named_precision):
         ids = [id for id in context.spoken_of if lexicon.quantities[id].unit == measure.dimension]
+        ids += ["weights"] if named_precision else []
+    elif measure.dimension == "bytes":
+        ids = ["total_memory", "gpu_memory"] if not known else []
     else:
         ids = []
     for id in ids:
@@ -123,24 +139,39 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
             for m in sentence.measures
         )
         words = len(re.findall(r"\w+", gap))
+        if noun is not None and any(
+            set(noun.ids("objects")) & set(lexicon.quantities[id].of) for id in right.ids("quantity")
+        ):
+            gap = gap[max(0, noun.end - measure.end) :]
         unknown = _unknown(gap)
         if clear and not re.search(r"[,;:(]", gap) and (not unknown or words <= 2):
-            ordered.append((STRONG if words <= 3 else FAIR, right))
+            ordered.append((FAIR if words > 3 or unknown else STRONG, right))
     if left:
         last = left[-1]
         between = [
             m for m in sentence.measures
-            if last.end <= m.start < measure.start and not any(lexicon.quantities[id].per_tokens for id in last.ids("quantity"))
+            if last.end <= m.start < measure.start and not any(
+                lexicon.quantities[id].per_tokens or lexicon.quantities[id].per_gpus for id in last.ids("quantity")
+            )
         ]  # fmt: skip
         gap = _stripped(sentence, last.end, measure.start)
         if not between:
             unknown = _unknown(gap)
-            ordered.append((STRONG if not unknown else FAIR if unknown <= 1 else WEAK, last))
+            if any(t.id("properties") for t in sentence.terms_in(last.end, measure.start)):
+                unknown += 2
+            verb = unknown == 1 and not re.search(r"[A-ZÄÖÜ]", gap.strip()[:1]) and not re.search(r"[,;:(]", gap)
+            if measure.dimension == "" and not measure.unit and noun is None and _counts_other(sentence, measure):
+                unknown += 2
+                verb = False
+            ordered.append((STRONG if not unknown or verb else FAIR if unknown <= 1 else WEAK, last))
     for term in reversed(left):
         ordered.append((WEAK, term))
     for term in inside:
         ordered.append((WEAK, term))
-    for term in reversed([t for t in fitting if t.end <= span[0]]):
+    earlier = [t for t in fitting if t.end <= span[0]]
+    if earlier and not inside and not _unknown(_stripped(sentence, span[0], span[1])):
+        ordered.append((INHERITED, earlier[-1]))
+    for term in reversed(earlier):
         ordered.append((WEAK, term))
     if sorted(ordered[:2], key=lambda one: -one[0]) != ordered[:2]:
         ordered[:2] = sorted(ordered[:2], key=lambda one: -one[0])
@@ -150,6 +181,10 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
             if id in seen or quantity.unit != measure.dimension:
                 continue
             if measure.dimension == "" and measure.unit == "" and quantity.least > measure.value:
+                continue
+            if quantity.needs and not re.search(rf"\b(?:{quantity.needs})", sentence.text, re.IGNORECASE):
+                continue
+            if measure.dimension == "%" and _COMPARED.match(sentence.text[measure.end :]):
                 continue
             if (
                 noun is not None
@@ -168,6 +203,15 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
                 continue
             seen.add(id)
             yield Candidate(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
+
+
+def _counts_other(sentence: Sentence, measure: Measure) -> bool:
+    """Whether a word that is not known stands right behind a count: the 3 of "the MLP has 3 matrices"."""
+    found = re.match(r"[\s-]([^\W\d_]{2,})", sentence.text[measure.end :])
+    if not found or found[1].casefold() in afterwards():
+        return False
+    place = measure.end + 1
+    return not any(t.start <= place < t.end for t in sentence.terms)
 
 
 def _unknown(gap: str) -> int:
@@ -190,7 +234,8 @@ def _noun(sentence: Sentence, measure: Measure) -> Term | None:
 def _stripped(sentence: Sentence, start: int, end: int, *, names_only: bool = False) -> str:
     """A gap without what says per what and of which GPU, model or strategy."""
     text = list(sentence.text[start:end])
-    spans = (
+    spans = [(m.start, m.end) for m in sentence.measures if start < m.start]
+    spans += (
         []
         if names_only
         else [
@@ -253,7 +298,17 @@ def _refutable(
     found: list[Reading], relation: str,
 ) -> bool:  # fmt: skip
     quantity, term = candidate.quantity, candidate.term
-    if candidate.strength < STRONG and not (candidate.strength == FAIR and quantity.unit and not quantity.weak):
+    if quantity.id == "request_rate" and re.search(r"hour|day|minute|Stunde|Tag|heure|jour", measure.unit):
+        return bool(
+            not scope.ids
+            and re.search(
+                r"\b(?:that is|that makes|i\.e\.|hence|das sind|soit|cela fait)\b", sentence.text, re.IGNORECASE
+            )
+        )
+    if candidate.strength == INHERITED:
+        if quantity.weak or not scope.ids or scope.loose:
+            return False
+    elif candidate.strength < STRONG and not (candidate.strength == FAIR and quantity.unit and not quantity.weak):
         return False
     if quantity.weak and not (candidate.strength == STRONG and scope.ids and not scope.loose):
         return False
@@ -268,6 +323,8 @@ def _refutable(
     if not sentence.firm:
         return False
     if quantity.unit == "" and measure.unit and measure.value < 1e3 and not quantity.near:
+        return False
+    if term is not None and _coordinated(sentence, term, measure):
         return False
     if sentence.has("past") or sentence.has("negation"):
         return False
@@ -297,12 +354,63 @@ _POSSESSION = re.compile(
     r"|possède\w*|dispose\w*|offre\w*|avec|dotée?s?|embarque\w*|ont|capacité|(?:GPUs|cards|Karten|cartes) (?:of|zu je|à|de))\b[^,;]*$",
     re.IGNORECASE,
 )
+
+
+def _on_gpu(sentence: Sentence, span: tuple[int, int]) -> bool:
+    """Whether one GPU is what a clause is about."""
+    return any(span[0] <= g.start < span[1] for g in sentence.gpus) and not sentence.has("total", *span)
+
+
+_MOVES = re.compile(
+    r"\b(?:moves?|reads?|streams?|transfers?|pulls?|delivers?|offers?|liest|lesen|bewegt|überträgt|schafft|lit"
+    r"|lisent|transfère|débite)\b",
+    re.IGNORECASE,
+)
+_COMPARED = re.compile(
+    r"\s*(?:points?\s)?(?:faster|more|higher|above|over|larger|bigger|less|below|under|lower|smaller|slower"
+    r"|mehr|weniger|schneller|de plus|de moins|plus|moins)\b",
+    re.IGNORECASE,
+)
+_ADVERBS = frozenset(
+    (
+        "at once",
+        "at a time",
+        "at the same time",
+        "concurrently",
+        "simultaneously",
+        "gleichzeitig",
+        "gleichzeitige",
+        "gleichzeitigen",
+        "zugleich",
+        "en même temps",
+        "simultanément",
+        "simultanées",
+    )
+)
+_ADMITS = re.compile(
+    r"\b(?:admits?|accepts?|allows?|caps?|capped|limit(?:ed|s)?|may (?:run|hold|serve)|erlaubt|zulässig"
+    r"|begrenzt|höchstens|maximal|admet|accepte|autorise|limitée?s?)\b",
+    re.IGNORECASE,
+)
 _TOTALS = re.compile(
     r"\b(?:there are|we have|we run|we use|total|in total|altogether|consists? of|available|number of|besteht"
     r"|bestehen|insgesamt|zusammen|verfügen|au total|en tout|dispose|comprend|hat|haben|uses? all|cluster of"
     r"|fleet of|installed)\b",
     re.IGNORECASE,
 )
+
+
+def _coordinated(sentence: Sentence, term: Term, measure: Measure) -> bool:
+    """Whether a name is one of several that a figure is of together: ``input and output together are 2,900 tokens``."""
+    if term.end > measure.start or not re.search(
+        r"\b(?:together|combined|sum|total|zusammen|ensemble|insgesamt)\b", sentence.text, re.IGNORECASE
+    ):
+        return False
+    return bool(
+        re.search(
+            r"(?:\band|\bplus|\bund|\bet|\+|&)\s+(?:the\s|its\s|die\s|der\s|la\s|le\s)?$", sentence.text[: term.start]
+        )
+    )
 
 
 def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: Candidate) -> bool:
@@ -331,7 +439,10 @@ def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candi
                 re.IGNORECASE,
             )
         )
-    return bool(_TOTALS.search(text[span[0] : span[1]]))
+    alone = re.fullmatch(r"\W*(?:[A-Z]\s*:\s*)?", text[: measure.start]) and re.match(
+        r"\w*\s*(?:[,.;]|$)", text[term.end :]
+    )
+    return bool(alone or _TOTALS.search(text[span[0] : span[1]]))
 
 
 def _say(

@@ -67,11 +67,10 @@ def judge_implied(sentence: Sentence, context: Context, own: Situation) -> Itera
         ):
             line, value, text = context.last_rate
             kind = {"token": 1, "s": -1} if result.measure.dimension == "tokens/s" else {"request": 1, "s": -1}
-            if (
-                line in (sentence.statement.line - 1, sentence.statement.line)
-                and text.dimension == result.measure.dimension
-            ):
+            if 0 <= sentence.statement.line - line <= 2 and text.dimension == result.measure.dimension:
                 typed.append(Typed(value, (kind,), text.text, text))
+        if own.degrees is not None and not sentence.strategies and not sentence.has("hypothetical"):
+            typed += _own_counts(result, typed, own)
         operands = [
             one
             for i, one in enumerate(typed)
@@ -85,8 +84,33 @@ def judge_implied(sentence: Sentence, context: Context, own: Situation) -> Itera
         if said is not None:
             yield said
     rates = [m for m in sentence.measures if m.dimension in ("tokens/s", "requests/s")]
+    rates = [m for m in rates if not scope_of(sentence, m, sentence.clause(m.start)).ids]
     if rates:
         context.last_rate = (sentence.statement.line, rates[-1].value, rates[-1])
+
+
+def _own_counts(result: Typed, typed: list[Typed], own: Situation) -> list[Typed]:
+    """The strategy's GPUs and replicas, where a result is per one of them and the sentence does not count them."""
+    degrees = own.degrees
+    assert degrees is not None
+    counts = {"gpu": degrees.gpus, "replica": degrees.dp}
+    work = own.problem.workload
+    demand = []
+    if (
+        any(kind.get("token") == 1 and kind.get("s") == -1 for kind in result.kinds)
+        and not any(kind.get("request", 0) > 0 or kind.get("sequence", 0) > 0 for one in typed for kind in one.kinds)
+        and any(
+            one.measure is not None and one.measure.value in (work.output_tokens, work.prompt_tokens) for one in typed
+        )
+    ):
+        demand = [Typed(work.requests_per_s, ({"request": 1, "s": -1},), f"{work.requests_per_s:g} requests/s", None)]
+    return demand + [
+        Typed(float(count), ({part: 1},), f"{count} {part}s", None)
+        for part, count in counts.items()
+        if count > 1
+        and any(kind.get(part, 0) < 0 for kind in result.kinds)
+        and not any(kind.get(part, 0) > 0 for one in typed for kind in one.kinds)
+    ]
 
 
 _BACK = re.compile(
@@ -128,25 +152,46 @@ def _typed(sentence: Sentence, measure: Measure) -> Typed:
 
 _NOUNS = (
     (
-        r"(?:\w+[\s-]){0,2}?(?:replicas?|instances?|copies|copy|Replikate?n?|Repliken|Instanzen|répliques?|instances)\b",
+        r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:replicas?|instances?|copies|copy"
+        r"|Replikate?n?|Repliken|Instanzen|répliques?|instances)\b",
         "replica",
     ),
     (
-        r"(?:\w+[\s-]){0,2}?(?:GPUs?|cards?|accelerators?|devices|Karten?|cartes?|accélérateurs|H100s?|H200s?"
+        r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:GPUs?|cards?|accelerators?|devices|Karten?"
+        r"|cartes?|accélérateurs|H100s?|H200s?"
         r"|A100s?|L40S|MI300X|L4s?|B200s?)\b",
         "gpu",
     ),
-    (r"(?:\w+[\s-]){0,1}?(?:nodes?|servers?|machines?|hosts?|Knoten|Servern?|Maschinen|nœuds?|serveurs?)\b", "node"),
-    (r"(?:\w+[\s-]){0,1}?(?:stages?|Stufen|étages?)\b", "stage"),
-    (r"(?:\w+[\s-]){0,1}?(?:layers?|Schichten|couches)\b", "layer"),
-    (r"(?:\w+[\s-]){0,2}?(?:experts?|Experten)\b", "expert"),
-    (r"(?:\w+[\s-]){0,2}?(?:heads?|Köpfen?|têtes)\b", "head"),
-    (r"(?:\w+[\s-]){0,2}?(?:tokens?|jetons?|Ausgabetoken|Eingabetoken|Prompttoken)\b(?!\s?/)", "token"),
     (
-        r"(?:\w+[\s-]){0,2}?(?:sequences?|streams?|conversations?|users|slots|sessions|Sequenzen|Gespräche|séquences|utilisateurs)\b",
+        (
+            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-])?(?:nodes?|servers?|machines?|hosts?|Knoten|Servern?"
+            r"|Maschinen|nœuds?|serveurs?)\b"
+        ),
+        "node",
+    ),
+    (r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-])?(?:stages?|Stufen|étages?)\b", "stage"),
+    (r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-])?(?:layers?|Schichten|couches)\b", "layer"),
+    (r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:experts?|Experten)\b", "expert"),
+    (r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:heads?|Köpfen?|têtes)\b", "head"),
+    (
+        (
+            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:tokens?|jetons?|Ausgabetoken|Eingabetoken"
+            r"|Prompttoken)\b(?!\s?/)"
+        ),
+        "token",
+    ),
+    (
+        r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:sequences?|streams?|conversations?|users"
+        r"|slots|sessions|Sequenzen|Gespräche|séquences|utilisateurs)\b",
         "sequence",
     ),
-    (r"(?:\w+[\s-]){0,2}?(?:requests?|prompts?|queries|Anfragen|requêtes)\b(?!\s?(?:/|per s|pro S|par s))", "request"),
+    (
+        (
+            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:requests?|prompts?|queries|Anfragen"
+            r"|requêtes)\b(?!\s?(?:/|per s|pro S|par s))"
+        ),
+        "request",
+    ),
 )
 _BATCH = re.compile(
     r"\b(?:batch|batch size|batches|batch of|batch sizes? of|concurrency|Batch|Batchgröße|lot|taille de lot"
@@ -181,7 +226,11 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
             )
         ) or (
             any(m.dimension == "tokens/s" for m in sentence.measures)
-            and re.search(r"\b(?:at|bei|à)\s+(?:about |roughly )?$", before)
+            and re.search(
+                r"\b(?:at|bei|à|tokens? (?:takes?|in|lasts?|every)|Token (?:dauert|in|braucht)|jeton (?:prend|en|dure)"
+                r"|steps? (?:takes?|of|lasts?)|Schritt (?:dauert|von)|pas de)\s+(?:about |roughly |etwa |environ )?$",
+                before,
+            )
         ):
             yield {"s": 1, "token": -1, "sequence": 1}
         else:
@@ -196,7 +245,10 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
             noun = "sequence"
         if noun is None:
             if (
-                re.match(r"\s*(?:per|each|/|pro|je|par|each\b)", after)
+                (
+                    re.match(r"\s*(?:per|each|/|pro|je|par|each\b)", after)
+                    or (per and not re.match(r"\s*[A-Za-z%]", after))
+                )
                 and measure == sentence.measures[-1]
                 and len(sentence.measures) > 1
             ):
@@ -243,6 +295,7 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
     measure = result.measure
     assert measure is not None
     expected: dict[float, str] = {}
+    exact: set[float] = set()
     for size in range(2, min(4, len(operands)) + 1):
         for chosen in combinations(operands, size):
             for kinds in product(*(one.kinds for one in chosen)):
@@ -253,6 +306,8 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
                     for kind in result.kinds:
                         if _goes_with(dims, kind):
                             value = _value(chosen, powers)
+                            if dims == kind and any(name in PARTS for name in kind):
+                                exact.add(value)
                             expected.setdefault(value, _written(chosen, powers))
     if not expected:
         return None
@@ -263,7 +318,7 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
         loose += [float(d.dp), 1 / d.dp, float(d.gpus), 1 / d.gpus, d.dp / d.gpus, d.gpus / d.dp]
     near = 0.012 if measure.dimension else 0.0
     for value, written in expected.items():
-        for times in loose:
+        for times in (1.0,) if value in exact else loose:
             if measure.says(value * scale * times, near):
                 return _say(sentence, measure, "confirmed", value * scale * times, written)
     if not _may_refute(sentence, measure, result, operands):
@@ -325,13 +380,13 @@ def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: l
         return False
     if any(one.measure is not None and one.measure.hedged for one in operands):
         return False
-    if measure.dimension == "":
+    if measure.dimension == "" and "s" not in result.kinds[0]:
         noun = next(iter(result.kinds[0]))
         # Counted results need the verb of a result right before them; "two replicas on eight GPUs" says nothing of the kind.
         previous = max((m.end for m in sentence.measures if m.end <= measure.start), default=0)
         return noun == "gpu" and bool(
             re.search(
-                r"\b(?:makes?|gives?|totals?|equals?|is|are|=|needs?|requires?|ergeben|ergibt|sind|machen|brauchen"
+                r"\b(?:makes?|gives?|totals?|equals?|is|are|=|needs?|requires?|takes?|take|ergeben|ergibt|sind|machen|brauchen"
                 r"|benötigen|font|fait|donnent|donne|totalisent|occupy|occupies|would need|would require|in total"
                 r"|add up to)\b[^\d]*$",
                 text[previous : measure.start],

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
-_LANGUAGES = {
-    "de": re.compile(
-r"\b(?:der|die|das|und|mit|wir|auf|je|pro|von|den|dem|des|eine?|eines|sind|ist|bei|für|zu|sich|nicht|werden"
-r"|beträgt|Schichten|Karten?|Gewichte|Anfragen|jede[rsnm]?|im|zusammen|Speicher|belegt|benötigt)\b"
-),
-    "fr": re.compile(r"\b(?:le|la|les|des|du|de|et|par|sur|avec|une?|est|sont|pour|chaque|dans|nous|soit"
-        r"|donc|aux?|ce|cette|qui|il|elle|poids|couches|jetons?|requêtes|mémoire|réplique)\b|\b[ldn]['’]"),
-    "en": re.compile(r"\b(?:the|of|and|is|are|with|per|on|we|each|for|to|at|in|that|has|have|a|an|by|from|this|uses?|tokens)\b"),
-}  # fmt: skip
+from optimizer.audit.lexicon import words
+
+_WORD = re.compile(r"[^\W\d_]+")
 
 
-def language_of(text: str, before: str = "en") -> str:
-    """``en``, ``de`` or ``fr`` by the small words of a line; the one before where they do not tell."""
-    counts = {name: len(pattern.findall(text)) for name, pattern in _LANGUAGES.items()}
-    best = max(counts, key=lambda name: counts[name])
-    return best if counts[best] > 0 and list(counts.values()).count(counts[best]) == 1 else before
+@cache
+def small_words() -> dict[str, frozenset[str]]:
+    """The small words of each language."""
+    return {name: frozenset(listed) for name, listed in words()["languages"].items()}
+
+
+def scores(text: str) -> dict[str, int]:
+    """Small words of each language in a text."""
+    found = [word.casefold() for word in _WORD.findall(text)]
+    return {name: sum(word in small for word in found) for name, small in small_words().items()}
+
+
+def languages_of(lines: list[str]) -> list[str]:
+    """The language of each line: its own words count most, those of the lines around it where they do not tell."""
+    counted = [scores(line) for line in lines]
+    chosen = []
+    for place, own in enumerate(counted):
+        total = {name: 4.0 * own[name] for name in small_words()}
+        for distance in range(1, 5):
+            for other in (place - distance, place + distance):
+                if 0 <= other < len(counted):
+                    for name in small_words():
+                        total[name] += counted[other][name] / distance
+        best = max(total, key=lambda name: (total[name], name == "en"))
+        chosen.append(best if total[best] else "en")
+    return chosen

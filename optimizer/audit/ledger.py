@@ -45,6 +45,13 @@ def readings(
         if counted:
             yield from _of_tokens(quantity, names, scope, counted, _sequences(sentence, measure), subject)
             return
+    if quantity.per_gpus and quantity.per_gpus in names:
+        counts = list(_gpu_counts(sentence, measure))
+        for count in counts:
+            each = names[quantity.per_gpus]
+            yield Reading(each * count, None, (), subject, f" of {count:,.0f} GPUs")
+        if counts and quantity.id == "total_memory":
+            return
     if quantity.id == "peak_compute":
         named = [id for term in sentence.terms if (id := term.id("precisions")) in _PEAKS]
         for name in named:
@@ -128,6 +135,21 @@ def _tokens(sentence: Sentence, measure: Measure) -> Iterator[float]:
             )
         ):
             yield from other.values[:2]
+
+
+def _gpu_counts(sentence: Sentence, measure: Measure) -> Iterator[float]:
+    """Numbers of GPUs beside a figure: ``four A100s offer 320 GB``."""
+    for other in sentence.measures:
+        if other == measure or other.dimension or other.value > 4096:
+            continue
+        after = sentence.text[other.end : other.end + 40]
+        if re.match(
+            r"\s?[×xX]?\s?(?:[\w-]+\s){0,2}?(?:GPUs?|cards?|accelerators?|Karten?|cartes?|accélérateurs?)\b", after
+        ) or any(
+            0 <= g.start - other.end <= 14 and not re.search(r"[,;.]", sentence.text[other.end : g.start])
+            for g in sentence.gpus
+        ):
+            yield other.value
 
 
 def _sequences(sentence: Sentence, measure: Measure) -> list[float]:

@@ -64,6 +64,14 @@ class Quantity:
     """A figure beside the name may as well be what is in use, unless a verb of possession says otherwise."""
     rest: bool = False
     """It is what is left of something, so words such as "left" change nothing."""
+    weak_unless_bound: bool = False
+    """Its names say little by themselves ("at once"): wrong only with "up to", "at most", "admits"."""
+    limit: bool = False
+    """It is a limit itself, so "up to 64" states it and does not bound it."""
+    needs: str = ""
+    """A word (regular expression) that has to stand in the sentence for the name to mean this quantity."""
+    per_gpus: str = ""
+    """What one GPU has of it: a number of GPUs beside the figure multiplies it."""
     only_with: tuple[str, ...] = ()
     per_tokens: tuple[tuple[str, str], ...] = ()
 
@@ -101,6 +109,12 @@ def words() -> dict[str, Any]:
 
 
 @cache
+def afterwards() -> frozenset[str]:
+    """Words that may stand right behind a count and are not what it counts."""
+    return frozenset(str(word).casefold() for word in words()["afterwards"])
+
+
+@cache
 def filler_words() -> frozenset[str]:
     """Words that may stand between a name and its figure and change nothing."""
     return frozenset(str(word).casefold() for word in words()["fillers"])
@@ -111,11 +125,12 @@ class Lexicon:
 
     def __init__(self, extra: tuple[Quantity, ...] = ()) -> None:
         self.index: dict[Key, list[tuple[str, str]]] = {}
+        self.metrics: dict[Key, list[tuple[str, str]]] = {}
         self.quantities = quantities() | {one.id: one for one in extra}
         for id, quantity in self.quantities.items():
             self._add("quantity", id, quantity.names)
         for kind, entry in words().items():
-            if kind == "fillers":
+            if kind in ("fillers", "afterwards", "languages"):
                 continue
             if isinstance(entry, dict):
                 for id, names in entry.items():
@@ -124,13 +139,18 @@ class Lexicon:
                 self._add(kind, kind, entry)
 
     def _add(self, kind: str, id: str, names: tuple[str, ...] | list[str]) -> None:
+        index = self.metrics if kind == "metrics" else self.index
         for name in names:
             key = words_of(str(name))
-            if key and (kind, id) not in self.index.setdefault(key, []):
-                self.index[key].append((kind, id))
+            if key and (kind, id) not in index.setdefault(key, []):
+                index[key].append((kind, id))
 
     def terms(self, text: str, taken: list[tuple[int, int]]) -> list[Term]:
-        """Phrases from left to right, longest first, outside of what is taken (figures)."""
+        """Phrases from left to right, longest first, outside of what is taken (figures); metrics may lie over others."""
+        found = self._terms(text, taken, self.index) + self._terms(text, taken, self.metrics)
+        return sorted(found, key=lambda term: term.start)
+
+    def _terms(self, text: str, taken: list[tuple[int, int]], index: dict[Key, list[tuple[str, str]]]) -> list[Term]:
         found: list[Term] = []
         tokens = [m for m in _WORD.finditer(text) if not any(a <= m.start() < b for a, b in taken)]
         at = 0
@@ -139,7 +159,7 @@ class Lexicon:
                 part = tokens[at : at + size]
                 if any(not _JOIN.match(text[a.end() : b.start()]) for a, b in itertools.pairwise(part)):
                     continue
-                meanings = self._look(tuple(m.group().casefold() for m in part))
+                meanings = self._look(tuple(m.group().casefold() for m in part), index)
                 if meanings:
                     found.append(
                         Term(part[0].start(), part[-1].end(), text[part[0].start() : part[-1].end()], meanings)
@@ -150,13 +170,15 @@ class Lexicon:
                 at += 1
         return found
 
-    def _look(self, key: Key) -> tuple[tuple[str, str], ...]:
-        found = list(self.index.get(key, ()))
+    def _look(self, key: Key, index: dict[Key, list[tuple[str, str]]]) -> tuple[tuple[str, str], ...]:
+        found = list(index.get(key, ()))
         last = key[-1]
         for ending in _ENDINGS:
             if last.endswith(ending) and len(last) > len(ending) + 2:
-                single = self.index.get((*key[:-1], last[: -len(ending)]), ())
-                found += [one for one in single if one[0] in ("quantity", "objects", "metrics") and one not in found]
+                single = index.get((*key[:-1], last[: -len(ending)]), ())
+                found += [
+                    one for one in single if one[0] in ("quantity", "objects", "metrics", "target") and one not in found
+                ]
         return tuple(found)
 
 

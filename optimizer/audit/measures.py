@@ -44,6 +44,8 @@ _UNIT = (
     rf"|[Pp]eta-?[Ff][Ll][Oo][Pp]s?)(?:{_PER_SECOND})?(?![A-Za-z])"
     rf"|(?:output |generated |decode |decoded |prompt |input |new |Ausgabe)?-?(?:[Tt]okens?|tok|jetons?"
     rf"|Ausgabetoken|Prompttoken|Eingabetoken)(?: de sortie| d'entrée)?{_PER_SECOND}"
+    r"|(?:requests?|reqs?|queries|Anfragen?|requêtes?)(?:\s?/\s?|\s(?:per|an|a|each|every|pro|je|par)\s)(?:hour"
+    r"|h|minute|min|day|Stunde|Minute|Tag|heure|jour)\b"
     rf"|tps\b|(?:requests?|reqs?|queries|prompts|calls|Anfragen?|Requests?|requêtes?|demandes?){_PER_SECOND}|RPS\b|rps\b|QPS\b|qps\b"
     rf"|{_SIZE}|{_SPELLED}|[Bb]ytes?\b|[Oo]ctets?\b"
     rf"|milliseconds?\b|[Mm]illisekunden?\b|millisecondes?\b|ms\b|msec\b|microseconds?\b|Mikrosekunden\b|microsecondes?\b|[µμu]s\b|ns\b"
@@ -72,6 +74,10 @@ _TIMES = (
     (r"hours?|stunden?|heures?|h", 3.6e6),
     (r"days?|tagen?|tage?|jours?", 8.64e7),
 )
+_SECONDS = {
+    **dict.fromkeys(("hour", "h", "stunde", "heure"), 3600.0), **dict.fromkeys(("minute", "min"), 60.0),
+    **dict.fromkeys(("day", "tag", "jour"), 86400.0),
+}  # fmt: skip
 _MULTIPLIERS = (
     (r"billions?|bn|b|milliarden?|mrd\.?|milliards?|md", 1e9),
     (r"millions?|millionen?|mio\.|m", 1e6),
@@ -169,8 +175,10 @@ def measures(text: str, language: str = "en") -> list[Measure]:
 
 
 def _is_name(text: str, match: re.Match[str]) -> bool:
-    """Whether the digits belong to a name: ``Llama-3``, ``Gen 5``, ``v0.32``, ``section 4``, a date."""
+    """Whether digits are no figure: a deviation, or part of a name: ``Llama-3``, ``Gen 5``, ``section 4``, a date."""
     before = text[max(0, match.start() - 24) : match.start()]
+    if before.rstrip().endswith("±"):
+        return True
     after = text[match.end() : match.end() + 12]
     if re.search(r"[A-Za-z]-$", before) and not re.search(
         r"(?:^|\s)(?:is|of|to|the|auf|mit|de)-$", before, re.IGNORECASE
@@ -282,7 +290,8 @@ def unit_of(unit: str) -> tuple[str, tuple[float, ...]]:
     if re.search(r"tok|jeton|^tps", low):
         return "tokens/s", (1.0,)
     if re.search(r"req|quer|prompts|calls|anfrage|requête|demande|^rps|^qps", low):
-        return "requests/s", (1.0,)
+        per = re.search(r"(?:/|per|an|a|each|every|pro|je|par)(hour|h|stunde|heure|minute|min|day|tag|jour)$", low)
+        return "requests/s", (1.0 / _SECONDS[per[1]] if per else 1.0,)
     if re.match(r"^[KMGTkmgt](?:b(?:it)?s?|Bit|bE)(?![A-Za-z]*yte)", compact) and not re.match(
         r"^[KMGTkmgt]B(?!it)", compact
     ):

@@ -23,7 +23,7 @@ _METRICS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
         r"\bTPOT\b|\bITL\b|inter[- ]token"
         r"|time per (?:output )?token|per[- ]token latency"
         r"|\bdecode (?:latency|time)"
-        r"|\bdecode\b(?!.*(?:token|throughput))|(?:pro|je) (?:Ausgabe)?token|par (?:jeton|token)|Dekodier\w*"
+        r"|\bdecode\b(?!.*(?:token|throughput))|\bper (?:output )?token\b(?!s)|(?:pro|je) (?:Ausgabe)?token|par (?:jeton|token)|Dekodier\w*"
         r"|latence (?:de décodage|par jeton)",
         ("ms",),
         False,
@@ -45,7 +45,8 @@ _METRICS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ),
     (
         "batch",
-        r"\bbatch(?: size)?\b|concurren\w+ (?:requests|sequences)|max(?:imum)?[ _-]num[ _-]seqs|\bconcurrency\b",
+        r"\bbatch(?: size)?\b|concurren\w+ (?:requests|sequences)|max(?:imum)?[ _-]num[ _-]seqs|sequences at once"
+        r"|parallel (?:sequences|requests)|gleichzeitige \w+|séquences simultanées|\bconcurrency\b",
         ("",),
         True,
     ),
@@ -53,7 +54,8 @@ _METRICS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("latency", r"\blatency\b|\bresponse time\b", ("ms",), False),
 )
 _TARGET = re.compile(
-    r"\b(?:target|requirement|required|limit|goal|slo|sla|budget|threshold|spec|allowed|ziel|vorgabe|soll|grenz"
+    r"\b(?:target|requirement|required|limit|goal|slo|sla|budget|threshold|spec|allowed|agreed|promised|wanted"
+    r"|demanded|contract|max|maximum|ziel|vorgabe|soll|grenz"
     r"|anforderung|gefordert|erlaubt"
     r"|objectif|cible|exig|seuil|plafond|ceiling|bound)",
     re.IGNORECASE,
@@ -136,6 +138,12 @@ def target_row(statement: Statement) -> Row | None:
         ),
         None,
     )
+    # Where only one of the two columns says what it is, the other is the other column of figures.
+    figures = [i for i in range(1, len(header)) if first_amount(cells[i]) and not _STATUS.search(header[i])]
+    if len(figures) == 2 and (target is None) != (achieved is None):
+        known = target if target is not None else achieved
+        rest = figures[1 - figures.index(known)] if known in figures else None
+        target, achieved = (known, rest) if target is not None else (rest, known)
     if target is None or achieved is None:
         return None
     status = next(

@@ -19,7 +19,7 @@ _OPERATORS = (
 _EQUALS = (
     r"(?:makes?|gives?|yields?|equals?|is|are|leaves?|comes? to|amounts? to|adds? up to|results? in|totals?"
     r"|sums? to|ergibt|ergeben|ist|sind|macht|machen|bleiben|bleibt"
-    r"|donnent?|font|fait|est|sont|reste|restent|laisse|laissent|soit)"
+    r"|donnent?|font|fait|est|sont|reste|restent|laisse|laissent|soit|i\.e\.|d\.\s?h\.|that is)"
 )
 _AMOUNT = r"(?P<{0}>\d[\d,]*(?:\.\d+)?(?:e\d+)?\s?(?:[KMGTkmgt]i?[Bo]|[Gg]o|%|ms|s|GB/s|TB/s)?)"
 _WORDS = r"(?:\s(?:of\s)?[A-Za-zÀ-ÿ'’/]+){0,4}?"
@@ -29,11 +29,12 @@ def plain_arithmetic(text: str, language: str) -> str:
     """A text with English number formats, and signs for the words of a calculation between two figures."""
     written = _english(text, language) if language != "en" else text
     written = re.sub(r"\b(prompt|total|length|output|input|sum|size|length|mean) of (?=\d)", r"\1 ", written)
+    written = re.sub(r"(\d\s?%)\s(?:of|von|der|de|des|d')\s?(?:the |the available |les )?(?=\d)", r"\1 × ", written)
     for pattern, sign in _OPERATORS:
         written = re.sub(rf"(?<=[\dBo%s])({_WORDS})\s{pattern}\s(?=\d)", rf"\1 {sign} ", written, flags=re.IGNORECASE)
     # A verb is an equals sign only behind an operation.
     return re.sub(
-        rf"((?:[÷×+]|\s-\s)\s?\d[\d,.]*\s?[A-Za-z%/]*(?:\s(?:of\s)?[A-Za-zÀ-ÿ'’]+){{0,3}}?)\s{_EQUALS}\s(?:about "
+        rf"((?:[÷×+]|\s-\s)\s?\d[\d,.]*\s?[A-Za-z%/]*(?:\s(?:of\s)?[A-Za-zÀ-ÿ'’]+){{0,3}}?),?\s{_EQUALS}\s(?:about "
 rf"|around |roughly |rund |etwa |environ )?(?=\d)",
         r"\1 = ", written, flags=re.IGNORECASE,
     )  # fmt: skip

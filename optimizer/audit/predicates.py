@@ -37,6 +37,8 @@ def judge_predicates(sentence: Sentence, context: Context, own: Situation) -> It
     if sentence.has("past"):
         return
     yield from _fits(sentence, context, own)
+    yield from _too_fast(sentence, context, own)
+    yield from _cards_needed(sentence, context, own)
     yield from _formats(sentence, context, own)
     yield from _links(sentence, context, own)
 
@@ -126,6 +128,95 @@ def _fits(sentence: Sentence, context: Context, own: Situation) -> Iterator[Clai
             "weights",
             ">" if negated else "≤",
             where,
+        )
+
+
+_WHOLE_STEP = re.compile(
+    r"\b(?:per token|per output token|each token|a token|decode step|decoding step|step|pro Token|je Token"
+    r"|Dekodierschritt|par jeton|étape de décodage|TPOT)\b",
+    re.IGNORECASE,
+)
+_PART_OF_STEP = re.compile(
+    r"\b(?:all-?reduce|communication|network|NVLink|PCIe|overhead|sampling|schedul\w+|queue|prefill|attention"
+    r"|cache|kernels?|layers?|stages?|margin|jitter|slower|faster|target|limit|goal|Ziel|Grenze"
+    r"|objectif|limite|speculat\w*|draft|MTP|EAGLE|must|would|if|saves?|first token)\b",
+    re.IGNORECASE,
+)
+
+
+def _too_fast(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
+    """A time per token that is shorter than reading the active weights once takes."""
+    times = [m for m in sentence.measures if m.dimension == "ms"]
+    if (
+        len(times) != 1
+        or not _WHOLE_STEP.search(sentence.text)
+        or _PART_OF_STEP.search(sentence.text)
+        or own.degrees is None
+    ):
+        return
+    if (
+        sentence.has("negation")
+        or sentence.has("other")
+        or any(m.dimension in ("bytes", "bytes/s") for m in sentence.measures)
+    ):
+        return
+    meant = about(sentence, (0, len(sentence.text)), context, own)
+    floors = []
+    for one in meant.situations:
+        known = one.values
+        if one.degrees is None or "bandwidth" not in known or not one.own_model:
+            return
+        read = known["weights"] * (known["active"] - one.model.embedding_parameters) / known["parameters"]
+        floors.append(read / max(one.degrees.tp, one.degrees.ep) / known["bandwidth"] * 1e3)
+    if floors and times[0].value < 0.8 * min(floors):
+        where = f"with {own.degrees.label} on {own.gpu.name}"
+        reason = f"Every token reads the active weights once: {where} that takes {min(floors):.3g} ms, more than {times[0].text}."
+        yield _claim(
+            sentence, "refuted", reason, own.model.name, "time per token", "≥", f"at least {min(floors):.3g} ms"
+        )
+
+
+_NEEDS = re.compile(
+    r"\b(?:needs?|requires?|required|needed|necessary|takes?|nötig|braucht|bräuchte|benötigt|erforderlich"
+    r"|nécessit\w+|faut|faudrait|requiert|minimum)\b",
+    re.IGNORECASE,
+)
+
+
+def _cards_needed(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
+    """``The weights alone need at least six 80 GB cards``: how many cards hold them."""
+    if (
+        not _NEEDS.search(sentence.text)
+        or not re.search(r"\b(?:weights?|model|Gewichte|Modell|poids|modèle|\d+ ?GB|\d+ ?Go)\b", sentence.text)
+        or _CACHE.search(sentence.text)
+    ):
+        return
+    if re.search(r"\breplicas?\b|\bReplik|\bréplique", sentence.text) or sentence.strategies:
+        return
+    counts = [m for m in sentence.measures if m.dimension == "" and not m.unit and 1 < m.value <= 64]
+    sizes = [m for m in sentence.measures if m.dimension == "bytes"]
+    least = re.search(
+        r"\b(?:at least|minimum|only|just|no more than|mindestens|nur|au moins|seulement)\b",
+        sentence.text,
+        re.IGNORECASE,
+    )
+    meant = about(sentence, (0, len(sentence.text)), context, own)
+    if len(counts) != 1 or not least or not meant.situations or "weights" not in meant.situations[0].values:
+        return
+    if not re.search(r"\b(?:GPUs?|cards?|accelerators?|Karten|cartes)\b|of them", sentence.text) and not sentence.gpus:
+        return
+    one = meant.situations[0]
+    needed = min(sizes, key=lambda m: abs(m.value - one.values["weights"]), default=None)
+    weights = needed.value if needed is not None and needed.near(one.values["weights"], 0.05) else one.values["weights"]
+    rooms = [m for m in sizes if m is not needed or weights != m.value]
+    room = rooms[0].value if rooms else one.values["nominal_memory"]
+    number, right = counts[0].value, -(-weights // room)
+    reason = f"{one.model.name}: {shown(weights, 'bytes')} of weights take at least {right:,.0f} GPUs of {shown(room, 'bytes')}"
+    if number == right:
+        yield _claim(sentence, "confirmed", reason + ".", one.model.name, "GPUs needed", "≥", f"{right:,.0f}")
+    elif number * room * 1.07 < weights and not sentence.has("negation"):
+        yield _claim(
+            sentence, "refuted", f"{reason}, not {number:,.0f}.", one.model.name, "GPUs needed", "≥", f"{right:,.0f}"
         )
 
 

@@ -67,6 +67,7 @@ def plain(text: str) -> str:
     """A line without emphasis, code marks, check marks and links; mathematics in plain symbols."""
     for mark, symbol in MATH.items():
         text = text.replace(mark, symbol)
+    text = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
     text = re.sub(r"\$([^$]*[=×÷≈][^$]*)\$", r"\1", text)
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"\*\*|__|`", "", text)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from optimizer.audit.measures import Measure
 from optimizer.audit.sentences import Sentence
 
+_PLACE = re.compile(r"\b(?:within|inside|innerhalb|in|im|dans|intérieur d)\W{0,2}$", re.IGNORECASE)
+"""Before an article these name a place: "within a server" is not per server."""
+_TOKENS_BEHIND = re.compile(r"[\s-]*(?:tokens?|jetons?)\b", re.IGNORECASE)
 _EACH_BEHIND = re.compile(r"^\W{0,3}(?:each|apiece|chacun|chacune|jeweils)\b", re.IGNORECASE)
 
 
@@ -23,7 +26,14 @@ class Scope:
 def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Scope:
     """The scope of a figure, from its clause; what the rest of the sentence says is only possible, not certain."""
     found = _objects(sentence, *span)
-    rivals = [m for m in sentence.measures if span[0] <= m.start < span[1] and m != measure]
+    rivals = [
+        m
+        for m in sentence.measures
+        if span[0] <= m.start < span[1]
+        and m != measure
+        and sentence.clause(m.start) == span
+        and not _TOKENS_BEHIND.match(sentence.text[m.end :])
+    ]
     total = bool(sentence.terms_in(*span, "total"))
     loose = False
     if rivals and found:
@@ -32,7 +42,17 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Sco
             for place, ids in found
             if not any(min(place, measure.start) < m.start < max(place, measure.start) for m in rivals)
         ]
-        loose = len(near) < len(found) or bool(re.match(r"\s*(?:of|der|des|sur)\b", sentence.text[measure.end :]))
+        after = [place for place, _ in found if place > measure.end and any(m.start > place for m in rivals)]
+        far = [
+            p
+            for p in after
+            if len(sentence.text[measure.end : p].split()) > 3 or sentence.terms_in(measure.end, p, "results")
+        ]
+        loose = (
+            bool(far)
+            or len(near) < len(found)
+            or bool(re.match(r"\s*(?:of|der|des|sur)\b", sentence.text[measure.end :]))
+        )
         part = re.search(r"\b(?:of|der|des|sur)\s+(?:the\s+|its\s+|les\s+)?$", sentence.text[: measure.start])
         if part and rivals:
             return Scope(frozenset(), True, True)
@@ -60,6 +80,8 @@ def _objects(sentence: Sentence, start: int, end: int) -> list[tuple[int, tuple[
         gap = text[before[-1].end : a] if before else "x x x x"
         words = re.findall(r"\w+", gap)
         certain = bool(before and before[-1].id("per"))
+        if before and not certain and ids and ids[0] in ("node", "replica") and _PLACE.search(text[: before[-1].start]):
+            continue
         close = before and (len(words) <= (2 if certain else 1)) and not re.search(r"[,;:.]", gap)
         if before and certain and re.match(r"\s*(?:of|von|de)\b", gap) and len(words) <= 5:
             close = True

@@ -10,12 +10,11 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from optimizer.audit.languages import language_of
 from optimizer.audit.lexicon import Lexicon, Term
 from optimizer.audit.measures import Measure, measures
 from optimizer.audit.names import Named, gpus_named, models_named
 from optimizer.audit.reading import Statement
-from optimizer.audit.strategies import Mention, mentions
+from optimizer.audit.strategies import SMALL, Mention, digits, mentions
 
 _END = re.compile(r"(?<=[.!?;])\s+(?=[\"'(]?[A-ZÄÖÜÉÈÀÇ0-9])")
 _SHORTENED = re.compile(
@@ -87,14 +86,11 @@ class Sentence:
         return bool(self.terms_in(start, len(self.text) if end is None else end, kind))
 
 
-def sentences_of(statement: Statement, lexicon: Lexicon, before: str) -> list[Sentence]:
+def sentences_of(statement: Statement, lexicon: Lexicon, language: str) -> list[Sentence]:
     """The sentences of a statement; a table row gives one for every cell that a heading names."""
     if statement.kind == "row":
-        return _cells(statement, lexicon, before)
-    return [
-        _sentence(statement, text, lexicon, language_of(text, language_of(statement.text, before)))
-        for text in _split(statement.text)
-    ]
+        return _cells(statement, lexicon, language)
+    return [_sentence(statement, text, lexicon, language) for text in _split(statement.text)]
 
 
 def _split(text: str) -> list[str]:
@@ -122,10 +118,10 @@ _ASIDE = re.compile(
 )
 
 
-def _cells(statement: Statement, lexicon: Lexicon, before: str) -> list[Sentence]:
+def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Sentence]:
     """``Title: value`` for plain value columns, ``header of title: value`` where the heading says what the column holds."""
-    title, found = statement.cells[0] if statement.cells else "", []
-    language = language_of(" ".join([*statement.header, statement.text]), before)
+    title = statement.cells[0] if statement.cells else ""
+    found: list[Sentence] = []
     for place, cell in enumerate(statement.cells[1:], 1):
         header = statement.header[place] if place < len(statement.header) else ""
         if (not re.search(r"\d", cell) and not re.search(r"NVLink", title)) or _ASIDE.search(header):
@@ -140,9 +136,13 @@ def _cells(statement: Statement, lexicon: Lexicon, before: str) -> list[Sentence
 
 def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, firm: bool = True) -> Sentence:
     strategies = []
-    for mention in mentions(_digits(text)):
+    for mention in mentions(digits(text)):
         place = text.lower().find(mention.text.lower())
         strategies.append((place, place + len(mention.text), mention))
+    for found_stages in _STAGES.finditer(text):
+        count = found_stages[1].lower()
+        stages = SMALL.get(count) or int(count)
+        strategies.append((found_stages.start(), found_stages.end(), Mention((("pp", stages),), found_stages.group())))
     named = [span for span in ((a, b) for a, b, _ in strategies) if span[0] >= 0]
     gpus, models = gpus_named(text), models_named(text)
     named += [(one.start, one.end) for one in (*gpus, *models)]
@@ -171,16 +171,7 @@ def _of_name(text: str, measure: Measure, gpus: list[Named]) -> bool:
     )
 
 
-def _digits(text: str) -> str:
-    """Number words before stages and replicas as digits."""
-    return re.sub(
-        r"\b(two|three|four|five|six|eight|sixteen)(?=[\s-](?:pipeline[\s-])?(?:stages?|replicas)\b)",
-        lambda found: str(SMALL[found[1].lower()]), text, flags=re.IGNORECASE,
-    )  # fmt: skip
-
-
-SMALL = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "sixteen": 16}
-_STAGES = re.compile(r"\bpipeline of (two|three|four|five|six|eight|sixteen|\d+) stages\b", re.IGNORECASE)
+_STAGES = re.compile(r"\bpipeline of (two|three|four|five|six|eight|sixteen|\d{1,3}) stages\b", re.IGNORECASE)
 
 
 def _hedged(text: str, measure: Measure, terms: list[Term]) -> Measure:

@@ -171,3 +171,14 @@ def _proposed(statements: tuple[Statement, ...], flags: dict[str, tuple[int, int
         return None
     tp, pp, dp, ep = (chosen.get(which, 1) for which in DEGREES)
     return Proposed(tp, pp, dp, ep, frozenset(chosen), line)
+
+
+def digits(text: str) -> str:
+    """Number words before stages and replicas as digits."""
+    return re.sub(
+        r"\b(two|three|four|five|six|eight|sixteen)(?=[\s-](?:pipeline[\s-])?(?:stages?|replicas)\b)",
+        lambda found: str(SMALL[found[1].lower()]), text, flags=re.IGNORECASE,
+    )  # fmt: skip
+
+
+SMALL = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "sixteen": 16}

@@ -9,7 +9,7 @@ from optimizer.audit.context import Context
 from optimizer.audit.labels import after, before, claim, judged
 from optimizer.audit.reading import Statement
 from optimizer.audit.result import Claim
-from optimizer.audit.strategies import NAMES, Mention, Proposed, hypothetical, mentions
+from optimizer.audit.strategies import NAMES, Mention, Proposed, digits, hypothetical, mentions
 from optimizer.audit.units import plain_number
 
 _NEGATED = re.compile(
@@ -28,7 +28,7 @@ def judge_strategy(statement: Statement, context: Context) -> Iterator[Claim]:
         return
     aside = context.about_other(statement)
     seen: set[str] = set()
-    for mention in mentions(statement.text):
+    for mention in list(mentions(statement.text)) or list(mentions(digits(statement.text))):
         if mention.text in seen:
             continue
         seen.add(mention.text)
@@ -42,7 +42,18 @@ def judge_strategy(statement: Statement, context: Context) -> Iterator[Claim]:
             which, value = next(iter(degrees.items()))
             if which == "dp" and "replica" in mention.text.lower() and proposed.dp == 1 and "dp" not in proposed.named:
                 continue
-            if which in proposed.named and proposed.line != statement.line and not _local(statement):
+            alone = {k: getattr(proposed, k) for k in ("tp", "pp", "dp")} | {which: value}
+            needed = alone["tp"] * alone["pp"] * alone["dp"]
+            if which == "pp" and which not in proposed.named and needed > context.problem.hardware.gpus:
+                yield claim(
+                    statement,
+                    "refuted",
+                    f"With TP{alone['tp']} and DP{alone['dp']}, {value} stages would take {needed} GPUs; there are "
+                    f"{context.problem.hardware.gpus}.",
+                    f"PP{value}",
+                    "PP1",
+                )
+            elif which in proposed.named and proposed.line != statement.line and not _local(statement):
                 right = getattr(proposed, which)
                 yield claim(
                     statement,

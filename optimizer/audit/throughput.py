@@ -22,6 +22,8 @@ def judge_throughput(statement: Statement, context: Context) -> Iterator[Claim]:
     """Output tokens per second cannot exceed the sequences in flight ÷ time per token (Little's law)."""
     text = statement.text
     found = _tokens_per_second(text)
+    if len(list(amounts(text))) != 1:
+        return  # with figures of its own it is judged by them
     if found is None or _PROMPTS.search(text) or is_target(text.split(":")[0]) or context.strategy is None:
         return
     amount, per_gpu = found
@@ -64,7 +66,10 @@ def judge_throughput(statement: Statement, context: Context) -> Iterator[Claim]:
         for other in context.statements:
             single = (
                 _tokens_per_second(other.text)
-                if other.readable and other.line != statement.line and not hypothetical(other)
+                if len(list(amounts(other.text))) == 1
+                and other.readable
+                and other.line != statement.line
+                and not hypothetical(other)
                 else None
             )
             if single and single[1] and not is_target(other.text.split(":")[0]):

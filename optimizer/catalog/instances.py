@@ -7,7 +7,6 @@ beside the name wins over what the name implies.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from optimizer.catalog.spelling import spelling
 from optimizer.facts.errors import ProblemError, closest
 
 DATA = Path(__file__).parent / "data" / "instances"
@@ -30,11 +30,6 @@ FIELDS = {
 """Field of an instance type → field of ``hardware`` or of a group of ``cluster``."""
 HOST_FIELDS = ("cpu_cores", "host_memory_gb")
 """What only ``hardware`` has."""
-
-
-def spelling(name: str) -> str:
-    """A name without case, spaces, dashes, dots and underscores, which people write as they please."""
-    return re.sub(r"[\s._/-]+", "", name.lower())
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from functools import cache
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 import yaml
 
-from optimizer.catalog.instances import spelling
+from optimizer.catalog.model_names import meant, without_format
+from optimizer.catalog.spelling import spelling
 from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.hardware import FailureRates, GpuFacts
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.text import shown
 
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 DATA = Path(__file__).parent / "data"
@@ -78,9 +81,7 @@ def model(name: str, field: str = "model") -> ModelFacts:
     try:
         values = entry("models", name)
     except KeyError:
-        raise ProblemError(
-            field, f"no model {name!r} in the catalog and no such file; {closest(name, names('models'))}"
-        ) from None
+        values = _meant(name, field)
     facts = model_from_config(
         values["config"],
         name=values["name"],
@@ -88,6 +89,40 @@ def model(name: str, field: str = "model") -> ModelFacts:
         field=f"{field}.{values['name']}",
     )
     return facts.model_copy(update={"published_parameters": values.get("published_parameters")})
+
+
+@cache
+def _model_spellings() -> dict[str, tuple[str, ...]]:
+    """Every other name of each model of the catalog."""
+    found = {name: entry("models", name) for name in names("models")}
+    return {name: (values["huggingface_id"], *values.get("aliases", ())) for name, values in found.items()}
+
+
+def _meant(name: str, field: str) -> dict[str, Any]:
+    """The entry of a model that is named by another of its checkpoints' names.
+
+    Raises:
+        ProblemError: no model is meant; the message says that a config.json will do.
+    """
+    known = _model_spellings()
+    found = meant(name, known)
+    if found is not None:
+        return entry("models", found)
+    shorter = without_format(name)
+    base = meant(shorter, known) if shorter is not None else None
+    if base is not None:
+        raise ProblemError(
+            field,
+            f"{shown(name)} is a quantised checkpoint of {base}, and the catalog holds {base} as published; give the path of its "
+            f"config.json, or {base} with the format in search.weight_precision",
+        )
+    near = difflib.get_close_matches(name.lower()[:200], list(known), n=2, cutoff=0.75)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise ProblemError(
+        field,
+        f"no model {shown(name)} in the catalog and no such file; {hint}the path of its config.json, as Hugging Face has it, will "
+        "do, and optimizer catalog models lists the names",
+    )
 
 
 @cache

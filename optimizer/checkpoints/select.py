@@ -152,10 +152,12 @@ def _known(config: Config, model_type: str, found: Family | None) -> Family:
 
 
 def _what_to_do(model_type: str) -> str:
-    near = closest(model_type, known()) if model_type else "known: `optimizer model --known`"
+    near = closest(model_type, known()) if model_type else "`optimizer model --known` lists them"
+    if near.startswith("known:"):
+        near = "`optimizer model --known` lists them"
     return (
         f"If its layers are those of a listed type ({near}), say so with `architecture: like-llama` (or another type) beside"
-        f" the config, and every answer will repeat it; or state the facts inline:\n{TEMPLATE}"
+        " the config, and every answer will repeat it; or state the facts inline, as `optimizer model --template` prints them"
     )
 
 

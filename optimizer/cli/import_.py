@@ -27,9 +27,9 @@ def import_helix(
     from optimizer.cli.files import write_whole
     from optimizer.facts.files import read_mapping
     from optimizer.facts.text import name_from_path
-    from optimizer.facts.yaml_text import yaml_text
     from optimizer.reading.chain import chain_from_dict
     from optimizer.reading.helix import helix_to_chain
+    from optimizer.writing.yaml_text import yaml_text
 
     source = Path(file)
     values = helix_to_chain(read_mapping(source, file), name_from_path(source.stem, "helix"))

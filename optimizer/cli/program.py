@@ -19,6 +19,7 @@ from optimizer.cli.audit import audit
 from optimizer.cli.catalog import catalog_app, schema
 from optimizer.cli.costs import with_table_option
 from optimizer.cli.import_ import import_app
+from optimizer.cli.model import model
 
 
 class _Interrupted(Exception):
@@ -83,6 +84,7 @@ def _options(
 app.add_typer(catalog_app, name="catalog")
 app.command()(schema)
 app.command()(audit)
+app.command()(model)
 app.add_typer(import_app, name="import")
 solve.register(app)
 why.register(app)

@@ -7,8 +7,8 @@ from typing import Any
 from optimizer.deploy.options import SERVICE_PORT
 from optimizer.deploy.router import IMAGE, router_conf
 from optimizer.deploy.service import Engine, Service
-from optimizer.facts.yaml_text import comment, yaml_text
-from optimizer.render.quoting import compose_text
+from optimizer.writing.quoting import compose_text
+from optimizer.writing.yaml_text import comment, yaml_text
 
 CACHE = "/root/.cache/huggingface"
 

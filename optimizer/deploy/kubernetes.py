@@ -16,8 +16,8 @@ from optimizer.deploy.router import IMAGE, router_conf
 from optimizer.deploy.service import Engine, Service
 from optimizer.deploy.unlike import unlike, where
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.yaml_text import yaml_text
-from optimizer.render.quoting import kubernetes_word
+from optimizer.writing.quoting import kubernetes_word
+from optimizer.writing.yaml_text import yaml_text
 
 APP, PART, GROUP = "app.kubernetes.io/name", "app.kubernetes.io/component", "optimizer/group"
 RESOLVER = "kube-dns.kube-system.svc.cluster.local"

@@ -7,7 +7,7 @@ from typing import Any
 from optimizer.deploy.command import Command
 from optimizer.deploy.options import SERVICE_PORT
 from optimizer.deploy.service import Engine, Service
-from optimizer.render.quoting import kubernetes_word
+from optimizer.writing.quoting import kubernetes_word
 
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 GPU_NODES = {"nvidia.com/gpu.present": "true"}

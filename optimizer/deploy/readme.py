@@ -6,7 +6,7 @@ from optimizer.deploy.options import SERVICE_PORT
 from optimizer.deploy.parts import Part
 from optimizer.deploy.service import Engine, Service
 from optimizer.deploy.unlike import stages_in_words, stages_of, unlike
-from optimizer.render.quoting import markdown, shell_word
+from optimizer.writing.quoting import markdown, shell_word
 
 SHOWN = 20
 

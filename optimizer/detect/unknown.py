@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 from optimizer.catalog import lookup as catalog
-from optimizer.catalog.instances import spelling
+from optimizer.catalog.spelling import spelling
 from optimizer.detect.hardware import HostPart
 from optimizer.facts.hardware import GpuFacts
 

@@ -2,7 +2,7 @@
 
 A name goes into answers, file heads, labels and pictures. What no name needs and a reader cannot see (control characters, line
 breaks, marks that turn the direction of writing) is refused where it is stated; everything else is quoted where it is written
-(``optimizer.render.quoting``).
+(``optimizer.writing.quoting``).
 """
 
 from __future__ import annotations

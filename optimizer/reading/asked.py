@@ -98,7 +98,7 @@ def _hardware(gpu: str, gpus: int | None) -> dict[str, Any]:
 
 def commented(values: Mapping[str, Any]) -> str:
     """The problem file as YAML, with what each field means behind it."""
-    from optimizer.facts.yaml_text import yaml_text
+    from optimizer.writing.yaml_text import yaml_text
 
     lines = ["# A problem of optimizer; docs/problem-file.md names every field."]
     for key, value in values.items():

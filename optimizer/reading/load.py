@@ -23,6 +23,7 @@ from optimizer.facts.hardware import GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
 from optimizer.facts.text import name_from_path, name_of, shown
+from optimizer.reading.checkpoint import model_at
 
 
 def load_problem(path: str | Path) -> Problem:
@@ -184,9 +185,11 @@ def nvlink_domain(gpu: GpuFacts, per_node: int, nvlink: float | None, domain: in
 def resolve_model(stated: str | dict[str, Any], folder: Path) -> ModelFacts:
     """The model by catalog name, by the path of a config.json, or from its contents."""
     if isinstance(stated, dict):
+        served = _text(stated, "huggingface_id", "")
+        if "config" in stated:
+            return _model_beside(stated, folder, served)
         config = {k: v for k, v in stated.items() if k not in {"name", "huggingface_id"}}
-        name, served = _text(stated, "name", "inline model"), _text(stated, "huggingface_id", "")
-        return model_from_config(config, name=name, huggingface_id=served)
+        return model_from_config(config, name=_text(stated, "name", "inline model"), huggingface_id=served)
     try:
         path = Path(stated)
         path = path if path.is_absolute() or stated.startswith("~") else folder / path
@@ -200,10 +203,19 @@ def resolve_model(stated: str | dict[str, Any], folder: Path) -> ModelFacts:
             "model", f"{shown(stated)} is neither a model's name nor a path that can be read ({said})"
         ) from None
     if is_path:
-        path = path / "config.json" if is_folder else path
-        name = path.stem.removesuffix("_config") if path.stem != "config" else path.parent.name
-        return model_from_config(read_mapping(path, "model"), name=name_from_path(name, "model"))
+        return model_at(path)
     return catalog.model(stated)
+
+
+def _model_beside(stated: dict[str, Any], folder: Path, served: str) -> ModelFacts:
+    """A config file with what the person states beside it: ``{config: PATH, architecture: like-llama}``."""
+    unknown = sorted(set(stated) - {"config", "architecture", "name", "huggingface_id"})
+    if unknown:
+        raise ProblemError(f"model.{unknown[0]}", "is no key beside config; architecture, name and huggingface_id are")
+    given = Path(_text(stated, "config", "")).expanduser()
+    path = given if given.is_absolute() else folder / given
+    said = {key: _text(stated, key, "") for key in ("architecture", "name")}
+    return model_at(path, **said, huggingface_id=served)
 
 
 def _text(stated: dict[str, Any], key: str, default: str) -> str:

@@ -24,8 +24,8 @@ from optimizer.facts.files import read_mapping
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
-from optimizer.facts.yaml_text import yaml_text
 from optimizer.reading.load import problem_from_dict
+from optimizer.writing.yaml_text import yaml_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from optimizer.detect.inventory import Detected
-from optimizer.facts.yaml_text import comment, yaml_text
+from optimizer.writing.yaml_text import comment, yaml_text
 
 
 def yaml_lines(found: Detected) -> Iterator[str]:

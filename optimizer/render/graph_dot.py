@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from optimizer.render.graph_overview import overview
-from optimizer.render.quoting import dot as _quoted
 from optimizer.results.graph import COMMUNICATION, Graph, InstanceGraph
+from optimizer.writing.quoting import dot as _quoted
 
 
 def dot_lines(graph: Graph, *, modules: bool) -> Iterator[str]:

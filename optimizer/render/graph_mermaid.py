@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from optimizer.facts.errors import ProblemError
 from optimizer.render.graph_overview import overview
-from optimizer.render.quoting import mermaid
 from optimizer.results.graph import Graph
+from optimizer.writing.quoting import mermaid
 
 MOST_EDGES, MOST_CHARACTERS = 500, 50_000
 """Mermaid's own defaults (maxEdges and maxTextSize of its configuration); a larger chart is not drawn."""

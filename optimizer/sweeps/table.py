@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.facts.errors import ProblemError
-from optimizer.render.quoting import csv_cell
 from optimizer.sweeps.files import replace_file
 from optimizer.sweeps.points import Point
 from optimizer.sweeps.scenarios import scenario_name
+from optimizer.writing.quoting import csv_cell
 
 _STRATEGY = (
     "tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel", "max_num_seqs", "weight_precision", "kv_precision",

@@ -16,8 +16,8 @@ import pytest
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.files import MOST_ENTRIES, read_mapping
 from optimizer.facts.text import visible
-from optimizer.facts.yaml_text import yaml_text
 from optimizer.reading.load import load_problem, problem_from_dict
+from optimizer.writing.yaml_text import yaml_text
 from tests.conftest import ROOT, changed
 
 BORN = (ROOT / "problems" / "llama3-70b-8xh100.yaml").read_text()

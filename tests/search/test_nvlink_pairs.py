@@ -41,7 +41,7 @@ def test_pairs_stated_with_the_gpu_or_with_the_node_are_the_same() -> None:
 def test_four_gpus_over_two_bridges_are_priced_by_their_slowest_hop() -> None:
     # vllm 7958: 32.6 ms P99 if all four were on NVLink, 49.8 ms over PCIe between the pairs.
     bridged, plain = (check(_problem(gpu), Fixed(4, 1, 1)) for gpu in (BRIDGED, CARD))
-    assert bridged.status == "feasible" and bridged.metrics is not None and plain.metrics is not None
+    assert bridged.status in ("feasible", "optimal") and bridged.metrics is not None and plain.metrics is not None
     assert bridged.metrics.tpot_p99_ms == pytest.approx(49.8, abs=1.5)
     assert 32.6 < bridged.metrics.tpot_p99_ms <= plain.metrics.tpot_p99_ms
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from optimizer.render.quoting import markdown, markdown_block, markdown_code
 from optimizer.report.document import (
     Block,
     Bullets,
@@ -21,6 +20,7 @@ from optimizer.report.document import (
     Table,
     Text,
 )
+from optimizer.writing.quoting import markdown, markdown_block, markdown_code
 
 VERDICTS = {"pass": "PASS", "fail": "FAIL", "unknown": "NOT DECIDED"}
 MARKS = {"pass": "✓", "fail": "✗", "warn": "!", "info": "·"}

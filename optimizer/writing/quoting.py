@@ -1,7 +1,7 @@
 """Text in another language: one function for each place in it, used wherever text that is not our own is written.
 
-YAML and JSON are written by libraries (``optimizer.facts.yaml_text``, ``json``), HTML by Jinja with autoescape; comments of one
-line are ``optimizer.facts.yaml_text.comment``.
+YAML and JSON are written by libraries (``optimizer.writing.yaml_text``, ``json``), HTML by Jinja with autoescape; comments of one
+line are ``optimizer.writing.yaml_text.comment``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,163 @@
+"""What a checkpoint is: layers by type, parameters by component, bytes, cache, and the degrees of parallelism it allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from optimizer.catalog.constants import constants
+from optimizer.checkpoints.family import family, known
+from optimizer.checkpoints.select import TEMPLATE
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.model import LayerKind, ModelFacts, Quantization, WeightFormat
+from optimizer.reading.load import resolve_model
+
+LARGEST_TENSOR_PARALLEL = 128
+VOCABULARY_PADDING = 64
+CACHE_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
+SHOWN_FORMATS: tuple[WeightFormat, ...] = ("bf16", "fp8", "int4", "mxfp4", "nvfp4")
+
+
+def describe(path_or_name: str, like: str = "") -> dict[str, Any]:
+    """Everything that was read of a checkpoint.
+
+    Args:
+        path_or_name: a catalog name, a config.json, or a folder with one.
+        like: a listed model type whose layers it is said to have.
+
+    Raises:
+        ProblemError: there is no such model, or it cannot be read.
+    """
+    stated: str | dict[str, Any] = path_or_name
+    if like:
+        stated = {"config": path_or_name, "architecture": f"like-{like.removeprefix('like-')}"}
+    return describe_model(resolve_model(stated, Path()))
+
+
+def listed() -> list[dict[str, str]]:
+    """Model types that are read, with the source of how."""
+    found = ((name, family(name)) for name in known())
+    return [{"model_type": name, "source": one.source} for name, one in found if one]
+
+
+def template() -> str:
+    """What to state inline of a model whose type is not listed."""
+    return TEMPLATE
+
+
+def describe_model(model: ModelFacts) -> dict[str, Any]:
+    """The same of facts that are read already."""
+    return {
+        "name": model.name,
+        "huggingface_id": model.huggingface_id,
+        "architecture": model.architecture,
+        "parameters": model.parameters,
+        "active_parameters": model.active_parameters,
+        "components": model.components(),
+        "weight_bytes": model.weight_bytes,
+        "weight_format": model.native_weight_format,
+        "weight_bytes_in": bytes_in_formats(model),
+        "kv_bytes_per_token": kv_bytes_per_token(model),
+        "state_bytes_per_sequence": state_bytes(model),
+        "vision_parameters": model.vision_parameters,
+        "mtp_parameters": model.mtp_parameters,
+        "quantization": model.quantization.model_dump() if model.quantization else None,
+        "legal_tensor_parallel": legal_tensor_parallel(model),
+        "legal_expert_parallel": [n for n in range(1, model.experts + 1) if model.experts % n == 0] or [1],
+        "max_context_tokens": model.max_context_tokens,
+        "tied_embeddings": model.tied_embeddings,
+        "layers": layers_by_type(model),
+        "notes": list(model.notes),
+    }
+
+
+def kv_bytes_per_token(model: ModelFacts) -> dict[str, Any]:
+    """Bytes of one token over all layers, once, in the format that the checkpoint asks for, else 16 bit.
+
+    ``full`` and ``window`` are what layers of the kind attend to. Of it, ``shared`` is read from an earlier layer's cache
+    and not stored again, and layers with a window keep no more tokens than the window.
+    """
+    asked = model.quantization.kv_cache_format if model.quantization else None
+    size = CACHE_BYTES.get(asked or "", 2) if asked != "nvfp4" else 1
+    sums = {"full": 0, "window": 0, "shared": 0}
+    for kind in _kinds(model):
+        shared = kind.shared_kv_values_per_token
+        values = kind.kv_values_per_token_per_kv_head * (kind.kv_heads or model.kv_heads)
+        values += kind.kv_values_per_token_replicated + shared
+        sums["window" if kind.window_tokens else "full"] += values * size
+        sums["shared"] += shared * size
+    return {**sums, "format": asked or model.native_dtype}
+
+
+def state_bytes(model: ModelFacts) -> int:
+    """Bytes that a sequence keeps whatever its length: recurrent states, convolutions, windows beside compressed caches."""
+    return sum(2 * (kind.state_values_per_sequence + kind.state_values_replicated) for kind in _kinds(model))
+
+
+def bytes_in_formats(model: ModelFacts) -> dict[str, int]:
+    """Bytes of the weights converted to each format, and as they are; tables, norms and routers stay in 16 bit."""
+    kinds = _kinds(model)
+    linear = sum(k.sharded_parameters + k.key_value_parameters + k.replicated_parameters for k in kinds)
+    experts = sum(k.experts * k.expert_parameters for k in kinds)
+    rest = 2 * (model.parameters - linear - experts)
+    formats = constants().formats
+    sizes: dict[str, int] = {
+        name: round(linear * formats[name].linear + experts * formats[name].expert) + rest for name in SHOWN_FORMATS
+    }
+    return {**sizes, model.native_weight_format: model.weight_bytes}
+
+
+def legal_tensor_parallel(model: ModelFacts) -> list[int]:
+    """TP degrees, expert parallelism off, that the heads, widths, vocabulary and quantised groups allow."""
+    return [t for t in range(1, LARGEST_TENSOR_PARALLEL + 1) if _cuts(model, t)]
+
+
+def _cuts(model: ModelFacts, t: int) -> bool:
+    rows = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING
+    widths = [*model.ffn_widths, *((model.expert_ffn_width,) if model.experts else ())]
+    heads = all(count % t == 0 for count in model.head_counts)
+    keys = model.mla or all(count % t == 0 or t % count == 0 for count in model.kv_head_counts)
+    whole = all(
+        width % t == 0 and (width // t) % step == 0 for width in widths for step in _steps(model.quantization, t)
+    )
+    return heads and keys and rows % t == 0 and whole
+
+
+def _steps(quantization: Quantization | None, t: int) -> Iterable[int]:
+    """What a slice has to be a multiple of: blocks both ways, groups along the input (vLLM refuses to load others)."""
+    if quantization is None or t == 1:
+        return (1,)
+    return (*(quantization.weight_block or ()), quantization.group_size or 1)
+
+
+def layers_by_type(model: ModelFacts) -> list[dict[str, Any]]:
+    """Each kind of layer in words, with how many there are."""
+    counts: dict[str, int] = {}
+    for kind in _kinds(model):
+        words = _words(kind, model)
+        counts[words] = counts.get(words, 0) + 1
+    return [{"layers": count, "type": words} for words, count in counts.items()]
+
+
+def _words(kind: LayerKind, model: ModelFacts) -> str:
+    mixing = []
+    if kind.kv_values_per_token_per_kv_head or kind.shared_kv_values_per_token:
+        mixing.append(f"attention with {kind.kv_heads or model.kv_heads} KV heads")
+    if kind.kv_values_per_token_replicated:
+        mixing.append("latent attention")
+    if kind.state_values_per_sequence:
+        mixing.append("recurrent state")
+    window = f", window {kind.window_tokens:,}" if kind.window_tokens else ""
+    shared = ", cache of an earlier layer" if kind.shared_kv_values_per_token else ""
+    rest = f"{kind.experts} experts, {kind.experts_per_token} per token" if kind.experts else ""
+    if kind.ffn_sharded_parameters:
+        rest = f"{rest} and MLP" if rest else "MLP"
+    return "; ".join(part for part in (" and ".join(mixing) + window + shared, rest) if part) or "nothing"
+
+
+def _kinds(model: ModelFacts) -> list[LayerKind]:
+    return [model.kinds[index] for index in model.kind_of_layer]
+
+
+__all__ = ["ProblemError", "describe", "describe_model", "legal_tensor_parallel", "listed", "template"]

@@ -1,0 +1,42 @@
+"""A checkpoint on this machine: its config.json, the files beside it that say more, and its tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from optimizer.checkpoints.headers import check
+from optimizer.checkpoints.huggingface import model_from_config
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.files import read_mapping
+from optimizer.facts.model import ModelFacts
+from optimizer.facts.text import name_from_path, shown
+
+
+def model_at(path: Path, field: str = "model", **stated: Any) -> ModelFacts:
+    """The model of a config file, or of a folder with its config, ``hf_quant_config.json`` and tensors.
+
+    Args:
+        path: the file or the folder.
+        field: what error messages call it.
+        stated: values that the person states beside the file (``architecture``, ``name``, ``huggingface_id``).
+
+    Raises:
+        ProblemError: a file cannot be read, the model is not known, or its tensors do not fit the config.
+    """
+    folder = path if path.is_dir() else path.parent
+    file = path / "config.json" if path.is_dir() else path
+    if path.is_dir() and not file.is_file():
+        raise ProblemError(field, f"{shown(str(path))} holds no config.json, so nothing says how its tensors are read")
+    values = {**read_mapping(file, field), **{k: v for k, v in stated.items() if k == "architecture" and v}}
+    alone = file.name != "config.json"
+    beside = folder / "hf_quant_config.json"
+    if not alone and beside.is_file() and not values.get("quantization_config"):
+        values["hf_quant_config"] = read_mapping(beside, beside.name)
+    from_path = file.stem.removesuffix("_config") if alone else folder.resolve().name
+    name = str(stated.get("name") or "") or name_from_path(from_path, field)
+    model = model_from_config(values, name=name, huggingface_id=str(stated.get("huggingface_id") or ""), field=field)
+    compared = None if alone else check(model, folder, field)
+    if compared is None:
+        return model
+    return model.model_copy(update={"notes": (*model.notes, f"checked against the tensors: {compared}")})

@@ -1,0 +1,1 @@
+"""How text is written so that it stays text: quoted for each language, YAML by a library."""
