@@ -54,7 +54,9 @@ def test_a_box_with_bridges_is_never_worse() -> None:
 
 
 def test_inventories_cross_bridges_too() -> None:
-    fleet = inventory_from_dict({"cluster": [{"gpu": BRIDGED, "gpus_per_node": 4}], **QUESTION})
-    answer = solve_fleet(fleet, Fixed(tensor_parallel=4))
-    assert answer.pools and answer.pools[0].strategy.tensor_parallel == 4
+    fleet = inventory_from_dict(
+        {"cluster": [{"gpu": BRIDGED, "gpus_per_node": 4}], "search": {"tensor_parallel": [4]}, **QUESTION}
+    )
+    answer = solve_fleet(fleet)
+    assert answer.gpus_used == 4 and len(answer.pools) == 1
     assert answer.verification is not None and answer.verification.passed
