@@ -3,7 +3,8 @@
 
 Usage: python scripts/bench.py [--runs N] [--json]. Medians are shown with minimum and maximum; a noisy machine shows in
 the spread. Chain instances: python scripts/bench.py helix [INSTANCE.json ...].
-Sweeps: python scripts/bench.py sweep. Nothing here is asserted: CI machines are shared.
+Sweeps: python scripts/bench.py sweep. Inventories that grow: python scripts/bench.py growth.
+Nothing here is asserted: CI machines are shared.
 """
 
 from __future__ import annotations
@@ -100,6 +101,12 @@ def main() -> None:
         from scripts.bench_fleet import bench_fleet
 
         bench_fleet(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["growth"]:
+        sys.path.insert(0, str(ROOT))
+        from scripts.bench_growth import bench_growth
+
+        bench_growth(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7)

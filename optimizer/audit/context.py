@@ -212,7 +212,7 @@ class Context:
         proposed, problem = self.strategy, self.problem
         if proposed is None:
             return None
-        batch = min([problem.requirements.max_batch, *(int(b.value) for b in self.stated("batch") if b.value >= 1)])
+        batch = min([problem.max_batch, *(int(b.value) for b in self.stated("batch") if b.value >= 1)])
         even = problem.model.layers % proposed.pp == 0
         split = (problem.model.layers // proposed.pp,) * proposed.pp if even else None
         known = [name for name in self.formats if name in constants().formats]

@@ -182,12 +182,12 @@ class Situation:
         return found
 
     def _demand(self) -> Values:
-        work, needs = self.problem.workload, self.problem.requirements
+        work = self.problem.workload
         return {
             "prompt": work.prompt_tokens,
             "output": work.output_tokens,
             "rate": work.requests_per_s,
-            "max_batch": needs.max_batch,
+            "max_batch": self.problem.max_batch,
             "max_length": self.problem.max_sequence_tokens,
         }
 

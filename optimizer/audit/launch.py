@@ -117,7 +117,7 @@ def _whole(value: str) -> int | None:
 
 
 def _sequences(flag: Flag, context: Context) -> Iterator[Claim]:
-    value, limit = _whole(flag.value), context.problem.requirements.max_batch
+    value, limit = _whole(flag.value), context.problem.max_batch
     if value is None or value < 1:
         return
     stated = [s for s in context.stated("batch") if s.value >= 1]

@@ -70,7 +70,8 @@ class Stores:
         bulk = self.most(self.linear, self.expert, quantized=True)
         if bulk is None and self.plan.kv_cache_format is None:
             return None
-        return self.plan.facts(bulk or sixteen(self.sixteen))
+        plain = sixteen(self.sixteen)
+        return self.plan.facts(bulk or plain, self.most(self.linear) or plain)
 
 
 def layer_kinds(decoder: Decoder, stores: Stores) -> tuple[tuple[LayerKind, ...], tuple[int, ...]]:

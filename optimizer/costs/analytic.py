@@ -10,10 +10,10 @@ from typing import Protocol
 
 from optimizer.catalog.constants import CostConstants, constants
 from optimizer.costs.links import link_costs
-from optimizer.costs.memory import MemoryTable, memory_table
+from optimizer.costs.memory import MemoryTable, bytes_of_sequences, memory_table
 from optimizer.costs.parameters import layer_arrays
 from optimizer.costs.service import ServiceTable
-from optimizer.costs.shapes import Shape, ShapeTable, tabulate
+from optimizer.costs.shapes import Ints, Shape, ShapeTable, tabulate
 from optimizer.costs.steps import StepModel
 from optimizer.facts.problem import Problem
 
@@ -30,6 +30,10 @@ class Costs(Protocol):
 
     def service(self, slots: int) -> ServiceTable:
         """Milliseconds for 1…slots sequences in progress."""
+        ...
+
+    def sequence_bytes(self, shape: int, tokens: Ints) -> Ints:
+        """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of a shape, rounded up, (T, C)."""
         ...
 
 
@@ -53,3 +57,7 @@ class AnalyticCosts:
     def service(self, slots: int) -> ServiceTable:
         """Milliseconds for 1…slots sequences in progress."""
         return self.steps.service(slots)
+
+    def sequence_bytes(self, shape: int, tokens: Ints) -> Ints:
+        """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of a shape, rounded up, (T, C)."""
+        return bytes_of_sequences(tokens, self.table, self.arrays, shape)

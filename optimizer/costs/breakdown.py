@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.corrected import costs_of
+from optimizer.costs.memory import cache_by_stage, memory_budget_bytes
 from optimizer.costs.shapes import Shape
 from optimizer.facts.problem import Problem
 
 
-def breakdown(problem: Problem, shape: Shape, slots: int, in_progress: int) -> dict[str, Any]:
+def breakdown(
+    problem: Problem, shape: Shape, slots: int, in_progress: int, budgets: Sequence[int] | None = None
+) -> dict[str, Any]:
     """Every term of the analytic model, and what another source of costs makes of their sum.
 
     Args:
-        slots: max_num_seqs, for which the KV cache is reserved.
+        slots: max_num_seqs.
+        budgets: bytes of one GPU that may be used, by stage; left out, those of the problem's GPU.
         in_progress: sequences in progress at the replica, for the decode step.
 
     Returns:
@@ -29,13 +34,15 @@ def breakdown(problem: Problem, shape: Shape, slots: int, in_progress: int) -> d
     costs = AnalyticCosts(problem, [shape])
     memory, steps = costs.memory(), costs.steps
     stages = []
-    for column in costs.table.class_of_stage[0]:
+    budgets = budgets or [memory_budget_bytes(problem)] * shape.pp
+    cache = cache_by_stage(memory, costs.table, budgets, slots)
+    for stage, column in enumerate(costs.table.class_of_stage[0]):
         stages.append(
             {
                 "weights": int(memory.weights[0, column]),
-                "KV cache": int(slots * memory.kv_per_sequence[0, column]),
+                "KV cache": cache[stage],
                 "activations": int(memory.activations[0, column]),
-                "logits": int(slots * memory.logits_per_sequence[0, column]),
+                "logits": int((memory.reserved_logits or slots) * memory.logits_per_sequence[0, column]),
                 "communication buffers": int(memory.communication[0, column]),
                 "engine": memory.engine,
             }

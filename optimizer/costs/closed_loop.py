@@ -185,5 +185,5 @@ def _problem(model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: i
         workload=Workload(prompt_tokens=prompt, output_tokens=output, requests_per_s=1),
         requirements=Requirements(max_sequence_tokens=prompt + output),
         objective=Objective(),
-        search=SearchLimits(),
+        search=SearchLimits(kv_reservation="full"),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from optimizer.costs.analytic import AnalyticCosts, Costs
 from optimizer.costs.memory import MemoryTable
 from optimizer.costs.service import ServiceTable
-from optimizer.costs.shapes import Floats, Shape
+from optimizer.costs.shapes import Floats, Ints, Shape
 from optimizer.facts.cost_table import Correction, CostTable, Curve
 from optimizer.facts.problem import Problem
 
@@ -54,6 +54,10 @@ class CorrectedCosts:
             prompt_max_ms=plain.prompt_max_ms * prompt,
             residence_ms=admission + prefill + (output - 1) * tpot,
         )
+
+    def sequence_bytes(self, shape: int, tokens: Ints) -> Ints:
+        """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of a shape, rounded up, (T, C)."""
+        return self.analytic.sequence_bytes(shape, tokens)
 
     def _apply(self, name: str, times: Floats) -> Floats:
         """X'(n): the largest c(m) · X(m) over m ≤ n, so that more sequences never make a step shorter."""

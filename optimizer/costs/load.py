@@ -12,8 +12,16 @@ import numpy as np
 
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Bools, Floats, Ints
+from optimizer.facts.problem import Problem
 
 _BLOCK = 2048  # load points evaluated at a time, to bound memory
+SMALLEST_CHAIN = 512
+
+
+def chain_length(problem: Problem) -> int:
+    """N: requests in progress at a replica beyond which the load model calls it overloaded."""
+    stated = problem.requirements.max_batch
+    return max(SMALLEST_CHAIN, problem.max_batch if stated is None else 2 * stated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,9 @@ class LoadPoints:
     n50: Ints
     n99: Ints  # ``never`` where overloaded
     slots_needed: Ints  # fewest slots whose completion rate covers the arrivals; ``never`` where none does
+    mean_number: Floats  # requests in progress, mean over time; meaningless where overloaded, as are the two below
+    number_variance: Floats
+    number_third: Floats  # third central moment
     mean_ms: Floats
     prefill_p50: Floats
     prefill_p99: Floats
@@ -94,13 +105,17 @@ def _evaluate(
     row = np.arange(len(shape))
     c99 = inside - 1 + (reach - cumulative[row, inside - 1]) / weights[row, inside]
     c99 = np.where(k == 0, 0.0, c99)
-    busy = (weights[:, 1:] * n).sum(axis=1) + weights[:, -1] * (slots * ratio / (1 - ratio) + ratio / (1 - ratio) ** 2)
-    mean_number = busy / total
+    raw = weights[:, 1:] @ np.stack([n, n**2, n**3], axis=1)
+    beyond = _tail_moments(ratio, slots) * weights[:, -1]
+    mean_number, square, cube = (raw.T + beyond) / total
 
     alone = service.prompt_sum_ms[shape]
     overlapping = np.where(usable, overlap_rate_per_s, 1.0) / 1e3
     occupancy = np.maximum(service.prompt_max_ms[shape], alone / (1 + overlapping * alone))
     prefilling = rate * occupancy
+    variance = square - mean_number**2
+    third = cube - 3 * mean_number * square + 2 * mean_number**3
+    push = rate * alone / (1 - np.where(prefilling < 1, prefilling, 0.0))
     stable &= (k <= slots) & (prefilling < 1)
     spread = np.maximum(0.0, c99 - mean_number) / np.where(stable, 1 - prefilling, 1.0)
     n99 = 1 + np.ceil(np.where(stable, mean_number + spread, slots)).astype(np.int64)
@@ -135,6 +150,9 @@ def _evaluate(
         n50=np.where(fine, n50, never),
         n99=np.where(fine, n99, never),
         slots_needed=np.where(usable & (needed <= slots), needed, never),
+        mean_number=mean_number,
+        number_variance=variance * _wider(push, service.prompt_moments),
+        number_third=_third(variance, third, push, service.prompt_moments),
         mean_ms=finite(mean_number / rate + mean_wait),
         prefill_p50=finite(prefill50),
         prefill_p99=finite(prefill99),
@@ -142,4 +160,30 @@ def _evaluate(
         ttft_p99=finite(service.admission_ms[shape, at99] + round99 / 2 + (1 + safe) * wait99 + base),
         tpot_p50=finite(service.tpot_ms[shape, at50]),
         tpot_p99=finite(service.tpot_ms[shape, at99]),
+    )
+
+
+def _wider(push: Floats, prompts: tuple[float, float]) -> Floats:
+    """r: an arrival is one request more, and ``push`` more that its prompt keeps from leaving meanwhile, (Q,)."""
+    result: Floats = 1 + push + push**2 * prompts[0] / 2
+    return result
+
+
+def _third(variance: Floats, third: Floats, push: Floats, prompts: tuple[float, float]) -> Floats:
+    jump = 3 * push + 3 * push**2 * prompts[0] + push**3 * prompts[1]
+    result: Floats = third * _wider(push, prompts) ** 2 + variance * jump / 3
+    return result
+
+
+def _tail_moments(ratio: Floats, slots: int) -> Floats:
+    """Σ over j ≥ 1 of ratio^j · (slots + j)^k for k = 1, 2, 3, (3, Q)."""
+    rest = 1 - ratio
+    zeroth, first = ratio / rest, ratio / rest**2
+    second, third = ratio * (1 + ratio) / rest**3, ratio * (1 + 4 * ratio + ratio**2) / rest**4
+    return np.stack(
+        [
+            slots * zeroth + first,
+            slots**2 * zeroth + 2 * slots * first + second,
+            slots**3 * zeroth + 3 * slots**2 * first + 3 * slots * second + third,
+        ]
     )

@@ -1,14 +1,19 @@
-"""Memory of one GPU per stage class: what is fixed, and what each further sequence adds. ``docs/model.md``, section 2."""
+"""Memory of one GPU per stage class: what is fixed, and what is left for the KV cache. ``docs/model.md``, section 2."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 from optimizer.catalog.constants import CostConstants
+from optimizer.costs.load import chain_length
+from optimizer.costs.occupancy import Held, held, sequence_bytes
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
+from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.problem import Problem
 
 ULPS = 32
@@ -17,7 +22,11 @@ ULPS = 32
 
 @dataclass(frozen=True, slots=True)
 class MemoryTable:
-    """Whole bytes, rounded up, per shape and stage class (S, C); a GPU of the class holds fixed + n x per_sequence."""
+    """Whole bytes, rounded up, per shape and stage class (S, C); a GPU of the class must hold fixed + n x per_sequence.
+
+    Paged, that is one sequence of the longest length beside everything but the cache (``base``), whatever the number of
+    sequences; what the budget leaves beside ``base`` is cache, taken block by block. ``full``: every sequence is reserved.
+    """
 
     weights: Ints
     activations: Ints
@@ -25,18 +34,49 @@ class MemoryTable:
     engine: int
     kv_per_sequence: Ints
     logits_per_sequence: Ints
+    kv_per_token: Ints
+    """Bytes that one more token takes in layers that keep every token, and in windows while they fill."""
+    reserved_logits: int
+    """Sequences whose logits are reserved whatever max_num_seqs is; 0 where every sequence reserves its own."""
+    held: Held | None
+    """What one request in progress holds; None where every slot reserves the longest sequence."""
+
+    @property
+    def base(self) -> Ints:
+        """Bytes beside the cache that do not depend on the number of sequences."""
+        return self.beside_cache(0)
+
+    def beside_cache(self, slots: int) -> Ints:
+        """Bytes of everything but the cache when a replica runs so many sequences at most."""
+        total: Ints = self.weights + self.activations + self.communication + self.engine
+        return total + (self.reserved_logits or slots) * self.logits_per_sequence
 
     @property
     def fixed(self) -> Ints:
-        """Bytes that do not depend on the number of sequences."""
-        total: Ints = self.weights + self.activations + self.communication + self.engine
+        """Bytes that are needed whatever the number of sequences."""
+        total: Ints = self.base if self.held is None else self.base + self.kv_per_sequence
         return total
 
     @property
     def per_sequence(self) -> Ints:
         """Bytes that each of max_num_seqs sequences reserves."""
         total: Ints = self.kv_per_sequence + self.logits_per_sequence
-        return total
+        return total if self.held is None else np.zeros_like(total)
+
+    def capacity_tokens(self, budget: int | Ints, slots: int) -> Ints:
+        """Tokens that the cache of one replica holds, in whole blocks, (S,); 0 where there is no room.
+
+        Args:
+            budget: bytes of one GPU that may be used, for all stages or for each, (S, C).
+            slots: max_num_seqs.
+        """
+        block = KV_BLOCK_TOKENS * self.kv_per_token
+        room = np.maximum(0, budget - self.beside_cache(slots)) // np.maximum(1, block)
+        # Stages without a growing cache, and columns that only pad, set no limit.
+        endless = np.iinfo(np.int64).max
+        least = np.where(block > 0, room, endless).min(axis=1)
+        found: Ints = np.where(least == endless, LARGEST_COUNT, least) * KV_BLOCK_TOKENS
+        return found
 
 
 def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, arrays: LayerArrays) -> MemoryTable:
@@ -51,12 +91,8 @@ def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, 
     weights = weights + np.where(table.is_first, first, 0) + np.where(table.is_last & ~one_table, head, 0)
     weights = weights + np.where(table.is_last, arrays.last_bytes, 0)
 
-    block = KV_BLOCK_TOKENS
-    longest = -(-problem.max_sequence_tokens // block) * block
-    windowed = -(-arrays.windows // block) * block + block
-    kept = np.where(arrays.windows > 0, np.minimum(longest, windowed), longest)
-    per_layer = arrays.kv_bytes_per_token * kept[None, :] + _exactly(arrays.state_bytes, table)
-    kv = np.einsum("sck,sk->sc", counts, per_layer)
+    kv = sequence_bytes(np.array([problem.max_sequence_tokens]), table, arrays)[0]
+    per_token = np.einsum("sck,sk->sc", counts, arrays.kv_bytes_per_token)
 
     batched = problem.search.max_num_batched_tokens
     activations = batched * 2 * (2 * model.hidden_size + _widest(problem, table))
@@ -68,7 +104,44 @@ def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, 
         engine=constants.engine_bytes,
         kv_per_sequence=_up(np.where(present, kv, 0)),
         logits_per_sequence=_up(np.where(table.is_last & present, model.vocabulary * constants.logit_bytes, 0)),
+        kv_per_token=_up(np.where(present, per_token, 0)),
+        reserved_logits=most_sequences(problem) if problem.paged else 0,
+        held=held(problem, table, arrays) if problem.paged else None,
     )
+
+
+def bytes_of_sequences(tokens: Ints, table: ShapeTable, arrays: LayerArrays, shape: int) -> Ints:
+    """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of one shape, rounded up, (T, C)."""
+    return _up(sequence_bytes(tokens, table, arrays, slice(shape, shape + 1))[:, 0])
+
+
+def memory_budget_bytes(problem: Problem) -> int:
+    """Bytes of one GPU that may be used, rounded down: the share asked for, and no more than other processes leave."""
+    share = Fraction(repr(problem.requirements.gpu_memory_utilization))
+    return min(int(share * problem.hardware.gpu.memory_bytes), problem.hardware.free_bytes)
+
+
+def cache_by_stage(memory: MemoryTable, table: ShapeTable, budgets: Sequence[int], slots: int) -> list[int]:
+    """Bytes of KV cache on a GPU of each stage of the only shape of a table.
+
+    Paged, every stage holds as many tokens as the one with the least room; else what the slots reserve.
+
+    Args:
+        budgets: bytes of one GPU that may be used, by stage.
+    """
+    columns = list(table.class_of_stage[0])
+    if memory.held is None:
+        return [slots * int(memory.kv_per_sequence[0, column]) for column in columns]
+    by_class = np.full((1, table.multiplicity.shape[1]), max(budgets), dtype=np.int64)
+    for column, budget in zip(columns, budgets, strict=True):
+        by_class[0, column] = min(budget, by_class[0, column])
+    tokens = int(memory.capacity_tokens(by_class, slots)[0])
+    return [tokens * int(memory.kv_per_token[0, column]) for column in columns]
+
+
+def most_sequences(problem: Problem) -> int:
+    """Sequences whose logits an engine reserves: the most that max_num_seqs may be."""
+    return chain_length(problem) if "max_batch" in problem.search.disabled_rules else problem.max_batch
 
 
 def _widest(problem: Problem, table: ShapeTable) -> LongFloats:
@@ -84,13 +157,6 @@ def _widest(problem: Problem, table: ShapeTable) -> LongFloats:
         share = np.where(ep > 1, np.minimum(ep, per_token), 1.0)
         widest = np.maximum(widest, per_token * (model.hidden_size + 2 * model.expert_ffn_width / sliced) / share)
     return widest
-
-
-def _exactly(per_gpu: Floats, table: ShapeTable) -> LongFloats:
-    """Values of each GPU that are whole over the TP ranks together, (S, …), as near as the longer floats hold them."""
-    tp = table.tp[:, None]
-    whole: LongFloats = np.rint(per_gpu * tp).astype(np.longdouble) / tp
-    return whole
 
 
 def _up(values: Floats | LongFloats) -> Ints:

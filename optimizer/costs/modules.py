@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.memory import cache_by_stage, memory_budget_bytes
 from optimizer.costs.shapes import Shape
 from optimizer.facts.model import LayerKind, ModelFacts
 from optimizer.facts.problem import Problem
@@ -66,11 +67,14 @@ class ReplicaCost:
     micro_batches: int
 
 
-def replica_cost(problem: Problem, shape: Shape, slots: int, in_progress: int) -> ReplicaCost:
+def replica_cost(
+    problem: Problem, shape: Shape, slots: int, in_progress: int, budgets: Sequence[int] | None = None
+) -> ReplicaCost:
     """Every module of a replica.
 
     Args:
-        slots: max_num_seqs, for which the KV cache is reserved.
+        slots: max_num_seqs.
+        budgets: bytes of one GPU that may be used, by stage; left out, those of the problem's GPU.
         in_progress: sequences in progress at the replica, n of ``docs/model.md``; at least 1.
     """
     costs = AnalyticCosts(problem, [shape])
@@ -78,6 +82,8 @@ def replica_cost(problem: Problem, shape: Shape, slots: int, in_progress: int) -
     halves = _Halves(problem, shape, batch)
     totals = costs.steps.decode_terms(np.array([[batch]]))
     memory, stages, start = costs.memory(), [], 0
+    budgets = budgets or [memory_budget_bytes(problem)] * shape.pp
+    cache = cache_by_stage(memory, costs.table, budgets, slots)
     for stage, layers in enumerate(shape.layers_per_stage):
         column = costs.table.class_of_stage[0][stage]
         held = range(start, start + layers)
@@ -89,8 +95,8 @@ def replica_cost(problem: Problem, shape: Shape, slots: int, in_progress: int) -
                 last=stage == shape.pp - 1,
                 terms={name: float(values[0, column, 0]) for name, values in totals.items()},
                 weights_bytes=int(memory.weights[0, column]),
-                kv_cache_bytes=slots * int(memory.kv_per_sequence[0, column]),
-                logits_bytes=slots * int(memory.logits_per_sequence[0, column]),
+                kv_cache_bytes=cache[stage],
+                logits_bytes=(memory.reserved_logits or slots) * int(memory.logits_per_sequence[0, column]),
                 rest_bytes={
                     "activations": int(memory.activations[0, column]),
                     "communication buffers": int(memory.communication[0, column]),
@@ -124,7 +130,10 @@ class _Halves:
         alone = Shape(shape.tp, len(split), shape.ep, shape.weight_format, shape.kv_format, split)
         costs = AnalyticCosts(problem.model_copy(update={"model": cut}), [alone])
         self._terms = {name: v[0, :, 0] for name, v in costs.steps.decode_terms(np.array([[batch]])).items()}
-        self._weights, self._cache = costs.arrays.resident_bytes[0], costs.memory().kv_per_sequence[0]
+        memory = costs.memory()
+        self._weights = costs.arrays.resident_bytes[0]
+        # Paged, the cache is shared out by what a token takes in each layer; else by what a sequence reserves.
+        self._cache = memory.kv_per_sequence[0] if memory.held is None else memory.kv_per_token[0]
         self._column = costs.table.class_of_stage[0]
         self._first_bytes = float(costs.arrays.embedding_bytes[0] + costs.arrays.first_bytes[0])
         self._head_bytes, self._last_bytes = float(costs.arrays.head_bytes[0]), costs.arrays.last_bytes

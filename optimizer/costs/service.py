@@ -25,6 +25,7 @@ class ServiceTable:
     chunks: int
     prompts_per_step: float  # T / prompt
     prompt_cap_steps: int  # ceil(longest / T) + 1
+    prompt_moments: tuple[float, float]  # E[p²] / E[p]² and E[p³] / E[p]³ of prompt lengths
 
     def up_to(self, slots: int) -> ServiceTable:
         """The same for 1…slots sequences in progress only."""

@@ -246,6 +246,7 @@ class StepModel:
             chunks=chunks,
             prompts_per_step=budget / prompt,
             prompt_cap_steps=-(-longest // budget) + 1,
+            prompt_moments=_prompt_moments(self.problem),
         )
 
     def _prefill(self, tokens: int, decode: Floats, multiplicity: Floats) -> Floats:
@@ -258,3 +259,11 @@ class StepModel:
             (passes * multiplicity).sum(axis=1) + (chunks - 1) * passes.max(axis=1) + self.send_ms(per_chunk)
         )
         return result
+
+
+def _prompt_moments(problem: Problem) -> tuple[float, float]:
+    """Second and third moment of the prompt length over powers of its mean."""
+    prompts, weights = np.array([(one.prompt_tokens, one.weight) for one in problem.requests], dtype=np.float64).T
+    mean = np.average(prompts, weights=weights)
+    square, cube = (float(np.average((prompts / mean) ** k, weights=weights)) for k in (2, 3))
+    return square, cube

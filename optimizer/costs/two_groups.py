@@ -13,7 +13,7 @@ import numpy as np
 
 from optimizer.catalog.constants import CostConstants, constants
 from optimizer.costs.links import LinkCosts, link_costs
-from optimizer.costs.memory import MemoryTable, memory_table
+from optimizer.costs.memory import MemoryTable, bytes_of_sequences, memory_table
 from optimizer.costs.parameters import layer_arrays
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Ints, Shape, ShapeTable, tabulate
@@ -39,6 +39,10 @@ class TwoGroupCosts:
     def service(self, slots: int) -> ServiceTable:
         """Milliseconds for 1…slots sequences in progress."""
         return self.steps.service(slots)
+
+    def sequence_bytes(self, shape: int, tokens: Ints) -> Ints:
+        """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of a shape, rounded up, (T, C)."""
+        return bytes_of_sequences(tokens, self.table, self._arrays[0], shape)
 
     def completes_at_most(self, slots: Ints) -> Floats:
         """Requests/s that a replica of each shape never passes with so many sequences, (S,): a quick upper bound of X.

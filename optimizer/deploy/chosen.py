@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from optimizer.deploy.losses import may_lose
 from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.problem import Problem
-from optimizer.results.answer import Answer, CheckAnswer, ObjectiveResult, RuleResult
+from optimizer.results.answer import Answer, CheckAnswer, Metrics, ObjectiveResult, RuleResult
 from optimizer.results.inventory import FleetAnswer, stage_problems
 from optimizer.results.placement import Placement, place_evenly
 
@@ -42,7 +42,7 @@ def chosen_of(problem: Problem, answer: Answer) -> Chosen:
     return Chosen(
         problem.name,
         answer.strategy.label,
-        ((problem,) * answer.strategy.pipeline_parallel,),
+        ((_served(problem, answer.metrics),) * answer.strategy.pipeline_parallel,),
         placement,
         0 if broken else may_lose(problem, placement),
         _verdict(answer.status, answer.objective, bool(broken), isinstance(answer, CheckAnswer)),
@@ -58,11 +58,21 @@ def chosen_of_fleet(problem: FleetProblem, answer: FleetAnswer, checked: bool) -
     """
     if answer.placement is None:
         raise ValueError("the answer has no placement")
-    problems = tuple(stage_problems(problem, pool) for pool in answer.pools)
+    problems = tuple(
+        tuple(_served(one, pool.metrics) for one in stage_problems(problem, pool)) for pool in answer.pools
+    )
     broken = _broken(answer.rules)
     verdict = _verdict(answer.status, answer.objective, bool(broken), checked)
     lost = 0 if broken else _fleet_may_lose(problem, answer)
     return Chosen(problem.name, answer.label, problems, answer.placement, lost, verdict, broken)
+
+
+def _served(problem: Problem, metrics: Metrics | None) -> Problem:
+    """The problem with the longest sequence that the answer serves, which engines are started with."""
+    if metrics is None:
+        return problem
+    length = {"max_sequence_tokens": metrics.max_sequence_tokens}
+    return problem.model_copy(update={"requirements": problem.requirements.model_copy(update=length)})
 
 
 def _fleet_may_lose(problem: FleetProblem, answer: FleetAnswer) -> int:

@@ -30,10 +30,14 @@ Name = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(lambda n
 class ServedModel(Facts):
     """The model served. Bytes of one token: between layers (activation), and at the coordinator (the token itself)."""
 
-    name: Name = "model"
-    layers: Layers
-    activation_bytes: Positive | None = None
-    token_bytes: Positive | None = None
+    name: Name = Field(default="model", description="How answers call the model")
+    layers: Layers = Field(description="Layers of the model")
+    activation_bytes: Positive | None = Field(
+        default=None, description="Bytes of one token between two stages; needed where links are stated in bytes/s"
+    )
+    token_bytes: Positive | None = Field(
+        default=None, description="Bytes of one token at the coordinator; needed where its links are stated in bytes/s"
+    )
 
 
 class NodeType(Facts):
@@ -42,82 +46,103 @@ class NodeType(Facts):
     ``time_ms_by_layers``: time one token spends in the node; left out, ``batch_tokens`` tokens at that throughput.
     """
 
-    throughput_tokens_per_s_by_layers: dict[LayersKey, NonNegative]
-    max_layers: Layers | None = None
-    time_ms_by_layers: dict[LayersKey, Milliseconds] | None = None
+    throughput_tokens_per_s_by_layers: dict[LayersKey, NonNegative] = Field(
+        description="Tokens/s of a node that holds 1, 2, … layers, one entry for each number up to max_layers"
+    )
+    max_layers: Layers | None = Field(
+        default=None, description="Most layers that a node of this type holds; left out, as many as the table has"
+    )
+    time_ms_by_layers: dict[LayersKey, Milliseconds] | None = Field(
+        default=None,
+        description="Time one token spends in the node, ms; left out, batch_tokens tokens at the stated throughput",
+    )
 
 
 class Node(Facts):
     """One node: its name, its type, and the partition (region, site) it stands in."""
 
-    name: Name
-    type: Name
-    partition: Name = "all"
+    name: Name = Field(description="How answers call the node")
+    type: Name = Field(description="One of cluster.types")
+    partition: Name = Field(default="all", description="Region or site it stands in")
 
 
 class Wire(Facts):
     """Capacity of a connection: tokens/s, or bytes/s that are divided by the bytes of one token."""
 
-    tokens_per_s: NonNegative | None = None
-    bandwidth_bytes_per_s: NonNegative | None = None
-    latency_ms: NonNegative = 0.0
+    tokens_per_s: NonNegative | None = Field(default=None, description="Capacity, tokens/s")
+    bandwidth_bytes_per_s: NonNegative | None = Field(
+        default=None, description="Or capacity in bytes/s, divided by the bytes of one token"
+    )
+    latency_ms: NonNegative = Field(default=0.0, description="Time one token spends on it, ms")
 
 
 class PartitionLink(Wire):
     """Every pair of nodes, one in each partition (or both in one), in both directions; capacity is per pair."""
 
-    between: tuple[Name, Name]
+    between: tuple[Name, Name] = Field(
+        description="Two partitions, or one twice: every pair of nodes in them is joined"
+    )
 
 
 class Link(Wire):
     """One link between two nodes, from the ``source`` or to the ``sink``; overrides what partitions say."""
 
-    src: Name
-    dst: Name
-    bidirectional: bool = True
+    src: Name = Field(description="Node that sends, or source (the coordinator)")
+    dst: Name = Field(description="Node that receives, or sink (the coordinator)")
+    bidirectional: bool = Field(default=True, description="Whether the link carries as much the other way")
 
 
 class Cluster(Facts):
     """Types, nodes and links. With neither ``links`` nor ``partition_links`` every pair is joined without limit."""
 
-    types: Annotated[dict[Name, NodeType], Field(min_length=1)]
-    nodes: Annotated[tuple[Node, ...], Field(min_length=1, max_length=LARGEST_NODES)]
-    partition_links: tuple[PartitionLink, ...] = ()
-    links: tuple[Link, ...] = ()
-    coordinator: Wire = Wire()
-    batch_tokens: Count = 1
+    types: Annotated[dict[Name, NodeType], Field(min_length=1)] = Field(description="Node types by name")
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1, max_length=LARGEST_NODES)] = Field(description="The nodes")
+    partition_links: tuple[PartitionLink, ...] = Field(
+        default=(), description="Links between all pairs of nodes of two partitions"
+    )
+    links: tuple[Link, ...] = Field(default=(), description="Single links; they override what partitions say")
+    coordinator: Wire = Field(
+        default=Wire(), description="The link from the source to every node and from every node to the sink"
+    )
+    batch_tokens: Count = Field(default=1, description="Tokens that a node works on together, for its time per token")
 
 
 class ChainRequirements(Facts):
     """Limits on every chain that carries tokens: nodes passed, and milliseconds a token spends in nodes and links."""
 
-    max_stages: Count | None = None
-    max_ms_per_token: Milliseconds | None = None
+    max_stages: Count | None = Field(default=None, description="Most nodes that any token passes")
+    max_ms_per_token: Milliseconds | None = Field(
+        default=None, description="Longest time of any token in nodes and links together, ms"
+    )
 
 
 class Published(Facts):
     """What was published for the same instance, to be shown beside the answer."""
 
-    objective_tokens_per_s: NonNegative
-    method: Sentence = ""
+    objective_tokens_per_s: NonNegative = Field(description="Throughput published for the same instance")
+    method: Sentence = Field(default="", description="Who published it, with which method")
 
 
 class ChainProblem(Facts):
     """A checked chain problem. ``connection``: a node sends to nodes whose interval begins where its own ends
     (``exact``), or also to those whose interval contains that point and compute only the rest (``contained``)."""
 
-    kind: Literal["chain"]
-    name: Name = "chain"
-    model: ServedModel
-    cluster: Cluster
-    connection: Connection = "exact"
-    costs: Literal["table"] = "table"
-    costs_source: str = ""
+    kind: Literal["chain"] = Field(description="chain")
+    name: Name = Field(default="chain", description="How answers call the problem")
+    model: ServedModel = Field(description="The model and the bytes of its tokens")
+    cluster: Cluster = Field(description="Types, nodes and links")
+    connection: Connection = Field(
+        default="exact", description="exact: intervals meet; contained: a node may compute a part of its layers only"
+    )
+    costs: Literal["table"] = Field(default="table", description="Where throughputs come from: the tables stated here")
+    costs_source: str = Field(default="", description="Where the tables come from, when not from this file")
     """Where the throughput tables come from, when not from the problem file."""
-    objective: Literal["throughput"] = "throughput"
-    requirements: ChainRequirements = ChainRequirements()
-    published: Published | None = None
-    source: Sentence = ""
+    objective: Literal["throughput"] = Field(default="throughput", description="What is made largest")
+    requirements: ChainRequirements = Field(
+        default=ChainRequirements(), description="Limits of every way that tokens take"
+    )
+    published: Published | None = Field(default=None, description="A published value, shown beside the answer")
+    source: Sentence = Field(default="", description="Where the instance comes from")
     _wires: dict[tuple[str, str], Wire] = PrivateAttr(default_factory=dict)
     _between: dict[tuple[str, str], Wire] = PrivateAttr(default_factory=dict)
     _partition: dict[str, str] = PrivateAttr(default_factory=dict)

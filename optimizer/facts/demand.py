@@ -66,17 +66,24 @@ class Requirements(Facts):
     prefill_p50_ms: Milliseconds | None = Field(
         default=None, description="Prefill, median: prompt scheduled to prompt done"
     )
-    prefill_p99_ms: Milliseconds | None = None
+    prefill_p99_ms: Milliseconds | None = Field(default=None, description="The same, 99th percentile")
     ttft_p50_ms: Milliseconds | None = Field(default=None, description="First token, median: arrival to first token")
-    ttft_p99_ms: Milliseconds | None = None
+    ttft_p99_ms: Milliseconds | None = Field(default=None, description="The same, 99th percentile")
     tpot_p50_ms: Milliseconds | None = Field(default=None, description="Decode latency per output token, median")
-    tpot_p99_ms: Milliseconds | None = None
-    max_batch: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(
-        default=256, description="Most sequences one replica may run at once (max_num_seqs)"
+    tpot_p99_ms: Milliseconds | None = Field(default=None, description="The same, 99th percentile")
+    max_batch: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = Field(
+        default=None,
+        description="Most sequences one replica may run at once (max_num_seqs); left out, the engine's own default",
     )
     min_batch: Count = Field(default=1, description="Fewest sequences one replica must be able to run at once")
     max_sequence_tokens: Tokens | None = Field(
-        default=None, description="Longest prompt plus output to serve; left out, the model's context"
+        default=None,
+        description="Longest prompt plus output to serve; left out, at least the longest request stated and, up to the "
+        "model's context, as much as fits beside the load",
+    )
+    preemption_share: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        default=0.01,
+        description="Share of the time in which the requests in progress may want more KV cache than there is",
     )
     gpu_memory_utilization: Share = Field(default=0.9, description="Share of each GPU's memory that may be used")
     margin: float = Field(
@@ -86,11 +93,11 @@ class Requirements(Facts):
         strict=True,
         description="Share by which every latency limit is planned short: predicted x (1 + margin) must be within it",
     )
-    survive: Survive = Survive()
+    survive: Survive = Field(default=Survive(), description="Losses that must be survived")
 
     @model_validator(mode="after")
     def _ordered(self) -> Requirements:
-        if self.min_batch > self.max_batch:
+        if self.max_batch is not None and self.min_batch > self.max_batch:
             raise ValueError(f"min_batch = {self.min_batch} is above max_batch = {self.max_batch}")
         return self
 
@@ -111,7 +118,7 @@ class Requirements(Facts):
 class Objective(Facts):
     """What "best" means: expected milliseconds per request over failure states. See ``docs/model.md``."""
 
-    preset: Preset = "balanced"
+    preset: Preset = Field(default="balanced", description="What the weights below start from")
     latency_weight: NonNegative | None = Field(
         default=None, description="Weight of the expected time of served requests"
     )
@@ -148,4 +155,9 @@ class SearchLimits(Facts):
         default=1, description="Layers by which the first and last stage may differ from an even split; 0: even only"
     )
     max_num_batched_tokens: Count = Field(default=8192, description="Prefill token budget of one engine step")
+    kv_reservation: Literal["paged", "full"] = Field(
+        default="paged",
+        description="paged: cache is taken block by block, as engines do; full: every sequence slot reserves the longest "
+        "sequence, so that none is ever preempted",
+    )
     disabled_rules: tuple[str, ...] = Field(default=(), description="Ids of rules to switch off; the answer says so")

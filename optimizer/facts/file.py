@@ -33,8 +33,10 @@ class HardwareInput(Facts):
         default=None,
         description="In place of gpu: a cloud's instance type such as p5.48xlarge, which brings GPUs, links and network",
     )
-    nodes: Count = 1
-    gpus_per_node: Count | None = None
+    nodes: Count = Field(default=1, description="Equal nodes")
+    gpus_per_node: Count | None = Field(
+        default=None, description="GPUs of one node; left out, as this GPU usually comes"
+    )
     nvlink_gb_per_s: NonNegative | None = Field(default=None, description="Per GPU, both directions together; 0: none")
     nvlink_domain_gpus: Count | None = Field(default=None, description="GPUs that reach each other over NVLink")
     pcie_gb_per_s: Positive | None = Field(default=None, description="One direction, 10^9 bytes/s")
@@ -46,22 +48,30 @@ class HardwareInput(Facts):
         default=0,
         description="Memory that other processes hold: on each GPU, or a list with one figure a GPU of a node, MiB",
     )
-    host_memory_gb: Positive | None = None
-    cpu_cores: Count | None = None
-    price_per_gpu_hour: NonNegative | None = None
-    failures: FailureRatesInput = FailureRatesInput()
+    host_memory_gb: Positive | None = Field(
+        default=None, description="Memory of one host, 10^9 bytes; stated in reports, no rule asks for it"
+    )
+    cpu_cores: Count | None = Field(
+        default=None, description="Cores of one host; stated in reports, no rule asks for it"
+    )
+    price_per_gpu_hour: NonNegative | None = Field(default=None, description="Price of one GPU for one hour")
+    failures: FailureRatesInput = Field(
+        default=FailureRatesInput(), description="Failure rates; left out, published defaults"
+    )
 
 
 class ProblemFile(Facts):
     """One question: hardware, model, workload and requirements. YAML or JSON."""
 
     name: Name | None = Field(default=None, description="How answers call the problem; left out, the file's name")
-    engine: Engine = "vllm"
-    hardware: HardwareInput
+    engine: Engine = Field(default="vllm", description="The serving engine")
+    hardware: HardwareInput = Field(description="Equal nodes")
     model: str | dict[str, Any] = Field(
         description="Catalog name such as llama3-70b, a path to a Hugging Face config.json, or its contents inline"
     )
-    workload: Workload
-    requirements: Requirements = Requirements()
-    objective: Preset | Objective = Objective()
-    search: SearchLimits = SearchLimits()
+    workload: Workload = Field(description="The requests that arrive")
+    requirements: Requirements = Field(default=Requirements(), description="Limits that the answer keeps")
+    objective: Preset | Objective = Field(
+        default=Objective(), description="What best means: a preset, or a preset with weights"
+    )
+    search: SearchLimits = Field(default=SearchLimits(), description="What may be considered")

@@ -27,7 +27,7 @@ ComputeCapability = Annotated[
 class GpuFacts(Facts):
     """One GPU type. Rates are vendor peaks; what is reached of them is the cost model's business."""
 
-    name: Name
+    name: Name = Field(description="How answers call the GPU")
     memory_mib: Count = Field(description="Memory of the device as nvidia-smi or rocm-smi prints its total, MiB")
     reserved_mib: CountOrZero = Field(
         default=0,

@@ -9,7 +9,9 @@ from pydantic import model_validator
 from optimizer.facts.base import Facts
 from optimizer.facts.cost_table import CostTable
 from optimizer.facts.demand import Objective, Requirements, SearchLimits, Workload
+from optimizer.facts.engine_defaults import default_max_batch
 from optimizer.facts.hardware import HardwareFacts
+from optimizer.facts.lengths import RequestClass, request_classes
 from optimizer.facts.model import ModelFacts
 
 Engine = Literal["vllm", "sglang"]
@@ -30,11 +32,12 @@ class Problem(Facts):
 
     @model_validator(mode="after")
     def _tokens_fit(self) -> Problem:
-        needed = self.workload.longest_prompt_tokens + self.workload.output_tokens
-        if needed > self.max_sequence_tokens:
+        needed = self.longest_request_tokens
+        allowed = self.requirements.max_sequence_tokens or self.model.max_context_tokens
+        if needed > allowed:
             raise ValueError(
                 f"the workload's prompt plus output is {needed} tokens, more than the "
-                f"{self.max_sequence_tokens} of requirements.max_sequence_tokens (or the model's context)"
+                f"{allowed} of requirements.max_sequence_tokens (or the model's context)"
             )
         return self
 
@@ -44,6 +47,31 @@ class Problem(Facts):
         return self.costs.label if self.costs is not None else "analytic"
 
     @property
+    def paged(self) -> bool:
+        """Whether cache is taken block by block; else every slot reserves the longest sequence."""
+        return self.search.kv_reservation == "paged"
+
+    @property
+    def longest_request_tokens(self) -> int:
+        """The longest request that the workload states, prompt plus output."""
+        return self.workload.longest_prompt_tokens + self.workload.output_tokens
+
+    @property
     def max_sequence_tokens(self) -> int:
-        """Longest sequence to serve: the stated limit, else the model's context."""
-        return self.requirements.max_sequence_tokens or self.model.max_context_tokens
+        """The sequence that memory must hold: the stated limit, else the longest request (``full``: the model's context)."""
+        stated = self.requirements.max_sequence_tokens
+        return stated or (self.longest_request_tokens if self.paged else self.model.max_context_tokens)
+
+    @property
+    def requests(self) -> tuple[RequestClass, ...]:
+        """The law of request lengths, cut at the longest sequence that may be served."""
+        work = self.workload
+        longest = self.requirements.max_sequence_tokens or self.model.max_context_tokens
+        return request_classes(
+            work.prompt_tokens, work.prompt_tokens_p99, work.output_tokens, max(1, longest - work.output_tokens)
+        )
+
+    @property
+    def max_batch(self) -> int:
+        """Most sequences one replica may run at once: the stated limit, else the engine's default on this GPU."""
+        return self.requirements.max_batch or default_max_batch(self.engine, self.hardware.gpu)

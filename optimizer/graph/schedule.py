@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.modules import ReplicaCost, StageCost, replica_cost
 from optimizer.costs.two_groups import TwoGroupCosts
 from optimizer.facts.hardware import HardwareFacts
@@ -77,7 +78,8 @@ class Timings:
         key = (instance.shape, slots, instance.sequences_in_progress, id(instance.problem), id(hardware))
         if key not in self._costs:
             problem = _on(instance.problem, hardware)
-            self._costs[key] = replica_cost(problem, instance.shape, slots, instance.sequences_in_progress)
+            budgets = [memory_budget_bytes(_on(instance.problem, stage.hardware)) for stage in instance.stages]
+            self._costs[key] = replica_cost(problem, instance.shape, slots, instance.sequences_in_progress, budgets)
         return self._costs[key]
 
     def _over_two_groups(self, instance: InstancePlan, batch: int) -> tuple[float, float]:
@@ -105,7 +107,9 @@ class Timings:
 def _on(problem: Problem, hardware: HardwareFacts) -> Problem:
     if hardware is problem.hardware:
         return problem
-    return problem.model_copy(update={"hardware": hardware})
+    # An engine has one limit on its sequences, whatever its stages stand on.
+    wanted = problem.requirements.model_copy(update={"max_batch": problem.max_batch})
+    return problem.model_copy(update={"hardware": hardware, "requirements": wanted})
 
 
 def send_bytes(problem: Problem, batch: int) -> int:

@@ -11,7 +11,7 @@ from optimizer.explain.inventory.answer import beside_sentence, fleet_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import FleetProblem, Rate
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
-from optimizer.results.answer import Fixed
+from optimizer.results.answer import Fixed, model_read
 from optimizer.results.inventory import FleetAnswer, RateRange
 from optimizer.search.inventory.answer import answer_with, answer_without, plan_label
 from optimizer.search.inventory.found import Placed
@@ -27,6 +27,8 @@ RANGES_WITHIN_S = 10.0
 """A search that took longer is not repeated for the ends of the failure rates."""
 Explain = Literal["nothing", "conflict", "repairs"]
 """How much is said about an infeasible inventory."""
+SEARCHED = 0.8
+"""Part of a time limit that the search may take."""
 EXPLAIN_WITHIN_S = 10.0
 """Seconds for the conflict of an infeasible inventory, and again for its repairs."""
 
@@ -43,7 +45,7 @@ def solve_fleet(
 
     Args:
         problem: from ``load_inventory``.
-        time_limit_s: wall-clock limit of the search; None searches until it is proved.
+        time_limit_s: wall-clock limit of the answer, verification included; None searches until it is proved.
         progress: called with each improvement while the search runs.
         workers: of the solver; more than one gives up determinism of the path, not of the proof.
         ranges: solve again at both ends of the failure rates, where the first search was quick.
@@ -70,7 +72,7 @@ def check_fleet(
     Args:
         problem: from ``load_inventory``.
         fixed: the decisions.
-        time_limit_s: as for ``solve_fleet``, for each of two searches.
+        time_limit_s: as for ``solve_fleet``, for two searches together.
         progress: as for ``solve_fleet``.
         repairs: look for the least changes that help where nothing with these decisions works.
 
@@ -80,8 +82,11 @@ def check_fleet(
     if fixed.max_num_seqs is not None or fixed.layers_per_stage is not None:
         raise ProblemError("--max-num-seqs, --layers", "are not taken with cluster; fix TP, PP, DP, EP or formats")
     explain: Explain = "repairs" if repairs else "conflict"
-    answer = _answer(problem, fixed, time_limit_s, progress, 1, ranges=False, explain=explain)
-    optimum = _answer(problem, None, time_limit_s, progress, 1, ranges=False, explain="nothing")
+    started = time.monotonic()
+    half = None if time_limit_s is None else time_limit_s / 2
+    answer = _answer(problem, fixed, half, progress, 1, ranges=False, explain=explain)
+    left = None if time_limit_s is None else max(half or 0.0, time_limit_s - (time.monotonic() - started))
+    optimum = _answer(problem, None, left, progress, 1, ranges=False, explain="nothing")
     if not answer.pools or answer.objective is None:
         feasible = False if answer.status == "infeasible" else None
         said = (*answer.explanation, beside_sentence(answer, optimum))
@@ -114,7 +119,9 @@ def _answer(
     from optimizer.verify.inventory import verify_fleet
 
     started = time.monotonic()
-    deadline = None if time_limit_s is None else started + time_limit_s
+    last = None if time_limit_s is None else started + time_limit_s
+    # What is found has to be placed, recomputed and explained within the limit too.
+    deadline = None if time_limit_s is None else started + SEARCHED * time_limit_s
     refuse_unknown_rules(problem)
     offers = Offers(problem, fixed)
     solver = FleetSolver(problem, offers, fixed=fixed, deadline=deadline, progress=progress, workers=workers)
@@ -126,10 +133,10 @@ def _answer(
         quick = time.monotonic() - started < RANGES_WITHIN_S
         if ranges and quick and found.status == "optimal":
             answer = replace(answer, ranges=tuple(_ranges(problem, offers, found.best, deadline)))
-    answer = replace(answer, verification=verify_fleet(problem, answer, fixed or Fixed()))
+    answer = replace(answer, verification=verify_fleet(problem, answer, fixed or Fixed(), deadline=last))
     if found.status == "infeasible" and explain != "nothing":
-        answer = _explained(problem, answer, fixed or Fixed(), progress, repairs=explain == "repairs")
-    return replace(answer, explanation=tuple(fleet_sentences(problem, answer, found)))
+        answer = _explained(problem, answer, fixed or Fixed(), progress, last, repairs=explain == "repairs")
+    return replace(answer, explanation=tuple(fleet_sentences(problem, answer, found)), model=model_read(problem.model))
 
 
 def _explained(
@@ -137,6 +144,7 @@ def _explained(
     answer: FleetAnswer,
     fixed: Fixed,
     progress: Callable[[Progress], None] | None,
+    last: float | None,
     *,
     repairs: bool,
 ) -> FleetAnswer:
@@ -152,7 +160,8 @@ def _explained(
             from optimizer.search.uniform.solve import Progress
 
             progress(Progress(time.monotonic() - started, phase=phase))
-        return Trials(fixed, EXPLAIN_WITHIN_S)
+        left = EXPLAIN_WITHIN_S if last is None else last - time.monotonic()
+        return Trials(fixed, max(0.0, min(EXPLAIN_WITHIN_S, left)))
 
     try:
         answer = replace(answer, conflicts=(fleet_conflict(problem, trials("finding what conflicts")),))

@@ -163,7 +163,7 @@ class Family:
             objective=objective_of(one, only, None),
             rules=rules,
             verification=_UNVERIFIED,
-            explanation=tuple(binding_sentences(rules)),
+            explanation=tuple(binding_sentences(one.problem, rules)),
             search_limits=self._limits(one.problem),
             cost_source=one.problem.cost_source,
         )

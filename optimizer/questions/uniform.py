@@ -26,7 +26,7 @@ from optimizer.questions.uniform_steps import (
     with_reasons,
 )
 from optimizer.reading.stated import Stated
-from optimizer.results.answer import Answer, CheckAnswer, Fixed, Simulation
+from optimizer.results.answer import Answer, CheckAnswer, Fixed, Simulation, model_read
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.solve import Found, Progress, Solver
 from optimizer.search.uniform.space import search_limits
@@ -64,9 +64,9 @@ def solve(
     solver.say("building tables")
     q = quantities_of(problem, None)
     answer = solved(q, solver, alternatives=ALTERNATIVES)
-    if answer.status != "infeasible":
-        return answer
-    return with_reasons(answer, q, None, stated, solver, every=all_conflicts, repairs=repairs)
+    if answer.status == "infeasible":
+        answer = with_reasons(answer, q, None, stated, solver, every=all_conflicts, repairs=repairs)
+    return replace(answer, model=model_read(problem.model))
 
 
 def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, seed: int = 1) -> AnyAnswer:
@@ -150,12 +150,16 @@ def check(
     optimum = optimum_beside(problem, q, solver)
     if found.outcome == "unknown":
         nothing = empty(problem, q, "unknown", [f"{why_ended(solver)} before the strategy could be judged."])
-        return CheckAnswer(**fields_of(nothing), feasible=None, optimum=optimum)
+        return CheckAnswer(
+            **fields_of(replace(nothing, model=model_read(problem.model))), feasible=None, optimum=optimum
+        )
     feasible = found.outcome != "infeasible"
     choice = found.choice if feasible else least_broken(q, fixed, solver)
     if choice is None:
         nothing = empty(problem, q, "unknown", [f"{why_ended(solver)} before the strategy could be judged."])
-        return CheckAnswer(**fields_of(nothing), feasible=None, optimum=optimum)
+        return CheckAnswer(
+            **fields_of(replace(nothing, model=model_read(problem.model))), feasible=None, optimum=optimum
+        )
     strategy, metrics = strategy_of(q, choice), metrics_of(q, choice)
     objective = objective_of(q, choice, None)
     rules = tuple(sorted(judge_rules(q, choice), key=lambda rule: rule.holds or not rule.enabled))
@@ -166,7 +170,7 @@ def check(
         objective = beside(objective, best) if objective.value >= best.bound or not feasible else objective
         if feasible and optimum.status == "optimal" and strategy == optimum.strategy:
             status = "optimal"
-    said = [*strategy_sentences(problem, strategy, metrics), *binding_sentences(rules)]
+    said = [*strategy_sentences(problem, strategy, metrics), *binding_sentences(problem, rules)]
     intervals = intervals_of(problem, strategy, metrics)
     said += [*cost_sentences(problem, strategy, metrics), *interval_sentences(intervals)]
     said.append(beside_sentence(problem, feasible, strategy, metrics, objective, optimum))
@@ -187,11 +191,9 @@ def check(
         optimum=optimum,
     )
     answer = verified(problem, answer, solver, fixed)
-    return (
-        answer
-        if answer.feasible is not False
-        else with_reasons(answer, q, fixed, stated, solver, every=all_conflicts, repairs=repairs)
-    )
+    if answer.feasible is False:
+        answer = with_reasons(answer, q, fixed, stated, solver, every=all_conflicts, repairs=repairs)
+    return replace(answer, model=model_read(problem.model))
 
 
 def check_fixed(problem: Problem, fixed: Fixed) -> None:

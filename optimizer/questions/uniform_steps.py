@@ -127,7 +127,7 @@ def solved(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
         *interval_sentences(intervals),
         *(preset_sentences(problem, strategy, metrics) if answer.status == "optimal" else []),
         objective_sentence(problem, objective, answer.status == "optimal"),
-        *binding_sentences(rules),
+        *binding_sentences(problem, rules),
         *(alternative_sentence(other) for other in others),
         *_on_alternatives(solver, len(others), alternatives, proved, complete),
     ]
@@ -186,7 +186,7 @@ def _infeasible(q: Quantities, solver: Solver) -> Answer:
         said.append(
             f"The strategy that breaks the fewest rules is {strategy.label} with {count(strategy.max_num_seqs, 'sequence')} per replica."
         )
-        said += [text for text in binding_sentences(rules) if text.startswith("Broken")]
+        said += [text for text in binding_sentences(q.problem, rules) if text.startswith("Broken")]
     return empty(q.problem, q, "infeasible", said)
 
 

@@ -49,16 +49,18 @@ class GroupInput(Facts):
     instance_type: Name | None = Field(
         default=None, description="In place of gpu: a cloud's instance type such as p5.48xlarge, one node of the group"
     )
-    nodes: Count = 1
-    gpus_per_node: Count | None = None
+    nodes: Count = Field(default=1, description="Equal nodes of the group")
+    gpus_per_node: Count | None = Field(
+        default=None, description="GPUs of one node; left out, as this GPU usually comes"
+    )
     free_gpus: Count | None = Field(default=None, description="GPUs of each node that may be used; left out, all")
-    nvlink_gb_per_s: NonNegative | None = None
-    nvlink_domain_gpus: Count | None = None
-    pcie_gb_per_s: Positive | None = None
+    nvlink_gb_per_s: NonNegative | None = Field(default=None, description="Per GPU, both directions together; 0: none")
+    nvlink_domain_gpus: Count | None = Field(default=None, description="GPUs that reach each other over NVLink")
+    pcie_gb_per_s: Positive | None = Field(default=None, description="One direction, 10^9 bytes/s")
     internode_gbit_per_s: Positive | None = Field(default=None, description="Network bandwidth of one node, Gbit/s")
     nics: Count | None = Field(default=None, description="Network cards of one node, with nic_gbit_per_s")
-    nic_gbit_per_s: Positive | None = None
-    internode_latency_us: NonNegative = 10
+    nic_gbit_per_s: Positive | None = Field(default=None, description="Rate of one network card, Gbit/s")
+    internode_latency_us: NonNegative = Field(default=10, description="One message between two nodes, microseconds")
     memory_used_mib: CountOrZero | tuple[CountOrZero, ...] = Field(
         default=0,
         description="Memory that other processes hold: on each GPU, or a list with one figure a free GPU, MiB",
@@ -66,26 +68,32 @@ class GroupInput(Facts):
     rack: Name | None = Field(default=None, description="The rack all its nodes stand in")
     racks: Count | None = Field(default=None, description="Or: equal racks the nodes are spread over")
     zone: Name | None = Field(default=None, description="Power feed or zone")
-    price_per_gpu_hour: NonNegative | None = None
+    price_per_gpu_hour: NonNegative | None = Field(default=None, description="Price of one GPU for one hour")
 
 
 class RateInput(Facts):
     """A figure with its range."""
 
-    value: Positive
-    low: Positive | None = None
-    high: Positive | None = None
+    value: Positive = Field(description="The figure")
+    low: Positive | None = Field(default=None, description="Lower end of its range")
+    high: Positive | None = Field(default=None, description="Upper end of its range")
 
 
 class FleetFailuresInput(Facts):
     """Overrides of the failure defaults; hours, each a number or {value, low, high}."""
 
-    gpu_mtbf_hours: Positive | RateInput | None = None
-    node_mtbf_hours: Positive | RateInput | None = None
-    rack_mtbf_hours: Positive | RateInput | None = None
-    zone_mtbf_hours: Positive | RateInput | None = None
-    domain_mtbf_hours: Positive | RateInput | None = None
-    repair_hours: Positive | RateInput | None = None
+    gpu_mtbf_hours: Positive | RateInput | None = Field(
+        default=None, description="Mean hours between failures of one GPU"
+    )
+    node_mtbf_hours: Positive | RateInput | None = Field(default=None, description="Of one node (host, network card)")
+    rack_mtbf_hours: Positive | RateInput | None = Field(default=None, description="Of one rack (its switch)")
+    zone_mtbf_hours: Positive | RateInput | None = Field(
+        default=None, description="Of one power feed or zone; left out, zones do not fail by themselves"
+    )
+    domain_mtbf_hours: Positive | RateInput | None = Field(
+        default=None, description="Of one domain of a level of your own"
+    )
+    repair_hours: Positive | RateInput | None = Field(default=None, description="Mean hours until a part is back")
     engine_start_s: NonNegative | None = Field(default=None, description="Start of an engine, weights not counted, s")
     storage_gb_per_s: Positive | None = Field(
         default=None, description="Rate at which a node reads weights, 10^9 bytes/s"
@@ -95,18 +103,24 @@ class FleetFailuresInput(Facts):
 class InventoryFile(Facts):
     """One question about an inventory. YAML or JSON."""
 
-    name: Name | None = None
-    engine: Engine = "vllm"
-    cluster: Annotated[tuple[GroupInput, ...], Field(min_length=1, max_length=MOST_GROUPS)]
+    name: Name | None = Field(default=None, description="How answers call the problem; left out, the name of the file")
+    engine: Engine = Field(default="vllm", description="The serving engine")
+    cluster: Annotated[tuple[GroupInput, ...], Field(min_length=1, max_length=MOST_GROUPS)] = Field(
+        description="Groups of equal nodes"
+    )
     domains: dict[Name, dict[Name, tuple[Name, ...]]] = Field(
         default={}, description="Sets of groups that fail together: level, name of the domain, groups in it"
     )
-    failures: FleetFailuresInput = FleetFailuresInput()
-    model: str | dict[str, Any]
-    workload: Workload
-    requirements: Requirements = Requirements()
-    objective: Preset | Objective = Objective()
-    search: SearchLimits = SearchLimits()
+    failures: FleetFailuresInput = Field(
+        default=FleetFailuresInput(), description="Failure rates and restart times; left out, published defaults"
+    )
+    model: str | dict[str, Any] = Field(description="Catalog name, path of a config.json, or its contents")
+    workload: Workload = Field(description="The requests that arrive")
+    requirements: Requirements = Field(default=Requirements(), description="Limits that the answer keeps")
+    objective: Preset | Objective = Field(
+        default=Objective(), description="What best means: a preset, or a preset with weights"
+    )
+    search: SearchLimits = Field(default=SearchLimits(), description="What may be considered")
 
 
 def file_schema() -> dict[str, Any]:

@@ -39,6 +39,7 @@ def answer_data(answer: Answer) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "kind": "uniform",
         "problem": answer.problem,
+        "model": asdict(answer.model) if answer.model else None,
         "status": answer.status,
         "strategy": strategy_data(answer.strategy),
         "placement": None,

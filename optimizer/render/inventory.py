@@ -17,6 +17,7 @@ from optimizer.render.text import (
     console,
     costs_sentence,
     launch_and_next,
+    model_sentences,
     rules_lines,
     verification_lines,
 )
@@ -82,6 +83,8 @@ def print_fleet(answer: FleetAnswer, *, full: bool = True, launch: Sequence[str]
     out.print()
     for limit in answer.search_limits if full else ():
         out.print(Text(f"  {limit}", "dim"))
+    for sentence in model_sentences(answer.model, full=full):
+        out.print(Text("  " + sentence, "dim"))
     verification_lines(out, answer.verification, answer.status, sets=True)
     out.print(Text(costs_sentence("analytic"), "dim"))
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from optimizer.explain.common.numbers import amount, milliseconds
-from optimizer.results.answer import Answer, CheckAnswer, Metrics, Repair, RuleResult, Status, Verification
+from optimizer.results.answer import Answer, CheckAnswer, Metrics, ModelRead, Repair, RuleResult, Status, Verification
 from optimizer.results.inventory import FleetRepair
 
 STATUS_WORDS = {
@@ -140,6 +140,8 @@ def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
         ("output tokens: at the demand / at most", f"{m.tokens_per_s:,.0f} / {m.peak_tokens_per_s:,.0f} tokens/s"),
         ("weights on the fullest GPU", amount(m.weights_bytes_per_gpu, "bytes")),
         ("KV cache on the fullest GPU", amount(m.kv_cache_bytes_per_gpu, "bytes")),
+        ("KV cache of a replica", f"{m.kv_cache_tokens:,} tokens"),
+        ("longest sequence served", f"{m.max_sequence_tokens:,} tokens"),
         ("memory of the fullest GPU", f"{amount(m.memory_bytes_per_gpu, 'bytes')} ({m.memory_utilization:.1%})"),
         ("requests served, failures counted", f"{m.availability:.5%}"),
     ]
@@ -268,10 +270,20 @@ def launch_and_next(out: Console, launch: Sequence[str], *, full: bool, found: b
 
 def _footer(out: Console, answer: Answer, *, full: bool = True) -> None:
     out.print()
+    for sentence in model_sentences(answer.model, full=full):
+        out.print(Text("  " + sentence, "dim"))
     for sentence in answer.search_limits if full else ():
         out.print(Text("  " + sentence, "dim"))
     verification_lines(out, answer.verification, answer.status)
     out.print(Text(costs_sentence(answer.cost_source), "dim"))
+
+
+def model_sentences(model: ModelRead | None, *, full: bool) -> list[str]:
+    """The model's size (``full``) and what was assumed when it was read, which every answer says."""
+    if model is None:
+        return []
+    notes = [f"Model: {note}." for note in model.notes]
+    return [model.sentence, *notes] if full else notes
 
 
 def verification_lines(out: Console, verification: Verification, status: Status, *, sets: bool = False) -> None:

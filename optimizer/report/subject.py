@@ -11,7 +11,7 @@ from optimizer.catalog.constants import CostConstants, constants
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.corrected import correction_of, costs_of
 from optimizer.costs.failures import DownStates, down_states
-from optimizer.costs.load import LoadPoints, evaluate
+from optimizer.costs.load import LoadPoints, chain_length, evaluate
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Shape
 from optimizer.facts.hardware import HardwareFacts
@@ -20,7 +20,6 @@ from optimizer.facts.problem import Problem
 from optimizer.report.ledger import Ledger
 from optimizer.results.answer import Answer, CheckAnswer, Metrics, Strategy
 from optimizer.results.placement import Placement, engine_replicas, place_evenly
-from optimizer.search.uniform.space import chain_length
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from optimizer.facts.model import ModelFacts
 
 SCHEMA_VERSION = "2.0"
 """Of ``--json``: one envelope for every kind of problem, ``render/envelope.py``."""
@@ -73,6 +76,10 @@ class Metrics:
 
     weights_bytes_per_gpu: int
     kv_cache_bytes_per_gpu: int
+    kv_cache_tokens: int
+    """Tokens that the KV cache of one replica holds, in whole blocks: what the engine prints as its cache size."""
+    max_sequence_tokens: int
+    """The longest sequence served: as stated, else what fits beside the load, at most the model's context."""
     memory_bytes_per_gpu: int
     memory_utilization: float
     prefill_p50_ms: float | None
@@ -205,6 +212,30 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRead:
+    """What was read of the model: its size as the checkpoint stores it, and what was assumed or left out."""
+
+    name: str
+    parameters: int
+    weight_bytes: int
+    weight_format: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The size in words."""
+        size = f"{self.weight_bytes:,} bytes ({self.weight_bytes / 1024**3:,.2f} GiB)"
+        return (
+            f"{self.name}: {self.parameters:,} parameters, {size} of weights in the checkpoint's {self.weight_format}."
+        )
+
+
+def model_read(model: ModelFacts) -> ModelRead:
+    """The same of resolved facts."""
+    return ModelRead(model.name, model.parameters, model.weight_bytes, model.native_weight_format, model.notes)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What ``solve`` found."""
 
@@ -225,6 +256,7 @@ class Answer:
     breakdown: dict[str, Any] | None = None
     """Terms of memory and time, ``costs.breakdown``."""
     intervals: PredictionIntervals | None = None
+    model: ModelRead | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from optimizer.results.answer import (
     Change,
     Conflict,
     Metrics,
+    ModelRead,
     ObjectiveResult,
     RuleResult,
     Status,
@@ -142,6 +143,7 @@ class FleetAnswer:
     search_limits: tuple[str, ...] = ()
     feasible: bool | None = None
     optimum: FleetAnswer | None = None
+    model: ModelRead | None = None
 
     @property
     def label(self) -> str:

@@ -18,6 +18,7 @@ SMALL: dict[str, Any] = {
     "search": {"pipeline_parallel": [1, 2]},
 }
 MOE = changed(SMALL, model="mixtral-8x7b", workload__requests_per_s=1)
+RESERVED = changed(SMALL, search__kv_reservation="full")
 LATENCIES = ["prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99"]
 
 CASES: list[tuple[str, dict[str, Any], Fixed, Fixed | None, dict[str, Any]]] = [
@@ -34,7 +35,20 @@ CASES: list[tuple[str, dict[str, Any], Fixed, Fixed | None, dict[str, Any]]] = [
     ("layer_split", SMALL, Fixed(1, 4, 1), Fixed(1, 5, 1), {"search__layer_imbalance": 0}),
     ("layer_split", SMALL, Fixed(1, 8, 1), Fixed(1, 33, 1), {}),
     ("nvlink_locality", SMALL, Fixed(4, 1, 2), Fixed(8, 1, 1), {}),
-    ("memory", SMALL, Fixed(1, 1, 1), None, {"hardware__gpu": "l4-24gb", "requirements__min_batch": 60}),
+    ("memory", RESERVED, Fixed(1, 1, 1), None, {"hardware__gpu": "l4-24gb", "requirements__min_batch": 60}),
+    ("memory", SMALL, Fixed(1, 1, 1), None, {"hardware__gpu": "l4-24gb", "requirements__max_sequence_tokens": 30_000}),
+    (
+        "kv_cache",
+        SMALL,
+        Fixed(1, 1, 1),
+        None,
+        {
+            "hardware__gpu": "l4-24gb",
+            "workload__prompt_tokens": 3500,
+            "workload__output_tokens": 500,
+            "workload__requests_per_s": 0.25,
+        },
+    ),
     ("max_batch", SMALL, Fixed(1, 1, 1, max_num_seqs=64), Fixed(1, 1, 1, max_num_seqs=65), {}),
     ("min_batch", changed(SMALL, requirements__min_batch=8), Fixed(1, 1, 1), Fixed(1, 1, 1, max_num_seqs=7), {}),
     ("concurrency", SMALL, Fixed(1, 1, 8), Fixed(1, 1, 1, max_num_seqs=2), {}),
@@ -90,7 +104,7 @@ def test_context_rule() -> None:
 @pytest.mark.parametrize("rule", ["memory", "concurrency", "nvlink_locality", "max_batch"])
 def test_a_disabled_rule_no_longer_decides(rule: str) -> None:
     breaking = {
-        "memory": (changed(SMALL, hardware__gpu="l4-24gb", requirements__min_batch=60), Fixed(1, 1, 1)),
+        "memory": (changed(RESERVED, hardware__gpu="l4-24gb", requirements__min_batch=60), Fixed(1, 1, 1)),
         "concurrency": (SMALL, Fixed(1, 1, 4, max_num_seqs=1)),
         "nvlink_locality": (SMALL, Fixed(8, 1, 1)),
         "max_batch": (SMALL, Fixed(1, 1, 1, max_num_seqs=65)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -135,7 +136,7 @@ def result_of(stated: Problem, finding: Finding) -> RuleResult:
     enabled = finding.id not in stated.search.disabled_rules
     if finding.limit is None:
         return RuleResult(finding.id, "", "yes", "yes" if finding.holds else "no", "", finding.holds, None, enabled)
-    rounded = {"ms": nanoseconds_up, "requests/s": thousandths_down}.get(finding.unit, int)
+    rounded = {"ms": nanoseconds_up, "requests/s": thousandths_down}.get(finding.unit, math.ceil)
     limit = float(finding.limit) if finding.unit in ("ms", "requests/s") else int(finding.limit)
     if finding.actual is None:
         return RuleResult(finding.id, "", limit, "unbounded", finding.unit, finding.holds, None, enabled)

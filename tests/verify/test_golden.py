@@ -19,6 +19,11 @@ from optimizer.verify.uniform.recompute import candidate_of, metrics_of
 from tests.verify.builders import LLAMA3_70B, SMALL_MOE, problem
 
 LLAMA = problem(model=LLAMA3_70B, requirements={"max_sequence_tokens": 4096, "max_batch": 64})
+RESERVED = problem(
+    model=LLAMA3_70B,
+    requirements={"max_sequence_tokens": 4096, "max_batch": 64},
+    search={"kv_reservation": "full"},
+)
 LAYER = 2 * 8192 * 8192 + 2 * 8192 * 1024 + 3 * 8192 * 28672
 TABLE = 128256 * 8192
 
@@ -37,17 +42,32 @@ def test_weights_of_llama3_70b_on_tp2_pp4() -> None:
 
 
 def test_cache_of_llama3_70b_is_320_kib_per_token() -> None:
-    metrics = metrics_of(candidate_of(LLAMA, strategy(8, 1, 1, 7, (80,))))
+    metrics = metrics_of(candidate_of(RESERVED, strategy(8, 1, 1, 7, (80,))))
     assert metrics.kv_cache_bytes_per_gpu * 8 == 7 * 4096 * 320 * 1024
 
 
 def test_memory_is_the_sum_of_its_parts() -> None:
     c = constants()
-    metrics = metrics_of(candidate_of(LLAMA, strategy(4, 1, 2, 10, (80,))))
+    metrics = metrics_of(candidate_of(RESERVED, strategy(4, 1, 2, 10, (80,))))
     weights = 80 * (LAYER * 2 // 4 + 2 * 8192 * 2) + 2 * TABLE * 2 // 4 + 8192 * 2
     activations = 8192 * 2 * (2 * 8192 + 2 * 28672 // 4)
     sequence = 4096 * 320 * 1024 // 4 + 128256 * 6
     assert metrics.memory_bytes_per_gpu == weights + activations + c.comm_bytes + c.engine_bytes + 10 * sequence
+
+
+def test_paged_cache_takes_what_the_budget_leaves() -> None:
+    c = constants()
+    found = candidate_of(LLAMA, strategy(4, 1, 2, 10, (80,)))
+    weights = 80 * (LAYER * 2 // 4 + 2 * 8192 * 2) + 2 * TABLE * 2 // 4 + 8192 * 2
+    activations = 8192 * 2 * (2 * 8192 + 2 * 28672 // 4)
+    beside = weights + activations + c.comm_bytes + c.engine_bytes + 64 * 128256 * 6  # logits of max_batch sequences
+    budget = int(exact(0.9) * 81559 * 1024 * 1024)
+    blocks = (budget - beside) // (16 * 320 * 1024 // 4)
+    metrics = metrics_of(found)
+    assert metrics.kv_cache_tokens == 16 * blocks
+    assert metrics.kv_cache_bytes_per_gpu == 16 * blocks * 320 * 1024 // 4
+    assert metrics.memory_bytes_per_gpu == beside + metrics.kv_cache_bytes_per_gpu <= budget
+    assert found.needed_bytes == (beside + 4096 * 320 * 1024 // 4,)
 
 
 def test_one_gpu_needs_no_communication_buffers() -> None:

@@ -73,13 +73,18 @@ class Plan:
             return None
         return self.default
 
-    def facts(self, bulk: Storage) -> Quantization:
-        """What engines' rules depend on; ``bulk`` is the storage of most of the quantised weights."""
+    def facts(self, bulk: Storage, linear: Storage) -> Quantization:
+        """What engines' rules depend on.
+
+        Args:
+            bulk: the storage of most of the quantised weights.
+            linear: that of most weights outside routed experts, whose blocks bind TP as well.
+        """
         return Quantization(
             method=self.method,
             weight_format=bulk.weight_format,
-            weight_block=bulk.block,
-            group_size=bulk.group or None,
+            weight_block=bulk.block or linear.block,
+            group_size=bulk.group or linear.group or None,
             activation_format=bulk.activation,
             kv_cache_format=self.kv_cache_format,
             ignored=self.ignored,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from optimizer.explain.common.numbers import count
-from optimizer.explain.uniform.levers import Lever, offered_formats, room_in_memory
+from optimizer.explain.uniform.levers import Lever, batches, offered_formats, room_in_memory, switch_off
 from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.results.answer import Change, Fixed
+from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
 
 PERCENT = 100
 MOST_TIMES = 8
 """A group is grown to at most so many times its nodes."""
+MOST_IMBALANCE = 2
 LATER = 1.01
 MOST_LATER = 463
 """Deadlines grow by 1 % a step, up to a hundredfold."""
@@ -49,10 +51,11 @@ def fleet_levers(problem: FleetProblem, fixed: Fixed) -> list[FleetLever]:
     off = problem.search.disabled_rules
     levers = [*_losses(problem), *_share(problem), *_latencies(problem)]
     alone = problem.instance_problem(problem.groups[0], 1)
-    for lever in (*offered_formats(alone, fixed), *room_in_memory(alone)):
+    asked = (*offered_formats(alone, fixed), *room_in_memory(alone), *batches(alone, fixed), *switch_off(alone))
+    for lever in asked:
         if not lever.rules or set(lever.rules) - set(off):
             levers.append(_stated(problem, lever))
-    return [_rate(problem), *levers, *_nodes(problem), *_racks(problem)]
+    return [_rate(problem), *levers, *_degrees(problem, fixed), *_nodes(problem), *_racks(problem)]
 
 
 def moved(problem: FleetProblem, settings: Mapping[str, int], fixed: Fixed) -> FleetProblem:
@@ -182,6 +185,45 @@ def _stated(problem: FleetProblem, lever: Lever) -> FleetLever:
         return problem.model_copy(update={section: changed})
 
     return _field(lever.field, old, lever.steps, value, at, lever.rules)
+
+
+def _degrees(problem: FleetProblem, fixed: Fixed) -> list[FleetLever]:
+    """More degrees than the file offers, the usual ones one after the other; experts spread further; layers shared less evenly."""
+    search, levers = problem.search, list[FleetLever]()
+    wide = search.model_copy(update={"tensor_parallel": None, "pipeline_parallel": None})
+    homogeneous = [problem.model_copy(update={"search": wide}).instance_problem(group, 1) for group in problem.groups]
+    for name, usual in (("tensor_parallel", tensor_degrees), ("pipeline_parallel", pipeline_degrees)):
+        stated: tuple[int, ...] | None = getattr(search, name)
+        if stated is None or getattr(fixed, name) is not None:
+            continue
+        more = sorted({degree for one in homogeneous for degree in usual(one)} - set(stated))
+        if more:
+            offered = [tuple(sorted({*stated, *more[:k]})) for k in range(1, len(more) + 1)]
+            levers.append(_of_search(problem, name, stated, offered))
+    modes = ("off", "replica", "any")
+    mode = modes.index(search.expert_parallel)
+    if problem.model.experts and mode < 2 and fixed.expert_parallel is None:
+        levers.append(_of_search(problem, "expert_parallel", search.expert_parallel, modes[mode + 1 :]))
+    if search.layer_imbalance < MOST_IMBALANCE and "layer_split" not in search.disabled_rules:
+        further = range(search.layer_imbalance + 1, MOST_IMBALANCE + 1)
+        levers.append(_of_search(problem, "layer_imbalance", search.layer_imbalance, further, ("layer_split",)))
+    return levers
+
+
+def _of_search(
+    problem: FleetProblem, name: str, old: Any, offered: Sequence[Any], rules: tuple[str, ...] = ()
+) -> FleetLever:
+    """A lever of one field of the search, its settings in order."""
+
+    def at(k: int) -> FleetProblem:
+        return problem.model_copy(update={"search": problem.search.model_copy(update={name: offered[k - 1]})})
+
+    def value(k: int) -> Any:
+        new = offered[k - 1]
+        return list(new) if isinstance(new, tuple) else new
+
+    stated = list(old) if isinstance(old, tuple) else old
+    return _field(f"search.{name}", stated, len(offered), value, at, rules)
 
 
 def _nodes(problem: FleetProblem) -> list[FleetLever]:

@@ -40,6 +40,7 @@ PLAIN = {
     "context": 2,
     "max_batch": 3,
     "concurrency": 7,
+    "kv_cache": 8,
     "request_rate": 6,
     "tpot_full_batch": 5,
 }

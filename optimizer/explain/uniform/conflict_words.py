@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.shapes import Bools, Shape
 from optimizer.explain.common.numbers import amount, count, listing, milliseconds
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.search.common.scale import NEVER_NS, planned_ms, time_ns
 from optimizer.search.common.scale import milliseconds as milliseconds_of
-from optimizer.search.uniform.load_rules import METRIC_WORDS, memory_budget_bytes
+from optimizer.search.uniform.load_rules import METRIC_WORDS
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen
@@ -63,6 +64,7 @@ def _clause(q: Quantities, fixed: Fixed | None, member: str, members: Sequence[s
     viable = others.viable
     numbers: dict[str, Callable[[Quantities, Screen, Bools], str]] = {
         "memory": _memory,
+        "kv_cache": _kv_cache,
         "concurrency": _concurrency,
         "request_rate": _request_rate,
         "max_batch": _max_batch,
@@ -173,6 +175,17 @@ def _memory(q: Quantities, others: Screen, viable: Bools) -> str:
     )
 
 
+def _kv_cache(q: Quantities, others: Screen, viable: Bools) -> str:
+    rate, share = q.problem.workload.requests_per_s, q.problem.requirements.preemption_share
+    said = f"requests in progress may want more KV cache than there is for at most {100 * share:g} % of the time"
+    short = q.cache_shortfall(q.normal, q.space.row_shape)
+    best = int(np.flatnonzero(viable)[np.argmin(short[viable])])
+    room, wanted = q.tightest_cache(q.normal, best)
+    if wanted is None:
+        return f"{said}, and at {rate:g} requests/s requests pile up without end"
+    return f"{said}, and at {rate:g} requests/s they want {_gib(wanted)} where there are {_gib(room)} at most"
+
+
 def _concurrency(q: Quantities, others: Screen, viable: Bools) -> str:
     needed, room = q.normal.n99, others.most
     rate = f"{q.problem.workload.requests_per_s:g} requests/s"
@@ -185,15 +198,15 @@ def _concurrency(q: Quantities, others: Screen, viable: Bools) -> str:
 
 
 def _request_rate(q: Quantities, others: Screen, viable: Bools) -> str:
-    slots = np.clip(others.most, 1, q.space.slots) - 1
-    done = q.best_completion_per_s[q.space.row_shape, slots] * q.space.row_dp
+    slots = np.clip(others.most, 1, q.space.slots)
+    done = q.completes(q.space.row_shape, slots) * q.space.row_dp
     most, rate = float(done[viable].max()), q.problem.workload.requests_per_s
     return f"{rate:g} requests/s arrive and the replicas complete at most {amount(most, 'requests/s')}"
 
 
 def _max_batch(q: Quantities, others: Screen, viable: Bools) -> str:
     least = int(others.least[viable].min())
-    limit = q.problem.requirements.max_batch
+    limit = q.problem.max_batch
     return f"a replica may run at most {count(limit, 'sequence')} at once and would have to run {least:,}"
 
 

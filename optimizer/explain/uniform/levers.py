@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, get_args
 
 from optimizer.catalog import lookup as catalog
+from optimizer.costs.load import chain_length
 from optimizer.engines.kernels import kernels_of
 from optimizer.facts.demand import KvFormat, Percentile
 from optimizer.facts.errors import ProblemError
@@ -21,7 +22,7 @@ from optimizer.facts.model import WeightFormat
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Fixed
-from optimizer.search.uniform.space import chain_length, pipeline_degrees, tensor_degrees
+from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
 
 Changes = Mapping[str, Any]
 
@@ -67,10 +68,10 @@ def levers_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tuple[Le
         *_degrees(problem, fixed),
         *_latencies(problem),
         *_rate(problem),
-        *_batches(problem, fixed),
+        *batches(problem, fixed),
         *_utilization(problem),
         *_survive(problem),
-        *_switch_off(problem),
+        *switch_off(problem),
     ]
     return tuple(lever for lever in found if not lever.rules or set(lever.rules) - off)
 
@@ -89,7 +90,7 @@ def most_nodes(problem: Problem, fixed: Fixed | None = None) -> int:
 def _gpus(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     hardware = problem.hardware
     most, nodes = most_nodes(problem, fixed), hardware.nodes
-    levers = []
+    levers: list[Lever] = []
     usual = hardware.gpu.gpus_per_node
     if hardware.gpus_per_node < usual:
         levers.append(_counted("gpus_per_node", "choice", "hardware.gpus_per_node", ("gpu_count",), 1,
@@ -111,7 +112,7 @@ def _one(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, va
 
 
 def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Lever]:
-    """Narrower weights, and a narrower KV cache, beside what is considered."""
+    """Narrower weights, and a narrower KV cache, beside what is considered, where the GPU runs them."""
     search, model = problem.search, problem.model
     kernels, gpu = kernels_of(problem.engine), problem.hardware.gpu
     levers = []
@@ -238,11 +239,11 @@ def _rate(problem: Problem) -> list[Lever]:
     ]  # fmt: skip
 
 
-def _batches(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+def batches(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     needs = problem.requirements
     levers = []
     most = chain_length(problem) // 2
-    if needs.max_batch < most:
+    if needs.max_batch is not None and needs.max_batch < most:
         levers.append(
             _counted("max_batch", "limit", "requirements.max_batch", ("max_batch",), 6, needs.max_batch, most)
         )
@@ -266,7 +267,7 @@ def _utilization(problem: Problem) -> list[Lever]:
     def at(k: int) -> Changes:
         return {field: (first + k) / SHARE_STEPS}
 
-    return [Lever("utilization", "limit", field, ("memory",), 6, steps, at, at(steps))]
+    return [Lever("utilization", "limit", field, ("memory", "kv_cache"), 6, steps, at, at(steps))]
 
 
 def _survive(problem: Problem) -> list[Lever]:
@@ -279,7 +280,7 @@ def _survive(problem: Problem) -> list[Lever]:
     return levers
 
 
-def _switch_off(problem: Problem) -> list[Lever]:
+def switch_off(problem: Problem) -> list[Lever]:
     """Rules of placement that a person may switch off; rules that an engine enforces are never offered."""
     rule, off = "nvlink_locality", problem.search.disabled_rules
     if rule in off:

@@ -41,7 +41,24 @@ def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -
             f"({metrics.memory_utilization:.1%} of its memory). "
             f"All limits hold up to {metrics.max_request_rate:g} requests/s{_growth(problem, strategy, metrics)}."
         )
+    if problem.paged:
+        said.append(_cache_sentence(problem, metrics))
     return said
+
+
+def _cache_sentence(problem: Problem, metrics: Metrics) -> str:
+    """How much the cache holds, and how long a sequence may be."""
+    holds = (
+        f"The KV cache of a replica holds {metrics.kv_cache_tokens:,} tokens, taken block by block as requests grow;"
+    )
+    longest = f"it serves sequences up to {metrics.max_sequence_tokens:,} tokens"
+    if problem.requirements.max_sequence_tokens is not None:
+        return f"{holds} {longest}, as requirements.max_sequence_tokens states."
+    if metrics.max_sequence_tokens >= problem.model.max_context_tokens:
+        return f"{holds} {longest}, the model's whole context, beside this load."
+    if metrics.max_sequence_tokens <= problem.longest_request_tokens:
+        return f"{holds} {longest}, the longest request stated; longer ones do not fit beside this load."
+    return f"{holds} {longest}, the longest that fits beside this load (requirements.max_sequence_tokens is left out)."
 
 
 def _growth(problem: Problem, strategy: Strategy, metrics: Metrics) -> str:
@@ -81,9 +98,11 @@ def objective_sentence(problem: Problem, objective: ObjectiveResult, proved: boo
     )
 
 
-def binding_sentences(rules: tuple[RuleResult, ...]) -> list[str]:
+def binding_sentences(problem: Problem, rules: tuple[RuleResult, ...]) -> list[str]:
     """Which rules leave little room, nearest first; which are broken."""
     said = []
+    # Paged, slots cost nothing: the tie-break takes as many as are allowed, which binds nothing.
+    ignored = ("max_batch",) if problem.paged else ()
     for rule in rules:
         if not rule.holds and rule.enabled:
             said.append(f"Broken: {rule.sentence} {_breach(rule)}")
@@ -91,7 +110,7 @@ def binding_sentences(rules: tuple[RuleResult, ...]) -> list[str]:
         (rule.slack / abs(rule.limit), rule)
         for rule in rules
         if rule.holds and rule.enabled and isinstance(rule.limit, int | float) and rule.limit and rule.slack is not None
-        if rule.slack <= BINDING_SHARE * abs(rule.limit) and rule.id != "context"
+        if rule.slack <= BINDING_SHARE * abs(rule.limit) and rule.id not in ("context", *ignored)
     ]
     for _, rule in sorted(near, key=lambda pair: pair[0]):
         said.append(

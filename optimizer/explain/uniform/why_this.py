@@ -187,7 +187,7 @@ def _worths(problem: Problem, stated: Stated, top: Winner) -> list[Worth]:
     share = min(1.0, round(needs.gpu_memory_utilization + 0.01, 6))
     moves.append((f"memory utilization {share:.0%}", {"requirements.gpu_memory_utilization": share}))
     moves.append(
-        ("10 % more sequences per replica (max_batch)", {"requirements.max_batch": -(-needs.max_batch * 11 // 10)})
+        ("10 % more sequences per replica (max_batch)", {"requirements.max_batch": -(-problem.max_batch * 11 // 10)})
     )
     for limit in needs.latency_limits:
         field = f"requirements.{limit.field}"

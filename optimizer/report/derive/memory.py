@@ -128,7 +128,7 @@ def _shared_terms(subject: Subject) -> None:
         note=f"{MODEL}; token budget: search.max_num_batched_tokens",
     )
     logits = subject.constants.logit_bytes
-    slots = subject.strategy.max_num_seqs
+    slots = memory.reserved_logits or subject.strategy.max_num_seqs
     ledger.derive(
         "logits",
         "Logits of all sequences, on GPUs of the last stage",
@@ -136,7 +136,8 @@ def _shared_terms(subject: Subject) -> None:
         f"{counted(slots, 'sequence')} × {number(model.vocabulary)} × {byte(logits)}",
         slots * int(max(memory.logits_per_sequence[0])),
         "B",
-        note=f"{MODEL}; logit_bytes in constants.yaml",
+        note=f"{MODEL}; logit_bytes in constants.yaml"
+        + ("; an engine sets them aside for the most sequences allowed" if memory.reserved_logits else ""),
     )
     several = subject.instance_gpus > 1
     ledger.given(
@@ -207,22 +208,12 @@ def _stage(subject: Subject, column: int, stages: list[int]) -> Figure:
         note=MODEL,
         inputs=(*(f"layer-{k}" for k, _ in here), "embedding"),
     )
-    cached = total([f"{counted(count, 'layer')} × {byte(ledger.value(f'kv-sequence-{k}'))}" for k, count in here])
-    ledger.derive(
-        f"cache-s{stages[0]}",
-        f"KV cache on a GPU of {name}",
-        "sequences × Σ layers × KV cache of a sequence in a layer",
-        f"{counted(slots, 'sequence')} × ({cached})",
-        slots * int(memory.kv_per_sequence[0, column]),
-        "B",
-        note=f"{MODEL}; reserved at full length for all {slots} sequences of max_num_seqs",
-        inputs=tuple(f"kv-sequence-{k}" for k, _ in here),
-    )
+    cache = _cache(subject, column, stages, here)
     amounts = {
         f"weights-s{stages[0]}": int(memory.weights[0, column]),
-        f"cache-s{stages[0]}": slots * int(memory.kv_per_sequence[0, column]),
+        f"cache-s{stages[0]}": cache,
         "activations": int(memory.activations[0, column]),
-        "logits": slots * int(memory.logits_per_sequence[0, column]),
+        "logits": (memory.reserved_logits or slots) * int(memory.logits_per_sequence[0, column]),
         "communication buffers": int(memory.communication[0, column]),
         "engine": memory.engine,
     }
@@ -237,6 +228,42 @@ def _stage(subject: Subject, column: int, stages: list[int]) -> Figure:
         note=MODEL,
         inputs=tuple(used),
     )
+
+
+def _cache(subject: Subject, column: int, stages: list[int], here: list[tuple[int, int]]) -> int:
+    """Bytes of the KV cache on a GPU of equal stages, with their derivation."""
+    ledger, memory, slots = subject.ledger, subject.analytic.memory(), subject.strategy.max_num_seqs
+    name, title = f"cache-s{stages[0]}", f"KV cache on a GPU of {subject.stages_named(stages)}"
+    if memory.held is None:
+        of_sequence = total(
+            [f"{counted(count, 'layer')} × {byte(ledger.value(f'kv-sequence-{k}'))}" for k, count in here]
+        )
+        held = slots * int(memory.kv_per_sequence[0, column])
+        ledger.derive(
+            name,
+            title,
+            "sequences × Σ layers × KV cache of a sequence in a layer",
+            f"{counted(slots, 'sequence')} × ({of_sequence})",
+            held,
+            "B",
+            note=f"{MODEL}; reserved at full length for all {slots} sequences of max_num_seqs",
+            inputs=tuple(f"kv-sequence-{k}" for k, _ in here),
+        )
+        return held
+    tokens = subject.metrics.kv_cache_tokens
+    of_token = total([f"{counted(count, 'layer')} × {byte(ledger.value(f'kv-token-{k}'))}" for k, count in here])
+    held = tokens * int(memory.kv_per_token[0, column])
+    ledger.derive(
+        name,
+        title,
+        "tokens in whole blocks × Σ layers × KV cache of a token in a layer",
+        f"{number(tokens)} tokens × ({of_token})",
+        held,
+        "B",
+        note=f"{MODEL}; as many blocks of {KV_BLOCK_TOKENS} tokens as the stage with the least room holds, taken as requests grow",
+        inputs=tuple(f"kv-token-{k}" for k, _ in here),
+    )
+    return held
 
 
 def _fullest(subject: Subject) -> None:

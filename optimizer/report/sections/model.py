@@ -43,7 +43,7 @@ def model_section(problem: Problem, ledger: Ledger, weights: str | None, kv: str
         ("Longest context", Figure(f"{model.max_context_tokens:,} tokens", model.max_context_tokens, "tokens")),
         (
             "Longest sequence to serve",
-            Figure(f"{problem.max_sequence_tokens:,} tokens", problem.max_sequence_tokens, "tokens"),
+            _longest(problem),
         ),
         ("Format of the checkpoint", model.native_weight_format),
     ]
@@ -81,6 +81,13 @@ def _share(ledger: Ledger, name: str, count: int, whole: int) -> Figure:
         f"share-{name}", f"Share of the parameters: {name}", "parameters / all parameters", f"{number(count)} / {number(whole)}",
         count / whole * 100, "%", text=f"{count / whole:.1%}", inputs=("parameters",),
     )  # fmt: skip
+
+
+def _longest(problem: Problem) -> Figure:
+    """The longest sequence to serve, as far as the problem states it."""
+    tokens = problem.max_sequence_tokens
+    stated = problem.requirements.max_sequence_tokens is not None or not problem.paged
+    return Figure(f"{tokens:,} tokens" if stated else f"at least {tokens:,} tokens", tokens, "tokens")
 
 
 def _count(value: int) -> Figure:

@@ -15,6 +15,8 @@ from optimizer.costs.shapes import Floats, Ints
 
 NS_PER_MS = 1_000_000
 NEVER_NS = 10**16
+NEVER_BYTES = 2**60
+"""More bytes than any GPU has."""
 RESOLUTION = "times rounded up to 1 ns, sizes to 1 byte; objectives equal to the nanosecond are ties"
 
 
@@ -22,6 +24,13 @@ def time_ns(milliseconds: Floats) -> Ints:
     """Whole nanoseconds, rounded up; ``NEVER_NS`` where not finite."""
     finite = np.where(np.isfinite(milliseconds), milliseconds, 0.0)
     result: Ints = np.where(np.isfinite(milliseconds), np.ceil(finite * NS_PER_MS), NEVER_NS).astype(np.int64)
+    return result
+
+
+def bytes_up(values: Floats) -> Ints:
+    """Whole bytes, rounded up; what has no finite value becomes ``NEVER_BYTES``."""
+    finite = np.where(np.isfinite(values), values, 0.0)
+    result: Ints = np.where(np.isfinite(values), np.ceil(finite), NEVER_BYTES).astype(np.int64)
     return result
 
 

@@ -1,14 +1,17 @@
 """Shapes that another beats: it is at least as good in everything an inventory asks of an instance by itself.
 
 Shape b beats shape a on the same kind of node when it stands wherever a stands (no more GPUs on each of no more nodes, and
-where NVLink joins only part of a node, TP groups no wider), has at least its slots, and every time of the load model is no
-longer at every number in progress. All percentiles and means are monotone in those times, so b carries at least the rate,
-no slower, whatever the rate, and fails no more often. The same follows where b's mean time at each rate of a grid is no
-longer than a's at the rate before it, for mean times only grow with the rate; and where several of b do that in place of
-one of a. Beaten shapes come second in the search; what beats them bounds what they earn.
+where NVLink joins only part of a node, TP groups no wider), has at least its slots, requests in progress take up no larger
+part of its cache, and every time of the load model is no longer at every number in progress. All percentiles and means are
+monotone in those times, so b carries at least the rate, no slower, whatever the rate, and fails no more often. The same
+follows where b's mean time at each rate of a grid is no longer than a's at the rate before it, for mean times only grow with
+the rate; and where several of b do that in place of one of a. Beaten shapes come second in the search; what beats them
+bounds what they earn.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,34 +47,64 @@ def beaten_at_each_number(q: Quantities, rows: Ints, slots: Ints, needs: Ints) -
     )
     ranks = q.space.column("engine_ranks")[rows]
     rank = tie_rank(q.space)[rows]
+    least, most = _cache_shares(q, rows)
+    limits = _Limits(slots[rows], needs, least, most)
     beaten: dict[int, int] = {}
     for coupled in sorted(set(ranks.tolist())):
         members = np.flatnonzero(ranks == coupled)
-        beaten.update(_beaten(members, curves, slots[rows], needs, rank))
+        beaten.update(_beaten(members, curves, limits, rank))
     return beaten
 
 
-def _beaten(members: Ints, curves: Floats, slots: Ints, needs: Ints, rank: Ints) -> dict[int, int]:
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What shapes offer beside their times: slots (A,), what they need (K, A), and parts of their caches, (A, 3) each."""
+
+    slots: Ints
+    needs: Ints
+    least: Floats
+    most: Floats
+
+    def no_worse(self, one: int, other: int) -> bool:
+        """Whether one has no fewer slots, needs no more, and its cache is taken up no more by the same requests."""
+        fits = self.slots[one] >= self.slots[other] and bool((self.needs[:, one] <= self.needs[:, other]).all())
+        return fits and bool((self.most[one] <= self.least[other] * (1 + _NOISE)).all())
+
+
+def _cache_shares(q: Quantities, rows: Ints) -> tuple[Floats, Floats]:
+    """Mean, variance and third moment of what one request holds, over powers of the room: at the stage with the largest
+    mean, and the largest over the stages, (A, 3) each. Where no cache ever lacks, all are 0."""
+    held = q.memory.held
+    if held is None or "kv_cache" in q.problem.search.disabled_rules:
+        return np.zeros((len(rows), 3)), np.zeros((len(rows), 3))
+    shape = q.space.row_shape[rows]
+    room = np.maximum(1.0, q.room[shape].astype(np.float64))
+    moments = (held.mean[shape], held.variance[shape], np.maximum(0.0, held.third[shape]))
+    shares = np.stack([moment / room**power for power, moment in enumerate(moments, start=1)], axis=2)
+    fullest = shares[:, :, 0].argmax(axis=1)
+    return shares[np.arange(len(rows)), fullest], shares.max(axis=1)
+
+
+def _beaten(members: Ints, curves: Floats, limits: _Limits, rank: Ints) -> dict[int, int]:
     """The members that another member beats, and which."""
     # Likely winners first, so that most members fall to the first few comparisons.
     order = members[np.lexsort((rank[members], curves[members].sum(axis=1)))]
     front: list[int] = []
     beaten: dict[int, int] = {}
     for member in order.tolist():
-        winner = next((other for other in front if _beats(other, member, curves, slots, needs)), None)
+        winner = next((other for other in front if _beats(other, member, curves, limits)), None)
         if winner is not None:
             beaten[member] = winner
             continue
-        fallen = [other for other in front if _beats(member, other, curves, slots, needs)]
+        fallen = [other for other in front if _beats(member, other, curves, limits)]
         beaten.update(dict.fromkeys(fallen, member))
         front = [*(other for other in front if other not in beaten), member]
     return beaten
 
 
-def _beats(one: int, other: int, curves: Floats, slots: Ints, needs: Ints) -> bool:
-    no_larger = slots[one] >= slots[other] and bool((needs[:, one] <= needs[:, other]).all())
+def _beats(one: int, other: int, curves: Floats, limits: _Limits) -> bool:
     # The same stages in another order add up to the same time but for the last digits.
-    return no_larger and bool((curves[one] <= curves[other] * (1 + _NOISE)).all())
+    return limits.no_worse(one, other) and bool((curves[one] <= curves[other] * (1 + _NOISE)).all())
 
 
 def beaten_at_each_rate(

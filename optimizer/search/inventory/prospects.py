@@ -12,13 +12,14 @@ from functools import cached_property
 
 import numpy as np
 
+from optimizer.costs.load import chain_length
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.facts.inventory import FleetProblem
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.kinds import OneGroup, expert_degrees, formats_of, one_of
 from optimizer.search.inventory.offer import MICRO, Part, nodes_needed
 from optimizer.search.inventory.stage_bounds import StageBounds, Width
-from optimizer.search.uniform.space import chain_length, evenly, pipeline_degrees, tensor_degrees
+from optimizer.search.uniform.space import evenly, pipeline_degrees, tensor_degrees
 
 _ROUNDING = 1 + 1e-9
 _EXACT_RUNNING, _FINER = 8, 1.15
@@ -64,7 +65,7 @@ class Pairing:
         self.considered = 0
         requirements, off = problem.requirements, problem.search.disabled_rules
         chain = chain_length(self._hs[0])
-        self._most = chain if "max_batch" in off else min(chain, requirements.max_batch)
+        self._most = chain if "max_batch" in off else min(chain, self._hs[0].max_batch)
         self._fewest = 1 if "min_batch" in off else max(1, requirements.min_batch)
         self._no_memory, self._no_rate = "memory" in off, "request_rate" in off
         self._no_slots = "concurrency" in off

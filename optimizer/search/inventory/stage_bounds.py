@@ -12,13 +12,12 @@ import numpy as np
 
 from optimizer.catalog.constants import constants
 from optimizer.costs.links import link_costs
-from optimizer.costs.memory import memory_table
+from optimizer.costs.memory import memory_budget_bytes, memory_table
 from optimizer.costs.parameters import layer_arrays
 from optimizer.costs.shapes import Floats, Ints, Shape, ShapeTable
 from optimizer.costs.steps import StepModel
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
-from optimizer.search.uniform.load_rules import memory_budget_bytes
 
 Width = tuple[int, int, str, str]
 """TP, EP, weight format and KV format of the GPUs of one stage."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from optimizer.costs.analytic import Costs
-from optimizer.costs.load import LoadPoints
+from optimizer.costs.load import LoadPoints, chain_length
+from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.costs.two_groups import TwoGroupCosts
 from optimizer.facts.inventory import FleetProblem
@@ -16,12 +17,12 @@ from optimizer.search.common.scale import limit_ns, time_ns
 from optimizer.search.inventory.dominance import beaten_at_each_number
 from optimizer.search.inventory.offer import MICRO, Offer, Part
 from optimizer.search.uniform.kernel_rules import kv_format_rule, weight_format_rule
-from optimizer.search.uniform.load_rules import memory_budget_bytes
 from optimizer.search.uniform.oracle import derived
 from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen
 from optimizer.search.uniform.shape_rules import tensor_groups_fit
-from optimizer.search.uniform.space import Space, chain_length
+from optimizer.search.uniform.space import Space
 
 _SECTIONS, _FEW_SECTIONS = 16, 4
 _MANY_ROWS = 24
@@ -70,7 +71,8 @@ class Table:
         ]
         self._beaten: dict[int, int] = {}
         self.q = quantities(bare, problems, shapes) if times is None else _shared(bare, problems, shapes, times)
-        screen = Screen(self.q)
+        # What is in progress depends on the rate, as latency does.
+        screen = Screen(self.q, None, {rule.id for rule in rules_for(self.q.problem)} - {"kv_cache"})
         if len(problems) > 1:
             self._part_by_part(screen)
         self.least, self.most = screen.least, screen.most
@@ -80,8 +82,7 @@ class Table:
         """The rules of ``PART_BY_PART``, each stage by what it stands on."""
         table = self.q.costs.table
         if "memory" not in self.off:
-            budgets = np.array([memory_budget_bytes(problem) for problem in self.problems])
-            screen.memory_at_most("memory", budgets[table.on_part])
+            screen.memory_at_most("memory", self.q.budget)
         for number, problem in enumerate(self.problems):
             if "nvlink_locality" not in self.off:
                 screen.forbid_rows("nvlink_locality", ~tensor_groups_fit(problem, table.tp, self.stages[:, number]))
@@ -157,9 +158,9 @@ class Table:
         return result
 
     def _within_slots(self, load: LoadPoints, at: Ints) -> Bools:
-        if "concurrency" in self.off:
-            return ~load.overloaded
-        fits: Bools = load.n99 <= self.most[at]
+        fits: Bools = ~load.overloaded if "concurrency" in self.off else load.n99 <= self.most[at]
+        if "kv_cache" not in self.off:
+            fits = fits & (self.q.cache_shortfall(load, at) <= 0)
         return fits
 
     def _within_limits(self, load: LoadPoints, at: Ints) -> Bools:
@@ -171,7 +172,7 @@ class Table:
 
     def _peak(self, rows: Ints) -> Ints:
         """d · X(n) in millionths of a request/s, rounded down."""
-        peak = np.floor(self.q.best_completion_per_s[rows, self.most[rows] - 1] * MICRO).astype(np.int64)
+        peak = np.floor(self.q.completes(rows, self.most[rows]) * MICRO).astype(np.int64)
         result: Ints = peak * self.q.ranks[rows]
         return result
 
@@ -212,7 +213,7 @@ class Table:
     def _largest(self, rows: Ints, good: Callable[[LoadPoints, Ints], Bools]) -> Ints:
         """The largest rate of each row, in millionths, at which a condition that only gets worse with load holds."""
         low = np.zeros(len(rows), dtype=np.int64)
-        top = self.q.best_completion_per_s[rows, -1] * self.q.ranks[rows] * MICRO
+        top = self.q.completion_per_s[rows, -1] * self.q.ranks[rows] * MICRO
         high = np.ceil(top).astype(np.int64) + 1
         while True:
             open_rows = np.flatnonzero(high - low > 1)
@@ -247,11 +248,19 @@ class Table:
 def _shared(problem: Problem, problems: Sequence[Problem], shapes: Sequence[Shape], times: Times) -> Quantities:
     """The same as ``quantities``, with what was computed for such shapes before."""
     hardware = (one.hardware.model_dump_json() for one in problems)
-    key = (*hardware, chain_length(problem), problem.max_sequence_tokens, tuple(shapes))
+    key = (*hardware, chain_length(problem), problem.max_sequence_tokens, problem.max_batch, tuple(shapes))
     known = times.get(key)
     # The latest has all that was computed so far.
     times[key] = quantities(problem, problems, shapes) if known is None else derived(known, problem)
+    times[key].budget = _budget(problems, times[key])
     return times[key]
+
+
+def _budget(problems: Sequence[Problem], q: Quantities) -> int | Ints:
+    """Bytes of one GPU that may be used; over two groups for each stage class by what it stands on, (S, C)."""
+    if len(problems) == 1:
+        return q.budget
+    return np.array([memory_budget_bytes(one) for one in problems])[q.costs.table.on_part]
 
 
 def quantities(problem: Problem, problems: Sequence[Problem], shapes: Sequence[Shape]) -> Quantities:
@@ -268,4 +277,6 @@ def quantities(problem: Problem, problems: Sequence[Problem], shapes: Sequence[S
         slots=chain_length(problem),
     )
     costs: Costs | None = TwoGroupCosts((problems[0], problems[1]), shapes) if len(problems) == 2 else None
-    return Quantities(problem, space, costs)
+    found = Quantities(problem, space, costs)
+    found.budget = _budget(problems, found)
+    return found

@@ -32,7 +32,7 @@ def carried_rates(q: Quantities, rows: Ints, slots: Ints) -> tuple[Ints, Ints]:
     while len(wide := np.flatnonzero(high - low > 1)):
         middle = (low[wide] + high[wide]) // 2
         load = q.load_of(shape[wide], middle * RATE_STEP_PER_S / replicas[wide])
-        good = _within(q, load) & (load.n99 <= slots[wide])
+        good = _within(q, load) & (q.slots_needed_for(load, shape[wide]) <= slots[wide])
         low[wide], high[wide] = np.where(good, middle, low[wide]), np.where(good, high[wide], middle)
         needed[wide] = np.where(good, load.n99, needed[wide])
     return low, needed
@@ -45,11 +45,11 @@ def _per_replica(q: Quantities, shape: Ints, slots: Ints) -> Floats:
     new = [pair for pair in dict.fromkeys(pairs) if pair not in known]
     if new:
         of_shape, of_slots = np.array(new, dtype=np.int64).T
-        low, high = np.zeros(len(new)), q.best_completion_per_s[of_shape, -1] * 1.01
+        low, high = np.zeros(len(new)), q.completion_per_s[of_shape, -1] * 1.01
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             load = q.load_of(of_shape, middle)
-            good = _within(q, load) & (load.n99 <= of_slots)
+            good = _within(q, load) & (q.slots_needed_for(load, of_shape) <= of_slots)
             low, high = np.where(good, middle, low), np.where(good, high, middle)
         known.update(zip(new, low.tolist(), strict=True))
     return np.array([known[pair] for pair in pairs])
@@ -70,7 +70,7 @@ def _within(q: Quantities, load: LoadPoints) -> Bools:
 def capacity(q: Quantities, most: Ints) -> tuple[Ints, Ints]:
     """The same for every row with the most sequences it may run, (R,) each; 0 where it does not carry the demand."""
     steps, fewest = np.zeros(q.space.rows, dtype=np.int64), np.ones(q.space.rows, dtype=np.int64)
-    carrying = np.flatnonzero((most >= 1) & (q.normal.n99 <= most))
+    carrying = np.flatnonzero((most >= 1) & (q.slots_to_carry[0] <= most))
     if len(carrying):
         steps[carrying], fewest[carrying] = carried_rates(q, carrying, most[carrying])
     return steps, fewest

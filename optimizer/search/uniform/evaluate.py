@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from optimizer.costs.failures import STATES
+from optimizer.costs.load import LoadPoints
+from optimizer.costs.parameters import KV_BLOCK_TOKENS
+from optimizer.costs.shapes import Ints
 from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy
-from optimizer.search.common.scale import NEVER_NS, milliseconds, time_ns
+from optimizer.search.common.scale import NEVER_NS, bytes_up, milliseconds, time_ns
 from optimizer.search.uniform.capacity import RATE_STEP_PER_S, carried_rates
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Choice
@@ -70,7 +73,8 @@ def metrics_of(q: Quantities, choice: Choice) -> Metrics:
     shape = int(q.space.row_shape[row])
     memory, problem = q.memory, q.problem
     stages = list(q.costs.table.class_of_stage[shape])
-    per_stage = (memory.fixed + n * memory.per_sequence)[shape][stages]
+    per_stage, cache = stage_bytes(q, shape, n)
+    per_stage, cache = per_stage[stages], cache[stages]
     normal = q.normal
     overloaded = bool(normal.overloaded[row])
 
@@ -78,11 +82,13 @@ def metrics_of(q: Quantities, choice: Choice) -> Metrics:
         value = int(time_ns(normal.metric(name))[row])
         return None if value >= NEVER_NS else milliseconds(value)
 
-    completion = float(q.best_completion_per_s[shape, n - 1])
+    completion = float(q.completes(q.space.row_shape[[row]], np.array([n]))[0])
     output = problem.workload.output_tokens
     return Metrics(
         weights_bytes_per_gpu=int(memory.weights[shape].max()),
-        kv_cache_bytes_per_gpu=int(n * memory.kv_per_sequence[shape].max()),
+        kv_cache_bytes_per_gpu=int(cache.max()),
+        kv_cache_tokens=int(memory.capacity_tokens(q.budget, n)[shape]),
+        max_sequence_tokens=longest_sequence(q, choice),
         memory_bytes_per_gpu=int(per_stage.max()),
         memory_utilization=float(per_stage.max() / problem.hardware.gpu.memory_bytes),
         prefill_p50_ms=ms("prefill_p50"),
@@ -102,6 +108,39 @@ def metrics_of(q: Quantities, choice: Choice) -> Metrics:
         memory_bytes_per_stage=tuple(int(v) for v in per_stage),
         weights_bytes_per_stage=tuple(int(v) for v in memory.weights[shape][stages]),
     )
+
+
+def stage_bytes(q: Quantities, shape: int, slots: int) -> tuple[Ints, Ints]:
+    """Bytes of a GPU of each stage class of a shape, and the cache among them, (C,) each.
+
+    Paged, an engine takes all that the budget leaves, as many whole blocks as the tightest stage holds; else what the slots reserve.
+    """
+    memory = q.memory
+    if memory.held is None:
+        cache: Ints = slots * memory.kv_per_sequence[shape]
+    else:
+        cache = int(memory.capacity_tokens(q.budget, slots)[shape]) * memory.kv_per_token[shape]
+    return memory.beside_cache(slots)[shape] + cache, cache
+
+
+def longest_sequence(q: Quantities, choice: Choice) -> int:
+    """The longest sequence served: as stated; left out and paged, the longest that fits beside what is in progress.
+
+    It is never below the longest request that the workload states, nor above the model's context.
+    """
+    problem, shape = q.problem, int(q.space.row_shape[choice.row])
+    held, least, most = q.memory.held, problem.longest_request_tokens, problem.model.max_context_tokens
+    if held is None or problem.requirements.max_sequence_tokens is not None:
+        return problem.max_sequence_tokens
+    one = LoadPoints(**{f: getattr(q.normal, f)[[choice.row]] for f in LoadPoints.__dataclass_fields__})
+    if one.overloaded[0]:
+        return least
+    wanted = bytes_up(held.wanted(np.array([shape]), one, problem.requirements.preemption_share))[0]
+    left = q.room[shape] - wanted
+    blocks = np.arange(-(-most // KV_BLOCK_TOKENS) + 1) * KV_BLOCK_TOKENS
+    bytes_ = q.costs.sequence_bytes(shape, blocks)
+    fits = int((bytes_ <= left).all(axis=1).cumprod().sum()) - 1
+    return min(most, max(least, fits * KV_BLOCK_TOKENS))
 
 
 def _availability(q: Quantities, choice: Choice) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 
+from optimizer.costs.load import LoadPoints
+from optimizer.costs.memory import memory_budget_bytes
 from optimizer.facts.demand import LatencyLimit
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import RuleResult
@@ -14,18 +14,13 @@ from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import UNBOUNDED, Choice, Poster, Rule
 
 
-def memory_budget_bytes(problem: Problem) -> int:
-    """Bytes of one GPU that may be used, rounded down: the share asked for, and no more than other processes leave."""
-    share = Fraction(repr(problem.requirements.gpu_memory_utilization))
-    return min(int(share * problem.hardware.gpu.memory_bytes), problem.hardware.free_bytes)
-
-
 def memory_rule(problem: Problem) -> Rule:
     budget = memory_budget_bytes(problem)
     share = problem.requirements.gpu_memory_utilization
-    sentence = (
-        f"The fullest GPU stays within {share:.0%} of its memory, with the cache for every sequence at full length."
-    )
+    holding = "the cache for every sequence at full length"
+    if problem.paged:
+        holding = f"the cache of one sequence of {problem.max_sequence_tokens:,} tokens"
+    sentence = f"The fullest GPU stays within {share:.0%} of its memory, with {holding}."
 
     def post(model: Poster, q: Quantities) -> None:
         model.memory_at_most("memory", budget)
@@ -38,8 +33,24 @@ def memory_rule(problem: Problem) -> Rule:
     return Rule("memory", sentence, post, judge)
 
 
+def kv_cache_rule(problem: Problem) -> Rule:
+    share = problem.requirements.preemption_share
+    sentence = f"Requests in progress want more KV cache than there is for at most {100 * share:g} % of the time."
+
+    def post(model: Poster, q: Quantities) -> None:
+        model.rows_at_most("kv_cache", q.cache_shortfall(q.normal, q.space.row_shape), 0)
+
+    def judge(q: Quantities, choice: Choice) -> RuleResult:
+        room, wanted = q.tightest_cache(q.normal, choice.row)
+        if wanted is None:
+            return RuleResult("kv_cache", sentence, room, UNBOUNDED, "bytes", False, None)
+        return RuleResult("kv_cache", sentence, room, wanted, "bytes", wanted <= room, room - wanted)
+
+    return Rule("kv_cache", sentence, post, judge)
+
+
 def max_batch_rule(problem: Problem) -> Rule:
-    limit = problem.requirements.max_batch
+    limit = problem.max_batch
     sentence = f"A replica runs at most {limit} sequences at once."
 
     def post(model: Poster, q: Quantities) -> None:
@@ -73,7 +84,7 @@ def concurrency_rule() -> Rule:
         model.slots_at_least_rows("concurrency", q.normal.n99)
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
-        needed, slots = int(q.slots_to_carry[0][choice.row]), choice.max_num_seqs
+        needed, slots = int(q.normal.n99[choice.row]), choice.max_num_seqs
         if needed > q.space.slots:
             return RuleResult("concurrency", sentence, slots, UNBOUNDED, "sequences", False, None)
         return RuleResult("concurrency", sentence, slots, needed, "sequences", needed <= slots, slots - needed)
@@ -86,12 +97,13 @@ def request_rate_rule(problem: Problem) -> Rule:
     sentence = f"With all slots in use the replicas complete at least the {rate:g} requests/s that arrive."
 
     def post(model: Poster, q: Quantities) -> None:
-        model.slots_at_least_rows("request_rate", q.normal.slots_needed)
+        model.slots_at_least_rows("request_rate", q.rate_slots)
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
-        shape = q.space.row_shape[choice.row]
-        actual = float(q.best_completion_per_s[shape, choice.max_num_seqs - 1] * q.space.row_dp[choice.row])
-        holds = int(q.normal.slots_needed[choice.row]) <= choice.max_num_seqs
+        shape = q.space.row_shape[[choice.row]]
+        completes = q.completes(shape, np.array([choice.max_num_seqs]))[0]
+        actual = float(completes * q.space.row_dp[choice.row])
+        holds = int(q.rate_slots[choice.row]) <= choice.max_num_seqs
         return RuleResult("request_rate", sentence, rate, actual, "requests/s", holds, actual - rate)
 
     return Rule("request_rate", sentence, post, judge)
@@ -142,6 +154,11 @@ def full_batch_rule(limit_ms: float, margin: float) -> Rule:
     return Rule("tpot_full_batch", sentence, post, judge)
 
 
+def _short_of_cache(q: Quantities, load: LoadPoints, choice: Choice) -> str:
+    room, wanted = q.tightest_cache(load, choice.row)
+    return f"KV cache wanted {(wanted or 0) / 2**30:.2f} GiB > {room / 2**30:.2f} GiB"
+
+
 def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
     rule_id = f"survive_{level}"
     share = problem.requirements.survive.demand_share
@@ -152,7 +169,7 @@ def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
 
     def post(model: Poster, q: Quantities) -> None:
         load = q.surviving(level, losses, share)
-        model.slots_at_least_rows(rule_id, load.n99)
+        model.slots_at_least_rows(rule_id, q.slots_needed_for(load, q.space.row_shape))
         for limit in limits:
             field = limit.field.removesuffix("_ms")
             model.rows_at_most(rule_id, time_ns(load.metric(field)), limit_ns(limit.limit_ms, margin), also=field)
@@ -166,6 +183,8 @@ def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
         needed = int(load.n99[choice.row])
         if needed > q.space.slots:
             return RuleResult(rule_id, sentence, slots, UNBOUNDED, "sequences", False, None)
+        if needed <= slots < int(q.slots_needed_for(load, q.space.row_shape)[choice.row]):
+            return RuleResult(rule_id, sentence, slots, _short_of_cache(q, load, choice), "sequences", False, None)
         for limit in limits:
             field = limit.field.removesuffix("_ms")
             value = int(time_ns(load.metric(field))[choice.row])

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from optimizer.costs.distinct import distinct
+from optimizer.costs.load import chain_length
+from optimizer.costs.memory import most_sequences
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.search.common.scale import limit_ns, time_ns
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.screen import Screen
-from optimizer.search.uniform.space import Space, build_space, chain_length
+from optimizer.search.uniform.space import Space, build_space
 
 STATIC_RULES = frozenset(
     {
@@ -28,7 +30,7 @@ STATIC_RULES = frozenset(
     }
 )  # fmt: skip
 """Rules that speak of degrees and bytes only."""
-_TIMES = ("service", "_chain", "full_batch_tpot_ns", "best_completion_per_s")
+_TIMES = ("service", "_chain", "full_batch_tpot_ns", "completion_per_s")
 _LOADS = ("normal", "_surviving")
 MOST_KEPT = 6
 ROUNDING = 1e-9
@@ -56,11 +58,16 @@ def derived(q: Quantities, problem: Problem) -> Quantities:
     for name in kept:
         if name in q.__dict__:
             other.__dict__[name] = q.__dict__[name]
-    if problem.max_sequence_tokens == q.problem.max_sequence_tokens:
+    if _decides_memory(problem) == _decides_memory(q.problem):
         other.__dict__["memory"] = q.memory
     else:
         other.__dict__["memory"] = Quantities(problem, q.space).memory
     return other
+
+
+def _decides_memory(problem: Problem) -> tuple[object, ...]:
+    """What memory depends on among the fields in which problems with ``same_times`` may differ."""
+    return problem.requests, problem.max_sequence_tokens, most_sequences(problem)
 
 
 def same_times(first: Problem, second: Problem) -> bool:
@@ -109,8 +116,8 @@ def within_reach(q: Quantities, screen: Screen) -> Bools:
             reached &= time_ns(times.min(axis=1) * (1 - ROUNDING)) <= limit_ns(limit.limit_ms, margin)
     result: Bools = reached[q.space.row_shape]
     if "request_rate" not in off:
-        slots = np.clip(screen.most, 1, q.space.slots) - 1
-        done = q.best_completion_per_s[q.space.row_shape, slots] * q.space.row_dp
+        slots = np.clip(screen.most, 1, q.space.slots)
+        done = q.completes(q.space.row_shape, slots) * q.space.row_dp
         result &= done * (1 + ROUNDING) >= problem.workload.requests_per_s
     return result
 
@@ -180,7 +187,7 @@ class Oracle:
             if same_times(part.q.problem, problem) and np.isin(rows, part.rows, assume_unique=True).all():
                 return part
         part = _Part(rows, Quantities(problem, subspace(space, rows)))
-        part.q.service, part.q.best_completion_per_s  # noqa: B018 - computed once for all that is derived from it
+        part.q.service, part.q.completion_per_s  # noqa: B018 - computed once for all that is derived from it
         self._parts = [part, *self._parts[: MOST_KEPT - 1]]
         return part
 

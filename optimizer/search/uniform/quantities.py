@@ -14,14 +14,14 @@ from optimizer.costs.analytic import Costs
 from optimizer.costs.corrected import costs_of
 from optimizer.costs.distinct import distinct
 from optimizer.costs.failures import STATES, DownStates, down_states
-from optimizer.costs.load import LoadPoints, evaluate
-from optimizer.costs.memory import MemoryTable
+from optimizer.costs.load import LoadPoints, chain_length, evaluate
+from optimizer.costs.memory import MemoryTable, memory_budget_bytes
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Ints
 from optimizer.facts.demand import Objective
 from optimizer.facts.problem import Problem
-from optimizer.search.common.scale import NS_PER_MS, time_ns
-from optimizer.search.uniform.space import Space, chain_length
+from optimizer.search.common.scale import NEVER_BYTES, NS_PER_MS, bytes_up, time_ns
+from optimizer.search.uniform.space import Space
 
 PENALTY_MS = {"fault-tolerance": 3_600_000.0}
 DEFAULT_PENALTY_MS = 60_000.0
@@ -60,13 +60,17 @@ class StateValues:
 
 
 class Quantities:
-    """Tables over the rows of a space; expensive ones are computed on first use."""
+    """Tables over the rows of a space; expensive ones are computed on first use.
+
+    ``budget`` is what one GPU may use, in bytes: one number, or one for each shape and stage class (S, C).
+    """
 
     def __init__(self, problem: Problem, space: Space, costs: Costs | None = None) -> None:
         self.problem = problem
         self.space = space
         self.costs: Costs = costs or costs_of(problem, space.shapes)
         self.ranks = space.column("engine_ranks")
+        self.budget: int | Ints = memory_budget_bytes(problem)
         self.carried_per_replica: dict[tuple[int, int], float] = {}
         """Requests/s by shape and sequences, as far as they were asked for (``capacity``)."""
 
@@ -74,6 +78,68 @@ class Quantities:
     def memory(self) -> MemoryTable:
         """Bytes per shape and stage class."""
         return self.costs.memory()
+
+    @cached_property
+    def room(self) -> Ints:
+        """Bytes that the budget leaves for the cache on a GPU of each shape and stage class, (S, C); negative: none."""
+        left: Ints = self.budget - self.memory.base
+        return left
+
+    def cache_shortfall(self, load: LoadPoints, shape: Ints) -> Ints:
+        """Bytes by which what is in progress passes the cache, longer than allowed, at the worst stage, (Q,); 0 or less: it fits.
+
+        Without paging, where no slot ever lacks its cache, and for replicas on which requests pile up see ``NEVER_BYTES``.
+        """
+        held = self.memory.held
+        if held is None:
+            return np.full(len(shape), -NEVER_BYTES, dtype=np.int64)
+        wanted = held.wanted(shape, load, self.problem.requirements.preemption_share)
+        short: Ints = (bytes_up(wanted) - self.room[shape]).max(axis=1)
+        return np.minimum(short, NEVER_BYTES)
+
+    def tightest_cache(self, load: LoadPoints, row: int) -> tuple[int, int | None]:
+        """(bytes of cache there are, bytes wanted) at the stage of a row that lacks most or has least to spare.
+
+        Args:
+            load: one point for each row; where requests pile up, what is wanted is None.
+        """
+        held, shape = self.memory.held, int(self.space.row_shape[row])
+        if held is None:
+            raise ValueError("every slot has its cache: nothing is paged")
+        one = LoadPoints(**{name: getattr(load, name)[[row]] for name in LoadPoints.__dataclass_fields__})
+        wanted = bytes_up(held.wanted(np.array([shape]), one, self.problem.requirements.preemption_share))[0]
+        stages = list(self.costs.table.class_of_stage[shape])
+        room = self.room[shape]
+        worst = max(stages, key=lambda column: int(wanted[column] - room[column]))
+        return max(0, int(room[worst])), None if one.overloaded[0] else int(wanted[worst])
+
+    def slots_needed_for(self, load: LoadPoints, shape: Ints) -> Ints:
+        """Fewest slots with which a load is carried, (Q,): one free for 99 % of requests, and cache enough; N + 1: never."""
+        if "kv_cache" in self.problem.search.disabled_rules:
+            return load.n99
+        needed: Ints = np.where(self.cache_shortfall(load, shape) > 0, self.space.slots + 1, load.n99)
+        return needed
+
+    @cached_property
+    def cache_slots(self) -> Ints:
+        """Most requests in progress that the cache of a replica holds, up to N, (S,)."""
+        held = self.memory.held
+        if held is None or "kv_cache" in self.problem.search.disabled_rules:
+            return np.full(len(self.space.shapes), self.space.slots, dtype=np.int64)
+        return held.most(self.room, self.problem.requirements.preemption_share, self.space.slots)
+
+    def completes(self, shape: Ints, slots: Ints) -> Floats:
+        """X: requests/s that one replica completes at most with so many slots and the cache there is, (Q,)."""
+        held = np.minimum(slots, self.cache_slots[shape])
+        most: Floats = self.completion_per_s[shape, np.maximum(held, 1) - 1]
+        return np.where(held > 0, most, 0.0)
+
+    @cached_property
+    def rate_slots(self) -> Ints:
+        """Fewest slots with which the replicas of each row complete what arrives, (R,); N + 1: never."""
+        needed = self.normal.slots_needed
+        fits: Ints = np.where(needed <= self.cache_slots[self.space.row_shape], needed, self.space.slots + 1)
+        return fits
 
     @cached_property
     def service(self) -> ServiceTable:
@@ -137,8 +203,8 @@ class Quantities:
         return time_ns(self.service.tpot_ms)
 
     @cached_property
-    def best_completion_per_s(self) -> Floats:
-        """X(n): requests/s one replica completes at most with n slots, (S, N)."""
+    def completion_per_s(self) -> Floats:
+        """Requests/s one replica completes at most with n in progress, (S, N); ``completes`` counts the cache too."""
         n = np.arange(1, self.space.slots + 1)
         result: Floats = np.maximum.accumulate(n * 1e3 / self.service.residence_ms, axis=1)
         return result
@@ -168,7 +234,9 @@ class Quantities:
         carried, served, unserved = self._raw_states
         dearer = carried > served + unserved
         dearer[:, 0] = False
-        return tuple(np.where(dearer[:, j], self.space.slots + 1, self.states[j].n99) for j in range(STATES))
+        shape = self.space.row_shape
+        needed = (self.slots_needed_for(state, shape) for state in self.states)
+        return tuple(np.where(dearer[:, j], self.space.slots + 1, slots) for j, slots in enumerate(needed))
 
     @cached_property
     def state_values(self) -> StateValues:

@@ -39,7 +39,9 @@ BEST_KEPT = 4
 """The optimum and the alternatives beside it."""
 ROUNDING = 1e-9
 """Room that bounds leave for the rounding of floating-point sums."""
-_SHARED = ("service", "_chain", "memory", "full_batch_tpot_ns", "best_completion_per_s", "carried_per_replica")
+_SHARED = (
+    "service", "_chain", "memory", "full_batch_tpot_ns", "completion_per_s", "carried_per_replica", "cache_slots",
+)  # fmt: skip
 
 
 def considered(problem: Problem, fixed: Fixed | None = None) -> Quantities:
@@ -147,7 +149,8 @@ class Block(Quantities):
         # Blocks that are overloaded keep no rule; their bound is of no use.
         bound = usual = np.where(np.isfinite(times[:, 0]), times[:, 0], 0.0)
         if w.unserved:
-            carries = np.stack([state.n99 <= most for state in self.states], axis=1)
+            needed = [self.slots_needed_for(state, self.space.row_shape) for state in self.states]
+            carries = np.stack([slots <= most for slots in needed], axis=1)
             dearer = penalty - usual
             lost = np.arange(STATES) / high[:, None]
             shed = usual[:, None] * (1 - lost) + penalty * lost

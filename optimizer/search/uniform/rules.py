@@ -11,6 +11,7 @@ from optimizer.search.uniform.kernel_rules import kernel_rules
 from optimizer.search.uniform.load_rules import (
     concurrency_rule,
     full_batch_rule,
+    kv_cache_rule,
     latency_rule,
     max_batch_rule,
     memory_rule,
@@ -47,6 +48,7 @@ def rules_for(problem: Problem) -> tuple[Rule, ...]:
         nvlink_rule(problem),
         *kernel_rules(problem),
         memory_rule(problem),
+        *([kv_cache_rule(problem)] if problem.paged else []),
         context_rule(problem),
         max_batch_rule(problem),
         min_batch_rule(problem),

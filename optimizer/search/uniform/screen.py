@@ -12,7 +12,7 @@ from collections.abc import Collection
 import numpy as np
 
 from optimizer.costs.failures import STATES
-from optimizer.costs.shapes import Bools, Floats, Ints
+from optimizer.costs.shapes import Bools, Ints
 from optimizer.results.answer import Fixed
 from optimizer.search.uniform.capacity import capacity
 from optimizer.search.uniform.quantities import Quantities
@@ -86,10 +86,9 @@ def objective_at_most_slots(q: Quantities, most: Ints) -> Ints:
 
 def peak_completions(q: Quantities, most: Ints) -> tuple[Ints, Ints]:
     """(micro-requests/s of all replicas at most, fewest sequences that reach it) for each row, (R,) and (R,)."""
-    completion: Floats = q.best_completion_per_s[q.space.row_shape]
-    micro = np.floor(completion * 1e6).astype(np.int64)
-    top = np.clip(most, 1, q.space.slots)
-    peak = micro[np.arange(q.space.rows), top - 1]
+    shape, top = q.space.row_shape, np.clip(most, 1, q.space.slots)
+    micro = np.floor(q.completion_per_s[shape] * 1e6).astype(np.int64)
+    peak = np.floor(q.completes(shape, top) * 1e6).astype(np.int64)
     fewest = np.minimum((micro < peak[:, None]).sum(axis=1) + 1, top)
     return peak * q.space.row_dp, fewest
 

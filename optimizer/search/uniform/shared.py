@@ -9,10 +9,11 @@ in whole nanoseconds, which is the naive twin of ``Solver.best``; ``tests/sweep`
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import cached_property
 
 import numpy as np
 
-from optimizer.costs.load import LoadPoints, evaluate
+from optimizer.costs.load import LoadPoints, chain_length, evaluate
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.common.scale import NS_PER_MS
@@ -21,7 +22,7 @@ from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots
-from optimizer.search.uniform.space import build_space, chain_length, tie_rank
+from optimizer.search.uniform.space import build_space, tie_rank
 
 DEGREE_RULES = frozenset(
     {
@@ -38,7 +39,7 @@ MOST_RATES = 12
 FIRST_ROWS = 128
 ROUNDING = 1e-9
 """Room that the bound leaves for the rounding of floating-point sums."""
-_KEPT = ("service", "_chain", "memory", "full_batch_tpot_ns", "best_completion_per_s")
+_KEPT = ("service", "_chain", "memory", "full_batch_tpot_ns", "completion_per_s")
 
 
 def shared_key(problem: Problem) -> Hashable:
@@ -55,7 +56,9 @@ def shared_key(problem: Problem) -> Hashable:
         work.longest_prompt_tokens,
         problem.engine,
         problem.search.model_dump_json(),
+        problem.requests,
         problem.max_sequence_tokens,
+        problem.max_batch,
         chain_length(problem),
         problem.costs.model_dump_json() if problem.costs is not None else None,
     )
@@ -88,6 +91,7 @@ class SharedTables:
         self.rank = tie_rank(self.space) if self.space.rows else self.space.row_dp
         self._loads: dict[float, _Loads] = {}
         self._ladders: dict[str, _Ladder] = {}
+        self.cache_slots: dict[object, Ints] = {}
 
     def quantities(self, problem: Problem) -> Part | None:
         """Quantities of a problem over its rows that keep every rule on degrees, placement and bytes; None: no row does."""
@@ -170,6 +174,14 @@ class Part(Quantities):
         self._shared, self._rows = shared, rows
         for name in _KEPT:
             self.__dict__[name] = getattr(shared.tables, name)
+
+    @cached_property
+    def cache_slots(self) -> Ints:
+        """As in ``Quantities``, once for all problems with this budget and share."""
+        key = self.budget, self.problem.requirements.preemption_share
+        if key not in self._shared.cache_slots:
+            self._shared.cache_slots[key] = super().cache_slots
+        return self._shared.cache_slots[key]
 
     def load_with(self, alive: Ints, share: float = 1.0) -> LoadPoints:
         """As in ``Quantities``, each pair of shape and instances evaluated once for all problems."""

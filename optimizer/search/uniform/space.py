@@ -11,20 +11,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from optimizer.costs.load import chain_length
 from optimizer.costs.shapes import Ints, Shape
 from optimizer.engines.sixteen_bit import sixteen_bit_note
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 
 DEFAULT_PIPELINES = (*range(1, 9), 10, 12, 16)
-SMALLEST_HORIZON = 512
+ENGINE_NAMES = {"vllm": "vLLM", "sglang": "SGLang"}
 WIDEST_FIRST = ("fp16", "bf16", "fp8", "int8", "int6", "int5", "nvfp4", "mxfp4", "int4", "int3", "int2")
 LARGEST_SPACE_ROWS = 200_000
-
-
-def chain_length(problem: Problem) -> int:
-    """N: requests in progress at a replica beyond which the load model calls it overloaded."""
-    return max(SMALLEST_HORIZON, 2 * problem.requirements.max_batch)
 
 
 class SpaceTooLargeError(ValueError):
@@ -281,7 +277,14 @@ def search_limits(problem: Problem, space: Space) -> list[str]:
         tensor, pipeline, expert = (sorted({getattr(s, name) for s in offered}) for name in ("tp", "pp", "ep"))
         experts = f"; EP degrees: {_words(expert)}" if problem.model.experts else ""
         said.append(f"TP degrees considered: {_words(tensor)}; PP degrees: {_words(pipeline)}{experts}.")
-    said.append(f"Sequences per replica considered: 1 to {space.slots}.")
+    if problem.requirements.max_batch is None and "max_batch" not in search.disabled_rules:
+        engine, gpu = ENGINE_NAMES[problem.engine], problem.hardware.gpu.name
+        said.append(
+            f"Sequences per replica considered: 1 to {problem.max_batch:,}, {engine}'s own default on {gpu} (requirements.max_batch "
+            "is left out); a limit of the scheduler, for which no cache is reserved."
+        )
+    else:
+        said.append(f"Sequences per replica considered: 1 to {space.slots:,}.")
     said.append(
         "All replicas are alike; the same nodes stated as cluster: may hold instances of different shapes side by side."
     )

@@ -5,21 +5,44 @@ Callers work inside ``arithmetic.sixty_digits``.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Requirements
 from optimizer.facts.problem import Problem
-from optimizer.verify.common.arithmetic import decimal, exact
+from optimizer.verify.common.arithmetic import ceil_ratio, decimal, exact
+from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.corrections import replica_times
 from optimizer.verify.common.groups import Row
 from optimizer.verify.common.load import Load, load_of
 from optimizer.verify.common.objective import Value, value_of
+from optimizer.verify.common.occupancy import (
+    BLOCK_TOKENS,
+    Moments,
+    blocks_in_progress,
+    moments_of_one,
+    wanted,
+    wanted_by,
+)
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.survivors import survivors_of
 from optimizer.verify.common.times import ReplicaTimes
 
 RATE_STEP = Fraction(1, 1000)
+CACHE_NOISE_BYTES = 2
+"""What 64-bit floats and rounding up may add to or take from the bytes that requests in progress want."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Bytes of cache on a GPU, what is wanted of it (None: requests pile up), and what is lacking."""
+
+    room: int
+    wanted: Decimal | None
+    short: Decimal
 
 
 def planned(wanted: Requirements, limit_ms: float) -> Decimal:
@@ -33,6 +56,7 @@ class Replica:
     def __init__(self, times: ReplicaTimes) -> None:
         self.times = times
         self.loads: dict[Fraction, Load | None] = {}
+        self.held: dict[Stage, Moments] = {}
 
 
 class RowFacts:
@@ -58,6 +82,13 @@ class RowFacts:
         """Times of one replica."""
         return self._replica.times
 
+    def held(self, stage: Stage) -> Moments:
+        """What one request in progress holds on a GPU of a stage, bytes."""
+        known = self._replica.held
+        if stage not in known:
+            known[stage] = moments_of_one(blocks_in_progress(self.problem), stage.held_bytes)
+        return known[stage]
+
     def load(self, requests_per_s: Fraction, instances_down: int = 0) -> Load | None:
         """Load of a replica when the service receives so many requests; None when overloaded."""
         left = (self.row.instances - instances_down) * self.row.shape.group.ranks
@@ -82,9 +113,100 @@ class Candidate:
         return self.facts.times
 
     @property
-    def memory_bytes(self) -> tuple[int, ...]:
-        """Memory of one GPU, stage by stage."""
+    def paged(self) -> bool:
+        """Whether cache is taken block by block."""
+        return self.problem.search.kv_reservation == "paged"
+
+    @property
+    def needed_bytes(self) -> tuple[int, ...]:
+        """Memory that one GPU must have, stage by stage."""
         return tuple(stage.memory_bytes(self.slots) for stage in self.facts.stages)
+
+    @property
+    def memory_bytes(self) -> tuple[int, ...]:
+        """Memory of one GPU, stage by stage, with the cache that there is."""
+        stages = zip(self.facts.stages, self.caches, strict=True)
+        return tuple(stage.beside_cache(self.slots) + cache for stage, cache in stages)
+
+    @property
+    def rooms(self) -> tuple[int, ...]:
+        """Bytes that the budget leaves for the cache, stage by stage; negative where there is no room for the rest."""
+        wanted, on = self.problem.requirements, zip(self.facts.stages, self.facts.hardware, strict=True)
+        return tuple(budget_on(wanted, hardware) - stage.beside_cache(self.slots) for stage, hardware in on)
+
+    @property
+    def cache_tokens(self) -> int:
+        """Tokens that the cache holds, in whole blocks: what fits at the stage with the least room."""
+        found = []
+        for stage, room in zip(self.facts.stages, self.rooms, strict=True):
+            size = BLOCK_TOKENS * stage.token_bytes
+            if size:
+                found.append(max(0, room) // size)
+        return min(found, default=LARGEST_COUNT) * BLOCK_TOKENS
+
+    @property
+    def caches(self) -> tuple[int, ...]:
+        """KV cache of one GPU, stage by stage."""
+        if not self.paged:
+            return tuple(self.slots * stage.sequence_bytes for stage in self.facts.stages)
+        tokens = self.cache_tokens
+        return tuple(tokens * stage.token_bytes for stage in self.facts.stages)
+
+    def tightest_cache(self, load: Load | None) -> Cache:
+        """The cache of the stage that lacks most, or has least to spare, at a load."""
+        found: Cache | None = None
+        for stage, room in zip(self.facts.stages, self.rooms, strict=True):
+            share = self.problem.requirements.preemption_share
+            need = Decimal(0) if load is None else wanted(load.number, self.facts.held(stage), share)
+            if found is None or need - room > found.short:
+                found = Cache(max(0, room), None if load is None else need, need - room)
+        assert found is not None
+        return found
+
+    def has_cache(self, load: Load, tolerance: int = 0) -> bool:
+        """Whether what is in progress at a load passes the cache no longer than allowed, or the rule is off."""
+        if not self.paged or "kv_cache" in self.problem.search.disabled_rules:
+            return True
+        return self.tightest_cache(load).short <= tolerance
+
+    def has_room(self, load: Load) -> bool:
+        """Whether a load leaves a slot free for 99 % of requests, and has cache enough."""
+        return load.n99 <= self.slots and self.has_cache(load)
+
+    @property
+    def cache_slots(self) -> int:
+        """Most requests in progress that the cache holds, up to max_num_seqs."""
+        if not self.paged or "kv_cache" in self.problem.search.disabled_rules:
+            return self.slots
+        low, high = 0, self.slots + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._holds(middle) else (low, middle)
+        return low
+
+    def _holds(self, requests: int) -> bool:
+        """Whether the cache holds exactly so many requests in progress, but for the share of the time allowed."""
+        share = self.problem.requirements.preemption_share
+        stages = zip(self.facts.stages, self.rooms, strict=True)
+        return all(wanted_by(requests, self.facts.held(stage), share) <= room for stage, room in stages)
+
+    def longest_sequence(self, tolerance: int = 0) -> int:
+        """The longest sequence served: as stated; else what fits beside the load, from the longest request to the context."""
+        problem, load = self.problem, self.load
+        least, most = problem.longest_request_tokens, problem.model.max_context_tokens
+        if not self.paged or problem.requirements.max_sequence_tokens is not None:
+            return problem.max_sequence_tokens
+        if load is None:
+            return least
+        share, free = problem.requirements.preemption_share, []
+        for stage, room in zip(self.facts.stages, self.rooms, strict=True):
+            free.append((stage, room - math.ceil(wanted(load.number, self.facts.held(stage), share)) + tolerance))
+        low, high = 0, ceil_ratio(most, BLOCK_TOKENS) + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = all(math.ceil(stage.held_bytes(middle * BLOCK_TOKENS)) <= left for stage, left in free)
+            low, high = (middle, high) if fits else (low, middle)
+        return min(most, max(least, low * BLOCK_TOKENS))
 
     @property
     def memory_share(self) -> Fraction:
@@ -95,7 +217,7 @@ class Candidate:
     @property
     def cache_bytes(self) -> int:
         """KV cache of one GPU at the stage with the largest."""
-        return self.slots * max(stage.sequence_bytes for stage in self.facts.stages)
+        return max(self.caches)
 
     @property
     def load(self) -> Load | None:
@@ -103,9 +225,11 @@ class Candidate:
         return self.facts.load(self.demand)
 
     def completions(self) -> tuple[Decimal, Decimal]:
-        """(requests/s that the service completes at most, R of the concurrency at which it does)."""
-        residence = self.times.residence(self.slots)
-        best = max(range(1, self.slots + 1), key=lambda m: m / residence[m - 1])
+        """(requests/s that the service completes at most with its slots and cache, R of the concurrency at which it does)."""
+        residence, most = self.times.residence(self.slots), self.cache_slots
+        if most == 0:
+            return Decimal(0), residence[0]
+        best = max(range(1, most + 1), key=lambda m: m / residence[m - 1])
         return self.row.replicas * best * 1000 / residence[best - 1], residence[best - 1]
 
     def value(self) -> Value:
@@ -114,8 +238,8 @@ class Candidate:
             self.problem.objective,
             self.problem.hardware,
             self.row,
-            self.slots,
             lambda down: self.facts.load(self.demand, down),
+            self.has_room,
         )
 
     def survivors_load(self, lost: str) -> Load | None:
@@ -129,8 +253,9 @@ class Candidate:
         return self.keeps(self.facts.load(requests_per_s), tolerance_ms)
 
     def keeps(self, load: Load | None, tolerance_ms: Decimal = Decimal(0)) -> bool:
-        """Whether a load leaves a slot free and keeps every stated latency limit that is switched on."""
-        if load is None or load.n99 > self.slots:
+        """Whether a load leaves a slot free, has cache enough and keeps every stated latency limit that is switched on."""
+        noise = CACHE_NOISE_BYTES if tolerance_ms > 0 else -CACHE_NOISE_BYTES if tolerance_ms < 0 else 0
+        if load is None or load.n99 > self.slots or not self.has_cache(load, noise):
             return False
         off = self.problem.search.disabled_rules
         return all(

@@ -54,6 +54,8 @@ class CorrectedTimes(ReplicaTimes):
         super().__init__(problem, shape, stages)
         self._plain, self._stated = ReplicaTimes(problem, shape, stages), stated
         self._prompt = decimal(exact(stated.prompt))
+        self.prompt_sum *= self._prompt
+        self.prompt_max *= self._prompt
         self._grown: dict[tuple[str, int], list[Decimal]] = {}
 
     def _largest(self, curve: Curve, name: str, tokens: int, n: int, plain: Callable[[int], Decimal]) -> Decimal:

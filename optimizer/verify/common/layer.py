@@ -78,6 +78,10 @@ class Layer:
     linear_parameters: Fraction
     dense_bytes: Fraction
     expert_bytes: Fraction
+    token_bytes: int
+    kept: int
+    """Tokens of a sequence that are kept at most, 0: all."""
+    state_bytes: Fraction
     sequence_bytes: Fraction
     cache_bytes_read: Fraction
     attention_flop: Fraction
@@ -99,8 +103,10 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
     ]
     kept = ceil_ratio(problem.max_sequence_tokens, 16) * 16
     seen = work.prompt_tokens + ceil_ratio(work.output_tokens, 2)
+    most = 0
     if kind.window_tokens:
-        kept = min(kept, ceil_ratio(kind.window_tokens, 16) * 16 + 16)
+        most = ceil_ratio(kind.window_tokens, 16) * 16 + 16
+        kept = min(kept, most)
         seen = min(seen, kind.window_tokens)
     state = Fraction(kind.state_values_per_sequence * 2, t) + kind.state_values_replicated * 2
     shared = Fraction(kind.expert_parameters, group.expert_gpus)
@@ -119,6 +125,9 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
         linear_parameters=linear,
         dense_bytes=sum(beside_experts(model, kind, group, rates.linear_bytes), Fraction(0)),
         expert_bytes=one * kind.experts,
+        token_bytes=token_bytes,
+        kept=most,
+        state_bytes=state,
         sequence_bytes=token_bytes * kept + state,
         cache_bytes_read=token_bytes * seen + 2 * state,
         attention_flop=Fraction(2 * kind.attention_flop_width * seen, t),

@@ -13,11 +13,14 @@ from fractions import Fraction
 from optimizer.facts.demand import LatencyLimit
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import decimal
+from optimizer.verify.common.occupancy import Moments
 from optimizer.verify.common.times import ReplicaTimes, chunks_of
 
 
 def chain_length(problem: Problem) -> int:
     """N: states of the birth-death chain before its geometric tail."""
+    if problem.requirements.max_batch is None:
+        return max(512, problem.max_batch)
     return max(512, 2 * problem.requirements.max_batch)
 
 
@@ -29,6 +32,9 @@ class Quantiles:
     p99: Decimal
     """Interpolated between whole numbers."""
     mean: Decimal
+    variance: Decimal
+    third: Decimal
+    """Third central moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class Load:
 
     n50: int
     n99: int
+    number: Moments
+    """Requests in progress over time, the clusters counted in which prompts let them reach the decodes."""
     mean: Decimal
     """Mean time of a request, its wait included."""
     prefill_p50: Decimal
@@ -67,13 +75,11 @@ def chain(residence: list[Decimal], rate: Decimal, length: int) -> Quantiles | N
     if last >= 1:
         return None
     shares = [Decimal(1)]
-    first_moment = Decimal(0)
     for n in range(1, length + 1):
         shares.append(shares[-1] * rate * residence[n - 1] / n)
-        first_moment += n * shares[-1]
     odds = last / (1 - last)
     total = sum(shares, Decimal(0)) + shares[-1] * odds
-    first_moment += shares[-1] * (length * odds + odds / (1 - last))
+    mean, variance, third = _central_moments(shares, last, total)
     median: int | None = None
     below = Decimal(0)
     for n, share in enumerate(shares):
@@ -82,9 +88,41 @@ def chain(residence: list[Decimal], rate: Decimal, length: int) -> Quantiles | N
             median = n
         if 100 * reached >= 99 * total:
             p99 = n - 1 + (total * 99 / 100 - below) / share if n else Decimal(0)
-            return Quantiles(n if median is None else median, p99, first_moment / total)
+            return Quantiles(n if median is None else median, p99, mean, variance, third)
         below = reached
     return None
+
+
+def in_clusters(problem: Problem, found: Quantiles, push: Decimal) -> Moments:
+    """Requests in progress when each arrival's prompt keeps, on average, ``push`` others from leaving while it is worked on."""
+    weights = sum(one.weight for one in problem.requests)
+    mean = Fraction(sum(one.weight * one.prompt_tokens for one in problem.requests), weights)
+    square = Fraction(sum(one.weight * one.prompt_tokens**2 for one in problem.requests), weights)
+    cube = Fraction(sum(one.weight * one.prompt_tokens**3 for one in problem.requests), weights)
+    second, third = decimal(square / (mean * mean)), decimal(cube / (mean * mean * mean))
+    wider = 1 + push + push**2 * second / 2
+    skewed = push + push**2 * second + push**3 * third / 3
+    return Moments(found.mean, found.variance * wider, found.third * wider**2 + found.variance * skewed)
+
+
+def _central_moments(shares: list[Decimal], last: Decimal, total: Decimal) -> tuple[Decimal, Decimal, Decimal]:
+    """Mean, variance and third central moment of a chain with a geometric tail of ratio ``last`` behind its states."""
+    length, rest = len(shares) - 1, 1 - last
+    # The tail's number beyond ``length`` is j ≥ 1 with weight last^j: sums of j^k · last^j for k = 0 … 3.
+    tail = (
+        last / rest,
+        last / rest**2,
+        last * (1 + last) / rest**3,
+        last * (1 + 4 * last + last * last) / rest**4,
+    )
+    mean = sum((n * share for n, share in enumerate(shares)), Decimal(0))
+    mean = (mean + shares[-1] * (length * tail[0] + tail[1])) / total
+    off = length - mean
+    variance = sum((share * (n - mean) ** 2 for n, share in enumerate(shares)), Decimal(0))
+    variance += shares[-1] * (off**2 * tail[0] + 2 * off * tail[1] + tail[2])
+    third = sum((share * (n - mean) ** 3 for n, share in enumerate(shares)), Decimal(0))
+    third += shares[-1] * (off**3 * tail[0] + 3 * off**2 * tail[1] + 3 * off * tail[2] + tail[3])
+    return mean, variance / total, third / total
 
 
 def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> Load | None:
@@ -120,6 +158,7 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     return Load(
         n50=n50,
         n99=n99,
+        number=in_clusters(problem, found, rate * times.prompt_sum / (1 - prompts)),
         mean=found.mean / rate + usual,
         prefill_p50=prefill50,
         prefill_p99=max(alone, min(alone + max(rare, pair), cap)),

@@ -59,21 +59,26 @@ class Value:
 
 
 def value_of(
-    objective: Objective, hardware: HardwareFacts, row: Row, slots: int, load_with_down: Callable[[int], Load | None]
+    objective: Objective,
+    hardware: HardwareFacts,
+    row: Row,
+    load_with_down: Callable[[int], Load | None],
+    has_room: Callable[[Load], bool],
 ) -> Value:
-    """The objective of a row with so many slots.
+    """The objective of a row.
 
     Args:
         load_with_down: the load of a replica when so many instances are down; None when overloaded.
+        has_room: whether slots and cache are enough for a load.
     """
     weights, instances = weights_of(objective), row.instances
     down = down_of(hardware, row.shape.instance_gpus, instances)
     served, unserved, availability = Decimal(0), Decimal(0), Decimal(0)
     normal = load_with_down(0)
     usual = weights.latency * (normal.mean if normal else Decimal(0))
-    works = normal is not None and normal.n99 <= slots
+    works = normal is not None and has_room(normal)
     carried = _carried(
-        weights, instances, slots, [load_with_down(j) for j in range(min(instances, len(down.probabilities)))]
+        weights, instances, has_room, [load_with_down(j) for j in range(min(instances, len(down.probabilities)))]
     )
     counted = down if weights.unserved else Down((Decimal(1),), Decimal(0), Decimal(0))
     for j, probability in enumerate(counted.probabilities):
@@ -94,14 +99,16 @@ def value_of(
     return Value(served, unserved, weights.gpu_ms * row.gpus, availability)
 
 
-def _carried(weights: Weights, instances: int, slots: int, loads: list[Load | None]) -> dict[int, Decimal]:
+def _carried(
+    weights: Weights, instances: int, has_room: Callable[[Load], bool], loads: list[Load | None]
+) -> dict[int, Decimal]:
     """Mean time of a request in each state that is carried, by instances down."""
     normal = loads[0]
-    if normal is None or normal.n99 > slots:
+    if normal is None or not has_room(normal):
         return {}
     carried = {0: normal.mean}
     for j, load in enumerate(loads[1:], start=1):
         shed = weights.latency * normal.mean * (instances - j) + weights.unserved * weights.penalty_ms * j
-        if load is not None and load.n99 <= slots and weights.latency * load.mean * instances <= shed:
+        if load is not None and has_room(load) and weights.latency * load.mean * instances <= shed:
             carried[j] = load.mean
     return carried

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from optimizer.facts.demand import Requirements
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
-from optimizer.verify.common.arithmetic import ceil_ratio, decimal, exact
-from optimizer.verify.common.candidate import Candidate, planned
+from optimizer.verify.common.arithmetic import ceil_ratio, decimal
+from optimizer.verify.common.budget import budget_bytes
+from optimizer.verify.common.candidate import CACHE_NOISE_BYTES, Candidate, planned
 from optimizer.verify.common.groups import Row
 from optimizer.verify.common.kernels import caches_run, slice_findings, weights_run
 from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS
@@ -98,26 +98,16 @@ def tensor_groups_room(hardware: HardwareFacts, t: int) -> int:
     return nodes * (node // domain * (domain // t) + node % domain // t)
 
 
-def budget_bytes(problem: Problem) -> int:
-    """Memory of one GPU that may be used."""
-    return budget_on(problem.requirements, problem.hardware)
-
-
-def budget_on(wanted: Requirements, hardware: HardwareFacts) -> int:
-    """The same for a GPU of some hardware."""
-    share = exact(wanted.gpu_memory_utilization)
-    asked = share.numerator * hardware.gpu.memory_bytes // share.denominator
-    left = (hardware.gpu.memory_mib - hardware.gpu.reserved_mib - hardware.memory_used_mib) * 1024 * 1024
-    return asked if asked < left else max(left, 0)
-
-
 def findings(candidate: Candidate) -> Iterator[Finding]:
     """Every rule that the problem states, whether switched on or not, in the order of section 7."""
     problem, slots, load = candidate.problem, candidate.slots, candidate.load
     wanted = problem.requirements
     yield from row_findings(problem, candidate.row)
-    yield _at_most("memory", "bytes", budget_bytes(problem), max(candidate.memory_bytes))
-    yield _at_most("max_batch", "sequences", wanted.max_batch, slots)
+    yield _at_most("memory", "bytes", budget_bytes(problem), max(candidate.needed_bytes))
+    if candidate.paged:
+        tightest = candidate.tightest_cache(load)
+        yield _at_most("kv_cache", "bytes", tightest.room, tightest.wanted)
+    yield _at_most("max_batch", "sequences", problem.max_batch, slots)
     yield _at_least("min_batch", "sequences", wanted.min_batch, slots)
     yield _at_most("concurrency", "sequences", slots, load.n99 if load else None)
     for limit in wanted.latency_limits:
@@ -141,6 +131,8 @@ def barely_holds(candidate: Candidate, rule: Finding) -> bool:
     """The rule holds once the noise of 64-bit floats is forgiven."""
     if rule.id.startswith("survive_"):
         return candidate.keeps(candidate.survivors_load(rule.id.removeprefix("survive_")), RELATIVE)
+    if rule.id == "kv_cache" and rule.limit is not None and rule.actual is not None:
+        return rule.actual <= rule.limit + CACHE_NOISE_BYTES
     if rule.holds or rule.limit is None or rule.actual is None or rule.unit not in ("ms", "requests/s"):
         return rule.holds
     return abs(rule.limit - rule.actual) <= rule.limit * RELATIVE
@@ -150,6 +142,8 @@ def clearly_holds(candidate: Candidate, rule: Finding) -> bool:
     """The rule still holds after times are rounded up to nanoseconds and rates down to thousandths."""
     if rule.id.startswith("survive_"):
         return candidate.keeps(candidate.survivors_load(rule.id.removeprefix("survive_")), -TWO_NANOSECONDS)
+    if rule.id == "kv_cache" and rule.limit is not None and rule.actual is not None:
+        return rule.actual <= rule.limit - CACHE_NOISE_BYTES
     if rule.limit is None or rule.actual is None or rule.unit not in ("ms", "requests/s"):
         return rule.holds
     if rule.unit == "ms":

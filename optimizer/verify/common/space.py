@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.groups import Group, Row, Shape
+from optimizer.verify.common.load import chain_length
 
 _DEFAULT_STAGES = (*range(1, 9), 10, 12, 16)
 
 
 def most_slots(problem: Problem, fixed: Fixed) -> int:
     """N of section 8: the largest max_num_seqs considered."""
-    return max(512, 2 * problem.requirements.max_batch, fixed.max_num_seqs or 0)
+    return max(chain_length(problem), fixed.max_num_seqs or 0)
 
 
 def shapes_offered(problem: Problem, fixed: Fixed) -> Iterator[Shape]:

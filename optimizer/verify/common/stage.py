@@ -45,10 +45,31 @@ class Stage:
     """Milliseconds, all parts that grow linearly with m."""
     attention: tuple[tuple[Fraction, int], ...]
     """(ms per token and token seen, window or 0)."""
+    cached: tuple[tuple[int, int], ...]
+    """(bytes of a token, tokens kept at most or 0 for all) of the layers with a cache, alike ones together."""
+    state_bytes: Fraction
+    reserved: int
+    """Paged: sequences whose logits are reserved whatever max_num_seqs is. 0: each slot reserves its own longest sequence."""
 
     def memory_bytes(self, sequences: int) -> int:
-        """Memory of a GPU that runs so many sequences."""
-        return self.weights_bytes + self.fixed_bytes + sequences * (self.sequence_bytes + self.logits_bytes)
+        """Memory that a GPU must have to run so many sequences; paged, one of the longest length has to fit."""
+        reserved = 1 if self.reserved else sequences
+        return self.beside_cache(sequences) + reserved * self.sequence_bytes
+
+    def beside_cache(self, sequences: int) -> int:
+        """Memory of everything but the cache."""
+        return self.weights_bytes + self.fixed_bytes + (self.reserved or sequences) * self.logits_bytes
+
+    def held_bytes(self, tokens: int) -> Fraction:
+        """Cache of one sequence of so many tokens, in whole blocks."""
+        whole = -(-tokens // 16) * 16
+        kept = sum(size * (min(whole, most) if most else whole) for size, most in self.cached)
+        return kept + self.state_bytes
+
+    @property
+    def token_bytes(self) -> int:
+        """Cache of one more token while no window is full."""
+        return sum(size for size, _ in self.cached)
 
     def prefill_ms(self, tokens: int) -> Fraction:
         """Compute time of so many prompt tokens."""
@@ -165,7 +186,29 @@ class Stages:
             experts=tuple((layer.experts, n) for layer, n in held if layer.experts is not None),
             prefill=prefill,
             attention=tuple((n * layer.prefill_flop_width / attention, layer.window) for layer, n in held),
+            cached=_alike(held),
+            state_bytes=sum((n * layer.state_bytes for layer, n in held), Fraction(0)),
+            reserved=reserved_sequences(self.problem),
         )
+
+
+def reserved_sequences(problem: Problem) -> int:
+    """Sequences whose logits an engine sets aside when cache is paged; 0 without paging."""
+    if problem.search.kv_reservation == "full":
+        return 0
+    if "max_batch" not in problem.search.disabled_rules:
+        return problem.max_batch
+    stated = problem.requirements.max_batch
+    return max(512, problem.max_batch if stated is None else 2 * stated)
+
+
+def _alike(held: list[tuple[Layer, int]]) -> tuple[tuple[int, int], ...]:
+    """Bytes per token of the layers of a stage by what they keep of a sequence."""
+    sizes: dict[int, int] = {}
+    for layer, n in held:
+        if layer.token_bytes:
+            sizes[layer.kept] = sizes.get(layer.kept, 0) + n * layer.token_bytes
+    return tuple((size, most) for most, size in sorted(sizes.items()))
 
 
 def _step(problem: Problem, group: Group, held: list[tuple[Layer, int]], rates: Rates) -> Affine:

@@ -23,6 +23,10 @@ class Loads:
     unsure: NDArray[np.bool_]
     n50: Ints
     n99: Ints
+    number: Floats
+    """Requests in progress over time: mean, variance and third central moment, clusters counted."""
+    number_variance: Floats
+    number_third: Floats
     mean: Floats
     latency: dict[str, Floats]
     """By name as in the rules, e.g. ``ttft_p99``."""
@@ -60,6 +64,7 @@ def loads(
     total = shares.sum(axis=1) + shares[:, -1] * odds
     tail = shares[:, -1] * (length * odds + odds * (1 + odds))
     mean = (shares[:, 1:] @ n.astype(np.float64) + tail) / total
+    variance, third = _about(mean, shares, total, odds)
     cumulative = np.cumsum(shares, axis=1) / total[:, None]
     reached = cumulative >= 0.99
     unsure |= (np.abs(cumulative - 0.5) < NEAR).any(axis=1) | (np.abs(cumulative[:, -1] - 0.99) < NEAR)
@@ -71,6 +76,7 @@ def loads(
     crowd = rate if at_most_per_s is None else at_most_per_s / 1000
     occupancy = np.maximum(times.prompt_max[shape], whole / (1 + crowd * whole))
     prompts = rate * occupancy
+    alone_share = np.where(prompts >= 1, 1.0, 1 - prompts)
     unsure |= np.abs(prompts - 1) < NEAR
     overloaded = overloaded | (prompts >= 1)
     others = mean + np.maximum(0.0, p99 - mean) / np.where(prompts >= 1, 1.0, 1 - prompts)
@@ -102,4 +108,30 @@ def loads(
         "tpot_p99": times.tpot[at99],
     }
     unsure &= ~none_left & (last < 1 + NEAR)
-    return Loads(overloaded, unsure, n50, n99, mean / rate + half * busy, latency)
+    push = rate * whole / alone_share
+    second, cubed = _prompts(problem)
+    wider = 1 + push + second * push**2 / 2
+    number = mean, variance * wider, third * wider**2 + variance * (push + second * push**2 + cubed * push**3 / 3)
+    return Loads(overloaded, unsure, n50, n99, *number, mean / rate + half * busy, latency)
+
+
+def _prompts(problem: Problem) -> tuple[float, float]:
+    """Second and third moment of the prompt length, the mean being 1."""
+    weights = sum(one.weight for one in problem.requests)
+    mean = sum(one.weight * one.prompt_tokens for one in problem.requests) / weights
+    second, third = (sum(one.weight * (one.prompt_tokens / mean) ** k for one in problem.requests) for k in (2, 3))
+    return second / weights, third / weights
+
+
+def _about(mean: Floats, shares: Floats, total: Floats, odds: Floats) -> tuple[Floats, Floats]:
+    """Variance and third central moment of chains with a geometric tail of odds r/(1 − r) each."""
+    length = shares.shape[1] - 1
+    n = np.arange(length + 1, dtype=np.float64)
+    square, cube = (shares @ n**k / total for k in (2, 3))
+    # Moments about zero of the tail, from the factorial moments k! · odds^k · (1 + odds) of a geometric number.
+    first, second, third = odds * (1 + odds), 2 * odds**2 * (1 + odds), 6 * odds**3 * (1 + odds)
+    one, two, three = first, second + first, third + 3 * second + first
+    last = shares[:, -1] / total
+    square += last * (length**2 * odds + 2 * length * one + two)
+    cube += last * (length**3 * odds + 3 * length**2 * one + 3 * length * two + three)
+    return square - mean**2, cube - 3 * mean * square + 2 * mean**3

@@ -48,7 +48,9 @@ def check_amounts(
         ledger.same(f"{gpu.name} weights", stage.weights_bytes, held[gpu.name][0])
         rest = sum(gpu.rest_bytes.values())
         ledger.same(f"{gpu.name} bytes beside modules", stage.fixed_bytes, rest)
-        total = stage.memory_bytes(strategy.max_num_seqs)
+        slots, tokens = strategy.max_num_seqs, modules[gpu.stage].cache_tokens
+        cache = tokens * stage.token_bytes if stage.reserved else slots * stage.sequence_bytes
+        total = stage.beside_cache(slots) + cache
         ledger.same(f"{gpu.name} memory in use", total, held[gpu.name][1] + rest)
         engine = int(constant("engine_bytes"))
         ledger.same(f"{gpu.name} engine bytes", engine, gpu.rest_bytes.get("engine"))

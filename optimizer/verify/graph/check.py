@@ -150,8 +150,16 @@ def _verify(graph: Graph, wanted: Sequence[Wanted]) -> GraphCheck:
 def _modules(one: Wanted) -> list[Modules]:
     """By stage, the modules of the part that it belongs to."""
     batch = -(-one.running // one.strategy.pipeline_parallel)
-    by_part = {id(part): Modules(part.problem, one.strategy, batch) for part in one.parts.parts}
-    return [by_part[id(one.parts.of(stage))] for stage in range(one.strategy.pipeline_parallel)]
+    limit = {"max_batch": one.parts.problem.max_batch}  # an engine has one, whatever its stages stand on
+    by_part = {}
+    for part in one.parts.parts:
+        wanted = part.problem.requirements.model_copy(update=limit)
+        by_part[id(part)] = Modules(part.problem.model_copy(update={"requirements": wanted}), one.strategy, batch)
+    found = [by_part[id(one.parts.of(stage))] for stage in range(one.strategy.pipeline_parallel)]
+    tokens = 16 * min(modules.room(stage) for stage, modules in enumerate(found))
+    for modules in found:
+        modules.cache_tokens = tokens
+    return found
 
 
 def _declared(ledger: Ledger, expected: set[DeclaredLink], graph: Graph) -> None:

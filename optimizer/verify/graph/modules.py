@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.model import LayerKind
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
 from optimizer.verify.common.arithmetic import ceil, constant, decimal, exact
+from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.groups import row_of
 from optimizer.verify.common.layer import layer_of, rates_of
 from optimizer.verify.common.links import all_reduce, all_to_all
@@ -29,6 +31,7 @@ class Half:
 
     weights_bytes: Fraction
     sequence_bytes: Fraction
+    token_bytes: Fraction
     dense: Decimal
     read: Decimal
     """Reading the cache."""
@@ -56,6 +59,9 @@ class Modules:
         row = row_of(strategy)
         self._group = row.shape.group
         self.stages: tuple[Stage, ...] = Stages(problem).of(row.shape.group, row.shape.layers)
+        self.budget = budget_bytes(problem)
+        self.cache_tokens = 0
+        """Paged: tokens that every stage of the replica holds, as the one with the least room does."""
         self.decode_ms = [StageDecode(stage, self._group.ranks).at(batch) for stage in self.stages]
         self._rates = rates_of(problem, strategy.weight_precision)
         self._halves = [{half: self._half(kind, half) for half in HALVES} for kind in problem.model.kinds]
@@ -72,6 +78,12 @@ class Modules:
         per_token = self._kind(layer).experts_per_token
         return self._batch * min(per_token, self._group.expert_gpus) * self._problem.model.hidden_size * 2
 
+    def room(self, stage: int) -> int:
+        """Blocks of 16 tokens for which a stage has room; more than anything where it has no cache that grows."""
+        held = self.stages[stage]
+        left = self.budget - held.beside_cache(self._strategy.max_num_seqs)
+        return max(0, left) // (16 * held.token_bytes) if held.token_bytes else LARGEST_COUNT
+
     def held(self, stage: int) -> range:
         """Layers of a stage."""
         layers = self._strategy.layers_per_stage
@@ -86,12 +98,14 @@ class Modules:
         if layer is None:
             tied = model.tied_embeddings and len(self.stages) == 1
             weights = (Fraction(0) if tied else ends.head) + ends.last
-            logits = slots * ceil(model.vocabulary * constant("logit_bytes"))
+            logits = (self.stages[stage].reserved or slots) * ceil(model.vocabulary * constant("logit_bytes"))
             return Expected(weights, Fraction(0), logits, float(self._head_ms(ends)))
         half = self._halves[model.kind_of_layer[layer]]["attention" if kind == "attention" else "rest"]
         dense_scale, cache_scale = self._stage_ms[stage]
         ms = half.dense * dense_scale + max(half.read, half.attend) * cache_scale + half.own
-        return Expected(half.weights_bytes, slots * half.sequence_bytes, 0, float(ms))
+        paged = self.stages[stage].reserved > 0
+        cache = self.cache_tokens * half.token_bytes if paged else slots * half.sequence_bytes
+        return Expected(half.weights_bytes, cache, 0, float(ms))
 
     def _terms(self, stage: int) -> tuple[Decimal, Decimal]:
         """Factors by which the dense and cache times of single layers become shares of the stage's sums."""
@@ -131,6 +145,7 @@ class Modules:
         return Half(
             weights_bytes=dense_bytes + (layer.expert_bytes if rest else 0),
             sequence_bytes=Fraction(0) if rest else layer.sequence_bytes,
+            token_bytes=Fraction(0 if rest else layer.token_bytes),
             dense=self._roof(decimal(dense_bytes / (constant("eta_bw") * rates.bandwidth)), decimal(flop)),
             read=Decimal(0) if rest else decimal(read),
             attend=Decimal(0) if rest else decimal(attend),

@@ -16,6 +16,7 @@ from optimizer.verify.common.groups import Group, Shape
 from optimizer.verify.common.joined import split_of
 from optimizer.verify.common.space import experts_offered, formats_offered, stages_offered, tensor_offered
 from optimizer.verify.inventory.availability import availability_of
+from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.ceiling import Ceiling
 from optimizer.verify.inventory.instance import Instance, Instances, Segment, likeness, nodes_for, pairable
 from optimizer.verify.inventory.offers import Offer, legal, offer_of
@@ -25,12 +26,17 @@ from optimizer.verify.inventory.site import Site
 
 
 def offers_across(
-    site: Site, instances: Instances, within: Sequence[Sequence[Offer]], fixed: Fixed = Fixed()
+    site: Site,
+    instances: Instances,
+    within: Sequence[Sequence[Offer]],
+    fixed: Fixed = Fixed(),
+    budget: Budget | None = None,
 ) -> list[Offer]:
     """The offers over two groups of an inventory, for every two groups that pair.
 
     Args:
         within: the offers of each group.
+        budget: asked for every few pipelines.
     """
     fleet, known = site.fleet, dict[Hashable, list[Offer]]()
     found: list[Offer] = []
@@ -40,7 +46,7 @@ def offers_across(
             continue
         like = likeness(one), one.nodes_together, likeness(other), other.nodes_together
         if like not in known:
-            known[like] = list(_Pair(instances, (one, other), (within[i], within[j]), fixed).offers())
+            known[like] = list(_Pair(instances, (one, other), (within[i], within[j]), fixed, budget).offers())
         for offer in known[like]:
             up = float(availability_of(fleet, site, (one, other), offer.instance))
             found.append(replace(offer, groups=(i, j), availability=up))
@@ -56,9 +62,10 @@ class _Pair:
         groups: tuple[NodeGroup, NodeGroup],
         within: tuple[Sequence[Offer], Sequence[Offer]],
         fixed: Fixed,
+        budget: Budget | None,
     ) -> None:
         self._instances, self._fleet, self._groups = instances, instances.fleet, groups
-        self._within, self._fixed = within, fixed
+        self._within, self._fixed, self._budget = within, fixed, budget
         self._carried: dict[tuple[int, int, int], int] = {}
 
     def offers(self) -> Iterator[Offer]:
@@ -67,6 +74,8 @@ class _Pair:
         for stages in stages_offered(problem, self._fixed):
             for group in self._stage_groups():
                 for cut in range(1, stages):
+                    if self._budget is not None:
+                        self._budget.spend()
                     yield from self._cut(group, (cut, stages - cut))
 
     def _stage_groups(self) -> Iterator[Group]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from optimizer.facts.inventory import FleetProblem
 from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
+from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.groups import Group
 from optimizer.verify.common.load import chain_length
-from optimizer.verify.common.rules import budget_on
 from optimizer.verify.common.stage import Stage, StageKind, Stages
 from optimizer.verify.common.times import chunks_of
 from optimizer.verify.common.twin_times import Floats
@@ -29,7 +29,7 @@ class Ceiling:
         self._fleet, self._group, self._stages, self._counts = fleet, group, stages, counts
         self._problem = stages[0].problem
         wanted, off = fleet.requirements, fleet.search.disabled_rules
-        self._most = chain_length(self._problem) if "max_batch" in off else wanted.max_batch
+        self._most = chain_length(self._problem) if "max_batch" in off else self._problem.max_batch
         self._fewest = 1 if "min_batch" in off else max(1, wanted.min_batch)
         self._no_memory, self._no_rate = "memory" in off, "request_rate" in off
         self._budgets = [budget_on(wanted, side.problem.hardware) for side in stages]
@@ -41,7 +41,7 @@ class Ceiling:
             return True
         whole = self._stage(0, tuple(self._problem.model.kind_of_layer.count(k) for k in self._kinds), last=True)
         room = sum(n * (budget - whole.fixed_bytes) for n, budget in zip(self._counts, self._budgets, strict=True))
-        return room >= whole.weights_bytes + self._fewest * whole.sequence_bytes
+        return room >= whole.weights_bytes + (1 if whole.reserved else self._fewest) * whole.sequence_bytes
 
     def slots(self, layers: tuple[int, ...]) -> int:
         """Sequences that the memory of each stage allows; 0 where they are too few."""
@@ -51,7 +51,8 @@ class Ceiling:
         for position, kind in enumerate(self._stages[0].kinds(layers)):
             side = int(position >= cut)
             stage = self._stages[side].stage(self._group, kind)
-            left, each = self._budgets[side] - stage.memory_bytes(0), stage.sequence_bytes + stage.logits_bytes
+            left = self._budgets[side] - stage.memory_bytes(0)
+            each = stage.memory_bytes(1) - stage.memory_bytes(0)
             most = min(most, left // each if each else (most if left >= 0 else 0))
             if most < self._fewest:
                 return 0

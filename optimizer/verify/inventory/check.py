@@ -13,6 +13,7 @@ from optimizer.results.inventory import FleetAnswer, RateRange
 from optimizer.results.placement import PlacedInstance
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.ledger import Ledger, number
+from optimizer.verify.inventory.budget import Budget, OutOfTime
 from optimizer.verify.inventory.claims import (
     check_losses,
     check_objective,
@@ -52,6 +53,7 @@ def verify_fleet(
     *,
     exhaustive: bool = True,
     seed: int = 1,
+    deadline: float | None = None,
 ) -> Verification:
     """Recompute every claim of an answer from the facts, simulate failures and repairs, and confirm an optimum.
 
@@ -61,19 +63,20 @@ def verify_fleet(
         fixed: decisions that a person fixed: each instance's, and DP counts all replicas.
         exhaustive: False leaves out the enumeration of other choices.
         seed: of the simulation; a disagreement counts only when a longer simulation with another seed confirms it.
+        deadline: of the monotonic clock, after which no better choice is looked for; the claims are recomputed all the same.
 
     Returns:
         Every disagreement with expected and actual. ``optimality`` is ``exhaustive``, ``bound`` (claimed, not
         enumerated), ``not claimed`` or ``refuted``. Exhaustive: every choice of instances that the bound of section 6 does
         not rule out, of all shapes, was stood on the nodes, where the rules allow it, and valued there; ``candidates`` counts those.
     """
-    return _Check(problem, answer, fixed, seed).run(exhaustive)
+    return _Check(problem, answer, fixed, seed, Budget(deadline=deadline)).run(exhaustive)
 
 
 class _Check:
     """One verification; keeps what several steps need."""
 
-    def __init__(self, problem: FleetProblem, answer: FleetAnswer, fixed: Fixed, seed: int) -> None:
+    def __init__(self, problem: FleetProblem, answer: FleetAnswer, fixed: Fixed, seed: int, budget: Budget) -> None:
         self.problem, self.answer, self.fixed, self.seed = problem, answer, fixed, seed
         self.ledger, self.site = Ledger(), Site(problem)
         self.instances, self.curves = Instances(problem), Curves()
@@ -82,6 +85,7 @@ class _Check:
         self.notes: list[str] = []
         self.completed = 0.0
         self.families: list[Family] = []
+        self.budget = budget
 
     def run(self, exhaustive: bool) -> Verification:
         """All steps."""
@@ -106,12 +110,16 @@ class _Check:
         """(what can be said about the optimum, choices looked at)."""
         if not exhaustive or self.ledger.mismatches:
             return "bound", 0
-        if self._priced():
-            return "exhaustive", 0
-        if self.site.fleet.gpus > MOST_GPUS_ENUMERATED:
-            return "bound", 0
         try:
-            found = Twin(self.site, self.instances, self.curves, self.fixed).judge(self.answer, self.completed)
+            if self._priced():
+                return "exhaustive", 0
+            if self.site.fleet.gpus > MOST_GPUS_ENUMERATED:
+                return "bound", 0
+            twin = Twin(self.site, self.instances, self.curves, self.fixed, self.budget)
+            found = twin.judge(self.answer, self.completed)
+        except OutOfTime:
+            self.notes.append("the time for going through other choices was used up")
+            return "bound", 0
         except SpaceTooLarge:
             return "bound", 0
         if found.rival is not None:
@@ -126,7 +134,9 @@ class _Check:
         if objective is None or not self.families or self.problem.objective.preset in ("fewest-gpus", "throughput"):
             return False
         gammas = multipliers(self.families)
-        return Prices(self.site, self.instances, self.curves, self.fixed).proves(gammas, objective.value - 1)
+        return Prices(self.site, self.instances, self.curves, self.fixed, self.budget).proves(
+            gammas, objective.value - 1
+        )
 
     def _fixed_decisions(self) -> None:
         """What a person fixed is so."""

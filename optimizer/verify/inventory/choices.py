@@ -5,7 +5,7 @@ Offers over two groups come first: what is left of each pool of GPUs is then sha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,7 @@ def choices(
     most_steps: int,
     most_found: int,
     wide: Wide | None = None,
+    spend: Callable[[], None] | None = None,
 ) -> Iterator[tuple[int, ...]]:
     """All counts x ≥ 0 of offers with gain · x ≥ need in every row, and within the GPUs of every pool.
 
@@ -45,11 +46,12 @@ def choices(
         gain: one line for each condition, one column for each offer.
         need: what each condition asks for.
         wide: offers that draw on two pools; their counts stand behind the others.
+        spend: called with each step; may raise ``TooMany``.
 
     Raises:
         TooMany: more steps or more choices than allowed.
     """
-    yield from _Search(sizes, pool, room, gain, most_steps, most_found, wide).run(need)
+    yield from _Search(sizes, pool, room, gain, most_steps, most_found, wide, spend).run(need)
 
 
 class _Search:
@@ -64,12 +66,13 @@ class _Search:
         most_steps: int,
         most_found: int,
         wide: Wide | None,
+        spend: Callable[[], None] | None,
     ) -> None:
         self._sizes, self._pool, self._gain, self._wide = sizes, pool, gain, wide
         self._room = np.array(room, dtype=np.int64)
         self._reach = Reach(sizes, pool, room, gain)
         self._wide_reach = WideReach(self._reach, wide.uses, wide.gain) if wide is not None else None
-        self._steps, self._found = most_steps, most_found
+        self._steps, self._found, self._spend = most_steps, most_found, spend
         self._chosen = [0] * len(sizes)
         self._across = [0] * (wide.uses.shape[1] if wide is not None else 0)
 
@@ -81,6 +84,8 @@ class _Search:
         self._steps -= 1
         if self._steps < 0:
             raise TooMany
+        if self._spend is not None:
+            self._spend()
 
     def _add_wide(self, k: int, room: Ints, short: Floats) -> Iterator[tuple[int, ...]]:
         """What may be added to some offers over two groups: offers within groups alone, or more of those from k on."""

@@ -14,13 +14,14 @@ from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
 from optimizer.verify.common.arithmetic import decimal
+from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.candidate import Candidate, RowFacts, planned
 from optimizer.verify.common.groups import Row, Shape, row_of
 from optimizer.verify.common.joined import JoinedStages
 from optimizer.verify.common.kernels import caches_run, weights_run
 from optimizer.verify.common.ledger import RELATIVE
-from optimizer.verify.common.load import Load
-from optimizer.verify.common.rules import Finding, budget_on, findings, row_findings, tensor_groups_fit
+from optimizer.verify.common.load import Load, chain_length
+from optimizer.verify.common.rules import Finding, findings, row_findings, tensor_groups_fit
 from optimizer.verify.common.stage import Stages
 
 RATE_STEP = Fraction(1, 1_000_000)
@@ -155,7 +156,7 @@ class Instance:
     def allows(self, slots: int, tolerance_ms: Decimal = Decimal(0)) -> bool:
         """Whether memory, max_batch and the full batch allow so many sequences."""
         wanted = self.problem.requirements
-        if slots > max(512, 2 * wanted.max_batch) or (slots > wanted.max_batch and not self.off("max_batch")):
+        if slots > chain_length(self.problem) or (slots > self.problem.max_batch and not self.off("max_batch")):
             return False
         if not self.off("memory"):
             on = zip(self.facts.stages, self.facts.hardware, strict=True)
@@ -184,7 +185,9 @@ class Instance:
     def slots_hold(self, slots: int, rate: Fraction) -> bool:
         """The condition of k: not overloaded, and a slot free for 99 % of requests."""
         load = self.load(rate)
-        return load is not None and (self.off("concurrency") or load.n99 <= slots)
+        if load is None or not (self.off("concurrency") or load.n99 <= slots):
+            return False
+        return self.candidate(slots, rate).has_cache(load)
 
     def limits_hold(self, slots: int, rate: Fraction, tolerance_ms: Decimal = Decimal(0)) -> bool:
         """The condition of c; a latency may pass its limit by the tolerance, the throughput by its relative part."""

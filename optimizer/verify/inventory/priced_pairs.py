@@ -7,17 +7,17 @@ of layers, the fewest of each kind in any run of so many stand in for them. Send
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.facts.model import ModelFacts
 from optimizer.results.answer import Fixed
+from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.groups import Group
 from optimizer.verify.common.layer import Experts
 from optimizer.verify.common.load import chain_length
-from optimizer.verify.common.rules import budget_on
 from optimizer.verify.common.space import experts_offered, formats_offered, stages_offered, tensor_offered
 from optimizer.verify.common.stage import StageKind
 from optimizer.verify.common.twin_times import Floats, Ints, decode_ms
@@ -41,6 +41,10 @@ class Pipelines:
     rates: Floats
     """What each carries at most, requests/s."""
 
+    def turned(self) -> Pipelines:
+        """The same from the second group to the first."""
+        return replace(self, nodes=self.nodes[::-1], each=self.each[::-1])
+
     def gain(self, above: float) -> float:
         """The most that those earn that may carry more than so many requests/s; 0 where none does."""
         return float(self.gains[self.rates > above].max(initial=0.0))
@@ -61,10 +65,12 @@ class Across:
 
     def __init__(self, fleet: FleetProblem, instances: Instances, fixed: Fixed) -> None:
         self._fleet, self._instances, self._fixed = fleet, instances, fixed
-        self._length = chain_length(instances.problem(fleet.groups[0], 1))
+        # Where max_batch is left out, engines have limits of their own on each kind of GPU: the largest bounds them all.
+        alone = [instances.problem(group, 1) for group in fleet.groups]
+        self._length = max(chain_length(one) for one in alone)
         self._m = _rising(self._length)
         wanted, off = fleet.requirements, fleet.search.disabled_rules
-        self._most = self._length if "max_batch" in off else wanted.max_batch
+        self._most = self._length if "max_batch" in off else max(one.max_batch for one in alone)
         self._b = _rising(-(-self._length // 2), max(_EXACT, -(-self._most // 2)))
         self._counts = _fewest(fleet.model)
         self._held: dict[tuple[Hashable, Group], _Held] = {}
@@ -76,10 +82,13 @@ class Across:
 
     def parts(self, groups: tuple[NodeGroup, NodeGroup], gamma: float) -> list[Pipelines]:
         """What pipelines whose first stages stand on one group and the others on another earn at most; those that earn nothing left out."""
-        key = likeness(groups[0]), groups[0].nodes_together, likeness(groups[1]), groups[1].nodes_together, gamma
-        if key not in self._parts:
-            self._parts[key] = list(self._found(groups, gamma))
-        return self._parts[key]
+        one, other = ((likeness(group), group.nodes_together) for group in groups)
+        if (one, other, gamma) not in self._parts:
+            turned = self._parts.get((other, one, gamma))
+            # Neither first nor last stages are told apart here: the same the other way round.
+            found = list(self._found(groups, gamma)) if turned is None else [some.turned() for some in turned]
+            self._parts[one, other, gamma] = found
+        return self._parts[one, other, gamma]
 
     def _found(self, groups: tuple[NodeGroup, NodeGroup], gamma: float) -> Iterator[Pipelines]:
         problem = self._instances.problem(groups[0], 1)
@@ -130,6 +139,10 @@ class Across:
         if not fits.any():
             return np.zeros(0), np.zeros(0)
         layers, slots = (layers[0][fits], layers[1][fits]), slots[fits]
+        some = self._quickest(held, layers, counts) < gamma
+        if not some.any():
+            return np.zeros(0), np.zeros(0)
+        layers, slots = (layers[0][some], layers[1][some]), slots[some]
         work, m, stages = self._fleet.workload, self._m, sum(counts)
         at = np.searchsorted(self._b, -(-m // stages), side="right") - 1
         through, slowest = np.zeros((len(slots), len(m))), np.zeros((len(slots), len(m)))
@@ -151,6 +164,14 @@ class Across:
         if not self._no_slots:
             most = np.minimum(most, np.maximum(0.0, (slots - 1) * spare[:, 0]))
         return 1000 * most * _ROUNDING, self._rates(held, layers, counts, slots)
+
+    def _quickest(self, held: list[_Held], layers: tuple[Ints, Ints], counts: tuple[int, int]) -> Floats:
+        """Milliseconds that a request alone stays at least: its prompt and each further token pass all stages."""
+        found = np.zeros(len(layers[0]))
+        for one, n, many in zip(held, layers, counts, strict=True):
+            low = n // many
+            found += many * ((self._fleet.workload.output_tokens - 1) * one.decode[low, 0] + one.prefill[low])
+        return found / _ROUNDING
 
     def _rates(self, held: list[_Held], layers: tuple[Ints, Ints], counts: tuple[int, int], slots: Ints) -> Floats:
         """What completes at most: a round takes a turn of the slowest stage for every b sequences, and prompts theirs."""
@@ -176,7 +197,7 @@ class Across:
                 stage = stages.stage(group, StageKind(tuple(counts), False, False))
                 decode.append(decode_ms(stage, group.ranks, b, known))
                 prefill.append(float(stage.prefill_ms(self._fleet.workload.prompt_tokens)))
-                left, each = budget - stage.memory_bytes(0), stage.sequence_bytes
+                left, each = budget - stage.memory_bytes(0), stage.memory_bytes(1) - stage.memory_bytes(0)
                 slots.append(
                     self._most if self._no_memory or (not each and left >= 0) else max(0, left // each) if each else 0
                 )

@@ -24,6 +24,7 @@ from optimizer.verify.common.corrections import twin_times
 from optimizer.verify.common.load import chain_length
 from optimizer.verify.common.twin_times import Floats
 from optimizer.verify.inventory.availability import parts_touched
+from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.float_times import Curves
 from optimizer.verify.inventory.instance import Instance, Instances, Segment, likeness, pairable
 from optimizer.verify.inventory.offers import legal, shapes_on
@@ -75,10 +76,12 @@ def multipliers(families: Sequence[Family]) -> list[float]:
 class Prices:
     """Bounds for one inventory. Groups that an instance cannot tell apart share their shapes."""
 
-    def __init__(self, site: Site, instances: Instances, curves: Curves, fixed: Fixed) -> None:
+    def __init__(
+        self, site: Site, instances: Instances, curves: Curves, fixed: Fixed, budget: Budget | None = None
+    ) -> None:
         self._site, self._instances, self._curves, self._fixed = site, instances, curves, fixed
         fleet = self._fleet = site.fleet
-        self._weights = Weights.of(fleet.objective)
+        self._weights, self._budget = Weights.of(fleet.objective), budget
         self._demand = float(exact(fleet.workload.requests_per_s))
         self._no_slots = "concurrency" in fleet.search.disabled_rules
         self._up: dict[Hashable, float] = {}
@@ -92,7 +95,11 @@ class Prices:
         self._across = Across(fleet, instances, fixed)
 
     def proves(self, gammas: Sequence[float], least_ms: float) -> bool:
-        """Whether no choice of instances has an objective of at most so many milliseconds, for one of the multipliers."""
+        """Whether no choice of instances has an objective of at most so many milliseconds, for one of the multipliers.
+
+        Raises:
+            OutOfTime: the budget is used up.
+        """
         w = self._weights
         if w.latency == 0:
             return False
@@ -101,6 +108,8 @@ class Prices:
 
     def _at(self, gamma: float, least_ms: float) -> bool:
         for _ in range(_MOST_ROUNDS):
+            if self._budget is not None:
+                self._budget.spend()
             worth, pieces = self._worth(gamma)
             nodes = sum(group.nodes * float(w[-1]) for group, w in zip(self._fleet.groups, worth, strict=True))
             if self._weights.latency * gamma - nodes * _ROUNDING > least_ms + 1e-6:

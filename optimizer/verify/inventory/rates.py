@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.candidate import planned
 from optimizer.verify.common.corrections import twin_times
 from optimizer.verify.common.load import chain_length
-from optimizer.verify.common.rules import budget_on
+from optimizer.verify.common.twin_cache import CacheTwin, completed
 from optimizer.verify.common.twin_load import loads
 from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
 from optimizer.verify.inventory.instance import Instance
@@ -53,7 +54,7 @@ def _fewest(one: Instance) -> int:
 def memory_slots(one: Instance) -> int:
     """Sequences that memory and max_batch allow."""
     wanted = one.problem.requirements
-    most = max(512, 2 * wanted.max_batch) if one.off("max_batch") else wanted.max_batch
+    most = chain_length(one.problem) if one.off("max_batch") else one.problem.max_batch
     if one.off("memory"):
         return most
     seen = set()
@@ -85,7 +86,8 @@ class _Block:
         self._ranks = np.array([one.ranks for one in self._members])
         self._lines = np.arange(len(self._members))
         served = np.arange(1, self._length + 1) * 1000 / self._times.residence[:, : self._length]
-        best = np.maximum.accumulate(served, axis=1)
+        self._caches = CacheTwin(self._problem, shapes, first.stages)
+        best = completed(served, self._caches.slots(self._length))
         self._completes: Floats = best[self._lines, np.maximum(1, self._slots) - 1] * self._ranks
 
     def rated(self) -> Iterator[Rated]:
@@ -113,6 +115,7 @@ class _Block:
         good = ~seen.overloaded
         if not first.off("concurrency"):
             good &= seen.n99 <= self._slots[at]
+        good &= self._caches.short(seen, at) <= 0
         if limits:
             if not first.off("request_rate"):
                 good &= rate <= self._completes[at] * MILLION

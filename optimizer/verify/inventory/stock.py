@@ -10,6 +10,7 @@ import numpy as np
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.twin_times import Ints
 from optimizer.verify.inventory.across import offers_across
+from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.instance import Instances, likeness
 from optimizer.verify.inventory.offers import Offer, offers_of
 from optimizer.verify.inventory.site import Site
@@ -44,17 +45,18 @@ class Stock:
         return {pool[0]: pool for pool in self.pools}
 
 
-def stock_of(site: Site, instances: Instances, fixed: Fixed) -> Stock:
+def stock_of(site: Site, instances: Instances, fixed: Fixed, budget: Budget | None = None) -> Stock:
     """Everything there is to choose from.
 
     Raises:
         SpaceTooLarge: more than is computed.
+        OutOfTime: the budget is used up.
     """
     pools = interchangeable(site)
     if len(pools) > MOST_POOLS:
         raise SpaceTooLarge
     within = offers_of(site, instances, fixed)
-    across = offers_across(site, instances, within, fixed)
+    across = offers_across(site, instances, within, fixed, budget)
     if across:
         pools = _told_apart(pools, across)
         if len(pools) > MOST_POOLS:

@@ -18,6 +18,7 @@ from optimizer.results.inventory import FleetAnswer
 from optimizer.verify.common.arithmetic import exact
 from optimizer.verify.common.twin_times import Floats, Ints
 from optimizer.verify.inventory.bound import Gains
+from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.choices import TooMany, Wide, choices
 from optimizer.verify.inventory.claims import needed_after_losses
 from optimizer.verify.inventory.float_times import Curves
@@ -55,15 +56,15 @@ class Seen:
 class Twin:
     """The enumeration for one answer."""
 
-    def __init__(self, site: Site, instances: Instances, curves: Curves, fixed: Fixed) -> None:
+    def __init__(self, site: Site, instances: Instances, curves: Curves, fixed: Fixed, budget: Budget) -> None:
         self._site, self._instances, self._curves, self._fixed = site, instances, curves, fixed
         fleet = site.fleet
-        self._fleet, self._weights = fleet, Weights.of(fleet.objective)
+        self._fleet, self._weights, self._budget = fleet, Weights.of(fleet.objective), budget
         self._demand = exact(fleet.workload.requests_per_s)
-        stock = self._stock = stock_of(site, instances, fixed)
+        stock = self._stock = stock_of(site, instances, fixed, budget)
         self._offers = stock.offers
         self._sizes = stock.uses.sum(axis=0)
-        self._valuer = Valuer(site, curves, stock.pool_of_group)
+        self._valuer = Valuer(site, curves, stock.pool_of_group, budget=budget)
         self._missing = np.array([1 - offer.availability for offer in self._offers])
         self._gammas, self._plain = np.zeros(0), np.zeros((0, len(self._offers)))
         self._lines: list[tuple[float, Floats, float]] = []
@@ -101,7 +102,15 @@ class Twin:
         across = Wide(uses[:, wide], gain[:, wide]) if len(wide) else None
         sizes = self._sizes[narrow]
         for one in choices(
-            sizes, pool[narrow], self._stock.room, gain[:, narrow], need, MOST_STEPS, MOST_CHOICES, across
+            sizes,
+            pool[narrow],
+            self._stock.room,
+            gain[:, narrow],
+            need,
+            MOST_STEPS,
+            MOST_CHOICES,
+            across,
+            self._budget.spend,
         ):
             yield np.array(one, dtype=np.int64)[back].tolist()
 

@@ -10,6 +10,7 @@ import numpy as np
 from optimizer.results.placement import PlacedInstance
 from optimizer.verify.common.arithmetic import exact
 from optimizer.verify.common.twin_times import Floats
+from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.choices import TooMany
 from optimizer.verify.inventory.claims import needed_after_losses, noise_of
 from optimizer.verify.inventory.float_times import Curves
@@ -37,7 +38,12 @@ class Valuer:
     """Values of choices on one inventory."""
 
     def __init__(
-        self, site: Site, curves: Curves, groups_of: Mapping[int, Sequence[int]], most_work: float = MOST_WORK
+        self,
+        site: Site,
+        curves: Curves,
+        groups_of: Mapping[int, Sequence[int]],
+        most_work: float = MOST_WORK,
+        budget: Budget | None = None,
     ) -> None:
         self._site, self._curves, self._groups_of = site, curves, groups_of
         fleet = site.fleet
@@ -47,7 +53,7 @@ class Valuer:
         self._costs: dict[tuple[Hashable, int], Floats] = {}
         self._means: dict[Hashable, tuple[Floats, Floats]] = {}
         self._back: dict[Hashable, bool] = {}
-        self._work, self._most_work = 0, most_work
+        self._work, self._most_work, self._budget = 0, most_work, budget
 
     def value(self, chosen: Sequence[tuple[Offer, int]], goal: float) -> float | None:
         """The objective of a choice where it may stand, ms; None when it is surely above the goal, or no place keeps the rules.
@@ -139,3 +145,5 @@ class Valuer:
         self._work += work
         if self._work > self._most_work:
             raise TooMany
+        if self._budget is not None:
+            self._budget.spend()

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
-from optimizer.verify.common.groups import row_of
-from optimizer.verify.common.stage import Stages
+from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.candidate import Candidate
+from optimizer.verify.common.occupancy import blocks_in_progress
 from optimizer.verify.simulation.arrivals import PoissonSource, Source, TraceSource
 from optimizer.verify.simulation.engine import Engine
-from optimizer.verify.simulation.lengths import FixedLengths, Lengths, LognormalPrompts
+from optimizer.verify.simulation.lengths import lengths_of
 from optimizer.verify.simulation.report import Disagreement, Estimate, SimulatedPercentiles, compare, summarise
 from optimizer.verify.simulation.scheduler import Limits
 from optimizer.verify.simulation.sequences import blocks_of
 from optimizer.verify.simulation.steps import step_times
 from optimizer.verify.simulation.trace import read_trace, share_of_replica
+from optimizer.verify.uniform.recompute import candidate_of, longest_of
 
 __all__ = ["Disagreement", "Estimate", "SimulatedPercentiles", "compare", "limits_of", "simulate"]
 
@@ -38,7 +41,7 @@ def simulate(
 
     Args:
         problem: from ``load_problem``.
-        strategy: one that keeps the rules; at least one sequence of full length has to fit its memory.
+        strategy: one that keeps the rules; at least the longest request stated has to fit its memory.
         seed: of the random numbers; the same seed gives the same result.
         requests: measured requests; ignored with a trace, of which all are measured.
         trace: CSV as ``arrivals.read_trace`` describes.
@@ -55,7 +58,7 @@ def simulate(
         said = f"trace {trace.name}, dealt in turn to {strategy.data_parallel} replicas, of which this is the first"
     else:
         rate, warm_up = problem.workload.requests_per_s / strategy.data_parallel, requests // _WARM_UP
-        source = PoissonSource(rate, _lengths(problem), random)
+        source = PoissonSource(rate, lengths_of(problem), random)
         said = f"Poisson, {rate:g} requests/s at the replica"
     run = Engine(step_times(problem, strategy), limits_of(problem, strategy), source).run(warm_up + requests)
     return summarise(run, warm_up=warm_up, requests=requests, arrivals=said, seed=seed)
@@ -67,25 +70,35 @@ def limits_of(problem: Problem, strategy: Strategy) -> Limits:
     Raises:
         ValueError: not even one sequence of full length fits.
     """
-    shape = row_of(strategy).shape
-    gpu = problem.hardware.gpu
-    budget = min(int(problem.requirements.gpu_memory_utilization * gpu.memory_bytes), problem.hardware.free_bytes)
-    stages = [stage for stage in Stages(problem).of(shape.group, shape.layers) if stage.sequence_bytes]
-    slots = strategy.max_num_seqs
-    sequences = min(slots + (budget - stage.memory_bytes(slots)) // stage.sequence_bytes for stage in stages)
-    if sequences < 1:
+    candidate = candidate_of(problem, strategy)
+    if problem.search.kv_reservation == "paged":
+        blocks, longest = _paged_blocks(candidate), longest_of(candidate)
+    else:
+        stages = [stage for stage in candidate.facts.stages if stage.sequence_bytes]
+        rooms = zip(candidate.facts.stages, candidate.rooms, strict=True)
+        sequences = min(room // stage.sequence_bytes for stage, room in rooms if stage in stages)
+        blocks, longest = sequences * blocks_of(problem.max_sequence_tokens), problem.max_sequence_tokens
+    if blocks < blocks_of(problem.longest_request_tokens):
         raise ValueError(f"{strategy.label}: the memory budget leaves no room for one sequence of full length")
     return Limits(
         max_num_seqs=strategy.max_num_seqs,
         token_budget=problem.search.max_num_batched_tokens,
-        kv_blocks=sequences * blocks_of(problem.max_sequence_tokens),
-        max_sequence_tokens=problem.max_sequence_tokens,
+        kv_blocks=blocks,
+        max_sequence_tokens=longest,
     )
 
 
-def _lengths(problem: Problem) -> Lengths:
-    work = problem.workload
-    if work.longest_prompt_tokens == work.prompt_tokens:
-        return FixedLengths(work.prompt_tokens, work.output_tokens)
-    longest = problem.max_sequence_tokens - work.output_tokens
-    return LognormalPrompts(work.prompt_tokens, work.longest_prompt_tokens, longest, work.output_tokens)
+@sixty_digits()
+def _paged_blocks(candidate: Candidate) -> int:
+    """Blocks of 16 tokens that the cache holds, a block counted at what it takes on average while requests are in progress.
+
+    Where every layer keeps every token that is the same for all blocks; windows and states make long sequences cheaper.
+    """
+    often = blocks_in_progress(candidate.problem)
+    mean = Decimal(sum(block * times for block, times in often.items())) / sum(often.values())
+    found = []
+    for stage, room in zip(candidate.facts.stages, candidate.rooms, strict=True):
+        held = candidate.facts.held(stage).mean
+        if held:
+            found.append(int(max(0, room) * mean / held))
+    return min(found)

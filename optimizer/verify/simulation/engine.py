@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from optimizer.verify.simulation.arrivals import Source
+from optimizer.verify.simulation.occupancy import Occupancy
 from optimizer.verify.simulation.scheduler import Chunk, Limits, Scheduler
 from optimizer.verify.simulation.sequences import BLOCK_TOKENS, MicroBatch, Request
 from optimizer.verify.simulation.steps import StepTimes
@@ -34,6 +35,7 @@ class Run:
     recomputed_tokens: int
     most_running: int
     most_blocks: int
+    occupancy: Occupancy
 
 
 class Engine:
@@ -52,6 +54,7 @@ class Engine:
         self._wanted = self._unanswered = 0
         self._in_system = self._refused = 0
         self._in_system_ms = self._counted_to = 0.0
+        self._occupancy = Occupancy()
 
     def run(self, requests: int) -> Run:
         """Serve until the first so many requests that were not refused are answered, or no request is left."""
@@ -80,6 +83,7 @@ class Engine:
             recomputed_tokens=scheduler.recomputed_tokens,
             most_running=scheduler.most_running,
             most_blocks=scheduler.most_blocks,
+            occupancy=self._occupancy,
         )
 
     # Arrivals
@@ -128,7 +132,11 @@ class Engine:
     def _launch(self) -> bool:
         """Put the next micro-batch on its way; False when there is nothing to run."""
         batch = next((batch for batch in self._idle if batch.decoding), self._idle[0])
+        before = self._scheduler.blocks
         chunks = self._scheduler.schedule(batch, self._idle, self._now)
+        if self._scheduler.blocks != before:
+            self._occupancy.note(self._now, before)
+            self._occupancy.note(self._now, self._scheduler.blocks)
         if not chunks and not batch.decoding:
             return False
         self._idle.remove(batch)
@@ -178,7 +186,9 @@ class Engine:
 
     def _complete(self, request: Request) -> None:
         request.finished = self._now
+        self._occupancy.note(self._now, self._scheduler.blocks)
         self._scheduler.complete(request)
+        self._occupancy.note(self._now, self._scheduler.blocks)
         self._count(self._now, -1)
         if request.number < self._wanted:
             self._unanswered -= 1
@@ -235,9 +245,11 @@ class Engine:
             self._take_one()
         if steps <= 1:
             return
+        self._occupancy.note(begun, self._scheduler.blocks)
         self._scheduler.take(batch.blocks_for(steps) - batch.blocks_needed)
         batch.advance(steps - 1)
         end = begun + steps * first + growth * steps * (steps - 1) / 2
+        self._occupancy.note(end, self._scheduler.blocks)
         self._free[0] = end
         self._flights[0] = (end, batch)
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from optimizer.facts.problem import Problem
 from optimizer.verify.simulation.trace import Arrival
 
 _P99 = 2.3263478740408408  # 99th percentile of the standard normal distribution
@@ -90,3 +91,12 @@ class SampledLengths:
         """Independent draws with replacement."""
         drawn = [self.requests[i] for i in random.integers(len(self.requests), size=count).tolist()]
         return [r.prompt_tokens for r in drawn], [r.output_tokens for r in drawn]
+
+
+def lengths_of(problem: Problem) -> Lengths:
+    """The lengths that a problem's workload states."""
+    work = problem.workload
+    if work.longest_prompt_tokens == work.prompt_tokens:
+        return FixedLengths(work.prompt_tokens, work.output_tokens)
+    longest = max(request.prompt_tokens for request in problem.requests)
+    return LognormalPrompts(work.prompt_tokens, work.longest_prompt_tokens, longest, work.output_tokens)

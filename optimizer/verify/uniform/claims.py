@@ -11,7 +11,7 @@ from decimal import Decimal
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed, Metrics, ObjectiveResult, RuleResult, Status, Strategy
 from optimizer.verify.common.arithmetic import decimal, exact, facts_of_costs
-from optimizer.verify.common.candidate import RATE_STEP, Candidate
+from optimizer.verify.common.candidate import CACHE_NOISE_BYTES, RATE_STEP, Candidate
 from optimizer.verify.common.layer import KV_BYTES
 from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, Ledger, near, number
 from optimizer.verify.common.objective import Value
@@ -19,6 +19,8 @@ from optimizer.verify.common.rules import Finding, barely_holds, clearly_holds
 
 _TIMES = ("prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
 _TIGHT = Decimal("1e-11")
+FLOAT_BYTES = Decimal("0.01")
+"""What 64-bit floats lose of the bytes that requests in progress want."""
 
 
 def check_strategy(ledger: Ledger, problem: Problem, strategy: Strategy, fixed: Fixed) -> bool:
@@ -59,6 +61,8 @@ def check_metrics(ledger: Ledger, candidate: Candidate, value: Value, claimed: M
     ledger.same("metrics.memory_bytes_per_gpu", max(memory), claimed.memory_bytes_per_gpu)
     ledger.same("metrics.memory_bytes_per_stage", memory, claimed.memory_bytes_per_stage)
     ledger.same("metrics.kv_cache_bytes_per_gpu", candidate.cache_bytes, claimed.kv_cache_bytes_per_gpu)
+    ledger.same("metrics.kv_cache_tokens", candidate.cache_tokens, claimed.kv_cache_tokens)
+    _check_longest(ledger, candidate, claimed.max_sequence_tokens)
     share = decimal(candidate.memory_share)
     utilization = claimed.memory_utilization
     ledger.that("metrics.memory_utilization", near(share, utilization, _TIGHT), share, utilization)
@@ -75,6 +79,13 @@ def check_metrics(ledger: Ledger, candidate: Candidate, value: Value, claimed: M
     near_enough = near(value.availability, claimed.availability, _TIGHT)
     ledger.that("metrics.availability", near_enough, value.availability, claimed.availability)
     _check_most_requests(ledger, candidate, claimed.max_request_rate)
+
+
+def _check_longest(ledger: Ledger, candidate: Candidate, claimed: int) -> None:
+    """The longest sequence served; rounding may move it by the block that the last byte decides."""
+    least, most = (candidate.longest_sequence(noise) for noise in (-CACHE_NOISE_BYTES, CACHE_NOISE_BYTES))
+    right = type(claimed) is int and least <= claimed <= most
+    ledger.that("metrics.max_sequence_tokens", right, candidate.longest_sequence(), claimed)
 
 
 def _check_most_requests(ledger: Ledger, candidate: Candidate, claimed: float) -> None:
@@ -119,6 +130,13 @@ def _check_numbers(ledger: Ledger, finding: Finding, rule: RuleResult) -> None:
         ledger.same("slack", None, rule.slack)
         return
     ledger.that("limit", near(finding.limit, rule.limit, Decimal(0)), finding.limit, rule.limit)
+    if finding.id == "kv_cache":
+        # Rounded up to whole bytes, after what floats lose of it.
+        up, down = 1 + FLOAT_BYTES, FLOAT_BYTES
+        ledger.that("actual", near(finding.actual, rule.actual, up, down), finding.actual, rule.actual)
+        slack = finding.limit - finding.actual
+        ledger.that("slack", near(slack, rule.slack, down, up), slack, rule.slack)
+        return
     if finding.unit == "ms":
         ledger.time("actual", finding.actual, rule.actual)
     elif finding.unit == "requests/s":

@@ -222,7 +222,8 @@ class RangeSurvey:
             for j in range(1, COUNTED + 1):
                 load, p = states[j], np.where(j <= ranges.low, low.probabilities[j], 0.0)
                 unsure |= load.unsure
-                carried = ~load.overloaded & (load.n99 <= fitting)
+                _, cached = self.fits.caches.holds(load, ranges.shape)
+                carried = ~load.overloaded & (load.n99 <= fitting) & cached
                 share = share + np.where(carried, 0.0, p * j / ranges.low)
                 shed = usual + (penalty - usual) * j / ranges.high
                 mean = mean + p * np.where(carried, np.minimum(shed, latency * load.mean), shed)

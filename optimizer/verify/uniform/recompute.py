@@ -36,6 +36,12 @@ def objective_of(candidate: Candidate) -> Value:
 
 
 @sixty_digits()
+def longest_of(candidate: Candidate) -> int:
+    """Tokens of the longest sequence served."""
+    return candidate.longest_sequence()
+
+
+@sixty_digits()
 def metrics_of(candidate: Candidate) -> Metrics:
     """The metrics, rounded as claims are: times up to the nanosecond, rates down to the thousandth."""
     load, completed = candidate.load, candidate.completions()[0]
@@ -48,6 +54,8 @@ def metrics_of(candidate: Candidate) -> Metrics:
     return Metrics(
         weights_bytes_per_gpu=max(weights),
         kv_cache_bytes_per_gpu=candidate.cache_bytes,
+        kv_cache_tokens=candidate.cache_tokens,
+        max_sequence_tokens=candidate.longest_sequence(),
         memory_bytes_per_gpu=max(memory),
         memory_utilization=float(candidate.memory_share),
         prefill_p50_ms=ms(load.prefill_p50 if load else None),

@@ -17,10 +17,11 @@ import numpy as np
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.corrections import twin_times
 from optimizer.verify.common.failures import COUNTED
 from optimizer.verify.common.groups import Shape
-from optimizer.verify.common.rules import budget_bytes, row_findings, tensor_groups_room
+from optimizer.verify.common.rules import row_findings, tensor_groups_room
 from optimizer.verify.common.space import most_slots, rows
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.common.twin_times import ShapeTimes
@@ -46,6 +47,8 @@ def costs_agree(first: Problem, second: Problem) -> bool:
         and first.search == second.search
         and first.engine == second.engine
         and first.costs == second.costs
+        and first.requests == second.requests
+        and first.max_batch == second.max_batch
         and first.max_sequence_tokens == second.max_sequence_tokens
         and most_slots(first, Fixed()) == most_slots(second, Fixed())
     )
@@ -166,7 +169,14 @@ class SharedSurvey:
     def fits(self, problem: Problem) -> Fits:
         """Which numbers of sequences each shape may run at all."""
         wanted = problem.requirements
-        key = (budget_bytes(problem), wanted.max_batch, wanted.min_batch, wanted.tpot_p99_ms, wanted.margin)
+        key = (
+            budget_bytes(problem),
+            problem.max_batch,
+            wanted.min_batch,
+            wanted.tpot_p99_ms,
+            wanted.margin,
+            wanted.preemption_share,
+        )
         if key not in self._fits:
             while len(self._fits) >= MOST_TABLES:
                 self._fits.pop(next(iter(self._fits)))

@@ -10,12 +10,13 @@ from typing import Protocol
 import numpy as np
 
 from optimizer.facts.problem import Problem
+from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.candidate import planned
 from optimizer.verify.common.failures import COUNTED
 from optimizer.verify.common.groups import Shape
 from optimizer.verify.common.objective import weights_of
-from optimizer.verify.common.rules import budget_bytes
 from optimizer.verify.common.stage import Stages
+from optimizer.verify.common.twin_cache import CacheTwin, completed
 from optimizer.verify.common.twin_failures import DownTwin
 from optimizer.verify.common.twin_load import Loads
 from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
@@ -51,7 +52,7 @@ class Fits:
         n = np.arange(1, upto + 1)
         self.fits: Bools = np.ones((len(shapes), upto), dtype=np.bool_)
         if "max_batch" not in off:
-            self.fits &= n <= wanted.max_batch
+            self.fits &= n <= problem.max_batch
         if "min_batch" not in off:
             self.fits &= n >= wanted.min_batch
         if "memory" not in off:
@@ -64,7 +65,8 @@ class Fits:
         if wanted.tpot_p99_ms is not None and "tpot_full_batch" not in off:
             limit = float(planned(wanted, wanted.tpot_p99_ms))
             self.fits &= times.tpot <= limit + max(NEAR_MS, NEAR_RELATIVE * 1e-2 * limit)
-        self.completed: Floats = np.maximum.accumulate(n * 1000 / times.residence, axis=1)
+        self.caches = CacheTwin(problem, shapes, stages)
+        self.completed: Floats = completed(n * 1000 / times.residence, self.caches.slots(upto))
         self._problem, self._times = problem, times
         self.last: Ints = np.maximum.accumulate(np.where(self.fits, n, 0), axis=1)
         """The largest fitting number up to each, 0: none, (S, upto)."""
@@ -72,7 +74,7 @@ class Fits:
     @cached_property
     def carried(self) -> Floats:
         """The most requests/s that a replica carries within every limit with the most sequences that fit, (S,)."""
-        return most_per_replica(self._problem, self._times, self.last[:, -1])
+        return most_per_replica(self._problem, self._times, self.last[:, -1], self.caches)
 
 
 class Bounds:
@@ -137,6 +139,7 @@ class Judged:
         self.fits, demand = fits, problem.workload.requests_per_s
         self.down = DownTwin(problem.hardware, columns.instance_gpus, columns.instances)
         table = loads(demand)
+        self._cached: dict[int, tuple[Bools, Bools]] = {}
         self.states = [table.at(columns.shape, columns.instances - j) for j in range(COUNTED + 1)]
         self.possible: Bools = np.ones(len(columns.shape), dtype=np.bool_)
         self.least: Ints = np.ones(len(columns.shape), dtype=np.int64)
@@ -154,6 +157,9 @@ class Judged:
 
     def _carry(self, load: Loads, slots_matter: bool) -> None:
         """Enough sequences, not overloaded, and every latency limit that is on."""
+        if not self.fits.caches.free:
+            _, cached = self.fits.caches.holds(load, self.columns.shape)
+            self.possible &= (cached & ~load.overloaded) | load.unsure
         if slots_matter:
             self.possible &= ~load.overloaded | load.unsure
             self.least = np.maximum(self.least, np.where(load.unsure, 1, load.n99))
@@ -204,6 +210,12 @@ class Judged:
         fits = bool(self.fits.fits[self.columns.shape[row], slots - 1])
         return float(tier[0, 0]), float(value[0, 0]), bool(self.possible[row]) and fits and slots >= self.least[row]
 
+    def _held(self, down: int) -> tuple[Bools, Bools]:
+        """Whether caches hold what is in progress with so many instances down: for sure, and perhaps, (R,) each."""
+        if down not in self._cached:
+            self._cached[down] = self.fits.caches.holds(self.states[down], self.columns.shape)
+        return self._cached[down]
+
     def _worth(self, rows: Ints, slots: Ints) -> tuple[Floats, Floats]:
         """Tier and objective of rows with so many sequences, (Q, M) each; value minus infinity where floats cannot tell."""
         problem, weights = self.problem, weights_of(self.problem.objective)
@@ -213,14 +225,17 @@ class Judged:
         normal = self.states[0]
         overloaded = normal.overloaded[rows]
         usual = np.where(overloaded, 0.0, latency * normal.mean[rows])
-        works = (normal.n99[rows][:, None] <= slots) & ~overloaded[:, None]
-        value, unsure = np.zeros(slots.shape), np.zeros(len(rows), dtype=np.bool_)
+        cached, perhaps = (held[rows] for held in self._held(0))
+        works = (normal.n99[rows][:, None] <= slots) & (~overloaded & cached)[:, None]
+        value, unsure = np.zeros(slots.shape), cached != perhaps
         for j in range(COUNTED + 1 if weights.unserved else 1):
             load = self.states[j]
             p = self.down.probabilities[j][rows] if weights.unserved else np.ones(len(rows))
             p = np.where(j <= columns.instances, p, 0.0)
             unsure |= load.unsure[rows] & (j <= columns.instances)
-            carried = works & (load.n99[rows][:, None] <= slots) & ~load.overloaded[rows][:, None]
+            cached, perhaps = (held[rows] for held in self._held(j))
+            unsure |= (cached != perhaps) & ~load.overloaded[rows] & (j <= columns.instances)
+            carried = works & (load.n99[rows][:, None] <= slots) & (~load.overloaded[rows] & cached)[:, None]
             shed = usual * (instances - j) / instances + penalty * j / instances
             mean = np.where(load.overloaded[rows], 0.0, load.mean[rows])
             if j:

@@ -6,7 +6,7 @@ again in exact arithmetic by ``check``. Rows go through in blocks of modest size
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.candidate import planned
 from optimizer.verify.common.corrections import twin_times
 from optimizer.verify.common.failures import down_of
 from optimizer.verify.common.groups import Row, Shape
 from optimizer.verify.common.load import chain_length
 from optimizer.verify.common.objective import weights_of
-from optimizer.verify.common.rules import budget_bytes, row_findings
+from optimizer.verify.common.rules import row_findings
 from optimizer.verify.common.space import most_slots
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.common.survivors import survivors_of
+from optimizer.verify.common.twin_cache import CacheTwin, completed
 from optimizer.verify.common.twin_load import Loads, loads
 from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
 from optimizer.verify.uniform.twin_capacity import capacity_tier, most_per_replica
@@ -136,10 +138,12 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
     states = _Loads(problem, block, times, shape)
     normal = states.down(np.zeros(len(block), dtype=np.int64))
     rules = _Rules(problem, _fits(problem, shapes, stages, slots)[shape])
+    caches = CacheTwin(problem, shapes, stages)
     rules.load(normal, slots, "concurrency" not in problem.search.disabled_rules)
+    rules.cache(normal, *caches.holds(normal, shape))
     rules.limits(normal)
-    completed = np.maximum.accumulate(np.arange(1, upto + 1) * 1000 / times.residence, axis=1)[shape][:, slots - 1]
-    completed = completed * np.array([[row.replicas] for row in block])
+    done = completed(np.arange(1, upto + 1) * 1000 / times.residence[:, :upto], caches.slots(upto))
+    done = done[shape][:, slots - 1] * np.array([[row.replicas] for row in block])
     if problem.requirements.tpot_p99_ms is not None:
         rules.at_most(
             "tpot_full_batch",
@@ -148,21 +152,22 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
             NEAR_MS,
         )
     demand = problem.workload.requests_per_s
-    rules.at_most("request_rate", -completed, -demand, demand * NEAR_RELATIVE + 2e-3 * (demand * 1000 % 1 > 0))
+    rules.at_most("request_rate", -done, -demand, demand * NEAR_RELATIVE + 2e-3 * (demand * 1000 % 1 > 0))
     for lost in ("gpu", "node"):
         if getattr(problem.requirements.survive, lost) and f"survive_{lost}" not in problem.search.disabled_rules:
             left = np.array([survivors_of(problem, row, lost) for row in block])
             survivors = states.left(left, problem.requirements.survive.demand_share)
             rules.load(survivors, slots, True)
+            rules.cache(survivors, *caches.holds(survivors, shape))
             rules.limits(survivors)
-    value = _values(problem, block, slots, states, normal)
+    value = _values(problem, block, slots, states, normal, lambda load: caches.holds(load, shape))
     tier = np.zeros_like(value)
     if problem.objective.preset == "throughput":
-        tier = -np.floor(completed * problem.workload.output_tokens * 1000) / 1000
+        tier = -np.floor(done * problem.workload.output_tokens * 1000) / 1000
     elif problem.objective.preset == "capacity":
         # More sequences never carry less: the largest number that fits stands for all.
         fitting = np.where(_fits(problem, shapes, stages, slots), slots, 0).max(axis=1)
-        each = most_per_replica(problem, times, fitting)
+        each = most_per_replica(problem, times, fitting, caches)
         replicas = np.array([row.replicas for row in block])
         tier = tier + capacity_tier(each[shape], replicas)[:, None]
         largest = slots == fitting[shape][:, None]
@@ -178,7 +183,7 @@ def _fits(problem: Problem, shapes: Sequence[Shape], stages: Stages, slots: Ints
     wanted, off = problem.requirements, problem.search.disabled_rules
     fits = np.ones((len(shapes), len(slots)), dtype=np.bool_)
     if "max_batch" not in off:
-        fits &= slots <= wanted.max_batch
+        fits &= slots <= problem.max_batch
     if "min_batch" not in off:
         fits &= slots >= wanted.min_batch
     if "memory" in off:
@@ -230,6 +235,13 @@ class _Rules:
             self.sure &= enough & ~load.unsure[:, None]
             self.maybe &= enough | load.unsure[:, None]
 
+    def cache(self, load: Loads, sure: Bools, maybe: Bools) -> None:
+        """Cache enough for what is in progress; an overloaded replica never has."""
+        if "kv_cache" in self._problem.search.disabled_rules or self._problem.search.kv_reservation == "full":
+            return
+        self.sure &= (sure & ~load.overloaded & ~load.unsure)[:, None]
+        self.maybe &= ((maybe & ~load.overloaded) | load.unsure)[:, None]
+
     def limits(self, load: Loads) -> None:
         """Latency limits at a load; an overloaded replica keeps none."""
         for limit in self._problem.requirements.latency_limits:
@@ -240,24 +252,33 @@ class _Rules:
             self.at_most(rule, actual[:, None], most, NEAR_MS)
 
 
-def _values(problem: Problem, block: Sequence[Row], slots: Ints, states: _Loads, normal: Loads) -> Floats:
+def _values(
+    problem: Problem,
+    block: Sequence[Row],
+    slots: Ints,
+    states: _Loads,
+    normal: Loads,
+    holds: Callable[[Loads], tuple[Bools, Bools]],
+) -> Floats:
     """The objective of section 6, ms; minus infinity where floats cannot tell what is carried."""
     weights = weights_of(problem.objective)
     latency, penalty = float(weights.latency), float(weights.unserved * weights.penalty_ms)
     instances = states.instances.astype(np.float64)
     usual = np.where(normal.overloaded, 0.0, latency * normal.mean)
-    works = (normal.n99[:, None] <= slots) & ~normal.overloaded[:, None]
+    cached, perhaps = holds(normal)
+    works = (normal.n99[:, None] <= slots) & (~normal.overloaded & cached)[:, None]
     value = np.zeros(works.shape)
     distributions = [down_of(problem.hardware, row.shape.instance_gpus, row.instances) for row in block]
     most = max(len(down.probabilities) for down in distributions) if weights.unserved else 1
-    unsure = normal.unsure.copy()
+    unsure = normal.unsure | (cached != perhaps)
     for j in range(most):
         p = np.array([float(d.probabilities[j]) if j < len(d.probabilities) else 0.0 for d in distributions])
         if not weights.unserved:
             p = np.ones_like(p)
         load = normal if j == 0 else states.down(np.full(len(block), j))
-        unsure |= load.unsure
-        carried = works & (load.n99[:, None] <= slots) & ~load.overloaded[:, None]
+        cached, perhaps = holds(load)
+        unsure |= load.unsure | ((cached != perhaps) & ~load.overloaded)
+        carried = works & (load.n99[:, None] <= slots) & (~load.overloaded & cached)[:, None]
         shed = usual * (instances - j) / instances + penalty * j / instances
         if j:
             carried &= (latency * load.mean <= shed)[:, None]

@@ -7,14 +7,15 @@ import numpy as np
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.candidate import planned
 from optimizer.verify.common.load import chain_length
+from optimizer.verify.common.twin_cache import CacheTwin
 from optimizer.verify.common.twin_load import loads
 from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
 
 HALVINGS = 48
 
 
-def most_per_replica(problem: Problem, times: ShapeTimes, slots: Ints) -> Floats:
-    """Requests/s at one replica of each shape with so many sequences, (S,); 0 where nothing fits."""
+def most_per_replica(problem: Problem, times: ShapeTimes, slots: Ints, caches: CacheTwin) -> Floats:
+    """Requests/s at one replica of each shape with so many sequences and its cache, (S,); 0 where nothing fits."""
     lines = np.arange(len(slots))
     n = np.arange(1, times.residence.shape[1] + 1)
     low = np.zeros(len(slots))
@@ -22,7 +23,7 @@ def most_per_replica(problem: Problem, times: ShapeTimes, slots: Ints) -> Floats
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         load = loads(problem, times, lines, middle, chain_length(problem))
-        good = ~load.overloaded & (load.n99 <= slots) & (slots >= 1)
+        good = ~load.overloaded & (load.n99 <= slots) & (slots >= 1) & (caches.short(load, lines) <= 0)
         for limit in problem.requirements.latency_limits:
             rule = f"{limit.metric}_p{limit.percentile}"
             if rule not in problem.search.disabled_rules:

@@ -1,0 +1,39 @@
+"""How long the verifier looks for better choices: a budget of its own, and never past the time that a person gave."""
+
+from __future__ import annotations
+
+import time
+
+from optimizer.verify.inventory.choices import TooMany
+
+ENUMERATED_WITHIN_S = 8.0
+"""Seconds of processor time for proofs beyond the recomputation of what is claimed."""
+
+
+class OutOfTime(TooMany):
+    """The budget is used up: nothing is said about all choices."""
+
+
+class Budget:
+    """Time for one verification.
+
+    Args:
+        seconds: of processor time.
+        deadline: of the monotonic clock; None where no one waits.
+    """
+
+    def __init__(self, seconds: float = ENUMERATED_WITHIN_S, deadline: float | None = None) -> None:
+        self._seconds, self._deadline = seconds, deadline
+        self._end: float | None = None
+
+    def spend(self) -> None:
+        """Go on, if there is time; the budget begins with the first call.
+
+        Raises:
+            OutOfTime: there is none left.
+        """
+        now = time.process_time()
+        if self._end is None:
+            self._end = now + self._seconds
+        if now > self._end or (self._deadline is not None and time.monotonic() > self._deadline):
+            raise OutOfTime

@@ -1,0 +1,123 @@
+"""A folder with a config: what stands beside it counts, and its tensors have to fit; towers; the command."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from optimizer.checkpoints.config import Config
+from optimizer.checkpoints.towers import CLASS_DEFAULTS, TOWERS
+from optimizer.cli.program import app
+from optimizer.facts.errors import ProblemError
+from optimizer.questions.model import describe
+from optimizer.reading.checkpoint import model_at
+
+LLAMA: dict[str, Any] = {
+    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "intermediate_size": 128, "vocab_size": 100, "max_position_embeddings": 512,
+}  # fmt: skip
+
+
+def _folder(path: Path, sizes: dict[str, int], **more: Any) -> Path:
+    (path / "config.json").write_text(json.dumps({**LLAMA, **more}))
+    header, start = {}, 0
+    for name, size in sizes.items():
+        header[name] = {"dtype": "BF16", "shape": [size // 2], "data_offsets": [start, start + size]}
+        start += size
+    text = json.dumps(header).encode()
+    (path / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
+    return path
+
+
+def test_tensors_that_fit_are_said(tmp_path: Path) -> None:
+    right = describe_bytes()
+    model = model_at(_folder(tmp_path, {"model.layers.0.x": right, "visual.y": 10**6, "mtp.z": 10**6}))
+    assert any("checked against the tensors" in note for note in model.notes)
+
+
+def describe_bytes() -> int:
+    from optimizer.checkpoints.huggingface import model_from_config
+
+    return model_from_config(LLAMA, name="x").weight_bytes
+
+
+def test_tensors_that_do_not_fit_are_an_error_that_names_both(tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match=r"config.json counts to .* the tensors in model.safetensors take"):
+        model_at(_folder(tmp_path, {"model.layers.0.x": int(describe_bytes() * 1.05)}))
+
+
+def test_the_index_alone_is_enough(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": describe_bytes()}, "weight_map": {"a": "one.safetensors"}}))
+    assert model_at(tmp_path).notes
+    index.write_text(json.dumps({"metadata": {"total_size": 2 * describe_bytes()}}))
+    with pytest.raises(ProblemError, match=r"index\.json"):
+        model_at(tmp_path)
+
+
+def test_what_model_optimizer_writes_beside_the_config_counts(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    stated = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8", "exclude_modules": ["lm_head"]}}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(stated))
+    assert model_at(tmp_path).native_weight_format == "fp8"
+
+
+# Towers with their projectors, counted on the classes of transformers 5.24.0 at these sizes.
+COUNTED = [
+    ("siglip_vision_model", {}, "gemma3", 2304, 94_654_464),
+    (
+        "clip_vision_model",
+        {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "image_size": 336, "patch_size": 14},
+        "llava",
+        4096,
+        324_487_168,
+    ),
+    ("pixtral", {"patch_size": 14}, "mistral3", 5120, 438_958_080),
+    ("qwen2_vl", {}, "qwen2_vl", 8192, 675_759_104),
+    ("qwen2_5_vl", {}, "qwen2_5_vl", 8192, 3_083_025_152),
+    ("qwen3_vl", {}, "qwen3_vl", 4096, 566_949_104),
+    ("qwen3_5", {}, "qwen3_5", 4096, 453_650_672),
+    ("llama4_vision_model", {}, "llama4", 5120, 455_178_240),
+    ("kimi_k25", {}, "kimi_k25", 7168, 471_143_920),
+]
+
+
+@pytest.mark.parametrize(("kind", "stated", "outer", "hidden", "count"), COUNTED, ids=[case[0] for case in COUNTED])
+def test_towers(kind: str, stated: dict[str, Any], outer: str, hidden: int, count: int) -> None:
+    config = Config(stated, "vision_config", CLASS_DEFAULTS[kind], complete=False)
+    assert TOWERS[kind](config, {"model_type": outer}, hidden) == count
+
+
+def test_the_command_prints_what_was_read() -> None:
+    done = CliRunner().invoke(app, ["model", "deepseek-v3", "--json"])
+    data = json.loads(done.stdout)
+    assert data["parameters"] == 671_026_419_200
+    assert data["kv_bytes_per_token"]["full"] == 70_272
+    assert data["legal_tensor_parallel"] == [1, 2, 4, 8, 16]
+    assert set(data) >= {
+        "weight_bytes",
+        "state_bytes_per_sequence",
+        "vision_parameters",
+        "mtp_parameters",
+        "quantization",
+    }
+    assert CliRunner().invoke(app, ["model", "--template"]).stdout.startswith("model:")
+
+
+def test_groups_of_an_odd_number_of_blocks_allow_one_gpu() -> None:
+    # 29568 / 128 = 231 groups.
+    config = {
+        **LLAMA, "model_type": "qwen2", "hidden_size": 8192, "intermediate_size": 29568, "num_attention_heads": 64,
+        "num_key_value_heads": 8, "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128},
+    }  # fmt: skip
+    from optimizer.checkpoints.huggingface import model_from_config
+    from optimizer.questions.model import legal_tensor_parallel
+
+    assert legal_tensor_parallel(model_from_config(config, name="x")) == [1]
+    assert describe("qwen3-8b")["legal_tensor_parallel"] == [1, 2, 4, 8, 16, 32]

@@ -1,0 +1,188 @@
+"""Quantisation by module: bytes with scales and zero points, ignore lists, and what each method's file says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from optimizer.checkpoints.huggingface import model_from_config
+from optimizer.checkpoints.parts import Linear
+from optimizer.checkpoints.quantization.names import Entries
+from optimizer.checkpoints.quantization.storage import eight, grouped, mxfp4, nvfp4
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.model import ModelFacts
+
+LLAMA_70B: dict[str, Any] = {
+    "model_type": "llama", "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
+    "num_key_value_heads": 8, "vocab_size": 128256, "torch_dtype": "bfloat16",
+}  # fmt: skip
+TABLES = 2 * 2 * 128256 * 8192
+LINEAR = 80 * (2 * 8192 * 8192 + 2 * 8192 * 1024 + 3 * 8192 * 28672)
+
+
+def _read(quantization: dict[str, Any], **more: Any) -> ModelFacts:
+    return model_from_config({**LLAMA_70B, "quantization_config": quantization, **more}, name="x")
+
+
+def _group(**weights: Any) -> dict[str, Any]:
+    return {"group_0": {"targets": ["Linear"], "weights": weights}}
+
+
+BITS: list[tuple[dict[str, Any], str, float]] = [
+    ({"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}, "int4", 4 + 20 / 128),
+    ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "int4", 4 + 20 / 128),
+    ({"quant_method": "gptq", "bits": 3, "group_size": 128}, "int3", 3 + 19 / 128),
+    ({"quant_method": "gptq", "bits": 8, "group_size": 128}, "int8", 8 + 24 / 128),
+    ({"quant_method": "auto-round", "bits": 4, "group_size": 128, "data_type": "int"}, "int4", 4 + 20 / 128),
+    ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_compute_dtype": "float16"}, "int4", 4.5),
+    (
+        {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_use_double_quant": True},
+        "int4",
+        4 + 8 / 64 + 32 / 64 / 256,
+    ),
+    ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "int8", 8),
+    ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": 64}}}, "int4", 4.5),
+    ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig"}}}, "int4", 4.25),
+    ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8", 8 + 32 / 128 / 128),
+    ({"quant_method": "fp8"}, "fp8", 8),
+    ({"quant_method": "fbgemm_fp8"}, "fp8", 8),
+    (
+        {
+            "quant_method": "compressed-tensors",
+            "format": "pack-quantized",
+            "config_groups": _group(num_bits=4, type="int", strategy="group", group_size=128, symmetric=True),
+            "ignore": ["lm_head"],
+        },
+        "int4",
+        4 + 16 / 128,
+    ),
+    (
+        {
+            "quant_method": "compressed-tensors",
+            "format": "mxfp4-pack-quantized",
+            "config_groups": _group(num_bits=4, type="float", strategy="group", group_size=32),
+        },
+        "mxfp4",
+        4.25,
+    ),
+    (
+        {
+            "quant_method": "compressed-tensors",
+            "format": "nvfp4-pack-quantized",
+            "config_groups": _group(num_bits=4, type="float", strategy="tensor_group", group_size=16),
+        },
+        "nvfp4",
+        4.5,
+    ),
+    ({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"]}, "nvfp4", 4.5),
+    ({"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": ["lm_head"]}, "fp8", 8),
+    (
+        {
+            "quant_method": "quark",
+            "global_quant_config": {"weight": {"dtype": "fp4", "group_size": 32}},
+            "exclude": ["lm_head"],
+        },
+        "mxfp4",
+        4.25,
+    ),
+    ({"quant_method": "exl2", "bits": 4.25, "head_bits": 16}, "int4", 4.25),
+    ({"quant_method": "experts_int8"}, "bf16", 16),
+]
+
+
+@pytest.mark.parametrize(
+    ("stated", "weight_format", "bits"), BITS, ids=[f"{i}-{case[0]['quant_method']}" for i, case in enumerate(BITS)]
+)
+def test_bits_of_a_weight_on_llama_70b(stated: dict[str, Any], weight_format: str, bits: float) -> None:
+    model = _read(stated)
+    assert model.native_weight_format == weight_format
+    assert model.parameters == 70_553_706_496
+    rest = 2 * (80 * 2 + 1) * 8192
+    # Scales of whole tensors and outputs, indices of inputs: far below a thousandth.
+    assert abs((model.weight_bytes - TABLES - rest) / (LINEAR * bits / 8) - 1) < 1.5e-3
+
+
+def test_mlx_converts_the_tables_too() -> None:
+    model = model_from_config({**LLAMA_70B, "quantization": {"group_size": 64, "bits": 4}}, name="x")
+    assert model.weight_bytes == (LINEAR + TABLES // 2) * 9 // 16 + 2 * 161 * 8192
+
+
+def test_an_unknown_method_is_refused_by_name() -> None:
+    with pytest.raises(ProblemError, match=r"'magic' is not known; .*awq"):
+        _read({"quant_method": "magic"})
+
+
+def test_modules_that_are_excepted_stay_in_16_bit() -> None:
+    # Llama-3.1-405B-FP8 as first published: attention and the outer layers in 16 bit, 16 KV heads; 57.75 GiB a GPU at TP8.
+    outer = [f"model.layers.{i}.mlp.{name}_proj" for i in (0, 125) for name in ("gate", "up", "down")]
+    inner = [f"model.layers.{i}.self_attn.{name}_proj" for i in range(126) for name in "qkvo"]
+    config = {
+        "model_type": "llama", "hidden_size": 16384, "intermediate_size": 53248, "num_hidden_layers": 126,
+        "num_attention_heads": 128, "num_key_value_heads": 16, "vocab_size": 128256, "torch_dtype": "bfloat16",
+        "quantization_config": {"quant_method": "fbgemm_fp8", "modules_to_not_convert": [*outer, *inner]},
+    }  # fmt: skip
+    model = model_from_config(config, name="405b")
+    assert abs(model.weight_bytes / 8 / 1024**3 - 57.75) < 0.1
+    assert model.native_weight_format == "fp8" and model.linear_format == "fp8"
+    assert {kind.sharded_bytes for kind in model.kinds} == {model.kinds[0].sharded_bytes, model.kinds[1].sharded_bytes}
+
+
+def test_kimi_k2_5_is_594_gb() -> None:
+    from optimizer.catalog import lookup
+
+    model = lookup.model("kimi-k2.5")
+    assert round(model.weight_bytes / 1e9) == 594
+    assert (model.expert_format, model.linear_format) == ("int4", "bf16")
+
+
+def test_the_cache_that_a_checkpoint_asks_for() -> None:
+    scheme = {"num_bits": 8, "type": "float", "dynamic": False}
+    tensors = {
+        "quant_method": "compressed-tensors",
+        "config_groups": _group(num_bits=8, type="float", strategy="channel"),
+        "kv_cache_scheme": scheme,
+    }
+    assert _read(tensors).native_kv_format == "fp8"
+    assert _read({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_scheme": scheme}).native_kv_format == "fp8"
+    # Without a quant_method engines do not act on it, and the answer says so.
+    unread = _read({"quant_algo": "FP8", "kv_cache_scheme": "FP8", "producer": {"name": "modelopt"}})
+    assert unread.native_kv_format == "bf16" and any("quant_method" in note for note in unread.notes)
+    beside = model_from_config(
+        {
+            **LLAMA_70B,
+            "hf_quant_config": {
+                "producer": {"name": "modelopt"},
+                "quantization": {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8", "exclude_modules": ["lm_head"]},
+            },
+        },
+        name="x",
+    )
+    assert (beside.native_weight_format, beside.native_kv_format) == ("nvfp4", "fp8")
+
+
+@pytest.mark.parametrize(
+    ("entry", "meant", "other"),
+    [
+        ("model.layers.1.mlp.up_proj", (1, "mlp.up_proj"), (10, "mlp.up_proj")),
+        ("model.layers.1", (1, "self_attn.q_proj"), (11, "self_attn.q_proj")),
+        ("self_attn", (3, "self_attn.k_proj"), (3, "mlp.up_proj")),
+        ("mlp.gate", (0, "mlp.gate"), (0, "mlp.gate_proj")),
+        ("re:.*self_attn.*", (5, "self_attn.o_proj"), (5, "mlp.down_proj")),
+        (r"re:.*mlp\.(gate|up|gate_up|down)_proj.*", (0, "mlp.gate_proj"), (0, "mlp.experts.0.gate_proj")),
+        ("model.layers.*.self_attn", (7, "self_attn.v_proj"), (7, "mlp.experts.0.up_proj")),
+        ("model.language_model.layers.2.self_attn.qkv_proj", (2, "self_attn.q_proj"), (2, "self_attn.o_proj")),
+    ],
+)
+def test_entries_of_ignore_lists(entry: str, meant: tuple[int, str], other: tuple[int, str]) -> None:
+    entries = Entries([entry])
+    assert entries.has(*meant) and not entries.has(*other)
+
+
+def test_bytes_of_one_matrix() -> None:
+    matrix = Linear("x", 256, 512)
+    assert grouped(4, 128, 16 + 4).bytes_of(matrix) == 256 * 512 // 2 + 2 * 512 * 20 // 8
+    assert eight("fp8", block=(128, 128)).bytes_of(matrix) == 256 * 512 + 4 * 4 * 2
+    assert mxfp4().bytes_of(matrix) == 256 * 512 // 2 + 256 * 512 // 32
+    assert nvfp4().bytes_of(matrix) == 256 * 512 // 2 + 256 * 512 // 16 + 8
+    assert eight("fp8", block=(128, 128)).bytes_of(Linear("x", 100, 100)) == 100 * 100 + 4

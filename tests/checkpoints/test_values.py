@@ -1,0 +1,124 @@
+"""Right values of published configurations, family by family: parameters, cache, and what is refused by name."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from optimizer.checkpoints.family import family, known
+from optimizer.checkpoints.huggingface import model_from_config
+from optimizer.facts.errors import ProblemError
+from optimizer.questions.model import kv_bytes_per_token
+
+FILE = Path(__file__).parent / "values.yaml"
+
+
+@cache
+def _values() -> dict[str, dict[str, Any]]:
+    values: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text())
+    return values
+
+
+def _expanded(value: Any) -> Any:
+    """Runs of (count, value) written out."""
+    if isinstance(value, dict) and set(value) >= {"times", "runs"}:
+        runs = value["runs"] * value["times"] + value.get("then", [])
+        return [one for count, one in runs for _ in range(count)]
+    if isinstance(value, dict):
+        return {key: _expanded(one) for key, one in value.items()}
+    return value
+
+
+@pytest.mark.parametrize("name", sorted(_values()))
+def test_published_configurations(name: str) -> None:
+    case = _values()[name]
+    model = model_from_config(_expanded(case["config"]), name=name)
+    # Implementations without weights leave the routers' corrections out, which checkpoints store.
+    assert abs(model.parameters / case["parameters"] - 1) < 1e-4
+    if "full" in case:
+        kept = kv_bytes_per_token(model)
+        assert (kept["full"], kept["window"]) == (case["full"], case["window"])
+    assert sum(model.components().values()) == model.parameters
+
+
+def test_every_listed_family_has_a_source() -> None:
+    assert len(known()) > 100
+    for name in known():
+        found = family(name)
+        assert found is not None and found.source
+
+
+def test_identity_experts_hold_no_weights() -> None:
+    # LongCat-Flash's card: 560B; the class in transformers allocates input projections for the identity experts too.
+    config = {
+        "model_type": "longcat_flash", "hidden_size": 6144, "num_layers": 28, "num_attention_heads": 64, "ffn_hidden_size": 12288,
+        "expert_ffn_hidden_size": 2048, "n_routed_experts": 512, "zero_expert_num": 256, "zero_expert_type": "identity",
+        "moe_topk": 12, "kv_lora_rank": 512, "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
+        "v_head_dim": 128, "vocab_size": 131072,
+    }  # fmt: skip
+    model = model_from_config(config, name="longcat")
+    assert round(model.parameters / 1e9, 1) == 560.7
+    assert any("identity experts" in note for note in model.notes)
+    assert kv_bytes_per_token(model)["full"] == 28 * 2 * 576 * 2
+
+
+def test_layers_with_heads_of_their_own_keep_them() -> None:
+    # MiMo-V2-Flash: 4 KV heads in full layers, 8 in layers with a window; values are cached as wide as keys.
+    config = {
+        "model_type": "mimo_v2_flash", "hidden_size": 4096, "num_hidden_layers": 2, "num_attention_heads": 64,
+        "num_key_value_heads": 4, "head_dim": 192, "v_head_dim": 128, "swa_num_key_value_heads": 8, "intermediate_size": 64,
+        "hybrid_layer_pattern": [0, 1], "moe_layer_freq": [0, 1], "vocab_size": 100, "sliding_window": 128,
+    }  # fmt: skip
+    model = model_from_config(config, name="mimo")
+    kept = kv_bytes_per_token(model)
+    assert (kept["full"], kept["window"]) == (4 * 384 * 2, 8 * 384 * 2)
+    assert model.kv_head_counts == (4, 8)
+
+
+LLAMA: dict[str, Any] = {
+    "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 128,
+    "vocab_size": 100,
+}  # fmt: skip
+
+
+def test_an_unknown_type_is_refused_by_name_and_says_what_to_do() -> None:
+    with pytest.raises(ProblemError, match=r"'made_up' is not on the list.*architecture: like-llama.*--template"):
+        model_from_config({**LLAMA, "model_type": "made_up"}, name="x")
+
+
+def test_like_llama_is_said() -> None:
+    model = model_from_config({**LLAMA, "model_type": "made_up", "architecture": "like-llama"}, name="x")
+    assert model.parameters == model_from_config({**LLAMA, "model_type": "llama"}, name="x").parameters
+    assert any("because the problem says so" in note for note in model.notes)
+
+
+@pytest.mark.parametrize(
+    "key", ["kv_lora_rank", "linear_attn_config", "hybrid_layer_pattern", "compress_ratios", "altup_num_inputs"]
+)
+def test_a_structure_that_the_family_does_not_read_is_refused(key: str) -> None:
+    with pytest.raises(ProblemError, match="not modelled"):
+        model_from_config({**LLAMA, "model_type": "llama", key: {"x": 1}}, name="x")
+
+
+@pytest.mark.parametrize(
+    ("more", "length"),
+    [
+        ({"max_position_embeddings": 8192}, 8192),
+        ({"max_position_embeddings": 8192, "model_max_length": 131072}, 131072),
+        ({"max_position_embeddings": 4096, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}, 16384),
+        ({"max_position_embeddings": 131072, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, 131072),
+        (
+            {
+                "max_position_embeddings": 32768,
+                "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768},
+            },
+            131072,
+        ),
+    ],
+)
+def test_the_longest_context_follows_engines(more: dict[str, Any], length: int) -> None:
+    assert model_from_config({**LLAMA, "model_type": "llama", **more}, name="x").max_context_tokens == length
