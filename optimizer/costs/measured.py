@@ -21,7 +21,7 @@ import numpy as np
 from optimizer.catalog.constants import constants
 from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.costs.analytic import AnalyticCosts
-from optimizer.costs.memory import MemoryTable
+from optimizer.costs.memory import MemoryTable, memory_budget_bytes
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Ints, Shape
 from optimizer.costs.table import curve
