@@ -32,12 +32,12 @@ import numpy as np
 
 from calibration import choosing, scores, strata, table_scores
 from calibration.constants_file import fitted_to
-from calibration.corpus import Corpus, Times
 from calibration.kinds import Predicted, predict
+from calibration.residual_strata import coverage, interval
 from calibration.strata import measured_of
 from optimizer.catalog.constants import closed_loop_constants, constants
 from optimizer.cli.files import write_whole
-from optimizer.costs.intervals import prediction_interval
+from optimizer.costs.corpus import Corpus, Times
 from optimizer.costs.measured_runs import Run, resolve
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.measurements import CLOSED_LOOP, DISAGGREGATED, Table, UnusableRow, parse, read_table
@@ -129,10 +129,12 @@ def _leave_one_out(path: Path, runs: list[Run]) -> list[Predicted]:
     if len({run.model.name for run in runs}) < 2:
         raise ProblemError(str(path), "has fewer than two known models; --leave-one-out needs two")
     try:
-        from calibration.fitting import leave_one_out
+        from calibration.fitting import fit
+        from calibration.folds import leave_one_out
     except ModuleNotFoundError:
         raise ProblemError("--leave-one-out", "needs scipy: pip install -e .[calibrate]") from None
-    times = leave_one_out(Corpus(runs))[1]
+    corpus = Corpus(runs)
+    times = leave_one_out(corpus, None, fit(corpus)).times
     return [Predicted(ttft=float(f), tpot=float(t)) for f, t in zip(times["ttft"], times["tpot"], strict=True)]
 
 
@@ -146,13 +148,8 @@ def write_predictions(path: Path, found: Evaluation) -> None:
     columns = [name for name in found.table.columns if name not in added]
     filled: dict[int, dict[str, str]] = {}
     for index, run, one in zip(found.rows, found.runs, found.found, strict=True):
-        tpot_range = prediction_interval("tpot", one.tpot, run.model)
-        ttft_range = prediction_interval("ttft", one.ttft, run.model)
-        values = (
-            *(getattr(one, metric) for metric in METRICS),
-            one.output_tok_s,
-            *(tpot_range.p5, tpot_range.p95, ttft_range.p5, ttft_range.p95),
-        )
+        ranges = [end for metric in ("tpot", "ttft") for end in interval(run, metric, getattr(one, metric))]
+        values = (*(getattr(one, metric) for metric in METRICS), one.output_tok_s, *ranges)
         filled[index] = {
             name: f"{value:.4f}" if math.isfinite(value) else ""
             for name, value in zip((*PREDICTED, *INTERVAL), values, strict=True)
@@ -193,7 +190,7 @@ def report(found: Evaluation, origin: str) -> dict[str, Any]:
     }
     if corpus.runs:
         result["errors_percent"] = scores.as_data(scores.scores(corpus, times))
-        result["inside_interval_percent"] = scores.coverage(corpus, times)
+        result["inside_interval_percent"] = coverage(corpus.runs, times)
         result["choosing"] = [{"case": name, **asdict(c)} for name, c in choosing.table(corpus, times) if c.cases]
     return result
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Fit the cost model's constants to measured serving runs, and say how well they carry over to models not fitted.
 
-Usage: python scripts/calibrate.py MEASUREMENTS.csv [--write]
+Usage: python scripts/calibrate.py MEASUREMENTS.csv … [--write]
 
-Prints the constants, their range over the fits that leave one model out, the errors on the models left out, and the
-choices these predictions make. ``--write`` puts constants, intervals and history into optimizer/catalog/data/constants.yaml.
+Prints the constants, their range over the fits that leave one model out, the errors on the models and on the GPUs left
+out, and the choices these predictions make. ``--write`` puts constants, intervals and history into optimizer/catalog/data/constants.yaml.
 Needs scipy (``pip install -e .[calibrate]``).
 """
 
@@ -13,55 +13,60 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calibration import choosing, scores
-from calibration.constants_file import digest, plain_errors, rounded, with_section, with_values, write
-from calibration.corpus import Corpus, Times
+from calibration import choosing, residual_strata, scores
+from calibration.constants_file import digest, rounded, with_section, with_values, write
+from optimizer.catalog import accuracy
+from optimizer.catalog import constants as constants_of
 from optimizer.catalog.constants import CONSTANTS_FILE
-from optimizer.costs.measured_runs import resolve
+from optimizer.costs.measured_runs import Run, resolve
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.measurements import UnusableRow, parse, read_table
+from optimizer.facts.measurements import CLOSED_LOOP, DISAGGREGATED, UnusableRow, parse, read_table
 from optimizer.reading.measured_names import Models
 
 try:
-    from calibration.fitting import FIXED, STEP, Fitted, fit, leave_one_out, odd_runs
+    from calibration.fitting import FIXED, STEP, odd_runs
+    from calibration.study import Study, studied
 except ModuleNotFoundError as missing:
     if missing.name != "scipy":
         raise
     sys.exit("calibrate.py needs scipy: pip install -e .[calibrate]")
 
 
-def read_corpus(path: Path) -> Corpus:
-    """Every run of the file that has facts and both times; says on stderr how many have not.
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """Every run of the files that has facts and something measured; says on stderr how many have not.
 
     Raises:
-        ProblemError: the file cannot be used.
+        ProblemError: a file cannot be used, or there is nothing to leave one model out of.
     """
-    models, runs, skipped = Models(), [], 0
-    for row in read_table(path).rows:
-        try:
-            run = resolve(parse(row), models)
-        except UnusableRow:
-            skipped += 1
-            continue
-        if run.row.measured:
-            runs.append(run)
-        else:
-            skipped += 1
-    if skipped:
-        print(f"{skipped} rows of {path} cannot be used", file=sys.stderr)
-    if len({run.model.name for run in runs}) < 2:
-        raise ProblemError(str(path), "has fewer than two known models; leaving one out needs two")
-    return Corpus(runs)
+    models, runs = Models(), []
+    for path in paths:
+        skipped = 0
+        for row in read_table(path).rows:
+            try:
+                run = resolve(parse(row), models)
+            except UnusableRow:
+                skipped += 1
+                continue
+            if run.row.measured or np.isfinite(run.row.output_tok_s):
+                runs.append(run)
+            else:
+                skipped += 1
+        if skipped:
+            print(f"{skipped} rows of {path} cannot be used", file=sys.stderr)
+    if len({run.model.name for run in runs if run.row.kind == CLOSED_LOOP}) < 2:
+        raise ProblemError(str(paths[0]), "has fewer than two known models in closed loops; leaving one out needs two")
+    return runs
 
 
-def history(path: Path, corpus: Corpus, fits: dict[str, Fitted], found: list[scores.Score]) -> dict[str, Any]:
+def history(paths: Sequence[Path], study: Study) -> dict[str, Any]:
     """How, when and on what the constants were fitted."""
-    flat = [other.values() for other in fits.values()]
+    flat = list(study.by_model.values.values())
     ranges = {
         name: [rounded(f(v[name] for v in flat if name in v)) for f in (min, max)]
         for name in sorted(set().union(*flat))
@@ -69,10 +74,10 @@ def history(path: Path, corpus: Corpus, fits: dict[str, Fitted], found: list[sco
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "by": "scripts/calibrate.py --write",
-        "data": f"{path.name}, {digest(path)}",
-        "runs": len(corpus.runs),
-        "runs_scored_but_not_fitted": int(odd_runs(corpus).sum()),
-        "models": sorted({run.model.name for run in corpus.runs}),
+        "data": [f"{path.name}, {digest(path)}" for path in paths],
+        "runs": len(study.corpus.runs) + (len(study.queued.runs) if study.queued else 0),
+        "runs_scored_but_not_fitted": int(odd_runs(study.corpus).sum()),
+        "models": sorted({*study.corpus.model.tolist(), *(study.queued.model.tolist() if study.queued else ())}),
         "method": "two-stage least squares of log times, soft L1 loss, every model weighing the same (calibration/fitting.py)",
         "fixed": list(FIXED),
         "range_leaving_one_model_out": ranges,
@@ -81,51 +86,66 @@ def history(path: Path, corpus: Corpus, fits: dict[str, Fitted], found: list[sco
                 m: [round(v, 1) for v in (e.median, e.mean, e.p90)]
                 for m, e in (("tpot", score.tpot), ("e2e", score.e2e), ("ttft", score.ttft))
             }
-            for score in found
+            for score in scores.scores(study.corpus, study.by_model.times)
             if score.by in {"kind", "model"}
         },
     }
 
 
-def save(path: Path, corpus: Corpus, fitted: Fitted, fits: dict[str, Fitted], times: Times) -> None:
+def save(paths: Sequence[Path], study: Study) -> None:
     """Put everything into constants.yaml."""
     text = CONSTANTS_FILE.read_text(encoding="utf-8")
-    text = with_values(text, {name: getattr(fitted.steps, name) for name in STEP})
+    text = with_values(text, {name: getattr(study.fitted.steps, name) for name in STEP})
     engines = {
-        name: {k: rounded(v) for k, v in values.model_dump().items()} for name, values in sorted(fitted.engines.items())
+        name: {k: rounded(v) for k, v in values.model_dump().items()}
+        for name, values in sorted(study.fitted.engines.items())
     }
     text = with_section(text, "closed_loop", engines)
-    text = with_section(text, "intervals", plain_errors(scores.log_errors(corpus, times)))
-    text = with_section(text, "fitted", history(path, corpus, fits, scores.scores(corpus, times)))
+    text = with_section(text, "fitted", history(paths, study))
     write(CONSTANTS_FILE, text)
+    for cached in (accuracy.strata, constants_of._file, constants_of.constants, constants_of.closed_loop_constants):
+        cached.cache_clear()
+    unseen = [run for run in study.others if run.row.kind == DISAGGREGATED and run.row.measured]
+    entries = residual_strata.summary(residual_strata.residuals(study, unseen))
+    origin = [f"{path.name}, {digest(path)}" for path in paths]
+    write(accuracy.ACCURACY_FILE, residual_strata.text(entries, origin))
+
+
+def report(study: Study) -> str:
+    """Constants, errors on what was left out, and the choices."""
+    lines = [f"{'constant':<28}{'fitted':>12}   leaving one model out"]
+    for name, value in study.fitted.values().items():
+        others = [v[name] for v in study.by_model.values.values() if name in v]
+        spread = f"   {min(others):.4g} … {max(others):.4g}" if others else ""
+        lines.append(f"{name:<28}{value:>12.4g}{spread}")
+    for title, folds in (("Models", study.by_model), ("GPUs", study.by_gpu)):
+        lines.append(f"\n{title} left out of the fit\n" + scores.table(scores.scores(study.corpus, folds.times)))
+        if study.queued:
+            found = scores.error(folds.tokens_per_s, study.queued.measured)
+            lines.append(f"queued, tokens/s{'':<28}{len(study.queued.runs):>6}  {scores.cell(found):>22}")
+    lines.append("\nIn sample\n" + scores.table(scores.scores(study.corpus, study.fitted.predict(study.corpus))[:3]))
+    chosen = choosing.text(choosing.table(study.corpus, study.by_model.times))
+    lines.append("\nModels left out of the fit, " + chosen)
+    return "\n".join(lines)
 
 
 def main() -> int:
     """Run the command; 2 if the input cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("measurements", type=Path, help="CSV file of measured runs to fit on")
+    parser.add_argument("measurements", type=Path, nargs="+", help="CSV files of measured runs to fit on")
     parser.add_argument("--write", action="store_true", help="put the result into constants.yaml")
     options = parser.parse_args()
     try:
-        corpus = read_corpus(options.measurements)
+        runs = read_runs(options.measurements)
     except ProblemError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    fitted = fit(corpus)
-    fits, times = leave_one_out(corpus)
-    print(f"{'constant':<28}{'fitted':>12}   leaving one model out")
-    for name, value in fitted.values().items():
-        others = [v[name] for v in (other.values() for other in fits.values()) if name in v]
-        print(f"{name:<28}{value:>12.4g}   {min(others):.4g} … {max(others):.4g}")
-    print("\nModels left out of the fit\n" + scores.table(scores.scores(corpus, times)))
-    print("\nIn sample\n" + scores.table(scores.scores(corpus, fitted.predict(corpus))[:3]))
-    print("\nModels left out of the fit, " + choosing.text(choosing.table(corpus, times)))
+    study = studied(runs)
+    print(report(study))
     if options.write:
-        save(options.measurements, corpus, fitted, fits, times)
-        print(f"\nwritten to {CONSTANTS_FILE}")
+        save(options.measurements, study)
     return 0
 
 
 if __name__ == "__main__":
-    np.seterr(all="raise", under="ignore")
     sys.exit(main())

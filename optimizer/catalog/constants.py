@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from optimizer.facts.base import Facts, NonNegative, Positive
+from optimizer.facts.errors import ProblemError
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CONSTANTS_FILE = Path(__file__).parent / "data" / "constants.yaml"
 
-LatencyMetric = Literal["tpot", "ttft", "e2e"]
+LatencyMetric = Literal["tpot", "ttft"]
 
 
 class WeightBytes(Facts):
@@ -23,6 +24,13 @@ class WeightBytes(Facts):
     linear: Positive
     expert: Positive
     compute: tuple[str, ...]
+
+
+class GenerationShares(Facts):
+    """What kernels of a GPU generation reach, relative to Hopper's: memory bandwidth in 16 bit, and 16-bit FLOP rate."""
+
+    bandwidth: Positive
+    flops: Positive
 
 
 class EngineConstants(Facts):
@@ -49,6 +57,8 @@ class CostConstants(Facts):
     eta_bw: Positive
     eta_kv: Positive
     eta_expert_bw: Positive
+    bandwidth_8bit: Positive
+    bandwidth_4bit: Positive
     eta_decode_flops: Positive
     eta_expert_flops: Positive
     eta_prefill_flops: Positive
@@ -66,10 +76,16 @@ class CostConstants(Facts):
     speedup_4bit: Positive
     t_step: NonNegative
     t_sequence: NonNegative
+    expert_width_half: NonNegative
+    exchange_bytes: Positive
+    exchange_latency_us: NonNegative
+    network_reduce_steps: Positive
+    stage_wait: NonNegative
     pcie_latency_us: NonNegative
     logit_bytes: Positive
     comm_bytes: int
     engine_bytes: int
+    generations: dict[str, GenerationShares]
     formats: dict[str, WeightBytes]
     engines: dict[str, EngineConstants]
 
@@ -84,17 +100,6 @@ class LogErrors(Facts):
     p95: float
 
 
-class Intervals(Facts):
-    """Errors by metric, for dense models and for those with routed experts. How they were found: docs/accuracy.md."""
-
-    dense: dict[LatencyMetric, LogErrors]
-    moe: dict[LatencyMetric, LogErrors]
-
-    def errors(self, metric: LatencyMetric, routed: bool) -> LogErrors:
-        """Error quantiles of a metric; ``routed``: the model has routed experts."""
-        return (self.moe if routed else self.dense)[metric]
-
-
 @cache
 def _file() -> dict[str, Any]:
     with CONSTANTS_FILE.open("rb") as stream:
@@ -102,10 +107,55 @@ def _file() -> dict[str, Any]:
     return values
 
 
+_stated: dict[str, Any] = {}
+"""What ``use_file`` read: ``values``, ``closed_loop`` and ``basis``; empty: the shipped constants."""
+LARGEST_FILE = 1_000_000
+
+
+def use_file(path: Path) -> None:
+    """Use the constants of a file that ``optimizer calibrate`` wrote instead of the shipped ones, in this process.
+
+    Raises:
+        ProblemError: the file cannot be read, or states what is no constant or no number above zero.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ProblemError(str(path), "is too large for a file of constants")
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ProblemError(str(path), f"cannot be read as YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(found, dict) or not isinstance(found.get("values"), dict):
+        raise ProblemError(str(path), "holds no values; a file written by optimizer calibrate is needed")
+    shipped = _file()["values"]
+    for name, value in found["values"].items():
+        if not isinstance(shipped.get(name), int | float):
+            raise ProblemError(f"{path}: values.{name}", "is no constant of the cost model")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
+            raise ProblemError(f"{path}: values.{name}", f"{value!r} is not a number above zero")
+    _stated.clear()
+    _stated.update(found)
+    constants.cache_clear()
+    try:
+        constants()
+    except ValidationError as error:
+        raise ProblemError(str(path), error.errors()[0]["msg"]) from None
+
+
+def stated_basis() -> str | None:
+    """What the constants of ``use_file`` were fitted to; None: the shipped ones are used."""
+    return str(_stated.get("basis", "a file of constants")) if _stated else None
+
+
+def use_shipped() -> None:
+    """Undo ``use_file``."""
+    _stated.clear()
+    constants.cache_clear()
+
+
 @cache
 def constants() -> CostConstants:
-    """The constants that ship with the product."""
-    return CostConstants.model_validate(_file()["values"])
+    """The constants that ship with the product, or those of ``use_file``."""
+    return CostConstants.model_validate({**_file()["values"], **_stated.get("values", {})})
 
 
 @cache
@@ -115,12 +165,8 @@ def closed_loop_constants() -> dict[str, ClosedLoopConstants]:
 
 
 @cache
-def fitted_runs() -> int:
-    """Measured runs behind the constants and the intervals."""
-    return int(_file()["fitted"]["runs"])
-
-
-@cache
-def intervals() -> Intervals:
-    """How far measured latencies lie from predicted ones."""
-    return Intervals.model_validate(_file()["intervals"])
+def plausible_constants() -> tuple[CostConstants, CostConstants]:
+    """The constants with each at its best plausible value, and with each at its worst."""
+    ends: dict[str, list[float]] = _file()["plausible"]
+    best, worst = ({name: values[i] for name, values in ends.items()} for i in (0, 1))
+    return constants().model_copy(update=best), constants().model_copy(update=worst)

@@ -6,14 +6,21 @@ from typing import Annotated
 
 import typer
 
+from optimizer.cli.runs import import_runs
+
 import_app = typer.Typer(
-    help="Turn another tool's instance into a problem file.", no_args_is_help=True, rich_markup_mode=None
+    help="Turn another tool's instance into a problem file, or its results into measured runs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
 @import_app.callback()
 def _group() -> None:
     """Turn another tool's instance into a problem file."""
+
+
+import_app.command("runs")(import_runs)
 
 
 @import_app.command("helix")

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from optimizer.cli import deploy, detect, graph, init, pareto, recommend, report, solve, sweep, why
+from optimizer.cli import accuracy, calibrate, deploy, detect, graph, init, pareto, recommend, report, solve, sweep, why
 from optimizer.cli.audit import audit
 from optimizer.cli.catalog import catalog_app, schema
 from optimizer.cli.costs import with_table_option
@@ -90,6 +90,8 @@ solve.register(app)
 why.register(app)
 graph.register(app)
 detect.register(app)
+accuracy.register(app)
+calibrate.register(app)
 deploy.register(app)
 sweep.register(app)
 recommend.register(app)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from optimizer.cli.asking import asks
+from optimizer.cli.calibrate import Constants
 from optimizer.cli.costs import Costs, CostTableFile, apply_costs
 from optimizer.cli.options import Json, fixed_of, time_limit_of, trace_file
 from optimizer.cli.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
@@ -51,6 +52,7 @@ def solve(
     trace: Trace = None,
     costs: Costs = "analytic",
     table: CostTableFile = None,
+    constants: Constants = None,
     all_conflicts: AllConflicts = False,
     apply_repair: ApplyRepair = None,
     out: Out = None,
@@ -100,6 +102,7 @@ def check(
     time_limit: TimeLimit = None,
     costs: Costs = "analytic",
     table: CostTableFile = None,
+    constants: Constants = None,
     all_conflicts: AllConflicts = False,
     apply_repair: ApplyRepair = None,
     out: Out = None,

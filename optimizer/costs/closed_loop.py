@@ -34,6 +34,9 @@ from optimizer.facts.problem import Problem
 
 # Measured systems join their nodes with one 400 Gbit/s adapter per GPU (the HGX reference design).
 NETWORK_GBIT_PER_GPU = 400
+INFERENCEMAX_MEAN = 0.9
+LENGTH_SPREAD = 0.2 / 0.9
+"""Width of the lengths that InferenceMAX draws (0.8 to 1.0 of the stated), over their mean."""
 LEAST_KV_BYTES = 1e9  # KV memory a run that did happen must have had, whatever the memory model says
 
 
@@ -95,16 +98,23 @@ class ClosedLoop:
         prompt_tokens: Ints,
         output_tokens: Ints,
         memory_utilization: float = 0.9,
+        waves: Ints | None = None,
+        reserves: Bools | None = None,
         gpus_per_node: int | None = None,
     ) -> None:
         self.ranks = ranks[:, None].astype(np.float64)
-        self.prompt_tokens, self.output_tokens = prompt_tokens, output_tokens
+        self.waves = np.zeros_like(ranks)[:, None] if waves is None else waves[:, None]
+        mean = np.where(self.waves[:, 0] > 0, INFERENCEMAX_MEAN, 1.0)
+        self.prompt_tokens: Floats = prompt_tokens.astype(np.float64) * mean
+        self.output_tokens: Floats = output_tokens.astype(np.float64) * mean
         self.table = tabulate(model, shapes)
         gpus = int(max(self.table.tp * self.table.pp * ranks))
         self.problem = _problem(
             model, gpu, gpus, int(max(prompt_tokens)), int(max(output_tokens)), gpus_per_node or gpu.gpus_per_node
         )
         self.memory_bytes = memory_utilization * gpu.memory_bytes
+        self.memory_share = memory_utilization
+        self.reserves = np.zeros(len(ranks), dtype=np.bool_) if reserves is None else reserves
 
     def weights_fit(self, constants: CostConstants) -> Bools:
         """(S,) whether the weights alone fit the whole memory of a GPU: where not, no such run can have happened."""
@@ -120,13 +130,17 @@ class ClosedLoop:
         arrays = layer_arrays(self.problem, constants, table)
         steps = StepModel(self.problem, constants, table, arrays, link_costs(self.problem.hardware, constants, table))
         memory = memory_table(self.problem, constants, table, arrays)
-        prompt = self.prompt_tokens.astype(np.float64)
+        prompt = self.prompt_tokens
         context = prompt + self.output_tokens / 2
         present = table.multiplicity > 0
 
-        kept = np.where(arrays.windows > 0, np.minimum(context[:, None], arrays.windows), context[:, None])
+        held = prompt + self.output_tokens * np.where(self.reserves, 1.0, 0.5)
+        kept = np.where(arrays.windows > 0, np.minimum(held[:, None], arrays.windows), held[:, None])
         cached = np.einsum("sck,sk->sc", steps.counts, arrays.kv_bytes_per_token * kept + arrays.state_bytes)
-        free = np.maximum(self.memory_bytes - memory.fixed, LEAST_KV_BYTES)
+        whole = self.problem.hardware.gpu.memory_bytes
+        usual = self.memory_bytes - memory.fixed
+        free = np.where(self.reserves[:, None], self.memory_share * (whole - memory.fixed), usual)
+        free = np.maximum(free, LEAST_KV_BYTES)
         fits = np.floor(free / np.maximum(1.0, cached + memory.logits_per_sequence))
         capacity = np.maximum(1.0, np.where(present, fits, np.inf).min(axis=1))[:, None] * self.ranks
 
@@ -141,18 +155,30 @@ class ClosedLoop:
             running=running,
             decode_ms=steps.round_ms(decode, per_rank, batch),
             prompt_ms=((prefill * table.multiplicity).sum(axis=1) + sends)[:, None],
-            occupancy_ms=prefill.max(axis=1)[:, None] / self.ranks,
+            occupancy_ms=(prefill.max(axis=1) * steps.slowest)[:, None] / self.ranks,
         )
 
     def predict(self, times: StepTimes, concurrency: Ints, engines: Sequence[ClosedLoopConstants]) -> Prediction:
         """Mean TTFT and TPOT at (S, B) concurrent requests, with the engine constants of each of the S layouts."""
         bunching, start_ms, steps = np.array([(e.bunching, e.start_ms, e.steps) for e in engines]).T[:, :, None]
         n, decode, output = times.running, times.decode_ms, self.output_tokens[:, None]
-        met = bunching * (n - 1)
+        met = self._met(times, bunching * (n - 1))
         tpot = decode + (n - 1 - met) * times.occupancy_ms / output
         admitted = start_ms + steps * decode + times.prompt_ms + met * times.occupancy_ms
         wait = (concurrency / n - 1) * (admitted + (output - 1) * tpot)
         return Prediction(ttft_ms=admitted + wait, tpot_ms=tpot)
+
+    def _met(self, times: StepTimes, usual: Floats) -> Floats:
+        """Others' prompts that a newcomer meets: in runs sent as waves, at least the mean over their queues."""
+        n, p, output = times.running, times.occupancy_ms, self.output_tokens[:, None]
+        if not self.waves.any():
+            return usual
+        tpot = times.decode_ms + (n - 1 - usual) * p / output
+        spread = LENGTH_SPREAD * output * tpot
+        number = np.arange(int(self.waves.max()), dtype=np.float64)
+        queue = np.maximum(0.0, n[..., None] * p[..., None] - np.sqrt(number) * spread[..., None]) / (2 * p[..., None])
+        mean: Floats = queue.sum(axis=-1) / np.maximum(1, self.waves)
+        return np.where(self.waves > 0, np.maximum(np.minimum(mean, n - 1), usual), usual)
 
 
 def _total(terms: dict[str, Floats]) -> Floats:

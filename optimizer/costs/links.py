@@ -19,6 +19,8 @@ class LinkCosts:
     all_reduce_ms: Floats
     all_to_all_ms_per_byte: Floats
     all_to_all_ms: Floats
+    all_to_all_places: Floats
+    """Places a token's copies go to at most: GPUs, or nodes where the network is between (one copy a node)."""
     send_ms_per_byte: Floats
     """All P - 1 sends of a replica together."""
     send_ms: Floats
@@ -26,6 +28,12 @@ class LinkCosts:
     def part(self, rows: Ints) -> LinkCosts:
         """The same for some of the shapes."""
         return LinkCosts(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+def exchange_places(hardware: HardwareFacts, gpus: int) -> int:
+    """Places that copies of a token go to at most: GPUs, or nodes where the network is between (one copy a node)."""
+    on_nvlink = gpus <= hardware.nvlink_domain_gpus and hardware.nvlink_gb_per_s > 0
+    return gpus if on_nvlink or gpus <= hardware.gpus_per_node else -(-gpus // hardware.gpus_per_node)
 
 
 def link_costs(hardware: HardwareFacts, constants: CostConstants, table: ShapeTable) -> LinkCosts:
@@ -51,12 +59,14 @@ def link_costs(hardware: HardwareFacts, constants: CostConstants, table: ShapeTa
     ring = 2 * (inside - 1) / inside
     across = np.where(is_local, 1, -(-tp // per_node))
     reduce_byte = constants.ar_factor * ring * per_byte + 2 * (across - 1) / across / network
-    reduce_ms = 2 * (inside - 1) * latency + 2 * (across - 1) * network_ms
+    reduce_ms = 2 * (inside - 1) * latency + 2 * (across - 1) * constants.network_reduce_steps * network_ms
 
     group = table.expert_gpus
     group_byte, group_latency, group_local = local(group)
     exchange_byte = np.where(group_local, (group - 1) / group * group_byte, np.minimum(per_node, group) / network)
-    exchange_ms = np.where(group_local, group_latency, network_ms)
+    start_ms = constants.exchange_latency_us / 1e3
+    exchange_ms = start_ms + np.where(group_local, group_latency, network_ms)
+    places = np.where(group_local, group, -(-group // per_node)).astype(np.float64)
 
     replica = tp * table.pp
     reach = max(per_node, domain)
@@ -72,6 +82,7 @@ def link_costs(hardware: HardwareFacts, constants: CostConstants, table: ShapeTa
         all_reduce_ms=np.where(tp > 1, reduce_ms, 0.0),
         all_to_all_ms_per_byte=np.where(coupled, exchange_byte, 0.0),
         all_to_all_ms=np.where(coupled, exchange_ms, 0.0),
+        all_to_all_places=places,
         send_ms_per_byte=near * near_byte + crossings / network,
         send_ms=near * near_ms + crossings * network_ms,
     )

@@ -16,6 +16,8 @@ from optimizer.facts.problem import Problem
 KV_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
 KV_BLOCK_TOKENS = 16
 VOCABULARY_PADDING = 64
+NARROW_BYTES = (1.5, 0.75)
+"""Bytes per parameter below which a format counts as 8 and as 4 bits wide."""
 
 
 def peak_flops(gpu: GpuFacts, constants: CostConstants, preferences: tuple[str, ...]) -> float:
@@ -25,7 +27,15 @@ def peak_flops(gpu: GpuFacts, constants: CostConstants, preferences: tuple[str, 
     found = next((rates[name] for name in preferences if name in rates and name not in {"bf16", "fp16"}), peak16)
     ratio = found / peak16
     speedup = 1.0 if ratio < 1.5 else constants.speedup_8bit if ratio < 2.5 else constants.speedup_4bit
-    return peak16 * speedup * 1e12
+    return peak16 * speedup * constants.generations[gpu.kernel_generation].flops * 1e12
+
+
+def read_bandwidth(gpu: GpuFacts, constants: CostConstants, bytes_per_parameter: float) -> float:
+    """Bytes per millisecond to plan with when weights of such a width stream in; times ETA_BW."""
+    narrow = 1.0
+    if bytes_per_parameter < NARROW_BYTES[0]:
+        narrow = constants.bandwidth_8bit if bytes_per_parameter >= NARROW_BYTES[1] else constants.bandwidth_4bit
+    return gpu.memory_bandwidth_gb_per_s * 1e6 * constants.generations[gpu.kernel_generation].bandwidth * narrow
 
 
 LongFloats = npt.NDArray[np.longdouble]
@@ -58,6 +68,10 @@ class LayerArrays:
     linear_peak: Floats  # (S,) FLOP/s of linear products
     expert_peak: Floats  # (S,) FLOP/s of expert products
     peak16: float
+    linear_bandwidth: Floats  # (S,) bytes/ms of linear weights, times ETA_BW
+    expert_bandwidth: Floats  # (S,) bytes/ms of expert weights, times ETA_EXPERT_BW
+    bandwidth: float  # bytes/ms of what is kept in 16 bit
+    expert_width: int  # FFN width of a whole expert
 
 
 def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) -> LayerArrays:
@@ -114,6 +128,10 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
         linear_peak=linear_peak,
         expert_peak=expert_peak,
         peak16=peak_flops(gpu, constants, ()),
+        linear_bandwidth=np.array([read_bandwidth(gpu, constants, b) for b in b_lin.tolist()], dtype=np.float64),
+        expert_bandwidth=np.full(len(table.shapes), read_bandwidth(gpu, constants, 2.0)),
+        bandwidth=read_bandwidth(gpu, constants, 2.0),
+        expert_width=max(1, model.expert_ffn_width),
     )
 
 
@@ -151,7 +169,7 @@ def _formats(
         if name == model.native_weight_format:
             own = [constants.formats[f].compute for f in (model.linear_format, model.expert_format)]
             peaks = [peak_flops(gpu, constants, compute) for compute in own]
-            by_format[name] = (entry.linear, entry.expert, peaks[0], peaks[1])
+            by_format[name] = (constants.formats[model.linear_format].linear, entry.expert, peaks[0], peaks[1])
             continue
         # 4-bit checkpoints of MoE models convert the routed experts only: gpt-oss keeps the rest in 16 bit, nvfp4 ones in fp8.
         if name == "mxfp4" and model.experts > 0:

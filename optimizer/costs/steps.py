@@ -17,7 +17,7 @@ ARRAYS_BY_SHAPE = frozenset(
     {
         "linear_parameters", "resident_bytes", "read_bytes", "kv_bytes_per_token", "state_bytes", "embedding_bytes",
         "head_bytes", "head_parameters", "first_bytes", "linear_bytes", "small_bytes", "one_expert_bytes", "linear_peak",
-        "expert_peak",
+        "expert_peak", "linear_bandwidth", "expert_bandwidth",
     }
 )  # fmt: skip
 """Fields of ``LayerArrays`` with one row for each shape."""
@@ -33,12 +33,14 @@ class StepModel:
         self.counts = table.kind_counts.astype(np.float64)
         self.present: Bools = table.multiplicity > 0
         gpu = problem.hardware.gpu
-        self.bytes_per_ms = gpu.memory_bandwidth_gb_per_s * 1e6
+        self.bytes_per_ms = arrays.bandwidth
         self.generation = gpu.layer_time_factor
         self.layers = table.stage_layers.astype(np.float64)
         self.moe_layers = self.counts @ (arrays.experts > 0).astype(np.float64)
         self.context = problem.workload.prompt_tokens + -(-problem.workload.output_tokens // 2)
         self.coupled = table.ranks > 1
+        self.slowest: Floats = 1 + constants.stage_wait * (table.pp.astype(np.float64) - 1)
+        """(S,) longer that the slowest stage is busy: micro-batches of unequal work wait for each other."""
 
     def _roof(self, memory_ms: Floats, compute_ms: Floats) -> Floats:
         result: Floats = np.maximum(memory_ms, compute_ms) + self.constants.overlap * np.minimum(memory_ms, compute_ms)
@@ -63,7 +65,7 @@ class StepModel:
         linear = np.einsum("sck,sk->sc", self.counts, arrays.linear_parameters)
         peak = arrays.linear_peak[:, None] / 1e3
         dense = self._roof(
-            (read / (c.eta_bw * self.bytes_per_ms))[:, :, None],
+            (read / (c.eta_bw * arrays.linear_bandwidth[:, None]))[:, :, None],
             (2 * linear / (c.eta_decode_flops * peak))[:, :, None] * b,
         )
         head = self._roof(
@@ -88,15 +90,13 @@ class StepModel:
             "layer overhead": self._overhead_ms(b),
             "TP all-reduce": self.layers[:, :, None] * reduced,
             "expert exchange": self.moe_layers[:, :, None] * self._exchange_ms(b),
-            "step overhead": np.where(
-                last, self.generation * c.t_step + b * self.table.ranks[:, None, None] * c.t_sequence, 0.0
-            ),
+            "step overhead": np.where(last, self.generation * c.t_step + b * c.t_sequence, 0.0),
         }
 
     def _overhead_ms(self, b: Floats) -> Floats:
         """Launches and synchronisation per layer; MoE layers add routing, per expert and per expert touched."""
         c, arrays = self.constants, self.arrays
-        shared = (self.table.tp * self.table.ranks > 1)[:, None]
+        shared = (self.table.tp > 1)[:, None]
         total: Floats = (self.layers * (c.t_layer + np.where(shared, c.t_tp, 0.0)))[:, :, None] + np.zeros_like(b)
         for kind, experts in enumerate(arrays.experts.tolist()):
             if experts:
@@ -126,22 +126,26 @@ class StepModel:
                 self._touched(kind, b)
                 * arrays.one_expert_bytes[:, kind, None]
                 / group
-                / (c.eta_expert_bw * self.bytes_per_ms)
+                / (c.eta_expert_bw * arrays.expert_bandwidth[:, None])
             )
             compute = 2 * tokens * per_token * one / group / (c.eta_expert_flops * arrays.expert_peak[:, None] / 1e3)
+            compute = compute * self._slowdown(experts)[:, None]
             total = total + self.counts[:, :, kind, None] * self._roof(memory, compute)[:, None, :]
-        return total * self._imbalance()[:, None, None]
+        return total
 
-    def _imbalance(self) -> Floats:
-        result: Floats = np.where(self.table.ep > 1, 1 + self.constants.imbalance, 1.0)
+    def _slowdown(self, experts: int) -> Floats:
+        """(S,) what expert products take beyond their FLOP: narrow experts, and the busiest GPU of an expert group."""
+        c = self.constants
+        narrow = 1 + c.expert_width_half / self.arrays.expert_width
+        result: Floats = narrow * (1 + c.imbalance * (self.table.ep - 1) / max(1, experts))
         return result
 
     def _exchange_ms(self, tokens: Floats) -> Floats:
         """All-to-all there and back, for d > 1: ms per MoE layer."""
         model = self.problem.model
         per_token = max(kind.experts_per_token for kind in model.kinds)
-        copies = np.minimum(per_token, self.table.expert_gpus)[:, None, None]
-        sent = tokens * copies * model.hidden_size * 2
+        copies = np.minimum(per_token, self.links.all_to_all_places)[:, None, None]
+        sent = tokens * copies * model.hidden_size * self.constants.exchange_bytes
         once = self.links.all_to_all_ms_per_byte[:, None, None] * sent + self.links.all_to_all_ms[:, None, None]
         result: Floats = np.where(self.coupled[:, None, None], 2 * once, 0.0)
         return result
@@ -160,11 +164,12 @@ class StepModel:
         )
         attention = np.einsum("sck,sk->sc", self.counts, width) / self.table.tp[:, None]
         attention = attention / (c.eta_prefill_attention * arrays.peak16 / 1e3)
-        routed = self.counts @ (arrays.experts_per_token * arrays.expert_parameters).astype(np.float64)
+        routed: Floats = np.zeros(self.counts.shape[:2])
+        for kind, count in enumerate(arrays.experts.tolist()):
+            flop = float(arrays.experts_per_token[kind] * arrays.expert_parameters[kind])
+            routed = routed + self.counts[:, :, kind] * flop * self._slowdown(count)[:, None]
         experts = 2 * m * routed * (self.table.ranks / self.table.expert_gpus)[:, None]
-        experts = (
-            experts / (c.eta_prefill_expert_flops * arrays.expert_peak[:, None] / 1e3) * self._imbalance()[:, None]
-        )
+        experts = experts / (c.eta_prefill_expert_flops * arrays.expert_peak[:, None] / 1e3)
         sent = m * model.hidden_size * 2
         reduced = 2 * (self.links.all_reduce_ms_per_byte[:, None] * sent + self.links.all_reduce_ms[:, None])
         exchange = self._exchange_ms(m[:, :, None])[:, :, 0]
@@ -193,7 +198,7 @@ class StepModel:
             batch: (S, N) sequences in one micro-batch.
         """
         through = (decode * self.table.multiplicity[:, :, None]).sum(axis=1)
-        turns = np.minimum(running, self.table.pp[:, None]) * decode.max(axis=1)
+        turns = np.minimum(running, self.table.pp[:, None]) * decode.max(axis=1) * self.slowest[:, None]
         result: Floats = np.maximum(through + self.send_ms(np.asarray(batch, dtype=np.float64)), turns)
         return result
 
@@ -226,7 +231,8 @@ class StepModel:
 
         prompt = workload.prompt_tokens
         per_stage = np.asarray(sum(self.prefill_terms(prompt).values()))
-        prompt_sum, prompt_max = (per_stage * self.table.multiplicity).sum(axis=1), per_stage.max(axis=1)
+        prompt_sum = (per_stage * self.table.multiplicity).sum(axis=1)
+        prompt_max = per_stage.max(axis=1) * self.slowest
         chunks = -(-prompt // budget)
         prompts = (n - 1) / workload.output_tokens
         tpot = rounds + prompts * np.maximum(prompt_max[:, None], prompt_sum[:, None] / (1 + prompts / 2))

@@ -10,8 +10,17 @@ from optimizer.facts.base import Count, CountOrZero, Facts, NonNegative, Positiv
 from optimizer.facts.text import Name
 
 ComputeFormat = Literal["fp16", "bf16", "fp8", "int8", "fp4"]
+Generation = Literal["ampere", "ada", "hopper", "blackwell", "blackwell-rtx"]
 
 MIB = 1024 * 1024
+_GENERATIONS: tuple[tuple[float, Generation], ...] = (
+    (12.0, "blackwell-rtx"),
+    (10.0, "blackwell"),
+    (9.0, "hopper"),
+    (8.9, "ada"),
+    (0.0, "ampere"),
+)
+"""CUDA compute capability from which a generation's kernels apply; older GPUs are taken as Ampere."""
 
 
 def _as_words(stated: Any) -> Any:
@@ -54,6 +63,17 @@ class GpuFacts(Facts):
         default=1,
         description="Per-layer and per-step time of this GPU's systems relative to Hopper's (GEN in docs/model.md)",
     )
+
+    @property
+    def kernel_generation(self) -> Generation:
+        """Whose kernel efficiencies apply (docs/model.md): by compute capability, else the newest whose formats it has."""
+        said = self.compute_capability or ""
+        if said[:1].isdigit():
+            version = float(said)
+            for least, name in _GENERATIONS:
+                if version >= least:
+                    return name
+        return "blackwell" if "fp4" in self.dense_tflops else "hopper" if "fp8" in self.dense_tflops else "ampere"
 
     @model_validator(mode="after")
     def _has_sixteen_bit(self) -> GpuFacts:

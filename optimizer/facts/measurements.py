@@ -33,6 +33,13 @@ LARGEST = {"isl": 10_000_000, "osl": 10_000_000, "concurrency": 1_000_000}
 LARGEST_DEGREE = 100_000
 LARGEST_BYTES = 64 * 1024 * 1024
 
+INFERENCEMAX_LENGTHS = frozenset({("1024", "1024"), ("1024", "8192"), ("8192", "1024")})
+INFERENCEMAX_WAVES = 10
+FIXED_LENGTH_IDS = ("_epnone_", "_gap_analysis_")
+"""In the ids of runs that the corpus's own authors made, with fixed lengths."""
+INFERENCEMAX_MEAN = 0.9
+"""Mean length over the stated one."""
+
 ENGINES = {"tensorrt-llm": "trtllm", "tensorrtllm": "trtllm", "trt-llm": "trtllm", "trt": "trtllm"}
 
 
@@ -91,11 +98,23 @@ class Measurement:
     """Without CUDA graphs, as the row's note says."""
     speculative: bool = False
     """With multi-token prediction or another draft, as the row states."""
+    waves: int = 0
+    """Above 0: lengths are drawn from 0.8 to 1.0 of the stated, and this many times ``concurrency`` requests were sent."""
 
     @property
     def end_to_end_ms(self) -> float:
         """TTFT + (osl − 1) · TPOT."""
         return self.ttft_ms + (self.output_tokens - 1) * self.tpot_ms
+
+    @property
+    def mean_prompt_tokens(self) -> float:
+        """Tokens of the mean prompt."""
+        return self.prompt_tokens * (INFERENCEMAX_MEAN if self.waves else 1)
+
+    @property
+    def mean_output_tokens(self) -> float:
+        """Tokens of the mean answer."""
+        return self.output_tokens * (INFERENCEMAX_MEAN if self.waves else 1)
 
     @property
     def measured(self) -> bool:
@@ -189,8 +208,23 @@ def parse(row: dict[str, str]) -> Measurement:
         prefill=pools[0],
         decode=pools[1],
         eager=_says(row, "enforce-eager", "no cuda graphs"),
+        waves=_waves(row),
         speculative=_says(row, "multi-token prediction", "mtp") or bool(row.get("speculative", "").strip()),
     )
+
+
+def _waves(row: dict[str, str]) -> int:
+    """Waves of the InferenceMAX protocol, 0 where lengths are fixed: what the row says, else by its lengths.
+
+    InferenceMAX sweeps three pairs of lengths, draws each length uniformly from 0.8 to 1.0 of the stated one, and sends
+    10 x concurrency requests (its ``benchmark_serving`` calls, --random-range-ratio 0.8 and --num-prompts).
+    """
+    said = row.get("protocol", "").strip().lower()
+    if said:
+        return INFERENCEMAX_WAVES if said == "inferencemax" else 0
+    lengths = row.get("isl", "").strip(), row.get("osl", "").strip()
+    ours = any(word in row.get("id", "") for word in FIXED_LENGTH_IDS)
+    return INFERENCEMAX_WAVES if lengths in INFERENCEMAX_LENGTHS and not ours else 0
 
 
 def _kind(row: dict[str, str]) -> str:

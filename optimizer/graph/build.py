@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from optimizer.catalog.constants import constants
+from optimizer.costs.links import exchange_places
 from optimizer.costs.modules import ModuleCost, StageCost
 from optimizer.costs.parameters import VOCABULARY_PADDING
 from optimizer.graph.declared import declared_links
@@ -170,7 +172,9 @@ class _Walk:
         assert module.layer is not None
         gpus = tuple(gpu for group in self._instance.stages[stage].gpus for gpu in group)
         per_token = self._model.kinds[self._model.kind_of_layer[module.layer]].experts_per_token
-        size = self._vector * min(per_token, len(gpus))
+        problem = self._instance.problem
+        copies = min(per_token, exchange_places(problem.hardware, len(gpus)))
+        size = int(self._vector // 2 * copies * constants().exchange_bytes)
         self._group(
             id=f"{self._instance.name}/s{stage}/l{module.layer}/{name}",
             kind="all_to_all",

@@ -175,6 +175,8 @@ class PredictionIntervals:
 
     basis: str
     ranges: dict[str, tuple[float, float]]
+    factors: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """The same as factors of the predictions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.corpus import Corpus, Times
+from optimizer.costs.corpus import Corpus, Times
 from optimizer.costs.shapes import Bools, Floats
 
 LIMITS_MS = (7.5, 10.0, 15.0, 20.0, 30.0, 50.0)

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from optimizer.catalog.constants import CONSTANTS_FILE, LogErrors
+from optimizer.catalog.constants import CONSTANTS_FILE
 
 
 def digest(path: Path) -> str:
@@ -58,14 +58,6 @@ def write(path: Path, text: str) -> None:
         stream.write(text)
     Path(stream.name).chmod(mode)
     Path(stream.name).replace(path)
-
-
-def plain_errors(errors: Mapping[str, Mapping[str, LogErrors]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Interval quantiles as plain data, rounded to a thousandth."""
-    return {
-        kind: {metric: {k: round(v, 3) for k, v in found.model_dump().items()} for metric, found in metrics.items()}
-        for kind, metrics in errors.items()
-    }
 
 
 def _split(text: str, name: str) -> tuple[str, str, str]:

@@ -1,8 +1,9 @@
-"""The fit: a robust least-squares fit of log times in two stages, and its repetition with one model left out.
+"""The fit: a robust least-squares fit of log times in two stages.
 
-Stage 1 fits the step model and the prompt bunching, with TTFT weighing little; stage 2 fits what only TTFT depends on,
-with the step model frozen. Every model weighs the same however many rows it has. Constants that the data cannot tell
-apart stay at the values in ``constants.yaml`` (``FIXED``); docs/accuracy.md says how they were chosen.
+Stage 1 fits the step model and the prompt bunching to closed loops (TPOT, end to end, a little of TTFT) and to the output
+tokens per second of runs whose requests were all queued; stage 2 fits what only TTFT depends on, with the step model
+frozen. Every model weighs the same however many rows it has. Constants that kernel tables give, or that the data cannot
+tell apart, stay at the values in ``constants.yaml`` (``FIXED``); docs/accuracy.md says how they were chosen.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from calibration.corpus import METRICS, Corpus, Times
+from calibration.queued_runs import QueuedRuns
 from optimizer.catalog.constants import ClosedLoopConstants, CostConstants, constants
 from optimizer.costs.closed_loop import StepTimes
+from optimizer.costs.corpus import METRICS, Corpus, Times
+from optimizer.costs.measured_runs import Run
 from optimizer.costs.shapes import Bools, Floats
+from optimizer.facts.measurements import CLOSED_LOOP, OFFLINE_MAX, STATIC_BATCH
 
 OTHER = "other"
 
@@ -31,37 +35,46 @@ class Free:
 
 
 STEP = {
-    "t_layer": Free(0.05, 0.001, 0.2),
-    "t_tp": Free(0.02, 1e-4, 0.1),
-    "t_expert": Free(1e-4, 1e-7, 1e-3),
+    "t_layer": Free(0.04, 0.001, 0.2),
+    "t_tp": Free(0.03, 1e-4, 0.1),
     "t_touched": Free(1e-4, 1e-7, 1e-3),
-    "eta_prefill_flops": Free(0.7, 0.1, 1.5),
-    "eta_prefill_expert_flops": Free(0.2, 0.03, 1.5),
-    "speedup_8bit": Free(1.3, 1.0, 2.0),
 }
 FIXED = (
-    "eta_bw",
+    "t_expert",
+    "speedup_8bit",
     "eta_kv",
     "eta_expert_bw",
+    "eta_prefill_expert_flops",
+    "expert_width_half",
+    "eta_bw",
+    "bandwidth_8bit",
+    "bandwidth_4bit",
+    "generations",
     "eta_decode_flops",
     "eta_expert_flops",
+    "eta_prefill_flops",
     "eta_prefill_attention",
     "overlap",
     "imbalance",
     "ar_factor",
+    "exchange_bytes",
+    "exchange_latency_us",
+    "network_reduce_steps",
+    "stage_wait",
     "experts_half",
     "speedup_4bit",
     "t_step",
     "t_sequence",
 )
-BUNCHING = Free(0.1, 0.003, 1.0)
+BUNCHING = Free(0.09, 0.003, 1.0)
 START_MS = Free(30.0, 0.01, 300.0)
-STEPS = Free(1.0, 0.2, 30.0)
+STEPS = Free(3.0, 0.2, 40.0)
 _ENGINE = {"bunching": BUNCHING, "start_ms": START_MS, "steps": STEPS}
 
-# (TPOT, end to end, TTFT) weights and the residual beyond which a run counts as an outlier, per stage.
-STAGE1_WEIGHTS, STAGE1_SCALE = (1.0, 0.7, 0.15), 0.05
-STAGE2_WEIGHTS, STAGE2_SCALE = (0.0, 0.1, 1.0), 0.2
+# (TPOT, end to end, TTFT, tokens per second) weights and the residual beyond which a run counts as an outlier, per stage.
+STAGE1_WEIGHTS, STAGE1_SCALE = (1.0, 0.7, 0.15, 0.4), 0.05
+STAGE2_WEIGHTS, STAGE2_SCALE = (0.0, 0.1, 1.0, 0.0), 0.2
+EVALUATIONS = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,58 +99,54 @@ def odd_runs(corpus: Corpus) -> Bools:
     return np.array([r.model.name == "qwen3-32b" and r.row.engine == "sglang" for r in corpus.runs], dtype=np.bool_)
 
 
-def fit(corpus: Corpus) -> Fitted:
-    """Constants that fit the measured runs best, those of the engine ``other`` from all runs together."""
+def fit(corpus: Corpus, queued: QueuedRuns | None = None, start: Fitted | None = None) -> Fitted:
+    """Constants that fit the measured runs best, those of the engine ``other`` from all runs together.
+
+    Args:
+        corpus: closed loops.
+        queued: runs whose requests were all queued; none when left out.
+        start: constants near which to search.
+    """
     usable = np.array([run.row.measured for run in corpus.runs], dtype=np.bool_)
-    problem = _Fit(corpus.subset(usable & ~odd_runs(corpus)))
+    problem = Fitting(corpus.subset(usable & ~odd_runs(corpus)), queued)
     engines = sorted({run.row.engine for run in problem.corpus.runs})
     names = [*STEP, *(f"{e}.bunching" for e in engines), *(f"{e}.start_ms" for e in engines)]
-    found = problem.solve(names, {}, STAGE1_WEIGHTS, STAGE1_SCALE)
+    found = problem.solve(names, start.values() if start else {}, STAGE1_WEIGHTS, STAGE1_SCALE)
     later = [f"{e}.{part}" for e in engines for part in ("start_ms", "steps")]
     found = problem.solve(later, found, STAGE2_WEIGHTS, STAGE2_SCALE)
 
     frozen = {name: found[name] for name in STEP}
-    shared = problem.solve([f"{OTHER}.bunching", f"{OTHER}.start_ms"], frozen, STAGE1_WEIGHTS, STAGE1_SCALE)
+    shared = problem.solve([f"{OTHER}.bunching", f"{OTHER}.start_ms"], frozen, (*STAGE1_WEIGHTS[:3], 0.0), STAGE1_SCALE)
     shared = problem.solve([f"{OTHER}.start_ms", f"{OTHER}.steps"], shared, STAGE2_WEIGHTS, STAGE2_SCALE)
     return problem.fitted(found | shared)
 
 
-def leave_one_out(corpus: Corpus) -> tuple[dict[str, Fitted], Times]:
-    """One fit without each model, and every run predicted by the fit that has not seen its model."""
-    fits: dict[str, Fitted] = {}
-    times: Times = {metric: np.full(len(corpus.runs), np.nan) for metric in METRICS}
-    for name in sorted({run.model.name for run in corpus.runs}):
-        left_out = corpus.model == name
-        fits[name] = fit(corpus.subset(~left_out))
-        for metric, values in fits[name].predict(corpus.subset(left_out)).items():
-            times[metric][left_out] = values
-    return fits, times
+def split(runs: Sequence[Run]) -> tuple[Corpus, QueuedRuns | None]:
+    """Closed loops, and runs whose requests were all queued; other kinds are not fitted."""
+    loops = [run for run in runs if run.row.kind == CLOSED_LOOP and run.row.measured]
+    queued = [run for run in runs if run.row.kind in {OFFLINE_MAX, STATIC_BATCH} and np.isfinite(run.row.output_tok_s)]
+    return Corpus(loops), QueuedRuns(queued) if queued else None
 
 
-class _Fit:
+class Fitting:
     """Least squares over named constants; step times are kept while only engine constants move."""
 
-    def __init__(self, corpus: Corpus) -> None:
-        self.corpus = corpus
+    def __init__(self, corpus: Corpus, queued: QueuedRuns | None) -> None:
+        self.corpus, self.queued = corpus, queued
         self.base = constants()
-        _, index, counts = np.unique(corpus.model, return_inverse=True, return_counts=True)
-        weights = 1 / counts[index]
-        self.root_weights = np.sqrt(weights / weights.mean())
+        self.root_weights = root_weights(corpus.model)
+        self.queued_weights = root_weights(queued.model) if queued else np.array([])
         self._recent: dict[tuple[float, ...], list[StepTimes]] = {}
 
     def fitted(self, values: Mapping[str, float]) -> Fitted:
-        """Constants from flat names; what is missing has its start value."""
+        """Constants from flat names; what is missing has its start value, an engine without runs is ``other``."""
         steps = self.base.model_copy(update={name: values.get(name, free.start) for name, free in STEP.items()})
         engines = {name.split(".")[0] for name in values if "." in name} | {OTHER}
-        return Fitted(
-            steps,
-            {
-                engine: ClosedLoopConstants(
-                    **{n: values.get(f"{engine}.{n}", free.start) for n, free in _ENGINE.items()}
-                )
-                for engine in engines
-            },
-        )
+        found = {
+            engine: ClosedLoopConstants(**{n: values.get(f"{engine}.{n}", free.start) for n, free in _ENGINE.items()})
+            for engine in engines
+        }
+        return Fitted(steps, found)
 
     def solve(
         self, names: Sequence[str], known: Mapping[str, float], weights: tuple[float, ...], scale: float
@@ -152,15 +161,21 @@ class _Fit:
             return {**known, **{n: float(v) for n, v in zip(names, np.exp(x), strict=True)}}
 
         def residuals(x: Floats) -> Floats:
-            times = self._predict(self.fitted(named(x)))
+            fitted = self.fitted(named(x))
+            times = self._predict(fitted)
             parts = [
                 self.root_weights * weight * np.log(times[metric] / self.corpus.measured[metric])
-                for metric, weight in zip(METRICS, weights, strict=True)
+                for metric, weight in zip(METRICS, weights, strict=False)
             ]
+            if self.queued and weights[3]:
+                off = np.log(self.queued.predict(fitted.steps) / self.queued.measured)
+                parts.append(self.queued_weights * weights[3] * off)
             return np.concatenate(parts)
 
         bounds = (np.log([f.low for f in free]), np.log([f.high for f in free]))
-        solution = least_squares(residuals, start, bounds=bounds, loss="soft_l1", f_scale=scale, max_nfev=60)
+        solution = least_squares(
+            residuals, start, bounds=bounds, loss="soft_l1", f_scale=scale, max_nfev=EVALUATIONS, xtol=1e-4, ftol=1e-5
+        )
         return named(solution.x)
 
     def _predict(self, fitted: Fitted) -> Times:
@@ -170,3 +185,11 @@ class _Fit:
                 self._recent.clear()
             self._recent[key] = self.corpus.step_times(fitted.steps)
         return self.corpus.predict(self._recent[key], fitted.engines)
+
+
+def root_weights(models: Floats) -> Floats:
+    """Square roots of weights with which every model counts the same."""
+    _, index, counts = np.unique(models, return_inverse=True, return_counts=True)
+    weights = 1 / counts[index]
+    result: Floats = np.sqrt(weights / weights.mean())
+    return result

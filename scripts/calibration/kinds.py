@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.corpus import Corpus
 from calibration.open_loop import open_loop
 from optimizer.catalog.constants import ClosedLoopConstants, CostConstants
 from optimizer.costs.closed_loop import StepTimes
+from optimizer.costs.corpus import Corpus
 from optimizer.costs.measured_runs import Run, run_of
 from optimizer.costs.queued import burst, highest_throughput, static_batch
 from optimizer.costs.split_pools import split_pools

@@ -7,11 +7,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from calibration.corpus import METRICS, Corpus, Times
-from optimizer.catalog.constants import LogErrors, intervals
+from optimizer.costs.corpus import METRICS, Corpus, Times
 from optimizer.costs.shapes import Bools, Floats
 
-QUANTILES = {"p5": 5, "p10": 10, "p50": 50, "p90": 90, "p95": 95}
 TITLES = {"tpot": "TPOT", "e2e": "end-to-end", "ttft": "TTFT"}
 
 
@@ -61,39 +59,13 @@ def scores(corpus: Corpus, times: Times) -> list[Score]:
     return found
 
 
-def log_errors(corpus: Corpus, times: Times) -> dict[str, dict[str, LogErrors]]:
-    """Quantiles of log(measured / predicted): ``{"dense" | "moe": {metric: …}}``; a kind without runs is left out."""
-    found: dict[str, dict[str, LogErrors]] = {}
-    for kind, chosen in (("dense", ~corpus.routed), ("moe", corpus.routed)):
-        if not chosen.any():
-            continue
-        found[kind] = {}
-        for metric in ("tpot", "ttft", "e2e"):
-            residual = np.log(corpus.measured[metric][chosen] / times[metric][chosen])
-            found[kind][metric] = LogErrors(**{n: float(np.percentile(residual, q)) for n, q in QUANTILES.items()})
-    return found
-
-
-def coverage(corpus: Corpus, times: Times) -> dict[str, float]:
-    """Share of runs, in percent, whose measurement lies inside the shipped 5–95 % interval; it should be near 90."""
-    found: dict[str, float] = {}
-    for metric in METRICS:
-        residual = np.log(corpus.measured[metric] / times[metric])
-        low, high = (
-            np.array([getattr(intervals().errors(metric, bool(routed)), edge) for routed in corpus.routed])
-            for edge in ("p5", "p95")
-        )
-        found[metric] = float(100 * ((residual >= low) & (residual <= high)).mean())
-    return found
-
-
 def table(found: Sequence[Score]) -> str:
     """The scores as text."""
     head = f"{'absolute error, %: median / mean / p90':<44}{'runs':>6}" + "".join(f"{TITLES[m]:>24}" for m in METRICS)
     lines = [head]
     for score in found:
         label = score.name if score.by in {"all", "kind"} else f"{score.by} {score.name}"
-        cells = "".join(f"  {_cell(getattr(score, metric)):>22}" for metric in METRICS)
+        cells = "".join(f"  {cell(getattr(score, metric)):>22}" for metric in METRICS)
         lines.append(f"{label[:43]:<44}{score.runs:>6}{cells}")
     return "\n".join(lines)
 
@@ -103,5 +75,6 @@ def as_data(found: Sequence[Score]) -> list[dict[str, object]]:
     return [asdict(score) for score in found]
 
 
-def _cell(value: Error) -> str:
+def cell(value: Error) -> str:
+    """Median / mean / 90th percentile as text."""
     return f"{value.median:.1f} / {value.mean:.1f} / {value.p90:.1f}"

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from optimizer.catalog import lookup as catalog
-from optimizer.catalog.constants import ClosedLoopConstants, closed_loop_constants, constants, intervals
+from optimizer.catalog.constants import ClosedLoopConstants, closed_loop_constants, constants
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.closed_loop import ClosedLoop, StepTimes, measured_kv_format
-from optimizer.costs.intervals import prediction_interval
 from optimizer.costs.shapes import Shape
 
 LLAMA, H100, B200 = catalog.model("llama3.1-70b"), catalog.gpu("h100"), catalog.gpu("b200")
@@ -114,16 +113,6 @@ def test_pipeline_stages_are_covered() -> None:
 )
 def test_kv_format_of_measured_runs(weights: str, engine: str, gpu: catalog.GpuFacts, expected: str) -> None:
     assert measured_kv_format(weights, engine, gpu, "bf16") == expected
-
-
-def test_intervals_are_ordered_and_hold_their_prediction() -> None:
-    for routed in (False, True):
-        for metric in ("tpot", "ttft", "e2e"):
-            errors = intervals().errors(metric, routed)
-            assert errors.p5 < errors.p10 < errors.p50 < errors.p90 < errors.p95
-            assert errors.p5 < 0 < errors.p95
-    found = prediction_interval("tpot", 20.0, LLAMA)
-    assert found.p5 < found.p10 < 20 < found.p90 < found.p95 < 30
 
 
 def test_every_engine_and_the_unknown_one_have_constants() -> None:

@@ -16,6 +16,7 @@ GPU: dict[str, Any] = {
     "memory_mib": 100_000,
     "memory_bandwidth_gb_per_s": 1000,
     "dense_tflops": {"bf16": 1000},
+    "compute_capability": "9.0",
     "nvlink_gb_per_s": 200,
     "nvlink_domain_gpus": 4,
     "pcie_gb_per_s": 50,

@@ -40,7 +40,7 @@ def test_every_fitted_constant_has_a_history() -> None:
     fitting = pytest.importorskip("calibration.fitting", reason="needs scipy: pip install -e .[calibrate]")
     history = yaml.safe_load(CONSTANTS_FILE.read_text())["fitted"]
     ranges = history["range_leaving_one_model_out"]
-    assert set(fitting.STEP) <= set(ranges) and {"vllm.bunching", "trtllm.steps", "other.start_ms"} <= set(ranges)
+    assert set(fitting.STEP) <= set(ranges) and {"vllm.bunching", "trtllm.steps"} <= set(ranges)
     for name in fitting.STEP:
         low, high = ranges[name]
         assert 0.95 * low <= getattr(constants(), name) <= 1.05 * high
@@ -50,7 +50,7 @@ def test_every_fitted_constant_has_a_history() -> None:
 
 def test_the_fit_finds_the_constants_behind_made_up_runs() -> None:
     fitting = pytest.importorskip("calibration.fitting", reason="needs scipy: pip install -e .[calibrate]")
-    from calibration.corpus import Corpus
+    from optimizer.costs.corpus import Corpus
     from optimizer.costs.measured_runs import resolve
     from optimizer.facts.measurements import parse
     from optimizer.reading.measured_names import Models
@@ -69,7 +69,7 @@ def test_the_fit_finds_the_constants_behind_made_up_runs() -> None:
                     values = (model, "h200_sxm", "vllm", precision, prompt, 512, concurrency, tp, 1, 1)
                     rows.append(dict(zip(fields, map(str, values), strict=True)))
     truth = fitting.Fitted(
-        constants().model_copy(update={"t_layer": 0.06, "t_tp": 0.03, "eta_prefill_flops": 0.5, "speedup_8bit": 1.4}),
+        constants().model_copy(update={"t_layer": 0.06, "t_tp": 0.03, "t_touched": 3e-4}),
         {
             "vllm": ClosedLoopConstants(bunching=0.2, start_ms=20, steps=5),
             "other": ClosedLoopConstants(bunching=0.1, start_ms=30, steps=5),
@@ -77,10 +77,10 @@ def test_the_fit_finds_the_constants_behind_made_up_runs() -> None:
     )
     corpus = Corpus([resolve(parse(row), models) for row in rows])
     corpus.measured = truth.predict(corpus)
-    found = fitting._Fit(corpus).solve(
-        ["t_layer", "t_tp", "eta_prefill_flops", "speedup_8bit", "vllm.bunching", "vllm.start_ms", "vllm.steps"],
+    found = fitting.Fitting(corpus, None).solve(
+        ["t_layer", "t_tp", "t_touched", "vllm.bunching", "vllm.start_ms", "vllm.steps"],
         {name: getattr(constants(), name) for name in fitting.STEP},
-        (1.0, 0.7, 0.5),
+        (1.0, 0.7, 0.5, 0.0),
         0.05,
     )
     for name, value in truth.values().items():

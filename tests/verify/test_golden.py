@@ -12,7 +12,8 @@ from optimizer.results.answer import Fixed, Strategy
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.failures import down_of, killed_by_nodes, straddles
 from optimizer.verify.common.groups import Group
-from optimizer.verify.common.links import all_reduce, all_to_all, sends
+from optimizer.verify.common.layer import rates_of
+from optimizer.verify.common.links import all_reduce, all_to_all, exchange_places, sends
 from optimizer.verify.common.space import rows, splits
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.uniform.recompute import candidate_of, metrics_of
@@ -102,13 +103,17 @@ def test_links_by_hand() -> None:
     assert all_reduce(hardware, 1).at(10**9) == 0
     assert all_reduce(hardware, 4).at(10**6) == factor * Fraction(2 * 3, 4) * Fraction(10**6, 450 * 10**6)
     far = problem(hardware={"gpu": {**LLAMA.hardware.gpu.model_dump(), "nvlink_gb_per_s": 0}, "nodes": 2}).hardware
-    pcie = factor * Fraction(2 * 7, 8) * Fraction(10**6, 64 * 10**6) + 2 * 7 * Fraction(10, 1000)
-    network = Fraction(2, 2) * Fraction(10**6, 12_500_000) + 2 * Fraction(10, 1000)
+    late = exact(constants().pcie_latency_us) / 1000
+    pcie = factor * Fraction(2 * 7, 8) * Fraction(10**6, 64 * 10**6) + 2 * 7 * late
+    steps = exact(constants().network_reduce_steps)
+    network = Fraction(2, 2) * Fraction(10**6, 12_500_000) + 2 * steps * Fraction(10, 1000)
     assert all_reduce(far, 8).at(10**6) == pcie
     assert all_reduce(far, 16).at(10**6) == pcie + network
-    assert all_to_all(far, 16).at(10**6) == Fraction(8 * 10**6, 12_500_000) + Fraction(1, 100)
+    start = exact(constants().exchange_latency_us) / 1000
+    assert all_to_all(far, 16).at(10**6) == Fraction(8 * 10**6, 12_500_000) + Fraction(1, 100) + start
+    assert exchange_places(far, 16) == 2 and exchange_places(far, 8) == 8
     assert sends(far, 8, 4, 8192).at(3) == 3 * (Fraction(3 * 8192 * 4, 12_500_000) + Fraction(1, 100))
-    assert sends(far, 2, 4, 8192).at(1) == 3 * (Fraction(8192 * 4, 64 * 10**6) + Fraction(1, 100))
+    assert sends(far, 2, 4, 8192).at(1) == 3 * (Fraction(8192 * 4, 64 * 10**6) + late)
 
 
 def test_failures_by_hand() -> None:
@@ -180,16 +185,37 @@ def test_expert_parallel_step_by_hand() -> None:
     attend = b * 3 * 2 * (2 * 16 * 128 / 4) * context / (c.eta_decode_flops * flop)
     expert = 3 * 2048 * 4096 / 8
     touched = 8 * (1 - (1 - 2 / 8) ** (b * d))
-    work = touched * expert * 2 / (c.eta_expert_bw * bandwidth), 2 * b * d * 2 * expert / (c.eta_expert_flops * flop)
+    # One expert of 4,096 on each of the eight GPUs: the busiest has the most tokens.
+    slow = (1 + c.expert_width_half / 4096) * (1 + c.imbalance * 7 / 8)
+    products = 2 * b * d * 2 * expert / (c.eta_expert_flops * flop) * slow
+    work = touched * expert * 2 / (c.eta_expert_bw * bandwidth), products
     layers = 3 * (c.t_layer + c.t_tp + c.t_expert * 8 / (1 + 8 / c.experts_half) + c.t_touched * touched)
     reduce = 3 * 2 * c.ar_factor * 2 * 3 / 4 * b * 2048 * 2 / links
-    exchange = 3 * 2 * (b * 2 * 2048 * 2) * 7 / 8 / links
+    exchange = 3 * 2 * ((b * 2 * 2048 * c.exchange_bytes) * 7 / 8 / links + c.exchange_latency_us / 1000)
     middle = max(dense) + c.overlap * min(dense) + max(cache, attend)
-    middle += 3 * (max(work) + c.overlap * min(work)) * (1 + c.imbalance) + layers + reduce + exchange
+    middle += 3 * (max(work) + c.overlap * min(work)) + layers + reduce + exchange
     table = 32064 * 2048 * 2 / 4
     head = table / (c.eta_bw * bandwidth), b * table / (c.eta_decode_flops * flop)
-    last = middle + max(head) + c.overlap * min(head) + c.t_step + b * d * c.t_sequence
+    last = middle + max(head) + c.overlap * min(head) + c.t_step + b * c.t_sequence
     # 12 GPUs as a replica are more than a node holds: both sends may cross the network.
     far = 2 * (b * 2048 * 4 / 12.5e6 + 0.01)
     with sixty_digits():
-        assert float(times.round(6)) == pytest.approx(max(2 * middle + last + far, 3 * last), rel=1e-12)
+        assert float(times.round(6)) == pytest.approx(
+            max(2 * middle + last + far, 3 * last * (1 + 2 * c.stage_wait)), rel=1e-12
+        )
+
+
+def test_kernel_shares_by_generation_and_format() -> None:
+    """A dense 4-bit model on B200: the shares of Blackwell and of narrow weights, worked by hand."""
+    c = constants()
+    gpu = {"name": "b200", "memory_mib": 183_000, "memory_bandwidth_gb_per_s": 7700, "nvlink_gb_per_s": 1800}
+    gpu |= {"dense_tflops": {"bf16": 2250.0, "fp8": 4500.0, "fp4": 9000.0}, "compute_capability": "10.0"}
+    stated = problem(hardware={"gpu": gpu})
+    share = c.generations["blackwell"]
+    rates = {name: rates_of(stated, name) for name in ("bf16", "fp8", "nvfp4")}
+    assert float(rates["bf16"].linear_bandwidth) == pytest.approx(7700e6 * share.bandwidth)
+    assert float(rates["fp8"].linear_bandwidth) == pytest.approx(7700e6 * share.bandwidth * c.bandwidth_8bit)
+    assert float(rates["nvfp4"].linear_bandwidth) == pytest.approx(7700e6 * share.bandwidth * c.bandwidth_4bit)
+    assert float(rates["nvfp4"].bandwidth) == pytest.approx(7700e6 * share.bandwidth), "what stays in 16 bit"
+    assert float(rates["bf16"].linear) == pytest.approx(2250e9 * share.flops)
+    assert float(rates["nvfp4"].linear) == pytest.approx(2250e9 * share.flops * c.speedup_4bit)

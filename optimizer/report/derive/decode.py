@@ -6,7 +6,7 @@ import numpy as np
 
 from optimizer.costs.shapes import Floats
 from optimizer.explain.common.numbers import count as counted
-from optimizer.report.derive.links import all_reduce, all_to_all, sends
+from optimizer.report.derive.links import all_reduce, all_to_all, exchanged, sends
 from optimizer.report.derive.memory import layer_counts
 from optimizer.report.document import Figure
 from optimizer.report.ledger import byte, ms, number, total
@@ -49,6 +49,12 @@ def stage_ms(subject: Subject, running: int) -> Floats:
     return np.asarray(sum(terms_of(subject, running).values()))
 
 
+def stage_wait(subject: Subject) -> str:
+    """How much longer the slowest stage is busy because micro-batches of unequal work wait for each other, as a factor."""
+    pp = subject.shape.pp
+    return f" × (1 + {number(subject.constants.stage_wait)} × ({pp} − 1))" if pp > 1 else ""
+
+
 def derive_round(subject: Subject, running: int) -> Figure:
     """One token for so many sequences in progress; every term of every stage on the way."""
     id = f"round-n{running}"
@@ -81,8 +87,9 @@ def derive_round(subject: Subject, running: int) -> Figure:
     return ledger.derive(
         id,
         title,
-        "the longer of: one micro-batch through all stages and sends; all micro-batches through the slowest stage",
-        f"max({through} + {ms(ledger.value(f'sends-n{running}'))}, {turns} × {slowest})",
+        "the longer of: one micro-batch through all stages and sends; all micro-batches through the slowest stage"
+        + (", where unequal ones wait for each other" if shape.pp > 1 else ""),
+        f"max({through} + {ms(ledger.value(f'sends-n{running}'))}, {turns} × {slowest}{stage_wait(subject)})",
         value,
         "ms",
         note=f"{MODEL}: min({running}, PP {shape.pp}) = {turns} micro-batches of ceil({running} / {shape.pp}) = {batch} sequences",
@@ -164,7 +171,7 @@ def _dense(subject: Subject, column: int, batch: int) -> Written:
     here = layer_counts(subject, column)
     read = total([f"{counted(count, 'layer')} × {byte(float(arrays.read_bytes[0, k]))}" for k, count in here])
     done = total([f"{counted(count, 'layer')} × {number(float(arrays.linear_parameters[0, k]))}" for k, count in here])
-    memory = f"({read}) / {rate(subject.hardware.gpu.memory_bandwidth_gb_per_s, c.eta_bw)}"
+    memory = f"({read}) / {rate(float(arrays.linear_bandwidth[0]) / 1e6, c.eta_bw)}"
     compute = f"2 FLOP × {batch} × ({done}) / {flops(float(arrays.linear_peak[0]), c.eta_decode_flops)}"
     formula = "the longer of: weights read / memory bandwidth; 2 × sequences × parameters / compute rate"
     return formula, roof(subject, memory, compute), [f"linear-{k}" for k, _ in here]
@@ -172,7 +179,7 @@ def _dense(subject: Subject, column: int, batch: int) -> Written:
 
 def _head(subject: Subject, column: int, batch: int) -> Written:
     c, arrays = subject.constants, subject.analytic.arrays
-    memory = f"{byte(float(arrays.head_bytes[0]))} / {rate(subject.hardware.gpu.memory_bandwidth_gb_per_s, c.eta_bw)}"
+    memory = f"{byte(float(arrays.head_bytes[0]))} / {rate(arrays.bandwidth / 1e6, c.eta_bw)}"
     compute = (
         f"2 FLOP × {batch} × {number(float(arrays.head_parameters[0]))} / {flops(arrays.peak16, c.eta_decode_flops)}"
     )
@@ -194,7 +201,7 @@ def _cache(subject: Subject, column: int, batch: int) -> Written:
         scored.append(
             f"{counted(count, 'layer')} × 2 FLOP × {number(int(arrays.decode_width[k]))} / {subject.shape.tp} × {number(seen)} tokens"
         )
-    memory = f"({total(read)}) / {rate(subject.hardware.gpu.memory_bandwidth_gb_per_s, c.eta_kv)}"
+    memory = f"({total(read)}) / {rate(arrays.bandwidth / 1e6, c.eta_kv)}"
     compute = f"({total(scored)}) / {flops(arrays.peak16, c.eta_decode_flops)}"
     formula = (
         "sequences × the longer of: cached bytes read / memory bandwidth; attention FLOP / compute rate, "
@@ -211,6 +218,13 @@ def touched(subject: Subject, kind: int, batch: int) -> str:
     return f"{experts} × (1 − (1 − {per_token} / {experts}) ^ {batch * subject.ranks})"
 
 
+def slowdown(subject: Subject, experts: int) -> str:
+    """What expert products take beyond their FLOP, as arithmetic: narrow experts, and the busiest GPU of an expert group."""
+    c, shape = subject.constants, subject.shape
+    narrow = f"(1 + {number(c.expert_width_half)} / {number(subject.analytic.arrays.expert_width)})"
+    return narrow + (f" × (1 + {number(c.imbalance)} × ({shape.ep} − 1) / {experts})" if shape.ep > 1 else "")
+
+
 def _experts(subject: Subject, column: int, batch: int) -> Written:
     c, arrays, shape = subject.constants, subject.analytic.arrays, subject.shape
     group, parts = max(shape.tp, shape.ep), []
@@ -219,22 +233,24 @@ def _experts(subject: Subject, column: int, batch: int) -> Written:
             continue
         one = number(float(arrays.expert_parameters[k]))
         size = byte(float(arrays.one_expert_bytes[0, k]))
-        bandwidth = rate(subject.hardware.gpu.memory_bandwidth_gb_per_s, c.eta_expert_bw)
+        bandwidth = rate(float(arrays.expert_bandwidth[0]) / 1e6, c.eta_expert_bw)
         memory = f"{touched(subject, k, batch)} × {size} / {group} / {bandwidth}"
         compute = (
             f"2 FLOP × {batch * subject.ranks} × {int(arrays.experts_per_token[k])} × {one} / {group} / "
-            f"{flops(float(arrays.expert_peak[0]), c.eta_expert_flops)}"
+            f"{flops(float(arrays.expert_peak[0]), c.eta_expert_flops)} × {slowdown(subject, int(arrays.experts[k]))}"
         )
         parts.append(f"{counted(count, 'layer')} × ({roof(subject, memory, compute)})")
-    uneven = f" × (1 + {number(c.imbalance)})" if shape.ep > 1 else ""
-    formula = "MoE layers × the longer of: experts touched read / memory bandwidth; expert FLOP / compute rate"
-    return formula, f"({total(parts)}){uneven}", []
+    formula = (
+        "MoE layers × the longer of: experts touched read / memory bandwidth; expert FLOP / compute rate × what narrow "
+        "experts and the busiest GPU add"
+    )
+    return formula, total(parts), []
 
 
 def _overhead(subject: Subject, column: int, batch: int) -> Written:
     c, arrays, steps = subject.constants, subject.analytic.arrays, subject.analytic.steps
     here = layer_counts(subject, column)
-    shared = f" + {ms(c.t_tp)}" if subject.shape.tp * subject.ranks > 1 else ""
+    shared = f" + {ms(c.t_tp)}" if subject.shape.tp > 1 else ""
     parts = [f"{counted(sum(count for _, count in here), 'layer')} × ({ms(c.t_layer)}{shared})"]
     for k, count in here:
         experts = int(arrays.experts[k])
@@ -257,8 +273,7 @@ def _reduce(subject: Subject, column: int, batch: int) -> Written:
 def _exchange(subject: Subject, column: int, batch: int) -> Written:
     arrays = subject.analytic.arrays
     layers = sum(count for k, count in layer_counts(subject, column) if arrays.experts[k])
-    copies = min(max(int(v) for v in arrays.experts_per_token), max(subject.shape.tp, subject.shape.ep))
-    size = f"{batch} × {copies} × {number(subject.model.hidden_size)} × 2 B"
+    size = f"{batch} × {exchanged(subject)}"
     formula = "MoE layers × 2 (there and back) × all-to-all: bytes / bandwidth + latency"
     return formula, f"{counted(layers, 'layer')} × 2 × ({all_to_all(subject, size)})", []
 
@@ -266,5 +281,5 @@ def _exchange(subject: Subject, column: int, batch: int) -> Written:
 def _step(subject: Subject, column: int, batch: int) -> Written:
     c, steps = subject.constants, subject.analytic.steps
     parts = [f"{number(steps.generation)} × {ms(c.t_step)}"] if c.t_step else []
-    parts.append(f"{counted(batch * subject.ranks, 'sequence')} × {ms(c.t_sequence)}")
-    return "time per step + sequences × time per sequence (last stage)", total(parts), []
+    parts.append(f"{counted(batch, 'sequence')} × {ms(c.t_sequence)}")
+    return "time per step + sequences of a rank × time per sequence (last stage)", total(parts), []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from optimizer.costs.links import exchange_places
 from optimizer.explain.common.numbers import count as counted
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.report.ledger import byte, ms, number
@@ -69,7 +70,8 @@ def all_reduce(subject: Subject, size: str) -> str:
     if whole.id == "network":
         nodes = -(-t // hardware.gpus_per_node)
         text += f" + 2 × ({nodes} − 1) / {nodes} × {size} / ({number(whole.gb_per_s)} GB/s)"
-        text += f" + 2 × ({nodes} − 1) × {ms(whole.latency_ms)}"
+        steps = number(subject.constants.network_reduce_steps)
+        text += f" + 2 × ({nodes} − 1) × {steps} × {ms(whole.latency_ms)}"
     return text
 
 
@@ -77,10 +79,18 @@ def all_to_all(subject: Subject, size: str) -> str:
     """Time of an all-to-all between coupled replicas, as arithmetic."""
     group = max(subject.shape.tp, subject.shape.ep)
     link = group_link(subject, group)
-    late = f" + {ms(link.latency_ms)}" if link.latency_ms else ""
+    late = f" + {ms(subject.constants.exchange_latency_us / 1e3)}"
+    late += f" + {ms(link.latency_ms)}" if link.latency_ms else ""
     crosses = link.id == "network"
     share = str(min(subject.hardware.gpus_per_node, group)) if crosses else f"({group} − 1) / {group}"
     return f"{share} × {size} / ({number(link.gb_per_s)} GB/s){late}"
+
+
+def exchanged(subject: Subject) -> str:
+    """Bytes of one token in one all-to-all, as arithmetic."""
+    per_token = max(int(v) for v in subject.analytic.arrays.experts_per_token)
+    copies = min(per_token, exchange_places(subject.hardware, max(subject.shape.tp, subject.shape.ep)))
+    return f"{copies} × {number(subject.model.hidden_size)} × {number(subject.constants.exchange_bytes)} B"
 
 
 def hops(subject: Subject) -> list[tuple[int, LinkClass]]:

@@ -6,8 +6,8 @@ import numpy as np
 
 from optimizer.costs.shapes import Floats
 from optimizer.explain.common.numbers import count as counted
-from optimizer.report.derive.decode import CONSTANTS, MODEL, derive_round, flops
-from optimizer.report.derive.links import all_reduce, all_to_all, sends
+from optimizer.report.derive.decode import CONSTANTS, MODEL, derive_round, flops, slowdown, stage_wait
+from optimizer.report.derive.links import all_reduce, all_to_all, exchanged, sends
 from optimizer.report.derive.memory import layer_counts
 from optimizer.report.document import Figure
 from optimizer.report.ledger import ms, number, total
@@ -55,8 +55,9 @@ def derive_prompt_ends(subject: Subject) -> None:
     ledger.derive(
         "prompt-max",
         f"O_max: one prompt of {tokens:,} tokens at the slowest stage, compute only",
-        "the largest over the stages",
-        f"max({', '.join(ms(ledger.value(part)) for part in ids)})",
+        "the largest over the stages"
+        + (", where unequal micro-batches wait for each other" if subject.shape.pp > 1 else ""),
+        f"max({', '.join(ms(ledger.value(part)) for part in ids)}){stage_wait(subject)}",
         o_max,
         "ms",
         note=MODEL,
@@ -146,18 +147,19 @@ def _experts(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
     c, arrays, shape = subject.constants, subject.analytic.arrays, subject.shape
     done = total(
         [
-            f"{counted(count, 'layer')} × {int(arrays.experts_per_token[k])} × {number(int(arrays.expert_parameters[k]))}"
+            f"{counted(count, 'layer')} × {int(arrays.experts_per_token[k])} × {number(int(arrays.expert_parameters[k]))} × "
+            f"{slowdown(subject, int(arrays.experts[k]))}"
             for k, count in layer_counts(subject, column)
             if arrays.experts[k]
         ]
     )
-    uneven = f" × (1 + {number(c.imbalance)})" if shape.ep > 1 else ""
     text = (
         f"2 FLOP × {number(tokens)} tokens × {subject.ranks} × ({done}) / {max(shape.tp, shape.ep)} / "
-        f"{flops(float(arrays.expert_peak[0]), c.eta_prefill_expert_flops)}{uneven}"
+        f"{flops(float(arrays.expert_peak[0]), c.eta_prefill_expert_flops)}"
     )
     return (
-        "2 × tokens of all coupled replicas × expert parameters per token / GPUs that share them / compute rate",
+        "2 × tokens of all coupled replicas × expert parameters per token / GPUs that share them / compute rate × what "
+        "narrow experts and the busiest GPU add",
         text,
     )
 
@@ -186,8 +188,7 @@ def _reduce(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
 def _exchange(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
     arrays = subject.analytic.arrays
     layers = sum(count for k, count in layer_counts(subject, column) if arrays.experts[k])
-    copies = min(max(int(v) for v in arrays.experts_per_token), max(subject.shape.tp, subject.shape.ep))
-    size = f"{number(tokens)} × {copies} × {number(subject.model.hidden_size)} × 2 B"
+    size = f"{number(tokens)} × {exchanged(subject)}"
     return (
         "MoE layers × 2 (there and back) × all-to-all",
         f"{counted(layers, 'layer')} × 2 × ({all_to_all(subject, size)})",

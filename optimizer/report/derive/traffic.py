@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from optimizer.costs.links import exchange_places
 from optimizer.explain.common.numbers import count as counted
 from optimizer.report.derive.decode import batch_of, terms_of
 from optimizer.report.derive.links import LinkClass, group_link, hops
@@ -50,7 +51,8 @@ def _collective(subject: Subject, column: int, *, exchange: bool) -> Flow:
     if exchange:
         group = max(shape.tp, shape.ep)
         layers = sum(count for k, count in here if arrays.experts[k])
-        copies = min(max(int(v) for v in arrays.experts_per_token), group)
+        copies = min(max(int(v) for v in arrays.experts_per_token), exchange_places(subject.hardware, group))
+        width = subject.constants.exchange_bytes
         share, words = f"{copies} × ({group} − 1) / {group}", "experts per token × (G − 1)/G"
         factor, term, id = copies * (group - 1) / group, "expert exchange", "exchange"
         title, what = f"expert all-to-all over {group} GPUs", "all-to-alls"
@@ -58,18 +60,18 @@ def _collective(subject: Subject, column: int, *, exchange: bool) -> Flow:
         group, layers = shape.tp, sum(count for _, count in here)
         share, words = f"2 × ({group} − 1) / {group}", "2 (t − 1)/t (ring)"
         factor, term, id = 2 * (group - 1) / group, "TP all-reduce", "reduce"
-        title, what = f"TP all-reduce over {group} GPUs", "all-reduces"
+        title, what, width = f"TP all-reduce over {group} GPUs", "all-reduces", 2.0
     link, batch, prompt = (
         group_link(subject, group),
         batch_of(subject, subject.running),
         subject.problem.workload.prompt_tokens,
     )
-    once = factor * model.hidden_size * 2
+    once = factor * model.hidden_size * width
     ledger = subject.ledger
-    formula = f"tokens × hidden size × 2 bytes × {words}"
+    formula = f"tokens × hidden size × {width:g} bytes × {words}"
     one = ledger.derive(
         f"{id}-one", f"{title}: bytes that a GPU sends in one, {counted(batch, 'sequence')}", formula,
-        f"{batch} × {number(model.hidden_size)} × 2 B × {share}", batch * once, "B", note="docs/model.md, section 3",
+        f"{batch} × {number(model.hidden_size)} × {number(width)} B × {share}", batch * once, "B", note="docs/model.md, section 3",
     )  # fmt: skip
     step = ledger.derive(
         f"{id}-step", f"{title}: bytes that a GPU sends in a decode step", f"layers × 2 {what} × bytes in one",
@@ -77,7 +79,7 @@ def _collective(subject: Subject, column: int, *, exchange: bool) -> Flow:
     )  # fmt: skip
     whole = ledger.derive(
         f"{id}-prompt", f"{title}: bytes that a GPU sends for one prompt", f"layers × 2 {what} × {formula}",
-        f"{counted(layers, 'layer')} × 2 × {number(prompt)} × {number(model.hidden_size)} × 2 B × {share}",
+        f"{counted(layers, 'layer')} × 2 × {number(prompt)} × {number(model.hidden_size)} × {number(width)} B × {share}",
         layers * 2 * prompt * once, "B",
     )  # fmt: skip
     second = _per_second(subject, id, title, layers * 2 * once, f"{counted(layers, 'layer')} × 2 × {byte(once)}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from optimizer.catalog.constants import LatencyMetric, intervals
 from optimizer.explain.common.numbers import milliseconds
 from optimizer.report.derive.rules import actual_cell, limit_cell, signed, slack_cell
 from optimizer.report.document import Block, Cell, Column, Figure, Picture, Section, Status, Table, Text
 from optimizer.report.ledger import ms, number
 from optimizer.report.subject import Subject
-from optimizer.results.answer import RuleResult
+from optimizer.results.answer import PredictionIntervals, RuleResult
 
 NAMES = {"prefill": "Prefill", "ttft": "Time to first token", "tpot": "Time per output token (decode)"}
 FROM_METRICS = ("max_batch", "min_batch", "concurrency", "request_rate", "memory", "tpot_full_batch")
@@ -59,7 +58,7 @@ def _latency(subject: Subject, metric: str, percentile: int) -> tuple[Cell, ...]
     interval: Cell = "–"
     seen = subject.answer.intervals
     if seen is not None and name in seen.ranges:
-        interval = _interval(subject, metric, name, seen.ranges[name])
+        interval = _interval(subject, name, seen)
     simulated: Cell = "–"
     played = subject.answer.simulation
     if played is not None and name in played.percentiles:
@@ -76,17 +75,14 @@ def _latency(subject: Subject, metric: str, percentile: int) -> tuple[Cell, ...]
     return label, Figure(milliseconds(target), target, "ms"), value, interval, simulated, margin, _mark(rule, off)
 
 
-def _interval(subject: Subject, metric: str, name: str, ends: tuple[float, float]) -> Text:
-    """Both ends, each the prediction times what measurements were of such predictions."""
-    known: LatencyMetric = "ttft" if metric == "ttft" else "tpot"
-    errors = intervals().errors(known, routed=subject.model.experts > 0)
+def _interval(subject: Subject, name: str, seen: PredictionIntervals) -> Text:
+    """Both ends, each the prediction times what measurements were of such predictions, or may be."""
     predicted, parts = getattr(subject.metrics, name), []
-    for end, error, words in zip(ends, (errors.p5, errors.p95), ("5th", "95th"), strict=True):
-        power = number(error) if error >= 0 else f"−{number(-error)}"
+    for end, factor, words in zip(seen.ranges[name], seen.factors[name], ("5th", "95th"), strict=True):
         parts.append(subject.ledger.derive(
             f"{words}-{name}", f"Where the {words} percentile of measurements of {name} would fall",
-            "predicted × exp(error), error: percentile of log(measured / predicted) on models left out of the fit",
-            f"{ms(predicted)} × exp({power})", end, "ms", note="docs/accuracy.md; intervals in constants.yaml", inputs=(name,),
+            "predicted × measured / predicted, as in runs like this or as far as physics allows", f"{ms(predicted)} × {number(factor)}",
+            end, "ms", note=f"{seen.basis}; docs/accuracy.md", inputs=(name,),
         ))  # fmt: skip
     return Text((parts[0], " to ", parts[1]))
 

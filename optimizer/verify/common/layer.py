@@ -19,6 +19,8 @@ class Rates:
     """Bytes and FLOP per millisecond of one GPU at peak, as section 3 counts them."""
 
     bandwidth: Fraction
+    """Of what stays in 16 bit, and of experts in any format."""
+    linear_bandwidth: Fraction
     sixteen: Fraction
     linear: Fraction
     expert: Fraction
@@ -33,9 +35,12 @@ def rates_of(problem: Problem, weight_format: str) -> Rates:
     other = "bf16" if model.native_dtype == "fp16" else "fp16"
     sixteen = exact(offered.get(model.native_dtype) or offered[other]) * 10**9
 
+    generation = facts_of_costs().generations[gpu.kernel_generation]
+    sixteen *= exact(generation.flops)
+
     def peak(name: str) -> Fraction:
         computed = next((found for found in formats[name].compute if found in offered), other)
-        ratio = exact(offered[computed]) * 10**9 / sixteen
+        ratio = exact(offered[computed]) * 10**9 * exact(generation.flops) / sixteen
         if computed in ("fp16", "bf16") or ratio < Fraction(3, 2):
             return sixteen
         return sixteen * (constant("speedup_8bit") if ratio < Fraction(5, 2) else constant("speedup_4bit"))
@@ -47,8 +52,18 @@ def rates_of(problem: Problem, weight_format: str) -> Rates:
     expert_rate = peak(weight_format)
     if weight_format == model.native_weight_format:
         linear_rate, expert_rate = peak(model.linear_format), peak(model.expert_format)
+    read_bytes = linear_bytes
+    if weight_format == model.native_weight_format:
+        read_bytes = exact(formats[model.linear_format].linear)
+    bandwidth = exact(gpu.memory_bandwidth_gb_per_s) * 10**6 * exact(generation.bandwidth)
+    narrow = Fraction(1)
+    if read_bytes < Fraction(3, 4):
+        narrow = constant("bandwidth_4bit")
+    elif read_bytes < Fraction(3, 2):
+        narrow = constant("bandwidth_8bit")
     return Rates(
-        bandwidth=exact(gpu.memory_bandwidth_gb_per_s) * 10**6,
+        bandwidth=bandwidth,
+        linear_bandwidth=bandwidth * narrow,
         sixteen=sixteen,
         linear=linear_rate,
         expert=expert_rate,
@@ -92,6 +107,15 @@ class Layer:
     window: int
 
 
+def _slowdown(problem: Problem, group: Group, kind: LayerKind) -> Fraction:
+    """What expert products take beyond their FLOP: narrow ones move more, and one GPU of the group has the most tokens."""
+    if not kind.experts:
+        return Fraction(1)
+    width = max(1, problem.model.expert_ffn_width)
+    busiest = 1 + constant("imbalance") * (group.expert - 1) / kind.experts
+    return (1 + constant("expert_width_half") / width) * busiest
+
+
 def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> Layer:
     """Sections 2 and 3 for one layer; times in milliseconds, sizes in bytes."""
     model, work, t = problem.model, problem.workload, group.tensor
@@ -110,14 +134,13 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
         seen = min(seen, kind.window_tokens)
     state = Fraction(kind.state_values_per_sequence * 2, t) + kind.state_values_replicated * 2
     shared = Fraction(kind.expert_parameters, group.expert_gpus)
-    uneven = 1 + (constant("imbalance") if group.expert > 1 else 0)
-    flop = 2 * group.ranks * kind.experts_per_token * shared * uneven
+    flop = 2 * group.ranks * kind.experts_per_token * shared * _slowdown(problem, group, kind)
     experts = None
     if kind.experts:
         experts = Experts(
             count=kind.experts,
             per_token=kind.experts_per_token,
-            read_ms=one / (constant("eta_expert_bw") * rates.bandwidth) * uneven,
+            read_ms=one / (constant("eta_expert_bw") * rates.bandwidth),
             token_ms=flop / (constant("eta_expert_flops") * rates.expert),
             touch_ms=exact(problem.hardware.gpu.layer_time_factor) * constant("t_touched"),
         )

@@ -44,7 +44,9 @@ def all_reduce(hardware: HardwareFacts, ranks: int) -> Affine:
     inside = Affine(inside.slope * constant("ar_factor"), inside.fixed)
     if near is not None:
         return inside
-    return inside.plus(_ring(_network(hardware), ceil_ratio(ranks, hardware.gpus_per_node)))
+    network = _network(hardware)
+    slow = Affine(network.slope, network.fixed * constant("network_reduce_steps"))
+    return inside.plus(_ring(slow, ceil_ratio(ranks, hardware.gpus_per_node)))
 
 
 def _inside(hardware: HardwareFacts, ranks: int) -> int:
@@ -54,11 +56,16 @@ def _inside(hardware: HardwareFacts, ranks: int) -> int:
 
 def all_to_all(hardware: HardwareFacts, gpus: int) -> Affine:
     """Milliseconds when each of the GPUs that hold the experts sends x bytes."""
-    near = _local(hardware, gpus)
+    near, start = _local(hardware, gpus), constant("exchange_latency_us") / 1000
     if near is not None:
-        return Affine(near.slope * Fraction(gpus - 1, gpus), near.fixed)
+        return Affine(near.slope * Fraction(gpus - 1, gpus), near.fixed + start)
     network = _network(hardware)
-    return Affine(network.slope * min(hardware.gpus_per_node, gpus), network.fixed)
+    return Affine(network.slope * min(hardware.gpus_per_node, gpus), network.fixed + start)
+
+
+def exchange_places(hardware: HardwareFacts, gpus: int) -> int:
+    """Places that a token's copies go to: GPUs, or nodes where the network is between (NVLink spreads them inside)."""
+    return gpus if _local(hardware, gpus) is not None else ceil_ratio(gpus, hardware.gpus_per_node)
 
 
 def sends(hardware: HardwareFacts, tensor: int, stages: int, hidden: int) -> Affine:

@@ -11,7 +11,7 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import Affine, ceil, constant, exact
 from optimizer.verify.common.groups import Group, Shape
 from optimizer.verify.common.layer import Experts, Layer, Rates, layer_of, rates_of
-from optimizer.verify.common.links import all_reduce, all_to_all, sends
+from optimizer.verify.common.links import all_reduce, all_to_all, exchange_places, sends
 from optimizer.verify.common.weights import tables
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class _Shared:
     layers: tuple[Layer, ...]
     reduce: Affine
     exchange: Affine
+    places: int
+    """Places that copies of a token go to at most in an exchange."""
     engine_bytes: int
     """Engine and activations."""
 
@@ -146,6 +148,7 @@ class Stages:
                 layers=tuple(layer_of(problem, group, kind, rates) for kind in problem.model.kinds),
                 reduce=all_reduce(problem.hardware, group.tensor),
                 exchange=all_to_all(problem.hardware, group.expert_gpus) if group.ranks > 1 else Affine(),
+                places=exchange_places(problem.hardware, group.expert_gpus),
                 engine_bytes=int(constant("engine_bytes")) + _activation_bytes(problem, group),
             )
         return found
@@ -164,7 +167,9 @@ class Stages:
             weights += ends.head
         moved = _messages(model.hidden_size, group, held, shared)
         decode_flop = constant("eta_decode_flops")
-        roofs = [(dense_bytes / (constant("eta_bw") * rates.bandwidth), 2 * linear / (decode_flop * rates.linear))]
+        roofs = [
+            (dense_bytes / (constant("eta_bw") * rates.linear_bandwidth), 2 * linear / (decode_flop * rates.linear))
+        ]
         step = _step(self.problem, group, held, rates).plus(moved)
         prefill = Affine(2 * linear / (constant("eta_prefill_flops") * rates.linear)).plus(moved)
         prefill = prefill.plus(Affine(sum((n * layer.expert_prefill_ms for layer, n in held), Fraction(0))))
@@ -173,7 +178,7 @@ class Stages:
             products = 2 * ends.head_parameters / (decode_flop * rates.sixteen)
             roofs.append((ends.head / (constant("eta_bw") * rates.bandwidth), products))
             generation = exact(self.problem.hardware.gpu.layer_time_factor)
-            step = step.plus(Affine(group.ranks * constant("t_sequence"), generation * constant("t_step")))
+            step = step.plus(Affine(constant("t_sequence"), generation * constant("t_step")))
         alone = kind.first and kind.last and group.tensor * group.ranks == 1
         attention = constant("eta_prefill_attention") * rates.sixteen
         return Stage(
@@ -216,7 +221,7 @@ def _step(problem: Problem, group: Group, held: list[tuple[Layer, int]], rates: 
     read = sum((n * layer.cache_bytes_read for layer, n in held), Fraction(0)) / (constant("eta_kv") * rates.bandwidth)
     flop = sum((n * layer.attention_flop for layer, n in held), Fraction(0))
     attend = flop / (constant("eta_decode_flops") * rates.sixteen)
-    per_layer = constant("t_layer") + (constant("t_tp") if group.tensor * group.ranks > 1 else 0)
+    per_layer = constant("t_layer") + (constant("t_tp") if group.tensor > 1 else 0)
     overhead = sum((n * per_layer for _, n in held), Fraction(0))
     for layer, n in held:
         if layer.experts is not None:
@@ -231,7 +236,7 @@ def _messages(hidden: int, group: Group, held: list[tuple[Layer, int]], shared: 
     for layer, n in held:
         total = total.plus(Affine(shared.reduce.slope * hidden * 2, shared.reduce.fixed), 2 * n)
         if layer.experts is not None and group.ranks > 1:
-            sent = min(layer.experts.per_token, group.expert_gpus) * hidden * 2
+            sent = min(layer.experts.per_token, shared.places) * hidden * constant("exchange_bytes")
             total = total.plus(Affine(shared.exchange.slope * sent, shared.exchange.fixed), 2 * n)
     return total
 

@@ -68,7 +68,9 @@ class ReplicaTimes:
         chunks = chunks_of(problem, prompt)
         each = [(count, ms * chunks) for (_, count, _), ms in stage_ms]
         self.prompt_sum = sum((count * ms for count, ms in each), Decimal(0))
-        self.prompt_max = max(ms for _, ms in each)
+        # Micro-batches of unequal work wait for each other at the slowest stage.
+        self._wait = 1 + decimal(constant("stage_wait")) * (self._stages - 1)
+        self.prompt_max = max(ms for _, ms in each) * self._wait
         self._output = problem.workload.output_tokens
 
     def _decode_of(self, n: int) -> list[tuple[int, Decimal]]:
@@ -94,7 +96,7 @@ class ReplicaTimes:
             decoded = self._decode_of(n)
             through = sum((count * ms for count, ms in decoded), Decimal(0))
             through += self._send_fixed + self._send_slope * ceil_ratio(n, self._stages)
-            found = self._rounds[n] = max(through, min(n, self._stages) * max(ms for _, ms in decoded))
+            found = self._rounds[n] = max(through, min(n, self._stages) * max(ms for _, ms in decoded) * self._wait)
         return found
 
     def prefill(self, tokens: int, n: int) -> Decimal:

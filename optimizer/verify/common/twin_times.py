@@ -92,13 +92,14 @@ def shape_times(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto:
         for k in (0, 1):
             np.maximum(worst_pass[k], step + whole[places[:, s : s + 1], k] / j[k], out=worst_pass[k])
     slope, fixed = crossings[:, :1], crossings[:, 1:]
-    rounds = np.maximum(through + fixed + slope * (column + 1), np.minimum(n, depth) * worst)
+    wait = 1 + float(constant("stage_wait")) * (depth - 1)
+    rounds = np.maximum(through + fixed + slope * (column + 1), np.minimum(n, depth) * worst * wait)
     prefill = []
     for k, tokens in enumerate(lengths):
         mine = whole[places, k].sum(axis=1, keepdims=True) / j[k]
         prefill.append(through + mine + (j[k] - 1) * worst_pass[k] + fixed + slope * -(-tokens // j[k]))
     each = whole[places, 0]
-    prompt_sum, prompt_max = each.sum(axis=1), each.max(axis=1)
+    prompt_sum, prompt_max = each.sum(axis=1), each.max(axis=1) * wait[:, 0]
     per_round = (n - 1) / work.output_tokens
     tpot = rounds + per_round * np.maximum(prompt_max[:, None], prompt_sum[:, None] / (1 + per_round / 2))
     admission = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds

@@ -17,7 +17,7 @@ from optimizer.verify.common.arithmetic import ceil, constant, decimal, exact
 from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.groups import row_of
 from optimizer.verify.common.layer import layer_of, rates_of
-from optimizer.verify.common.links import all_reduce, all_to_all
+from optimizer.verify.common.links import all_reduce, all_to_all, exchange_places
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import StageDecode
 from optimizer.verify.common.weights import Tables, beside_experts, tables
@@ -76,7 +76,8 @@ class Modules:
     def exchange_bytes(self, layer: int) -> int:
         """What each GPU has for the others in one all-to-all."""
         per_token = self._kind(layer).experts_per_token
-        return self._batch * min(per_token, self._group.expert_gpus) * self._problem.model.hidden_size * 2
+        places = exchange_places(self._problem.hardware, self._group.expert_gpus)
+        return int(self._batch * min(per_token, places) * self._problem.model.hidden_size * constant("exchange_bytes"))
 
     def room(self, stage: int) -> int:
         """Blocks of 16 tokens for which a stage has room; more than anything where it has no cache that grows."""
@@ -123,7 +124,7 @@ class Modules:
         memory = ends.head / (constant("eta_bw") * self._rates.bandwidth)
         compute = 2 * self._batch * ends.head_parameters / (constant("eta_decode_flops") * self._rates.sixteen)
         generation = exact(self._problem.hardware.gpu.layer_time_factor)
-        step = generation * constant("t_step") + self._batch * self._group.ranks * constant("t_sequence")
+        step = generation * constant("t_step") + self._batch * constant("t_sequence")
         return self._roof(decimal(memory), decimal(compute)) + decimal(step)
 
     def _kind(self, layer: int) -> LayerKind:
@@ -146,14 +147,14 @@ class Modules:
             weights_bytes=dense_bytes + (layer.expert_bytes if rest else 0),
             sequence_bytes=Fraction(0) if rest else layer.sequence_bytes,
             token_bytes=Fraction(0 if rest else layer.token_bytes),
-            dense=self._roof(decimal(dense_bytes / (constant("eta_bw") * rates.bandwidth)), decimal(flop)),
+            dense=self._roof(decimal(dense_bytes / (constant("eta_bw") * rates.linear_bandwidth)), decimal(flop)),
             read=Decimal(0) if rest else decimal(read),
             attend=Decimal(0) if rest else decimal(attend),
             own=self._overhead(kind, rest) + (self._experts(kind) if rest and kind.experts else Decimal(0)),
         )
 
     def _overhead(self, kind: LayerKind, rest: bool) -> Decimal:
-        shared = self._group.tensor * self._group.ranks > 1
+        shared = self._group.tensor > 1
         total = (constant("t_layer") + (constant("t_tp") if shared else 0)) / 2
         if rest and kind.experts:
             total += constant("t_expert") * kind.experts / (1 + kind.experts / constant("experts_half"))

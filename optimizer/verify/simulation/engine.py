@@ -51,6 +51,7 @@ class Engine:
         self._idle = [MicroBatch() for _ in range(self._depth)]
         self._flights: deque[tuple[float, MicroBatch]] = deque()  # (back at, micro-batch)
         self._free = [0.0] * self._depth  # when each stage is done with what was launched
+        self._after = times.stage_wait * (self._depth - 1)  # share of its work that a stage then waits for others
         self._wanted = self._unanswered = 0
         self._in_system = self._refused = 0
         self._in_system_ms = self._counted_to = 0.0
@@ -143,7 +144,8 @@ class Engine:
         self._time(batch, chunks)
         at = self._now - batch.hop
         for s, ms in enumerate(batch.stage_ms):
-            at = self._free[s] = max(at + batch.hop, self._free[s]) + ms
+            at = max(at + batch.hop, self._free[s]) + ms
+            self._free[s] = at + ms * self._after
         self._flights.append((at, batch))
         return True
 
@@ -206,7 +208,7 @@ class Engine:
             self._leap(full)
             return
         horizon = math.inf if full else min(self._source.next_ms, self._known_next())
-        flights, free, stages = self._flights, self._free, range(self._depth)
+        flights, free, stages, after = self._flights, self._free, range(self._depth), self._after
         while True:
             at, batch = flights[0]
             needed = batch.phases[(batch.steps + 1) % BLOCK_TOKENS]
@@ -223,7 +225,8 @@ class Engine:
                 at += hop
                 if free[s] > at:
                     at = free[s]
-                at = free[s] = at + ms
+                at += ms
+                free[s] = at + ms * after
             flights.popleft()
             flights.append((at, batch))
 

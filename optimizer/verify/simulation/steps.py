@@ -69,13 +69,18 @@ class StepTimes:
     start_ms: float = 0.0
     """T_START: arrival to known by the scheduler."""
     admit_steps: float = 0.0
+    stage_wait: float = 0.0
+    """STAGE_WAIT: share of its work by which a stage is busy longer, for each further stage."""
 
     def round_ms(self, sequences: int, context: float) -> float:
         """round(n) of the doc: one token for each of so many sequences of this context."""
         depth = len(self.stages)
         b = -(-sequences // depth)
         each = [stage.base[b] + b * stage.line(context)[0] for stage in self.stages]
-        return max(sum(each) + self.send_fixed + self.send_per_token * b, min(sequences, depth) * max(each))
+        return max(
+            sum(each) + self.send_fixed + self.send_per_token * b,
+            min(sequences, depth) * max(each) * (1 + self.stage_wait * (depth - 1)),
+        )
 
     def hop_ms(self, tokens: int) -> float:
         """One send of so many tokens to the next stage."""
@@ -119,6 +124,7 @@ def step_times(problem: Problem, strategy: Strategy) -> StepTimes:
         send_per_token=float(sent.slope),
         start_ms=float(exact(engine.start_ms)),
         admit_steps=float(exact(engine.admit_steps)),
+        stage_wait=float(constant("stage_wait")),
     )
 
 

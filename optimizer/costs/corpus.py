@@ -19,12 +19,12 @@ class _Group:
     """Runs of one model on one GPU type: layouts × concurrencies, and where each run stands in that grid."""
 
     def __init__(self, runs: Sequence[Run], rows: Sequence[int]) -> None:
-        layouts: dict[tuple[Shape, int, int, int, str], list[int]] = {}
-        position: dict[tuple[Shape, int, int, int, str], int] = {}
+        layouts: dict[tuple[Shape, int, int, int, str, int], list[int]] = {}
+        position: dict[tuple[Shape, int, int, int, str, int], int] = {}
         cells: list[tuple[int, int]] = []
         for run in runs:
             row = run.row
-            key = (run.shape, row.ranks, row.prompt_tokens, row.output_tokens, row.engine)
+            key = (run.shape, row.ranks, row.prompt_tokens, row.output_tokens, row.engine, row.waves)
             column = layouts.setdefault(key, [])
             if row.concurrency not in column:
                 column.append(row.concurrency)
@@ -34,11 +34,24 @@ class _Group:
         self.at = tuple(np.array(cells).T)
         self.concurrency: Ints = np.array([column + column[-1:] * (width - len(column)) for column in layouts.values()])
         self.engines = [key[4] for key in layouts]
-        ranks, prompt, output = (np.array([key[i] for key in layouts], dtype=np.int64) for i in (1, 2, 3))
+        ranks, prompt, output, waves = (np.array([key[i] for key in layouts], dtype=np.int64) for i in (1, 2, 3, 5))
         shapes = [key[0] for key in layouts]
         nodes = runs[0].row.nodes
         per_node = -(-runs[0].row.gpus // nodes) if nodes > 1 else None
-        self.loop = ClosedLoop(runs[0].model, runs[0].gpu, shapes, ranks, prompt, output, gpus_per_node=per_node)
+        self.output = output
+        """Stated output tokens: what a file's end-to-end times count, whatever the mean was."""
+        reserves = np.array([engine == "trtllm" for engine in self.engines], dtype=np.bool_)
+        self.loop = ClosedLoop(
+            runs[0].model,
+            runs[0].gpu,
+            shapes,
+            ranks,
+            prompt,
+            output,
+            waves=waves,
+            reserves=reserves,
+            gpus_per_node=per_node,
+        )
 
     def steps_by_run(self, steps: StepTimes) -> StepTimes:
         """What the step model says of each run, as columns (runs, 1)."""
@@ -101,7 +114,7 @@ class Corpus:
         for group, step in zip(self._groups, steps, strict=True):
             constants = [engines.get(name) or engines["other"] for name in group.engines]
             found = group.loop.predict(step, group.concurrency, constants)
-            whole = found.end_to_end_ms(group.loop.output_tokens)
+            whole = found.end_to_end_ms(group.output)
             for metric, values in (("tpot", found.tpot_ms), ("e2e", whole), ("ttft", found.ttft_ms)):
                 times[metric][group.rows] = values[group.at]
         return times

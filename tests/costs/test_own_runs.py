@@ -1,0 +1,185 @@
+"""A person's own runs: benchmark results become rows, rows become constants, and an answer says which it used."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from optimizer.catalog.constants import constants, stated_basis, use_file, use_shipped
+from optimizer.cli.program import app
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.measurements import parse
+from optimizer.questions.calibrate import SPREAD, calibrate
+from optimizer.reading.benchmarks import benchmark_rows
+
+VLLM = {
+    "model_id": "meta-llama/Llama-3.3-70B-Instruct", "num_prompts": 320, "completed": 320, "max_concurrency": 32,
+    "request_rate": "inf", "total_input_tokens": 320 * 1000, "total_output_tokens": 320 * 400, "output_throughput": 1500.5,
+    "mean_ttft_ms": 300.0, "median_ttft_ms": 250.0, "p99_ttft_ms": 900.0, "mean_tpot_ms": 20.0, "median_tpot_ms": 19.5,
+    "p99_tpot_ms": 25.0,
+}  # fmt: skip
+SGLANG = {k: v for k, v in VLLM.items() if k != "model_id"} | {
+    "server_info": {"model_path": "Qwen/Qwen3-32B", "tp_size": 4, "version": "0.5.9"}
+}
+INFERENCEMAX = {
+    "hw": "h200-nb_0", "tp": 8, "ep": 1, "dp_attention": "false", "conc": 16, "model": "openai/gpt-oss-120b", "framework": "vllm",
+    "precision": "fp4", "isl": 1024, "osl": 1024, "mean_ttft": 0.05, "mean_tpot": 0.008, "output_tput_per_gpu": 200.0,
+}  # fmt: skip
+PERF = {
+    "time_to_first_token": {"unit": "ms", "avg": 300.0, "p50": 250.0, "p99": 900.0},
+    "inter_token_latency": {"unit": "ms", "avg": 20.0, "p50": 19.5, "p99": 25.0},
+    "input_sequence_length": {"avg": 1000.0}, "output_sequence_length": {"avg": 400.0},
+    "output_token_throughput": {"avg": 1500.5},
+    "input_config": {"endpoint": {"model_names": ["llama3.3-70b"]}, "loadgen": {"concurrency": 32}},
+}  # fmt: skip
+GUIDELLM = {
+    "benchmarks": [
+        {
+            "config": {"strategy": {"type_": "concurrent", "streams": 32}, "backend": {"model": "llama3.3-70b"}},
+            "metrics": {
+                "prompt_token_count": {"successful": {"mean": 1000.0}},
+                "output_token_count": {"successful": {"mean": 400.0}},
+                "time_to_first_token_ms": {"successful": {"mean": 300.0, "percentiles": {"p50": 250.0, "p99": 900.0}}},
+                "inter_token_latency_ms": {"successful": {"mean": 20.0, "percentiles": {"p50": 19.5, "p99": 25.0}}},
+            },
+        }
+    ]
+}
+STATED = {"system": "h100", "tp": 4, "backend": "vllm", "precision": "fp8"}
+
+
+@pytest.mark.parametrize("result", [VLLM, SGLANG, PERF, GUIDELLM], ids=["vllm", "sglang", "aiperf", "guidellm"])
+def test_results_become_rows(result: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(result))
+    [row] = benchmark_rows(file, STATED)
+    read = parse({name: str(value) for name, value in row.items()})
+    assert (read.prompt_tokens, read.output_tokens, read.concurrency, read.tp) == (1000, 400, 32, 4)
+    assert (read.ttft_ms, read.tpot_ms) == (300.0, 20.0) and read.percentiles == (250.0, 900.0, 19.5, 25.0)
+
+
+def test_inferencemax_counts_in_seconds_and_says_its_protocol(tmp_path: Path) -> None:
+    file = tmp_path / "agg.json"
+    file.write_text(json.dumps([INFERENCEMAX]))
+    [row] = benchmark_rows(file, {})
+    read = parse({name: str(value) for name, value in row.items()})
+    assert (read.ttft_ms, read.tpot_ms, read.system, read.gpus) == (50.0, 8.0, "h200", 8) and read.waves == 10
+
+
+def test_what_a_result_leaves_open_has_to_be_stated(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(VLLM))
+    with pytest.raises(ProblemError, match="does not say system, tp"):
+        benchmark_rows(file, {})
+    file.write_text("{}")
+    with pytest.raises(ProblemError, match="is no result of"):
+        benchmark_rows(file, {})
+    file.write_text("not json")
+    with pytest.raises(ProblemError, match="neither JSON"):
+        benchmark_rows(file, {})
+
+
+def rows_of(factor: float) -> list[Any]:
+    from dataclasses import replace
+
+    from optimizer.catalog.constants import closed_loop_constants
+    from optimizer.costs.corpus import Corpus
+    from optimizer.costs.measured_runs import Run, resolve
+    from optimizer.reading.measured_names import Models
+
+    models = Models()
+    found: list[Run] = []
+    for tp in (2, 8):
+        for load in (1, 16, 64):
+            row = {
+                "model": "llama3.3-70b",
+                "system": "h200",
+                "backend": "vllm",
+                "precision": "fp8",
+                "isl": "900",
+                "osl": "300",
+            }
+            row |= {"concurrency": str(load), "tp": str(tp), "ttft_ms": "1", "tpot_ms": "1"}
+            found.append(resolve(parse(row), models))
+    corpus = Corpus(found)
+    truth = constants().model_copy(update={"t_layer": constants().t_layer * factor})
+    times = corpus.predict(corpus.step_times(truth), closed_loop_constants())
+    return [
+        Run(replace(run.row, ttft_ms=float(first), tpot_ms=float(each)), run.model, run.gpu, run.shape)
+        for run, first, each in zip(found, times["ttft"], times["tpot"], strict=True)
+    ]
+
+
+def test_runs_move_the_constants_that_they_tell_of() -> None:
+    found = calibrate(rows_of(1.8))
+    assert found.values["t_layer"] > 1.3 * found.shipped["t_layer"]
+    assert found.left_out_error["tpot"] < found.shipped_error["tpot"] / 2
+
+
+def test_runs_that_agree_change_nothing() -> None:
+    found = calibrate(rows_of(1.0))
+    assert all(found.values[name] == pytest.approx(found.shipped[name], rel=0.01) for name in SPREAD)
+
+
+def test_from_results_to_an_answer(tmp_path: Path) -> None:
+    results = []
+    for number, load in enumerate((1, 8, 32)):
+        file = tmp_path / f"{number}.json"
+        tokens = {"mean_tpot_ms": 14.0 + load / 4, "max_concurrency": load}
+        file.write_text(json.dumps(VLLM | tokens))
+        results.append(str(file))
+    runs, own = tmp_path / "runs.csv", tmp_path / "own.yaml"
+    command = ["import", "runs", *results, "--out", str(runs), "--system", "h100", "--precision", "fp8", "--tp", "4"]
+    said = CliRunner().invoke(app, command)
+    assert said.exit_code == 0, said.output
+    assert len(list(csv.DictReader(runs.open()))) == 3
+    said = CliRunner().invoke(app, ["calibrate", str(runs), "--out", str(own)])
+    assert said.exit_code == 0 and "left out" in said.output
+    problem = tmp_path / "problem.yaml"
+    problem.write_text(
+        "hardware: {gpu: h100, nodes: 1}\nmodel: llama3.1-8b\n"
+        "workload: {prompt_tokens: 500, output_tokens: 100, requests_per_s: 1}\nsearch: {tensor_parallel: [1]}\n"
+    )
+    try:
+        said = CliRunner().invoke(app, ["solve", str(problem), "--no-simulate", "--json", "--constants", str(own)])
+        assert said.exit_code == 0, said.output
+        assert "fitted to 3 runs of runs.csv" in said.output
+    finally:
+        forget()
+    assert stated_basis() is None
+
+
+def forget() -> None:
+    from optimizer.verify.common.arithmetic import constant
+
+    use_shipped()
+    constant.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("values: {t_nothing: 1}", "no constant"),
+        ("values: {t_layer: -1}", "above zero"),
+        ("[]", "holds no values"),
+        ("a: {", "YAML"),
+    ],
+)
+def test_files_of_constants_are_checked(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(text)
+    with pytest.raises(ProblemError, match=said):
+        use_file(file)
+    assert stated_basis() is None
+
+
+def test_accuracy_lists_where_it_was_measured() -> None:
+    said = CliRunner().invoke(app, ["accuracy"])
+    assert said.exit_code == 0 and "NVLink" in said.output and "throughput only" in said.output
+    data = json.loads(CliRunner().invoke(app, ["accuracy", "--json"]).output)
+    assert data
