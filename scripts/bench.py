@@ -3,7 +3,7 @@
 
 Usage: python scripts/bench.py [--runs N] [--json]. Medians are shown with minimum and maximum; a noisy machine shows in
 the spread. Chain instances: python scripts/bench.py helix [INSTANCE.json ...].
-Sweeps: python scripts/bench.py sweep. Inventories that grow: python scripts/bench.py growth.
+Sweeps: python scripts/bench.py sweep. What grows with the size of a problem: bench.py growth, and growth uniform.
 Nothing here is asserted: CI machines are shared.
 """
 
@@ -105,6 +105,11 @@ def main() -> None:
     if sys.argv[1:2] == ["growth"]:
         sys.path.insert(0, str(ROOT))
         from scripts.bench_growth import bench_growth
+        from scripts.bench_growth_uniform import main as uniform
+
+        if sys.argv[2:3] == ["uniform"]:
+            uniform(sys.argv[3:])
+            return
 
         bench_growth(sys.argv[2:])
         return

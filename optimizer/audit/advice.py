@@ -16,7 +16,7 @@ _MORE = re.compile(
     r"\b(?:more|additional|extra|another|second|new|further|added) (?:\w+ )?(?:GPUs?|nodes?"
     r"|servers?|machines?|hosts?|hardware)\b|\badd(?:ing|s)? [^.]*\b(?:GPUs?|nodes?|hardware)\b"
     r"|\bscal\w+ out\b|\bexpand\w*|\bif (?:\w+ ){0,4}(?:available|added|procured)"
-    r"|\bwith \d+ nodes\b|\bon \d+ nodes\b|\b(?:two|three|four|multi)[- ]nodes?\b",
+    r"|\bwith \d+ (?:nodes|GPUs|cards)\b|\bold\b|\btested\b|\blegacy\b|\bon \d+ nodes\b|\b(?:two|three|four|multi)[- ]nodes?\b",
     re.IGNORECASE,
 )
 _TRAINING = re.compile(

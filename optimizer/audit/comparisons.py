@@ -13,6 +13,11 @@ from optimizer.audit.measures import Measure, shown
 from optimizer.audit.result import Claim, Parsed, Verdict
 from optimizer.audit.sentences import Sentence
 
+_REACHED = re.compile(
+    r"\b(?:goal|target|limit|objective|SLO|\w*[Zz]iel|objectif|cible)\b[^.]{0,30}\b(?:reached|achieved|attained"
+    r"|hit|erreicht|atteinte?|tenue?)\b",
+    re.IGNORECASE,
+)
 _PLACES = {
     **dict.fromkeys(
         (
@@ -367,6 +372,8 @@ def _verdict_words(sentence: Sentence) -> bool | None:
             met.append(term)
         elif term.id("missed"):
             missed.append(term)
+    if _REACHED.search(sentence.text) and not missed:
+        met = met or [t for t in sentence.terms if t.id("target")]
     negations = [t for t in sentence.terms if t.id("negation")]
     if bool(met) == bool(missed):
         return None

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optimizer.audit.languages import languages_of
 from optimizer.audit.metrics import Metric, Row, is_target, labelled_metrics, target_row
@@ -19,6 +20,10 @@ from optimizer.audit.units import Amount
 from optimizer.catalog.constants import constants
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
+
+if TYPE_CHECKING:
+    from optimizer.audit.lexicon import Lexicon
+    from optimizer.report.ledger import Ledger
 from optimizer.results.answer import Answer, CheckAnswer, Fixed
 
 CHECK_SECONDS = 10.0
@@ -58,7 +63,7 @@ _IN_FORMAT = re.compile(
     re.IGNORECASE,
 )
 """A sentence that begins "With FP8 …" says what would be, where the checkpoint is in another format."""
-_OTHER_NETWORK = re.compile(
+OTHER_NETWORK = re.compile(
     r"\bdraft(?:er)?\b|\bspeculat|\bMTP\b|\bmulti-token|\bLoRA\b|\badapters?\b|\bvision\b|\bencoder\b|\breward model"
     r"|\bembedding model|\bre-?rank|\bteacher\b|\bstudent\b|\bguard model",
     re.IGNORECASE,
@@ -181,7 +186,7 @@ class Context:
         name = re.sub(r"[^a-z0-9]", "", self.problem.hardware.gpu.name.lower())
         if any(re.sub(r"[^a-z0-9]", "", found.lower()) not in name for found in _GPU_NAMES.findall(words)):
             return True
-        if _OTHER_NETWORK.search(statement.text):
+        if OTHER_NETWORK.search(statement.text):
             return True
         own = self.problem.model.name.lower()
         if _FAMILIES.search(own) and any(found.lower() not in own for found in _FAMILIES.findall(words)):
@@ -246,9 +251,28 @@ class Context:
         stages = self.costs.metrics.weights_bytes_per_stage if self.costs and self.costs.metrics else None
         return (float(min(stages)), float(max(stages))) if stages else None
 
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Every figure the product's own report derives for the proposed strategy; empty where there is none."""
+        from optimizer.report.build import ledger_of
+        from optimizer.report.ledger import Ledger
+
+        return ledger_of(self.problem, self.costs) if self.costs else Ledger()
+
+    @cached_property
+    def derived(self) -> Lexicon:
+        """The ledger's figures by their titles."""
+        from optimizer.audit.derived import derived_lexicon
+
+        return derived_lexicon(self.ledger)
+
     def ledger_values(self, pattern: str) -> list[float]:
         """Figures of the report's ledger whose id fits a pattern."""
-        return []
+        return [
+            float(one.figure.value)
+            for one in self.ledger.derivations
+            if fnmatchcase(one.id, pattern) and one.figure.value is not None
+        ]
 
     @cached_property
     def best(self) -> Answer | None:

@@ -81,6 +81,8 @@ class Situation:
             found.add("dense")
         if not self.nvlink_gb_per_s:
             found.add("no_nvlink")
+        if len(set(self.model.ffn_widths)) > 1:
+            found.add("several_widths")
         hardware = self.problem.hardware
         if not self.own_hardware or hardware.host_memory_gb is None:
             found.add("no_host_memory")
@@ -119,6 +121,8 @@ class Situation:
         expert_parameters = sum(kind.experts * kind.expert_parameters for kind in kinds)
         linear = 2.0 if self.weight_format == "mxfp4" and expert_parameters else each.linear
         weights = expert_parameters * each.expert + (model.parameters - expert_parameters) * linear
+        if self.weight_format == model.native_weight_format:
+            weights = float(model.weight_bytes)  # as the checkpoint is, 16-bit parts and scales included
         per_value = {"fp16": 2, "bf16": 2, "fp8": 1}[self.kv_format]
         values = sum(
             k.kv_values_per_token_per_kv_head * model.kv_heads + k.kv_values_per_token_replicated for k in kinds

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from optimizer.audit.context import Context
+from optimizer.audit.context import OTHER_NETWORK, Context
 from optimizer.audit.facts import Situation
 from optimizer.audit.labels import claim
 from optimizer.audit.ledger import Reading, readings
@@ -45,9 +45,24 @@ def judge_figures(sentence: Sentence, context: Context, lexicon: Lexicon, own: S
     for measure in sentence.measures:
         if _is_operand(sentence.text, measure):
             continue
-        said = _judge(sentence, measure, context, lexicon, own)
+        said = _judge(sentence, measure, context, lexicon, own) or _derived(sentence, measure, context, own)
         if said is not None:
             yield said
+
+
+def _derived(sentence: Sentence, measure: Measure, context: Context, own: Situation) -> Claim | None:
+    """The same against the figures of the report that the product itself writes for the strategy."""
+    titles = context.derived
+    if not titles.index or not about(sentence, sentence.clause(measure.start), context, own).own:
+        return None
+    taken = [(m.start, m.end) for m in sentence.measures if not m.word or m.unit]
+    named = titles.terms(sentence.text, taken)
+    if not named:
+        return None
+    kept = [replace(t, meanings=tuple(m for m in t.meanings if m[0] != "quantity")) for t in sentence.terms]
+    kept = [t for t in kept if t.meanings and not any(t.start < n.end and n.start < t.end for n in named)]
+    terms = tuple(sorted([*kept, *named], key=lambda term: term.start))
+    return _judge(replace(sentence, terms=terms), measure, context, titles, own)
 
 
 def _is_operand(text: str, measure: Measure) -> bool:
@@ -55,6 +70,15 @@ def _is_operand(text: str, measure: Measure) -> bool:
 
 
 def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexicon, own: Situation) -> Claim | None:
+    if not measure.dimension and any(
+        m.dimension
+        and re.fullmatch(
+            r"\s+(?:out )?(?:of|von|der|sur|des)\s+(?:the |its |den |les )?", sentence.text[measure.end : m.start]
+        )
+        for m in sentence.measures
+        if m.start > measure.end
+    ):
+        return None  # "656 of the 671 GB": its unit stands behind the other
     span = sentence.clause(measure.start)
     candidates = list(_candidates(sentence, measure, span, lexicon))
     meant = about(sentence, span, context, own)
@@ -62,7 +86,13 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         return None
     scope = scope_of(sentence, measure, span)
     candidates += _implied(measure, scope, lexicon, context, candidates, meant.named_precision)
-    if measure.dimension == "bytes/s" and not candidates and _on_gpu(sentence, span) and _MOVES.search(sentence.text):
+    if (
+        measure.dimension == "bytes/s"
+        and "gpu_rate" in lexicon.quantities
+        and not candidates
+        and _on_gpu(sentence, span)
+        and _MOVES.search(sentence.text)
+    ):
         candidates.append(Candidate(lexicon.quantities["gpu_rate"], STRONG, None))
     refuted: Claim | None = None
     for candidate in candidates:
@@ -82,7 +112,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
             relation = "="
         right = [one for one in found if _holds(measure, one, quantity, relation)]
         if right and measure.value >= quantity.least:
-            context.spoken_of = [quantity.id]
+            context.spoken_of = [] if quantity.by_title else [quantity.id]
             if relation != "=" and not any(_holds(measure, one, quantity, "=") for one in found):
                 continue
             return _say(sentence, measure, quantity, right[0], scope, relation, "confirmed")
@@ -111,14 +141,18 @@ def _implied(
     if measure.dimension in ("tokens/s", "requests/s"):
         ids = [id for id, one in lexicon.quantities.items() if one.unit == measure.dimension]
     elif measure.dimension == "bytes" and (scope.ids or named_precision):
-        ids = [id for id in context.spoken_of if lexicon.quantities[id].unit == measure.dimension]
+        ids = [
+            id
+            for id in context.spoken_of
+            if id in lexicon.quantities and lexicon.quantities[id].unit == measure.dimension
+        ]
         ids += ["weights"] if named_precision else []
     elif measure.dimension == "bytes":
         ids = ["total_memory", "gpu_memory"] if not known else []
     else:
         ids = []
     for id in ids:
-        if all(one.quantity.id != id for one in known):
+        if id in lexicon.quantities and all(one.quantity.id != id for one in known):
             yield Candidate(lexicon.quantities[id], WEAK, None)
 
 
@@ -144,6 +178,8 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
         ):
             gap = gap[max(0, noun.end - measure.end) :]
         unknown = _unknown(gap)
+        if any(lexicon.quantities[id].counted for id in right.ids("quantity")):
+            unknown += sum(word.casefold() not in _BEFORE_COUNTED for word in _LETTERS.findall(gap))
         if clear and not re.search(r"[,;:(]", gap) and (not unknown or words <= 2):
             ordered.append((FAIR if words > 3 or unknown else STRONG, right))
     if left:
@@ -158,6 +194,8 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
         if not between:
             unknown = _unknown(gap)
             if any(t.id("properties") for t in sentence.terms_in(last.end, measure.start)):
+                unknown += 2
+            if "," in gap and _LETTERS.search(gap):
                 unknown += 2
             verb = unknown == 1 and not re.search(r"[A-ZÄÖÜ]", gap.strip()[:1]) and not re.search(r"[,;:(]", gap)
             if measure.dimension == "" and not measure.unit and noun is None and _counts_other(sentence, measure):
@@ -203,6 +241,29 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
                 continue
             seen.add(id)
             yield Candidate(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
+
+
+_BEFORE_COUNTED = frozenset(
+    (
+        "of",
+        "the",
+        "its",
+        "our",
+        "their",
+        "different",
+        "distinct",
+        "identical",
+        "such",
+        "der",
+        "die",
+        "das",
+        "den",
+        "les",
+        "des",
+        "de",
+        "d",
+    )
+)
 
 
 def _counts_other(sentence: Sentence, measure: Measure) -> bool:
@@ -323,6 +384,12 @@ def _refutable(
     if not sentence.firm:
         return False
     if quantity.unit == "" and measure.unit and measure.value < 1e3 and not quantity.near:
+        return False
+    if OTHER_NETWORK.search(sentence.text):
+        return False
+    if re.search(r"\b(?:of|der|des|sur|von)\s+(?:the\s|its\s|les\s|den\s)?$", sentence.text[: measure.start]) and any(
+        0 < measure.start - m.end <= 14 for m in sentence.measures
+    ):
         return False
     if term is not None and _coordinated(sentence, term, measure):
         return False

@@ -44,6 +44,8 @@ def value_of(text: str, names: Mapping[str, float]) -> float:
 def _value(node: ast.expr, names: Mapping[str, float]) -> float:
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         return float(node.value)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_value(node.operand, names)
     if isinstance(node, ast.Name):
         if node.id not in names:
             raise UnknownName(node.id)

@@ -147,9 +147,16 @@ def _is_condition(sentence: Sentence, measure: Measure) -> bool:
 
 
 def _typed(sentence: Sentence, measure: Measure) -> Typed:
-    return Typed(measure.value, tuple(_kinds(sentence, measure)), measure.text, measure)
+    kinds = list(_kinds(sentence, measure))
+    if kinds and _EACH.match(sentence.text[measure.end :]) and not any(name in PARTS for name in kinds[0]):
+        counted = {
+            name for other in sentence.measures if other != measure for kind in _kinds(sentence, other) for name in kind
+        }
+        kinds = [kinds[0] | {part: -1} for part in ("replica", "node", "gpu") if part in counted] or kinds
+    return Typed(measure.value, tuple(kinds), measure.text, measure)
 
 
+_EACH = re.compile(r"\s*(?:each|apiece|chacune?|jeweils)\b", re.IGNORECASE)
 _NOUNS = (
     (
         r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:replicas?|instances?|copies|copy"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from optimizer.audit.context import Context
 from optimizer.audit.facts import Situation
@@ -66,6 +65,9 @@ def readings(
         for name in dict.fromkeys(_PEAKS.values()):
             if name in names:
                 yield Reading(names[name], None, (), subject, f" in {name.removeprefix('peak_').upper()}")
+    if quantity.by_title:
+        yield Reading(value_of(quantity.values[""][0], {}), None, (), subject)
+        return
     wanted = [key for key in quantity.values if _allows(quantity, key, scope)]
     if quantity.only_with and not scope.ids:
         wanted = [key for key in wanted if set(key.split()) & set(quantity.only_with)] if measure.dimension else wanted
@@ -188,8 +190,3 @@ def _of_tokens(
         for key, text in quantity.per_tokens:
             if text in names:
                 yield Reading(names[text], None, (*key.split(), "token"), subject)
-
-
-def matches(pattern: str, id: str) -> bool:
-    """Whether a derivation's id is meant by a pattern of the data."""
-    return fnmatchcase(id, pattern)

@@ -66,6 +66,8 @@ class Quantity:
     """It is what is left of something, so words such as "left" change nothing."""
     weak_unless_bound: bool = False
     """Its names say little by themselves ("at once"): wrong only with "up to", "at most", "admits"."""
+    by_title: bool = False
+    """Its name says per what and of what it is, so it has no scopes."""
     limit: bool = False
     """It is a limit itself, so "up to 64" states it and does not bound it."""
     needs: str = ""
@@ -123,10 +125,10 @@ def filler_words() -> frozenset[str]:
 class Lexicon:
     """An index of phrases; ``terms`` finds them in a text."""
 
-    def __init__(self, extra: tuple[Quantity, ...] = ()) -> None:
+    def __init__(self, extra: tuple[Quantity, ...] = (), *, base: bool = True) -> None:
         self.index: dict[Key, list[tuple[str, str]]] = {}
         self.metrics: dict[Key, list[tuple[str, str]]] = {}
-        self.quantities = quantities() | {one.id: one for one in extra}
+        self.quantities = (quantities() if base else {}) | {one.id: one for one in extra}
         for id, quantity in self.quantities.items():
             self._add("quantity", id, quantity.names)
         for kind, entry in words().items():

@@ -16,7 +16,7 @@ _PART = re.compile(
     r"\bTP group|\bgroups? of|\bof \d+ GPUs\b"
     r"|\b(?:per|each|every|on|in|for) (?:pipeline )?(?:stage|GPU|rank|device|node|replica|shard|head|token|layer)"
     r"|\bstage \d"
-    r"|\bfirst\b|\blast\b|\bTP rank|\bper-(?:GPU|stage|rank)|\bshard",
+    r"|\bshare[sd]?\b|\bgroups?\b|\bdraft\b|\battention weights\b|\bfirst\b|\blast\b|\bTP rank|\bper-(?:GPU|stage|rank)|\bshard",
     re.IGNORECASE,
 )
 
@@ -134,7 +134,7 @@ def _parameters(statement: Statement, context: Context) -> Iterator[Claim]:
     ) and not re.search(r"^\W*(?:total|model)? ?param\w* ?(?:count)?\s?:", text, re.IGNORECASE):
         return
     if re.search(
-        r"assessment|command|validat|layers?\b|expert|heads?\b|embedding|\badds?\b|shared|\bextra\b",
+        r"attention|assessment|command|validat|layers?\b|expert|heads?\b|embedding|\badds?\b|shared|\bextra\b",
         text,
         re.IGNORECASE,
     ):

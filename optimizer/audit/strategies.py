@@ -45,7 +45,7 @@ HYPOTHETICAL = re.compile(
     r"\b(?:could|would|might|may|consider\w*|alternativ\w*|instead|recommend\w*|suggest\w*|if|scal(?:e|ing)|future|optional(?:ly)?"
     r"|compar\w*|versus|vs|rather|unlike|previous\w*|earlier|baseline|other|switch\w*|moving|upgrad\w*|increas\w*|next|e\.g|example"
     r"|add(?:ing)?|possible|becom\w*|additional|extra|more GPUs?|more nodes?|reject\w*|option|candidate|tried"
-    r"|was|were|had we|had it|hätten?|wären?|würden?|könnten?|bräuchten?|falls|wenn|bisher\w*|früher\w*"
+    r"|was|were|had we|had it|old|tested|formerly|legacy|hätten?|wären?|würden?|könnten?|bräuchten?|falls|wenn|bisher\w*|früher\w*"
     r"|verworfen|stattdessen"
     r"|aurai\w*|serai\w*|pourrai\w*|faudrait|si (?:nous|on|l)|nécessiterai\w*|écarté\w*|auparavant|précédent\w*|ancien\w*)\b",
     re.IGNORECASE,

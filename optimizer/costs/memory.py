@@ -148,7 +148,7 @@ def _widest(problem: Problem, table: ShapeTable) -> LongFloats:
     """Values per token of the widest intermediate result on one GPU, (S,)."""
     model = problem.model
     tp, ep = table.tp.astype(np.longdouble), table.ep.astype(np.longdouble)
-    widest = (model.attention_heads + 2 * model.kv_heads) * model.head_dim / tp
+    widest = (model.attention_heads + 2 * (0 if model.mla else model.kv_heads)) * model.head_dim / tp
     for width in model.ffn_widths:
         widest = np.maximum(widest, 2 * width / tp)
     if model.experts:

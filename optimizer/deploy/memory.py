@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, floor
-from typing import TYPE_CHECKING
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
-
-if TYPE_CHECKING:
-    from optimizer.costs.shapes import Shape
 
 STEPS = 1000
 """The share is stated in thousandths, as the engine rounds its own default."""
@@ -40,8 +36,8 @@ def static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, 
     Raises:
         ProblemError: every stage fits its GPU, yet no share leaves each the cache that it needs.
     """
+    from optimizer.costs.analytic import AnalyticCosts
     from optimizer.costs.breakdown import breakdown
-    from optimizer.costs.memory import memory_budget_bytes
     from optimizer.costs.shapes import Shape
 
     shape = Shape(
@@ -53,29 +49,30 @@ def static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, 
         strategy.layers_per_stage,
     )
     limit = usable_share(problems)
-    budgets = [memory_budget_bytes(problem) for problem in problems]
-    stages = breakdown(problems[0], shape, strategy.max_num_seqs, 1, budgets)["memory_bytes_by_stage"]
+    stages = breakdown(problems[0], shape, strategy.max_num_seqs, 1)["memory_bytes_by_stage"]
+    if problems[0].paged:
+        longest = AnalyticCosts(problems[0], [shape])
+        held_by = longest.memory().kv_per_sequence[0]
+        for stage, column in zip(stages, longest.table.class_of_stage[0], strict=True):
+            stage["KV cache"] = int(held_by[column])
     total = [problem.hardware.gpu.memory_bytes for problem in problems]
     cache = [stage["KV cache"] for stage in stages]
-    smallest, most_held = min(total), max(cache)
-    needed = _must_hold(problems[0], shape, strategy.max_num_seqs)
+    smallest, needed = min(total), max(cache)
     free = min(memory - stage["weights"] for memory, stage in zip(total, stages, strict=True))
     # What a stage leaves under the limit, as memory of the stage with the largest cache.
     room = min(
-        (Fraction(str(limit)) * memory - sum(stage.values()) + held) * most_held / held
+        (Fraction(str(limit)) * memory - sum(stage.values()) + held) * needed / held
         for memory, stage, held in zip(total, stages, cache, strict=True)
         if held
     )
     most = floor((1 - (free - room) / smallest) * STEPS)
     least = ceil((1 - Fraction(free - needed, smallest)) * STEPS)
-    share_needed = Fraction(needed, max(1, most_held))
-    there = zip(total, stages, cache, strict=True)
-    fits = all(sum(stage.values()) - held + held * share_needed <= memory for memory, stage, held in there)
+    fits = all(sum(stage.values()) <= memory for memory, stage in zip(total, stages, strict=True))
     if least >= STEPS and fits:
         raise ProblemError(
             "--engine",
             f"sglang gives every stage the same memory for its KV cache, at most the {free / GIB:.2f} GiB that the GPU with the least free "
-            f"memory has left after loading, and stage {cache.index(most_held)} needs {needed / GIB:.2f} GiB; use --engine vllm, "
+            f"memory has left after loading, and stage {cache.index(needed)} needs {needed / GIB:.2f} GiB; use --engine vllm, "
             "or fix other --layers",
         )
     share = min(max(most, least), STEPS - 1)
@@ -85,11 +82,3 @@ def static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, 
         f"Weights and KV cache of the stages need {least / STEPS:g} of the GPU's memory; with that share, GPUs may use "
         f"more than gpu_memory_utilization = {limit:g} allows."
     )
-
-
-def _must_hold(problem: Problem, shape: Shape, slots: int) -> int:
-    """Cache that the stage with the largest has to hold, bytes."""
-    from optimizer.costs.analytic import AnalyticCosts
-
-    memory = AnalyticCosts(problem, [shape]).memory()
-    return int(memory.kv_per_sequence[0].max()) * (slots if memory.held is None else 1)

@@ -82,6 +82,8 @@ def _headline(out: Console, answer: Answer) -> None:
     word, shown = STATUS_WORDS[answer.status], style[answer.status]
     if answer.verification.checks and not answer.verification.passed:
         word, shown = "NOT confirmed by the independent verification", "bold red"
+    elif answer.within:
+        word = f"{word} within the {answer.within} ({', '.join(answer.cut_by)})"
     out.print(Text.assemble((f"{answer.problem}: {what} — {word}", shown)))
 
 

@@ -17,7 +17,7 @@ from optimizer.report.derive.memory import derive_memory
 from optimizer.report.derive.objective import derive_objective
 from optimizer.report.derive.rules import derive_rules
 from optimizer.report.derive.throughput import derive_throughput
-from optimizer.report.document import Report, Section
+from optimizer.report.document import Figure, Report, Section
 from optimizer.report.ledger import Ledger
 from optimizer.report.recommend import advice_of
 from optimizer.report.sections.balance import balance_section
@@ -81,8 +81,25 @@ def build_report(
     return Built(_report(problem, answer, sections, ledger), subject, tuple(front), tuple(curve))
 
 
-def _with_strategy(subject: Subject, stated: Stated, recovery: RecoveryFacts) -> list[Section]:
-    """Made in the order in which derivations build on each other; the summary comes last and stands first."""
+def ledger_of(problem: Problem, answer: Answer) -> Ledger:
+    """Every figure derived for an answer's strategy, without the sections that solve or simulate further.
+
+    Empty where the answer has no strategy. The audit of a written report judges claims by it.
+    """
+    if answer.strategy is None or answer.metrics is None:
+        return Ledger()
+    subject = Subject(problem, answer, answer.strategy, answer.metrics)
+    _derive(subject)
+    strategy_section(subject, derive_memory(subject))
+    performance_section(subject)
+    throughput_section(subject)
+    communication_section(subject)
+    balance_section(subject, derive_memory(subject))
+    return subject.ledger
+
+
+def _derive(subject: Subject) -> tuple[Section, Section, dict[int, Figure]]:
+    """Figures in the order in which they build on each other; the sections of hardware and model, and memory by stage."""
     ledger, strategy = subject.ledger, subject.strategy
     hardware = hardware_section(subject.problem, ledger)
     model = model_section(subject.problem, ledger, strategy.weight_precision, strategy.kv_precision)
@@ -91,6 +108,13 @@ def _with_strategy(subject: Subject, stated: Stated, recovery: RecoveryFacts) ->
     derive_throughput(subject)
     derive_objective(subject)
     derive_rules(subject)
+    return hardware, model, memory
+
+
+def _with_strategy(subject: Subject, stated: Stated, recovery: RecoveryFacts) -> list[Section]:
+    """Made in the order in which derivations build on each other; the summary comes last and stands first."""
+    ledger = subject.ledger
+    hardware, model, memory = _derive(subject)
     graph, launch = find_graph(subject), find_launch(subject)
     sections = [
         hardware,

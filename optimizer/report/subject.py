@@ -12,6 +12,7 @@ from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.corrected import correction_of, costs_of
 from optimizer.costs.failures import DownStates, down_states
 from optimizer.costs.load import LoadPoints, chain_length, evaluate
+from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Shape
 from optimizer.facts.hardware import HardwareFacts
@@ -123,6 +124,15 @@ class Subject:
     def load_at(self, rate_per_s: float) -> LoadPoints:
         """Load of a replica at an arrival rate."""
         return evaluate(self.service, np.array([0]), np.array([rate_per_s]), never=self.chain + 1)
+
+    def has_cache(self, load: LoadPoints) -> bool:
+        """Whether the cache of a replica holds what is in progress at a load, but for the share of the time allowed."""
+        memory, wanted = self.analytic.memory(), self.problem.requirements
+        if memory.held is None or "kv_cache" in self.problem.search.disabled_rules:
+            return True
+        room = memory_budget_bytes(self.problem) - memory.base
+        held = memory.held.wanted(np.array([0]), load, wanted.preemption_share)
+        return bool((np.ceil(held) <= room).all())
 
     @property
     def running(self) -> int:

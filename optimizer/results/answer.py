@@ -258,6 +258,11 @@ class Answer:
     breakdown: dict[str, Any] | None = None
     """Terms of memory and time, ``costs.breakdown``."""
     intervals: PredictionIntervals | None = None
+    within: str | None = None
+    """What an infeasible answer speaks of: ``searched space`` where opening a limit of the search gives a solution; None: of
+    every layout that an engine could run."""
+    cut_by: tuple[str, ...] = ()
+    """The limits of the search, as fields of the problem file, that keep every solution out."""
     model: ModelRead | None = None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from optimizer.audit import audit
-from optimizer.reading.load import problem_from_dict
+from optimizer.reading.load import load_problem, problem_from_dict
 from tests.audit.problems import PROBLEMS
 
 SENTENCES = Path(__file__).parent / "sentences"
@@ -42,3 +42,18 @@ def test_right_sentences_together_are_not_accused(born: dict[str, Any]) -> None:
 @pytest.mark.parametrize("sentence", read("llama_false.txt"))
 def test_wrong_sentences_are_accused(sentence: str, born: dict[str, Any]) -> None:
     assert accused(f"{LLAMA}\n\n{sentence}", born)
+
+
+@pytest.mark.parametrize(
+    ("sentences", "problem", "strategy"),
+    [
+        ("qwen72b_true.txt", "qwen72b_8xa100", "We run TP4 with DP2."),
+        ("deepseek_ep_true.txt", "deepseek_2x8h200", "We run TP16 with EP16."),
+    ],
+)
+def test_right_sentences_that_look_wrong_are_not_accused(sentences: str, problem: str, strategy: str) -> None:
+    """Parts, other cards and models, measured values, conditionals, shares: each near a figure that it is not."""
+    stated = load_problem(str(Path(__file__).parent / "labelled" / f"{problem}.yaml"))
+    for sentence in read(sentences):
+        claims = audit(f"{strategy}\n\n{sentence}", stated).claims
+        assert not [claim for claim in claims if claim.verdict in ("refuted", "contradicted")], sentence

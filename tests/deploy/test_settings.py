@@ -198,6 +198,10 @@ def test_sglang_share_leaves_room_for_the_rest_and_holds_the_cache() -> None:
             chosen.layers_per_stage,
         )
         stages = breakdown(stated, shape, chosen.max_num_seqs, 1)["memory_bytes_by_stage"]
+        # What has to be held: one sequence of the longest length.
+        full = stated.model_copy(update={"search": stated.search.model_copy(update={"kv_reservation": "full"})})
+        for stage, one in zip(stages, breakdown(full, shape, 1, 1)["memory_bytes_by_stage"], strict=True):
+            stage["KV cache"] = one["KV cache"]
         total = stated.hardware.gpu.memory_bytes
         if max(sum(stage.values()) for stage in stages) <= 0.87 * total:
             _keeps(share, 0.87, stages, [total] * len(stages))
@@ -209,6 +213,6 @@ def _keeps(share: float, limit: float, stages: list[dict[str, int]], total: list
     pool = free - min(total) * (1 - share)
     largest = max(stage["KV cache"] for stage in stages)
     for memory, stage in zip(total, stages, strict=True):
-        cache = pool * stage["KV cache"] / largest
+        cache = pool * stage["KV cache"] / largest if largest else 0
         assert cache >= stage["KV cache"] - 1
         assert sum(stage.values()) - stage["KV cache"] + cache <= limit * memory + 1

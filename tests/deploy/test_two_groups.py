@@ -39,6 +39,7 @@ def inventory() -> FleetProblem:
             "model": "qwen3-32b",
             "workload": {"prompt_tokens": 400, "output_tokens": 100, "requests_per_s": 1},
             "requirements": {"max_sequence_tokens": 2048},
+            "search": {"kv_reservation": "full"},
         }
     )
 
@@ -196,12 +197,12 @@ def test_sglangs_share_fits_both_gpus(tp: int, split: tuple[int, ...], n: int) -
 
 
 def test_a_cache_that_sglang_cannot_give_is_refused() -> None:
-    """20 layers leave the A100 20.4 GiB, 44 layers need 25.8 GiB of cache on the H100: SGLang would give both 20.4 GiB."""
+    """20 layers leave the A100 19.9 GiB, 44 layers need 25.8 GiB of cache on the H100: SGLang would give both 19.9 GiB."""
     parts, shape = (("h100", 1, 1), ("a100", 1, 1)), pipeline(1, (44, 20), 75)
     gpus = ["h100-0:0", "a100-0:0"]
     with pytest.raises(ProblemError) as refused:
         written("sglang", "shell", shape, parts, gpus)
-    assert "at most the 20.39 GiB" in str(refused.value) and "stage 0 needs 25.78 GiB; use --engine vllm" in str(
+    assert "at most the 19.88 GiB" in str(refused.value) and "stage 0 needs 25.78 GiB; use --engine vllm" in str(
         refused.value
     )
     assert written("vllm", "shell", shape, parts, gpus)

@@ -8,6 +8,7 @@ import pytest
 
 from optimizer.catalog.constants import constants
 from optimizer.results.graph import InstanceGraph, Node
+from optimizer.verify.uniform.recompute import candidate_of, metrics_of
 from tests.graph.cases import EXPERTS, graph, problem, strategy
 
 
@@ -86,8 +87,9 @@ def test_bytes_by_hand() -> None:
     assert nodes["r0/s0/l0/ffn/t0"].weights_bytes == 2 * (3 * 1024 * 4096 // 2 + 1024)
     assert nodes["r0/s0/embedding/t0"].weights_bytes == 64_000 * 1024 * 2 // 2
     assert nodes["r0/s0/head/t0"].weights_bytes == 64_000 * 1024 * 2 // 2 + 1024 * 2
-    # Eight sequences of 512 tokens: key and value of two of the four KV heads.
-    assert nodes["r0/s0/l1/attention/t1"].kv_cache_bytes == 8 * 512 * 2 * 2 * 128 * 2
+    # Tokens in whole blocks: key and value of two of the four KV heads.
+    tokens = metrics_of(candidate_of(problem(), strategy(2))).kv_cache_tokens
+    assert nodes["r0/s0/l1/attention/t1"].kv_cache_bytes == tokens * 2 * 2 * 128 * 2
     assert nodes["r0/s0/head/t0"].logits_bytes == 8 * 64_000 * 6
 
 

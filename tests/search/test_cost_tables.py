@@ -106,7 +106,7 @@ def _same_row(problem: Problem, q: Quantities, row: Row, at: int, stages: Stages
                 assert near(float(points.metric(name)[at]), getattr(load, name), 1e-8), (row, j, name)
 
 
-def test_the_activations_of_a_compressed_cache_count_its_heads() -> None:
+def test_the_activations_beside_a_compressed_cache_are_the_same() -> None:
     """What a config with ``head_dim`` beside MLA gave: 4,017,116,672 on one side and 4,184,888,832 bytes on the other."""
     problem = _catalog_problem(1)
     model = problem.model.model_copy(update={"head_dim": 192})

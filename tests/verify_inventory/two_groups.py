@@ -44,7 +44,7 @@ def small(**changes: Any) -> FleetProblem:
                 "tpot_p99_ms": 60,
                 "survive": {"gpu": 1},
             },
-            "search": {"layer_imbalance": 0},
+            "search": {"layer_imbalance": 0, "kv_reservation": "full"},
             **changes,
         }
     )

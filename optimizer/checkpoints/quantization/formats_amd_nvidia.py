@@ -89,6 +89,8 @@ def quark(stated: Stated) -> Plan:
     for pattern, own in layers.items() if isinstance(layers, Mapping) else ():
         if isinstance(own, Mapping) and own.get("weight") and not _is_cache(pattern, own):
             overrides.append((stated.entries([pattern]), _quark(stated, own)))
+    if default is None and not overrides:
+        raise stated.error("global_quant_config.weight", "is missing; Quark states the format of the weights there")
     return Plan.of(
         stated.method, default, overrides=tuple(overrides), ignored=stated.ignored(), kv_cache_format=_quark_kv(stated)
     )

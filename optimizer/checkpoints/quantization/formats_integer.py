@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -165,7 +166,9 @@ def gguf(stated: Stated) -> Plan:
     bits = Fraction(GGUF_BITS[name])
     if bits == 16:
         return Plan.of(stated.method, None)
-    one = _mean(float(bits))
+    # Named after the width of its bulk: Q4_K_M is a four-bit mix although its mean is nearer to five.
+    width = min(WIDTHS, key=lambda known: abs(known - int(re.sub(r"\D", "", name)[0])))
+    one = average(integer_format(width), bits)
     note = f"GGUF {name.upper()} is counted at its mean of {float(bits):g} bits a weight; its tensors differ"
     return Plan.of(stated.method, one, head=one, embedding=one, notes=(note,))
 

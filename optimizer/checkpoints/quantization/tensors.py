@@ -22,6 +22,9 @@ def compressed_tensors(stated: Stated) -> Plan:
     sparse = stated.values.get("sparsity_config")
     if isinstance(sparse, Mapping) and sparse.get("format") not in (None, "dense"):
         raise stated.error("sparsity_config.format", f"{sparse['format']!r}: sparse weights are not modelled")
+    written = str(stated.values.get("format") or "").lower()
+    if "24" in written:
+        raise stated.error("format", f"{written!r}: sparse weights are not modelled")
     groups = stated.values.get("config_groups")
     default: Storage | None = None
     experts: Storage | None = None

@@ -29,6 +29,7 @@ from optimizer.search.uniform.solve import Solver
 # The fewest rules are broken first; among equally many, one that says how well the service performs rather than one that
 # says what fits or what the person allowed: a person who left max_num_seqs out did not ask to exceed max_batch.
 MOST_ROWS = 400
+NONE_EXISTS = "no strategy exists"
 HARD, SOFT = 101, 100
 HARD_RULES = frozenset({"gpu_count", "memory", "max_batch", "min_batch", "context"})
 
@@ -49,13 +50,20 @@ MOST_LISTED, MOST_COMPARED = 20, 200
 
 
 def find_conflicts(
-    q: Quantities, fixed: Fixed | None, wide: Wide, *, every: bool = False, repairs: Sequence[Repair] = ()
+    q: Quantities,
+    fixed: Fixed | None,
+    wide: Wide,
+    *,
+    every: bool = False,
+    repairs: Sequence[Repair] = (),
+    none: str = NONE_EXISTS,
 ) -> tuple[Conflict, ...]:
     """Minimal conflicts of an infeasible problem, the plainest first; one, or all of them up to ``MOST_LISTED``.
 
     Args:
         q: quantities over everything that was considered.
         wide: the extended question, whose masks prove minimality.
+        none: what follows from a conflict where nothing is fixed.
         every: list them all, disjoint and overlapping ones.
         repairs: known already; what each gives up is one more mask, so that no conflict says that it cannot help.
     """
@@ -67,10 +75,10 @@ def find_conflicts(
     if not real:
         # Rows were left out of the extended question, or there are none: the stated one decides alone.
         core = _deletion(q, fixed)
-        return (_conflict(q, fixed, core),) if core is not None else ()
+        return (_conflict(q, fixed, core, none),) if core is not None else ()
     real.sort(key=lambda names: (plainness(names, wide.rules), [list(bits).index(n) for n in names]))
     chosen = real[: MOST_LISTED if every else 1]
-    found = [_conflict(q, fixed, names) for names in chosen]
+    found = [_conflict(q, fixed, names, none) for names in chosen]
     if every and (not complete or len(real) > len(chosen)):
         more = f" (There are more conflicts; the {len(chosen)} plainest are listed.)"
         found[-1] = replace(found[-1], sentence=found[-1].sentence + more)
@@ -87,9 +95,9 @@ def plainness(names: Collection[str], rules: Collection[str]) -> int:
     return sum(PLAIN.get(name, OTHER) if name in rules else SEARCH_LIMIT for name in names)
 
 
-def _conflict(q: Quantities, fixed: Fixed | None, names: Sequence[str]) -> Conflict:
+def _conflict(q: Quantities, fixed: Fixed | None, names: Sequence[str], none: str) -> Conflict:
     subject = fixed_words(fixed)
-    ending = f"{subject} cannot keep every rule" if subject else "no strategy exists"
+    ending = f"{subject} cannot keep every rule" if subject else none
     if not names:
         return Conflict((), "No candidate exists at all: the search was given no strategy to consider.", minimal=True)
     return Conflict(tuple(names), conflict_sentence(q, fixed, names, ending), minimal=True)

@@ -7,7 +7,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from optimizer.explain.common.numbers import listing
 from optimizer.explain.uniform.conflict import find_conflicts
+from optimizer.explain.uniform.cuts import WITHIN, cut_of, widest_first
 from optimizer.explain.uniform.wide import Wide
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated, stated_of
@@ -15,6 +17,7 @@ from optimizer.results.answer import Answer, Fixed, Repair, Verification
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.oracle import Oracle, restricted
 from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.replica_counts import considered
 from optimizer.search.uniform.solve import Solver
 from optimizer.verify import verify_answer
 
@@ -46,9 +49,24 @@ def explained(
         from optimizer.explain.uniform.repair import find_repairs
 
         found = find_repairs(wide, solved_again)
-    conflicts = find_conflicts(q, fixed, wide, every=every, repairs=found)
+    cut = cut_of(wide, _solved_whole, found) if fixed in (None, Fixed()) else None
+    none = "no strategy exists" if cut is None else "no strategy in the searched space exists"
+    conflicts = find_conflicts(q, fixed, wide, every=every, repairs=found, none=none)
     said = [conflict.sentence for conflict in conflicts]
-    return replace(answer, conflicts=conflicts, repairs=found, explanation=(*said, *answer.explanation))
+    if cut is not None:
+        found = widest_first(found, cut)
+        if len(cut.fields) == 1:
+            said.append(f"{cut.fields[0]} alone keeps every solution out: with it opened there is one.")
+        else:
+            said.append(f"With {listing(list(cut.fields))} opened together there is a solution.")
+    return replace(
+        answer,
+        conflicts=conflicts,
+        repairs=found,
+        explanation=(*said, *answer.explanation),
+        within=WITHIN if cut is not None else None,
+        cut_by=cut.fields if cut is not None else (),
+    )
 
 
 def solved_again(problem: Problem, oracle: Oracle) -> Answer:
@@ -57,11 +75,22 @@ def solved_again(problem: Problem, oracle: Oracle) -> Answer:
     Args:
         oracle: knows the fixed decisions, and which candidates keep every rule; only among these is there anything to solve.
     """
-    none, fixed = Verification(False, 0, "not claimed", 0, ""), oracle.fixed
     seen = oracle.survivors(problem)
     if seen is None:
-        return Answer(problem.name, "infeasible", None, None, None, (), none, ())
-    q = restricted(seen[0], np.flatnonzero(seen[1]))
+        return Answer(problem.name, "infeasible", None, None, None, (), _NONE, ())
+    return _best(restricted(seen[0], np.flatnonzero(seen[1])), oracle.fixed)
+
+
+def _solved_whole(problem: Problem) -> Answer:
+    """The same over everything that is considered."""
+    return _best(considered(problem), None)
+
+
+_NONE = Verification(False, 0, "not claimed", 0, "")
+
+
+def _best(q: Quantities, fixed: Fixed | None) -> Answer:
+    problem, none = q.problem, _NONE
     found = Solver().best(q, fixed)
     if found.choice is None:
         return Answer(problem.name, found.outcome, None, None, None, (), none, ())

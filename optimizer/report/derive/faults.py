@@ -67,7 +67,7 @@ def carries(subject: Subject, lost: int) -> bool:
         return False
     needs, off = subject.problem.requirements, subject.problem.search.disabled_rules
     load = subject.load_at(subject.problem.workload.requests_per_s / (left * subject.ranks))
-    if int(load.n99[0]) > subject.strategy.max_num_seqs:
+    if int(load.n99[0]) > subject.strategy.max_num_seqs or not subject.has_cache(load):
         return False
     for limit in needs.latency_limits:
         field = limit.field.removesuffix("_ms")
@@ -162,7 +162,7 @@ def _carried(subject: Subject) -> list[bool]:
             carried.append(False)
             continue
         load = subject.load_at(subject.problem.workload.requests_per_s / (left * subject.ranks))
-        fits = int(load.n99[0]) <= subject.strategy.max_num_seqs
+        fits = int(load.n99[0]) <= subject.strategy.max_num_seqs and subject.has_cache(load)
         shed = left / count * weights.latency * (normal if np.isfinite(normal) else 0.0)
         shed += j / count * weights.unserved * weights.penalty_ms
         carried.append(fits and (j == 0 or float(load.mean_ms[0]) * weights.latency <= shed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from optimizer.costs.memory import memory_budget_bytes
 from optimizer.report.derive.decode import batch_of, derive_round, derive_tpot, stage_ms
 from optimizer.report.derive.prefill import derive_prefill, prefill_stage_ms
 from optimizer.report.document import Figure
@@ -41,9 +42,15 @@ def derive_throughput(subject: Subject) -> None:
 
 
 def _peak(subject: Subject) -> None:
-    """D · output · X(n_max); X is the most that any number of sequences up to n_max completes."""
+    """D · output · X(n_max); X is the most that any number of sequences up to n_max completes that the cache holds."""
     ledger, work, strategy = subject.ledger, subject.problem.workload, subject.strategy
-    slots, prompt, output = strategy.max_num_seqs, work.prompt_tokens, work.output_tokens
+    slots, prompt, output = _slots_held(subject), work.prompt_tokens, work.output_tokens
+    if slots == 0:
+        ledger.given(
+            "peak_tokens_per_s", "Output tokens per second at most", 0, "tokens/s",
+            f"{MODEL}: the KV cache holds no request of the workload",
+        )  # fmt: skip
+        return
     n = np.arange(1, slots + 1)
     best = int(np.argmax(n / subject.service.residence_ms[0, :slots])) + 1
     derive_tpot(subject, best)
@@ -63,10 +70,19 @@ def _peak(subject: Subject) -> None:
         )  # fmt: skip
     ledger.derive(
         "peak_tokens_per_s", "Output tokens per second at most",
-        "DP × output tokens × X, X = the largest n / R(n) over n up to max_num_seqs",
+        "DP × output tokens × X, X = the largest n / R(n) over n up to max_num_seqs and to what the KV cache holds",
         f"{strategy.data_parallel} × {output} tokens × {best} / ({ms(residence)})",
         subject.metrics.peak_tokens_per_s, "tokens/s", note=f"{MODEL}; most at n = {best}", inputs=(f"residence-n{best}",),
     )  # fmt: skip
+
+
+def _slots_held(subject: Subject) -> int:
+    """max_num_seqs, or as many requests in progress as the cache of a replica holds, if those are fewer."""
+    problem, slots, memory = subject.problem, subject.strategy.max_num_seqs, subject.analytic.memory()
+    if memory.held is None or "kv_cache" in problem.search.disabled_rules:
+        return slots
+    room = memory_budget_bytes(problem) - memory.base
+    return int(memory.held.most(room, problem.requirements.preemption_share, slots)[0])
 
 
 def _compute(subject: Subject) -> None:

@@ -77,11 +77,11 @@ class Cuts:
         for gamma in gammas:
             self.add(master, gamma, self._tolerances[gamma])
 
-    def own(self, master: Master, gamma: float) -> Terms:
+    def own(self, master: Master, gamma: float, tolerance: float = _ROUGH) -> Terms:
         """The bound of a multiplier with what every offer earns itself."""
         kinds = [self._offers.places[item.place].kind for item in master.items]
         return self._terms(
-            master, gamma, _ROUGH, {(k, item.position) for k, item in zip(kinds, master.items, strict=True)}
+            master, gamma, tolerance, {(k, item.position) for k, item in zip(kinds, master.items, strict=True)}
         )
 
     def _terms(self, master: Master, gamma: float, tolerance: float, opened: Container[tuple[int, int]]) -> Terms:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
+from optimizer.costs.shapes import Bools
 from optimizer.facts.inventory import FleetProblem
 from optimizer.results.answer import Fixed, Status
 from optimizer.search.common.scale import NS_PER_MS
@@ -19,7 +20,7 @@ from optimizer.search.inventory.cuts import FINE, Cuts
 from optimizer.search.inventory.exact_placing import NotSettledError
 from optimizer.search.inventory.found import FleetFound, Placed
 from optimizer.search.inventory.hopeless import few_terms, hopeless
-from optimizer.search.inventory.master import Item, Master
+from optimizer.search.inventory.master import LARGEST_NS, Master
 from optimizer.search.inventory.offers import Offers
 from optimizer.search.inventory.placer import Placer, Serves
 from optimizer.search.inventory.plan import Plan, offer_of
@@ -60,7 +61,6 @@ class FleetSolver:
         self.problem, self.offers = problem, offers
         self.fixed = fixed or Fixed()
         self.off = problem.search.disabled_rules
-        self.items: list[Item] = []
         self.started, self.deadline = time.monotonic(), deadline
         self.progress, self.workers = progress, workers
         self.valuation = Valuation(problem, offers)
@@ -70,8 +70,10 @@ class FleetSolver:
         self._placed: dict[tuple[tuple[int, int, int], ...], Placed | None] = {}
         self.bound_ns = 0
         """Below which no plan of the model at hand is that has not been valued."""
-        self.floor_ns = 0
-        """Below which no plan at all is."""
+        self.floor_ns = self._few_ns = 0
+        """Below which no plan at all is, and none of the offers that are built so far."""
+        self._settled = False
+        """Whether pipelines over two groups that may matter are built."""
         self._all = self._told = False
         self.unsettled_ns: int | None = None
         """The bound when a plan was first set aside because its placement or value could not be settled: proofs end there."""
@@ -109,7 +111,7 @@ class FleetSolver:
         """
         status = self._among_few()
         if self._pairs_matter(status):
-            self.bound_ns = self.floor_ns = 0
+            self.bound_ns = 0
             self._told = False
             status = self._among_few()
         ties = False
@@ -142,24 +144,49 @@ class FleetSolver:
         return self._tiers(master)
 
     def _pairs_matter(self, status: Status) -> bool:
-        """Whether pipelines over two groups that may be part of a plan worth having became offers."""
-        if status in ("feasible", "unknown") or self.offers.all_built:
+        """Whether pipelines over two groups that may be part of a plan worth having became offers.
+
+        Afterwards bounds hold for those that did not as well.
+        """
+        if self.offers.all_built:
+            self._settle(self._few_ns)
+            if status == "feasible" and self.best is not None and self.serves is None:
+                self._price()
+            return False
+        if self.best is None and status != "infeasible":
             return False
         # What is put first has no price; and with no plan, or one that has to serve enough, whatever carries more may help.
-        if (
-            status == "infeasible"
-            or self.best is None
-            or self.serves is not None
-            or self.problem.objective.preset in _TIERS
-        ):
-            return self.offers.admit()
+        priced = self.best is not None and self.serves is None and self.problem.objective.preset not in _TIERS
+        if self.best is None or (not priced and status in ("optimal", "infeasible")):
+            admitted = self.offers.admit()
+            self._settle(0 if admitted else self._few_ns)
+            return admitted
+        wanted = self._price()
+        if status != "optimal":
+            # The time is over: what nodes are worth bounds all plans, those with such pipelines too.
+            return False
+        admitted = self.offers.admit(wanted)
+        self._settle(0 if admitted else min(self.best.whole_ms * RESOLUTION_NS, self._few_ns))
+        return admitted
+
+    def _price(self) -> list[Bools]:
+        """Of every pair, the pipelines that a plan no worse than the best may contain; what nodes are worth bounds all plans."""
         few = self._master(everything=False, refused=False)
         wanted = [pair.left.copy() for pair in self.offers.pairs]
-        most = self.best.whole_ms * RESOLUTION_NS
-        for gamma in self._cuts.gammas[-_LAST_CUTS:]:
-            prices = Prices(self.problem, self.offers, few, self._cuts.own(few, gamma))
+        most = self.best.whole_ms * RESOLUTION_NS if self.best is not None else LARGEST_NS
+        gammas = list(self._cuts.gammas[-_LAST_CUTS:])
+        if self.best is not None:
+            own = self._cuts.gamma(self.best)
+            gammas = [own, *(gamma for gamma in gammas if gamma != own)]
+        for gamma in gammas:
+            prices = Prices(self.problem, self.offers, few, self._cuts.own(few, gamma, FINE))
+            self.floor_ns = max(self.floor_ns, min(most, math.floor(prices.least_ns)))
             wanted = [a & b for a, b in zip(wanted, prices.may_matter(most), strict=True)]
-        return self.offers.admit(wanted)
+        return wanted
+
+    def _settle(self, least_ns: int) -> None:
+        """Every offer that may matter is in the models from here on; no plan is below so many ns."""
+        self._settled, self.floor_ns = True, max(self.floor_ns, least_ns)
 
     def _hopeless(self) -> frozenset[tuple[int, int]]:
         """Offers whose plans are all above the best value, by the multiplier of the best plan."""
@@ -303,7 +330,9 @@ class FleetSolver:
             self.bound_ns = max(self.bound_ns, bound)
             # What is known of single plans without beaten offers says nothing about plans with them.
             if self._all or not (self._told or self.serves is not None):
-                self.floor_ns = max(self.floor_ns, self.bound_ns)
+                self._few_ns = max(self._few_ns, self.bound_ns)
+                if self._settled or self.offers.all_built:
+                    self.floor_ns = max(self.floor_ns, self._few_ns)
             if self._closed():
                 return "optimal"
             plan = master.plan(solver)

@@ -97,7 +97,11 @@ def request_rate_rule(problem: Problem) -> Rule:
     sentence = f"With all slots in use the replicas complete at least the {rate:g} requests/s that arrive."
 
     def post(model: Poster, q: Quantities) -> None:
-        model.slots_at_least_rows("request_rate", q.rate_slots)
+        needed = q.normal.slots_needed
+        model.slots_at_least_rows("request_rate", needed)
+        if problem.paged:
+            lacking = needed - q.cache_slots[q.space.row_shape]
+            model.rows_at_most("request_rate", np.where(needed <= q.space.slots, lacking, 0), 0, also="kv_cache")
 
     def judge(q: Quantities, choice: Choice) -> RuleResult:
         shape = q.space.row_shape[[choice.row]]
@@ -169,7 +173,10 @@ def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
 
     def post(model: Poster, q: Quantities) -> None:
         load = q.surviving(level, losses, share)
-        model.slots_at_least_rows(rule_id, q.slots_needed_for(load, q.space.row_shape))
+        model.slots_at_least_rows(rule_id, load.n99)
+        if problem.paged:
+            short = np.where(load.overloaded, 0, q.cache_shortfall(load, q.space.row_shape))
+            model.rows_at_most(rule_id, short, 0, also="kv_cache")
         for limit in limits:
             field = limit.field.removesuffix("_ms")
             model.rows_at_most(rule_id, time_ns(load.metric(field)), limit_ns(limit.limit_ms, margin), also=field)

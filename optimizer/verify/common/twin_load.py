@@ -32,6 +32,7 @@ class Loads:
     """By name as in the rules, e.g. ``ttft_p99``."""
 
 
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")  # rows that are overloaded: their values are not used
 def loads(
     problem: Problem,
     times: ShapeTimes,
@@ -71,7 +72,8 @@ def loads(
     overloaded = overloaded | ~reached[:, -1]
     lines, k = np.arange(len(shape)), np.maximum(1, reached.argmax(axis=1))
     before = cumulative[lines, k - 1]
-    p99 = np.where(reached[:, 0], 0.0, k - 1 + (0.99 - before) / (cumulative[lines, k] - before))
+    step = cumulative[lines, k] - before
+    p99 = np.where(reached[:, 0], 0.0, k - 1 + (0.99 - before) / np.where(step > 0, step, 1.0))
     whole = times.prompt_sum[shape]
     crowd = rate if at_most_per_s is None else at_most_per_s / 1000
     occupancy = np.maximum(times.prompt_max[shape], whole / (1 + crowd * whole))

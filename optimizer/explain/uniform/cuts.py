@@ -1,0 +1,129 @@
+"""Whether nothing works at all, or only nothing of what was searched: which limit of the search keeps the solutions out.
+
+An infeasible answer speaks of every layout that an engine could run only if opening every limit of the search leaves it so:
+degrees, formats, splits and expert groups that the file or the defaults leave out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optimizer.explain.uniform.levers import make
+from optimizer.explain.uniform.repair import before
+from optimizer.explain.uniform.repair_words import repair_sentence
+from optimizer.explain.uniform.wide import Wide
+from optimizer.facts.problem import Problem
+from optimizer.results.answer import Answer, Change, Repair
+from optimizer.search.uniform.replica_counts import considered
+from optimizer.search.uniform.screen import Screen
+from optimizer.search.uniform.space import SpaceTooLargeError, pipeline_degrees, tensor_degrees
+
+WITHIN = "searched space"
+_FORMATS = ("search.weight_precision", "search.kv_precision")
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The limits of the search that keep every solution out, and the least widening of one that is enough, where one is."""
+
+    fields: tuple[str, ...]
+    repair: Repair | None = None
+
+
+def cut_of(wide: Wide, solved: Callable[[Problem], Answer], repairs: Sequence[Repair]) -> Cut | None:
+    """What cuts the solutions off; None where no limit of the search does.
+
+    Args:
+        wide: of an infeasible problem, nothing fixed.
+        solved: gives the verified answer to a changed problem, for the repair.
+        repairs: known already: where one of them only opens what matters, no other is looked for.
+    """
+    opened: dict[str, Any] = {}
+    for lever in wide.levers:
+        if lever.kind == "offer" and lever.full:
+            opened.update(lever.full)
+    opened = {**_beyond_defaults(wide.problem), **opened}
+    # Other formats are other checkpoints: named only where no degree is enough.
+    opened = dict(sorted(opened.items(), key=lambda item: item[0] in _FORMATS))
+    if not opened or not _feasible(make(wide.stated, opened)):
+        return None
+    fields = next(
+        ((field,) for field, value in opened.items() if _feasible(make(wide.stated, {field: value}))), tuple(opened)
+    )
+    for field in reversed(fields if len(fields) > 1 else ()):
+        fewer = {name: opened[name] for name in fields if name != field}
+        if _feasible(make(wide.stated, fewer)):
+            fields = tuple(fewer)
+    if any(_opens(repair, fields) for repair in repairs):
+        return Cut(fields)
+    return Cut(fields, _widening(wide, {field: opened[field] for field in fields}, solved))
+
+
+def _beyond_defaults(problem: Problem) -> dict[str, list[int]]:
+    """Degrees of axes without a stated list, those beyond the default ones included, where there are more."""
+    model, hardware, search = problem.model, problem.hardware, problem.search
+    found: dict[str, list[int]] = {}
+    if search.pipeline_parallel is None:
+        found["search.pipeline_parallel"] = list(range(1, min(model.layers, hardware.gpus) + 1))
+    if search.tensor_parallel is None:
+        heads = model.attention_heads
+        found["search.tensor_parallel"] = [t for t in range(1, min(heads, hardware.gpus) + 1) if heads % t == 0]
+    usual = {
+        "search.pipeline_parallel": pipeline_degrees(problem),
+        "search.tensor_parallel": tensor_degrees(problem),
+    }
+    return {field: degrees for field, degrees in found.items() if set(degrees) - set(usual[field])}
+
+
+def _feasible(problem: Problem | None) -> bool:
+    """Whether some strategy keeps every rule; also where there are too many to say so."""
+    if problem is None:
+        return False
+    try:
+        q = considered(problem)
+    except SpaceTooLargeError:
+        return True
+    return bool(q.space.rows) and bool(Screen(q).viable.any())
+
+
+def _widening(wide: Wide, opened: dict[str, Any], solved: Callable[[Problem], Answer]) -> Repair | None:
+    """The limits opened just as far as the best strategy of the opened problem needs; solved again."""
+    whole = make(wide.stated, opened)
+    best = solved(whole).strategy if whole is not None else None
+    if best is None:
+        return None
+    changes = []
+    for field, value in opened.items():
+        name = field.removeprefix("search.")
+        usual = before(wide.stated, wide.problem, field)
+        if usual is None and name in _USUAL:
+            usual = list(_USUAL[name](wide.problem))
+        if isinstance(value, list):
+            chosen = getattr(best, name)
+            value = usual if chosen in usual else sorted([*usual, chosen], key=value.index)
+        if value != usual:
+            changes.append(Change(field, usual, value))
+    problem = make(wide.stated, {change.field: change.new for change in changes})
+    result = solved(problem) if problem is not None else None
+    if problem is None or result is None or result.strategy is None or not result.verification.passed:
+        return None
+    return Repair(tuple(changes), repair_sentence(changes, wide.problem, problem, result), result.strategy)
+
+
+_USUAL: dict[str, Callable[[Problem], Sequence[int]]] = {
+    "pipeline_parallel": pipeline_degrees,
+    "tensor_parallel": tensor_degrees,
+}
+
+
+def _opens(repair: Repair, fields: Sequence[str]) -> bool:
+    """Whether a repair does nothing but open these limits."""
+    return all(change.field in fields for change in repair.changes)
+
+
+def widest_first(repairs: tuple[Repair, ...], cut: Cut) -> tuple[Repair, ...]:
+    """Repairs that do nothing but open the limits that matter come first."""
+    own = (cut.repair,) if cut.repair is not None else ()
+    return (*own, *sorted(repairs, key=lambda repair: not _opens(repair, cut.fields)))

@@ -1,0 +1,64 @@
+"""An infeasible answer that speaks of the searched space only says so, names the limit, and offers to open it first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from optimizer import problem_from_dict, solve
+from optimizer.render.text import print_answer
+
+H100: dict[str, Any] = {
+    "hardware": {"gpu": "h100-sxm-80gb", "nodes": 1},
+    "model": "llama3-70b",
+    "workload": {"prompt_tokens": 1155, "output_tokens": 211, "requests_per_s": 2},
+    "requirements": {"max_batch": 32, "max_sequence_tokens": 4096},
+}
+DEEPSEEK: dict[str, Any] = {
+    "hardware": {"gpu": "h200-sxm-141gb", "nodes": 4, "internode_gbit_per_s": 3200},
+    "model": "deepseek-v3",
+    "workload": {"prompt_tokens": 4000, "output_tokens": 1000, "requests_per_s": 8},
+    "requirements": {"ttft_p50_ms": 2000, "tpot_p50_ms": 50, "max_sequence_tokens": 5000, "max_batch": 1024},
+}
+THREE = {"gpu": "h100-sxm-80gb", "nodes": 3, "gpus_per_node": 1, "nvlink_gb_per_s": 0, "nvlink_domain_gpus": 1}
+SLOW = {"prompt_tokens": 1155, "output_tokens": 211, "requests_per_s": 0.05}
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("search.tensor_parallel", {**H100, "search": {"tensor_parallel": [1], "pipeline_parallel": [1]}}),
+    ("search.pipeline_parallel", {**H100, "hardware": THREE, "workload": SLOW, "search": {"pipeline_parallel": [1]}}),
+    ("search.data_parallel", {**H100, "workload": {**H100["workload"], "requests_per_s": 8},
+                              "requirements": {"max_batch": 64, "max_sequence_tokens": 4096},
+                              "search": {"tensor_parallel": [4], "pipeline_parallel": [1], "data_parallel": [1]}}),
+    ("search.expert_parallel", {**DEEPSEEK, "search": {"weight_precision": ["fp8"], "kv_precision": ["fp8"],
+                                                       "expert_parallel": "replica"}}),
+    ("search.layer_imbalance", {**H100, "hardware": THREE, "workload": SLOW,
+                                "search": {"pipeline_parallel": [3], "layer_imbalance": 0}}),
+    ("search.weight_precision", {**H100, "search": {"tensor_parallel": [1], "pipeline_parallel": [1],
+                                                    "weight_precision": ["bf16"]},
+                                 "hardware": {"gpu": "h200-sxm-141gb", "nodes": 1, "gpus_per_node": 1},
+                                 "workload": SLOW}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "stated"), CASES, ids=[field for field, _ in CASES])
+def test_a_solution_just_outside_is_not_called_impossible(
+    field: str, stated: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = solve(problem_from_dict(stated))
+    assert answer.status == "infeasible" and answer.verification.passed
+    assert answer.within == "searched space" and answer.cut_by == (field,)
+    assert "no strategy exists" not in " ".join(answer.explanation)
+    first = answer.repairs[0]
+    assert {change.field for change in first.changes} == {field}
+    changed = {**stated, "search": {**stated["search"], field.removeprefix("search."): first.changes[0].new}}
+    again = solve(problem_from_dict(changed))
+    assert again.status == "optimal" and again.strategy == first.result
+    print_answer(answer)
+    assert f"proved infeasible within the searched space ({field})" in capsys.readouterr().out
+
+
+def test_what_no_engine_could_run_is_called_so() -> None:
+    stated = {**H100, "hardware": {"gpu": "l4-24gb", "nodes": 1, "gpus_per_node": 1}}
+    answer = solve(problem_from_dict(stated))
+    assert answer.status == "infeasible" and answer.within is None and answer.cut_by == ()
+    assert "no strategy exists" in answer.explanation[0]
