@@ -36,12 +36,12 @@ from calibration.kinds import Predicted, predict
 from calibration.residual_strata import coverage, interval
 from calibration.strata import measured_of
 from optimizer.catalog.constants import closed_loop_constants, constants
-from optimizer.cli.files import write_whole
 from optimizer.costs.corpus import Corpus, Times
 from optimizer.costs.measured_runs import Run, resolve
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.measurements import CLOSED_LOOP, DISAGGREGATED, Table, UnusableRow, parse, read_table
 from optimizer.reading.measured_names import Models
+from optimizer.writing.files import write_file
 
 METRICS = ("tpot", "ttft", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
 PREDICTED = (*(f"predicted_{metric}_ms" for metric in METRICS), "predicted_output_tok_s")
@@ -160,7 +160,7 @@ def write_predictions(path: Path, found: Evaluation) -> None:
     for index, row in enumerate(found.table.rows):
         kept = {name: row[name] for name in columns}
         writer.writerow({**kept, **filled.get(index, {}), "note": found.notes.get(index, "")})
-    write_whole(path, stream.getvalue(), "--out")
+    write_file(path, [stream.getvalue()], "--out")
 
 
 def _origin(path: Path, leave_one_out: bool) -> str:

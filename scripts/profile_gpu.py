@@ -16,9 +16,9 @@ from datetime import date
 from pathlib import Path
 
 from optimizer.catalog import lookup as catalog
-from optimizer.cli.files import write_whole
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
+from optimizer.writing.files import write_file
 from profiling.entry import as_yaml
 
 
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.out is None:
             print(text, end="")
         else:
-            write_whole(options.out, text, "--out")
+            write_file(options.out, [text], "--out")
             print(f"written: {options.out}")
     except (ProblemError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,6 +5,14 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the ``optimizer`` command; imported on call, so that importing a command's module costs nothing else."""
-    from optimizer.cli.program import main as run
+    import signal
+    import sys
 
+    try:
+        # Before anything that takes time: whoever stops us while we load gets no traceback either.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        from optimizer.cli.program import main as run
+    except KeyboardInterrupt:
+        print("interrupted before an answer was found", file=sys.stderr)
+        sys.exit(3)
     run()

@@ -89,8 +89,8 @@ def _question(path: str | None, said: dict[str, Any], save: str | None) -> Quest
     values = values_of(said)
     question = question_from_dict(values)
     if save is not None:
-        from optimizer.cli.files import write_whole
+        from optimizer.writing.files import write_file
 
-        write_whole(save, commented(values), "--save")
+        write_file(save, [commented(values)], "--save")
         typer.echo(f"Wrote the question to {save}.", err=True)
     return question

@@ -53,13 +53,13 @@ def calibrate(
     """Fit the model's few constants to your own runs, near the shipped ones, and say how much better they predict."""
     from pathlib import Path
 
-    from optimizer.cli.files import write_whole
     from optimizer.costs.measured_runs import resolve
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.measurements import CLOSED_LOOP, UnusableRow, parse, read_table
     from optimizer.questions.calibrate import calibrate as ask
     from optimizer.reading.measured_names import Models
     from optimizer.render.calibrate import calibrated_data, calibrated_text, calibrated_yaml
+    from optimizer.writing.files import write_file
 
     models, usable, refused = Models(), [], dict[str, int]()
     for row in read_table(Path(runs)).rows:
@@ -76,7 +76,7 @@ def calibrate(
             runs, f"has {len(usable)} usable runs, {FEWEST_RUNS} are needed{f' ({said})' if said else ''}"
         )
     found = ask(usable)
-    write_whole(Path(out), calibrated_yaml(found, Path(runs).name), "--out")
+    write_file(Path(out), [calibrated_yaml(found, Path(runs).name)], "--out")
     if json:
         from optimizer.render.as_json import dumps
 

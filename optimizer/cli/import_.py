@@ -31,18 +31,18 @@ def import_helix(
     """A Helix instance (nodes, throughput tables, links) as a problem of kind chain."""
     from pathlib import Path
 
-    from optimizer.cli.files import write_whole
     from optimizer.facts.files import read_mapping
     from optimizer.facts.text import name_from_path
     from optimizer.reading.chain import chain_from_dict
     from optimizer.reading.helix import helix_to_chain
+    from optimizer.writing.files import write_file
     from optimizer.writing.yaml_text import yaml_text
 
     source = Path(file)
     values = helix_to_chain(read_mapping(source, file), name_from_path(source.stem, "helix"))
     problem = chain_from_dict(values)
     text = yaml_text(values, flow=None, width=120)
-    write_whole(out, text, "--out")
+    write_file(out, [text], "--out")
     nodes = len(problem.cluster.nodes)
     typer.echo(
         f"{out}: {problem.name}, {problem.model.layers} layers, {nodes} nodes of {len(values['cluster']['types'])} types"

@@ -33,7 +33,7 @@ def init(
         return
     if Path(out).exists() and not force:
         raise ProblemError("--out", f"{out} exists already; choose another name or add --force")
-    from optimizer.cli.files import write_whole
+    from optimizer.writing.files import write_file
 
-    write_whole(out, text, "--out")
+    write_file(out, [text], "--out")
     typer.echo(f"Wrote {out}; optimizer solve {out} answers it as it is.", err=True)

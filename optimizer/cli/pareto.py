@@ -77,16 +77,16 @@ def pareto(
 
 
 def _write(front: ParetoFront, csv: str | None, plot: str | None) -> None:
-    from optimizer.sweeps.files import replace_file
+    from optimizer.writing.files import write_file
 
     if csv is not None:
         from optimizer.render.pareto import front_csv
 
-        replace_file(Path(csv), front_csv(front).encode(), "--csv")
+        write_file(Path(csv), front_csv(front).encode(), "--csv")
     if plot is not None and front.points:
         from optimizer.render.pareto_plot import picture
 
-        replace_file(Path(plot), picture(front, plot), "--plot")
+        write_file(Path(plot), picture(front, plot), "--plot")
     elif plot is not None:
         typer.echo(f"{plot} was not written: there is no point to draw", err=True)
 

@@ -1,15 +1,16 @@
 """The ``optimizer`` command: reads options, calls the public API, prints. No arithmetic, no formatting rules.
 
 Exit codes: 0 every rule holds · 1 proved infeasible, or a rule is violated · 2 bad input · 3 a limit was reached
-without an answer, or the verifier disagrees. Ctrl-C prints the best answer found so far and its gap, with the code of its
-status; 3 where there is none yet, or where it had not been verified.
+without an answer, or the verifier disagrees · 70 a defect. Ctrl-C and SIGTERM print the best answer found so far and its gap, with
+the code of its status; 3 where there is none yet, or where it had not been verified. Output that its reader does not take to the end
+changes no code; output that cannot be written (a full disk) is 2.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -17,9 +18,12 @@ from typer.core import TyperGroup
 from optimizer.cli import accuracy, calibrate, deploy, detect, graph, init, pareto, recommend, report, solve, sweep, why
 from optimizer.cli.audit import audit
 from optimizer.cli.catalog import catalog_app, schema
+from optimizer.cli.completion import name_shell
 from optimizer.cli.costs import with_table_option
 from optimizer.cli.import_ import import_app
 from optimizer.cli.model import model
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.text import shortened
 
 
 class _Interrupted(Exception):
@@ -99,31 +103,42 @@ pareto.register(app)
 report.register(app)
 init.register(app)
 
+INTERRUPTED_IN_TYPER = 130
 OK, BAD_INPUT, LIMIT_REACHED, DEFECT = 0, 2, 3, 70
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point: every refusal is one line on standard error, never a traceback."""
-    from optimizer.cli.completion import name_shell
-    from optimizer.facts.errors import ProblemError
+    from optimizer.cli.streams import guarded
 
-    said = sys.argv[1:] if arguments is None else arguments
+    with guarded() as streams:
+        code = streams.code(_code(sys.argv[1:] if arguments is None else arguments))
+    sys.exit(code)
+
+
+def _code(arguments: list[str]) -> int:
+    """The exit code of the command, which has said all there is to say."""
     try:
-        name_shell(said)
-        app(args=with_table_option(said), prog_name="optimizer")
+        name_shell(arguments)
+        app(args=with_table_option(arguments), prog_name="optimizer")
+    except SystemExit as left:
+        if left.code == INTERRUPTED_IN_TYPER:
+            return _interrupted()
+        return left.code if isinstance(left.code, int) else OK if left.code is None else BAD_INPUT
     except ProblemError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(BAD_INPUT)
+        return BAD_INPUT
     except (KeyboardInterrupt, _Interrupted):
-        typer.echo("interrupted before an answer was found", err=True)
-        sys.exit(LIMIT_REACHED)
-    except BrokenPipeError:
-        sys.exit(OK)
+        return _interrupted()
     except Exception as error:
         if os.environ.get("OPTIMIZER_DEBUG"):
             raise
-        typer.echo(
-            f"error: a defect in optimizer ({type(error).__name__}: {error}); set OPTIMIZER_DEBUG=1 for the traceback",
-            err=True,
-        )
-        sys.exit(DEFECT)
+        said = shortened(f"{type(error).__name__}: {error}")
+        typer.echo(f"error: a defect in optimizer ({said}); set OPTIMIZER_DEBUG=1 for the traceback", err=True)
+        return DEFECT
+    return OK
+
+
+def _interrupted() -> int:
+    typer.echo("interrupted before an answer was found", err=True)
+    return LIMIT_REACHED

@@ -32,8 +32,8 @@ def import_runs(
     import io
     from pathlib import Path
 
-    from optimizer.cli.files import write_whole
     from optimizer.reading.benchmarks import COLUMNS, benchmark_rows
+    from optimizer.writing.files import write_file
 
     stated = {
         "system": system, "model": model, "backend": engine, "precision": precision, "tp": tp, "pp": pp, "ep": ep,
@@ -44,5 +44,5 @@ def import_runs(
     writer = csv.DictWriter(stream, COLUMNS)
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(Path(out), stream.getvalue(), "--out")
+    write_file(Path(out), [stream.getvalue()], "--out")
     typer.echo(f"{out}: {len(rows)} runs of {len(files)} files.")

@@ -191,10 +191,10 @@ def _simulated(problem: Any, answer: Any, trace: Any) -> Any:
 
 
 def _draw(answer: ChainAnswer, path: str) -> None:
-    from optimizer.cli.files import write_whole
     from optimizer.render.chain_svg import chain_svg
+    from optimizer.writing.files import write_file
 
-    write_whole(path, chain_svg(answer), "--svg")
+    write_file(path, [chain_svg(answer)], "--svg")
 
 
 def _show(problem: Any, answer: AnyAnswer, as_json: bool, full: bool) -> None:

@@ -140,8 +140,8 @@ def _say_interrupted(out: str | None, done: int, many: int) -> None:
 
 
 def _write(points: list[Point], title: str, csv: str | None, parquet: str | None, plot: str | None) -> None:
-    from optimizer.sweeps.files import replace_file
     from optimizer.sweeps.table import write_csv, write_parquet
+    from optimizer.writing.files import write_file
 
     if csv is not None:
         write_csv(points, csv)
@@ -150,7 +150,7 @@ def _write(points: list[Point], title: str, csv: str | None, parquet: str | None
     if plot is not None:
         from optimizer.render.sweep_plot import plot as draw
 
-        replace_file(Path(plot), draw(points, title, plot), "--plot")
+        write_file(Path(plot), draw(points, title, plot), "--plot")
 
 
 def _leave(points: list[Point]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from optimizer.facts.text import name_of, sentence_of
 
 
 class Facts(BaseModel):
@@ -31,3 +33,12 @@ Positive = Annotated[float, Field(gt=0, le=1e15, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, le=1e15, strict=True)]
 Milliseconds = Annotated[float, Field(gt=0, le=1e9, strict=True)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
+
+
+def _name(text: str) -> str:
+    return name_of(text)
+
+
+Name = Annotated[str, AfterValidator(_name)]
+"""What something is called: one line that can be seen."""
+Sentence = Annotated[str, AfterValidator(sentence_of)]

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from optimizer.facts.base import Count, Facts, Milliseconds, NonNegative, Positive
+from optimizer.facts.base import Count, Facts, Milliseconds, NonNegative, Positive, Sentence
 from optimizer.facts.errors import ProblemError, closest
-from optimizer.facts.text import Sentence, name_of
+from optimizer.facts.text import name_of
 
 SOURCE, SINK = "source", "sink"
 LARGEST_LAYERS = 1_000

@@ -6,11 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
-from optimizer.facts.base import Count, CountOrZero, Facts, NonNegative, Positive
+from optimizer.facts.base import Count, CountOrZero, Facts, Name, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.problem import Engine
-from optimizer.facts.text import Name
 
 
 class FailureRatesInput(Facts):

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from optimizer.facts.base import Count, CountOrZero, Facts, NonNegative, Positive
-from optimizer.facts.text import Name
+from optimizer.facts.base import Count, CountOrZero, Facts, Name, NonNegative, Positive
 
 ComputeFormat = Literal["fp16", "bf16", "fp8", "int8", "fp4"]
 Generation = Literal["ampere", "ada", "hopper", "blackwell", "blackwell-rtx"]

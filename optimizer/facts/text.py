@@ -8,9 +8,6 @@ breaks, marks that turn the direction of writing) is refused where it is stated;
 from __future__ import annotations
 
 import re
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 LONGEST_NAME = 200
 LONGEST_SHOWN = 100
@@ -56,14 +53,6 @@ def sentence_of(text: str) -> str:
     if found:
         raise ValueError(f"{shown(line)} holds U+{ord(found[0]):04X}, which cannot be seen")
     return line
-
-
-def _name(text: str) -> str:
-    return name_of(text)
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Sentence = Annotated[str, AfterValidator(sentence_of)]
 
 
 def name_from_path(text: str, otherwise: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.inventory import FleetProblem
-from optimizer.results.front import AXES, Axis, FrontPoint, ParetoFront
+from optimizer.results.front import AXES, RESOLUTION, Axis, FrontPoint, ParetoFront, apart, apart_words
 
 if TYPE_CHECKING:
     from optimizer.facts.problem import Problem
@@ -81,6 +81,7 @@ def _of_rows(
 ) -> ParetoFront:
     """The front of a problem with equal nodes."""
     from optimizer.questions.uniform import solve
+    from optimizer.search.common.scale import PARTS
     from optimizer.search.uniform.front import RowFront
     from optimizer.search.uniform.quantities import Quantities
     from optimizer.search.uniform.rules import rule_ids
@@ -110,14 +111,17 @@ def _of_rows(
             "Strategies keep every rule that is on, but none has slots for the demand: switch rule concurrency on.",
         )
         return ParetoFront(problem.name, axes, (), "infeasible", 0, said, 0, ())
-    shown = thinned(len(rows.spots), most)
+    kept = apart([spot.values for spot in rows.spots], axes, RESOLUTION * PARTS)
+    shown = [kept[position] for position in thinned(len(kept), most)]
     found, checks, wrong, complete = _prove(rows, shown, solver)
-    total = len(rows.spots)
+    total = len(kept)
     text: tuple[str, ...] = (
         f"All {space.candidates:,} candidates were compared in whole nanoseconds and in 10⁻¹² of the requests: {total} "
         f"{'is' if total == 1 else 'are'} on the front.",
         "Each point marked proved is confirmed by CP-SAT: with the other axes held at its values, no candidate is better on any axis.",
     )
+    if total < len(rows.spots):
+        text = (*text, apart_words(len(rows.spots) - total))
     if len(shown) < total:
         text = (*text, f"{len(shown)} are shown, evenly along the front; --points {total} shows all.")
     if not complete:

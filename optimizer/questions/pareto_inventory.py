@@ -11,7 +11,7 @@ from optimizer.explain.common.pareto import axis_value
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import FleetProblem
 from optimizer.questions.pareto_served import ServedChain, served_chain
-from optimizer.results.front import Axis, FrontPoint, ParetoFront
+from optimizer.results.front import Axis, FrontPoint, ParetoFront, apart, apart_words
 from optimizer.search.uniform.solve import Progress
 
 if TYPE_CHECKING:
@@ -97,7 +97,13 @@ def fleet_front(
     goals = [] if settled else _goals(problem, axes)
     for goal in goals:
         points += _chain(search, goal, offers, low, max(2, most // len(goals)), wrong)
-    front = _undominated(points, axes)
+    found = _undominated(points, axes)
+    kept = apart(
+        [[point.not_served if axis == "availability" else axis_value(point, axis) for axis in axes] for point in found],
+        axes,
+    )
+    front = [found[number] for number in kept]
+    left_out = [apart_words(len(found) - len(front))] if len(front) < len(found) else []
     complete = settled or (search.left() and all(point.proved for point in front))
     return ParetoFront(
         problem=problem.name,
@@ -105,7 +111,7 @@ def fleet_front(
         points=tuple(front),
         status="proved" if complete else "incomplete" if front else "unknown",
         on_front=len(front) if settled else None,
-        proof=tuple(_said(search, goals, complete, served)),
+        proof=(*_said(search, goals, complete, served), *left_out),
         checks=search.checks,
         mismatches=tuple(wrong),
     )

@@ -128,7 +128,7 @@ def solved(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
         *(preset_sentences(problem, strategy, metrics) if answer.status == "optimal" else []),
         objective_sentence(problem, objective, answer.status == "optimal"),
         *binding_sentences(problem, rules),
-        *(alternative_sentence(other) for other in others),
+        *(alternative_sentence(other, strategy, metrics, problem.objective.preset) for other in others),
         *_on_alternatives(solver, len(others), alternatives, proved, complete),
     ]
     return replace(answer, explanation=tuple(said))

@@ -12,7 +12,7 @@ from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import nodes_stated
 from optimizer.catalog.recovery import recovery_facts
 from optimizer.engines.sixteen_bit import served_on
-from optimizer.facts.base import LARGEST_COUNT, Count, CountOrZero, Facts, NonNegative, Positive
+from optimizer.facts.base import LARGEST_COUNT, Count, CountOrZero, Facts, Name, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.files import read_mapping
@@ -27,7 +27,7 @@ from optimizer.facts.inventory import (
     Rate,
 )
 from optimizer.facts.problem import Engine
-from optimizer.facts.text import Name, name_from_path
+from optimizer.facts.text import name_from_path
 from optimizer.reading.load import (
     first_error,
     known_capability,

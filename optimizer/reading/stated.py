@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +23,7 @@ from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
 from optimizer.reading.load import problem_from_dict
+from optimizer.writing.files import write_file
 from optimizer.writing.yaml_text import yaml_text
 
 
@@ -167,15 +166,4 @@ def write_stated(stated: Stated, path: str | Path, *, overwrite: bool = False) -
         values["model"] = str((stated.folder / model).resolve())
     as_json = file.suffix.lower() == ".json"
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n" if as_json else yaml_text(values)
-    try:
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            Path(name).chmod(0o644)
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ProblemError("--out", f"{path} cannot be written ({error.strerror or error})") from None
+    write_file(file, [text], "--out")

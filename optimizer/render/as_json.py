@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -74,4 +76,13 @@ def answer_data(answer: Answer) -> dict[str, Any]:
 
 def dumps(data: Any) -> str:
     """One JSON document; refuses values that JSON has no word for."""
-    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(data, indent=2, ensure_ascii=_only_ascii(), allow_nan=False)
+
+
+def _only_ascii() -> bool:
+    """Whether standard output has no bytes for some characters, which JSON can then escape."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        return not codecs.lookup(encoding).name.startswith("utf")
+    except LookupError:
+        return True

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
-from optimizer.facts.errors import ProblemError
+from optimizer.writing.files import write_file
 
 
 def write_out(pieces: Iterable[str], path: str | None, field: str = "--out") -> None:
@@ -22,24 +19,10 @@ def write_out(pieces: Iterable[str], path: str | None, field: str = "--out") -> 
         ProblemError: the file cannot be written. Whatever making the pieces raises passes through; the file is untouched.
     """
     if path is None:
+        in_unicode = getattr(sys.stdout, "in_unicode", None)
+        if in_unicode is not None:
+            in_unicode()
         for piece in pieces:
             sys.stdout.write(piece)
         return
-    file = Path(path)
-    if file.is_dir():
-        raise ProblemError(field, f"{path} is a directory; the name of a file is needed")
-    try:
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    except OSError as error:
-        raise ProblemError(field, f"{path} cannot be written ({error.strerror or error})") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.writelines(pieces)
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise ProblemError(field, f"{path} cannot be written ({error.strerror or error})") from None
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_file(path, pieces, field)

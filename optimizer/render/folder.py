@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from optimizer.facts.errors import ProblemError
 from optimizer.render.files import write_out
+from optimizer.writing.files import write_file
 
 EXECUTABLE, PLAIN = 0o755, 0o644
 
@@ -38,7 +38,7 @@ def write_folder(files: Mapping[str, str], path: str | None, *, overwrite: bool,
     """
     if path is None:
         for name, text in files.items():
-            sys.stdout.write(f"==> {name} <==\n{text}\n")
+            write_out([f"==> {name} <==\n{text}\n"], None)
         return len(files)
     folder = Path(path)
     there = [name for name in files if (folder / name).exists()]
@@ -50,6 +50,5 @@ def write_folder(files: Mapping[str, str], path: str | None, *, overwrite: bool,
     except OSError as error:
         raise ProblemError(field, f"{path} cannot be made ({error.strerror or error})") from None
     for name, text in files.items():
-        write_out([text], str(folder / name), field)
-        (folder / name).chmod(EXECUTABLE if name.endswith(".sh") else PLAIN)
+        write_file(folder / name, [text], field, mode=EXECUTABLE if name.endswith(".sh") else PLAIN)
     return len(files)

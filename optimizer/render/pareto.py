@@ -17,6 +17,7 @@ from optimizer.explain.common.pareto import axis_value, served
 from optimizer.render.as_json import strategy_data
 from optimizer.render.text import console
 from optimizer.results.front import Axis, FrontPoint, ParetoFront
+from optimizer.writing.quoting import csv_cell
 
 WIDE, HIGH = 64, 14
 STATUS = {
@@ -51,7 +52,7 @@ def front_csv(front: ParetoFront) -> str:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for number, point in enumerate(front.points, start=1):
-        writer.writerow({"number": number, **asdict(point)})
+        writer.writerow({"number": number, **{name: csv_cell(value) for name, value in asdict(point).items()}})
     return text.getvalue()
 
 

@@ -221,12 +221,13 @@ def rules_lines(out: Console, rules: tuple[RuleResult, ...]) -> None:
 
 
 def _alternatives(out: Console, answer: Answer) -> None:
+    ahead = any(other.difference < 0 for other in answer.alternatives)
     table = table_of(
         ("next best", False),
         ("GPUs", True),
         ("sequences", True),
         ("objective", True),
-        ("worse by", True),
+        ("difference" if ahead else "worse by", True),
         ("TTFT P99", True),
         ("TPOT P99", True),
     )
@@ -236,7 +237,9 @@ def _alternatives(out: Console, answer: Answer) -> None:
             str(other.strategy.gpus),
             str(other.strategy.max_num_seqs),
             milliseconds(other.objective),
-            milliseconds(other.difference),
+            f"{'−' if other.difference < 0 else '+'}{milliseconds(abs(other.difference))}"
+            if ahead
+            else milliseconds(other.difference),
             amount(other.metrics.ttft_p99_ms, "ms"),
             amount(other.metrics.tpot_p99_ms, "ms"),
         )

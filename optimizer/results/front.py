@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,38 @@ from optimizer.results.answer import Strategy
 
 Axis = Literal["latency", "availability", "gpus", "price"]
 AXES: tuple[Axis, ...] = ("latency", "availability", "gpus", "price")
+RESOLUTION = 1e-9
+"""Share of the requests below which two availabilities count as equal: rates of failure are not known to a hundredth."""
+
+
+def apart(values: Sequence[Sequence[float]], axes: Sequence[Axis], resolution: float = RESOLUTION) -> list[int]:
+    """Positions of the points that are better than every other kept one by more than ``resolution`` of the requests, or elsewhere.
+
+    Args:
+        values: of each point by axis, smaller is better; availability as the part of the requests not served.
+        resolution: in the unit of that value.
+    """
+    if "availability" not in axes:
+        return list(range(len(values)))
+    at = list(axes).index("availability")
+    others = [i for i in range(len(axes)) if i != at]
+    kept: list[int] = []
+    for number in sorted(range(len(values)), key=lambda n: ([values[n][i] for i in others], values[n][at])):
+        here = values[number]
+        if not any(
+            all(values[k][i] <= here[i] for i in others) and values[k][at] <= here[at] + resolution for k in kept
+        ):
+            kept.append(number)
+    return sorted(kept)
+
+
+def apart_words(dropped: int) -> str:
+    """What was left out for it."""
+    points = "1 point is" if dropped == 1 else f"{dropped:,} points are"
+    return (
+        f"{points} left out that would serve at most {RESOLUTION:g} of the requests more than one that is no worse otherwise: "
+        "the resolution of availability here."
+    )
 
 
 @dataclass(frozen=True, slots=True)

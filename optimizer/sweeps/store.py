@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from optimizer.facts.errors import ProblemError
-from optimizer.sweeps.files import replace_file
+from optimizer.writing.files import write_file
 
 SYNC_S = 1.0
 """The journal is forced to disk this often, for the case that the machine and not the process dies."""
@@ -113,7 +113,7 @@ class Store:
 
     def finish(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write the finished file in one step and remove the journal."""
-        replace_file(self.path, (line_of(self._header) + "".join(map(line_of, rows))).encode(), "--out")
+        write_file(self.path, (line_of(self._header) + "".join(map(line_of, rows))).encode(), "--out")
         self.journal_path.unlink(missing_ok=True)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.facts.errors import ProblemError
-from optimizer.sweeps.files import replace_file
 from optimizer.sweeps.points import Point
 from optimizer.sweeps.scenarios import scenario_name
+from optimizer.writing.files import write_file
 from optimizer.writing.quoting import csv_cell
 
 _STRATEGY = (
@@ -67,7 +67,7 @@ def write_csv(points: Sequence[Point], path: str) -> None:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({column: csv_cell(value) for column, value in row.items()} for row in rows)
-    replace_file(Path(path), text.getvalue().encode(), "--csv")
+    write_file(Path(path), text.getvalue().encode(), "--csv")
 
 
 def write_parquet(points: Sequence[Point], path: str) -> None:
@@ -91,4 +91,4 @@ def write_parquet(points: Sequence[Point], path: str) -> None:
                 row[column] = None if row[column] is None else str(row[column])
     sink = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
-    replace_file(Path(path), sink.getvalue().to_pybytes(), "--parquet")
+    write_file(Path(path), sink.getvalue().to_pybytes(), "--parquet")

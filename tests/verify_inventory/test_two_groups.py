@@ -70,6 +70,9 @@ class Hand:
     def __init__(self, layers: int, slow: bool, last: bool) -> None:
         kind = BY_HAND.model.kinds[0]
         bandwidth, rate, self.gen = (2000e6, 312e9, 1.25) if slow else (3350e6, 989.4e9, 1.0)
+        if slow:  # no 8-bit format: the kernels of the generation before
+            shares = C.generations["ampere"]
+            bandwidth, rate = bandwidth * shares.bandwidth, rate * shares.flops
         linear = layers * (kind.sharded_parameters / 2 + kind.key_value_parameters / 2 + kind.replicated_parameters)
         self.read = (linear * 2 + layers * kind.unquantized_parameters * 2) / (C.eta_bw * bandwidth)
         self.flop = 2 * linear / (C.eta_decode_flops * rate)
@@ -112,16 +115,17 @@ def test_times_by_hand() -> None:
     assert one.nodes == (2, 1) and one.gpus_of_segments == (4, 2) and one.gpus == 6
     stages = [Hand(4, False, False), Hand(3, False, False), Hand(7, True, True)]
     curve = Curve(one).times
+    waits = 1 + 2 * C.stage_wait
     for n in (1, 2, 3, 7, 20):
         b = ceil(n / 3)
         decode = [stage.decode(b) for stage in stages]
-        rounds = max(sum(decode) + sends_by_hand(b), min(n, 3) * max(decode))
+        rounds = max(sum(decode) + sends_by_hand(b), min(n, 3) * max(decode) * waits)
         assert float(one.facts.times.round(n)) == pytest.approx(rounds, rel=1e-12)
         prompt = [stage.prefill(900) for stage in stages]
         prefill = sum(prompt) + sum(decode) + sends_by_hand(900)
         assert float(one.facts.times.prefill(900, n)) == pytest.approx(prefill, rel=1e-12)
         p = (n - 1) / 128
-        token = rounds + p * max(max(prompt), sum(prompt) / (1 + p / 2))
+        token = rounds + p * max(max(prompt) * waits, sum(prompt) / (1 + p / 2))
         assert float(one.facts.times.tpot(n)) == pytest.approx(token, rel=1e-12)
         assert curve.round[0, n - 1] == pytest.approx(rounds, rel=1e-12)
         assert curve.prefill[0, n - 1] == pytest.approx(prefill, rel=1e-12)

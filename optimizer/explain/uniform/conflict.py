@@ -82,6 +82,11 @@ def find_conflicts(
     if every and (not complete or len(real) > len(chosen)):
         more = f" (There are more conflicts; the {len(chosen)} plainest are listed.)"
         found[-1] = replace(found[-1], sentence=found[-1].sentence + more)
+    nodes = wide.lever("nodes")
+    if every and nodes is not None and nodes.full is not None:
+        most = nodes.full["hardware.nodes"] * q.problem.hardware.gpus_per_node
+        free = f" (Free in all of them: up to {most:,} of these GPUs, and every degree and format that a conflict does not name.)"
+        found[-1] = replace(found[-1], sentence=found[-1].sentence + free)
     return tuple(found)
 
 

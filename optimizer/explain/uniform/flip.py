@@ -56,6 +56,8 @@ def _gpu_weight(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
         return None
     saved = top.strategy.gpus - foil.strategy.gpus
     value = int(now + (foil.objective_ms - top.objective_ms) / saved) + 1
+    if value <= now:
+        return None  # By time the foil is ahead already: what the preset asks for first decides, which no weight outweighs.
     changed = stated.changed({"objective.gpu_ms": value}).problem()
     there = winner(changed)
     if there is None or not fits(there.strategy, fixed):
@@ -74,6 +76,8 @@ def _penalty(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
     if fewer <= 0 or rest <= 0:
         return None
     value = int(now * rest / fewer) + 1
+    if value <= now:
+        return None
     there = winner(stated.changed({"objective.unserved_penalty_ms": value}).problem())
     if there is None or not fits(there.strategy, fixed):
         return None

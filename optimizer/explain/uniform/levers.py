@@ -188,7 +188,9 @@ def _degrees(problem: Problem, fixed: Fixed | None) -> list[Lever]:
             levers.append(_added(name, value, more))
     if search.data_parallel is not None and not pinned.data_parallel:
         stated_degrees = search.data_parallel
-        more = [d for d in range(1, min(problem.hardware.gpus, MOST_GPUS) + 1) if d not in stated_degrees]
+        # As many replicas as the nodes that may be added hold: a limit that more nodes lift together with this one is no conflict.
+        largest = max(problem.hardware.gpus, most_nodes(problem, fixed) * problem.hardware.gpus_per_node)
+        more = [d for d in range(1, min(largest, MOST_GPUS) + 1) if d not in stated_degrees]
         if more:
             levers.append(_added("data_parallel", stated_degrees, more))
     modes = ("off", "replica", "any")

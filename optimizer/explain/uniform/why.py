@@ -128,17 +128,42 @@ def _breach(rule: RuleResult) -> str:
     return f"{said}; needed: {rule.limit}." if isinstance(rule.limit, str) else f"{said}."
 
 
-def alternative_sentence(alternative: Alternative) -> str:
-    """How a runner-up differs, term by term."""
+def alternative_sentence(alternative: Alternative, best: Strategy, metrics: Metrics, preset: str) -> str:
+    """How a runner-up differs: by what the preset asks for first, else by time, term by term.
+
+    Args:
+        best: the answer, with its ``metrics``.
+        preset: of the objective. Where it asks for something before time, a runner-up may well take less time.
+    """
     terms = [
         f"{'+' if v > 0 else '−'}{milliseconds(abs(v))} {TERM_WORDS[k]}"
         for k, v in alternative.difference_terms.items()
         if abs(v) >= 1e-6
     ]
-    name = alternative.strategy.label
+    name, difference = alternative.strategy.label, alternative.difference
+    first = _asked_first(alternative, best, metrics, preset)
     if not terms:
-        return f"{name} is a tie; the tie-break decides."
-    return f"{name} is {milliseconds(alternative.difference)} worse ({listing(terms)})."
+        return f"{name} is a tie; the tie-break decides." if not first else f"{name} {first}."
+    if first:
+        word = "more" if difference > 0 else "less"
+        return f"{name} {first}; a request counts {milliseconds(abs(difference))} {word} there ({listing(terms)})."
+    return f"{name} is {milliseconds(abs(difference))} {'worse' if difference > 0 else 'better'} ({listing(terms)})."
+
+
+def _asked_first(alternative: Alternative, best: Strategy, metrics: Metrics, preset: str) -> str:
+    """What the runner-up lacks of that which the preset asks for before time; empty where time decides."""
+    more = alternative.strategy.gpus - best.gpus
+    if preset == "fewest-gpus" and more > 0:
+        return f"uses {count(more, 'GPU')} more, and the objective asks for the fewest first"
+    lacks = metrics.peak_tokens_per_s - alternative.metrics.peak_tokens_per_s
+    if preset == "throughput" and lacks > 0:
+        reached = f"{alternative.metrics.peak_tokens_per_s:,.0f} tokens/s at most, {lacks:,.0f} fewer"
+        return f"reaches {reached}, and the objective asks for the most first"
+    fewer = (metrics.max_request_rate or 0) - (alternative.metrics.max_request_rate or 0)
+    if preset == "capacity" and fewer > 0:
+        carried = f"{alternative.metrics.max_request_rate or 0:,.3g} requests/s within the limits, {fewer:,.3g} fewer"
+        return f"carries {carried}, and the objective asks for the most first"
+    return ""
 
 
 def beside_sentence(

@@ -96,9 +96,12 @@ class Wide:
         """Rows with the search opened; the problem they are judged by keeps its stated limits."""
         judged = make(self.stated, changes)
         offers = [lever for lever in self.levers if lever.kind == "offer" and lever.full is not None]
-        choices = ((), ("layer_imbalance",), ("layer_imbalance", "fp8 KV"), tuple(lever.id for lever in offers))
+        formats = ("layer_imbalance", "fp8 KV", "fp8 weights")
+        choices = ((), formats[:1], formats[:2], formats)
+        # Fewer numbers of replicas before a closed search: what is closed would look as if it could not help.
+        tries = [*product(GROWTHS, choices), *product(GROWTHS, (tuple(lever.id for lever in offers),))]
         opened: dict[tuple[str, ...], Thinner | None] = {}
-        for growth, skipped in product(GROWTHS, choices):
+        for growth, skipped in tries:
             if skipped not in opened:
                 opened[skipped] = self._opened(changes, [lever for lever in offers if lever.id not in skipped])
             thinner = opened[skipped]

@@ -52,22 +52,26 @@ def new_solver(workers: int = 1, seed: int = 0) -> Any:
 class CtrlC:
     """While entered, in the main thread, the first Ctrl-C is only noted; the second raises as always.
 
+    SIGTERM counts as one where the program has it raise as Ctrl-C does, as the command line has.
+
     So nothing that is being written down is lost to an exception between two lines.
     """
 
     def __init__(self) -> None:
         self.came = False
-        self._before: Any = None
+        self._before: list[signal.Signals] = []
 
     def __enter__(self) -> CtrlC:
-        usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if usual and threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._note)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is signal.default_int_handler:
+                    signal.signal(number, self._note)
+                    self._before.append(number)
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number in self._before:
+            signal.signal(number, signal.default_int_handler)
 
     def _note(self, *signal_and_frame: object) -> None:
         if self.came:

@@ -1,0 +1,188 @@
+"""Closed pipes, full disks, closed streams, ASCII terminals and SIGTERM: no code but the answer's own, or 2 with a message."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from optimizer.facts.errors import ProblemError
+from optimizer.writing.files import write_file
+from optimizer.writing.yaml_text import yaml_text
+from tests.conftest import ROOT
+
+BORN = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")
+INFEASIBLE = ["check", BORN, "--tp", "1", "--pp", "1", "--dp", "1"]
+COMMAND = f'"{sys.executable}" -c "from optimizer.cli import main; main()"'
+
+
+def _bash(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=120, cwd=ROOT, env={**os.environ, **environment}
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (f"solve {BORN}", 0),
+        (" ".join(INFEASIBLE), 1),
+        ("solve /no/such/file", 2),
+        (f"graph {BORN} --tp 4 --pp 1 --dp 2", 0),
+    ],
+)
+def test_a_reader_that_stops_changes_no_code(words: str, code: int) -> None:
+    done = _bash(f"{COMMAND} {words} 2>/dev/null | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}")
+    assert done.returncode == code
+    assert _bash(f"{COMMAND} {words} 2>&1 >/dev/null | true; exit ${{PIPESTATUS[0]}}").returncode == code
+
+
+@pytest.mark.parametrize(
+    "words", [f"solve {BORN}", f"solve {BORN} --json", " ".join(INFEASIBLE), "--help", f"graph {BORN}"]
+)
+@pytest.mark.parametrize("where", [">/dev/full", ">&-"])
+def test_output_that_cannot_be_written_is_said(words: str, where: str) -> None:
+    done = _bash(f"{COMMAND} {words} {where}")
+    assert done.returncode == 2
+    assert "error: standard output: cannot be written" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_closed_standard_error_is_no_matter() -> None:
+    assert _bash(f"{COMMAND} solve {BORN} 2>&-").returncode == 0
+    assert _bash(f"{COMMAND} solve {BORN} 2>/dev/full").returncode == 0
+    assert _bash(f"{COMMAND} solve /no/such/file 2>&-").returncode == 2
+
+
+def test_files_do_not_take_the_place_of_closed_streams(tmp_path: Path) -> None:
+    out = tmp_path / "graph.json"
+    assert _bash(f"{COMMAND} graph {BORN} --out {out} >&- 2>&-").returncode in (0, 2)
+    json.loads(out.read_text())
+
+
+@pytest.mark.parametrize(
+    "environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_an_ascii_terminal(environment: dict[str, str], tmp_path: Path) -> None:
+    problem = tmp_path / "ünlich.yaml"
+    problem.write_text(Path(BORN).read_text().replace("name: llama3-70b-8xh100", "name: größe 模型"), encoding="utf-8")
+    plain = _bash(f"{COMMAND} solve '{problem}'", **environment)
+    assert (plain.returncode, plain.stderr) == (0, "")
+    assert (
+        plain.stdout.isascii() and plain.stdout.startswith("groe?e ??: TP4.PP1.DP2 - proved best")
+    ) or "gr" in plain.stdout
+    told = _bash(f"{COMMAND} solve '{problem}' --json", **environment)
+    assert told.stdout.isascii() and json.loads(told.stdout)["problem"] == "größe 模型"
+    for words in (
+        "check --tp 1 --pp 1 --dp 1",
+        "why-this",
+        "pareto",
+        "catalog gpus",
+        "graph --format graphml",
+        "deploy",
+    ):
+        name, *more = words.split()
+        on = "" if name == "catalog" else f"'{problem}'"
+        done = _bash(f"{COMMAND} {name} {' '.join(more) if not on else on + ' ' + ' '.join(more)}", **environment)
+        assert done.returncode in (0, 1) and "defect" not in done.stderr, (words, done.stderr)
+
+
+@pytest.mark.parametrize(
+    "option", ["graph {0} --out {1}", "report {0} --out {1}", "solve {0} --apply-repair 1 --out {1}"]
+)
+def test_a_full_disk_is_bad_input_and_leaves_nothing_behind(option: str, tmp_path: Path) -> None:
+    words = option.format(BORN, "/dev/full")
+    done = _bash(f"{COMMAND} {words}")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    target.write_text("before")
+    target.chmod(0o640)
+
+    def pieces() -> Any:
+        yield "half"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_file(target, pieces(), "--out")
+    assert [one.name for one in tmp_path.iterdir()] == ["a"] and target.read_text() == "before"
+    write_file(target, ["after"], "--out")
+    assert target.read_text() == "after" and target.stat().st_mode & 0o777 == 0o640
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    write_file(link, b"again", "--out")
+    assert link.is_symlink() and target.read_text() == "again"
+    for bad in (tmp_path, tmp_path / "no" / "x", tmp_path / ("n" * 300), "a\0b"):
+        with pytest.raises(ProblemError, match="--out"):
+            write_file(bad, ["x"], "--out")
+    with pytest.raises(ProblemError, match="No space"):
+        write_file("/dev/full", ["x" * 100_000], "--out")
+
+
+INVENTORY: dict[str, Any] = {
+    "name": "long",
+    "cluster": [
+        {"name": name, "gpu": gpu, "nodes": 6, "racks": 3, "zone": zone}
+        for name, gpu, zone in (("a", "h100-sxm-80gb", "x"), ("b", "a100-sxm-80gb", "y"), ("c", "h200-sxm-141gb", "x"))
+    ],
+    "model": "llama3-70b",
+    "workload": {"prompt_tokens": 1155, "output_tokens": 211, "requests_per_s": 60},
+    "requirements": {
+        "ttft_p99_ms": 1500,
+        "tpot_p99_ms": 100,
+        "max_sequence_tokens": 8192,
+        "survive": {"node": 1, "rack": 1},
+    },
+}
+
+
+def _struck(problem: Path, number: signal.Signals, after: float) -> None:
+    """One run that is told to stop: its answer is whole and honest, or it says that there was none yet."""
+    words = [sys.executable, "-c", "from optimizer.cli import main; main()", "solve", str(problem), "--json"]
+    running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    time.sleep(after)
+    running.send_signal(number)
+    said, errors = running.communicate(timeout=120)
+    assert "Traceback" not in errors and "defect" not in errors, errors
+    if running.returncode == -number:
+        assert after < 2, "the signal came after the start, so it had to be taken"
+        return
+    if not said:
+        assert running.returncode == 3 and errors == "interrupted before an answer was found\n"
+        return
+    answer = json.loads(said)
+    assert (
+        running.returncode == {"optimal": 0, "feasible": 0, "unknown": 3, "infeasible": 1}[answer["status"]]
+        or "not rely on it" in errors
+    )
+    if answer["pools"]:
+        objective = answer["objective"]
+        assert objective["bound"] <= objective["value"] + 1e-6
+        assert answer["status"] == "feasible" or objective["bound"] == pytest.approx(objective["value"], rel=1e-6)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_sigterm_is_taken_like_ctrl_c(number: signal.Signals, tmp_path: Path) -> None:
+    problem = tmp_path / "p.yaml"
+    problem.write_text(yaml_text(INVENTORY))
+    for after in (1.5, 4.0):
+        _struck(problem, number, after)
+
+
+@pytest.mark.long
+def test_at_fifty_random_moments(tmp_path: Path) -> None:
+    problem = tmp_path / "p.yaml"
+    problem.write_text(yaml_text(INVENTORY))
+    moments = random.Random(21)
+    for run in range(50):
+        _struck(problem, signal.SIGTERM if run % 2 else signal.SIGINT, moments.uniform(0.8, 12.0))
