@@ -132,7 +132,7 @@ def _answer(
         answer = answer_with(problem, offers, solver, found, found.best)
         quick = time.monotonic() - started < RANGES_WITHIN_S
         if ranges and quick and found.status == "optimal":
-            answer = replace(answer, ranges=tuple(_ranges(problem, offers, found.best, deadline)))
+            answer = replace(answer, ranges=tuple(_ranges(problem, offers, found.best, _no_longer(started, deadline))))
     answer = replace(answer, verification=verify_fleet(problem, answer, fixed or Fixed(), deadline=last))
     if found.status == "infeasible" and explain != "nothing":
         answer = _explained(problem, answer, fixed or Fixed(), progress, last, repairs=explain == "repairs")
@@ -188,6 +188,13 @@ def refuse_unknown_rules(problem: FleetProblem) -> None:
     for rule in problem.search.disabled_rules:
         if rule not in known:
             raise ProblemError("search.disabled_rules", f"no rule {rule!r} here; {closest(rule, known)}")
+
+
+def _no_longer(started: float, deadline: float | None) -> float:
+    """When the searches at the ends of the failure rates stop: together they take no longer than all before, a second at least."""
+    now = time.monotonic()
+    until = now + max(1.0, now - started)
+    return until if deadline is None else min(until, deadline)
 
 
 def _ranges(problem: FleetProblem, offers: Offers, best: Placed, deadline: float | None) -> list[RateRange]:

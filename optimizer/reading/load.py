@@ -278,6 +278,8 @@ def error_sentence(detail: Any, schema: Any) -> str:
         return f"{shown(value)} is not known; use {context.get('expected')}"
     if kind in {"model_type", "dict_type", "model_attributes_type"}:
         return f"{shown(value)} is not allowed; a mapping of fields is needed"
+    if kind in {"tuple_type", "list_type"}:
+        return f"{shown(value)} is not allowed; a list is needed"
     if kind == "too_short":
         return "is empty; name at least one, or leave it out"
     message = detail["msg"][0].lower() + detail["msg"][1:]

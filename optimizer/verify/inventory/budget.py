@@ -9,6 +9,9 @@ from optimizer.verify.inventory.choices import TooMany
 ENUMERATED_WITHIN_S = 8.0
 """Seconds of processor time for proofs beyond the recomputation of what is claimed."""
 
+PRICED_WITHIN_S = 4.0
+"""The same for the bound by what nodes are worth, before anything is enumerated."""
+
 
 class OutOfTime(TooMany):
     """The budget is used up: nothing is said about all choices."""
@@ -25,6 +28,10 @@ class Budget:
     def __init__(self, seconds: float = ENUMERATED_WITHIN_S, deadline: float | None = None) -> None:
         self._seconds, self._deadline = seconds, deadline
         self._end: float | None = None
+
+    def part(self, seconds: float) -> Budget:
+        """A budget of its own within the same deadline."""
+        return Budget(seconds, self._deadline)
 
     def spend(self) -> None:
         """Go on, if there is time; the budget begins with the first call.

@@ -13,7 +13,7 @@ from optimizer.results.inventory import FleetAnswer, RateRange
 from optimizer.results.placement import PlacedInstance
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.ledger import Ledger, number
-from optimizer.verify.inventory.budget import Budget, OutOfTime
+from optimizer.verify.inventory.budget import PRICED_WITHIN_S, Budget, OutOfTime
 from optimizer.verify.inventory.claims import (
     check_losses,
     check_objective,
@@ -133,10 +133,12 @@ class _Check:
         objective = self.answer.objective
         if objective is None or not self.families or self.problem.objective.preset in ("fewest-gpus", "throughput"):
             return False
-        gammas = multipliers(self.families)
-        return Prices(self.site, self.instances, self.curves, self.fixed, self.budget).proves(
-            gammas, objective.value - 1
-        )
+        within = self.budget.part(PRICED_WITHIN_S)
+        try:
+            prices = Prices(self.site, self.instances, self.curves, self.fixed, within)
+            return prices.proves(multipliers(self.families), objective.value - 1)
+        except OutOfTime:
+            return False
 
     def _fixed_decisions(self) -> None:
         """What a person fixed is so."""
