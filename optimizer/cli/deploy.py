@@ -117,14 +117,9 @@ def _load(path: str) -> Problem | FleetProblem:
 
 def _with_engine(problem: Problem | FleetProblem, engine: str | None) -> Problem | FleetProblem:
     """The problem with another engine: step times and latencies are then that engine's."""
-    from optimizer.deploy.options import ENGINES
-    from optimizer.facts.errors import ProblemError, closest
+    from optimizer.engines.registry import engine_of
 
-    if engine is None:
-        return problem
-    if engine not in ENGINES:
-        raise ProblemError("--engine", f"{engine!r} is not known; {closest(engine, ENGINES)}")
-    return problem.model_copy(update={"engine": engine})
+    return problem if engine is None else problem.model_copy(update={"engine": engine_of(engine, "--engine").id})
 
 
 def _choose(problem: Problem | FleetProblem, fixed: Fixed, limit: float | None, force: bool) -> Chosen:

@@ -13,7 +13,6 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import numpy as np
 from optimizer.catalog.constants import constants
 from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.costs.analytic import AnalyticCosts
-from optimizer.costs.memory import MemoryTable
+from optimizer.costs.memory import MemoryTable, memory_budget_bytes
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Ints, Shape
 from optimizer.costs.table import curve
@@ -112,8 +111,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _fitting(problem: Problem, memory: MemoryTable, row: int, slots: int) -> int:
     """Sequences that fit into memory; the tables answer for any number, so it is checked before asking."""
-    share = Fraction(repr(problem.requirements.gpu_memory_utilization))
-    left = int(share * problem.hardware.gpu.memory_bytes) - memory.fixed[row]
+    left = memory_budget_bytes(problem) - memory.fixed[row]
     each = memory.per_sequence[row]
     room = int(np.where(each > 0, left // np.maximum(1, each), np.where(left >= 0, slots, 0)).min())
     if room < 1:

@@ -116,9 +116,9 @@ def bytes_of_sequences(tokens: Ints, table: ShapeTable, arrays: LayerArrays, sha
 
 
 def memory_budget_bytes(problem: Problem) -> int:
-    """Bytes of one GPU that may be used, rounded down."""
+    """Bytes of one GPU that may be used, rounded down: the share asked for, and no more than other processes leave."""
     share = Fraction(repr(problem.requirements.gpu_memory_utilization))
-    return int(share * problem.hardware.gpu.memory_bytes)
+    return min(int(share * problem.hardware.gpu.memory_bytes), problem.hardware.free_bytes)
 
 
 def cache_by_stage(memory: MemoryTable, table: ShapeTable, budgets: Sequence[int], slots: int) -> list[int]:

@@ -5,6 +5,7 @@ setting means, and where that was read, is in ``docs/deploy.md``.
 """
 
 from optimizer.deploy.files import launch_files
-from optimizer.deploy.options import ENGINES, TARGETS, Options
+from optimizer.deploy.options import TARGETS, Options
+from optimizer.engines.registry import ENGINES
 
 __all__ = ["ENGINES", "TARGETS", "Options", "launch_files"]

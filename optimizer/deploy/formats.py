@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from optimizer.deploy.options import Options
+from optimizer.engines.engine import DTYPES
+from optimizer.engines.kernels import kernels_of
+from optimizer.engines.registry import engine_of
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
 
-DTYPES = {"fp16": "float16", "bf16": "bfloat16"}
-ON_LOADING = {"vllm": {"fp8": "fp8_per_tensor"}, "sglang": {"fp8": "fp8"}}
-"""Formats that an engine makes of a 16-bit checkpoint while loading, as its --quantization says it."""
+
+def refuse_formats(problems: Sequence[Problem], strategy: Strategy, options: Options) -> None:
+    """Formats that the engine does not run on one of the GPUs are never written into a launch file.
+
+    Raises:
+        ProblemError: with the GPU, the format and what would be right.
+    """
+    kernels = kernels_of(options.engine)
+    for problem in problems:
+        gpu, stored = problem.hardware.gpu, problem.model.quantization
+        for field, wanted, supports in (
+            ("--weights", strategy.weight_precision, kernels.of_weights(strategy.weight_precision, stored)),
+            ("--kv", strategy.kv_precision, kernels.of_caches(strategy.kv_precision)),
+        ):
+            broken = [support for support in supports if not support.runs_on(gpu.capability)]
+            if broken:
+                right = " or ".join(broken[-1].instead) or "another engine or GPU"
+                raise ProblemError(
+                    field,
+                    f"{wanted} does not run on {gpu.name} (compute capability {gpu.capability}) with {options.engine_name}; "
+                    f"{right} would be right",
+                )
 
 
 def format_flags(model: ModelFacts, strategy: Strategy, options: Options) -> list[str]:
@@ -25,26 +50,21 @@ def format_flags(model: ModelFacts, strategy: Strategy, options: Options) -> lis
 
 
 def _kv(wanted: str, dtype: str, options: Options) -> str:
-    if options.engine == "vllm":
-        return "fp8" if wanted == "fp8" else DTYPES[wanted]
-    if wanted == "fp8":
-        return "fp8_e4m3"
-    if wanted == "bf16":
-        return "bfloat16"
-    if dtype == "fp16":
-        return "auto"
-    raise ProblemError(
-        "--kv",
-        f"{wanted} beside bf16 weights is not offered by {options.engine_name} (--kv-cache-dtype has bfloat16, fp8_e4m3 "
-        "and auto, the type of the weights); bf16 would be right",
-    )
+    engine = engine_of(options.engine)
+    word = engine.kv_word(wanted, dtype)
+    if word is None:
+        raise ProblemError(
+            "--kv",
+            f"{wanted} beside {dtype} weights is not offered by {options.engine_name} ({engine.kv_offered}); {dtype} would be right",
+        )
+    return word
 
 
 def _quantization(wanted: str, options: Options) -> list[str]:
     stored = options.checkpoint_format
     if wanted == stored or (wanted in DTYPES and stored in DTYPES):
         return []
-    on_loading = ON_LOADING[options.engine].get(wanted)
+    on_loading = engine_of(options.engine).on_loading.get(wanted)
     if stored in DTYPES and on_loading:
         return ["--quantization", on_loading]
     raise ProblemError(

@@ -15,6 +15,13 @@ STEPS = 1000
 GIB = 1 << 30
 
 
+def usable_share(problems: Sequence[Problem]) -> float:
+    """Share of a GPU's memory that an engine may ask for: as stated, less where other processes leave less, in thousandths."""
+    asked = problems[0].requirements.gpu_memory_utilization
+    left = min(one.hardware.free_bytes * 1000 // one.hardware.gpu.memory_bytes for one in problems)
+    return min(asked, left / 1000)
+
+
 def static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, str | None]:
     """The share of the GPUs' memory for weights and KV cache, and a sentence where it cannot keep everything the answer promises.
 
@@ -41,7 +48,7 @@ def static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, 
         strategy.kv_precision,
         strategy.layers_per_stage,
     )
-    limit = problems[0].requirements.gpu_memory_utilization
+    limit = usable_share(problems)
     stages = breakdown(problems[0], shape, strategy.max_num_seqs, 1)["memory_bytes_by_stage"]
     if problems[0].paged:
         longest = AnalyticCosts(problems[0], [shape])

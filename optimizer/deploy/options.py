@@ -6,13 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from optimizer.engines.registry import engine_of
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.text import name_of, shown
 
-ENGINES = ("vllm", "sglang")
 TARGETS = ("shell", "ray", "kubernetes", "compose")
-ENGINE_NAMES = {"vllm": "vLLM", "sglang": "SGLang"}
 SERVICE_PORT = 8000
 _NODE = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
@@ -44,7 +43,7 @@ class Options:
     @property
     def engine_name(self) -> str:
         """Such as ``vLLM 0.32.0``."""
-        return f"{ENGINE_NAMES[self.engine]} {self.version}"
+        return f"{engine_of(self.engine).title} {self.version}"
 
     def host(self, node: str) -> str:
         """Host name of a node of the placement."""
@@ -72,8 +71,7 @@ def resolve_options(
     from optimizer.engines.flags import engine_flags
     from optimizer.facts.model import WeightFormat
 
-    if engine not in ENGINES:
-        raise ProblemError("--engine", f"{engine!r} is not known; {closest(engine, ENGINES)}")
+    known_engine = engine_of(engine, "--engine")
     if target not in TARGETS:
         raise ProblemError("--target", f"{target!r} is not known; {closest(target, TARGETS)}")
     flags = engine_flags(engine, version)
@@ -89,7 +87,7 @@ def resolve_options(
     known = get_args(WeightFormat)
     if stored not in known:
         raise ProblemError("--checkpoint-format", f"{stored!r} is not a known format; {closest(stored, known)}")
-    default = f"vllm/vllm-openai:v{flags.version}" if engine == "vllm" else f"lmsysorg/sglang:v{flags.version}"
+    default = known_engine.image.format(version=flags.version)
     if image is not None and not _IMAGE.fullmatch(image):
         raise ProblemError("--image", f"{image!r} is not an image name such as {default}")
     if not _LABEL.fullmatch(namespace):

@@ -14,6 +14,9 @@ from optimizer.deploy.router import weights_of
 from optimizer.facts.problem import Problem
 from optimizer.results.placement import PlacedInstance, Placement
 
+COMMANDERS = {"vllm": vllm, "sglang": sglang}
+"""Who writes the commands of each engine of the registry."""
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -99,7 +102,7 @@ def build_service(
     from optimizer.engines.flags import engine_flags
 
     flags = engine_flags(options.engine, options.version)
-    engine_room = vllm if options.engine == "vllm" else sglang
+    commander = COMMANDERS[options.engine]
     every = launches(placement)
     routed = len(every) > 1
     weights = weights_of([launch.instance.share for launch in every])
@@ -107,8 +110,8 @@ def build_service(
     for launch, weight in zip(every, weights, strict=True):
         port = SERVICE_PORT
         if routed and options.target != "kubernetes":
-            port += 1 + engine_room.PORT_STEP * launch.slot
-        commands = engine_room.commands(problems[launch.instance.pool], launch, options, port)
+            port += 1 + commander.PORT_STEP * launch.slot
+        commands = commander.commands(problems[launch.instance.pool], launch, options, port)
         for command in commands:
             flags.refuse_unknown(command.arguments, tuple(command.environment))
         engines.append(Engine(launch, commands, weight))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optimizer.deploy.command import HEAD, RANK, Command, joined
-from optimizer.deploy.formats import format_flags
+from optimizer.deploy.formats import format_flags, refuse_formats
 from optimizer.deploy.memory import static_share
 from optimizer.deploy.options import Options
 from optimizer.deploy.parts import Launch, Part
@@ -32,6 +32,7 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
     """
     problem, strategy, ranks = problems[0], launch.instance.strategy, launch.instance.replicas
     _refuse(problems, launch, options)
+    refuse_formats(problems, strategy, options)
     share, note = static_share(problems, strategy)
     arguments = [
         *("python3", "-m", "sglang.launch_server", "--model-path", options.model_id),

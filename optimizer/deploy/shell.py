@@ -9,10 +9,9 @@ from optimizer.deploy.command import joined
 from optimizer.deploy.options import SERVICE_PORT
 from optimizer.deploy.router import router_conf
 from optimizer.deploy.service import Engine, Service
+from optimizer.engines.registry import engine_of
 from optimizer.writing.quoting import shell_word
 from optimizer.writing.yaml_text import comment
-
-PACKAGES = {"vllm": "vllm", "sglang": "sglang"}
 
 
 def shell_files(service: Service) -> dict[str, str]:
@@ -36,7 +35,7 @@ def _head(service: Service) -> list[str]:
 
 
 def _script(service: Service, node: str) -> str:
-    package = PACKAGES[service.options.engine]
+    package = engine_of(service.options.engine).package
     want = service.options.version
     functions: list[str] = []
     names: list[str] = []

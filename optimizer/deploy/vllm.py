@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optimizer.deploy.command import HEAD, RANK, Command, joined
-from optimizer.deploy.formats import format_flags
+from optimizer.deploy.formats import format_flags, refuse_formats
+from optimizer.deploy.memory import usable_share
 from optimizer.deploy.options import Options
 from optimizer.deploy.parts import Launch, Part
 from optimizer.deploy.unlike import refuse_order, unlike
@@ -25,13 +26,14 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
     strategy = launch.instance.strategy
     problem = problems[0]
     _refuse(problems, launch, options)
+    refuse_formats(problems, strategy, options)
     common = [
         *("--tensor-parallel-size", str(strategy.tensor_parallel)),
         *("--pipeline-parallel-size", str(strategy.pipeline_parallel)),
         *("--max-num-seqs", str(strategy.max_num_seqs)),
         *("--max-num-batched-tokens", str(problem.search.max_num_batched_tokens)),
         *("--max-model-len", str(problem.max_sequence_tokens)),
-        *("--gpu-memory-utilization", f"{problem.requirements.gpu_memory_utilization:g}"),
+        *("--gpu-memory-utilization", f"{usable_share(problems):g}"),
         *format_flags(problem.model, strategy, options),
     ]
     if strategy.expert_parallel > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +11,13 @@ from typing import Any
 
 from optimizer.catalog import lookup as catalog
 from optimizer.detect.machine import SeenGpu, SeenHost
-from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.hardware import GpuFacts
 
+COUNTED_MIB = 256
+"""Memory in use below which a GPU counts as empty: the driver's own."""
+ARCHITECTURES = {"7": "Volta", "8": "Ampere", "9": "Hopper", "10": "Blackwell", "12": "Blackwell"}
+"""Of the first number of a compute capability, for outputs that leave the architecture out."""
 MORE_MEMORY = 0.02
 """Share by which the memory seen may be above the catalog's and still be it; below, what was seen counts."""
 GB_PER_S_PER_LANE = {1: 0.25, 2: 0.5, 3: 1.0, 4: 2.0, 5: 4.0, 6: 8.0}
@@ -29,18 +35,23 @@ class HostPart:
     gpus: int
     free: tuple[int, ...]
     nvlink_domain_gpus: int
-    nvlink_gb_per_s: float
+    nvlink_gb_per_s: float | None
+    """None: there are links, and what they carry is not known of this card."""
     pcie_gb_per_s: float | None
     fabric: str
     unusable: tuple[str, ...]
     """Why GPUs are left out, one sentence each."""
     remarks: tuple[str, ...]
+    known: bool = True
+    """Whether the catalog has the card; else ``gpu`` is made of its product name, and ``memory_mib`` is what was seen."""
+    used_mib: tuple[int, ...] = ()
+    """Memory that other processes hold on each of ``free``; empty: none that counts."""
 
     @property
     def likeness(self) -> tuple[Any, ...]:
         """Parts with the same likeness are nodes of one group."""
         links = self.nvlink_domain_gpus, self.nvlink_gb_per_s, self.pcie_gb_per_s
-        return (self.gpu, self.memory_mib, self.gpus, len(self.free), *links)
+        return (self.gpu, self.memory_mib, self.gpus, len(self.free), self.used_mib, *links)
 
 
 def parts_of(hosts: Sequence[SeenHost], *, busy_counts: bool) -> list[HostPart]:
@@ -77,7 +88,7 @@ def _parts(host: SeenHost, busy_counts: bool) -> list[HostPart]:
     types: dict[str, list[int]] = {}
     for position, gpu in enumerate(host.gpus):
         if gpu.product and gpu.memory_mib and not _broken_name(gpu):
-            types.setdefault(_catalog_name(gpu, host.name), []).append(position)
+            types.setdefault(_card_name(gpu), []).append(position)
     if not types:
         raise ProblemError("--smi", f"{host.name}: no GPU of this host tells its name and memory")
     # GPUs that cannot be reached count as GPUs of the host's first type that are not free.
@@ -98,7 +109,7 @@ def _part(host: SeenHost, name: str, positions: list[int], lost: tuple[str, ...]
     unusable, free = [], []
     for position in positions:
         gpu = host.gpus[position]
-        reasons = (*gpu.faults, *(gpu.busy if busy_counts else ()))
+        reasons = (*gpu.faults, *(gpu.busy if busy_counts and not gpu.mostly_free else ()))
         if reasons:
             unusable.append(f"GPU {gpu.index}: {'; '.join(reasons)}")
         else:
@@ -113,21 +124,25 @@ def _part(host: SeenHost, name: str, positions: list[int], lost: tuple[str, ...]
         # One mesh over every GPU that answers: the host's domain is the whole host.
         domain = size
     order = {position: rank for rank, group in enumerate(_whole_first(domains, set(free))) for position in group}
-    facts = catalog.gpu(name)
+    facts = catalog.gpu(name) if name in catalog.names("gpus") else None
     least = min(host.gpus[p].memory_mib for p in positions if host.gpus[p].memory_mib)
-    usual = facts.memory_mib <= least <= (1 + MORE_MEMORY) * facts.memory_mib
+    usual = facts is not None and facts.memory_mib <= least <= (1 + MORE_MEMORY) * facts.memory_mib
+    ranked = sorted(free, key=lambda p: (order.get(p, len(order)), p))
+    used = tuple(host.gpus[p].used_mib if host.gpus[p].used_mib > COUNTED_MIB else 0 for p in ranked)
     return HostPart(
         host=host.name,
         gpu=name,
         memory_mib=0 if usual else least,
         gpus=size,
-        free=tuple(host.gpus[p].index for p in sorted(free, key=lambda p: (order.get(p, len(order)), p))),
+        free=tuple(host.gpus[p].index for p in ranked),
         nvlink_domain_gpus=domain,
-        nvlink_gb_per_s=_nvlink_gb_per_s(host, domains, sample) if domain > 1 else 0.0,
+        nvlink_gb_per_s=_nvlink_gb_per_s(host, domains, sample, facts) if domain > 1 else 0.0,
         pcie_gb_per_s=_pcie_gb_per_s([host.gpus[p] for p in positions]),
         fabric=sample.fabric,
         unusable=tuple(unusable),
         remarks=tuple(remarks),
+        known=facts is not None,
+        used_mib=used if busy_counts and any(used) else (),
     )
 
 
@@ -175,9 +190,15 @@ def _all_mesh(host: SeenHost, chunks: list[list[int]]) -> bool:
     return all(host.nvlinks(a, b) for chunk in chunks for a in chunk for b in chunk if a != b)
 
 
-def _nvlink_gb_per_s(host: SeenHost, domains: list[list[int]], sample: SeenGpu) -> float:
-    """Per GPU, both directions: its links to the others of its domain, or to a switch, which all pairs share."""
-    per_link, links = _nvlink_of(sample.architecture)
+def _nvlink_gb_per_s(host: SeenHost, domains: list[list[int]], sample: SeenGpu, facts: GpuFacts | None) -> float | None:
+    """Per GPU, both directions: its links to the others of its domain, or to a switch, which all pairs share.
+
+    None where neither the card nor its architecture tells what a link carries.
+    """
+    found_links = _nvlink_of(sample.architecture, facts)
+    if found_links is None:
+        return None
+    per_link, links = found_links
     found = []
     for domain in domains:
         for here in domain if len(domain) > 1 else []:
@@ -188,23 +209,22 @@ def _nvlink_gb_per_s(host: SeenHost, domains: list[list[int]], sample: SeenGpu) 
 
 
 @cache
-def _nvlink_architectures() -> dict[str, dict[str, int]]:
+def _nvlinks_known() -> dict[str, dict[str, dict[str, float]]]:
     import yaml
 
     with (catalog.DATA / "nvlink.yaml").open("rb") as stream:
-        found: dict[str, dict[str, int]] = yaml.safe_load(stream)["architectures"]
+        found: dict[str, dict[str, dict[str, float]]] = yaml.safe_load(stream)
     return found
 
 
-def _nvlink_of(architecture: str) -> tuple[int, int]:
-    """(GB/s of a link, both directions; links of a GPU)."""
-    known = _nvlink_architectures()
-    if architecture not in known:
-        raise ProblemError(
-            "--smi",
-            f"the NVLink of architecture {architecture or '(none stated)'!r} is not known; known: {', '.join(known)}",
-        )
-    return known[architecture]["gb_per_s_per_link"], known[architecture]["links"]
+def _nvlink_of(architecture: str, facts: GpuFacts | None) -> tuple[float, int] | None:
+    """(GB/s of a link, both directions; links of a GPU), by the card where it is known, else by what nvidia-smi calls it."""
+    known = _nvlinks_known()
+    one = known["capabilities"].get(facts.capability) if facts else None
+    if one is None and facts is not None:
+        architecture = architecture or ARCHITECTURES.get(facts.capability.split(".")[0], "")
+    one = one or known["architectures"].get(architecture)
+    return (one["gb_per_s_per_link"], int(one["links"])) if one else None
 
 
 def _pcie_gb_per_s(gpus: list[SeenGpu]) -> float | None:
@@ -217,15 +237,11 @@ def _pcie_gb_per_s(gpus: list[SeenGpu]) -> float | None:
     return min(found, default=None)
 
 
-def _catalog_name(gpu: SeenGpu, host: str) -> str:
-    """The catalog entry whose name or alias nvidia-smi prints; old drivers leave NVIDIA out of the name."""
+def _card_name(gpu: SeenGpu) -> str:
+    """The catalog's name of a card, or one made of its product name where the catalog does not have it."""
     for name in (gpu.product, f"NVIDIA {gpu.product}"):
         try:
             return str(catalog.entry("gpus", name)["name"])
         except KeyError:
             continue
-    raise ProblemError(
-        "--smi",
-        f"{host}, GPU {gpu.index}: {gpu.product!r} is not in the catalog, and nvidia-smi does not tell its memory bandwidth "
-        f"and FLOP rates; {closest(gpu.product, catalog.names('gpus'))}. State its facts inline in hardware.gpu",
-    )
+    return re.sub(r"[^a-z0-9]+", "-", gpu.product.lower()).strip("-") or "unknown-gpu"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 Pair = tuple[int, int]
 
+MIG = "split into MIG instances"
 IDLE_MIB = 1024
 """Memory that an idle GPU may show in use: the driver's own, and the display's. A serving engine takes far more."""
 BROKEN_WORDS = re.compile(r"ERR!|Unknown Error|GPU is lost|requires reset", re.IGNORECASE)
@@ -31,6 +32,19 @@ class SeenGpu:
     """Cluster and clique of a rack-scale NVLink fabric; empty where NVLink ends at the host."""
     busy: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    used_mib: int = 0
+    computing: int = 0
+    """Compute processes on it."""
+
+    @property
+    def mostly_free(self) -> bool:
+        """Whether it may be planned with what is left: nobody computes on it that can be seen, and half its memory is free."""
+        return not self.computing and not self.mig and 2 * self.used_mib <= self.memory_mib
+
+    @property
+    def mig(self) -> bool:
+        """Whether it is split into MIG instances."""
+        return MIG in self.busy
 
 
 @dataclass(frozen=True, slots=True)

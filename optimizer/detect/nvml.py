@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from optimizer.detect.machine import Pair, SeenGpu, SeenHost, busy_words
+from optimizer.detect.machine import MIG, Pair, SeenGpu, SeenHost, busy_words
 from optimizer.facts.errors import ProblemError
 
 INSTEAD = "or save nvidia-smi -q -x and nvidia-smi topo -m on each host and give them with --smi and --topo"
@@ -74,7 +74,7 @@ def _gpu(nvml: Any, handle: Any, index: int) -> SeenGpu:
     busy = busy_words(memory.used // mib, len(processes))
     mig = ask(nvml.nvmlDeviceGetMigMode)
     if mig is not None and mig[0]:
-        busy += ("split into MIG instances",)
+        busy += (MIG,)
     faults = []
     errors = ask(nvml.nvmlDeviceGetTotalEccErrors, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC)
     if errors:
@@ -94,6 +94,8 @@ def _gpu(nvml: Any, handle: Any, index: int) -> SeenGpu:
         pcie_lanes=ask(nvml.nvmlDeviceGetCurrPcieLinkWidth),
         fabric="",
         busy=busy,
+        used_mib=memory.used // mib,
+        computing=len(processes),
         faults=tuple(faults),
     )
 

@@ -9,7 +9,7 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from optimizer.detect.machine import BROKEN_WORDS, SeenGpu, busy_words
+from optimizer.detect.machine import BROKEN_WORDS, MIG, SeenGpu, busy_words
 from optimizer.facts import files
 from optimizer.facts.errors import ProblemError
 
@@ -100,7 +100,7 @@ def _gpu(element: ET.Element, index: int, source: str, field: str) -> SeenGpu:
     computing = [one for one in processes if "C" in _text(one, "type").upper()]
     busy = busy_words(used or 0, len(computing))
     if _text(element, "mig_mode/current_mig") == "Enabled":
-        busy += ("split into MIG instances",)
+        busy += (MIG,)
     return SeenGpu(
         index=index,
         product=_text(element, "product_name"),
@@ -111,6 +111,8 @@ def _gpu(element: ET.Element, index: int, source: str, field: str) -> SeenGpu:
         pcie_lanes=_number(element, "pci/pci_gpu_link_info/link_widths/current_link_width"),
         fabric=_fabric(element),
         busy=busy,
+        used_mib=used or 0,
+        computing=len(computing),
         faults=tuple(dict.fromkeys(faults)),
     )
 

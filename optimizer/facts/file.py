@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from optimizer.facts.base import Count, Facts, Name, NonNegative, Positive
+from optimizer.facts.base import Count, CountOrZero, Facts, Name, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.problem import Engine
@@ -43,6 +43,10 @@ class HardwareInput(Facts):
         default=100, description="Network bandwidth of one node, one direction, Gbit/s"
     )
     internode_latency_us: NonNegative = Field(default=10, description="One message between two nodes, microseconds")
+    memory_used_mib: CountOrZero | tuple[CountOrZero, ...] = Field(
+        default=0,
+        description="Memory that other processes hold: on each GPU, or a list with one figure a GPU of a node, MiB",
+    )
     host_memory_gb: Positive | None = Field(
         default=None, description="Memory of one host, 10^9 bytes; stated in reports, no rule asks for it"
     )

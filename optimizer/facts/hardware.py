@@ -83,6 +83,18 @@ class GpuFacts(Facts):
         return self
 
     @property
+    def capability(self) -> str:
+        """``compute_capability``, or the least that the stated rates need where it is not stated.
+
+        NVIDIA's: tensor cores for FP4 came with 10.0, FP8 with 8.9, BF16 with 8.0 and INT8 with 7.5 (CUDA C++ Programming
+        Guide, compute capabilities); what is left out of ``dense_tflops`` has no hardware.
+        """
+        if self.compute_capability is not None:
+            return self.compute_capability
+        least: dict[ComputeFormat, str] = {"fp4": "10.0", "fp8": "8.9", "bf16": "8.0", "int8": "7.5"}
+        return next((capability for rate, capability in least.items() if rate in self.dense_tflops), "7.0")
+
+    @property
     def process_mib(self) -> int:
         """Memory that CUDA or ROCm gives a process, MiB."""
         return self.memory_mib - self.reserved_mib
@@ -112,10 +124,17 @@ class HardwareFacts(Facts):
     pcie_gb_per_s: Positive
     internode_gbit_per_s: Positive
     internode_latency_us: NonNegative
+    memory_used_mib: CountOrZero = 0
+    """Memory that other processes hold on the GPU that has the least free."""
     host_memory_gb: Positive | None
     cpu_cores: Count | None
     price_per_gpu_hour: NonNegative | None
     failures: FailureRates
+
+    @property
+    def free_bytes(self) -> int:
+        """Memory of a GPU that other processes leave: an engine that asks for more refuses to start."""
+        return max(0, self.gpu.process_mib - self.memory_used_mib) * MIB
 
     @property
     def gpus(self) -> int:

@@ -34,6 +34,7 @@ class NodeGroup(Facts):
     pcie_gb_per_s: Positive
     internode_gbit_per_s: Positive
     internode_latency_us: NonNegative
+    memory_used_mib: CountOrZero = 0
     rack: str | None = None
     racks: CountOrZero = 0
     zone: str | None = None
@@ -186,6 +187,7 @@ class FleetProblem(Facts):
                 pcie_gb_per_s=group.pcie_gb_per_s,
                 internode_gbit_per_s=group.internode_gbit_per_s,
                 internode_latency_us=group.internode_latency_us,
+                memory_used_mib=group.memory_used_mib,
                 host_memory_gb=None,
                 cpu_cores=None,
                 price_per_gpu_hour=group.price_per_gpu_hour,

@@ -173,6 +173,8 @@ class ModelFacts(Facts):
     notes: tuple[str, ...] = ()
     """What was assumed or left out when the checkpoint was read, in sentences for people."""
     published_parameters: int | None = None
+    stored_dtype: Literal["fp16", "bf16"] | None = None
+    """16-bit type of the checkpoint where the GPUs have it served in another one (``native_dtype``); None: in its own."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelFacts:

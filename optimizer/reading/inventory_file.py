@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError
 from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import nodes_stated
 from optimizer.catalog.recovery import recovery_facts
-from optimizer.facts.base import LARGEST_COUNT, Count, Facts, Name, NonNegative, Positive
+from optimizer.engines.sixteen_bit import served_on
+from optimizer.facts.base import LARGEST_COUNT, Count, CountOrZero, Facts, Name, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.files import read_mapping
@@ -27,7 +28,14 @@ from optimizer.facts.inventory import (
 )
 from optimizer.facts.problem import Engine
 from optimizer.facts.text import name_from_path
-from optimizer.reading.load import first_error, refuse_impossible_context, resolve_model
+from optimizer.reading.load import (
+    first_error,
+    known_capability,
+    most_used,
+    nvlink_domain,
+    refuse_impossible_context,
+    resolve_model,
+)
 
 MOST_GROUPS = 2_000
 MOST_LOSSES = 2
@@ -53,6 +61,10 @@ class GroupInput(Facts):
     nics: Count | None = Field(default=None, description="Network cards of one node, with nic_gbit_per_s")
     nic_gbit_per_s: Positive | None = Field(default=None, description="Rate of one network card, Gbit/s")
     internode_latency_us: NonNegative = Field(default=10, description="One message between two nodes, microseconds")
+    memory_used_mib: CountOrZero | tuple[CountOrZero, ...] = Field(
+        default=0,
+        description="Memory that other processes hold: on each GPU, or a list with one figure a free GPU, MiB",
+    )
     rack: Name | None = Field(default=None, description="The rack all its nodes stand in")
     racks: Count | None = Field(default=None, description="Or: equal racks the nodes are spread over")
     zone: Name | None = Field(default=None, description="Power feed or zone")
@@ -172,7 +184,7 @@ def inventory_from_dict(
         groups=groups,
         domains=domains,
         failures=_failures(stated.failures),
-        model=resolve_model(stated.model, folder or Path()),
+        model=served_on(resolve_model(stated.model, folder or Path()), stated.engine, [group.gpu for group in groups]),
         workload=stated.workload,
         requirements=stated.requirements,
         survive=(),
@@ -237,7 +249,7 @@ def _groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
     groups: list[NodeGroup] = []
     for number, entry in enumerate(stated):
         field = f"cluster.{number}"
-        gpu = entry.gpu if isinstance(entry.gpu, GpuFacts) else catalog.gpu(entry.gpu, f"{field}.gpu")
+        gpu = known_capability(entry.gpu) if isinstance(entry.gpu, GpuFacts) else catalog.gpu(entry.gpu, f"{field}.gpu")
         per_node = entry.gpus_per_node or gpu.gpus_per_node
         free = entry.free_gpus or per_node
         if free > per_node:
@@ -250,15 +262,9 @@ def _groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
                 f"{entry.nodes} nodes are not spread equally over {entry.racks} racks; split the group",
             )
         nvlink = gpu.nvlink_gb_per_s if entry.nvlink_gb_per_s is None else entry.nvlink_gb_per_s
-        domain = entry.nvlink_domain_gpus or (
-            gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > gpu.gpus_per_node else per_node
-        )
-        if nvlink == 0:
-            if (entry.nvlink_domain_gpus or 1) > 1:
-                raise ProblemError(f"{field}.nvlink_domain_gpus", f"{domain} needs nvlink_gb_per_s above 0")
-            domain = 1
-        elif gpu.nvlink_domain_gpus == 1 and entry.nvlink_gb_per_s is None and entry.nvlink_domain_gpus is None:
-            domain = 1
+        domain = nvlink_domain(gpu, per_node, entry.nvlink_gb_per_s, entry.nvlink_domain_gpus)
+        if nvlink == 0 and domain > 1:
+            raise ProblemError(f"{field}.nvlink_domain_gpus", f"{domain} needs nvlink_gb_per_s above 0")
         groups.append(
             NodeGroup(
                 name=entry.name or f"{gpu.name}-{number}",
@@ -271,6 +277,7 @@ def _groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
                 pcie_gb_per_s=gpu.pcie_gb_per_s if entry.pcie_gb_per_s is None else entry.pcie_gb_per_s,
                 internode_gbit_per_s=_network(entry, field),
                 internode_latency_us=entry.internode_latency_us,
+                memory_used_mib=most_used(entry.memory_used_mib, gpu, free, f"{field}.memory_used_mib"),
                 rack=entry.rack,
                 racks=entry.racks or 0,
                 zone=entry.zone,

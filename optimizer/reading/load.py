@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import nodes_stated
 from optimizer.checkpoints.huggingface import model_from_config
+from optimizer.engines.sixteen_bit import served_on
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Objective, Requirements, SearchLimits
 from optimizer.facts.errors import ProblemError, closest
@@ -69,11 +70,13 @@ def problem_from_dict(
     if isinstance(objective, str):
         objective = Objective(preset=objective)
     model = model or resolve_model(stated.model, folder or Path())
+    hardware = resolve_hardware(stated.hardware)
+    model = served_on(model, stated.engine, [hardware.gpu])
     try:
         problem = Problem(
             name=stated.name or name_from_path(default_name, "problem"),
             engine=stated.engine,
-            hardware=resolve_hardware(stated.hardware),
+            hardware=hardware,
             model=model,
             workload=stated.workload,
             requirements=stated.requirements,
@@ -100,7 +103,7 @@ def refuse_impossible_context(model: ModelFacts, requirements: Requirements, sea
 
 def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
     """Hardware as stated, with what is left out taken from the catalog entry of the GPU."""
-    gpu = stated.gpu if isinstance(stated.gpu, GpuFacts) else catalog.gpu(stated.gpu)
+    gpu = known_capability(stated.gpu) if isinstance(stated.gpu, GpuFacts) else catalog.gpu(stated.gpu)
     per_node = stated.gpus_per_node or gpu.gpus_per_node
     if stated.nodes * per_node > LARGEST_COUNT:
         total = stated.nodes * per_node
@@ -108,13 +111,7 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
             "hardware.nodes", f"{stated.nodes} × {per_node} GPUs are {total:,}; at most {LARGEST_COUNT:,}"
         )
     nvlink = gpu.nvlink_gb_per_s if stated.nvlink_gb_per_s is None else stated.nvlink_gb_per_s
-    # A rack-scale domain spans nodes; a node-scale one is no larger than the node that is there.
-    domain = gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > gpu.gpus_per_node else per_node
-    if gpu.nvlink_domain_gpus == 1 and stated.nvlink_gb_per_s is None:
-        domain = 1
-    if nvlink == 0:
-        domain = 1
-    domain = stated.nvlink_domain_gpus or domain
+    domain = nvlink_domain(gpu, per_node, stated.nvlink_gb_per_s, stated.nvlink_domain_gpus)
     if nvlink == 0 and domain > 1:
         raise ProblemError("hardware.nvlink_domain_gpus", f"{domain} needs hardware.nvlink_gb_per_s above 0")
     defaults = catalog.failure_defaults()
@@ -128,11 +125,61 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
         pcie_gb_per_s=gpu.pcie_gb_per_s if stated.pcie_gb_per_s is None else stated.pcie_gb_per_s,
         internode_gbit_per_s=stated.internode_gbit_per_s,
         internode_latency_us=stated.internode_latency_us,
+        memory_used_mib=most_used(stated.memory_used_mib, gpu, per_node, "hardware.memory_used_mib"),
         host_memory_gb=stated.host_memory_gb,
         cpu_cores=stated.cpu_cores,
         price_per_gpu_hour=stated.price_per_gpu_hour,
         failures=defaults.model_copy(update=overrides),
     )
+
+
+def most_used(stated: int | tuple[int, ...], gpu: GpuFacts, gpus: int, field: str) -> int:
+    """Memory that other processes hold on the GPU with the least free, MiB.
+
+    Args:
+        gpus: of a node that may be used.
+
+    Raises:
+        ProblemError: another number of figures than GPUs, or nothing left.
+    """
+    if isinstance(stated, tuple) and len(stated) != gpus:
+        raise ProblemError(field, f"{len(stated)} figures for {gpus} GPUs; state one for each, or one for all")
+    most = max(stated) if isinstance(stated, tuple) else stated
+    if most >= gpu.process_mib:
+        raise ProblemError(field, f"{most:,} MiB leaves nothing of the {gpu.process_mib:,} MiB of {gpu.name}")
+    return most
+
+
+def known_capability(gpu: GpuFacts) -> GpuFacts:
+    """Facts stated inline, with the compute capability of the catalog's card of the same name where none is stated."""
+    if gpu.compute_capability is not None:
+        return gpu
+    try:
+        known = catalog.entry("gpus", gpu.name).get("compute_capability")
+    except KeyError:
+        return gpu
+    return gpu.model_copy(update={"compute_capability": known})
+
+
+def nvlink_domain(gpu: GpuFacts, per_node: int, nvlink: float | None, domain: int | None) -> int:
+    """GPUs that reach each other over NVLink, from what is stated of the GPU and of the node.
+
+    Args:
+        per_node: GPUs of the node.
+        nvlink: ``nvlink_gb_per_s`` of the node as stated; None: not stated.
+        domain: ``nvlink_domain_gpus`` of the node as stated; None: not stated.
+    """
+    if domain is not None:
+        return domain
+    if (gpu.nvlink_gb_per_s if nvlink is None else nvlink) == 0:
+        return 1
+    if gpu.nvlink_domain_gpus > gpu.gpus_per_node:
+        return gpu.nvlink_domain_gpus  # a rack-scale domain spans nodes
+    if 1 < gpu.nvlink_domain_gpus < gpu.gpus_per_node:
+        return min(gpu.nvlink_domain_gpus, per_node)  # pairs stay pairs, whatever the node holds
+    if gpu.nvlink_domain_gpus == 1 and nvlink is None:
+        return 1
+    return per_node
 
 
 def resolve_model(stated: str | dict[str, Any], folder: Path) -> ModelFacts:
@@ -231,6 +278,8 @@ def error_sentence(detail: Any, schema: Any) -> str:
         return f"{shown(value)} is not known; use {context.get('expected')}"
     if kind in {"model_type", "dict_type", "model_attributes_type"}:
         return f"{shown(value)} is not allowed; a mapping of fields is needed"
+    if kind in {"tuple_type", "list_type"}:
+        return f"{shown(value)} is not allowed; a list is needed"
     if kind == "too_short":
         return "is empty; name at least one, or leave it out"
     message = detail["msg"][0].lower() + detail["msg"][1:]

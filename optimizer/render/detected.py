@@ -15,7 +15,10 @@ def yaml_lines(found: Detected) -> Iterator[str]:
     yield "# Detected hardware: put this into a problem file beside model, workload and requirements.\n"
     for remark in found.remarks:
         yield comment(" ".join(remark.split()))
-    yield yaml_text(found.values, width=120)
+    for line in yaml_text(found.values, width=120).splitlines(keepends=True):
+        name = line.strip().removesuffix(": null")
+        known = found.hints.get(name) if line.rstrip().endswith(": null") else None
+        yield line if known is None else f"{line.rstrip()}  # to complete; {known}\n"
 
 
 def detected_data(found: Detected) -> dict[str, Any]:

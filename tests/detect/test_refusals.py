@@ -142,12 +142,26 @@ def test_bad_input_of_the_command(arguments: list[str], said: str) -> None:
     assert result.returncode == 2 and said in result.stderr and "Traceback" not in result.stderr
 
 
-def test_unknown_gpus_and_hosts_without_a_free_one(tmp_path: Path) -> None:
+def test_unknown_gpus_keep_their_topology_as_an_entry_to_complete(tmp_path: Path) -> None:
     strange = tmp_path / "strange.xml"
-    strange.write_text(MESH.replace("NVIDIA H100 80GB HBM3", "NVIDIA Imaginary 1"))
+    strange.write_text(MESH.replace("NVIDIA H100 80GB HBM3", "NVIDIA H100 Imaginary"))
+    result = run("detect", "--smi", str(strange), "--topo", str(OUTPUTS / "h100-mesh.topo.txt"))
+    assert result.returncode == 0
+    assert "memory_bandwidth_gb_per_s: null  # to complete; h100-" in result.stdout
+    stated = yaml.safe_load(result.stdout)["hardware"]
+    assert (stated["gpus_per_node"], stated["nvlink_domain_gpus"], stated["nvlink_gb_per_s"]) == (8, 8, 900)
+    assert stated["gpu"]["memory_mib"] == 81559 and stated["gpu"]["dense_tflops"]["bf16"] is None
+    # The entry is not a question yet: what is missing is named.
+    file = tmp_path / "problem.yaml"
+    file.write_text(
+        result.stdout + "model: llama3-8b\nworkload: {prompt_tokens: 10, output_tokens: 10, requests_per_s: 1}\n"
+    )
+    incomplete = run("solve", str(file))
+    assert incomplete.returncode == 2 and "hardware.gpu." in incomplete.stderr
+
+
+def test_hosts_without_a_free_gpu(tmp_path: Path) -> None:
     topo = str(OUTPUTS / "h100-mesh.topo.txt")
-    result = run("detect", "--smi", str(strange), "--topo", topo)
-    assert result.returncode == 2 and "'NVIDIA Imaginary 1' is not in the catalog" in result.stderr
     full = tmp_path / "full.xml"
     full.write_text(MESH.replace("<used>1 MiB", "<used>70000 MiB"))
     result = run("detect", "--smi", str(full), "--topo", topo)

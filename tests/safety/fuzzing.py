@@ -24,7 +24,7 @@ MARKS = (b"&a ", b"*a ", b"<<: ", b"!!x ", b"- ", b"? ", b"\t", b"'", b'"', b"|\
 
 def base(kind: str) -> dict[str, Any]:
     """A document that is right."""
-    values = {"uniform": hostile.uniform, "inventory": hostile.inventory, "chain": hostile.chain}[kind]()
+    values = copy.deepcopy({"uniform": hostile.uniform, "inventory": hostile.inventory, "chain": hostile.chain}[kind]())
     if kind == "inventory":
         values["domains"] = {"feed": {"a": ["one"], "b": ["two"]}}
         values["requirements"]["survive"] = {"node": 1, "demand_share": 0.5}

@@ -19,6 +19,11 @@ _SHAPE_RULES = (
     "expert_groups",
     "layer_split",
     "nvlink_locality",
+    "weight_format",
+    "kv_format",
+    "quant_blocks",
+    "quant_groups",
+    "quant_expert_groups",
     "context",
 )
 _FOLLOWS = ("min_batch", "tpot_full_batch")

@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from optimizer.catalog import lookup as catalog
 from optimizer.costs.load import chain_length
+from optimizer.engines.kernels import kernels_of
 from optimizer.facts.demand import KvFormat, Percentile
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
@@ -89,7 +90,7 @@ def most_nodes(problem: Problem, fixed: Fixed | None = None) -> int:
 def _gpus(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     hardware = problem.hardware
     most, nodes = most_nodes(problem, fixed), hardware.nodes
-    levers = []
+    levers: list[Lever] = []
     usual = hardware.gpu.gpus_per_node
     if hardware.gpus_per_node < usual:
         levers.append(_counted("gpus_per_node", "choice", "hardware.gpus_per_node", ("gpu_count",), 1,
@@ -113,27 +114,20 @@ def _one(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, va
 def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Lever]:
     """Narrower weights, and a narrower KV cache, beside what is considered, where the GPU runs them."""
     search, model = problem.search, problem.model
-    levers: list[Lever] = []
-    if not _runs_fp8(problem.hardware.gpu):
-        return levers
+    kernels, gpu = kernels_of(problem.engine), problem.hardware.gpu
+    levers = []
     weights = search.weight_precision or (model.native_weight_format,)
     narrow = set(get_args(WeightFormat)) - {"fp16", "bf16"}
-    if not (fixed and fixed.weight_precision) and not narrow & set(weights):
+    runs = kernels.runs_weights("fp8", model.quantization, gpu)
+    if runs and not (fixed and fixed.weight_precision) and not narrow & set(weights):
         assert "fp8" in get_args(WeightFormat)
         levers.append(_one("fp8 weights", "offer", "search.weight_precision", (), 2, [*weights, "fp8"]))
     caches = search.kv_precision or (model.native_kv_format,)
-    if not (fixed and fixed.kv_precision) and "fp8" not in caches:
+    runs = kernels.runs_cache("fp8", gpu)
+    if runs and not (fixed and fixed.kv_precision) and "fp8" not in caches:
         assert "fp8" in get_args(KvFormat)
         levers.append(_one("fp8 KV", "offer", "search.kv_precision", (), 2, [*caches, "fp8"]))
     return levers
-
-
-def _runs_fp8(gpu: GpuFacts) -> bool:
-    """Whether engines run fp8 weights and caches on a GPU: natively, or from Ampere on, which bf16 tells, by widening them.
-
-    vLLM's fp8 needs compute capability 7.5 (docs.vllm.ai, features/quantization, supported hardware); Volta has neither.
-    """
-    return bool({"fp8", "bf16"} & {str(name) for name in gpu.dense_tflops})
 
 
 def _context(problem: Problem) -> list[Lever]:

@@ -268,7 +268,7 @@ def _cache(subject: Subject, column: int, stages: list[int], here: list[tuple[in
 
 def _fullest(subject: Subject) -> None:
     ledger, metrics, needs = subject.ledger, subject.metrics, subject.problem.requirements
-    gpu = subject.hardware.gpu
+    gpu, used = subject.hardware.gpu, subject.hardware.memory_used_mib
     stages = [stages[0] for stages in subject.stage_classes.values()]
     ledger.derive(
         "memory",
@@ -283,8 +283,10 @@ def _fullest(subject: Subject) -> None:
         "memory-budget",
         "Memory of one GPU that may be used",
         "gpu_memory_utilization × memory that the device offers, down to whole bytes",
-        f"{number(needs.gpu_memory_utilization)} × {number(gpu.process_mib)} MiB",
-        int(needs.gpu_memory_utilization * gpu.memory_bytes),
+        f"{number(needs.gpu_memory_utilization)} × {number(gpu.process_mib)} MiB"
+        if not used
+        else f"min({number(needs.gpu_memory_utilization)} × {number(gpu.process_mib)} MiB, {number(gpu.process_mib - used)} MiB)",
+        min(int(needs.gpu_memory_utilization * gpu.memory_bytes), subject.hardware.free_bytes),
         "B",
         note="requirements.gpu_memory_utilization; memory_mib less reserved_mib of the GPU",
     )

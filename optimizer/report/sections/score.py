@@ -22,7 +22,8 @@ WEIGHTS = {
 """Ours, and stated in the report; they sum to 100."""
 SHAPE = frozenset({
     "gpu_count", "attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split",
-    "nvlink_locality", "memory", "context",
+    "nvlink_locality", "weight_format", "kv_format", "quant_blocks", "quant_groups", "quant_expert_groups", "memory",
+    "context",
 })  # fmt: skip
 """Rules of the hardware and the model's shape; all others are requirements."""
 

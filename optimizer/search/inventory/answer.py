@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from optimizer.engines.sixteen_bit import sixteen_bit_note
 from optimizer.facts.inventory import FleetProblem, level_word
 from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy, Verification
 from optimizer.results.inventory import FleetAnswer, LossScenario, Pool, PoolPart, Reliability, instance_label
@@ -282,6 +283,8 @@ def _limits(problem: FleetProblem, offers: Offers) -> list[str]:
         "instances within the groups would on the same GPUs; never on three. Shares of the load are whole thousandths.",
         f"Weight formats considered: {', '.join(map(str, weights))}; KV cache formats: {', '.join(map(str, caches))}.",
     ]
+    note = sixteen_bit_note(model, problem.engine)
+    said += [note] if note else []
     if search.disabled_rules:
         said.append(f"Rules switched off in the problem file: {', '.join(search.disabled_rules)}.")
     return said

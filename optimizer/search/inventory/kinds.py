@@ -71,11 +71,11 @@ class Kind:
             )
             means = self.means(alike, np.tile(grid / MICRO, (len(alike), 1)))
             carries = np.array([(o.capacity, o.slots_capacity, o.peak) for o in alike], dtype=np.int64).T
-            wide = [1 if self.table(offer).whole_node_nvlink else offer.shape.tp for offer in alike]
+            wide = [self.table(offer).widths(np.array([offer.shape.tp]))[:, 0].tolist() for offer in alike]
             needs = np.array(
                 [
-                    [[part.gpus_per_node, part.nodes, width] for part in offer.parts]
-                    for offer, width in zip(alike, wide, strict=True)
+                    [[part.gpus_per_node, part.nodes, width] for part, width in zip(offer.parts, widths, strict=True)]
+                    for offer, widths in zip(alike, wide, strict=True)
                 ],
                 dtype=np.int64,
             )
@@ -113,7 +113,7 @@ def _allowed(problem: FleetProblem, alone: Problem, shapes: Sequence[Shape]) -> 
     found: list[Shape] = []
     for start in range(0, len(shapes), _AT_ONCE):
         block = shapes[start : start + _AT_ONCE]
-        viable = Table(problem, [alone], block, whole_node_nvlink=True).viable
+        viable = Table(problem, [alone], block).viable
         found += [block[row] for row in np.flatnonzero(viable).tolist()]
     return found
 
@@ -134,10 +134,9 @@ class OneGroup(Kind):
         for nodes, shapes in sorted(self._shapes().items()):
             self.considered += len(shapes)
             alone = problem.instance_problem(group, nodes)
-            whole = joined(alone, group)
             left = _allowed(problem, alone, shapes) if len(shapes) > _MANY else shapes
             if left:
-                table = Table(problem, [alone], left, whole_node_nvlink=whole, times=times)
+                table = Table(problem, [alone], left, times=times)
                 self._tables[nodes,] = table
                 found += table.offers()
         self._take(found)
@@ -168,16 +167,17 @@ class OneGroup(Kind):
             return 0
         nodes, each, gpus, widest, capacity = self._places
         times = np.where(nodes == 1, part.nodes * (part.gpus_per_node // gpus), 1)
-        fits = (nodes <= part.nodes) & (each <= part.gpus_per_node) & (widest <= tp)
+        given = self.table(self.offers[0]).widths(np.array([tp]))[0, 0]
+        fits = (nodes <= part.nodes) & (each <= part.gpus_per_node) & (widest <= given)
         return int(np.where(fits, times * capacity, 0).max())
 
     @cached_property
     def _places(self) -> tuple[Ints, ...]:
         """Nodes, GPUs on each, GPUs, TP width where it matters and capacity of those that no other beats: no other carries more."""
-        rows = []
+        rows: list[tuple[int, ...]] = []
         for position in self.kept:
             offer = self.offers[position]
-            mine, width = offer.parts[0], 1 if self.table(offer).whole_node_nvlink else offer.shape.tp
+            mine, width = offer.parts[0], int(self.table(offer).widths(np.array([offer.shape.tp]))[0, 0])
             rows.append((mine.nodes, mine.gpus_per_node, mine.gpus, width, offer.capacity))
         return tuple(np.array(rows, dtype=np.int64).T)
 
@@ -203,24 +203,18 @@ class TwoGroups(Kind):
             problems = [
                 problem.instance_problem(kind.group, count) for kind, count in zip(self.apart, nodes, strict=True)
             ]
-            whole = all(joined(alone, kind.group) for alone, kind in zip(problems, self.apart, strict=True))
             # Many are too large or too slow: all their times are computed, a block of them at once, for those that are not.
             left: list[tuple[Shape, int]] = []
             for start in range(0, len(members), _AT_ONCE):
                 block = members[start : start + _AT_ONCE]
-                table = Table(problem, problems, [shape for shape, _ in block], whole_node_nvlink=whole)
+                table = Table(problem, problems, [shape for shape, _ in block])
                 kept = np.flatnonzero(table.may_carry(np.array([apart for _, apart in block], dtype=np.int64)))
                 left += [block[row] for row in kept.tolist()]
             if left:
-                table = Table(problem, problems, [shape for shape, _ in left], whole_node_nvlink=whole, times=times)
+                table = Table(problem, problems, [shape for shape, _ in left], times=times)
                 self._tables[nodes] = table
                 found += table.offers(more_than=np.array([apart for _, apart in left], dtype=np.int64))
         self._take(found)
-
-
-def joined(alone: Problem, group: NodeGroup) -> bool:
-    """Whether any free GPUs of a node can form a TP group."""
-    return alone.hardware.nvlink_domain_gpus >= group.free_gpus
 
 
 def one_of(fixed: T | None, offered: Sequence[T]) -> Sequence[T]:

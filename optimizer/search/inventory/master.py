@@ -20,7 +20,7 @@ from optimizer.search.inventory.downs import all_up, availability, downs_of, inn
 from optimizer.search.inventory.lost_capacity import survive
 from optimizer.search.inventory.offers import MICRO, Offer, Offers, Part
 from optimizer.search.inventory.patterns import patterns
-from optimizer.search.inventory.placing import domain_within_node
+from optimizer.search.inventory.placing import domain_within_node, seat_width
 from optimizer.search.inventory.plan import Entry, Plan
 from optimizer.search.inventory.spare import Spare
 from optimizer.search.inventory.valuation import SHARES
@@ -134,7 +134,7 @@ class Master:
         """How the nodes of a group are filled with parts of instances."""
         group = self.problem.groups[index]
         here = [
-            (part, min(item.offer.shape.tp, part.gpus_per_node), item.count)
+            (part, seat_width(group, min(item.offer.shape.tp, part.gpus_per_node)), item.count)
             for item in self.items
             for on, part in item.parts
             if on == index

@@ -52,7 +52,7 @@ class Offer:
 def kind_key(group: NodeGroup) -> tuple[object, ...]:
     """What an instance can see of a group; equal keys offer the same shapes."""
     plain = group.model_dump(include={"gpus_per_node", "free_gpus", "nvlink_gb_per_s", "nvlink_domain_gpus"})
-    links = (group.pcie_gb_per_s, group.internode_gbit_per_s, group.internode_latency_us)
+    links = (group.pcie_gb_per_s, group.internode_gbit_per_s, group.internode_latency_us, group.memory_used_mib)
     return (group.gpu.name, group.gpu.model_dump_json(), *plain.values(), *links)
 
 

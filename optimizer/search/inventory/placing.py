@@ -21,7 +21,7 @@ class _Node:
         self.load = 0
 
     def take(self, gpus: int, tp: int) -> tuple[int, ...] | None:
-        """GPU indices for TP groups that each stay in one NVLink domain; None where they do not fit."""
+        """GPU indices for groups of ``tp`` that each stay in one NVLink domain; None where they do not fit."""
         left = [list(part) for part in self.free]
         taken: list[int] = []
         for _ in range(gpus // tp):
@@ -45,6 +45,11 @@ def domain_within_node(group: NodeGroup) -> int:
     if group.nvlink_domain_gpus > group.gpus_per_node or group.nvlink_gb_per_s == 0:
         return group.free_gpus
     return min(group.nvlink_domain_gpus, group.free_gpus)
+
+
+def seat_width(group: NodeGroup, tp: int) -> int:
+    """GPUs of one NVLink domain that a TP group needs on a node: its own where a domain holds it, else any will do (1)."""
+    return tp if tp <= domain_within_node(group) else 1
 
 
 def place(problem: FleetProblem, offers: Offers, plan: Plan) -> tuple[Stand, ...] | None:
@@ -101,7 +106,7 @@ def seated(
                 group = problem.groups[block.group]
                 for node in block.nodes:
                     state = nodes.setdefault((block.group, node), _Node(group, domain_within_node(group)))
-                    found = state.take(part.gpus_per_node, min(offer.shape.tp, part.gpus_per_node))
+                    found = state.take(part.gpus_per_node, seat_width(group, min(offer.shape.tp, part.gpus_per_node)))
                     if found is None:
                         return None
                     places.append((block.group, node))
@@ -161,7 +166,7 @@ class _Floor:
     def _part(self, index: int, part: Part, offer: Offer, *, first: bool) -> list[tuple[int, tuple[int, ...]]] | None:
         """Nodes and GPUs for a part of an instance, taken."""
         nodes, racks = self._group(index)
-        tp = min(offer.shape.tp, part.gpus_per_node)
+        tp = seat_width(self.problem.groups[index], min(offer.shape.tp, part.gpus_per_node))
         order = sorted(racks, key=lambda rack: self._rack_load.get(rack[0], 0)) if self.spread else list(racks)
         for rack, block in order:
             chosen = _blocks(part.nodes, part.gpus_per_node, tp, racks[rack, block], nodes, self.spread)

@@ -16,6 +16,7 @@ from optimizer.facts.problem import Problem
 from optimizer.search.common.scale import limit_ns, time_ns
 from optimizer.search.inventory.dominance import beaten_at_each_number
 from optimizer.search.inventory.offer import MICRO, Offer, Part
+from optimizer.search.uniform.kernel_rules import kv_format_rule, weight_format_rule
 from optimizer.search.uniform.oracle import derived
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rules import rules_for
@@ -25,7 +26,7 @@ from optimizer.search.uniform.space import Space
 
 _SECTIONS, _FEW_SECTIONS = 16, 4
 _MANY_ROWS = 24
-PART_BY_PART = ("memory", "nvlink_locality", "layer_split")
+PART_BY_PART = ("memory", "nvlink_locality", "layer_split", "weight_format", "kv_format")
 """Rules that a pipeline over two groups keeps in each part for itself, or that say nothing about it."""
 
 
@@ -39,7 +40,6 @@ class Table:
     Args:
         problems: H(group, nodes) of each part.
         shapes: S shapes, all on these nodes.
-        whole_node_nvlink: any free GPUs of a node of every part can form a TP group.
         times: what other tables have computed; new times are added.
     """
 
@@ -49,12 +49,10 @@ class Table:
         problems: Sequence[Problem],
         shapes: Sequence[Shape],
         *,
-        whole_node_nvlink: bool,
         times: Times | None = None,
     ) -> None:
         self.fleet, self.problems = fleet, tuple(problems)
         self.off = fleet.search.disabled_rules
-        self.whole_node_nvlink = whole_node_nvlink
         self.stages: Ints = np.array([shape.part_stages or (shape.pp,) for shape in shapes], dtype=np.int64)
         self.problem = problems[0]
         # Limits on latency bound the rate, not the shape: they are taken off here and put on the rate below.
@@ -85,9 +83,12 @@ class Table:
         table = self.q.costs.table
         if "memory" not in self.off:
             screen.memory_at_most("memory", self.q.budget)
-        if "nvlink_locality" not in self.off:
-            for number, problem in enumerate(self.problems):
+        for number, problem in enumerate(self.problems):
+            if "nvlink_locality" not in self.off:
                 screen.forbid_rows("nvlink_locality", ~tensor_groups_fit(problem, table.tp, self.stages[:, number]))
+            for rule in (weight_format_rule(problem), kv_format_rule(problem)):
+                if rule.id not in self.off:
+                    rule.post(screen, self.q)
 
     def load(self, rows: Ints, rates: Floats) -> LoadPoints:
         """Load of instances (rows of the table) at requests/s per instance, (Q,) each."""
@@ -193,13 +194,20 @@ class Table:
         stages = self.stages[row].tolist()
         return tuple(Part(many, count, each * many // count) for many, count in zip(stages, nodes, strict=True))
 
+    def widths(self, tp: Ints) -> Ints:
+        """GPUs of one NVLink domain that a TP group of some width needs on each part, (parts, A): 1 where any of the node do."""
+        found = []
+        for problem in self.problems:
+            domain, free = problem.hardware.nvlink_domain_gpus, problem.hardware.gpus_per_node
+            found.append(np.where((tp > domain) | (domain >= free), 1, tp))
+        return np.array(found, dtype=np.int64)
+
     def _needs(self, rows: Ints) -> Ints:
-        """GPUs of each part, and the TP width where it matters, (parts + 1, A)."""
+        """GPUs of each part, and the TP widths where they matter, (2 · parts, A)."""
         space = self.q.space
         tp = space.column("tp")[rows]
         gpus = self.stages[rows].T * tp * space.column("engine_ranks")[rows]
-        width = np.ones_like(tp) if self.whole_node_nvlink else tp
-        needs: Ints = np.concatenate([gpus, width[None, :]])
+        needs: Ints = np.concatenate([gpus, self.widths(tp)])
         return needs
 
     def _largest(self, rows: Ints, good: Callable[[LoadPoints, Ints], Bools]) -> Ints:

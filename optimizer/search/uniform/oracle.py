@@ -25,7 +25,8 @@ from optimizer.search.uniform.space import Space, build_space
 STATIC_RULES = frozenset(
     {
         "gpu_count", "attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split",
-        "nvlink_locality", "memory", "context", "max_batch", "min_batch",
+        "nvlink_locality", "weight_format", "kv_format", "quant_blocks", "quant_groups", "quant_expert_groups", "memory",
+        "context", "max_batch", "min_batch",
     }
 )  # fmt: skip
 """Rules that speak of degrees and bytes only."""

@@ -26,7 +26,7 @@ from optimizer.search.uniform.oracle import STATIC_RULES
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots
-from optimizer.search.uniform.shape_rules import nvlink_domains
+from optimizer.search.uniform.shape_rules import room_for_groups
 from optimizer.search.uniform.space import Space, build_space, shape_ranges, space_of
 
 MOST_ENUMERATED = 1_500
@@ -78,10 +78,8 @@ def upper_ends(problem: Problem, shape: Shape, most: int) -> list[int]:
         most: instances that the GPUs there are allow.
     """
     hardware = problem.hardware
-    domain, domains = nvlink_domains(problem)
     ends = {most}
-    if shape.tp <= domain:
-        ends.add(domains * (domain // shape.tp) // (shape.pp * shape.engine_ranks))
+    ends.add(int(room_for_groups(problem, np.array([shape.tp]))[0]) // (shape.pp * shape.engine_ranks))
     ends.add(spread_evenly(hardware, shape.instance_gpus))
     return sorted(end for end in ends if 1 <= end <= most)
 

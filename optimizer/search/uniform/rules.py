@@ -7,6 +7,7 @@ switch, so explanations can turn it off. ``docs/model.md``, section 7.
 from __future__ import annotations
 
 from optimizer.facts.problem import Problem
+from optimizer.search.uniform.kernel_rules import kernel_rules
 from optimizer.search.uniform.load_rules import (
     concurrency_rule,
     full_batch_rule,
@@ -45,6 +46,7 @@ def rules_for(problem: Problem) -> tuple[Rule, ...]:
         expert_groups_rule(problem),
         layer_split_rule(problem),
         nvlink_rule(problem),
+        *kernel_rules(problem),
         memory_rule(problem),
         *([kv_cache_rule(problem)] if problem.paged else []),
         context_rule(problem),

@@ -141,25 +141,43 @@ def layer_split_rule(problem: Problem) -> Rule:
     )
 
 
-def nvlink_domains(problem: Problem) -> tuple[int, int]:
-    """(GPUs of the domains that TP groups stay inside, domains there are): of NVLink, or nodes where there is none."""
+def places_of_groups(problem: Problem) -> tuple[int, int]:
+    """(GPUs of the places that TP groups stay inside, places there are): NVLink domains that span nodes, else nodes."""
     hardware = problem.hardware
-    domain = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else hardware.gpus_per_node
+    domain = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else 1
     if domain > hardware.gpus_per_node:
         return domain, max(1, hardware.gpus // domain)
-    return domain, hardware.nodes * (hardware.gpus_per_node // domain)
+    return hardware.gpus_per_node, hardware.nodes
+
+
+def room_for_groups(problem: Problem, tp: Ints) -> Ints:
+    """TP groups of a width for which there is room, each inside one place, and inside one NVLink domain where one is wide enough.
+
+    Wider groups cross the domains of their node, over PCIe: ``costs.links`` prices them by it.
+    """
+    hardware = problem.hardware
+    size, places = places_of_groups(problem)
+    domain = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else size
+    whole, rest = divmod(size, min(domain, size))
+    each = np.where(tp <= domain, whole * (min(domain, size) // tp) + rest // tp, size // tp)
+    room: Ints = places * each
+    return room
 
 
 def tensor_groups_fit(problem: Problem, tp: Ints, groups: Ints) -> Bools:
-    """Whether so many TP groups of a width each lie inside one domain."""
-    domain, domains = nvlink_domains(problem)
-    result: Bools = (tp <= domain) & (groups <= domains * (domain // tp))
+    """Whether there is room for so many TP groups of a width."""
+    result: Bools = groups <= room_for_groups(problem, tp)
     return result
 
 
 def nvlink_rule(problem: Problem) -> Rule:
-    domain, domains = nvlink_domains(problem)
-    place = "NVLink domain" if problem.hardware.nvlink_gb_per_s > 0 else "node (there is no NVLink)"
+    size, places = places_of_groups(problem)
+    hardware = problem.hardware
+    joined = hardware.nvlink_domain_gpus >= size and hardware.nvlink_gb_per_s > 0
+    place = "NVLink domain" if joined else "node"
+    why = "" if joined else " (there is no NVLink)"
+    if not joined and hardware.nvlink_gb_per_s > 0:
+        why = f", and inside one NVLink domain of {hardware.nvlink_domain_gpus} where it is no wider"
 
     def allowed(q: Quantities) -> Bools:
         return tensor_groups_fit(problem, _tp(q), q.space.column("pp") * q.space.row_dp)
@@ -170,9 +188,9 @@ def nvlink_rule(problem: Problem) -> Rule:
 
     return yes_no(
         "nvlink_locality",
-        f"Every TP group lies inside one {place} of {domain} GPU{'s' if domain != 1 else ''}.",
+        f"Every TP group lies inside one {place} of {size} GPU{'s' if size != 1 else ''}{why}.",
         allowed,
-        f"TP at most {domain}, groups that fit into {domains} domain{'s' if domains != 1 else ''}",
+        f"TP at most {size}, groups that fit into {places} {place if joined else 'node'}{'s' if places != 1 else ''}",
         actual,
     )
 

@@ -25,8 +25,11 @@ from optimizer.search.uniform.screen import Screen, first_tier, objective_at_mos
 from optimizer.search.uniform.space import build_space, tie_rank
 
 DEGREE_RULES = frozenset(
-    {"attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split"}
-)
+    {
+        "attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split",
+        "weight_format", "kv_format", "quant_blocks", "quant_groups", "quant_expert_groups",
+    }
+)  # fmt: skip
 """Rules that a row keeps or breaks whatever the number of nodes, the load and the limits."""
 NODE_RULES = frozenset({"gpu_count", "nvlink_locality", "survive_node"})
 """Rules that depend on the number of nodes."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from optimizer.costs.load import chain_length
 from optimizer.costs.shapes import Ints, Shape
+from optimizer.engines.sixteen_bit import sixteen_bit_note
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 
@@ -290,6 +291,8 @@ def search_limits(problem: Problem, space: Space) -> list[str]:
     weights = search.weight_precision or (problem.model.native_weight_format,)
     caches = search.kv_precision or (problem.model.native_kv_format,)
     said.append(f"Weight formats considered: {_words(weights)}; KV cache formats: {_words(caches)}.")
+    note = sixteen_bit_note(problem.model, problem.engine)
+    said += [note] if note else []
     if search.layer_imbalance == 0:
         said.append("Only even layer splits were considered (search.layer_imbalance is 0).")
     if problem.model.experts and search.expert_parallel != "any":

@@ -16,4 +16,6 @@ def budget_bytes(problem: Problem) -> int:
 def budget_on(wanted: Requirements, hardware: HardwareFacts) -> int:
     """The same for a GPU of some hardware."""
     share = exact(wanted.gpu_memory_utilization)
-    return share.numerator * hardware.gpu.memory_bytes // share.denominator
+    asked = share.numerator * hardware.gpu.memory_bytes // share.denominator
+    left = (hardware.gpu.memory_mib - hardware.gpu.reserved_mib - hardware.memory_used_mib) * 1024 * 1024
+    return asked if asked < left else max(left, 0)

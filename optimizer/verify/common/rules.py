@@ -15,6 +15,7 @@ from optimizer.verify.common.arithmetic import ceil_ratio, decimal
 from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.candidate import CACHE_NOISE_BYTES, Candidate, planned
 from optimizer.verify.common.groups import Row
+from optimizer.verify.common.kernels import caches_run, slice_findings, weights_run
 from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS
 
 
@@ -59,6 +60,9 @@ def row_findings(problem: Problem, row: Row) -> Iterator[Finding]:
     yield Finding("expert_groups", ep == 1 or inside or whole)
     yield Finding("layer_split", _evenly_split(problem, row.shape.layers))
     yield Finding("nvlink_locality", tensor_groups_fit(hardware, t, row.shape.stages * row.replicas))
+    yield Finding("weight_format", weights_run(problem, group))
+    yield Finding("kv_format", caches_run(problem, group))
+    yield from (Finding(rule, holds) for rule, holds in slice_findings(problem, group))
     yield _at_most("context", "tokens", model.max_context_tokens, problem.max_sequence_tokens)
 
 
@@ -77,11 +81,21 @@ def _evenly_split(problem: Problem, layers: tuple[int, ...]) -> bool:
 
 
 def tensor_groups_fit(hardware: HardwareFacts, t: int, groups: int) -> bool:
-    """Every one of so many tensor-parallel group fits inside one NVLink domain (without NVLink: one node)."""
-    node = hardware.gpus_per_node
-    domain = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else node
-    domains = max(1, hardware.gpus // domain) if domain > node else hardware.nodes * (node // domain)
-    return t <= domain and groups <= domains * (domain // t)
+    """So many tensor-parallel groups each fit inside one NVLink domain, or inside one node where they are wider than a domain."""
+    return groups <= tensor_groups_room(hardware, t)
+
+
+def tensor_groups_room(hardware: HardwareFacts, t: int) -> int:
+    """Tensor-parallel groups of a width for which there is room."""
+    node, nodes = hardware.gpus_per_node, hardware.nodes
+    if hardware.nvlink_gb_per_s <= 0:
+        return nodes * (node // t)
+    domain = hardware.nvlink_domain_gpus
+    if domain > node:
+        return max(1, hardware.gpus // domain) * (domain // t)
+    if t > domain:
+        return nodes * (node // t)
+    return nodes * (node // domain * (domain // t) + node % domain // t)
 
 
 def findings(candidate: Candidate) -> Iterator[Finding]:

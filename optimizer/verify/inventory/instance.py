@@ -18,6 +18,7 @@ from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.candidate import Candidate, RowFacts, planned
 from optimizer.verify.common.groups import Row, Shape, row_of
 from optimizer.verify.common.joined import JoinedStages
+from optimizer.verify.common.kernels import caches_run, weights_run
 from optimizer.verify.common.ledger import RELATIVE
 from optimizer.verify.common.load import Load, chain_length
 from optimizer.verify.common.rules import Finding, findings, row_findings, tensor_groups_fit
@@ -40,6 +41,7 @@ def likeness(group: NodeGroup) -> Hashable:
         group.pcie_gb_per_s,
         group.internode_gbit_per_s,
         group.internode_latency_us,
+        group.memory_used_mib,
     )
 
 
@@ -87,12 +89,15 @@ def shape_rules(shape: Shape, segments: tuple[Segment, ...]) -> Iterator[Finding
 
 
 def _stated(found: Iterable[Finding], shape: Shape, segments: tuple[Segment, ...]) -> Iterator[Finding]:
-    """Locality holds for each segment by itself; ``layer_split`` says nothing where there are two."""
+    """Locality and formats hold for each segment by itself; ``layer_split`` says nothing where there are two."""
     for rule in found:
         if rule.id == "nvlink_locality":
             t, d = shape.group.tensor, shape.group.ranks
             fit = (tensor_groups_fit(one.problem.hardware, t, one.stages * d) for one in segments)
             yield Finding(rule.id, all(fit))
+        elif rule.id in ("weight_format", "kv_format"):
+            run = weights_run if rule.id == "weight_format" else caches_run
+            yield Finding(rule.id, all(run(one.problem, shape.group) for one in segments))
         elif rule.id not in ON_THEIR_OWN and (rule.id != "layer_split" or len(segments) == 1):
             yield rule
 

@@ -91,10 +91,13 @@ def _check_part(ledger: Ledger, site: Site, part: PoolPart, shape: Shape, gpus: 
 
 
 def _joined(group: NodeGroup, ranks: tuple[GpuPlace, ...]) -> bool:
-    """One NVLink domain holds the GPUs (without NVLink: one node). Domains that span nodes are checked for the instance."""
+    """One NVLink domain holds the GPUs, or one node where they are more than its domains hold or there is no NVLink.
+
+    Domains that span nodes are checked for the instance.
+    """
     if group.nvlink_gb_per_s > 0 and group.nvlink_domain_gpus > group.gpus_per_node:
         return True
     if len({place.node for place in ranks}) > 1:
         return False
     width = min(group.nvlink_domain_gpus, group.free_gpus) if group.nvlink_gb_per_s > 0 else group.free_gpus
-    return len({place.index // width for place in ranks}) == 1
+    return len(ranks) > width or len({place.index // width for place in ranks}) == 1

@@ -26,7 +26,9 @@ def fits_times(offer: Offer, group: NodeGroup, nodes: int, each: int, tensor: in
         tensor: TP of the pipeline.
     """
     some = group.nvlink_gb_per_s > 0 and group.nvlink_domain_gpus < group.free_gpus
-    if some and offer.instance.shape.group.tensor > tensor:
+    wide, mine = group.nvlink_domain_gpus, offer.instance.shape.group.tensor
+    # Groups wider than a domain stand anywhere on a node, others need so many GPUs of one domain.
+    if some and mine <= wide and (tensor > wide or mine > tensor) and mine > 1:
         return 0
     if offer.nodes > nodes or offer.gpus // offer.nodes > each:
         return 0

@@ -22,6 +22,8 @@ class _Bin:
     rack: str | None
     together: tuple[str | None, int]
     free: list[list[int]]
+    width: int
+    """GPUs of one NVLink domain."""
     load: int = 0
     held: list[tuple[int, int, int]] = field(default_factory=list)
 
@@ -93,7 +95,7 @@ def _bin(site: Site, group: NodeGroup, index: int) -> _Bin:
     if 0 < group.nvlink_domain_gpus <= group.gpus_per_node and group.nvlink_gb_per_s > 0:
         width = min(free, group.nvlink_domain_gpus)
     domains = [list(range(start, min(free, start + width))) for start in range(0, free, width)]
-    return _Bin(node.name, group, node.rack, node.together, domains)
+    return _Bin(node.name, group, node.rack, node.together, domains, width)
 
 
 def _stands(bins: Mapping[int, Sequence[_Bin]], offer: Offer, *, by_group: bool) -> Iterator[list[list[_Bin]]]:
@@ -138,12 +140,16 @@ def _look(node: _Bin) -> tuple[object, ...]:
 
 
 def _take(parts: Sequence[Sequence[_Bin]], offer: Offer) -> tuple[list[GpuPlace], list[tuple[_Bin, int, int]]]:
-    """The instance's GPUs, each tensor-parallel group in one domain; none when they do not fit. Also what was taken."""
-    t = offer.instance.shape.group.tensor
+    """The instance's GPUs, each tensor-parallel group in one domain, or anywhere on a node where it is wider than a domain.
+
+    None when they do not fit. Also what was taken.
+    """
+    tensor = offer.instance.shape.group.tensor
     gpus: list[GpuPlace] = []
     taken: list[tuple[_Bin, int, int]] = []
     for nodes, size in zip(parts, offer.instance.gpus_of_segments, strict=True):
         for node in nodes:
+            t = tensor if tensor <= node.width else 1
             for _ in range(size // len(nodes) // t):
                 fits = [(len(free), domain) for domain, free in enumerate(node.free) if len(free) >= t]
                 if not fits:

@@ -21,7 +21,7 @@ from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.corrections import twin_times
 from optimizer.verify.common.failures import COUNTED
 from optimizer.verify.common.groups import Shape
-from optimizer.verify.common.rules import row_findings
+from optimizer.verify.common.rules import row_findings, tensor_groups_room
 from optimizer.verify.common.space import most_slots, rows
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.common.twin_times import ShapeTimes
@@ -130,11 +130,9 @@ class SharedSurvey:
         hardware, columns, off = problem.hardware, self._columns, problem.search.disabled_rules
         there: Bools = columns.gpus <= hardware.gpus
         if "nvlink_locality" not in off:
-            node = hardware.gpus_per_node
-            domain = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else node
-            domains = max(1, hardware.gpus // domain) if domain > node else hardware.nodes * (node // domain)
-            groups = columns.stages * columns.replicas
-            there = there & (columns.tensor <= domain) & (groups <= domains * (domain // columns.tensor))
+            widths, which = np.unique(columns.tensor, return_inverse=True)
+            room = np.array([tensor_groups_room(hardware, t) for t in widths.tolist()], dtype=np.int64)[which]
+            there = there & (columns.stages * columns.replicas <= room)
         if "context" not in off and problem.max_sequence_tokens > problem.model.max_context_tokens:
             there = np.zeros_like(there)
         return there

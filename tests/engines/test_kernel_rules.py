@@ -1,0 +1,192 @@
+"""What engines' kernels refuse is refused: formats by compute capability, blocks and groups that slices would cut."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from optimizer import Fixed, check, problem_from_dict, solve
+from optimizer.catalog import lookup
+from optimizer.engines.kernels import kernels_of, quantised_modules
+from optimizer.engines.registry import ENGINES
+from optimizer.facts.demand import KvFormat
+from optimizer.facts.model import Quantization, WeightFormat
+from optimizer.facts.problem import Engine, Problem
+from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.space import build_space
+from optimizer.verify.common.groups import Group, Row, Shape
+from optimizer.verify.common.rules import row_findings
+from tests.conftest import changed
+
+# vllm 21695: 29,568 / 128 = 231 = 3 · 7 · 11 groups; sizes are those of Qwen1.5-72B-Chat-AWQ's published config.
+AWQ_72B: dict[str, Any] = {
+    "architectures": ["Qwen2ForCausalLM"],
+    "model_type": "qwen2",
+    "hidden_size": 8192,
+    "intermediate_size": 29568,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "vocab_size": 151674,
+    "max_position_embeddings": 32768,
+    "tie_word_embeddings": False,
+    "torch_dtype": "float16",
+    "hidden_act": "silu",
+    "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128, "version": "gemm", "zero_point": True},
+}
+MINIMAX: dict[str, Any] = {
+    "hardware": {"gpu": "h200-sxm-141gb", "nodes": 1},
+    "model": "minimax-m2.5",
+    "workload": {"prompt_tokens": 1000, "output_tokens": 500, "requests_per_s": 1},
+    "requirements": {"max_sequence_tokens": 8192},
+}
+SMALL: dict[str, Any] = {
+    "hardware": {"gpu": "h100-sxm-80gb", "gpus_per_node": 2},
+    "model": "llama3.1-8b",
+    "workload": {"prompt_tokens": 100, "output_tokens": 50, "requests_per_s": 1},
+    "requirements": {"max_sequence_tokens": 1024, "max_batch": 8},
+}
+
+
+def _holds(facts: dict[str, Any], fixed: Fixed, rule: str) -> bool:
+    return {result.id: result.holds for result in check(problem_from_dict(facts), fixed).rules}[rule]
+
+
+def test_blocks_of_fp8_stay_whole_when_experts_are_sliced() -> None:
+    # 1,536 / 8 = 192 is no multiple of 128 (vllm 17569); whole experts, or 1,536 / 4 = 384, are.
+    assert not _holds(MINIMAX, Fixed(8, 1, 1, expert_parallel=1), "quant_blocks")
+    assert _holds(MINIMAX, Fixed(8, 1, 1, expert_parallel=8), "quant_blocks")
+    assert _holds(MINIMAX, Fixed(4, 1, 2), "quant_blocks")
+    best = solve(problem_from_dict(MINIMAX)).strategy
+    assert best is not None and not (best.tensor_parallel == 8 and best.expert_parallel == 1)
+
+
+def test_groups_of_awq_stay_whole() -> None:
+    facts = changed(
+        SMALL, hardware__gpu="a100-sxm-80gb", hardware__gpus_per_node=8, model=AWQ_72B, requirements__max_batch=4
+    )
+    assert [tp for tp in (1, 2, 4, 8) if _holds(facts, Fixed(tp, 1, 1), "quant_groups")] == [1]
+
+
+def test_another_format_has_no_blocks() -> None:
+    assert _holds(MINIMAX, Fixed(8, 1, 1, expert_parallel=1, weight_precision="bf16"), "quant_blocks")
+
+
+FORMATS: list[tuple[str, str, str, str, bool]] = [
+    # engine, GPU, format of the weights, of the cache, whether both run
+    ("vllm", "v100-32gb", "fp16", "fp16", True),
+    ("vllm", "v100-32gb", "bf16", "fp16", False),
+    ("vllm", "v100-32gb", "fp8", "fp16", False),
+    ("vllm", "v100-32gb", "fp16", "fp8", False),
+    ("vllm", "t4", "fp8", "fp16", True),
+    ("vllm", "t4", "bf16", "fp16", False),
+    ("vllm", "t4", "mxfp4", "fp16", False),
+    ("vllm", "a100", "fp8", "bf16", True),
+    ("vllm", "mi300x", "fp8", "fp8", True),
+    ("vllm", "mi250x", "fp8", "bf16", False),
+    ("vllm", "mi300x", "nvfp4", "bf16", False),
+    ("vllm", "b200", "nvfp4", "fp8", True),
+    ("sglang", "v100-32gb", "fp16", "fp16", False),
+    ("sglang", "t4", "fp8", "fp16", False),
+    ("sglang", "a100", "fp8", "bf16", True),
+    ("sglang", "h100", "nvfp4", "bf16", False),
+    ("sglang", "gaudi3", "bf16", "bf16", False),
+]
+
+
+@pytest.mark.parametrize(("engine", "gpu", "weights", "cache", "runs"), FORMATS, ids=lambda v: str(v))
+def test_formats_by_compute_capability(engine: str, gpu: str, weights: str, cache: str, runs: bool) -> None:
+    facts = changed(SMALL, engine=engine, hardware__gpu=gpu, hardware__gpus_per_node=2)
+    answer = check(problem_from_dict(facts), Fixed(1, 1, 1, weight_precision=weights, kv_precision=cache))
+    rules = {rule.id: rule.holds for rule in answer.rules}
+    assert (rules["weight_format"] and rules["kv_format"]) == runs
+    assert answer.verification is None or not answer.verification.mismatches
+
+
+def test_integer_products_are_gone_on_blackwell() -> None:
+    kernels = kernels_of("vllm")
+    stored = Quantization(method="compressed-tensors", weight_format="int8", activation_format="int8")
+    assert kernels.runs_weights("int8", stored, lookup.gpu("h100"))
+    assert not kernels.runs_weights("int8", stored, lookup.gpu("rtx-5090"))
+    assert kernels.runs_weights("int8", stored.model_copy(update={"activation_format": None}), lookup.gpu("rtx-5090"))
+
+
+def test_sixteen_bit_falls_back_where_bfloat16_is_not_computed() -> None:
+    answer = solve(problem_from_dict(changed(SMALL, hardware__gpu="v100-32gb")))
+    assert answer.strategy is not None
+    assert (answer.strategy.weight_precision, answer.strategy.kv_precision) == ("fp16", "fp16")
+    assert any("served in fp16" in note for note in answer.search_limits)
+
+
+def test_no_repair_offers_a_format_that_does_not_run() -> None:
+    facts = changed(SMALL, hardware__gpu="v100-16gb", hardware__gpus_per_node=1, requirements__min_batch=8)
+    facts = changed(facts, requirements__max_sequence_tokens=8192)
+    answer = solve(problem_from_dict(facts))
+    assert answer.status == "infeasible"
+    assert not any("fp8" in str(change.new) for repair in answer.repairs for change in repair.changes)
+
+
+def test_capability_follows_from_the_rates_where_it_is_not_stated() -> None:
+    inline = {
+        "memory_mib": 32510,
+        "memory_bandwidth_gb_per_s": 900,
+        "dense_tflops": {"fp16": 112},
+        "gpus_per_node": 3,
+    }
+    for name, capability in (("some card", "7.0"), ("Tesla V100-SXM2-32GB", "7.0"), ("A100", "8.0")):
+        gpu = problem_from_dict(changed(SMALL, hardware__gpu={"name": name, **inline})).hardware.gpu
+        assert gpu.capability == capability
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_format_is_known_to_every_engine(engine: str) -> None:
+    kernels = kernels_of(engine)
+    assert set(kernels.weights) == set(get_args(WeightFormat)) and set(kernels.caches) >= set(get_args(KvFormat))
+    for support in (*kernels.weights.values(), *kernels.methods.values(), *kernels.caches.values()):
+        assert len(support.source) > 10 and set(support.instead) <= set(kernels.weights)
+    assert all(len(rule.source) > 20 and rule.repair for rule in kernels.slices)
+
+
+def test_the_registry_is_the_schema() -> None:
+    assert set(ENGINES) == set(get_args(Engine))
+
+
+@pytest.mark.parametrize("name", ["minimax-m2.5", "deepseek-v3", "gpt-oss-120b", "llama3.1-8b"])
+@pytest.mark.parametrize("gpu", ["h200", "a100", "t4", "mi300x"])
+def test_both_homes_agree(name: str, gpu: str) -> None:
+    """The rules of the search and those of the verifier, over every row of a space."""
+    problem: Problem = problem_from_dict(
+        changed(
+            SMALL,
+            model=name,
+            hardware__gpu=gpu,
+            hardware__nodes=2,
+            hardware__gpus_per_node=8,
+            search={"weight_precision": ["fp16", "bf16", "fp8", "mxfp4", "int4"], "kv_precision": ["bf16", "fp8"]},
+        )
+    )
+    from optimizer.search.uniform.quantities import Quantities
+
+    space = build_space(problem)
+    q = Quantities(problem, space)
+    ids = {"weight_format", "kv_format", "quant_blocks", "quant_groups", "quant_expert_groups", "nvlink_locality"}
+    judged = {}
+    for rule in rules_for(problem):
+        if rule.id in ids:
+            judged[rule.id] = rule
+    seen: dict[Row, int] = {}
+    for row in range(space.rows):
+        shape = space.shapes[space.row_shape[row]]
+        group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format)
+        seen.setdefault(Row(Shape(group, shape.layers_per_stage), int(space.row_dp[row])), row)
+    from optimizer.search.uniform.rule import Choice
+
+    for one, row in list(seen.items())[:: max(1, len(seen) // 150)]:
+        theirs = {finding.id: finding.holds for finding in row_findings(problem, one) if finding.id in ids}
+        assert theirs == {name: rule.judge(q, Choice(row, 1)).holds for name, rule in judged.items()}
+
+
+def test_modules_that_stay_in_sixteen_bit_are_not_quantised() -> None:
+    assert quantised_modules(lookup.model("gpt-oss-120b")) == {"experts"}
+    assert "attention" in quantised_modules(lookup.model("minimax-m2.5"))
