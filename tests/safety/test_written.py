@@ -24,7 +24,7 @@ import yaml
 from optimizer.cli.program import main
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.text import visible
-from optimizer.questions.chain import chain_from_dict
+from optimizer.reading.chain import chain_from_dict
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.reading.load import problem_from_dict
 from optimizer.writing.yaml_text import yaml_text
@@ -105,7 +105,7 @@ def _run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, s
     with pytest.raises(SystemExit) as left:
         main([str(word) for word in words])
     said = capsys.readouterr()
-    assert "defect" not in said.err and "Traceback" not in said.err, said.err
+    assert "a defect" not in said.err and "Traceback" not in said.err, said.err
     assert visible(said.out.replace("\n", "")) == said.out.replace("\n", "")
     code = left.value.code
     assert isinstance(code, int)

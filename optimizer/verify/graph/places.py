@@ -27,7 +27,7 @@ class Ground:
 
     def stand(self, name: str) -> Stand | None:
         """Where a GPU of this name stands (``node-0/gpu-3``); None when there is no such GPU here."""
-        node, _, gpu = name.partition("/")
+        node, _, gpu = name.rpartition("/")  # a group may have a "/" in its name
         numbers = node.removeprefix(f"{self.prefix}-"), gpu.removeprefix("gpu-")
         spelled = f"{self.prefix}-{numbers[0]}/gpu-{numbers[1]}"
         if not all(part.isascii() and part.isdigit() for part in numbers) or name != spelled:
