@@ -43,6 +43,8 @@ def answer_data(answer: Answer) -> dict[str, Any]:
         "problem": answer.problem,
         "model": asdict(answer.model) if answer.model else None,
         "status": answer.status,
+        "within": answer.within,
+        "cut_by": list(answer.cut_by),
         "strategy": strategy_data(answer.strategy),
         "placement": None,
         "metrics": asdict(answer.metrics) if answer.metrics else None,

@@ -6,6 +6,7 @@ import pytest
 
 from optimizer import problem_from_dict
 from optimizer.questions.pareto import pareto, thinned
+from optimizer.results.front import RESOLUTION
 from optimizer.search.uniform.evaluate import metrics_of
 from optimizer.search.uniform.front import RowFront
 from optimizer.search.uniform.quantities import Quantities
@@ -16,7 +17,7 @@ from optimizer.search.uniform.space import build_space
 from tests.generate import random_problem
 
 SEEDS = range(16)
-NEAR = (1e-9, 1e-11, 0)
+NEAR = (1e-9, RESOLUTION, 0)
 """Milliseconds, share (losses are rounded up to 1e-12 in each of five states), GPUs."""
 SLOTS = 40
 
