@@ -74,7 +74,7 @@ def test_the_sentence_says_what_a_person_would(born: dict) -> None:  # type: ign
     born["model"], born["search"] = "llama3.1-405b", {}
     (conflict,) = solve(problem_from_dict(born), repairs=False).conflicts
     assert set(conflict.rules) == {"gpu_count", "memory", "weight_precision"}
-    assert "406B parameters in bf16 need 756 GiB and 8 GPUs offer 542 GiB at 85%" in conflict.sentence
+    assert "406B parameters in bf16 need 756 GiB and 8 GPUs offer 538 GiB at 85%" in conflict.sentence
     assert "the GPU count is fixed at 8" in conflict.sentence
     assert conflict.sentence.startswith("Because ") and conflict.sentence.endswith(", no strategy exists.")
 

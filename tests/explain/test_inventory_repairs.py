@@ -90,7 +90,7 @@ def test_a_repair_is_written_into_the_file(tmp_path: Path) -> None:
     refused = run("solve", str(file), "--apply-repair", "9", "--out", str(out))
     assert refused.returncode == 2 and "--apply-repair: 9 is not allowed" in refused.stderr and not out.exists()
     written = run("solve", str(file), "--apply-repair", "2", "--out", str(out))
-    assert written.returncode == 1 and "1. Lower workload.requests_per_s from 12 to 7.44" in written.stdout
+    assert written.returncode == 1 and "1. Lower workload.requests_per_s from 12 to 7.68" in written.stdout
     assert "Wrote" in written.stderr
     assert yaml.safe_load(out.read_text())["cluster"][0]["nodes"] == 2
     assert run("solve", str(out)).returncode == 0
