@@ -19,7 +19,7 @@ DEEPSEEK: dict[str, Any] = {
     "hardware": {"gpu": "h200-sxm-141gb", "nodes": 4, "internode_gbit_per_s": 3200},
     "model": "deepseek-v3",
     "workload": {"prompt_tokens": 4000, "output_tokens": 1000, "requests_per_s": 8},
-    "requirements": {"ttft_p50_ms": 2000, "tpot_p50_ms": 50, "max_sequence_tokens": 5000, "max_batch": 1024},
+    "requirements": {"ttft_p50_ms": 2000, "tpot_p50_ms": 40, "max_sequence_tokens": 5000, "max_batch": 1024},
 }
 THREE = {"gpu": "h100-sxm-80gb", "nodes": 3, "gpus_per_node": 1, "nvlink_gb_per_s": 0, "nvlink_domain_gpus": 1}
 SLOW = {"prompt_tokens": 1155, "output_tokens": 211, "requests_per_s": 0.05}
@@ -32,6 +32,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("search.expert_parallel", {**DEEPSEEK, "search": {"weight_precision": ["fp8"], "kv_precision": ["fp8"],
                                                        "expert_parallel": "replica"}}),
     ("search.layer_imbalance", {**H100, "hardware": THREE, "workload": SLOW,
+                                "requirements": {**H100["requirements"], "gpu_memory_utilization": 0.8},
                                 "search": {"pipeline_parallel": [3], "layer_imbalance": 0}}),
     ("search.weight_precision", {**H100, "search": {"tensor_parallel": [1], "pipeline_parallel": [1],
                                                     "weight_precision": ["bf16"]},
