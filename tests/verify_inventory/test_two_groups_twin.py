@@ -148,10 +148,11 @@ def test_what_is_considered(number: int) -> None:
     across = offers_across(Site(stated), instances, within)
     wanted = straight(stated, instances, within)
     found = {(one.groups[0], one.instance.segments[0].stages, one.instance.shape): one for one in across}
-    assert found.keys() == wanted.keys() and len(across) == len(found) > 10
+    # Of the second inventory only pipelines that carry more than the faster group alone are left: few.
+    assert found.keys() == wanted.keys() and len(across) == len(found) > (10, 3, 10)[number]
     for key, one in found.items():
         assert (one.slots, one.capacity) == (wanted[key].slots, wanted[key].capacity)
-    for one in random.Random(number).sample(across, 5):
+    for one in random.Random(number).sample(across, min(5, len(across))):
         assert one.slots == one.instance.most_slots()
         assert one.capacity == one.instance.capacity(one.slots) * MILLION
         assert one.slots_capacity == one.instance.slots_capacity(one.slots) * MILLION
