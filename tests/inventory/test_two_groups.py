@@ -157,7 +157,7 @@ def test_all_that_carries_more_than_the_groups_apart_is_offered(seed: int) -> No
         for nodes, shapes in every_shape(pair.pairing).items():
             groups = [one.group for one in pair.pairing.apart]
             problems = [fleet.instance_problem(group, count) for group, count in zip(groups, nodes, strict=True)]
-            table = Table(fleet, problems, shapes, whole_node_nvlink=False)
+            table = Table(fleet, problems, shapes)
             for offer in [*table.offers(), *(offer for offer, _ in table.beaten())]:
                 looked_at += 1
                 sides = zip(pair.pairing.apart, offer.parts, strict=True)
@@ -230,7 +230,7 @@ def test_prospects_are_bounded_soundly(seed: int) -> None:
             shapes = [shape for _, shape, _ in pair.pairing.shapes(here)]
             groups = [one.group for one in pair.pairing.apart]
             problems = [fleet.instance_problem(group, count) for group, count in zip(groups, nodes, strict=True)]
-            table = Table(fleet, problems, shapes, whole_node_nvlink=False)
+            table = Table(fleet, problems, shapes)
             assert (table.most <= here.slots).all()
             running = pair.pairing.running
             assert (table.q.service.residence_ms[:, running - 1] >= here.residence_ms).all()
