@@ -30,7 +30,7 @@ def fleet_repairs(problem: FleetProblem, fixed: Fixed, conflict: Conflict, trial
         trials: where to try changes.
     """
     levers = fleet_levers(problem, fixed)
-    across = "memory" in conflict.rules
+    across = not {"memory", "kv_cache"}.isdisjoint(conflict.rules)
     found: list[FleetRepair | None] = []
     for lever in levers:
         if lever.rules and not set(lever.rules) & set(conflict.rules):
