@@ -272,7 +272,7 @@ def test_a_rival_over_two_groups_refutes() -> None:
     cluster = [{**group, "nodes": 1} for group in groups() if group["name"] in ("a", "b", "c")]
     rest: dict[str, Any] = {
         "domains": {},
-        "search": FEW,
+        "search": {**FEW, "kv_reservation": "full"},  # paged, two small GPUs would be enough
         "workload": {"prompt_tokens": 900, "output_tokens": 128, "requests_per_s": 2.0},
         "requirements": {"max_batch": 8, "max_sequence_tokens": 3072, "tpot_p99_ms": 60},
     }
