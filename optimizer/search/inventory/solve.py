@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
+
 from optimizer.costs.shapes import Bools
 from optimizer.facts.inventory import FleetProblem
 from optimizer.results.answer import Fixed, Status
@@ -179,7 +181,10 @@ class FleetSolver:
             own = self._cuts.gamma(self.best)
             gammas = [own, *(gamma for gamma in gammas if gamma != own)]
         for gamma in gammas:
-            prices = Prices(self.problem, self.offers, few, self._cuts.own(few, gamma, FINE))
+            with np.errstate(over="ignore", invalid="ignore"):
+                prices = Prices(self.problem, self.offers, few, self._cuts.own(few, gamma, FINE))
+            if not math.isfinite(prices.least_ns):
+                continue  # a multiplier beyond what floats hold proves nothing
             self.floor_ns = max(self.floor_ns, min(most, math.floor(prices.least_ns)))
             wanted = [a & b for a, b in zip(wanted, prices.may_matter(most), strict=True)]
         return wanted
