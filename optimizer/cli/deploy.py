@@ -103,16 +103,13 @@ def deploy(
 
 
 def _load(path: str) -> Problem | FleetProblem:
-    from pathlib import Path
+    from optimizer.facts.errors import ProblemError
+    from optimizer.reading.question import load_question
 
-    from optimizer.facts.files import read_mapping
-    from optimizer.reading.inventory_file import inventory_from_dict, is_inventory
-    from optimizer.reading.load import load_problem
-
-    values = read_mapping(Path(path), path)
-    if is_inventory(values):
-        return inventory_from_dict(values, default_name=Path(path).stem, folder=Path(path).parent)
-    return load_problem(path)
+    question = load_question(path)
+    if question.kind == "chain":
+        raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")
+    return cast("Problem | FleetProblem", question.problem)
 
 
 def _with_engine(problem: Problem | FleetProblem, engine: str | None) -> Problem | FleetProblem:
