@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optimizer.questions.solve import solve
     from optimizer.questions.why import how_sure, why_not, why_this
     from optimizer.reading.question import load_problem, problem_from_dict
-    from optimizer.report.ask import report
+    from optimizer.reporting.ask import report
     from optimizer.results.answer import Answer, CheckAnswer, Fixed, Strategy
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.inventory import FleetAnswer
@@ -38,7 +38,7 @@ _HOMES = {
     "Problem": "optimizer.facts.problem",
     "ProblemError": "optimizer.facts.errors",
     "Strategy": "optimizer.results.answer",
-    "audit": "optimizer.audit.ask",
+    "audit": "optimizer.auditing.ask",
     "check": "optimizer.questions.check",
     "deploy": "optimizer.questions.deploy",
     "how_sure": "optimizer.questions.why",
@@ -46,7 +46,7 @@ _HOMES = {
     "pareto": "optimizer.questions.pareto",
     "problem_from_dict": "optimizer.reading.question",
     "recommend": "optimizer.sweeps.recommend",
-    "report": "optimizer.report.ask",
+    "report": "optimizer.reporting.ask",
     "simulate": "optimizer.questions.simulate",
     "solve": "optimizer.questions.solve",
     "sweep": "optimizer.sweeps.run",

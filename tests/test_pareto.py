@@ -14,7 +14,7 @@ import yaml
 from optimizer.cli.program import main
 from optimizer.questions.pareto import pareto
 from optimizer.reading.inventory_file import inventory_from_dict
-from optimizer.report.curves import load_pareto
+from optimizer.reporting.curves import load_pareto
 from optimizer.results.front import ParetoFront
 from optimizer.search.inventory.offers import Offers
 from optimizer.search.inventory.solve import FleetSolver

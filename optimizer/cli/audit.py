@@ -23,7 +23,7 @@ def audit(
     ] = False,
 ) -> None:
     """Each claim of a written report: confirmed, refuted, contradicted or unsupported."""
-    from optimizer.audit import audit as run
+    from optimizer.auditing import audit as run
     from optimizer.facts.errors import ProblemError
     from optimizer.reading.load import load_problem
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 import typer
 
 if TYPE_CHECKING:
-    from optimizer.deploy.chosen import Chosen
+    from optimizer.deployment.chosen import Chosen
     from optimizer.facts.inventory import FleetProblem
     from optimizer.facts.problem import Problem
     from optimizer.results.answer import Answer, Fixed
@@ -64,8 +64,8 @@ def deploy(
 ) -> None:
     """Complete launch files for a strategy: engines, router, and what Kubernetes must keep running."""
     from optimizer.cli.options import fixed_of, time_limit_of
-    from optimizer.deploy import launch_files
-    from optimizer.deploy.options import resolve_options, with_hosts
+    from optimizer.deployment import launch_files
+    from optimizer.deployment.options import resolve_options, with_hosts
     from optimizer.render.folder import check_folder, write_folder
 
     fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
@@ -121,7 +121,7 @@ def _with_engine(problem: Problem | FleetProblem, engine: str | None) -> Problem
 
 def _choose(problem: Problem | FleetProblem, fixed: Fixed, limit: float | None, force: bool) -> Chosen:
     """What to launch; leaves with a sentence where there is nothing, or nothing that keeps every rule."""
-    from optimizer.deploy.chosen import chosen_of, chosen_of_fleet
+    from optimizer.deployment.chosen import chosen_of, chosen_of_fleet
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.problem import Problem as Plain
 

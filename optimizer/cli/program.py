@@ -21,14 +21,10 @@ from optimizer.cli.catalog import catalog_app, schema
 from optimizer.cli.completion import name_shell
 from optimizer.cli.costs import with_table_option
 from optimizer.cli.import_ import import_app
+from optimizer.cli.interrupted import Interrupted
 from optimizer.cli.model import model
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.text import shortened
-
-
-class _Interrupted(Exception):
-    """Ctrl-C that no command turned into an answer."""
-
 
 _FIRST = (
     "solve",
@@ -56,7 +52,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise _Interrupted from None
+            raise Interrupted(LIMIT_REACHED) from None
 
 
 app = typer.Typer(
@@ -128,7 +124,9 @@ def _code(arguments: list[str]) -> int:
     except ProblemError as error:
         typer.echo(f"error: {error}", err=True)
         return BAD_INPUT
-    except (KeyboardInterrupt, _Interrupted):
+    except Interrupted as stopped:
+        return _interrupted(stopped.code, stopped.said)
+    except KeyboardInterrupt:
         return _interrupted()
     except Exception as error:
         if os.environ.get("OPTIMIZER_DEBUG"):
@@ -139,6 +137,6 @@ def _code(arguments: list[str]) -> int:
     return OK
 
 
-def _interrupted() -> int:
-    typer.echo("interrupted before an answer was found", err=True)
-    return LIMIT_REACHED
+def _interrupted(code: int = LIMIT_REACHED, said: str | None = None) -> int:
+    typer.echo(said or "interrupted before an answer was found", err=True)
+    return code

@@ -72,9 +72,9 @@ def report(
     """The report of the best strategy, or of a given one: Markdown, JSON and one HTML file with pictures."""
     from optimizer.cli.options import fixed_of, time_limit_of, trace_file
     from optimizer.reading.stated import load_stated
-    from optimizer.report.build import build_report
-    from optimizer.report.curves import load_pareto, load_sweep
-    from optimizer.report.written.files import check_report, write_report
+    from optimizer.reporting.build import build_report
+    from optimizer.reporting.curves import load_pareto, load_sweep
+    from optimizer.reporting.written.files import check_report, write_report
 
     fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
     limit, requests = time_limit_of(time_limit), trace_file(trace)

@@ -217,7 +217,7 @@ def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
         return ()
     if not answer.verification.passed:
         return ()
-    from optimizer.deploy.line import launch_lines
+    from optimizer.deployment.line import launch_lines
 
     return launch_lines(problem, answer)
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from optimizer.cli.interrupted import Interrupted
+
 if TYPE_CHECKING:
     from optimizer.sweeps.points import Point
 
@@ -89,8 +91,7 @@ def sweep(
     except KeyboardInterrupt:
         # Closing ends the worker processes and the journal in order.
         solved.close()
-        _say_interrupted(out, len(points), many)
-        raise typer.Exit(INTERRUPTED) from None
+        raise Interrupted(INTERRUPTED, _interrupted(out, len(points), many)) from None
     _write(points, asked.stated.default_name, csv, parquet, plot)
     if not json:
         print_sweep(points, curves(points))
@@ -130,13 +131,10 @@ def _check_files(csv: str | None, parquet: str | None, plot: str | None) -> None
         raise ProblemError("--plot", f"{plot} ends in neither .png nor .svg")
 
 
-def _say_interrupted(out: str | None, done: int, many: int) -> None:
+def _interrupted(out: str | None, done: int, many: int) -> str:
     if out is None:
-        typer.echo(f"interrupted after {done:,} of {many:,} points; --out FILE.jsonl would have kept them", err=True)
-    else:
-        typer.echo(
-            f"interrupted; what is solved is kept in {out}.journal, and the same command goes on from there", err=True
-        )
+        return f"interrupted after {done:,} of {many:,} points; --out FILE.jsonl would have kept them"
+    return f"interrupted; what is solved is kept in {out}.journal, and the same command goes on from there"
 
 
 def _write(points: list[Point], title: str, csv: str | None, parquet: str | None, plot: str | None) -> None:

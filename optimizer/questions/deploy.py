@@ -28,9 +28,9 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     Raises:
         ProblemError: the answer has nothing to launch, or the engine cannot run it on this target.
     """
-    from optimizer.deploy import launch_files
-    from optimizer.deploy.chosen import chosen_of, chosen_of_fleet
-    from optimizer.deploy.options import resolve_options
+    from optimizer.deployment import launch_files
+    from optimizer.deployment.chosen import chosen_of, chosen_of_fleet
+    from optimizer.deployment.options import resolve_options
     from optimizer.version import __version__
 
     kind = kind_of(problem)

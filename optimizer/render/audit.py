@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from optimizer.audit.result import VERDICTS, AuditResult, Claim
+from optimizer.auditing.result import VERDICTS, AuditResult, Claim
 from optimizer.render.text import console
 from optimizer.results.answer import SCHEMA_VERSION
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.audit import AuditResult, audit
+from optimizer.auditing import AuditResult, audit
 from optimizer.reading.load import load_problem
 
 LABELLED = Path(__file__).parent / "labelled"

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from optimizer.audit.context import Context
-from optimizer.audit.derived import derived_lexicon
-from optimizer.audit.facts import Degrees, Situation
-from optimizer.audit.figures import judge_figures
-from optimizer.audit.formula import UnknownName, value_of
-from optimizer.audit.lexicon import lexicon, quantities
-from optimizer.audit.reading import read_report
-from optimizer.audit.result import Claim
-from optimizer.audit.sentences import sentences_of
-from optimizer.audit.situations import own_situation
+from optimizer.auditing.context import Context
+from optimizer.auditing.derived import derived_lexicon
+from optimizer.auditing.facts import Degrees, Situation
+from optimizer.auditing.figures import judge_figures
+from optimizer.auditing.formula import UnknownName, value_of
+from optimizer.auditing.lexicon import lexicon, quantities
+from optimizer.auditing.reading import read_report
+from optimizer.auditing.result import Claim
+from optimizer.auditing.sentences import sentences_of
+from optimizer.auditing.situations import own_situation
 from optimizer.reading.load import problem_from_dict
-from optimizer.report.ledger import Ledger
+from optimizer.reporting.ledger import Ledger
 
 CONDITIONS = {
     "mla",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.audit.measures import measures
+from optimizer.auditing.measures import measures
 
 GB = 1e9
 CASES = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.audit import audit
+from optimizer.auditing import audit
 from optimizer.cli.program import main
 from optimizer.reading.load import load_problem
 from tests.conftest import ROOT

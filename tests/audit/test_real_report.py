@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from optimizer.audit import AuditResult, audit
+from optimizer.auditing import AuditResult, audit
 from optimizer.reading.load import problem_from_dict
 
 WRONG = {

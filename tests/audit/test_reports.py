@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from optimizer.audit import audit
+from optimizer.auditing import audit
 from optimizer.reading.load import problem_from_dict
 from tests.audit.problems import PROBLEMS
 

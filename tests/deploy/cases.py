@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from optimizer.deploy import Options, launch_files
-from optimizer.deploy.chosen import may_lose
-from optimizer.deploy.options import resolve_options
+from optimizer.deployment import Options, launch_files
+from optimizer.deployment.chosen import may_lose
+from optimizer.deployment.options import resolve_options
 from optimizer.facts.problem import Problem
 from optimizer.reading.load import problem_from_dict
 from optimizer.results.answer import Strategy

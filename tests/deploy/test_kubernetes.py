@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from optimizer.deploy.pods import HOSTNAME
+from optimizer.deployment.pods import HOSTNAME
 from optimizer.facts.errors import ProblemError
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
 from tests.deploy.cases import CASES, files_of, problem, strategy
@@ -167,8 +167,8 @@ def test_a_single_instance_needs_no_router() -> None:
 
 
 def _two_pools(**options: Any) -> dict[str, str]:
-    from optimizer.deploy import launch_files
-    from optimizer.deploy.options import resolve_options, with_hosts
+    from optimizer.deployment import launch_files
+    from optimizer.deployment.options import resolve_options, with_hosts
 
     fast, slow = problem("llama3-70b", 1), problem("llama3-70b", 2, gpu="a100-sxm-80gb")
     first, second = strategy(fast, 4, 1, 2, n=40), strategy(slow, 8, 1, 2, n=16)

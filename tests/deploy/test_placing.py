@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.deploy.parts import instances_hit, launches
-from optimizer.deploy.router import router_conf, weights_of
+from optimizer.deployment.parts import instances_hit, launches
+from optimizer.deployment.router import router_conf, weights_of
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement, place_evenly

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.deploy.options import TARGETS
+from optimizer.deployment.options import TARGETS
 from tests.deploy.cases import CASES, commands_in, files_of
 
 SCRIPTS = [(engine, target) for engine in ("vllm", "sglang") for target in ("shell", "ray")]

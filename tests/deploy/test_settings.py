@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from optimizer.deploy.options import TARGETS
+from optimizer.deployment.options import TARGETS
 from optimizer.engines.flags import engine_flags, versions
 from optimizer.facts.errors import ProblemError
 from tests.deploy.cases import CASES, commands_in, files_of, problem, strategy, value, written

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from optimizer.deploy import launch_files
-from optimizer.deploy.chosen import chosen_of_fleet
-from optimizer.deploy.options import resolve_options, with_hosts
+from optimizer.deployment import launch_files
+from optimizer.deployment.chosen import chosen_of_fleet
+from optimizer.deployment.options import resolve_options, with_hosts
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import FleetProblem
 from optimizer.facts.problem import Problem

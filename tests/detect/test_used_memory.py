@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from optimizer import Fixed, check, problem_from_dict
-from optimizer.deploy.memory import usable_share
+from optimizer.deployment.memory import usable_share
 from optimizer.detect.hardware import parts_of
 from optimizer.detect.inventory import detected
 from optimizer.detect.machine import SeenGpu, SeenHost

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from optimizer import Fixed, check, problem_from_dict, simulate, solve
-from optimizer.report.build import Built, build_report
-from optimizer.report.curves import FrontPoint, SweepPoint
+from optimizer.reporting.build import Built, build_report
+from optimizer.reporting.curves import FrontPoint, SweepPoint
 from tests.conftest import ROOT
 
 BORN = ROOT / "problems" / "llama3-70b-8xh100.yaml"

@@ -13,8 +13,8 @@ import yaml
 
 from optimizer.cli.program import main
 from optimizer.facts.errors import ProblemError
-from optimizer.report.curves import load_pareto, load_sweep
-from optimizer.report.written import files as report_files
+from optimizer.reporting.curves import load_pareto, load_sweep
+from optimizer.reporting.written import files as report_files
 from tests.report.builders import BORN
 
 

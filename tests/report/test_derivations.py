@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from optimizer import Fixed, check, problem_from_dict, solve
-from optimizer.report import build
-from optimizer.report.build import Built
-from optimizer.report.ledger import Ledger, gives
-from optimizer.report.recommend import Recommendations
-from optimizer.report.written.markdown import report_markdown
+from optimizer.reporting import build
+from optimizer.reporting.build import Built
+from optimizer.reporting.ledger import Ledger, gives
+from optimizer.reporting.recommend import Recommendations
+from optimizer.reporting.written.markdown import report_markdown
 from tests.generate import random_problem
 from tests.report.builders import CASES, PROPOSED, born, case
 from tests.report.written import figure_of, value_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.report.written.html import report_html
+from optimizer.reporting.written.html import report_html
 from tests.report.browser import command, measure
 from tests.report.builders import PROPOSED, born, case
 

@@ -12,14 +12,14 @@ import pytest
 from optimizer import Fixed, check, problem_from_dict, solve
 from optimizer.facts.cost_table import Correction, CostTable
 from optimizer.render.as_json import dumps
-from optimizer.report import build
-from optimizer.report.build import build_report
-from optimizer.report.derive.faults import losses
-from optimizer.report.pictures.cluster import cluster_picture
-from optimizer.report.recommend import Recommendations
-from optimizer.report.written.html import report_html
-from optimizer.report.written.json import report_data
-from optimizer.report.written.markdown import report_markdown
+from optimizer.reporting import build
+from optimizer.reporting.build import build_report
+from optimizer.reporting.derive.faults import losses
+from optimizer.reporting.pictures.cluster import cluster_picture
+from optimizer.reporting.recommend import Recommendations
+from optimizer.reporting.written.html import report_html
+from optimizer.reporting.written.json import report_data
+from optimizer.reporting.written.markdown import report_markdown
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement, place_evenly
 from tests.conftest import changed
 from tests.report.builders import PROPOSED, born, case

@@ -1,6 +1,0 @@
-"""Judges the claims of a person's written report against the facts of a problem: ``audit(report, problem)``."""
-
-from optimizer.audit.judge import audit
-from optimizer.audit.result import AuditResult, Claim, Verdict
-
-__all__ = ["AuditResult", "Claim", "Verdict", "audit"]

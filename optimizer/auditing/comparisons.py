@@ -1,0 +1,493 @@
+"""Judges figures of a sentence beside each other: targets met, percentiles in order, units converted, shares and ratios."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from optimizer.auditing.context import Context
+from optimizer.auditing.facts import Situation
+from optimizer.auditing.labels import shortened
+from optimizer.auditing.lexicon import Term
+from optimizer.auditing.measures import Measure, shown
+from optimizer.auditing.result import Claim, Parsed, Verdict
+from optimizer.auditing.sentences import Sentence
+
+_REACHED = re.compile(
+    r"\b(?:goal|target|limit|objective|SLO|\w*[Zz]iel|objectif|cible)\b[^.]{0,30}\b(?:reached|achieved|attained"
+    r"|hit|erreicht|atteinte?|tenue?)\b",
+    re.IGNORECASE,
+)
+_PLACES = {
+    **dict.fromkeys(
+        (
+            "above",
+            "over",
+            "exceeds",
+            "exceed",
+            "exceeded",
+            "beyond",
+            "überschritten",
+            "überschreitet",
+            "dépasse",
+            "dépassé",
+            "au-dessus",
+        ),
+        "high",
+    ),
+    **dict.fromkeys(("below", "under", "unter", "sous", "inférieur", "stays below", "remains below"), "low"),
+}
+"""Words of place: below a latency limit is good, below a rate to reach is not."""
+_HARD = re.compile(
+    r"\b(?:target|limit|goal|SLO|SLA|objective|requirement|must|\w*-?Ziel|Zielwert|Grenze|Grenzwert|Vorgabe|ceiling|plafond|agreed|promised"
+    r"|muss|objectif|cible|limite|doit)\b",
+    re.IGNORECASE,
+)
+_MUST = re.compile(
+    r"\b(?:must|should|has to|have to|needs? to|shall|may not|muss|müssen|soll|sollen|darf|dürfen|doit|doivent|devra|devrait)\b",
+    re.IGNORECASE,
+)
+_SAME = re.compile(
+    r"^\s*\(?\s*(?:=|≈|,?\s*(?:i\.\s?e\.|that is|that's|which is|which are|which equals|which makes|or|or about"
+    r"|namely|equals|is|are|makes|in other words|equivalent to|corresponding to|d\. ?h\.|das sind|das ist|also"
+    r"|entspricht|entsprechen|oder|soit|c'est-à-dire|c\.-à-d\.|ou|ce qui fait|équivaut à|équivalent à"
+    r"|correspond à)\s*,?)?\s*(?:about|roughly|around|some|approximately|~|≈|rund|etwa|environ)?\s*\(?$",
+    re.IGNORECASE,
+)
+
+
+def judge_comparisons(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
+    """Claims about two figures of one sentence."""
+    if sentence.statement.line in context.rows:
+        return
+    yield from _conversions(sentence)
+    yield from _percentiles(sentence)
+    compared = list(_placed(sentence))
+    yield from compared or _targets(sentence, context)
+    yield from _ratios(sentence)
+    yield from _parts(sentence)
+
+
+def _claim(
+    sentence: Sentence, verdict: Verdict, reason: str, stated: Measure, expected: str | None, quantity: str, relation: str = "="
+) -> Claim:  # fmt: skip
+    return Claim(
+        sentence.statement.line, shortened(sentence.statement.text), verdict, reason, stated.text, expected,
+        Parsed(sentence.text[:60], quantity, stated.value, stated.dimension, relation),
+    )  # fmt: skip
+
+
+def _conversions(sentence: Sentence) -> Iterator[Claim]:
+    """``400 Gbit/s, i.e. 50 GB/s``: the same amount in two units."""
+    for first, second in zip(sentence.measures, sentence.measures[1:], strict=False):
+        if first.dimension != second.dimension or not first.dimension or not first.unit or not second.unit:
+            continue
+        if first.unit.lower() == second.unit.lower() or first.dimension not in ("bytes", "bytes/s", "ms", "FLOP/s"):
+            continue
+        gap = sentence.text[first.end : second.start]
+        bracket = (
+            bool(re.fullmatch(r"\s*\(\s*(?:=|≈|~|about|i\.e\.|or)?\s*", gap))
+            and first.dimension == "bytes/s"
+            and _bits(first) != _bits(second)
+        )
+        explicit = bool(_SAME.match(gap)) and bool(re.search(r"[=≈\w]", gap))
+        if not (explicit or bracket):
+            continue
+        if re.search(r"\bor\b|\bou\b|\boder\b|\bis\b|\bare\b", gap) and first.dimension == "ms":
+            continue
+        if re.search(r"[×*÷/+−-]\s*$", sentence.text[: first.start].rstrip("(")) or re.match(
+            r"\s*(?:[×*÷+−]|/\s?\d|per|/)", sentence.text[second.end :]
+        ):
+            continue
+        right = any(
+            second.says(value, 0.012) or first.says(other, 0.012)
+            for value in first.values
+            for other in second.values
+            for value in (value,)
+        )
+        right = right and any(
+            abs(a - b) <= max(sa + sb, 0.012 * max(abs(a), abs(b)))
+            for a, sa in zip(first.values, first.steps, strict=True)
+            for b, sb in zip(second.values, second.steps, strict=True)
+        )
+        expected = _as(first, second)
+        if right:
+            yield _claim(sentence, "confirmed", f"{first.text} is {expected}.", second, expected, "unit conversion")
+        elif explicit and re.search(r"\bor\b|\boder\b|\bou\b", gap):
+            continue
+        elif (first.dimension == "bytes/s" and _bits(first) != _bits(second)) or re.search(
+            r"=|i\.\s?e|that is|which is|soit|d\. ?h|das sind|entspricht|c'est|equals|équivaut", gap, re.IGNORECASE
+        ):
+            if first.dimension == "bytes" and re.search(r"[×*÷/+−]", sentence.text):
+                continue
+            yield _claim(
+                sentence,
+                "refuted",
+                f"{first.text} is {expected}, not {second.text}.",
+                second,
+                expected,
+                "unit conversion",
+            )
+
+
+def _bits(measure: Measure) -> bool:
+    return bool(re.match(r"[KMGTk](?:b(?!y)|Bit|bE)", measure.unit))
+
+
+def _as(first: Measure, second: Measure) -> str:
+    """The first amount in the unit of the second."""
+    number = re.sub(r"[^\d.,]", "", second.number)
+    scale = second.value / (
+        float(number.replace(",", ""))
+        if re.fullmatch(r"[\d,]*\.?\d+", number) and number.replace(",", "")
+        else second.value or 1.0
+    )
+    return f"{first.value / scale:,.4g} {second.unit}" if scale else shown(first.value, first.dimension)
+
+
+def _percentiles(sentence: Sentence) -> Iterator[Claim]:
+    """A higher percentile of the same metric cannot be below a lower one."""
+    marks = [t for t in sentence.terms if t.id("percentiles")]
+    times = [m for m in sentence.measures if m.dimension == "ms"]
+    if len(marks) < 2 or len(times) < 2 or len({t.id("percentiles") for t in marks}) < 2:
+        return
+    metrics = {id for t in sentence.terms for id in t.ids("metrics")}
+    if len(metrics) > 1 and not ("tpot" in metrics and len(metrics) == 1):
+        return
+    pairs = _paired(sentence, marks, times)
+    for (low, a), (high, b) in ((x, y) for x in pairs for y in pairs if x[0] < y[0]):
+        words = f"P{low} is {a.text}, P{high} is {b.text}"
+        if a.value > b.value:
+            yield _claim(
+                sentence,
+                "refuted",
+                f"{words}: a higher percentile cannot be lower.",
+                b,
+                f"at least {a.text}",
+                "percentiles",
+                "≥",
+            )
+        else:
+            yield _claim(sentence, "confirmed", f"{words}: in order.", b, None, "percentiles", "≥")
+        return
+
+
+def _paired(sentence: Sentence, marks: list[Term], times: list[Measure]) -> list[tuple[int, Measure]]:
+    """Each percentile with its figure, all before or all behind their marks."""
+    found: list[tuple[int, Measure]] = []
+    first_is_mark = marks[0].start < times[0].start
+    for mark in marks:
+        near = [m for m in times if (m.start >= mark.end if first_is_mark else m.end <= mark.start)]
+        if near:
+            found.append((int(mark.id("percentiles") or 0), near[0] if first_is_mark else near[-1]))
+    return found if len({m.start for _, m in found}) == len(found) else []
+
+
+_BELOW = re.compile(
+    r"\b(?:(?:well |safely |comfortably |still |just |clearly |far )*(?:within|under|below|inside)|less than"
+    r"|lower than|faster than|unter|innerhalb|kleiner als|weniger als|en dessous de|sous|inférieure?s? à"
+    r"|moins de)"
+    r"\s+(?:the |our |its |a |an |der |den |dem |die |la |le |les |une? |allowed |agreed |limit of |target of |limite de |Grenze von )*$",
+    re.IGNORECASE,
+)
+_ABOVE = re.compile(
+    r"\b(?:(?:well |just |clearly |far )*(?:above|over|beyond)|exceeds?|exceeding|more than|higher than"
+    r"|greater than|über|oberhalb|größer als|mehr als|überschreitet|au-dessus de|supérieure?s? à|dépasse"
+    r"|plus de)"
+    r"\s+(?:the |our |its |a |an |der |den |dem |die |la |le |les |une? |allowed |agreed |limit of |target of |limite de |Grenze von )*$",
+    re.IGNORECASE,
+)
+
+
+def _placed(sentence: Sentence) -> Iterator[Claim]:
+    """``97 ms, well within the 90 ms we promised``: two figures of a kind, one said to lie below or above the other."""
+    if sentence.has("hypothetical") or sentence.has("negation") or _MUST.search(sentence.text):
+        return
+    for first, second in zip(sentence.measures, sentence.measures[1:], strict=False):
+        if (
+            first.dimension != second.dimension
+            or not first.dimension
+            or first.dimension == "%"
+            or first.hedged
+            or second.hedged
+        ):
+            continue
+        if sum(m.dimension == first.dimension for m in sentence.measures) != 2 or re.search(
+            r"[×*÷/+−]\s*\(?$", sentence.text[: first.start]
+        ):
+            continue
+        gap = sentence.text[first.end : second.start]
+        below, above = _BELOW.search(gap), _ABOVE.search(gap)
+        if (
+            bool(below) == bool(above)
+            or len(gap) > 90
+            or re.search(r"\b(?:but|and|while|from|to|aber|und|mais|et)\b|[;]", gap)
+        ):
+            continue
+        low, high = (first, second) if below else (second, first)
+        holds = min(low.values) <= max(high.values) * (1 + 1e-9)
+        sign = "≤" if below else "≥"
+        reason = f"{first.text} is {'' if holds else 'not '}{'below' if below else 'above'} {second.text}"
+        verdict: Verdict = "confirmed" if holds else "refuted"
+        yield _claim(
+            sentence, verdict, reason + ".", first, None if holds else f"{sign} {second.text}", "comparison", sign
+        )
+        return
+
+
+def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
+    """A figure said to meet or miss a target that stands in the sentence or in the problem."""
+    said = _verdict_words(sentence)
+    metrics = [id for t in sentence.terms for id in t.ids("metrics")]
+    times = [m for m in sentence.measures if m.dimension in ("ms", "requests/s", "tokens/s")]
+    if not times or len({m.dimension for m in times}) != 1:
+        return
+    percentiles = {int(p) for t in sentence.terms if (p := t.id("percentiles"))}
+    needs = context.problem.requirements
+    demanded_only = bool(_MUST.search(sentence.text))
+    targets = times if demanded_only else [m for m in times if _near_target(sentence, m)]
+    if demanded_only:
+        said = None
+    results = [m for m in times if m not in targets]
+    if said is None:
+        if targets and not results and not sentence.has("hypothetical") and not sentence.has("past"):
+            yield from _stated_targets(sentence, context, targets)
+        return
+    if sentence.has("hypothetical") or len(results) != 1 or len(targets) > 1:
+        return
+    result, dimension = results[0], times[0].dimension
+    if targets:
+        limit, words = targets[0].value, targets[0].text
+    elif dimension == "ms" and sentence.has("target") and len(set(metrics)) == 1 and len(percentiles) == 1:
+        demanded = (
+            getattr(needs, f"{metrics[0]}_p{next(iter(percentiles))}_ms", None)
+            if next(iter(percentiles)) in (50, 99)
+            else None
+        )
+        if demanded is None:
+            return
+        limit, words = float(demanded), f"{demanded:g} ms"
+    else:
+        return
+    holds = result.value <= limit if dimension == "ms" else result.value >= limit
+    relation = ("within" if holds else "above") if dimension == "ms" else ("at least" if holds else "below")
+    reason = f"{result.text} is {relation} {words}"
+    if holds == said:
+        yield _claim(sentence, "confirmed", reason + ".", result, None, "target", "≤" if dimension == "ms" else "≥")
+    else:
+        yield _claim(
+            sentence,
+            "refuted",
+            f"{reason}: the target is {'met' if holds else 'missed'}.",
+            result,
+            "met" if holds else "missed",
+            "target",
+            "≤" if dimension == "ms" else "≥",
+        )
+
+
+def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]) -> Iterator[Claim]:
+    """``The P99 target for the first token is 1,200 ms`` against what the problem demands."""
+    needs = context.problem.requirements
+    for target in targets:
+        if target.dimension != "ms":
+            continue
+        span = sentence.clause(target.start)
+        metrics = {id for t in sentence.terms_in(*span) for id in t.ids("metrics")} or {
+            id for t in sentence.terms for id in t.ids("metrics")
+        }
+        percentiles = {int(p) for t in sentence.terms_in(*span) if (p := t.id("percentiles"))} or {
+            int(p) for t in sentence.terms if (p := t.id("percentiles"))
+        }
+        if len(metrics) != 1:
+            continue
+        metric = next(iter(metrics))
+        demanded = {p: getattr(needs, f"{metric}_p{p}_ms", None) for p in ((percentiles & {50, 99}) or {50, 99})}
+        stated = {p: float(v) for p, v in demanded.items() if v is not None}
+        if not stated:
+            continue
+        expected = ", ".join(f"P{p} {v:g} ms" for p, v in stated.items())
+        if any(target.says(value, 0.0) for value in stated.values()):
+            yield _claim(
+                sentence,
+                "confirmed",
+                f"The problem demands {expected} for {metric.upper()}.",
+                target,
+                expected,
+                f"{metric} target",
+            )
+        elif (
+            _HARD.search(sentence.text)
+            and not sentence.has("other")
+            and len(percentiles) == 1
+            and len(stated) == 1
+            and len(targets) == 1
+            and len(sentence.measures) == 1
+        ):
+            yield _claim(
+                sentence,
+                "refuted",
+                f"The problem demands {expected} for {metric.upper()}, not {target.text}.",
+                target,
+                expected,
+                f"{metric} target",
+            )
+
+
+def _near_target(sentence: Sentence, measure: Measure) -> bool:
+    for term in sentence.terms:
+        if not term.id("target"):
+            continue
+        if term.end <= measure.start:
+            gap = sentence.text[term.end : measure.start]
+            if (
+                len(re.findall(r"\w+", gap)) <= 7
+                and not any(term.end <= m.start < measure.start for m in sentence.measures)
+                and not re.search(r"[;]", gap)
+            ):
+                return True
+        elif measure.end <= term.start:
+            gap = sentence.text[measure.end : term.start]
+            if (
+                len(re.findall(r"\w+", gap)) <= 2
+                and not re.search(r"[,;:.()]", gap)
+                and not any(measure.end <= m.start < term.start for m in sentence.measures)
+            ):
+                return True
+    return False
+
+
+def _verdict_words(sentence: Sentence) -> bool | None:
+    """Whether the sentence says that a target is met (True) or missed (False)."""
+    rates = any(m.dimension in ("requests/s", "tokens/s") for m in sentence.measures)
+    if re.search(r"\b(?:but|however|although|aber|jedoch|mais|cependant|interval)\b", sentence.text, re.IGNORECASE):
+        return None
+    met: list[Term] = []
+    missed: list[Term] = []
+    for term in sentence.terms:
+        place = _PLACES.get(term.text.casefold())
+        if place is not None:
+            (met if (place == "low") != rates else missed).append(term)
+        elif term.id("met"):
+            met.append(term)
+        elif term.id("missed"):
+            missed.append(term)
+    if _REACHED.search(sentence.text) and not missed:
+        met = met or [t for t in sentence.terms if t.id("target")]
+    negations = [t for t in sentence.terms if t.id("negation")]
+    if bool(met) == bool(missed):
+        return None
+    if not negations:
+        return bool(met)
+    word = (met or missed)[0]
+    close = any(abs(n.end - word.start) <= 14 or abs(n.start - word.end) <= 14 for n in negations)
+    return (not met) if close and met else None
+
+
+_MORE = (
+    r"(?P<more>faster|more|higher|above|over|larger|bigger|greater|longer|beyond|better|mehr|schneller|höher"
+    r"|größer|über|de plus|plus|supérieure?s?|au-dessus|slower|länger)"
+)
+_LESS = (
+    r"(?P<less>below|under|less|lower|fewer|smaller|shorter|weniger|niedriger|unter|kleiner|kürzer|de moins"
+    r"|moins|inférieure?s?|en dessous|au-dessous|sous)"
+)
+_PERCENT = re.compile(rf"^\s*(?:points?\s)?(?:{_MORE}|{_LESS})\b", re.IGNORECASE)
+
+
+def _ratios(sentence: Sentence) -> Iterator[Claim]:
+    """``3.1 s is 22.5% below the limit of 4 s``."""
+    for share in sentence.measures:
+        found = _PERCENT.match(sentence.text[share.end :]) if share.dimension == "%" else None
+        if not found or share.value <= 0:
+            continue
+        others = [m for m in sentence.measures if m.dimension not in ("%",) and m != share]
+        same = [
+            m
+            for m in others
+            if sum(
+                (o.dimension == m.dimension and o.unit.lower() == m.unit.lower()) or o.dimension == m.dimension != ""
+                for o in others
+            )
+            == 2
+        ]
+        if (
+            len(same) != 2
+            or len(others) != 2
+            or not all(m.value for m in same)
+            or sum(m.dimension == "%" for m in sentence.measures) > 1
+        ):
+            continue
+        if max(abs(m.start - share.end) for m in same) > 90:
+            continue
+        a, b = same[0].value, same[1].value
+        most, least = max(a, b), min(a, b)
+        shares = [100 * (most / least - 1), 100 * (1 - least / most)]
+        right = any(share.says(value) or abs(share.value - value) <= 0.55 for value in shares)
+        larger, smaller = shown(most, same[0].dimension), shown(least, same[0].dimension)
+        text = f"{larger} is {shares[0]:.3g}% more than {smaller}, which is {shares[1]:.3g}% less"
+        if right:
+            yield _claim(sentence, "confirmed", text + ".", share, None, "ratio")
+        elif not share.hedged and not sentence.has("negation"):
+            yield _claim(
+                sentence,
+                "refuted",
+                f"{text}, not {share.text}.",
+                share,
+                f"{shares[0]:.3g}% or {shares[1]:.3g}%",
+                "ratio",
+            )
+
+
+def _parts(sentence: Sentence) -> Iterator[Claim]:
+    """``23.6 of 40 GB`` beside the only percentage of the sentence."""
+    shares = [m for m in sentence.measures if m.dimension == "%"]
+    if len(shares) != 1:
+        return
+    share = shares[0]
+    if _PERCENT.match(sentence.text[share.end :]):
+        return
+    for first, second in zip(sentence.measures, sentence.measures[1:], strict=False):
+        if share in (first, second):
+            continue
+        gap = sentence.text[first.end : second.start]
+        if (
+            not re.fullmatch(
+                r"\s*(?:\w+\s)?(?:of|out of|of the|of its|von|der|von den|sur|des)\s(?:the |its |all |les |den )?(?:\w+ )?",
+                gap,
+            )
+            or not second.value
+        ):
+            continue
+        if first.dimension and first.dimension != second.dimension:
+            continue
+        if not second.dimension and abs(share.start - second.end) > 14 and abs(first.start - share.end) > 8:
+            continue
+        number = (
+            first.in_dimension(
+                second.dimension,
+                second.value / (float(re.sub(r"[^\d.]", "", second.number.replace(",", ".")) or 1) or 1),
+            )
+            if not first.dimension and second.dimension
+            else first
+        )
+        value = 100 * number.value / second.value
+        if share.says(value, 0.02) or share.says(100 - value, 0.02):
+            yield _claim(
+                sentence,
+                "confirmed",
+                f"{first.text} of {second.text} is {value:.3g}%.",
+                share,
+                f"{value:.3g}%",
+                "share",
+            )
+        elif value <= 100 and not sentence.has("negation") and not sentence.has("other"):
+            yield _claim(
+                sentence,
+                "refuted",
+                f"{first.text} of {second.text} is {value:.3g}%, not {share.text}.",
+                share,
+                f"{value:.3g}%",
+                "share",
+            )
+        return

@@ -1,0 +1,533 @@
+"""Judges figures of named quantities against the ledger: ``Each card stores 16.4 GB of weights``.
+
+A figure belongs to the quantity that stands right behind it or is the last named before it. It is confirmed if any reading
+gives it, and refuted only if it clearly belongs to a quantity and every reading of unit, "per", precision and strategy
+gives another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from optimizer.auditing.context import OTHER_NETWORK, Context
+from optimizer.auditing.facts import Situation
+from optimizer.auditing.labels import claim
+from optimizer.auditing.ledger import Reading, readings
+from optimizer.auditing.lexicon import Lexicon, Quantity, Term, afterwards, filler_words
+from optimizer.auditing.measures import Measure, shown
+from optimizer.auditing.result import Claim, Parsed
+from optimizer.auditing.scopes import Scope, scope_of
+from optimizer.auditing.sentences import Sentence
+from optimizer.auditing.situations import About, about
+
+STRONG, INHERITED, FAIR, WEAK = 4, 3, 2, 1
+"""How firmly a name is tied to a figure; INHERITED: named earlier in the sentence, and nothing new is named since."""
+_OPERATOR_BEFORE = re.compile(r"(?:[×✕·*÷/+−^]|\b[xX]|(?<=[\d)])\s[-–]|\bminus|\bplus|\btimes|\bmal)\s*\(?$")
+_OPERATOR_AFTER = re.compile(
+    r"^[^\d=≈]{0,18}?(?:\)\s*)?\s?(?:[×✕*÷+^]|[xX](?=\s?\d)|(?<!\w)/(?=\s?\d)|[−–-]\s\d|\bminus\b|\bplus\b|\btimes\b|\bdivided by\b)"
+)
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A quantity that a figure may be of, and how firmly it is tied to it."""
+
+    quantity: Quantity
+    strength: int
+    term: Term | None
+
+
+def judge_figures(sentence: Sentence, context: Context, lexicon: Lexicon, own: Situation) -> Iterator[Claim]:
+    """Every figure of a sentence that names its quantity."""
+    for measure in sentence.measures:
+        if _is_operand(sentence.text, measure):
+            continue
+        said = _judge(sentence, measure, context, lexicon, own) or _derived(sentence, measure, context, own)
+        if said is not None:
+            yield said
+
+
+def _derived(sentence: Sentence, measure: Measure, context: Context, own: Situation) -> Claim | None:
+    """The same against the figures of the report that the product itself writes for the strategy."""
+    titles = context.derived
+    if not titles.index or not about(sentence, sentence.clause(measure.start), context, own).own:
+        return None
+    taken = [(m.start, m.end) for m in sentence.measures if not m.word or m.unit]
+    named = titles.terms(sentence.text, taken)
+    if not named:
+        return None
+    kept = [replace(t, meanings=tuple(m for m in t.meanings if m[0] != "quantity")) for t in sentence.terms]
+    kept = [t for t in kept if t.meanings and not any(t.start < n.end and n.start < t.end for n in named)]
+    terms = tuple(sorted([*kept, *named], key=lambda term: term.start))
+    return _judge(replace(sentence, terms=terms), measure, context, titles, own)
+
+
+def _is_operand(text: str, measure: Measure) -> bool:
+    return bool(_OPERATOR_BEFORE.search(text[: measure.start]) or _OPERATOR_AFTER.match(text[measure.end :]))
+
+
+def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexicon, own: Situation) -> Claim | None:
+    if not measure.dimension and any(
+        m.dimension
+        and re.fullmatch(
+            r"\s+(?:out )?(?:of|von|der|sur|des)\s+(?:the |its |den |les )?", sentence.text[measure.end : m.start]
+        )
+        for m in sentence.measures
+        if m.start > measure.end
+    ):
+        return None  # "656 of the 671 GB": its unit stands behind the other
+    span = sentence.clause(measure.start)
+    candidates = list(_candidates(sentence, measure, span, lexicon))
+    meant = about(sentence, span, context, own)
+    if not meant.situations:
+        return None
+    scope = scope_of(sentence, measure, span)
+    candidates += _implied(measure, scope, lexicon, context, candidates, meant.named_precision)
+    if (
+        measure.dimension == "bytes/s"
+        and "gpu_rate" in lexicon.quantities
+        and not candidates
+        and _on_gpu(sentence, span)
+        and _MOVES.search(sentence.text)
+    ):
+        candidates.append(Candidate(lexicon.quantities["gpu_rate"], STRONG, None))
+    refuted: Claim | None = None
+    for candidate in candidates:
+        quantity = candidate.quantity
+        found = [
+            reading
+            for situation in meant.situations
+            for reading in readings(quantity, situation, scope, sentence, measure, context)
+        ]
+        if not found:
+            if candidate.strength == STRONG:
+                return None
+            continue
+        relation = _relation(sentence, measure)
+        bounded = relation == "≤"
+        if quantity.limit and bounded:
+            relation = "="
+        right = [one for one in found if _holds(measure, one, quantity, relation)]
+        if right and measure.value >= quantity.least:
+            context.spoken_of = [] if quantity.by_title else [quantity.id]
+            if relation != "=" and not any(_holds(measure, one, quantity, "=") for one in found):
+                continue
+            return _say(sentence, measure, quantity, right[0], scope, relation, "confirmed")
+        if (
+            quantity.weak_unless_bound
+            and not (bounded or _ADMITS.search(sentence.text))
+            and candidate.term is not None
+            and candidate.term.text.casefold() in _ADVERBS
+        ):
+            continue
+        if refuted is None and _refutable(sentence, measure, span, candidate, meant, scope, found, relation):
+            refuted = _say(sentence, measure, quantity, found[0], scope, relation, "refuted")
+        last = (
+            candidates.index(candidate) + 1 == len(candidates)
+            or candidates[candidates.index(candidate) + 1].term is not candidate.term
+        )
+        if candidate.strength == STRONG and not quantity.weak and last:
+            break
+    return refuted
+
+
+def _implied(
+    measure: Measure, scope: Scope, lexicon: Lexicon, context: Context, known: list[Candidate], named_precision: bool
+) -> Iterator[Candidate]:
+    """What a figure may be of that names nothing: the quantity spoken of before, or rates; enough to confirm it only."""
+    if measure.dimension in ("tokens/s", "requests/s"):
+        ids = [id for id, one in lexicon.quantities.items() if one.unit == measure.dimension]
+    elif measure.dimension == "bytes" and (scope.ids or named_precision):
+        ids = [
+            id
+            for id in context.spoken_of
+            if id in lexicon.quantities and lexicon.quantities[id].unit == measure.dimension
+        ]
+        ids += ["weights"] if named_precision else []
+    elif measure.dimension == "bytes":
+        ids = ["total_memory", "gpu_memory"] if not known else []
+    else:
+        ids = []
+    for id in ids:
+        if id in lexicon.quantities and all(one.quantity.id != id for one in known):
+            yield Candidate(lexicon.quantities[id], WEAK, None)
+
+
+def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lexicon: Lexicon) -> Iterator[Candidate]:
+    seen: set[str] = set()
+    fitting = [
+        t for t in sentence.terms if any(lexicon.quantities[id].unit == measure.dimension for id in t.ids("quantity"))
+    ]
+    inside = [t for t in fitting if span[0] <= t.start and t.end <= span[1]]
+    right = next((t for t in inside if t.start >= measure.end), None)
+    left = [t for t in inside if t.end <= measure.start + 1]
+    ordered: list[tuple[int, Term]] = []
+    noun = _noun(sentence, measure)
+    if right is not None:
+        gap = _stripped(sentence, measure.end, right.start, names_only=True)
+        clear = not any(
+            measure.end <= m.start < right.start and not re.search(r"\b(?:of|der|des|sur)\b", gap)
+            for m in sentence.measures
+        )
+        words = len(re.findall(r"\w+", gap))
+        if noun is not None and any(
+            set(noun.ids("objects")) & set(lexicon.quantities[id].of) for id in right.ids("quantity")
+        ):
+            gap = gap[max(0, noun.end - measure.end) :]
+        unknown = _unknown(gap)
+        if any(lexicon.quantities[id].counted for id in right.ids("quantity")):
+            unknown += sum(word.casefold() not in _BEFORE_COUNTED for word in _LETTERS.findall(gap))
+        if clear and not re.search(r"[,;:(]", gap) and (not unknown or words <= 2):
+            ordered.append((FAIR if words > 3 or unknown else STRONG, right))
+    if left:
+        last = left[-1]
+        between = [
+            m for m in sentence.measures
+            if last.end <= m.start < measure.start and not any(
+                lexicon.quantities[id].per_tokens or lexicon.quantities[id].per_gpus for id in last.ids("quantity")
+            )
+        ]  # fmt: skip
+        gap = _stripped(sentence, last.end, measure.start)
+        if not between:
+            unknown = _unknown(gap)
+            if any(t.id("properties") for t in sentence.terms_in(last.end, measure.start)):
+                unknown += 2
+            if "," in gap and _LETTERS.search(gap):
+                unknown += 2
+            verb = unknown == 1 and not re.search(r"[A-ZÄÖÜ]", gap.strip()[:1]) and not re.search(r"[,;:(]", gap)
+            if measure.dimension == "" and not measure.unit and noun is None and _counts_other(sentence, measure):
+                unknown += 2
+                verb = False
+            ordered.append((STRONG if not unknown or verb else FAIR if unknown <= 1 else WEAK, last))
+    for term in reversed(left):
+        ordered.append((WEAK, term))
+    for term in inside:
+        ordered.append((WEAK, term))
+    earlier = [t for t in fitting if t.end <= span[0]]
+    if earlier and not inside and not _unknown(_stripped(sentence, span[0], span[1])):
+        ordered.append((INHERITED, earlier[-1]))
+    for term in reversed(earlier):
+        ordered.append((WEAK, term))
+    if sorted(ordered[:2], key=lambda one: -one[0]) != ordered[:2]:
+        ordered[:2] = sorted(ordered[:2], key=lambda one: -one[0])
+    for strength, term in ordered:
+        for id in term.ids("quantity"):
+            quantity = lexicon.quantities[id]
+            if id in seen or quantity.unit != measure.dimension:
+                continue
+            if measure.dimension == "" and measure.unit == "" and quantity.least > measure.value:
+                continue
+            if quantity.needs and not re.search(rf"\b(?:{quantity.needs})", sentence.text, re.IGNORECASE):
+                continue
+            if measure.dimension == "%" and _COMPARED.match(sentence.text[measure.end :]):
+                continue
+            if (
+                noun is not None
+                and noun is not term
+                and not (noun.start <= term.start and term.end <= noun.end)
+                and not set(noun.ids("objects")) & set(quantity.of)
+            ):
+                continue
+            if measure.word and not quantity.counted and not quantity.rest and not measure.dimension:
+                continue
+            if (
+                quantity.counted
+                and term.end <= measure.start
+                and not sentence.text[term.end : measure.start].strip(" *_`")
+            ):
+                continue
+            seen.add(id)
+            yield Candidate(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
+
+
+_BEFORE_COUNTED = frozenset(
+    (
+        "of",
+        "the",
+        "its",
+        "our",
+        "their",
+        "different",
+        "distinct",
+        "identical",
+        "such",
+        "der",
+        "die",
+        "das",
+        "den",
+        "les",
+        "des",
+        "de",
+        "d",
+    )
+)
+
+
+def _counts_other(sentence: Sentence, measure: Measure) -> bool:
+    """Whether a word that is not known stands right behind a count: the 3 of "the MLP has 3 matrices"."""
+    found = re.match(r"[\s-]([^\W\d_]{2,})", sentence.text[measure.end :])
+    if not found or found[1].casefold() in afterwards():
+        return False
+    place = measure.end + 1
+    return not any(t.start <= place < t.end for t in sentence.terms)
+
+
+def _unknown(gap: str) -> int:
+    """Words of a gap that carry a meaning of their own, so that the figure behind it may be of something else."""
+    fillers = filler_words()
+    return sum(word.casefold() not in fillers for word in _LETTERS.findall(gap))
+
+
+def _noun(sentence: Sentence, measure: Measure) -> Term | None:
+    """What a count counts, where the word stands right behind it: the 16 of "16 sequences" are no layers."""
+    if measure.dimension or (measure.unit and measure.value >= 1e6):
+        return None
+    for term in sentence.terms:
+        if term.start >= measure.end and term.id("objects"):
+            gap = sentence.text[measure.end : term.start]
+            return term if len(gap.split()) <= 1 and not re.search(r"[,;:.()|/]", gap) else None
+    return None
+
+
+def _stripped(sentence: Sentence, start: int, end: int, *, names_only: bool = False) -> str:
+    """A gap without what says per what and of which GPU, model or strategy."""
+    text = list(sentence.text[start:end])
+    spans = [(m.start, m.end) for m in sentence.measures if start < m.start]
+    spans += (
+        []
+        if names_only
+        else [
+            (t.start, t.end)
+            for t in sentence.terms_in(start, end)
+            if t.id("objects")
+            or t.id("per")
+            or t.id("articles")
+            or t.id("total")
+            or t.id("hedges")
+            or t.id("precisions")
+            or t.id("results")
+            or t.id("at_least")
+            or t.id("at_most")
+        ]
+    )
+    for gpu in sentence.gpus:
+        size = re.match(
+            r"[\s-]*(?:SXM\d?|PCIe|NVL)?[\s-]*(?:de |mit |with )?\d+\s?(?:GB|Go)\b", sentence.text[gpu.end :]
+        )
+        spans.append((gpu.end, gpu.end + (size.end() if size else 0)))
+    spans += [(n.start, n.end) for n in (*sentence.gpus, *sentence.models)] + [
+        (a, b) for a, b, _ in sentence.strategies if a >= 0
+    ]
+    for a, b in spans:
+        for place in range(max(a, start), min(b, end)):
+            text[place - start] = " "
+    return re.sub(r"\([^()]*\)", " ", "".join(text))
+
+
+def _relation(sentence: Sentence, measure: Measure) -> str:
+    for term in sentence.terms:
+        if term.end <= measure.start and not re.sub(
+            r"\b(?:the|of|a|some|about|full|der|den|de|les)\b", "", sentence.text[term.end : measure.start]
+        ).strip(" ~≈("):
+            if term.id("at_least"):
+                return "≥"
+            if term.id("at_most"):
+                return "≤"
+    return "="
+
+
+def _holds(measure: Measure, reading: Reading, quantity: Quantity, relation: str) -> bool:
+    near = quantity.near if quantity.near or quantity.unit == "" else 0.006
+    if measure.says(reading.value, near if not (measure.exact and not quantity.near) else 0.0):
+        return True
+    if reading.high is not None and any(
+        reading.value * (1 - near) <= value <= reading.high * (1 + near) for value in measure.values
+    ):
+        return True
+    if relation == "≥":
+        return reading.value >= min(measure.values)
+    if relation == "≤":
+        return reading.value <= max(measure.values)
+    return False
+
+
+def _refutable(
+    sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: Candidate, meant: About, scope: Scope,
+    found: list[Reading], relation: str,
+) -> bool:  # fmt: skip
+    quantity, term = candidate.quantity, candidate.term
+    if quantity.id == "request_rate" and re.search(r"hour|day|minute|Stunde|Tag|heure|jour", measure.unit):
+        return bool(
+            not scope.ids
+            and re.search(
+                r"\b(?:that is|that makes|i\.e\.|hence|das sind|soit|cela fait)\b", sentence.text, re.IGNORECASE
+            )
+        )
+    if candidate.strength == INHERITED:
+        if quantity.weak or not scope.ids or scope.loose:
+            return False
+    elif candidate.strength < STRONG and not (candidate.strength == FAIR and quantity.unit and not quantity.weak):
+        return False
+    if quantity.weak and not (candidate.strength == STRONG and scope.ids and not scope.loose):
+        return False
+    if quantity.possessed and not _POSSESSION.search(sentence.text[span[0] : measure.start + 1]):
+        return False
+    if quantity.loose and not _definite(sentence, measure, span, candidate):
+        return False
+    if quantity.only_with and not (scope.ids & set(quantity.only_with) or found[0].condition):
+        return False
+    if quantity.counted and (measure.high > measure.value or not float(measure.value).is_integer()) and not scope.ids:
+        return False
+    if not sentence.firm:
+        return False
+    if quantity.unit == "" and measure.unit and measure.value < 1e3 and not quantity.near:
+        return False
+    if OTHER_NETWORK.search(sentence.text):
+        return False
+    if re.search(r"\b(?:of|der|des|sur|von)\s+(?:the\s|its\s|les\s|den\s)?$", sentence.text[: measure.start]) and any(
+        0 < measure.start - m.end <= 14 for m in sentence.measures
+    ):
+        return False
+    if term is not None and _coordinated(sentence, term, measure):
+        return False
+    if sentence.has("past") or sentence.has("negation"):
+        return False
+    if sentence.has("hypothetical") and not (meant.named_strategy and not quantity.loose and not quantity.rest):
+        return False
+    if not measure.word and measure.value == 1 and quantity.unit == "":
+        return False
+    if measure.word and measure.value == 1:
+        return False
+    others = [
+        t
+        for t in sentence.terms_in(*span, "other")
+        if term is None or not (term.start <= t.start and t.end <= term.end)
+    ]
+    if others and not quantity.rest:
+        return False
+    if re.search(r"(?:^|[^\w])(?:=|≈)\s*$", sentence.text[: measure.start]) and re.search(
+        r"[=≈]\s*[^=≈\d]*\d", sentence.text[measure.end :]
+    ):
+        return False
+    return not (relation != "=" and quantity.loose)
+
+
+_POSSESSION = re.compile(
+    r"\b(?:has|have|had|having|offers?|provides?|with|comes? with|features?|equipped|carr(?:y|ies)|capacity|hat"
+    r"|haben|bietet|bieten|mit|verfügt|verfügen|besitzt|besitzen"
+    r"|possède\w*|dispose\w*|offre\w*|avec|dotée?s?|embarque\w*|ont|capacité|(?:GPUs|cards|Karten|cartes) (?:of|zu je|à|de))\b[^,;]*$",
+    re.IGNORECASE,
+)
+
+
+def _on_gpu(sentence: Sentence, span: tuple[int, int]) -> bool:
+    """Whether one GPU is what a clause is about."""
+    return any(span[0] <= g.start < span[1] for g in sentence.gpus) and not sentence.has("total", *span)
+
+
+_MOVES = re.compile(
+    r"\b(?:moves?|reads?|streams?|transfers?|pulls?|delivers?|offers?|liest|lesen|bewegt|überträgt|schafft|lit"
+    r"|lisent|transfère|débite)\b",
+    re.IGNORECASE,
+)
+_COMPARED = re.compile(
+    r"\s*(?:points?\s)?(?:faster|more|higher|above|over|larger|bigger|less|below|under|lower|smaller|slower"
+    r"|mehr|weniger|schneller|de plus|de moins|plus|moins)\b",
+    re.IGNORECASE,
+)
+_ADVERBS = frozenset(
+    (
+        "at once",
+        "at a time",
+        "at the same time",
+        "concurrently",
+        "simultaneously",
+        "gleichzeitig",
+        "gleichzeitige",
+        "gleichzeitigen",
+        "zugleich",
+        "en même temps",
+        "simultanément",
+        "simultanées",
+    )
+)
+_ADMITS = re.compile(
+    r"\b(?:admits?|accepts?|allows?|caps?|capped|limit(?:ed|s)?|may (?:run|hold|serve)|erlaubt|zulässig"
+    r"|begrenzt|höchstens|maximal|admet|accepte|autorise|limitée?s?)\b",
+    re.IGNORECASE,
+)
+_TOTALS = re.compile(
+    r"\b(?:there are|we have|we run|we use|total|in total|altogether|consists? of|available|number of|besteht"
+    r"|bestehen|insgesamt|zusammen|verfügen|au total|en tout|dispose|comprend|hat|haben|uses? all|cluster of"
+    r"|fleet of|installed)\b",
+    re.IGNORECASE,
+)
+
+
+def _coordinated(sentence: Sentence, term: Term, measure: Measure) -> bool:
+    """Whether a name is one of several that a figure is of together: ``input and output together are 2,900 tokens``."""
+    if term.end > measure.start or not re.search(
+        r"\b(?:together|combined|sum|total|zusammen|ensemble|insgesamt)\b", sentence.text, re.IGNORECASE
+    ):
+        return False
+    return bool(
+        re.search(
+            r"(?:\band|\bplus|\bund|\bet|\+|&)\s+(?:the\s|its\s|die\s|der\s|la\s|le\s)?$", sentence.text[: term.start]
+        )
+    )
+
+
+def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: Candidate) -> bool:
+    """Whether a count of GPUs, nodes or replicas is of all of them: ``GPUs: 8``, ``8 GPUs in total``."""
+    term, text = candidate.term, sentence.text
+    if term is None:
+        return False
+    if re.search(
+        r"\b(?:each|every|per|of (?:the|its|our)|one of|je|pro|jede[rsnm]?|chaque|par|sur)\b",
+        text[span[0] : span[1]],
+        re.IGNORECASE,
+    ):
+        return False
+    if term.end <= measure.start:
+        before = text[: term.start]
+        label = re.fullmatch(
+            r"[\s*\-•]*(?:(?:total|number of|all|available|gesamt|anzahl(?: der)?|nombre (?:total )?de|count of)\s)*",
+            before,
+            re.IGNORECASE,
+        )
+        return bool(
+            label
+            and re.fullmatch(
+                r"\s*(?:count|total|in total|available|required|needed|used|in use)?\s*[:=|]\s*",
+                text[term.end : measure.start],
+                re.IGNORECASE,
+            )
+        )
+    alone = re.fullmatch(r"\W*(?:[A-Z]\s*:\s*)?", text[: measure.start]) and re.match(
+        r"\w*\s*(?:[,.;]|$)", text[term.end :]
+    )
+    return bool(alone or _TOTALS.search(text[span[0] : span[1]]))
+
+
+def _say(
+    sentence: Sentence, measure: Measure, quantity: Quantity, reading: Reading, scope: Scope, relation: str, verdict: str
+) -> Claim:  # fmt: skip
+    per = f" per {' and '.join(reading.scope)}" if reading.scope else ""
+    expected = shown(reading.value, quantity.unit)
+    value = f"{expected} to {shown(reading.high, quantity.unit)}" if reading.high else expected
+    reason = f"{reading.subject}: {quantity.title}{per}{reading.condition} {'are' if quantity.title.endswith('s') else 'is'} {value}"
+    reason += "." if verdict == "confirmed" else f", not {measure.text}."
+    parsed = Parsed(
+        reading.subject,
+        quantity.id + ("/" + "/".join(reading.scope) if reading.scope else ""),
+        measure.value,
+        quantity.unit,
+        relation,
+    )
+    return Claim(
+        sentence.statement.line, claim(sentence.statement, "confirmed", "").text,
+        "confirmed" if verdict == "confirmed" else "refuted", reason, measure.text, value, parsed,
+    )  # fmt: skip

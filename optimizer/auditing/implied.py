@@ -1,0 +1,421 @@
+"""Judges arithmetic that a sentence implies without writing it: ``batch 32 at 25 ms per token emits 1,600 tokens/s``.
+
+Every figure gets the dimensions that its unit, its noun and its "per" give it. Where products and quotients of the other
+figures of the sentence have the dimensions of the result, one of them has to be the result; if none is, it is refuted.
+Sequences in progress each gain a token per step, so ``ms per token`` is time × sequences ÷ tokens (Little's law).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations, product
+
+from optimizer.auditing.context import Context
+from optimizer.auditing.facts import Situation
+from optimizer.auditing.labels import shortened
+from optimizer.auditing.measures import Measure, shown
+from optimizer.auditing.result import Claim, Parsed
+from optimizer.auditing.scopes import scope_of
+from optimizer.auditing.sentences import Sentence
+
+Dims = tuple[tuple[str, int], ...]
+CORE = ("byte", "s", "token", "request", "sequence", "step")
+PARTS = ("gpu", "node", "replica", "stage", "layer", "head", "expert")
+_RESULT = re.compile(
+    r"(?:=|≈|→|\b(?:is|are|makes?|gives?|yields?|equals?|takes?|took|needs?|requires?|emits?|produces?"
+    r"|delivers?|generates?|means?|hence|therefore|thus|so|i\.e\.|that is|which is|comes? to|amounts? to"
+    r"|adds? up to|sums? to|totals?|results? in|reach(?:es)?|sustains?|lasts?|costs?|at most|would take"
+    r"|sind|ist|ergibt|ergeben|macht|machen|liefert|liefern|erzeugt|also|dauert|dauern|braucht|benötigt|d\. ?h\.|somit|daher|schafft"
+    r"|donnent?|fait|font|est|sont|soit|donc|produit|produisent|prend|prennent|représentent?|délivre|fournit"
+    r"|émet|génère|demande|dure))\b[^\d]*$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A figure with the dimensions it may have; ``label`` for messages."""
+
+    value: float
+    kinds: tuple[dict[str, int], ...]
+    text: str
+    measure: Measure | None
+
+
+def judge_implied(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
+    """One claim for every result of a sentence that its other figures determine."""
+    typed = [_typed(sentence, measure) for measure in sentence.measures]
+    typed += [
+        Typed(float(mention.as_dict.get("tp", 1) * mention.as_dict.get("pp", 1)), ({"gpu": 1, "replica": -1},), mention.text, None)
+        for _, _, mention in sentence.strategies
+        if "tp" in mention.as_dict and mention.as_dict["tp"] * mention.as_dict.get("pp", 1) > 1 and "dp" not in mention.as_dict
+    ]  # fmt: skip
+    if re.search(r"speculat|draft|MTP|EAGLE|prefix cach", sentence.text, re.IGNORECASE):
+        return
+    for place, result in enumerate(typed):
+        if result.measure is None or not result.kinds or not _is_result(sentence, result.measure, place):
+            continue
+        if re.search(r"[×✕*÷/+−]\s*\(?$", sentence.text[: result.measure.start]):
+            continue
+        if (
+            result.measure.dimension in ("tokens/s", "requests/s")
+            and _BACK.search(sentence.text)
+            and context.last_rate
+            and not any(m.dimension == result.measure.dimension for m in sentence.measures if m is not result.measure)
+        ):
+            line, value, text = context.last_rate
+            kind = {"token": 1, "s": -1} if result.measure.dimension == "tokens/s" else {"request": 1, "s": -1}
+            if 0 <= sentence.statement.line - line <= 2 and text.dimension == result.measure.dimension:
+                typed.append(Typed(value, (kind,), text.text, text))
+        if own.degrees is not None and not sentence.strategies and not sentence.has("hypothetical"):
+            typed += _own_counts(result, typed, own)
+        operands = [
+            one
+            for i, one in enumerate(typed)
+            if i != place
+            and one.kinds
+            and (
+                one.measure is None or i < place or i >= len(sentence.measures) or _is_condition(sentence, one.measure)
+            )
+        ]
+        said = _judged(sentence, result, operands, own)
+        if said is not None:
+            yield said
+    rates = [m for m in sentence.measures if m.dimension in ("tokens/s", "requests/s")]
+    rates = [m for m in rates if not scope_of(sentence, m, sentence.clause(m.start)).ids]
+    if rates:
+        context.last_rate = (sentence.statement.line, rates[-1].value, rates[-1])
+
+
+def _own_counts(result: Typed, typed: list[Typed], own: Situation) -> list[Typed]:
+    """The strategy's GPUs and replicas, where a result is per one of them and the sentence does not count them."""
+    degrees = own.degrees
+    assert degrees is not None
+    counts = {"gpu": degrees.gpus, "replica": degrees.dp}
+    work = own.problem.workload
+    demand = []
+    if (
+        any(kind.get("token") == 1 and kind.get("s") == -1 for kind in result.kinds)
+        and not any(kind.get("request", 0) > 0 or kind.get("sequence", 0) > 0 for one in typed for kind in one.kinds)
+        and any(
+            one.measure is not None and one.measure.value in (work.output_tokens, work.prompt_tokens) for one in typed
+        )
+    ):
+        demand = [Typed(work.requests_per_s, ({"request": 1, "s": -1},), f"{work.requests_per_s:g} requests/s", None)]
+    return demand + [
+        Typed(float(count), ({part: 1},), f"{count} {part}s", None)
+        for part, count in counts.items()
+        if count > 1
+        and any(kind.get(part, 0) < 0 for kind in result.kinds)
+        and not any(kind.get(part, 0) > 0 for one in typed for kind in one.kinds)
+    ]
+
+
+_BACK = re.compile(
+    r"\b(?:that|this|these|those|split|spread|divided|shared|das|dies|diese|verteilt|aufgeteilt|cela|ce qui"
+    r"|ceci|réparti\w*|divisé\w*|partagé\w*)\b",
+    re.IGNORECASE,
+)
+"""Words by which a sentence goes on with the result of the one before."""
+
+
+def _is_result(sentence: Sentence, measure: Measure, place: int) -> bool:
+    if place == 0 and len(sentence.measures) > 1:
+        # "1,600 tokens/s at batch 32 and 20 ms": the result stands first, its conditions follow.
+        return measure.dimension in ("tokens/s",) and bool(
+            re.match(r"[^.;]*?\b(?:at|with|from|bei|mit|avec|à)\b", sentence.text[measure.end :])
+        )
+    before = sentence.text[: measure.start]
+    previous = max((m.end for m in sentence.measures if m.end <= measure.start), default=0)
+    return (
+        bool(_RESULT.search(before[previous:]))
+        or measure == sentence.measures[-1]
+        or (measure.dimension in ("tokens/s",) and bool(_RESULT.search(before)))
+    )
+
+
+def _is_condition(sentence: Sentence, measure: Measure) -> bool:
+    return bool(
+        re.search(
+            r"\b(?:at|with|for|from|in|bei|mit|für|avec|à|pour|per)\s+(?:a |an |the |batch |about |batch size "
+            r"|batches of )*(?:of )?$|\band\s+$",
+            sentence.text[: measure.start],
+        )
+    )
+
+
+def _typed(sentence: Sentence, measure: Measure) -> Typed:
+    kinds = list(_kinds(sentence, measure))
+    if kinds and _EACH.match(sentence.text[measure.end :]) and not any(name in PARTS for name in kinds[0]):
+        counted = {
+            name for other in sentence.measures if other != measure for kind in _kinds(sentence, other) for name in kind
+        }
+        kinds = [kinds[0] | {part: -1} for part in ("replica", "node", "gpu") if part in counted] or kinds
+    return Typed(measure.value, tuple(kinds), measure.text, measure)
+
+
+_EACH = re.compile(r"\s*(?:each|apiece|chacune?|jeweils)\b", re.IGNORECASE)
+_NOUNS = (
+    (
+        r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:replicas?|instances?|copies|copy"
+        r"|Replikate?n?|Repliken|Instanzen|répliques?|instances)\b",
+        "replica",
+    ),
+    (
+        r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:GPUs?|cards?|accelerators?|devices|Karten?"
+        r"|cartes?|accélérateurs|H100s?|H200s?"
+        r"|A100s?|L40S|MI300X|L4s?|B200s?)\b",
+        "gpu",
+    ),
+    (
+        (
+            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-])?(?:nodes?|servers?|machines?|hosts?|Knoten|Servern?"
+            r"|Maschinen|nœuds?|serveurs?)\b"
+        ),
+        "node",
+    ),
+    (r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-])?(?:stages?|Stufen|étages?)\b", "stage"),
+    (r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-])?(?:layers?|Schichten|couches)\b", "layer"),
+    (r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:experts?|Experten)\b", "expert"),
+    (r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:heads?|Köpfen?|têtes)\b", "head"),
+    (
+        (
+            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:tokens?|jetons?|Ausgabetoken|Eingabetoken"
+            r"|Prompttoken)\b(?!\s?/)"
+        ),
+        "token",
+    ),
+    (
+        r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:sequences?|streams?|conversations?|users"
+        r"|slots|sessions|Sequenzen|Gespräche|séquences|utilisateurs)\b",
+        "sequence",
+    ),
+    (
+        (
+            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:requests?|prompts?|queries|Anfragen"
+            r"|requêtes)\b(?!\s?(?:/|per s|pro S|par s))"
+        ),
+        "request",
+    ),
+)
+_BATCH = re.compile(
+    r"\b(?:batch|batch size|batches|batch of|batch sizes? of|concurrency|Batch|Batchgröße|lot|taille de lot"
+    r"|lots)(?:\s(?:size|of|von|de|is|at|=|:))*\s*$",
+    re.IGNORECASE,
+)
+
+
+def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
+    text = sentence.text
+    after, before = text[measure.end : measure.end + 60], text[max(0, measure.start - 60) : measure.start]
+    scope = scope_of(sentence, measure, sentence.clause(measure.start))
+    per = {id: -1 for id in scope.ids if id in PARTS and not scope.loose}
+    if measure.dimension == "bytes":
+        yield {"byte": 1} | per
+    elif measure.dimension == "bytes/s":
+        yield {"byte": 1, "s": -1}
+    elif measure.dimension == "ms":
+        if (
+            re.match(
+                r"\s*(?:per|/|pro|je|par|for each|a)\s*(?:output |generated |decoded )?-?(?:tokens?|steps?|jetons?|Token"
+                r"|Schritt|Dekodierschritt|decode step|pas|Ausgabetoken|iteration)",
+                after,
+            )
+            or re.search(
+                r"\b(?:TPOT|ITL|per token|step time|token latency|time per (?:output )?token|inter-token latency)\b[^.;]{0,20}$",
+                before,
+            )
+            or (
+                re.search(r"per (?:output )?token|per step|pro Token|je Token|par jeton", text)
+                and sum(m.dimension == "ms" for m in sentence.measures) == 1
+            )
+        ) or (
+            any(m.dimension == "tokens/s" for m in sentence.measures)
+            and re.search(
+                r"\b(?:at|bei|à|tokens? (?:takes?|in|lasts?|every)|Token (?:dauert|in|braucht)|jeton (?:prend|en|dure)"
+                r"|steps? (?:takes?|of|lasts?)|Schritt (?:dauert|von)|pas de)\s+(?:about |roughly |etwa |environ )?$",
+                before,
+            )
+        ):
+            yield {"s": 1, "token": -1, "sequence": 1}
+        else:
+            yield {"s": 1}
+    elif measure.dimension == "tokens/s":
+        yield {"token": 1, "s": -1} | per
+    elif measure.dimension == "requests/s":
+        yield {"request": 1, "s": -1} | per
+    elif measure.dimension == "" and not measure.unit:
+        noun = next((name for pattern, name in _NOUNS if re.match(r"[\s-]{1,2}" + pattern, after)), None)
+        if noun is None and _BATCH.search(before):
+            noun = "sequence"
+        if noun is None:
+            if (
+                (
+                    re.match(r"\s*(?:per|each|/|pro|je|par|each\b)", after)
+                    or (per and not re.match(r"\s*[A-Za-z%]", after))
+                )
+                and measure == sentence.measures[-1]
+                and len(sentence.measures) > 1
+            ):
+                for other in sentence.measures[:-1]:
+                    if other.dimension == "requests/s":
+                        yield {"request": 1, "s": -1} | per
+                        return
+                    if other.dimension == "tokens/s":
+                        yield {"token": 1, "s": -1} | per
+                        return
+            if re.search(
+                r"\b(?:replicas?|instances|groups|Replikate|répliques|nodes|servers|Knoten|Servern?|serveurs|nœuds)\s+(?:of"
+                r"|with|von|zu je|à|de|mit je|mit)\s+$",
+                before,
+                re.IGNORECASE,
+            ):
+                yield {"gpu": 1, "replica": -1}
+                yield {"gpu": 1, "node": -1}
+            return
+        if noun == "token":
+            yield {"token": 1}
+            yield {"token": 1, "request": -1}
+        elif noun == "sequence":
+            yield {"sequence": 1}
+            yield {"sequence": 1, "replica": -1}
+        elif noun == "gpu":
+            yield {"gpu": 1}
+            yield {"gpu": 1, "replica": -1}
+            yield {"gpu": 1, "node": -1}
+            yield {"gpu": 1, "stage": -1}
+        elif noun == "request":
+            yield {"request": 1}
+            yield {"sequence": 1}
+        elif noun == "replica":
+            yield {"replica": 1}
+            yield {"replica": 1, "node": -1}
+        else:
+            yield {noun: 1}
+            for id in per:
+                yield {noun: 1, id: -1}
+
+
+def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situation) -> Claim | None:
+    measure = result.measure
+    assert measure is not None
+    expected: dict[float, str] = {}
+    exact: set[float] = set()
+    for size in range(2, min(4, len(operands)) + 1):
+        for chosen in combinations(operands, size):
+            for kinds in product(*(one.kinds for one in chosen)):
+                for powers in product((1, -1), repeat=size):
+                    if all(power < 0 for power in powers):
+                        continue
+                    dims = _times(kinds, powers)
+                    for kind in result.kinds:
+                        if _goes_with(dims, kind):
+                            value = _value(chosen, powers)
+                            if dims == kind and any(name in PARTS for name in kind):
+                                exact.add(value)
+                            expected.setdefault(value, _written(chosen, powers))
+    if not expected:
+        return None
+    scale = 1e3 if measure.dimension == "ms" else 1.0
+    loose = [1.0]
+    if measure.dimension in ("tokens/s", "requests/s") and own.degrees is not None:
+        d = own.degrees
+        loose += [float(d.dp), 1 / d.dp, float(d.gpus), 1 / d.gpus, d.dp / d.gpus, d.gpus / d.dp]
+    near = 0.012 if measure.dimension else 0.0
+    for value, written in expected.items():
+        for times in (1.0,) if value in exact else loose:
+            if measure.says(value * scale * times, near):
+                return _say(sentence, measure, "confirmed", value * scale * times, written)
+    if not _may_refute(sentence, measure, result, operands):
+        return None
+    value, written = max(
+        expected.items(),
+        key=lambda item: (item[1].count("×") + item[1].count("÷"), -abs(item[0] * scale - measure.value)),
+    )
+    return _say(sentence, measure, "refuted", value * scale, written)
+
+
+def _times(kinds: tuple[dict[str, int], ...], powers: tuple[int, ...]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for kind, power in zip(kinds, powers, strict=True):
+        for name, exponent in kind.items():
+            total[name] = total.get(name, 0) + power * exponent
+    return {name: exponent for name, exponent in total.items() if exponent}
+
+
+def _goes_with(dims: dict[str, int], wanted: dict[str, int]) -> bool:
+    """Equal dimensions; where it is about rates and bytes, parts (replicas, GPUs) may stay unsaid on one side."""
+    if dims == wanted:
+        return True
+    if not any(name in CORE for name in wanted):
+        return False
+    if wanted == {"s": 1}:
+        return {n: e for n, e in dims.items() if n not in PARTS} == wanted
+    core = {n: e for n, e in dims.items() if n in CORE} == {n: e for n, e in wanted.items() if n in CORE}
+    parts = {n: e for n, e in dims.items() if n in PARTS}
+    return core and not parts and "byte" not in wanted
+
+
+def _value(chosen: tuple[Typed, ...], powers: tuple[int, ...]) -> float:
+    total = 1.0
+    for one, power in zip(chosen, powers, strict=True):
+        value = one.value / 1e3 if one.measure is not None and one.measure.dimension == "ms" else one.value
+        if value == 0:
+            return float("inf")
+        total = total * value if power > 0 else total / value
+    return total
+
+
+def _written(chosen: tuple[Typed, ...], powers: tuple[int, ...]) -> str:
+    first = " × ".join(one.text.strip() for one, power in zip(chosen, powers, strict=True) if power > 0)
+    rest = "".join(f" ÷ {one.text.strip()}" for one, power in zip(chosen, powers, strict=True) if power < 0)
+    return first + rest
+
+
+def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: list[Typed]) -> bool:
+    text = sentence.text
+    if not sentence.firm or re.search(r"\d\s*\)?\s*[×✕*÷/+]\s*\(?\d|[×✕÷]", text):
+        return False
+    if sentence.has("negation") or re.search(
+        r"\b(?:up to|at most|at least|less than|more than|below|above|under|over|bis zu|höchstens|mindestens"
+        r"|au plus|au moins|limit|target|instead of|rather than|from|compared|versus|vs)\b",
+        text,
+        re.IGNORECASE,
+    ):
+        return False
+    if any(one.measure is not None and one.measure.hedged for one in operands):
+        return False
+    if measure.dimension == "" and "s" not in result.kinds[0]:
+        noun = next(iter(result.kinds[0]))
+        # Counted results need the verb of a result right before them; "two replicas on eight GPUs" says nothing of the kind.
+        previous = max((m.end for m in sentence.measures if m.end <= measure.start), default=0)
+        return noun == "gpu" and bool(
+            re.search(
+                r"\b(?:makes?|gives?|totals?|equals?|is|are|=|needs?|requires?|takes?|take|ergeben|ergibt|sind|machen|brauchen"
+                r"|benötigen|font|fait|donnent|donne|totalisent|occupy|occupies|would need|would require|in total"
+                r"|add up to)\b[^\d]*$",
+                text[previous : measure.start],
+                re.IGNORECASE,
+            )
+        )
+    if measure.dimension == "bytes" or measure.dimension == "bytes/s":
+        return False  # sizes are the ledger's business
+    if measure.dimension == "ms":
+        return (
+            sum(m.dimension == "ms" for m in sentence.measures) == 1
+            and any(m.dimension == "bytes/s" for m in sentence.measures)
+            and sum(m.dimension == "bytes" for m in sentence.measures) == 1
+        )
+    return True
+
+
+def _say(sentence: Sentence, measure: Measure, verdict: str, expected: float, written: str) -> Claim:
+    right = shown(expected, measure.dimension)
+    reason = f"{written} = {right}" + ("." if verdict == "confirmed" else f", not {measure.text}.")
+    parsed = Parsed(written, measure.dimension or "count", measure.value, measure.dimension, "=")
+    return Claim(
+        sentence.statement.line, shortened(sentence.statement.text), "confirmed" if verdict == "confirmed" else "refuted", reason,
+        measure.text, right, parsed,
+    )  # fmt: skip

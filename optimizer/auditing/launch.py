@@ -1,0 +1,254 @@
+"""Judges launch commands: unknown flags, settings that contradict the report or the facts, flags that only cost speed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from optimizer.auditing.context import Context
+from optimizer.auditing.launch_setup import judge_model_name, judge_ray
+from optimizer.auditing.reading import Statement
+from optimizer.auditing.result import Claim, Verdict
+from optimizer.auditing.shell import Command, Flag
+from optimizer.auditing.strategies import NAMES
+from optimizer.auditing.units import plain_number
+from optimizer.engines.flags import EngineFlags, engine_flags
+
+_REASON = re.compile(
+    r"\b(?:because|due to|since|required|needed|necessary|work-?around|bug|debug\w*|to save|hang\w*|crash\w*|saves?|avoid\w*|so that)\b",
+    re.IGNORECASE,
+)
+
+
+def judge_commands(statement: Statement, context: Context) -> Iterator[Claim]:
+    """Claims of the flags that stand on this line."""
+    for command in context.commands:
+        if statement.line not in command.lines:
+            continue
+        if command.program == "ray":
+            yield from judge_ray(statement, command, context)
+            continue
+        known = engine_flags(command.program)
+        degrees = {line: (which, value) for which, value, line in command.degrees()}
+        if command.model_line == statement.line and command.model:
+            yield from judge_model_name(statement, command, context)
+        for flag in command.flags:
+            if flag.line == statement.line:
+                yield from _flag(flag, known, command, context, degrees)
+
+
+def _say(flag: Flag, verdict: Verdict, reason: str, expected: str | None = None) -> Claim:
+    return Claim(flag.line, flag.text, verdict, reason, flag.value or flag.name, expected)
+
+
+def _flag(
+    flag: Flag, known: EngineFlags, command: Command, context: Context, degrees: dict[int, tuple[str, int]]
+) -> Iterator[Claim]:
+    if not flag.name.startswith("--"):
+        if flag.line in degrees and flag.name in ("-tp", "-pp", "-dp"):
+            yield from _degree(flag, {"-tp": "tp", "-pp": "pp", "-dp": "dp"}[flag.name], context)
+        return
+    name = "--" + flag.name[2:].replace("_", "-")
+    if not known.accepts(name):
+        near = known.nearest(name)
+        hint = f"; did you mean {near}?" if near else "; leave it out."
+        yield _say(
+            flag,
+            "refuted",
+            f"{flag.name} is no flag of `{known.command}` {known.version}{hint}",
+            near or "no such flag",
+        )
+        return
+    allowed = known.choices.get(name)
+    if allowed and flag.value and flag.value not in allowed:
+        yield _say(flag, "refuted", f"{flag.name} takes one of {', '.join(allowed)}.", " or ".join(allowed))
+        return
+    sizes = {which: value for which, value, line in command.degrees() if line == flag.line}
+    which = next((w for w in sizes if f"--{NAMES[w]}" in name or name in (f"--{w}", f"--{w}-size")), None)
+    if which:
+        yield from _degree(flag, which, context)
+        return
+    special = _SETTINGS.get(name)
+    said = list(special(flag, context)) if special else []
+    if name in known.costly:
+        said = list(_costly(flag, known.costly[name], context))
+    if said or special:
+        yield from said
+        return
+    if name in known.costly:
+        return
+    yield _say(flag, "confirmed", f"`{known.command}` {known.version} has this flag.")
+
+
+def _degree(flag: Flag, which: str, context: Context) -> Iterator[Claim]:
+    proposed = context.strategy
+    if proposed is None or not flag.value.isdigit():
+        return
+    stated, right = int(flag.value), getattr(proposed, which)
+    total = context.problem.hardware.gpus
+    if stated != right and which in proposed.named:
+        yield _say(
+            flag,
+            "contradicted",
+            f"Line {proposed.line} proposes {proposed.label}: {NAMES[which]} parallelism is {right}, not {stated}.",
+            f"{right}",
+        )
+    elif proposed.gpus > total and which != "ep":
+        yield _say(
+            flag, "refuted", f"{proposed.label} takes {proposed.gpus} GPUs; there are {total}.", f"at most {total} GPUs"
+        )
+    elif which == "tp" and context.problem.model.attention_heads % stated:
+        yield _say(
+            flag,
+            "refuted",
+            f"TP has to divide the {context.problem.model.attention_heads} attention heads.",
+            f"a divisor of {context.problem.model.attention_heads}",
+        )
+    else:
+        yield _say(flag, "confirmed", f"It agrees with {proposed.label}.", f"{right}")
+
+
+def _whole(value: str) -> int | None:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM]?)", value)
+    if not found:
+        return None
+    scale = {"": 1, "k": 1000, "K": 1024, "m": 10**6, "M": 2**20}[found[2]]
+    return int(float(found[1]) * scale)
+
+
+def _sequences(flag: Flag, context: Context) -> Iterator[Claim]:
+    value, limit = _whole(flag.value), context.problem.max_batch
+    if value is None or value < 1:
+        return
+    stated = [s for s in context.stated("batch") if s.value >= 1]
+    replicas = context.strategy.dp if context.strategy else 1
+    if stated and all(value != s.value and value * replicas != s.value for s in stated):
+        first = stated[0]
+        yield _say(
+            flag,
+            "contradicted",
+            f"Line {first.line} gives a batch "
+            f"of {plain_number(first.value)}; "
+            f"{flag.text} lets {value:,} sequences run at once"
+            + (f", beyond the limit of {limit:,} that the problem sets." if value > limit else "."),
+            plain_number(first.value),
+        )
+    elif value > limit:
+        yield _say(
+            flag,
+            "refuted",
+            f"The problem allows at most {limit:,} sequences at once on a replica.",
+            f"at most {limit:,}",
+        )
+    else:
+        yield _say(flag, "confirmed", f"It keeps to the limit of {limit:,} sequences.", None)
+
+
+def _length(flag: Flag, context: Context) -> Iterator[Claim]:
+    value, model = _whole(flag.value), context.problem.model
+    wanted = context.problem.max_sequence_tokens
+    if value is None or value < 1:
+        return
+    extended = any(
+        "rope" in other.name or "overrides" in other.name for command in context.commands for other in command.flags
+    )
+    if value > model.max_context_tokens * 1.025 and not extended:
+        yield _say(
+            flag,
+            "refuted",
+            f"{model.name} was made for at most {model.max_context_tokens:,} tokens.",
+            f"at most {model.max_context_tokens:,}",
+        )
+    elif value < wanted * 0.975 and context.problem.requirements.max_sequence_tokens:
+        yield _say(flag, "refuted", f"Sequences of up to {wanted:,} tokens are to be served.", f"{wanted:,}")
+    else:
+        yield _say(
+            flag,
+            "confirmed",
+            f"{model.name} takes up to {model.max_context_tokens:,} tokens; {wanted:,} are to be served.",
+            f"{wanted:,}",
+        )
+
+
+def _memory(flag: Flag, context: Context) -> Iterator[Claim]:
+    limit = context.problem.requirements.gpu_memory_utilization
+    if not re.fullmatch(r"\d*\.?\d+", flag.value):
+        return
+    share = float(flag.value)
+    if not 0 < share <= 1:
+        yield _say(flag, "refuted", "It is a share of the GPU's memory, above 0 and at most 1.", f"{limit:g}")
+    elif share > limit + 1e-9:
+        yield _say(flag, "refuted", f"The problem allows {limit:.0%} of each GPU's memory.", f"{limit:g}")
+    else:
+        yield _say(
+            flag,
+            "confirmed",
+            f"The problem allows {limit:.0%} of each GPU's memory; the engine fills its share with KV cache.",
+            f"{limit:g}",
+        )
+
+
+def _dtype(flag: Flag, context: Context) -> Iterator[Claim]:
+    named = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16"}.get(flag.value.lower())
+    if named is None:
+        return
+    prose = [s for s in context.statements if s.line not in context.command_lines and s.readable]
+    said: dict[str, int] = {}
+    for statement in prose:
+        for name, pattern in (("fp16", r"\b(?:FP16|float16)\b"), ("bf16", r"\b(?:BF16|bfloat16)\b")):
+            if re.search(pattern, statement.text, re.IGNORECASE) and "KV" not in statement.text:
+                said.setdefault(name, statement.line)
+    if len(said) == 1 and named not in said:
+        other, line = next(iter(said.items()))
+        yield _say(flag, "contradicted", f"Line {line} speaks of {other.upper()}.", other)
+    else:
+        yield _say(flag, "confirmed", f"{named.upper()} holds 2 bytes per parameter, as assumed.", None)
+
+
+def _experts(flag: Flag, context: Context) -> Iterator[Claim]:
+    if not context.problem.model.experts:
+        yield _say(
+            flag, "refuted", f"{context.problem.model.name} is dense: it has no experts to spread.", "without it"
+        )
+    else:
+        yield _say(
+            flag, "confirmed", f"{context.problem.model.name} has {context.problem.model.experts} routed experts.", None
+        )
+
+
+_SETTINGS = {
+    "--max-num-seqs": _sequences,
+    "--max-running-requests": _sequences,
+    "--max-model-len": _length,
+    "--context-length": _length,
+    "--gpu-memory-utilization": _memory,
+    "--dtype": _dtype,
+    "--enable-expert-parallel": _experts,
+}
+
+
+def _costly(flag: Flag, why: str, context: Context) -> Iterator[Claim]:
+    if flag.value.lower() in ("false", "0"):
+        return
+    hardware, proposed = context.problem.hardware, context.strategy
+    if "all-reduce" in flag.name and not (
+        proposed and 2 <= proposed.tp <= 8 and hardware.nvlink_gb_per_s and proposed.tp <= hardware.nvlink_domain_gpus
+    ):
+        return
+    word = {"--enforce-eager": r"eager|CUDA graph", "--disable-cuda-graph": r"CUDA graph"}.get(
+        flag.name, re.escape(flag.name.lstrip("-")).replace(r"\-", "[- ]") + r"|custom all-?reduce|overlap"
+    )
+    for statement in context.statements:
+        about = (
+            statement.line not in context.command_lines
+            and statement.readable
+            and re.search(word, statement.text, re.IGNORECASE)
+        )
+        if about and _REASON.search(statement.text):
+            return
+    yield _say(
+        flag,
+        "refuted",
+        f"It costs performance without need: {why}. Nothing in the report calls for it.",
+        f"without {flag.name}",
+    )

@@ -1,0 +1,192 @@
+"""What a quantity is, in every reading that a sentence leaves open: the figures that claims are held against.
+
+Figures come from ``data/quantities.yaml`` over the facts of a situation, and from the ledger of the product's own report.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from optimizer.auditing.context import Context
+from optimizer.auditing.facts import Situation
+from optimizer.auditing.formula import UnknownName, value_of
+from optimizer.auditing.lexicon import Quantity
+from optimizer.auditing.measures import Measure
+from optimizer.auditing.scopes import Scope
+from optimizer.auditing.sentences import Sentence
+
+_PEAKS = {"fp16": "peak_fp16", "bf16": "peak_bf16", "fp8": "peak_fp8", "int8": "peak_int8", "fp4": "peak_fp4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value a quantity may have: ``value`` to ``high`` where it differs between GPUs."""
+
+    value: float
+    high: float | None
+    scope: tuple[str, ...]
+    subject: str
+    condition: str = ""
+
+
+def readings(
+    quantity: Quantity, situation: Situation, scope: Scope, sentence: Sentence, measure: Measure, context: Context
+) -> Iterator[Reading]:
+    """Every value of a quantity in a situation that the scope allows, the likeliest first."""
+    if quantity.unless and quantity.unless in situation.holds:
+        return
+    subject = _subject(quantity, situation)
+    names = dict(situation.values)
+    if quantity.per_tokens:
+        counted = list(_tokens(sentence, measure))
+        if counted:
+            yield from _of_tokens(quantity, names, scope, counted, _sequences(sentence, measure), subject)
+            return
+    if quantity.per_gpus and quantity.per_gpus in names:
+        counts = list(_gpu_counts(sentence, measure))
+        for count in counts:
+            each = names[quantity.per_gpus]
+            yield Reading(each * count, None, (), subject, f" of {count:,.0f} GPUs")
+        if counts and quantity.id == "total_memory":
+            return
+    if quantity.id == "peak_compute":
+        named = [id for term in sentence.terms if (id := term.id("precisions")) in _PEAKS]
+        for name in named:
+            if _PEAKS[name] in names:
+                for times, part in (
+                    (1.0, ()),
+                    *([(names["gpus_per_node"], ("node",))] if "gpus_per_node" in names else []),
+                ):
+                    yield Reading(names[_PEAKS[name]] * times, None, part, subject, f" in {name.upper()}")
+        if named:
+            return
+        for name in dict.fromkeys(_PEAKS.values()):
+            if name in names:
+                yield Reading(names[name], None, (), subject, f" in {name.removeprefix('peak_').upper()}")
+    if quantity.by_title:
+        yield Reading(value_of(quantity.values[""][0], {}), None, (), subject)
+        return
+    wanted = [key for key in quantity.values if _allows(quantity, key, scope)]
+    if quantity.only_with and not scope.ids:
+        wanted = [key for key in wanted if set(key.split()) & set(quantity.only_with)] if measure.dimension else wanted
+    wanted.sort(key=lambda key: set(key.split()) != scope.ids)
+    for key in wanted:
+        for text in quantity.values[key]:
+            part = tuple(key.replace("total", "").split())
+            if text.startswith("ledger("):
+                for value in context.ledger_values(text[8:-2]):
+                    yield Reading(value, None, part, subject)
+                continue
+            try:
+                value = value_of(text, names)
+            except (UnknownName, ZeroDivisionError):
+                continue
+            high = None
+            if text == "weights_gpu" and situation.own and context.weights_span:
+                low, most = context.weights_span
+                value, high = min(value, low), max(value, most)
+                high = high if high > 1.01 * value else None
+            yield Reading(value, high, part, subject)
+
+
+def _allows(quantity: Quantity, key: str, scope: Scope) -> bool:
+    ids = set(key.replace("total", "").split())
+    if scope.ids:
+        known = {id for other in quantity.values for id in other.split()}
+        if not known - {"total"}:
+            return True
+        stated = scope.ids & known
+        if not stated:
+            return scope.loose
+        return ids == stated or (scope.loose and (ids <= stated or not ids)) or (scope.total and not ids)
+    if scope.total and any(key in ("", "total") for key in quantity.values):
+        return True
+    return True
+
+
+def _subject(quantity: Quantity, situation: Situation) -> str:
+    expressions = " ".join(text for listed in quantity.values.values() for text in listed)
+    parts = []
+    if re.search(
+        r"\b(?:layers|hidden|heads|kv_heads|head_dim|ffn|vocab|context|parameters|active|experts|weights|kv_token"
+        r"|layer_\w+|weights_gpu|kv_token_gpu)\b",
+        expressions,
+    ):
+        parts.append(situation.model.name)
+    if re.search(r"\b(?:memory|bandwidth|nvlink|pcie|peak)\b", expressions):
+        parts.append(situation.gpu.name)
+    if situation.degrees is not None and re.search(r"\b(?:tp|pp|dp|gpus_used|weights_gpu|kv_token_gpu)\b", expressions):
+        parts.append(situation.degrees.label)
+    return " with ".join(parts) or situation.problem.name
+
+
+def _tokens(sentence: Sentence, measure: Measure) -> Iterator[float]:
+    """Numbers of tokens that a sentence states beside a figure: ``a 4,096-token conversation``."""
+    for other in sentence.measures:
+        if other == measure or other.dimension or other.value < 16:
+            continue
+        after = sentence.text[other.end : other.end + 40]
+        before = sentence.text[max(0, other.start - 30) : other.start]
+        if re.match(r"[\s-]*(?:\w+[\s-])?(?:[Tt]okens?|jetons?|positions?)\b(?!\s?(?:/|per\b|pro\b|par\b))", after) or (
+            re.search(
+                r"(?:context|length|sequence|Kontext|Länge|contexte|longueur|full)\w*\s(?:of\s|von\s|de\s)?$",
+                before,
+                re.IGNORECASE,
+            )
+        ):
+            yield from other.values[:2]
+
+
+def _gpu_counts(sentence: Sentence, measure: Measure) -> Iterator[float]:
+    """Numbers of GPUs beside a figure: ``four A100s offer 320 GB``."""
+    for other in sentence.measures:
+        if other == measure or other.dimension or other.value > 4096:
+            continue
+        after = sentence.text[other.end : other.end + 40]
+        if re.match(
+            r"\s?[×xX]?\s?(?:[\w-]+\s){0,2}?(?:GPUs?|cards?|accelerators?|Karten?|cartes?|accélérateurs?)\b", after
+        ) or any(
+            0 <= g.start - other.end <= 14 and not re.search(r"[,;.]", sentence.text[other.end : g.start])
+            for g in sentence.gpus
+        ):
+            yield other.value
+
+
+def _sequences(sentence: Sentence, measure: Measure) -> list[float]:
+    found = []
+    for other in sentence.measures:
+        if other == measure or other.dimension:
+            continue
+        after = sentence.text[other.end : other.end + 60]
+        if re.match(
+            r"[\s-]*(?:full |concurrent |such |running |parallel |active |gleichzeitige |parallele |solcher? |volle "
+            r"|simultanées? )*(?:sequences?|requests?|users?|conversations?|sessions?|slots|Sequenzen|Anfragen"
+            r"|Gespräche|séquences|requêtes|conversations|[×x]\s?\d)",
+            after,
+        ):
+            found.append(other.value)
+    return found
+
+
+def _of_tokens(
+    quantity: Quantity, names: dict[str, float], scope: Scope, tokens: list[float], sequences: list[float], subject: str
+) -> Iterator[Reading]:  # fmt: skip
+    for key, text in quantity.per_tokens:
+        ids = set(key.split())
+        stated = scope.ids & {"gpu"}
+        if stated and ids != stated and not scope.loose:
+            continue
+        try:
+            each = value_of(text, names)
+        except UnknownName:
+            continue
+        for count in tokens:
+            for times in (*sequences, 1.0):
+                words = f" of {count:,.0f} tokens" + (f" × {times:,.0f}" if times != 1 else "")
+                yield Reading(each * count * times, None, tuple(key.split()), subject, words)
+    if scope.ids & {"token"} or scope.loose:
+        for key, text in quantity.per_tokens:
+            if text in names:
+                yield Reading(names[text], None, (*key.split(), "token"), subject)

@@ -1,0 +1,183 @@
+"""A statement as sentences and clauses: figures, terms, names and moods in their places.
+
+Clauses are what a figure's quantity and its "per" are looked for in: they end where another figure of its own begins, so
+that ``5 GiB of cache, 640 MiB on each GPU`` is two.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from optimizer.auditing.lexicon import Lexicon, Term
+from optimizer.auditing.measures import Measure, measures
+from optimizer.auditing.names import Named, gpus_named, models_named
+from optimizer.auditing.reading import Statement
+from optimizer.auditing.strategies import SMALL, Mention, digits, mentions
+
+_END = re.compile(r"(?<=[.!?;])\s+(?=[\"'(]?[A-ZÄÖÜÉÈÀÇ0-9])")
+_SHORTENED = re.compile(
+    r"(?:\b(?:e\.g|i\.e|z\. ?B|d\. ?h|ca|approx|vs|Mrd|Mio|bzw|resp|ex|No|Nr|Fig|incl|inkl|ggf|max|min|u\. ?a|c\.-à-d)\.)$",
+    re.IGNORECASE,
+)
+_BREAK = re.compile(
+    r"[,;]\s+|\s+[–—-]\s+|\s(?:and|but|while|whereas|so|which|hence|therefore|und|aber|sodass|also|et|mais|donc|soit|or|plus)\s+",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence; positions are those of ``text``."""
+
+    statement: Statement
+    text: str
+    language: str
+    measures: tuple[Measure, ...]
+    terms: tuple[Term, ...]
+    gpus: tuple[Named, ...]
+    models: tuple[Named, ...]
+    strategies: tuple[tuple[int, int, Mention], ...]
+    firm: bool = True
+    """False for cells whose column does not say what they are: they may be confirmed and not refuted."""
+
+    @cached_property
+    def clauses(self) -> tuple[tuple[int, int], ...]:
+        """Spans with at least one figure each, brackets with figures apart."""
+        spans: list[tuple[int, int]] = []
+        holes = [
+            (m.start(), m.end())
+            for m in re.finditer(r"\([^()]*\)", self.text)
+            if any(m.start() < one.start < m.end() for one in self.measures)
+        ]
+        start = 0
+        for mark in _BREAK.finditer(self.text):
+            if any(a <= mark.start() < b for a, b in holes):
+                continue
+            if (
+                mark.group().strip().lower() in ("", "-", "–", "—")
+                and re.search(r"\d\s*$", self.text[: mark.start()])
+                and re.match(r"\s*\d", self.text[mark.end() - 1 :])
+            ):
+                continue
+            left = any(start <= m.start < mark.start() and not self._inside(m.start, holes) for m in self.measures)
+            if left and any(m.start >= mark.end() for m in self.measures):
+                spans.append((start, mark.start()))
+                start = mark.end()
+        spans.append((start, len(self.text)))
+        return (*spans, *holes)
+
+    @staticmethod
+    def _inside(place: int, holes: list[tuple[int, int]]) -> bool:
+        return any(a <= place < b for a, b in holes)
+
+    def clause(self, place: int) -> tuple[int, int]:
+        """The narrowest clause around a place."""
+        around = [span for span in self.clauses if span[0] <= place < max(span[1], span[0] + 1)]
+        return min(around, key=lambda span: span[1] - span[0]) if around else (0, len(self.text))
+
+    def terms_in(self, start: int, end: int, kind: str | None = None) -> list[Term]:
+        """Terms of a span."""
+        return [t for t in self.terms if start <= t.start and t.end <= end and (kind is None or t.id(kind))]
+
+    def has(self, kind: str, start: int = 0, end: int | None = None) -> bool:
+        """Whether a span has a term of a kind."""
+        return bool(self.terms_in(start, len(self.text) if end is None else end, kind))
+
+
+def sentences_of(statement: Statement, lexicon: Lexicon, language: str) -> list[Sentence]:
+    """The sentences of a statement; a table row gives one for every cell that a heading names."""
+    if statement.kind == "row":
+        return _cells(statement, lexicon, language)
+    return [_sentence(statement, text, lexicon, language) for text in _split(statement.text)]
+
+
+def _split(text: str) -> list[str]:
+    parts: list[str] = []
+    start = 0
+    for mark in _END.finditer(text):
+        if _SHORTENED.search(text[start : mark.start()]):
+            continue
+        parts.append(text[start : mark.start()])
+        start = mark.end()
+    return [*parts, text[start:]]
+
+
+_PLAIN_HEADER = re.compile(
+    r"^(?:|value|values|figure|amount|number|count|wert|werte|zahl|anzahl|menge|größe|valeur|valeurs|chiffre"
+    r"|nombre|quantité|result|ergebnis|résultat"
+    r"|calculation|rechnung|calcul|size|setting|per replica|total|here|ours|this setup|spec|fact)$",
+    re.IGNORECASE,
+)
+
+
+_ASIDE = re.compile(
+    r"\b(?:source|note|remark|comment|how|why|reference|explanation|where|quelle|anmerkung|bemerkung|kommentar|remarque|commentaire)s?\b",
+    re.IGNORECASE,
+)
+
+
+def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Sentence]:
+    """``Title: value`` for plain value columns, ``header of title: value`` where the heading says what the column holds."""
+    title = statement.cells[0] if statement.cells else ""
+    found: list[Sentence] = []
+    for place, cell in enumerate(statement.cells[1:], 1):
+        header = statement.header[place] if place < len(statement.header) else ""
+        if (not re.search(r"\d", cell) and not re.search(r"NVLink", title)) or _ASIDE.search(header):
+            continue
+        plain = bool(_PLAIN_HEADER.match(header.strip())) or len(statement.cells) == 2
+        named = any(term.id("quantity") for term in lexicon.terms(header, []))
+        known = bool(gpus_named(title) or models_named(title) or list(mentions(title)))
+        text = f"{title}: {cell}" if plain else f"{title} | {header}: {cell}"
+        found.append(_sentence(statement, text, lexicon, language, firm=plain or (named and known)))
+    return found
+
+
+def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, firm: bool = True) -> Sentence:
+    strategies = []
+    for mention in mentions(digits(text)):
+        place = text.lower().find(mention.text.lower())
+        strategies.append((place, place + len(mention.text), mention))
+    for found_stages in _STAGES.finditer(text):
+        count = found_stages[1].lower()
+        stages = SMALL.get(count) or int(count)
+        strategies.append((found_stages.start(), found_stages.end(), Mention((("pp", stages),), found_stages.group())))
+    named = [span for span in ((a, b) for a, b, _ in strategies) if span[0] >= 0]
+    gpus, models = gpus_named(text), models_named(text)
+    named += [(one.start, one.end) for one in (*gpus, *models)]
+    found = []
+    for one in measures(text, language):
+        if one.dimension == "bytes" and _of_name(text, one, gpus):
+            continue
+        counts = re.search(r"replica|stage|pipeline stages", text[one.start : one.end + 24], re.IGNORECASE)
+        if any(a <= one.start < b for a, b in named) and not counts:
+            continue
+        found.append(one)
+    terms = lexicon.terms(text, [(m.start, m.end) for m in found if not m.word or m.unit])
+    found = [_hedged(text, one, terms) for one in found]
+    return Sentence(
+        statement, text, language, tuple(found), tuple(terms), tuple(gpus), tuple(models), tuple(strategies), firm
+    )
+
+
+def _of_name(text: str, measure: Measure, gpus: list[Named]) -> bool:
+    """Whether a size belongs to a GPU's name: ``A100 80 GB``, ``A100 de 40 Go``; the only figure of a text is a claim."""
+    others = any(m.start != measure.start and m.dimension in ("bytes", "bytes/s", "FLOP/s") for m in measures(text))
+    return others and any(
+        re.fullmatch(r"[\s-]*(?:SXM\d?|PCIe|NVL)?[\s-]*(?:de |mit |with )?", text[g.end : measure.start])
+        for g in gpus
+        if g.end <= measure.start
+    )
+
+
+_STAGES = re.compile(r"\bpipeline of (two|three|four|five|six|eight|sixteen|\d{1,3}) stages\b", re.IGNORECASE)
+
+
+def _hedged(text: str, measure: Measure, terms: list[Term]) -> Measure:
+    for term in terms:
+        if term.id("hedges") and term.end <= measure.start and not text[term.end : measure.start].strip(" ~≈"):
+            from dataclasses import replace
+
+            return replace(measure, hedged=True)
+    return measure

@@ -1,0 +1,126 @@
+"""Launch commands in code blocks and code spans: engine, model and flags, each flag with the line it stands on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from optimizer.auditing.reading import Statement
+
+_START = re.compile(
+    r"(?:^|&&\s*|;\s*)\s*(?:[$#>]\s+)?(?:[A-Z_][A-Z0-9_]*=\S*\s+)*(?:sudo\s+|nohup\s+|exec\s+|env\s+)*"
+    r"(?P<start>vllm serve|(?:python3?|uv run python) -m (?:vllm\.entrypoints\.[\w.]+|sglang\.launch_server)|sglang serve|ray start)\b"
+)
+_DEGREE_FLAGS = {
+    "--tensor-parallel-size": "tp",
+    "-tp": "tp",
+    "--tp-size": "tp",
+    "--tp": "tp",
+    "--pipeline-parallel-size": "pp",
+    "-pp": "pp",
+    "--pp-size": "pp",
+    "--pp": "pp",
+    "--data-parallel-size": "dp",
+    "-dp": "dp",
+    "--dp-size": "dp",
+    "--dp": "dp",
+    "--expert-parallel-size": "ep",
+    "--ep-size": "ep",
+    "--ep": "ep",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One option of a command; ``value`` is "" for a switch."""
+
+    name: str
+    value: str
+    line: int
+
+    @property
+    def text(self) -> str:
+        """As written, with one space."""
+        return f"{self.name} {self.value}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A launch command: ``program`` is ``vllm``, ``sglang`` or ``ray``."""
+
+    program: str
+    line: int
+    lines: tuple[int, ...]
+    flags: tuple[Flag, ...]
+    model: str
+    model_line: int
+    text: str
+
+    def degrees(self) -> Iterator[tuple[str, int, int]]:
+        """(degree, value, line) of the parallel sizes that are flags."""
+        for flag in self.flags:
+            name = flag.name.replace("_", "-")
+            if self.program != "ray" and name in _DEGREE_FLAGS and flag.value.isdigit() and len(flag.value) < 6:
+                yield _DEGREE_FLAGS[name], int(flag.value), flag.line
+
+
+def commands_in(statements: tuple[Statement, ...]) -> tuple[Command, ...]:
+    """Every launch command of the report."""
+    found: list[Command] = []
+    block: list[tuple[int, str]] = []
+    for statement in (*statements, None):
+        if statement is not None and statement.kind == "code" and statement.readable:
+            if block and not block[-1][1].endswith("\\"):
+                found += _command(block)
+                block = []
+            if block or _START.search(statement.text):
+                block.append((statement.line, statement.text))
+            continue
+        if block:
+            found += _command(block)
+            block = []
+        for span in statement.spans if statement is not None else ():
+            if statement is not None and _START.match(span) and "--" in span:
+                found += _command([(statement.line, span)])
+    return tuple(found)
+
+
+def _command(block: list[tuple[int, str]]) -> list[Command]:
+    words: list[tuple[str, int]] = []
+    start = _START.search(block[0][1])
+    if start is None:
+        return []
+    text = block[0][1]
+    for index, (line, written) in enumerate(block):
+        body = written[start.end("start") :] if index == 0 else written
+        body = re.sub(r"(^|\s)#.*$", "", body.rstrip("\\").strip())
+        for separator in ("&&", ";", "|", ">", "&"):
+            body = re.split(rf"\s{re.escape(separator)}(?=\s|$|\S*/)", body)[0]
+        words += [(quoted or word, line) for quoted, word in _words(body)]
+    name = start["start"]
+    program = "ray" if name.startswith("ray") else "sglang" if "sglang" in name else "vllm"
+    flags: list[Flag] = []
+    model, model_line = "", 0
+    index = 0
+    while index < len(words):
+        word, line = words[index]
+        index += 1
+        if word.startswith("-") and not re.fullmatch(r"-\d.*", word):
+            flag, _, value = word.partition("=")
+            while not value and index < len(words) and not re.match(r"--?[A-Za-z]", words[index][0]):
+                value = words[index][0]
+                index += 1
+                if index < len(words) and not re.match(r"--?[A-Za-z]", words[index][0]):
+                    break
+            flags.append(Flag(flag, value, line))
+            if flag in ("--model", "--model-path"):
+                model, model_line = value, line
+        elif not model and program == "vllm" and not flags:
+            model, model_line = word, line
+    return [Command(program, block[0][0], tuple(line for line, _ in block), tuple(flags), model, model_line, text)]
+
+
+def _words(body: str) -> Iterator[tuple[str, str]]:
+    for match in re.finditer(r"\"([^\"]*)\"|'([^']*)'|(\S+)", body):
+        yield (match[1] or match[2] or "", match[3] or "")

@@ -1,0 +1,184 @@
+"""Parallel strategies in the spellings people use: ``TP2-PP4-DP1``, ``TP=4, PP=2``, ``4-way tensor parallelism``, flags."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from optimizer.auditing.reading import Statement
+
+DEGREES = ("tp", "pp", "dp", "ep")
+NAMES = {"tp": "tensor", "pp": "pipeline", "dp": "data", "ep": "expert"}
+
+_SHORT = re.compile(
+    r"(?<![A-Za-z_])(?P<which>TP|PP|DP|EP)(?:\s?[-_]?(?:size|degree))?\s?(?:=|:|-|_|\bof\b)?\s?(?P<n>\d{1,5})(?!\d|\.\d|\s?%)"
+)
+_VARIABLES = r"(?:TP|PP|DP|EP)(?:\s*[×xX*·]\s*(?:TP|PP|DP|EP))+"
+_PRODUCT = re.compile(rf"(?P<names>{_VARIABLES})\s*=\s*(?P<factors>\d+(?:\s*[×xX*·]\s*\d+)+)")
+_COMPACT = re.compile(r"\btp[-_]?\d+[-_x×·]?pp[-_]?\d+(?:[-_x×·]?dp[-_]?\d+)?(?:[-_x×·]?ep[-_]?\d+)?\b", re.IGNORECASE)
+_BETWEEN = re.compile(r"(?:[\s,;/·×xX*+&|_()–-]|and|with){0,6}")
+_WORDS = (
+    r"(?P<{0}>{1})[\s_-]parallel(?:ism|ization)?(?:[\s_-](?:size|degree|width|world size))?(?:\s?\((?:TP|PP|DP|EP)\))?"
+    r"(?:\s?(?:size|degree))?\s?(?:is set to|set to|of|is|:|=|\|)?\s?(?P<{0}n>\d{{1,5}})(?!\d|\.\d|\s?%)"
+)
+_AFTER = [re.compile(_WORDS.format(key, name), re.IGNORECASE) for key, name in NAMES.items()]
+_BEFORE = [
+    re.compile(
+        rf"(?<![\d.])(?P<{key}n>\d{{1,5}})[\s-]?(?:way|fold|stage|degree|GPU)?[\s-]+(?P<{key}>{name})[\s-]parallel",
+        re.IGNORECASE,
+    )
+    for key, name in NAMES.items()
+]
+_STAGES = re.compile(
+    r"(?<![\d.])(?P<a>\d{1,4})(?:\s|-)(?:pipeline stages|(?:pipeline[\s-])?stage pipeline)"
+    r"|\bpipeline stages?\s?(?:=|:|\|)\s?(?P<b>\d{1,4})(?!\d|\.\d)",
+    re.IGNORECASE,
+)
+_REPLICAS = re.compile(
+    r"(?<![\d.,])(?P<a>\d{1,4}) (?:data[\s-]parallel |model |independent )?replicas\b", re.IGNORECASE
+)
+
+HYPOTHETICAL = re.compile(
+    r"\b(?:could|would|might|may|consider\w*|alternativ\w*|instead|recommend\w*|suggest\w*|if|scal(?:e|ing)|future|optional(?:ly)?"
+    r"|compar\w*|versus|vs|rather|unlike|previous\w*|earlier|baseline|other|switch\w*|moving|upgrad\w*|increas\w*|next|e\.g|example"
+    r"|add(?:ing)?|possible|becom\w*|additional|extra|more GPUs?|more nodes?|reject\w*|option|candidate|tried"
+    r"|was|were|had we|had it|old|tested|formerly|legacy|hätten?|wären?|würden?|könnten?|bräuchten?|falls|wenn|bisher\w*|früher\w*"
+    r"|verworfen|stattdessen"
+    r"|aurai\w*|serai\w*|pourrai\w*|faudrait|si (?:nous|on|l)|nécessiterai\w*|écarté\w*|auparavant|précédent\w*|ancien\w*)\b",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(
+    r"\b(?:recommendations|alternativ|future|next step|compar|appendix|option|considered|outlook)", re.IGNORECASE
+)
+
+
+_RECOMMENDED = re.compile(r"\b(?:recommend|suggest|propos|select|chosen|choose)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Degrees named together in one place."""
+
+    degrees: tuple[tuple[str, int], ...]
+    text: str
+
+    @property
+    def as_dict(self) -> dict[str, int]:
+        """Degree by its short name."""
+        return dict(self.degrees)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """The strategy the report is about; degrees that it never names are 1."""
+
+    tp: int
+    pp: int
+    dp: int
+    ep: int
+    named: frozenset[str]
+    line: int
+
+    @property
+    def gpus(self) -> int:
+        """GPUs it needs: EP spreads over GPUs that already exist."""
+        return self.tp * self.pp * self.dp
+
+    @property
+    def label(self) -> str:
+        """``TP2·PP4·DP1``."""
+        return f"TP{self.tp}·PP{self.pp}·DP{self.dp}" + (f"·EP{self.ep}" if self.ep > 1 else "")
+
+
+@lru_cache(maxsize=4096)
+def hypothetical(statement: Statement) -> bool:
+    """Whether a statement speaks of something other than what is proposed."""
+    return bool(HYPOTHETICAL.search(statement.text) or _ASIDE.search(statement.section))
+
+
+def mentions(text: str) -> Iterator[Mention]:
+    """Strategies and single degrees named in a text."""
+    for product in _PRODUCT.finditer(text):
+        names = [name.lower() for name in re.findall(r"TP|PP|DP|EP", product["names"])]
+        factors = [int(n) for n in re.findall(r"\d+", product["factors"])]
+        if len(names) == len(factors):
+            yield Mention(tuple(zip(names, factors, strict=True)), product.group())
+    text = _COMPACT.sub(lambda found: found.group().upper(), text)
+    text = re.sub(_VARIABLES + r"\s*=?\s*[\d\s×xX*·]*", " ; ", text)
+    group: list[tuple[str, int]] = []
+    start = end = 0
+    for found in _SHORT.finditer(text):
+        which, n = found["which"].lower(), int(found["n"])
+        if group and (which in dict(group) or not _BETWEEN.fullmatch(text[end : found.start()])):
+            yield Mention(tuple(group), text[start:end])
+            group = []
+        if not group:
+            start = found.start()
+        group.append((which, n))
+        end = found.end()
+    if group:
+        yield Mention(tuple(group), text[start:end])
+    for key, after, before in zip(NAMES, _AFTER, _BEFORE, strict=True):
+        for found in [*after.finditer(text), *before.finditer(text)]:
+            yield Mention(((key, int(found[f"{key}n"])),), found.group())
+    for found in _STAGES.finditer(text):
+        yield Mention((("pp", int(found["a"] or found["b"])),), found.group())
+    for found in _REPLICAS.finditer(text):
+        yield Mention((("dp", int(found["a"])),), found.group())
+
+
+def proposed_strategy(statements: tuple[Statement, ...], flags: dict[str, tuple[int, int]]) -> Proposed | None:
+    """What the report proposes; a report that names its strategy only in a recommendation is taken at that.
+
+    Args:
+        statements: the report without its launch commands.
+        flags: degree to (value, line) of the launch command.
+    """
+    plain = tuple(s for s in statements if s.readable and not hypothetical(s))
+    advised = tuple(s for s in statements if s.readable and _RECOMMENDED.search(s.text))
+    return _proposed(plain, flags) or _proposed(advised, {})
+
+
+def _proposed(statements: tuple[Statement, ...], flags: dict[str, tuple[int, int]]) -> Proposed | None:
+    """The most frequent full name, completed by single degrees, then by launch flags."""
+    full: Counter[tuple[tuple[str, int], ...]] = Counter()
+    single: dict[str, tuple[int, int]] = {}
+    lines: dict[tuple[tuple[str, int], ...], int] = {}
+    for statement in statements:
+        if statement.kind == "row" and len(statement.cells) > 2:
+            continue
+        for mention in mentions(statement.text):
+            key = tuple(sorted(mention.degrees))
+            if len(key) > 1:
+                full[key] += 1
+                lines.setdefault(key, statement.line)
+            else:
+                single.setdefault(key[0][0], (key[0][1], statement.line))
+    chosen: dict[str, int] = {}
+    line = 0
+    if full:
+        best = max(full, key=lambda key: (full[key] + sum(set(key) < set(k) for k in full), len(key), -lines[key]))
+        chosen, line = dict(best), lines[best]
+    for source in (single, flags):
+        for which, (value, where) in source.items():
+            if which not in chosen:
+                chosen[which] = value
+                line = line or where
+    if not {"tp", "pp"} & set(chosen) or any(value < 1 for value in chosen.values()):
+        return None
+    tp, pp, dp, ep = (chosen.get(which, 1) for which in DEGREES)
+    return Proposed(tp, pp, dp, ep, frozenset(chosen), line)
+
+
+def digits(text: str) -> str:
+    """Number words before stages and replicas as digits."""
+    return re.sub(
+        r"\b(two|three|four|five|six|eight|sixteen)(?=[\s-](?:pipeline[\s-])?(?:stages?|replicas)\b)",
+        lambda found: str(SMALL[found[1].lower()]), text, flags=re.IGNORECASE,
+    )  # fmt: skip
+
+
+SMALL = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "sixteen": 16}

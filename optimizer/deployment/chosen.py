@@ -1,0 +1,102 @@
+"""What is to be launched, from an answer about equal nodes or about an inventory: placement, problems, verdict, losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optimizer.deployment.losses import may_lose
+from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.problem import Problem
+from optimizer.results.answer import Answer, CheckAnswer, Metrics, ObjectiveResult, RuleResult
+from optimizer.results.inventory import FleetAnswer, stage_problems
+from optimizer.results.placement import Placement, place_evenly
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """``problems`` has the homogeneous problem of each pool's stages; ``may_lose`` instances may be away at once.
+
+    ``verdict`` is a few words; ``broken`` holds a sentence for each rule that the strategy does not keep.
+    """
+
+    name: str
+    label: str
+    problems: tuple[tuple[Problem, ...], ...]
+    placement: Placement
+    may_lose: int
+    verdict: str
+    broken: tuple[str, ...]
+
+
+def chosen_of(problem: Problem, answer: Answer) -> Chosen:
+    """The strategy of an answer on equal nodes.
+
+    Raises:
+        ValueError: the answer has no strategy, or one with more GPUs than there are.
+    """
+    if answer.strategy is None:
+        raise ValueError("the answer has no strategy")
+    placement = place_evenly(problem, answer.strategy)
+    broken = _broken(answer.rules)
+    return Chosen(
+        problem.name,
+        answer.strategy.label,
+        ((_served(problem, answer.metrics),) * answer.strategy.pipeline_parallel,),
+        placement,
+        0 if broken else may_lose(problem, placement),
+        _verdict(answer.status, answer.objective, bool(broken), isinstance(answer, CheckAnswer)),
+        broken,
+    )
+
+
+def chosen_of_fleet(problem: FleetProblem, answer: FleetAnswer, checked: bool) -> Chosen:
+    """The pools of an answer about an inventory.
+
+    Raises:
+        ValueError: the answer has no placement.
+    """
+    if answer.placement is None:
+        raise ValueError("the answer has no placement")
+    problems = tuple(
+        tuple(_served(one, pool.metrics) for one in stage_problems(problem, pool)) for pool in answer.pools
+    )
+    broken = _broken(answer.rules)
+    verdict = _verdict(answer.status, answer.objective, bool(broken), checked)
+    lost = 0 if broken else _fleet_may_lose(problem, answer)
+    return Chosen(problem.name, answer.label, problems, answer.placement, lost, verdict, broken)
+
+
+def _served(problem: Problem, metrics: Metrics | None) -> Problem:
+    """The problem with the longest sequence that the answer serves, which engines are started with."""
+    if metrics is None:
+        return problem
+    length = {"max_sequence_tokens": metrics.max_sequence_tokens}
+    return problem.model_copy(update={"requirements": problem.requirements.model_copy(update=length)})
+
+
+def _fleet_may_lose(problem: FleetProblem, answer: FleetAnswer) -> int:
+    """Instances that may be away whichever they are: those of the stated losses, as long as the strongest so many can be missed.
+
+    A PodDisruptionBudget counts pods and cannot tell a strong instance from a weak one.
+    """
+    asked = {level.level for level in problem.survive}
+    most = max((loss.instances_lost for loss in answer.losses if loss.level in asked), default=0)
+    capacities = sorted((pool.capacity for pool in answer.pools for _ in range(pool.instances)), reverse=True)
+    needed = problem.demand_share * problem.workload.requests_per_s
+    while most and sum(capacities[most:]) < needed:
+        most -= 1
+    return most
+
+
+def _broken(rules: Sequence[RuleResult]) -> tuple[str, ...]:
+    return tuple(f"Not kept: {rule.sentence}" for rule in rules if rule.enabled and not rule.holds)
+
+
+def _verdict(status: str, objective: ObjectiveResult | None, broken: bool, checked: bool) -> str:
+    if broken or status == "infeasible":
+        return "NOT FEASIBLE, written on request"
+    if status == "optimal":
+        return "proved best"
+    gap = f", at most {objective.gap:.2%} above the best" if objective is not None else ""
+    return f"{'keeps every rule' if checked else 'the best found in time'}{gap}"

@@ -1,0 +1,226 @@
+"""Kubernetes manifests: a Deployment for instances within a node, a LeaderWorkerSet for instances that span nodes.
+
+LeaderWorkerSet: https://lws.sigs.k8s.io. Why a PodDisruptionBudget counts as it does: ``docs/deploy.md``, section 7.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from optimizer.deployment.command import Command
+from optimizer.deployment.options import SERVICE_PORT
+from optimizer.deployment.pods import pod
+from optimizer.deployment.router import IMAGE, router_conf
+from optimizer.deployment.service import Engine, Service
+from optimizer.deployment.unlike import unlike, where
+from optimizer.facts.errors import ProblemError
+from optimizer.writing.quoting import kubernetes_word
+from optimizer.writing.yaml_text import yaml_text
+
+APP, PART, GROUP = "app.kubernetes.io/name", "app.kubernetes.io/component", "optimizer/group"
+RESOLVER = "kube-dns.kube-system.svc.cluster.local"
+
+
+def kubernetes_files(service: Service) -> dict[str, str]:
+    """File names and contents.
+
+    Raises:
+        ProblemError: pods cannot be told apart, or an instance has unequal or unlike parts.
+    """
+    groups = _groups(service)
+    _refuse(service, groups)
+    app = _name(service.name)
+    documents: list[dict[str, Any]] = []
+    servers = []
+    for number, engines in enumerate(groups):
+        name = app if len(groups) == 1 else f"{app}-{number}"
+        documents += _group(service, app, name, engines)
+        address = f"{name}-engines.{service.options.namespace}.svc.cluster.local:{SERVICE_PORT}"
+        servers.append((address, engines[0].weight))
+    documents.append(_budget(service, app))
+    files = {"engines.yaml": yaml_text(*documents, title=service.title)}
+    if service.routed:
+        files["router.yaml"] = yaml_text(*_router(service, app, servers), title=service.title)
+    return files
+
+
+def _name(text: str) -> str:
+    """A name that Kubernetes takes; short, because pods of a LeaderWorkerSet append to it."""
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:30].strip("-")
+    return plain if plain and plain[0].isalpha() else f"service-{plain}".strip("-")
+
+
+def _groups(service: Service) -> list[list[Engine]]:
+    """Engines whose pods are alike."""
+    found: dict[Any, list[Engine]] = {}
+    for engine in service.engines:
+        instance = engine.instance
+        sizes = tuple(len(part.indices) for part in engine.launch.parts)
+        key = (instance.pool, instance.strategy, instance.replicas, engine.weight, sizes)
+        found.setdefault(key, []).append(engine)
+    return list(found.values())
+
+
+def _refuse(service: Service, groups: list[list[Engine]]) -> None:
+    for engines in groups:
+        stages = service.problems[engines[0].instance.pool]
+        if unlike(stages):
+            raise ProblemError(
+                "--target",
+                f"{where(stages, engines[0].launch)}; Kubernetes may put the pods of a LeaderWorkerSet on these nodes in another "
+                "order. Use --target shell",
+            )
+    gpus = {problem.hardware.gpu.name for stages in service.problems for problem in stages}
+    if len(gpus) > 1 and not service.options.hosts:
+        raise ProblemError(
+            "--hosts",
+            "is needed: pools on different GPUs have to be kept to their nodes, and Kubernetes does not know "
+            f"{', '.join(service.nodes[:3])}; name the host of each node, e.g. --hosts {service.nodes[0]}=HOST,…",
+        )
+    for engines in groups:
+        if len(engines[0].launch.parts) > 1 and not engines[0].launch.even:
+            sizes = "+".join(str(len(part.indices)) for part in engines[0].launch.parts)
+            raise ProblemError(
+                "--target",
+                f"{engines[0].instance.name} has {sizes} GPUs on its nodes; the pods of a LeaderWorkerSet are equal. "
+                "Use --target shell, or fix a TP x PP that divides the GPUs of a node or is a multiple of them",
+            )
+
+
+def _words(command: Command, rank: str) -> tuple[str, ...]:
+    """The command for a pod, in which only our own variables are variables."""
+    quoted = replace(command, arguments=tuple(kubernetes_word(word) for word in command.arguments))
+    return quoted.filled("$(LWS_LEADER_ADDRESS)", rank)
+
+
+def _labels(app: str, part: str) -> dict[str, str]:
+    return {APP: app, PART: part}
+
+
+def _group(service: Service, app: str, name: str, engines: list[Engine]) -> list[dict[str, Any]]:
+    labels = {**_labels(app, "engine"), GROUP: name}
+    first = engines[0]
+    size = len(first.launch.parts)
+    head = pod(service, engines, first.commands[0], labels, _words(first.commands[0], "0"))
+    unavailable = max(1, min(service.may_lose, len(engines)))
+    metadata = {"name": name, "namespace": service.options.namespace, "labels": labels}
+    workload: dict[str, Any]
+    selector = labels
+    if size == 1:
+        workload = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": metadata,
+            "spec": {
+                "replicas": len(engines),
+                "selector": {"matchLabels": labels},
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": unavailable}},
+                "template": head,
+            },
+        }
+    else:
+        command = first.commands[1]
+        words = _words(command, "$(LWS_WORKER_INDEX)")
+        rollout = {"maxSurge": 0, "maxUnavailable": unavailable}
+        workload = {
+            "apiVersion": "leaderworkerset.x-k8s.io/v1",
+            "kind": "LeaderWorkerSet",
+            "metadata": metadata,
+            "spec": {
+                "replicas": len(engines),
+                "startupPolicy": "LeaderCreated",
+                "rolloutStrategy": {"type": "RollingUpdate", "rollingUpdateConfiguration": rollout},
+                "leaderWorkerTemplate": {
+                    "size": size,
+                    "restartPolicy": "RecreateGroupOnPodRestart",
+                    "leaderTemplate": head,
+                    "workerTemplate": pod(service, engines, command, labels, words),
+                },
+            },
+        }
+        selector = {**labels, "leaderworkerset.sigs.k8s.io/worker-index": "0"}
+    spec: dict[str, Any] = {
+        "selector": selector,
+        "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": "http"}],
+    }
+    if service.routed:
+        # Headless: the router sees every instance by itself.
+        spec = {"clusterIP": "None", **spec}
+    serving = {"name": f"{name}-engines", "namespace": service.options.namespace, "labels": labels}
+    return [workload, {"apiVersion": "v1", "kind": "Service", "metadata": serving, "spec": spec}]
+
+
+def _budget(service: Service, app: str) -> dict[str, Any]:
+    """Evictions that leave what ``survive`` promised: losing one pod of an instance loses the instance."""
+    pods = sum(len(engine.launch.parts) for engine in service.engines)
+    labels = _labels(app, "engine")
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": f"{app}-engines", "namespace": service.options.namespace, "labels": labels},
+        "spec": {"minAvailable": pods - service.may_lose, "selector": {"matchLabels": labels}},
+    }
+
+
+def _router(service: Service, app: str, servers: list[tuple[str, int]]) -> list[dict[str, Any]]:
+    labels = _labels(app, "router")
+    metadata = {"name": f"{app}-router", "namespace": service.options.namespace, "labels": labels}
+    health = {"httpGet": {"path": "/router/health", "port": "http"}, "periodSeconds": 5}
+    apart = {"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"}
+    container = {
+        "name": "nginx",
+        "image": IMAGE,
+        "ports": [{"name": "http", "containerPort": SERVICE_PORT}],
+        "readinessProbe": health,
+        "livenessProbe": {**health, "failureThreshold": 6},
+        "volumeMounts": [{"name": "configuration", "mountPath": "/etc/nginx/nginx.conf", "subPath": "nginx.conf"}],
+    }
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "affinity": {
+                        "podAntiAffinity": {
+                            "preferredDuringSchedulingIgnoredDuringExecution": [
+                                {"weight": 100, "podAffinityTerm": apart}
+                            ]
+                        }
+                    },
+                    "containers": [container],
+                    "volumes": [{"name": "configuration", "configMap": {"name": f"{app}-router"}}],
+                },
+            },
+        },
+    }
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata,
+            "data": {"nginx.conf": router_conf(servers, SERVICE_PORT, RESOLVER)},
+        },
+        deployment,
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": {
+                "selector": labels,
+                "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": "http"}],
+            },
+        },
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": metadata,
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": labels}},
+        },
+    ]

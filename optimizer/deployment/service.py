@@ -1,0 +1,119 @@
+"""The whole service in the words of one engine: every instance with its commands. What targets turn into files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from optimizer.deployment import sglang, vllm
+from optimizer.deployment.command import Command
+from optimizer.deployment.options import SERVICE_PORT, Options
+from optimizer.deployment.parts import Launch, launches
+from optimizer.deployment.router import weights_of
+from optimizer.facts.problem import Problem
+from optimizer.results.placement import PlacedInstance, Placement
+
+COMMANDERS = {"vllm": vllm, "sglang": sglang}
+"""Who writes the commands of each engine of the registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One engine instance: where it stands, its commands (the serving one first) and its weight at the router."""
+
+    launch: Launch
+    commands: tuple[Command, ...]
+    weight: int
+
+    @property
+    def instance(self) -> PlacedInstance:
+        """The placed instance."""
+        return self.launch.instance
+
+    @property
+    def port(self) -> int:
+        """Where it answers, on its first node."""
+        return self.commands[0].port
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything that a target needs.
+
+    ``problems`` has the homogeneous problem of each pool's stages; ``may_lose`` instances may be away at once (``survive``).
+    ``title`` is one line for the head of every file; ``notes`` are whole sentences.
+    """
+
+    name: str
+    title: str
+    options: Options
+    problems: Sequence[Sequence[Problem]]
+    engines: tuple[Engine, ...]
+    may_lose: int
+    notes: tuple[str, ...]
+
+    @property
+    def routed(self) -> bool:
+        """Whether a router stands in front."""
+        return len(self.engines) > 1
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Nodes in use, in order of first use."""
+        return tuple(dict.fromkeys(part.node for engine in self.engines for part in engine.launch.parts))
+
+    def on(self, node: str) -> list[tuple[Engine, int]]:
+        """Engines with a part on a node, and the number of that part."""
+        found = []
+        for engine in self.engines:
+            found += [(engine, number) for number, part in enumerate(engine.launch.parts) if part.node == node]
+        return found
+
+    def host(self, node: str) -> str:
+        """Host name of a node."""
+        return self.options.host(node)
+
+    @property
+    def shares(self) -> list[Fraction]:
+        """The part of the requests that each engine gets by its weight."""
+        total = sum(engine.weight for engine in self.engines)
+        return [Fraction(engine.weight, total) for engine in self.engines]
+
+
+def build_service(
+    problems: Sequence[Sequence[Problem]],
+    placement: Placement,
+    options: Options,
+    *,
+    title: str,
+    may_lose: int,
+    notes: tuple[str, ...] = (),
+    name: str | None = None,
+) -> Service:
+    """Commands of every instance, checked against the engine's flags.
+
+    Args:
+        problems: the homogeneous problem of each pool's stages, by ``PlacedInstance.pool``.
+
+    Raises:
+        ProblemError: the engine cannot run the strategy or cannot spread it over these nodes.
+    """
+    from optimizer.engines.flags import engine_flags
+
+    flags = engine_flags(options.engine, options.version)
+    commander = COMMANDERS[options.engine]
+    every = launches(placement)
+    routed = len(every) > 1
+    weights = weights_of([launch.instance.share for launch in every])
+    engines = []
+    for launch, weight in zip(every, weights, strict=True):
+        port = SERVICE_PORT
+        if routed and options.target != "kubernetes":
+            port += 1 + commander.PORT_STEP * launch.slot
+        commands = commander.commands(problems[launch.instance.pool], launch, options, port)
+        for command in commands:
+            flags.refuse_unknown(command.arguments, tuple(command.environment))
+        engines.append(Engine(launch, commands, weight))
+    said = dict.fromkeys(note for engine in engines for command in engine.commands for note in command.notes)
+    return Service(name or problems[0][0].name, title, options, problems, tuple(engines), may_lose, (*notes, *said))

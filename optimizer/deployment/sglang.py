@@ -1,0 +1,132 @@
+"""Commands of one SGLang engine instance. Every flag's meaning and source: ``docs/deploy.md``, section 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optimizer.deployment.command import HEAD, RANK, Command, joined
+from optimizer.deployment.formats import format_flags, refuse_formats
+from optimizer.deployment.memory import static_share
+from optimizer.deployment.options import Options
+from optimizer.deployment.parts import Launch, Part
+from optimizer.deployment.unlike import refuse_order
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.problem import Problem
+
+PORT_STEP = 200
+"""A server also takes ports from 233 above its own, one per data-parallel rank; neighbours stay clear of them."""
+DIST_PORT = 25000
+MEMORY_CHECK = "SGLANG_ENABLE_TP_MEMORY_INBALANCE_CHECK"
+BALANCED = 0.95
+"""SGLang stops where a GPU of a server has less than 0.9 of another's free memory; what drivers take may make 0.95 of 0.9."""
+
+
+def commands(problems: Sequence[Problem], launch: Launch, options: Options, port: int) -> tuple[Command, ...]:
+    """One command per part, the one that serves requests first.
+
+    With data-parallel attention, ``--tp-size`` counts all GPUs of a stage, and the limits on requests and prompt tokens are
+    those of the whole server: SGLang divides them by the ranks.
+
+    Raises:
+        ProblemError: this version cannot run the strategy, or cannot spread it over these nodes.
+    """
+    problem, strategy, ranks = problems[0], launch.instance.strategy, launch.instance.replicas
+    _refuse(problems, launch, options)
+    refuse_formats(problems, strategy, options)
+    share, note = static_share(problems, strategy)
+    arguments = [
+        *("python3", "-m", "sglang.launch_server", "--model-path", options.model_id),
+        *("--served-model-name", options.model_id, "--host", "0.0.0.0", "--port", str(port)),
+        *("--tp-size", str(strategy.tensor_parallel * ranks)),
+        *("--pp-size", str(strategy.pipeline_parallel)),
+        *("--max-running-requests", str(strategy.max_num_seqs * ranks)),
+        *("--chunked-prefill-size", str(problem.search.max_num_batched_tokens * ranks)),
+        *("--context-length", str(problem.max_sequence_tokens)),
+        *("--mem-fraction-static", share),
+        *format_flags(problem.model, strategy, options),
+    ]
+    if ranks > 1:
+        arguments += ["--attn-dp-size", str(ranks)]
+    if strategy.expert_parallel > 1:
+        arguments += ["--ep-size", str(strategy.expert_parallel)]
+    environment = {}
+    if strategy.pipeline_parallel > 1:
+        environment["SGLANG_PP_LAYER_PARTITION"] = joined(strategy.layers_per_stage)
+    memory = [one.hardware.gpu.memory_bytes for one in problems]
+    said = [note] if note else []
+    if strategy.tensor_parallel * ranks > 1 and min(memory) < BALANCED * max(memory):
+        environment[MEMORY_CHECK] = "0"
+        said.append(
+            f"The GPUs of {launch.instance.name} differ in memory, which SGLang would take for GPUs that something else uses, "
+            f"and stop; {MEMORY_CHECK}=0 switches that check off."
+        )
+    found = []
+    for number, part in enumerate(launch.parts):
+        nodes = _nodes(launch, options)
+        gpus = _rank_order(launch, part)
+        notes = tuple(said) if number == 0 else ()
+        if number == 0 or options.target != "ray":
+            found.append(Command((*arguments, *nodes), environment, gpus, port, number == 0, notes))
+    return tuple(found)
+
+
+def _nodes(launch: Launch, options: Options) -> list[str]:
+    count = len(launch.parts)
+    if count == 1:
+        return []
+    if options.target == "ray":
+        return ["--use-ray", "--nnodes", str(count)]
+    address = f"{HEAD}:{DIST_PORT + PORT_STEP * launch.slot}"
+    return ["--nnodes", str(count), "--node-rank", RANK, "--dist-init-addr", address]
+
+
+def _rank_order(launch: Launch, part: Part) -> tuple[int, ...]:
+    """GPU indices in SGLang's order: all replicas of a stage before the next stage, where ours has replicas outermost."""
+    strategy, ranks = launch.instance.strategy, launch.instance.replicas
+    if ranks == 1 or strategy.pipeline_parallel == 1:
+        return part.indices
+    t, stages = strategy.tensor_parallel, strategy.pipeline_parallel
+    return tuple(
+        part.indices[(replica * stages + stage) * t + rank]
+        for stage in range(stages)
+        for replica in range(ranks)
+        for rank in range(t)
+    )
+
+
+def _refuse(problems: Sequence[Problem], launch: Launch, options: Options) -> None:
+    strategy, ranks, name = launch.instance.strategy, launch.instance.replicas, options.engine_name
+    stage = strategy.tensor_parallel * ranks
+    if stage % strategy.expert_parallel:
+        raise ProblemError(
+            "--ep", f"{strategy.expert_parallel} does not divide the {stage} GPUs of a stage, which {name} asks for"
+        )
+    count = len(launch.parts)
+    if count == 1:
+        return
+    sizes = "+".join(str(len(part.indices)) for part in launch.parts)
+    pp = strategy.pipeline_parallel
+    equal = len({len(part.indices) for part in launch.parts}) == 1
+    whole = pp % count == 0 or (count % pp == 0 and stage % (count // pp) == 0)
+    if not equal or not whole:
+        raise ProblemError(
+            "--target",
+            f"{launch.instance.name} spans {count} nodes with {sizes} GPUs, and {name} needs equal parts that hold whole stages or "
+            f"divide one; fix a TP x PP that does{_elsewhere(launch)}",
+        )
+    refuse_order(problems, launch, options)
+    if ranks > 1 and pp > 1:
+        raise ProblemError(
+            "--target",
+            f"{launch.instance.name} has {ranks} replicas of {pp} stages over {count} nodes; {name} would put stages, not replicas, on "
+            "the nodes, which is not the placement that was judged; use --engine vllm or PP 1",
+        )
+
+
+def _elsewhere(launch: Launch) -> str:
+    """The engine and target that take the parts as they are, if any do."""
+    if launch.even or launch.whole_replicas:
+        return ", or use --engine vllm"
+    if len(launch.parts) == 2 and launch.instance.replicas == 1:
+        return ", or use --engine vllm --target ray"
+    return ""

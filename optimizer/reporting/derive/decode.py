@@ -1,0 +1,285 @@
+"""One token for every running sequence: the terms of a decode step, the round through the pipeline, and TPOT. Section 3."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optimizer.costs.shapes import Floats
+from optimizer.explain.common.numbers import count as counted
+from optimizer.reporting.derive.links import all_reduce, all_to_all, exchanged, sends
+from optimizer.reporting.derive.memory import layer_counts
+from optimizer.reporting.document import Figure
+from optimizer.reporting.ledger import byte, ms, number, total
+from optimizer.reporting.subject import Subject
+
+MODEL = "docs/model.md, section 3"
+CONSTANTS = "constants: optimizer/catalog/data/constants.yaml"
+
+
+def rate(gb_per_s: float, efficiency: float) -> str:
+    """A memory bandwidth at what kernels reach of it."""
+    return f"({number(efficiency)} × {number(gb_per_s)} GB/s)"
+
+
+def flops(per_s: float, efficiency: float) -> str:
+    """A compute rate at what kernels reach of it."""
+    return f"({number(efficiency)} × {number(per_s / 1e12)} TFLOP/s)"
+
+
+def roof(subject: Subject, memory: str, compute: str) -> str:
+    """The larger of two times, and the overlap constant's share of the smaller."""
+    overlap = subject.constants.overlap
+    more = f" + {number(overlap)} × min({memory}, {compute})" if overlap else ""
+    return f"max({memory}, {compute}){more}"
+
+
+def batch_of(subject: Subject, running: int) -> int:
+    """Sequences of one micro-batch."""
+    return -(-running // subject.shape.pp)
+
+
+def terms_of(subject: Subject, running: int) -> dict[str, Floats]:
+    """Milliseconds by term and stage class."""
+    batch = np.array([[batch_of(subject, running)]])
+    return {name: values[0, :, 0] for name, values in subject.analytic.steps.decode_terms(batch).items()}
+
+
+def stage_ms(subject: Subject, running: int) -> Floats:
+    """A decode step by stage class, ms."""
+    return np.asarray(sum(terms_of(subject, running).values()))
+
+
+def stage_wait(subject: Subject) -> str:
+    """How much longer the slowest stage is busy because micro-batches of unequal work wait for each other, as a factor."""
+    pp = subject.shape.pp
+    return f" × (1 + {number(subject.constants.stage_wait)} × ({pp} − 1))" if pp > 1 else ""
+
+
+def derive_round(subject: Subject, running: int) -> Figure:
+    """One token for so many sequences in progress; every term of every stage on the way."""
+    id = f"round-n{running}"
+    if id in subject.ledger:
+        return subject.ledger.figure(id)
+    value = float(subject.service.round_ms[0, running - 1])
+    title = f"One token for each of {running} sequences in progress (a round)"
+    if subject.corrected:
+        note = f"Costs: {subject.problem.cost_source}; factors on the analytic model's time, docs/model.md, section 9"
+        return subject.ledger.given(id, title, value, "ms", note)
+    for column, stages in subject.stage_classes.items():
+        _stage(subject, column, stages, running)
+    ledger, shape = subject.ledger, subject.shape
+    one = [(len(stages), f"decode-s{stages[0]}-n{running}") for stages in subject.stage_classes.values()]
+    if shape.pp == 1:
+        return ledger.derive(id, title, "the decode step", ms(ledger.value(one[0][1])), value, "ms",
+                             note=MODEL, inputs=[one[0][1]])  # fmt: skip
+    batch, turns = batch_of(subject, running), min(running, shape.pp)
+    ledger.derive(
+        f"sends-n{running}",
+        f"Sends between the stages of a micro-batch of {batch} sequences",
+        "hops × (sequences × hidden size × 2 values × 2 bytes / bandwidth + latency)",
+        sends(subject, counted(batch, "sequence")),
+        float(subject.analytic.steps.send_ms(np.array([[float(batch)]]))[0, 0]),
+        "ms",
+        note=f"{MODEL}; {CONSTANTS}",
+    )
+    through = total([f"{counted(count, 'stage')} × {ms(ledger.value(part))}" for count, part in one])
+    slowest = f"max({', '.join(ms(ledger.value(part)) for _, part in one)})"
+    return ledger.derive(
+        id,
+        title,
+        "the longer of: one micro-batch through all stages and sends; all micro-batches through the slowest stage"
+        + (", where unequal ones wait for each other" if shape.pp > 1 else ""),
+        f"max({through} + {ms(ledger.value(f'sends-n{running}'))}, {turns} × {slowest}{stage_wait(subject)})",
+        value,
+        "ms",
+        note=f"{MODEL}: min({running}, PP {shape.pp}) = {turns} micro-batches of ceil({running} / {shape.pp}) = {batch} sequences",
+        inputs=[*(part for _, part in one), f"sends-n{running}"],
+    )
+
+
+def derive_tpot(subject: Subject, running: int) -> Figure:
+    """Time per output token with so many sequences in progress."""
+    derive_round(subject, running)
+    ledger, output = subject.ledger, subject.problem.workload.output_tokens
+    prompts = f"({running} − 1) / {output}"
+    o_sum, o_max = ledger.value("prompt-sum"), ledger.value("prompt-max")
+    value = float(subject.service.tpot_ms[0, running - 1])
+    title = f"Time per output token with {running} sequences in progress"
+    if subject.corrected:
+        note = f"Costs: {subject.problem.cost_source}; factors on the analytic model's time, docs/model.md, section 9"
+        return ledger.given(f"tpot-n{running}", title, value, "ms", note)
+    return ledger.derive(
+        f"tpot-n{running}",
+        title,
+        "round + p × max(O_max, O_sum / (1 + p/2)), p = (sequences − 1) / output tokens: prompts that join a round",
+        f"{ms(ledger.value(f'round-n{running}'))} + {prompts} × max({ms(o_max)}, {ms(o_sum)} / (1 + {prompts} / 2))",
+        value,
+        "ms",
+        note=MODEL,
+        inputs=(f"round-n{running}", "prompt-max", "prompt-sum"),
+    )
+
+
+def _stage(subject: Subject, column: int, stages: list[int], running: int) -> None:
+    ledger, values = subject.ledger, terms_of(subject, running)
+    name, batch = subject.stages_named(stages), batch_of(subject, running)
+    written = {
+        "dense weights": _dense,
+        "output head": _head,
+        "KV cache": _cache,
+        "experts": _experts,
+        "layer overhead": _overhead,
+        "TP all-reduce": _reduce,
+        "expert exchange": _exchange,
+        "step overhead": _step,
+    }
+    parts = {}
+    for term, write in written.items():
+        value = float(values[term][column])
+        if not value:
+            continue
+        formula, numbers, inputs = write(subject, column, batch)
+        id = f"decode-{term.lower().replace(' ', '-')}-s{stages[0]}-n{running}"
+        ledger.derive(
+            id,
+            f"Decode step of {name}, {batch} sequences: {term}",
+            formula,
+            numbers,
+            value,
+            "ms",
+            note=f"{MODEL}; {CONSTANTS}",
+            inputs=inputs,
+        )
+        parts[id] = value
+    ledger.derive(
+        f"decode-s{stages[0]}-n{running}",
+        f"Decode step of {name}, {batch} sequences",
+        "the sum of its terms",
+        total([ms(value) for value in parts.values()]),
+        sum(parts.values()),
+        "ms",
+        note=MODEL,
+        inputs=list(parts),
+    )
+
+
+Written = tuple[str, str, list[str]]
+
+
+def _dense(subject: Subject, column: int, batch: int) -> Written:
+    c, arrays = subject.constants, subject.analytic.arrays
+    here = layer_counts(subject, column)
+    read = total([f"{counted(count, 'layer')} × {byte(float(arrays.read_bytes[0, k]))}" for k, count in here])
+    done = total([f"{counted(count, 'layer')} × {number(float(arrays.linear_parameters[0, k]))}" for k, count in here])
+    memory = f"({read}) / {rate(float(arrays.linear_bandwidth[0]) / 1e6, c.eta_bw)}"
+    compute = f"2 FLOP × {batch} × ({done}) / {flops(float(arrays.linear_peak[0]), c.eta_decode_flops)}"
+    formula = "the longer of: weights read / memory bandwidth; 2 × sequences × parameters / compute rate"
+    return formula, roof(subject, memory, compute), [f"linear-{k}" for k, _ in here]
+
+
+def _head(subject: Subject, column: int, batch: int) -> Written:
+    c, arrays = subject.constants, subject.analytic.arrays
+    memory = f"{byte(float(arrays.head_bytes[0]))} / {rate(arrays.bandwidth / 1e6, c.eta_bw)}"
+    compute = (
+        f"2 FLOP × {batch} × {number(float(arrays.head_parameters[0]))} / {flops(arrays.peak16, c.eta_decode_flops)}"
+    )
+    formula = "the longer of: output head read / memory bandwidth; 2 × sequences × its parameters / compute rate"
+    return formula, roof(subject, memory, compute), ["embedding"]
+
+
+def _cache(subject: Subject, column: int, batch: int) -> Written:
+    c, arrays, steps = subject.constants, subject.analytic.arrays, subject.analytic.steps
+    read, scored = [], []
+    for k, count in layer_counts(subject, column):
+        window = int(arrays.windows[k])
+        seen = min(steps.context, window) if window else steps.context
+        state = float(arrays.state_bytes[0, k])
+        more = f" + 2 × {byte(state)}" if state else ""
+        read.append(
+            f"{counted(count, 'layer')} × ({byte(float(arrays.kv_bytes_per_token[0, k]))} × {number(seen)} tokens{more})"
+        )
+        scored.append(
+            f"{counted(count, 'layer')} × 2 FLOP × {number(int(arrays.decode_width[k]))} / {subject.shape.tp} × {number(seen)} tokens"
+        )
+    memory = f"({total(read)}) / {rate(arrays.bandwidth / 1e6, c.eta_kv)}"
+    compute = f"({total(scored)}) / {flops(arrays.peak16, c.eta_decode_flops)}"
+    formula = (
+        "sequences × the longer of: cached bytes read / memory bandwidth; attention FLOP / compute rate, "
+        "at a context of prompt + half the output"
+    )
+    inputs = [f"kv-token-{k}" for k, _ in layer_counts(subject, column)]
+    return formula, f"{counted(batch, 'sequence')} × max({memory}, {compute})", inputs
+
+
+def touched(subject: Subject, kind: int, batch: int) -> str:
+    """Expected distinct experts that the tokens of a step reach, as arithmetic."""
+    arrays = subject.analytic.arrays
+    experts, per_token = int(arrays.experts[kind]), int(arrays.experts_per_token[kind])
+    return f"{experts} × (1 − (1 − {per_token} / {experts}) ^ {batch * subject.ranks})"
+
+
+def slowdown(subject: Subject, experts: int) -> str:
+    """What expert products take beyond their FLOP, as arithmetic: narrow experts, and the busiest GPU of an expert group."""
+    c, shape = subject.constants, subject.shape
+    narrow = f"(1 + {number(c.expert_width_half)} / {number(subject.analytic.arrays.expert_width)})"
+    return narrow + (f" × (1 + {number(c.imbalance)} × ({shape.ep} − 1) / {experts})" if shape.ep > 1 else "")
+
+
+def _experts(subject: Subject, column: int, batch: int) -> Written:
+    c, arrays, shape = subject.constants, subject.analytic.arrays, subject.shape
+    group, parts = max(shape.tp, shape.ep), []
+    for k, count in layer_counts(subject, column):
+        if not arrays.experts[k]:
+            continue
+        one = number(float(arrays.expert_parameters[k]))
+        size = byte(float(arrays.one_expert_bytes[0, k]))
+        bandwidth = rate(float(arrays.expert_bandwidth[0]) / 1e6, c.eta_expert_bw)
+        memory = f"{touched(subject, k, batch)} × {size} / {group} / {bandwidth}"
+        compute = (
+            f"2 FLOP × {batch * subject.ranks} × {int(arrays.experts_per_token[k])} × {one} / {group} / "
+            f"{flops(float(arrays.expert_peak[0]), c.eta_expert_flops)} × {slowdown(subject, int(arrays.experts[k]))}"
+        )
+        parts.append(f"{counted(count, 'layer')} × ({roof(subject, memory, compute)})")
+    formula = (
+        "MoE layers × the longer of: experts touched read / memory bandwidth; expert FLOP / compute rate × what narrow "
+        "experts and the busiest GPU add"
+    )
+    return formula, total(parts), []
+
+
+def _overhead(subject: Subject, column: int, batch: int) -> Written:
+    c, arrays, steps = subject.constants, subject.analytic.arrays, subject.analytic.steps
+    here = layer_counts(subject, column)
+    shared = f" + {ms(c.t_tp)}" if subject.shape.tp > 1 else ""
+    parts = [f"{counted(sum(count for _, count in here), 'layer')} × ({ms(c.t_layer)}{shared})"]
+    for k, count in here:
+        experts = int(arrays.experts[k])
+        if experts:
+            parts.append(
+                f"{counted(count, 'layer')} × ({ms(c.t_expert)} × {experts} / (1 + {experts} / {number(c.experts_half)}) + "
+                f"{ms(c.t_touched)} × {touched(subject, k, batch)})"
+            )
+    formula = "layers × time per layer, more where GPUs work together and where tokens are routed to experts"
+    return formula, f"{number(steps.generation)} × ({total(parts)})", []
+
+
+def _reduce(subject: Subject, column: int, batch: int) -> Written:
+    layers = sum(count for _, count in layer_counts(subject, column))
+    size = f"{batch} × {number(subject.model.hidden_size)} × 2 B"
+    formula = "layers × 2 × all-reduce of sequences × hidden size × 2 bytes: ring bytes / bandwidth + latency"
+    return formula, f"{counted(layers, 'layer')} × 2 × ({all_reduce(subject, size)})", []
+
+
+def _exchange(subject: Subject, column: int, batch: int) -> Written:
+    arrays = subject.analytic.arrays
+    layers = sum(count for k, count in layer_counts(subject, column) if arrays.experts[k])
+    size = f"{batch} × {exchanged(subject)}"
+    formula = "MoE layers × 2 (there and back) × all-to-all: bytes / bandwidth + latency"
+    return formula, f"{counted(layers, 'layer')} × 2 × ({all_to_all(subject, size)})", []
+
+
+def _step(subject: Subject, column: int, batch: int) -> Written:
+    c, steps = subject.constants, subject.analytic.steps
+    parts = [f"{number(steps.generation)} × {ms(c.t_step)}"] if c.t_step else []
+    parts.append(f"{counted(batch, 'sequence')} × {ms(c.t_sequence)}")
+    return "time per step + sequences of a rank × time per sequence (last stage)", total(parts), []

@@ -1,0 +1,311 @@
+"""What a GPU of each stage holds, term by term. ``docs/model.md``, section 2."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optimizer.costs.parameters import KV_BLOCK_TOKENS, KV_BYTES, VOCABULARY_PADDING
+from optimizer.explain.common.numbers import count as counted
+from optimizer.reporting.document import Figure
+from optimizer.reporting.ledger import byte, number, total
+from optimizer.reporting.subject import Subject
+
+MODEL = "docs/model.md, section 2"
+TERMS = ("weights", "KV cache", "activations", "logits", "communication buffers", "engine")
+
+
+def derive_memory(subject: Subject) -> dict[int, Figure]:
+    """The memory of a GPU of every stage (figures by stage number), its budget and the share that is used."""
+    _layers(subject)
+    _shared_terms(subject)
+    of_stage: dict[int, Figure] = {}
+    for column, stages in subject.stage_classes.items():
+        figure = _stage(subject, column, stages)
+        of_stage.update(dict.fromkeys(stages, figure))
+    _fullest(subject)
+    return of_stage
+
+
+def _layers(subject: Subject) -> None:
+    """Weights, parameters and KV cache of one layer of each kind on one GPU."""
+    ledger, model, shape, arrays = subject.ledger, subject.model, subject.shape, subject.analytic.arrays
+    published = shape.weight_format == model.native_weight_format
+    block = KV_BLOCK_TOKENS
+    kept = -(-subject.problem.max_sequence_tokens // block) * block
+    for k, kind in enumerate(model.kinds):
+        name = f" of kind {k + 1}" if len(model.kinds) > 1 else ""
+        linear = float(arrays.linear_parameters[0, k])
+        every = kind.kv_heads or model.kv_heads
+        heads = max(1, -(-every // shape.tp))
+        ledger.derive(
+            f"linear-{k}",
+            f"Parameters of the matrix products of one layer{name} on one GPU, experts apart",
+            "sharded / TP + key and value × KV heads per GPU / KV heads + replicated",
+            f"{number(kind.sharded_parameters)} / {shape.tp} + {number(kind.key_value_parameters)} × {heads} / "
+            f"{every} + {number(kind.replicated_parameters)}",
+            linear,
+            "parameters",
+            text=f"{linear:,.0f}",
+            note=f"{MODEL}; parameter groups: optimizer/facts/model.py",
+        )
+        parts = [byte(float(arrays.linear_bytes[0, k]))]
+        if published and kind.sharded_bytes + kind.key_value_bytes + kind.replicated_bytes:
+            stored = f"{byte(kind.sharded_bytes)} / {shape.tp} + {byte(kind.key_value_bytes)} × {heads} / {every}"
+            parts = [f"({stored} + {byte(kind.replicated_bytes)})"]
+        if kind.unquantized_parameters:
+            parts.append(f"{number(kind.unquantized_parameters)} × 2 B")
+        if kind.experts:
+            parts.append(f"{byte(float(arrays.one_expert_bytes[0, k]))} × {kind.experts} / {max(shape.tp, shape.ep)}")
+        ledger.derive(
+            f"layer-{k}",
+            f"Weights of one layer{name} on one GPU",
+            "bytes of the matrices on one GPU + 16-bit parameters × 2 + bytes of an expert × experts / GPUs that share them",
+            total(parts),
+            float(arrays.resident_bytes[0, k]),
+            "B",
+            note=f"{MODEL}; "
+            + (
+                "as the checkpoint stores them, scales included"
+                if published
+                else f"bytes each in {shape.weight_format}: formats in optimizer/catalog/data/constants.yaml"
+            ),
+            inputs=(f"linear-{k}",),
+        )
+        per_head, latent = kind.kv_values_per_token_per_kv_head, kind.kv_values_per_token_replicated
+        token = float(arrays.kv_bytes_per_token[0, k])
+        ledger.derive(
+            f"kv-token-{k}",
+            f"KV cache of one token in one layer{name} on one GPU",
+            "(values per KV head × KV heads per GPU + values every GPU keeps) × bytes per value",
+            f"({per_head} × {heads} + {latent}) × {KV_BYTES[shape.kv_format]} B",
+            token,
+            "B",
+            note=MODEL,
+        )
+        window = kind.window_tokens
+        held = f"ceil({number(subject.problem.max_sequence_tokens)} / {block}) × {block}"
+        if window:
+            held = f"min({held}, ceil({window} / {block}) × {block} + {block})"
+        tokens = min(kept, -(-window // block) * block + block) if window else kept
+        state = float(arrays.state_bytes[0, k])
+        ledger.derive(
+            f"kv-sequence-{k}",
+            f"KV cache of one sequence of full length in one layer{name} on one GPU",
+            "bytes per token × tokens kept, in blocks of 16 tokens" + (" + state" if state else ""),
+            f"{byte(token)} × {held}" + (f" + {byte(state)}" if state else ""),
+            token * tokens + state,
+            "B",
+            note=f"{MODEL}; longest sequence: requirements.max_sequence_tokens, else the model's context",
+            inputs=(f"kv-token-{k}",),
+        )
+
+
+def _shared_terms(subject: Subject) -> None:
+    """What does not depend on the layers of a stage."""
+    ledger, model, shape = subject.ledger, subject.model, subject.shape
+    pad, table = VOCABULARY_PADDING, float(subject.analytic.arrays.embedding_bytes[0])
+    padded = -(-model.vocabulary // pad) * pad
+    ledger.derive(
+        "embedding",
+        "Embedding or output head on one GPU",
+        "padded vocabulary × bytes of a row / TP",
+        f"ceil({number(model.vocabulary)} / {pad}) × {pad} × {byte(table * shape.tp / padded)} / {shape.tp}",
+        table,
+        "B",
+        note=MODEL,
+    )
+    memory = subject.analytic.memory()
+    budget = subject.problem.search.max_num_batched_tokens
+    column = next(iter(subject.stage_classes))
+    activations = int(memory.activations[0, column])
+    ledger.derive(
+        "activations",
+        "Activations of one engine step on one GPU",
+        "token budget of a step × 2 bytes × (2 × hidden size + the widest intermediate result)",
+        f"{number(budget)} tokens × 2 B × (2 × {number(model.hidden_size)} + {_widest(subject)})",
+        activations,
+        "B",
+        note=f"{MODEL}; token budget: search.max_num_batched_tokens",
+    )
+    logits = subject.constants.logit_bytes
+    slots = memory.reserved_logits or subject.strategy.max_num_seqs
+    ledger.derive(
+        "logits",
+        "Logits of all sequences, on GPUs of the last stage",
+        "sequences × vocabulary × bytes per logit",
+        f"{counted(slots, 'sequence')} × {number(model.vocabulary)} × {byte(logits)}",
+        slots * int(max(memory.logits_per_sequence[0])),
+        "B",
+        note=f"{MODEL}; logit_bytes in constants.yaml"
+        + ("; an engine sets them aside for the most sequences allowed" if memory.reserved_logits else ""),
+    )
+    several = subject.instance_gpus > 1
+    ledger.given(
+        "communication buffers",
+        "Communication buffers of one GPU",
+        subject.constants.comm_bytes if several else 0,
+        "B",
+        "comm_bytes in optimizer/catalog/data/constants.yaml" if several else "none: the GPU works alone",
+    )
+    ledger.given(
+        "engine",
+        "Engine: context, CUDA graphs and allocator slack of one GPU",
+        subject.constants.engine_bytes,
+        "B",
+        "engine_bytes in optimizer/catalog/data/constants.yaml",
+    )
+
+
+def _widest(subject: Subject) -> str:
+    """The widest intermediate result, values per token, as arithmetic."""
+    model, tp, ep = subject.model, subject.shape.tp, subject.shape.ep
+    kv = 0 if model.mla else model.kv_heads
+    options = [f"({model.attention_heads} + 2 × {kv}) × {model.head_dim} / {tp}"]
+    options += [f"2 × {number(width)} / {tp}" for width in model.ffn_widths]
+    if model.experts:
+        per_token = max(kind.experts_per_token for kind in model.kinds)
+        sliced, share = (1, min(ep, per_token)) if ep > 1 else (tp, 1)
+        options.append(
+            f"{per_token} × ({number(model.hidden_size)} + 2 × {number(model.expert_ffn_width)} / {sliced}) / {share}"
+        )
+    return f"max({', '.join(options)})" if len(options) > 1 else options[0]
+
+
+def layer_counts(subject: Subject, column: int) -> list[tuple[int, int]]:
+    """(layer kind, number of layers) of a stage class; kinds it has none of are left out."""
+    counts = subject.analytic.table.kind_counts[0, column]
+    return [(k, int(count)) for k, count in enumerate(counts) if count]
+
+
+def _beside(held: float) -> list[str]:
+    """Positions, further tables and towers on the first stage."""
+    return [byte(held)] if held else []
+
+
+def _stage(subject: Subject, column: int, stages: list[int]) -> Figure:
+    ledger, memory, strategy = subject.ledger, subject.analytic.memory(), subject.strategy
+    name, slots = subject.stages_named(stages), strategy.max_num_seqs
+    here = layer_counts(subject, column)
+    table = subject.analytic.table
+    first, last = bool(table.is_first[0, column]), bool(table.is_last[0, column])
+    parts = [f"{counted(count, 'layer')} × {byte(ledger.value(f'layer-{k}'))}" for k, count in here]
+    tied = subject.model.tied_embeddings and strategy.pipeline_parallel == 1
+    arrays = subject.analytic.arrays
+    if first:
+        parts += [byte(ledger.value("embedding")), *_beside(float(arrays.first_bytes[0]))]
+    if last:
+        parts += [
+            *([] if tied else [byte(float(arrays.head_bytes[0]))]),
+            f"{number(subject.model.output_parameters)} × 2 B",
+        ]
+    ledger.derive(
+        f"weights-s{stages[0]}",
+        f"Weights on a GPU of {name}",
+        "layers × weights of a layer + embedding (first stage) + output head and final norm (last stage)",
+        total(parts),
+        int(memory.weights[0, column]),
+        "B",
+        note=MODEL,
+        inputs=(*(f"layer-{k}" for k, _ in here), "embedding"),
+    )
+    cache = _cache(subject, column, stages, here)
+    amounts = {
+        f"weights-s{stages[0]}": int(memory.weights[0, column]),
+        f"cache-s{stages[0]}": cache,
+        "activations": int(memory.activations[0, column]),
+        "logits": (memory.reserved_logits or slots) * int(memory.logits_per_sequence[0, column]),
+        "communication buffers": int(memory.communication[0, column]),
+        "engine": memory.engine,
+    }
+    used = {id: value for id, value in amounts.items() if value}
+    return ledger.derive(
+        f"memory-s{stages[0]}",
+        f"Memory of a GPU of {name}",
+        "weights + KV cache + activations + logits + communication buffers + engine",
+        total([byte(value) for value in used.values()]),
+        int(np.sum(list(amounts.values()))),
+        "B",
+        note=MODEL,
+        inputs=tuple(used),
+    )
+
+
+def _cache(subject: Subject, column: int, stages: list[int], here: list[tuple[int, int]]) -> int:
+    """Bytes of the KV cache on a GPU of equal stages, with their derivation."""
+    ledger, memory, slots = subject.ledger, subject.analytic.memory(), subject.strategy.max_num_seqs
+    name, title = f"cache-s{stages[0]}", f"KV cache on a GPU of {subject.stages_named(stages)}"
+    if memory.held is None:
+        of_sequence = total(
+            [f"{counted(count, 'layer')} × {byte(ledger.value(f'kv-sequence-{k}'))}" for k, count in here]
+        )
+        held = slots * int(memory.kv_per_sequence[0, column])
+        ledger.derive(
+            name,
+            title,
+            "sequences × Σ layers × KV cache of a sequence in a layer",
+            f"{counted(slots, 'sequence')} × ({of_sequence})",
+            held,
+            "B",
+            note=f"{MODEL}; reserved at full length for all {slots} sequences of max_num_seqs",
+            inputs=tuple(f"kv-sequence-{k}" for k, _ in here),
+        )
+        return held
+    tokens = subject.metrics.kv_cache_tokens
+    of_token = total([f"{counted(count, 'layer')} × {byte(ledger.value(f'kv-token-{k}'))}" for k, count in here])
+    held = tokens * int(memory.kv_per_token[0, column])
+    ledger.derive(
+        name,
+        title,
+        "tokens in whole blocks × Σ layers × KV cache of a token in a layer",
+        f"{number(tokens)} tokens × ({of_token})",
+        held,
+        "B",
+        note=f"{MODEL}; as many blocks of {KV_BLOCK_TOKENS} tokens as the stage with the least room holds, taken as requests grow",
+        inputs=tuple(f"kv-token-{k}" for k, _ in here),
+    )
+    return held
+
+
+def _fullest(subject: Subject) -> None:
+    ledger, metrics, needs = subject.ledger, subject.metrics, subject.problem.requirements
+    gpu, used = subject.hardware.gpu, subject.hardware.memory_used_mib
+    stages = [stages[0] for stages in subject.stage_classes.values()]
+    ledger.derive(
+        "memory",
+        "Memory of the fullest GPU",
+        "the largest over the stages",
+        f"max({', '.join(byte(ledger.value(f'memory-s{s}')) for s in stages)})",
+        metrics.memory_bytes_per_gpu,
+        "B",
+        inputs=tuple(f"memory-s{s}" for s in stages),
+    )
+    budget = ledger.derive(
+        "memory-budget",
+        "Memory of one GPU that may be used",
+        "gpu_memory_utilization × memory that the device offers, down to whole bytes",
+        f"{number(needs.gpu_memory_utilization)} × {number(gpu.process_mib)} MiB"
+        if not used
+        else f"min({number(needs.gpu_memory_utilization)} × {number(gpu.process_mib)} MiB, {number(gpu.process_mib - used)} MiB)",
+        min(int(needs.gpu_memory_utilization * gpu.memory_bytes), subject.hardware.free_bytes),
+        "B",
+        note="requirements.gpu_memory_utilization; memory_mib less reserved_mib of the GPU",
+    )
+    ledger.derive(
+        "memory-share",
+        "Share of the fullest GPU's memory in use",
+        "memory of the fullest GPU / memory that the device offers",
+        f"{byte(metrics.memory_bytes_per_gpu)} / {number(gpu.process_mib)} MiB",
+        metrics.memory_utilization * 100,
+        "%",
+        inputs=("memory",),
+    )
+    spare = float(budget.value or 0) - metrics.memory_bytes_per_gpu
+    ledger.derive(
+        "memory-spare",
+        "Memory to spare on the fullest GPU",
+        "memory that may be used − memory of the fullest GPU",
+        f"{byte(float(budget.value or 0))} − {byte(metrics.memory_bytes_per_gpu)}",
+        spare,
+        "B",
+        inputs=("memory-budget", "memory"),
+    )

@@ -1,0 +1,195 @@
+"""A prompt through the stages: its own compute, its chunks, and the decodes that share its steps. Section 3."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optimizer.costs.shapes import Floats
+from optimizer.explain.common.numbers import count as counted
+from optimizer.reporting.derive.decode import CONSTANTS, MODEL, derive_round, flops, slowdown, stage_wait
+from optimizer.reporting.derive.links import all_reduce, all_to_all, exchanged, sends
+from optimizer.reporting.derive.memory import layer_counts
+from optimizer.reporting.document import Figure
+from optimizer.reporting.ledger import ms, number, total
+from optimizer.reporting.subject import Subject
+
+
+def prefill_stage_ms(subject: Subject, tokens: int) -> Floats:
+    """Compute of a prompt at a stage of each class, ms."""
+    values = subject.analytic.steps.prefill_terms(tokens).values()
+    return np.asarray(sum(value[0] for value in values))
+
+
+def derive_prompt(subject: Subject, tokens: int) -> None:
+    """Compute of one prompt at every stage, term by term."""
+    if subject.corrected:
+        return
+    for column, stages in subject.stage_classes.items():
+        if f"prefill-s{stages[0]}-m{tokens}" not in subject.ledger:
+            _stage(subject, column, stages, tokens)
+
+
+def derive_prompt_ends(subject: Subject) -> None:
+    """O_sum and O_max: the mean prompt through all stages, and at the slowest."""
+    ledger, service = subject.ledger, subject.service
+    tokens = subject.problem.workload.prompt_tokens
+    o_sum, o_max = float(service.prompt_sum_ms[0]), float(service.prompt_max_ms[0])
+    if subject.corrected:
+        note = f"Costs: {subject.problem.cost_source}; docs/model.md, section 9"
+        ledger.given("prompt-sum", "O_sum: one mean prompt through all stages", o_sum, "ms", note)
+        ledger.given("prompt-max", "O_max: one mean prompt at the slowest stage", o_max, "ms", note)
+        return
+    derive_prompt(subject, tokens)
+    parts = [(len(stages), f"prefill-s{stages[0]}-m{tokens}") for stages in subject.stage_classes.values()]
+    ids = [part for _, part in parts]
+    ledger.derive(
+        "prompt-sum",
+        f"O_sum: one prompt of {tokens:,} tokens through all stages, compute only",
+        "the sum over the stages",
+        total([f"{counted(count, 'stage')} × {ms(ledger.value(part))}" for count, part in parts]),
+        o_sum,
+        "ms",
+        note=MODEL,
+        inputs=ids,
+    )
+    ledger.derive(
+        "prompt-max",
+        f"O_max: one prompt of {tokens:,} tokens at the slowest stage, compute only",
+        "the largest over the stages"
+        + (", where unequal micro-batches wait for each other" if subject.shape.pp > 1 else ""),
+        f"max({', '.join(ms(ledger.value(part)) for part in ids)}){stage_wait(subject)}",
+        o_max,
+        "ms",
+        note=MODEL,
+        inputs=ids,
+    )
+
+
+def derive_prefill(subject: Subject, tokens: int, running: int) -> Figure:
+    """Prompt scheduled to prompt done, with so many sequences in progress."""
+    id = f"prefill-m{tokens}-n{running}"
+    if id in subject.ledger:
+        return subject.ledger.figure(id)
+    ledger, workload = subject.ledger, subject.problem.workload
+    table = subject.service.prefill_ms if tokens == workload.prompt_tokens else subject.service.prefill_long_ms
+    value = float(table[0, running - 1])
+    title = f"Prefill of a prompt of {tokens:,} tokens with {running} sequences in progress"
+    if subject.corrected:
+        note = f"Costs: {subject.problem.cost_source}; factors on the analytic model's time, docs/model.md, section 9"
+        return ledger.given(id, title, value, "ms", note)
+    derive_prompt(subject, tokens)
+    derive_round(subject, running)
+    budget = subject.problem.search.max_num_batched_tokens
+    chunks = -(-tokens // budget)
+    passes, inputs = [], []
+    for stages in subject.stage_classes.values():
+        prompt, decode = f"prefill-s{stages[0]}-m{tokens}", f"decode-s{stages[0]}-n{running}"
+        inputs += [prompt, decode]
+        share = f" / {chunks}" if chunks > 1 else ""
+        passes.append((len(stages), f"({ms(ledger.value(prompt))}{share} + {ms(ledger.value(decode))})"))
+    text = total([one if count == 1 else f"{count} stages × {one}" for count, one in passes])
+    if chunks > 1:
+        text += f" + ({chunks} − 1) × max({', '.join(one for _, one in passes)})"
+    if subject.shape.pp > 1:
+        text += f" + {sends(subject, f'ceil({number(tokens)} / {chunks})')}"
+    return ledger.derive(
+        id,
+        title,
+        "a pass is (prompt / chunks + decode step): Σ stages' passes + (chunks − 1) × the longest pass + sends",
+        text,
+        value,
+        "ms",
+        note=f"{MODEL}; ceil({tokens:,} / {budget:,}) = {chunks} chunk{'s' if chunks > 1 else ''}",
+        inputs=inputs,
+    )
+
+
+def _stage(subject: Subject, column: int, stages: list[int], tokens: int) -> None:
+    ledger, name = subject.ledger, subject.stages_named(stages)
+    values = {term: float(v[0, column]) for term, v in subject.analytic.steps.prefill_terms(tokens).items()}
+    written = {
+        "dense layers": _dense,
+        "experts": _experts,
+        "attention": _attention,
+        "TP all-reduce": _reduce,
+        "expert exchange": _exchange,
+    }
+    parts = {}
+    for term, value in values.items():
+        if not value:
+            continue
+        formula, numbers = written[term](subject, column, tokens)
+        id = f"prefill-{term.lower().replace(' ', '-')}-s{stages[0]}-m{tokens}"
+        title = f"Prompt of {tokens:,} tokens at {name}: {term}"
+        ledger.derive(id, title, formula, numbers, value, "ms", note=f"{MODEL}; {CONSTANTS}")
+        parts[id] = value
+    ledger.derive(
+        f"prefill-s{stages[0]}-m{tokens}",
+        f"Prompt of {tokens:,} tokens at {name}, compute only",
+        "the sum of its terms",
+        total([ms(value) for value in parts.values()]),
+        sum(parts.values()),
+        "ms",
+        note=MODEL,
+        inputs=list(parts),
+    )
+
+
+def _dense(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
+    c, arrays = subject.constants, subject.analytic.arrays
+    here = layer_counts(subject, column)
+    done = total([f"{counted(count, 'layer')} × {number(float(arrays.linear_parameters[0, k]))}" for k, count in here])
+    text = f"2 FLOP × {number(tokens)} tokens × ({done}) / {flops(float(arrays.linear_peak[0]), c.eta_prefill_flops)}"
+    return "2 × tokens × parameters / compute rate", text
+
+
+def _experts(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
+    c, arrays, shape = subject.constants, subject.analytic.arrays, subject.shape
+    done = total(
+        [
+            f"{counted(count, 'layer')} × {int(arrays.experts_per_token[k])} × {number(int(arrays.expert_parameters[k]))} × "
+            f"{slowdown(subject, int(arrays.experts[k]))}"
+            for k, count in layer_counts(subject, column)
+            if arrays.experts[k]
+        ]
+    )
+    text = (
+        f"2 FLOP × {number(tokens)} tokens × {subject.ranks} × ({done}) / {max(shape.tp, shape.ep)} / "
+        f"{flops(float(arrays.expert_peak[0]), c.eta_prefill_expert_flops)}"
+    )
+    return (
+        "2 × tokens of all coupled replicas × expert parameters per token / GPUs that share them / compute rate × what "
+        "narrow experts and the busiest GPU add",
+        text,
+    )
+
+
+def _attention(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
+    c, arrays, parts = subject.constants, subject.analytic.arrays, []
+    for k, count in layer_counts(subject, column):
+        window = int(arrays.windows[k])
+        squared = f"{number(tokens)} × {number(tokens)}"
+        if window:
+            squared = f"min({squared}, 2 × {number(tokens)} × min({number(tokens)}, {window}))"
+        parts.append(f"{counted(count, 'layer')} × {number(int(arrays.prefill_width[k]))} FLOP × {squared}")
+    text = f"({total(parts)}) / {subject.shape.tp} / {flops(arrays.peak16, c.eta_prefill_attention)}"
+    return "layers × attention width × tokens² / TP / compute rate", text
+
+
+def _reduce(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
+    layers = sum(count for _, count in layer_counts(subject, column))
+    size = f"{number(tokens)} × {number(subject.model.hidden_size)} × 2 B"
+    return (
+        "layers × 2 × all-reduce of tokens × hidden size × 2 bytes",
+        f"{counted(layers, 'layer')} × 2 × ({all_reduce(subject, size)})",
+    )
+
+
+def _exchange(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
+    arrays = subject.analytic.arrays
+    layers = sum(count for k, count in layer_counts(subject, column) if arrays.experts[k])
+    size = f"{number(tokens)} × {exchanged(subject)}"
+    return (
+        "MoE layers × 2 (there and back) × all-to-all",
+        f"{counted(layers, 'layer')} × 2 × ({all_to_all(subject, size)})",
+    )

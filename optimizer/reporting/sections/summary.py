@@ -1,0 +1,93 @@
+"""Summary and verdict: what was found, in a sentence and six figures."""
+
+from __future__ import annotations
+
+from optimizer.explain.common.numbers import amount, count
+from optimizer.render.text import costs_sentence, verification_sentence
+from optimizer.reporting.document import Block, Bullets, Cell, Column, Mark, Section, Table, Text, Verdict
+from optimizer.reporting.ledger import Ledger
+from optimizer.reporting.link import linked
+from optimizer.reporting.subject import Subject
+from optimizer.results.answer import Answer, CheckAnswer
+
+
+def verdict_of(answer: Answer) -> tuple[Verdict, str]:
+    """The verdict and its headline."""
+    broken = [rule for rule in answer.rules if rule.enabled and not rule.holds]
+    label = answer.strategy.label if answer.strategy else ""
+    if answer.status == "unknown" or (isinstance(answer, CheckAnswer) and answer.feasible is None):
+        return "unknown", "Not decided within the time limit"
+    if answer.strategy is None:
+        return "fail", "No strategy keeps every rule"
+    if broken:
+        return "fail", f"{label} breaks {count(len(broken), 'rule')}"
+    if answer.status == "optimal":
+        return "pass", f"{label} keeps every rule and is proved best"
+    if isinstance(answer, CheckAnswer):
+        return "pass", f"{label} keeps every rule, but is not the best"
+    return "pass", f"{label} keeps every rule; whether it is the best is not proved"
+
+
+def summary_section(subject: Subject) -> Section:
+    """For an answer with a strategy."""
+    ledger, metrics = subject.ledger, subject.metrics
+    rows: list[tuple[Cell, ...]] = [("GPUs in use", ledger.figure("gpus-used"))]
+    for name, words in (("ttft_p99_ms", "Time to first token, P99"), ("tpot_p99_ms", "Time per output token, P99"),
+                        ("request_mean_ms", "Whole request, mean")):  # fmt: skip
+        value = getattr(metrics, name)
+        rows.append((words, ledger.figure(name) if name in ledger else amount(value, "ms")))
+    rows += [
+        ("Largest request rate within all limits", ledger.figure("max_request_rate")),
+        ("Memory of the fullest GPU", ledger.figure("memory")),
+        ("Requests served, failures counted", ledger.figure("availability")),
+        ("Compatibility score", ledger.figure("score")),
+    ]
+    blocks: list[Block] = [
+        Table("key-figures", (Column("what", "Figure"), Column("value", "Value", right=True)), tuple(rows)),
+        Text((_recommendation(subject),)),
+        *_sentences(subject.answer, ledger),
+        *basis(subject.answer),
+    ]
+    return Section("summary", "Summary and verdict", tuple(blocks))
+
+
+def _sentences(answer: Answer, ledger: Ledger) -> list[Block]:
+    return [Bullets(tuple((_mark(sentence), linked(sentence, ledger)) for sentence in answer.explanation))]
+
+
+def _mark(sentence: str) -> Mark:
+    if sentence.startswith("Broken"):
+        return "fail"
+    return "warn" if sentence.startswith(("Binding", "It lacks")) else "info"
+
+
+def _recommendation(subject: Subject) -> str:
+    verdict, _ = verdict_of(subject.answer)
+    if verdict == "fail":
+        return "Deployment recommendation: do not deploy this as it is. “Recommendations” lists changes that work, each solved again."
+    answer = subject.answer
+    if isinstance(answer, CheckAnswer) and answer.status != "optimal":
+        return "Deployment recommendation: it may be deployed; “Recommendations” names what is better."
+    return (
+        "Deployment recommendation: deploy, and measure the latencies under load before relying on them; they are predictions. "
+        "“Findings” lists what has little room."
+    )
+
+
+def basis(answer: Answer) -> list[Block]:
+    """What was verified, where costs come from, and what was not considered."""
+    said = [
+        verification_sentence(answer.verification, answer.status),
+        costs_sentence(answer.cost_source).strip(),
+        *answer.search_limits,
+    ]
+    said += [
+        f"MISMATCH {one.what}: expected {one.expected}, found {one.actual}" for one in answer.verification.mismatches
+    ]
+    return [Bullets(tuple(("info", (sentence,)) for sentence in said))]
+
+
+def empty_summary(answer: Answer) -> Section:
+    """For an answer without a strategy."""
+    blocks: list[Block] = [*_sentences(answer, Ledger()), *basis(answer)]
+    return Section("summary", "Summary and verdict", tuple(blocks))
