@@ -1,4 +1,4 @@
-"""Cuts of the model over counts: which multipliers γ, and what each candidate earns at most under one. ``docs/inventories.md``, section 6."""
+"""Cuts of the model over counts: which multipliers γ, and what each candidate earns at most: ``docs/inventories.md``, section 6."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dominated candidates that are part of no plan worth having, found before the proof looks at such plans. ``docs/inventories.md``, section 6.
+"""Dominated candidates of no plan worth having, found before the proof looks at such plans: ``docs/inventories.md``, section 6.
 
 With what beats them in their places, a plan of dominated candidates becomes one without, whose bound at a multiplier γ is lower by
 what each of them earns less than its winner. So any plan with such a candidate is at least that much above the least bound of
