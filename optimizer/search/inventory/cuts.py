@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 
 from optimizer.search.inventory.candidates import Candidates
+from optimizer.search.inventory.counts import Terms
 from optimizer.search.inventory.found import Placed
-from optimizer.search.inventory.master import Master, Terms
+from optimizer.search.inventory.master import Master
 from optimizer.search.inventory.plan import Plan
 from optimizer.search.uniform.quantities import ObjectiveWeights
 

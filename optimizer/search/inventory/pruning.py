@@ -8,7 +8,8 @@ all plans without; and where it is so slow that it earns nothing, what its share
 from __future__ import annotations
 
 from optimizer.search.inventory.candidates import Candidates
-from optimizer.search.inventory.master import Master, Terms
+from optimizer.search.inventory.counts import Terms
+from optimizer.search.inventory.master import Master
 
 
 def few_terms(candidates: Candidates, full: Master, few: Master, terms: Terms) -> Terms:
