@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from optimizer.catalog.recovery import recovery_facts
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.reading.stated import Stated
 
 
-def inventory_stated_of(problem: FleetProblem) -> Stated:
+def inventory_stated_of(problem: InventoryProblem) -> Stated:
     """A statement that resolves to the given inventory; the model keeps its name, and its facts come along resolved."""
     values: dict[str, Any] = {
         "name": problem.name,
@@ -42,7 +42,7 @@ def _group(group: NodeGroup) -> dict[str, Any]:
     return data
 
 
-def _failures(problem: FleetProblem) -> dict[str, Any]:
+def _failures(problem: InventoryProblem) -> dict[str, Any]:
     stated: dict[str, Any] = {name: rate for name, rate in problem.failures.model_dump().items() if rate is not None}
     if problem.recovery != recovery_facts():
         stated["engine_start_s"] = problem.recovery.engine_start_s

@@ -9,13 +9,13 @@ from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
-    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.facts.recovery import RecoveryFacts
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
     from optimizer.reporting.build import Built
-    from optimizer.reporting.curves import FrontPoint, SweepPoint
+    from optimizer.reporting.curves import FrontRow, SweepPoint
 
 
 def report(
@@ -24,7 +24,7 @@ def report(
     *,
     stated: Stated | None = None,
     recovery: RecoveryFacts | None = None,
-    front: Sequence[FrontPoint] = (),
+    front: Sequence[FrontRow] = (),
     curve: Sequence[SweepPoint] = (),
 ) -> Built:
     """The report of an answer; ``reporting.written`` turns it into Markdown, JSON and HTML.
@@ -52,7 +52,7 @@ def report(
     if kind == "inventory":
         from optimizer.reporting.inventory import inventory_pictures, inventory_sections, inventory_verdict
 
-        inventory = cast("FleetProblem", problem)
+        inventory = cast("InventoryProblem", problem)
         sections, drawn = inventory_sections(inventory, answer, ledger), inventory_pictures(inventory, answer)
         verdict = inventory_verdict(answer)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optimizer.explain.common.numbers import amount, milliseconds
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.render.text import costs_sentence, verification_sentence
 from optimizer.reporting.document import (
     Block,
@@ -22,12 +22,12 @@ from optimizer.reporting.document import (
 )
 from optimizer.reporting.ledger import Ledger, number, share, total
 from optimizer.reporting.pictures.placement import placement_svg, placement_words
-from optimizer.results.inventory import FleetAnswer, instance_label
+from optimizer.results.inventory import InventoryAnswer, instance_label
 
 MOST_PLACES = 64
 
 
-def inventory_verdict(answer: FleetAnswer) -> tuple[Verdict, str]:
+def inventory_verdict(answer: InventoryAnswer) -> tuple[Verdict, str]:
     """The verdict and its headline."""
     checked = answer.optimum is not None
     if answer.status == "unknown" or (checked and answer.feasible is None):
@@ -44,7 +44,7 @@ def inventory_verdict(answer: FleetAnswer) -> tuple[Verdict, str]:
     return "pass", f"{answer.label} keeps every rule; whether it is the best is not proved"
 
 
-def inventory_sections(problem: FleetProblem, answer: FleetAnswer, ledger: Ledger) -> list[Section]:
+def inventory_sections(problem: InventoryProblem, answer: InventoryAnswer, ledger: Ledger) -> list[Section]:
     """Every section, the summary first."""
     groups = _groups(problem, ledger)
     if not answer.pools:
@@ -63,12 +63,12 @@ def inventory_sections(problem: FleetProblem, answer: FleetAnswer, ledger: Ledge
     ]
 
 
-def inventory_pictures(problem: FleetProblem, answer: FleetAnswer) -> dict[str, str]:
+def inventory_pictures(problem: InventoryProblem, answer: InventoryAnswer) -> dict[str, str]:
     """SVG of every picture, by its id."""
     return {"placement": placement_svg(problem, answer)} if answer.pools else {}
 
 
-def _groups(problem: FleetProblem, ledger: Ledger) -> Section:
+def _groups(problem: InventoryProblem, ledger: Ledger) -> Section:
     rows: list[tuple[Cell, ...]] = []
     for group in problem.groups:
         free = ledger.derive(
@@ -96,7 +96,7 @@ def _groups(problem: FleetProblem, ledger: Ledger) -> Section:
     return Section("inventory", "Inventory and load", (Table("groups", columns, tuple(rows)), Text((said,))))
 
 
-def _pools(problem: FleetProblem, answer: FleetAnswer, ledger: Ledger) -> Section:
+def _pools(problem: InventoryProblem, answer: InventoryAnswer, ledger: Ledger) -> Section:
     columns = (
         Column("pool", "Pool"), Column("shape", "Instance"), Column("group", "Group"), Column("instances", "Instances", right=True),
         Column("slots", "Slots each", right=True), Column("share", "Share", right=True), Column("sent", "Sent to each", right=True),
@@ -125,7 +125,7 @@ def _pools(problem: FleetProblem, answer: FleetAnswer, ledger: Ledger) -> Sectio
     return Section("pools", "Pools of equal instances", (Table("pools", columns, tuple(rows)),))
 
 
-def _totals(problem: FleetProblem, answer: FleetAnswer, ledger: Ledger) -> None:
+def _totals(problem: InventoryProblem, answer: InventoryAnswer, ledger: Ledger) -> None:
     pools = answer.pools
     ledger.derive(
         "gpus-used", "GPUs in use", "instances × GPUs of one, over the pools",
@@ -145,7 +145,7 @@ def _totals(problem: FleetProblem, answer: FleetAnswer, ledger: Ledger) -> None:
         )  # fmt: skip
 
 
-def _summary(answer: FleetAnswer, ledger: Ledger) -> Section:
+def _summary(answer: InventoryAnswer, ledger: Ledger) -> Section:
     rows: list[tuple[Cell, ...]] = [
         (words, ledger.figure(name))
         for name, words in (
@@ -184,7 +184,7 @@ def _summary(answer: FleetAnswer, ledger: Ledger) -> Section:
     return Section("summary", "Summary and verdict", tuple(blocks))
 
 
-def _placement(answer: FleetAnswer) -> Section:
+def _placement(answer: InventoryAnswer) -> Section:
     instances = answer.placement.instances if answer.placement else ()
     columns = (
         Column("instance", "Instance"), Column("shape", "Shape"), Column("share", "Share", right=True), Column("gpus", "GPUs"),
@@ -205,7 +205,7 @@ def _placement(answer: FleetAnswer) -> Section:
     return Section("placement", "Placement", tuple(blocks))
 
 
-def _rules(answer: FleetAnswer) -> Section:
+def _rules(answer: InventoryAnswer) -> Section:
     columns = (
         Column("mark", "Outcome"), Column("rule", "Rule"), Column("limit", "Limit", right=True),
         Column("actual", "Actual", right=True), Column("slack", "To spare", right=True),
@@ -224,7 +224,7 @@ def _rules(answer: FleetAnswer) -> Section:
     return Section("rules", "Rules", (Table("rules", columns, tuple(rows)),))
 
 
-def _failures(answer: FleetAnswer, ledger: Ledger) -> Section:
+def _failures(answer: InventoryAnswer, ledger: Ledger) -> Section:
     blocks: list[Block] = []
     columns = (
         Column("level", "Lost"), Column("worst", "The worst that can be lost"), Column("instances", "Instances lost", right=True),
@@ -260,7 +260,7 @@ def _failures(answer: FleetAnswer, ledger: Ledger) -> Section:
     return Section("failures", "What failures do", tuple(blocks))
 
 
-def _launch(problem: FleetProblem, answer: FleetAnswer) -> Section:
+def _launch(problem: InventoryProblem, answer: InventoryAnswer) -> Section:
     from optimizer.deployment.line import launch_lines
 
     if not answer.verification.passed:
@@ -270,7 +270,7 @@ def _launch(problem: FleetProblem, answer: FleetAnswer) -> Section:
     return Section("launch", "Launch commands", tuple(blocks))
 
 
-def _advice(answer: FleetAnswer) -> list[Section]:
+def _advice(answer: InventoryAnswer) -> list[Section]:
     said = [conflict.sentence for conflict in answer.conflicts]
     said += [f"{repair.sentence}" for repair in answer.repairs]
     if answer.optimum is not None and answer.optimum.pools and answer.optimum.objective is not None:

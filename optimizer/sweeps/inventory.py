@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.reading.stated import Stated
-from optimizer.results.inventory import FleetAnswer, instance_label
+from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.sweeps.nodes import indexed
 from optimizer.sweeps.points import Checked, InventoryFigures, Point, PoolAt, Spec, binding_of, failed
 
 
-def inventory_problem(stated: Stated, spec: Spec, prices: Mapping[str, float]) -> FleetProblem:
+def inventory_problem(stated: Stated, spec: Spec, prices: Mapping[str, float]) -> InventoryProblem:
     """The inventory of a point, groups that state no price with that of their GPU.
 
     Raises:
@@ -28,7 +28,7 @@ def inventory_problem(stated: Stated, spec: Spec, prices: Mapping[str, float]) -
     return priced(problem, prices)
 
 
-def priced(problem: FleetProblem, prices: Mapping[str, float]) -> FleetProblem:
+def priced(problem: InventoryProblem, prices: Mapping[str, float]) -> InventoryProblem:
     """The inventory with a price, where one is known, for every group that states none."""
     groups = tuple(
         group.model_copy(update={"price_per_gpu_hour": prices.get(group.gpu.name)})
@@ -43,19 +43,19 @@ def solve_inventories(
     stated: Stated, specs: tuple[Spec, ...], prices: Mapping[str, float], time_limit_s: float | None
 ) -> Iterator[Point]:
     """Points in order; what goes wrong at one is its own point."""
-    from optimizer.questions.inventory import solve_fleet
+    from optimizer.questions.inventory import solve_inventory
 
     for spec in specs:
         try:
             problem = inventory_problem(stated, spec, prices)
-            answer = solve_fleet(problem, time_limit_s=time_limit_s, ranges=False, explain="conflict")
+            answer = solve_inventory(problem, time_limit_s=time_limit_s, ranges=False, explain="conflict")
         except ProblemError as error:
             yield failed(spec, str(error))
         else:
             yield inventory_point(replace(spec, gpus=problem.gpus), problem, answer)
 
 
-def inventory_point(spec: Spec, problem: FleetProblem, answer: FleetAnswer) -> Point:
+def inventory_point(spec: Spec, problem: InventoryProblem, answer: InventoryAnswer) -> Point:
     """The point of an inventory's answer."""
     checked, figures = answer.verification, figures_of(answer)
     hourly = answer.price_per_hour
@@ -79,14 +79,14 @@ def inventory_point(spec: Spec, problem: FleetProblem, answer: FleetAnswer) -> P
     )
 
 
-def _said(answer: FleetAnswer) -> str:
+def _said(answer: InventoryAnswer) -> str:
     """Why the point is not answered: its conflict where there is one."""
     if answer.conflicts:
         return answer.conflicts[0].sentence
     return answer.explanation[0] if answer.status != "optimal" and answer.explanation else ""
 
 
-def figures_of(answer: FleetAnswer) -> InventoryFigures | None:
+def figures_of(answer: InventoryAnswer) -> InventoryFigures | None:
     """The figures of an answer; None where it has no instances."""
     if not answer.pools or answer.reliability is None:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from optimizer.facts.errors import ProblemError, closest
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.sweeps.counts import parse_counts
 
 Counts = str | Iterable[int]
@@ -30,7 +30,7 @@ def nodes_option(said: Sequence[str]) -> dict[str, str] | None:
     return found or None
 
 
-def group_counts(problem: FleetProblem, asked: Mapping[str, Counts], *, zero: bool = False) -> dict[str, list[int]]:
+def group_counts(problem: InventoryProblem, asked: Mapping[str, Counts], *, zero: bool = False) -> dict[str, list[int]]:
     """Counts of nodes of each group that is named, ascending; a group spread over racks keeps counts that fill them evenly.
 
     Args:

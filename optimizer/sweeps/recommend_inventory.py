@@ -14,13 +14,13 @@ from itertools import product
 from typing import Literal
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.inventory import Domain, FleetProblem
-from optimizer.questions.inventory import refuse_unknown_rules, solve_fleet
+from optimizer.facts.inventory import Domain, InventoryProblem
+from optimizer.questions.inventory import refuse_unknown_rules, solve_inventory
 from optimizer.reading.stated import Stated
-from optimizer.results.inventory import FleetAnswer
+from optimizer.results.inventory import InventoryAnswer
+from optimizer.search.inventory.candidates import MICRO, Candidates, KnownTables
 from optimizer.search.inventory.master import price_micro
-from optimizer.search.inventory.offers import MICRO, Known, Offers
-from optimizer.search.inventory.solve import FleetSolver
+from optimizer.search.inventory.solve import InventorySolver
 from optimizer.sweeps.curve import worth
 from optimizer.sweeps.inventory import inventory_point, inventory_problem
 from optimizer.sweeps.nodes import Counts, group_counts
@@ -41,12 +41,12 @@ Nodes = tuple[int, ...]
 class _Sets:
     """Sets of nodes of one inventory, tried one by one; what one proves about others is kept."""
 
-    problem: FleetProblem
+    problem: InventoryProblem
     least: Least
     deadline: float | None
 
     def __post_init__(self) -> None:
-        self._known = Known()
+        self._known = KnownTables()
         self._not_enough: list[Nodes] = []
         self.tried = 0
 
@@ -58,7 +58,7 @@ class _Sets:
         ]
         return sum(count * price for count, price in zip(nodes, each, strict=True))
 
-    def of(self, nodes: Nodes) -> FleetProblem:
+    def of(self, nodes: Nodes) -> InventoryProblem:
         """The inventory with so many nodes; a group without any is not there."""
         groups = tuple(
             group.model_copy(update={"nodes": count})
@@ -76,9 +76,9 @@ class _Sets:
     def least_in_use(self, largest: Nodes) -> int | None:
         """What any plan on the largest set uses at least; None where not even that set is enough, 0 where it is not settled."""
         problem = self.of(largest)
-        offers = Offers(problem, known=self._known)
-        offers.admit()
-        solver = FleetSolver(problem, offers, deadline=self.deadline)
+        candidates = Candidates(problem, known=self._known)
+        candidates.admit()
+        solver = InventorySolver(problem, candidates, deadline=self.deadline)
         kind: Literal["gpus", "price"] = "price" if self.least == "price" else "gpus"
         found = solver.any(kind)
         self.tried += 1
@@ -86,12 +86,12 @@ class _Sets:
             return None if found.status == "infeasible" else 0
         if self._late() or solver.unsettled_ns is not None:
             return 0
-        answer_gpus = found.best.plan.gpus(offers)
+        answer_gpus = found.best.plan.gpus(candidates)
         if self.least == "gpus":
             return answer_gpus
         from optimizer.questions.pareto_inventory import used
 
-        return used(problem, offers, found.best, "price")
+        return used(problem, candidates, found.best, "price")
 
     def enough(self, nodes: Nodes) -> bool | None:
         """Whether a set keeps every rule; None where it is not known in time."""
@@ -101,7 +101,7 @@ class _Sets:
             return None
         problem = self.of(nodes)
         self.tried += 1
-        found = FleetSolver(problem, Offers(problem, known=self._known), deadline=self.deadline).any()
+        found = InventorySolver(problem, Candidates(problem, known=self._known), deadline=self.deadline).any()
         if found.best is not None:
             return True
         if found.status != "infeasible":
@@ -159,7 +159,7 @@ def recommend_inventory(
     return _told(sets, every, chosen, settled, bound, least)
 
 
-def _allowed(problem: FleetProblem, nodes: Mapping[str, Counts] | None) -> list[list[int]]:
+def _allowed(problem: InventoryProblem, nodes: Mapping[str, Counts] | None) -> list[list[int]]:
     asked: Mapping[str, Counts] = nodes if nodes else {group.name: f"0..{group.nodes}" for group in problem.groups}
     named = group_counts(problem, asked, zero=True)
     allowed = [named.get(group.name, [group.nodes]) for group in problem.groups]
@@ -238,7 +238,7 @@ def _solved(sets: _Sets, nodes: Nodes, index: int, explain: Literal["nothing", "
     """(the point of a set, whether its verification passed)."""
     problem = sets.of(nodes)
     left = None if sets.deadline is None else max(1.0, sets.deadline - time.monotonic())
-    answer: FleetAnswer = solve_fleet(problem, time_limit_s=left, ranges=False, explain=explain)
+    answer: InventoryAnswer = solve_inventory(problem, time_limit_s=left, ranges=False, explain=explain)
     changes = {f"cluster.{group.name}.nodes": count for group, count in zip(sets.problem.groups, nodes, strict=True)}
     words = ", ".join(f"{group.name} {count}" for group, count in zip(sets.problem.groups, nodes, strict=True) if count)
     return inventory_point(Spec(index, changes, problem.gpus, words), problem, answer), answer.verification.passed

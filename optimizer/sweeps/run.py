@@ -26,7 +26,7 @@ from optimizer.sweeps.store import Store
 from optimizer.sweeps.work import pieces
 
 if TYPE_CHECKING:
-    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
 
@@ -36,7 +36,7 @@ FEW_POINTS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SweepPlan:
     """The points of a sweep, in order, and what they are changes of; ``time_limit_s`` is each point's own (inventories)."""
 
     stated: Stated
@@ -54,7 +54,7 @@ def plan(
     prices: Mapping[str, float] | None = None,
     nodes: Mapping[str, Counts] | None = None,
     time_limit_s: float | None = None,
-) -> Plan:
+) -> SweepPlan:
     """Every scenario at every count, counts innermost.
 
     Raises:
@@ -68,7 +68,7 @@ def plan(
                 "--gpus", "counts equal GPUs; an inventory's groups are counted in nodes, e.g. --nodes h100=1..4"
             )
         points = tuple(_inventory_specs(stated, asked, nodes or {}))
-        return Plan(stated, points, dict(prices or {}), time_limit_s)
+        return SweepPlan(stated, points, dict(prices or {}), time_limit_s)
     if nodes:
         raise ProblemError("--nodes", "names groups of cluster; a problem with hardware is swept with --gpus")
     if time_limit_s is not None:
@@ -78,7 +78,7 @@ def plan(
         Spec(index, changes, count, scenario_name(changes))
         for index, (changes, count) in enumerate((c, n) for c in asked.changes for n in counts)
     ]
-    return Plan(stated, tuple(specs), dict(prices or {}))
+    return SweepPlan(stated, tuple(specs), dict(prices or {}))
 
 
 def stated_for(problem: str | Path | AnyProblem | Stated) -> Stated:
@@ -94,7 +94,7 @@ def stated_for(problem: str | Path | AnyProblem | Stated) -> Stated:
     else:
         kind = kind_of(problem)
         if kind == "inventory":
-            stated = inventory_stated_of(cast("FleetProblem", problem))
+            stated = inventory_stated_of(cast("InventoryProblem", problem))
         elif kind == "uniform":
             stated = stated_of(cast("Problem", problem))
         else:
@@ -180,7 +180,7 @@ def sweep(
 
 
 def run(
-    asked: Plan,
+    asked: SweepPlan,
     *,
     workers: int | None = None,
     executor: Executor = "local",
@@ -221,7 +221,7 @@ def _known(row: Mapping[str, Any] | None, index: int) -> Point | None:
 
 
 def _solved(
-    asked: Plan, missing: Sequence[Spec], workers: int | None, executor: Executor, address: str | None
+    asked: SweepPlan, missing: Sequence[Spec], workers: int | None, executor: Executor, address: str | None
 ) -> Iterator[Point]:
     processes = workers or len(os.sched_getaffinity(0))
     work = pieces(asked.stated, missing, asked.prices, asked.time_limit_s)

@@ -10,8 +10,8 @@ import pytest
 import optimizer
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.reading.stated_inventory import inventory_stated_of
-from optimizer.search.inventory.offers import Offers
-from optimizer.search.inventory.solve import FleetSolver
+from optimizer.search.inventory.candidates import Candidates
+from optimizer.search.inventory.solve import InventorySolver
 from optimizer.sweeps.curve import curves
 from optimizer.sweeps.points import point_data, point_from_data
 from tests.questions.problems import chain, hardware, inventory, two_groups
@@ -53,7 +53,7 @@ def enough_of(values: dict[str, Any]) -> dict[tuple[int, int], float]:
     for h, low in itertools.product(range(3), range(4)):
         if h + low:
             problem = optimizer.problem_from_dict(with_nodes(values, {"h": h, "l": low}))
-            solved = FleetSolver(problem, Offers(problem)).run()  # type: ignore[arg-type]
+            solved = InventorySolver(problem, Candidates(problem)).run()  # type: ignore[arg-type]
             assert solved.status in {"optimal", "infeasible"}
             if solved.best is not None:
                 found[h, low] = float(solved.best.whole_ms)

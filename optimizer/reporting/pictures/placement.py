@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
 from optimizer.explain.common.numbers import count
-from optimizer.facts.inventory import FleetProblem, NodeGroup
-from optimizer.results.inventory import FleetAnswer, instance_label
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
+from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.results.placement import GpuPlace, PlacedInstance
 
 MOST_NODES = 48
@@ -19,7 +19,7 @@ WIDTH, LEFT, TOP, CELL, GAP, NAME = 960.0, 16.0, 44.0, 20.0, 10.0, 16.0
 COLOURS = ("#2a66ad", "#0f766e", "#b0510a", "#6b4bb0", "#ae2447", "#47761f", "#5b6472", "#0b7089")
 
 
-def placement_svg(problem: FleetProblem, answer: FleetAnswer) -> str:
+def placement_svg(problem: InventoryProblem, answer: InventoryAnswer) -> str:
     """The SVG document."""
     instances = answer.placement.instances if answer.placement else ()
     taken = {place: number for number, one in enumerate(instances) for place in one.gpus}
@@ -48,7 +48,7 @@ def placement_svg(problem: FleetProblem, answer: FleetAnswer) -> str:
     )
 
 
-def placement_words(answer: FleetAnswer) -> str:
+def placement_words(answer: InventoryAnswer) -> str:
     """What the picture shows, in a sentence."""
     instances = answer.placement.instances if answer.placement else ()
     nodes = len({node for one in instances for node in one.nodes})
