@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.parts import Part
+from optimizer.deployment.parts import LaunchPart
 from optimizer.deployment.platforms import product_of
 from optimizer.deployment.pods import CACHE, weights_path
 from optimizer.deployment.ray import INSTALL
@@ -51,7 +51,7 @@ def _shape(engine: Engine) -> str:
     return text
 
 
-def _held(service: Service, engine: Engine, part: Part) -> str:
+def _held(service: Service, engine: Engine, part: LaunchPart) -> str:
     """Which stages a node of a pipeline runs, and on which GPUs where the service has several kinds."""
     stages = service.problems[engine.instance.pool]
     held = stages_of(engine.launch, part)
