@@ -26,6 +26,7 @@ from optimizer.facts.inventory import (
     NodeGroup,
     Rate,
 )
+from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Engine
 from optimizer.facts.text import name_from_path
 from optimizer.reading.load import (
@@ -159,9 +160,19 @@ def load_inventory(path: str | Path) -> InventoryProblem:
 
 
 def inventory_from_dict(
-    values: Mapping[str, Any], *, default_name: str = "problem", folder: Path | None = None
+    values: Mapping[str, Any],
+    *,
+    default_name: str = "problem",
+    folder: Path | None = None,
+    model: ModelFacts | None = None,
 ) -> InventoryProblem:
     """Check and resolve an inventory problem given as plain data.
+
+    Args:
+        values: the contents of a problem file.
+        default_name: the name where none is stated.
+        folder: where relative paths to models start.
+        model: its facts where they are known already; left out, they are read from what the file names.
 
     Raises:
         ProblemError: with the dotted field, the value and what would be right.
@@ -184,7 +195,9 @@ def inventory_from_dict(
         groups=groups,
         domains=domains,
         failures=_failures(stated.failures),
-        model=served_on(resolve_model(stated.model, folder or Path()), stated.engine, [group.gpu for group in groups]),
+        model=served_on(
+            model or resolve_model(stated.model, folder or Path()), stated.engine, [group.gpu for group in groups]
+        ),
         workload=stated.workload,
         requirements=stated.requirements,
         survive=(),

@@ -52,6 +52,11 @@ class Fixed:
     weight_precision: str | None = None
     kv_precision: str | None = None
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is fixed."""
+        return any(getattr(self, name) is not None for name in self.__dataclass_fields__)
+
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:

@@ -18,9 +18,9 @@ from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidate import nodes_needed
 from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.curves import Curves
-from optimizer.search.inventory.group_types import TwoGroups
 from optimizer.search.inventory.prospects import Pairing, layers_ahead
 from optimizer.search.inventory.tables import InstanceTable
+from optimizer.search.inventory.two_groups import TwoGroups
 from optimizer.search.uniform.space import evenly
 from tests.generate import WINDOWED
 from tests.inventory.generate import tight_inventory

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -169,9 +170,9 @@ def _better_masks(wide: WideSearch, better: Callable[[Quantities, Ints], Bools])
                 quantities,
                 rules,
                 outside,
-                wanted=lambda slots, quantities=quantities: better(quantities, slots),
+                wanted=partial(better, quantities),
                 more_slots=thresholds,
-            )  # type: ignore[misc]
+            )
         )
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 

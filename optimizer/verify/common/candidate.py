@@ -71,10 +71,10 @@ class RowFacts:
     @property
     def _replica(self) -> Replica:
         """Computed when first asked for: most shapes of an enumeration never are."""
-        found = self._held.replicas.get(self.row.shape)
+        found: Replica | None = self._held.of_replicas.get(self.row.shape)
         if found is None:
             times = replica_times(self.problem, self.row.shape, self._held)
-            found = self._held.replicas[self.row.shape] = Replica(times)
+            found = self._held.of_replicas[self.row.shape] = Replica(times)
         return found
 
     @property
