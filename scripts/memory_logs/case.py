@@ -110,7 +110,8 @@ def problem_of(case: Case) -> tuple[Problem, Shape]:
     """The problem that a user would write, and the layout."""
     gpu, model = _gpu(case.gpu), _model(case)
     version = version_of(case.engine, case.source, case.note)
-    usual = defaults_of(case.engine, version, _memory(gpu), case.gpu, case.longest, case.note, model.mla)
+    longest = model.max_context_tokens if "max-model-len not stated" in case.note else case.longest
+    usual = defaults_of(case.engine, version, _memory(gpu), case.gpu, longest, case.note, model.mla)
     ranks = case.dp if re.search(r"\bEP\b|\+EP", case.note) else 1
     values: dict[str, Any] = {
         "engine": case.engine,
@@ -135,7 +136,9 @@ def problem_of(case: Case) -> tuple[Problem, Shape]:
 
 def _weights(case: Case, model: ModelFacts) -> str:
     """The weights' format: as published where it is the checkpoint's own, also where 16 bit is said of one that has none."""
-    return model.native_weight_format if case.weights in ("bf16", "fp16") else case.weights
+    four = {"mxfp4", "nvfp4"}
+    same = case.weights in ("bf16", "fp16") or {case.weights, model.expert_format} <= four
+    return model.native_weight_format if same else case.weights
 
 
 def _model(case: Case) -> ModelFacts:

@@ -50,7 +50,7 @@ def version_of(engine: str, source: str, note: str) -> str:
         r"\bvLLM (\d+\.\d+(?:\.\d+)?)", note
     )
     if said:
-        return said.group(1)
+        return "0.7.3" if re.search(r"\bV0\b", note) and _parts(said.group(1)) >= (0, 8) else said.group(1)
     issue = re.search(r"vllm-project/(vllm|recipes)#(\d+)", source)
     if not issue:
         return "0.6.4" if re.search(r"\bV0\b", note) else NEWEST
@@ -69,16 +69,18 @@ def defaults_of(
     """What the engine takes where nothing is said.
 
     Args:
-        longest: max_model_len.
+        longest: max_model_len, the model's context where a case does not know it.
         latent: the model has latent attention, whose prompts vLLM 0 never cut.
     """
+    stated = re.search(r"max-model-len (\d+)", note)
+    longest = int(stated.group(1)) if stated else longest
     large = memory_mib >= LARGE_GPU_MIB and "a100" not in gpu.lower()
     said = re.search(r"batched tokens = (\d+)", note)
     if engine == "sglang":
         return Defaults(2048, int(said.group(1)) if said else 8192 if large else 2048)
     here = _parts(version)
     if here < (0, 8):
-        chunked = longest > CHUNKED_FROM and here >= (0, 5) and not latent
+        chunked = longest > CHUNKED_FROM and here >= (0, 5) and not (latent and here < (0, 7, 3))
         tokens = max(2048, longest) if not chunked else 512 if here < (0, 6, 6) else 2048
         return Defaults(256, int(said.group(1)) if said else tokens)
     library = "LLM class" in note
