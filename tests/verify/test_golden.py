@@ -63,7 +63,9 @@ def test_paged_cache_takes_what_the_budget_leaves() -> None:
     found = candidate_of(LLAMA, strategy(4, 1, 2, 10, (80,)))
     weights = 80 * (LAYER * 2 // 4 + 2 * 8192 * 2) + 2 * TABLE * 2 // 4 + 8192 * 2
     activations = 8192 * 2 * (3 * 8192 + 3 * 28672 // 4)
-    assert 64 * 128256 * 6 + 8192 * 2 * 8192 < activations  # sampling max_batch sequences takes less than a forward pass
+    assert (
+        64 * 128256 * 6 + 8192 * 2 * 8192 < activations
+    )  # sampling max_batch sequences takes less than a forward pass
     beside = weights + activations + ENGINE
     budget = int(exact(0.9) * 81559 * 1024 * 1024)
     blocks = (budget - beside) // (16 * 320 * 1024 // 4)
