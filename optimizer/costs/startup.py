@@ -11,7 +11,7 @@ import numpy as np
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.shapes import Shape
-from optimizer.engines.memory import Figure, overhead_of
+from optimizer.engines.memory import OverheadPart, overhead_of
 from optimizer.facts.hardware import MIB
 from optimizer.facts.problem import Problem
 
@@ -66,7 +66,7 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
             peak, problem.hardware.gpu.memory_bytes - int(share * (problem.hardware.gpu.process_mib - begun) * MIB)
         )
         left = problem.hardware.gpu.memory_bytes - beside - memory.weights[0]
-        parts: tuple[Figure, ...] = (known.context, *((known.communication,) if several else ()))
+        parts: tuple[OverheadPart, ...] = (known.context, *((known.communication,) if several else ()))
     else:
         beside = (memory.activations + memory.logits(slots) + memory.communication + memory.engine)[0]
         left = memory_budget_bytes(problem) - memory.weights[0] - beside

@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "data" / "memory"
 Part = Literal["context", "communication", "non_torch", "cuda_graphs"]
 
 
-class Figure(Facts):
+class OverheadPart(Facts):
     """MiB of one GPU: what is planned with, and the interval that logs leave."""
 
     value: CountOrZero
@@ -35,10 +35,10 @@ class OnGpus(Facts):
 
     cuda_from: ComputeCapability | None = None
     cuda_below: ComputeCapability | None = None
-    context_mib: Figure
-    communication_mib: Figure
-    non_torch_mib: Figure
-    cuda_graphs_mib: Figure
+    context_mib: OverheadPart
+    communication_mib: OverheadPart
+    non_torch_mib: OverheadPart
+    cuda_graphs_mib: OverheadPart
     source: str
 
     def holds_for(self, capability: str) -> bool:
@@ -52,7 +52,7 @@ class OnGpus(Facts):
         return from_ and (self.cuda_below is None or here < ordered(self.cuda_below))
 
 
-class Version(Facts):
+class MemoryVersion(Facts):
     """How versions from one on measure memory."""
 
     since: str
@@ -74,17 +74,17 @@ class EngineMemory(Facts):
 
     engine: str
     gpus: tuple[OnGpus, ...]
-    versions: tuple[Version, ...]
+    versions: tuple[MemoryVersion, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
     """The parts for one engine, version and GPU, MiB, with what a person measured in place of the data's."""
 
-    context: Figure
-    communication: Figure
-    non_torch: Figure
-    cuda_graphs: Figure
+    context: OverheadPart
+    communication: OverheadPart
+    non_torch: OverheadPart
+    cuda_graphs: OverheadPart
     counts: frozenset[str]
     sampling_bytes: float
     samples_chunks: bool
@@ -97,7 +97,7 @@ class Overhead:
     sources: tuple[str, ...]
 
     @property
-    def counted(self) -> tuple[Figure, ...]:
+    def counted(self) -> tuple[OverheadPart, ...]:
         """Parts that every GPU has and that count against the engine's share of memory."""
         return (self.non_torch, *(getattr(self, name) for name in ("context", "cuda_graphs") if name in self.counts))
 
@@ -140,10 +140,10 @@ def overhead_of(
         )
     said = stated or StatedOverhead()
 
-    def part(name: Part) -> Figure:
+    def part(name: Part) -> OverheadPart:
         own = getattr(said, f"{name}_mib")
-        found: Figure = getattr(here, f"{name}_mib")
-        return found if own is None else Figure(value=own, low=own, high=own)
+        found: OverheadPart = getattr(here, f"{name}_mib")
+        return found if own is None else OverheadPart(value=own, low=own, high=own)
 
     return Overhead(
         context=part("context"),

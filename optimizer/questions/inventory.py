@@ -41,6 +41,7 @@ def solve_inventory(
     progress: Callable[[Progress], None] | None = None,
     workers: int = 1,
     ranges: bool = True,
+    explain: Explain = "repairs",
 ) -> InventoryAnswer:
     """The provably best instances for an inventory, where they stand, and what failures do to them, verified.
 
@@ -50,6 +51,7 @@ def solve_inventory(
         progress: called with each improvement while the search runs.
         workers: of the solver; more than one gives up determinism of the path, not of the proof.
         ranges: solve again at both ends of the failure rates, where the first search was quick.
+        explain: how much is said about an infeasible inventory: its conflict, and the changes that help.
 
     Returns:
         ``optimal`` only when bound and value meet in the same whole millisecond and the verifier agrees.
@@ -57,7 +59,7 @@ def solve_inventory(
     Raises:
         ProblemError: an unknown rule is switched off.
     """
-    return _answer(problem, None, time_limit_s, progress, workers, ranges)
+    return _answer(problem, None, time_limit_s, progress, workers, ranges, explain)
 
 
 def check_inventory(

@@ -47,7 +47,7 @@ def why_not(
     Raises:
         ProblemError: no decision, one that is out of range, or a chain.
     """
-    if not any(getattr(fixed, name) is not None for name in type(fixed).__dataclass_fields__):
+    if not fixed.any:
         raise ProblemError("why-not", "needs at least one decision, e.g. --tp 8 --pp 1")
     kind = kind_of(problem)
     if kind == "inventory":

@@ -32,9 +32,8 @@ def chain_data(answer: ChainAnswer) -> dict[str, Any]:
         "conflicts": [],
         "repairs": [],
         "cost_source": "table",
-        "feasible": None,
-        "optimum": None,
         **data,
+        "optimum": chain_data(answer.optimum) if answer.optimum else None,
     }
 
 

@@ -71,10 +71,10 @@ class RowFacts:
     @property
     def _replica(self) -> Replica:
         """Computed when first asked for: most shapes of an enumeration never are."""
-        found = self._held.replicas.get(self.row.shape)
+        found: Replica | None = self._held.of_replicas.get(self.row.shape)
         if found is None:
             times = replica_times(self.problem, self.row.shape, self._held)
-            found = self._held.replicas[self.row.shape] = Replica(times)
+            found = self._held.of_replicas[self.row.shape] = Replica(times)
         return found
 
     @property
@@ -261,7 +261,7 @@ class Candidate:
         return all(
             load.latency(limit) <= planned(self.problem.requirements, limit.limit_ms) + tolerance_ms
             for limit in self.problem.requirements.latency_limits
-            if f"{limit.metric}_p{limit.percentile}" not in off
+            if limit.rule not in off
         )
 
     def most_requests(self) -> Fraction:

@@ -10,6 +10,7 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio, constant, exact, facts_of_costs
 from optimizer.verify.common.beside import tokens_in_flight
 from optimizer.verify.common.groups import Group
+from optimizer.verify.common.mixed import mean_context
 from optimizer.verify.common.weights import beside_experts, expert_padding, kv_share, one_expert
 
 KV_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
@@ -123,7 +124,7 @@ def _slowdown(problem: Problem, group: Group, kind: LayerKind) -> Fraction:
 
 def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> LayerFacts:
     """Sections 2 and 3 for one layer; times in milliseconds, sizes in bytes."""
-    model, work, t = problem.model, problem.workload, group.tensor
+    model, t = problem.model, group.tensor
     kv_heads, share = kv_share(model, kind, t)
     linear = Fraction(kind.sharded_parameters, t) + kind.key_value_parameters * share + kind.replicated_parameters
     one = one_expert(model, kind, group, rates.expert_bytes) / group.expert_gpus
@@ -132,7 +133,7 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
     ]
     kept = ceil_ratio(problem.max_sequence_tokens, 16) * 16
     unsettled = tokens_in_flight(problem)
-    seen = work.prompt_tokens + ceil_ratio(work.output_tokens, 2)
+    seen = mean_context(problem)
     most = admitted = 0
     if kind.window_tokens:
         most = admitted = ceil_ratio(kind.window_tokens, 16) * 16 + 16

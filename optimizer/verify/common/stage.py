@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import Any
 
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
@@ -15,9 +15,6 @@ from optimizer.verify.common.groups import Group, ReplicaShape
 from optimizer.verify.common.layer import LayerExperts, LayerFacts, Rates, layer_of, rates_of
 from optimizer.verify.common.links import all_reduce, all_to_all, exchange_places, sends
 from optimizer.verify.common.weights import tables
-
-if TYPE_CHECKING:
-    from optimizer.verify.common.candidate import Replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +122,8 @@ class Stages:
         self._stages: dict[tuple[Group, StageKind], Stage] = {}
         self._shared: dict[Group, _Shared] = {}
         self._kinds: dict[tuple[int, ...], tuple[StageKind, ...]] = {}
-        self.replicas: dict[ReplicaShape, Replica] = {}
-        """What ``candidate`` keeps of whole replicas."""
+        self.of_replicas: dict[ReplicaShape, Any] = {}
+        """What ``candidate`` computes once for all strategies of a shape, kept as long as the stages it is made of."""
 
     def of(self, group: Group, layers: tuple[int, ...]) -> tuple[Stage, ...]:
         """The stages of a replica, first to last."""
