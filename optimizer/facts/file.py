@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from optimizer.facts.base import Count, CountOrZero, Facts, Name, NonNegative, Positive
-from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
+from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, WorkloadInput
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.problem import Engine
 
@@ -68,7 +68,7 @@ class ProblemFile(Facts):
     model: str | dict[str, Any] = Field(
         description="Catalog name such as llama3-70b, a path to a Hugging Face config.json, or its contents inline"
     )
-    workload: Workload = Field(description="The requests that arrive")
+    workload: WorkloadInput = Field(description="The requests that arrive")
     requirements: Requirements = Field(default=Requirements(), description="Limits that the answer keeps")
     objective: Preset | Objective = Field(
         default=Objective(), description="What best means: a preset, or a preset with weights"

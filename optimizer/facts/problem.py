@@ -11,7 +11,7 @@ from optimizer.facts.cost_table import CostTable
 from optimizer.facts.demand import Objective, Requirements, SearchLimits, Workload
 from optimizer.facts.engine_defaults import default_max_batch
 from optimizer.facts.hardware import HardwareFacts
-from optimizer.facts.lengths import RequestClass, request_classes
+from optimizer.facts.lengths import RequestClass, law_classes, request_classes
 from optimizer.facts.model import ModelFacts
 
 Engine = Literal["vllm", "sglang"]
@@ -54,7 +54,8 @@ class Problem(Facts):
     @property
     def longest_request_tokens(self) -> int:
         """The longest request that the workload states, prompt plus output."""
-        return self.workload.longest_prompt_tokens + self.workload.output_tokens
+        work = self.workload
+        return work.longest_tokens or work.longest_prompt_tokens + (work.output_tokens_p99 or work.output_tokens)
 
     @property
     def max_sequence_tokens(self) -> int:
@@ -67,6 +68,10 @@ class Problem(Facts):
         """The law of request lengths, cut at the longest sequence that may be served."""
         work = self.workload
         longest = self.requirements.max_sequence_tokens or self.model.max_context_tokens
+        if work.recorded:
+            return work.recorded
+        if work.prompt_law or work.output_law:
+            return law_classes(work.prompt_law or work.prompt_tokens, work.output_law or work.output_tokens, longest)
         return request_classes(
             work.prompt_tokens, work.prompt_tokens_p99, work.output_tokens, max(1, longest - work.output_tokens)
         )

@@ -102,7 +102,7 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
     found = compare(metrics, seen, problem.requirements)
     said_of_trace = () if trace is None else (trace_sentence(read_trace(trace), problem.workload),)
     percentiles = {}
-    for metric in ("prefill", "ttft", "tpot"):
+    for metric in ("prefill", "ttft", "tpot", "e2e"):
         for percentile in (50, 99):
             estimate = seen.latency(metric, percentile)
             if estimate is not None:

@@ -13,7 +13,7 @@ from optimizer.catalog.instances import nodes_stated
 from optimizer.catalog.recovery import recovery_facts
 from optimizer.engines.sixteen_bit import served_on
 from optimizer.facts.base import LARGEST_COUNT, Count, CountOrZero, Facts, Name, NonNegative, Positive
-from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
+from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, WorkloadInput
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.files import read_mapping
 from optimizer.facts.hardware import GpuFacts
@@ -37,6 +37,7 @@ from optimizer.reading.load import (
     refuse_impossible_context,
     resolve_model,
 )
+from optimizer.reading.workload import longest_allowed, workload_of
 
 MOST_GROUPS = 2_000
 MOST_LOSSES = 2
@@ -116,7 +117,7 @@ class InventoryFile(Facts):
         default=InventoryFailuresInput(), description="Failure rates and restart times; left out, published defaults"
     )
     model: str | dict[str, Any] = Field(description="Catalog name, path of a config.json, or its contents")
-    workload: Workload = Field(description="The requests that arrive")
+    workload: WorkloadInput = Field(description="The requests that arrive")
     requirements: Requirements = Field(default=Requirements(), description="Limits that the answer keeps")
     objective: Preset | Objective = Field(
         default=Objective(), description="What best means: a preset, or a preset with weights"
@@ -189,16 +190,17 @@ def inventory_from_dict(
     objective = Objective(preset=stated.objective) if isinstance(stated.objective, str) else stated.objective
     if objective.preset == "capacity":
         raise ProblemError("objective", "preset capacity is for problems with hardware:; with cluster: say throughput")
+    model = served_on(
+        model or resolve_model(stated.model, folder or Path()), stated.engine, [group.gpu for group in groups]
+    )
     problem = InventoryProblem(
         name=stated.name or name_from_path(default_name, "problem"),
         engine=stated.engine,
         groups=groups,
         domains=domains,
         failures=_failures(stated.failures),
-        model=served_on(
-            model or resolve_model(stated.model, folder or Path()), stated.engine, [group.gpu for group in groups]
-        ),
-        workload=stated.workload,
+        model=model,
+        workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model)),
         requirements=stated.requirements,
         survive=(),
         demand_share=share,
@@ -208,7 +210,8 @@ def inventory_from_dict(
         search=stated.search,
     )
     problem = problem.model_copy(update={"survive": _losses(survive, problem)})
-    needed = problem.workload.longest_prompt_tokens + problem.workload.output_tokens
+    work = problem.workload
+    needed = work.longest_tokens or work.longest_prompt_tokens + (work.output_tokens_p99 or work.output_tokens)
     longest = problem.requirements.max_sequence_tokens or problem.model.max_context_tokens
     if needed > longest:
         raise ProblemError(

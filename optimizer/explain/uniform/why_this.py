@@ -197,6 +197,8 @@ def _worths(problem: Problem, stated: Stated, top: Winner) -> list[Worth]:
         ("10 % more sequences per replica (max_batch)", {"requirements.max_batch": -(-problem.max_batch * 11 // 10)})
     )
     for limit in needs.latency_limits:
+        if limit.metric == "goodput":
+            continue
         field = f"requirements.{limit.field}"
         metric = "prefill" if limit.metric == "prefill" else limit.metric.upper()
         later = round(limit.limit_ms * 1.1, 6)

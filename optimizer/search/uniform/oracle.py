@@ -111,7 +111,7 @@ def within_reach(quantities: Quantities, screen: Screen) -> Bools:
     reached: Bools = np.full(len(quantities.space.shapes), True)
     margin = problem.requirements.margin
     for limit in problem.requirements.latency_limits:
-        if limit.field.removesuffix("_ms") not in off:
+        if limit.rule not in off and not problem.workload.mixed and limit.metric not in ("e2e", "goodput"):
             times = least[limit.metric, limit.percentile]
             reached &= time_ns(times.min(axis=1) * (1 - ROUNDING)) <= limit_ns(limit.limit_ms, margin)
     result: Bools = reached[quantities.space.row_shape]

@@ -261,7 +261,7 @@ class Candidate:
         return all(
             load.latency(limit) <= planned(self.problem.requirements, limit.limit_ms) + tolerance_ms
             for limit in self.problem.requirements.latency_limits
-            if f"{limit.metric}_p{limit.percentile}" not in off
+            if limit.rule not in off
         )
 
     def most_requests(self) -> Fraction:

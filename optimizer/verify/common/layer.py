@@ -9,6 +9,7 @@ from optimizer.facts.model import LayerKind
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio, constant, exact, facts_of_costs
 from optimizer.verify.common.groups import Group
+from optimizer.verify.common.mixed import mean_context
 from optimizer.verify.common.weights import beside_experts, kv_share, one_expert
 
 KV_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
@@ -118,7 +119,7 @@ def _slowdown(problem: Problem, group: Group, kind: LayerKind) -> Fraction:
 
 def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> LayerFacts:
     """Sections 2 and 3 for one layer; times in milliseconds, sizes in bytes."""
-    model, work, t = problem.model, problem.workload, group.tensor
+    model, t = problem.model, group.tensor
     kv_heads, share = kv_share(model, kind, t)
     linear = Fraction(kind.sharded_parameters, t) + kind.key_value_parameters * share + kind.replicated_parameters
     one = one_expert(model, kind, group, rates.expert_bytes) / group.expert_gpus
@@ -126,7 +127,7 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
         group.kv_format
     ]
     kept = ceil_ratio(problem.max_sequence_tokens, 16) * 16
-    seen = work.prompt_tokens + ceil_ratio(work.output_tokens, 2)
+    seen = mean_context(problem)
     most = 0
     if kind.window_tokens:
         most = ceil_ratio(kind.window_tokens, 16) * 16 + 16

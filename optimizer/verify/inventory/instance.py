@@ -204,7 +204,7 @@ class Instance:
         return all(
             load.latency(limit) <= planned(wanted, limit.limit_ms) + tolerance_ms
             for limit in wanted.latency_limits
-            if not self.off(f"{limit.metric}_p{limit.percentile}")
+            if not self.off(limit.rule)
         )
 
     def capacity(self, slots: int) -> Fraction:

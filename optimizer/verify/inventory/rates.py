@@ -120,7 +120,7 @@ class _Block:
             if not first.off("request_rate"):
                 good &= rate <= self._completes[at] * MILLION
             for limit in problem.requirements.latency_limits:
-                rule = f"{limit.metric}_p{limit.percentile}"
+                rule = limit.rule
                 if not first.off(rule):
                     good &= seen.latency[rule] <= float(planned(problem.requirements, limit.limit_ms))
         return good
