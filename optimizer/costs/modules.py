@@ -96,11 +96,11 @@ def replica_cost(
                 terms={name: float(values[0, column, 0]) for name, values in totals.items()},
                 weights_bytes=int(memory.weights[0, column]),
                 kv_cache_bytes=cache[stage],
-                logits_bytes=(memory.reserved_logits or slots) * int(memory.logits_per_sequence[0, column]),
+                logits_bytes=int(memory.logits(slots)[0, column]),
                 rest_bytes={
                     "activations": int(memory.activations[0, column]),
                     "communication buffers": int(memory.communication[0, column]),
-                    "engine": memory.engine,
+                    "engine": int(memory.engine[0, column]),
                 },
             )
         )
@@ -230,6 +230,8 @@ def _rest(kind: LayerKind) -> LayerKind:
             "kv_values_per_token_replicated",
             "state_values_per_sequence",
             "state_values_replicated",
+            "unread_bytes_per_sequence",
+            "bytes_per_token_in_flight",
             "attention_flop_width",
             "prefill_flop_width",
         ),
