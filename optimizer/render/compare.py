@@ -51,6 +51,9 @@ def print_comparison(rows: Sequence[TypeRow]) -> None:
                 f"  {words}kW is the board power at most; requests/s is what all limits allow. Predicted, not measured."
             )
         )
+    unpriced = [row.gpu for row in good if priced and row.point is not None and row.point.price_per_hour is None]
+    if unpriced:
+        out.print(Text(f"  No price is known of {', '.join(unpriced)}: whether it is cheaper is not said."))
     taken: dict[str, list[str]] = {}
     for row in good:
         for default in row.defaults:
@@ -67,7 +70,12 @@ def _headline(rows: Sequence[TypeRow], good: Sequence[TypeRow], best: TypeRow | 
             "No type is enough within the numbers of GPUs allowed; each was proved infeasible.", style="bold red"
         )
     chosen = best or min(good, key=_gpus)
-    how = "is the cheapest" if best else "needs the fewest GPUs"
+    how = (
+        "is the cheapest with a price"
+        if best and any(row.point and row.point.price_per_hour is None for row in good)
+        else ""
+    )
+    how = how or "is the cheapest" if best else "needs the fewest GPUs"
     said = f"{chosen.gpu} {how} of {count(len(rows), 'type')}: {count(_gpus(chosen), 'GPU')}"
     if chosen.point is not None and chosen.point.price_per_hour is not None:
         said += f", {chosen.point.price_per_hour:,.2f} per hour"
