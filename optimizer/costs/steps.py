@@ -158,11 +158,11 @@ class StepModel:
         """
         c, arrays, model = self.constants, self.arrays, self.problem.model
         m = np.broadcast_to(np.asarray(tokens, dtype=np.float64), (len(self.table.shapes),))[:, None]
+        cached = float(self.problem.workload.cached(int(tokens))) if isinstance(tokens, int) else 0.0
         linear = np.einsum("sck,sk->sc", self.counts, arrays.linear_parameters)
-        width = (
-            np.where(arrays.windows > 0, np.minimum(m * m, 2 * m * np.minimum(m, arrays.windows)), m * m)
-            * arrays.prefill_width
-        )
+        seen = _scored(m, arrays.windows) - _scored(np.full_like(m, cached), arrays.windows)
+        width = seen * arrays.prefill_width
+        m = m - cached
         attention = np.einsum("sck,sk->sc", self.counts, width) / self.table.tp[:, None]
         attention = attention / (c.eta_prefill_attention * arrays.peak16 / 1e3)
         routed: Floats = np.zeros(self.counts.shape[:2])
@@ -243,7 +243,7 @@ class StepModel:
             prompt_sum = each @ lengths.prompt_share
         prompt_max = per_stage.max(axis=1) * self.slowest
         overlap = overlap_of(each, lengths.prompt_share)
-        chunks = -(-prompt // budget)
+        chunks = -(-workload.fresh(prompt) // budget)
         prompts = (n - 1) / workload.output_tokens
         apart = (prompt_sum - prompt_max)[:, None] / (1 + overlap[:, None] * prompts)
         tpot = rounds + prompts * (prompt_max[:, None] + apart)
@@ -266,21 +266,29 @@ class StepModel:
             output_tokens=float(workload.output_tokens),
             lengths=lengths,
             chunks=chunks,
-            prompts_per_step=budget / prompt,
-            prompt_cap_steps=-(-longest // budget) + 1,
+            prompts_per_step=budget / workload.fresh(prompt),
+            prompt_cap_steps=-(-workload.fresh(longest) // budget) + 1,
             prompt_moments=_prompt_moments(self.problem),
         )
 
     def _prefill(self, tokens: int, decode: Floats, multiplicity: Floats) -> Floats:
         """Prompt scheduled to prompt done, its chunks flowing through the stages with the decodes beside them."""
-        chunks = -(-tokens // self.problem.search.max_num_batched_tokens)
+        fresh = self.problem.workload.fresh(tokens)
+        chunks = -(-fresh // self.problem.search.max_num_batched_tokens)
         stage = np.asarray(sum(self.prefill_terms(tokens).values()))
         passes = np.where(self.present[:, :, None], stage[:, :, None] / chunks + decode, 0.0)
-        per_chunk = np.full((len(self.table.shapes), 1), float(-(-tokens // chunks)))
+        per_chunk = np.full((len(self.table.shapes), 1), float(-(-fresh // chunks)))
         result: Floats = (
             (passes * multiplicity).sum(axis=1) + (chunks - 1) * passes.max(axis=1) + self.send_ms(per_chunk)
         )
         return result
+
+
+def _scored(tokens: Floats, windows: Ints) -> Floats:
+    """Pairs of tokens that the first so many tokens of a prompt score, doubled, (S, K)."""
+    square = tokens * tokens
+    result: Floats = np.where(windows > 0, np.minimum(square, 2 * tokens * np.minimum(tokens, windows)), square)
+    return result
 
 
 def mean_context(problem: Problem) -> int:

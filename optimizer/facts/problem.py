@@ -77,6 +77,14 @@ class Problem(Facts):
         )
 
     @property
+    def held_requests(self) -> tuple[RequestClass, ...]:
+        """The law of what requests hold of the cache for themselves: without what all share."""
+        shared = self.workload.shared_tokens
+        if not shared:
+            return self.requests
+        return tuple(RequestClass(max(1, p - shared), o, weight) for p, o, weight in self.requests)
+
+    @property
     def max_batch(self) -> int:
         """Most sequences one replica may run at once: the stated limit, else the engine's default on this GPU."""
         return self.requirements.max_batch or default_max_batch(self.engine, self.hardware.gpu)

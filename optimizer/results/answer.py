@@ -106,6 +106,8 @@ class Metrics:
     e2e_p50_ms: float | None = None
     e2e_p99_ms: float | None = None
     """Arrival to last token."""
+    prefix_kept_s: float | None = None
+    """Seconds for which what the load leaves of the cache keeps a prefix after its last use; None: no prefixes stated."""
     goodput: float | None = None
     """Share of requests within the limits of requirements.goodput, at least; None: not stated, or overloaded."""
 

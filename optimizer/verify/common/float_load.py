@@ -96,7 +96,8 @@ def loads(
     n50 = np.minimum(length, 1 + (cumulative >= 0.5).argmax(axis=1))
     at50, at99 = (shape, n50 - 1), (shape, n99 - 1)
     budget = problem.search.max_num_batched_tokens
-    at_once = max(1, budget // work.prompt_tokens)
+    fresh = work.fresh(work.prompt_tokens)
+    at_once = max(1, budget // fresh)
     turn = times.round[at99]
     service = occupancy + chunks_of(problem, work.prompt_tokens) * turn / at_once
     busy = rate * service
@@ -107,7 +108,7 @@ def loads(
     rare = np.maximum(half * np.log(often), service * (1 - 1 / often))
     alone = times.prefill_longest[at99]
     pair = occupancy * np.clip(100 * rate * (turn + occupancy) - 1, 0, 1)
-    cap = (chunks_of(problem, work.longest_prompt_tokens) + 1) * (budget / work.prompt_tokens * occupancy + turn)
+    cap = (chunks_of(problem, work.longest_prompt_tokens) + 1) * (budget / fresh * occupancy + turn)
     latency = {
         "prefill_p50": times.prefill[at50],
         "prefill_p99": np.maximum(alone, np.minimum(alone + np.maximum(rare, pair), cap)),

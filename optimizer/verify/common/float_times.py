@@ -105,7 +105,7 @@ def shape_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages
     prefill = []
     for k, tokens in enumerate(lengths[:2]):
         mine = whole[places, k].sum(axis=1, keepdims=True) / j[k]
-        prefill.append(through + mine + (j[k] - 1) * worst_pass[k] + fixed + slope * -(-tokens // j[k]))
+        prefill.append(through + mine + (j[k] - 1) * worst_pass[k] + fixed + slope * -(-work.fresh(tokens) // j[k]))
     each = whole[places, 0]
     prompt_mean = each.sum(axis=1)
     prompts = prompt_mean[:, None]

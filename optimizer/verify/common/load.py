@@ -146,7 +146,7 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     if n99 > length:
         return None
     budget = problem.search.max_num_batched_tokens
-    at_once = max(1, budget // work.prompt_tokens)
+    at_once = max(1, budget // work.fresh(work.prompt_tokens))
     service = prompt + chunks_of(problem, work.prompt_tokens) * times.round(n99) / at_once
     busy = rate * service
     if busy >= 1:
@@ -160,7 +160,7 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     met = 100 * rate * (times.round(n99) + prompt) - 1
     pair = prompt * min(Decimal(1), max(Decimal(0), met))
     steps = chunks_of(problem, work.longest_prompt_tokens) + 1
-    cap = steps * (decimal(Fraction(budget, work.prompt_tokens)) * prompt + times.round(n99))
+    cap = steps * (decimal(Fraction(budget, work.fresh(work.prompt_tokens))) * prompt + times.round(n99))
     number = in_clusters(problem, found, rate * times.prompt_sum / (1 - prompts))
     seen = _seen(times, rate, prompts, prompt, number)
     by, z = Exact(), standard_normal(Fraction(1, 100))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from optimizer.facts.demand import Prefix
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import Affine, ceil, constant, exact
@@ -45,6 +46,8 @@ class Stage:
     cached: tuple[tuple[int, int], ...]
     """(bytes of a token, tokens kept at most or 0 for all) of the layers with a cache, alike ones together."""
     state_bytes: Fraction
+    prefix: Prefix | None
+    """What of a prompt is found in the cache."""
     reserved: int
     """Paged: sequences whose logits are reserved whatever max_num_seqs is. 0: each slot reserves its own longest sequence."""
 
@@ -70,10 +73,16 @@ class Stage:
 
     def prefill_ms(self, tokens: int) -> Fraction:
         """Compute time of so many prompt tokens."""
-        total = self.prefill.at(tokens)
+        known = 0 if self.prefix is None else self.prefix.cached(tokens)
+        total = self.prefill.at(tokens - known)
         for factor, window in self.attention:
-            total += factor * (min(tokens**2, 2 * tokens * min(tokens, window)) if window else tokens**2)
+            total += factor * (_pairs(tokens, window) - _pairs(known, window))
         return total
+
+
+def _pairs(tokens: int, window: int) -> int:
+    """Twice the pairs of tokens that attention scores up to here."""
+    return min(tokens**2, 2 * tokens * min(tokens, window)) if window else tokens**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +199,7 @@ class Stages:
             attention=tuple((n * layer.prefill_flop_width / attention, layer.window) for layer, n in held),
             cached=_alike(held),
             state_bytes=sum((n * layer.state_bytes for layer, n in held), Fraction(0)),
+            prefix=self.problem.workload.prefix,
             reserved=reserved_sequences(self.problem),
         )
 

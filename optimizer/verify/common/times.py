@@ -17,7 +17,7 @@ from optimizer.verify.common.stage import Stage, Stages
 
 def chunks_of(problem: Problem, tokens: int) -> int:
     """j: steps that a prompt is cut into."""
-    return ceil_ratio(tokens, problem.search.max_num_batched_tokens)
+    return ceil_ratio(problem.workload.fresh(tokens), problem.search.max_num_batched_tokens)
 
 
 class StageDecode:
@@ -121,7 +121,7 @@ class ReplicaTimes:
             (count, chunk + ms) for (count, ms), chunk in zip(self._decode_of(n), self._prefill_of(tokens), strict=True)
         ]
         total = sum((count * ms for count, ms in passes), Decimal(0)) + (j - 1) * max(ms for _, ms in passes)
-        return total + self._send_fixed + self._send_slope * ceil_ratio(tokens, j)
+        return total + self._send_fixed + self._send_slope * ceil_ratio(self._problem.workload.fresh(tokens), j)
 
     @property
     def length(self) -> int:

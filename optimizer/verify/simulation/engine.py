@@ -45,6 +45,7 @@ class SimulatedEngine:
         self._times, self._source = times, source
         self._depth = len(times.stages)
         self._scheduler = Scheduler(limits)
+        self._prefix = limits.prefix
         self._now = 0.0
         self._requests: list[Request] = []
         self._admitting: list[tuple[float, int]] = []  # heap of (known to the scheduler at, request number)
@@ -102,7 +103,8 @@ class SimulatedEngine:
             self._refused += 1
             return
         self._count(arrival.at_ms, 1)
-        request = Request(len(self._requests), arrival)
+        cached = 0 if self._prefix is None else self._prefix.cached(arrival.prompt_tokens)
+        request = Request(len(self._requests), arrival, cached, 0 if self._prefix is None else self._prefix.shared)
         self._requests.append(request)
         sequences = sum(len(batch.decoding) for _, batch in self._flights)
         context = sum(batch.context for _, batch in self._flights) / sequences if sequences else request.prompt
@@ -157,7 +159,7 @@ class SimulatedEngine:
         batch.stage_ms, batch.growth = [], []
         for stage in self._times.stages:
             each, slope, bend = stage.line(mean)
-            compute = sum(stage.prefill_to(chunk.end) - stage.prefill_to(chunk.start) for chunk in chunks)
+            compute = sum(stage.prefill(chunk.request.cached, chunk.start, chunk.end) for chunk in chunks)
             batch.stage_ms.append(stage.base[decoding + len(chunks)] + decoding * each + compute)
             batch.growth.append(decoding * slope)
             alike = min(alike, bend)
