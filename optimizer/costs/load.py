@@ -217,6 +217,7 @@ def _at_mean(service: ServiceTable, shape: Ints, number: Floats, spread: Floats)
         "round": at(service.round_ms, number),
         "wider": at(service.round_ms, number + spread),
         "tpot": at(service.tpot_ms, number),
+        "yielded": np.full(len(shape), service.yielded),
         "admission": at(service.admission_ms, number),
         "passes": at(service.prefill_ms, number) - mean_prompt,
     }

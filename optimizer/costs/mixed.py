@@ -162,7 +162,7 @@ def latencies(
 
     token = at["tpot"]
     first = load * (at["round"] + one + load * met1) / left
-    number = ((at["wider"] - at["round"]) / left) ** 2
+    number = ((at["wider"] - at["round"]) / (left * at["yielded"])) ** 2
     cycle2 = token * rate * two / left**2
     cycle3 = token * (rate * three / left**3 + 3 * (rate * two) ** 2 / left**4)
     i1, i2, i3 = law.inverse

@@ -26,6 +26,7 @@ class ServiceTable:
     prompt_mean_ms: Floats  # (S,) X of a prompt of mean length
     prompt_each_ms: Floats  # (S, C) X: each distinct prompt through all stages
     overlap: Floats  # (S,) c: half the share of a prompt that another beside it saves
+    yielded: float  # tokens that a step yields a sequence
     output_tokens: float
     lengths: LengthMoments
     chunks: int

@@ -20,7 +20,7 @@ def longest_allowed(requirements: Requirements, model: ModelFacts) -> int:
     return requirements.max_sequence_tokens or model.max_context_tokens
 
 
-def workload_of(stated: WorkloadInput, folder: Path, longest: int) -> Workload:
+def workload_of(stated: WorkloadInput, folder: Path, longest: int, model: ModelFacts) -> Workload:
     """The workload with what its lengths and its trace say.
 
     Args:
@@ -36,6 +36,8 @@ def workload_of(stated: WorkloadInput, folder: Path, longest: int) -> Workload:
             "workload.prefix.shared_tokens",
             f"{found.prefix.shared_tokens} is not below the mean prompt of {found.prompt_tokens} tokens",
         )
+    if found.speculation is not None and found.speculation.method == "mtp" and not model.mtp_parameters:
+        raise ProblemError("workload.speculation.method", f"mtp: {model.name} states no multi-token-prediction module")
     return found
 
 

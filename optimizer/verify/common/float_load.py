@@ -175,6 +175,7 @@ def _seen(
             token=at(times.tpot, here),
             admission=at(times.admission, here),
             passes=at(times.prefill, here) - times.prompt_mean[shape],
+            yielded=float(problem.workload.yielded),
         ),
         by,
     )

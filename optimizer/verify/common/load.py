@@ -221,6 +221,7 @@ def _seen(times: ReplicaTimes, rate: Decimal, busy: Decimal, cost: Decimal, numb
             token=_between(times.tpot, here, times.length),
             admission=_between(times.admission, here, times.length),
             passes=_between(times.usual_prefill, here, times.length) - times.prompt_mean,
+            yielded=times.yielded,
         ),
         Exact(),
     )

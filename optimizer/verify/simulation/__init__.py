@@ -87,6 +87,7 @@ def limits_of(problem: Problem, strategy: Strategy) -> Limits:
         token_budget=problem.search.max_num_batched_tokens,
         kv_blocks=blocks,
         prefix=problem.workload.prefix,
+        speculation=problem.workload.speculation if problem.workload.guessed else None,
         max_sequence_tokens=longest,
     )
 

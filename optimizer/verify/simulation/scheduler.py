@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optimizer.facts.demand import Prefix
+from optimizer.facts.demand import Prefix, Speculation
 from optimizer.verify.simulation.sequences import MicroBatch, Request, blocks_of
 
 
@@ -27,6 +27,8 @@ class Limits:
     kv_blocks: int
     prefix: Prefix | None = None
     """What of a prompt is found in the cache; ``kv_blocks`` are without what is held once."""
+    speculation: Speculation | None = None
+    """Tokens guessed in a step, each accepted at random."""
     max_sequence_tokens: int = 10**9
     """Longer requests are refused, as are those that all blocks together cannot hold."""
 

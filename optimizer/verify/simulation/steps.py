@@ -148,9 +148,9 @@ def _floats(stage: Stage, bends: list[int], slopes: list[float], ranks: int, mos
     for memory, compute in stage.roofs:
         read, multiplied = float(memory), float(compute) * b
         base += np.maximum(read, multiplied) + overlap * np.minimum(read, multiplied)
-    for experts, layers in stage.experts:
-        touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** (b * ranks))
-        read_all, multiplied = touched * float(experts.read_ms), float(experts.token_ms) * b
+    for experts, layers, tokens in stage.experts:
+        touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** (b * ranks * tokens))
+        read_all, multiplied = touched * float(experts.read_ms), float(experts.token_ms) * b * tokens
         roof = np.maximum(read_all, multiplied) + overlap * np.minimum(read_all, multiplied)
         base += layers * (roof + touched * float(experts.touch_ms))
     return StageTimes(
