@@ -214,6 +214,7 @@ def _at_mean(service: ServiceTable, shape: Ints, number: Floats, spread: Floats)
 
     mean_prompt = service.prompt_mean_ms[shape]
     return {
+        "pass": at(service.round_ms, number) / service.stages[shape],
         "round": at(service.round_ms, number),
         "wider": at(service.round_ms, number + spread),
         "tpot": at(service.tpot_ms, number),

@@ -305,6 +305,7 @@ class StepModel:
             prompt_sum_ms=prompt_sum,
             prompt_max_ms=prompt_max,
             admission_ms=admission,
+            stages=self.table.pp.astype(np.float64),
             prompt_mean_ms=of_mean,
             prompt_each_ms=each,
             overlap=overlap,

@@ -337,6 +337,12 @@ class SearchLimits(Facts):
         default=1, description="Layers by which the first and last stage may differ from an even split; 0: even only"
     )
     max_num_batched_tokens: Count = Field(default=8192, description="Prefill token budget of one engine step")
+    token_budgets: tuple[Count, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Token budgets to choose among in place of max_num_batched_tokens: small ones keep decoding smooth, large "
+        "ones prefill sooner",
+    )
     kv_reservation: Literal["paged", "full"] = Field(
         default="paged",
         description="paged: cache is taken block by block, as engines do; full: every sequence slot reserves the longest "

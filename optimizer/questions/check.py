@@ -64,15 +64,19 @@ def check(
     kind = kind_of(problem)
     if kind == "uniform":
         from optimizer.questions.uniform import check as uniform
+        from optimizer.questions.variants import best_of
 
-        return uniform(
+        return best_of(
             problem,  # type: ignore[arg-type]
-            fixed,
-            time_limit_s=time_limit_s,
-            progress=progress,
-            stated=stated,
-            all_conflicts=all_conflicts,
-            repairs=repairs,
+            lambda one, read: uniform(
+                one,
+                fixed,
+                time_limit_s=time_limit_s,
+                progress=progress,
+                stated=stated,
+                all_conflicts=all_conflicts,
+                repairs=repairs and read,
+            ),
         )
     if kind == "inventory":
         from optimizer.questions.inventory import check_inventory

@@ -163,12 +163,20 @@ def _seen(
         found: Floats = below + (table[shape, high - 1] - below) * (inside - low)
         return found
 
+    usual = chunks_of(problem, problem.workload.prompt_tokens)
+    more = np.array([chunks_of(problem, tokens) - usual for tokens in law.prompts], dtype=np.float64)
+    cut, own_time = prompt, own
+    if problem.workload.mixed and more.any():
+        own_time = own + more * (at(times.round, here) / times.stages[shape])[:, None]
+        first = own_time @ shares
+        apart = own_time - first[:, None]
+        cut = Spread(first, apart**2 @ shares, apart**3 @ shares)
     seen = seen_by(
         law,
         Replica(
             rate=rate,
             busy=busy,
-            prompt=prompt,
+            prompt=cut,
             costs=(share * m1, share**2 * (own**2 @ shares), share**3 * (own**3 @ shares)),
             round=at(times.round, here),
             wider=at(times.round, here + np.sqrt(np.maximum(0.0, number[1]))),
@@ -185,9 +193,9 @@ def _seen(
             latency[f"{name}_p99"] = one.mean + one.tail(by, z)
     of_prompt, output, often = (np.array(column) for column in zip(*law.classes, strict=True))
     often = often.astype(np.float64)
-    each = own[:, of_prompt] + seen.token[:, None] * (output - 1)
-    usual = each @ often
-    off = each - usual[:, None]
+    each = own_time[:, of_prompt] + seen.token[:, None] * (output - 1)
+    mean = each @ often
+    off = each - mean[:, None]
     order = np.argsort(off, axis=1)
     below = np.cumsum(often[order], axis=1)
     lines = np.arange(len(off))
@@ -197,11 +205,11 @@ def _seen(
     whole = Spread(seen.whole.mean, seen.noise.variance + off**2 @ often, seen.noise.third + off**3 @ often)
     goodput = problem.requirements.goodput
     if goodput is not None:
-        missed = np.zeros_like(usual)
+        missed = np.zeros_like(mean)
         for name, one in (("ttft", seen.ttft), ("tpot", seen.tpot), ("e2e", whole)):
             if name in goodput.limits:
-                mean, variance, third = (np.nan_to_num(part).tolist() for part in (one.mean, one.variance, one.third))
-                values = zip(mean, variance, third, strict=True)
+                means, variance, third = (np.nan_to_num(part).tolist() for part in (one.mean, one.variance, one.third))
+                values = zip(means, variance, third, strict=True)
                 missed += [share_above(m, v, k, goodput.limits[name]) for m, v, k in values]
         latency["goodput"] = np.minimum(1.0, missed)
     wait: Floats = seen.wait

@@ -42,6 +42,8 @@ class ShapeTimes:
     """Each distinct prompt through all stages, a column each."""
     overlap: Floats
     """c."""
+    stages: Floats
+    """P."""
 
 
 def _roof(x: Floats, y: Floats) -> Floats:
@@ -135,6 +137,7 @@ def shape_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages
         prompt_mean,
         prompts,
         overlap,
+        depth[:, 0].astype(np.float64),
     )
 
 

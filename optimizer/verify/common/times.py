@@ -125,6 +125,11 @@ class ReplicaTimes:
         return total + self._send_fixed + self._send_slope * ceil_ratio(self._problem.workload.fresh(tokens), j)
 
     @property
+    def stages(self) -> int:
+        """P."""
+        return self._stages
+
+    @property
     def length(self) -> int:
         """States of the load model's chain before its tail."""
         stated = self._problem.requirements.max_batch
