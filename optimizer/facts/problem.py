@@ -14,6 +14,7 @@ from optimizer.facts.engine_defaults import default_max_batch
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.lengths import RequestClass, law_classes, request_classes
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.overhead import EngineVersion, StatedOverhead
 
 Engine = Literal["vllm", "sglang"]
 
@@ -30,6 +31,9 @@ class Problem(Facts):
     objective: Objective
     search: SearchLimits
     costs: CostTable | None = None
+    engine_version: EngineVersion | None = None
+    """How this version of the engine measures memory; None: the newest that is known."""
+    engine_overhead: StatedOverhead = StatedOverhead()
 
     @model_validator(mode="after")
     def _tokens_fit(self) -> Problem:

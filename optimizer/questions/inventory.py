@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from optimizer.explain.inventory.answer import beside_sentence, inventory_sentences
+from optimizer.explain.uniform.memory_words import machine_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, Rate
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
@@ -140,9 +141,11 @@ def _answer(
     answer = replace(answer, verification=verify_inventory(problem, answer, fixed or Fixed(), deadline=last))
     if found.status == "infeasible" and explain != "nothing":
         answer = _explained(problem, answer, fixed or Fixed(), progress, last, repairs=explain == "repairs")
-    return replace(
-        answer, explanation=tuple(inventory_sentences(problem, answer, found)), model=model_read(problem.model)
+    said = (
+        *inventory_sentences(problem, answer, found),
+        *machine_sentences(problem.engine_overhead, [group.gpu for group in problem.groups]),
     )
+    return replace(answer, explanation=said, model=model_read(problem.model))
 
 
 def _explained(

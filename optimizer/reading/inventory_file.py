@@ -27,6 +27,7 @@ from optimizer.facts.inventory import (
     Rate,
 )
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Engine
 from optimizer.facts.text import name_from_path
 from optimizer.reading.load import (
@@ -107,6 +108,14 @@ class InventoryFile(Facts):
 
     name: Name | None = Field(default=None, description="How answers call the problem; left out, the name of the file")
     engine: Engine = Field(default="vllm", description="The serving engine")
+    engine_version: EngineVersion | None = Field(
+        default=None,
+        description="Version whose way of measuring memory counts, such as 0.11.0; left out, the newest known",
+    )
+    engine_overhead: StatedOverhead = Field(
+        default=StatedOverhead(),
+        description="What the engine takes beside weights and cache, as measured on the machines",
+    )
     cluster: Annotated[tuple[GroupInput, ...], Field(min_length=1, max_length=MOST_GROUPS)] = Field(
         description="Groups of equal nodes"
     )
@@ -212,6 +221,8 @@ def inventory_from_dict(
         recovery=recovery_facts(stated.failures.engine_start_s, stated.failures.storage_gb_per_s),
         objective=objective,
         search=stated.search,
+        engine_version=stated.engine_version,
+        engine_overhead=stated.engine_overhead,
     )
     problem = problem.model_copy(update={"survive": _losses(survive, problem)})
     work = problem.workload

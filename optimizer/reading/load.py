@@ -83,6 +83,8 @@ def problem_from_dict(
             requirements=stated.requirements,
             objective=objective,
             search=stated.search,
+            engine_version=stated.engine_version,
+            engine_overhead=stated.engine_overhead,
         )
     except ValidationError as error:
         raise first_error(error, values) from None

@@ -131,8 +131,8 @@ class Candidate:
     @property
     def rooms(self) -> tuple[int, ...]:
         """Bytes that the budget leaves for the cache, stage by stage; negative where there is no room for the rest."""
-        wanted, on = self.problem.requirements, zip(self.facts.stages, self.facts.hardware, strict=True)
-        return tuple(budget_on(wanted, hardware) - stage.beside_cache(self.slots) for stage, hardware in on)
+        on = zip(self.facts.stages, self.facts.hardware, strict=True)
+        return tuple(budget_on(self.problem, hardware) - stage.beside_cache(self.slots) for stage, hardware in on)
 
     @property
     def cache_tokens(self) -> int:
@@ -228,7 +228,7 @@ class Candidate:
         low, high = 0, ceil_ratio(most, BLOCK_TOKENS) + 1
         while high - low > 1:
             middle = (low + high) // 2
-            fits = all(math.ceil(stage.held_bytes(middle * BLOCK_TOKENS)) <= left for stage, left in free)
+            fits = all(math.ceil(stage.admitted_bytes(middle * BLOCK_TOKENS)) <= left for stage, left in free)
             low, high = (middle, high) if fits else (low, middle)
         return min(most, max(least, low * BLOCK_TOKENS))
 
