@@ -18,7 +18,7 @@ def test_its_parameters_are_counted() -> None:
                   num_attention_heads=8, num_key_value_heads=groups, max_position_embeddings=4096, attention_bias=True)
     key = h // 8 * groups
     layer = h * (h + 2 * key) + (h + 2 * key) + h * h + 3 * h * f + 2 * h
-    assert model_from_config(stated, "example").parameters == layers * layer + 2 * vocabulary * h + h
+    assert model_from_config(stated, name="example").parameters == layers * layer + 2 * vocabulary * h + h
 """
 RECIPE = Recipe(
     "an architecture",

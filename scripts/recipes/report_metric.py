@@ -25,8 +25,8 @@ STATED = {
 
 def test_the_figure_is_printed_with_its_derivation() -> None:
     problem = problem_from_dict(STATED)
-    written = report(problem, check(problem, Fixed(1, 1, 2, max_num_seqs=8)))
-    assert "16 sequences" in str(written)
+    written = report(problem, check(problem, Fixed(1, 1, 2, max_num_seqs=13)))
+    assert "26 sequences" in str(written)
 """
 RECIPE = Recipe(
     "a metric in the report",
