@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.costs.chain import ChainTable
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Bools, Floats, Ints
 from optimizer.facts.problem import Problem
 
-_BLOCK = 2048  # load points evaluated at a time, to bound memory
+_CELLS = 1 << 18  # load points times states worked on at a time, to bound memory
+_PILES_UP = -1
+_TIMES = ("mean_ms", "prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
 SMALLEST_CHAIN = 512
 
 
@@ -65,43 +68,78 @@ def evaluate(
         overlap_rate_per_s: (Q,) rate at which prompts overlap in the pipeline, for such bounds; left out, the arrival rate.
     """
     overlap = rate_per_s if overlap_rate_per_s is None else overlap_rate_per_s
-    blocks = [
-        _evaluate(
-            service,
-            shape[start : start + _BLOCK],
-            rate_per_s[start : start + _BLOCK],
-            never,
-            overlap[start : start + _BLOCK],
-        )
-        for start in range(0, max(1, len(shape)), _BLOCK)
-    ]
-    if len(blocks) == 1:
-        return blocks[0]
-    names = LoadPoints.__dataclass_fields__
-    return LoadPoints(**{name: np.concatenate([getattr(block, name) for block in blocks]) for name in names})
+    chain, usable = service.chain, rate_per_s > 0
+    rate = np.where(usable, rate_per_s, 1.0) / 1e3  # per ms
+    piles_up = ~usable | (rate * chain.last(shape) >= 1)
+    level = np.where(piles_up, _PILES_UP, chain.level_of(shape, rate))
+    if not len(shape):
+        return _evaluate(service, shape, rate, never, overlap, 0)
+    parts: list[tuple[Ints, LoadPoints]] = []
+    for one in sorted(set(level.tolist())):
+        rows = np.flatnonzero(level == one)
+        width = chain.slots if one == _PILES_UP else chain.widths[one]
+        size = max(1, _CELLS // width)
+        for start in range(0, len(rows), size):
+            at = rows[start : start + size]
+            if one == _PILES_UP:
+                parts.append((at, _piled_up(chain, shape[at], np.where(usable, rate, 0.0)[at], never)))
+            else:
+                parts.append((at, _evaluate(service, shape[at], rate[at], never, overlap[at] / 1e3, one)))
+    if len(parts) == 1:
+        return parts[0][1]
+    return _together(parts, len(shape))
+
+
+def _together(parts: list[tuple[Ints, LoadPoints]], count: int) -> LoadPoints:
+    """Parts of points, each with its places, as one."""
+    columns = {}
+    for name in LoadPoints.__dataclass_fields__:
+        values = [getattr(part, name) for _, part in parts]
+        columns[name] = np.empty(count, dtype=values[0].dtype)
+        for (at, _), value in zip(parts, values, strict=True):
+            columns[name][at] = value
+    return LoadPoints(**columns)
+
+
+def _piled_up(chain: ChainTable, shape: Ints, rate_per_ms: Floats, never: int) -> LoadPoints:
+    """Points with more arriving than N in progress complete, or without a replica (rate 0)."""
+    nowhere, nothing = np.full(len(shape), np.inf), np.zeros(len(shape))
+    more = np.full(len(shape), never, dtype=np.int64)
+    needed = np.full(len(shape), never, dtype=np.int64)
+    some = np.flatnonzero((rate_per_ms > 0) & (chain.peak(shape) >= rate_per_ms))
+    if len(some):
+        fewest = chain.fewest_completing(len(chain.widths) - 1, shape[some], rate_per_ms[some])
+        needed[some] = np.where(fewest <= chain.slots, fewest, never)
+    return LoadPoints(
+        overloaded=np.ones(len(shape), dtype=np.bool_),
+        n50=more,
+        n99=more,
+        slots_needed=needed,
+        mean_number=nothing,
+        number_variance=nothing,
+        number_third=nothing,
+        **dict.fromkeys(_TIMES, nowhere),
+    )
 
 
 def _evaluate(
-    service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int, overlap_rate_per_s: Floats
+    service: ServiceTable, shape: Ints, rate: Floats, never: int, overlapping: Floats, level: int
 ) -> LoadPoints:
-    usable = rate_per_s > 0
-    rate = np.where(usable, rate_per_s, 1.0) / 1e3  # per ms
-    residence = service.residence_ms[shape]
-    slots = residence.shape[1]
-    n = np.arange(1, slots + 1, dtype=np.float64)
-    growth = rate[:, None] * residence / n
-    logs = np.concatenate([np.zeros((len(shape), 1)), np.cumsum(np.log(growth), axis=1)], axis=1)
-    weights = np.exp(logs - logs.max(axis=1, keepdims=True))
-    ratio = growth[:, -1]
-    stable = usable & (ratio < 1)
-    ratio = np.where(stable, ratio, 0.0)
+    """Points of one width of the chain, none of which piles up; rates per ms."""
+    chain = service.chain
+    slots, n = chain.slots, chain.numbers(level)
+    logs = chain.logs(level, shape)
+    logs[:, 1:] += np.log(rate)[:, None] * n
+    logs -= logs.max(axis=1, keepdims=True)
+    weights = np.exp(logs, out=logs)
+    ratio = np.zeros(len(shape)) if chain.cut_short(level) else rate * chain.last(shape)
     tail = weights[:, -1] * ratio / (1 - ratio)
     cumulative = np.cumsum(weights, axis=1)
     total = cumulative[:, -1] + tail
     c50 = (cumulative < 0.5 * total[:, None]).sum(axis=1)
     reach = 0.99 * total
     k = (cumulative < reach[:, None]).sum(axis=1)
-    inside = np.clip(k, 1, slots)
+    inside = np.clip(k, 1, len(n))
     row = np.arange(len(shape))
     c99 = inside - 1 + (reach - cumulative[row, inside - 1]) / weights[row, inside]
     c99 = np.where(k == 0, 0.0, c99)
@@ -110,13 +148,12 @@ def _evaluate(
     mean_number, square, cube = (raw.T + beyond) / total
 
     alone = service.prompt_sum_ms[shape]
-    overlapping = np.where(usable, overlap_rate_per_s, 1.0) / 1e3
     occupancy = np.maximum(service.prompt_max_ms[shape], alone / (1 + overlapping * alone))
     prefilling = rate * occupancy
     variance = square - mean_number**2
     third = cube - 3 * mean_number * square + 2 * mean_number**3
     push = rate * alone / (1 - np.where(prefilling < 1, prefilling, 0.0))
-    stable &= (k <= slots) & (prefilling < 1)
+    stable = (k <= slots) & (prefilling < 1)
     spread = np.maximum(0.0, c99 - mean_number) / np.where(stable, 1 - prefilling, 1.0)
     n99 = 1 + np.ceil(np.where(stable, mean_number + spread, slots)).astype(np.int64)
     n50 = c50 + 1
@@ -135,11 +172,7 @@ def _evaluate(
     pair = occupancy * np.clip(100 * rate * (round99 + occupancy) - 1, 0.0, 1.0)
     cap = service.prompt_cap_steps * (service.prompts_per_step * occupancy + round99)
     prefill99 = np.maximum(base, np.minimum(base + np.maximum(wait99, pair), cap))
-    if len(shape) < len(service.residence_ms):
-        completion = np.maximum.accumulate(n / residence, axis=1)
-    else:
-        completion = np.maximum.accumulate(n / service.residence_ms, axis=1)[shape]
-    needed = (completion < rate[:, None]).sum(axis=1) + 1
+    needed = chain.fewest_completing(level, shape, rate)
 
     def finite(values: Floats) -> Floats:
         result: Floats = np.where(fine, values, np.inf)
@@ -149,7 +182,7 @@ def _evaluate(
         overloaded=~fine,
         n50=np.where(fine, n50, never),
         n99=np.where(fine, n99, never),
-        slots_needed=np.where(usable & (needed <= slots), needed, never),
+        slots_needed=np.where(needed <= slots, needed, never),
         mean_number=mean_number,
         number_variance=variance * _wider(push, service.prompt_moments),
         number_third=_third(variance, third, push, service.prompt_moments),

@@ -16,8 +16,9 @@ from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.inventory import verify_fleet
 from optimizer.verify.inventory.float_times import Curves
 from optimizer.verify.inventory.instance import Instances
-from optimizer.verify.inventory.prices import Prices, filled
+from optimizer.verify.inventory.prices import Prices
 from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.worth import filled
 from tests.conftest import ROOT
 from tests.inventory.generate import random_inventory, tight_inventory
 

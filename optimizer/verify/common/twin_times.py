@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from optimizer.verify.common.groups import Shape
 from optimizer.verify.common.layer import Experts
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import chunks_of
+from optimizer.verify.common.twin_states import States
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -35,6 +36,13 @@ class ShapeTimes:
     """One prompt at the slowest stage."""
     admission: Floats
     """From arrival to the first step, no prompt ahead."""
+    _states: dict[int, States] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def states(self, length: int) -> States:
+        """The chains of requests in progress of so many states, built once."""
+        if length not in self._states:
+            self._states[length] = States(self.residence, length)
+        return self._states[length]
 
 
 def _roof(x: Floats, y: Floats) -> Floats:

@@ -25,6 +25,7 @@ from optimizer.verify.inventory.claims import (
 from optimizer.verify.inventory.float_times import Curves
 from optimizer.verify.inventory.instance import Instances
 from optimizer.verify.inventory.legality import check_placement
+from optimizer.verify.inventory.offers import LeftOut
 from optimizer.verify.inventory.pools import Known, check_instance_rules, check_shares, know_pools
 from optimizer.verify.inventory.prices import Prices, multipliers
 from optimizer.verify.inventory.restarts import restarts_in_time
@@ -111,11 +112,12 @@ class _Check:
         if not exhaustive or self.ledger.mismatches:
             return "bound", 0
         try:
-            if self._priced():
+            left_out = self._priced()
+            if left_out is None:
                 return "exhaustive", 0
             if self.site.fleet.gpus > MOST_GPUS_ENUMERATED:
                 return "bound", 0
-            twin = Twin(self.site, self.instances, self.curves, self.fixed, self.budget)
+            twin = Twin(self.site, self.instances, self.curves, self.fixed, self.budget, left_out)
             found = twin.judge(self.answer, self.completed)
         except OutOfTime:
             self.notes.append("the time for going through other choices was used up")
@@ -128,17 +130,22 @@ class _Check:
             return "refuted", found.choices
         return "exhaustive" if found.complete else "bound", found.choices
 
-    def _priced(self) -> bool:
-        """Whether what nodes are worth proves that nothing is better; a better tier has no price."""
+    def _priced(self) -> LeftOut | None:
+        """None where what nodes are worth proves that nothing is better, else what no better choice contains.
+
+        What a preset puts before the objective has no price.
+        """
         objective = self.answer.objective
         if objective is None or not self.families or self.problem.objective.preset in ("fewest-gpus", "throughput"):
-            return False
+            return frozenset()
         within = self.budget.part(PRICED_WITHIN_S)
+        prices = Prices(self.site, self.instances, self.curves, self.fixed, within)
         try:
-            prices = Prices(self.site, self.instances, self.curves, self.fixed, within)
-            return prices.proves(multipliers(self.families), objective.value - 1)
+            if prices.proves(multipliers(self.families), objective.value - 1):
+                return None
         except OutOfTime:
-            return False
+            pass  # what was left out by then is in no better choice all the same
+        return frozenset(prices.left_out)
 
     def _fixed_decisions(self) -> None:
         """What a person fixed is so."""

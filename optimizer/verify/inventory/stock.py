@@ -12,7 +12,7 @@ from optimizer.verify.common.twin_times import Ints
 from optimizer.verify.inventory.across import offers_across
 from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.instance import Instances, likeness
-from optimizer.verify.inventory.offers import Offer, offers_of
+from optimizer.verify.inventory.offers import LeftOut, Offer, offers_of
 from optimizer.verify.inventory.site import Site
 
 MOST_POOLS = 12
@@ -45,8 +45,14 @@ class Stock:
         return {pool[0]: pool for pool in self.pools}
 
 
-def stock_of(site: Site, instances: Instances, fixed: Fixed, budget: Budget | None = None) -> Stock:
-    """Everything there is to choose from.
+def stock_of(
+    site: Site,
+    instances: Instances,
+    fixed: Fixed,
+    budget: Budget | None = None,
+    left_out: LeftOut = frozenset(),
+) -> Stock:
+    """Everything there is to choose from, less what is left out.
 
     Raises:
         SpaceTooLarge: more than is computed.
@@ -55,7 +61,7 @@ def stock_of(site: Site, instances: Instances, fixed: Fixed, budget: Budget | No
     pools = interchangeable(site)
     if len(pools) > MOST_POOLS:
         raise SpaceTooLarge
-    within = offers_of(site, instances, fixed)
+    within = offers_of(site, instances, fixed, left_out)
     across = offers_across(site, instances, within, fixed, budget)
     if across:
         pools = _told_apart(pools, across)

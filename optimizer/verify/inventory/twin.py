@@ -23,7 +23,7 @@ from optimizer.verify.inventory.choices import TooMany, Wide, choices
 from optimizer.verify.inventory.claims import needed_after_losses
 from optimizer.verify.inventory.float_times import Curves
 from optimizer.verify.inventory.instance import Instances
-from optimizer.verify.inventory.offers import Offer
+from optimizer.verify.inventory.offers import LeftOut, Offer
 from optimizer.verify.inventory.outlive import capacity_needed, left_over
 from optimizer.verify.inventory.places import carried_otherwise
 from optimizer.verify.inventory.rates import MILLION
@@ -54,14 +54,26 @@ class Seen:
 
 
 class Twin:
-    """The enumeration for one answer."""
+    """The enumeration for one answer.
 
-    def __init__(self, site: Site, instances: Instances, curves: Curves, fixed: Fixed, budget: Budget) -> None:
+    Args:
+        left_out: what no choice contains that beats the answer.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        instances: Instances,
+        curves: Curves,
+        fixed: Fixed,
+        budget: Budget,
+        left_out: LeftOut = frozenset(),
+    ) -> None:
         self._site, self._instances, self._curves, self._fixed = site, instances, curves, fixed
         fleet = site.fleet
         self._fleet, self._weights, self._budget = fleet, Weights.of(fleet.objective), budget
         self._demand = exact(fleet.workload.requests_per_s)
-        stock = self._stock = stock_of(site, instances, fixed, budget)
+        stock = self._stock = stock_of(site, instances, fixed, budget, left_out)
         self._offers = stock.offers
         self._sizes = stock.uses.sum(axis=0)
         self._valuer = Valuer(site, curves, stock.pool_of_group, budget=budget)
