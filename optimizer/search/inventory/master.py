@@ -66,7 +66,7 @@ class Master:
 
     Args:
         replicas: of all instances together, where a person fixed them.
-        everything: take offers that others beat too.
+        everything: take offers that others beat too, as far as the kinds were widened.
         without: (place, position) of offers to leave out.
     """
 
@@ -115,8 +115,6 @@ class Master:
         groups = self.offers.places[place].groups
         there = [self.problem.groups[index] for index in groups]
         kind = self.offers.kinds[self.offers.places[place].kind]
-        if self.everything:
-            kind.widen()
         for position in range(len(kind.offers)) if self.everything else kind.kept:
             if (place, position) in self.without:
                 continue

@@ -16,7 +16,7 @@ from optimizer.costs.shapes import Bools
 from optimizer.facts.inventory import FleetProblem, NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.curves import Curves
-from optimizer.search.inventory.kinds import Kind, OneGroup, TwoGroups
+from optimizer.search.inventory.kinds import Kind, OneGroup, TwoGroups, Wanted
 from optimizer.search.inventory.offer import MICRO, Offer, Part, in_one_rack, kind_key
 from optimizer.search.inventory.prospects import Pairing
 from optimizer.search.inventory.tables import Times
@@ -170,6 +170,11 @@ class Offers:
     def of_place(self, index: int) -> tuple[Offer, ...]:
         """Offers on the place's kind of node; some may need more nodes together than its groups have."""
         return self.kinds[self.places[index].kind].offers
+
+    def widen(self, wanted: Wanted | None = None) -> None:
+        """Add the offers that others beat, behind those there are: all that are wanted (``Kind.widen``)."""
+        for kind in self.kinds:
+            kind.widen(wanted)
 
     def again(self, problem: FleetProblem) -> Offers:
         """The same offers for a problem that differs in failure rates or demand only: no offer depends on them."""

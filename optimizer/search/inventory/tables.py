@@ -113,16 +113,40 @@ class Table:
         self._beaten = {int(rows[one]): int(rows[winner]) for one, winner in beaten.items()}
         return self._rated(np.array([row for row in rows.tolist() if row not in self._beaten], dtype=np.int64))
 
-    def beaten(self) -> list[tuple[Offer, int]]:
-        """The allowed shapes that ``offers`` left out, each with the row of one of those that beats it."""
-        offers = self._rated(np.array(sorted(self._beaten), dtype=np.int64))
-        found = []
-        for offer in offers:
-            winner = offer.row
+    @property
+    def beaten(self) -> dict[int, int]:
+        """The allowed rows that ``offers`` left out, each with the row that beats it and is itself beaten by none."""
+        found = {}
+        for row, first in sorted(self._beaten.items()):
+            winner = first
             while winner in self._beaten:
                 winner = self._beaten[winner]
-            found.append((offer, winner))
+            found[row] = winner
         return found
+
+    def rated(self, rows: Ints) -> list[Offer]:
+        """Offers of some rows, those that carry anything within the limits."""
+        return self._rated(rows)
+
+    def unrated(self, row: int) -> Offer:
+        """The offer of a row whose rates are not looked for."""
+        return Offer(self.q.space.shapes[row], row, self.parts(row), int(self.most[row]), 0, 0, 0, 0.0)
+
+    def least_stay_ms(self, rows: Ints) -> Floats:
+        """How long a request stays at least, (Q,)."""
+        result: Floats = self.q.service.residence_ms[rows, 0]
+        return result
+
+    def earns_at_most(self, rows: Ints, gamma: float) -> Floats:
+        """Γ(γ) at most, requests/s · ms, (Q,), by how long requests stay: with M in progress r = E[M / R(M)] and T(r) ≥ E[M] / r."""
+        residence = self.q.service.residence_ms[rows, : chain_length(self.problem)]
+        m = np.arange(1, residence.shape[1] + 1)
+        most = np.maximum(0.0, (m * (gamma / residence - 1)).max(axis=1, initial=0.0))
+        if "concurrency" not in self.off:
+            # A slot is free for 99 % of the requests only where at most n - 1 are in progress in the mean, each for R(1) at least.
+            most = np.minimum(most, np.maximum(0.0, (self.most[rows] - 1) * (gamma / residence[:, 0] - 1)))
+        result: Floats = 1e3 * most * self.q.ranks[rows] * (1 + 1e-9)
+        return result
 
     def _rated(self, rows: Ints) -> list[Offer]:
         """Offers of rows, those that carry anything within the limits."""
