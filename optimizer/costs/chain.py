@@ -1,26 +1,24 @@
 """The birth–death chain of requests in progress, no longer than its shares can be told from zero. Section 4 of ``docs/model.md``.
 
-A share is λ · R(n) / n times the one before. Behind half of a width the factors are at most λ · max R(m) / m over all m that
-follow: where that to the power of the other half is below e^-50, nothing behind the width moves a 64-bit sum, and only so
-many states are worked on. At everyday loads that is 64 or 128 of 512 to 2,048.
+A share is λ · R(n) / n times the one before. Behind a state n all factors are at most q = λ · max R(m) / m over the m that
+follow; where q < 1, all shares behind it together are at most q / (1 − q) times its own. Where that is below e^-50 of the share
+of an idle replica, nothing behind it moves a 64-bit sum, and only the states up to there are worked on. At everyday loads that
+is 64 or 128 of 512 to 2,048.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from optimizer.costs.shapes import Bools, Floats, Ints
+from optimizer.costs.shapes import Floats, Ints
 
-_NARROWEST = 64
-_ROUNDING = 1e-12
-_UNSEEN = 50.0
+_NARROWEST, _WIDER = 64, 2
+_UNSEEN = -50.0
 """Shares below e^-50 of the largest are not seen in sums of 53 bits, not even times the third power of a width."""
 
 
 class ChainTable:
-    """What depends on the shape alone, of every width; each shape's line is computed when it is first asked for.
+    """What depends on the shape alone; each shape's line is computed when it is first asked for.
 
     Args:
         residence_ms: (S, N) time of a whole request with n in progress, column n - 1.
@@ -28,19 +26,16 @@ class ChainTable:
 
     def __init__(self, residence_ms: Floats) -> None:
         self._residence = residence_ms
-        shapes, slots = residence_ms.shape
-        self.widths = [*_doubled(_NARROWEST, slots), slots]
-        self._numbers = np.arange(1, slots + 1, dtype=np.float64)
-        self._most, self._peak = _most_rates(residence_ms, self.widths)
-        self._last = residence_ms[:, -1] / slots
-        self._known = [np.zeros(shapes, dtype=np.bool_) for _ in self.widths]
-        self._logs: dict[int, Floats] = {}
-        self._speeds: dict[int, Floats] = {}
-
-    @property
-    def slots(self) -> int:
-        """N."""
-        return len(self._numbers)
+        shapes, self.slots = residence_ms.shape
+        self.widths = _widths(self.slots)
+        self._numbers = np.arange(1, self.slots + 1, dtype=np.float64)
+        self._last = residence_ms[:, -1] / self.slots
+        self._line = np.full(shapes, -1, dtype=np.int64)
+        """Where in the tables below a shape is; -1: not there yet."""
+        self._lines = 0
+        self._logs = np.empty((0, self.slots + 1))
+        self._behind = np.empty((0, len(self.widths) - 1))
+        self._at = np.array(self.widths[:-1], dtype=np.int64)
 
     def numbers(self, level: int) -> Floats:
         """1 … width, as floats."""
@@ -55,65 +50,64 @@ class ChainTable:
         result: Floats = self._last[shape]
         return result
 
-    def peak(self, shape: Ints) -> Floats:
-        """No less than the largest n / R(n), requests/ms, (Q,)."""
-        result: Floats = self._peak[shape]
-        return result
-
     def level_of(self, shape: Ints, rate_per_ms: Floats) -> Ints:
         """The narrowest width that is enough for each pair, (Q,)."""
-        result: Ints = (rate_per_ms[:, None] > self._most[shape]).sum(axis=1)
+        line = self._known(shape)
+        if not len(self._at):
+            return np.zeros(len(shape), dtype=np.int64)
+        factor = rate_per_ms[:, None] * self._behind[line]
+        falls = factor < 1
+        with np.errstate(divide="ignore"):
+            rest = np.log(factor / np.where(falls, 1 - factor, 1.0))
+        share = self._logs[line[:, None], self._at] + np.log(rate_per_ms)[:, None] * self._at
+        enough = falls & (share + rest < _UNSEEN)
+        result: Ints = np.where(enough.any(axis=1), enough.argmax(axis=1), len(self.widths) - 1)
         return result
 
     def logs(self, level: int, shape: Ints) -> Floats:
-        """Σ over m ≤ n of log(R(m) / m) for n = 0 … width, (Q, width + 1)."""
-        self._know(level, shape)
-        result: Floats = self._logs[level][shape]
+        """Σ over m ≤ n of log(R(m) / m) for n = 0 … width, (Q, width + 1); a copy."""
+        result: Floats = self._logs[self._known(shape), : self.widths[level] + 1]
         return result
 
-    def fewest_completing(self, level: int, shape: Ints, rate_per_ms: Floats) -> Ints:
+    def fewest_completing(self, width: int, shape: Ints, rate_per_ms: Floats) -> Ints:
         """The smallest n with n / R(n) at least the rate, (Q,); width + 1 where none within the width has."""
-        self._know(level, shape)
-        enough = self._speeds[level][shape] >= rate_per_ms[:, None]
-        result: Ints = np.where(enough[:, -1], enough.argmax(axis=1), self.widths[level]) + 1
+        enough = self._numbers[:width] / self._residence[shape, :width] >= rate_per_ms[:, None]
+        result: Ints = np.where(enough.any(axis=1), enough.argmax(axis=1), width) + 1
         return result
 
-    def _know(self, level: int, shape: Ints) -> None:
-        width, known = self.widths[level], self._known[level]
-        if level not in self._logs:
-            self._logs[level] = np.empty((len(known), width + 1))
-            self._speeds[level] = np.empty((len(known), width))
-        asked: Bools = np.zeros(len(known), dtype=np.bool_)
-        asked[shape] = True
-        new = np.flatnonzero(asked & ~known)
-        if not len(new):
-            return
-        residence, n = self._residence[new, :width], self.numbers(level)
-        logs = np.log(residence / n)
-        self._logs[level][new, 0] = 0.0
-        self._logs[level][new, 1:] = np.cumsum(logs, axis=1, out=logs)
-        self._speeds[level][new] = np.maximum.accumulate(n / residence, axis=1)
-        known[new] = True
+    def _known(self, shape: Ints) -> Ints:
+        """The lines of shapes in the tables, computed where they are not there yet."""
+        found: Ints = self._line[shape]
+        if (found >= 0).all():
+            return found
+        new = np.array(sorted(set(shape[found < 0].tolist())), dtype=np.int64)
+        first, self._lines = self._lines, self._lines + len(new)
+        if self._lines > len(self._logs):
+            room = min(len(self._line), max(2 * len(self._logs), self._lines))
+            self._logs, self._behind = (_larger(table, room) for table in (self._logs, self._behind))
+        slowness = self._residence[new] / self._numbers
+        place = slice(first, self._lines)
+        self._logs[place, 0] = 0.0
+        np.cumsum(np.log(slowness), axis=1, out=self._logs[place, 1:])
+        ends = [*self.widths[1:], self.slots]
+        worst = np.zeros(len(new))
+        for level in reversed(range(len(self._at))):
+            worst = np.maximum(worst, slowness[:, self._at[level] : ends[level]].max(axis=1))
+            self._behind[place, level] = worst
+        self._line[new] = np.arange(first, self._lines)
+        result: Ints = self._line[shape]
+        return result
 
 
-def _doubled(first: int, below: int) -> list[int]:
-    found = []
-    while first < below:
-        found.append(first)
-        first *= 2
+def _widths(slots: int) -> list[int]:
+    found, width = [], _NARROWEST
+    while width < slots:
+        found.append(width)
+        width *= _WIDER
+    return [*found, slots]
+
+
+def _larger(table: Floats, lines: int) -> Floats:
+    found = np.empty((lines, table.shape[1]))
+    found[: len(table)] = table
     return found
-
-
-def _most_rates(residence_ms: Floats, widths: list[int]) -> tuple[Floats, Floats]:
-    """The largest rate for which each width but the last is enough, (S, widths - 1), and the largest n / R(n), (S,), requests/ms."""
-    ends = [0, *(width // 2 for width in widths[:-1]), residence_ms.shape[1]]
-    most = np.empty((len(residence_ms), len(widths) - 1))
-    behind, quickest = np.zeros(len(residence_ms)), np.full(len(residence_ms), np.inf)
-    for level in reversed(range(len(ends) - 1)):
-        start, end = ends[level], ends[level + 1]
-        part = residence_ms[:, start:end] / np.arange(start + 1, end + 1)
-        quickest = np.minimum(quickest, part.min(axis=1))
-        behind = np.maximum(behind, part.max(axis=1))
-        if level:
-            most[:, level - 1] = math.exp(-_UNSEEN / start) / behind
-    return most, (1 + _ROUNDING) / quickest

@@ -16,6 +16,7 @@ from optimizer.costs.shapes import Bools, Floats, Ints
 from optimizer.facts.problem import Problem
 
 _CELLS = 1 << 18  # load points times states worked on at a time, to bound memory
+_FEW_CELLS = 1 << 17
 _PILES_UP = -1
 _TIMES = ("mean_ms", "prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
 SMALLEST_CHAIN = 512
@@ -71,9 +72,12 @@ def evaluate(
     chain, usable = service.chain, rate_per_s > 0
     rate = np.where(usable, rate_per_s, 1.0) / 1e3  # per ms
     piles_up = ~usable | (rate * chain.last(shape) >= 1)
-    level = np.where(piles_up, _PILES_UP, chain.level_of(shape, rate))
     if not len(shape):
         return _evaluate(service, shape, rate, never, overlap, 0)
+    level = np.full(len(shape), _PILES_UP, dtype=np.int64)
+    level[~piles_up] = chain.level_of(shape[~piles_up], rate[~piles_up])
+    if len(shape) * chain.slots <= _FEW_CELLS:
+        level[~piles_up] = level.max()  # apart, few points would take longer
     parts: list[tuple[Ints, LoadPoints]] = []
     for one in sorted(set(level.tolist())):
         rows = np.flatnonzero(level == one)
@@ -106,9 +110,9 @@ def _piled_up(chain: ChainTable, shape: Ints, rate_per_ms: Floats, never: int) -
     nowhere, nothing = np.full(len(shape), np.inf), np.zeros(len(shape))
     more = np.full(len(shape), never, dtype=np.int64)
     needed = np.full(len(shape), never, dtype=np.int64)
-    some = np.flatnonzero((rate_per_ms > 0) & (chain.peak(shape) >= rate_per_ms))
+    some = np.flatnonzero(rate_per_ms > 0)
     if len(some):
-        fewest = chain.fewest_completing(len(chain.widths) - 1, shape[some], rate_per_ms[some])
+        fewest = chain.fewest_completing(chain.slots, shape[some], rate_per_ms[some])
         needed[some] = np.where(fewest <= chain.slots, fewest, never)
     return LoadPoints(
         overloaded=np.ones(len(shape), dtype=np.bool_),
@@ -172,7 +176,7 @@ def _evaluate(
     pair = occupancy * np.clip(100 * rate * (round99 + occupancy) - 1, 0.0, 1.0)
     cap = service.prompt_cap_steps * (service.prompts_per_step * occupancy + round99)
     prefill99 = np.maximum(base, np.minimum(base + np.maximum(wait99, pair), cap))
-    needed = chain.fewest_completing(level, shape, rate)
+    needed = chain.fewest_completing(len(n), shape, rate)
 
     def finite(values: Floats) -> Floats:
         result: Floats = np.where(fine, values, np.inf)
