@@ -131,6 +131,7 @@ def _files() -> dict[str, tuple[str, Path]]:
     return found
 
 
+@cache
 def _ordered(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
