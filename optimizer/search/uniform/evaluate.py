@@ -145,9 +145,9 @@ def longest_sequence(q: Quantities, choice: Choice) -> int:
         step = -(-(beyond - fits - 1) // _AT_ONCE)
         probes = np.arange(fits + 1, beyond, step)
         room = (q.costs.sequence_bytes(shape, probes * KV_BLOCK_TOKENS) <= left).all(axis=1)
-        held = int(room.cumprod().sum())
-        fits = int(probes[held - 1]) if held else fits
-        beyond = int(probes[held]) if held < len(probes) else beyond
+        count = int(room.cumprod().sum())
+        fits = int(probes[count - 1]) if count else fits
+        beyond = int(probes[count]) if count < len(probes) else beyond
     return min(most, max(least, fits * KV_BLOCK_TOKENS))
 
 
