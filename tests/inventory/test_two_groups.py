@@ -158,7 +158,7 @@ def test_all_that_carries_more_than_the_groups_apart_is_offered(seed: int) -> No
             groups = [one.group for one in pair.pairing.apart]
             problems = [fleet.instance_problem(group, count) for group, count in zip(groups, nodes, strict=True)]
             table = Table(fleet, problems, shapes)
-            for offer in [*table.offers(), *(offer for offer, _ in table.beaten())]:
+            for offer in [*table.offers(), *table.rated(np.array(list(table.beaten), dtype=np.int64))]:
                 looked_at += 1
                 sides = zip(pair.pairing.apart, offer.parts, strict=True)
                 if offer.capacity > sum(kind.most_in_place_of(part, offer.shape.tp) for kind, part in sides):
