@@ -62,8 +62,8 @@ def test_an_instance_takes_at_least_what_its_gpus_are_worth() -> None:
     assert found.given_up(3, 4) == 72.0 - 42.0 and found.given_up(9, 4) == float("inf")
 
 
-@pytest.mark.parametrize("rate", [8, 20])
-def test_what_is_left_out_is_in_no_better_choice(rate: float) -> None:
+@pytest.mark.parametrize(("rate", "factor"), [(8, 1.05), (20, 1.2)])
+def test_what_is_left_out_is_in_no_better_choice(rate: float, factor: float) -> None:
     """The proof without it, and a claim that is too high is refuted by a choice of what is left."""
     fleet = one_group(workload={"prompt_tokens": 1500, "output_tokens": 300, "requests_per_s": rate})
     answer = solve_fleet(fleet, ranges=False)
@@ -71,7 +71,7 @@ def test_what_is_left_out_is_in_no_better_choice(rate: float) -> None:
     assert answer.verification.passed and answer.verification.optimality == "exhaustive"
     with sixty_digits():
         prices = Prices(Site(fleet), Instances(fleet), Curves(), Fixed())
-        gamma = 1.3 * answer.objective.value
+        gamma = factor * answer.objective.value
         assert not prices.proves([gamma], answer.objective.value)
     used = {(pool.strategy.tensor_parallel, pool.strategy.pipeline_parallel) for pool in answer.pools}
     left_out = {(shape.group.tensor, shape.stages) for _, shape in prices.left_out}
