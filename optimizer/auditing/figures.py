@@ -32,7 +32,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class FigureReading:
     """A quantity that a figure may be of, and how firmly it is tied to it."""
 
     quantity: Quantity
@@ -93,7 +93,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         and _on_gpu(sentence, span)
         and _MOVES.search(sentence.text)
     ):
-        candidates.append(Candidate(lexicon.quantities["gpu_rate"], STRONG, None))
+        candidates.append(FigureReading(lexicon.quantities["gpu_rate"], STRONG, None))
     refuted: Claim | None = None
     for candidate in candidates:
         quantity = candidate.quantity
@@ -135,8 +135,13 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
 
 
 def _implied(
-    measure: Measure, scope: Scope, lexicon: Lexicon, context: Context, known: list[Candidate], named_precision: bool
-) -> Iterator[Candidate]:
+    measure: Measure,
+    scope: Scope,
+    lexicon: Lexicon,
+    context: Context,
+    known: list[FigureReading],
+    named_precision: bool,
+) -> Iterator[FigureReading]:
     """What a figure may be of that names nothing: the quantity spoken of before, or rates; enough to confirm it only."""
     if measure.dimension in ("tokens/s", "requests/s"):
         ids = [id for id, one in lexicon.quantities.items() if one.unit == measure.dimension]
@@ -153,10 +158,12 @@ def _implied(
         ids = []
     for id in ids:
         if id in lexicon.quantities and all(one.quantity.id != id for one in known):
-            yield Candidate(lexicon.quantities[id], WEAK, None)
+            yield FigureReading(lexicon.quantities[id], WEAK, None)
 
 
-def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lexicon: Lexicon) -> Iterator[Candidate]:
+def _candidates(
+    sentence: Sentence, measure: Measure, span: tuple[int, int], lexicon: Lexicon
+) -> Iterator[FigureReading]:
     seen: set[str] = set()
     fitting = [
         t for t in sentence.terms if any(lexicon.quantities[id].unit == measure.dimension for id in t.ids("quantity"))
@@ -240,7 +247,7 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
             ):
                 continue
             seen.add(id)
-            yield Candidate(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
+            yield FigureReading(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
 
 
 _BEFORE_COUNTED = frozenset(
@@ -355,7 +362,7 @@ def _holds(measure: Measure, reading: Reading, quantity: Quantity, relation: str
 
 
 def _refutable(
-    sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: Candidate, meant: About, scope: Scope,
+    sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: FigureReading, meant: About, scope: Scope,
     found: list[Reading], relation: str,
 ) -> bool:  # fmt: skip
     quantity, term = candidate.quantity, candidate.term
@@ -480,7 +487,7 @@ def _coordinated(sentence: Sentence, term: Term, measure: Measure) -> bool:
     )
 
 
-def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: Candidate) -> bool:
+def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: FigureReading) -> bool:
     """Whether a count of GPUs, nodes or replicas is of all of them: ``GPUs: 8``, ``8 GPUs in total``."""
     term, text = candidate.term, sentence.text
     if term is None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optimizer.costs.chain import ChainTable
-from optimizer.verify.common.twin_states import States
+from optimizer.verify.common.float_states import States
 
 
 def residences(slots: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.facts.inventory import FleetProblem
-from optimizer.questions.inventory import solve_fleet
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.questions.inventory import solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import sixty_digits
-from optimizer.verify.inventory import verify_fleet
-from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory import verify_inventory
+from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
-from optimizer.verify.inventory.prices import Prices
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.prices import CheckedPrices
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.worth import Worth, filled, joined, rests_on
 
 
-def one_group(**changes: Any) -> FleetProblem:
+def one_group(**changes: Any) -> InventoryProblem:
     """Six nodes of four GPUs in one NVLink domain that spans them: instances may take several nodes whole."""
     stated: dict[str, Any] = {
         "name": "six",
@@ -65,16 +65,16 @@ def test_an_instance_takes_at_least_what_its_gpus_are_worth() -> None:
 @pytest.mark.parametrize(("rate", "factor"), [(8, 1.05), (20, 1.2)])
 def test_what_is_left_out_is_in_no_better_choice(rate: float, factor: float) -> None:
     """The proof without it, and a claim that is too high is refuted by a choice of what is left."""
-    fleet = one_group(workload={"prompt_tokens": 1500, "output_tokens": 300, "requests_per_s": rate})
-    answer = solve_fleet(fleet, ranges=False)
+    inventory = one_group(workload={"prompt_tokens": 1500, "output_tokens": 300, "requests_per_s": rate})
+    answer = solve_inventory(inventory, ranges=False)
     assert answer.status == "optimal" and answer.objective is not None
     assert answer.verification.passed and answer.verification.optimality == "exhaustive"
     with sixty_digits():
-        prices = Prices(Site(fleet), Instances(fleet), Curves(), Fixed())
+        prices = CheckedPrices(CheckedSite(inventory), Instances(inventory), TimeCurves(), Fixed())
         gamma = factor * answer.objective.value
         assert not prices.proves([gamma], answer.objective.value)
     used = {(pool.strategy.tensor_parallel, pool.strategy.pipeline_parallel) for pool in answer.pools}
     left_out = {(shape.group.tensor, shape.stages) for _, shape in prices.left_out}
     assert left_out and not used & left_out
     worse = replace(answer.objective, value=answer.objective.value + 5, bound=answer.objective.value + 5)
-    assert not verify_fleet(fleet, replace(answer, objective=worse)).passed
+    assert not verify_inventory(inventory, replace(answer, objective=worse)).passed

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Fixed
-from optimizer.verify.common.corrections import twin_times
+from optimizer.verify.common.corrections import float_times
+from optimizer.verify.common.float_times import Floats
 from optimizer.verify.common.load import chain_length
-from optimizer.verify.common.twin_times import Floats
-from optimizer.verify.inventory.float_times import Curve
+from optimizer.verify.inventory.candidates import legal, shapes_on
+from optimizer.verify.inventory.float_times import TimeCurve
 from optimizer.verify.inventory.instance import Instance, Instances, Segment
-from optimizer.verify.inventory.offers import legal, shapes_on
 from optimizer.verify.inventory.rates import MILLION, memory_slots, rated
 
 ROUNDING = 1 + 1e-9
@@ -82,12 +82,12 @@ class PricedShape:
         known = self.gain.get(gamma)
         return known is None or known[1] > tolerance
 
-    def refine(self, gamma: float, curve: Curve, tolerance: float, *, no_slots: bool) -> None:
+    def refine(self, gamma: float, curve: TimeCurve, tolerance: float, *, no_slots: bool) -> None:
         """Bound Γ by mean times as well; the rates are known."""
         most = self._by_means(gamma, curve, tolerance) if self.rate else 0.0
         self.gain[gamma] = min(most, self.at_most(gamma, no_slots=no_slots)), tolerance
 
-    def _by_means(self, gamma: float, curve: Curve, tolerance: float) -> float:
+    def _by_means(self, gamma: float, curve: TimeCurve, tolerance: float) -> float:
         """Γ from mean times at some rates: between two of them r ≤ the upper one and T is at least that at the lower one."""
         if not len(self.rates):
             top = self.rate or 0.0
@@ -125,23 +125,25 @@ def know_rates(shapes: Sequence[PricedShape]) -> None:
             shape.capacity = (one.capacity - _UNSURE) / MILLION if one is not None else 0.0
 
 
-def priced_shapes(fleet: FleetProblem, instances: Instances, group: NodeGroup, fixed: Fixed) -> Iterator[PricedShape]:
+def priced_shapes(
+    inventory: InventoryProblem, instances: Instances, group: NodeGroup, fixed: Fixed
+) -> Iterator[PricedShape]:
     """Shapes that memory and the rules about shapes allow on a group."""
     by_nodes: dict[int, list[tuple[Instance, int]]] = {}
     most = group.nodes_together * group.free_gpus
-    for shape, nodes in shapes_on(fleet, group, fixed, most):
-        if not legal(shape, (Segment(instances.problem(group, nodes), shape.stages),), fleet.search.disabled_rules):
+    for shape, nodes in shapes_on(inventory, group, fixed, most):
+        if not legal(shape, (Segment(instances.problem(group, nodes), shape.stages),), inventory.search.disabled_rules):
             continue
         instance = instances.of(group, shape)
         slots = memory_slots(instance)
-        if slots >= (1 if instance.off("min_batch") else max(1, fleet.requirements.min_batch)):
+        if slots >= (1 if instance.off("min_batch") else max(1, inventory.requirements.min_batch)):
             by_nodes.setdefault(nodes, []).append((instance, slots))
     for nodes, every in by_nodes.items():
         for start in range(0, len(every), _AT_ONCE):
             members = every[start : start + _AT_ONCE]
             problem, stages = members[0][0].problem, members[0][0].stages
             length = chain_length(problem)
-            times = twin_times(problem, [one.shape for one, _ in members], stages, length)
+            times = float_times(problem, [one.shape for one, _ in members], stages, length)
             for (instance, slots), stays in zip(members, times.residence, strict=True):
                 upto = length if instance.off("request_rate") else min(slots, length)
                 completes = 1000 * instance.ranks * float((np.arange(1, upto + 1) / stays[:upto]).max()) * ROUNDING

@@ -18,16 +18,16 @@ import numpy as np
 from optimizer.facts.inventory import NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import exact
-from optimizer.verify.common.twin_times import Floats
+from optimizer.verify.common.float_times import Floats
 from optimizer.verify.inventory.availability import parts_touched
 from optimizer.verify.inventory.budget import Budget
-from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instance, Instances, likeness, pairable
 from optimizer.verify.inventory.priced_pairs import Across
 from optimizer.verify.inventory.priced_shapes import FINE, ROUGH, ROUNDING, PricedShape, know_rates, priced_shapes
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.spared import spared
-from optimizer.verify.inventory.value import Family, Weights
+from optimizer.verify.inventory.value import InstanceFamily, LoadWeights
 from optimizer.verify.inventory.worth import Worth, filled, rests_on, worth
 
 _MOST_ROUNDS = 40
@@ -51,7 +51,7 @@ def _gains(best: _Best) -> dict[int, float]:
     return {size: gain for size, (gain, _) in best.items()}
 
 
-def multipliers(families: Sequence[Family]) -> list[float]:
+def multipliers(families: Sequence[InstanceFamily]) -> list[float]:
     """What a further request/s costs at the planned rates, ms: in the mean, and at each family."""
     slopes = []
     for family in families:
@@ -64,25 +64,27 @@ def multipliers(families: Sequence[Family]) -> list[float]:
     return [mean, *slopes] if len(slopes) > 1 else [mean]
 
 
-class Prices:
+class CheckedPrices:
     """Bounds for one inventory. Groups that an instance cannot tell apart share their shapes."""
 
     def __init__(
-        self, site: Site, instances: Instances, curves: Curves, fixed: Fixed, budget: Budget | None = None
+        self, site: CheckedSite, instances: Instances, curves: TimeCurves, fixed: Fixed, budget: Budget | None = None
     ) -> None:
         self._site, self._instances, self._curves, self._fixed = site, instances, curves, fixed
-        fleet = self._fleet = site.fleet
-        self._weights, self._budget = Weights.of(fleet.objective), budget
-        self._demand = float(exact(fleet.workload.requests_per_s))
-        self._no_slots = "concurrency" in fleet.search.disabled_rules
+        inventory = self._inventory = site.inventory
+        self._weights, self._budget = LoadWeights.of(inventory.objective), budget
+        self._demand = float(exact(inventory.workload.requests_per_s))
+        self._no_slots = "concurrency" in inventory.search.disabled_rules
         self._up: dict[Hashable, float] = {}
-        self._kind: list[Hashable] = [likeness(group) for group in fleet.groups]
+        self._kind: list[Hashable] = [likeness(group) for group in inventory.groups]
         self._largest: dict[Hashable, NodeGroup] = {}
         """Of groups that an instance cannot tell apart, one whose instances may spread over the most nodes."""
-        for kind, group in zip(self._kind, fleet.groups, strict=True):
+        for kind, group in zip(self._kind, inventory.groups, strict=True):
             if kind not in self._largest or group.nodes_together > self._largest[kind].nodes_together:
                 self._largest[kind] = group
-        everything = {kind: list(priced_shapes(fleet, instances, one, fixed)) for kind, one in self._largest.items()}
+        everything = {
+            kind: list(priced_shapes(inventory, instances, one, fixed)) for kind, one in self._largest.items()
+        }
         self._shapes = spared(site, self._kind, everything)
         self.left_out = {
             (kind, shape.instance.shape)
@@ -92,7 +94,7 @@ class Prices:
         }
         """Kinds of groups and shapes that no choice contains that is as good as what was asked about."""
         self._looked_at = False
-        self._across = Across(fleet, instances, fixed)
+        self._across = Across(inventory, instances, fixed)
 
     def proves(self, gammas: Sequence[float], least_ms: float) -> bool:
         """Whether no choice of instances has an objective of at most so many milliseconds, for one of the multipliers.
@@ -123,7 +125,7 @@ class Prices:
 
     def _worth(self, gamma: float) -> list[_Group]:
         """What each group is worth at most, ms, and what is worth most on so many GPUs of a node or on so many nodes."""
-        groups = self._fleet.groups
+        groups = self._inventory.groups
         keys = [(kind, self._parts_key(group)) for kind, group in zip(self._kind, groups, strict=True)]
         alike = dict[tuple[Hashable, Hashable], tuple[_Best, _Best]]()
         for key, group in zip(keys, groups, strict=True):
@@ -182,7 +184,7 @@ class Prices:
         touched = parts_touched(self._site, (group,), instance)
         key = tuple(touched.items())
         if key not in self._up:
-            failures, up = self._fleet.failures, 1.0
+            failures, up = self._inventory.failures, 1.0
             repair = failures.repair_hours.value
             for level, count in touched.items():
                 rate = failures.mtbf(level)
@@ -203,7 +205,7 @@ class Prices:
 
     def _leave_out(self, gamma: float, groups: Sequence[_Group], least_ms: float) -> None:
         """Note the shapes whose instances alone raise the bound above so many milliseconds."""
-        if any(pairable(one, other) for one, other in combinations(self._fleet.groups, 2)):
+        if any(pairable(one, other) for one, other in combinations(self._inventory.groups, 2)):
             return  # what else may stand in a place decides which pipelines over two groups are considered
         if self._looked_at:
             return
@@ -235,9 +237,9 @@ class Prices:
     def _over(self, gamma: float, rent: dict[Hashable, float]) -> dict[Hashable, dict[int, float]]:
         """Parts of pipelines over two groups: kind → GPUs on each node → what a node takes off at most, ms."""
         w, found, seen = self._weights, dict[Hashable, dict[int, float]](), set[Hashable]()
-        for i, j in permutations(range(len(self._fleet.groups)), 2):
+        for i, j in permutations(range(len(self._inventory.groups)), 2):
             kinds = self._kind[i], self._kind[j]
-            if kinds in seen or not pairable(self._fleet.groups[i], self._fleet.groups[j]):
+            if kinds in seen or not pairable(self._inventory.groups[i], self._inventory.groups[j]):
                 continue
             seen.add(kinds)
             groups = self._largest[kinds[0]], self._largest[kinds[1]]

@@ -10,24 +10,24 @@ from optimizer.verify.inventory.claims import needed_after_losses
 from optimizer.verify.inventory.instance import pairable
 from optimizer.verify.inventory.outlive import levels_survived
 from optimizer.verify.inventory.priced_shapes import ROUNDING, PricedShape
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.worth import Worth, worth
 
 Shapes = dict[Hashable, list[PricedShape]]
 
 
-def spared(site: Site, kinds: Sequence[Hashable], shapes: Shapes) -> Shapes:
+def spared(site: CheckedSite, kinds: Sequence[Hashable], shapes: Shapes) -> Shapes:
     """The shapes of each kind of group, less those of which no instance can be spared.
 
     The worst loss of a GPU, or of a node, takes at least any one instance along. What carries the load then stands on the GPUs that
     the instance does not use. Where pipelines may stand on two groups nothing is left out: they are not among the shapes.
     """
-    groups = site.fleet.groups
+    groups = site.inventory.groups
     lost = any(level in ("gpu", "node") for level, _ in levels_survived(site))
     if not lost or any(pairable(one, other) for one, other in combinations(groups, 2)):
         return shapes
     carried = [_most(group, shapes[kind]) for kind, group in zip(kinds, groups, strict=True)]
-    total, needed = sum(one.total for one in carried), float(needed_after_losses(site.fleet))
+    total, needed = sum(one.total for one in carried), float(needed_after_losses(site.inventory))
     found: Shapes = {}
     for kind, every in shapes.items():
         mine = [one for one, other in zip(carried, kinds, strict=True) if other == kind]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.facts.inventory import NodeGroup
-from optimizer.verify.common.twin_times import Floats
+from optimizer.verify.common.float_times import Floats
 
 _SAME = 1e-9
 

@@ -1,8 +1,8 @@
-"""Beaten offers that are part of no plan worth having, found before the proof looks at such plans. ``docs/inventories.md``, section 6.
+"""Dominated candidates that are part of no plan worth having, found before the proof looks at such plans. ``docs/inventories.md``, section 6.
 
-With what beats them in their places, a plan of beaten offers becomes one without, whose bound at a multiplier γ is lower by
-what each of them earns less than its winner. So any plan with such an offer is at least that much above the least bound of
-all plans without; and where it is so slow that it earns nothing, what its share of the requests costs is added. What an offer
+With what beats them in their places, a plan of dominated candidates becomes one without, whose bound at a multiplier γ is lower by
+what each of them earns less than its winner. So any plan with such a candidate is at least that much above the least bound of
+all plans without; and where it is so slow that it earns nothing, what its share of the requests costs is added. What a candidate
 earns is known in two steps: at most so much by how long its requests stay at least, for which no rate is looked for; and by
 its mean times at some rates.
 """
@@ -16,11 +16,11 @@ import numpy as np
 
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.search.common.scale import NS_PER_MS
-from optimizer.search.inventory.downs import availability, inner_availability
-from optimizer.search.inventory.kinds import Kind
+from optimizer.search.inventory.candidate import InstanceCandidate
+from optimizer.search.inventory.down_counts import availability, inner_availability
+from optimizer.search.inventory.group_types import Kind
 from optimizer.search.inventory.master import Item, Master, Terms
-from optimizer.search.inventory.offer import Offer
-from optimizer.search.inventory.tables import Table
+from optimizer.search.inventory.tables import InstanceTable
 from optimizer.search.inventory.valuation import SHARES
 
 _ROUNDING = 1 + 1e-9
@@ -29,16 +29,16 @@ _SURE_NS = 10
 
 
 def without_slow(terms: Terms) -> Terms:
-    """The same terms, nothing added for slow offers: the bound that what stands for an offer keeps."""
+    """The same terms, nothing added for slow offers: the bound that what stands for a candidate keeps."""
     return Terms(terms.gamma_ms, terms.earned_ns, (0,) * len(terms.extra_ns), terms.by_class_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class Hopeless:
-    """What tells that an offer's every plan has a bound above ``most_ns``.
+    """What tells that a candidate's every plan has a bound above ``most_ns``.
 
     Args:
-        few: a model without the offers that others beat, and what each of them earns.
+        few: a model without the candidates that others beat, and what each of them earns.
         least_ns: the least bound of any plan of these with these terms alone, nothing added for slow ones.
         most_ns: of the objective.
     """
@@ -49,7 +49,7 @@ class Hopeless:
     most_ns: int
 
     def among(self, full: Master, terms: Terms) -> frozenset[tuple[int, int]]:
-        """(place, position) of the hopeless offers of a model, each earning what ``terms`` says."""
+        """(place, position) of the pruned offers of a model, each earning what ``terms`` says."""
         at = self._positions()
         found = set()
         for number, (item, extra) in enumerate(zip(full.items, terms.extra_ns, strict=True)):
@@ -57,16 +57,16 @@ class Hopeless:
             loss: float = 0
             if winner != item.position:
                 lines = [line[number] for line in (terms.earned_ns, *terms.by_class_ns)]
-                loss = self._loss(at[item.place, winner], times, lines, item.offer.gpus)
+                loss = self._loss(at[item.place, winner], times, lines, item.candidate.gpus)
             if self.least_ns + loss + extra > self.most_ns:
                 found.add((item.place, item.position))
         return frozenset(found)
 
-    def may_matter(self, kind: Kind, table: Table, rows: Ints, winners: Sequence[tuple[int, int]]) -> Bools:
+    def may_matter(self, kind: Kind, table: InstanceTable, rows: Ints, winners: Sequence[tuple[int, int]]) -> Bools:
         """Rows of a table that may be part of a plan worth having, as far as the stays of their requests tell.
 
         Args:
-            winners: what beats each row: position among the offers of the kind, and how many of it in place of one.
+            winners: what beats each row: position among the candidates of the kind, and how many of it in place of one.
         """
         full, gamma = self.few, self.terms.gamma_ms
         at, w = self._positions(), full.weights
@@ -76,16 +76,16 @@ class Hopeless:
         slow = np.where(gains == 0, np.maximum(0.0, stays - gamma), 0.0) * w.latency * full.all_up / SHARES * NS_PER_MS
         up = _Availabilities(full)
         found = np.zeros(len(rows), dtype=np.bool_)
-        for number, place in enumerate(full.offers.places):
-            if full.offers.kinds[place.kind] is not kind:
+        for number, place in enumerate(full.candidates.places):
+            if full.candidates.group_types[place.kind] is not kind:
                 continue
             for i, (row, (winner, times)) in enumerate(zip(rows.tolist(), winners, strict=True)):
                 item = at.get((number, winner))
                 if found[i] or item is None:
                     continue  # where the winner finds no room, what it beats finds none
-                offer = table.unrated(row)
-                lines = [worth * share * float(gains[i]) for share in up.of(place.groups, offer)]
-                loss = self._loss(item, times, lines, offer.gpus)
+                candidate = table.unrated(row)
+                lines = [worth * share * float(gains[i]) for share in up.of(place.groups, candidate)]
+                loss = self._loss(item, times, lines, candidate.gpus)
                 found[i] = self.least_ns + loss + slow[i] / _ROUNDING <= self.most_ns + _SURE_NS
         return found
 
@@ -93,16 +93,16 @@ class Hopeless:
         return {(item.place, item.position): number for number, item in enumerate(self.few.items)}
 
     def _loss(self, winner: int, times: int, earned: Sequence[float], gpus: int) -> float:
-        """What a plan's bound is above that with what beats an offer in its place, ns; none earns more than that does.
+        """What a plan's bound is above that with what beats a candidate in its place, ns; none earns more than that does.
 
         Args:
-            earned: what the offer earns in all states, and in each class.
+            earned: what the candidate earns in all states, and in each class.
         """
         best = (self.terms.earned_ns[winner], *(one[winner] for one in self.terms.by_class_ns))
         whole, *classes = (max(0.0, times * other - own) for other, own in zip(best, earned, strict=True))
         # The objective is above the larger of two bounds: that of all states at once, and that class by class.
         loss = min(whole, sum(classes)) if classes else whole
-        return loss + self.few.gpu_ns * (gpus - times * self.few.items[winner].offer.gpus)
+        return loss + self.few.gpu_ns * (gpus - times * self.few.items[winner].candidate.gpus)
 
 
 class _Availabilities:
@@ -112,19 +112,19 @@ class _Availabilities:
         self._master = master
         self._known: dict[tuple[tuple[int, ...], int, int], list[float]] = {}
 
-    def of(self, groups: tuple[int, ...], offer: Offer) -> list[float]:
+    def of(self, groups: tuple[int, ...], candidate: InstanceCandidate) -> list[float]:
         """As the terms of a model count it."""
-        key = groups, offer.gpus, offer.nodes
+        key = groups, candidate.gpus, candidate.nodes
         if key not in self._known:
             master = self._master
-            always = availability(master.problem, groups, offer)
-            classes = master.downs.up(groups, inner_availability(master.problem, offer), always)
+            always = availability(master.problem, groups, candidate)
+            classes = master.down_counts.up(groups, inner_availability(master.problem, candidate), always)
             whole = 1.0 if master.weights.unserved == 0 else always
-            self._known[key] = [whole, *(classes if master.downs.worthwhile else ())]
+            self._known[key] = [whole, *(classes if master.down_counts.worthwhile else ())]
         return self._known[key]
 
 
 def _winner(full: Master, item: Item) -> tuple[int, int]:
-    """What beats an offer, and how many of it in place of one; itself where nothing does."""
-    kind = full.offers.kinds[full.offers.places[item.place].kind]
-    return kind.beaten.get(item.position, (item.position, 1))
+    """What beats a candidate, and how many of it in place of one; itself where nothing does."""
+    kind = full.candidates.group_types[full.candidates.places[item.place].kind]
+    return kind.dominated.get(item.position, (item.position, 1))

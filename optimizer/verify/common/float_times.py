@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
-from optimizer.verify.common.groups import Shape
+from optimizer.verify.common.float_states import States
+from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import chunks_of
-from optimizer.verify.common.twin_states import States
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -63,7 +63,7 @@ def decode_ms(stage: Stage, ranks: int, b: Floats, known: dict[tuple[int, int], 
     return total
 
 
-def shape_times(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto: int) -> ShapeTimes:
+def shape_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, upto: int) -> ShapeTimes:
     """Times of every shape for 1 ... ``upto`` sequences in progress."""
     deepest = sorted({shape.stages for shape in shapes})
     if len(deepest) == 1:
@@ -79,7 +79,7 @@ def shape_times(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto:
     return ShapeTimes(**columns)
 
 
-def _of_depth(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto: int) -> ShapeTimes:
+def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, upto: int) -> ShapeTimes:
     """The same for shapes of equally many stages."""
     work, engine, depth = problem.workload, facts_of_costs().engines[problem.engine], shapes[0].stages
     b = np.arange(1, -(-upto // depth) + 1, dtype=np.float64)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
+from optimizer.verify.common.float_states import States
+from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
 from optimizer.verify.common.times import chunks_of
-from optimizer.verify.common.twin_states import States
-from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
 
 _COLUMNS = ("overloaded", "unsure", "n50", "n99", "number", "number_variance", "number_third", "mean")
 _NO_REPLICA = 1e30
