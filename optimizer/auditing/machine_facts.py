@@ -27,13 +27,13 @@ def judge_hardware(statement: Statement, context: Context) -> Iterator[Claim]:
         text, r"\b(?:VRAM|HBM\d?e?) per GPU\b|\bGPU (?:memory|VRAM) capacity\b", "bytes"
     )
     if each and not re.search(r"stage|weight|stor(?:e|es|ing)", text, re.IGNORECASE):
-        candidates = f"{hardware.gpu.name} gives a process {hardware.gpu.process_mib:,} MiB ({gb(memory)}, {memory / 2**30:.1f} GiB) per GPU"
+        gives = f"{hardware.gpu.name} gives a process {hardware.gpu.process_mib:,} MiB ({gb(memory)}, {memory / 2**30:.1f} GiB) per GPU"
         right = each.amount.near(memory, NOMINAL)
         # "17.6 GB each" may be what a GPU holds and not what it has, or be about something else.
         device = rf"VRAM|HBM|GPU memory|\d ?[xX×] ?(?:NVIDIA |AMD )?{hardware.gpu.name.split('-')[0]}"
         about_use = r"model|param|FP\d|BF16|needs?\b|holds?\b|get|us(?:e|ed|es|age)\b|takes?\b|cache|graph|buffer"
         if right or (re.search(device, text, re.IGNORECASE) and not re.search(about_use, text, re.IGNORECASE)):
-            yield judged(statement, each.amount, right, gb(memory), candidates)
+            yield judged(statement, each.amount, right, gb(memory), gives)
     total = after(
         text,
         r"\b(?:total|aggregate|combined|cluster) (?:GPU )?(?:VRAM|HBM\d?e?"

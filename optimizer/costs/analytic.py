@@ -60,4 +60,4 @@ class AnalyticCosts:
 
     def sequence_bytes(self, shape: int, tokens: Ints) -> Ints:
         """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of a shape, rounded up, (T, C)."""
-        return bytes_of_sequences(tokens, self.table, self.arrays, shape)
+        return bytes_of_sequences(self.problem, tokens, self.table, self.arrays, shape)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.costs.chain import ChainTable
+from optimizer.costs.mixed import Cumulants, latencies
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Bools, Floats, Ints
 from optimizer.facts.problem import Problem
@@ -18,7 +19,10 @@ from optimizer.facts.problem import Problem
 _CELLS = 1 << 18  # load points times states worked on at a time, to bound memory
 _FEW_CELLS = 1 << 17
 _PILES_UP = -1
-_TIMES = ("mean_ms", "prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
+_TIMES = (
+    *("mean_ms", "prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99"),
+    *("tpot_p50", "tpot_p99", "e2e_p50", "e2e_p99", "goodput"),
+)
 SMALLEST_CHAIN = 512
 
 
@@ -46,6 +50,9 @@ class LoadPoints:
     ttft_p99: Floats
     tpot_p50: Floats
     tpot_p99: Floats
+    e2e_p50: Floats
+    e2e_p99: Floats
+    goodput: Floats  # share of requests that may miss a limit of requirements.goodput; 0 where none is stated
 
     def metric(self, field: str) -> Floats:
         """A latency by its problem-file name without ``_ms``, e.g. ``ttft_p99``."""
@@ -68,12 +75,11 @@ def evaluate(
         never: number of sequences that stands for "more than any" where overloaded.
         overlap_rate_per_s: (Q,) rate at which prompts overlap in the pipeline, for such bounds; left out, the arrival rate.
     """
-    overlap = rate_per_s if overlap_rate_per_s is None else overlap_rate_per_s
     chain, usable = service.chain, rate_per_s > 0
     rate = np.where(usable, rate_per_s, 1.0) / 1e3  # per ms
     piles_up = ~usable | (rate * chain.last(shape) >= 1)
     if not len(shape):
-        return _evaluate(service, shape, rate, never, overlap, 0)
+        return _evaluate(service, shape, rate, never, rate, 0)
     level = np.full(len(shape), _PILES_UP, dtype=np.int64)
     level[~piles_up] = chain.level_of(shape[~piles_up], rate[~piles_up])
     if len(shape) * chain.slots <= _FEW_CELLS:
@@ -88,7 +94,9 @@ def evaluate(
             if one == _PILES_UP:
                 parts.append((at, _piled_up(chain, shape[at], np.where(usable, rate, 0.0)[at], never)))
             else:
-                parts.append((at, _evaluate(service, shape[at], rate[at], never, overlap[at] / 1e3, one)))
+                own = rate[at]
+                overlap = own if overlap_rate_per_s is None else overlap_rate_per_s[at] / 1e3
+                parts.append((at, _evaluate(service, shape[at], own, never, overlap, one)))
     if len(parts) == 1:
         return parts[0][1]
     return _together(parts, len(shape))
@@ -129,7 +137,7 @@ def _piled_up(chain: ChainTable, shape: Ints, rate_per_ms: Floats, never: int) -
 def _evaluate(
     service: ServiceTable, shape: Ints, rate: Floats, never: int, overlapping: Floats, level: int
 ) -> LoadPoints:
-    """Points of one width of the chain, none of which piles up; rates per ms."""
+    """Points of one width of the chain, none of which piles up; rates per ms. ``overlapping`` is ``rate`` but for bounds from below."""
     chain = service.chain
     slots, n = chain.slots, chain.numbers(level)
     logs = chain.logs(level, shape)
@@ -152,7 +160,9 @@ def _evaluate(
     mean_number, square, cube = (raw.T + beyond) / total
 
     alone = service.prompt_sum_ms[shape]
-    occupancy = np.maximum(service.prompt_max_ms[shape], alone / (1 + overlapping * alone))
+    beside = 2 * service.overlap[shape] * overlapping * alone
+    busiest = service.prompt_max_ms[shape]
+    occupancy = busiest + (alone - busiest) / (1 + beside)
     prefilling = rate * occupancy
     variance = square - mean_number**2
     third = cube - 3 * mean_number * square + 2 * mean_number**3
@@ -178,26 +188,84 @@ def _evaluate(
     prefill99 = np.maximum(base, np.minimum(base + np.maximum(wait99, pair), cap))
     needed = chain.fewest_completing(len(n), shape, rate)
 
+    wider = _wider(push, service.prompt_moments)
+    seen = latencies(
+        service.lengths,
+        rate,
+        np.where(fine, prefilling, 0.0),
+        *_prompts(service, shape, occupancy / alone),
+        at=_at_mean(service, shape, mean_number + 1, np.sqrt(np.maximum(0.0, variance * wider))),
+    )
+    first = {
+        "prefill_p50": prefill50,
+        "prefill_p99": prefill99,
+        "ttft_p50": service.admission_ms[shape, at50] + mean_wait + prefill50,
+        "ttft_p99": service.admission_ms[shape, at99] + round99 / 2 + (1 + safe) * wait99 + base,
+        "tpot_p50": service.tpot_ms[shape, at50],
+        "tpot_p99": service.tpot_ms[shape, at99],
+    }
+    if service.lengths.mixed:
+        mean_wait = seen.wait
+        for name in ("prefill", "ttft", "tpot"):
+            of = getattr(seen, name)
+            first[f"{name}_p50"], first[f"{name}_p99"] = seen.p50[name], of.mean + of.beyond()
+        first["prefill_p99"] = np.minimum(first["prefill_p99"], np.maximum(base, cap))
+
     def finite(values: Floats) -> Floats:
         result: Floats = np.where(fine, values, np.inf)
         return result
 
+    quantiles = {"e2e_p50": seen.e2e_p50, "e2e_p99": seen.e2e_p99, "goodput": seen.missed(service.lengths.goodput)}
+    if overlapping is not rate:
+        # A bound from below: quantiles from cumulants are not sure to grow with the rate, so nothing is said of them.
+        unsure = quantiles | (first if service.lengths.mixed else {})
+        first, quantiles = (
+            {name: 0 * v if name in unsure else v for name, v in of.items()} for of in (first, quantiles)
+        )
     return LoadPoints(
         overloaded=~fine,
         n50=np.where(fine, n50, never),
         n99=np.where(fine, n99, never),
         slots_needed=np.where(needed <= slots, needed, never),
         mean_number=mean_number,
-        number_variance=variance * _wider(push, service.prompt_moments),
+        number_variance=variance * wider,
         number_third=_third(variance, third, push, service.prompt_moments),
         mean_ms=finite(mean_number / rate + mean_wait),
-        prefill_p50=finite(prefill50),
-        prefill_p99=finite(prefill99),
-        ttft_p50=finite(service.admission_ms[shape, at50] + mean_wait + prefill50),
-        ttft_p99=finite(service.admission_ms[shape, at99] + round99 / 2 + (1 + safe) * wait99 + base),
-        tpot_p50=finite(service.tpot_ms[shape, at50]),
-        tpot_p99=finite(service.tpot_ms[shape, at99]),
+        **{name: finite(values) for name, values in first.items()},
+        **{name: finite(values) for name, values in quantiles.items()},
     )
+
+
+def _prompts(
+    service: ServiceTable, shape: Ints, share: Floats
+) -> tuple[Cumulants, tuple[Floats, Floats, Floats], Floats]:
+    """A prompt's own compute: cumulants, what it costs the others (E[X^k] of so large a share of it), and each prompt's."""
+    each, weights = service.prompt_each_ms[shape], service.lengths.prompt_share
+    mean = each @ weights
+    off = each - mean[:, None]
+    raw = tuple(share**k * (each**k @ weights) for k in (1, 2, 3))
+    return Cumulants(mean, off**2 @ weights, off**3 @ weights), (raw[0], raw[1], raw[2]), each
+
+
+def _at_mean(service: ServiceTable, shape: Ints, number: Floats, spread: Floats) -> dict[str, Floats]:
+    """Step times at the mean number in progress, the one that arrives included, straight between whole numbers."""
+    slots = service.round_ms.shape[1]
+
+    def at(table: Floats, n: Floats) -> Floats:
+        inside = np.clip(np.nan_to_num(n, posinf=slots), 1, slots)
+        low = np.minimum(inside.astype(np.int64), max(1, slots - 1)) - 1
+        high = np.minimum(low + 1, slots - 1)
+        result: Floats = table[shape, low] + (table[shape, high] - table[shape, low]) * (inside - 1 - low)
+        return result
+
+    mean_prompt = service.prompt_mean_ms[shape]
+    return {
+        "round": at(service.round_ms, number),
+        "wider": at(service.round_ms, number + spread),
+        "tpot": at(service.tpot_ms, number),
+        "admission": at(service.admission_ms, number),
+        "passes": at(service.prefill_ms, number) - mean_prompt,
+    }
 
 
 def _wider(push: Floats, prompts: tuple[float, float]) -> Floats:

@@ -17,6 +17,7 @@ import numpy as np
 from optimizer.costs.load import LoadPoints
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
+from optimizer.engines.memory import overhead_of
 from optimizer.facts.problem import Problem
 
 
@@ -68,18 +69,36 @@ def _quantile(mean: Floats, variance: Floats, third: Floats, share: float) -> Fl
     return result
 
 
-def kept_tokens(tokens: Ints, windows: Ints) -> Ints:
-    """Tokens that a layer of each kind keeps of a sequence of so many, in whole blocks, (…, K)."""
+def kept_tokens(tokens: Ints, windows: Ints, in_flight: int = 0) -> Ints:
+    """Tokens that a layer of each kind keeps of a sequence of so many, in whole blocks, (…, K).
+
+    Args:
+        in_flight: tokens of a step that a window holds beside itself until they are worked on.
+    """
+    windows = np.where(windows > 0, windows + in_flight, 0)
     whole = -(-tokens // KV_BLOCK_TOKENS) * KV_BLOCK_TOKENS
     most = -(-windows // KV_BLOCK_TOKENS) * KV_BLOCK_TOKENS + KV_BLOCK_TOKENS
     kept: Ints = np.where(windows > 0, np.minimum(whole[..., None], most), whole[..., None])
     return kept
 
 
-def sequence_bytes(tokens: Ints, table: ShapeTable, arrays: LayerArrays, rows: slice = slice(None)) -> LongFloats:
+def in_flight(problem: Problem) -> int:
+    """Tokens of a prompt's step that a window layer holds beside its window: what an engine asks room for when it starts."""
+    if not problem.paged:
+        return 0
+    known = overhead_of(
+        problem.engine, problem.hardware.gpu.capability, problem.engine_version, problem.engine_overhead
+    )
+    return known.steps_in_flight * problem.search.max_num_batched_tokens - 1
+
+
+def sequence_bytes(
+    tokens: Ints, table: ShapeTable, arrays: LayerArrays, rows: slice = slice(None), in_flight: int = 0
+) -> LongFloats:
     """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of some shapes, (T, S, C)."""
-    kept = kept_tokens(tokens, arrays.windows)[:, None, :]
+    kept = kept_tokens(tokens, arrays.windows, in_flight)[:, None, :]
     per_layer = arrays.kv_bytes_per_token[rows] * kept + _whole_over_ranks(arrays.state_bytes[rows], table.tp[rows])
+    per_layer = per_layer + arrays.unread_bytes + np.minimum(tokens, in_flight)[:, None, None] * arrays.in_flight_bytes
     result: LongFloats = np.einsum("sck,tsk->tsc", table.kind_counts[rows].astype(np.longdouble), per_layer)
     return result
 
@@ -101,7 +120,7 @@ def held(problem: Problem, table: ShapeTable, arrays: LayerArrays) -> Held:
     third = np.einsum("b,bi,bj,bk->ijk", shares, off, off, off)
     per_kind = table.kind_counts * arrays.kv_bytes_per_token[:, None, :]
     slopes = np.stack([per_kind[:, :, column_of == i].sum(axis=2) for i in range(columns.shape[1])], axis=2)
-    state = np.einsum("sck,sk->sc", table.kind_counts, arrays.state_bytes)
+    state = np.einsum("sck,sk->sc", table.kind_counts, arrays.state_bytes + arrays.unread_bytes)
     return Held(
         mean=slopes @ mean + state,
         variance=np.einsum("sci,scj,ij->sc", slopes, slopes, second),

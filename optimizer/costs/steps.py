@@ -8,6 +8,7 @@ import numpy as np
 
 from optimizer.catalog.constants import CostConstants
 from optimizer.costs.links import LinkCosts
+from optimizer.costs.mixed import length_moments
 from optimizer.costs.parameters import LayerArrays
 from optimizer.costs.service import ServiceTable, joined
 from optimizer.costs.shapes import Bools, Floats, Ints, ShapeTable
@@ -37,7 +38,7 @@ class StepModel:
         self.generation = gpu.layer_time_factor
         self.layers = table.stage_layers.astype(np.float64)
         self.moe_layers = self.counts @ (arrays.experts > 0).astype(np.float64)
-        self.context = problem.workload.prompt_tokens + -(-problem.workload.output_tokens // 2)
+        self.context = mean_context(problem)
         self.coupled = table.ranks > 1
         self.slowest: Floats = 1 + constants.stage_wait * (table.pp.astype(np.float64) - 1)
         """(S,) longer that the slowest stage is busy: micro-batches of unequal work wait for each other."""
@@ -232,10 +233,20 @@ class StepModel:
         prompt = workload.prompt_tokens
         per_stage = np.asarray(sum(self.prefill_terms(prompt).values()))
         prompt_sum = (per_stage * self.table.multiplicity).sum(axis=1)
+        of_mean = prompt_sum
+        lengths = length_moments(self.problem)
+        each = of_mean[:, None]
+        if lengths.mixed:
+            stages = np.stack([np.asarray(sum(self.prefill_terms(int(m)).values())) for m in lengths.prompts], axis=2)
+            per_stage = stages @ lengths.prompt_share
+            each = np.einsum("sck,sc->sk", stages, self.table.multiplicity.astype(np.float64))
+            prompt_sum = each @ lengths.prompt_share
         prompt_max = per_stage.max(axis=1) * self.slowest
+        overlap = overlap_of(each, lengths.prompt_share)
         chunks = -(-prompt // budget)
         prompts = (n - 1) / workload.output_tokens
-        tpot = rounds + prompts * np.maximum(prompt_max[:, None], prompt_sum[:, None] / (1 + prompts / 2))
+        apart = (prompt_sum - prompt_max)[:, None] / (1 + overlap[:, None] * prompts)
+        tpot = rounds + prompts * (prompt_max[:, None] + apart)
         prefill = self._prefill(prompt, decode, multiplicity)
         longest = workload.longest_prompt_tokens
         engine = self.constants.engines[self.problem.engine]
@@ -245,10 +256,15 @@ class StepModel:
             tpot_ms=tpot,
             prefill_ms=prefill,
             prefill_long_ms=prefill if longest == prompt else self._prefill(longest, decode, multiplicity),
-            residence_ms=admission + prefill + (workload.output_tokens - 1) * tpot,
+            residence_ms=admission + prefill + (prompt_sum - of_mean)[:, None] + (workload.output_tokens - 1) * tpot,
             prompt_sum_ms=prompt_sum,
             prompt_max_ms=prompt_max,
             admission_ms=admission,
+            prompt_mean_ms=of_mean,
+            prompt_each_ms=each,
+            overlap=overlap,
+            output_tokens=float(workload.output_tokens),
+            lengths=lengths,
             chunks=chunks,
             prompts_per_step=budget / prompt,
             prompt_cap_steps=-(-longest // budget) + 1,
@@ -265,6 +281,26 @@ class StepModel:
             (passes * multiplicity).sum(axis=1) + (chunks - 1) * passes.max(axis=1) + self.send_ms(per_chunk)
         )
         return result
+
+
+def mean_context(problem: Problem) -> int:
+    """c: tokens that a request in progress has in its cache on average, rounded up."""
+    weighted = sum(
+        one.weight * one.output_tokens * (2 * one.prompt_tokens + one.output_tokens) for one in problem.requests
+    )
+    return -(-weighted // (2 * sum(one.weight * one.output_tokens for one in problem.requests)))
+
+
+def overlap_of(each: Floats, share: Floats) -> Floats:
+    """c = E[min(X, X')] / (2 · E[X]) for two prompts side by side, (S,), from X of each distinct prompt (S, C)."""
+    if each.shape[1] == 1:
+        return np.full(len(each), 0.5)
+    order = np.argsort(each, axis=1, kind="stable")
+    ordered, weights = np.take_along_axis(each, order, axis=1), share[order]
+    above = 1 - np.cumsum(weights, axis=1)
+    smaller = (ordered * weights * (weights + 2 * above)).sum(axis=1)
+    result: Floats = smaller / (2 * (each @ share))
+    return result
 
 
 def _prompt_moments(problem: Problem) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from optimizer.deployment.command import HEAD, RANK, Command, joined
 from optimizer.deployment.formats import format_flags, refuse_formats
+from optimizer.deployment.limits import DRAIN_S
 from optimizer.deployment.memory import usable_share
 from optimizer.deployment.options import Options
 from optimizer.deployment.parts import Launch, LaunchPart
@@ -35,6 +36,7 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
         *("--max-model-len", str(problem.max_sequence_tokens)),
         *("--gpu-memory-utilization", f"{usable_share(problems):g}"),
         *format_flags(problem.model, strategy, options),
+        *("--shutdown-timeout", str(DRAIN_S)),
     ]
     if strategy.expert_parallel > 1:
         common.append("--enable-expert-parallel")

@@ -11,8 +11,9 @@ from optimizer.facts.cost_table import CostTable
 from optimizer.facts.demand import Objective, Requirements, SearchLimits, Workload
 from optimizer.facts.engine_defaults import default_max_batch
 from optimizer.facts.hardware import HardwareFacts
-from optimizer.facts.lengths import RequestClass, request_classes
+from optimizer.facts.lengths import RequestClass, law_classes, request_classes
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.overhead import EngineVersion, StatedOverhead
 
 Engine = Literal["vllm", "sglang"]
 
@@ -29,6 +30,9 @@ class Problem(Facts):
     objective: Objective
     search: SearchLimits
     costs: CostTable | None = None
+    engine_version: EngineVersion | None = None
+    """How this version of the engine measures memory; None: the newest that is known."""
+    engine_overhead: StatedOverhead = StatedOverhead()
 
     @model_validator(mode="after")
     def _tokens_fit(self) -> Problem:
@@ -54,7 +58,8 @@ class Problem(Facts):
     @property
     def longest_request_tokens(self) -> int:
         """The longest request that the workload states, prompt plus output."""
-        return self.workload.longest_prompt_tokens + self.workload.output_tokens
+        work = self.workload
+        return work.longest_tokens or work.longest_prompt_tokens + (work.output_tokens_p99 or work.output_tokens)
 
     @property
     def max_sequence_tokens(self) -> int:
@@ -67,6 +72,10 @@ class Problem(Facts):
         """The law of request lengths, cut at the longest sequence that may be served."""
         work = self.workload
         longest = self.requirements.max_sequence_tokens or self.model.max_context_tokens
+        if work.recorded:
+            return work.recorded
+        if work.prompt_law or work.output_law:
+            return law_classes(work.prompt_law or work.prompt_tokens, work.output_law or work.output_tokens, longest)
         return request_classes(
             work.prompt_tokens, work.prompt_tokens_p99, work.output_tokens, max(1, longest - work.output_tokens)
         )

@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
+    from optimizer.questions.options import Options, Progress
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import Answer
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.inventory import InventoryAnswer
 
-Progress = Callable[[Any], None]
-
 
 @overload
-def solve(
-    problem: Problem,
-    *,
-    time_limit_s: float | None = None,
-    progress: Progress | None = None,
-    stated: Stated | None = None,
-    all_conflicts: bool = False,
-    repairs: bool = True,
-) -> Answer: ...
+def solve(problem: Problem, **options: Unpack[Options]) -> Answer: ...
 @overload
-def solve(
-    problem: InventoryProblem,
-    *,
-    time_limit_s: float | None = None,
-    progress: Progress | None = None,
-    stated: Stated | None = None,
-    all_conflicts: bool = False,
-    repairs: bool = True,
-) -> InventoryAnswer: ...
+def solve(problem: InventoryProblem, **options: Unpack[Options]) -> InventoryAnswer: ...
 @overload
-def solve(
-    problem: ChainProblem,
-    *,
-    time_limit_s: float | None = None,
-    progress: Progress | None = None,
-    stated: Stated | None = None,
-    all_conflicts: bool = False,
-    repairs: bool = True,
-) -> ChainAnswer: ...
+def solve(problem: ChainProblem, **options: Unpack[Options]) -> ChainAnswer: ...
 def solve(
     problem: AnyProblem,
     *,

@@ -1,4 +1,4 @@
-"""Dominated candidates that are part of no plan worth having, found before the proof looks at such plans. ``docs/inventories.md``, section 6.
+"""Dominated candidates of no plan worth having, found before the proof looks at such plans: ``docs/inventories.md``, section 6.
 
 With what beats them in their places, a plan of dominated candidates becomes one without, whose bound at a multiplier γ is lower by
 what each of them earns less than its winner. So any plan with such a candidate is at least that much above the least bound of
@@ -17,9 +17,10 @@ import numpy as np
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.inventory.candidate import InstanceCandidate
+from optimizer.search.inventory.counts import Item, Terms
 from optimizer.search.inventory.down_counts import availability, inner_availability
 from optimizer.search.inventory.group_types import Kind
-from optimizer.search.inventory.master import Item, Master, Terms
+from optimizer.search.inventory.master import Master
 from optimizer.search.inventory.tables import InstanceTable
 from optimizer.search.inventory.valuation import SHARES
 

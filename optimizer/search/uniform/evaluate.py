@@ -112,6 +112,9 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
         availability=_availability(quantities, choice),
         memory_bytes_per_stage=tuple(int(v) for v in per_stage),
         weights_bytes_per_stage=tuple(int(v) for v in memory.weights[shape][stages]),
+        e2e_p50_ms=ms("e2e_p50"),
+        e2e_p99_ms=ms("e2e_p99"),
+        goodput=None if problem.requirements.goodput is None or overloaded else 1 - float(normal.goodput[row]),
     )
 
 

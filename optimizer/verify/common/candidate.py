@@ -71,10 +71,10 @@ class RowFacts:
     @property
     def _replica(self) -> Replica:
         """Computed when first asked for: most shapes of an enumeration never are."""
-        found = self._held.replicas.get(self.row.shape)
+        found: Replica | None = self._held.of_replicas.get(self.row.shape)
         if found is None:
             times = replica_times(self.problem, self.row.shape, self._held)
-            found = self._held.replicas[self.row.shape] = Replica(times)
+            found = self._held.of_replicas[self.row.shape] = Replica(times)
         return found
 
     @property
@@ -131,8 +131,8 @@ class Candidate:
     @property
     def rooms(self) -> tuple[int, ...]:
         """Bytes that the budget leaves for the cache, stage by stage; negative where there is no room for the rest."""
-        wanted, on = self.problem.requirements, zip(self.facts.stages, self.facts.hardware, strict=True)
-        return tuple(budget_on(wanted, hardware) - stage.beside_cache(self.slots) for stage, hardware in on)
+        on = zip(self.facts.stages, self.facts.hardware, strict=True)
+        return tuple(budget_on(self.problem, hardware) - stage.beside_cache(self.slots) for stage, hardware in on)
 
     @property
     def cache_tokens(self) -> int:
@@ -204,7 +204,7 @@ class Candidate:
         low, high = 0, ceil_ratio(most, BLOCK_TOKENS) + 1
         while high - low > 1:
             middle = (low + high) // 2
-            fits = all(math.ceil(stage.held_bytes(middle * BLOCK_TOKENS)) <= left for stage, left in free)
+            fits = all(math.ceil(stage.admitted_bytes(middle * BLOCK_TOKENS)) <= left for stage, left in free)
             low, high = (middle, high) if fits else (low, middle)
         return min(most, max(least, low * BLOCK_TOKENS))
 
@@ -261,7 +261,7 @@ class Candidate:
         return all(
             load.latency(limit) <= planned(self.problem.requirements, limit.limit_ms) + tolerance_ms
             for limit in self.problem.requirements.latency_limits
-            if f"{limit.metric}_p{limit.percentile}" not in off
+            if limit.rule not in off
         )
 
     def most_requests(self) -> Fraction:

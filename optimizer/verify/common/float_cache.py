@@ -47,7 +47,7 @@ class FloatCache:
                 if key not in known:
                     known[key] = moments_of_one(blocks, stage.held_bytes)
                 one = known[key]
-                room = budget_on(problem.requirements, hardware) - stage.beside_cache(1)
+                room = budget_on(problem, hardware) - stage.beside_cache(1)
                 line.append((float(one.mean), float(one.variance), float(one.third), float(room)))
             lines.append(line)
         widest = max(len(line) for line in lines)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
+from optimizer.verify.common import mixed
 from optimizer.verify.common.float_states import States
 from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
+from optimizer.verify.common.mixed import Replica, Spread, law_of, seen_by, share_above
+from optimizer.verify.common.occupancy import standard_normal
 from optimizer.verify.common.times import chunks_of
 
+PROVEN = frozenset({"prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99"})
+"""Latencies that grow with the rate where all requests are alike."""
 _COLUMNS = ("overloaded", "unsure", "n50", "n99", "number", "number_variance", "number_third", "mean")
 _NO_REPLICA = 1e30
 _FEW_CELLS = 1 << 14
@@ -55,7 +61,7 @@ def loads(
             Everything grows with the rate but the time that a prompt has a pipeline to itself, and everything with that.
     """
     rate = np.where(np.isinf(per_replica_per_s), _NO_REPLICA, per_replica_per_s) / 1000
-    crowd = rate if at_most_per_s is None else at_most_per_s / 1000
+    crowd = None if at_most_per_s is None else at_most_per_s / 1000
     states = times.states(length)
     enough = states.enough(shape, rate)
     counts = sorted(set(enough.tolist()))
@@ -65,7 +71,7 @@ def loads(
         return _within(problem, times, states, shape, rate, crowd, counts[0] if counts else length)
     groups = [np.flatnonzero(enough == count) for count in counts]
     found = [
-        _within(problem, times, states, shape[at], rate[at], crowd[at], count)
+        _within(problem, times, states, shape[at], rate[at], None if crowd is None else crowd[at], count)
         for at, count in zip(groups, counts, strict=True)
     ]
     back = np.argsort(np.concatenate(groups), kind="stable")
@@ -76,9 +82,9 @@ def loads(
 
 @np.errstate(divide="ignore", over="ignore", invalid="ignore")  # rows that are overloaded: their values are not used
 def _within(
-    problem: Problem, times: ShapeTimes, states: States, shape: Ints, rate: Floats, crowd: Floats, upto: int
+    problem: Problem, times: ShapeTimes, states: States, shape: Ints, rate: Floats, crowd: Floats | None, upto: int
 ) -> Loads:
-    """Rows for which the states up to a number are enough. Rates per ms."""
+    """Rows for which the states up to a number are enough. Rates per ms; ``crowd`` is a rate that is no lower, as in ``loads``."""
     length = states.length
     none_left = rate >= _NO_REPLICA / 1000
     rate = np.where(none_left, 1e-3, rate)
@@ -102,7 +108,8 @@ def _within(
     step = cumulative[lines, k] - before
     p99 = np.where(reached[:, 0], 0.0, k - 1 + (0.99 - before) / np.where(step > 0, step, 1.0))
     whole = times.prompt_sum[shape]
-    occupancy = np.maximum(times.prompt_max[shape], whole / (1 + crowd * whole))
+    beside = 2 * times.overlap[shape] * (rate if crowd is None else crowd) * whole
+    occupancy = times.prompt_max[shape] + (whole - times.prompt_max[shape]) / (1 + beside)
     prompts = rate * occupancy
     alone_share = np.where(prompts >= 1, 1.0, 1 - prompts)
     unsure |= np.abs(prompts - 1) < NEAR
@@ -141,7 +148,89 @@ def _within(
     second, cubed = _prompts(problem)
     wider = 1 + push + second * push**2 / 2
     number = mean, variance * wider, third * wider**2 + variance * (push + second * push**2 + cubed * push**3 / 3)
-    return Loads(overloaded, unsure, n50, n99, *number, mean / rate + half * busy, latency)
+    wait = half * busy
+    waits = _seen(problem, times, shape, rate, np.where(overloaded, 0.0, prompts), occupancy, number, latency)
+    if work.mixed:
+        wait = waits
+        latency["prefill_p99"] = np.minimum(latency["prefill_p99"], np.maximum(alone, cap))
+    if crowd is not None:
+        # Quantiles from cumulants are not sure to grow with the rate: from below nothing is said of them.
+        said = () if work.mixed else PROVEN
+        latency = {name: values if name in said else np.zeros_like(values) for name, values in latency.items()}
+    return Loads(overloaded, unsure, n50, n99, *number, mean / rate + wait, latency)
+
+
+def _seen(
+    problem: Problem,
+    times: ShapeTimes,
+    shape: Ints,
+    rate: Floats,
+    busy: Floats,
+    cost: Floats,
+    number: tuple[Floats, Floats, Floats],
+    latency: dict[str, Floats],
+) -> Floats:
+    """The mean wait; writes what mixed lengths, whole requests and goodput are into ``latency``."""
+    law, by, z = law_of(problem.requests), mixed.Floats(), float(standard_normal(Fraction(1, 100)))
+    shares = np.array([float(share) for share in law.prompt_shares])
+    own, here = times.prompts[shape], number[0] + 1
+    m1 = own @ shares
+    off = own - m1[:, None]
+    share = cost / times.prompt_sum[shape]
+
+    prompt = Spread(m1, off**2 @ shares, off**3 @ shares)
+
+    def at(table: Floats, n: Floats) -> Floats:
+        last = table.shape[1]
+        inside = np.clip(np.nan_to_num(n, posinf=last), 1, last)
+        low = np.minimum(inside.astype(np.int64), max(1, last - 1))
+        high = np.minimum(low + 1, last)
+        below: Floats = table[shape, low - 1]
+        found: Floats = below + (table[shape, high - 1] - below) * (inside - low)
+        return found
+
+    seen = seen_by(
+        law,
+        Replica(
+            rate=rate,
+            busy=busy,
+            prompt=prompt,
+            costs=(share * m1, share**2 * (own**2 @ shares), share**3 * (own**3 @ shares)),
+            round=at(times.round, here),
+            wider=at(times.round, here + np.sqrt(np.maximum(0.0, number[1]))),
+            token=at(times.tpot, here),
+            admission=at(times.admission, here),
+            passes=at(times.prefill, here) - times.prompt_mean[shape],
+        ),
+        by,
+    )
+    if problem.workload.mixed:
+        latency |= {f"{name}_p50": value for name, value in seen.medians(prompt, by).items()}
+        for name, one in (("prefill", seen.prefill), ("ttft", seen.ttft), ("tpot", seen.tpot)):
+            latency[f"{name}_p99"] = one.mean + one.tail(by, z)
+    of_prompt, output, often = (np.array(column) for column in zip(*law.classes, strict=True))
+    often = often.astype(np.float64)
+    each = own[:, of_prompt] + seen.token[:, None] * (output - 1)
+    usual = each @ often
+    off = each - usual[:, None]
+    order = np.argsort(off, axis=1)
+    below = np.cumsum(often[order], axis=1)
+    lines = np.arange(len(off))
+    middle, far = (off[lines, order[lines, (below >= q - 1e-9).argmax(axis=1)]] for q in (0.5, 0.99))
+    latency["e2e_p50"] = seen.whole.mean + middle
+    latency["e2e_p99"] = seen.whole.mean + np.hypot(np.maximum(0.0, far), seen.noise.tail(by, z))
+    whole = Spread(seen.whole.mean, seen.noise.variance + off**2 @ often, seen.noise.third + off**3 @ often)
+    goodput = problem.requirements.goodput
+    if goodput is not None:
+        missed = np.zeros_like(usual)
+        for name, one in (("ttft", seen.ttft), ("tpot", seen.tpot), ("e2e", whole)):
+            if name in goodput.limits:
+                mean, variance, third = (np.nan_to_num(part).tolist() for part in (one.mean, one.variance, one.third))
+                values = zip(mean, variance, third, strict=True)
+                missed += [share_above(m, v, k, goodput.limits[name]) for m, v, k in values]
+        latency["goodput"] = np.minimum(1.0, missed)
+    wait: Floats = seen.wait
+    return wait
 
 
 def _prompts(problem: Problem) -> tuple[float, float]:

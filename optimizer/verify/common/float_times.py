@@ -12,6 +12,7 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
 from optimizer.verify.common.float_states import States
 from optimizer.verify.common.groups import ReplicaShape
+from optimizer.verify.common.mixed import law_of
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import chunks_of
 
@@ -35,6 +36,12 @@ class ShapeTimes:
     """One prompt at the slowest stage."""
     admission: Floats
     """From arrival to the first step, no prompt ahead."""
+    prompt_mean: Floats
+    """A prompt of the mean length through all stages."""
+    prompts: Floats
+    """Each distinct prompt through all stages, a column each."""
+    overlap: Floats
+    """c."""
     _states: dict[int, States] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def states(self, length: int) -> States:
@@ -83,7 +90,9 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
     """The same for shapes of equally many stages."""
     work, engine, depth = problem.workload, facts_of_costs().engines[problem.engine], shapes[0].stages
     b = np.arange(1, -(-upto // depth) + 1, dtype=np.float64)
+    law = law_of(problem.requests)
     lengths = sorted({work.prompt_tokens, work.longest_prompt_tokens})
+    every = [*lengths, *(law.prompts if work.mixed else ())]
     known: dict[tuple[int, int], Floats] = {}
     decode: list[Floats] = []
     chunk: list[list[float]] = []
@@ -98,7 +107,7 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
             if key not in line:
                 line[key] = len(decode)
                 decode.append(decode_ms(stage, shape.group.ranks, b, known))
-                chunk.append([float(stage.prefill_ms(tokens)) for tokens in lengths])
+                chunk.append([float(stage.prefill_ms(tokens)) for tokens in every])
             mine[line[key]] = mine.get(line[key], 0) + 1
         held.append(mine)
         sent = stages.sends(shape)
@@ -129,11 +138,44 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
         of_b = through + alone + (j[k] - 1) * passes[k] + fixed + slope * -(-tokens // j[k])
         prefill.append(of_b[:, of_n])
     mean = lengths.index(work.prompt_tokens)
-    each = whole[places, mean]
-    prompt_sum, prompt_max = (each * times).sum(axis=1), each.max(axis=1) * wait
-    per_round = (n - 1) / work.output_tokens
-    tpot = rounds + per_round * np.maximum(prompt_max[:, None], prompt_sum[:, None] / (1 + per_round / 2))
-    admission = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds
     longest = prefill[lengths.index(work.longest_prompt_tokens)]
-    residence = admission + prefill[mean] + (work.output_tokens - 1) * tpot
-    return ShapeTimes(rounds, prefill[mean], longest, tpot, residence, prompt_sum, prompt_max, admission)
+    each = whole[places, mean]
+    prompt_mean = (each * times).sum(axis=1)
+    prompts = prompt_mean[:, None]
+    shares = np.array([float(share) for share in law.prompt_shares])
+    if work.mixed:
+        apart = whole[places][:, :, len(lengths) :]
+        prompts, each = (apart * times[:, :, None]).sum(axis=1), apart @ shares
+    prompt_sum, prompt_max = (each * times).sum(axis=1), each.max(axis=1) * wait
+    overlap = _overlap(prompts, shares)
+    per_round = (n - 1) / work.output_tokens
+    beside = (prompt_sum - prompt_max)[:, None]
+    tpot = rounds + per_round * (prompt_max[:, None] + beside / (1 + overlap[:, None] * per_round))
+    admission = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds
+    residence = admission + prefill[mean] + (prompt_sum - prompt_mean)[:, None] + (work.output_tokens - 1) * tpot
+    return ShapeTimes(
+        rounds,
+        prefill[mean],
+        longest,
+        tpot,
+        residence,
+        prompt_sum,
+        prompt_max,
+        admission,
+        prompt_mean,
+        prompts,
+        overlap,
+    )
+
+
+def _overlap(prompts: Floats, shares: Floats) -> Floats:
+    """c of every shape: half the mean of the shorter of two prompts over the mean of one."""
+    if prompts.shape[1] == 1:
+        return np.full(len(prompts), 0.5)
+    found = np.empty(len(prompts))
+    for i, line in enumerate(prompts):
+        order = np.argsort(line)
+        at_least = np.cumsum(shares[order][::-1])[::-1]
+        both = at_least**2
+        found[i] = line[order] @ (both - np.append(both[1:], 0.0)) / (2 * (line @ shares))
+    return found

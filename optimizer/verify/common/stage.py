@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import Any
 
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import Affine, ceil, constant, exact
+from optimizer.verify.common.beside import Beside, beside_of, tokens_in_flight
 from optimizer.verify.common.groups import Group, ReplicaShape
 from optimizer.verify.common.layer import LayerExperts, LayerFacts, Rates, layer_of, rates_of
 from optimizer.verify.common.links import all_reduce, all_to_all, exchange_places, sends
 from optimizer.verify.common.weights import tables
-
-if TYPE_CHECKING:
-    from optimizer.verify.common.candidate import Replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,7 @@ class Stage:
     weights_bytes: int
     sequence_bytes: int
     logits_bytes: int
+    """Paged: what sampling takes beyond the forward pass. Else logits of each slot."""
     fixed_bytes: int
     step: Affine
     """Milliseconds, all parts that grow linearly with b."""
@@ -47,23 +47,40 @@ class Stage:
     """(ms per token and token seen, window or 0)."""
     cached: tuple[tuple[int, int], ...]
     """(bytes of a token, tokens kept at most or 0 for all) of the layers with a cache, alike ones together."""
+    admitted: tuple[tuple[int, int], ...]
+    """The same while a prompt is worked on."""
     state_bytes: Fraction
-    reserved: int
-    """Paged: sequences whose logits are reserved whatever max_num_seqs is. 0: each slot reserves its own longest sequence."""
+    in_flight_bytes: int
+    """Of each token whose step is not done, of which there are at most ``unsettled``."""
+    unsettled: int
+    paged: bool
+    """Whether cache is taken block by block; else each slot reserves its own longest sequence, and logits beside it."""
 
     def memory_bytes(self, sequences: int) -> int:
         """Memory that a GPU must have to run so many sequences; paged, one of the longest length has to fit."""
-        reserved = 1 if self.reserved else sequences
+        reserved = 1 if self.paged else sequences
         return self.beside_cache(sequences) + reserved * self.sequence_bytes
 
     def beside_cache(self, sequences: int) -> int:
         """Memory of everything but the cache."""
-        return self.weights_bytes + self.fixed_bytes + (self.reserved or sequences) * self.logits_bytes
+        return self.weights_bytes + self.fixed_bytes + self.sampling_bytes(sequences)
+
+    def sampling_bytes(self, sequences: int) -> int:
+        """Memory of sampling and its logits beyond the forward pass."""
+        return self.logits_bytes if self.paged else sequences * self.logits_bytes
 
     def held_bytes(self, tokens: int) -> Fraction:
         """Cache of one sequence of so many tokens, in whole blocks."""
+        return self._bytes_of(tokens, self.cached)
+
+    def admitted_bytes(self, tokens: int) -> Fraction:
+        """The same while its prompt is worked on."""
+        unsettled = max(0, min(tokens, self.unsettled - 1))
+        return self._bytes_of(tokens, self.admitted) + self.in_flight_bytes * unsettled
+
+    def _bytes_of(self, tokens: int, layers: tuple[tuple[int, int], ...]) -> Fraction:
         whole = -(-tokens // 16) * 16
-        kept = sum(size * (min(whole, most) if most else whole) for size, most in self.cached)
+        kept = sum(size * (min(whole, most) if most else whole) for size, most in layers)
         return kept + self.state_bytes
 
     @property
@@ -89,20 +106,24 @@ class _Shared:
     exchange: Affine
     places: int
     """Places that copies of a token go to at most in an exchange."""
-    engine_bytes: int
-    """Engine and activations."""
+    beside: Beside
+    """What the engine takes beside weights and cache."""
 
 
 class Stages:
-    """The stages of one problem, each computed once."""
+    """The stages of one problem, each computed once.
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    Args:
+        sampled: sequences that the engine samples in its profiling run; None: as many as the problem's GPU has it run.
+    """
+
+    def __init__(self, problem: Problem, sampled: int | None = None) -> None:
+        self.problem, self._sampled = problem, sampled
         self._stages: dict[tuple[Group, StageKind], Stage] = {}
         self._shared: dict[Group, _Shared] = {}
         self._kinds: dict[tuple[int, ...], tuple[StageKind, ...]] = {}
-        self.replicas: dict[ReplicaShape, Replica] = {}
-        """What ``candidate`` keeps of whole replicas."""
+        self.of_replicas: dict[ReplicaShape, Any] = {}
+        """What ``candidate`` computes once for all strategies of a shape, kept as long as the stages it is made of."""
 
     def of(self, group: Group, layers: tuple[int, ...]) -> tuple[Stage, ...]:
         """The stages of a replica, first to last."""
@@ -149,7 +170,7 @@ class Stages:
                 reduce=all_reduce(problem.hardware, group.tensor),
                 exchange=all_to_all(problem.hardware, group.expert_gpus) if group.ranks > 1 else Affine(),
                 places=exchange_places(problem.hardware, group.expert_gpus),
-                engine_bytes=int(constant("engine_bytes")) + _activation_bytes(problem, group),
+                beside=beside_of(problem, group, self._sampled),
             )
         return found
 
@@ -184,35 +205,28 @@ class Stages:
         return Stage(
             weights_bytes=ceil(weights),
             sequence_bytes=ceil(sum((n * layer.sequence_bytes for layer, n in held), Fraction(0))),
-            logits_bytes=ceil(model.vocabulary * constant("logit_bytes")) if kind.last else 0,
-            fixed_bytes=shared.engine_bytes + (0 if alone else int(constant("comm_bytes"))),
+            logits_bytes=shared.beside.sampling if kind.last else 0,
+            fixed_bytes=shared.beside.engine + shared.beside.forward + (0 if alone else shared.beside.communication),
             step=step,
             roofs=tuple(roofs),
             experts=tuple((layer.experts, n) for layer, n in held if layer.experts is not None),
             prefill=prefill,
             attention=tuple((n * layer.prefill_flop_width / attention, layer.window) for layer, n in held),
-            cached=_alike(held),
+            cached=_alike((layer.kept, layer.token_bytes, n) for layer, n in held),
+            admitted=_alike((layer.admitted, layer.token_bytes, n) for layer, n in held),
             state_bytes=sum((n * layer.state_bytes for layer, n in held), Fraction(0)),
-            reserved=reserved_sequences(self.problem),
+            in_flight_bytes=sum(n * layer.in_flight_bytes for layer, n in held),
+            unsettled=tokens_in_flight(self.problem),
+            paged=self.problem.search.kv_reservation == "paged",
         )
 
 
-def reserved_sequences(problem: Problem) -> int:
-    """Sequences whose logits an engine sets aside when cache is paged; 0 without paging."""
-    if problem.search.kv_reservation == "full":
-        return 0
-    if "max_batch" not in problem.search.disabled_rules:
-        return problem.max_batch
-    stated = problem.requirements.max_batch
-    return max(512, problem.max_batch if stated is None else 2 * stated)
-
-
-def _alike(held: list[tuple[LayerFacts, int]]) -> tuple[tuple[int, int], ...]:
-    """Bytes per token of the layers of a stage by what they keep of a sequence."""
+def _alike(layers: Iterable[tuple[int, int, int]]) -> tuple[tuple[int, int], ...]:
+    """Bytes per token of the layers of a stage by what they keep of a sequence; given (tokens kept, bytes of one, layers)."""
     sizes: dict[int, int] = {}
-    for layer, n in held:
-        if layer.token_bytes:
-            sizes[layer.kept] = sizes.get(layer.kept, 0) + n * layer.token_bytes
+    for kept, each, count in layers:
+        if each:
+            sizes[kept] = sizes.get(kept, 0) + count * each
     return tuple((size, most) for most, size in sorted(sizes.items()))
 
 
@@ -239,16 +253,3 @@ def _messages(hidden: int, group: Group, held: list[tuple[LayerFacts, int]], sha
             sent = min(layer.experts.per_token, shared.places) * hidden * constant("exchange_bytes")
             total = total.plus(Affine(shared.exchange.slope * sent, shared.exchange.fixed), 2 * n)
     return total
-
-
-def _activation_bytes(problem: Problem, group: Group) -> int:
-    """Activations of the largest prefill step."""
-    model, t, hidden = problem.model, group.tensor, problem.model.hidden_size
-    widths = [Fraction(2 * width, t) for width in model.ffn_widths]
-    keys = 0 if model.mla else 2 * model.kv_heads
-    widths.append(Fraction((model.attention_heads + keys) * model.head_dim, t))
-    for per_token in {kind.experts_per_token for kind in model.kinds if kind.experts}:
-        sliced = group.expert == 1
-        one = hidden + Fraction(2 * model.expert_ffn_width, t if sliced else 1)
-        widths.append(per_token * one / (1 if sliced else min(group.expert, per_token)))
-    return ceil(problem.search.max_num_batched_tokens * 2 * (2 * hidden + max(widths)))

@@ -130,7 +130,7 @@ def step_times(problem: Problem, strategy: Strategy) -> SimulatedStepTimes:
 
 def _with_context(problem: Problem, context: int) -> Problem:
     """The same problem with decode steps at this context: c = prompt + ceil(output / 2), with two output tokens."""
-    work = problem.workload.model_copy(update={"prompt_tokens": context - 1, "output_tokens": 2})
+    work = problem.workload.alike(context - 1, 2)
     return problem.model_copy(update={"workload": work})
 
 

@@ -74,6 +74,9 @@ def metrics_of(candidate: Candidate) -> Metrics:
         availability=float(candidate.value().availability),
         memory_bytes_per_stage=memory,
         weights_bytes_per_stage=weights,
+        e2e_p50_ms=ms(load.e2e_p50 if load else None),
+        e2e_p99_ms=ms(load.e2e_p99 if load else None),
+        goodput=None if candidate.problem.requirements.goodput is None or load is None else 1 - float(load.goodput),
     )
 
 
