@@ -35,7 +35,7 @@ def without_slow(terms: Terms) -> Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Hopeless:
+class Pruning:
     """What tells that a candidate's every plan has a bound above ``most_ns``.
 
     Args:

@@ -26,7 +26,7 @@ from optimizer.search.inventory.master import LARGEST_NS, Master
 from optimizer.search.inventory.placer import Placer, Serves
 from optimizer.search.inventory.plan import Plan, candidate_of
 from optimizer.search.inventory.prices import Prices
-from optimizer.search.inventory.pruning import Hopeless, without_slow
+from optimizer.search.inventory.pruning import Pruning, without_slow
 from optimizer.search.inventory.valuation import Valuation
 from optimizer.search.uniform.solve import Progress
 
@@ -212,7 +212,7 @@ class InventorySolver:
         if status != "optimal":
             self.candidates.widen()
             return frozenset()
-        known = Hopeless(few, terms, int(solver.value(goal)), self.best.whole_ms * RESOLUTION_NS)
+        known = Pruning(few, terms, int(solver.value(goal)), self.best.whole_ms * RESOLUTION_NS)
         self.candidates.widen(known.may_matter)
         full = self._master(everything=True, refused=False)
         return known.among(full, self._cuts.own(full, gamma))
