@@ -42,6 +42,8 @@ class ShapeTimes:
     """Each distinct prompt through all stages, a column each."""
     overlap: Floats
     """c."""
+    stages: Floats
+    """P."""
     _states: dict[int, States] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def states(self, length: int) -> States:
@@ -60,12 +62,12 @@ def decode_ms(stage: Stage, ranks: int, b: Floats, known: dict[tuple[int, int], 
     total = float(stage.step.fixed) + float(stage.step.slope) * b
     for memory, compute in stage.roofs:
         total += _roof(np.full_like(b, float(memory)), float(compute) * b)
-    for experts, layers in stage.experts:
-        one = known.get((id(experts), ranks))  # the stage keeps them alive
+    for experts, layers, tokens in stage.experts:
+        one = known.get((id(experts), ranks * tokens))  # the stage keeps them alive
         if one is None:
-            touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** (b * ranks))
-            one = _roof(touched * float(experts.read_ms), float(experts.token_ms) * b)
-            one = known[id(experts), ranks] = one + touched * float(experts.touch_ms)
+            touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** (b * ranks * tokens))
+            one = _roof(touched * float(experts.read_ms), float(experts.token_ms) * b * tokens)
+            one = known[id(experts), ranks * tokens] = one + touched * float(experts.touch_ms)
         total += layers * one
     return total
 
@@ -131,11 +133,12 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
     slope, fixed = crossings[:, :1], crossings[:, 1:]
     wait = 1 + float(constant("stage_wait")) * (depth - 1)
     of_n = -(-n // depth) - 1
-    rounds = np.maximum((through + fixed + slope * b)[:, of_n], np.minimum(n, depth) * wait * worst[:, of_n])
+    passed = (through + fixed + slope * b * (1 + work.guessed))[:, of_n]
+    rounds = np.maximum(passed, np.minimum(n, depth) * wait * worst[:, of_n])
     prefill = []
     for k, tokens in enumerate(lengths):
         alone = (whole[places, k] * times).sum(axis=1, keepdims=True) / j[k]
-        of_b = through + alone + (j[k] - 1) * passes[k] + fixed + slope * -(-tokens // j[k])
+        of_b = through + alone + (j[k] - 1) * passes[k] + fixed + slope * -(-work.fresh(tokens) // j[k])
         prefill.append(of_b[:, of_n])
     mean = lengths.index(work.prompt_tokens)
     longest = prefill[lengths.index(work.longest_prompt_tokens)]
@@ -148,9 +151,10 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
         prompts, each = (apart * times[:, :, None]).sum(axis=1), apart @ shares
     prompt_sum, prompt_max = (each * times).sum(axis=1), each.max(axis=1) * wait
     overlap = _overlap(prompts, shares)
-    per_round = (n - 1) / work.output_tokens
+    yielded = float(work.yielded)
+    per_round = (n - 1) / work.output_tokens * yielded
     beside = (prompt_sum - prompt_max)[:, None]
-    tpot = rounds + per_round * (prompt_max[:, None] + beside / (1 + overlap[:, None] * per_round))
+    tpot = (rounds + per_round * (prompt_max[:, None] + beside / (1 + overlap[:, None] * per_round))) / yielded
     admission = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds
     residence = admission + prefill[mean] + (prompt_sum - prompt_mean)[:, None] + (work.output_tokens - 1) * tpot
     return ShapeTimes(
@@ -165,6 +169,7 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
         prompt_mean,
         prompts,
         overlap,
+        np.full(len(shapes), float(depth)),
     )
 
 
