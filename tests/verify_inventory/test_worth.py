@@ -18,7 +18,7 @@ from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
 from optimizer.verify.inventory.prices import CheckedPrices
 from optimizer.verify.inventory.site import CheckedSite
-from optimizer.verify.inventory.worth import Worth, filled, joined, rests_on
+from optimizer.verify.inventory.worth import NodeWorth, filled, joined, rests_on
 
 
 def one_group(**changes: Any) -> InventoryProblem:
@@ -47,7 +47,7 @@ def test_nodes_are_taken_as_well_as_they_can_be() -> None:
 
         found = joined(node, spans, nodes)
         assert found[-1] == best(nodes)
-        whole = Worth(filled({4: node}, 4), found, {nodes: 1})
+        whole = NodeWorth(filled({4: node}, 4), found, {nodes: 1})
         pieces, used = rests_on(whole, {4: node}, spans)
         kept = {q: gain for q, gain in spans.items() if q in used}
         assert joined(node if 4 in pieces else 0.0, kept, nodes)[-1] == best(nodes), (
@@ -56,7 +56,7 @@ def test_nodes_are_taken_as_well_as_they_can_be() -> None:
 
 
 def test_an_instance_takes_at_least_what_its_gpus_are_worth() -> None:
-    found = Worth(filled({1: 1.0, 2: 3.0, 4: 5.0}, 4), joined(6.0, {3: 30.0}, 8), {8: 2, 2: 1})
+    found = NodeWorth(filled({1: 1.0, 2: 3.0, 4: 5.0}, 4), joined(6.0, {3: 30.0}, 8), {8: 2, 2: 1})
     assert found.total == 2 * 72.0 + 12.0
     assert found.given_up(1, 4) == 6.0 and found.given_up(1, 2) == 6.0 - 3.0
     assert found.given_up(3, 4) == 72.0 - 42.0 and found.given_up(9, 4) == float("inf")

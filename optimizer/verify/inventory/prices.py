@@ -28,7 +28,7 @@ from optimizer.verify.inventory.priced_shapes import FINE, ROUGH, ROUNDING, Pric
 from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.spared import spared
 from optimizer.verify.inventory.value import InstanceFamily, LoadWeights
-from optimizer.verify.inventory.worth import Worth, filled, rests_on, worth
+from optimizer.verify.inventory.worth import NodeWorth, filled, rests_on, worth
 
 _MOST_ROUNDS = 40
 _UNSURE_MS = 1e-6
@@ -37,14 +37,14 @@ _Best = dict[int, tuple[float, PricedShape | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class _PricedGroup:
     """A group at one multiplier."""
 
     group: NodeGroup
     kind: Hashable
     pieces: _Best
     spans: _Best
-    worth: Worth
+    worth: NodeWorth
 
 
 def _gains(best: _Best) -> dict[int, float]:
@@ -120,10 +120,10 @@ class CheckedPrices:
                 return False
         return False
 
-    def _bound(self, gamma: float, groups: Sequence[_Group]) -> float:
+    def _bound(self, gamma: float, groups: Sequence[_PricedGroup]) -> float:
         return self._weights.latency * gamma - sum(one.worth.total for one in groups) * ROUNDING
 
-    def _worth(self, gamma: float) -> list[_Group]:
+    def _worth(self, gamma: float) -> list[_PricedGroup]:
         """What each group is worth at most, ms, and what is worth most on so many GPUs of a node or on so many nodes."""
         groups = self._inventory.groups
         keys = [(kind, self._parts_key(group)) for kind, group in zip(self._kind, groups, strict=True)]
@@ -140,14 +140,14 @@ class CheckedPrices:
             for size, gain in over.get(both[0], {}).items():
                 if gain > pieces.get(size, (0.0, None))[0]:
                     pieces[size] = gain, None
-        found = dict[tuple[Hashable, int, int], Worth]()
+        found = dict[tuple[Hashable, int, int], NodeWorth]()
         result = []
         for key, group in zip(keys, groups, strict=True):
             pieces, spans = alike[key]
             again = key, group.nodes, group.racks or 1
             if again not in found:
                 found[again] = worth(group, _gains(pieces), _gains(spans))
-            result.append(_Group(group, key[0], pieces, spans, found[again]))
+            result.append(_PricedGroup(group, key[0], pieces, spans, found[again]))
         return result
 
     def _parts_key(self, group: NodeGroup) -> Hashable:
@@ -193,7 +193,7 @@ class CheckedPrices:
             self._up[key] = up * ROUNDING
         return self._up[key]
 
-    def _refine(self, gamma: float, groups: Sequence[_Group], tolerance: float) -> bool:
+    def _refine(self, gamma: float, groups: Sequence[_PricedGroup], tolerance: float) -> bool:
         """Bound by mean times what the best fillings of the groups rest on; whether anything was left to do so."""
         todo: dict[int, PricedShape] = {}
         for one in groups:
@@ -203,7 +203,7 @@ class CheckedPrices:
         self._know(gamma, list(todo.values()), tolerance)
         return bool(todo)
 
-    def _leave_out(self, gamma: float, groups: Sequence[_Group], least_ms: float) -> None:
+    def _leave_out(self, gamma: float, groups: Sequence[_PricedGroup], least_ms: float) -> None:
         """Note the shapes whose instances alone raise the bound above so many milliseconds."""
         if any(pairable(one, other) for one, other in combinations(self._inventory.groups, 2)):
             return  # what else may stand in a place decides which pipelines over two groups are considered
@@ -218,7 +218,7 @@ class CheckedPrices:
             kept = {id(shape) for shape in open_shapes if not self._costs_more(gamma, mine, shape, slack)}
             self.left_out |= {(kind, one.instance.shape) for one in every if id(one) not in kept}
 
-    def _costs_more(self, gamma: float, groups: Sequence[_Group], shape: PricedShape, slack: float) -> bool:
+    def _costs_more(self, gamma: float, groups: Sequence[_PricedGroup], shape: PricedShape, slack: float) -> bool:
         """Whether an instance takes off less than what its GPUs are worth otherwise, by more than so many milliseconds, on every group."""
         for one in groups:
             if shape.nodes <= one.group.nodes_together:

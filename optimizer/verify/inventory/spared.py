@@ -11,7 +11,7 @@ from optimizer.verify.inventory.instance import pairable
 from optimizer.verify.inventory.outlive import levels_survived
 from optimizer.verify.inventory.priced_shapes import ROUNDING, PricedShape
 from optimizer.verify.inventory.site import CheckedSite
-from optimizer.verify.inventory.worth import Worth, worth
+from optimizer.verify.inventory.worth import NodeWorth, worth
 
 Shapes = dict[Hashable, list[PricedShape]]
 
@@ -39,7 +39,7 @@ def spared(site: CheckedSite, kinds: Sequence[Hashable], shapes: Shapes) -> Shap
     return found
 
 
-def _most(group: NodeGroup, shapes: Sequence[PricedShape]) -> Worth:
+def _most(group: NodeGroup, shapes: Sequence[PricedShape]) -> NodeWorth:
     """Requests/s that a group carries at most."""
     pieces: dict[int, float] = {}
     spans: dict[int, float] = {}

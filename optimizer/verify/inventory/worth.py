@@ -14,7 +14,7 @@ _SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class NodeWorth:
     """Of one group. ``node``: the most on 0, 1, … free GPUs of a node. ``whole``: the most on 0, 1, … nodes that stand together."""
 
     node: Floats
@@ -34,7 +34,7 @@ class Worth:
         return min(lost, default=np.inf) - left
 
 
-def worth(group: NodeGroup, pieces: Mapping[int, float], spans: Mapping[int, float]) -> Worth:
+def worth(group: NodeGroup, pieces: Mapping[int, float], spans: Mapping[int, float]) -> NodeWorth:
     """What a group is worth.
 
     Args:
@@ -42,7 +42,7 @@ def worth(group: NodeGroup, pieces: Mapping[int, float], spans: Mapping[int, flo
         spans: nodes → the most that an instance is worth which takes so many of them whole.
     """
     node, sizes = filled(pieces, group.free_gpus), blocks(group)
-    return Worth(node, joined(float(node[-1]), spans, max(sizes)), sizes)
+    return NodeWorth(node, joined(float(node[-1]), spans, max(sizes)), sizes)
 
 
 def blocks(group: NodeGroup) -> dict[int, int]:
@@ -68,7 +68,7 @@ def joined(node: float, spans: Mapping[int, float], nodes: int) -> Floats:
     return most
 
 
-def rests_on(found: Worth, pieces: Mapping[int, float], spans: Mapping[int, float]) -> tuple[set[int], set[int]]:
+def rests_on(found: NodeWorth, pieces: Mapping[int, float], spans: Mapping[int, float]) -> tuple[set[int], set[int]]:
     """(pieces by their GPUs, spans by their nodes) that some best filling of the group uses."""
     used_pieces, used_spans = set[int](), set[int]()
     node, alone = found.node, False
