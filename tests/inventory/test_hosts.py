@@ -13,7 +13,14 @@ from optimizer.reading.inventory_file import inventory_from_dict
 
 BOX: dict[str, Any] = {
     "cluster": [
-        {"name": "v", "gpu": "v100-sxm-32gb", "nodes": 1, "gpus_per_node": 2, "nvlink_gb_per_s": 0, "pcie_gb_per_s": 16},
+        {
+            "name": "v",
+            "gpu": "v100-sxm-32gb",
+            "nodes": 1,
+            "gpus_per_node": 2,
+            "nvlink_gb_per_s": 0,
+            "pcie_gb_per_s": 16,
+        },
         {"name": "a", "gpu": "a100-pcie-40gb", "nodes": 1, "gpus_per_node": 1},
     ],
     "domains": {"host": {"h1": ["v", "a"]}},
