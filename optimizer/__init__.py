@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from optimizer.reporting.ask import report
     from optimizer.results.answer import Answer, CheckAnswer, Fixed, Strategy
     from optimizer.results.chain import ChainAnswer
-    from optimizer.results.inventory import FleetAnswer
+    from optimizer.results.inventory import InventoryAnswer
     from optimizer.sweeps.recommend import recommend
     from optimizer.sweeps.run import sweep
 
@@ -34,7 +34,7 @@ _HOMES = {
     "ChainAnswer": "optimizer.results.chain",
     "CheckAnswer": "optimizer.results.answer",
     "Fixed": "optimizer.results.answer",
-    "FleetAnswer": "optimizer.results.inventory",
+    "InventoryAnswer": "optimizer.results.inventory",
     "Problem": "optimizer.facts.problem",
     "ProblemError": "optimizer.facts.errors",
     "Strategy": "optimizer.results.answer",
@@ -60,7 +60,7 @@ __all__ = [
     "ChainAnswer",
     "CheckAnswer",
     "Fixed",
-    "FleetAnswer",
+    "InventoryAnswer",
     "Problem",
     "ProblemError",
     "Strategy",

@@ -37,9 +37,9 @@ from calibration.residual_strata import coverage, interval
 from calibration.strata import measured_of
 from optimizer.catalog.constants import closed_loop_constants, constants
 from optimizer.costs.corpus import Corpus, Times
-from optimizer.costs.measured_runs import Run, resolve
+from optimizer.costs.measured_runs import MeasuredRun, resolve
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.measurements import CLOSED_LOOP, DISAGGREGATED, Table, UnusableRow, parse, read_table
+from optimizer.facts.measurements import CLOSED_LOOP, DISAGGREGATED, MeasurementTable, UnusableRow, parse, read_table
 from optimizer.reading.measured_names import Models
 from optimizer.writing.files import write_file
 
@@ -54,8 +54,8 @@ OUT_OF_ORDER = "predicted, not scored: a P99 is below its P50"
 class Evaluation:
     """A file's rows, those that can be predicted, and their predictions."""
 
-    table: Table
-    runs: tuple[Run, ...]
+    table: MeasurementTable
+    runs: tuple[MeasuredRun, ...]
     rows: tuple[int, ...]
     """Which row of the table each run is."""
     found: tuple[Predicted, ...]
@@ -73,19 +73,19 @@ class Evaluation:
         output = np.array([run.row.output_tokens for run, _ in pairs])
         return corpus, {"tpot": tpot, "ttft": ttft, "e2e": ttft + (output - 1) * tpot}
 
-    def scored(self) -> tuple[list[Run], list[Predicted]]:
+    def scored(self) -> tuple[list[MeasuredRun], list[Predicted]]:
         """Runs of any kind with something measured that can be believed, and their predictions."""
         pairs = [(run, one) for run, one in zip(self.runs, self.found, strict=True) if _scorable(run)]
         return [run for run, _ in pairs], [one for _, one in pairs]
 
 
-def _scorable(run: Run) -> bool:
+def _scorable(run: MeasuredRun) -> bool:
     if run.row.kind in {CLOSED_LOOP, DISAGGREGATED}:
         return run.row.measured
     return _in_order(run) and any(math.isfinite(value) for value in measured_of(run).values())
 
 
-def _in_order(run: Run) -> bool:
+def _in_order(run: MeasuredRun) -> bool:
     ttft50, ttft99, tpot50, tpot99 = run.row.percentiles
     return not (ttft99 < ttft50 or tpot99 < tpot50)
 
@@ -97,7 +97,7 @@ def evaluate(path: Path, models: Models, leave_one_out: bool) -> Evaluation:
         ProblemError: the file cannot be used, or leaving one model out is impossible.
     """
     table = read_table(path)
-    runs: list[Run] = []
+    runs: list[MeasuredRun] = []
     rows: list[int] = []
     notes: dict[int, str] = {}
     for index, row in enumerate(table.rows):
@@ -125,7 +125,7 @@ def evaluate(path: Path, models: Models, leave_one_out: bool) -> Evaluation:
     return Evaluation(table, tuple(kept), tuple(rows), tuple(found), notes)
 
 
-def _leave_one_out(path: Path, runs: list[Run]) -> list[Predicted]:
+def _leave_one_out(path: Path, runs: list[MeasuredRun]) -> list[Predicted]:
     if len({run.model.name for run in runs}) < 2:
         raise ProblemError(str(path), "has fewer than two known models; --leave-one-out needs two")
     try:

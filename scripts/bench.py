@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-BORN = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")
+EXAMPLE = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")
 
 
 def timed(action: Callable[[], object], runs: int) -> list[float]:
@@ -46,7 +46,7 @@ def candidate_rate() -> float:
     from optimizer.costs.shapes import Shape
     from optimizer.reading.load import load_problem
 
-    problem = load_problem(BORN)
+    problem = load_problem(EXAMPLE)
     shapes = [Shape(tp, 1, 1, "fp16", "fp16", (problem.model.layers,)) for tp in (1, 2, 4, 8)] * 250
     costs = AnalyticCosts(problem, shapes)
     start = time.perf_counter()
@@ -58,15 +58,15 @@ def rows(runs: int) -> list[dict[str, Any]]:
     """One row per measurement: what, target in seconds (or per second), measured."""
     from optimizer import load_problem, solve
 
-    problem = load_problem(BORN)
+    problem = load_problem(EXAMPLE)
     measured = [
         ("optimizer --help", 0.25, timed(process("--help"), runs)),
         (
             "optimizer check (TP2·PP4·DP1 of the born case)",
             0.5,
-            timed(process("check", BORN, "--tp", "2", "--pp", "4", "--dp", "1"), runs),
+            timed(process("check", EXAMPLE, "--tp", "2", "--pp", "4", "--dp", "1"), runs),
         ),
-        ("optimizer solve (born case)", 1.5, timed(process("solve", BORN), runs)),
+        ("optimizer solve (born case)", 1.5, timed(process("solve", EXAMPLE), runs)),
         ("solve call alone, warm, verification included", 0.1, timed(lambda: solve(problem), runs)),
     ]
     return [
@@ -96,11 +96,11 @@ def main() -> None:
 
         bench_sweep()
         return
-    if sys.argv[1:2] == ["fleet"]:
+    if sys.argv[1:2] == ["inventory"]:
         sys.path.insert(0, str(ROOT))
-        from scripts.bench_fleet import bench_fleet
+        from scripts.bench_inventory import bench_inventory
 
-        bench_fleet(sys.argv[2:])
+        bench_inventory(sys.argv[2:])
         return
     if sys.argv[1:2] == ["growth"]:
         sys.path.insert(0, str(ROOT))

@@ -69,12 +69,12 @@ def inventory(gpus: int, groups: int, types: int, levels: int, precisions: int, 
 
 def measured(sizes: dict[str, int], racks: bool, limit_s: float) -> dict[str, Any]:
     """One solve, verification included, in this process."""
-    from optimizer.questions.inventory import solve_fleet
+    from optimizer.questions.inventory import solve_inventory
     from optimizer.reading.inventory_file import inventory_from_dict
 
     problem = inventory_from_dict(inventory(**sizes, racks=racks))
     start, used = time.perf_counter(), time.process_time()
-    answer = solve_fleet(problem, time_limit_s=limit_s, ranges=False)
+    answer = solve_inventory(problem, time_limit_s=limit_s, ranges=False)
     return {
         **sizes,
         "racks": racks,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-BORN = ROOT / "problems" / "llama3-70b-8xh100.yaml"
+EXAMPLE = ROOT / "problems" / "llama3-70b-8xh100.yaml"
 MANY = {
     "cross": {
         "hardware.gpu": ["h100-sxm-80gb", "h200-sxm-141gb", "a100-sxm-80gb"],
@@ -29,7 +29,7 @@ def bench_sweep() -> None:
     from optimizer.reading.stated import load_stated
 
     workers = len(os.sched_getaffinity(0))
-    stated = load_stated(BORN)
+    stated = load_stated(EXAMPLE)
     single = replace(
         stated.changed({"hardware.gpus_per_node": 1, "hardware.nvlink_gb_per_s": None, "model": "llama3.1-8b"}),
         model=None,

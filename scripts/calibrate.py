@@ -24,7 +24,7 @@ from calibration.constants_file import digest, rounded, with_section, with_value
 from optimizer.catalog import accuracy
 from optimizer.catalog import constants as constants_of
 from optimizer.catalog.constants import CONSTANTS_FILE
-from optimizer.costs.measured_runs import Run, resolve
+from optimizer.costs.measured_runs import MeasuredRun, resolve
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.measurements import CLOSED_LOOP, DISAGGREGATED, UnusableRow, parse, read_table
 from optimizer.reading.measured_names import Models
@@ -38,7 +38,7 @@ except ModuleNotFoundError as missing:
     sys.exit("calibrate.py needs scipy: pip install -e .[calibrate]")
 
 
-def read_runs(paths: Sequence[Path]) -> list[Run]:
+def read_runs(paths: Sequence[Path]) -> list[MeasuredRun]:
     """Every run of the files that has facts and something measured; says on stderr how many have not.
 
     Raises:

@@ -14,7 +14,7 @@ SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture
-def born() -> dict[str, Any]:
+def example() -> dict[str, Any]:
     """The case the product was created from, as the contents of its problem file."""
     with (ROOT / "problems" / "llama3-70b-8xh100.yaml").open() as stream:
         return yaml.safe_load(stream)

@@ -1,6 +1,6 @@
 """Agreement with brute force on hundreds of generated problems, and properties every answer must have.
 
-The brute force is the verifier's exhaustive twin: its own formulas over every candidate, with exact rechecks.
+The brute force is the verifier's exhaustive counterpart: its own formulas over every candidate, with exact rechecks.
 """
 
 from __future__ import annotations

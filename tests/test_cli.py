@@ -14,7 +14,7 @@ import yaml
 
 from tests.conftest import ROOT, changed
 
-BORN = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")
+EXAMPLE = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")
 
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def write(folder: Path, values: dict[str, Any], name: str = "p.yaml") -> str:
 
 
 def test_solve_prints_the_answer_and_its_proof() -> None:
-    result = run("solve", BORN)
+    result = run("solve", EXAMPLE)
     assert result.returncode == 0, result.stderr
     assert "proved best" in result.stdout
     assert "Verified" in result.stdout and "candidates" in result.stdout
@@ -37,7 +37,7 @@ def test_solve_prints_the_answer_and_its_proof() -> None:
 
 
 def test_solve_json_has_the_promised_fields() -> None:
-    result = run("solve", BORN, "--json")
+    result = run("solve", EXAMPLE, "--json")
     answer = json.loads(result.stdout)
     assert answer["status"] == "optimal" and answer["schema_version"]
     assert set(answer["strategy"]) >= {
@@ -57,7 +57,7 @@ def test_solve_json_has_the_promised_fields() -> None:
 
 
 def test_check_of_the_proposed_strategy() -> None:
-    result = run("check", BORN, "--tp", "2", "--pp", "4", "--dp", "1", "--json")
+    result = run("check", EXAMPLE, "--tp", "2", "--pp", "4", "--dp", "1", "--json")
     answer = json.loads(result.stdout)
     assert answer["feasible"] in (True, False)
     assert result.returncode == (0 if answer["feasible"] else 1)
@@ -67,15 +67,17 @@ def test_check_of_the_proposed_strategy() -> None:
 
 
 def test_check_text_shows_broken_rules_first() -> None:
-    result = run("check", BORN, "--tp", "3", "--pp", "1", "--dp", "1", "--full")
+    result = run("check", EXAMPLE, "--tp", "3", "--pp", "1", "--dp", "1", "--full")
     assert result.returncode == 1
     assert result.stdout.index("BROKEN") < result.stdout.index("\nok ")
     assert "64 attention heads" in result.stdout
 
 
-def test_infeasible_problem_exits_one_with_a_conflict(born: dict[str, Any], tmp_path: Path) -> None:
+def test_infeasible_problem_exits_one_with_a_conflict(example: dict[str, Any], tmp_path: Path) -> None:
     result = run(
-        "solve", write(tmp_path, changed(born, model="llama3.1-405b", requirements__max_sequence_tokens=8192)), "--json"
+        "solve",
+        write(tmp_path, changed(example, model="llama3.1-405b", requirements__max_sequence_tokens=8192)),
+        "--json",
     )
     answer = json.loads(result.stdout)
     assert result.returncode == 1
@@ -85,7 +87,7 @@ def test_infeasible_problem_exits_one_with_a_conflict(born: dict[str, Any], tmp_
 
 
 def test_a_time_limit_that_is_reached_exits_three() -> None:
-    result = run("solve", BORN, "--time-limit", "0.000001", "--json")
+    result = run("solve", EXAMPLE, "--time-limit", "0.000001", "--json")
     assert result.returncode == 3
     assert json.loads(result.stdout)["status"] == "unknown"
 
@@ -112,19 +114,19 @@ def test_help_of_every_command() -> None:
     [
         (["solve", "missing.yaml"], "no such file"),
         (["solve", str(ROOT)], "is a directory"),
-        (["solve", BORN, "--time-limit", "nan"], "--time-limit"),
-        (["solve", BORN, "--time-limit", "-1"], "--time-limit"),
-        (["check", BORN, "--tp", "0"], "--tp"),
-        (["check", BORN, "--tp", "-8"], "--tp"),
-        (["check", BORN, "--dp", "1000000000"], "--dp"),
-        (["check", BORN, "--layers", "20,x"], "--layers"),
-        (["check", BORN, "--layers", "40,39"], "79 layers"),
-        (["check", BORN, "--pp", "4", "--layers", "40,40"], "--layers"),
-        (["check", BORN, "--weights", "fp32"], "--weights"),
-        (["check", BORN, "--kv", "int4"], "--kv"),
-        (["check", BORN, "--tp", "two"], "--tp"),
-        (["solve", BORN, "--nonsense"], "nonsense"),
-        (["sovle", BORN], "sovle"),
+        (["solve", EXAMPLE, "--time-limit", "nan"], "--time-limit"),
+        (["solve", EXAMPLE, "--time-limit", "-1"], "--time-limit"),
+        (["check", EXAMPLE, "--tp", "0"], "--tp"),
+        (["check", EXAMPLE, "--tp", "-8"], "--tp"),
+        (["check", EXAMPLE, "--dp", "1000000000"], "--dp"),
+        (["check", EXAMPLE, "--layers", "20,x"], "--layers"),
+        (["check", EXAMPLE, "--layers", "40,39"], "79 layers"),
+        (["check", EXAMPLE, "--pp", "4", "--layers", "40,40"], "--layers"),
+        (["check", EXAMPLE, "--weights", "fp32"], "--weights"),
+        (["check", EXAMPLE, "--kv", "int4"], "--kv"),
+        (["check", EXAMPLE, "--tp", "two"], "--tp"),
+        (["solve", EXAMPLE, "--nonsense"], "nonsense"),
+        (["sovle", EXAMPLE], "sovle"),
     ],
 )
 def test_bad_input_exits_two_without_traceback(arguments: list[str], said: str) -> None:
@@ -145,23 +147,23 @@ def test_bad_input_exits_two_without_traceback(arguments: list[str], said: str) 
         {"requirements__max_sequence_tokens": 16_384},
     ],
 )
-def test_bad_problems_exit_two(born: dict[str, Any], tmp_path: Path, change: dict[str, Any]) -> None:
-    result = run("solve", write(tmp_path, changed(born, **change)))
+def test_bad_problems_exit_two(example: dict[str, Any], tmp_path: Path, change: dict[str, Any]) -> None:
+    result = run("solve", write(tmp_path, changed(example, **change)))
     assert result.returncode == 2
     assert result.stderr.startswith("error: ") and "Traceback" not in result.stderr
 
 
-def test_a_billion_gpus_is_refused_and_many_are_answered(born: dict[str, Any], tmp_path: Path) -> None:
-    refused = run("solve", write(tmp_path, changed(born, hardware__gpus_per_node=10**9)))
+def test_a_billion_gpus_is_refused_and_many_are_answered(example: dict[str, Any], tmp_path: Path) -> None:
+    refused = run("solve", write(tmp_path, changed(example, hardware__gpus_per_node=10**9)))
     assert refused.returncode == 2 and "1,000,000" in refused.stderr
-    answered = run("solve", write(tmp_path, changed(born, hardware__nodes=64)), "--json")
+    answered = run("solve", write(tmp_path, changed(example, hardware__nodes=64)), "--json")
     assert json.loads(answered.stdout)["status"] == "optimal"
 
 
-def test_the_package_is_usable_from_python(born: dict[str, Any]) -> None:
+def test_the_package_is_usable_from_python(example: dict[str, Any]) -> None:
     from optimizer import Fixed, check, problem_from_dict, solve
 
-    problem = problem_from_dict(born)
+    problem = problem_from_dict(example)
     answer = solve(problem)
     assert answer.strategy is not None and answer.status == "optimal"
     again = check(

@@ -16,8 +16,8 @@ from optimizer.questions.pareto import pareto
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.reporting.curves import load_pareto
 from optimizer.results.front import ParetoFront
-from optimizer.search.inventory.offers import Offers
-from optimizer.search.inventory.solve import FleetSolver
+from optimizer.search.inventory.candidates import Candidates
+from optimizer.search.inventory.solve import InventorySolver
 from tests.conftest import changed
 from tests.inventory.generate import random_inventory
 from tests.inventory.test_solve import every_plan, narrowed
@@ -42,10 +42,10 @@ def run(*arguments: str) -> int:
 
 
 @pytest.fixture
-def calm(born: dict[str, Any], tmp_path: Path) -> str:
+def calm(example: dict[str, Any], tmp_path: Path) -> str:
     """The born case at little load: latency and availability pull apart."""
     path = tmp_path / "calm.yaml"
-    path.write_text(yaml.safe_dump(changed(born, workload__requests_per_s=1)))
+    path.write_text(yaml.safe_dump(changed(example, workload__requests_per_s=1)))
     return str(path)
 
 
@@ -89,10 +89,10 @@ def test_refusals(calm: str, options: list[str], words: str, capsys: pytest.Capt
     assert words in said and said.count("\n") == 1
 
 
-def test_infeasible(born: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_infeasible(example: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No front, exit code 1, no picture."""
     path, plot = tmp_path / "p.yaml", tmp_path / "f.svg"
-    path.write_text(yaml.safe_dump(changed(born, requirements__tpot_p99_ms=0.001)))
+    path.write_text(yaml.safe_dump(changed(example, requirements__tpot_p99_ms=0.001)))
     assert run(str(path), "--plot", str(plot)) == 1
     assert "no front" in capsys.readouterr().out and not plot.exists()
 
@@ -129,13 +129,13 @@ def test_inventory_against_every_plan() -> None:
     front = pareto(problem, ("latency", "availability", "gpus"), points=40)
     assert front.status == "proved" and len(front.points) > 2 and not front.mismatches
     _no_point_beats_another(front)
-    offers = Offers(problem)
-    solver = FleetSolver(problem, offers)
-    plans = every_plan(offers)
+    candidates = Candidates(problem)
+    solver = InventorySolver(problem, candidates)
+    plans = every_plan(candidates)
     assert plans is not None
     placed = [one for plan in plans if (one := solver._place(plan)) is not None]
     for gpus in range(1, problem.gpus + 1):
-        within = [one.split.mean_ms for one in placed if one.plan.gpus(offers) <= gpus]
+        within = [one.split.mean_ms for one in placed if one.plan.gpus(candidates) <= gpus]
         shown = [point.request_mean_ms for point in front.points if point.gpus <= gpus]
         assert bool(within) == bool(shown)
         if within:
@@ -156,7 +156,7 @@ def test_inventory_by_price_and_without_prices() -> None:
 def test_generated_inventories(seed: int) -> None:
     """Feasible exactly where solving is; every point verified; none beats another."""
     problem = narrowed(inventory_from_dict(random_inventory(seed)))
-    feasible = FleetSolver(problem, Offers(problem)).any().best is not None
+    feasible = InventorySolver(problem, Candidates(problem)).any().best is not None
     front = pareto(problem, ("latency", "availability", "gpus"), points=6)
     assert front.status == ("proved" if feasible else "infeasible") and not front.mismatches
     assert all(point.verified for point in front.points)
@@ -167,9 +167,9 @@ def test_generated_inventories(seed: int) -> None:
 def test_steps_of_what_is_served_against_every_plan(seed: int) -> None:
     """Latency against availability alone: the whole front, each point against every plan valued by itself."""
     problem = narrowed(inventory_from_dict(random_inventory(seed)))
-    offers = Offers(problem)
-    solver = FleetSolver(problem, offers)
-    plans = every_plan(offers)
+    candidates = Candidates(problem)
+    solver = InventorySolver(problem, candidates)
+    plans = every_plan(candidates)
     if plans is None:
         pytest.skip("too many plans for brute force")
     placed = [one for plan in plans if (one := solver._place(plan)) is not None]

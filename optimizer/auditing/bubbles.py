@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from optimizer.auditing.context import Context, Stated
+from optimizer.auditing.context import Context, StatedFacts
 from optimizer.auditing.labels import after, before, claim
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.result import Claim
@@ -59,7 +59,7 @@ def judge_bubble(statement: Statement, context: Context) -> Iterator[Claim]:
     )
 
 
-def _micro_batches(statement: Statement, context: Context) -> Stated | None:
+def _micro_batches(statement: Statement, context: Context) -> StatedFacts | None:
     for other in (statement, *context.statements):
         if (
             not other.readable
@@ -71,5 +71,5 @@ def _micro_batches(statement: Statement, context: Context) -> Stated | None:
             other.text, r"\bmicro-?\s?batch(?:es)?(?: count)?\b", ""
         )
         if found and found.amount.value >= 1 and not found.amount.unit:
-            return Stated(found.amount.value, other.line, found.amount.text)
+            return StatedFacts(found.amount.value, other.line, found.amount.text)
     return None

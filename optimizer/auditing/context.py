@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from optimizer.auditing.languages import languages_of
-from optimizer.auditing.metrics import Metric, Row, is_target, labelled_metrics, target_row
+from optimizer.auditing.metrics import Metric, MetricRow, is_target, labelled_metrics, target_row
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.shell import Command, commands_in
+from optimizer.auditing.shell import ShellCommand, commands_in
 from optimizer.auditing.strategies import Proposed, digits, hypothetical, mentions, proposed_strategy
 from optimizer.auditing.units import Amount
 from optimizer.catalog.constants import constants
@@ -72,7 +72,7 @@ OTHER_NETWORK = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
+class StatedFacts:
     """A figure the report states, with its line."""
 
     value: float
@@ -99,7 +99,7 @@ class Context:
     """Situations of the audit by their key, so that each computes its values once."""
 
     @cached_property
-    def commands(self) -> tuple[Command, ...]:
+    def commands(self) -> tuple[ShellCommand, ...]:
         """Launch commands of the report."""
         return commands_in(self.statements)
 
@@ -119,7 +119,7 @@ class Context:
         return proposed_strategy(prose, flags)
 
     @cached_property
-    def rows(self) -> dict[int, Row]:
+    def rows(self) -> dict[int, MetricRow]:
         """Rows of target and achieved by line."""
         found = (target_row(statement) for statement in self.statements if statement.readable)
         return {row.line: row for row in found if row}
@@ -146,16 +146,16 @@ class Context:
         named = [name for pattern, name in _FORMATS if re.search(pattern, statement.text, re.IGNORECASE)]
         return not set(named) & set(native)
 
-    def stated(self, key: str, percentile: int | None = None, *, target: bool = False) -> list[Stated]:
+    def stated(self, key: str, percentile: int | None = None, *, target: bool = False) -> list[StatedFacts]:
         """Figures of a metric anywhere in the report, in base units; ``target`` selects what is demanded."""
-        found: list[Stated] = []
+        found: list[StatedFacts] = []
         for row in self.rows.values():
             if row.metric and row.metric.key == key and percentile in (None, row.metric.percentile):
                 amount = row.target if target else row.achieved
-                found.append(Stated(amount.value, row.line, amount.text))
+                found.append(StatedFacts(amount.value, row.line, amount.text))
         for line, metric, amount, label in self.labelled:
             if metric.key == key and percentile in (None, metric.percentile) and is_target(label) == target:
-                found.append(Stated(amount.value, line, amount.text))
+                found.append(StatedFacts(amount.value, line, amount.text))
         return found
 
     @cached_property
@@ -170,10 +170,10 @@ class Context:
         return self.problem.model.parameters, self.problem.model.active_parameters
 
     @cached_property
-    def batches(self) -> list[Stated]:
+    def batches(self) -> list[StatedFacts]:
         """Sequences that run at once on one replica, as stated anywhere."""
         flags = [
-            Stated(float(flag.value), flag.line, flag.value)
+            StatedFacts(float(flag.value), flag.line, flag.value)
             for command in self.commands
             for flag in command.flags
             if flag.name in ("--max-num-seqs", "--max-running-requests") and (flag.value or "").isdigit()

@@ -32,7 +32,7 @@ _CHANGING = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class ExpressionValue:
     """A number in four readings: as printed, in decimal units, in binary units; ``tolerance`` is relative, from rounding."""
 
     raw: float
@@ -45,7 +45,7 @@ class Value:
 class Side:
     """One side of a relation. ``operators`` 0 is a lone number; ``unit`` and ``step`` are those of a lone number."""
 
-    value: Value
+    value: ExpressionValue
     operators: int
     first: float
     unit: str
@@ -94,7 +94,7 @@ def relations(text: str) -> Iterator[Relation]:
             yield Relation(_side(left, text), _side(right, text), sign, label)
 
 
-def _side(parsed: tuple[Value, list[_Token]], text: str) -> Side:
+def _side(parsed: tuple[ExpressionValue, list[_Token]], text: str) -> Side:
     value, used = parsed
     numbers = [token for token in used if token.kind == "number"]
     operators = sum(token.kind == "operator" for token in used)
@@ -107,7 +107,7 @@ def _side(parsed: tuple[Value, list[_Token]], text: str) -> Side:
     return Side(value, operators, first, alone.unit if alone else "", step, text[used[0].start : used[-1].end].strip())
 
 
-def _suffix(tokens: list[_Token]) -> tuple[Value, list[_Token]] | None:
+def _suffix(tokens: list[_Token]) -> tuple[ExpressionValue, list[_Token]] | None:
     """The longest arithmetic that ends the part and is not the tail of something else."""
     for start, token in enumerate(tokens):
         if token.kind not in ("number", "open"):
@@ -135,7 +135,7 @@ def _suffix(tokens: list[_Token]) -> tuple[Value, list[_Token]] | None:
     return None
 
 
-def _prefix(tokens: list[_Token], *, whole: bool) -> tuple[Value, list[_Token]] | None:
+def _prefix(tokens: list[_Token], *, whole: bool) -> tuple[ExpressionValue, list[_Token]] | None:
     """Arithmetic at the start of the part; what follows must not continue it."""
     while tokens and tokens[0].kind == "other" and tokens[0].text in "~≈":
         tokens = tokens[1:]
@@ -144,8 +144,8 @@ def _prefix(tokens: list[_Token], *, whole: bool) -> tuple[Value, list[_Token]] 
     return _parse(tokens, whole=whole)
 
 
-def _parse(tokens: list[_Token], *, whole: bool) -> tuple[Value, list[_Token]] | None:
-    reader = _Reader(tokens)
+def _parse(tokens: list[_Token], *, whole: bool) -> tuple[ExpressionValue, list[_Token]] | None:
+    reader = _ExpressionReader(tokens)
     try:
         value = reader.sum()
     except (ValueError, ZeroDivisionError, OverflowError):
@@ -166,31 +166,33 @@ def _idle(tokens: list[_Token]) -> bool:
     return True
 
 
-class _Reader:
+class _ExpressionReader:
     """Recursive descent over tokens; words after an operand are its unit in words ("80 layers ÷ 4 stages")."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self.tokens, self.position, self.last_used, self.depth = tokens, 0, 0, 0
 
-    def sum(self) -> Value:
+    def sum(self) -> ExpressionValue:
         value = self.product()
         while (sign := self.operator("+-")) is not None:
             value = _combine(sign, value, self.product())
         return value
 
-    def product(self) -> Value:
+    def product(self) -> ExpressionValue:
         value = self.power()
         while (sign := self.operator("×÷")) is not None:
             value = _combine(sign, value, self.power())
         return value
 
-    def power(self) -> Value:
+    def power(self) -> ExpressionValue:
         value = self.operand()
         if self.operator("^") is not None:
             exponent = self.operand().raw
             if abs(exponent) > 64:
                 raise ValueError("exponent")
-            return Value(value.raw**exponent, value.decimal**exponent, value.binary**exponent, value.tolerance)
+            return ExpressionValue(
+                value.raw**exponent, value.decimal**exponent, value.binary**exponent, value.tolerance
+            )
         return value
 
     def operator(self, wanted: str) -> str | None:
@@ -221,7 +223,7 @@ class _Reader:
                 return end + 1
         return place
 
-    def operand(self) -> Value:
+    def operand(self) -> ExpressionValue:
         if self.position >= len(self.tokens):
             raise ValueError("nothing there")
         token = self.tokens[self.position]
@@ -245,7 +247,7 @@ class _Reader:
         return _number(token)
 
 
-def _number(token: _Token) -> Value:
+def _number(token: _Token) -> ExpressionValue:
     written = token.text.replace(",", "")
     raw = float(written)
     # "70B" are billions of parameters, "72,596,282,368 B" are bytes.
@@ -257,10 +259,10 @@ def _number(token: _Token) -> Value:
     digits = len(written.split(".")[1].split("e")[0].split("E")[0]) if "." in written else 0
     rounded = digits > 0 or (token.unit and abs(raw) >= 100 and dimension != "")
     tolerance = min(0.5 * 10**-digits / abs(raw), 0.03 if digits else 0.004) if rounded and raw else 0.0
-    return Value(raw, raw * factor, raw * binary, tolerance)
+    return ExpressionValue(raw, raw * factor, raw * binary, tolerance)
 
 
-def _combine(sign: str, a: Value, b: Value) -> Value:
+def _combine(sign: str, a: ExpressionValue, b: ExpressionValue) -> ExpressionValue:
     if sign in "×÷":
         tolerance = a.tolerance + b.tolerance
     else:
@@ -271,4 +273,4 @@ def _combine(sign: str, a: Value, b: Value) -> Value:
     def apply(x: float, y: float) -> float:
         return {"+": x + y, "-": x - y, "×": x * y}[sign] if sign != "÷" else x / y
 
-    return Value(apply(a.raw, b.raw), apply(a.decimal, b.decimal), apply(a.binary, b.binary), tolerance)
+    return ExpressionValue(apply(a.raw, b.raw), apply(a.decimal, b.decimal), apply(a.binary, b.binary), tolerance)

@@ -33,7 +33,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class FigureReading:
     """A quantity that a figure may be of, and how firmly it is tied to it."""
 
     quantity: Quantity
@@ -111,9 +111,9 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         and _on_gpu(sentence, span)
         and _MOVES.search(sentence.text)
     ):
-        candidates.append(Candidate(lexicon.quantities["gpu_rate"], STRONG, None))
+        candidates.append(FigureReading(lexicon.quantities["gpu_rate"], STRONG, None))
     refuted: Claim | None = None
-    unexplained: tuple[Candidate, list[Reading]] | None = None
+    unexplained: tuple[FigureReading, list[Reading]] | None = None
     may_fall_back = True
     for candidate in candidates:
         quantity = candidate.quantity
@@ -170,7 +170,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
 
 
 def _understood(
-    sentence: Sentence, measure: Measure, candidate: Candidate, meant: About, scope: Scope, found: list[Reading]
+    sentence: Sentence, measure: Measure, candidate: FigureReading, meant: About, scope: Scope, found: list[Reading]
 ) -> bool:
     """Whether a figure that no reading explains stands in a sentence of which every word is known."""
     quantity, term, text = candidate.quantity, candidate.term, sentence.text
@@ -282,9 +282,9 @@ _UNSURE = frozenset(
 
 
 def _implied(
-    sentence: Sentence, measure: Measure, scope: Scope, lexicon: Lexicon, context: Context, known: list[Candidate],
+    sentence: Sentence, measure: Measure, scope: Scope, lexicon: Lexicon, context: Context, known: list[FigureReading],
     meant: About,
-) -> Iterator[Candidate]:  # fmt: skip
+) -> Iterator[FigureReading]:  # fmt: skip
     """What a figure may be of that names nothing: told by its unit, or the quantity spoken of before (to confirm it only)."""
     if "peak_compute" not in lexicon.quantities:
         return
@@ -333,7 +333,7 @@ def _implied(
         sure = ["gpu_memory"]
     for id in (*sure, *ids):
         if all(one.quantity.id != id for one in known):
-            yield Candidate(lexicon.quantities[id], FAIR if id in sure and only_weights else WEAK, None)
+            yield FigureReading(lexicon.quantities[id], FAIR if id in sure and only_weights else WEAK, None)
 
 
 def _is_a_share(measure: Measure, meant: About) -> bool:
@@ -342,7 +342,9 @@ def _is_a_share(measure: Measure, meant: About) -> bool:
     return any(measure.says(weights / degree, 0.02) for degree in (1, 2, 4, 8, 16, 32, 64))
 
 
-def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lexicon: Lexicon) -> Iterator[Candidate]:
+def _candidates(
+    sentence: Sentence, measure: Measure, span: tuple[int, int], lexicon: Lexicon
+) -> Iterator[FigureReading]:
     seen: set[str] = set()
     fitting = [
         t for t in sentence.terms if any(lexicon.quantities[id].unit == measure.dimension for id in t.ids("quantity"))
@@ -427,7 +429,7 @@ def _candidates(sentence: Sentence, measure: Measure, span: tuple[int, int], lex
             ):
                 continue
             seen.add(id)
-            yield Candidate(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
+            yield FigureReading(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
 
 
 _PER = re.compile(
@@ -549,7 +551,7 @@ def _holds(measure: Measure, reading: Reading, quantity: Quantity, relation: str
 
 
 def _refutable(
-    sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: Candidate, meant: About, scope: Scope,
+    sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: FigureReading, meant: About, scope: Scope,
     found: list[Reading], relation: str,
 ) -> bool:  # fmt: skip
     quantity, term = candidate.quantity, candidate.term
@@ -690,7 +692,7 @@ def _coordinated(sentence: Sentence, term: Term, measure: Measure) -> bool:
     )
 
 
-def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: Candidate) -> bool:
+def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: FigureReading) -> bool:
     """Whether a count of GPUs, nodes or replicas is of all of them: ``GPUs: 8``, ``8 GPUs in total``."""
     term, text = candidate.term, sentence.text
     if term is None:

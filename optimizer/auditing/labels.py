@@ -19,14 +19,14 @@ _LAST = re.compile(r"(?:=|≈)\s*[~≈]?\s*(?=[\d])")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LabelFound:
     """A figure beside its label; ``derived``: it is the result of an equation in the statement."""
 
     amount: Amount
     derived: bool
 
 
-def after(text: str, label: str, dimension: str, noun: str = "") -> Found | None:
+def after(text: str, label: str, dimension: str, noun: str = "") -> LabelFound | None:
     """The figure that follows a label, or ends the equation the label begins.
 
     Args:
@@ -48,16 +48,16 @@ def after(text: str, label: str, dimension: str, noun: str = "") -> Found | None
         result = next(iter(amounts(rest[places[-1] :])), None) if places else None
         if result is None or result.start > 1 or result.dimension != dimension:
             return None
-        return Found(result, True)
+        return LabelFound(result, True)
     if found is None or found.start > begin or found.dimension != dimension:
         return None
     tail = rest[found.end :]
     if re.match(r"\s*(?:[×xX*÷/·]|[-–+]\s?\d)", tail) or (noun and not re.match(noun, tail, re.IGNORECASE)):
         return None
-    return Found(found, False)
+    return LabelFound(found, False)
 
 
-def before(text: str, noun: str, dimension: str = "") -> Found | None:
+def before(text: str, noun: str, dimension: str = "") -> LabelFound | None:
     """The figure directly before a noun, e.g. ``64 attention heads``."""
     for amount in amounts(text):
         if amount.dimension == dimension and re.match(rf"[\s-]?(?:{noun})", text[amount.end :], re.IGNORECASE):
@@ -65,7 +65,7 @@ def before(text: str, noun: str, dimension: str = "") -> Found | None:
                 continue
             if re.match(rf"[\s-]?(?:{noun})\w*\s*[×÷/*]\s*\d", text[amount.end :], re.IGNORECASE):
                 continue
-            return Found(amount, False)
+            return LabelFound(amount, False)
     return None
 
 

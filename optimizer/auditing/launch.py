@@ -9,7 +9,7 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.launch_setup import judge_model_name, judge_ray
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.result import Claim, Verdict
-from optimizer.auditing.shell import Command, Flag
+from optimizer.auditing.shell import Flag, ShellCommand
 from optimizer.auditing.strategies import NAMES
 from optimizer.auditing.units import plain_number
 from optimizer.engines.flags import EngineFlags, engine_flags
@@ -42,7 +42,7 @@ def _say(flag: Flag, verdict: Verdict, reason: str, expected: str | None = None)
 
 
 def _flag(
-    flag: Flag, known: EngineFlags, command: Command, context: Context, degrees: dict[int, tuple[str, int]]
+    flag: Flag, known: EngineFlags, command: ShellCommand, context: Context, degrees: dict[int, tuple[str, int]]
 ) -> Iterator[Claim]:
     if not flag.name.startswith("--"):
         if flag.line in degrees and flag.name in ("-tp", "-pp", "-dp"):

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from optimizer.auditing.context import Context
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.result import Claim
-from optimizer.auditing.shell import Command
+from optimizer.auditing.shell import ShellCommand
 
 
-def judge_model_name(statement: Statement, command: Command, context: Context) -> Iterator[Claim]:
+def judge_model_name(statement: Statement, command: ShellCommand, context: Context) -> Iterator[Claim]:
     """The model's name on a hub, where the facts know it by another one."""
     model, stated = context.problem.model, command.model
     if "/" not in stated or stated.startswith((".", "/", "~", "$")) or not model.huggingface_id:
@@ -52,7 +52,7 @@ def judge_model_name(statement: Statement, command: Command, context: Context) -
         )
 
 
-def judge_ray(statement: Statement, command: Command, context: Context) -> Iterator[Claim]:
+def judge_ray(statement: Statement, command: ShellCommand, context: Context) -> Iterator[Claim]:
     """A Ray command that joins a further node where there is one node only."""
     hardware = context.problem.hardware
     if command.line != statement.line or hardware.nodes > 1:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from optimizer.auditing.context import Context
 from optimizer.auditing.labels import claim
-from optimizer.auditing.metrics import Row, is_target, labelled_metrics
+from optimizer.auditing.metrics import MetricRow, is_target, labelled_metrics
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.result import Claim
 from optimizer.auditing.units import Amount, plain_number
@@ -51,7 +51,7 @@ def judge_measured(statement: Statement, context: Context) -> Iterator[Claim]:
         return
 
 
-def _differs(amount: Amount, row: Row) -> bool:
+def _differs(amount: Amount, row: MetricRow) -> bool:
     return abs(amount.value - row.achieved.value) > max(amount.step, row.achieved.step, 0.02 * row.achieved.value)
 
 

@@ -96,7 +96,7 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MetricRow:
     """A table row with a target and what was achieved."""
 
     line: int
@@ -124,7 +124,7 @@ def percentile_of(words: str) -> int:
     return int(found[1] or found[2]) if found else 0
 
 
-def target_row(statement: Statement) -> Row | None:
+def target_row(statement: Statement) -> MetricRow | None:
     """A row of a table whose header names a target and an achieved column, with a number in each."""
     header, cells = statement.header, statement.cells
     if statement.kind != "row" or len(header) < 3 or len(cells) != len(header):
@@ -158,7 +158,7 @@ def target_row(statement: Statement) -> Row | None:
         wanted = first_amount(f"{wanted.text} {got.unit}") or wanted
     if wanted.dimension != got.dimension:
         return None
-    return Row(
+    return MetricRow(
         statement.line,
         cells[0],
         metric_of(cells[0]),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from optimizer.auditing.context import Context
 from optimizer.auditing.labels import claim
-from optimizer.auditing.metrics import Row, metric_of
+from optimizer.auditing.metrics import MetricRow, metric_of
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.result import Claim, Verdict
 from optimizer.auditing.units import amounts, plain_number
@@ -54,7 +54,7 @@ def judge_share_of_target(statement: Statement, context: Context) -> Iterator[Cl
         target, achieved, where = rows[0].target.value, rows[0].achieved.value, f"line {rows[0].line}"
     else:
         return
-    candidates: list[Row | None] = [*rows] or [None]
+    candidates: list[MetricRow | None] = [*rows] or [None]
     for row in candidates:
         t, a = (row.target.value, row.achieved.value) if row else (target, achieved)
         if (

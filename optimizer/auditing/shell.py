@@ -46,7 +46,7 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class ShellCommand:
     """A launch command: ``program`` is ``vllm``, ``sglang`` or ``ray``."""
 
     program: str
@@ -65,9 +65,9 @@ class Command:
                 yield _DEGREE_FLAGS[name], int(flag.value), flag.line
 
 
-def commands_in(statements: tuple[Statement, ...]) -> tuple[Command, ...]:
+def commands_in(statements: tuple[Statement, ...]) -> tuple[ShellCommand, ...]:
     """Every launch command of the report."""
-    found: list[Command] = []
+    found: list[ShellCommand] = []
     block: list[tuple[int, str]] = []
     for statement in (*statements, None):
         if statement is not None and statement.kind == "code" and statement.readable:
@@ -86,7 +86,7 @@ def commands_in(statements: tuple[Statement, ...]) -> tuple[Command, ...]:
     return tuple(found)
 
 
-def _command(block: list[tuple[int, str]]) -> list[Command]:
+def _command(block: list[tuple[int, str]]) -> list[ShellCommand]:
     words: list[tuple[str, int]] = []
     start = _START.search(block[0][1])
     if start is None:
@@ -118,7 +118,7 @@ def _command(block: list[tuple[int, str]]) -> list[Command]:
                 model, model_line = value, line
         elif not model and program == "vllm" and not flags:
             model, model_line = word, line
-    return [Command(program, block[0][0], tuple(line for line, _ in block), tuple(flags), model, model_line, text)]
+    return [ShellCommand(program, block[0][0], tuple(line for line, _ in block), tuple(flags), model, model_line, text)]
 
 
 def _words(body: str) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from optimizer.auditing.context import Context
 from optimizer.auditing.measured import measured
-from optimizer.auditing.metrics import FAIL, PASS, Row
+from optimizer.auditing.metrics import FAIL, PASS, MetricRow
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.result import Claim
 from optimizer.auditing.units import plain_number
@@ -35,12 +35,12 @@ def judge_row(statement: Statement, context: Context) -> Iterator[Claim]:
         yield measured(statement, context, row.metric.key, row.metric.percentile, row.achieved)
 
 
-def _counts_something_else(statement: Statement, row: Row) -> bool:
+def _counts_something_else(statement: Statement, row: MetricRow) -> bool:
     """Whether the target has a unit that is not known here ("133 sequences"), and with it another meaning than the row's title."""
     return not row.target.unit and bool(re.search(re.escape(row.target.text) + r"\s+[A-Za-z]", statement.text))
 
 
-def _target(statement: Statement, context: Context, row: Row) -> Claim | None:
+def _target(statement: Statement, context: Context, row: MetricRow) -> Claim | None:
     """A target that is not what the problem demands."""
     if row.metric is None:
         return None
@@ -65,7 +65,7 @@ def _target(statement: Statement, context: Context, row: Row) -> Claim | None:
     )
 
 
-def _comparison(statement: Statement, row: Row) -> Claim | None:
+def _comparison(statement: Statement, row: MetricRow) -> Claim | None:
     if row.metric is None or not row.status:
         return None
     fails, passes = bool(FAIL.search(row.status)), bool(PASS.search(row.status))

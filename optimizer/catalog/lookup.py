@@ -141,7 +141,7 @@ def failure_defaults() -> FailureRates:
 
 
 @cache
-def fleet_failure_defaults() -> dict[str, Any]:
+def inventory_failure_defaults() -> dict[str, Any]:
     """Mean hours between failures of each kind of part with their ranges, by field of ``failures``; None: no default.
 
     A rack fails with its top-of-rack switch. Ranges and sources are in ``data/failures.yaml``.

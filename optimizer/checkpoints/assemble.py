@@ -6,13 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from optimizer.checkpoints.parts import Attention, Decoder, FeedForward, Layer, Linear
-from optimizer.checkpoints.quantization.plan import Plan
+from optimizer.checkpoints.quantization.plan import QuantizationPlan
 from optimizer.checkpoints.quantization.storage import Storage, sixteen
 from optimizer.facts.model import LayerKind, Quantization, WeightFormat
 
 
 @dataclass(slots=True)
-class Weights:
+class WeightCounts:
     """Parameters and bytes of a set of matrices by group."""
 
     parameters: Counter[str] = field(default_factory=Counter)
@@ -23,7 +23,7 @@ class Weights:
 class Stores:
     """How each matrix of a checkpoint is stored, and how many weights are stored in which way."""
 
-    plan: Plan | None
+    plan: QuantizationPlan | None
     sixteen: WeightFormat
     linear: Counter[Storage] = field(default_factory=Counter)
     expert: Counter[Storage] = field(default_factory=Counter)
@@ -33,9 +33,9 @@ class Stores:
         stored = self.plan.storage(layer, linear, expert=expert) if self.plan else None
         return stored or sixteen(self.sixteen)
 
-    def weigh(self, layer: int, linears: tuple[Linear, ...]) -> Weights:
+    def weigh(self, layer: int, linears: tuple[Linear, ...]) -> WeightCounts:
         """Matrices beside experts."""
-        weights = Weights()
+        weights = WeightCounts()
         for linear in linears:
             stored = self.of(layer, linear)
             self.linear[stored] += linear.parameters

@@ -15,7 +15,7 @@ from optimizer.checkpoints.config import Config
 from optimizer.checkpoints.context import max_context
 from optimizer.checkpoints.mtp import mtp_modules
 from optimizer.checkpoints.parts import Decoder, Linear
-from optimizer.checkpoints.quantization.plan import Plan
+from optimizer.checkpoints.quantization.plan import QuantizationPlan
 from optimizer.checkpoints.quantization.read import plan_of
 from optimizer.checkpoints.quantization.storage import Storage, sixteen
 from optimizer.checkpoints.readers import reader
@@ -60,7 +60,13 @@ def _dtype(config: Config) -> WeightFormat:
 
 
 def _facts(
-    chosen: Selected, decoder: Decoder, plan: Plan | None, dtype: WeightFormat, *, name: str, huggingface_id: str
+    chosen: Selected,
+    decoder: Decoder,
+    plan: QuantizationPlan | None,
+    dtype: WeightFormat,
+    *,
+    name: str,
+    huggingface_id: str,
 ) -> ModelFacts:
     config, stores = chosen.config, Stores(plan, dtype)
     kinds, kind_of_layer = layer_kinds(decoder, stores)

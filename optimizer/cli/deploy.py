@@ -12,10 +12,10 @@ import typer
 
 if TYPE_CHECKING:
     from optimizer.deployment.chosen import Chosen
-    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.results.answer import Answer, Fixed
-    from optimizer.results.inventory import FleetAnswer
+    from optimizer.results.inventory import InventoryAnswer
 
 INFEASIBLE, LIMIT_REACHED = 1, 3
 
@@ -102,36 +102,36 @@ def deploy(
         typer.echo(f"Wrote {written} files to {out}; README.md there says how to start.", err=True)
 
 
-def _load(path: str) -> Problem | FleetProblem:
+def _load(path: str) -> Problem | InventoryProblem:
     from optimizer.facts.errors import ProblemError
     from optimizer.reading.question import load_question
 
     question = load_question(path)
     if question.kind == "chain":
         raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")
-    return cast("Problem | FleetProblem", question.problem)
+    return cast("Problem | InventoryProblem", question.problem)
 
 
-def _with_engine(problem: Problem | FleetProblem, engine: str | None) -> Problem | FleetProblem:
+def _with_engine(problem: Problem | InventoryProblem, engine: str | None) -> Problem | InventoryProblem:
     """The problem with another engine: step times and latencies are then that engine's."""
     from optimizer.engines.registry import engine_of
 
     return problem if engine is None else problem.model_copy(update={"engine": engine_of(engine, "--engine").id})
 
 
-def _choose(problem: Problem | FleetProblem, fixed: Fixed, limit: float | None, force: bool) -> Chosen:
+def _choose(problem: Problem | InventoryProblem, fixed: Fixed, limit: float | None, force: bool) -> Chosen:
     """What to launch; leaves with a sentence where there is nothing, or nothing that keeps every rule."""
-    from optimizer.deployment.chosen import chosen_of, chosen_of_fleet
+    from optimizer.deployment.chosen import chosen_of, chosen_of_inventory
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.problem import Problem as Plain
 
     checked = any(getattr(fixed, name) is not None for name in type(fixed).__dataclass_fields__)
-    answer: Answer | FleetAnswer
+    answer: Answer | InventoryAnswer
     if isinstance(problem, Plain):
         answer = _answer(problem, fixed if checked else None, limit)
         found = answer.strategy is not None
     else:
-        answer = _fleet_answer(problem, fixed if checked else None, limit)
+        answer = _inventory_answer(problem, fixed if checked else None, limit)
         found = answer.placement is not None
     if answer.status == "unknown":
         _stop(problem.name, " ".join(answer.explanation), LIMIT_REACHED)
@@ -153,7 +153,7 @@ def _choose(problem: Problem | FleetProblem, fixed: Fixed, limit: float | None, 
         if isinstance(problem, Plain):
             chosen = chosen_of(problem, cast("Answer", answer))
         else:
-            chosen = chosen_of_fleet(problem, cast("FleetAnswer", answer), checked)
+            chosen = chosen_of_inventory(problem, cast("InventoryAnswer", answer), checked)
     except ValueError as error:
         raise ProblemError("--dp", f"the strategy has no place: {error}") from None
     if (chosen.broken or answer.status == "infeasible") and not force:
@@ -174,14 +174,14 @@ def _answer(problem: Problem, fixed: Fixed | None, limit: float | None) -> Answe
         return check(problem, fixed, time_limit_s=limit, progress=live, repairs=False)
 
 
-def _fleet_answer(problem: FleetProblem, fixed: Fixed | None, limit: float | None) -> FleetAnswer:
-    from optimizer.questions.inventory import check_fleet, solve_fleet
+def _inventory_answer(problem: InventoryProblem, fixed: Fixed | None, limit: float | None) -> InventoryAnswer:
+    from optimizer.questions.inventory import check_inventory, solve_inventory
     from optimizer.render.progress import LiveLine
 
     with LiveLine() as live:
         if fixed is None:
-            return solve_fleet(problem, time_limit_s=limit, progress=live)
-        return check_fleet(problem, fixed, time_limit_s=limit, progress=live)
+            return solve_inventory(problem, time_limit_s=limit, progress=live)
+        return check_inventory(problem, fixed, time_limit_s=limit, progress=live)
 
 
 def _stop(name: str, said: str, code: int) -> NoReturn:

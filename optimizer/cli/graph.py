@@ -92,20 +92,20 @@ def _of_problem(path: str, fixed: Fixed, sequences: int | None) -> tuple[Graph, 
 
 def _of_inventory(path: str, fixed: Fixed, sequences: int | None) -> tuple[Graph, GraphCheck, bool]:
     """The same for an inventory: instances of several shapes on the GPUs that the answer names."""
-    from optimizer.graph import build_graph, plan_of_fleet
-    from optimizer.questions.inventory import check_fleet, load_inventory, solve_fleet
+    from optimizer.graph import build_graph, plan_of_inventory
+    from optimizer.questions.inventory import check_inventory, load_inventory, solve_inventory
     from optimizer.render.progress import LiveLine
-    from optimizer.verify.graph import verify_fleet_graph
+    from optimizer.verify.graph import verify_inventory_graph
 
-    fleet = load_inventory(path)
+    inventory = load_inventory(path)
     with LiveLine() as live:
-        given = check_fleet(fleet, fixed, progress=live) if _any(fixed) else None
-        answer = given or solve_fleet(fleet, progress=live, ranges=False)
+        given = check_inventory(inventory, fixed, progress=live) if _any(fixed) else None
+        answer = given or solve_inventory(inventory, progress=live, ranges=False)
     if answer.placement is None or not answer.placement.instances:
-        raise _nothing(fleet.name, answer.status, answer.explanation)
-    found = build_graph(plan_of_fleet(fleet, answer, sequences), None, answer.label)
+        raise _nothing(inventory.name, answer.status, answer.explanation)
+    found = build_graph(plan_of_inventory(inventory, answer, sequences), None, answer.label)
     keeps_rules = all(rule.holds or not rule.enabled for rule in answer.rules)
-    return found, verify_fleet_graph(fleet, answer, found, sequences), keeps_rules
+    return found, verify_inventory_graph(inventory, answer, found, sequences), keeps_rules
 
 
 def _any(fixed: Fixed) -> bool:

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import Answer
-    from optimizer.results.inventory import FleetAnswer
+    from optimizer.results.inventory import InventoryAnswer
 
 AllConflicts = Annotated[
     bool, typer.Option("--all-conflicts", help="List every minimal conflict, up to 20, not only the plainest.")
@@ -44,7 +44,9 @@ def check_options(number: int | None, out: str | None, force: bool) -> None:
         raise ProblemError("--out", f"{Path(out).parent} is no directory")
 
 
-def apply(stated: Stated, answer: Answer | FleetAnswer, number: int | None, out: str | None, force: bool) -> str | None:
+def apply(
+    stated: Stated, answer: Answer | InventoryAnswer, number: int | None, out: str | None, force: bool
+) -> str | None:
     """Write the problem file with a repair made; what to tell the person, or None when nothing was asked.
 
     Raises:
@@ -66,7 +68,7 @@ def apply(stated: Stated, answer: Answer | FleetAnswer, number: int | None, out:
     return f"Wrote {out} with repair {number}; comments of the original file are not kept."
 
 
-def say_none(answer: Answer | FleetAnswer, *, asked: bool) -> None:
+def say_none(answer: Answer | InventoryAnswer, *, asked: bool) -> None:
     """Why an infeasible answer shows no repairs: none was asked for, or none helps."""
     if not answer.conflicts or answer.repairs:
         return

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.chain import ChainAnswer
-    from optimizer.results.inventory import FleetAnswer
+    from optimizer.results.inventory import InventoryAnswer
 
-    AnyAnswer = Answer | FleetAnswer | ChainAnswer
+    AnyAnswer = Answer | InventoryAnswer | ChainAnswer
 
 OK, VIOLATED, LIMIT_REACHED = 0, 1, 3
 EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}

@@ -8,7 +8,7 @@ import numpy as np
 
 from optimizer.catalog.constants import ClosedLoopConstants, CostConstants
 from optimizer.costs.closed_loop import ClosedLoop, StepTimes
-from optimizer.costs.measured_runs import Run
+from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 
 METRICS = ("tpot", "e2e", "ttft")
@@ -18,7 +18,7 @@ Times = dict[str, Floats]
 class _Group:
     """Runs of one model on one GPU type: layouts × concurrencies, and where each run stands in that grid."""
 
-    def __init__(self, runs: Sequence[Run], rows: Sequence[int]) -> None:
+    def __init__(self, runs: Sequence[MeasuredRun], rows: Sequence[int]) -> None:
         layouts: dict[tuple[Shape, int, int, int, str, int], list[int]] = {}
         position: dict[tuple[Shape, int, int, int, str, int], int] = {}
         cells: list[tuple[int, int]] = []
@@ -68,7 +68,7 @@ class _Group:
 class Corpus:
     """Runs with measured times, and their prediction by any constants."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[MeasuredRun]) -> None:
         self.runs = tuple(runs)
         members: dict[tuple[object, ...], list[int]] = {}
         for index, run in enumerate(runs):

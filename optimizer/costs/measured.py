@@ -58,13 +58,13 @@ class Unsupported(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
+class MeasuredTables:
     """The package for one model on one system."""
 
     open: Callable[[Shape], Any]
 
 
-def measured_costs(problem: Problem, shapes: Sequence[Shape], tables: Tables | None = None) -> CostTable:
+def measured_costs(problem: Problem, shapes: Sequence[Shape], tables: MeasuredTables | None = None) -> CostTable:
     """What the measured tables say of each layout.
 
     Args:
@@ -128,7 +128,7 @@ class _Times:
     prompt: float
 
 
-def _ask(problem: Problem, tables: Tables, shape: Shape, most: int) -> _Times:
+def _ask(problem: Problem, tables: MeasuredTables, shape: Shape, most: int) -> _Times:
     """A decode step for several loads, and the prefill of a prompt.
 
     Raises:
@@ -180,7 +180,7 @@ def _correction(problem: Problem, shape: Shape, row: int, service: ServiceTable,
     )
 
 
-def _tables(problem: Problem) -> Tables:
+def _tables(problem: Problem) -> MeasuredTables:
     """The package opened for the problem.
 
     Raises:
@@ -227,7 +227,7 @@ def _tables(problem: Problem) -> Tables:
             **modes,
         )
 
-    return Tables(open_engine)
+    return MeasuredTables(open_engine)
 
 
 def _model_name(problem: Problem, folder: Path) -> str:

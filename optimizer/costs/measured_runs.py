@@ -13,7 +13,7 @@ from optimizer.reading.measured_names import Models, find_gpu, weight_format
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class MeasuredRun:
     """A measurement with the facts behind its names."""
 
     row: Measurement
@@ -22,7 +22,7 @@ class Run:
     shape: Shape
 
 
-def resolve(row: Measurement, models: Models) -> Run:
+def resolve(row: Measurement, models: Models) -> MeasuredRun:
     """The facts of a measurement.
 
     Raises:
@@ -31,7 +31,7 @@ def resolve(row: Measurement, models: Models) -> Run:
     return run_of(row, models.find(row.model), find_gpu(row.system))
 
 
-def run_of(row: Measurement, model: ModelFacts, gpu: GpuFacts) -> Run:
+def run_of(row: Measurement, model: ModelFacts, gpu: GpuFacts) -> MeasuredRun:
     """A measurement of a known model on a known GPU.
 
     Raises:
@@ -50,4 +50,4 @@ def run_of(row: Measurement, model: ModelFacts, gpu: GpuFacts) -> Run:
         kv_format=measured_kv_format(weights, row.engine, gpu, model.native_dtype),
         layers_per_stage=tuple(layers),
     )
-    return Run(row, model, gpu, shape)
+    return MeasuredRun(row, model, gpu, shape)

@@ -21,7 +21,7 @@ _BUSIEST = 0.999
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class PoolSplit:
     """Mean times in ms and output tokens per second of the whole run."""
 
     ttft_ms: float
@@ -38,7 +38,7 @@ def split_pools(
     loads: Floats,
     decode_ms: Floats,
     engine: ClosedLoopConstants,
-) -> Split:
+) -> PoolSplit:
     """Where the two sides balance.
 
     Args:
@@ -67,4 +67,4 @@ def split_pools(
         else:
             high = middle
     rate = flow(low)
-    return Split((concurrency - low) / rate, float(np.interp(low, loads, decode_ms)), 1e3 * rate * output_tokens)
+    return PoolSplit((concurrency - low) / rate, float(np.interp(low, loads, decode_ms)), 1e3 * rate * output_tokens)

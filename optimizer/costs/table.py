@@ -14,7 +14,7 @@ import numpy as np
 
 from optimizer.catalog.constants import closed_loop_constants, constants
 from optimizer.costs.closed_loop import ClosedLoop
-from optimizer.costs.measured_runs import Run, run_of
+from optimizer.costs.measured_runs import MeasuredRun, run_of
 from optimizer.costs.residuals import FADE_LENGTHS, FADE_LOAD, Residuals, Sample
 from optimizer.costs.shapes import Floats, Ints
 from optimizer.facts.cost_table import Correction, CostTable
@@ -38,7 +38,7 @@ def table_costs(problem: Problem, path: Path) -> CostTable:
     """
     file = read_table(path)
     matches = _Matches(problem)
-    runs: list[Run] = []
+    runs: list[MeasuredRun] = []
     refused: dict[str, int] = {}
     for text in file.rows:
         try:
@@ -100,12 +100,12 @@ class _Matches:
             return False
 
 
-def layout_of(run: Run) -> Layout:
+def layout_of(run: MeasuredRun) -> Layout:
     """What a correction is for."""
     return run.shape.tp, run.shape.pp, run.shape.ep, run.shape.weight_format
 
 
-def samples_of(runs: Sequence[Run]) -> list[Sample]:
+def samples_of(runs: Sequence[MeasuredRun]) -> list[Sample]:
     """Log ratios of measured to predicted times for runs of one model on one GPU, in their order.
 
     A run that waits for KV memory says nothing of the time to first token: the wait is most of it.
@@ -130,7 +130,7 @@ def samples_of(runs: Sequence[Run]) -> list[Sample]:
     ]
 
 
-def newest(runs: Sequence[Run], samples: Sequence[Sample]) -> list[tuple[Layout, Sample]]:
+def newest(runs: Sequence[MeasuredRun], samples: Sequence[Sample]) -> list[tuple[Layout, Sample]]:
     """Of each layout and pair of lengths, the samples of the newest engine version."""
     curves: dict[tuple[Layout, int, int], dict[tuple[int, ...], list[Sample]]] = {}
     for run, sample in zip(runs, samples, strict=True):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optimizer.deployment.losses import may_lose
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, CheckAnswer, Metrics, ObjectiveResult, RuleResult
-from optimizer.results.inventory import FleetAnswer, stage_problems
+from optimizer.results.inventory import InventoryAnswer, stage_problems
 from optimizer.results.placement import Placement, place_evenly
 
 
@@ -50,7 +50,7 @@ def chosen_of(problem: Problem, answer: Answer) -> Chosen:
     )
 
 
-def chosen_of_fleet(problem: FleetProblem, answer: FleetAnswer, checked: bool) -> Chosen:
+def chosen_of_inventory(problem: InventoryProblem, answer: InventoryAnswer, checked: bool) -> Chosen:
     """The pools of an answer about an inventory.
 
     Raises:
@@ -63,7 +63,7 @@ def chosen_of_fleet(problem: FleetProblem, answer: FleetAnswer, checked: bool) -
     )
     broken = _broken(answer.rules)
     verdict = _verdict(answer.status, answer.objective, bool(broken), checked)
-    lost = 0 if broken else _fleet_may_lose(problem, answer)
+    lost = 0 if broken else _inventory_may_lose(problem, answer)
     return Chosen(problem.name, answer.label, problems, answer.placement, lost, verdict, broken)
 
 
@@ -75,7 +75,7 @@ def _served(problem: Problem, metrics: Metrics | None) -> Problem:
     return problem.model_copy(update={"requirements": problem.requirements.model_copy(update=length)})
 
 
-def _fleet_may_lose(problem: FleetProblem, answer: FleetAnswer) -> int:
+def _inventory_may_lose(problem: InventoryProblem, answer: InventoryAnswer) -> int:
     """Instances that may be away whichever they are: those of the stated losses, as long as the strongest so many can be missed.
 
     A PodDisruptionBudget counts pods and cannot tell a strong instance from a weak one.

@@ -5,18 +5,18 @@ from __future__ import annotations
 import shlex
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer
-from optimizer.results.inventory import FleetAnswer
+from optimizer.results.inventory import InventoryAnswer
 
 
-def launch_lines(problem: Problem | FleetProblem, answer: Answer | FleetAnswer) -> tuple[str, ...]:
+def launch_lines(problem: Problem | InventoryProblem, answer: Answer | InventoryAnswer) -> tuple[str, ...]:
     """Sentences with the command of one instance of each shape; empty where there is nothing to launch.
 
     Where the engine cannot run the strategy as it is, the sentence says why instead of a command.
     """
-    from optimizer.deployment.chosen import chosen_of, chosen_of_fleet
+    from optimizer.deployment.chosen import chosen_of, chosen_of_inventory
     from optimizer.deployment.options import resolve_options
     from optimizer.deployment.service import build_service
 
@@ -27,9 +27,9 @@ def launch_lines(problem: Problem | FleetProblem, answer: Answer | FleetAnswer) 
                 return ()
             chosen = chosen_of(problem, answer)
         else:
-            if not isinstance(answer, FleetAnswer) or answer.placement is None:
+            if not isinstance(answer, InventoryAnswer) or answer.placement is None:
                 return ()
-            chosen = chosen_of_fleet(problem, answer, False)
+            chosen = chosen_of_inventory(problem, answer, False)
         service = build_service(chosen.problems, chosen.placement, options, title="", may_lose=0)
     except (ProblemError, ValueError) as error:
         return (f"Not launched as it is: {error}",)

@@ -9,7 +9,7 @@ from optimizer.results.placement import PlacedInstance, Placement
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LaunchPart:
     """What one node gives to an instance: GPU indices in rank order, the first of them at rank ``first``."""
 
     node: str
@@ -22,7 +22,7 @@ class Launch:
     """An instance with its parts; ``slot`` numbers the instances that meet on any of its nodes, for ports."""
 
     instance: PlacedInstance
-    parts: tuple[Part, ...]
+    parts: tuple[LaunchPart, ...]
     slot: int
 
     @property
@@ -50,7 +50,7 @@ class Launch:
         return all(len(part.indices) % self.replica_gpus == 0 for part in self.parts)
 
 
-def parts_of(instance: PlacedInstance) -> tuple[Part, ...]:
+def parts_of(instance: PlacedInstance) -> tuple[LaunchPart, ...]:
     """The parts of an instance, in rank order.
 
     Raises:
@@ -63,7 +63,7 @@ def parts_of(instance: PlacedInstance) -> tuple[Part, ...]:
         found[-1][1].append(place.index)
     if len({node for node, _, _ in found}) != len(found):
         raise ValueError(f"ranks of {instance.name} alternate between nodes")
-    return tuple(Part(node, tuple(indices), first) for node, indices, first in found)
+    return tuple(LaunchPart(node, tuple(indices), first) for node, indices, first in found)
 
 
 def launches(placement: Placement) -> tuple[Launch, ...]:

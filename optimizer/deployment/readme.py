@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.parts import Part
+from optimizer.deployment.parts import LaunchPart
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.unlike import stages_in_words, stages_of, unlike
 from optimizer.writing.quoting import markdown, shell_word
@@ -48,7 +48,7 @@ def _shape(engine: Engine) -> str:
     return text
 
 
-def _held(service: Service, engine: Engine, part: Part) -> str:
+def _held(service: Service, engine: Engine, part: LaunchPart) -> str:
     """Which stages a node of a pipeline runs, and on which GPUs where the service has several kinds."""
     stages = service.problems[engine.instance.pool]
     held = stages_of(engine.launch, part)

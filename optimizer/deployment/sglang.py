@@ -8,7 +8,7 @@ from optimizer.deployment.command import HEAD, RANK, Command, joined
 from optimizer.deployment.formats import format_flags, refuse_formats
 from optimizer.deployment.memory import static_share
 from optimizer.deployment.options import Options
-from optimizer.deployment.parts import Launch, Part
+from optimizer.deployment.parts import Launch, LaunchPart
 from optimizer.deployment.unlike import refuse_order
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
@@ -80,7 +80,7 @@ def _nodes(launch: Launch, options: Options) -> list[str]:
     return ["--nnodes", str(count), "--node-rank", RANK, "--dist-init-addr", address]
 
 
-def _rank_order(launch: Launch, part: Part) -> tuple[int, ...]:
+def _rank_order(launch: Launch, part: LaunchPart) -> tuple[int, ...]:
     """GPU indices in SGLang's order: all replicas of a stage before the next stage, where ours has replicas outermost."""
     strategy, ranks = launch.instance.strategy, launch.instance.replicas
     if ranks == 1 or strategy.pipeline_parallel == 1:

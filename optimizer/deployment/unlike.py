@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optimizer.deployment.options import Options
-from optimizer.deployment.parts import Launch, Part
+from optimizer.deployment.parts import Launch, LaunchPart
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 
 
-def stages_of(launch: Launch, part: Part) -> range:
+def stages_of(launch: Launch, part: LaunchPart) -> range:
     """The stages of which a node holds GPUs."""
     strategy = launch.instance.strategy
     t, stages = strategy.tensor_parallel, strategy.pipeline_parallel

@@ -8,7 +8,7 @@ from optimizer.deployment.command import HEAD, RANK, Command, joined
 from optimizer.deployment.formats import format_flags, refuse_formats
 from optimizer.deployment.memory import usable_share
 from optimizer.deployment.options import Options
-from optimizer.deployment.parts import Launch, Part
+from optimizer.deployment.parts import Launch, LaunchPart
 from optimizer.deployment.unlike import refuse_order, unlike
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
@@ -54,7 +54,7 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
     return tuple(found)
 
 
-def _nodes(launch: Launch, number: int, part: Part, options: Options) -> list[str]:
+def _nodes(launch: Launch, number: int, part: LaunchPart, options: Options) -> list[str]:
     """Flags that join the parts of an instance."""
     if len(launch.parts) == 1:
         return []

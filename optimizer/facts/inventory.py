@@ -90,7 +90,7 @@ class Rate(Facts):
         return self
 
 
-class FleetFailures(Facts):
+class InventoryFailures(Facts):
     """Mean hours between failures of each kind of part, and to repair. None: it never fails by itself."""
 
     gpu_mtbf_hours: Rate
@@ -120,14 +120,14 @@ class Losses(Facts):
     count: Count
 
 
-class FleetProblem(Facts):
+class InventoryProblem(Facts):
     """The question about an inventory. Built by ``reading.inventory_file``; equal problems have equal answers."""
 
     name: str
     engine: Engine
     groups: tuple[NodeGroup, ...] = Field(min_length=1)
     domains: tuple[Domain, ...]
-    failures: FleetFailures
+    failures: InventoryFailures
     model: ModelFacts
     workload: Workload
     requirements: Requirements

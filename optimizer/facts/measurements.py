@@ -44,7 +44,7 @@ ENGINES = {"tensorrt-llm": "trtllm", "tensorrtllm": "trtllm", "trt-llm": "trtllm
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class MeasuredPool:
     """Equal workers of one side of a disaggregated run."""
 
     workers: int
@@ -92,8 +92,8 @@ class Measurement:
     output_tok_s: float = math.nan
     percentiles: tuple[float, float, float, float] = (math.nan,) * 4
     """TTFT P50 and P99, TPOT P50 and P99, ms."""
-    prefill: Pool | None = None
-    decode: Pool | None = None
+    prefill: MeasuredPool | None = None
+    decode: MeasuredPool | None = None
     eager: bool = False
     """Without CUDA graphs, as the row's note says."""
     speculative: bool = False
@@ -123,14 +123,14 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class MeasurementTable:
     """The file: its columns and rows as text."""
 
     columns: tuple[str, ...]
     rows: tuple[dict[str, str], ...]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> MeasurementTable:
     """Rows of a measurement file.
 
     Raises:
@@ -144,7 +144,7 @@ def read_table(path: Path) -> Table:
         )
     if not rows:
         raise ProblemError(str(path), "has no rows")
-    return Table(columns, tuple(rows))
+    return MeasurementTable(columns, tuple(rows))
 
 
 def parse(row: dict[str, str]) -> Measurement:
@@ -238,7 +238,7 @@ def _kind(row: dict[str, str]) -> str:
     return text
 
 
-def _pool(row: dict[str, str], side: str) -> Pool | None:
+def _pool(row: dict[str, str], side: str) -> MeasuredPool | None:
     """Workers of one side, where the row has its columns."""
     if not row.get(f"{side}_num_workers", "").strip():
         return None
@@ -246,7 +246,7 @@ def _pool(row: dict[str, str], side: str) -> Pool | None:
     workers, tp, pp, ranks = (_count(row, f"{side}_{name}") for name in names)
     name = f"{side}_moe_ep_size"
     ep = 1 if row.get(name, "").strip() in {"", "0"} else _count(row, name)
-    return Pool(workers, tp, pp, ranks, ep)
+    return MeasuredPool(workers, tp, pp, ranks, ep)
 
 
 def _says(row: dict[str, str], *words: str) -> bool:

@@ -15,13 +15,13 @@ from optimizer.costs.parameters import VOCABULARY_PADDING
 from optimizer.graph.declared import declared_links
 from optimizer.graph.links import group_link, pair_link
 from optimizer.graph.notes import placement_notes
-from optimizer.graph.plan import InstancePlan, Plan
+from optimizer.graph.plan import DrawnPlan, InstancePlan
 from optimizer.graph.schedule import Timing, Timings, send_bytes
 from optimizer.results.answer import Strategy
-from optimizer.results.graph import Edge, Gpu, Graph, InstanceGraph, Node, NodeKind
+from optimizer.results.graph import Edge, Gpu, Graph, GraphNode, InstanceGraph, NodeKind
 
 
-def build_graph(plan: Plan, strategy: Strategy | None, label: str | None = None) -> Graph:
+def build_graph(plan: DrawnPlan, strategy: Strategy | None, label: str | None = None) -> Graph:
     """The graph of a plan.
 
     Args:
@@ -55,10 +55,10 @@ def build_graph(plan: Plan, strategy: Strategy | None, label: str | None = None)
 class _Walk:
     """Stage by stage, in the order of time; ``_last`` is what each GPU did last."""
 
-    def __init__(self, plan: Plan, instance: InstancePlan, timing: Timing) -> None:
+    def __init__(self, plan: DrawnPlan, instance: InstancePlan, timing: Timing) -> None:
         self._plan, self._instance, self._timing = plan, instance, timing
         self._model, self._shape = instance.problem.model, instance.shape
-        self._nodes: list[Node] = []
+        self._nodes: list[GraphNode] = []
         self._edges: list[Edge] = []
         self._last: dict[str, str] = {}
         self._now = 0.0
@@ -113,7 +113,7 @@ class _Walk:
         for rank, replica in enumerate(self._instance.replicas):
             for shard, gpu in enumerate(self._instance.stages[stage].gpus[rank]):
                 self._add(
-                    Node(
+                    GraphNode(
                         id=f"r{replica}/s{stage}/{name}/t{shard}",
                         kind=module.kind,
                         instance=self._instance.name,
@@ -227,7 +227,7 @@ class _Walk:
         link = fields.pop("link") if "link" in fields else group_link(gpus, self._plan.places)
         known: NodeKind = kind  # type: ignore[assignment]
         self._add(
-            Node(
+            GraphNode(
                 kind=known,
                 instance=self._instance.name,
                 shard=None,
@@ -239,7 +239,7 @@ class _Walk:
             )
         )
 
-    def _add(self, node: Node) -> None:
+    def _add(self, node: GraphNode) -> None:
         before: dict[str, str] = {}
         for gpu in node.gpus:
             source = self._last.get(gpu)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from optimizer.graph.links import joined, links_of
-from optimizer.graph.plan import Plan
-from optimizer.results.graph import Link
+from optimizer.graph.plan import DrawnPlan
+from optimizer.results.graph import GraphLink
 
 
-def declared_links(plan: Plan) -> tuple[Link, ...]:
+def declared_links(plan: DrawnPlan) -> tuple[GraphLink, ...]:
     """Each once, in the order in which the plan needs them."""
     kinds = {id(stage.hardware): stage.hardware for instance in plan.instances for stage in instance.stages}
     found = dict.fromkeys(link for facts in kinds.values() for link in links_of(facts).values())

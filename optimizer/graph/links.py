@@ -6,38 +6,38 @@ from collections.abc import Mapping, Sequence
 
 from optimizer.catalog.constants import constants
 from optimizer.facts.hardware import HardwareFacts
-from optimizer.graph.plan import Place
-from optimizer.results.graph import Link, LinkKind
+from optimizer.graph.plan import LinkPlace
+from optimizer.results.graph import GraphLink, LinkKind
 
 SLOWEST_LAST: tuple[LinkKind, ...] = ("nvlink", "pcie", "network")
 
 
-def links_of(hardware: HardwareFacts) -> dict[LinkKind, Link]:
+def links_of(hardware: HardwareFacts) -> dict[LinkKind, GraphLink]:
     """The links of a kind of node; no NVLink where it has none."""
     gpu = hardware.gpu.name
-    found: dict[LinkKind, Link] = {
-        "pcie": Link("pcie", gpu, hardware.pcie_gb_per_s, constants().pcie_latency_us / 1e3),
-        "network": Link("network", gpu, hardware.internode_gbit_per_s / 8, hardware.internode_latency_us / 1e3),
+    found: dict[LinkKind, GraphLink] = {
+        "pcie": GraphLink("pcie", gpu, hardware.pcie_gb_per_s, constants().pcie_latency_us / 1e3),
+        "network": GraphLink("network", gpu, hardware.internode_gbit_per_s / 8, hardware.internode_latency_us / 1e3),
     }
     if hardware.nvlink_gb_per_s > 0:
-        found["nvlink"] = Link("nvlink", gpu, hardware.nvlink_gb_per_s / 2, 0.0)
+        found["nvlink"] = GraphLink("nvlink", gpu, hardware.nvlink_gb_per_s / 2, 0.0)
     return found
 
 
-def link_between(first: Place, second: Place) -> LinkKind:
+def link_between(first: LinkPlace, second: LinkPlace) -> LinkKind:
     """The fastest link that joins two different GPUs."""
     if first.domain == second.domain:
         return "nvlink"
     return "pcie" if first.node == second.node else "network"
 
 
-def pair_link(senders: Sequence[str], receivers: Sequence[str], places: Mapping[str, Place]) -> LinkKind:
+def pair_link(senders: Sequence[str], receivers: Sequence[str], places: Mapping[str, LinkPlace]) -> LinkKind:
     """The slowest link that any pair of a send needs."""
     kinds = (link_between(places[a], places[b]) for a, b in zip(senders, receivers, strict=True))
     return max(kinds, key=SLOWEST_LAST.index)
 
 
-def group_link(gpus: Sequence[str], places: Mapping[str, Place]) -> LinkKind | None:
+def group_link(gpus: Sequence[str], places: Mapping[str, LinkPlace]) -> LinkKind | None:
     """The slowest link that a group needs; None for a GPU alone."""
     if len(gpus) == 1:
         return None
@@ -56,9 +56,9 @@ def counted_link(hardware: HardwareFacts, size: int) -> LinkKind | None:
     return "pcie" if size <= hardware.gpus_per_node else "network"
 
 
-def joined(first: Link, second: Link) -> Link:
+def joined(first: GraphLink, second: GraphLink) -> GraphLink:
     """What a message from nodes of one kind to those of another crosses: the smaller bandwidth, the larger latency."""
-    return Link(
+    return GraphLink(
         first.name,
         " and ".join(dict.fromkeys((first.gpu, second.gpu))),
         min(first.gb_per_s, second.gb_per_s),
@@ -66,6 +66,6 @@ def joined(first: Link, second: Link) -> Link:
     )
 
 
-def message_ms(link: Link, size_bytes: float) -> float:
+def message_ms(link: GraphLink, size_bytes: float) -> float:
     """Milliseconds of one message."""
     return size_bytes / (link.gb_per_s * 1e6) + link.latency_ms

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from optimizer.graph.links import SLOWEST_LAST, counted_link, group_link
-from optimizer.graph.plan import InstancePlan, Plan
+from optimizer.graph.plan import DrawnPlan, InstancePlan
 from optimizer.graph.schedule import Timings
 
 STILL = 1e-6
 """Milliseconds that nobody needs to hear of."""
 
 
-def placement_notes(plan: Plan, timings: Timings) -> tuple[str, ...]:
+def placement_notes(plan: DrawnPlan, timings: Timings) -> tuple[str, ...]:
     """Sentences, most general first."""
     said = []
     shapes = [instance.shape for instance in plan.instances]
@@ -27,7 +27,7 @@ def placement_notes(plan: Plan, timings: Timings) -> tuple[str, ...]:
     return (*said, *_over_two_groups(plan), *_sends(plan, timings), *_groups(plan))
 
 
-def _over_two_groups(plan: Plan) -> list[str]:
+def _over_two_groups(plan: DrawnPlan) -> list[str]:
     found = sum(bool(instance.part_stages) for instance in plan.instances)
     if not found:
         return []
@@ -38,7 +38,7 @@ def _over_two_groups(plan: Plan) -> list[str]:
     ]
 
 
-def _sends(plan: Plan, timings: Timings) -> list[str]:
+def _sends(plan: DrawnPlan, timings: Timings) -> list[str]:
     found, worst = 0, 0.0
     for instance in plan.instances:
         timing = timings.of(instance)
@@ -53,7 +53,7 @@ def _sends(plan: Plan, timings: Timings) -> list[str]:
     ]
 
 
-def _groups(plan: Plan) -> list[str]:
+def _groups(plan: DrawnPlan) -> list[str]:
     said = []
     for words, coupled in (("all-reduce of a TP group", False), ("all-to-all between coupled replicas", True)):
         found = [instance for instance in plan.instances if _slower(plan, instance, coupled)]
@@ -65,7 +65,7 @@ def _groups(plan: Plan) -> list[str]:
     return said
 
 
-def _slower(plan: Plan, instance: InstancePlan, coupled: bool) -> bool:
+def _slower(plan: DrawnPlan, instance: InstancePlan, coupled: bool) -> bool:
     if coupled and instance.shape.engine_ranks == 1:
         return False
     for stage in instance.stages:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
-from optimizer.graph.plan import InstancePlan, Place, Plan, StagePlan
+from optimizer.graph.plan import DrawnPlan, InstancePlan, LinkPlace, StagePlan
 from optimizer.results.answer import Strategy
 from optimizer.results.inventory import stage_problems
 from optimizer.results.placement import GpuPlace, PlacedInstance, place_evenly
 
 if TYPE_CHECKING:
-    from optimizer.facts.inventory import FleetProblem
-    from optimizer.results.inventory import FleetAnswer
+    from optimizer.facts.inventory import InventoryProblem
+    from optimizer.results.inventory import InventoryAnswer
 
 
-def plan_of(problem: Problem, strategy: Strategy, sequences_in_progress: int) -> Plan:
+def plan_of(problem: Problem, strategy: Strategy, sequences_in_progress: int) -> DrawnPlan:
     """The plan of a strategy on equal nodes.
 
     Args:
@@ -38,7 +38,9 @@ def plan_of(problem: Problem, strategy: Strategy, sequences_in_progress: int) ->
     return _plan(problem.name, [(judged, (), sequences_in_progress, instance) for instance in placed])
 
 
-def plan_of_fleet(fleet: FleetProblem, answer: FleetAnswer, sequences_in_progress: int | None = None) -> Plan:
+def plan_of_inventory(
+    inventory: InventoryProblem, answer: InventoryAnswer, sequences_in_progress: int | None = None
+) -> DrawnPlan:
     """The plan of an answer to an inventory: instances of several shapes on the GPUs that the answer names.
 
     Args:
@@ -49,7 +51,7 @@ def plan_of_fleet(fleet: FleetProblem, answer: FleetAnswer, sequences_in_progres
     """
     if answer.placement is None:
         raise ValueError("an answer without a placement has no graph")
-    judged = [stage_problems(fleet, pool) for pool in answer.pools]
+    judged = [stage_problems(inventory, pool) for pool in answer.pools]
     parts = [tuple(part.stages for part in pool.parts) if len(pool.parts) > 1 else () for pool in answer.pools]
     medians = [pool.metrics.concurrency_p50 or pool.strategy.max_num_seqs for pool in answer.pools]
     running = [min(median, pool.strategy.max_num_seqs) for median, pool in zip(medians, answer.pools, strict=True)]
@@ -57,15 +59,15 @@ def plan_of_fleet(fleet: FleetProblem, answer: FleetAnswer, sequences_in_progres
         (judged[instance.pool], parts[instance.pool], sequences_in_progress or running[instance.pool], instance)
         for instance in answer.placement.instances
     ]
-    return _plan(fleet.name, placed)
+    return _plan(inventory.name, placed)
 
 
-def _plan(name: str, placed: list[tuple[tuple[Problem, ...], tuple[int, ...], int, PlacedInstance]]) -> Plan:
+def _plan(name: str, placed: list[tuple[tuple[Problem, ...], tuple[int, ...], int, PlacedInstance]]) -> DrawnPlan:
     """Placed instances, each with the problem in which each of its stages is judged, its stages on each of two groups (none: all
     on one) and the sequences at each replica.
     """
     instances: list[InstancePlan] = []
-    places: dict[str, Place] = {}
+    places: dict[str, LinkPlace] = {}
     replicas = 0
     for problems, parts, sequences, instance in placed:
         instances.append(_instance(problems, parts, instance, replicas, sequences))
@@ -73,7 +75,7 @@ def _plan(name: str, placed: list[tuple[tuple[Problem, ...], tuple[int, ...], in
         for rank, gpu in enumerate(instance.gpus):
             stage = rank // instance.strategy.tensor_parallel % instance.strategy.pipeline_parallel
             places[gpu.name] = _place(problems[stage].hardware, gpu)
-    return Plan(name, tuple(instances), places)
+    return DrawnPlan(name, tuple(instances), places)
 
 
 def _instance(
@@ -94,12 +96,12 @@ def _instance(
     return InstancePlan(placed.name, problems[0], s, sequences, replicas, stages, parts)
 
 
-def _place(hardware: HardwareFacts, gpu: GpuPlace) -> Place:
+def _place(hardware: HardwareFacts, gpu: GpuPlace) -> LinkPlace:
     """NVLink domains are runs of GPUs inside a node, or of a group's nodes where they are larger than a node."""
     size = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else 1
     per_node = hardware.gpus_per_node
     if size <= per_node:
-        return Place(gpu.node, f"{gpu.node}/domain-{gpu.index // size}")
+        return LinkPlace(gpu.node, f"{gpu.node}/domain-{gpu.index // size}")
     group, _, number = gpu.node.rpartition("-")
     # No node is called so, whatever the groups are called.
-    return Place(gpu.node, f"{group}-*/domain-{(int(number) * per_node + gpu.index) // size}")
+    return LinkPlace(gpu.node, f"{group}-*/domain-{(int(number) * per_node + gpu.index) // size}")

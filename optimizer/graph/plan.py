@@ -16,7 +16,7 @@ from optimizer.results.answer import Strategy
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LinkPlace:
     """Where a GPU stands: its node and its NVLink domain (GPUs of one domain reach each other over NVLink)."""
 
     node: str
@@ -65,9 +65,9 @@ class InstancePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DrawnPlan:
     """All instances, and the place of every GPU they use."""
 
     name: str
     instances: tuple[InstancePlan, ...]
-    places: Mapping[str, Place]
+    places: Mapping[str, LinkPlace]

@@ -17,7 +17,7 @@ from optimizer.costs.two_groups import TwoGroupCosts
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.graph.links import joined, links_of, message_ms, pair_link
-from optimizer.graph.plan import InstancePlan, Plan
+from optimizer.graph.plan import DrawnPlan, InstancePlan
 
 DIGITS = 9
 """Of milliseconds: a picosecond."""
@@ -47,7 +47,7 @@ class Timing:
 class Timings:
     """Timings of a plan's instances; equal shapes on equal hardware are computed once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: DrawnPlan) -> None:
         self._plan = plan
         self._costs: dict[tuple[object, ...], ReplicaCost] = {}
         self._counted: dict[tuple[object, ...], tuple[float, float]] = {}

@@ -14,7 +14,7 @@ import numpy as np
 
 from optimizer.catalog.constants import ClosedLoopConstants, CostConstants, closed_loop_constants, constants
 from optimizer.costs.corpus import Corpus
-from optimizer.costs.measured_runs import Run
+from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.shapes import Floats
 
 SPREAD: Mapping[str, float] = {
@@ -49,7 +49,7 @@ class Calibrated:
     """By metric: each run predicted by constants fitted to the others."""
 
 
-def calibrate(runs: Sequence[Run]) -> Calibrated:
+def calibrate(runs: Sequence[MeasuredRun]) -> Calibrated:
     """Constants fitted to measured closed-loop runs.
 
     Args:
@@ -89,7 +89,7 @@ def calibrate(runs: Sequence[Run]) -> Calibrated:
 class _Problem:
     """Log errors of all runs as a function of the changes of the log constants."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[MeasuredRun]) -> None:
         self.corpus = Corpus(runs)
         self.base, self._closed = constants(), dict(closed_loop_constants())
         self.engines = sorted({run.row.engine for run in runs})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optimizer.explain.chain.answer import chain_sentences
 from optimizer.facts.chain import SINK, SOURCE, ChainProblem, exact
 from optimizer.results.answer import Status, Verification
-from optimizer.results.chain import BoundProof, Chain, ChainAnswer, Held, LinkFlow
+from optimizer.results.chain import BoundProof, Chain, ChainAnswer, LayersHeld, LinkFlow
 from optimizer.verify.chain.check import verify_chain
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _answer(problem: ChainProblem, search: Search) -> ChainAnswer:
     flows = {(ends.get(a) or names[a], ends.get(b) or names[b]): flow for (a, b), flow in search.flows.items()}
     carried = {name: sum(flow for (_, dst), flow in flows.items() if dst == name) for name in names}
     placement = tuple(
-        Held(
+        LayersHeld(
             node=names[index],
             type=problem.cluster.nodes[index].type,
             partition=problem.cluster.nodes[index].partition,
@@ -130,7 +130,7 @@ def _link(problem: ChainProblem, src: str, dst: str, flow: int) -> LinkFlow:
     return LinkFlow(src, dst, flow / THOUSAND, None if capacity is None else float(capacity))
 
 
-def _decomposed(problem: ChainProblem, flows: dict[tuple[str, str], int], held: dict[str, Held]) -> list[Chain]:
+def _decomposed(problem: ChainProblem, flows: dict[tuple[str, str], int], held: dict[str, LayersHeld]) -> list[Chain]:
     """The flow as chains, widest steps first; at most one chain per link."""
     left = dict(flows)
     chains = []

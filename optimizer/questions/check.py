@@ -9,12 +9,12 @@ from optimizer.facts.errors import ProblemError
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
-    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import CheckAnswer, Fixed
-    from optimizer.results.inventory import FleetAnswer
+    from optimizer.results.inventory import InventoryAnswer
 
 Progress = Callable[[Any], None]
 
@@ -32,7 +32,7 @@ def check(
 ) -> CheckAnswer: ...
 @overload
 def check(
-    problem: FleetProblem,
+    problem: InventoryProblem,
     fixed: Fixed,
     *,
     time_limit_s: float | None = None,
@@ -40,7 +40,7 @@ def check(
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
-) -> FleetAnswer: ...
+) -> InventoryAnswer: ...
 def check(
     problem: AnyProblem,
     fixed: Fixed,
@@ -50,7 +50,7 @@ def check(
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
-) -> CheckAnswer | FleetAnswer:
+) -> CheckAnswer | InventoryAnswer:
     """Judge a proposal: for ``hardware:`` a strategy, for ``cluster:`` what every instance has.
 
     Args:
@@ -75,9 +75,9 @@ def check(
             repairs=repairs,
         )
     if kind == "inventory":
-        from optimizer.questions.inventory import check_fleet
+        from optimizer.questions.inventory import check_inventory
 
-        return check_fleet(
+        return check_inventory(
             problem,  # type: ignore[arg-type]
             fixed,
             time_limit_s=time_limit_s,

@@ -8,7 +8,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
-    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
 
@@ -29,14 +29,14 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
         ProblemError: the answer has nothing to launch, or the engine cannot run it on this target.
     """
     from optimizer.deployment import launch_files
-    from optimizer.deployment.chosen import chosen_of, chosen_of_fleet
+    from optimizer.deployment.chosen import chosen_of, chosen_of_inventory
     from optimizer.deployment.options import resolve_options
     from optimizer.version import __version__
 
     kind = kind_of(problem)
     if kind == "chain":
         raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")
-    placed = cast("Problem | FleetProblem", problem)
+    placed = cast("Problem | InventoryProblem", problem)
     found = answer.strategy if kind == "uniform" else answer.placement
     if found is None:
         raise ProblemError("deploy", "the answer has no strategy, so there is none to launch; its explanation says why")
@@ -45,7 +45,7 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
         if kind == "uniform":
             chosen = chosen_of(cast("Problem", problem), answer)
         else:
-            chosen = chosen_of_fleet(cast("FleetProblem", problem), answer, answer.feasible is not None)
+            chosen = chosen_of_inventory(cast("InventoryProblem", problem), answer, answer.feasible is not None)
     except ValueError as error:
         raise ProblemError("deploy", f"the strategy has no place: {error}") from None
     title = (

@@ -1,4 +1,4 @@
-"""What a program calls for inventories: ``load_inventory``, ``solve_fleet``, ``check_fleet``."""
+"""What a program calls for inventories: ``load_inventory``, ``solve_inventory``, ``check_inventory``."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from optimizer.explain.inventory.answer import beside_sentence, fleet_sentences
+from optimizer.explain.inventory.answer import beside_sentence, inventory_sentences
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.inventory import FleetProblem, Rate
+from optimizer.facts.inventory import InventoryProblem, Rate
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
 from optimizer.results.answer import Fixed, model_read
-from optimizer.results.inventory import FleetAnswer, RateRange
+from optimizer.results.inventory import InventoryAnswer, RateRange
 from optimizer.search.inventory.answer import answer_with, answer_without, plan_label
+from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.found import Placed
-from optimizer.search.inventory.offers import Offers
-from optimizer.search.inventory.solve import FleetSolver
+from optimizer.search.inventory.solve import InventorySolver
 
 if TYPE_CHECKING:
     from optimizer.search.uniform.solve import Progress
 
-__all__ = ["check_fleet", "inventory_from_dict", "load_inventory", "solve_fleet"]
+__all__ = ["check_inventory", "inventory_from_dict", "load_inventory", "solve_inventory"]
 
 RANGES_WITHIN_S = 10.0
 """A search that took longer is not repeated for the ends of the failure rates."""
@@ -33,14 +33,14 @@ EXPLAIN_WITHIN_S = 10.0
 """Seconds for the conflict of an infeasible inventory, and again for its repairs."""
 
 
-def solve_fleet(
-    problem: FleetProblem,
+def solve_inventory(
+    problem: InventoryProblem,
     *,
     time_limit_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     workers: int = 1,
     ranges: bool = True,
-) -> FleetAnswer:
+) -> InventoryAnswer:
     """The provably best instances for an inventory, where they stand, and what failures do to them, verified.
 
     Args:
@@ -59,21 +59,21 @@ def solve_fleet(
     return _answer(problem, None, time_limit_s, progress, workers, ranges)
 
 
-def check_fleet(
-    problem: FleetProblem,
+def check_inventory(
+    problem: InventoryProblem,
     fixed: Fixed,
     *,
     time_limit_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     repairs: bool = False,
-) -> FleetAnswer:
+) -> InventoryAnswer:
     """The same with decisions fixed: every instance has the given TP, PP, EP and formats, and there are DP replicas.
 
     Args:
         problem: from ``load_inventory``.
         fixed: the decisions.
-        time_limit_s: as for ``solve_fleet``, for two searches together.
-        progress: as for ``solve_fleet``.
+        time_limit_s: as for ``solve_inventory``, for two searches together.
+        progress: as for ``solve_inventory``.
         repairs: look for the least changes that help where nothing with these decisions works.
 
     Raises:
@@ -108,49 +108,53 @@ def check_fleet(
 
 
 def _answer(
-    problem: FleetProblem,
+    problem: InventoryProblem,
     fixed: Fixed | None,
     time_limit_s: float | None,
     progress: Callable[[Progress], None] | None,
     workers: int,
     ranges: bool,
     explain: Explain = "repairs",
-) -> FleetAnswer:
-    from optimizer.verify.inventory import verify_fleet
+) -> InventoryAnswer:
+    from optimizer.verify.inventory import verify_inventory
 
     started = time.monotonic()
     last = None if time_limit_s is None else started + time_limit_s
     # What is found has to be placed, recomputed and explained within the limit too.
     deadline = None if time_limit_s is None else started + SEARCHED * time_limit_s
     refuse_unknown_rules(problem)
-    offers = Offers(problem, fixed)
-    solver = FleetSolver(problem, offers, fixed=fixed, deadline=deadline, progress=progress, workers=workers)
+    candidates = Candidates(problem, fixed)
+    solver = InventorySolver(problem, candidates, fixed=fixed, deadline=deadline, progress=progress, workers=workers)
     found = solver.run()
     if found.best is None:
-        answer = answer_without(problem, offers, found)
+        answer = answer_without(problem, candidates, found)
     else:
-        answer = answer_with(problem, offers, solver, found, found.best)
+        answer = answer_with(problem, candidates, solver, found, found.best)
         quick = time.monotonic() - started < RANGES_WITHIN_S
         if ranges and quick and found.status == "optimal":
-            answer = replace(answer, ranges=tuple(_ranges(problem, offers, found.best, _no_longer(started, deadline))))
-    answer = replace(answer, verification=verify_fleet(problem, answer, fixed or Fixed(), deadline=last))
+            answer = replace(
+                answer, ranges=tuple(_ranges(problem, candidates, found.best, _no_longer(started, deadline)))
+            )
+    answer = replace(answer, verification=verify_inventory(problem, answer, fixed or Fixed(), deadline=last))
     if found.status == "infeasible" and explain != "nothing":
         answer = _explained(problem, answer, fixed or Fixed(), progress, last, repairs=explain == "repairs")
-    return replace(answer, explanation=tuple(fleet_sentences(problem, answer, found)), model=model_read(problem.model))
+    return replace(
+        answer, explanation=tuple(inventory_sentences(problem, answer, found)), model=model_read(problem.model)
+    )
 
 
 def _explained(
-    problem: FleetProblem,
-    answer: FleetAnswer,
+    problem: InventoryProblem,
+    answer: InventoryAnswer,
     fixed: Fixed,
     progress: Callable[[Progress], None] | None,
     last: float | None,
     *,
     repairs: bool,
-) -> FleetAnswer:
+) -> InventoryAnswer:
     """With the conflict of an infeasible inventory, and its repairs where asked for; Ctrl-C keeps what was found."""
-    from optimizer.explain.inventory.conflict import fleet_conflict
-    from optimizer.explain.inventory.repair import fleet_repairs
+    from optimizer.explain.inventory.conflict import inventory_conflict
+    from optimizer.explain.inventory.repair import inventory_repairs
     from optimizer.explain.inventory.trial import Trials
 
     started = time.monotonic()
@@ -164,9 +168,11 @@ def _explained(
         return Trials(fixed, max(0.0, min(EXPLAIN_WITHIN_S, left)))
 
     try:
-        answer = replace(answer, conflicts=(fleet_conflict(problem, trials("finding what conflicts")),))
+        answer = replace(answer, conflicts=(inventory_conflict(problem, trials("finding what conflicts")),))
         if repairs:
-            found = fleet_repairs(problem, fixed, answer.conflicts[0], trials("finding the least changes that help"))
+            found = inventory_repairs(
+                problem, fixed, answer.conflicts[0], trials("finding the least changes that help")
+            )
             answer = replace(answer, repairs=found)
     except KeyboardInterrupt:
         # It is proved infeasible all the same.
@@ -174,7 +180,7 @@ def _explained(
     return answer
 
 
-def refuse_unknown_rules(problem: FleetProblem) -> None:
+def refuse_unknown_rules(problem: InventoryProblem) -> None:
     """Refuse ``search.disabled_rules`` that name nothing.
 
     Raises:
@@ -197,22 +203,22 @@ def _no_longer(started: float, deadline: float | None) -> float:
     return until if deadline is None else min(until, deadline)
 
 
-def _ranges(problem: FleetProblem, offers: Offers, best: Placed, deadline: float | None) -> list[RateRange]:
+def _ranges(problem: InventoryProblem, candidates: Candidates, best: Placed, deadline: float | None) -> list[RateRange]:
     """The best choice at both ends of the failure rates."""
     found = []
     for end in ("low", "high"):
         changed = at_end(problem, end)
         if changed.failures == problem.failures:
             continue
-        there = FleetSolver(changed, offers.again(changed), deadline=deadline).run()
+        there = InventorySolver(changed, candidates.again(changed), deadline=deadline).run()
         if there.best is None or there.status != "optimal":
             continue
         same = there.best.plan.key == best.plan.key
-        found.append(RateRange(end, there.best.value.availability, same, plan_label(problem, offers, there.best)))
+        found.append(RateRange(end, there.best.value.availability, same, plan_label(problem, candidates, there.best)))
     return found
 
 
-def at_end(problem: FleetProblem, end: str) -> FleetProblem:
+def at_end(problem: InventoryProblem, end: str) -> InventoryProblem:
     """The problem with every mean time between failures at one end of its range, and repair at the other."""
 
     def pick(rate: Rate | None, which: str) -> Rate | None:

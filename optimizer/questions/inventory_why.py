@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from optimizer.explain.common.numbers import milliseconds
-from optimizer.facts.inventory import FleetProblem
-from optimizer.questions.inventory import at_end, check_fleet, solve_fleet
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.questions.inventory import at_end, check_inventory, solve_inventory
 from optimizer.results.answer import Fixed
-from optimizer.results.inventory import FleetAnswer
+from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.why import (
     GroupWorth,
     InventoryHowSure,
@@ -29,7 +29,7 @@ FACTORS = (1.1, 1.25, 1.5, 2.0, 3.0, 4.0)
 
 
 def inventory_why_not(
-    problem: FleetProblem, fixed: Fixed, *, time_limit_s: float | None = None, progress: Progress | None = None
+    problem: InventoryProblem, fixed: Fixed, *, time_limit_s: float | None = None, progress: Progress | None = None
 ) -> InventoryWhyNot:
     """Why instances with the fixed decisions are not the answer: not allowed (with the conflict), worse, a tie, or the best.
 
@@ -42,7 +42,7 @@ def inventory_why_not(
     Raises:
         ProblemError: a decision that inventories do not take.
     """
-    foil = check_fleet(problem, fixed, time_limit_s=time_limit_s, progress=progress, repairs=True)
+    foil = check_inventory(problem, fixed, time_limit_s=time_limit_s, progress=progress, repairs=True)
     best = foil.optimum
     named = _named(fixed)
     terms: dict[str, float] = {}
@@ -81,7 +81,7 @@ def inventory_why_not(
     )
 
 
-def _worse(foil: FleetAnswer, best: FleetAnswer, difference: float, terms: dict[str, float]) -> str:
+def _worse(foil: InventoryAnswer, best: InventoryAnswer, difference: float, terms: dict[str, float]) -> str:
     if foil.objective is None or best.objective is None:
         raise ValueError("both have an objective here")
     parts = [
@@ -108,12 +108,12 @@ def _named(fixed: Fixed) -> str:
     return "·".join(f"{word}{getattr(fixed, name)}" for name, word in words.items() if getattr(fixed, name) is not None)
 
 
-def _carried(answer: FleetAnswer) -> float | None:
+def _carried(answer: InventoryAnswer) -> float | None:
     return sum(pool.capacity * pool.instances for pool in answer.pools) if answer.pools else None
 
 
 def inventory_why_this(
-    problem: FleetProblem, *, time_limit_s: float | None = None, progress: Progress | None = None
+    problem: InventoryProblem, *, time_limit_s: float | None = None, progress: Progress | None = None
 ) -> InventoryWhyThis:
     """What one node more, and one less, of each group is worth: each is solved again, as a problem of its own.
 
@@ -122,7 +122,7 @@ def inventory_why_this(
         time_limit_s: of each search.
         progress: called while they run.
     """
-    base = solve_fleet(problem, time_limit_s=time_limit_s, progress=progress, ranges=False)
+    base = solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, ranges=False)
     value = base.objective.value if base.objective is not None else None
     worths = tuple(
         _worth(changed, words, field, nodes, value, time_limit_s, progress)
@@ -141,7 +141,7 @@ def inventory_why_this(
     return InventoryWhyThis(problem.name, base.label or None, value, worths, tuple(said))
 
 
-def _neighbours(problem: FleetProblem) -> Iterator[tuple[FleetProblem, str, str, int]]:
+def _neighbours(problem: InventoryProblem) -> Iterator[tuple[InventoryProblem, str, str, int]]:
     """Every inventory with one node more or less in one group (with racks: one more or less in each)."""
     for index, group in enumerate(problem.groups):
         step = group.racks or 1
@@ -157,7 +157,7 @@ def _neighbours(problem: FleetProblem) -> Iterator[tuple[FleetProblem, str, str,
 
 
 def _worth(
-    problem: FleetProblem,
+    problem: InventoryProblem,
     words: str,
     field: str,
     nodes: int,
@@ -165,14 +165,14 @@ def _worth(
     time_limit_s: float | None,
     progress: Progress | None,
 ) -> GroupWorth:
-    answer = solve_fleet(problem, time_limit_s=time_limit_s, progress=progress, ranges=False)
+    answer = solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, ranges=False)
     value = answer.objective.value if answer.objective is not None else None
     gain = before - value if before is not None and value is not None else None
     return GroupWorth(words, {field: nodes}, answer.label or None, answer.status, value, gain, _carried(answer))
 
 
 def inventory_how_sure(
-    problem: FleetProblem, *, time_limit_s: float | None = None, progress: Progress | None = None
+    problem: InventoryProblem, *, time_limit_s: float | None = None, progress: Progress | None = None
 ) -> InventoryHowSure:
     """How far the demand and the failure rates may move before other instances are best, at the values that were tried.
 
@@ -182,10 +182,13 @@ def inventory_how_sure(
         progress: called while they run.
     """
 
-    def choice(changed: FleetProblem) -> str:
-        return solve_fleet(changed, time_limit_s=time_limit_s, progress=progress, ranges=False).label or "nothing works"
+    def choice(changed: InventoryProblem) -> str:
+        return (
+            solve_inventory(changed, time_limit_s=time_limit_s, progress=progress, ranges=False).label
+            or "nothing works"
+        )
 
-    base = solve_fleet(problem, time_limit_s=time_limit_s, progress=progress, ranges=False)
+    base = solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, ranges=False)
     label = base.label or "nothing works"
     rate = problem.workload.requests_per_s
 

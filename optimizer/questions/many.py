@@ -20,7 +20,7 @@ from optimizer.results.answer import Answer, Verification, with_verification
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rule_ids
-from optimizer.search.uniform.shared import Part, SharedTables, best, shared_key
+from optimizer.search.uniform.shared import SharedTables, SpacePart, best, shared_key
 from optimizer.search.uniform.space import Space, SpaceTooLargeError, search_limits
 from optimizer.verify.uniform.check import verify_answer
 from optimizer.verify.uniform.shared import SharedSurvey
@@ -36,7 +36,7 @@ def family_key(problem: Problem) -> Hashable:
 
 
 def solve_many(
-    problems: Sequence[Problem], *, beside: Sequence[Problem] = (), kept: dict[Hashable, Family] | None = None
+    problems: Sequence[Problem], *, beside: Sequence[Problem] = (), kept: dict[Hashable, ProblemFamily] | None = None
 ) -> Iterator[tuple[int, Answer | ProblemError]]:
     """Solve problems, one that is named several times once, family by family.
 
@@ -60,16 +60,18 @@ def solve_many(
         yield from _solve_family(problems, members, key, also, {} if kept is None else kept)
 
 
-def _family(key: Hashable, problems: list[Problem], beside: list[Problem], kept: dict[Hashable, Family]) -> Family:
+def _family(
+    key: Hashable, problems: list[Problem], beside: list[Problem], kept: dict[Hashable, ProblemFamily]
+) -> ProblemFamily:
     """A family that has tables for the problems: one that is kept, or a new one."""
     found = kept.get(key)
     if found is None or not all(found.covers(problem) for problem in problems):
         try:
-            found = Family([*problems, *beside])
+            found = ProblemFamily([*problems, *beside])
         except SpaceTooLargeError:
             if not beside:
                 raise
-            found = Family(problems)
+            found = ProblemFamily(problems)
         kept.pop(key, None)
         while len(kept) >= MOST_KEPT:
             kept.pop(next(iter(kept)))
@@ -82,7 +84,7 @@ def _solve_family(
     members: list[int],
     key: Hashable,
     beside: list[Problem],
-    kept: dict[Hashable, Family],
+    kept: dict[Hashable, ProblemFamily],
 ) -> Iterator[tuple[int, Answer | ProblemError]]:
     try:
         family = _family(key, [problems[i] for i in members], beside, kept)
@@ -105,7 +107,7 @@ def _solve_family(
         yield i, known[id(problems[i])]
 
 
-def _tried(family: Family, problem: Problem) -> Answer | ProblemError:
+def _tried(family: ProblemFamily, problem: Problem) -> Answer | ProblemError:
     """The answer, or what went wrong: one problem never ends the run of the others."""
     try:
         return family.solve(problem)
@@ -117,7 +119,7 @@ def _tried(family: Family, problem: Problem) -> Answer | ProblemError:
         return ProblemError("", f"a defect in optimizer ({type(error).__name__}: {error})")
 
 
-class Family:
+class ProblemFamily:
     """Problems with one ``family_key``, solved one after the other.
 
     Raises:
@@ -147,11 +149,11 @@ class Family:
         found = best(self._tables, problem)
         return self.infeasible(problem) if found is None else self.optimal(*found)
 
-    def part(self, problem: Problem) -> Part | None:
+    def part(self, problem: Problem) -> SpacePart | None:
         """What the rules on degrees, placement and bytes leave of one of the problems; None: nothing."""
         return self._tables.quantities(problem)
 
-    def optimal(self, part: Part, choice: Choice) -> Answer:
+    def optimal(self, part: SpacePart, choice: Choice) -> Answer:
         """The answer that a choice is, claimed to be the best and verified."""
         one, only = part.one(choice.row), Choice(0, choice.max_num_seqs)
         rules = judge_rules(one, only)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from optimizer.facts.errors import ProblemError, closest
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.front import AXES, RESOLUTION, Axis, FrontPoint, ParetoFront, apart, apart_words
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def read_axes(text: str) -> tuple[Axis, ...]:
 
 
 def pareto(
-    problem: Problem | FleetProblem,
+    problem: Problem | InventoryProblem,
     axes: Sequence[Axis] = DEFAULT_AXES,
     *,
     points: int = DEFAULT_POINTS,
@@ -61,10 +61,10 @@ def pareto(
     read_axes(",".join(axes))
     if points < 2:
         raise ProblemError("--points", f"{points} is not allowed; a whole number from 2")
-    if isinstance(problem, FleetProblem):
-        from optimizer.questions.pareto_inventory import fleet_front
+    if isinstance(problem, InventoryProblem):
+        from optimizer.questions.pareto_inventory import inventory_front
 
-        front = fleet_front(problem, tuple(axes), points, time_limit_s, progress)
+        front = inventory_front(problem, tuple(axes), points, time_limit_s, progress)
     else:
         front = _of_rows(problem, tuple(axes), points, time_limit_s, progress)
     from optimizer.explain.common.pareto import told
@@ -166,9 +166,9 @@ def _point(rows: RowFront, spot: Spot, proved: bool, verified: bool) -> FrontPoi
     from optimizer.search.common.scale import PARTS
     from optimizer.search.uniform.evaluate import metrics_of, objective_of, strategy_of
 
-    q = rows.q
-    strategy, metrics = strategy_of(q, spot.choice), metrics_of(q, spot.choice)
-    price = q.problem.hardware.price_per_gpu_hour
+    quantities = rows.quantities
+    strategy, metrics = strategy_of(quantities, spot.choice), metrics_of(quantities, spot.choice)
+    price = quantities.problem.hardware.price_per_gpu_hour
     return FrontPoint(
         request_mean_ms=cast(float, metrics.request_mean_ms),
         availability=metrics.availability,
@@ -177,7 +177,7 @@ def _point(rows: RowFront, spot: Spot, proved: bool, verified: bool) -> FrontPoi
         price_per_hour=None if price is None else price * strategy.gpus,
         strategy=strategy,
         label=strategy.label,
-        objective_ms=objective_of(q, spot.choice, None).value,
+        objective_ms=objective_of(quantities, spot.choice, None).value,
         proved=proved,
         verified=verified,
     )
@@ -189,16 +189,16 @@ def _verify(rows: RowFront, spot: Spot) -> Verification:
     from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
     from optimizer.verify import verify_answer
 
-    q = rows.q
+    quantities = rows.quantities
     answer = Answer(
-        problem=q.problem.name,
+        problem=quantities.problem.name,
         status="feasible",
-        strategy=strategy_of(q, spot.choice),
-        metrics=metrics_of(q, spot.choice),
-        objective=objective_of(q, spot.choice, 0),
-        rules=judge_rules(q, spot.choice),
+        strategy=strategy_of(quantities, spot.choice),
+        metrics=metrics_of(quantities, spot.choice),
+        objective=objective_of(quantities, spot.choice, 0),
+        rules=judge_rules(quantities, spot.choice),
         verification=Verification(False, 0, "not claimed", 0, ""),
         explanation=(),
-        cost_source=q.problem.cost_source,
+        cost_source=quantities.problem.cost_source,
     )
-    return verify_answer(q.problem, answer, exhaustive=False)
+    return verify_answer(quantities.problem, answer, exhaustive=False)

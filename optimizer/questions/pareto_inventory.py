@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from optimizer.explain.common.pareto import axis_value
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions.pareto_served import ServedChain, served_chain
 from optimizer.results.front import Axis, FrontPoint, ParetoFront, apart, apart_words
 from optimizer.search.uniform.solve import Progress
 
 if TYPE_CHECKING:
+    from optimizer.search.inventory.candidates import Candidates
     from optimizer.search.inventory.found import Placed
-    from optimizer.search.inventory.offers import Offers
-    from optimizer.search.inventory.solve import FleetSolver
+    from optimizer.search.inventory.solve import InventorySolver
 
 PRESETS = {"balanced": "expected time over failure states", "latency": "mean time with everything up"}
 Bound = Literal["gpus", "price"]
@@ -29,7 +29,7 @@ SERVED_WITHIN_S = 30.0
 class _Search:
     """What the bounds of one front share."""
 
-    problem: FleetProblem
+    problem: InventoryProblem
     axis: Bound
     deadline: float | None
     progress: Callable[[Progress], None] | None
@@ -46,8 +46,8 @@ class _Search:
             self.progress(Progress(time.monotonic() - self.started, phase=phase))
 
 
-def fleet_front(
-    problem: FleetProblem,
+def inventory_front(
+    problem: InventoryProblem,
     axes: tuple[Axis, ...],
     most: int,
     time_limit_s: float | None,
@@ -59,8 +59,8 @@ def fleet_front(
         ProblemError: price is an axis and a group states none; an unknown rule is switched off.
     """
     from optimizer.questions.inventory import refuse_unknown_rules
-    from optimizer.search.inventory.offers import Offers
-    from optimizer.search.inventory.solve import FleetSolver
+    from optimizer.search.inventory.candidates import Candidates
+    from optimizer.search.inventory.solve import InventorySolver
 
     refuse_unknown_rules(problem)
     unpriced = [group.name for group in problem.groups if group.price_per_gpu_hour is None]
@@ -70,9 +70,9 @@ def fleet_front(
     deadline = None if time_limit_s is None else started + time_limit_s
     search = _Search(problem, "price" if "price" in axes else "gpus", deadline, progress, started)
     search.say("looking for the least " + ("price" if search.axis == "price" else "GPUs"))
-    offers = Offers(problem)
-    offers.admit()
-    solver = FleetSolver(problem, offers, deadline=deadline)
+    candidates = Candidates(problem)
+    candidates.admit()
+    solver = InventorySolver(problem, candidates, deadline=deadline)
     try:
         least = solver.any(search.axis)
     except KeyboardInterrupt:
@@ -85,18 +85,18 @@ def fleet_front(
             return ParetoFront(problem.name, axes, (), "infeasible", 0, (said,), 0, ())
         said = "The time limit was reached before any plan was found; allow more time."
         return ParetoFront(problem.name, axes, (), "unknown", None, (said,), 0, ())
-    low = _used(problem, offers, least.best, search.axis)
+    low = _used(problem, candidates, least.best, search.axis)
     points: list[FrontPoint] = []
     wrong: list[str] = []
     served = None
     if {"latency", "availability"} <= set(axes):
-        served = _served(search, offers, most, wrong)
+        served = _served(search, candidates, most, wrong)
         points += served.points
         search.stopped = search.stopped or (served.stopped and not search.left())
     settled = served is not None and served.complete and len(axes) == 2
     goals = [] if settled else _goals(problem, axes)
     for goal in goals:
-        points += _chain(search, goal, offers, low, max(2, most // len(goals)), wrong)
+        points += _chain(search, goal, candidates, low, max(2, most // len(goals)), wrong)
     found = _undominated(points, axes)
     kept = apart(
         [[point.not_served if axis == "availability" else axis_value(point, axis) for axis in axes] for point in found],
@@ -117,7 +117,7 @@ def fleet_front(
     )
 
 
-def _goals(problem: FleetProblem, axes: tuple[Axis, ...]) -> list[FleetProblem]:
+def _goals(problem: InventoryProblem, axes: tuple[Axis, ...]) -> list[InventoryProblem]:
     """What is minimised under each bound: the stated weights, and the mean time where latency is an axis."""
     stated = problem.objective
     if stated.preset in ("throughput", "fewest-gpus"):
@@ -129,19 +129,19 @@ def _goals(problem: FleetProblem, axes: tuple[Axis, ...]) -> list[FleetProblem]:
 
 
 def _chain(
-    search: _Search, goal: FleetProblem, offers: Offers, low: int, most: int, wrong: list[str]
+    search: _Search, goal: InventoryProblem, candidates: Candidates, low: int, most: int, wrong: list[str]
 ) -> list[FrontPoint]:
     """Plans for one goal: without a bound, then each with less than the plan before, down to the least there is."""
-    from optimizer.search.inventory.solve import FleetSolver
+    from optimizer.search.inventory.solve import InventorySolver
 
     found: list[FrontPoint] = []
     words = PRESETS.get(goal.objective.preset, PRESETS["balanced"])
     limit: int | None = None
-    offered = offers.again(goal)
+    offered = candidates.again(goal)
     while search.left() and (limit is None or limit >= low) and len(found) < most:
         asked = None if limit is None else (search.axis, limit)
         search.say(f"proving plan {len(found) + 1} (least {words})")
-        solver = FleetSolver(goal, offered, deadline=search.deadline, most=asked)
+        solver = InventorySolver(goal, offered, deadline=search.deadline, most=asked)
         try:
             outcome = solver.run()
             if outcome.best is None:
@@ -165,9 +165,9 @@ def _chain(
 
 def _point(
     search: _Search,
-    goal: FleetProblem,
-    offers: Offers,
-    solver: FleetSolver,
+    goal: InventoryProblem,
+    candidates: Candidates,
+    solver: InventorySolver,
     best: Placed,
     proved: bool,
     limit: int | None,
@@ -175,15 +175,15 @@ def _point(
 ) -> tuple[FrontPoint, int]:
     """The plan valued under the stated objective, with what it uses of the bounded axis."""
     from optimizer.search.inventory.answer import with_plan
-    from optimizer.search.inventory.offers import MICRO
+    from optimizer.search.inventory.candidates import MICRO
     from optimizer.search.inventory.valuation import Valuation
-    from optimizer.verify.inventory import verify_fleet
+    from optimizer.verify.inventory import verify_inventory
 
     stated = search.problem
-    solver.valuation = Valuation(stated, offers)
+    solver.valuation = Valuation(stated, candidates)
     best = replace(best, value=solver.valuation.value(best.plan, best.split, best.site))
-    answer = with_plan(stated, offers, solver, best)
-    verification = verify_fleet(stated, answer, exhaustive=False)
+    answer = with_plan(stated, candidates, solver, best)
+    verification = verify_inventory(stated, answer, exhaustive=False)
     search.checks += verification.checks
     wrong += [f"{answer.label}: {m.what}: {m.expected}, not {m.actual}" for m in verification.mismatches]
     point = FrontPoint(
@@ -200,20 +200,20 @@ def _point(
         bound_gpus=limit if search.axis == "gpus" else None,
         bound_price=limit / MICRO if search.axis == "price" and limit is not None else None,
     )
-    return point, _used(stated, offers, best, search.axis)
+    return point, _used(stated, candidates, best, search.axis)
 
 
-def _used(problem: FleetProblem, offers: Offers, placed: Placed, axis: Bound) -> int:
+def _used(problem: InventoryProblem, candidates: Candidates, placed: Placed, axis: Bound) -> int:
     """GPUs, or price per hour in millionths, of a plan."""
     from optimizer.search.inventory.master import price_micro
     from optimizer.search.inventory.plan import parts_of
 
     if axis == "gpus":
-        return placed.plan.gpus(offers)
+        return placed.plan.gpus(candidates)
     return sum(
         price_micro(problem, group) * part.gpus * entry.count
         for entry in placed.plan.entries
-        for group, part in parts_of(offers, entry)
+        for group, part in parts_of(candidates, entry)
     )
 
 
@@ -230,20 +230,22 @@ def _undominated(points: list[FrontPoint], axes: tuple[Axis, ...]) -> list[Front
     return [point for _, point in kept]
 
 
-def _served(search: _Search, offers: Offers, most: int, wrong: list[str]) -> ServedChain:
+def _served(search: _Search, candidates: Candidates, most: int, wrong: list[str]) -> ServedChain:
     """Steps of what is served, for as long as the time limit or the patience for them lasts."""
     end = search.deadline if search.deadline is not None else time.monotonic() + SERVED_WITHIN_S
 
-    def point(goal: FleetProblem, offered: Offers, solver: FleetSolver, best: Placed, proved: bool) -> FrontPoint:
+    def point(
+        goal: InventoryProblem, offered: Candidates, solver: InventorySolver, best: Placed, proved: bool
+    ) -> FrontPoint:
         return _point(search, goal, offered, solver, best, proved, None, wrong)[0]
 
-    chain = served_chain(search.problem, offers, most, lambda: end, point, search.say)
+    chain = served_chain(search.problem, candidates, most, lambda: end, point, search.say)
     if chain.stopped and time.monotonic() < end:
         search.stopped = True  # Ctrl-C, or a plan that could not be settled
     return chain
 
 
-def _said(search: _Search, goals: list[FleetProblem], complete: bool, served: ServedChain | None) -> list[str]:
+def _said(search: _Search, goals: list[InventoryProblem], complete: bool, served: ServedChain | None) -> list[str]:
     what = "GPUs" if search.axis == "gpus" else "price per hour"
     said = []
     if served is not None and served.points:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from optimizer.results.front import FrontPoint
 
 if TYPE_CHECKING:
-    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.inventory import InventoryProblem
+    from optimizer.search.inventory.candidates import Candidates
     from optimizer.search.inventory.found import Placed
-    from optimizer.search.inventory.offers import Offers
     from optimizer.search.inventory.plan import Plan
-    from optimizer.search.inventory.solve import FleetSolver
+    from optimizer.search.inventory.solve import InventorySolver
 
 STEP = 1e-12
 """A further point serves more by at least this share of all requests: rarer states are not told apart."""
@@ -29,11 +29,11 @@ class ServedChain:
 
 
 def served_chain(
-    stated: FleetProblem,
-    offers: Offers,
+    stated: InventoryProblem,
+    candidates: Candidates,
     most: int,
     deadline: Callable[[], float | None],
-    point: Callable[[FleetProblem, Offers, FleetSolver, Placed, bool], FrontPoint],
+    point: Callable[[InventoryProblem, Candidates, InventorySolver, Placed, bool], FrontPoint],
     say: Callable[[str], None],
 ) -> ServedChain:
     """Plans with the least mean time, each among those that serve more than the plan before, until nothing serves more.
@@ -45,17 +45,17 @@ def served_chain(
         point: makes a point of a plan, and whether it is proved.
     """
     from optimizer.search.inventory.placer import Serves
-    from optimizer.search.inventory.solve import FleetSolver
+    from optimizer.search.inventory.solve import InventorySolver
     from optimizer.search.inventory.valuation import Valuation
 
     goal = stated.model_copy(update={"objective": type(stated.objective)(preset="latency")})
-    offered, valuation = offers.again(goal), Valuation(stated, offers)
+    offered, valuation = candidates.again(goal), Valuation(stated, candidates)
     found: list[FrontPoint] = []
     refused: tuple[Plan, ...] = ()
     limit = 1.0
     while len(found) < most:
         say(f"proving plan {len(found) + 1} (least mean time that serves more)")
-        solver = FleetSolver(goal, offered, deadline=deadline(), serves=Serves(valuation, limit, refused))
+        solver = InventorySolver(goal, offered, deadline=deadline(), serves=Serves(valuation, limit, refused))
         try:
             outcome = solver.run()
             if outcome.best is None:

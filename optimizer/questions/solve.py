@@ -9,13 +9,13 @@ from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
-    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import Answer
     from optimizer.results.chain import ChainAnswer
-    from optimizer.results.inventory import FleetAnswer
+    from optimizer.results.inventory import InventoryAnswer
 
 Progress = Callable[[Any], None]
 
@@ -32,14 +32,14 @@ def solve(
 ) -> Answer: ...
 @overload
 def solve(
-    problem: FleetProblem,
+    problem: InventoryProblem,
     *,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
-) -> FleetAnswer: ...
+) -> InventoryAnswer: ...
 @overload
 def solve(
     problem: ChainProblem,
@@ -58,7 +58,7 @@ def solve(
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
-) -> Answer | FleetAnswer | ChainAnswer:
+) -> Answer | InventoryAnswer | ChainAnswer:
     """The best strategy (``hardware:``), set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
 
     Args:
@@ -89,9 +89,9 @@ def solve(
             repairs=repairs,
         )
     if kind == "inventory":
-        from optimizer.questions.inventory import solve_fleet
+        from optimizer.questions.inventory import solve_inventory
 
-        return solve_fleet(problem, time_limit_s=time_limit_s, progress=progress)  # type: ignore[arg-type]
+        return solve_inventory(problem, time_limit_s=time_limit_s, progress=progress)  # type: ignore[arg-type]
     from optimizer.questions.chain import solve_chain
 
     return solve_chain(problem, time_limit_s=time_limit_s, progress=progress)  # type: ignore[arg-type]

@@ -42,19 +42,19 @@ from optimizer.verify import verify_answer
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
 
-def optimum_beside(problem: Problem, q: Quantities, solver: Solver) -> Answer:
+def optimum_beside(problem: Problem, quantities: Quantities, solver: Solver) -> Answer:
     """The optimum beside a strategy that was asked about; unknown where Ctrl-C came before it."""
     try:
         if not solver.interrupted:
             return solved(quantities_of(problem, None), solver, alternatives=0)
     except KeyboardInterrupt:
         solver.interrupt()
-    return empty(problem, q, "unknown", ["Interrupted before the optimum was searched for."])
+    return empty(problem, quantities, "unknown", ["Interrupted before the optimum was searched for."])
 
 
 def with_reasons(
     answer: AnyAnswer,
-    q: Quantities,
+    quantities: Quantities,
     fixed: Fixed | None,
     stated: Stated | None,
     solver: Solver,
@@ -66,7 +66,7 @@ def with_reasons(
     try:
         if not solver.interrupted:
             solver.say("explaining")
-            return explained(answer, q, fixed, stated, every=every, repairs=repairs)
+            return explained(answer, quantities, fixed, stated, every=every, repairs=repairs)
     except KeyboardInterrupt:
         solver.interrupt()
     said = "Interrupted before the conflicting rules and the repairs were found."
@@ -78,27 +78,27 @@ def why_ended(solver: Solver) -> str:
     return "Interrupted" if solver.interrupted else "The time limit was reached"
 
 
-def solved(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
+def solved(quantities: Quantities, solver: Solver, *, alternatives: int) -> Answer:
     """The best strategy of a space with so many alternatives, verified; infeasible or unknown where there is none."""
-    problem = q.problem
-    if not q.space.rows:
+    problem = quantities.problem
+    if not quantities.space.rows:
         said = ["The search limits and the GPUs there are leave no strategy to consider."]
-        return verified(problem, empty(problem, q, "infeasible", said), solver)
+        return verified(problem, empty(problem, quantities, "infeasible", said), solver)
     solver.say("searching")
-    found = solver.best(q)
+    found = solver.best(quantities)
     if found.outcome == "infeasible":
-        return verified(problem, _infeasible(q, solver), solver)
+        return verified(problem, _infeasible(quantities, solver), solver)
     if found.choice is None:
         more = "" if solver.interrupted else "; allow more time"
-        return empty(problem, q, "unknown", [f"{why_ended(solver)} before any strategy was found{more}."])
-    strategy, metrics = strategy_of(q, found.choice), metrics_of(q, found.choice)
-    objective = objective_of(q, found.choice, found.bound if found.outcome != "optimal" else None)
-    rules = judge_rules(q, found.choice)
+        return empty(problem, quantities, "unknown", [f"{why_ended(solver)} before any strategy was found{more}."])
+    strategy, metrics = strategy_of(quantities, found.choice), metrics_of(quantities, found.choice)
+    objective = objective_of(quantities, found.choice, found.bound if found.outcome != "optimal" else None)
+    rules = judge_rules(quantities, found.choice)
     others: tuple[Alternative, ...] = ()
     complete = False
     if found.outcome == "optimal":
         try:
-            others, complete = _alternatives(q, found.choice, objective, solver, alternatives)
+            others, complete = _alternatives(quantities, found.choice, objective, solver, alternatives)
         except KeyboardInterrupt:
             solver.interrupt()
     intervals = intervals_of(problem, strategy, metrics)
@@ -112,10 +112,10 @@ def solved(q: Quantities, solver: Solver, *, alternatives: int) -> Answer:
         verification=unverified(),
         explanation=(),
         alternatives=others,
-        search_limits=tuple(search_limits(problem, q.space)),
+        search_limits=tuple(search_limits(problem, quantities.space)),
         cost_source=problem.cost_source,
         intervals=intervals,
-        breakdown=breakdown_of(q, found.choice),
+        breakdown=breakdown_of(quantities, found.choice),
     )
     answer = verified(problem, answer, solver)
     # Nothing is called proved before the verifier has agreed.
@@ -146,7 +146,7 @@ def _on_alternatives(solver: Solver, found: int, wanted: int, optimal: bool, com
 
 
 def _alternatives(
-    q: Quantities, best: Choice, objective: ObjectiveResult, solver: Solver, wanted: int
+    quantities: Quantities, best: Choice, objective: ObjectiveResult, solver: Solver, wanted: int
 ) -> tuple[tuple[Alternative, ...], bool]:
     """The best feasible strategies with another TP, PP, DP or EP, in order of the objective's tiers.
 
@@ -155,42 +155,50 @@ def _alternatives(
     """
     if wanted:
         solver.say("looking for alternatives")
-    keys = np.stack([q.space.column("tp"), q.space.column("pp"), q.space.row_dp, q.space.column("ep")], axis=1)
+    keys = np.stack(
+        [
+            quantities.space.column("tp"),
+            quantities.space.column("pp"),
+            quantities.space.row_dp,
+            quantities.space.column("ep"),
+        ],
+        axis=1,
+    )
     taken = (keys == keys[best.row]).all(axis=1)
     found: list[Alternative] = []
     while len(found) < wanted and not taken.all():
-        next_best = solver.best(q, without=taken)
+        next_best = solver.best(quantities, without=taken)
         if next_best.outcome == "infeasible":
             break
         if next_best.outcome != "optimal" or next_best.choice is None:
             return tuple(found), False
-        other = objective_of(q, next_best.choice, None)
+        other = objective_of(quantities, next_best.choice, None)
         found.append(
             Alternative(
-                strategy=strategy_of(q, next_best.choice),
+                strategy=strategy_of(quantities, next_best.choice),
                 objective=other.value,
                 difference=other.value - objective.value,
                 difference_terms={name: other.terms[name] - value for name, value in objective.terms.items()},
-                metrics=metrics_of(q, next_best.choice),
+                metrics=metrics_of(quantities, next_best.choice),
             )
         )
         taken |= (keys == keys[next_best.choice.row]).all(axis=1)
     return tuple(found), True
 
 
-def _infeasible(q: Quantities, solver: Solver) -> Answer:
-    nearest = least_broken(q, None, solver)
+def _infeasible(quantities: Quantities, solver: Solver) -> Answer:
+    nearest = least_broken(quantities, None, solver)
     said = []
     if nearest is not None:
-        strategy, rules = strategy_of(q, nearest), judge_rules(q, nearest)
+        strategy, rules = strategy_of(quantities, nearest), judge_rules(quantities, nearest)
         said.append(
             f"The strategy that breaks the fewest rules is {strategy.label} with {count(strategy.max_num_seqs, 'sequence')} per replica."
         )
-        said += [text for text in binding_sentences(q.problem, rules) if text.startswith("Broken")]
-    return empty(q.problem, q, "infeasible", said)
+        said += [text for text in binding_sentences(quantities.problem, rules) if text.startswith("Broken")]
+    return empty(quantities.problem, quantities, "infeasible", said)
 
 
-def empty(problem: Problem, q: Quantities, status: str, said: list[str]) -> Answer:
+def empty(problem: Problem, quantities: Quantities, status: str, said: list[str]) -> Answer:
     """An answer without a strategy."""
     return Answer(
         problem=problem.name,
@@ -201,7 +209,7 @@ def empty(problem: Problem, q: Quantities, status: str, said: list[str]) -> Answ
         rules=(),
         verification=unverified(),
         explanation=tuple(said),
-        search_limits=tuple(search_limits(problem, q.space)),
+        search_limits=tuple(search_limits(problem, quantities.space)),
         cost_source=problem.cost_source,
     )
 
@@ -222,11 +230,11 @@ def verified(problem: Problem, answer: AnyAnswer, solver: Solver, fixed: Fixed |
     return with_verification(answer, verification)
 
 
-def breakdown_of(q: Quantities, choice: Choice) -> dict[str, Any]:
+def breakdown_of(quantities: Quantities, choice: Choice) -> dict[str, Any]:
     """Terms of a choice, its decode step with the median number of sequences in progress."""
-    shape = q.space.shapes[int(q.space.row_shape[choice.row])]
-    running = min(int(q.normal.n50[choice.row]), choice.max_num_seqs)
-    return breakdown(q.problem, shape, choice.max_num_seqs, running)
+    shape = quantities.space.shapes[int(quantities.space.row_shape[choice.row])]
+    running = min(int(quantities.normal.n50[choice.row]), choice.max_num_seqs)
+    return breakdown(quantities.problem, shape, choice.max_num_seqs, running)
 
 
 def unverified() -> Verification:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from optimizer.explain.uniform.how_sure import HowSure
     from optimizer.explain.uniform.why_not import WhyNot
     from optimizer.explain.uniform.why_this import WhyThis
-    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
@@ -53,7 +53,7 @@ def why_not(
     if kind == "inventory":
         from optimizer.questions.inventory_why import inventory_why_not
 
-        return inventory_why_not(cast("FleetProblem", problem), fixed, time_limit_s=time_limit_s, progress=progress)
+        return inventory_why_not(cast("InventoryProblem", problem), fixed, time_limit_s=time_limit_s, progress=progress)
     uniform = _uniform(problem, "why-not")
     from optimizer.explain.uniform.why_not import why_not as explained
     from optimizer.questions.uniform import check_fixed
@@ -74,7 +74,7 @@ def why_this(
     if kind_of(problem) == "inventory":
         from optimizer.questions.inventory_why import inventory_why_this
 
-        return inventory_why_this(cast("FleetProblem", problem), time_limit_s=time_limit_s, progress=progress)
+        return inventory_why_this(cast("InventoryProblem", problem), time_limit_s=time_limit_s, progress=progress)
     uniform = _uniform(problem, "why-this")
     from optimizer.explain.uniform.why_this import why_this as explained
     from optimizer.reading.stated import stated_of
@@ -93,7 +93,7 @@ def how_sure(
     if kind_of(problem) == "inventory":
         from optimizer.questions.inventory_why import inventory_how_sure
 
-        return inventory_how_sure(cast("FleetProblem", problem), time_limit_s=time_limit_s, progress=progress)
+        return inventory_how_sure(cast("InventoryProblem", problem), time_limit_s=time_limit_s, progress=progress)
     uniform = _uniform(problem, "how-sure")
     from optimizer.explain.uniform.how_sure import how_sure as explained
     from optimizer.reading.stated import stated_of

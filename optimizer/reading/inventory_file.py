@@ -1,4 +1,4 @@
-"""From a problem file with ``cluster:`` (a list of node groups) to a checked ``FleetProblem``."""
+"""From a problem file with ``cluster:`` (a list of node groups) to a checked ``InventoryProblem``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.inventory import (
     BUILT_IN_LEVELS,
     Domain,
-    FleetFailures,
-    FleetProblem,
+    InventoryFailures,
+    InventoryProblem,
     Losses,
     NodeGroup,
     Rate,
@@ -79,7 +79,7 @@ class RateInput(Facts):
     high: Positive | None = Field(default=None, description="Upper end of its range")
 
 
-class FleetFailuresInput(Facts):
+class InventoryFailuresInput(Facts):
     """Overrides of the failure defaults; hours, each a number or {value, low, high}."""
 
     gpu_mtbf_hours: Positive | RateInput | None = Field(
@@ -111,8 +111,8 @@ class InventoryFile(Facts):
     domains: dict[Name, dict[Name, tuple[Name, ...]]] = Field(
         default={}, description="Sets of groups that fail together: level, name of the domain, groups in it"
     )
-    failures: FleetFailuresInput = Field(
-        default=FleetFailuresInput(), description="Failure rates and restart times; left out, published defaults"
+    failures: InventoryFailuresInput = Field(
+        default=InventoryFailuresInput(), description="Failure rates and restart times; left out, published defaults"
     )
     model: str | dict[str, Any] = Field(description="Catalog name, path of a config.json, or its contents")
     workload: Workload = Field(description="The requests that arrive")
@@ -148,7 +148,7 @@ def is_inventory(values: Mapping[str, Any]) -> bool:
     return "cluster" in values and values.get("kind") != "chain"
 
 
-def load_inventory(path: str | Path) -> FleetProblem:
+def load_inventory(path: str | Path) -> InventoryProblem:
     """Read, check and resolve a problem file with ``cluster:``.
 
     Raises:
@@ -160,7 +160,7 @@ def load_inventory(path: str | Path) -> FleetProblem:
 
 def inventory_from_dict(
     values: Mapping[str, Any], *, default_name: str = "problem", folder: Path | None = None
-) -> FleetProblem:
+) -> InventoryProblem:
     """Check and resolve an inventory problem given as plain data.
 
     Raises:
@@ -178,7 +178,7 @@ def inventory_from_dict(
     objective = Objective(preset=stated.objective) if isinstance(stated.objective, str) else stated.objective
     if objective.preset == "capacity":
         raise ProblemError("objective", "preset capacity is for problems with hardware:; with cluster: say throughput")
-    problem = FleetProblem(
+    problem = InventoryProblem(
         name=stated.name or name_from_path(default_name, "problem"),
         engine=stated.engine,
         groups=groups,
@@ -229,7 +229,7 @@ def _without_survive(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     return plain, levels, float(share), None if within is None else float(within)
 
 
-def _losses(survive: Mapping[str, Any], problem: FleetProblem) -> tuple[Losses, ...]:
+def _losses(survive: Mapping[str, Any], problem: InventoryProblem) -> tuple[Losses, ...]:
     found = []
     levels = problem.levels()
     for level, count in survive.items():
@@ -322,8 +322,8 @@ def _domains(stated: Mapping[str, Mapping[str, tuple[str, ...]]], groups: set[st
     return tuple(found)
 
 
-def _failures(stated: FleetFailuresInput) -> FleetFailures:
-    rates: dict[str, Rate | None] = dict(catalog.fleet_failure_defaults())
+def _failures(stated: InventoryFailuresInput) -> InventoryFailures:
+    rates: dict[str, Rate | None] = dict(catalog.inventory_failure_defaults())
     for field in rates:
         value = getattr(stated, field)
         if isinstance(value, RateInput):
@@ -333,4 +333,4 @@ def _failures(stated: FleetFailuresInput) -> FleetFailures:
             rates[field] = Rate(value=value.value, low=low, high=high)
         elif value is not None:
             rates[field] = Rate(value=value, low=value, high=value)
-    return FleetFailures.model_validate(rates)
+    return InventoryFailures.model_validate(rates)

@@ -17,10 +17,10 @@ from optimizer.reading.stated import Stated
 
 if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
-    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
 
-    AnyProblem: TypeAlias = Problem | FleetProblem | ChainProblem
+    AnyProblem: TypeAlias = Problem | InventoryProblem | ChainProblem
 
 Kind = Literal["uniform", "inventory", "chain"]
 
@@ -51,9 +51,9 @@ def kind_of(problem: AnyProblem) -> Kind:
 
     if isinstance(problem, Problem):
         return "uniform"
-    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.inventory import InventoryProblem
 
-    if isinstance(problem, FleetProblem):
+    if isinstance(problem, InventoryProblem):
         return "inventory"
     from optimizer.facts.chain import ChainProblem
 
@@ -104,7 +104,7 @@ def load_problem(path: str | Path) -> AnyProblem:
         path: a YAML or JSON file; relative paths to models in it are relative to the file.
 
     Returns:
-        A ``Problem`` (``hardware:``), a ``FleetProblem`` (``cluster:``) or a ``ChainProblem`` (``kind: chain``).
+        A ``Problem`` (``hardware:``), a ``InventoryProblem`` (``cluster:``) or a ``ChainProblem`` (``kind: chain``).
 
     Raises:
         ProblemError: the file is missing, not readable, malformed, or states something impossible.

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from optimizer.results.answer import Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
-from optimizer.results.inventory import FleetAnswer
+from optimizer.results.inventory import InventoryAnswer
 
 
-def print_any(answer: Answer | FleetAnswer | ChainAnswer, *, full: bool, launch: Sequence[str] = ()) -> None:
+def print_any(answer: Answer | InventoryAnswer | ChainAnswer, *, full: bool, launch: Sequence[str] = ()) -> None:
     """Print the answer of ``solve`` or ``check``: one screen, or every table; ``launch`` are the sentences that start it."""
-    if isinstance(answer, FleetAnswer):
-        from optimizer.render.inventory import print_fleet
+    if isinstance(answer, InventoryAnswer):
+        from optimizer.render.inventory import print_inventory
 
-        print_fleet(answer, full=full, launch=launch)
+        print_inventory(answer, full=full, launch=launch)
     elif isinstance(answer, ChainAnswer):
         from optimizer.render.chain import print_chain
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from optimizer.results.chain import ChainAnswer, Held
+from optimizer.results.chain import ChainAnswer, LayersHeld
 
 WIDTH, LEFT, TOP, ROW, FOOT = 1200.0, 150.0, 64.0, 20.0, 56.0
 COLOURS = (
@@ -46,7 +46,7 @@ def chain_svg(answer: ChainAnswer) -> str:
     return "\n".join([*shapes, *_lines(answer, rows, unit), "</svg>", ""])
 
 
-def _lines(answer: ChainAnswer, rows: list[list[Held]], unit: float) -> list[str]:
+def _lines(answer: ChainAnswer, rows: list[list[LayersHeld]], unit: float) -> list[str]:
     """Links in use between bars that are not side by side in one row."""
     bar = {place.node: place for row in rows for place in row}
     row_of = {place.node: number for number, row in enumerate(rows) for place in row}
@@ -71,9 +71,9 @@ def _title(answer: ChainAnswer) -> str:
     return f"{answer.problem}: {answer.value:,.1f} tokens/s, {answer.status}{gap}"
 
 
-def _rows(placement: tuple[Held, ...]) -> list[list[Held]]:
+def _rows(placement: tuple[LayersHeld, ...]) -> list[list[LayersHeld]]:
     """Nodes whose intervals do not meet share a row, partition by partition."""
-    rows: list[list[Held]] = []
+    rows: list[list[LayersHeld]] = []
     for place in sorted(placement, key=lambda p: (p.partition, p.start, -p.layers, p.node)):
         for row in rows:
             if row[0].partition == place.partition and row[-1].start + row[-1].layers <= place.start:
@@ -84,7 +84,7 @@ def _rows(placement: tuple[Held, ...]) -> list[list[Held]]:
     return rows
 
 
-def _bar(place: Held, top: float, unit: float, colour: str) -> str:
+def _bar(place: LayersHeld, top: float, unit: float, colour: str) -> str:
     left, width = LEFT + unit * place.start, unit * place.layers
     used = place.tokens_per_s / place.capacity_tokens_per_s if place.capacity_tokens_per_s else 0.0
     label = place.node if width > 7 * len(place.node) else ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
-from optimizer.results.inventory import FleetAnswer
+from optimizer.results.inventory import InventoryAnswer
 
 CORE = (
     "schema_version",
@@ -31,7 +31,7 @@ CORE = (
     "feasible",
     "optimum",
 )
-AnyAnswer = Answer | FleetAnswer | ChainAnswer
+AnyAnswer = Answer | InventoryAnswer | ChainAnswer
 
 
 def envelope(answer: AnyAnswer) -> dict[str, Any]:
@@ -40,10 +40,10 @@ def envelope(answer: AnyAnswer) -> dict[str, Any]:
         from optimizer.render.as_json import answer_data
 
         data = answer_data(answer)
-    elif isinstance(answer, FleetAnswer):
-        from optimizer.render.inventory import fleet_data
+    elif isinstance(answer, InventoryAnswer):
+        from optimizer.render.inventory import inventory_data
 
-        data = fleet_data(answer)
+        data = inventory_data(answer)
     else:
         from optimizer.render.chain import chain_data
 
@@ -59,7 +59,7 @@ def answer_schema() -> dict[str, Any]:
     branches = []
     for name, of, adapt in (
         ("UniformAnswer", CheckAnswer, _uniform),
-        ("InventoryAnswer", FleetAnswer, _inventory),
+        ("InventoryAnswer", InventoryAnswer, _inventory),
         ("ChainAnswer", ChainAnswer, _chain),
     ):
         found = TypeAdapter(of).json_schema(mode="serialization")
@@ -126,7 +126,7 @@ def _uniform(properties: dict[str, Any], inner: dict[str, Any]) -> None:
 def _inventory(properties: dict[str, Any], inner: dict[str, Any]) -> None:
     from optimizer.render.inventory import FIGURES
 
-    inner["FleetRepair"]["properties"]["changes"] = _CHANGES
+    inner["InventoryRepair"]["properties"]["changes"] = _CHANGES
     for name in FIGURES:
         properties.pop(name)
     figures = {key: {"type": ["number", "null"]} for key in (*FIGURES, "availability", "max_request_rate")}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from optimizer.results.graph import COMMUNICATION, MODULES, Gpu, Graph, GraphCheck, InstanceGraph, Node
+from optimizer.results.graph import COMMUNICATION, MODULES, Gpu, Graph, GraphCheck, GraphNode, InstanceGraph
 
 
 def json_lines(graph: Graph, check: GraphCheck) -> Iterator[str]:
@@ -58,7 +58,7 @@ def gpu_data(gpu: Gpu) -> dict[str, Any]:
     return {**asdict(gpu), "rest_bytes": dict(gpu.rest_bytes)}
 
 
-def node_data(node: Node) -> dict[str, Any]:
+def node_data(node: GraphNode) -> dict[str, Any]:
     """A node with the fields that its kind has."""
     data: dict[str, Any] = {
         "id": node.id,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from optimizer.explain.common.numbers import amount, milliseconds
-from optimizer.results.graph import MODULES, InstanceGraph, Node
+from optimizer.results.graph import MODULES, GraphNode, InstanceGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Arrow:
 def overview(instance: InstanceGraph) -> tuple[list[Box], list[Arrow]]:
     """Boxes in order of replica and stage, and the sends and exchanges between them."""
     boxes: list[Box] = []
-    nodes: dict[tuple[int, int], list[Node]] = {}
+    nodes: dict[tuple[int, int], list[GraphNode]] = {}
     for node in instance.nodes:
         if node.replica is not None and node.kind not in ("send", "token"):
             nodes.setdefault((node.replica, node.stage), []).append(node)
@@ -40,7 +40,7 @@ def overview(instance: InstanceGraph) -> tuple[list[Box], list[Arrow]]:
     return boxes, [*_sends(instance), *_exchanges(instance)]
 
 
-def _lines(instance: InstanceGraph, replica: int, stage: int, held: list[Node]) -> Iterator[str]:
+def _lines(instance: InstanceGraph, replica: int, stage: int, held: list[GraphNode]) -> Iterator[str]:
     gpus = [gpu for gpu in instance.gpus if (gpu.replica, gpu.stage) == (replica, stage)]
     layers = sorted({node.layer for node in held if node.layer is not None})
     yield f"stage {stage}"
@@ -71,7 +71,7 @@ def _sends(instance: InstanceGraph) -> Iterator[Arrow]:
 
 def _exchanges(instance: InstanceGraph) -> Iterator[Arrow]:
     """All-to-alls as one arrow from each replica to the next, both ways, with how many there are."""
-    by_stage: dict[int, list[Node]] = {}
+    by_stage: dict[int, list[GraphNode]] = {}
     for node in instance.nodes:
         if node.kind == "all_to_all":
             by_stage.setdefault(node.stage, []).append(node)

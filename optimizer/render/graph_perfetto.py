@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from optimizer.results.graph import COMMUNICATION, MODULES, Graph, InstanceGraph, Node
+from optimizer.results.graph import COMMUNICATION, MODULES, Graph, GraphNode, InstanceGraph
 
 REPLICAS = 0
 """Process number of the tracks that show whole passes; nodes count from 1."""
@@ -79,7 +79,7 @@ def _passes(instance: InstanceGraph) -> Iterator[dict[str, Any]]:
             yield _complete("one token", "step", REPLICAS, track, start, start + instance.decode_step_ms, args)
 
 
-def _runs(node: Node, number: int, tracks: dict[str, tuple[int, int]]) -> Iterator[dict[str, Any]]:
+def _runs(node: GraphNode, number: int, tracks: dict[str, tuple[int, int]]) -> Iterator[dict[str, Any]]:
     if node.kind == "token":
         return
     name = _WORDS.get(node.kind, node.kind)
@@ -100,7 +100,7 @@ def _runs(node: Node, number: int, tracks: dict[str, tuple[int, int]]) -> Iterat
         yield _complete(name, category, pid, tid, node.start_ms[number], node.end_ms[number], args)
 
 
-def _flow(node: Node, number: int, tracks: dict[str, tuple[int, int]], flow: int) -> Iterator[dict[str, Any]]:
+def _flow(node: GraphNode, number: int, tracks: dict[str, tuple[int, int]], flow: int) -> Iterator[dict[str, Any]]:
     """An arrow from the first sender to the first receiver."""
     half = len(node.gpus) // 2
     ends = (("s", node.gpus[0], node.start_ms[number], 1), ("f", node.gpus[half], node.end_ms[number], 2))

@@ -22,7 +22,7 @@ from optimizer.render.text import (
     verification_lines,
 )
 from optimizer.results.answer import SCHEMA_VERSION
-from optimizer.results.inventory import FleetAnswer, instance_label
+from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.results.placement import PlacedInstance
 
 STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
@@ -31,12 +31,12 @@ FIGURES = ("request_mean_ms", "tokens_per_s", "peak_tokens_per_s", "price_per_ho
 """What stands under ``metrics`` in the JSON envelope."""
 
 
-def fleet_data(answer: FleetAnswer) -> dict[str, Any]:
+def inventory_data(answer: InventoryAnswer) -> dict[str, Any]:
     """Everything in an inventory's answer as JSON-ready data; the placement lists each instance with its GPUs by name."""
     data = asdict(answer)
     data["placement"] = [_instance(one) for one in answer.placement.instances] if answer.placement else None
     data["label"] = answer.label
-    data["optimum"] = fleet_data(answer.optimum) if answer.optimum else None
+    data["optimum"] = inventory_data(answer.optimum) if answer.optimum else None
     data["repairs"] = [
         {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
         for repair in answer.repairs
@@ -64,7 +64,7 @@ def _instance(one: PlacedInstance) -> dict[str, Any]:
     }
 
 
-def print_fleet(answer: FleetAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
+def print_inventory(answer: InventoryAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
     """The answer of ``solve`` or ``check`` for an inventory: one screen, or every table and each place (``full``)."""
     out = console()
     what = answer.label or "no instances"
@@ -89,7 +89,7 @@ def print_fleet(answer: FleetAnswer, *, full: bool = True, launch: Sequence[str]
     out.print(Text(costs_sentence("analytic"), "dim"))
 
 
-def _pools(answer: FleetAnswer) -> Table:
+def _pools(answer: InventoryAnswer) -> Table:
     table = Table(box=None, pad_edge=False, title="Pools", title_justify="left")
     for title in ("group", "instance", "weights"):
         table.add_column(title)
@@ -122,7 +122,7 @@ def _pools(answer: FleetAnswer) -> Table:
     return table
 
 
-def _places(answer: FleetAnswer) -> Table:
+def _places(answer: InventoryAnswer) -> Table:
     table = Table(box=None, pad_edge=False, title="Placement", title_justify="left")
     for title in ("instance", "shape", "share", "GPUs"):
         table.add_column(title)

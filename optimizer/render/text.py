@@ -12,7 +12,7 @@ from rich.text import Text
 
 from optimizer.explain.common.numbers import amount, milliseconds
 from optimizer.results.answer import Answer, CheckAnswer, Metrics, ModelRead, Repair, RuleResult, Status, Verification
-from optimizer.results.inventory import FleetRepair
+from optimizer.results.inventory import InventoryRepair
 
 STATUS_WORDS = {
     "optimal": "proved best",
@@ -92,7 +92,7 @@ def _sentences(out: Console, sentences: Iterable[str]) -> None:
         out.print(Text("  " + sentence))
 
 
-def repair_lines(out: Console, repairs: Sequence[Repair | FleetRepair], title: str) -> None:
+def repair_lines(out: Console, repairs: Sequence[Repair | InventoryRepair], title: str) -> None:
     """Repairs under a title, numbered as ``--apply-repair`` counts them; nothing when there are none."""
     if not repairs:
         return

@@ -45,7 +45,7 @@ _SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class UnitValue:
     """A value in bytes, milliseconds and FLOP to the powers of ``dimension``."""
 
     value: float
@@ -56,7 +56,7 @@ class ArithmeticTextError(ValueError):
     """The text is not arithmetic, or its units do not go together."""
 
 
-def evaluate(text: str) -> Quantity:
+def evaluate(text: str) -> UnitValue:
     """The value of a written expression.
 
     Raises:
@@ -68,18 +68,18 @@ def evaluate(text: str) -> Quantity:
         raise ArithmeticTextError(f"{text!r}: {error}") from None
 
 
-def unit_of(unit: str) -> Quantity:
+def unit_of(unit: str) -> UnitValue:
     """What one of a unit such as ``GB/s`` is; a counted thing is 1."""
-    total = Quantity(1.0)
+    total = UnitValue(1.0)
     for position, word in enumerate(unit.split("/") if unit else ()):
         factor, dimension = UNITS.get(word, (1.0, PLAIN))
-        total = _times(total, Quantity(factor, dimension), -1 if position else 1)
+        total = _times(total, UnitValue(factor, dimension), -1 if position else 1)
     return total
 
 
-def _times(first: Quantity, second: Quantity, power: int = 1) -> Quantity:
+def _times(first: UnitValue, second: UnitValue, power: int = 1) -> UnitValue:
     dimension = tuple(a + power * b for a, b in zip(first.dimension, second.dimension, strict=True))
-    return Quantity(first.value * second.value**power, dimension)  # type: ignore[arg-type]
+    return UnitValue(first.value * second.value**power, dimension)  # type: ignore[arg-type]
 
 
 class _Reader:
@@ -96,7 +96,7 @@ class _Reader:
             self._tokens.append(found)
             position = found.end()
 
-    def all(self) -> Quantity:
+    def all(self) -> UnitValue:
         result = self._sum()
         if self._at < len(self._tokens):
             raise ArithmeticTextError(f"{self._text!r}: unexpected {self._tokens[self._at].group()!r}")
@@ -113,48 +113,48 @@ class _Reader:
         if self._sign(sign) is None:
             raise ArithmeticTextError(f"{self._text!r}: {sign!r} is missing")
 
-    def _sum(self) -> Quantity:
+    def _sum(self) -> UnitValue:
         total = self._product()
         while sign := self._sign("+", "−"):
             other = self._product()
             same = self._common([total, other])
-            total = Quantity(total.value + (other.value if sign == "+" else -other.value), same)
+            total = UnitValue(total.value + (other.value if sign == "+" else -other.value), same)
         return total
 
-    def _product(self) -> Quantity:
+    def _product(self) -> UnitValue:
         total = self._power()
         while sign := self._sign("×", "/"):
             total = _times(total, self._power(), 1 if sign == "×" else -1)
         return total
 
-    def _power(self) -> Quantity:
+    def _power(self) -> UnitValue:
         base = self._atom()
         if self._sign("^") is None:
             return base
         power = self._atom()
         if power.dimension != PLAIN or base.dimension != PLAIN:
             raise ArithmeticTextError(f"{self._text!r}: powers are of plain numbers only")
-        return Quantity(base.value**power.value)
+        return UnitValue(base.value**power.value)
 
-    def _atom(self) -> Quantity:
+    def _atom(self) -> UnitValue:
         if self._sign("(") is not None:
             inner = self._sum()
             self._need(")")
             return inner
         if self._sign("−") is not None:
             inner = self._atom()
-            return Quantity(-inner.value, inner.dimension)
+            return UnitValue(-inner.value, inner.dimension)
         if self._at >= len(self._tokens):
             raise ArithmeticTextError(f"{self._text!r}: ends too early")
         token = self._tokens[self._at]
         self._at += 1
         if token["number"] is not None:
-            return _times(Quantity(float(token["number"].replace(",", ""))), unit_of(token["unit"] or ""))
+            return _times(UnitValue(float(token["number"].replace(",", ""))), unit_of(token["unit"] or ""))
         if token["name"] in FUNCTIONS:
             return self._call(token["name"])
         raise ArithmeticTextError(f"{self._text!r}: unexpected {token.group()!r}")
 
-    def _call(self, name: str) -> Quantity:
+    def _call(self, name: str) -> UnitValue:
         self._need("(")
         given = [self._sum()]
         while self._sign(","):
@@ -163,22 +163,22 @@ class _Reader:
         if name in ("max", "min"):
             same = self._common(given)
             values = [one.value for one in given]
-            return Quantity(max(values) if name == "max" else min(values), same)
+            return UnitValue(max(values) if name == "max" else min(values), same)
         if len(given) != 1:
             raise ArithmeticTextError(f"{self._text!r}: {name} takes one value")
         value, dimension = given[0].value, given[0].dimension
         if name in ("ceil", "floor"):
             near = round(value)
             if abs(value - near) <= _SAME * max(1.0, abs(value)):
-                return Quantity(float(near), dimension)
-            return Quantity(float(math.ceil(value) if name == "ceil" else math.floor(value)), dimension)
+                return UnitValue(float(near), dimension)
+            return UnitValue(float(math.ceil(value) if name == "ceil" else math.floor(value)), dimension)
         if dimension != PLAIN:
             raise ArithmeticTextError(f"{self._text!r}: {name} takes a plain number")
         if name == "ln" and value <= 0:
             raise ArithmeticTextError(f"{self._text!r}: ln of {value}")
-        return Quantity(math.log(value) if name == "ln" else math.exp(value))
+        return UnitValue(math.log(value) if name == "ln" else math.exp(value))
 
-    def _common(self, given: list[Quantity]) -> Dimension:
+    def _common(self, given: list[UnitValue]) -> Dimension:
         """The one dimension that all values have; 0 goes with anything."""
         found = {one.dimension for one in given if one.value != 0}
         if len(found) > 1:

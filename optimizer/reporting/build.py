@@ -11,7 +11,7 @@ from optimizer.catalog.recovery import recovery_facts
 from optimizer.facts.problem import Problem
 from optimizer.facts.recovery import RecoveryFacts
 from optimizer.reading.stated import Stated, stated_of
-from optimizer.reporting.curves import FrontPoint, SweepPoint
+from optimizer.reporting.curves import FrontRow, SweepPoint
 from optimizer.reporting.derive.load import derive_load
 from optimizer.reporting.derive.memory import derive_memory
 from optimizer.reporting.derive.objective import derive_objective
@@ -46,7 +46,7 @@ class Built:
 
     report: Report
     subject: Subject | None
-    front: tuple[FrontPoint, ...] = ()
+    front: tuple[FrontRow, ...] = ()
     curve: tuple[SweepPoint, ...] = ()
 
 
@@ -56,7 +56,7 @@ def build_report(
     stated: Stated | None = None,
     recovery: RecoveryFacts | None = None,
     *,
-    front: Sequence[FrontPoint] = (),
+    front: Sequence[FrontRow] = (),
     curve: Sequence[SweepPoint] = (),
 ) -> Built:
     """The report of an answer.

@@ -16,7 +16,7 @@ LARGEST_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class FrontPoint:
+class FrontRow:
     """A strategy that nothing beats in all three: mean time of a request, requests served, GPUs."""
 
     request_mean_ms: float
@@ -38,7 +38,7 @@ class SweepPoint:
     max_request_rate: float | None
 
 
-def load_pareto(path: str | None) -> tuple[FrontPoint, ...]:
+def load_pareto(path: str | None) -> tuple[FrontRow, ...]:
     """Points of a JSON file ``{"points": [{"request_mean_ms", "availability", "gpus", "strategy"}]}``; none without a file.
 
     Raises:
@@ -51,7 +51,7 @@ def load_pareto(path: str | None) -> tuple[FrontPoint, ...]:
     if not isinstance(points, list) or not points:
         raise ProblemError("--pareto", f'{path} has no "points"; the JSON of optimizer pareto is needed')
     return tuple(
-        FrontPoint(
+        FrontRow(
             _number(point, "request_mean_ms", "--pareto", number),
             _number(point, "availability", "--pareto", number),
             int(_number(point, "gpus", "--pareto", number)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optimizer.explain.common.numbers import milliseconds
-from optimizer.explain.uniform.levers import levers_of, make
+from optimizer.explain.uniform.relaxations import make, relaxations_of
 from optimizer.explain.uniform.why_this import Worth, why_this
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
@@ -54,17 +54,17 @@ def advice_of(problem: Problem, stated: Stated, answer: Answer) -> Recommendatio
     top = winner(problem)
     if top is None:
         return Recommendations(tuple(found))
-    if top.q.space.rows > MOST_ROWS:
+    if top.quantities.space.rows > MOST_ROWS:
         found += _survival(problem, stated, top)
         said = (
-            f"There are {top.q.space.rows:,} layouts to compare, so what each limit is worth, and what other formats would gain, was "
+            f"There are {top.quantities.space.rows:,} layouts to compare, so what each limit is worth, and what other formats would gain, was "
             "not solved again here; optimizer why-this does."
         )
         return Recommendations(tuple(found), against=(said,))
     why = why_this(problem, stated)
     worths = why.worths
     found += [_worth(worth, top) for worth in worths if (worth.gain_ms or 0) > WORTH_MS or (worth.gain_first or 0) > 0]
-    found += _offers(problem, stated, top)
+    found += _candidates(problem, stated, top)
     found += _survival(problem, stated, top)
     found += _margin(problem, stated, top)
     nothing = [w.words for w in worths if w.gain_ms is not None and abs(w.gain_ms) <= WORTH_MS and not w.gain_first]
@@ -115,27 +115,27 @@ def _repairs(answer: Answer) -> list[Advice]:
 
 def _again(stated: Stated, changes: Mapping[str, Any], top: Winner) -> Winner | None:
     changed = make(stated, changes)
-    return winner(changed, near=top.q) if changed is not None else None
+    return winner(changed, near=top.quantities) if changed is not None else None
 
 
 def _resolved(words: str, changes: Mapping[str, Any], there: Winner, top: Winner, effect: str = "") -> Advice:
     return Advice(words, changes, there.strategy, top.objective_ms, there.objective_ms, effect)
 
 
-def _offers(problem: Problem, stated: Stated, top: Winner) -> list[Advice]:
+def _candidates(problem: Problem, stated: Stated, top: Winner) -> list[Advice]:
     """Formats and degrees that the problem does not offer yet."""
     found = []
-    for lever in levers_of(stated, problem, None):
-        if lever.kind != "offer" or lever.full is None:
+    for relaxation in relaxations_of(stated, problem, None):
+        if relaxation.kind != "candidate" or relaxation.full is None:
             continue
-        there = _again(stated, lever.full, top)
+        there = _again(stated, relaxation.full, top)
         if there is None or top.objective_ms - there.objective_ms <= WORTH_MS:
             continue
-        narrower = any("precision" in field for field in lever.full)
+        narrower = any("precision" in field for field in relaxation.full)
         effect = (
             "a narrower format changes the model's answers; their quality has to be judged apart" if narrower else ""
         )
-        found.append(_resolved(f"Offer {lever.id} to the search", lever.full, there, top, effect))
+        found.append(_resolved(f"Offer {relaxation.id} to the search", relaxation.full, there, top, effect))
     return found
 
 
@@ -162,7 +162,7 @@ def _with_nodes(problem: Problem, stated: Stated, changes: Mapping[str, Any], to
         both = {**changes, "hardware.nodes": nodes}
         there = _again(stated, both, top)
         if there is not None:
-            served = share(metrics_of(there.q, there.choice).availability)
+            served = share(metrics_of(there.quantities, there.choice).availability)
             effect = f"{there.strategy.gpus} GPUs in use, {served} of requests served; with the nodes there are no strategy does"
             return [_resolved(f"Take {nodes} nodes to survive the loss of any one {part}", both, there, top, effect)]
     return []

@@ -8,7 +8,7 @@ from optimizer.results.answer import Status, Verification
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LayersHeld:
     """The layers of one node: from ``start`` (counted from 0), ``layers`` of them, and the tokens/s it carries."""
 
     node: str
@@ -67,7 +67,7 @@ class ChainAnswer:
     bound: float
     gap: float | None
     layers: int
-    placement: tuple[Held, ...]
+    placement: tuple[LayersHeld, ...]
     flows: tuple[LinkFlow, ...]
     chains: tuple[Chain, ...]
     idle: tuple[str, ...]

@@ -36,7 +36,7 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class GraphLink:
     """A declared link class: bandwidth of one direction, 10^9 bytes/s, and time of a message without bytes, ms."""
 
     name: LinkKind
@@ -47,7 +47,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class GraphNode:
     """A module on its GPU, a collective of a group of GPUs, a send between stages, or the token that ends the step.
 
     ``start_ms`` and ``end_ms`` hold one value per micro-batch, counted from the start of the step's first micro-batch.
@@ -109,7 +109,7 @@ class InstanceGraph:
     """At each of its replicas."""
     replicas: tuple[int, ...]
     gpus: tuple[Gpu, ...]
-    nodes: tuple[Node, ...]
+    nodes: tuple[GraphNode, ...]
     edges: tuple[Edge, ...]
     decode_step_ms: float
     """From one token of a sequence to its next: the round of the answer."""
@@ -126,7 +126,7 @@ class Graph:
     strategy: Strategy | None
     """None where instances of several shapes stand side by side."""
     context_tokens: int
-    links: tuple[Link, ...]
+    links: tuple[GraphLink, ...]
     notes: tuple[str, ...]
     instance_count: int
     instances: Callable[[], Iterator[InstanceGraph]]

@@ -19,7 +19,7 @@ from optimizer.results.answer import (
 from optimizer.results.placement import Placement
 
 if TYPE_CHECKING:
-    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
 
 
@@ -57,7 +57,7 @@ class Pool:
         return " and ".join(part.group for part in self.parts)
 
 
-def stage_problems(problem: FleetProblem, pool: Pool) -> tuple[Problem, ...]:
+def stage_problems(problem: InventoryProblem, pool: Pool) -> tuple[Problem, ...]:
     """The homogeneous problem in which each stage of a pool's instances is judged. ``docs/inventories.md``, section 2."""
     parts = [(problem.instance_problem(problem.group(part.group), part.nodes), part.stages) for part in pool.parts]
     return tuple(one for one, stages in parts for _ in range(stages))
@@ -101,7 +101,7 @@ class RateRange:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetRepair:
+class InventoryRepair:
     """Changes of the problem file that make an infeasible inventory feasible, least in each.
 
     ``result`` names verified instances that keep every rule then, few of them; ``solve`` finds the best.
@@ -113,7 +113,7 @@ class FleetRepair:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetAnswer:
+class InventoryAnswer:
     """What ``solve`` found for an inventory, or ``check`` about one with decisions fixed.
 
     ``objective`` is in whole milliseconds, rounded up; ``objective_exact_ms`` is not rounded. ``check`` states ``feasible`` and the
@@ -139,10 +139,10 @@ class FleetAnswer:
     verification: Verification
     explanation: tuple[str, ...]
     conflicts: tuple[Conflict, ...] = ()
-    repairs: tuple[FleetRepair, ...] = ()
+    repairs: tuple[InventoryRepair, ...] = ()
     search_limits: tuple[str, ...] = ()
     feasible: bool | None = None
-    optimum: FleetAnswer | None = None
+    optimum: InventoryAnswer | None = None
     model: ModelRead | None = None
 
     @property

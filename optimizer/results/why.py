@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from optimizer.results.answer import Conflict
-from optimizer.results.inventory import FleetRepair
+from optimizer.results.inventory import InventoryRepair
 
 Verdict = Literal["not allowed", "worse", "tie", "best", "undecided"]
 
@@ -27,7 +27,7 @@ class InventoryWhyNot:
     difference_ms: float | None
     difference_terms: dict[str, float]
     conflicts: tuple[Conflict, ...]
-    repairs: tuple[FleetRepair, ...]
+    repairs: tuple[InventoryRepair, ...]
     sentences: tuple[str, ...]
 
 

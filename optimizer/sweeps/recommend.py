@@ -10,10 +10,10 @@ from typing import Literal
 
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.problem import Problem
-from optimizer.questions.many import Family, family_key
+from optimizer.questions.many import ProblemFamily, family_key
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer
-from optimizer.search.uniform.joint import Offer, best_offer
+from optimizer.search.uniform.joint import MachineChoice, best_machines
 from optimizer.search.uniform.rules import rule_ids
 from optimizer.search.uniform.screen import Screen
 from optimizer.search.uniform.space import SpaceTooLargeError
@@ -78,7 +78,7 @@ def recommend(
     asked = plan(problem, gpus, scenarios, by=by, prices=prices)
     hardware = _hardware(asked.specs, Maker(asked.stated, asked.prices), least)
     families = _families([one.problem for one in hardware])
-    offers: list[tuple[_Hardware, Offer]] = []
+    machines: list[tuple[_Hardware, MachineChoice]] = []
     refused: list[_Hardware] = []
     enough: int | None = None
     for one in hardware:
@@ -88,28 +88,28 @@ def recommend(
         part = families[family_key(one.problem)].part(one.problem)
         if part is not None and Screen(part).viable.any():
             enough = one.cost
-            offers.append((one, Offer(part, one.cost)))
+            machines.append((one, MachineChoice(part, one.cost)))
         else:
             refused.append(one)
-    return _told(hardware, offers, refused, families, least)
+    return _told(hardware, machines, refused, families, least)
 
 
 def _told(
     hardware: Sequence[_Hardware],
-    offers: Sequence[tuple[_Hardware, Offer]],
+    machines: Sequence[tuple[_Hardware, MachineChoice]],
     not_enough: Sequence[_Hardware],
-    families: Mapping[Hashable, Family],
+    families: Mapping[Hashable, ProblemFamily],
     least: Least,
 ) -> Recommendation:
     refused = [(one, families[family_key(one.problem)].infeasible(one.problem)) for one in not_enough]
     verified = all(answer.verification.passed for _, answer in refused)
     largest: dict[str, tuple[_Hardware, Answer]] = {one.problem.hardware.gpu.name: (one, a) for one, a in refused}
     below = tuple(point_of(one.spec, one.problem, answer) for one, answer in largest.values())
-    chosen = best_offer([offer for _, offer in offers]) if offers else None
+    chosen = best_machines([machine for _, machine in machines]) if machines else None
     if chosen is None:
         return Recommendation(least, None, None, below, len(hardware), len(refused), verified)
-    one, offer = offers[chosen.offer]
-    answer = families[family_key(one.problem)].optimal(offer.part, chosen.choice)
+    one, machine = machines[chosen.machine]
+    answer = families[family_key(one.problem)].optimal(machine.part, chosen.choice)
     point = point_of(one.spec, one.problem, answer, one.notes)
     cost = one.cost / PRICE_UNIT if least == "price" else float(one.cost)
     verified = verified and answer.verification.passed
@@ -139,7 +139,7 @@ def _hardware(specs: Sequence[Spec], maker: Maker, least: Least) -> list[_Hardwa
     return sorted(found.values(), key=lambda one: (one.cost, one.spec.index))
 
 
-def _families(problems: Sequence[Problem]) -> dict[Hashable, Family]:
+def _families(problems: Sequence[Problem]) -> dict[Hashable, ProblemFamily]:
     """Problems that share tables, by key.
 
     Raises:
@@ -149,6 +149,6 @@ def _families(problems: Sequence[Problem]) -> dict[Hashable, Family]:
     for problem in problems:
         groups.setdefault(family_key(problem), []).append(problem)
     try:
-        return {key: Family(group) for key, group in groups.items()}
+        return {key: ProblemFamily(group) for key, group in groups.items()}
     except SpaceTooLargeError as error:
         raise ProblemError("search", f"{error}; or name fewer GPUs in --gpus") from None

@@ -27,7 +27,7 @@ FEW_POINTS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SweepPlan:
     """The points of a sweep, in order, and what they are changes of."""
 
     stated: Stated
@@ -42,7 +42,7 @@ def plan(
     *,
     by: Literal["gpu", "node"] = "gpu",
     prices: Mapping[str, float] | None = None,
-) -> Plan:
+) -> SweepPlan:
     """Every scenario at every count, counts innermost.
 
     Raises:
@@ -55,7 +55,7 @@ def plan(
         Spec(index, changes, count, scenario_name(changes))
         for index, (changes, count) in enumerate((c, n) for c in asked.changes for n in counts)
     ]
-    return Plan(stated, tuple(specs), dict(prices or {}))
+    return SweepPlan(stated, tuple(specs), dict(prices or {}))
 
 
 def _stated(problem: str | Path | Problem | Stated) -> Stated:
@@ -113,7 +113,7 @@ def sweep(
 
 
 def run(
-    asked: Plan,
+    asked: SweepPlan,
     *,
     workers: int | None = None,
     executor: Executor = "local",
@@ -154,7 +154,7 @@ def _known(row: Mapping[str, Any] | None, index: int) -> Point | None:
 
 
 def _solved(
-    asked: Plan, missing: Sequence[Spec], workers: int | None, executor: Executor, address: str | None
+    asked: SweepPlan, missing: Sequence[Spec], workers: int | None, executor: Executor, address: str | None
 ) -> Iterator[Point]:
     processes = workers or len(os.sched_getaffinity(0))
     work = pieces(asked.stated, missing, asked.prices)

@@ -9,7 +9,7 @@ from typing import Any
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
-from optimizer.questions.many import Family, solve_many
+from optimizer.questions.many import ProblemFamily, solve_many
 from optimizer.reading.stated import Stated
 from optimizer.sweeps.hardware import hardware_of, idle_sentence
 from optimizer.sweeps.points import Point, Spec, failed, point_of
@@ -35,7 +35,7 @@ class Piece:
     largest: int | None = None
 
 
-Kept = dict[Hashable, Family]
+Kept = dict[Hashable, ProblemFamily]
 _kept_here: Kept = {}
 """Tables of this worker process: the next piece often needs the same."""
 

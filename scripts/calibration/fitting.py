@@ -18,7 +18,7 @@ from calibration.queued_runs import QueuedRuns
 from optimizer.catalog.constants import ClosedLoopConstants, CostConstants, constants
 from optimizer.costs.closed_loop import StepTimes
 from optimizer.costs.corpus import METRICS, Corpus, Times
-from optimizer.costs.measured_runs import Run
+from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.shapes import Bools, Floats
 from optimizer.facts.measurements import CLOSED_LOOP, OFFLINE_MAX, STATIC_BATCH
 
@@ -121,7 +121,7 @@ def fit(corpus: Corpus, queued: QueuedRuns | None = None, start: Fitted | None =
     return problem.fitted(found | shared)
 
 
-def split(runs: Sequence[Run]) -> tuple[Corpus, QueuedRuns | None]:
+def split(runs: Sequence[MeasuredRun]) -> tuple[Corpus, QueuedRuns | None]:
     """Closed loops, and runs whose requests were all queued; other kinds are not fitted."""
     loops = [run for run in runs if run.row.kind == CLOSED_LOOP and run.row.measured]
     queued = [run for run in runs if run.row.kind in {OFFLINE_MAX, STATIC_BATCH} and np.isfinite(run.row.output_tok_s)]

@@ -11,7 +11,7 @@ from calibration.open_loop import open_loop
 from optimizer.catalog.constants import ClosedLoopConstants, CostConstants
 from optimizer.costs.closed_loop import StepTimes
 from optimizer.costs.corpus import Corpus
-from optimizer.costs.measured_runs import Run, run_of
+from optimizer.costs.measured_runs import MeasuredRun, run_of
 from optimizer.costs.queued import burst, highest_throughput, static_batch
 from optimizer.costs.split_pools import split_pools
 from optimizer.facts.measurements import (
@@ -22,7 +22,7 @@ from optimizer.facts.measurements import (
     OFFLINE_MAX,
     OPEN_LOOP,
     STATIC_BATCH,
-    Pool,
+    MeasuredPool,
 )
 
 NAN = float("nan")
@@ -41,7 +41,9 @@ class Predicted:
     output_tok_s: float = NAN
 
 
-def predict(runs: Sequence[Run], values: CostConstants, engines: Mapping[str, ClosedLoopConstants]) -> list[Predicted]:
+def predict(
+    runs: Sequence[MeasuredRun], values: CostConstants, engines: Mapping[str, ClosedLoopConstants]
+) -> list[Predicted]:
     """One prediction a run, in their order."""
     found = [Predicted()] * len(runs)
     by_kind: dict[str, list[int]] = {}
@@ -55,7 +57,7 @@ def predict(runs: Sequence[Run], values: CostConstants, engines: Mapping[str, Cl
 
 
 def _of_kind(
-    kind: str, runs: Sequence[Run], values: CostConstants, engines: Mapping[str, ClosedLoopConstants]
+    kind: str, runs: Sequence[MeasuredRun], values: CostConstants, engines: Mapping[str, ClosedLoopConstants]
 ) -> list[Predicted]:
     if kind in {OPEN_LOOP, DISAGGREGATED_OPEN}:
         return [Predicted(**vars_of(open_loop(run))) for run in runs]
@@ -97,7 +99,9 @@ def vars_of(percentiles: object) -> dict[str, float]:
     return {name: getattr(percentiles, name) for name in percentiles.__dataclass_fields__}  # type: ignore[attr-defined]
 
 
-def _split(runs: Sequence[Run], values: CostConstants, engines: Mapping[str, ClosedLoopConstants]) -> list[Predicted]:
+def _split(
+    runs: Sequence[MeasuredRun], values: CostConstants, engines: Mapping[str, ClosedLoopConstants]
+) -> list[Predicted]:
     """Both sides as closed loops of their own, joined by the flow between them."""
     found = []
     for run in runs:
@@ -126,7 +130,7 @@ def _split(runs: Sequence[Run], values: CostConstants, engines: Mapping[str, Clo
     return found
 
 
-def _side(run: Run, pool: Pool, loads: Sequence[int], values: CostConstants) -> StepTimes:
+def _side(run: MeasuredRun, pool: MeasuredPool, loads: Sequence[int], values: CostConstants) -> StepTimes:
     """Steps of one worker of a side at several loads."""
     row = replace(
         run.row, tp=pool.tp, pp=pool.pp, ranks=pool.ranks, ep=pool.ep, gpus=pool.gpus // pool.workers, kind=CLOSED_LOOP

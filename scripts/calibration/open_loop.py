@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.costs.closed_loop import ClosedLoop
-from optimizer.costs.measured_runs import Run
+from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
 from optimizer.verify.simulation.arrivals import TraceSource
-from optimizer.verify.simulation.engine import Engine
+from optimizer.verify.simulation.engine import SimulatedEngine
 from optimizer.verify.simulation.scheduler import Limits
 from optimizer.verify.simulation.steps import step_times
 from optimizer.verify.simulation.trace import Arrival
@@ -40,7 +40,7 @@ class Percentiles:
     output_tok_s: float
 
 
-def open_loop(run: Run) -> Percentiles:
+def open_loop(run: MeasuredRun) -> Percentiles:
     """Mean, median and 99th percentile over all requests of several seeds."""
     row = run.row
     problem = _problem(run)
@@ -59,7 +59,7 @@ def open_loop(run: Run) -> Percentiles:
             kv_blocks=1_000_000,
             max_sequence_tokens=8 * (row.prompt_tokens + row.output_tokens),
         )
-        done = Engine(times, limits, source).run(row.concurrency)
+        done = SimulatedEngine(times, limits, source).run(row.concurrency)
         answered = [r for r in done.requests if r.finished >= 0]
         first += [r.first - r.arrived for r in answered]
         each += [(r.finished - r.first) / (r.output - 1) for r in answered if r.output > 1]
@@ -72,7 +72,7 @@ def open_loop(run: Run) -> Percentiles:
     )  # fmt: skip
 
 
-def _arrivals(run: Run, random: np.random.Generator) -> list[Arrival]:
+def _arrivals(run: MeasuredRun, random: np.random.Generator) -> list[Arrival]:
     row = run.row
     at = np.cumsum(random.exponential(1e3 / row.rate_per_s, row.concurrency))
     lengths = np.tile([[row.prompt_tokens], [row.output_tokens]], row.concurrency).astype(np.float64)
@@ -83,7 +83,7 @@ def _arrivals(run: Run, random: np.random.Generator) -> list[Arrival]:
     return [Arrival(t, p, o) for t, p, o in zip(at.tolist(), prompts, outputs, strict=True)]
 
 
-def _problem(run: Run) -> Problem:
+def _problem(run: MeasuredRun) -> Problem:
     row = run.row
     one = [np.array([v]) for v in (1, row.prompt_tokens, row.output_tokens)]
     per_node = -(-row.gpus // row.nodes) if row.nodes > 1 else None

@@ -8,7 +8,7 @@ import numpy as np
 
 from optimizer.catalog.constants import CostConstants
 from optimizer.costs.corpus import Corpus
-from optimizer.costs.measured_runs import Run
+from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.queued import highest_throughput, static_batch
 from optimizer.costs.shapes import Bools, Floats
 from optimizer.facts.measurements import STATIC_BATCH
@@ -17,7 +17,7 @@ from optimizer.facts.measurements import STATIC_BATCH
 class QueuedRuns:
     """Runs of the kinds offline_max and static_batch."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[MeasuredRun]) -> None:
         self.runs = tuple(runs)
         self.corpus = Corpus(runs)
         self.model = self.corpus.model

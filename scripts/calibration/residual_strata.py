@@ -17,7 +17,7 @@ from optimizer.catalog.accuracy import FEWEST_RUNS, SOFT, Features, like
 from optimizer.catalog.constants import LogErrors, closed_loop_constants, constants
 from optimizer.costs.closed_loop import ClosedLoop
 from optimizer.costs.features import features_of
-from optimizer.costs.measured_runs import Run
+from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.shapes import Floats
 
 QUANTILES = (5, 10, 50, 90, 95)
@@ -39,7 +39,7 @@ class Residual:
     throughput_only: bool = False
 
 
-def features_of_run(run: Run) -> Features:
+def features_of_run(run: MeasuredRun) -> Features:
     """The stratum of a measured run."""
     one = np.array([1])
     lengths = np.array([run.row.prompt_tokens]), np.array([run.row.output_tokens])
@@ -50,7 +50,7 @@ def features_of_run(run: Run) -> Features:
     return features_of(run.model, hardware, run.shape, run.row.engine, width)
 
 
-def interval(run: Run, metric: str, predicted: float) -> tuple[float, float]:
+def interval(run: MeasuredRun, metric: str, predicted: float) -> tuple[float, float]:
     """5th and 95th percentile of what a run like this measures, ms; NaN where nothing like it was measured."""
     stratum = like(features_of_run(run))
     errors: LogErrors | None = getattr(stratum, metric) if stratum else None
@@ -59,7 +59,7 @@ def interval(run: Run, metric: str, predicted: float) -> tuple[float, float]:
     return predicted * math.exp(errors.p5), predicted * math.exp(errors.p95)
 
 
-def coverage(runs: Sequence[Run], times: Mapping[str, Floats]) -> dict[str, float]:
+def coverage(runs: Sequence[MeasuredRun], times: Mapping[str, Floats]) -> dict[str, float]:
     """Percent of the runs whose measurement lies inside its interval, of those that have one; it should be near 90."""
     found = {}
     for metric in ("tpot", "ttft"):
@@ -71,7 +71,7 @@ def coverage(runs: Sequence[Run], times: Mapping[str, Floats]) -> dict[str, floa
     return found
 
 
-def residuals(study: Study, others: Sequence[Run]) -> list[Residual]:
+def residuals(study: Study, others: Sequence[MeasuredRun]) -> list[Residual]:
     """Every run that may say something of an answer's latencies.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from calibration.kinds import Predicted
 from calibration.scores import Error, error
-from optimizer.costs.measured_runs import Run
+from optimizer.costs.measured_runs import MeasuredRun
 
 METRICS = ("tpot", "ttft", "e2e", "tpot_p50", "tpot_p99", "ttft_p50", "ttft_p99", "output_tok_s")
 
@@ -25,7 +25,7 @@ class StratumScore:
     errors: dict[str, Error]
 
 
-def strata_of(run: Run) -> dict[str, str]:
+def strata_of(run: MeasuredRun) -> dict[str, str]:
     """What a run was like."""
     gpu, row = run.gpu, run.row
     inside = row.tp * row.pp <= gpu.nvlink_domain_gpus and gpu.nvlink_gb_per_s > 0
@@ -41,7 +41,7 @@ def strata_of(run: Run) -> dict[str, str]:
     }
 
 
-def measured_of(run: Run) -> dict[str, float]:
+def measured_of(run: MeasuredRun) -> dict[str, float]:
     """Measured figures by metric, NaN where there is none."""
     row = run.row
     return dict(
@@ -54,7 +54,7 @@ def measured_of(run: Run) -> dict[str, float]:
     )  # fmt: skip
 
 
-def predicted_of(run: Run, found: Predicted) -> dict[str, float]:
+def predicted_of(run: MeasuredRun, found: Predicted) -> dict[str, float]:
     """Predicted figures by metric."""
     whole = found.ttft + (run.row.output_tokens - 1) * found.tpot
     return dict(
@@ -67,7 +67,7 @@ def predicted_of(run: Run, found: Predicted) -> dict[str, float]:
     )  # fmt: skip
 
 
-def stratum_scores(runs: Sequence[Run], found: Sequence[Predicted]) -> list[StratumScore]:
+def stratum_scores(runs: Sequence[MeasuredRun], found: Sequence[Predicted]) -> list[StratumScore]:
     """Errors of every stratum of every kind of run."""
     measured = [measured_of(run) for run in runs]
     predicted = [predicted_of(run, one) for run, one in zip(runs, found, strict=True)]

@@ -9,7 +9,7 @@ from calibration.fitting import Fitted, fit, split
 from calibration.folds import Folds, leave_one_out
 from calibration.queued_runs import QueuedRuns
 from optimizer.costs.corpus import Corpus
-from optimizer.costs.measured_runs import Run
+from optimizer.costs.measured_runs import MeasuredRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class Study:
     fitted: Fitted
     by_model: Folds
     by_gpu: Folds
-    others: tuple[Run, ...]
+    others: tuple[MeasuredRun, ...]
     """Runs of kinds that no fit uses."""
 
 
-def studied(runs: Sequence[Run]) -> Study:
+def studied(runs: Sequence[MeasuredRun]) -> Study:
     """Fit to all runs, then without each model, then without each GPU."""
     corpus, queued = split(runs)
     fitted = fit(corpus, queued)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.scores import Error
-from optimizer.costs.measured_runs import Run
+from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.residuals import Sample, leave_one_out
 from optimizer.costs.table import layout_of, samples_of
 
@@ -25,13 +25,13 @@ class TableScore:
     analytic: Error
 
 
-def table_scores(runs: Iterable[Run]) -> list[TableScore]:
+def table_scores(runs: Iterable[MeasuredRun]) -> list[TableScore]:
     """One score a metric.
 
     A run is predicted from runs of its model, GPU, engine, version, format and layout, without any at its own load and
     lengths; only runs with fewer and with more sequences at the same lengths on both sides count.
     """
-    groups: dict[tuple[str, str, str, str], list[Run]] = {}
+    groups: dict[tuple[str, str, str, str], list[MeasuredRun]] = {}
     for run in runs:
         if run.row.measured:
             groups.setdefault((run.model.name, run.gpu.name, run.row.engine, run.row.version), []).append(run)

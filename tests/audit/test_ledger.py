@@ -33,8 +33,8 @@ CONDITIONS = {
 }
 
 
-def situation(born: dict[str, Any], model: str, degrees: Degrees) -> Situation:
-    problem = problem_from_dict({**born, "model": model, "search": {}, "requirements": {"max_batch": 64}})
+def situation(example: dict[str, Any], model: str, degrees: Degrees) -> Situation:
+    problem = problem_from_dict({**example, "model": model, "search": {}, "requirements": {"max_batch": 64}})
     return Situation(
         problem,
         problem.hardware.gpu,
@@ -46,9 +46,9 @@ def situation(born: dict[str, Any], model: str, degrees: Degrees) -> Situation:
 
 
 @pytest.mark.parametrize("model", ["llama3-70b", "mixtral-8x7b", "deepseek-v3"])
-def test_every_formula_has_a_value_where_it_applies(model: str, born: dict[str, Any]) -> None:
-    names = situation(born, model, Degrees(8, 1, 1, 1)).values
-    known = set(situation(born, "mixtral-8x7b", Degrees(8, 1, 1, 1)).values) | set(names)
+def test_every_formula_has_a_value_where_it_applies(model: str, example: dict[str, Any]) -> None:
+    names = situation(example, model, Degrees(8, 1, 1, 1)).values
+    known = set(situation(example, "mixtral-8x7b", Degrees(8, 1, 1, 1)).values) | set(names)
     for id, quantity in quantities().items():
         for listed in quantity.values.values():
             for text in (part for one in listed for part in one.removeprefix("between ").split(" and ")):
@@ -63,9 +63,9 @@ def test_every_formula_has_a_value_where_it_applies(model: str, born: dict[str, 
         assert quantity.unless in CONDITIONS | {""}, id
 
 
-def judged(sentence: str, born: dict[str, Any], ledger: Ledger) -> list[Claim]:
+def judged(sentence: str, example: dict[str, Any], ledger: Ledger) -> list[Claim]:
     statements = read_report(f"We run TP2-PP4-DP1.\n\n{sentence}")
-    context = Context(problem_from_dict(born), statements)
+    context = Context(problem_from_dict(example), statements)
     context.__dict__["ledger"] = ledger
     own = own_situation(context)
     return [
@@ -75,25 +75,25 @@ def judged(sentence: str, born: dict[str, Any], ledger: Ledger) -> list[Claim]:
     ]
 
 
-def test_a_figure_added_to_the_ledger_is_audited_by_its_title(born: dict[str, Any]) -> None:
+def test_a_figure_added_to_the_ledger_is_audited_by_its_title(example: dict[str, Any]) -> None:
     ledger = Ledger()
     ledger.derive("shards", "Shards of the checkpoint", "weights / bytes of a shard", "30 × 1", 30, "shards")
     ledger.derive("spool", "Spool space of a node", "nodes × bytes", "2 × 500 GB", 1e12, "B")
     for right in ("Shards of the checkpoint: 30", "The spool space of a node is 1 TB."):
-        assert [claim.verdict for claim in judged(right, born, ledger)] == ["confirmed"], right
+        assert [claim.verdict for claim in judged(right, example, ledger)] == ["confirmed"], right
     for wrong in ("Shards of the checkpoint: 40", "The spool space of a node is 3 TB."):
-        assert [claim.verdict for claim in judged(wrong, born, ledger)] == ["refuted"], wrong
-    assert not judged("Shards of the checkpoint: 40", born, Ledger())
+        assert [claim.verdict for claim in judged(wrong, example, ledger)] == ["refuted"], wrong
+    assert not judged("Shards of the checkpoint: 40", example, Ledger())
 
 
-def test_predicted_figures_confirm_and_never_refute(born: dict[str, Any]) -> None:
+def test_predicted_figures_confirm_and_never_refute(example: dict[str, Any]) -> None:
     ledger = Ledger()
     ledger.given("warm", "Time to warm the caches", 400.0, "ms", "by the load model")
-    assert [claim.verdict for claim in judged("Time to warm the caches: 400 ms", born, ledger)] == ["confirmed"]
-    assert not judged("Time to warm the caches: 900 ms", born, ledger)
+    assert [claim.verdict for claim in judged("Time to warm the caches: 400 ms", example, ledger)] == ["confirmed"]
+    assert not judged("Time to warm the caches: 900 ms", example, ledger)
 
 
-def test_names_lead_to_their_quantity(born: dict[str, Any]) -> None:
+def test_names_lead_to_their_quantity(example: dict[str, Any]) -> None:
     found = {
         term.id("quantity") for term in lexicon().terms("The hidden size, die Speicherbandbreite et le vocabulaire", [])
     }

@@ -15,7 +15,7 @@ from tests.audit.problems import PROBLEMS
 from tests.conftest import ROOT
 
 REPORTS = Path(__file__).parent / "reports"
-BORN = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")
+EXAMPLE = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -79,13 +79,14 @@ def test_text_names_line_and_reason(problem: str) -> None:
 def test_odd_input_is_unrecognised_not_an_error(content: bytes, tmp_path: Path) -> None:
     report = tmp_path / "r.md"
     report.write_bytes(content)
-    result = run(str(report), "--problem", BORN, "--json")
+    result = run(str(report), "--problem", EXAMPLE, "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["claims"] == []
 
 
 @pytest.mark.parametrize(
-    "arguments", [("missing.md", "--problem", BORN), (".", "--problem", BORN), (BORN, "--problem", "missing.yaml")]
+    "arguments",
+    [("missing.md", "--problem", EXAMPLE), (".", "--problem", EXAMPLE), (EXAMPLE, "--problem", "missing.yaml")],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...]) -> None:
     result = run(*arguments)
@@ -95,7 +96,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...]) -> No
 def test_nothing_wrong_is_exit_code_0(tmp_path: Path) -> None:
     report = tmp_path / "r.md"
     report.write_text("TP2-PP4-DP1 on 8 GPUs: 2 × 4 × 1 = 8.\n")
-    assert run(str(report), "--problem", BORN).returncode == 0
+    assert run(str(report), "--problem", EXAMPLE).returncode == 0
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])

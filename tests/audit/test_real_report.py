@@ -46,8 +46,8 @@ def report() -> str:
 
 
 @pytest.fixture
-def result(report: str, born: dict[str, Any]) -> AuditResult:
-    return audit(report, problem_from_dict(born))
+def result(report: str, example: dict[str, Any]) -> AuditResult:
+    return audit(report, problem_from_dict(example))
 
 
 def test_every_error_is_found_with_the_right_figure(result: AuditResult) -> None:
@@ -72,5 +72,5 @@ def test_what_cannot_follow_is_unsupported(result: AuditResult) -> None:
     assert set(UNSUPPORTED) <= unsupported
 
 
-def test_the_same_audit_twice(report: str, result: AuditResult, born: dict[str, Any]) -> None:
-    assert audit(report, problem_from_dict(born)) == result
+def test_the_same_audit_twice(report: str, result: AuditResult, example: dict[str, Any]) -> None:
+    assert audit(report, problem_from_dict(example)) == result

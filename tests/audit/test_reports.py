@@ -113,14 +113,14 @@ def test_planted_errors_are_found_and_nothing_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("sentence", TRUE_SENTENCES.splitlines())
-def test_true_sentences_are_never_accused(sentence: str, born: dict[str, Any]) -> None:
-    result = audit(f"The strategy is TP2-PP4-DP1.\n\n{sentence}", problem_from_dict(born))
+def test_true_sentences_are_never_accused(sentence: str, example: dict[str, Any]) -> None:
+    result = audit(f"The strategy is TP2-PP4-DP1.\n\n{sentence}", problem_from_dict(example))
     assert not result.accused, result.claims
 
 
 @pytest.mark.parametrize("sentence", FALSE_SENTENCES.splitlines())
-def test_false_sentences_are_accused(sentence: str, born: dict[str, Any]) -> None:
-    result = audit(f"The strategy is TP2-PP4-DP1.\n\n{sentence}", problem_from_dict(born))
+def test_false_sentences_are_accused(sentence: str, example: dict[str, Any]) -> None:
+    result = audit(f"The strategy is TP2-PP4-DP1.\n\n{sentence}", problem_from_dict(example))
     assert result.accused, result.claims
 
 
@@ -134,11 +134,11 @@ def test_false_sentences_are_accused(sentence: str, born: dict[str, Any]) -> Non
         "TP2·PP4",
     ],
 )
-def test_spellings_of_one_strategy(spelling: str, born: dict[str, Any]) -> None:
-    assert audit(f"We run {spelling}.", problem_from_dict(born)).strategy == "TP2·PP4·DP1"
+def test_spellings_of_one_strategy(spelling: str, example: dict[str, Any]) -> None:
+    assert audit(f"We run {spelling}.", problem_from_dict(example)).strategy == "TP2·PP4·DP1"
 
 
-def test_a_strategy_known_from_its_flags_only(born: dict[str, Any]) -> None:
+def test_a_strategy_known_from_its_flags_only(example: dict[str, Any]) -> None:
     report = "```\nvllm serve x -tp 2 --pipeline-parallel-size=4\n```\n\nWeights per GPU: 35 GB\n"
-    result = audit(report, problem_from_dict(born))
+    result = audit(report, problem_from_dict(example))
     assert result.strategy == "TP2·PP4·DP1" and result.accused

@@ -27,21 +27,21 @@ def accused(report: str, problem: dict[str, Any]) -> list[Any]:
     return [claim for claim in result.claims if claim.verdict in ("refuted", "contradicted")]
 
 
-def test_no_right_sentence_is_accused(born: dict[str, Any]) -> None:
+def test_no_right_sentence_is_accused(example: dict[str, Any]) -> None:
     for sentence in read("llama_true.txt"):
-        assert not accused(f"{LLAMA}\n\n{sentence}", born), sentence
+        assert not accused(f"{LLAMA}\n\n{sentence}", example), sentence
 
 
-def test_right_sentences_together_are_not_accused(born: dict[str, Any]) -> None:
+def test_right_sentences_together_are_not_accused(example: dict[str, Any]) -> None:
     plain = [sentence for sentence in read("llama_true.txt") if "\n" not in sentence]
     consistent = [sentence for sentence in plain if "tpot" not in sentence.lower() and " ms" not in sentence]
-    assert not accused("\n\n".join([LLAMA, *consistent]), born)
+    assert not accused("\n\n".join([LLAMA, *consistent]), example)
     assert not accused("\n\n".join([DEEPSEEK, *read("deepseek_true.txt")]), PROBLEMS["deepseek_h200_cluster"])
 
 
 @pytest.mark.parametrize("sentence", read("llama_false.txt"))
-def test_wrong_sentences_are_accused(sentence: str, born: dict[str, Any]) -> None:
-    assert accused(f"{LLAMA}\n\n{sentence}", born)
+def test_wrong_sentences_are_accused(sentence: str, example: dict[str, Any]) -> None:
+    assert accused(f"{LLAMA}\n\n{sentence}", example)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The naive twin: every placement of a tiny instance, each with its maximum flow by networkx."""
+"""The naive counterpart: every placement of a tiny instance, each with its maximum flow by networkx."""
 
 from __future__ import annotations
 

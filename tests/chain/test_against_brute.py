@@ -1,4 +1,4 @@
-"""The search against the naive twin: every placement of tiny instances."""
+"""The search against the naive counterpart: every placement of tiny instances."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_limit_on_stages(seed: int) -> None:
     assert round(answer.value * 1000) == best_limited(problem, 2)
 
 
-def test_the_twin_sees_both_feasible_and_infeasible_cases() -> None:
+def test_the_float_sees_both_feasible_and_infeasible_cases() -> None:
     values = [best_value(chain_from_dict(tiny(seed, "some"))) for seed in range(12)]
     assert any(values)
     assert not all(values)

@@ -15,8 +15,8 @@ from tests.conftest import changed
 
 @pytest.mark.parametrize(("tp", "pp"), [(8, 1), (4, 2), (2, 4)])
 @pytest.mark.parametrize("model", ["llama3-70b", "mixtral-8x7b", "gpt-oss-120b"])
-def test_terms_add_up(born: dict[str, Any], model: str, tp: int, pp: int) -> None:
-    stated = changed(born, model=model, search__weight_precision=None, search__kv_precision=None)
+def test_terms_add_up(example: dict[str, Any], model: str, tp: int, pp: int) -> None:
+    stated = changed(example, model=model, search__weight_precision=None, search__kv_precision=None)
     answer = check(problem_from_dict(stated), Fixed(tp, pp, 1))
     terms, metrics = answer.breakdown, answer.metrics
     assert terms is not None and metrics is not None
@@ -27,8 +27,8 @@ def test_terms_add_up(born: dict[str, Any], model: str, tp: int, pp: int) -> Non
     assert all(value > 0 for value in terms["prefill_ms"].values())
 
 
-def test_another_source_of_costs_is_a_term_of_its_own(born: dict[str, Any]) -> None:
-    problem = problem_from_dict(born)
+def test_another_source_of_costs_is_a_term_of_its_own(example: dict[str, Any]) -> None:
+    problem = problem_from_dict(example)
     twice = ((1, 2.0),)
     curves = {"round": twice, "token": twice, "admission": twice, "prefill": twice}
     correction = Correction(

@@ -6,7 +6,7 @@ import pytest
 
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.corrected import CorrectedCosts
-from optimizer.costs.measured import Tables, measured_costs
+from optimizer.costs.measured import MeasuredTables, measured_costs
 from optimizer.costs.shapes import Shape
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
@@ -50,7 +50,7 @@ def opened(shape: Shape) -> Engine:
 
 
 def test_tables_replace_times_and_failures_stay_analytic_with_a_note(stated: Problem) -> None:
-    facts = measured_costs(stated, build_space(stated).shapes, Tables(opened))
+    facts = measured_costs(stated, build_space(stated).shapes, MeasuredTables(opened))
     assert [one.key[:3] for one in facts.corrections] == [(1, 1, 1), (2, 1, 1)]
     notes = "\n".join(facts.notes)
     assert "TP8·PP1 bf16/bf16: Panic: no such table" in notes
@@ -78,7 +78,7 @@ def test_nothing_is_asked_that_does_not_fit() -> None:
         asked.append(shape)
         return Engine(shape)
 
-    facts = measured_costs(big, build_space(big, Fixed(tensor_parallel=1)).shapes, Tables(note))
+    facts = measured_costs(big, build_space(big, Fixed(tensor_parallel=1)).shapes, MeasuredTables(note))
     assert not asked and not facts.corrections
     assert "does not fit into memory" in facts.notes[0]
     assert AnalyticCosts.source == "analytic"

@@ -89,11 +89,11 @@ def rows_of(factor: float) -> list[Any]:
 
     from optimizer.catalog.constants import closed_loop_constants
     from optimizer.costs.corpus import Corpus
-    from optimizer.costs.measured_runs import Run, resolve
+    from optimizer.costs.measured_runs import MeasuredRun, resolve
     from optimizer.reading.measured_names import Models
 
     models = Models()
-    found: list[Run] = []
+    found: list[MeasuredRun] = []
     for tp in (2, 8):
         for load in (1, 16, 64):
             row = {
@@ -110,7 +110,7 @@ def rows_of(factor: float) -> list[Any]:
     truth = constants().model_copy(update={"t_layer": constants().t_layer * factor})
     times = corpus.predict(corpus.step_times(truth), closed_loop_constants())
     return [
-        Run(replace(run.row, ttft_ms=float(first), tpot_ms=float(each)), run.model, run.gpu, run.shape)
+        MeasuredRun(replace(run.row, ttft_ms=float(first), tpot_ms=float(each)), run.model, run.gpu, run.shape)
         for run, first, each in zip(found, times["ttft"], times["tpot"], strict=True)
     ]
 

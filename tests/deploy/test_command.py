@@ -21,9 +21,9 @@ def _run(folder: Path, values: dict[str, Any], *arguments: str) -> subprocess.Co
     return subprocess.run([*program, "deploy", str(path), *arguments], capture_output=True, text=True, cwd=ROOT)
 
 
-def test_the_best_strategy_is_written(tmp_path: Path, born: dict[str, Any]) -> None:
+def test_the_best_strategy_is_written(tmp_path: Path, example: dict[str, Any]) -> None:
     out = tmp_path / "out"
-    found = _run(tmp_path, born, "--engine", "vllm", "--out", str(out))
+    found = _run(tmp_path, example, "--engine", "vllm", "--out", str(out))
     assert found.returncode == 0, found.stderr
     assert "TP4·PP1·DP2 with vLLM 0.32.0, proved best" in found.stderr
     files = {path.name: path.read_text() for path in out.iterdir()}
@@ -46,22 +46,22 @@ def test_the_best_strategy_is_written(tmp_path: Path, born: dict[str, Any]) -> N
     strategy = yaml.safe_load(answer.stdout)["strategy"]
     assert value(words, "--max-num-seqs") == str(strategy["max_num_seqs"])
     assert value(words, "--tensor-parallel-size") == str(strategy["tensor_parallel"])
-    assert value(words, "--gpu-memory-utilization") == str(born["requirements"]["gpu_memory_utilization"])
-    again = _run(tmp_path, born, "--out", str(out))
+    assert value(words, "--gpu-memory-utilization") == str(example["requirements"]["gpu_memory_utilization"])
+    again = _run(tmp_path, example, "--out", str(out))
     assert again.returncode == 2
     assert "exists already; choose another folder or add --force" in again.stderr
     (out / "router.conf").write_text("mine")
-    assert _run(tmp_path, born, "--out", str(out), "--force").returncode == 0
+    assert _run(tmp_path, example, "--out", str(out), "--force").returncode == 0
     assert "upstream" in (out / "router.conf").read_text()
 
 
-def test_an_infeasible_strategy_needs_force(tmp_path: Path, born: dict[str, Any]) -> None:
+def test_an_infeasible_strategy_needs_force(tmp_path: Path, example: dict[str, Any]) -> None:
     asked = ("--tp", "2", "--pp", "4", "--dp", "1", "--out", str(tmp_path / "out"))
-    found = _run(tmp_path, born, *asked)
+    found = _run(tmp_path, example, *asked)
     assert found.returncode == 1
     assert "TP2·PP4·DP1 is not feasible; --force writes" in found.stderr
     assert not (tmp_path / "out").exists()
-    found = _run(tmp_path, born, *asked, "--force")
+    found = _run(tmp_path, example, *asked, "--force")
     assert found.returncode == 0
     script = (tmp_path / "out" / "start-node-0.sh").read_text()
     assert "NOT FEASIBLE" in script.splitlines()[1]
@@ -69,8 +69,8 @@ def test_an_infeasible_strategy_needs_force(tmp_path: Path, born: dict[str, Any]
     assert "Not kept: Time per output token is at most 50 ms at P50." in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_nothing_feasible_means_nothing_to_launch(tmp_path: Path, born: dict[str, Any]) -> None:
-    found = _run(tmp_path, changed(born, requirements__tpot_p99_ms=1), "--force")
+def test_nothing_feasible_means_nothing_to_launch(tmp_path: Path, example: dict[str, Any]) -> None:
+    found = _run(tmp_path, changed(example, requirements__tpot_p99_ms=1), "--force")
     assert found.returncode == 1
     assert found.stdout == ""
     assert "no strategy keeps every rule, so there is none to launch" in found.stderr
@@ -91,9 +91,9 @@ def test_nothing_feasible_means_nothing_to_launch(tmp_path: Path, born: dict[str
     ],
 )
 def test_bad_options_are_one_sentence(
-    tmp_path: Path, born: dict[str, Any], arguments: tuple[str, ...], said: str
+    tmp_path: Path, example: dict[str, Any], arguments: tuple[str, ...], said: str
 ) -> None:
-    found = _run(tmp_path, born, *arguments)
+    found = _run(tmp_path, example, *arguments)
     assert found.returncode == 2
     assert said in found.stderr and found.stderr.count("\n") == 1
     assert found.stdout == ""

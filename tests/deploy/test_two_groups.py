@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from optimizer.deployment import launch_files
-from optimizer.deployment.chosen import chosen_of_fleet
+from optimizer.deployment.chosen import chosen_of_inventory
 from optimizer.deployment.options import resolve_options, with_hosts
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
-from optimizer.questions.inventory import solve_fleet
+from optimizer.questions.inventory import solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.results.answer import Strategy
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
@@ -31,7 +31,7 @@ Part = tuple[str, int, int]
 """Group, stages on it, nodes."""
 
 
-def inventory() -> FleetProblem:
+def inventory() -> InventoryProblem:
     return inventory_from_dict(
         {
             "name": "two groups",
@@ -49,8 +49,8 @@ def pipeline(tp: int, layers: tuple[int, ...], n: int = 16) -> Strategy:
 
 
 def stages(parts: tuple[Part, ...]) -> tuple[Problem, ...]:
-    fleet = inventory()
-    held = ((fleet.instance_problem(fleet.group(group), nodes), count) for group, count, nodes in parts)
+    asked = inventory()
+    held = ((asked.instance_problem(asked.group(group), nodes), count) for group, count, nodes in parts)
     return tuple(problem for problem, count in held for _ in range(count))
 
 
@@ -210,12 +210,12 @@ def test_a_cache_that_sglang_cannot_give_is_refused() -> None:
 
 
 def test_an_answer_of_the_search_has_the_problem_of_each_stage() -> None:
-    fleet = inventory_from_dict(tight_inventory(9))
-    answer = solve_fleet(fleet, ranges=False)
-    chosen = chosen_of_fleet(fleet, answer, checked=False)
+    asked = inventory_from_dict(tight_inventory(9))
+    answer = solve_inventory(asked, ranges=False)
+    chosen = chosen_of_inventory(asked, answer, checked=False)
     (pool,), (held,) = answer.pools, chosen.problems
     assert [problem.hardware.gpu.name for problem in held] == [
-        fleet.group(part.group).gpu.name for part in pool.parts for _ in range(part.stages)
+        asked.group(part.group).gpu.name for part in pool.parts for _ in range(part.stages)
     ]
     assert len(held) == pool.strategy.pipeline_parallel and len(pool.parts) == 2
 

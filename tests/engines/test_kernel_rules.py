@@ -15,7 +15,7 @@ from optimizer.facts.model import Quantization, WeightFormat
 from optimizer.facts.problem import Engine, Problem
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.space import build_space
-from optimizer.verify.common.groups import Group, Row, Shape
+from optimizer.verify.common.groups import Group, ReplicaShape, Row
 from optimizer.verify.common.rules import row_findings
 from tests.conftest import changed
 
@@ -119,7 +119,7 @@ def test_sixteen_bit_falls_back_where_bfloat16_is_not_computed() -> None:
     assert any("served in fp16" in note for note in answer.search_limits)
 
 
-def test_no_repair_offers_a_format_that_does_not_run() -> None:
+def test_no_repair_candidates_a_format_that_does_not_run() -> None:
     facts = changed(SMALL, hardware__gpu="v100-16gb", hardware__gpus_per_node=1, requirements__min_batch=8)
     facts = changed(facts, requirements__max_sequence_tokens=8192)
     answer = solve(problem_from_dict(facts))
@@ -169,7 +169,7 @@ def test_both_homes_agree(name: str, gpu: str) -> None:
     from optimizer.search.uniform.quantities import Quantities
 
     space = build_space(problem)
-    q = Quantities(problem, space)
+    quantities = Quantities(problem, space)
     ids = {"weight_format", "kv_format", "quant_blocks", "quant_groups", "quant_expert_groups", "nvlink_locality"}
     judged = {}
     for rule in rules_for(problem):
@@ -179,12 +179,12 @@ def test_both_homes_agree(name: str, gpu: str) -> None:
     for row in range(space.rows):
         shape = space.shapes[space.row_shape[row]]
         group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format)
-        seen.setdefault(Row(Shape(group, shape.layers_per_stage), int(space.row_dp[row])), row)
+        seen.setdefault(Row(ReplicaShape(group, shape.layers_per_stage), int(space.row_dp[row])), row)
     from optimizer.search.uniform.rule import Choice
 
     for one, row in list(seen.items())[:: max(1, len(seen) // 150)]:
         theirs = {finding.id: finding.holds for finding in row_findings(problem, one) if finding.id in ids}
-        assert theirs == {name: rule.judge(q, Choice(row, 1)).holds for name, rule in judged.items()}
+        assert theirs == {name: rule.judge(quantities, Choice(row, 1)).holds for name, rule in judged.items()}
 
 
 def test_modules_that_stay_in_sixteen_bit_are_not_quantised() -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from optimizer.explain.uniform.levers import Lever
+from optimizer.explain.uniform.relaxations import Relaxation
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.load import problem_from_dict
 from optimizer.reading.stated import Stated
@@ -48,7 +48,16 @@ def infeasible(seeds: Iterable[int]) -> Iterator[tuple[int, Stated]]:
             yield seed, stated
 
 
-def settings(lever: Lever, most: int = 8) -> list[int]:
-    """Some settings of a lever, the nearest and the furthest among them."""
-    wanted = {1, 2, 3, lever.steps, lever.steps // 2, lever.steps // 10, lever.steps // 100, lever.steps // 1000}
-    return sorted(k for k in wanted if 1 <= k <= lever.steps)[:most]
+def settings(relaxation: Relaxation, most: int = 8) -> list[int]:
+    """Some settings of a relaxation, the nearest and the furthest among them."""
+    wanted = {
+        1,
+        2,
+        3,
+        relaxation.steps,
+        relaxation.steps // 2,
+        relaxation.steps // 10,
+        relaxation.steps // 100,
+        relaxation.steps // 1000,
+    }
+    return sorted(k for k in wanted if 1 <= k <= relaxation.steps)[:most]

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.test_cli import BORN, run, write
+from tests.test_cli import EXAMPLE, run, write
 
 
 @pytest.fixture
-def broken(born: dict[str, Any], tmp_path: Path) -> str:
+def broken(example: dict[str, Any], tmp_path: Path) -> str:
     """The born case with a first token due in 100 ms, which no strategy keeps."""
-    born["requirements"]["ttft_p99_ms"] = 100
-    return write(tmp_path, born)
+    example["requirements"]["ttft_p99_ms"] = 100
+    return write(tmp_path, example)
 
 
 def test_solve_names_conflict_and_repairs(broken: str) -> None:
@@ -63,29 +63,29 @@ def test_bad_repair_options_exit_two(broken: str, options: list[str], said: str)
 
 
 def test_check_of_an_infeasible_strategy_has_repairs() -> None:
-    answer = json.loads(run("check", BORN, "--tp", "2", "--pp", "4", "--dp", "1", "--json").stdout)
+    answer = json.loads(run("check", EXAMPLE, "--tp", "2", "--pp", "4", "--dp", "1", "--json").stdout)
     assert answer["feasible"] is False and answer["conflicts"] and answer["repairs"]
     assert "TP2·PP4·DP1 cannot keep every rule" in answer["conflicts"][0]["sentence"]
 
 
 def test_why_not_why_this_how_sure() -> None:
-    refused = run("why-not", BORN, "--tp", "8", "--pp", "1")
+    refused = run("why-not", EXAMPLE, "--tp", "8", "--pp", "1")
     assert refused.returncode == 1 and "Not allowed. Because" in refused.stdout
-    assert run("why-not", BORN, "--tp", "4").returncode == 0
-    data = json.loads(run("why-not", BORN, "--tp", "3", "--json").stdout)
+    assert run("why-not", EXAMPLE, "--tp", "4").returncode == 0
+    data = json.loads(run("why-not", EXAMPLE, "--tp", "3", "--json").stdout)
     assert data["verdict"] == "not allowed" and data["conflicts"][0]["rules"] == ["attention_heads"]
-    assert "one more node of 8 GPUs" in run("why-this", BORN).stdout
-    assert json.loads(run("why-this", BORN, "--json").stdout)["worths"]
-    sure = json.loads(run("how-sure", BORN, "--json").stdout)
+    assert "one more node of 8 GPUs" in run("why-this", EXAMPLE).stdout
+    assert json.loads(run("why-this", EXAMPLE, "--json").stdout)["worths"]
+    sure = json.loads(run("how-sure", EXAMPLE, "--json").stdout)
     assert {r["field"] for r in sure["ranges"]} >= {"workload.requests_per_s", "workload.prompt_tokens"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["why-not", BORN], "at least one decision"),
-        (["why-not", BORN, "--tp", "0"], "--tp"),
-        (["why-not", BORN, "--layers", "40,39"], "79 layers"),
+        (["why-not", EXAMPLE], "at least one decision"),
+        (["why-not", EXAMPLE, "--tp", "0"], "--tp"),
+        (["why-not", EXAMPLE, "--layers", "40,39"], "79 layers"),
         (["why-this", "missing.yaml"], "no such file"),
         (["how-sure", "missing.yaml"], "no such file"),
     ],
@@ -97,6 +97,6 @@ def test_bad_input_of_the_why_commands(arguments: list[str], said: str) -> None:
 
 @pytest.mark.parametrize("options", [["--kv", "fp8", "--tp", "4"], ["--weights", "fp8", "--tp", "2", "--dp", "4"]])
 def test_check_of_what_was_not_offered_and_is_better(options: list[str]) -> None:
-    result = run("check", BORN, *options)
+    result = run("check", EXAMPLE, *options)
     assert result.returncode == 0 and "MISMATCH" not in result.stdout
     assert "is better than the best that may be considered" in result.stdout

@@ -9,7 +9,7 @@ import pytest
 from optimizer import problem_from_dict, solve
 from optimizer.explain.common.sets import deletion, hitting_sets
 from optimizer.explain.uniform.conflict import find_conflicts
-from optimizer.explain.uniform.wide import OFFERS, Wide
+from optimizer.explain.uniform.wide import CANDIDATES, WideSearch
 from optimizer.reading.stated import Stated
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rules import rule_ids
@@ -17,16 +17,16 @@ from optimizer.search.uniform.space import build_space
 from tests.explain.infeasible import BLOCK, SEEDS, feasible, infeasible
 
 
-def holds_together(wide: Wide, stated: Stated, members: set[str]) -> bool:
+def holds_together(wide: WideSearch, stated: Stated, members: set[str]) -> bool:
     """Whether some candidate keeps the given rules and search limits; whatever is not given is switched off or opened.
 
     The GPU count is switched off by many more nodes, and only where it was a member before.
     """
     off = list(wide.problem.search.disabled_rules)
     changes = {"search.disabled_rules": off + [rule for rule in wide.rules if rule not in members | {"gpu_count"}]}
-    for lever in wide.levers:
-        if OFFERS.get(lever.id) in set(wide.members) - members and lever.full is not None:
-            changes.update(lever.full)
+    for relaxation in wide.relaxations:
+        if CANDIDATES.get(relaxation.id) in set(wide.members) - members and relaxation.full is not None:
+            changes.update(relaxation.full)
     return feasible(stated, changes)
 
 
@@ -34,8 +34,8 @@ def holds_together(wide: Wide, stated: Stated, members: set[str]) -> bool:
 def test_every_conflict_is_real_and_minimal(block: int) -> None:
     for seed, stated in infeasible(range(block, block + BLOCK)):
         problem = stated.problem()
-        wide, q = Wide(stated, problem), Quantities(problem, build_space(problem))
-        conflicts = find_conflicts(q, None, wide, every=True)
+        wide, quantities = WideSearch(stated, problem), Quantities(problem, build_space(problem))
+        conflicts = find_conflicts(quantities, None, wide, every=True)
         assert conflicts, seed
         assert len({conflict.rules for conflict in conflicts}) == len(conflicts)
         for conflict in conflicts[:2]:
@@ -43,7 +43,7 @@ def test_every_conflict_is_real_and_minimal(block: int) -> None:
             members = set(conflict.rules)
             assert not holds_together(wide, stated, members), (seed, conflict.rules)
             for member in members:
-                rest, nodes = members - {member}, wide.lever("nodes")
+                rest, nodes = members - {member}, wide.relaxation("nodes")
                 alone = holds_together(wide, stated, rest)
                 more = nodes is not None and nodes.full is not None and "gpu_count" not in rest
                 assert alone or (more and holds_together(wide, stated.changed(nodes.full), rest)), (
@@ -70,9 +70,9 @@ def test_hitting_sets_stop_at_the_stated_number() -> None:
     assert len(found) == 3 and not complete
 
 
-def test_the_sentence_says_what_a_person_would(born: dict) -> None:  # type: ignore[type-arg]
-    born["model"], born["search"] = "llama3.1-405b", {}
-    (conflict,) = solve(problem_from_dict(born), repairs=False).conflicts
+def test_the_sentence_says_what_a_person_would(example: dict) -> None:  # type: ignore[type-arg]
+    example["model"], example["search"] = "llama3.1-405b", {}
+    (conflict,) = solve(problem_from_dict(example), repairs=False).conflicts
     assert set(conflict.rules) == {"gpu_count", "memory", "weight_precision"}
     assert "406B parameters in bf16 need 756 GiB and 8 GPUs offer 538 GiB at 85%" in conflict.sentence
     assert "the GPU count is fixed at 8" in conflict.sentence
@@ -93,9 +93,9 @@ def test_no_sentence_names_a_rule_by_its_id_alone(seed: int) -> None:
             assert any(change.field in repair.sentence for change in repair.changes)
 
 
-def test_a_search_that_offers_nothing_is_a_conflict_too(born: dict) -> None:  # type: ignore[type-arg]
-    born["search"] = {"tensor_parallel": [16]}
-    answer = solve(problem_from_dict(born))
+def test_a_search_that_candidates_nothing_is_a_conflict_too(example: dict) -> None:  # type: ignore[type-arg]
+    example["search"] = {"tensor_parallel": [16]}
+    answer = solve(problem_from_dict(example))
     (conflict,) = answer.conflicts
     assert answer.status == "infeasible" and "tensor_parallel" in conflict.rules
     assert "only TP 16 is considered (search.tensor_parallel)" in conflict.sentence
@@ -114,7 +114,7 @@ DEEPSEEK = {
 def test_no_conflict_denies_a_repair() -> None:
     """What a repair gives up is part of every conflict; more nodes help here, in a space that has to be thinned."""
     stated = Stated(DEEPSEEK)
-    wide = Wide(stated, stated.problem())
+    wide = WideSearch(stated, stated.problem())
     answer = solve(stated.problem(), stated=stated, all_conflicts=True)
     assert any(change.field == "hardware.nodes" for repair in answer.repairs for change in repair.changes)
     for repair in answer.repairs:

@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 from optimizer.explain.inventory.conflict import rule_sentences
-from optimizer.explain.inventory.lever import fleet_levers
-from optimizer.facts.inventory import FleetProblem
-from optimizer.questions.inventory import solve_fleet
+from optimizer.explain.inventory.relaxation import inventory_relaxations
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.questions.inventory import solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Fixed
-from optimizer.results.inventory import FleetAnswer
-from optimizer.search.inventory.offers import Offers
-from optimizer.search.inventory.solve import FleetSolver
+from optimizer.results.inventory import InventoryAnswer
+from optimizer.search.inventory.candidates import Candidates
+from optimizer.search.inventory.solve import InventorySolver
 from tests.conftest import ROOT, changed
 from tests.inventory.generate import random_inventory, tight_inventory
 from tests.test_cli import run
@@ -29,14 +29,14 @@ INFEASIBLE: list[dict[str, Any]] = [
 SEVEN = yaml.safe_load((ROOT / "problems" / "seven-h100.yaml").read_text())
 
 
-def stands(problem: FleetProblem) -> bool:
+def stands(problem: InventoryProblem) -> bool:
     """Whether any set of instances keeps every rule, looked for anew."""
-    status = FleetSolver(problem, Offers(problem)).any().status
+    status = InventorySolver(problem, Candidates(problem)).any().status
     assert status in ("feasible", "infeasible")
     return status == "feasible"
 
 
-def only(problem: FleetProblem, rules: set[str]) -> FleetProblem:
+def only(problem: InventoryProblem, rules: set[str]) -> InventoryProblem:
     off = (*problem.search.disabled_rules, *(rule for rule in rule_sentences(problem) if rule not in rules))
     return problem.model_copy(update={"search": problem.search.model_copy(update={"disabled_rules": off})})
 
@@ -44,7 +44,7 @@ def only(problem: FleetProblem, rules: set[str]) -> FleetProblem:
 @pytest.mark.parametrize("stated", INFEASIBLE, ids=lambda stated: stated["name"])
 def test_conflicts_are_minimal_and_repairs_are_least(stated: dict[str, Any]) -> None:
     problem = inventory_from_dict(stated)
-    answer = solve_fleet(problem, ranges=False)
+    answer = solve_inventory(problem, ranges=False)
     assert answer.status == "infeasible"
     (conflict,) = answer.conflicts
     rules = set(conflict.rules)
@@ -58,27 +58,29 @@ def test_conflicts_are_minimal_and_repairs_are_least(stated: dict[str, Any]) -> 
     least(problem, answer)
 
 
-def least(problem: FleetProblem, answer: FleetAnswer) -> None:
+def least(problem: InventoryProblem, answer: InventoryAnswer) -> None:
     """At the setting before, the other changes are not enough."""
     for repair in answer.repairs:
         for change in repair.changes:
             settings = {one.field: one.new for one in repair.changes}
             base = problem
-            for lever in fleet_levers(problem, Fixed()):
-                if lever.field in settings and lever.field != change.field:
-                    number = [one.changes(k)[0].new for one in [lever] for k in range(1, lever.steps + 1)]
-                    other = next(one for one in fleet_levers(base, Fixed()) if one.field == lever.field)
-                    base = other.at(1 + number.index(settings[lever.field]))
-            moved = [lever for lever in fleet_levers(base, Fixed()) if lever.field == change.field]
-            for lever in moved:
-                values = [lever.changes(k)[0].new for k in range(1, lever.steps + 1)]
+            for relaxation in inventory_relaxations(problem, Fixed()):
+                if relaxation.field in settings and relaxation.field != change.field:
+                    number = [one.changes(k)[0].new for one in [relaxation] for k in range(1, relaxation.steps + 1)]
+                    other = next(one for one in inventory_relaxations(base, Fixed()) if one.field == relaxation.field)
+                    base = other.at(1 + number.index(settings[relaxation.field]))
+            moved = [
+                relaxation for relaxation in inventory_relaxations(base, Fixed()) if relaxation.field == change.field
+            ]
+            for relaxation in moved:
+                values = [relaxation.changes(k)[0].new for k in range(1, relaxation.steps + 1)]
                 setting = 1 + values.index(change.new)
-                assert not stands(lever.at(setting - 1) if setting > 1 else base), (repair.sentence, setting)
+                assert not stands(relaxation.at(setting - 1) if setting > 1 else base), (repair.sentence, setting)
 
 
 def test_what_helps_nothing_is_not_offered() -> None:
     """Deadlines have nothing to do with a rack that has to be outlived and holds everything."""
-    answer = solve_fleet(
+    answer = solve_inventory(
         inventory_from_dict(changed(SEVEN, requirements__survive={"gpu": 2}, workload__requests_per_s=4))
     )
     assert answer.conflicts[0].rules and not any("_ms" in repair.sentence for repair in answer.repairs)
@@ -102,8 +104,8 @@ def test_ctrl_c_while_explaining_keeps_what_is_proved(monkeypatch: pytest.Monkey
     def stops(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "fleet_repairs", stops)
-    answer = solve_fleet(inventory_from_dict(changed(SEVEN, workload__requests_per_s=12)))
+    monkeypatch.setattr(module, "inventory_repairs", stops)
+    answer = solve_inventory(inventory_from_dict(changed(SEVEN, workload__requests_per_s=12)))
     assert answer.status == "infeasible" and answer.conflicts and not answer.repairs
 
 

@@ -37,7 +37,7 @@ def test_shared_tables_change_nothing() -> None:
             {"objective.gpu_ms": 7},
         ):
             problem = stated.changed(changes).problem()
-            near, alone = winner(problem, near=now.q), winner(problem)
+            near, alone = winner(problem, near=now.quantities), winner(problem)
             assert (near and (near.strategy, near.tiers)) == (alone and (alone.strategy, alone.tiers)), (seed, changes)
 
 
@@ -60,25 +60,25 @@ def test_verdicts_on_generated_foils(seed: int) -> None:
         assert there is not None and fits(there.strategy, fixed)
 
 
-def test_worse_names_the_term_that_decides(born: dict[str, Any]) -> None:
-    born["requirements"] = {"max_sequence_tokens": 8192}
-    born["workload"]["requests_per_s"] = 2
-    stated = Stated(born)
+def test_worse_names_the_term_that_decides(example: dict[str, Any]) -> None:
+    example["requirements"] = {"max_sequence_tokens": 8192}
+    example["workload"]["requests_per_s"] = 2
+    stated = Stated(example)
     found = why_not(stated.problem(), stated, Fixed(tensor_parallel=2))
     assert found.verdict == "worse" and found.decided_by
     assert any("The term that decides" in sentence for sentence in found.sentences)
     assert any("It begins with" in sentence for sentence in found.sentences)
 
 
-def test_what_was_not_offered_is_not_called_impossible(born: dict[str, Any]) -> None:
-    stated = Stated(born)
+def test_what_was_not_offered_is_not_called_impossible(example: dict[str, Any]) -> None:
+    stated = Stated(example)
     found = why_not(stated.problem(), stated, Fixed(weight_precision="fp8"))
     assert found.flip is not None and found.flip.change.field == "search.weight_precision"
     assert "outside what may be considered" in found.sentences[0]
 
 
-def test_why_this_rests_on_limits_that_matter(born: dict[str, Any]) -> None:
-    stated = Stated(born)
+def test_why_this_rests_on_limits_that_matter(example: dict[str, Any]) -> None:
+    stated = Stated(example)
     found = why_this(stated.problem(), stated)
     (against,) = found.against
     assert "gpu_count" in against.members and "weight_precision" in against.members
@@ -91,14 +91,14 @@ def test_why_this_rests_on_limits_that_matter(born: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("preset", ["throughput", "fewest-gpus"])
-def test_why_this_goes_tier_by_tier(born: dict[str, Any], preset: str) -> None:
-    stated = Stated(born | {"objective": preset})
+def test_why_this_goes_tier_by_tier(example: dict[str, Any], preset: str) -> None:
+    stated = Stated(example | {"objective": preset})
     found = why_this(stated.problem(), stated)
     assert len(found.against) == 2 and all(worth.first_unit for worth in found.worths if worth.strategy)
 
 
-def test_how_sure_brackets_hold_at_both_ends(born: dict[str, Any]) -> None:
-    stated = Stated(born)
+def test_how_sure_brackets_hold_at_both_ends(example: dict[str, Any]) -> None:
+    stated = Stated(example)
     problem = stated.problem()
     found, now = how_sure(problem, stated), winner(problem)
     assert now is not None and found.strategy == now.strategy
@@ -114,17 +114,17 @@ def test_how_sure_brackets_hold_at_both_ends(born: dict[str, Any]) -> None:
         assert abs(switch.outside - switch.inside) <= max(1 if knob.whole else 0, 0.0101 * knob.value)
 
 
-def test_an_infeasible_problem_is_answered_too(born: dict[str, Any]) -> None:
-    born["requirements"]["ttft_p99_ms"] = 1
-    problem, stated = problem_from_dict(born), Stated(born)
+def test_an_infeasible_problem_is_answered_too(example: dict[str, Any]) -> None:
+    example["requirements"]["ttft_p99_ms"] = 1
+    problem, stated = problem_from_dict(example), Stated(example)
     assert why_this(problem, stated).strategy is None
     assert how_sure(problem, stated).strategy is None
     assert why_not(problem, stated, Fixed(tensor_parallel=8)).verdict == "not allowed"
 
 
-def test_a_weight_is_named_where_no_fact_makes_it_win(born: dict[str, Any]) -> None:
-    born["workload"]["requests_per_s"] = 2
-    stated, fixed = Stated(born), Fixed(tensor_parallel=4)
+def test_a_weight_is_named_where_no_fact_makes_it_win(example: dict[str, Any]) -> None:
+    example["workload"]["requests_per_s"] = 2
+    stated, fixed = Stated(example), Fixed(tensor_parallel=4)
     found = why_not(stated.problem(), stated, fixed)
     assert found.flip is not None and found.flip.change.field == "objective.unserved_penalty_ms"
     there = winner(stated.changed({found.flip.change.field: found.flip.change.new}).problem())
@@ -132,7 +132,7 @@ def test_a_weight_is_named_where_no_fact_makes_it_win(born: dict[str, Any]) -> N
     assert there is not None and fits(there.strategy, fixed) and almost is not None and not fits(almost.strategy, fixed)
 
 
-def test_a_foil_that_is_not_allowed_is_tried_under_each_repair(born: dict[str, Any]) -> None:
-    stated = Stated(born)
+def test_a_foil_that_is_not_allowed_is_tried_under_each_repair(example: dict[str, Any]) -> None:
+    stated = Stated(example)
     found = why_not(stated.problem(), stated, Fixed(tensor_parallel=8))
     assert found.repairs and any(sentence.startswith("With repair 1 it is allowed, ") for sentence in found.sentences)

@@ -17,8 +17,8 @@ from optimizer.reading.load import load_problem, problem_from_dict
 from tests.conftest import ROOT, changed
 
 
-def test_the_born_case_loads(born: dict[str, Any]) -> None:
-    problem = problem_from_dict(born)
+def test_the_example_case_loads(example: dict[str, Any]) -> None:
+    problem = problem_from_dict(example)
     assert problem.hardware.gpus == 8
     assert problem.hardware.gpu.memory_mib == 81_559
     assert problem.model.parameters == 70_553_706_496
@@ -41,27 +41,27 @@ def test_every_shipped_problem_loads(path: Path) -> None:
         assert load_problem(path).name == path.stem
 
 
-def test_json_and_yaml_mean_the_same(born: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps(born))
-    (tmp_path / "a.yaml").write_text(yaml.safe_dump(born))
+def test_json_and_yaml_mean_the_same(example: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(example))
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(example))
     assert load_problem(tmp_path / "a.json") == load_problem(tmp_path / "a.yaml")
 
 
-def test_a_config_path_is_relative_to_the_problem_file(born: dict[str, Any], tmp_path: Path) -> None:
+def test_a_config_path_is_relative_to_the_problem_file(example: dict[str, Any], tmp_path: Path) -> None:
     config = catalog.entry("models", "llama3-70b")["config"]
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text(json.dumps(config))
     for stated in ("model/config.json", "model"):
-        (tmp_path / "p.json").write_text(json.dumps(changed(born, model=stated)))
+        (tmp_path / "p.json").write_text(json.dumps(changed(example, model=stated)))
         assert load_problem(tmp_path / "p.json").model.parameters == 70_553_706_496
 
 
-def test_inline_facts(born: dict[str, Any]) -> None:
+def test_inline_facts(example: dict[str, Any]) -> None:
     config = catalog.entry("models", "llama3-70b")["config"]
     gpu = catalog.gpu("h100-sxm-80gb").model_dump()
-    inline = problem_from_dict(changed(born, model={"name": "llama3-70b", **config}, hardware__gpu=gpu))
+    inline = problem_from_dict(changed(example, model={"name": "llama3-70b", **config}, hardware__gpu=gpu))
     assert inline.model.parameters == 70_553_706_496
-    assert inline.hardware == problem_from_dict(born).hardware
+    assert inline.hardware == problem_from_dict(example).hardware
 
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -96,16 +96,16 @@ NAN, INFINITY = float("nan"), float("inf")
         ({"hardware__nvlink_gb_per_s": 0, "hardware__nvlink_domain_gpus": 8}, "hardware.nvlink_domain_gpus", "above 0"),
     ],
 )
-def test_bad_fields(born: dict[str, Any], change: dict[str, Any], field: str, said: str) -> None:
+def test_bad_fields(example: dict[str, Any], change: dict[str, Any], field: str, said: str) -> None:
     with pytest.raises(ProblemError) as error:
-        problem_from_dict(changed(born, **change))
+        problem_from_dict(changed(example, **change))
     assert error.value.field.startswith(field)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_longer_context_is_allowed_when_the_rule_is_off(born: dict[str, Any]) -> None:
-    values = changed(born, requirements__max_sequence_tokens=9000, search__disabled_rules=["context"])
+def test_a_longer_context_is_allowed_when_the_rule_is_off(example: dict[str, Any]) -> None:
+    values = changed(example, requirements__max_sequence_tokens=9000, search__disabled_rules=["context"])
     assert problem_from_dict(values).max_sequence_tokens == 9000
 
 
@@ -133,12 +133,12 @@ def test_missing_file_directory_and_binary(tmp_path: Path) -> None:
             load_problem(tmp_path / path)
 
 
-def test_pcie_cards_have_no_nvlink_domain(born: dict[str, Any]) -> None:
+def test_pcie_cards_have_no_nvlink_domain(example: dict[str, Any]) -> None:
     hardware = {"gpu": "l40s-48gb", "nodes": 2, "gpus_per_node": 4}
-    resolved = problem_from_dict(changed(born, hardware=hardware)).hardware
+    resolved = problem_from_dict(changed(example, hardware=hardware)).hardware
     assert (resolved.nvlink_gb_per_s, resolved.nvlink_domain_gpus, resolved.gpus) == (0, 1, 8)
 
 
-def test_rack_scale_domains_span_nodes(born: dict[str, Any]) -> None:
-    resolved = problem_from_dict(changed(born, hardware={"gpu": "gb200-nvl72", "nodes": 18})).hardware
+def test_rack_scale_domains_span_nodes(example: dict[str, Any]) -> None:
+    resolved = problem_from_dict(changed(example, hardware={"gpu": "gb200-nvl72", "nodes": 18})).hardware
     assert (resolved.gpus_per_node, resolved.nvlink_domain_gpus, resolved.gpus) == (4, 72, 72)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from optimizer import Fixed, check, problem_from_dict
-from optimizer.results.graph import Edge, Graph, InstanceGraph, Node
+from optimizer.results.graph import Edge, Graph, GraphNode, InstanceGraph
 from optimizer.verify.graph import verify_graph
 from tests.generate import random_problem
 from tests.graph.cases import EXPERTS, graph, problem, random_strategy, strategy
@@ -121,7 +121,7 @@ def without_node(name: str) -> Lie:
 
 def twice(name: str, **changes: object) -> Lie:
     def lie(true: InstanceGraph) -> InstanceGraph:
-        node: Node = next(node for node in true.nodes if node.id.endswith(name))
+        node: GraphNode = next(node for node in true.nodes if node.id.endswith(name))
         return replace(true, nodes=(*true.nodes, replace(node, **{"id": f"{node.id}-again", **changes})))  # type: ignore[arg-type]
 
     return lie

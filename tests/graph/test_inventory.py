@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from optimizer.facts.inventory import FleetProblem
-from optimizer.graph import build_graph, plan_of_fleet
-from optimizer.questions.inventory import solve_fleet
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.graph import build_graph, plan_of_inventory
+from optimizer.questions.inventory import solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.results.graph import Graph
-from optimizer.results.inventory import FleetAnswer, PoolPart
+from optimizer.results.inventory import InventoryAnswer, PoolPart
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
-from optimizer.verify.graph import verify_fleet_graph
+from optimizer.verify.graph import verify_inventory_graph
 from tests.graph.cases import EXPERTS, GPU, TINY, strategy
 
 
-def inventory(model: dict[str, Any]) -> FleetProblem:
+def inventory(model: dict[str, Any]) -> InventoryProblem:
     """Five free GPUs of a node of NVLink fours, and two nodes of two without NVLink."""
     return inventory_from_dict(
         {
@@ -34,10 +34,10 @@ def inventory(model: dict[str, Any]) -> FleetProblem:
     )
 
 
-def unlike(fleet: FleetProblem) -> FleetAnswer:
+def unlike(asked: InventoryProblem) -> InventoryAnswer:
     """TP4, TP2 and TP1 on the seven GPUs, and two stages on two small nodes: nobody's optimum, but four shapes."""
-    answer = solve_fleet(fleet, ranges=False)
-    total = fleet.model.layers
+    answer = solve_inventory(asked, ranges=False)
+    total = asked.model.layers
     shapes = [strategy(4, total=total), strategy(2, total=total), strategy(1, total=total), strategy(2, 2, total=total)]
     gpus = [
         [GpuPlace("big-0", i) for i in range(4)],
@@ -62,15 +62,15 @@ def unlike(fleet: FleetProblem) -> FleetAnswer:
 
 
 @pytest.fixture(scope="module", params=[TINY, EXPERTS], ids=["dense", "experts"])
-def drawn(request: pytest.FixtureRequest) -> tuple[FleetProblem, FleetAnswer, Graph]:
-    fleet = inventory(request.param)
-    answer = unlike(fleet)
-    return fleet, answer, build_graph(plan_of_fleet(fleet, answer), None, answer.label)
+def drawn(request: pytest.FixtureRequest) -> tuple[InventoryProblem, InventoryAnswer, Graph]:
+    asked = inventory(request.param)
+    answer = unlike(asked)
+    return asked, answer, build_graph(plan_of_inventory(asked, answer), None, answer.label)
 
 
-def test_unlike_instances_stand_side_by_side(drawn: tuple[FleetProblem, FleetAnswer, Graph]) -> None:
-    fleet, answer, graph = drawn
-    found = verify_fleet_graph(fleet, answer, graph)
+def test_unlike_instances_stand_side_by_side(drawn: tuple[InventoryProblem, InventoryAnswer, Graph]) -> None:
+    asked, answer, graph = drawn
+    found = verify_inventory_graph(asked, answer, graph)
     assert found.passed, found.mismatches[:5]
     instances = list(graph.instances())
     assert [instance.strategy.tensor_parallel for instance in instances] == [4, 2, 1, 2]
@@ -84,20 +84,20 @@ def test_unlike_instances_stand_side_by_side(drawn: tuple[FleetProblem, FleetAns
     assert reduces == {"pcie"} and instances[1].nodes[2].link == "nvlink"
 
 
-def test_a_graph_of_another_placement_is_refused(drawn: tuple[FleetProblem, FleetAnswer, Graph]) -> None:
-    fleet, answer, graph = drawn
+def test_a_graph_of_another_placement_is_refused(drawn: tuple[InventoryProblem, InventoryAnswer, Graph]) -> None:
+    asked, answer, graph = drawn
     assert answer.placement is not None
     one, two, *rest = answer.placement.instances
     moved = replace(two, gpus=tuple(reversed(two.gpus)))
     for placement in (Placement((two, one, *rest)), Placement((one, moved, *rest)), Placement((one, two))):
-        assert not verify_fleet_graph(fleet, replace(answer, placement=placement), graph).passed
-    assert not verify_fleet_graph(fleet, answer, graph, running=7).passed
+        assert not verify_inventory_graph(asked, replace(answer, placement=placement), graph).passed
+    assert not verify_inventory_graph(asked, answer, graph, running=7).passed
 
 
 def test_the_answers_own_placement() -> None:
-    fleet = inventory(TINY)
-    answer = solve_fleet(fleet, ranges=False)
-    graph = build_graph(plan_of_fleet(fleet, answer), None, answer.label)
-    assert verify_fleet_graph(fleet, answer, graph).passed
+    asked = inventory(TINY)
+    answer = solve_inventory(asked, ranges=False)
+    graph = build_graph(plan_of_inventory(asked, answer), None, answer.label)
+    assert verify_inventory_graph(asked, answer, graph).passed
     with pytest.raises(ValueError, match="without a placement"):
-        plan_of_fleet(fleet, replace(answer, placement=None))
+        plan_of_inventory(asked, replace(answer, placement=None))

@@ -7,21 +7,21 @@ from dataclasses import replace
 
 import pytest
 
-from optimizer.graph import build_graph, plan_of_fleet
-from optimizer.results.inventory import FleetAnswer, PoolPart
+from optimizer.graph import build_graph, plan_of_inventory
+from optimizer.results.inventory import InventoryAnswer, PoolPart
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
-from optimizer.verify.graph import verify_fleet_graph
+from optimizer.verify.graph import verify_inventory_graph
 from tests.graph.cases import EXPERTS, TINY, strategy
 from tests.graph.two_groups import AHEAD, BEHIND, BIG_GPUS, SMALL_GPUS, counted, inventory, placed, uneven
 
 
 @pytest.fixture(scope="module")
-def any_answer() -> FleetAnswer:
+def any_answer() -> InventoryAnswer:
     return placed(inventory(TINY), uneven(7), (AHEAD, BEHIND), BIG_GPUS + SMALL_GPUS)
 
 
 @pytest.mark.parametrize("seed", range(16))
-def test_any_two_groups(seed: int, any_answer: FleetAnswer) -> None:
+def test_any_two_groups(seed: int, any_answer: InventoryAnswer) -> None:
     """Parts on one node or several, NVLink domains smaller and larger than nodes, names that could be taken for each other."""
     rng = random.Random(seed)
     tp, names = rng.choice([1, 2, 4]), rng.choice([("a", "b"), ("a-0", "a"), ("a", "a-0")])
@@ -50,19 +50,19 @@ def test_any_two_groups(seed: int, any_answer: FleetAnswer) -> None:
     model = rng.choice(
         [TINY | {"num_hidden_layers": 12}, EXPERTS | {"num_hidden_layers": 12, "mlp_only_layers": [0, 3]}]
     )
-    fleet, total = inventory(model, *cluster), sum(part.stages for part in parts)
+    asked, total = inventory(model, *cluster), sum(part.stages for part in parts)
     cuts = sorted(rng.sample(range(1, 12), total - 1))
     split = tuple(end - start for start, end in zip([0, *cuts], [*cuts, 12], strict=True))
-    shape = strategy(tp, total, ep=rng.choice([1, tp]) if fleet.model.experts else 1, layers=split)
+    shape = strategy(tp, total, ep=rng.choice([1, tp]) if asked.model.experts else 1, layers=split)
     pool = replace(any_answer.pools[0], parts=tuple(parts), strategy=shape)
     placement = Placement((PlacedInstance("replica-0", 0, shape, 1, 1.0, tuple(gpus)),))
     answer = replace(any_answer, pools=(pool,), placement=placement)
     running = rng.choice([1, 2, 5, 8])
-    graph = build_graph(plan_of_fleet(fleet, answer, running), None, "any")
-    found = verify_fleet_graph(fleet, answer, graph, running)
+    graph = build_graph(plan_of_inventory(asked, answer, running), None, "any")
+    found = verify_inventory_graph(asked, answer, graph, running)
     assert found.passed, found.mismatches[:5]
     [instance] = graph.instances()
-    expected = counted(fleet, answer, running)
+    expected = counted(asked, answer, running)
     if not any("more than the cost model counts" in note for note in graph.notes):
         assert instance.decode_step_ms == pytest.approx(expected, rel=1e-12)
     assert instance.decode_step_ms >= expected * (1 - 1e-12)

@@ -1,4 +1,4 @@
-"""The naive twin: every GPU by its own name in a CP-SAT model, for inventories of a handful of GPUs.
+"""The naive counterpart: every GPU by its own name in a CP-SAT model, for inventories of a handful of GPUs.
 
 What the product counts, this model labels: which instance has which GPU, which nodes and racks each instance touches, and one
 constraint for every single loss. The value of every multiset of instances comes from a table of the verifier's own values.
@@ -12,12 +12,12 @@ from itertools import product
 
 from ortools.sat.python import cp_model
 
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.verify.common.arithmetic import sixty_digits
-from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory.candidates import MILLION, CheckedInstance, candidates_of
+from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
-from optimizer.verify.inventory.offers import MILLION, Offer, offers_of
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.spread import Unfinished
 from optimizer.verify.inventory.valuer import Valuer
 
@@ -25,7 +25,7 @@ MOST_ROWS = 2_000
 
 
 @sixty_digits()
-def naive_optimum(problem: FleetProblem) -> float | None:
+def naive_optimum(problem: InventoryProblem) -> float | None:
     """The least objective, ms; None when nothing is feasible.
 
     Raises:
@@ -33,13 +33,13 @@ def naive_optimum(problem: FleetProblem) -> float | None:
     """
     if any(losses.count != 1 for losses in problem.survive) or problem.within_s is not None:
         raise ValueError("single losses without restarts only")
-    site = Site(problem)
-    offers = [offer for group in offers_of(site, Instances(problem)) for offer in group]
-    table = list(_values(problem, offers))
+    site = CheckedSite(problem)
+    candidates = [candidate for group in candidates_of(site, Instances(problem)) for candidate in group]
+    table = list(_values(problem, candidates))
     if not table:
         return None
     model = cp_model.CpModel()
-    labelled = _Labelled(model, problem, site, offers)
+    labelled = _Labelled(model, problem, site, candidates)
     value = model.new_int_var(0, max(ms for _, ms in table), "microseconds")
     model.add_allowed_assignments([*labelled.counts, value], [(*counts, ms) for counts, ms in table])
     labelled.survive()
@@ -56,25 +56,25 @@ def naive_optimum(problem: FleetProblem) -> float | None:
     return solver.objective_value / 1000
 
 
-def _values(problem: FleetProblem, offers: Sequence[Offer]) -> Iterator[tuple[tuple[int, ...], int]]:
-    """(instances of each offer, value in µs) of every multiset that can carry the demand, losses not asked about."""
+def _values(problem: InventoryProblem, candidates: Sequence[CheckedInstance]) -> Iterator[tuple[tuple[int, ...], int]]:
+    """(instances of each candidate, value in µs) of every multiset that can carry the demand, losses not asked about."""
     quiet = problem.model_copy(update={"survive": ()})
     room = [group.gpus for group in problem.groups]
-    ranges = [range(room[offer.group] // offer.gpus + 1) for offer in offers]
+    ranges = [range(room[candidate.group] // candidate.gpus + 1) for candidate in candidates]
     kept = []
     for counts in product(*ranges):
         used = [
-            sum(offer.gpus * n for offer, n in zip(offers, counts, strict=True) if offer.group == g)
+            sum(candidate.gpus * n for candidate, n in zip(candidates, counts, strict=True) if candidate.group == g)
             for g in range(len(room))
         ]
         if any(counts) and all(u <= r for u, r in zip(used, room, strict=True)):
             kept.append(counts)
         if len(kept) > MOST_ROWS:
             raise ValueError("too many multisets")
-    groups = {offer.group: (offer.group,) for offer in offers}
-    valuer = Valuer(Site(quiet), Curves(), groups, math.inf)
+    groups = {candidate.group: (candidate.group,) for candidate in candidates}
+    valuer = Valuer(CheckedSite(quiet), TimeCurves(), groups, math.inf)
     for counts in kept:
-        chosen = [(offer, n) for offer, n in zip(offers, counts, strict=True) if n]
+        chosen = [(candidate, n) for candidate, n in zip(candidates, counts, strict=True) if n]
         try:
             found = valuer.value(chosen, math.inf)
         except Unfinished:
@@ -84,37 +84,43 @@ def _values(problem: FleetProblem, offers: Sequence[Offer]) -> Iterator[tuple[tu
 
 
 class _Labelled:
-    """Variables of the labelled formulation: instance slots, each with its offer and its GPUs."""
+    """Variables of the labelled formulation: instance slots, each with its candidate and its GPUs."""
 
-    def __init__(self, model: cp_model.CpModel, problem: FleetProblem, site: Site, offers: Sequence[Offer]) -> None:
-        self._model, self._problem, self._site, self._offers = model, problem, site, offers
+    def __init__(
+        self,
+        model: cp_model.CpModel,
+        problem: InventoryProblem,
+        site: CheckedSite,
+        candidates: Sequence[CheckedInstance],
+    ) -> None:
+        self._model, self._problem, self._site, self._candidates = model, problem, site, candidates
         self._nodes = [
             (g, name) for g, group in enumerate(problem.groups) for name in map(group.node_name, range(group.nodes))
         ]
-        slots = range(problem.gpus // min(offer.gpus for offer in offers))
-        self._is = {(i, o): model.new_bool_var("") for i in slots for o in range(len(offers))}
+        slots = range(problem.gpus // min(candidate.gpus for candidate in candidates))
+        self._is = {(i, o): model.new_bool_var("") for i in slots for o in range(len(candidates))}
         self._on = {
             (i, o, node): model.new_bool_var("")
             for i, o in self._is
             for node in self._nodes
-            if node[0] == offers[o].group
+            if node[0] == candidates[o].group
         }
         self._slots = slots
         for i in slots:
-            model.add_at_most_one(self._is[i, o] for o in range(len(offers)))
+            model.add_at_most_one(self._is[i, o] for o in range(len(candidates)))
             self._places(i)
         self._gpus_once()
         self.counts = []
-        for o, offer in enumerate(offers):
-            count = model.new_int_var(0, problem.gpus // offer.gpus, "")
+        for o, candidate in enumerate(candidates):
+            count = model.new_int_var(0, problem.gpus // candidate.gpus, "")
             model.add(count == sum(self._is[i, o] for i in slots))
             self.counts.append(count)
 
     def _places(self, i: int) -> None:
         """As many nodes as the shape needs, all in one rack and NVLink domain."""
-        for o, offer in enumerate(self._offers):
-            here = [node for node in self._nodes if node[0] == offer.group]
-            self._model.add(sum(self._on[i, o, node] for node in here) == offer.nodes * self._is[i, o])
+        for o, candidate in enumerate(self._candidates):
+            here = [node for node in self._nodes if node[0] == candidate.group]
+            self._model.add(sum(self._on[i, o, node] for node in here) == candidate.nodes * self._is[i, o])
             for a, b in product(here, here):
                 if a < b and self._together(a) != self._together(b):
                     self._model.add_at_most_one([self._on[i, o, a], self._on[i, o, b]])
@@ -134,22 +140,24 @@ class _Labelled:
                 self._model.add_at_most_one(owns[i, g] for i in self._slots)
             for i in self._slots:
                 each = sum(
-                    offer.gpus // offer.nodes * self._on[i, o, node]
-                    for o, offer in enumerate(self._offers)
-                    if offer.group == node[0]
+                    candidate.gpus // candidate.nodes * self._on[i, o, node]
+                    for o, candidate in enumerate(self._candidates)
+                    if candidate.group == node[0]
                 )
                 self._model.add(sum(owns[i, g] for g in gpus) == each)
 
     def survive(self) -> None:
         """One constraint for every domain that may be lost."""
         needed = self._problem.workload.requests_per_s * self._problem.demand_share * MILLION
-        everything = sum(offer.capacity * self._is[i, o] for i in self._slots for o, offer in enumerate(self._offers))
+        everything = sum(
+            candidate.capacity * self._is[i, o] for i in self._slots for o, candidate in enumerate(self._candidates)
+        )
         for losses in self._problem.survive:
             if f"survive_{losses.level}" in self._problem.search.disabled_rules:
                 continue
             if losses.level == "gpu":  # any GPU of an instance takes that instance
                 for i in self._slots:
-                    lost = sum(offer.capacity * self._is[i, o] for o, offer in enumerate(self._offers))
+                    lost = sum(candidate.capacity * self._is[i, o] for o, candidate in enumerate(self._candidates))
                     self._model.add(everything - lost >= round(needed + 0.499))
                 continue
             for nodes in self._domains(losses.level):
@@ -159,7 +167,7 @@ class _Labelled:
                     if touching:
                         hit = self._model.new_bool_var("")
                         self._model.add_max_equality(hit, touching)
-                        lost.append(self._offers[o].capacity * hit)
+                        lost.append(self._candidates[o].capacity * hit)
                 self._model.add(everything - sum(lost) >= round(needed + 0.499))
 
     def _domains(self, level: str) -> list[list[tuple[int, str]]]:

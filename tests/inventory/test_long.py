@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.reading.inventory_file import inventory_from_dict
 from tests.inventory.generate import random_inventory, tight_inventory
 from tests.inventory.test_solve import compare_with_every_plan
@@ -23,7 +23,7 @@ FIRST = int(os.environ.get("LONG_FIRST", "1000"))
 MANY = int(os.environ.get("LONG_MANY", "50"))
 
 
-def drawn(seed: int) -> FleetProblem:
+def drawn(seed: int) -> InventoryProblem:
     """An inventory of a seed: every second one tight, some with domains of their own and restarts."""
     rng = random.Random(77_000 + seed)
     stated: dict[str, Any] = tight_inventory(seed) if seed % 2 else random_inventory(seed)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from optimizer.questions.inventory import solve_fleet
+from optimizer.questions.inventory import solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
 from tests.inventory.naive import naive_optimum
 from tests.verify.builders import GPU, SMALL_DENSE
@@ -52,7 +52,7 @@ def small_inventory(seed: int) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_equal_optima(seed: int) -> None:
     problem = inventory_from_dict(small_inventory(seed))
-    answer, naive = solve_fleet(problem, ranges=False), naive_optimum(problem)
+    answer, naive = solve_inventory(problem, ranges=False), naive_optimum(problem)
     assert answer.verification.passed, answer.verification.mismatches
     if naive is None:
         assert answer.status == "infeasible"

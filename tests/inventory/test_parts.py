@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from optimizer.reading.inventory_file import inventory_from_dict
+from optimizer.search.inventory.candidate import MICRO, nodes_needed
+from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.curves import Curves
-from optimizer.search.inventory.dominance import beaten_at_each_rate
-from optimizer.search.inventory.offer import MICRO, nodes_needed
-from optimizer.search.inventory.offers import Offers
+from optimizer.search.inventory.dominance import dominated_at_each_rate
 from optimizer.search.inventory.patterns import patterns
 from tests.inventory.generate import random_inventory
 
@@ -49,27 +49,27 @@ def test_several_smaller_ones_beat_a_large_one() -> None:
     carries = np.array([[2, 4]] * 3)
     needs = np.array([[[2, 1, 1]], [[4, 1, 1]]])
     fast = np.array([[10.0, 10, 10, 10], [11, 11, 11, 11]])
-    assert beaten_at_each_rate(fast, grid, carries, needs) == {1: (0, 2)}
-    assert beaten_at_each_rate(fast[::-1], grid, carries, needs) == {}
+    assert dominated_at_each_rate(fast, grid, carries, needs) == {1: (0, 2)}
+    assert dominated_at_each_rate(fast[::-1], grid, carries, needs) == {}
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_the_bound_of_a_curve_is_above_every_rate(seed: int) -> None:
     """Γ(γ) ≥ r · (γ − T(r)) at rates that were not sampled, and close to the best of them."""
-    offers = Offers(inventory_from_dict(random_inventory(seed)))
+    candidates = Candidates(inventory_from_dict(random_inventory(seed)))
     rng = np.random.default_rng(seed)
-    for kind in offers.kinds:
+    for kind in candidates.group_types:
         kind.widen()
         curves = Curves(kind)
         for gamma in (500.0, 3_000.0, 40_000.0):
-            bounds = curves.bounds(gamma, 1e-6, range(len(kind.offers)))
-            for one, (winner, many) in kind.beaten.items():
+            bounds = curves.bounds(gamma, 1e-6, range(len(kind.candidates)))
+            for one, (winner, many) in kind.dominated.items():
                 assert bounds[one] <= many * bounds[winner] * (1 + 2e-6), (
-                    "what beats an offer earns no less in its place"
+                    "what beats a candidate earns no less in its place"
                 )
-            for offer, bound in zip(kind.offers, bounds, strict=True):
-                rates = np.sort(rng.uniform(0, 1, 300)) * offer.slots_capacity / MICRO
-                means = kind.means([offer], rates[None, :])[0]
+            for candidate, bound in zip(kind.candidates, bounds, strict=True):
+                rates = np.sort(rng.uniform(0, 1, 300)) * candidate.slots_capacity / MICRO
+                means = kind.means([candidate], rates[None, :])[0]
                 assert (np.diff(means) >= -1e-9 * means[:-1]).all(), "the mean time grows with the rate"
                 attained = max(0.0, float((rates * (gamma - means)).max()))
                 assert bound >= attained * (1 - 1e-12)
@@ -77,18 +77,21 @@ def test_the_bound_of_a_curve_is_above_every_rate(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [3, 6, 8, 13])
-def test_what_beats_an_offer_carries_no_less(seed: int) -> None:
+def test_what_beats_an_candidate_carries_no_less(seed: int) -> None:
     """In its place, which it fits; and what beats is beaten by none."""
-    offers = Offers(inventory_from_dict(random_inventory(seed)))
-    for kind in offers.kinds:
-        first = kind.offers
+    candidates = Candidates(inventory_from_dict(random_inventory(seed)))
+    for kind in candidates.group_types:
+        first = kind.candidates
         kind.widen()
-        assert kind.offers[: len(first)] == first, "what is added comes behind"
-        assert sorted([*kind.kept, *kind.beaten]) == list(range(len(kind.offers)))
-        for one, (winner, many) in kind.beaten.items():
-            beaten, better = kind.offers[one], kind.offers[winner]
+        assert kind.candidates[: len(first)] == first, "what is added comes behind"
+        assert sorted([*kind.kept, *kind.dominated]) == list(range(len(kind.candidates)))
+        for one, (winner, many) in kind.dominated.items():
+            dominated, better = kind.candidates[one], kind.candidates[winner]
             assert winner in kind.kept
-            assert many * better.capacity >= beaten.capacity and many * better.slots_capacity >= beaten.slots_capacity
-            assert many * better.gpus <= beaten.gpus
-            assert all(a.gpus_per_node <= b.gpus_per_node for a, b in zip(better.parts, beaten.parts, strict=True))
-        assert all(offer.slots_capacity >= offer.capacity > 0 for offer in kind.offers)
+            assert (
+                many * better.capacity >= dominated.capacity
+                and many * better.slots_capacity >= dominated.slots_capacity
+            )
+            assert many * better.gpus <= dominated.gpus
+            assert all(a.gpus_per_node <= b.gpus_per_node for a, b in zip(better.parts, dominated.parts, strict=True))
+        assert all(candidate.slots_capacity >= candidate.capacity > 0 for candidate in kind.candidates)

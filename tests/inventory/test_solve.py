@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from optimizer import load_problem, solve
-from optimizer.facts.inventory import FleetProblem
-from optimizer.questions.inventory import check_fleet, solve_fleet
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.questions.inventory import check_inventory, solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
 from optimizer.results.answer import Fixed
+from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.exact_placing import NotSettledError
-from optimizer.search.inventory.offers import Offers
 from optimizer.search.inventory.plan import Entry, Plan
-from optimizer.search.inventory.solve import FleetSolver
+from optimizer.search.inventory.solve import InventorySolver
 from tests.conftest import ROOT, changed
 from tests.inventory.generate import random_inventory, tight_inventory
 
@@ -23,16 +23,16 @@ MOST_PLANS = 1_500
 SEEDS = [seed for seed in range(60) if seed % 3 == 0 and seed != 51]  # 51 alone takes half a minute by brute force
 
 
-def every_plan(offers: Offers) -> list[Plan] | None:
+def every_plan(candidates: Candidates) -> list[Plan] | None:
     """Every vector of counts within each group's GPUs, not yet packed; None when there are too many."""
-    for kind in offers.kinds:
+    for kind in candidates.group_types:
         kind.widen()
     ranges, keys = [], []
-    groups = offers.problem.groups
-    for index, place in enumerate(offers.places):
-        for position, offer in enumerate(offers.of_place(index)):
+    groups = candidates.problem.groups
+    for index, place in enumerate(candidates.places):
+        for position, candidate in enumerate(candidates.of_place(index)):
             keys.append((index, position))
-            most = min(groups[on].gpus // part.gpus for on, part in zip(place.groups, offer.parts, strict=True))
+            most = min(groups[on].gpus // part.gpus for on, part in zip(place.groups, candidate.parts, strict=True))
             ranges.append(range(most + 1))
     total = 1
     for one in ranges:
@@ -41,23 +41,25 @@ def every_plan(offers: Offers) -> list[Plan] | None:
         return None
     plans = []
     for counts in product(*ranges):
-        used = [0] * len(offers.problem.groups)
+        used = [0] * len(candidates.problem.groups)
         for (index, position), count in zip(keys, counts, strict=True):
-            for on, part in zip(offers.places[index].groups, offers.of_place(index)[position].parts, strict=True):
+            for on, part in zip(
+                candidates.places[index].groups, candidates.of_place(index)[position].parts, strict=True
+            ):
                 used[on] += part.gpus * count
-        if any(counts) and all(u <= g.gpus for u, g in zip(used, offers.problem.groups, strict=True)):
+        if any(counts) and all(u <= g.gpus for u, g in zip(used, candidates.problem.groups, strict=True)):
             plans.append(Plan(tuple(Entry(i, p, c) for (i, p), c in zip(keys, counts, strict=True) if c)))
     return plans if len(plans) <= MOST_PLANS else None
 
 
-def every_offer(problem: FleetProblem) -> Offers:
+def every_candidate(problem: InventoryProblem) -> Candidates:
     """With every pipeline over two groups that carries more than its places do otherwise, built whatever its price."""
-    offers = Offers(problem)
-    offers.admit()
-    return offers
+    candidates = Candidates(problem)
+    candidates.admit()
+    return candidates
 
 
-def narrowed(problem: FleetProblem) -> FleetProblem:
+def narrowed(problem: InventoryProblem) -> InventoryProblem:
     """The same with few shapes, so that all plans can be listed."""
     few = {"tensor_parallel": (1, 2), "pipeline_parallel": (1, 2), "expert_parallel": "off", "layer_imbalance": 0}
     return problem.model_copy(update={"search": problem.search.model_copy(update=few)})
@@ -74,61 +76,61 @@ def test_no_plan_with_pipelines_over_two_groups_is_better(seed: int) -> None:
     compare_with_every_plan(inventory_from_dict(tight_inventory(seed)))
 
 
-def compare_with_every_plan(problem: FleetProblem) -> None:
+def compare_with_every_plan(problem: InventoryProblem) -> None:
     """The optimum against every plan that can be placed; of fewer shapes where there would be too many."""
-    offers = every_offer(problem)
-    plans = every_plan(offers)
+    candidates = every_candidate(problem)
+    plans = every_plan(candidates)
     if plans is None:
         problem = narrowed(problem)
-        offers = every_offer(problem)
-        plans = every_plan(offers)
-    priced = Offers(problem)
-    found = FleetSolver(problem, priced).run()
+        candidates = every_candidate(problem)
+        plans = every_plan(candidates)
+    priced = Candidates(problem)
+    found = InventorySolver(problem, priced).run()
     if plans is None:
         pytest.skip("too many plans for brute force")
-    other = FleetSolver(problem, offers)
+    other = InventorySolver(problem, candidates)
     valued = [placed for plan in plans if (placed := other._place(plan)) is not None]
     if found.best is None:
         assert found.status == "infeasible" and not valued
         return
     assert found.status == "optimal"
 
-    def rank(placed: Any, offers: Offers = offers) -> tuple[float, int]:
+    def rank(placed: Any, candidates: Candidates = candidates) -> tuple[float, int]:
         tier = {
-            "fewest-gpus": placed.plan.gpus(offers),
-            "throughput": -sum(offers.of_place(e.place)[e.offer].peak * e.count for e in placed.plan.entries),
+            "fewest-gpus": placed.plan.gpus(candidates),
+            "throughput": -sum(candidates.of_place(e.place)[e.candidate].peak * e.count for e in placed.plan.entries),
         }.get(problem.objective.preset, 0)
         return (tier, placed.whole_ms)
 
     best = min(valued, key=rank)
     assert rank(found.best, priced) == rank(best)
-    judge = FleetSolver(problem, offers)
+    judge = InventorySolver(problem, candidates)
     judge.best = best
-    struck = judge._hopeless()
+    struck = judge._pruned()
     for placed in valued:
         if rank(placed) <= rank(best):
-            assert not {(entry.place, entry.offer) for entry in placed.plan.entries} & struck
+            assert not {(entry.place, entry.candidate) for entry in placed.plan.entries} & struck
     if found.ties_settled:
-        fewest = min(placed.plan.gpus(offers) for placed in valued if rank(placed) == rank(best))
+        fewest = min(placed.plan.gpus(candidates) for placed in valued if rank(placed) == rank(best))
         assert found.best.plan.gpus(priced) == fewest
 
 
-def test_most_shapes_are_struck_before_the_proof_looks_at_beaten_ones() -> None:
+def test_most_shapes_are_struck_before_the_proof_looks_at_dominated_ones() -> None:
     """And never one of the best plan, nor of one within its millisecond."""
     problem = load_inventory(ROOT / "problems" / "h100-and-a100.yaml")
-    offers = Offers(problem)
-    solver = FleetSolver(problem, offers)
+    candidates = Candidates(problem)
+    solver = InventorySolver(problem, candidates)
     found = solver.run()
     assert found.best is not None and found.status == "optimal"
-    struck = solver._hopeless()
-    everything = sum(len(offers.of_place(place)) for place in range(len(offers.places)))
+    struck = solver._pruned()
+    everything = sum(len(candidates.of_place(place)) for place in range(len(candidates.places)))
     assert everything > 200 and len(struck) > 0.9 * everything
-    assert not {(entry.place, entry.offer) for entry in found.best.plan.entries} & struck
+    assert not {(entry.place, entry.candidate) for entry in found.best.plan.entries} & struck
 
 
 @pytest.mark.parametrize("seed", [1, 2, 5, 7, 8, 40, 58])
 def test_the_verifier_agrees(seed: int) -> None:
-    answer = solve_fleet(inventory_from_dict(random_inventory(seed)), ranges=False)
+    answer = solve_inventory(inventory_from_dict(random_inventory(seed)), ranges=False)
     assert answer.verification.passed, answer.verification.mismatches
     assert answer.status in ("optimal", "infeasible")
     if answer.objective is not None:
@@ -152,9 +154,9 @@ def test_one_group_is_the_homogeneous_model(nodes: int) -> None:
     plain = solve(problem_from_dict(ONE_GROUP | {"hardware": hardware}))
     strategy, metrics = plain.strategy, plain.metrics
     assert strategy is not None and metrics is not None and plain.objective is not None
-    fleet = inventory_from_dict(ONE_GROUP | {"cluster": [hardware]})
-    same = check_fleet(
-        fleet,
+    inventory = inventory_from_dict(ONE_GROUP | {"cluster": [hardware]})
+    same = check_inventory(
+        inventory,
         Fixed(
             tensor_parallel=strategy.tensor_parallel,
             pipeline_parallel=strategy.pipeline_parallel,
@@ -169,7 +171,7 @@ def test_one_group_is_the_homogeneous_model(nodes: int) -> None:
     assert pool.capacity * strategy.data_parallel == pytest.approx(metrics.max_request_rate, abs=0.002)
     assert same.reliability is not None
     assert same.reliability.availability == pytest.approx(metrics.availability, abs=1e-9)
-    free = solve_fleet(fleet, ranges=False)
+    free = solve_inventory(inventory, ranges=False)
     assert free.objective is not None and same.objective is not None
     assert free.objective.value <= same.objective.value, "more shapes to choose from are never worse"
 
@@ -177,19 +179,19 @@ def test_one_group_is_the_homogeneous_model(nodes: int) -> None:
 def test_seven_gpus_keep_one_spare_for_a_restart() -> None:
     """Without restarts three equal instances; with a spare GPU to restart on, a larger and a smaller one side by side."""
     stated = load_inventory(ROOT / "problems" / "seven-h100.yaml")
-    plain = solve_fleet(stated, ranges=False)
+    plain = solve_inventory(stated, ranges=False)
     assert plain.label == "3 × TP2·PP1 on h100" and plain.gpus_used == 6
-    restarts = solve_fleet(stated.model_copy(update={"within_s": 600.0}), ranges=False)
+    restarts = solve_inventory(stated.model_copy(update={"within_s": 600.0}), ranges=False)
     assert restarts.label == "1 × TP2·PP1 on h100 + 1 × TP4·PP1 on h100"
     assert restarts.gpus_free - restarts.gpus_used == 1
     assert plain.objective is not None and restarts.objective is not None
     assert restarts.objective.value < plain.objective.value
-    too_slow = solve_fleet(stated.model_copy(update={"within_s": 60.0}), ranges=False)
+    too_slow = solve_inventory(stated.model_copy(update={"within_s": 60.0}), ranges=False)
     assert too_slow.label == plain.label, "a restart takes longer than a minute"
 
 
 def test_two_racks_outlive_one() -> None:
-    answer = solve_fleet(load_inventory(ROOT / "problems" / "two-racks.yaml"), ranges=False)
+    answer = solve_inventory(load_inventory(ROOT / "problems" / "two-racks.yaml"), ranges=False)
     assert answer.status == "optimal" and answer.verification.passed
     rack = next(loss for loss in answer.losses if loss.level == "rack")
     assert rack.capacity_left >= 20 and rack.instances_lost == sum(pool.instances for pool in answer.pools) // 2
@@ -198,7 +200,7 @@ def test_two_racks_outlive_one() -> None:
         workload__requests_per_s=40,
         requirements__survive={"rack": 1},
     )
-    refused = solve_fleet(inventory_from_dict(too_much))
+    refused = solve_inventory(inventory_from_dict(too_much))
     assert refused.status == "infeasible" and not refused.pools
     (conflict,) = refused.conflicts
     assert "survive_rack" in conflict.rules and conflict.minimal
@@ -206,7 +208,7 @@ def test_two_racks_outlive_one() -> None:
 
 
 def test_mixed_gpus_share_the_load_by_what_it_costs() -> None:
-    answer = solve_fleet(load_inventory(ROOT / "problems" / "h100-and-a100.yaml"), ranges=False)
+    answer = solve_inventory(load_inventory(ROOT / "problems" / "h100-and-a100.yaml"), ranges=False)
     assert answer.status == "optimal" and answer.verification.passed
     shares = {pool.where: pool.share for pool in answer.pools}
     assert sum(shares.values()) == pytest.approx(1) and shares["h100"] > shares["a100"] > 0
@@ -232,7 +234,7 @@ def test_pcie_only_keeps_tensor_parallel_inside_a_node() -> None:
 def test_a_fixed_number_of_replicas_is_kept(replicas: int) -> None:
     """Several small instances in place of a large one would change the number."""
     problem = load_inventory(ROOT / "problems" / "seven-h100.yaml").model_copy(update={"survive": ()})
-    answer = check_fleet(problem, Fixed(data_parallel=replicas))
+    answer = check_inventory(problem, Fixed(data_parallel=replicas))
     assert answer.feasible and answer.verification.passed
     assert sum(pool.strategy.data_parallel for pool in answer.pools) == replicas
     assert answer.optimum is not None and answer.optimum.objective is not None and answer.objective is not None
@@ -248,7 +250,7 @@ def test_a_plan_that_cannot_be_settled_ends_the_proof(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(module, "place_exactly", gives_up)
     problem = load_inventory(ROOT / "problems" / "seven-h100.yaml")
-    solver = FleetSolver(problem, Offers(problem))
+    solver = InventorySolver(problem, Candidates(problem))
     refused = solver._placer._survives
     monkeypatch.setattr(
         solver._placer, "_survives", lambda plan, stands: len(plan.entries) > 1 and refused(plan, stands)

@@ -11,16 +11,16 @@ import pytest
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.shapes import Shape
 from optimizer.costs.two_groups import TwoGroupCosts
-from optimizer.facts.inventory import FleetProblem
-from optimizer.questions.inventory import check_fleet, solve_fleet
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.questions.inventory import check_inventory, solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.results.answer import Fixed
+from optimizer.search.inventory.candidate import nodes_needed
+from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.curves import Curves
-from optimizer.search.inventory.kinds import TwoGroups
-from optimizer.search.inventory.offer import nodes_needed
-from optimizer.search.inventory.offers import Offers
+from optimizer.search.inventory.group_types import TwoGroups
 from optimizer.search.inventory.prospects import Pairing, layers_ahead
-from optimizer.search.inventory.tables import Table
+from optimizer.search.inventory.tables import InstanceTable
 from optimizer.search.uniform.space import evenly
 from tests.generate import WINDOWED
 from tests.inventory.generate import tight_inventory
@@ -43,7 +43,7 @@ LARGE: dict[str, Any] = {
 H100, A100 = {"name": "fast", "gpu": "h100-sxm-80gb", "nodes": 1}, {"name": "slow", "gpu": "a100-sxm-80gb", "nodes": 1}
 
 
-def inventory(*cluster: dict[str, Any], **changes: Any) -> FleetProblem:
+def inventory(*cluster: dict[str, Any], **changes: Any) -> InventoryProblem:
     return inventory_from_dict(LARGE | {"cluster": list(cluster)} | changes)
 
 
@@ -53,14 +53,14 @@ def inventory(*cluster: dict[str, Any], **changes: Any) -> FleetProblem:
 @pytest.mark.parametrize("stages", [(1, 1), (2, 1), (1, 3)])
 def test_alike_groups_cost_what_two_nodes_of_one_group_cost(model: Any, stages: tuple[int, int]) -> None:
     """TP8 fills a node, so that every send of the two-node replica crosses the network, and all times are equal."""
-    fleet = inventory(H100, H100 | {"name": "twin"}, model=model)
-    group = fleet.groups[0]
+    asked = inventory(H100, H100 | {"name": "in_floats"}, model=model)
+    group = asked.groups[0]
     pp = sum(stages)
-    over = [Shape(8, pp, 1, "bf16", "bf16", split, stages) for split in splits_over(fleet.model.layers, stages)[::9]]
+    over = [Shape(8, pp, 1, "bf16", "bf16", split, stages) for split in splits_over(asked.model.layers, stages)[::9]]
     alone = [Shape(8, pp, 1, "bf16", "bf16", shape.layers_per_stage) for shape in over]
-    parts = tuple(fleet.instance_problem(group, many) for many in stages)
+    parts = tuple(asked.instance_problem(group, many) for many in stages)
     two = TwoGroupCosts((parts[0], parts[1]), over)
-    one = AnalyticCosts(fleet.instance_problem(group, pp), alone)
+    one = AnalyticCosts(asked.instance_problem(group, pp), alone)
     for name in SERVICE:
         assert np.allclose(getattr(two.service(64), name), getattr(one.service(64), name), rtol=1e-12), name
     for row in range(len(over)):
@@ -71,8 +71,8 @@ def test_alike_groups_cost_what_two_nodes_of_one_group_cost(model: Any, stages: 
 
 def test_each_stage_has_the_time_of_its_own_gpu() -> None:
     """The slow stage's step is that of a pipeline on slow nodes alone, the fast stage's that on fast ones."""
-    fleet = inventory(H100, A100)
-    parts = tuple(fleet.instance_problem(group, 1) for group in fleet.groups)
+    asked = inventory(H100, A100)
+    parts = tuple(asked.instance_problem(group, 1) for group in asked.groups)
     split = (70, 56)
     two = TwoGroupCosts((parts[0], parts[1]), [Shape(8, 2, 1, "bf16", "bf16", split, (1, 1))])
     batch = np.array([[1, 16]])
@@ -100,7 +100,7 @@ def test_layers_over_two_groups(layers: int, stages: tuple[int, int]) -> None:
 
 def test_a_model_that_fits_no_group_stands_on_two() -> None:
     """405B in bf16: neither node holds it; together they do, more layers on the faster GPUs."""
-    answer = solve_fleet(inventory(H100, A100), ranges=False)
+    answer = solve_inventory(inventory(H100, A100), ranges=False)
     assert answer.status == "optimal" and answer.verification.passed, answer.verification.mismatches
     (pool,) = answer.pools
     parts = {part.group: (part.stages, part.nodes) for part in pool.parts}
@@ -114,8 +114,8 @@ def test_a_model_that_fits_no_group_stands_on_two() -> None:
 
 
 def test_alike_groups_answer_like_one_group() -> None:
-    one = solve_fleet(inventory(H100 | {"nodes": 2}), ranges=False)
-    two = solve_fleet(inventory(H100, H100 | {"name": "twin"}), ranges=False)
+    one = solve_inventory(inventory(H100 | {"nodes": 2}), ranges=False)
+    two = solve_inventory(inventory(H100, H100 | {"name": "in_floats"}), ranges=False)
     assert one.objective is not None and two.objective is not None
     assert one.objective.value == two.objective.value
     assert one.pools[0].capacity == two.pools[0].capacity and one.pools[0].metrics == two.pools[0].metrics
@@ -132,7 +132,7 @@ def test_alike_groups_answer_like_one_group() -> None:
     ],
 )
 def test_both_groups_are_in_one_rack(first: dict[str, Any], second: dict[str, Any], together: bool) -> None:
-    answer = solve_fleet(inventory(H100 | first, A100 | second), ranges=False)
+    answer = solve_inventory(inventory(H100 | first, A100 | second), ranges=False)
     assert answer.verification.passed, answer.verification.mismatches
     assert (answer.status == "optimal") == together
     if not together:
@@ -141,60 +141,65 @@ def test_both_groups_are_in_one_rack(first: dict[str, Any], second: dict[str, An
 
 def test_what_fits_within_a_group_stays_there() -> None:
     """Llama-3-70B on whole nodes of H100 and A100: no pipeline over TP8 nodes carries more than both do apart."""
-    offers = Offers(inventory(H100, A100, model="llama3-70b"))
-    assert not offers.admit() and len(offers.places) == 2
+    candidates = Candidates(inventory(H100, A100, model="llama3-70b"))
+    assert not candidates.admit() and len(candidates.places) == 2
 
 
 @pytest.mark.parametrize("seed", [3, 9, 16])
 def test_all_that_carries_more_than_the_groups_apart_is_offered(seed: int) -> None:
     """Against every pipeline tabulated and rated one by one, without the quick bound."""
-    fleet = inventory_from_dict(tight_inventory(seed))
-    offers = Offers(fleet)
-    offers.admit()
+    asked = inventory_from_dict(tight_inventory(seed))
+    candidates = Candidates(asked)
+    candidates.admit()
     looked_at = 0
-    for pair in offers.pairs:
+    for pair in candidates.pairs:
         expected = set()
         for nodes, shapes in every_shape(pair.pairing).items():
             groups = [one.group for one in pair.pairing.apart]
-            problems = [fleet.instance_problem(group, count) for group, count in zip(groups, nodes, strict=True)]
-            table = Table(fleet, problems, shapes)
-            for offer in [*table.offers(), *(offer for offer, _ in table.beaten())]:
+            problems = [asked.instance_problem(group, count) for group, count in zip(groups, nodes, strict=True)]
+            table = InstanceTable(asked, problems, shapes)
+            for candidate in [*table.candidates(), *(candidate for candidate, _ in table.dominated())]:
                 looked_at += 1
-                sides = zip(pair.pairing.apart, offer.parts, strict=True)
-                if offer.capacity > sum(kind.most_in_place_of(part, offer.shape.tp) for kind, part in sides):
-                    expected.add((offer.shape, offer.capacity, offer.slots_capacity, offer.parts))
-        kinds = [kind for kind in offers.kinds if isinstance(kind, TwoGroups) and kind.apart == pair.pairing.apart]
+                sides = zip(pair.pairing.apart, candidate.parts, strict=True)
+                if candidate.capacity > sum(kind.most_in_place_of(part, candidate.shape.tp) for kind, part in sides):
+                    expected.add((candidate.shape, candidate.capacity, candidate.slots_capacity, candidate.parts))
+        kinds = [
+            kind for kind in candidates.group_types if isinstance(kind, TwoGroups) and kind.apart == pair.pairing.apart
+        ]
         for kind in kinds:
             kind.widen()
-        found = {(o.shape, o.capacity, o.slots_capacity, o.parts) for kind in kinds for o in kind.offers}
+        found = {(o.shape, o.capacity, o.slots_capacity, o.parts) for kind in kinds for o in kind.candidates}
         assert found == expected
-    assert looked_at > 20 and any(isinstance(kind, TwoGroups) for kind in offers.kinds)
+    assert looked_at > 20 and any(isinstance(kind, TwoGroups) for kind in candidates.group_types)
 
 
 def test_check_takes_the_degrees_of_a_pipeline_over_two_groups() -> None:
-    fleet = inventory(H100, A100)
-    answer = check_fleet(fleet, Fixed(tensor_parallel=8, pipeline_parallel=2))
+    asked = inventory(H100, A100)
+    answer = check_inventory(asked, Fixed(tensor_parallel=8, pipeline_parallel=2))
     assert answer.feasible and answer.verification.passed
-    assert check_fleet(fleet, Fixed(tensor_parallel=8, pipeline_parallel=1)).feasible is False
+    assert check_inventory(asked, Fixed(tensor_parallel=8, pipeline_parallel=1)).feasible is False
 
 
 def test_a_zone_of_either_group_takes_the_pipeline() -> None:
     """Two feeds, a pipeline over both: losing either one loses it."""
-    answer = solve_fleet(inventory(H100 | {"zone": "a"}, A100 | {"zone": "b"}), ranges=False)
+    answer = solve_inventory(inventory(H100 | {"zone": "a"}, A100 | {"zone": "b"}), ranges=False)
     (loss,) = [loss for loss in answer.losses if loss.level == "zone"]
     assert loss.instances_lost == 1 and loss.capacity_left == 0
     asked = LARGE["requirements"] | {"survive": {"zone": 1, "demand_share": 0.5}}
-    assert solve_fleet(inventory(H100 | {"zone": "a"}, A100 | {"zone": "b"}, requirements=asked)).status == "infeasible"
+    assert (
+        solve_inventory(inventory(H100 | {"zone": "a"}, A100 | {"zone": "b"}, requirements=asked)).status
+        == "infeasible"
+    )
 
 
 def test_racks_that_keep_a_model_apart_are_named_as_a_repair() -> None:
-    answer = solve_fleet(inventory(H100 | {"rack": "r1"}, A100 | {"rack": "r2"}), ranges=False)
+    answer = solve_inventory(inventory(H100 | {"rack": "r1"}, A100 | {"rack": "r2"}), ranges=False)
     assert answer.status == "infeasible"
     (repair,) = [one for one in answer.repairs if "cluster.0.rack" in one.sentence]
     assert [change.field for change in repair.changes] == ["cluster.0.rack", "cluster.1.rack"]
     assert repair.result in ("1 × TP8·PP2 on fast and slow", "1 × TP8·PP2 on slow and fast")
     asked = LARGE["requirements"] | {"survive": {"rack": 1, "demand_share": 0.1}}
-    kept = solve_fleet(inventory(H100 | {"rack": "r1"}, A100 | {"rack": "r2"}, requirements=asked), ranges=False)
+    kept = solve_inventory(inventory(H100 | {"rack": "r1"}, A100 | {"rack": "r2"}, requirements=asked), ranges=False)
     assert not any("rack" in one.sentence and "Leave out" in one.sentence for one in kept.repairs)
 
 
@@ -211,7 +216,7 @@ def every_shape(pairing: Pairing) -> dict[tuple[int, ...], list[Shape]]:
             )
             if None not in nodes:
                 shapes = [Shape(tp, sum(stages), ep, weight, cache, s, stages) for s in splits_over(layers, stages)]
-                found.setdefault(tuple(q or 0 for q in nodes), []).extend(shapes)
+                found.setdefault(tuple(quantities or 0 for quantities in nodes), []).extend(shapes)
     return found
 
 
@@ -221,29 +226,29 @@ def test_prospects_are_bounded_soundly(seed: int) -> None:
     stated = tight_inventory(seed)
     if seed % 4 == 3:
         stated |= {"model": WINDOWED, "workload": {"prompt_tokens": 400, "output_tokens": 100, "requests_per_s": 1}}
-    fleet = inventory_from_dict(stated)
-    for pair in Offers(fleet).pairs:
+    asked = inventory_from_dict(stated)
+    for pair in Candidates(asked).pairs:
         some = pair.pairing.all
         for nodes in sorted(set(map(tuple, some.nodes.tolist()))):
             chosen = (some.nodes == nodes).all(axis=1)
             here = some.part(chosen)
             shapes = [shape for _, shape, _ in pair.pairing.shapes(here)]
             groups = [one.group for one in pair.pairing.apart]
-            problems = [fleet.instance_problem(group, count) for group, count in zip(groups, nodes, strict=True)]
-            table = Table(fleet, problems, shapes)
+            problems = [asked.instance_problem(group, count) for group, count in zip(groups, nodes, strict=True)]
+            table = InstanceTable(asked, problems, shapes)
             assert (table.most <= here.slots).all()
             running = pair.pairing.running
-            assert (table.q.service.residence_ms[:, running - 1] >= here.residence_ms).all()
-        kind = TwoGroups(fleet, pair.pairing, some, Fixed(), None)
+            assert (table.quantities.service.residence_ms[:, running - 1] >= here.residence_ms).all()
+        kind = TwoGroups(asked, pair.pairing, some, Fixed(), None)
         kind.widen()
         curves = Curves(kind)
         position = {shape: number for number, (_, shape, _) in enumerate(pair.pairing.shapes(some))}
         for factor in (0.8, 1.2, 3.0, 20.0):
             gamma = factor * float(some.fastest_ms.min(initial=np.inf))
-            for number, offer in enumerate(kind.offers):
-                rates = np.linspace(0, offer.slots_capacity / 1e6, 40)[1:]
-                means = kind.means([offer], rates[None, :])[0]
+            for number, candidate in enumerate(kind.candidates):
+                rates = np.linspace(0, candidate.slots_capacity / 1e6, 40)[1:]
+                means = kind.means([candidate], rates[None, :])[0]
                 attained = max(0.0, float((rates * (gamma - means)).max()))
-                bound = pair.pairing.earns_at_most(some, gamma)[position[offer.shape]]
+                bound = pair.pairing.earns_at_most(some, gamma)[position[candidate.shape]]
                 assert attained <= bound
-                assert curves.fastest_ms(number) >= some.fastest_ms[position[offer.shape]]
+                assert curves.fastest_ms(number) >= some.fastest_ms[position[candidate.shape]]

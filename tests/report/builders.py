@@ -10,10 +10,10 @@ import yaml
 
 from optimizer import Fixed, check, problem_from_dict, simulate, solve
 from optimizer.reporting.build import Built, build_report
-from optimizer.reporting.curves import FrontPoint, SweepPoint
+from optimizer.reporting.curves import FrontRow, SweepPoint
 from tests.conftest import ROOT
 
-BORN = ROOT / "problems" / "llama3-70b-8xh100.yaml"
+EXAMPLE = ROOT / "problems" / "llama3-70b-8xh100.yaml"
 REQUIREMENTS = {"tpot_p99_ms": 300, "ttft_p99_ms": 8000, "max_sequence_tokens": 8192, "max_batch": 96}
 CASES: dict[str, tuple[dict[str, Any], Fixed]] = {
     "experts inside a replica": (
@@ -51,9 +51,9 @@ CASES: dict[str, tuple[dict[str, Any], Fixed]] = {
     ),
 }
 FRONT = (
-    FrontPoint(5990, 0.99987, 8, "TP4·PP1·DP2"),
-    FrontPoint(5200, 0.99981, 8, "TP8·PP1·DP1"),
-    FrontPoint(3000, 1.0, 32, "TP8·PP1·DP4"),
+    FrontRow(5990, 0.99987, 8, "TP4·PP1·DP2"),
+    FrontRow(5200, 0.99981, 8, "TP8·PP1·DP1"),
+    FrontRow(3000, 1.0, 32, "TP8·PP1·DP4"),
 )
 CURVE = (
     SweepPoint(4, "infeasible", "", None, None, None, None),
@@ -72,9 +72,9 @@ def case(name: str) -> Built:
 
 
 @cache
-def born(fixed: Fixed | None = None) -> Built:
+def example(fixed: Fixed | None = None) -> Built:
     """The report of the case that the product was created from: solved, or a strategy of it checked."""
-    values = yaml.safe_load(Path(BORN).read_text())
+    values = yaml.safe_load(Path(EXAMPLE).read_text())
     problem = problem_from_dict(values)
     answer = simulate(problem, solve(problem) if fixed is None else check(problem, fixed))
     return build_report(problem, answer, front=FRONT, curve=CURVE)

@@ -15,7 +15,7 @@ from optimizer.cli.program import main
 from optimizer.facts.errors import ProblemError
 from optimizer.reporting.curves import load_pareto, load_sweep
 from optimizer.reporting.written import files as report_files
-from tests.report.builders import BORN
+from tests.report.builders import EXAMPLE
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -33,7 +33,7 @@ def refused(capsys: pytest.CaptureFixture[str], said: str, *arguments: str) -> N
 
 def test_three_files_and_the_verdict(tmp_path: Path) -> None:
     out = tmp_path / "new" / "report"
-    result = run("report", str(BORN), "--tp", "2", "--pp", "4", "--dp", "1", "--out", str(out))
+    result = run("report", str(EXAMPLE), "--tp", "2", "--pp", "4", "--dp", "1", "--out", str(out))
     assert result.returncode == 1, result.stderr
     assert "FAIL: TP2·PP4·DP1 breaks 4 rules." in result.stdout
     assert sorted(path.name for path in out.iterdir()) == ["report.html", "report.json", "report.md"]
@@ -50,19 +50,19 @@ def test_three_files_and_the_verdict(tmp_path: Path) -> None:
         (("--storage-gb-per-s", "nan"), "--storage-gb-per-s"),
         (("--tp", "0"), "--tp"),
         (("--sweep", "nowhere.jsonl"), "no such file"),
-        (("--pareto", str(BORN)), "not valid JSON"),
+        (("--pareto", str(EXAMPLE)), "not valid JSON"),
     ],
 )
 def test_bad_options_are_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
 ) -> None:
-    refused(capsys, said, "report", str(BORN), "--out", str(tmp_path / "r"), *options)
+    refused(capsys, said, "report", str(EXAMPLE), "--out", str(tmp_path / "r"), *options)
 
 
 def test_a_folder_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
-        refused(capsys, "--out", "report", str(BORN), "--out", str(out))
+        refused(capsys, "--out", "report", str(EXAMPLE), "--out", str(out))
 
 
 def test_chains_and_inventories_are_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +115,7 @@ def test_curves_are_read_or_refused(tmp_path: Path) -> None:
 def test_solve_and_check_import_nothing_that_draws() -> None:
     code = (
         "import sys; from optimizer.cli.program import app; from typer.testing import CliRunner; "
-        f"r = CliRunner().invoke(app, ['check', {str(BORN)!r}, '--tp', '2', '--pp', '4', '--dp', '1']); assert r.output; "
+        f"r = CliRunner().invoke(app, ['check', {str(EXAMPLE)!r}, '--tp', '2', '--pp', '4', '--dp', '1']); assert r.output; "
         "print(sorted({'matplotlib', 'jinja2', 'PIL'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)

@@ -14,7 +14,7 @@ from optimizer.reporting.ledger import Ledger, gives
 from optimizer.reporting.recommend import Recommendations
 from optimizer.reporting.written.markdown import report_markdown
 from tests.generate import random_problem
-from tests.report.builders import CASES, PROPOSED, born, case
+from tests.report.builders import CASES, PROPOSED, case, example
 from tests.report.written import figure_of, value_of
 
 ENTRY = re.compile(r'<a id="d-([^"]+)"></a>\n\n\*\*(.*?)\*\*  \n(.*?)(?=\n\n)', re.S)
@@ -70,18 +70,18 @@ def test_random_problems(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_case_the_project_was_created_from() -> None:
-    for built in (born(), born(PROPOSED)):
+    for built in (example(), example(PROPOSED)):
         assert wrong(built) == []
         assert built.report.disagreeing == ()
 
 
 def test_a_wrong_digit_is_seen() -> None:
-    _, numbers, figure = next(e for e in entries(report_markdown(born().report)) if e[0] == "ttft_p99_ms")
+    _, numbers, figure = next(e for e in entries(report_markdown(example().report)) if e[0] == "ttft_p99_ms")
     changed = numbers.replace("16 ms", "17 ms", 1)
     assert changed != numbers
     got, (shown, last) = value_of(changed), figure_of(figure)
     assert abs(float(got.value) - float(shown.value)) > float(last) / 2
-    assert not gives(changed, born().subject.metrics.ttft_p99_ms, "ms")  # type: ignore[union-attr, arg-type]
+    assert not gives(changed, example().subject.metrics.ttft_p99_ms, "ms")  # type: ignore[union-attr, arg-type]
 
 
 @pytest.mark.parametrize(

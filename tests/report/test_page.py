@@ -10,14 +10,14 @@ import pytest
 
 from optimizer.reporting.written.html import report_html
 from tests.report.browser import command, measure
-from tests.report.builders import PROPOSED, born, case
+from tests.report.builders import PROPOSED, case, example
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of the strategy the project was created from: four stages, broken rules, all pictures."""
     file = tmp_path_factory.mktemp("report") / "report.html"
-    file.write_text(report_html(born(PROPOSED)))
+    file.write_text(report_html(example(PROPOSED)))
     return file
 
 

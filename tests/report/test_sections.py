@@ -22,7 +22,7 @@ from optimizer.reporting.written.json import report_data
 from optimizer.reporting.written.markdown import report_markdown
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement, place_evenly
 from tests.conftest import changed
-from tests.report.builders import PROPOSED, born, case
+from tests.report.builders import PROPOSED, case, example
 
 SECTIONS = [
     "summary", "hardware", "model", "strategy", "performance", "throughput", "communication", "balance", "faults", "launch",
@@ -46,14 +46,14 @@ def table(report: dict[str, Any], id: str) -> list[dict[str, Any]]:
 
 
 def test_every_section_is_there() -> None:
-    report = data(born())
+    report = data(example())
     assert [section["id"] for section in report["sections"]] == SECTIONS
     for section in report["sections"]:
         assert section["blocks"], section["id"]
 
 
 def test_figures_are_those_of_the_answer() -> None:
-    built = born(PROPOSED)
+    built = example(PROPOSED)
     metrics, report = built.subject.metrics, data(built)  # type: ignore[union-attr]
     rows = {row["requirement"]: row for row in table(report, "requirements")}
     assert rows["Time to first token, P99"]["predicted"]["value"] == metrics.ttft_p99_ms
@@ -66,14 +66,14 @@ def test_figures_are_those_of_the_answer() -> None:
 
 
 def test_verdicts() -> None:
-    assert (born().report.verdict, "proved best" in born().report.headline) == ("pass", True)
-    assert born(PROPOSED).report.verdict == "fail"
+    assert (example().report.verdict, "proved best" in example().report.headline) == ("pass", True)
+    assert example(PROPOSED).report.verdict == "fail"
     assert case("one GPU").report.verdict == "pass"
     assert case("overloaded").report.verdict == "fail"
 
 
-def test_a_problem_without_a_strategy_still_has_a_report(born: dict[str, Any]) -> None:
-    problem = problem_from_dict(changed(born, hardware__gpus_per_node=1))
+def test_a_problem_without_a_strategy_still_has_a_report(example: dict[str, Any]) -> None:
+    problem = problem_from_dict(changed(example, hardware__gpus_per_node=1))
     built = build_report(problem, solve(problem))
     assert built.report.verdict == "fail" and built.subject is None
     report = data(built)
@@ -88,9 +88,9 @@ def test_a_problem_without_a_strategy_still_has_a_report(born: dict[str, Any]) -
     assert "No strategy keeps every rule" in report_html(built)
 
 
-def test_another_source_of_costs_is_carried_through(born: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_source_of_costs_is_carried_through(example: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured factors on the times: rounds are that source's, stages are not told apart, and the sums still hold."""
-    facts = problem_from_dict(changed(born, hardware__nodes=2))
+    facts = problem_from_dict(changed(example, hardware__nodes=2))
     flat = ((1, 1.25),)
     one = Correction(
         tensor_parallel=2, pipeline_parallel=4, expert_parallel=1, weight_precision="fp16", kv_precision=None, round=flat, token=flat,
@@ -104,16 +104,16 @@ def test_another_source_of_costs_is_carried_through(born: dict[str, Any], monkey
     assert "not known" in report_html(built)
 
 
-def test_recommendations_were_solved_again(born: dict[str, Any]) -> None:
+def test_recommendations_were_solved_again(example: dict[str, Any]) -> None:
     """The gain of running the optimum is the difference of two answers, and a recommended change gives what it promises."""
-    problem = problem_from_dict(born)
+    problem = problem_from_dict(example)
     built = build_report(problem, check(problem, PROPOSED, repairs=False))
     rows = table(data(built), "recommendations")
     best, given = solve(problem).objective, check(problem, PROPOSED, repairs=False).objective
     assert best is not None and given is not None
     assert rows[0]["gain"]["value"] == pytest.approx(given.value - best.value)
     node = next(row for row in rows if row["field"] == "hardware.nodes: 2")
-    again = solve(problem_from_dict(changed(born, hardware__nodes=2))).objective
+    again = solve(problem_from_dict(changed(example, hardware__nodes=2))).objective
     assert again is not None and node["gain"]["value"] == pytest.approx(best.value - again.value)
 
 
@@ -121,9 +121,9 @@ def test_recommendations_were_solved_again(born: dict[str, Any]) -> None:
     ("tp", "pp", "dp", "nodes", "per_node"), [(2, 1, 3, 2, 4), (2, 2, 1, 2, 3), (4, 1, 2, 1, 8), (3, 2, 2, 4, 4)]
 )
 def test_losses_are_counted_as_by_hand(
-    born: dict[str, Any], tp: int, pp: int, dp: int, nodes: int, per_node: int
+    example: dict[str, Any], tp: int, pp: int, dp: int, nodes: int, per_node: int
 ) -> None:
-    problem = problem_from_dict(changed(born, hardware__nodes=nodes, hardware__gpus_per_node=per_node))
+    problem = problem_from_dict(changed(example, hardware__nodes=nodes, hardware__gpus_per_node=per_node))
     strategy = check(problem, Fixed(tp, pp, dp), repairs=False).strategy
     assert strategy is not None
     placement = place_evenly(problem, strategy)
@@ -149,16 +149,16 @@ def test_losses_are_counted_as_by_hand(
 
 
 def test_markdown_links_lead_somewhere() -> None:
-    text = report_markdown(born(PROPOSED).report)
+    text = report_markdown(example(PROPOSED).report)
     anchors = re.findall(r'<a id="([^"]+)"></a>', text)
     assert len(anchors) == len(set(anchors))
     links = re.findall(r"\]\(#([^)]+)\)", text)
     assert len(links) > 150 and set(links) <= set(anchors)
 
 
-def test_names_cannot_become_markup(born: dict[str, Any]) -> None:
+def test_names_cannot_become_markup(example: dict[str, Any]) -> None:
     evil = "<script>alert(1)</script> | [x](http://y) `z` # heading"
-    problem = problem_from_dict(changed(born, name=evil))
+    problem = problem_from_dict(changed(example, name=evil))
     built = build_report(problem, check(problem, PROPOSED, repairs=False))
     page, text = report_html(built), report_markdown(built.report)
     assert "<script>" not in page and "&lt;script&gt;" in page

@@ -20,7 +20,7 @@ from optimizer.reading.load import load_problem, problem_from_dict
 from optimizer.writing.yaml_text import yaml_text
 from tests.conftest import ROOT, changed
 
-BORN = (ROOT / "problems" / "llama3-70b-8xh100.yaml").read_text()
+EXAMPLE = (ROOT / "problems" / "llama3-70b-8xh100.yaml").read_text()
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{this}: &{this} [{','.join([f'*{last}'] * 10)}]\n" for last, this in zip("abcdefghi", "bcdefghij", strict=True)
 )
@@ -82,23 +82,23 @@ def test_scalars_are_those_of_yaml_1_2(tmp_path: Path, stated: str, value: Any) 
     ],
 )
 def test_a_number_is_a_number(tmp_path: Path, stated: str, said: str) -> None:
-    text = BORN.replace("requests_per_s: 8", f"requests_per_s: {stated}")
-    assert text != BORN
+    text = EXAMPLE.replace("requests_per_s: 8", f"requests_per_s: {stated}")
+    assert text != EXAMPLE
     message = _refused(tmp_path, text)
     line = 1 + text.splitlines().index(next(one for one in text.splitlines() if "requests_per_s" in one))
     assert message == f"workload.requests_per_s: {said} (line {line})"
 
 
-def test_quoted_counts_are_refused(born: dict[str, Any]) -> None:
+def test_quoted_counts_are_refused(example: dict[str, Any]) -> None:
     for field in ("hardware__nodes", "workload__prompt_tokens", "requirements__max_batch"):
         with pytest.raises(ProblemError, match="write 8 without quotes"):
-            problem_from_dict(changed(born, **{field: "8"}))
+            problem_from_dict(changed(example, **{field: "8"}))
 
 
 @pytest.mark.parametrize("name", ["p.yaml", "p.json"])
 def test_a_key_stands_once(tmp_path: Path, name: str) -> None:
     yaml = name.endswith("yaml")
-    twice = BORN + "requirements: {ttft_p99_ms: 1}\n" if yaml else '{"model": "a", "workload": {"x": 1, "x": 2}}'
+    twice = EXAMPLE + "requirements: {ttft_p99_ms: 1}\n" if yaml else '{"model": "a", "workload": {"x": 1, "x": 2}}'
     said = _refused(tmp_path, twice, name)
     assert ("'requirements' twice, on lines " if yaml else "'x' twice in one mapping") in said
     assert "the second would replace the first" in said
@@ -152,11 +152,11 @@ def _limited(*words: str, seconds: float = 2.0) -> subprocess.CompletedProcess[s
 
 def test_large_and_endless_input_is_refused_fast_and_small(tmp_path: Path) -> None:
     problem = tmp_path / "p.yaml"
-    problem.write_text(BORN)
+    problem.write_text(EXAMPLE)
     (tmp_path / "bomb.yaml").write_text(BOMB + "model: *j\n")
     (tmp_path / "list.yaml").write_text("model: [" + ",".join(["1"] * 5_000_000) + "]\n")
     (tmp_path / "list.json").write_text('{"model": [' + ",".join(["[]"] * 5_000_000) + "]}")
-    (tmp_path / "zeros.yaml").write_text(BORN.replace("model: llama3-70b", "model: /dev/zero"))
+    (tmp_path / "zeros.yaml").write_text(EXAMPLE.replace("model: llama3-70b", "model: /dev/zero"))
     os.mkfifo(tmp_path / "pipe.yaml")
     os.mkfifo(tmp_path / "pipe.csv")
     for words in (
@@ -183,14 +183,14 @@ def test_large_and_endless_input_is_refused_fast_and_small(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "model", ["~nosuchuser/x", "x" * 5000, "a/\0b", "/" + "d" * 300 + "/config.json", ".", "../nowhere/x"]
 )
-def test_a_model_that_is_no_model(born: dict[str, Any], model: str) -> None:
+def test_a_model_that_is_no_model(example: dict[str, Any], model: str) -> None:
     with pytest.raises(ProblemError) as error:
-        problem_from_dict(changed(born, model=model))
+        problem_from_dict(changed(example, model=model))
     assert error.value.field.startswith("model")
     assert len(str(error.value)) < 1200 and "x" * 200 not in str(error.value)
 
 
-def test_messages_repeat_little_and_show_everything(born: dict[str, Any]) -> None:
+def test_messages_repeat_little_and_show_everything(example: dict[str, Any]) -> None:
     long = ("ab\x1b[31m\u202e " * 2000)[:10_000]
     for field in (
         "name",
@@ -206,7 +206,7 @@ def test_messages_repeat_little_and_show_everything(born: dict[str, Any]) -> Non
             if field == "search__disabled_rules" and isinstance(value, list):
                 continue
             with pytest.raises(ProblemError) as error:
-                problem_from_dict(changed(born, **{field: value}))
+                problem_from_dict(changed(example, **{field: value}))
             said = str(error.value)
             assert visible(said) == said
             assert len(said) < 1000
@@ -226,10 +226,10 @@ def test_messages_repeat_little_and_show_everything(born: dict[str, Any]) -> Non
     ],
 )
 def test_unknown_keys_name_the_closest_of_their_section(
-    born: dict[str, Any], change: dict[str, Any], said: str
+    example: dict[str, Any], change: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ProblemError, match=said):
-        problem_from_dict(changed(born, **change))
+        problem_from_dict(changed(example, **change))
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:

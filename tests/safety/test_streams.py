@@ -19,8 +19,8 @@ from optimizer.writing.files import write_file
 from optimizer.writing.yaml_text import yaml_text
 from tests.conftest import ROOT
 
-BORN = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")
-INFEASIBLE = ["check", BORN, "--tp", "1", "--pp", "1", "--dp", "1"]
+EXAMPLE = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")
+INFEASIBLE = ["check", EXAMPLE, "--tp", "1", "--pp", "1", "--dp", "1"]
 COMMAND = f'"{sys.executable}" -c "from optimizer.cli import main; main()"'
 
 
@@ -33,10 +33,10 @@ def _bash(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (f"solve {BORN}", 0),
+        (f"solve {EXAMPLE}", 0),
         (" ".join(INFEASIBLE), 1),
         ("solve /no/such/file", 2),
-        (f"graph {BORN} --tp 4 --pp 1 --dp 2", 0),
+        (f"graph {EXAMPLE} --tp 4 --pp 1 --dp 2", 0),
     ],
 )
 def test_a_reader_that_stops_changes_no_code(words: str, code: int) -> None:
@@ -46,7 +46,7 @@ def test_a_reader_that_stops_changes_no_code(words: str, code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [f"solve {BORN}", f"solve {BORN} --json", " ".join(INFEASIBLE), "--help", f"graph {BORN}"]
+    "words", [f"solve {EXAMPLE}", f"solve {EXAMPLE} --json", " ".join(INFEASIBLE), "--help", f"graph {EXAMPLE}"]
 )
 @pytest.mark.parametrize("where", [">/dev/full", ">&-"])
 def test_output_that_cannot_be_written_is_said(words: str, where: str) -> None:
@@ -56,14 +56,14 @@ def test_output_that_cannot_be_written_is_said(words: str, where: str) -> None:
 
 
 def test_a_closed_standard_error_is_no_matter() -> None:
-    assert _bash(f"{COMMAND} solve {BORN} 2>&-").returncode == 0
-    assert _bash(f"{COMMAND} solve {BORN} 2>/dev/full").returncode == 0
+    assert _bash(f"{COMMAND} solve {EXAMPLE} 2>&-").returncode == 0
+    assert _bash(f"{COMMAND} solve {EXAMPLE} 2>/dev/full").returncode == 0
     assert _bash(f"{COMMAND} solve /no/such/file 2>&-").returncode == 2
 
 
 def test_files_do_not_take_the_place_of_closed_streams(tmp_path: Path) -> None:
     out = tmp_path / "graph.json"
-    assert _bash(f"{COMMAND} graph {BORN} --out {out} >&- 2>&-").returncode in (0, 2)
+    assert _bash(f"{COMMAND} graph {EXAMPLE} --out {out} >&- 2>&-").returncode in (0, 2)
     json.loads(out.read_text())
 
 
@@ -72,7 +72,9 @@ def test_files_do_not_take_the_place_of_closed_streams(tmp_path: Path) -> None:
 )
 def test_an_ascii_terminal(environment: dict[str, str], tmp_path: Path) -> None:
     problem = tmp_path / "ünlich.yaml"
-    problem.write_text(Path(BORN).read_text().replace("name: llama3-70b-8xh100", "name: größe 模型"), encoding="utf-8")
+    problem.write_text(
+        Path(EXAMPLE).read_text().replace("name: llama3-70b-8xh100", "name: größe 模型"), encoding="utf-8"
+    )
     plain = _bash(f"{COMMAND} solve '{problem}'", **environment)
     assert (plain.returncode, plain.stderr) == (0, "")
     assert (
@@ -98,7 +100,7 @@ def test_an_ascii_terminal(environment: dict[str, str], tmp_path: Path) -> None:
     "option", ["graph {0} --out {1}", "report {0} --out {1}", "solve {0} --apply-repair 1 --out {1}"]
 )
 def test_a_full_disk_is_bad_input_and_leaves_nothing_behind(option: str, tmp_path: Path) -> None:
-    words = option.format(BORN, "/dev/full")
+    words = option.format(EXAMPLE, "/dev/full")
     done = _bash(f"{COMMAND} {words}")
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert Path("/dev/full").is_char_device()

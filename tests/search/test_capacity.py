@@ -49,10 +49,10 @@ def test_no_row_carries_more(seed: int) -> None:
     problem = asked(random_problem(seed), "capacity")
     answer = solve(problem, repairs=False)
     assert answer.verification.passed
-    q = Quantities(problem, build_space(problem))
-    screen = Screen(q)
+    quantities = Quantities(problem, build_space(problem))
+    screen = Screen(quantities)
     rows = screen.viable.nonzero()[0]
     assert bool(len(rows)) == (answer.status == "optimal")
     if answer.metrics is not None:
-        steps, _ = carried_rates(q, rows, screen.most[rows])
+        steps, _ = carried_rates(quantities, rows, screen.most[rows])
         assert round(int(steps.max()) * 0.001, 3) == answer.metrics.max_request_rate

@@ -16,7 +16,7 @@ from optimizer.search.uniform.space import Space, build_space
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.candidate import RowFacts
 from optimizer.verify.common.failures import COUNTED, down_of, killed_by_nodes
-from optimizer.verify.common.groups import Group, Row, Shape
+from optimizer.verify.common.groups import Group, ReplicaShape, Row
 from optimizer.verify.common.stage import Stages
 from tests.verify.builders import random_problem
 
@@ -51,7 +51,7 @@ def _problem(seed: int) -> Problem:
 def _row(space: Space, row: int) -> Row:
     shape = space.shapes[int(space.row_shape[row])]
     group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format)
-    return Row(Shape(group, shape.layers_per_stage), int(space.row_dp[row]))
+    return Row(ReplicaShape(group, shape.layers_per_stage), int(space.row_dp[row]))
 
 
 def near(mine: float, exact: Decimal | float, relative: float = 1e-9) -> bool:
@@ -62,13 +62,16 @@ def near(mine: float, exact: Decimal | float, relative: float = 1e-9) -> bool:
 def test_memory_is_the_same_to_the_byte(seed: int) -> None:
     problem = _problem(seed)
     space, stages = build_space(problem), Stages(problem)
-    q = Quantities(problem, space)
+    quantities = Quantities(problem, space)
     for number, shape in enumerate(space.shapes):
         group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format)
-        columns = q.costs.table.class_of_stage[number]
+        columns = quantities.costs.table.class_of_stage[number]
         for column, stage in zip(columns, stages.of(group, shape.layers_per_stage), strict=True):
-            fixed, each = int(q.memory.fixed[number, column]), int(q.memory.per_sequence[number, column])
-            assert int(q.memory.weights[number, column]) == stage.weights_bytes, shape
+            fixed, each = (
+                int(quantities.memory.fixed[number, column]),
+                int(quantities.memory.per_sequence[number, column]),
+            )
+            assert int(quantities.memory.weights[number, column]) == stage.weights_bytes, shape
             assert (fixed, fixed + each) == (stage.memory_bytes(0), stage.memory_bytes(1)), shape
 
 
@@ -76,28 +79,28 @@ def test_memory_is_the_same_to_the_byte(seed: int) -> None:
 def test_times_and_losses_of_rows_are_the_same(seed: int) -> None:
     problem, pick = _problem(seed), random.Random(seed)
     space = build_space(problem)
-    q, stages = Quantities(problem, space), Stages(problem)
+    quantities, stages = Quantities(problem, space), Stages(problem)
     with sixty_digits():
         for row in pick.sample(range(space.rows), min(6, space.rows)):
-            _same_row(problem, q, _row(space, row), row, stages)
+            _same_row(problem, quantities, _row(space, row), row, stages)
 
 
-def _same_row(problem: Problem, q: Quantities, row: Row, at: int, stages: Stages) -> None:
-    facts, shape = RowFacts(problem, row, stages), int(q.space.row_shape[at])
+def _same_row(problem: Problem, quantities: Quantities, row: Row, at: int, stages: Stages) -> None:
+    facts, shape = RowFacts(problem, row, stages), int(quantities.space.row_shape[at])
     for n in (1, 2, 17, 200):
-        assert near(float(q.service.round_ms[shape, n - 1]), facts.times.round(n)), (row, n)
-        assert near(float(q.service.tpot_ms[shape, n - 1]), facts.times.tpot(n)), (row, n)
-        assert near(float(q.service.residence_ms[shape, n - 1]), facts.times.residence(n)[n - 1]), (row, n)
+        assert near(float(quantities.service.round_ms[shape, n - 1]), facts.times.round(n)), (row, n)
+        assert near(float(quantities.service.tpot_ms[shape, n - 1]), facts.times.tpot(n)), (row, n)
+        assert near(float(quantities.service.residence_ms[shape, n - 1]), facts.times.residence(n)[n - 1]), (row, n)
     down = down_of(problem.hardware, row.shape.instance_gpus, row.instances)
     for j in range(min(COUNTED, row.instances) + 1):
-        assert near(float(q.down.probability[at, j]), down.probabilities[j], 1e-8), (row, j)
-    assert float(q.down.rest_mean[at]) == pytest.approx(float(down.beyond_instances), rel=1e-6, abs=1e-12)
-    for lost, mine in ((1, q.down.lost_with_node), (2, q.down.lost_with_two_nodes)):
+        assert near(float(quantities.down.probability[at, j]), down.probabilities[j], 1e-8), (row, j)
+    assert float(quantities.down.rest_mean[at]) == pytest.approx(float(down.beyond_instances), rel=1e-6, abs=1e-12)
+    for lost, mine in ((1, quantities.down.lost_with_node), (2, quantities.down.lost_with_two_nodes)):
         killed = killed_by_nodes(problem.hardware, row.shape.instance_gpus, row.instances, lost)
         assert int(mine[at]) == killed, (row, lost)
     demand = exact(problem.workload.requests_per_s)
     for j in range(min(2, row.instances - 1) + 1):
-        load, points = facts.load(demand, j), q.states[j]
+        load, points = facts.load(demand, j), quantities.states[j]
         assert bool(points.overloaded[at]) == (load is None), (row, j)
         if load is not None:
             assert (int(points.n50[at]), int(points.n99[at])) == (load.n50, load.n99), (row, j)
@@ -112,11 +115,13 @@ def test_the_activations_beside_a_compressed_cache_are_the_same() -> None:
     model = problem.model.model_copy(update={"head_dim": 192})
     problem = problem.model_copy(update={"model": model})
     space = build_space(problem)
-    q, stages = Quantities(problem, space), Stages(problem)
+    quantities, stages = Quantities(problem, space), Stages(problem)
     for number, shape in enumerate(space.shapes):
         group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format)
         first = stages.of(group, shape.layers_per_stage)[0]
-        assert int(q.memory.fixed[number, q.costs.table.class_of_stage[number][0]]) == first.memory_bytes(0)
+        assert int(
+            quantities.memory.fixed[number, quantities.costs.table.class_of_stage[number][0]]
+        ) == first.memory_bytes(0)
 
 
 def test_a_fraction_of_a_byte_is_a_byte() -> None:

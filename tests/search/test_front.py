@@ -31,19 +31,21 @@ def small(seed: int) -> dict:
     return values
 
 
-def every_candidate(q: Quantities) -> list[tuple[float, float, int]]:
+def every_candidate(quantities: Quantities) -> list[tuple[float, float, int]]:
     """(mean ms, share not served, GPUs) of each candidate that keeps every rule, judged one by one."""
-    off = set(q.problem.search.disabled_rules)
-    rules = [rule for rule in rules_for(q.problem) if rule.id not in off]
+    off = set(quantities.problem.search.disabled_rules)
+    rules = [rule for rule in rules_for(quantities.problem) if rule.id not in off]
     found = []
-    for row in range(q.space.rows):
+    for row in range(quantities.space.rows):
         for slots in range(1, SLOTS + 1):
             choice = Choice(row, slots)
-            if int(q.slots_to_carry[0][row]) > slots or not all(rule.judge(q, choice).holds for rule in rules):
+            if int(quantities.slots_to_carry[0][row]) > slots or not all(
+                rule.judge(quantities, choice).holds for rule in rules
+            ):
                 continue
-            metrics = metrics_of(q, choice)
+            metrics = metrics_of(quantities, choice)
             if metrics.request_mean_ms is not None:
-                found.append((metrics.request_mean_ms, 1 - metrics.availability, int(q.space.gpus[row])))
+                found.append((metrics.request_mean_ms, 1 - metrics.availability, int(quantities.space.gpus[row])))
     return found
 
 
@@ -69,8 +71,8 @@ def test_brute_force_finds_the_same_front(seed: int) -> None:
     space = build_space(problem)
     if space.rows > 60 or not space.rows:
         pytest.skip("too many candidates to judge one by one")
-    q = Quantities(problem, space)
-    there = every_candidate(q)
+    quantities = Quantities(problem, space)
+    there = every_candidate(quantities)
     axes = ("latency", "availability", "gpus") if seed % 2 else ("latency", "availability")
     front = pareto(problem, axes, points=200)
     if not there:
@@ -100,10 +102,10 @@ def test_seeds_yield_fronts_of_many_points_and_infeasible_problems() -> None:
     assert min(sizes) == 0 and max(sizes) >= 3
 
 
-def test_a_point_that_is_beaten_is_refused(born: dict) -> None:
+def test_a_point_that_is_dominated_is_refused(example: dict) -> None:
     """CP-SAT contradicts a wrong front instead of confirming it."""
-    born["workload"]["requests_per_s"] = 1
-    problem = problem_from_dict(born)
+    example["workload"]["requests_per_s"] = 1
+    problem = problem_from_dict(example)
     front = RowFront(Quantities(problem, build_space(problem)), ("latency", "availability"))
     assert len(front.spots) > 1
     wrong = front.spots[0]

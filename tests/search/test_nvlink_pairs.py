@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from optimizer import Fixed, check, problem_from_dict, solve
-from optimizer.questions.inventory import solve_fleet
+from optimizer.questions.inventory import solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
 
 CARD: dict[str, Any] = {
@@ -54,9 +54,9 @@ def test_a_box_with_bridges_is_never_worse() -> None:
 
 
 def test_inventories_cross_bridges_too() -> None:
-    fleet = inventory_from_dict(
+    inventory = inventory_from_dict(
         {"cluster": [{"gpu": BRIDGED, "gpus_per_node": 4}], "search": {"tensor_parallel": [4]}, **QUESTION}
     )
-    answer = solve_fleet(fleet)
+    answer = solve_inventory(inventory)
     assert answer.gpus_used == 4 and len(answer.pools) == 1
     assert answer.verification is not None and answer.verification.passed

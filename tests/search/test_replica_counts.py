@@ -33,11 +33,16 @@ def large(seed: int) -> Problem:
     return problem.model_copy(update={"hardware": hardware, "workload": work, "objective": objective})
 
 
-def best_rows(q: Quantities) -> list[tuple[int, ...]]:
+def best_rows(quantities: Quantities) -> list[tuple[int, ...]]:
     """(first tier, objective, GPUs) of the best rows with different degrees."""
-    screen = Screen(q)
-    keys = np.stack([first_tier(q, screen.most), objective_at_most_slots(q, screen.most), q.space.gpus], axis=1)
-    degrees = np.stack([q.space.column(name) for name in ("tp", "pp", "ep")] + [q.space.row_dp], axis=1)
+    screen = Screen(quantities)
+    keys = np.stack(
+        [first_tier(quantities, screen.most), objective_at_most_slots(quantities, screen.most), quantities.space.gpus],
+        axis=1,
+    )
+    degrees = np.stack(
+        [quantities.space.column(name) for name in ("tp", "pp", "ep")] + [quantities.space.row_dp], axis=1
+    )
     rows = sorted(np.flatnonzero(screen.viable).tolist(), key=lambda row: tuple(keys[row]))
     seen: dict[tuple[int, ...], tuple[int, ...]] = {}
     for row in rows:
@@ -71,15 +76,15 @@ def test_upper_ends_decide_feasibility_under_any_subset_of_the_rules(
 def test_what_the_load_decides_only_improves_with_more_instances(seed: int) -> None:
     """The property on which blocks of counts rest."""
     problem = large(seed + 2000)
-    q = Quantities(problem, build_space(problem))
+    quantities = Quantities(problem, build_space(problem))
     names = ("n99", "n50", "mean_ms", "prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
-    shape, dp = q.space.row_shape, q.space.row_dp
+    shape, dp = quantities.space.row_shape, quantities.space.row_dp
     next_of_shape = (np.diff(shape) == 0) & (np.diff(dp) > 0)
     for name in names:
-        values = getattr(q.normal, name).astype(np.float64)
+        values = getattr(quantities.normal, name).astype(np.float64)
         if name == "prefill_p99":
             # Prompts overlap less in a pipeline that is less loaded; blocks take that into account.
-            values = np.where(q.space.column("pp") == 1, values, 0.0)
+            values = np.where(quantities.space.column("pp") == 1, values, 0.0)
         with np.errstate(invalid="ignore"):
             worse = next_of_shape & (np.diff(values) > 1e-9 * np.abs(values[1:]))
         assert not worse.any(), name

@@ -20,11 +20,11 @@ from tests.generate import random_problem
 LOST_OPTIMA = [15, 20, 32, 34, 35, 51, 52, 53]
 
 
-def best_by_rows(q: Quantities) -> int:
+def best_by_rows(quantities: Quantities) -> int:
     """The optimum by fixing each row in turn: no exactly-one literals left for presolve to mishandle."""
     values = []
-    for row in range(q.space.rows):
-        found = Solver().lexicographic(Model(q, rows=[row]))
+    for row in range(quantities.space.rows):
+        found = Solver().lexicographic(Model(quantities, rows=[row]))
         if found.value is not None:
             values.append(found.value)
     return min(values)
@@ -35,8 +35,8 @@ def test_presolve_loses_no_optimum(seed: int) -> None:
     stated: dict[str, Any] = random_problem(seed)
     stated["objective"] = "fault-tolerance"
     problem = problem_from_dict(stated)
-    q = Quantities(problem, build_space(problem))
-    assert Solver().lexicographic(Model(q)).value == best_by_rows(q)
+    quantities = Quantities(problem, build_space(problem))
+    assert Solver().lexicographic(Model(quantities)).value == best_by_rows(quantities)
 
 
 def optimum(solver: Any) -> int:

@@ -47,12 +47,12 @@ def test_counts_by_node() -> None:
         parse_counts("1..7", "node", 8)
 
 
-def test_hardware_of_a_count_is_what_the_file_would_say(born: dict[str, Any]) -> None:
+def test_hardware_of_a_count_is_what_the_file_would_say(example: dict[str, Any]) -> None:
     """The mapping changes nothing but nodes and node size, as if a person had written it."""
-    stated = problem_from_dict(born).hardware
+    stated = problem_from_dict(example).hardware
     for gpus in (1, 2, 3, 7, 8, 9, 15, 16, 1024):
         nodes, per_node = max(1, gpus // 8), min(8, gpus)
-        by_hand = changed(born, hardware__nodes=nodes, hardware__gpus_per_node=per_node)
+        by_hand = changed(example, hardware__nodes=nodes, hardware__gpus_per_node=per_node)
         assert hardware_of(stated, gpus) == problem_from_dict(by_hand).hardware
         assert hardware_of(stated, gpus).gpus <= gpus
 

@@ -23,8 +23,8 @@ from optimizer.search.uniform.space import build_space
 from optimizer.verify.common.space import rows
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.uniform.check import verify_answer
+from optimizer.verify.uniform.float_candidate import FloatBar, survey
 from optimizer.verify.uniform.shared import SharedSurvey
-from optimizer.verify.uniform.twin import Bar, survey
 from tests.conftest import changed
 from tests.generate import random_problem
 
@@ -72,17 +72,17 @@ def test_same_answers_as_solve(seed: int) -> None:
 
 def _check_conflict(problem: Problem, answer: Answer) -> None:
     """The rules cannot hold together, and without any one of them the rest can."""
-    q = Quantities(problem, build_space(problem))
+    quantities = Quantities(problem, build_space(problem))
     (conflict,) = answer.conflicts
-    if not q.space.rows:
+    if not quantities.space.rows:
         assert conflict.rules == ()
         return
     if "gpu_count" in conflict.rules:
         return  # of ``solve`` itself, which also looks at more GPUs
     assert set(conflict.rules) <= set(rule_ids(problem))
-    assert not satisfiable(q, None, set(conflict.rules))
+    assert not satisfiable(quantities, None, set(conflict.rules))
     for rule in conflict.rules:
-        assert satisfiable(q, None, set(conflict.rules) - {rule})
+        assert satisfiable(quantities, None, set(conflict.rules) - {rule})
     assert conflict.sentence in answer.explanation
 
 
@@ -119,7 +119,7 @@ def test_shared_enumeration_finds_every_rival(seed: int) -> None:
     best = [(*found[:2], row, found[2]) for row, found in _best_slots(every).items() if found[1] > -1e300]
     best.sort(key=lambda entry: entry[:2])
     for tier, value, row, slots in best[:: max(1, len(best) // 6)]:
-        bar = Bar(tier, value, 0.002, 2e-5, row, slots)
+        bar = FloatBar(tier, value, 0.002, 2e-5, row, slots)
         plain = survey(problem, Fixed(), offered, stages, bar, most_rivals=10**9)
         seen = shared.survey(problem, bar, most_rivals=10**9)
         assert {rival[3] for rival in seen.rivals} == {rival[3] for rival in plain.rivals}
@@ -165,28 +165,28 @@ def test_shared_verification_refutes_what_is_not_the_best(seed: int) -> None:
             assert verify_answer(problem, claimed, shared=shared).optimality == "refuted"
 
 
-def test_tables_of_other_problems_are_refused(born: dict[str, Any]) -> None:
-    problem = problem_from_dict(born)
-    other = problem_from_dict(changed(born, workload__prompt_tokens=100))
+def test_tables_of_other_problems_are_refused(example: dict[str, Any]) -> None:
+    problem = problem_from_dict(example)
+    other = problem_from_dict(changed(example, workload__prompt_tokens=100))
     with pytest.raises(ValueError, match="other problems"):
         verify_answer(problem, solve(problem), shared=SharedSurvey([other]))
 
 
 def test_spaces_that_are_too_large_are_errors_of_their_own(
-    born: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    example: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The counts below still get their answers."""
     monkeypatch.setattr(space, "LARGEST_SPACE_ROWS", 300)
-    problems = [problem_from_dict(changed(born, hardware__nodes=nodes)) for nodes in (2, 3, 5, 8)]
+    problems = [problem_from_dict(changed(example, hardware__nodes=nodes)) for nodes in (2, 3, 5, 8)]
     found = dict(solve_many(problems))
     large = [isinstance(found[i], ProblemError) for i in range(4)]
     assert large[0] is False and large[-1] is True and large == sorted(large)
     assert "narrow search" in str(found[3])
 
 
-def test_spaces_beyond_shared_tables_are_solved_alone(born: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spaces_beyond_shared_tables_are_solved_alone(example: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many, "MOST_SHAPES", 0)
-    problem = problem_from_dict(born)
+    problem = problem_from_dict(example)
     ((_, found),) = solve_many([problem])
     alone = solve(problem)
     assert isinstance(found, Answer) and found.strategy == alone.strategy and found.metrics == alone.metrics

@@ -13,6 +13,7 @@ from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.common.rules import Finding
 from optimizer.verify.common.space import rows
 from optimizer.verify.common.stage import Stages
+from optimizer.verify.uniform.float_candidate import survey
 from optimizer.verify.uniform.recompute import (
     candidate_of,
     metrics_of,
@@ -21,7 +22,6 @@ from optimizer.verify.uniform.recompute import (
     rules_of,
     thousandths_down,
 )
-from optimizer.verify.uniform.twin import survey
 
 GPU: dict[str, Any] = {
     "name": "test-gpu",
@@ -180,7 +180,7 @@ def no_answer(stated: Problem) -> Answer:
 
 @sixty_digits()
 def best_strategy(stated: Problem, fixed: Fixed = Fixed()) -> Strategy | None:
-    """The optimum by the float twin."""
+    """The optimum by the float counterpart."""
     seen = survey(stated, fixed, list(rows(stated, fixed)), Stages(stated), None)
     best = min((r for r in seen.rivals if r[2]), key=lambda r: (r[0], r[1]), default=None)
     return None if best is None else best[3].strategy(best[4])

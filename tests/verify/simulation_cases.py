@@ -10,10 +10,10 @@ from optimizer.facts.problem import Problem
 from optimizer.reading.load import problem_from_dict
 from optimizer.results.answer import Strategy
 from optimizer.verify.simulation.arrivals import PoissonSource
-from optimizer.verify.simulation.engine import Engine, Run
+from optimizer.verify.simulation.engine import SimulatedEngine, SimulationRun
 from optimizer.verify.simulation.lengths import Lengths
 from optimizer.verify.simulation.scheduler import Limits
-from optimizer.verify.simulation.steps import StepTimes, plain_stage
+from optimizer.verify.simulation.steps import SimulatedStepTimes, plain_stage
 
 ROOMY = 1_000_000
 
@@ -23,14 +23,16 @@ def limits(slots: int, budget: int = ROOMY, blocks: int = ROOMY, longest: int = 
     return Limits(max_num_seqs=slots, token_budget=budget, kv_blocks=blocks, max_sequence_tokens=longest)
 
 
-def stages(*decode_ms: float, prefill: float = 0.001, slots: int = 64, start: float = 0.0) -> StepTimes:
+def stages(*decode_ms: float, prefill: float = 0.001, slots: int = 64, start: float = 0.0) -> SimulatedStepTimes:
     """A pipeline whose stages take a constant time per step and ``prefill`` ms per prompt token."""
-    return StepTimes(tuple(plain_stage(ms, prefill, slots) for ms in decode_ms), start_ms=start)
+    return SimulatedStepTimes(tuple(plain_stage(ms, prefill, slots) for ms in decode_ms), start_ms=start)
 
 
-def poisson(times: StepTimes, held: Limits, rate_per_s: float, lengths: Lengths, requests: int, seed: int = 1) -> Run:
+def poisson(
+    times: SimulatedStepTimes, held: Limits, rate_per_s: float, lengths: Lengths, requests: int, seed: int = 1
+) -> SimulationRun:
     """A run on Poisson arrivals."""
-    return Engine(times, held, PoissonSource(rate_per_s, lengths, np.random.default_rng(seed))).run(requests)
+    return SimulatedEngine(times, held, PoissonSource(rate_per_s, lengths, np.random.default_rng(seed))).run(requests)
 
 
 def problem(

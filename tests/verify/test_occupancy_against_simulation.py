@@ -14,7 +14,7 @@ from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.common.occupancy import blocks_in_progress, moments_of_one, wanted
 from optimizer.verify.simulation import limits_of, simulate
 from optimizer.verify.simulation.arrivals import PoissonSource
-from optimizer.verify.simulation.engine import Engine
+from optimizer.verify.simulation.engine import SimulatedEngine
 from optimizer.verify.simulation.lengths import Lengths, lengths_of
 from optimizer.verify.simulation.scheduler import Limits
 from optimizer.verify.simulation.steps import step_times
@@ -52,7 +52,7 @@ def test_share_of_time_above_what_is_predicted(seed: int) -> None:
         blocks = moments_of_one(blocks_in_progress(of), lambda tokens: Fraction(tokens, 16))
         predicted = [float(wanted(load.number, blocks, share)) for share in SHARES]
     source = PoissonSource(of.workload.requests_per_s, lengths_of(of), np.random.default_rng(seed))
-    run = Engine(step_times(of, strategy), NO_LIMIT, source).run(6000)
+    run = SimulatedEngine(step_times(of, strategy), NO_LIMIT, source).run(6000)
     for share, level in zip(SHARES, predicted, strict=True):
         seen = run.occupancy.share_above(level, BATCHES, from_ms=0.1 * run.ended_ms)
         mean, half = float(seen.mean()), T995 * float(seen.std(ddof=1)) / BATCHES**0.5
@@ -73,7 +73,7 @@ def test_block_manager_preempts_where_the_formula_says_that_cache_lacks() -> Non
     for blocks in (ample, scarce):
         source = PoissonSource(of.workload.requests_per_s, lengths_of(of), np.random.default_rng(1))
         limits = Limits(max_num_seqs=512, token_budget=8192, kv_blocks=blocks, max_sequence_tokens=8192)
-        preempted.append(Engine(step_times(of, strategy), limits, source).run(2000).preemptions)
+        preempted.append(SimulatedEngine(step_times(of, strategy), limits, source).run(2000).preemptions)
     assert preempted[0] <= 0.02 * 2000
     assert preempted[1] > 5 * max(1, preempted[0])
 

@@ -12,8 +12,8 @@ from optimizer.verify.common.candidate import Candidate, RowFacts
 from optimizer.verify.common.rules import clearly_holds, findings
 from optimizer.verify.common.space import rows
 from optimizer.verify.common.stage import Stages
+from optimizer.verify.uniform.float_candidate import FloatBar, survey
 from optimizer.verify.uniform.ranges import RangeSurvey, _Ends, _Table
-from optimizer.verify.uniform.twin import Bar, survey
 from tests.search.test_replica_counts import large
 
 PRESETS = ("balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus")
@@ -41,11 +41,11 @@ def test_the_best_rival_is_that_of_the_enumeration(seed: int) -> None:
     best = min(surely, key=lambda rival: rival[:2])
     # Whoever claims something a little worse than the best is refuted, by the best itself or by what is as good.
     tier, value, _, row, slots = best
-    worse = Bar(tier, value * (1 + 1e-4) + 1e-3, 0.002, 1e-5, row, slots)
+    worse = FloatBar(tier, value * (1 + 1e-4) + 1e-3, 0.002, 1e-5, row, slots)
     rivals = ranged.survey(worse).rivals
     assert rivals and rivals[0][1] == pytest.approx(value, rel=1e-9)
     # Whoever claims the best is not, but for what rounding leaves open.
-    fair = Bar(tier, value, 0.002, max(2e-5, value * 1e-9), row, slots)
+    fair = FloatBar(tier, value, 0.002, max(2e-5, value * 1e-9), row, slots)
     with sixty_digits():
         for other_tier, other, _, rival, n in ranged.survey(fair).rivals:
             candidate = Candidate(RowFacts(problem, rival, stages), n)

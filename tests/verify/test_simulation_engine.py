@@ -1,4 +1,4 @@
-"""Scheduling rules of the engine: slots, blocks, preemption, budget; and its shortcuts against a naive twin."""
+"""Scheduling rules of the engine: slots, blocks, preemption, budget; and its shortcuts against a naive counterpart."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from optimizer.verify.common.groups import row_of
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.common.times import ReplicaTimes
 from optimizer.verify.simulation.arrivals import ClosedLoopSource, PoissonSource
-from optimizer.verify.simulation.engine import Engine, Run
+from optimizer.verify.simulation.engine import SimulatedEngine, SimulationRun
 from optimizer.verify.simulation.lengths import FixedLengths, SpreadLengths
 from optimizer.verify.simulation.sequences import blocks_of
-from optimizer.verify.simulation.steps import StageTimes, StepTimes, step_times
+from optimizer.verify.simulation.steps import SimulatedStepTimes, StageTimes, step_times
 from tests.verify.simulation_cases import limits, poisson, problem, stages, strategy
 
 
-class NaiveEngine(Engine):
+class NaiveEngine(SimulatedEngine):
     """Runs every step by itself."""
 
     def _cycle(self) -> None:
         pass
 
 
-def growing(depth: int) -> StepTimes:
+def growing(depth: int) -> SimulatedStepTimes:
     """Steps that grow with sequences and contexts, with a bend in the context at 300 tokens."""
     base = tuple(1 + 0.05 * b for b in range(65))
     one = StageTimes(base, (0.0, 300.0, 1000.0), (0.0, 0.03, 0.04), 0.2, 0.004, ((1e-6, 0),))
-    return StepTimes((one,) * depth, send_fixed=0.02, send_per_token=1e-5, start_ms=3.0, admit_steps=2.0)
+    return SimulatedStepTimes((one,) * depth, send_fixed=0.02, send_per_token=1e-5, start_ms=3.0, admit_steps=2.0)
 
 
-def times_of(run: Run) -> list[tuple[float, float, float]]:
+def times_of(run: SimulationRun) -> list[tuple[float, float, float]]:
     return [(r.scheduled, r.first, r.finished) for r in run.requests if r.finished >= 0]
 
 
@@ -42,15 +42,15 @@ def times_of(run: Run) -> list[tuple[float, float, float]]:
 def test_shortcuts_change_nothing(depth: int, rate: float, slots: int, blocks: int) -> None:
     """The same requests at the same times, idle, full, and short of blocks.
 
-    Admission costs no steps here: in a shortcut it is taken from the first of its steps, in the twin from the latest.
+    Admission costs no steps here: in a shortcut it is taken from the first of its steps, in the counterpart from the latest.
     """
     times = replace(growing(depth), admit_steps=0.0)
 
-    def run(kind: type[Engine]) -> Run:
+    def run(kind: type[SimulatedEngine]) -> SimulationRun:
         source = PoissonSource(rate, SpreadLengths(250, 120, 0.6), np.random.default_rng(7))
         return kind(times, limits(slots, 1024, blocks), source).run(300)
 
-    quick, naive = run(Engine), run(NaiveEngine)
+    quick, naive = run(SimulatedEngine), run(NaiveEngine)
     assert quick.preemptions == naive.preemptions
     assert quick.most_blocks == naive.most_blocks
     assert np.allclose(times_of(quick), times_of(naive), rtol=1e-9, atol=1e-6)
@@ -97,7 +97,7 @@ def test_requests_that_never_fit_are_refused() -> None:
 def test_prompts_share_a_step_up_to_the_token_budget() -> None:
     """Ten prompts of 100 tokens at once: with a budget of 500 the first five are done after one step."""
     source = ClosedLoopSource(10, FixedLengths(100, 2), np.random.default_rng(1))
-    run = Engine(stages(1.0), limits(64, 500), source).run(10)
+    run = SimulatedEngine(stages(1.0), limits(64, 500), source).run(10)
     first = sorted(r.first for r in run.requests[:10])
     assert first[:5] == pytest.approx([1.5] * 5)  # one step of 1 ms and 500 tokens of 0.001 ms
     assert first[5:9] == pytest.approx([1.5 + 1.495] * 4)  # five tokens of the second step are decodes
@@ -112,7 +112,7 @@ def test_a_lone_sequence_takes_what_the_formulas_say(tensor: int, pipeline: int)
         exact = ReplicaTimes(of, row_of(chosen).shape, Stages(of))
         rounds, prefill = float(exact.round(1)), float(exact.prefill(1155, 1))
     source = ClosedLoopSource(1, FixedLengths(1155, 211), np.random.default_rng(1))
-    run = Engine(step_times(of, chosen), limits(64, 8192), source).run(3)
+    run = SimulatedEngine(step_times(of, chosen), limits(64, 8192), source).run(3)
     request = run.requests[1]
     assert (request.finished - request.first) / 210 == pytest.approx(rounds, rel=1e-3)
     assert request.first - request.scheduled == pytest.approx(prefill, rel=5e-3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optimizer.verify.simulation.arrivals import ClosedLoopSource
-from optimizer.verify.simulation.engine import Engine, Run
+from optimizer.verify.simulation.engine import SimulatedEngine, SimulationRun
 from optimizer.verify.simulation.lengths import ExponentialPrompts, FixedLengths, SpreadLengths
 from optimizer.verify.simulation.report import littles_law_residual
 from tests.verify.simulation_cases import limits, poisson, stages
@@ -14,7 +14,7 @@ from tests.verify.simulation_cases import limits, poisson, stages
 REQUESTS, WARM_UP = 40_000, 2_000
 
 
-def mean_wait(run: Run) -> tuple[float, float]:
+def mean_wait(run: SimulationRun) -> tuple[float, float]:
     """Mean time from arrival to first schedule after the warm-up, ms, and its standard error by 20 batch means."""
     waits = np.array([r.scheduled - r.arrived for r in run.requests[WARM_UP:REQUESTS]])
     batches = [batch.mean() for batch in np.array_split(waits, 20)]
@@ -62,7 +62,7 @@ def test_a_full_pipeline_delivers_at_the_pace_of_its_slowest_stage(times: tuple[
     for users, expected in ((4, max(times)), (1, sum(times))):
         source = ClosedLoopSource(users, FixedLengths(100, 1000), np.random.default_rng(1))
         # The budget holds one prompt, so each user has a micro-batch of its own.
-        run = Engine(stages(*times, prefill=0.0), limits(users, 100), source).run(5 * users)
+        run = SimulatedEngine(stages(*times, prefill=0.0), limits(users, 100), source).run(5 * users)
         done = [r for r in run.requests if r.finished >= 0]
         # A token of each user takes one turn through all stages.
         each = np.mean([(r.finished - r.first) / (r.output - 1) for r in done]) / users
@@ -72,5 +72,5 @@ def test_a_full_pipeline_delivers_at_the_pace_of_its_slowest_stage(times: tuple[
 def test_a_lone_prompt_passes_every_stage_and_its_chunks_overlap() -> None:
     """Prefill = sum over stages of one chunk + (chunks - 1) of the slowest; the doc's prefill formula."""
     source = ClosedLoopSource(1, FixedLengths(3000, 2), np.random.default_rng(1))
-    run = Engine(stages(1.0, 2.0, prefill=0.001), limits(4, 1000), source).run(1)
+    run = SimulatedEngine(stages(1.0, 2.0, prefill=0.001), limits(4, 1000), source).run(1)
     assert run.requests[0].first - run.requests[0].scheduled == pytest.approx((1 + 1) + (2 + 1) + 2 * (2 + 1))

@@ -13,7 +13,7 @@ import pytest
 from optimizer.reading.load import problem_from_dict
 from optimizer.verify.simulation import compare, limits_of, simulate
 from optimizer.verify.simulation.arrivals import ClosedLoopSource
-from optimizer.verify.simulation.engine import Engine
+from optimizer.verify.simulation.engine import SimulatedEngine
 from optimizer.verify.simulation.lengths import SpreadLengths
 from optimizer.verify.simulation.steps import step_times
 from optimizer.verify.uniform.recompute import candidate_of, metrics_of
@@ -27,9 +27,9 @@ def test_same_seed_same_answer() -> None:
     assert first != other
 
 
-def test_born_case_is_consistent(born: dict[str, Any]) -> None:
+def test_example_case_is_consistent(example: dict[str, Any]) -> None:
     """TP4·DP2 with 50 sequences: the mean number in the system is lambda W within the confidence interval."""
-    of = problem_from_dict(born)
+    of = problem_from_dict(example)
     chosen = replace(strategy(of, 4, 1, 2, 50, "fp16"), kv_precision="fp16")
     seen = simulate(of, chosen)
     assert seen.requests == 2000
@@ -89,7 +89,7 @@ def test_measured_closed_loop_runs(shared: Path, model: str, gpu: str) -> None:
         of = problem(model, gpus=8, prompt=prompt, output=output, longest=longest, gpu=gpu, engine=wanted["backend"])
         chosen = strategy(of, tensor, slots=users, f=row["precision"])
         source = ClosedLoopSource(users, SpreadLengths(prompt, output, 0.1), np.random.default_rng(1))
-        run = Engine(step_times(of, chosen), limits_of(of, chosen), source).run(8 * users)
+        run = SimulatedEngine(step_times(of, chosen), limits_of(of, chosen), source).run(8 * users)
         done = run.requests[: 8 * users]
         tpot = np.mean([(r.finished - r.first) / (r.output - 1) for r in done])
         tpot_errors.append(abs(tpot / float(row["tpot_ms"]) - 1))

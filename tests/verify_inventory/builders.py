@@ -7,32 +7,32 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Verification
-from optimizer.results.inventory import FleetAnswer, LossScenario, Pool, PoolPart, Reliability
+from optimizer.results.inventory import InventoryAnswer, LossScenario, Pool, PoolPart, Reliability
 from optimizer.results.placement import PlacedInstance, Placement
 from optimizer.verify.common.arithmetic import decimal, exact, sixty_digits
-from optimizer.verify.common.groups import Group, Row, Shape
+from optimizer.verify.common.groups import Group, ReplicaShape, Row
 from optimizer.verify.inventory.availability import availability_of
+from optimizer.verify.inventory.candidates import MILLION, CheckedInstance
 from optimizer.verify.inventory.claims import needed_after_losses
-from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instance, Instances
 from optimizer.verify.inventory.losses import worst_loss
-from optimizer.verify.inventory.offers import MILLION, Offer
 from optimizer.verify.inventory.restarts import restarts_in_time
 from optimizer.verify.inventory.shares import largest_share, least_split, share_costs
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.spread import placements
 from optimizer.verify.inventory.states import members_of, rates_of, states_of
-from optimizer.verify.inventory.value import HOURS_A_MONTH, Family, Totals, Weights, totals
+from optimizer.verify.inventory.value import HOURS_A_MONTH, InstanceFamily, LoadWeights, Totals, totals
 from optimizer.verify.uniform.recompute import metrics_of, nanoseconds_up, thousandths_down
 from tests.verify.builders import GPU, SMALL_DENSE
 
 SLOW_GPU: dict[str, Any] = {**GPU, "name": "slow-gpu", "memory_bandwidth_gb_per_s": 2000, "dense_tflops": {"bf16": 312}}
 
 
-def problem(**changes: Any) -> FleetProblem:
+def problem(**changes: Any) -> InventoryProblem:
     """Two racks of two nodes of four GPUs; keywords replace whole sections."""
     values: dict[str, Any] = {
         "name": "test",
@@ -46,61 +46,63 @@ def problem(**changes: Any) -> FleetProblem:
     return inventory_from_dict(values)
 
 
-def shape(t: int, stages: int = 1, ep: int = 1, layers: int = 14) -> Shape:
+def shape(t: int, stages: int = 1, ep: int = 1, layers: int = 14) -> ReplicaShape:
     """Even stages, 16 bit."""
-    return Shape(Group(t, ep, "bf16", "bf16"), tuple([layers // stages] * stages))
+    return ReplicaShape(Group(t, ep, "bf16", "bf16"), tuple([layers // stages] * stages))
 
 
-def split_shape(t: int, ahead: tuple[int, ...], behind: tuple[int, ...], ep: int = 1) -> tuple[Shape, int]:
+def split_shape(t: int, ahead: tuple[int, ...], behind: tuple[int, ...], ep: int = 1) -> tuple[ReplicaShape, int]:
     """A pipeline whose first stages have these layers on one group and the others on another, and where it is cut."""
-    return Shape(Group(t, ep, "bf16", "bf16"), (*ahead, *behind)), len(ahead)
+    return ReplicaShape(Group(t, ep, "bf16", "bf16"), (*ahead, *behind)), len(ahead)
 
 
 Where = int | tuple[int, int]
 """Number of a group, or of two."""
-What = Shape | tuple[Shape, int]
+What = ReplicaShape | tuple[ReplicaShape, int]
 """A shape, or one with the number of stages on the first of two groups."""
 
 
-def offer(stated: FleetProblem, instances: Instances, where: Where, what: What) -> Offer:
+def candidate(stated: InventoryProblem, instances: Instances, where: Where, what: What) -> CheckedInstance:
     """A shape on a group or over two, its slots and rates exact."""
     numbers = (where,) if isinstance(where, int) else where
     there = [stated.groups[number] for number in numbers]
     one: Instance = (
         instances.of(there[0], what)
-        if isinstance(what, Shape)
+        if isinstance(what, ReplicaShape)
         else instances.across(there[0], there[1], what[1], what[0])
     )
     slots = one.most_slots()
-    return Offer(
+    return CheckedInstance(
         numbers,
         one,
         slots,
         int(one.capacity(slots) * MILLION),
         int(one.slots_capacity(slots) * MILLION),
         float(one.completes(slots)),
-        float(availability_of(stated, Site(stated), there, one)),
+        float(availability_of(stated, CheckedSite(stated), there, one)),
     )
 
 
 @sixty_digits()
-def answer_for(stated: FleetProblem, chosen: list[tuple[Where, What, int]], status: Any = "optimal") -> FleetAnswer:
+def answer_for(
+    stated: InventoryProblem, chosen: list[tuple[Where, What, int]], status: Any = "optimal"
+) -> InventoryAnswer:
     """A true answer: so many instances of each shape on each group (by number), spread out."""
-    site, instances, curves = Site(stated), Instances(stated), Curves()
+    site, instances, curves = CheckedSite(stated), Instances(stated), TimeCurves()
     demand = exact(stated.workload.requests_per_s)
-    offers = [(offer(stated, instances, where, what), count) for where, what, count in chosen]
-    kinds = list(dict.fromkeys(one.kind for one, _ in offers))
-    sizes = [sum(count for one, count in offers if one.kind == kind) for kind in kinds]
-    first = [next(one for one, _ in offers if one.kind == kind) for kind in kinds]
+    candidates = [(candidate(stated, instances, where, what), count) for where, what, count in chosen]
+    kinds = list(dict.fromkeys(one.kind for one, _ in candidates))
+    sizes = [sum(count for one, count in candidates if one.kind == kind) for kind in kinds]
+    first = [next(one for one, _ in candidates if one.kind == kind) for kind in kinds]
     most = [largest_share(demand, n, Fraction(o.capacity, MILLION)) for o, n in zip(first, sizes, strict=True)]
     costs = [share_costs(curves.of(o.instance), demand, n, top) for o, n, top in zip(first, sizes, most, strict=True)]
     split = least_split(costs)
     assert split is not None, "the chosen instances cannot carry the demand"
     rates = [Fraction(part, 1000) * demand / n for part, n in zip(split[1], sizes, strict=True)]
-    pools = tuple(_pool(stated, one, count, rates[kinds.index(one.kind)], demand) for one, count in offers)
-    groups = {number: (number,) for one, _ in offers for number in one.groups}
-    placed, stood = next(placements(site, offers, groups, 10_000))
-    number = {id(one): index for index, (one, _) in enumerate(offers)}
+    pools = tuple(_pool(stated, one, count, rates[kinds.index(one.kind)], demand) for one, count in candidates)
+    groups = {number: (number,) for one, _ in candidates for number in one.groups}
+    placed, stood = next(placements(site, candidates, groups, 10_000))
+    number = {id(one): index for index, (one, _) in enumerate(candidates)}
     standing = tuple(
         replace(
             instance,
@@ -111,17 +113,17 @@ def answer_for(stated: FleetProblem, chosen: list[tuple[Where, What, int]], stat
         for instance, one in zip(placed, stood, strict=True)
     )
     families = [
-        Family(curves.of(o.instance), n, float(r), o.slots_capacity / MILLION)
+        InstanceFamily(curves.of(o.instance), n, float(r), o.slots_capacity / MILLION)
         for o, n, r in zip(first, sizes, rates, strict=True)
     ]
     members = members_of(
         site, standing, [kinds.index(one.kind) for one in stood], rates_of(stated.failures, stated.levels())
     )
-    found = totals(families, float(demand), Weights.of(stated.objective), states_of(stated, members, sizes))
-    return _answer(stated, site, offers, pools, standing, stood, found, status)
+    found = totals(families, float(demand), LoadWeights.of(stated.objective), states_of(stated, members, sizes))
+    return _answer(stated, site, candidates, pools, standing, stood, found, status)
 
 
-def _pool(stated: FleetProblem, one: Offer, count: int, rate: Fraction, demand: Fraction) -> Pool:
+def _pool(stated: InventoryProblem, one: CheckedInstance, count: int, rate: Fraction, demand: Fraction) -> Pool:
     row = Row(one.instance.shape, one.instance.ranks * count)
     candidate = one.instance.candidate(one.slots, rate)
     metrics: Metrics = replace(metrics_of(candidate), availability=one.availability)
@@ -142,17 +144,17 @@ def _pool(stated: FleetProblem, one: Offer, count: int, rate: Fraction, demand: 
 
 
 def _answer(
-    stated: FleetProblem,
-    site: Site,
-    offers: list[tuple[Offer, int]],
+    stated: InventoryProblem,
+    site: CheckedSite,
+    candidates: list[tuple[CheckedInstance, int]],
     pools: tuple[Pool, ...],
     placed: tuple[PlacedInstance, ...],
-    stood: list[Offer],
+    stood: list[CheckedInstance],
     found: Totals,
     status: Any,
-) -> FleetAnswer:
-    weights, demand = Weights.of(stated.objective), exact(stated.workload.requests_per_s)
-    used = sum(one.gpus * count for one, count in offers)
+) -> InventoryAnswer:
+    weights, demand = LoadWeights.of(stated.objective), exact(stated.workload.requests_per_s)
+    used = sum(one.gpus * count for one, count in candidates)
     capacities = [Fraction(one.capacity, MILLION) for one in stood]
     capacity, output = sum(capacities, Fraction(0)), stated.workload.output_tokens
     needed = needed_after_losses(stated)
@@ -171,22 +173,22 @@ def _answer(
     terms = {"served": found.served_ms, "unserved": found.unserved_ms, "gpus": weights.gpu_ms * used}
     value = sum(terms.values())
     whole = float(math.ceil(value))
-    completed = sum(decimal(Fraction(o.completes)) * n for o, n in offers) * output
+    completed = sum(decimal(Fraction(o.completes)) * n for o, n in candidates) * output
     mean = sum(
         (
             o.instance.load(exact(p.planned_rate)).mean * decimal(exact(p.share))
-            for (o, _), p in zip(offers, pools, strict=True)
+            for (o, _), p in zip(candidates, pools, strict=True)
         ),
         decimal(0),
     )
     priced = [
         (n * gpus, stated.groups[number].price_per_gpu_hour)
-        for o, n in offers
+        for o, n in candidates
         for number, gpus in zip(o.groups, o.instance.gpus_of_segments, strict=True)
     ]
     price = None if any(p is None for _, p in priced) else sum(gpus * p for gpus, p in priced if p is not None)
     monthly = stated.workload.requests_per_s * 3600 * HOURS_A_MONTH
-    return FleetAnswer(
+    return InventoryAnswer(
         problem=stated.name,
         status=status,
         pools=pools,
@@ -219,9 +221,9 @@ def _rule(name: str, limit: Fraction, actual: Fraction) -> RuleResult:
     return RuleResult(name, "", float(limit), float(actual), "requests/s", actual >= limit, float(actual - limit))
 
 
-def no_answer(stated: FleetProblem, status: Any = "infeasible") -> FleetAnswer:
+def no_answer(stated: InventoryProblem, status: Any = "infeasible") -> InventoryAnswer:
     """The claim that nothing is feasible."""
-    return FleetAnswer(
+    return InventoryAnswer(
         problem=stated.name,
         status=status,
         pools=(),

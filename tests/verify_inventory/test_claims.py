@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from optimizer.results.answer import Metrics
-from optimizer.results.inventory import FleetAnswer, LossScenario, Pool
+from optimizer.results.inventory import InventoryAnswer, LossScenario, Pool
 from optimizer.results.placement import GpuPlace, Placement
-from optimizer.verify.inventory import verify_fleet
+from optimizer.verify.inventory import verify_inventory
 from tests.verify_inventory.builders import SLOW_GPU, answer_for, no_answer, problem, shape
 
 MIXED = problem(
@@ -41,14 +41,14 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optimizer.verify.inventory.check._Check._simulate", lambda *_: None)
 
 
-def refused(answer: FleetAnswer, what: str) -> None:
-    found = verify_fleet(MIXED, answer, exhaustive=False)
+def refused(answer: InventoryAnswer, what: str) -> None:
+    found = verify_inventory(MIXED, answer, exhaustive=False)
     assert not found.passed
     assert any(what in mismatch.what for mismatch in found.mismatches), found.mismatches
 
 
 def test_the_true_answer_passes() -> None:
-    found = verify_fleet(MIXED, TRUE)
+    found = verify_inventory(MIXED, TRUE)
     assert found.mismatches == ()
     assert found.optimality == "not claimed" and found.checks > 100
     assert "choices of losses covered" in found.resolution
@@ -98,7 +98,7 @@ def test_a_wrong_metric(name: str) -> None:
 def test_another_strategy(name: str) -> None:
     pool = TRUE.pools[0]
     false = replace(pool, strategy=replace(pool.strategy, **{name: getattr(pool.strategy, name) + 1}))
-    assert not verify_fleet(MIXED, replace(TRUE, pools=(false, *TRUE.pools[1:])), exhaustive=False).passed
+    assert not verify_inventory(MIXED, replace(TRUE, pools=(false, *TRUE.pools[1:])), exhaustive=False).passed
 
 
 GPUS = [("fast", problem().groups[0].gpu.model_dump()), ("slow", SLOW_GPU)]
@@ -189,7 +189,7 @@ def test_a_wrong_objective() -> None:
     refused(optimal, "objective.bound")
 
 
-def moved(changes: dict[tuple[int, int], GpuPlace]) -> FleetAnswer:
+def moved(changes: dict[tuple[int, int], GpuPlace]) -> InventoryAnswer:
     """The answer with some GPUs (instance, rank) elsewhere."""
     assert TRUE.placement is not None
     instances = []
@@ -229,13 +229,13 @@ def test_a_survival_rule_that_does_not_hold() -> None:
         requirements={"max_batch": 32, "survive": {"node": 1}},
         cluster=[{"name": "a", "gpu": GPUS[0][1], "nodes": 1, "gpus_per_node": 4}],
     )
-    found = verify_fleet(stated, answer_for(stated, [(0, shape(1), 4)], status="feasible"))
+    found = verify_inventory(stated, answer_for(stated, [(0, shape(1), 4)], status="feasible"))
     assert [mismatch.what for mismatch in found.mismatches] == ["rules.survive_node: kept"]
 
 
 def test_states_without_pools() -> None:
-    assert verify_fleet(MIXED, no_answer(MIXED, "unknown")).passed
-    assert not verify_fleet(MIXED, no_answer(MIXED, "optimal")).passed
-    assert not verify_fleet(MIXED, replace(TRUE, status="infeasible"), exhaustive=False).passed
-    found = verify_fleet(MIXED, no_answer(MIXED))
+    assert verify_inventory(MIXED, no_answer(MIXED, "unknown")).passed
+    assert not verify_inventory(MIXED, no_answer(MIXED, "optimal")).passed
+    assert not verify_inventory(MIXED, replace(TRUE, status="infeasible"), exhaustive=False).passed
+    found = verify_inventory(MIXED, no_answer(MIXED))
     assert found.optimality == "refuted" and found.mismatches[0].what == "status"

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.facts.inventory import FleetProblem, Losses
+from optimizer.facts.inventory import InventoryProblem, Losses
 from optimizer.results.inventory import RateRange
 from optimizer.results.placement import GpuPlace, PlacedInstance
 from optimizer.verify.common.arithmetic import sixty_digits
-from optimizer.verify.inventory import verify_fleet
-from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory import verify_inventory
+from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances, nodes_needed
 from optimizer.verify.inventory.losses import worst_loss
 from optimizer.verify.inventory.restarts import Restarts
 from optimizer.verify.inventory.sample import sample
 from optimizer.verify.inventory.shares import least_split
 from optimizer.verify.inventory.simulate import levels_of, simulate
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.states import members_of, rates_of, states_of
-from optimizer.verify.inventory.value import Family, Totals, Weights, judge, totals
+from optimizer.verify.inventory.value import InstanceFamily, LoadWeights, Totals, judge, totals
 from tests.verify.builders import GPU
 from tests.verify_inventory.builders import SLOW_GPU, answer_for, problem, shape
 
@@ -43,10 +43,10 @@ def standing(*gpus: list[tuple[str, int]]) -> list[PlacedInstance]:
 
 
 def distribution(
-    stated: FleetProblem, placed: list[PlacedInstance], families: list[int]
+    stated: InventoryProblem, placed: list[PlacedInstance], families: list[int]
 ) -> dict[tuple[int, ...], float]:
     sizes = [families.count(family) for family in range(max(families) + 1)]
-    members = members_of(Site(stated), placed, families, rates_of(stated.failures, stated.levels()))
+    members = members_of(CheckedSite(stated), placed, families, rates_of(stated.failures, stated.levels()))
     found = states_of(stated, members, sizes)
     assert np.isclose(found.probability.sum(), 1, atol=1e-14)
     assert abs(found.leaving.sum()) < 1e-12  # nothing leaves the set of all states
@@ -95,22 +95,22 @@ FAMILY_OF = [1, 0, 0, 0]
 
 
 @sixty_digits()
-def exact_totals() -> tuple[list[Family], Totals]:
+def exact_totals() -> tuple[list[InstanceFamily], Totals]:
     """The totals of ``LAID_OUT`` with three instances of TP1 and one of TP2, by the verifier."""
-    instances, curves, group = Instances(LAID_OUT), Curves(), LAID_OUT.groups[0]
+    instances, curves, group = Instances(LAID_OUT), TimeCurves(), LAID_OUT.groups[0]
     families = []
     for t, count, rate in ((1, 3, 15.0), (2, 1, 15.0)):
         one = instances.of(group, shape(t))
-        families.append(Family(curves.of(one), count, rate, 24.0 if t == 1 else 30.0))
-    members = members_of(Site(LAID_OUT), PLACED, FAMILY_OF, rates_of(LAID_OUT.failures, LAID_OUT.levels()))
-    return families, totals(families, 60.0, Weights.of(LAID_OUT.objective), states_of(LAID_OUT, members, [3, 1]))
+        families.append(InstanceFamily(curves.of(one), count, rate, 24.0 if t == 1 else 30.0))
+    members = members_of(CheckedSite(LAID_OUT), PLACED, FAMILY_OF, rates_of(LAID_OUT.failures, LAID_OUT.levels()))
+    return families, totals(families, 60.0, LoadWeights.of(LAID_OUT.objective), states_of(LAID_OUT, members, [3, 1]))
 
 
 def test_every_state_of_every_part() -> None:
     """2^14 states of named parts: value, availability, and the frequency of outages part by part."""
     families, found = exact_totals()
-    weights = Weights.of(LAID_OUT.objective)
-    levels = levels_of(Site(LAID_OUT), LAID_OUT.failures, PLACED)
+    weights = LoadWeights.of(LAID_OUT.objective)
+    levels = levels_of(CheckedSite(LAID_OUT), LAID_OUT.failures, PLACED)
     parts = [(level, part) for level in levels for part in range(level.parts)]
     assert len(parts) == 5 + 4 + 2 + 1 + 2
     victims = [set(level.instance[level.part == part].tolist()) for level, part in parts]
@@ -136,8 +136,8 @@ def test_every_state_of_every_part() -> None:
 def test_simulation_and_sampling_contain_the_exact_value_and_nothing_far_from_it() -> None:
     families, found = exact_totals()
     setting = (
-        levels_of(Site(LAID_OUT), LAID_OUT.failures, PLACED), REPAIR_H, families, np.array(FAMILY_OF), 60.0,
-        Weights.of(LAID_OUT.objective),
+        levels_of(CheckedSite(LAID_OUT), LAID_OUT.failures, PLACED), REPAIR_H, families, np.array(FAMILY_OF), 60.0,
+        LoadWeights.of(LAID_OUT.objective),
     )  # fmt: skip
     for seed in range(1, 6):
         played = simulate(*setting, seed)
@@ -152,24 +152,27 @@ def test_simulation_and_sampling_contain_the_exact_value_and_nothing_far_from_it
 def test_what_a_state_does() -> None:
     """Four instances that carry 10 requests/s of 30 planned 7.5 each: unchanged to three, shed below."""
     stated = problem()
-    curve = Curves().of(Instances(stated).of(stated.groups[0], shape(1)))
-    families = [Family(curve, 4, 7.5, 10.0)]
-    weights = Weights(1.0, 1.0, 60_000.0, 0.0)
+    curve = TimeCurves().of(Instances(stated).of(stated.groups[0], shape(1)))
+    families = [InstanceFamily(curve, 4, 7.5, 10.0)]
+    weights = LoadWeights(1.0, 1.0, 60_000.0, 0.0)
     seen = judge(families, 30.0, weights, np.array([[0], [1], [2], [4]]))
     assert seen.served.tolist() == [1, 1, 0.5, 0]
     assert seen.carried.tolist() == [True, True, False, False]
     usual, more = curve.mean_ms(np.array([7.5, 10.0]))
     assert seen.served_ms == pytest.approx([usual, more, usual / 2, 0])
     # A penalty so small that serving less costs less: shed even though three could carry all.
-    assert judge(families, 30.0, Weights(1.0, 1.0, 0.0, 0.0), np.array([[0], [1]])).carried.tolist() == [True, False]
+    assert judge(families, 30.0, LoadWeights(1.0, 1.0, 0.0, 0.0), np.array([[0], [1]])).carried.tolist() == [
+        True,
+        False,
+    ]
 
 
 def test_by_capacity_where_the_planned_proportions_do_not_fit() -> None:
     stated = problem()
     instances = Instances(stated)
-    fast, slow = (Curves().of(instances.of(stated.groups[0], shape(t))) for t in (2, 1))
-    families = [Family(fast, 2, 5.0, 20.0), Family(slow, 1, 10.0, 10.0)]
-    seen = judge(families, 20.0, Weights(1.0, 1.0, 60_000.0, 0.0), np.array([[1, 0]]))
+    fast, slow = (TimeCurves().of(instances.of(stated.groups[0], shape(t))) for t in (2, 1))
+    families = [InstanceFamily(fast, 2, 5.0, 20.0), InstanceFamily(slow, 1, 10.0, 10.0)]
+    seen = judge(families, 20.0, LoadWeights(1.0, 1.0, 60_000.0, 0.0), np.array([[1, 0]]))
     rates = 20.0 * 20 / 30, 20.0 * 10 / 30
     mean = rates[0] / 20 * fast.mean_ms(np.array(rates[:1])) + rates[1] / 20 * slow.mean_ms(np.array(rates[1:]))
     assert seen.carried[0] and seen.served_ms == pytest.approx(mean)
@@ -182,7 +185,7 @@ def test_by_capacity_where_the_planned_proportions_do_not_fit() -> None:
 def test_worst_losses(level: str, count: int, left: int) -> None:
     """Capacities 4 (over nodes a-0 and a-1), 1 (a-0), 3 (b-0), 3 (b-1), of 11."""
     capacities = [Fraction(c) for c in (4, 1, 3, 3)]
-    found = worst_loss(Site(LAID_OUT), Losses(level=level, count=count), PLACED, capacities, [False] * 4)
+    found = worst_loss(CheckedSite(LAID_OUT), Losses(level=level, count=count), PLACED, capacities, [False] * 4)
     assert found.capacity_left == left
 
 
@@ -198,7 +201,7 @@ def test_restarts_by_trying_everything() -> None:
         for costs in ((5, 2, 9, 2, 3), (1, 8, 2, 4, 4)):
             capacities = [Fraction(c) for c in costs]
             for count in (1, 2):
-                found = Restarts(Site(stated), placed, capacities, able).worst(count)
+                found = Restarts(CheckedSite(stated), placed, capacities, able).worst(count)
                 assert found[0] == _worst_by_hand(placed, costs, able, count)
 
 
@@ -251,12 +254,12 @@ def test_another_split_of_the_load() -> None:
         requirements={"max_batch": 32},
     )
     good = answer_for(stated, [(0, shape(1), 2), (1, shape(1), 2)], status="feasible")
-    assert verify_fleet(stated, good).passed
+    assert verify_inventory(stated, good).passed
     moved = []
     for pool, step in zip(good.pools, (-0.05, 0.05), strict=True):
         share = round(pool.share + step, 3)
         moved.append(replace(pool, share=share, planned_rate=share * 20 / 2))
-    found = verify_fleet(stated, replace(good, pools=tuple(moved)))
+    found = verify_inventory(stated, replace(good, pools=tuple(moved)))
     assert any(mismatch.what == "pools.share" for mismatch in found.mismatches)
 
 
@@ -268,16 +271,16 @@ def test_the_simulation_catches_what_the_sums_would_let_through(monkeypatch: pyt
     for off in (1.3, 0.7):
         availability = 1 - (1 - good.reliability.availability) * off
         false = replace(good, reliability=replace(good.reliability, availability=availability))
-        found = verify_fleet(stated, false)
+        found = verify_inventory(stated, false)
         assert [mismatch.what for mismatch in found.mismatches] == ["simulation of reliability.availability"]
-    assert verify_fleet(stated, good).passed and verify_fleet(stated, good, seed=9).passed
+    assert verify_inventory(stated, good).passed and verify_inventory(stated, good, seed=9).passed
 
 
 def test_too_many_states_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     stated = problem(failures=FAILURES, requirements={"max_batch": 32})
     good = answer_for(stated, [(0, shape(1), 8)], status="feasible")
     monkeypatch.setattr("optimizer.verify.inventory.states.MOST_STATES", 2)
-    found = verify_fleet(stated, good)
+    found = verify_inventory(stated, good)
     assert found.passed and "not recomputed, only simulated" in found.resolution
 
 
@@ -292,7 +295,7 @@ def test_the_same_choice_at_the_ends_of_the_rates() -> None:
         there = answer_for(problem(failures=rates, requirements={"max_batch": 32}), chosen)
         assert there.reliability is not None
         ends.append(RateRange(end, there.reliability.availability, True, good.label))
-    assert verify_fleet(stated, replace(good, ranges=tuple(ends))).passed
+    assert verify_inventory(stated, replace(good, ranges=tuple(ends))).passed
     for change in ({"availability": ends[0].availability + 1e-6}, {"end": "middle"}, {"choice": "something else"}):
-        found = verify_fleet(stated, replace(good, ranges=(replace(ends[0], **change), ends[1])))
+        found = verify_inventory(stated, replace(good, ranges=(replace(ends[0], **change), ends[1])))
         assert len(found.mismatches) == 1 and found.mismatches[0].what.startswith("ranges.")

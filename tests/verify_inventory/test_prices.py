@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optimizer.questions.inventory import solve_fleet
+from optimizer.questions.inventory import solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
 from optimizer.results.answer import Fixed
-from optimizer.search.inventory.offers import Offers
-from optimizer.search.inventory.solve import FleetSolver
+from optimizer.search.inventory.candidates import Candidates
+from optimizer.search.inventory.solve import InventorySolver
 from optimizer.verify.common.arithmetic import sixty_digits
-from optimizer.verify.inventory import verify_fleet
-from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory import verify_inventory
+from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
-from optimizer.verify.inventory.prices import Prices, filled
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.prices import CheckedPrices, filled
+from optimizer.verify.inventory.site import CheckedSite
 from tests.conftest import ROOT
 from tests.inventory.generate import random_inventory, tight_inventory
 
@@ -32,11 +32,11 @@ def test_no_multiplier_puts_the_bound_above_the_best_plan(make: object, seed: in
     stated = make(seed)
     stated["objective"] = {"gpu_ms": 20.0} if seed % 5 == 4 else ("latency" if seed % 5 == 3 else "balanced")
     problem = inventory_from_dict(stated)
-    found = FleetSolver(problem, Offers(problem)).run()
+    found = InventorySolver(problem, Candidates(problem)).run()
     if found.best is None:
         pytest.skip("nothing works there")
     with sixty_digits():
-        prices = Prices(Site(problem), Instances(problem), Curves(), Fixed())
+        prices = CheckedPrices(CheckedSite(problem), Instances(problem), TimeCurves(), Fixed())
         exact = found.best.value.exact_ms
         for factor in (0.5, 0.9, 1.0, 1.1, 1.3, 2.0, 5.0, 30.0):
             assert not prices.proves([exact * factor], exact), factor
@@ -57,7 +57,7 @@ def test_nodes_are_filled_as_well_as_they_can_be() -> None:
 def test_four_plain_groups_are_proved_by_price() -> None:
     """No racks stated, so that a pipeline may stand on any two groups: none has to be built or looked at."""
     problem = load_inventory(PLAIN)
-    answer = solve_fleet(problem, ranges=False)
+    answer = solve_inventory(problem, ranges=False)
     assert answer.status == "optimal" and answer.verification.passed
     assert answer.verification.optimality == "exhaustive" and answer.verification.candidates == 0
     assert {pool.strategy.tensor_parallel for pool in answer.pools} == {8} and answer.gpus_used == 304
@@ -66,8 +66,8 @@ def test_four_plain_groups_are_proved_by_price() -> None:
 def test_a_value_that_is_too_high_by_a_few_milliseconds_is_not_proved() -> None:
     """The price of the true optimum does not carry a claim above it: the enumeration, or nobody, decides."""
     problem = load_inventory(ROOT / "problems" / "h100-and-a100.yaml")
-    answer = solve_fleet(problem, ranges=False)
+    answer = solve_inventory(problem, ranges=False)
     assert answer.objective is not None and answer.verification.optimality == "exhaustive"
     worse = replace(answer.objective, value=answer.objective.value + 5, bound=answer.objective.value + 5)
-    told = verify_fleet(problem, replace(answer, objective=worse))
+    told = verify_inventory(problem, replace(answer, objective=worse))
     assert not told.passed

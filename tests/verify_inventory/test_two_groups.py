@@ -12,17 +12,17 @@ import pytest
 
 from optimizer.catalog.constants import constants
 from optimizer.results.answer import Fixed, Metrics
-from optimizer.results.inventory import FleetAnswer, Pool, PoolPart
+from optimizer.results.inventory import InventoryAnswer, Pool, PoolPart
 from optimizer.results.placement import GpuPlace, Placement
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.joined import split_of
-from optimizer.verify.inventory import verify_fleet
+from optimizer.verify.inventory import verify_inventory
 from optimizer.verify.inventory.availability import availability_of
-from optimizer.verify.inventory.float_times import Curve
+from optimizer.verify.inventory.float_times import TimeCurve
 from optimizer.verify.inventory.instance import Instance, Instances, pairable
 from optimizer.verify.inventory.losses import victims, worst_loss
 from optimizer.verify.inventory.restarts import restarts_in_time
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 from tests.verify.builders import GPU, SMALL_MOE
 from tests.verify_inventory.builders import answer_for, split_shape
 from tests.verify_inventory.test_claims import wrong
@@ -114,7 +114,7 @@ def test_times_by_hand() -> None:
     one = three()
     assert one.nodes == (2, 1) and one.gpus_of_segments == (4, 2) and one.gpus == 6
     stages = [Hand(4, False, False), Hand(3, False, False), Hand(7, True, True)]
-    curve = Curve(one).times
+    curve = TimeCurve(one).times
     waits = 1 + 2 * C.stage_wait
     for n in (1, 2, 3, 7, 20):
         b = ceil(n / 3)
@@ -152,7 +152,7 @@ def test_memory_by_hand() -> None:
 
 @sixty_digits()
 def test_what_an_instance_touches() -> None:
-    site, (a, b) = Site(SMALL), SMALL.groups[:2]
+    site, (a, b) = CheckedSite(SMALL), SMALL.groups[:2]
     one = Instances(SMALL).across(a, b, PIPELINE[1], PIPELINE[0])
     hours = {"gpu": 4, "node": 2, "rack": 1, "zone": 1, "domain": 2}  # one zone holds both groups, two switches
     up = Fraction(1)
@@ -215,26 +215,26 @@ def test_which_groups_pair() -> None:
 # --- claims --------------------------------------------------------------------------------------------------------------
 
 
-def refused(answer: FleetAnswer, what: str, stated: Any = SMALL) -> None:
-    found = verify_fleet(stated, answer, exhaustive=False)
+def refused(answer: InventoryAnswer, what: str, stated: Any = SMALL) -> None:
+    found = verify_inventory(stated, answer, exhaustive=False)
     assert not found.passed
     assert any(what in mismatch.what for mismatch in found.mismatches), found.mismatches
 
 
-def with_pool(**changes: Any) -> FleetAnswer:
+def with_pool(**changes: Any) -> InventoryAnswer:
     """The answer with another pipeline pool; where its strategy changes, its instances are of that strategy."""
     pool = replace(PIPE, **changes)
     placed = tuple(replace(one, strategy=pool.strategy) if one.pool == 0 else one for one in PLACED)
     return replace(TRUE, pools=(pool, ALONE), placement=Placement(placed))
 
 
-def with_gpus(*gpus: GpuPlace) -> FleetAnswer:
+def with_gpus(*gpus: GpuPlace) -> InventoryAnswer:
     """The answer with the first pipeline on these GPUs."""
     return replace(TRUE, placement=Placement((replace(PLACED[0], gpus=gpus), *PLACED[1:])))
 
 
 def test_the_true_answer_passes() -> None:
-    found = verify_fleet(SMALL, TRUE)
+    found = verify_inventory(SMALL, TRUE)
     assert found.mismatches == () and found.checks > 150
     assert PIPE.where == "a and b" and PLACED[0].nodes == ("a-0", "b-0")
 
@@ -297,7 +297,7 @@ def test_no_split_over_two_groups() -> None:
     """Within a part the first stages have one more, not the last; and one of the parts divides its layers."""
     stated = ON_THREE
     good = answer_for(stated, [((0, 1), (THREE, CUT), 1)], status="feasible")
-    assert verify_fleet(stated, good).mismatches == ()
+    assert verify_inventory(stated, good).mismatches == ()
     for layers in ((3, 4, 7), (5, 2, 7), (5, 3, 7)):
         strategy = replace(good.pools[0].strategy, layers_per_stage=layers)
         false = replace(good, pools=(replace(good.pools[0], strategy=strategy),))
@@ -313,7 +313,9 @@ def test_another_strategy(change: dict[str, int]) -> None:
 def test_degrees_that_are_not_searched() -> None:
     stated = small(search={"pipeline_parallel": [1, 3], "layer_imbalance": 0})
     refused(TRUE, "strategy.pipeline_parallel", stated)
-    found = verify_fleet(stated, TRUE, Fixed(pipeline_parallel=2), exhaustive=False)  # fixed degrees replace the list
+    found = verify_inventory(
+        stated, TRUE, Fixed(pipeline_parallel=2), exhaustive=False
+    )  # fixed degrees replace the list
     assert not any("pipeline_parallel" in mismatch.what and "pools.0" in mismatch.what and "one of" in mismatch.expected
                    for mismatch in found.mismatches)  # fmt: skip
 
@@ -337,7 +339,7 @@ def test_places_of_the_parts() -> None:
     refused(with_gpus(first, second, third, GpuPlace("b-0", 2)), "gpus")
     swapped = (replace(PLACED[0], gpus=(*PLACED[0].gpus[:2], *PLACED[1].gpus[2:])),
                replace(PLACED[1], gpus=(*PLACED[1].gpus[:2], *PLACED[0].gpus[2:])), PLACED[2])  # fmt: skip
-    assert verify_fleet(SMALL, replace(TRUE, placement=Placement(swapped)), exhaustive=False).passed
+    assert verify_inventory(SMALL, replace(TRUE, placement=Placement(swapped)), exhaustive=False).passed
 
 
 def test_stages_of_a_part_over_two_nodes() -> None:
@@ -348,7 +350,7 @@ def test_stages_of_a_part_over_two_nodes() -> None:
     assert one.nodes == ("a-0", "a-1", "b-0")
     for order in ((2, 3, 0, 1, 4, 5), (1, 0, 3, 2, 5, 4)):
         moved = replace(one, gpus=tuple(one.gpus[i] for i in order))
-        assert verify_fleet(stated, replace(good, placement=Placement((moved,))), exhaustive=False).passed
+        assert verify_inventory(stated, replace(good, placement=Placement((moved,))), exhaustive=False).passed
     for order in ((0, 2, 1, 3, 4, 5), (0, 1, 4, 5, 2, 3), (4, 5, 0, 1, 2, 3)):
         moved = replace(one, gpus=tuple(one.gpus[i] for i in order))
         refused(replace(good, placement=Placement((moved,))), "gpus", stated)
@@ -366,7 +368,7 @@ def test_a_pipeline_that_carries_no_more_than_its_places() -> None:
             cluster=groups(**{group: {"gpu": {**(SMALL_FAST if group == "a" else SMALL_SLOW), "memory_mib": 20_000}}})
         )
         answer = answer_for(large, CHOSEN, status="feasible")
-        found = verify_fleet(large, answer, exhaustive=False)
+        found = verify_inventory(large, answer, exhaustive=False)
         assert [mismatch.what for mismatch in found.mismatches] == ["pools.0: capacity"]
         assert "carry otherwise" in found.mismatches[0].expected
 
@@ -378,7 +380,7 @@ def test_families_over_two_groups() -> None:
     stated = small(cluster=[*groups(), d], domains={}, requirements=wanted)
     chosen = [((0, 1), PIPELINE, 1), ((4, 2), PIPELINE, 2)]
     good = answer_for(stated, chosen, status="feasible")  # type: ignore[arg-type]
-    assert verify_fleet(stated, good).mismatches == ()
+    assert verify_inventory(stated, good).mismatches == ()
     assert len({pool.planned_rate for pool in good.pools}) == 1
     assert good.pools[1].share == pytest.approx(2 * good.pools[0].share)
     uneven = (
@@ -387,7 +389,7 @@ def test_families_over_two_groups() -> None:
     )
     refused(replace(good, pools=uneven), "share", stated)
     turned = answer_for(stated, [((0, 1), PIPELINE, 1), ((1, 0), split_shape(2, (6,), (8,)), 1)], status="feasible")
-    assert verify_fleet(stated, turned).mismatches == ()
+    assert verify_inventory(stated, turned).mismatches == ()
     assert len({pool.planned_rate for pool in turned.pools}) == 2
     twice = (PIPE, PIPE, ALONE)
     refused(replace(TRUE, pools=twice), "pools")
@@ -398,4 +400,4 @@ def test_the_mean_grows_with_the_rate() -> None:
     one = three()
     rates = np.array([0.5, 4.0, 9.0])
     with_digits = sixty_digits()(lambda: [float(one.load(exact(float(r))).mean) for r in rates])()  # type: ignore[union-attr]
-    assert Curve(one).mean_ms(rates).tolist() == pytest.approx(with_digits, rel=1e-10)
+    assert TimeCurve(one).mean_ms(rates).tolist() == pytest.approx(with_digits, rel=1e-10)

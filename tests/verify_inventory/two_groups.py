@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from tests.verify.builders import GPU
 from tests.verify_inventory.builders import SLOW_GPU, What, Where, answer_for, problem, shape, split_shape
 
@@ -30,7 +30,7 @@ def groups(**changes: dict[str, Any]) -> list[dict[str, Any]]:
     return stated
 
 
-def small(**changes: Any) -> FleetProblem:
+def small(**changes: Any) -> InventoryProblem:
     """The model fits on four small GPUs and not on two; keywords replace whole sections."""
     return problem(
         **{

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from optimizer.checkpoints.quantization.names import Entries
-from optimizer.checkpoints.quantization.plan import Plan
-from optimizer.checkpoints.quantization.stated import Stated, kv_format
+from optimizer.checkpoints.quantization.plan import QuantizationPlan
+from optimizer.checkpoints.quantization.stated import StatedQuantization, kv_format
 from optimizer.checkpoints.quantization.storage import Storage, eight, grouped, mxfp4, nvfp4
 from optimizer.facts.model import KvCacheFormat
 
 
-def modelopt(stated: Stated) -> Plan:
+def modelopt(stated: StatedQuantization) -> QuantizationPlan:
     """``config.json``'s flat form or ``hf_quant_config.json``'s nested one; per-module algorithms under ``quantized_layers``.
 
     Raises:
@@ -20,7 +20,7 @@ def modelopt(stated: Stated) -> Plan:
     """
     nested = stated.values.get("quantization")
     values = {**stated.values, **(nested if isinstance(nested, Mapping) else {})}
-    own = Stated(values, stated.field, stated.method, stated.experts_only, stated.has_experts, stated.model)
+    own = StatedQuantization(values, stated.field, stated.method, stated.experts_only, stated.has_experts, stated.model)
     algorithm = values.get("quant_algo")
     kv, notes = _modelopt_kv(stated, values)
     layers = values.get("quantized_layers")
@@ -30,16 +30,18 @@ def modelopt(stated: Stated) -> Plan:
             for name, entry in layers.items()
             if isinstance(entry, Mapping)
         )
-        return Plan.of(own.method, None, overrides=overrides, ignored=own.ignored(), kv_cache_format=kv, notes=notes)
+        return QuantizationPlan.of(
+            own.method, None, overrides=overrides, ignored=own.ignored(), kv_cache_format=kv, notes=notes
+        )
     if algorithm is None and kv is not None:
-        return Plan.of(own.method, None, kv_cache_format=kv)
+        return QuantizationPlan.of(own.method, None, kv_cache_format=kv)
     default = _algorithm(own, algorithm, values.get("group_size"))
     if not own.lists_ignored():
         notes += ("the quantisation lists no exceptions: every linear layer but the head is read as converted",)
-    return Plan.of(own.method, default, ignored=own.ignored(), kv_cache_format=kv, notes=notes)
+    return QuantizationPlan.of(own.method, default, ignored=own.ignored(), kv_cache_format=kv, notes=notes)
 
 
-def _modelopt_kv(stated: Stated, values: Mapping[str, Any]) -> tuple[KvCacheFormat | None, tuple[str, ...]]:
+def _modelopt_kv(stated: StatedQuantization, values: Mapping[str, Any]) -> tuple[KvCacheFormat | None, tuple[str, ...]]:
     """What the cache is asked to be; a config without ``quant_method`` is not acted on (vLLM ``utils/torch_utils.py``)."""
     asked = kv_format(values.get("kv_cache_scheme") or values.get("kv_cache_quant_algo"))
     nested = isinstance(stated.values.get("quantization"), Mapping)
@@ -49,7 +51,7 @@ def _modelopt_kv(stated: Stated, values: Mapping[str, Any]) -> tuple[KvCacheForm
     return asked, ()
 
 
-def _algorithm(stated: Stated, name: object, group: object) -> Storage:
+def _algorithm(stated: StatedQuantization, name: object, group: object) -> Storage:
     text = str(name or "").upper()
     size = group if isinstance(group, int) and not isinstance(group, bool) and group > 0 else 0
     if text in {"NVFP4", "NVFP4_AWQ", "NVFP4_SVDQUANT"}:
@@ -76,7 +78,7 @@ def _algorithm(stated: Stated, name: object, group: object) -> Storage:
     raise stated.error("quant_algo", f"{name!r} is not known; known: {known}")
 
 
-def quark(stated: Stated) -> Plan:
+def quark(stated: StatedQuantization) -> QuantizationPlan:
     """Quark: ``global_quant_config``, then ``layer_quant_config`` by pattern (``layer_type_quant_config`` is by class).
 
     Raises:
@@ -91,7 +93,7 @@ def quark(stated: Stated) -> Plan:
             overrides.append((stated.entries([pattern]), _quark(stated, own)))
     if default is None and not overrides:
         raise stated.error("global_quant_config.weight", "is missing; Quark states the format of the weights there")
-    return Plan.of(
+    return QuantizationPlan.of(
         stated.method, default, overrides=tuple(overrides), ignored=stated.ignored(), kv_cache_format=_quark_kv(stated)
     )
 
@@ -101,7 +103,7 @@ def _is_cache(pattern: str, own: Mapping[str, Any]) -> bool:
     return bool(own.get("output_tensors")) and any(name in pattern for name in ("k_proj", "v_proj", "kv"))
 
 
-def _quark(stated: Stated, own: Mapping[str, Any]) -> Storage | None:
+def _quark(stated: StatedQuantization, own: Mapping[str, Any]) -> Storage | None:
     weight = own.get("weight")
     weight = weight[0] if isinstance(weight, list) and weight else weight
     if not isinstance(weight, Mapping):
@@ -125,7 +127,7 @@ def _quark(stated: Stated, own: Mapping[str, Any]) -> Storage | None:
     raise stated.error("global_quant_config.weight.dtype", f"{weight.get('dtype')!r} is not known; known: {known}")
 
 
-def _quark_kv(stated: Stated) -> KvCacheFormat | None:
+def _quark_kv(stated: StatedQuantization) -> KvCacheFormat | None:
     """Quark states the cache as the output of the key and value projections, or by name."""
     for name in ("kv_cache_quant_config", "layer_quant_config"):
         layers = stated.values.get(name)

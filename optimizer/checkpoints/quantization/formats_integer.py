@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from optimizer.checkpoints.quantization.names import Entries
-from optimizer.checkpoints.quantization.plan import Plan
-from optimizer.checkpoints.quantization.stated import Stated
+from optimizer.checkpoints.quantization.plan import QuantizationPlan
+from optimizer.checkpoints.quantization.stated import StatedQuantization
 from optimizer.checkpoints.quantization.storage import (
     Storage,
     average,
@@ -32,15 +32,15 @@ GGUF_BITS = {
 }  # fmt: skip
 
 
-def awq(stated: Stated) -> Plan:
+def awq(stated: StatedQuantization) -> QuantizationPlan:
     """AWQ: a 16-bit scale and, unless ``zero_point`` is false, a zero of the weights' width for each group."""
     bits = stated.bits("bits", "w_bit", default=4, allowed=(4, 8))
     zero = bits if stated.values.get("zero_point", True) else 0
     group = stated.whole("q_group_size") or stated.group()
-    return Plan.of(stated.method, grouped(bits, group, 16 + zero), ignored=stated.ignored())
+    return QuantizationPlan.of(stated.method, grouped(bits, group, 16 + zero), ignored=stated.ignored())
 
 
-def gptq(stated: Stated) -> Plan:
+def gptq(stated: StatedQuantization) -> QuantizationPlan:
     """GPTQ: scales, packed zeros and an index per input are always stored; ``dynamic`` (GPTQModel) excepts modules."""
     bits, group = stated.bits("bits", allowed=WIDTHS), stated.group()
     default = grouped(bits, group, 16 + bits, input_bytes=4)
@@ -54,10 +54,10 @@ def gptq(stated: Stated) -> Plan:
             own, size = int(change.get("bits", bits)), int(change.get("group_size", group))
             overrides.append((entries, None if own == 16 else grouped(own, max(0, size), 16 + own, input_bytes=4)))
     head = default if stated.values.get("lm_head") is True else None
-    return Plan.of(stated.method, default, ignored=stated.ignored(), overrides=tuple(overrides), head=head)
+    return QuantizationPlan.of(stated.method, default, ignored=stated.ignored(), overrides=tuple(overrides), head=head)
 
 
-def auto_round(stated: Stated) -> Plan:
+def auto_round(stated: StatedQuantization) -> QuantizationPlan:
     """Intel AutoRound: integers packed as GPTQ or AWQ pack them, or microscaling formats by ``data_type``."""
     kind = str(stated.values.get("data_type", "int")).lower()
     if "nv_fp" in kind:
@@ -76,16 +76,16 @@ def auto_round(stated: Stated) -> Plan:
             own = int(change["bits"])
             size = int(change.get("group_size", stated.group()))
             overrides.append((stated.entries([name]), None if own >= 16 else grouped(own, max(0, size), 16 + own)))
-    return Plan.of(stated.method, default, ignored=stated.ignored(), overrides=tuple(overrides))
+    return QuantizationPlan.of(stated.method, default, ignored=stated.ignored(), overrides=tuple(overrides))
 
 
-def hqq(stated: Stated) -> Plan:
+def hqq(stated: StatedQuantization) -> QuantizationPlan:
     """HQQ: a 16-bit scale and a 16-bit zero for each group; ``quant_config`` may differ by module."""
     config = stated.values.get("quant_config")
     config = config if isinstance(config, Mapping) else stated.values
     weights = config.get("weight_quant_params", config)
     if isinstance(weights, Mapping) and ("nbits" in weights or "bits" in weights):
-        return Plan.of(stated.method, _hqq(stated, weights), ignored=stated.ignored() or _skip(stated))
+        return QuantizationPlan.of(stated.method, _hqq(stated, weights), ignored=stated.ignored() or _skip(stated))
     overrides = [
         (stated.entries([name]), _hqq(stated, own.get("weight_quant_params", own)))
         for name, own in config.items()
@@ -93,23 +93,23 @@ def hqq(stated: Stated) -> Plan:
     ]
     if not overrides:
         raise stated.error("quant_config.weight_quant_params.nbits", "is missing; HQQ states its bit width there")
-    return Plan.of(stated.method, None, overrides=tuple(overrides), ignored=stated.ignored())
+    return QuantizationPlan.of(stated.method, None, overrides=tuple(overrides), ignored=stated.ignored())
 
 
-def _hqq(stated: Stated, weights: Mapping[str, Any]) -> Storage:
-    own = Stated(weights, stated.field, stated.method, False, stated.has_experts, stated.model)
+def _hqq(stated: StatedQuantization, weights: Mapping[str, Any]) -> Storage:
+    own = StatedQuantization(weights, stated.field, stated.method, False, stated.has_experts, stated.model)
     bits = own.bits("nbits", "bits", allowed=(2, 3, 4, 8))
     # Three-bit weights are packed ten to a 32-bit word.
     stored = Fraction(32, 10) if bits == 3 else Fraction(bits)
     return Storage(integer_format(bits), stored, own.group(64) or 64, 32)
 
 
-def _skip(stated: Stated) -> tuple[str, ...]:
+def _skip(stated: StatedQuantization) -> tuple[str, ...]:
     listed = stated.values.get("skip_modules")
     return tuple(map(str, listed)) if isinstance(listed, list) else ()
 
 
-def mlx(stated: Stated) -> Plan:
+def mlx(stated: StatedQuantization) -> QuantizationPlan:
     """MLX: a 16-bit scale and a 16-bit bias for each group, embedding and head included; entries by module may differ."""
     mode = str(stated.values.get("mode", "affine")).lower()
     default = _mlx(stated, stated.values, mode)
@@ -124,21 +124,21 @@ def mlx(stated: Stated) -> Plan:
             top[last] = storage
         else:
             overrides.append((stated.entries([name]), storage))
-    return Plan.of(
+    return QuantizationPlan.of(
         stated.method, default, overrides=tuple(overrides), head=top["lm_head"], embedding=top["embed_tokens"]
     )
 
 
-def _mlx(stated: Stated, values: Mapping[str, Any], mode: str) -> Storage:
+def _mlx(stated: StatedQuantization, values: Mapping[str, Any], mode: str) -> Storage:
     if mode == "mxfp4":
         return mxfp4()
     if mode == "nvfp4":
         return Storage("nvfp4", Fraction(4), 16, 8)
-    own = Stated(values, stated.field, stated.method, False, stated.has_experts, stated.model)
+    own = StatedQuantization(values, stated.field, stated.method, False, stated.has_experts, stated.model)
     return grouped(own.bits("bits", default=4, allowed=WIDTHS), own.group(64) or 64, 32)
 
 
-def exllama(stated: Stated) -> Plan:
+def exllama(stated: StatedQuantization) -> QuantizationPlan:
     """ExLlama v2 and v3: a mean width over the layers, and one for the head; scales are in it."""
     bits = stated.values.get("bits")
     head = stated.values.get("head_bits", 6)
@@ -146,14 +146,14 @@ def exllama(stated: Stated) -> Plan:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 1 < value <= 16:
             raise stated.error(key, f"{value!r} is no mean bit width from 1 to 16")
     assert bits is not None
-    return Plan.of(stated.method, _mean(bits), head=_mean(head))
+    return QuantizationPlan.of(stated.method, _mean(bits), head=_mean(head))
 
 
 def _mean(bits: float) -> Storage:
     return average(integer_format(min(WIDTHS, key=lambda width: abs(width - bits))), Fraction(str(bits)))
 
 
-def gguf(stated: Stated) -> Plan:
+def gguf(stated: StatedQuantization) -> QuantizationPlan:
     """GGUF by file type: mean widths of llama.cpp's mixes, embedding and head included.
 
     Raises:
@@ -165,16 +165,16 @@ def gguf(stated: Stated) -> Plan:
         raise stated.error(key, f"{name!r} is no GGUF file type that is known; known: {', '.join(GGUF_BITS)}")
     bits = Fraction(GGUF_BITS[name])
     if bits == 16:
-        return Plan.of(stated.method, None)
+        return QuantizationPlan.of(stated.method, None)
     # Named after the width of its bulk: Q4_K_M is a four-bit mix although its mean is nearer to five.
     width = min(WIDTHS, key=lambda known: abs(known - int(re.sub(r"\D", "", name)[0])))
     one = average(integer_format(width), bits)
     note = f"GGUF {name.upper()} is counted at its mean of {float(bits):g} bits a weight; its tensors differ"
-    return Plan.of(stated.method, one, head=one, embedding=one, notes=(note,))
+    return QuantizationPlan.of(stated.method, one, head=one, embedding=one, notes=(note,))
 
 
-def w4afp8(stated: Stated) -> Plan:
+def w4afp8(stated: StatedQuantization) -> QuantizationPlan:
     """SGLang's W4AFP8: routed experts in 4-bit groups of 128 with fp8 inputs, the rest in fp8."""
     experts = grouped(4, stated.group(), 16, activation="fp8")
     rest = eight("fp8", block=stated.block() or (128, 128), activation="fp8")
-    return Plan.of(stated.method, rest, experts=experts, ignored=stated.ignored())
+    return QuantizationPlan.of(stated.method, rest, experts=experts, ignored=stated.ignored())

@@ -7,62 +7,62 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from optimizer.checkpoints.quantization.plan import Plan
-from optimizer.checkpoints.quantization.stated import Stated
+from optimizer.checkpoints.quantization.plan import QuantizationPlan
+from optimizer.checkpoints.quantization.stated import StatedQuantization
 from optimizer.checkpoints.quantization.storage import Storage, eight, grouped, mxfp4
 
 
-def fp8(stated: Stated) -> Plan:
+def fp8(stated: StatedQuantization) -> QuantizationPlan:
     """fp8 with a scale per block or per tensor; DeepSeek-V4's experts are mxfp4 (``expert_dtype``)."""
     default = eight("fp8", block=stated.block(), activation="fp8")
     experts = mxfp4("fp8") if str(stated.model.get("expert_dtype", "")).lower() == "fp4" else None
-    return Plan.of(stated.method, default, experts=experts, ignored=stated.ignored())
+    return QuantizationPlan.of(stated.method, default, experts=experts, ignored=stated.ignored())
 
 
-def fbgemm_fp8(stated: Stated) -> Plan:
+def fbgemm_fp8(stated: StatedQuantization) -> QuantizationPlan:
     """Meta's fp8: a 32-bit scale per output."""
-    return Plan.of(stated.method, eight("fp8", output_bytes=4, activation="fp8"), ignored=stated.ignored())
+    return QuantizationPlan.of(stated.method, eight("fp8", output_bytes=4, activation="fp8"), ignored=stated.ignored())
 
 
-def channel_fp8(stated: Stated) -> Plan:
+def channel_fp8(stated: StatedQuantization) -> QuantizationPlan:
     """fp8 with a 32-bit scale per output."""
-    return Plan.of(stated.method, eight("fp8", output_bytes=4, activation="fp8"), ignored=stated.ignored())
+    return QuantizationPlan.of(stated.method, eight("fp8", output_bytes=4, activation="fp8"), ignored=stated.ignored())
 
 
-def channel_int8(stated: Stated) -> Plan:
+def channel_int8(stated: StatedQuantization) -> QuantizationPlan:
     """int8 with a 32-bit scale per output."""
     rounded = stated.method.startswith("w8a8")
     storage = eight("int8", output_bytes=4, activation="int8" if rounded else None)
-    return Plan.of(stated.method, storage, ignored=stated.ignored())
+    return QuantizationPlan.of(stated.method, storage, ignored=stated.ignored())
 
 
-def experts_int8(stated: Stated) -> Plan:
+def experts_int8(stated: StatedQuantization) -> QuantizationPlan:
     """vLLM's experts_int8: routed experts become int8 with a scale per output; a dense model stays in 16 bit."""
     note = () if stated.has_experts else ("experts_int8 converts routed experts only; this model has none",)
-    return Plan.of(stated.method, None, experts=eight("int8", output_bytes=4), notes=note)
+    return QuantizationPlan.of(stated.method, None, experts=eight("int8", output_bytes=4), notes=note)
 
 
-def mxfp4_experts(stated: Stated) -> Plan:
+def mxfp4_experts(stated: StatedQuantization) -> QuantizationPlan:
     """gpt-oss: routed experts only, whatever else the list of exceptions leaves."""
     if not stated.has_experts:
-        return Plan.of(stated.method, mxfp4(), ignored=stated.ignored())
-    return Plan.of(stated.method, None, experts=mxfp4(), ignored=stated.ignored())
+        return QuantizationPlan.of(stated.method, mxfp4(), ignored=stated.ignored())
+    return QuantizationPlan.of(stated.method, None, experts=mxfp4(), ignored=stated.ignored())
 
 
-def bitsandbytes(stated: Stated) -> Plan:
+def bitsandbytes(stated: StatedQuantization) -> QuantizationPlan:
     """bitsandbytes: nf4 or fp4 with a 32-bit scale per 64 weights (8 bit where scales are quantised again), or int8."""
     skipped = stated.ignored()
     if stated.values.get("load_in_8bit") or stated.values.get("_load_in_8bit"):
-        return Plan.of(stated.method, eight("int8", output_bytes=4, activation="int8"), ignored=skipped)
+        return QuantizationPlan.of(stated.method, eight("int8", output_bytes=4, activation="int8"), ignored=skipped)
     if not (stated.values.get("load_in_4bit") or stated.values.get("_load_in_4bit")):
         raise stated.error("load_in_4bit", "neither load_in_4bit nor load_in_8bit is true; one of them has to be")
     double = bool(stated.values.get("bnb_4bit_use_double_quant"))
     # Scales of groups of 64 in 32 bit, or in 8 bit with a 32-bit scale for 256 of them.
     scale = Fraction(8, 64) + Fraction(32, 64 * 256) if double else Fraction(32, 64)
-    return Plan.of(stated.method, Storage("int4", 4 + scale), ignored=skipped)
+    return QuantizationPlan.of(stated.method, Storage("int4", 4 + scale), ignored=skipped)
 
 
-def quanto(stated: Stated) -> Plan:
+def quanto(stated: StatedQuantization) -> QuantizationPlan:
     """Quanto: 8-bit formats with a scale per output, narrower integers in groups of 128."""
     weights = str(stated.values.get("weights", "int8")).lower()
     if weights in {"int8", "float8"}:
@@ -71,10 +71,10 @@ def quanto(stated: Stated) -> Plan:
         storage = grouped(int(weights[3:]), 128, 32)
     else:
         raise stated.error("weights", f"{weights!r} is not known; int2, int4, int8 and float8 are")
-    return Plan.of(stated.method, storage, ignored=stated.ignored())
+    return QuantizationPlan.of(stated.method, storage, ignored=stated.ignored())
 
 
-def torchao(stated: Stated) -> Plan:
+def torchao(stated: StatedQuantization) -> QuantizationPlan:
     """torchao: the configuration's class says the format; 4-bit weights have a 16-bit scale and zero per group."""
     kind = stated.values.get("quant_type")
     options: Mapping[str, Any] = {}
@@ -100,4 +100,4 @@ def torchao(stated: Stated) -> Plan:
     }
     if name not in formats:
         raise stated.error("quant_type", f"{kind!r} is not known; known: {', '.join(sorted(formats))}")
-    return Plan.of(stated.method, formats[name], ignored=stated.ignored())
+    return QuantizationPlan.of(stated.method, formats[name], ignored=stated.ignored())

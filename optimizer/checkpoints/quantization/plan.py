@@ -12,7 +12,7 @@ from optimizer.facts.model import KvCacheFormat, Quantization
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class QuantizationPlan:
     """The default storage of linear layers, what is excepted from it, and what the file asks of the cache."""
 
     method: str
@@ -44,9 +44,9 @@ class Plan:
         embedding: Storage | None = None,
         kv_cache_format: KvCacheFormat | None = None,
         notes: tuple[str, ...] = (),
-    ) -> Plan:
+    ) -> QuantizationPlan:
         """A plan with its ignore list ready to be asked."""
-        return Plan(
+        return QuantizationPlan(
             method,
             default,
             experts,

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from optimizer.checkpoints.quantization import formats_amd_nvidia, formats_integer, formats_other, tensors
-from optimizer.checkpoints.quantization.plan import Plan
-from optimizer.checkpoints.quantization.stated import Stated
+from optimizer.checkpoints.quantization.plan import QuantizationPlan
+from optimizer.checkpoints.quantization.stated import StatedQuantization
 from optimizer.facts.errors import ProblemError, closest
 
-Reader = Callable[[Stated], Plan]
+Reader = Callable[[StatedQuantization], QuantizationPlan]
 
 READERS: dict[str, Reader] = {
     "fp8": formats_other.fp8,
@@ -57,7 +57,7 @@ READERS: dict[str, Reader] = {
 }
 
 
-def plan_of(values: Mapping[str, Any], field: str, *, experts_only: bool, has_experts: bool) -> Plan | None:
+def plan_of(values: Mapping[str, Any], field: str, *, experts_only: bool, has_experts: bool) -> QuantizationPlan | None:
     """The plan of a checkpoint; None where it is not quantised.
 
     Args:
@@ -82,7 +82,7 @@ def plan_of(values: Mapping[str, Any], field: str, *, experts_only: bool, has_ex
             f"{field}.{key}.quant_method",
             f"{method!r} is not known; {closest(method, known)}; known: {', '.join(known)}",
         )
-    return reader(Stated(stated, f"{field}.{key}", method, experts_only, has_experts, values))
+    return reader(StatedQuantization(stated, f"{field}.{key}", method, experts_only, has_experts, values))
 
 
 def _stated(values: Mapping[str, Any]) -> tuple[Any, str]:

@@ -13,7 +13,7 @@ from optimizer.facts.model import KvCacheFormat
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
+class StatedQuantization:
     """One quantisation config and what the rest of the file says beside it."""
 
     values: Mapping[str, Any]

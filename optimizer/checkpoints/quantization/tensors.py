@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from optimizer.checkpoints.quantization.names import Entries
-from optimizer.checkpoints.quantization.plan import Plan
-from optimizer.checkpoints.quantization.stated import Stated, kv_format
+from optimizer.checkpoints.quantization.plan import QuantizationPlan
+from optimizer.checkpoints.quantization.stated import StatedQuantization, kv_format
 from optimizer.checkpoints.quantization.storage import Activation, Storage, eight, grouped, mxfp4, nvfp4
 
 ANY_LINEAR = ("Linear", "FusedMoE", "RoutedExperts")
 
 
-def compressed_tensors(stated: Stated) -> Plan:
+def compressed_tensors(stated: StatedQuantization) -> QuantizationPlan:
     """The plan of ``config_groups``; the first group that targets every linear layer is the default.
 
     Raises:
@@ -52,7 +52,7 @@ def compressed_tensors(stated: Stated) -> Plan:
         )
     # Named groups stand behind the exceptions, as in vLLM: an ignored module is never a target.
     behind = tuple((entries, None) for entries in ((stated.entries(ignored),) if ignored else ()))
-    return Plan.of(
+    return QuantizationPlan.of(
         stated.method,
         default,
         experts=experts,
@@ -64,9 +64,11 @@ def compressed_tensors(stated: Stated) -> Plan:
     )
 
 
-def _storage(stated: Stated, name: str, group: Mapping[str, Any]) -> Storage:
+def _storage(stated: StatedQuantization, name: str, group: Mapping[str, Any]) -> Storage:
     weights = group["weights"]
-    own = Stated(weights, f"{stated.field}.config_groups.{name}.weights", stated.method, False, False, stated.model)
+    own = StatedQuantization(
+        weights, f"{stated.field}.config_groups.{name}.weights", stated.method, False, False, stated.model
+    )
     written = str(group.get("format") or stated.values.get("format") or "").lower()
     bits, kind = weights.get("num_bits"), str(weights.get("type", "")).lower()
     strategy = str(weights.get("strategy") or "tensor").lower()
@@ -87,7 +89,7 @@ def _storage(stated: Stated, name: str, group: Mapping[str, Any]) -> Storage:
     raise own.error("num_bits", f"{bits!r} of type {kind!r} is not known; int 2 to 8 and float 4 or 8 are")
 
 
-def _block(own: Stated, strategy: str) -> tuple[int, int] | None:
+def _block(own: StatedQuantization, strategy: str) -> tuple[int, int] | None:
     if strategy != "block":
         return None
     value = own.values.get("block_structure")

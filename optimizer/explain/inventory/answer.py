@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optimizer.explain.common.numbers import count, milliseconds
-from optimizer.facts.inventory import FleetProblem, level_word
-from optimizer.results.inventory import FleetAnswer, LossScenario, Pool, instance_label
-from optimizer.search.uniform.quantities import Weights
+from optimizer.facts.inventory import InventoryProblem, level_word
+from optimizer.results.inventory import InventoryAnswer, LossScenario, Pool, instance_label
+from optimizer.search.uniform.quantities import ObjectiveWeights
 
 if TYPE_CHECKING:
-    from optimizer.search.inventory.found import FleetFound
+    from optimizer.search.inventory.found import InventoryFound
 
 RARE_HOURS = 1000 * 365.25 * 24
 
 
-def fleet_sentences(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> list[str]:
+def inventory_sentences(problem: InventoryProblem, answer: InventoryAnswer, found: InventoryFound) -> list[str]:
     """What runs where, what it is worth and whether that is proved, what losses do, and how long it stays up."""
     if not answer.pools:
         return _nothing(problem, answer, found)
@@ -27,7 +27,7 @@ def fleet_sentences(problem: FleetProblem, answer: FleetAnswer, found: FleetFoun
     return said
 
 
-def beside_sentence(answer: FleetAnswer, optimum: FleetAnswer) -> str:
+def beside_sentence(answer: InventoryAnswer, optimum: InventoryAnswer) -> str:
     """How what was checked stands beside the optimum."""
     if optimum.objective is None:
         nothing = "Nothing else on this inventory works either: see optimizer solve."
@@ -46,7 +46,7 @@ def beside_sentence(answer: FleetAnswer, optimum: FleetAnswer) -> str:
     return f"It keeps every rule. The best for this inventory is {optimum.label}: {best}."
 
 
-def _nothing(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> list[str]:
+def _nothing(problem: InventoryProblem, answer: InventoryAnswer, found: InventoryFound) -> list[str]:
     if answer.status == "infeasible":
         with_them = " with the fixed decisions" if found.fixed else ""
         said = [
@@ -64,7 +64,7 @@ def _nothing(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> l
     return ["The search ended before any set of instances was found; allow more time."]
 
 
-def _pools(problem: FleetProblem, answer: FleetAnswer) -> str:
+def _pools(problem: InventoryProblem, answer: InventoryAnswer) -> str:
     parts = []
     for pool in answer.pools:
         each = pool.strategy.gpus // pool.instances
@@ -88,11 +88,11 @@ def _stages(pool: Pool) -> str:
     return ", ".join(said) + "; "
 
 
-def _objective(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) -> list[str]:
+def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: InventoryFound) -> list[str]:
     objective, mean = answer.objective, answer.request_mean_ms
     if objective is None or mean is None:
         return []
-    w = Weights.of(problem.objective)
+    w = ObjectiveWeights.of(problem.objective)
     proof = {
         "optimal": "proved best: no other set of instances "
         + ("with the fixed decisions " if found.fixed else "")
@@ -112,7 +112,7 @@ def _objective(problem: FleetProblem, answer: FleetAnswer, found: FleetFound) ->
     return said
 
 
-def _loss(problem: FleetProblem, loss: LossScenario) -> str:
+def _loss(problem: InventoryProblem, loss: LossScenario) -> str:
     word = level_word(loss.level)
     stated = any(one.level == loss.level for one in problem.survive)
     names = " and ".join(loss.lost) or "none in use"
@@ -128,7 +128,7 @@ def _loss(problem: FleetProblem, loss: LossScenario) -> str:
     )
 
 
-def _reliability(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
+def _reliability(problem: InventoryProblem, answer: InventoryAnswer) -> list[str]:
     state = answer.reliability
     if state is None:
         return []
@@ -142,7 +142,7 @@ def _reliability(problem: FleetProblem, answer: FleetAnswer) -> list[str]:
     return [said + f", with {days:,.0f} days from one outage to the next."]
 
 
-def _ranges(answer: FleetAnswer) -> list[str]:
+def _ranges(answer: InventoryAnswer) -> list[str]:
     said = []
     for one in answer.ranges:
         words = "At the worst failure rates of their range" if one.end == "low" else "At the best ones"

@@ -1,12 +1,12 @@
-"""Why no set of instances works on an inventory: rules that cannot hold together. ``fleet_repair`` has the changes that help."""
+"""Why no set of instances works on an inventory: rules that cannot hold together. ``inventory_repair`` has the changes that help."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from optimizer.explain.common.numbers import count
-from optimizer.explain.inventory.trial import Standing, Trials, Verdict
-from optimizer.facts.inventory import FleetProblem, level_word
+from optimizer.explain.inventory.trial import Trials, TrialStanding, Verdict
+from optimizer.facts.inventory import InventoryProblem, level_word
 from optimizer.results.answer import Conflict
 from optimizer.search.uniform.rules import rules_for
 
@@ -35,7 +35,7 @@ Holds = Callable[[Sequence[str]], bool | None]
 """Whether some set of instances keeps these rules; None: not known."""
 
 
-def fleet_conflict(problem: FleetProblem, trials: Trials) -> Conflict:
+def inventory_conflict(problem: InventoryProblem, trials: Trials) -> Conflict:
     """A set of rules that cannot hold together; minimal when the removal of each was tried.
 
     Rules are dropped as long as the rest cannot hold: first among instances within groups, which is quick; what is left of
@@ -45,7 +45,7 @@ def fleet_conflict(problem: FleetProblem, trials: Trials) -> Conflict:
     off = set(problem.search.disabled_rules)
     every = [rule for rule in sentences if rule not in off]
 
-    def holds(attempt: Callable[[FleetProblem], Standing | Verdict]) -> Holds:
+    def holds(attempt: Callable[[InventoryProblem], TrialStanding | Verdict]) -> Holds:
         def tried(rules: Sequence[str]) -> bool | None:
             found = attempt(_only(problem, rules, every))
             return found if found is None else bool(found)
@@ -78,7 +78,7 @@ def _least(rules: Sequence[str], holds: Holds) -> tuple[list[str], bool]:
     return active, minimal
 
 
-def rule_sentences(problem: FleetProblem) -> dict[str, str]:
+def rule_sentences(problem: InventoryProblem) -> dict[str, str]:
     """Every rule that may be dropped, with its sentence."""
     demand = problem.workload.requests_per_s
     share = "" if problem.demand_share == 1 else f"{problem.demand_share:.0%} of "
@@ -94,13 +94,13 @@ def rule_sentences(problem: FleetProblem) -> dict[str, str]:
     return found
 
 
-def _only(problem: FleetProblem, rules: Sequence[str], every: Sequence[str]) -> FleetProblem:
+def _only(problem: InventoryProblem, rules: Sequence[str], every: Sequence[str]) -> InventoryProblem:
     """The problem with only these of its rules on."""
     off = tuple(dict.fromkeys([*problem.search.disabled_rules, *(rule for rule in every if rule not in rules)]))
     return problem.model_copy(update={"search": problem.search.model_copy(update={"disabled_rules": off})})
 
 
-def _said(problem: FleetProblem, active: Sequence[str], sentences: dict[str, str]) -> str:
+def _said(problem: InventoryProblem, active: Sequence[str], sentences: dict[str, str]) -> str:
     carries = f"{problem.workload.requests_per_s:g} requests/s"
     if not active:
         return f"Whatever the rules, no set of instances on the {count(problem.gpus, 'free GPU')} carries {carries}."

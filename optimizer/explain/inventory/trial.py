@@ -6,29 +6,29 @@ import time
 from dataclasses import dataclass
 from itertools import permutations
 
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Fixed
+from optimizer.search.inventory.candidate import in_one_rack
+from optimizer.search.inventory.candidates import Candidates, KnownTables
 from optimizer.search.inventory.found import Placed
-from optimizer.search.inventory.offer import in_one_rack
-from optimizer.search.inventory.offers import Known, Offers
-from optimizer.search.inventory.solve import FleetSolver
+from optimizer.search.inventory.solve import InventorySolver
 
 Verdict = bool | None
 """Feasible, proved infeasible, or not known."""
 
 
 @dataclass(frozen=True)
-class Standing:
+class TrialStanding:
     """A set of instances that keeps every rule of a changed problem, with the search that found it."""
 
-    problem: FleetProblem
-    offers: Offers
-    solver: FleetSolver
+    problem: InventoryProblem
+    candidates: Candidates
+    solver: InventorySolver
     placed: Placed
 
 
 class Trials:
-    """Tries problems that differ as ``Known`` says, and keeps what they share.
+    """Tries problems that differ as ``KnownTables`` says, and keeps what they share.
 
     Args:
         fixed: decisions that a person fixed.
@@ -36,7 +36,7 @@ class Trials:
     """
 
     def __init__(self, fixed: Fixed, within_s: float) -> None:
-        self._fixed, self._known = fixed, Known()
+        self._fixed, self._known = fixed, KnownTables()
         self.deadline = time.monotonic() + within_s
 
     @property
@@ -44,28 +44,28 @@ class Trials:
         """Whether the time is over."""
         return time.monotonic() > self.deadline
 
-    def within_groups(self, problem: FleetProblem) -> Standing | Verdict:
+    def within_groups(self, problem: InventoryProblem) -> TrialStanding | Verdict:
         """Instances that each stand on one group and keep every rule; False where there are none, None where it is not known."""
         return self._try(problem, pairs=False)
 
-    def any(self, problem: FleetProblem) -> Standing | Verdict:
+    def any(self, problem: InventoryProblem) -> TrialStanding | Verdict:
         """Any instances that keep every rule; False where it is proved that there are none, None where it is not known."""
         found = self._try(problem, pairs=False)
-        if isinstance(found, Standing) or found is None or not _pairs(problem):
+        if isinstance(found, TrialStanding) or found is None or not _pairs(problem):
             return found
         return self._try(problem, pairs=True)
 
-    def _try(self, problem: FleetProblem, *, pairs: bool) -> Standing | Verdict:
+    def _try(self, problem: InventoryProblem, *, pairs: bool) -> TrialStanding | Verdict:
         if self.late:
             return None
-        offers = Offers(problem, self._fixed, self._known, pairs=pairs)
-        solver = FleetSolver(problem, offers, fixed=self._fixed, deadline=self.deadline)
+        candidates = Candidates(problem, self._fixed, self._known, pairs=pairs)
+        solver = InventorySolver(problem, candidates, fixed=self._fixed, deadline=self.deadline)
         found = solver.any()
         if found.best is not None:
-            return Standing(problem, offers, solver, found.best)
+            return TrialStanding(problem, candidates, solver, found.best)
         return False if found.status == "infeasible" else None
 
 
-def _pairs(problem: FleetProblem) -> bool:
+def _pairs(problem: InventoryProblem) -> bool:
     """Whether an instance may stand on two groups."""
     return any(in_one_rack(one, other) for one, other in permutations(problem.groups, 2))

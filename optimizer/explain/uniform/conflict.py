@@ -16,7 +16,7 @@ from optimizer.costs.shapes import Ints
 from optimizer.explain.common.sets import hitting_sets
 from optimizer.explain.uniform.conflict_words import conflict_sentence
 from optimizer.explain.uniform.repair_words import fixed_words
-from optimizer.explain.uniform.wide import Wide, smallest
+from optimizer.explain.uniform.wide import WideSearch, smallest
 from optimizer.results.answer import Conflict, Fixed, Repair
 from optimizer.search.uniform.build import Model
 from optimizer.search.uniform.evaluate import judge_rules
@@ -50,9 +50,9 @@ MOST_LISTED, MOST_COMPARED = 20, 200
 
 
 def find_conflicts(
-    q: Quantities,
+    quantities: Quantities,
     fixed: Fixed | None,
-    wide: Wide,
+    wide: WideSearch,
     *,
     every: bool = False,
     repairs: Sequence[Repair] = (),
@@ -71,28 +71,28 @@ def find_conflicts(
     masks = smallest([*wide.member_masks, *(mask for repair in repairs if (mask := wide.given_up(repair)))])
     sets, complete = hitting_sets(masks, MOST_COMPARED) if masks else ([], True)
     named = [tuple(name for name, bit in bits.items() if found & bit) for found in sets]
-    real = [names for names in named if names and not satisfiable(q, fixed, set(names))]
+    real = [names for names in named if names and not satisfiable(quantities, fixed, set(names))]
     if not real:
         # Rows were left out of the extended question, or there are none: the stated one decides alone.
-        core = _deletion(q, fixed)
-        return (_conflict(q, fixed, core, none),) if core is not None else ()
+        core = _deletion(quantities, fixed)
+        return (_conflict(quantities, fixed, core, none),) if core is not None else ()
     real.sort(key=lambda names: (plainness(names, wide.rules), [list(bits).index(n) for n in names]))
     chosen = real[: MOST_LISTED if every else 1]
-    found = [_conflict(q, fixed, names, none) for names in chosen]
+    found = [_conflict(quantities, fixed, names, none) for names in chosen]
     if every and (not complete or len(real) > len(chosen)):
         more = f" (There are more conflicts; the {len(chosen)} plainest are listed.)"
         found[-1] = replace(found[-1], sentence=found[-1].sentence + more)
-    nodes = wide.lever("nodes")
+    nodes = wide.relaxation("nodes")
     if every and nodes is not None and nodes.full is not None:
-        most = nodes.full["hardware.nodes"] * q.problem.hardware.gpus_per_node
+        most = nodes.full["hardware.nodes"] * quantities.problem.hardware.gpus_per_node
         free = f" (Free in all of them: up to {most:,} of these GPUs, and every degree and format that a conflict does not name.)"
         found[-1] = replace(found[-1], sentence=found[-1].sentence + free)
     return tuple(found)
 
 
-def satisfiable(q: Quantities, fixed: Fixed | None, active: set[str]) -> bool:
+def satisfiable(quantities: Quantities, fixed: Fixed | None, active: set[str]) -> bool:
     """Whether some candidate that was considered keeps every active rule; search limits always hold here."""
-    return bool(q.space.rows) and bool(Screen(q, fixed, active).viable.any())
+    return bool(quantities.space.rows) and bool(Screen(quantities, fixed, active).viable.any())
 
 
 def plainness(names: Collection[str], rules: Collection[str]) -> int:
@@ -100,34 +100,34 @@ def plainness(names: Collection[str], rules: Collection[str]) -> int:
     return sum(PLAIN.get(name, OTHER) if name in rules else SEARCH_LIMIT for name in names)
 
 
-def _conflict(q: Quantities, fixed: Fixed | None, names: Sequence[str], none: str) -> Conflict:
+def _conflict(quantities: Quantities, fixed: Fixed | None, names: Sequence[str], none: str) -> Conflict:
     subject = fixed_words(fixed)
     ending = f"{subject} cannot keep every rule" if subject else none
     if not names:
         return Conflict((), "No candidate exists at all: the search was given no strategy to consider.", minimal=True)
-    return Conflict(tuple(names), conflict_sentence(q, fixed, names, ending), minimal=True)
+    return Conflict(tuple(names), conflict_sentence(quantities, fixed, names, ending), minimal=True)
 
 
-def _deletion(q: Quantities, fixed: Fixed | None) -> tuple[str, ...] | None:
+def _deletion(quantities: Quantities, fixed: Fixed | None) -> tuple[str, ...] | None:
     """One minimal conflict over what was considered only; None if the problem turns out feasible."""
-    disabled = set(q.problem.search.disabled_rules)
-    core = [rule.id for rule in rules_for(q.problem) if rule.id not in disabled]
-    if satisfiable(q, fixed, set(core)):
+    disabled = set(quantities.problem.search.disabled_rules)
+    core = [rule.id for rule in rules_for(quantities.problem) if rule.id not in disabled]
+    if satisfiable(quantities, fixed, set(core)):
         return None
     for candidate in list(reversed(core)):
         rest = set(core) - {candidate}
-        if not satisfiable(q, fixed, rest):
+        if not satisfiable(quantities, fixed, rest):
             core = [rule for rule in core if rule in rest]
     return tuple(core)
 
 
-def least_broken(q: Quantities, fixed: Fixed | None, solver: Solver) -> Choice | None:
+def least_broken(quantities: Quantities, fixed: Fixed | None, solver: Solver) -> Choice | None:
     """A candidate that breaks few rules, best by objective and tie-break among those; None if none was found in time.
 
     Among the ``MOST_ROWS`` rows that break the fewest rules on their own it is the one that breaks the fewest.
     """
-    rows = _least_broken_rows(q, fixed)
-    built = Model(q, fixed, rows=rows, free=True)
+    rows = _least_broken_rows(quantities, fixed)
+    built = Model(quantities, fixed, rows=rows, free=True)
     broken = sum((HARD if rule in HARD_RULES else SOFT) * (1 - switch) for rule, switch in built.switch.items())
     built.model.minimize(broken)
     run, outcome = solver.run(built.model)
@@ -135,22 +135,24 @@ def least_broken(q: Quantities, fixed: Fixed | None, solver: Solver) -> Choice |
         return None
     built.model.add(broken <= int(run.value(broken)))
     found = solver.lexicographic(built)
-    return _no_fuller(q, fixed, found.choice) if found.choice is not None else None
+    return _no_fuller(quantities, fixed, found.choice) if found.choice is not None else None
 
 
-def _no_fuller(q: Quantities, fixed: Fixed | None, choice: Choice) -> Choice:
+def _no_fuller(quantities: Quantities, fixed: Fixed | None, choice: Choice) -> Choice:
     """The same with as few sequences as the rules that it keeps allow, when memory is too small anyway."""
-    kept = {result.id for result in judge_rules(q, choice) if result.holds}
+    kept = {result.id for result in judge_rules(quantities, choice) if result.holds}
     if "memory" in kept:
         return choice
-    return Choice(choice.row, max(1, int(Screen(q, fixed, kept).least[choice.row])))
+    return Choice(choice.row, max(1, int(Screen(quantities, fixed, kept).least[choice.row])))
 
 
-def _least_broken_rows(q: Quantities, fixed: Fixed | None) -> Ints:
+def _least_broken_rows(quantities: Quantities, fixed: Fixed | None) -> Ints:
     """Rows that may break the fewest rules: those whose own minimum is not above what another row reaches."""
-    rules = [rule.id for rule in rules_for(q.problem)]
-    alone = np.zeros(q.space.rows, dtype=np.int64)
+    rules = [rule.id for rule in rules_for(quantities.problem)]
+    alone = np.zeros(quantities.space.rows, dtype=np.int64)
     for rule in rules:
-        alone += ~Screen(q, fixed, {rule}).viable
-    order = np.lexsort((objective_at_most_slots(q, np.full(q.space.rows, q.space.slots)), alone))
+        alone += ~Screen(quantities, fixed, {rule}).viable
+    order = np.lexsort(
+        (objective_at_most_slots(quantities, np.full(quantities.space.rows, quantities.space.slots)), alone)
+    )
     return order[:MOST_ROWS]

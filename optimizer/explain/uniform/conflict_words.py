@@ -34,7 +34,7 @@ MUST = {
 }
 
 
-def conflict_sentence(q: Quantities, fixed: Fixed | None, members: Sequence[str], ending: str) -> str:
+def conflict_sentence(quantities: Quantities, fixed: Fixed | None, members: Sequence[str], ending: str) -> str:
     """``Because A, and because B, no strategy exists.``
 
     Args:
@@ -42,25 +42,25 @@ def conflict_sentence(q: Quantities, fixed: Fixed | None, members: Sequence[str]
         members: ids of rules and names of search limits.
         ending: what follows from them, e.g. ``no strategy exists``.
     """
-    clauses = [_clause(q, fixed, member, members) for member in members]
+    clauses = [_clause(quantities, fixed, member, members) for member in members]
     if len(clauses) == 1:
         return f"Because {clauses[0]}, {ending}."
     rest = "".join(f", because {clause}" for clause in clauses[1:-1])
     return f"Because {clauses[0]}{rest}, and because {clauses[-1]}, {ending}."
 
 
-def _clause(q: Quantities, fixed: Fixed | None, member: str, members: Sequence[str]) -> str:
-    limit = _search_limit(q.problem, member)
+def _clause(quantities: Quantities, fixed: Fixed | None, member: str, members: Sequence[str]) -> str:
+    limit = _search_limit(quantities.problem, member)
     if limit is not None:
         return limit
     if member == "gpu_count":
-        return _gpu_count(q)
-    if member == "memory" and (whole := _weights_alone(q)) is not None:
+        return _gpu_count(quantities)
+    if member == "memory" and (whole := _weights_alone(quantities)) is not None:
         return whole
-    rule = next(rule for rule in rules_for(q.problem) if rule.id == member)
-    if not q.space.rows:
+    rule = next(rule for rule in rules_for(quantities.problem) if rule.id == member)
+    if not quantities.space.rows:
         return _lowered(rule.sentence)
-    others = Screen(q, fixed, [other for other in members if other != member])
+    others = Screen(quantities, fixed, [other for other in members if other != member])
     viable = others.viable
     numbers: dict[str, Callable[[Quantities, Screen, Bools], str]] = {
         "memory": _memory,
@@ -72,16 +72,16 @@ def _clause(q: Quantities, fixed: Fixed | None, member: str, members: Sequence[s
         "tpot_full_batch": _full_batch,
     }
     if member in numbers and viable.any():
-        rest = _with_rest(q, members) if member in ("memory", "request_rate", "tpot_full_batch") else ""
-        return numbers[member](q, others, viable) + rest
-    for latency in q.problem.requirements.latency_limits:
+        rest = _with_rest(quantities, members) if member in ("memory", "request_rate", "tpot_full_batch") else ""
+        return numbers[member](quantities, others, viable) + rest
+    for latency in quantities.problem.requirements.latency_limits:
         if latency.field.removesuffix("_ms") == member:
-            planned = planned_ms(latency.limit_ms, q.problem.requirements.margin)
+            planned = planned_ms(latency.limit_ms, quantities.problem.requirements.margin)
             said = f"{METRIC_WORDS[latency.metric].lower()} may be at most {planned:,.6g} ms at P{latency.percentile}"
-            least = int(time_ns(q.normal.metric(member))[viable].min()) if viable.any() else NEVER_NS
+            least = int(time_ns(quantities.normal.metric(member))[viable].min()) if viable.any() else NEVER_NS
             if least >= NEVER_NS:
                 return said
-            return f"{said} and is at least {milliseconds(milliseconds_of(least))}{_with_rest(q, members)}"
+            return f"{said} and is at least {milliseconds(milliseconds_of(least))}{_with_rest(quantities, members)}"
     return _lowered(rule.sentence)
 
 
@@ -104,9 +104,9 @@ def _lowered(sentence: str) -> str:
     return sentence if sentence[1:2].isupper() else sentence[0].lower() + sentence[1:]
 
 
-def _with_rest(q: Quantities, members: Sequence[str]) -> str:
+def _with_rest(quantities: Quantities, members: Sequence[str]) -> str:
     """Numbers depend on the other members that are rules; GPU count and search limits hold in what was considered anyway."""
-    rules = {rule.id for rule in rules_for(q.problem)} - {"gpu_count"}
+    rules = {rule.id for rule in rules_for(quantities.problem)} - {"gpu_count"}
     return " when the rest holds" if len(rules & set(members)) > 1 else ""
 
 
@@ -130,20 +130,23 @@ def _only(formats: Sequence[str], noun: str) -> str:
     return f"only {listing([str(f) for f in formats])} {noun}"
 
 
-def _gpu_count(q: Quantities) -> str:
-    there, least = q.problem.hardware.gpus, int(q.space.gpus.min(initial=2**62)) if q.space.rows else 0
+def _gpu_count(quantities: Quantities) -> str:
+    there, least = (
+        quantities.problem.hardware.gpus,
+        int(quantities.space.gpus.min(initial=2**62)) if quantities.space.rows else 0,
+    )
     if least > there:
         return f"the strategy uses {count(least, 'GPU')} and there {'is' if there == 1 else 'are'} {there:,}"
     return f"the GPU count is fixed at {there:,}"
 
 
-def _weights_alone(q: Quantities) -> str | None:
-    """The model against all GPUs together, when its weights alone are more than these offer."""
-    problem = q.problem
+def _weights_alone(quantities: Quantities) -> str | None:
+    """The model against all GPUs together, when its weights alone are more than these candidate."""
+    problem = quantities.problem
     budget = memory_budget_bytes(problem) * problem.hardware.gpus
     shapes = [
         Shape(1, 1, 1, shape.weight_format, shape.kv_format, (problem.model.layers,))
-        for shape in {s.weight_format: s for s in q.space.shapes}.values()
+        for shape in {s.weight_format: s for s in quantities.space.shapes}.values()
     ]
     if not shapes:
         return None
@@ -164,32 +167,34 @@ def _gib(size: int) -> str:
     return f"{size / 1024**3:,.0f} GiB" if size >= 100 * 1024**3 else amount(size, "bytes")
 
 
-def _memory(q: Quantities, others: Screen, viable: Bools) -> str:
-    shapes = q.space.row_shape
-    held = q.memory.fixed[shapes] + np.maximum(others.least, 1)[:, None] * q.memory.per_sequence[shapes]
+def _memory(quantities: Quantities, others: Screen, viable: Bools) -> str:
+    shapes = quantities.space.row_shape
+    held = (
+        quantities.memory.fixed[shapes] + np.maximum(others.least, 1)[:, None] * quantities.memory.per_sequence[shapes]
+    )
     least = int(held.max(axis=1)[viable].min())
-    share = q.problem.requirements.gpu_memory_utilization
+    share = quantities.problem.requirements.gpu_memory_utilization
     return (
-        f"a GPU may hold {amount(memory_budget_bytes(q.problem), 'bytes')} ({share:.0%} of its memory) and the fullest "
+        f"a GPU may hold {amount(memory_budget_bytes(quantities.problem), 'bytes')} ({share:.0%} of its memory) and the fullest "
         f"has to hold at least {amount(least, 'bytes')}"
     )
 
 
-def _kv_cache(q: Quantities, others: Screen, viable: Bools) -> str:
-    rate, share = q.problem.workload.requests_per_s, q.problem.requirements.preemption_share
+def _kv_cache(quantities: Quantities, others: Screen, viable: Bools) -> str:
+    rate, share = quantities.problem.workload.requests_per_s, quantities.problem.requirements.preemption_share
     said = f"requests in progress may want more KV cache than there is for at most {100 * share:g} % of the time"
-    short = q.cache_shortfall(q.normal, q.space.row_shape)
+    short = quantities.cache_shortfall(quantities.normal, quantities.space.row_shape)
     best = int(np.flatnonzero(viable)[np.argmin(short[viable])])
-    room, wanted = q.tightest_cache(q.normal, best)
+    room, wanted = quantities.tightest_cache(quantities.normal, best)
     if wanted is None:
         return f"{said}, and at {rate:g} requests/s requests pile up without end"
     return f"{said}, and at {rate:g} requests/s they want {_gib(wanted)} where there are {_gib(room)} at most"
 
 
-def _concurrency(q: Quantities, others: Screen, viable: Bools) -> str:
-    needed, room = q.normal.n99, others.most
-    rate = f"{q.problem.workload.requests_per_s:g} requests/s"
-    fitting = np.flatnonzero(viable & (needed <= q.space.slots))
+def _concurrency(quantities: Quantities, others: Screen, viable: Bools) -> str:
+    needed, room = quantities.normal.n99, others.most
+    rate = f"{quantities.problem.workload.requests_per_s:g} requests/s"
+    fitting = np.flatnonzero(viable & (needed <= quantities.space.slots))
     said = "at most 1 % of requests may find all sequence slots taken"
     if not len(fitting):
         return f"{said}, and at {rate} requests pile up without end"
@@ -197,29 +202,31 @@ def _concurrency(q: Quantities, others: Screen, viable: Bools) -> str:
     return f"{said}, which at {rate} takes {count(int(needed[best]), 'slot')} in a replica where there is room for {int(room[best])}"
 
 
-def _request_rate(q: Quantities, others: Screen, viable: Bools) -> str:
-    slots = np.clip(others.most, 1, q.space.slots)
-    done = q.completes(q.space.row_shape, slots) * q.space.row_dp
-    most, rate = float(done[viable].max()), q.problem.workload.requests_per_s
+def _request_rate(quantities: Quantities, others: Screen, viable: Bools) -> str:
+    slots = np.clip(others.most, 1, quantities.space.slots)
+    done = quantities.completes(quantities.space.row_shape, slots) * quantities.space.row_dp
+    most, rate = float(done[viable].max()), quantities.problem.workload.requests_per_s
     return f"{rate:g} requests/s arrive and the replicas complete at most {amount(most, 'requests/s')}"
 
 
-def _max_batch(q: Quantities, others: Screen, viable: Bools) -> str:
+def _max_batch(quantities: Quantities, others: Screen, viable: Bools) -> str:
     least = int(others.least[viable].min())
-    limit = q.problem.max_batch
+    limit = quantities.problem.max_batch
     return f"a replica may run at most {count(limit, 'sequence')} at once and would have to run {least:,}"
 
 
-def _min_batch(q: Quantities, others: Screen, viable: Bools) -> str:
+def _min_batch(quantities: Quantities, others: Screen, viable: Bools) -> str:
     most = int(others.most[viable].max())
-    limit = q.problem.requirements.min_batch
+    limit = quantities.problem.requirements.min_batch
     return f"a replica must be able to run {count(limit, 'sequence')} at once and has room for {most:,} at most"
 
 
-def _full_batch(q: Quantities, others: Screen, viable: Bools) -> str:
-    values = q.full_batch_tpot_ns[q.space.row_shape, np.clip(others.least, 1, q.space.slots) - 1]
+def _full_batch(quantities: Quantities, others: Screen, viable: Bools) -> str:
+    values = quantities.full_batch_tpot_ns[
+        quantities.space.row_shape, np.clip(others.least, 1, quantities.space.slots) - 1
+    ]
     least = milliseconds_of(int(values[viable].min()))
-    limit = planned_ms(q.problem.requirements.tpot_p99_ms or 0.0, q.problem.requirements.margin)
+    limit = planned_ms(quantities.problem.requirements.tpot_p99_ms or 0.0, quantities.problem.requirements.margin)
     return (
         f"time per output token may be at most {limit:,.6g} ms even with every sequence slot taken and is at "
         f"least {milliseconds(least)}"

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.explain.uniform.levers import make
+from optimizer.explain.uniform.relaxations import make
 from optimizer.explain.uniform.repair import before
 from optimizer.explain.uniform.repair_words import repair_sentence
-from optimizer.explain.uniform.wide import Wide
+from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, Change, Repair
 from optimizer.search.uniform.replica_counts import considered
@@ -32,7 +32,7 @@ class Cut:
     repair: Repair | None = None
 
 
-def cut_of(wide: Wide, solved: Callable[[Problem], Answer], repairs: Sequence[Repair]) -> Cut | None:
+def cut_of(wide: WideSearch, solved: Callable[[Problem], Answer], repairs: Sequence[Repair]) -> Cut | None:
     """What cuts the solutions off; None where no limit of the search does.
 
     Args:
@@ -41,9 +41,9 @@ def cut_of(wide: Wide, solved: Callable[[Problem], Answer], repairs: Sequence[Re
         repairs: known already: where one of them only opens what matters, no other is looked for.
     """
     opened: dict[str, Any] = {}
-    for lever in wide.levers:
-        if lever.kind == "offer" and lever.full:
-            opened.update(lever.full)
+    for relaxation in wide.relaxations:
+        if relaxation.kind == "candidate" and relaxation.full:
+            opened.update(relaxation.full)
     opened = {**_beyond_defaults(wide.problem), **opened}
     # Other formats are other checkpoints: named only where no degree is enough.
     opened = dict(sorted(opened.items(), key=lambda item: item[0] in _FORMATS))
@@ -88,7 +88,7 @@ def _feasible(problem: Problem | None) -> bool:
     return bool(q.space.rows) and bool(Screen(q).viable.any())
 
 
-def _widening(wide: Wide, opened: dict[str, Any], solved: Callable[[Problem], Answer]) -> Repair | None:
+def _widening(wide: WideSearch, opened: dict[str, Any], solved: Callable[[Problem], Answer]) -> Repair | None:
     """The limits opened just as far as the best strategy of the opened problem needs; solved again."""
     whole = make(wide.stated, opened)
     best = solved(whole).strategy if whole is not None else None

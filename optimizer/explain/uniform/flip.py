@@ -8,7 +8,7 @@ from optimizer.explain.uniform.switch import best, knobs, narrowed, outward
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Change, Fixed
-from optimizer.search.uniform.quantities import Weights
+from optimizer.search.uniform.quantities import ObjectiveWeights
 from optimizer.search.uniform.winner import Winner, fits, winner
 
 FLIP_STEPS = (1.1, 1.5, 3.0)
@@ -68,7 +68,7 @@ def _gpu_weight(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
 
 def _penalty(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
     """What an unserved request would have to count for the foil to win, when it serves more of them; whole milliseconds."""
-    foil, top, now = winner(problem, fixed), winner(problem), Weights.of(problem.objective).penalty_ms
+    foil, top, now = winner(problem, fixed), winner(problem), ObjectiveWeights.of(problem.objective).penalty_ms
     if foil is None or top is None:
         return None
     fewer = top.terms["unserved"] - foil.terms["unserved"]

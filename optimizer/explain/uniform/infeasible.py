@@ -10,7 +10,7 @@ import numpy as np
 from optimizer.explain.common.numbers import listing
 from optimizer.explain.uniform.conflict import find_conflicts
 from optimizer.explain.uniform.cuts import WITHIN, cut_of, widest_first
-from optimizer.explain.uniform.wide import Wide
+from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated, stated_of
 from optimizer.results.answer import Answer, Fixed, Repair, Verification
@@ -26,7 +26,7 @@ A = TypeVar("A", bound=Answer)
 
 def explained(
     answer: A,
-    q: Quantities,
+    quantities: Quantities,
     fixed: Fixed | None = None,
     stated: Stated | None = None,
     *,
@@ -42,8 +42,8 @@ def explained(
         every: all conflicts instead of the plainest.
         repairs: False leaves them out.
     """
-    stated = replace(stated, costs=q.problem.costs) if stated is not None else stated_of(q.problem)
-    wide = Wide(stated, q.problem, fixed)
+    stated = replace(stated, costs=quantities.problem.costs) if stated is not None else stated_of(quantities.problem)
+    wide = WideSearch(stated, quantities.problem, fixed)
     found: tuple[Repair, ...] = ()
     if repairs:
         from optimizer.explain.uniform.repair import find_repairs
@@ -51,7 +51,7 @@ def explained(
         found = find_repairs(wide, solved_again)
     cut = cut_of(wide, _solved_whole, found) if fixed in (None, Fixed()) else None
     none = "no strategy exists" if cut is None else "no strategy in the searched space exists"
-    conflicts = find_conflicts(q, fixed, wide, every=every, repairs=found, none=none)
+    conflicts = find_conflicts(quantities, fixed, wide, every=every, repairs=found, none=none)
     said = [conflict.sentence for conflict in conflicts]
     if cut is not None:
         found = widest_first(found, cut)
@@ -89,18 +89,18 @@ def _solved_whole(problem: Problem) -> Answer:
 _NONE = Verification(False, 0, "not claimed", 0, "")
 
 
-def _best(q: Quantities, fixed: Fixed | None) -> Answer:
-    problem, none = q.problem, _NONE
-    found = Solver().best(q, fixed)
+def _best(quantities: Quantities, fixed: Fixed | None) -> Answer:
+    problem, none = quantities.problem, _NONE
+    found = Solver().best(quantities, fixed)
     if found.choice is None:
         return Answer(problem.name, found.outcome, None, None, None, (), none, ())
     answer = Answer(
         problem=problem.name,
         status=found.outcome,
-        strategy=strategy_of(q, found.choice),
-        metrics=metrics_of(q, found.choice),
-        objective=objective_of(q, found.choice, found.bound if found.outcome != "optimal" else None),
-        rules=judge_rules(q, found.choice),
+        strategy=strategy_of(quantities, found.choice),
+        metrics=metrics_of(quantities, found.choice),
+        objective=objective_of(quantities, found.choice, found.bound if found.outcome != "optimal" else None),
+        rules=judge_rules(quantities, found.choice),
         verification=none,
         explanation=(),
         cost_source=problem.cost_source,

@@ -1,4 +1,4 @@
-"""The least setting of a lever that makes a problem feasible, proved at both ends: this setting works, one step less not.
+"""The least setting of a relaxation that makes a problem feasible, proved at both ends: this setting works, one step less not.
 
 Found by improvement instead of trial steps: the rows that work at the furthest setting are bisected on their own for the
 least setting they need, then the whole space is asked about one step less; either nothing works there, which is the
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from optimizer.costs.shapes import Bools
-from optimizer.explain.uniform.levers import Changes, Lever, make
+from optimizer.explain.uniform.relaxations import Changes, Relaxation, make
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.search.uniform.oracle import Oracle, derived, subspace
@@ -27,35 +27,35 @@ COLUMNS = {"tensor_parallel": "tp", "pipeline_parallel": "pp", "data_parallel": 
 
 
 class Least:
-    """Least settings of levers of one problem, beside changes that are made in any case."""
+    """Least settings of relaxations of one problem, beside changes that are made in any case."""
 
     def __init__(self, stated: Stated, oracle: Oracle) -> None:
         self.stated, self.oracle = stated, oracle
         self._known: dict[str, bool] = {}
 
-    def of(self, lever: Lever, others: list[Changes]) -> int | None:
+    def of(self, relaxation: Relaxation, others: list[Changes]) -> int | None:
         """The least setting 1…steps at which the problem with the other changes is feasible; None when none is."""
-        if lever.kind in ("choice", "offer"):
-            return self._first(lever, others)
-        if lever.kind == "nodes":
-            return self._nodes(lever, others)
-        return self._improve(lever, others)
+        if relaxation.kind in ("choice", "candidate"):
+            return self._first(relaxation, others)
+        if relaxation.kind == "nodes":
+            return self._nodes(relaxation, others)
+        return self._improve(relaxation, others)
 
-    def together(self, levers: tuple[Lever, ...], now: list[Any]) -> list[Changes] | None:
-        """Changes of several levers that are enough together, each about as far from its value now; None when none are.
+    def together(self, relaxations: tuple[Relaxation, ...], now: list[Any]) -> list[Changes] | None:
+        """Changes of several relaxations that are enough together, each about as far from its value now; None when none are.
 
         Where one can be traded for another (a later deadline for fewer requests), the least of the one takes the most of the
         other. So all are moved by the same factor first; ``of`` then takes back what each can spare.
 
         Args:
-            now: the value of each lever's field now.
+            now: the value of each relaxation's field now.
         """
         for factor in FACTORS:
-            changes = [_within(lever, factor, value) for lever, value in zip(levers, now, strict=True)]
+            changes = [_within(relaxation, factor, value) for relaxation, value in zip(relaxations, now, strict=True)]
             if None not in changes and self.feasible(*[change for change in changes if change is not None]):
                 return [change for change in changes if change is not None]
-        furthest = [lever.full for lever in levers if lever.full is not None]
-        return furthest if len(furthest) == len(levers) and self.feasible(*furthest) else None
+        furthest = [relaxation.full for relaxation in relaxations if relaxation.full is not None]
+        return furthest if len(furthest) == len(relaxations) and self.feasible(*furthest) else None
 
     def feasible(self, *changes: Changes) -> bool:
         """Whether the problem with these changes is feasible; no where the facts refuse them."""
@@ -68,64 +68,66 @@ class Least:
                 self._known[key] = False
         return self._known[key]
 
-    def _first(self, lever: Lever, others: list[Changes]) -> int | None:
-        for setting in self._settings(lever, others):
-            if self.feasible(*others, lever.at(setting)):
+    def _first(self, relaxation: Relaxation, others: list[Changes]) -> int | None:
+        for setting in self._settings(relaxation, others):
+            if self.feasible(*others, relaxation.at(setting)):
                 return setting
         return None
 
-    def _settings(self, lever: Lever, others: list[Changes]) -> list[int]:
+    def _settings(self, relaxation: Relaxation, others: list[Changes]) -> list[int]:
         """Settings worth asking about: for lists of degrees those that some row uses which works with all of them."""
-        everything = list(range(1, lever.steps + 1))
-        column = COLUMNS.get(lever.id)
-        if column is None or lever.full is None:
+        everything = list(range(1, relaxation.steps + 1))
+        column = COLUMNS.get(relaxation.id)
+        if column is None or relaxation.full is None:
             return everything
-        problem = make(self.stated, *others, lever.full)
+        problem = make(self.stated, *others, relaxation.full)
         seen = self.oracle.survivors(problem) if problem is not None else None
         if seen is None:
             return []
-        q, viable = seen
-        values = (q.space.row_dp if column == "dp" else q.space.column(column))[viable]
+        quantities, viable = seen
+        values = (quantities.space.row_dp if column == "dp" else quantities.space.column(column))[viable]
         used = set(values.tolist())
-        now = set(self.stated.value(lever.field) or ())
-        return [k for k in everything if used & (set(lever.at(k)[lever.field]) - now)]
+        now = set(self.stated.value(relaxation.field) or ())
+        return [k for k in everything if used & (set(relaxation.at(k)[relaxation.field]) - now)]
 
-    def _nodes(self, lever: Lever, others: list[Changes]) -> int | None:
+    def _nodes(self, relaxation: Relaxation, others: list[Changes]) -> int | None:
         """Node counts one by one at first, then by doubling and halving."""
         low, high = 0, 1
-        while not self.feasible(*others, lever.at(high)):
+        while not self.feasible(*others, relaxation.at(high)):
             low = high
-            if high == lever.steps:
+            if high == relaxation.steps:
                 return None
-            high = min(lever.steps, high + 1 if high < STEP_BY_STEP else 2 * high)
+            high = min(relaxation.steps, high + 1 if high < STEP_BY_STEP else 2 * high)
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self.feasible(*others, lever.at(middle)) else (middle, high)
+            low, high = (low, middle) if self.feasible(*others, relaxation.at(middle)) else (middle, high)
         return high
 
-    def _improve(self, lever: Lever, others: list[Changes]) -> int | None:
-        high = lever.steps
+    def _improve(self, relaxation: Relaxation, others: list[Changes]) -> int | None:
+        high = relaxation.steps
         while True:
-            problem = make(self.stated, *others, lever.at(high))
+            problem = make(self.stated, *others, relaxation.at(high))
             seen = self.oracle.survivors(problem) if problem is not None else None
             if seen is None:
-                return None if high == lever.steps else high + 1
-            high = self._witnesses(lever, others, *seen, high)
+                return None if high == relaxation.steps else high + 1
+            high = self._witnesses(relaxation, others, *seen, high)
             if high == 1:
                 return 1
             high -= 1
 
-    def _witnesses(self, lever: Lever, others: list[Changes], q: Quantities, viable: Bools, high: int) -> int:
+    def _witnesses(
+        self, relaxation: Relaxation, others: list[Changes], quantities: Quantities, viable: Bools, high: int
+    ) -> int:
         """The least setting at which some of the rows that work at ``high`` still do."""
         rows = np.flatnonzero(viable)
-        rows = rows[np.argsort(q.normal.n99[rows], kind="stable")]
+        rows = rows[np.argsort(quantities.normal.n99[rows], kind="stable")]
         picked = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_WITNESSES)).astype(np.int64))]
-        few = Quantities(q.problem, subspace(q.space, np.sort(picked)))
+        few = Quantities(quantities.problem, subspace(quantities.space, np.sort(picked)))
         few.normal  # noqa: B018 - computed once here, so that every step shares the tables
         low = 0
         while high - low > 1:
             middle = (low + high) // 2
-            problem = make(self.stated, *others, lever.at(middle))
+            problem = make(self.stated, *others, relaxation.at(middle))
             works = problem is not None and self._works(few, problem)
             low, high = (low, middle) if works else (middle, high)
         return high
@@ -134,21 +136,21 @@ class Least:
         return bool(Screen(derived(few, problem), self.oracle.fixed).viable.any())
 
 
-def _within(lever: Lever, factor: float, now: Any) -> Changes | None:
+def _within(relaxation: Relaxation, factor: float, now: Any) -> Changes | None:
     """The furthest setting whose value is within a factor of the value now; what is no number is moved as far as it goes."""
-    if lever.full is None:
+    if relaxation.full is None:
         return None
-    if lever.kind == "offer" or not isinstance(now, int | float) or isinstance(now, bool):
-        return lever.full
+    if relaxation.kind == "candidate" or not isinstance(now, int | float) or isinstance(now, bool):
+        return relaxation.full
 
     def near(setting: int) -> bool:
-        value = lever.at(setting)[lever.field]
+        value = relaxation.at(setting)[relaxation.field]
         if min(value, now) <= 0:
             return bool(max(value, now) + 1 <= factor)
         return bool(max(value / now, now / value) <= factor)
 
-    low, high = 0, lever.steps + 1
+    low, high = 0, relaxation.steps + 1
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if near(middle) else (low, middle)
-    return lever.at(low) if low else None
+    return relaxation.at(low) if low else None

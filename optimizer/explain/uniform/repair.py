@@ -11,13 +11,13 @@ from itertools import combinations
 from typing import Any
 
 from optimizer.explain.uniform.least import Least
-from optimizer.explain.uniform.levers import Changes, Lever, make
+from optimizer.explain.uniform.relaxations import Changes, Relaxation, make
 from optimizer.explain.uniform.repair_words import repair_sentence
-from optimizer.explain.uniform.wide import Wide
+from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer, Change, Repair
-from optimizer.results.inventory import FleetRepair
+from optimizer.results.inventory import InventoryRepair
 from optimizer.search.uniform.oracle import Oracle
 
 MOST_REPAIRS = 6
@@ -27,7 +27,7 @@ MOST_TOGETHER = 3
 Resolve = Callable[[Problem, Oracle], Answer]
 
 
-def find_repairs(wide: Wide, resolve: Resolve, *, most: int = MOST_REPAIRS) -> tuple[Repair, ...]:
+def find_repairs(wide: WideSearch, resolve: Resolve, *, most: int = MOST_REPAIRS) -> tuple[Repair, ...]:
     """Repairs, fewest changes first, each solved again and verified.
 
     Args:
@@ -38,57 +38,71 @@ def find_repairs(wide: Wide, resolve: Resolve, *, most: int = MOST_REPAIRS) -> t
     oracle = Oracle(wide.fixed)
     least = Least(wide.stated, oracle)
     found: list[Repair] = []
-    for levers in candidates(wide):
-        if len(found) >= most or (len(levers) > 1 and len(found) >= ENOUGH):
+    for relaxations in candidates(wide):
+        if len(found) >= most or (len(relaxations) > 1 and len(found) >= ENOUGH):
             break
-        repair = _repair(wide, levers, least, lambda problem: resolve(problem, oracle))
+        repair = _repair(wide, relaxations, least, lambda problem: resolve(problem, oracle))
         if repair is not None and all(repair.changes != other.changes for other in found):
             found.append(repair)
     return tuple(found)
 
 
-def candidates(wide: Wide) -> list[tuple[Lever, ...]]:
-    """Sets of levers that may be enough, by size and then by what they count; none contains another."""
-    bits = wide.lever_bits
-    sets = [tuple(lever for lever in wide.levers if mask & bits[lever.id]) for mask in wide.lever_masks]
-    sets = [levers for levers in sets if 0 < len(levers) <= MOST_TOGETHER] or [levers for levers in sets[:1] if levers]
-    known = {levers[0].id for levers in sets if len(levers) == 1}
+def candidates(wide: WideSearch) -> list[tuple[Relaxation, ...]]:
+    """Sets of relaxations that may be enough, by size and then by what they count; none contains another."""
+    bits = wide.relaxation_bits
+    sets = [
+        tuple(relaxation for relaxation in wide.relaxations if mask & bits[relaxation.id])
+        for mask in wide.relaxation_masks
+    ]
+    sets = [relaxations for relaxations in sets if 0 < len(relaxations) <= MOST_TOGETHER] or [
+        relaxations for relaxations in sets[:1] if relaxations
+    ]
+    known = {relaxations[0].id for relaxations in sets if len(relaxations) == 1}
     # What the masks cannot settle is asked of every candidate: settings side by side, search limits that stayed closed, and
     # more nodes, whose candidates were thinned.
     asked = wide.skipped | {"nodes"}
-    sets += [(lever,) for lever in wide.levers if lever.kind == "choice" or lever.id in asked - known]
-    order = {lever.id: position for position, lever in enumerate(wide.levers)}
-    return sorted(sets, key=lambda s: (len(s), sum(lever.weight for lever in s), [order[lever.id] for lever in s]))
+    sets += [
+        (relaxation,)
+        for relaxation in wide.relaxations
+        if relaxation.kind == "choice" or relaxation.id in asked - known
+    ]
+    order = {relaxation.id: position for position, relaxation in enumerate(wide.relaxations)}
+    return sorted(
+        sets,
+        key=lambda s: (len(s), sum(relaxation.weight for relaxation in s), [order[relaxation.id] for relaxation in s]),
+    )
 
 
-def least_changes(wide: Wide, levers: tuple[Lever, ...], least: Least) -> dict[str, Any] | None:
-    """The least change of each lever, given those of the others; None when they are not enough."""
-    now = [before(wide.stated, wide.problem, lever.field) for lever in levers]
-    start = least.together(levers, now) if len(levers) > 1 else []
+def least_changes(wide: WideSearch, relaxations: tuple[Relaxation, ...], least: Least) -> dict[str, Any] | None:
+    """The least change of each relaxation, given those of the others; None when they are not enough."""
+    now = [before(wide.stated, wide.problem, relaxation.field) for relaxation in relaxations]
+    start = least.together(relaxations, now) if len(relaxations) > 1 else []
     if start is None:
         return None
     settled: list[Changes] = []
     settings: list[int] = []
-    for position, lever in enumerate(levers):
-        setting = least.of(lever, [*settled, *start[position + 1 :]])
+    for position, relaxation in enumerate(relaxations):
+        setting = least.of(relaxation, [*settled, *start[position + 1 :]])
         if setting is None:
             return None
         settings.append(setting)
-        settled.append(lever.at(setting))
+        settled.append(relaxation.at(setting))
     # A smaller change of one can, rarely, leave room in another: with more requests prompts pass a pipeline side by side.
-    for position, lever in enumerate(levers if len(levers) > 1 else ()):
-        setting = least.of(lever, [*settled[:position], *settled[position + 1 :]])
+    for position, relaxation in enumerate(relaxations if len(relaxations) > 1 else ()):
+        setting = least.of(relaxation, [*settled[:position], *settled[position + 1 :]])
         if setting is not None and setting < settings[position]:
-            settled[position] = lever.at(setting)
+            settled[position] = relaxation.at(setting)
     return {field: value for change in settled for field, value in change.items()}
 
 
-def _repair(wide: Wide, levers: tuple[Lever, ...], least: Least, resolve: Callable[[Problem], Answer]) -> Repair | None:
-    if len(levers) > 1 and _too_many(levers, least):
+def _repair(
+    wide: WideSearch, relaxations: tuple[Relaxation, ...], least: Least, resolve: Callable[[Problem], Answer]
+) -> Repair | None:
+    if len(relaxations) > 1 and _too_many(relaxations, least):
         return None
-    if len(levers) == 1 and _hopeless(wide, levers[0], least):
+    if len(relaxations) == 1 and _pruned(wide, relaxations[0], least):
         return None
-    values = least_changes(wide, levers, least)
+    values = least_changes(wide, relaxations, least)
     problem = make(wide.stated, values) if values is not None else None
     if values is None or problem is None:
         return None
@@ -99,16 +113,18 @@ def _repair(wide: Wide, levers: tuple[Lever, ...], least: Least, resolve: Callab
     return Repair(changes, repair_sentence(changes, wide.problem, problem, result), result.strategy)
 
 
-def _hopeless(wide: Wide, lever: Lever, least: Least) -> bool:
-    """Whether a lever that the masks do not know to be enough is not, even at its furthest."""
-    unknown = lever.full is not None and wide.lever_bits[lever.id] not in wide.lever_masks
-    return unknown and lever.full is not None and not least.feasible(lever.full)
+def _pruned(wide: WideSearch, relaxation: Relaxation, least: Least) -> bool:
+    """Whether a relaxation that the masks do not know to be enough is not, even at its furthest."""
+    unknown = relaxation.full is not None and wide.relaxation_bits[relaxation.id] not in wide.relaxation_masks
+    return unknown and relaxation.full is not None and not least.feasible(relaxation.full)
 
 
-def _too_many(levers: tuple[Lever, ...], least: Least) -> bool:
-    """Whether some of the levers are enough without the others."""
-    fewer = combinations(levers, len(levers) - 1)
-    return any(least.feasible(*[lever.full for lever in some if lever.full is not None]) for some in fewer)
+def _too_many(relaxations: tuple[Relaxation, ...], least: Least) -> bool:
+    """Whether some of the relaxations are enough without the others."""
+    fewer = combinations(relaxations, len(relaxations) - 1)
+    return any(
+        least.feasible(*[relaxation.full for relaxation in some if relaxation.full is not None]) for some in fewer
+    )
 
 
 def before(stated: Stated, problem: Problem, field: str) -> Any:
@@ -129,6 +145,6 @@ def before(stated: Stated, problem: Problem, field: str) -> Any:
     return list(inner) if isinstance(inner, tuple) else inner
 
 
-def changed_stated(stated: Stated, repair: Repair | FleetRepair) -> Stated:
+def changed_stated(stated: Stated, repair: Repair | InventoryRepair) -> Stated:
     """The problem file with the repair made."""
     return stated.changed({change.field: change.new for change in repair.changes})

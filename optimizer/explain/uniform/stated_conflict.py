@@ -19,21 +19,21 @@ from optimizer.search.uniform.violations import violation_masks
 MOST_COMPARED = 50
 
 
-def stated_conflict(q: Quantities | None) -> Conflict:
+def stated_conflict(quantities: Quantities | None) -> Conflict:
     """The plainest set of rules of which no candidate keeps all; without any one of them some candidate keeps the rest.
 
     Args:
         q: quantities over everything that was considered; None: there is no candidate.
     """
-    if q is None:
+    if quantities is None:
         return Conflict((), "No candidate exists at all: the search was given no strategy to consider.", minimal=True)
-    off = set(q.problem.search.disabled_rules)
-    rules = [rule for rule in rule_ids(q.problem) if rule not in off]
+    off = set(quantities.problem.search.disabled_rules)
+    rules = [rule for rule in rule_ids(quantities.problem) if rule not in off]
     bits = {rule: 1 << i for i, rule in enumerate(rules)}
-    masks = violation_masks(q, bits, np.zeros(q.space.rows, dtype=np.int64)).tolist()
+    masks = violation_masks(quantities, bits, np.zeros(quantities.space.rows, dtype=np.int64)).tolist()
     kept = [mask for mask in masks if not any(other != mask and other & mask == other for other in masks)]
     found, _ = hitting_sets(kept, MOST_COMPARED)
     sets = [tuple(rule for rule, bit in bits.items() if one & bit) for one in found]
     names = min(sets, key=lambda names: (plainness(names, rules), [rules.index(name) for name in names]))
-    ending = f"no strategy on {count(q.problem.hardware.gpus, 'GPU')} exists"
-    return Conflict(names, conflict_sentence(q, None, names, ending), minimal=True)
+    ending = f"no strategy on {count(quantities.problem.hardware.gpus, 'GPU')} exists"
+    return Conflict(names, conflict_sentence(quantities, None, names, ending), minimal=True)

@@ -99,7 +99,7 @@ def best(problem: Problem | None, near: Winner | None = None) -> tuple[bool, Win
     if problem is None:
         return False, None
     try:
-        return True, winner(problem, near=near.q if near is not None else None)
+        return True, winner(problem, near=near.quantities if near is not None else None)
     except SpaceTooLargeError:
         return False, None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from optimizer.explain.common.numbers import amount, count, listing, milliseconds
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Alternative, Answer, Metrics, ObjectiveResult, RuleResult, Strategy
-from optimizer.search.uniform.quantities import Weights
+from optimizer.search.uniform.quantities import ObjectiveWeights
 
 BINDING_SHARE = 0.05
 
@@ -89,7 +89,7 @@ def preset_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -> 
 
 def objective_sentence(problem: Problem, objective: ObjectiveResult, proved: bool) -> str:
     """The value with its terms and whether it is proved best."""
-    w = Weights.of(problem.objective)
+    w = ObjectiveWeights.of(problem.objective)
     parts = [f"{milliseconds(v)} {TERM_WORDS[k]}" for k, v in objective.terms.items() if v or k == "served"]
     end = "proved best of all candidates" if proved else f"the proven bound is {milliseconds(objective.bound)}"
     return (

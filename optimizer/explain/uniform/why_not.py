@@ -18,7 +18,7 @@ from optimizer.explain.uniform.infeasible import solved_again
 from optimizer.explain.uniform.repair import changed_stated, find_repairs
 from optimizer.explain.uniform.repair_words import fixed_words, plain
 from optimizer.explain.uniform.why import TERM_WORDS
-from optimizer.explain.uniform.wide import Wide
+from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Change, Conflict, Fixed, Repair, Strategy
@@ -79,7 +79,7 @@ def why_not(problem: Problem, stated: Stated, fixed: Fixed) -> WhyNot:
     elif outside:
         said = [f"{name} would be better, but it was outside what may be considered ({_outside(problem, fixed)})."]
         verdict, decided = "not allowed", "search limit"
-        flip, instead = _offer(problem, stated, foil.strategy)
+        flip, instead = _candidate(problem, stated, foil.strategy)
         said += [instead] if instead else []
     else:
         verdict, decided, said = "worse", *_worse(problem, foil, top, terms, difference, name)
@@ -90,10 +90,10 @@ def why_not(problem: Problem, stated: Stated, fixed: Fixed) -> WhyNot:
 
 
 def _not_allowed(problem: Problem, stated: Stated, fixed: Fixed, top: Winner | None) -> WhyNot:
-    wide = Wide(stated, problem, fixed)
-    q = Quantities(problem, build_space(problem, fixed))
+    wide = WideSearch(stated, problem, fixed)
+    quantities = Quantities(problem, build_space(problem, fixed))
     repairs = find_repairs(wide, solved_again, most=3)
-    conflicts = find_conflicts(q, fixed, wide, repairs=repairs)
+    conflicts = find_conflicts(quantities, fixed, wide, repairs=repairs)
     said = [f"Not allowed. {conflict.sentence}" for conflict in conflicts]
     said += [_allowed_by(repairs, stated, fixed)] if repairs else []
     if not repairs:
@@ -118,7 +118,7 @@ def _allowed_by(repairs: Sequence[Repair], stated: Stated, fixed: Fixed) -> str:
     return f"{said[0].upper()}{said[1:]}."
 
 
-def _offer(problem: Problem, stated: Stated, foil: Strategy) -> tuple[Flip | None, str]:
+def _candidate(problem: Problem, stated: Stated, foil: Strategy) -> tuple[Flip | None, str]:
     """The search limit to widen so that the foil is considered and best; or a sentence on what is best then instead."""
     instead = ""
     search, model = problem.search, problem.model
@@ -184,8 +184,8 @@ def _where(problem: Problem, foil: Winner, top: Winner) -> list[str]:
     """Where the time of served requests begins to differ: the largest term of a decode step, and of a prefill."""
     tables = []
     for one in (foil, top):
-        shape = one.q.space.shapes[int(one.q.space.row_shape[one.choice.row])]
-        progress = int(one.q.normal.n50[one.choice.row])
+        shape = one.quantities.space.shapes[int(one.quantities.space.row_shape[one.choice.row])]
+        progress = int(one.quantities.normal.n50[one.choice.row])
         tables.append((breakdown(problem, shape, one.choice.max_num_seqs, progress), progress))
     (mine, here), (theirs, there) = tables
     said = []

@@ -19,8 +19,8 @@ from optimizer.explain.common.numbers import milliseconds
 from optimizer.explain.common.sets import hitting_sets
 from optimizer.explain.uniform.conflict import plainness
 from optimizer.explain.uniform.conflict_words import member_words
-from optimizer.explain.uniform.levers import make
-from optimizer.explain.uniform.wide import Wide, smallest
+from optimizer.explain.uniform.relaxations import make
+from optimizer.explain.uniform.wide import WideSearch, smallest
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
@@ -80,7 +80,7 @@ def why_this(problem: Problem, stated: Stated) -> WhyThis:
     if top is None:
         none = "No strategy keeps every rule; `optimizer solve` names the conflict and the repairs."
         return WhyThis(problem.name, None, None, (), (), (none,))
-    wide = Wide(stated, problem)
+    wide = WideSearch(stated, problem)
     against = _against(wide, top)
     worths = tuple(_worths(problem, stated, top))
     s = top.strategy
@@ -89,29 +89,29 @@ def why_this(problem: Problem, stated: Stated) -> WhyThis:
     return WhyThis(problem.name, s, top.objective_ms, against, worths, tuple(said))
 
 
-def _against(wide: Wide, top: Winner) -> tuple[Against, ...]:
+def _against(wide: WideSearch, top: Winner) -> tuple[Against, ...]:
     preset = wide.problem.objective.preset
     value = top.tiers[1]
     if preset not in ("throughput", "fewest-gpus", "capacity"):
-        return (_tier(wide, "the objective", lambda q, slots: objective_by_slots(q, slots) < value),)
+        return (_tier(wide, "the objective", lambda quantities, slots: objective_by_slots(quantities, slots) < value),)
     first = top.tiers[0]
     if preset == "fewest-gpus":
         name = "fewer GPUs"
 
-        def ahead(q: Quantities, slots: Ints) -> Bools:
-            return np.broadcast_to((q.space.gpus < first)[:, None], slots.shape)
+        def ahead(quantities: Quantities, slots: Ints) -> Bools:
+            return np.broadcast_to((quantities.space.gpus < first)[:, None], slots.shape)
 
-        def level(q: Quantities, slots: Ints) -> Bools:
-            return np.broadcast_to((q.space.gpus == first)[:, None], slots.shape)
+        def level(quantities: Quantities, slots: Ints) -> Bools:
+            return np.broadcast_to((quantities.space.gpus == first)[:, None], slots.shape)
     else:
         name = "more requests/s within all limits" if preset == "capacity" else "more tokens/s at the peak"
 
-        def ahead(q: Quantities, slots: Ints) -> Bools:
-            result: Bools = _peaks(q, slots) > -first
+        def ahead(quantities: Quantities, slots: Ints) -> Bools:
+            result: Bools = _peaks(quantities, slots) > -first
             return result
 
-        def level(q: Quantities, slots: Ints) -> Bools:
-            result: Bools = _peaks(q, slots) == -first
+        def level(quantities: Quantities, slots: Ints) -> Bools:
+            result: Bools = _peaks(quantities, slots) == -first
             return result
 
     return (
@@ -119,27 +119,27 @@ def _against(wide: Wide, top: Winner) -> tuple[Against, ...]:
         _tier(
             wide,
             "the objective, at the same first tier",
-            lambda q, slots: level(q, slots) & (objective_by_slots(q, slots) < value),
+            lambda quantities, slots: level(quantities, slots) & (objective_by_slots(quantities, slots) < value),
         ),
     )
 
 
-def _peaks(q: Quantities, slots: Ints) -> Ints:
-    of_rows = capacity if q.problem.objective.preset == "capacity" else peak_completions
-    return np.stack([of_rows(q, slots[:, m])[0] for m in range(slots.shape[1])], axis=1)
+def _peaks(quantities: Quantities, slots: Ints) -> Ints:
+    of_rows = capacity if quantities.problem.objective.preset == "capacity" else peak_completions
+    return np.stack([of_rows(quantities, slots[:, m])[0] for m in range(slots.shape[1])], axis=1)
 
 
-def objective_by_slots(q: Quantities, slots: Ints) -> Ints:
+def objective_by_slots(quantities: Quantities, slots: Ints) -> Ints:
     """The objective of each row with the given sequences, (R, M) ns; ``screen.objective_at_most_slots`` per column."""
-    values, (rest_served, rest_unserved) = q.state_values, q.rest_values
-    total: Ints = np.broadcast_to((rest_served + rest_unserved + q.gpu_ns)[:, None], slots.shape).copy()
+    values, (rest_served, rest_unserved) = quantities.state_values, quantities.rest_values
+    total: Ints = np.broadcast_to((rest_served + rest_unserved + quantities.gpu_ns)[:, None], slots.shape).copy()
     for down in range(STATES):
         shed = (values.served[:, down] + values.unserved[:, down])[:, None]
-        total += np.where(q.slots_to_carry[down][:, None] <= slots, values.carried[:, down][:, None], shed)
+        total += np.where(quantities.slots_to_carry[down][:, None] <= slots, values.carried[:, down][:, None], shed)
     return total
 
 
-def _tier(wide: Wide, tier: str, better: Callable[[Quantities, Ints], Bools]) -> Against:
+def _tier(wide: WideSearch, tier: str, better: Callable[[Quantities, Ints], Bools]) -> Against:
     """What every strictly better candidate of the extended question breaks."""
     masks = smallest(_better_masks(wide, better))
     if not masks:
@@ -159,13 +159,19 @@ def _tier(wide: Wide, tier: str, better: Callable[[Quantities, Ints], Bools]) ->
     return Against(tier, members, sentence)
 
 
-def _better_masks(wide: Wide, better: Callable[[Quantities, Ints], Bools]) -> Ints:
+def _better_masks(wide: WideSearch, better: Callable[[Quantities, Ints], Bools]) -> Ints:
     found = []
-    for q, outside in wide.worlds:
+    for quantities, outside in wide.worlds:
         rules = {rule: wide.member_bits[rule] for rule in wide.rules}
-        thresholds = [np.minimum(q.slots_to_carry[down], q.space.slots) for down in range(STATES)]
+        thresholds = [np.minimum(quantities.slots_to_carry[down], quantities.space.slots) for down in range(STATES)]
         found.append(
-            violation_masks(q, rules, outside, wanted=lambda slots, q=q: better(q, slots), more_slots=thresholds)  # type: ignore[misc]
+            violation_masks(
+                quantities,
+                rules,
+                outside,
+                wanted=lambda slots, quantities=quantities: better(quantities, slots),
+                more_slots=thresholds,
+            )  # type: ignore[misc]
         )
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
@@ -199,7 +205,7 @@ def _worths(problem: Problem, stated: Stated, top: Winner) -> list[Worth]:
         changed = move if isinstance(move, Problem) else make(stated, move) if move is not None else None
         if changed is None:
             continue
-        there = winner(changed, near=top.q)
+        there = winner(changed, near=top.quantities)
         gain = top.objective_ms - there.objective_ms if there is not None else None
         changes = move if isinstance(move, Mapping) else {}
         first, unit = _first_gain(problem, top, there)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from optimizer.costs.shapes import Bools, Ints
-from optimizer.explain.uniform.levers import Lever, levers_of, make
+from optimizer.explain.uniform.relaxations import Relaxation, make, relaxations_of
 from optimizer.explain.uniform.thin import GROWTHS, MOST_ROWS, Thinner
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
@@ -27,7 +27,7 @@ from optimizer.search.uniform.screen import Screen
 from optimizer.search.uniform.space import Space, SpaceTooLargeError, build_space, pipeline_degrees, tensor_degrees
 from optimizer.search.uniform.violations import violation_masks
 
-OFFERS = {
+CANDIDATES = {
     "fp8 weights": "weight_precision",
     "fp8 KV": "kv_precision",
     "tensor_parallel": "tensor_parallel",
@@ -35,23 +35,23 @@ OFFERS = {
     "data_parallel": "data_parallel",
     "expert_parallel": "expert_parallel",
 }
-"""Search limit in a conflict, by lever."""
+"""Search limit in a conflict, by relaxation."""
 
 
-class Wide:
+class WideSearch:
     """Masks of the extended question, for one problem and one set of fixed decisions."""
 
     def __init__(self, stated: Stated, problem: Problem, fixed: Fixed | None = None) -> None:
         self.stated, self.problem, self.fixed = stated, problem, fixed
-        self.levers = levers_of(stated, problem, fixed)
+        self.relaxations = relaxations_of(stated, problem, fixed)
         self.sampled = False
         """Whether rows of the stated question were left out, because there are many; known once masks were asked for."""
         self.skipped: set[str] = set()
         """Search limits that stayed closed for the same reason; known once masks were asked for."""
         off = set(problem.search.disabled_rules)
         self.rules = tuple(rule for rule in rule_ids(problem) if rule not in off)
-        offers = [OFFERS[lever.id] for lever in self.levers if lever.id in OFFERS]
-        self.members: tuple[str, ...] = (*self.rules, *offers)
+        candidates = [CANDIDATES[relaxation.id] for relaxation in self.relaxations if relaxation.id in CANDIDATES]
+        self.members: tuple[str, ...] = (*self.rules, *candidates)
         """Rules and search limits that a conflict may name."""
 
     @property
@@ -60,13 +60,13 @@ class Wide:
         return {name: 1 << i for i, name in enumerate(self.members)}
 
     @property
-    def lever_bits(self) -> dict[str, int]:
-        """The bit of each lever."""
-        return {lever.id: 1 << i for i, lever in enumerate(self.levers)}
+    def relaxation_bits(self) -> dict[str, int]:
+        """The bit of each relaxation."""
+        return {relaxation.id: 1 << i for i, relaxation in enumerate(self.relaxations)}
 
-    def lever(self, id: str) -> Lever | None:
-        """A lever by its id; None when it cannot move here."""
-        return next((lever for lever in self.levers if lever.id == id), None)
+    def relaxation(self, id: str) -> Relaxation | None:
+        """A relaxation by its id; None when it cannot move here."""
+        return next((relaxation for relaxation in self.relaxations if relaxation.id == id), None)
 
     @cached_property
     def _near(self) -> Quantities | None:
@@ -75,14 +75,14 @@ class Wide:
 
     @cached_property
     def _far(self) -> Quantities | None:
-        """Quantities over many more nodes; rows whose memory no lever can mend are left out."""
-        lever = self.lever("nodes")
-        if lever is None or lever.full is None:
+        """Quantities over many more nodes; rows whose memory no relaxation can mend are left out."""
+        relaxation = self.relaxation("nodes")
+        if relaxation is None or relaxation.full is None:
             return None
-        whole = self._open(dict(lever.full), everything=False)
+        whole = self._open(dict(relaxation.full), everything=False)
         if whole is None:
             return None
-        loosest = make(self.stated, lever.full, *self._full("limit", "context", "offer"))
+        loosest = make(self.stated, relaxation.full, *self._full("limit", "context", "candidate"))
         if loosest is None:
             return None
         active = STATIC_RULES - {"gpu_count"}
@@ -90,20 +90,30 @@ class Wide:
         return Quantities(whole.problem, subspace(whole.space, rows)) if len(rows) else None
 
     def _full(self, *kinds: str) -> list[Any]:
-        return [lever.full for lever in self.levers if lever.kind in kinds and lever.full is not None]
+        return [
+            relaxation.full
+            for relaxation in self.relaxations
+            if relaxation.kind in kinds and relaxation.full is not None
+        ]
 
     def _open(self, changes: dict[str, Any], *, everything: bool) -> Quantities | None:
         """Rows with the search opened; the problem they are judged by keeps its stated limits."""
         judged = make(self.stated, changes)
-        offers = [lever for lever in self.levers if lever.kind == "offer" and lever.full is not None]
+        candidates = [
+            relaxation
+            for relaxation in self.relaxations
+            if relaxation.kind == "candidate" and relaxation.full is not None
+        ]
         formats = ("layer_imbalance", "fp8 KV", "fp8 weights")
         choices = ((), formats[:1], formats[:2], formats)
         # Fewer numbers of replicas before a closed search: what is closed would look as if it could not help.
-        tries = [*product(GROWTHS, choices), *product(GROWTHS, (tuple(lever.id for lever in offers),))]
+        tries = [*product(GROWTHS, choices), *product(GROWTHS, (tuple(relaxation.id for relaxation in candidates),))]
         opened: dict[tuple[str, ...], Thinner | None] = {}
         for growth, skipped in tries:
             if skipped not in opened:
-                opened[skipped] = self._opened(changes, [lever for lever in offers if lever.id not in skipped])
+                opened[skipped] = self._opened(
+                    changes, [relaxation for relaxation in candidates if relaxation.id not in skipped]
+                )
             thinner = opened[skipped]
             if judged is None or thinner is None:
                 continue
@@ -115,22 +125,22 @@ class Wide:
                 return Quantities(judged, subspace(space, rows)) if len(rows) else None
         return None
 
-    def _opened(self, changes: dict[str, Any], offers: list[Lever]) -> Thinner | None:
+    def _opened(self, changes: dict[str, Any], candidates: list[Relaxation]) -> Thinner | None:
         """The space with some search limits open, to be thinned; None when it is too large or the facts refuse it."""
-        opened = make(self.stated, changes, *[lever.full for lever in offers if lever.full])
+        opened = make(self.stated, changes, *[relaxation.full for relaxation in candidates if relaxation.full])
         try:
             space = build_space(opened, self.fixed) if opened is not None else None
         except SpaceTooLargeError:
             space = None
         return Thinner(space, self.problem.search.data_parallel or ()) if space is not None else None
 
-    def _offer_bits(self, space: Space, bits: dict[str, int], names: dict[str, str]) -> Ints:
+    def _candidate_bits(self, space: Space, bits: dict[str, int], names: dict[str, str]) -> Ints:
         """Bits of the search limits that keep each row out of the stated question, (R,)."""
         problem, fixed = self.problem, self.fixed or Fixed()
         total: Ints = np.zeros(space.rows, dtype=np.int64)
 
-        def add(lever: str, outside: Bools) -> None:
-            name = names.get(lever)
+        def add(relaxation: str, outside: Bools) -> None:
+            name = names.get(relaxation)
             if name in bits:
                 np.bitwise_or(total, np.where(outside, bits[name], 0), out=total)
 
@@ -158,17 +168,17 @@ class Wide:
         """Minimal masks of broken rules and search limits over the extended question."""
         bits = self.member_bits
         rules = {rule: bits[rule] for rule in self.rules}
-        found = [violation_masks(q, rules, outside, self.fixed) for q, outside in self.worlds]
+        found = [violation_masks(quantities, rules, outside, self.fixed) for quantities, outside in self.worlds]
         return smallest(np.concatenate(found)) if found else []
 
     def given_up(self, repair: Repair) -> int:
         """The mask of what a repair gives up; 0 where it changes a fact (rate, context, GPU), which no member stands for."""
         bits, mask = self.member_bits, 0
         for change in repair.changes:
-            lever = next((lever for lever in self.levers if lever.field == change.field), None)
-            if lever is None:
+            relaxation = next((relaxation for relaxation in self.relaxations if relaxation.field == change.field), None)
+            if relaxation is None:
                 return 0
-            given = [bits[name] for name in (*lever.rules, OFFERS.get(lever.id, "")) if name in bits]
+            given = [bits[name] for name in (*relaxation.rules, CANDIDATES.get(relaxation.id, "")) if name in bits]
             if not given:
                 return 0
             mask |= sum(given)
@@ -178,39 +188,51 @@ class Wide:
     def worlds(self) -> list[tuple[Quantities, Ints]]:
         """Quantities of the extended question, each with the bits of search limits and GPU count by row."""
         bits, found = self.member_bits, []
-        names = {lever: member for lever, member in OFFERS.items() if member in self.members}
+        names = {relaxation: member for relaxation, member in CANDIDATES.items() if member in self.members}
         if self._near is not None:
-            found.append((self._near, self._offer_bits(self._near.space, bits, names)))
+            found.append((self._near, self._candidate_bits(self._near.space, bits, names)))
         if self._far is not None and "gpu_count" in bits:
-            outside = self._offer_bits(self._far.space, bits, names) | bits["gpu_count"]
+            outside = self._candidate_bits(self._far.space, bits, names) | bits["gpu_count"]
             found.append((self._far, outside))
         return found
 
     @cached_property
-    def lever_masks(self) -> list[int]:
-        """Minimal sets of levers, as masks, that together make the problem feasible."""
-        bits, found = self.lever_bits, []
-        rules = {rule: bits[lever.id] for lever in self.levers if lever.kind == "limit" for rule in lever.rules}
-        names = {lever: lever for lever in bits}
+    def relaxation_masks(self) -> list[int]:
+        """Minimal sets of relaxations, as masks, that together make the problem feasible."""
+        bits, found = self.relaxation_bits, []
+        rules = {
+            rule: bits[relaxation.id]
+            for relaxation in self.relaxations
+            if relaxation.kind == "limit"
+            for rule in relaxation.rules
+        }
+        names = {relaxation: relaxation for relaxation in bits}
         layer_bit = bits.get("layer_imbalance", 0)
         if layer_bit:
             rules["layer_split"] = layer_bit
-        for q, changes, world in ((self._near, None, 0), (self._far, self.lever("nodes"), bits.get("nodes", 0))):
-            if q is None:
+        for quantities, changes, world in (
+            (self._near, None, 0),
+            (self._far, self.relaxation("nodes"), bits.get("nodes", 0)),
+        ):
+            if quantities is None:
                 continue
             base = [changes.full] if changes is not None and changes.full else []
-            outside = self._offer_bits(q.space, bits, names) | world
+            outside = self._candidate_bits(quantities.space, bits, names) | world
             for facts in (("rate",), ("context",), ("rate", "context"), ()):
-                moved = [lever for lever in self.levers if lever.kind in facts and lever.full is not None]
+                moved = [
+                    relaxation
+                    for relaxation in self.relaxations
+                    if relaxation.kind in facts and relaxation.full is not None
+                ]
                 if len(moved) < len(facts):
                     continue
-                full = [*base, *[lever.full for lever in moved if lever.full]]
+                full = [*base, *[relaxation.full for relaxation in moved if relaxation.full]]
                 judged = make(self.stated, *full)
-                loose = make(self.stated, *full, *self._full("limit"), *self._full("offer"))
+                loose = make(self.stated, *full, *self._full("limit"), *self._full("candidate"))
                 if judged is None or loose is None:
                     continue
-                extra = sum(bits[lever.id] for lever in moved)
-                found.append(violation_masks(derived(q, judged), rules, outside | extra, self.fixed, loose))
+                extra = sum(bits[relaxation.id] for relaxation in moved)
+                found.append(violation_masks(derived(quantities, judged), rules, outside | extra, self.fixed, loose))
         return smallest(np.concatenate(found)) if found else []
 
 

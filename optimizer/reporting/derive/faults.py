@@ -15,7 +15,7 @@ from optimizer.reporting.ledger import EXACT, byte, number, share
 from optimizer.reporting.subject import Subject
 from optimizer.results.placement import Placement
 from optimizer.search.common.scale import limit_ns, time_ns
-from optimizer.search.uniform.quantities import Weights
+from optimizer.search.uniform.quantities import ObjectiveWeights
 
 MODEL = "docs/model.md, section 5"
 MOST_NODES = 400
@@ -154,7 +154,7 @@ def _served(subject: Subject) -> None:
 
 def _carried(subject: Subject) -> list[bool]:
     """Whether the demand is carried with 0…4 instances down; carrying that costs more than shedding is shed."""
-    weights, count, carried = Weights.of(subject.problem.objective), subject.instances, []
+    weights, count, carried = ObjectiveWeights.of(subject.problem.objective), subject.instances, []
     normal = float(subject.load.mean_ms[0])
     for j in range(STATES):
         left = count - j

@@ -17,7 +17,7 @@ LATENCIES = ("prefill_p50_ms", "prefill_p99_ms", "ttft_p50_ms", "ttft_p99_ms", "
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class QueueChain:
     """The stationary birth–death chain of requests in progress; None of it where it has no stationary state."""
 
     idle: float
@@ -26,7 +26,7 @@ class Chain:
     c99: float
 
 
-def chain_of(residence: Floats, rate_per_ms: float) -> Chain | None:
+def chain_of(residence: Floats, rate_per_ms: float) -> QueueChain | None:
     """Its summary at an arrival rate, from the time of a request by number in progress (N,); None: overloaded."""
     slots = len(residence)
     n = np.arange(1, slots + 1)
@@ -45,7 +45,7 @@ def chain_of(residence: Floats, rate_per_ms: float) -> Chain | None:
     c99 = k - 1 + (0.99 - float(reached[k - 1])) * whole / float(weights[k]) if k else 0.0
     more = float(weights[-1]) * (slots * ratio / (1 - ratio) + ratio / (1 - ratio) ** 2)
     mean = (float((weights[1:] * n).sum()) + more) / whole
-    return Chain(float(weights[0]) / whole, mean, int((reached < 0.5).sum()), c99)
+    return QueueChain(float(weights[0]) / whole, mean, int((reached < 0.5).sum()), c99)
 
 
 def derive_load(subject: Subject) -> bool:
@@ -76,7 +76,7 @@ def derive_load(subject: Subject) -> bool:
     return True
 
 
-def _in_progress(subject: Subject, chain: Chain, n50: int, n99: int) -> None:
+def _in_progress(subject: Subject, chain: QueueChain, n50: int, n99: int) -> None:
     ledger = subject.ledger
     method = (
         f"{MODEL}: birth–death chain π_n ∝ π_(n−1) · λ · R(n) / n over 0 to {subject.chain:,} requests at the replica, "
@@ -209,7 +209,7 @@ def _metric(subject: Subject, name: str, title: str, formula: str, numbers: str,
     subject.ledger.derive(name, title, formula, numbers, value, "ms", note=MODEL, inputs=inputs)
 
 
-def _whole(subject: Subject, chain: Chain) -> None:
+def _whole(subject: Subject, chain: QueueChain) -> None:
     ledger, mean = subject.ledger, subject.metrics.request_mean_ms
     assert mean is not None
     ledger.derive(

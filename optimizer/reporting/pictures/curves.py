@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from optimizer.explain.common.numbers import count
-from optimizer.reporting.curves import FrontPoint, SweepPoint
+from optimizer.reporting.curves import FrontRow, SweepPoint
 from optimizer.reporting.pictures.theme import BAD, INK, LEGEND, MUTED, SMALL, Canvas, both_cuts, legend, series
 
 LEAST_LOST = 1e-9
@@ -17,7 +17,7 @@ LEAST_LOST = 1e-9
 MOST_NUMBERS, MOST_COUNTS = 24, 8
 
 
-def front_picture(points: Sequence[FrontPoint], title: str, alt: str) -> str:
+def front_picture(points: Sequence[FrontRow], title: str, alt: str) -> str:
     """Mean time against the share of requests that is not served; numbers refer to the table below."""
     counts = sorted({point.gpus for point in points})
 

@@ -23,14 +23,16 @@ ROW = 34.0
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class MemoryBar:
     """A group of equal GPUs: words for it, and bytes by term in a fixed order."""
 
     words: str
     bytes: Sequence[int]
 
 
-def memory_picture(bars: Sequence[Bar], terms: Sequence[str], budget: int, device: int, title: str, alt: str) -> str:
+def memory_picture(
+    bars: Sequence[MemoryBar], terms: Sequence[str], budget: int, device: int, title: str, alt: str
+) -> str:
     """The stacked bars as HTML; sizes in bytes."""
 
     def legend_rows(narrow: bool) -> int:

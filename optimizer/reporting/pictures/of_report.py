@@ -7,20 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from optimizer.explain.common.numbers import count
-from optimizer.reporting.curves import FrontPoint, SweepPoint
+from optimizer.reporting.curves import FrontRow, SweepPoint
 from optimizer.reporting.derive.decode import batch_of, stage_ms
 from optimizer.reporting.derive.memory import TERMS
 from optimizer.reporting.document import Picture, Report
 from optimizer.reporting.pictures.cluster import cluster_picture
 from optimizer.reporting.pictures.curves import front_picture, sweep_picture
 from optimizer.reporting.pictures.latency import Panel, latency_picture
-from optimizer.reporting.pictures.memory import Bar, memory_picture
+from optimizer.reporting.pictures.memory import MemoryBar, memory_picture
 from optimizer.reporting.pictures.timeline import timeline_picture
 from optimizer.reporting.subject import Subject
 
 
 def pictures_of(
-    report: Report, subject: Subject | None, front: Sequence[FrontPoint], curve: Sequence[SweepPoint]
+    report: Report, subject: Subject | None, front: Sequence[FrontRow], curve: Sequence[SweepPoint]
 ) -> dict[str, str]:
     """HTML of every picture that the report has a place for, by id; those without data are left out."""
     places = {block.id: block for section in report.sections for block in section.blocks if isinstance(block, Picture)}
@@ -32,9 +32,7 @@ def pictures_of(
     return drawn
 
 
-def _one(
-    place: Picture, subject: Subject | None, front: Sequence[FrontPoint], curve: Sequence[SweepPoint]
-) -> str | None:
+def _one(place: Picture, subject: Subject | None, front: Sequence[FrontRow], curve: Sequence[SweepPoint]) -> str | None:
     words = (place.title, place.alt)
     if place.id == "pareto":
         return front_picture(front, *words)
@@ -63,7 +61,9 @@ def _memory(subject: Subject, title: str, alt: str) -> str | None:
     if parts is None:
         return None
     bars = [
-        Bar(subject.stages_named(group), [parts["memory_bytes_by_stage"][group[0]].get(term, 0) for term in TERMS])
+        MemoryBar(
+            subject.stages_named(group), [parts["memory_bytes_by_stage"][group[0]].get(term, 0) for term in TERMS]
+        )
         for group in subject.stage_classes.values()
     ]
     budget = int(subject.ledger.value("memory-budget"))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optimizer.explain.common.numbers import milliseconds
-from optimizer.reporting.curves import FrontPoint, SweepPoint
+from optimizer.reporting.curves import FrontRow, SweepPoint
 from optimizer.reporting.document import Block, Cell, Column, Figure, Picture, Section, Table, Text
 from optimizer.reporting.ledger import share
 
 MOST_ROWS = 64
 
 
-def curves_section(front: Sequence[FrontPoint], curve: Sequence[SweepPoint]) -> Section:
+def curves_section(front: Sequence[FrontRow], curve: Sequence[SweepPoint]) -> Section:
     """Both as pictures with the figures beside them; at least one is there."""
     blocks: list[Block] = []
     if front:
@@ -25,7 +25,7 @@ def curves_section(front: Sequence[FrontPoint], curve: Sequence[SweepPoint]) -> 
     return Section("choices", "Other choices", tuple(blocks))
 
 
-def _front_alt(front: Sequence[FrontPoint]) -> str:
+def _front_alt(front: Sequence[FrontRow]) -> str:
     fastest = min(front, key=lambda point: point.request_mean_ms)
     safest = max(front, key=lambda point: point.availability)
     return (
@@ -34,7 +34,7 @@ def _front_alt(front: Sequence[FrontPoint]) -> str:
     )
 
 
-def _front_table(front: Sequence[FrontPoint]) -> Table:
+def _front_table(front: Sequence[FrontRow]) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (str(number), point.strategy, Figure(str(point.gpus), point.gpus, "GPUs"),
          Figure(milliseconds(point.request_mean_ms), point.request_mean_ms, "ms"),

@@ -97,7 +97,7 @@ def _served(subject: Subject) -> Text:
         parts += ["; some GPU or host in use fails about every ", ledger.figure("between-failures")]
     parts.append(
         ". Rates are those of synchronous training clusters where the problem file states none, and differ by up to 3.7 times "
-        "between fleets."
+        "between inventories."
     )
     return Text(tuple(parts))
 

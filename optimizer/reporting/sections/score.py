@@ -29,7 +29,7 @@ SHAPE = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScorePart:
     """One part of the score: its value from 0 to 1, as arithmetic, and the rule that decides it."""
 
     id: str
@@ -39,7 +39,7 @@ class Part:
     formula: str
 
 
-def derive_score(subject: Subject, graph: GraphFound | None, launch: LaunchFound) -> tuple[Part, ...]:
+def derive_score(subject: Subject, graph: GraphFound | None, launch: LaunchFound) -> tuple[ScorePart, ...]:
     """Every part and the score itself."""
     ledger = subject.ledger
     parts = (
@@ -64,22 +64,22 @@ def derive_score(subject: Subject, graph: GraphFound | None, launch: LaunchFound
     return parts
 
 
-def _arithmetic(subject: Subject) -> Part:
+def _arithmetic(subject: Subject) -> ScorePart:
     seen = subject.answer.verification
     agreed = seen.checks - len(seen.mismatches)
     value = agreed / seen.checks if seen.checks else 0.0
-    return Part("arithmetic", "numbers and rules that the independent verifier recomputed and confirmed", value,
+    return ScorePart("arithmetic", "numbers and rules that the independent verifier recomputed and confirmed", value,
                 f"{agreed} / {max(1, seen.checks)}", "confirmed / recomputed")  # fmt: skip
 
 
-def _hardware(subject: Subject) -> Part:
+def _hardware(subject: Subject) -> ScorePart:
     rules = [rule for rule in subject.answer.rules if rule.id in SHAPE and rule.enabled]
     good = sum(rule.holds for rule in rules)
-    return Part("hardware", "rules of the hardware and the model's shape that hold", good / max(1, len(rules)),
+    return ScorePart("hardware", "rules of the hardware and the model's shape that hold", good / max(1, len(rules)),
                 f"{good} / {max(1, len(rules))}", "rules that hold / rules")  # fmt: skip
 
 
-def _requirements(subject: Subject) -> Part:
+def _requirements(subject: Subject) -> ScorePart:
     """The worst requirement: 1 when it holds, else how far it is met."""
     worst, name, text = 1.0, "all hold", "1 / 1"
     for rule in subject.answer.rules:
@@ -88,7 +88,7 @@ def _requirements(subject: Subject) -> Part:
         met, written = _met(rule)
         if met < worst:
             worst, name, text = met, rule.id, written
-    return Part("requirements", f"the requirement that is met least: {name}", worst, text,
+    return ScorePart("requirements", f"the requirement that is met least: {name}", worst, text,
                 "1 if all hold, else the least of limit / actual (actual / limit for what must be at least)")  # fmt: skip
 
 
@@ -102,32 +102,32 @@ def _met(rule: RuleResult) -> tuple[float, str]:
     return top / bottom, f"{number(top)} / {number(bottom)}"
 
 
-def _optimality(subject: Subject) -> Part:
+def _optimality(subject: Subject) -> ScorePart:
     objective = subject.answer.objective
     if objective is None or objective.value <= 0:
-        return Part("optimality", "no objective value", 0.0, "0 / 1", "proven bound / value")
+        return ScorePart("optimality", "no objective value", 0.0, "0 / 1", "proven bound / value")
     if objective.bound >= objective.value:
-        return Part("optimality", "the value equals the proven bound", 1.0, "1 / 1", "proven bound / value")
+        return ScorePart("optimality", "the value equals the proven bound", 1.0, "1 / 1", "proven bound / value")
     bound, value = max(0.0, objective.bound), objective.value
-    return Part("optimality", "how near the objective comes to the proven bound", bound / value,
+    return ScorePart("optimality", "how near the objective comes to the proven bound", bound / value,
                 f"{number(bound)} ms / ({number(value)} ms)", "proven bound / value")  # fmt: skip
 
 
-def _deployment(launch: LaunchFound) -> Part:
+def _deployment(launch: LaunchFound) -> ScorePart:
     ready = bool(launch.files)
-    return Part("deployment", f"launch commands for {launch.engine}" if ready else launch.refusal, float(ready),
+    return ScorePart("deployment", f"launch commands for {launch.engine}" if ready else launch.refusal, float(ready),
                 f"{int(ready)} / 1", "1 if complete launch commands can be written")  # fmt: skip
 
 
-def _graph(graph: GraphFound | None) -> Part:
+def _graph(graph: GraphFound | None) -> ScorePart:
     if graph is None or not graph.check.checks:
-        return Part("graph", "there is no graph", 0.0, "0 / 1", "facts of the graph that agree / facts recomputed")
+        return ScorePart("graph", "there is no graph", 0.0, "0 / 1", "facts of the graph that agree / facts recomputed")
     good = graph.check.checks - len(graph.check.mismatches)
-    return Part("graph", "facts of the execution graph that the independent check confirmed", good / graph.check.checks,
+    return ScorePart("graph", "facts of the execution graph that the independent check confirmed", good / graph.check.checks,
                 f"{good} / {graph.check.checks}", "facts of the graph that agree / facts recomputed")  # fmt: skip
 
 
-def score_section(ledger: Ledger, parts: tuple[Part, ...]) -> Section:
+def score_section(ledger: Ledger, parts: tuple[ScorePart, ...]) -> Section:
     """The score, its formula and its parts."""
     rows: list[tuple[Cell, ...]] = []
     for part in parts:
@@ -136,7 +136,7 @@ def score_section(ledger: Ledger, parts: tuple[Part, ...]) -> Section:
         rows.append((part.id, part.words, ledger.figure(f"score-{part.id}"), Figure(str(weight), weight, "points"),
                      Figure(f"{got:.1f}", got, "points", "score")))  # fmt: skip
     columns = (
-        Column("part", "Part"), Column("what", "What it is"), Column("value", "0 to 1", right=True),
+        Column("part", "ScorePart"), Column("what", "What it is"), Column("value", "0 to 1", right=True),
         Column("weight", "Weight", right=True), Column("points", "Points", right=True),
     )  # fmt: skip
     formula = "Score = " + " + ".join(f"{weight} × {name}" for name, weight in WEIGHTS.items()) + ". "

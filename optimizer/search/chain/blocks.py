@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.search.chain.instance import Instance
+from optimizer.search.chain.instance import ChainInstance
 
 NEVER = 1e18
 LONGEST_BLOCK = 24
@@ -26,7 +26,7 @@ MOST_COVERS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BlockPart:
     """A node of a type in a block: its first layer counted from the block's, and how many it holds."""
 
     kind: int
@@ -35,11 +35,11 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class LayerBlock:
     """A network over ``length`` layers."""
 
     length: int
-    parts: tuple[Part, ...]
+    parts: tuple[BlockPart, ...]
 
     def use(self, kinds: int) -> tuple[int, ...]:
         """Nodes of each type."""
@@ -48,7 +48,7 @@ class Block:
             used[part.kind] += 1
         return tuple(used)
 
-    def longest(self, instance: Instance) -> tuple[int, int]:
+    def longest(self, instance: ChainInstance) -> tuple[int, int]:
         """Most nodes, and most microseconds in nodes, on any way through the block."""
         stages = [0] * (self.length + 1)
         micros = [0] * (self.length + 1)
@@ -61,8 +61,8 @@ class Block:
 
 
 def uniform_blocks(
-    instance: Instance, counts: tuple[int, ...], rate: int, ceiling: int | None = None
-) -> Iterator[Block]:
+    instance: ChainInstance, counts: tuple[int, ...], rate: int, ceiling: int | None = None
+) -> Iterator[LayerBlock]:
     """Every minimal choice of nodes that together carry a rate over the same layers.
 
     ``ceiling``: the most that one node may carry, where its links allow no more.
@@ -78,7 +78,7 @@ def uniform_blocks(
         for number, cover in enumerate(_covers(items, rate)):
             if number >= MOST_COVERS:
                 break
-            yield Block(layers, tuple(Part(kind, 0, layers) for kind, times in cover for _ in range(times)))
+            yield LayerBlock(layers, tuple(BlockPart(kind, 0, layers) for kind, times in cover for _ in range(times)))
 
 
 def _covers(items: list[tuple[int, int, int]], need: int) -> Iterator[tuple[tuple[int, int], ...]]:
@@ -100,7 +100,7 @@ class PricedNetworks:
     Rates are counted in ``levels`` equal steps, a node's rounded down, so every network found carries the whole rate.
     """
 
-    def __init__(self, instance: Instance, counts: tuple[int, ...], rate: int, levels: int) -> None:
+    def __init__(self, instance: ChainInstance, counts: tuple[int, ...], rate: int, levels: int) -> None:
         self.levels = levels
         kinds = [kind for kind, count in enumerate(counts) if count]
         reach = max((len(instance.rate[kind]) for kind in kinds), default=0)
@@ -118,17 +118,17 @@ class PricedNetworks:
         self._made: NDArray[np.int64] = np.zeros(size, dtype=np.int64)
         self._first: NDArray[np.int64] = np.zeros(size, dtype=np.int64)
 
-    def price(self, node_price: dict[tuple[int, int], float]) -> Iterator[tuple[Block, float]]:
+    def price(self, node_price: dict[tuple[int, int], float]) -> Iterator[tuple[LayerBlock, float]]:
         """The cheapest network of each length and its cost, for a price of each (type, layers held)."""
         for layers in range(1, self.longest + 1):
             self._lines(layers, node_price)
             self._side_by_side(layers)
             cost = float(self._cost[layers][self.levels])
             if cost < NEVER:
-                parts: list[Part] = []
+                parts: list[BlockPart] = []
                 self._unfold(layers, self.levels, 0, parts)
                 key = sorted(parts, key=lambda part: (part.offset, part.layers, part.kind))
-                yield Block(layers, tuple(key)), cost
+                yield LayerBlock(layers, tuple(key)), cost
 
     def _lines(self, layers: int, node_price: dict[tuple[int, int], float]) -> None:
         """One node, or two networks in series."""
@@ -163,12 +163,12 @@ class PricedNetworks:
                     cost[level], first[level] = total[best], steps[best]
         self._cost[layers], self._first[layers] = cost, first
 
-    def _unfold(self, layers: int, level: int, offset: int, parts: list[Part]) -> None:
+    def _unfold(self, layers: int, level: int, offset: int, parts: list[BlockPart]) -> None:
         while level > 0:
             step = int(self._first[layers][level]) or level
             made = int(self._made[layers][step])
             if made < 0:
-                parts.append(Part(-made - 1, offset, layers))
+                parts.append(BlockPart(-made - 1, offset, layers))
             else:
                 self._unfold(made, step, offset, parts)
                 self._unfold(layers - made, step, offset + made, parts)

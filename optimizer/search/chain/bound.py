@@ -20,7 +20,7 @@ from fractions import Fraction
 from heapq import heappop, heappush
 
 from optimizer.search.chain.crossing import crossing_cost, sites
-from optimizer.search.chain.instance import Instance
+from optimizer.search.chain.instance import ChainInstance
 from optimizer.search.chain.lp import Packing
 
 WEIGHT_SCALE = 10**9
@@ -45,7 +45,7 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class _BoundShape:
     """A node of a type with a number of layers: what it carries and what a token spends in it."""
 
     kind: int
@@ -58,7 +58,7 @@ Cover = tuple[tuple[int, int], ...]
 """Shapes of a cross-section with the flow that each one carries."""
 
 
-def upper_bound(instance: Instance, expired: Callable[[], bool]) -> Certificate:
+def upper_bound(instance: ChainInstance, expired: Callable[[], bool]) -> Certificate:
     """The smallest total that the cross-section test excludes, less one; found by bisection on the total.
 
     ``expired`` stops the bisection early: the bound is then weaker, and still proved.
@@ -82,14 +82,14 @@ def upper_bound(instance: Instance, expired: Callable[[], bool]) -> Certificate:
     return best
 
 
-def _excluded_by_links(instance: Instance, total: int, weights: tuple[int, ...]) -> bool:
+def _excluded_by_links(instance: ChainInstance, total: int, weights: tuple[int, ...]) -> bool:
     needed = crossing_cost(instance, total, weights)
     return needed is not None and needed > sum(w * n for w, n in zip(weights, instance.counts, strict=True))
 
 
-def _shapes(instance: Instance, total: int) -> list[_Shape]:
+def _shapes(instance: ChainInstance, total: int) -> list[_BoundShape]:
     return [
-        _Shape(kind, number + 1, min(rate, total), instance.stage_us[kind][number])
+        _BoundShape(kind, number + 1, min(rate, total), instance.stage_us[kind][number])
         for kind, table in enumerate(instance.rate)
         if instance.counts[kind]
         for number, rate in enumerate(table)
@@ -101,7 +101,7 @@ Weights = tuple[tuple[int, ...], int, int]
 """Per node of each type, per stage, per microsecond."""
 
 
-def _excludes(instance: Instance, total: int, covers: set[Cover]) -> tuple[Weights, bool]:
+def _excludes(instance: ChainInstance, total: int, covers: set[Cover]) -> tuple[Weights, bool]:
     """Integer weights, and whether they prove a total impossible; where they do not, the best the test has."""
     shapes = _shapes(instance, total)
     if not shapes:
@@ -153,7 +153,7 @@ def _excludes(instance: Instance, total: int, covers: set[Cover]) -> tuple[Weigh
         column(cover)
 
 
-def _refit(cover: Cover, shapes: list[_Shape], total: int) -> Cover:
+def _refit(cover: Cover, shapes: list[_BoundShape], total: int) -> Cover:
     """A cover found for another total, filled again for this one; empty when it is too small."""
     left, filled = total, []
     for number, _ in cover:
@@ -165,7 +165,7 @@ def _refit(cover: Cover, shapes: list[_Shape], total: int) -> Cover:
 
 
 def cheapest_cover(
-    shapes: list[_Shape], total: int, weights: tuple[int, ...], stage: int, micro: int
+    shapes: list[_BoundShape], total: int, weights: tuple[int, ...], stage: int, micro: int
 ) -> tuple[Fraction, Cover]:
     """The cheapest cross-section that carries a total: exact cost, and one that has it.
 
@@ -208,7 +208,7 @@ def cheapest_cover(
     return Fraction(best[0], scale * total), tuple(sorted(cover))
 
 
-def _undominated(shapes: list[_Shape], fix: list[int], per_flow: list[int]) -> list[int]:
+def _undominated(shapes: list[_BoundShape], fix: list[int], per_flow: list[int]) -> list[int]:
     """Shapes for which no other carries at least as much at no more cost."""
     order = sorted(range(len(shapes)), key=lambda n: (fix[n], per_flow[n], -shapes[n].rate, n))
     kept: list[int] = []

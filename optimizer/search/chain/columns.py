@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from optimizer.search.chain.blocks import Block, PricedNetworks, uniform_blocks
-from optimizer.search.chain.instance import Instance
+from optimizer.search.chain.blocks import LayerBlock, PricedNetworks, uniform_blocks
+from optimizer.search.chain.instance import ChainInstance
 from optimizer.search.chain.lp import Packing
 
 LEVELS = 400
@@ -23,12 +23,12 @@ Counts = tuple[int, ...]
 class Columns:
     """Blocks by stock of nodes and rate; remembered, since the same rates come back."""
 
-    def __init__(self, instance: Instance, expired: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, instance: ChainInstance, expired: Callable[[], bool] = lambda: False) -> None:
         self.instance = instance
         self._expired = expired
-        self._found: dict[tuple[Counts, int], list[Block]] = {}
+        self._found: dict[tuple[Counts, int], list[LayerBlock]] = {}
 
-    def blocks(self, counts: Counts, rate: int) -> list[Block]:
+    def blocks(self, counts: Counts, rate: int) -> list[LayerBlock]:
         """Blocks that carry a rate and that these nodes can make; for each use of nodes the longest, in a fixed order."""
         if (counts, rate) not in self._found:
             self._found[counts, rate] = self._generate(counts, rate)
@@ -38,7 +38,7 @@ class Columns:
             kept.update(self._found[counts, other])
         return _longest_by_use(kept, counts)
 
-    def _generate(self, counts: Counts, rate: int) -> list[Block]:
+    def _generate(self, counts: Counts, rate: int) -> list[LayerBlock]:
         instance = self.instance
         kinds = len(instance.rate)
         kept = set(uniform_blocks(instance, counts, rate))
@@ -46,7 +46,7 @@ class Columns:
         program = Packing([*map(float, counts), *map(float, limits)])
         networks = PricedNetworks(instance, counts, rate, LEVELS)
 
-        def add(block: Block) -> None:
+        def add(block: LayerBlock) -> None:
             stages, micros = block.longest(instance)
             pairs = ((stages, instance.max_stages), (micros, instance.max_us))
             tolls = [float(toll) for toll, limit in pairs if limit is not None]
@@ -80,12 +80,12 @@ class Columns:
         return sorted(kept, key=block_key)
 
 
-def block_key(block: Block) -> tuple[Any, ...]:
+def block_key(block: LayerBlock) -> tuple[Any, ...]:
     """A fixed order of blocks."""
     return (block.length, [(part.offset, part.layers, part.kind) for part in block.parts])
 
 
-def _tolls(instance: Instance, prices: list[float]) -> Callable[[int, int], float]:
+def _tolls(instance: ChainInstance, prices: list[float]) -> Callable[[int, int], float]:
     """The price of a node's stage and time, where they are limited."""
     left = list(prices)
     stage = left.pop(0) if instance.max_stages is not None else 0.0
@@ -93,8 +93,8 @@ def _tolls(instance: Instance, prices: list[float]) -> Callable[[int, int], floa
     return lambda kind, layers: stage + micro * instance.stage_us[kind][layers - 1]
 
 
-def _longest_by_use(blocks: set[Block], counts: Counts) -> list[Block]:
-    longest: dict[Counts, Block] = {}
+def _longest_by_use(blocks: set[LayerBlock], counts: Counts) -> list[LayerBlock]:
+    longest: dict[Counts, LayerBlock] = {}
     for block in sorted(blocks, key=block_key):
         use = block.use(len(counts))
         if all(used <= most for used, most in zip(use, counts, strict=True)):

@@ -15,13 +15,13 @@ from fractions import Fraction
 from heapq import heappop, heappush
 from math import lcm
 
-from optimizer.search.chain.instance import Instance
+from optimizer.search.chain.instance import ChainInstance
 
 Shape = tuple[int, int]
 """Cost of one layer of a node, or of several, and what they carry."""
 
 
-def crossing_cost(instance: Instance, total: int, weights: tuple[int, ...]) -> Fraction | None:
+def crossing_cost(instance: ChainInstance, total: int, weights: tuple[int, ...]) -> Fraction | None:
     """The least weight that any placement of this total needs; None where the links make no difference.
 
     Args:
@@ -55,7 +55,7 @@ def crossing_cost(instance: Instance, total: int, weights: tuple[int, ...]) -> F
     return least
 
 
-def sites(instance: Instance, total: int) -> list[list[int]]:
+def sites(instance: ChainInstance, total: int) -> list[list[int]]:
     """Nodes gathered so that links of at least the total, either way, lie inside a site."""
     left = set(range(len(instance.node_type)))
     found = []
@@ -76,7 +76,7 @@ def _longest(table: tuple[int, ...], total: int) -> int:
     return max((number + 1 for number, rate in enumerate(table) if rate >= total), default=0)
 
 
-def _by_several(instance: Instance, total: int, weights: tuple[int, ...], most: int) -> Fraction | None:
+def _by_several(instance: ChainInstance, total: int, weights: tuple[int, ...], most: int) -> Fraction | None:
     """The cheapest cross-section of two or more nodes that hold at most so many layers each; None where there is none."""
     scale = lcm(*range(1, most + 1))
     stated = [

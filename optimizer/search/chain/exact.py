@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optimizer.search.chain.flow import SINK, SOURCE, Flows
-from optimizer.search.chain.instance import Instance, Placement
+from optimizer.search.chain.instance import ChainInstance, Placement
 from optimizer.search.common.solver import cp_model, new_solver, solve_stoppable
 
 LARGEST = 12_000
@@ -27,12 +27,12 @@ class Exact:
     bound: int
 
 
-def fits(instance: Instance) -> bool:
+def fits(instance: ChainInstance) -> bool:
     """Whether the exact model is small enough to be worth building."""
     return len(instance.node_type) ** 2 * max(1, instance.layers - 1) <= LARGEST
 
 
-def solve_exact(instance: Instance, known: Placement, low: int, high: int, seconds: float) -> Exact:
+def solve_exact(instance: ChainInstance, known: Placement, low: int, high: int, seconds: float) -> Exact:
     """Search between a known value and a proved bound, starting from the known placement."""
     model = _Model(instance, low, high)
     for (node, start, count), chosen in model.holds.items():
@@ -64,7 +64,7 @@ def solve_exact(instance: Instance, known: Placement, low: int, high: int, secon
 class _Model:
     """The CP model; indices are (node, first layer, layers) and (from, to, boundary)."""
 
-    def __init__(self, instance: Instance, low: int, high: int) -> None:
+    def __init__(self, instance: ChainInstance, low: int, high: int) -> None:
         self.instance = instance
         self.cp = cp_model.CpModel()
         self.total = self.cp.new_int_var(low, high, "total")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ortools.graph.python import max_flow
 
-from optimizer.search.chain.instance import Instance, Interval, Placement
+from optimizer.search.chain.instance import ChainInstance, Interval, Placement
 
 SOURCE, SINK = -1, -2
 """The coordinator's two ends in flows by node index."""
@@ -23,7 +23,7 @@ class Routed:
     flows: Flows
 
 
-def connections(instance: Instance, placement: Placement) -> list[tuple[int, int]]:
+def connections(instance: ChainInstance, placement: Placement) -> list[tuple[int, int]]:
     """Pairs of nodes that may be joined under the connection rule, whatever their link."""
     if not instance.contained:
         starts: dict[int, list[int]] = defaultdict(list)
@@ -37,7 +37,7 @@ def connections(instance: Instance, placement: Placement) -> list[tuple[int, int
     return found
 
 
-def route(instance: Instance, placement: Placement) -> Routed:
+def route(instance: ChainInstance, placement: Placement) -> Routed:
     """The most tokens/s a placement can carry, and a flow that carries them.
 
     Where chains are limited, only those nodes and links are used that cannot be part of too long a chain, so the value
@@ -82,14 +82,16 @@ def route(instance: Instance, placement: Placement) -> Routed:
     return Routed(int(solver.optimal_flow()), flows)
 
 
-def _slow_alone(instance: Instance, node: int, held: Interval) -> bool:
+def _slow_alone(instance: ChainInstance, node: int, held: Interval) -> bool:
     """Whether a node that holds the whole model is by itself too slow a chain."""
     own = instance.stage_us[instance.node_type[node]][held[1] - 1]
     alone = instance.source_us[node] + own + instance.sink_us[node]
     return held[1] == instance.layers and instance.max_us is not None and alone > instance.max_us
 
 
-def _within_limits(instance: Instance, placement: Placement, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _within_limits(
+    instance: ChainInstance, placement: Placement, pairs: list[tuple[int, int]]
+) -> list[tuple[int, int]]:
     """Links kept greedily, by first layer, so that no chain over them is longer than the limits.
 
     The longest way to each node is tracked; a link that would make the shortest possible rest too long is dropped.
@@ -121,7 +123,7 @@ def _within_limits(instance: Instance, placement: Placement, pairs: list[tuple[i
     return kept
 
 
-def _rest(instance: Instance, placement: Placement, pairs: list[tuple[int, int]]) -> dict[int, tuple[int, int]]:
+def _rest(instance: ChainInstance, placement: Placement, pairs: list[tuple[int, int]]) -> dict[int, tuple[int, int]]:
     """The longest way from each node to the sink: further stages and microseconds."""
     after: dict[int, list[int]] = defaultdict(list)
     for a, b in pairs:

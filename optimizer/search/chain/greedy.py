@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from optimizer.search.chain.flow import route
-from optimizer.search.chain.instance import Instance, Placement
+from optimizer.search.chain.instance import ChainInstance, Placement
 
 ROUNDS = 40
 
 
-def first_placement(instance: Instance) -> Placement:
+def first_placement(instance: ChainInstance) -> Placement:
     """The best line of single nodes, partition by partition, found by bisection on the total; empty when there is none."""
     low, high = 0, max(max(table) for table in instance.rate)
     best: Placement = {}
@@ -28,7 +28,7 @@ def first_placement(instance: Instance) -> Placement:
     return best
 
 
-def _line(instance: Instance, total: int) -> Placement | None:
+def _line(instance: ChainInstance, total: int) -> Placement | None:
     """Every node in turn, or None when they do not hold all layers at this total."""
     placement: Placement = {}
     start = 0

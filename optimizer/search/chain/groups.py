@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
-from optimizer.search.chain.instance import Instance
+from optimizer.search.chain.instance import ChainInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Groups:
     sink: tuple[int, ...]
 
 
-def grouped(instance: Instance, most: int) -> Groups:
+def grouped(instance: ChainInstance, most: int) -> Groups:
     """Nodes gathered by partition, then split until no link inside can bind when no node carries more than ``most``."""
     carries = [min(most, instance.best_rate(node)) for node in range(len(instance.node_type))]
     found: list[list[int]] = []
@@ -43,7 +43,7 @@ def grouped(instance: Instance, most: int) -> Groups:
     return _described(instance, found, most)
 
 
-def as_one(instance: Instance, most: int) -> Groups:
+def as_one(instance: ChainInstance, most: int) -> Groups:
     """All nodes in one group, as if no link between them could bind."""
     return _described(instance, [list(range(len(instance.node_type)))], most)
 
@@ -59,7 +59,7 @@ def only(groups: Groups, group: int) -> Groups:
     )
 
 
-def _described(instance: Instance, found: list[list[int]], most: int) -> Groups:
+def _described(instance: ChainInstance, found: list[list[int]], most: int) -> Groups:
     kinds = range(len(instance.rate))
     carries = [min(most, instance.best_rate(node)) for node in range(len(instance.node_type))]
 

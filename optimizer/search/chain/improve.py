@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 
 from optimizer.search.chain.flow import route
-from optimizer.search.chain.instance import Instance, Interval, Placement
+from optimizer.search.chain.instance import ChainInstance, Interval, Placement
 
 MOVES = 30_000
 PATIENCE = 8_000
@@ -19,7 +19,7 @@ PATIENCE = 8_000
 
 
 def improve(
-    instance: Instance, start: Placement, expired: Callable[[], bool], seen: Callable[[int], None]
+    instance: ChainInstance, start: Placement, expired: Callable[[], bool], seen: Callable[[int], None]
 ) -> Placement:
     """The best placement met on the way from a start."""
     chance = random.Random(1)
@@ -42,7 +42,7 @@ def improve(
     return best
 
 
-def _moved(instance: Instance, current: Placement, chance: random.Random) -> Placement | None:
+def _moved(instance: ChainInstance, current: Placement, chance: random.Random) -> Placement | None:
     """A copy of the placement after one random move, or None when the move is no change."""
     node = chance.randrange(len(instance.node_type))
     changed = dict(current)
@@ -71,7 +71,7 @@ def _moved(instance: Instance, current: Placement, chance: random.Random) -> Pla
     return changed
 
 
-def _fitted(instance: Instance, node: int, held: Interval) -> Interval:
+def _fitted(instance: ChainInstance, node: int, held: Interval) -> Interval:
     """An interval cut to what the node can hold and the model has."""
     start, count = held
     return start, min(count, len(instance.rate[instance.node_type[node]]), instance.layers - start)

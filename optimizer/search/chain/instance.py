@@ -25,7 +25,7 @@ Placement = dict[int, Interval]
 
 
 @dataclass(frozen=True)
-class Instance:
+class ChainInstance:
     """A chain problem in integers. Types and nodes are indices; ``rate[t][n - 1]`` is for n layers on type t."""
 
     layers: int
@@ -59,7 +59,7 @@ class Instance:
         return max(self.rate[self.node_type[node]])
 
 
-def scaled(problem: ChainProblem) -> Instance:
+def scaled(problem: ChainProblem) -> ChainInstance:
     """A chain problem in integers."""
     names = list(problem.cluster.types)
     kinds = [range(1, problem.max_layers(name) + 1) for name in names]
@@ -86,7 +86,7 @@ def scaled(problem: ChainProblem) -> Instance:
     pairs = [[(a, b) for b in range(len(nodes))] for a in range(len(nodes))]
     requirements = problem.requirements
     limit_ms = requirements.max_ms_per_token
-    return Instance(
+    return ChainInstance(
         layers=problem.model.layers,
         rate=rate,
         stage_us=stage_us,

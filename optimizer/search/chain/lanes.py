@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.search.chain.blocks import Block, uniform_blocks
+from optimizer.search.chain.blocks import LayerBlock, uniform_blocks
 from optimizer.search.chain.columns import Columns, block_key
 from optimizer.search.chain.groups import Groups
 from optimizer.search.common.solver import cp_model, new_solver, solve_stoppable
@@ -22,7 +22,7 @@ WIDEST = 10
 EFFORT = 3.0
 """CP-SAT's deterministic seconds for one choice of blocks."""
 
-Lane = list[tuple[int, int, Block]]
+Lane = list[tuple[int, int, LayerBlock]]
 """Blocks with their group and first layer."""
 
 
@@ -30,7 +30,7 @@ Lane = list[tuple[int, int, Block]]
 class _Choice:
     """A block and how often it is used in a stay."""
 
-    block: Block
+    block: LayerBlock
     times: Any
 
 
@@ -121,13 +121,13 @@ class _Program:
         for kind, most in enumerate(counts):
             self.model.add(sum(use[kind] * times for times, use in uses if use[kind]) <= most)
 
-    def _crossing_blocks(self, group: int, rate: int, where: str) -> list[Block]:
+    def _crossing_blocks(self, group: int, rate: int, where: str) -> list[LayerBlock]:
         """Uniform blocks wide enough for links that cannot carry the rate between one pair; the least wasteful ones."""
         pair, counts = self.groups.pair, self.groups.counts[group]
         others = [other for other in range(len(pair)) if other != group]
         near = [pair[other][group] if where == "first" else pair[group][other] for other in others]
         near.append(self.groups.source[group] if where == "first" else self.groups.sink[group])
-        found: dict[Block, None] = {}
+        found: dict[LayerBlock, None] = {}
         for capacity in sorted({amount for amount in near if 0 < amount < rate}):
             for width in range(1, min(WIDEST, -(-rate // capacity)) + 1):
                 for block in uniform_blocks(self.instance, counts, rate, width * capacity):
@@ -135,7 +135,7 @@ class _Program:
                         found[block] = None
         return sorted(found, key=lambda block: (self._waste(block, rate), block_key(block)))[:MOST_CROSSINGS]
 
-    def _waste(self, block: Block, rate: int) -> int:
+    def _waste(self, block: LayerBlock, rate: int) -> int:
         best = [max((n + 1) * min(rate, most) for n, most in enumerate(table)) for table in self.instance.rate]
         return sum(best[part.kind] for part in block.parts) - block.length * rate
 
@@ -199,14 +199,14 @@ class _Program:
             width = sum(width * chosen for _, width, chosen in there)
             self.model.add(sum(need * chosen for need, chosen in usable) <= width).only_enforce_if(when)
 
-    def _partners(self, block: Block, capacity: int, amount: int) -> int | None:
+    def _partners(self, block: LayerBlock, capacity: int, amount: int) -> int | None:
         """Nodes needed on the other side so that this block can pass an amount at this capacity per pair."""
         for partners in range(1, WIDEST + 1):
             if self._passes(block, partners * capacity) >= amount:
                 return partners
         return None
 
-    def _passes(self, block: Block, ceiling: int) -> int:
+    def _passes(self, block: LayerBlock, ceiling: int) -> int:
         return sum(min(ceiling, self.instance.rate[part.kind][part.layers - 1]) for part in block.parts)
 
     def _limits(self) -> None:
@@ -238,7 +238,7 @@ class _Program:
         lane: Lane = []
         group, at = after.get(size, size), 0
         while group != size:
-            placed: dict[str, list[Block]] = {kind: self._used(solver, group, kind) for kind in self.kinds}
+            placed: dict[str, list[LayerBlock]] = {kind: self._used(solver, group, kind) for kind in self.kinds}
             start = at - sum(block.length for block in placed.get("head", []))
             for kind in ("head", "solo", "tail"):
                 for block in placed.get(kind, []):
@@ -247,7 +247,7 @@ class _Program:
             at, group = start, after[group]
         return lane
 
-    def _used(self, solver: Any, group: int, kind: str) -> list[Block]:
+    def _used(self, solver: Any, group: int, kind: str) -> list[LayerBlock]:
         return [
             choice.block for choice in self.stays[group, kind].choices() for _ in range(int(solver.value(choice.times)))
         ]

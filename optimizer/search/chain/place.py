@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from optimizer.search.chain.groups import Groups
-from optimizer.search.chain.instance import Instance, Placement
+from optimizer.search.chain.instance import ChainInstance, Placement
 from optimizer.search.chain.lanes import Lane
 
 
-def place(instance: Instance, groups: Groups, lane: Lane) -> Placement:
+def place(instance: ChainInstance, groups: Groups, lane: Lane) -> Placement:
     """The interval of each node used; what reaches past the last layer is cut off."""
     free = [
         {

@@ -13,7 +13,7 @@ from optimizer.search.chain.flow import Flows, route
 from optimizer.search.chain.greedy import first_placement
 from optimizer.search.chain.groups import Groups, as_one, grouped, only
 from optimizer.search.chain.improve import improve
-from optimizer.search.chain.instance import Instance, Placement
+from optimizer.search.chain.instance import ChainInstance, Placement
 from optimizer.search.chain.lanes import find_lane
 from optimizer.search.chain.place import place
 
@@ -34,7 +34,7 @@ Report = Callable[[int, int], None]
 class Search:
     """State of one search; values in thousandths of a token per second."""
 
-    instance: Instance
+    instance: ChainInstance
     deadline: float
     report: Report
     certificate: Certificate = field(default_factory=lambda: Certificate(0, ()))
@@ -53,7 +53,7 @@ class Search:
         self.bound, self.bounded = self.certificate.bound, True
         if self.bound == 0:
             return
-        self._offer(first_placement(self.instance))
+        self._candidate(first_placement(self.instance))
         groups = grouped(self.instance, self.bound)
         columns = Columns(self.instance, self._expired)
         several = len(groups.members) > 1
@@ -62,7 +62,7 @@ class Search:
             # Quick methods first; lanes that share layers take the longest.
             self._alone(columns, groups)
             self._bisect(columns, as_one(self.instance, self.bound), 0.0, rounds=3)
-            self._offer(improve(self.instance, self.placement, self._expired, self._seen))
+            self._candidate(improve(self.instance, self.placement, self._expired, self._seen))
             for share in SHARES:
                 self._bisect(columns, groups, share)
         if self.value < self.bound and fits(self.instance) and not self._expired():
@@ -76,7 +76,7 @@ class Search:
             lane = find_lane(columns, groups, total, share, self._left())
             if lane is None:
                 return None
-            self._offer(place(self.instance, groups, lane))
+            self._candidate(place(self.instance, groups, lane))
             return max(total, self.value)
 
         self._climb(self.value, self.bound, attempt, rounds)
@@ -101,7 +101,7 @@ class Search:
                 if self._carried(placement) > self._carried(best):
                     best = placement
             together.update(best)
-        self._offer(together)
+        self._candidate(together)
 
     def _carried(self, placement: Placement) -> int:
         return route(self.instance, placement).value
@@ -121,7 +121,7 @@ class Search:
             total = int(SECOND_TRY * self.bound) if total == self.bound else (low + high + 1) // 2
             total = min(max(total, low + 1), high)
 
-    def _offer(self, placement: Placement) -> None:
+    def _candidate(self, placement: Placement) -> None:
         """Keep a placement when it carries more than the best so far."""
         routed = route(self.instance, placement)
         if routed.value > self.value:

@@ -5,28 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 
 from optimizer.engines.sixteen_bit import sixteen_bit_note
-from optimizer.facts.inventory import FleetProblem, level_word
+from optimizer.facts.inventory import InventoryProblem, level_word
 from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy, Verification
-from optimizer.results.inventory import FleetAnswer, LossScenario, Pool, PoolPart, Reliability, instance_label
+from optimizer.results.inventory import InventoryAnswer, LossScenario, Pool, PoolPart, Reliability, instance_label
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
-from optimizer.search.inventory.downs import availability
-from optimizer.search.inventory.found import FleetFound, Placed
+from optimizer.search.inventory.candidates import MICRO, Candidates, InstanceCandidate
+from optimizer.search.inventory.down_counts import availability
+from optimizer.search.inventory.found import InventoryFound, Placed
 from optimizer.search.inventory.losses import worst_losses
-from optimizer.search.inventory.offers import MICRO, Offer, Offers
-from optimizer.search.inventory.plan import Entry, offer_of, parts_of
-from optimizer.search.inventory.solve import FleetSolver
+from optimizer.search.inventory.plan import Entry, candidate_of, parts_of
+from optimizer.search.inventory.solve import InventorySolver
 from optimizer.search.inventory.tables import quantities
 from optimizer.search.inventory.valuation import HOURS_PER_MONTH, SHARES
 
 
-def with_plan(problem: FleetProblem, offers: Offers, solver: FleetSolver, placed: Placed) -> FleetAnswer:
+def with_plan(
+    problem: InventoryProblem, candidates: Candidates, solver: InventorySolver, placed: Placed
+) -> InventoryAnswer:
     """An answer that claims a plan and its exact values, and nothing about better ones; not verified yet."""
-    found = FleetFound("feasible", placed, 0, False, False, solver.rounds, 0.0, False)
-    return answer_with(problem, offers, solver, found, placed)
+    found = InventoryFound("feasible", placed, 0, False, False, solver.rounds, 0.0, False)
+    return answer_with(problem, candidates, solver, found, placed)
 
 
-def answer_without(problem: FleetProblem, offers: Offers, found: FleetFound) -> FleetAnswer:
-    return FleetAnswer(
+def answer_without(problem: InventoryProblem, candidates: Candidates, found: InventoryFound) -> InventoryAnswer:
+    return InventoryAnswer(
         problem=problem.name,
         status=found.status,
         pools=(),
@@ -45,29 +47,31 @@ def answer_without(problem: FleetProblem, offers: Offers, found: FleetFound) -> 
         ranges=(),
         verification=Verification(False, 0, "not claimed", 0, ""),
         explanation=(),
-        search_limits=tuple(_limits(problem, offers)),
+        search_limits=tuple(_limits(problem, candidates)),
     )
 
 
 def answer_with(
-    problem: FleetProblem, offers: Offers, solver: FleetSolver, found: FleetFound, best: Placed
-) -> FleetAnswer:
-    pools = tuple(_pool(problem, offers, best, entry) for entry in best.plan.entries)
+    problem: InventoryProblem, candidates: Candidates, solver: InventorySolver, found: InventoryFound, best: Placed
+) -> InventoryAnswer:
+    pools = tuple(_pool(problem, candidates, best, entry) for entry in best.plan.entries)
     value, demand = best.value, problem.workload.requests_per_s
     hours = solver.valuation.hours_between_outages(best.plan, best.split, best.site, value)
     bound = float(found.bound_ms or 0)
     whole = float(best.whole_ms)
-    used = best.plan.gpus(offers)
-    parts = [(problem.groups[group], part, e.count) for e in best.plan.entries for group, part in parts_of(offers, e)]
+    used = best.plan.gpus(candidates)
+    parts = [
+        (problem.groups[group], part, e.count) for e in best.plan.entries for group, part in parts_of(candidates, e)
+    ]
     price = None
     if all(group.price_per_gpu_hour is not None for group, _, _ in parts):
         price = float(sum(count * part.gpus * (group.price_per_gpu_hour or 0.0) for group, part, count in parts))
-    losses = tuple(_losses(problem, offers, best))
-    return FleetAnswer(
+    losses = tuple(_losses(problem, candidates, best))
+    return InventoryAnswer(
         problem=problem.name,
         status=found.status,
         pools=pools,
-        placement=_placement(problem, offers, best, pools),
+        placement=_placement(problem, candidates, best, pools),
         objective=ObjectiveResult(
             value=whole,
             bound=bound,
@@ -80,11 +84,11 @@ def answer_with(
         gpus_free=problem.gpus,
         request_mean_ms=best.split.mean_ms,
         tokens_per_s=demand * problem.workload.output_tokens,
-        peak_tokens_per_s=sum(offer_of(offers, e).peak * e.count for e in best.plan.entries)
+        peak_tokens_per_s=sum(candidate_of(candidates, e).peak * e.count for e in best.plan.entries)
         / MICRO
         * problem.workload.output_tokens,
         price_per_hour=price,
-        rules=tuple(_rules(problem, offers, best, losses, used)),
+        rules=tuple(_rules(problem, candidates, best, losses, used)),
         losses=losses,
         reliability=Reliability(
             availability=value.availability,
@@ -97,66 +101,68 @@ def answer_with(
         ranges=(),
         verification=Verification(False, 0, "not claimed", 0, ""),
         explanation=(),
-        search_limits=tuple(_limits(problem, offers)),
+        search_limits=tuple(_limits(problem, candidates)),
     )
 
 
-def _pool(problem: FleetProblem, offers: Offers, best: Placed, entry: Entry) -> Pool:
-    offer = offer_of(offers, entry)
-    family = best.plan.families(offers).index((offers.places[entry.place].kind, entry.offer))
+def _pool(problem: InventoryProblem, candidates: Candidates, best: Placed, entry: Entry) -> Pool:
+    candidate = candidate_of(candidates, entry)
+    family = best.plan.families(candidates).index((candidates.places[entry.place].kind, entry.candidate))
     rate = best.split.rates[family]
-    up = availability(problem, offers.places[entry.place].groups, offer)
+    up = availability(problem, candidates.places[entry.place].groups, candidate)
     return Pool(
         parts=tuple(
-            PoolPart(problem.groups[group].name, part.stages, part.nodes) for group, part in parts_of(offers, entry)
+            PoolPart(problem.groups[group].name, part.stages, part.nodes) for group, part in parts_of(candidates, entry)
         ),
-        strategy=_strategy(offer, entry.count),
+        strategy=_strategy(candidate, entry.count),
         instances=entry.count,
-        share=best.split.thousandths[family] / SHARES * entry.count / best.plan.family_counts(offers)[family],
+        share=best.split.thousandths[family] / SHARES * entry.count / best.plan.family_counts(candidates)[family],
         planned_rate=rate,
-        capacity=offer.capacity / MICRO,
-        slots_capacity=offer.slots_capacity / MICRO,
+        capacity=candidate.capacity / MICRO,
+        slots_capacity=candidate.slots_capacity / MICRO,
         availability=up,
-        metrics=replace(_metrics(problem, offers, entry, rate), availability=up),
+        metrics=replace(_metrics(problem, candidates, entry, rate), availability=up),
     )
 
 
-def _strategy(offer: Offer, instances: int) -> Strategy:
-    shape = offer.shape
+def _strategy(candidate: InstanceCandidate, instances: int) -> Strategy:
+    shape = candidate.shape
     return Strategy(
         tensor_parallel=shape.tp,
         pipeline_parallel=shape.pp,
         data_parallel=shape.engine_ranks * instances,
         expert_parallel=shape.ep,
-        max_num_seqs=offer.slots,
+        max_num_seqs=candidate.slots,
         layers_per_stage=shape.layers_per_stage,
         weight_precision=shape.weight_format,
         kv_precision=shape.kv_format,
     )
 
 
-def _metrics(problem: FleetProblem, offers: Offers, entry: Entry, rate: float) -> Metrics:
+def _metrics(problem: InventoryProblem, candidates: Candidates, entry: Entry, rate: float) -> Metrics:
     """Metrics of one instance at its planned rate."""
     from optimizer.search.uniform.evaluate import metrics_of
     from optimizer.search.uniform.rule import Choice
 
-    offer = offer_of(offers, entry)
-    parts = [problem.instance_problem(problem.groups[group], part.nodes) for group, part in parts_of(offers, entry)]
+    candidate = candidate_of(candidates, entry)
+    parts = [problem.instance_problem(problem.groups[group], part.nodes) for group, part in parts_of(candidates, entry)]
     alone = parts[0].model_copy(
         update={
             "workload": parts[0].workload.model_copy(update={"requests_per_s": rate}),
             "search": parts[0].search.model_copy(update={"disabled_rules": problem.search.disabled_rules}),
         }
     )
-    metrics = metrics_of(quantities(alone, parts, [offer.shape]), Choice(0, offer.slots))
+    metrics = metrics_of(quantities(alone, parts, [candidate.shape]), Choice(0, candidate.slots))
     memories = [
-        one.hardware.gpu.memory_bytes for one, part in zip(parts, offer.parts, strict=True) for _ in range(part.stages)
+        one.hardware.gpu.memory_bytes
+        for one, part in zip(parts, candidate.parts, strict=True)
+        for _ in range(part.stages)
     ]
     fullest = max(used / there for used, there in zip(metrics.memory_bytes_per_stage, memories, strict=True))
     return replace(metrics, memory_utilization=fullest)
 
 
-def _placement(problem: FleetProblem, offers: Offers, best: Placed, pools: tuple[Pool, ...]) -> Placement:
+def _placement(problem: InventoryProblem, candidates: Candidates, best: Placed, pools: tuple[Pool, ...]) -> Placement:
     placed = []
     for number, stand in enumerate(best.stands):
         pool = pools[stand.entry]
@@ -165,7 +171,7 @@ def _placement(problem: FleetProblem, offers: Offers, best: Placed, pools: tuple
                 name=f"replica-{number}",
                 pool=stand.entry,
                 strategy=pool.strategy,
-                replicas=offer_of(offers, best.plan.entries[stand.entry]).shape.engine_ranks,
+                replicas=candidate_of(candidates, best.plan.entries[stand.entry]).shape.engine_ranks,
                 share=pool.share / pool.instances,
                 gpus=tuple(
                     GpuPlace(problem.groups[group].node_name(node), gpu)
@@ -177,15 +183,15 @@ def _placement(problem: FleetProblem, offers: Offers, best: Placed, pools: tuple
     return Placement(tuple(placed))
 
 
-def _losses(problem: FleetProblem, offers: Offers, best: Placed) -> list[LossScenario]:
-    total = sum(offer_of(offers, entry).capacity * entry.count for entry in best.plan.entries)
+def _losses(problem: InventoryProblem, candidates: Candidates, best: Placed) -> list[LossScenario]:
+    total = sum(candidate_of(candidates, entry).capacity * entry.count for entry in best.plan.entries)
     needed = problem.workload.requests_per_s * problem.demand_share
     stated = {losses.level: losses.count for losses in problem.survive}
     found = []
     for level in problem.levels():
         # Levels that nothing was promised for are shown with one loss, so that a person sees what it would do.
         count = stated.get(level, 1)
-        worst = worst_losses(problem, offers, best.plan, best.stands, level, count)
+        worst = worst_losses(problem, candidates, best.plan, best.stands, level, count)
         found.append(
             LossScenario(
                 level=level,
@@ -200,16 +206,18 @@ def _losses(problem: FleetProblem, offers: Offers, best: Placed) -> list[LossSce
 
 
 def _rules(
-    problem: FleetProblem, offers: Offers, best: Placed, losses: tuple[LossScenario, ...], used: int
+    problem: InventoryProblem, candidates: Candidates, best: Placed, losses: tuple[LossScenario, ...], used: int
 ) -> list[RuleResult]:
     demand, off = problem.workload.requests_per_s, problem.search.disabled_rules
-    capacity = sum(offer_of(offers, entry).capacity * entry.count for entry in best.plan.entries) / MICRO
+    capacity = sum(candidate_of(candidates, entry).capacity * entry.count for entry in best.plan.entries) / MICRO
     there = problem.gpus
-    families = best.plan.families(offers)
+    families = best.plan.families(candidates)
     tightest = min(
         solver_capacity / MICRO - rate
         for solver_capacity, rate in zip(
-            (offers.kinds[kind].offers[position].capacity for kind, position in families), best.split.rates, strict=True
+            (candidates.group_types[kind].candidates[position].capacity for kind, position in families),
+            best.split.rates,
+            strict=True,
         )
     )
     found = [
@@ -263,22 +271,22 @@ def _rules(
     return found
 
 
-def plan_label(problem: FleetProblem, offers: Offers, best: Placed) -> str:
+def plan_label(problem: InventoryProblem, candidates: Candidates, best: Placed) -> str:
     """Short name of a plan, such as ``2 × TP8·PP1 on h100``."""
     return " + ".join(
-        f"{entry.count} × {instance_label(_strategy(offer_of(offers, entry), entry.count))} on "
-        + " and ".join(problem.groups[group].name for group in offers.places[entry.place].groups)
+        f"{entry.count} × {instance_label(_strategy(candidate_of(candidates, entry), entry.count))} on "
+        + " and ".join(problem.groups[group].name for group in candidates.places[entry.place].groups)
         for entry in best.plan.entries
     )
 
 
-def _limits(problem: FleetProblem, offers: Offers) -> list[str]:
+def _limits(problem: InventoryProblem, candidates: Candidates) -> list[str]:
     """What was not considered."""
     model, search = problem.model, problem.search
     weights = search.weight_precision or (model.native_weight_format,)
     caches = search.kv_precision or (model.native_kv_format,)
     said = [
-        f"{offers.considered:,} shapes of an instance were considered.",
+        f"{candidates.considered:,} shapes of an instance were considered.",
         "All nodes of an instance are in one rack. Its stages stand on one group, or on two where that carries more than "
         "instances within the groups would on the same GPUs; never on three. Shares of the load are whole thousandths.",
         f"Weight formats considered: {', '.join(map(str, weights))}; KV cache formats: {', '.join(map(str, caches))}.",

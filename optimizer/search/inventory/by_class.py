@@ -1,4 +1,4 @@
-"""The bound of section 6 class by class of what is down (``downs``), with the share of the requests that a lost part takes along."""
+"""The bound of section 6 class by class of what is down (``down_counts``), with the share of the requests that a lost part takes along."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from optimizer.search.common.scale import NS_PER_MS
-from optimizer.search.inventory.downs import Downs, Event
+from optimizer.search.inventory.down_counts import DownCounts, Event
 from optimizer.search.inventory.spare import surely_demand
 
 if TYPE_CHECKING:
@@ -25,16 +25,16 @@ _Number = TypeVar("_Number", int, float)
 class ByClass:
     """Adds to a model that the objective is at least the sum over all classes of their bounds."""
 
-    def __init__(self, master: Master, downs: Downs, most_ns: int) -> None:
-        self._master, self._downs, self._most_ns = master, downs, most_ns
+    def __init__(self, master: Master, down_counts: DownCounts, most_ns: int) -> None:
+        self._master, self._down_counts, self._most_ns = master, down_counts, most_ns
         model = master.model
         # Bounds of single classes may be below nothing: only then does what is lost by a shape stay lost in the sum.
-        self._least = [model.new_int_var(-most_ns, most_ns, "") for _ in downs.probabilities]
+        self._least = [model.new_int_var(-most_ns, most_ns, "") for _ in down_counts.probabilities]
         model.add(master.theta >= sum(self._least))
-        places = range(len(master.offers.places))
+        places = range(len(master.candidates.places))
         self._shares = [model.new_int_var(0, WHOLE, "") for _ in places]
         self._share_out()
-        self._lost = [self._lost_with(event) for event in downs.events]
+        self._lost = [self._lost_with(event) for event in down_counts.events]
         self._alone = self._lost_alone()
 
     def _share_out(self) -> None:
@@ -43,7 +43,7 @@ class ByClass:
         # Each is rounded down by less than one unit.
         master.model.add(sum(self._shares) >= WHOLE - len(self._shares))
         for place, share in enumerate(self._shares):
-            here = sum(item.offer.capacity * item.count for item in master.items if item.place == place)
+            here = sum(item.candidate.capacity * item.count for item in master.items if item.place == place)
             carried = master.model.new_int_var(0, master.demand, "")
             master.model.add(carried <= here)
             demand = surely_demand(master.problem)
@@ -58,8 +58,8 @@ class ByClass:
         """
         master, model = self._master, self._master.model
         lost, demand = model.new_int_var(0, _OFTEN, ""), surely_demand(master.problem)
-        down = [self._downs.none - item.up[0] for item in master.items]
-        carries = [item.offer.slots_capacity for item in master.items]
+        down = [self._down_counts.none - item.up[0] for item in master.items]
+        carries = [item.candidate.slots_capacity for item in master.items]
         slots = master.total(sum(k * item.count for k, item in zip(carries, master.items, strict=True)))
         for least in _some(set(carries)):
             enough = model.new_bool_var("")
@@ -67,7 +67,7 @@ class ByClass:
             counted = [u if k >= least else 0.0 for u, k in zip(down, carries, strict=True)]
             for level in _some(set(counted) - {0.0}):
                 less = [
-                    math.ceil(max(0.0, level - u) * _OFTEN * item.offer.capacity / demand * (1 + 1e-9))
+                    math.ceil(max(0.0, level - u) * _OFTEN * item.candidate.capacity / demand * (1 + 1e-9))
                     for u, item in zip(counted, master.items, strict=True)
                 ]
                 # A variable stands for the sum, as below; no more of it matters than there is to lose.
@@ -82,17 +82,17 @@ class ByClass:
         lost, spared = model.new_int_var(0, WHOLE, ""), model.new_bool_var("")
         on_it = [item for item in master.items if event.groups & set(item.groups)]
         others = [item for item in master.items if not event.groups & set(item.groups)]
-        left = sum(item.offer.slots_capacity * item.count for item in others)
+        left = sum(item.candidate.slots_capacity * item.count for item in others)
         if event.parts > 1:
             # What stands on the other parts is at most what their GPUs carry.
             (group,) = (master.problem.groups[number] for number in event.groups)
-            each = max((item.offer.slots_capacity / item.offer.gpus for item in on_it), default=0.0)
+            each = max((item.candidate.slots_capacity / item.candidate.gpus for item in on_it), default=0.0)
             left += math.floor(each * group.nodes_per_rack * group.free_gpus * (event.parts - 1) * (1 + 1e-9)) + 1
         # No sum behind a literal: the solver's presolve (9.15) got optima wrong where one was. A variable stands for it.
         model.add(master.total(left) >= surely_demand(master.problem)).only_enforce_if(spared)
         touched = [
             share
-            for place, share in zip(master.offers.places, self._shares, strict=True)
+            for place, share in zip(master.candidates.places, self._shares, strict=True)
             if event.groups & set(place.groups)
         ]
         # The mean of the parts, rounded down.
@@ -108,7 +108,7 @@ class ByClass:
         """
         master, w = self._master, self._master.weights
         worth_ms = w.unserved * w.penalty_ms - w.latency * terms.gamma_ms
-        for number, (least, probability) in enumerate(zip(self._least, self._downs.probabilities, strict=True)):
+        for number, (least, probability) in enumerate(zip(self._least, self._down_counts.probabilities, strict=True)):
             bound = math.floor(w.latency * probability * terms.gamma_ms * NS_PER_MS)
             bound -= sum(k * item.count for k, item in zip(terms.by_class_ns[number], master.items, strict=True))
             if number == 0:

@@ -1,4 +1,4 @@
-"""Γ(γ) = max over r ≤ k of r · (γ − T(r)), bounded from above for every offer. ``docs/inventories.md``, section 6.
+"""Γ(γ) = max over r ≤ k of r · (γ − T(r)), bounded from above for every candidate. ``docs/inventories.md``, section 6.
 
 T grows with r. Between two sampled rates a < b it is at least T(a), so r · (γ − T(r)) is at most b · (γ − T(a)): an upper
 bound for the cell, whatever T does inside. Cells that could hold the maximum are sampled more finely.
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from optimizer.costs.shapes import Floats
-from optimizer.search.inventory.kinds import Kind
-from optimizer.search.inventory.offer import MICRO, Offer
+from optimizer.search.inventory.candidate import MICRO, InstanceCandidate
+from optimizer.search.inventory.group_types import Kind
 
 _FIRST_CELLS = 24
 _FINER = 8
@@ -20,7 +20,7 @@ _ROUNDS = 8
 
 
 class Curves:
-    """Samples of the mean time of every offer of one kind, taken when first asked for and refined where a bound needs it."""
+    """Samples of the mean time of every candidate of one kind, taken when first asked for and refined where a bound needs it."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
@@ -28,27 +28,27 @@ class Curves:
         self._means: dict[int, Floats] = {}
 
     @property
-    def offers(self) -> tuple[Offer, ...]:
+    def candidates(self) -> tuple[InstanceCandidate, ...]:
         """Those the kind has by now."""
-        return self.kind.offers
+        return self.kind.candidates
 
     def _begin(self, positions: Sequence[int]) -> None:
-        """First samples of offers that have none."""
+        """First samples of candidates that have none."""
         new = [position for position in positions if position not in self._rates]
         if not new:
             return
-        top = np.array([self.offers[position].slots_capacity / MICRO for position in new])
+        top = np.array([self.candidates[position].slots_capacity / MICRO for position in new])
         # Near nothing T is smallest: that value stands for every rate below the first sample.
         grid = np.linspace(0, 1, _FIRST_CELLS + 1)
         grid[0] = 1e-6
         rates = top[:, None] * grid
-        means = self.kind.means([self.offers[position] for position in new], rates)
+        means = self.kind.means([self.candidates[position] for position in new], rates)
         rates[:, 0] = 0.0
         for row, position in enumerate(new):
             self._rates[position], self._means[position] = rates[row], means[row]
 
     def bounds(self, gamma: float, tolerance: float, positions: Sequence[int]) -> Floats:
-        """Upper bounds of Γ for some of the offers, requests/s · ms, (positions,).
+        """Upper bounds of Γ for some of the candidates, requests/s · ms, (positions,).
 
         Args:
             gamma: ms per further request/s.
@@ -88,7 +88,7 @@ class Curves:
     def _sample(self, todo: list[tuple[int, Floats]]) -> None:
         width = max(len(inner) for _, inner in todo)
         rates = np.array([np.pad(inner, (0, width - len(inner)), mode="edge") for _, inner in todo])
-        means = self.kind.means([self.offers[position] for position, _ in todo], rates)
+        means = self.kind.means([self.candidates[position] for position, _ in todo], rates)
         for (position, inner), found in zip(todo, means, strict=True):
             merged = np.concatenate([self._rates[position], inner])
             order = np.argsort(merged, kind="stable")
@@ -97,14 +97,14 @@ class Curves:
             # Rounding noise must not make T shrink: the smaller value to the left keeps the bound an upper one.
             self._means[position] = np.minimum.accumulate(values[::-1])[::-1]
 
-    def fastest_ms(self, offer: int) -> float:
+    def fastest_ms(self, candidate: int) -> float:
         """T next to no load, below which it never is."""
-        self._begin([offer])
-        return float(self._means[offer][0])
+        self._begin([candidate])
+        return float(self._means[candidate][0])
 
-    def marginal(self, offer: int, rate: float) -> float:
+    def marginal(self, candidate: int, rate: float) -> float:
         """G'(r) = d(r · T(r))/dr at a rate, ms, by a difference."""
         step = max(rate * 1e-4, 1e-9)
-        low, high = max(rate - step, rate * 0.5), min(rate + step, self.offers[offer].slots_capacity / MICRO)
-        t_low, t_high = self.kind.means([self.offers[offer]], np.array([[low, high]]))[0]
+        low, high = max(rate - step, rate * 0.5), min(rate + step, self.candidates[candidate].slots_capacity / MICRO)
+        t_low, t_high = self.kind.means([self.candidates[candidate]], np.array([[low, high]]))[0]
         return float((high * t_high - low * t_low) / (high - low)) if high > low else float(t_high)

@@ -1,31 +1,31 @@
-"""Cuts of the model over counts: which multipliers γ, and what each offer earns at most under one. ``docs/inventories.md``, section 6."""
+"""Cuts of the model over counts: which multipliers γ, and what each candidate earns at most under one. ``docs/inventories.md``, section 6."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
+from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.found import Placed
 from optimizer.search.inventory.master import Master, Terms
-from optimizer.search.inventory.offers import Offers
 from optimizer.search.inventory.plan import Plan
-from optimizer.search.uniform.quantities import Weights
+from optimizer.search.uniform.quantities import ObjectiveWeights
 
 FINE = 1e-5
 _ROUGH = 1e-2
 """For bounds that only show the way, or decide what is far off."""
 _FIRST_CUTS = 8
 _NOISE = 1e-9
-"""Relative: what beats an offer may be slower by rounding."""
+"""Relative: what beats a candidate may be slower by rounding."""
 
 
 class Cuts:
     """Adds cuts to models of one problem; ``gammas`` are the multipliers so far, ms per further request/s, the latest last."""
 
-    def __init__(self, offers: Offers, weights: Weights) -> None:
-        self._offers, self._weights = offers, weights
+    def __init__(self, candidates: Candidates, weights: ObjectiveWeights) -> None:
+        self._candidates, self._weights = candidates, weights
         self._tolerances: dict[float, float] = {}
         self._opened: set[tuple[int, int]] = set()
-        """Beaten offers, by kind and position, whose own mean times are looked at."""
+        """Dominated candidates, by kind and position, whose own mean times are looked at."""
 
     @property
     def gammas(self) -> tuple[float, ...]:
@@ -33,16 +33,16 @@ class Cuts:
         return tuple(self._tolerances)
 
     def open(self, plan: Plan) -> None:
-        """Look at the own mean times of a plan's offers from here on, whatever beats them."""
-        self._opened.update((self._offers.places[e.place].kind, e.offer) for e in plan.entries)
+        """Look at the own mean times of a plan's candidates from here on, whatever beats them."""
+        self._opened.update((self._candidates.places[e.place].kind, e.candidate) for e in plan.entries)
 
     def gamma(self, placed: Placed) -> float:
         """What a further request/s costs at the plan's split: the mean of its families' own figures."""
-        families = placed.plan.families(self._offers)
+        families = placed.plan.families(self._candidates)
         shares = placed.split.thousandths
         total = 0.0
         for family, share, rate in zip(families, shares, placed.split.rates, strict=True):
-            total += share * self._offers.curves(family[0]).marginal(family[1], rate)
+            total += share * self._candidates.curves(family[0]).marginal(family[1], rate)
         return self._allowed(total / sum(shares))
 
     def _allowed(self, gamma: float) -> float:
@@ -52,12 +52,12 @@ class Cuts:
         return min(gamma, w.unserved * w.penalty_ms / w.latency)
 
     def first(self, master: Master) -> None:
-        """Multipliers from next to nothing up to what the busiest offer costs at its most."""
+        """Multipliers from next to nothing up to what the busiest candidate costs at its most."""
         ends: list[float] = []
-        for number, kind in enumerate(self._offers.kinds):
+        for number, kind in enumerate(self._candidates.group_types):
             for position in kind.kept:
-                offer, curve = kind.offers[position], self._offers.curves(number)
-                ends += [curve.marginal(position, offer.capacity / 1e6 * part) for part in (0.05, 0.4, 0.9)]
+                candidate, curve = kind.candidates[position], self._candidates.curves(number)
+                ends += [curve.marginal(position, candidate.capacity / 1e6 * part) for part in (0.05, 0.4, 0.9)]
         if not ends:
             return
         low, high = self._allowed(min(ends)), self._allowed(max(ends))
@@ -67,7 +67,7 @@ class Cuts:
     def add(self, master: Master, gamma: float, tolerance: float) -> None:
         """The bound of a multiplier, as fine as the tolerance (relative).
 
-        What beats an offer bounds what it earns, until the offer is part of a plan.
+        What beats a candidate bounds what it earns, until the candidate is part of a plan.
         """
         master.cut(self._terms(master, gamma, tolerance, self._opened))
         self._tolerances[gamma] = min(tolerance, self._tolerances.pop(gamma, tolerance))
@@ -78,29 +78,29 @@ class Cuts:
             self.add(master, gamma, self._tolerances[gamma])
 
     def own(self, master: Master, gamma: float, tolerance: float = _ROUGH) -> Terms:
-        """The bound of a multiplier with what every offer earns itself."""
-        kinds = [self._offers.places[item.place].kind for item in master.items]
+        """The bound of a multiplier with what every candidate earns itself."""
+        group_types = [self._candidates.places[item.place].kind for item in master.items]
         return self._terms(
-            master, gamma, tolerance, {(k, item.position) for k, item in zip(kinds, master.items, strict=True)}
+            master, gamma, tolerance, {(k, item.position) for k, item in zip(group_types, master.items, strict=True)}
         )
 
     def _terms(self, master: Master, gamma: float, tolerance: float, opened: Container[tuple[int, int]]) -> Terms:
-        kinds = [self._offers.places[item.place].kind for item in master.items]
+        group_types = [self._candidates.places[item.place].kind for item in master.items]
         stands_for: dict[tuple[int, int], tuple[int, int]] = {}
-        for kind, item in zip(kinds, master.items, strict=True):
+        for kind, item in zip(group_types, master.items, strict=True):
             known = (item.position, 1)
             if (kind, item.position) not in opened:
-                known = self._offers.kinds[kind].beaten.get(item.position, known)
+                known = self._candidates.group_types[kind].dominated.get(item.position, known)
             stands_for[kind, item.position] = known
         gains: dict[tuple[int, int], float] = {}
-        for kind in sorted(set(kinds)):
+        for kind in sorted(set(group_types)):
             positions = sorted({sampled for (k, _), (sampled, _) in stands_for.items() if k == kind})
-            bounds = self._offers.curves(kind).bounds(gamma, tolerance, positions)
+            bounds = self._candidates.curves(kind).bounds(gamma, tolerance, positions)
             gains.update({(kind, position): float(gain) for position, gain in zip(positions, bounds, strict=True)})
         earned, fastest = [], []
-        for kind, item in zip(kinds, master.items, strict=True):
+        for kind, item in zip(group_types, master.items, strict=True):
             sampled, many = stands_for[kind, item.position]
-            noise = 0.0 if sampled == item.position else _NOISE * gamma * item.offer.slots_capacity / 1e6
+            noise = 0.0 if sampled == item.position else _NOISE * gamma * item.candidate.slots_capacity / 1e6
             earned.append(many * gains[kind, sampled] + noise)
-            fastest.append(self._offers.curves(kind).fastest_ms(sampled))
+            fastest.append(self._candidates.curves(kind).fastest_ms(sampled))
         return master.terms(gamma, earned, fastest)

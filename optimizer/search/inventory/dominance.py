@@ -5,7 +5,7 @@ where NVLink joins only part of a node, TP groups no wider), has at least its sl
 part of its cache, and every time of the load model is no longer at every number in progress. All percentiles and means are
 monotone in those times, so b carries at least the rate, no slower, whatever the rate, and fails no more often. The same
 follows where b's mean time at each rate of a grid is no longer than a's at the rate before it, for mean times only grow with
-the rate; and where several of b do that in place of one of a. Beaten shapes come second in the search; what beats them
+the rate; and where several of b do that in place of one of a. Dominated shapes come second in the search; what beats them
 bounds what they earn.
 """
 
@@ -23,7 +23,7 @@ _NOISE = 1e-12
 """Relative difference of times that is rounding: far below what bounds and values are compared to."""
 
 
-def beaten_at_each_number(q: Quantities, rows: Ints, slots: Ints, needs: Ints) -> dict[int, int]:
+def dominated_at_each_number(quantities: Quantities, rows: Ints, slots: Ints, needs: Ints) -> dict[int, int]:
     """Positions in ``rows`` of shapes that another beats, and which; of equal ones the first in the stated tie-break beats the rest.
 
     Args:
@@ -31,7 +31,7 @@ def beaten_at_each_number(q: Quantities, rows: Ints, slots: Ints, needs: Ints) -
         slots: (R,) most sequences of each row of the space.
         needs: (K, A) what each takes up, less being better: GPUs of each part, TP width.
     """
-    service = q.service
+    service = quantities.service
     curves = np.concatenate(
         [
             service.residence_ms[rows],
@@ -45,15 +45,15 @@ def beaten_at_each_number(q: Quantities, rows: Ints, slots: Ints, needs: Ints) -
         ],
         axis=1,
     )
-    ranks = q.space.column("engine_ranks")[rows]
-    rank = tie_rank(q.space)[rows]
-    least, most = _cache_shares(q, rows)
+    ranks = quantities.space.column("engine_ranks")[rows]
+    rank = tie_rank(quantities.space)[rows]
+    least, most = _cache_shares(quantities, rows)
     limits = _Limits(slots[rows], needs, least, most)
-    beaten: dict[int, int] = {}
+    dominated: dict[int, int] = {}
     for coupled in sorted(set(ranks.tolist())):
         members = np.flatnonzero(ranks == coupled)
-        beaten.update(_beaten(members, curves, limits, rank))
-    return beaten
+        dominated.update(_dominated(members, curves, limits, rank))
+    return dominated
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,35 +71,35 @@ class _Limits:
         return fits and bool((self.most[one] <= self.least[other] * (1 + _NOISE)).all())
 
 
-def _cache_shares(q: Quantities, rows: Ints) -> tuple[Floats, Floats]:
+def _cache_shares(quantities: Quantities, rows: Ints) -> tuple[Floats, Floats]:
     """Mean, variance and third moment of what one request holds, over powers of the room: at the stage with the largest
     mean, and the largest over the stages, (A, 3) each. Where no cache ever lacks, all are 0."""
-    held = q.memory.held
-    if held is None or "kv_cache" in q.problem.search.disabled_rules:
+    held = quantities.memory.held
+    if held is None or "kv_cache" in quantities.problem.search.disabled_rules:
         return np.zeros((len(rows), 3)), np.zeros((len(rows), 3))
-    shape = q.space.row_shape[rows]
-    room = np.maximum(1.0, q.room[shape].astype(np.float64))
+    shape = quantities.space.row_shape[rows]
+    room = np.maximum(1.0, quantities.room[shape].astype(np.float64))
     moments = (held.mean[shape], held.variance[shape], np.maximum(0.0, held.third[shape]))
     shares = np.stack([moment / room**power for power, moment in enumerate(moments, start=1)], axis=2)
     fullest = shares[:, :, 0].argmax(axis=1)
     return shares[np.arange(len(rows)), fullest], shares.max(axis=1)
 
 
-def _beaten(members: Ints, curves: Floats, limits: _Limits, rank: Ints) -> dict[int, int]:
+def _dominated(members: Ints, curves: Floats, limits: _Limits, rank: Ints) -> dict[int, int]:
     """The members that another member beats, and which."""
     # Likely winners first, so that most members fall to the first few comparisons.
     order = members[np.lexsort((rank[members], curves[members].sum(axis=1)))]
     front: list[int] = []
-    beaten: dict[int, int] = {}
+    dominated: dict[int, int] = {}
     for member in order.tolist():
         winner = next((other for other in front if _beats(other, member, curves, limits)), None)
         if winner is not None:
-            beaten[member] = winner
+            dominated[member] = winner
             continue
         fallen = [other for other in front if _beats(member, other, curves, limits)]
-        beaten.update(dict.fromkeys(fallen, member))
-        front = [*(other for other in front if other not in beaten), member]
-    return beaten
+        dominated.update(dict.fromkeys(fallen, member))
+        front = [*(other for other in front if other not in dominated), member]
+    return dominated
 
 
 def _beats(one: int, other: int, curves: Floats, limits: _Limits) -> bool:
@@ -107,7 +107,7 @@ def _beats(one: int, other: int, curves: Floats, limits: _Limits) -> bool:
     return limits.no_worse(one, other) and bool((curves[one] <= curves[other] * (1 + _NOISE)).all())
 
 
-def beaten_at_each_rate(
+def dominated_at_each_rate(
     means: Floats, grid: Floats, carries: Ints, needs: Ints, *, several: bool = True
 ) -> dict[int, tuple[int, int]]:
     """Members that another beats by rates and mean times: which, and how many of it stand in place of one.
@@ -123,12 +123,12 @@ def beaten_at_each_rate(
         several: whether several may stand in place of one; not when the number of replicas is fixed.
     """
     order = np.lexsort((-carries[1], (needs[:, :, 0] * needs[:, :, 1]).sum(axis=1)))
-    beaten: dict[int, tuple[int, int]] = {}
+    dominated: dict[int, tuple[int, int]] = {}
     for one in order.tolist():
-        if one in beaten:
+        if one in dominated:
             continue
         for other in range(len(order)):
-            if other in beaten:
+            if other in dominated:
                 continue
             times = _in_place_of(needs[one], needs[other])
             times = times if several else min(times, 1)
@@ -138,8 +138,8 @@ def beaten_at_each_rate(
             # Mean times only grow: the next sampled rate above stands for what lies below it.
             at = np.searchsorted(grid, grid[reach + 1] / times)
             if (means[one, at] <= means[other, reach]).all():
-                beaten[other] = (one, times)
-    return beaten
+                dominated[other] = (one, times)
+    return dominated
 
 
 def _in_place_of(one: Ints, other: Ints) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from itertools import combinations, product
 from typing import Any
 
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.search.common.solver import cp_model, new_solver
-from optimizer.search.inventory.offers import Offers
-from optimizer.search.inventory.placing import Block, blocks_of, domain_within_node, seated
-from optimizer.search.inventory.plan import Plan, Stand, offer_of, parts_of
+from optimizer.search.inventory.candidates import Candidates
+from optimizer.search.inventory.placing import NodeBlock, blocks_of, domain_within_node, seated
+from optimizer.search.inventory.plan import Plan, Stand, candidate_of, parts_of
 
 MOST_NODES = 48
 MOST_PAIRS = 2_000
@@ -22,25 +22,27 @@ class NotSettledError(Exception):
     """Too large to be settled exactly, or the solver ended without a proof."""
 
 
-def place_exactly(problem: FleetProblem, offers: Offers, plan: Plan, needed: int) -> tuple[Stand, ...] | None:
+def place_exactly(
+    problem: InventoryProblem, candidates: Candidates, plan: Plan, needed: int
+) -> tuple[Stand, ...] | None:
     """Stands that keep ``needed`` capacity after the losses of every stated level of nodes and racks; None: there are none.
 
     Raises:
         NotSettledError: too many nodes, or NVLink domains that counts do not describe.
     """
-    used = sorted({index for entry in plan.entries for index in offers.places[entry.place].groups})
+    used = sorted({index for entry in plan.entries for index in candidates.places[entry.place].groups})
     nodes = sum(problem.groups[index].nodes for index in used)
     if nodes > MOST_NODES:
         raise NotSettledError
     if any(domain_within_node(problem.groups[index]) < problem.groups[index].free_gpus for index in used):
         raise NotSettledError
     model = cp_model.CpModel()
-    choices: list[tuple[int, tuple[Block, ...], Any]] = []
+    choices: list[tuple[int, tuple[NodeBlock, ...], Any]] = []
     on_node: dict[tuple[int, int], list[tuple[int, Any]]] = {}
     load: dict[tuple[str, str], list[tuple[int, Any]]] = {}
     for position, entry in enumerate(plan.entries):
-        offer = offer_of(offers, entry)
-        parts = list(parts_of(offers, entry))
+        candidate = candidate_of(candidates, entry)
+        parts = list(parts_of(candidates, entry))
         here = []
         for blocks in product(*(blocks_of(problem, index, part.nodes) for index, part in parts)):
             count = model.new_int_var(0, entry.count, "")
@@ -50,14 +52,14 @@ def place_exactly(problem: FleetProblem, offers: Offers, plan: Plan, needed: int
                 for node in block.nodes:
                     on_node.setdefault((index, node), []).append((part.gpus_per_node, count))
                     name = problem.groups[index].node_name(node)
-                    load.setdefault(("node", name), []).append((offer.capacity, count))
+                    load.setdefault(("node", name), []).append((candidate.capacity, count))
             # Both parts of an instance are in one rack.
             if blocks[0].rack is not None:
-                load.setdefault(("rack", blocks[0].rack), []).append((offer.capacity, count))
+                load.setdefault(("rack", blocks[0].rack), []).append((candidate.capacity, count))
         model.add(sum(here) == entry.count)
     for (index, _), held in on_node.items():
         model.add(sum(gpus * count for gpus, count in held) <= problem.groups[index].free_gpus)
-    total = sum(offer_of(offers, entry).capacity * entry.count for entry in plan.entries)
+    total = sum(candidate_of(candidates, entry).capacity * entry.count for entry in plan.entries)
     for losses in problem.survive:
         if losses.level not in ("node", "rack") or f"survive_{losses.level}" in problem.search.disabled_rules:
             continue
@@ -71,7 +73,7 @@ def place_exactly(problem: FleetProblem, offers: Offers, plan: Plan, needed: int
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         raise NotSettledError
     taken = [(position, blocks, int(solver.value(count))) for position, blocks, count in choices]
-    stands = seated(problem, offers, plan, taken)
+    stands = seated(problem, candidates, plan, taken)
     if stands is None:
         raise NotSettledError
     return stands

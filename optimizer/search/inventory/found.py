@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from optimizer.results.answer import Status
 from optimizer.search.inventory.plan import Plan, Stand
 from optimizer.search.inventory.states import Site
-from optimizer.search.inventory.valuation import Split, Value
+from optimizer.search.inventory.valuation import LoadSplit, PlanValue
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Placed:
 
     plan: Plan
     stands: tuple[Stand, ...]
-    split: Split
+    split: LoadSplit
     site: Site
-    value: Value
+    value: PlanValue
 
     @property
     def whole_ms(self) -> int:
@@ -28,7 +28,7 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class FleetFound:
+class InventoryFound:
     """Outcome of a search. ``bound_ms`` is in whole milliseconds, rounded up; None where nothing is proved."""
 
     status: Status

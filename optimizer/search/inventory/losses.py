@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from optimizer.facts.inventory import FleetProblem
-from optimizer.search.inventory.offers import Offers
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.placing import domain_within_node
-from optimizer.search.inventory.plan import Plan, Stand, offer_of
+from optimizer.search.inventory.plan import Plan, Stand, candidate_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Worst:
 
 
 def worst_losses(
-    problem: FleetProblem, offers: Offers, plan: Plan, stands: tuple[Stand, ...], level: str, count: int
+    problem: InventoryProblem, candidates: Candidates, plan: Plan, stands: tuple[Stand, ...], level: str, count: int
 ) -> Worst:
     """The losses of ``count`` domains of a level that take the most capacity.
 
@@ -30,9 +30,9 @@ def worst_losses(
     """
     if count not in (1, 2):
         raise ValueError(f"{count} losses at once are not modelled")
-    capacity = [offer_of(offers, plan.entries[stand.entry]).capacity for stand in stands]
+    capacity = [candidate_of(candidates, plan.entries[stand.entry]).capacity for stand in stands]
     if level == "gpu" and problem.within_s is not None:
-        return _after_restarts(problem, offers, plan, stands, count, problem.within_s)
+        return _after_restarts(problem, candidates, plan, stands, count, problem.within_s)
     touched = _domains(problem, stands, level)
     loads = sorted(((sum(capacity[i] for i in members), name) for name, members in touched.items()), key=_order)
     if not loads:
@@ -57,7 +57,12 @@ def worst_losses(
 
 
 def _after_restarts(
-    problem: FleetProblem, offers: Offers, plan: Plan, stands: tuple[Stand, ...], count: int, within_s: float
+    problem: InventoryProblem,
+    candidates: Candidates,
+    plan: Plan,
+    stands: tuple[Stand, ...],
+    count: int,
+    within_s: float,
 ) -> Worst:
     """The worst losses of GPUs once instances have started again on unused GPUs of the NVLink domain of the GPU they lost.
 
@@ -67,7 +72,7 @@ def _after_restarts(
     unused = _unused(problem, stands)
     price: list[tuple[int, int, str]] = []
     for stand in stands:
-        offer = offer_of(offers, plan.entries[stand.entry])
+        candidate = candidate_of(candidates, plan.entries[stand.entry])
         least = min(
             (
                 unused[index, node, gpu // domain_within_node(problem.groups[index])],
@@ -76,8 +81,8 @@ def _after_restarts(
             for (index, node), gpus in zip(stand.nodes, stand.gpus, strict=True)
             for gpu in gpus
         )
-        spares = least[0] if offer.restart_s <= within_s else 0
-        price.append((offer.capacity, spares + 1, least[1]))
+        spares = least[0] if candidate.restart_s <= within_s else 0
+        price.append((candidate.capacity, spares + 1, least[1]))
     price.sort(key=lambda item: (-item[0], item[2]))
     cheap = [item for item in price if item[1] == 1][:count]
     best = Worst(tuple(item[2] for item in cheap), len(cheap), sum(item[0] for item in cheap))
@@ -88,7 +93,7 @@ def _after_restarts(
     return best
 
 
-def _unused(problem: FleetProblem, stands: tuple[Stand, ...]) -> dict[tuple[int, int, int], int]:
+def _unused(problem: InventoryProblem, stands: tuple[Stand, ...]) -> dict[tuple[int, int, int], int]:
     """Unused free GPUs of every NVLink domain: (group, node, domain) → GPUs, for the nodes in use."""
     found: dict[tuple[int, int, int], int] = {}
     for stand in stands:
@@ -107,7 +112,7 @@ def _order(item: tuple[int, str]) -> tuple[int, str]:
     return (-item[0], item[1])
 
 
-def _domains(problem: FleetProblem, stands: tuple[Stand, ...], level: str) -> dict[str, frozenset[int]]:
+def _domains(problem: InventoryProblem, stands: tuple[Stand, ...], level: str) -> dict[str, frozenset[int]]:
     """Instances that touch each domain of a level, by its name; domains that touch none are left out."""
     found: dict[str, set[int]] = defaultdict(set)
     wide = {} if level in ("gpu", "node", "rack") else problem.wide_domains(level)

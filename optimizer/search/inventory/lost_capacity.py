@@ -47,19 +47,19 @@ def _instances(
         if touched is not None and not any(touched[index] for index in item.groups):
             continue
         present = master.at_least(number, 1)
-        if restarts and item.offer.restart_s <= (master.problem.within_s or 0.0):
+        if restarts and item.candidate.restart_s <= (master.problem.within_s or 0.0):
             safe = _spared(master, item)
             if safe is not None:
-                model.add(lost >= item.offer.capacity).only_enforce_if([present, ~safe])
+                model.add(lost >= item.candidate.capacity).only_enforce_if([present, ~safe])
                 continue
-        model.add(lost >= item.offer.capacity).only_enforce_if(present)
+        model.add(lost >= item.candidate.capacity).only_enforce_if(present)
         if count == 2:
             if item.most >= 2 and not restarts:
-                model.add(lost >= 2 * item.offer.capacity).only_enforce_if(master.at_least(number, 2))
+                model.add(lost >= 2 * item.candidate.capacity).only_enforce_if(master.at_least(number, 2))
             # Two of different kinds together: left to the placing where there are very many kinds.
             for other in range(0 if restarts or len(master.items) > MOST_KINDS_PAIRED else number):
                 both = [present, master.at_least(other, 1)]
-                total = item.offer.capacity + master.items[other].offer.capacity
+                total = item.candidate.capacity + master.items[other].candidate.capacity
                 model.add(lost >= total).only_enforce_if(both)
 
 
@@ -79,7 +79,7 @@ def _spared(master: Master, item: Item) -> Any:
 
 
 def _equal_parts(master: Master, lost: Any, level: str, count: int) -> None:
-    """Nodes, or racks: the worst part of each group holds at least the average, and of each offer the average rounded up."""
+    """Nodes, or racks: the worst part of each group holds at least the average, and of each candidate the average rounded up."""
     model = master.model
     single: list[Any] = []
     labelled: dict[str, list[int]] = {}
@@ -111,7 +111,7 @@ def _equal_parts(master: Master, lost: Any, level: str, count: int) -> None:
 
 
 def _capacity(items: Sequence[Item]) -> Any:
-    return sum(item.offer.capacity * item.count for item in items)
+    return sum(item.candidate.capacity * item.count for item in items)
 
 
 def _fullest(master: Master, items: Sequence[Item], group: int, parts: int) -> Any:
@@ -123,7 +123,7 @@ def _fullest(master: Master, items: Sequence[Item], group: int, parts: int) -> A
         if item.most > parts:
             each = master.model.new_int_var(0, -(-item.most // parts), "")
             master.model.add(each * parts >= item.count)
-            master.model.add(one >= item.offer.capacity * each)
+            master.model.add(one >= item.candidate.capacity * each)
     return one
 
 

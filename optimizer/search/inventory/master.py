@@ -1,4 +1,4 @@
-"""The CP-SAT model over counts: instances of each offer on each group, nodes filled in each way, losses survived.
+"""The CP-SAT model over counts: instances of each candidate on each group, nodes filled in each way, losses survived.
 
 Identical nodes are one integer, so the model does not grow with the number of GPUs. The objective variable stands above
 every cut (``docs/inventories.md``, section 6). Losses at a level are bounded from below here; what a placement really loses
@@ -12,19 +12,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.common.solver import cp_model
 from optimizer.search.inventory.by_class import ByClass
-from optimizer.search.inventory.downs import all_up, availability, downs_of, inner_availability
+from optimizer.search.inventory.candidates import MICRO, Candidates, InstanceCandidate, StagePart
+from optimizer.search.inventory.down_counts import all_up, availability, down_counts_of, inner_availability
 from optimizer.search.inventory.lost_capacity import survive
-from optimizer.search.inventory.offers import MICRO, Offer, Offers, Part
 from optimizer.search.inventory.patterns import patterns
 from optimizer.search.inventory.placing import domain_within_node, seat_width
 from optimizer.search.inventory.plan import Entry, Plan
 from optimizer.search.inventory.spare import Spare
 from optimizer.search.inventory.valuation import SHARES
-from optimizer.search.uniform.quantities import Weights
+from optimizer.search.uniform.quantities import ObjectiveWeights
 
 LARGEST_NS = 4 * 10**15
 LARGEST_SUM = 10**15
@@ -32,22 +32,22 @@ LARGEST_SUM = 10**15
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An offer on a place, its count variable and its availability A."""
+    """A candidate on a place, its count variable and its availability A."""
 
     place: int
     groups: tuple[int, ...]
     position: int
-    offer: Offer
+    candidate: InstanceCandidate
     count: Any
     most: int
     availability: float
     up: tuple[float, ...]
-    """In each class of failure states (``downs``), the probability that it is the one and an instance is up."""
+    """In each class of failure states (``down_counts``), the probability that it is the one and an instance is up."""
 
     @property
-    def parts(self) -> Iterator[tuple[int, Part]]:
+    def parts(self) -> Iterator[tuple[int, StagePart]]:
         """(group, part) of an instance."""
-        return zip(self.groups, self.offer.parts, strict=True)
+        return zip(self.groups, self.candidate.parts, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,74 +67,74 @@ class Master:
     Args:
         replicas: of all instances together, where a person fixed them.
         everything: take offers that others beat too.
-        without: (place, position) of offers to leave out.
+        without: (place, position) of candidates to leave out.
     """
 
     def __init__(
         self,
-        problem: FleetProblem,
-        offers: Offers,
+        problem: InventoryProblem,
+        candidates: Candidates,
         off: Sequence[str],
         replicas: int | None,
         *,
         everything: bool,
         without: frozenset[tuple[int, int]] = frozenset(),
     ) -> None:
-        self.problem, self.offers, self.everything, self.without = problem, offers, everything, without
-        self.weights = Weights.of(problem.objective)
+        self.problem, self.candidates, self.everything, self.without = problem, candidates, everything, without
+        self.weights = ObjectiveWeights.of(problem.objective)
         self.model = cp_model.CpModel()
         self.items: list[Item] = []
         self._edges: dict[tuple[int, int], tuple[Any, Any]] = {}
         self._families: dict[tuple[int, int], Any] = {}
         self.spare = Spare(self)
         self._by_class: ByClass | None = None
-        self.all_up, self.downs = all_up(problem), downs_of(problem)
-        for place in range(len(offers.places)):
+        self.all_up, self.down_counts = all_up(problem), down_counts_of(problem)
+        for place in range(len(candidates.places)):
             self._items_of(place)
         for index in range(len(problem.groups)):
             self._stock(index)
         # Bounds may be below nothing: only then does what is lost by a shape stay lost.
         self.theta = self.model.new_int_var(-LARGEST_NS, LARGEST_NS, "objective")
-        self.gpus = sum(item.offer.gpus * item.count for item in self.items)
+        self.gpus = sum(item.candidate.gpus * item.count for item in self.items)
         self.price = sum(
             price_micro(problem, group) * part.gpus * item.count for item in self.items for group, part in item.parts
         )
-        self.capacity = sum(item.offer.capacity * item.count for item in self.items)
-        self.peak = sum(item.offer.peak * item.count for item in self.items)
+        self.capacity = sum(item.candidate.capacity * item.count for item in self.items)
+        self.peak = sum(item.candidate.peak * item.count for item in self.items)
         self.demand = math.ceil(problem.workload.requests_per_s * MICRO)
         self.model.add(self.capacity >= self.demand)
         self.model.add(sum(item.count for item in self.items) >= 1)
         if replicas is not None:
-            self.model.add(sum(item.offer.shape.engine_ranks * item.count for item in self.items) == replicas)
+            self.model.add(sum(item.candidate.shape.engine_ranks * item.count for item in self.items) == replicas)
         for losses in problem.survive:
             if f"survive_{losses.level}" not in off:
                 survive(self, losses.level, losses.count)
 
     def _items_of(self, place: int) -> None:
-        """Counts of the offers on a place, where its groups have so many nodes together."""
-        groups = self.offers.places[place].groups
+        """Counts of the candidates on a place, where its groups have so many nodes together."""
+        groups = self.candidates.places[place].groups
         there = [self.problem.groups[index] for index in groups]
-        kind = self.offers.kinds[self.offers.places[place].kind]
+        kind = self.candidates.group_types[self.candidates.places[place].kind]
         if self.everything:
             kind.widen()
-        for position in range(len(kind.offers)) if self.everything else kind.kept:
+        for position in range(len(kind.candidates)) if self.everything else kind.kept:
             if (place, position) in self.without:
                 continue
-            offer = kind.offers[position]
-            parts = list(zip(there, offer.parts, strict=True))
+            candidate = kind.candidates[position]
+            parts = list(zip(there, candidate.parts, strict=True))
             if any(part.nodes > group.nodes_together for group, part in parts):
                 continue
             most = min(group.nodes * (group.free_gpus // part.gpus_per_node) // part.nodes for group, part in parts)
             count = self.model.new_int_var(0, most, "")
-            always = availability(self.problem, groups, offer)
-            up = self.downs.up(groups, inner_availability(self.problem, offer), always)
-            self.items.append(Item(place, groups, position, offer, count, most, always, up))
+            always = availability(self.problem, groups, candidate)
+            up = self.down_counts.up(groups, inner_availability(self.problem, candidate), always)
+            self.items.append(Item(place, groups, position, candidate, count, most, always, up))
 
     def _stock(self, index: int) -> None:
         """How the nodes of a group are filled with parts of instances."""
         group = self.problem.groups[index]
         here = [
-            (part, seat_width(group, min(item.offer.shape.tp, part.gpus_per_node)), item.count)
+            (part, seat_width(group, min(item.candidate.shape.tp, part.gpus_per_node)), item.count)
             for item in self.items
             for on, part in item.parts
             if on == index
@@ -187,7 +187,7 @@ class Master:
             return tuple(math.ceil(worth * share * gain) for share, gain in zip(up, bounds, strict=True))
 
         whole = earned(1.0 if w.unserved == 0 else item.availability for item in self.items)
-        classes = range(len(self.downs.probabilities)) if self.downs.worthwhile else ()
+        classes = range(len(self.down_counts.probabilities)) if self.down_counts.worthwhile else ()
         by_class = tuple(earned(item.up[number] for item in self.items) for number in classes)
         # A family in use takes a thousandth of the load even where it is too slow to earn any.
         extra = [
@@ -202,7 +202,7 @@ class Master:
         least = math.floor(w.latency * terms.gamma_ms * NS_PER_MS)
         least -= sum(k * item.count for k, item in zip(terms.earned_ns, self.items, strict=True))
         extra = {
-            (self.offers.places[item.place].kind, item.position): more
+            (self.candidates.places[item.place].kind, item.position): more
             for item, more in zip(self.items, terms.extra_ns, strict=True)
             if more
         }
@@ -212,7 +212,7 @@ class Master:
         self.model.add(self.theta >= least + slow + sum(more * literal for literal, more in shed))
         if terms.by_class_ns:
             if self._by_class is None:
-                self._by_class = ByClass(self, self.downs, LARGEST_SUM)
+                self._by_class = ByClass(self, self.down_counts, LARGEST_SUM)
             self._by_class.cut(terms, slow)
 
     def serve(self, availability: float) -> None:
@@ -226,7 +226,7 @@ class Master:
         if family not in self._families:
             used = self.model.new_bool_var("")
             for number, item in enumerate(self.items):
-                if (self.offers.places[item.place].kind, item.position) == family:
+                if (self.candidates.places[item.place].kind, item.position) == family:
                     self.model.add_implication(self.at_least(number, 1), used)
             self._families[family] = used
         return self._families[family]
@@ -242,7 +242,7 @@ class Master:
 
     def at_least_for(self, plan: Plan, exact_ns: int | None) -> None:
         """The plan's own objective (GPUs' share left out) is at least this; None: the plan is not allowed."""
-        wanted = {(entry.place, entry.offer): entry.count for entry in plan.entries}
+        wanted = {(entry.place, entry.candidate): entry.count for entry in plan.entries}
         other = []
         for number, item in enumerate(self.items):
             value = wanted.get((item.place, item.position), 0)
@@ -264,12 +264,12 @@ class Master:
 
     def hint(self, plan: Plan) -> None:
         """Start from a plan."""
-        wanted = {(entry.place, entry.offer): entry.count for entry in plan.entries}
+        wanted = {(entry.place, entry.candidate): entry.count for entry in plan.entries}
         self.model.clear_hints()
         for item in self.items:
             self.model.add_hint(item.count, wanted.get((item.place, item.position), 0))
 
 
-def price_micro(problem: FleetProblem, group: int) -> int:
+def price_micro(problem: InventoryProblem, group: int) -> int:
     """Price of one GPU of a group per hour in millionths, rounded up; 0 where none is stated."""
     return math.ceil((problem.groups[group].price_per_gpu_hour or 0.0) * MICRO - 1e-6)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.exact_placing import NotSettledError, place_exactly
 from optimizer.search.inventory.found import Placed
 from optimizer.search.inventory.losses import worst_losses
-from optimizer.search.inventory.offers import Offers
 from optimizer.search.inventory.placing import place
-from optimizer.search.inventory.plan import Plan, Stand, offer_of
+from optimizer.search.inventory.plan import Plan, Stand, candidate_of
 from optimizer.search.inventory.states import TooManyStatesError
 from optimizer.search.inventory.valuation import Valuation
 
@@ -36,8 +36,8 @@ class Serves:
 class Placer:
     """Places and values plans of one problem."""
 
-    def __init__(self, problem: FleetProblem, offers: Offers, valuation: Valuation) -> None:
-        self.problem, self.offers, self.valuation = problem, offers, valuation
+    def __init__(self, problem: InventoryProblem, candidates: Candidates, valuation: Valuation) -> None:
+        self.problem, self.candidates, self.valuation = problem, candidates, valuation
 
     def place(self, plan: Plan) -> Placed | None:
         """The plan placed, shared out and valued; None where it breaks a rule or finds no room.
@@ -48,10 +48,10 @@ class Placer:
         split = self.valuation.split(plan)
         if split is None:
             return None
-        stands = place(self.problem, self.offers, plan)
+        stands = place(self.problem, self.candidates, plan)
         if stands is None or not self._survives(plan, stands):
             needed = math.ceil(self.problem.workload.requests_per_s * self.problem.demand_share * 1e6 - 1e-6)
-            stands = place_exactly(self.problem, self.offers, plan, needed)
+            stands = place_exactly(self.problem, self.candidates, plan, needed)
             if stands is None or not self._survives(plan, stands):
                 return None
         site = self.valuation.site(plan, stands)
@@ -63,12 +63,12 @@ class Placer:
 
     def _survives(self, plan: Plan, stands: tuple[Stand, ...]) -> bool:
         """Whether the capacity left after the worst of every stated losses suffices."""
-        capacity = sum(offer_of(self.offers, entry).capacity * entry.count for entry in plan.entries)
+        capacity = sum(candidate_of(self.candidates, entry).capacity * entry.count for entry in plan.entries)
         needed = self.problem.workload.requests_per_s * self.problem.demand_share * 1e6 - 1e-6
         for losses in self.problem.survive:
             if f"survive_{losses.level}" in self.problem.search.disabled_rules:
                 continue
-            worst = worst_losses(self.problem, self.offers, plan, stands, losses.level, losses.count)
+            worst = worst_losses(self.problem, self.candidates, plan, stands, losses.level, losses.count)
             if capacity - worst.capacity < needed:
                 return False
         return True

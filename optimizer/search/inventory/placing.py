@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optimizer.facts.inventory import FleetProblem, NodeGroup
-from optimizer.search.inventory.offers import Offer, Offers, Part
-from optimizer.search.inventory.plan import Plan, Stand, offer_of, parts_of
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
+from optimizer.search.inventory.candidates import Candidates, InstanceCandidate, StagePart
+from optimizer.search.inventory.plan import Plan, Stand, candidate_of, parts_of
 
 
 class _Node:
@@ -52,21 +52,21 @@ def seat_width(group: NodeGroup, tp: int) -> int:
     return tp if tp <= domain_within_node(group) else 1
 
 
-def place(problem: FleetProblem, offers: Offers, plan: Plan) -> tuple[Stand, ...] | None:
+def place(problem: InventoryProblem, candidates: Candidates, plan: Plan) -> tuple[Stand, ...] | None:
     """Stands of every instance, in order of entries; None when this way of spreading finds no room.
 
     The largest instances go first, each to the rack and then the node with the least capacity on it that has room. Where
     that leaves no room, instances fill one node after the other instead.
     """
     for spread in (True, False):
-        found = _place(problem, offers, plan, spread)
+        found = _place(problem, candidates, plan, spread)
         if found is not None:
             return found
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class NodeBlock:
     """Nodes of a group that a part of an instance may take together, in one rack."""
 
     group: int
@@ -74,7 +74,7 @@ class Block:
     nodes: tuple[int, ...]
 
 
-def blocks_of(problem: FleetProblem, index: int, count: int) -> list[Block]:
+def blocks_of(problem: InventoryProblem, index: int, count: int) -> list[NodeBlock]:
     """Every aligned block of so many nodes of a group."""
     group, found = problem.groups[index], []
     together = group.nodes_together
@@ -82,31 +82,36 @@ def blocks_of(problem: FleetProblem, index: int, count: int) -> list[Block]:
         for first in range(start, min(start + group.nodes_per_rack, group.nodes), together):
             last = min(first + together, start + group.nodes_per_rack, group.nodes)
             for node in range(first, last - count + 1, count):
-                found.append(Block(index, group.rack_of(node), tuple(range(node, node + count))))
+                found.append(NodeBlock(index, group.rack_of(node), tuple(range(node, node + count))))
     return found
 
 
 def seated(
-    problem: FleetProblem, offers: Offers, plan: Plan, taken: Sequence[tuple[int, tuple[Block, ...], int]]
+    problem: InventoryProblem,
+    candidates: Candidates,
+    plan: Plan,
+    taken: Sequence[tuple[int, tuple[NodeBlock, ...], int]],
 ) -> tuple[Stand, ...] | None:
     """Stands for counts of instances on blocks (entry, block of each part, instances); None when GPUs of a node do not suffice."""
     nodes: dict[tuple[int, int], _Node] = {}
     stands: list[tuple[int, int, Stand]] = []
 
-    def largest_first(one: tuple[int, tuple[Block, ...], int]) -> tuple[object, ...]:
-        most = max(part.gpus_per_node for part in offer_of(offers, plan.entries[one[0]]).parts)
+    def largest_first(one: tuple[int, tuple[NodeBlock, ...], int]) -> tuple[object, ...]:
+        most = max(part.gpus_per_node for part in candidate_of(candidates, plan.entries[one[0]]).parts)
         return (-most, one[0], [block.nodes for block in one[1]])
 
     for position, blocks, count in sorted(taken, key=largest_first):
-        offer = offer_of(offers, plan.entries[position])
+        candidate = candidate_of(candidates, plan.entries[position])
         for _ in range(count):
             places: list[tuple[int, int]] = []
             gpus: list[tuple[int, ...]] = []
-            for block, part in zip(blocks, offer.parts, strict=True):
+            for block, part in zip(blocks, candidate.parts, strict=True):
                 group = problem.groups[block.group]
                 for node in block.nodes:
                     state = nodes.setdefault((block.group, node), _Node(group, domain_within_node(group)))
-                    found = state.take(part.gpus_per_node, seat_width(group, min(offer.shape.tp, part.gpus_per_node)))
+                    found = state.take(
+                        part.gpus_per_node, seat_width(group, min(candidate.shape.tp, part.gpus_per_node))
+                    )
                     if found is None:
                         return None
                     places.append((block.group, node))
@@ -115,25 +120,28 @@ def seated(
     return tuple(stand for _, _, stand in sorted(stands, key=lambda item: item[:2]))
 
 
-def _place(problem: FleetProblem, offers: Offers, plan: Plan, spread: bool) -> tuple[Stand, ...] | None:
+def _place(problem: InventoryProblem, candidates: Candidates, plan: Plan, spread: bool) -> tuple[Stand, ...] | None:
     floor = _Floor(problem, spread)
     stands: list[tuple[int, int, Stand]] = []
-    for number, position in enumerate(_order(offers, plan)):
-        stand = floor.stand(offers, plan, position)
+    for number, position in enumerate(_order(candidates, plan)):
+        stand = floor.stand(candidates, plan, position)
         if stand is None:
             return None
         stands.append((position, number, stand))
     return tuple(stand for _, _, stand in sorted(stands, key=lambda item: item[:2]))
 
 
-def _order(offers: Offers, plan: Plan) -> list[int]:
+def _order(candidates: Candidates, plan: Plan) -> list[int]:
     """Entries of the instances in the order in which they are stood: over two groups first, then group by group, large ones first."""
 
     def key(position: int) -> tuple[int, ...]:
-        offer, groups = offer_of(offers, plan.entries[position]), offers.places[plan.entries[position].place].groups
+        candidate, groups = (
+            candidate_of(candidates, plan.entries[position]),
+            candidates.places[plan.entries[position].place].groups,
+        )
         group = -1 if len(groups) > 1 else groups[0]
-        most = max(part.gpus_per_node for part in offer.parts)
-        return (group, -offer.nodes, -most, -offer.shape.tp, -offer.capacity)
+        most = max(part.gpus_per_node for part in candidate.parts)
+        return (group, -candidate.nodes, -most, -candidate.shape.tp, -candidate.capacity)
 
     entries = sorted(range(len(plan.entries)), key=key)
     return [position for position in entries for _ in range(plan.entries[position].count)]
@@ -142,20 +150,20 @@ def _order(offers: Offers, plan: Plan) -> list[int]:
 class _Floor:
     """The nodes of all groups while instances are being stood on them."""
 
-    def __init__(self, problem: FleetProblem, spread: bool) -> None:
+    def __init__(self, problem: InventoryProblem, spread: bool) -> None:
         self.problem, self.spread = problem, spread
         self._rack_load: dict[object, int] = {}
         self._nodes: dict[int, list[_Node]] = {}
         self._racks: dict[int, dict[tuple[object, int], list[int]]] = {}
 
-    def stand(self, offers: Offers, plan: Plan, position: int) -> Stand | None:
+    def stand(self, candidates: Candidates, plan: Plan, position: int) -> Stand | None:
         """A place for one instance of an entry, taken; None where there is no room."""
         entry = plan.entries[position]
-        offer = offer_of(offers, entry)
+        candidate = candidate_of(candidates, entry)
         places: list[tuple[int, int]] = []
         gpus: list[tuple[int, ...]] = []
-        for number, (index, part) in enumerate(parts_of(offers, entry)):
-            found = self._part(index, part, offer, first=number == 0)
+        for number, (index, part) in enumerate(parts_of(candidates, entry)):
+            found = self._part(index, part, candidate, first=number == 0)
             if found is None:
                 return None
             for node, taken in found:
@@ -163,10 +171,12 @@ class _Floor:
                 gpus.append(taken)
         return Stand(position, tuple(places), tuple(gpus))
 
-    def _part(self, index: int, part: Part, offer: Offer, *, first: bool) -> list[tuple[int, tuple[int, ...]]] | None:
+    def _part(
+        self, index: int, part: StagePart, candidate: InstanceCandidate, *, first: bool
+    ) -> list[tuple[int, tuple[int, ...]]] | None:
         """Nodes and GPUs for a part of an instance, taken."""
         nodes, racks = self._group(index)
-        tp = seat_width(self.problem.groups[index], min(offer.shape.tp, part.gpus_per_node))
+        tp = seat_width(self.problem.groups[index], min(candidate.shape.tp, part.gpus_per_node))
         order = sorted(racks, key=lambda rack: self._rack_load.get(rack[0], 0)) if self.spread else list(racks)
         for rack, block in order:
             chosen = _blocks(part.nodes, part.gpus_per_node, tp, racks[rack, block], nodes, self.spread)
@@ -178,9 +188,9 @@ class _Floor:
                 if taken is None:
                     raise RuntimeError("a node that has room has none")
                 found.append((node, taken))
-                nodes[node].load += offer.capacity
+                nodes[node].load += candidate.capacity
             if first:  # both parts of an instance are in one rack
-                self._rack_load[rack] = self._rack_load.get(rack, 0) + offer.capacity
+                self._rack_load[rack] = self._rack_load.get(rack, 0) + candidate.capacity
             return found
         return None
 

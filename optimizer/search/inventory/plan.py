@@ -1,4 +1,4 @@
-"""A plan: how many instances of which offer on which place. Families, placements and losses are said in its terms."""
+"""A plan: how many instances of which candidate on which place. Families, placements and losses are said in its terms."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from optimizer.search.inventory.offers import Offer, Offers, Part
+from optimizer.search.inventory.candidates import Candidates, InstanceCandidate, StagePart
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """So many instances of an offer (its position among those of the place's kind) on a place."""
+    """So many instances of a candidate (its position among those of the place's kind) on a place."""
 
     place: int
-    offer: int
+    candidate: int
     count: int
 
 
@@ -27,32 +27,32 @@ class Plan:
     @cached_property
     def key(self) -> tuple[tuple[int, int, int], ...]:
         """What tells plans apart."""
-        return tuple((e.place, e.offer, e.count) for e in self.entries)
+        return tuple((e.place, e.candidate, e.count) for e in self.entries)
 
-    def families(self, offers: Offers) -> tuple[tuple[int, int], ...]:
+    def families(self, candidates: Candidates) -> tuple[tuple[int, int], ...]:
         """(kind, offer) of each family, in order."""
-        return tuple(sorted({(offers.places[e.place].kind, e.offer) for e in self.entries}))
+        return tuple(sorted({(candidates.places[e.place].kind, e.candidate) for e in self.entries}))
 
-    def family_counts(self, offers: Offers) -> tuple[int, ...]:
+    def family_counts(self, candidates: Candidates) -> tuple[int, ...]:
         """Instances of each family."""
-        totals = dict.fromkeys(self.families(offers), 0)
+        totals = dict.fromkeys(self.families(candidates), 0)
         for e in self.entries:
-            totals[(offers.places[e.place].kind, e.offer)] += e.count
+            totals[(candidates.places[e.place].kind, e.candidate)] += e.count
         return tuple(totals.values())
 
-    def gpus(self, offers: Offers) -> int:
+    def gpus(self, candidates: Candidates) -> int:
         """GPUs used."""
-        return sum(offer_of(offers, e).gpus * e.count for e in self.entries)
+        return sum(candidate_of(candidates, e).gpus * e.count for e in self.entries)
 
 
-def offer_of(offers: Offers, entry: Entry) -> Offer:
-    """The offer of an entry."""
-    return offers.of_place(entry.place)[entry.offer]
+def candidate_of(candidates: Candidates, entry: Entry) -> InstanceCandidate:
+    """The candidate of an entry."""
+    return candidates.of_place(entry.place)[entry.candidate]
 
 
-def parts_of(offers: Offers, entry: Entry) -> Iterator[tuple[int, Part]]:
+def parts_of(candidates: Candidates, entry: Entry) -> Iterator[tuple[int, StagePart]]:
     """(group, part) of an entry's instances, first stages first."""
-    return zip(offers.places[entry.place].groups, offer_of(offers, entry).parts, strict=True)
+    return zip(candidates.places[entry.place].groups, candidate_of(candidates, entry).parts, strict=True)
 
 
 @dataclass(frozen=True, slots=True)

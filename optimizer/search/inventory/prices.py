@@ -16,14 +16,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from optimizer.costs.shapes import Bools, Floats, Ints
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.search.common.scale import NS_PER_MS
-from optimizer.search.inventory.downs import all_up
+from optimizer.search.inventory.candidates import Candidates, Pair
+from optimizer.search.inventory.down_counts import all_up
 from optimizer.search.inventory.master import Master, Terms
-from optimizer.search.inventory.offers import Offers, Pair
 from optimizer.search.inventory.prospects import parts_of
 from optimizer.search.inventory.valuation import SHARES
-from optimizer.search.uniform.quantities import Weights
+from optimizer.search.uniform.quantities import ObjectiveWeights
 
 _ROUNDING = 1 + 1e-9
 
@@ -32,22 +32,22 @@ class Prices:
     """What nodes are worth under one multiplier, with every prospect that is left.
 
     Args:
-        few: a model of the offers that no other beats, built ones only.
+        few: a model of the candidates that no other beats, built ones only.
         terms: what each of its items earns.
     """
 
-    def __init__(self, problem: FleetProblem, offers: Offers, few: Master, terms: Terms) -> None:
-        self._problem, self._offers, self._gamma = problem, offers, terms.gamma_ms
-        self._weights, self._gpu_ns = Weights.of(problem.objective), few.gpu_ns
+    def __init__(self, problem: InventoryProblem, candidates: Candidates, few: Master, terms: Terms) -> None:
+        self._problem, self._candidates, self._gamma = problem, candidates, terms.gamma_ms
+        self._weights, self._gpu_ns = ObjectiveWeights.of(problem.objective), few.gpu_ns
         self._groups = problem.groups
         pieces: list[dict[int, float]] = [{} for _ in self._groups]
         over: list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], float]] = []
         for item, earned in zip(few.items, terms.earned_ns, strict=True):
-            gain = float(earned - few.gpu_ns * item.offer.gpus)
-            nodes = tuple(part.nodes for part in item.offer.parts)
-            each = tuple(part.gpus_per_node for part in item.offer.parts)
+            gain = float(earned - few.gpu_ns * item.candidate.gpus)
+            nodes = tuple(part.nodes for part in item.candidate.parts)
+            each = tuple(part.gpus_per_node for part in item.candidate.parts)
             if len(item.groups) == 1:
-                _offer(pieces[item.groups[0]], each[0], gain / nodes[0])
+                _candidate(pieces[item.groups[0]], each[0], gain / nodes[0])
             else:
                 over.append((item.groups, nodes, each, gain))
         self._worth = [filled(found, group.free_gpus) for found, group in zip(pieces, self._groups, strict=True)]
@@ -57,8 +57,8 @@ class Prices:
             for group, many, size, part in zip(
                 groups, nodes, each, _apart(rents, groups, nodes, each, gain), strict=True
             ):
-                _offer(pieces[self._alike[group]], size, part / many)
-        self._pairs = [self._pair(pair, rents, pieces) for pair in offers.pairs]
+                _candidate(pieces[self._alike[group]], size, part / many)
+        self._pairs = [self._pair(pair, rents, pieces) for pair in candidates.pairs]
         # Groups that were worth the same got the same parts.
         whole = {
             number: filled(pieces[group], self._groups[group].free_gpus) for group, number in enumerate(self._alike)
@@ -75,7 +75,7 @@ class Prices:
         """Of every pair, the prospects left that a plan of at most this objective may contain."""
         least = self.least_ns
         found = []
-        for pair, (gain, extra, nodes, each) in zip(self._offers.pairs, self._pairs, strict=True):
+        for pair, (gain, extra, nodes, each) in zip(self._candidates.pairs, self._pairs, strict=True):
             above = np.full(len(gain), np.inf)
             for groups in self._unlike(pair):
                 taken = np.zeros(len(gain))
@@ -117,7 +117,7 @@ class Prices:
                 parts = gain[left] * share[left, side] / nodes[left, side]
                 sizes = each[left, side]
                 for size in sorted(set(sizes.tolist())):
-                    _offer(pieces[group], size, float(parts[sizes == size].max()))
+                    _candidate(pieces[group], size, float(parts[sizes == size].max()))
         return gain, extra, nodes, each
 
 
@@ -126,7 +126,7 @@ def _numbered(keys: Sequence[bytes]) -> list[int]:
     return [keys.index(key) for key in keys]
 
 
-def _offer(pieces: dict[int, float], size: int, gain: float) -> None:
+def _candidate(pieces: dict[int, float], size: int, gain: float) -> None:
     pieces[size] = max(pieces.get(size, 0.0), gain)
 
 

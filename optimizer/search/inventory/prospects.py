@@ -14,10 +14,10 @@ import numpy as np
 
 from optimizer.costs.load import chain_length
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Fixed
-from optimizer.search.inventory.kinds import OneGroup, expert_degrees, formats_of, one_of
-from optimizer.search.inventory.offer import MICRO, Part, nodes_needed
+from optimizer.search.inventory.candidate import MICRO, StagePart, nodes_needed
+from optimizer.search.inventory.group_types import OneGroup, expert_degrees, formats_of, one_of
 from optimizer.search.inventory.stage_bounds import StageBounds, Width
 from optimizer.search.uniform.space import evenly, pipeline_degrees, tensor_degrees
 
@@ -59,7 +59,7 @@ class Prospects:
 class Pairing:
     """Prospects of pipelines whose first stages stand on one kind of place and the others on another."""
 
-    def __init__(self, problem: FleetProblem, first: OneGroup, second: OneGroup, fixed: Fixed) -> None:
+    def __init__(self, problem: InventoryProblem, first: OneGroup, second: OneGroup, fixed: Fixed) -> None:
         self.problem, self.apart, self.fixed = problem, (first, second), fixed
         self._hs = tuple(problem.instance_problem(kind.group, kind.together) for kind in self.apart)
         self.considered = 0
@@ -196,7 +196,7 @@ class Pairing:
         """What instances within the group carry in the place of a part, millionths of a request/s."""
         key = side, stages, nodes, tp
         if key not in self._places:
-            self._places[key] = self.apart[side].most_in_place_of(Part(stages, nodes, tp * stages // nodes), tp)
+            self._places[key] = self.apart[side].most_in_place_of(StagePart(stages, nodes, tp * stages // nodes), tp)
         return self._places[key]
 
 

@@ -14,39 +14,39 @@ from typing import Any, Literal
 import numpy as np
 
 from optimizer.costs.shapes import Bools
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Fixed, Status
 from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.common.solver import cp_model, new_solver, solve_stoppable
+from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.cuts import FINE, Cuts
 from optimizer.search.inventory.exact_placing import NotSettledError
-from optimizer.search.inventory.found import FleetFound, Placed
-from optimizer.search.inventory.hopeless import few_terms, hopeless
+from optimizer.search.inventory.found import InventoryFound, Placed
 from optimizer.search.inventory.master import LARGEST_NS, Master
-from optimizer.search.inventory.offers import Offers
 from optimizer.search.inventory.placer import Placer, Serves
-from optimizer.search.inventory.plan import Plan, offer_of
+from optimizer.search.inventory.plan import Plan, candidate_of
 from optimizer.search.inventory.prices import Prices
+from optimizer.search.inventory.pruning import few_terms, pruned
 from optimizer.search.inventory.valuation import Valuation
 from optimizer.search.uniform.solve import Progress
 
 RESOLUTION_NS = NS_PER_MS
 """Objectives are compared in whole milliseconds, rounded up."""
 _LAST_CUTS = 4
-"""Multipliers of the search among few offers whose cuts the proof among all begins with."""
+"""Multipliers of the search among few candidates whose cuts the proof among all begins with."""
 _TIERS = ("fewest-gpus", "throughput")
 """Presets that put something before the objective."""
 MOST_ROUNDS = 4_000
 MOST_REFUSED = 300
 
 
-class FleetSolver:
+class InventorySolver:
     """Searches the plans of one inventory."""
 
     def __init__(
         self,
-        problem: FleetProblem,
-        offers: Offers,
+        problem: InventoryProblem,
+        candidates: Candidates,
         *,
         fixed: Fixed | None = None,
         deadline: float | None = None,
@@ -60,41 +60,41 @@ class FleetSolver:
         self.serves = serves
         self.refused: list[Plan] = list(serves.refused) if serves is not None else []
         """Plans that serve too little."""
-        self.problem, self.offers = problem, offers
+        self.problem, self.candidates = problem, candidates
         self.fixed = fixed or Fixed()
         self.off = problem.search.disabled_rules
         self.started, self.deadline = time.monotonic(), deadline
         self.progress, self.workers = progress, workers
-        self.valuation = Valuation(problem, offers)
-        self._placer, self._cuts = Placer(problem, offers, self.valuation), Cuts(offers, self.valuation.weights)
+        self.valuation = Valuation(problem, candidates)
+        self._placer, self._cuts = Placer(problem, candidates, self.valuation), Cuts(candidates, self.valuation.weights)
         self.rounds = 0
         self.best: Placed | None = None
         self._placed: dict[tuple[tuple[int, int, int], ...], Placed | None] = {}
         self.bound_ns = 0
         """Below which no plan of the model at hand is that has not been valued."""
         self.floor_ns = self._few_ns = 0
-        """Below which no plan at all is, and none of the offers that are built so far."""
+        """Below which no plan at all is, and none of the candidates that are built so far."""
         self._settled = False
         """Whether pipelines over two groups that may matter are built."""
         self._all = self._told = False
         self.unsettled_ns: int | None = None
         """The bound when a plan was first set aside because its placement or value could not be settled: proofs end there."""
 
-    def any(self, least: Literal["gpus", "price"] = "gpus") -> FleetFound:
+    def any(self, least: Literal["gpus", "price"] = "gpus") -> InventoryFound:
         """Any plan that keeps every rule, or the proof that there is none; the objective is not looked at.
 
         Args:
             least: what the plan has the least of.
         """
-        # What beats an offer keeps every rule in its place: where those that no other beats have no plan, there is none.
+        # What beats a candidate keeps every rule in its place: where those that no other beats have no plan, there is none.
         master = self._master(everything=False)
         status = self._minimise(master, master.gpus if least == "gpus" else master.price)
-        if status == "infeasible" and self.best is None and self.offers.admit():
+        if status == "infeasible" and self.best is None and self.candidates.admit():
             master = self._master(everything=False)
             status = self._minimise(master, master.gpus if least == "gpus" else master.price)
         return self._found("feasible" if self.best else status, tier=False, ties=False)
 
-    def run(self) -> FleetFound:
+    def run(self) -> InventoryFound:
         """Search until the bound meets the best value, or the time is over."""
         try:
             return self._run()
@@ -104,12 +104,12 @@ class FleetSolver:
                 raise
             return self._found("feasible", tier=False, ties=False)
 
-    def _run(self) -> FleetFound:
-        """First among the offers that no other beats, which finds the plan; then the proof for all of them.
+    def _run(self) -> InventoryFound:
+        """First among the candidates that no other beats, which finds the plan; then the proof for all of them.
 
-        An offer that another beats can still be part of a better plan: requests are shared out by their mean time, so that a slower
+        A candidate that another beats can still be part of a better plan: requests are shared out by their mean time, so that a slower
         instance is sent fewer of them, and less is lost when it fails. But its plan's bound is never below that of the plan with
-        what beats it in its place: where the bound alone decides, it decides for all. Otherwise all offers are gone through.
+        what beats it in its place: where the bound alone decides, it decides for all. Otherwise all candidates are gone through.
         """
         status = self._among_few()
         if self._pairs_matter(status):
@@ -121,10 +121,10 @@ class FleetSolver:
             master = self._bounding(self.best)
             if self._bound_of(master) >= self.best.whole_ms:
                 return self._found(status, tier=True, ties=self._fewest_of_all(master))
-        # With a bound on what goes unserved, a plan of beaten offers may serve more than the one with what beats them.
+        # With a bound on what goes unserved, a plan of dominated candidates may serve more than the one with what beats them.
         if status == "optimal" or (status == "infeasible" and self.serves is not None):
             self.bound_ns, self._all = 0, True
-            master = self._master(everything=True, without=self._hopeless())
+            master = self._master(everything=True, without=self._pruned())
             self._cuts.again(master, self._cuts.gammas[-_LAST_CUTS:])
             if self.best is not None:
                 self._tell(master, self.best)
@@ -133,7 +133,7 @@ class FleetSolver:
         return self._found(status, tier=status == "optimal", ties=ties)
 
     def _among_few(self) -> Status:
-        """The best plan of the offers that no other beats."""
+        """The best plan of the candidates that no other beats."""
         master = self._master(everything=False)
         # Bounds are of no use where no plan keeps the rules.
         if not self._cuts.gammas:
@@ -150,7 +150,7 @@ class FleetSolver:
 
         Afterwards bounds hold for those that did not as well.
         """
-        if self.offers.all_built:
+        if self.candidates.all_built:
             self._settle(self._few_ns)
             if status == "feasible" and self.best is not None and self.serves is None:
                 self._price()
@@ -160,21 +160,21 @@ class FleetSolver:
         # What is put first has no price; and with no plan, or one that has to serve enough, whatever carries more may help.
         priced = self.best is not None and self.serves is None and self.problem.objective.preset not in _TIERS
         if self.best is None or (not priced and status in ("optimal", "infeasible")):
-            admitted = self.offers.admit()
+            admitted = self.candidates.admit()
             self._settle(0 if admitted else self._few_ns)
             return admitted
         wanted = self._price()
         if status != "optimal":
             # The time is over: what nodes are worth bounds all plans, those with such pipelines too.
             return False
-        admitted = self.offers.admit(wanted)
+        admitted = self.candidates.admit(wanted)
         self._settle(0 if admitted else min(self.best.whole_ms * RESOLUTION_NS, self._few_ns))
         return admitted
 
     def _price(self) -> list[Bools]:
         """Of every pair, the pipelines that a plan no worse than the best may contain; what nodes are worth bounds all plans."""
         few = self._master(everything=False, refused=False)
-        wanted = [pair.left.copy() for pair in self.offers.pairs]
+        wanted = [pair.left.copy() for pair in self.candidates.pairs]
         most = self.best.whole_ms * RESOLUTION_NS if self.best is not None else LARGEST_NS
         gammas = list(self._cuts.gammas[-_LAST_CUTS:])
         if self.best is not None:
@@ -182,7 +182,7 @@ class FleetSolver:
             gammas = [own, *(gamma for gamma in gammas if gamma != own)]
         for gamma in gammas:
             with np.errstate(over="ignore", invalid="ignore"):
-                prices = Prices(self.problem, self.offers, few, self._cuts.own(few, gamma, FINE))
+                prices = Prices(self.problem, self.candidates, few, self._cuts.own(few, gamma, FINE))
             if not math.isfinite(prices.least_ns):
                 continue  # a multiplier beyond what floats hold proves nothing
             self.floor_ns = max(self.floor_ns, min(most, math.floor(prices.least_ns)))
@@ -190,10 +190,10 @@ class FleetSolver:
         return wanted
 
     def _settle(self, least_ns: int) -> None:
-        """Every offer that may matter is in the models from here on; no plan is below so many ns."""
+        """Every candidate that may matter is in the models from here on; no plan is below so many ns."""
         self._settled, self.floor_ns = True, max(self.floor_ns, least_ns)
 
-    def _hopeless(self) -> frozenset[tuple[int, int]]:
+    def _pruned(self) -> frozenset[tuple[int, int]]:
         """Offers whose plans are all above the best value, by the multiplier of the best plan."""
         # What serves too little may have less of what is put first: then bounds decide nothing.
         if self.best is None or (self.serves is not None and self.problem.objective.preset in _TIERS):
@@ -203,7 +203,7 @@ class FleetSolver:
         if tier is not None:
             few.model.add(tier <= self._tier_value(few, self.best.plan))
         terms = self._cuts.own(full, self._cuts.gamma(self.best))
-        kept = few_terms(self.offers, full, few, terms)
+        kept = few_terms(self.candidates, full, few, terms)
         few.cut(kept)
         goal = few.theta + few.gpus_ns()
         few.model.minimize(goal)
@@ -211,10 +211,10 @@ class FleetSolver:
         if status != "optimal":
             return frozenset()
         ends = {"least_ns": int(solver.value(goal)), "most_ns": self.best.whole_ms * RESOLUTION_NS}
-        return hopeless(self.offers, full, few, terms, kept, **ends)
+        return pruned(self.candidates, full, few, terms, kept, **ends)
 
     def _bounding(self, best: Placed) -> Master:
-        """The model of the offers that no other beats with every cut so far and nothing else: its bounds are those of all plans."""
+        """The model of the candidates that no other beats with every cut so far and nothing else: its bounds are those of all plans."""
         master = self._master(everything=False, refused=False)
         tier = self._first_tier(master)
         if tier is not None:
@@ -233,16 +233,16 @@ class FleetSolver:
         return math.ceil(self.floor_ns / RESOLUTION_NS)
 
     def _fewest_of_all(self, master: Master) -> bool:
-        """Fewer GPUs within the same whole millisecond, first among few offers; whether it is proved that no plan has fewer."""
+        """Fewer GPUs within the same whole millisecond, first among few candidates; whether it is proved that no plan has fewer."""
         if self.best is None or not self._fewest(self._again(self.best)):
             return False
         master.model.add(master.theta + master.gpus_ns() <= self.best.whole_ms * NS_PER_MS)
         master.model.minimize(master.gpus)
         solver, status = self._solve(master)
-        return status == "optimal" and int(solver.value(master.gpus)) >= self.best.plan.gpus(self.offers)
+        return status == "optimal" and int(solver.value(master.gpus)) >= self.best.plan.gpus(self.candidates)
 
     def _again(self, best: Placed) -> Master:
-        """The model of the offers that no other beats, with the cuts so far and what is known of the best plan."""
+        """The model of the candidates that no other beats, with the cuts so far and what is known of the best plan."""
         master = self._bounding(best)
         master.at_least_for(best.plan, math.floor((best.value.exact_ms - best.value.gpus_ms) * NS_PER_MS))
         return master
@@ -268,7 +268,7 @@ class FleetSolver:
         self, *, everything: bool, refused: bool = True, without: frozenset[tuple[int, int]] = frozenset()
     ) -> Master:
         replicas = self.fixed.data_parallel
-        master = Master(self.problem, self.offers, self.off, replicas, everything=everything, without=without)
+        master = Master(self.problem, self.candidates, self.off, replicas, everything=everything, without=without)
         self.items = master.items
         if self.most is not None:
             axis, limit = self.most
@@ -279,7 +279,7 @@ class FleetSolver:
                 master.at_least_for(plan, None)
         return master
 
-    def _found(self, status: Status, *, tier: bool, ties: bool) -> FleetFound:
+    def _found(self, status: Status, *, tier: bool, ties: bool) -> InventoryFound:
         bound_ns = self.floor_ns
         if self.unsettled_ns is not None:
             # A limit of the placing is not one of the inventory.
@@ -289,7 +289,7 @@ class FleetSolver:
         if status == "optimal" and self.best is not None:
             bound = self.best.whole_ms
         seconds = time.monotonic() - self.started
-        return FleetFound(status, self.best, bound, tier, ties, self.rounds, seconds, self.fixed != Fixed())
+        return InventoryFound(status, self.best, bound, tier, ties, self.rounds, seconds, self.fixed != Fixed())
 
     # What is minimised before the objective: an expression, or None.
     def _first_tier(self, master: Master) -> Any:
@@ -300,8 +300,8 @@ class FleetSolver:
 
     def _tier_value(self, master: Master, plan: Plan) -> int:
         if self.problem.objective.preset == "fewest-gpus":
-            return plan.gpus(self.offers)
-        return -sum(offer_of(self.offers, entry).peak * entry.count for entry in plan.entries)
+            return plan.gpus(self.candidates)
+        return -sum(candidate_of(self.candidates, entry).peak * entry.count for entry in plan.entries)
 
     def _minimise(self, master: Master, expression: Any) -> Status:
         """The least value of an expression over plans that can be placed; the plan becomes the best one."""
@@ -333,10 +333,10 @@ class FleetSolver:
                 return "feasible" if self.best else "unknown"
             bound = int(solver.value(goal)) if status == "optimal" else int(solver.best_objective_bound // 1)
             self.bound_ns = max(self.bound_ns, bound)
-            # What is known of single plans without beaten offers says nothing about plans with them.
+            # What is known of single plans without dominated candidates says nothing about plans with them.
             if self._all or not (self._told or self.serves is not None):
                 self._few_ns = max(self._few_ns, self.bound_ns)
-                if self._settled or self.offers.all_built:
+                if self._settled or self.candidates.all_built:
                     self.floor_ns = max(self.floor_ns, self._few_ns)
             if self._closed():
                 return "optimal"
@@ -386,7 +386,7 @@ class FleetSolver:
             if status == "unknown":
                 return False
             plan = master.plan(solver)
-            if plan.gpus(self.offers) >= self.best.plan.gpus(self.offers):
+            if plan.gpus(self.candidates) >= self.best.plan.gpus(self.candidates):
                 return status == "optimal"
             placed = self._place(plan)
             if placed is not None and placed.whole_ms <= target:
@@ -423,7 +423,7 @@ class FleetSolver:
     def _solve(self, master: Master) -> tuple[Any, Status]:
         self.rounds += 1
         solver = new_solver(self.workers)
-        # Probing hundreds of counts finds nothing and takes two thirds of the time (683 offers: 2.0 s, without it 0.6 s).
+        # Probing hundreds of counts finds nothing and takes two thirds of the time (683 candidates: 2.0 s, without it 0.6 s).
         solver.parameters.cp_model_probing_level = 0
         # What holds behind a literal has to be part of the linear relaxation: a bound that took over 40 s takes 0.1 s.
         solver.parameters.linearization_level = 2

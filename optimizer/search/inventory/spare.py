@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from optimizer.search.common.scale import NS_PER_MS
-from optimizer.search.inventory.offer import MICRO
+from optimizer.search.inventory.candidate import MICRO
 
 if TYPE_CHECKING:
-    from optimizer.facts.inventory import FleetProblem
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.search.inventory.master import Master
 
 
-def surely_demand(problem: FleetProblem) -> int:
+def surely_demand(problem: InventoryProblem) -> int:
     """Millionths of a request/s that are surely no more than arrive."""
     return math.floor(problem.workload.requests_per_s * MICRO * (1 - 1e-9))
 
@@ -70,12 +70,12 @@ class Spare:
         if self._tight is None:
             master, model = self._master, self._master.model
             # No sum behind a literal: the solver's presolve (9.15) got optima wrong where one was. A variable stands for it.
-            slots = master.total(sum(item.offer.slots_capacity * item.count for item in master.items))
+            slots = master.total(sum(item.candidate.slots_capacity * item.count for item in master.items))
             spared = []
             for number, item in enumerate(master.items):
                 one = model.new_bool_var("")
                 model.add_implication(one, master.at_least(number, 1))
-                needed = surely_demand(master.problem) + item.offer.slots_capacity
+                needed = surely_demand(master.problem) + item.candidate.slots_capacity
                 model.add(slots >= needed).only_enforce_if(one)
                 spared.append(one)
             self._tight = model.new_bool_var("")

@@ -11,11 +11,11 @@ from optimizer.costs.load import LoadPoints, chain_length
 from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.costs.two_groups import TwoGroupCosts
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.search.common.scale import limit_ns, time_ns
-from optimizer.search.inventory.dominance import beaten_at_each_number
-from optimizer.search.inventory.offer import MICRO, Offer, Part
+from optimizer.search.inventory.candidate import MICRO, InstanceCandidate, StagePart
+from optimizer.search.inventory.dominance import dominated_at_each_number
 from optimizer.search.uniform.kernel_rules import kv_format_rule, weight_format_rule
 from optimizer.search.uniform.oracle import derived
 from optimizer.search.uniform.quantities import Quantities
@@ -34,7 +34,7 @@ Times = dict[tuple[object, ...], Quantities]
 """Times and memory of shapes by what decides them, for tables of problems that differ in rules, limits, demand and losses."""
 
 
-class Table:
+class InstanceTable:
     """Shapes on so many nodes of one group, or of two.
 
     Args:
@@ -45,14 +45,14 @@ class Table:
 
     def __init__(
         self,
-        fleet: FleetProblem,
+        inventory: InventoryProblem,
         problems: Sequence[Problem],
         shapes: Sequence[Shape],
         *,
         times: Times | None = None,
     ) -> None:
-        self.fleet, self.problems = fleet, tuple(problems)
-        self.off = fleet.search.disabled_rules
+        self.inventory, self.problems = inventory, tuple(problems)
+        self.off = inventory.search.disabled_rules
         self.stages: Ints = np.array([shape.part_stages or (shape.pp,) for shape in shapes], dtype=np.int64)
         self.problem = problems[0]
         # Limits on latency bound the rate, not the shape: they are taken off here and put on the rate below.
@@ -69,10 +69,12 @@ class Table:
             for limit in self.problem.requirements.latency_limits
             if limit.field.removesuffix("_ms") not in self.off
         ]
-        self._beaten: dict[int, int] = {}
-        self.q = quantities(bare, problems, shapes) if times is None else _shared(bare, problems, shapes, times)
+        self._dominated: dict[int, int] = {}
+        self.quantities = (
+            quantities(bare, problems, shapes) if times is None else _shared(bare, problems, shapes, times)
+        )
         # What is in progress depends on the rate, as latency does.
-        screen = Screen(self.q, None, {rule.id for rule in rules_for(self.q.problem)} - {"kv_cache"})
+        screen = Screen(self.quantities, None, {rule.id for rule in rules_for(self.quantities.problem)} - {"kv_cache"})
         if len(problems) > 1:
             self._part_by_part(screen)
         self.least, self.most = screen.least, screen.most
@@ -80,22 +82,22 @@ class Table:
 
     def _part_by_part(self, screen: Screen) -> None:
         """The rules of ``PART_BY_PART``, each stage by what it stands on."""
-        table = self.q.costs.table
+        table = self.quantities.costs.table
         if "memory" not in self.off:
-            screen.memory_at_most("memory", self.q.budget)
+            screen.memory_at_most("memory", self.quantities.budget)
         for number, problem in enumerate(self.problems):
             if "nvlink_locality" not in self.off:
                 screen.forbid_rows("nvlink_locality", ~tensor_groups_fit(problem, table.tp, self.stages[:, number]))
             for rule in (weight_format_rule(problem), kv_format_rule(problem)):
                 if rule.id not in self.off:
-                    rule.post(screen, self.q)
+                    rule.post(screen, self.quantities)
 
     def load(self, rows: Ints, rates: Floats) -> LoadPoints:
         """Load of instances (rows of the table) at requests/s per instance, (Q,) each."""
-        return self.q.load_of(rows, rates / self.q.ranks[rows])
+        return self.quantities.load_of(rows, rates / self.quantities.ranks[rows])
 
-    def offers(self, more_than: Ints | None = None) -> list[Offer]:
-        """Allowed shapes that no other in the table beats at every number in progress; ``beaten`` gives the others.
+    def candidates(self, more_than: Ints | None = None) -> list[InstanceCandidate]:
+        """Allowed shapes that no other in the table beats at every number in progress; ``dominated`` gives the others.
 
         Args:
             more_than: (S,) millionths of a request/s that each shape has to exceed within every limit.
@@ -109,22 +111,22 @@ class Table:
             rows = rows[enough]
         if not len(rows):
             return []
-        beaten = beaten_at_each_number(self.q, rows, self.most, self._needs(rows))
-        self._beaten = {int(rows[one]): int(rows[winner]) for one, winner in beaten.items()}
-        return self._rated(np.array([row for row in rows.tolist() if row not in self._beaten], dtype=np.int64))
+        dominated = dominated_at_each_number(self.quantities, rows, self.most, self._needs(rows))
+        self._dominated = {int(rows[one]): int(rows[winner]) for one, winner in dominated.items()}
+        return self._rated(np.array([row for row in rows.tolist() if row not in self._dominated], dtype=np.int64))
 
-    def beaten(self) -> list[tuple[Offer, int]]:
-        """The allowed shapes that ``offers`` left out, each with the row of one of those that beats it."""
-        offers = self._rated(np.array(sorted(self._beaten), dtype=np.int64))
+    def dominated(self) -> list[tuple[InstanceCandidate, int]]:
+        """The allowed shapes that ``candidates`` left out, each with the row of one of those that beats it."""
+        candidates = self._rated(np.array(sorted(self._dominated), dtype=np.int64))
         found = []
-        for offer in offers:
-            winner = offer.row
-            while winner in self._beaten:
-                winner = self._beaten[winner]
-            found.append((offer, winner))
+        for candidate in candidates:
+            winner = candidate.row
+            while winner in self._dominated:
+                winner = self._dominated[winner]
+            found.append((candidate, winner))
         return found
 
-    def _rated(self, rows: Ints) -> list[Offer]:
+    def _rated(self, rows: Ints) -> list[InstanceCandidate]:
         """Offers of rows, those that carry anything within the limits."""
         if not len(rows):
             return []
@@ -134,8 +136,8 @@ class Table:
         if "request_rate" not in self.off:
             capacity = np.minimum(capacity, peak)
         return [
-            Offer(
-                self.q.space.shapes[row],
+            InstanceCandidate(
+                self.quantities.space.shapes[row],
                 row,
                 self.parts(row),
                 int(self.most[row]),
@@ -150,17 +152,17 @@ class Table:
 
     def may_carry(self, more_than: Ints) -> Bools:
         """Allowed shapes of two groups that a quick bound does not keep from carrying more than so much, (S,)."""
-        if not isinstance(self.q.costs, TwoGroupCosts):
+        if not isinstance(self.quantities.costs, TwoGroupCosts):
             raise TypeError("the bound is one of pipelines over two groups")
-        slots = self.most if "request_rate" not in self.off else np.full_like(self.most, self.q.space.slots)
-        most = self.q.costs.completes_at_most(slots) * MICRO * (1 + 1e-9)
+        slots = self.most if "request_rate" not in self.off else np.full_like(self.most, self.quantities.space.slots)
+        most = self.quantities.costs.completes_at_most(slots) * MICRO * (1 + 1e-9)
         result: Bools = self.viable & (most > more_than)
         return result
 
     def _within_slots(self, load: LoadPoints, at: Ints) -> Bools:
         fits: Bools = ~load.overloaded if "concurrency" in self.off else load.n99 <= self.most[at]
         if "kv_cache" not in self.off:
-            fits = fits & (self.q.cache_shortfall(load, at) <= 0)
+            fits = fits & (self.quantities.cache_shortfall(load, at) <= 0)
         return fits
 
     def _within_limits(self, load: LoadPoints, at: Ints) -> Bools:
@@ -172,8 +174,8 @@ class Table:
 
     def _peak(self, rows: Ints) -> Ints:
         """d · X(n) in millionths of a request/s, rounded down."""
-        peak = np.floor(self.q.completes(rows, self.most[rows]) * MICRO).astype(np.int64)
-        result: Ints = peak * self.q.ranks[rows]
+        peak = np.floor(self.quantities.completes(rows, self.most[rows]) * MICRO).astype(np.int64)
+        result: Ints = peak * self.quantities.ranks[rows]
         return result
 
     def _keep_full_batch(self) -> None:
@@ -182,17 +184,17 @@ class Table:
         rows = np.flatnonzero(self.viable)
         if limit is None or "tpot_full_batch" in self.problem.search.disabled_rules or not len(rows):
             return
-        allowed = self.q.full_batch_tpot_ns <= limit_ns(limit, self.problem.requirements.margin)
+        allowed = self.quantities.full_batch_tpot_ns <= limit_ns(limit, self.problem.requirements.margin)
         self.most = np.minimum(self.most, allowed.sum(axis=1))
         self.viable &= (self.least <= self.most) & (self.most >= 1)
 
-    def parts(self, row: int) -> tuple[Part, ...]:
+    def parts(self, row: int) -> tuple[StagePart, ...]:
         """Stages, nodes and GPUs on each node of the parts of a shape."""
-        shape = self.q.space.shapes[row]
+        shape = self.quantities.space.shapes[row]
         each = shape.tp * shape.engine_ranks
         nodes = (problem.hardware.nodes for problem in self.problems)
         stages = self.stages[row].tolist()
-        return tuple(Part(many, count, each * many // count) for many, count in zip(stages, nodes, strict=True))
+        return tuple(StagePart(many, count, each * many // count) for many, count in zip(stages, nodes, strict=True))
 
     def widths(self, tp: Ints) -> Ints:
         """GPUs of one NVLink domain that a TP group of some width needs on each part, (parts, A): 1 where any of the node do."""
@@ -204,7 +206,7 @@ class Table:
 
     def _needs(self, rows: Ints) -> Ints:
         """GPUs of each part, and the TP widths where they matter, (2 · parts, A)."""
-        space = self.q.space
+        space = self.quantities.space
         tp = space.column("tp")[rows]
         gpus = self.stages[rows].T * tp * space.column("engine_ranks")[rows]
         needs: Ints = np.concatenate([gpus, self.widths(tp)])
@@ -213,7 +215,7 @@ class Table:
     def _largest(self, rows: Ints, good: Callable[[LoadPoints, Ints], Bools]) -> Ints:
         """The largest rate of each row, in millionths, at which a condition that only gets worse with load holds."""
         low = np.zeros(len(rows), dtype=np.int64)
-        top = self.q.completion_per_s[rows, -1] * self.q.ranks[rows] * MICRO
+        top = self.quantities.completion_per_s[rows, -1] * self.quantities.ranks[rows] * MICRO
         high = np.ceil(top).astype(np.int64) + 1
         while True:
             open_rows = np.flatnonzero(high - low > 1)
@@ -235,13 +237,13 @@ class Table:
 
     def _restart_s(self, row: int) -> float:
         """R: engine start, then each node reads its part of the weights; the slowest node counts."""
-        shape, table = self.q.space.shapes[row], self.q.costs.table
-        weights = self.q.memory.weights[row] * table.multiplicity[row] * shape.tp * shape.engine_ranks
+        shape, table = self.quantities.space.shapes[row], self.quantities.costs.table
+        weights = self.quantities.memory.weights[row] * table.multiplicity[row] * shape.tp * shape.engine_ranks
         most = max(
             int(weights[table.on_part[row] == number].sum()) / problem.hardware.nodes
             for number, problem in enumerate(self.problems)
         )
-        recovery = self.fleet.recovery
+        recovery = self.inventory.recovery
         return recovery.engine_start_s + most / (recovery.storage_gb_per_s * 1e9)
 
 
@@ -256,11 +258,11 @@ def _shared(problem: Problem, problems: Sequence[Problem], shapes: Sequence[Shap
     return times[key]
 
 
-def _budget(problems: Sequence[Problem], q: Quantities) -> int | Ints:
+def _budget(problems: Sequence[Problem], quantities: Quantities) -> int | Ints:
     """Bytes of one GPU that may be used; over two groups for each stage class by what it stands on, (S, C)."""
     if len(problems) == 1:
-        return q.budget
-    return np.array([memory_budget_bytes(one) for one in problems])[q.costs.table.on_part]
+        return quantities.budget
+    return np.array([memory_budget_bytes(one) for one in problems])[quantities.costs.table.on_part]
 
 
 def quantities(problem: Problem, problems: Sequence[Problem], shapes: Sequence[Shape]) -> Quantities:

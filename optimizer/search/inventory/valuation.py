@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.costs.shapes import Bools, Floats, Ints
-from optimizer.facts.inventory import FleetProblem
-from optimizer.search.inventory.offers import MICRO, Offer, Offers
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.search.inventory.candidates import MICRO, Candidates, InstanceCandidate
 from optimizer.search.inventory.plan import Plan, Stand
 from optimizer.search.inventory.states import Site, Spread, Standing, Unavailable
-from optimizer.search.uniform.quantities import Weights
+from optimizer.search.uniform.quantities import ObjectiveWeights
 
 SHARES = 1000
 TOO_RARE_TO_TIME = 1e-10
@@ -23,7 +23,7 @@ _STEP = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class LoadSplit:
     """Shares of the families in thousandths, the rate of one instance of each (requests/s), and the mean time (ms)."""
 
     thousandths: tuple[int, ...]
@@ -32,8 +32,8 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
-    """What a placed plan is worth. Times in ms; ``capacity`` as in ``fleet_answer.Reliability``."""
+class PlanValue:
+    """What a placed plan is worth. Times in ms; ``capacity`` as in ``inventory_answer.Reliability``."""
 
     exact_ms: float
     served_ms: float
@@ -49,10 +49,10 @@ class Value:
 class Valuation:
     """Values plans of one problem; results that plans share are kept."""
 
-    def __init__(self, problem: FleetProblem, offers: Offers) -> None:
-        self.problem, self.offers = problem, offers
+    def __init__(self, problem: InventoryProblem, candidates: Candidates) -> None:
+        self.problem, self.candidates = problem, candidates
         self.demand = problem.workload.requests_per_s
-        self.weights = Weights.of(problem.objective)
+        self.weights = ObjectiveWeights.of(problem.objective)
         self.unavailable = unavailable(problem)
         self._costs: dict[tuple[int, int, int], Floats] = {}
         domains = [
@@ -67,23 +67,23 @@ class Valuation:
         ]
         """(level, name) of the zone and the stated domains of each group."""
 
-    def offer(self, family: tuple[int, int]) -> Offer:
-        """The offer of a family."""
+    def candidate(self, family: tuple[int, int]) -> InstanceCandidate:
+        """The candidate of a family."""
         kind, position = family
-        return self.offers.kinds[kind].offers[position]
+        return self.candidates.group_types[kind].candidates[position]
 
     def means(self, families: tuple[tuple[int, int], ...], rates: Floats) -> Floats:
         """Mean time of every family at the rates of its column, (N, families) ms."""
         result = np.empty(rates.shape)
         for kind in {family[0] for family in families}:
             columns = [i for i, family in enumerate(families) if family[0] == kind]
-            here = [self.offer(families[i]) for i in columns]
-            result[:, columns] = self.offers.kinds[kind].means(here, rates[:, columns].T).T
+            here = [self.candidate(families[i]) for i in columns]
+            result[:, columns] = self.candidates.group_types[kind].means(here, rates[:, columns].T).T
         return result
 
-    def split(self, plan: Plan) -> Split | None:
+    def split(self, plan: Plan) -> LoadSplit | None:
         """The shares with the least mean time within every family's capacity; None when thousandths cannot say any."""
-        families, counts = plan.families(self.offers), plan.family_counts(self.offers)
+        families, counts = plan.families(self.candidates), plan.family_counts(self.candidates)
         best: Floats = np.array([0.0])
         choices: list[Ints] = []
         for family, count in zip(families, counts, strict=True):
@@ -104,23 +104,25 @@ class Valuation:
             left -= shares[-1]
         thousandths = tuple(reversed(shares))
         rates = tuple(s * self.demand / SHARES / n for s, n in zip(thousandths, counts, strict=True))
-        return Split(thousandths, rates, float(best[SHARES]))
+        return LoadSplit(thousandths, rates, float(best[SHARES]))
 
     def _cost(self, family: tuple[int, int], count: int) -> Floats:
         """Mean time of s thousandths times their share, for s = 0…most that the family carries, (S + 1,) ms."""
         key = (*family, count)
         if key not in self._costs:
-            offer = self.offer(family)
-            most = min(SHARES, int(offer.capacity * count * SHARES / (self.demand * MICRO) * (1 + 1e-12)))
+            candidate = self.candidate(family)
+            most = min(SHARES, int(candidate.capacity * count * SHARES / (self.demand * MICRO) * (1 + 1e-12)))
             shares = np.arange(1, most + 1)
             rates = shares * self.demand / SHARES / count
-            means = self.offers.kinds[family[0]].means([offer], rates[None, :])[0] if most else np.array([])
+            means = (
+                self.candidates.group_types[family[0]].means([candidate], rates[None, :])[0] if most else np.array([])
+            )
             self._costs[key] = np.concatenate([[np.inf], shares / SHARES * means])
         return self._costs[key]
 
     def site(self, plan: Plan, stands: tuple[Stand, ...]) -> Site:
         """The placed plan as the distribution of failures sees it; pools are families."""
-        families = {family: number for number, family in enumerate(plan.families(self.offers))}
+        families = {family: number for number, family in enumerate(plan.families(self.candidates))}
         number: dict[tuple[int, int], int] = {}
         instances, racks, wide = [], {}, {}
         for stand in stands:
@@ -132,24 +134,24 @@ class Valuation:
                 racks[index] = group.rack_of(place[1])
                 wide[index] = self._wide[place[0]]
                 parts.append((index, len(gpus)))
-            pool = families[(self.offers.places[entry.place].kind, entry.offer)]
+            pool = families[(self.candidates.places[entry.place].kind, entry.candidate)]
             instances.append(Standing(pool, tuple(parts)))
         return Site(len(families), instances, racks, wide)
 
-    def value(self, plan: Plan, split: Split, site: Site) -> Value:
+    def value(self, plan: Plan, split: LoadSplit, site: Site) -> PlanValue:
         """The objective over all failure states."""
         spread = site.spread(self.unavailable)
-        families, counts = plan.families(self.offers), np.array(plan.family_counts(self.offers))
+        families, counts = plan.families(self.candidates), np.array(plan.family_counts(self.candidates))
         w = self.weights
         rates = np.array(split.rates)
-        limits = np.array([self.offer(family).slots_capacity for family in families]) / MICRO
+        limits = np.array([self.candidate(family).slots_capacity for family in families]) / MICRO
         states = _States(self, families, counts, rates, limits, spread)
         probability = spread.probability
         served = states.served
         latency = states.latency_ms
         availability = float(probability @ served)
         unserved = float(probability @ (1 - served)) + spread.lumped
-        gpus_ms = w.gpu_ms * plan.gpus(self.offers)
+        gpus_ms = w.gpu_ms * plan.gpus(self.candidates)
         if w.unserved == 0:
             served_ms, unserved_ms = w.latency * split.mean_ms, 0.0
         else:
@@ -160,7 +162,7 @@ class Valuation:
         for position in order.tolist():
             level = round(float(capacity[position]), 6)
             levels[level] = levels.get(level, 0.0) + float(probability[position])
-        return Value(
+        return PlanValue(
             exact_ms=served_ms + unserved_ms + gpus_ms,
             served_ms=served_ms,
             unserved_ms=unserved_ms,
@@ -172,7 +174,7 @@ class Valuation:
             states=len(probability),
         )
 
-    def hours_between_outages(self, plan: Plan, split: Split, site: Site, value: Value) -> float | None:
+    def hours_between_outages(self, plan: Plan, split: LoadSplit, site: Site, value: PlanValue) -> float | None:
         """P(carried) / frequency of outages. None where they are rarer than ``RAREST_OUTAGE`` of the time.
 
         The frequency is the sum over independent parts of (1 − u) / mtbf · (P(carried | up) − P(carried | down)), and the last
@@ -181,13 +183,13 @@ class Valuation:
         out = 1.0 - value.carried
         if out < RAREST_OUTAGE:
             return None
-        families, counts = plan.families(self.offers), np.array(plan.family_counts(self.offers))
+        families, counts = plan.families(self.candidates), np.array(plan.family_counts(self.candidates))
         rates = np.array(split.rates)
-        limits = np.array([self.offer(family).slots_capacity for family in families]) / MICRO
+        limits = np.array([self.candidate(family).slots_capacity for family in families]) / MICRO
         failures = self.problem.failures
-        kinds = {"gpu": "gpu", "node": "node", "rack": "rack", "zone": "zone", "stated": "domain"}
+        group_types = {"gpu": "gpu", "node": "node", "rack": "rack", "zone": "zone", "stated": "domain"}
         frequency = 0.0
-        for field, level in kinds.items():
+        for field, level in group_types.items():
             u = getattr(self.unavailable, field)
             rate = failures.mtbf(level)
             if rate is None or u == 0:
@@ -248,7 +250,7 @@ class _States:
         self.latency_ms: Floats = np.where(carried, carry, shed)
 
 
-def unavailable(problem: FleetProblem) -> Unavailable:
+def unavailable(problem: InventoryProblem) -> Unavailable:
     """Shares of time parts are down, by kind."""
     failures = problem.failures
     return Unavailable(

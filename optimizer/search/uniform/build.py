@@ -46,7 +46,7 @@ class Model:
         most_slots: Ints | None = None,
         free: bool = False,
     ) -> None:
-        self.q = quantities
+        self.quantities = quantities
         self.space = quantities.space
         self.rows: Ints = np.arange(self.space.rows) if rows is None else np.asarray(rows, dtype=np.int64)
         self.most_slots = most_slots
@@ -128,7 +128,7 @@ class Model:
 
     def memory_at_most(self, rule: str, budget: int) -> None:
         """Every stage class of the chosen row keeps within the budget while the rule is on."""
-        fixed, per_sequence = self.q.memory.fixed, self.q.memory.per_sequence
+        fixed, per_sequence = self.quantities.memory.fixed, self.quantities.memory.per_sequence
         posted: set[bytes] = set()
         for column in range(fixed.shape[1]):
             base = fixed[:, column][self.space.row_shape]
@@ -145,10 +145,10 @@ class Model:
         """Expected nanoseconds per request over failure states, plus the GPUs' share, as one expression."""
         if self._objective is not None:
             return self._objective
-        values = self.q.state_values
-        rest_served, rest_unserved = self.q.rest_values
+        values = self.quantities.state_values
+        rest_served, rest_unserved = self.quantities.rest_values
         not_carried = values.served + values.unserved
-        total = self.of_row(values.carried.sum(axis=1) + rest_served + rest_unserved + self.q.gpu_ns)
+        total = self.of_row(values.carried.sum(axis=1) + rest_served + rest_unserved + self.quantities.gpu_ns)
         for down in range(STATES):
             extra = not_carried[:, down] - values.carried[:, down]
             if not extra[self.rows].any():
@@ -165,7 +165,7 @@ class Model:
         """A literal that is true exactly where the chosen strategy carries the demand with so many instances down."""
         if down not in self._carries:
             carries = self.model.new_bool_var(f"carried with {down} down")
-            needed = self.quantity(np.minimum(self.q.slots_to_carry[down], self.space.slots + 1))
+            needed = self.quantity(np.minimum(self.quantities.slots_to_carry[down], self.space.slots + 1))
             self.model.add(self.slots >= needed).only_enforce_if(carries)
             self.model.add(self.slots < needed).only_enforce_if(~carries)
             self._carries[down] = carries
@@ -173,7 +173,7 @@ class Model:
 
     def lost(self) -> Any:
         """Share of requests not served over failure states, in parts (``scale.PARTS``); the demand is carried with all up."""
-        states, rest = lost(self.q)
+        states, rest = lost(self.quantities)
         self.model.add(self.carries(0) == 1)
         total = self.of_row(rest)
         for down in range(1, STATES):
@@ -191,18 +191,18 @@ class Model:
         Completions only grow with the sequences, so a row's peak is at the most sequences its enforced rules allow; the
         model is asked to run as many as it takes to reach that peak.
         """
-        peak, fewest = peak_completions(self.q, most_slots)
+        peak, fewest = peak_completions(self.quantities, most_slots)
         self.model.add(self.slots >= self.of_row(fewest))
         return self.of_row(peak)
 
     def tiers(self) -> list[Any]:
         """What is minimised, first to last: the preset's own tier, the objective, then the stated tie-breaks."""
-        preset = self.q.problem.objective.preset
+        preset = self.quantities.problem.objective.preset
         before: list[Any] = []
         if preset == "throughput" and self.most_slots is not None:
             before = [-self.throughput(self.most_slots)]
         elif preset == "capacity" and self.most_slots is not None:
-            steps, fewest = capacity(self.q, self.most_slots)
+            steps, fewest = capacity(self.quantities, self.most_slots)
             self.model.add(self.slots >= self.of_row(fewest))
             before = [-self.of_row(steps)]
         elif preset == "fewest-gpus":

@@ -17,47 +17,47 @@ RATE_STEP_PER_S = 0.001
 HALVINGS = 34
 
 
-def carried_rates(q: Quantities, rows: Ints, slots: Ints) -> tuple[Ints, Ints]:
+def carried_rates(quantities: Quantities, rows: Ints, slots: Ints) -> tuple[Ints, Ints]:
     """(largest rate in steps of ``RATE_STEP_PER_S``, fewest sequences that carry it) of some rows with their sequences.
 
     Args:
         rows: (Q,) of the space.
         slots: (Q,) sequences per replica.
     """
-    shape, replicas = q.space.row_shape[rows], q.space.row_dp[rows].astype(np.float64)
+    shape, replicas = quantities.space.row_shape[rows], quantities.space.row_dp[rows].astype(np.float64)
     needed = np.ones(len(rows), dtype=np.int64)
     # What one replica carries is the same for all rows of a shape; of a row only the last steps are left to be tried.
-    near = (_per_replica(q, shape, slots) * replicas / RATE_STEP_PER_S).astype(np.int64)
+    near = (_per_replica(quantities, shape, slots) * replicas / RATE_STEP_PER_S).astype(np.int64)
     low, high = np.maximum(0, near - 2), near + 3
     while len(wide := np.flatnonzero(high - low > 1)):
         middle = (low[wide] + high[wide]) // 2
-        load = q.load_of(shape[wide], middle * RATE_STEP_PER_S / replicas[wide])
-        good = _within(q, load) & (q.slots_needed_for(load, shape[wide]) <= slots[wide])
+        load = quantities.load_of(shape[wide], middle * RATE_STEP_PER_S / replicas[wide])
+        good = _within(quantities, load) & (quantities.slots_needed_for(load, shape[wide]) <= slots[wide])
         low[wide], high[wide] = np.where(good, middle, low[wide]), np.where(good, high[wide], middle)
         needed[wide] = np.where(good, load.n99, needed[wide])
     return low, needed
 
 
-def _per_replica(q: Quantities, shape: Ints, slots: Ints) -> Floats:
+def _per_replica(quantities: Quantities, shape: Ints, slots: Ints) -> Floats:
     """Requests/s that one replica carries with so many sequences, to 9 digits, (Q,); each pair once for a problem."""
-    known = q.carried_per_replica
+    known = quantities.carried_per_replica
     pairs = list(zip(shape.tolist(), slots.tolist(), strict=True))
     new = [pair for pair in dict.fromkeys(pairs) if pair not in known]
     if new:
         of_shape, of_slots = np.array(new, dtype=np.int64).T
-        low, high = np.zeros(len(new)), q.completion_per_s[of_shape, -1] * 1.01
+        low, high = np.zeros(len(new)), quantities.completion_per_s[of_shape, -1] * 1.01
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            load = q.load_of(of_shape, middle)
-            good = _within(q, load) & (q.slots_needed_for(load, of_shape) <= of_slots)
+            load = quantities.load_of(of_shape, middle)
+            good = _within(quantities, load) & (quantities.slots_needed_for(load, of_shape) <= of_slots)
             low, high = np.where(good, middle, low), np.where(good, high, middle)
         known.update(zip(new, low.tolist(), strict=True))
     return np.array([known[pair] for pair in pairs])
 
 
-def _within(q: Quantities, load: LoadPoints) -> Bools:
+def _within(quantities: Quantities, load: LoadPoints) -> Bools:
     """Whether every latency limit that is on holds."""
-    wanted, off = q.problem.requirements, q.problem.search.disabled_rules
+    wanted, off = quantities.problem.requirements, quantities.problem.search.disabled_rules
     good: Bools = np.ones(len(load.n99), dtype=np.bool_)
     for limit in wanted.latency_limits:
         name = limit.field.removesuffix("_ms")
@@ -67,10 +67,10 @@ def _within(q: Quantities, load: LoadPoints) -> Bools:
     return good
 
 
-def capacity(q: Quantities, most: Ints) -> tuple[Ints, Ints]:
+def capacity(quantities: Quantities, most: Ints) -> tuple[Ints, Ints]:
     """The same for every row with the most sequences it may run, (R,) each; 0 where it does not carry the demand."""
-    steps, fewest = np.zeros(q.space.rows, dtype=np.int64), np.ones(q.space.rows, dtype=np.int64)
-    carrying = np.flatnonzero((most >= 1) & (q.slots_to_carry[0] <= most))
+    steps, fewest = np.zeros(quantities.space.rows, dtype=np.int64), np.ones(quantities.space.rows, dtype=np.int64)
+    carrying = np.flatnonzero((most >= 1) & (quantities.slots_to_carry[0] <= most))
     if len(carrying):
-        steps[carrying], fewest[carrying] = carried_rates(q, carrying, most[carrying])
+        steps[carrying], fewest[carrying] = carried_rates(quantities, carrying, most[carrying])
     return steps, fewest

@@ -18,13 +18,13 @@ from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rules_for
 
 
-def strategy_of(q: Quantities, choice: Choice) -> Strategy:
+def strategy_of(quantities: Quantities, choice: Choice) -> Strategy:
     """The decisions of a choice."""
-    shape = q.space.shapes[int(q.space.row_shape[choice.row])]
+    shape = quantities.space.shapes[int(quantities.space.row_shape[choice.row])]
     return Strategy(
         tensor_parallel=shape.tp,
         pipeline_parallel=shape.pp,
-        data_parallel=int(q.space.row_dp[choice.row]),
+        data_parallel=int(quantities.space.row_dp[choice.row]),
         expert_parallel=shape.ep,
         max_num_seqs=choice.max_num_seqs,
         layers_per_stage=shape.layers_per_stage,
@@ -33,23 +33,23 @@ def strategy_of(q: Quantities, choice: Choice) -> Strategy:
     )
 
 
-def carried_states(q: Quantities, choice: Choice) -> list[bool]:
+def carried_states(quantities: Quantities, choice: Choice) -> list[bool]:
     """Whether the demand is carried with 0…4 instances down."""
-    return [int(q.slots_to_carry[down][choice.row]) <= choice.max_num_seqs for down in range(STATES)]
+    return [int(quantities.slots_to_carry[down][choice.row]) <= choice.max_num_seqs for down in range(STATES)]
 
 
-def objective_of(q: Quantities, choice: Choice, bound_ns: int | None) -> ObjectiveResult:
+def objective_of(quantities: Quantities, choice: Choice, bound_ns: int | None) -> ObjectiveResult:
     """Objective value with its terms, beside a proven bound (the value itself when None)."""
     row = choice.row
-    values, (rest_served, rest_unserved) = q.state_values, q.rest_values
+    values, (rest_served, rest_unserved) = quantities.state_values, quantities.rest_values
     served, unserved = int(rest_served[row]), int(rest_unserved[row])
-    for down, carried in enumerate(carried_states(q, choice)):
+    for down, carried in enumerate(carried_states(quantities, choice)):
         if carried:
             served += int(values.carried[row, down])
         else:
             served += int(values.served[row, down])
             unserved += int(values.unserved[row, down])
-    gpus = int(q.gpu_ns[row])
+    gpus = int(quantities.gpu_ns[row])
     total = served + unserved + gpus
     bound = total if bound_ns is None else bound_ns
     return ObjectiveResult(
@@ -61,34 +61,37 @@ def objective_of(q: Quantities, choice: Choice, bound_ns: int | None) -> Objecti
     )
 
 
-def judge_rules(q: Quantities, choice: Choice) -> tuple[RuleResult, ...]:
+def judge_rules(quantities: Quantities, choice: Choice) -> tuple[RuleResult, ...]:
     """Every rule applied to the choice; switched-off rules are marked."""
-    disabled = set(q.problem.search.disabled_rules)
-    return tuple(replace(rule.judge(q, choice), enabled=rule.id not in disabled) for rule in rules_for(q.problem))
+    disabled = set(quantities.problem.search.disabled_rules)
+    return tuple(
+        replace(rule.judge(quantities, choice), enabled=rule.id not in disabled)
+        for rule in rules_for(quantities.problem)
+    )
 
 
-def metrics_of(q: Quantities, choice: Choice) -> Metrics:
+def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
     """Every metric of the choice."""
     row, n = choice.row, choice.max_num_seqs
-    shape = int(q.space.row_shape[row])
-    memory, problem = q.memory, q.problem
-    stages = list(q.costs.table.class_of_stage[shape])
-    per_stage, cache = stage_bytes(q, shape, n)
+    shape = int(quantities.space.row_shape[row])
+    memory, problem = quantities.memory, quantities.problem
+    stages = list(quantities.costs.table.class_of_stage[shape])
+    per_stage, cache = stage_bytes(quantities, shape, n)
     per_stage, cache = per_stage[stages], cache[stages]
-    normal = q.normal
+    normal = quantities.normal
     overloaded = bool(normal.overloaded[row])
 
     def ms(name: str) -> float | None:
         value = int(time_ns(normal.metric(name))[row])
         return None if value >= NEVER_NS else milliseconds(value)
 
-    completion = float(q.completes(q.space.row_shape[[row]], np.array([n]))[0])
+    completion = float(quantities.completes(quantities.space.row_shape[[row]], np.array([n]))[0])
     output = problem.workload.output_tokens
     return Metrics(
         weights_bytes_per_gpu=int(memory.weights[shape].max()),
         kv_cache_bytes_per_gpu=int(cache.max()),
-        kv_cache_tokens=int(memory.capacity_tokens(q.budget, n)[shape]),
-        max_sequence_tokens=longest_sequence(q, choice),
+        kv_cache_tokens=int(memory.capacity_tokens(quantities.budget, n)[shape]),
+        max_sequence_tokens=longest_sequence(quantities, choice),
         memory_bytes_per_gpu=int(per_stage.max()),
         memory_utilization=float(per_stage.max() / problem.hardware.gpu.memory_bytes),
         prefill_p50_ms=ms("prefill_p50"),
@@ -97,64 +100,64 @@ def metrics_of(q: Quantities, choice: Choice) -> Metrics:
         ttft_p99_ms=ms("ttft_p99"),
         tpot_p50_ms=ms("tpot_p50"),
         tpot_p99_ms=ms("tpot_p99"),
-        tpot_full_batch_ms=milliseconds(int(q.full_batch_tpot_ns[shape, n - 1])),
+        tpot_full_batch_ms=milliseconds(int(quantities.full_batch_tpot_ns[shape, n - 1])),
         request_mean_ms=ms("mean_ms"),
         tokens_per_s=problem.workload.requests_per_s * output,
-        peak_tokens_per_s=completion * int(q.space.row_dp[row]) * output,
-        max_request_rate=max_request_rate(q, choice),
+        peak_tokens_per_s=completion * int(quantities.space.row_dp[row]) * output,
+        max_request_rate=max_request_rate(quantities, choice),
         concurrency_p50=None if overloaded else int(normal.n50[row]),
         concurrency_p99=None if overloaded else int(normal.n99[row]),
-        availability=_availability(q, choice),
+        availability=_availability(quantities, choice),
         memory_bytes_per_stage=tuple(int(v) for v in per_stage),
         weights_bytes_per_stage=tuple(int(v) for v in memory.weights[shape][stages]),
     )
 
 
-def stage_bytes(q: Quantities, shape: int, slots: int) -> tuple[Ints, Ints]:
+def stage_bytes(quantities: Quantities, shape: int, slots: int) -> tuple[Ints, Ints]:
     """Bytes of a GPU of each stage class of a shape, and the cache among them, (C,) each.
 
     Paged, an engine takes all that the budget leaves, as many whole blocks as the tightest stage holds; else what the slots reserve.
     """
-    memory = q.memory
+    memory = quantities.memory
     if memory.held is None:
         cache: Ints = slots * memory.kv_per_sequence[shape]
     else:
-        cache = int(memory.capacity_tokens(q.budget, slots)[shape]) * memory.kv_per_token[shape]
+        cache = int(memory.capacity_tokens(quantities.budget, slots)[shape]) * memory.kv_per_token[shape]
     return memory.beside_cache(slots)[shape] + cache, cache
 
 
-def longest_sequence(q: Quantities, choice: Choice) -> int:
+def longest_sequence(quantities: Quantities, choice: Choice) -> int:
     """The longest sequence served: as stated; left out and paged, the longest that fits beside what is in progress.
 
     It is never below the longest request that the workload states, nor above the model's context.
     """
-    problem, shape = q.problem, int(q.space.row_shape[choice.row])
-    held, least, most = q.memory.held, problem.longest_request_tokens, problem.model.max_context_tokens
+    problem, shape = quantities.problem, int(quantities.space.row_shape[choice.row])
+    held, least, most = quantities.memory.held, problem.longest_request_tokens, problem.model.max_context_tokens
     if held is None or problem.requirements.max_sequence_tokens is not None:
         return problem.max_sequence_tokens
-    one = LoadPoints(**{f: getattr(q.normal, f)[[choice.row]] for f in LoadPoints.__dataclass_fields__})
+    one = LoadPoints(**{f: getattr(quantities.normal, f)[[choice.row]] for f in LoadPoints.__dataclass_fields__})
     if one.overloaded[0]:
         return least
     wanted = bytes_up(held.wanted(np.array([shape]), one, problem.requirements.preemption_share))[0]
-    left = q.room[shape] - wanted
+    left = quantities.room[shape] - wanted
     blocks = np.arange(-(-most // KV_BLOCK_TOKENS) + 1) * KV_BLOCK_TOKENS
-    bytes_ = q.costs.sequence_bytes(shape, blocks)
+    bytes_ = quantities.costs.sequence_bytes(shape, blocks)
     fits = int((bytes_ <= left).all(axis=1).cumprod().sum()) - 1
     return min(most, max(least, fits * KV_BLOCK_TOKENS))
 
 
-def _availability(q: Quantities, choice: Choice) -> float:
+def _availability(quantities: Quantities, choice: Choice) -> float:
     """Expected share of requests served over all failure states; 0 when the demand is not carried with all instances up."""
     row = choice.row
-    carried = carried_states(q, choice)
+    carried = carried_states(quantities, choice)
     if not carried[0]:
         return 0.0
-    lost = float(q.down.rest_mean[row])
-    lost += sum(j * float(q.down.probability[row, j]) for j, fine in enumerate(carried) if not fine)
-    return 1 - lost / int(q.space.instances[row])
+    lost = float(quantities.down.rest_mean[row])
+    lost += sum(j * float(quantities.down.probability[row, j]) for j, fine in enumerate(carried) if not fine)
+    return 1 - lost / int(quantities.space.instances[row])
 
 
-def max_request_rate(q: Quantities, choice: Choice) -> float:
+def max_request_rate(quantities: Quantities, choice: Choice) -> float:
     """Largest service rate, in steps of 0.001 requests/s, within the slots and every latency limit that is on."""
-    steps, _ = carried_rates(q, np.array([choice.row]), np.array([choice.max_num_seqs]))
+    steps, _ = carried_rates(quantities, np.array([choice.row]), np.array([choice.max_num_seqs]))
     return round(int(steps[0]) * RATE_STEP_PER_S, 3)

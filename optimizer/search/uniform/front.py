@@ -45,11 +45,11 @@ class RowFront:
         q: quantities over the problem's space.
     """
 
-    def __init__(self, q: Quantities, axes: Sequence[Axis]) -> None:
-        self.q, self.axes = q, tuple(axes)
-        self.screen = Screen(q)
-        self.mean_ns = time_ns(q.normal.mean_ms)
-        carried = (q.slots_to_carry[0] <= self.screen.most) & (self.mean_ns < NEVER_NS)
+    def __init__(self, quantities: Quantities, axes: Sequence[Axis]) -> None:
+        self.quantities, self.axes = quantities, tuple(axes)
+        self.screen = Screen(quantities)
+        self.mean_ns = time_ns(quantities.normal.mean_ms)
+        carried = (quantities.slots_to_carry[0] <= self.screen.most) & (self.mean_ns < NEVER_NS)
         self.rows: Ints = np.flatnonzero(self.screen.viable & carried)
         self.values: Ints = np.stack([self._column(axis) for axis in self.axes], axis=1)
         self.spots: tuple[Spot, ...] = tuple(self._front())
@@ -60,20 +60,20 @@ class RowFront:
             return self.mean_ns
         if axis == "availability":
             return self.lost
-        return self.q.space.gpus
+        return self.quantities.space.gpus
 
     @cached_property
     def lost(self) -> Ints:
         """Parts not served of every row with as many sequences as it may run, (R,)."""
-        states, total = lost(self.q)
+        states, total = lost(self.quantities)
         for down in range(1, STATES):
-            carried = self.q.slots_to_carry[down] <= self.screen.most
+            carried = self.quantities.slots_to_carry[down] <= self.screen.most
             total = total + np.where(carried, 0, states[:, down])
         return total
 
     def _front(self) -> list[Spot]:
         """Rows that no row beats, in order of the axes; of equal ones the first in the order of ties."""
-        rank = tie_rank(self.q.space)
+        rank = tie_rank(self.quantities.space)
         left = self.rows
         left = left[np.lexsort((rank[left], *self.values[left].T[::-1]))]
         found = []
@@ -111,7 +111,7 @@ class RowFront:
         size = FIRST_BATCH
         while True:
             # A row is never below its own value: rows beyond the batch cannot win once its best is no more than theirs.
-            model = Model(self.q, rows=rows[:size])
+            model = Model(self.quantities, rows=rows[:size])
             for other in others:
                 bounded = self._expression(model, self.axes[other])
                 if not isinstance(bounded, int):
@@ -135,4 +135,4 @@ class RowFront:
             return model.quantity(self.mean_ns)
         if axis == "availability":
             return model.lost()
-        return model.quantity(self.q.space.gpus)
+        return model.quantity(self.quantities.space.gpus)

@@ -19,30 +19,30 @@ from optimizer.search.uniform.capacity import capacity
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots, peak_completions
-from optimizer.search.uniform.shared import Part
+from optimizer.search.uniform.shared import SpacePart
 from optimizer.search.uniform.solve import FIRST_BATCH, Solver
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class MachineChoice:
     """One hardware that may be chosen: its candidates, and its cost in whole units."""
 
-    part: Part
+    part: SpacePart
     cost: int
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """The optimum: an offer by its position, and the candidate in its part."""
+class JointChoice:
+    """The optimum: a machine by its position, and the candidate in its part."""
 
-    offer: int
+    machine: int
     choice: Choice
 
 
 class _PartPoster:
     """Posts the rules of one part on its own rows; all enforced rules are on."""
 
-    def __init__(self, model: Any, slots: Any, part: Part, rows: Ints, chosen: list[Any]) -> None:
+    def __init__(self, model: Any, slots: Any, part: SpacePart, rows: Ints, chosen: list[Any]) -> None:
         self.model, self.slots, self.part = model, slots, part
         self._literals = list(zip(rows.tolist(), chosen, strict=True))
         self._off = set(part.problem.search.disabled_rules)
@@ -84,59 +84,59 @@ class _PartPoster:
 
 
 class _Joint:
-    """The model over some candidates (offer, row), best first."""
+    """The model over some candidates (machine, row), best first."""
 
-    def __init__(self, offers: list[Offer], candidates: list[tuple[int, int]], most: list[Ints]) -> None:
-        self.offers, self.candidates = offers, candidates
+    def __init__(self, machines: list[MachineChoice], candidates: list[tuple[int, int]], most: list[Ints]) -> None:
+        self.machines, self.candidates = machines, candidates
         self.model = cp_model.CpModel()
         self.chosen = [self.model.new_bool_var("") for _ in candidates]
         self.model.add_exactly_one(self.chosen)
-        longest = max(offers[offer].part.space.slots for offer, _ in candidates)
+        longest = max(machines[machine].part.space.slots for machine, _ in candidates)
         self.slots = self.model.new_int_var(1, longest, "max_num_seqs")
-        for position in sorted({offer for offer, _ in candidates}):
-            mine = [(row, x) for (offer, row), x in zip(candidates, self.chosen, strict=True) if offer == position]
-            part = offers[position].part
+        for position in sorted({machine for machine, _ in candidates}):
+            mine = [(row, x) for (machine, row), x in zip(candidates, self.chosen, strict=True) if machine == position]
+            part = machines[position].part
             rows = np.array([row for row, _ in mine], dtype=np.int64)
             poster = _PartPoster(self.model, self.slots, part, rows, [x for _, x in mine])
             for rule in rules_for(part.problem):
                 if rule.id not in part.problem.search.disabled_rules:
                     rule.post(poster, part)
-        self.tiers = [self._sum(lambda offer, row: offers[offer].cost), *self._first(most), self._objective()]
+        self.tiers = [self._sum(lambda machine, row: machines[machine].cost), *self._first(most), self._objective()]
         # The candidates come in the order of the tie-break.
         scale = longest + 1
         order = {pair: i for i, pair in enumerate(candidates)}
-        self.tiers.append(self._sum(lambda offer, row: order[offer, row] * scale) - self.slots)
+        self.tiers.append(self._sum(lambda machine, row: order[machine, row] * scale) - self.slots)
 
     def _sum(self, value: Any) -> Any:
-        values = [int(value(offer, row)) for offer, row in self.candidates]
+        values = [int(value(machine, row)) for machine, row in self.candidates]
         return cp_model.LinearExpr.weighted_sum(self.chosen, values)
 
     def _first(self, most: list[Ints]) -> list[Any]:
         """The preset's own tier; a row's peak throughput is reached with enough sequences."""
-        preset = self.offers[0].part.problem.objective.preset
+        preset = self.machines[0].part.problem.objective.preset
         if preset == "fewest-gpus":
-            gpus = [offer.part.space.gpus for offer in self.offers]
-            return [self._sum(lambda offer, row: gpus[offer][row])]
+            gpus = [machine.part.space.gpus for machine in self.machines]
+            return [self._sum(lambda machine, row: gpus[machine][row])]
         if preset not in ("throughput", "capacity"):
             return []
         of_rows = peak_completions if preset == "throughput" else capacity
-        peaks = [of_rows(offer.part, most[i]) for i, offer in enumerate(self.offers)]
-        self.model.add(self.slots >= self._sum(lambda offer, row: peaks[offer][1][row]))
-        return [-self._sum(lambda offer, row: peaks[offer][0][row])]
+        peaks = [of_rows(machine.part, most[i]) for i, machine in enumerate(self.machines)]
+        self.model.add(self.slots >= self._sum(lambda machine, row: peaks[machine][1][row]))
+        return [-self._sum(lambda machine, row: peaks[machine][0][row])]
 
     def _objective(self) -> Any:
         """Expected nanoseconds per request, each failure state by whether the sequences carry it."""
-        parts = [offer.part for offer in self.offers]
-        worth = {i: parts[i].state_values for i in {offer for offer, _ in self.candidates}}
+        parts = [machine.part for machine in self.machines]
+        worth = {i: parts[i].state_values for i in {machine for machine, _ in self.candidates}}
         rest = {i: sum(parts[i].rest_values) + parts[i].gpu_ns for i in worth}
-        total = self._sum(lambda offer, row: worth[offer].carried[row].sum() + rest[offer][row])
-        for (offer, row), literal in zip(self.candidates, self.chosen, strict=True):
-            values = worth[offer]
+        total = self._sum(lambda machine, row: worth[machine].carried[row].sum() + rest[machine][row])
+        for (machine, row), literal in zip(self.candidates, self.chosen, strict=True):
+            values = worth[machine]
             for down in range(STATES):
                 extra = int(values.served[row, down] + values.unserved[row, down] - values.carried[row, down])
                 if not extra:
                     continue
-                needed = int(parts[offer].slots_to_carry[down][row])
+                needed = int(parts[machine].slots_to_carry[down][row])
                 sheds = self.model.new_bool_var("")
                 self.model.add_implication(sheds, literal)
                 self.model.add(self.slots < needed).only_enforce_if(sheds)
@@ -145,32 +145,35 @@ class _Joint:
         return total
 
 
-def best_offer(offers: list[Offer]) -> Chosen | None:
-    """The best candidate over all offers, proved by CP-SAT; None when no rule-abiding one exists.
+def best_machines(machines: list[MachineChoice]) -> JointChoice | None:
+    """The best candidate over all machines, proved by CP-SAT; None when no rule-abiding one exists.
 
     As in ``Solver.best``, the model is given the candidates whose exact bounds are best, and grows until none left out could win.
     """
-    screens = [Screen(offer.part) for offer in offers]
+    screens = [Screen(machine.part) for machine in machines]
     most = [screen.most for screen in screens]
     columns: list[Ints] = []
-    for position, (offer, screen) in enumerate(zip(offers, screens, strict=True)):
+    for position, (machine, screen) in enumerate(zip(machines, screens, strict=True)):
         rows = np.flatnonzero(screen.viable)
         same = np.ones(len(rows), dtype=np.int64)
-        first, value = first_tier(offer.part, screen.most)[rows], objective_at_most_slots(offer.part, screen.most)[rows]
-        rank = np.argsort(np.argsort(offer.part.rank[rows]))
-        columns.append(np.stack([offer.cost * same, first, value, position * same, rank, rows]))
+        first, value = (
+            first_tier(machine.part, screen.most)[rows],
+            objective_at_most_slots(machine.part, screen.most)[rows],
+        )
+        rank = np.argsort(np.argsort(machine.part.rank[rows]))
+        columns.append(np.stack([machine.cost * same, first, value, position * same, rank, rows]))
     keys = np.concatenate(columns, axis=1)
     if not keys.shape[1]:
         return None
     keys = keys[:, np.lexsort(keys[4::-1])]
-    candidates = [(int(offer), int(row)) for offer, row in zip(keys[3], keys[5], strict=True)]
+    candidates = [(int(machine), int(row)) for machine, row in zip(keys[3], keys[5], strict=True)]
     size = FIRST_BATCH
     while True:
-        built = _Joint(offers, candidates[:size], most)
+        built = _Joint(machines, candidates[:size], most)
         at, slots = _lexicographic(built)
         # Bounds of what was left out begin where the batch ends; the winner's own are exact.
         if size >= len(candidates) or tuple(keys[:3, at]) <= tuple(keys[:3, size]):
-            return Chosen(candidates[at][0], Choice(candidates[at][1], slots))
+            return JointChoice(candidates[at][0], Choice(candidates[at][1], slots))
         size *= 2
 
 

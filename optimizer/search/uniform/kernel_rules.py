@@ -57,9 +57,9 @@ def _format_rule(
     engine, gpu = engine_of(problem.engine), problem.hardware.gpu
     version = kernels_of(problem.engine).version
 
-    def allowed(q: Quantities) -> Bools:
-        of_shape = np.array([good(of(shape)) for shape in q.space.shapes], dtype=np.bool_)
-        result: Bools = of_shape[q.space.row_shape]
+    def allowed(quantities: Quantities) -> Bools:
+        of_shape = np.array([good(of(shape)) for shape in quantities.space.shapes], dtype=np.bool_)
+        result: Bools = of_shape[quantities.space.row_shape]
         return result
 
     return yes_no(
@@ -67,7 +67,7 @@ def _format_rule(
         f"{engine.title} {version} runs the format of the {noun} on {gpu.name} (compute capability {gpu.capability}).",
         allowed,
         " or ".join(name for name in formats if good(name)) or "no format",
-        lambda q, row: f"{of(q.space.shapes[q.space.row_shape[row]])} {noun}",
+        lambda quantities, row: f"{of(quantities.space.shapes[quantities.space.row_shape[row]])} {noun}",
     )
 
 
@@ -82,14 +82,14 @@ def slice_rule(problem: Problem, kernels: Kernels, rule: SliceRule) -> Rule:
             unit //= 2
     outputs, inputs = block if rule.multiple_of == "block" else (1, unit)
 
-    def allowed(q: Quantities) -> Bools:
-        tp, ep = q.space.column("tp"), q.space.column("ep")
+    def allowed(quantities: Quantities) -> Bools:
+        tp, ep = quantities.space.column("tp"), quantities.space.column("ep")
         fits: Bools = np.full(len(tp), True)
         for width, slices in _sliced(model, rule, tp, ep):
             each = width // slices
             fits &= (slices == 1) | ((width % slices == 0) & (each % outputs == 0) & (each % inputs == 0))
-        own = np.array([s.weight_format == stored.weight_format for s in q.space.shapes], dtype=np.bool_)
-        result: Bools = fits | ~own[q.space.row_shape]
+        own = np.array([s.weight_format == stored.weight_format for s in quantities.space.shapes], dtype=np.bool_)
+        result: Bools = fits | ~own[quantities.space.row_shape]
         return result
 
     sentence = rule.sentence.format(block=f"{block[0]} × {block[1]}", group=group, smallest=min(unit, group))
@@ -99,7 +99,9 @@ def slice_rule(problem: Problem, kernels: Kernels, rule: SliceRule) -> Rule:
         f"{sentence.rstrip('.')} ({repair}).",
         allowed,
         f"multiples of {max(outputs, inputs)}",
-        lambda q, row: _widths(model, rule, int(q.space.column("tp")[row]), int(q.space.column("ep")[row])),
+        lambda quantities, row: _widths(
+            model, rule, int(quantities.space.column("tp")[row]), int(quantities.space.column("ep")[row])
+        ),
     )
 
 

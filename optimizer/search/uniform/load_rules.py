@@ -22,12 +22,12 @@ def memory_rule(problem: Problem) -> Rule:
         holding = f"the cache of one sequence of {problem.max_sequence_tokens:,} tokens"
     sentence = f"The fullest GPU stays within {share:.0%} of its memory, with {holding}."
 
-    def post(model: Poster, q: Quantities) -> None:
+    def post(model: Poster, quantities: Quantities) -> None:
         model.memory_at_most("memory", budget)
 
-    def judge(q: Quantities, choice: Choice) -> RuleResult:
-        shape = q.space.row_shape[choice.row]
-        actual = int((q.memory.fixed + choice.max_num_seqs * q.memory.per_sequence)[shape].max())
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
+        shape = quantities.space.row_shape[choice.row]
+        actual = int((quantities.memory.fixed + choice.max_num_seqs * quantities.memory.per_sequence)[shape].max())
         return RuleResult("memory", sentence, budget, actual, "bytes", actual <= budget, budget - actual)
 
     return Rule("memory", sentence, post, judge)
@@ -37,11 +37,11 @@ def kv_cache_rule(problem: Problem) -> Rule:
     share = problem.requirements.preemption_share
     sentence = f"Requests in progress want more KV cache than there is for at most {100 * share:g} % of the time."
 
-    def post(model: Poster, q: Quantities) -> None:
-        model.rows_at_most("kv_cache", q.cache_shortfall(q.normal, q.space.row_shape), 0)
+    def post(model: Poster, quantities: Quantities) -> None:
+        model.rows_at_most("kv_cache", quantities.cache_shortfall(quantities.normal, quantities.space.row_shape), 0)
 
-    def judge(q: Quantities, choice: Choice) -> RuleResult:
-        room, wanted = q.tightest_cache(q.normal, choice.row)
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
+        room, wanted = quantities.tightest_cache(quantities.normal, choice.row)
         if wanted is None:
             return RuleResult("kv_cache", sentence, room, UNBOUNDED, "bytes", False, None)
         return RuleResult("kv_cache", sentence, room, wanted, "bytes", wanted <= room, room - wanted)
@@ -53,10 +53,10 @@ def max_batch_rule(problem: Problem) -> Rule:
     limit = problem.max_batch
     sentence = f"A replica runs at most {limit} sequences at once."
 
-    def post(model: Poster, q: Quantities) -> None:
+    def post(model: Poster, quantities: Quantities) -> None:
         model.slots_at_most("max_batch", limit)
 
-    def judge(q: Quantities, choice: Choice) -> RuleResult:
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
         n = choice.max_num_seqs
         return RuleResult("max_batch", sentence, limit, n, "sequences", n <= limit, limit - n)
 
@@ -67,10 +67,10 @@ def min_batch_rule(problem: Problem) -> Rule:
     limit = problem.requirements.min_batch
     sentence = f"A replica can run at least {limit} sequence{'s' if limit != 1 else ''} at once."
 
-    def post(model: Poster, q: Quantities) -> None:
-        model.slots_at_least_rows("min_batch", np.full(q.space.rows, limit, dtype=np.int64))
+    def post(model: Poster, quantities: Quantities) -> None:
+        model.slots_at_least_rows("min_batch", np.full(quantities.space.rows, limit, dtype=np.int64))
 
-    def judge(q: Quantities, choice: Choice) -> RuleResult:
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
         n = choice.max_num_seqs
         return RuleResult("min_batch", sentence, limit, n, "sequences", n >= limit, n - limit)
 
@@ -80,12 +80,12 @@ def min_batch_rule(problem: Problem) -> Rule:
 def concurrency_rule() -> Rule:
     sentence = "At most 1 % of requests find all sequence slots of their replica taken."
 
-    def post(model: Poster, q: Quantities) -> None:
-        model.slots_at_least_rows("concurrency", q.normal.n99)
+    def post(model: Poster, quantities: Quantities) -> None:
+        model.slots_at_least_rows("concurrency", quantities.normal.n99)
 
-    def judge(q: Quantities, choice: Choice) -> RuleResult:
-        needed, slots = int(q.normal.n99[choice.row]), choice.max_num_seqs
-        if needed > q.space.slots:
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
+        needed, slots = int(quantities.normal.n99[choice.row]), choice.max_num_seqs
+        if needed > quantities.space.slots:
             return RuleResult("concurrency", sentence, slots, UNBOUNDED, "sequences", False, None)
         return RuleResult("concurrency", sentence, slots, needed, "sequences", needed <= slots, slots - needed)
 
@@ -96,18 +96,20 @@ def request_rate_rule(problem: Problem) -> Rule:
     rate = problem.workload.requests_per_s
     sentence = f"With all slots in use the replicas complete at least the {rate:g} requests/s that arrive."
 
-    def post(model: Poster, q: Quantities) -> None:
-        needed = q.normal.slots_needed
+    def post(model: Poster, quantities: Quantities) -> None:
+        needed = quantities.normal.slots_needed
         model.slots_at_least_rows("request_rate", needed)
         if problem.paged:
-            lacking = needed - q.cache_slots[q.space.row_shape]
-            model.rows_at_most("request_rate", np.where(needed <= q.space.slots, lacking, 0), 0, also="kv_cache")
+            lacking = needed - quantities.cache_slots[quantities.space.row_shape]
+            model.rows_at_most(
+                "request_rate", np.where(needed <= quantities.space.slots, lacking, 0), 0, also="kv_cache"
+            )
 
-    def judge(q: Quantities, choice: Choice) -> RuleResult:
-        shape = q.space.row_shape[[choice.row]]
-        completes = q.completes(shape, np.array([choice.max_num_seqs]))[0]
-        actual = float(completes * q.space.row_dp[choice.row])
-        holds = int(q.rate_slots[choice.row]) <= choice.max_num_seqs
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
+        shape = quantities.space.row_shape[[choice.row]]
+        completes = quantities.completes(shape, np.array([choice.max_num_seqs]))[0]
+        actual = float(completes * quantities.space.row_dp[choice.row])
+        holds = int(quantities.rate_slots[choice.row]) <= choice.max_num_seqs
         return RuleResult("request_rate", sentence, rate, actual, "requests/s", holds, actual - rate)
 
     return Rule("request_rate", sentence, post, judge)
@@ -127,11 +129,11 @@ def latency_rule(limit: LatencyLimit, margin: float) -> Rule:
     planning = _planned_for(limit.limit_ms, margin)
     sentence = f"{METRIC_WORDS[limit.metric]} is at most {limit.limit_ms:g} ms at P{limit.percentile}{planning}."
 
-    def post(model: Poster, q: Quantities) -> None:
-        model.rows_at_most(rule_id, time_ns(q.normal.metric(rule_id)), most)
+    def post(model: Poster, quantities: Quantities) -> None:
+        model.rows_at_most(rule_id, time_ns(quantities.normal.metric(rule_id)), most)
 
-    def judge(q: Quantities, choice: Choice) -> RuleResult:
-        value = int(time_ns(q.normal.metric(rule_id))[choice.row])
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
+        value = int(time_ns(quantities.normal.metric(rule_id))[choice.row])
         if value >= NEVER_NS:
             return RuleResult(rule_id, sentence, planned, UNBOUNDED, "ms", False, None)
         return RuleResult(
@@ -145,12 +147,12 @@ def full_batch_rule(limit_ms: float, margin: float) -> Rule:
     most, planned = limit_ns(limit_ms, margin), planned_ms(limit_ms, margin)
     sentence = f"Even with every sequence slot taken, time per output token is at most {limit_ms:g} ms{_planned_for(limit_ms, margin)}."
 
-    def post(model: Poster, q: Quantities) -> None:
-        largest = (q.full_batch_tpot_ns <= most).cumprod(axis=1).sum(axis=1)
-        model.slots_at_most_rows("tpot_full_batch", largest[q.space.row_shape])
+    def post(model: Poster, quantities: Quantities) -> None:
+        largest = (quantities.full_batch_tpot_ns <= most).cumprod(axis=1).sum(axis=1)
+        model.slots_at_most_rows("tpot_full_batch", largest[quantities.space.row_shape])
 
-    def judge(q: Quantities, choice: Choice) -> RuleResult:
-        value = int(q.full_batch_tpot_ns[q.space.row_shape[choice.row], choice.max_num_seqs - 1])
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
+        value = int(quantities.full_batch_tpot_ns[quantities.space.row_shape[choice.row], choice.max_num_seqs - 1])
         return RuleResult(
             "tpot_full_batch", sentence, planned, milliseconds(value), "ms", value <= most, milliseconds(most - value)
         )
@@ -158,8 +160,8 @@ def full_batch_rule(limit_ms: float, margin: float) -> Rule:
     return Rule("tpot_full_batch", sentence, post, judge)
 
 
-def _short_of_cache(q: Quantities, load: LoadPoints, choice: Choice) -> str:
-    room, wanted = q.tightest_cache(load, choice.row)
+def _short_of_cache(quantities: Quantities, load: LoadPoints, choice: Choice) -> str:
+    room, wanted = quantities.tightest_cache(load, choice.row)
     return f"KV cache wanted {(wanted or 0) / 2**30:.2f} GiB > {room / 2**30:.2f} GiB"
 
 
@@ -171,27 +173,29 @@ def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
     sentence = f"After losing any {losses} {what}{'s' if losses > 1 else ''}, the replicas left carry {demand} within every latency limit."
     limits, margin = problem.requirements.latency_limits, problem.requirements.margin
 
-    def post(model: Poster, q: Quantities) -> None:
-        load = q.surviving(level, losses, share)
+    def post(model: Poster, quantities: Quantities) -> None:
+        load = quantities.surviving(level, losses, share)
         model.slots_at_least_rows(rule_id, load.n99)
         if problem.paged:
-            short = np.where(load.overloaded, 0, q.cache_shortfall(load, q.space.row_shape))
+            short = np.where(load.overloaded, 0, quantities.cache_shortfall(load, quantities.space.row_shape))
             model.rows_at_most(rule_id, short, 0, also="kv_cache")
         for limit in limits:
             field = limit.field.removesuffix("_ms")
             model.rows_at_most(rule_id, time_ns(load.metric(field)), limit_ns(limit.limit_ms, margin), also=field)
 
-    def judge(q: Quantities, choice: Choice) -> RuleResult:
-        left = int(q.survivors(level, losses)[choice.row])
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
+        left = int(quantities.survivors(level, losses)[choice.row])
         slots = choice.max_num_seqs
         if left < 1:
             return RuleResult(rule_id, sentence, slots, "no replica is left", "sequences", False, None)
-        load = q.surviving(level, losses, share)
+        load = quantities.surviving(level, losses, share)
         needed = int(load.n99[choice.row])
-        if needed > q.space.slots:
+        if needed > quantities.space.slots:
             return RuleResult(rule_id, sentence, slots, UNBOUNDED, "sequences", False, None)
-        if needed <= slots < int(q.slots_needed_for(load, q.space.row_shape)[choice.row]):
-            return RuleResult(rule_id, sentence, slots, _short_of_cache(q, load, choice), "sequences", False, None)
+        if needed <= slots < int(quantities.slots_needed_for(load, quantities.space.row_shape)[choice.row]):
+            return RuleResult(
+                rule_id, sentence, slots, _short_of_cache(quantities, load, choice), "sequences", False, None
+            )
         for limit in limits:
             field = limit.field.removesuffix("_ms")
             value = int(time_ns(load.metric(field))[choice.row])

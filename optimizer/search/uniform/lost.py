@@ -10,8 +10,8 @@ from optimizer.search.common.scale import lost_parts
 from optimizer.search.uniform.quantities import Quantities
 
 
-def lost(q: Quantities) -> tuple[Ints, Ints]:
+def lost(quantities: Quantities) -> tuple[Ints, Ints]:
     """In parts of ``scale.PARTS``: of each state where it is not carried, (R, STATES); of all rarer states, (R,)."""
-    instances = q.space.instances.astype(np.float64)
-    each = q.down.probability * np.minimum(1.0, np.arange(STATES) / instances[:, None])
-    return lost_parts(each), lost_parts(q.down.rest_mean / instances)
+    instances = quantities.space.instances.astype(np.float64)
+    each = quantities.down.probability * np.minimum(1.0, np.arange(STATES) / instances[:, None])
+    return lost_parts(each), lost_parts(quantities.down.rest_mean / instances)

@@ -44,24 +44,24 @@ def subspace(space: Space, rows: Ints) -> Space:
     return Space(shapes, row_shape, space.row_dp[rows], space.slots)
 
 
-def derived(q: Quantities, problem: Problem) -> Quantities:
+def derived(quantities: Quantities, problem: Problem) -> Quantities:
     """Quantities of another problem over the same space, sharing each table that the change does not touch.
 
     The problems must agree on everything that decides the space and the times of steps (``same_times``).
     """
-    other = Quantities(problem, q.space, q.costs)
+    other = Quantities(problem, quantities.space, quantities.costs)
     kept: tuple[str, ...] = _TIMES
-    if problem.hardware.failures == q.problem.hardware.failures:
+    if problem.hardware.failures == quantities.problem.hardware.failures:
         kept = (*kept, "down")
-    if problem.workload == q.problem.workload:
+    if problem.workload == quantities.problem.workload:
         kept = (*kept, *_LOADS)
     for name in kept:
-        if name in q.__dict__:
-            other.__dict__[name] = q.__dict__[name]
-    if _decides_memory(problem) == _decides_memory(q.problem):
-        other.__dict__["memory"] = q.memory
+        if name in quantities.__dict__:
+            other.__dict__[name] = quantities.__dict__[name]
+    if _decides_memory(problem) == _decides_memory(quantities.problem):
+        other.__dict__["memory"] = quantities.memory
     else:
-        other.__dict__["memory"] = Quantities(problem, q.space).memory
+        other.__dict__["memory"] = Quantities(problem, quantities.space).memory
     return other
 
 
@@ -85,20 +85,20 @@ def same_times(first: Problem, second: Problem) -> bool:
     )
 
 
-def restricted(q: Quantities, rows: Ints) -> Quantities:
+def restricted(quantities: Quantities, rows: Ints) -> Quantities:
     """Quantities over some of the rows; step times are taken over and not computed again."""
-    part = Quantities(q.problem, subspace(q.space, rows))
-    first, _ = distinct(q.space.row_shape[rows])
-    part.__dict__["service"] = q.service.part(q.space.row_shape[rows][first])
+    part = Quantities(quantities.problem, subspace(quantities.space, rows))
+    first, _ = distinct(quantities.space.row_shape[rows])
+    part.__dict__["service"] = quantities.service.part(quantities.space.row_shape[rows][first])
     return part
 
 
-def within_reach(q: Quantities, screen: Screen) -> Bools:
+def within_reach(quantities: Quantities, screen: Screen) -> Bools:
     """Rows that the load may leave feasible, (R,): those left out break a limit however few requests there are.
 
     A latency is never below its least over all numbers of sequences, and a replica never completes more than X(n).
     """
-    problem, service = q.problem, q.service
+    problem, service = quantities.problem, quantities.service
     off = set(problem.search.disabled_rules)
     least = {
         ("prefill", 50): service.prefill_ms,
@@ -108,26 +108,26 @@ def within_reach(q: Quantities, screen: Screen) -> Bools:
         ("tpot", 50): service.tpot_ms,
         ("tpot", 99): service.tpot_ms,
     }
-    reached: Bools = np.full(len(q.space.shapes), True)
+    reached: Bools = np.full(len(quantities.space.shapes), True)
     margin = problem.requirements.margin
     for limit in problem.requirements.latency_limits:
         if limit.field.removesuffix("_ms") not in off:
             times = least[limit.metric, limit.percentile]
             reached &= time_ns(times.min(axis=1) * (1 - ROUNDING)) <= limit_ns(limit.limit_ms, margin)
-    result: Bools = reached[q.space.row_shape]
+    result: Bools = reached[quantities.space.row_shape]
     if "request_rate" not in off:
-        slots = np.clip(screen.most, 1, q.space.slots)
-        done = q.completes(q.space.row_shape, slots) * q.space.row_dp
+        slots = np.clip(screen.most, 1, quantities.space.slots)
+        done = quantities.completes(quantities.space.row_shape, slots) * quantities.space.row_dp
         result &= done * (1 + ROUNDING) >= problem.workload.requests_per_s
     return result
 
 
 @dataclass(slots=True)
-class _Part:
+class _OraclePart:
     """Rows of a whole space with step times, and the parts of them for which loads were computed."""
 
     rows: Ints
-    q: Quantities
+    quantities: Quantities
     loaded: list[tuple[Ints, Quantities]] = field(default_factory=list)
 
 
@@ -137,7 +137,7 @@ class Oracle:
     def __init__(self, fixed: Fixed | None = None) -> None:
         self.fixed = fixed
         self._whole: list[Quantities] = []
-        self._parts: list[_Part] = []
+        self._parts: list[_OraclePart] = []
         self.calls = 0
 
     def feasible(self, problem: Problem) -> bool:
@@ -151,11 +151,11 @@ class Oracle:
             SpaceTooLargeError: more rows than are modelled.
         """
         self.calls += 1
-        q = self._candidates(problem)
-        if q is None:
+        quantities = self._candidates(problem)
+        if quantities is None:
             return None
-        viable = Screen(q, self.fixed).viable
-        return (q, viable) if viable.any() else None
+        viable = Screen(quantities, self.fixed).viable
+        return (quantities, viable) if viable.any() else None
 
     def _candidates(self, problem: Problem) -> Quantities | None:
         whole = self._whole_of(problem)
@@ -165,8 +165,10 @@ class Oracle:
         if not len(rows):
             return None
         part = self._part(problem, whole.space, rows)
-        q = derived(part.q, problem)
-        near = within_reach(q, Screen(q, self.fixed, STATIC_RULES)) & np.isin(part.rows, rows, assume_unique=True)
+        quantities = derived(part.quantities, problem)
+        near = within_reach(quantities, Screen(quantities, self.fixed, STATIC_RULES)) & np.isin(
+            part.rows, rows, assume_unique=True
+        )
         wanted = np.flatnonzero(near)
         if not len(wanted):
             return None
@@ -176,26 +178,26 @@ class Oracle:
                 del part.loaded[position]
                 break
         else:
-            kept, found = wanted, restricted(q, wanted)
+            kept, found = wanted, restricted(quantities, wanted)
         found.normal  # noqa: B018 - computed here so that later problems with this load share it
         part.loaded = [(kept, found), *part.loaded[: MOST_KEPT - 1]]
         return found
 
-    def _part(self, problem: Problem, space: Space, rows: Ints) -> _Part:
+    def _part(self, problem: Problem, space: Space, rows: Ints) -> _OraclePart:
         """Rows that hold at least these, with step times that hold for the problem."""
         for part in self._parts:
-            if same_times(part.q.problem, problem) and np.isin(rows, part.rows, assume_unique=True).all():
+            if same_times(part.quantities.problem, problem) and np.isin(rows, part.rows, assume_unique=True).all():
                 return part
-        part = _Part(rows, Quantities(problem, subspace(space, rows)))
-        part.q.service, part.q.completion_per_s  # noqa: B018 - computed once for all that is derived from it
+        part = _OraclePart(rows, Quantities(problem, subspace(space, rows)))
+        part.quantities.service, part.quantities.completion_per_s  # noqa: B018 - computed once for all that is derived from it
         self._parts = [part, *self._parts[: MOST_KEPT - 1]]
         return part
 
     def _whole_of(self, problem: Problem) -> Quantities:
         """Quantities over the whole space, of which only degrees and bytes are ever asked."""
-        for q in self._whole:
-            if same_times(q.problem, problem):
-                return derived(q, problem) if q.space.rows else q
-        q = Quantities(problem, build_space(problem, self.fixed))
-        self._whole = [q, *self._whole[: MOST_KEPT - 1]]
-        return q
+        for quantities in self._whole:
+            if same_times(quantities.problem, problem):
+                return derived(quantities, problem) if quantities.space.rows else quantities
+        quantities = Quantities(problem, build_space(problem, self.fixed))
+        self._whole = [quantities, *self._whole[: MOST_KEPT - 1]]
+        return quantities

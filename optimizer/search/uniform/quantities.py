@@ -28,7 +28,7 @@ DEFAULT_PENALTY_MS = 60_000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class ObjectiveWeights:
     """The objective's numbers after presets and overrides. ``docs/model.md``, section 6."""
 
     latency: float
@@ -37,7 +37,7 @@ class Weights:
     gpu_ms: float
 
     @classmethod
-    def of(cls, objective: Objective) -> Weights:
+    def of(cls, objective: Objective) -> ObjectiveWeights:
         """Weights of a preset, each replaced by what the person stated."""
         preset = objective.preset
         unserved = 0.0 if preset == "latency" else 1.0
@@ -210,9 +210,9 @@ class Quantities:
         return result
 
     @cached_property
-    def weights(self) -> Weights:
+    def weights(self) -> ObjectiveWeights:
         """The objective's weights."""
-        return Weights.of(self.problem.objective)
+        return ObjectiveWeights.of(self.problem.objective)
 
     @cached_property
     def _raw_states(self) -> tuple[Floats, Floats, Floats]:

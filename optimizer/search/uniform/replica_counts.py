@@ -2,7 +2,7 @@
 
 For one replica shape, everything that the load decides is a function of the instances that are left, and improves with more
 of them; placement and the GPUs there are set an upper end. So a block of counts has bounds: what no count in it can better
-(``Block``). Blocks that could hold one of the best rows are divided until none is left: some hundred evaluations instead of
+(``CountBlock``). Blocks that could hold one of the best rows are divided until none is left: some hundred evaluations instead of
 one for each of 131,072 counts. ``docs/model.md``, section 8;
 ``tests/search/test_replica_counts.py`` holds this to the enumeration of every row.
 """
@@ -62,8 +62,8 @@ def considered(problem: Problem, fixed: Fixed | None = None) -> Quantities:
         return Quantities(problem, ends)
     live, of_live = distinct(ends.row_shape[static])
     shapes = tuple(ends.shapes[i] for i in ends.row_shape[static][live].tolist())
-    q = Quantities(problem, Space(shapes, of_live, ends.row_dp[static], ends.slots, offered))
-    return _Counts(q, fixed).best() or Quantities(problem, ends)
+    quantities = Quantities(problem, Space(shapes, of_live, ends.row_dp[static], ends.slots, offered))
+    return _Counts(quantities, fixed).best() or Quantities(problem, ends)
 
 
 def _is_count(problem: Problem) -> bool:
@@ -101,7 +101,7 @@ def decisive_rows(problem: Problem, fixed: Fixed | None = None) -> Space:
     return space_of(problem, chosen, fixed)
 
 
-class Block(Quantities):
+class CountBlock(Quantities):
     """What no count of a block can better: rows at its upper ends, with the load of any count between the two ends.
 
     More instances left mean fewer requests at each, and less of everything but of the time that a prompt keeps the pipeline
@@ -196,14 +196,14 @@ class _Counts:
         q: quantities over the upper ends of these shapes that keep the rules on degrees, placement and bytes.
     """
 
-    def __init__(self, q: Quantities, fixed: Fixed | None) -> None:
-        self.q, self.fixed, self.problem = q, fixed, q.problem
-        self._ranks = np.array([shape.engine_ranks for shape in q.space.shapes], dtype=np.int64)
+    def __init__(self, quantities: Quantities, fixed: Fixed | None) -> None:
+        self.quantities, self.fixed, self.problem = quantities, fixed, quantities.problem
+        self._ranks = np.array([shape.engine_ranks for shape in quantities.space.shapes], dtype=np.int64)
         # Rules that every count up to the end keeps need not be asked again.
-        self._active = {rule.id for rule in rules_for(q.problem)} - PLACEMENT
-        self._degrees = [(s.tp, s.pp, s.ep) for s in q.space.shapes]
+        self._active = {rule.id for rule in rules_for(quantities.problem)} - PLACEMENT
+        self._degrees = [(s.tp, s.pp, s.ep) for s in quantities.space.shapes]
         for name in _SHARED:
-            getattr(q, name)
+            getattr(quantities, name)
 
     def best(self) -> Quantities | None:
         """Quantities over the best rows and the upper ends; None where no count keeps every rule."""
@@ -229,7 +229,7 @@ class _Counts:
             return None
         keys = np.stack([points.first, points.value, points.gpus], axis=1).tolist()
         kept = points.viable & np.array([tuple(key) <= bar for key in keys], dtype=np.bool_)
-        ends = zip(self.q.space.row_shape.tolist(), self.q.space.row_dp.tolist(), strict=True)
+        ends = zip(self.quantities.space.row_shape.tolist(), self.quantities.space.row_dp.tolist(), strict=True)
         found = zip(points.shape[kept].tolist(), points.count[kept].tolist(), strict=True)
         rows = sorted({*ends, *((shape, count * int(self._ranks[shape])) for shape, count in found)})
         chosen = np.array(rows, dtype=np.int64)
@@ -237,14 +237,14 @@ class _Counts:
 
     def _rows(self, shape: Ints, dp: Ints) -> Quantities:
         """Quantities over other rows of the same shapes; tables of shapes are taken over."""
-        other = Quantities(self.problem, self.q.space.with_rows(shape, dp), self.q.costs)
+        other = Quantities(self.problem, self.quantities.space.with_rows(shape, dp), self.quantities.costs)
         for name in _SHARED:
-            other.__dict__[name] = getattr(self.q, name)
+            other.__dict__[name] = getattr(self.quantities, name)
         return other
 
     def _intervals(self) -> tuple[Ints, Ints, Ints]:
         """(shape, least, most) of the counts that can be placed, one for each way that failures spread."""
-        space, hardware = self.q.space, self.problem.hardware
+        space, hardware = self.quantities.space, self.problem.hardware
         found: dict[tuple[int, bool], int] = {}
         for shape, dp in zip(space.row_shape.tolist(), space.row_dp.tolist(), strict=True):
             count = dp // int(self._ranks[shape])
@@ -258,10 +258,10 @@ class _Counts:
         return shapes, np.array(low, dtype=np.int64), np.array(list(found.values()), dtype=np.int64)
 
     def _evaluated(self, shape: Ints, count: Ints) -> _Points:
-        q = self._rows(shape, count * self._ranks[shape])
-        screen = Screen(q, self.fixed, self._active)
-        first, value = first_tier(q, screen.most), objective_at_most_slots(q, screen.most)
-        return _Points(shape, count, first, value, q.space.gpus, screen.viable)
+        quantities = self._rows(shape, count * self._ranks[shape])
+        screen = Screen(quantities, self.fixed, self._active)
+        first, value = first_tier(quantities, screen.most), objective_at_most_slots(quantities, screen.most)
+        return _Points(shape, count, first, value, quantities.space.gpus, screen.viable)
 
     def _bar(self, points: _Points) -> tuple[int, int, int]:
         """What a row has to reach to be one of the best: the key of the last of these so far."""
@@ -279,7 +279,7 @@ class _Counts:
         """Blocks, from the lower to the upper end, of which some count may keep every rule and be one of the best."""
         if not len(shape):
             return np.zeros(0, dtype=np.bool_)
-        block = Block(self._rows(shape, high * self._ranks[shape]), low)
+        block = CountBlock(self._rows(shape, high * self._ranks[shape]), low)
         screen = Screen(block, self.fixed, self._active)
         lower = self._rows(shape, low * self._ranks[shape])
         value = block.bounds(screen.most, lower.down)

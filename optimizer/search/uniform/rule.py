@@ -52,12 +52,12 @@ def yes_no(
 ) -> Rule:
     """A rule that each row keeps or breaks, whatever the sequences."""
 
-    def post(model: Poster, q: Quantities) -> None:
-        model.forbid_rows(rule_id, ~allowed(q))
+    def post(model: Poster, quantities: Quantities) -> None:
+        model.forbid_rows(rule_id, ~allowed(quantities))
 
-    def judge(q: Quantities, choice: Choice) -> RuleResult:
-        holds = bool(allowed(q)[choice.row])
-        return RuleResult(rule_id, sentence, limit, actual(q, choice.row), "", holds, None)
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
+        holds = bool(allowed(quantities)[choice.row])
+        return RuleResult(rule_id, sentence, limit, actual(quantities, choice.row), "", holds, None)
 
     return Rule(rule_id, sentence, post, judge)
 
@@ -65,11 +65,11 @@ def yes_no(
 def at_most(rule_id: str, sentence: str, limit: int, unit: str, values: Callable[[Quantities], Ints]) -> Rule:
     """A rule that bounds a whole-number quantity of the row from above."""
 
-    def post(model: Poster, q: Quantities) -> None:
-        model.rows_at_most(rule_id, values(q), limit)
+    def post(model: Poster, quantities: Quantities) -> None:
+        model.rows_at_most(rule_id, values(quantities), limit)
 
-    def judge(q: Quantities, choice: Choice) -> RuleResult:
-        actual = int(values(q)[choice.row])
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
+        actual = int(values(quantities)[choice.row])
         return RuleResult(rule_id, sentence, limit, actual, unit, actual <= limit, limit - actual)
 
     return Rule(rule_id, sentence, post, judge)

@@ -22,11 +22,13 @@ from optimizer.search.uniform.rules import rules_for
 class Screen:
     """Rows and ranges of sequences that the enforced rules allow, each rule counted on its own for explanations."""
 
-    def __init__(self, q: Quantities, fixed: Fixed | None = None, active: Collection[str] | None = None) -> None:
-        self.q = q
-        self.space = q.space
-        rules = rules_for(q.problem)
-        enabled = {rule.id for rule in rules} - set(q.problem.search.disabled_rules)
+    def __init__(
+        self, quantities: Quantities, fixed: Fixed | None = None, active: Collection[str] | None = None
+    ) -> None:
+        self.quantities = quantities
+        self.space = quantities.space
+        rules = rules_for(quantities.problem)
+        enabled = {rule.id for rule in rules} - set(quantities.problem.search.disabled_rules)
         self.enforced = frozenset(enabled if active is None else enabled & set(active))
         rows = self.space.rows
         wanted = fixed.max_num_seqs if fixed is not None else None
@@ -35,7 +37,7 @@ class Screen:
         self.excluded: Bools = np.zeros(rows, dtype=np.bool_)
         for rule in rules:
             if rule.id in self.enforced:
-                rule.post(self, q)
+                rule.post(self, quantities)
 
     @property
     def viable(self) -> Bools:
@@ -66,7 +68,7 @@ class Screen:
 
     def memory_at_most(self, rule: str, budget: int | Ints) -> None:
         """Every stage class keeps within the budget: one for all, or each its own, (S, C)."""
-        memory = self.q.memory
+        memory = self.quantities.memory
         each = memory.per_sequence
         room = np.where(each > 0, (budget - memory.fixed) // np.maximum(each, 1), self.space.slots)
         # A padding column holds the engine alone; a real one without a cache fits or does not.
@@ -74,32 +76,32 @@ class Screen:
         self.most = np.minimum(self.most, room.min(axis=1)[self.space.row_shape])
 
 
-def objective_at_most_slots(q: Quantities, most: Ints) -> Ints:
+def objective_at_most_slots(quantities: Quantities, most: Ints) -> Ints:
     """The objective of each row with as many sequences as it may run: its best, for carrying is never dearer, (R,) ns."""
-    values, (rest_served, rest_unserved) = q.state_values, q.rest_values
-    total: Ints = rest_served + rest_unserved + q.gpu_ns
+    values, (rest_served, rest_unserved) = quantities.state_values, quantities.rest_values
+    total: Ints = rest_served + rest_unserved + quantities.gpu_ns
     for down in range(STATES):
         shed = values.served[:, down] + values.unserved[:, down]
-        total = total + np.where(q.slots_to_carry[down] <= most, values.carried[:, down], shed)
+        total = total + np.where(quantities.slots_to_carry[down] <= most, values.carried[:, down], shed)
     return total
 
 
-def peak_completions(q: Quantities, most: Ints) -> tuple[Ints, Ints]:
+def peak_completions(quantities: Quantities, most: Ints) -> tuple[Ints, Ints]:
     """(micro-requests/s of all replicas at most, fewest sequences that reach it) for each row, (R,) and (R,)."""
-    shape, top = q.space.row_shape, np.clip(most, 1, q.space.slots)
-    micro = np.floor(q.completion_per_s[shape] * 1e6).astype(np.int64)
-    peak = np.floor(q.completes(shape, top) * 1e6).astype(np.int64)
+    shape, top = quantities.space.row_shape, np.clip(most, 1, quantities.space.slots)
+    micro = np.floor(quantities.completion_per_s[shape] * 1e6).astype(np.int64)
+    peak = np.floor(quantities.completes(shape, top) * 1e6).astype(np.int64)
     fewest = np.minimum((micro < peak[:, None]).sum(axis=1) + 1, top)
-    return peak * q.space.row_dp, fewest
+    return peak * quantities.space.row_dp, fewest
 
 
-def first_tier(q: Quantities, most: Ints) -> Ints:
+def first_tier(quantities: Quantities, most: Ints) -> Ints:
     """The best value of the preset's first tier that each row can reach, smaller is better, (R,)."""
-    preset = q.problem.objective.preset
+    preset = quantities.problem.objective.preset
     if preset == "throughput":
-        return -peak_completions(q, most)[0]
+        return -peak_completions(quantities, most)[0]
     if preset == "fewest-gpus":
-        return q.space.gpus
+        return quantities.space.gpus
     if preset == "capacity":
-        return -capacity(q, most)[0]
-    return objective_at_most_slots(q, most)
+        return -capacity(quantities, most)[0]
+    return objective_at_most_slots(quantities, most)

@@ -14,12 +14,16 @@ from optimizer.search.uniform.space import sharded_inside, within_split_rule
 def gpu_count_rule(problem: Problem) -> Rule:
     there = problem.hardware.gpus
     return at_most(
-        "gpu_count", f"TP × PP × DP uses at most the {there:,} GPUs there are.", there, "GPUs", lambda q: q.space.gpus
+        "gpu_count",
+        f"TP × PP × DP uses at most the {there:,} GPUs there are.",
+        there,
+        "GPUs",
+        lambda quantities: quantities.space.gpus,
     )
 
 
-def _tp(q: Quantities) -> Ints:
-    return q.space.column("tp")
+def _tp(quantities: Quantities) -> Ints:
+    return quantities.space.column("tp")
 
 
 def attention_heads_rule(problem: Problem) -> Rule:
@@ -28,9 +32,9 @@ def attention_heads_rule(problem: Problem) -> Rule:
     return yes_no(
         "attention_heads",
         f"TP divides the {stated} attention heads.",
-        lambda q: np.all([heads % _tp(q) == 0 for heads in counts], axis=0),
+        lambda quantities: np.all([heads % _tp(quantities) == 0 for heads in counts], axis=0),
         f"a divisor of {stated}",
-        lambda q, row: f"TP {_tp(q)[row]}",
+        lambda quantities, row: f"TP {_tp(quantities)[row]}",
     )
 
 
@@ -42,23 +46,23 @@ def kv_heads_rule(problem: Problem) -> Rule:
     if model.mla:
         sentence = "The compressed MLA cache is whole on every TP rank, so KV heads set no limit on TP."
 
-    def allowed(q: Quantities) -> Bools:
-        tp = _tp(q)
+    def allowed(quantities: Quantities) -> Bools:
+        tp = _tp(quantities)
         fits: Bools = np.full(len(tp), True)
         for count in () if model.mla else counts:
             fits &= (count % tp == 0) | (tp % count == 0)
         return fits
 
     limit = "any TP" if model.mla else f"a divisor or a multiple of {heads}"
-    return yes_no("kv_heads", sentence, allowed, limit, lambda q, row: f"TP {_tp(q)[row]}")
+    return yes_no("kv_heads", sentence, allowed, limit, lambda quantities, row: f"TP {_tp(quantities)[row]}")
 
 
 def ffn_width_rule(problem: Problem) -> Rule:
     model = problem.model
     widths = model.ffn_widths
 
-    def allowed(q: Quantities) -> Bools:
-        tp, ep = _tp(q), q.space.column("ep")
+    def allowed(quantities: Quantities) -> Bools:
+        tp, ep = _tp(quantities), quantities.space.column("ep")
         fits: Bools = np.full(len(tp), True)
         for width in widths:
             fits &= width % tp == 0
@@ -73,7 +77,7 @@ def ffn_width_rule(problem: Problem) -> Rule:
         f"TP divides the feed-forward width {' and '.join(stated)}.",
         allowed,
         f"a divisor of {', '.join(stated)}",
-        lambda q, row: f"TP {_tp(q)[row]}",
+        lambda quantities, row: f"TP {_tp(quantities)[row]}",
     )
 
 
@@ -82,9 +86,9 @@ def vocabulary_rule(problem: Problem) -> Rule:
     return yes_no(
         "vocabulary",
         f"TP divides the vocabulary, padded to {padded:,}.",
-        lambda q: padded % _tp(q) == 0,
+        lambda quantities: padded % _tp(quantities) == 0,
         f"a divisor of {padded}",
-        lambda q, row: f"TP {_tp(q)[row]}",
+        lambda quantities, row: f"TP {_tp(quantities)[row]}",
     )
 
 
@@ -94,9 +98,11 @@ def experts_rule(problem: Problem) -> Rule:
     return yes_no(
         "experts",
         sentence,
-        lambda q: experts % q.space.column("ep") == 0 if experts else q.space.column("ep") == 1,
+        lambda quantities: (
+            experts % quantities.space.column("ep") == 0 if experts else quantities.space.column("ep") == 1
+        ),
         f"a divisor of {experts}" if experts else "EP 1",
-        lambda q, row: f"EP {q.space.column('ep')[row]}",
+        lambda quantities, row: f"EP {quantities.space.column('ep')[row]}",
     )
 
 
@@ -104,8 +110,8 @@ def expert_groups_rule(problem: Problem) -> Rule:
     inside = sharded_inside(problem)
     words = "1, a divisor of TP, or TP × a divisor of DP" if inside else "1, or TP × a divisor of DP"
 
-    def allowed(q: Quantities) -> Bools:
-        tp, ep, dp = _tp(q), q.space.column("ep"), q.space.row_dp
+    def allowed(quantities: Quantities) -> Bools:
+        tp, ep, dp = _tp(quantities), quantities.space.column("ep"), quantities.space.row_dp
         ranks = np.maximum(1, ep // tp)
         within = (tp % np.minimum(ep, tp) == 0) & (inside | (ep == 1) | (ep == tp))
         result: Bools = np.where(ep <= tp, within, (ep % tp == 0) & (dp % ranks == 0))
@@ -116,16 +122,20 @@ def expert_groups_rule(problem: Problem) -> Rule:
         f"Experts spread over GPUs that already exist, as {problem.engine} groups them: EP is {words}.",
         allowed,
         words,
-        lambda q, row: f"EP {q.space.column('ep')[row]} with TP {_tp(q)[row]}, DP {q.space.row_dp[row]}",
+        lambda quantities, row: (
+            f"EP {quantities.space.column('ep')[row]} with TP {_tp(quantities)[row]}, DP {quantities.space.row_dp[row]}"
+        ),
     )
 
 
 def layer_split_rule(problem: Problem) -> Rule:
     layers, imbalance = problem.model.layers, problem.search.layer_imbalance
 
-    def allowed(q: Quantities) -> Bools:
-        of_shape = np.array([within_split_rule(problem, s.layers_per_stage) for s in q.space.shapes], dtype=np.bool_)
-        result: Bools = of_shape[q.space.row_shape]
+    def allowed(quantities: Quantities) -> Bools:
+        of_shape = np.array(
+            [within_split_rule(problem, s.layers_per_stage) for s in quantities.space.shapes], dtype=np.bool_
+        )
+        result: Bools = of_shape[quantities.space.row_shape]
         return result
 
     if imbalance:
@@ -137,7 +147,10 @@ def layer_split_rule(problem: Problem) -> Rule:
         sentence,
         allowed,
         f"even ± {imbalance}" if imbalance else "even",
-        lambda q, row: "layers " + "+".join(str(v) for v in q.space.shapes[q.space.row_shape[row]].layers_per_stage),
+        lambda quantities, row: (
+            "layers "
+            + "+".join(str(v) for v in quantities.space.shapes[quantities.space.row_shape[row]].layers_per_stage)
+        ),
     )
 
 
@@ -179,12 +192,12 @@ def nvlink_rule(problem: Problem) -> Rule:
     if not joined and hardware.nvlink_gb_per_s > 0:
         why = f", and inside one NVLink domain of {hardware.nvlink_domain_gpus} where it is no wider"
 
-    def allowed(q: Quantities) -> Bools:
-        return tensor_groups_fit(problem, _tp(q), q.space.column("pp") * q.space.row_dp)
+    def allowed(quantities: Quantities) -> Bools:
+        return tensor_groups_fit(problem, _tp(quantities), quantities.space.column("pp") * quantities.space.row_dp)
 
-    def actual(q: Quantities, row: int) -> str:
-        groups = int(q.space.column("pp")[row] * q.space.row_dp[row])
-        return f"TP {_tp(q)[row]} in {groups} group{'s' if groups != 1 else ''}"
+    def actual(quantities: Quantities, row: int) -> str:
+        groups = int(quantities.space.column("pp")[row] * quantities.space.row_dp[row])
+        return f"TP {_tp(quantities)[row]} in {groups} group{'s' if groups != 1 else ''}"
 
     return yes_no(
         "nvlink_locality",
@@ -202,5 +215,5 @@ def context_rule(problem: Problem) -> Rule:
         f"Sequences of up to {asked:,} tokens are within the model's context of {limit:,}.",
         limit,
         "tokens",
-        lambda q: np.full(q.space.rows, asked, dtype=np.int64),
+        lambda quantities: np.full(quantities.space.rows, asked, dtype=np.int64),
     )

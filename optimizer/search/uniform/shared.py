@@ -3,7 +3,7 @@
 The candidates of fewer nodes are the rows of more nodes that use no more GPUs, and a row's times do not depend on the nodes
 there are, except whether everything lies inside one local group (``shared_key``). What does depend on them (how failures
 spread, which TP groups fit, how many instances a lost node takes) is computed for each problem. ``best`` compares all rows
-in whole nanoseconds, which is the naive twin of ``Solver.best``; ``tests/sweep`` holds the two to each other.
+in whole nanoseconds, which is the naive counterpart of ``Solver.best``; ``tests/sweep`` holds the two to each other.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class SharedTables:
         self._ladders: dict[str, _Ladder] = {}
         self.cache_slots: dict[object, Ints] = {}
 
-    def quantities(self, problem: Problem) -> Part | None:
+    def quantities(self, problem: Problem) -> SpacePart | None:
         """Quantities of a problem over its rows that keep every rule on degrees, placement and bytes; None: no row does."""
         rows = np.flatnonzero(self._gpus <= problem.hardware.gpus)
         if not len(rows):
@@ -102,14 +102,14 @@ class SharedTables:
         rows = rows[static]
         return self.part(problem, rows) if len(rows) else None
 
-    def whole(self, problem: Problem) -> Part | None:
+    def whole(self, problem: Problem) -> SpacePart | None:
         """Quantities of a problem over every row of these tables that its GPUs allow; None: there is none."""
         rows = np.flatnonzero(self._gpus <= problem.hardware.gpus)
         return self.part(problem, rows) if len(rows) else None
 
-    def part(self, problem: Problem, rows: Ints) -> Part:
+    def part(self, problem: Problem, rows: Ints) -> SpacePart:
         """Quantities of a problem over some rows of the shared space, which share its tables."""
-        return Part(problem, rows, self)
+        return SpacePart(problem, rows, self)
 
     def ladder(self, problem: Problem) -> _Ladder:
         """The rows in the order of a bound, for problems with this rate, these limits and weights."""
@@ -163,7 +163,7 @@ class _Ladder:
         return int(self._first[position]), int(self._value[position])
 
 
-class Part(Quantities):
+class SpacePart(Quantities):
     """Quantities of one problem over some rows of the shared space, read from the shared tables."""
 
     def __init__(self, problem: Problem, rows: Ints, shared: SharedTables) -> None:
@@ -187,9 +187,9 @@ class Part(Quantities):
         """As in ``Quantities``, each pair of shape and instances evaluated once for all problems."""
         return self._shared.loads(self.problem.workload.requests_per_s * share).at(self.space.row_shape, alive)
 
-    def one(self, row: int) -> Part:
+    def one(self, row: int) -> SpacePart:
         """A single row: what its answer is told from."""
-        return Part(self.problem, self._rows[[row]], self._shared)
+        return SpacePart(self.problem, self._rows[[row]], self._shared)
 
     @property
     def rank(self) -> Ints:
@@ -237,7 +237,7 @@ class _Loads:
         self._done[missing] = True
 
 
-def best(shared: SharedTables, problem: Problem) -> tuple[Part, Choice] | None:
+def best(shared: SharedTables, problem: Problem) -> tuple[SpacePart, Choice] | None:
     """The best candidate by comparing rows, with the part it is a row of; None when no row keeps every rule.
 
     Rows come in the order of a bound that holds on any number of nodes (``_Ladder``), a batch at a time, until no row left
@@ -247,7 +247,7 @@ def best(shared: SharedTables, problem: Problem) -> tuple[Part, Choice] | None:
         return None
     ladder = shared.ladder(problem)
     there = np.flatnonzero(ladder.gpus <= problem.hardware.gpus)
-    found: tuple[tuple[int, int], Part, Choice] | None = None
+    found: tuple[tuple[int, int], SpacePart, Choice] | None = None
     start, size = 0, FIRST_ROWS
     while start < len(there):
         if found is not None and found[0] < ladder.bound_of(int(there[start])):
@@ -261,7 +261,7 @@ def best(shared: SharedTables, problem: Problem) -> tuple[Part, Choice] | None:
     return None if found is None else (found[1], found[2])
 
 
-def _best_of(part: Part) -> tuple[tuple[int, int], Choice] | None:
+def _best_of(part: SpacePart) -> tuple[tuple[int, int], Choice] | None:
     """(first tier, objective) and choice of the best row of a part."""
     static = np.flatnonzero(Screen(part, None, STATIC_RULES).viable)
     if not len(static):
@@ -276,5 +276,5 @@ def _best_of(part: Part) -> tuple[tuple[int, int], Choice] | None:
     return (int(first[row]), int(value[row])), Choice(row, int(screen.most[row]))
 
 
-def _rank(part: Part, choice: Choice) -> int:
+def _rank(part: SpacePart, choice: Choice) -> int:
     return int(part.rank[choice.row])

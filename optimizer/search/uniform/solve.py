@@ -150,7 +150,7 @@ class Solver:
             return Found("optimal", choice, final, final, self._seconds())
         return Found(outcome, choice, value, bound, self._seconds())
 
-    def best(self, q: Quantities, fixed: Fixed | None = None, without: Bools | None = None) -> Found:
+    def best(self, quantities: Quantities, fixed: Fixed | None = None, without: Bools | None = None) -> Found:
         """The best candidate of a space, proved.
 
         The model is given the rows whose exact bound on the first tier is best; it grows until no row left out could
@@ -160,29 +160,35 @@ class Solver:
             without: (R,) rows that may not be chosen, for alternatives to an answer.
         """
         if not self.keep_incumbent:
-            return self._best(q, fixed, without)
+            return self._best(quantities, fixed, without)
         with CtrlC() as self._ctrl_c:
             try:
-                return self._best(q, fixed, without)
+                return self._best(quantities, fixed, without)
             finally:
                 if self._ctrl_c.came:
                     self.interrupt()
                 self._ctrl_c = None
 
-    def _best(self, q: Quantities, fixed: Fixed | None, without: Bools | None) -> Found:
+    def _best(self, quantities: Quantities, fixed: Fixed | None, without: Bools | None) -> Found:
         self._second = without is not None
-        screen = Screen(q, fixed)
+        screen = Screen(quantities, fixed)
         viable = screen.viable if without is None else screen.viable & ~without
         if not viable.any():
             rows = np.flatnonzero(~without) if without is not None else None
             if rows is not None and not len(rows):
                 return Found("infeasible", None, None, None, self._seconds())
-            model = Model(q, fixed, rows=rows)
+            model = Model(quantities, fixed, rows=rows)
             _, outcome = self.run(model.model)
             if outcome not in ("infeasible", "unknown"):
                 raise RuntimeError("the screen and the model disagree on feasibility")
             return Found(outcome, None, None, None, self._seconds())
-        keys = np.stack([first_tier(q, screen.most), objective_at_most_slots(q, screen.most), tie_rank(q.space)])
+        keys = np.stack(
+            [
+                first_tier(quantities, screen.most),
+                objective_at_most_slots(quantities, screen.most),
+                tie_rank(quantities.space),
+            ]
+        )
         candidates = np.flatnonzero(viable)
         candidates = candidates[np.lexsort(keys[::-1, candidates])]
         nothing = Found("unknown", None, None, None, self._seconds())
@@ -190,7 +196,7 @@ class Solver:
         while self._ctrl_c is None or not self._ctrl_c.came:
             rest = keys[1, candidates[size:]]
             self._rest_ns = int(rest.min()) if len(rest) else None
-            found = self.lexicographic(Model(q, fixed, rows=candidates[:size], most_slots=screen.most))
+            found = self.lexicographic(Model(quantities, fixed, rows=candidates[:size], most_slots=screen.most))
             if found.outcome == "infeasible":
                 return found
             if found.outcome != "optimal" or found.choice is None:

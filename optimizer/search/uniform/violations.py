@@ -35,10 +35,10 @@ class _Posted:
 class _Recorder(Screen):
     """A screen that keeps apart what one rule excludes on its own and what it excludes together with another."""
 
-    def __init__(self, q: Quantities, rule: Rule) -> None:
+    def __init__(self, quantities: Quantities, rule: Rule) -> None:
         self.shared: list[tuple[str, Bools]] = []
-        super().__init__(q, None, ())
-        rule.post(self, q)
+        super().__init__(quantities, None, ())
+        rule.post(self, quantities)
 
     def rows_at_most(self, rule: str, values: Ints, limit: int, also: str | None = None) -> None:
         """The row's value is within the limit, kept apart when it takes another rule as well."""
@@ -48,17 +48,17 @@ class _Recorder(Screen):
             self.shared.append((also, values > limit))
 
 
-def _posted(q: Quantities, problem: Problem) -> dict[str, _Posted]:
+def _posted(quantities: Quantities, problem: Problem) -> dict[str, _Posted]:
     found = {}
     for rule in rules_for(problem):
         if rule.id not in problem.search.disabled_rules:
-            seen = _Recorder(q, rule)
+            seen = _Recorder(quantities, rule)
             found[rule.id] = _Posted(seen.least, seen.most, seen.excluded, seen.shared)
     return found
 
 
 def violation_masks(
-    q: Quantities,
+    quantities: Quantities,
     bits: Mapping[str, int],
     row_bits: Ints,
     fixed: Fixed | None = None,
@@ -77,11 +77,11 @@ def violation_masks(
         wanted: which candidates count, from their sequences (R, M) to (R, M); all when left out.
         more_slots: (R,) further numbers of sequences at which ``wanted`` can change.
     """
-    if not q.space.rows:
+    if not quantities.space.rows:
         return np.empty(0, dtype=np.int64)
-    stated = _posted(q, q.problem)
-    loose = _posted(q, relaxed) if relaxed is not None else {}
-    slots = _turning_points(q, [*stated.values(), *loose.values()], fixed, more_slots)
+    stated = _posted(quantities, quantities.problem)
+    loose = _posted(quantities, relaxed) if relaxed is not None else {}
+    slots = _turning_points(quantities, [*stated.values(), *loose.values()], fixed, more_slots)
     left = np.full(slots.shape, True) if wanted is None else wanted(slots)
     masks = np.broadcast_to(row_bits[:, None], slots.shape).copy()
     pairs: list[str] = []
@@ -135,13 +135,13 @@ def _broken(posted: _Posted, slots: Ints) -> Bools:
     return result
 
 
-def _turning_points(q: Quantities, posted: list[_Posted], fixed: Fixed | None, more: Sequence[Ints]) -> Ints:
+def _turning_points(quantities: Quantities, posted: list[_Posted], fixed: Fixed | None, more: Sequence[Ints]) -> Ints:
     """Numbers of sequences at which some rule begins or ceases to hold, (R, M)."""
-    rows = q.space.rows
+    rows = quantities.space.rows
     if fixed is not None and fixed.max_num_seqs is not None:
         return np.full((rows, 1), fixed.max_num_seqs, dtype=np.int64)
-    columns = [np.ones(rows, dtype=np.int64), np.full(rows, q.space.slots, dtype=np.int64), *more]
+    columns = [np.ones(rows, dtype=np.int64), np.full(rows, quantities.space.slots, dtype=np.int64), *more]
     for rule in posted:
         columns += [rule.least] if (rule.least > 1).any() else []
-        columns += [rule.most] if (rule.most < q.space.slots).any() else []
-    return np.clip(np.stack(columns, axis=1), 1, q.space.slots)
+        columns += [rule.most] if (rule.most < quantities.space.slots).any() else []
+    return np.clip(np.stack(columns, axis=1), 1, quantities.space.slots)

@@ -1,4 +1,4 @@
-"""The best candidate of a problem by comparing all rows at once: the naive twin of ``Solver.best``, for questions that ask
+"""The best candidate of a problem by comparing all rows at once: the naive counterpart of ``Solver.best``, for questions that ask
 the same thing of many slightly changed problems.
 
 More sequences never cost more (``objective_at_most_slots``), so a row is at its best with as many as its rules allow, and
@@ -30,7 +30,7 @@ class Winner:
     tiers: tuple[int, int]
     objective_ms: float
     terms: dict[str, float]
-    q: Quantities
+    quantities: Quantities
     choice: Choice
 
 
@@ -52,19 +52,19 @@ def winner(problem: Problem, fixed: Fixed | None = None, near: Quantities | None
         return None
     part = subspace(space, rows)
     if near is not None and same_times(near.problem, problem) and _same(near.space, part):
-        q = derived(near, problem)
+        quantities = derived(near, problem)
     else:
-        q = Quantities(problem, part)
-    screen = Screen(q, fixed)
+        quantities = Quantities(problem, part)
+    screen = Screen(quantities, fixed)
     viable = np.flatnonzero(screen.viable)
     if not len(viable):
         return None
-    first, value = first_tier(q, screen.most), objective_at_most_slots(q, screen.most)
+    first, value = first_tier(quantities, screen.most), objective_at_most_slots(quantities, screen.most)
     row = int(viable[np.lexsort((rank[rows][viable], value[viable], first[viable]))[0]])
     choice = Choice(row, int(screen.most[row]))
-    objective = objective_of(q, choice, None)
+    objective = objective_of(quantities, choice, None)
     tiers = int(first[row]), int(value[row])
-    return Winner(strategy_of(q, choice), tiers, objective.value, objective.terms, q, choice)
+    return Winner(strategy_of(quantities, choice), tiers, objective.value, objective.terms, quantities, choice)
 
 
 def _same(first: Space, second: Space) -> bool:

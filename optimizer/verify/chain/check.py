@@ -14,7 +14,7 @@ from math import floor
 
 from optimizer.facts.chain import SINK, SOURCE, ChainProblem, exact
 from optimizer.results.answer import Mismatch, Verification
-from optimizer.results.chain import ChainAnswer, Held
+from optimizer.results.chain import ChainAnswer, LayersHeld
 from optimizer.verify.chain.bound import check_bound
 from optimizer.verify.chain.crossing import BoundCheck
 
@@ -56,10 +56,10 @@ def verify_chain(problem: ChainProblem, answer: ChainAnswer) -> Verification:
     )
 
 
-def _intervals(problem: ChainProblem, answer: ChainAnswer, ledger: _Ledger) -> dict[str, Held]:
+def _intervals(problem: ChainProblem, answer: ChainAnswer, ledger: _Ledger) -> dict[str, LayersHeld]:
     """Each node exists, is used once, and holds an interval inside the model that fits on it."""
     known = {node.name: node for node in problem.cluster.nodes}
-    held: dict[str, Held] = {}
+    held: dict[str, LayersHeld] = {}
     for place in answer.placement:
         name = place.node
         if not ledger.expect(name in known and name not in held, f"node {name}", "a node of the problem, once", name):
@@ -74,7 +74,7 @@ def _intervals(problem: ChainProblem, answer: ChainAnswer, ledger: _Ledger) -> d
     return held
 
 
-def _may_send(problem: ChainProblem, a: Held, b: Held) -> bool:
+def _may_send(problem: ChainProblem, a: LayersHeld, b: LayersHeld) -> bool:
     """The connection rule."""
     end = a.start + a.layers
     if problem.connection == "contained":
@@ -82,7 +82,7 @@ def _may_send(problem: ChainProblem, a: Held, b: Held) -> bool:
     return b.start == end
 
 
-def _links(problem: ChainProblem, answer: ChainAnswer, held: dict[str, Held], ledger: _Ledger) -> None:
+def _links(problem: ChainProblem, answer: ChainAnswer, held: dict[str, LayersHeld], ledger: _Ledger) -> None:
     """Each flow is positive, on a link there is, within its capacity, and between nodes that may be joined."""
     seen: set[tuple[str, str]] = set()
     for flow in answer.flows:
@@ -107,7 +107,7 @@ def _links(problem: ChainProblem, answer: ChainAnswer, held: dict[str, Held], le
             ledger.expect(_may_send(problem, a, b), name, f"joined under rule {problem.connection!r}", "not joined")
 
 
-def _nodes(problem: ChainProblem, answer: ChainAnswer, held: dict[str, Held], ledger: _Ledger) -> None:
+def _nodes(problem: ChainProblem, answer: ChainAnswer, held: dict[str, LayersHeld], ledger: _Ledger) -> None:
     """What enters a node leaves it and is within its throughput; what leaves the source is the value."""
     into: dict[str, Fraction] = defaultdict(Fraction)
     out: dict[str, Fraction] = defaultdict(Fraction)
@@ -126,7 +126,7 @@ def _nodes(problem: ChainProblem, answer: ChainAnswer, held: dict[str, Held], le
     ledger.expect(into[SINK] == value, "flow to the sink", answer.value, _shown(into[SINK]))
 
 
-def _chains(problem: ChainProblem, answer: ChainAnswer, held: dict[str, Held], ledger: _Ledger) -> None:
+def _chains(problem: ChainProblem, answer: ChainAnswer, held: dict[str, LayersHeld], ledger: _Ledger) -> None:
     """The chains add up to the flow of each link and of the whole, and every way tokens take keeps the limits."""
     total: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
     for chain in answer.chains:
@@ -145,7 +145,7 @@ def _chains(problem: ChainProblem, answer: ChainAnswer, held: dict[str, Held], l
 
 
 def _longest(
-    problem: ChainProblem, flows: dict[tuple[str, str], Fraction], held: dict[str, Held]
+    problem: ChainProblem, flows: dict[tuple[str, str], Fraction], held: dict[str, LayersHeld]
 ) -> tuple[int, Fraction]:
     """Most stages and most milliseconds on any way over links that carry tokens."""
     stages: dict[str, int] = defaultdict(int)
@@ -164,7 +164,7 @@ def _longest(
     )
 
 
-def _maximum(problem: ChainProblem, answer: ChainAnswer, held: dict[str, Held], ledger: _Ledger) -> None:
+def _maximum(problem: ChainProblem, answer: ChainAnswer, held: dict[str, LayersHeld], ledger: _Ledger) -> None:
     """The value is the maximum flow of the placement (at most that, where chains are limited)."""
     most = maximum_flow(problem, held)
     value = exact(answer.value) * THOUSAND
@@ -173,7 +173,7 @@ def _maximum(problem: ChainProblem, answer: ChainAnswer, held: dict[str, Held], 
     ledger.expect(agrees, "maximum flow of the placement", _shown(Fraction(most, THOUSAND)), answer.value)
 
 
-def maximum_flow(problem: ChainProblem, held: dict[str, Held]) -> int:
+def maximum_flow(problem: ChainProblem, held: dict[str, LayersHeld]) -> int:
     """Maximum flow in thousandths of a token/s, by augmenting along shortest ways until there is none."""
     left: dict[tuple[str, str], dict[tuple[str, str], int]] = defaultdict(dict)
 

@@ -15,13 +15,13 @@ import numpy as np
 from optimizer.facts.cost_table import Correction, Curve
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import decimal, exact
-from optimizer.verify.common.groups import Shape
+from optimizer.verify.common.float_times import Floats, ShapeTimes, shape_times
+from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.common.times import ReplicaTimes
-from optimizer.verify.common.twin_times import Floats, ShapeTimes, shape_times
 
 
-def stated_for(problem: Problem, shape: Shape) -> Correction | None:
+def stated_for(problem: Problem, shape: ReplicaShape) -> Correction | None:
     """What the source says about a shape: for its KV format if it tells them apart, else for any."""
     found = None
     for one in problem.costs.corrections if problem.costs is not None else ():
@@ -50,7 +50,7 @@ def factor(curve: Curve, n: int) -> Fraction:
 class CorrectedTimes(ReplicaTimes):
     """``ReplicaTimes`` of the analytic model, each time by its factor and never less than with fewer sequences."""
 
-    def __init__(self, problem: Problem, shape: Shape, stages: Stages, stated: Correction) -> None:
+    def __init__(self, problem: Problem, shape: ReplicaShape, stages: Stages, stated: Correction) -> None:
         super().__init__(problem, shape, stages)
         self._plain, self._stated = ReplicaTimes(problem, shape, stages), stated
         self._prompt = decimal(exact(stated.prompt))
@@ -87,7 +87,7 @@ class CorrectedTimes(ReplicaTimes):
         return self._prompt * self._plain.occupancy(rate * self._prompt)
 
 
-def replica_times(problem: Problem, shape: Shape, stages: Stages) -> ReplicaTimes:
+def replica_times(problem: Problem, shape: ReplicaShape, stages: Stages) -> ReplicaTimes:
     """The times of a replica as the problem's source of costs has them."""
     stated = stated_for(problem, shape)
     if stated is None:
@@ -95,7 +95,7 @@ def replica_times(problem: Problem, shape: Shape, stages: Stages) -> ReplicaTime
     return CorrectedTimes(problem, shape, stages, stated)
 
 
-def twin_times(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto: int) -> ShapeTimes:
+def float_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, upto: int) -> ShapeTimes:
     """``shape_times`` as the problem's source of costs has them."""
     plain = shape_times(problem, shapes, stages, upto)
     stated = [stated_for(problem, shape) for shape in shapes]

@@ -28,7 +28,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ReplicaShape:
     """One replica: a group per stage, and the layers of each stage."""
 
     group: Group
@@ -49,7 +49,7 @@ class Shape:
 class Row:
     """A shape and how often it is there; with max_num_seqs it is a strategy."""
 
-    shape: Shape
+    shape: ReplicaShape
     replicas: int
 
     @property
@@ -80,4 +80,4 @@ class Row:
 def row_of(strategy: Strategy) -> Row:
     """The row a strategy belongs to."""
     group = Group(strategy.tensor_parallel, strategy.expert_parallel, strategy.weight_precision, strategy.kv_precision)
-    return Row(Shape(group, tuple(strategy.layers_per_stage)), strategy.data_parallel)
+    return Row(ReplicaShape(group, tuple(strategy.layers_per_stage)), strategy.data_parallel)

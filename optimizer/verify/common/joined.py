@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.verify.common.arithmetic import Affine
-from optimizer.verify.common.groups import Group, Shape
+from optimizer.verify.common.groups import Group, ReplicaShape
 from optimizer.verify.common.links import network_send, sends
 from optimizer.verify.common.stage import Stage, Stages, reserved_sequences
 
@@ -41,12 +41,12 @@ class JoinedStages(Stages):
             self._behind[id(stage)] = stage, replace(stage, reserved=limit)
         return self._behind[id(stage)][1]
 
-    def hardware(self, shape: Shape) -> tuple[HardwareFacts, ...]:
+    def hardware(self, shape: ReplicaShape) -> tuple[HardwareFacts, ...]:
         """What each stage of a replica stands on."""
         ahead = (self._first.problem.hardware,) * self._cut
         return (*ahead, *(self._second.problem.hardware,) * (shape.stages - self._cut))
 
-    def sends(self, shape: Shape) -> Affine:
+    def sends(self, shape: ReplicaShape) -> Affine:
         """Milliseconds of all stage-to-stage sends of one replica together, for m tokens: those in each part, and one between."""
         key = shape.group.tensor, shape.stages
         if key not in self._sends:

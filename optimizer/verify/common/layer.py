@@ -73,7 +73,7 @@ def rates_of(problem: Problem, weight_format: str) -> Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Experts:
+class LayerExperts:
     """Routed experts of a layer on one GPU; layers with equal values behave alike."""
 
     count: int
@@ -87,7 +87,7 @@ class Experts:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class LayerFacts:
     """What one layer of a kind is to one GPU of the group."""
 
     linear_parameters: Fraction
@@ -100,7 +100,7 @@ class Layer:
     sequence_bytes: Fraction
     cache_bytes_read: Fraction
     attention_flop: Fraction
-    experts: Experts | None
+    experts: LayerExperts | None
     expert_prefill_ms: Fraction
     """Per prompt token."""
     prefill_flop_width: Fraction
@@ -116,7 +116,7 @@ def _slowdown(problem: Problem, group: Group, kind: LayerKind) -> Fraction:
     return (1 + constant("expert_width_half") / width) * busiest
 
 
-def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> Layer:
+def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> LayerFacts:
     """Sections 2 and 3 for one layer; times in milliseconds, sizes in bytes."""
     model, work, t = problem.model, problem.workload, group.tensor
     kv_heads, share = kv_share(model, kind, t)
@@ -137,14 +137,14 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
     flop = 2 * group.ranks * kind.experts_per_token * shared * _slowdown(problem, group, kind)
     experts = None
     if kind.experts:
-        experts = Experts(
+        experts = LayerExperts(
             count=kind.experts,
             per_token=kind.experts_per_token,
             read_ms=one / (constant("eta_expert_bw") * rates.bandwidth),
             token_ms=flop / (constant("eta_expert_flops") * rates.expert),
             touch_ms=exact(problem.hardware.gpu.layer_time_factor) * constant("t_touched"),
         )
-    return Layer(
+    return LayerFacts(
         linear_parameters=linear,
         dense_bytes=sum(beside_experts(model, kind, group, rates.linear_bytes), Fraction(0)),
         expert_bytes=one * kind.experts,

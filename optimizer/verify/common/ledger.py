@@ -34,7 +34,7 @@ def near(exact: Decimal, claimed: object, above: Decimal, below: Decimal | None 
     return exact - (above if below is None else below) - noise <= value <= exact + above + noise
 
 
-class Ledger:
+class CheckLedger:
     """Counts checks and keeps what disagrees."""
 
     def __init__(self) -> None:

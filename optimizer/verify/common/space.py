@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
-from optimizer.verify.common.groups import Group, Row, Shape
+from optimizer.verify.common.groups import Group, ReplicaShape, Row
 from optimizer.verify.common.load import chain_length
 
 _DEFAULT_STAGES = (*range(1, 9), 10, 12, 16)
@@ -17,14 +17,14 @@ def most_slots(problem: Problem, fixed: Fixed) -> int:
     return max(chain_length(problem), fixed.max_num_seqs or 0)
 
 
-def shapes_offered(problem: Problem, fixed: Fixed) -> Iterator[Shape]:
+def shapes_offered(problem: Problem, fixed: Fixed) -> Iterator[ReplicaShape]:
     """Every shape once, fewest stages first."""
-    found: set[Shape] = set()
+    found: set[ReplicaShape] = set()
     for layers in _splits_offered(problem, fixed):
         for tensor in tensor_offered(problem, fixed):
             for expert in experts_offered(problem, fixed, tensor):
                 for weight, kv in formats_offered(problem, fixed):
-                    shape = Shape(Group(tensor, expert, weight, kv), layers)
+                    shape = ReplicaShape(Group(tensor, expert, weight, kv), layers)
                     if shape not in found:
                         found.add(shape)
                         yield shape
@@ -97,7 +97,7 @@ def tensor_offered(problem: Problem, fixed: Fixed) -> Iterable[int]:
     return [t for t in range(1, min(heads, largest) + 1) if heads % t == 0]
 
 
-def replicas_offered(problem: Problem, fixed: Fixed, shape: Shape) -> Sequence[int]:
+def replicas_offered(problem: Problem, fixed: Fixed, shape: ReplicaShape) -> Sequence[int]:
     """Numbers of replicas of a shape, ascending: whole engine instances on the GPUs there are."""
     ranks, chosen = shape.group.ranks, fixed.expert_parallel is not None
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import Affine, ceil, constant, exact
-from optimizer.verify.common.groups import Group, Shape
-from optimizer.verify.common.layer import Experts, Layer, Rates, layer_of, rates_of
+from optimizer.verify.common.groups import Group, ReplicaShape
+from optimizer.verify.common.layer import LayerExperts, LayerFacts, Rates, layer_of, rates_of
 from optimizer.verify.common.links import all_reduce, all_to_all, exchange_places, sends
 from optimizer.verify.common.weights import tables
 
@@ -39,7 +39,7 @@ class Stage:
     """Milliseconds, all parts that grow linearly with b."""
     roofs: tuple[tuple[Fraction, Fraction], ...]
     """(memory ms, compute ms per sequence) of the dense layers and of the head."""
-    experts: tuple[tuple[Experts, int], ...]
+    experts: tuple[tuple[LayerExperts, int], ...]
     """(experts, layers that have them)."""
     prefill: Affine
     """Milliseconds, all parts that grow linearly with m."""
@@ -84,7 +84,7 @@ class _Shared:
     """What all stages of a group have in common."""
 
     rates: Rates
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerFacts, ...]
     reduce: Affine
     exchange: Affine
     places: int
@@ -101,7 +101,7 @@ class Stages:
         self._stages: dict[tuple[Group, StageKind], Stage] = {}
         self._shared: dict[Group, _Shared] = {}
         self._kinds: dict[tuple[int, ...], tuple[StageKind, ...]] = {}
-        self.replicas: dict[Shape, Replica] = {}
+        self.replicas: dict[ReplicaShape, Replica] = {}
         """What ``candidate`` keeps of whole replicas."""
 
     def of(self, group: Group, layers: tuple[int, ...]) -> tuple[Stage, ...]:
@@ -115,11 +115,11 @@ class Stages:
             kinds = self._kinds[layers] = self._kinds_of(layers)
         return kinds
 
-    def hardware(self, shape: Shape) -> tuple[HardwareFacts, ...]:
+    def hardware(self, shape: ReplicaShape) -> tuple[HardwareFacts, ...]:
         """What each stage of a replica stands on."""
         return (self.problem.hardware,) * shape.stages
 
-    def sends(self, shape: Shape) -> Affine:
+    def sends(self, shape: ReplicaShape) -> Affine:
         """Milliseconds of all stage-to-stage sends of one replica together, for m tokens."""
         return sends(self.problem.hardware, shape.group.tensor, shape.stages, self.problem.model.hidden_size)
 
@@ -207,7 +207,7 @@ def reserved_sequences(problem: Problem) -> int:
     return max(512, problem.max_batch if stated is None else 2 * stated)
 
 
-def _alike(held: list[tuple[Layer, int]]) -> tuple[tuple[int, int], ...]:
+def _alike(held: list[tuple[LayerFacts, int]]) -> tuple[tuple[int, int], ...]:
     """Bytes per token of the layers of a stage by what they keep of a sequence."""
     sizes: dict[int, int] = {}
     for layer, n in held:
@@ -216,7 +216,7 @@ def _alike(held: list[tuple[Layer, int]]) -> tuple[tuple[int, int], ...]:
     return tuple((size, most) for most, size in sorted(sizes.items()))
 
 
-def _step(problem: Problem, group: Group, held: list[tuple[Layer, int]], rates: Rates) -> Affine:
+def _step(problem: Problem, group: Group, held: list[tuple[LayerFacts, int]], rates: Rates) -> Affine:
     """The cache, and the time per layer that no byte or FLOP explains."""
     read = sum((n * layer.cache_bytes_read for layer, n in held), Fraction(0)) / (constant("eta_kv") * rates.bandwidth)
     flop = sum((n * layer.attention_flop for layer, n in held), Fraction(0))
@@ -230,7 +230,7 @@ def _step(problem: Problem, group: Group, held: list[tuple[Layer, int]], rates: 
     return Affine(max(read, attend), exact(problem.hardware.gpu.layer_time_factor) * overhead)
 
 
-def _messages(hidden: int, group: Group, held: list[tuple[Layer, int]], shared: _Shared) -> Affine:
+def _messages(hidden: int, group: Group, held: list[tuple[LayerFacts, int]], shared: _Shared) -> Affine:
     """All-reduces and all-to-alls of a stage, as a function of tokens."""
     total = Affine()
     for layer, n in held:

@@ -9,8 +9,8 @@ from decimal import Decimal
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio, constant, decimal, exact, facts_of_costs
-from optimizer.verify.common.groups import Shape
-from optimizer.verify.common.layer import Experts
+from optimizer.verify.common.groups import ReplicaShape
+from optimizer.verify.common.layer import LayerExperts
 from optimizer.verify.common.stage import Stage, Stages
 
 
@@ -43,14 +43,14 @@ class StageDecode:
         return x + self._overlap * y if x > y else y + self._overlap * x
 
 
-def _of(experts: Experts) -> tuple[Decimal, Decimal, Decimal]:
+def _of(experts: LayerExperts) -> tuple[Decimal, Decimal, Decimal]:
     return decimal(experts.read_ms), decimal(experts.token_ms), decimal(experts.touch_ms)
 
 
 class ReplicaTimes:
     """One replica of a shape. Times are milliseconds to 60 digits; ``n`` counts sequences in progress."""
 
-    def __init__(self, problem: Problem, shape: Shape, stages: Stages) -> None:
+    def __init__(self, problem: Problem, shape: ReplicaShape, stages: Stages) -> None:
         group, held = shape.group, stages.of(shape.group, shape.layers)
         self._problem, self._stages = problem, shape.stages
         self._kinds = [(stage, held.count(stage), StageDecode(stage, group.ranks)) for stage in dict.fromkeys(held)]

@@ -11,7 +11,7 @@ from optimizer.verify.common.groups import Group
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
+class WeightTables:
     """What the first and last stage hold beside layers, on one GPU."""
 
     first: Fraction
@@ -62,7 +62,7 @@ def one_expert(model: ModelFacts, kind: LayerKind, group: Group, expert_bytes: F
     return kind.expert_parameters * expert_bytes
 
 
-def tables(model: ModelFacts, group: Group) -> Tables:
+def tables(model: ModelFacts, group: Group) -> WeightTables:
     """The tables over the vocabulary, whose rows engines pad to a multiple of 64, and what stands beside them."""
     rows, t = ceil_ratio(model.vocabulary, 64) * 64, group.tensor
     table_width = model.embedding_width if model.embedding_width else model.hidden_size
@@ -74,7 +74,7 @@ def tables(model: ModelFacts, group: Group) -> Tables:
         row = Fraction(2 * table_width)
         head_row = row if model.tied_embeddings else Fraction(2 * model.hidden_size)
         cut, everywhere = 2 * model.table_parameters, 2 * model.input_parameters
-    return Tables(
+    return WeightTables(
         first=(rows * row + cut + model.vision_bytes) / t + everywhere,
         head=rows * head_row / t,
         head_parameters=Fraction(rows * model.hidden_size, t),

@@ -8,19 +8,19 @@ from fractions import Fraction
 
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
-from optimizer.results.graph import MODULES, InstanceGraph, Node
+from optimizer.results.graph import MODULES, GraphNode, InstanceGraph
 from optimizer.verify.common.arithmetic import ceil_ratio, constant
-from optimizer.verify.common.ledger import Ledger
+from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.graph.expected import Step
 from optimizer.verify.graph.modules import Modules
 
 
 def check_amounts(
-    ledger: Ledger,
+    ledger: CheckLedger,
     problem: Problem,
     strategy: Strategy,
     instance: InstanceGraph,
-    steps: list[tuple[Step, Node]],
+    steps: list[tuple[Step, GraphNode]],
     modules: Sequence[Modules],
 ) -> None:
     """Bytes of every node, and of every GPU in all.
@@ -56,7 +56,7 @@ def check_amounts(
         ledger.same(f"{gpu.name} engine bytes", engine, gpu.rest_bytes.get("engine"))
 
 
-def _module(ledger: Ledger, strategy: Strategy, node: Node, modules: Modules) -> None:
+def _module(ledger: CheckLedger, strategy: Strategy, node: GraphNode, modules: Modules) -> None:
     expected = modules.expected(node.kind, node.stage, node.layer)
     ledger.that(
         f"{node.id} weights",
@@ -94,7 +94,7 @@ def _volume(problem: Problem, strategy: Strategy, step: Step, modules: Modules, 
     return vector, ceil_ratio(2 * (t - 1) * vector, t)
 
 
-def _experts(ledger: Ledger, problem: Problem, strategy: Strategy, instance: InstanceGraph) -> None:
+def _experts(ledger: CheckLedger, problem: Problem, strategy: Strategy, instance: InstanceGraph) -> None:
     """Every routed expert of every layer is held once in whole: all slices of it, by all coupled replicas together."""
     model, ep = problem.model, strategy.expert_parallel
     slices = max(strategy.tensor_parallel, ep) // ep

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
 from optimizer.results.graph import Graph, GraphCheck
-from optimizer.results.inventory import FleetAnswer, Pool
+from optimizer.results.inventory import InventoryAnswer, Pool
 from optimizer.verify.common.arithmetic import decimal, sixty_digits
-from optimizer.verify.common.ledger import Ledger, near
+from optimizer.verify.common.ledger import CheckLedger, near
 from optimizer.verify.graph.amounts import check_amounts
 from optimizer.verify.graph.modules import Modules
 from optimizer.verify.graph.parts import DeclaredLink, Part, Parts
@@ -53,7 +53,7 @@ def verify_graph(
     strategy = strategy or graph.strategy
     first = next(graph.instances(), None)
     if strategy is None or first is None:
-        ledger = Ledger()
+        ledger = CheckLedger()
         ledger.that("graph", False, "a strategy and at least one instance", "none")
         return GraphCheck(False, ledger.checks, 0, 0, tuple(ledger.mismatches))
     ranks = max(1, strategy.expert_parallel // strategy.tensor_parallel)
@@ -66,8 +66,8 @@ def verify_graph(
     return _verify(graph, wanted)
 
 
-def verify_fleet_graph(
-    fleet: FleetProblem, answer: FleetAnswer, graph: Graph, running: int | None = None
+def verify_inventory_graph(
+    inventory: InventoryProblem, answer: InventoryAnswer, graph: Graph, running: int | None = None
 ) -> GraphCheck:
     """The same for an inventory: every instance must be drawn on the very GPUs that the answer names for it.
 
@@ -75,7 +75,7 @@ def verify_fleet_graph(
         running: sequences in progress at each replica; left out, the median of each pool in the answer.
     """
     wanted: list[Wanted] = []
-    judged = [_parts_of(fleet, pool) for pool in answer.pools]
+    judged = [_parts_of(inventory, pool) for pool in answer.pools]
     replicas = 0
     for placed in answer.placement.instances if answer.placement is not None else ():
         pool = answer.pools[placed.pool]
@@ -94,19 +94,19 @@ def verify_fleet_graph(
     return _verify(graph, wanted)
 
 
-def _parts_of(fleet: FleetProblem, pool: Pool) -> Parts:
+def _parts_of(inventory: InventoryProblem, pool: Pool) -> Parts:
     """Each part of the pool's instances on the nodes of its own group."""
     found = []
     for part in pool.parts:
-        group = fleet.group(part.group)
-        problem = fleet.instance_problem(group, part.nodes)
+        group = inventory.group(part.group)
+        problem = inventory.instance_problem(group, part.nodes)
         found.append(Part(problem, Ground(group.name, group.nodes, problem.hardware), part.stages))
     return Parts(found)
 
 
 @sixty_digits()
 def _verify(graph: Graph, wanted: Sequence[Wanted]) -> GraphCheck:
-    ledger = Ledger()
+    ledger = CheckLedger()
     shared: dict[tuple[int, Strategy, int], tuple[list[Modules], Schedule]] = {}
     links = {link for one in wanted for link in one.parts.links()}
     nodes = edges = instances = 0
@@ -162,7 +162,7 @@ def _modules(one: Wanted) -> list[Modules]:
     return found
 
 
-def _declared(ledger: Ledger, expected: set[DeclaredLink], graph: Graph) -> None:
+def _declared(ledger: CheckLedger, expected: set[DeclaredLink], graph: Graph) -> None:
     """The classes of links that the graph names: those of the nodes in use, each once."""
     for kind, gpu, gb_per_s, latency_ms in sorted(expected):
         found = [link for link in graph.links if (link.name, link.gpu) == (kind, gpu)]

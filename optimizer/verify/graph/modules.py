@@ -20,7 +20,7 @@ from optimizer.verify.common.layer import layer_of, rates_of
 from optimizer.verify.common.links import all_reduce, all_to_all, exchange_places
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import StageDecode
-from optimizer.verify.common.weights import Tables, beside_experts, tables
+from optimizer.verify.common.weights import WeightTables, beside_experts, tables
 
 HALVES = ("attention", "rest")
 
@@ -120,7 +120,7 @@ class Modules:
         parts = sum((max(half.read, half.attend) for half in halves), Decimal(0))
         return whole / layers, (cache / parts if parts else Decimal(1))
 
-    def _head_ms(self, ends: Tables) -> Decimal:
+    def _head_ms(self, ends: WeightTables) -> Decimal:
         memory = ends.head / (constant("eta_bw") * self._rates.bandwidth)
         compute = 2 * self._batch * ends.head_parameters / (constant("eta_decode_flops") * self._rates.sixteen)
         generation = exact(self._problem.hardware.gpu.layer_time_factor)

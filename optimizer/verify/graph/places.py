@@ -9,7 +9,7 @@ from optimizer.facts.hardware import HardwareFacts
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class GpuStand:
     """Node and NVLink domain of a GPU; domains of other nodes have other names."""
 
     node: str
@@ -25,7 +25,7 @@ class Ground:
     hardware: HardwareFacts
     """Links, and GPUs of each node that may be used; its own number of nodes does not count."""
 
-    def stand(self, name: str) -> Stand | None:
+    def stand(self, name: str) -> GpuStand | None:
         """Where a GPU of this name stands (``node-0/gpu-3``); None when there is no such GPU here."""
         node, _, gpu = name.rpartition("/")  # a group may have a "/" in its name
         numbers = node.removeprefix(f"{self.prefix}-"), gpu.removeprefix("gpu-")
@@ -39,11 +39,11 @@ class Ground:
         size = self.hardware.nvlink_domain_gpus if self.hardware.nvlink_gb_per_s > 0 else 1
         if size > per_node:
             # No node is called so, whatever the groups are called.
-            return Stand(node, (f"{self.prefix}-", (i * per_node + j) // size))
-        return Stand(node, (node, j // size))
+            return GpuStand(node, (f"{self.prefix}-", (i * per_node + j) // size))
+        return GpuStand(node, (node, j // size))
 
 
-def link_of(stands: Sequence[Stand]) -> str | None:
+def link_of(stands: Sequence[GpuStand]) -> str | None:
     """The slowest link that a group needs; None for one GPU."""
     if len(stands) < 2:
         return None
@@ -52,7 +52,7 @@ def link_of(stands: Sequence[Stand]) -> str | None:
     return "pcie" if len({stand.node for stand in stands}) == 1 else "network"
 
 
-def link_of_pairs(senders: Sequence[Stand], receivers: Sequence[Stand]) -> str | None:
+def link_of_pairs(senders: Sequence[GpuStand], receivers: Sequence[GpuStand]) -> str | None:
     """The slowest link that any pair needs."""
     order = ("nvlink", "pcie", "network")
     kinds = [link_of(pair) for pair in zip(senders, receivers, strict=True)]

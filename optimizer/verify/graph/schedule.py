@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from optimizer.results.answer import Strategy
-from optimizer.results.graph import InstanceGraph, Node
+from optimizer.results.graph import GraphNode, InstanceGraph
 from optimizer.verify.common.groups import row_of
-from optimizer.verify.common.ledger import Ledger
+from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.common.times import ReplicaTimes
 from optimizer.verify.graph.expected import Step
 from optimizer.verify.graph.modules import Modules
@@ -22,7 +22,7 @@ class Schedule:
     """Times of the instances of one strategy; what does not depend on the instance is computed once."""
 
     def __init__(
-        self, ledger: Ledger, parts: Parts, strategy: Strategy, modules: Sequence[Modules], running: int
+        self, ledger: CheckLedger, parts: Parts, strategy: Strategy, modules: Sequence[Modules], running: int
     ) -> None:
         self._ledger, self._parts, self._modules = ledger, parts, modules
         self._decode_ms = [float(one.decode_ms[stage]) for stage, one in enumerate(modules)]
@@ -32,7 +32,7 @@ class Schedule:
         self._batch = -(-running // strategy.pipeline_parallel)
         self._sends: dict[int, float] = {}
 
-    def check(self, instance: InstanceGraph, steps: list[tuple[Step, Node]]) -> None:
+    def check(self, instance: InstanceGraph, steps: list[tuple[Step, GraphNode]]) -> None:
         """Lengths, order, the end of the step, and that no GPU does two things at once in the steady state."""
         ledger = self._ledger
         ledger.same("micro-batches", self._micro_batches, instance.micro_batches)
@@ -61,7 +61,7 @@ class Schedule:
     def _near(self, what: str, expected: float, actual: float) -> None:
         self._ledger.that(what, abs(expected - actual) <= MS + 1e-12 * abs(expected), expected, actual)
 
-    def _length(self, step: Step, node: Node) -> None:
+    def _length(self, step: Step, node: GraphNode) -> None:
         """Every pass takes what the cost model says; passes follow each other by equal shares of the step."""
         if not self._ledger.same(f"{node.id} passes", self._micro_batches, len(node.start_ms)):
             return
@@ -69,7 +69,7 @@ class Schedule:
         for start, end in zip(node.start_ms, node.end_ms, strict=True):
             self._near(f"{node.id} length", expected, end - start)
 
-    def _expected_ms(self, step: Step, node: Node) -> float:
+    def _expected_ms(self, step: Step, node: GraphNode) -> float:
         modules = self._modules[node.stage]
         if step.by == "shard":
             return modules.expected(node.kind, node.stage, node.layer).ms
@@ -81,11 +81,11 @@ class Schedule:
             return float(modules.exchange_ms(step.layer))
         return float(modules.reduce_ms)
 
-    def _send_ms(self, node: Node) -> float:
+    def _send_ms(self, node: GraphNode) -> float:
         """Hidden state and residual over the link that was found for the pair."""
         return self._parts.send_ms(node.stage, node.link, self._batch)
 
-    def _stages(self, instance: InstanceGraph, steps: list[tuple[Step, Node]]) -> None:
+    def _stages(self, instance: InstanceGraph, steps: list[tuple[Step, GraphNode]]) -> None:
         """A micro-batch occupies each stage for exactly the stage's decode step."""
         for replica in instance.replicas:
             for stage, expected in enumerate(self._decode_ms):

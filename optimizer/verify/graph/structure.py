@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from optimizer.results.answer import Strategy
-from optimizer.results.graph import InstanceGraph, Node
-from optimizer.verify.common.ledger import Ledger
+from optimizer.results.graph import GraphNode, InstanceGraph
+from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.graph.expected import Step, steps_of
 from optimizer.verify.graph.parts import Parts
-from optimizer.verify.graph.places import Stand, link_of, link_of_pairs
+from optimizer.verify.graph.places import GpuStand, link_of, link_of_pairs
 
 Key = tuple[str, int | None, int, int | None, int | None]
 """Kind, replica, stage, layer and shard."""
@@ -19,12 +19,12 @@ Key = tuple[str, int | None, int, int | None, int | None]
 class Structure:
     """One instance against what the strategy says it must be. ``steps`` pairs every node with its step."""
 
-    def __init__(self, ledger: Ledger, parts: Parts, strategy: Strategy, instance: InstanceGraph) -> None:
+    def __init__(self, ledger: CheckLedger, parts: Parts, strategy: Strategy, instance: InstanceGraph) -> None:
         self._ledger, self._parts, self._strategy, self._instance = ledger, parts, strategy, instance
-        self.stands: dict[str, Stand] = {}
-        self.steps: list[tuple[Step, Node]] = []
+        self.stands: dict[str, GpuStand] = {}
+        self.steps: list[tuple[Step, GraphNode]] = []
         self._seats: dict[tuple[int, int, int], str] = {}
-        self._unseen: dict[Key, list[Node]] = defaultdict(list)
+        self._unseen: dict[Key, list[GraphNode]] = defaultdict(list)
         self._before: dict[str, set[str]] = defaultdict(set)
         self._last: dict[str, str] = {}
 

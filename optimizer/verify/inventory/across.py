@@ -12,44 +12,44 @@ from itertools import permutations
 
 from optimizer.facts.inventory import NodeGroup
 from optimizer.results.answer import Fixed
-from optimizer.verify.common.groups import Group, Shape
+from optimizer.verify.common.groups import Group, ReplicaShape
 from optimizer.verify.common.joined import split_of
 from optimizer.verify.common.space import experts_offered, formats_offered, stages_offered, tensor_offered
 from optimizer.verify.inventory.availability import availability_of
 from optimizer.verify.inventory.budget import Budget
+from optimizer.verify.inventory.candidates import CheckedInstance, candidate_of, legal
 from optimizer.verify.inventory.ceiling import Ceiling
 from optimizer.verify.inventory.instance import Instance, Instances, Segment, likeness, nodes_for, pairable
-from optimizer.verify.inventory.offers import Offer, legal, offer_of
 from optimizer.verify.inventory.places import carried_in_place
 from optimizer.verify.inventory.rates import MILLION, rated
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 
 
-def offers_across(
-    site: Site,
+def candidates_across(
+    site: CheckedSite,
     instances: Instances,
-    within: Sequence[Sequence[Offer]],
+    within: Sequence[Sequence[CheckedInstance]],
     fixed: Fixed = Fixed(),
     budget: Budget | None = None,
-) -> list[Offer]:
-    """The offers over two groups of an inventory, for every two groups that pair.
+) -> list[CheckedInstance]:
+    """The candidates over two groups of an inventory, for every two groups that pair.
 
     Args:
-        within: the offers of each group.
+        within: the candidates of each group.
         budget: asked for every few pipelines.
     """
-    fleet, known = site.fleet, dict[Hashable, list[Offer]]()
-    found: list[Offer] = []
-    for i, j in permutations(range(len(fleet.groups)), 2):
-        one, other = fleet.groups[i], fleet.groups[j]
+    inventory, known = site.inventory, dict[Hashable, list[CheckedInstance]]()
+    found: list[CheckedInstance] = []
+    for i, j in permutations(range(len(inventory.groups)), 2):
+        one, other = inventory.groups[i], inventory.groups[j]
         if not pairable(one, other):
             continue
         like = likeness(one), one.nodes_together, likeness(other), other.nodes_together
         if like not in known:
-            known[like] = list(_Pair(instances, (one, other), (within[i], within[j]), fixed, budget).offers())
-        for offer in known[like]:
-            up = float(availability_of(fleet, site, (one, other), offer.instance))
-            found.append(replace(offer, groups=(i, j), availability=up))
+            known[like] = list(_Pair(instances, (one, other), (within[i], within[j]), fixed, budget).candidates())
+        for candidate in known[like]:
+            up = float(availability_of(inventory, site, (one, other), candidate.instance))
+            found.append(replace(candidate, groups=(i, j), availability=up))
     return found
 
 
@@ -60,15 +60,15 @@ class _Pair:
         self,
         instances: Instances,
         groups: tuple[NodeGroup, NodeGroup],
-        within: tuple[Sequence[Offer], Sequence[Offer]],
+        within: tuple[Sequence[CheckedInstance], Sequence[CheckedInstance]],
         fixed: Fixed,
         budget: Budget | None,
     ) -> None:
-        self._instances, self._fleet, self._groups = instances, instances.fleet, groups
+        self._instances, self._inventory, self._groups = instances, instances.inventory, groups
         self._within, self._fixed, self._budget = within, fixed, budget
         self._carried: dict[tuple[int, int, int], int] = {}
 
-    def offers(self) -> Iterator[Offer]:
+    def candidates(self) -> Iterator[CheckedInstance]:
         """All of them, numbered as on groups 0 and 1, nothing failing."""
         problem = self._instances.problem(self._groups[0], 1)
         for stages in stages_offered(problem, self._fixed):
@@ -87,18 +87,18 @@ class _Pair:
                 for weight, kv in formats_offered(problems[0], self._fixed):
                     yield Group(tensor, expert, weight, kv)
 
-    def _cut(self, group: Group, stages: tuple[int, int]) -> Iterator[Offer]:
+    def _cut(self, group: Group, stages: tuple[int, int]) -> Iterator[CheckedInstance]:
         """Every split of the layers."""
-        t, fleet, instances = group.tensor, self._fleet, self._instances
+        t, inventory, instances = group.tensor, self._inventory, self._instances
         nodes = [nodes_for(there, t * count, count) for there, count in zip(self._groups, stages, strict=True)]
         splits = list(self._splits(stages))
         if None in nodes or not splits:
             return
         held = [instances.stages(there, q or 1) for there, q in zip(self._groups, nodes, strict=True)]
         segments = tuple(Segment(one.problem, count) for one, count in zip(held, stages, strict=True))
-        if not legal(Shape(group, splits[0]), segments, fleet.search.disabled_rules):
+        if not legal(ReplicaShape(group, splits[0]), segments, inventory.search.disabled_rules):
             return
-        ceiling = Ceiling(fleet, group, (held[0], held[1]), stages)
+        ceiling = Ceiling(inventory, group, (held[0], held[1]), stages)
         if not ceiling.fit():
             return
         least = sum(self._otherwise(side, stages[side], nodes[side] or 1, t) for side in (0, 1))
@@ -108,12 +108,12 @@ class _Pair:
         for layers in splits:
             slots = ceiling.slots(layers)
             if slots and ceiling.rate(slots) * MILLION > least:
-                members.append(instances.across(*self._groups, stages[0], Shape(group, layers)))
+                members.append(instances.across(*self._groups, stages[0], ReplicaShape(group, layers)))
         for one in rated(members, [least] * len(members)):
-            yield offer_of(one, (0, 1), 1.0)
+            yield candidate_of(one, (0, 1), 1.0)
 
     def _splits(self, stages: tuple[int, int]) -> Iterator[tuple[int, ...]]:
-        total = self._fleet.model.layers
+        total = self._inventory.model.layers
         for ahead in range(stages[0], total - stages[1] + 1):
             layers = split_of(total, ahead, stages)
             if layers is not None and self._fixed.layers_per_stage in (None, layers):

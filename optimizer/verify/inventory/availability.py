@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.verify.common.arithmetic import exact
 from optimizer.verify.inventory.instance import Instance
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 
 
-def parts_touched(site: Site, groups: Sequence[NodeGroup], instance: Instance) -> dict[str, int]:
+def parts_touched(site: CheckedSite, groups: Sequence[NodeGroup], instance: Instance) -> dict[str, int]:
     """Level → parts of it that an instance with its segments on these groups touches, each part counted once."""
     racks = {group.rack_of(0) for group in groups} - {None}
     found = {"gpu": instance.gpus, "node": sum(instance.nodes), "rack": len(racks)}
@@ -20,12 +20,14 @@ def parts_touched(site: Site, groups: Sequence[NodeGroup], instance: Instance) -
     return found
 
 
-def availability_of(fleet: FleetProblem, site: Site, groups: Sequence[NodeGroup], instance: Instance) -> Fraction:
+def availability_of(
+    inventory: InventoryProblem, site: CheckedSite, groups: Sequence[NodeGroup], instance: Instance
+) -> Fraction:
     """A(τ): every part that the instance touches is up."""
     up = Fraction(1)
-    repair = exact(fleet.failures.repair_hours.value)
+    repair = exact(inventory.failures.repair_hours.value)
     for level, count in parts_touched(site, groups, instance).items():
-        rate = fleet.failures.mtbf(level)
+        rate = inventory.failures.mtbf(level)
         if rate is not None:
             up *= (exact(rate.value) / (exact(rate.value) + repair)) ** count
     return up

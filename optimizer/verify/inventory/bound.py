@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from optimizer.verify.common.twin_times import Floats
-from optimizer.verify.inventory.float_times import Curves
-from optimizer.verify.inventory.offers import MILLION, Offer
+from optimizer.verify.common.float_times import Floats
+from optimizer.verify.inventory.candidates import MILLION, CheckedInstance
+from optimizer.verify.inventory.float_times import TimeCurves
 
 POINTS = 160
 """Rates of the grid, from 0 to k."""
@@ -21,31 +21,31 @@ SLOPE_KEPT = 0.98
 
 
 class Gains:
-    """Γ of every offer for any γ."""
+    """Γ of every candidate for any γ."""
 
-    def __init__(self, offers: Sequence[Offer], curves: Curves) -> None:
+    def __init__(self, candidates: Sequence[CheckedInstance], curves: TimeCurves) -> None:
         grids = []
         known: dict[tuple[object, ...], Floats] = {}
-        for offer in offers:
-            if offer.kind not in known:
-                known[offer.kind] = _ends(offer, curves)
-            grids.append(known[offer.kind])
+        for candidate in candidates:
+            if candidate.kind not in known:
+                known[candidate.kind] = _ends(candidate, curves)
+            grids.append(known[candidate.kind])
         self._ends = np.stack(grids) if grids else np.zeros((0, 1, 2))
-        self._up = np.array([offer.availability for offer in offers])
+        self._up = np.array([candidate.availability for candidate in candidates])
 
     def of(self, gamma: float, *, certain: bool = False) -> Floats:
-        """A · Γ(γ) of every offer, ms · requests/s; A = 1 where ``certain``."""
+        """A · Γ(γ) of every candidate, ms · requests/s; A = 1 where ``certain``."""
         found: Floats = np.maximum(0.0, gamma * self._ends[:, :, 0] - self._ends[:, :, 1]).max(axis=1)
         return found if certain else found * self._up
 
 
-def _ends(offer: Offer, curves: Curves) -> Floats:
+def _ends(candidate: CheckedInstance, curves: TimeCurves) -> Floats:
     """(r, lower bound of h) at both ends of every piece of the grid: a line on each, so that the ends decide."""
-    most = offer.slots_capacity / MILLION
+    most = candidate.slots_capacity / MILLION
     rates = np.linspace(0.0, most, POINTS + 1)
     h = np.zeros(POINTS + 1)
-    lowest = float(curves.of(offer.instance).mean_ms(np.array([min(1e-6, most)]))[0])
-    h[1:] = rates[1:] * curves.of(offer.instance).mean_ms(rates[1:])
+    lowest = float(curves.of(candidate.instance).mean_ms(np.array([min(1e-6, most)]))[0])
+    h[1:] = rates[1:] * curves.of(candidate.instance).mean_ms(rates[1:])
     step = rates[1]
     slope = np.append(lowest, SLOPE_KEPT * np.diff(h) / step)[:-1]  # of the piece that starts at point i
     slope = np.maximum(slope, h[:-1] / np.where(rates[:-1] > 0, rates[:-1], 1.0))  # T only grows, so h' is at least T

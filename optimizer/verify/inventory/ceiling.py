@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
 from optimizer.verify.common.budget import budget_on
+from optimizer.verify.common.float_times import Floats
 from optimizer.verify.common.groups import Group
 from optimizer.verify.common.load import chain_length
 from optimizer.verify.common.stage import Stage, StageKind, Stages
 from optimizer.verify.common.times import chunks_of
-from optimizer.verify.common.twin_times import Floats
 
 _ROUNDING = 1 + 1e-9
 
@@ -24,11 +24,11 @@ class Ceiling:
     """For the pipelines of one group of GPUs a stage, with so many stages on each of two kinds of nodes."""
 
     def __init__(
-        self, fleet: FleetProblem, group: Group, stages: tuple[Stages, Stages], counts: tuple[int, int]
+        self, inventory: InventoryProblem, group: Group, stages: tuple[Stages, Stages], counts: tuple[int, int]
     ) -> None:
-        self._fleet, self._group, self._stages, self._counts = fleet, group, stages, counts
+        self._inventory, self._group, self._stages, self._counts = inventory, group, stages, counts
         self._problem = stages[0].problem
-        wanted, off = fleet.requirements, fleet.search.disabled_rules
+        wanted, off = inventory.requirements, inventory.search.disabled_rules
         self._most = chain_length(self._problem) if "max_batch" in off else self._problem.max_batch
         self._fewest = 1 if "min_batch" in off else max(1, wanted.min_batch)
         self._no_memory, self._no_rate = "memory" in off, "request_rate" in off

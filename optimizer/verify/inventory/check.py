@@ -7,12 +7,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Fixed, Verification
-from optimizer.results.inventory import FleetAnswer, RateRange
+from optimizer.results.inventory import InventoryAnswer, RateRange
 from optimizer.results.placement import PlacedInstance
 from optimizer.verify.common.arithmetic import exact, sixty_digits
-from optimizer.verify.common.ledger import Ledger, number
+from optimizer.verify.common.ledger import CheckLedger, number
 from optimizer.verify.inventory.budget import PRICED_WITHIN_S, Budget, OutOfTime
 from optimizer.verify.inventory.claims import (
     check_losses,
@@ -22,20 +22,20 @@ from optimizer.verify.inventory.claims import (
     check_totals,
     noise_of_probability,
 )
-from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory.float_candidate import FloatCandidate
+from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
 from optimizer.verify.inventory.legality import check_placement
 from optimizer.verify.inventory.pools import Known, check_instance_rules, check_shares, know_pools
-from optimizer.verify.inventory.prices import Prices, multipliers
+from optimizer.verify.inventory.prices import CheckedPrices, multipliers
 from optimizer.verify.inventory.restarts import restarts_in_time
 from optimizer.verify.inventory.sample import DRAWS, Sampled, sample
 from optimizer.verify.inventory.shares import largest_share, least_split, share_costs
 from optimizer.verify.inventory.simulate import FAILURES, Simulated, levels_of, simulate
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.states import Member, TooManyStates, at_end, members_of, rates_of, states_of
 from optimizer.verify.inventory.stock import SpaceTooLarge
-from optimizer.verify.inventory.twin import Twin
-from optimizer.verify.inventory.value import Family, Totals, Weights, totals
+from optimizer.verify.inventory.value import InstanceFamily, LoadWeights, Totals, totals
 
 MOST_GPUS_ENUMERATED = 600
 """The choices of larger inventories are not gone through: it would take longer than a few seconds."""
@@ -46,9 +46,9 @@ MORE = 10
 
 
 @sixty_digits()
-def verify_fleet(
-    problem: FleetProblem,
-    answer: FleetAnswer,
+def verify_inventory(
+    problem: InventoryProblem,
+    answer: InventoryAnswer,
     fixed: Fixed = Fixed(),
     *,
     exhaustive: bool = True,
@@ -76,15 +76,17 @@ def verify_fleet(
 class _Check:
     """One verification; keeps what several steps need."""
 
-    def __init__(self, problem: FleetProblem, answer: FleetAnswer, fixed: Fixed, seed: int, budget: Budget) -> None:
+    def __init__(
+        self, problem: InventoryProblem, answer: InventoryAnswer, fixed: Fixed, seed: int, budget: Budget
+    ) -> None:
         self.problem, self.answer, self.fixed, self.seed = problem, answer, fixed, seed
-        self.ledger, self.site = Ledger(), Site(problem)
-        self.instances, self.curves = Instances(problem), Curves()
-        self.weights = Weights.of(problem.objective)
+        self.ledger, self.site = CheckLedger(), CheckedSite(problem)
+        self.instances, self.curves = Instances(problem), TimeCurves()
+        self.weights = LoadWeights.of(problem.objective)
         self.demand = exact(problem.workload.requests_per_s)
         self.notes: list[str] = []
         self.completed = 0.0
-        self.families: list[Family] = []
+        self.families: list[InstanceFamily] = []
         self.budget = budget
 
     def run(self, exhaustive: bool) -> Verification:
@@ -113,10 +115,10 @@ class _Check:
         try:
             if self._priced():
                 return "exhaustive", 0
-            if self.site.fleet.gpus > MOST_GPUS_ENUMERATED:
+            if self.site.inventory.gpus > MOST_GPUS_ENUMERATED:
                 return "bound", 0
-            twin = Twin(self.site, self.instances, self.curves, self.fixed, self.budget)
-            found = twin.judge(self.answer, self.completed)
+            in_floats = FloatCandidate(self.site, self.instances, self.curves, self.fixed, self.budget)
+            found = in_floats.judge(self.answer, self.completed)
         except OutOfTime:
             self.notes.append("the time for going through other choices was used up")
             return "bound", 0
@@ -135,7 +137,7 @@ class _Check:
             return False
         within = self.budget.part(PRICED_WITHIN_S)
         try:
-            prices = Prices(self.site, self.instances, self.curves, self.fixed, within)
+            prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
             return prices.proves(multipliers(self.families), objective.value - 1)
         except OutOfTime:
             return False
@@ -197,7 +199,9 @@ class _Check:
                     self._check_range(end, self._totals(changed, families, members))
         self._simulate(families, placement.instances, family_of, found)
 
-    def _totals(self, problem: FleetProblem, families: list[Family], members: list[Member]) -> Totals | None:
+    def _totals(
+        self, problem: InventoryProblem, families: list[InstanceFamily], members: list[Member]
+    ) -> Totals | None:
         """Sums over the failure states; None, and a note, where there are too many."""
         try:
             states = states_of(problem, members, [family.instances for family in families])
@@ -214,7 +218,9 @@ class _Check:
             close = abs(end.availability - found.availability) <= noise_of_probability(found)
             self.ledger.that("availability", close, found.availability, end.availability)
 
-    def _families(self, known: list[Known], planned: dict[int, Fraction]) -> tuple[list[Family], dict[int, int]]:
+    def _families(
+        self, known: list[Known], planned: dict[int, Fraction]
+    ) -> tuple[list[InstanceFamily], dict[int, int]]:
         """Pools of one kind together; pool number → family number."""
         kinds = list(dict.fromkeys(one.kind for one in known))
         index_of = {index: kinds.index(one.kind) for index, one in enumerate(known)}
@@ -226,10 +232,10 @@ class _Check:
             self.ledger.that("slots_capacity", same, "the same for every pool of a family", "different")
             count = sum(known[i].pool.instances for i in members)
             curve = self.curves.of(first.instance)
-            families.append(Family(curve, count, float(planned[members[0]]), float(first.slots_capacity)))
+            families.append(InstanceFamily(curve, count, float(planned[members[0]]), float(first.slots_capacity)))
         return families, index_of
 
-    def _check_split(self, known: list[Known], families: list[Family], index_of: dict[int, int]) -> None:
+    def _check_split(self, known: list[Known], families: list[InstanceFamily], index_of: dict[int, int]) -> None:
         """No other split of the requests has a smaller mean time."""
         if len(families) == 1:
             return
@@ -246,7 +252,11 @@ class _Check:
             self.ledger.that("pools.share", least, f"{best[0]} ms with thousandths {best[1]}", f"{mine} ms")
 
     def _simulate(
-        self, families: list[Family], placed: Sequence[PlacedInstance], family_of: list[int], found: Totals | None
+        self,
+        families: list[InstanceFamily],
+        placed: Sequence[PlacedInstance],
+        family_of: list[int],
+        found: Totals | None,
     ) -> None:
         """Failures and repairs played in time and, where outages are rare, sampled by the number of parts down."""
         levels = levels_of(self.site, self.problem.failures, placed)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optimizer.verify.common.twin_times import Floats, Ints
+from optimizer.verify.common.float_times import Floats, Ints
 from optimizer.verify.inventory.reach import Reach, WideReach
 
 
@@ -19,7 +19,7 @@ class TooMany(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Wide:
+class WideChoices:
     """Offers that draw on two pools. ``uses`` has a line for each pool, ``gain`` one for each condition."""
 
     uses: Ints
@@ -34,16 +34,16 @@ def choices(
     need: Floats,
     most_steps: int,
     most_found: int,
-    wide: Wide | None = None,
+    wide: WideChoices | None = None,
     spend: Callable[[], None] | None = None,
 ) -> Iterator[tuple[int, ...]]:
-    """All counts x ≥ 0 of offers with gain · x ≥ need in every row, and within the GPUs of every pool.
+    """All counts x ≥ 0 of candidates with gain · x ≥ need in every row, and within the GPUs of every pool.
 
     Args:
-        sizes: GPUs of one instance of each offer.
-        pool: which pool of GPUs each offer draws on; offers of one pool stand together.
+        sizes: GPUs of one instance of each candidate.
+        pool: which pool of GPUs each candidate draws on; offers of one pool stand together.
         room: GPUs of each pool.
-        gain: one line for each condition, one column for each offer.
+        gain: one line for each condition, one column for each candidate.
         need: what each condition asks for.
         wide: offers that draw on two pools; their counts stand behind the others.
         spend: called with each step; may raise ``TooMany``.
@@ -51,10 +51,10 @@ def choices(
     Raises:
         TooMany: more steps or more choices than allowed.
     """
-    yield from _Search(sizes, pool, room, gain, most_steps, most_found, wide, spend).run(need)
+    yield from _ChoiceSearch(sizes, pool, room, gain, most_steps, most_found, wide, spend).run(need)
 
 
-class _Search:
+class _ChoiceSearch:
     """One enumeration."""
 
     def __init__(
@@ -65,7 +65,7 @@ class _Search:
         gain: Floats,
         most_steps: int,
         most_found: int,
-        wide: Wide | None,
+        wide: WideChoices | None,
         spend: Callable[[], None] | None,
     ) -> None:
         self._sizes, self._pool, self._gain, self._wide = sizes, pool, gain, wide
@@ -88,7 +88,7 @@ class _Search:
             self._spend()
 
     def _add_wide(self, k: int, room: Ints, short: Floats) -> Iterator[tuple[int, ...]]:
-        """What may be added to some offers over two groups: offers within groups alone, or more of those from k on."""
+        """What may be added to some candidates over two groups: offers within groups alone, or more of those from k on."""
         self._step()
         later = self._reach.later(room)
         if not (short > later[0]).any():

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from optimizer.facts.inventory import FleetProblem, Losses
+from optimizer.facts.inventory import InventoryProblem, Losses
 from optimizer.results.answer import RuleResult
-from optimizer.results.inventory import FleetAnswer, LossScenario, Reliability
+from optimizer.results.inventory import InventoryAnswer, LossScenario, Reliability
 from optimizer.results.placement import PlacedInstance
 from optimizer.verify.common.arithmetic import decimal, exact
-from optimizer.verify.common.ledger import THOUSANDTH, TWO_NANOSECONDS, Ledger, near, number
-from optimizer.verify.inventory.losses import Worst, after_restarts, capacity_without, victims, worst_loss
+from optimizer.verify.common.ledger import THOUSANDTH, TWO_NANOSECONDS, CheckLedger, near, number
+from optimizer.verify.inventory.losses import CheckedWorst, after_restarts, capacity_without, victims, worst_loss
 from optimizer.verify.inventory.pools import Known
-from optimizer.verify.inventory.site import Site
-from optimizer.verify.inventory.value import HOURS_A_MONTH, LEAST_STATE, Totals, Weights
+from optimizer.verify.inventory.site import CheckedSite
+from optimizer.verify.inventory.value import HOURS_A_MONTH, LEAST_STATE, LoadWeights, Totals
 
 _TIGHT = Decimal("1e-11")
 RATE_NOISE = Decimal("1e-9")
@@ -28,53 +28,53 @@ LEAST_OUTAGE = 1e-9
 """Where the demand is not carried less often than this, no time between outages is stated."""
 
 
-def needed_after_losses(fleet: FleetProblem) -> Fraction:
+def needed_after_losses(inventory: InventoryProblem) -> Fraction:
     """Requests/s that must still be carried after losses."""
-    return exact(fleet.demand_share) * exact(fleet.workload.requests_per_s)
+    return exact(inventory.demand_share) * exact(inventory.workload.requests_per_s)
 
 
 def check_losses(
-    ledger: Ledger,
-    site: Site,
+    ledger: CheckLedger,
+    site: CheckedSite,
     placed: Sequence[PlacedInstance],
     capacities: Sequence[Fraction],
     restart: Sequence[bool],
-    answer: FleetAnswer,
-) -> tuple[dict[str, Worst], int]:
+    answer: InventoryAnswer,
+) -> tuple[dict[str, CheckedWorst], int]:
     """Every scenario of every level against the claimed worst one; (level → worst, scenarios covered)."""
-    fleet = site.fleet
+    inventory = site.inventory
     claimed = {loss.level: loss for loss in answer.losses}
     ledger.that("losses", len(claimed) == len(answer.losses), "each level once", [loss.level for loss in answer.losses])
-    found: dict[str, Worst] = {}
-    for losses in fleet.survive:
+    found: dict[str, CheckedWorst] = {}
+    for losses in inventory.survive:
         worst = found[losses.level] = worst_loss(site, losses, placed, capacities, restart)
         with ledger.about(f"losses.{losses.level}"):
             loss = claimed.pop(losses.level, None)
             if ledger.that("there", loss is not None, "the worst loss at this level", "none") and loss is not None:
                 ledger.same("count", losses.count, loss.count)
-                _check_scenario(ledger, site, placed, capacities, loss, worst, needed_after_losses(fleet))
+                _check_scenario(ledger, site, placed, capacities, loss, worst, needed_after_losses(inventory))
     scenarios = sum(worst.scenarios for worst in found.values())
     for level, loss in claimed.items():
         # A level that nothing was promised for may be shown too: what its loss would leave, against the whole demand.
         with ledger.about(f"losses.{level}"):
             whole = type(loss.count) is int and loss.count >= 1
             if ledger.that(
-                "level", whole and level in fleet.levels(), "a level of this inventory", (level, loss.count)
+                "level", whole and level in inventory.levels(), "a level of this inventory", (level, loss.count)
             ):
                 worst = worst_loss(site, Losses(level=level, count=loss.count), placed, capacities, restart)
-                demand = exact(fleet.workload.requests_per_s)
+                demand = exact(inventory.workload.requests_per_s)
                 _check_scenario(ledger, site, placed, capacities, loss, worst, demand)
                 scenarios += worst.scenarios
     return found, scenarios
 
 
 def _check_scenario(
-    ledger: Ledger,
-    site: Site,
+    ledger: CheckLedger,
+    site: CheckedSite,
     placed: Sequence[PlacedInstance],
     capacities: Sequence[Fraction],
     loss: LossScenario,
-    worst: Worst,
+    worst: CheckedWorst,
     needed_per_s: Fraction,
 ) -> None:
     needed = decimal(needed_per_s)
@@ -94,19 +94,23 @@ def _check_scenario(
 
 
 def check_rules(
-    ledger: Ledger, fleet: FleetProblem, capacity: Fraction, worst: Mapping[str, Worst], answer: FleetAnswer
+    ledger: CheckLedger,
+    inventory: InventoryProblem,
+    capacity: Fraction,
+    worst: Mapping[str, CheckedWorst],
+    answer: InventoryAnswer,
 ) -> None:
     """Every rule of section 4 once, with true numbers; what an answer says holds must hold."""
-    demand = exact(fleet.workload.requests_per_s)
+    demand = exact(inventory.workload.requests_per_s)
     numbers: dict[str, tuple[Fraction, Fraction] | None] = {"gpus_free": None, "demand": (demand, capacity)}
     numbers["pool_share"] = None
     for level, found in worst.items():
-        numbers[f"survive_{level}"] = needed_after_losses(fleet), found.capacity_left
+        numbers[f"survive_{level}"] = needed_after_losses(inventory), found.capacity_left
     rows = {rule.id: rule for rule in answer.rules}
     ledger.that("rules", len(rows) == len(answer.rules), "each rule once", [rule.id for rule in answer.rules])
     for name, figures in numbers.items():
         rule = rows.pop(name, None)
-        enabled = name not in fleet.search.disabled_rules
+        enabled = name not in inventory.search.disabled_rules
         if rule is None:
             ledger.that(f"rules.{name}", not enabled, "a result for this rule", "none")
             continue
@@ -121,7 +125,7 @@ def check_rules(
         ledger.that(f"rules.{left}", False, "no such rule in this problem", left)
 
 
-def _check_numbers(ledger: Ledger, figures: tuple[Fraction, Fraction] | None, rule: RuleResult) -> None:
+def _check_numbers(ledger: CheckLedger, figures: tuple[Fraction, Fraction] | None, rule: RuleResult) -> None:
     if figures is None:
         limit, actual, slack = number(rule.limit), number(rule.actual), number(rule.slack)
         if limit is not None and actual is not None and slack is not None:
@@ -136,14 +140,18 @@ def _check_numbers(ledger: Ledger, figures: tuple[Fraction, Fraction] | None, ru
 
 
 def check_totals(
-    ledger: Ledger, site: Site, known: Sequence[Known], planned: Mapping[int, Fraction], answer: FleetAnswer
+    ledger: CheckLedger,
+    site: CheckedSite,
+    known: Sequence[Known],
+    planned: Mapping[int, Fraction],
+    answer: InventoryAnswer,
 ) -> tuple[int, Decimal]:
     """GPUs, tokens, price and mean time; returns (GPUs in use, most requests/s that the service completes)."""
-    fleet = site.fleet
-    demand, output = exact(fleet.workload.requests_per_s), fleet.workload.output_tokens
+    inventory = site.inventory
+    demand, output = exact(inventory.workload.requests_per_s), inventory.workload.output_tokens
     used = [one.pool.instances * one.instance.gpus for one in known]
     ledger.same("gpus_used", sum(used), answer.gpus_used)
-    ledger.same("gpus_free", fleet.gpus, answer.gpus_free)
+    ledger.same("gpus_free", inventory.gpus, answer.gpus_free)
     mean, completed = Decimal(0), Decimal(0)
     for index, one in enumerate(known):
         rate, count, slots = planned[index], one.pool.instances, one.pool.strategy.max_num_seqs
@@ -169,7 +177,9 @@ def check_totals(
     return sum(used), completed
 
 
-def check_objective(ledger: Ledger, weights: Weights, found: Totals, gpus: int, answer: FleetAnswer) -> float:
+def check_objective(
+    ledger: CheckLedger, weights: LoadWeights, found: Totals, gpus: int, answer: InventoryAnswer
+) -> float:
     """The exact value, the whole milliseconds, terms, bound and gap; returns the recomputed value."""
     terms = {"served": found.served_ms, "unserved": found.unserved_ms, "gpus": weights.gpu_ms * gpus}
     value = sum(terms.values())
@@ -198,7 +208,7 @@ def check_objective(ledger: Ledger, weights: Weights, found: Totals, gpus: int, 
     return value
 
 
-def noise_of(weights: Weights, found: Totals, value: float) -> float:
+def noise_of(weights: LoadWeights, found: Totals, value: float) -> float:
     """Milliseconds by which an exact value may differ: rounding of times to nanoseconds, 64-bit sums, lumped states."""
     lumped = weights.unserved * weights.penalty_ms * LEAST_STATE * (found.states + 1)
     return 2e-5 * max(1.0, weights.latency) + 1e-10 * abs(value) + found.noise_ms + lumped
@@ -209,7 +219,9 @@ def noise_of_probability(found: Totals) -> float:
     return 1e-13 + LEAST_STATE * (found.states + 1) + found.noise_probability
 
 
-def check_reliability(ledger: Ledger, fleet: FleetProblem, found: Totals, claimed: Reliability | None) -> None:
+def check_reliability(
+    ledger: CheckLedger, inventory: InventoryProblem, found: Totals, claimed: Reliability | None
+) -> None:
     """Every figure of the steady state."""
     if not ledger.that("reliability", claimed is not None, "the steady state", claimed) or claimed is None:
         return
@@ -222,7 +234,7 @@ def check_reliability(ledger: Ledger, fleet: FleetProblem, found: Totals, claime
 
     close("availability", found.availability, claimed.availability, noise)
     close("carried", found.carried, claimed.carried, noise)
-    monthly = fleet.workload.requests_per_s * 3600 * HOURS_A_MONTH
+    monthly = inventory.workload.requests_per_s * 3600 * HOURS_A_MONTH
     unserved = (1 - found.availability) * monthly
     close("unserved_requests_per_month", unserved, claimed.unserved_requests_per_month, noise * monthly)
     stated = number(claimed.availability)
@@ -233,7 +245,7 @@ def check_reliability(ledger: Ledger, fleet: FleetProblem, found: Totals, claime
         close(
             "unserved_requests_per_month", mine, claimed.unserved_requests_per_month, 1e-15 * monthly + 1e-9 * unserved
         )
-    _check_outages(ledger, fleet, found, claimed)
+    _check_outages(ledger, inventory, found, claimed)
     total = 0.0
     last = math.inf
     for capacity, probability in claimed.capacity:
@@ -250,7 +262,7 @@ RAREST_OUTAGE = 1e-9
 """Outages of a smaller share of the time are not timed (section 5)."""
 
 
-def _check_outages(ledger: Ledger, fleet: FleetProblem, found: Totals, claimed: Reliability) -> None:
+def _check_outages(ledger: CheckLedger, inventory: InventoryProblem, found: Totals, claimed: Reliability) -> None:
     """1 / (mean hours) is the frequency of outages over the share of time without one."""
     what, hours = "reliability.hours_between_outages", claimed.hours_between_outages
     mine = found.outages_per_hour / found.carried if found.carried else math.inf
@@ -260,7 +272,7 @@ def _check_outages(ledger: Ledger, fleet: FleetProblem, found: Totals, claimed: 
         ledger.that(what, rare or mine <= 0, f"{1 / mine if mine else math.inf} hours", "none")
         return
     # What is left open: lumped states, with up to a few parts under repair each, may be outages or not.
-    floor = open_share / fleet.failures.repair_hours.value
+    floor = open_share / inventory.failures.repair_hours.value
     value = number(hours)
     agrees = value is not None and value > 0 and abs(1 / float(value) - mine) <= 1e-4 * mine + floor
     ledger.that(what, agrees, 1 / mine if mine > 0 else "none", hours)

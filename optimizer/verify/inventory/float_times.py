@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimizer.verify.common.corrections import twin_times
+from optimizer.verify.common.corrections import float_times
+from optimizer.verify.common.float_load import Loads, loads
+from optimizer.verify.common.float_times import Floats, ShapeTimes
 from optimizer.verify.common.load import chain_length
-from optimizer.verify.common.twin_load import Loads, loads
-from optimizer.verify.common.twin_times import Floats, ShapeTimes
 from optimizer.verify.inventory.instance import Instance
 
 BLOCK = 1 << 11
 """Rates worked on at once: about 8 MB for each array of a chain of 512."""
 
 
-class Curve:
+class TimeCurve:
     """T and the percentiles of one instance as functions of its rate."""
 
     def __init__(self, instance: Instance) -> None:
@@ -26,7 +26,7 @@ class Curve:
     def times(self) -> ShapeTimes:
         """Step times of the instance's shape."""
         if self._times is None:
-            self._times = twin_times(self.instance.problem, [self.instance.shape], self.instance.stages, self._length)
+            self._times = float_times(self.instance.problem, [self.instance.shape], self.instance.stages, self._length)
         return self._times
 
     def loads(self, rates: Floats) -> Loads:
@@ -44,15 +44,15 @@ class Curve:
         return found[back]
 
 
-class Curves:
+class TimeCurves:
     """Curves of the instances of an inventory, each built once."""
 
     def __init__(self) -> None:
-        self._found: dict[int, Curve] = {}
+        self._found: dict[int, TimeCurve] = {}
 
-    def of(self, instance: Instance) -> Curve:
+    def of(self, instance: Instance) -> TimeCurve:
         """The curve of an instance."""
         found = self._found.get(id(instance))
         if found is None:  # it keeps its instance alive, so that no other gets its number
-            found = self._found[id(instance)] = Curve(instance)
+            found = self._found[id(instance)] = TimeCurve(instance)
         return found

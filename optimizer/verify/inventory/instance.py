@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
 from optimizer.verify.common.arithmetic import decimal
 from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.candidate import Candidate, RowFacts, planned
-from optimizer.verify.common.groups import Row, Shape, row_of
+from optimizer.verify.common.groups import ReplicaShape, Row, row_of
 from optimizer.verify.common.joined import JoinedStages
 from optimizer.verify.common.kernels import caches_run, weights_run
 from optimizer.verify.common.ledger import RELATIVE
@@ -45,7 +45,7 @@ def likeness(group: NodeGroup) -> Hashable:
     )
 
 
-def nodes_needed(group: NodeGroup, shape: Shape) -> int | None:
+def nodes_needed(group: NodeGroup, shape: ReplicaShape) -> int | None:
     """q: nodes that one instance stands on; None when the group has no place for it."""
     return nodes_for(group, shape.instance_gpus, shape.stages * shape.group.ranks)
 
@@ -60,7 +60,7 @@ def nodes_for(group: NodeGroup, size: int, blocks: int) -> int | None:
     return None
 
 
-def shape_of(strategy: Strategy) -> Shape:
+def shape_of(strategy: Strategy) -> ReplicaShape:
     """One replica of a pool's strategy."""
     return row_of(strategy).shape
 
@@ -83,12 +83,12 @@ class Segment:
         return self.problem.hardware.nodes
 
 
-def shape_rules(shape: Shape, segments: tuple[Segment, ...]) -> Iterator[Finding]:
+def shape_rules(shape: ReplicaShape, segments: tuple[Segment, ...]) -> Iterator[Finding]:
     """The rules of an instance that neither load nor slots decide."""
     yield from _stated(row_findings(segments[0].problem, Row(shape, shape.group.ranks)), shape, segments)
 
 
-def _stated(found: Iterable[Finding], shape: Shape, segments: tuple[Segment, ...]) -> Iterator[Finding]:
+def _stated(found: Iterable[Finding], shape: ReplicaShape, segments: tuple[Segment, ...]) -> Iterator[Finding]:
     """Locality and formats hold for each segment by itself; ``layer_split`` says nothing where there are two."""
     for rule in found:
         if rule.id == "nvlink_locality":
@@ -108,8 +108,10 @@ class Instance:
     ``problem`` states everything but the hardware: what the stages stand on is said by the segments.
     """
 
-    def __init__(self, fleet: FleetProblem, stages: Stages, shape: Shape, segments: tuple[Segment, ...]) -> None:
-        self.fleet, self.problem, self.shape = fleet, stages.problem, shape
+    def __init__(
+        self, inventory: InventoryProblem, stages: Stages, shape: ReplicaShape, segments: tuple[Segment, ...]
+    ) -> None:
+        self.inventory, self.problem, self.shape = inventory, stages.problem, shape
         self.stages, self.segments = stages, segments
         problem = self.problem
         self.facts = RowFacts(problem, Row(shape, shape.group.ranks), stages)
@@ -141,7 +143,7 @@ class Instance:
 
     def off(self, rule: str) -> bool:
         """Whether the person switched the rule off."""
-        return rule in self.fleet.search.disabled_rules
+        return rule in self.inventory.search.disabled_rules
 
     def candidate(self, slots: int, rate: Fraction) -> Candidate:
         """The instance with so many slots at a rate, as the exact code of one pool sees it."""
@@ -228,13 +230,13 @@ def _largest(holds: Callable[[Fraction], bool]) -> Fraction:
 class Instances:
     """The instances of one inventory, each computed once for all groups that are alike."""
 
-    def __init__(self, fleet: FleetProblem) -> None:
-        self.fleet = fleet
+    def __init__(self, inventory: InventoryProblem) -> None:
+        self.inventory = inventory
         self._stages: dict[tuple[Hashable, int], Stages] = {}
         self._joined: dict[tuple[int, int, int], JoinedStages] = {}
-        self._found: dict[tuple[Hashable, Shape], Instance] = {}
+        self._found: dict[tuple[Hashable, ReplicaShape], Instance] = {}
 
-    def of(self, group: NodeGroup, shape: Shape) -> Instance:
+    def of(self, group: NodeGroup, shape: ReplicaShape) -> Instance:
         """The instance of a shape on a group.
 
         Raises:
@@ -247,10 +249,10 @@ class Instances:
         if key not in self._found:
             stages = self.stages(group, nodes)
             segments = (Segment(stages.problem, shape.stages),)
-            self._found[key] = Instance(self.fleet, stages, shape, segments)
+            self._found[key] = Instance(self.inventory, stages, shape, segments)
         return self._found[key]
 
-    def across(self, one: NodeGroup, other: NodeGroup, cut: int, shape: Shape) -> Instance:
+    def across(self, one: NodeGroup, other: NodeGroup, cut: int, shape: ReplicaShape) -> Instance:
         """The instance of a shape whose first ``cut`` stages stand on one group, the rest on the other.
 
         Raises:
@@ -265,7 +267,7 @@ class Instances:
             ahead, behind = (self.stages(group, q or 1) for (group, _), q in zip(parts, nodes, strict=True))
             segments = Segment(ahead.problem, cut), Segment(behind.problem, shape.stages - cut)
             stages = self._joined.setdefault((id(ahead), id(behind), cut), JoinedStages(ahead, behind, cut))
-            self._found[key] = Instance(self.fleet, stages, shape, segments)
+            self._found[key] = Instance(self.inventory, stages, shape, segments)
         return self._found[key]
 
     def problem(self, group: NodeGroup, nodes: int) -> Problem:
@@ -276,7 +278,7 @@ class Instances:
         """The stages of H(group, nodes)."""
         key = likeness(group), nodes
         if key not in self._stages:
-            self._stages[key] = Stages(self.fleet.instance_problem(group, nodes))
+            self._stages[key] = Stages(self.inventory.instance_problem(group, nodes))
         return self._stages[key]
 
 

@@ -7,13 +7,13 @@ from itertools import pairwise
 from optimizer.facts.inventory import NodeGroup
 from optimizer.results.inventory import Pool, PoolPart
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
-from optimizer.verify.common.groups import Shape
-from optimizer.verify.common.ledger import Ledger
+from optimizer.verify.common.groups import ReplicaShape
+from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.inventory.instance import nodes_for, shape_of
-from optimizer.verify.inventory.site import Node, Site
+from optimizer.verify.inventory.site import CheckedSite, SiteNode
 
 
-def check_placement(ledger: Ledger, site: Site, pools: tuple[Pool, ...], placement: Placement) -> bool:
+def check_placement(ledger: CheckLedger, site: CheckedSite, pools: tuple[Pool, ...], placement: Placement) -> bool:
     """Every placed instance; False when something cannot be judged from here on."""
     taken: dict[GpuPlace, str] = {}
     placed = [0] * len(pools)
@@ -37,7 +37,7 @@ def check_placement(ledger: Ledger, site: Site, pools: tuple[Pool, ...], placeme
     return good
 
 
-def _check_instance(ledger: Ledger, site: Site, pool: Pool, instance: PlacedInstance) -> bool:
+def _check_instance(ledger: CheckLedger, site: CheckedSite, pool: Pool, instance: PlacedInstance) -> bool:
     """One instance against its pool, for GPUs that are there; each part stands together, and both in one rack."""
     shape = shape_of(pool.strategy)
     ledger.same("strategy", pool.strategy, instance.strategy)
@@ -58,13 +58,15 @@ def _check_instance(ledger: Ledger, site: Site, pool: Pool, instance: PlacedInst
     return good
 
 
-def _nodes(site: Site, places: tuple[GpuPlace, ...]) -> list[Node]:
+def _nodes(site: CheckedSite, places: tuple[GpuPlace, ...]) -> list[SiteNode]:
     """The nodes of some GPUs, each once."""
     found = (site.node(name) for name in dict.fromkeys(place.node for place in places))
     return [node for node in found if node is not None]
 
 
-def _check_part(ledger: Ledger, site: Site, part: PoolPart, shape: Shape, gpus: tuple[GpuPlace, ...]) -> bool:
+def _check_part(
+    ledger: CheckLedger, site: CheckedSite, part: PoolPart, shape: ReplicaShape, gpus: tuple[GpuPlace, ...]
+) -> bool:
     """GPUs in rank order that stand on one group."""
     group = site.group(part.group)
     if group is None:
@@ -81,7 +83,7 @@ def _check_part(ledger: Ledger, site: Site, part: PoolPart, shape: Shape, gpus: 
     )
     runs = 1 + sum(a.node != b.node for a, b in pairwise(gpus))
     good &= ledger.that("gpus", runs == len(touched), "the GPUs of a node next to each other in rank order", runs)
-    if "nvlink_locality" not in site.fleet.search.disabled_rules:
+    if "nvlink_locality" not in site.inventory.search.disabled_rules:
         for start in range(0, len(gpus), t):
             ranks = gpus[start : start + t]
             inside = _joined(group, ranks)

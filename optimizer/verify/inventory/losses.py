@@ -11,14 +11,14 @@ from math import comb
 from optimizer.facts.inventory import Losses
 from optimizer.results.placement import PlacedInstance
 from optimizer.verify.inventory.restarts import Restarts
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 
 MOST_SCENARIOS = 20_000
 """Choices of lost domains that are gone through one by one; beyond, those that cannot be worst are skipped by a bound."""
 
 
 @dataclass(frozen=True, slots=True)
-class Worst:
+class CheckedWorst:
     """The choice that costs most."""
 
     capacity_left: Fraction
@@ -28,7 +28,7 @@ class Worst:
     """Choices of domains that this covers."""
 
 
-def victims(site: Site, level: str, placed: Sequence[PlacedInstance]) -> dict[str, frozenset[int]]:
+def victims(site: CheckedSite, level: str, placed: Sequence[PlacedInstance]) -> dict[str, frozenset[int]]:
     """Domain name → numbers of the instances that touch it, for every domain of the level that any touches."""
     found: dict[str, set[int]] = {}
     for number, instance in enumerate(placed):
@@ -49,18 +49,18 @@ def capacity_without(
     return sum(capacities, Fraction(0)) - sum((capacities[i] for i in gone), Fraction(0)), len(gone)
 
 
-def after_restarts(site: Site, level: str) -> bool:
+def after_restarts(site: CheckedSite, level: str) -> bool:
     """Whether losses at the level are judged after restarts on unused GPUs."""
-    return level == "gpu" and site.fleet.within_s is not None
+    return level == "gpu" and site.inventory.within_s is not None
 
 
 def worst_loss(
-    site: Site,
+    site: CheckedSite,
     losses: Losses,
     placed: Sequence[PlacedInstance],
     capacities: Sequence[Fraction],
     restart: Sequence[bool],
-) -> Worst:
+) -> CheckedWorst:
     """Over all choices of domains at the level, the least capacity left.
 
     Args:
@@ -72,7 +72,7 @@ def worst_loss(
     scenarios = comb(domains, min(losses.count, domains))
     if after_restarts(site, losses.level):
         down, instances = Restarts(site, placed, capacities, restart).worst(losses.count)
-        return Worst(sum(capacities, Fraction(0)) - down, (), instances, scenarios)
+        return CheckedWorst(sum(capacities, Fraction(0)) - down, (), instances, scenarios)
     touched = victims(site, losses.level, placed)
     kinds: dict[frozenset[int], str] = {}
     for name, members in touched.items():
@@ -90,7 +90,9 @@ def worst_loss(
     else:
         best, chosen = _bounded(ordered, weight, take, capacities)
     lost = frozenset[int]().union(*chosen)
-    return Worst(total - max(best, Fraction(0)), tuple(kinds[members] for members in chosen), len(lost), scenarios)
+    return CheckedWorst(
+        total - max(best, Fraction(0)), tuple(kinds[members] for members in chosen), len(lost), scenarios
+    )
 
 
 def _bounded(

@@ -9,34 +9,34 @@ from itertools import combinations
 import numpy as np
 
 from optimizer.verify.common.arithmetic import exact
-from optimizer.verify.common.twin_times import Floats
+from optimizer.verify.common.float_times import Floats
 from optimizer.verify.inventory.claims import needed_after_losses
 from optimizer.verify.inventory.losses import after_restarts
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.stock import Stock
 
 MOST_CONDITIONS = 12
 MOST_COMBINATIONS = 2_000
 
 
-def capacity_needed(site: Site) -> float:
+def capacity_needed(site: CheckedSite) -> float:
     """Requests/s that any choice must carry: the demand, and what even the mildest losses leave to be needed."""
-    fleet = site.fleet
-    needed = float(exact(fleet.workload.requests_per_s))
+    inventory = site.inventory
+    needed = float(exact(inventory.workload.requests_per_s))
     for level, losses in _levels(site):
         domains = site.count(level)
         covered = level in ("gpu", "node") or all(
             group.rack_of(0) is not None if level == "rack" else any(there == level for there, _ in site.wide(group))
-            for group in fleet.groups
+            for group in inventory.groups
         )
         if covered:  # each instance touches a domain, so that the worst losses take at least their part of all
             kept = 1 - losses / domains
-            needed = max(needed, float(needed_after_losses(fleet)) / kept if kept > 0 else math.inf)
+            needed = max(needed, float(needed_after_losses(inventory)) / kept if kept > 0 else math.inf)
     return needed
 
 
-def left_over(site: Site, stock: Stock) -> list[Floats]:
-    """For losses of whole groups: which offers (1 or 0, a column each) may be left; these have to carry what is needed then.
+def left_over(site: CheckedSite, stock: Stock) -> list[Floats]:
+    """For losses of whole groups: which candidates (1 or 0, a column each) may be left; these have to carry what is needed then.
 
     The hardest conditions, by the GPUs that are left. Offers of a pool of which any group is left may stand there.
     """
@@ -56,17 +56,17 @@ def left_over(site: Site, stock: Stock) -> list[Floats]:
     return [np.array(left, dtype=np.float64) for left in hardest]
 
 
-def _levels(site: Site) -> Iterator[tuple[str, int]]:
+def _levels(site: CheckedSite) -> Iterator[tuple[str, int]]:
     """(level, losses) that any choice must survive without restarts."""
-    for losses in site.fleet.survive:
-        off = f"survive_{losses.level}" in site.fleet.search.disabled_rules
+    for losses in site.inventory.survive:
+        off = f"survive_{losses.level}" in site.inventory.search.disabled_rules
         if not off and not after_restarts(site, losses.level):
             yield losses.level, losses.count
 
 
-def _domains(site: Site, level: str) -> list[set[int]]:
+def _domains(site: CheckedSite, level: str) -> list[set[int]]:
     """Groups, by number, in each domain of a level that is made of whole groups."""
-    groups = site.fleet.groups
+    groups = site.inventory.groups
     if level in ("gpu", "node"):
         return []
     if level == "rack":
@@ -74,5 +74,5 @@ def _domains(site: Site, level: str) -> list[set[int]]:
         return [
             {n for n, group in enumerate(groups) if not group.racks and group.rack == name} for name in sorted(names)
         ]
-    members = site.fleet.wide_domains(level).values()
+    members = site.inventory.wide_domains(level).values()
     return [{n for n, group in enumerate(groups) if group.name in names} for names in members]

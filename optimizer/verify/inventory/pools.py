@@ -11,9 +11,9 @@ from optimizer.facts.inventory import NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.results.inventory import Pool
 from optimizer.verify.common.arithmetic import decimal, exact
-from optimizer.verify.common.groups import Shape
+from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.joined import split_of
-from optimizer.verify.common.ledger import RELATIVE, TWO_NANOSECONDS, Ledger, near, number
+from optimizer.verify.common.ledger import RELATIVE, TWO_NANOSECONDS, CheckLedger, near, number
 from optimizer.verify.common.objective import Value
 from optimizer.verify.common.rules import barely_holds
 from optimizer.verify.common.space import stages_offered
@@ -29,7 +29,7 @@ from optimizer.verify.inventory.instance import (
     shape_of,
 )
 from optimizer.verify.inventory.places import carried_otherwise
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.uniform.claims import check_metrics, check_strategy
 
 _TIGHT = Decimal("1e-11")
@@ -47,14 +47,14 @@ class Known:
     slots_capacity: Fraction
 
     @property
-    def kind(self) -> tuple[Hashable, Shape]:
+    def kind(self) -> tuple[Hashable, ReplicaShape]:
         """Equal for pools of one family."""
         stages = tuple(segment.stages for segment in self.instance.segments)
         return (tuple(map(likeness, self.groups)), stages), self.instance.shape
 
 
 def know_pools(
-    ledger: Ledger, site: Site, instances: Instances, pools: tuple[Pool, ...], fixed: Fixed
+    ledger: CheckLedger, site: CheckedSite, instances: Instances, pools: tuple[Pool, ...], fixed: Fixed
 ) -> list[Known] | None:
     """Every pool with what later checks need; None when one of them cannot be judged."""
     known = []
@@ -69,7 +69,7 @@ def know_pools(
     return known
 
 
-def _know(ledger: Ledger, site: Site, instances: Instances, pool: Pool, fixed: Fixed) -> Known | None:
+def _know(ledger: CheckLedger, site: CheckedSite, instances: Instances, pool: Pool, fixed: Fixed) -> Known | None:
     groups = _groups(ledger, site, pool)
     if groups is None or not check_strategy(ledger, instances.problem(groups[0], 1), pool.strategy, Fixed()):
         return None
@@ -97,16 +97,16 @@ def _know(ledger: Ledger, site: Site, instances: Instances, pool: Pool, fixed: F
     ledger.that("slots_capacity", instance.slots_hold(slots, most), "a rate within the slots", pool.slots_capacity)
     over = instance.slots_hold(slots, most + RATE_STEP)
     ledger.that("slots_capacity", not over, "the largest such rate; one step more fits too", pool.slots_capacity)
-    up = availability_of(site.fleet, site, groups, instance)
+    up = availability_of(site.inventory, site, groups, instance)
     ledger.that("availability", near(decimal(up), pool.availability, _TIGHT), float(up), pool.availability)
     if len(groups) == 2:
-        otherwise = carried_otherwise(site.fleet, instances, groups, instance, fixed, capacity)
+        otherwise = carried_otherwise(site.inventory, instances, groups, instance, fixed, capacity)
         wanted = f"more than the {float(otherwise)} requests/s that its places carry otherwise"
         ledger.that("capacity", capacity > otherwise, wanted, pool.capacity)
     return Known(pool, groups, instance, capacity, most)
 
 
-def _groups(ledger: Ledger, site: Site, pool: Pool) -> tuple[NodeGroup, ...] | None:
+def _groups(ledger: CheckLedger, site: CheckedSite, pool: Pool) -> tuple[NodeGroup, ...] | None:
     """The groups on which the stages stand; None when there are none, or too many, or unknown ones."""
     parts = pool.parts
     if not ledger.that("parts", len(parts) in (1, 2), "stages on one group, or on two", len(parts)):
@@ -123,7 +123,12 @@ def _groups(ledger: Ledger, site: Site, pool: Pool) -> tuple[NodeGroup, ...] | N
 
 
 def _instance(
-    ledger: Ledger, instances: Instances, groups: tuple[NodeGroup, ...], pool: Pool, shape: Shape, fixed: Fixed
+    ledger: CheckLedger,
+    instances: Instances,
+    groups: tuple[NodeGroup, ...],
+    pool: Pool,
+    shape: ReplicaShape,
+    fixed: Fixed,
 ) -> Instance | None:
     """The instance that the pool is of; None when there is none such."""
     t, ep, stages = shape.group.tensor, shape.group.expert, tuple(part.stages for part in pool.parts)
@@ -150,7 +155,7 @@ def _instance(
     return instances.across(groups[0], groups[1], stages[0], shape)
 
 
-def _rate(ledger: Ledger, what: str, claimed: float) -> Fraction | None:
+def _rate(ledger: CheckLedger, what: str, claimed: float) -> Fraction | None:
     """A claimed rate as an exact multiple of the step, above 0; None when it is none."""
     found = number(claimed)
     rate = exact(claimed) if found is not None and found > 0 else None
@@ -159,9 +164,9 @@ def _rate(ledger: Ledger, what: str, claimed: float) -> Fraction | None:
     return rate if good else None
 
 
-def check_shares(ledger: Ledger, known: list[Known], demand: Fraction) -> dict[int, Fraction] | None:
+def check_shares(ledger: CheckLedger, known: list[Known], demand: Fraction) -> dict[int, Fraction] | None:
     """Shares and planned rates; pool number → exact planned rate of one instance, None when they make no sense."""
-    families: dict[tuple[Hashable, Shape], list[int]] = {}
+    families: dict[tuple[Hashable, ReplicaShape], list[int]] = {}
     for index, one in enumerate(known):
         families.setdefault(one.kind, []).append(index)
     planned: dict[int, Fraction] = {}
@@ -190,7 +195,7 @@ def check_shares(ledger: Ledger, known: list[Known], demand: Fraction) -> dict[i
     return planned
 
 
-def check_instance_rules(ledger: Ledger, one: Known, rate: Fraction) -> None:
+def check_instance_rules(ledger: CheckLedger, one: Known, rate: Fraction) -> None:
     """Shape rules, memory and latencies of one instance at its planned rate, and the metrics claimed for it."""
     slots = one.pool.strategy.max_num_seqs
     candidate = one.instance.candidate(slots, rate)

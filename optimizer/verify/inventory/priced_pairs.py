@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.facts.model import ModelFacts
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.budget import budget_on
+from optimizer.verify.common.float_times import Floats, Ints, decode_ms
 from optimizer.verify.common.groups import Group
-from optimizer.verify.common.layer import Experts
+from optimizer.verify.common.layer import LayerExperts
 from optimizer.verify.common.load import chain_length
 from optimizer.verify.common.space import experts_offered, formats_offered, stages_offered, tensor_offered
 from optimizer.verify.common.stage import StageKind
-from optimizer.verify.common.twin_times import Floats, Ints, decode_ms
 from optimizer.verify.inventory.ceiling import Ceiling
 from optimizer.verify.inventory.instance import Instances, likeness, nodes_for
 
@@ -51,7 +51,7 @@ class Pipelines:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _PairHeld:
     """Stages of 0 … L layers on one kind of group: milliseconds, and the sequences that memory has room for."""
 
     decode: Floats
@@ -63,17 +63,17 @@ class _Held:
 class Across:
     """Bounds for one inventory; kinds of groups that an instance cannot tell apart share them."""
 
-    def __init__(self, fleet: FleetProblem, instances: Instances, fixed: Fixed) -> None:
-        self._fleet, self._instances, self._fixed = fleet, instances, fixed
+    def __init__(self, inventory: InventoryProblem, instances: Instances, fixed: Fixed) -> None:
+        self._inventory, self._instances, self._fixed = inventory, instances, fixed
         # Where max_batch is left out, engines have limits of their own on each kind of GPU: the largest bounds them all.
-        alone = [instances.problem(group, 1) for group in fleet.groups]
+        alone = [instances.problem(group, 1) for group in inventory.groups]
         self._length = max(chain_length(one) for one in alone)
         self._m = _rising(self._length)
-        wanted, off = fleet.requirements, fleet.search.disabled_rules
+        wanted, off = inventory.requirements, inventory.search.disabled_rules
         self._most = self._length if "max_batch" in off else max(one.max_batch for one in alone)
         self._b = _rising(-(-self._length // 2), max(_EXACT, -(-self._most // 2)))
-        self._counts = _fewest(fleet.model)
-        self._held: dict[tuple[Hashable, Group], _Held] = {}
+        self._counts = _fewest(inventory.model)
+        self._held: dict[tuple[Hashable, Group], _PairHeld] = {}
         self._quick: dict[tuple[Hashable, ...], Floats] = {}
         self._parts: dict[tuple[Hashable, ...], list[Pipelines]] = {}
         self._fewest = 1 if "min_batch" in off else max(1, wanted.min_batch)
@@ -120,7 +120,7 @@ class Across:
         key = likeness(groups[0]), likeness(groups[1]), group, stages
         if key not in self._quick:
             held = self._instances.stages(groups[0], 1), self._instances.stages(groups[1], 1)
-            self._quick[key] = Ceiling(self._fleet, group, held, (1, stages - 1)).throughput()
+            self._quick[key] = Ceiling(self._inventory, group, held, (1, stages - 1)).throughput()
         rates = self._quick[key]
         return float((gamma * rates - 1000 * np.arange(1, len(rates) + 1)).max()) > 0
 
@@ -129,7 +129,7 @@ class Across:
     ) -> tuple[Floats, Floats]:
         """(Γ at most, requests/s at most) for each division of the layers that memory has room for."""
         held = [self._stages(one, group) for one in groups]
-        total = self._fleet.model.layers
+        total = self._inventory.model.layers
         ahead = np.arange(counts[0], total - counts[1] + 1)
         slots = np.full(len(ahead), self._most)
         layers = ahead, total - ahead
@@ -143,7 +143,7 @@ class Across:
         if not some.any():
             return np.zeros(0), np.zeros(0)
         layers, slots = (layers[0][some], layers[1][some]), slots[some]
-        work, m, stages = self._fleet.workload, self._m, sum(counts)
+        work, m, stages = self._inventory.workload, self._m, sum(counts)
         at = np.searchsorted(self._b, -(-m // stages), side="right") - 1
         through, slowest = np.zeros((len(slots), len(m))), np.zeros((len(slots), len(m)))
         whole, longest = np.zeros((len(slots), 1)), np.zeros((len(slots), 1))
@@ -165,17 +165,17 @@ class Across:
             most = np.minimum(most, np.maximum(0.0, (slots - 1) * spare[:, 0]))
         return 1000 * most * _ROUNDING, self._rates(held, layers, counts, slots)
 
-    def _quickest(self, held: list[_Held], layers: tuple[Ints, Ints], counts: tuple[int, int]) -> Floats:
+    def _quickest(self, held: list[_PairHeld], layers: tuple[Ints, Ints], counts: tuple[int, int]) -> Floats:
         """Milliseconds that a request alone stays at least: its prompt and each further token pass all stages."""
         found = np.zeros(len(layers[0]))
         for one, n, many in zip(held, layers, counts, strict=True):
             low = n // many
-            found += many * ((self._fleet.workload.output_tokens - 1) * one.decode[low, 0] + one.prefill[low])
+            found += many * ((self._inventory.workload.output_tokens - 1) * one.decode[low, 0] + one.prefill[low])
         return found / _ROUNDING
 
-    def _rates(self, held: list[_Held], layers: tuple[Ints, Ints], counts: tuple[int, int], slots: Ints) -> Floats:
+    def _rates(self, held: list[_PairHeld], layers: tuple[Ints, Ints], counts: tuple[int, int], slots: Ints) -> Floats:
         """What completes at most: a round takes a turn of the slowest stage for every b sequences, and prompts theirs."""
-        work = self._fleet.workload
+        work = self._inventory.workload
         b = -(-(np.full_like(slots, self._length) if self._no_rate else slots) // sum(counts))
         at = np.searchsorted(self._b, b, side="right") - 1
         fullest = [-(-n // many) for n, many in zip(layers, counts, strict=True)]
@@ -186,22 +186,22 @@ class Across:
             found: Floats = np.where(least > 0, 1000 / least, np.inf) * _ROUNDING
         return found
 
-    def _stages(self, there: NodeGroup, group: Group) -> _Held:
+    def _stages(self, there: NodeGroup, group: Group) -> _PairHeld:
         key = likeness(there), group
         if key not in self._held:
             stages = self._instances.stages(there, 1)
-            budget = budget_on(self._fleet.requirements, stages.problem.hardware)
-            b, known = self._b.astype(np.float64), dict[tuple[Experts, int], Floats]()
+            budget = budget_on(self._inventory.requirements, stages.problem.hardware)
+            b, known = self._b.astype(np.float64), dict[tuple[LayerExperts, int], Floats]()
             decode, prefill, slots = [], [], []
             for counts in self._counts.tolist():
                 stage = stages.stage(group, StageKind(tuple(counts), False, False))
                 decode.append(decode_ms(stage, group.ranks, b, known))
-                prefill.append(float(stage.prefill_ms(self._fleet.workload.prompt_tokens)))
+                prefill.append(float(stage.prefill_ms(self._inventory.workload.prompt_tokens)))
                 left, each = budget - stage.memory_bytes(0), stage.memory_bytes(1) - stage.memory_bytes(0)
                 slots.append(
                     self._most if self._no_memory or (not each and left >= 0) else max(0, left // each) if each else 0
                 )
-            self._held[key] = _Held(np.stack(decode), np.array(prefill), np.array(slots, dtype=np.int64))
+            self._held[key] = _PairHeld(np.stack(decode), np.array(prefill), np.array(slots, dtype=np.int64))
         return self._held[key]
 
 

@@ -17,21 +17,21 @@ from itertools import permutations
 
 import numpy as np
 
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import exact
-from optimizer.verify.common.corrections import twin_times
+from optimizer.verify.common.corrections import float_times
+from optimizer.verify.common.float_times import Floats
 from optimizer.verify.common.load import chain_length
-from optimizer.verify.common.twin_times import Floats
 from optimizer.verify.inventory.availability import parts_touched
 from optimizer.verify.inventory.budget import Budget
-from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory.candidates import legal, shapes_on
+from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instance, Instances, Segment, likeness, pairable
-from optimizer.verify.inventory.offers import legal, shapes_on
 from optimizer.verify.inventory.priced_pairs import Across
 from optimizer.verify.inventory.rates import MILLION, memory_slots, rated
-from optimizer.verify.inventory.site import Site
-from optimizer.verify.inventory.value import Family, Weights
+from optimizer.verify.inventory.site import CheckedSite
+from optimizer.verify.inventory.value import InstanceFamily, LoadWeights
 
 _ROUNDING = 1 + 1e-9
 _AT_ONCE = 512
@@ -60,7 +60,7 @@ class _Shape:
     """c, requests/s, once it is known."""
 
 
-def multipliers(families: Sequence[Family]) -> list[float]:
+def multipliers(families: Sequence[InstanceFamily]) -> list[float]:
     """What a further request/s costs at the planned rates, ms: in the mean, and at each family."""
     slopes = []
     for family in families:
@@ -73,26 +73,26 @@ def multipliers(families: Sequence[Family]) -> list[float]:
     return [mean, *slopes] if len(slopes) > 1 else [mean]
 
 
-class Prices:
+class CheckedPrices:
     """Bounds for one inventory. Groups that an instance cannot tell apart share their shapes."""
 
     def __init__(
-        self, site: Site, instances: Instances, curves: Curves, fixed: Fixed, budget: Budget | None = None
+        self, site: CheckedSite, instances: Instances, curves: TimeCurves, fixed: Fixed, budget: Budget | None = None
     ) -> None:
         self._site, self._instances, self._curves, self._fixed = site, instances, curves, fixed
-        fleet = self._fleet = site.fleet
-        self._weights, self._budget = Weights.of(fleet.objective), budget
-        self._demand = float(exact(fleet.workload.requests_per_s))
-        self._no_slots = "concurrency" in fleet.search.disabled_rules
+        inventory = self._inventory = site.inventory
+        self._weights, self._budget = LoadWeights.of(inventory.objective), budget
+        self._demand = float(exact(inventory.workload.requests_per_s))
+        self._no_slots = "concurrency" in inventory.search.disabled_rules
         self._up: dict[Hashable, float] = {}
-        self._kind: list[Hashable] = [likeness(group) for group in fleet.groups]
+        self._kind: list[Hashable] = [likeness(group) for group in inventory.groups]
         self._largest: dict[Hashable, NodeGroup] = {}
         """Of groups that an instance cannot tell apart, one whose instances may spread over the most nodes."""
-        for kind, group in zip(self._kind, fleet.groups, strict=True):
+        for kind, group in zip(self._kind, inventory.groups, strict=True):
             if kind not in self._largest or group.nodes_together > self._largest[kind].nodes_together:
                 self._largest[kind] = group
-        self._shapes = {kind: list(_shapes(fleet, instances, one, fixed)) for kind, one in self._largest.items()}
-        self._across = Across(fleet, instances, fixed)
+        self._shapes = {kind: list(_shapes(inventory, instances, one, fixed)) for kind, one in self._largest.items()}
+        self._across = Across(inventory, instances, fixed)
 
     def proves(self, gammas: Sequence[float], least_ms: float) -> bool:
         """Whether no choice of instances has an objective of at most so many milliseconds, for one of the multipliers.
@@ -111,7 +111,7 @@ class Prices:
             if self._budget is not None:
                 self._budget.spend()
             worth, pieces = self._worth(gamma)
-            nodes = sum(group.nodes * float(w[-1]) for group, w in zip(self._fleet.groups, worth, strict=True))
+            nodes = sum(group.nodes * float(w[-1]) for group, w in zip(self._inventory.groups, worth, strict=True))
             if self._weights.latency * gamma - nodes * _ROUNDING > least_ms + 1e-6:
                 return True
             if not self._refine(gamma, worth, pieces):
@@ -120,7 +120,7 @@ class Prices:
 
     def _worth(self, gamma: float) -> tuple[list[Floats], list[dict[int, tuple[float, _Shape | None]]]]:
         """What 0, 1, … GPUs of a node of each group take off at most, ms, and what takes off most on so many of them."""
-        groups = self._fleet.groups
+        groups = self._inventory.groups
         pieces: list[dict[int, tuple[float, _Shape | None]]] = []
         alike: dict[tuple[Hashable, Hashable], dict[int, tuple[float, _Shape | None]]] = {}
         keys = [(kind, self._parts_key(group)) for kind, group in zip(self._kind, groups, strict=True)]
@@ -195,7 +195,7 @@ class Prices:
         touched = parts_touched(self._site, (group,), instance)
         key = tuple(touched.items())
         if key not in self._up:
-            failures, up = self._fleet.failures, 1.0
+            failures, up = self._inventory.failures, 1.0
             repair = failures.repair_hours.value
             for level, count in touched.items():
                 rate = failures.mtbf(level)
@@ -256,9 +256,9 @@ class Prices:
     def _over(self, gamma: float, rent: dict[Hashable, float]) -> dict[Hashable, dict[int, float]]:
         """Parts of pipelines over two groups: kind → GPUs on each node → what a node takes off at most, ms."""
         w, found, seen = self._weights, dict[Hashable, dict[int, float]](), set[Hashable]()
-        for i, j in permutations(range(len(self._fleet.groups)), 2):
+        for i, j in permutations(range(len(self._inventory.groups)), 2):
             kinds = self._kind[i], self._kind[j]
-            if kinds in seen or not pairable(self._fleet.groups[i], self._fleet.groups[j]):
+            if kinds in seen or not pairable(self._inventory.groups[i], self._inventory.groups[j]):
                 continue
             seen.add(kinds)
             groups = self._largest[kinds[0]], self._largest[kinds[1]]
@@ -305,21 +305,21 @@ def _rent(worth: Floats) -> float:
     return min(float(worth[free] - worth[free - gpus]) / gpus for gpus in range(1, free + 1))
 
 
-def _shapes(fleet: FleetProblem, instances: Instances, group: NodeGroup, fixed: Fixed) -> Iterator[_Shape]:
+def _shapes(inventory: InventoryProblem, instances: Instances, group: NodeGroup, fixed: Fixed) -> Iterator[_Shape]:
     """Shapes that memory and the rules about shapes allow on a group, with the stay of a request by the number in progress."""
     by_nodes: dict[int, list[tuple[Instance, int]]] = {}
     most = group.nodes_together * group.free_gpus
-    for shape, nodes in shapes_on(fleet, group, fixed, most):
-        if not legal(shape, (Segment(instances.problem(group, nodes), shape.stages),), fleet.search.disabled_rules):
+    for shape, nodes in shapes_on(inventory, group, fixed, most):
+        if not legal(shape, (Segment(instances.problem(group, nodes), shape.stages),), inventory.search.disabled_rules):
             continue
         instance = instances.of(group, shape)
         slots = memory_slots(instance)
-        if slots >= (1 if instance.off("min_batch") else max(1, fleet.requirements.min_batch)):
+        if slots >= (1 if instance.off("min_batch") else max(1, inventory.requirements.min_batch)):
             by_nodes.setdefault(nodes, []).append((instance, slots))
     for nodes, every in by_nodes.items():
         for start in range(0, len(every), _AT_ONCE):
             members = every[start : start + _AT_ONCE]
             problem, stages = members[0][0].problem, members[0][0].stages
-            times = twin_times(problem, [one.shape for one, _ in members], stages, chain_length(problem))
+            times = float_times(problem, [one.shape for one, _ in members], stages, chain_length(problem))
             for (instance, slots), residence in zip(members, times.residence, strict=True):
                 yield _Shape(instance, nodes, instance.gpus // nodes, slots, residence.copy())

@@ -9,11 +9,11 @@ import numpy as np
 
 from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.candidate import planned
-from optimizer.verify.common.corrections import twin_times
+from optimizer.verify.common.corrections import float_times
+from optimizer.verify.common.float_cache import FloatCache, completed
+from optimizer.verify.common.float_load import loads
+from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
 from optimizer.verify.common.load import chain_length
-from optimizer.verify.common.twin_cache import CacheTwin, completed
-from optimizer.verify.common.twin_load import loads
-from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
 from optimizer.verify.inventory.instance import Instance
 
 MILLION = 1_000_000
@@ -77,7 +77,7 @@ class _Block:
         first = self._members[0]
         self._first, self._problem, self._length = first, first.problem, chain_length(first.problem)
         shapes = [one.shape for one in self._members]
-        self._times: ShapeTimes = twin_times(self._problem, shapes, first.stages, self._length)
+        self._times: ShapeTimes = float_times(self._problem, shapes, first.stages, self._length)
         self._slots = np.array([slots for _, slots, _ in entries], dtype=np.int64)
         wanted = self._problem.requirements
         if wanted.tpot_p99_ms is not None and not first.off("tpot_full_batch"):
@@ -86,7 +86,7 @@ class _Block:
         self._ranks = np.array([one.ranks for one in self._members])
         self._lines = np.arange(len(self._members))
         served = np.arange(1, self._length + 1) * 1000 / self._times.residence[:, : self._length]
-        self._caches = CacheTwin(self._problem, shapes, first.stages)
+        self._caches = FloatCache(self._problem, shapes, first.stages)
         best = completed(served, self._caches.slots(self._length))
         self._completes: Floats = best[self._lines, np.maximum(1, self._slots) - 1] * self._ranks
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from optimizer.verify.common.twin_times import Floats, Ints
+from optimizer.verify.common.float_times import Floats, Ints
 
 MOST_TABLE = 150_000
 """Lines in the tables of what the rest can add at most; beyond, the best per GPU stands in for them."""
@@ -21,7 +21,7 @@ class Reach:
         count = len(sizes)
         self._pool = pool
         self._best = np.zeros((count, self.lines))
-        """Per GPU, of each offer and those after it in its pool."""
+        """Per GPU, of each candidate and those after it in its pool."""
         self._tables: list[Floats] = [np.zeros((1, self.lines))] * count
         self._first: dict[int, int] = {}
         for i in range(count - 1, -1, -1):
@@ -30,18 +30,18 @@ class Reach:
             self._best[i] = np.maximum(0.0 if last else self._best[i + 1], gain[:, i] / sizes[i])
             if self.small:
                 before = np.zeros((room[own] + 1, self.lines)) if last else self._tables[i + 1]
-                self._tables[i] = with_offer(before, int(sizes[i]), gain[:, i])
+                self._tables[i] = with_candidate(before, int(sizes[i]), gain[:, i])
             self._first[own] = i
 
     def whole(self, pool: int) -> tuple[Floats, Floats]:
-        """(table, best per GPU) of all offers of a pool."""
+        """(table, best per GPU) of all candidates of a pool."""
         first = self._first.get(pool)
         if first is None:
             return np.zeros((self.room[pool] + 1, self.lines)), np.zeros(self.lines)
         return self._tables[first], self._best[first]
 
     def later(self, room: Ints) -> Floats:
-        """Line 0: what all pools add at most with so many GPUs each. Line p + 1: those whose offers stand after pool p's."""
+        """Line 0: what all pools add at most with so many GPUs each. Line p + 1: those whose candidates stand after pool p's."""
         found = np.zeros((len(self.room) + 1, self.lines))
         total = np.zeros(self.lines)
         for pool in sorted(self._first, key=lambda p: -self._first[p]):
@@ -52,7 +52,7 @@ class Reach:
         return found
 
     def most(self, i: int, left: int, later: Floats) -> Floats:
-        """What offers from i on add at most, with so many GPUs left in the pool of offer i."""
+        """What offers from i on add at most, with so many GPUs left in the pool of candidate i."""
         own = self._tables[i][left] if self.small else self._best[i] * left
         found: Floats = own + later[int(self._pool[i]) + 1]
         return found
@@ -61,7 +61,7 @@ class Reach:
 class WideReach:
     """Offers that draw on several pools, from each on, and all those within pools.
 
-    Each is taken apart into one offer for each pool with a part of its gain: whatever all of them add together, the parts can too.
+    Each is taken apart into one candidate for each pool with a part of its gain: whatever all of them add together, the parts can too.
     Offers that use the same GPUs are one class, which gains what the best of it gains, condition by condition.
     """
 
@@ -86,7 +86,7 @@ class WideReach:
                     part = most * (size / sum(columns[start]))
                     best[pool] = np.maximum(best[pool], part / size)
                     if self._small:
-                        tables[pool] = with_offer(tables[pool], size, part)
+                        tables[pool] = with_candidate(tables[pool], size, part)
             reached += [(tables, best)] * (i - start)
             i = start
         self._at = reached[::-1]
@@ -100,8 +100,8 @@ class WideReach:
         return total
 
 
-def with_offer(table: Floats, size: int, gain: Floats) -> Floats:
-    """A table of the most within 0, 1, 2, … GPUs, and with any number of one more offer."""
+def with_candidate(table: Floats, size: int, gain: Floats) -> Floats:
+    """A table of the most within 0, 1, 2, … GPUs, and with any number of one more candidate."""
     found = table.copy()
     for g in range(size, len(found)):
         np.maximum(found[g], found[g - size] + gain, out=found[g])

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import combinations, combinations_with_replacement
 
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.placement import GpuPlace, PlacedInstance
 from optimizer.verify.common.arithmetic import exact
 from optimizer.verify.inventory.instance import Instance
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 
 Cell = tuple[str, int]
 """A node and the NVLink domain in it: where a lost GPU finds its replacement."""
@@ -19,9 +19,9 @@ Kind = tuple[Cell, int | None]
 """GPUs that are lost alike: those of one instance (None: unused ones) in one cell."""
 
 
-def restarts_in_time(fleet: FleetProblem, instance: Instance) -> bool:
+def restarts_in_time(inventory: InventoryProblem, instance: Instance) -> bool:
     """R(τ) ≤ within_s."""
-    if fleet.within_s is None:
+    if inventory.within_s is None:
         return False
     group, start, by_node = instance.shape.group, 0, []
     for segment in instance.segments:
@@ -29,15 +29,19 @@ def restarts_in_time(fleet: FleetProblem, instance: Instance) -> bool:
         start += segment.stages
         loaded = sum(stage.weights_bytes for stage in held) * group.tensor * group.ranks
         by_node.append(Fraction(loaded, segment.nodes))
-    read_s = max(by_node) / (exact(fleet.recovery.storage_gb_per_s) * 10**9)
-    return exact(fleet.recovery.engine_start_s) + read_s <= exact(fleet.within_s)
+    read_s = max(by_node) / (exact(inventory.recovery.storage_gb_per_s) * 10**9)
+    return exact(inventory.recovery.engine_start_s) + read_s <= exact(inventory.within_s)
 
 
 class Restarts:
     """Which instances stay down when some GPUs are lost."""
 
     def __init__(
-        self, site: Site, placed: Sequence[PlacedInstance], capacities: Sequence[Fraction], restart: Sequence[bool]
+        self,
+        site: CheckedSite,
+        placed: Sequence[PlacedInstance],
+        capacities: Sequence[Fraction],
+        restart: Sequence[bool],
     ) -> None:
         self._capacities, self._restart = capacities, restart
         self._kinds: Counter[Kind] = Counter()
@@ -114,7 +118,7 @@ class Restarts:
         return best
 
 
-def _cell(site: Site, place: GpuPlace) -> tuple[Cell, int]:
+def _cell(site: CheckedSite, place: GpuPlace) -> tuple[Cell, int]:
     """The cell of a GPU and its free GPUs."""
     node = site.node(place.node)
     assert node is not None

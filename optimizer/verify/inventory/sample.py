@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optimizer.verify.common.twin_times import Floats, Ints
+from optimizer.verify.common.float_times import Floats, Ints
 from optimizer.verify.inventory.simulate import NORMAL_99, Level, spread, victims_of
-from optimizer.verify.inventory.value import Family, Weights, judge
+from optimizer.verify.inventory.value import InstanceFamily, LoadWeights, judge
 
 DRAWS = 20_000
 """Of each stratum."""
@@ -35,7 +35,12 @@ class _Sampler:
     """Sets of parts that are down → what is served."""
 
     def __init__(
-        self, levels: Sequence[Level], families: Sequence[Family], family_of: Ints, demand: float, weights: Weights
+        self,
+        levels: Sequence[Level],
+        families: Sequence[InstanceFamily],
+        family_of: Ints,
+        demand: float,
+        weights: LoadWeights,
     ) -> None:
         self._families, self._demand, self._weights = families, demand, weights
         self._instances = len(family_of)
@@ -65,10 +70,10 @@ class _Sampler:
 def sample(
     levels: Sequence[Level],
     repair_hours: float,
-    families: Sequence[Family],
+    families: Sequence[InstanceFamily],
     family_of: Ints,
     demand: float,
-    weights: Weights,
+    weights: LoadWeights,
     seed: int,
     draws: int = DRAWS,
 ) -> Sampled:

@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.verify.common.twin_times import Floats
-from optimizer.verify.inventory.float_times import Curve
+from optimizer.verify.common.float_times import Floats
+from optimizer.verify.inventory.float_times import TimeCurve
 
 THOUSANDTHS = 1000
 
@@ -19,7 +19,7 @@ def largest_share(demand: Fraction, instances: int, capacity: Fraction) -> int:
     return min(THOUSANDTHS, int(capacity * instances * THOUSANDTHS / demand))
 
 
-def share_costs(curve: Curve, demand: Fraction, instances: int, most: int) -> Floats:
+def share_costs(curve: TimeCurve, demand: Fraction, instances: int, most: int) -> Floats:
     """Contribution to the mean time, ms, of a family with 1, 2, … thousandths; the entry for 0 is infinite."""
     costs = np.full(THOUSANDTHS + 1, np.inf)
     if most >= 1:

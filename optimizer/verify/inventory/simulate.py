@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.facts.inventory import FleetFailures
+from optimizer.facts.inventory import InventoryFailures
 from optimizer.results.placement import PlacedInstance
-from optimizer.verify.common.twin_times import Floats, Ints
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.common.float_times import Floats, Ints
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.states import rates_of
-from optimizer.verify.inventory.value import Family, Weights, judge
+from optimizer.verify.inventory.value import InstanceFamily, LoadWeights, judge
 
 FAILURES = 20_000
 """Expected failures of parts in one simulation; the horizon follows from it."""
@@ -50,9 +50,9 @@ class Simulated:
     """Half-width for the number of outages."""
 
 
-def levels_of(site: Site, failures: FleetFailures, placed: Sequence[PlacedInstance]) -> list[Level]:
+def levels_of(site: CheckedSite, failures: InventoryFailures, placed: Sequence[PlacedInstance]) -> list[Level]:
     """Every level at which parts fail by themselves, with the parts in use."""
-    rates = rates_of(failures, site.fleet.levels())
+    rates = rates_of(failures, site.inventory.levels())
     touched: dict[str, tuple[list[int], list[int], dict[str, int]]] = {level: ([], [], {}) for level in rates}
     for number, instance in enumerate(placed):
         own = [("gpu", place.name) for place in instance.gpus]
@@ -85,10 +85,10 @@ def spread(first: Ints, parts: Ints) -> tuple[Ints, Ints]:
 def simulate(
     levels: Sequence[Level],
     repair_hours: float,
-    families: Sequence[Family],
+    families: Sequence[InstanceFamily],
     family_of: Ints,
     demand: float,
-    weights: Weights,
+    weights: LoadWeights,
     seed: int,
     failures: int = FAILURES,
 ) -> Simulated:

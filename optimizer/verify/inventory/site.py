@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer.facts.inventory import BUILT_IN_LEVELS, FleetProblem, NodeGroup
+from optimizer.facts.inventory import BUILT_IN_LEVELS, InventoryProblem, NodeGroup
 from optimizer.results.placement import GpuPlace, PlacedInstance
 from optimizer.verify.inventory.instance import domain_nodes
 
@@ -13,7 +13,7 @@ Part = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class SiteNode:
     """One node and what it belongs to."""
 
     name: str
@@ -23,17 +23,17 @@ class Node:
     """Nodes with equal values may share an instance: (rack, block of an NVLink domain that spans nodes)."""
 
 
-class Site:
+class CheckedSite:
     """The nodes of an inventory, looked up by name when asked for."""
 
-    def __init__(self, fleet: FleetProblem) -> None:
-        self.fleet = fleet
-        self._groups = {group.name: group for group in fleet.groups}
-        self._nodes: dict[str, Node | None] = {}
-        self._wide: dict[str, tuple[Part, ...]] = {group.name: () for group in fleet.groups}
-        for level in fleet.levels():
+    def __init__(self, inventory: InventoryProblem) -> None:
+        self.inventory = inventory
+        self._groups = {group.name: group for group in inventory.groups}
+        self._nodes: dict[str, SiteNode | None] = {}
+        self._wide: dict[str, tuple[Part, ...]] = {group.name: () for group in inventory.groups}
+        for level in inventory.levels():
             if level not in ("gpu", "node", "rack"):
-                for name, members in fleet.wide_domains(level).items():
+                for name, members in inventory.wide_domains(level).items():
                     for member in members:
                         self._wide[member] += ((level, name),)
 
@@ -41,19 +41,19 @@ class Site:
         """The group of this name; None when there is none."""
         return self._groups.get(name)
 
-    def node(self, name: str) -> Node | None:
+    def node(self, name: str) -> SiteNode | None:
         """The node of this name; None when there is none."""
         if name not in self._nodes:
             self._nodes[name] = self._find(name)
         return self._nodes[name]
 
-    def _find(self, name: str) -> Node | None:
+    def _find(self, name: str) -> SiteNode | None:
         stem, _, number = name.rpartition("-")
         group = self._groups.get(stem)
         if group is None or not number.isdecimal() or str(int(number)) != number or int(number) >= group.nodes:
             return None
         index = int(number)
-        return Node(name, group, group.rack_of(index), self._together(group, index))
+        return SiteNode(name, group, group.rack_of(index), self._together(group, index))
 
     def _together(self, group: NodeGroup, index: int) -> tuple[str | None, int]:
         span = domain_nodes(group)
@@ -88,22 +88,22 @@ class Site:
         if level == "rack":
             return any(
                 name == group.rack or (group.racks and name in {group.rack_of(n) for n in range(group.nodes)})
-                for group in self.fleet.groups
+                for group in self.inventory.groups
             )
-        return name in self.fleet.wide_domains(level)
+        return name in self.inventory.wide_domains(level)
 
     def count(self, level: str) -> int:
         """Domains of a level in the whole inventory."""
         if level == "gpu":
-            return self.fleet.gpus
+            return self.inventory.gpus
         if level == "node":
-            return sum(group.nodes for group in self.fleet.groups)
+            return sum(group.nodes for group in self.inventory.groups)
         if level == "rack":
-            named = {group.rack for group in self.fleet.groups if group.rack is not None and not group.racks}
-            return len(named) + sum(group.racks for group in self.fleet.groups)
-        return len(self.fleet.wide_domains(level))
+            named = {group.rack for group in self.inventory.groups if group.rack is not None and not group.racks}
+            return len(named) + sum(group.racks for group in self.inventory.groups)
+        return len(self.inventory.wide_domains(level))
 
 
-def is_level(fleet: FleetProblem, level: str) -> bool:
+def is_level(inventory: InventoryProblem, level: str) -> bool:
     """Whether losses at this level mean anything here."""
-    return level in BUILT_IN_LEVELS or level in fleet.levels()
+    return level in BUILT_IN_LEVELS or level in inventory.levels()

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from optimizer.facts.inventory import NodeGroup
 from optimizer.results.placement import GpuPlace, PlacedInstance
 from optimizer.verify.common.groups import Row
+from optimizer.verify.inventory.candidates import CheckedInstance
 from optimizer.verify.inventory.instance import pairable
-from optimizer.verify.inventory.offers import Offer
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 
 
 @dataclass(slots=True)
@@ -33,52 +33,52 @@ class Unfinished(Exception):
 
 
 def placements(
-    site: Site, chosen: Sequence[tuple[Offer, int]], groups: Mapping[int, Sequence[int]], most: int
-) -> Iterator[tuple[list[PlacedInstance], list[Offer]]]:
-    """Ways to stand so many instances of each offer, different up to equal nodes, the most spread ones first.
+    site: CheckedSite, chosen: Sequence[tuple[CheckedInstance, int]], groups: Mapping[int, Sequence[int]], most: int
+) -> Iterator[tuple[list[PlacedInstance], list[CheckedInstance]]]:
+    """Ways to stand so many instances of each candidate, different up to equal nodes, the most spread ones first.
 
     Args:
-        groups: group of an offer → numbers of the groups on whose nodes its instances may stand.
+        groups: group of a candidate → numbers of the groups on whose nodes its instances may stand.
         most: steps after which the search for further ways ends.
 
     Yields:
-        The instances and the offer of each.
+        The instances and the candidate of each.
 
     Raises:
         Unfinished: the steps are used up.
     """
-    wanted = [offer for offer, count in chosen for _ in range(count)]
+    wanted = [candidate for candidate, count in chosen for _ in range(count)]
     # Those over two groups first, then large pieces; of equal size, those that carry most.
     order = sorted(wanted, key=lambda o: (-len(o.groups), o.group, -o.gpus // o.nodes, -o.capacity))
     bins: dict[int, list[_Bin]] = {}
     for number, members in groups.items():
-        there = [site.fleet.groups[member] for member in members]
+        there = [site.inventory.groups[member] for member in members]
         bins[number] = [_bin(site, group, index) for group in there for index in range(group.nodes)]
     steps = [most]
 
     def extend(
-        position: int, stood: list[tuple[Offer, list[GpuPlace]]]
-    ) -> Iterator[tuple[list[PlacedInstance], list[Offer]]]:
+        position: int, stood: list[tuple[CheckedInstance, list[GpuPlace]]]
+    ) -> Iterator[tuple[list[PlacedInstance], list[CheckedInstance]]]:
         if position == len(order):
-            instances = [_instance(number, offer, gpus) for number, (offer, gpus) in enumerate(stood)]
-            yield instances, [offer for offer, _ in stood]
+            instances = [_instance(number, candidate, gpus) for number, (candidate, gpus) in enumerate(stood)]
+            yield instances, [candidate for candidate, _ in stood]
             return
-        offer = order[position]
-        for parts in _stands(bins, offer, by_group=len(order[0].groups) > 1):
+        candidate = order[position]
+        for parts in _stands(bins, candidate, by_group=len(order[0].groups) > 1):
             steps[0] -= 1
             if steps[0] < 0:
                 raise Unfinished
-            gpus, taken = _take(parts, offer)
+            gpus, taken = _take(parts, candidate)
             if gpus:
                 # Where else an instance over two groups stands makes the nodes that hold it unlike.
                 own = position if len(parts) > 1 else -1
                 held = [node for nodes in parts for node in nodes]
                 for node in held:
-                    node.load += offer.capacity
-                    node.held.append((offer.gpus, id(offer.instance), own))
-                yield from extend(position + 1, [*stood, (offer, gpus)])
+                    node.load += candidate.capacity
+                    node.held.append((candidate.gpus, id(candidate.instance), own))
+                yield from extend(position + 1, [*stood, (candidate, gpus)])
                 for node in held:
-                    node.load -= offer.capacity
+                    node.load -= candidate.capacity
                     node.held.pop()
             for node, domain, index in taken:
                 node.free[domain].append(index)
@@ -87,7 +87,7 @@ def placements(
     yield from extend(0, [])
 
 
-def _bin(site: Site, group: NodeGroup, index: int) -> _Bin:
+def _bin(site: CheckedSite, group: NodeGroup, index: int) -> _Bin:
     node = site.node(group.node_name(index))
     assert node is not None
     free = group.free_gpus
@@ -98,9 +98,11 @@ def _bin(site: Site, group: NodeGroup, index: int) -> _Bin:
     return _Bin(node.name, group, node.rack, node.together, domains, width)
 
 
-def _stands(bins: Mapping[int, Sequence[_Bin]], offer: Offer, *, by_group: bool) -> Iterator[list[list[_Bin]]]:
+def _stands(
+    bins: Mapping[int, Sequence[_Bin]], candidate: CheckedInstance, *, by_group: bool
+) -> Iterator[list[list[_Bin]]]:
     """Sets of nodes for each segment of one instance, segments on groups that pair."""
-    places = list(zip(offer.groups, offer.instance.nodes, offer.instance.gpus_of_segments, strict=True))
+    places = list(zip(candidate.groups, candidate.instance.nodes, candidate.instance.gpus_of_segments, strict=True))
     number, nodes, gpus = places[0]
     for first in _choices(bins[number], nodes, gpus // nodes, by_group=by_group):
         if len(places) == 1:
@@ -139,15 +141,17 @@ def _look(node: _Bin) -> tuple[object, ...]:
     return tuple(map(len, node.free)), tuple(sorted(node.held))
 
 
-def _take(parts: Sequence[Sequence[_Bin]], offer: Offer) -> tuple[list[GpuPlace], list[tuple[_Bin, int, int]]]:
+def _take(
+    parts: Sequence[Sequence[_Bin]], candidate: CheckedInstance
+) -> tuple[list[GpuPlace], list[tuple[_Bin, int, int]]]:
     """The instance's GPUs, each tensor-parallel group in one domain, or anywhere on a node where it is wider than a domain.
 
     None when they do not fit. Also what was taken.
     """
-    tensor = offer.instance.shape.group.tensor
+    tensor = candidate.instance.shape.group.tensor
     gpus: list[GpuPlace] = []
     taken: list[tuple[_Bin, int, int]] = []
-    for nodes, size in zip(parts, offer.instance.gpus_of_segments, strict=True):
+    for nodes, size in zip(parts, candidate.instance.gpus_of_segments, strict=True):
         for node in nodes:
             t = tensor if tensor <= node.width else 1
             for _ in range(size // len(nodes) // t):
@@ -162,7 +166,7 @@ def _take(parts: Sequence[Sequence[_Bin]], offer: Offer) -> tuple[list[GpuPlace]
     return gpus, taken
 
 
-def _instance(number: int, offer: Offer, gpus: list[GpuPlace]) -> PlacedInstance:
-    shape = offer.instance.shape
-    strategy = Row(shape, shape.group.ranks).strategy(offer.slots)
+def _instance(number: int, candidate: CheckedInstance, gpus: list[GpuPlace]) -> PlacedInstance:
+    shape = candidate.instance.shape
+    strategy = Row(shape, shape.group.ranks).strategy(candidate.slots)
     return PlacedInstance(f"instance-{number}", 0, strategy, shape.group.ranks, 0.0, tuple(gpus))

@@ -19,9 +19,9 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.facts.inventory import FleetFailures, FleetProblem, Rate
+from optimizer.facts.inventory import InventoryFailures, InventoryProblem, Rate
 from optimizer.results.placement import PlacedInstance
-from optimizer.verify.inventory.site import Part, Site
+from optimizer.verify.inventory.site import CheckedSite, Part
 
 STEP = 1e-6
 """Of the complex derivative; its square is far below the rounding of what it is compared with."""
@@ -60,7 +60,7 @@ class States:
     """Share of the frequency with which a set of states is left, per hour."""
 
 
-def rates_of(failures: FleetFailures, levels: Iterable[str]) -> dict[str, float]:
+def rates_of(failures: InventoryFailures, levels: Iterable[str]) -> dict[str, float]:
     """Level → mean hours between failures of one part, for the levels at which parts fail by themselves."""
     found = {}
     for level in levels:
@@ -70,22 +70,22 @@ def rates_of(failures: FleetFailures, levels: Iterable[str]) -> dict[str, float]
     return found
 
 
-def at_end(fleet: FleetProblem, end: str) -> FleetProblem | None:
+def at_end(inventory: InventoryProblem, end: str) -> InventoryProblem | None:
     """The inventory with all failure rates at one end of their ranges: ``low`` is short between failures, long to repair."""
     ends = {"low": ("low", "high"), "high": ("high", "low")}.get(end)
     if ends is None:
         return None
     changed = {}
-    for name in type(fleet.failures).model_fields:
-        rate = getattr(fleet.failures, name)
+    for name in type(inventory.failures).model_fields:
+        rate = getattr(inventory.failures, name)
         if isinstance(rate, Rate):
             value = getattr(rate, ends[name == "repair_hours"])
             changed[name] = rate.model_copy(update={"value": value})
-    return fleet.model_copy(update={"failures": fleet.failures.model_copy(update=changed)})
+    return inventory.model_copy(update={"failures": inventory.failures.model_copy(update=changed)})
 
 
 def members_of(
-    site: Site, placed: Sequence[PlacedInstance], families: Sequence[int], levels: Mapping[str, float]
+    site: CheckedSite, placed: Sequence[PlacedInstance], families: Sequence[int], levels: Mapping[str, float]
 ) -> list[Member]:
     """The placed instances as the distribution sees them; parts that never fail are left out."""
     return [
@@ -94,7 +94,7 @@ def members_of(
     ]
 
 
-def states_of(fleet: FleetProblem, members: Sequence[Member], sizes: Sequence[int]) -> States:
+def states_of(inventory: InventoryProblem, members: Sequence[Member], sizes: Sequence[int]) -> States:
     """The distribution of the numbers of instances down.
 
     Args:
@@ -104,8 +104,8 @@ def states_of(fleet: FleetProblem, members: Sequence[Member], sizes: Sequence[in
     Raises:
         TooManyStates: more than ``MOST_STATES``.
     """
-    rates = rates_of(fleet.failures, ("gpu", *{part[0] for member in members for part in member.parts}))
-    found = _Factoring(rates, fleet.failures.repair_hours.value, sizes).of(members)
+    rates = rates_of(inventory.failures, ("gpu", *{part[0] for member in members for part in member.parts}))
+    found = _Factoring(rates, inventory.failures.repair_hours.value, sizes).of(members)
     ordered = sorted(found.items(), key=lambda item: -item[1].real)
     values = np.array([value for _, value in ordered])
     keys = [key for key, _ in ordered]

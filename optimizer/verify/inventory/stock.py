@@ -1,4 +1,4 @@
-"""What the enumeration chooses from: pools of GPUs that are interchangeable, and all offers on one pool or on two."""
+"""What the enumeration chooses from: pools of GPUs that are interchangeable, and all candidates on one pool or on two."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from optimizer.results.answer import Fixed
-from optimizer.verify.common.twin_times import Ints
-from optimizer.verify.inventory.across import offers_across
+from optimizer.verify.common.float_times import Ints
+from optimizer.verify.inventory.across import candidates_across
 from optimizer.verify.inventory.budget import Budget
+from optimizer.verify.inventory.candidates import CheckedInstance, candidates_of
 from optimizer.verify.inventory.instance import Instances, likeness
-from optimizer.verify.inventory.offers import Offer, offers_of
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 
 MOST_POOLS = 12
 """Kinds of groups whose shapes are computed."""
@@ -27,17 +27,17 @@ class SpaceTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """Offers on one pool first, then those on two. Groups of an offer are the first ones of their pools."""
+    """Offers on one pool first, then those on two. Groups of a candidate are the first ones of their pools."""
 
     pools: tuple[tuple[int, ...], ...]
     """Numbers of the groups of each pool."""
     room: tuple[int, ...]
     """GPUs of each pool."""
-    offers: tuple[Offer, ...]
+    candidates: tuple[CheckedInstance, ...]
     within: int
     """Offers on one pool."""
     uses: Ints
-    """GPUs of one instance: a line for each pool, a column for each offer."""
+    """GPUs of one instance: a line for each pool, a column for each candidate."""
 
     @property
     def pool_of_group(self) -> dict[int, tuple[int, ...]]:
@@ -45,7 +45,7 @@ class Stock:
         return {pool[0]: pool for pool in self.pools}
 
 
-def stock_of(site: Site, instances: Instances, fixed: Fixed, budget: Budget | None = None) -> Stock:
+def stock_of(site: CheckedSite, instances: Instances, fixed: Fixed, budget: Budget | None = None) -> Stock:
     """Everything there is to choose from.
 
     Raises:
@@ -55,40 +55,40 @@ def stock_of(site: Site, instances: Instances, fixed: Fixed, budget: Budget | No
     pools = interchangeable(site)
     if len(pools) > MOST_POOLS:
         raise SpaceTooLarge
-    within = offers_of(site, instances, fixed)
-    across = offers_across(site, instances, within, fixed, budget)
+    within = candidates_of(site, instances, fixed)
+    across = candidates_across(site, instances, within, fixed, budget)
     if across:
         pools = _told_apart(pools, across)
         if len(pools) > MOST_POOLS:
             raise SpaceTooLarge
     number = {group: k for k, pool in enumerate(pools) for group in pool}
-    one = [offer for pool in pools for offer in within[pool[0]]]
-    two: dict[Hashable, Offer] = {}
-    for offer in across:
-        groups = tuple(pools[number[group]][0] for group in offer.groups)
-        two.setdefault((groups, id(offer.instance)), replace(offer, groups=groups))
+    one = [candidate for pool in pools for candidate in within[pool[0]]]
+    two: dict[Hashable, CheckedInstance] = {}
+    for candidate in across:
+        groups = tuple(pools[number[group]][0] for group in candidate.groups)
+        two.setdefault((groups, id(candidate.instance)), replace(candidate, groups=groups))
     if len(two) > MOST_ACROSS:
         raise SpaceTooLarge
-    offers = (*one, *two.values())
-    uses = np.zeros((len(pools), len(offers)), dtype=np.int64)
-    for column, offer in enumerate(offers):
-        for group, gpus in zip(offer.groups, offer.instance.gpus_of_segments, strict=True):
+    candidates = (*one, *two.values())
+    uses = np.zeros((len(pools), len(candidates)), dtype=np.int64)
+    for column, candidate in enumerate(candidates):
+        for group, gpus in zip(candidate.groups, candidate.instance.gpus_of_segments, strict=True):
             uses[number[group], column] += gpus
-    room = tuple(sum(site.fleet.groups[group].gpus for group in pool) for pool in pools)
-    return Stock(tuple(pools), room, offers, len(one), uses)
+    room = tuple(sum(site.inventory.groups[group].gpus for group in pool) for pool in pools)
+    return Stock(tuple(pools), room, candidates, len(one), uses)
 
 
-def interchangeable(site: Site) -> list[tuple[int, ...]]:
+def interchangeable(site: CheckedSite) -> list[tuple[int, ...]]:
     """Groups, by number, on which an instance costs the same and stands equally well together."""
     found: dict[Hashable, list[int]] = {}
-    for number, group in enumerate(site.fleet.groups):
+    for number, group in enumerate(site.inventory.groups):
         wide = tuple(sorted(level for level, _ in site.wide(group)))
         key = likeness(group), group.nodes_together, group.rack_of(0) is None, wide
         found.setdefault(key, []).append(number)
     return [tuple(members) for members in found.values()]
 
 
-def _told_apart(pools: Sequence[tuple[int, ...]], across: Sequence[Offer]) -> list[tuple[int, ...]]:
+def _told_apart(pools: Sequence[tuple[int, ...]], across: Sequence[CheckedInstance]) -> list[tuple[int, ...]]:
     """Pools again, single groups where an instance over two pools would be up more often on some of their groups.
 
     Which groups pair at all is decided where a choice is stood on the nodes.
@@ -96,8 +96,8 @@ def _told_apart(pools: Sequence[tuple[int, ...]], across: Sequence[Offer]) -> li
     number = {group: k for k, pool in enumerate(pools) for group in pool}
     seen: dict[Hashable, float] = {}
     apart: set[int] = set()
-    for offer in across:
-        both = tuple(number[group] for group in offer.groups)
-        if seen.setdefault((both, id(offer.instance)), offer.availability) != offer.availability:
+    for candidate in across:
+        both = tuple(number[group] for group in candidate.groups)
+        if seen.setdefault((both, id(candidate.instance)), candidate.availability) != candidate.availability:
             apart.update(both)
     return [part for k, pool in enumerate(pools) for part in (((group,) for group in pool) if k in apart else (pool,))]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.facts.demand import Objective
+from optimizer.verify.common.float_times import Floats
 from optimizer.verify.common.objective import weights_of
-from optimizer.verify.common.twin_times import Floats
-from optimizer.verify.inventory.float_times import Curve
+from optimizer.verify.inventory.float_times import TimeCurve
 from optimizer.verify.inventory.states import States
 
 LEAST_STATE = 1e-12
@@ -25,17 +25,17 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class InstanceFamily:
     """Equal instances on groups that are alike. Rates are requests/s of one instance."""
 
-    curve: Curve
+    curve: TimeCurve
     instances: int
     planned: float
     slots_capacity: float
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class LoadWeights:
     """The objective's numbers as floats."""
 
     latency: float
@@ -44,10 +44,10 @@ class Weights:
     gpu_ms: float
 
     @staticmethod
-    def of(objective: Objective) -> Weights:
+    def of(objective: Objective) -> LoadWeights:
         """Of a preset, with what is stated in its place."""
         found = weights_of(objective)
-        return Weights(float(found.latency), float(found.unserved), float(found.penalty_ms), float(found.gpu_ms))
+        return LoadWeights(float(found.latency), float(found.unserved), float(found.penalty_ms), float(found.gpu_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Totals:
     noise_probability: float
 
 
-def judge(families: Sequence[Family], demand: float, weights: Weights, down: NDArray[np.int64]) -> Judged:
+def judge(families: Sequence[InstanceFamily], demand: float, weights: LoadWeights, down: NDArray[np.int64]) -> Judged:
     """What the service does in each state; ``down`` has a line for each state, a column for each family."""
     sizes = np.array([family.instances for family in families])
     planned = np.array([family.planned for family in families])
@@ -123,7 +123,7 @@ def judge(families: Sequence[Family], demand: float, weights: Weights, down: NDA
 
 
 def _choose(
-    weights: Weights, share: Floats, shed_ms: Floats, whole_ms: Floats, can: Bools, all_up: Bools, near: Bools
+    weights: LoadWeights, share: Floats, shed_ms: Floats, whole_ms: Floats, can: Bools, all_up: Bools, near: Bools
 ) -> Judged:
     """Serve everything or shed, whichever costs less where both are possible."""
     shed = weights.latency * shed_ms + weights.unserved * (1 - share) * weights.penalty_ms
@@ -141,7 +141,7 @@ def _choose(
     )
 
 
-def totals(families: Sequence[Family], demand: float, weights: Weights, states: States) -> Totals:
+def totals(families: Sequence[InstanceFamily], demand: float, weights: LoadWeights, states: States) -> Totals:
     """The sums of section 5 over all states."""
     kept = states.probability >= LEAST_STATE
     down, p, leaving = states.down[kept], states.probability[kept], states.leaving[kept]

@@ -13,7 +13,7 @@ from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.common.candidate import Candidate
 from optimizer.verify.common.occupancy import blocks_in_progress
 from optimizer.verify.simulation.arrivals import PoissonSource, Source, TraceSource
-from optimizer.verify.simulation.engine import Engine
+from optimizer.verify.simulation.engine import SimulatedEngine
 from optimizer.verify.simulation.lengths import lengths_of
 from optimizer.verify.simulation.report import Disagreement, Estimate, SimulatedPercentiles, compare, summarise
 from optimizer.verify.simulation.scheduler import Limits
@@ -60,7 +60,7 @@ def simulate(
         rate, warm_up = problem.workload.requests_per_s / strategy.data_parallel, requests // _WARM_UP
         source = PoissonSource(rate, lengths_of(problem), random)
         said = f"Poisson, {rate:g} requests/s at the replica"
-    run = Engine(step_times(problem, strategy), limits_of(problem, strategy), source).run(warm_up + requests)
+    run = SimulatedEngine(step_times(problem, strategy), limits_of(problem, strategy), source).run(warm_up + requests)
     return summarise(run, warm_up=warm_up, requests=requests, arrivals=said, seed=seed)
 
 

@@ -18,11 +18,11 @@ from optimizer.verify.simulation.arrivals import Source
 from optimizer.verify.simulation.occupancy import Occupancy
 from optimizer.verify.simulation.scheduler import Chunk, Limits, Scheduler
 from optimizer.verify.simulation.sequences import BLOCK_TOKENS, MicroBatch, Request
-from optimizer.verify.simulation.steps import StepTimes
+from optimizer.verify.simulation.steps import SimulatedStepTimes
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SimulationRun:
     """What happened. Times in ms."""
 
     requests: tuple[Request, ...]
@@ -38,10 +38,10 @@ class Run:
     occupancy: Occupancy
 
 
-class Engine:
+class SimulatedEngine:
     """One replica. Use once: ``Engine(...).run(requests)``."""
 
-    def __init__(self, times: StepTimes, limits: Limits, source: Source) -> None:
+    def __init__(self, times: SimulatedStepTimes, limits: Limits, source: Source) -> None:
         self._times, self._source = times, source
         self._depth = len(times.stages)
         self._scheduler = Scheduler(limits)
@@ -57,7 +57,7 @@ class Engine:
         self._in_system_ms = self._counted_to = 0.0
         self._occupancy = Occupancy()
 
-    def run(self, requests: int) -> Run:
+    def run(self, requests: int) -> SimulationRun:
         """Serve until the first so many requests that were not refused are answered, or no request is left."""
         self._wanted = self._unanswered = requests
         while self._unanswered > 0:
@@ -75,7 +75,7 @@ class Engine:
             else:
                 break
         scheduler = self._scheduler
-        return Run(
+        return SimulationRun(
             requests=tuple(self._requests),
             ended_ms=self._counted_to,
             in_system_ms=self._in_system_ms,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from optimizer.facts.demand import Requirements
 from optimizer.results.answer import Metrics
-from optimizer.verify.simulation.engine import Run
+from optimizer.verify.simulation.engine import SimulationRun
 
 BATCHES = 10
 """Batches of successive requests for confidence intervals."""
@@ -79,7 +79,7 @@ class Disagreement:
     sentence: str
 
 
-def summarise(run: Run, *, warm_up: int, requests: int, arrivals: str, seed: int) -> SimulatedPercentiles:
+def summarise(run: SimulationRun, *, warm_up: int, requests: int, arrivals: str, seed: int) -> SimulatedPercentiles:
     """Percentiles over the requests after the warm-up.
 
     Args:
@@ -117,7 +117,7 @@ def summarise(run: Run, *, warm_up: int, requests: int, arrivals: str, seed: int
     )
 
 
-def littles_law_residual(run: Run) -> float:
+def littles_law_residual(run: SimulationRun) -> float:
     """|L - lambda W| / L over the whole run, W cut at its end: only rounding unless requests are lost or doubled."""
     sojourns = math.fsum((r.finished if r.finished >= 0 else run.ended_ms) - r.arrived for r in run.requests)
     return abs(run.in_system_ms - sojourns) / run.in_system_ms

@@ -59,7 +59,7 @@ class StageTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class StepTimes:
+class SimulatedStepTimes:
     """All stages of one replica, first to last, the sends between them, and what admission takes besides."""
 
     stages: tuple[StageTimes, ...]
@@ -105,7 +105,7 @@ def plain_stage(decode_ms: Sequence[float] | float, prefill_ms_per_token: float,
     return StageTimes(tuple(map(float, base)), (0.0, 1.0), (0.0, 0.0), 0.0, prefill_ms_per_token, ())
 
 
-def step_times(problem: Problem, strategy: Strategy) -> StepTimes:
+def step_times(problem: Problem, strategy: Strategy) -> SimulatedStepTimes:
     """The step times of one replica of a strategy, from the verifier's own formulas."""
     shape = row_of(strategy).shape
     windows = {kind.window_tokens for kind in problem.model.kinds}
@@ -118,7 +118,7 @@ def step_times(problem: Problem, strategy: Strategy) -> StepTimes:
             built[stage] = _floats(stage, bends, slopes, shape.group.ranks, strategy.max_num_seqs)
     sent = sends(problem.hardware, shape.group.tensor, shape.stages, problem.model.hidden_size)
     engine = facts_of_costs().engines[problem.engine]
-    return StepTimes(
+    return SimulatedStepTimes(
         stages=tuple(built[stage] for stage in held[0]),
         send_fixed=float(sent.fixed),
         send_per_token=float(sent.slope),

@@ -10,15 +10,15 @@ from optimizer.results.answer import Answer, CheckAnswer, Fixed, Strategy, Verif
 from optimizer.verify.common.arithmetic import decimal, sixty_digits
 from optimizer.verify.common.candidate import Candidate, RowFacts
 from optimizer.verify.common.groups import Row, row_of
-from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, Ledger
+from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, CheckLedger
 from optimizer.verify.common.objective import Value, weights_of
 from optimizer.verify.common.rules import Finding, barely_holds, clearly_holds, findings
 from optimizer.verify.common.space import count_rows, most_slots, rows
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.uniform.claims import check_metrics, check_objective, check_rules, check_strategy
+from optimizer.verify.uniform.float_candidate import FloatBar, Survey, survey
 from optimizer.verify.uniform.ranges import RangeSurvey, has_ranges
 from optimizer.verify.uniform.shared import SharedSurvey
-from optimizer.verify.uniform.twin import Bar, Survey, survey
 
 MOST_CANDIDATES = 1_000_000
 """Larger spaces are not enumerated."""
@@ -50,7 +50,7 @@ def verify_answer(
     """
     if shared is not None and (fixed != Fixed() or not shared.serves(problem)):
         raise ValueError("the tables are those of other problems")
-    ledger, stages = Ledger(), Stages(problem) if shared is None else shared.stages
+    ledger, stages = CheckLedger(), Stages(problem) if shared is None else shared.stages
     claim = None
     if answer.strategy is not None:
         claim = _check_claims(ledger, problem, answer, answer.strategy, fixed, stages)
@@ -74,7 +74,7 @@ def verify_answer(
     return _verification(problem, ledger, optimality, seen)
 
 
-def _survey_of(problem: Problem, fixed: Fixed, stages: Stages) -> Callable[[Bar | None], Survey] | None:
+def _survey_of(problem: Problem, fixed: Fixed, stages: Stages) -> Callable[[FloatBar | None], Survey] | None:
     """What goes through the space: every row of a small one, ranges of replica counts of a large one; None: too large."""
     if count_rows(problem, fixed) * most_slots(problem, fixed) <= MOST_CANDIDATES:
         offered = list(rows(problem, fixed))
@@ -84,7 +84,7 @@ def _survey_of(problem: Problem, fixed: Fixed, stages: Stages) -> Callable[[Bar 
     return None
 
 
-def _verification(problem: Problem, ledger: Ledger, optimality: str, seen: Survey) -> Verification:
+def _verification(problem: Problem, ledger: CheckLedger, optimality: str, seen: Survey) -> Verification:
     passed, resolution = not ledger.mismatches, _resolution_in_words(problem)
     mismatches = tuple(ledger.mismatches)
     return Verification(
@@ -101,7 +101,7 @@ class _Claim:
 
 
 def _check_claims(
-    ledger: Ledger, problem: Problem, answer: Answer, strategy: Strategy, fixed: Fixed, stages: Stages
+    ledger: CheckLedger, problem: Problem, answer: Answer, strategy: Strategy, fixed: Fixed, stages: Stages
 ) -> _Claim | None:
     """What an answer says about its own strategy; None when nothing can be computed from it."""
     if not check_strategy(ledger, problem, strategy, fixed):
@@ -122,7 +122,7 @@ def _check_claims(
     return _Claim(problem, candidate, value)
 
 
-def _check_feasibility(ledger: Ledger, candidate: Candidate, found: list[Finding], answer: Answer) -> None:
+def _check_feasibility(ledger: CheckLedger, candidate: Candidate, found: list[Finding], answer: Answer) -> None:
     """The status says what the rules say."""
     enabled = [rule for rule in found if rule.id not in candidate.problem.search.disabled_rules]
     broken = [rule.id for rule in enabled if not barely_holds(candidate, rule)]
@@ -136,13 +136,17 @@ def _check_feasibility(ledger: Ledger, candidate: Candidate, found: list[Finding
 
 
 def _enumerate(
-    ledger: Ledger, problem: Problem, search: Callable[[Bar | None], Survey], claim: _Claim | None, stages: Stages
+    ledger: CheckLedger,
+    problem: Problem,
+    search: Callable[[FloatBar | None], Survey],
+    claim: _Claim | None,
+    stages: Stages,
 ) -> tuple[Survey, bool]:
     """Look for a candidate that beats the claim (any feasible one, where none is claimed to be); True: found."""
     bar = None
     if claim is not None:
         row, slots, value = claim.candidate.row, claim.candidate.slots, claim.value.total
-        bar = Bar(float(claim.tier), float(value), 0.002, float(_resolution(problem, value)), row, slots)
+        bar = FloatBar(float(claim.tier), float(value), 0.002, float(_resolution(problem, value)), row, slots)
     seen = search(bar)
     known: dict[Row, RowFacts] = {}
     for _, _, _, row, slots in seen.rivals:
@@ -159,11 +163,11 @@ def _enumerate(
     if bar is not None:
         there = seen.claimed is not None and seen.claimed[2]
         if ledger.that("strategy", there, "a feasible candidate of the space searched", bar.row.strategy(bar.slots)):
-            _check_twin(ledger, bar, seen)
+            _check_float(ledger, bar, seen)
     return seen, False
 
 
-def _check_twin(ledger: Ledger, bar: Bar, seen: Survey) -> None:
+def _check_float(ledger: CheckLedger, bar: FloatBar, seen: Survey) -> None:
     """Floats and exact arithmetic agree where both are known; else the enumeration proves nothing."""
     tier, value, _ = seen.claimed or (0.0, 0.0, False)
     close = abs(tier - bar.tier) <= bar.tier_resolution and abs(value - bar.value_ms) <= bar.resolution_ms

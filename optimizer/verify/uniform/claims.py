@@ -13,7 +13,7 @@ from optimizer.results.answer import Fixed, Metrics, ObjectiveResult, RuleResult
 from optimizer.verify.common.arithmetic import decimal, exact, facts_of_costs
 from optimizer.verify.common.candidate import CACHE_NOISE_BYTES, RATE_STEP, Candidate
 from optimizer.verify.common.layer import KV_BYTES
-from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, Ledger, near, number
+from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, CheckLedger, near, number
 from optimizer.verify.common.objective import Value
 from optimizer.verify.common.rules import Finding, barely_holds, clearly_holds
 
@@ -23,7 +23,7 @@ FLOAT_BYTES = Decimal("0.01")
 """What 64-bit floats lose of the bytes that requests in progress want."""
 
 
-def check_strategy(ledger: Ledger, problem: Problem, strategy: Strategy, fixed: Fixed) -> bool:
+def check_strategy(ledger: CheckLedger, problem: Problem, strategy: Strategy, fixed: Fixed) -> bool:
     """The strategy is one at all; False when nothing can be computed from it."""
     degrees = {
         "tensor_parallel": strategy.tensor_parallel,
@@ -52,7 +52,7 @@ def check_strategy(ledger: Ledger, problem: Problem, strategy: Strategy, fixed: 
     return legal
 
 
-def check_metrics(ledger: Ledger, candidate: Candidate, value: Value, claimed: Metrics) -> None:
+def check_metrics(ledger: CheckLedger, candidate: Candidate, value: Value, claimed: Metrics) -> None:
     """Every field of the metrics."""
     load, memory, work = candidate.load, candidate.memory_bytes, candidate.problem.workload
     weights = tuple(stage.weights_bytes for stage in candidate.facts.stages)
@@ -81,14 +81,14 @@ def check_metrics(ledger: Ledger, candidate: Candidate, value: Value, claimed: M
     _check_most_requests(ledger, candidate, claimed.max_request_rate)
 
 
-def _check_longest(ledger: Ledger, candidate: Candidate, claimed: int) -> None:
+def _check_longest(ledger: CheckLedger, candidate: Candidate, claimed: int) -> None:
     """The longest sequence served; rounding may move it by the block that the last byte decides."""
     least, most = (candidate.longest_sequence(noise) for noise in (-CACHE_NOISE_BYTES, CACHE_NOISE_BYTES))
     right = type(claimed) is int and least <= claimed <= most
     ledger.that("metrics.max_sequence_tokens", right, candidate.longest_sequence(), claimed)
 
 
-def _check_most_requests(ledger: Ledger, candidate: Candidate, claimed: float) -> None:
+def _check_most_requests(ledger: CheckLedger, candidate: Candidate, claimed: float) -> None:
     """The claimed rate is carried, and one step above is not; loads only grow with the rate, so that settles it."""
     what, value = "metrics.max_request_rate", number(claimed)
     if not ledger.that(what, value is not None and value >= 0, "a rate from 0", claimed):
@@ -101,7 +101,9 @@ def _check_most_requests(ledger: Ledger, candidate: Candidate, claimed: float) -
     ledger.that(what, not over, "the largest such rate; one step more is carried too", claimed)
 
 
-def check_rules(ledger: Ledger, candidate: Candidate, found: Sequence[Finding], claimed: Sequence[RuleResult]) -> None:
+def check_rules(
+    ledger: CheckLedger, candidate: Candidate, found: Sequence[Finding], claimed: Sequence[RuleResult]
+) -> None:
     """Every rule of the problem is there once, with true numbers."""
     off = candidate.problem.search.disabled_rules
     rows = {rule.id: rule for rule in claimed}
@@ -120,7 +122,7 @@ def check_rules(ledger: Ledger, candidate: Candidate, found: Sequence[Finding], 
         ledger.that(f"rules.{left}", False, "no such rule in this problem", left)
 
 
-def _check_numbers(ledger: Ledger, finding: Finding, rule: RuleResult) -> None:
+def _check_numbers(ledger: CheckLedger, finding: Finding, rule: RuleResult) -> None:
     if finding.limit is None:
         ledger.same("slack", None, rule.slack)
         return
@@ -150,7 +152,7 @@ def _check_numbers(ledger: Ledger, finding: Finding, rule: RuleResult) -> None:
 
 
 def check_objective(
-    ledger: Ledger, problem: Problem, value: Value, scale: Decimal, claimed: ObjectiveResult, status: Status
+    ledger: CheckLedger, problem: Problem, value: Value, scale: Decimal, claimed: ObjectiveResult, status: Status
 ) -> None:
     """Value, terms, bound and gap. Each of the up to 13 parts of a value was rounded up on its own."""
     scale = max(Decimal(1), scale) * 7

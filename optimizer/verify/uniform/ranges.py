@@ -1,10 +1,10 @@
 """A large space gone through by ranges of replica counts: what no count of a range can better is not looked at one by one.
 
 For one shape and one way that failures spread, let a range hold the counts from a to b. With more instances each receives
-less, so a rate between those at a and at b is at least that at b, and ``twin_load.loads`` has values that hold from below for
+less, so a rate between those at a and at b is at least that at b, and ``float_load.loads`` has values that hold from below for
 all of them. A range is left out when these break a rule, or when they keep its objective at or above what is claimed; else
 the count in its middle is judged by itself as in ``shared_rows``, and the two halves are ranges. Floats only select here too:
-what may beat a claim is judged again in exact arithmetic. ``tests/verify/test_ranges.py`` holds this to ``twin.survey``.
+what may beat a claim is judged again in exact arithmetic. ``tests/verify/test_ranges.py`` holds this to ``float_candidate.survey``.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import numpy as np
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import sixty_digits
-from optimizer.verify.common.corrections import twin_times
+from optimizer.verify.common.corrections import float_times
 from optimizer.verify.common.failures import COUNTED
-from optimizer.verify.common.groups import Row, Shape
+from optimizer.verify.common.float_failures import FloatDown
+from optimizer.verify.common.float_load import Loads, loads
+from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
+from optimizer.verify.common.groups import ReplicaShape, Row
 from optimizer.verify.common.load import chain_length
 from optimizer.verify.common.objective import weights_of
 from optimizer.verify.common.rules import row_findings, tensor_groups_fit
 from optimizer.verify.common.space import most_slots, replicas_offered, shapes_offered
 from optimizer.verify.common.stage import Stages
-from optimizer.verify.common.twin_failures import DownTwin
-from optimizer.verify.common.twin_load import Loads, loads
-from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
-from optimizer.verify.uniform.shared_rows import Columns, Fits, Judged, peak_tier
-from optimizer.verify.uniform.twin import Bar, Bools, Survey
-from optimizer.verify.uniform.twin_capacity import capacity_tier
+from optimizer.verify.uniform.float_candidate import Bools, FloatBar, Survey
+from optimizer.verify.uniform.float_capacity import capacity_tier
+from optimizer.verify.uniform.shared_rows import Fits, RowJudged, SharedColumns, peak_tier
 
 NEEDED = frozenset({"concurrency"})
 """Rules without which a range has no bound."""
@@ -88,7 +88,7 @@ class RangeSurvey:
         self.problem, self.stages = problem, stages
         self.upto = most_slots(problem, Fixed())
         off = problem.search.disabled_rules
-        self.shapes: list[Shape] = []
+        self.shapes: list[ReplicaShape] = []
         most: list[int] = []
         self.rows = self.rows_kept = 0
         for shape in shapes_offered(problem, Fixed()):
@@ -107,12 +107,12 @@ class RangeSurvey:
         self._tensor = np.array([shape.group.tensor for shape in self.shapes], dtype=np.int64)
         self._stages = np.array([shape.stages for shape in self.shapes], dtype=np.int64)
         if self.shapes:
-            self.times: ShapeTimes = twin_times(problem, self.shapes, stages, self.upto)
+            self.times: ShapeTimes = float_times(problem, self.shapes, stages, self.upto)
             self.fits = Fits(problem, self.shapes, stages, self.times, self.upto)
 
     @sixty_digits()
-    def survey(self, bar: Bar | None, *, most_rivals: int = 4096) -> Survey:
-        """Go through the space, as ``twin.survey`` does; a rival is any candidate that may be feasible and may beat the bar."""
+    def survey(self, bar: FloatBar | None, *, most_rivals: int = 4096) -> Survey:
+        """Go through the space, as ``float_candidate.survey`` does; a rival is any candidate that may be feasible and may beat the bar."""
         seen = Survey(candidates=self.rows * self.upto)
         ruled: Counter[str] = Counter(degrees=self.rows - self.rows_kept)
         if self.shapes:
@@ -140,15 +140,17 @@ class RangeSurvey:
         beyond = _Ends(line, whole + 1, self.most).of(whole < self.most)
         return _joined(within, beyond)
 
-    def _columns(self, line: Ints, instances: Ints) -> Columns:
+    def _columns(self, line: Ints, instances: Ints) -> SharedColumns:
         replicas = instances * self.ranks[line]
-        return Columns(line, self._tensor[line], self._stages[line], replicas, instances, self.size[line])
+        return SharedColumns(line, self._tensor[line], self._stages[line], replicas, instances, self.size[line])
 
-    def _judge(self, seen: Survey, line: Ints, instances: Ints, bar: Bar | None, most_rivals: int) -> None:
+    def _judge(self, seen: Survey, line: Ints, instances: Ints, bar: FloatBar | None, most_rivals: int) -> None:
         """Rows one by one, with every number of sequences that stands for others."""
         if not len(line):
             return
-        judged = Judged(self.problem, self._columns(line, instances), self.fits, lambda rate: _Table(self, rate, None))
+        judged = RowJudged(
+            self.problem, self._columns(line, instances), self.fits, lambda rate: _Table(self, rate, None)
+        )
         rival, slots, tier, value = judged.rivals(bar)
         where = np.argwhere(rival)
         if len(where) > most_rivals:
@@ -157,20 +159,22 @@ class RangeSurvey:
             row = Row(self.shapes[line[i]], int(instances[i] * self.ranks[line[i]]))
             seen.rivals.append((float(tier[i, k]), float(value[i, k]), False, row, int(slots[i, k])))
 
-    def _claimed(self, seen: Survey, bar: Bar) -> None:
+    def _claimed(self, seen: Survey, bar: FloatBar) -> None:
         """What floats give for the claim."""
         line = self.shapes.index(bar.row.shape)
         there = bar.row.instances <= self.most[line] and bar.row.replicas % self.ranks[line] == 0
         if there and bar.slots <= self.upto:
             one = self._columns(np.array([line]), np.array([bar.row.instances]))
-            seen.claimed = Judged(self.problem, one, self.fits, lambda rate: _Table(self, rate, None)).one(0, bar.slots)
+            seen.claimed = RowJudged(self.problem, one, self.fits, lambda rate: _Table(self, rate, None)).one(
+                0, bar.slots
+            )
 
-    def _hopeful(self, ranges: _Ends, bar: Bar | None, ruled: Counter[str]) -> _Ends:
+    def _hopeful(self, ranges: _Ends, bar: FloatBar | None, ruled: Counter[str]) -> _Ends:
         """Ranges of which some count may be feasible and beat the bar."""
         if not len(ranges.shape):
             return ranges
         between = ranges.high - ranges.low + 1
-        bounded = Judged(
+        bounded = RowJudged(
             self.problem,
             self._columns(ranges.shape, ranges.high),
             self.fits,
@@ -189,7 +193,7 @@ class RangeSurvey:
         ruled["value"] += int(between[maybe & behind].sum())
         return ranges.of(maybe & ~behind)
 
-    def _tier(self, bounded: Judged, ranges: _Ends) -> Floats:
+    def _tier(self, bounded: RowJudged, ranges: _Ends) -> Floats:
         preset = self.problem.objective.preset
         if preset == "throughput":
             most = np.maximum(1, self.fits.last[ranges.shape, -1])
@@ -215,7 +219,7 @@ class RangeSurvey:
         usual = np.where(normal.overloaded, 0.0, latency * normal.mean)
         value, unsure = usual.copy(), normal.unsure.copy()
         if weights.unserved:
-            low = DownTwin(self.problem.hardware, self.size[ranges.shape], ranges.low)
+            low = FloatDown(self.problem.hardware, self.size[ranges.shape], ranges.low)
             fitting = self.fits.last[ranges.shape, -1]
             share = low.beyond_instances / ranges.low
             mean = low.probabilities[0] * usual
@@ -246,7 +250,7 @@ def _middle(low: Ints, high: Ints) -> Ints:
     return result
 
 
-def _most_instances(problem: Problem, shape: Shape, offered: int) -> int:
+def _most_instances(problem: Problem, shape: ReplicaShape, offered: int) -> int:
     """The most instances of a shape, of those that the GPUs there are hold, whose TP groups find room."""
     if "nvlink_locality" in problem.search.disabled_rules:
         return offered

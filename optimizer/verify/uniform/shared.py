@@ -1,10 +1,10 @@
-"""The exhaustive twin for many problems at once: what does not depend on the number of nodes is computed once for all of them.
+"""The exhaustive counterpart for many problems at once: what does not depend on the number of nodes is computed once for all of them.
 
 The problems agree on everything that times depend on (``costs_agree``). A row of the largest space belongs to a problem when
 its GPUs are there. Of the sequences of a row only some matter: which ones fit is a property of its shape, the value changes
 only where one more failure state is carried, and peak throughput only grows. So the largest fitting number below each such
 step stands for all of them. Rows that a bound keeps from beating what is claimed are not valued; no candidate is left out
-otherwise. ``tests/sweep`` holds this to ``twin.survey``, candidate by
+otherwise. ``tests/sweep`` holds this to ``float_candidate.survey``, candidate by
 candidate.
 """
 
@@ -18,16 +18,16 @@ from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.common.budget import budget_bytes
-from optimizer.verify.common.corrections import twin_times
+from optimizer.verify.common.corrections import float_times
 from optimizer.verify.common.failures import COUNTED
-from optimizer.verify.common.groups import Shape
+from optimizer.verify.common.float_times import ShapeTimes
+from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.rules import row_findings, tensor_groups_room
 from optimizer.verify.common.space import most_slots, rows
 from optimizer.verify.common.stage import Stages
-from optimizer.verify.common.twin_times import ShapeTimes
+from optimizer.verify.uniform.float_candidate import Bools, FloatBar, Survey
 from optimizer.verify.uniform.shared_load import LoadTable
-from optimizer.verify.uniform.shared_rows import Bounds, Columns, Fits, Judged
-from optimizer.verify.uniform.twin import Bar, Bools, Survey
+from optimizer.verify.uniform.shared_rows import Bounds, Fits, RowJudged, SharedColumns
 
 MOST_TABLES = 12
 _BY_NODES = ("gpu_count", "nvlink_locality", "context")
@@ -65,7 +65,7 @@ class SharedSurvey:
         off = {*self.problem.search.disabled_rules, *_BY_NODES}
         offered = list(rows(self.problem, Fixed()))
         self._offered_gpus = np.array([row.gpus for row in offered], dtype=np.int64)
-        kept: dict[tuple[Shape, bool], bool] = {}
+        kept: dict[tuple[ReplicaShape, bool], bool] = {}
         self.rows = []
         for row in offered:
             # Of the replicas only it matters here whether they fill engine instances.
@@ -74,13 +74,13 @@ class SharedSurvey:
                 kept[alike] = all(rule.holds or rule.id in off for rule in row_findings(self.problem, row))
             if kept[alike]:
                 self.rows.append(row)
-        self._shapes: list[Shape] = list(dict.fromkeys(row.shape for row in self.rows))
+        self._shapes: list[ReplicaShape] = list(dict.fromkeys(row.shape for row in self.rows))
         line = {shape: i for i, shape in enumerate(self._shapes)}
         found = [
             (line[r.shape], r.shape.group.tensor, r.shape.stages, r.replicas, r.instances, r.shape.instance_gpus)
             for r in self.rows
         ]
-        self._columns = Columns(*np.array(found, dtype=np.int64).reshape(len(found), 6).T)
+        self._columns = SharedColumns(*np.array(found, dtype=np.int64).reshape(len(found), 6).T)
         self._at = {row: i for i, row in enumerate(self.rows)}
         self._times: ShapeTimes | None = None
         self._loads: dict[float, LoadTable] = {}
@@ -92,8 +92,8 @@ class SharedSurvey:
         return costs_agree(self.problem, problem) and problem.hardware.gpus <= self.problem.hardware.gpus
 
     @sixty_digits()
-    def survey(self, problem: Problem, bar: Bar | None, *, most_rivals: int = 4096) -> Survey:
-        """Go through the whole space of one of the problems, as ``twin.survey`` does.
+    def survey(self, problem: Problem, bar: FloatBar | None, *, most_rivals: int = 4096) -> Survey:
+        """Go through the whole space of one of the problems, as ``float_candidate.survey`` does.
 
         ``feasible`` and ``near`` are not counted; a rival is any candidate that may be feasible and may beat the bar.
         """
@@ -101,16 +101,16 @@ class SharedSurvey:
         there = self._there(problem)
         seen.ruled_out["rules on degrees"] = seen.candidates - int(there.sum()) * self.upto
         if bar is not None:
-            hopeless = self._bounds(problem).hopeless(bar)
+            pruned = self._bounds(problem).pruned(bar)
             if bar.row in self._at:
-                hopeless[self._at[bar.row]] = False
-            seen.ruled_out["the bound on the objective"] = int((there & hopeless).sum()) * self.upto
-            there = there & ~hopeless
+                pruned[self._at[bar.row]] = False
+            seen.ruled_out["the bound on the objective"] = int((there & pruned).sum()) * self.upto
+            there = there & ~pruned
         kept = np.flatnonzero(there)
         seen.compared = len(kept) * self.upto
         if not len(kept):
             return seen
-        judged = Judged(problem, self._columns.of(kept), self.fits(problem), self.loads)
+        judged = RowJudged(problem, self._columns.of(kept), self.fits(problem), self.loads)
         rival, slots, tier, value = judged.rivals(bar)
         where = np.argwhere(rival)
         if len(where) > most_rivals:
@@ -141,7 +141,7 @@ class SharedSurvey:
     def times(self) -> ShapeTimes:
         """Times of every shape, computed when first asked for."""
         if self._times is None:
-            self._times = twin_times(self.problem, self._shapes, self.stages, self.upto)
+            self._times = float_times(self.problem, self._shapes, self.stages, self.upto)
         return self._times
 
     def loads(self, requests_per_s: float) -> LoadTable:

@@ -8,10 +8,10 @@ from dataclasses import fields
 import numpy as np
 
 from optimizer.facts.problem import Problem
-from optimizer.verify.common.groups import Shape
+from optimizer.verify.common.float_load import Loads, loads
+from optimizer.verify.common.float_times import Ints, ShapeTimes
+from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.load import chain_length
-from optimizer.verify.common.twin_load import Loads, loads
-from optimizer.verify.common.twin_times import Ints, ShapeTimes
 
 BLOCK = 2048
 """Loads computed at a time."""
@@ -26,7 +26,7 @@ class LoadTable:
     """
 
     def __init__(
-        self, problem: Problem, times: ShapeTimes, shapes: Sequence[Shape], shape: Ints, instances: Ints
+        self, problem: Problem, times: ShapeTimes, shapes: Sequence[ReplicaShape], shape: Ints, instances: Ints
     ) -> None:
         self.rate_per_s = problem.workload.requests_per_s
         self._problem, self._times = problem, times

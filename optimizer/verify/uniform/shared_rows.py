@@ -13,19 +13,19 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.candidate import planned
 from optimizer.verify.common.failures import COUNTED
-from optimizer.verify.common.groups import Shape
+from optimizer.verify.common.float_cache import FloatCache, completed
+from optimizer.verify.common.float_failures import FloatDown
+from optimizer.verify.common.float_load import Loads
+from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
+from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.objective import weights_of
 from optimizer.verify.common.stage import Stages
-from optimizer.verify.common.twin_cache import CacheTwin, completed
-from optimizer.verify.common.twin_failures import DownTwin
-from optimizer.verify.common.twin_load import Loads
-from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
-from optimizer.verify.uniform.twin import NEAR_MS, NEAR_RELATIVE, Bar, Bools
-from optimizer.verify.uniform.twin_capacity import capacity_tier, most_per_replica
+from optimizer.verify.uniform.float_candidate import NEAR_MS, NEAR_RELATIVE, Bools, FloatBar
+from optimizer.verify.uniform.float_capacity import capacity_tier, most_per_replica
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class SharedColumns:
     """What rows hold, (R,) each."""
 
     shape: Ints
@@ -40,14 +40,16 @@ class Columns:
         used: Ints = self.tensor * self.stages * self.replicas
         return used
 
-    def of(self, kept: Ints) -> Columns:
-        return Columns(*(getattr(self, name)[kept] for name in Columns.__dataclass_fields__))
+    def of(self, kept: Ints) -> SharedColumns:
+        return SharedColumns(*(getattr(self, name)[kept] for name in SharedColumns.__dataclass_fields__))
 
 
 class Fits:
     """Numbers of sequences 1 … upto by shape: which fit, and what a replica completes with them."""
 
-    def __init__(self, problem: Problem, shapes: Sequence[Shape], stages: Stages, times: ShapeTimes, upto: int) -> None:
+    def __init__(
+        self, problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, times: ShapeTimes, upto: int
+    ) -> None:
         wanted, off = problem.requirements, problem.search.disabled_rules
         n = np.arange(1, upto + 1)
         self.fits: Bools = np.ones((len(shapes), upto), dtype=np.bool_)
@@ -65,7 +67,7 @@ class Fits:
         if wanted.tpot_p99_ms is not None and "tpot_full_batch" not in off:
             limit = float(planned(wanted, wanted.tpot_p99_ms))
             self.fits &= times.tpot <= limit + max(NEAR_MS, NEAR_RELATIVE * 1e-2 * limit)
-        self.caches = CacheTwin(problem, shapes, stages)
+        self.caches = FloatCache(problem, shapes, stages)
         self.completed: Floats = completed(n * 1000 / times.residence, self.caches.slots(upto))
         self._problem, self._times = problem, times
         self.last: Ints = np.maximum.accumulate(np.where(self.fits, n, 0), axis=1)
@@ -88,7 +90,7 @@ class Bounds:
         loads: of every row with 0 … COUNTED instances down.
     """
 
-    def __init__(self, problem: Problem, columns: Columns, loads: Sequence[Loads], fits: Fits) -> None:
+    def __init__(self, problem: Problem, columns: SharedColumns, loads: Sequence[Loads], fits: Fits) -> None:
         weights, normal = weights_of(problem.objective), loads[0]
         usual = np.where(normal.overloaded, 0.0, float(weights.latency) * normal.mean)
         least, unsure = usual, normal.unsure
@@ -107,7 +109,7 @@ class Bounds:
         elif problem.objective.preset == "fewest-gpus":
             self._tier = columns.gpus.astype(np.float64)
 
-    def hopeless(self, bar: Bar) -> Bools:
+    def pruned(self, bar: FloatBar) -> Bools:
         """Rows of which no candidate can beat the bar."""
         behind = self._tier > bar.tier + bar.tier_resolution
         never_ahead = self._tier >= bar.tier - bar.tier_resolution
@@ -115,7 +117,7 @@ class Bounds:
         return result
 
 
-def peak_tier(problem: Problem, columns: Columns, fits: Fits, slots: Ints) -> Floats:
+def peak_tier(problem: Problem, columns: SharedColumns, fits: Fits, slots: Ints) -> Floats:
     """Tier of preset ``throughput`` of rows with so many sequences, (R, M): tokens/s at most, floored and negative."""
     done = fits.completed[columns.shape[:, None], slots - 1] * columns.replicas[:, None]
     tier: Floats = -np.floor(done * problem.workload.output_tokens * 1000) / 1000
@@ -130,14 +132,14 @@ class LoadsAt(Protocol):
         ...
 
 
-class Judged:
+class RowJudged:
     """The rows of one problem: which may be feasible with how many sequences, and what they are worth."""
 
-    def __init__(self, problem: Problem, columns: Columns, fits: Fits, loads: Callable[[float], LoadsAt]) -> None:
+    def __init__(self, problem: Problem, columns: SharedColumns, fits: Fits, loads: Callable[[float], LoadsAt]) -> None:
         self.problem, self.columns, self.upto = problem, columns, fits.fits.shape[1]
         self.off = problem.search.disabled_rules
         self.fits, demand = fits, problem.workload.requests_per_s
-        self.down = DownTwin(problem.hardware, columns.instance_gpus, columns.instances)
+        self.down = FloatDown(problem.hardware, columns.instance_gpus, columns.instances)
         table = loads(demand)
         self._cached: dict[int, tuple[Bools, Bools]] = {}
         self.states = [table.at(columns.shape, columns.instances - j) for j in range(COUNTED + 1)]
@@ -186,7 +188,7 @@ class Judged:
         self.possible &= enough <= self.upto
         self.least = np.maximum(self.least, enough)
 
-    def rivals(self, bar: Bar | None) -> tuple[Bools, Ints, Floats, Floats]:
+    def rivals(self, bar: FloatBar | None) -> tuple[Bools, Ints, Floats, Floats]:
         """(rival, sequences, tier, value) for every row and every number of sequences that stands for others, (R, M)."""
         ends = [np.full(len(self.columns.shape), self.upto)]
         ends += [np.clip(load.n99 - 1, 1, self.upto) for load in self.states]

@@ -1,6 +1,6 @@
-"""Every offer of an inventory, by the places where instances may stand: a group, or two groups of one rack in order.
+"""Every candidate of an inventory, by the places where instances may stand: a group, or two groups of one rack in order.
 
-Places that are alike in everything an instance can see (GPUs, links, free GPUs, nodes in a rack) share one kind of offers.
+Places that are alike in everything an instance can see (GPUs, links, free GPUs, nodes in a rack) share one kind of candidates.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from itertools import permutations
 import numpy as np
 
 from optimizer.costs.shapes import Bools
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Fixed
+from optimizer.search.inventory.candidate import MICRO, InstanceCandidate, StagePart, in_one_rack, kind_key
 from optimizer.search.inventory.curves import Curves
-from optimizer.search.inventory.kinds import Kind, OneGroup, TwoGroups
-from optimizer.search.inventory.offer import MICRO, Offer, Part, in_one_rack, kind_key
+from optimizer.search.inventory.group_types import Kind, OneGroup, TwoGroups
 from optimizer.search.inventory.prospects import Pairing
 from optimizer.search.inventory.tables import Times
 
-__all__ = ["MICRO", "Offer", "Offers", "Part", "Place"]
+__all__ = ["MICRO", "Candidates", "InstanceCandidate", "Place", "StagePart"]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Groups, by number, on which the parts of an instance stand, and the kind of its offers."""
+    """Groups, by number, on which the parts of an instance stand, and the kind of its candidates."""
 
     groups: tuple[int, ...]
     kind: int
@@ -35,7 +35,7 @@ class Place:
 _NO_MATTER = {"disabled_rules", "data_parallel"}
 
 
-class Known:
+class KnownTables:
     """What problems share that differ in groups, demand, losses, limits, formats and rules only: kinds, and times, by what decides them.
 
     Args:
@@ -43,7 +43,7 @@ class Known:
     """
 
     def __init__(self, *, keep_times: bool = True) -> None:
-        self.kinds: dict[tuple[object, ...], OneGroup] = {}
+        self.group_types: dict[tuple[object, ...], OneGroup] = {}
         self.pairings: dict[tuple[object, ...], Pairing] = {}
         self.built: dict[tuple[tuple[object, ...], bytes], TwoGroups] = {}
         """Pipelines over two groups by pairing and which of its prospects they are."""
@@ -54,29 +54,34 @@ class Known:
 class Pair:
     """Two kinds of places that pipelines may stand on, the places of each, and which of its prospects are not built yet."""
 
-    kinds: tuple[int, int]
+    group_types: tuple[int, int]
     places: tuple[tuple[int, int], ...]
     key: tuple[object, ...]
     pairing: Pairing
     left: Bools
 
 
-class Offers:
-    """``places`` has first every group alone, in order; ``kinds`` has the offers of each kind of place.
+class Candidates:
+    """``places`` has first every group alone, in order; ``kinds`` has the candidates of each kind of place.
 
     Pipelines over two groups are prospects until ``admit`` builds them.
 
     Args:
-        known: kinds of problems that differ as ``Known`` says; new ones are added.
+        known: kinds of problems that differ as ``KnownTables`` says; new ones are added.
         pairs: False leaves out pipelines over two groups.
     """
 
     def __init__(
-        self, problem: FleetProblem, fixed: Fixed | None = None, known: Known | None = None, *, pairs: bool = True
+        self,
+        problem: InventoryProblem,
+        fixed: Fixed | None = None,
+        known: KnownTables | None = None,
+        *,
+        pairs: bool = True,
     ) -> None:
         self.problem = problem
-        self._fixed, self._known = fixed or Fixed(), known or Known(keep_times=False)
-        # Losses are no matter of one instance: rules about them change no offer.
+        self._fixed, self._known = fixed or Fixed(), known or KnownTables(keep_times=False)
+        # Losses are no matter of one instance: rules about them change no candidate.
         rules = sorted(rule for rule in problem.search.disabled_rules if not rule.startswith("survive_"))
         self._limits = (
             *rules,
@@ -93,7 +98,7 @@ class Offers:
             self._alone.append(self._one(problem.groups[members[0]], together))
             for index in members:
                 self._kind_of[index] = number
-        self.kinds: list[Kind] = [*self._alone]
+        self.group_types: list[Kind] = [*self._alone]
         self._curves: dict[int, Curves] = {}
         self.places = [Place((index,), kind) for index, kind in enumerate(self._kind_of)]
         self._with_pairs = pairs
@@ -101,9 +106,11 @@ class Offers:
 
     def _one(self, group: NodeGroup, together: int) -> OneGroup:
         key = kind_key(group), together, self._limits
-        found = self._known.kinds.get(key)
+        found = self._known.group_types.get(key)
         if found is None:
-            found = self._known.kinds[key] = OneGroup(self.problem, group, together, self._fixed, self._known.times)
+            found = self._known.group_types[key] = OneGroup(
+                self.problem, group, together, self._fixed, self._known.times
+            )
         return found
 
     @property
@@ -115,16 +122,16 @@ class Offers:
             for first, second in permutations(range(len(groups)), 2) if self._with_pairs else ():
                 if in_one_rack(groups[first], groups[second]):
                     places.setdefault((self._kind_of[first], self._kind_of[second]), []).append((first, second))
-            self._pairs = [self._pair(kinds, tuple(there)) for kinds, there in places.items()]
+            self._pairs = [self._pair(group_types, tuple(there)) for group_types, there in places.items()]
         return self._pairs
 
-    def _pair(self, kinds: tuple[int, int], places: tuple[tuple[int, int], ...]) -> Pair:
-        first, second = (self._alone[kind] for kind in kinds)
+    def _pair(self, group_types: tuple[int, int], places: tuple[tuple[int, int], ...]) -> Pair:
+        first, second = (self._alone[kind] for kind in group_types)
         key = kind_key(first.group), first.together, kind_key(second.group), second.together, self._limits
         pairing = self._known.pairings.get(key)
         if pairing is None:
             pairing = self._known.pairings[key] = Pairing(self.problem, first, second, self._fixed)
-        return Pair(kinds, places, key, pairing, np.ones(len(pairing.all), dtype=np.bool_))
+        return Pair(group_types, places, key, pairing, np.ones(len(pairing.all), dtype=np.bool_))
 
     @property
     def all_built(self) -> bool:
@@ -138,19 +145,19 @@ class Offers:
             wanted: of every pair, which of its prospects; all of them where it is left out.
 
         Returns:
-            Whether there are more offers now.
+            Whether there are more candidates now.
         """
-        before = len(self.kinds)
+        before = len(self.group_types)
         for number, pair in enumerate(self.pairs):
             chosen = pair.left & wanted[number] if wanted is not None else pair.left.copy()
             if not chosen.any():
                 continue
             pair.left[chosen] = False
             kind = self._two(pair, chosen)
-            if kind.offers:
-                self.places += [Place(there, len(self.kinds)) for there in pair.places]
-                self.kinds.append(kind)
-        return len(self.kinds) > before
+            if kind.candidates:
+                self.places += [Place(there, len(self.group_types)) for there in pair.places]
+                self.group_types.append(kind)
+        return len(self.group_types) > before
 
     def _two(self, pair: Pair, chosen: Bools) -> TwoGroups:
         key = pair.key, chosen.tobytes()
@@ -167,19 +174,19 @@ class Offers:
         pairings = () if self._pairs is None else (pair.pairing for pair in self._pairs)
         return sum(kind.considered for kind in self._alone) + sum(pairing.considered for pairing in pairings)
 
-    def of_place(self, index: int) -> tuple[Offer, ...]:
+    def of_place(self, index: int) -> tuple[InstanceCandidate, ...]:
         """Offers on the place's kind of node; some may need more nodes together than its groups have."""
-        return self.kinds[self.places[index].kind].offers
+        return self.group_types[self.places[index].kind].candidates
 
-    def again(self, problem: FleetProblem) -> Offers:
-        """The same offers for a problem that differs in failure rates or demand only: no offer depends on them."""
+    def again(self, problem: InventoryProblem) -> Candidates:
+        """The same candidates for a problem that differs in failure rates or demand only: no candidate depends on them."""
         other = copy(self)
         other.problem = problem
         other._pairs = self.pairs
         return other
 
     def curves(self, kind: int) -> Curves:
-        """Mean times of the offers of a kind, sampled where bounds needed them so far."""
+        """Mean times of the candidates of a kind, sampled where bounds needed them so far."""
         if kind not in self._curves:
-            self._curves[kind] = Curves(self.kinds[kind])
+            self._curves[kind] = Curves(self.group_types[kind])
         return self._curves[kind]

@@ -53,12 +53,12 @@ def inventory(gpus: int, seed: int = 1) -> dict[str, Any]:
 
 def measured(gpus: int, workers: int) -> dict[str, Any]:
     """One solve, verification included, in this process."""
-    from optimizer.questions.inventory import solve_fleet
+    from optimizer.questions.inventory import solve_inventory
     from optimizer.reading.inventory_file import inventory_from_dict
 
     problem = inventory_from_dict(inventory(gpus))
     start = time.perf_counter()
-    answer = solve_fleet(problem, time_limit_s=120, workers=workers, ranges=False)
+    answer = solve_inventory(problem, time_limit_s=120, workers=workers, ranges=False)
     seconds = time.perf_counter() - start
     return {
         "gpus": gpus,
@@ -74,9 +74,9 @@ def measured(gpus: int, workers: int) -> dict[str, Any]:
     }
 
 
-def bench_fleet(arguments: list[str]) -> None:
+def bench_inventory(arguments: list[str]) -> None:
     """Print a row for each size."""
-    parser = argparse.ArgumentParser(prog="bench.py fleet", description=__doc__)
+    parser = argparse.ArgumentParser(prog="bench.py inventory", description=__doc__)
     parser.add_argument("--gpus", type=int, nargs="*", default=list(SIZES))
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", action="store_true")
@@ -87,7 +87,7 @@ def bench_fleet(arguments: list[str]) -> None:
         return
     rows = []
     for gpus in options.gpus:
-        command = [sys.executable, "scripts/bench.py", "fleet", "--here", "--gpus", str(gpus)]
+        command = [sys.executable, "scripts/bench.py", "inventory", "--here", "--gpus", str(gpus)]
         command += ["--workers", str(options.workers)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))

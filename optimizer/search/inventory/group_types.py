@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from optimizer.costs.shapes import Floats, Ints, Shape
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
-from optimizer.search.inventory.dominance import beaten_at_each_rate
-from optimizer.search.inventory.offer import MICRO, Offer, Part, nodes_needed
-from optimizer.search.inventory.tables import Table, Times
+from optimizer.search.inventory.candidate import MICRO, InstanceCandidate, StagePart, nodes_needed
+from optimizer.search.inventory.dominance import dominated_at_each_rate
+from optimizer.search.inventory.tables import InstanceTable, Times
 from optimizer.search.uniform.space import layer_splits, pipeline_degrees, tensor_degrees
 
 if TYPE_CHECKING:
@@ -31,122 +31,125 @@ _MANY = 20_000
 class Kind:
     """Offers on one kind of place, with exact curves of their load.
 
-    ``kept`` are the positions of those that no other beats wherever it stands: the search looks there first. ``beaten`` has the
+    ``kept`` are the positions of those that no other beats wherever it stands: the search looks there first. ``dominated`` has the
     others: which of those kept beats them, and how many of it in place of one. Most of these come with ``widen`` only, when a proof
     needs them. ``considered`` counts the shapes looked at. ``times`` has what other kinds computed and takes what this one does.
     """
 
-    def __init__(self, problem: FleetProblem, fixed: Fixed, times: Times | None) -> None:
-        self.fleet, self.fixed, self.times = problem, fixed, times
+    def __init__(self, problem: InventoryProblem, fixed: Fixed, times: Times | None) -> None:
+        self.inventory, self.fixed, self.times = problem, fixed, times
         self.considered = 0
-        self.offers: tuple[Offer, ...] = ()
+        self.candidates: tuple[InstanceCandidate, ...] = ()
         self.kept: tuple[int, ...] = ()
-        self.beaten: dict[int, tuple[int, int]] = {}
+        self.dominated: dict[int, tuple[int, int]] = {}
         self._wide = False
-        self._tables: dict[tuple[int, ...], Table] = {}
+        self._tables: dict[tuple[int, ...], InstanceTable] = {}
 
-    def means(self, offers: Sequence[Offer], rates: Floats) -> Floats:
-        """T(r) in ms of offers at their own rates, (len(offers), Q) requests/s; infinite where overloaded."""
+    def means(self, candidates: Sequence[InstanceCandidate], rates: Floats) -> Floats:
+        """T(r) in ms of candidates at their own rates, (len(offers), Q) requests/s; infinite where overloaded."""
         result = np.empty(rates.shape)
         for nodes, table in self._tables.items():
-            here = [i for i, offer in enumerate(offers) if _nodes(offer) == nodes]
+            here = [i for i, candidate in enumerate(candidates) if _nodes(candidate) == nodes]
             if here:
-                rows = np.repeat([offers[i].row for i in here], rates.shape[1])
+                rows = np.repeat([candidates[i].row for i in here], rates.shape[1])
                 result[here] = table.load(rows, rates[here].ravel()).mean_ms.reshape(len(here), -1)
         return result
 
-    def table(self, offer: Offer) -> Table:
-        """The table an offer is from."""
-        return self._tables[_nodes(offer)]
+    def table(self, candidate: InstanceCandidate) -> InstanceTable:
+        """The table a candidate is from."""
+        return self._tables[_nodes(candidate)]
 
-    def _take(self, found: list[Offer]) -> None:
+    def _take(self, found: list[InstanceCandidate]) -> None:
         """Take offers, and note which of them another beats at every rate wherever it stands."""
-        self.offers = tuple(found)
-        for ranks in sorted({offer.shape.engine_ranks for offer in found}):
+        self.candidates = tuple(found)
+        for ranks in sorted({candidate.shape.engine_ranks for candidate in found}):
             here = [i for i, o in enumerate(found) if o.shape.engine_ranks == ranks]
             alike = [found[i] for i in here]
-            top = max(offer.slots_capacity for offer in alike)
+            top = max(candidate.slots_capacity for candidate in alike)
             grid = np.concatenate(
                 [[1.0], np.geomspace(1e-4, 1 / _GRID, 12)[:-1] * top, np.linspace(0, top, _GRID + 1)[1:]]
             )
             means = self.means(alike, np.tile(grid / MICRO, (len(alike), 1)))
             carries = np.array([(o.capacity, o.slots_capacity, o.peak) for o in alike], dtype=np.int64).T
-            wide = [self.table(offer).widths(np.array([offer.shape.tp]))[:, 0].tolist() for offer in alike]
+            wide = [self.table(candidate).widths(np.array([candidate.shape.tp]))[:, 0].tolist() for candidate in alike]
             needs = np.array(
                 [
-                    [[part.gpus_per_node, part.nodes, width] for part, width in zip(offer.parts, widths, strict=True)]
-                    for offer, widths in zip(alike, wide, strict=True)
+                    [
+                        [part.gpus_per_node, part.nodes, width]
+                        for part, width in zip(candidate.parts, widths, strict=True)
+                    ]
+                    for candidate, widths in zip(alike, wide, strict=True)
                 ],
                 dtype=np.int64,
             )
             several = self.fixed.data_parallel is None
-            by_rate = beaten_at_each_rate(means, grid, carries, needs, several=several)
-            self.beaten.update({here[one]: (here[winner], times) for one, (winner, times) in by_rate.items()})
-        self.kept = tuple(i for i in range(len(found)) if i not in self.beaten)
-        self.beaten = {one: self._last(one) for one in self.beaten}
+            by_rate = dominated_at_each_rate(means, grid, carries, needs, several=several)
+            self.dominated.update({here[one]: (here[winner], times) for one, (winner, times) in by_rate.items()})
+        self.kept = tuple(i for i in range(len(found)) if i not in self.dominated)
+        self.dominated = {one: self._last(one) for one in self.dominated}
 
     def widen(self) -> None:
-        """Add the offers that another in their table beats, behind those there are."""
+        """Add the candidates that another in their table beats, behind those there are."""
         if self._wide:
             return
         self._wide = True
-        position = {(_nodes(offer), offer.row): number for number, offer in enumerate(self.offers)}
-        more: list[Offer] = []
+        position = {(_nodes(candidate), candidate.row): number for number, candidate in enumerate(self.candidates)}
+        more: list[InstanceCandidate] = []
         for nodes, table in self._tables.items():
-            for offer, winner in table.beaten():
-                self.beaten[len(self.offers) + len(more)] = (position[nodes, winner], 1)
-                more.append(offer)
-        self.offers = (*self.offers, *more)
-        self.beaten = {one: self._last(one) for one in self.beaten}
+            for candidate, winner in table.dominated():
+                self.dominated[len(self.candidates) + len(more)] = (position[nodes, winner], 1)
+                more.append(candidate)
+        self.candidates = (*self.candidates, *more)
+        self.dominated = {one: self._last(one) for one in self.dominated}
 
     def _last(self, one: int) -> tuple[int, int]:
         """What is left when winners of winners are followed: (offer, how many of it in place of one)."""
         many = 1
-        while one in self.beaten:
-            one, times = self.beaten[one]
+        while one in self.dominated:
+            one, times = self.dominated[one]
             many *= times
         return one, many
 
 
-def _allowed(problem: FleetProblem, alone: Problem, shapes: Sequence[Shape]) -> list[Shape]:
+def _allowed(problem: InventoryProblem, alone: Problem, shapes: Sequence[Shape]) -> list[Shape]:
     """The shapes that the rules about memory and shapes allow, a block of them looked at together."""
     found: list[Shape] = []
     for start in range(0, len(shapes), _AT_ONCE):
         block = shapes[start : start + _AT_ONCE]
-        viable = Table(problem, [alone], block).viable
+        viable = InstanceTable(problem, [alone], block).viable
         found += [block[row] for row in np.flatnonzero(viable).tolist()]
     return found
 
 
-def _nodes(offer: Offer) -> tuple[int, ...]:
-    return tuple(part.nodes for part in offer.parts)
+def _nodes(candidate: InstanceCandidate) -> tuple[int, ...]:
+    return tuple(part.nodes for part in candidate.parts)
 
 
 class OneGroup(Kind):
     """Shapes whose instances stand on one group. ``together``: nodes an instance may spread over."""
 
     def __init__(
-        self, problem: FleetProblem, group: NodeGroup, together: int, fixed: Fixed, times: Times | None
+        self, problem: InventoryProblem, group: NodeGroup, together: int, fixed: Fixed, times: Times | None
     ) -> None:
         super().__init__(problem, fixed, times)
         self.group, self.together = group, together
-        found: list[Offer] = []
+        found: list[InstanceCandidate] = []
         for nodes, shapes in sorted(self._shapes().items()):
             self.considered += len(shapes)
             alone = problem.instance_problem(group, nodes)
             left = _allowed(problem, alone, shapes) if len(shapes) > _MANY else shapes
             if left:
-                table = Table(problem, [alone], left, times=times)
+                table = InstanceTable(problem, [alone], left, times=times)
                 self._tables[nodes,] = table
-                found += table.offers()
+                found += table.candidates()
         self._take(found)
 
     def _shapes(self) -> dict[int, list[Shape]]:
         """Shapes by the nodes they need."""
-        problem = self.fleet.instance_problem(self.group, self.together)
+        problem = self.inventory.instance_problem(self.group, self.together)
         found: dict[int, list[Shape]] = {}
         fixed = self.fixed
-        formats = formats_of(self.fleet, fixed)
+        formats = formats_of(self.inventory, fixed)
         for tp in one_of(fixed.tensor_parallel, tensor_degrees(problem)):
             for pp in one_of(fixed.pipeline_parallel, pipeline_degrees(problem)):
                 for ep in expert_degrees(problem, tp, self.group.free_gpus * self.together // (tp * pp)):
@@ -161,13 +164,13 @@ class OneGroup(Kind):
                     found.setdefault(nodes, []).extend(shapes)
         return found
 
-    def most_in_place_of(self, part: Part, tp: int) -> int:
+    def most_in_place_of(self, part: StagePart, tp: int) -> int:
         """The most that instances of this group carry on the GPUs of a part, millionths of a request/s."""
-        if not self.offers:
+        if not self.candidates:
             return 0
         nodes, each, gpus, widest, capacity = self._places
         times = np.where(nodes == 1, part.nodes * (part.gpus_per_node // gpus), 1)
-        given = self.table(self.offers[0]).widths(np.array([tp]))[0, 0]
+        given = self.table(self.candidates[0]).widths(np.array([tp]))[0, 0]
         fits = (nodes <= part.nodes) & (each <= part.gpus_per_node) & (widest <= given)
         return int(np.where(fits, times * capacity, 0).max())
 
@@ -176,9 +179,9 @@ class OneGroup(Kind):
         """Nodes, GPUs on each, GPUs, TP width where it matters and capacity of those that no other beats: no other carries more."""
         rows: list[tuple[int, ...]] = []
         for position in self.kept:
-            offer = self.offers[position]
-            mine, width = offer.parts[0], int(self.table(offer).widths(np.array([offer.shape.tp]))[0, 0])
-            rows.append((mine.nodes, mine.gpus_per_node, mine.gpus, width, offer.capacity))
+            candidate = self.candidates[position]
+            mine, width = candidate.parts[0], int(self.table(candidate).widths(np.array([candidate.shape.tp]))[0, 0])
+            rows.append((mine.nodes, mine.gpus_per_node, mine.gpus, width, candidate.capacity))
         return tuple(np.array(rows, dtype=np.int64).T)
 
 
@@ -191,14 +194,14 @@ class TwoGroups(Kind):
     """
 
     def __init__(
-        self, problem: FleetProblem, pairing: Pairing, some: Prospects, fixed: Fixed, times: Times | None
+        self, problem: InventoryProblem, pairing: Pairing, some: Prospects, fixed: Fixed, times: Times | None
     ) -> None:
         super().__init__(problem, fixed, times)
         self.apart = pairing.apart
         by_nodes: dict[tuple[int, int], list[tuple[Shape, int]]] = {}
         for nodes, shape, apart in pairing.shapes(some):
             by_nodes.setdefault(nodes, []).append((shape, apart))
-        found: list[Offer] = []
+        found: list[InstanceCandidate] = []
         for nodes, members in sorted(by_nodes.items()):
             problems = [
                 problem.instance_problem(kind.group, count) for kind, count in zip(self.apart, nodes, strict=True)
@@ -207,13 +210,13 @@ class TwoGroups(Kind):
             left: list[tuple[Shape, int]] = []
             for start in range(0, len(members), _AT_ONCE):
                 block = members[start : start + _AT_ONCE]
-                table = Table(problem, problems, [shape for shape, _ in block])
+                table = InstanceTable(problem, problems, [shape for shape, _ in block])
                 kept = np.flatnonzero(table.may_carry(np.array([apart for _, apart in block], dtype=np.int64)))
                 left += [block[row] for row in kept.tolist()]
             if left:
-                table = Table(problem, problems, [shape for shape, _ in left], times=times)
+                table = InstanceTable(problem, problems, [shape for shape, _ in left], times=times)
                 self._tables[nodes] = table
-                found += table.offers(more_than=np.array([apart for _, apart in left], dtype=np.int64))
+                found += table.candidates(more_than=np.array([apart for _, apart in left], dtype=np.int64))
         self._take(found)
 
 
@@ -222,7 +225,7 @@ def one_of(fixed: T | None, offered: Sequence[T]) -> Sequence[T]:
     return offered if fixed is None else (fixed,)
 
 
-def formats_of(problem: FleetProblem, fixed: Fixed) -> list[tuple[str, str]]:
+def formats_of(problem: InventoryProblem, fixed: Fixed) -> list[tuple[str, str]]:
     """(weight format, KV format) of the instances that may be chosen."""
     search, model = problem.search, problem.model
     weights = one_of(fixed.weight_precision, search.weight_precision or (model.native_weight_format,))

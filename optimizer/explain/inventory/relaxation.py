@@ -1,4 +1,4 @@
-"""What may be changed in the file of an infeasible inventory: one lever per field, its settings from the stated value outward."""
+"""What may be changed in the file of an infeasible inventory: one relaxation per field, its settings from the stated value outward."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import Any
 
 from optimizer.explain.common.numbers import count
-from optimizer.explain.uniform.levers import Lever, batches, offered_formats, room_in_memory, switch_off
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.explain.uniform.relaxations import Relaxation, batches, offered_formats, room_in_memory, switch_off
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Change, Fixed
 from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
 
@@ -24,11 +24,11 @@ MOST_LATER = 463
 
 
 @dataclass(frozen=True, slots=True)
-class FleetLever:
+class InventoryRelaxation:
     """A field that may move; settings 1…steps each allow what the one before allows, and more.
 
     Args:
-        field: the name of the lever, that of its (first) field.
+        field: the name of the relaxation, that of its (first) field.
         steps: how many settings there are.
         at: the problem at a setting.
         changes: of the file at a setting.
@@ -39,41 +39,41 @@ class FleetLever:
 
     field: str
     steps: int
-    at: Callable[[int], FleetProblem]
+    at: Callable[[int], InventoryProblem]
     changes: Callable[[int], tuple[Change, ...]]
     say: Callable[[int], str]
     rules: tuple[str, ...] = ()
     doubling: bool = False
 
 
-def fleet_levers(problem: FleetProblem, fixed: Fixed) -> list[FleetLever]:
-    """Every lever that can move, in the order in which repairs are offered."""
+def inventory_relaxations(problem: InventoryProblem, fixed: Fixed) -> list[InventoryRelaxation]:
+    """Every relaxation that can move, in the order in which repairs are offered."""
     off = problem.search.disabled_rules
-    levers = [*_losses(problem), *_share(problem), *_latencies(problem)]
+    relaxations = [*_losses(problem), *_share(problem), *_latencies(problem)]
     alone = problem.instance_problem(problem.groups[0], 1)
     asked = (*offered_formats(alone, fixed), *room_in_memory(alone), *batches(alone, fixed), *switch_off(alone))
-    for lever in asked:
-        if not lever.rules or set(lever.rules) - set(off):
-            levers.append(_stated(problem, lever))
-    return [_rate(problem), *levers, *_degrees(problem, fixed), *_nodes(problem), *_racks(problem)]
+    for relaxation in asked:
+        if not relaxation.rules or set(relaxation.rules) - set(off):
+            relaxations.append(_stated(problem, relaxation))
+    return [_rate(problem), *relaxations, *_degrees(problem, fixed), *_nodes(problem), *_racks(problem)]
 
 
-def moved(problem: FleetProblem, settings: Mapping[str, int], fixed: Fixed) -> FleetProblem:
-    """The problem with several levers moved; those that are no longer there once others have moved stay."""
+def moved(problem: InventoryProblem, settings: Mapping[str, int], fixed: Fixed) -> InventoryProblem:
+    """The problem with several relaxations moved; those that are no longer there once others have moved stay."""
     for field, setting in settings.items():
-        lever = lever_of(problem, field, fixed)
-        problem = problem if lever is None else lever.at(setting)
+        relaxation = relaxation_of(problem, field, fixed)
+        problem = problem if relaxation is None else relaxation.at(setting)
     return problem
 
 
-def lever_of(problem: FleetProblem, field: str, fixed: Fixed) -> FleetLever | None:
-    """The lever of a field, if it can move."""
-    return next((lever for lever in fleet_levers(problem, fixed) if lever.field == field), None)
+def relaxation_of(problem: InventoryProblem, field: str, fixed: Fixed) -> InventoryRelaxation | None:
+    """The relaxation of a field, if it can move."""
+    return next((relaxation for relaxation in inventory_relaxations(problem, fixed) if relaxation.field == field), None)
 
 
 def _field(field: str, old: Any, steps: int, value: Callable[[int], Any],
-           at: Callable[[int], FleetProblem], rules: tuple[str, ...] = (), note: str = "") -> FleetLever:  # fmt: skip
-    """A lever of one field."""
+           at: Callable[[int], InventoryProblem], rules: tuple[str, ...] = (), note: str = "") -> InventoryRelaxation:  # fmt: skip
+    """A relaxation of one field."""
 
     def say(k: int) -> str:
         new = value(k)
@@ -82,7 +82,7 @@ def _field(field: str, old: Any, steps: int, value: Callable[[int], Any],
             verb = "raise" if new > old else "lower"
         return f"{verb} {field} from {_plain(old)} to {_plain(new)}{note}"
 
-    return FleetLever(field, steps, at, lambda k: (Change(field, old, value(k)),), say, rules)
+    return InventoryRelaxation(field, steps, at, lambda k: (Change(field, old, value(k)),), say, rules)
 
 
 def _plain(value: Any) -> str:
@@ -91,24 +91,24 @@ def _plain(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _rate(problem: FleetProblem) -> FleetLever:
+def _rate(problem: InventoryProblem) -> InventoryRelaxation:
     demand = problem.workload.requests_per_s
 
     def value(k: int) -> float:
         return float(Fraction(repr(demand)) * (PERCENT - k) / PERCENT)
 
-    def at(k: int) -> FleetProblem:
+    def at(k: int) -> InventoryProblem:
         return problem.model_copy(update={"workload": problem.workload.model_copy(update={"requests_per_s": value(k)})})
 
     note = " (found in steps of 1 % of what is asked)"
     return _field("workload.requests_per_s", demand, PERCENT - 1, value, at, note=note)
 
 
-def _losses(problem: FleetProblem) -> list[FleetLever]:
-    levers = []
+def _losses(problem: InventoryProblem) -> list[InventoryRelaxation]:
+    relaxations = []
     for losses in problem.survive:
 
-        def at(k: int, level: str = losses.level) -> FleetProblem:
+        def at(k: int, level: str = losses.level) -> InventoryProblem:
             fewer = [
                 one if one.level != level else one.model_copy(update={"count": one.count - k})
                 for one in problem.survive
@@ -120,11 +120,11 @@ def _losses(problem: FleetProblem) -> list[FleetLever]:
             return now - k
 
         field = f"requirements.survive.{losses.level}"
-        levers.append(_field(field, losses.count, losses.count, value, at, (f"survive_{losses.level}",)))
-    return levers
+        relaxations.append(_field(field, losses.count, losses.count, value, at, (f"survive_{losses.level}",)))
+    return relaxations
 
 
-def _share(problem: FleetProblem) -> list[FleetLever]:
+def _share(problem: InventoryProblem) -> list[InventoryRelaxation]:
     """A smaller share of the demand after losses, in steps of one hundredth."""
     start = Fraction(repr(problem.demand_share))
     first = math.ceil(start * PERCENT) - 1
@@ -134,16 +134,16 @@ def _share(problem: FleetProblem) -> list[FleetLever]:
     def value(k: int) -> float:
         return float(Fraction(first + 1 - k, PERCENT))
 
-    def at(k: int) -> FleetProblem:
+    def at(k: int) -> InventoryProblem:
         return problem.model_copy(update={"demand_share": value(k)})
 
     field, rules = "requirements.survive.demand_share", tuple(f"survive_{losses.level}" for losses in problem.survive)
     return [_field(field, problem.demand_share, first, value, at, rules)]
 
 
-def _latencies(problem: FleetProblem) -> list[FleetLever]:
+def _latencies(problem: InventoryProblem) -> list[InventoryRelaxation]:
     """Later deadlines, in steps of 1 %, rounded up to three digits."""
-    levers = []
+    relaxations = []
     for limit in problem.requirements.latency_limits:
 
         def value(k: int, start: float = limit.limit_ms) -> float:
@@ -151,19 +151,19 @@ def _latencies(problem: FleetProblem) -> list[FleetLever]:
             unit = Fraction(10) ** (math.floor(math.log10(exact)) - 2)
             return float(math.ceil(Fraction(exact) / unit) * unit)
 
-        def at(k: int, name: str = limit.field, value: Callable[[int], float] = value) -> FleetProblem:
+        def at(k: int, name: str = limit.field, value: Callable[[int], float] = value) -> InventoryProblem:
             later = problem.requirements.model_copy(update={name: value(k)})
             return problem.model_copy(update={"requirements": later})
 
         rule, note = limit.field.removesuffix("_ms"), " (found in steps of 1 %)"
         rules = (rule, "tpot_full_batch") if rule == "tpot_p99" else (rule,)
-        levers.append(_field(f"requirements.{limit.field}", limit.limit_ms, MOST_LATER, value, at, rules, note))
-    return levers
+        relaxations.append(_field(f"requirements.{limit.field}", limit.limit_ms, MOST_LATER, value, at, rules, note))
+    return relaxations
 
 
-def _stated(problem: FleetProblem, lever: Lever) -> FleetLever:
-    """A lever of the requirements or the search as one of an inventory."""
-    section, name = lever.field.split(".")
+def _stated(problem: InventoryProblem, relaxation: Relaxation) -> InventoryRelaxation:
+    """A relaxation of the requirements or the search as one of an inventory."""
+    section, name = relaxation.field.split(".")
     holder = getattr(problem, section)
     old = getattr(holder, name)
     if old is None:
@@ -177,19 +177,19 @@ def _stated(problem: FleetProblem, lever: Lever) -> FleetLever:
         old = found.get(name)
 
     def value(k: int) -> Any:
-        return lever.at(k)[lever.field]
+        return relaxation.at(k)[relaxation.field]
 
-    def at(k: int) -> FleetProblem:
+    def at(k: int) -> InventoryProblem:
         new = value(k)
         changed = holder.model_copy(update={name: tuple(new) if isinstance(new, list) else new})
         return problem.model_copy(update={section: changed})
 
-    return _field(lever.field, old, lever.steps, value, at, lever.rules)
+    return _field(relaxation.field, old, relaxation.steps, value, at, relaxation.rules)
 
 
-def _degrees(problem: FleetProblem, fixed: Fixed) -> list[FleetLever]:
+def _degrees(problem: InventoryProblem, fixed: Fixed) -> list[InventoryRelaxation]:
     """More degrees than the file offers, the usual ones one after the other; experts spread further; layers shared less evenly."""
-    search, levers = problem.search, list[FleetLever]()
+    search, relaxations = problem.search, list[InventoryRelaxation]()
     wide = search.model_copy(update={"tensor_parallel": None, "pipeline_parallel": None})
     homogeneous = [problem.model_copy(update={"search": wide}).instance_problem(group, 1) for group in problem.groups]
     for name, usual in (("tensor_parallel", tensor_degrees), ("pipeline_parallel", pipeline_degrees)):
@@ -199,23 +199,23 @@ def _degrees(problem: FleetProblem, fixed: Fixed) -> list[FleetLever]:
         more = sorted({degree for one in homogeneous for degree in usual(one)} - set(stated))
         if more:
             offered = [tuple(sorted({*stated, *more[:k]})) for k in range(1, len(more) + 1)]
-            levers.append(_of_search(problem, name, stated, offered))
+            relaxations.append(_of_search(problem, name, stated, offered))
     modes = ("off", "replica", "any")
     mode = modes.index(search.expert_parallel)
     if problem.model.experts and mode < 2 and fixed.expert_parallel is None:
-        levers.append(_of_search(problem, "expert_parallel", search.expert_parallel, modes[mode + 1 :]))
+        relaxations.append(_of_search(problem, "expert_parallel", search.expert_parallel, modes[mode + 1 :]))
     if search.layer_imbalance < MOST_IMBALANCE and "layer_split" not in search.disabled_rules:
         further = range(search.layer_imbalance + 1, MOST_IMBALANCE + 1)
-        levers.append(_of_search(problem, "layer_imbalance", search.layer_imbalance, further, ("layer_split",)))
-    return levers
+        relaxations.append(_of_search(problem, "layer_imbalance", search.layer_imbalance, further, ("layer_split",)))
+    return relaxations
 
 
 def _of_search(
-    problem: FleetProblem, name: str, old: Any, offered: Sequence[Any], rules: tuple[str, ...] = ()
-) -> FleetLever:
-    """A lever of one field of the search, its settings in order."""
+    problem: InventoryProblem, name: str, old: Any, offered: Sequence[Any], rules: tuple[str, ...] = ()
+) -> InventoryRelaxation:
+    """A relaxation of one field of the search, its settings in order."""
 
-    def at(k: int) -> FleetProblem:
+    def at(k: int) -> InventoryProblem:
         return problem.model_copy(update={"search": problem.search.model_copy(update={name: offered[k - 1]})})
 
     def value(k: int) -> Any:
@@ -226,13 +226,13 @@ def _of_search(
     return _field(f"search.{name}", stated, len(offered), value, at, rules)
 
 
-def _nodes(problem: FleetProblem) -> list[FleetLever]:
+def _nodes(problem: InventoryProblem) -> list[InventoryRelaxation]:
     """More nodes of one group; whole racks of it, where it states how many."""
-    levers = []
+    relaxations = []
     for index, group in enumerate(problem.groups):
         each = group.nodes // group.racks if group.racks else 1
 
-        def grown(k: int, index: int = index, each: int = each) -> FleetProblem:
+        def grown(k: int, index: int = index, each: int = each) -> InventoryProblem:
             def changed(position: int, one: NodeGroup) -> NodeGroup:
                 if position != index:
                     return one
@@ -254,11 +254,11 @@ def _nodes(problem: FleetProblem) -> list[FleetLever]:
             return f"{said}{racks} ({gpus} more)"
 
         steps = group.nodes * (MOST_TIMES - 1) // each
-        levers.append(FleetLever(f"cluster.{index}.nodes", steps, grown, changes, say, doubling=True))
-    return levers
+        relaxations.append(InventoryRelaxation(f"cluster.{index}.nodes", steps, grown, changes, say, doubling=True))
+    return relaxations
 
 
-def _racks(problem: FleetProblem) -> list[FleetLever]:
+def _racks(problem: InventoryProblem) -> list[InventoryRelaxation]:
     """Racks left out, so that an instance may stand on nodes of several; not where racks have to be survived."""
     groups = problem.groups
     racks = sum(group.racks for group in groups) + len({group.rack for group in groups if group.rack is not None})
@@ -273,4 +273,4 @@ def _racks(problem: FleetProblem) -> list[FleetLever]:
     fields = ", ".join(change.field for change in changes)
     said = f"leave out {fields}, if the nodes of one instance may stand in several racks"
     changed = problem.model_copy(update={"groups": together})
-    return [FleetLever("cluster.racks", 1, lambda k: changed, lambda k: changes, lambda k: said)]
+    return [InventoryRelaxation("cluster.racks", 1, lambda k: changed, lambda k: changes, lambda k: said)]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
+from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
 from optimizer.verify.common.times import chunks_of
-from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
 
 NEAR = 1e-10
 """A cumulative share or a utilisation this close to its threshold is left to exact arithmetic."""

@@ -1,4 +1,4 @@
-"""The float twin against exact arithmetic, and the chain where its answer is known."""
+"""The float counterpart against exact arithmetic, and the chain where its answer is known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optimizer.verify.common.load import chain
 from optimizer.verify.common.rules import findings
 from optimizer.verify.common.space import most_slots, rows
 from optimizer.verify.common.stage import Stages
-from optimizer.verify.uniform.twin import survey
+from optimizer.verify.uniform.float_candidate import survey
 from tests.verify.builders import answer_for, best_strategy, no_answer, problem, random_problem
 
 SEEDS = range(24)
@@ -52,7 +52,7 @@ def test_proportional_residence_is_a_single_server() -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_twin_agrees_with_exact_arithmetic(seed: int) -> None:
+def test_float_agrees_with_exact_arithmetic(seed: int) -> None:
     stated = random_problem(seed)
     pick, off = random.Random(seed), stated.search.disabled_rules
     with sixty_digits():

@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optimizer.facts.inventory import FleetProblem
-from optimizer.search.inventory.offer import Offer
-from optimizer.search.uniform.quantities import Weights
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.search.inventory.candidate import InstanceCandidate
+from optimizer.search.uniform.quantities import ObjectiveWeights
 
 MOST_EVENTS = 8
 LEAST_MS = 0.2
@@ -36,7 +36,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Downs:
+class DownCounts:
     """The classes: no wide part down, each event, anything else."""
 
     none: float
@@ -65,7 +65,7 @@ class Downs:
         return (*found, max(0.0, always - sum(found)))
 
 
-def downs_of(problem: FleetProblem) -> Downs:
+def down_counts_of(problem: InventoryProblem) -> DownCounts:
     """The classes of an inventory: events for what costs most when it is down."""
     failures, groups = problem.failures, problem.groups
     parts: list[tuple[frozenset[int], int, float]] = []
@@ -80,24 +80,26 @@ def downs_of(problem: FleetProblem) -> Downs:
                 parts.append((touched, 1, failures.unavailability(level)))
     none = math.prod((1 - u) ** many for _, many, u in parts)
     events = [Event(touched, many, many * u / (1 - u) * none) for touched, many, u in parts]
-    w = Weights.of(problem.objective)
+    w = ObjectiveWeights.of(problem.objective)
     worth = [event for event in events if event.probability * w.unserved * w.penalty_ms > LEAST_MS]
     worth.sort(key=lambda event: -event.probability)
     node = failures.unavailability("gpu") + failures.unavailability("node")
     single = node * w.unserved * w.penalty_ms > SINGLE_MS
-    return Downs(none, tuple(worth[:MOST_EVENTS]), bool(worth) or single)
+    return DownCounts(none, tuple(worth[:MOST_EVENTS]), bool(worth) or single)
 
 
-def inner_availability(problem: FleetProblem, offer: Offer) -> float:
+def inner_availability(problem: InventoryProblem, candidate: InstanceCandidate) -> float:
     """The probability that the GPUs and nodes of an instance are up."""
     failures = problem.failures
-    return (1 - failures.unavailability("gpu")) ** offer.gpus * (1 - failures.unavailability("node")) ** offer.nodes
+    return (1 - failures.unavailability("gpu")) ** candidate.gpus * (
+        1 - failures.unavailability("node")
+    ) ** candidate.nodes
 
 
-def availability(problem: FleetProblem, groups: Sequence[int], offer: Offer) -> float:
+def availability(problem: InventoryProblem, groups: Sequence[int], candidate: InstanceCandidate) -> float:
     """A(τ) on a place: every part of the inventory that the instance touches is up."""
     failures, there = problem.failures, [problem.groups[index] for index in groups]
-    up = inner_availability(problem, offer)
+    up = inner_availability(problem, candidate)
     if there[0].rack or there[0].racks:
         # Both groups of a pipeline over two are in one rack.
         up *= 1 - failures.unavailability("rack")
@@ -109,7 +111,7 @@ def availability(problem: FleetProblem, groups: Sequence[int], offer: Offer) -> 
     return up
 
 
-def all_up(problem: FleetProblem) -> float:
+def all_up(problem: InventoryProblem) -> float:
     """The probability that every part of the inventory is up: no more than that of the parts in use."""
     failures = problem.failures
     up = 1.0

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
-from optimizer.verify.common.groups import Shape
-from optimizer.verify.common.layer import Experts
+from optimizer.verify.common.groups import ReplicaShape
+from optimizer.verify.common.layer import LayerExperts
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import chunks_of
 
@@ -41,7 +41,7 @@ def _roof(x: Floats, y: Floats) -> Floats:
     return np.maximum(x, y) + float(constant("overlap")) * np.minimum(x, y)
 
 
-def decode_ms(stage: Stage, ranks: int, b: Floats, known: dict[tuple[Experts, int], Floats]) -> Floats:
+def decode_ms(stage: Stage, ranks: int, b: Floats, known: dict[tuple[LayerExperts, int], Floats]) -> Floats:
     """Decode time of one stage for every b."""
     total = float(stage.step.fixed) + float(stage.step.slope) * b
     for memory, compute in stage.roofs:
@@ -56,7 +56,7 @@ def decode_ms(stage: Stage, ranks: int, b: Floats, known: dict[tuple[Experts, in
     return total
 
 
-def shape_times(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto: int) -> ShapeTimes:
+def shape_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, upto: int) -> ShapeTimes:
     """Times of every shape for 1 ... ``upto`` sequences in progress."""
     work, engine = problem.workload, facts_of_costs().engines[problem.engine]
     deepest = max(shape.stages for shape in shapes)
@@ -64,7 +64,7 @@ def shape_times(problem: Problem, shapes: Sequence[Shape], stages: Stages, upto:
     b = np.arange(1, -(-upto // fewest) + 1, dtype=np.float64)
     lengths = (work.prompt_tokens, work.longest_prompt_tokens)
     # Line 0 of each table is the stage that a shallower replica does not have.
-    known: dict[tuple[Experts, int], Floats] = {}
+    known: dict[tuple[LayerExperts, int], Floats] = {}
     decode, chunk, line = [np.zeros_like(b)], [(0.0, 0.0)], dict[tuple[int, int], int]()
     places = np.zeros((len(shapes), deepest), dtype=np.int64)
     crossings = np.zeros((len(shapes), 2))

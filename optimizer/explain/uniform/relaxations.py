@@ -1,6 +1,6 @@
-"""What may be given up or changed to make a problem feasible: one lever per field of the problem file.
+"""What may be given up or changed to make a problem feasible: one relaxation per field of the problem file.
 
-A lever knows the rules it relaxes, its steps from the stated value outward, and its furthest useful value. Steps are
+A relaxation knows the rules it relaxes, its steps from the stated value outward, and its furthest useful value. Steps are
 the resolution that "least change" refers to: 0.01 ms, 0.001 requests/s, one KV block of 16 tokens, 0.1 % of memory.
 """
 
@@ -34,15 +34,15 @@ LONGEST_MS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class Lever:
+class Relaxation:
     """A field that may move.
 
     Args:
         id: for code; people read ``field``.
-        kind: ``limit`` (tables stay), ``rate``, ``context``, ``offer`` (more candidates), ``nodes`` or ``choice``.
+        kind: ``limit`` (tables stay), ``rate``, ``context``, ``candidate`` (more candidates), ``nodes`` or ``choice``.
         rules: ids of the rules it relaxes.
         steps: how many settings there are beyond the stated one.
-        at: the changes of setting 1…steps; further settings allow more, unless the kind is ``offer`` or ``choice``.
+        at: the changes of setting 1…steps; further settings allow more, unless the kind is ``candidate`` or ``choice``.
         full: the changes that allow the most; None for ``choice``, whose settings stand side by side.
         weight: what giving it up counts, smaller is offered first.
     """
@@ -57,8 +57,8 @@ class Lever:
     full: Changes | None
 
 
-def levers_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tuple[Lever, ...]:
-    """Every lever that can move for this problem, in the order in which repairs are offered."""
+def relaxations_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tuple[Relaxation, ...]:
+    """Every relaxation that can move for this problem, in the order in which repairs are offered."""
     off = set(problem.search.disabled_rules)
     found = [
         *_gpus(problem, fixed),
@@ -73,7 +73,7 @@ def levers_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tuple[Le
         *_survive(problem),
         *switch_off(problem),
     ]
-    return tuple(lever for lever in found if not lever.rules or set(lever.rules) - off)
+    return tuple(relaxation for relaxation in found if not relaxation.rules or set(relaxation.rules) - off)
 
 
 def most_nodes(problem: Problem, fixed: Fixed | None = None) -> int:
@@ -87,50 +87,50 @@ def most_nodes(problem: Problem, fixed: Fixed | None = None) -> int:
     return max(hardware.nodes, min(wanted, max(1, MOST_GPUS // each)))
 
 
-def _gpus(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+def _gpus(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
     hardware = problem.hardware
     most, nodes = most_nodes(problem, fixed), hardware.nodes
-    levers: list[Lever] = []
+    relaxations: list[Relaxation] = []
     usual = hardware.gpu.gpus_per_node
     if hardware.gpus_per_node < usual:
-        levers.append(_counted("gpus_per_node", "choice", "hardware.gpus_per_node", ("gpu_count",), 1,
+        relaxations.append(_counted("gpus_per_node", "choice", "hardware.gpus_per_node", ("gpu_count",), 1,
                                hardware.gpus_per_node, usual))  # fmt: skip
     if most > nodes:
-        levers.append(_counted("nodes", "nodes", "hardware.nodes", ("gpu_count",), 1, nodes, most))
-    return levers
+        relaxations.append(_counted("nodes", "nodes", "hardware.nodes", ("gpu_count",), 1, nodes, most))
+    return relaxations
 
 
-def _counted(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, start: int, end: int) -> Lever:
+def _counted(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, start: int, end: int) -> Relaxation:
     """A whole number that moves from ``start`` (stated) to ``end`` one by one."""
     sign = 1 if end > start else -1
     full = None if kind == "choice" else {field: end}
-    return Lever(id, kind, field, rules, weight, abs(end - start), lambda k: {field: start + sign * k}, full)
+    return Relaxation(id, kind, field, rules, weight, abs(end - start), lambda k: {field: start + sign * k}, full)
 
 
-def _one(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, value: Any) -> Lever:
-    return Lever(id, kind, field, rules, weight, 1, lambda k: {field: value}, {field: value})
+def _one(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, value: Any) -> Relaxation:
+    return Relaxation(id, kind, field, rules, weight, 1, lambda k: {field: value}, {field: value})
 
 
-def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
     """Narrower weights, and a narrower KV cache, beside what is considered, where the GPU runs them."""
     search, model = problem.search, problem.model
     kernels, gpu = kernels_of(problem.engine), problem.hardware.gpu
-    levers = []
+    relaxations = []
     weights = search.weight_precision or (model.native_weight_format,)
     narrow = set(get_args(WeightFormat)) - {"fp16", "bf16"}
     runs = kernels.runs_weights("fp8", model.quantization, gpu)
     if runs and not (fixed and fixed.weight_precision) and not narrow & set(weights):
         assert "fp8" in get_args(WeightFormat)
-        levers.append(_one("fp8 weights", "offer", "search.weight_precision", (), 2, [*weights, "fp8"]))
+        relaxations.append(_one("fp8 weights", "candidate", "search.weight_precision", (), 2, [*weights, "fp8"]))
     caches = search.kv_precision or (model.native_kv_format,)
     runs = kernels.runs_cache("fp8", gpu)
     if runs and not (fixed and fixed.kv_precision) and "fp8" not in caches:
         assert "fp8" in get_args(KvFormat)
-        levers.append(_one("fp8 KV", "offer", "search.kv_precision", (), 2, [*caches, "fp8"]))
-    return levers
+        relaxations.append(_one("fp8 KV", "candidate", "search.kv_precision", (), 2, [*caches, "fp8"]))
+    return relaxations
 
 
-def _context(problem: Problem) -> list[Lever]:
+def _context(problem: Problem) -> list[Relaxation]:
     """Shorter sequences, in KV blocks, down to the workload's own longest."""
     start = problem.max_sequence_tokens
     least = problem.workload.longest_prompt_tokens + problem.workload.output_tokens
@@ -140,12 +140,12 @@ def _context(problem: Problem) -> list[Lever]:
     steps = max(0, -(-(first - least) // BLOCK_TOKENS)) + 1
     field = "requirements.max_sequence_tokens"
     return [
-        Lever("context", "context", field, (), 3, steps,
+        Relaxation("context", "context", field, (), 3, steps,
               lambda k: {field: max(least, first - (k - 1) * BLOCK_TOKENS)}, {field: least})
     ]  # fmt: skip
 
 
-def _gpu_type(stated: Stated, problem: Problem) -> list[Lever]:
+def _gpu_type(stated: Stated, problem: Problem) -> list[Relaxation]:
     """Other GPUs of the catalog with more memory or bandwidth, the most modest first."""
     now = problem.hardware.gpu
     others: list[tuple[tuple[float, ...], GpuFacts]] = []
@@ -160,7 +160,7 @@ def _gpu_type(stated: Stated, problem: Problem) -> list[Lever]:
     if not kept:
         return []
     changes = [_with_gpu(stated, gpu) for gpu in kept]
-    return [Lever("gpu", "choice", "hardware.gpu", (), 4, len(changes), lambda k: changes[k - 1], None)]
+    return [Relaxation("gpu", "choice", "hardware.gpu", (), 4, len(changes), lambda k: changes[k - 1], None)]
 
 
 def _with_gpu(stated: Stated, gpu: GpuFacts) -> Changes:
@@ -173,49 +173,56 @@ def _with_gpu(stated: Stated, gpu: GpuFacts) -> Changes:
     return changes
 
 
-def _degrees(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+def _degrees(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
     """Search limits: degrees that were not offered and options that were switched off."""
     search, pinned = problem.search, fixed or Fixed()
     open_search = search.model_copy(update={"tensor_parallel": None, "pipeline_parallel": None})
     wide = problem.model_copy(update={"search": open_search})
-    levers = []
+    relaxations = []
     for name, value, usual, pin in (
         ("tensor_parallel", search.tensor_parallel, tensor_degrees(wide), pinned.tensor_parallel),
         ("pipeline_parallel", search.pipeline_parallel, pipeline_degrees(wide), pinned.pipeline_parallel),
     ):
         more = [degree for degree in usual if value is not None and degree not in value]
         if value is not None and more and not pin and not (name[0] == "p" and pinned.layers_per_stage):
-            levers.append(_added(name, value, more))
+            relaxations.append(_added(name, value, more))
     if search.data_parallel is not None and not pinned.data_parallel:
         stated_degrees = search.data_parallel
         # As many replicas as the nodes that may be added hold: a limit that more nodes lift together with this one is no conflict.
         largest = max(problem.hardware.gpus, most_nodes(problem, fixed) * problem.hardware.gpus_per_node)
         more = [d for d in range(1, min(largest, MOST_GPUS) + 1) if d not in stated_degrees]
         if more:
-            levers.append(_added("data_parallel", stated_degrees, more))
+            relaxations.append(_added("data_parallel", stated_degrees, more))
     modes = ("off", "replica", "any")
     mode = modes.index(search.expert_parallel)
     if problem.model.experts and mode < 2 and not pinned.expert_parallel:
         field = "search.expert_parallel"
-        levers.append(
-            Lever(
-                "expert_parallel", "offer", field, (), 5, 2 - mode, lambda k: {field: modes[mode + k]}, {field: "any"}
+        relaxations.append(
+            Relaxation(
+                "expert_parallel",
+                "candidate",
+                field,
+                (),
+                5,
+                2 - mode,
+                lambda k: {field: modes[mode + k]},
+                {field: "any"},
             )
         )
     if search.layer_imbalance < 2 and not pinned.layers_per_stage:
-        levers.append(_counted("layer_imbalance", "offer", "search.layer_imbalance", ("layer_split",), 6,
+        relaxations.append(_counted("layer_imbalance", "candidate", "search.layer_imbalance", ("layer_split",), 6,
                                search.layer_imbalance, search.layer_imbalance + 1))  # fmt: skip
-    return levers
+    return relaxations
 
 
-def _added(name: str, stated: tuple[int, ...], more: list[int]) -> Lever:
+def _added(name: str, stated: tuple[int, ...], more: list[int]) -> Relaxation:
     field = f"search.{name}"
-    return Lever(name, "offer", field, (), 5, len(more), lambda k: {field: sorted({*stated, more[k - 1]})},
+    return Relaxation(name, "candidate", field, (), 5, len(more), lambda k: {field: sorted({*stated, more[k - 1]})},
                  {field: sorted({*stated, *more})})  # fmt: skip
 
 
-def _latencies(problem: Problem) -> list[Lever]:
-    levers = []
+def _latencies(problem: Problem) -> list[Relaxation]:
+    relaxations = []
     for limit in problem.requirements.latency_limits:
         assert limit.percentile in get_args(Percentile)
         rule, field = limit.field.removesuffix("_ms"), f"requirements.{limit.field}"
@@ -226,40 +233,42 @@ def _latencies(problem: Problem) -> list[Lever]:
             return {field: (first + k) / MS_STEPS}
 
         steps = LONGEST_MS * MS_STEPS - first
-        levers.append(Lever(rule, "limit", field, rules, 7, steps, at, at(steps)))
-    return levers
+        relaxations.append(Relaxation(rule, "limit", field, rules, 7, steps, at, at(steps)))
+    return relaxations
 
 
-def _rate(problem: Problem) -> list[Lever]:
+def _rate(problem: Problem) -> list[Relaxation]:
     rate, field = problem.workload.requests_per_s, "workload.requests_per_s"
     first = math.ceil(Fraction(repr(rate)) * RATE_STEPS)
     if first < 2:
         return []
     return [
-        Lever("rate", "rate", field, (), 8, first - 1, lambda k: {field: (first - k) / RATE_STEPS},
+        Relaxation("rate", "rate", field, (), 8, first - 1, lambda k: {field: (first - k) / RATE_STEPS},
               {field: 1 / RATE_STEPS})
     ]  # fmt: skip
 
 
-def batches(problem: Problem, fixed: Fixed | None) -> list[Lever]:
+def batches(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
     needs = problem.requirements
-    levers = []
+    relaxations = []
     most = chain_length(problem) // 2
     if needs.max_batch is not None and needs.max_batch < most:
-        levers.append(
+        relaxations.append(
             _counted("max_batch", "limit", "requirements.max_batch", ("max_batch",), 6, needs.max_batch, most)
         )
     if needs.min_batch > 1:
-        levers.append(_counted("min_batch", "limit", "requirements.min_batch", ("min_batch",), 6, needs.min_batch, 1))
-    return levers
+        relaxations.append(
+            _counted("min_batch", "limit", "requirements.min_batch", ("min_batch",), 6, needs.min_batch, 1)
+        )
+    return relaxations
 
 
-def room_in_memory(problem: Problem) -> list[Lever]:
+def room_in_memory(problem: Problem) -> list[Relaxation]:
     """Shorter sequences, and a larger share of the memory."""
     return [*_context(problem), *_utilization(problem)]
 
 
-def _utilization(problem: Problem) -> list[Lever]:
+def _utilization(problem: Problem) -> list[Relaxation]:
     share, field = problem.requirements.gpu_memory_utilization, "requirements.gpu_memory_utilization"
     first = math.floor(Fraction(repr(share)) * SHARE_STEPS)
     steps = round(MOST_UTILIZATION * SHARE_STEPS) - first
@@ -269,20 +278,20 @@ def _utilization(problem: Problem) -> list[Lever]:
     def at(k: int) -> Changes:
         return {field: (first + k) / SHARE_STEPS}
 
-    return [Lever("utilization", "limit", field, ("memory", "kv_cache"), 6, steps, at, at(steps))]
+    return [Relaxation("utilization", "limit", field, ("memory", "kv_cache"), 6, steps, at, at(steps))]
 
 
-def _survive(problem: Problem) -> list[Lever]:
-    levers = []
+def _survive(problem: Problem) -> list[Relaxation]:
+    relaxations = []
     for level in ("gpu", "node"):
         losses = getattr(problem.requirements.survive, level)
         if losses:
             rule = f"survive_{level}"
-            levers.append(_counted(rule, "limit", f"requirements.survive.{level}", (rule,), 9, losses, 0))
-    return levers
+            relaxations.append(_counted(rule, "limit", f"requirements.survive.{level}", (rule,), 9, losses, 0))
+    return relaxations
 
 
-def switch_off(problem: Problem) -> list[Lever]:
+def switch_off(problem: Problem) -> list[Relaxation]:
     """Rules of placement that a person may switch off; rules that an engine enforces are never offered."""
     rule, off = "nvlink_locality", problem.search.disabled_rules
     if rule in off:

@@ -1,4 +1,4 @@
-"""The exhaustive twin: every candidate of section 8 in 64-bit floats, to find any that would refute a claim.
+"""The exhaustive counterpart: every candidate of section 8 in 64-bit floats, to find any that would refute a claim.
 
 Floats only select: a candidate within rounding of a limit counts as possible, and whatever is found here is judged
 again in exact arithmetic by ``check``. Rows go through in blocks of modest size; each block is a few hundred numpy calls.
@@ -17,19 +17,19 @@ from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.candidate import planned
-from optimizer.verify.common.corrections import twin_times
+from optimizer.verify.common.corrections import float_times
 from optimizer.verify.common.failures import down_of
-from optimizer.verify.common.groups import Row, Shape
+from optimizer.verify.common.float_cache import FloatCache, completed
+from optimizer.verify.common.float_load import Loads, loads
+from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
+from optimizer.verify.common.groups import ReplicaShape, Row
 from optimizer.verify.common.load import chain_length
 from optimizer.verify.common.objective import weights_of
 from optimizer.verify.common.rules import row_findings
 from optimizer.verify.common.space import most_slots
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.common.survivors import survivors_of
-from optimizer.verify.common.twin_cache import CacheTwin, completed
-from optimizer.verify.common.twin_load import Loads, loads
-from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
-from optimizer.verify.uniform.twin_capacity import capacity_tier, most_per_replica
+from optimizer.verify.uniform.float_capacity import capacity_tier, most_per_replica
 
 BLOCK = 1 << 16
 """Candidates in one block."""
@@ -40,7 +40,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class FloatBar:
     """What a rival must beat: the tier before the objective (lower is better; 0 without one), and the value in ms."""
 
     tier: float
@@ -79,7 +79,13 @@ class _Verdict:
 
 @sixty_digits()
 def survey(
-    problem: Problem, fixed: Fixed, offered: Sequence[Row], stages: Stages, bar: Bar | None, *, most_rivals: int = 4096
+    problem: Problem,
+    fixed: Fixed,
+    offered: Sequence[Row],
+    stages: Stages,
+    bar: FloatBar | None,
+    *,
+    most_rivals: int = 4096,
 ) -> Survey:
     """Go through the whole space.
 
@@ -108,7 +114,7 @@ def _blocks(possible: list[Row], size: int) -> Iterator[list[Row]]:
         yield ordered[start : start + size]
 
 
-def _record(found: Survey, block: list[Row], slots: Ints, seen: _Verdict, bar: Bar | None, most: int) -> None:
+def _record(found: Survey, block: list[Row], slots: Ints, seen: _Verdict, bar: FloatBar | None, most: int) -> None:
     found.feasible += int(seen.sure.sum())
     found.near += int((seen.maybe & ~seen.sure).sum())
     rival = seen.maybe
@@ -134,11 +140,11 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
     shapes = list(dict.fromkeys(row.shape for row in block))
     line = {shape: i for i, shape in enumerate(shapes)}
     shape = np.array([line[row.shape] for row in block])
-    times = twin_times(problem, shapes, stages, upto)
-    states = _Loads(problem, block, times, shape)
+    times = float_times(problem, shapes, stages, upto)
+    states = _FloatLoads(problem, block, times, shape)
     normal = states.down(np.zeros(len(block), dtype=np.int64))
     rules = _Rules(problem, _fits(problem, shapes, stages, slots)[shape])
-    caches = CacheTwin(problem, shapes, stages)
+    caches = FloatCache(problem, shapes, stages)
     rules.load(normal, slots, "concurrency" not in problem.search.disabled_rules)
     rules.cache(normal, *caches.holds(normal, shape))
     rules.limits(normal)
@@ -178,7 +184,7 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
     return _Verdict(rules.sure, rules.maybe, tier, value)
 
 
-def _fits(problem: Problem, shapes: Sequence[Shape], stages: Stages, slots: Ints) -> Bools:
+def _fits(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, slots: Ints) -> Bools:
     """Rules on max_num_seqs alone, in whole numbers: no rounding."""
     wanted, off = problem.requirements, problem.search.disabled_rules
     fits = np.ones((len(shapes), len(slots)), dtype=np.bool_)
@@ -196,7 +202,7 @@ def _fits(problem: Problem, shapes: Sequence[Shape], stages: Stages, slots: Ints
     return fits
 
 
-class _Loads:
+class _FloatLoads:
     """Loads of the rows of a block with some instances left."""
 
     def __init__(self, problem: Problem, block: Sequence[Row], times: ShapeTimes, shape: Ints) -> None:
@@ -256,7 +262,7 @@ def _values(
     problem: Problem,
     block: Sequence[Row],
     slots: Ints,
-    states: _Loads,
+    states: _FloatLoads,
     normal: Loads,
     holds: Callable[[Loads], tuple[Bools, Bools]],
 ) -> Floats:

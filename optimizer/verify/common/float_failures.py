@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.verify.common.failures import COUNTED
-from optimizer.verify.common.twin_times import Floats, Ints
+from optimizer.verify.common.float_times import Floats, Ints
 
 Bools = NDArray[np.bool_]
 
 
-class DownTwin:
+class FloatDown:
     """What ``failures.Down`` holds, for rows of (instance GPUs, instances).
 
     ``probabilities`` is (COUNTED + 1, Q); ``beyond`` and ``beyond_instances`` are (Q,); ``killed`` (3, Q) by 0, 1 or 2 lost nodes.

@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 
-from optimizer.facts.inventory import FleetProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Fixed
-from optimizer.verify.common.groups import Shape
+from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.space import rows
 from optimizer.verify.inventory.availability import availability_of
 from optimizer.verify.inventory.instance import Instance, Instances, Segment, likeness, nodes_needed, shape_rules
 from optimizer.verify.inventory.rates import MILLION, Rated, rated
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 
-__all__ = ["MILLION", "Offer", "legal", "offer_of", "offers_of", "offers_on", "shapes_on"]
+__all__ = ["MILLION", "CheckedInstance", "candidate_of", "candidates_of", "candidates_on", "legal", "shapes_on"]
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class CheckedInstance:
     """A shape on a group, or over two. Rates are millionths of a request/s of one instance."""
 
     groups: tuple[int, ...]
@@ -50,17 +50,19 @@ class Offer:
         return self.instance.gpus
 
     @property
-    def kind(self) -> tuple[int, Shape]:
+    def kind(self) -> tuple[int, ReplicaShape]:
         """Equal for offers of one family: groups that are alike share their instances."""
         return id(self.instance), self.instance.shape
 
 
-def shapes_on(fleet: FleetProblem, group: NodeGroup, fixed: Fixed, most: int) -> Iterator[tuple[Shape, int]]:
+def shapes_on(
+    inventory: InventoryProblem, group: NodeGroup, fixed: Fixed, most: int
+) -> Iterator[tuple[ReplicaShape, int]]:
     """(shape, nodes of an instance) for every shape of the space searched that has a place on the group and at most so many GPUs."""
-    problem = fleet.instance_problem(group, 1)
+    problem = inventory.instance_problem(group, 1)
     most = min(most, group.nodes_together * group.free_gpus)
-    seen: set[Shape] = set()
-    ranks = range(1, (most if fleet.model.experts and fleet.search.expert_parallel == "any" else 1) + 1)
+    seen: set[ReplicaShape] = set()
+    ranks = range(1, (most if inventory.model.experts and inventory.search.expert_parallel == "any" else 1) + 1)
     for d in ranks:
         one = replace(fixed, data_parallel=d, max_num_seqs=None)
         for row in rows(problem, one):
@@ -73,46 +75,48 @@ def shapes_on(fleet: FleetProblem, group: NodeGroup, fixed: Fixed, most: int) ->
                 yield shape, nodes
 
 
-def legal(shape: Shape, segments: tuple[Segment, ...], off: tuple[str, ...]) -> bool:
+def legal(shape: ReplicaShape, segments: tuple[Segment, ...], off: tuple[str, ...]) -> bool:
     """The rules that neither load nor slots decide."""
     return all(rule.holds or rule.id in off for rule in shape_rules(shape, segments))
 
 
-def offers_of(site: Site, instances: Instances, fixed: Fixed = Fixed()) -> list[list[Offer]]:
-    """For each group its offers; shapes that can carry nothing within the limits are left out."""
-    fleet, known = site.fleet, dict[Hashable, list[Offer]]()
-    found: list[list[Offer]] = []
-    for number, group in enumerate(fleet.groups):
+def candidates_of(site: CheckedSite, instances: Instances, fixed: Fixed = Fixed()) -> list[list[CheckedInstance]]:
+    """For each group its candidates; shapes that can carry nothing within the limits are left out."""
+    inventory, known = site.inventory, dict[Hashable, list[CheckedInstance]]()
+    found: list[list[CheckedInstance]] = []
+    for number, group in enumerate(inventory.groups):
         like = likeness(group), group.nodes_together
         if like not in known:
-            known[like] = list(offers_on(fleet, instances, group, fixed))
+            known[like] = list(candidates_on(inventory, instances, group, fixed))
         found.append(
             [
                 replace(
-                    offer,
+                    candidate,
                     groups=(number,),
-                    availability=float(availability_of(fleet, site, (group,), offer.instance)),
+                    availability=float(availability_of(inventory, site, (group,), candidate.instance)),
                 )
-                for offer in known[like]
+                for candidate in known[like]
             ]
         )
     return found
 
 
-def offers_on(
-    fleet: FleetProblem, instances: Instances, group: NodeGroup, fixed: Fixed, most: int | None = None
-) -> Iterator[Offer]:
+def candidates_on(
+    inventory: InventoryProblem, instances: Instances, group: NodeGroup, fixed: Fixed, most: int | None = None
+) -> Iterator[CheckedInstance]:
     """Offers of at most so many GPUs on a group whose number and failures do not matter."""
     by_nodes: dict[int, list[Instance]] = {}
-    off = fleet.search.disabled_rules
-    for shape, nodes in shapes_on(fleet, group, fixed, group.gpus if most is None else most):
+    off = inventory.search.disabled_rules
+    for shape, nodes in shapes_on(inventory, group, fixed, group.gpus if most is None else most):
         if legal(shape, (Segment(instances.problem(group, nodes), shape.stages),), off):
             by_nodes.setdefault(nodes, []).append(instances.of(group, shape))
     for members in by_nodes.values():
         for one in rated(members, [0] * len(members)):
-            yield offer_of(one, (0,), 1.0)
+            yield candidate_of(one, (0,), 1.0)
 
 
-def offer_of(one: Rated, groups: tuple[int, ...], availability: float) -> Offer:
-    """The offer of an instance that was rated."""
-    return Offer(groups, one.instance, one.slots, one.capacity, one.slots_capacity, one.completes, availability)
+def candidate_of(one: Rated, groups: tuple[int, ...], availability: float) -> CheckedInstance:
+    """The candidate of an instance that was rated."""
+    return CheckedInstance(
+        groups, one.instance, one.slots, one.capacity, one.slots_capacity, one.completes, availability
+    )

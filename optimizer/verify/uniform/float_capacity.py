@@ -6,15 +6,15 @@ import numpy as np
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.candidate import planned
+from optimizer.verify.common.float_cache import FloatCache
+from optimizer.verify.common.float_load import loads
+from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
 from optimizer.verify.common.load import chain_length
-from optimizer.verify.common.twin_cache import CacheTwin
-from optimizer.verify.common.twin_load import loads
-from optimizer.verify.common.twin_times import Floats, Ints, ShapeTimes
 
 HALVINGS = 48
 
 
-def most_per_replica(problem: Problem, times: ShapeTimes, slots: Ints, caches: CacheTwin) -> Floats:
+def most_per_replica(problem: Problem, times: ShapeTimes, slots: Ints, caches: FloatCache) -> Floats:
     """Requests/s at one replica of each shape with so many sequences and its cache, (S,); 0 where nothing fits."""
     lines = np.arange(len(slots))
     n = np.arange(1, times.residence.shape[1] + 1)

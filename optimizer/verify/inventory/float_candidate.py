@@ -14,24 +14,24 @@ from fractions import Fraction
 import numpy as np
 
 from optimizer.results.answer import Fixed
-from optimizer.results.inventory import FleetAnswer
+from optimizer.results.inventory import InventoryAnswer
 from optimizer.verify.common.arithmetic import exact
-from optimizer.verify.common.twin_times import Floats, Ints
+from optimizer.verify.common.float_times import Floats, Ints
 from optimizer.verify.inventory.bound import Gains
 from optimizer.verify.inventory.budget import Budget
-from optimizer.verify.inventory.choices import TooMany, Wide, choices
+from optimizer.verify.inventory.candidates import CheckedInstance
+from optimizer.verify.inventory.choices import TooMany, WideChoices, choices
 from optimizer.verify.inventory.claims import needed_after_losses
-from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
-from optimizer.verify.inventory.offers import Offer
 from optimizer.verify.inventory.outlive import capacity_needed, left_over
 from optimizer.verify.inventory.places import carried_otherwise
 from optimizer.verify.inventory.rates import MILLION
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.spread import Unfinished
 from optimizer.verify.inventory.states import TooManyStates
 from optimizer.verify.inventory.stock import stock_of
-from optimizer.verify.inventory.value import Weights
+from optimizer.verify.inventory.value import LoadWeights
 from optimizer.verify.inventory.valuer import Valuer
 
 MOST_STEPS = 60_000
@@ -53,23 +53,25 @@ class Seen:
     """A choice that beats the answer, in words."""
 
 
-class Twin:
+class FloatCandidate:
     """The enumeration for one answer."""
 
-    def __init__(self, site: Site, instances: Instances, curves: Curves, fixed: Fixed, budget: Budget) -> None:
+    def __init__(
+        self, site: CheckedSite, instances: Instances, curves: TimeCurves, fixed: Fixed, budget: Budget
+    ) -> None:
         self._site, self._instances, self._curves, self._fixed = site, instances, curves, fixed
-        fleet = site.fleet
-        self._fleet, self._weights, self._budget = fleet, Weights.of(fleet.objective), budget
-        self._demand = exact(fleet.workload.requests_per_s)
+        inventory = site.inventory
+        self._inventory, self._weights, self._budget = inventory, LoadWeights.of(inventory.objective), budget
+        self._demand = exact(inventory.workload.requests_per_s)
         stock = self._stock = stock_of(site, instances, fixed, budget)
-        self._offers = stock.offers
+        self._candidates = stock.candidates
         self._sizes = stock.uses.sum(axis=0)
         self._valuer = Valuer(site, curves, stock.pool_of_group, budget=budget)
-        self._missing = np.array([1 - offer.availability for offer in self._offers])
-        self._gammas, self._plain = np.zeros(0), np.zeros((0, len(self._offers)))
+        self._missing = np.array([1 - candidate.availability for candidate in self._candidates])
+        self._gammas, self._plain = np.zeros(0), np.zeros((0, len(self._candidates)))
         self._lines: list[tuple[float, Floats, float]] = []
 
-    def judge(self, answer: FleetAnswer, completed: float) -> Seen:
+    def judge(self, answer: InventoryAnswer, completed: float) -> Seen:
         """Look for a choice that beats the answer; any that keeps the rules, where none is claimed to.
 
         Args:
@@ -93,13 +95,13 @@ class Twin:
         return Seen(True, looked, None)
 
     def _list(self, gain: Floats, need: Floats) -> Iterator[list[int]]:
-        """Counts of all offers: the best per GPU first in each pool, those over two groups by the GPUs that they use."""
+        """Counts of all candidates: the best per GPU first in each pool, those over two groups by the GPUs that they use."""
         within, uses = self._stock.within, self._stock.uses
         worth = -(gain[-1] / self._sizes) if len(self._sizes) else np.zeros(0)
         pool = uses[:, :within].argmax(axis=0)
         narrow, wide = np.lexsort((worth[:within], pool)), within + np.lexsort((worth[within:], *uses[:, within:]))
         back = np.argsort(np.concatenate([narrow, wide]))
-        across = Wide(uses[:, wide], gain[:, wide]) if len(wide) else None
+        across = WideChoices(uses[:, wide], gain[:, wide]) if len(wide) else None
         sizes = self._sizes[narrow]
         for one in choices(
             sizes,
@@ -114,20 +116,20 @@ class Twin:
         ):
             yield np.array(one, dtype=np.int64)[back].tolist()
 
-    def _questions(self, answer: FleetAnswer, peak: int) -> list[tuple[Floats, Floats]]:
+    def _questions(self, answer: InventoryAnswer, peak: int) -> list[tuple[Floats, Floats]]:
         """(gain, need) of each set of linear conditions under one of which a choice that beats the answer falls."""
-        capacity = np.array([offer.capacity for offer in self._offers], dtype=np.float64)
+        capacity = np.array([candidate.capacity for candidate in self._candidates], dtype=np.float64)
         least = capacity_needed(self._site) * MILLION * (1 - 1e-9)
         left = left_over(self._site, self._stock)
-        after = float(needed_after_losses(self._fleet)) * MILLION * (1 - 1e-9)
+        after = float(needed_after_losses(self._inventory)) * MILLION * (1 - 1e-9)
         conditions, needs = [capacity, *(capacity * one for one in left)], [least, *(after for _ in left)]
         if answer.objective is None:
             return [(np.stack(conditions), np.array(needs))]
         sizes = self._sizes.astype(np.float64)
         used = answer.gpus_used
         questions = []
-        preset = self._fleet.objective.preset
-        completes = np.array([offer.completes for offer in self._offers])
+        preset = self._inventory.objective.preset
+        completes = np.array([candidate.completes for candidate in self._candidates])
         if preset == "fewest-gpus":
             questions.append((np.stack([*conditions, -sizes]), np.array([*needs, -(used - 1)])))
             conditions, needs = [*conditions, -sizes], [*needs, -used]
@@ -141,9 +143,9 @@ class Twin:
     def _value_conditions(self, target_ms: float) -> tuple[list[Floats], list[float]]:
         """Bounds of section 6 at or below the target, for the values of γ that bound best."""
         weights, demand = self._weights, float(self._demand)
-        if weights.latency == 0 or not self._offers:
+        if weights.latency == 0 or not self._candidates:
             return [], []
-        gains = Gains(self._offers, self._curves)
+        gains = Gains(self._candidates, self._curves)
         highest = weights.unserved * weights.penalty_ms / weights.latency if weights.unserved else math.inf
         goal = target_ms / weights.latency
         grid = [g for g in np.geomspace(0.3 * goal, 30 * goal, _GAMMAS).tolist() if g <= highest] or [highest]
@@ -161,11 +163,11 @@ class Twin:
         self._lines, kept = lines, lines[-_CONDITIONS:]
         return [line for _, line, _ in kept], [need - 1e-9 * abs(need) for _, _, need in kept]
 
-    def _judge(self, counts: Sequence[int], answer: FleetAnswer, peak: int) -> str | bool:
+    def _judge(self, counts: Sequence[int], answer: InventoryAnswer, peak: int) -> str | bool:
         """In words, how this choice beats the answer; else whether it surely does not."""
-        chosen = [(offer, n) for offer, n in zip(self._offers, counts, strict=True) if n]
+        chosen = [(candidate, n) for candidate, n in zip(self._candidates, counts, strict=True) if n]
         replicas = self._fixed.data_parallel
-        if replicas is not None and replicas != sum(offer.instance.ranks * n for offer, n in chosen):
+        if replicas is not None and replicas != sum(candidate.instance.ranks * n for candidate, n in chosen):
             return True
         if not chosen or not self._may_beat(counts, answer):
             return True
@@ -175,28 +177,31 @@ class Twin:
             return False
         if found is None or not self._better(chosen, found, answer, peak):
             return True
-        exactly = [(_exact(offer), n) for offer, n in chosen]
-        if not all(self._considered(offer) for offer, _ in exactly):
+        exactly = [(_exact(candidate), n) for candidate, n in chosen]
+        if not all(self._considered(candidate) for candidate, _ in exactly):
             return True
         again = self._valuer.value(exactly, math.inf)
         if again is None or not self._better(exactly, again, answer, peak):
             return True
-        names = [f"{n} x {offer.instance.shape} on {self._where(offer)}" for offer, n in exactly]
+        names = [f"{n} x {candidate.instance.shape} on {self._where(candidate)}" for candidate, n in exactly]
         return f"{' + '.join(names)}: {again:.6f} ms"
 
-    def _considered(self, offer: Offer) -> bool:
+    def _considered(self, candidate: CheckedInstance) -> bool:
         """Whether a pipeline over two groups carries more than its places do otherwise."""
-        if len(offer.groups) == 1:
+        if len(candidate.groups) == 1:
             return True
-        rate, groups = Fraction(offer.capacity, MILLION), [self._fleet.groups[number] for number in offer.groups]
-        return rate > carried_otherwise(self._fleet, self._instances, groups, offer.instance, self._fixed, rate)
+        rate, groups = (
+            Fraction(candidate.capacity, MILLION),
+            [self._inventory.groups[number] for number in candidate.groups],
+        )
+        return rate > carried_otherwise(self._inventory, self._instances, groups, candidate.instance, self._fixed, rate)
 
-    def _where(self, offer: Offer) -> str:
-        return " and ".join(self._fleet.groups[number].name for number in offer.groups)
+    def _where(self, candidate: CheckedInstance) -> str:
+        return " and ".join(self._inventory.groups[number].name for number in candidate.groups)
 
-    def _may_beat(self, counts: Sequence[int], answer: FleetAnswer) -> bool:
+    def _may_beat(self, counts: Sequence[int], answer: InventoryAnswer) -> bool:
         """The bound at every γ, for one choice; a better tier is not asked about the value."""
-        if answer.objective is None or self._fleet.objective.preset in ("fewest-gpus", "throughput"):
+        if answer.objective is None or self._inventory.objective.preset in ("fewest-gpus", "throughput"):
             return True
         x = np.array(counts)
         all_up = float((self._gammas - self._plain @ x / float(self._demand)).max(initial=0.0))
@@ -204,15 +209,17 @@ class Twin:
             return False
         return all(float(line @ x) >= need - 1e-9 * abs(need) for _, line, need in self._lines)
 
-    def _better(self, chosen: list[tuple[Offer, int]], value: float, answer: FleetAnswer, peak: int) -> bool:
+    def _better(
+        self, chosen: list[tuple[CheckedInstance, int]], value: float, answer: InventoryAnswer, peak: int
+    ) -> bool:
         """By more than the resolution: a whole unit of the tier, or a whole millisecond."""
         if answer.objective is None:
             return True
-        preset = self._fleet.objective.preset
+        preset = self._inventory.objective.preset
         if preset == "fewest-gpus":
-            ahead = answer.gpus_used - sum(offer.gpus * n for offer, n in chosen)
+            ahead = answer.gpus_used - sum(candidate.gpus * n for candidate, n in chosen)
         elif preset == "throughput":
-            ahead = math.floor(sum(offer.completes * n for offer, n in chosen) * 1000 * (1 - 1e-12)) - peak
+            ahead = math.floor(sum(candidate.completes * n for candidate, n in chosen) * 1000 * (1 - 1e-12)) - peak
         else:
             ahead = 0
         return ahead > 0 or (ahead == 0 and math.ceil(value) <= answer.objective.value - 1)
@@ -221,16 +228,16 @@ class Twin:
         """Least probability that all chosen instances are up; then a request takes the mean time."""
         return max(0.0, 1 - float(self._missing @ x)) if self._weights.unserved else 1.0
 
-    def _goal(self, answer: FleetAnswer) -> float:
+    def _goal(self, answer: InventoryAnswer) -> float:
         """Milliseconds that a choice must reach to matter; infinite where a better tier is enough."""
-        if answer.objective is None or self._fleet.objective.preset in ("fewest-gpus", "throughput"):
+        if answer.objective is None or self._inventory.objective.preset in ("fewest-gpus", "throughput"):
             return math.inf
         return answer.objective.value - 1
 
 
-def _exact(offer: Offer) -> Offer:
-    """The offer with its slots and rates in exact arithmetic."""
-    one = offer.instance
+def _exact(candidate: CheckedInstance) -> CheckedInstance:
+    """The candidate with its slots and rates in exact arithmetic."""
+    one = candidate.instance
     slots = one.most_slots()
     rates = one.capacity(slots) * MILLION, one.slots_capacity(slots) * MILLION
-    return replace(offer, slots=slots, capacity=int(rates[0]), slots_capacity=int(rates[1]))
+    return replace(candidate, slots=slots, capacity=int(rates[0]), slots_capacity=int(rates[1]))

@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.facts.inventory import FleetProblem
-from optimizer.questions.inventory import solve_fleet
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.questions.inventory import solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.verify.common.arithmetic import sixty_digits
-from optimizer.verify.inventory import verify_fleet
+from optimizer.verify.inventory import verify_inventory
 from optimizer.verify.inventory.bound import Gains
+from optimizer.verify.inventory.candidates import MILLION, candidates_of
 from optimizer.verify.inventory.choices import TooMany, choices
-from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
-from optimizer.verify.inventory.offers import MILLION, offers_of
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.spread import placements
 from tests.generate import MOE
 from tests.inventory.generate import random_inventory
 from tests.verify.builders import GPU
-from tests.verify_inventory.builders import SLOW_GPU, answer_for, no_answer, offer, problem, shape
+from tests.verify_inventory.builders import SLOW_GPU, answer_for, candidate, no_answer, problem, shape
 
 SMALL: dict[str, Any] = {
     "cluster": [{"name": "a", "gpu": GPU, "nodes": 1, "gpus_per_node": 4}],
@@ -56,7 +56,7 @@ def test_every_choice_is_listed_once(seed: int) -> None:
             list(choices(sizes, pool, room, gain, need, 10**6, 1))
 
 
-def inventories() -> list[FleetProblem]:
+def inventories() -> list[InventoryProblem]:
     """A mixed one with busy GPUs, and a mixture of experts over nodes."""
     mixed = problem(
         cluster=[
@@ -71,9 +71,9 @@ def inventories() -> list[FleetProblem]:
 
 @pytest.mark.parametrize("number", [0, 1])
 @sixty_digits()
-def test_offers_are_what_exact_arithmetic_says(number: int) -> None:
+def test_candidates_are_what_exact_arithmetic_says(number: int) -> None:
     stated = inventories()[number]
-    for group in offers_of(Site(stated), Instances(stated)):
+    for group in candidates_of(CheckedSite(stated), Instances(stated)):
         assert group
         for one in random.Random(number).sample(group, min(8, len(group))):
             assert one.slots == one.instance.most_slots()
@@ -86,12 +86,12 @@ def test_offers_are_what_exact_arithmetic_says(number: int) -> None:
 @sixty_digits()
 def test_gains_are_never_too_low(number: int) -> None:
     """At any rate up to k a request/s is worth at most Γ, and Γ is nearly reached."""
-    stated, curves = inventories()[number], Curves()
-    offers = [one for group in offers_of(Site(stated), Instances(stated)) for one in group][::7]
-    gains, rng = Gains(offers, curves), np.random.default_rng(1)
+    stated, curves = inventories()[number], TimeCurves()
+    candidates = [one for group in candidates_of(CheckedSite(stated), Instances(stated)) for one in group][::7]
+    gains, rng = Gains(candidates, curves), np.random.default_rng(1)
     for gamma in (50.0, 400.0, 3000.0, 60_000.0):
         found = gains.of(gamma, certain=True)
-        for i, one in enumerate(offers):
+        for i, one in enumerate(candidates):
             rates = rng.uniform(0, 1, 400) * one.slots_capacity / MILLION
             worth = rates * (gamma - curves.of(one.instance).mean_ms(rates))
             assert worth.max() <= found[i] + 1e-9
@@ -101,9 +101,9 @@ def test_gains_are_never_too_low(number: int) -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_places_are_legal(number: int) -> None:
     stated = inventories()[number]
-    site, instances = Site(stated), Instances(stated)
+    site, instances = CheckedSite(stated), Instances(stated)
     sets = [[(0, shape(4), 2), (0, shape(2), 3), (1, shape(2), 1)], [(0, shape(2, 2, layers=10), 1)]]
-    chosen = [(offer(stated, instances, g, what), n) for g, what, n in sets[number]]
+    chosen = [(candidate(stated, instances, g, what), n) for g, what, n in sets[number]]
     seen = set()
     for placed, stood in islice(placements(site, chosen, {one.group: (one.group,) for one, _ in chosen}, 2000), 50):
         for instance, one in zip(placed, stood, strict=True):
@@ -121,14 +121,14 @@ def test_places_are_legal(number: int) -> None:
 
 def test_a_worse_choice_is_refuted_and_the_best_is_not() -> None:
     stated = problem(**SMALL)
-    best = solve_fleet(stated, ranges=False)
+    best = solve_inventory(stated, ranges=False)
     assert best.objective is not None and best.status == "optimal"
-    assert verify_fleet(stated, best).optimality == "exhaustive"
+    assert verify_inventory(stated, best).optimality == "exhaustive"
     refuted = 0
     for t, count in ((1, 1), (1, 3), (1, 4), (2, 2), (4, 1)):
         other = answer_for(stated, [(0, shape(t), count)])
         assert other.objective is not None
-        found = verify_fleet(stated, other)
+        found = verify_inventory(stated, other)
         worse = other.objective.value > best.objective.value
         assert (found.optimality == "refuted") == worse, (t, count)
         assert [m.what for m in found.mismatches] == (["optimality"] if worse else [])
@@ -141,18 +141,18 @@ def test_tiers_come_before_the_value(preset: str) -> None:
     stated = problem(
         **SMALL, objective=preset, workload={"prompt_tokens": 900, "output_tokens": 128, "requests_per_s": 3.0}
     )
-    best = solve_fleet(stated, ranges=False)
-    assert verify_fleet(stated, best).passed
+    best = solve_inventory(stated, ranges=False)
+    assert verify_inventory(stated, best).passed
     many, few = (answer_for(stated, [(0, shape(1), n)]) for n in (3, 1))
     expected = {"fewest-gpus": (False, True), "throughput": (False, False)}[preset]
-    assert (verify_fleet(stated, many).passed, verify_fleet(stated, few).passed) == expected
+    assert (verify_inventory(stated, many).passed, verify_inventory(stated, few).passed) == expected
 
 
 def test_infeasible_is_believed_only_when_nothing_fits() -> None:
     stated = problem(**SMALL)
-    assert verify_fleet(stated, no_answer(stated)).optimality == "refuted"
+    assert verify_inventory(stated, no_answer(stated)).optimality == "refuted"
     impossible = problem(**{**SMALL, "requirements": {"max_batch": 32, "survive": {"node": 1}}})
-    found = verify_fleet(impossible, no_answer(impossible))
+    found = verify_inventory(impossible, no_answer(impossible))
     assert found.passed and found.optimality == "exhaustive"
 
 
@@ -160,7 +160,7 @@ def test_infeasible_is_believed_only_when_nothing_fits() -> None:
 def test_the_product_agrees(seed: int) -> None:
     """Small random inventories: every claim of the product's answers holds, and adding nothing is found that beats them."""
     stated = inventory_from_dict(random_inventory(500 + seed))
-    answer = solve_fleet(stated, ranges=False, time_limit_s=20)
-    found = verify_fleet(stated, answer)
+    answer = solve_inventory(stated, ranges=False, time_limit_s=20)
+    found = verify_inventory(stated, answer)
     assert found.mismatches == ()
-    assert verify_fleet(stated, answer) == found
+    assert verify_inventory(stated, answer) == found

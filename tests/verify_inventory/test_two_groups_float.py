@@ -12,30 +12,39 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.facts.inventory import FleetProblem
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Fixed
 from optimizer.results.inventory import Pool, PoolPart
 from optimizer.results.placement import Placement
 from optimizer.verify.common.arithmetic import sixty_digits
-from optimizer.verify.common.groups import Group, Shape
+from optimizer.verify.common.groups import Group, ReplicaShape
 from optimizer.verify.common.joined import split_of
-from optimizer.verify.common.ledger import Ledger
-from optimizer.verify.inventory import verify_fleet
-from optimizer.verify.inventory.across import offers_across
+from optimizer.verify.common.ledger import CheckLedger
+from optimizer.verify.inventory import verify_inventory
+from optimizer.verify.inventory.across import candidates_across
+from optimizer.verify.inventory.candidates import CheckedInstance, candidates_of, legal
 from optimizer.verify.inventory.ceiling import Ceiling
-from optimizer.verify.inventory.choices import TooMany, Wide, choices
-from optimizer.verify.inventory.float_times import Curves
+from optimizer.verify.inventory.choices import TooMany, WideChoices, choices
+from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances, nodes_for
 from optimizer.verify.inventory.legality import check_placement
-from optimizer.verify.inventory.offers import Offer, legal, offers_of
 from optimizer.verify.inventory.places import carried_in_place, fits_times
 from optimizer.verify.inventory.rates import MILLION, memory_slots, rated
-from optimizer.verify.inventory.site import Site
+from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.spread import Unfinished, placements
 from optimizer.verify.inventory.stock import Stock, stock_of
 from optimizer.verify.inventory.valuer import Valuer
 from tests.verify.builders import GPU, SMALL_MOE
-from tests.verify_inventory.builders import SLOW_GPU, What, Where, answer_for, no_answer, offer, problem, split_shape
+from tests.verify_inventory.builders import (
+    SLOW_GPU,
+    What,
+    Where,
+    answer_for,
+    candidate,
+    no_answer,
+    problem,
+    split_shape,
+)
 from tests.verify_inventory.two_groups import SMALL_FAST, SMALL_SLOW, groups, small
 
 
@@ -67,7 +76,7 @@ def test_every_choice_is_listed_once(seed: int) -> None:
         if (uses @ counts <= room).all() and (gain @ counts >= need).all():
             wanted.append(x)
     sizes = uses[:, :narrow].sum(axis=0)
-    two = Wide(uses[:, narrow:], gain[:, narrow:])
+    two = WideChoices(uses[:, narrow:], gain[:, narrow:])
     asked = sizes, pool, room, gain[:, :narrow], need
     assert sorted(choices(*asked, 10**6, 10**6, two)) == wanted
     if len(wanted) > 1:
@@ -75,7 +84,7 @@ def test_every_choice_is_listed_once(seed: int) -> None:
             list(choices(*asked, 10**6, 1, two))
 
 
-def inventories() -> list[FleetProblem]:
+def inventories() -> list[InventoryProblem]:
     """Dense with limits, over nodes and with domains of two GPUs; experts of two kinds of layers; a slot for few only."""
     gpus = {"a": {**SMALL_FAST, "memory_mib": 4450}, "b": {**SMALL_SLOW, "memory_mib": 4250}}
     dense = problem(
@@ -107,9 +116,11 @@ def inventories() -> list[FleetProblem]:
     return [dense, experts, free]
 
 
-def straight(stated: FleetProblem, instances: Instances, within: Sequence[Sequence[Offer]]) -> dict[Any, Offer]:
+def straight(
+    stated: InventoryProblem, instances: Instances, within: Sequence[Sequence[CheckedInstance]]
+) -> dict[Any, CheckedInstance]:
     """What section 2 says, with nothing left out early: every pair, cut, split; then c > c₁ + c₂."""
-    found: dict[Any, Offer] = {}
+    found: dict[Any, CheckedInstance] = {}
     formats = stated.search.weight_precision or ("bf16",)
     for i, j in ((0, 1), (1, 0)):
         both = stated.groups[i], stated.groups[j]
@@ -128,13 +139,13 @@ def straight(stated: FleetProblem, instances: Instances, within: Sequence[Sequen
                     layers = split_of(stated.model.layers, ahead, counts)
                     if layers is None:
                         continue
-                    one = instances.across(both[0], both[1], cut, Shape(Group(t, ep, weights, "bf16"), layers))
+                    one = instances.across(both[0], both[1], cut, ReplicaShape(Group(t, ep, weights, "bf16"), layers))
                     if not legal(one.shape, one.segments, stated.search.disabled_rules):
                         continue
                     for seen in rated([one], [0]):
                         if seen.capacity > otherwise:
                             what = seen.slots, seen.capacity, seen.slots_capacity, seen.completes
-                            found[i, cut, one.shape] = Offer((i, j), one, *what, 1.0)
+                            found[i, cut, one.shape] = CheckedInstance((i, j), one, *what, 1.0)
     return found
 
 
@@ -144,8 +155,8 @@ def test_what_is_considered(number: int) -> None:
     """Nothing that is considered is left out early, and the rates are those of exact arithmetic."""
     stated = inventories()[number]
     instances = Instances(stated)
-    within = offers_of(Site(stated), instances)
-    across = offers_across(Site(stated), instances, within)
+    within = candidates_of(CheckedSite(stated), instances)
+    across = candidates_across(CheckedSite(stated), instances, within)
     wanted = straight(stated, instances, within)
     found = {(one.groups[0], one.instance.segments[0].stages, one.instance.shape): one for one in across}
     # Of the second inventory only pipelines that carry more than the faster group alone are left: few.
@@ -170,7 +181,9 @@ def test_no_pipeline_passes_the_ceiling(number: int) -> None:
             nodes_for(stated.groups[1], t * (stages - cut), stages - cut),
         ):
             continue  # fmt: skip
-        one = instances.across(stated.groups[0], stated.groups[1], cut, Shape(Group(t, 1, "bf16", "bf16"), layers))
+        one = instances.across(
+            stated.groups[0], stated.groups[1], cut, ReplicaShape(Group(t, 1, "bf16", "bf16"), layers)
+        )
         sides = [instances.stages(g, q) for g, q in zip(stated.groups, one.nodes, strict=True)]
         ceiling = Ceiling(stated, one.shape.group, (sides[0], sides[1]), (cut, stages - cut))
         slots = memory_slots(one)
@@ -193,11 +206,13 @@ def test_instances_in_place_of_a_part() -> None:
     )
     group, instances = stated.groups[0], Instances(stated)
     with_t = {
-        t: sixty_digits()(lambda t=t: offer(stated, instances, 0, Shape(Group(t, 1, "bf16", "bf16"), (14,))))()
+        t: sixty_digits()(
+            lambda t=t: candidate(stated, instances, 0, ReplicaShape(Group(t, 1, "bf16", "bf16"), (14,)))
+        )()
         for t in (1, 2, 4, 8)
     }
     assert [fits_times(with_t[t], group, 2, 6, 2) for t in (1, 2, 4, 8)] == [12, 6, 2, 0]
-    wide = sixty_digits()(lambda: offer(stated, instances, 0, Shape(Group(8, 1, "bf16", "bf16"), (7, 7))))()
+    wide = sixty_digits()(lambda: candidate(stated, instances, 0, ReplicaShape(Group(8, 1, "bf16", "bf16"), (7, 7))))()
     assert wide.nodes == 2
     assert [fits_times(wide, group, nodes, each, 8) for nodes, each in ((1, 8), (2, 8), (3, 8), (2, 4))] == [0, 1, 1, 0]
     some = group.model_copy(update={"nvlink_domain_gpus": 4})
@@ -206,25 +221,25 @@ def test_instances_in_place_of_a_part() -> None:
 
 
 @sixty_digits()
-def values(stated: FleetProblem, stock: Stock, most: int) -> list[tuple[float, list[tuple[Offer, int]]]]:
+def values(stated: InventoryProblem, stock: Stock, most: int) -> list[tuple[float, list[tuple[CheckedInstance, int]]]]:
     """The value of every choice of up to so many kinds of instances, by going through all counts."""
-    valuer = Valuer(Site(stated), Curves(), stock.pool_of_group, math.inf)
+    valuer = Valuer(CheckedSite(stated), TimeCurves(), stock.pool_of_group, math.inf)
     found = []
     limits = [
         int(min(r // u for r, u in zip(stock.room, stock.uses[:, k].tolist(), strict=True) if u))
-        for k in range(len(stock.offers))
+        for k in range(len(stock.candidates))
     ]
     for counts in product(*(range(limit + 1) for limit in limits)):
         if not 0 < sum(map(bool, counts)) <= most or (stock.uses @ np.array(counts) > stock.room).any():
             continue
-        chosen = [(one, n) for one, n in zip(stock.offers, counts, strict=True) if n]
+        chosen = [(one, n) for one, n in zip(stock.candidates, counts, strict=True) if n]
         value = valuer.value(chosen, math.inf)
         if value is not None:
             found.append((value, chosen))
     return sorted(found, key=lambda entry: entry[0])
 
 
-def answer_of(stated: FleetProblem, chosen: list[tuple[Offer, int]]) -> Any:
+def answer_of(stated: InventoryProblem, chosen: list[tuple[CheckedInstance, int]]) -> Any:
     picked: list[tuple[Where, What, int]] = []
     for one, n in chosen:
         two = len(one.groups) == 2
@@ -237,7 +252,7 @@ def answer_of(stated: FleetProblem, chosen: list[tuple[Offer, int]]) -> Any:
 FEW: dict[str, Any] = {"tensor_parallel": [2], "pipeline_parallel": [1, 2], "layer_imbalance": 0}
 
 
-def few(**changes: Any) -> FleetProblem:
+def few(**changes: Any) -> InventoryProblem:
     """Few enough choices to go through all: the second group pairs with the first, and one more stands alone."""
     cluster = [{**group, "nodes": 1} for group in groups() if group["name"] in ("a", "b")]
     cluster.append({"name": "f", "gpu": {**SLOW_GPU, "memory_mib": 7000}, "nodes": 1, "gpus_per_node": 2, "rack": "r3"})
@@ -251,17 +266,17 @@ def test_against_every_choice(changes: dict[str, Any]) -> None:
     """The best choice is confirmed, others are refuted: pipelines over two groups among them, and some beside another instance."""
     stated = few(**changes)
     with sixty_digits():
-        stock = stock_of(Site(stated), Instances(stated), Fixed())
+        stock = stock_of(CheckedSite(stated), Instances(stated), Fixed())
     ordered = values(stated, stock, 2)
     assert any(len(one.groups) == 2 for _, chosen in ordered for one, _ in chosen)
     tier = stated.objective.preset == "fewest-gpus"
     used = lambda chosen: sum(one.gpus * n for one, n in chosen) if tier else 0  # noqa: E731
     ordered.sort(key=lambda entry: (used(entry[1]), entry[0]))
     best = ordered[0]
-    found = verify_fleet(stated, answer_of(stated, best[1]))
+    found = verify_inventory(stated, answer_of(stated, best[1]))
     assert found.passed and found.optimality == "exhaustive", found.mismatches
     for value, chosen in random.Random(1).sample(ordered[1:], min(4, len(ordered) - 1)):
-        found = verify_fleet(stated, answer_of(stated, chosen))
+        found = verify_inventory(stated, answer_of(stated, chosen))
         worse = (used(chosen), math.ceil(value)) > (used(best[1]), math.ceil(best[0]))
         assert (found.optimality == "refuted") == worse
         assert [m.what for m in found.mismatches] == (["optimality"] if worse else [])
@@ -277,17 +292,17 @@ def test_a_rival_over_two_groups_refutes() -> None:
         "requirements": {"max_batch": 8, "max_sequence_tokens": 3072, "tpot_p99_ms": 60},
     }
     stated = small(cluster=cluster, **rest)
-    found = verify_fleet(stated, no_answer(stated))
+    found = verify_inventory(stated, no_answer(stated))
     assert found.optimality == "refuted" and " and " in found.mismatches[0].expected
     bad = answer_for(stated, [((1, 0), split_shape(2, (4,), (10,)), 1)])
-    found = verify_fleet(stated, bad)
+    found = verify_inventory(stated, bad)
     assert found.optimality == "refuted" and [m.what for m in found.mismatches] == ["optimality"]
     apart = small(cluster=[cluster[0], cluster[2]], **rest)  # their racks are unlike
-    found = verify_fleet(apart, no_answer(apart))
+    found = verify_inventory(apart, no_answer(apart))
     assert found.passed and found.optimality == "exhaustive"
 
 
-def twins(**changes: dict[str, Any]) -> FleetProblem:
+def in_floats(**changes: dict[str, Any]) -> InventoryProblem:
     """Two racks, each with a group of either kind. Keywords add to a group."""
     a, b = groups()[0], groups()[1]
     stated = [
@@ -304,18 +319,21 @@ def twins(**changes: dict[str, Any]) -> FleetProblem:
 
 @sixty_digits()
 def test_groups_that_are_alike_share_a_pool_unless_it_matters() -> None:
-    both = twins()
-    assert stock_of(Site(both), Instances(both), Fixed()).pools == ((0, 2), (1, 3))
-    one = twins(a1={"zone": "east"}, b1={"zone": "east"}, a2={"zone": "east"}, b2={"zone": "west"})
-    assert stock_of(Site(one), Instances(one), Fixed()).pools == ((0,), (2,), (1,), (3,))
+    both = in_floats()
+    assert stock_of(CheckedSite(both), Instances(both), Fixed()).pools == ((0, 2), (1, 3))
+    one = in_floats(a1={"zone": "east"}, b1={"zone": "east"}, a2={"zone": "east"}, b2={"zone": "west"})
+    assert stock_of(CheckedSite(one), Instances(one), Fixed()).pools == ((0,), (2,), (1,), (3,))
 
 
 def test_both_racks_are_used() -> None:
     """Losing a rack is survived by one pipeline in each: a pool of alike groups stands in the right pairs."""
-    for stated in (twins(), twins(a1={"zone": "east"}, b1={"zone": "east"}, a2={"zone": "east"}, b2={"zone": "west"})):
-        assert verify_fleet(stated, no_answer(stated)).optimality == "refuted"
-    broken = twins(b2={"rack": "r3"})  # a2 and b2 do not pair any more
-    found = verify_fleet(broken, no_answer(broken))
+    for stated in (
+        in_floats(),
+        in_floats(a1={"zone": "east"}, b1={"zone": "east"}, a2={"zone": "east"}, b2={"zone": "west"}),
+    ):
+        assert verify_inventory(stated, no_answer(stated)).optimality == "refuted"
+    broken = in_floats(b2={"rack": "r3"})  # a2 and b2 do not pair any more
+    found = verify_inventory(broken, no_answer(broken))
     assert found.passed and found.optimality == "exhaustive"
 
 
@@ -323,9 +341,9 @@ def test_both_racks_are_used() -> None:
 def test_places_are_legal() -> None:
     """Every way in which pipelines are stood keeps every rule about places, and there are several."""
     stated = small(cluster=[{**group, "gpus_per_node": 4} for group in groups()], domains={})
-    site, instances = Site(stated), Instances(stated)
-    chosen = [(offer(stated, instances, (0, 1), split_shape(2, (8,), (6,))), 2),
-              (offer(stated, instances, (1, 0), split_shape(1, (3, 3), (4, 4))), 1)]  # fmt: skip
+    site, instances = CheckedSite(stated), Instances(stated)
+    chosen = [(candidate(stated, instances, (0, 1), split_shape(2, (8,), (6,))), 2),
+              (candidate(stated, instances, (1, 0), split_shape(1, (3, 3), (4, 4))), 1)]  # fmt: skip
     numbers = {number: (number,) for number in (0, 1)}
     ways = list(islice(placements(site, chosen, numbers, 2000), 60))
     assert len(ways) > 1
@@ -337,13 +355,13 @@ def test_places_are_legal() -> None:
             pools.append(replace(pool, strategy=strategies[id(one)]))
         index = [next(k for k, (one, _) in enumerate(chosen) if one is mine) for mine in stood]
         standing = tuple(replace(instance, pool=k) for instance, k in zip(placed, index, strict=True))
-        ledger = Ledger()
+        ledger = CheckLedger()
         assert check_placement(ledger, site, tuple(pools), Placement(standing)), ledger.mismatches
         assert not ledger.mismatches
 
 
-def answer_pool(stated: FleetProblem, one: Offer, count: int) -> Any:
-    """A pool with the places of an offer; its figures do not matter."""
+def answer_pool(stated: InventoryProblem, one: CheckedInstance, count: int) -> Any:
+    """A pool with the places of a candidate; its figures do not matter."""
     names = [stated.groups[number].name for number in one.groups]
     parts = tuple(PoolPart(name, s.stages, s.nodes) for name, s in zip(names, one.instance.segments, strict=True))
     nothing: Any = None
@@ -353,17 +371,17 @@ def answer_pool(stated: FleetProblem, one: Offer, count: int) -> Any:
 @sixty_digits()
 def test_pipelines_that_cannot_all_stand() -> None:
     """Two in a rack that has room for one, although the other rack has room as well: not across racks."""
-    stated = twins(a2={"gpus_per_node": 1}, b1={"gpus_per_node": 1})
-    site, instances = Site(stated), Instances(stated)
-    one = offer(stated, instances, (0, 3), split_shape(2, (8,), (6,)))
+    stated = in_floats(a2={"gpus_per_node": 1}, b1={"gpus_per_node": 1})
+    site, instances = CheckedSite(stated), Instances(stated)
+    one = candidate(stated, instances, (0, 3), split_shape(2, (8,), (6,)))
     groups_of = {0: (0, 2), 3: (1, 3)}
     ways = placements(site, [(one, 1)], groups_of, 100)
     assert list(ways) == []
-    both = twins()
-    one = offer(both, Instances(both), (0, 1), split_shape(2, (8,), (6,)))
-    ways = list(placements(Site(both), [(one, 2)], {0: (0, 2), 1: (1, 3)}, 100))
+    both = in_floats()
+    one = candidate(both, Instances(both), (0, 1), split_shape(2, (8,), (6,)))
+    ways = list(placements(CheckedSite(both), [(one, 2)], {0: (0, 2), 1: (1, 3)}, 100))
     assert ways
     for placed, _ in ways:
         assert all(len({node[-3] for node in instance.nodes}) == 1 for instance in placed)  # a1-0 with b1-0
     with pytest.raises(Unfinished):
-        list(placements(Site(both), [(one, 2)], {0: (0, 2), 1: (1, 3)}, 1))
+        list(placements(CheckedSite(both), [(one, 2)], {0: (0, 2), 1: (1, 3)}, 1))

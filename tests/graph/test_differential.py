@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from optimizer.catalog.constants import constants
-from optimizer.results.graph import InstanceGraph, Node
+from optimizer.results.graph import GraphNode, InstanceGraph
 from optimizer.verify.uniform.recompute import candidate_of, metrics_of
 from tests.graph.cases import EXPERTS, graph, problem, strategy
 
@@ -17,7 +17,7 @@ def only(instances: list[InstanceGraph]) -> InstanceGraph:
     return instance
 
 
-def by_id(instance: InstanceGraph) -> dict[str, Node]:
+def by_id(instance: InstanceGraph) -> dict[str, GraphNode]:
     return {node.id: node for node in instance.nodes}
 
 

@@ -12,11 +12,11 @@ from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.budget import budget_on
-from optimizer.verify.common.groups import Shape
+from optimizer.verify.common.float_load import Loads
+from optimizer.verify.common.float_times import Floats, Ints
+from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.occupancy import Moments, blocks_in_progress, moments_of_one, standard_normal
 from optimizer.verify.common.stage import Stage, Stages
-from optimizer.verify.common.twin_load import Loads
-from optimizer.verify.common.twin_times import Floats, Ints
 
 NEAR_BYTES = 4.0
 """A shortage this small is left to exact arithmetic."""
@@ -24,14 +24,14 @@ NEAR_BYTES = 4.0
 Bools = NDArray[np.bool_]
 
 
-class CacheTwin:
+class FloatCache:
     """The caches of shapes: one line for each shape, one column for each of its stages that differ.
 
     Without paging, or with rule ``kv_cache`` off, every cache holds anything.
     """
 
     @sixty_digits()
-    def __init__(self, problem: Problem, shapes: Sequence[Shape], stages: Stages) -> None:
+    def __init__(self, problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages) -> None:
         self.free = problem.search.kv_reservation == "full" or "kv_cache" in problem.search.disabled_rules
         if self.free:
             return
@@ -93,7 +93,7 @@ class CacheTwin:
         return result
 
 
-def _different(stages: Stages, shape: Shape) -> list[tuple[Stage, HardwareFacts]]:
+def _different(stages: Stages, shape: ReplicaShape) -> list[tuple[Stage, HardwareFacts]]:
     """The stages of a replica that differ, with what they stand on."""
     found: dict[tuple[int, int], tuple[Stage, HardwareFacts]] = {}
     for stage, hardware in zip(stages.of(shape.group, shape.layers), stages.hardware(shape), strict=True):

@@ -1,4 +1,4 @@
-"""What one engine instance is and carries, as the search sees it: an offer. ``docs/inventories.md``, section 2."""
+"""What one engine instance is and carries, as the search sees it: a candidate. ``docs/inventories.md``, section 2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MICRO = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StagePart:
     """Stages of an instance on one group: so many GPUs on each of so many nodes."""
 
     stages: int
@@ -26,12 +26,12 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class InstanceCandidate:
     """One shape on one kind of node, or over two. Rates in millionths of a request/s per instance."""
 
     shape: Shape
     row: int  # in the table of its nodes
-    parts: tuple[Part, ...]
+    parts: tuple[StagePart, ...]
     slots: int
     capacity: int  # c
     slots_capacity: int  # k
