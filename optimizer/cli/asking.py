@@ -1,16 +1,20 @@
-"""Where a command's question comes from: a problem file of any kind, or options on one line (``--save`` writes them as a file)."""
+"""What commands share of their options: where the question comes from, and which decisions of a strategy a person fixes.
+
+A question is a problem file of any kind, or options on one line (``--save`` writes them as a file).
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
+    from optimizer.results.answer import Fixed
 
 PROBLEM = Annotated[
     str | None, typer.Argument(help="Problem file, YAML or JSON; or ask with the options below.", metavar="[PROBLEM]")
@@ -45,33 +49,70 @@ SAVE = Annotated[
 ]
 
 
-def asks(command: Callable[..., None], without: tuple[str, ...] = ()) -> Callable[..., None]:
+def _decision(kind: Any, flag: str, text: str) -> Any:
+    return Annotated[kind | None, typer.Option(flag, help=text)]
+
+
+DECISIONS: dict[str, Any] = {
+    "tp": _decision(int, "--tp", "Tensor parallel size."),
+    "pp": _decision(int, "--pp", "Pipeline parallel size."),
+    "dp": _decision(int, "--dp", "Data parallel size: replicas."),
+    "ep": _decision(int, "--ep", "Expert parallel size."),
+    "max_num_seqs": _decision(int, "--max-num-seqs", "Sequences per replica at once."),
+    "layers": _decision(str, "--layers", "Layers per stage, e.g. 20,20,20,20."),
+    "weights": _decision(str, "--weights", "Weight format, e.g. fp16 or fp8."),
+    "kv": _decision(str, "--kv", "KV cache format: fp16, bf16 or fp8."),
+}
+"""Options that fix a decision, in the order of ``cli.options.fixed_of``."""
+
+
+def asks(
+    command: Callable[..., None], without: tuple[str, ...] = (), filled: Mapping[str, Any] | None = None
+) -> Callable[..., None]:
     """The command with a problem file or the options of ``OPTIONS`` in front; it is called with the ``Question``.
 
     Args:
-        command: its first parameter is the question.
-        without: options whose names the command itself uses for something else.
+        command: its first parameter is the question. A parameter ``fixed`` becomes the options of ``DECISIONS``; the command is
+            called with the ``Fixed`` that they state.
+        without: options whose names the command itself uses for something else, or does not ask for.
+        filled: what a question on one line holds where an option is not given.
     """
     own = list(inspect.signature(command).parameters.values())[1:]
-    hints = get_type_hints(command, localns={"Question": object}, include_extras=True)
+    hints = get_type_hints(command, localns={"Question": object, "Fixed": object}, include_extras=True)
     options = {name: kind for name, kind in OPTIONS.items() if name not in without}
+    decides = any(one.name == "fixed" for one in own)
 
     @functools.wraps(command)
     def asked(problem: str | None = None, save: str | None = None, **given: Any) -> None:
         said = {name: given.pop(name, None) for name in options}
+        if problem is None:
+            said = {**(filled or {}), **{name: value for name, value in said.items() if value is not None}}
+        if decides:
+            given["fixed"] = _fixed({name: given.pop(name, None) for name in DECISIONS})
         command(_question(problem, said, save), **given)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         inspect.Parameter("problem", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=PROBLEM),
-        *(one.replace(kind=keyword, annotation=hints[one.name]) for one in own),
-        *(inspect.Parameter(name, keyword, default=None, annotation=kind) for name, kind in options.items()),
-        inspect.Parameter("save", keyword, default=None, annotation=SAVE),
+        *(_option_of(name, kind) for name, kind in (DECISIONS if decides else {}).items()),
+        *(one.replace(kind=keyword, annotation=hints[one.name]) for one in own if one.name != "fixed"),
+        *(_option_of(name, kind) for name, kind in options.items()),
+        _option_of("save", SAVE),
     ]
     asked.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     asked.__annotations__ = {one.name: one.annotation for one in parameters}
     del asked.__wrapped__
     return asked
+
+
+def _option_of(name: str, kind: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+
+def _fixed(said: dict[str, Any]) -> Fixed:
+    from optimizer.cli.options import fixed_of
+
+    return fixed_of(**said)
 
 
 def _question(path: str | None, said: dict[str, Any], save: str | None) -> Question:

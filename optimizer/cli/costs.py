@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 if TYPE_CHECKING:
     from optimizer.facts.problem import Problem
+    from optimizer.reading.question import Question
     from optimizer.results.answer import Fixed
 
 Costs = Annotated[
@@ -32,6 +33,47 @@ def apply_costs(problem: Problem, source: str, file: str | None, fixed: Fixed | 
     from optimizer.questions.cost_sources import with_costs
 
     return with_costs(problem, source, file, fixed)
+
+
+def with_costs_asked(
+    question: Question, trace: str | None, costs: str, table: str | None, fixed: Fixed | None = None
+) -> Any:
+    """The problem with the costs asked for; options that say nothing about its kind are refused with what does.
+
+    Raises:
+        ProblemError: with the option.
+    """
+    from optimizer.facts.errors import ProblemError
+
+    if question.kind == "uniform":
+        return apply_costs(cast("Problem", question.problem), costs, table, fixed)
+    if question.kind == "inventory":
+        if costs != "analytic" or table is not None:
+            raise ProblemError("--costs", "is not taken with cluster: its instances have the analytic model's costs")
+        return question.problem
+    if trace is not None:
+        raise ProblemError("--trace", "plays requests; a chain's load is tokens/s, with no requests to play")
+    return _chain_with_costs(question, costs, table)
+
+
+def _chain_with_costs(question: Question, costs: str, table: str | None) -> Any:
+    from pathlib import Path
+
+    from optimizer.facts.errors import ProblemError
+    from optimizer.reading.chain import chain_from_dict
+
+    if costs not in {"analytic", "table"}:
+        raise ProblemError(
+            "--costs", f"{costs!r} says nothing about chains; their costs are tables of tokens/s (--costs table [FILE])"
+        )
+    if table is None:
+        return question.problem
+    if costs != "table":
+        raise ProblemError("--table", "belongs to --costs table")
+    from optimizer.reading.chain_table import with_tables
+
+    values = with_tables(dict(question.stated.values), Path(table))
+    return chain_from_dict(values, default_name=question.stated.default_name)
 
 
 def with_table_option(arguments: Sequence[str]) -> list[str]:

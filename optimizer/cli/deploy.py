@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
+from optimizer.cli.asking import asks
+
 if TYPE_CHECKING:
     from optimizer.deployment.chosen import Chosen
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
+    from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.inventory import InventoryAnswer
 
@@ -22,24 +25,17 @@ INFEASIBLE, LIMIT_REACHED = 1, 3
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("deploy")(deploy)
+    app.command("deploy")(asks(deploy, without=("engine",)))
 
 
 def deploy(
-    problem: Annotated[str, typer.Argument(help="Problem file, YAML or JSON.", metavar="PROBLEM")],
+    question: Question,
+    fixed: Fixed,
     target: Annotated[str, typer.Option("--target", help="shell, ray, kubernetes or compose.")] = "shell",
     engine: Annotated[str | None, typer.Option("--engine", help="vllm or sglang; left out, the problem's.")] = None,
     out: Annotated[
         str | None, typer.Option("--out", help="Folder to write; left out, the files are shown.", metavar="DIR")
     ] = None,
-    tp: Annotated[int | None, typer.Option("--tp", help="Tensor parallel size.")] = None,
-    pp: Annotated[int | None, typer.Option("--pp", help="Pipeline parallel size.")] = None,
-    dp: Annotated[int | None, typer.Option("--dp", help="Data parallel size: replicas.")] = None,
-    ep: Annotated[int | None, typer.Option("--ep", help="Expert parallel size.")] = None,
-    max_num_seqs: Annotated[int | None, typer.Option("--max-num-seqs", help="Sequences per replica at once.")] = None,
-    layers: Annotated[str | None, typer.Option("--layers", help="Layers per stage, e.g. 20,20,20,20.")] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="Weight format, e.g. fp16 or fp8.")] = None,
-    kv: Annotated[str | None, typer.Option("--kv", help="KV cache format: fp16, bf16 or fp8.")] = None,
     engine_version: Annotated[
         str | None,
         typer.Option("--engine-version", help="Version of the engine; left out, the newest known.", metavar="V"),
@@ -63,15 +59,14 @@ def deploy(
     ] = False,
 ) -> None:
     """Complete launch files for a strategy: engines, router, and what Kubernetes must keep running."""
-    from optimizer.cli.options import fixed_of, time_limit_of
+    from optimizer.cli.options import time_limit_of
     from optimizer.deployment import launch_files
     from optimizer.deployment.options import resolve_options, with_hosts
     from optimizer.render.folder import check_folder, write_folder
 
-    fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
     limit = time_limit_of(time_limit)
     check_folder(out)
-    stated = _with_engine(_load(problem), engine)
+    stated = _with_engine(_launched(question), engine)
     options = resolve_options(
         stated.model,
         stated.engine,
@@ -102,11 +97,9 @@ def deploy(
         typer.echo(f"Wrote {written} files to {out}; README.md there says how to start.", err=True)
 
 
-def _load(path: str) -> Problem | InventoryProblem:
+def _launched(question: Question) -> Problem | InventoryProblem:
     from optimizer.facts.errors import ProblemError
-    from optimizer.reading.question import load_question
 
-    question = load_question(path)
     if question.kind == "chain":
         raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")
     return cast("Problem | InventoryProblem", question.problem)
@@ -125,7 +118,7 @@ def _choose(problem: Problem | InventoryProblem, fixed: Fixed, limit: float | No
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.problem import Problem as Plain
 
-    checked = any(getattr(fixed, name) is not None for name in type(fixed).__dataclass_fields__)
+    checked = fixed.any
     answer: Answer | InventoryAnswer
     if isinstance(problem, Plain):
         answer = _answer(problem, fixed if checked else None, limit)

@@ -7,41 +7,37 @@ check disagrees.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from optimizer.cli.asking import asks
+
 if TYPE_CHECKING:
+    from optimizer.facts.inventory import InventoryProblem
+    from optimizer.facts.problem import Problem
+    from optimizer.reading.question import Question
     from optimizer.results.answer import Fixed
     from optimizer.results.graph import Graph, GraphCheck
 
 INFEASIBLE, LIMIT_REACHED = 1, 3
 FORMATS = ("json", "graphml", "dot", "mermaid", "perfetto")
 
-ProblemPath = Annotated[str, typer.Argument(help="Problem file, YAML or JSON.", metavar="PROBLEM")]
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("graph")(graph)
+    app.command("graph")(asks(graph))
 
 
 def graph(
-    problem: ProblemPath,
+    question: Question,
+    fixed: Fixed,
     format: Annotated[
         str, typer.Option("--format", help="json, graphml, dot, mermaid or perfetto.", metavar="FORMAT")
     ] = "json",
     out: Annotated[
         str | None, typer.Option("--out", help="File to write; left out, standard output.", metavar="FILE")
     ] = None,
-    tp: Annotated[int | None, typer.Option("--tp", help="Tensor parallel size.")] = None,
-    pp: Annotated[int | None, typer.Option("--pp", help="Pipeline parallel size.")] = None,
-    dp: Annotated[int | None, typer.Option("--dp", help="Data parallel size: replicas.")] = None,
-    ep: Annotated[int | None, typer.Option("--ep", help="Expert parallel size.")] = None,
-    max_num_seqs: Annotated[int | None, typer.Option("--max-num-seqs", help="Sequences per replica at once.")] = None,
-    layers: Annotated[str | None, typer.Option("--layers", help="Layers per stage, e.g. 20,20,20,20.")] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="Weight format, e.g. fp16 or fp8.")] = None,
-    kv: Annotated[str | None, typer.Option("--kv", help="KV cache format: fp16, bf16 or fp8.")] = None,
     sequences: Annotated[
         int | None,
         typer.Option("--sequences", help="Sequences in progress at each replica; left out, the median of the load."),
@@ -49,19 +45,19 @@ def graph(
     modules: Annotated[bool, typer.Option("--modules", help="dot: every module instead of one box per stage.")] = False,
 ) -> None:
     """The execution graph of one decode step: modules, GPUs, collectives, sends and when each runs."""
-    from pathlib import Path
-
-    from optimizer.cli.options import fixed_of
-    from optimizer.facts.files import read_mapping
-    from optimizer.reading.inventory_file import is_inventory
+    from optimizer.facts.errors import ProblemError
     from optimizer.render.files import write_out
     from optimizer.render.graph_words import graph_sentences
 
     _check_options(format, sequences, modules)
-    fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
-    values = read_mapping(Path(problem), problem)
-    draw = _of_inventory if is_inventory(values) else _of_problem
-    found, checked, keeps_rules = draw(problem, fixed, sequences)
+    if question.kind == "chain":
+        raise ProblemError(
+            "kind",
+            "chain: its costs are tables of tokens/s, with no modules or collectives to draw; "
+            "optimizer solve FILE --svg chains.svg draws its placement",
+        )
+    draw: Any = _of_inventory if question.kind == "inventory" else _of_problem
+    found, checked, keeps_rules = draw(question.problem, fixed, sequences)
     if checked.passed:
         write_out(_lines(found, checked, format, modules), out)
     for sentence in graph_sentences(found, checked, keeps_rules=keeps_rules, out=out):
@@ -70,17 +66,15 @@ def graph(
         raise typer.Exit(LIMIT_REACHED)
 
 
-def _of_problem(path: str, fixed: Fixed, sequences: int | None) -> tuple[Graph, GraphCheck, bool]:
+def _of_problem(stated: Problem, fixed: Fixed, sequences: int | None) -> tuple[Graph, GraphCheck, bool]:
     """The graph of a problem on equal nodes, its check, and whether the strategy keeps every rule."""
     from optimizer.graph import build_graph, plan_of
     from optimizer.questions.uniform import check, solve
-    from optimizer.reading.load import load_problem
     from optimizer.render.progress import LiveLine
     from optimizer.verify.graph import verify_graph
 
-    stated = load_problem(path)
     with LiveLine() as live:
-        given = check(stated, fixed, progress=live, repairs=False) if _any(fixed) else None
+        given = check(stated, fixed, progress=live, repairs=False) if fixed.any else None
         answer = given or solve(stated, progress=live, repairs=False)
     strategy = answer.strategy
     if strategy is None or answer.breakdown is None:
@@ -90,26 +84,21 @@ def _of_problem(path: str, fixed: Fixed, sequences: int | None) -> tuple[Graph, 
     return found, verify_graph(stated, found, strategy, running), all(r.holds or not r.enabled for r in answer.rules)
 
 
-def _of_inventory(path: str, fixed: Fixed, sequences: int | None) -> tuple[Graph, GraphCheck, bool]:
+def _of_inventory(inventory: InventoryProblem, fixed: Fixed, sequences: int | None) -> tuple[Graph, GraphCheck, bool]:
     """The same for an inventory: instances of several shapes on the GPUs that the answer names."""
     from optimizer.graph import build_graph, plan_of_inventory
-    from optimizer.questions.inventory import check_inventory, load_inventory, solve_inventory
+    from optimizer.questions.inventory import check_inventory, solve_inventory
     from optimizer.render.progress import LiveLine
     from optimizer.verify.graph import verify_inventory_graph
 
-    inventory = load_inventory(path)
     with LiveLine() as live:
-        given = check_inventory(inventory, fixed, progress=live) if _any(fixed) else None
+        given = check_inventory(inventory, fixed, progress=live) if fixed.any else None
         answer = given or solve_inventory(inventory, progress=live, ranges=False)
     if answer.placement is None or not answer.placement.instances:
         raise _nothing(inventory.name, answer.status, answer.explanation)
     found = build_graph(plan_of_inventory(inventory, answer, sequences), None, answer.label)
     keeps_rules = all(rule.holds or not rule.enabled for rule in answer.rules)
     return found, verify_inventory_graph(inventory, answer, found, sequences), keeps_rules
-
-
-def _any(fixed: Fixed) -> bool:
-    return any(getattr(fixed, name) is not None for name in type(fixed).__dataclass_fields__)
 
 
 def _nothing(name: str, status: str, explanation: tuple[str, ...]) -> typer.Exit:

@@ -5,26 +5,27 @@ Exit codes: 0 there is a front · 1 proved infeasible · 2 bad input · 3 nothin
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from optimizer.cli.options import Json
-from optimizer.cli.sweep import DISAGREES, INFEASIBLE, OK, ProblemPath
+from optimizer.cli.asking import asks
+from optimizer.cli.options import Json, time_limit_of
+from optimizer.cli.sweep import DISAGREES, INFEASIBLE, OK
 
 if TYPE_CHECKING:
+    from optimizer.reading.question import Question
     from optimizer.results.front import ParetoFront
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("pareto")(pareto)
+    app.command("pareto")(asks(pareto))
 
 
 def pareto(
-    problem: ProblemPath,
+    question: Question,
     axes: Annotated[
         str, typer.Option("--axes", help="Two or three of latency, availability, gpus, price.", metavar="AXES")
     ] = "latency,availability",
@@ -39,30 +40,18 @@ def pareto(
     ] = None,
 ) -> None:
     """The strategies that none beats on all axes: latency against availability, GPUs or price, each point proved."""
-    from optimizer.facts.errors import ProblemError
-    from optimizer.facts.files import read_mapping
     from optimizer.questions.pareto import pareto as run
     from optimizer.questions.pareto import read_axes
-    from optimizer.reading.inventory_file import inventory_from_dict, is_inventory
-    from optimizer.reading.load import load_problem
     from optimizer.render.progress import LiveLine
 
     wanted = read_axes(axes)
-    if time_limit is not None and not (math.isfinite(time_limit) and time_limit > 0):
-        raise ProblemError("--time-limit", f"{time_limit} is not allowed; seconds above 0")
+    limit = time_limit_of(time_limit)
     if plot is not None:
         from optimizer.render.pareto_plot import check_picture
 
         check_picture(plot)
-    values = read_mapping(Path(problem), problem)
-    if values.get("kind") == "chain":
-        raise ProblemError("kind", "pareto takes problems with hardware or cluster, not kind: chain")
     with LiveLine() as live:
-        if is_inventory(values):
-            stated = inventory_from_dict(values, default_name=Path(problem).stem, folder=Path(problem).parent)
-            front = run(stated, wanted, points=points, time_limit_s=time_limit, progress=live)
-        else:
-            front = run(load_problem(problem), wanted, points=points, time_limit_s=time_limit, progress=live)
+        front = run(question.problem, wanted, points=points, time_limit_s=limit, progress=live)
     if json:
         from optimizer.render.as_json import dumps
         from optimizer.render.pareto import front_data

@@ -6,43 +6,34 @@ answer, or the verifier disagrees. The report is written in every case but bad i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from optimizer.cli.costs import Costs, CostTableFile, apply_costs
+from optimizer.cli.asking import asks
+from optimizer.cli.costs import Costs, CostTableFile, with_costs_asked
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from optimizer.facts.problem import Problem
     from optimizer.facts.recovery import RecoveryFacts
-    from optimizer.reading.stated import Stated
-    from optimizer.results.answer import Answer, Fixed
+    from optimizer.reading.question import Question
+    from optimizer.results.answer import Fixed
 
 OK, VIOLATED, LIMIT_REACHED = 0, 1, 3
-
-ProblemPath = Annotated[str, typer.Argument(help="Problem file, YAML or JSON.", metavar="PROBLEM")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("report")(report)
+    app.command("report")(asks(report))
 
 
 def report(
-    problem: ProblemPath,
+    question: Question,
+    fixed: Fixed,
     out: Annotated[
         str, typer.Option("--out", help="Folder for report.md, report.json and report.html.", metavar="DIR")
     ],
-    tp: Annotated[int | None, typer.Option("--tp", help="Tensor parallel size.")] = None,
-    pp: Annotated[int | None, typer.Option("--pp", help="Pipeline parallel size.")] = None,
-    dp: Annotated[int | None, typer.Option("--dp", help="Data parallel size: replicas.")] = None,
-    ep: Annotated[int | None, typer.Option("--ep", help="Expert parallel size.")] = None,
-    max_num_seqs: Annotated[int | None, typer.Option("--max-num-seqs", help="Sequences per replica at once.")] = None,
-    layers: Annotated[str | None, typer.Option("--layers", help="Layers per stage, e.g. 20,20,20,20.")] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="Weight format, e.g. fp16 or fp8.")] = None,
-    kv: Annotated[str | None, typer.Option("--kv", help="KV cache format: fp16, bf16 or fp8.")] = None,
     trace: Annotated[
         str | None,
         typer.Option("--trace", help="Simulate on the requests of this CSV instead of Poisson.", metavar="FILE"),
@@ -70,43 +61,25 @@ def report(
     table: CostTableFile = None,
 ) -> None:
     """The report of the best strategy, or of a given one: Markdown, JSON and one HTML file with pictures."""
-    from optimizer.cli.options import fixed_of, time_limit_of, trace_file
-    from optimizer.reading.stated import load_stated
-    from optimizer.reporting.build import build_report
+    from optimizer.cli.options import time_limit_of, trace_file
+    from optimizer.reporting.ask import report as ask
     from optimizer.reporting.curves import load_pareto, load_sweep
-    from optimizer.reporting.written.files import check_report, write_report
+    from optimizer.reporting.written.files import check_report, without_extras, write_report
 
-    fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
     limit, requests = time_limit_of(time_limit), trace_file(trace)
-    check_report(out, html)
+    check_report(out)
+    lacking = without_extras() if html else None
     recovery = _recovery(engine_start_s, storage_gb_per_s)
     front, curve = load_pareto(pareto), load_sweep(sweep)
-    _refuse_other_kinds(problem)
-    file = load_stated(problem)
-    stated = apply_costs(file.problem(), costs, table, fixed)
-    answer = _answer(stated, file, fixed, limit, requests)
-    built = build_report(stated, answer, file, recovery, front=front, curve=curve)
-    for path in write_report(built, answer, out, html=html):
+    problem = with_costs_asked(question, trace, costs, table, fixed)
+    answer = _answer(problem, question, fixed, limit, requests)
+    built = ask(problem, answer, stated=question.stated, recovery=recovery, front=front, curve=curve)
+    for path in write_report(built, answer, out, html=html and lacking is None):
         typer.echo(f"Wrote {path}.")
+    if lacking is not None:
+        typer.echo(lacking)
     typer.echo(f"{built.report.verdict.upper()}: {built.report.headline}.")
     raise typer.Exit(_code(answer, bool(built.report.disagreeing)))
-
-
-def _refuse_other_kinds(path: str) -> None:
-    """Chains and inventories have answers of another kind."""
-    from pathlib import Path
-
-    from optimizer.facts.errors import ProblemError
-    from optimizer.facts.files import read_mapping
-    from optimizer.reading.inventory_file import is_inventory
-
-    values = read_mapping(Path(path), path)
-    if values.get("kind") == "chain":
-        raise ProblemError("kind", "chain has no report; optimizer solve FILE --svg chains.svg draws its placement")
-    if is_inventory(values):
-        raise ProblemError(
-            "cluster", "an inventory has no report yet; optimizer solve FILE prints its pools and losses"
-        )
 
 
 def _recovery(engine_start_s: float | None, storage_gb_per_s: float | None) -> RecoveryFacts:
@@ -122,26 +95,28 @@ def _recovery(engine_start_s: float | None, storage_gb_per_s: float | None) -> R
     return recovery_facts(engine_start_s, storage_gb_per_s)
 
 
-def _answer(problem: Problem, file: Stated, fixed: Fixed, limit: float | None, trace: Path | None) -> Answer:
+def _answer(problem: Any, question: Question, fixed: Fixed, limit: float | None, trace: Path | None) -> Any:
     """The answer that the report is about, simulated."""
-    from optimizer.questions.uniform import check, simulate, solve
+    from optimizer.questions.check import check
+    from optimizer.questions.simulate import simulate
+    from optimizer.questions.solve import solve
     from optimizer.render.progress import LiveLine
 
     with LiveLine() as live:
-        if any(getattr(fixed, name) is not None for name in type(fixed).__dataclass_fields__):
-            found: Answer = check(problem, fixed, time_limit_s=limit, progress=live, stated=file)
+        found: Any
+        if fixed.any:
+            found = check(problem, fixed, time_limit_s=limit, progress=live, stated=question.stated)
         else:
-            found = solve(problem, time_limit_s=limit, progress=live, stated=file)
+            found = solve(problem, time_limit_s=limit, progress=live, stated=question.stated)
         return simulate(problem, found, trace=trace)
 
 
-def _code(answer: Answer, defect: bool) -> int:
-    from optimizer.results.answer import CheckAnswer
-
+def _code(answer: Any, defect: bool) -> int:
     disagrees = answer.verification.checks > 0 and not answer.verification.passed
     if disagrees or defect:
         typer.echo("error: a check of the report's own numbers disagrees; do not rely on it", err=True)
         return LIMIT_REACHED
-    if answer.status == "unknown" or (isinstance(answer, CheckAnswer) and answer.feasible is None):
+    optimum = getattr(answer, "optimum", None)
+    if answer.status == "unknown" or (optimum is not None and answer.feasible is None):
         return LIMIT_REACHED
     return VIOLATED if answer.status == "infeasible" else OK

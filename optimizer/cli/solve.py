@@ -12,12 +12,11 @@ import typer
 
 from optimizer.cli.asking import asks
 from optimizer.cli.calibrate import Constants
-from optimizer.cli.costs import Costs, CostTableFile, apply_costs
-from optimizer.cli.options import Json, fixed_of, time_limit_of, trace_file
+from optimizer.cli.costs import Costs, CostTableFile, with_costs_asked
+from optimizer.cli.options import Json, time_limit_of, trace_file
 from optimizer.cli.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
 
 if TYPE_CHECKING:
-    from optimizer.facts.problem import Problem
     from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.chain import ChainAnswer
@@ -65,7 +64,8 @@ def solve(
     limit = time_limit_of(time_limit)
     check_options(apply_repair, out, force)
     played = trace_file(trace)
-    problem = _problem(question, svg, trace, costs, table, None)
+    _check_svg(question, svg)
+    problem = with_costs_asked(question, trace, costs, table, None)
     with LiveLine() as live:
         answer: Any = ask(
             problem, time_limit_s=limit, progress=live, stated=question.stated, all_conflicts=all_conflicts
@@ -84,14 +84,11 @@ def solve(
 
 def check(
     question: Question,
-    tp: Annotated[int | None, typer.Option("--tp", help="Tensor parallel size.")] = None,
-    pp: Annotated[int | None, typer.Option("--pp", help="Pipeline parallel size.")] = None,
-    dp: Annotated[int | None, typer.Option("--dp", help="Data parallel size: replicas.")] = None,
-    ep: Annotated[int | None, typer.Option("--ep", help="Expert parallel size.")] = None,
-    max_num_seqs: Annotated[int | None, typer.Option("--max-num-seqs", help="Sequences per replica at once.")] = None,
-    layers: Annotated[str | None, typer.Option("--layers", help="Layers per stage, e.g. 20,20,20,20.")] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="Weight format, e.g. fp16 or fp8.")] = None,
-    kv: Annotated[str | None, typer.Option("--kv", help="KV cache format: fp16, bf16 or fp8.")] = None,
+    fixed: Fixed,
+    placement: Annotated[
+        str | None,
+        typer.Option("--placement", help="cluster, chain: judge this placement (docs/placements.md).", metavar="FILE"),
+    ] = None,
     simulate: Annotated[bool, typer.Option(help="Simulate the strategy's percentiles.")] = False,
     repairs: Annotated[
         bool, typer.Option("--repairs", help="Find the smallest changes that help (JSON: always).")
@@ -110,18 +107,19 @@ def check(
 ) -> None:
     """Whether a strategy keeps every rule, each with its slack, and the optimum beside it."""
     from optimizer.questions.check import check as ask
+    from optimizer.reading.proposal import load_proposal
     from optimizer.render.progress import LiveLine
 
-    fixed = fixed_of(tp, pp, dp, ep, max_num_seqs, layers, weights, kv)
     limit = time_limit_of(time_limit)
     check_options(apply_repair, out, force)
     played = trace_file(trace)
-    problem = _problem(question, None, trace, costs, table, fixed)
+    problem = with_costs_asked(question, trace, costs, table, fixed)
     helping = repairs or json or apply_repair is not None
     with LiveLine() as live:
         answer: Any = ask(
             problem,
             fixed,
+            placement=None if placement is None else load_proposal(placement, question.kind),
             time_limit_s=limit,
             progress=live,
             stated=question.stated,
@@ -130,58 +128,21 @@ def check(
         )
         if simulate or trace:
             answer = _simulated(problem, answer, played)
-    said = apply(question.stated, answer, apply_repair, out, force)
+    said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
     _show(problem, answer, json, full)
-    if not json:
+    if not json and question.kind != "chain" and placement is None:
         say_none(answer, asked=repairs or apply_repair is not None)
     tell(said)
     _leave(answer, {True: OK, False: VIOLATED, None: LIMIT_REACHED}[answer.feasible])
 
 
-def _problem(
-    question: Question, svg: str | None, trace: str | None, costs: str, table: str | None, fixed: Fixed | None
-) -> Any:
-    """The problem with the costs asked for; options that say nothing about its kind are refused with what does.
-
-    Raises:
-        ProblemError: with the option.
-    """
+def _check_svg(question: Question, svg: str | None) -> None:
     from optimizer.facts.errors import ProblemError
 
     if svg is not None and question.kind != "chain":
         raise ProblemError(
             "--svg", "draws the chains of a problem of kind: chain only; optimizer report draws the others"
         )
-    if question.kind == "uniform":
-        problem: Problem = question.problem  # type: ignore[assignment]
-        return apply_costs(problem, costs, table, fixed)
-    if question.kind == "inventory":
-        if costs != "analytic" or table is not None:
-            raise ProblemError("--costs", "is not taken with cluster: its instances have the analytic model's costs")
-        return question.problem
-    if trace is not None:
-        raise ProblemError("--trace", "plays requests; a chain's load is tokens/s, with no requests to play")
-    return _chain_with_costs(question, costs, table)
-
-
-def _chain_with_costs(question: Question, costs: str, table: str | None) -> Any:
-    from pathlib import Path
-
-    from optimizer.facts.errors import ProblemError
-    from optimizer.reading.chain import chain_from_dict
-
-    if costs not in {"analytic", "table"}:
-        raise ProblemError(
-            "--costs", f"{costs!r} says nothing about chains; their costs are tables of tokens/s (--costs table [FILE])"
-        )
-    if table is None:
-        return question.problem
-    if costs != "table":
-        raise ProblemError("--table", "belongs to --costs table")
-    from optimizer.reading.chain_table import with_tables
-
-    values = with_tables(dict(question.stated.values), Path(table))
-    return chain_from_dict(values, default_name=question.stated.default_name)
 
 
 def _simulated(problem: Any, answer: Any, trace: Any) -> Any:

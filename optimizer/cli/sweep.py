@@ -10,14 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from optimizer.cli.asking import asks
 from optimizer.cli.interrupted import Interrupted
 
 if TYPE_CHECKING:
+    from optimizer.reading.question import Question
     from optimizer.sweeps.points import Point
 
 OK, INFEASIBLE, DISAGREES, INTERRUPTED = 0, 1, 3, 130
 
-ProblemPath = Annotated[str, typer.Argument(help="Problem file, YAML or JSON.", metavar="PROBLEM")]
+Nodes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--nodes", help="cluster: counts of nodes of a group, e.g. h100=1..4; once for each.", metavar="GROUP=COUNTS"
+    ),
+]
+TimeLimit = Annotated[
+    float | None, typer.Option("--time-limit", help="cluster: seconds for the search.", metavar="SECONDS")
+]
 Prices = Annotated[
     str | None, typer.Option("--prices", help="Price per hour of each GPU type (docs/sweep.md).", metavar="FILE")
 ]
@@ -25,14 +35,15 @@ Prices = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("sweep")(sweep)
+    app.command("sweep")(asks(sweep, without=("gpus",)))
 
 
 def sweep(
-    problem: ProblemPath,
+    question: Question,
     gpus: Annotated[
         str | None, typer.Option("--gpus", help="Counts: 1..64, 1..64:4, 1,2,4 or pow2:1..64.", metavar="COUNTS")
     ] = None,
+    nodes: Nodes = None,
     by: Annotated[str, typer.Option("--by", help="gpu: every count; node: whole nodes only.")] = "gpu",
     scenarios: Annotated[
         str | None, typer.Option("--scenarios", help="Fields with several values each, crossed.", metavar="FILE")
@@ -47,6 +58,7 @@ def sweep(
         str | None, typer.Option("--plot", help="Draw the curves, .png or .svg ([plot]).", metavar="FILE")
     ] = None,
     prices: Prices = None,
+    time_limit: TimeLimit = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, max=1024, help="Processes; left out, one for each CPU.")
     ] = None,
@@ -57,9 +69,11 @@ def sweep(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, in input order.")] = False,
 ) -> None:
     """Solve at many GPU counts and in many scenarios: each point proved and verified, the curve read for you."""
+    from optimizer.cli.options import time_limit_of
     from optimizer.facts.errors import ProblemError
     from optimizer.render.sweep import print_sweep, with_progress
     from optimizer.sweeps.curve import curves
+    from optimizer.sweeps.nodes import nodes_option
     from optimizer.sweeps.prices import load_prices
     from optimizer.sweeps.run import Executor, in_order, plan, run
     from optimizer.sweeps.store import line_of
@@ -70,15 +84,18 @@ def sweep(
         raise ProblemError("--address", "belongs to --executor ray")
     _check_files(csv, parquet, plot)
     asked = plan(
-        problem,
+        question.stated,
         gpus,
         scenarios,
         by=cast(Literal["gpu", "node"], by),
         prices=load_prices(prices) if prices is not None else None,
+        nodes=nodes_option(nodes or []),
+        time_limit_s=time_limit_of(time_limit),
     )
     many = len(asked.specs)
-    if gpus is None and scenarios is None and many == 1:
-        raise ProblemError("--gpus", "names no counts, and there is no --scenarios; for one point use optimizer solve")
+    if gpus is None and not nodes and scenarios is None and many == 1:
+        option = "--nodes" if question.kind == "inventory" else "--gpus"
+        raise ProblemError(option, "names no counts, and there is no --scenarios; for one point use optimizer solve")
     points: list[Point] = []
     solved = run(asked, workers=workers, executor=cast(Executor, executor), address=address, out=out)
     try:

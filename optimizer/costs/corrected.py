@@ -51,8 +51,13 @@ class CorrectedCosts:
             prefill_ms=prefill,
             prefill_long_ms=self._apply("prefill", plain.prefill_long_ms),
             prompt_sum_ms=plain.prompt_sum_ms * prompt,
+            prompt_mean_ms=plain.prompt_mean_ms * prompt,
+            prompt_each_ms=plain.prompt_each_ms * prompt[:, None],
             prompt_max_ms=plain.prompt_max_ms * prompt,
-            residence_ms=admission + prefill + (output - 1) * tpot,
+            residence_ms=admission
+            + prefill
+            + (prompt * (plain.prompt_sum_ms - plain.prompt_mean_ms))[:, None]
+            + (output - 1) * tpot,
         )
 
     def sequence_bytes(self, shape: int, tokens: Ints) -> Ints:

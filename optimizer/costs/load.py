@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.costs.mixed import Cumulants, latencies
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Bools, Floats, Ints
 from optimizer.facts.problem import Problem
@@ -42,6 +43,9 @@ class LoadPoints:
     ttft_p99: Floats
     tpot_p50: Floats
     tpot_p99: Floats
+    e2e_p50: Floats
+    e2e_p99: Floats
+    goodput: Floats  # share of requests that may miss a limit of requirements.goodput; 0 where none is stated
 
     def metric(self, field: str) -> Floats:
         """A latency by its problem-file name without ``_ms``, e.g. ``ttft_p99``."""
@@ -64,17 +68,12 @@ def evaluate(
         never: number of sequences that stands for "more than any" where overloaded.
         overlap_rate_per_s: (Q,) rate at which prompts overlap in the pipeline, for such bounds; left out, the arrival rate.
     """
-    overlap = rate_per_s if overlap_rate_per_s is None else overlap_rate_per_s
-    blocks = [
-        _evaluate(
-            service,
-            shape[start : start + _BLOCK],
-            rate_per_s[start : start + _BLOCK],
-            never,
-            overlap[start : start + _BLOCK],
-        )
-        for start in range(0, max(1, len(shape)), _BLOCK)
-    ]
+    blocks = []
+    for start in range(0, max(1, len(shape)), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        rate = rate_per_s[part]
+        overlap = rate if overlap_rate_per_s is None else overlap_rate_per_s[part]
+        blocks.append(_evaluate(service, shape[part], rate, never, overlap))
     if len(blocks) == 1:
         return blocks[0]
     names = LoadPoints.__dataclass_fields__
@@ -111,7 +110,9 @@ def _evaluate(
 
     alone = service.prompt_sum_ms[shape]
     overlapping = np.where(usable, overlap_rate_per_s, 1.0) / 1e3
-    occupancy = np.maximum(service.prompt_max_ms[shape], alone / (1 + overlapping * alone))
+    beside = 2 * service.overlap[shape] * overlapping * alone
+    busiest = service.prompt_max_ms[shape]
+    occupancy = busiest + (alone - busiest) / (1 + beside)
     prefilling = rate * occupancy
     variance = square - mean_number**2
     third = cube - 3 * mean_number * square + 2 * mean_number**3
@@ -141,26 +142,86 @@ def _evaluate(
         completion = np.maximum.accumulate(n / service.residence_ms, axis=1)[shape]
     needed = (completion < rate[:, None]).sum(axis=1) + 1
 
+    wider = _wider(push, service.prompt_moments)
+    seen = latencies(
+        service.lengths,
+        rate,
+        np.where(fine, prefilling, 0.0),
+        *_prompts(service, shape, occupancy / alone),
+        at=_at_mean(service, shape, mean_number + 1, np.sqrt(np.maximum(0.0, variance * wider))),
+    )
+    first = {
+        "prefill_p50": prefill50,
+        "prefill_p99": prefill99,
+        "ttft_p50": service.admission_ms[shape, at50] + mean_wait + prefill50,
+        "ttft_p99": service.admission_ms[shape, at99] + round99 / 2 + (1 + safe) * wait99 + base,
+        "tpot_p50": service.tpot_ms[shape, at50],
+        "tpot_p99": service.tpot_ms[shape, at99],
+    }
+    if service.lengths.mixed:
+        mean_wait = seen.wait
+        for name in ("prefill", "ttft", "tpot"):
+            of = getattr(seen, name)
+            first[f"{name}_p50"], first[f"{name}_p99"] = seen.p50[name], of.mean + of.beyond()
+        first["prefill_p99"] = np.minimum(first["prefill_p99"], np.maximum(base, cap))
+
     def finite(values: Floats) -> Floats:
         result: Floats = np.where(fine, values, np.inf)
         return result
 
+    quantiles = {"e2e_p50": seen.e2e_p50, "e2e_p99": seen.e2e_p99, "goodput": seen.missed(service.lengths.goodput)}
+    if overlap_rate_per_s is not rate_per_s:
+        # A bound from below: quantiles from cumulants are not sure to grow with the rate, so nothing is said of them.
+        unsure = quantiles | (first if service.lengths.mixed else {})
+        first, quantiles = (
+            {name: 0 * v if name in unsure else v for name, v in of.items()} for of in (first, quantiles)
+        )
     return LoadPoints(
         overloaded=~fine,
         n50=np.where(fine, n50, never),
         n99=np.where(fine, n99, never),
         slots_needed=np.where(usable & (needed <= slots), needed, never),
         mean_number=mean_number,
-        number_variance=variance * _wider(push, service.prompt_moments),
+        number_variance=variance * wider,
         number_third=_third(variance, third, push, service.prompt_moments),
         mean_ms=finite(mean_number / rate + mean_wait),
-        prefill_p50=finite(prefill50),
-        prefill_p99=finite(prefill99),
-        ttft_p50=finite(service.admission_ms[shape, at50] + mean_wait + prefill50),
-        ttft_p99=finite(service.admission_ms[shape, at99] + round99 / 2 + (1 + safe) * wait99 + base),
-        tpot_p50=finite(service.tpot_ms[shape, at50]),
-        tpot_p99=finite(service.tpot_ms[shape, at99]),
+        **{name: finite(values) for name, values in first.items()},
+        **{name: finite(values) for name, values in quantiles.items()},
     )
+
+
+def _prompts(
+    service: ServiceTable, shape: Ints, share: Floats
+) -> tuple[Cumulants, tuple[Floats, Floats, Floats], Floats]:
+    """A prompt's own compute: cumulants, what it costs the others (E[X^k] of so large a share of it), and each prompt's."""
+    each, weights = service.prompt_each_ms[shape], service.lengths.prompt_share
+    mean = each @ weights
+    off = each - mean[:, None]
+    raw = tuple(share**k * (each**k @ weights) for k in (1, 2, 3))
+    return Cumulants(mean, off**2 @ weights, off**3 @ weights), (raw[0], raw[1], raw[2]), each
+
+
+def _at_mean(service: ServiceTable, shape: Ints, number: Floats, spread: Floats) -> dict[str, Floats]:
+    """Step times at the mean number in progress, the one that arrives included, straight between whole numbers."""
+    slots = service.round_ms.shape[1]
+
+    def at(table: Floats, n: Floats) -> Floats:
+        inside = np.clip(np.nan_to_num(n, posinf=slots), 1, slots)
+        low = np.minimum(inside.astype(np.int64), max(1, slots - 1)) - 1
+        high = np.minimum(low + 1, slots - 1)
+        result: Floats = table[shape, low] + (table[shape, high] - table[shape, low]) * (inside - 1 - low)
+        return result
+
+    mean_prompt = service.prompt_mean_ms[shape]
+    return {
+        "pass": at(service.round_ms, number) / service.stages[shape],
+        "round": at(service.round_ms, number),
+        "wider": at(service.round_ms, number + spread),
+        "tpot": at(service.tpot_ms, number),
+        "yielded": np.full(len(shape), service.yielded),
+        "admission": at(service.admission_ms, number),
+        "passes": at(service.prefill_ms, number) - mean_prompt,
+    }
 
 
 def _wider(push: Floats, prompts: tuple[float, float]) -> Floats:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from optimizer.deployment.limits import STOP_S, start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.router import IMAGE, router_conf
+from optimizer.deployment.platforms import AMD
+from optimizer.deployment.programs import program
+from optimizer.deployment.router import IMAGE
 from optimizer.deployment.service import Engine, Service
+from optimizer.deployment.shell import ROUTE, SUPERVISE, router_files
 from optimizer.writing.quoting import compose_text
-from optimizer.writing.yaml_text import comment, yaml_text
+from optimizer.writing.yaml_text import yaml_text
 
 CACHE = "/root/.cache/huggingface"
 
@@ -18,50 +22,53 @@ def compose_files(service: Service) -> dict[str, str]:
     files: dict[str, str] = {}
     for node in service.nodes:
         services = {engine.instance.name: _engine(service, engine, number) for engine, number in service.on(node)}
-        if service.routed and node == service.nodes[0]:
-            services["router"] = {
-                "image": IMAGE,
-                "network_mode": "host",
-                "volumes": ["./router.conf:/etc/nginx/nginx.conf:ro"],
-                "restart": "unless-stopped",
-            }
+        if node in service.routers:
+            services["router"] = _router()
         document = {"services": services, "volumes": {"huggingface": {}}}
         files[f"compose-{service.host(node)}.yaml"] = yaml_text(document, title=service.title)
-    if service.routed:
-        servers = [(f"{service.host(one.launch.head)}:{one.port}", one.weight) for one in service.engines]
-        files["router.conf"] = comment(service.title) + router_conf(servers, SERVICE_PORT)
-    return files
+    return {**files, SUPERVISE: program(SUPERVISE), **router_files(service)}
+
+
+def _router() -> dict[str, Any]:
+    files = ["start-router.sh", ROUTE, "router.conf"]
+    ask = f"curl -s -o /dev/null -m 5 http://127.0.0.1:{SERVICE_PORT}/router/health"
+    return {
+        "image": IMAGE,
+        "entrypoint": ["bash", "/launch/start-router.sh"],
+        "network_mode": "host",
+        "volumes": [f"./{name}:/launch/{name}:ro" for name in files],
+        "restart": "unless-stopped",
+        "stop_grace_period": f"{STOP_S + 10}s",
+        "healthcheck": {"test": ["CMD-SHELL", ask], "interval": "10s", "timeout": "6s", "retries": 3},
+    }
 
 
 def _engine(service: Service, engine: Engine, number: int) -> dict[str, Any]:
     command = engine.commands[number]
     words = command.filled(service.host(engine.launch.head), str(number))
-    present = sorted(command.gpus)
+    several = len(engine.commands) > 1
+    supervised = ["--echo", "--stay", "--grace", str(STOP_S)]
+    if command.serves:
+        supervised += ["--port", str(command.port), "--ready-within", str(start_limit_s(service, engine))]
+    if several:
+        supervised.append("--patient")
     environment: dict[str, str | None] = {
         "HF_TOKEN": None,
         **{name: compose_text(value) for name, value in command.environment.items()},
     }
-    if list(command.gpus) != present:
-        # In the container the GPUs are numbered anew, from 0 in the order of the host.
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(str(present.index(gpu)) for gpu in command.gpus)
     found: dict[str, Any] = {
-        "image": compose_text(service.options.image),
-        "entrypoint": [compose_text(words[0])],
-        "command": [compose_text(word) for word in words[1:]],
+        "image": compose_text(service.image(engine)),
+        # It restarts an engine that hangs, which Compose itself does not do with an unhealthy container.
+        "entrypoint": ["python3", "/launch/supervise.py", *supervised, "engine", "--"],
+        "command": [compose_text(word) for word in words],
         "environment": environment,
+        "working_dir": "/tmp",
         "network_mode": "host",
         "ipc": "host",
-        "volumes": [f"huggingface:{CACHE}"],
+        "volumes": [f"huggingface:{CACHE}", f"./{SUPERVISE}:/launch/{SUPERVISE}:ro"],
         "restart": "unless-stopped",
-        "deploy": {
-            "resources": {
-                "reservations": {
-                    "devices": [
-                        {"driver": "nvidia", "device_ids": [str(gpu) for gpu in present], "capabilities": ["gpu"]}
-                    ]
-                }
-            }
-        },
+        "stop_grace_period": f"{STOP_S + 20}s",
+        **_gpus(service, engine, command.gpus, environment),
     }
     if command.serves:
         ask = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{command.port}/health', timeout=5)"
@@ -70,6 +77,21 @@ def _engine(service: Service, engine: Engine, number: int) -> dict[str, Any]:
             "interval": "10s",
             "timeout": "6s",
             "retries": 3,
-            "start_period": "3600s",
+            "start_period": f"{start_limit_s(service, engine)}s",
         }
     return found
+
+
+def _gpus(
+    service: Service, engine: Engine, gpus: tuple[int, ...], environment: dict[str, str | None]
+) -> dict[str, Any]:
+    """The fields that give a container its GPUs; ``environment`` gets their order where it is not the host's."""
+    platform, present = service.platform(engine), sorted(gpus)
+    if platform is AMD:
+        environment[platform.visible] = ",".join(str(gpu) for gpu in gpus)
+        return {"devices": ["/dev/kfd", "/dev/dri"], "group_add": ["video"], "security_opt": ["seccomp=unconfined"]}
+    if list(gpus) != present:
+        # In the container the GPUs are numbered anew, from 0 in the order of the host.
+        environment[platform.visible] = ",".join(str(present.index(gpu)) for gpu in gpus)
+    device = {"driver": "nvidia", "device_ids": [str(gpu) for gpu in present], "capabilities": ["gpu"]}
+    return {"deploy": {"resources": {"reservations": {"devices": [device]}}}}

@@ -25,6 +25,7 @@ def launch_files(
     may_lose: int,
     notes: tuple[str, ...] = (),
     name: str | None = None,
+    routers: int = 2,
 ) -> dict[str, str]:
     """Every file of a deployment, by name.
 
@@ -34,9 +35,12 @@ def launch_files(
         may_lose: instances that may be away at once, from ``survive``.
         notes: whole sentences for the README, before those of the engines.
         name: of the service; left out, the first problem's.
+        routers: nodes that get a router where there are several instances.
 
     Raises:
         ProblemError: the engine cannot run a strategy, or a target cannot express the placement.
     """
-    service = build_service(problems, placement, options, name=name, title=title, may_lose=may_lose, notes=notes)
+    service = build_service(
+        problems, placement, options, name=name, title=title, may_lose=may_lose, notes=notes, routers=routers
+    )
     return {**_TARGETS[options.target](service), "README.md": readme(service)}

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from optimizer.deployment.command import Command
+from optimizer.deployment.limits import DRAIN_S, STOP_S
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.pods import pod
-from optimizer.deployment.router import IMAGE, router_conf
+from optimizer.deployment.platforms import product_of
+from optimizer.deployment.pods import LEAVE_S, pod, weights_claim
+from optimizer.deployment.programs import program
+from optimizer.deployment.router import IMAGE, router_conf, start_router
 from optimizer.deployment.service import Engine, Service
+from optimizer.deployment.shell import ROUTE, ROUTED, head
 from optimizer.deployment.unlike import unlike, where
 from optimizer.facts.errors import ProblemError
 from optimizer.writing.quoting import kubernetes_word
 from optimizer.writing.yaml_text import yaml_text
 
 APP, PART, GROUP = "app.kubernetes.io/name", "app.kubernetes.io/component", "optimizer/group"
-RESOLVER = "kube-dns.kube-system.svc.cluster.local"
 
 
 def kubernetes_files(service: Service) -> dict[str, str]:
@@ -32,12 +36,13 @@ def kubernetes_files(service: Service) -> dict[str, str]:
     groups = _groups(service)
     _refuse(service, groups)
     app = _name(service.name)
-    documents: list[dict[str, Any]] = []
+    claim = f"{app}-weights"
+    documents: list[dict[str, Any]] = [weights_claim(service, claim, _labels(app, "weights"))]
     servers = []
     for number, engines in enumerate(groups):
         name = app if len(groups) == 1 else f"{app}-{number}"
-        documents += _group(service, app, name, engines)
-        address = f"{name}-engines.{service.options.namespace}.svc.cluster.local:{SERVICE_PORT}"
+        documents += _group(service, app, name, engines, claim)
+        address = f"{name}-engines:{SERVICE_PORT}"  # a short name: routers stand in the same namespace
         servers.append((address, engines[0].weight))
     documents.append(_budget(service, app))
     files = {"engines.yaml": yaml_text(*documents, title=service.title)}
@@ -72,12 +77,13 @@ def _refuse(service: Service, groups: list[list[Engine]]) -> None:
                 f"{where(stages, engines[0].launch)}; Kubernetes may put the pods of a LeaderWorkerSet on these nodes in another "
                 "order. Use --target shell",
             )
-    gpus = {problem.hardware.gpu.name for stages in service.problems for problem in stages}
-    if len(gpus) > 1 and not service.options.hosts:
+    gpus = {gpu.name: gpu for stages in service.problems for gpu in (problem.hardware.gpu for problem in stages)}
+    products = {product_of(gpu) for gpu in gpus.values()}
+    if len(gpus) > 1 and (None in products or len(products) < len(gpus)) and not service.options.hosts:
         raise ProblemError(
             "--hosts",
-            "is needed: pools on different GPUs have to be kept to their nodes, and Kubernetes does not know "
-            f"{', '.join(service.nodes[:3])}; name the host of each node, e.g. --hosts {service.nodes[0]}=HOST,…",
+            f"is needed: pools on {' and '.join(gpus)} have to be kept to their nodes, and no label is known that tells them apart; "
+            f"name the host of each node, e.g. --hosts {service.nodes[0]}=HOST,…",
         )
     for engines in groups:
         if len(engines[0].launch.parts) > 1 and not engines[0].launch.even:
@@ -99,11 +105,11 @@ def _labels(app: str, part: str) -> dict[str, str]:
     return {APP: app, PART: part}
 
 
-def _group(service: Service, app: str, name: str, engines: list[Engine]) -> list[dict[str, Any]]:
+def _group(service: Service, app: str, name: str, engines: list[Engine], claim: str) -> list[dict[str, Any]]:
     labels = {**_labels(app, "engine"), GROUP: name}
     first = engines[0]
     size = len(first.launch.parts)
-    head = pod(service, engines, first.commands[0], labels, _words(first.commands[0], "0"))
+    head = pod(service, engines, first.commands[0], labels, _words(first.commands[0], "0"), claim)
     unavailable = max(1, min(service.may_lose, len(engines)))
     metadata = {"name": name, "namespace": service.options.namespace, "labels": labels}
     workload: dict[str, Any]
@@ -136,7 +142,7 @@ def _group(service: Service, app: str, name: str, engines: list[Engine]) -> list
                     "size": size,
                     "restartPolicy": "RecreateGroupOnPodRestart",
                     "leaderTemplate": head,
-                    "workerTemplate": pod(service, engines, command, labels, words),
+                    "workerTemplate": pod(service, engines, command, labels, words, claim),
                 },
             },
         }
@@ -167,60 +173,55 @@ def _budget(service: Service, app: str) -> dict[str, Any]:
 def _router(service: Service, app: str, servers: list[tuple[str, int]]) -> list[dict[str, Any]]:
     labels = _labels(app, "router")
     metadata = {"name": f"{app}-router", "namespace": service.options.namespace, "labels": labels}
-    health = {"httpGet": {"path": "/router/health", "port": "http"}, "periodSeconds": 5}
-    apart = {"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"}
+    files = {
+        "router.conf": router_conf(SERVICE_PORT, len(service.engines)),
+        "start-router.sh": "\n".join(
+            [*head(service, ROUTED), *start_router(servers, drain_s=DRAIN_S, every_address=True), ""]
+        ),
+        ROUTE: program(ROUTE),
+    }
+    # A changed list of engines starts the routers anew, one after the other.
+    checksum = sha256("\0".join(files.values()).encode()).hexdigest()
+    alive = {"tcpSocket": {"port": "http"}, "periodSeconds": 5, "failureThreshold": 6}
     container = {
         "name": "nginx",
         "image": IMAGE,
+        "command": ["bash", "/launch/start-router.sh"],
         "ports": [{"name": "http", "containerPort": SERVICE_PORT}],
-        "readinessProbe": health,
-        "livenessProbe": {**health, "failureThreshold": 6},
-        "volumeMounts": [{"name": "configuration", "mountPath": "/etc/nginx/nginx.conf", "subPath": "nginx.conf"}],
+        "resources": {"requests": {"cpu": "1", "memory": "512Mi"}},
+        "readinessProbe": {"httpGet": {"path": "/router/health", "port": "http"}, "periodSeconds": 5},
+        "livenessProbe": alive,
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(LEAVE_S)]}}},
+        "volumeMounts": [{"name": "launch", "mountPath": "/launch"}],
     }
+    apart = [{"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"}]
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": metadata,
         "spec": {
-            "replicas": 2,
+            "replicas": service.router_count,
             "selector": {"matchLabels": labels},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {"labels": labels, "annotations": {"optimizer/configuration": checksum}},
                 "spec": {
-                    "affinity": {
-                        "podAntiAffinity": {
-                            "preferredDuringSchedulingIgnoredDuringExecution": [
-                                {"weight": 100, "podAffinityTerm": apart}
-                            ]
-                        }
-                    },
+                    "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": apart}},
                     "containers": [container],
-                    "volumes": [{"name": "configuration", "configMap": {"name": f"{app}-router"}}],
+                    "terminationGracePeriodSeconds": LEAVE_S + STOP_S,
+                    "volumes": [{"name": "launch", "configMap": {"name": f"{app}-router"}}],
                 },
             },
         },
     }
+    serving = {
+        "selector": labels,
+        "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": "http"}],
+    }
+    budget = {"minAvailable": service.router_count - 1, "selector": {"matchLabels": labels}}
     return [
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": metadata,
-            "data": {"nginx.conf": router_conf(servers, SERVICE_PORT, RESOLVER)},
-        },
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files},
         deployment,
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata,
-            "spec": {
-                "selector": labels,
-                "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": "http"}],
-            },
-        },
-        {
-            "apiVersion": "policy/v1",
-            "kind": "PodDisruptionBudget",
-            "metadata": metadata,
-            "spec": {"minAvailable": 1, "selector": {"matchLabels": labels}},
-        },
+        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": serving},
+        {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": budget},
     ]

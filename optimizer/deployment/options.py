@@ -28,7 +28,8 @@ class Options:
     """Resolved and checked.
 
     ``model_id`` is what the engine loads: a Hugging Face name or a path. ``checkpoint_format`` is the weight format that
-    it is stored in. ``hosts`` maps node names of the placement to host names; empty: the placement's own.
+    it is stored in. ``image`` is "" for the engine's own. ``hosts`` maps node names of the placement to host names; empty: the
+    placement's own.
     """
 
     engine: str
@@ -87,14 +88,14 @@ def resolve_options(
     known = get_args(WeightFormat)
     if stored not in known:
         raise ProblemError("--checkpoint-format", f"{stored!r} is not a known format; {closest(stored, known)}")
-    default = known_engine.image.format(version=flags.version)
+    default = known_engine.images["nvidia"].format(version=flags.version)
     if image is not None and not _IMAGE.fullmatch(image):
         raise ProblemError("--image", f"{image!r} is not an image name such as {default}")
     if not _LABEL.fullmatch(namespace):
         raise ProblemError(
             "--namespace", f"{namespace!r} is not a Kubernetes namespace (small letters, digits, dashes)"
         )
-    return Options(engine, flags.version, target, chosen, stored, image or default, {}, namespace)
+    return Options(engine, flags.version, target, chosen, stored, image or "", {}, namespace)
 
 
 def _checked_id(text: str, field: str) -> str:
@@ -115,10 +116,10 @@ def with_hosts(options: Options, stated: str | None, nodes: Sequence[str]) -> Op
     """The options with host names of the placement's nodes.
 
     Args:
-        stated: ``node-0=alpha,node-1=beta``, or ``alpha,beta`` in the order of the nodes; None keeps the nodes' own names.
+        stated: ``node-0=alpha,node-1=beta``, or ``alpha,beta`` in the order of the nodes (more do no harm); None: the nodes' own.
 
     Raises:
-        ProblemError: a name that is no host name, a node that there is not, or one left out or named twice.
+        ProblemError: a name that is no host name, one left out, or a host named twice.
     """
     if stated is None:
         unfit = [node for node in nodes if not _NODE.fullmatch(node)]
@@ -132,8 +133,8 @@ def with_hosts(options: Options, stated: str | None, nodes: Sequence[str]) -> Op
     entries = [entry.strip() for entry in stated.split(",")]
     if all("=" in entry for entry in entries):
         pairs = [(entry.split("=", 1)[0], entry.split("=", 1)[1]) for entry in entries]
-    elif len(entries) == len(nodes) and not any("=" in entry for entry in entries):
-        pairs = list(zip(nodes, entries, strict=True))
+    elif len(entries) >= len(nodes) and not any("=" in entry for entry in entries):
+        pairs = list(zip(nodes, entries, strict=False))
     else:
         raise ProblemError(
             "--hosts", f"names {len(entries)} hosts, the strategy uses {len(nodes)} nodes: {_few(nodes)}"
@@ -145,13 +146,11 @@ def with_hosts(options: Options, stated: str | None, nodes: Sequence[str]) -> Op
                 "--hosts", f"{host!r} is not a host name or address (small letters, digits, dots, dashes)"
             )
     missing = [node for node in nodes if node not in hosts]
-    unknown = [node for node in hosts if node not in nodes]
-    if missing or unknown:
-        which = f"{_few(missing)} left out" if missing else f"{_few(unknown)} not in use"
-        raise ProblemError("--hosts", f"{which}; the strategy uses {_few(nodes)}")
+    if missing:
+        raise ProblemError("--hosts", f"{_few(missing)} left out; the strategy uses {_few(nodes)}")
     if len(set(hosts.values())) < len(pairs):
         raise ProblemError("--hosts", "names a host twice; each node is a machine of its own")
-    return replace(options, hosts=hosts)
+    return replace(options, hosts={node: hosts[node] for node in nodes})
 
 
 def _few(names: Sequence[str]) -> str:

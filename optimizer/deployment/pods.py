@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
+from math import ceil
+from pathlib import PurePosixPath
 from typing import Any
 
 from optimizer.deployment.command import Command
+from optimizer.deployment.limits import DRAIN_S, start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
+from optimizer.deployment.platforms import product_of
 from optimizer.deployment.service import Engine, Service
 from optimizer.writing.quoting import kubernetes_word
 
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
-GPU_NODES = {"nvidia.com/gpu.present": "true"}
-"""Label that the GPU operator's feature discovery puts on nodes with GPUs."""
-START_UP = {"periodSeconds": 10, "failureThreshold": 360}
-SHARED_MEMORY = "15Gi"
+PROBED_S = 10
+LEAVE_S = 15
+"""Between a pod's leaving the list of those that serve and its SIGTERM: routers look every few seconds."""
+SHARED_MEMORY_GIB = 15
+CACHE = "/root/.cache/huggingface"
+GIB = 1 << 30
 
 
 def pod(
-    service: Service, engines: list[Engine], command: Command, labels: dict[str, str], words: tuple[str, ...]
+    service: Service,
+    engines: list[Engine],
+    command: Command,
+    labels: dict[str, str],
+    words: tuple[str, ...],
+    claim: str,
 ) -> dict[str, Any]:
     """A pod template for one part of each of these engines, which are alike.
 
     Args:
         labels: of the group that the pods belong to.
         words: the command's arguments with its marks replaced.
+        claim: name of the volume claim that keeps the weights.
     """
-    gpus = str(len(command.gpus))
+    platform, gpus = service.platform(engines[0]), len(command.gpus)
+    requests = {
+        platform.resource: str(gpus),
+        # An API server and a scheduler, and a process for each GPU, which all poll.
+        "cpu": str(2 + 2 * gpus),
+        "memory": f"{SHARED_MEMORY_GIB + 8 + 4 * gpus}Gi",
+    }
     container: dict[str, Any] = {
         "name": "engine",
-        "image": service.options.image,
+        "image": service.image(engines[0]),
         "command": list(words),
         "env": [
             *({"name": name, "value": kubernetes_word(value)} for name, value in command.environment.items()),
@@ -37,58 +55,82 @@ def pod(
                 "valueFrom": {"secretKeyRef": {"name": "huggingface", "key": "token", "optional": True}},
             },
         ],
-        "resources": {"limits": {"nvidia.com/gpu": gpus}, "requests": {"nvidia.com/gpu": gpus}},
+        "resources": {"limits": {platform.resource: str(gpus)}, "requests": requests},
         "volumeMounts": [
             {"name": "shared-memory", "mountPath": "/dev/shm"},
-            {"name": "huggingface", "mountPath": "/root/.cache/huggingface"},
+            {"name": "weights", "mountPath": weights_path(service)},
         ],
     }
     order = sorted(command.gpus)
     if list(command.gpus) != order:
         mapped = ",".join(str(order.index(gpu)) for gpu in command.gpus)
-        container["env"].insert(0, {"name": "CUDA_VISIBLE_DEVICES", "value": mapped})
+        container["env"].insert(0, {"name": platform.visible, "value": mapped})
     if command.serves:
-        ask = {"httpGet": {"path": "/health", "port": "http"}}
+        ask = {"httpGet": {"path": "/health", "port": "http"}, "timeoutSeconds": 5}
+        limit = start_limit_s(service, engines[0])
         container["ports"] = [{"name": "http", "containerPort": SERVICE_PORT}]
-        container["startupProbe"] = {**ask, **START_UP, "timeoutSeconds": 5}
-        container["readinessProbe"] = {**ask, "periodSeconds": 5, "failureThreshold": 2, "timeoutSeconds": 5}
-        container["livenessProbe"] = {**ask, "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5}
+        container["startupProbe"] = {**ask, "periodSeconds": PROBED_S, "failureThreshold": ceil(limit / PROBED_S)}
+        container["readinessProbe"] = {**ask, "periodSeconds": 5, "failureThreshold": 2}
+        container["livenessProbe"] = {**ask, "periodSeconds": PROBED_S, "failureThreshold": 6}
+        container["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(LEAVE_S)]}}}
     return {
         "metadata": {"labels": labels},
         "spec": {
             "containers": [container],
             "volumes": [
-                {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": SHARED_MEMORY}},
-                {"name": "huggingface", "emptyDir": {}},
+                {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": f"{SHARED_MEMORY_GIB}Gi"}},
+                {"name": "weights", "persistentVolumeClaim": {"claimName": claim}},
             ],
-            "terminationGracePeriodSeconds": 120,
+            "terminationGracePeriodSeconds": LEAVE_S + DRAIN_S + 15,
+            "tolerations": [{"key": platform.resource, "operator": "Exists", "effect": "NoSchedule"}],
             **_where(service, engines, labels),
+        },
+    }
+
+
+def weights_path(service: Service) -> str:
+    """Where the volume of the weights is mounted: the hub's cache, or the folder that a path is in."""
+    path = PurePosixPath(service.options.model_id)
+    return str(path.parent) if path.is_absolute() and path.parent.name else CACHE
+
+
+def weights_claim(service: Service, name: str, labels: dict[str, str]) -> dict[str, Any]:
+    """A volume for the weights, shared where several pods load them: a download belongs on disk once."""
+    stored = max(problem.model.weight_bytes for stages in service.problems for problem in stages)
+    pods = sum(len(engine.launch.parts) for engine in service.engines)
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": service.options.namespace, "labels": labels},
+        "spec": {
+            "accessModes": ["ReadWriteMany" if pods > 1 else "ReadWriteOnce"],
+            "resources": {"requests": {"storage": f"{ceil(stored * 1.25 / GIB) + 10}Gi"}},
         },
     }
 
 
 def _where(service: Service, engines: list[Engine], labels: dict[str, str]) -> dict[str, Any]:
     nodes = list(dict.fromkeys(part.node for engine in engines for part in engine.launch.parts))
-    affinity: dict[str, Any] = {}
-    found: dict[str, Any] = {"affinity": affinity}
+    platform, product = service.platform(engines[0]), product_of(service.gpu(engines[0]))
+    asked = [
+        {"key": platform.product, "operator": "In", "values": [product]}
+        if product
+        else {"key": platform.present, "operator": "In", "values": ["true"]}
+    ]
     if service.options.hosts:
         names = [service.host(node) for node in nodes]
-        term = {"matchExpressions": [{"key": HOSTNAME, "operator": "In", "values": names}]}
-        affinity["nodeAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
-    else:
-        found["nodeSelector"] = GPU_NODES
+        asked.append({"key": HOSTNAME, "operator": "In", "values": names})
+    required = {"nodeSelectorTerms": [{"matchExpressions": asked}]}
+    affinity: dict[str, Any] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
     selector = {"labelSelector": {"matchLabels": labels}}
     counts = [sum(node in engine.instance.nodes for engine in engines) for node in nodes]
     if max(counts) == 1:
         affinity["podAntiAffinity"] = {
             "requiredDuringSchedulingIgnoredDuringExecution": [{**selector, "topologyKey": HOSTNAME}]
         }
-    spread = {"maxSkew": 1, "topologyKey": ZONE, "whenUnsatisfiable": "ScheduleAnyway", **selector}
-    found["topologySpreadConstraints"] = [spread]
+    spread = [{"maxSkew": 1, "topologyKey": ZONE, "whenUnsatisfiable": "ScheduleAnyway", **selector}]
     if max(counts) > 1:
         skew = max(1, max(counts) - min(counts))
         even = {"maxSkew": skew, "topologyKey": HOSTNAME, "whenUnsatisfiable": "DoNotSchedule", **selector}
-        found["topologySpreadConstraints"].insert(0, {**even, "nodeTaintsPolicy": "Honor"})
-    if not affinity:
-        del found["affinity"]
-    return found
+        spread.insert(0, {**even, "nodeTaintsPolicy": "Honor"})
+    return {"affinity": affinity, "topologySpreadConstraints": spread}

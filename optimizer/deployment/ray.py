@@ -11,6 +11,7 @@ from optimizer.deployment.parts import Launch
 from optimizer.deployment.service import Engine, Service
 
 PORT, AGENT_PORT = 6379, 52365
+INSTALL = "python3 -m pip install 'ray[default]'"
 
 
 def address(service: Service, launch: Launch) -> str:
@@ -23,11 +24,11 @@ def start(service: Service, engine: Engine, number: int) -> list[str]:
     launch = engine.launch
     part = launch.parts[number]
     if number:
-        role = [f"ray start --address={address(service, launch)} \\"]
+        role = [f"exec ray start --address={address(service, launch)} \\"]
     else:
-        role = [f"ray start --head --port={PORT + launch.slot} --include-dashboard=False \\"]
+        role = [f"exec ray start --head --port={PORT + launch.slot} --include-dashboard=False \\"]
     return [
-        f"CUDA_VISIBLE_DEVICES={joined(part.indices)} \\",
+        f"export {service.platform(engine).visible}={joined(part.indices)}",
         *role,
         f"  --num-gpus={len(part.indices)} --dashboard-agent-listen-port={AGENT_PORT + launch.slot} --block",
     ]

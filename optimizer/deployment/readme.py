@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.parts import LaunchPart
+from optimizer.deployment.platforms import product_of
+from optimizer.deployment.pods import CACHE, weights_path
+from optimizer.deployment.ray import INSTALL
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.unlike import stages_in_words, stages_of, unlike
 from optimizer.writing.quoting import markdown, shell_word
@@ -69,24 +72,7 @@ def _start(service: Service) -> list[str]:
     options = service.options
     hosts = [service.host(node) for node in service.nodes]
     if options.target == "kubernetes":
-        spans = any(len(engine.launch.parts) > 1 for engine in service.engines)
-        found = ["The nodes need NVIDIA's GPU operator (device plugin and feature discovery)."]
-        if spans:
-            found.append("The cluster needs LeaderWorkerSet (https://lws.sigs.k8s.io).")
-        if any(engine.launch.parts[1:] and _crosses(service, engine) for engine in service.engines):
-            found.append(
-                "Instances use NVLink between nodes: keep each within one NVLink domain, for example with one LeaderWorkerSet "
-                "per domain and --hosts."
-            )
-        files = "-f engines.yaml" + (" -f router.yaml" if service.routed else "")
-        return [
-            *found,
-            "",
-            "```bash",
-            f"kubectl create secret generic huggingface -n {options.namespace} --from-literal=token=YOUR_TOKEN  # gated models only",
-            f"kubectl apply {files}",
-            "```",
-        ]
+        return _start_kubernetes(service)
     if options.target == "compose":
         commands = [
             f"docker compose -f {shell_word(f'compose-{host}.yaml')} up -d   # on {host}" for host in hosts[:SHOWN]
@@ -94,18 +80,91 @@ def _start(service: Service) -> list[str]:
     else:
         commands = [f"bash {shell_word(f'start-{host}.sh')}   # on {host}" for host in hosts[:SHOWN]]
         if service.routed:
-            commands.append("bash start-router.sh   # where clients reach it; needs nginx")
+            places = " and on ".join(service.host(node) for node in service.routers)
+            commands.append(f"bash start-router.sh   # on {places}")
     more = [f"The other {len(hosts) - SHOWN} nodes likewise."] if len(hosts) > SHOWN else []
-    where = hosts[0] if options.target == "compose" or not service.routed else "the router's machine"
+    several = " and so on" if len(hosts) > 3 else ""
     return [
-        f"The nodes reach each other as {markdown(', '.join(hosts[:3]))}{' and so on' if len(hosts) > 3 else ''} (other names: --hosts).",
+        "Every node needs this folder. They reach each other as "
+        f"{markdown(', '.join(hosts[:3]))}{several} (other names: --hosts).",
         "",
         "```bash",
         *commands,
         "```",
         "",
         *more,
-        f"Requests go to port {SERVICE_PORT} of {markdown(where)}.",
+        *_entrance(service),
+        *_upkeep(service),
+    ]
+
+
+def _entrance(service: Service) -> list[str]:
+    """Where clients come in, and what they have to do when that is gone."""
+    if not service.routed:
+        return [f"Requests go to port {SERVICE_PORT} of {markdown(service.host(service.nodes[0]))}."]
+    places = [markdown(service.host(node)) for node in service.routers]
+    if len(places) == 1:
+        return [
+            f"Requests go to port {SERVICE_PORT} of {places[0]}, where the router is. With it, or with that node, the service is away: "
+            "it is a single point. /router/health says whether any engine is up."
+        ]
+    return [
+        f"Requests go to port {SERVICE_PORT} of {' or '.join(places)}: each has a router, and any of them reaches every engine. "
+        "A client that cannot connect to one has to try the next: give it every address, put a load balancer or a floating "
+        "address (keepalived) before them that asks /router/health, or name them all in one DNS record. A client that knows one "
+        "of them only has a single point of failure."
+    ]
+
+
+def _upkeep(service: Service) -> list[str]:
+    options = service.options
+    if options.target == "compose":
+        return [
+            "A container that hangs is started again by supervise.py inside it; one that fails three times in the same way stays, "
+            "unhealthy, with the cause in its log (`docker compose logs`); `docker compose restart` tries again."
+        ]
+    needs = ["bash", "python3 (3.9 or newer)"] + (["nginx", "curl"] if service.routed else [])
+    found = [
+        f"Needed besides the engine: {', '.join(needs)}. Logs, with their rotated predecessors, are in logs/. Ctrl-C or TERM stops "
+        "everything that a script started; a second one does not wait for open streams. A start that fails three times in the same "
+        "way is given up, and its cause is the last line; scripts keep running after a logout under nohup or tmux only."
+    ]
+    if options.target == "ray":
+        found.append(f"Instances that span nodes need Ray, which the engine does not bring: `{INSTALL}`.")
+    return found
+
+
+def _start_kubernetes(service: Service) -> list[str]:
+    options = service.options
+    found = list(dict.fromkeys(service.platform(engine).needs for engine in service.engines))
+    if any(len(engine.launch.parts) > 1 for engine in service.engines):
+        found.append("The cluster needs LeaderWorkerSet (https://lws.sigs.k8s.io).")
+    if any(engine.launch.parts[1:] and _crosses(service, engine) for engine in service.engines):
+        found.append(
+            "Instances use NVLink between nodes: keep each within one NVLink domain, for example with one LeaderWorkerSet "
+            "per domain and --hosts."
+        )
+    unknown = sorted(
+        {service.gpu(engine).name for engine in service.engines if product_of(service.gpu(engine)) is None}
+    )
+    if unknown:
+        found.append(
+            f"No label is known that tells {markdown(', '.join(unknown))} from other GPUs: nodes with any GPU of its vendor are taken; "
+            "add one of yours to nodeAffinity, or name the nodes (--hosts)."
+        )
+    found.append(
+        "The claim *-weights keeps the weights; where several pods share it the storage class has to offer ReadWriteMany."
+    )
+    if weights_path(service) != CACHE:
+        found.append(f"Put the checkpoint on it: it is mounted at {markdown(weights_path(service))}.")
+    files = "-f engines.yaml" + (" -f router.yaml" if service.routed else "")
+    return [
+        *found,
+        "",
+        "```bash",
+        f"kubectl create secret generic huggingface -n {options.namespace} --from-literal=token=YOUR_TOKEN  # gated or private models",
+        f"kubectl apply {files}",
+        "```",
     ]
 
 

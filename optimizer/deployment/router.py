@@ -1,6 +1,6 @@
 """The router in front of several engine instances: nginx, weighted by the share of requests that the answer gives each.
 
-Why nginx: it divides requests by stated weights, which neither engine's own router does. ``docs/deploy.md``, section 6.
+``programs/route.sh`` runs it and leads it by the engines' health. Why nginx, and why these settings: ``docs/deploy.md``, section 6.
 """
 
 from __future__ import annotations
@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import gcd
 
+from optimizer.writing.quoting import shell_word
+
 IMAGE = "nginx:1.28"
 PARTS = 10_000
+TRIES = 2
+"""Engines that one request is sent to at most: a request that ends the engine it meets may end no more than these."""
 
 
 def weights_of(shares: Sequence[float]) -> list[int]:
@@ -22,57 +26,89 @@ def weights_of(shares: Sequence[float]) -> list[int]:
     return [value // common for value in whole]
 
 
-def router_conf(servers: Sequence[tuple[str, int]], port: int, resolver: str | None = None) -> str:
-    """The configuration file.
+def router_conf(port: int, engines: int) -> str:
+    """The configuration of nginx but for the list of engines, which ``route.sh`` keeps in ``engines.conf`` beside it.
 
     Args:
-        servers: (address with port, weight) of each instance.
         port: where the service listens.
-        resolver: a DNS server; with it, names are looked up again while running, and each may stand for several instances.
+        engines: how many there are, for ``/router/health``.
     """
-    resolve = " resolve" if resolver else ""
-    lines = [
-        f"        server {address} weight={weight}{resolve} max_fails=1 fail_timeout=10s;"
-        for address, weight in servers
+    return f"""\
+worker_processes 4;
+# Not /dev/stderr: that is a socket under systemd, which nginx cannot open.
+error_log stderr warn;
+pid nginx.pid;
+worker_shutdown_timeout 3600s;
+events {{
+    worker_connections 16384;
+}}
+http {{
+    access_log off;
+    include paths.conf;
+    include engines.conf;
+    server {{
+        listen {port};
+        client_max_body_size 64m;
+        proxy_http_version 1.1;
+        # A connection for each request: nginx does not count it as a try when a kept one breaks, and a request that ends engines
+        # would meet them all.
+        proxy_set_header Connection close;
+        proxy_set_header Host $host;
+        # Tokens are passed on as they come.
+        proxy_buffering off;
+        proxy_connect_timeout 2s;
+        proxy_read_timeout 3600s;
+        # Before its first byte, an answer that fails is asked of another engine, of {TRIES} in all; 500 is what an engine says whose
+        # worker died.
+        proxy_next_upstream error timeout http_500 http_502 http_503 non_idempotent;
+        proxy_next_upstream_tries {TRIES};
+        recursive_error_pages on;
+        location = /router/health {{
+            default_type text/plain;
+            if ($engines_up = 0) {{
+                return 503 "0 of {engines} engines up\\n";
+            }}
+            return 200 "$engines_up of {engines} engines up\\n";
+        }}
+        location / {{
+            if ($engines_up = 0) {{
+                return 503 "no engine is up\\n";
+            }}
+            error_page 502 504 = @again;
+            proxy_pass http://engines;
+        }}
+        # Where no engine was reached (they ended a moment ago, and the list of those that are up is not renewed yet), asking
+        # others is free. A request that an engine had is never asked here again.
+        location @again {{
+            if ($upstream_connect_time ~ [0-9]) {{
+                return 502;
+            }}
+            error_page 502 504 = @last;
+            proxy_pass http://engines;
+        }}
+        location @last {{
+            if ($upstream_connect_time ~ [0-9]) {{
+                return 502;
+            }}
+            proxy_pass http://engines;
+        }}
+    }}
+}}
+"""
+
+
+def start_router(servers: Sequence[tuple[str, int]], *, drain_s: int, every_address: bool = False) -> list[str]:
+    """Lines of bash after the head of a script: the engines, and the program that runs the router, which is beside it.
+
+    Args:
+        servers: (host and port, weight) of each instance.
+        drain_s: how long streams may go on when the router is stopped.
+        every_address: a name stands for several instances, one an address (Kubernetes' headless Services).
+    """
+    lines = "\n".join(f"{address} {weight}" for address, weight in servers)
+    return [
+        f"engines={shell_word(lines)}",
+        f"every_address={int(every_address)}",
+        f"drain_s={drain_s}",
+        ". ./route.sh",
     ]
-    dns = [f"    resolver {resolver} valid=5s ipv6=off;"] if resolver else []
-    return "\n".join(
-        [
-            "worker_processes auto;",
-            "error_log /dev/stderr warn;",
-            "pid /tmp/optimizer-router.pid;",
-            "events {",
-            "    worker_connections 16384;",
-            "}",
-            "http {",
-            "    access_log off;",
-            *dns,
-            "    upstream engines {",
-            "        # Shared by all workers, so that the weights hold over all requests.",
-            "        zone engines 1m;",
-            *lines,
-            "        keepalive 256;",
-            "    }",
-            "    server {",
-            f"        listen {port};",
-            "        client_max_body_size 64m;",
-            "        location = /router/health {",
-            "            return 200;",
-            "        }",
-            "        location / {",
-            "            proxy_pass http://engines;",
-            "            proxy_http_version 1.1;",
-            '            proxy_set_header Connection "";',
-            "            proxy_set_header Host $host;",
-            "            # Tokens are passed on as they come.",
-            "            proxy_buffering off;",
-            "            proxy_connect_timeout 5s;",
-            "            proxy_read_timeout 3600s;",
-            "            # A request whose instance dies before its first token goes to another one.",
-            "            proxy_next_upstream error timeout http_502 http_503 non_idempotent;",
-            "        }",
-            "    }",
-            "}",
-            "",
-        ]
-    )

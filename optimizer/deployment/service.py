@@ -10,7 +10,10 @@ from optimizer.deployment import sglang, vllm
 from optimizer.deployment.command import Command
 from optimizer.deployment.options import SERVICE_PORT, Options
 from optimizer.deployment.parts import Launch, launches
+from optimizer.deployment.platforms import Platform, platform_of
 from optimizer.deployment.router import weights_of
+from optimizer.engines.registry import engine_of
+from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.problem import Problem
 from optimizer.results.placement import PlacedInstance, Placement
 
@@ -52,6 +55,32 @@ class Service:
     engines: tuple[Engine, ...]
     may_lose: int
     notes: tuple[str, ...]
+    router_count: int = 2
+
+    @property
+    def routers(self) -> tuple[str, ...]:
+        """Nodes that a router stands on, as far apart as the order of the nodes tells; none where one instance is all."""
+        nodes, count = self.nodes, min(self.router_count, len(self.nodes))
+        if not self.routed:
+            return ()
+        return tuple(nodes[place * (len(nodes) - 1) // max(1, count - 1)] for place in range(count))
+
+    def gpu(self, engine: Engine) -> GpuFacts:
+        """The GPU of an instance's first stage."""
+        return self.problems[engine.instance.pool][0].hardware.gpu
+
+    def platform(self, engine: Engine) -> Platform:
+        """The platform of an instance's GPUs."""
+        return platform_of(self.gpu(engine))
+
+    def image(self, engine: Engine) -> str:
+        """The container image: as stated, else the engine's own for the instance's GPUs."""
+        if self.options.image:
+            return self.options.image
+        images = engine_of(self.options.engine).images
+        return (images.get(self.gpu(engine).capability) or images[self.platform(engine).id]).format(
+            version=self.options.version
+        )
 
     @property
     def routed(self) -> bool:
@@ -90,11 +119,13 @@ def build_service(
     may_lose: int,
     notes: tuple[str, ...] = (),
     name: str | None = None,
+    routers: int = 2,
 ) -> Service:
     """Commands of every instance, checked against the engine's flags.
 
     Args:
         problems: the homogeneous problem of each pool's stages, by ``PlacedInstance.pool``.
+        routers: on so many nodes, or on all where there are fewer.
 
     Raises:
         ProblemError: the engine cannot run the strategy or cannot spread it over these nodes.
@@ -103,6 +134,8 @@ def build_service(
 
     flags = engine_flags(options.engine, options.version)
     commander = COMMANDERS[options.engine]
+    for problem in (problem for stages in problems for problem in stages):
+        platform_of(problem.hardware.gpu)
     every = launches(placement)
     routed = len(every) > 1
     weights = weights_of([launch.instance.share for launch in every])
@@ -116,4 +149,6 @@ def build_service(
             flags.refuse_unknown(command.arguments, tuple(command.environment))
         engines.append(Engine(launch, commands, weight))
     said = dict.fromkeys(note for engine in engines for command in engine.commands for note in command.notes)
-    return Service(name or problems[0][0].name, title, options, problems, tuple(engines), may_lose, (*notes, *said))
+    return Service(
+        name or problems[0][0].name, title, options, problems, tuple(engines), may_lose, (*notes, *said), routers
+    )

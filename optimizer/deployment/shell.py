@@ -1,114 +1,173 @@
-"""Start scripts for bash, one per node; instances that span nodes join by the engine's own means or, if asked for, by Ray."""
+"""Start scripts for bash, one per node; instances that span nodes join by the engine's own means or, if asked for, by Ray.
+
+A script holds each process as a function; ``programs/supervise.py``, which goes beside it, keeps each of them running.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from optimizer.deployment import ray
 from optimizer.deployment.command import joined
+from optimizer.deployment.limits import DRAIN_S, STOP_S, start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.router import router_conf
+from optimizer.deployment.programs import program
+from optimizer.deployment.router import router_conf, start_router
 from optimizer.deployment.service import Engine, Service
 from optimizer.engines.registry import engine_of
 from optimizer.writing.quoting import shell_word
 from optimizer.writing.yaml_text import comment
 
+SUPERVISE, ROUTE = "supervise.py", "route.sh"
+ROUTED = "# shellcheck disable=SC1091,SC2034  # route.sh reads what is set here"
+PROGRAMS = (SUPERVISE, ROUTE)
+"""Files that are the same in every deployment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of a node: the lines of its function, and the flags with which it is supervised."""
+
+    name: str
+    body: tuple[str, ...]
+    supervised: tuple[str, ...]
+
 
 def shell_files(service: Service) -> dict[str, str]:
     """File names and contents."""
     files = {f"start-{service.host(node)}.sh": _script(service, node) for node in service.nodes}
-    if service.routed:
-        servers = [(f"{service.host(one.launch.head)}:{one.port}", one.weight) for one in service.engines]
-        files["router.conf"] = comment(service.title) + router_conf(servers, SERVICE_PORT)
-        files["start-router.sh"] = "\n".join(
+    files[SUPERVISE] = program(SUPERVISE)
+    return {**files, **router_files(service)}
+
+
+def router_files(service: Service) -> dict[str, str]:
+    """The router's configuration and the script that runs it; nothing where one instance is all."""
+    if not service.routed:
+        return {}
+    servers = [(f"{service.host(one.launch.head)}:{one.port}", one.weight) for one in service.engines]
+    return {
+        "router.conf": comment(service.title) + router_conf(SERVICE_PORT, len(servers)),
+        "start-router.sh": "\n".join(
             [
-                *_head(service),
-                'exec nginx -p "$(pwd)" -c "$(pwd)/router.conf" -g \'daemon off;\'',
+                *head(service, ROUTED),
+                "",
+                "# supervise.py, where it is there, starts this script again with `run`, and starts it anew if it ends.",
+                'if [ "${1-}" != run ] && [ -f supervise.py ]; then',
+                f'  exec python3 supervise.py --grace {STOP_S} router -- bash "$PWD/$(basename "$0")" run',
+                "fi",
+                "",
+                *start_router(servers, drain_s=DRAIN_S),
                 "",
             ]
-        )
-    return files
+        ),
+        ROUTE: program(ROUTE),
+    }
 
 
-def _head(service: Service) -> list[str]:
-    return ["#!/usr/bin/env bash", comment(service.title).rstrip(), "set -euo pipefail", 'cd "$(dirname "$0")"']
+def head(service: Service, *more: str) -> list[str]:
+    """The first lines of every script; ``more`` are comments of its own."""
+    title = comment(service.title).rstrip()
+    return ["#!/usr/bin/env bash", title, *more, "set -uo pipefail", 'cd "$(dirname "$0")" || exit 1']
+
+
+def processes(service: Service, node: str) -> list[Process]:
+    """Every process of a node."""
+    return [one for engine, number in service.on(node) for one in _of_part(service, engine, number)]
+
+
+def functions(found: list[Process]) -> list[str]:
+    """Lines that hold each process as a function, and run the one that the script is called with."""
+    lines: list[str] = []
+    for process in found:
+        lines += [f"{process.name}() {{", *(f"  {line}" for line in process.body), "}", ""]
+    return [
+        *lines,
+        "# supervise.py calls this script with the name of one process.",
+        'case "${1-}" in',
+        *(f"  {process.name}) {process.name} ;;" for process in found),
+        "esac",
+    ]
+
+
+def check(service: Service) -> list[str]:
+    """Lines that stop where the engine, or what it needs, is not there."""
+    options = service.options
+    lines = [f"python3 {SUPERVISE} --check {engine_of(options.engine).package} {options.version} || exit 1"]
+    if options.target == "ray" and any(len(engine.launch.parts) > 1 for engine in service.engines):
+        lines += [
+            "if ! command -v ray >/dev/null; then",
+            f'  echo "ray is not installed, and the engine does not bring it: {ray.INSTALL}" >&2',
+            "  exit 1",
+            "fi",
+        ]
+    return lines
 
 
 def _script(service: Service, node: str) -> str:
-    package = engine_of(service.options.engine).package
-    want = service.options.version
-    functions: list[str] = []
-    names: list[str] = []
-    for engine, number in service.on(node):
-        for name, body in _functions(service, engine, number):
-            functions += [f"{name}() {{", *(f"  {line}" for line in body), "}", ""]
-            names.append(name)
+    found = processes(service, node)
+    starts = [
+        f'python3 {SUPERVISE} --with-parent {" ".join(process.supervised)} {process.name} -- bash "$script" {process.name} &'
+        for process in found
+    ]
     return "\n".join(
         [
-            *_head(service),
+            *head(service),
+            'script=$PWD/$(basename "$0")',
             "",
-            f"have=$(python3 -c 'from importlib.metadata import version; print(version(\"{package}\"))')",
-            f'if [ "$have" != "{want}" ]; then',
-            f'  echo "these commands are for {package} {want}, but $have is installed" >&2',
-            "  exit 1",
-            "fi",
-            "mkdir -p logs",
+            *functions(found),
             "",
-            *functions,
-            "# Runs a process again 10 s after it ended: an instance whose part failed starts whole.",
-            "keep() {",
+            *check(service),
+            *starts,
+            "",
+            "# Each process is stopped whole: TERM, time for its streams to end, KILL. A second signal cuts the wait.",
+            "stopped=0",
+            "trap 'stopped=130; jobs -p | xargs -r kill -TERM' INT",
+            "trap 'stopped=143; jobs -p | xargs -r kill -TERM' TERM HUP",
+            "code=0",
+            "for job in $(jobs -p); do",
             "  while true; do",
-            '    "$1" >>"logs/$1.log" 2>&1 || true',
-            '    echo "$(date -Is) $1 ended; it starts again in 10 s (logs/$1.log)" >&2',
-            "    sleep 10",
+            '    wait "$job"',
+            "    ended=$?",
+            '    kill -0 "$job" 2>/dev/null || break',
             "  done",
-            "}",
-            "",
-            "# Each job has a process group of its own, which goes with this script.",
-            "set -m",
-            "stop() {",
-            "  trap - EXIT INT TERM",
-            "  for job in $(jobs -p); do",
-            '    kill -- "-$job" 2>/dev/null || true',
-            "  done",
-            "}",
-            "trap stop EXIT",
-            "trap 'exit 130' INT",
-            "trap 'exit 143' TERM",
-            *(f"keep {name} &" for name in names),
-            "wait",
+            '  [ "$ended" -eq 0 ] || code=$ended',
+            "done",
+            '[ "$stopped" -eq 0 ] || code=$stopped',
+            'exit "$code"',
             "",
         ]
     )
 
 
-def _functions(service: Service, engine: Engine, number: int) -> list[tuple[str, list[str]]]:
-    """(name, lines) of each process of an instance on one node."""
+def _of_part(service: Service, engine: Engine, number: int) -> list[Process]:
+    """The processes of an instance on one node."""
     launch = engine.launch
     label = re.sub(r"\W", "_", launch.instance.name, flags=re.ASCII)
-    found = []
-    by_ray = service.options.target == "ray" and len(launch.parts) > 1
-    environment = {}
+    several = len(launch.parts) > 1
+    patient = ("--patient",) if several else ()
+    by_ray = service.options.target == "ray" and several
+    environment, found = {}, []
     if by_ray:
-        found.append((f"ray_{label}", ray.start(service, engine, number)))
+        found.append(Process(f"ray_{label}", tuple(ray.start(service, engine, number)), patient))
         environment["RAY_ADDRESS"] = ray.address(service, launch)
     if by_ray and number:
         return found
     command = engine.commands[number]
-    if by_ray:
-        before = ray.wait(service, launch)
-    else:
-        environment["CUDA_VISIBLE_DEVICES"] = joined(command.gpus)
-        before = []
+    before = ray.wait(service, launch) if by_ray else []
+    if not by_ray:
+        environment[service.platform(engine).visible] = joined(command.gpus)
     words = command.filled(service.host(launch.head), str(number))
-    body = [*before, *call(words, {**environment, **command.environment})]
-    return [*found, (f"run_{label}", body)]
+    body = (*before, *call(words, {**environment, **command.environment}))
+    limit = f"--ready-within {start_limit_s(service, engine)}"
+    serving = (f"--port {command.port}", f"--grace {STOP_S}", limit) if command.serves else ()
+    return [*found, Process(f"run_{label}", body, (*serving, *patient))]
 
 
 def call(words: tuple[str, ...], environment: dict[str, str]) -> list[str]:
     """A command as lines of bash: the environment, the program, then a flag with its value on each line."""
-    lines = [f"{name}={shell_word(value)} \\" for name, value in environment.items()]
-    groups: list[list[str]] = [[]]
+    lines = [f"export {name}={shell_word(value)}" for name, value in environment.items()]
+    groups: list[list[str]] = [["exec"]]
     for word in words:
         if word.startswith("--"):
             groups.append([])

@@ -16,8 +16,8 @@ class ServingEngine:
     """How people call it."""
     package: str
     """Python package that holds it."""
-    image: str
-    """Container image, ``{version}`` left open."""
+    images: Mapping[str, str]
+    """Container image by GPU architecture (``gfx950``) or else vendor (``nvidia``, ``amd``), ``{version}`` left open."""
     on_loading: Mapping[str, str]
     """Weight formats that it makes of a 16-bit checkpoint while loading, as its ``--quantization`` says them."""
     kv_word: Callable[[str, str], str | None]

@@ -18,7 +18,11 @@ SGLANG = ServingEngine(
     id="sglang",
     title="SGLang",
     package="sglang",
-    image="lmsysorg/sglang:v{version}",
+    images={
+        "nvidia": "lmsysorg/sglang:v{version}",
+        "amd": "lmsysorg/sglang:v{version}-rocm720-mi30x",
+        "gfx950": "lmsysorg/sglang:v{version}-rocm720-mi35x",
+    },
     on_loading={"fp8": "fp8"},
     kv_word=_kv_word,
     kv_offered="--kv-cache-dtype has bfloat16, fp8_e4m3 and auto, the type of the weights",

@@ -2,17 +2,88 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from optimizer.facts.base import Count, CountOrZero, Facts, Milliseconds, NonNegative, Positive, Share, Tokens
+from optimizer.facts.lengths import LengthLaw, RequestClass
 from optimizer.facts.model import WeightFormat
 
-Metric = Literal["prefill", "ttft", "tpot"]
+Metric = Literal["prefill", "ttft", "tpot", "e2e", "goodput"]
 Percentile = Literal[50, 99]
 Preset = Literal["balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus", "capacity"]
 KvFormat = Literal["fp16", "bf16", "fp8"]
+
+
+KV_BLOCK_TOKENS = 16
+"""Tokens of one block, the unit in which engines share cache (vLLM's default)."""
+
+
+class Prefix(Facts):
+    """What prompts have in common, as far as it is found in the cache. Whole blocks are shared."""
+
+    shared_tokens: CountOrZero = Field(
+        default=0,
+        description="Tokens at the head of every prompt that are the same in all, such as a system prompt: held once",
+    )
+    hit_rate: Annotated[float, Field(ge=0, lt=1, strict=True)] = Field(
+        default=0.0,
+        description="Share of the other prompt tokens that is found in the cache: conversations, documents asked about again",
+    )
+
+    def cached(self, prompt_tokens: int) -> int:
+        """Tokens of a prompt that are found in the cache; the last token is always computed."""
+        shared = min(self.shared, (prompt_tokens - 1) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS)
+        more = int(Fraction(repr(self.hit_rate)) * (prompt_tokens - shared)) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS
+        return min(shared + more, (prompt_tokens - 1) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS)
+
+    @property
+    def shared(self) -> int:
+        """Tokens held once, in whole blocks."""
+        return self.shared_tokens // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS
+
+
+class Speculation(Facts):
+    """Tokens that are guessed and checked in one step."""
+
+    method: Literal["mtp", "draft", "ngram"] = Field(
+        description="mtp: the model's own multi-token-prediction module; draft: another model (EAGLE heads too); ngram: from the text"
+    )
+    acceptance: Annotated[float, Field(gt=0, lt=1, strict=True)] = Field(
+        description="Chance that a guessed token is accepted, each by itself"
+    )
+    max_tokens: Annotated[int, Field(ge=1, le=16, strict=True)] = Field(
+        default=3, description="Most tokens guessed in a step; how many is a decision, none included"
+    )
+    draft_parameters: Positive | None = Field(
+        default=None, description="Parameters of the draft, in 10^9; its weights are held and read in 16 bit"
+    )
+    draft_layers: Count | None = Field(default=None, description="Layers of the draft")
+    draft_kv_bytes_per_token: CountOrZero | None = Field(
+        default=None, description="Cache that the draft keeps of one token, over all its layers, bytes"
+    )
+    draft_model: str | None = Field(default=None, description="Name of the draft for the launch line")
+    tokens: Annotated[int, Field(ge=0, le=16, strict=True)] | None = Field(
+        default=None, description="Tokens guessed in every step; left out, as many of 0 to max_tokens as is best"
+    )
+
+    @model_validator(mode="after")
+    def _draft_is_known(self) -> Speculation:
+        if self.tokens is not None and self.tokens > self.max_tokens:
+            raise ValueError(f"tokens = {self.tokens} is above max_tokens = {self.max_tokens}")
+        for name in ("draft_parameters", "draft_layers", "draft_kv_bytes_per_token"):
+            if (getattr(self, name) is not None) != (self.method == "draft"):
+                needed = "is needed with" if self.method == "draft" else "has no meaning with"
+                raise ValueError(f"{name} {needed} method {self.method}")
+        return self
+
+    @property
+    def yielded(self) -> Fraction:
+        """Tokens that a step yields a sequence on average: (1 − a^(k+1)) / (1 − a)."""
+        a, k = Fraction(repr(self.acceptance)), self.tokens or 0
+        return (1 - a ** (k + 1)) / (1 - a)
 
 
 class Workload(Facts):
@@ -24,6 +95,14 @@ class Workload(Facts):
     prompt_tokens_p99: Tokens | None = Field(
         default=None, description="99th-percentile prompt length; left out, every prompt has the mean length"
     )
+    prompt_law: LengthLaw | None = Field(default=None, description="How prompts spread, where more is stated of them")
+    output_law: LengthLaw | None = Field(default=None, description="How outputs spread, where more is stated of them")
+    recorded: tuple[RequestClass, ...] = Field(default=(), description="Classes of the requests of a trace")
+    output_tokens_p99: Tokens | None = Field(default=None, description="99th-percentile output length, where known")
+    prefix: Prefix | None = Field(default=None, description="What prompts share")
+    speculation: Speculation | None = Field(default=None, description="Tokens guessed ahead")
+    longest_tokens: Tokens | None = Field(default=None, description="Longest prompt plus output, where known")
+    note: str | None = Field(default=None, description="Where the lengths are from, in words")
 
     @model_validator(mode="after")
     def _ordered(self) -> Workload:
@@ -38,6 +117,73 @@ class Workload(Facts):
         """The prompt length that 99th percentiles are planned for."""
         return self.prompt_tokens_p99 or self.prompt_tokens
 
+    @property
+    def mixed(self) -> bool:
+        """Whether requests differ in length."""
+        return (
+            bool(self.recorded or self.prompt_law or self.output_law)
+            or self.longest_prompt_tokens != self.prompt_tokens
+        )
+
+    def cached(self, prompt_tokens: int) -> int:
+        """Tokens of a prompt that are found in the cache."""
+        return 0 if self.prefix is None else self.prefix.cached(prompt_tokens)
+
+    def fresh(self, prompt_tokens: int) -> int:
+        """Tokens of a prompt that are computed."""
+        return prompt_tokens - self.cached(prompt_tokens)
+
+    @property
+    def shared_tokens(self) -> int:
+        """Tokens that the cache of a replica holds once for all requests."""
+        return 0 if self.prefix is None else self.prefix.shared
+
+    @property
+    def guessed(self) -> int:
+        """k: tokens guessed in a step."""
+        return 0 if self.speculation is None else self.speculation.tokens or 0
+
+    @property
+    def yielded(self) -> Fraction:
+        """Tokens that a step yields a sequence."""
+        return Fraction(1) if self.speculation is None else self.speculation.yielded
+
+    def alike(self, prompt_tokens: int, output_tokens: int) -> Workload:
+        """The same with every request of these lengths."""
+        return Workload(
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            requests_per_s=self.requests_per_s,
+            prefix=self.prefix,
+            speculation=self.speculation,
+        )
+
+
+class WorkloadInput(Facts):
+    """Requests that arrive at random (Poisson) at a mean rate, with lengths that are equal, spread, or those of a trace."""
+
+    prompt_tokens: Tokens | LengthLaw | None = Field(
+        default=None,
+        description="Mean prompt length, tokens, or how prompts spread: {mean, p50, p95, p99} or {mean, cv}",
+    )
+    output_tokens: Tokens | LengthLaw | None = Field(
+        default=None, description="Mean output length, tokens, or how outputs spread, as for prompts"
+    )
+    requests_per_s: Positive | None = Field(
+        default=None,
+        description="Mean arrival rate over the whole service, requests/s; with a trace it may be left out: the trace's own",
+    )
+    prompt_tokens_p99: Tokens | None = Field(
+        default=None, description="99th-percentile prompt length; left out, every prompt has the mean length"
+    )
+    trace: str | None = Field(
+        default=None,
+        description="File of recorded requests whose lengths stand in place of prompt_tokens and output_tokens: CSV in the form of "
+        "the Azure traces, of Vidur or of BurstGPT, or JSON lines in that of Mooncake",
+    )
+    prefix: Prefix | None = Field(default=None, description="What prompts have in common and is found in the cache")
+    speculation: Speculation | None = Field(default=None, description="Speculative decoding")
+
 
 class Survive(Facts):
     """How many losses at once the service must carry its demand through."""
@@ -47,8 +193,31 @@ class Survive(Facts):
     demand_share: Share = Field(default=1.0, description="Share of requests_per_s that must still be carried")
 
 
+class Goodput(Facts):
+    """A share of requests that must each keep all of these limits."""
+
+    share: Annotated[float, Field(gt=0, lt=1, strict=True)] = Field(
+        description="Share of requests that keep every limit stated here, at least"
+    )
+    ttft_ms: Milliseconds | None = Field(default=None, description="Arrival to first token, ms")
+    tpot_ms: Milliseconds | None = Field(default=None, description="Mean time per further token of the request, ms")
+    e2e_ms: Milliseconds | None = Field(default=None, description="Arrival to last token, ms")
+
+    @model_validator(mode="after")
+    def _some(self) -> Goodput:
+        if not self.limits:
+            raise ValueError("goodput needs at least one of ttft_ms, tpot_ms and e2e_ms")
+        return self
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Milliseconds by metric."""
+        found = {"ttft": self.ttft_ms, "tpot": self.tpot_ms, "e2e": self.e2e_ms}
+        return {name: value for name, value in found.items() if value is not None}
+
+
 class LatencyLimit(Facts):
-    """One latency requirement, e.g. the 99th percentile of TTFT within 1500 ms."""
+    """One latency requirement, e.g. the 99th percentile of TTFT within 1500 ms; for goodput the share that may miss."""
 
     metric: Metric
     percentile: Percentile
@@ -57,7 +226,12 @@ class LatencyLimit(Facts):
     @property
     def field(self) -> str:
         """The problem-file field, e.g. ``ttft_p99_ms``."""
-        return f"{self.metric}_p{self.percentile}_ms"
+        return self.rule if self.metric == "goodput" else f"{self.rule}_ms"
+
+    @property
+    def rule(self) -> str:
+        """The rule's id, e.g. ``ttft_p99``."""
+        return "goodput" if self.metric == "goodput" else f"{self.metric}_p{self.percentile}"
 
 
 class Requirements(Facts):
@@ -71,6 +245,11 @@ class Requirements(Facts):
     ttft_p99_ms: Milliseconds | None = Field(default=None, description="The same, 99th percentile")
     tpot_p50_ms: Milliseconds | None = Field(default=None, description="Decode latency per output token, median")
     tpot_p99_ms: Milliseconds | None = Field(default=None, description="The same, 99th percentile")
+    e2e_p50_ms: Milliseconds | None = Field(default=None, description="Whole request, median: arrival to last token")
+    e2e_p99_ms: Milliseconds | None = Field(default=None, description="The same, 99th percentile")
+    goodput: Goodput | None = Field(
+        default=None, description="Share of requests that must each be within limits of their own"
+    )
     max_batch: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = Field(
         default=None,
         description="Most sequences one replica may run at once (max_num_seqs); left out, the engine's own default",
@@ -105,13 +284,16 @@ class Requirements(Facts):
     def latency_limits(self) -> tuple[LatencyLimit, ...]:
         """Every stated latency limit, in a fixed order."""
         wanted: list[LatencyLimit] = []
-        for metric in ("prefill", "ttft", "tpot"):
+        for metric in ("prefill", "ttft", "tpot", "e2e"):
             for percentile in (50, 99):
                 value = getattr(self, f"{metric}_p{percentile}_ms")
                 if value is not None:
                     wanted.append(
                         LatencyLimit.model_validate({"metric": metric, "percentile": percentile, "limit_ms": value})
                     )
+        if self.goodput is not None:
+            missed = round(1 - self.goodput.share, 9)
+            wanted.append(LatencyLimit(metric="goodput", percentile=99, limit_ms=missed))
         return tuple(wanted)
 
 
@@ -155,6 +337,12 @@ class SearchLimits(Facts):
         default=1, description="Layers by which the first and last stage may differ from an even split; 0: even only"
     )
     max_num_batched_tokens: Count = Field(default=8192, description="Prefill token budget of one engine step")
+    token_budgets: tuple[Count, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Token budgets to choose among in place of max_num_batched_tokens: small ones keep decoding smooth, large "
+        "ones prefill sooner",
+    )
     kv_reservation: Literal["paged", "full"] = Field(
         default="paged",
         description="paged: cache is taken block by block, as engines do; full: every sequence slot reserves the longest "

@@ -8,6 +8,7 @@ from optimizer.facts.base import Count, CountOrZero, Facts, NonNegative, Positiv
 from optimizer.facts.demand import Objective, Requirements, SearchLimits, Survive, Workload
 from optimizer.facts.hardware import FailureRates, GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Engine, Problem
 from optimizer.facts.recovery import RecoveryFacts
 
@@ -138,6 +139,8 @@ class InventoryProblem(Facts):
     recovery: RecoveryFacts
     objective: Objective
     search: SearchLimits
+    engine_version: EngineVersion | None = None
+    engine_overhead: StatedOverhead = StatedOverhead()
 
     @property
     def gpus(self) -> int:
@@ -204,4 +207,6 @@ class InventoryProblem(Facts):
             search=self.search.model_copy(
                 update={"disabled_rules": tuple(dict.fromkeys(known)), "data_parallel": None}
             ),
+            engine_version=self.engine_version,
+            engine_overhead=self.engine_overhead,
         )

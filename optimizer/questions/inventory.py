@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from optimizer.explain.inventory.answer import beside_sentence, inventory_sentences
+from optimizer.explain.uniform.memory_words import machine_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, Rate
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
@@ -40,6 +41,7 @@ def solve_inventory(
     progress: Callable[[Progress], None] | None = None,
     workers: int = 1,
     ranges: bool = True,
+    explain: Explain = "repairs",
 ) -> InventoryAnswer:
     """The provably best instances for an inventory, where they stand, and what failures do to them, verified.
 
@@ -49,6 +51,7 @@ def solve_inventory(
         progress: called with each improvement while the search runs.
         workers: of the solver; more than one gives up determinism of the path, not of the proof.
         ranges: solve again at both ends of the failure rates, where the first search was quick.
+        explain: how much is said about an infeasible inventory: its conflict, and the changes that help.
 
     Returns:
         ``optimal`` only when bound and value meet in the same whole millisecond and the verifier agrees.
@@ -56,7 +59,7 @@ def solve_inventory(
     Raises:
         ProblemError: an unknown rule is switched off.
     """
-    return _answer(problem, None, time_limit_s, progress, workers, ranges)
+    return _answer(problem, None, time_limit_s, progress, workers, ranges, explain)
 
 
 def check_inventory(
@@ -138,9 +141,11 @@ def _answer(
     answer = replace(answer, verification=verify_inventory(problem, answer, fixed or Fixed(), deadline=last))
     if found.status == "infeasible" and explain != "nothing":
         answer = _explained(problem, answer, fixed or Fixed(), progress, last, repairs=explain == "repairs")
-    return replace(
-        answer, explanation=tuple(inventory_sentences(problem, answer, found)), model=model_read(problem.model)
+    said = (
+        *inventory_sentences(problem, answer, found),
+        *machine_sentences(problem.engine_overhead, [group.gpu for group in problem.groups]),
     )
+    return replace(answer, explanation=said, model=model_read(problem.model))
 
 
 def _explained(

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.inventory import InventoryProblem
+from optimizer.reading.question import kind_of
 from optimizer.results.front import AXES, RESOLUTION, Axis, FrontPoint, ParetoFront, apart, apart_words
 
 if TYPE_CHECKING:
     from optimizer.facts.problem import Problem
+    from optimizer.reading.question import AnyProblem
     from optimizer.results.answer import Verification
     from optimizer.search.uniform.front import RowFront, Spot
     from optimizer.search.uniform.solve import Progress, Solver
@@ -37,7 +39,7 @@ def read_axes(text: str) -> tuple[Axis, ...]:
 
 
 def pareto(
-    problem: Problem | InventoryProblem,
+    problem: AnyProblem,
     axes: Sequence[Axis] = DEFAULT_AXES,
     *,
     points: int = DEFAULT_POINTS,
@@ -47,7 +49,7 @@ def pareto(
     """The strategies that none other beats on all axes, each proved and verified.
 
     Args:
-        problem: from ``load_problem`` or ``load_inventory``.
+        problem: from ``load_problem``, equal nodes or an inventory.
         axes: two or three of latency (mean time of a request with everything up), availability (share of requests served,
             failures counted), gpus, price (per hour).
         points: the most points shown; a longer front keeps its ends and is thinned evenly. For inventories, the most
@@ -56,8 +58,13 @@ def pareto(
         progress: called before each point.
 
     Raises:
-        ProblemError: the axes cannot be used with the problem, or the problem names an unknown rule.
+        ProblemError: the axes cannot be used with the problem, the problem names an unknown rule, or it is a chain.
     """
+    if kind_of(problem) == "chain":
+        raise ProblemError(
+            "kind",
+            "chain: its one aim is tokens/s, with nothing to trade it for; optimizer solve gives the most there is and its bound",
+        )
     read_axes(",".join(axes))
     if points < 2:
         raise ProblemError("--points", f"{points} is not allowed; a whole number from 2")
@@ -66,7 +73,7 @@ def pareto(
 
         front = inventory_front(problem, tuple(axes), points, time_limit_s, progress)
     else:
-        front = _of_rows(problem, tuple(axes), points, time_limit_s, progress)
+        front = _of_rows(cast("Problem", problem), tuple(axes), points, time_limit_s, progress)
     from optimizer.explain.common.pareto import told
 
     return told(front)

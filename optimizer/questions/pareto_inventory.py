@@ -85,7 +85,7 @@ def inventory_front(
             return ParetoFront(problem.name, axes, (), "infeasible", 0, (said,), 0, ())
         said = "The time limit was reached before any plan was found; allow more time."
         return ParetoFront(problem.name, axes, (), "unknown", None, (said,), 0, ())
-    low = _used(problem, candidates, least.best, search.axis)
+    low = used(problem, candidates, least.best, search.axis)
     points: list[FrontPoint] = []
     wrong: list[str] = []
     served = None
@@ -200,10 +200,10 @@ def _point(
         bound_gpus=limit if search.axis == "gpus" else None,
         bound_price=limit / MICRO if search.axis == "price" and limit is not None else None,
     )
-    return point, _used(stated, candidates, best, search.axis)
+    return point, used(stated, candidates, best, search.axis)
 
 
-def _used(problem: InventoryProblem, candidates: Candidates, placed: Placed, axis: Bound) -> int:
+def used(problem: InventoryProblem, candidates: Candidates, placed: Placed, axis: Bound) -> int:
     """GPUs, or price per hour in millionths, of a plan."""
     from optimizer.search.inventory.master import price_micro
     from optimizer.search.inventory.plan import parts_of

@@ -15,6 +15,7 @@ from optimizer.explain.uniform.infeasible import explained
 from optimizer.explain.uniform.why import (
     alternative_sentence,
     binding_sentences,
+    broken_sentences,
     objective_sentence,
     preset_sentences,
     strategy_sentences,
@@ -194,7 +195,7 @@ def _infeasible(quantities: Quantities, solver: Solver) -> Answer:
         said.append(
             f"The strategy that breaks the fewest rules is {strategy.label} with {count(strategy.max_num_seqs, 'sequence')} per replica."
         )
-        said += [text for text in binding_sentences(quantities.problem, rules) if text.startswith("Broken")]
+        said += broken_sentences(rules)
     return empty(quantities.problem, quantities, "infeasible", said)
 
 

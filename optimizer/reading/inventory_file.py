@@ -13,7 +13,7 @@ from optimizer.catalog.instances import nodes_stated
 from optimizer.catalog.recovery import recovery_facts
 from optimizer.engines.sixteen_bit import served_on
 from optimizer.facts.base import LARGEST_COUNT, Count, CountOrZero, Facts, Name, NonNegative, Positive
-from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, Workload
+from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, WorkloadInput
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.files import read_mapping
 from optimizer.facts.hardware import GpuFacts
@@ -26,6 +26,8 @@ from optimizer.facts.inventory import (
     NodeGroup,
     Rate,
 )
+from optimizer.facts.model import ModelFacts
+from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Engine
 from optimizer.facts.text import name_from_path
 from optimizer.reading.load import (
@@ -36,6 +38,7 @@ from optimizer.reading.load import (
     refuse_impossible_context,
     resolve_model,
 )
+from optimizer.reading.workload import longest_allowed, workload_of
 
 MOST_GROUPS = 2_000
 MOST_LOSSES = 2
@@ -105,6 +108,14 @@ class InventoryFile(Facts):
 
     name: Name | None = Field(default=None, description="How answers call the problem; left out, the name of the file")
     engine: Engine = Field(default="vllm", description="The serving engine")
+    engine_version: EngineVersion | None = Field(
+        default=None,
+        description="Version whose way of measuring memory counts, such as 0.11.0; left out, the newest known",
+    )
+    engine_overhead: StatedOverhead = Field(
+        default=StatedOverhead(),
+        description="What the engine takes beside weights and cache, as measured on the machines",
+    )
     cluster: Annotated[tuple[GroupInput, ...], Field(min_length=1, max_length=MOST_GROUPS)] = Field(
         description="Groups of equal nodes"
     )
@@ -115,7 +126,7 @@ class InventoryFile(Facts):
         default=InventoryFailuresInput(), description="Failure rates and restart times; left out, published defaults"
     )
     model: str | dict[str, Any] = Field(description="Catalog name, path of a config.json, or its contents")
-    workload: Workload = Field(description="The requests that arrive")
+    workload: WorkloadInput = Field(description="The requests that arrive")
     requirements: Requirements = Field(default=Requirements(), description="Limits that the answer keeps")
     objective: Preset | Objective = Field(
         default=Objective(), description="What best means: a preset, or a preset with weights"
@@ -159,9 +170,19 @@ def load_inventory(path: str | Path) -> InventoryProblem:
 
 
 def inventory_from_dict(
-    values: Mapping[str, Any], *, default_name: str = "problem", folder: Path | None = None
+    values: Mapping[str, Any],
+    *,
+    default_name: str = "problem",
+    folder: Path | None = None,
+    model: ModelFacts | None = None,
 ) -> InventoryProblem:
     """Check and resolve an inventory problem given as plain data.
+
+    Args:
+        values: the contents of a problem file.
+        default_name: the name where none is stated.
+        folder: where relative paths to models start.
+        model: its facts where they are known already; left out, they are read from what the file names.
 
     Raises:
         ProblemError: with the dotted field, the value and what would be right.
@@ -178,14 +199,21 @@ def inventory_from_dict(
     objective = Objective(preset=stated.objective) if isinstance(stated.objective, str) else stated.objective
     if objective.preset == "capacity":
         raise ProblemError("objective", "preset capacity is for problems with hardware:; with cluster: say throughput")
+    model = served_on(
+        model or resolve_model(stated.model, folder or Path()), stated.engine, [group.gpu for group in groups]
+    )
+    if stated.workload.speculation is not None:
+        raise ProblemError(
+            "workload.speculation", "is for problems with hardware:, whose bounds count what guesses take"
+        )
     problem = InventoryProblem(
         name=stated.name or name_from_path(default_name, "problem"),
         engine=stated.engine,
         groups=groups,
         domains=domains,
         failures=_failures(stated.failures),
-        model=served_on(resolve_model(stated.model, folder or Path()), stated.engine, [group.gpu for group in groups]),
-        workload=stated.workload,
+        model=model,
+        workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model), model),
         requirements=stated.requirements,
         survive=(),
         demand_share=share,
@@ -193,9 +221,12 @@ def inventory_from_dict(
         recovery=recovery_facts(stated.failures.engine_start_s, stated.failures.storage_gb_per_s),
         objective=objective,
         search=stated.search,
+        engine_version=stated.engine_version,
+        engine_overhead=stated.engine_overhead,
     )
     problem = problem.model_copy(update={"survive": _losses(survive, problem)})
-    needed = problem.workload.longest_prompt_tokens + problem.workload.output_tokens
+    work = problem.workload
+    needed = work.longest_tokens or work.longest_prompt_tokens + (work.output_tokens_p99 or work.output_tokens)
     longest = problem.requirements.max_sequence_tokens or problem.model.max_context_tokens
     if needed > longest:
         raise ProblemError(

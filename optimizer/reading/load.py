@@ -24,6 +24,7 @@ from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
 from optimizer.facts.text import name_from_path, name_of, shown
 from optimizer.reading.checkpoint import model_at
+from optimizer.reading.workload import longest_allowed, workload_of
 
 
 def load_problem(path: str | Path) -> Problem:
@@ -78,10 +79,12 @@ def problem_from_dict(
             engine=stated.engine,
             hardware=hardware,
             model=model,
-            workload=stated.workload,
+            workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model), model),
             requirements=stated.requirements,
             objective=objective,
             search=stated.search,
+            engine_version=stated.engine_version,
+            engine_overhead=stated.engine_overhead,
         )
     except ValidationError as error:
         raise first_error(error, values) from None

@@ -8,10 +8,13 @@ from rich.text import Text
 
 from optimizer.explain.common.numbers import count, milliseconds
 from optimizer.render.text import console
+from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.sweeps.points import point_data
 
 if TYPE_CHECKING:
-    from optimizer.sweeps.recommend import Recommendation
+    from optimizer.results.answer import ObjectiveResult
+    from optimizer.sweeps.points import InventoryFigures, Point
+    from optimizer.sweeps.recommendation import Recommendation
 
 
 def print_recommendation(found: Recommendation) -> None:
@@ -24,7 +27,11 @@ def print_recommendation(found: Recommendation) -> None:
 def lines(found: Recommendation) -> list[tuple[str, str]]:
     """(sentence, style) in order."""
     point = found.point
-    if point is None or point.strategy is None or point.metrics is None or point.objective is None:
+    if point is not None and point.inventory is not None and point.objective is not None:
+        said = _inventory(found, point, point.inventory, point.objective)
+    elif point is None and not found.proved:
+        said = [("Nothing was found in the time limit; allow more.", "bold yellow")]
+    elif point is None or point.strategy is None or point.metrics is None or point.objective is None:
         said = [("Nothing that is allowed meets everything; each was proved infeasible.", "bold red")]
     else:
         where = f" ({point.name})" if point.name else ""
@@ -47,6 +54,9 @@ def lines(found: Recommendation) -> list[tuple[str, str]]:
     for below in found.below:
         name = f"{below.name}: " if below.name else ""
         said.append((f"  Not enough: {name}{count(below.gpus or 0, 'GPU')}. {below.said}", ""))
+    if point is not None and point.inventory is not None:
+        said.append((_counted(found), ""))
+        return said
     verified = "verified by independent enumeration" if found.verified else "NOT confirmed by the verifier"
     said.append(
         (
@@ -55,6 +65,43 @@ def lines(found: Recommendation) -> list[tuple[str, str]]:
         )
     )
     return said
+
+
+def _inventory(
+    found: Recommendation, point: Point, figures: InventoryFigures, objective: ObjectiveResult
+) -> list[tuple[str, str]]:
+    """What to get of an inventory, and what it does."""
+    price = f", {found.cost:,.2f} per hour" if found.least == "price" and found.cost is not None else ""
+    proved = "proved least" if found.proved else "the least found, not proved least"
+    said = [(f"{count(point.gpus or 0, 'GPU')} ({point.name} nodes){price}: {figures.label} — {proved}", "bold green")]
+    said.append(
+        (
+            f"  First token {_ms(figures.ttft_p99_ms)} at P99, each further token {_ms(figures.tpot_p99_ms)} at P99 (worst pool), "
+            f"{milliseconds(objective.value)} expected per request, {figures.availability:.5%} served.",
+            "",
+        )
+    )
+    if point.price_per_million_output_tokens is not None:
+        said.append(
+            (f"  {point.price_per_million_output_tokens:,.2f} per million output tokens, of the GPUs in use.", "")
+        )
+    if found.ties > 1:
+        said.append((f"  {found.ties} sets of nodes of that cost are enough; this is the best of those compared.", ""))
+    return said
+
+
+def _ms(value: float | None) -> str:
+    return "none" if value is None else milliseconds(value)
+
+
+def _counted(found: Recommendation) -> str:
+    within = found.ruled_out - found.by_bound
+    open_ones = "" if found.proved else " (some of them not settled in the time limit)"
+    verified = "the answer and those shown are verified" if found.verified else "NOT confirmed by the verifier"
+    return (
+        f"  {found.considered:,} sets of nodes allowed, {found.ruled_out:,} cheaper ones not enough{open_ones}: {found.by_bound:,} cost "
+        f"less than any plan has in use, {within:,} lie within sets proved infeasible; {count(found.tried, 'set')} searched; {verified}."
+    )
 
 
 def found_price(found: Recommendation) -> float:
@@ -66,7 +113,10 @@ def found_price(found: Recommendation) -> float:
 
 def recommendation_data(found: Recommendation) -> dict[str, Any]:
     """Everything as JSON-ready data."""
+    shown = [point for point in (found.point, *found.below) if point is not None]
     return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "inventory" if found.tried or any(point.inventory for point in shown) else "uniform",
         "least": found.least,
         "cost": found.cost,
         "point": point_data(found.point) if found.point is not None else None,
@@ -74,4 +124,8 @@ def recommendation_data(found: Recommendation) -> dict[str, Any]:
         "considered": found.considered,
         "ruled_out": found.ruled_out,
         "verified": found.verified,
+        "proved": found.proved,
+        "by_bound": found.by_bound,
+        "tried": found.tried,
+        "ties": found.ties,
     }

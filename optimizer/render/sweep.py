@@ -34,7 +34,9 @@ def print_sweep(points: Sequence[Point], readings: Sequence[Curve]) -> None:
     if named:
         table.add_column("scenario", overflow="fold")
     for heading in ("GPUs", "best strategy", "TTFT P99", "TPOT P99", "request", "tokens/s at most", "served"):
-        table.add_column(heading, justify="left" if heading == "best strategy" else "right", no_wrap=True)
+        best = heading == "best strategy"
+        fold = best and any(point.inventory is not None for point in points)
+        table.add_column(heading, justify="left" if best else "right", no_wrap=not fold, overflow="fold")
     if priced:
         table.add_column("price per M tokens", justify="right")
     table.add_column("binding, or why not", overflow="fold")
@@ -58,7 +60,8 @@ def print_sweep(points: Sequence[Point], readings: Sequence[Curve]) -> None:
 
 def _same(point: Point) -> object:
     """Neighbours with equal answers are one line."""
-    return point.name, point.status, point.strategy, point.objective, point.said, point.error, point.gpus is None
+    choice = point.inventory or point.strategy
+    return point.name, point.status, choice, point.objective, point.said, point.error, point.gpus is None
 
 
 def _cells(run: Sequence[Point], priced: bool) -> list[str]:
@@ -66,13 +69,13 @@ def _cells(run: Sequence[Point], priced: bool) -> list[str]:
     counts = f"{first.gpus}" if first.gpus == last.gpus else f"{first.gpus}–{last.gpus}"
     if first.gpus is None:
         counts = ""
-    if first.strategy is None or first.metrics is None:
+    metrics = first.figures
+    if metrics is None:
         blank = [""] * (6 if priced else 5)
         return [counts, STATUS_WORDS.get(first.status, first.status), *blank, first.error or ", ".join(first.conflict)]
-    metrics = first.metrics
     cells = [
         counts,
-        f"{first.strategy.label} × {first.strategy.max_num_seqs}",
+        f"{first.label} × {first.strategy.max_num_seqs}" if first.strategy else first.label,
         _ms(metrics.ttft_p99_ms),
         _ms(metrics.tpot_p99_ms),
         _ms(metrics.request_mean_ms),

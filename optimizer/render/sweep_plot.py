@@ -34,7 +34,7 @@ def plot(points: Sequence[Point], title: str, path: str) -> bytes:
         ) from None
     groups: dict[str, list[Point]] = {}
     for point in points:
-        if point.metrics is not None and point.gpus is not None:
+        if point.figures is not None and point.gpus is not None:
             groups.setdefault(point.name, []).append(point)
     if not groups:
         raise ProblemError("--plot", "no point keeps every rule, so there is nothing to draw")
@@ -76,9 +76,9 @@ def _draw(axis: Any, group: Sequence[Point], value: Any, name: str) -> None:
 
 def _panels(points: Sequence[Point]) -> list[tuple[str, Any]]:
     panels: list[tuple[str, Any]] = [
-        ("request, mean (ms)", lambda point: point.metrics.request_mean_ms),
-        ("first token P99 (ms)", lambda point: point.metrics.ttft_p99_ms),
-        ("tokens/s at most", lambda point: point.metrics.peak_tokens_per_s),
+        ("request, mean (ms)", lambda point: point.figures.request_mean_ms),
+        ("first token P99 (ms)", lambda point: point.figures.ttft_p99_ms),
+        ("tokens/s at most", lambda point: point.figures.peak_tokens_per_s),
     ]
     if any(point.price_per_million_output_tokens is not None for point in points):
         panels.append(("price per million tokens", lambda point: point.price_per_million_output_tokens))

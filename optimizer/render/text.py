@@ -134,6 +134,7 @@ def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
         ("prefill P50 / P99", pair(m.prefill_p50_ms, m.prefill_p99_ms)),
         ("time per output token P50 / P99", pair(m.tpot_p50_ms, m.tpot_p99_ms)),
         ("whole request, mean", amount(m.request_mean_ms, "ms")),
+        *([("requests within every goodput limit, at least", f"{m.goodput:.2%}")] if m.goodput is not None else []),
         (
             "sequences in progress per replica P50 / P99",
             f"{_or_dash(m.concurrency_p50)} / {_or_dash(m.concurrency_p99)}",
@@ -178,6 +179,7 @@ SIMULATED = {
     "prefill": "prefill P50 / P99",
     "ttft": "time to first token P50 / P99",
     "tpot": "time per output token P50 / P99",
+    "e2e": "whole request P50 / P99",
 }
 
 

@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from optimizer.facts.errors import ProblemError
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
+    from optimizer.facts.chain import ChainProblem
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
+    from optimizer.facts.recovery import RecoveryFacts
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
     from optimizer.reporting.build import Built
+    from optimizer.reporting.curves import FrontRow, SweepPoint
 
 
-def report(problem: AnyProblem, answer: Any, *, stated: Stated | None = None) -> Built:
-    """The report of an answer for equal nodes; ``report.written`` turns it into Markdown, JSON and HTML.
+def report(
+    problem: AnyProblem,
+    answer: Any,
+    *,
+    stated: Stated | None = None,
+    recovery: RecoveryFacts | None = None,
+    front: Sequence[FrontRow] = (),
+    curve: Sequence[SweepPoint] = (),
+) -> Built:
+    """The report of an answer; ``reporting.written`` turns it into Markdown, JSON and HTML.
 
     Args:
         problem: what the answer is for.
         answer: of ``solve`` or ``check``.
-        stated: the problem file, by whose fields recommendations speak.
-
-    Raises:
-        ProblemError: the problem is of a kind that has no report; the message names what shows it.
+        stated: the problem file, by whose fields recommendations speak (equal nodes).
+        recovery: engine start and storage bandwidth (equal nodes; an inventory's file states its own).
+        front, curve: of a Pareto front and a sweep that were computed before.
     """
-    from optimizer.catalog.recovery import recovery_facts
-    from optimizer.reading.stated import stated_of
-    from optimizer.reporting.build import build_report
+    from optimizer.reporting.build import Built, build_report, report_of
+    from optimizer.reporting.ledger import Ledger
+    from optimizer.reporting.sections.curves import curves_section
 
     kind = kind_of(problem)
+    if kind == "uniform":
+        from optimizer.catalog.recovery import recovery_facts
+        from optimizer.reading.stated import stated_of
+
+        uniform = cast("Problem", problem)
+        stated = stated or stated_of(uniform)
+        return build_report(uniform, answer, stated, recovery or recovery_facts(), front=front, curve=curve)
+    ledger = Ledger()
     if kind == "inventory":
-        raise ProblemError(
-            "cluster", "an inventory has no report yet; solve --full prints its pools, places and losses"
-        )
-    if kind == "chain":
-        raise ProblemError("kind", "chain has no report; optimizer solve FILE --svg chains.svg draws its placement")
-    uniform = cast("Problem", problem)
-    return build_report(uniform, answer, stated or stated_of(uniform), recovery_facts())
+        from optimizer.reporting.inventory import inventory_pictures, inventory_sections, inventory_verdict
+
+        inventory = cast("InventoryProblem", problem)
+        sections, drawn = inventory_sections(inventory, answer, ledger), inventory_pictures(inventory, answer)
+        verdict = inventory_verdict(answer)
+    else:
+        from optimizer.reporting.chain import chain_pictures, chain_sections, chain_verdict
+
+        chain = cast("ChainProblem", problem)
+        sections, drawn = chain_sections(chain, answer, ledger), chain_pictures(answer)
+        verdict = chain_verdict(answer)
+    if front or curve:
+        sections.append(curves_section(front, curve))
+    built = report_of(problem.name, *verdict, sections, ledger)
+    return Built(built, None, tuple(front), tuple(curve), drawn)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from optimizer.catalog.recovery import recovery_facts
@@ -17,7 +17,7 @@ from optimizer.reporting.derive.memory import derive_memory
 from optimizer.reporting.derive.objective import derive_objective
 from optimizer.reporting.derive.rules import derive_rules
 from optimizer.reporting.derive.throughput import derive_throughput
-from optimizer.reporting.document import Figure, Report, Section
+from optimizer.reporting.document import Figure, Report, Section, Verdict
 from optimizer.reporting.ledger import Ledger
 from optimizer.reporting.recommend import advice_of
 from optimizer.reporting.sections.balance import balance_section
@@ -48,6 +48,8 @@ class Built:
     subject: Subject | None
     front: tuple[FrontRow, ...] = ()
     curve: tuple[SweepPoint, ...] = ()
+    drawn: Mapping[str, str] = field(default_factory=dict)
+    """SVG of pictures that need nothing to be drawn, by id."""
 
 
 def build_report(
@@ -145,10 +147,14 @@ def _without_strategy(problem: Problem, answer: Answer, stated: Stated, ledger: 
 
 
 def _report(problem: Problem, answer: Answer, sections: list[Section], ledger: Ledger) -> Report:
-    verdict, headline = verdict_of(answer)
+    return report_of(problem.name, *verdict_of(answer), sections, ledger)
+
+
+def report_of(name: str, verdict: Verdict, headline: str, sections: Sequence[Section], ledger: Ledger) -> Report:
+    """A report of sections, dated and signed."""
     return Report(
-        title=f"Parallel strategy report: {problem.name}",
-        problem=problem.name,
+        title=f"Parallel strategy report: {name}",
+        problem=name,
         generated=_now(),
         version=__version__,
         verdict=verdict,

@@ -79,8 +79,9 @@ def load_sweep(path: str | None) -> tuple[SweepPoint, ...]:
         if isinstance(point, Mapping) and ("kind" in point or point.get("status") == "error"):
             continue
         gpus = int(_number(point, "gpus", "--sweep", number))
-        metrics = point.get("metrics") or {}
-        strategy = point.get("strategy")
+        inventory = point.get("inventory") or {}
+        metrics = point.get("metrics") or inventory
+        strategy = point.get("strategy") or (inventory.get("label") if isinstance(inventory, Mapping) else None)
         if not isinstance(metrics, Mapping):
             raise ProblemError("--sweep", f"{path}, line {number}: metrics is not an object")
         names = ("ttft_p99_ms", "tpot_p99_ms", "request_mean_ms", "max_request_rate")

@@ -79,11 +79,15 @@ class Commands:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Where a picture goes; ``id`` is its key in ``Report.pictures``. ``alt`` says what it shows, figures included."""
+    """Where a picture goes; ``id`` is its key among the pictures. ``alt`` says what it shows, figures included.
+
+    ``file``: its own file beside the report, for pictures that need nothing to be drawn.
+    """
 
     id: str
     title: str
     alt: str
+    file: str = ""
 
 
 Block = Text | Bullets | Table | Commands | Picture

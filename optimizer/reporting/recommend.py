@@ -57,8 +57,8 @@ def advice_of(problem: Problem, stated: Stated, answer: Answer) -> Recommendatio
     if top.quantities.space.rows > MOST_ROWS:
         found += _survival(problem, stated, top)
         said = (
-            f"There are {top.quantities.space.rows:,} layouts to compare, so what each limit is worth, and what other formats would gain, was "
-            "not solved again here; optimizer why-this does."
+            f"There are {top.quantities.space.rows:,} layouts to compare, so what each limit is worth, and what other formats would gain, "
+            "was not solved again here; optimizer why-this does."
         )
         return Recommendations(tuple(found), against=(said,))
     why = why_this(problem, stated)

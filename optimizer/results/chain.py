@@ -59,7 +59,10 @@ class BoundProof:
 
 @dataclass(frozen=True, slots=True)
 class ChainAnswer:
-    """What ``solve_chain`` found. ``value`` and ``bound`` in tokens/s; ``gap`` = (bound - value) / value."""
+    """What ``solve_chain`` found, or ``check`` about a placement. ``value`` and ``bound`` in tokens/s; ``gap`` = (bound - value) / value.
+
+    ``check`` states ``feasible`` and the ``optimum`` beside it, whose bound is then the answer's.
+    """
 
     problem: str
     status: Status
@@ -77,3 +80,5 @@ class ChainAnswer:
     search_limits: tuple[str, ...]
     published: float | None = None
     seconds: float = 0.0
+    feasible: bool | None = None
+    optimum: ChainAnswer | None = None

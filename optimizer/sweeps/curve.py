@@ -71,14 +71,15 @@ def read(name: str, points: Sequence[Point]) -> Curve:
 
 def worth(point: Point) -> tuple[float, float]:
     """What is minimised at a point: the tier of its preset (0 where there is none), then the objective in ms."""
-    assert point.objective is not None and point.strategy is not None and point.metrics is not None
+    figures = point.figures
+    assert point.objective is not None and figures is not None
     first = 0.0
     if point.preset == "throughput":
-        first = -point.metrics.peak_tokens_per_s
+        first = -figures.peak_tokens_per_s
     elif point.preset == "capacity":
-        first = -point.metrics.max_request_rate
+        first = -figures.max_request_rate
     elif point.preset == "fewest-gpus":
-        first = float(point.strategy.gpus)
+        first = float(point.gpus_used or 0)
     return first, point.objective.value
 
 
@@ -130,12 +131,15 @@ def _plateaus(ordered: Sequence[Point]) -> tuple[Plateau, ...]:
 
 
 def _reason(point: Point, best: Point) -> str:
-    assert point.strategy is not None and best.strategy is not None
-    if point.strategy == best.strategy and point.objective == best.objective:
+    if _choice(point) == _choice(best) and point.objective == best.objective:
         if any("no node" in said for said in point.search_limits):
             return f"with fewer GPUs than fill another node {IDLE}"
-        return f"{best.strategy.label} on {best.strategy.gpus} GPUs stays best; nothing that uses more is better"
-    return f"{best.strategy.label} on {best.gpus} GPUs is at least as good"
+        return f"{best.label} on {best.gpus_used} GPUs stays best; nothing that uses more is better"
+    return f"{best.label} on {best.gpus} GPUs is at least as good"
+
+
+def _choice(point: Point) -> object:
+    return point.strategy if point.inventory is None else (point.inventory.label, point.inventory.pools)
 
 
 def _violations(ordered: Sequence[Point]) -> tuple[str, ...]:
@@ -150,10 +154,12 @@ def _violations(ordered: Sequence[Point]) -> tuple[str, ...]:
         if best is None or not better(best, point):
             best = point
             continue
-        assert best.strategy is not None and best.objective is not None
+        if point.status != "optimal":
+            continue  # something better may be found with more time
+        assert best.objective is not None
         said.append(
             f"{point.gpus} GPUs are worse than {best.gpus} by {point.objective.value - best.objective.value:,.3f} ms per request: "
-            f"on more nodes {best.strategy.label} stands otherwise; leave the further GPUs out."
+            f"on more nodes {best.label} stands otherwise; leave the further GPUs out."
         )
     return tuple(said)
 
@@ -163,20 +169,19 @@ def _said(curve: Curve, good: Sequence[Point]) -> list[str]:
     if curve.fewest is None:
         said.append("No count that was asked meets everything.")
     else:
-        assert curve.fewest.strategy is not None
-        said.append(f"Fewest GPUs that meet everything: {curve.fewest.gpus} ({_label(curve.fewest)}).")
+        said.append(f"Fewest GPUs that meet everything: {curve.fewest.gpus} ({curve.fewest.label}).")
     if curve.knee is not None and curve.knee.objective is not None:
         said.append(
-            f"The curve bends most at {curve.knee.gpus} GPUs ({_label(curve.knee)}, {curve.knee.objective.value:,.0f} ms per request); "
+            f"The curve bends most at {curve.knee.gpus} GPUs ({curve.knee.label}, {curve.knee.objective.value:,.0f} ms per request); "
             f"the last count, {good[-1].gpus}, reaches {worth(good[-1])[1]:,.0f} ms."
         )
     if curve.cheapest is not None:
         said.append(
             f"Cheapest: {curve.cheapest.price_per_million_output_tokens:,.2f} per million output tokens "
-            f"with {curve.cheapest.gpus} GPUs ({_label(curve.cheapest)})."
+            f"with {curve.cheapest.gpus} GPUs ({curve.cheapest.label})."
         )
     elif good:
-        said.append("Prices are not known; state hardware.price_per_gpu_hour, or give --prices FILE.")
+        said.append("Prices are not known; state price_per_gpu_hour, or give --prices FILE.")
     plateaus = [plateau for plateau in curve.plateaus if not plateau.reason.endswith(IDLE)]
     if len(plateaus) < len(curve.plateaus):
         said.append(f"No better: counts between whole nodes, because {IDLE}.")
@@ -187,10 +192,6 @@ def _said(curve: Curve, good: Sequence[Point]) -> list[str]:
         said.append(f"{len(plateaus) - MOST_SAID} more such runs are not listed; --json has every point.")
     if curve.violations:
         said += [f"Worse with more: {text}" for text in curve.violations[:MOST_SAID]]
-    elif len(good) > 1:
+    elif len(good) > 1 and all(point.status == "optimal" for point in good):
         said.append("More GPUs are never worse here: checked from each count to the next.")
     return said
-
-
-def _label(point: Point) -> str:
-    return point.strategy.label if point.strategy is not None else ""

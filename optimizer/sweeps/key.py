@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from optimizer.reading.stated import Stated
 from optimizer.sweeps.points import Spec
@@ -29,14 +30,14 @@ def product() -> str:
 class Keys:
     """Hashes of the points of one sweep."""
 
-    def __init__(self, stated: Stated, prices: Mapping[str, float]) -> None:
-        self._stated, self._prices = stated, prices
+    def __init__(self, stated: Stated, prices: Mapping[str, float], time_limit_s: float | None = None) -> None:
+        self._stated, self._prices, self._time_limit_s = stated, prices, time_limit_s
         self._files: dict[str, str] = {}
 
     def of(self, spec: Spec) -> str:
         """The hash of a point, 32 hexadecimal digits."""
         values = applied(self._stated, dict(spec.changes))[0].values
-        asked = {
+        asked: dict[str, Any] = {
             "problem": values,
             "name": self._stated.default_name,
             "scenario": spec.name,
@@ -46,6 +47,8 @@ class Keys:
             "costs": self._stated.costs.model_dump(mode="json") if self._stated.costs is not None else None,
             "product": product(),
         }
+        if self._time_limit_s is not None:
+            asked["time_limit_s"] = self._time_limit_s
         text = json.dumps(asked, sort_keys=True, ensure_ascii=False, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

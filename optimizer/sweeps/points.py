@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from optimizer.explain.uniform.why import BINDING_SHARE
 from optimizer.facts.problem import Problem
-from optimizer.results.answer import Answer, Metrics, ObjectiveResult, Strategy
+from optimizer.results.answer import Answer, Metrics, ObjectiveResult, RuleResult, Strategy
 
 PointStatus = Literal["optimal", "feasible", "infeasible", "unknown", "error"]
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What is asked at one point: the problem file with ``changes`` of dotted fields, on ``gpus`` GPUs (None: as stated)."""
+    """What is asked at one point: the problem file with ``changes`` of dotted fields, on ``gpus`` GPUs (None: as stated).
+
+    ``name`` is the scenario's; points of one name are one curve.
+    """
 
     index: int
     changes: Mapping[str, Any]
@@ -34,10 +37,39 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolAt:
+    """A pool of equal instances of an inventory's answer: group, shape, how many, and their part of all requests."""
+
+    group: str
+    shape: str
+    instances: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryFigures:
+    """What an inventory's answer says of a point, in the words of ``Metrics``; the percentiles are those of the worst pool."""
+
+    label: str
+    gpus_used: int
+    pools: tuple[PoolAt, ...]
+    ttft_p50_ms: float | None
+    ttft_p99_ms: float | None
+    tpot_p50_ms: float | None
+    tpot_p99_ms: float | None
+    request_mean_ms: float | None
+    tokens_per_s: float
+    peak_tokens_per_s: float
+    max_request_rate: float
+    availability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """The answer at one point.
 
-    ``gpus`` is what there is, ``strategy.gpus`` what is used. Prices are for the GPUs in use, in the currency of
+    Equal nodes have a ``strategy`` with its ``metrics``, inventories ``inventory`` in their place; ``figures``, ``label`` and
+    ``gpus_used`` speak of either. ``gpus`` is what there is, ``gpus_used`` what is used. Prices are for the GPUs in use, in the currency of
     ``hardware.price_per_gpu_hour``; None without one. ``binding`` names rules with little room left, nearest first;
     ``conflict`` the rules that cannot hold together where the point is infeasible, and ``said`` the sentence about it.
     """
@@ -59,6 +91,26 @@ class Point:
     error: str | None = None
     verification: Checked | None = None
     search_limits: tuple[str, ...] = field(default=())
+    inventory: InventoryFigures | None = None
+
+    @property
+    def figures(self) -> Metrics | InventoryFigures | None:
+        """Percentiles, rates and availability of the answer; None without one."""
+        return self.metrics if self.metrics is not None else self.inventory
+
+    @property
+    def label(self) -> str:
+        """Short name of what was chosen; empty without a choice."""
+        if self.strategy is not None:
+            return self.strategy.label
+        return self.inventory.label if self.inventory is not None else ""
+
+    @property
+    def gpus_used(self) -> int | None:
+        """GPUs in use."""
+        if self.strategy is not None:
+            return self.strategy.gpus
+        return self.inventory.gpus_used if self.inventory is not None else None
 
 
 def point_of(spec: Spec, problem: Problem, answer: Answer, notes: tuple[str, ...] = ()) -> Point:
@@ -83,7 +135,7 @@ def point_of(spec: Spec, problem: Problem, answer: Answer, notes: tuple[str, ...
         preset=problem.objective.preset,
         price_per_hour=hourly,
         price_per_million_output_tokens=hourly / tokens * 1e6 if hourly is not None and tokens else None,
-        binding=_binding(answer),
+        binding=binding_of(answer.rules),
         conflict=answer.conflicts[0].rules if answer.conflicts else (),
         said=answer.explanation[0] if answer.status != "optimal" and answer.explanation else "",
         verification=Checked(checked.passed, checked.checks, checked.optimality, checked.candidates),
@@ -91,11 +143,11 @@ def point_of(spec: Spec, problem: Problem, answer: Answer, notes: tuple[str, ...
     )
 
 
-def _binding(answer: Answer) -> tuple[str, ...]:
+def binding_of(rules: Sequence[RuleResult]) -> tuple[str, ...]:
     """Ids of the rules that leave little room, nearest first."""
     near = [
         (rule.slack / abs(rule.limit), rule.id)
-        for rule in answer.rules
+        for rule in rules
         if rule.holds and rule.enabled and isinstance(rule.limit, int | float) and rule.limit and rule.slack is not None
         if rule.slack <= BINDING_SHARE * abs(rule.limit) and rule.id != "context"
     ]
@@ -113,6 +165,8 @@ def point_data(point: Point) -> dict[str, Any]:
     data["values"] = dict(point.values)
     if point.strategy is not None:
         data["strategy"] = {"label": point.strategy.label, "gpus": point.strategy.gpus, **data["strategy"]}
+    if point.inventory is None:
+        del data["inventory"]
     return data
 
 
@@ -122,7 +176,10 @@ def point_from_data(data: Mapping[str, Any]) -> Point:
     Raises:
         KeyError, TypeError: not the data of a point.
     """
-    values = {name: data[name] for name in Point.__dataclass_fields__}
+    values = {name: data[name] for name in Point.__dataclass_fields__ if name != "inventory"}
+    if data.get("inventory") is not None:
+        inner = dict(data["inventory"])
+        values["inventory"] = InventoryFigures(**{**inner, "pools": tuple(PoolAt(**pool) for pool in inner["pools"])})
     if values["strategy"] is not None:
         inner = {k: v for k, v in values["strategy"].items() if k not in ("label", "gpus")}
         values["strategy"] = Strategy(**{**inner, "layers_per_stage": tuple(inner["layers_per_stage"])})

@@ -6,42 +6,32 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.problem import Problem
 from optimizer.questions.many import ProblemFamily, family_key
+from optimizer.reading.question import kind_of_values
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer
 from optimizer.search.uniform.joint import MachineChoice, best_machines
 from optimizer.search.uniform.rules import rule_ids
 from optimizer.search.uniform.screen import Screen
 from optimizer.search.uniform.space import SpaceTooLargeError
-from optimizer.sweeps.points import Point, Spec, point_of
-from optimizer.sweeps.run import plan
+from optimizer.sweeps.nodes import Counts
+from optimizer.sweeps.points import Spec, point_of
+from optimizer.sweeps.recommendation import Least, Recommendation
+from optimizer.sweeps.run import plan, stated_for
 from optimizer.sweeps.work import Maker
 
-Least = Literal["gpus", "price"]
+if TYPE_CHECKING:
+    from optimizer.reading.question import AnyProblem
+
+__all__ = ["Least", "Recommendation", "recommend"]
+
+DEFAULT_COUNTS = "1..64"
 PRICE_UNIT = 10**6
 """Prices per hour are compared in millionths."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """What was recommended, and why nothing less is enough.
-
-    ``point`` is None where no hardware that was allowed meets everything. ``below`` holds, for each GPU type, the largest
-    hardware that costs less and is not enough (or, without a point, the largest of all), with its conflict.
-    ``ruled_out`` counts the cheaper hardware, each proved infeasible by search and verifier.
-    """
-
-    least: Least
-    point: Point | None
-    cost: float | None
-    below: tuple[Point, ...]
-    considered: int
-    ruled_out: int
-    verified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +43,55 @@ class _Hardware:
 
 
 def recommend(
-    problem: str | Path | Problem | Stated,
-    gpus: str | Iterable[int] = "1..64",
+    problem: str | Path | AnyProblem | Stated,
+    gpus: str | Iterable[int] | None = None,
     types: Sequence[str] | None = None,
     *,
     least: Least = "gpus",
     by: Literal["gpu", "node"] = "gpu",
     prices: Mapping[str, float] | None = None,
+    nodes: Mapping[str, Counts] | None = None,
+    time_limit_s: float | None = None,
 ) -> Recommendation:
     """The least GPUs, or the least price per hour, with which every rule holds; then the best strategy on them.
 
+    Of an inventory: which of its groups to buy or rent, and how many nodes of each.
+
     Args:
         problem: a problem file, or what ``load_problem`` made of one.
-        gpus: counts allowed, as for ``sweep``.
+        gpus: counts allowed, as for ``sweep``; left out, 1 to 64.
         types: GPU types allowed, by catalog name; left out, the stated one.
         least: what is made least: GPUs there are, or their price per hour.
         by: ``"node"`` allows whole nodes only.
         prices: price per GPU and hour by GPU name, for hardware that states none.
+        nodes: of an inventory, in place of ``gpus`` and ``types``: nodes allowed by the name of the group, e.g. ``{"h100": "0..4"}``;
+            groups that are not named stand as stated. Left out, any number up to those that the file states, of every group.
+        time_limit_s: of an inventory.
 
     Raises:
         ProblemError: the problem or the counts cannot be used, or a price is missing.
     """
+    stated = stated_for(problem)
+    if kind_of_values(stated.values) == "inventory":
+        if gpus is not None or types is not None:
+            option = "--gpus" if gpus is not None else "--types"
+            raise ProblemError(
+                option,
+                "is for equal nodes; what may be bought of an inventory are nodes of its groups: --nodes h100=0..4",
+            )
+        from optimizer.sweeps.recommend_inventory import recommend_inventory
+
+        return recommend_inventory(stated, nodes, least, dict(prices or {}), time_limit_s)
     scenarios = {"cross": {"hardware.gpu": list(types)}} if types else None
-    asked = plan(problem, gpus, scenarios, by=by, prices=prices)
+    asked = plan(
+        stated,
+        DEFAULT_COUNTS if gpus is None else gpus,
+        scenarios,
+        by=by,
+        prices=prices,
+        nodes=nodes,
+        time_limit_s=time_limit_s,
+    )
     hardware = _hardware(asked.specs, Maker(asked.stated, asked.prices), least)
     families = _families([one.problem for one in hardware])
     machines: list[tuple[_Hardware, MachineChoice]] = []

@@ -7,6 +7,8 @@ cross:
 zip:
   - {workload.prompt_tokens: [512, 4096], workload.output_tokens: [128, 512]}
 gpus: 1..64                                               # as --gpus, which goes before it
+
+An inventory's groups are named: cluster.h100.nodes: [1, 2, 4].
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import ProblemFile
 from optimizer.facts.files import read_mapping
+from optimizer.reading.inventory_file import InventoryFile
 from optimizer.reading.stated import Stated
+from optimizer.sweeps.nodes import indexed
 
 MOST_SCENARIOS = 1_000_000
 _SECTIONS = ("cross", "zip", "gpus")
@@ -104,7 +108,7 @@ def _mapping(value: Any, place: str) -> Mapping[str, Any]:
 
 
 def _known(field: Any, place: str) -> None:
-    known = list(ProblemFile.model_fields)
+    known = list(dict.fromkeys((*ProblemFile.model_fields, *InventoryFile.model_fields)))
     if not isinstance(field, str) or field.split(".")[0] not in known:
         raise ProblemError(f"{place}.{field}", f"is not a field of the problem file; {closest(str(field), known)}")
 
@@ -157,6 +161,7 @@ def applied(stated: Stated, changes: Values) -> tuple[Stated, str | None]:
     Another GPU type brings its own links, node size and price from the catalog: those stated are of the stated type's systems.
     A field that the scenario names itself is kept.
     """
+    changes = indexed(stated.values, changes)
     gpu, before = changes.get("hardware.gpu"), stated.value("hardware.gpu")
     if gpu is None or _gpu_name(gpu) == _gpu_name(before):
         return stated.changed(changes), None
@@ -181,7 +186,7 @@ def _gpu_name(gpu: Any) -> str:
 
 def scenario_name(changes: Values) -> str:
     """A scenario by its values, e.g. ``gpu=h100-sxm-80gb, requests_per_s=8``; fields by their last word where it is unique."""
-    last = [field.split(".")[-1] for field in changes]
+    last = [".".join(field.split(".")[-2 if field.startswith("cluster.") else -1 :]) for field in changes]
     words = []
     for field, short in zip(changes, last, strict=True):
         words.append(f"{short if last.count(short) == 1 else field}={_word(changes[field])}")

@@ -33,15 +33,15 @@ def flat(points: Sequence[Point]) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _row(point: Point, fields: Sequence[str]) -> dict[str, Any]:
-    strategy, metrics = point.strategy, point.metrics
+    strategy, metrics = point.strategy, point.figures
     row: dict[str, Any] = {"index": point.index, "name": point.name}
     row |= {field: _plain(field, point.values.get(field)) for field in fields}
     row |= {"gpus": point.gpus, "status": point.status}
-    row |= {"strategy": strategy.label if strategy else None, "gpus_used": strategy.gpus if strategy else None}
+    row |= {"strategy": point.label or None, "gpus_used": point.gpus_used}
     row |= {name: getattr(strategy, name) if strategy else None for name in _STRATEGY}
     row["layers_per_stage"] = "+".join(map(str, strategy.layers_per_stage)) if strategy else None
     row["objective_ms"] = point.objective.value if point.objective else None
-    row |= {name: getattr(metrics, name) if metrics else None for name in _METRICS}
+    row |= {name: getattr(metrics, name, None) for name in _METRICS}
     row |= {"price_per_hour": point.price_per_hour}
     row |= {"price_per_million_output_tokens": point.price_per_million_output_tokens}
     row |= {"binding": " ".join(point.binding), "conflict": " ".join(point.conflict)}

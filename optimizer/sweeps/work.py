@@ -10,6 +10,7 @@ from typing import Any
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.questions.many import ProblemFamily, solve_many
+from optimizer.reading.question import kind_of_values
 from optimizer.reading.stated import Stated
 from optimizer.sweeps.hardware import hardware_of, idle_sentence
 from optimizer.sweeps.points import Point, Spec, failed, point_of
@@ -26,13 +27,15 @@ _SHARE_TABLES = (
 class Piece:
     """Points to solve in one process; everything needed travels with it.
 
-    ``largest`` is the largest count among points that can share tables with these, in whatever piece.
+    ``largest`` is the largest count among points that can share tables with these, in whatever piece; ``time_limit_s`` is each
+    point's own (inventories).
     """
 
     stated: Stated
     specs: tuple[Spec, ...]
     prices: Mapping[str, float]
     largest: int | None = None
+    time_limit_s: float | None = None
 
 
 Kept = dict[Hashable, ProblemFamily]
@@ -51,6 +54,11 @@ def solve_specs(piece: Piece, kept: Kept) -> Iterator[Point]:
     Args:
         kept: tables of earlier pieces; the latest are put here.
     """
+    if kind_of_values(piece.stated.values) == "inventory":
+        from optimizer.sweeps.inventory import solve_inventories
+
+        yield from solve_inventories(piece.stated, piece.specs, piece.prices, piece.time_limit_s)
+        return
     maker = Maker(piece.stated, piece.prices)
     asked: list[tuple[Spec, Problem, tuple[str, ...]]] = []
     for spec in piece.specs:
@@ -110,8 +118,13 @@ class Maker:
         return problem.model_copy(update={"hardware": hardware}), (aside,) if aside else ()
 
 
-def pieces(stated: Stated, specs: Sequence[Spec], prices: Mapping[str, float]) -> list[Piece]:
+def pieces(
+    stated: Stated, specs: Sequence[Spec], prices: Mapping[str, float], time_limit_s: float | None = None
+) -> list[Piece]:
     """Work in pieces: points that can share tables together, and no more of them than a killed run may lose."""
+    if kind_of_values(stated.values) == "inventory":
+        # Inventories share no tables, and each point takes its time.
+        return [Piece(stated, (spec,), prices, time_limit_s=time_limit_s) for spec in specs]
     groups: dict[str, list[Spec]] = {}
     for spec in specs:
         apart = {field: value for field, value in spec.changes.items() if not field.startswith(_SHARE_TABLES)}

@@ -104,9 +104,11 @@ def _in_script(text: str) -> list[dict[str, Any]]:
         body = re.sub(r"^  until .*?^  done\n", "", body, flags=re.MULTILINE | re.DOTALL)
         words = shlex.split(body.replace("\\\n", " "))
         environment = {}
-        while "=" in words[0]:
-            key, value = words.pop(0).split("=", 1)
+        while words[0] == "export":
+            key, value = words[1].split("=", 1)
             environment[key] = value
+            words = words[2:]
+        assert words.pop(0) == "exec"
         found.append({"words": words, "environment": environment})
     return found
 
@@ -114,9 +116,9 @@ def _in_script(text: str) -> list[dict[str, Any]]:
 def _in_document(document: dict[str, Any]) -> list[dict[str, Any]]:
     if "services" in document:
         return [
-            {"words": one["entrypoint"] + one["command"], "environment": one["environment"], "service": one}
+            {"words": one["command"], "environment": one["environment"], "service": one}
             for one in document["services"].values()
-            if "entrypoint" in one
+            if "command" in one
         ]
     spec = document.get("spec", {})
     template = spec.get("leaderWorkerTemplate", {})
@@ -126,7 +128,7 @@ def _in_document(document: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "words": one["command"],
             "environment": {e["name"]: e["value"] for e in one["env"] if "value" in e},
-            "gpus": int(one["resources"]["limits"]["nvidia.com/gpu"]),
+            "gpus": int(next(iter(one["resources"]["limits"].values()))),
         }
         for one in containers
         if one["name"] == "engine"

@@ -27,7 +27,14 @@ def test_the_best_strategy_is_written(tmp_path: Path, example: dict[str, Any]) -
     assert found.returncode == 0, found.stderr
     assert "TP4·PP1·DP2 with vLLM 0.32.0, proved best" in found.stderr
     files = {path.name: path.read_text() for path in out.iterdir()}
-    assert set(files) == {"start-node-0.sh", "start-router.sh", "router.conf", "README.md"}
+    assert set(files) == {
+        "start-node-0.sh",
+        "supervise.py",
+        "start-router.sh",
+        "route.sh",
+        "router.conf",
+        "README.md",
+    }
     assert (out / "start-node-0.sh").stat().st_mode & 0o111
     words = commands_in(files)[0]["words"]
     answer = subprocess.run(
@@ -52,7 +59,7 @@ def test_the_best_strategy_is_written(tmp_path: Path, example: dict[str, Any]) -
     assert "exists already; choose another folder or add --force" in again.stderr
     (out / "router.conf").write_text("mine")
     assert _run(tmp_path, example, "--out", str(out), "--force").returncode == 0
-    assert "upstream" in (out / "router.conf").read_text()
+    assert "proxy_pass" in (out / "router.conf").read_text()
 
 
 def test_an_infeasible_strategy_needs_force(tmp_path: Path, example: dict[str, Any]) -> None:
@@ -103,4 +110,4 @@ def test_an_inventory(tmp_path: Path) -> None:
     values = yaml.safe_load((ROOT / "problems" / "seven-h100.yaml").read_text())
     found = _run(tmp_path, values, "--target", "compose", "--hosts", "alpha")
     assert found.returncode == 0, found.stderr
-    assert "==> compose-alpha.yaml <==" in found.stdout and "server alpha:8001 weight=1" in found.stdout
+    assert "==> compose-alpha.yaml <==" in found.stdout and "\nalpha:8002 1" in found.stdout

@@ -166,6 +166,13 @@ def test_a_single_instance_needs_no_router() -> None:
     assert "clusterIP" not in service["spec"]
 
 
+def _asked(workload: dict[str, Any]) -> dict[str, list[str]]:
+    """Labels that a workload's pods ask of their nodes."""
+    affinity = workload["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
+    (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    return {one["key"]: one["values"] for one in term["matchExpressions"]}
+
+
 def _two_pools(**options: Any) -> dict[str, str]:
     from optimizer.deployment import launch_files
     from optimizer.deployment.options import resolve_options, with_hosts
@@ -188,36 +195,41 @@ def _two_pools(**options: Any) -> dict[str, str]:
 
 
 def test_pools_keep_their_own_strategies_shares_and_nodes() -> None:
-    with pytest.raises(ProblemError, match=r"--hosts: is needed"):
-        _two_pools(target="kubernetes")
+    # Without hosts, the label of the GPU keeps each pool to its nodes.
+    files = _two_pools(target="kubernetes")
+    engines = [one for one in yaml.safe_load_all(files["engines.yaml"]) if one["kind"] == "Deployment"]
+    assert [_asked(one) for one in engines] == [
+        {"nvidia.com/gpu.product": ["NVIDIA-H100-80GB-HBM3"]},
+        {"nvidia.com/gpu.product": ["NVIDIA-A100-SXM4-80GB"]},
+    ]
     files = _two_pools(target="kubernetes", hosts="h100-0=gpu-a,a100-0=gpu-b,a100-1=gpu-c")
     engines = [one for one in yaml.safe_load_all(files["engines.yaml"]) if one["kind"] == "Deployment"]
     assert [one["spec"]["replicas"] for one in engines] == [2, 2]
     hosts, sequences = [], []
     for one in engines:
         pod = one["spec"]["template"]["spec"]
-        required = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-        hosts.append(required["nodeSelectorTerms"][0]["matchExpressions"][0]["values"])
+        hosts.append(_asked(one)[HOSTNAME])
         words = pod["containers"][0]["command"]
         sequences.append(words[words.index("--max-num-seqs") + 1])
     assert hosts == [["gpu-a"], ["gpu-b", "gpu-c"]]
     assert sequences == ["40", "16"]
     # Each address of a group stands for one instance: 2 x 7 and 2 x 3 of 20.
-    assert "-0-engines.default.svc.cluster.local:8000 weight=7 resolve" in files["router.yaml"]
-    assert "-1-engines.default.svc.cluster.local:8000 weight=3 resolve" in files["router.yaml"]
+    assert "-0-engines:8000 7\n" in files["router.yaml"] and "-1-engines:8000 3'" in files["router.yaml"]
     shell = _two_pools(target="shell")
     assert set(shell) >= {"start-h100-0.sh", "start-a100-0.sh", "start-a100-1.sh", "router.conf"}
-    assert "server a100-1:8001 weight=3 " in shell["router.conf"]
+    assert "a100-1:8001 3" in shell["start-router.sh"]
 
 
 def test_hosts_are_checked() -> None:
     for hosts, said in (
         ("gpu-a", "names 1 hosts, the strategy uses 3 nodes"),
         ("h100-0=a,a100-0=b", "a100-1 left out"),
-        ("h100-0=a,a100-0=b,a100-1=c,a100-2=d", "a100-2 not in use"),
+        ("h100-0=a,a100-0=b,a100-2=d", "a100-1 left out"),
         ("a,b,b", "names a host twice"),
         ("a,b,C_", "'C_' is not a host name"),
         ("a,b,", "is not a host name"),
     ):
         with pytest.raises(ProblemError, match=said):
             _two_pools(target="shell", hosts=hosts)
+    for more in ("h100-0=a,a100-0=b,a100-1=c,a100-2=d", "a,b,c,d"):
+        assert "start-c.sh" in _two_pools(target="shell", hosts=more)

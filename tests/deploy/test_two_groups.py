@@ -131,7 +131,7 @@ def test_instances_that_meet_on_both_nodes() -> None:
     third, fourth = commands_in({"start-node": files["start-l40s-2.sh"]})
     assert [value(one["words"], "--node-rank") for one in (third, fourth)] == ["1", "1"]
     assert all("--headless" in one["words"] and value(one["words"], "--port") is None for one in (third, fourth))
-    assert "server h100-1:8001" in files["router.conf"] and "server h100-1:8002" in files["router.conf"]
+    assert "h100-1:8001 1" in files["start-router.sh"] and "h100-1:8002 1" in files["start-router.sh"]
 
 
 def test_ray_keeps_only_the_first_node_in_its_place() -> None:
@@ -226,11 +226,19 @@ def test_the_command(tmp_path: Path) -> None:
     found = _run(tmp_path, values, "--target", "compose", "--out", str(tmp_path / "files"))
     assert found.returncode == 0, found.stderr
     files = {path.name: path.read_text() for path in (tmp_path / "files").iterdir()}
-    assert set(files) == {"README.md", "router.conf", "compose-l40s-48gb-1-0.yaml", "compose-h100-sxm-80gb-0-0.yaml"}
+    assert set(files) == {
+        "README.md",
+        "router.conf",
+        "route.sh",
+        "start-router.sh",
+        "supervise.py",
+        "compose-l40s-48gb-1-0.yaml",
+        "compose-h100-sxm-80gb-0-0.yaml",
+    }
     ahead = yaml.safe_load(files["compose-l40s-48gb-1-0.yaml"])["services"]
     behind = yaml.safe_load(files["compose-h100-sxm-80gb-0-0.yaml"])["services"]
-    assert set(ahead) == {"replica-0", "replica-1", "router"} and set(behind) == {"replica-0", "replica-1"}
-    for name in behind:
+    assert set(ahead) == {"replica-0", "replica-1", "router"} and set(behind) == set(ahead)
+    for name in ("replica-0", "replica-1"):
         assert (
             value(ahead[name]["command"], "--node-rank") == "0" and value(behind[name]["command"], "--node-rank") == "1"
         )

@@ -133,9 +133,9 @@ def test_a_rack_scale_fabric_joins_the_hosts_that_were_seen() -> None:
 
 
 def test_the_same_host_twice_is_refused() -> None:
-    in_floats = SeenHost("other-name", host("h100-mesh").gpus, host("h100-mesh").links)
+    alike = SeenHost("other-name", host("h100-mesh").gpus, host("h100-mesh").links)
     with pytest.raises(ValueError, match="give the output of each host once"):
-        parts_of([host("h100-mesh"), in_floats], busy_counts=True)
+        parts_of([host("h100-mesh"), alike], busy_counts=True)
 
 
 def test_free_gpus_are_named_with_whole_nvlink_pairs_first() -> None:

@@ -82,14 +82,14 @@ def test_the_slow_group_may_come_first() -> None:
 def test_alike_groups_are_drawn_as_two_nodes_of_one_group() -> None:
     """TP4 fills a node: whether its two stages stand on two groups or on two nodes of one makes no difference in time."""
     model = TINY | {"num_hidden_layers": 4}
-    in_floats = inventory(model, BIG, BIG | {"name": "in_floats"})
+    alike = inventory(model, BIG, BIG | {"name": "alike"})
     shape = strategy(4, 2, layers=(3, 1))
-    gpus = [GpuPlace("counterpart-0", index) for index in range(4)]
-    apart = placed(in_floats, shape, (PoolPart("big", 1, 1), PoolPart("in_floats", 1, 1)), BIG_GPUS + gpus)
+    gpus = [GpuPlace("alike-0", index) for index in range(4)]
+    apart = placed(alike, shape, (PoolPart("big", 1, 1), PoolPart("alike", 1, 1)), BIG_GPUS + gpus)
     pair = inventory(model, BIG | {"nodes": 2})
     gpus = [GpuPlace("big-1", index) for index in range(4)]
     together = placed(pair, shape, (PoolPart("big", 2, 2),), BIG_GPUS + gpus)
-    (one, mine, passed), (other, theirs, also) = drawn(in_floats, apart), drawn(pair, together)
+    (one, mine, passed), (other, theirs, also) = drawn(alike, apart), drawn(pair, together)
     assert passed.passed and also.passed, (passed.mismatches[:3], also.mismatches[:3])
     assert set(one.links) == set(other.links)
 

@@ -18,9 +18,9 @@ from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidate import nodes_needed
 from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.curves import Curves
-from optimizer.search.inventory.group_types import TwoGroups
 from optimizer.search.inventory.prospects import Pairing, layers_ahead
 from optimizer.search.inventory.tables import InstanceTable
+from optimizer.search.inventory.two_groups import TwoGroups
 from optimizer.search.uniform.space import evenly
 from tests.generate import WINDOWED
 from tests.inventory.generate import tight_inventory
@@ -53,7 +53,7 @@ def inventory(*cluster: dict[str, Any], **changes: Any) -> InventoryProblem:
 @pytest.mark.parametrize("stages", [(1, 1), (2, 1), (1, 3)])
 def test_alike_groups_cost_what_two_nodes_of_one_group_cost(model: Any, stages: tuple[int, int]) -> None:
     """TP8 fills a node, so that every send of the two-node replica crosses the network, and all times are equal."""
-    asked = inventory(H100, H100 | {"name": "in_floats"}, model=model)
+    asked = inventory(H100, H100 | {"name": "alike"}, model=model)
     group = asked.groups[0]
     pp = sum(stages)
     over = [Shape(8, pp, 1, "bf16", "bf16", split, stages) for split in splits_over(asked.model.layers, stages)[::9]]
@@ -115,7 +115,7 @@ def test_a_model_that_fits_no_group_stands_on_two() -> None:
 
 def test_alike_groups_answer_like_one_group() -> None:
     one = solve_inventory(inventory(H100 | {"nodes": 2}), ranges=False)
-    two = solve_inventory(inventory(H100, H100 | {"name": "in_floats"}), ranges=False)
+    two = solve_inventory(inventory(H100, H100 | {"name": "alike"}), ranges=False)
     assert one.objective is not None and two.objective is not None
     assert one.objective.value == two.objective.value
     assert one.pools[0].capacity == two.pools[0].capacity and one.pools[0].metrics == two.pools[0].metrics

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from optimizer.cli.program import main
 from optimizer.facts.errors import ProblemError
 from optimizer.reporting.curves import load_pareto, load_sweep
 from optimizer.reporting.written import files as report_files
+from tests.questions.problems import SMALL
 from tests.report.builders import EXAMPLE
 
 
@@ -65,18 +67,32 @@ def test_a_folder_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         refused(capsys, "--out", "report", str(EXAMPLE), "--out", str(out))
 
 
-def test_chains_and_inventories_are_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for values in ({"kind": "chain"}, {"cluster": [{"gpu": "h100"}]}):
-        file = tmp_path / "p.yaml"
-        file.write_text(yaml.safe_dump(values))
-        refused(capsys, "report", "report", str(file), "--out", str(tmp_path / "r"))
-
-
-def test_without_the_extra_markdown_is_still_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_files, "find_spec", lambda name: None if name == "jinja2" else object())
-    with pytest.raises(ProblemError, match=r"jinja2.*\[report\].*--no-html"):
-        report_files.check_report(str(tmp_path), True)
-    report_files.check_report(str(tmp_path), False)
+@pytest.mark.parametrize("kind", ["cluster", "chain"])
+def test_other_kinds_have_a_report_with_their_picture_even_without_the_extra(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(yaml.safe_dump(SMALL[kind]()))
+    picture = {"cluster": "placement", "chain": "chains"}[kind]
+    for lacking, files in (((), ["report.html"]), (("jinja2",), [])):
+        out = tmp_path / f"r{len(lacking)}"
+        monkeypatch.setattr(
+            report_files, "find_spec", lambda name, lacking=lacking: None if name in lacking else object()
+        )
+        with pytest.raises(SystemExit) as left:
+            main(["report", str(file), "--out", str(out)])
+        said = capsys.readouterr().out
+        assert left.value.code == 0 and "PASS: " in said
+        assert ("[report]" in said and "needs jinja2" in said) is bool(lacking)
+        assert sorted(path.name for path in out.iterdir()) == sorted(
+            [f"{picture}.svg", "report.json", "report.md", *files]
+        )
+        ElementTree.parse(out / f"{picture}.svg")
+        text, data = (out / "report.md").read_text(), json.loads((out / "report.json").read_text())
+        assert f"]({picture}.svg)" in text and data["answer"]["status"] == "optimal"
+        assert data["derivations"] and all(one["agrees"] is not False for one in data["derivations"].values())
+        if files:
+            assert "<title>" in (out / "report.html").read_text() and "<svg" in (out / "report.html").read_text()
 
 
 def test_curves_are_read_or_refused(tmp_path: Path) -> None:

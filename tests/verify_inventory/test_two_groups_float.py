@@ -302,7 +302,7 @@ def test_a_rival_over_two_groups_refutes() -> None:
     assert found.passed and found.optimality == "exhaustive"
 
 
-def in_floats(**changes: dict[str, Any]) -> InventoryProblem:
+def alike_in_two_racks(**changes: dict[str, Any]) -> InventoryProblem:
     """Two racks, each with a group of either kind. Keywords add to a group."""
     a, b = groups()[0], groups()[1]
     stated = [
@@ -319,20 +319,20 @@ def in_floats(**changes: dict[str, Any]) -> InventoryProblem:
 
 @sixty_digits()
 def test_groups_that_are_alike_share_a_pool_unless_it_matters() -> None:
-    both = in_floats()
+    both = alike_in_two_racks()
     assert stock_of(CheckedSite(both), Instances(both), Fixed()).pools == ((0, 2), (1, 3))
-    one = in_floats(a1={"zone": "east"}, b1={"zone": "east"}, a2={"zone": "east"}, b2={"zone": "west"})
+    one = alike_in_two_racks(a1={"zone": "east"}, b1={"zone": "east"}, a2={"zone": "east"}, b2={"zone": "west"})
     assert stock_of(CheckedSite(one), Instances(one), Fixed()).pools == ((0,), (2,), (1,), (3,))
 
 
 def test_both_racks_are_used() -> None:
     """Losing a rack is survived by one pipeline in each: a pool of alike groups stands in the right pairs."""
     for stated in (
-        in_floats(),
-        in_floats(a1={"zone": "east"}, b1={"zone": "east"}, a2={"zone": "east"}, b2={"zone": "west"}),
+        alike_in_two_racks(),
+        alike_in_two_racks(a1={"zone": "east"}, b1={"zone": "east"}, a2={"zone": "east"}, b2={"zone": "west"}),
     ):
         assert verify_inventory(stated, no_answer(stated)).optimality == "refuted"
-    broken = in_floats(b2={"rack": "r3"})  # a2 and b2 do not pair any more
+    broken = alike_in_two_racks(b2={"rack": "r3"})  # a2 and b2 do not pair any more
     found = verify_inventory(broken, no_answer(broken))
     assert found.passed and found.optimality == "exhaustive"
 
@@ -371,13 +371,13 @@ def answer_pool(stated: InventoryProblem, one: CheckedInstance, count: int) -> A
 @sixty_digits()
 def test_pipelines_that_cannot_all_stand() -> None:
     """Two in a rack that has room for one, although the other rack has room as well: not across racks."""
-    stated = in_floats(a2={"gpus_per_node": 1}, b1={"gpus_per_node": 1})
+    stated = alike_in_two_racks(a2={"gpus_per_node": 1}, b1={"gpus_per_node": 1})
     site, instances = CheckedSite(stated), Instances(stated)
     one = candidate(stated, instances, (0, 3), split_shape(2, (8,), (6,)))
     groups_of = {0: (0, 2), 3: (1, 3)}
     ways = placements(site, [(one, 1)], groups_of, 100)
     assert list(ways) == []
-    both = in_floats()
+    both = alike_in_two_racks()
     one = candidate(both, Instances(both), (0, 1), split_shape(2, (8,), (6,)))
     ways = list(placements(CheckedSite(both), [(one, 2)], {0: (0, 2), 1: (1, 3)}, 100))
     assert ways

@@ -145,6 +145,8 @@ def _latencies(problem: InventoryProblem) -> list[InventoryRelaxation]:
     """Later deadlines, in steps of 1 %, rounded up to three digits."""
     relaxations = []
     for limit in problem.requirements.latency_limits:
+        if limit.metric == "goodput":
+            continue  # its own share is no deadline
 
         def value(k: int, start: float = limit.limit_ms) -> float:
             exact = start * LATER**k
@@ -155,7 +157,7 @@ def _latencies(problem: InventoryProblem) -> list[InventoryRelaxation]:
             later = problem.requirements.model_copy(update={name: value(k)})
             return problem.model_copy(update={"requirements": later})
 
-        rule, note = limit.field.removesuffix("_ms"), " (found in steps of 1 %)"
+        rule, note = limit.rule, " (found in steps of 1 %)"
         rules = (rule, "tpot_full_batch") if rule == "tpot_p99" else (rule,)
         relaxations.append(_field(f"requirements.{limit.field}", limit.limit_ms, MOST_LATER, value, at, rules, note))
     return relaxations

@@ -75,7 +75,9 @@ def _clause(quantities: Quantities, fixed: Fixed | None, member: str, members: S
         rest = _with_rest(quantities, members) if member in ("memory", "request_rate", "tpot_full_batch") else ""
         return numbers[member](quantities, others, viable) + rest
     for latency in quantities.problem.requirements.latency_limits:
-        if latency.field.removesuffix("_ms") == member:
+        if latency.metric == "goodput" and member == "goodput":
+            return _lowered(rule.sentence) + _with_rest(quantities, members)
+        if latency.rule == member:
             planned = planned_ms(latency.limit_ms, quantities.problem.requirements.margin)
             said = f"{METRIC_WORDS[latency.metric].lower()} may be at most {planned:,.6g} ms at P{latency.percentile}"
             least = int(time_ns(quantities.normal.metric(member))[viable].min()) if viable.any() else NEVER_NS

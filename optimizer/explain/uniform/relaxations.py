@@ -26,6 +26,7 @@ from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
 
 Changes = Mapping[str, Any]
 
+PERCENT = 100
 MOST_UTILIZATION = 0.95
 """Beyond this share engines fail to start: what the driver and other contexts hold is not theirs."""
 MOST_GPUS, GROWTH, USUAL_GPUS = 1024, 16, 128
@@ -224,8 +225,17 @@ def _added(name: str, stated: tuple[int, ...], more: list[int]) -> Relaxation:
 def _latencies(problem: Problem) -> list[Relaxation]:
     relaxations = []
     for limit in problem.requirements.latency_limits:
+        if limit.metric == "goodput":
+            field, most = "requirements.goodput.share", math.ceil((1 - limit.limit_ms) * PERCENT) - 1
+
+            def of(k: int, field: str = field, most: int = most) -> Changes:
+                return {field: (most + 1 - k) / PERCENT}
+
+            if most >= 1:
+                relaxations.append(Relaxation("goodput", "limit", field, ("goodput",), 7, most, of, of(most)))
+            continue
         assert limit.percentile in get_args(Percentile)
-        rule, field = limit.field.removesuffix("_ms"), f"requirements.{limit.field}"
+        rule, field = limit.rule, f"requirements.{limit.field}"
         rules = (rule, "tpot_full_batch") if rule == "tpot_p99" else (rule,)
         first = math.floor(Fraction(repr(limit.limit_ms)) * MS_STEPS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from optimizer.explain.common.numbers import amount, count, listing, milliseconds
+from optimizer.explain.uniform.workload import workload_sentences
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Alternative, Answer, Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.search.uniform.quantities import ObjectiveWeights
@@ -28,12 +29,7 @@ def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -
         f"{strategy.weight_precision} weights and {strategy.kv_precision} KV cache."
     ]
     if metrics.ttft_p99_ms is not None and metrics.tpot_p99_ms is not None:
-        short = metrics.concurrency_p99 is not None and metrics.concurrency_p99 > strategy.max_num_seqs
-        if short:
-            said.append(
-                f"It lacks slots: P99 of the load is {metrics.concurrency_p99} sequences in progress per replica. "
-                "The latencies below are those it would have with enough slots; as it is, requests pile up."
-            )
+        said += lacking_sentences(strategy, metrics)
         said.append(
             f"At {problem.workload.requests_per_s:g} requests/s the first token takes "
             f"{milliseconds(metrics.ttft_p99_ms)} at P99, each further token {milliseconds(metrics.tpot_p99_ms)} at P99, "
@@ -43,7 +39,17 @@ def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -
         )
     if problem.paged:
         said.append(_cache_sentence(problem, metrics))
-    return said
+    return [*said, *workload_sentences(problem, metrics)]
+
+
+def lacking_sentences(strategy: Strategy, metrics: Metrics) -> list[str]:
+    """That the load wants more slots than there are, if it does."""
+    if metrics.concurrency_p99 is None or metrics.concurrency_p99 <= strategy.max_num_seqs:
+        return []
+    return [
+        f"It lacks slots: P99 of the load is {metrics.concurrency_p99} sequences in progress per replica. "
+        "The latencies below are those it would have with enough slots; as it is, requests pile up."
+    ]
 
 
 def _cache_sentence(problem: Problem, metrics: Metrics) -> str:
@@ -99,25 +105,30 @@ def objective_sentence(problem: Problem, objective: ObjectiveResult, proved: boo
 
 
 def binding_sentences(problem: Problem, rules: tuple[RuleResult, ...]) -> list[str]:
-    """Which rules leave little room, nearest first; which are broken."""
-    said = []
+    """Which rules are broken; then which leave little room, nearest first."""
+    return [*broken_sentences(rules), *near_sentences(problem, rules)]
+
+
+def broken_sentences(rules: tuple[RuleResult, ...]) -> list[str]:
+    """Which rules are broken, and by how much."""
+    return [f"Broken: {rule.sentence} {_breach(rule)}" for rule in rules if not rule.holds and rule.enabled]
+
+
+def near_sentences(problem: Problem, rules: tuple[RuleResult, ...]) -> list[str]:
+    """Which rules leave little room, nearest first."""
     # Paged, slots cost nothing: the tie-break takes as many as are allowed, which binds nothing.
     ignored = ("max_batch",) if problem.paged else ()
-    for rule in rules:
-        if not rule.holds and rule.enabled:
-            said.append(f"Broken: {rule.sentence} {_breach(rule)}")
     near = [
         (rule.slack / abs(rule.limit), rule)
         for rule in rules
         if rule.holds and rule.enabled and isinstance(rule.limit, int | float) and rule.limit and rule.slack is not None
         if rule.slack <= BINDING_SHARE * abs(rule.limit) and rule.id not in ("context", *ignored)
     ]
-    for _, rule in sorted(near, key=lambda pair: pair[0]):
-        said.append(
-            f"Binding: {rule.sentence} Here it is {amount(rule.actual, rule.unit)} of {amount(rule.limit, rule.unit)}, "
-            f"{amount(rule.slack, rule.unit)} to spare."
-        )
-    return said
+    return [
+        f"Binding: {rule.sentence} Here it is {amount(rule.actual, rule.unit)} of {amount(rule.limit, rule.unit)}, "
+        f"{amount(rule.slack, rule.unit)} to spare."
+        for _, rule in sorted(near, key=lambda pair: pair[0])
+    ]
 
 
 def _breach(rule: RuleResult) -> str:

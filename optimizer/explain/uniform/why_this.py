@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -169,9 +170,9 @@ def _better_masks(wide: WideSearch, better: Callable[[Quantities, Ints], Bools])
                 quantities,
                 rules,
                 outside,
-                wanted=lambda slots, quantities=quantities: better(quantities, slots),
+                wanted=partial(better, quantities),
                 more_slots=thresholds,
-            )  # type: ignore[misc]
+            )
         )
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
@@ -196,6 +197,8 @@ def _worths(problem: Problem, stated: Stated, top: Winner) -> list[Worth]:
         ("10 % more sequences per replica (max_batch)", {"requirements.max_batch": -(-problem.max_batch * 11 // 10)})
     )
     for limit in needs.latency_limits:
+        if limit.metric == "goodput":
+            continue
         field = f"requirements.{limit.field}"
         metric = "prefill" if limit.metric == "prefill" else limit.metric.upper()
         later = round(limit.limit_ms * 1.1, 6)

@@ -103,7 +103,7 @@ def derive_tpot(subject: Subject, running: int) -> Figure:
     ledger, output = subject.ledger, subject.problem.workload.output_tokens
     prompts = f"({running} − 1) / {output}"
     o_sum, o_max = ledger.value("prompt-sum"), ledger.value("prompt-max")
-    value = float(subject.service.tpot_ms[0, running - 1])
+    value, c = float(subject.service.tpot_ms[0, running - 1]), number(float(subject.service.overlap[0]))
     title = f"Time per output token with {running} sequences in progress"
     if subject.corrected:
         note = f"Costs: {subject.problem.cost_source}; factors on the analytic model's time, docs/model.md, section 9"
@@ -111,8 +111,8 @@ def derive_tpot(subject: Subject, running: int) -> Figure:
     return ledger.derive(
         f"tpot-n{running}",
         title,
-        "round + p × max(O_max, O_sum / (1 + p/2)), p = (sequences − 1) / output tokens: prompts that join a round",
-        f"{ms(ledger.value(f'round-n{running}'))} + {prompts} × max({ms(o_max)}, {ms(o_sum)} / (1 + {prompts} / 2))",
+        "round + p × (O_max + (O_sum − O_max) / (1 + c · p)), p = (sequences − 1) / output tokens: prompts that join a round",
+        f"{ms(ledger.value(f'round-n{running}'))} + {prompts} × ({ms(o_max)} + ({ms(o_sum)} − {ms(o_max)}) / (1 + {c} × {prompts}))",
         value,
         "ms",
         note=MODEL,
@@ -134,12 +134,17 @@ def _stage(subject: Subject, column: int, stages: list[int], running: int) -> No
         "step overhead": _step,
     }
     parts = {}
-    for term, write in written.items():
-        value = float(values[term][column])
+    for term, totals in values.items():
+        value = float(totals[column])
         if not value:
             continue
-        formula, numbers, inputs = write(subject, column, batch)
         id = f"decode-{term.lower().replace(' ', '-')}-s{stages[0]}-n{running}"
+        write = written.get(term)
+        if write is None:
+            ledger.given(id, f"Decode step of {name}, {batch} sequences: {term}", value, "ms", f"{MODEL}; {CONSTANTS}")
+            parts[id] = value
+            continue
+        formula, numbers, inputs = write(subject, column, batch)
         ledger.derive(
             id,
             f"Decode step of {name}, {batch} sequences: {term}",

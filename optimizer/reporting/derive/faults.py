@@ -70,7 +70,7 @@ def carries(subject: Subject, lost: int) -> bool:
     if int(load.n99[0]) > subject.strategy.max_num_seqs or not subject.has_cache(load):
         return False
     for limit in needs.latency_limits:
-        field = limit.field.removesuffix("_ms")
+        field = limit.rule
         if field not in off and int(time_ns(load.metric(field))[0]) > limit_ns(limit.limit_ms, needs.margin):
             return False
     return True

@@ -92,10 +92,11 @@ def _in_progress(subject: Subject, chain: QueueChain, n50: int, n99: int) -> Non
     )  # fmt: skip
     rate, o_sum, o_max = _rate(subject), ms(ledger.value("prompt-sum")), ms(ledger.value("prompt-max"))
     alone = float(subject.service.prompt_sum_ms[0])
-    value = max(float(subject.service.prompt_max_ms[0]), alone / (1 + subject.rate_per_replica / 1e3 * alone))
+    most, c = float(subject.service.prompt_max_ms[0]), float(subject.service.overlap[0])
+    value = most + (alone - most) / (1 + 2 * c * subject.rate_per_replica / 1e3 * alone)
     ledger.derive(
-        "occupancy", "O: what one prompt keeps the pipeline busy", "max(O_max, O_sum / (1 + λ · O_sum))",
-        f"max({o_max}, {o_sum} / (1 + {rate} × {o_sum}))", value, "ms", note=MODEL,
+        "occupancy", "O: what one prompt keeps the pipeline busy", "O_max + (O_sum − O_max) / (1 + 2 c · λ · O_sum)",
+        f"{o_max} + ({o_sum} − {o_max}) / (1 + 2 × {number(c)} × {rate} × {o_sum})", value, "ms", note=MODEL,
         inputs=("prompt-sum", "prompt-max", "arrival-rate"),
     )  # fmt: skip
     busy = subject.rate_per_replica / 1e3 * value
@@ -109,6 +110,10 @@ def _in_progress(subject: Subject, chain: QueueChain, n50: int, n99: int) -> Non
         "1 + ceil(E[n] + max(0, c99 − E[n]) / (1 − ρ_p))", f"1 + ceil({number(chain.mean)} + {spread})",
         n99, "sequences", note=MODEL, inputs=("mean-in-progress", "c99", "prompt-load"),
     )  # fmt: skip
+
+
+METRICS = {"prefill": "Prefill", "ttft": "Time to first token", "tpot": "Time per output token"}
+MIXED = f"{MODEL}, section 4, mixed lengths: mean, variance and skewness of what requests wait and take"
 
 
 def _rate(subject: Subject) -> str:
@@ -151,6 +156,12 @@ def _queue(subject: Subject, n99: int) -> None:
 
 def _latencies(subject: Subject, n50: int, n99: int) -> None:
     ledger, metrics, service, work = subject.ledger, subject.metrics, subject.service, subject.problem.workload
+    if work.mixed:
+        for metric, title in METRICS.items():
+            for percentile in (50, 99):
+                name = f"{metric}_p{percentile}_ms"
+                ledger.given(name, f"{title}, P{percentile}", getattr(metrics, name), "ms", MIXED)
+        return
     prompt, longest = work.prompt_tokens, work.longest_prompt_tokens
     base50, base = derive_prefill(subject, prompt, n50), derive_prefill(subject, longest, n99)
     p50, p99 = float(base50.value or 0), float(base.value or 0)
@@ -212,12 +223,20 @@ def _metric(subject: Subject, name: str, title: str, formula: str, numbers: str,
 def _whole(subject: Subject, chain: QueueChain) -> None:
     ledger, mean = subject.ledger, subject.metrics.request_mean_ms
     assert mean is not None
+    if subject.problem.workload.mixed:
+        ledger.given("request_mean_ms", "A whole request, mean", mean, "ms", MIXED)
+    else:
+        _mean_request(subject, chain, mean)
+    ledger.derive(
+        "busy", "Share of time in which a replica works on at least one request", "1 − share without requests",
+        f"1 − {number(chain.idle * 100, EXACT)} %", (1 - chain.idle) * 100, "%", note=MODEL, inputs=("idle",),
+    )  # fmt: skip
+
+
+def _mean_request(subject: Subject, chain: QueueChain, mean: float) -> None:
+    ledger = subject.ledger
     ledger.derive(
         "request_mean_ms", "A whole request, mean", "E[n] / λ + mean wait (Little's law)",
         f"{number(chain.mean)} requests / ({_rate(subject)}) + {ms(ledger.value('mean-wait'))}", mean, "ms",
         note=MODEL, inputs=("mean-in-progress", "arrival-rate", "mean-wait"),
-    )  # fmt: skip
-    ledger.derive(
-        "busy", "Share of time in which a replica works on at least one request", "1 − share without requests",
-        f"1 − {number(chain.idle * 100, EXACT)} %", (1 - chain.idle) * 100, "%", note=MODEL, inputs=("idle",),
     )  # fmt: skip

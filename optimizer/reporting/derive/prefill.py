@@ -34,8 +34,9 @@ def derive_prompt_ends(subject: Subject) -> None:
     ledger, service = subject.ledger, subject.service
     tokens = subject.problem.workload.prompt_tokens
     o_sum, o_max = float(service.prompt_sum_ms[0]), float(service.prompt_max_ms[0])
-    if subject.corrected:
-        note = f"Costs: {subject.problem.cost_source}; docs/model.md, section 9"
+    mixed = subject.problem.workload.mixed
+    if subject.corrected or mixed:
+        note = f"Costs: {subject.problem.cost_source}; docs/model.md, section {3 if mixed else 9}"
         ledger.given("prompt-sum", "O_sum: one mean prompt through all stages", o_sum, "ms", note)
         ledger.given("prompt-max", "O_max: one mean prompt at the slowest stage", o_max, "ms", note)
         return

@@ -57,8 +57,8 @@ def _peak(subject: Subject) -> None:
     derive_prefill(subject, prompt, best)
     residence, rounds = float(subject.service.residence_ms[0, best - 1]), f"round-n{best}"
     title = f"Time of a whole request with {best} sequences in progress: R({best})"
-    if subject.corrected:
-        ledger.given(f"residence-n{best}", title, residence, "ms", "docs/model.md, section 9")
+    if subject.corrected or work.mixed:
+        ledger.given(f"residence-n{best}", title, residence, "ms", f"{MODEL}, section {9 if subject.corrected else 3}")
     else:
         engine = subject.constants.engines[subject.problem.engine]
         derive_round(subject, best)

@@ -30,6 +30,7 @@ def find_launch(subject: Subject) -> LaunchFound:
     from optimizer.deployment import launch_files
     from optimizer.deployment.chosen import chosen_of
     from optimizer.deployment.options import resolve_options
+    from optimizer.deployment.shell import PROGRAMS
 
     problem = subject.problem
     if subject.placement is None:
@@ -44,6 +45,7 @@ def find_launch(subject: Subject) -> LaunchFound:
         )  # fmt: skip
     except ProblemError as error:
         return LaunchFound((), problem.engine, str(error))
+    files = {name: text for name, text in files.items() if name not in PROGRAMS}
     wanted = _some([name for name in files if name != README])
     shown = [Commands(name, LANGUAGES.get(name.rsplit(".", 1)[-1], ""), files[name]) for name in wanted]
     return LaunchFound(tuple(shown), options.engine_name, left_out=len(files) - 1 - len(shown))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from optimizer.explain.common.numbers import amount, count
+from optimizer.explain.uniform.why import broken_sentences, lacking_sentences, near_sentences
 from optimizer.render.text import costs_sentence, verification_sentence
 from optimizer.reporting.document import Block, Bullets, Cell, Column, Mark, Section, Table, Text, Verdict
 from optimizer.reporting.ledger import Ledger
@@ -45,20 +46,23 @@ def summary_section(subject: Subject) -> Section:
     blocks: list[Block] = [
         Table("key-figures", (Column("what", "Figure"), Column("value", "Value", right=True)), tuple(rows)),
         Text((_recommendation(subject),)),
-        *_sentences(subject.answer, ledger),
+        *_sentences(subject, ledger),
         *basis(subject.answer),
     ]
     return Section("summary", "Summary and verdict", tuple(blocks))
 
 
-def _sentences(answer: Answer, ledger: Ledger) -> list[Block]:
-    return [Bullets(tuple((_mark(sentence), linked(sentence, ledger)) for sentence in answer.explanation))]
+def _sentences(subject: Subject, ledger: Ledger) -> list[Block]:
+    broken = set(broken_sentences(subject.answer.rules))
+    near = {
+        *near_sentences(subject.problem, subject.answer.rules),
+        *lacking_sentences(subject.strategy, subject.metrics),
+    }
 
+    def mark(sentence: str) -> Mark:
+        return "fail" if sentence in broken else "warn" if sentence in near else "info"
 
-def _mark(sentence: str) -> Mark:
-    if sentence.startswith("Broken"):
-        return "fail"
-    return "warn" if sentence.startswith(("Binding", "It lacks")) else "info"
+    return [Bullets(tuple((mark(sentence), linked(sentence, ledger)) for sentence in subject.answer.explanation))]
 
 
 def _recommendation(subject: Subject) -> str:
@@ -89,5 +93,11 @@ def basis(answer: Answer) -> list[Block]:
 
 def empty_summary(answer: Answer) -> Section:
     """For an answer without a strategy."""
-    blocks: list[Block] = [*_sentences(answer, Ledger()), *basis(answer)]
+    broken = set(broken_sentences(answer.rules))
+
+    def mark(sentence: str) -> Mark:
+        return "fail" if sentence in broken else "info"
+
+    said = Bullets(tuple((mark(one), linked(one, Ledger())) for one in answer.explanation))
+    blocks: list[Block] = [said, *basis(answer)]
     return Section("summary", "Summary and verdict", tuple(blocks))

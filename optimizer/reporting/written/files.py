@@ -7,40 +7,44 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from optimizer.facts.errors import ProblemError
-from optimizer.render.as_json import answer_data, dumps
+from optimizer.render.as_json import dumps
+from optimizer.render.envelope import AnyAnswer, envelope
 from optimizer.render.files import write_out
 from optimizer.reporting.build import Built
 from optimizer.reporting.written.json import report_data
 from optimizer.reporting.written.markdown import report_markdown
-from optimizer.results.answer import Answer
 
 NEEDED = ("jinja2", "matplotlib")
 
 
-def check_report(out: str, html: bool) -> None:
+def without_extras() -> str | None:
+    """Why there is no report.html, and how to get it; None where what it needs is installed."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if not missing:
+        return None
+    return (
+        f"report.html was not written: it needs {' and '.join(missing)}; python3 -m pip install "
+        "'parallel-strategy-optimizer[report]' installs what is missing."
+    )
+
+
+def check_report(out: str) -> None:
     """Refuse what cannot be written before any time is spent.
 
     Raises:
-        ProblemError: the folder cannot be made, or the extra that HTML needs is not installed.
+        ProblemError: the folder cannot be made.
     """
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ProblemError("--out", f"{out} is a file; the name of a folder is needed")
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if html and missing:
-        raise ProblemError(
-            "--html",
-            f"needs {' and '.join(missing)}: install the extra with pip install 'parallel-strategy-optimizer[report]', "
-            "or add --no-html for Markdown and JSON only",
-        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ProblemError("--out", f"{out} cannot be made ({error.strerror or error})") from None
 
 
-def write_report(built: Built, answer: Answer, out: str, *, html: bool) -> Iterator[Path]:
-    """Write report.md, report.json and report.html into a folder; the path of each as it is written.
+def write_report(built: Built, answer: AnyAnswer, out: str, *, html: bool) -> Iterator[Path]:
+    """Write report.md, report.json, report.html and pictures that have files of their own; the path of each as it is written.
 
     Raises:
         ProblemError: a file cannot be written.
@@ -48,8 +52,9 @@ def write_report(built: Built, answer: Answer, out: str, *, html: bool) -> Itera
     folder = Path(out)
     texts = {
         "report.md": report_markdown(built.report),
-        "report.json": dumps({**report_data(built.report), "answer": answer_data(answer)}) + "\n",
+        "report.json": dumps({**report_data(built.report), "answer": envelope(answer)}) + "\n",
     }
+    texts |= {f"{name}.svg": svg for name, svg in built.drawn.items()}
     if html:
         from optimizer.reporting.written.html import report_html
 

@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from optimizer.reporting.build import Built
 from optimizer.reporting.document import Figure, Status, Text
-from optimizer.reporting.pictures.of_report import pictures_of
 from optimizer.reporting.written.markdown import MARKS, VERDICTS, anchor, derivations_sentence
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -20,7 +19,11 @@ MARK_WORDS = {"pass": "good", "fail": "broken", "warn": "mind", "info": "note"}
 def report_html(built: Built) -> str:
     """The whole page; pictures are drawn here."""
     report = built.report
-    drawn = pictures_of(report, built.subject, built.front, built.curve)
+    drawn = dict(built.drawn)
+    if built.subject is not None or built.front or built.curve:
+        from optimizer.reporting.pictures.of_report import pictures_of
+
+        drawn |= pictures_of(report, built.subject, built.front, built.curve)
     page = _environment().get_template("report.html.j2")
     evaluated = [one for one in report.derivations if one.agrees is not None]
     return page.render(

@@ -69,7 +69,11 @@ def _block(block: Block) -> Iterator[str]:
         yield ""
         yield from markdown_block(block.text, block.language)
     elif isinstance(block, Picture):
-        yield f"*{markdown(block.title)} (drawn in report.html).* {markdown(block.alt)}"
+        if block.file:
+            yield f"![{markdown(block.title)}]({block.file})"
+            yield ""
+        where = block.file or "report.html"
+        yield f"*{markdown(block.title)} (drawn in {where}).* {markdown(block.alt)}"
 
 
 def _table(table: Table) -> Iterator[str]:

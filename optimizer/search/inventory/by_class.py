@@ -10,7 +10,7 @@ from optimizer.search.inventory.down_counts import DownCounts, Event
 from optimizer.search.inventory.spare import surely_demand
 
 if TYPE_CHECKING:
-    from optimizer.search.inventory.master import Master, Terms
+    from optimizer.search.inventory.counts import CountsModel, Terms
 
 WHOLE = 100_000
 """All requests, in the unit in which shares are counted here."""
@@ -25,7 +25,7 @@ _Number = TypeVar("_Number", int, float)
 class ByClass:
     """Adds to a model that the objective is at least the sum over all classes of their bounds."""
 
-    def __init__(self, master: Master, down_counts: DownCounts, most_ns: int) -> None:
+    def __init__(self, master: CountsModel, down_counts: DownCounts, most_ns: int) -> None:
         self._master, self._down_counts, self._most_ns = master, down_counts, most_ns
         model = master.model
         # Bounds of single classes may be below nothing: only then does what is lost by a shape stay lost in the sum.

@@ -17,9 +17,10 @@ from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidate import MICRO, InstanceCandidate, StagePart, in_one_rack, kind_key
 from optimizer.search.inventory.curves import Curves
-from optimizer.search.inventory.group_types import Kind, OneGroup, TwoGroups
+from optimizer.search.inventory.group_types import Kind, OneGroup
 from optimizer.search.inventory.prospects import Pairing
 from optimizer.search.inventory.tables import Times
+from optimizer.search.inventory.two_groups import TwoGroups
 
 __all__ = ["MICRO", "Candidates", "InstanceCandidate", "Place", "StagePart"]
 

@@ -1,12 +1,13 @@
-"""Cuts of the model over counts: which multipliers γ, and what each candidate earns at most under one. ``docs/inventories.md``, section 6."""
+"""Cuts of the model over counts: which multipliers γ, and what each candidate earns at most: ``docs/inventories.md``, section 6."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
 from optimizer.search.inventory.candidates import Candidates
+from optimizer.search.inventory.counts import Terms
 from optimizer.search.inventory.found import Placed
-from optimizer.search.inventory.master import Master, Terms
+from optimizer.search.inventory.master import Master
 from optimizer.search.inventory.plan import Plan
 from optimizer.search.uniform.quantities import ObjectiveWeights
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.costs.shapes import Floats, Ints
+from optimizer.facts.problem import Problem
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.space import tie_rank
 
@@ -31,6 +32,8 @@ def dominated_at_each_number(quantities: Quantities, rows: Ints, slots: Ints, ne
         slots: (R,) most sequences of each row of the space.
         needs: (K, A) what each takes up, less being better: GPUs of each part, TP width.
     """
+    if quantities.problem.workload.mixed or _whole_requests(quantities.problem):
+        return {}  # percentiles of mixed lengths and of whole requests are no functions that grow with every curve
     service = quantities.service
     curves = np.concatenate(
         [
@@ -54,6 +57,10 @@ def dominated_at_each_number(quantities: Quantities, rows: Ints, slots: Ints, ne
         members = np.flatnonzero(ranks == coupled)
         dominated.update(_dominated(members, curves, limits, rank))
     return dominated
+
+
+def _whole_requests(problem: Problem) -> bool:
+    return any(limit.metric in ("e2e", "goodput") for limit in problem.requirements.latency_limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from optimizer.search.inventory.tables import InstanceTable, Times
 from optimizer.search.uniform.space import layer_splits, pipeline_degrees, tensor_degrees
 
 if TYPE_CHECKING:
-    from optimizer.search.inventory.prospects import Pairing, Prospects
+    pass
 
 T = TypeVar("T")
 _GRID = 40
@@ -183,41 +183,6 @@ class OneGroup(Kind):
             mine, width = candidate.parts[0], int(self.table(candidate).widths(np.array([candidate.shape.tp]))[0, 0])
             rows.append((mine.nodes, mine.gpus_per_node, mine.gpus, width, candidate.capacity))
         return tuple(np.array(rows, dtype=np.int64).T)
-
-
-class TwoGroups(Kind):
-    """Pipelines whose first stages stand on one group and the others on another, that carry more than both do apart.
-
-    Args:
-        pairing: what is known of pipelines over the two.
-        some: the prospects that are built.
-    """
-
-    def __init__(
-        self, problem: InventoryProblem, pairing: Pairing, some: Prospects, fixed: Fixed, times: Times | None
-    ) -> None:
-        super().__init__(problem, fixed, times)
-        self.apart = pairing.apart
-        by_nodes: dict[tuple[int, int], list[tuple[Shape, int]]] = {}
-        for nodes, shape, apart in pairing.shapes(some):
-            by_nodes.setdefault(nodes, []).append((shape, apart))
-        found: list[InstanceCandidate] = []
-        for nodes, members in sorted(by_nodes.items()):
-            problems = [
-                problem.instance_problem(kind.group, count) for kind, count in zip(self.apart, nodes, strict=True)
-            ]
-            # Many are too large or too slow: all their times are computed, a block of them at once, for those that are not.
-            left: list[tuple[Shape, int]] = []
-            for start in range(0, len(members), _AT_ONCE):
-                block = members[start : start + _AT_ONCE]
-                table = InstanceTable(problem, problems, [shape for shape, _ in block])
-                kept = np.flatnonzero(table.may_carry(np.array([apart for _, apart in block], dtype=np.int64)))
-                left += [block[row] for row in kept.tolist()]
-            if left:
-                table = InstanceTable(problem, problems, [shape for shape, _ in left], times=times)
-                self._tables[nodes] = table
-                found += table.candidates(more_than=np.array([apart for _, apart in left], dtype=np.int64))
-        self._take(found)
 
 
 def one_of(fixed: T | None, offered: Sequence[T]) -> Sequence[T]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optimizer.search.inventory.master import Item, Master
+    from optimizer.search.inventory.counts import CountsModel, Item
 
 MOST_PAIRED = 64
 """Losses of two parts are bounded over pairs of so many groups and racks; those beyond are looked at after placing."""
@@ -18,7 +18,7 @@ MOST_KINDS_PAIRED = 200
 LARGEST = 10**15
 
 
-def survive(master: Master, level: str, count: int) -> None:
+def survive(master: CountsModel, level: str, count: int) -> None:
     """The capacity left after the losses carries its share of the demand; the losses are at least what any placement loses."""
     problem = master.problem
     needed = math.ceil(master.demand * problem.demand_share - 1e-6)
@@ -39,7 +39,7 @@ def survive(master: Master, level: str, count: int) -> None:
 
 
 def _instances(
-    master: Master, lost: Any, count: int, *, restarts: bool = False, touched: Sequence[bool] | None = None
+    master: CountsModel, lost: Any, count: int, *, restarts: bool = False, touched: Sequence[bool] | None = None
 ) -> None:
     """Losses take at least the largest instances there are that cannot start again, on groups that the level touches."""
     model = master.model
@@ -63,7 +63,7 @@ def _instances(
                 model.add(lost >= total).only_enforce_if(both)
 
 
-def _spared(master: Master, item: Item) -> Any:
+def _spared(master: CountsModel, item: Item) -> Any:
     """A literal that needs an unused GPU in every node the item stands on; None where some node has none to spare."""
     safe = master.model.new_bool_var("")
     for index, part in item.parts:
@@ -78,7 +78,7 @@ def _spared(master: Master, item: Item) -> Any:
     return safe
 
 
-def _equal_parts(master: Master, lost: Any, level: str, count: int) -> None:
+def _equal_parts(master: CountsModel, lost: Any, level: str, count: int) -> None:
     """Nodes, or racks: the worst part of each group holds at least the average, and of each candidate the average rounded up."""
     model = master.model
     single: list[Any] = []
@@ -114,7 +114,7 @@ def _capacity(items: Sequence[Item]) -> Any:
     return sum(item.candidate.capacity * item.count for item in items)
 
 
-def _fullest(master: Master, items: Sequence[Item], group: int, parts: int) -> Any:
+def _fullest(master: CountsModel, items: Sequence[Item], group: int, parts: int) -> Any:
     """A variable below which the capacity on the fullest of so many equal parts of a group never is."""
     one = master.model.new_int_var(0, LARGEST, "")
     # An instance over several nodes is lost whole with each of them, which only adds to the average.
@@ -127,7 +127,7 @@ def _fullest(master: Master, items: Sequence[Item], group: int, parts: int) -> A
     return one
 
 
-def _whole_groups(master: Master, lost: Any, domains: list[tuple[int, ...]], count: int) -> None:
+def _whole_groups(master: CountsModel, lost: Any, domains: list[tuple[int, ...]], count: int) -> None:
     """Domains that hold whole groups lose exactly what stands there."""
     held = [
         [number for number, item in enumerate(master.items) if set(item.groups) & set(members)] for members in domains

@@ -8,15 +8,15 @@ is looked at after, and a plan that fails there is excluded by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.common.solver import cp_model
 from optimizer.search.inventory.by_class import ByClass
-from optimizer.search.inventory.candidates import MICRO, Candidates, InstanceCandidate, StagePart
+from optimizer.search.inventory.candidates import MICRO, Candidates
+from optimizer.search.inventory.counts import Item, Terms
 from optimizer.search.inventory.down_counts import all_up, availability, down_counts_of, inner_availability
 from optimizer.search.inventory.lost_capacity import survive
 from optimizer.search.inventory.patterns import patterns
@@ -28,37 +28,6 @@ from optimizer.search.uniform.quantities import ObjectiveWeights
 
 LARGEST_NS = 4 * 10**15
 LARGEST_SUM = 10**15
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A candidate on a place, its count variable and its availability A."""
-
-    place: int
-    groups: tuple[int, ...]
-    position: int
-    candidate: InstanceCandidate
-    count: Any
-    most: int
-    availability: float
-    up: tuple[float, ...]
-    """In each class of failure states (``down_counts``), the probability that it is the one and an instance is up."""
-
-    @property
-    def parts(self) -> Iterator[tuple[int, StagePart]]:
-        """(group, part) of an instance."""
-        return zip(self.groups, self.candidate.parts, strict=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The bound of a multiplier γ (ms per further request/s), item by item: ns that each instance takes off, ns that having any adds."""
-
-    gamma_ms: float
-    earned_ns: tuple[int, ...]
-    extra_ns: tuple[int, ...]
-    by_class_ns: tuple[tuple[int, ...], ...]
-    """``earned_ns`` in each class of failure states; empty where there are no classes."""
 
 
 class Master:

@@ -19,8 +19,9 @@ from optimizer.costs.shapes import Bools, Floats, Ints
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.inventory.candidates import Candidates, Pair
+from optimizer.search.inventory.counts import Terms
 from optimizer.search.inventory.down_counts import all_up
-from optimizer.search.inventory.master import Master, Terms
+from optimizer.search.inventory.master import Master
 from optimizer.search.inventory.prospects import parts_of
 from optimizer.search.inventory.valuation import SHARES
 from optimizer.search.uniform.quantities import ObjectiveWeights

@@ -1,4 +1,4 @@
-"""Dominated candidates that are part of no plan worth having, found before the proof looks at such plans. ``docs/inventories.md``, section 6.
+"""Dominated candidates of no plan worth having, found before the proof looks at such plans: ``docs/inventories.md``, section 6.
 
 With what beats them in their places, a plan of dominated candidates becomes one without, whose bound at a multiplier γ is lower by
 what each of them earns less than its winner. So any plan with such a candidate is at least that much above the least bound of
@@ -8,7 +8,8 @@ all plans without; and where it is so slow that it earns nothing, what its share
 from __future__ import annotations
 
 from optimizer.search.inventory.candidates import Candidates
-from optimizer.search.inventory.master import Master, Terms
+from optimizer.search.inventory.counts import Terms
+from optimizer.search.inventory.master import Master
 
 
 def few_terms(candidates: Candidates, full: Master, few: Master, terms: Terms) -> Terms:

@@ -14,7 +14,7 @@ from optimizer.search.inventory.candidate import MICRO
 
 if TYPE_CHECKING:
     from optimizer.facts.inventory import InventoryProblem
-    from optimizer.search.inventory.master import Master
+    from optimizer.search.inventory.counts import CountsModel
 
 
 def surely_demand(problem: InventoryProblem) -> int:
@@ -25,7 +25,7 @@ def surely_demand(problem: InventoryProblem) -> int:
 class Spare:
     """Literals of one model that say whether any instance can be spared, and how often those in use are down at least."""
 
-    def __init__(self, master: Master) -> None:
+    def __init__(self, master: CountsModel) -> None:
         self._master = master
         self._tight: Any = None
         self._levels: dict[tuple[float, ...], list[tuple[Any, float]]] = {}

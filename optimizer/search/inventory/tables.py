@@ -64,11 +64,7 @@ class InstanceTable:
                 "search": self.problem.search.model_copy(update={"disabled_rules": tuple(dict.fromkeys(off))}),
             }
         )
-        self._limits = [
-            limit
-            for limit in self.problem.requirements.latency_limits
-            if limit.field.removesuffix("_ms") not in self.off
-        ]
+        self._limits = [limit for limit in self.problem.requirements.latency_limits if limit.rule not in self.off]
         self._dominated: dict[int, int] = {}
         self.quantities = (
             quantities(bare, problems, shapes) if times is None else _shared(bare, problems, shapes, times)
@@ -169,7 +165,7 @@ class InstanceTable:
         good = self._within_slots(load, at)
         for limit in self._limits:
             most = limit_ns(limit.limit_ms, self.problem.requirements.margin)
-            good &= time_ns(load.metric(limit.field.removesuffix("_ms"))) <= most
+            good &= time_ns(load.metric(limit.rule)) <= most
         return good
 
     def _peak(self, rows: Ints) -> Ints:

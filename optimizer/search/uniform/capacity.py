@@ -60,7 +60,7 @@ def _within(quantities: Quantities, load: LoadPoints) -> Bools:
     wanted, off = quantities.problem.requirements, quantities.problem.search.disabled_rules
     good: Bools = np.ones(len(load.n99), dtype=np.bool_)
     for limit in wanted.latency_limits:
-        name = limit.field.removesuffix("_ms")
+        name = limit.rule
         if name not in off:
             values: Floats = load.metric(name)
             good &= time_ns(values) <= limit_ns(limit.limit_ms, wanted.margin)

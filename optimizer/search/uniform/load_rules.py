@@ -115,7 +115,26 @@ def request_rate_rule(problem: Problem) -> Rule:
     return Rule("request_rate", sentence, post, judge)
 
 
-METRIC_WORDS = {"prefill": "Prefill latency", "ttft": "Time to first token", "tpot": "Time per output token"}
+METRIC_WORDS = {
+    "prefill": "Prefill latency",
+    "ttft": "Time to first token",
+    "tpot": "Time per output token",
+    "e2e": "A whole request",
+    "goodput": "The share of requests that miss a goodput limit",
+}
+OF_GOODPUT = {"ttft": "to the first token", "tpot": "a further token", "e2e": "for the whole request"}
+
+
+def _latency_sentence(problem: Problem, limit: LatencyLimit) -> str:
+    margin = problem.requirements.margin
+    planning = _planned_for(limit.limit_ms, margin)
+    goodput = problem.requirements.goodput
+    if limit.metric == "goodput" and goodput is not None:
+        each = " and ".join(f"{value:g} ms {OF_GOODPUT[name]}" for name, value in goodput.limits.items())
+        short = f", planned {100 * margin:.6g} % short" if margin else ""
+        return f"At least {100 * goodput.share:g} % of requests take at most {each}{short}."
+    verb = "takes" if limit.metric == "e2e" else "is"
+    return f"{METRIC_WORDS[limit.metric]} {verb} at most {limit.limit_ms:g} ms at P{limit.percentile}{planning}."
 
 
 def _planned_for(limit_ms: float, margin: float) -> str:
@@ -123,11 +142,11 @@ def _planned_for(limit_ms: float, margin: float) -> str:
     return f", planned for {planned_ms(limit_ms, margin):.6g} ms ({100 * margin:.6g} % margin)" if margin else ""
 
 
-def latency_rule(limit: LatencyLimit, margin: float) -> Rule:
-    rule_id = limit.field.removesuffix("_ms")
+def latency_rule(problem: Problem, limit: LatencyLimit) -> Rule:
+    rule_id, margin = limit.rule, problem.requirements.margin
     most, planned = limit_ns(limit.limit_ms, margin), planned_ms(limit.limit_ms, margin)
-    planning = _planned_for(limit.limit_ms, margin)
-    sentence = f"{METRIC_WORDS[limit.metric]} is at most {limit.limit_ms:g} ms at P{limit.percentile}{planning}."
+    sentence = _latency_sentence(problem, limit)
+    unit = "share of requests" if limit.metric == "goodput" else "ms"
 
     def post(model: Poster, quantities: Quantities) -> None:
         model.rows_at_most(rule_id, time_ns(quantities.normal.metric(rule_id)), most)
@@ -135,9 +154,9 @@ def latency_rule(limit: LatencyLimit, margin: float) -> Rule:
     def judge(quantities: Quantities, choice: Choice) -> RuleResult:
         value = int(time_ns(quantities.normal.metric(rule_id))[choice.row])
         if value >= NEVER_NS:
-            return RuleResult(rule_id, sentence, planned, UNBOUNDED, "ms", False, None)
+            return RuleResult(rule_id, sentence, planned, UNBOUNDED, unit, False, None)
         return RuleResult(
-            rule_id, sentence, planned, milliseconds(value), "ms", value <= most, milliseconds(most - value)
+            rule_id, sentence, planned, milliseconds(value), unit, value <= most, milliseconds(most - value)
         )
 
     return Rule(rule_id, sentence, post, judge)
@@ -180,7 +199,7 @@ def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
             short = np.where(load.overloaded, 0, quantities.cache_shortfall(load, quantities.space.row_shape))
             model.rows_at_most(rule_id, short, 0, also="kv_cache")
         for limit in limits:
-            field = limit.field.removesuffix("_ms")
+            field = limit.rule
             model.rows_at_most(rule_id, time_ns(load.metric(field)), limit_ns(limit.limit_ms, margin), also=field)
 
     def judge(quantities: Quantities, choice: Choice) -> RuleResult:
@@ -197,12 +216,14 @@ def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
                 rule_id, sentence, slots, _short_of_cache(quantities, load, choice), "sequences", False, None
             )
         for limit in limits:
-            field = limit.field.removesuffix("_ms")
+            field = limit.rule
             value = int(time_ns(load.metric(field))[choice.row])
             over = value > limit_ns(limit.limit_ms, margin)
             if field not in problem.search.disabled_rules and over and needed <= slots:
                 most = planned_ms(limit.limit_ms, margin)
                 words = f"{METRIC_WORDS[limit.metric]} P{limit.percentile} {milliseconds(value):.1f} ms > {most:.6g} ms"
+                if limit.metric == "goodput":
+                    words = f"{METRIC_WORDS[limit.metric]} {milliseconds(value):.4f} > {most:.6g}"
                 return RuleResult(rule_id, sentence, slots, words, "sequences", False, None)
         return RuleResult(rule_id, sentence, slots, needed, "sequences", needed <= slots, slots - needed)
 

@@ -17,19 +17,12 @@ from optimizer.costs.memory import most_sequences
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
+from optimizer.results.rule_groups import STATIC_RULES
 from optimizer.search.common.scale import limit_ns, time_ns
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.screen import Screen
 from optimizer.search.uniform.space import Space, build_space
 
-STATIC_RULES = frozenset(
-    {
-        "gpu_count", "attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split",
-        "nvlink_locality", "weight_format", "kv_format", "quant_blocks", "quant_groups", "quant_expert_groups", "memory",
-        "context", "max_batch", "min_batch",
-    }
-)  # fmt: skip
-"""Rules that speak of degrees and bytes only."""
 _TIMES = ("service", "_chain", "full_batch_tpot_ns", "completion_per_s")
 _LOADS = ("normal", "_surviving")
 MOST_KEPT = 6
@@ -111,7 +104,7 @@ def within_reach(quantities: Quantities, screen: Screen) -> Bools:
     reached: Bools = np.full(len(quantities.space.shapes), True)
     margin = problem.requirements.margin
     for limit in problem.requirements.latency_limits:
-        if limit.field.removesuffix("_ms") not in off:
+        if limit.rule not in off and not problem.workload.mixed and limit.metric not in ("e2e", "goodput"):
             times = least[limit.metric, limit.percentile]
             reached &= time_ns(times.min(axis=1) * (1 - ROUNDING)) <= limit_ns(limit.limit_ms, margin)
     result: Bools = reached[quantities.space.row_shape]

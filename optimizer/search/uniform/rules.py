@@ -55,7 +55,7 @@ def rules_for(problem: Problem) -> tuple[Rule, ...]:
         concurrency_rule(),
         request_rate_rule(problem),
     ]
-    rules += [latency_rule(limit, problem.requirements.margin) for limit in problem.requirements.latency_limits]
+    rules += [latency_rule(problem, limit) for limit in problem.requirements.latency_limits]
     if problem.requirements.tpot_p99_ms is not None:
         rules.append(full_batch_rule(problem.requirements.tpot_p99_ms, problem.requirements.margin))
     survive = problem.requirements.survive

@@ -17,6 +17,7 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import decimal, exact
 from optimizer.verify.common.float_times import Floats, ShapeTimes, shape_times
 from optimizer.verify.common.groups import ReplicaShape
+from optimizer.verify.common.mixed import of_prompts
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.common.times import ReplicaTimes
 
@@ -55,6 +56,9 @@ class CorrectedTimes(ReplicaTimes):
         self._plain, self._stated = ReplicaTimes(problem, shape, stages), stated
         self._prompt = decimal(exact(stated.prompt))
         self.prompt_sum *= self._prompt
+        self.prompt_mean *= self._prompt
+        self.prompts = [ms * self._prompt for ms in self.prompts]
+        self.prompt, self.prompt_moments, self.overlap = of_prompts(self.prompts, self.law)
         self.prompt_max *= self._prompt
         self._grown: dict[tuple[str, int], list[Decimal]] = {}
 
@@ -124,7 +128,12 @@ def float_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages
         admission=admission,
         prefill=prefill,
         prefill_longest=grown("prefill", plain.prefill_longest),
-        residence=admission + prefill + (problem.workload.output_tokens - 1) * tpot,
+        residence=admission
+        + prefill
+        + (prompt * (plain.prompt_sum - plain.prompt_mean))[:, None]
+        + (problem.workload.output_tokens - 1) * tpot,
         prompt_sum=plain.prompt_sum * prompt,
+        prompt_mean=plain.prompt_mean * prompt,
+        prompts=plain.prompts * prompt[:, None],
         prompt_max=plain.prompt_max * prompt,
     )

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
+from optimizer.verify.common import mixed
 from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
+from optimizer.verify.common.mixed import Replica, Spread, law_of, seen_by, share_above
+from optimizer.verify.common.occupancy import standard_normal
 from optimizer.verify.common.times import chunks_of
 
+PROVEN = frozenset({"prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99"})
+"""Latencies that grow with the rate where all requests are alike."""
 NEAR = 1e-10
 """A cumulative share or a utilisation this close to its threshold is left to exact arithmetic."""
 
@@ -76,7 +82,8 @@ def loads(
     p99 = np.where(reached[:, 0], 0.0, k - 1 + (0.99 - before) / np.where(step > 0, step, 1.0))
     whole = times.prompt_sum[shape]
     crowd = rate if at_most_per_s is None else at_most_per_s / 1000
-    occupancy = np.maximum(times.prompt_max[shape], whole / (1 + crowd * whole))
+    beside = 2 * times.overlap[shape] * crowd * whole
+    occupancy = times.prompt_max[shape] + (whole - times.prompt_max[shape]) / (1 + beside)
     prompts = rate * occupancy
     alone_share = np.where(prompts >= 1, 1.0, 1 - prompts)
     unsure |= np.abs(prompts - 1) < NEAR
@@ -89,7 +96,8 @@ def loads(
     n50 = np.minimum(length, 1 + (cumulative >= 0.5).argmax(axis=1))
     at50, at99 = (shape, n50 - 1), (shape, n99 - 1)
     budget = problem.search.max_num_batched_tokens
-    at_once = max(1, budget // work.prompt_tokens)
+    fresh = work.fresh(work.prompt_tokens)
+    at_once = max(1, budget // fresh)
     turn = times.round[at99]
     service = occupancy + chunks_of(problem, work.prompt_tokens) * turn / at_once
     busy = rate * service
@@ -100,7 +108,7 @@ def loads(
     rare = np.maximum(half * np.log(often), service * (1 - 1 / often))
     alone = times.prefill_longest[at99]
     pair = occupancy * np.clip(100 * rate * (turn + occupancy) - 1, 0, 1)
-    cap = (chunks_of(problem, work.longest_prompt_tokens) + 1) * (budget / work.prompt_tokens * occupancy + turn)
+    cap = (chunks_of(problem, work.longest_prompt_tokens) + 1) * (budget / fresh * occupancy + turn)
     latency = {
         "prefill_p50": times.prefill[at50],
         "prefill_p99": np.maximum(alone, np.minimum(alone + np.maximum(rare, pair), cap)),
@@ -114,7 +122,98 @@ def loads(
     second, cubed = _prompts(problem)
     wider = 1 + push + second * push**2 / 2
     number = mean, variance * wider, third * wider**2 + variance * (push + second * push**2 + cubed * push**3 / 3)
-    return Loads(overloaded, unsure, n50, n99, *number, mean / rate + half * busy, latency)
+    wait = half * busy
+    waits = _seen(problem, times, shape, rate, np.where(overloaded, 0.0, prompts), occupancy, number, latency)
+    if work.mixed:
+        wait = waits
+        latency["prefill_p99"] = np.minimum(latency["prefill_p99"], np.maximum(alone, cap))
+    if at_most_per_s is not None:
+        # Quantiles from cumulants are not sure to grow with the rate: from below nothing is said of them.
+        said = () if work.mixed else PROVEN
+        latency = {name: values if name in said else np.zeros_like(values) for name, values in latency.items()}
+    return Loads(overloaded, unsure, n50, n99, *number, mean / rate + wait, latency)
+
+
+def _seen(
+    problem: Problem,
+    times: ShapeTimes,
+    shape: Ints,
+    rate: Floats,
+    busy: Floats,
+    cost: Floats,
+    number: tuple[Floats, Floats, Floats],
+    latency: dict[str, Floats],
+) -> Floats:
+    """The mean wait; writes what mixed lengths, whole requests and goodput are into ``latency``."""
+    law, by, z = law_of(problem.requests), mixed.Floats(), float(standard_normal(Fraction(1, 100)))
+    shares = np.array([float(share) for share in law.prompt_shares])
+    own, here = times.prompts[shape], number[0] + 1
+    m1 = own @ shares
+    off = own - m1[:, None]
+    share = cost / times.prompt_sum[shape]
+
+    prompt = Spread(m1, off**2 @ shares, off**3 @ shares)
+
+    def at(table: Floats, n: Floats) -> Floats:
+        last = table.shape[1]
+        inside = np.clip(np.nan_to_num(n, posinf=last), 1, last)
+        low = np.minimum(inside.astype(np.int64), max(1, last - 1))
+        high = np.minimum(low + 1, last)
+        below: Floats = table[shape, low - 1]
+        found: Floats = below + (table[shape, high - 1] - below) * (inside - low)
+        return found
+
+    usual = chunks_of(problem, problem.workload.prompt_tokens)
+    more = np.array([chunks_of(problem, tokens) - usual for tokens in law.prompts], dtype=np.float64)
+    cut, own_time = prompt, own
+    if problem.workload.mixed and more.any():
+        own_time = own + more * (at(times.round, here) / times.stages[shape])[:, None]
+        first = own_time @ shares
+        apart = own_time - first[:, None]
+        cut = Spread(first, apart**2 @ shares, apart**3 @ shares)
+    seen = seen_by(
+        law,
+        Replica(
+            rate=rate,
+            busy=busy,
+            prompt=cut,
+            costs=(share * m1, share**2 * (own**2 @ shares), share**3 * (own**3 @ shares)),
+            round=at(times.round, here),
+            wider=at(times.round, here + np.sqrt(np.maximum(0.0, number[1]))),
+            token=at(times.tpot, here),
+            admission=at(times.admission, here),
+            passes=at(times.prefill, here) - times.prompt_mean[shape],
+            yielded=float(problem.workload.yielded),
+        ),
+        by,
+    )
+    if problem.workload.mixed:
+        latency |= {f"{name}_p50": value for name, value in seen.medians(prompt, by).items()}
+        for name, one in (("prefill", seen.prefill), ("ttft", seen.ttft), ("tpot", seen.tpot)):
+            latency[f"{name}_p99"] = one.mean + one.tail(by, z)
+    of_prompt, output, often = (np.array(column) for column in zip(*law.classes, strict=True))
+    often = often.astype(np.float64)
+    each = own_time[:, of_prompt] + seen.token[:, None] * (output - 1)
+    mean = each @ often
+    off = each - mean[:, None]
+    order = np.argsort(off, axis=1)
+    below = np.cumsum(often[order], axis=1)
+    lines = np.arange(len(off))
+    middle, far = (off[lines, order[lines, (below >= q - 1e-9).argmax(axis=1)]] for q in (0.5, 0.99))
+    latency["e2e_p50"] = seen.whole.mean + middle
+    latency["e2e_p99"] = seen.whole.mean + np.hypot(np.maximum(0.0, far), seen.noise.tail(by, z))
+    whole = Spread(seen.whole.mean, seen.noise.variance + off**2 @ often, seen.noise.third + off**3 @ often)
+    goodput = problem.requirements.goodput
+    if goodput is not None:
+        missed = np.zeros_like(mean)
+        for name, one in (("ttft", seen.ttft), ("tpot", seen.tpot), ("e2e", whole)):
+            if name in goodput.limits:
+                means, variance, third = (np.nan_to_num(part).tolist() for part in (one.mean, one.variance, one.third))
+                values = zip(means, variance, third, strict=True)
+                missed += [share_above(m, v, k, goodput.limits[name]) for m, v, k in values]
+        latency["goodput"] = np.minimum(1.0, missed)
+    wait: Floats = seen.wait
+    return wait
 
 
 def _prompts(problem: Problem) -> tuple[float, float]:

@@ -6,6 +6,7 @@ Callers work inside ``arithmetic.sixty_digits``.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -13,7 +14,17 @@ from fractions import Fraction
 from optimizer.facts.demand import LatencyLimit
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import decimal
-from optimizer.verify.common.occupancy import Moments
+from optimizer.verify.common.mixed import (
+    Exact,
+    Replica,
+    Seen,
+    Spread,
+    of_prompts,
+    seen_by,
+    share_above,
+    whole_quantiles,
+)
+from optimizer.verify.common.occupancy import Moments, standard_normal
 from optimizer.verify.common.times import ReplicaTimes, chunks_of
 
 
@@ -53,10 +64,14 @@ class Load:
     ttft_p99: Decimal
     tpot_p50: Decimal
     tpot_p99: Decimal
+    e2e_p50: Decimal
+    e2e_p99: Decimal
+    goodput: Decimal
+    """Share of requests that may miss a limit of goodput; 0 where none is stated."""
 
     def latency(self, limit: LatencyLimit) -> Decimal:
         """The value that a latency limit is about."""
-        value: Decimal = getattr(self, f"{limit.metric}_p{limit.percentile}")
+        value: Decimal = getattr(self, limit.rule)
         return value
 
 
@@ -140,7 +155,7 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     if n99 > length:
         return None
     budget = problem.search.max_num_batched_tokens
-    at_once = max(1, budget // work.prompt_tokens)
+    at_once = max(1, budget // work.fresh(work.prompt_tokens))
     service = prompt + chunks_of(problem, work.prompt_tokens) * times.round(n99) / at_once
     busy = rate * service
     if busy >= 1:
@@ -154,16 +169,88 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     met = 100 * rate * (times.round(n99) + prompt) - 1
     pair = prompt * min(Decimal(1), max(Decimal(0), met))
     steps = chunks_of(problem, work.longest_prompt_tokens) + 1
-    cap = steps * (decimal(Fraction(budget, work.prompt_tokens)) * prompt + times.round(n99))
+    cap = steps * (decimal(Fraction(budget, work.fresh(work.prompt_tokens))) * prompt + times.round(n99))
+    number = in_clusters(problem, found, rate * times.prompt_sum / (1 - prompts))
+    own = _cut(problem, times, number.mean + 1)
+    seen = _seen(times, rate, prompts, prompt, number, own)
+    by, z = Exact(), standard_normal(Fraction(1, 100))
+    e2e50, e2e99, whole = whole_quantiles(times.law, seen, own)
+    wait = usual
+    latency = {
+        "prefill_p50": prefill50,
+        "prefill_p99": max(alone, min(alone + max(rare, pair), cap)),
+        "ttft_p50": times.admission(n50) + usual + prefill50,
+        "ttft_p99": times.admission(n99) + Decimal("0.5") * times.round(n99) + (1 + busy) * rare + alone,
+        "tpot_p50": times.tpot(n50),
+        "tpot_p99": times.tpot(n99),
+    }
+    if work.mixed:
+        wait = seen.wait
+        latency |= {f"{name}_p50": value for name, value in seen.medians(times.prompt, by).items()}
+        for name, one in (("prefill", seen.prefill), ("ttft", seen.ttft), ("tpot", seen.tpot)):
+            latency[f"{name}_p99"] = one.mean + one.tail(by, z)
+        latency["prefill_p99"] = min(latency["prefill_p99"], max(alone, cap))
     return Load(
         n50=n50,
         n99=n99,
-        number=in_clusters(problem, found, rate * times.prompt_sum / (1 - prompts)),
-        mean=found.mean / rate + usual,
-        prefill_p50=prefill50,
-        prefill_p99=max(alone, min(alone + max(rare, pair), cap)),
-        ttft_p50=times.admission(n50) + usual + prefill50,
-        ttft_p99=times.admission(n99) + Decimal("0.5") * times.round(n99) + (1 + busy) * rare + alone,
-        tpot_p50=times.tpot(n50),
-        tpot_p99=times.tpot(n99),
+        number=number,
+        mean=found.mean / rate + wait,
+        **latency,
+        e2e_p50=e2e50,
+        e2e_p99=e2e99,
+        goodput=_missed(problem, {"ttft": seen.ttft, "tpot": seen.tpot, "e2e": whole}),
     )
+
+
+def _missed(problem: Problem, times: dict[str, Spread]) -> Decimal:
+    """Share of requests that miss a goodput limit, at most: the sum over the limits."""
+    goodput = problem.requirements.goodput
+    if goodput is None:
+        return Decimal(0)
+    shares = [
+        share_above(float(of.mean), float(of.variance), float(of.third), goodput.limits[name])
+        for name, of in times.items()
+        if name in goodput.limits
+    ]
+    return min(Decimal(1), Decimal(sum(shares)))
+
+
+def _cut(problem: Problem, times: ReplicaTimes, here: Decimal) -> list[Decimal]:
+    """A prompt's own time, by distinct prompt: its compute, and a step of a stage for each chunk more than the mean prompt has."""
+    if not problem.workload.mixed:
+        return times.prompts
+    usual = chunks_of(problem, problem.workload.prompt_tokens)
+    step = _between(times.round, here, times.length) / times.stages
+    more = [chunks_of(problem, tokens) - usual for tokens in times.law.prompts]
+    return [ms + step * chunks for ms, chunks in zip(times.prompts, more, strict=True)]
+
+
+def _seen(
+    times: ReplicaTimes, rate: Decimal, busy: Decimal, cost: Decimal, number: Moments, own: list[Decimal]
+) -> Seen:
+    """What requests meet while the mean number is in progress, themselves one more."""
+    here, share = number.mean + 1, cost / times.prompt_sum
+    m1, m2, m3 = times.prompt_moments
+    return seen_by(
+        times.law,
+        Replica(
+            rate=rate,
+            busy=busy,
+            prompt=of_prompts(own, times.law)[0],
+            costs=(share * m1, share**2 * m2, share**3 * m3),
+            round=_between(times.round, here, times.length),
+            wider=_between(times.round, here + max(Decimal(0), number.variance).sqrt(), times.length),
+            token=_between(times.tpot, here, times.length),
+            admission=_between(times.admission, here, times.length),
+            passes=_between(times.usual_prefill, here, times.length) - times.prompt_mean,
+            yielded=times.yielded,
+        ),
+        Exact(),
+    )
+
+
+def _between(of: Callable[[int], Decimal], n: Decimal, length: int) -> Decimal:
+    """A time at a number in progress that need not be whole: straight between whole ones, from 1 to the last."""
+    inside = min(max(n, Decimal(1)), Decimal(length))
+    low = min(int(inside), max(1, length - 1))
+    return of(low) + (of(min(low + 1, length)) - of(low)) * (inside - low)

@@ -112,7 +112,8 @@ def findings(candidate: Candidate) -> Iterator[Finding]:
     yield _at_most("concurrency", "sequences", slots, load.n99 if load else None)
     for limit in wanted.latency_limits:
         actual = load.latency(limit) if load else None
-        yield _at_most(f"{limit.metric}_p{limit.percentile}", "ms", planned(wanted, limit.limit_ms), actual)
+        unit = "share of requests" if limit.metric == "goodput" else "ms"
+        yield _at_most(limit.rule, unit, planned(wanted, limit.limit_ms), actual)
     if wanted.tpot_p99_ms is not None:
         full = candidate.times.tpot(slots)
         yield _at_most("tpot_full_batch", "ms", planned(wanted, wanted.tpot_p99_ms), full)
@@ -133,7 +134,12 @@ def barely_holds(candidate: Candidate, rule: Finding) -> bool:
         return candidate.keeps(candidate.survivors_load(rule.id.removeprefix("survive_")), RELATIVE)
     if rule.id == "kv_cache" and rule.limit is not None and rule.actual is not None:
         return rule.actual <= rule.limit + CACHE_NOISE_BYTES
-    if rule.holds or rule.limit is None or rule.actual is None or rule.unit not in ("ms", "requests/s"):
+    if (
+        rule.holds
+        or rule.limit is None
+        or rule.actual is None
+        or rule.unit not in ("ms", "requests/s", "share of requests")
+    ):
         return rule.holds
     return abs(rule.limit - rule.actual) <= rule.limit * RELATIVE
 
@@ -144,8 +150,8 @@ def clearly_holds(candidate: Candidate, rule: Finding) -> bool:
         return candidate.keeps(candidate.survivors_load(rule.id.removeprefix("survive_")), -TWO_NANOSECONDS)
     if rule.id == "kv_cache" and rule.limit is not None and rule.actual is not None:
         return rule.actual <= rule.limit - CACHE_NOISE_BYTES
-    if rule.limit is None or rule.actual is None or rule.unit not in ("ms", "requests/s"):
+    if rule.limit is None or rule.actual is None or rule.unit not in ("ms", "requests/s", "share of requests"):
         return rule.holds
-    if rule.unit == "ms":
+    if rule.unit != "requests/s":
         return rule.actual + TWO_NANOSECONDS <= rule.limit
     return rule.actual * (1 - TWO_NANOSECONDS) // THOUSANDTH * THOUSANDTH >= rule.limit

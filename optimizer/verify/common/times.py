@@ -11,12 +11,13 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio, constant, decimal, exact, facts_of_costs
 from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.layer import LayerExperts
+from optimizer.verify.common.mixed import law_of, of_prompts
 from optimizer.verify.common.stage import Stage, Stages
 
 
 def chunks_of(problem: Problem, tokens: int) -> int:
     """j: steps that a prompt is cut into."""
-    return ceil_ratio(tokens, problem.search.max_num_batched_tokens)
+    return ceil_ratio(problem.workload.fresh(tokens), problem.search.max_num_batched_tokens)
 
 
 class StageDecode:
@@ -26,17 +27,17 @@ class StageDecode:
         self._ranks = ranks
         self._fixed, self._slope = decimal(stage.step.fixed), decimal(stage.step.slope)
         self._roofs = [(decimal(memory), decimal(compute)) for memory, compute in stage.roofs]
-        self._experts = [(experts, n, _of(experts)) for experts, n in stage.experts]
+        self._experts = [(experts, n, tokens, _of(experts)) for experts, n, tokens in stage.experts]
         self._overlap = decimal(constant("overlap"))
 
     def at(self, b: int) -> Decimal:
         total = self._fixed + self._slope * b
         for memory, compute in self._roofs:
             total += self._roof(memory, compute * b)
-        for experts, n, (read, token, touch) in self._experts:
-            missed = (Decimal(experts.count - experts.per_token) / experts.count) ** (b * self._ranks)
+        for experts, n, tokens, (read, token, touch) in self._experts:
+            missed = (Decimal(experts.count - experts.per_token) / experts.count) ** (b * self._ranks * tokens)
             touched = experts.count * (1 - missed)
-            total += n * (self._roof(touched * read, token * b) + touched * touch)
+            total += n * (self._roof(touched * read, token * b * tokens) + touched * touch)
         return total
 
     def _roof(self, x: Decimal, y: Decimal) -> Decimal:
@@ -67,11 +68,26 @@ class ReplicaTimes:
         stage_ms = zip(self._kinds, self._prefill_of(prompt), strict=True)
         chunks = chunks_of(problem, prompt)
         each = [(count, ms * chunks) for (_, count, _), ms in stage_ms]
+        self.prompt_mean = sum((count * ms for count, ms in each), Decimal(0))
+        self.law = law_of(problem.requests)
+        self.prompts = [self.prompt_mean]
+        if problem.workload.mixed:
+            counts = [count for _, count, _ in self._kinds]
+            table = [[decimal(stage.prefill_ms(m)) for stage, _, _ in self._kinds] for m in self.law.prompts]
+            self.prompts = [sum((n * ms for n, ms in zip(counts, line, strict=True)), Decimal(0)) for line in table]
+            shares = [decimal(share) for share in self.law.prompt_shares]
+            of_kind = [
+                sum((s * line[k] for s, line in zip(shares, table, strict=True)), Decimal(0))
+                for k in range(len(counts))
+            ]
+            each = list(zip(counts, of_kind, strict=True))
+        self.prompt, self.prompt_moments, self.overlap = of_prompts(self.prompts, self.law)
         self.prompt_sum = sum((count * ms for count, ms in each), Decimal(0))
         # Micro-batches of unequal work wait for each other at the slowest stage.
         self._wait = 1 + decimal(constant("stage_wait")) * (self._stages - 1)
         self.prompt_max = max(ms for _, ms in each) * self._wait
         self._output = problem.workload.output_tokens
+        self._checked, self.yielded = 1 + problem.workload.guessed, decimal(problem.workload.yielded)
 
     def _decode_of(self, n: int) -> list[tuple[int, Decimal]]:
         """(stages, decode time) of each kind of stage."""
@@ -95,7 +111,7 @@ class ReplicaTimes:
         if found is None:
             decoded = self._decode_of(n)
             through = sum((count * ms for count, ms in decoded), Decimal(0))
-            through += self._send_fixed + self._send_slope * ceil_ratio(n, self._stages)
+            through += self._send_fixed + self._send_slope * ceil_ratio(n, self._stages) * self._checked
             found = self._rounds[n] = max(through, min(n, self._stages) * max(ms for _, ms in decoded) * self._wait)
         return found
 
@@ -106,12 +122,29 @@ class ReplicaTimes:
             (count, chunk + ms) for (count, ms), chunk in zip(self._decode_of(n), self._prefill_of(tokens), strict=True)
         ]
         total = sum((count * ms for count, ms in passes), Decimal(0)) + (j - 1) * max(ms for _, ms in passes)
-        return total + self._send_fixed + self._send_slope * ceil_ratio(tokens, j)
+        return total + self._send_fixed + self._send_slope * ceil_ratio(self._problem.workload.fresh(tokens), j)
+
+    @property
+    def stages(self) -> int:
+        """P."""
+        return self._stages
+
+    @property
+    def length(self) -> int:
+        """States of the load model's chain before its tail."""
+        stated = self._problem.requirements.max_batch
+        return max(512, self._problem.max_batch if stated is None else 2 * stated)
+
+    def usual_prefill(self, n: int) -> Decimal:
+        """``prefill`` of a prompt of mean length."""
+        return self.prefill(self._problem.workload.prompt_tokens, n)
 
     def tpot(self, n: int) -> Decimal:
         """Time per output token."""
-        per_round = Decimal(n - 1) / self._output
-        return self.round(n) + per_round * max(self.prompt_max, self.prompt_sum / (1 + per_round / 2))
+        per_round = Decimal(n - 1) / self._output * self.yielded
+        beside = self.overlap * per_round
+        whole = self.round(n) + per_round * (self.prompt_sum + beside * self.prompt_max) / (1 + beside)
+        return whole / self.yielded
 
     def admission(self, n: int) -> Decimal:
         """From arrival to the first step, no prompt ahead."""
@@ -119,12 +152,13 @@ class ReplicaTimes:
 
     def occupancy(self, rate: Decimal) -> Decimal:
         """O: what one prompt costs the pipeline when so many arrive per ms."""
-        return max(self.prompt_max, self.prompt_sum / (1 + rate * self.prompt_sum))
+        beside = 2 * self.overlap * rate * self.prompt_sum
+        return (self.prompt_sum + beside * self.prompt_max) / (1 + beside)
 
     def residence(self, upto: int) -> list[Decimal]:
         """R(1) ... R(upto), the list possibly longer."""
         work = self._problem.workload
         for n in range(len(self._residence) + 1, upto + 1):
-            admitted = self.admission(n) + self.prefill(work.prompt_tokens, n)
+            admitted = self.admission(n) + self.prefill(work.prompt_tokens, n) + self.prompt_sum - self.prompt_mean
             self._residence.append(admitted + (work.output_tokens - 1) * self.tpot(n))
         return self._residence

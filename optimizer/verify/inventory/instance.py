@@ -162,7 +162,7 @@ class Instance:
             return False
         if not self.off("memory"):
             on = zip(self.facts.stages, self.facts.hardware, strict=True)
-            if any(stage.memory_bytes(slots) > budget_on(wanted, hardware) for stage, hardware in on):
+            if any(stage.memory_bytes(slots) > budget_on(self.problem, hardware) for stage, hardware in on):
                 return False
         if wanted.tpot_p99_ms is not None and not self.off("tpot_full_batch"):
             return self.facts.times.tpot(slots) <= planned(wanted, wanted.tpot_p99_ms) + tolerance_ms
@@ -204,7 +204,7 @@ class Instance:
         return all(
             load.latency(limit) <= planned(wanted, limit.limit_ms) + tolerance_ms
             for limit in wanted.latency_limits
-            if not self.off(f"{limit.metric}_p{limit.percentile}")
+            if not self.off(limit.rule)
         )
 
     def capacity(self, slots: int) -> Fraction:

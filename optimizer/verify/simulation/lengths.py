@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from optimizer.facts.lengths import RequestClass
 from optimizer.facts.problem import Problem
 from optimizer.verify.simulation.trace import Arrival
 
@@ -93,9 +95,32 @@ class SampledLengths:
         return [r.prompt_tokens for r in drawn], [r.output_tokens for r in drawn]
 
 
+@dataclass(frozen=True, slots=True)
+class ClassLengths:
+    """Prompt and output of a request drawn together from classes."""
+
+    prompts: tuple[int, ...]
+    outputs: tuple[int, ...]
+    shares: tuple[float, ...]
+
+    @classmethod
+    def of(cls, classes: Sequence[RequestClass]) -> ClassLengths:
+        """In proportion to the classes' weights."""
+        prompts, outputs, weights = zip(*classes, strict=True)
+        whole = sum(weights)
+        return cls(prompts, outputs, tuple(weight / whole for weight in weights))
+
+    def draw(self, count: int, random: np.random.Generator) -> tuple[list[int], list[int]]:
+        """Independent draws."""
+        drawn = random.choice(len(self.shares), size=count, p=self.shares).tolist()
+        return [self.prompts[i] for i in drawn], [self.outputs[i] for i in drawn]
+
+
 def lengths_of(problem: Problem) -> Lengths:
     """The lengths that a problem's workload states."""
     work = problem.workload
+    if work.recorded or work.prompt_law or work.output_law:
+        return ClassLengths.of(problem.requests)
     if work.longest_prompt_tokens == work.prompt_tokens:
         return FixedLengths(work.prompt_tokens, work.output_tokens)
     longest = max(request.prompt_tokens for request in problem.requests)

@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.facts.demand import Requirements
+from optimizer.facts.demand import Goodput, Requirements
 from optimizer.results.answer import Metrics
 from optimizer.verify.simulation.engine import SimulationRun
+from optimizer.verify.simulation.sequences import Request
 
 BATCHES = 10
 """Batches of successive requests for confidence intervals."""
@@ -20,7 +21,7 @@ _T975 = 2.262  # 97.5th percentile of Student's t with BATCHES - 1 degrees of fr
 TOLERANCE = 0.15
 """Relative difference of analytic and simulated percentiles above which the answer says so."""
 
-_NAMES = {"prefill": "Prefill", "ttft": "Time to first token", "tpot": "Time per output token"}
+_NAMES = {"prefill": "Prefill", "ttft": "Time to first token", "tpot": "Time per output token", "e2e": "Whole request"}
 _LATENCIES = tuple((metric, percentile) for metric in _NAMES for percentile in (50, 99))
 
 
@@ -42,8 +43,12 @@ class SimulatedPercentiles:
     ttft_p99: Estimate
     tpot_p50: Estimate | None
     tpot_p99: Estimate | None
+    e2e_p50: Estimate
+    e2e_p99: Estimate
     request_mean: Estimate
     """Arrival to last token."""
+    requests_seen: tuple[tuple[float, float, float], ...]
+    """TTFT, TPOT (0: one token) and whole time of each, ms."""
     arrivals: str
     """Where the requests came from, in words."""
     requests: int
@@ -59,6 +64,11 @@ class SimulatedPercentiles:
     seed: int
     duration_s: float
     """Simulated time."""
+
+    def within(self, goodput: Goodput) -> float:
+        """Share of requests within every limit of a goodput."""
+        most = [goodput.limits.get(name, math.inf) for name in ("ttft", "tpot", "e2e")]
+        return sum(all(v <= m for v, m in zip(one, most, strict=True)) for one in self.requests_seen) / self.requests
 
     def latency(self, metric: str, percentile: int) -> Estimate | None:
         """A percentile by metric (``prefill``, ``ttft``, ``tpot``) and 50 or 99."""
@@ -95,7 +105,7 @@ def summarise(run: SimulationRun, *, warm_up: int, requests: int, arrivals: str,
         raise ValueError("no request was answered: none fits the KV cache and the longest sequence")
     prefill = np.array([r.first - r.scheduled for r in measured])
     ttft = np.array([r.first - r.arrived for r in measured])
-    tpot = np.array([(r.finished - r.first) / (r.output - 1) for r in measured if r.output > 1])
+    tpot = np.array([(r.finished - r.first) / (r.tokens - 1) for r in measured if r.tokens > 1])
     whole = np.array([r.finished - r.arrived for r in measured])
     return SimulatedPercentiles(
         prefill_p50=_quantile(prefill, 50),
@@ -104,6 +114,9 @@ def summarise(run: SimulationRun, *, warm_up: int, requests: int, arrivals: str,
         ttft_p99=_quantile(ttft, 99),
         tpot_p50=_quantile(tpot, 50) if len(tpot) else None,
         tpot_p99=_quantile(tpot, 99) if len(tpot) else None,
+        e2e_p50=_quantile(whole, 50),
+        e2e_p99=_quantile(whole, 99),
+        requests_seen=tuple(zip(ttft.tolist(), _per_token(measured), whole.tolist(), strict=True)),
         request_mean=Estimate(float(whole.mean()), _half_width([float(b.mean()) for b in _batches(whole)])),
         arrivals=arrivals,
         requests=len(measured),
@@ -115,6 +128,10 @@ def summarise(run: SimulationRun, *, warm_up: int, requests: int, arrivals: str,
         seed=seed,
         duration_s=run.ended_ms / 1000,
     )
+
+
+def _per_token(measured: Sequence[Request]) -> list[float]:
+    return [(r.finished - r.first) / (r.tokens - 1) if r.tokens > 1 else 0.0 for r in measured]
 
 
 def littles_law_residual(run: SimulationRun) -> float:
@@ -149,6 +166,13 @@ def compare(metrics: Metrics, simulated: SimulatedPercentiles, requirements: Req
     limits: dict[tuple[str, int], float] = {
         (limit.metric, limit.percentile): limit.limit_ms for limit in requirements.latency_limits
     }
+    goodput = requirements.goodput
+    if goodput is not None:
+        kept = simulated.within(goodput)
+        said = f"Goodput: {kept:.1%} of the simulated requests are within every limit of requirements.goodput"
+        if kept < goodput.share:
+            sentence = f"{said}, below the share of {goodput.share:.1%}."
+            found.append(Disagreement("limit", "goodput", 99, None, kept, goodput.share, sentence))
     for metric, percentile in _LATENCIES:
         estimate = simulated.latency(metric, percentile)
         if estimate is None:

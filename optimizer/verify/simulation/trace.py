@@ -2,58 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from optimizer.facts.demand import Workload
-from optimizer.facts.files import read_csv
+from optimizer.facts.trace import Arrival, read_requests
 
-LARGEST_BYTES = 64 * 1024 * 1024
-TRACE_COLUMNS = ("arrived_at", "num_prefill_tokens", "num_decode_tokens")
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One request of a trace: when it came (ms), and its lengths in tokens."""
-
-    at_ms: float
-    prompt_tokens: int
-    output_tokens: int
+__all__ = ["Arrival", "read_trace", "share_of_replica", "trace_sentence"]
 
 
 def read_trace(path: Path) -> tuple[Arrival, ...]:
-    """The requests of a trace file in order of arrival.
-
-    Args:
-        path: CSV with the columns ``arrived_at`` (seconds), ``num_prefill_tokens`` and ``num_decode_tokens``, as the
-            Vidur project packages the Azure LLM inference traces.
+    """The requests of a trace file in order of arrival, in any of the forms of ``facts.trace``.
 
     Raises:
-        ValueError: a column is missing, a value is no number, a length is below 1, or the file holds no request.
+        ProblemError: a column is missing, a value is no number, a length is below 1, or the file holds no request.
     """
-    columns, rows = read_csv(path, str(path), LARGEST_BYTES)
-    missing = [name for name in TRACE_COLUMNS if name not in columns]
-    if missing:
-        raise ValueError(f"{path}: the column {missing[0]} is missing; a trace has {', '.join(TRACE_COLUMNS)}")
-    requests = [_arrival(path, line, row) for line, row in enumerate(rows, start=2)]
-    if not requests:
-        raise ValueError(f"{path}: holds no request")
-    return tuple(sorted(requests, key=lambda request: request.at_ms))
-
-
-def _arrival(path: Path, line: int, row: dict[str, str]) -> Arrival:
-    try:
-        at, prompt, output = float(row[TRACE_COLUMNS[0]]), int(row[TRACE_COLUMNS[1]]), int(row[TRACE_COLUMNS[2]])
-    except (TypeError, ValueError):
-        raise ValueError(f"{path}, line {line}: a value is not a number") from None
-    if not math.isfinite(at) or prompt < 1 or output < 1:
-        raise ValueError(f"{path}, line {line}: needs a finite time and at least one token of prompt and output")
-    return Arrival(1000 * at, prompt, output)
+    return read_requests(path, str(path))
 
 
 def trace_sentence(requests: Sequence[Arrival], workload: Workload) -> str:

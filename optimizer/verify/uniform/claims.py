@@ -17,7 +17,7 @@ from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS
 from optimizer.verify.common.objective import Value
 from optimizer.verify.common.rules import Finding, barely_holds, clearly_holds
 
-_TIMES = ("prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
+_TIMES = ("prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99", "e2e_p50", "e2e_p99")
 _TIGHT = Decimal("1e-11")
 FLOAT_BYTES = Decimal("0.01")
 """What 64-bit floats lose of the bytes that requests in progress want."""
@@ -70,6 +70,17 @@ def check_metrics(ledger: CheckLedger, candidate: Candidate, value: Value, claim
         ledger.time(f"metrics.{name}_ms", getattr(load, name) if load else None, getattr(claimed, f"{name}_ms"))
     ledger.time("metrics.request_mean_ms", load.mean if load else None, claimed.request_mean_ms)
     ledger.time("metrics.tpot_full_batch_ms", candidate.times.tpot(candidate.slots), claimed.tpot_full_batch_ms)
+    kept = candidate.prefix_kept_s()
+    if kept is None:
+        ledger.same("metrics.prefix_kept_s", None, claimed.prefix_kept_s)
+    else:
+        right = near(kept, claimed.prefix_kept_s, Decimal("1e-6") * (1 + kept))
+        ledger.that("metrics.prefix_kept_s", right, kept, claimed.prefix_kept_s)
+    if candidate.problem.requirements.goodput is None or load is None:
+        ledger.same("metrics.goodput", None, claimed.goodput)
+    else:
+        held = 1 - load.goodput
+        ledger.that("metrics.goodput", near(held, claimed.goodput, _TIGHT), held, claimed.goodput)
     ledger.same("metrics.concurrency_p50", load.n50 if load else None, claimed.concurrency_p50)
     ledger.same("metrics.concurrency_p99", load.n99 if load else None, claimed.concurrency_p99)
     ledger.rate("metrics.tokens_per_s", decimal(candidate.demand) * work.output_tokens, claimed.tokens_per_s)
@@ -139,14 +150,18 @@ def _check_numbers(ledger: CheckLedger, finding: Finding, rule: RuleResult) -> N
         slack = finding.limit - finding.actual
         ledger.that("slack", near(slack, rule.slack, down, up), slack, rule.slack)
         return
-    if finding.unit == "ms":
+    if finding.unit in ("ms", "share of requests"):
         ledger.time("actual", finding.actual, rule.actual)
     elif finding.unit == "requests/s":
         ledger.rate("actual", finding.actual, rule.actual, finding.actual * TWO_NANOSECONDS)
     else:
         ledger.that("actual", near(finding.actual, rule.actual, Decimal(0)), finding.actual, rule.actual)
     slack = (finding.limit - finding.actual) * (1 if finding.at_most else -1)
-    rounding = {"ms": TWO_NANOSECONDS, "requests/s": THOUSANDTH + finding.actual * TWO_NANOSECONDS}
+    rounding = {
+        "ms": TWO_NANOSECONDS,
+        "share of requests": TWO_NANOSECONDS,
+        "requests/s": THOUSANDTH + finding.actual * TWO_NANOSECONDS,
+    }
     spread = rounding.get(finding.unit, Decimal(0)) + _TIGHT * abs(finding.limit)
     ledger.that("slack", near(slack, rule.slack, spread), slack, rule.slack)
 

@@ -251,7 +251,7 @@ class _Rules:
     def limits(self, load: Loads) -> None:
         """Latency limits at a load; an overloaded replica keeps none."""
         for limit in self._problem.requirements.latency_limits:
-            rule = f"{limit.metric}_p{limit.percentile}"
+            rule = limit.rule
             actual = np.where(load.overloaded, np.inf, load.latency[rule])
             most = float(planned(self._problem.requirements, limit.limit_ms))
             actual = np.where(load.unsure, most, actual)

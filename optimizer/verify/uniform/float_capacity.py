@@ -25,7 +25,7 @@ def most_per_replica(problem: Problem, times: ShapeTimes, slots: Ints, caches: F
         load = loads(problem, times, lines, middle, chain_length(problem))
         good = ~load.overloaded & (load.n99 <= slots) & (slots >= 1) & (caches.short(load, lines) <= 0)
         for limit in problem.requirements.latency_limits:
-            rule = f"{limit.metric}_p{limit.percentile}"
+            rule = limit.rule
             if rule not in problem.search.disabled_rules:
                 good &= load.latency[rule] <= float(planned(problem.requirements, limit.limit_ms))
         low, high = np.where(good, middle, low), np.where(good, high, middle)

@@ -74,6 +74,10 @@ def metrics_of(candidate: Candidate) -> Metrics:
         availability=float(candidate.value().availability),
         memory_bytes_per_stage=memory,
         weights_bytes_per_stage=weights,
+        e2e_p50_ms=ms(load.e2e_p50 if load else None),
+        e2e_p99_ms=ms(load.e2e_p99 if load else None),
+        prefix_kept_s=None if candidate.prefix_kept_s() is None else float(candidate.prefix_kept_s() or 0),
+        goodput=None if candidate.problem.requirements.goodput is None or load is None else 1 - float(load.goodput),
     )
 
 

@@ -167,7 +167,7 @@ class RowJudged:
             self.least = np.maximum(self.least, np.where(load.unsure, 1, load.n99))
         wanted = self.problem.requirements
         for limit in wanted.latency_limits:
-            rule = f"{limit.metric}_p{limit.percentile}"
+            rule = limit.rule
             if rule not in self.off:
                 most = float(planned(wanted, limit.limit_ms))
                 actual = np.where(load.overloaded, np.inf, load.latency[rule])

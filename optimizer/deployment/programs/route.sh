@@ -1,0 +1,119 @@
+# shellcheck shell=bash disable=SC2154
+# nginx in front of the engines, led by their health: it sends requests to those that answer /health, and to no other.
+# Needs nginx, curl and getent (glibc); $engines has a line "HOST:PORT WEIGHT" for each engine.
+# A change of who is up becomes a new list and a reload, which nginx makes without dropping a stream.
+for need in nginx curl getent; do
+  if ! command -v "$need" >/dev/null; then
+    echo "the router needs $need, which is not installed" >&2
+    exit 1
+  fi
+done
+state=$(mktemp -d)
+declare -A slow=()
+nginx_pid=''
+
+note() { echo "$(date '+%Y-%m-%dT%H:%M:%S') router: $*" >&2; }
+
+# Requests in flight may end when told to stop; a second signal cuts them.
+# shellcheck disable=SC2329  # a trap calls it
+leave() {
+  trap 'kill -TERM "$nginx_pid" 2>/dev/null' INT TERM HUP
+  if [ -n "$nginx_pid" ] && kill -QUIT "$nginx_pid" 2>/dev/null; then
+    for ((tenth = 0; tenth < ${drain_s:-130} * 10; tenth++)); do
+      kill -0 "$nginx_pid" 2>/dev/null || break
+      sleep 0.1
+    done
+    kill -TERM "$nginx_pid" 2>/dev/null
+  fi
+  wait 2>/dev/null
+  rm -rf "$state"
+  exit "$1"
+}
+trap 'leave 130' INT
+trap 'leave 143' TERM HUP
+
+# Addresses of a name, one a line: the first, or (where one name stands for many pods) every one. None where it is unknown.
+addresses() {
+  getent ahosts "$1" | awk -v all="${every_address:-0}" '
+    $2 == "STREAM" && !seen[$1]++ { print ($1 ~ /:/ ? "[" $1 "]" : $1); if (!all) exit }'
+}
+
+probe() { # of one address; says up, slow (no answer in time) or down
+  local code
+  if code=$(curl -s -o /dev/null --connect-timeout 2 -m "${answer_s:-5}" -w '%{http_code}' "http://$1/health"); then
+    if [ "$code" = 200 ]; then echo up; else echo down; fi
+  elif [ $? -eq 28 ]; then
+    echo slow
+  else
+    echo down
+  fi
+}
+
+# Every engine asked at once: lines "up|slow|down ADDRESS:PORT WEIGHT".
+ask() {
+  local server weight address
+  while read -r server weight; do
+    while read -r address; do
+      echo "$(probe "$address:${server##*:}") $address:${server##*:} $weight" &
+    done < <(addresses "${server%:*}")
+  done <<<"$engines"
+  wait
+}
+
+# Who is sent requests: engines that are up, and those that answered late less than three times in a row. Where nobody is up, all
+# that are merely late stay: a slow last engine is better than none.
+choose() {
+  local state_of server weight late='' up=''
+  while read -r state_of server weight; do
+    [ -n "$server" ] || continue
+    if [ "$state_of" = slow ]; then slow[$server]=$((${slow[$server]:-0} + 1)); else slow[$server]=0; fi
+    if [ "$state_of" = up ] || { [ "$state_of" = slow ] && [ "${slow[$server]}" -lt 3 ] && [[ $before == *"server $server "* ]]; }; then
+      up+="server $server weight=$weight max_fails=0;"$'\n'
+    elif [ "$state_of" = slow ]; then
+      late+="server $server weight=$weight max_fails=0;"$'\n'
+    fi
+  done
+  chosen=$(printf '%s' "${up:-$late}" | LC_ALL=C sort)
+}
+
+write_list() {
+  local count
+  count=$(grep -c . <<<"$chosen")
+  {
+    echo "upstream engines {"
+    echo "zone engines 1m;" # shared by all workers, so that the weights hold over all requests
+    echo "${chosen:-server 127.0.0.1:1;}"
+    echo "}"
+    echo "map '' \$engines_up { default $count; }"
+  } >"$state/engines.conf"
+  note "$count of $(grep -c . <<<"$asked") engines are up"
+}
+
+cp router.conf "$state/nginx.conf"
+: >"$state/paths.conf"
+built=$(nginx -V 2>&1)
+for part in client_body proxy fastcgi uwsgi scgi; do
+  [[ $built == *"without-http_${part}_module"* ]] || echo "${part}_temp_path $state/$part;" >>"$state/paths.conf"
+done
+before='' chosen='' asked=''
+asked=$(ask)
+choose <<<"$asked"
+write_list
+before=$chosen
+nginx -p "$state/" -c "$state/nginx.conf" -g 'daemon off;' &
+nginx_pid=$!
+while kill -0 "$nginx_pid" 2>/dev/null; do
+  sleep "${period_s:-2}" &
+  wait $! # a signal is answered at once
+  asked=$(ask)
+  choose <<<"$asked"
+  if [ "$chosen" != "$before" ]; then
+    write_list
+    if nginx -t -q -p "$state/" -c "$state/nginx.conf" && kill -HUP "$nginx_pid"; then before=$chosen; fi
+  fi
+done
+code=0
+wait "$nginx_pid" || code=$?
+note "nginx ended with exit code $code"
+rm -rf "$state"
+exit "$code"

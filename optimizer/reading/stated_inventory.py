@@ -1,0 +1,50 @@
+"""A problem file that states a given inventory, for callers that have no file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optimizer.catalog.recovery import recovery_facts
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
+from optimizer.reading.stated import Stated
+
+
+def inventory_stated_of(problem: InventoryProblem) -> Stated:
+    """A statement that resolves to the given inventory; the model keeps its name, and its facts come along resolved."""
+    values: dict[str, Any] = {
+        "name": problem.name,
+        "engine": problem.engine,
+        "cluster": [_group(group) for group in problem.groups],
+        "failures": _failures(problem),
+        "model": problem.model.name,
+    }
+    domains: dict[str, dict[str, list[str]]] = {}
+    for domain in problem.domains:
+        domains.setdefault(domain.level, {})[domain.name] = list(domain.groups)
+    if domains:
+        values["domains"] = domains
+    for section in ("workload", "requirements", "objective", "search"):
+        data = getattr(problem, section).model_dump(exclude_defaults=True)
+        values[section] = {k: list(v) if isinstance(v, tuple) else v for k, v in data.items() if v is not None}
+    survive: dict[str, Any] = {losses.level: losses.count for losses in problem.survive}
+    if survive:
+        survive["demand_share"] = problem.demand_share
+        if problem.within_s is not None:
+            survive["within_s"] = problem.within_s
+        values["requirements"]["survive"] = survive
+    return Stated(values, default_name=problem.name, model=problem.model)
+
+
+def _group(group: NodeGroup) -> dict[str, Any]:
+    data = {name: value for name, value in group.model_dump().items() if value is not None}
+    if not data["racks"]:
+        del data["racks"]
+    return data
+
+
+def _failures(problem: InventoryProblem) -> dict[str, Any]:
+    stated: dict[str, Any] = {name: rate for name, rate in problem.failures.model_dump().items() if rate is not None}
+    if problem.recovery != recovery_facts():
+        stated["engine_start_s"] = problem.recovery.engine_start_s
+        stated["storage_gb_per_s"] = problem.recovery.storage_gb_per_s
+    return stated

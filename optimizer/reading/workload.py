@@ -1,0 +1,111 @@
+"""The workload as stated, resolved: laws of lengths with their percentiles, and traces read into classes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from statistics import NormalDist
+
+from optimizer.facts.demand import Requirements, Workload, WorkloadInput
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.lengths import LengthLaw, trace_classes
+from optimizer.facts.model import ModelFacts
+from optimizer.facts.trace import read_requests
+
+_Z99 = NormalDist().inv_cdf(0.99)
+
+
+def longest_allowed(requirements: Requirements, model: ModelFacts) -> int:
+    """Tokens of the longest request that is served: as stated, else the model's context."""
+    return requirements.max_sequence_tokens or model.max_context_tokens
+
+
+def workload_of(stated: WorkloadInput, folder: Path, longest: int, model: ModelFacts) -> Workload:
+    """The workload with what its lengths and its trace say.
+
+    Args:
+        folder: where the path of a trace starts.
+        longest: tokens of the longest request that is served; longer ones of a trace are refused and left out.
+
+    Raises:
+        ProblemError: something is missing, stated twice, or the trace cannot be used.
+    """
+    found = _of_trace(stated, folder, longest) if stated.trace is not None else _stated(stated)
+    if found.prefix is not None and found.prefix.shared_tokens >= found.prompt_tokens:
+        raise ProblemError(
+            "workload.prefix.shared_tokens",
+            f"{found.prefix.shared_tokens} is not below the mean prompt of {found.prompt_tokens} tokens",
+        )
+    if found.speculation is not None and found.speculation.method == "mtp" and not model.mtp_parameters:
+        raise ProblemError("workload.speculation.method", f"mtp: {model.name} states no multi-token-prediction module")
+    return found
+
+
+def _stated(stated: WorkloadInput) -> Workload:
+    for name in ("prompt_tokens", "output_tokens", "requests_per_s"):
+        if getattr(stated, name) is None:
+            raise ProblemError(f"workload.{name}", "is missing")
+    prompt, output = stated.prompt_tokens, stated.output_tokens
+    if isinstance(prompt, LengthLaw) and stated.prompt_tokens_p99 is not None:
+        raise ProblemError(
+            "workload.prompt_tokens_p99", "stands beside prompt_tokens with percentiles; state p99 there"
+        )
+    if isinstance(prompt, int) and stated.prompt_tokens_p99 is not None and stated.prompt_tokens_p99 < prompt:
+        raise ProblemError(
+            "workload", f"prompt_tokens_p99 = {stated.prompt_tokens_p99} is below the mean prompt_tokens = {prompt}"
+        )
+    values: dict[str, object] = {
+        "requests_per_s": stated.requests_per_s,
+        "prefix": stated.prefix,
+        "speculation": stated.speculation,
+    }
+    for name, law in (("prompt", prompt), ("output", output)):
+        if isinstance(law, LengthLaw):
+            values |= {f"{name}_tokens": law.mean, f"{name}_law": law, f"{name}_tokens_p99": _p99(law)}
+        else:
+            values[f"{name}_tokens"] = law
+    if stated.prompt_tokens_p99 is not None:
+        values["prompt_tokens_p99"] = stated.prompt_tokens_p99
+    return Workload.model_validate(values)
+
+
+def _p99(law: LengthLaw) -> int:
+    return max(law.mean, law.p99 or min(law.max or 10**8, round(math.exp(law.line()(_Z99)))))
+
+
+def _of_trace(stated: WorkloadInput, folder: Path, longest: int) -> Workload:
+    for name in ("prompt_tokens", "output_tokens", "prompt_tokens_p99"):
+        if getattr(stated, name) is not None:
+            raise ProblemError(f"workload.{name}", "stands beside trace, whose lengths are used; state one of them")
+    assert stated.trace is not None
+    path = Path(stated.trace).expanduser()
+    requests = read_requests(path if path.is_absolute() else folder / path, "workload.trace")
+    served = [
+        (one.prompt_tokens, one.output_tokens) for one in requests if one.prompt_tokens + one.output_tokens <= longest
+    ]
+    if not served:
+        raise ProblemError("workload.trace", f"every request is longer than the {longest:,} tokens that are served")
+    seconds = (requests[-1].at_ms - requests[0].at_ms) / 1000
+    if stated.requests_per_s is None and seconds <= 0:
+        raise ProblemError("workload.requests_per_s", "is missing, and the trace's requests all arrive at once")
+    rate = stated.requests_per_s or round(len(served) / seconds, 3)
+    prompts, outputs = sorted(p for p, _ in served), sorted(o for _, o in served)
+    mean_prompt, mean_output = (max(1, round(sum(many) / len(many))) for many in (prompts, outputs))
+    at99 = min(len(served) - 1, round(0.99 * len(served)))
+    left_out = len(requests) - len(served)
+    refused = f"; {left_out:,} longer than {longest:,} tokens would be refused and are left out" if left_out else ""
+    return Workload(
+        prompt_tokens=mean_prompt,
+        output_tokens=mean_output,
+        requests_per_s=rate,
+        prompt_tokens_p99=max(mean_prompt, prompts[at99]),
+        output_tokens_p99=max(mean_output, outputs[at99]),
+        longest_tokens=max(p + o for p, o in served),
+        recorded=trace_classes(served),
+        prefix=stated.prefix,
+        speculation=stated.speculation,
+        note=(
+            f"Lengths of {len(served):,} requests of {path.name}: {mean_prompt:,} prompt tokens on average (P99 {prompts[at99]:,}) and "
+            f"{mean_output:,} output tokens (P99 {outputs[at99]:,}), at {rate:g} requests/s{refused}."
+        ),
+    )

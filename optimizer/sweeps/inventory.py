@@ -1,0 +1,114 @@
+"""Points of a sweep over an inventory: each is read, solved and verified as ``solve`` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.reading.stated import Stated
+from optimizer.results.inventory import InventoryAnswer, instance_label
+from optimizer.sweeps.nodes import indexed
+from optimizer.sweeps.points import Checked, InventoryFigures, Point, PoolAt, Spec, binding_of, failed
+
+
+def inventory_problem(stated: Stated, spec: Spec, prices: Mapping[str, float]) -> InventoryProblem:
+    """The inventory of a point, groups that state no price with that of their GPU.
+
+    Raises:
+        ProblemError: as ``load_problem``.
+    """
+    from optimizer.reading.inventory_file import inventory_from_dict
+
+    changes = indexed(stated.values, spec.changes)
+    changed = stated.changed(changes)
+    model = None if any(field.split(".")[0] == "model" for field in changes) else stated.model
+    problem = inventory_from_dict(changed.values, default_name=stated.default_name, folder=stated.folder, model=model)
+    return priced(problem, prices)
+
+
+def priced(problem: InventoryProblem, prices: Mapping[str, float]) -> InventoryProblem:
+    """The inventory with a price, where one is known, for every group that states none."""
+    groups = tuple(
+        group.model_copy(update={"price_per_gpu_hour": prices.get(group.gpu.name)})
+        if group.price_per_gpu_hour is None
+        else group
+        for group in problem.groups
+    )
+    return problem.model_copy(update={"groups": groups})
+
+
+def solve_inventories(
+    stated: Stated, specs: tuple[Spec, ...], prices: Mapping[str, float], time_limit_s: float | None
+) -> Iterator[Point]:
+    """Points in order; what goes wrong at one is its own point."""
+    from optimizer.questions.inventory import solve_inventory
+
+    for spec in specs:
+        try:
+            problem = inventory_problem(stated, spec, prices)
+            answer = solve_inventory(problem, time_limit_s=time_limit_s, ranges=False, explain="conflict")
+        except ProblemError as error:
+            yield failed(spec, str(error))
+        else:
+            yield inventory_point(replace(spec, gpus=problem.gpus), problem, answer)
+
+
+def inventory_point(spec: Spec, problem: InventoryProblem, answer: InventoryAnswer) -> Point:
+    """The point of an inventory's answer."""
+    checked, figures = answer.verification, figures_of(answer)
+    hourly = answer.price_per_hour
+    tokens = figures.tokens_per_s * figures.availability * 3600 if figures else 0.0
+    return Point(
+        index=spec.index,
+        name=spec.name,
+        values=spec.changes,
+        gpus=spec.gpus,
+        status=answer.status,
+        objective=answer.objective,
+        preset=problem.objective.preset,
+        price_per_hour=hourly,
+        price_per_million_output_tokens=hourly / tokens * 1e6 if hourly is not None and tokens else None,
+        binding=binding_of(answer.rules),
+        conflict=answer.conflicts[0].rules if answer.conflicts else (),
+        said=_said(answer),
+        verification=Checked(checked.passed, checked.checks, checked.optimality, checked.candidates),
+        search_limits=answer.search_limits,
+        inventory=figures,
+    )
+
+
+def _said(answer: InventoryAnswer) -> str:
+    """Why the point is not answered: its conflict where there is one."""
+    if answer.conflicts:
+        return answer.conflicts[0].sentence
+    return answer.explanation[0] if answer.status != "optimal" and answer.explanation else ""
+
+
+def figures_of(answer: InventoryAnswer) -> InventoryFigures | None:
+    """The figures of an answer; None where it has no instances."""
+    if not answer.pools or answer.reliability is None:
+        return None
+    metrics = [pool.metrics for pool in answer.pools]
+
+    def worst(name: str) -> float | None:
+        values = [getattr(one, name) for one in metrics]
+        return None if None in values else max(values)
+
+    return InventoryFigures(
+        label=answer.label,
+        gpus_used=answer.gpus_used,
+        pools=tuple(
+            PoolAt(pool.where, instance_label(pool.strategy), pool.instances, pool.share) for pool in answer.pools
+        ),
+        ttft_p50_ms=worst("ttft_p50_ms"),
+        ttft_p99_ms=worst("ttft_p99_ms"),
+        tpot_p50_ms=worst("tpot_p50_ms"),
+        tpot_p99_ms=worst("tpot_p99_ms"),
+        request_mean_ms=answer.request_mean_ms,
+        tokens_per_s=answer.tokens_per_s or 0.0,
+        peak_tokens_per_s=answer.peak_tokens_per_s or 0.0,
+        max_request_rate=sum(pool.capacity * pool.instances for pool in answer.pools),
+        availability=answer.reliability.availability,
+    )
