@@ -156,7 +156,9 @@ class _Halves:
         if last:
             shared = first and self.model.tied_embeddings
             own = 0.0 if shared else self._head_bytes
-            head = {name: terms[name] for name in ("output head", "step overhead")}
+            # What no layer takes part in is the head's: the output head itself, and what a step costs once.
+            of_layers = {name for part in parts for name, value in part.terms.items() if value}
+            head = {name: terms[name] for name in terms.keys() - of_layers - set(COLLECTIVES)}
             parts.append(_Part("head", None, own + self._last_bytes, 0.0, head))
         _scale(parts, terms)
         weights = apportion(weights_bytes, [part.weights for part in parts])

@@ -28,6 +28,8 @@ class Held:
     mean: Floats
     variance: Floats
     third: Floats
+    shared: Floats
+    """Bytes that are held once, whatever the number of requests."""
 
     def wanted(self, shape: Ints, load: LoadPoints, share: float) -> Floats:
         """Bytes that the requests in progress pass for ``share`` of the time, (Q, C); infinite where overloaded.
@@ -42,14 +44,15 @@ class Held:
         one, variance, skew = self.mean[shape], self.variance[shape], self.third[shape]
         total = number * variance + spread * one**2
         with np.errstate(invalid="ignore"):
-            result = _quantile(number * one, total, number * skew + 3 * spread * one * variance + third * one**3, share)
+            bent = number * skew + 3 * spread * one * variance + third * one**3
+            result = self.shared[shape] + _quantile(number * one, total, bent, share)
         wanted: Floats = np.where(load.overloaded[:, None], np.inf, result)
         return wanted
 
     def of_number(self, number: Ints, share: float) -> Floats:
         """The same for exactly so many requests in progress in each shape, (S, C)."""
         n = number[:, None].astype(np.float64)
-        return _quantile(n * self.mean, n * self.variance, n * self.third, share)
+        return self.shared + _quantile(n * self.mean, n * self.variance, n * self.third, share)
 
     def most(self, room: Ints, share: float, limit: int) -> Ints:
         """The most requests in progress, up to a limit, that want no more than ``room`` (S, C), (S,)."""
@@ -125,14 +128,25 @@ def held(problem: Problem, table: ShapeTable, arrays: LayerArrays) -> Held:
         mean=slopes @ mean + state,
         variance=np.einsum("sci,scj,ij->sc", slopes, slopes, second),
         third=np.einsum("sci,scj,sck,ijk->sc", slopes, slopes, slopes, third),
+        shared=_held_once(problem, table, arrays),
     )
+
+
+def _held_once(problem: Problem, table: ShapeTable, arrays: LayerArrays) -> Floats:
+    """Cache of the tokens that all requests share, rounded up, (S, C)."""
+    tokens = problem.workload.shared_tokens
+    if not tokens:
+        return np.zeros(table.multiplicity.shape)
+    once = sequence_bytes(np.array([tokens]), table, arrays)[0].astype(np.float64)
+    result: Floats = np.where(table.multiplicity > 0, np.ceil(once - 1e-6), 0.0)
+    return result
 
 
 def _blocks_in_progress(problem: Problem) -> tuple[Ints, Floats]:
     """Blocks that a request in progress may hold, and how likely each number is."""
-    longest = max(one.prompt_tokens + one.output_tokens for one in problem.requests)
+    longest = max(one.prompt_tokens + one.output_tokens for one in problem.held_requests)
     steps = np.zeros(longest + 1)
-    for one in problem.requests:
+    for one in problem.held_requests:
         # Its output tokens are equally likely: it holds prompt, prompt + 1, … prompt + output - 1.
         steps[one.prompt_tokens] += one.weight
         steps[one.prompt_tokens + one.output_tokens] -= one.weight

@@ -37,6 +37,7 @@ def chosen_of(problem: Problem, answer: Answer) -> Chosen:
     """
     if answer.strategy is None:
         raise ValueError("the answer has no strategy")
+    problem = problem.decided(answer.decided)
     placement = place_evenly(problem, answer.strategy)
     broken = _broken(answer.rules)
     return Chosen(

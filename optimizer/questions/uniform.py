@@ -86,7 +86,7 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
     from optimizer.verify.simulation.report import compare
     from optimizer.verify.simulation.trace import read_trace, trace_sentence
 
-    metrics = answer.metrics
+    metrics, problem = answer.metrics, problem.decided(answer.decided)
     if answer.strategy is None or metrics is None or metrics.ttft_p99_ms is None:
         return answer
     if problem.costs is not None:

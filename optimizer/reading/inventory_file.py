@@ -205,6 +205,10 @@ def inventory_from_dict(
     model = served_on(
         model or resolve_model(stated.model, folder or Path()), stated.engine, [group.gpu for group in groups]
     )
+    if stated.workload.speculation is not None:
+        raise ProblemError(
+            "workload.speculation", "is for problems with hardware:, whose bounds count what guesses take"
+        )
     problem = InventoryProblem(
         name=stated.name or name_from_path(default_name, "problem"),
         engine=stated.engine,
@@ -212,7 +216,7 @@ def inventory_from_dict(
         domains=domains,
         failures=_failures(stated.failures),
         model=model,
-        workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model)),
+        workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model), model),
         requirements=stated.requirements,
         survive=(),
         demand_share=share,

@@ -79,7 +79,7 @@ def problem_from_dict(
             engine=stated.engine,
             hardware=hardware,
             model=model,
-            workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model)),
+            workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model), model),
             requirements=stated.requirements,
             objective=objective,
             search=stated.search,

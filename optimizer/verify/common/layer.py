@@ -122,6 +122,28 @@ def _slowdown(problem: Problem, group: Group, kind: LayerKind) -> Fraction:
     return (1 + constant("expert_width_half") / width) * busiest
 
 
+def cache_only(token_bytes: int, whole: int) -> LayerFacts:
+    """A draft's cache, kept of every token, as a layer; its weights and times are counted elsewhere."""
+    nothing = Fraction(0)
+    return LayerFacts(
+        linear_parameters=nothing,
+        dense_bytes=nothing,
+        expert_bytes=nothing,
+        token_bytes=token_bytes,
+        kept=0,
+        admitted=0,
+        in_flight_bytes=0,
+        state_bytes=nothing,
+        sequence_bytes=Fraction(token_bytes * whole),
+        cache_bytes_read=nothing,
+        attention_flop=nothing,
+        experts=None,
+        expert_prefill_ms=nothing,
+        prefill_flop_width=nothing,
+        window=0,
+    )
+
+
 def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> LayerFacts:
     """Sections 2 and 3 for one layer; times in milliseconds, sizes in bytes."""
     model, t = problem.model, group.tensor

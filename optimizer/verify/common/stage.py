@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from optimizer.facts.demand import Prefix
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
-from optimizer.verify.common.arithmetic import Affine, ceil, constant, exact
+from optimizer.verify.common.arithmetic import Affine, ceil, ceil_ratio, constant, exact
 from optimizer.verify.common.beside import Beside, beside_of, tokens_in_flight
 from optimizer.verify.common.groups import Group, ReplicaShape
-from optimizer.verify.common.layer import LayerExperts, LayerFacts, Rates, layer_of, rates_of
+from optimizer.verify.common.layer import LayerExperts, LayerFacts, Rates, cache_only, layer_of, rates_of
 from optimizer.verify.common.links import all_reduce, all_to_all, exchange_places, sends
+from optimizer.verify.common.mixed import mean_context
 from optimizer.verify.common.weights import tables
 
 
@@ -39,8 +41,8 @@ class Stage:
     """Milliseconds, all parts that grow linearly with b."""
     roofs: tuple[tuple[Fraction, Fraction], ...]
     """(memory ms, compute ms per sequence) of the dense layers and of the head."""
-    experts: tuple[tuple[LayerExperts, int], ...]
-    """(experts, layers that have them)."""
+    experts: tuple[tuple[LayerExperts, int, int], ...]
+    """(experts, layers that have them, tokens of each sequence that a step puts through them)."""
     prefill: Affine
     """Milliseconds, all parts that grow linearly with m."""
     attention: tuple[tuple[Fraction, int], ...]
@@ -50,6 +52,8 @@ class Stage:
     admitted: tuple[tuple[int, int], ...]
     """The same while a prompt is worked on."""
     state_bytes: Fraction
+    prefix: Prefix | None
+    """What of a prompt is found in the cache."""
     in_flight_bytes: int
     """Of each token whose step is not done, of which there are at most ``unsettled``."""
     unsettled: int
@@ -90,10 +94,52 @@ class Stage:
 
     def prefill_ms(self, tokens: int) -> Fraction:
         """Compute time of so many prompt tokens."""
-        total = self.prefill.at(tokens)
+        known = 0 if self.prefix is None else self.prefix.cached(tokens)
+        total = self.prefill.at(tokens - known)
         for factor, window in self.attention:
-            total += factor * (min(tokens**2, 2 * tokens * min(tokens, window)) if window else tokens**2)
+            total += factor * (_pairs(tokens, window) - _pairs(known, window))
         return total
+
+
+def _pairs(tokens: int, window: int) -> int:
+    """Twice the pairs of tokens that attention scores up to here."""
+    return min(tokens**2, 2 * tokens * min(tokens, window)) if window else tokens**2
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What guesses tokens: bytes on a GPU of the last stage, one guess of b sequences, and what a prompt adds."""
+
+    weights: Fraction
+    kept: tuple[tuple[LayerFacts, int], ...]
+    step: Affine
+    roofs: tuple[tuple[Fraction, Fraction], ...]
+    experts: tuple[tuple[LayerExperts, int, int], ...]
+    prefill: Affine
+    attend: tuple[tuple[Fraction, int], ...]
+
+
+def stated_draft(problem: Problem, group: Group, rates: Rates, reduce: Affine) -> Draft:
+    """A draft model by its parameters, layers and cache, sliced over the TP group."""
+    stated, t = problem.workload.speculation, group.tensor
+    assert stated is not None and stated.draft_parameters is not None and stated.draft_layers is not None
+    parameters = exact(stated.draft_parameters) * 10**9 / t
+    token = ceil(Fraction(stated.draft_kv_bytes_per_token or 0, t))
+    layer_ms = exact(problem.hardware.gpu.layer_time_factor) * (
+        constant("t_layer") + (constant("t_tp") if t > 1 else 0)
+    )
+    read = mean_context(problem) * token / (constant("eta_kv") * rates.bandwidth)
+    moved = Affine(reduce.slope * problem.model.hidden_size * 2, reduce.fixed)
+    memory = 2 * parameters / (constant("eta_bw") * rates.bandwidth)
+    return Draft(
+        weights=2 * parameters,
+        kept=((cache_only(token, ceil_ratio(problem.max_sequence_tokens, 16) * 16), 1),),
+        step=Affine(read, stated.draft_layers * layer_ms).plus(moved, 2 * stated.draft_layers),
+        roofs=((memory, 2 * parameters / (constant("eta_decode_flops") * rates.sixteen)),),
+        experts=(),
+        prefill=Affine(2 * parameters / (constant("eta_prefill_flops") * rates.sixteen)),
+        attend=(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +220,33 @@ class Stages:
             )
         return found
 
-    def _compute(self, group: Group, kind: StageKind) -> Stage:
+    def _draft(self, group: Group, shared: _Shared) -> Draft | None:
+        """What guesses tokens, on a GPU of the last stage."""
+        speculation, model = self.problem.workload.speculation, self.problem.model
+        if speculation is None or speculation.method == "ngram":
+            return None
+        if speculation.method == "draft":
+            return stated_draft(self.problem, group, shared.rates, shared.reduce)
+        last = model.kind_of_layer[-1]
+        counts = tuple(int(k == last) for k in range(len(model.kinds)))
+        one = self._compute(group, StageKind(counts, False, True), 0)
+        layer, rates = shared.layers[last], shared.rates
+        generation = exact(self.problem.hardware.gpu.layer_time_factor)
+        moved = _messages(model.hidden_size, group, [(layer, 1)], shared)
+        return Draft(
+            weights=layer.dense_bytes + layer.expert_bytes + 4 * model.hidden_size**2,
+            kept=((layer, 1),),
+            step=Affine(one.step.slope, one.step.fixed - generation * constant("t_step")),
+            roofs=one.roofs,
+            experts=one.experts,
+            prefill=Affine(
+                2 * layer.linear_parameters / (constant("eta_prefill_flops") * rates.linear) + layer.expert_prefill_ms
+            ).plus(moved),
+            attend=((layer.prefill_flop_width, layer.window),),
+        )
+
+    def _compute(self, group: Group, kind: StageKind, guesses: int | None = None) -> Stage:
+        guessed = self.problem.workload.guessed if guesses is None else guesses
         model, shared = self.problem.model, self._shared_by(group)
         rates = shared.rates
         held = [(layer, n) for layer, n in zip(shared.layers, kind.counts, strict=True) if n]
@@ -188,36 +260,49 @@ class Stages:
             weights += ends.head
         moved = _messages(model.hidden_size, group, held, shared)
         decode_flop = constant("eta_decode_flops")
-        roofs = [
-            (dense_bytes / (constant("eta_bw") * rates.linear_bandwidth), 2 * linear / (decode_flop * rates.linear))
-        ]
-        step = _step(self.problem, group, held, rates).plus(moved)
+        checked = 1 + guessed
+        products = checked * 2 * linear / (decode_flop * rates.linear)
+        roofs = [(dense_bytes / (constant("eta_bw") * rates.linear_bandwidth), products)]
+        step = _step(self.problem, group, held, rates, checked).plus(Affine(checked * moved.slope, moved.fixed))
+        experts = [(layer.experts, n, checked) for layer, n in held if layer.experts is not None]
         prefill = Affine(2 * linear / (constant("eta_prefill_flops") * rates.linear)).plus(moved)
         prefill = prefill.plus(Affine(sum((n * layer.expert_prefill_ms for layer, n in held), Fraction(0))))
         if kind.last:
             weights += ends.last
-            products = 2 * ends.head_parameters / (decode_flop * rates.sixteen)
+            products = checked * 2 * ends.head_parameters / (decode_flop * rates.sixteen)
             roofs.append((ends.head / (constant("eta_bw") * rates.bandwidth), products))
             generation = exact(self.problem.hardware.gpu.layer_time_factor)
-            step = step.plus(Affine(constant("t_sequence"), generation * constant("t_step")))
+            step = step.plus(Affine(checked * constant("t_sequence"), generation * constant("t_step")))
+        attend = [(n * layer.prefill_flop_width, layer.window) for layer, n in held]
+        kept = held
+        draft = self._draft(group, shared) if kind.last and guessed else None
+        if draft is not None:
+            weights += draft.weights
+            kept = [*held, *draft.kept]
+            step = step.plus(draft.step, guessed)
+            roofs += [(guessed * memory, guessed * compute) for memory, compute in draft.roofs]
+            experts += [(of, guessed * n, 1) for of, n, _ in draft.experts]
+            prefill = prefill.plus(draft.prefill)
+            attend += draft.attend
         alone = kind.first and kind.last and group.tensor * group.ranks == 1
         attention = constant("eta_prefill_attention") * rates.sixteen
         return Stage(
             weights_bytes=ceil(weights),
-            sequence_bytes=ceil(sum((n * layer.sequence_bytes for layer, n in held), Fraction(0))),
+            sequence_bytes=ceil(sum((n * layer.sequence_bytes for layer, n in kept), Fraction(0))),
             logits_bytes=shared.beside.sampling if kind.last else 0,
             fixed_bytes=shared.beside.engine + shared.beside.forward + (0 if alone else shared.beside.communication),
             step=step,
             roofs=tuple(roofs),
-            experts=tuple((layer.experts, n) for layer, n in held if layer.experts is not None),
+            experts=tuple(experts),
             prefill=prefill,
-            attention=tuple((n * layer.prefill_flop_width / attention, layer.window) for layer, n in held),
-            cached=_alike((layer.kept, layer.token_bytes, n) for layer, n in held),
-            admitted=_alike((layer.admitted, layer.token_bytes, n) for layer, n in held),
-            state_bytes=sum((n * layer.state_bytes for layer, n in held), Fraction(0)),
-            in_flight_bytes=sum(n * layer.in_flight_bytes for layer, n in held),
+            attention=tuple((width / attention, window) for width, window in attend),
+            cached=_alike((layer.kept, layer.token_bytes, n) for layer, n in kept),
+            admitted=_alike((layer.admitted, layer.token_bytes, n) for layer, n in kept),
+            state_bytes=sum((n * layer.state_bytes for layer, n in kept), Fraction(0)),
+            in_flight_bytes=sum(n * layer.in_flight_bytes for layer, n in kept),
             unsettled=tokens_in_flight(self.problem),
             paged=self.problem.search.kv_reservation == "paged",
+            prefix=self.problem.workload.prefix,
         )
 
 
@@ -230,7 +315,7 @@ def _alike(layers: Iterable[tuple[int, int, int]]) -> tuple[tuple[int, int], ...
     return tuple((size, most) for most, size in sorted(sizes.items()))
 
 
-def _step(problem: Problem, group: Group, held: list[tuple[LayerFacts, int]], rates: Rates) -> Affine:
+def _step(problem: Problem, group: Group, held: list[tuple[LayerFacts, int]], rates: Rates, checked: int) -> Affine:
     """The cache, and the time per layer that no byte or FLOP explains."""
     read = sum((n * layer.cache_bytes_read for layer, n in held), Fraction(0)) / (constant("eta_kv") * rates.bandwidth)
     flop = sum((n * layer.attention_flop for layer, n in held), Fraction(0))
@@ -241,7 +326,7 @@ def _step(problem: Problem, group: Group, held: list[tuple[LayerFacts, int]], ra
         if layer.experts is not None:
             count = layer.experts.count
             overhead += n * constant("t_expert") * count / (1 + count / constant("experts_half"))
-    return Affine(max(read, attend), exact(problem.hardware.gpu.layer_time_factor) * overhead)
+    return Affine(max(read, checked * attend), exact(problem.hardware.gpu.layer_time_factor) * overhead)
 
 
 def _messages(hidden: int, group: Group, held: list[tuple[LayerFacts, int]], shared: _Shared) -> Affine:

@@ -133,7 +133,7 @@ def _roof(x: float, y: Floats) -> Floats:
 def _experts(stage: Stage, b: Floats) -> Floats:
     """Decode time of the routed experts of a stage; one rank."""
     total = np.zeros_like(b)
-    for experts, layers in stage.experts:
+    for experts, layers, _ in stage.experts:
         touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** b)
         reads, products = touched * float(experts.read_ms), float(experts.token_ms) * b
         longest, shortest = np.maximum(reads, products), np.minimum(reads, products)
