@@ -15,7 +15,22 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from optimizer.cli import accuracy, calibrate, deploy, detect, graph, init, pareto, recommend, report, solve, sweep, why
+from optimizer.cli import (
+    accuracy,
+    calibrate,
+    compare,
+    deploy,
+    detect,
+    fit,
+    graph,
+    init,
+    pareto,
+    recommend,
+    report,
+    solve,
+    sweep,
+    why,
+)
 from optimizer.cli.audit import audit
 from optimizer.cli.catalog import catalog_app, schema
 from optimizer.cli.completion import name_shell
@@ -35,6 +50,8 @@ _FIRST = (
     "audit",
     "sweep",
     "recommend",
+    "fit",
+    "compare",
     "pareto",
     "report",
     "deploy",
@@ -95,6 +112,8 @@ calibrate.register(app)
 deploy.register(app)
 sweep.register(app)
 recommend.register(app)
+fit.register(app)
+compare.register(app)
 pareto.register(app)
 report.register(app)
 init.register(app)

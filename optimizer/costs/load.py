@@ -214,9 +214,11 @@ def _at_mean(service: ServiceTable, shape: Ints, number: Floats, spread: Floats)
 
     mean_prompt = service.prompt_mean_ms[shape]
     return {
+        "pass": at(service.round_ms, number) / service.stages[shape],
         "round": at(service.round_ms, number),
         "wider": at(service.round_ms, number + spread),
         "tpot": at(service.tpot_ms, number),
+        "yielded": np.full(len(shape), service.yielded),
         "admission": at(service.admission_ms, number),
         "passes": at(service.prefill_ms, number) - mean_prompt,
     }

@@ -23,9 +23,11 @@ class ServiceTable:
     prompt_sum_ms: Floats  # (S,) O_sum: one prompt through all stages
     prompt_max_ms: Floats  # (S,) O_max: one prompt at the slowest stage
     admission_ms: Floats  # (S, N) arrival to scheduled, no prompts ahead
+    stages: Floats  # (S,) P
     prompt_mean_ms: Floats  # (S,) X of a prompt of mean length
     prompt_each_ms: Floats  # (S, C) X: each distinct prompt through all stages
     overlap: Floats  # (S,) c: half the share of a prompt that another beside it saves
+    yielded: float  # tokens that a step yields a sequence
     output_tokens: float
     lengths: LengthMoments
     chunks: int

@@ -74,15 +74,19 @@ def check(
                 "--placement", "is for cluster and for chains; with hardware every node is alike: fix --tp, --pp, --dp"
             )
         from optimizer.questions.uniform import check as uniform
+        from optimizer.questions.variants import best_of
 
-        return uniform(
+        return best_of(
             cast("Problem", problem),
-            fixed,
-            time_limit_s=time_limit_s,
-            progress=progress,
-            stated=stated,
-            all_conflicts=all_conflicts,
-            repairs=repairs,
+            lambda one, read: uniform(
+                one,
+                fixed,
+                time_limit_s=time_limit_s,
+                progress=progress,
+                stated=stated,
+                all_conflicts=all_conflicts,
+                repairs=repairs and read,
+            ),
         )
     inventory = cast("InventoryProblem", problem)
     if placement is not None:

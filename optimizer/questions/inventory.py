@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from optimizer.explain.inventory.answer import beside_sentence, inventory_sentences
+from optimizer.explain.uniform.memory_words import machine_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, Rate
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
@@ -141,7 +142,11 @@ def _answer(
     said = _ends_left_out(problem, answer) if ranges and found.status == "optimal" else ()
     if found.status == "infeasible" and explain != "nothing":
         answer = _explained(problem, answer, fixed or Fixed(), progress, last, repairs=explain == "repairs")
-    sentences = (*inventory_sentences(problem, answer, found), *said)
+    sentences = (
+        *inventory_sentences(problem, answer, found),
+        *said,
+        *machine_sentences(problem.engine_overhead, [group.gpu for group in problem.groups]),
+    )
     return replace(answer, explanation=sentences, model=model_read(problem.model))
 
 

@@ -55,14 +55,18 @@ def solve(
     kind = kind_of(problem)
     if kind == "uniform":
         from optimizer.questions.uniform import solve as uniform
+        from optimizer.questions.variants import best_of
 
-        return uniform(
+        return best_of(
             problem,  # type: ignore[arg-type]
-            time_limit_s=time_limit_s,
-            progress=progress,
-            stated=stated,
-            all_conflicts=all_conflicts,
-            repairs=repairs,
+            lambda one, read: uniform(
+                one,
+                time_limit_s=time_limit_s,
+                progress=progress,
+                stated=stated,
+                all_conflicts=all_conflicts,
+                repairs=repairs and read,
+            ),
         )
     if kind == "inventory":
         from optimizer.questions.inventory import solve_inventory

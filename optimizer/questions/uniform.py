@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from optimizer.explain.uniform.conflict import least_broken
 from optimizer.explain.uniform.costs import cost_sentences, interval_sentences, intervals_of
+from optimizer.explain.uniform.memory_words import memory_sentences
 from optimizer.explain.uniform.why import beside_sentence, binding_sentences, strategy_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
@@ -71,7 +72,7 @@ def solve(
     answer = solved(q, solver, alternatives=ALTERNATIVES)
     if answer.status == "infeasible":
         answer = with_reasons(answer, q, None, stated, solver, every=all_conflicts, repairs=repairs)
-    return replace(answer, model=model_read(problem.model))
+    return _with_facts(problem, answer)
 
 
 def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, seed: int = 1) -> AnyAnswer:
@@ -89,7 +90,7 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
     from optimizer.verify.simulation import simulate as play
     from optimizer.verify.simulation.trace import read_trace, trace_sentence
 
-    metrics = answer.metrics
+    metrics, problem = answer.metrics, problem.decided(answer.decided)
     if answer.strategy is None or metrics is None or metrics.ttft_p99_ms is None:
         return answer
     if problem.costs is not None:
@@ -204,7 +205,13 @@ def check(
     answer = verified(problem, answer, solver, fixed)
     if answer.feasible is False:
         answer = with_reasons(answer, q, fixed, stated, solver, every=all_conflicts, repairs=repairs)
-    return replace(answer, model=model_read(problem.model))
+    return _with_facts(problem, answer)
+
+
+def _with_facts(problem: Problem, answer: AnyAnswer) -> AnyAnswer:
+    """The answer with what was read of the model, and what is to be said of memory."""
+    said = (*answer.explanation, *memory_sentences(problem, answer.strategy))
+    return replace(answer, model=model_read(problem.model), explanation=said)
 
 
 def check_fixed(problem: Problem, fixed: Fixed) -> None:

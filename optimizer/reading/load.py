@@ -79,10 +79,12 @@ def problem_from_dict(
             engine=stated.engine,
             hardware=hardware,
             model=model,
-            workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model)),
+            workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model), model),
             requirements=stated.requirements,
             objective=objective,
             search=stated.search,
+            engine_version=stated.engine_version,
+            engine_overhead=stated.engine_overhead,
         )
     except ValidationError as error:
         raise first_error(error, values) from None

@@ -111,6 +111,7 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
         memory_bytes_per_stage=tuple(int(v) for v in per_stage),
         weights_bytes_per_stage=tuple(int(v) for v in memory.weights[shape][stages]),
         e2e_p50_ms=ms("e2e_p50"),
+        prefix_kept_s=None if overloaded else prefix_kept_s(quantities, choice),
         e2e_p99_ms=ms("e2e_p99"),
         goodput=None if problem.requirements.goodput is None or overloaded else 1 - float(normal.goodput[row]),
     )
@@ -127,6 +128,22 @@ def stage_bytes(quantities: Quantities, shape: int, slots: int) -> tuple[Ints, I
     else:
         cache = int(memory.capacity_tokens(quantities.budget, slots)[shape]) * memory.kv_per_token[shape]
     return memory.beside_cache(slots)[shape] + cache, cache
+
+
+def prefix_kept_s(q: Quantities, choice: Choice) -> float | None:
+    """Seconds for which the cache that the load leaves keeps a prefix after its last use: new tokens push it out."""
+    work, held, row = q.problem.workload, q.memory.held, choice.row
+    if work.prefix is None or held is None:
+        return None
+    shape = int(q.space.row_shape[row])
+    one = LoadPoints(**{name: getattr(q.normal, name)[[row]] for name in LoadPoints.__dataclass_fields__})
+    left = np.maximum(
+        0.0, q.room[shape] - held.wanted(np.array([shape]), one, q.problem.requirements.preemption_share)[0]
+    )
+    each = q.memory.kv_per_token[shape]
+    rate = work.requests_per_s / int(q.space.row_dp[row])
+    filled = rate * (work.fresh(work.prompt_tokens) + work.output_tokens)
+    return float((left[each > 0] / each[each > 0]).min() / filled) if (each > 0).any() else None
 
 
 def longest_sequence(quantities: Quantities, choice: Choice) -> int:

@@ -96,7 +96,8 @@ def loads(
     n50 = np.minimum(length, 1 + (cumulative >= 0.5).argmax(axis=1))
     at50, at99 = (shape, n50 - 1), (shape, n99 - 1)
     budget = problem.search.max_num_batched_tokens
-    at_once = max(1, budget // work.prompt_tokens)
+    fresh = work.fresh(work.prompt_tokens)
+    at_once = max(1, budget // fresh)
     turn = times.round[at99]
     service = occupancy + chunks_of(problem, work.prompt_tokens) * turn / at_once
     busy = rate * service
@@ -107,7 +108,7 @@ def loads(
     rare = np.maximum(half * np.log(often), service * (1 - 1 / often))
     alone = times.prefill_longest[at99]
     pair = occupancy * np.clip(100 * rate * (turn + occupancy) - 1, 0, 1)
-    cap = (chunks_of(problem, work.longest_prompt_tokens) + 1) * (budget / work.prompt_tokens * occupancy + turn)
+    cap = (chunks_of(problem, work.longest_prompt_tokens) + 1) * (budget / fresh * occupancy + turn)
     latency = {
         "prefill_p50": times.prefill[at50],
         "prefill_p99": np.maximum(alone, np.minimum(alone + np.maximum(rare, pair), cap)),
@@ -162,18 +163,27 @@ def _seen(
         found: Floats = below + (table[shape, high - 1] - below) * (inside - low)
         return found
 
+    usual = chunks_of(problem, problem.workload.prompt_tokens)
+    more = np.array([chunks_of(problem, tokens) - usual for tokens in law.prompts], dtype=np.float64)
+    cut, own_time = prompt, own
+    if problem.workload.mixed and more.any():
+        own_time = own + more * (at(times.round, here) / times.stages[shape])[:, None]
+        first = own_time @ shares
+        apart = own_time - first[:, None]
+        cut = Spread(first, apart**2 @ shares, apart**3 @ shares)
     seen = seen_by(
         law,
         Replica(
             rate=rate,
             busy=busy,
-            prompt=prompt,
+            prompt=cut,
             costs=(share * m1, share**2 * (own**2 @ shares), share**3 * (own**3 @ shares)),
             round=at(times.round, here),
             wider=at(times.round, here + np.sqrt(np.maximum(0.0, number[1]))),
             token=at(times.tpot, here),
             admission=at(times.admission, here),
             passes=at(times.prefill, here) - times.prompt_mean[shape],
+            yielded=float(problem.workload.yielded),
         ),
         by,
     )
@@ -183,9 +193,9 @@ def _seen(
             latency[f"{name}_p99"] = one.mean + one.tail(by, z)
     of_prompt, output, often = (np.array(column) for column in zip(*law.classes, strict=True))
     often = often.astype(np.float64)
-    each = own[:, of_prompt] + seen.token[:, None] * (output - 1)
-    usual = each @ often
-    off = each - usual[:, None]
+    each = own_time[:, of_prompt] + seen.token[:, None] * (output - 1)
+    mean = each @ often
+    off = each - mean[:, None]
     order = np.argsort(off, axis=1)
     below = np.cumsum(often[order], axis=1)
     lines = np.arange(len(off))
@@ -195,11 +205,11 @@ def _seen(
     whole = Spread(seen.whole.mean, seen.noise.variance + off**2 @ often, seen.noise.third + off**3 @ often)
     goodput = problem.requirements.goodput
     if goodput is not None:
-        missed = np.zeros_like(usual)
+        missed = np.zeros_like(mean)
         for name, one in (("ttft", seen.ttft), ("tpot", seen.tpot), ("e2e", whole)):
             if name in goodput.limits:
-                mean, variance, third = (np.nan_to_num(part).tolist() for part in (one.mean, one.variance, one.third))
-                values = zip(mean, variance, third, strict=True)
+                means, variance, third = (np.nan_to_num(part).tolist() for part in (one.mean, one.variance, one.third))
+                values = zip(means, variance, third, strict=True)
                 missed += [share_above(m, v, k, goodput.limits[name]) for m, v, k in values]
         latency["goodput"] = np.minimum(1.0, missed)
     wait: Floats = seen.wait

@@ -42,6 +42,8 @@ class ShapeTimes:
     """Each distinct prompt through all stages, a column each."""
     overlap: Floats
     """c."""
+    stages: Floats
+    """P."""
 
 
 def _roof(x: Floats, y: Floats) -> Floats:
@@ -53,12 +55,12 @@ def decode_ms(stage: Stage, ranks: int, b: Floats, known: dict[tuple[LayerExpert
     total = float(stage.step.fixed) + float(stage.step.slope) * b
     for memory, compute in stage.roofs:
         total += _roof(np.full_like(b, float(memory)), float(compute) * b)
-    for experts, layers in stage.experts:
-        one = known.get((experts, ranks))
+    for experts, layers, tokens in stage.experts:
+        one = known.get((experts, ranks * tokens))
         if one is None:
-            touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** (b * ranks))
-            one = _roof(touched * float(experts.read_ms), float(experts.token_ms) * b)
-            one = known[experts, ranks] = one + touched * float(experts.touch_ms)
+            touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** (b * ranks * tokens))
+            one = _roof(touched * float(experts.read_ms), float(experts.token_ms) * b * tokens)
+            one = known[experts, ranks * tokens] = one + touched * float(experts.touch_ms)
         total += layers * one
     return total
 
@@ -101,11 +103,13 @@ def shape_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages
             np.maximum(worst_pass[k], step + whole[places[:, s : s + 1], k] / j[k], out=worst_pass[k])
     slope, fixed = crossings[:, :1], crossings[:, 1:]
     wait = 1 + float(constant("stage_wait")) * (depth - 1)
-    rounds = np.maximum(through + fixed + slope * (column + 1), np.minimum(n, depth) * worst * wait)
+    rounds = np.maximum(
+        through + fixed + slope * (column + 1) * (1 + work.guessed), np.minimum(n, depth) * worst * wait
+    )
     prefill = []
     for k, tokens in enumerate(lengths[:2]):
         mine = whole[places, k].sum(axis=1, keepdims=True) / j[k]
-        prefill.append(through + mine + (j[k] - 1) * worst_pass[k] + fixed + slope * -(-tokens // j[k]))
+        prefill.append(through + mine + (j[k] - 1) * worst_pass[k] + fixed + slope * -(-work.fresh(tokens) // j[k]))
     each = whole[places, 0]
     prompt_mean = each.sum(axis=1)
     prompts = prompt_mean[:, None]
@@ -115,9 +119,10 @@ def shape_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages
         prompts, each = apart.sum(axis=1), apart @ shares
     prompt_sum, prompt_max = each.sum(axis=1), each.max(axis=1) * wait[:, 0]
     overlap = _overlap(prompts, shares)
-    per_round = (n - 1) / work.output_tokens
+    yielded = float(work.yielded)
+    per_round = (n - 1) / work.output_tokens * yielded
     alone = (prompt_sum - prompt_max)[:, None]
-    tpot = rounds + per_round * (prompt_max[:, None] + alone / (1 + overlap[:, None] * per_round))
+    tpot = (rounds + per_round * (prompt_max[:, None] + alone / (1 + overlap[:, None] * per_round))) / yielded
     admission = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds
     residence = admission + prefill[0] + (prompt_sum - prompt_mean)[:, None] + (work.output_tokens - 1) * tpot
     return ShapeTimes(
@@ -132,6 +137,7 @@ def shape_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages
         prompt_mean,
         prompts,
         overlap,
+        depth[:, 0].astype(np.float64),
     )
 
 

@@ -190,7 +190,7 @@ class Across:
         key = likeness(there), group
         if key not in self._held:
             stages = self._instances.stages(there, 1)
-            budget = budget_on(self._inventory.requirements, stages.problem.hardware)
+            budget = budget_on(stages.problem, stages.problem.hardware)
             b, known = self._b.astype(np.float64), dict[tuple[LayerExperts, int], Floats]()
             decode, prefill, slots = [], [], []
             for counts in self._counts.tolist():

@@ -70,6 +70,12 @@ def check_metrics(ledger: CheckLedger, candidate: Candidate, value: Value, claim
         ledger.time(f"metrics.{name}_ms", getattr(load, name) if load else None, getattr(claimed, f"{name}_ms"))
     ledger.time("metrics.request_mean_ms", load.mean if load else None, claimed.request_mean_ms)
     ledger.time("metrics.tpot_full_batch_ms", candidate.times.tpot(candidate.slots), claimed.tpot_full_batch_ms)
+    kept = candidate.prefix_kept_s()
+    if kept is None:
+        ledger.same("metrics.prefix_kept_s", None, claimed.prefix_kept_s)
+    else:
+        right = near(kept, claimed.prefix_kept_s, Decimal("1e-6") * (1 + kept))
+        ledger.that("metrics.prefix_kept_s", right, kept, claimed.prefix_kept_s)
     if candidate.problem.requirements.goodput is None or load is None:
         ledger.same("metrics.goodput", None, claimed.goodput)
     else:
