@@ -104,9 +104,9 @@ MUTATIONS = (
     ),
     Mutation(
         "the inventory's verifier asks for one and a half times the demand",
-        "optimizer/verify/inventory/float_candidate.py",
-        "        self._demand = exact(inventory.workload.requests_per_s)\n",
-        "        self._demand = exact(inventory.workload.requests_per_s) * 3 / 2\n",
+        "optimizer/verify/inventory/outlive.py",
+        "    needed = float(exact(inventory.workload.requests_per_s))\n",
+        "    needed = 1.5 * float(exact(inventory.workload.requests_per_s))\n",
         "tests/verify_inventory/test_differential.py",
     ),
     Mutation(
