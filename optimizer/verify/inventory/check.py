@@ -118,7 +118,8 @@ class _Check:
         if answer.status in ("optimal", "infeasible") and not self.proposed:
             optimality, seen = self._optimality(exhaustive)
         passed = not ledger.mismatches
-        return Verification(passed, ledger.checks, optimality, seen, "; ".join(self.notes), tuple(ledger.mismatches))
+        notes, wrong = "; ".join(self.notes), tuple(ledger.mismatches)
+        return Verification(passed, ledger.checks, optimality, seen, notes, wrong, compared=seen)
 
     def _optimality(self, exhaustive: bool) -> tuple[str, int]:
         """(what can be said about the optimum, choices looked at)."""
