@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optimizer.deployment.losses import may_lose
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, CheckAnswer, Metrics, ObjectiveResult, RuleResult
 from optimizer.results.inventory import InventoryAnswer, stage_problems
-from optimizer.results.placement import Placement, place_evenly
+from optimizer.results.placement import GpuPlace, Placement, place_evenly
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,21 @@ def chosen_of_inventory(problem: InventoryProblem, answer: InventoryAnswer, chec
     broken = _broken(answer.rules)
     verdict = _verdict(answer.status, answer.objective, bool(broken), checked)
     lost = 0 if broken else _inventory_may_lose(problem, answer)
-    return Chosen(problem.name, answer.label, problems, answer.placement, lost, verdict, broken)
+    return Chosen(problem.name, answer.label, problems, on_hosts(problem, answer.placement), lost, verdict, broken)
+
+
+def on_hosts(problem: InventoryProblem, placement: Placement) -> Placement:
+    """The placement with the cards of groups that are one machine under the machine's name, numbered through.
+
+    The cards of a host count in the order in which ``domains`` names its groups.
+    """
+    hosts = {problem.group(name).node_name(0): place for name, place in problem.in_hosts().items()}
+
+    def there(place: GpuPlace) -> GpuPlace:
+        host, before = hosts.get(place.node, (place.node, 0))
+        return GpuPlace(host, before + place.index)
+
+    return Placement(tuple(replace(one, gpus=tuple(there(place) for place in one.gpus)) for one in placement.instances))
 
 
 def _served(problem: Problem, metrics: Metrics | None) -> Problem:
