@@ -15,7 +15,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from optimizer.cli import accuracy, calibrate, deploy, detect, graph, init, pareto, recommend, report, solve, sweep, why
+from optimizer.cli import (
+    accuracy,
+    calibrate,
+    deploy,
+    detect,
+    graph,
+    init,
+    pareto,
+    recommend,
+    report,
+    solve,
+    sweep,
+    verify_deployment,
+    why,
+)
 from optimizer.cli.audit import audit
 from optimizer.cli.catalog import catalog_app, schema
 from optimizer.cli.completion import name_shell
@@ -38,6 +52,7 @@ _FIRST = (
     "pareto",
     "report",
     "deploy",
+    "verify-deployment",
 )
 
 
@@ -93,6 +108,7 @@ detect.register(app)
 accuracy.register(app)
 calibrate.register(app)
 deploy.register(app)
+verify_deployment.register(app)
 sweep.register(app)
 recommend.register(app)
 pareto.register(app)
