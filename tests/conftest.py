@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,30 @@ def example() -> dict[str, Any]:
     """The case the product was created from, as the contents of its problem file."""
     with (ROOT / "problems" / "llama3-70b-8xh100.yaml").open() as stream:
         return yaml.safe_load(stream)
+
+
+@pytest.fixture
+def met(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Counts what a generated case turned out to be; the summary of the run says how many of each a test met."""
+    return lambda what: request.node.user_properties.append(("met", what))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many real cases each generated test met."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            test = report.nodeid.split("[")[0]
+            found[test].update(what for name, what in getattr(report, "user_properties", ()) if name == "met")
+    said = [
+        f"{test}: {', '.join(f'{n} {what}' for what, n in sorted(cases.items()))}"
+        for test, cases in sorted(found.items())
+        if cases
+    ]
+    if said:
+        terminalreporter.section("generated cases")
+        for line in said:
+            terminalreporter.line(line)
 
 
 @pytest.fixture

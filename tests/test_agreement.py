@@ -5,6 +5,7 @@ The brute force is the verifier's exhaustive counterpart: its own formulas over 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,12 +27,13 @@ def answer_of(stated: dict[str, Any]) -> Answer:
 
 
 @pytest.mark.parametrize("block", range(0, len(SEEDS), 20))
-def test_every_answer_agrees_with_exhaustive_enumeration(block: int) -> None:
+def test_every_answer_agrees_with_exhaustive_enumeration(block: int, met: Callable[[str], None]) -> None:
     statuses = []
     for seed in SEEDS[block : block + 20]:
         answer = answer_of(random_problem(seed))
         assert answer.verification.optimality == "exhaustive", seed
         statuses.append(answer.status)
+        met(answer.status)
     # Both kinds of problems are there, and nothing is left open.
     assert set(statuses) == {"optimal", "infeasible"}
 
@@ -57,10 +59,12 @@ def test_switching_a_rule_off_never_worsens_the_optimum(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(500, 530))
-def test_another_node_never_makes_a_feasible_problem_infeasible(seed: int) -> None:
+def test_another_node_never_makes_a_feasible_problem_infeasible(seed: int, met: Callable[[str], None]) -> None:
     stated = random_problem(seed)
     stated["requirements"].pop("survive", None)
-    if answer_of(stated).status == "optimal":
+    status = answer_of(stated).status
+    met(status)
+    if status == "optimal":
         assert answer_of(changed(stated, hardware__nodes=stated["hardware"]["nodes"] + 1)).status == "optimal"
 
 
@@ -73,9 +77,10 @@ def test_looser_limits_never_worsen_the_optimum(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(700, 730))
-def test_alternatives_are_feasible_distinct_and_no_better(seed: int) -> None:
+def test_alternatives_are_feasible_distinct_and_no_better(seed: int, met: Callable[[str], None]) -> None:
     stated = changed(random_problem(seed), objective="balanced")
     answer = answer_of(stated)
+    met("with alternatives" if answer.alternatives else "without any")
     labels = [other.strategy.label for other in answer.alternatives]
     assert len(labels) == len(set(labels))
     assert all(other.difference >= 0 for other in answer.alternatives)
@@ -84,11 +89,12 @@ def test_alternatives_are_feasible_distinct_and_no_better(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(0, 240, 2))
-def test_conflicts_alone_make_a_problem_infeasible(seed: int) -> None:
+def test_conflicts_alone_make_a_problem_infeasible(seed: int, met: Callable[[str], None]) -> None:
     # That they are minimal, with more GPUs and wider search limits in play, is held in tests/explain.
     stated = random_problem(seed)
     problem = problem_from_dict(stated)
     answer = solve(problem, repairs=False)
+    met(answer.status)
     if answer.status != "infeasible":
         return
     assert answer.conflicts and all(conflict.rules for conflict in answer.conflicts)

@@ -39,7 +39,8 @@ _PLACES = {
 }
 """Words of place: below a latency limit is good, below a rate to reach is not."""
 _HARD = re.compile(
-    r"\b(?:target|limit|goal|SLO|SLA|objective|requirement|must|\w*-?Ziel|Zielwert|Grenze|Grenzwert|Vorgabe|ceiling|plafond|agreed|promised"
+    r"\b(?:targets?|limits?|goals?|SLO|SLA|objectives?|requirements?|must|zugesagt|vereinbart|gefordert|verlangt|versprochen"
+    r"|promis|convenus?|exigés?|\w*-?Ziel|Zielwert|Grenze|Grenzwert|Vorgabe|ceiling|plafond|agreed|promised"
     r"|muss|objectif|cible|limite|doit)\b",
     re.IGNORECASE,
 )
@@ -245,7 +246,13 @@ def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
     percentiles = {int(p) for t in sentence.terms if (p := t.id("percentiles"))}
     needs = context.problem.requirements
     demanded_only = bool(_MUST.search(sentence.text))
+    demanded_only = demanded_only or bool(_PROMISED.search(sentence.text))
     targets = times if demanded_only else [m for m in times if _near_target(sentence, m)]
+    if len(targets) > 1 and len(times) == 2 and sentence.has("achieved"):
+        marks = [t for t in sentence.terms if t.id("achieved")]
+        targets = [max(times, key=lambda m: min(abs(m.start - t.end) for t in marks))]
+    if _BOUND.match(sentence.text) and len(times) == 1:
+        targets = times
     if demanded_only:
         said = None
     results = [m for m in times if m not in targets]
@@ -286,6 +293,19 @@ def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
         )
 
 
+_PROMISED = re.compile(
+    r"\b(?:promised|agreed|committed|zugesagt|vereinbart|versprochen|gefordert|promis|convenu)\b", re.IGNORECASE
+)
+_OF_ALL = re.compile(r"\s*(?:of|der|aller|des|de)\b", re.IGNORECASE)
+"""Behind 99%: the share of requests that a percentile is."""
+_BOUND = re.compile(
+    r"^\W*(?:TTFT|TPOT|ITL|first token|inter-token latency)\W{0,3}\(?(?:P\d{2}|median)?\)?\s*(?:<=|≤|<|=<|⩽|at most|max\.?"
+    r"|under|below|unter|höchstens|sous)\s*[\d.,]+\s?m?s\W*$",
+    re.IGNORECASE,
+)
+"""``TTFT P99 <= 5 s``: a bound without a word for it."""
+
+
 def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]) -> Iterator[Claim]:
     """``The P99 target for the first token is 1,200 ms`` against what the problem demands."""
     needs = context.problem.requirements
@@ -299,6 +319,8 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
         percentiles = {int(p) for t in sentence.terms_in(*span) if (p := t.id("percentiles"))} or {
             int(p) for t in sentence.terms if (p := t.id("percentiles"))
         }
+        shares = [m for m in sentence.measures if m.dimension == "%" and _OF_ALL.match(sentence.text[m.end :])]
+        percentiles |= {round(m.value) for m in shares if m.value in (50, 90, 95, 99)}
         if len(metrics) != 1:
             continue
         metric = next(iter(metrics))
@@ -317,12 +339,12 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
                 f"{metric} target",
             )
         elif (
-            _HARD.search(sentence.text)
+            (_HARD.search(sentence.text) or _BOUND.match(sentence.text))
             and not sentence.has("other")
             and len(percentiles) == 1
             and len(stated) == 1
             and len(targets) == 1
-            and len(sentence.measures) == 1
+            and len(sentence.measures) == 1 + len(shares)
         ):
             yield _claim(
                 sentence,

@@ -15,7 +15,7 @@ from optimizer.auditing.languages import languages_of
 from optimizer.auditing.metrics import Metric, MetricRow, is_target, labelled_metrics, target_row
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.shell import ShellCommand, commands_in
-from optimizer.auditing.strategies import Proposed, hypothetical, proposed_strategy
+from optimizer.auditing.strategies import Proposed, digits, hypothetical, mentions, proposed_strategy
 from optimizer.auditing.units import Amount
 from optimizer.catalog.constants import constants
 from optimizer.facts.errors import ProblemError
@@ -93,6 +93,8 @@ class Context:
     """(line, value, figure) of the last rate that a sentence gives."""
     spoken_of: list[str] = field(default_factory=list)
     """Quantity of the last figure that was confirmed: what "that is 16 GB per GPU" speaks of."""
+    last_tokens: list[float] = field(default_factory=list)
+    """Length of the sequences spoken of last: what "64 such sequences" are."""
     interned: dict[tuple[object, ...], Any] = field(default_factory=dict)
     """Situations of the audit by their key, so that each computes its values once."""
 
@@ -193,6 +195,15 @@ class Context:
             return True
         sizes = [float(found) * 1e9 for found in _MODEL_SIZE.findall(words)]
         return any(all(abs(size - one) > 0.06 * one for one in self.parameters) for size in sizes)
+
+    def other_strategy(self, statement: Statement) -> bool:
+        """Whether a statement names a degree that is not the proposed strategy's."""
+        proposed = self.strategy
+        return proposed is not None and any(
+            getattr(proposed, which) != value
+            for mention in mentions(digits(statement.text))
+            for which, value in mention.degrees
+        )
 
     def weight_bytes(self, weight_format: str) -> float:
         """Bytes of all weights in a format (docs/model.md, section 2, without padding and replication)."""

@@ -88,6 +88,8 @@ class Situation:
             found.add("no_host_memory")
         if not self.own_hardware or hardware.cpu_cores is None:
             found.add("no_cpu_cores")
+        if not self.own_hardware or hardware.price_per_gpu_hour is None:
+            found.add("no_price")
         if self.degrees is None:
             found.add("no_strategy")
         if self.degrees is None or self.degrees.tp == 1:
@@ -164,6 +166,8 @@ class Situation:
         }
         if self.nvlink_gb_per_s:
             found["nvlink"] = self.nvlink_gb_per_s * 1e9
+        if gpu.tdp_watts:
+            found["tdp"] = gpu.tdp_watts
         for name, rate in gpu.dense_tflops.items():
             found[f"peak_{name}"] = rate * 1e12
         if not self.own_hardware:
@@ -183,6 +187,8 @@ class Situation:
             found["host_memory"] = hardware.host_memory_gb * 1e9
         if hardware.cpu_cores is not None:
             found["cpu_cores"] = hardware.cpu_cores
+        if hardware.price_per_gpu_hour is not None:
+            found["price"] = hardware.price_per_gpu_hour
         return found
 
     def _demand(self) -> Values:

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from optimizer.auditing.context import OTHER_NETWORK, Context
+from optimizer.auditing.coverage import CAPACITY, explained, unknown_words
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.labels import claim
-from optimizer.auditing.ledger import Reading, readings
+from optimizer.auditing.ledger import Reading, gpu_counts, readings
 from optimizer.auditing.lexicon import Lexicon, Quantity, Term, afterwards, filler_words
 from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.result import Claim, Parsed
@@ -26,7 +27,7 @@ STRONG, INHERITED, FAIR, WEAK = 4, 3, 2, 1
 """How firmly a name is tied to a figure; INHERITED: named earlier in the sentence, and nothing new is named since."""
 _OPERATOR_BEFORE = re.compile(r"(?:[×✕·*÷/+−^]|\b[xX]|(?<=[\d)])\s[-–]|\bminus|\bplus|\btimes|\bmal)\s*\(?$")
 _OPERATOR_AFTER = re.compile(
-    r"^[^\d=≈]{0,18}?(?:\)\s*)?\s?(?:[×✕*÷+^]|[xX](?=\s?\d)|(?<!\w)/(?=\s?\d)|[−–-]\s\d|\bminus\b|\bplus\b|\btimes\b|\bdivided by\b)"
+    r"^[^\d=≈]{0,18}?(?:\)\s*)?\s?(?:[×✕*÷+^]|[xX](?=\s?\d)|(?<!\w)/(?=\s?\(?\d)|[−–-]\s\d|\bminus\b|\bplus\b|\btimes\b|\bdivided by\b)"
 )
 _LETTERS = re.compile(r"[^\W\d_]+")
 
@@ -79,13 +80,30 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         if m.start > measure.end
     ):
         return None  # "656 of the 671 GB": its unit stands behind the other
+    if measure.dimension == "bytes" and (
+        _OF_CARD.search(sentence.text[: measure.start])
+        or (
+            sentence.has("fits")
+            and any(
+                re.fullmatch(r"s?\s(?:with|mit|de|of|à|zu)\s", sentence.text[g.end : measure.start])
+                for g in sentence.gpus
+            )
+        )
+    ):
+        return None  # "four cards of 80 GB": what they are, whatever is said of them
     span = sentence.clause(measure.start)
     candidates = list(_candidates(sentence, measure, span, lexicon))
     meant = about(sentence, span, context, own)
     if not meant.situations:
         return None
     scope = scope_of(sentence, measure, span)
-    candidates += _implied(measure, scope, lexicon, context, candidates, meant.named_precision)
+    left = [one for one in candidates if one.quantity.id == "memory_left" and one.strength >= FAIR]
+    candidates = left or candidates
+    if candidates and candidates[0].strength == INHERITED and scope.ids:
+        before = scope_of(sentence, sentence.measures[0], sentence.clause(sentence.measures[0].start))
+        if scope.ids == {"gpu"}:
+            scope = Scope(scope.ids | (before.ids & {"token", "sequence", "request"}), scope.total, scope.loose)
+    candidates += _implied(sentence, measure, scope, lexicon, context, candidates, meant)
     if (
         measure.dimension == "bytes/s"
         and "gpu_rate" in lexicon.quantities
@@ -95,6 +113,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     ):
         candidates.append(FigureReading(lexicon.quantities["gpu_rate"], STRONG, None))
     refuted: Claim | None = None
+    unexplained: tuple[FigureReading, list[Reading]] | None = None
+    may_fall_back = True
     for candidate in candidates:
         quantity = candidate.quantity
         found = [
@@ -106,14 +126,22 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
             if candidate.strength == STRONG:
                 return None
             continue
+        if quantity.loose and not scope.ids and _definite(sentence, measure, span, candidate):
+            found = [one for one in found if not one.scope] or found
         relation = _relation(sentence, measure)
         bounded = relation == "≤"
         if quantity.limit and bounded:
             relation = "="
+        inside = [one for one in found if one.vague and _holds(measure, one, quantity, relation)]
+        found = [one for one in found if not one.vague]
         right = [one for one in found if _holds(measure, one, quantity, relation)]
+        if inside and not right:
+            return None
         if right and measure.value >= quantity.least:
             context.spoken_of = [] if quantity.by_title else [quantity.id]
             if relation != "=" and not any(_holds(measure, one, quantity, "=") for one in found):
+                unexplained = None
+                may_fall_back = False
                 continue
             return _say(sentence, measure, quantity, right[0], scope, relation, "confirmed")
         if (
@@ -123,6 +151,9 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
             and candidate.term.text.casefold() in _ADVERBS
         ):
             continue
+        by_unit = candidate.quantity.id in _BY_UNIT and candidate.term is None and candidate.strength >= FAIR
+        if found and (unexplained is None or candidate.strength > unexplained[0].strength or by_unit):
+            unexplained = (candidate, found)
         if refuted is None and _refutable(sentence, measure, span, candidate, meant, scope, found, relation):
             refuted = _say(sentence, measure, quantity, found[0], scope, relation, "refuted")
         last = (
@@ -131,34 +162,184 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         )
         if candidate.strength == STRONG and not quantity.weak and last:
             break
+    if refuted is None and may_fall_back and unexplained is not None and relation == "=":
+        candidate, found = unexplained
+        if _understood(sentence, measure, candidate, meant, scope, found):
+            refuted = _say(sentence, measure, candidate.quantity, found[0], scope, relation, "refuted")
     return refuted
 
 
-def _implied(
-    measure: Measure,
-    scope: Scope,
-    lexicon: Lexicon,
-    context: Context,
-    known: list[FigureReading],
-    named_precision: bool,
-) -> Iterator[FigureReading]:
-    """What a figure may be of that names nothing: the quantity spoken of before, or rates; enough to confirm it only."""
-    if measure.dimension in ("tokens/s", "requests/s"):
-        ids = [id for id, one in lexicon.quantities.items() if one.unit == measure.dimension]
-    elif measure.dimension == "bytes" and (scope.ids or named_precision):
-        ids = [
-            id
-            for id in context.spoken_of
-            if id in lexicon.quantities and lexicon.quantities[id].unit == measure.dimension
-        ]
-        ids += ["weights"] if named_precision else []
-    elif measure.dimension == "bytes":
-        ids = ["total_memory", "gpu_memory"] if not known else []
+def _understood(
+    sentence: Sentence, measure: Measure, candidate: FigureReading, meant: About, scope: Scope, found: list[Reading]
+) -> bool:
+    """Whether a figure that no reading explains stands in a sentence of which every word is known."""
+    quantity, term, text = candidate.quantity, candidate.term, sentence.text
+    rivals = [m for m in sentence.measures if m is not measure and m.dimension == measure.dimension]
+    if term is None:
+        if quantity.id not in _BY_UNIT or candidate.strength < FAIR or measure.value < quantity.least:
+            return False
+        if quantity.unit == "bytes" and re.search(r"[×÷]|\d\s?[x*]\s?\d", text):
+            return False  # a line of arithmetic: its result is of whatever it computes
+        if rivals and quantity.id not in ("price", "request_rate", "weights_in_format"):
+            return False
     else:
-        ids = []
-    for id in ids:
-        if id in lexicon.quantities and all(one.quantity.id != id for one in known):
-            yield FigureReading(lexicon.quantities[id], WEAK, None)
+        gap = text[min(term.end, measure.end) : max(term.start, measure.start)]
+        if re.search(r"[,;]" if measure.dimension == "%" else r"[,;()]", gap) or (
+            quantity.id != "price" and any(abs(m.start - term.start) < abs(measure.start - term.start) for m in rivals)
+        ):
+            return False
+    if not sentence.firm or quantity.by_title or quantity.id in _UNSURE:
+        return False
+    if re.search(
+        r"\b(?:of|der|des|sur|von|de|above|over|below|than|als|que)\s+(?:the\s|its\s|les\s|den\s|its\s|ihrer\s|ses\s)?$",
+        text[: measure.start],
+    ):
+        return False
+    if sentence.has("past") or sentence.has("negation") or OTHER_NETWORK.search(text):
+        return False
+    if re.match(r"\s(?:GPUs?|cards?|accelerators?|devices?|nodes?|Karten?|cartes?)\b", text[measure.end :]):
+        return False  # "on 80 GB cards": what kind of card
+    if sentence.has("other") and quantity.id != "memory_left":
+        return False
+    if _IF.search(text) and not meant.named_strategy and _depends(quantity):
+        return False
+    if measure.high > measure.value or (not measure.dimension and (measure.word or quantity.loose)):
+        return False
+    if quantity.unit in ("tokens/s", "requests/s") and (
+        (rivals and not re.search(r"day|hour|month|tag|stunde|monat|jour|heure|mois", measure.unit, re.IGNORECASE))
+        or CAPACITY.search(text)
+        or any(m.dimension in ("ms", "bytes") for m in sentence.measures)
+    ):
+        return False
+    if quantity.possessed and not (scope.total or _POSSESSION.search(text[: measure.start + 1])):
+        return False
+    if quantity.id == "memory_left" and (
+        not _parts_known(rivals, meant) or any(m.dimension == "%" for m in sentence.measures)
+    ):
+        return False
+    if quantity.unit == "%" and (sentence.gpus or "gpu" in scope.ids) and list(gpu_counts(sentence, measure)):
+        return False
+    if quantity.only_with and not (scope.ids & set(quantity.only_with) or found[0].condition):
+        return False
+    if sentence.has("target") and quantity.unit in ("", "%"):
+        return False
+    if quantity.unit == "" and measure.unit and measure.value < 1e3 and not quantity.near:
+        return False
+    allowed = 1 if candidate.strength >= FAIR and sentence.language != "de" else 0
+    return len(unknown_words(sentence)) <= allowed and not explained(sentence, measure)
+
+
+_COMES_WITH = re.compile(
+    r"\b(?:comes? with|has|have|offers?|carr(?:y|ies)|provides?|hat|haben|bietet|besitzt|verfügt über|possède|dispose de"
+    r"|offre|a|ont)\s+(?:a |only |just )?$",
+    re.IGNORECASE,
+)
+_IF = re.compile(
+    r"\b(?:if|had (?:we|it)|were (?:we|it|one)|suppose|assuming|wenn|falls|hätten?|angenommen|si|supposons)\b",
+    re.IGNORECASE,
+)
+_OUTPUT = re.compile(r"output|generated|decode|Ausgabe|sortie", re.IGNORECASE)
+_PROMPT = re.compile(r"prompt|input|Eingabe|entrée", re.IGNORECASE)
+_BY_UNIT = frozenset(
+    {
+        "gpu_memory", "peak_compute", "price", "price_of_tokens", "weights_in_format", "cache_of_token", "cache_of_tokens", "output_rate",
+        "prompt_rate", "request_rate",
+    }
+)  # fmt: skip
+"""Quantities that a unit, a format or a "per token" tells without a name."""
+
+
+def _parts_known(rivals: list[Measure], meant: About) -> bool:
+    """Whether the sizes beside what is left are the memory and the weights that it is left of."""
+    known = meant.situations[0].values if meant.situations else {}
+    whole = [known[name] for name in ("nominal_memory", "memory", "weights_gpu", "weights") if name in known]
+    return all(any(one.says(value, 0.03) for value in whole) for one in rivals)
+
+
+def _depends(quantity: Quantity) -> bool:
+    """Whether a quantity is another one under another strategy."""
+    return bool(
+        re.search(
+            r"\b(?:tp|pp|dp|ep|gpus_used|weights_gpu|kv_token_gpu|kv_split)\b",
+            " ".join(sum(quantity.values.values(), ())),
+        )
+    )
+
+
+_UNSURE = frozenset(
+    {
+        "head_dim_said",
+        "hidden_state_bytes",
+        "request_tokens",
+        "gpu_share",
+        "blocks",
+        "gpus",
+        "nodes",
+        "replicas",
+        "stages",
+    }
+)
+
+
+def _implied(
+    sentence: Sentence, measure: Measure, scope: Scope, lexicon: Lexicon, context: Context, known: list[FigureReading],
+    meant: About,
+) -> Iterator[FigureReading]:  # fmt: skip
+    """What a figure may be of that names nothing: told by its unit, or the quantity spoken of before (to confirm it only)."""
+    if "peak_compute" not in lexicon.quantities:
+        return
+    sure: list[str] = []
+    ids: list[str] = []
+    named_precision = meant.named_precision
+    only_weights = all(one.quantity.id in ("weights", "parameters") for one in known)
+    counted = any(
+        not m.dimension and re.match(r"[\s-]*(?:tokens?|jetons?|Token)\b", sentence.text[m.end :])
+        for m in sentence.measures
+    )
+    if measure.dimension == "FLOP/s":
+        sure = ["peak_compute"]
+    elif measure.dimension == "money/h":
+        sure = ["price"]
+    elif measure.dimension == "money/million":
+        sure = ["price_of_tokens"]
+    elif measure.dimension in ("tokens/s", "requests/s"):
+        if _OUTPUT.search(measure.unit):
+            sure = ["output_rate"]
+        elif _PROMPT.search(measure.unit):
+            sure = ["prompt_rate"]
+        elif re.search(r"day|hour|month|tag|stunde|monat|jour|heure|mois", measure.unit, re.IGNORECASE):
+            sure = ["request_rate"]
+        ids = [id for id, one in lexicon.quantities.items() if one.unit == measure.dimension]
+    elif measure.dimension == "bytes":
+        if "parameter" in scope.ids and measure.value <= 8:
+            sure = ["bytes_per_parameter"]
+        elif "token" in scope.ids and not known:
+            sure = ["cache_of_token"]
+        elif counted and not known:
+            sure = ["cache_of_tokens"]
+        elif (named_precision and only_weights) or (
+            "gpu" in scope.ids and not known and meant.named_strategy and _is_a_share(measure, meant)
+        ):
+            sure = ["weights_in_format"]
+        if scope.ids or named_precision:
+            ids = [
+                id for id in context.spoken_of if id in lexicon.quantities and lexicon.quantities[id].unit == "bytes"
+            ]
+            ids += ["weights"] if named_precision else []
+        elif not known:
+            ids = ["total_memory", "gpu_memory"]
+    bare = measure.dimension == "bytes" and not known and not sure and (sentence.gpus or "gpu" in scope.ids)
+    if bare and _COMES_WITH.search(sentence.text[: measure.start]):
+        sure = ["gpu_memory"]
+    for id in (*sure, *ids):
+        if all(one.quantity.id != id for one in known):
+            yield FigureReading(lexicon.quantities[id], FAIR if id in sure and only_weights else WEAK, None)
+
+
+def _is_a_share(measure: Measure, meant: About) -> bool:
+    """Whether a size is the weights divided by some degree: what else would it be, beside the name of a strategy?"""
+    weights = meant.situations[0].values.get("weights", 0.0) if meant.situations else 0.0
+    return any(measure.says(weights / degree, 0.02) for degree in (1, 2, 4, 8, 16, 32, 64))
 
 
 def _candidates(
@@ -168,6 +349,7 @@ def _candidates(
     fitting = [
         t for t in sentence.terms if any(lexicon.quantities[id].unit == measure.dimension for id in t.ids("quantity"))
     ]
+    fitting = [t for t in fitting if not (t.id("objects") and _PER.search(sentence.text[: t.start]))]
     inside = [t for t in fitting if span[0] <= t.start and t.end <= span[1]]
     right = next((t for t in inside if t.start >= measure.end), None)
     left = [t for t in inside if t.end <= measure.start + 1]
@@ -250,6 +432,11 @@ def _candidates(
             yield FigureReading(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
 
 
+_PER = re.compile(
+    r"(?:\b(?:per|each|every|je|pro|par|chaque|jede[rsnm]?|of an?|on an?|of each|on each|eines|einer|d'une?)\s|/\s?)$",
+    re.IGNORECASE,
+)
+"""Before a noun these make it what a figure is per, and not what is counted."""
 _BEFORE_COUNTED = frozenset(
     (
         "of",
@@ -295,6 +482,8 @@ def _noun(sentence: Sentence, measure: Measure) -> Term | None:
     for term in sentence.terms:
         if term.start >= measure.end and term.id("objects"):
             gap = sentence.text[measure.end : term.start]
+            if any(measure.end <= t.start < term.start and t.id("per") for t in sentence.terms):
+                return None
             return term if len(gap.split()) <= 1 and not re.search(r"[,;:.()|/]", gap) else None
     return None
 
@@ -366,6 +555,8 @@ def _refutable(
     found: list[Reading], relation: str,
 ) -> bool:  # fmt: skip
     quantity, term = candidate.quantity, candidate.term
+    if quantity.id in _BY_UNIT and term is None:
+        return False
     if quantity.id == "request_rate" and re.search(r"hour|day|minute|Stunde|Tag|heure|jour", measure.unit):
         return bool(
             not scope.ids
@@ -373,6 +564,9 @@ def _refutable(
                 r"\b(?:that is|that makes|i\.e\.|hence|das sind|soit|cela fait)\b", sentence.text, re.IGNORECASE
             )
         )
+    others_stated = [m for m in sentence.measures if m is not measure and m.dimension in ("bytes", "%")]
+    if quantity.id == "memory_left" and not _parts_known(others_stated, meant):
+        return False  # left of a share of the memory, beside what else is there
     if candidate.strength == INHERITED:
         if quantity.weak or not scope.ids or scope.loose:
             return False
@@ -398,6 +592,10 @@ def _refutable(
         0 < measure.start - m.end <= 14 for m in sentence.measures
     ):
         return False
+    if re.match(
+        r"\s+(?:of|von|der|des|sur|out of)\s+(?:its\s|the\s|their\s|den\s|les\s|ses\s)?\d", sentence.text[measure.end :]
+    ) and not (scope.ids and found[0].scope):
+        return False
     if term is not None and _coordinated(sentence, term, measure):
         return False
     if sentence.has("past") or sentence.has("negation"):
@@ -422,9 +620,16 @@ def _refutable(
     return not (relation != "=" and quantity.loose)
 
 
+_OF_CARD = re.compile(
+    r"\d\s(?:GPUs|cards|accelerators|Karten|cartes|GPU)\s(?:of|with|zu je|à|de|mit je|mit)\s$|\b(?:two|three|four|five|six"
+    r"|seven|eight|zwei|drei|vier"
+    r"|acht|deux|trois|quatre|huit|single|one|une|eine)\s(?:GPUs?|cards?|accelerators?|Karten?|cartes?)\s(?:of|with|zu je|à"
+    r"|de|mit je|mit)\s$",
+    re.IGNORECASE,
+)
 _POSSESSION = re.compile(
     r"\b(?:has|have|had|having|offers?|provides?|with|comes? with|features?|equipped|carr(?:y|ies)|capacity|hat"
-    r"|haben|bietet|bieten|mit|verfügt|verfügen|besitzt|besitzen"
+    r"|haben|bietet|bieten|mit|verfügt|verfügen|besitzt|besitzen|stehen|steht|zur Verfügung|available|altogether|play with"
     r"|possède\w*|dispose\w*|offre\w*|avec|dotée?s?|embarque\w*|ont|capacité|(?:GPUs|cards|Karten|cartes) (?:of|zu je|à|de))\b[^,;]*$",
     re.IGNORECASE,
 )
@@ -526,6 +731,9 @@ def _say(
     expected = shown(reading.value, quantity.unit)
     value = f"{expected} to {shown(reading.high, quantity.unit)}" if reading.high else expected
     reason = f"{reading.subject}: {quantity.title}{per}{reading.condition} {'are' if quantity.title.endswith('s') else 'is'} {value}"
+    if quantity.counted and not reading.high:
+        title = quantity.title if value == "1" or quantity.title.endswith("s") else f"{quantity.title}s"
+        reason = f"{reading.subject} has {value} {title}{per}{reading.condition}"
     reason += "." if verdict == "confirmed" else f", not {measure.text}."
     parsed = Parsed(
         reading.subject,

@@ -115,7 +115,7 @@ def _own_counts(result: Typed, typed: list[Typed], own: Situation) -> list[Typed
 
 _BACK = re.compile(
     r"\b(?:that|this|these|those|split|spread|divided|shared|das|dies|diese|verteilt|aufgeteilt|cela|ce qui"
-    r"|ceci|réparti\w*|divisé\w*|partagé\w*)\b",
+    r"|ceci|half|Hälfte|moitié|réparti\w*|divisé\w*|partagé\w*)\b",
     re.IGNORECASE,
 )
 """Words by which a sentence goes on with the result of the one before."""
@@ -182,7 +182,7 @@ _NOUNS = (
     (r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:heads?|Köpfen?|têtes)\b", "head"),
     (
         (
-            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:tokens?|jetons?|Ausgabetoken|Eingabetoken"
+            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:[Tt]okens?|jetons?|Ausgabetoken|Eingabetoken"
             r"|Prompttoken)\b(?!\s?/)"
         ),
         "token",
@@ -218,7 +218,16 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
         yield {"byte": 1, "s": -1}
     elif measure.dimension == "ms":
         if (
-            re.match(
+            (
+                re.match(r"\s*(?:each|apiece|jeweils|chacun)\b", after)
+                and re.search(r"\btokens?|\bjetons?", text, re.IGNORECASE)
+            )
+            or re.search(
+                r"\b(?:[Ss]tep|[Tt]oken|[Ss]chritt|jeton)\b[^.;,\d]{0,24}\b(?:takes?|took|dauert|braucht|prend|dure"
+                r"|lasts?)\s(?:about |etwa |environ )?$",
+                before,
+            )
+            or re.match(
                 r"\s*(?:per|/|pro|je|par|for each|a)\s*(?:output |generated |decoded )?-?(?:tokens?|steps?|jetons?|Token"
                 r"|Schritt|Dekodierschritt|decode step|pas|Ausgabetoken|iteration)",
                 after,
@@ -235,7 +244,7 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
             any(m.dimension == "tokens/s" for m in sentence.measures)
             and re.search(
                 r"\b(?:at|bei|à|tokens? (?:takes?|in|lasts?|every)|Token (?:dauert|in|braucht)|jeton (?:prend|en|dure)"
-                r"|steps? (?:takes?|of|lasts?)|Schritt (?:dauert|von)|pas de)\s+(?:about |roughly |etwa |environ )?$",
+                r"|steps? (?:(?:that |which )?takes?|of|lasts?)|Schritt (?:dauert|von)|pas de)\s+(?:about |roughly |etwa |environ )?$",
                 before,
             )
         ):
@@ -253,7 +262,10 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
         if noun is None:
             if (
                 (
-                    re.match(r"\s*(?:per|each|/|pro|je|par|each\b)", after)
+                    re.match(
+                        r"\s*(?:per|each|/|pro|je|par|(?:from|on|in|at|for|auf|sur|für) (?:each|every|jede\w*|chaque)\b)",
+                        after,
+                    )
                     or (per and not re.match(r"\s*[A-Za-z%]", after))
                 )
                 and measure == sentence.measures[-1]
@@ -352,7 +364,7 @@ def _goes_with(dims: dict[str, int], wanted: dict[str, int]) -> bool:
     if not any(name in CORE for name in wanted):
         return False
     if wanted == {"s": 1}:
-        return {n: e for n, e in dims.items() if n not in PARTS} == wanted
+        return {n: e for n, e in dims.items() if n not in (*PARTS, "sequence")} == wanted
     core = {n: e for n, e in dims.items() if n in CORE} == {n: e for n, e in wanted.items() if n in CORE}
     parts = {n: e for n, e in dims.items() if n in PARTS}
     return core and not parts and "byte" not in wanted
@@ -402,6 +414,16 @@ def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: l
         )
     if measure.dimension == "bytes" or measure.dimension == "bytes/s":
         return False  # sizes are the ledger's business
+    if (
+        measure.dimension == "ms"
+        and len(operands) == 2
+        and any(
+            one.measure is not None and one.measure.dimension == "ms" and "token" in kind
+            for one in operands
+            for kind in one.kinds
+        )
+    ):
+        return any(kind == {"token": 1} for one in operands for kind in one.kinds) and not sentence.has("target")
     if measure.dimension == "ms":
         return (
             sum(m.dimension == "ms" for m in sentence.measures) == 1

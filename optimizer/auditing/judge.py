@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from optimizer.auditing.advice import judge_advice, judge_verification
 from optimizer.auditing.arithmetic import judge_arithmetic
 from optimizer.auditing.communication import judge_communication
 from optimizer.auditing.comparisons import judge_comparisons
 from optimizer.auditing.context import Context
+from optimizer.auditing.facts import Situation
 from optimizer.auditing.figures import judge_figures
 from optimizer.auditing.implied import judge_implied
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.launch import judge_commands
 from optimizer.auditing.lexicon import lexicon
-from optimizer.auditing.machine_facts import judge_hardware
+from optimizer.auditing.link_facts import judge_links
 from optimizer.auditing.memory import judge_memory, judge_utilisation
-from optimizer.auditing.model_facts import judge_model
 from optimizer.auditing.performance import judge_performance
 from optimizer.auditing.predicates import judge_predicates
+from optimizer.auditing.rates import judge_rates
 from optimizer.auditing.reading import Statement, read_report
 from optimizer.auditing.result import VERDICTS, AuditResult, Claim, Unrecognised
+from optimizer.auditing.sections import Variants
 from optimizer.auditing.sentences import sentences_of
+from optimizer.auditing.sheets import with_sheets
 from optimizer.auditing.situations import own_situation
+from optimizer.auditing.strategies import Mention
 from optimizer.auditing.strategy_claims import judge_strategy
 from optimizer.auditing.targets import judge_row
+from optimizer.auditing.variants import judge_variants
+from optimizer.auditing.worked_cells import judge_worked_cells
 from optimizer.facts.problem import Problem
 
 Judge = Callable[[Statement, Context], Iterator[Claim]]
@@ -33,8 +40,7 @@ Judge = Callable[[Statement, Context], Iterator[Claim]]
 FIRST: tuple[Judge, ...] = (
     judge_memory,
     judge_strategy,
-    judge_model,
-    judge_hardware,
+    judge_links,
     judge_communication,
     judge_performance,
     judge_commands,
@@ -54,22 +60,32 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
     Returns:
         Claims in the order of their lines; of one line the worst verdict first.
     """
-    statements = read_report(report_text)
+    statements = with_sheets(read_report(report_text))
     context = Context(problem, statements)
     found: dict[int, list[Claim]] = {statement.line: [] for statement in statements}
     own, words = own_situation(context), lexicon()
+    variants = Variants(statements)
+    elsewhere = {line for line, mention in variants.of_line.items() if not _ours(mention, own)}
     for statement in statements:
-        if statement.readable and statement.kind != "code" and statement.line not in context.command_lines:
+        if statement.readable and _is_prose(statement) and statement.line not in context.command_lines:
             for sentence in sentences_of(statement, words, context.language(statement)):
+                meant = None if sentence.strategies else variants.meant(statement, sentence.text)
+                if meant:
+                    sentence = replace(sentence, strategies=(meant,))
                 if statement.line not in context.rows:
                     found[statement.line] += judge_figures(sentence, context, words, own)
                 found[statement.line] += judge_implied(sentence, context, own)
                 found[statement.line] += judge_predicates(sentence, context, own)
                 found[statement.line] += judge_comparisons(sentence, context, own)
+                found[statement.line] += judge_variants(sentence, own)
+                found[statement.line] += judge_rates(sentence)
+            found[statement.line] += judge_worked_cells(statement, context)
     for judges in (FIRST, SECOND):
         for statement in statements:
             if statement.readable:
                 for judge in judges:
+                    if statement.line in elsewhere and judge not in (judge_arithmetic, judge_row):
+                        continue
                     found[statement.line] += judge(statement, context)
     claims = [claim for line in sorted(found) for claim in _settled(found[line])]
     unknown = tuple(
@@ -77,6 +93,15 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
     )
     label = context.strategy.label if context.strategy else None
     return AuditResult(problem.name, label, tuple(claims), unknown)
+
+
+def _is_prose(statement: Statement) -> bool:
+    """Not code, or a block without a language, in which reports set out figures and formulas."""
+    return statement.kind != "code" or statement.language in ("", "text", "txt", "plain", "plaintext")
+
+
+def _ours(mention: Mention, own: Situation) -> bool:
+    return own.degrees is not None and all(getattr(own.degrees, which) == n for which, n in mention.degrees)
 
 
 def _settled(claims: list[Claim]) -> list[Claim]:

@@ -29,6 +29,16 @@ class Reading:
     scope: tuple[str, ...]
     subject: str
     condition: str = ""
+    vague: bool = False
+    """A range of what may be meant: a figure inside it is neither confirmed nor wrong."""
+
+
+_GPU = re.compile(r"\b(?:GPU|card|accelerator|rank|Karte|carte|device)", re.IGNORECASE)
+_SUCH = re.compile(
+    r"\b(?:such|these|those|solche[rn]?|telles|ces)\s(?:\w+\s)?(?:sequences?|requests?|conversations?|Sequenzen|Anfragen"
+    r"|Gespräche|séquences|requêtes)",
+    re.IGNORECASE,
+)
 
 
 def readings(
@@ -42,10 +52,15 @@ def readings(
     if quantity.per_tokens:
         counted = list(_tokens(sentence, measure))
         if counted:
-            yield from _of_tokens(quantity, names, scope, counted, _sequences(sentence, measure), subject)
+            context.last_tokens = counted
+        elif _SUCH.search(sentence.text):
+            counted = context.last_tokens
+        if counted:
+            spoken = f"{sentence.statement.section} {sentence.text}"
+            yield from _of_tokens(quantity, names, scope, counted, _sequences(sentence, measure), subject, spoken)
             return
     if quantity.per_gpus and quantity.per_gpus in names:
-        counts = list(_gpu_counts(sentence, measure))
+        counts = list(gpu_counts(sentence, measure))
         for count in counts:
             each = names[quantity.per_gpus]
             yield Reading(each * count, None, (), subject, f" of {count:,.0f} GPUs")
@@ -80,6 +95,11 @@ def readings(
                     yield Reading(value, None, part, subject)
                 continue
             try:
+                if text.startswith("between "):
+                    low_text, high_text = text.removeprefix("between ").split(" and ")
+                    least, most = value_of(low_text, names), value_of(high_text, names)
+                    yield Reading(least, max(least, most), part, subject, vague=True)
+                    continue
                 value = value_of(text, names)
             except (UnknownName, ZeroDivisionError):
                 continue
@@ -139,7 +159,7 @@ def _tokens(sentence: Sentence, measure: Measure) -> Iterator[float]:
             yield from other.values[:2]
 
 
-def _gpu_counts(sentence: Sentence, measure: Measure) -> Iterator[float]:
+def gpu_counts(sentence: Sentence, measure: Measure) -> Iterator[float]:
     """Numbers of GPUs beside a figure: ``four A100s offer 320 GB``."""
     for other in sentence.measures:
         if other == measure or other.dimension or other.value > 4096:
@@ -151,7 +171,8 @@ def _gpu_counts(sentence: Sentence, measure: Measure) -> Iterator[float]:
             0 <= g.start - other.end <= 14 and not re.search(r"[,;.]", sentence.text[other.end : g.start])
             for g in sentence.gpus
         ):
-            yield other.value
+            times = re.search(r"(\d{1,3})\s?[×xX]\s?$", sentence.text[: other.start])
+            yield other.value * (int(times[1]) if times else 1)
 
 
 def _sequences(sentence: Sentence, measure: Measure) -> list[float]:
@@ -171,12 +192,15 @@ def _sequences(sentence: Sentence, measure: Measure) -> list[float]:
 
 
 def _of_tokens(
-    quantity: Quantity, names: dict[str, float], scope: Scope, tokens: list[float], sequences: list[float], subject: str
+    quantity: Quantity, names: dict[str, float], scope: Scope, tokens: list[float], sequences: list[float], subject: str,
+    spoken: str,
 ) -> Iterator[Reading]:  # fmt: skip
     for key, text in quantity.per_tokens:
         ids = set(key.split())
         stated = scope.ids & {"gpu"}
         if stated and ids != stated and not scope.loose:
+            continue
+        if ids and scope.ids and not stated and not scope.loose and not _GPU.search(spoken):
             continue
         try:
             each = value_of(text, names)

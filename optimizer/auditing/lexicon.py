@@ -122,6 +122,12 @@ def filler_words() -> frozenset[str]:
     return frozenset(str(word).casefold() for word in words()["fillers"])
 
 
+@cache
+def common_words() -> frozenset[str]:
+    """Words of everyday language, which carry no quantity of their own."""
+    return frozenset(word.casefold() for line in words()["common"].values() for word in str(line).split())
+
+
 class Lexicon:
     """An index of phrases; ``terms`` finds them in a text."""
 
@@ -132,7 +138,7 @@ class Lexicon:
         for id, quantity in self.quantities.items():
             self._add("quantity", id, quantity.names)
         for kind, entry in words().items():
-            if kind in ("fillers", "afterwards", "languages"):
+            if kind in ("fillers", "afterwards", "languages", "common"):
                 continue
             if isinstance(entry, dict):
                 for id, names in entry.items():

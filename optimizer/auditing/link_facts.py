@@ -1,4 +1,4 @@
-"""Judges what a report says about links: NVLink, PCIe, between nodes and inside one, as vendors print them."""
+"""Judges the link inside a node, which reports give under its own name beside NVLink's: the two have to agree."""
 
 from __future__ import annotations
 
@@ -13,41 +13,12 @@ from optimizer.auditing.units import Amount, plain_number
 
 
 def judge_links(statement: Statement, context: Context) -> Iterator[Claim]:
-    """Bandwidths of the links, in one direction or both together."""
+    """``Intra-node: 400 Gbit/s`` against the links of the GPU and against what another line says of NVLink."""
     hardware, text = context.problem.hardware, statement.text
     if re.search(r"utili[sz]|efficien|achiev|measured|saturat", text, re.IGNORECASE):
         return
-    nvlink = hardware.nvlink_gb_per_s * 1e9
-    pcie, network = hardware.pcie_gb_per_s * 1e9, hardware.internode_gbit_per_s / 8 * 1e9
+    nvlink, pcie = hardware.nvlink_gb_per_s * 1e9, hardware.pcie_gb_per_s * 1e9
     local = [nvlink, nvlink / 2, pcie, 2 * pcie, nvlink * hardware.gpus_per_node]
-    found = after(text, r"\bNVLink(?: ?\d(?:\.\d)?)?(?: bandwidth)?\b", "bytes/s")
-    if found and nvlink:
-        right = found.amount.near_any([nvlink, nvlink / 2, nvlink * hardware.gpus_per_node], 0.02)
-        yield judged(
-            statement,
-            found.amount,
-            right,
-            _rate(nvlink),
-            f"NVLink moves {_rate(nvlink)} per GPU, both directions together",
-        )
-    found = after(text, r"\bPCIe(?: ?(?:Gen ?)?\d(?:\.\d)?)?(?: ?x16)?(?: bandwidth)?\b", "bytes/s")
-    if found and found.amount.near_any([pcie, 2 * pcie], 0.03):
-        yield claim(
-            statement, "confirmed", f"PCIe moves {_rate(pcie)} in one direction.", found.amount.text, _rate(pcie)
-        )
-    elif found and not found.amount.near(pcie / 2, 0.03):
-        yield judged(statement, found.amount, False, _rate(pcie), f"PCIe moves {_rate(pcie)} in one direction")
-    found = after(text, r"\binter-?node(?: (?:bandwidth|network|link))?\b", "bytes/s")
-    if found:
-        accepted = [network, network * hardware.gpus_per_node, network / hardware.gpus_per_node, 2 * network]
-        stated = f"{hardware.internode_gbit_per_s:g} Gbit/s"
-        yield judged(
-            statement,
-            found.amount,
-            found.amount.near_any(accepted, 0.02),
-            stated,
-            f"the network between nodes carries {stated} per node",
-        )
     found = after(text, r"\bintra-?node(?: (?:bandwidth|network|link|interconnect))?\b", "bytes/s")
     if found:
         if found.amount.near_any(local, 0.03):

@@ -37,6 +37,12 @@ _PER_SECOND = (
 )
 _SIZE = r"[KMGTPkmgt]i?(?:B(?:ytes?)?|o(?:ctets?)?)(?![A-Za-z])"
 _SPELLED = r"(?:kibi|mebi|gibi|tebi|kilo|mega|giga|tera)(?:bytes?|octets?|bits?)"
+_CALLS = (
+    r"(?:requests?|reqs?|req|queries|query|prompts|calls|chats|mails|e-mails|emails|messages|documents|questions|tickets"
+    r"|jobs|conversations|Anfragen?|Requests?|Fragen|Mails|Nachrichten|Dokumente|Gespräche|Aufrufe|requêtes?|demandes?"
+    r"|appels|courriels|dossiers)"
+)
+"""What a service is asked for: requests by the names that its users have for them."""
 _UNIT = (
     rf"(?:(?:{_SIZE}|{_SPELLED}|[Bb]ytes?|[Oo]ctets?|[KMGTkmgt]b(?:it)?s?(?![A-Za-z])|[KMGTkmgt]Bit|B(?![A-Za-z])){_PER_SECOND}"
     rf"|[KMGT]i?Bps\b|[KMGT]b(?:it)?ps\b|[KMGT]b[Ee]?\b(?=\s?(?:/s|per)|\s)|GbE\b|GBit\b"
@@ -44,16 +50,17 @@ _UNIT = (
     rf"|[Pp]eta-?[Ff][Ll][Oo][Pp]s?)(?:{_PER_SECOND})?(?![A-Za-z])"
     rf"|(?:output |generated |decode |decoded |prompt |input |new |Ausgabe)?-?(?:[Tt]okens?|tok|jetons?"
     rf"|Ausgabetoken|Prompttoken|Eingabetoken)(?: de sortie| d'entrée)?{_PER_SECOND}"
-    r"|(?:requests?|reqs?|queries|Anfragen?|requêtes?)(?:\s?/\s?|\s(?:per|an|a|each|every|pro|je|par)\s)(?:hour"
-    r"|h|minute|min|day|Stunde|Minute|Tag|heure|jour)\b"
-    rf"|tps\b|(?:requests?|reqs?|queries|prompts|calls|Anfragen?|Requests?|requêtes?|demandes?){_PER_SECOND}|RPS\b|rps\b|QPS\b|qps\b"
+    rf"|{_CALLS}(?:\s?/\s?|\s(?:(?:per|an|a|each|every|pro|je|par|am|in an|in a|over a|in one|in der|en une"
+    rf"|en un|à l'|im)\s?))(?:hour|h|minute|min|day|month|Stunde|Minute|Tag|Monat|heure|jour|mois)\b"
+    rf"|tps\b|{_CALLS}{_PER_SECOND}|RPS\b|rps\b|QPS\b|qps\b"
     rf"|{_SIZE}|{_SPELLED}|[Bb]ytes?\b|[Oo]ctets?\b"
     rf"|milliseconds?\b|[Mm]illisekunden?\b|millisecondes?\b|ms\b|msec\b|microseconds?\b|Mikrosekunden\b|microsecondes?\b|[µμu]s\b|ns\b"
     rf"|seconds?\b|secs?\b|Sekunden?\b|secondes?\b|s\b|minutes?\b|Minuten?\b|min\b|hours?\b|Stunden?\b|heures?\b"
     rf"|h\b|days?\b|Tagen?\b|Tage?\b|jours?\b"
+    rf"|(?:[km]W|kilo-?[Ww]att|[Ww]att|Watts?|watts?|W)\b(?!h)"
     rf"|%|percent\b|per cent\b|Prozent\b|pour cent\b|p\.\s?c\."
     rf"|billions?\b|bn\b|B\b|millions?\b|trillions?\b|thousand\b|[Mm]illiarden?\b|Mrd\.?|Millionen?\b"
-    rf"|Mio\.(?=\s)|milliards?\b|Md\b|tausend\b|[MKk](?![A-Za-z\d]))"
+    rf"|Mio\.(?=\s)|milliards?\b|Md\b|tausend\b|[MKkT](?![^\W_]))"
 )
 _MEASURE = re.compile(
     rf"(?<![\w.,/])(?P<number>{_NUMBER})(?:{_SPACE}?(?:-|–|to|bis"
@@ -74,14 +81,21 @@ _TIMES = (
     (r"hours?|stunden?|heures?|h", 3.6e6),
     (r"days?|tagen?|tage?|jours?", 8.64e7),
 )
-_SECONDS = {
-    **dict.fromkeys(("hour", "h", "stunde", "heure"), 3600.0), **dict.fromkeys(("minute", "min"), 60.0),
-    **dict.fromkeys(("day", "tag", "jour"), 86400.0),
+_MONTHS = (720 * 3600.0, 730 * 3600.0, 744 * 3600.0)
+PERIODS: dict[str, tuple[float, ...]] = {
+    **dict.fromkeys(("hour", "hours", "h", "stunde", "stunden", "heure"), (3600.0,)),
+    **dict.fromkeys(("second", "sekunde", "seconde"), (1.0,)),
+    **dict.fromkeys(("minute", "min"), (60.0,)),
+    **dict.fromkeys(("day", "days", "tag", "jour", "clock"), (86400.0,)),
+    **dict.fromkeys(("week", "woche", "semaine"), (604800.0,)),
+    **dict.fromkeys(("month", "monat", "mois"), _MONTHS),
+    **dict.fromkeys(("year", "jahr", "an", "année"), (31_536_000.0, 31_557_600.0, 31_104_000.0)),
 }  # fmt: skip
+"""Seconds of a period in the ways that people count it: a month has 720, 730 or 744 hours."""
 _MULTIPLIERS = (
     (r"billions?|bn|b|milliarden?|mrd\.?|milliards?|md", 1e9),
     (r"millions?|millionen?|mio\.|m", 1e6),
-    (r"trillions?", 1e12),
+    (r"trillions?|t", 1e12),
     (r"thousand|tausend|k", 1e3),
 )
 
@@ -224,6 +238,8 @@ def _is_name(text: str, match: re.Match[str]) -> bool:
 def _written(match: re.Match[str], language: str) -> Measure:
     numbers = _numbers(match["number"], language)
     unit = (match["unit"] or "").strip(" -\u00a0\u202f")
+    if unit == "B" and numbers[0][0] >= 2000:
+        unit = "bytes"  # "516,096 B": nobody counts billions by the thousand
     dimension, factors = unit_of(unit)
     values: list[float] = []
     steps: list[float] = []
@@ -267,6 +283,14 @@ def _numbers(written: str, language: str) -> list[tuple[float, int]]:
     return result
 
 
+_UNIT_ALONE = re.compile(rf"(?<![\w]){_UNIT}")
+
+
+def units_in(text: str) -> list[str]:
+    """Units that a text names without figures, e.g. in the label of a table."""
+    return [match.group().strip() for match in _UNIT_ALONE.finditer(text)]
+
+
 def unit_of(unit: str) -> tuple[str, tuple[float, ...]]:
     """(dimension, factors to base units, the likeliest first)."""
     compact = re.sub(r"[\s-]+", "", unit)
@@ -289,9 +313,9 @@ def unit_of(unit: str) -> tuple[str, tuple[float, ...]]:
         return "FLOP/s", (10.0**power,)
     if re.search(r"tok|jeton|^tps", low):
         return "tokens/s", (1.0,)
-    if re.search(r"req|quer|prompts|calls|anfrage|requête|demande|^rps|^qps", low):
-        per = re.search(r"(?:/|per|an|a|each|every|pro|je|par)(hour|h|stunde|heure|minute|min|day|tag|jour)$", low)
-        return "requests/s", (1.0 / _SECONDS[per[1]] if per else 1.0,)
+    if re.match(_CALLS.lower() + r"|rps|qps", low):
+        per = re.search(r"(?<=[^a-z])(hour|h|minute|min|day|month|stunde|tag|monat|heure|jour|mois)$", unit.lower())
+        return "requests/s", tuple(1.0 / one for one in PERIODS[per[1]]) if per else (1.0,)
     if re.match(r"^[KMGTkmgt](?:b(?:it)?s?|Bit|bE)(?![A-Za-z]*yte)", compact) and not re.match(
         r"^[KMGTkmgt]B(?!it)", compact
     ):
@@ -306,6 +330,8 @@ def unit_of(unit: str) -> tuple[str, tuple[float, ...]]:
         decimal, binary = 1000.0**power, 1024.0**power
         factors = (binary,) if size[2] else (decimal, binary) if power else (1.0,)
         return ("bytes/s", factors[:1]) if rate else ("bytes", factors)
+    if re.fullmatch(r"[km]?w|(?:kilo)?watts?", low):
+        return "W", (1e3 if low[0] == "k" else 1e6 if low[0] == "m" else 1.0,)
     if re.fullmatch(r"%|percent|prozent|pourcent|p\.?c\.?", low):
         return "%", (1.0,)
     for pattern, factor in _TIMES:
@@ -331,6 +357,8 @@ def shown(value: float, dimension: str) -> str:
         return f"{value / 1e12:,.4g} TFLOP/s"
     if dimension == "%":
         return f"{value:.3g}%"
+    if dimension.startswith("money"):
+        return f"{value:,.2f} {'an hour' if dimension == 'money/h' else 'per million tokens'}"
     if dimension == "":
         if abs(value) >= 1e9:
             return f"{value / 1e9:,.4g} billion"

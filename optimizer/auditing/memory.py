@@ -29,7 +29,7 @@ _OTHER_CONTENT = re.compile(
 
 def judge_memory(statement: Statement, context: Context) -> Iterator[Claim]:
     """Memory figures of the proposed strategy."""
-    if statement.line in context.command_lines or context.about_other(statement):
+    if statement.line in context.command_lines or context.about_other(statement) or context.other_strategy(statement):
         return
     yield from _kv_per_token(statement, context)
     proposed = context.strategy

@@ -12,7 +12,8 @@ from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 
 _GPU = re.compile(
-    r"(?<![\w-])(?:GB[23]00|[ABHLV]\d{2,3}S?|T4|MI\d{3}X?|RTX[ -]?\d{4}\w*|RTX[ -]?(?:PRO )?\w?\d{4}|A10G|Gaudi ?\d?|TPU ?v\d\w?)s?(?![\w])"
+    r"(?<![\w-])(?:GB[23]00|[ABHLV]\d{2,3}S?|T4|MI\d{3}X?|(?:GeForce )?RTX[ -]?(?:PRO[ -]?)?[A-Z]?\d{4}(?: Ada)?|A[456]000"
+    r"|A10G|Gaudi ?\d?|TPU ?v\d\w?)s?(?![\w])"
 )
 _FORM = re.compile(r"\b(?:SXM\d?|PCIe|NVL)\b", re.IGNORECASE)
 _FAMILY = (
@@ -57,6 +58,12 @@ def gpus_named(text: str) -> list[Named]:
 def _gpus(name: str, size: str, form: str) -> tuple[GpuFacts, ...]:
     short = re.sub(r"[^a-z0-9]", "", name.lower())
     entries = [one for one in catalog.names("gpus") if one.split("-")[0] == short]
+    if not entries and re.fullmatch(r"(?:rtx)?(?:pro)?\w?\d{4}", short):
+        full = short if short.startswith("rtx") else f"rtx{short}"
+        entries = [one for one in catalog.names("gpus") if re.match(rf"{full}(?!\d)", one.replace("-", ""))]
+        entries = entries or [
+            one for one in catalog.names("gpus") if re.match(rf"{full}(?=\D|\d+gb)", one.replace("-", ""))
+        ]
     if size:
         entries = [one for one in entries if f"-{size}gb" in one] or entries
     if form:

@@ -16,7 +16,9 @@ from optimizer.auditing.situations import about
 _NATIVE = re.compile(
     r"\b(?:native(?:ly)?|tensor[- ]?cores?|hardware support|in hardware|supports?|supported|compute|runs?"
     r"|accelerat\w+|offers?|has|have|not available|unavailable|available|unterstützt|beherrscht|nativ|rechnet"
-    r"|Hardware|Tensorkerne|prend en charge|gère|nativement|matériel|exécute|lacks?|without)\b",
+    r"|Hardware|Tensorkerne|prend en charge|gère|nativement|matériel|exécute|lacks?|without|knows?|calculates?|computes?"
+    r"|kennt|kann|calcul\w*|sait"
+    r"|connaît|cœurs? tenseurs?|dispose)\b",
     re.IGNORECASE,
 )
 _LINK = re.compile(r"\bNVLinks?\b|\bNVSwitch\b", re.IGNORECASE)
@@ -37,6 +39,7 @@ def judge_predicates(sentence: Sentence, context: Context, own: Situation) -> It
     if sentence.has("past"):
         return
     yield from _fits(sentence, context, own)
+    yield from _held(sentence, context, own)
     yield from _too_fast(sentence, context, own)
     yield from _cards_needed(sentence, context, own)
     yield from _formats(sentence, context, own)
@@ -56,6 +59,57 @@ def _claim(
         sentence.statement.line, shortened(sentence.statement.text), verdict, reason, None, expected,
         Parsed(subject, quantity, None, "", relation),
     )  # fmt: skip
+
+
+_HOLDS_IT = re.compile(
+    r"\b(?P<count>a single|one|single|two|three|four|eight|ein(?:e|zelne)?|eine einzelne|zwei|vier|acht|une seule|un seul"
+    r"|une|un|deux|quatre|huit|\d{1,2})\s"
+    r"(?:\w+\s)?(?P<cards>GPUs?|cards?|accelerators?|Karten?|cartes?|[ABHL]\d{1,3}S?s?)\s(?:can|could|would|will|is able to"
+    r"|kann|können|könnte|peut|peuvent)?\s?(?P<not>not\s|cannot\s)?"
+    r"(?:easily |just |still |alone |allein |problemlos )?(?:holds?|stores?|suffices?|is enough|are enough|reicht|reichen"
+    r"|fasst|fassen|contenir|suffit|suffisent|takes?)\b"
+    r"(?:\s(?:it|them|the (?:weights|model|checkpoint)|le modèle|les poids|das Modell|die Gewichte"
+    r"|for (?:it|them|the weights|the model)))?",
+    re.IGNORECASE,
+)
+"""``a single card can hold it``: the cards before the verb."""
+_OF_MODEL = re.compile(
+    r"\b(?:it|them|weights|model|checkpoint|modèle|poids|Modell|Gewichte|suffi\w+|reich\w+|enough)\b"
+)
+_COUNTS = {"a single": 1, "one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "eight": 8, "ein": 1, "eine": 1, "einzelne": 1,
+           "eine einzelne": 1, "zwei": 2, "vier": 4, "acht": 8, "une seule": 1, "un seul": 1, "une": 1, "un": 1, "deux": 2,
+           "quatre": 4, "huit": 8}  # fmt: skip
+
+
+def _held(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
+    found = _HOLDS_IT.search(sentence.text)
+    if (
+        not found
+        or _CACHE.search(sentence.text)
+        or [t for t in sentence.terms if t.id("fits")]
+        or any(m.dimension for m in sentence.measures)
+        or sentence.strategies
+        or not _OF_MODEL.search(sentence.text[found.start() :])
+    ):
+        return
+    meant = about(sentence, (0, len(sentence.text)), context, own)
+    if not meant.situations or "weights" not in meant.situations[0].values:
+        return
+    word = found["count"].lower()
+    number = int(word) if word.isdigit() else _COUNTS.get(word, 1)
+    needs = [one.values["weights"] for one in meant.situations]
+    rooms = [max(one.values["memory"], one.values["nominal_memory"]) * number for one in meant.situations]
+    fits = [need <= room for need, room in zip(needs, rooms, strict=True)]
+    negated = bool(found["not"]) or bool(re.search(r"\b(?:nicht|ne|pas|kein\w*|not)\b", sentence.text))
+    cards = f"{number} GPU{'s' if number > 1 else ''}"
+    name = meant.situations[0].model.name
+    how = f"{name}: the weights take {shown(needs[0], 'bytes')}, {cards} offer {shown(rooms[0], 'bytes')}"
+    if len(set(fits)) == 1 and fits[0] != negated:
+        yield _claim(
+            sentence, "confirmed", how + ".", meant.situations[0].model.name, "weights", ">" if negated else "≤"
+        )
+    elif len(set(fits)) == 1 and (not fits[0] or needs[0] < 0.6 * rooms[0]):
+        yield _claim(sentence, "refuted", how + ".", meant.situations[0].model.name, "weights", ">" if negated else "≤")
 
 
 def _fits(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from optimizer.auditing.implied_units import with_implied_units
 from optimizer.auditing.lexicon import Lexicon, Term
 from optimizer.auditing.measures import Measure, measures
 from optimizer.auditing.names import Named, gpus_named, models_named
@@ -22,7 +23,8 @@ _SHORTENED = re.compile(
     re.IGNORECASE,
 )
 _BREAK = re.compile(
-    r"[,;]\s+|\s+[–—-]\s+|\s(?:and|but|while|whereas|so|which|hence|therefore|und|aber|sodass|also|et|mais|donc|soit|or|plus)\s+",
+    r"[,;]\s+|\s+[–—-]\s+|\s*(?:→|->|⇒|=>)\s*|\s(?:and|but|while|whereas|so|which|hence|therefore|und|aber|sodass|also|et"
+    r"|mais|donc|soit|or|plus)\s+",
     re.IGNORECASE,
 )
 
@@ -112,6 +114,19 @@ _PLAIN_HEADER = re.compile(
 )
 
 
+_CARD_COUNT = re.compile(
+    r"\b(?:[ABHL]\d{1,3}S?|MI\d{3}X?|RTX (?:PRO )?\w?\d{4}|GB\d00)s?(?=\s(?:in total|total|altogether|overall|per|each|je"
+    r"|pro|par|insgesamt|zusammen|au total|in all)\b|$)"
+)
+"""``H100 per node: 8`` counts GPUs."""
+_SCOPE_HEADER = re.compile(
+    r"^(?P<per>(?:per|each|je|pro|par|one)\s)?(?:(?:GPU|card|accelerator|node|server|replica|instance|stage|Karte|Knoten"
+    r"|Server|Replikat|carte|nœud"
+    r"|serveur|réplique)|(?P<all>(?:whole |entire |gesamter? |tout le )?(?:cluster|fleet|total|all|together|overall"
+    r"|insgesamt|gesamt|zusammen|ensemble)))$",
+    re.IGNORECASE,
+)
+"""A column that says what its figures are per."""
 _ASIDE = re.compile(
     r"\b(?:source|note|remark|comment|how|why|reference|explanation|where|quelle|anmerkung|bemerkung|kommentar|remarque|commentaire)s?\b",
     re.IGNORECASE,
@@ -127,7 +142,14 @@ def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Senten
         if (not re.search(r"\d", cell) and not re.search(r"NVLink", title)) or _ASIDE.search(header):
             continue
         plain = bool(_PLAIN_HEADER.match(header.strip())) or len(statement.cells) == 2
+        per = _SCOPE_HEADER.match(header.strip())
+        if per and not plain:
+            scoped = "in total" if per["all"] else header.strip() if per["per"] else f"per {header.strip()}"
+            found.append(_sentence(statement, f"{title} {scoped}: {cell}", lexicon, language))
+            continue
         named = any(term.id("quantity") for term in lexicon.terms(header, []))
+        if re.fullmatch(r"[~≈]?\s?\d{1,5}", cell.strip()):
+            title = _CARD_COUNT.sub("GPUs", title)
         known = bool(gpus_named(title) or models_named(title) or list(mentions(title)))
         text = f"{title}: {cell}" if plain else f"{title} | {header}: {cell}"
         found.append(_sentence(statement, text, lexicon, language, firm=plain or (named and known)))
@@ -147,7 +169,7 @@ def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, 
     gpus, models = gpus_named(text), models_named(text)
     named += [(one.start, one.end) for one in (*gpus, *models)]
     found = []
-    for one in measures(text, language):
+    for one in with_implied_units(text, measures(text, language)):
         if one.dimension == "bytes" and _of_name(text, one, gpus):
             continue
         counts = re.search(r"replica|stage|pipeline stages", text[one.start : one.end + 24], re.IGNORECASE)

@@ -22,7 +22,10 @@ _COMPACT = re.compile(r"\btp[-_]?\d+[-_x×·]?pp[-_]?\d+(?:[-_x×·]?dp[-_]?\d+)
 _BETWEEN = re.compile(r"(?:[\s,;/·×xX*+&|_()–-]|and|with){0,6}")
 _WORDS = (
     r"(?P<{0}>{1})[\s_-]parallel(?:ism|ization)?(?:[\s_-](?:size|degree|width|world size))?(?:\s?\((?:TP|PP|DP|EP)\))?"
-    r"(?:\s?(?:size|degree))?\s?(?:is set to|set to|of|is|:|=|\|)?\s?(?P<{0}n>\d{{1,5}})(?!\d|\.\d|\s?%)"
+    r"(?:\s?(?:size|degree))?\s?(?:is set to|set to|of|is|:|=|\|)?\s?(?P<{0}n>\d{{1,5}})(?!\d|\.\d|\s?%|\s(?:of|out of)\b)"
+)
+_OTHER_WORDS = re.compile(
+    r"(?:Tensor-?[Pp]arallelität|parallélisme (?:de )?tenseur\w*)(?:\s(?:von|de|=|:))?\s(?P<n>\d{1,3})\b", re.IGNORECASE
 )
 _AFTER = [re.compile(_WORDS.format(key, name), re.IGNORECASE) for key, name in NAMES.items()]
 _BEFORE = [
@@ -124,6 +127,8 @@ def mentions(text: str) -> Iterator[Mention]:
     for key, after, before in zip(NAMES, _AFTER, _BEFORE, strict=True):
         for found in [*after.finditer(text), *before.finditer(text)]:
             yield Mention(((key, int(found[f"{key}n"])),), found.group())
+    for found in _OTHER_WORDS.finditer(text):
+        yield Mention((("tp", int(found["n"])),), found.group())
     for found in _STAGES.finditer(text):
         yield Mention((("pp", int(found["a"] or found["b"])),), found.group())
     for found in _REPLICAS.finditer(text):
@@ -148,9 +153,12 @@ def _proposed(statements: tuple[Statement, ...], flags: dict[str, tuple[int, int
     single: dict[str, tuple[int, int]] = {}
     lines: dict[tuple[tuple[str, int], ...], int] = {}
     for statement in statements:
+        cell = _of_row(statement)
+        if cell:
+            single.setdefault(cell[0], (cell[1], statement.line))
         if statement.kind == "row" and len(statement.cells) > 2:
             continue
-        for mention in mentions(statement.text):
+        for mention in mentions(_spelled(statement.text)):
             key = tuple(sorted(mention.degrees))
             if len(key) > 1:
                 full[key] += 1
@@ -173,12 +181,49 @@ def _proposed(statements: tuple[Statement, ...], flags: dict[str, tuple[int, int
     return Proposed(tp, pp, dp, ep, frozenset(chosen), line)
 
 
+_ROW = re.compile(
+    r"(?:^|\s)(?:(?P<short>TP|PP|DP|EP)|(?P<word>tensor|pipeline|data|expert)[\s-]parallel\w*)(?:\s(?:size|degree))?$",
+    re.IGNORECASE,
+)
+
+
+def _of_row(statement: Statement) -> tuple[str, int] | None:
+    """A degree from a row ``Tensor parallel | 8 | chosen``, where the column holds one value and no comparison."""
+    if statement.kind != "row" or len(statement.cells) < 2 or not re.fullmatch(r"\d{1,4}", statement.cells[1].strip()):
+        return None
+    if len(statement.header) > 1 and not re.fullmatch(
+        r"(?:values?|figures?|setting|choice|degree|wert|valeur|)", statement.header[1].strip(), re.IGNORECASE
+    ):
+        return None
+    found = _ROW.search(statement.cells[0].strip())
+    if not found:
+        return None
+    return (found["short"] or found["word"][0] + "p").lower(), int(statement.cells[1])
+
+
 def digits(text: str) -> str:
     """Number words before stages and replicas as digits."""
-    return re.sub(
-        r"\b(two|three|four|five|six|eight|sixteen)(?=[\s-](?:pipeline[\s-])?(?:stages?|replicas)\b)",
+    text = re.sub(
+        r"\b(two|three|four|five|six|eight|sixteen)(?=[\s-](?:pipeline[\s-])?(?:stages?|replicas|ways?)\b)",
         lambda found: str(SMALL[found[1].lower()]), text, flags=re.IGNORECASE,
     )  # fmt: skip
+    return _spelled(text)
 
 
-SMALL = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "sixteen": 16}
+def _spelled(text: str) -> str:
+    """``tensor parallelism over two cards`` as ``tensor parallelism 2 cards``."""
+    return _OVER.sub(
+        lambda found: f"{found['what']} {SMALL.get(found['n'].lower()) or found['n']} {found['cards']}", text
+    )
+
+
+SMALL = {
+    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "sixteen": 16, "zwei": 2, "vier": 4, "acht": 8, "sechzehn": 16,
+    "deux": 2, "quatre": 4, "huit": 8, "seize": 16,
+}  # fmt: skip
+_OVER = re.compile(
+    r"(?P<what>tensor[\s-]parallel(?:ism|ly)?|Tensor-?[Pp]arallelität|parallélisme (?:de )?tenseur\w*)"
+    r"(?:\s\w+){0,2}?\s(?:over|across|on|of|with|über|auf|von|sur|à)\s(?:all |the |alle |les )?"
+    rf"(?P<n>\d{{1,3}}|{'|'.join(SMALL)})\s(?P<cards>GPUs?|cards?|accelerators?|devices|Karten|cartes|GPU)\b",
+    re.IGNORECASE,
+)

@@ -17,6 +17,16 @@ _NEGATED = re.compile(
 )
 
 
+_CHOSEN = re.compile(
+    r"\b(?:we|the (?:deployment|cluster|service|replicas?|plan)) (?:use|run|chose|choose|deploy|propose|serve|will use)s?\b"
+    r"|\b(?:is|are|was) (?:set|configured|split|sharded|deployed)\b|\bset to\b|\b(?:chosen|selected|final|configured)\b"
+    r"|\b(?:wir|man) (?:nutzen|verwenden|betreiben|fahren|wählen)\b|\bgewählt\b|\bnous (?:utilisons|déployons|retenons)\b"
+    r"|^\W*(?:TP|PP|DP|EP|tensor|pipeline|data|expert)\b[^.:=|]{0,24}[:=|]",
+    re.IGNORECASE,
+)
+"""Words by which a sentence says which strategy is used; another degree in any other one may be a variant."""
+
+
 def judge_strategy(statement: Statement, context: Context) -> Iterator[Claim]:
     """Every strategy or degree named in a statement."""
     proposed = context.strategy
@@ -53,7 +63,12 @@ def judge_strategy(statement: Statement, context: Context) -> Iterator[Claim]:
                     f"PP{value}",
                     "PP1",
                 )
-            elif which in proposed.named and proposed.line != statement.line and not _local(statement):
+            elif (
+                which in proposed.named
+                and proposed.line != statement.line
+                and _CHOSEN.search(statement.text)
+                and not _local(statement)
+            ):
                 right = getattr(proposed, which)
                 yield claim(
                     statement,

@@ -82,9 +82,6 @@ class CostConstants(Facts):
     network_reduce_steps: Positive
     stage_wait: NonNegative
     pcie_latency_us: NonNegative
-    logit_bytes: Positive
-    comm_bytes: int
-    engine_bytes: int
     generations: dict[str, GenerationShares]
     formats: dict[str, WeightBytes]
     engines: dict[str, EngineConstants]

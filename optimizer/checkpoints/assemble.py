@@ -105,6 +105,8 @@ def _kind(index: int, part: Layer, decoder: Decoder, stores: Stores) -> LayerKin
         window_tokens=part.window_tokens,
         state_values_per_sequence=attention.state,
         state_values_replicated=attention.state_replicated,
+        unread_bytes_per_sequence=attention.unread,
+        bytes_per_token_in_flight=attention.in_flight,
         attention_flop_width=attention.flop_width,
         prefill_flop_width=attention.prefill_flop_width,
         ffn_sharded_parameters=other.parameters["sharded"],

@@ -46,6 +46,10 @@ class Attention:
     state: int = 0
     """16-bit values kept per sequence, cut by TP."""
     state_replicated: int = 0
+    unread: int = 0
+    """Bytes kept per sequence on every GPU beyond these values, in whole blocks."""
+    in_flight: int = 0
+    """Bytes kept per token on every GPU until the step that works on it is done."""
     flop_width: int = 0
     prefill_flop_width: int = 0
 

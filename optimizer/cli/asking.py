@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -66,13 +66,16 @@ DECISIONS: dict[str, Any] = {
 """Options that fix a decision, in the order of ``cli.options.fixed_of``."""
 
 
-def asks(command: Callable[..., None], without: tuple[str, ...] = ()) -> Callable[..., None]:
+def asks(
+    command: Callable[..., None], without: tuple[str, ...] = (), filled: Mapping[str, Any] | None = None
+) -> Callable[..., None]:
     """The command with a problem file or the options of ``OPTIONS`` in front; it is called with the ``Question``.
 
     Args:
         command: its first parameter is the question. A parameter ``fixed`` becomes the options of ``DECISIONS``; the command is
             called with the ``Fixed`` that they state.
-        without: options whose names the command itself uses for something else.
+        without: options whose names the command itself uses for something else, or does not ask for.
+        filled: what a question on one line holds where an option is not given.
     """
     own = list(inspect.signature(command).parameters.values())[1:]
     hints = get_type_hints(command, localns={"Question": object, "Fixed": object}, include_extras=True)
@@ -82,6 +85,8 @@ def asks(command: Callable[..., None], without: tuple[str, ...] = ()) -> Callabl
     @functools.wraps(command)
     def asked(problem: str | None = None, save: str | None = None, **given: Any) -> None:
         said = {name: given.pop(name, None) for name in options}
+        if problem is None:
+            said = {**(filled or {}), **{name: value for name, value in said.items() if value is not None}}
         if decides:
             given["fixed"] = _fixed({name: given.pop(name, None) for name in DECISIONS})
         command(_question(problem, said, save), **given)

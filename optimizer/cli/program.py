@@ -18,8 +18,10 @@ from typer.core import TyperGroup
 from optimizer.cli import (
     accuracy,
     calibrate,
+    compare,
     deploy,
     detect,
+    fit,
     graph,
     init,
     pareto,
@@ -49,6 +51,8 @@ _FIRST = (
     "audit",
     "sweep",
     "recommend",
+    "fit",
+    "compare",
     "pareto",
     "report",
     "deploy",
@@ -111,6 +115,8 @@ deploy.register(app)
 verify_deployment.register(app)
 sweep.register(app)
 recommend.register(app)
+fit.register(app)
+compare.register(app)
 pareto.register(app)
 report.register(app)
 init.register(app)

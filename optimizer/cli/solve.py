@@ -85,6 +85,10 @@ def solve(
 def check(
     question: Question,
     fixed: Fixed,
+    placement: Annotated[
+        str | None,
+        typer.Option("--placement", help="cluster, chain: judge this placement (docs/placements.md).", metavar="FILE"),
+    ] = None,
     simulate: Annotated[bool, typer.Option(help="Simulate the strategy's percentiles.")] = False,
     repairs: Annotated[
         bool, typer.Option("--repairs", help="Find the smallest changes that help (JSON: always).")
@@ -103,6 +107,7 @@ def check(
 ) -> None:
     """Whether a strategy keeps every rule, each with its slack, and the optimum beside it."""
     from optimizer.questions.check import check as ask
+    from optimizer.reading.proposal import load_proposal
     from optimizer.render.progress import LiveLine
 
     limit = time_limit_of(time_limit)
@@ -114,6 +119,7 @@ def check(
         answer: Any = ask(
             problem,
             fixed,
+            placement=None if placement is None else load_proposal(placement, question.kind),
             time_limit_s=limit,
             progress=live,
             stated=question.stated,
@@ -122,9 +128,9 @@ def check(
         )
         if simulate or trace:
             answer = _simulated(problem, answer, played)
-    said = apply(question.stated, answer, apply_repair, out, force)
+    said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
     _show(problem, answer, json, full)
-    if not json:
+    if not json and question.kind != "chain" and placement is None:
         say_none(answer, asked=repairs or apply_repair is not None)
     tell(said)
     _leave(answer, {True: OK, False: VIOLATED, None: LIMIT_REACHED}[answer.feasible])

@@ -7,12 +7,12 @@ problem is infeasible · 2 bad input · 3 not decided in time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from optimizer.cli.asking import asks
-from optimizer.cli.options import Json
+from optimizer.cli.options import Json, time_limit_of
 
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from optimizer.results.answer import Fixed
 
 OK, INFEASIBLE, LIMIT_REACHED = 0, 1, 3
+
+TimeLimit = Annotated[
+    float | None, typer.Option("--time-limit", help="cluster, chain: seconds for each search.", metavar="SECONDS")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,36 +36,43 @@ def register(app: typer.Typer) -> None:
 def why_not(
     question: Question,
     fixed: Fixed,
+    node: Annotated[
+        list[str] | None,
+        typer.Option("--node", help="chain: layers that a node would hold, e.g. n0=0:10.", metavar="NAME=FIRST:LAYERS"),
+    ] = None,
+    time_limit: TimeLimit = None,
     json: Json = False,
 ) -> None:
     """Why a strategy, or part of one, is not the answer: not allowed, worse, a tie; and when it would win."""
     from optimizer.questions.why import why_not as ask
+    from optimizer.reading.proposal import layers_option
     from optimizer.render.why import print_why_not, why_not_data
 
+    layers, limit = layers_option(node or []), time_limit_of(time_limit)
     with _live() as live:
-        found = ask(question.problem, fixed, stated=question.stated, progress=live)
+        found = ask(question.problem, fixed, layers=layers, stated=question.stated, time_limit_s=limit, progress=live)
     _print(why_not_data(found) if json else None, lambda: print_why_not(found))
     raise typer.Exit({"not allowed": INFEASIBLE, "undecided": LIMIT_REACHED}.get(found.verdict, OK))
 
 
-def why_this(question: Question, json: Json = False) -> None:
+def why_this(question: Question, time_limit: TimeLimit = None, json: Json = False) -> None:
     """Why the answer cannot be improved: what stands against anything better, and what each limit (or node) is worth."""
     from optimizer.questions.why import why_this as ask
     from optimizer.render.why import print_why_this, why_this_data
 
     with _live() as live:
-        found = ask(question.problem, stated=question.stated, progress=live)
+        found = ask(question.problem, stated=question.stated, time_limit_s=time_limit_of(time_limit), progress=live)
     _print(why_this_data(found) if json else None, lambda: print_why_this(found))
     raise typer.Exit(OK if found.objective_ms is not None else INFEASIBLE)
 
 
-def how_sure(question: Question, json: Json = False) -> None:
+def how_sure(question: Question, time_limit: TimeLimit = None, json: Json = False) -> None:
     """Over which range of each uncertain fact the answer stays the best, and what it switches to beyond."""
     from optimizer.questions.why import how_sure as ask
     from optimizer.render.why import how_sure_data, print_how_sure
 
     with _live() as live:
-        found = ask(question.problem, stated=question.stated, progress=live)
+        found = ask(question.problem, stated=question.stated, time_limit_s=time_limit_of(time_limit), progress=live)
     data = how_sure_data(found)
     _print(data if json else None, lambda: print_how_sure(found))
     raise typer.Exit(OK if data["strategy"] is not None or data["label"] is not None else INFEASIBLE)

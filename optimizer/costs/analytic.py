@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from optimizer.catalog.constants import CostConstants, constants
+from optimizer.costs.drafts import with_draft
 from optimizer.costs.links import link_costs
 from optimizer.costs.memory import MemoryTable, bytes_of_sequences, memory_table
 from optimizer.costs.parameters import layer_arrays
@@ -52,7 +53,7 @@ class AnalyticCosts:
 
     def memory(self) -> MemoryTable:
         """Bytes per stage class."""
-        return memory_table(self.problem, self.constants, self.table, self.arrays)
+        return memory_table(self.problem, self.constants, *with_draft(self.problem, self.table, self.arrays))
 
     def service(self, slots: int) -> ServiceTable:
         """Milliseconds for 1…slots sequences in progress."""
@@ -60,4 +61,4 @@ class AnalyticCosts:
 
     def sequence_bytes(self, shape: int, tokens: Ints) -> Ints:
         """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of a shape, rounded up, (T, C)."""
-        return bytes_of_sequences(tokens, self.table, self.arrays, shape)
+        return bytes_of_sequences(self.problem, tokens, *with_draft(self.problem, self.table, self.arrays), shape)

@@ -42,9 +42,9 @@ def breakdown(
                 "weights": int(memory.weights[0, column]),
                 "KV cache": cache[stage],
                 "activations": int(memory.activations[0, column]),
-                "logits": int((memory.reserved_logits or slots) * memory.logits_per_sequence[0, column]),
+                "logits": int(memory.logits(slots)[0, column]),
                 "communication buffers": int(memory.communication[0, column]),
-                "engine": memory.engine,
+                "engine": int(memory.engine[0, column]),
             }
         )
     multiplicity = costs.table.multiplicity[0].astype(np.float64)

@@ -10,12 +10,16 @@ import numpy as np
 
 from optimizer.catalog.constants import CostConstants
 from optimizer.costs.load import chain_length
-from optimizer.costs.occupancy import Held, held, sequence_bytes
+from optimizer.costs.occupancy import Held, held, in_flight, sequence_bytes
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
+from optimizer.engines.memory import overhead_of
 from optimizer.facts.base import LARGEST_COUNT
+from optimizer.facts.hardware import MIB
 from optimizer.facts.problem import Problem
 
+EXPERT_CHUNK = 32_768
+"""Tokens that routed experts work on at a time (VLLM_FUSED_MOE_CHUNK_SIZE of vLLM 0.8 to 0.16)."""
 ULPS = 32
 """Units in the last place that a sum may be off."""
 
@@ -31,13 +35,14 @@ class MemoryTable:
     weights: Ints
     activations: Ints
     communication: Ints
-    engine: int
+    engine: Ints
     kv_per_sequence: Ints
     logits_per_sequence: Ints
+    """Logits that each sequence reserves where cache is reserved in full; 0 where it is paged."""
+    sampling: Ints
+    """What sampling for the most sequences allowed takes beyond ``activations`` where cache is paged; else 0."""
     kv_per_token: Ints
     """Bytes that one more token takes in layers that keep every token, and in windows while they fill."""
-    reserved_logits: int
-    """Sequences whose logits are reserved whatever max_num_seqs is; 0 where every sequence reserves its own."""
     held: Held | None
     """What one request in progress holds; None where every slot reserves the longest sequence."""
 
@@ -49,7 +54,11 @@ class MemoryTable:
     def beside_cache(self, slots: int) -> Ints:
         """Bytes of everything but the cache when a replica runs so many sequences at most."""
         total: Ints = self.weights + self.activations + self.communication + self.engine
-        return total + (self.reserved_logits or slots) * self.logits_per_sequence
+        return total + self.logits(slots)
+
+    def logits(self, slots: int) -> Ints:
+        """Bytes of sampling and its logits beyond the activations, (S, C)."""
+        return self.sampling + slots * self.logits_per_sequence
 
     @property
     def fixed(self) -> Ints:
@@ -79,8 +88,18 @@ class MemoryTable:
         return found
 
 
-def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, arrays: LayerArrays) -> MemoryTable:
-    """Memory of every shape and stage class."""
+PER_GPU = ("weights", "activations", "communication", "engine", "logits_per_sequence", "sampling")
+"""Parts of a table that differ from GPU to GPU."""
+
+
+def memory_table(
+    problem: Problem, constants: CostConstants, table: ShapeTable, arrays: LayerArrays, sampled: int | None = None
+) -> MemoryTable:
+    """Memory of every shape and stage class.
+
+    Args:
+        sampled: sequences that the engine samples in its profiling run; None: as many as the problem's GPU has it run.
+    """
     model = problem.model
     counts = table.kind_counts.astype(np.longdouble)
     present = table.multiplicity > 0
@@ -91,34 +110,55 @@ def memory_table(problem: Problem, constants: CostConstants, table: ShapeTable, 
     weights = weights + np.where(table.is_first, first, 0) + np.where(table.is_last & ~one_table, head, 0)
     weights = weights + np.where(table.is_last, arrays.last_bytes, 0)
 
-    kv = sequence_bytes(np.array([problem.max_sequence_tokens]), table, arrays)[0]
+    kv = sequence_bytes(np.array([problem.max_sequence_tokens]), table, arrays, in_flight=in_flight(problem))[0]
     per_token = np.einsum("sck,sk->sc", counts, arrays.kv_bytes_per_token)
 
+    known = overhead_of(
+        problem.engine, problem.hardware.gpu.capability, problem.engine_version, problem.engine_overhead
+    )
     batched = problem.search.max_num_batched_tokens
-    activations = batched * 2 * (2 * model.hidden_size + _widest(problem, table))
+    stated = known.activations_mib
+    hidden = 2 * batched * model.hidden_size
+    activations = 3 * hidden + 2 * batched * _widest(problem, table)
+    if stated is not None:
+        activations = np.full_like(activations, stated * MIB)
+    activations_up = _up(np.where(present, activations[:, None], 0))
+    logits = np.where(table.is_last & present, model.vocabulary * known.sampling_bytes, 0)
+    sampling = np.zeros_like(activations_up)
+    # Older versions sample nothing where the prompts of the run are cut into chunks.
+    samples = known.samples_chunks or problem.max_sequence_tokens <= batched
+    if problem.paged and stated is None and samples:
+        # One run of the engine measures both: the forward pass, and sampling beside the hidden states that it left.
+        peak = np.where(logits > 0, min(sampled or most_sequences(problem), batched) * logits + hidden, 0)
+        sampling = np.maximum(0, _up(peak) - activations_up)
     several = (table.tp * table.pp * table.ranks > 1)[:, None]
+    shared = known.communication.value * MIB if "communication" in known.counts else 0
     return MemoryTable(
         weights=_up(np.where(present, weights, 0)),
-        activations=_up(np.where(present, activations[:, None], 0)),
-        communication=np.where(present & several, constants.comm_bytes, 0).astype(np.int64),
-        engine=constants.engine_bytes,
+        activations=activations_up,
+        communication=np.where(present & several, shared, 0).astype(np.int64),
+        engine=np.full(present.shape, sum(part.value for part in known.counted) * MIB, dtype=np.int64),
         kv_per_sequence=_up(np.where(present, kv, 0)),
-        logits_per_sequence=_up(np.where(table.is_last & present, model.vocabulary * constants.logit_bytes, 0)),
+        logits_per_sequence=np.zeros_like(sampling) if problem.paged else _up(logits),
+        sampling=sampling,
         kv_per_token=_up(np.where(present, per_token, 0)),
-        reserved_logits=most_sequences(problem) if problem.paged else 0,
         held=held(problem, table, arrays) if problem.paged else None,
     )
 
 
-def bytes_of_sequences(tokens: Ints, table: ShapeTable, arrays: LayerArrays, shape: int) -> Ints:
-    """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of one shape, rounded up, (T, C)."""
-    return _up(sequence_bytes(tokens, table, arrays, slice(shape, shape + 1))[:, 0])
+def bytes_of_sequences(problem: Problem, tokens: Ints, table: ShapeTable, arrays: LayerArrays, shape: int) -> Ints:
+    """Cache that one sequence of so many tokens (T,) needs on a GPU of each stage class of one shape, rounded up, (T, C)."""
+    return _up(sequence_bytes(tokens, table, arrays, slice(shape, shape + 1), in_flight(problem))[:, 0])
 
 
 def memory_budget_bytes(problem: Problem) -> int:
     """Bytes of one GPU that may be used, rounded down: the share asked for, and no more than other processes leave."""
     share = Fraction(repr(problem.requirements.gpu_memory_utilization))
-    return min(int(share * problem.hardware.gpu.memory_bytes), problem.hardware.free_bytes)
+    known = overhead_of(
+        problem.engine, problem.hardware.gpu.capability, problem.engine_version, problem.engine_overhead
+    )
+    beside = known.context.value * MIB if known.refuses_above_free else 0
+    return max(0, min(int(share * problem.hardware.gpu.memory_bytes), problem.hardware.free_bytes - beside))
 
 
 def cache_by_stage(memory: MemoryTable, table: ShapeTable, budgets: Sequence[int], slots: int) -> list[int]:
@@ -150,12 +190,17 @@ def _widest(problem: Problem, table: ShapeTable) -> LongFloats:
     tp, ep = table.tp.astype(np.longdouble), table.ep.astype(np.longdouble)
     widest = (model.attention_heads + 2 * (0 if model.mla else model.kv_heads)) * model.head_dim / tp
     for width in model.ffn_widths:
-        widest = np.maximum(widest, 2 * width / tp)
+        widest = np.maximum(widest, 3 * width / tp)
     if model.experts:
         per_token = max(k.experts_per_token for k in model.kinds)
-        sliced = np.where(ep > 1, 1.0, tp)
-        share = np.where(ep > 1, np.minimum(ep, per_token), 1.0)
-        widest = np.maximum(widest, per_token * (model.hidden_size + 2 * model.expert_ffn_width / sliced) / share)
+        own = model.expert_ffn_width / np.where(ep > 1, 1.0, tp)
+        batched = problem.search.max_num_batched_tokens
+        gathered = batched * table.ranks
+        # Copies of each token for its experts, and what these make of them, of no more tokens at a time than a chunk.
+        copies = np.minimum(gathered, EXPERT_CHUNK) * per_token * (np.maximum(model.hidden_size, 2 * own) + own)
+        # Ranks that attend apart gather each other's tokens: as they arrive, and what the experts return.
+        arrived = np.where(table.ranks > 1, 2 * gathered * model.hidden_size, 0)
+        widest = np.maximum(widest, (copies + arrived) / batched)
     return widest
 
 

@@ -38,6 +38,7 @@ class LengthMoments:
     square_after: float  # E[(o − 1)²]
     prompts: Ints  # (C,) distinct prompts
     prompt_share: Floats  # (C,)
+    more_chunks: Floats  # (C,) steps that each is cut into, less those of the mean prompt
     goodput: dict[str, float]  # limits of requirements.goodput, ms by metric
 
 
@@ -60,9 +61,15 @@ def length_moments(problem: Problem) -> LengthMoments:
         mean_after=float((share * after).sum()),
         square_after=float((share * after**2).sum()),
         prompts=np.array(distinct).astype(np.int64),
+        more_chunks=np.array([_chunks(problem, int(p)) for p in distinct], dtype=np.float64)
+        - _chunks(problem, problem.workload.prompt_tokens),
         prompt_share=np.bincount(which, weights=share).astype(np.float64),
         goodput={} if problem.requirements.goodput is None else problem.requirements.goodput.limits,
     )
+
+
+def _chunks(problem: Problem, prompt: int) -> int:
+    return -(-problem.workload.fresh(prompt) // problem.search.max_num_batched_tokens)
 
 
 class Cumulants(NamedTuple):
@@ -136,8 +143,17 @@ def latencies(
         alone: cumulants of X, a prompt's own compute.
         raw: E[X^k] of the time that a prompt costs the others, k = 1, 2, 3.
         prompts: (Q, C) X of each distinct prompt.
-        at: (Q,) round, wider (round at √V more in progress), tpot, admission and passes, at the mean number in progress.
+        at: (Q,) pass (a round over the stages), round,
+            wider (round at √V more in progress), tpot, admission and passes, at the mean number in progress.
     """
+    if law.more_chunks.any():
+        # Each further chunk is one more step of the slowest stage, the decodes beside it.
+        prompts = prompts + law.more_chunks * at["pass"][:, None]
+        mean = prompts @ law.prompt_share
+        around = prompts - mean[:, None]
+        cut = Cumulants(mean, around**2 @ law.prompt_share, around**3 @ law.prompt_share)
+    else:
+        cut = alone
     left = 1 - load
     one, two, three = raw
     step = at["round"] / left
@@ -151,9 +167,9 @@ def latencies(
     def with_others(r1: Floats, r2: Floats, r3: Floats, fixed: Floats) -> Cumulants:
         b1, b2, b3 = r1 * met1, r2 * met2, r3 * met3
         return Cumulants(
-            fixed + alone.mean + b1,
-            alone.variance + rate * two * met1 + b2 - b1**2,
-            alone.third + rate * three * met1 + 3 * rate * two * r1 * varied + b3 - 3 * b1 * b2 + 2 * b1**3,
+            fixed + cut.mean + b1,
+            cut.variance + rate * two * met1 + b2 - b1**2,
+            cut.third + rate * three * met1 + 3 * rate * two * r1 * varied + b3 - 3 * b1 * b2 + 2 * b1**3,
         )
 
     prefill = with_others(load, load**2, load**3, at["passes"])
@@ -162,7 +178,7 @@ def latencies(
 
     token = at["tpot"]
     first = load * (at["round"] + one + load * met1) / left
-    number = ((at["wider"] - at["round"]) / left) ** 2
+    number = ((at["wider"] - at["round"]) / (left * at["yielded"])) ** 2
     cycle2 = token * rate * two / left**2
     cycle3 = token * (rate * three / left**3 + 3 * (rate * two) ** 2 / left**4)
     i1, i2, i3 = law.inverse
@@ -176,8 +192,8 @@ def latencies(
     off = own - usual[:, None]
     noise = Cumulants(
         np.zeros_like(token),
-        ttft.variance - alone.variance + SPREAD * (law.square_after * number + law.mean_after * cycle2),
-        ttft.third - alone.third + SPREAD * law.mean_after * cycle3,
+        ttft.variance - cut.variance + SPREAD * (law.square_after * number + law.mean_after * cycle2),
+        ttft.third - cut.third + SPREAD * law.mean_after * cycle3,
     )
     mean = ttft.mean + law.mean_after * token + first
     whole = Cumulants(mean, noise.variance + off**2 @ law.share, noise.third + off**3 @ law.share)

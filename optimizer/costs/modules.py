@@ -96,11 +96,11 @@ def replica_cost(
                 terms={name: float(values[0, column, 0]) for name, values in totals.items()},
                 weights_bytes=int(memory.weights[0, column]),
                 kv_cache_bytes=cache[stage],
-                logits_bytes=(memory.reserved_logits or slots) * int(memory.logits_per_sequence[0, column]),
+                logits_bytes=int(memory.logits(slots)[0, column]),
                 rest_bytes={
                     "activations": int(memory.activations[0, column]),
                     "communication buffers": int(memory.communication[0, column]),
-                    "engine": memory.engine,
+                    "engine": int(memory.engine[0, column]),
                 },
             )
         )
@@ -156,7 +156,9 @@ class _Halves:
         if last:
             shared = first and self.model.tied_embeddings
             own = 0.0 if shared else self._head_bytes
-            head = {name: terms[name] for name in ("output head", "step overhead")}
+            # What no layer takes part in is the head's: the output head itself, and what a step costs once.
+            of_layers = {name for part in parts for name, value in part.terms.items() if value}
+            head = {name: terms[name] for name in terms.keys() - of_layers - set(COLLECTIVES)}
             parts.append(_Part("head", None, own + self._last_bytes, 0.0, head))
         _scale(parts, terms)
         weights = apportion(weights_bytes, [part.weights for part in parts])
@@ -228,6 +230,8 @@ def _rest(kind: LayerKind) -> LayerKind:
             "kv_values_per_token_replicated",
             "state_values_per_sequence",
             "state_values_replicated",
+            "unread_bytes_per_sequence",
+            "bytes_per_token_in_flight",
             "attention_flop_width",
             "prefill_flop_width",
         ),

@@ -17,6 +17,7 @@ import numpy as np
 from optimizer.costs.load import LoadPoints
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
+from optimizer.engines.memory import overhead_of
 from optimizer.facts.problem import Problem
 
 
@@ -27,6 +28,8 @@ class Held:
     mean: Floats
     variance: Floats
     third: Floats
+    shared: Floats
+    """Bytes that are held once, whatever the number of requests."""
 
     def wanted(self, shape: Ints, load: LoadPoints, share: float) -> Floats:
         """Bytes that the requests in progress pass for ``share`` of the time, (Q, C); infinite where overloaded.
@@ -41,14 +44,15 @@ class Held:
         one, variance, skew = self.mean[shape], self.variance[shape], self.third[shape]
         total = number * variance + spread * one**2
         with np.errstate(invalid="ignore"):
-            result = _quantile(number * one, total, number * skew + 3 * spread * one * variance + third * one**3, share)
+            bent = number * skew + 3 * spread * one * variance + third * one**3
+            result = self.shared[shape] + _quantile(number * one, total, bent, share)
         wanted: Floats = np.where(load.overloaded[:, None], np.inf, result)
         return wanted
 
     def of_number(self, number: Ints, share: float) -> Floats:
         """The same for exactly so many requests in progress in each shape, (S, C)."""
         n = number[:, None].astype(np.float64)
-        return _quantile(n * self.mean, n * self.variance, n * self.third, share)
+        return self.shared + _quantile(n * self.mean, n * self.variance, n * self.third, share)
 
     def most(self, room: Ints, share: float, limit: int) -> Ints:
         """The most requests in progress, up to a limit, that want no more than ``room`` (S, C), (S,)."""
@@ -68,18 +72,36 @@ def _quantile(mean: Floats, variance: Floats, third: Floats, share: float) -> Fl
     return result
 
 
-def kept_tokens(tokens: Ints, windows: Ints) -> Ints:
-    """Tokens that a layer of each kind keeps of a sequence of so many, in whole blocks, (…, K)."""
+def kept_tokens(tokens: Ints, windows: Ints, in_flight: int = 0) -> Ints:
+    """Tokens that a layer of each kind keeps of a sequence of so many, in whole blocks, (…, K).
+
+    Args:
+        in_flight: tokens of a step that a window holds beside itself until they are worked on.
+    """
+    windows = np.where(windows > 0, windows + in_flight, 0)
     whole = -(-tokens // KV_BLOCK_TOKENS) * KV_BLOCK_TOKENS
     most = -(-windows // KV_BLOCK_TOKENS) * KV_BLOCK_TOKENS + KV_BLOCK_TOKENS
     kept: Ints = np.where(windows > 0, np.minimum(whole[..., None], most), whole[..., None])
     return kept
 
 
-def sequence_bytes(tokens: Ints, table: ShapeTable, arrays: LayerArrays, rows: slice = slice(None)) -> LongFloats:
+def in_flight(problem: Problem) -> int:
+    """Tokens of a prompt's step that a window layer holds beside its window: what an engine asks room for when it starts."""
+    if not problem.paged:
+        return 0
+    known = overhead_of(
+        problem.engine, problem.hardware.gpu.capability, problem.engine_version, problem.engine_overhead
+    )
+    return known.steps_in_flight * problem.search.max_num_batched_tokens - 1
+
+
+def sequence_bytes(
+    tokens: Ints, table: ShapeTable, arrays: LayerArrays, rows: slice = slice(None), in_flight: int = 0
+) -> LongFloats:
     """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of some shapes, (T, S, C)."""
-    kept = kept_tokens(tokens, arrays.windows)[:, None, :]
+    kept = kept_tokens(tokens, arrays.windows, in_flight)[:, None, :]
     per_layer = arrays.kv_bytes_per_token[rows] * kept + _whole_over_ranks(arrays.state_bytes[rows], table.tp[rows])
+    per_layer = per_layer + arrays.unread_bytes + np.minimum(tokens, in_flight)[:, None, None] * arrays.in_flight_bytes
     result: LongFloats = np.einsum("sck,tsk->tsc", table.kind_counts[rows].astype(np.longdouble), per_layer)
     return result
 
@@ -101,19 +123,30 @@ def held(problem: Problem, table: ShapeTable, arrays: LayerArrays) -> Held:
     third = np.einsum("b,bi,bj,bk->ijk", shares, off, off, off)
     per_kind = table.kind_counts * arrays.kv_bytes_per_token[:, None, :]
     slopes = np.stack([per_kind[:, :, column_of == i].sum(axis=2) for i in range(columns.shape[1])], axis=2)
-    state = np.einsum("sck,sk->sc", table.kind_counts, arrays.state_bytes)
+    state = np.einsum("sck,sk->sc", table.kind_counts, arrays.state_bytes + arrays.unread_bytes)
     return Held(
         mean=slopes @ mean + state,
         variance=np.einsum("sci,scj,ij->sc", slopes, slopes, second),
         third=np.einsum("sci,scj,sck,ijk->sc", slopes, slopes, slopes, third),
+        shared=_held_once(problem, table, arrays),
     )
+
+
+def _held_once(problem: Problem, table: ShapeTable, arrays: LayerArrays) -> Floats:
+    """Cache of the tokens that all requests share, rounded up, (S, C)."""
+    tokens = problem.workload.shared_tokens
+    if not tokens:
+        return np.zeros(table.multiplicity.shape)
+    once = sequence_bytes(np.array([tokens]), table, arrays)[0].astype(np.float64)
+    result: Floats = np.where(table.multiplicity > 0, np.ceil(once - 1e-6), 0.0)
+    return result
 
 
 def _blocks_in_progress(problem: Problem) -> tuple[Ints, Floats]:
     """Blocks that a request in progress may hold, and how likely each number is."""
-    longest = max(one.prompt_tokens + one.output_tokens for one in problem.requests)
+    longest = max(one.prompt_tokens + one.output_tokens for one in problem.held_requests)
     steps = np.zeros(longest + 1)
-    for one in problem.requests:
+    for one in problem.held_requests:
         # Its output tokens are equally likely: it holds prompt, prompt + 1, … prompt + output - 1.
         steps[one.prompt_tokens] += one.weight
         steps[one.prompt_tokens + one.output_tokens] -= one.weight

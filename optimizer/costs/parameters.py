@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from optimizer.catalog.constants import CostConstants
 from optimizer.costs.shapes import Bools, Floats, Ints, ShapeTable
+from optimizer.engines.kernels import kernels_of
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
@@ -51,6 +52,8 @@ class LayerArrays:
     read_bytes: Floats  # (S, K) weights a decode step reads, experts excluded
     kv_bytes_per_token: Floats  # (S, K) kappa
     state_bytes: Floats  # (S, K) per sequence
+    unread_bytes: Floats  # (K,) per sequence, beside state_bytes
+    in_flight_bytes: Floats  # (K,) per token of a prompt's steps that are not done
     embedding_bytes: LongFloats  # (S,) e
     head_bytes: LongFloats  # (S,) the same of the output head
     head_parameters: Floats  # (S,)
@@ -65,6 +68,7 @@ class LayerArrays:
     linear_bytes: Floats  # (S, K) of all linear parameters beside experts
     small_bytes: Floats  # (S, K) of what stays in 16 bit
     one_expert_bytes: Floats  # (S, K) of one routed expert
+    loaded_expert_bytes: Floats  # (S, K) the same as the engine's kernels pad it
     linear_peak: Floats  # (S,) FLOP/s of linear products
     expert_peak: Floats  # (S,) FLOP/s of expert products
     peak16: float
@@ -99,7 +103,8 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
     small_bytes = np.where(own, of("unquantized_bytes"), small * 2)
     one_expert_bytes = np.where(own, of("expert_bytes"), expert_parameters * b_exp[:, None])
     read = linear_bytes + small_bytes
-    spread = one_expert_bytes * experts / table.expert_gpus[:, None].astype(np.longdouble)
+    loaded = one_expert_bytes * _expert_padding(problem, table)[:, None]
+    spread = loaded * experts / table.expert_gpus[:, None].astype(np.longdouble)
     kv_byte = np.array([KV_BYTES[s.kv_format] for s in table.shapes], dtype=np.float64)[:, None]
     per_head, latent = of("kv_values_per_token_per_kv_head"), of("kv_values_per_token_replicated")
     state, state_everywhere = of("state_values_per_sequence"), of("state_values_replicated")
@@ -111,6 +116,8 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
         read_bytes=read.astype(np.float64),
         kv_bytes_per_token=(per_head * kv_per_gpu + latent) * kv_byte,
         state_bytes=(state / tp + state_everywhere) * 2,
+        unread_bytes=of("unread_bytes_per_sequence"),
+        in_flight_bytes=of("bytes_per_token_in_flight"),
         embedding_bytes=tables[0],
         head_bytes=tables[1],
         head_parameters=padded * model.hidden_size / table.tp,
@@ -125,6 +132,7 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
         linear_bytes=linear_bytes.astype(np.float64),
         small_bytes=small_bytes,
         one_expert_bytes=one_expert_bytes,
+        loaded_expert_bytes=loaded.astype(np.float64),
         linear_peak=linear_peak,
         expert_peak=expert_peak,
         peak16=peak_flops(gpu, constants, ()),
@@ -133,6 +141,24 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
         bandwidth=read_bandwidth(gpu, constants, 2.0),
         expert_width=max(1, model.expert_ffn_width),
     )
+
+
+def _expert_padding(problem: Problem, table: ShapeTable) -> LongFloats:
+    """How much larger the kernels of a weight format make each routed expert when they load it, (S,)."""
+    model, known = problem.model, kernels_of(problem.engine)
+    factors = []
+    for shape in table.shapes:
+        own = shape.weight_format == model.native_weight_format
+        rule = known.padding_of(model.expert_format if own else shape.weight_format, problem.hardware.gpu)
+        width = model.expert_ffn_width
+        if rule is None or not width:
+            factors.append(np.longdouble(1))
+            continue
+        cut = 1 if shape.ep > 1 else shape.tp
+        here = -(-width // (cut * rule.width_multiple)) * rule.width_multiple
+        hidden = -(-model.hidden_size // rule.hidden_multiple) * rule.hidden_multiple
+        factors.append(np.longdouble(here * cut * hidden) / (width * model.hidden_size))
+    return np.array(factors, dtype=np.longdouble)
 
 
 def _tables(model: ModelFacts, own: Bools, padded: int, gpus: Ints) -> tuple[LongFloats, LongFloats, LongFloats]:

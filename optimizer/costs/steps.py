@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -39,6 +40,8 @@ class StepModel:
         self.layers = table.stage_layers.astype(np.float64)
         self.moe_layers = self.counts @ (arrays.experts > 0).astype(np.float64)
         self.context = mean_context(problem)
+        self.checked = 1 + problem.workload.guessed
+        self.yielded = float(problem.workload.yielded)
         self.coupled = table.ranks > 1
         self.slowest: Floats = 1 + constants.stage_wait * (table.pp.astype(np.float64) - 1)
         """(S,) longer that the slowest stage is busy: micro-batches of unequal work wait for each other."""
@@ -60,7 +63,8 @@ class StepModel:
     def _decode(self, batch: Ints | Floats, context: Floats | None = None) -> dict[str, Floats]:
         """The same with meaningless values where a stage class only pads."""
         c, arrays, model = self.constants, self.arrays, self.problem.model
-        b = batch[:, None, :].astype(np.float64)
+        sequences = batch[:, None, :].astype(np.float64)
+        b = sequences * self.checked
         last = self.table.is_last[:, :, None]
         read = np.einsum("sck,sk->sc", self.counts, arrays.read_bytes)
         linear = np.einsum("sck,sk->sc", self.counts, arrays.linear_parameters)
@@ -78,21 +82,50 @@ class StepModel:
         per_layer = arrays.kv_bytes_per_token * seen + 2 * arrays.state_bytes
         cached_ms = np.einsum("sck,sk->sc", self.counts, per_layer) / (c.eta_kv * self.bytes_per_ms)
         scored = 2 * np.einsum("sck,sk->sc", self.counts, arrays.decode_width * seen) / self.table.tp[:, None]
-        cache = np.maximum(cached_ms, scored / (c.eta_decode_flops * arrays.peak16 / 1e3))
+        cache = np.maximum(cached_ms, self.checked * scored / (c.eta_decode_flops * arrays.peak16 / 1e3))
         reduced = 2 * (
             self.links.all_reduce_ms_per_byte[:, None, None] * b * model.hidden_size * 2
             + self.links.all_reduce_ms[:, None, None]
         )
-        return {
+        drafted = {} if self.checked == 1 else {"draft": np.where(last, self._draft_ms(batch), 0.0)}
+        return drafted | {
             "dense weights": dense,
             "output head": np.where(last, head, 0.0),
-            "KV cache": cache[:, :, None] * b,
+            "KV cache": cache[:, :, None] * sequences,
             "experts": self._expert_ms(b),
             "layer overhead": self._overhead_ms(b),
             "TP all-reduce": self.layers[:, :, None] * reduced,
             "expert exchange": self.moe_layers[:, :, None] * self._exchange_ms(b),
             "step overhead": np.where(last, self.generation * c.t_step + b * c.t_sequence, 0.0),
         }
+
+    def _draft_ms(self, batch: Ints | Floats) -> Floats:
+        """What guessing takes on the last stage, (S, C, B): as many guesses as tokens are guessed, one after the other."""
+        speculation, c, arrays = self.problem.workload.speculation, self.constants, self.arrays
+        b = batch[:, None, :].astype(np.float64)
+        none: Floats = np.zeros((*self.counts.shape[:2], b.shape[2]))
+        if speculation is None or speculation.method == "ngram":
+            return none
+        if speculation.method == "mtp":
+            one = copy(self)
+            one.checked, one.counts = 1, one_like_the_last(self.problem, self.table)
+            one.layers = one.counts.sum(axis=2)
+            one.moe_layers = one.counts @ (arrays.experts > 0).astype(np.float64)
+            terms = one._decode(batch)
+            terms["step overhead"] = b * c.t_sequence + none
+            return (self.checked - 1) * np.asarray(sum(terms.values()))
+        tp = self.table.tp.astype(np.float64)[:, None, None]
+        parameters, layers = (speculation.draft_parameters or 0) * 1e9 / tp, speculation.draft_layers or 0
+        token = np.ceil((speculation.draft_kv_bytes_per_token or 0) / tp - 1e-9)
+        weights = self._roof(
+            2 * parameters / (c.eta_bw * self.bytes_per_ms) + 0 * b,
+            2 * parameters * b / (c.eta_decode_flops * arrays.peak16 / 1e3),
+        )
+        cache = b * self.context * token / (c.eta_kv * self.bytes_per_ms)
+        launch = self.generation * layers * (c.t_layer + np.where(tp > 1, c.t_tp, 0.0))
+        per_byte, fixed = self.links.all_reduce_ms_per_byte[:, None, None], self.links.all_reduce_ms[:, None, None]
+        reduced = 2 * layers * (per_byte * b * self.problem.model.hidden_size * 2 + fixed)
+        return (self.checked - 1) * (weights + cache + launch + reduced) + none
 
     def _overhead_ms(self, b: Floats) -> Floats:
         """Launches and synchronisation per layer; MoE layers add routing, per expert and per expert touched."""
@@ -158,17 +191,24 @@ class StepModel:
         """
         c, arrays, model = self.constants, self.arrays, self.problem.model
         m = np.broadcast_to(np.asarray(tokens, dtype=np.float64), (len(self.table.shapes),))[:, None]
-        linear = np.einsum("sck,sk->sc", self.counts, arrays.linear_parameters)
-        width = (
-            np.where(arrays.windows > 0, np.minimum(m * m, 2 * m * np.minimum(m, arrays.windows)), m * m)
-            * arrays.prefill_width
-        )
-        attention = np.einsum("sck,sk->sc", self.counts, width) / self.table.tp[:, None]
+        cached = float(self.problem.workload.cached(int(tokens))) if isinstance(tokens, int) else 0.0
+        counts, layers, moe_layers = self.counts, self.layers, self.moe_layers
+        speculation = self.problem.workload.speculation
+        method = speculation.method if speculation is not None and self.checked > 1 else None
+        if method == "mtp":
+            counts = counts + one_like_the_last(self.problem, self.table)
+            layers = layers + self.table.is_last
+            moe_layers = counts @ (arrays.experts > 0).astype(np.float64)
+        linear = np.einsum("sck,sk->sc", counts, arrays.linear_parameters)
+        seen = _scored(m, arrays.windows) - _scored(np.full_like(m, cached), arrays.windows)
+        width = seen * arrays.prefill_width
+        m = m - cached
+        attention = np.einsum("sck,sk->sc", counts, width) / self.table.tp[:, None]
         attention = attention / (c.eta_prefill_attention * arrays.peak16 / 1e3)
         routed: Floats = np.zeros(self.counts.shape[:2])
         for kind, count in enumerate(arrays.experts.tolist()):
             flop = float(arrays.experts_per_token[kind] * arrays.expert_parameters[kind])
-            routed = routed + self.counts[:, :, kind] * flop * self._slowdown(count)[:, None]
+            routed = routed + counts[:, :, kind] * flop * self._slowdown(count)[:, None]
         experts = 2 * m * routed * (self.table.ranks / self.table.expert_gpus)[:, None]
         experts = experts / (c.eta_prefill_expert_flops * arrays.expert_peak[:, None] / 1e3)
         sent = m * model.hidden_size * 2
@@ -178,9 +218,13 @@ class StepModel:
             "dense layers": 2 * m * linear / (c.eta_prefill_flops * arrays.linear_peak[:, None] / 1e3),
             "experts": experts,
             "attention": attention,
-            "TP all-reduce": self.layers * reduced,
-            "expert exchange": self.moe_layers * exchange,
+            "TP all-reduce": layers * reduced,
+            "expert exchange": moe_layers * exchange,
         }
+        if method == "draft" and speculation is not None:
+            sliced = (speculation.draft_parameters or 0) * 1e9 / self.table.tp[:, None]
+            compute = 2 * m * sliced / (c.eta_prefill_flops * arrays.peak16 / 1e3)
+            terms["draft"] = np.where(self.table.is_last, compute, 0.0)
         return {name: np.where(self.present, value, 0.0) for name, value in terms.items()}
 
     def send_ms(self, tokens: Floats) -> Floats:
@@ -200,7 +244,8 @@ class StepModel:
         """
         through = (decode * self.table.multiplicity[:, :, None]).sum(axis=1)
         turns = np.minimum(running, self.table.pp[:, None]) * decode.max(axis=1) * self.slowest[:, None]
-        result: Floats = np.maximum(through + self.send_ms(np.asarray(batch, dtype=np.float64)), turns)
+        sent = self.send_ms(np.asarray(batch, dtype=np.float64) * self.checked)
+        result: Floats = np.maximum(through + sent, turns)
         return result
 
     def service(self, slots: int) -> ServiceTable:
@@ -243,10 +288,10 @@ class StepModel:
             prompt_sum = each @ lengths.prompt_share
         prompt_max = per_stage.max(axis=1) * self.slowest
         overlap = overlap_of(each, lengths.prompt_share)
-        chunks = -(-prompt // budget)
-        prompts = (n - 1) / workload.output_tokens
+        chunks = -(-workload.fresh(prompt) // budget)
+        prompts = (n - 1) / workload.output_tokens * self.yielded
         apart = (prompt_sum - prompt_max)[:, None] / (1 + overlap[:, None] * prompts)
-        tpot = rounds + prompts * (prompt_max[:, None] + apart)
+        tpot = (rounds + prompts * (prompt_max[:, None] + apart)) / self.yielded
         prefill = self._prefill(prompt, decode, multiplicity)
         longest = workload.longest_prompt_tokens
         engine = self.constants.engines[self.problem.engine]
@@ -260,27 +305,45 @@ class StepModel:
             prompt_sum_ms=prompt_sum,
             prompt_max_ms=prompt_max,
             admission_ms=admission,
+            stages=self.table.pp.astype(np.float64),
             prompt_mean_ms=of_mean,
             prompt_each_ms=each,
             overlap=overlap,
+            yielded=self.yielded,
             output_tokens=float(workload.output_tokens),
             lengths=lengths,
             chunks=chunks,
-            prompts_per_step=budget / prompt,
-            prompt_cap_steps=-(-longest // budget) + 1,
+            prompts_per_step=budget / workload.fresh(prompt),
+            prompt_cap_steps=-(-workload.fresh(longest) // budget) + 1,
             prompt_moments=_prompt_moments(self.problem),
         )
 
     def _prefill(self, tokens: int, decode: Floats, multiplicity: Floats) -> Floats:
         """Prompt scheduled to prompt done, its chunks flowing through the stages with the decodes beside them."""
-        chunks = -(-tokens // self.problem.search.max_num_batched_tokens)
+        fresh = self.problem.workload.fresh(tokens)
+        chunks = -(-fresh // self.problem.search.max_num_batched_tokens)
         stage = np.asarray(sum(self.prefill_terms(tokens).values()))
         passes = np.where(self.present[:, :, None], stage[:, :, None] / chunks + decode, 0.0)
-        per_chunk = np.full((len(self.table.shapes), 1), float(-(-tokens // chunks)))
+        per_chunk = np.full((len(self.table.shapes), 1), float(-(-fresh // chunks)))
         result: Floats = (
             (passes * multiplicity).sum(axis=1) + (chunks - 1) * passes.max(axis=1) + self.send_ms(per_chunk)
         )
         return result
+
+
+def one_like_the_last(problem: Problem, table: ShapeTable) -> Floats:
+    """One layer like the model's last on the last stage, (S, C, K): what a multi-token-prediction module is."""
+    kinds = np.zeros(len(problem.model.kinds))
+    kinds[problem.model.kind_of_layer[-1]] = 1
+    result: Floats = table.is_last[:, :, None] * kinds
+    return result
+
+
+def _scored(tokens: Floats, windows: Ints) -> Floats:
+    """Pairs of tokens that the first so many tokens of a prompt score, doubled, (S, K)."""
+    square = tokens * tokens
+    result: Floats = np.where(windows > 0, np.minimum(square, 2 * tokens * np.minimum(tokens, windows)), square)
+    return result
 
 
 def mean_context(problem: Problem) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from optimizer.catalog.constants import CostConstants, constants
 from optimizer.costs.links import LinkCosts, link_costs
-from optimizer.costs.memory import MemoryTable, bytes_of_sequences, memory_table
+from optimizer.costs.memory import PER_GPU, MemoryTable, bytes_of_sequences, memory_table, most_sequences
 from optimizer.costs.parameters import layer_arrays
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Ints, Shape, ShapeTable, tabulate
@@ -33,8 +33,15 @@ class TwoGroupCosts:
         self._arrays = [layer_arrays(problem, self.constants, self.table) for problem in problems]
 
     def memory(self) -> MemoryTable:
-        """Bytes per stage class: they depend on the model, not on the GPU."""
-        return memory_table(self.problems[0], self.constants, self.table, self._arrays[0])
+        """Bytes per stage class, each on the GPU of its part; the engine has one limit on sequences, that of the first part."""
+        limit = most_sequences(self.problems[0])
+        first, second = (
+            memory_table(problem, self.constants, self.table, arrays, limit)
+            for problem, arrays in zip(self.problems, self._arrays, strict=True)
+        )
+        ahead = self.table.on_part == 0
+        parts = {name: np.where(ahead, getattr(first, name), getattr(second, name)) for name in PER_GPU}
+        return replace(first, **parts)
 
     def service(self, slots: int) -> ServiceTable:
         """Milliseconds for 1…slots sequences in progress."""
@@ -42,7 +49,7 @@ class TwoGroupCosts:
 
     def sequence_bytes(self, shape: int, tokens: Ints) -> Ints:
         """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of a shape, rounded up, (T, C)."""
-        return bytes_of_sequences(tokens, self.table, self._arrays[0], shape)
+        return bytes_of_sequences(self.problems[0], tokens, self.table, self._arrays[0], shape)
 
     def completes_at_most(self, slots: Ints) -> Floats:
         """Requests/s that a replica of each shape never passes with so many sequences, (S,): a quick upper bound of X.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optimizer.deployment.losses import may_lose
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, CheckAnswer, Metrics, ObjectiveResult, RuleResult
 from optimizer.results.inventory import InventoryAnswer, stage_problems
-from optimizer.results.placement import Placement, place_evenly
+from optimizer.results.placement import GpuPlace, Placement, place_evenly
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ def chosen_of(problem: Problem, answer: Answer) -> Chosen:
     """
     if answer.strategy is None:
         raise ValueError("the answer has no strategy")
+    problem = problem.decided(answer.decided)
     placement = place_evenly(problem, answer.strategy)
     broken = _broken(answer.rules)
     return Chosen(
@@ -71,7 +72,7 @@ def chosen_of_inventory(problem: InventoryProblem, answer: InventoryAnswer, chec
         problem.name,
         answer.label,
         problems,
-        answer.placement,
+        on_hosts(problem, answer.placement),
         lost,
         verdict,
         broken,
@@ -103,6 +104,20 @@ def _widest(problem: InventoryProblem, placement: Placement, level: str) -> int:
         for domain in domains:
             held[domain] = held.get(domain, 0) + 1
     return max(held.values(), default=1)
+
+
+def on_hosts(problem: InventoryProblem, placement: Placement) -> Placement:
+    """The placement with the cards of groups that are one machine under the machine's name, numbered through.
+
+    The cards of a host count in the order in which ``domains`` names its groups.
+    """
+    hosts = {problem.group(name).node_name(0): place for name, place in problem.in_hosts().items()}
+
+    def there(place: GpuPlace) -> GpuPlace:
+        host, before = hosts.get(place.node, (place.node, 0))
+        return GpuPlace(host, before + place.index)
+
+    return Placement(tuple(replace(one, gpus=tuple(there(place) for place in one.gpus)) for one in placement.instances))
 
 
 def _served(problem: Problem, metrics: Metrics | None) -> Problem:

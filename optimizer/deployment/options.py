@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from optimizer.engines.registry import engine_of
 from optimizer.facts.errors import ProblemError, closest
@@ -40,8 +40,6 @@ class Options:
     image: str
     hosts: dict[str, str]
     namespace: str = "default"
-    gpus: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Indices on the host of the GPUs of a node of the placement, where they are not 0, 1, …; nodes that share a host have them."""
     assumed: str = ""
     """The known version that ``version`` is taken to be like; "" where it is known itself."""
 
@@ -134,10 +132,9 @@ def with_hosts(options: Options, stated: str | None, nodes: Sequence[str]) -> Op
     Args:
         stated: ``node-0=alpha,node-1=beta``, or ``alpha,beta`` in the order of the nodes (more do no harm); None: the nodes' own.
 
-        ``l40s-0=box:0,h100-0=box:1+2`` tells which GPUs of one machine belong to which node.
 
     Raises:
-        ProblemError: a name that is no host name, one left out, or a host named twice without telling its GPUs apart.
+        ProblemError: a name that is no host name, one left out, or a host named twice.
     """
     if stated is None:
         unfit = [node for node in nodes if not _NODE.fullmatch(node)]
@@ -157,8 +154,7 @@ def with_hosts(options: Options, stated: str | None, nodes: Sequence[str]) -> Op
         raise ProblemError(
             "--hosts", f"names {len(entries)} hosts, the strategy uses {len(nodes)} nodes: {_few(nodes)}"
         )
-    hosts = {node: host.split(":")[0] for node, host in pairs}
-    gpus = {node: _indices(host) for node, host in pairs if ":" in host}
+    hosts = dict(pairs)
     for host in hosts.values():
         if not _HOST.fullmatch(host):
             raise ProblemError(
@@ -167,24 +163,9 @@ def with_hosts(options: Options, stated: str | None, nodes: Sequence[str]) -> Op
     missing = [node for node in nodes if node not in hosts]
     if missing:
         raise ProblemError("--hosts", f"{_few(missing)} left out; the strategy uses {_few(nodes)}")
-    for host in set(hosts.values()):
-        sharing = [node for node, one in hosts.items() if one == host]
-        stated_gpus = [index for node in sharing for index in gpus.get(node, ())]
-        if len(sharing) > 1 and (any(node not in gpus for node in sharing) or len(set(stated_gpus)) < len(stated_gpus)):
-            raise ProblemError(
-                "--hosts",
-                f"names a host twice ({host}); each node is a machine of its own, unless the GPUs of each are told apart: "
-                f"{sharing[0]}={host}:0,{sharing[1]}={host}:1+2",
-            )
-    return replace(options, hosts={node: hosts[node] for node in nodes}, gpus=gpus)
-
-
-def _indices(text: str) -> tuple[int, ...]:
-    """GPU indices after a host name: ``box:1+2``."""
-    host, _, listed = text.partition(":")
-    if not re.fullmatch(r"[0-9]{1,3}(\+[0-9]{1,3})*", listed):
-        raise ProblemError("--hosts", f"{text!r}: after {host}: come GPU indices such as 0 or 1+2")
-    return tuple(int(index) for index in listed.split("+"))
+    if len(set(hosts.values())) < len(pairs):
+        raise ProblemError("--hosts", "names a host twice; each node is a machine of its own")
+    return replace(options, hosts={node: hosts[node] for node in nodes})
 
 
 def _few(names: Sequence[str]) -> str:

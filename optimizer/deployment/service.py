@@ -13,10 +13,9 @@ from optimizer.deployment.parts import Launch, launches
 from optimizer.deployment.platforms import Platform, platform_of
 from optimizer.deployment.router import weights_of
 from optimizer.engines.registry import engine_of
-from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.problem import Problem
-from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
+from optimizer.results.placement import PlacedInstance, Placement
 
 COMMANDERS = {"vllm": vllm, "sglang": sglang}
 """Who writes the commands of each engine of the registry."""
@@ -137,7 +136,7 @@ def build_service(
     commander = COMMANDERS[options.engine]
     for problem in (problem for stages in problems for problem in stages):
         platform_of(problem.hardware.gpu)
-    every = launches(_on_hosts(placement, options))
+    every = launches(placement)
     routed = len(every) > 1
     weights = weights_of([launch.instance.share for launch in every])
     engines = []
@@ -163,33 +162,4 @@ def build_service(
         may_lose,
         (*assumed, *notes, *said),
         routers,
-    )
-
-
-def _on_hosts(placement: Placement, options: Options) -> Placement:
-    """The placement with nodes that are one machine made one, and GPUs by their indices on it.
-
-    Raises:
-        ProblemError: a node has more GPUs in use than indices are told, or the target cannot tell GPUs apart.
-    """
-    if not options.gpus:
-        return placement
-    if options.target in ("kubernetes", "slurm"):
-        raise ProblemError(
-            "--hosts", f"GPU indices are for shell, systemd and compose: {options.target} chooses GPUs itself"
-        )
-    machine: dict[str, str] = {}
-    for node in placement.nodes:
-        machine[node] = next((one for one in machine if options.host(one) == options.host(node)), node)
-
-    def place(one: GpuPlace) -> GpuPlace:
-        known = options.gpus.get(one.node)
-        if known is not None and one.index >= len(known):
-            raise ProblemError(
-                "--hosts", f"{one.node} uses its GPU {one.index}; {options.host(one.node)} is told only {len(known)}"
-            )
-        return GpuPlace(machine[one.node], known[one.index] if known is not None else one.index)
-
-    return Placement(
-        tuple(replace(instance, gpus=tuple(place(one) for one in instance.gpus)) for instance in placement.instances)
     )

@@ -45,6 +45,7 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
         *("--mem-fraction-static", share),
         *format_flags(problem.model, strategy, options),
     ]
+    arguments += _guesses(problem)
     if ranks > 1:
         arguments += ["--attn-dp-size", str(ranks)]
     if strategy.expert_parallel > 1:
@@ -68,6 +69,27 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
         if number == 0 or options.target != "ray":
             found.append(Command((*arguments, *nodes), environment, gpus, port, number == 0, notes))
     return tuple(found)
+
+
+def _guesses(problem: Problem) -> list[str]:
+    """Speculation; the radix cache, which keeps prefixes, is on by itself."""
+    speculation, k = problem.workload.speculation, problem.workload.guessed
+    if speculation is None or not k:
+        return []
+    if speculation.method == "ngram":
+        return ["--speculative-algorithm", "NGRAM", "--speculative-num-draft-tokens", str(k + 1)]
+    steps = [
+        "--speculative-num-steps",
+        str(k),
+        "--speculative-eagle-topk",
+        "1",
+        "--speculative-num-draft-tokens",
+        str(k + 1),
+    ]
+    if speculation.method == "mtp":
+        return ["--speculative-algorithm", "NEXTN", *steps]
+    draft = speculation.draft_model or "NAME-OF-THE-DRAFT"
+    return ["--speculative-algorithm", "STANDALONE", "--speculative-draft-model-path", draft, *steps]
 
 
 def _nodes(launch: Launch, options: Options) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from optimizer.deployment.command import HEAD, RANK, Command, joined
@@ -38,6 +39,7 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
         *format_flags(problem.model, strategy, options),
         *("--shutdown-timeout", str(DRAIN_S)),
     ]
+    common += _workload_flags(problem)
     if strategy.expert_parallel > 1:
         common.append("--enable-expert-parallel")
     if launch.instance.replicas > 1:
@@ -54,6 +56,21 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
         if number == 0 or options.target != "ray":
             found.append(Command(arguments, environment, part.indices, port, number == 0))
     return tuple(found)
+
+
+def _workload_flags(problem: Problem) -> list[str]:
+    """Prefixes that are kept, and guesses: vLLM's ``--speculative-config`` takes JSON."""
+    work, found = problem.workload, []
+    if work.prefix is not None:
+        found.append("--enable-prefix-caching")
+    if work.speculation is not None and work.guessed:
+        config: dict[str, str | int] = {
+            "method": {"mtp": "mtp", "ngram": "ngram", "draft": "draft_model"}[work.speculation.method]
+        }
+        if work.speculation.method == "draft":
+            config["model"] = work.speculation.draft_model or "NAME-OF-THE-DRAFT"
+        found += ["--speculative-config", json.dumps(config | {"num_speculative_tokens": work.guessed})]
+    return found
 
 
 def _nodes(launch: Launch, number: int, part: LaunchPart, options: Options) -> list[str]:

@@ -45,10 +45,10 @@ class Support(Facts):
             return capability in self.rocm
         if capability.startswith("gaudi"):
             return capability in self.gaudi
-        here = _ordered(capability)
-        if self.cuda_from is None or here < _ordered(self.cuda_from):
+        here = ordered(capability)
+        if self.cuda_from is None or here < ordered(self.cuda_from):
             return False
-        return self.cuda_below is None or here < _ordered(self.cuda_below)
+        return self.cuda_below is None or here < ordered(self.cuda_below)
 
 
 class SliceRule(Facts):
@@ -67,6 +67,17 @@ class SliceRule(Facts):
     source: str
 
 
+class ExpertPadding(Facts):
+    """How far an engine pads routed experts of a weight format when it loads them, on the GPUs that it holds for."""
+
+    format: str
+    gpus: Support
+    hidden_multiple: Count
+    width_multiple: Count
+    """Of an expert's slice on one GPU."""
+    source: str
+
+
 class Kernels(Facts):
     """One version of one engine."""
 
@@ -79,6 +90,12 @@ class Kernels(Facts):
     """What else a checkpoint of a ``quant_method`` needs; ``int8_activations``: one whose products are of 8-bit integers."""
     caches: dict[str, Support]
     slices: tuple[SliceRule, ...]
+    expert_padding: tuple[ExpertPadding, ...] = ()
+
+    def padding_of(self, weight_format: str, gpu: GpuFacts) -> ExpertPadding | None:
+        """How experts of a format are padded on a GPU; None: they are not."""
+        fits = (one for one in self.expert_padding if one.format == weight_format and one.gpus.runs_on(gpu.capability))
+        return next(fits, None)
 
     def of_weights(self, weight_format: str, quantization: Quantization | None) -> tuple[Support, ...]:
         """All that has to hold for a weight format, that of the checkpoint or another.
@@ -126,12 +143,13 @@ def _files() -> dict[str, tuple[str, Path]]:
     found: dict[str, tuple[str, Path]] = {}
     for path in sorted(FOLDER.glob("*.yaml")):
         engine, _, version = path.stem.rpartition("-")
-        if engine not in found or _ordered(version) > _ordered(found[engine][0]):
+        if engine not in found or ordered(version) > ordered(found[engine][0]):
             found[engine] = version, path
     return found
 
 
-def _ordered(version: str) -> tuple[int, ...]:
+@cache
+def ordered(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -14,6 +15,75 @@ Metric = Literal["prefill", "ttft", "tpot", "e2e", "goodput"]
 Percentile = Literal[50, 99]
 Preset = Literal["balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus", "capacity"]
 KvFormat = Literal["fp16", "bf16", "fp8"]
+
+
+KV_BLOCK_TOKENS = 16
+"""Tokens of one block, the unit in which engines share cache (vLLM's default)."""
+
+
+class Prefix(Facts):
+    """What prompts have in common, as far as it is found in the cache. Whole blocks are shared."""
+
+    shared_tokens: CountOrZero = Field(
+        default=0,
+        description="Tokens at the head of every prompt that are the same in all, such as a system prompt: held once",
+    )
+    hit_rate: Annotated[float, Field(ge=0, lt=1, strict=True)] = Field(
+        default=0.0,
+        description="Share of the other prompt tokens that is found in the cache: conversations, documents asked about again",
+    )
+
+    def cached(self, prompt_tokens: int) -> int:
+        """Tokens of a prompt that are found in the cache; the last token is always computed."""
+        shared = min(self.shared, (prompt_tokens - 1) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS)
+        more = int(Fraction(repr(self.hit_rate)) * (prompt_tokens - shared)) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS
+        return min(shared + more, (prompt_tokens - 1) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS)
+
+    @property
+    def shared(self) -> int:
+        """Tokens held once, in whole blocks."""
+        return self.shared_tokens // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS
+
+
+class Speculation(Facts):
+    """Tokens that are guessed and checked in one step."""
+
+    method: Literal["mtp", "draft", "ngram"] = Field(
+        description="mtp: the model's own multi-token-prediction module; draft: another model (EAGLE heads too); ngram: from the text"
+    )
+    acceptance: Annotated[float, Field(gt=0, lt=1, strict=True)] = Field(
+        description="Chance that a guessed token is accepted, each by itself"
+    )
+    max_tokens: Annotated[int, Field(ge=1, le=16, strict=True)] = Field(
+        default=3, description="Most tokens guessed in a step; how many is a decision, none included"
+    )
+    draft_parameters: Positive | None = Field(
+        default=None, description="Parameters of the draft, in 10^9; its weights are held and read in 16 bit"
+    )
+    draft_layers: Count | None = Field(default=None, description="Layers of the draft")
+    draft_kv_bytes_per_token: CountOrZero | None = Field(
+        default=None, description="Cache that the draft keeps of one token, over all its layers, bytes"
+    )
+    draft_model: str | None = Field(default=None, description="Name of the draft for the launch line")
+    tokens: Annotated[int, Field(ge=0, le=16, strict=True)] | None = Field(
+        default=None, description="Tokens guessed in every step; left out, as many of 0 to max_tokens as is best"
+    )
+
+    @model_validator(mode="after")
+    def _draft_is_known(self) -> Speculation:
+        if self.tokens is not None and self.tokens > self.max_tokens:
+            raise ValueError(f"tokens = {self.tokens} is above max_tokens = {self.max_tokens}")
+        for name in ("draft_parameters", "draft_layers", "draft_kv_bytes_per_token"):
+            if (getattr(self, name) is not None) != (self.method == "draft"):
+                needed = "is needed with" if self.method == "draft" else "has no meaning with"
+                raise ValueError(f"{name} {needed} method {self.method}")
+        return self
+
+    @property
+    def yielded(self) -> Fraction:
+        """Tokens that a step yields a sequence on average: (1 − a^(k+1)) / (1 − a)."""
+        a, k = Fraction(repr(self.acceptance)), self.tokens or 0
+        return (1 - a ** (k + 1)) / (1 - a)
 
 
 class Workload(Facts):
@@ -29,6 +99,8 @@ class Workload(Facts):
     output_law: LengthLaw | None = Field(default=None, description="How outputs spread, where more is stated of them")
     recorded: tuple[RequestClass, ...] = Field(default=(), description="Classes of the requests of a trace")
     output_tokens_p99: Tokens | None = Field(default=None, description="99th-percentile output length, where known")
+    prefix: Prefix | None = Field(default=None, description="What prompts share")
+    speculation: Speculation | None = Field(default=None, description="Tokens guessed ahead")
     longest_tokens: Tokens | None = Field(default=None, description="Longest prompt plus output, where known")
     note: str | None = Field(default=None, description="Where the lengths are from, in words")
 
@@ -53,9 +125,38 @@ class Workload(Facts):
             or self.longest_prompt_tokens != self.prompt_tokens
         )
 
+    def cached(self, prompt_tokens: int) -> int:
+        """Tokens of a prompt that are found in the cache."""
+        return 0 if self.prefix is None else self.prefix.cached(prompt_tokens)
+
+    def fresh(self, prompt_tokens: int) -> int:
+        """Tokens of a prompt that are computed."""
+        return prompt_tokens - self.cached(prompt_tokens)
+
+    @property
+    def shared_tokens(self) -> int:
+        """Tokens that the cache of a replica holds once for all requests."""
+        return 0 if self.prefix is None else self.prefix.shared
+
+    @property
+    def guessed(self) -> int:
+        """k: tokens guessed in a step."""
+        return 0 if self.speculation is None else self.speculation.tokens or 0
+
+    @property
+    def yielded(self) -> Fraction:
+        """Tokens that a step yields a sequence."""
+        return Fraction(1) if self.speculation is None else self.speculation.yielded
+
     def alike(self, prompt_tokens: int, output_tokens: int) -> Workload:
         """The same with every request of these lengths."""
-        return Workload(prompt_tokens=prompt_tokens, output_tokens=output_tokens, requests_per_s=self.requests_per_s)
+        return Workload(
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            requests_per_s=self.requests_per_s,
+            prefix=self.prefix,
+            speculation=self.speculation,
+        )
 
 
 class WorkloadInput(Facts):
@@ -80,6 +181,8 @@ class WorkloadInput(Facts):
         description="File of recorded requests whose lengths stand in place of prompt_tokens and output_tokens: CSV in the form of "
         "the Azure traces, of Vidur or of BurstGPT, or JSON lines in that of Mooncake",
     )
+    prefix: Prefix | None = Field(default=None, description="What prompts have in common and is found in the cache")
+    speculation: Speculation | None = Field(default=None, description="Speculative decoding")
 
 
 class Survive(Facts):
@@ -234,6 +337,12 @@ class SearchLimits(Facts):
         default=1, description="Layers by which the first and last stage may differ from an even split; 0: even only"
     )
     max_num_batched_tokens: Count = Field(default=8192, description="Prefill token budget of one engine step")
+    token_budgets: tuple[Count, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Token budgets to choose among in place of max_num_batched_tokens: small ones keep decoding smooth, large "
+        "ones prefill sooner",
+    )
     kv_reservation: Literal["paged", "full"] = Field(
         default="paged",
         description="paged: cache is taken block by block, as engines do; full: every sequence slot reserves the longest "

@@ -9,6 +9,7 @@ from pydantic import Field
 from optimizer.facts.base import Count, CountOrZero, Facts, Name, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, WorkloadInput
 from optimizer.facts.hardware import GpuFacts
+from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Engine
 
 
@@ -64,6 +65,14 @@ class ProblemFile(Facts):
 
     name: Name | None = Field(default=None, description="How answers call the problem; left out, the file's name")
     engine: Engine = Field(default="vllm", description="The serving engine")
+    engine_version: EngineVersion | None = Field(
+        default=None,
+        description="Version whose way of measuring memory counts, such as 0.11.0; left out, the newest known",
+    )
+    engine_overhead: StatedOverhead = Field(
+        default=StatedOverhead(),
+        description="What the engine takes beside weights and cache, as measured on the machine",
+    )
     hardware: HardwareInput = Field(description="Equal nodes")
     model: str | dict[str, Any] = Field(
         description="Catalog name such as llama3-70b, a path to a Hugging Face config.json, or its contents inline"

@@ -41,6 +41,9 @@ class GpuFacts(Facts):
         default=0,
         description="Part of memory_mib that the driver keeps: CUDA or ROCm gives a process the rest, MiB",
     )
+    reserved_as: Name | None = Field(
+        default=None, description="Card that reserved_mib was read from, where none of this one was; answers say so"
+    )
     compute_capability: ComputeCapability | None = Field(
         default=None,
         description="What kernels may be built for: CUDA compute capability such as 8.6, a ROCm target such as gfx942, "

@@ -8,6 +8,7 @@ from optimizer.facts.base import Count, CountOrZero, Facts, NonNegative, Positiv
 from optimizer.facts.demand import Objective, Requirements, SearchLimits, Survive, Workload
 from optimizer.facts.hardware import FailureRates, GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Engine, Problem
 from optimizer.facts.recovery import RecoveryFacts
 
@@ -19,6 +20,10 @@ INSTANCE_RULES_OFF = ("gpu_count", "concurrency", "request_rate")
 def level_word(level: str) -> str:
     """How sentences call a part of a level."""
     return "GPU" if level == "gpu" else level
+
+
+HOST = "host"
+"""Level of ``domains`` whose groups are the cards of one machine."""
 
 
 class NodeGroup(Facts):
@@ -138,6 +143,8 @@ class InventoryProblem(Facts):
     recovery: RecoveryFacts
     objective: Objective
     search: SearchLimits
+    engine_version: EngineVersion | None = None
+    engine_overhead: StatedOverhead = StatedOverhead()
 
     @property
     def gpus(self) -> int:
@@ -156,6 +163,16 @@ class InventoryProblem(Facts):
         if any(group.zone for group in self.groups):
             found.append("zone")
         return (*found, *dict.fromkeys(domain.level for domain in self.domains))
+
+    def in_hosts(self) -> dict[str, tuple[str, int]]:
+        """Groups that are cards of one machine (level ``host`` of ``domains``): name → (the host, GPUs of groups before it)."""
+        found = {}
+        for host in (domain for domain in self.domains if domain.level == HOST):
+            before = 0
+            for name in host.groups:
+                found[name] = host.name, before
+                before += self.group(name).gpus_per_node
+        return found
 
     def wide_domains(self, level: str) -> dict[str, tuple[str, ...]]:
         """Domains of ``zone`` or of a stated level: name → names of the groups in it."""
@@ -204,4 +221,6 @@ class InventoryProblem(Facts):
             search=self.search.model_copy(
                 update={"disabled_rules": tuple(dict.fromkeys(known)), "data_parallel": None}
             ),
+            engine_version=self.engine_version,
+            engine_overhead=self.engine_overhead,
         )

@@ -73,6 +73,10 @@ class LayerKind(Facts):
     """Linear attention: recurrent and convolution state, independent of the context; 0 otherwise."""
     state_values_replicated: CountOrZero = 0
     """Cached values that neither grow with the context nor shrink with TP: DeepSeek-V4's window beside its compressed cache."""
+    unread_bytes_per_sequence: Amount = 0
+    """Bytes that each GPU holds for a sequence in whole blocks beyond the values above, which no step reads."""
+    bytes_per_token_in_flight: Amount = 0
+    """Bytes that each GPU holds of a token until the step that works on it is done: DeepSeek-V4's compressors and windows."""
     attention_flop_width: int
     """Decoding: heads x (query-key width + value width); attention costs 2 x this FLOP per token and context token."""
     prefill_flop_width: int

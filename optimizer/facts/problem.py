@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import model_validator
@@ -13,6 +14,7 @@ from optimizer.facts.engine_defaults import default_max_batch
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.lengths import RequestClass, law_classes, request_classes
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.overhead import EngineVersion, StatedOverhead
 
 Engine = Literal["vllm", "sglang"]
 
@@ -29,6 +31,9 @@ class Problem(Facts):
     objective: Objective
     search: SearchLimits
     costs: CostTable | None = None
+    engine_version: EngineVersion | None = None
+    """How this version of the engine measures memory; None: the newest that is known."""
+    engine_overhead: StatedOverhead = StatedOverhead()
 
     @model_validator(mode="after")
     def _tokens_fit(self) -> Problem:
@@ -75,6 +80,37 @@ class Problem(Facts):
         return request_classes(
             work.prompt_tokens, work.prompt_tokens_p99, work.output_tokens, max(1, longest - work.output_tokens)
         )
+
+    @property
+    def held_requests(self) -> tuple[RequestClass, ...]:
+        """The law of what requests hold of the cache for themselves: without what all share."""
+        shared = self.workload.shared_tokens
+        if not shared:
+            return self.requests
+        return tuple(RequestClass(max(1, p - shared), o, weight) for p, o, weight in self.requests)
+
+    def variants(self) -> tuple[dict[str, int], ...]:
+        """The choices left open that change every step time, by name; one empty choice where none is."""
+        budgets, speculation = self.search.token_budgets, self.workload.speculation
+        found: list[dict[str, int]] = [{}]
+        if budgets is not None:
+            found = [{"max_num_batched_tokens": budget} for budget in dict.fromkeys(budgets)]
+        if speculation is not None and speculation.tokens is None:
+            found = [one | {"speculative_tokens": k} for one in found for k in range(speculation.max_tokens + 1)]
+        return tuple(found)
+
+    def decided(self, choice: Mapping[str, int]) -> Problem:
+        """The problem with a choice made."""
+        if not choice:
+            return self
+        search, work = self.search, self.workload
+        if "max_num_batched_tokens" in choice:
+            budget = choice["max_num_batched_tokens"]
+            search = search.model_copy(update={"max_num_batched_tokens": budget, "token_budgets": None})
+        if "speculative_tokens" in choice and work.speculation is not None:
+            guessed = work.speculation.model_copy(update={"tokens": choice["speculative_tokens"]})
+            work = work.model_copy(update={"speculation": guessed})
+        return self.model_copy(update={"search": search, "workload": work})
 
     @property
     def max_batch(self) -> int:

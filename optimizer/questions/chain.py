@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from optimizer.explain.chain.answer import chain_sentences
@@ -15,6 +15,8 @@ from optimizer.results.chain import BoundProof, Chain, ChainAnswer, LayersHeld, 
 from optimizer.verify.chain.check import verify_chain
 
 if TYPE_CHECKING:
+    from optimizer.search.chain.flow import Flows
+    from optimizer.search.chain.instance import Placement
     from optimizer.search.chain.solve import Search
 
 DEFAULT_TIME_LIMIT_S = 60.0
@@ -63,12 +65,13 @@ def solve_chain(
     return replace(answer, seconds=time.monotonic() - started)
 
 
-def _answer(problem: ChainProblem, search: Search) -> ChainAnswer:
+def carried_by(problem: ChainProblem, placement: Placement, routed: Flows) -> Carried:
+    """What a placement in the search's integers is in the answer's terms."""
     names = [node.name for node in problem.cluster.nodes]
     ends = {-1: SOURCE, -2: SINK}
-    flows = {(ends.get(a) or names[a], ends.get(b) or names[b]): flow for (a, b), flow in search.flows.items()}
+    flows = {(ends.get(a) or names[a], ends.get(b) or names[b]): flow for (a, b), flow in routed.items()}
     carried = {name: sum(flow for (_, dst), flow in flows.items() if dst == name) for name in names}
-    placement = tuple(
+    held = tuple(
         LayersHeld(
             node=names[index],
             type=problem.cluster.nodes[index].type,
@@ -78,8 +81,29 @@ def _answer(problem: ChainProblem, search: Search) -> ChainAnswer:
             tokens_per_s=carried[names[index]] / THOUSAND,
             capacity_tokens_per_s=float(problem.rate(problem.cluster.nodes[index].type, count)),
         )
-        for index, (start, count) in sorted(search.placement.items(), key=lambda item: (item[1], item[0]))
+        for index, (start, count) in sorted(placement.items(), key=lambda item: (item[1], item[0]))
     )
+    used = {place.node for place in held}
+    return Carried(
+        placement=held,
+        flows=tuple(_link(problem, src, dst, flow) for (src, dst), flow in sorted(flows.items())),
+        chains=tuple(_decomposed(problem, flows, {place.node: place for place in held})),
+        idle=tuple(name for name in names if name not in used),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Who holds what, and what flows: fields of a ``ChainAnswer``."""
+
+    placement: tuple[LayersHeld, ...]
+    flows: tuple[LinkFlow, ...]
+    chains: tuple[Chain, ...]
+    idle: tuple[str, ...]
+
+
+def _answer(problem: ChainProblem, search: Search) -> ChainAnswer:
+    there = carried_by(problem, search.placement, search.flows)
     status: Status = "feasible"
     if search.bound == 0:
         status = "infeasible"
@@ -87,7 +111,6 @@ def _answer(problem: ChainProblem, search: Search) -> ChainAnswer:
         status = "unknown"
     elif search.value == search.bound:
         status = "optimal"
-    used = {place.node for place in placement}
     certificate = search.certificate
     types = list(problem.cluster.types)
     return ChainAnswer(
@@ -97,10 +120,10 @@ def _answer(problem: ChainProblem, search: Search) -> ChainAnswer:
         bound=search.bound / THOUSAND,
         gap=(search.bound - search.value) / search.value if search.value else None,
         layers=problem.model.layers,
-        placement=placement,
-        flows=tuple(_link(problem, src, dst, flow) for (src, dst), flow in sorted(flows.items())),
-        chains=tuple(_decomposed(problem, flows, {place.node: place for place in placement})),
-        idle=tuple(name for name in names if name not in used),
+        placement=there.placement,
+        flows=there.flows,
+        chains=there.chains,
+        idle=there.idle,
         proof=BoundProof(
             method="cross_section" if search.bound == certificate.bound else "search",
             cross_section_tokens_per_s=certificate.bound / THOUSAND,

@@ -2,90 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, cast, overload
 
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.question import kind_of
+from optimizer.results.answer import Fixed
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
+    from optimizer.facts.proposal import ChainProposal, Proposal
+    from optimizer.questions.options import CheckOptions, Progress
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
-    from optimizer.results.answer import CheckAnswer, Fixed
+    from optimizer.results.answer import CheckAnswer
+    from optimizer.results.chain import ChainAnswer
     from optimizer.results.inventory import InventoryAnswer
 
-Progress = Callable[[Any], None]
-
 
 @overload
-def check(
-    problem: Problem,
-    fixed: Fixed,
-    *,
-    time_limit_s: float | None = None,
-    progress: Progress | None = None,
-    stated: Stated | None = None,
-    all_conflicts: bool = False,
-    repairs: bool = True,
-) -> CheckAnswer: ...
+def check(problem: Problem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> CheckAnswer: ...
 @overload
-def check(
-    problem: InventoryProblem,
-    fixed: Fixed,
-    *,
-    time_limit_s: float | None = None,
-    progress: Progress | None = None,
-    stated: Stated | None = None,
-    all_conflicts: bool = False,
-    repairs: bool = True,
-) -> InventoryAnswer: ...
+def check(problem: InventoryProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> InventoryAnswer: ...
+@overload
+def check(problem: ChainProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> ChainAnswer: ...
 def check(
     problem: AnyProblem,
-    fixed: Fixed,
+    fixed: Fixed = Fixed(),
     *,
+    placement: Proposal | ChainProposal | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
-) -> CheckAnswer | InventoryAnswer:
-    """Judge a proposal: for ``hardware:`` a strategy, for ``cluster:`` what every instance has.
+) -> CheckAnswer | InventoryAnswer | ChainAnswer:
+    """Judge a proposal: a strategy (``hardware:``), what every instance has or all of them (``cluster:``), or who holds what (a chain).
 
     Args:
         problem: from ``load_problem``.
         fixed: the decisions of the proposal; those left out are chosen as well as possible.
+        placement: in place of ``fixed``, every instance of an inventory, or the layers of a chain's nodes (``reading.proposal``).
         time_limit_s, progress, stated, all_conflicts, repairs: as for ``solve``.
 
     Raises:
         ProblemError: a decision is out of range, contradicts another, or has no meaning for this kind of problem.
     """
+    from optimizer.facts.proposal import ChainProposal, Proposal
+
     kind = kind_of(problem)
+    if placement is not None and fixed.any:
+        raise ProblemError("--placement", "says everything; leave out --tp, --pp and the other decisions")
+    if kind == "chain":
+        if fixed.any or placement is None:
+            raise ProblemError(
+                "kind",
+                "chain: TP, PP and DP have no meaning on nodes that hold layers each; state who holds which layers with "
+                "--placement FILE, or let optimizer solve place them",
+            )
+        from optimizer.questions.chain_check import check_chain
+
+        return check_chain(
+            cast("ChainProblem", problem), cast(ChainProposal, placement), time_limit_s=time_limit_s, progress=progress
+        )
     if kind == "uniform":
+        if placement is not None:
+            raise ProblemError(
+                "--placement", "is for cluster and for chains; with hardware every node is alike: fix --tp, --pp, --dp"
+            )
         from optimizer.questions.uniform import check as uniform
+        from optimizer.questions.variants import best_of
 
-        return uniform(
-            problem,  # type: ignore[arg-type]
-            fixed,
-            time_limit_s=time_limit_s,
-            progress=progress,
-            stated=stated,
-            all_conflicts=all_conflicts,
-            repairs=repairs,
+        return best_of(
+            cast("Problem", problem),
+            lambda one, read: uniform(
+                one,
+                fixed,
+                time_limit_s=time_limit_s,
+                progress=progress,
+                stated=stated,
+                all_conflicts=all_conflicts,
+                repairs=repairs and read,
+            ),
         )
-    if kind == "inventory":
-        from optimizer.questions.inventory import check_inventory
+    inventory = cast("InventoryProblem", problem)
+    if placement is not None:
+        from optimizer.questions.check_placement import check_placement
 
-        return check_inventory(
-            problem,  # type: ignore[arg-type]
-            fixed,
-            time_limit_s=time_limit_s,
-            progress=progress,
-            repairs=repairs,
-        )
-    raise ProblemError(
-        "kind",
-        "chain: TP, PP and DP have no meaning on nodes that hold layers each; optimizer solve places the layers and "
-        "proves how good that is",
-    )
+        return check_placement(inventory, cast(Proposal, placement), time_limit_s=time_limit_s, progress=progress)
+    from optimizer.questions.inventory import check_inventory
+
+    return check_inventory(inventory, fixed, time_limit_s=time_limit_s, progress=progress, repairs=repairs)

@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
+    from optimizer.questions.options import Progress, SolveOptions
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import Answer
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.inventory import InventoryAnswer
 
-Progress = Callable[[Any], None]
-
 
 @overload
-def solve(
-    problem: Problem,
-    *,
-    time_limit_s: float | None = None,
-    progress: Progress | None = None,
-    stated: Stated | None = None,
-    all_conflicts: bool = False,
-    repairs: bool = True,
-) -> Answer: ...
+def solve(problem: Problem, **options: Unpack[SolveOptions]) -> Answer: ...
 @overload
-def solve(
-    problem: InventoryProblem,
-    *,
-    time_limit_s: float | None = None,
-    progress: Progress | None = None,
-    stated: Stated | None = None,
-    all_conflicts: bool = False,
-    repairs: bool = True,
-) -> InventoryAnswer: ...
+def solve(problem: InventoryProblem, **options: Unpack[SolveOptions]) -> InventoryAnswer: ...
 @overload
-def solve(
-    problem: ChainProblem,
-    *,
-    time_limit_s: float | None = None,
-    progress: Progress | None = None,
-    stated: Stated | None = None,
-    all_conflicts: bool = False,
-    repairs: bool = True,
-) -> ChainAnswer: ...
+def solve(problem: ChainProblem, **options: Unpack[SolveOptions]) -> ChainAnswer: ...
 def solve(
     problem: AnyProblem,
     *,
@@ -79,14 +55,18 @@ def solve(
     kind = kind_of(problem)
     if kind == "uniform":
         from optimizer.questions.uniform import solve as uniform
+        from optimizer.questions.variants import best_of
 
-        return uniform(
+        return best_of(
             problem,  # type: ignore[arg-type]
-            time_limit_s=time_limit_s,
-            progress=progress,
-            stated=stated,
-            all_conflicts=all_conflicts,
-            repairs=repairs,
+            lambda one, read: uniform(
+                one,
+                time_limit_s=time_limit_s,
+                progress=progress,
+                stated=stated,
+                all_conflicts=all_conflicts,
+                repairs=repairs and read,
+            ),
         )
     if kind == "inventory":
         from optimizer.questions.inventory import solve_inventory

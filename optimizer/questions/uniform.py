@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optimizer.explain.uniform.conflict import least_broken
 from optimizer.explain.uniform.costs import cost_sentences, interval_sentences, intervals_of
+from optimizer.explain.uniform.memory_words import memory_sentences
 from optimizer.explain.uniform.why import beside_sentence, binding_sentences, strategy_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
@@ -26,10 +28,14 @@ from optimizer.questions.uniform_steps import (
     with_reasons,
 )
 from optimizer.reading.stated import Stated
-from optimizer.results.answer import Answer, CheckAnswer, Fixed, Simulation, model_read
+from optimizer.results.answer import Answer, CheckAnswer, Fixed, Metrics, Simulation, model_read
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.solve import Found, Progress, Solver
 from optimizer.search.uniform.space import search_limits
+
+if TYPE_CHECKING:
+    from optimizer.facts.demand import Requirements
+    from optimizer.verify.simulation.report import SimulatedPercentiles
 
 ALTERNATIVES = 3
 
@@ -66,7 +72,7 @@ def solve(
     answer = solved(q, solver, alternatives=ALTERNATIVES)
     if answer.status == "infeasible":
         answer = with_reasons(answer, q, None, stated, solver, every=all_conflicts, repairs=repairs)
-    return replace(answer, model=model_read(problem.model))
+    return _with_facts(problem, answer)
 
 
 def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, seed: int = 1) -> AnyAnswer:
@@ -82,10 +88,9 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
         ProblemError: the trace cannot be used.
     """
     from optimizer.verify.simulation import simulate as play
-    from optimizer.verify.simulation.report import compare
     from optimizer.verify.simulation.trace import read_trace, trace_sentence
 
-    metrics = answer.metrics
+    metrics, problem = answer.metrics, problem.decided(answer.decided)
     if answer.strategy is None or metrics is None or metrics.ttft_p99_ms is None:
         return answer
     if problem.costs is not None:
@@ -99,26 +104,33 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
         if trace is not None:
             raise ProblemError("--trace", str(error)) from None
         return answer
-    found = compare(metrics, seen, problem.requirements)
     said_of_trace = () if trace is None else (trace_sentence(read_trace(trace), problem.workload),)
+    return replace(
+        answer,
+        explanation=(*answer.explanation, *said_of_trace),
+        simulation=simulation_of(metrics, seen, problem.requirements),
+    )
+
+
+def simulation_of(metrics: Metrics, seen: SimulatedPercentiles, requirements: Requirements) -> Simulation:
+    """What a replica's simulation saw, beside its analytic metrics."""
+    from optimizer.verify.simulation.report import compare
+
+    found = compare(metrics, seen, requirements)
     percentiles = {}
     for metric in ("prefill", "ttft", "tpot", "e2e"):
         for percentile in (50, 99):
             estimate = seen.latency(metric, percentile)
             if estimate is not None:
                 percentiles[f"{metric}_p{percentile}_ms"] = (estimate.ms, estimate.half_width_ms)
-    return replace(
-        answer,
-        explanation=(*answer.explanation, *said_of_trace),
-        simulation=Simulation(
-            percentiles=percentiles,
-            arrivals=seen.arrivals,
-            requests=seen.requests,
-            preemptions=seen.preemptions,
-            seed=seen.seed,
-            disagreements=tuple(item.sentence for item in found),
-            limits_hold=all(item.kind != "limit" for item in found),
-        ),
+    return Simulation(
+        percentiles=percentiles,
+        arrivals=seen.arrivals,
+        requests=seen.requests,
+        preemptions=seen.preemptions,
+        seed=seen.seed,
+        disagreements=tuple(item.sentence for item in found),
+        limits_hold=all(item.kind != "limit" for item in found),
     )
 
 
@@ -193,7 +205,13 @@ def check(
     answer = verified(problem, answer, solver, fixed)
     if answer.feasible is False:
         answer = with_reasons(answer, q, fixed, stated, solver, every=all_conflicts, repairs=repairs)
-    return replace(answer, model=model_read(problem.model))
+    return _with_facts(problem, answer)
+
+
+def _with_facts(problem: Problem, answer: AnyAnswer) -> AnyAnswer:
+    """The answer with what was read of the model, and what is to be said of memory."""
+    said = (*answer.explanation, *memory_sentences(problem, answer.strategy))
+    return replace(answer, model=model_read(problem.model), explanation=said)
 
 
 def check_fixed(problem: Problem, fixed: Fixed) -> None:

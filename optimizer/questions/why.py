@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, Any, cast
 
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.question import kind_of
+from optimizer.results.answer import Fixed
 
 if TYPE_CHECKING:
     from optimizer.explain.uniform.how_sure import HowSure
     from optimizer.explain.uniform.why_not import WhyNot
     from optimizer.explain.uniform.why_this import WhyThis
+    from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
+    from optimizer.facts.proposal import ChainProposal
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
-    from optimizer.results.answer import Fixed
-    from optimizer.results.why import InventoryHowSure, InventoryWhyNot, InventoryWhyThis
+    from optimizer.results.why import ChainWhyNot, InventoryHowSure, InventoryWhyNot, InventoryWhyThis
 
 Progress = Callable[[Any], None]
 _INSTEAD = {
-    "why-not": "nothing is chosen but which layers each node holds; optimizer solve names the nodes left idle and the bound",
+    "why-not": "say which layers a node would hold, --node NAME=FIRST:LAYERS; optimizer solve names the nodes left idle",
     "why-this": "what limits a chain is its bound's cross-section, which optimizer solve prints with the weights that prove it",
     "how-sure": "its costs are stated tables and no predictions; change a rate in the file and solve again",
 }
@@ -29,24 +31,34 @@ _INSTEAD = {
 
 def why_not(
     problem: AnyProblem,
-    fixed: Fixed,
+    fixed: Fixed = Fixed(),
     *,
+    layers: ChainProposal | None = None,
     stated: Stated | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
-) -> WhyNot | InventoryWhyNot:
+) -> WhyNot | InventoryWhyNot | ChainWhyNot:
     """Why a proposal is not the answer: not allowed (with what conflicts), worse term by term, a tie, or it is the best.
 
     Args:
         problem: from ``load_problem``.
         fixed: at least one decision; the rest is chosen as well as possible.
+        layers: of a chain, in place of ``fixed``: the interval that each of some nodes holds.
         stated: the problem file, by whose fields changes are named.
         time_limit_s: of each search over an inventory.
         progress: called while they run.
 
     Raises:
-        ProblemError: no decision, one that is out of range, or a chain.
+        ProblemError: no decision, one that is out of range, or one that has no meaning for this kind of problem.
     """
+    if kind_of(problem) == "chain":
+        if layers is None or fixed.any:
+            raise ProblemError("kind", f"chain: TP, PP and DP have no meaning here: {_INSTEAD['why-not']}")
+        from optimizer.questions.chain_check import why_not_chain
+
+        return why_not_chain(cast("ChainProblem", problem), layers, time_limit_s=time_limit_s, progress=progress)
+    if layers is not None:
+        raise ProblemError("--node", "names nodes of a chain; say --tp, --pp and the other decisions here")
     if not fixed.any:
         raise ProblemError("why-not", "needs at least one decision, e.g. --tp 8 --pp 1")
     kind = kind_of(problem)
@@ -104,4 +116,6 @@ def how_sure(
 def _uniform(problem: AnyProblem, question: str) -> Problem:
     if kind_of(problem) == "chain":
         raise ProblemError("kind", f"chain: {question} has no meaning here: {_INSTEAD[question]}")
-    return cast("Problem", problem)
+    from optimizer.questions.variants import settled
+
+    return settled(cast("Problem", problem), question)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from optimizer.catalog import lookup as catalog
+from optimizer.catalog.constants import constants
 from optimizer.catalog.instances import nodes_stated
 from optimizer.catalog.recovery import recovery_facts
 from optimizer.engines.sixteen_bit import served_on
@@ -19,6 +20,7 @@ from optimizer.facts.files import read_mapping
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.inventory import (
     BUILT_IN_LEVELS,
+    HOST,
     Domain,
     InventoryFailures,
     InventoryProblem,
@@ -27,6 +29,7 @@ from optimizer.facts.inventory import (
     Rate,
 )
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Engine
 from optimizer.facts.text import name_from_path
 from optimizer.reading.load import (
@@ -107,6 +110,14 @@ class InventoryFile(Facts):
 
     name: Name | None = Field(default=None, description="How answers call the problem; left out, the name of the file")
     engine: Engine = Field(default="vllm", description="The serving engine")
+    engine_version: EngineVersion | None = Field(
+        default=None,
+        description="Version whose way of measuring memory counts, such as 0.11.0; left out, the newest known",
+    )
+    engine_overhead: StatedOverhead = Field(
+        default=StatedOverhead(),
+        description="What the engine takes beside weights and cache, as measured on the machines",
+    )
     cluster: Annotated[tuple[GroupInput, ...], Field(min_length=1, max_length=MOST_GROUPS)] = Field(
         description="Groups of equal nodes"
     )
@@ -187,12 +198,17 @@ def inventory_from_dict(
         raise first_error(error, values, InventoryFile) from None
     groups = _groups(stated.cluster)
     domains = _domains(stated.domains, {group.name for group in groups})
+    groups = in_one_host(groups, domains)
     objective = Objective(preset=stated.objective) if isinstance(stated.objective, str) else stated.objective
     if objective.preset == "capacity":
         raise ProblemError("objective", "preset capacity is for problems with hardware:; with cluster: say throughput")
     model = served_on(
         model or resolve_model(stated.model, folder or Path()), stated.engine, [group.gpu for group in groups]
     )
+    if stated.workload.speculation is not None:
+        raise ProblemError(
+            "workload.speculation", "is for problems with hardware:, whose bounds count what guesses take"
+        )
     problem = InventoryProblem(
         name=stated.name or name_from_path(default_name, "problem"),
         engine=stated.engine,
@@ -200,7 +216,7 @@ def inventory_from_dict(
         domains=domains,
         failures=_failures(stated.failures),
         model=model,
-        workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model)),
+        workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model), model),
         requirements=stated.requirements,
         survive=(),
         demand_share=share,
@@ -208,6 +224,8 @@ def inventory_from_dict(
         recovery=recovery_facts(stated.failures.engine_start_s, stated.failures.storage_gb_per_s),
         objective=objective,
         search=stated.search,
+        engine_version=stated.engine_version,
+        engine_overhead=stated.engine_overhead,
     )
     problem = problem.model_copy(update={"survive": _losses(survive, problem)})
     work = problem.workload
@@ -336,6 +354,31 @@ def _domains(stated: Mapping[str, Mapping[str, tuple[str, ...]]], groups: set[st
                     raise ProblemError(f"domains.{level}.{name}", f"no group {member!r}; {closest(member, groups)}")
             found.append(Domain(level=level, name=name, groups=tuple(dict.fromkeys(members))))
     return tuple(found)
+
+
+def in_one_host(groups: tuple[NodeGroup, ...], domains: tuple[Domain, ...]) -> tuple[NodeGroup, ...]:
+    """The groups, which reach each other over PCIe where all of them are the cards of one machine.
+
+    Raises:
+        ProblemError: a group of several nodes is said to be in one host.
+    """
+    nodes = {group.name: group.nodes for group in groups}
+    for host in (domain for domain in domains if domain.level == HOST):
+        for name in host.groups:
+            if nodes[name] > 1:
+                raise ProblemError(
+                    f"domains.{HOST}.{host.name}",
+                    f"is one machine, and group {name} has {nodes[name]} nodes; state one node, or another level",
+                )
+        if set(host.groups) == set(nodes):
+            latency = constants().pcie_latency_us
+            return tuple(
+                group.model_copy(
+                    update={"internode_gbit_per_s": 8 * group.pcie_gb_per_s, "internode_latency_us": latency}
+                )
+                for group in groups
+            )
+    return groups
 
 
 def _failures(stated: InventoryFailuresInput) -> InventoryFailures:

@@ -79,10 +79,12 @@ def problem_from_dict(
             engine=stated.engine,
             hardware=hardware,
             model=model,
-            workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model)),
+            workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model), model),
             requirements=stated.requirements,
             objective=objective,
             search=stated.search,
+            engine_version=stated.engine_version,
+            engine_overhead=stated.engine_overhead,
         )
     except ValidationError as error:
         raise first_error(error, values) from None
@@ -232,6 +234,10 @@ def _text(stated: dict[str, Any], key: str, default: str) -> str:
         raise ProblemError(f"model.{key}", str(error)) from None
 
 
+BRANCHES = frozenset({"str", "constrained-int", "LengthLaw"})
+"""Names that pydantic gives to the branches of a union: no keys."""
+
+
 def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) -> ProblemError:
     """The first of pydantic's findings as one sentence: field, value, what would be right, and the line in a YAML file.
 
@@ -239,6 +245,8 @@ def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) 
         values: what was validated, or the ``Document`` that it is from.
     """
     found = error.errors(include_url=False)
+    # Of a number or a mapping, a mapping that was given is what is to be put right.
+    found = [one for one in found if not (one["type"] == "int_type" and isinstance(one["input"], Mapping))] or found
     # In a union ("a name or the facts inline") the branch that fits the given shape is the one to report.
     detail = max(found, key=lambda item: len(_path(item["loc"], values)))
     field = ".".join(_path(detail["loc"], values))
@@ -295,7 +303,7 @@ def _path(location: tuple[int | str, ...], values: Any) -> list[str]:
         inside = isinstance(values, Mapping) and part in values
         if inside or (isinstance(values, list | tuple) and isinstance(part, int) and part < len(values)):
             values = values[part]
-        elif not (last and isinstance(values, Mapping) and not str(part).endswith("]") and part != "str"):
+        elif not (last and isinstance(values, Mapping) and not str(part).endswith("]") and part not in BRANCHES):
             continue
         path.append(str(part))
     return path

@@ -20,7 +20,7 @@ def longest_allowed(requirements: Requirements, model: ModelFacts) -> int:
     return requirements.max_sequence_tokens or model.max_context_tokens
 
 
-def workload_of(stated: WorkloadInput, folder: Path, longest: int) -> Workload:
+def workload_of(stated: WorkloadInput, folder: Path, longest: int, model: ModelFacts) -> Workload:
     """The workload with what its lengths and its trace say.
 
     Args:
@@ -30,8 +30,18 @@ def workload_of(stated: WorkloadInput, folder: Path, longest: int) -> Workload:
     Raises:
         ProblemError: something is missing, stated twice, or the trace cannot be used.
     """
-    if stated.trace is not None:
-        return _of_trace(stated, folder, longest)
+    found = _of_trace(stated, folder, longest) if stated.trace is not None else _stated(stated)
+    if found.prefix is not None and found.prefix.shared_tokens >= found.prompt_tokens:
+        raise ProblemError(
+            "workload.prefix.shared_tokens",
+            f"{found.prefix.shared_tokens} is not below the mean prompt of {found.prompt_tokens} tokens",
+        )
+    if found.speculation is not None and found.speculation.method == "mtp" and not model.mtp_parameters:
+        raise ProblemError("workload.speculation.method", f"mtp: {model.name} states no multi-token-prediction module")
+    return found
+
+
+def _stated(stated: WorkloadInput) -> Workload:
     for name in ("prompt_tokens", "output_tokens", "requests_per_s"):
         if getattr(stated, name) is None:
             raise ProblemError(f"workload.{name}", "is missing")
@@ -44,7 +54,11 @@ def workload_of(stated: WorkloadInput, folder: Path, longest: int) -> Workload:
         raise ProblemError(
             "workload", f"prompt_tokens_p99 = {stated.prompt_tokens_p99} is below the mean prompt_tokens = {prompt}"
         )
-    values: dict[str, object] = {"requests_per_s": stated.requests_per_s}
+    values: dict[str, object] = {
+        "requests_per_s": stated.requests_per_s,
+        "prefix": stated.prefix,
+        "speculation": stated.speculation,
+    }
     for name, law in (("prompt", prompt), ("output", output)):
         if isinstance(law, LengthLaw):
             values |= {f"{name}_tokens": law.mean, f"{name}_law": law, f"{name}_tokens_p99": _p99(law)}
@@ -88,6 +102,8 @@ def _of_trace(stated: WorkloadInput, folder: Path, longest: int) -> Workload:
         output_tokens_p99=max(mean_output, outputs[at99]),
         longest_tokens=max(p + o for p, o in served),
         recorded=trace_classes(served),
+        prefix=stated.prefix,
+        speculation=stated.speculation,
         note=(
             f"Lengths of {len(served):,} requests of {path.name}: {mean_prompt:,} prompt tokens on average (P99 {prompts[at99]:,}) and "
             f"{mean_output:,} output tokens (P99 {outputs[at99]:,}), at {rate:g} requests/s{refused}."

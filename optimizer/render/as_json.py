@@ -65,6 +65,7 @@ def answer_data(answer: Answer) -> dict[str, Any]:
         "conflicts": [asdict(conflict) for conflict in answer.conflicts],
         "repairs": [repair_data(repair) for repair in answer.repairs],
         "search_limits": list(answer.search_limits),
+        "decided": answer.decided,
         "cost_source": answer.cost_source,
         "breakdown": answer.breakdown,
         "simulation": asdict(answer.simulation) if answer.simulation else None,

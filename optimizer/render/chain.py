@@ -41,7 +41,10 @@ def print_chain(answer: ChainAnswer) -> None:
     """The answer of ``solve`` for a chain problem."""
     out = console()
     what = f"{answer.value:,.1f} tokens/s" if answer.placement else "no placement"
-    out.print(Text(f"{answer.problem}: {what} — {STATUS_WORDS[answer.status]}", STYLES[answer.status]))
+    words = STATUS_WORDS[answer.status]
+    if answer.optimum is not None:
+        words = "feasible" if answer.feasible else "not feasible"
+    out.print(Text(f"{answer.problem}: {what} — {words}", STYLES[answer.status]))
     for sentence in answer.explanation:
         out.print(Text("  " + sentence))
     if answer.placement:

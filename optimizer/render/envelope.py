@@ -102,7 +102,7 @@ def _core(properties: dict[str, Any], name: str) -> None:
         properties.setdefault(empty, {"type": "array", "maxItems": 0})
 
 
-_CHANGES = {
+CHANGES = {
     "type": "array",
     "items": {
         "type": "object",
@@ -113,20 +113,21 @@ _CHANGES = {
 }
 
 
-def _with_gpus(inner: dict[str, Any]) -> None:
+def with_gpus(inner: dict[str, Any]) -> None:
+    """What a printed strategy has beside its decisions."""
     strategy = inner["Strategy"]
     strategy["properties"]["gpus"] = {"type": "integer", "description": "GPUs in use: TP x PP x DP"}
 
 
 def _uniform(properties: dict[str, Any], inner: dict[str, Any]) -> None:
-    _with_gpus(inner)
-    inner["Repair"]["properties"]["changes"] = _CHANGES
+    with_gpus(inner)
+    inner["Repair"]["properties"]["changes"] = CHANGES
 
 
 def _inventory(properties: dict[str, Any], inner: dict[str, Any]) -> None:
     from optimizer.render.inventory import FIGURES
 
-    inner["InventoryRepair"]["properties"]["changes"] = _CHANGES
+    inner["InventoryRepair"]["properties"]["changes"] = CHANGES
     for name in FIGURES:
         properties.pop(name)
     figures = {key: {"type": ["number", "null"]} for key in (*FIGURES, "availability", "max_request_rate")}

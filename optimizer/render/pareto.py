@@ -16,6 +16,7 @@ from optimizer.explain.common.numbers import milliseconds
 from optimizer.explain.common.pareto import axis_value, served
 from optimizer.render.as_json import strategy_data
 from optimizer.render.text import console
+from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.front import Axis, FrontPoint, ParetoFront
 from optimizer.writing.quoting import csv_cell
 
@@ -43,7 +44,7 @@ def front_data(front: ParetoFront) -> dict[str, Any]:
     data = asdict(front)
     for point, there in zip(data["points"], front.points, strict=True):
         point["strategy"] = strategy_data(there.strategy) or there.label
-    return data
+    return {"schema_version": SCHEMA_VERSION, **data}
 
 
 def front_csv(front: ParetoFront) -> str:

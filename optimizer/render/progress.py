@@ -33,6 +33,10 @@ class LiveLine:
         if progress.incumbent is not None:
             self._latest = progress
 
+    def say(self, phase: str) -> None:
+        """What is being done, where no search tells it."""
+        self._phase = phase
+
     def __enter__(self) -> LiveLine:
         if sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb":
             self._thread.start()

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from optimizer.explain.common.numbers import count, milliseconds
 from optimizer.render.text import console
+from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.sweeps.points import point_data
 
 if TYPE_CHECKING:
@@ -112,7 +113,10 @@ def found_price(found: Recommendation) -> float:
 
 def recommendation_data(found: Recommendation) -> dict[str, Any]:
     """Everything as JSON-ready data."""
+    shown = [point for point in (found.point, *found.below) if point is not None]
     return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "inventory" if found.tried or any(point.inventory for point in shown) else "uniform",
         "least": found.least,
         "cost": found.cost,
         "point": point_data(found.point) if found.point is not None else None,

@@ -15,19 +15,20 @@ from optimizer.explain.uniform.why_this import WhyThis, Worth
 from optimizer.render.as_json import changes_data, repair_data, strategy_data
 from optimizer.render.text import console, repair_lines, table_of
 from optimizer.results.answer import SCHEMA_VERSION
-from optimizer.results.why import GroupWorth, InventoryHowSure, InventoryWhyNot, InventoryWhyThis
+from optimizer.results.why import ChainWhyNot, GroupWorth, InventoryHowSure, InventoryWhyNot, InventoryWhyThis
 
 NOTHING_MS = 1e-5
 
 
-def print_why_not(found: WhyNot | InventoryWhyNot) -> None:
+def print_why_not(found: WhyNot | InventoryWhyNot | ChainWhyNot) -> None:
     """The verdict, its reasons, and what would have to change."""
     out = console()
     style = {"not allowed": "bold red", "worse": "bold yellow", "tie": "bold yellow", "best": "bold green"}
     out.print(Text(f"{found.problem}: {found.verdict}", style.get(found.verdict, "bold")))
     for sentence in found.sentences:
         out.print(Text("  " + sentence))
-    repair_lines(out, found.repairs, "Repairs, each the least change, solved again and verified:")
+    if not isinstance(found, ChainWhyNot):
+        repair_lines(out, found.repairs, "Repairs, each the least change, solved again and verified:")
 
 
 def print_why_this(found: WhyThis | InventoryWhyThis) -> None:
@@ -105,8 +106,12 @@ def print_how_sure(found: HowSure | InventoryHowSure) -> None:
     )
 
 
-def why_not_data(found: WhyNot | InventoryWhyNot) -> dict[str, Any]:
+def why_not_data(found: WhyNot | InventoryWhyNot | ChainWhyNot) -> dict[str, Any]:
     """Everything in a verdict as JSON-ready data."""
+    if isinstance(found, ChainWhyNot):
+        data = asdict(found)
+        data["explanation"] = list(data.pop("sentences"))
+        return {"schema_version": SCHEMA_VERSION, "kind": "chain", **data}
     if isinstance(found, InventoryWhyNot):
         data = asdict(found)
         data["explanation"] = list(data.pop("sentences"))

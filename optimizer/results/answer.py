@@ -106,6 +106,8 @@ class Metrics:
     e2e_p50_ms: float | None = None
     e2e_p99_ms: float | None = None
     """Arrival to last token."""
+    prefix_kept_s: float | None = None
+    """Seconds for which what the load leaves of the cache keeps a prefix after its last use; None: no prefixes stated."""
     goodput: float | None = None
     """Share of requests within the limits of requirements.goodput, at least; None: not stated, or overloaded."""
 
@@ -274,6 +276,8 @@ class Answer:
     cut_by: tuple[str, ...] = ()
     """The limits of the search, as fields of the problem file, that keep every solution out."""
     model: ModelRead | None = None
+    decided: dict[str, int] = field(default_factory=dict)
+    """Choices beside the strategy's that were left open: the token budget of a step, tokens guessed."""
 
 
 @dataclass(frozen=True, slots=True)

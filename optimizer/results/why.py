@@ -1,4 +1,4 @@
-"""Typed answers to why-not, why-this and how-sure for inventories: labels, differences and sentences; data only."""
+"""Typed answers to why-not, why-this and how-sure for inventories and chains: labels, differences and sentences; data only."""
 
 from __future__ import annotations
 
@@ -84,4 +84,22 @@ class InventoryHowSure:
     problem: str
     label: str | None
     ranges: tuple[InventoryRange, ...]
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainWhyNot:
+    """Why nodes of a chain do not hold stated layers.
+
+    ``foil_tokens_per_s`` is the most that was found with them, ``foil_bound_tokens_per_s`` what is proved at most;
+    ``lost_tokens_per_s`` is the optimum less the former. None where there is no value.
+    """
+
+    problem: str
+    verdict: Verdict
+    foil: str
+    foil_tokens_per_s: float | None
+    foil_bound_tokens_per_s: float | None
+    optimum_tokens_per_s: float | None
+    lost_tokens_per_s: float | None
     sentences: tuple[str, ...]

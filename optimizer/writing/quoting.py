@@ -23,8 +23,8 @@ def shell_word(text: str) -> str:
 
 
 def python_text(text: str) -> str:
-    """A string literal of Python."""
-    return json.dumps(text)
+    """A string literal of Python. JSON's would do but for characters beyond U+FFFF, which it writes as two."""
+    return json.dumps(text) if text.isascii() else ascii(text)
 
 
 def markdown(text: str) -> str:

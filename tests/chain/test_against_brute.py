@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from optimizer.questions.chain import solve_chain
@@ -14,9 +16,12 @@ from tests.chain.cases import tiny
 @pytest.mark.parametrize("connection", ["exact", "contained"])
 @pytest.mark.parametrize("links", ["none", "some", "slow"])
 @pytest.mark.parametrize("seed", range(12))
-def test_value_is_that_of_the_best_placement(seed: int, links: str, connection: str) -> None:
+def test_value_is_that_of_the_best_placement(
+    seed: int, links: str, connection: str, met: Callable[[str], None]
+) -> None:
     problem = chain_from_dict(tiny(seed, links, connection))
     answer = solve_chain(problem)
+    met(answer.status)
     best = best_value(problem)
     assert answer.verification.passed, answer.verification.mismatches
     assert round(answer.value * 1000) == best

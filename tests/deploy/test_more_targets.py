@@ -12,7 +12,7 @@ import yaml
 
 from optimizer.engines.flags import read_version, versions
 from optimizer.facts.errors import ProblemError
-from tests.deploy.cases import CASES, commands_in, files_of, problem, strategy, value, written
+from tests.deploy.cases import CASES, commands_in, files_of, problem, strategy, written
 from tests.deploy.test_scripts import _fakes
 
 
@@ -143,26 +143,3 @@ def test_versions_that_are_known_assumed_and_refused() -> None:
     files, _ = written(stated, strategy(stated, 8, 1, 1), "shell", version="0.34.0", assume="0.33.0")
     assert "supervise.py --check vllm 0.34.0" in files["start-node-0.sh"]
     assert "vLLM 0.34.0 is not known here" in files["README.md"].replace("\\", "")
-
-
-def test_two_gpu_types_of_one_box() -> None:
-    """One L40S and two H100 in the same machine: two groups, one host."""
-    from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
-
-    stated = problem("llama3-8b", 1)
-    one, two = strategy(stated, 1, 1, 1), strategy(stated, 2, 1, 1)
-    placement = Placement(
-        (
-            PlacedInstance("replica-0", 0, one, 1, 0.3, (GpuPlace("l40s-0", 0),)),
-            PlacedInstance("replica-1", 1, two, 1, 0.7, (GpuPlace("h100-0", 0), GpuPlace("h100-0", 1))),
-        )
-    )
-    from optimizer.deployment import launch_files
-    from optimizer.deployment.options import resolve_options, with_hosts
-
-    options = with_hosts(resolve_options(stated.model, "vllm", "shell"), "l40s-0=box:0,h100-0=box:1+2", placement.nodes)
-    files = launch_files([(stated,), (stated,)], placement, options, title="t", may_lose=0)
-    assert {name for name in files if name.startswith("start-")} == {"start-box.sh", "start-router.sh"}
-    processes = commands_in({"start-node": files["start-box.sh"]})
-    assert [process["environment"]["CUDA_VISIBLE_DEVICES"] for process in processes] == ["0", "1,2"]
-    assert [value(process["words"], "--port") for process in processes] == ["8001", "8002"]

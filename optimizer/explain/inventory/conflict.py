@@ -8,24 +8,9 @@ from optimizer.explain.common.numbers import count
 from optimizer.explain.inventory.trial import Trials, TrialStanding, Verdict
 from optimizer.facts.inventory import InventoryProblem, level_word
 from optimizer.results.answer import Conflict
+from optimizer.results.rule_groups import SHAPE_RULES
 from optimizer.search.uniform.rules import rules_for
 
-_SHAPE_RULES = (
-    "attention_heads",
-    "kv_heads",
-    "ffn_width",
-    "vocabulary",
-    "experts",
-    "expert_groups",
-    "layer_split",
-    "nvlink_locality",
-    "weight_format",
-    "kv_format",
-    "quant_blocks",
-    "quant_groups",
-    "quant_expert_groups",
-    "context",
-)
 _FOLLOWS = ("min_batch", "tpot_full_batch")
 """Rules that people state by stating another: where either explains, the other one is said."""
 _ALWAYS = ("gpu_count", "request_rate", "max_batch")
@@ -62,7 +47,7 @@ def inventory_conflict(problem: InventoryProblem, trials: Trials) -> Conflict:
 def _least(rules: Sequence[str], holds: Holds) -> tuple[list[str], bool]:
     """Rules that cannot hold together, and whether each is needed for that."""
     active, minimal = list(rules), True
-    shape = [rule for rule in rules if rule in _SHAPE_RULES]
+    shape = [rule for rule in rules if rule in SHAPE_RULES]
     first = [rule for rule in _FOLLOWS if rule in rules]
     rest = [rule for rule in rules if rule not in (*shape, *first)]
     # Rules about shapes rarely matter: together first, then each where that fails.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from optimizer.explain.common.numbers import amount, count, listing, milliseconds
+from optimizer.explain.uniform.workload import workload_sentences
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Alternative, Answer, Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.search.uniform.quantities import ObjectiveWeights
@@ -38,7 +39,7 @@ def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -
         )
     if problem.paged:
         said.append(_cache_sentence(problem, metrics))
-    return said
+    return [*said, *workload_sentences(problem, metrics)]
 
 
 def lacking_sentences(strategy: Strategy, metrics: Metrics) -> list[str]:

@@ -20,7 +20,8 @@ from optimizer.explain.uniform.thin import GROWTHS, MOST_ROWS, Thinner
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Fixed, Repair
-from optimizer.search.uniform.oracle import STATIC_RULES, derived, subspace
+from optimizer.results.rule_groups import STATIC_RULES
+from optimizer.search.uniform.oracle import derived, subspace
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rules import rule_ids
 from optimizer.search.uniform.screen import Screen

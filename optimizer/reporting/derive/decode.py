@@ -134,12 +134,17 @@ def _stage(subject: Subject, column: int, stages: list[int], running: int) -> No
         "step overhead": _step,
     }
     parts = {}
-    for term, write in written.items():
-        value = float(values[term][column])
+    for term, totals in values.items():
+        value = float(totals[column])
         if not value:
             continue
-        formula, numbers, inputs = write(subject, column, batch)
         id = f"decode-{term.lower().replace(' ', '-')}-s{stages[0]}-n{running}"
+        write = written.get(term)
+        if write is None:
+            ledger.given(id, f"Decode step of {name}, {batch} sequences: {term}", value, "ms", f"{MODEL}; {CONSTANTS}")
+            parts[id] = value
+            continue
+        formula, numbers, inputs = write(subject, column, batch)
         ledger.derive(
             id,
             f"Decode step of {name}, {batch} sequences: {term}",

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from optimizer.costs.memory import EXPERT_CHUNK, memory_budget_bytes, most_sequences
+from optimizer.costs.occupancy import in_flight
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, KV_BYTES, VOCABULARY_PADDING
+from optimizer.engines.memory import Overhead, overhead_of
 from optimizer.explain.common.numbers import count as counted
+from optimizer.facts.hardware import MIB
+from optimizer.facts.problem import Problem
 from optimizer.reporting.document import Figure
 from optimizer.reporting.ledger import byte, number, total
 from optimizer.reporting.subject import Subject
@@ -55,7 +60,8 @@ def _layers(subject: Subject) -> None:
         if kind.unquantized_parameters:
             parts.append(f"{number(kind.unquantized_parameters)} × 2 B")
         if kind.experts:
-            parts.append(f"{byte(float(arrays.one_expert_bytes[0, k]))} × {kind.experts} / {max(shape.tp, shape.ep)}")
+            loaded = float(arrays.loaded_expert_bytes[0, k])
+            parts.append(f"{byte(loaded)} × {kind.experts} / {max(shape.tp, shape.ep)}")
         ledger.derive(
             f"layer-{k}",
             f"Weights of one layer{name} on one GPU",
@@ -83,6 +89,8 @@ def _layers(subject: Subject) -> None:
             note=MODEL,
         )
         window = kind.window_tokens
+        if window:
+            window += in_flight(subject.problem)
         held = f"ceil({number(subject.problem.max_sequence_tokens)} / {block}) × {block}"
         if window:
             held = f"min({held}, ceil({window} / {block}) × {block} + {block})"
@@ -115,45 +123,82 @@ def _shared_terms(subject: Subject) -> None:
         note=MODEL,
     )
     memory = subject.analytic.memory()
-    budget = subject.problem.search.max_num_batched_tokens
     column = next(iter(subject.stage_classes))
-    activations = int(memory.activations[0, column])
-    ledger.derive(
-        "activations",
-        "Activations of one engine step on one GPU",
-        "token budget of a step × 2 bytes × (2 × hidden size + the widest intermediate result)",
-        f"{number(budget)} tokens × 2 B × (2 × {number(model.hidden_size)} + {_widest(subject)})",
-        activations,
-        "B",
-        note=f"{MODEL}; token budget: search.max_num_batched_tokens",
-    )
-    logits = subject.constants.logit_bytes
-    slots = memory.reserved_logits or subject.strategy.max_num_seqs
-    ledger.derive(
-        "logits",
-        "Logits of all sequences, on GPUs of the last stage",
-        "sequences × vocabulary × bytes per logit",
-        f"{counted(slots, 'sequence')} × {number(model.vocabulary)} × {byte(logits)}",
-        slots * int(max(memory.logits_per_sequence[0])),
-        "B",
-        note=f"{MODEL}; logit_bytes in constants.yaml"
-        + ("; an engine sets them aside for the most sequences allowed" if memory.reserved_logits else ""),
-    )
+    _activations(subject, int(memory.activations[0, column]))
+    _sampling(subject, int(memory.logits(subject.strategy.max_num_seqs).max()), int(memory.activations[0, column]))
+    known = overhead(subject.problem)
     several = subject.instance_gpus > 1
+    shared = known.communication.value if several and "communication" in known.counts else 0
+    beside = "none: it stands before the engine measures" if several else "none: the GPU works alone"
     ledger.given(
         "communication buffers",
         "Communication buffers of one GPU",
-        subject.constants.comm_bytes if several else 0,
+        shared * MIB,
         "B",
-        "comm_bytes in optimizer/catalog/data/constants.yaml" if several else "none: the GPU works alone",
+        "communication_mib of the engine" if shared else beside,
     )
+    counted_parts = sum(part.value for part in known.counted)
     ledger.given(
         "engine",
-        "Engine: context, CUDA graphs and allocator slack of one GPU",
-        subject.constants.engine_bytes,
+        "Engine: what counts against its share of memory beside activations (libraries' workspaces, CUDA graphs)",
+        counted_parts * MIB,
         "B",
-        "engine_bytes in optimizer/catalog/data/constants.yaml",
+        known.measured or f"optimizer/engines/data/memory/{subject.problem.engine}.yaml",
     )
+
+
+def _activations(subject: Subject, found: int) -> None:
+    """The forward pass of the largest step."""
+    stated, budget = overhead(subject.problem).activations_mib, subject.problem.search.max_num_batched_tokens
+    if stated is not None:
+        subject.ledger.given("activations", "Peak of activations and sampling", found, "B", "engine_overhead")
+        return
+    subject.ledger.derive(
+        "activations",
+        "Activations of one engine step on one GPU",
+        "token budget of a step × 2 bytes × (3 × hidden size + the widest intermediate result)",
+        f"{number(budget)} tokens × 2 B × (3 × {number(subject.model.hidden_size)} + {_widest(subject)})",
+        found,
+        "B",
+        note=f"{MODEL}; token budget: search.max_num_batched_tokens",
+    )
+
+
+def _sampling(subject: Subject, found: int, activations: int) -> None:
+    """Logits of the sequences, or what sampling them takes beyond the forward pass."""
+    known, problem, model = overhead(subject.problem), subject.problem, subject.model
+    each = f"{number(model.vocabulary)} × {byte(known.sampling_bytes)}"
+    if not problem.paged:
+        subject.ledger.derive(
+            "logits",
+            "Logits of all sequences, on GPUs of the last stage",
+            "sequences × vocabulary × bytes per logit",
+            f"{counted(subject.strategy.max_num_seqs, 'sequence')} × {each}",
+            found,
+            "B",
+            note=f"{MODEL}; sampling_bytes of the engine",
+        )
+        return
+    if known.activations_mib is not None:
+        subject.ledger.given("logits", "Sampling beyond the activations", found, "B", "in the measured peak")
+        return
+    budget = problem.search.max_num_batched_tokens
+    sequences = counted(min(most_sequences(problem), budget), "sequence")
+    hidden = f"{number(budget)} tokens × 2 B × {number(model.hidden_size)}"
+    subject.ledger.derive(
+        "logits",
+        "Sampling of the most sequences allowed beyond the activations, on GPUs of the last stage",
+        "max(0, sequences × vocabulary × bytes per logit + hidden states − activations)",
+        f"max(0 B, {sequences} × {each} + {hidden} − {byte(activations)})",
+        found,
+        "B",
+        note=f"{MODEL}; sampling_bytes of the engine; an engine's profiling run samples the most sequences allowed",
+    )
+
+
+def overhead(problem: Problem) -> Overhead:
+    """What is known of the engine on the problem's GPU."""
+    return overhead_of(problem.engine, problem.hardware.gpu.capability, problem.engine_version, problem.engine_overhead)
 
 
 def _widest(subject: Subject) -> str:
@@ -161,13 +206,20 @@ def _widest(subject: Subject) -> str:
     model, tp, ep = subject.model, subject.shape.tp, subject.shape.ep
     kv = 0 if model.mla else model.kv_heads
     options = [f"({model.attention_heads} + 2 × {kv}) × {model.head_dim} / {tp}"]
-    options += [f"2 × {number(width)} / {tp}" for width in model.ffn_widths]
+    options += [f"3 × {number(width)} / {tp}" for width in model.ffn_widths]
     if model.experts:
         per_token = max(kind.experts_per_token for kind in model.kinds)
-        sliced, share = (1, min(ep, per_token)) if ep > 1 else (tp, 1)
-        options.append(
-            f"{per_token} × ({number(model.hidden_size)} + 2 × {number(model.expert_ffn_width)} / {sliced}) / {share}"
-        )
+        width = f"{number(model.expert_ffn_width)} / {1 if ep > 1 else tp}"
+        copy = f"(max({number(model.hidden_size)}, 2 × {width}) + {width})"
+        budget, ranks = subject.problem.search.max_num_batched_tokens, subject.shape.engine_ranks
+        if ranks == 1 and budget <= EXPERT_CHUNK:
+            options.append(f"{per_token} × {copy}")
+        else:
+            gathered = f"{number(budget * ranks)}"
+            arrived = f" + 2 × {gathered} × {number(model.hidden_size)}" if ranks > 1 else ""
+            options.append(
+                f"(min({gathered}, {number(EXPERT_CHUNK)}) × {per_token} × {copy}{arrived}) / {number(budget)}"
+            )
     return f"max({', '.join(options)})" if len(options) > 1 else options[0]
 
 
@@ -213,9 +265,9 @@ def _stage(subject: Subject, column: int, stages: list[int]) -> Figure:
         f"weights-s{stages[0]}": int(memory.weights[0, column]),
         f"cache-s{stages[0]}": cache,
         "activations": int(memory.activations[0, column]),
-        "logits": (memory.reserved_logits or slots) * int(memory.logits_per_sequence[0, column]),
+        "logits": int(memory.logits(slots)[0, column]),
         "communication buffers": int(memory.communication[0, column]),
-        "engine": memory.engine,
+        "engine": int(memory.engine[0, column]),
     }
     used = {id: value for id, value in amounts.items() if value}
     return ledger.derive(
@@ -270,6 +322,8 @@ def _fullest(subject: Subject) -> None:
     ledger, metrics, needs = subject.ledger, subject.metrics, subject.problem.requirements
     gpu, used = subject.hardware.gpu, subject.hardware.memory_used_mib
     stages = [stages[0] for stages in subject.stage_classes.values()]
+    found, known = memory_budget_bytes(subject.problem), overhead(subject.problem)
+    free = gpu.process_mib - used - (known.context.value if known.refuses_above_free else 0)
     ledger.derive(
         "memory",
         "Memory of the fullest GPU",
@@ -284,9 +338,9 @@ def _fullest(subject: Subject) -> None:
         "Memory of one GPU that may be used",
         "gpu_memory_utilization × memory that the device offers, down to whole bytes",
         f"{number(needs.gpu_memory_utilization)} × {number(gpu.process_mib)} MiB"
-        if not used
-        else f"min({number(needs.gpu_memory_utilization)} × {number(gpu.process_mib)} MiB, {number(gpu.process_mib - used)} MiB)",
-        min(int(needs.gpu_memory_utilization * gpu.memory_bytes), subject.hardware.free_bytes),
+        if found < free * MIB
+        else f"min({number(needs.gpu_memory_utilization)} × {number(gpu.process_mib)} MiB, {number(free)} MiB)",
+        found,
         "B",
         note="requirements.gpu_memory_utilization; memory_mib less reserved_mib of the GPU",
     )

@@ -10,6 +10,7 @@ from optimizer.reporting.sections.graph import GraphFound
 from optimizer.reporting.sections.launch import LaunchFound
 from optimizer.reporting.subject import Subject
 from optimizer.results.answer import RuleResult
+from optimizer.results.rule_groups import HARDWARE_RULES
 
 WEIGHTS = {
     "arithmetic": 10,
@@ -20,12 +21,6 @@ WEIGHTS = {
     "graph": 10,
 }
 """Ours, and stated in the report; they sum to 100."""
-SHAPE = frozenset({
-    "gpu_count", "attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split",
-    "nvlink_locality", "weight_format", "kv_format", "quant_blocks", "quant_groups", "quant_expert_groups", "memory",
-    "context",
-})  # fmt: skip
-"""Rules of the hardware and the model's shape; all others are requirements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +68,7 @@ def _arithmetic(subject: Subject) -> ScorePart:
 
 
 def _hardware(subject: Subject) -> ScorePart:
-    rules = [rule for rule in subject.answer.rules if rule.id in SHAPE and rule.enabled]
+    rules = [rule for rule in subject.answer.rules if rule.id in HARDWARE_RULES and rule.enabled]
     good = sum(rule.holds for rule in rules)
     return ScorePart("hardware", "rules of the hardware and the model's shape that hold", good / max(1, len(rules)),
                 f"{good} / {max(1, len(rules))}", "rules that hold / rules")  # fmt: skip
@@ -83,7 +78,7 @@ def _requirements(subject: Subject) -> ScorePart:
     """The worst requirement: 1 when it holds, else how far it is met."""
     worst, name, text = 1.0, "all hold", "1 / 1"
     for rule in subject.answer.rules:
-        if rule.id in SHAPE or not rule.enabled or rule.holds:
+        if rule.id in HARDWARE_RULES or not rule.enabled or rule.holds:
             continue
         met, written = _met(rule)
         if met < worst:

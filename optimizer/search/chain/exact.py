@@ -32,9 +32,17 @@ def fits(instance: ChainInstance) -> bool:
     return len(instance.node_type) ** 2 * max(1, instance.layers - 1) <= LARGEST
 
 
-def solve_exact(instance: ChainInstance, known: Placement, low: int, high: int, seconds: float) -> Exact:
-    """Search between a known value and a proved bound, starting from the known placement."""
+def solve_exact(
+    instance: ChainInstance, known: Placement, low: int, high: int, seconds: float, fixed: Placement | None = None
+) -> Exact:
+    """Search between a known value and a proved bound, starting from the known placement.
+
+    Args:
+        fixed: intervals that some nodes have to hold, whether or not they carry anything there.
+    """
     model = _Model(instance, low, high)
+    for node, (start, count) in (fixed or {}).items():
+        model.cp.add(model.holds[node, start, count] == 1)
     for (node, start, count), chosen in model.holds.items():
         model.cp.add_hint(chosen, known.get(node) == (start, count))
     solver = new_solver(seed=1)

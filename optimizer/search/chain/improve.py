@@ -19,9 +19,13 @@ PATIENCE = 8_000
 
 
 def improve(
-    instance: ChainInstance, start: Placement, expired: Callable[[], bool], seen: Callable[[int], None]
+    instance: ChainInstance,
+    start: Placement,
+    expired: Callable[[], bool],
+    seen: Callable[[int], None],
+    kept: Placement | None = None,
 ) -> Placement:
-    """The best placement met on the way from a start."""
+    """The best placement met on the way from a start; nodes that are ``kept`` hold their intervals throughout."""
     chance = random.Random(1)
     current = dict(start)
     value = route(instance, current).value
@@ -31,7 +35,7 @@ def improve(
             break
         since += 1
         changed = _moved(instance, current, chance)
-        if changed is None:
+        if changed is None or any(changed.get(node) != held for node, held in (kept or {}).items()):
             continue
         there = route(instance, changed).value
         if there >= value:

@@ -47,14 +47,14 @@ def answer_without(problem: InventoryProblem, candidates: Candidates, found: Inv
         ranges=(),
         verification=Verification(False, 0, "not claimed", 0, ""),
         explanation=(),
-        search_limits=tuple(_limits(problem, candidates)),
+        search_limits=tuple(limits_of(problem, candidates)),
     )
 
 
 def answer_with(
     problem: InventoryProblem, candidates: Candidates, solver: InventorySolver, found: InventoryFound, best: Placed
 ) -> InventoryAnswer:
-    pools = tuple(_pool(problem, candidates, best, entry) for entry in best.plan.entries)
+    pools = tuple(pool_of(problem, candidates, best, entry) for entry in best.plan.entries)
     value, demand = best.value, problem.workload.requests_per_s
     hours = solver.valuation.hours_between_outages(best.plan, best.split, best.site, value)
     bound = float(found.bound_ms or 0)
@@ -66,12 +66,12 @@ def answer_with(
     price = None
     if all(group.price_per_gpu_hour is not None for group, _, _ in parts):
         price = float(sum(count * part.gpus * (group.price_per_gpu_hour or 0.0) for group, part, count in parts))
-    losses = tuple(_losses(problem, candidates, best))
+    losses = tuple(losses_of(problem, candidates, best))
     return InventoryAnswer(
         problem=problem.name,
         status=found.status,
         pools=pools,
-        placement=_placement(problem, candidates, best, pools),
+        placement=placement_of(problem, candidates, best, pools),
         objective=ObjectiveResult(
             value=whole,
             bound=bound,
@@ -88,7 +88,7 @@ def answer_with(
         / MICRO
         * problem.workload.output_tokens,
         price_per_hour=price,
-        rules=tuple(_rules(problem, candidates, best, losses, used)),
+        rules=tuple(rules_of(problem, candidates, best, losses, used)),
         losses=losses,
         reliability=Reliability(
             availability=value.availability,
@@ -101,11 +101,11 @@ def answer_with(
         ranges=(),
         verification=Verification(False, 0, "not claimed", 0, ""),
         explanation=(),
-        search_limits=tuple(_limits(problem, candidates)),
+        search_limits=tuple(limits_of(problem, candidates)),
     )
 
 
-def _pool(problem: InventoryProblem, candidates: Candidates, best: Placed, entry: Entry) -> Pool:
+def pool_of(problem: InventoryProblem, candidates: Candidates, best: Placed, entry: Entry) -> Pool:
     candidate = candidate_of(candidates, entry)
     family = best.plan.families(candidates).index((candidates.places[entry.place].kind, entry.candidate))
     rate = best.split.rates[family]
@@ -162,7 +162,7 @@ def _metrics(problem: InventoryProblem, candidates: Candidates, entry: Entry, ra
     return replace(metrics, memory_utilization=fullest)
 
 
-def _placement(problem: InventoryProblem, candidates: Candidates, best: Placed, pools: tuple[Pool, ...]) -> Placement:
+def placement_of(problem: InventoryProblem, candidates: Candidates, best: Placed, pools: tuple[Pool, ...]) -> Placement:
     placed = []
     for number, stand in enumerate(best.stands):
         pool = pools[stand.entry]
@@ -183,7 +183,7 @@ def _placement(problem: InventoryProblem, candidates: Candidates, best: Placed, 
     return Placement(tuple(placed))
 
 
-def _losses(problem: InventoryProblem, candidates: Candidates, best: Placed) -> list[LossScenario]:
+def losses_of(problem: InventoryProblem, candidates: Candidates, best: Placed) -> list[LossScenario]:
     total = sum(candidate_of(candidates, entry).capacity * entry.count for entry in best.plan.entries)
     needed = problem.workload.requests_per_s * problem.demand_share
     stated = {losses.level: losses.count for losses in problem.survive}
@@ -205,7 +205,7 @@ def _losses(problem: InventoryProblem, candidates: Candidates, best: Placed) -> 
     return found
 
 
-def _rules(
+def rules_of(
     problem: InventoryProblem, candidates: Candidates, best: Placed, losses: tuple[LossScenario, ...], used: int
 ) -> list[RuleResult]:
     demand, off = problem.workload.requests_per_s, problem.search.disabled_rules
@@ -246,7 +246,7 @@ def _rules(
             "its planned rate",
             "requests/s",
             tightest >= -1e-9,
-            max(0.0, tightest),
+            tightest if tightest < -1e-9 else max(0.0, tightest),
         ),
     ]
     stated = {one.level: one.count for one in problem.survive}
@@ -280,7 +280,7 @@ def plan_label(problem: InventoryProblem, candidates: Candidates, best: Placed) 
     )
 
 
-def _limits(problem: InventoryProblem, candidates: Candidates) -> list[str]:
+def limits_of(problem: InventoryProblem, candidates: Candidates) -> list[str]:
     """What was not considered."""
     model, search = problem.model, problem.search
     weights = search.weight_precision or (model.native_weight_format,)

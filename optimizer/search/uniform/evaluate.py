@@ -17,6 +17,8 @@ from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rules_for
 
+_AT_ONCE = 128
+
 
 def strategy_of(quantities: Quantities, choice: Choice) -> Strategy:
     """The decisions of a choice."""
@@ -111,6 +113,7 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
         memory_bytes_per_stage=tuple(int(v) for v in per_stage),
         weights_bytes_per_stage=tuple(int(v) for v in memory.weights[shape][stages]),
         e2e_p50_ms=ms("e2e_p50"),
+        prefix_kept_s=None if overloaded else prefix_kept_s(quantities, choice),
         e2e_p99_ms=ms("e2e_p99"),
         goodput=None if problem.requirements.goodput is None or overloaded else 1 - float(normal.goodput[row]),
     )
@@ -129,6 +132,22 @@ def stage_bytes(quantities: Quantities, shape: int, slots: int) -> tuple[Ints, I
     return memory.beside_cache(slots)[shape] + cache, cache
 
 
+def prefix_kept_s(q: Quantities, choice: Choice) -> float | None:
+    """Seconds for which the cache that the load leaves keeps a prefix after its last use: new tokens push it out."""
+    work, held, row = q.problem.workload, q.memory.held, choice.row
+    if work.prefix is None or held is None:
+        return None
+    shape = int(q.space.row_shape[row])
+    one = LoadPoints(**{name: getattr(q.normal, name)[[row]] for name in LoadPoints.__dataclass_fields__})
+    left = np.maximum(
+        0.0, q.room[shape] - held.wanted(np.array([shape]), one, q.problem.requirements.preemption_share)[0]
+    )
+    each = q.memory.kv_per_token[shape]
+    rate = work.requests_per_s / int(q.space.row_dp[row])
+    filled = rate * (work.fresh(work.prompt_tokens) + work.output_tokens)
+    return float((left[each > 0] / each[each > 0]).min() / filled) if (each > 0).any() else None
+
+
 def longest_sequence(quantities: Quantities, choice: Choice) -> int:
     """The longest sequence served: as stated; left out and paged, the longest that fits beside what is in progress.
 
@@ -143,9 +162,15 @@ def longest_sequence(quantities: Quantities, choice: Choice) -> int:
         return least
     wanted = bytes_up(held.wanted(np.array([shape]), one, problem.requirements.preemption_share))[0]
     left = quantities.room[shape] - wanted
-    blocks = np.arange(-(-most // KV_BLOCK_TOKENS) + 1) * KV_BLOCK_TOKENS
-    bytes_ = quantities.costs.sequence_bytes(shape, blocks)
-    fits = int((bytes_ <= left).all(axis=1).cumprod().sum()) - 1
+    # A longer sequence never holds less: a few lengths at a time, between those that fit and those that do not.
+    fits, beyond = -1, -(-most // KV_BLOCK_TOKENS) + 1
+    while beyond - fits > 1:
+        step = -(-(beyond - fits - 1) // _AT_ONCE)
+        probes = np.arange(fits + 1, beyond, step)
+        room = (quantities.costs.sequence_bytes(shape, probes * KV_BLOCK_TOKENS) <= left).all(axis=1)
+        count = int(room.cumprod().sum())
+        fits = int(probes[count - 1]) if count else fits
+        beyond = int(probes[count]) if count < len(probes) else beyond
     return min(most, max(least, fits * KV_BLOCK_TOKENS))
 
 

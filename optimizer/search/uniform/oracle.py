@@ -17,19 +17,12 @@ from optimizer.costs.memory import most_sequences
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
+from optimizer.results.rule_groups import STATIC_RULES
 from optimizer.search.common.scale import limit_ns, time_ns
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.screen import Screen
 from optimizer.search.uniform.space import Space, build_space
 
-STATIC_RULES = frozenset(
-    {
-        "gpu_count", "attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split",
-        "nvlink_locality", "weight_format", "kv_format", "quant_blocks", "quant_groups", "quant_expert_groups", "memory",
-        "context", "max_batch", "min_batch",
-    }
-)  # fmt: skip
-"""Rules that speak of degrees and bytes only."""
 _TIMES = ("service", "_chain", "full_batch_tpot_ns", "completion_per_s")
 _LOADS = ("normal", "_surviving")
 MOST_KEPT = 6
@@ -81,6 +74,7 @@ def same_times(first: Problem, second: Problem) -> bool:
         and (a is b or a.model_copy(update={"disabled_rules": ()}) == b.model_copy(update={"disabled_rules": ()}))
         and first.workload.model_copy(update={"requests_per_s": 1.0})
         == second.workload.model_copy(update={"requests_per_s": 1.0})
+        and first.requirements.goodput == second.requirements.goodput
         and (first.model is second.model or first.model == second.model)
     )
 

@@ -21,8 +21,8 @@ from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
+from optimizer.results.rule_groups import STATIC_RULES
 from optimizer.search.common.scale import NS_PER_MS
-from optimizer.search.uniform.oracle import STATIC_RULES
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots

@@ -16,23 +16,15 @@ import numpy as np
 from optimizer.costs.load import LoadPoints, chain_length, evaluate
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
+from optimizer.results.rule_groups import DEGREE_RULES, NODE_RULES, STATIC_RULES
 from optimizer.search.common.scale import NS_PER_MS
-from optimizer.search.uniform.oracle import STATIC_RULES, subspace
+from optimizer.search.uniform.oracle import subspace
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots
 from optimizer.search.uniform.space import build_space, tie_rank
 
-DEGREE_RULES = frozenset(
-    {
-        "attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split",
-        "weight_format", "kv_format", "quant_blocks", "quant_groups", "quant_expert_groups",
-    }
-)  # fmt: skip
-"""Rules that a row keeps or breaks whatever the number of nodes, the load and the limits."""
-NODE_RULES = frozenset({"gpu_count", "nvlink_locality", "survive_node"})
-"""Rules that depend on the number of nodes."""
 OWN_TIER = ("throughput", "fewest-gpus", "capacity")
 """Presets that put something before the objective."""
 MOST_RATES = 12
@@ -51,9 +43,8 @@ def shared_key(problem: Problem) -> Hashable:
         local,
         hardware.model_dump_json(exclude=apart),
         problem.model.model_dump_json(),
-        work.prompt_tokens,
-        work.output_tokens,
-        work.longest_prompt_tokens,
+        work.model_dump_json(exclude={"requests_per_s", "note"}),
+        problem.requirements.goodput,
         problem.engine,
         problem.search.model_dump_json(),
         problem.requests,

@@ -14,8 +14,9 @@ import numpy as np
 
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed, Strategy
+from optimizer.results.rule_groups import STATIC_RULES
 from optimizer.search.uniform.evaluate import objective_of, strategy_of
-from optimizer.search.uniform.oracle import STATIC_RULES, derived, same_times, subspace
+from optimizer.search.uniform.oracle import derived, same_times, subspace
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots

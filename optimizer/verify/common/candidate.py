@@ -131,8 +131,8 @@ class Candidate:
     @property
     def rooms(self) -> tuple[int, ...]:
         """Bytes that the budget leaves for the cache, stage by stage; negative where there is no room for the rest."""
-        wanted, on = self.problem.requirements, zip(self.facts.stages, self.facts.hardware, strict=True)
-        return tuple(budget_on(wanted, hardware) - stage.beside_cache(self.slots) for stage, hardware in on)
+        on = zip(self.facts.stages, self.facts.hardware, strict=True)
+        return tuple(budget_on(self.problem, hardware) - stage.beside_cache(self.slots) for stage, hardware in on)
 
     @property
     def cache_tokens(self) -> int:
@@ -156,12 +156,34 @@ class Candidate:
         """The cache of the stage that lacks most, or has least to spare, at a load."""
         found: Cache | None = None
         for stage, room in zip(self.facts.stages, self.rooms, strict=True):
-            share = self.problem.requirements.preemption_share
-            need = Decimal(0) if load is None else wanted(load.number, self.facts.held(stage), share)
+            need = Decimal(0) if load is None else self._wanted(load, stage)
             if found is None or need - room > found.short:
                 found = Cache(max(0, room), None if load is None else need, need - room)
         assert found is not None
         return found
+
+    def _once(self, stage: Stage) -> int:
+        """Bytes that are held once for all requests."""
+        tokens = self.problem.workload.shared_tokens
+        return math.ceil(stage.held_bytes(tokens)) if tokens else 0
+
+    def _wanted(self, load: Load, stage: Stage) -> Decimal:
+        """Bytes that the requests in progress pass for the share of the time allowed."""
+        share = self.problem.requirements.preemption_share
+        return self._once(stage) + wanted(load.number, self.facts.held(stage), share)
+
+    def prefix_kept_s(self) -> Decimal | None:
+        """Seconds for which the cache that the load leaves keeps a prefix after its last use; None: nothing to keep."""
+        work, load = self.problem.workload, self.load
+        if work.prefix is None or load is None or not self.paged:
+            return None
+        filled = decimal(self.demand / self.row.replicas * (work.fresh(work.prompt_tokens) + work.output_tokens))
+        left = [
+            max(Decimal(0), room - self._wanted(load, stage)) / stage.token_bytes
+            for stage, room in zip(self.facts.stages, self.rooms, strict=True)
+            if stage.token_bytes
+        ]
+        return min(left) / filled if left else None
 
     def has_cache(self, load: Load, tolerance: int = 0) -> bool:
         """Whether what is in progress at a load passes the cache no longer than allowed, or the rule is off."""
@@ -188,7 +210,9 @@ class Candidate:
         """Whether the cache holds exactly so many requests in progress, but for the share of the time allowed."""
         share = self.problem.requirements.preemption_share
         stages = zip(self.facts.stages, self.rooms, strict=True)
-        return all(wanted_by(requests, self.facts.held(stage), share) <= room for stage, room in stages)
+        return all(
+            self._once(stage) + wanted_by(requests, self.facts.held(stage), share) <= room for stage, room in stages
+        )
 
     def longest_sequence(self, tolerance: int = 0) -> int:
         """The longest sequence served: as stated; else what fits beside the load, from the longest request to the context."""
@@ -198,13 +222,13 @@ class Candidate:
             return problem.max_sequence_tokens
         if load is None:
             return least
-        share, free = problem.requirements.preemption_share, []
+        free: list[tuple[Stage, int]] = []
         for stage, room in zip(self.facts.stages, self.rooms, strict=True):
-            free.append((stage, room - math.ceil(wanted(load.number, self.facts.held(stage), share)) + tolerance))
+            free.append((stage, room - math.ceil(self._wanted(load, stage)) + tolerance))
         low, high = 0, ceil_ratio(most, BLOCK_TOKENS) + 1
         while high - low > 1:
             middle = (low + high) // 2
-            fits = all(math.ceil(stage.held_bytes(middle * BLOCK_TOKENS)) <= left for stage, left in free)
+            fits = all(math.ceil(stage.admitted_bytes(middle * BLOCK_TOKENS)) <= left for stage, left in free)
             low, high = (middle, high) if fits else (low, middle)
         return min(most, max(least, low * BLOCK_TOKENS))
 

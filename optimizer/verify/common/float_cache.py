@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -47,7 +48,9 @@ class FloatCache:
                 if key not in known:
                     known[key] = moments_of_one(blocks, stage.held_bytes)
                 one = known[key]
-                room = budget_on(problem.requirements, hardware) - stage.beside_cache(1)
+                room = budget_on(problem, hardware) - stage.beside_cache(1)
+                if problem.workload.shared_tokens:
+                    room -= math.ceil(stage.held_bytes(problem.workload.shared_tokens))
                 line.append((float(one.mean), float(one.variance), float(one.third), float(room)))
             lines.append(line)
         widest = max(len(line) for line in lines)

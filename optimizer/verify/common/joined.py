@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.verify.common.arithmetic import Affine
+from optimizer.verify.common.beside import sequences_sampled
 from optimizer.verify.common.groups import Group, ReplicaShape
 from optimizer.verify.common.links import network_send, sends
-from optimizer.verify.common.stage import Stage, Stages, reserved_sequences
+from optimizer.verify.common.stage import Stage, Stages
 
 
 class JoinedStages(Stages):
@@ -23,23 +22,16 @@ class JoinedStages(Stages):
     def __init__(self, first: Stages, second: Stages, cut: int) -> None:
         super().__init__(first.problem)
         self._first, self._second, self._cut = first, second, cut
+        limit = sequences_sampled(first.problem)
+        if sequences_sampled(second.problem) != limit:  # an engine has one limit on sequences: that of its first part
+            self._second = Stages(second.problem, sampled=limit)
         self._sends: dict[tuple[int, int], Affine] = {}
-        self._behind: dict[int, tuple[Stage, Stage]] = {}
 
     def of(self, group: Group, layers: tuple[int, ...]) -> tuple[Stage, ...]:
         """The stages of a replica, first to last."""
         kinds = self._first.kinds(layers)
         ahead = tuple(self._first.stage(group, kind) for kind in kinds[: self._cut])
-        return (*ahead, *(self._one_limit(self._second.stage(group, kind)) for kind in kinds[self._cut :]))
-
-    def _one_limit(self, stage: Stage) -> Stage:
-        """A stage of the second part with the first's limit on sequences: an engine has one."""
-        limit = reserved_sequences(self.problem)
-        if stage.reserved == limit:
-            return stage
-        if id(stage) not in self._behind:  # it keeps its stage alive, so that no other gets its number
-            self._behind[id(stage)] = stage, replace(stage, reserved=limit)
-        return self._behind[id(stage)][1]
+        return (*ahead, *(self._second.stage(group, kind) for kind in kinds[self._cut :]))
 
     def hardware(self, shape: ReplicaShape) -> tuple[HardwareFacts, ...]:
         """What each stage of a replica stands on."""

@@ -8,9 +8,10 @@ from fractions import Fraction
 from optimizer.facts.model import LayerKind
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio, constant, exact, facts_of_costs
+from optimizer.verify.common.beside import tokens_in_flight
 from optimizer.verify.common.groups import Group
 from optimizer.verify.common.mixed import mean_context
-from optimizer.verify.common.weights import beside_experts, kv_share, one_expert
+from optimizer.verify.common.weights import beside_experts, expert_padding, kv_share, one_expert
 
 KV_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
 
@@ -97,7 +98,11 @@ class LayerFacts:
     token_bytes: int
     kept: int
     """Tokens of a sequence that are kept at most, 0: all."""
+    admitted: int
+    """The same while its prompt is worked on, which an engine asks room for when it starts."""
     state_bytes: Fraction
+    in_flight_bytes: int
+    """Of each token whose step is not done."""
     sequence_bytes: Fraction
     cache_bytes_read: Fraction
     attention_flop: Fraction
@@ -117,6 +122,28 @@ def _slowdown(problem: Problem, group: Group, kind: LayerKind) -> Fraction:
     return (1 + constant("expert_width_half") / width) * busiest
 
 
+def cache_only(token_bytes: int, whole: int) -> LayerFacts:
+    """A draft's cache, kept of every token, as a layer; its weights and times are counted elsewhere."""
+    nothing = Fraction(0)
+    return LayerFacts(
+        linear_parameters=nothing,
+        dense_bytes=nothing,
+        expert_bytes=nothing,
+        token_bytes=token_bytes,
+        kept=0,
+        admitted=0,
+        in_flight_bytes=0,
+        state_bytes=nothing,
+        sequence_bytes=Fraction(token_bytes * whole),
+        cache_bytes_read=nothing,
+        attention_flop=nothing,
+        experts=None,
+        expert_prefill_ms=nothing,
+        prefill_flop_width=nothing,
+        window=0,
+    )
+
+
 def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> LayerFacts:
     """Sections 2 and 3 for one layer; times in milliseconds, sizes in bytes."""
     model, t = problem.model, group.tensor
@@ -127,13 +154,17 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
         group.kv_format
     ]
     kept = ceil_ratio(problem.max_sequence_tokens, 16) * 16
+    unsettled = tokens_in_flight(problem)
     seen = mean_context(problem)
-    most = 0
+    most = admitted = 0
     if kind.window_tokens:
-        most = ceil_ratio(kind.window_tokens, 16) * 16 + 16
-        kept = min(kept, most)
+        most = admitted = ceil_ratio(kind.window_tokens, 16) * 16 + 16
+        if unsettled:
+            admitted = ceil_ratio(kind.window_tokens + unsettled - 1, 16) * 16 + 16
+        kept = min(kept, admitted)
         seen = min(seen, kind.window_tokens)
-    state = Fraction(kind.state_values_per_sequence * 2, t) + kind.state_values_replicated * 2
+    read = Fraction(kind.state_values_per_sequence * 2, t) + kind.state_values_replicated * 2
+    state = read + kind.unread_bytes_per_sequence
     shared = Fraction(kind.expert_parameters, group.expert_gpus)
     flop = 2 * group.ranks * kind.experts_per_token * shared * _slowdown(problem, group, kind)
     experts = None
@@ -148,12 +179,16 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
     return LayerFacts(
         linear_parameters=linear,
         dense_bytes=sum(beside_experts(model, kind, group, rates.linear_bytes), Fraction(0)),
-        expert_bytes=one * kind.experts,
+        expert_bytes=one * kind.experts * expert_padding(problem, group),
         token_bytes=token_bytes,
         kept=most,
+        admitted=admitted,
         state_bytes=state,
-        sequence_bytes=token_bytes * kept + state,
-        cache_bytes_read=token_bytes * seen + 2 * state,
+        sequence_bytes=token_bytes * kept
+        + state
+        + kind.bytes_per_token_in_flight * min(problem.max_sequence_tokens, max(0, unsettled - 1)),
+        in_flight_bytes=kind.bytes_per_token_in_flight,
+        cache_bytes_read=token_bytes * seen + 2 * read,
         attention_flop=Fraction(2 * kind.attention_flop_width * seen, t),
         experts=experts,
         expert_prefill_ms=flop / (constant("eta_prefill_expert_flops") * rates.expert) if kind.experts else Fraction(0),

@@ -14,7 +14,16 @@ from fractions import Fraction
 from optimizer.facts.demand import LatencyLimit
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import decimal
-from optimizer.verify.common.mixed import Exact, Replica, Seen, Spread, seen_by, share_above, whole_quantiles
+from optimizer.verify.common.mixed import (
+    Exact,
+    Replica,
+    Seen,
+    Spread,
+    of_prompts,
+    seen_by,
+    share_above,
+    whole_quantiles,
+)
 from optimizer.verify.common.occupancy import Moments, standard_normal
 from optimizer.verify.common.times import ReplicaTimes, chunks_of
 
@@ -146,7 +155,7 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     if n99 > length:
         return None
     budget = problem.search.max_num_batched_tokens
-    at_once = max(1, budget // work.prompt_tokens)
+    at_once = max(1, budget // work.fresh(work.prompt_tokens))
     service = prompt + chunks_of(problem, work.prompt_tokens) * times.round(n99) / at_once
     busy = rate * service
     if busy >= 1:
@@ -160,11 +169,12 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     met = 100 * rate * (times.round(n99) + prompt) - 1
     pair = prompt * min(Decimal(1), max(Decimal(0), met))
     steps = chunks_of(problem, work.longest_prompt_tokens) + 1
-    cap = steps * (decimal(Fraction(budget, work.prompt_tokens)) * prompt + times.round(n99))
+    cap = steps * (decimal(Fraction(budget, work.fresh(work.prompt_tokens))) * prompt + times.round(n99))
     number = in_clusters(problem, found, rate * times.prompt_sum / (1 - prompts))
-    seen = _seen(times, rate, prompts, prompt, number)
+    own = _cut(problem, times, number.mean + 1)
+    seen = _seen(times, rate, prompts, prompt, number, own)
     by, z = Exact(), standard_normal(Fraction(1, 100))
-    e2e50, e2e99, whole = whole_quantiles(times.law, seen, times.prompts)
+    e2e50, e2e99, whole = whole_quantiles(times.law, seen, own)
     wait = usual
     latency = {
         "prefill_p50": prefill50,
@@ -205,7 +215,19 @@ def _missed(problem: Problem, times: dict[str, Spread]) -> Decimal:
     return min(Decimal(1), Decimal(sum(shares)))
 
 
-def _seen(times: ReplicaTimes, rate: Decimal, busy: Decimal, cost: Decimal, number: Moments) -> Seen:
+def _cut(problem: Problem, times: ReplicaTimes, here: Decimal) -> list[Decimal]:
+    """A prompt's own time, by distinct prompt: its compute, and a step of a stage for each chunk more than the mean prompt has."""
+    if not problem.workload.mixed:
+        return times.prompts
+    usual = chunks_of(problem, problem.workload.prompt_tokens)
+    step = _between(times.round, here, times.length) / times.stages
+    more = [chunks_of(problem, tokens) - usual for tokens in times.law.prompts]
+    return [ms + step * chunks for ms, chunks in zip(times.prompts, more, strict=True)]
+
+
+def _seen(
+    times: ReplicaTimes, rate: Decimal, busy: Decimal, cost: Decimal, number: Moments, own: list[Decimal]
+) -> Seen:
     """What requests meet while the mean number is in progress, themselves one more."""
     here, share = number.mean + 1, cost / times.prompt_sum
     m1, m2, m3 = times.prompt_moments
@@ -214,13 +236,14 @@ def _seen(times: ReplicaTimes, rate: Decimal, busy: Decimal, cost: Decimal, numb
         Replica(
             rate=rate,
             busy=busy,
-            prompt=times.prompt,
+            prompt=of_prompts(own, times.law)[0],
             costs=(share * m1, share**2 * m2, share**3 * m3),
             round=_between(times.round, here, times.length),
             wider=_between(times.round, here + max(Decimal(0), number.variance).sqrt(), times.length),
             token=_between(times.tpot, here, times.length),
             admission=_between(times.admission, here, times.length),
             passes=_between(times.usual_prefill, here, times.length) - times.prompt_mean,
+            yielded=times.yielded,
         ),
         Exact(),
     )

@@ -171,6 +171,8 @@ class Replica:
     token: Number
     admission: Number
     passes: Number
+    yielded: Number
+    """Tokens that a step yields a sequence."""
 
 
 def third_about(first: Number, second: Number, third: Number) -> Number:
@@ -212,7 +214,7 @@ def seen_by(law: Law, at: Replica, by: Numbers) -> Seen:
     cycle2 = rate * c2 * at.token / (free * free)
     cycle3 = at.token * (rate * c3 * free + 3 * rate * c2 * rate * c2) / (free * free * free * free)
     slack = busy * (at.round + c1 + busy * met) / free
-    number = (at.wider - at.round) / free
+    number = (at.wider - at.round) / (free * at.yielded)
     number = number * number
     wider = by.of(SPREAD)
     i1, i2, i3 = (by.of(value) for value in law.inverses)

@@ -30,7 +30,7 @@ class Moments:
 def blocks_in_progress(problem: Problem) -> dict[int, int]:
     """Blocks that a request in progress may hold → how often, in weights of requests times output tokens."""
     found: Counter[int] = Counter()
-    for prompt, output, weight in problem.requests:
+    for prompt, output, weight in problem.held_requests:
         # With g tokens produced, g = 0 … output - 1, it holds prompt + g.
         first, last = ceil_ratio(prompt, BLOCK_TOKENS), ceil_ratio(prompt + output - 1, BLOCK_TOKENS)
         for block in range(first, last + 1):

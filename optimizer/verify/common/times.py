@@ -17,7 +17,7 @@ from optimizer.verify.common.stage import Stage, Stages
 
 def chunks_of(problem: Problem, tokens: int) -> int:
     """j: steps that a prompt is cut into."""
-    return ceil_ratio(tokens, problem.search.max_num_batched_tokens)
+    return ceil_ratio(problem.workload.fresh(tokens), problem.search.max_num_batched_tokens)
 
 
 class StageDecode:
@@ -27,17 +27,17 @@ class StageDecode:
         self._ranks = ranks
         self._fixed, self._slope = decimal(stage.step.fixed), decimal(stage.step.slope)
         self._roofs = [(decimal(memory), decimal(compute)) for memory, compute in stage.roofs]
-        self._experts = [(experts, n, _of(experts)) for experts, n in stage.experts]
+        self._experts = [(experts, n, tokens, _of(experts)) for experts, n, tokens in stage.experts]
         self._overlap = decimal(constant("overlap"))
 
     def at(self, b: int) -> Decimal:
         total = self._fixed + self._slope * b
         for memory, compute in self._roofs:
             total += self._roof(memory, compute * b)
-        for experts, n, (read, token, touch) in self._experts:
-            missed = (Decimal(experts.count - experts.per_token) / experts.count) ** (b * self._ranks)
+        for experts, n, tokens, (read, token, touch) in self._experts:
+            missed = (Decimal(experts.count - experts.per_token) / experts.count) ** (b * self._ranks * tokens)
             touched = experts.count * (1 - missed)
-            total += n * (self._roof(touched * read, token * b) + touched * touch)
+            total += n * (self._roof(touched * read, token * b * tokens) + touched * touch)
         return total
 
     def _roof(self, x: Decimal, y: Decimal) -> Decimal:
@@ -87,6 +87,7 @@ class ReplicaTimes:
         self._wait = 1 + decimal(constant("stage_wait")) * (self._stages - 1)
         self.prompt_max = max(ms for _, ms in each) * self._wait
         self._output = problem.workload.output_tokens
+        self._checked, self.yielded = 1 + problem.workload.guessed, decimal(problem.workload.yielded)
 
     def _decode_of(self, n: int) -> list[tuple[int, Decimal]]:
         """(stages, decode time) of each kind of stage."""
@@ -110,7 +111,7 @@ class ReplicaTimes:
         if found is None:
             decoded = self._decode_of(n)
             through = sum((count * ms for count, ms in decoded), Decimal(0))
-            through += self._send_fixed + self._send_slope * ceil_ratio(n, self._stages)
+            through += self._send_fixed + self._send_slope * ceil_ratio(n, self._stages) * self._checked
             found = self._rounds[n] = max(through, min(n, self._stages) * max(ms for _, ms in decoded) * self._wait)
         return found
 
@@ -121,7 +122,12 @@ class ReplicaTimes:
             (count, chunk + ms) for (count, ms), chunk in zip(self._decode_of(n), self._prefill_of(tokens), strict=True)
         ]
         total = sum((count * ms for count, ms in passes), Decimal(0)) + (j - 1) * max(ms for _, ms in passes)
-        return total + self._send_fixed + self._send_slope * ceil_ratio(tokens, j)
+        return total + self._send_fixed + self._send_slope * ceil_ratio(self._problem.workload.fresh(tokens), j)
+
+    @property
+    def stages(self) -> int:
+        """P."""
+        return self._stages
 
     @property
     def length(self) -> int:
@@ -135,9 +141,10 @@ class ReplicaTimes:
 
     def tpot(self, n: int) -> Decimal:
         """Time per output token."""
-        per_round = Decimal(n - 1) / self._output
+        per_round = Decimal(n - 1) / self._output * self.yielded
         beside = self.overlap * per_round
-        return self.round(n) + per_round * (self.prompt_sum + beside * self.prompt_max) / (1 + beside)
+        whole = self.round(n) + per_round * (self.prompt_sum + beside * self.prompt_max) / (1 + beside)
+        return whole / self.yielded
 
     def admission(self, n: int) -> Decimal:
         """From arrival to the first step, no prompt ahead."""

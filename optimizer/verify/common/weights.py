@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from optimizer.engines.kernels import kernels_of
 from optimizer.facts.model import LayerKind, ModelFacts
+from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio
 from optimizer.verify.common.groups import Group
 
@@ -60,6 +62,19 @@ def one_expert(model: ModelFacts, kind: LayerKind, group: Group, expert_bytes: F
     if served_as_published(model, group):
         return Fraction(kind.expert_bytes)
     return kind.expert_parameters * expert_bytes
+
+
+def expert_padding(problem: Problem, group: Group) -> Fraction:
+    """Bytes of an expert as the engine's kernels load it over its bytes in the checkpoint."""
+    model = problem.model
+    stored = model.expert_format if served_as_published(model, group) else group.weight_format
+    rule = kernels_of(problem.engine).padding_of(stored, problem.hardware.gpu)
+    if rule is None or model.expert_ffn_width == 0:
+        return Fraction(1)
+    parts = group.tensor if group.expert == 1 else 1
+    slice_ = ceil_ratio(ceil_ratio(model.expert_ffn_width, parts), rule.width_multiple) * rule.width_multiple
+    hidden = ceil_ratio(model.hidden_size, rule.hidden_multiple) * rule.hidden_multiple
+    return Fraction(slice_ * parts * hidden, model.expert_ffn_width * model.hidden_size)
 
 
 def tables(model: ModelFacts, group: Group) -> WeightTables:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
 from optimizer.results.graph import MODULES, GraphNode, InstanceGraph
-from optimizer.verify.common.arithmetic import ceil_ratio, constant
+from optimizer.verify.common.arithmetic import ceil_ratio
 from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.graph.expected import Step
 from optimizer.verify.graph.modules import Modules
@@ -49,10 +49,10 @@ def check_amounts(
         rest = sum(gpu.rest_bytes.values())
         ledger.same(f"{gpu.name} bytes beside modules", stage.fixed_bytes, rest)
         slots, tokens = strategy.max_num_seqs, modules[gpu.stage].cache_tokens
-        cache = tokens * stage.token_bytes if stage.reserved else slots * stage.sequence_bytes
+        cache = tokens * stage.token_bytes if stage.paged else slots * stage.sequence_bytes
         total = stage.beside_cache(slots) + cache
         ledger.same(f"{gpu.name} memory in use", total, held[gpu.name][1] + rest)
-        engine = int(constant("engine_bytes"))
+        engine = modules[gpu.stage].engine_bytes
         ledger.same(f"{gpu.name} engine bytes", engine, gpu.rest_bytes.get("engine"))
 
 

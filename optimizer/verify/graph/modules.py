@@ -13,7 +13,8 @@ from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.model import LayerKind
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
-from optimizer.verify.common.arithmetic import ceil, constant, decimal, exact
+from optimizer.verify.common.arithmetic import constant, decimal, exact
+from optimizer.verify.common.beside import beside_of
 from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.groups import row_of
 from optimizer.verify.common.layer import layer_of, rates_of
@@ -60,6 +61,7 @@ class Modules:
         self._group = row.shape.group
         self.stages: tuple[Stage, ...] = Stages(problem).of(row.shape.group, row.shape.layers)
         self.budget = budget_bytes(problem)
+        self.engine_bytes = beside_of(problem, self._group).engine
         self.cache_tokens = 0
         """Paged: tokens that every stage of the replica holds, as the one with the least room does."""
         self.decode_ms = [StageDecode(stage, self._group.ranks).at(batch) for stage in self.stages]
@@ -99,12 +101,12 @@ class Modules:
         if layer is None:
             tied = model.tied_embeddings and len(self.stages) == 1
             weights = (Fraction(0) if tied else ends.head) + ends.last
-            logits = (self.stages[stage].reserved or slots) * ceil(model.vocabulary * constant("logit_bytes"))
+            logits = self.stages[stage].sampling_bytes(slots)
             return Expected(weights, Fraction(0), logits, float(self._head_ms(ends)))
         half = self._halves[model.kind_of_layer[layer]]["attention" if kind == "attention" else "rest"]
         dense_scale, cache_scale = self._stage_ms[stage]
         ms = half.dense * dense_scale + max(half.read, half.attend) * cache_scale + half.own
-        paged = self.stages[stage].reserved > 0
+        paged = self.stages[stage].paged
         cache = self.cache_tokens * half.token_bytes if paged else slots * half.sequence_bytes
         return Expected(half.weights_bytes, cache, 0, float(ms))
 

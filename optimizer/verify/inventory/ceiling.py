@@ -32,16 +32,23 @@ class Ceiling:
         self._most = chain_length(self._problem) if "max_batch" in off else self._problem.max_batch
         self._fewest = 1 if "min_batch" in off else max(1, wanted.min_batch)
         self._no_memory, self._no_rate = "memory" in off, "request_rate" in off
-        self._budgets = [budget_on(wanted, side.problem.hardware) for side in stages]
+        self._budgets = [budget_on(side.problem, side.problem.hardware) for side in stages]
         self._rates: Floats | None = None
 
     def fit(self) -> bool:
         """Whether the memory of all stages together may hold the model and the fewest slots."""
         if self._no_memory:
             return True
-        whole = self._stage(0, tuple(self._problem.model.kind_of_layer.count(k) for k in self._kinds), last=True)
-        room = sum(n * (budget - whole.fixed_bytes) for n, budget in zip(self._counts, self._budgets, strict=True))
-        return room >= whole.weights_bytes + (1 if whole.reserved else self._fewest) * whole.sequence_bytes
+        whole_model = tuple(self._problem.model.kind_of_layer.count(k) for k in self._kinds)
+        whole = self._stage(0, whole_model, last=True)
+        other = self._stage(1, whole_model, last=True)
+        beside = whole.fixed_bytes, other.fixed_bytes
+        room = sum(n * (most - own) for n, most, own in zip(self._counts, self._budgets, beside, strict=True))
+        return (
+            room
+            >= min(whole.weights_bytes, other.weights_bytes)
+            + (1 if whole.paged else self._fewest) * whole.sequence_bytes
+        )
 
     def slots(self, layers: tuple[int, ...]) -> int:
         """Sequences that the memory of each stage allows; 0 where they are too few."""
@@ -126,7 +133,7 @@ def _roof(x: float, y: Floats) -> Floats:
 def _experts(stage: Stage, b: Floats) -> Floats:
     """Decode time of the routed experts of a stage; one rank."""
     total = np.zeros_like(b)
-    for experts, layers in stage.experts:
+    for experts, layers, _ in stage.experts:
         touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** b)
         reads, products = touched * float(experts.read_ms), float(experts.token_ms) * b
         longest, shortest = np.maximum(reads, products), np.minimum(reads, products)

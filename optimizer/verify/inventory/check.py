@@ -14,6 +14,7 @@ from optimizer.results.placement import PlacedInstance
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger, number
 from optimizer.verify.inventory.budget import PRICED_WITHIN_S, Budget, OutOfTime
+from optimizer.verify.inventory.candidates import LeftOut
 from optimizer.verify.inventory.claims import (
     check_losses,
     check_objective,
@@ -54,6 +55,7 @@ def verify_inventory(
     exhaustive: bool = True,
     seed: int = 1,
     deadline: float | None = None,
+    proposed: bool = False,
 ) -> Verification:
     """Recompute every claim of an answer from the facts, simulate failures and repairs, and confirm an optimum.
 
@@ -64,21 +66,30 @@ def verify_inventory(
         exhaustive: False leaves out the enumeration of other choices.
         seed: of the simulation; a disagreement counts only when a longer simulation with another seed confirms it.
         deadline: of the monotonic clock, after which no better choice is looked for; the claims are recomputed all the same.
+        proposed: the instances, their places and their shares are a person's: rules about demand, shares and losses may be
+            broken where the answer says so, and other shares may be better.
 
     Returns:
         Every disagreement with expected and actual. ``optimality`` is ``exhaustive``, ``bound`` (claimed, not
         enumerated), ``not claimed`` or ``refuted``. Exhaustive: every choice of instances that the bound of section 6 does
         not rule out, of all shapes, was stood on the nodes, where the rules allow it, and valued there; ``candidates`` counts those.
     """
-    return _Check(problem, answer, fixed, seed, Budget(deadline=deadline)).run(exhaustive)
+    return _Check(problem, answer, fixed, seed, Budget(deadline=deadline), proposed).run(exhaustive and not proposed)
 
 
 class _Check:
     """One verification; keeps what several steps need."""
 
     def __init__(
-        self, problem: InventoryProblem, answer: InventoryAnswer, fixed: Fixed, seed: int, budget: Budget
+        self,
+        problem: InventoryProblem,
+        answer: InventoryAnswer,
+        fixed: Fixed,
+        seed: int,
+        budget: Budget,
+        proposed: bool,
     ) -> None:
+        self.proposed = proposed
         self.problem, self.answer, self.fixed, self.seed = problem, answer, fixed, seed
         self.ledger, self.site = CheckLedger(), CheckedSite(problem)
         self.instances, self.curves = Instances(problem), TimeCurves()
@@ -95,29 +106,32 @@ class _Check:
         ledger.same("problem", self.problem.name, answer.problem)
         if answer.pools:
             self._fixed_decisions()
-            feasible = answer.status in ("optimal", "feasible")
-            ledger.that("status", feasible, "optimal or feasible, with pools", answer.status)
+            broken = self.proposed and any(rule.enabled and not rule.holds for rule in answer.rules)
+            wanted = ("infeasible",) if broken else ("optimal", "feasible")
+            ledger.that("status", answer.status in wanted, f"{' or '.join(wanted)}, with pools", answer.status)
             self._claims()
         else:
             ledger.that("status", answer.status in ("infeasible", "unknown"), "no pools", answer.status)
             for name in ("placement", "objective", "objective_exact_ms", "reliability"):
                 ledger.same(name, None, getattr(answer, name))
         optimality, seen = "not claimed", 0
-        if answer.status in ("optimal", "infeasible"):
+        if answer.status in ("optimal", "infeasible") and not self.proposed:
             optimality, seen = self._optimality(exhaustive)
         passed = not ledger.mismatches
-        return Verification(passed, ledger.checks, optimality, seen, "; ".join(self.notes), tuple(ledger.mismatches))
+        notes, wrong = "; ".join(self.notes), tuple(ledger.mismatches)
+        return Verification(passed, ledger.checks, optimality, seen, notes, wrong, compared=seen)
 
     def _optimality(self, exhaustive: bool) -> tuple[str, int]:
         """(what can be said about the optimum, choices looked at)."""
         if not exhaustive or self.ledger.mismatches:
             return "bound", 0
         try:
-            if self._priced():
+            left_out = self._priced()
+            if left_out is None:
                 return "exhaustive", 0
             if self.site.inventory.gpus > MOST_GPUS_ENUMERATED:
                 return "bound", 0
-            in_floats = FloatCandidate(self.site, self.instances, self.curves, self.fixed, self.budget)
+            in_floats = FloatCandidate(self.site, self.instances, self.curves, self.fixed, self.budget, left_out)
             found = in_floats.judge(self.answer, self.completed)
         except OutOfTime:
             self.notes.append("the time for going through other choices was used up")
@@ -130,17 +144,22 @@ class _Check:
             return "refuted", found.choices
         return "exhaustive" if found.complete else "bound", found.choices
 
-    def _priced(self) -> bool:
-        """Whether what nodes are worth proves that nothing is better; a better tier has no price."""
+    def _priced(self) -> LeftOut | None:
+        """None where what nodes are worth proves that nothing is better, else what no better choice contains.
+
+        What a preset puts before the objective has no price.
+        """
         objective = self.answer.objective
         if objective is None or not self.families or self.problem.objective.preset in ("fewest-gpus", "throughput"):
-            return False
+            return frozenset()
         within = self.budget.part(PRICED_WITHIN_S)
+        prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
         try:
-            prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
-            return prices.proves(multipliers(self.families), objective.value - 1)
+            if prices.proves(multipliers(self.families), objective.value - 1):
+                return None
         except OutOfTime:
-            return False
+            pass  # what was left out by then is in no better choice all the same
+        return frozenset(prices.left_out)
 
     def _fixed_decisions(self) -> None:
         """What a person fixed is so."""
@@ -164,12 +183,14 @@ class _Check:
             return
         if known is None or not check_placement(ledger, self.site, answer.pools, placement):
             return
-        planned = check_shares(ledger, known, self.demand)
+        planned = check_shares(ledger, known, self.demand, proposed=self.proposed)
         if planned is None:
             return
+        overloaded = [index for index, one in enumerate(known) if planned[index] > one.capacity]
         for index, one in enumerate(known):
-            with ledger.about(f"pools.{index}"):
-                check_instance_rules(ledger, one, planned[index])
+            if index not in overloaded:
+                with ledger.about(f"pools.{index}"):
+                    check_instance_rules(ledger, one, planned[index])
         for instance in placement.instances:
             wanted = float(planned[instance.pool] / self.demand)
             close = abs(instance.share - wanted) <= 1e-11
@@ -177,14 +198,21 @@ class _Check:
         capacities = [known[instance.pool].capacity for instance in placement.instances]
         restart = [restarts_in_time(self.problem, known[instance.pool].instance) for instance in placement.instances]
         worst, scenarios = check_losses(ledger, self.site, placement.instances, capacities, restart, answer)
-        check_rules(ledger, self.problem, sum(capacities, Fraction(0)), worst, answer)
+        shared = not overloaded if self.proposed else None
+        check_rules(ledger, self.problem, sum(capacities, Fraction(0)), worst, answer, shared=shared)
         if scenarios:
             self.notes.append(f"{scenarios:,} choices of losses covered")
+        if answer.objective is None and any(planned[index] > known[index].slots_capacity for index in overloaded):
+            # Instances that are sent more than fits their slots have no mean time: there is nothing more to claim.
+            for name in ("objective_exact_ms", "reliability", "request_mean_ms"):
+                ledger.same(name, None, getattr(answer, name))
+            return
         used, completed = check_totals(ledger, self.site, known, planned, answer)
         self.completed = float(completed)
         families, index_of = self._families(known, planned)
         self.families = families
-        self._check_split(known, families, index_of)
+        if not self.proposed:
+            self._check_split(known, families, index_of)
         levels = rates_of(self.problem.failures, self.problem.levels())
         family_of = [index_of[instance.pool] for instance in placement.instances]
         members = members_of(self.site, placement.instances, family_of, levels)

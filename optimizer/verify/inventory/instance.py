@@ -162,7 +162,7 @@ class Instance:
             return False
         if not self.off("memory"):
             on = zip(self.facts.stages, self.facts.hardware, strict=True)
-            if any(stage.memory_bytes(slots) > budget_on(wanted, hardware) for stage, hardware in on):
+            if any(stage.memory_bytes(slots) > budget_on(self.problem, hardware) for stage, hardware in on):
                 return False
         if wanted.tpot_p99_ms is not None and not self.off("tpot_full_batch"):
             return self.facts.times.tpot(slots) <= planned(wanted, wanted.tpot_p99_ms) + tolerance_ms

@@ -164,8 +164,13 @@ def _rate(ledger: CheckLedger, what: str, claimed: float) -> Fraction | None:
     return rate if good else None
 
 
-def check_shares(ledger: CheckLedger, known: list[Known], demand: Fraction) -> dict[int, Fraction] | None:
-    """Shares and planned rates; pool number → exact planned rate of one instance, None when they make no sense."""
+def check_shares(
+    ledger: CheckLedger, known: list[Known], demand: Fraction, *, proposed: bool = False
+) -> dict[int, Fraction] | None:
+    """Shares and planned rates; pool number → exact planned rate of one instance, None when they make no sense.
+
+    ``proposed`` shares may send an instance more than it carries; a rule says so then.
+    """
     families: dict[tuple[Hashable, ReplicaShape], list[int]] = {}
     for index, one in enumerate(known):
         families.setdefault(one.kind, []).append(index)
@@ -190,7 +195,9 @@ def check_shares(ledger: CheckLedger, known: list[Known], demand: Fraction) -> d
                 mine = decimal(Fraction(part * pool.instances, 1000 * count))
                 ledger.that("share", near(mine, pool.share, _TIGHT), mine, pool.share)
                 ledger.that("planned_rate", near(decimal(rate), pool.planned_rate, Decimal(0)), rate, pool.planned_rate)
-                ledger.that("planned_rate", rate <= known[i].capacity, f"at most {pool.capacity}", pool.planned_rate)
+                if not proposed:
+                    within = rate <= known[i].capacity
+                    ledger.that("planned_rate", within, f"at most {pool.capacity}", pool.planned_rate)
     ledger.same("pools.share in thousandths, all families", 1000, total)
     return planned
 

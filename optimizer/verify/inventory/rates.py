@@ -53,7 +53,6 @@ def _fewest(one: Instance) -> int:
 
 def memory_slots(one: Instance) -> int:
     """Sequences that memory and max_batch allow."""
-    wanted = one.problem.requirements
     most = chain_length(one.problem) if one.off("max_batch") else one.problem.max_batch
     if one.off("memory"):
         return most
@@ -62,7 +61,7 @@ def memory_slots(one: Instance) -> int:
         if (id(stage), id(hardware)) in seen:
             continue
         seen.add((id(stage), id(hardware)))
-        left = budget_on(wanted, hardware) - stage.memory_bytes(0)
+        left = budget_on(one.problem, hardware) - stage.memory_bytes(0)
         each = stage.memory_bytes(1) - stage.memory_bytes(0)
         most = min(most, left // each if each else (most if left >= 0 else 0))
     return max(0, most)

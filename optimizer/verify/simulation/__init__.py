@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from optimizer.results.answer import Strategy
 from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.common.candidate import Candidate
 from optimizer.verify.common.occupancy import blocks_in_progress
+from optimizer.verify.common.stage import Stage
 from optimizer.verify.simulation.arrivals import PoissonSource, Source, TraceSource
 from optimizer.verify.simulation.engine import SimulatedEngine
 from optimizer.verify.simulation.lengths import lengths_of
@@ -84,8 +86,16 @@ def limits_of(problem: Problem, strategy: Strategy) -> Limits:
         max_num_seqs=strategy.max_num_seqs,
         token_budget=problem.search.max_num_batched_tokens,
         kv_blocks=blocks,
+        prefix=problem.workload.prefix,
+        speculation=problem.workload.speculation if problem.workload.guessed else None,
         max_sequence_tokens=longest,
     )
+
+
+def once(candidate: Candidate, stage: Stage) -> int:
+    """Bytes that are held once for all requests."""
+    tokens = candidate.problem.workload.shared_tokens
+    return math.ceil(stage.held_bytes(tokens)) if tokens else 0
 
 
 @sixty_digits()
@@ -100,5 +110,5 @@ def _paged_blocks(candidate: Candidate) -> int:
     for stage, room in zip(candidate.facts.stages, candidate.rooms, strict=True):
         held = candidate.facts.held(stage).mean
         if held:
-            found.append(int(max(0, room) * mean / held))
+            found.append(int(max(0, room - once(candidate, stage)) * mean / held))
     return min(found)

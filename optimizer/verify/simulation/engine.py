@@ -14,6 +14,9 @@ from collections import deque
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+import numpy as np
+
+from optimizer.facts.demand import Speculation
 from optimizer.verify.simulation.arrivals import Source
 from optimizer.verify.simulation.occupancy import Occupancy
 from optimizer.verify.simulation.scheduler import Chunk, Limits, Scheduler
@@ -45,6 +48,8 @@ class SimulatedEngine:
         self._times, self._source = times, source
         self._depth = len(times.stages)
         self._scheduler = Scheduler(limits)
+        self._prefix, self._speculation = limits.prefix, limits.speculation
+        self._random = np.random.default_rng(1)
         self._now = 0.0
         self._requests: list[Request] = []
         self._admitting: list[tuple[float, int]] = []  # heap of (known to the scheduler at, request number)
@@ -102,7 +107,11 @@ class SimulatedEngine:
             self._refused += 1
             return
         self._count(arrival.at_ms, 1)
-        request = Request(len(self._requests), arrival)
+        cached = 0 if self._prefix is None else self._prefix.cached(arrival.prompt_tokens)
+        request = Request(len(self._requests), arrival, cached, 0 if self._prefix is None else self._prefix.shared)
+        if self._speculation is not None and request.output > 1:
+            request.output = 1 + _steps(request.output - 1, self._speculation, self._random)
+            request.ahead = (request.tokens - request.output) // 2
         self._requests.append(request)
         sequences = sum(len(batch.decoding) for _, batch in self._flights)
         context = sum(batch.context for _, batch in self._flights) / sequences if sequences else request.prompt
@@ -157,7 +166,7 @@ class SimulatedEngine:
         batch.stage_ms, batch.growth = [], []
         for stage in self._times.stages:
             each, slope, bend = stage.line(mean)
-            compute = sum(stage.prefill_to(chunk.end) - stage.prefill_to(chunk.start) for chunk in chunks)
+            compute = sum(stage.prefill(chunk.request.cached, chunk.start, chunk.end) for chunk in chunks)
             batch.stage_ms.append(stage.base[decoding + len(chunks)] + decoding * each + compute)
             batch.growth.append(decoding * slope)
             alike = min(alike, bend)
@@ -266,6 +275,14 @@ class SimulatedEngine:
             middle = (low + high) // 2
             low, high = (middle, high) if batch.blocks_for(middle) <= room else (low, middle)
         return low
+
+
+def _steps(tokens: int, speculation: Speculation, random: np.random.Generator) -> int:
+    """Steps in which a sequence gets so many tokens: one each, and of the guesses those before the first that is wrong."""
+    guessed = speculation.tokens or 0
+    lucky = np.floor(np.log(random.random(tokens)) / math.log(speculation.acceptance))
+    reached = np.cumsum(1 + np.minimum(guessed, lucky))
+    return int(np.searchsorted(reached, tokens)) + 1
 
 
 def _steps_until(wait: float, first: float, growth: float) -> int:

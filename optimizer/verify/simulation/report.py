@@ -105,7 +105,7 @@ def summarise(run: SimulationRun, *, warm_up: int, requests: int, arrivals: str,
         raise ValueError("no request was answered: none fits the KV cache and the longest sequence")
     prefill = np.array([r.first - r.scheduled for r in measured])
     ttft = np.array([r.first - r.arrived for r in measured])
-    tpot = np.array([(r.finished - r.first) / (r.output - 1) for r in measured if r.output > 1])
+    tpot = np.array([(r.finished - r.first) / (r.tokens - 1) for r in measured if r.tokens > 1])
     whole = np.array([r.finished - r.arrived for r in measured])
     return SimulatedPercentiles(
         prefill_p50=_quantile(prefill, 50),
@@ -131,7 +131,7 @@ def summarise(run: SimulationRun, *, warm_up: int, requests: int, arrivals: str,
 
 
 def _per_token(measured: Sequence[Request]) -> list[float]:
-    return [(r.finished - r.first) / (r.output - 1) if r.output > 1 else 0.0 for r in measured]
+    return [(r.finished - r.first) / (r.tokens - 1) if r.tokens > 1 else 0.0 for r in measured]
 
 
 def littles_law_residual(run: SimulationRun) -> float:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from optimizer.facts.demand import Prefix, Speculation
 from optimizer.verify.simulation.sequences import MicroBatch, Request, blocks_of
 
 
@@ -24,7 +25,11 @@ class Limits:
     token_budget: int
     """Tokens of one step; also bounds the sequences that run, as vLLM requires."""
     kv_blocks: int
-    max_sequence_tokens: int
+    prefix: Prefix | None = None
+    """What of a prompt is found in the cache; ``kv_blocks`` are without what is held once."""
+    speculation: Speculation | None = None
+    """Tokens guessed in a step, each accepted at random."""
+    max_sequence_tokens: int = 10**9
     """Longer requests are refused, as are those that all blocks together cannot hold."""
 
 
@@ -62,7 +67,10 @@ class Scheduler:
         """Whether no request can be admitted before one completes."""
         if self.running >= self._slots:
             return True
-        return bool(self.waiting) and blocks_of(self._first_chunk(self.waiting[0])) > self.free_blocks
+        if not self.waiting:
+            return False
+        first = self.waiting[0]
+        return blocks_of(self._first_chunk(first)) + first.extra > self.free_blocks
 
     def take(self, blocks: int) -> None:
         """Hold more blocks."""
@@ -71,7 +79,7 @@ class Scheduler:
 
     def complete(self, request: Request) -> None:
         """A request has all its tokens: its slot and blocks are free."""
-        self.blocks -= blocks_of(request.prompt + request.produced - 1)
+        self.blocks -= blocks_of(request.prompt + request.produced - 1) + request.extra
         self.running -= 1
 
     def schedule(self, batch: MicroBatch, idle: Sequence[MicroBatch], now: float) -> list[Chunk]:
@@ -104,7 +112,7 @@ class Scheduler:
         while self.waiting and not evicted and left > 0 and self.running < self._slots:
             request = self.waiting[0]
             end = min(request.target, left)
-            if blocks_of(end) > self.free_blocks:
+            if blocks_of(end) + request.extra > self.free_blocks:
                 break
             self._admit(self.waiting.popleft(), now)
             chunks.append(self._chunk(batch, request, end))
@@ -119,6 +127,7 @@ class Scheduler:
         request.admission = self._admissions
         if request.scheduled < 0:
             request.scheduled = now
+        self.take(request.extra)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         self.prompting.append(request)
@@ -146,7 +155,7 @@ class Scheduler:
         else:
             next(batch for batch in idle if request.number in batch.decoding).evict(request)
             stored = request.prompt + request.produced - 1
-        self.blocks -= blocks_of(stored)
+        self.blocks -= blocks_of(stored) + request.extra
         self.preemptions += 1
         self.recomputed_tokens += stored
         request.target, request.computed = request.prompt + request.produced, 0

@@ -19,13 +19,19 @@ class Request:
     """One request; times in ms, negative until they are known."""
 
     __slots__ = (
-        "admission", "arrived", "computed", "finished", "first", "flying", "joined", "number", "output", "produced",
-        "prompt", "scheduled", "target",
+        "admission", "ahead", "arrived", "cached", "computed", "extra", "finished", "first", "flying", "joined", "number", "output",
+        "produced", "prompt", "scheduled", "target", "tokens",
     )  # fmt: skip
 
-    def __init__(self, number: int, arrival: Arrival) -> None:
+    def __init__(self, number: int, arrival: Arrival, cached: int = 0, shared: int = 0) -> None:
+        """A request whose first ``cached`` tokens are in the cache, ``shared`` of them held for all requests together."""
         self.number = number
         self.arrived, self.prompt, self.output = arrival.at_ms, arrival.prompt_tokens, arrival.output_tokens
+        self.prompt -= cached  # what is computed
+        self.cached = cached
+        self.tokens = self.output  # ``output`` counts steps: fewer where a step yields several tokens
+        self.ahead = 0  # tokens that it has in its cache beyond one a step, on average over its life
+        self.extra = max(0, cached - shared) // BLOCK_TOKENS  # blocks that it holds beside those of its own tokens
         self.scheduled = self.first = self.finished = -1.0
         self.produced = 0  # output tokens, as of the micro-batch's step ``joined`` while it decodes
         self.computed = 0  # tokens of the prompt (and of outputs to recompute) that were scheduled
@@ -59,7 +65,7 @@ class MicroBatch:
         """A prompt is computed, its first token is there: decode from the next step on."""
         request.joined = self.steps
         self.decoding[request.number] = request
-        self.context += request.prompt + request.produced
+        self.context += request.cached + request.ahead + request.prompt + request.produced
         self.phases[self._phase(request)] += 1
         heappush(self._ends, (self.steps + request.output - request.produced, request.number))
 
@@ -68,7 +74,7 @@ class MicroBatch:
         self.phases[self._phase(request)] -= 1
         request.produced += self.steps - request.joined
         del self.decoding[request.number]
-        self.context -= request.prompt + request.produced
+        self.context -= request.cached + request.ahead + request.prompt + request.produced
 
     def evict(self, request: Request) -> None:
         """Leave before the end."""

@@ -49,6 +49,13 @@ class StageTimes:
             total += factor * tokens * (min(tokens, 2 * window) if window else tokens)
         return total
 
+    def prefill(self, cached: int, start: int, end: int) -> float:
+        """Compute time of a prompt's tokens from start to end, behind so many that are cached."""
+        if not cached:
+            return self.prefill_to(end) - self.prefill_to(start)
+        fixed = 0.0 if start else self.prefill_fixed
+        return fixed + self.prefill_to(cached + end) - self.prefill_to(cached + start)
+
     def line(self, context: float) -> tuple[float, float, float]:
         """(per_sequence at a context, its growth per token, tokens until it bends)."""
         i = min(max(bisect_right(self.contexts, context), 1), len(self.contexts) - 1)
@@ -141,9 +148,9 @@ def _floats(stage: Stage, bends: list[int], slopes: list[float], ranks: int, mos
     for memory, compute in stage.roofs:
         read, multiplied = float(memory), float(compute) * b
         base += np.maximum(read, multiplied) + overlap * np.minimum(read, multiplied)
-    for experts, layers in stage.experts:
-        touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** (b * ranks))
-        read_all, multiplied = touched * float(experts.read_ms), float(experts.token_ms) * b
+    for experts, layers, tokens in stage.experts:
+        touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** (b * ranks * tokens))
+        read_all, multiplied = touched * float(experts.read_ms), float(experts.token_ms) * b * tokens
         roof = np.maximum(read_all, multiplied) + overlap * np.minimum(read_all, multiplied)
         base += layers * (roof + touched * float(experts.touch_ms))
     return StageTimes(

@@ -70,6 +70,12 @@ def check_metrics(ledger: CheckLedger, candidate: Candidate, value: Value, claim
         ledger.time(f"metrics.{name}_ms", getattr(load, name) if load else None, getattr(claimed, f"{name}_ms"))
     ledger.time("metrics.request_mean_ms", load.mean if load else None, claimed.request_mean_ms)
     ledger.time("metrics.tpot_full_batch_ms", candidate.times.tpot(candidate.slots), claimed.tpot_full_batch_ms)
+    kept = candidate.prefix_kept_s()
+    if kept is None:
+        ledger.same("metrics.prefix_kept_s", None, claimed.prefix_kept_s)
+    else:
+        right = near(kept, claimed.prefix_kept_s, Decimal("1e-6") * (1 + kept))
+        ledger.that("metrics.prefix_kept_s", right, kept, claimed.prefix_kept_s)
     if candidate.problem.requirements.goodput is None or load is None:
         ledger.same("metrics.goodput", None, claimed.goodput)
     else:
@@ -101,6 +107,8 @@ def _check_most_requests(ledger: CheckLedger, candidate: Candidate, claimed: flo
     rate = exact(claimed)
     if not ledger.that(what, rate % RATE_STEP == 0, "a multiple of 0.001", claimed):
         return
+    if candidate.row.replicas % candidate.row.shape.group.ranks:
+        return  # Coupled replicas that form no whole engine serve nothing: rule expert_groups says so.
     ledger.that(what, rate == 0 or candidate.carries(rate, RELATIVE), "a rate that is carried", claimed)
     over = candidate.carries(rate + RATE_STEP, -TWO_NANOSECONDS)
     ledger.that(what, not over, "the largest such rate; one step more is carried too", claimed)

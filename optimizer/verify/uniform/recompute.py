@@ -76,6 +76,7 @@ def metrics_of(candidate: Candidate) -> Metrics:
         weights_bytes_per_stage=weights,
         e2e_p50_ms=ms(load.e2e_p50 if load else None),
         e2e_p99_ms=ms(load.e2e_p99 if load else None),
+        prefix_kept_s=None if candidate.prefix_kept_s() is None else float(candidate.prefix_kept_s() or 0),
         goodput=None if candidate.problem.requirements.goodput is None or load is None else 1 - float(load.goodput),
     )
 

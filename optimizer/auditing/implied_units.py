@@ -1,0 +1,123 @@
+"""Units that stand elsewhere than behind the figure: in its label, in the period a sentence speaks of, or as money.
+
+``Memory (GB): 80``, ``Requests per day: 345,600``, ``Over a day that is 86,400 requests``, ``4.80 an hour``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from optimizer.auditing.measures import PERIODS, Measure, unit_of, units_in
+
+_PERIOD = (
+    r"(?:per|an|a|one|each|every|in an|in a|over a|over an|pro|je|am|im|in der|in einer|par|en une|sur une|à l'|/)\s?"
+    r"(?P<share>(?:GPU|card|Karte|carte)(?:[\s-]|\s(?:and|und|et)\s(?:per\s|pro\s|par\s|je\s)?))?(?P<period>second|Sekunde"
+    r"|seconde|hour|h|day|week|month|year|Stunde|Tag|Woche|Monat|Jahr|heure|jour|semaine|mois)\b"
+)
+_BEHIND = re.compile(
+    r"\s*(?:USD|EUR|dollars?|euros?|Euro|€|\$|£)?\s*(?:in total |insgesamt |au total )?" + _PERIOD, re.IGNORECASE
+)
+_ANYWHERE = re.compile(
+    rf"\b{_PERIOD}|\b(?P<clock>around the clock|rund um die Uhr|daily|täglich|hourly|stündlich|monthly|monatlich)\b",
+    re.IGNORECASE,
+)
+_DAILY = {"around the clock": "day", "rund um die uhr": "day", "daily": "day", "täglich": "day", "hourly": "hour",
+          "stündlich": "hour", "monthly": "month", "monatlich": "month"}  # fmt: skip
+_CURRENCY = re.compile(r"\s*(?:USD|EUR|dollars?|euros?|€|\$|£)(?![A-Za-z])", re.IGNORECASE)
+_CURRENCY_BEFORE = re.compile(r"(?:USD|EUR|€|\$|£)\s*$", re.IGNORECASE)
+_COST = re.compile(
+    r"\b(?:money|Geld|argent|costs?|prices?|priced|bill|rent|spend|pay|budget|hourly rate|Kosten|Preis|kostet|kosten|Miete"
+    r"|zahlen|Rechnung|prix|coûts?|coûte|coûtent|facture|loyer|paie|payons)\b",
+    re.IGNORECASE,
+)
+_REQUESTS = re.compile(
+    r"\s(?:\w+\s)?(?:requests?|queries|calls|chats|mails|e-mails|emails|messages|documents|questions|tickets|jobs|conversations"
+    r"|Anfragen|Mails|Nachrichten|Dokumente|Gespräche|requêtes|demandes|appels|courriels)\b",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(r"^(?P<label>[^:|]{3,80}?)\s*(?:[:|]|=)\s*(?:about |~|≈)?$")
+_IN_LABEL = re.compile(r"(?:\(|\[|,\s|\bin\s)\s*(?P<unit>[A-Za-zµ%][A-Za-z/%µ ]{0,14}?)\s*(?:\)|\]|$)")
+_MILLION = re.compile(r"\b(?:per|pro|par|je|a|1|one)\s(?:1\s)?(?:million|Million|M)\b")
+
+
+def with_implied_units(text: str, found: list[Measure]) -> list[Measure]:
+    """The figures of a text, those without a unit with the one that the text gives them."""
+    periods = {_period(m) for m in _ANYWHERE.finditer(text)}
+    return [_with_unit(text, one, periods) if _bare(one) else one for one in found]
+
+
+def _bare(measure: Measure) -> bool:
+    return measure.dimension == "" and not measure.unit
+
+
+def _period(match: re.Match[str]) -> str:
+    return _DAILY[match["clock"].lower()] if match["clock"] else match["period"].lower()
+
+
+def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
+    before, after = text[: measure.start], text[measure.end :]
+    label = _LABEL.match(before) if not re.match(r"\s*\w", after) else None
+    if label:
+        unit = _label_unit(label["label"])
+        if unit:
+            dimension, factors = unit_of(unit)
+            return _scaled(measure, dimension, factors)
+    behind = _BEHIND.match(after)
+    if (
+        behind
+        and not behind["share"]
+        and _REQUESTS.search(text)
+        and not _COST.search(text)
+        and not _CURRENCY.match(after)
+    ):
+        return _scaled(
+            measure, "requests/s", tuple(1.0 / s for s in PERIODS[behind["period"].lower()]), behind["period"]
+        )
+    if not re.search(r"\d\s*[×x*÷/+]\s*$", before) and _is_money(text, measure):
+        if _MILLION.search(text):
+            return _scaled(measure, "money/million", (1.0,))
+        named = {behind["period"].lower()} if behind else periods if len(periods) == 1 else set()
+        hours = [seconds / 3600.0 for name in named for seconds in PERIODS[name]]
+        return _scaled(measure, "money/h", tuple(1.0 / h for h in hours) or (1.0,))
+    if _REQUESTS.match(after) and len(periods) == 1 and not re.search(r"[×x*÷/+]\s*$", before):
+        period = next(iter(periods))
+        return _scaled(measure, "requests/s", tuple(1.0 / s for s in PERIODS[period]), period)
+    return measure
+
+
+def _label_unit(label: str) -> str | None:
+    """The unit that a label names: in brackets, behind "in", or as a rate of its own ("requests per day")."""
+    inside = _IN_LABEL.search(label)
+    if inside and units_in(inside["unit"]) == [inside["unit"].strip()]:
+        return inside["unit"].strip()
+    if re.search(r"\d", label):
+        return None
+    rates = [unit for unit in units_in(label) if unit_of(unit)[0] in ("requests/s", "tokens/s")]
+    return rates[0] if len(rates) == 1 else None
+
+
+def _is_money(text: str, measure: Measure) -> bool:
+    before, after = text[: measure.start], text[measure.end :]
+    if _CURRENCY.match(after) or _CURRENCY_BEFORE.search(before):
+        return True
+    if _MILLION.search(text) and _LABEL.match(before) and not re.match(r"\s*\w", after):
+        return True
+    if measure.word or re.match(r"\s*(?:GPUs?|cards?|hours?|tokens?|requests?|%)\b", after):
+        return False
+    if _BEHIND.match(after):
+        return True
+    return (bool(_COST.search(text)) and not re.match(r"[\s-]*[^\W\d]", after)) or (
+        bool(_COST.search(text)) and bool(re.match(r"\s(?:in|for|for the|per|pro|par|je|pour|für)\b", after))
+    )
+
+
+def _scaled(measure: Measure, dimension: str, factors: tuple[float, ...], period: str = "") -> Measure:
+    step = 0.5 * 10.0 ** -(
+        len(measure.number.replace(",", ".").rsplit(".", 1)[1]) if re.search(r"[.,]\d{1,2}$", measure.number) else 0
+    )
+    pairs = [(value * f, step * f) for value in measure.values for f in factors]
+    return replace(
+        measure, dimension=dimension, unit=measure.unit or f"{dimension} {period}".strip(), values=tuple(v for v, _ in pairs),
+        steps=tuple(s for _, s in pairs), high=measure.high * factors[0],
+    )  # fmt: skip

@@ -1,0 +1,78 @@
+"""Which strategy a line is about where a report compares several: that of its heading, or of the variant that it names.
+
+Below ``## Option A: TP4, four replicas`` every figure is option A's, and ``option A would have needed …`` later on is too.
+"""
+
+from __future__ import annotations
+
+import re
+
+from optimizer.auditing.reading import Statement
+from optimizer.auditing.strategies import Mention, digits, mentions
+
+_NAME = re.compile(
+    r"\b(?P<kind>option|variante?|alternative|plan|case|scenario|setup|layout|design|Szenario|Fall|scénario|choix"
+    r"|solution)\s(?P<which>[A-Z]|\d|[IV]{1,3})\b",
+    re.IGNORECASE,
+)
+
+
+class Variants:
+    """The variants of a report by their names and the strategies of its sections."""
+
+    def __init__(self, statements: tuple[Statement, ...]) -> None:
+        self.named: dict[str, Mention] = {}
+        self.of_line: dict[int, Mention] = {}
+        heading: tuple[str, Mention] | None = None
+        local: Mention | None = None
+        section = ""
+        for one in statements:
+            if one.kind == "heading":
+                said = self._learn(one)
+                title = f"{one.section} / {one.text}".strip(" /")
+                if said:
+                    heading = (title, said)
+                elif heading and not title.startswith(heading[0]):
+                    heading = None
+                continue
+            if one.section != section:
+                section, local = one.section, None
+            if one.kind == "text" and _NAME.search(one.text):
+                local = self._learn(one) or local
+                continue
+            if one.kind == "text" and one.text.rstrip().endswith(":"):
+                said = _whole(one.text)
+                local = said or local
+            meant = local or (heading[1] if heading else None)
+            if meant is not None and one.kind in ("row", "text"):
+                self.of_line[one.line] = meant
+
+    def _learn(self, statement: Statement) -> Mention | None:
+        said = _whole(statement.text)
+        names = [_key(match) for match in _NAME.finditer(statement.text)]
+        if said and len(names) == 1:
+            self.named.setdefault(names[0], said)
+        return said if said and (len(names) <= 1) else None
+
+    def meant(self, statement: Statement, text: str) -> tuple[int, int, Mention] | None:
+        """The variant that a sentence names (with its place), or that of its section."""
+        for match in _NAME.finditer(text):
+            if _key(match) in self.named:
+                return match.start(), match.end(), self.named[_key(match)]
+        if statement.line in self.of_line:
+            return 0, 0, self.of_line[statement.line]
+        return None
+
+
+def _key(match: re.Match[str]) -> str:
+    return match["which"].upper()
+
+
+def _whole(text: str) -> Mention | None:
+    """All degrees of a line together; None where a degree has several values."""
+    degrees: dict[str, int] = {}
+    for mention in mentions(digits(text)):
+        for which, value in mention.degrees:
+            if degrees.setdefault(which, value) != value:
+                return None
+    return Mention(tuple(degrees.items()), text) if "tp" in degrees else None

@@ -1,0 +1,59 @@
+"""Judges table rows that give a figure in one cell and how it was worked out in another: ``64 % | 30.5 / 48``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from optimizer.auditing.arithmetic import judge_arithmetic
+from optimizer.auditing.context import Context
+from optimizer.auditing.reading import Statement
+from optimizer.auditing.result import Claim
+
+_NUMBER = r"\d[\d,]*(?:\.\d+)?"
+_EXPRESSION = re.compile(rf"^\(?{_NUMBER}(?:\s*[×x*÷/+−-]\s*\(?{_NUMBER}\)?)+$")
+_VALUE = re.compile(rf"^(?:about |~|≈)?\s*(?P<number>{_NUMBER})\s?(?P<unit>[^\d\s|].*)?$")
+
+
+def judge_worked_cells(statement: Statement, context: Context) -> Iterator[Claim]:
+    """One claim for a value cell with bare arithmetic in a later one; powers of ten and of 1,024 are the unit's."""
+    if statement.kind != "row" or len(statement.cells) < 3:
+        return
+    worked = [cell for cell in statement.cells[2:] if _EXPRESSION.match(cell.strip())]
+    value = _VALUE.match(statement.cells[1].strip())
+    if len(worked) != 1 or not value:
+        return
+    expression = re.sub(r"(?<=\d)\s*[xX*]\s*(?=[\d(])", " × ", worked[0].strip())
+    for scale in (
+        "",
+        " × 1000",
+        " × 1000000",
+        " / 1000",
+        " / 1000000",
+        " / 1000000000",
+        " / 1024",
+        " / 1048576",
+        " / 1073741824",
+        " × 100",
+    ):
+        if scale == " × 100" and not (value["unit"] or "").startswith("%"):
+            continue
+        told = replace(statement, text=f"({expression}){scale} ≈ {value['number']}", kind="text", cells=(), header=())
+        claims = list(judge_arithmetic(told, context))
+        if any(claim.verdict == "confirmed" for claim in claims):
+            yield Claim(
+                statement.line,
+                statement.text,
+                "confirmed",
+                f"{expression} gives {statement.cells[1].strip()}.",
+                statement.cells[1],
+                None,
+            )
+            return
+    told = replace(statement, text=f"{expression} = {value['number']}", kind="text", cells=(), header=())
+    if (value["unit"] or "").startswith("%"):
+        told = replace(told, text=f"{expression} × 100 = {value['number']}")
+    yield from (
+        replace(claim, text=statement.text) for claim in judge_arithmetic(told, context) if claim.verdict == "refuted"
+    )

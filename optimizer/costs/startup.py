@@ -1,0 +1,92 @@
+"""What an engine prints about memory when it starts, predicted for one layout. ``docs/model.md``, section 2; compared with logs by
+``scripts/memory.py``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.memory import memory_budget_bytes
+from optimizer.costs.shapes import Shape
+from optimizer.engines.memory import OverheadPart, overhead_of
+from optimizer.facts.hardware import MIB
+from optimizer.facts.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class StartUp:
+    """Bytes of one GPU of the stage with the least room for its cache."""
+
+    weights: int
+    activation_peak: int
+    overhead: int
+    """``activation_peak`` and everything else that counts against the engine's share beside weights and cache."""
+    kv_memory: int
+    """What is left for the cache; negative where nothing is."""
+    kv_per_token: int
+    longest_sequence: int
+    """Cache that one sequence of the longest length needs."""
+    kv_tokens: int
+    """Tokens that the cache holds, as the engine prints it: its memory over what a token of the longest sequence takes."""
+    uncertain: int
+    """By how much the parts of ``overhead`` may be larger than planned."""
+
+    @property
+    def spare(self) -> int:
+        """What is left beside one sequence of the longest length; negative: it does not start."""
+        return self.kv_memory - self.longest_sequence
+
+    @property
+    def may_not_start(self) -> bool:
+        """Whether it starts as planned, and would not with the overheads at their upper ends."""
+        return 0 <= self.spare < self.uncertain
+
+
+def start_up(problem: Problem, shape: Shape) -> StartUp:
+    """The figures for one layout.
+
+    SGLang's share of memory (``gpu_memory_utilization`` here) is of what is free once its processes have started, and holds
+    weights and cache alone (``--mem-fraction-static``).
+    """
+    costs = AnalyticCosts(problem, [shape])
+    memory, table, slots = costs.memory(), costs.table, problem.max_batch
+    known = overhead_of(
+        problem.engine, problem.hardware.gpu.capability, problem.engine_version, problem.engine_overhead
+    )
+    columns = table.multiplicity[0] > 0
+    several = shape.tp * shape.pp * shape.engine_ranks > 1
+    peak = (memory.activations + memory.logits(slots))[0]
+    if problem.engine == "sglang":
+        share = Fraction(repr(problem.requirements.gpu_memory_utilization))
+        begun = known.context.value + (known.communication.value if several else 0)
+        beside = np.full_like(
+            peak, problem.hardware.gpu.memory_bytes - int(share * (problem.hardware.gpu.process_mib - begun) * MIB)
+        )
+        left = problem.hardware.gpu.memory_bytes - beside - memory.weights[0]
+        parts: tuple[OverheadPart, ...] = (known.context, *((known.communication,) if several else ()))
+    else:
+        beside = (memory.activations + memory.logits(slots) + memory.communication + memory.engine)[0]
+        left = memory_budget_bytes(problem) - memory.weights[0] - beside
+        parts = (*known.counted, *((known.communication,) if several and "communication" in known.counts else ()))
+        # Where the engine does not ask what is free, it runs out of memory when what it never counted is more than the rest.
+        uncounted = known.context.low + (known.communication.low if several else 0) + known.cuda_graphs.low
+        if memory_budget_bytes(problem) + uncounted * MIB > problem.hardware.gpu.memory_bytes:
+            left = np.minimum(left, -1)
+    needed, per_token = memory.kv_per_sequence[0], memory.kv_per_token[0]
+    spare = np.where(columns, left - needed, np.iinfo(np.int64).max)
+    at = int(spare.argmin())
+    tokens = problem.max_sequence_tokens
+    held = Fraction(max(0, int(left[at])) * tokens, max(1, int(needed[at])))
+    return StartUp(
+        weights=int(memory.weights[0, at]),
+        activation_peak=int(peak[at]),
+        overhead=int(beside[at]),
+        kv_memory=int(left[at]),
+        kv_per_token=int(per_token[at]),
+        longest_sequence=int(needed[at]),
+        kv_tokens=int(held) // 16 * 16,
+        uncertain=sum(part.high - part.value for part in parts) * MIB,
+    )

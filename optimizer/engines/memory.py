@@ -1,0 +1,161 @@
+"""What an engine takes of a GPU beside weights and cache, and what of it counts against its share of memory: data.
+
+One file an engine in ``data/memory``, each figure with the logs or source files it was read from, and the interval these leave. How
+the parts add up is for ``costs`` and, independently, ``verify``: ``docs/model.md``, section 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from optimizer.engines.kernels import ordered
+from optimizer.facts.base import Count, CountOrZero, Facts, Positive
+from optimizer.facts.hardware import ComputeCapability
+from optimizer.facts.overhead import StatedOverhead
+
+FOLDER = Path(__file__).parent / "data" / "memory"
+Part = Literal["context", "communication", "non_torch", "cuda_graphs"]
+
+
+class OverheadPart(Facts):
+    """MiB of one GPU: what is planned with, and the interval that logs leave."""
+
+    value: CountOrZero
+    low: CountOrZero
+    high: CountOrZero
+
+
+class OnGpus(Facts):
+    """The parts on GPUs of some compute capabilities; the first entry that a GPU belongs to counts."""
+
+    cuda_from: ComputeCapability | None = None
+    cuda_below: ComputeCapability | None = None
+    context_mib: OverheadPart
+    communication_mib: OverheadPart
+    non_torch_mib: OverheadPart
+    cuda_graphs_mib: OverheadPart
+    source: str
+
+    def holds_for(self, capability: str) -> bool:
+        """Whether a GPU is among those; an entry without limits takes all, other makers' too."""
+        if self.cuda_from is None and self.cuda_below is None:
+            return True
+        if not capability[:1].isdigit():
+            return False
+        here = ordered(capability)
+        from_ = self.cuda_from is None or here >= ordered(self.cuda_from)
+        return from_ and (self.cuda_below is None or here < ordered(self.cuda_below))
+
+
+class MemoryVersion(Facts):
+    """How versions from one on measure memory."""
+
+    since: str
+    counts: tuple[Part, ...]
+    """Parts that count against the engine's share of memory besides ``non_torch``; the others stand beside it."""
+    sampling_bytes: Positive
+    """Of one logit when the profiling run samples for all sequences at once."""
+    samples_chunks: bool = True
+    """Whether a profiling run of prompts in chunks samples at all."""
+    steps_in_flight: Count = 1
+    """Steps whose tokens a layer with a window holds beside its window, when one sequence has to fit."""
+    refuses_above_free: bool = False
+    """Whether the engine refuses to start where its share is more than what is free."""
+    source: str
+
+
+class EngineMemory(Facts):
+    """One engine."""
+
+    engine: str
+    gpus: tuple[OnGpus, ...]
+    versions: tuple[MemoryVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """The parts for one engine, version and GPU, MiB, with what a person measured in place of the data's."""
+
+    context: OverheadPart
+    communication: OverheadPart
+    non_torch: OverheadPart
+    cuda_graphs: OverheadPart
+    counts: frozenset[str]
+    sampling_bytes: float
+    samples_chunks: bool
+    steps_in_flight: int
+    refuses_above_free: bool
+    activations_mib: int | None
+    """Measured peak of activations and sampling; None: computed from the model."""
+    measured: str | None
+    """Where measured figures are from."""
+    sources: tuple[str, ...]
+
+    @property
+    def counted(self) -> tuple[OverheadPart, ...]:
+        """Parts that every GPU has and that count against the engine's share of memory."""
+        return (self.non_torch, *(getattr(self, name) for name in ("context", "cuda_graphs") if name in self.counts))
+
+
+@cache
+def memory_of(engine: str) -> EngineMemory:
+    """What is known of an engine.
+
+    Raises:
+        KeyError: no such engine.
+    """
+    path = FOLDER / f"{engine}.yaml"
+    if not path.is_file():
+        raise KeyError(engine)
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    values = yaml.load(path.read_bytes(), Loader=loader)
+    for version in values["versions"]:
+        version["since"] = version.pop("from")
+    return EngineMemory.model_validate(values)
+
+
+@cache
+def overhead_of(
+    engine: str, capability: str, version: str | None = None, stated: StatedOverhead | None = None
+) -> Overhead:
+    """What an engine takes on a GPU.
+
+    Args:
+        capability: of the GPU, as ``GpuFacts.capability`` has it.
+        version: of the engine; None: the newest that is known.
+        stated: what was measured on the machine.
+    """
+    known = memory_of(engine)
+    here = next(entry for entry in known.gpus if entry.holds_for(capability))
+    newest = known.versions[-1]
+    at = newest
+    if version is not None:
+        at = next(
+            (one for one in reversed(known.versions) if ordered(one.since) <= ordered(version)), known.versions[0]
+        )
+    said = stated or StatedOverhead()
+
+    def part(name: Part) -> OverheadPart:
+        own = getattr(said, f"{name}_mib")
+        found: OverheadPart = getattr(here, f"{name}_mib")
+        return found if own is None else OverheadPart(value=own, low=own, high=own)
+
+    return Overhead(
+        context=part("context"),
+        communication=part("communication"),
+        non_torch=part("non_torch"),
+        cuda_graphs=part("cuda_graphs"),
+        counts=frozenset(at.counts),
+        sampling_bytes=at.sampling_bytes,
+        samples_chunks=at.samples_chunks,
+        steps_in_flight=at.steps_in_flight,
+        refuses_above_free=at.refuses_above_free,
+        activations_mib=said.activations_mib,
+        measured=said.measured or ("stated in the problem" if said.anything else None),
+        sources=(here.source, at.source),
+    )

@@ -1,0 +1,29 @@
+"""Keyword options that ``solve`` and ``check`` share, for their overloads by kind of problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from optimizer.facts.proposal import ChainProposal, Proposal
+    from optimizer.reading.stated import Stated
+
+Progress = Callable[[Any], None]
+"""Called with what the search knows at each improvement."""
+
+
+class SolveOptions(TypedDict, total=False):
+    """Of ``solve``; each is explained there."""
+
+    time_limit_s: float | None
+    progress: Progress | None
+    stated: Stated | None
+    all_conflicts: bool
+    repairs: bool
+
+
+class CheckOptions(SolveOptions, total=False):
+    """Of ``check``."""
+
+    placement: Proposal | ChainProposal | None

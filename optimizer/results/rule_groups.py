@@ -1,0 +1,19 @@
+"""Ids of rules by what decides them (``docs/model.md``, section 7). A new rule is named once, in the group it belongs to."""
+
+from __future__ import annotations
+
+DEGREE_RULES = frozenset(
+    {
+        "attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split",
+        "weight_format", "kv_format", "quant_blocks", "quant_groups", "quant_expert_groups",
+    }
+)  # fmt: skip
+"""Decided by degrees and formats, whatever the number of nodes, the load and the limits."""
+SHAPE_RULES = DEGREE_RULES | {"nvlink_locality", "context"}
+"""Decided by the hardware and the model for one replica."""
+HARDWARE_RULES = SHAPE_RULES | {"gpu_count", "memory"}
+"""What the hardware and the model set; all others are what a person requires."""
+STATIC_RULES = HARDWARE_RULES | {"max_batch", "min_batch"}
+"""Decided by degrees and bytes, before any time is known."""
+NODE_RULES = frozenset({"gpu_count", "nvlink_locality", "survive_node"})
+"""Depend on the number of nodes."""

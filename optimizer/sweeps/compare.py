@@ -1,0 +1,114 @@
+"""GPU types side by side: the least hardware of each that meets everything, what it costs, and what keeps the others out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from optimizer.catalog import lookup as catalog
+from optimizer.facts.errors import ProblemError
+from optimizer.reading.stated import Stated
+from optimizer.sweeps.points import Point
+from optimizer.sweeps.recommend import recommend
+from optimizer.sweeps.recommendation import Recommendation
+
+HOURS_OF_A_MONTH = 730
+"""8,760 hours of a year over 12."""
+NETWORK = ("network_gb_per_s", "network_latency_us")
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRow:
+    """One GPU type. ``found`` has the least hardware, or why the most that was allowed is not enough."""
+
+    gpu: str
+    found: Recommendation
+    watts_per_gpu: float | None
+    """Board power as the vendor states it."""
+    defaults: tuple[str, ...]
+    """Sentences on what was taken from the catalog because the problem states nothing for this type."""
+
+    @property
+    def point(self) -> Point | None:
+        """The least hardware that meets everything."""
+        return self.found.point
+
+    @property
+    def price_per_month(self) -> float | None:
+        """Price of the GPUs in use for 730 hours."""
+        hourly = None if self.point is None else self.point.price_per_hour
+        return None if hourly is None else hourly * HOURS_OF_A_MONTH
+
+    @property
+    def kilowatts(self) -> float | None:
+        """Board power of all GPUs in use together, at most."""
+        if self.point is None or self.watts_per_gpu is None or self.point.gpus_used is None:
+            return None
+        return self.watts_per_gpu * self.point.gpus_used / 1000
+
+
+def compare(
+    stated: Stated,
+    types: Sequence[str],
+    gpus: str | Iterable[int] | None = None,
+    *,
+    prices: Mapping[str, float] | None = None,
+    told: Callable[[str], None] = lambda gpu: None,
+) -> tuple[TypeRow, ...]:
+    """The least hardware of each type that keeps every rule: cheapest first where all prices are known, else fewest GPUs first.
+
+    Args:
+        stated: a problem on equal nodes; its own GPU type is left out of account. A network that it states holds for every type.
+        types: GPU types by catalog name.
+        gpus: counts allowed, as for ``recommend``.
+        prices: price per GPU and hour by GPU name.
+        told: called with each type before it is solved for.
+
+    Raises:
+        ProblemError: the problem or a name cannot be used.
+    """
+    if "hardware" not in stated.values:
+        raise ProblemError(
+            "PROBLEM", "compare is for hardware: (equal nodes); recommend chooses among the groups of cluster:"
+        )
+    rows = []
+    for name in dict.fromkeys(types):
+        told(name)
+        gpu = catalog.gpu(name, "--types")
+        # What is stated of the file's own type is no fact of another one.
+        own = {"hardware.price_per_gpu_hour": None, "hardware.gpus_per_node": None} if gpu.name != _own(stated) else {}
+        one = stated.changed({"hardware.gpu": gpu.name, **own})
+        found = recommend(one, gpus, least="gpus", prices=prices)
+        rows.append(TypeRow(gpu.name, found, gpu.tdp_watts, _defaults(one, gpu.gpus_per_node)))
+    return tuple(sorted(rows, key=_rank))
+
+
+def _own(stated: Stated) -> str:
+    return catalog.gpu(str(stated.value("hardware.gpu"))).name
+
+
+def _rank(row: TypeRow) -> tuple[bool, float, float]:
+    if row.point is None or row.point.gpus_used is None:
+        return True, 0.0, 0.0
+    price = row.point.price_per_hour
+    return False, float("inf") if price is None else price, row.point.gpus_used
+
+
+def _defaults(stated: Stated, each: int) -> tuple[str, ...]:
+    """What of a type's hardware nobody stated."""
+    said = []
+    if stated.value("hardware.gpus_per_node") is None:
+        said.append(f"how many GPUs a node has (the catalog: {each})")
+    if stated.value("hardware.network_gb_per_s") is None:
+        said.append("the network between nodes (the catalog has the usual one)")
+    return tuple(said)
+
+
+def cheapest(rows: Sequence[TypeRow]) -> TypeRow | None:
+    """The row with the lowest price among those that meet everything; None where no price is known."""
+    priced = [row for row in rows if row.point is not None and row.point.price_per_hour is not None]
+    return (
+        min(priced, key=lambda row: row.point.price_per_hour if row.point and row.point.price_per_hour else 0.0)
+        if priced
+        else None
+    )

@@ -1,0 +1,96 @@
+"""Which models fit some hardware: each in the first of its formats in which a strategy keeps every rule, one solve after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from optimizer.catalog import lookup as catalog
+from optimizer.facts.errors import ProblemError
+from optimizer.questions.solve import solve
+from optimizer.reading.stated import Stated
+from optimizer.results.answer import Answer
+from optimizer.sweeps.points import Point, Spec, point_of
+
+SMALLER = ("fp8", "int4")
+"""Formats that are tried after the published one, wider ones first: narrower weights cost quality, which nothing here measures."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFit:
+    """One model with the point of its answer; figures are None where it does not fit."""
+
+    model: str
+    parameters: int
+    weight_format: str
+    published: bool
+    """Whether that is the format of the published checkpoint; another one has to be found or made."""
+    point: Point
+    left_bytes: int | None
+    """Of the fullest GPU: what weights, engine and one longest request leave to the cache of the others."""
+    tokens_per_s_of_a_user: float | None
+    """Output tokens per second that one request sees, at the median."""
+
+
+def fit(
+    stated: Stated, models: Sequence[str] | None = None, told: Callable[[str], None] = lambda model: None
+) -> tuple[ModelFit, ...]:
+    """Every model on the stated hardware under the stated workload and limits; those that fit first, best objective first.
+
+    Args:
+        stated: a problem on equal nodes; the model that it names is left out of account.
+        models: catalog names or paths; left out, every model of the catalog.
+        told: called with each model before it is solved for.
+
+    Raises:
+        ProblemError: the problem cannot be used, or a named model is not known.
+    """
+    if "hardware" not in stated.values:
+        raise ProblemError("PROBLEM", "fit is for hardware: (equal nodes); a group of cluster: can be stated as one")
+    found = []
+    for index, model in enumerate(models or catalog.names("models")):
+        told(model)
+        found.append(_one(stated, index, model))
+    fits = [one for one in found if one.point.objective is not None]
+    # The objective is what it is for each preset: less is better in all of them but where tokens are counted.
+    fits.sort(key=lambda one: (one.point.objective.value if one.point.objective else 0.0, one.model))
+    rest = sorted((one for one in found if one.point.objective is None), key=lambda one: (one.parameters, one.model))
+    return (*fits, *rest)
+
+
+def _one(stated: Stated, index: int, model: str) -> ModelFit:
+    first: ModelFit | None = None
+    for weights in (None, *SMALLER):
+        changes = {"model": model, "search.weight_precision": None if weights is None else [weights]}
+        spec = Spec(
+            index, {"model": model} | ({} if weights is None else {"search.weight_precision": weights}), None, model
+        )
+        problem = replace(stated.changed(changes), model=None).problem()
+        answer = solve(problem, repairs=False)
+        word = answer.strategy.weight_precision if answer.strategy else weights or problem.model.native_weight_format
+        made = ModelFit(
+            model,
+            problem.model.parameters,
+            word,
+            weights is None,
+            point_of(spec, problem, answer),
+            _left(answer),
+            _rate(answer),
+        )
+        if answer.strategy is not None:
+            return made
+        first = first or made
+    assert first is not None
+    return first
+
+
+def _left(answer: Answer) -> int | None:
+    if answer.metrics is None:
+        return None
+    return next((int(rule.slack) for rule in answer.rules if rule.id == "memory" and rule.slack is not None), None)
+
+
+def _rate(answer: Answer) -> float | None:
+    if answer.metrics is None or not answer.metrics.tpot_p50_ms:
+        return None
+    return 1000 / answer.metrics.tpot_p50_ms

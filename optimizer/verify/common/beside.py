@@ -1,0 +1,88 @@
+"""What an engine takes of a GPU beside weights and cache, in whole bytes. Section 2 of ``docs/model.md``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from optimizer.engines.memory import Overhead, overhead_of
+from optimizer.facts.hardware import HardwareFacts
+from optimizer.facts.problem import Problem
+from optimizer.verify.common.arithmetic import ceil, exact
+from optimizer.verify.common.groups import Group
+
+MEBIBYTE = 2**20
+TOKENS_OF_EXPERTS = 32 * 1024
+"""Routed experts work on no more tokens at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Bytes of one GPU."""
+
+    engine: int
+    communication: int
+    """Where several GPUs work together."""
+    forward: int
+    """Activations of the largest prefill step."""
+    sampling: int
+    """On the last stage. Paged: what sampling takes beyond ``forward``; else logits of one slot."""
+
+
+def known_overhead(problem: Problem, hardware: HardwareFacts) -> Overhead:
+    """What is known of the problem's engine on a GPU."""
+    return overhead_of(problem.engine, hardware.gpu.capability, problem.engine_version, problem.engine_overhead)
+
+
+def beside_of(problem: Problem, group: Group, sampled: int | None = None) -> Beside:
+    """All parts, for one strategy's group of GPUs; ``sampled``: sequences of the profiling run, if not the problem's own."""
+    known, paged = known_overhead(problem, problem.hardware), problem.search.kv_reservation == "paged"
+    counted = known.non_torch.value
+    for name, figure in (("context", known.context), ("cuda_graphs", known.cuda_graphs)):
+        counted += figure.value if name in known.counts else 0
+    together = known.communication.value * MEBIBYTE if "communication" in known.counts else 0
+    logits = problem.model.vocabulary * exact(known.sampling_bytes)
+    if known.activations_mib is not None:
+        measured = known.activations_mib * MEBIBYTE
+        return Beside(counted * MEBIBYTE, together, measured, 0 if paged else ceil(logits))
+    tokens = problem.search.max_num_batched_tokens
+    forward = ceil(tokens * 2 * (3 * problem.model.hidden_size + _widest(problem, group)))
+    if not paged:
+        return Beside(counted * MEBIBYTE, together, forward, ceil(logits))
+    if not known.samples_chunks and problem.max_sequence_tokens > tokens:
+        return Beside(
+            counted * MEBIBYTE, together, forward, 0
+        )  # prompts in chunks: the run of older versions samples none
+    run = ceil(min(sampled or sequences_sampled(problem), tokens) * logits + 2 * tokens * problem.model.hidden_size)
+    return Beside(counted * MEBIBYTE, together, forward, run - forward if run > forward else 0)
+
+
+def sequences_sampled(problem: Problem) -> int:
+    """Sequences that a profiling run samples: as many as the engine may run at once."""
+    if "max_batch" not in problem.search.disabled_rules:
+        return problem.max_batch
+    stated = problem.requirements.max_batch
+    return max(512, problem.max_batch if stated is None else 2 * stated)
+
+
+def tokens_in_flight(problem: Problem) -> int:
+    """Tokens of steps that are not done, for which an engine asks room when it starts; 0 where cache is reserved in full."""
+    if problem.search.kv_reservation == "full":
+        return 0
+    return known_overhead(problem, problem.hardware).steps_in_flight * problem.search.max_num_batched_tokens
+
+
+def _widest(problem: Problem, group: Group) -> Fraction:
+    """Values per token of the widest intermediate result on one GPU."""
+    model, t = problem.model, group.tensor
+    keys = 0 if model.mla else 2 * model.kv_heads
+    widths = [Fraction((model.attention_heads + keys) * model.head_dim, t)]
+    widths += [Fraction(3 * width, t) for width in model.ffn_widths]
+    each = problem.search.max_num_batched_tokens
+    together = each * group.ranks
+    for chosen in {kind.experts_per_token for kind in model.kinds if kind.experts}:
+        own = Fraction(model.expert_ffn_width, t if group.expert == 1 else 1)
+        worked = min(together, TOKENS_OF_EXPERTS) * chosen * (max(Fraction(model.hidden_size), 2 * own) + own)
+        exchanged = 2 * together * model.hidden_size if group.ranks > 1 else 0
+        widths.append((worked + exchanged) / each)
+    return max(widths)

@@ -1,0 +1,217 @@
+"""One case of a start-up log as a problem, and the figure that is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from memory_logs.versions import Defaults, defaults_of, version_of
+from optimizer.catalog import lookup as catalog
+from optimizer.costs.shapes import Shape
+from optimizer.costs.startup import StartUp, start_up
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.model import ModelFacts
+from optimizer.facts.problem import Problem
+from optimizer.reading.load import problem_from_dict
+
+GIB = 2**30
+PER_GPU = {
+    "weights GiB/GPU": lambda found: found.weights / GIB,
+    "KV memory GiB/GPU": lambda found: found.kv_memory / GIB,
+    "KV tokens that fit": lambda found: float(found.kv_tokens),
+    "KV bytes per token per GPU": lambda found: float(found.kv_per_token),
+    "KV GiB one full-length request needs per GPU": lambda found: found.longest_sequence / GIB,
+    "peak activation GiB": lambda found: found.activation_peak / GIB,
+    "overhead GiB (activation + non-torch)": lambda found: found.overhead / GIB,
+    "derived overhead GiB (budget - weights - KV)": lambda found: found.overhead / GIB,
+}
+CACHE_FORMATS = {
+    "fp8_e5m2": "fp8",
+    "fp8_e4m3": "fp8",
+    "int8": "fp8",
+    "half": "fp16",
+    "float16": "fp16",
+    "bfloat16": "bf16",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a log says of how the engine was started."""
+
+    source: str
+    model: str
+    gpu: str
+    tp: int
+    pp: int
+    dp: int
+    kv: str
+    weights: str
+    share: float
+    longest: int
+    note: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, str]) -> Case:
+        """From a row of the file.
+
+        Raises:
+            ProblemError: a figure is missing or no number.
+        """
+        try:
+            return cls(
+                row.get("source", ""),
+                row["model"].split(" (")[0].strip(),
+                row["gpu"].strip(),
+                int(row["tp"]),
+                int(row["pp"]),
+                int(row["dp"]),
+                row["kv dtype"].strip(),
+                row["weights"].strip(),
+                float(row["util"]),
+                int(row["max_model_len"]),
+                row.get("note", ""),
+            )
+        except (KeyError, ValueError) as error:
+            raise ProblemError("logs", f"cannot be read: {error}") from None
+
+    @property
+    def engine(self) -> str:
+        """vllm or sglang: named in the note, else by the project that the source belongs to."""
+        said = f"{self.source} {self.note}".lower()
+        return "sglang" if "sglang" in said else "vllm"
+
+
+@cache
+def predicted(case: Case, quantity: str) -> float | str:
+    """The figure that the engine prints.
+
+    Raises:
+        ProblemError: the model or the GPU is not known, or the quantity is none of those.
+    """
+    found = _start_up(case)
+    if quantity.startswith("fits"):
+        return "yes" if found.spare >= 0 else "no"
+    if quantity not in PER_GPU:
+        raise ProblemError("measured quantity", f"{quantity!r} is not predicted")
+    return PER_GPU[quantity](found)
+
+
+@cache
+def _start_up(case: Case) -> StartUp:
+    problem, shape = problem_of(case)
+    return start_up(problem, shape)
+
+
+def problem_of(case: Case) -> tuple[Problem, Shape]:
+    """The problem that a user would write, and the layout."""
+    gpu, model = _gpu(case.gpu), _model(case)
+    version = version_of(case.engine, case.source, case.note)
+    longest = model.max_context_tokens if "max-model-len not stated" in case.note else case.longest
+    usual = defaults_of(case.engine, version, _memory(gpu), case.gpu, longest, case.note, model.mla)
+    ranks = case.dp if re.search(r"\bEP\b|\+EP", case.note) else 1
+    values: dict[str, Any] = {
+        "engine": case.engine,
+        "engine_version": version,
+        "hardware": {"gpu": gpu, "nodes": max(1, case.tp * case.pp * case.dp // 8), "gpus_per_node": 8},
+        "model": model.name,
+        "workload": {"prompt_tokens": 1, "output_tokens": 1, "requests_per_s": 0.1},
+        "requirements": {
+            "max_sequence_tokens": case.longest,
+            "gpu_memory_utilization": case.share,
+            "max_batch": usual.sequences,
+        },
+        "search": {"max_num_batched_tokens": usual.tokens, "disabled_rules": ["context"]},
+    }
+    problem = problem_from_dict(values, default_name="log", model=model)
+    kv = CACHE_FORMATS.get(case.kv, case.kv)
+    kv = model.native_kv_format if kv == "auto" else kv
+    return problem, Shape(
+        case.tp, case.pp, ranks * case.tp if ranks > 1 else 1, _weights(case, model), kv, _layers(model.layers, case.pp)
+    )
+
+
+def _weights(case: Case, model: ModelFacts) -> str:
+    """The weights' format: as published where it is the checkpoint's own, also where 16 bit is said of one that has none."""
+    four = {"mxfp4", "nvfp4"}
+    same = case.weights in ("bf16", "fp16") or {case.weights, model.expert_format} <= four
+    return model.native_weight_format if same else case.weights
+
+
+def _model(case: Case) -> ModelFacts:
+    """The checkpoint: one that the note names, else the published one of the format, else the model's own.
+
+    Raises:
+        ProblemError: the catalog has none.
+    """
+    own = catalog.model(case.model)
+    for name in (*re.findall(r"[A-Za-z][\w.]*(?:-[\w.]+)+", case.note), f"{own.name}-{case.weights}"):
+        if name.lower() in checkpoint_names():
+            own = catalog.model(name)
+            break
+    return without_latents(own) if re.search(r"MLA not used|no MLA", case.note) else own
+
+
+@cache
+def checkpoint_names() -> frozenset[str]:
+    """Names and aliases of the catalog's models."""
+    found: set[str] = set()
+    for name in catalog.names("models"):
+        entry = catalog.entry("models", name)
+        found |= {
+            name,
+            *(alias.lower() for alias in entry.get("aliases", ())),
+            entry["huggingface_id"].split("/")[-1].lower(),
+        }
+    return frozenset(found)
+
+
+def without_latents(model: ModelFacts) -> ModelFacts:
+    """The model as engines ran it before they had latent attention: keys and values of every head are cached."""
+    kinds = tuple(
+        kind.model_copy(
+            update={
+                "kv_values_per_token_per_kv_head": kind.prefill_flop_width // model.attention_heads // 2 * 2 + 64,
+                "kv_values_per_token_replicated": 0,
+            }
+        )
+        for kind in model.kinds
+    )
+    return model.model_copy(update={"kinds": kinds, "mla": False, "kv_heads": model.attention_heads})
+
+
+def _layers(layers: int, stages: int) -> tuple[int, ...]:
+    each, over = divmod(layers, stages)
+    # What does not divide goes to the stages before the last, as vLLM shares layers out (vllm/distributed/utils.py).
+    return tuple(each + (stages - 1 - over <= stage < stages - 1 if over else False) for stage in range(stages))
+
+
+def _gpu(name: str) -> Any:
+    """A card of the catalog, or one of which only the memory is known."""
+    try:
+        catalog.gpu(name)
+        return name
+    except ProblemError:
+        found = re.search(r"(\d+)gb$", name)
+        if found is None:
+            raise
+        total = int(found.group(1)) * 1024
+        capability = re.match(r"sm(\d)(\d)", name)
+        return {
+            "name": name,
+            "memory_mib": total,
+            "reserved_mib": total * 18 // 1000,
+            "compute_capability": f"{capability.group(1)}.{capability.group(2)}" if capability else "8.6",
+            "memory_bandwidth_gb_per_s": 900,
+            "dense_tflops": {"fp16": 120, "bf16": 120},
+        }
+
+
+def _memory(gpu: Any) -> int:
+    return int(gpu["memory_mib"]) if isinstance(gpu, dict) else catalog.gpu(gpu).memory_mib
+
+
+__all__ = ["Case", "Defaults", "predicted", "problem_of"]

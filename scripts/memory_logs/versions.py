@@ -1,0 +1,93 @@
+"""Which version of an engine a log is of, and what that version takes where nothing is said.
+
+Sources: ``EngineArgs`` of the versions (``vllm/engine/arg_utils.py``) and ``vllm/config.py``; numbers of issues by the version that was
+current when they were filed (https://github.com/vllm-project/vllm/releases).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+LARGE_GPU_MIB = 70 * 1024
+ISSUES = (
+    (2600, "0.2.7"),
+    (5000, "0.3.3"),
+    (6900, "0.5.3"),
+    (9000, "0.6.1"),
+    (11500, "0.6.4"),
+    (14000, "0.7.2"),
+    (16200, "0.8.3"),
+    (18500, "0.8.5"),
+    (24500, "0.10.0"),
+    (30000, "0.11.0"),
+    (34000, "0.14.0"),
+    (38000, "0.18.0"),
+    (45000, "0.22.0"),
+    (50000, "0.25.0"),
+    (54000, "0.28.0"),
+)
+RECIPES = ((60, "0.10.0"), (250, "0.11.0"), (330, "0.15.0"), (420, "0.20.0"), (700, "0.23.0"), (850, "0.26.0"))
+"""The same of https://github.com/vllm-project/recipes."""
+NEWEST = "0.32.0"
+CHUNKED_FROM = 32768
+"""Longest sequence above which vLLM 0 cuts prompts into chunks by itself."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """max_num_seqs and max_num_batched_tokens."""
+
+    sequences: int
+    tokens: int
+
+
+def version_of(engine: str, source: str, note: str) -> str:
+    """The version that a note names, else the one that was current when the issue was filed."""
+    if engine == "sglang":
+        return "0.5.0"
+    said = re.search(r"\bV[01][ ,]+(?:dev )?(\d+\.\d+(?:\.\d+)?)", note) or re.search(
+        r"\bvLLM (\d+\.\d+(?:\.\d+)?)", note
+    )
+    if said:
+        return "0.7.3" if re.search(r"\bV0\b", note) and _parts(said.group(1)) >= (0, 8) else said.group(1)
+    issue = re.search(r"vllm-project/(vllm|recipes)#(\d+)", source)
+    if not issue:
+        return "0.6.4" if re.search(r"\bV0\b", note) else NEWEST
+    number = int(issue.group(2))
+    version = next((name for most, name in (ISSUES if issue.group(1) == "vllm" else RECIPES) if number < most), NEWEST)
+    if re.search(r"\bV1\b", note) and _parts(version) < (0, 8):
+        return "0.8.0"
+    if re.search(r"\bV0\b", note) and _parts(version) >= (0, 8):
+        return "0.7.3"
+    return version
+
+
+def defaults_of(
+    engine: str, version: str, memory_mib: int, gpu: str, longest: int, note: str, latent: bool
+) -> Defaults:
+    """What the engine takes where nothing is said.
+
+    Args:
+        longest: max_model_len, the model's context where a case does not know it.
+        latent: the model has latent attention, whose prompts vLLM 0 never cut.
+    """
+    stated = re.search(r"max-model-len (\d+)", note)
+    longest = int(stated.group(1)) if stated else longest
+    large = memory_mib >= LARGE_GPU_MIB and "a100" not in gpu.lower()
+    said = re.search(r"batched tokens = (\d+)", note)
+    if engine == "sglang":
+        return Defaults(2048, int(said.group(1)) if said else 8192 if large else 2048)
+    here = _parts(version)
+    if here < (0, 8):
+        chunked = longest > CHUNKED_FROM and here >= (0, 5) and not (latent and here < (0, 7, 3))
+        tokens = max(2048, longest) if not chunked else 512 if here < (0, 6, 6) else 2048
+        return Defaults(256, int(said.group(1)) if said else tokens)
+    library = "LLM class" in note
+    tokens = (16384 if library else 8192) if large else (8192 if library else 2048)
+    sequences = 1024 if large or here < (0, 8, 5) else 256
+    return Defaults(sequences, int(said.group(1)) if said else tokens)
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
