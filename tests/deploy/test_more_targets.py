@@ -13,6 +13,7 @@ import yaml
 from optimizer.engines.flags import read_version, versions
 from optimizer.facts.errors import ProblemError
 from tests.deploy.cases import CASES, commands_in, files_of, problem, strategy, written
+from tests.deploy.running import free_ports
 from tests.deploy.test_scripts import _fakes
 
 
@@ -40,7 +41,7 @@ def test_a_unit_runs_the_command_of_its_script(tmp_path: Path) -> None:
     (unit,) = [text for name, text in files.items() if name.endswith("node-0.service")]
     (line,) = [line.removeprefix("ExecStart=") for line in unit.splitlines() if line.startswith("ExecStart=")]
     environment = _fakes(tmp_path) | {"FAIL": "1"}
-    words = line.replace("--echo", "--echo --pause 0.1").split()
+    words = line.replace("--echo", "--echo --pause 0.1").replace("8000", str(free_ports(1)[0])).split()
     found = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     assert found.returncode == 78
     assert found.stdout.count("OSError: no such model") == 3
@@ -58,15 +59,15 @@ def test_a_slurm_job_fills_in_its_nodes(tmp_path: Path) -> None:
     }.items():
         (tmp_path / "programs" / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / "programs" / name).chmod(0o755)
-    for name in ("replica-0.sbatch",):
-        text = (tmp_path / name).read_text().replace("--patient", "--pause 0.1")
-        (tmp_path / name).write_text(text)
+    (port,) = free_ports(1)
+    job = tmp_path / "replica-0.sbatch"
+    job.write_text(job.read_text().replace("--patient", "--pause 0.1").replace("8001", str(port)))
     subprocess.run(["bash", "replica-0.sbatch"], cwd=tmp_path, env=environment, capture_output=True, timeout=60)
     lines = (tmp_path / "notes").read_text().splitlines()
     assert len(lines) == 6
-    assert "--port 8001" in lines[0] and "--node-rank 0 --master-addr gpu3" in lines[0]
+    assert f"--port {port}" in lines[0] and "--node-rank 0 --master-addr gpu3" in lines[0]
     assert "--headless" in lines[3] and "--node-rank 1 --master-addr gpu3" in lines[3]
-    assert (tmp_path / "endpoints" / "replica-0").read_text() == "gpu3:8001 1\n"
+    assert (tmp_path / "endpoints" / "replica-0").read_text() == f"gpu3:{port} 1\n"
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
