@@ -104,9 +104,9 @@ MUTATIONS = (
     ),
     Mutation(
         "the inventory's verifier asks for one and a half times the demand",
-        "optimizer/verify/inventory/float_candidate.py",
-        "        self._demand = exact(inventory.workload.requests_per_s)\n",
-        "        self._demand = exact(inventory.workload.requests_per_s) * 3 / 2\n",
+        "optimizer/verify/inventory/outlive.py",
+        "    needed = float(exact(inventory.workload.requests_per_s))\n",
+        "    needed = 1.5 * float(exact(inventory.workload.requests_per_s))\n",
         "tests/verify_inventory/test_differential.py",
     ),
     Mutation(
@@ -128,7 +128,7 @@ MUTATIONS = (
         "optimizer/search/inventory/losses.py",
         "    if count == 1 or len(loads) == 1:\n",
         "    if loads:\n",
-        "tests/inventory/test_naive.py",
+        "tests/inventory/test_bounds.py",
     ),
     Mutation(
         "what is lost where none can be spared is counted twice",
@@ -189,8 +189,8 @@ MUTATIONS = (
     Mutation(
         "what nodes are worth is 5 % too little to the verifier",
         "optimizer/verify/inventory/prices.py",
-        "if self._weights.latency * gamma - nodes * _ROUNDING > least_ms + 1e-6:",
-        "if 1.05 * self._weights.latency * gamma - nodes * _ROUNDING > least_ms + 1e-6:",
+        "        return self._weights.latency * gamma - sum(one.worth.total for one in groups) * ROUNDING\n",
+        "        return 1.05 * self._weights.latency * gamma - sum(one.worth.total for one in groups) * ROUNDING\n",
         "tests/verify_inventory/test_prices.py",
     ),
     Mutation(

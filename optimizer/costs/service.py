@@ -29,7 +29,6 @@ class ServiceTable:
     prompt_each_ms: Floats  # (S, C) X: each distinct prompt through all stages
     overlap: Floats  # (S,) c: half the share of a prompt that another beside it saves
     yielded: float  # tokens that a step yields a sequence
-    output_tokens: float
     lengths: LengthMoments
     chunks: int
     prompts_per_step: float  # T / prompt

@@ -27,6 +27,7 @@ from optimizer.questions.uniform_steps import (
     why_ended,
     with_reasons,
 )
+from optimizer.reading.load import no_peers
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer, CheckAnswer, Fixed, Metrics, Simulation, model_read
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
@@ -215,7 +216,15 @@ def _with_facts(problem: Problem, answer: AnyAnswer) -> AnyAnswer:
 
 
 def check_fixed(problem: Problem, fixed: Fixed) -> None:
-    """Refuse fixed decisions that contradict each other or the model."""
+    """Refuse fixed decisions that contradict each other, the model or the GPU."""
+    gpu = problem.hardware.gpu
+    for option, degree in (
+        ("--tp", fixed.tensor_parallel),
+        ("--pp", fixed.pipeline_parallel),
+        ("--ep", fixed.expert_parallel),
+    ):
+        if not gpu.peer_links and degree not in (None, 1):
+            raise ProblemError(option, no_peers(gpu))
     split = fixed.layers_per_stage
     if split is None:
         return

@@ -33,9 +33,11 @@ from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Engine
 from optimizer.facts.text import name_from_path
 from optimizer.reading.load import (
+    by_itself,
     first_error,
     known_capability,
     most_used,
+    no_peers,
     nvlink_domain,
     refuse_impossible_context,
     resolve_model,
@@ -199,6 +201,12 @@ def inventory_from_dict(
     groups = _groups(stated.cluster)
     domains = _domains(stated.domains, {group.name for group in groups})
     groups = in_one_host(groups, domains)
+    search = stated.search
+    alone = [group.gpu for group in groups if not group.gpu.peer_links]
+    if alone:
+        if len(alone) < len(groups):
+            raise ProblemError("cluster", f"{no_peers(alone[0])}. Plan slices and whole GPUs in two files")
+        search = by_itself(search, alone[0])
     objective = Objective(preset=stated.objective) if isinstance(stated.objective, str) else stated.objective
     if objective.preset == "capacity":
         raise ProblemError("objective", "preset capacity is for problems with hardware:; with cluster: say throughput")
@@ -223,7 +231,7 @@ def inventory_from_dict(
         within_s=within,
         recovery=recovery_facts(stated.failures.engine_start_s, stated.failures.storage_gb_per_s),
         objective=objective,
-        search=stated.search,
+        search=search,
         engine_version=stated.engine_version,
         engine_overhead=stated.engine_overhead,
     )
