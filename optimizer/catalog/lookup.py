@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from optimizer.catalog import mig
 from optimizer.catalog.model_names import meant, without_format
 from optimizer.catalog.spelling import spelling
 from optimizer.checkpoints.huggingface import model_from_config
@@ -68,6 +69,9 @@ def gpu(name: str, field: str = "hardware.gpu") -> GpuFacts:
     try:
         values = entry("gpus", name)
     except KeyError:
+        cut = mig.NAME.fullmatch(name.strip())
+        if cut is not None:
+            return mig.slice_of(name, gpu(cut["parent"], field), field)
         raise ProblemError(field, f"no GPU {name!r} in the catalog; {closest(name, names('gpus'))}") from None
     return GpuFacts.model_validate({key: value for key, value in values.items() if key in GpuFacts.model_fields})
 

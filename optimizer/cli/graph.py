@@ -73,6 +73,8 @@ def _of_problem(stated: Problem, fixed: Fixed, sequences: int | None) -> tuple[G
     from optimizer.render.progress import LiveLine
     from optimizer.verify.graph import verify_graph
 
+    # The step that is drawn checks no guesses.
+    stated = stated.decided({**stated.variants()[0], "speculative_tokens": 0})
     with LiveLine() as live:
         given = check(stated, fixed, progress=live, repairs=False) if fixed.any else None
         answer = given or solve(stated, progress=live, repairs=False)

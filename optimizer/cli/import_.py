@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from optimizer.cli.runs import import_runs
+from optimizer.cli.start_log import import_log
 
 import_app = typer.Typer(
-    help="Turn another tool's instance into a problem file, or its results into measured runs.",
+    help="Turn another tool's instance into a problem file, its results into measured runs, or an engine's log into its overheads.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -21,6 +22,7 @@ def _group() -> None:
 
 
 import_app.command("runs")(import_runs)
+import_app.command("log")(import_log)
 
 
 @import_app.command("helix")

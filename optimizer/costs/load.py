@@ -10,12 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.costs.chain import ChainTable
 from optimizer.costs.mixed import Cumulants, latencies
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Bools, Floats, Ints
 from optimizer.facts.problem import Problem
 
-_BLOCK = 2048  # load points evaluated at a time, to bound memory
+_CELLS = 1 << 18  # load points times states worked on at a time, to bound memory
+_FEW_CELLS = 1 << 17
+_PILES_UP = -1
+_TIMES = (
+    *("mean_ms", "prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99"),
+    *("tpot_p50", "tpot_p99", "e2e_p50", "e2e_p99", "goodput"),
+)
 SMALLEST_CHAIN = 512
 
 
@@ -68,39 +75,83 @@ def evaluate(
         never: number of sequences that stands for "more than any" where overloaded.
         overlap_rate_per_s: (Q,) rate at which prompts overlap in the pipeline, for such bounds; left out, the arrival rate.
     """
-    blocks = []
-    for start in range(0, max(1, len(shape)), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        rate = rate_per_s[part]
-        overlap = rate if overlap_rate_per_s is None else overlap_rate_per_s[part]
-        blocks.append(_evaluate(service, shape[part], rate, never, overlap))
-    if len(blocks) == 1:
-        return blocks[0]
-    names = LoadPoints.__dataclass_fields__
-    return LoadPoints(**{name: np.concatenate([getattr(block, name) for block in blocks]) for name in names})
+    chain, usable = service.chain, rate_per_s > 0
+    rate = np.where(usable, rate_per_s, 1.0) / 1e3  # per ms
+    piles_up = ~usable | (rate * chain.last(shape) >= 1)
+    if not len(shape):
+        return _evaluate(service, shape, rate, never, rate, 0)
+    level = np.full(len(shape), _PILES_UP, dtype=np.int64)
+    level[~piles_up] = chain.level_of(shape[~piles_up], rate[~piles_up])
+    if len(shape) * chain.slots <= _FEW_CELLS:
+        level[~piles_up] = level.max()  # apart, few points would take longer
+    parts: list[tuple[Ints, LoadPoints]] = []
+    for one in sorted(set(level.tolist())):
+        rows = np.flatnonzero(level == one)
+        width = chain.slots if one == _PILES_UP else chain.widths[one]
+        size = max(1, _CELLS // width)
+        for start in range(0, len(rows), size):
+            at = rows[start : start + size]
+            if one == _PILES_UP:
+                parts.append((at, _piled_up(chain, shape[at], np.where(usable, rate, 0.0)[at], never)))
+            else:
+                own = rate[at]
+                overlap = own if overlap_rate_per_s is None else overlap_rate_per_s[at] / 1e3
+                parts.append((at, _evaluate(service, shape[at], own, never, overlap, one)))
+    if len(parts) == 1:
+        return parts[0][1]
+    return _together(parts, len(shape))
+
+
+def _together(parts: list[tuple[Ints, LoadPoints]], count: int) -> LoadPoints:
+    """Parts of points, each with its places, as one."""
+    columns = {}
+    for name in LoadPoints.__dataclass_fields__:
+        values = [getattr(part, name) for _, part in parts]
+        columns[name] = np.empty(count, dtype=values[0].dtype)
+        for (at, _), value in zip(parts, values, strict=True):
+            columns[name][at] = value
+    return LoadPoints(**columns)
+
+
+def _piled_up(chain: ChainTable, shape: Ints, rate_per_ms: Floats, never: int) -> LoadPoints:
+    """Points with more arriving than N in progress complete, or without a replica (rate 0)."""
+    nowhere, nothing = np.full(len(shape), np.inf), np.zeros(len(shape))
+    more = np.full(len(shape), never, dtype=np.int64)
+    needed = np.full(len(shape), never, dtype=np.int64)
+    some = np.flatnonzero(rate_per_ms > 0)
+    if len(some):
+        fewest = chain.fewest_completing(chain.slots, shape[some], rate_per_ms[some])
+        needed[some] = np.where(fewest <= chain.slots, fewest, never)
+    return LoadPoints(
+        overloaded=np.ones(len(shape), dtype=np.bool_),
+        n50=more,
+        n99=more,
+        slots_needed=needed,
+        mean_number=nothing,
+        number_variance=nothing,
+        number_third=nothing,
+        **dict.fromkeys(_TIMES, nowhere),
+    )
 
 
 def _evaluate(
-    service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int, overlap_rate_per_s: Floats
+    service: ServiceTable, shape: Ints, rate: Floats, never: int, overlapping: Floats, level: int
 ) -> LoadPoints:
-    usable = rate_per_s > 0
-    rate = np.where(usable, rate_per_s, 1.0) / 1e3  # per ms
-    residence = service.residence_ms[shape]
-    slots = residence.shape[1]
-    n = np.arange(1, slots + 1, dtype=np.float64)
-    growth = rate[:, None] * residence / n
-    logs = np.concatenate([np.zeros((len(shape), 1)), np.cumsum(np.log(growth), axis=1)], axis=1)
-    weights = np.exp(logs - logs.max(axis=1, keepdims=True))
-    ratio = growth[:, -1]
-    stable = usable & (ratio < 1)
-    ratio = np.where(stable, ratio, 0.0)
+    """Points of one width of the chain, none of which piles up; rates per ms. ``overlapping`` is ``rate`` but for bounds from below."""
+    chain = service.chain
+    slots, n = chain.slots, chain.numbers(level)
+    logs = chain.logs(level, shape)
+    logs[:, 1:] += np.log(rate)[:, None] * n
+    logs -= logs.max(axis=1, keepdims=True)
+    weights = np.exp(logs, out=logs)
+    ratio = np.zeros(len(shape)) if chain.cut_short(level) else rate * chain.last(shape)
     tail = weights[:, -1] * ratio / (1 - ratio)
     cumulative = np.cumsum(weights, axis=1)
     total = cumulative[:, -1] + tail
     c50 = (cumulative < 0.5 * total[:, None]).sum(axis=1)
     reach = 0.99 * total
     k = (cumulative < reach[:, None]).sum(axis=1)
-    inside = np.clip(k, 1, slots)
+    inside = np.clip(k, 1, len(n))
     row = np.arange(len(shape))
     c99 = inside - 1 + (reach - cumulative[row, inside - 1]) / weights[row, inside]
     c99 = np.where(k == 0, 0.0, c99)
@@ -109,7 +160,6 @@ def _evaluate(
     mean_number, square, cube = (raw.T + beyond) / total
 
     alone = service.prompt_sum_ms[shape]
-    overlapping = np.where(usable, overlap_rate_per_s, 1.0) / 1e3
     beside = 2 * service.overlap[shape] * overlapping * alone
     busiest = service.prompt_max_ms[shape]
     occupancy = busiest + (alone - busiest) / (1 + beside)
@@ -117,7 +167,7 @@ def _evaluate(
     variance = square - mean_number**2
     third = cube - 3 * mean_number * square + 2 * mean_number**3
     push = rate * alone / (1 - np.where(prefilling < 1, prefilling, 0.0))
-    stable &= (k <= slots) & (prefilling < 1)
+    stable = (k <= slots) & (prefilling < 1)
     spread = np.maximum(0.0, c99 - mean_number) / np.where(stable, 1 - prefilling, 1.0)
     n99 = 1 + np.ceil(np.where(stable, mean_number + spread, slots)).astype(np.int64)
     n50 = c50 + 1
@@ -136,11 +186,7 @@ def _evaluate(
     pair = occupancy * np.clip(100 * rate * (round99 + occupancy) - 1, 0.0, 1.0)
     cap = service.prompt_cap_steps * (service.prompts_per_step * occupancy + round99)
     prefill99 = np.maximum(base, np.minimum(base + np.maximum(wait99, pair), cap))
-    if len(shape) < len(service.residence_ms):
-        completion = np.maximum.accumulate(n / residence, axis=1)
-    else:
-        completion = np.maximum.accumulate(n / service.residence_ms, axis=1)[shape]
-    needed = (completion < rate[:, None]).sum(axis=1) + 1
+    needed = chain.fewest_completing(len(n), shape, rate)
 
     wider = _wider(push, service.prompt_moments)
     seen = latencies(
@@ -170,7 +216,7 @@ def _evaluate(
         return result
 
     quantiles = {"e2e_p50": seen.e2e_p50, "e2e_p99": seen.e2e_p99, "goodput": seen.missed(service.lengths.goodput)}
-    if overlap_rate_per_s is not rate_per_s:
+    if overlapping is not rate:
         # A bound from below: quantiles from cumulants are not sure to grow with the rate, so nothing is said of them.
         unsure = quantiles | (first if service.lengths.mixed else {})
         first, quantiles = (
@@ -180,7 +226,7 @@ def _evaluate(
         overloaded=~fine,
         n50=np.where(fine, n50, never),
         n99=np.where(fine, n99, never),
-        slots_needed=np.where(usable & (needed <= slots), needed, never),
+        slots_needed=np.where(needed <= slots, needed, never),
         mean_number=mean_number,
         number_variance=variance * wider,
         number_third=_third(variance, third, push, service.prompt_moments),

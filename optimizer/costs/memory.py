@@ -119,9 +119,9 @@ def memory_table(
     batched = problem.search.max_num_batched_tokens
     stated = known.activations_mib
     hidden = 2 * batched * model.hidden_size
-    activations = (
-        3 * hidden + 2 * batched * _widest(problem, table) if stated is None else np.full(len(table.tp), stated * MIB)
-    )
+    activations = 3 * hidden + 2 * batched * _widest(problem, table)
+    if stated is not None:
+        activations = np.full_like(activations, stated * MIB)
     activations_up = _up(np.where(present, activations[:, None], 0))
     logits = np.where(table.is_last & present, model.vocabulary * known.sampling_bytes, 0)
     sampling = np.zeros_like(activations_up)

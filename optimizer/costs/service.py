@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
+from optimizer.costs.chain import ChainTable
 from optimizer.costs.mixed import LengthMoments
 from optimizer.costs.shapes import Floats, Ints
 
@@ -28,12 +29,19 @@ class ServiceTable:
     prompt_each_ms: Floats  # (S, C) X: each distinct prompt through all stages
     overlap: Floats  # (S,) c: half the share of a prompt that another beside it saves
     yielded: float  # tokens that a step yields a sequence
-    output_tokens: float
     lengths: LengthMoments
     chunks: int
     prompts_per_step: float  # T / prompt
     prompt_cap_steps: int  # ceil(longest / T) + 1
     prompt_moments: tuple[float, float]  # E[p²] / E[p]² and E[p³] / E[p]³ of prompt lengths
+    _chains: list[ChainTable] = field(init=False, repr=False, compare=False, default_factory=list)
+
+    @property
+    def chain(self) -> ChainTable:
+        """The chain of requests in progress of each shape, built once."""
+        if not self._chains:
+            self._chains.append(ChainTable(self.residence_ms))
+        return self._chains[0]
 
     def up_to(self, slots: int) -> ServiceTable:
         """The same for 1…slots sequences in progress only."""
@@ -53,10 +61,10 @@ def joined(parts: list[tuple[Ints, ServiceTable]], shapes: int) -> ServiceTable:
     """One table of the tables of groups of shapes, each with its rows."""
     first = parts[0][1]
     columns: dict[str, Any] = {}
-    for field in fields(first):
-        value = getattr(first, field.name)
+    for one in fields(first):
+        value = getattr(first, one.name)
         if isinstance(value, np.ndarray):
-            columns[field.name] = np.empty((shapes, *value.shape[1:]))
+            columns[one.name] = np.empty((shapes, *value.shape[1:]))
             for rows, part in parts:
-                columns[field.name][rows] = getattr(part, field.name)
+                columns[one.name][rows] = getattr(part, one.name)
     return replace(first, **columns)

@@ -310,7 +310,6 @@ class StepModel:
             prompt_each_ms=each,
             overlap=overlap,
             yielded=self.yielded,
-            output_tokens=float(workload.output_tokens),
             lengths=lengths,
             chunks=chunks,
             prompts_per_step=budget / workload.fresh(prompt),

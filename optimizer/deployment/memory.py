@@ -49,7 +49,12 @@ def static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, 
         strategy.layers_per_stage,
     )
     limit = usable_share(problems)
-    stages = breakdown(problems[0], shape, strategy.max_num_seqs, 1)["memory_bytes_by_stage"]
+    # What an engine takes beside weights and cache differs from GPU to GPU.
+    on_gpu = {
+        problem.hardware.gpu.name: breakdown(problem, shape, strategy.max_num_seqs, 1)["memory_bytes_by_stage"]
+        for problem in problems
+    }
+    stages = [on_gpu[problem.hardware.gpu.name][stage] for stage, problem in enumerate(problems)]
     if problems[0].paged:
         longest = AnalyticCosts(problems[0], [shape])
         held_by = longest.memory().kv_per_sequence[0]

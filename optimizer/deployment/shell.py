@@ -12,9 +12,11 @@ from optimizer.deployment import ray
 from optimizer.deployment.command import joined
 from optimizer.deployment.limits import DRAIN_S, STOP_S, start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
+from optimizer.deployment.platforms import NVIDIA
 from optimizer.deployment.programs import program
 from optimizer.deployment.router import router_conf, start_router
 from optimizer.deployment.service import Engine, Service
+from optimizer.deployment.unlike import stages_of
 from optimizer.engines.registry import engine_of
 from optimizer.writing.quoting import shell_word
 from optimizer.writing.yaml_text import comment
@@ -157,6 +159,11 @@ def _of_part(service: Service, engine: Engine, number: int) -> list[Process]:
     before = ray.wait(service, launch) if by_ray else []
     if not by_ray:
         environment[service.platform(engine).visible] = joined(command.gpus)
+        stages = service.problems[engine.instance.pool]
+        cards = {stages[stage].hardware.gpu.name for stage in stages_of(launch, launch.parts[number])}
+        if len(cards) > 1 and service.platform(engine) is NVIDIA:
+            # Left alone, CUDA numbers the fastest card first.
+            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     words = command.filled(service.host(launch.head), str(number))
     body = (*before, *call(words, {**environment, **command.environment}))
     limit = f"--ready-within {start_limit_s(service, engine)}"

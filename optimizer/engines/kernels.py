@@ -148,6 +148,7 @@ def _files() -> dict[str, tuple[str, Path]]:
     return found
 
 
+@cache
 def ordered(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
 

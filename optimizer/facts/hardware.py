@@ -59,6 +59,10 @@ class GpuFacts(Facts):
     nvlink_domain_gpus: Count = Field(default=1, description="GPUs that reach each other over NVLink")
     pcie_gb_per_s: Positive = Field(default=32, description="PCIe x16, one direction, 10^9 bytes/s")
     gpus_per_node: Count = Field(default=8, description="GPUs in the usual node of this type")
+    peer_links: bool = Field(
+        default=True,
+        description="Whether it reaches other GPUs at all; MIG slices do not, so that each serves by itself",
+    )
     tdp_watts: Positive | None = Field(default=None, description="Most power the card may draw, W")
     idle_watts: Positive | None = Field(default=None, description="Power of the card with no process on it, W")
     layer_time_factor: Positive = Field(

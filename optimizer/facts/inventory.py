@@ -22,6 +22,10 @@ def level_word(level: str) -> str:
     return "GPU" if level == "gpu" else level
 
 
+HOST = "host"
+"""Level of ``domains`` whose groups are the cards of one machine."""
+
+
 class NodeGroup(Facts):
     """Equal nodes. ``free_gpus`` counts the GPUs of each node that may be used."""
 
@@ -159,6 +163,16 @@ class InventoryProblem(Facts):
         if any(group.zone for group in self.groups):
             found.append("zone")
         return (*found, *dict.fromkeys(domain.level for domain in self.domains))
+
+    def in_hosts(self) -> dict[str, tuple[str, int]]:
+        """Groups that are cards of one machine (level ``host`` of ``domains``): name → (the host, GPUs of groups before it)."""
+        found = {}
+        for host in (domain for domain in self.domains if domain.level == HOST):
+            before = 0
+            for name in host.groups:
+                found[name] = host.name, before
+                before += self.group(name).gpus_per_node
+        return found
 
     def wide_domains(self, level: str) -> dict[str, tuple[str, ...]]:
         """Domains of ``zone`` or of a stated level: name → names of the groups in it."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.modules import ReplicaCost, StageCost, replica_cost
 from optimizer.costs.two_groups import TwoGroupCosts
@@ -78,7 +79,7 @@ class Timings:
         key = (instance.shape, slots, instance.sequences_in_progress, id(instance.problem), id(hardware))
         if key not in self._costs:
             problem = _on(instance.problem, hardware)
-            budgets = [memory_budget_bytes(_on(instance.problem, stage.hardware)) for stage in instance.stages]
+            budgets = _budgets(instance, problem)
             self._costs[key] = replica_cost(problem, instance.shape, slots, instance.sequences_in_progress, budgets)
         return self._costs[key]
 
@@ -102,6 +103,22 @@ class Timings:
             ours, theirs = links_of(here.hardware), links_of(there.hardware)
             found.append(max(message_ms(joined(ours[kind], theirs[kind]), size) for kind in kinds))
         return tuple(found)
+
+
+def _budgets(instance: InstancePlan, here: Problem) -> list[int]:
+    """What each stage may use of its own GPU, less what its engine takes there more than it would on the GPU of ``here``."""
+    slots, taken = instance.strategy.max_num_seqs, []
+    costs = AnalyticCosts(here, [instance.shape])
+    as_here = costs.memory().beside_cache(slots)[0]
+    known = {here.hardware.gpu.name: as_here}
+    for stage, column in zip(instance.stages, costs.table.class_of_stage[0], strict=True):
+        own = _on(instance.problem, stage.hardware)
+        name = own.hardware.gpu.name
+        if name not in known:
+            known[name] = AnalyticCosts(own, [instance.shape]).memory().beside_cache(slots)[0]
+        beside = known[name]
+        taken.append(memory_budget_bytes(own) - int(beside[column]) + int(as_here[column]))
+    return taken
 
 
 def _on(problem: Problem, hardware: HardwareFacts) -> Problem:

@@ -26,15 +26,20 @@ LiveProgress = Callable[[Any], None]
 
 
 def solve_chain(
-    problem: ChainProblem, *, time_limit_s: float | None = None, progress: LiveProgress | None = None
+    problem: ChainProblem,
+    *,
+    time_limit_s: float | None = None,
+    progress: LiveProgress | None = None,
+    gap: float = 0.0,
 ) -> ChainAnswer:
     """The placement with the highest throughput found, its proved bound, and an independent check of both.
 
     Args:
         problem: from ``load_chain``.
         time_limit_s: wall-clock limit of the search, seconds; 60 when left out. The answer comes earlier when the value
-            meets the bound or every method is through.
+            meets the bound.
         progress: called with ``Progress`` (elapsed seconds, tokens/s, bound) at each improvement.
+        gap: the share of the value that the bound may be above it, where no better is asked for.
 
     Returns:
         ``optimal`` only when value = bound and the verifier agrees; ``feasible`` with value, bound and gap;
@@ -51,7 +56,7 @@ def solve_chain(
             progress(Progress(time.monotonic() - started, value / THOUSAND, bound / THOUSAND, "tokens/s"))
 
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
-    search = Search(scaled(problem), started + limit, report)
+    search = Search(scaled(problem), started + limit, report, gap)
     try:
         search.run()
     except KeyboardInterrupt:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_inventory", "inventory_from_dict", "load_inventory", "solve_inventory"]
 
+_ENDS = ("low", "high")
 RANGES_WITHIN_S = 10.0
 """A search that took longer is not repeated for the ends of the failure rates."""
 Explain = Literal["nothing", "conflict", "repairs"]
@@ -133,19 +134,33 @@ def _answer(
         answer = answer_without(problem, candidates, found)
     else:
         answer = answer_with(problem, candidates, solver, found, found.best)
-        quick = time.monotonic() - started < RANGES_WITHIN_S
-        if ranges and quick and found.status == "optimal":
-            answer = replace(
-                answer, ranges=tuple(_ranges(problem, candidates, found.best, _no_longer(started, deadline)))
-            )
+        if ranges and found.status == "optimal":
+            quick = time.monotonic() - started < RANGES_WITHIN_S
+            until = _no_longer(started, deadline) if quick else time.monotonic()
+            answer = replace(answer, ranges=tuple(_ranges(problem, candidates, found.best, until)))
     answer = replace(answer, verification=verify_inventory(problem, answer, fixed or Fixed(), deadline=last))
+    said = _ends_left_out(problem, answer) if ranges and found.status == "optimal" else ()
     if found.status == "infeasible" and explain != "nothing":
         answer = _explained(problem, answer, fixed or Fixed(), progress, last, repairs=explain == "repairs")
-    said = (
+    sentences = (
         *inventory_sentences(problem, answer, found),
+        *said,
         *machine_sentences(problem.engine_overhead, [group.gpu for group in problem.groups]),
     )
-    return replace(answer, explanation=said, model=model_read(problem.model))
+    return replace(answer, explanation=sentences, model=model_read(problem.model))
+
+
+def _ends_left_out(problem: InventoryProblem, answer: InventoryAnswer) -> tuple[str, ...]:
+    """What was not looked at of the ranges of the failure rates, and how to ask for it."""
+    done = {one.end for one in answer.ranges}
+    left = [end for end in _ENDS if end not in done and at_end(problem, end).failures != problem.failures]
+    if not left:
+        return ()
+    words = " and at ".join({"low": "the worst", "high": "the best"}[end] for end in left)
+    return (
+        f"Whether the choice stays the same at {words} failure rates of their range was left out for time; "
+        "optimizer how-sure looks at them.",
+    )
 
 
 def _explained(
@@ -211,9 +226,9 @@ def _no_longer(started: float, deadline: float | None) -> float:
 def _ranges(problem: InventoryProblem, candidates: Candidates, best: Placed, deadline: float | None) -> list[RateRange]:
     """The best choice at both ends of the failure rates."""
     found = []
-    for end in ("low", "high"):
+    for end in _ENDS:
         changed = at_end(problem, end)
-        if changed.failures == problem.failures:
+        if changed.failures == problem.failures or (deadline is not None and time.monotonic() >= deadline):
             continue
         there = InventorySolver(changed, candidates.again(changed), deadline=deadline).run()
         if there.best is None or there.status != "optimal":

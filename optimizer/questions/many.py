@@ -16,6 +16,7 @@ from optimizer.explain.uniform.why import binding_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.questions.uniform import solve
+from optimizer.questions.variants import settled
 from optimizer.results.answer import Answer, Verification, with_verification
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.rule import Choice
@@ -51,7 +52,13 @@ def solve_many(
     """
     families: dict[Hashable, list[int]] = {}
     keys: dict[int, Hashable] = {}
-    for position, problem in enumerate(problems):
+    problems = list(problems)
+    for position, stated in enumerate(problems):
+        try:
+            problem = problems[position] = settled(stated, "a sweep")
+        except ProblemError as error:
+            yield position, error
+            continue
         if id(problem) not in keys:
             keys[id(problem)] = family_key(problem)
         families.setdefault(keys[id(problem)], []).append(position)

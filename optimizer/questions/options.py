@@ -13,7 +13,7 @@ Progress = Callable[[Any], None]
 """Called with what the search knows at each improvement."""
 
 
-class Options(TypedDict, total=False):
+class SolveOptions(TypedDict, total=False):
     """Of ``solve``; each is explained there."""
 
     time_limit_s: float | None
@@ -23,7 +23,7 @@ class Options(TypedDict, total=False):
     repairs: bool
 
 
-class CheckOptions(Options, total=False):
+class CheckOptions(SolveOptions, total=False):
     """Of ``check``."""
 
     placement: Proposal | ChainProposal | None

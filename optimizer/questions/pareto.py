@@ -73,7 +73,9 @@ def pareto(
 
         front = inventory_front(problem, tuple(axes), points, time_limit_s, progress)
     else:
-        front = _of_rows(cast("Problem", problem), tuple(axes), points, time_limit_s, progress)
+        from optimizer.questions.variants import settled
+
+        front = _of_rows(settled(cast("Problem", problem), "a front"), tuple(axes), points, time_limit_s, progress)
     from optimizer.explain.common.pareto import told
 
     return told(front)

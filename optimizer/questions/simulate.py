@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,14 +10,16 @@ from optimizer.facts.errors import ProblemError
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
+    from optimizer.results.inventory import InventoryAnswer
 
 
 def simulate(problem: AnyProblem, answer: Any, *, trace: Path | None = None, seed: int = 1) -> Any:
     """The same answer with simulated percentiles; unchanged where there is nothing to simulate.
 
-    An inventory's verifier simulates its instances and their failures as part of every answer, so it comes back as it is.
+    Of an inventory the failures are simulated as part of every verification; a trace is played on one replica of each pool.
 
     Args:
         problem: what the answer is for.
@@ -31,9 +34,41 @@ def simulate(problem: AnyProblem, answer: Any, *, trace: Path | None = None, see
         from optimizer.questions.uniform import simulate as played
 
         return played(cast("Problem", problem), answer, trace=trace, seed=seed)
-    if trace is not None:
-        raise ProblemError(
-            "--trace",
-            "is played on one replica of equal nodes (hardware:); state a pool of this inventory as hardware: to play it",
-        )
-    return answer
+    if trace is None:
+        return answer
+    if kind_of(problem) == "chain":
+        raise ProblemError("--trace", "plays requests; a chain's load is tokens/s, with no requests to play")
+    return _inventory(cast("InventoryProblem", problem), answer, trace, seed)
+
+
+def _inventory(problem: InventoryProblem, answer: InventoryAnswer, trace: Path, seed: int) -> InventoryAnswer:
+    """The answer with what one replica of each pool saw of the trace.
+
+    Raises:
+        ProblemError: the trace cannot be used.
+    """
+    from optimizer.questions.uniform import simulation_of
+    from optimizer.results.inventory import PoolSimulation
+    from optimizer.verify.simulation import simulate as play
+    from optimizer.verify.simulation.trace import read_trace, trace_sentence
+
+    requests = read_trace(trace)
+    said, found = [trace_sentence(requests, problem.workload)], []
+    for number, pool in enumerate(answer.pools):
+        if len(pool.parts) > 1:
+            said.append(f"The trace was not played on pool {number}: its stages stand on unlike groups.")
+            continue
+        if pool.share <= 0 or pool.metrics.ttft_p99_ms is None:
+            continue
+        part = pool.parts[0]
+        ranks = pool.strategy.data_parallel // pool.instances
+        # The router sends a replica every k-th request.
+        every = max(1, round(pool.instances * ranks / pool.share))
+        alone = problem.instance_problem(problem.group(part.group), part.nodes)
+        try:
+            seen = play(alone, replace(pool.strategy, data_parallel=every), seed=seed, trace=trace)
+        except ValueError as error:
+            raise ProblemError("--trace", f"pool {number}: {error}") from None
+        found.append(PoolSimulation(number, simulation_of(pool.metrics, seen, problem.requirements)))
+        said += [f"Pool {number} ({pool.where}): {sentence}" for sentence in found[-1].simulation.disagreements]
+    return replace(answer, simulations=tuple(found), explanation=(*answer.explanation, *said))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
-    from optimizer.questions.options import Options, Progress
+    from optimizer.questions.options import Progress, SolveOptions
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import Answer
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 @overload
-def solve(problem: Problem, **options: Unpack[Options]) -> Answer: ...
+def solve(problem: Problem, **options: Unpack[SolveOptions]) -> Answer: ...
 @overload
-def solve(problem: InventoryProblem, **options: Unpack[Options]) -> InventoryAnswer: ...
+def solve(problem: InventoryProblem, **options: Unpack[SolveOptions]) -> InventoryAnswer: ...
 @overload
-def solve(problem: ChainProblem, **options: Unpack[Options]) -> ChainAnswer: ...
+def solve(problem: ChainProblem, **options: Unpack[SolveOptions]) -> ChainAnswer: ...
 def solve(
     problem: AnyProblem,
     *,

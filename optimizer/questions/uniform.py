@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optimizer.explain.uniform.conflict import least_broken
 from optimizer.explain.uniform.costs import cost_sentences, interval_sentences, intervals_of
@@ -26,11 +27,16 @@ from optimizer.questions.uniform_steps import (
     why_ended,
     with_reasons,
 )
+from optimizer.reading.load import no_peers
 from optimizer.reading.stated import Stated
-from optimizer.results.answer import Answer, CheckAnswer, Fixed, Simulation, model_read
+from optimizer.results.answer import Answer, CheckAnswer, Fixed, Metrics, Simulation, model_read
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.solve import Found, Progress, Solver
 from optimizer.search.uniform.space import search_limits
+
+if TYPE_CHECKING:
+    from optimizer.facts.demand import Requirements
+    from optimizer.verify.simulation.report import SimulatedPercentiles
 
 ALTERNATIVES = 3
 
@@ -83,7 +89,6 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
         ProblemError: the trace cannot be used.
     """
     from optimizer.verify.simulation import simulate as play
-    from optimizer.verify.simulation.report import compare
     from optimizer.verify.simulation.trace import read_trace, trace_sentence
 
     metrics, problem = answer.metrics, problem.decided(answer.decided)
@@ -100,26 +105,33 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
         if trace is not None:
             raise ProblemError("--trace", str(error)) from None
         return answer
-    found = compare(metrics, seen, problem.requirements)
     said_of_trace = () if trace is None else (trace_sentence(read_trace(trace), problem.workload),)
+    return replace(
+        answer,
+        explanation=(*answer.explanation, *said_of_trace),
+        simulation=simulation_of(metrics, seen, problem.requirements),
+    )
+
+
+def simulation_of(metrics: Metrics, seen: SimulatedPercentiles, requirements: Requirements) -> Simulation:
+    """What a replica's simulation saw, beside its analytic metrics."""
+    from optimizer.verify.simulation.report import compare
+
+    found = compare(metrics, seen, requirements)
     percentiles = {}
     for metric in ("prefill", "ttft", "tpot", "e2e"):
         for percentile in (50, 99):
             estimate = seen.latency(metric, percentile)
             if estimate is not None:
                 percentiles[f"{metric}_p{percentile}_ms"] = (estimate.ms, estimate.half_width_ms)
-    return replace(
-        answer,
-        explanation=(*answer.explanation, *said_of_trace),
-        simulation=Simulation(
-            percentiles=percentiles,
-            arrivals=seen.arrivals,
-            requests=seen.requests,
-            preemptions=seen.preemptions,
-            seed=seen.seed,
-            disagreements=tuple(item.sentence for item in found),
-            limits_hold=all(item.kind != "limit" for item in found),
-        ),
+    return Simulation(
+        percentiles=percentiles,
+        arrivals=seen.arrivals,
+        requests=seen.requests,
+        preemptions=seen.preemptions,
+        seed=seen.seed,
+        disagreements=tuple(item.sentence for item in found),
+        limits_hold=all(item.kind != "limit" for item in found),
     )
 
 
@@ -204,7 +216,15 @@ def _with_facts(problem: Problem, answer: AnyAnswer) -> AnyAnswer:
 
 
 def check_fixed(problem: Problem, fixed: Fixed) -> None:
-    """Refuse fixed decisions that contradict each other or the model."""
+    """Refuse fixed decisions that contradict each other, the model or the GPU."""
+    gpu = problem.hardware.gpu
+    for option, degree in (
+        ("--tp", fixed.tensor_parallel),
+        ("--pp", fixed.pipeline_parallel),
+        ("--ep", fixed.expert_parallel),
+    ):
+        if not gpu.peer_links and degree not in (None, 1):
+            raise ProblemError(option, no_peers(gpu))
     split = fixed.layers_per_stage
     if split is None:
         return

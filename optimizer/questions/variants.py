@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, CheckAnswer
 
@@ -53,6 +54,23 @@ def best_of(problem: Problem, ask: Callable[[Problem, bool], SomeAnswer]) -> Som
     ]
     said = f"Chosen over every strategy: {_words(best.decided)}. The best with other choices: {', '.join(others)}."
     return replace(best, status=status, explanation=(*best.explanation, said))
+
+
+def settled(problem: Problem, question: str) -> Problem:
+    """The problem with its one choice made, for questions about the strategies of one choice.
+
+    Raises:
+        ProblemError: several choices are open.
+    """
+    choices = problem.variants()
+    if len(choices) == 1:
+        return problem.decided(choices[0])
+    field, instead = "search.token_budgets", "state one, or search.max_num_batched_tokens"
+    if "speculative_tokens" in choices[0]:
+        field, instead = "workload.speculation.tokens", "state how many tokens are guessed"
+    raise ProblemError(
+        field, f"{question} compares strategies of one choice: {instead}; optimizer solve says which is best"
+    )
 
 
 def _works(answer: Answer) -> bool:

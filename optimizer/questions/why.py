@@ -116,4 +116,6 @@ def how_sure(
 def _uniform(problem: AnyProblem, question: str) -> Problem:
     if kind_of(problem) == "chain":
         raise ProblemError("kind", f"chain: {question} has no meaning here: {_INSTEAD[question]}")
-    return cast("Problem", problem)
+    from optimizer.questions.variants import settled
+
+    return settled(cast("Problem", problem), question)

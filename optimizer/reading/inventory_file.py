@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from optimizer.catalog import lookup as catalog
+from optimizer.catalog.constants import constants
 from optimizer.catalog.instances import nodes_stated
 from optimizer.catalog.recovery import recovery_facts
 from optimizer.engines.sixteen_bit import served_on
@@ -19,6 +20,7 @@ from optimizer.facts.files import read_mapping
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.inventory import (
     BUILT_IN_LEVELS,
+    HOST,
     Domain,
     InventoryFailures,
     InventoryProblem,
@@ -31,9 +33,11 @@ from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Engine
 from optimizer.facts.text import name_from_path
 from optimizer.reading.load import (
+    by_itself,
     first_error,
     known_capability,
     most_used,
+    no_peers,
     nvlink_domain,
     refuse_impossible_context,
     resolve_model,
@@ -196,6 +200,13 @@ def inventory_from_dict(
         raise first_error(error, values, InventoryFile) from None
     groups = _groups(stated.cluster)
     domains = _domains(stated.domains, {group.name for group in groups})
+    groups = in_one_host(groups, domains)
+    search = stated.search
+    alone = [group.gpu for group in groups if not group.gpu.peer_links]
+    if alone:
+        if len(alone) < len(groups):
+            raise ProblemError("cluster", f"{no_peers(alone[0])}. Plan slices and whole GPUs in two files")
+        search = by_itself(search, alone[0])
     objective = Objective(preset=stated.objective) if isinstance(stated.objective, str) else stated.objective
     if objective.preset == "capacity":
         raise ProblemError("objective", "preset capacity is for problems with hardware:; with cluster: say throughput")
@@ -220,7 +231,7 @@ def inventory_from_dict(
         within_s=within,
         recovery=recovery_facts(stated.failures.engine_start_s, stated.failures.storage_gb_per_s),
         objective=objective,
-        search=stated.search,
+        search=search,
         engine_version=stated.engine_version,
         engine_overhead=stated.engine_overhead,
     )
@@ -351,6 +362,31 @@ def _domains(stated: Mapping[str, Mapping[str, tuple[str, ...]]], groups: set[st
                     raise ProblemError(f"domains.{level}.{name}", f"no group {member!r}; {closest(member, groups)}")
             found.append(Domain(level=level, name=name, groups=tuple(dict.fromkeys(members))))
     return tuple(found)
+
+
+def in_one_host(groups: tuple[NodeGroup, ...], domains: tuple[Domain, ...]) -> tuple[NodeGroup, ...]:
+    """The groups, which reach each other over PCIe where all of them are the cards of one machine.
+
+    Raises:
+        ProblemError: a group of several nodes is said to be in one host.
+    """
+    nodes = {group.name: group.nodes for group in groups}
+    for host in (domain for domain in domains if domain.level == HOST):
+        for name in host.groups:
+            if nodes[name] > 1:
+                raise ProblemError(
+                    f"domains.{HOST}.{host.name}",
+                    f"is one machine, and group {name} has {nodes[name]} nodes; state one node, or another level",
+                )
+        if set(host.groups) == set(nodes):
+            latency = constants().pcie_latency_us
+            return tuple(
+                group.model_copy(
+                    update={"internode_gbit_per_s": 8 * group.pcie_gb_per_s, "internode_latency_us": latency}
+                )
+                for group in groups
+            )
+    return groups
 
 
 def _failures(stated: InventoryFailuresInput) -> InventoryFailures:

@@ -72,6 +72,7 @@ def problem_from_dict(
         objective = Objective(preset=objective)
     model = model or resolve_model(stated.model, folder or Path())
     hardware = resolve_hardware(stated.hardware)
+    search = stated.search if hardware.gpu.peer_links else by_itself(stated.search, hardware.gpu)
     model = served_on(model, stated.engine, [hardware.gpu])
     try:
         problem = Problem(
@@ -82,7 +83,7 @@ def problem_from_dict(
             workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model), model),
             requirements=stated.requirements,
             objective=objective,
-            search=stated.search,
+            search=search,
             engine_version=stated.engine_version,
             engine_overhead=stated.engine_overhead,
         )
@@ -102,6 +103,23 @@ def refuse_impossible_context(model: ModelFacts, requirements: Requirements, sea
             f"{stated} is beyond the {limit} tokens {model.name} was made for; use at most {limit}, "
             "or add context to search.disabled_rules if the model is served with extended positions",
         )
+
+
+def by_itself(search: SearchLimits, gpu: GpuFacts) -> SearchLimits:
+    """What is searched where no GPU reaches another.
+
+    Raises:
+        ProblemError: layouts of several GPUs are asked for.
+    """
+    for field in ("tensor_parallel", "pipeline_parallel"):
+        if set(getattr(search, field) or (1,)) != {1}:
+            raise ProblemError(f"search.{field}", no_peers(gpu))
+    return search.model_copy(update={"tensor_parallel": (1,), "pipeline_parallel": (1,), "expert_parallel": "off"})
+
+
+def no_peers(gpu: GpuFacts) -> str:
+    """Why layouts of several GPUs are refused."""
+    return f"{gpu.name} reaches no other GPU, so that every instance has one: TP, PP and EP are 1; state whole GPUs instead"
 
 
 def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
@@ -234,6 +252,10 @@ def _text(stated: dict[str, Any], key: str, default: str) -> str:
         raise ProblemError(f"model.{key}", str(error)) from None
 
 
+BRANCHES = frozenset({"str", "constrained-int", "LengthLaw"})
+"""Names that pydantic gives to the branches of a union: no keys."""
+
+
 def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) -> ProblemError:
     """The first of pydantic's findings as one sentence: field, value, what would be right, and the line in a YAML file.
 
@@ -241,6 +263,8 @@ def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) 
         values: what was validated, or the ``Document`` that it is from.
     """
     found = error.errors(include_url=False)
+    # Of a number or a mapping, a mapping that was given is what is to be put right.
+    found = [one for one in found if not (one["type"] == "int_type" and isinstance(one["input"], Mapping))] or found
     # In a union ("a name or the facts inline") the branch that fits the given shape is the one to report.
     detail = max(found, key=lambda item: len(_path(item["loc"], values)))
     field = ".".join(_path(detail["loc"], values))
@@ -297,7 +321,7 @@ def _path(location: tuple[int | str, ...], values: Any) -> list[str]:
         inside = isinstance(values, Mapping) and part in values
         if inside or (isinstance(values, list | tuple) and isinstance(part, int) and part < len(values)):
             values = values[part]
-        elif not (last and isinstance(values, Mapping) and not str(part).endswith("]") and part != "str"):
+        elif not (last and isinstance(values, Mapping) and not str(part).endswith("]") and part not in BRANCHES):
             continue
         path.append(str(part))
     return path

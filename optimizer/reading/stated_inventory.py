@@ -26,6 +26,10 @@ def inventory_stated_of(problem: InventoryProblem) -> Stated:
     for section in ("workload", "requirements", "objective", "search"):
         data = getattr(problem, section).model_dump(exclude_defaults=True)
         values[section] = {k: list(v) if isinstance(v, tuple) else v for k, v in data.items() if v is not None}
+    if problem.engine_version is not None:
+        values["engine_version"] = problem.engine_version
+    if problem.engine_overhead.anything:
+        values["engine_overhead"] = problem.engine_overhead.model_dump(exclude_none=True)
     survive: dict[str, Any] = {losses.level: losses.count for losses in problem.survive}
     if survive:
         survive["demand_share"] = problem.demand_share

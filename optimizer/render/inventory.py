@@ -19,6 +19,7 @@ from optimizer.render.text import (
     launch_and_next,
     model_sentences,
     rules_lines,
+    simulation_table,
     verification_lines,
 )
 from optimizer.results.answer import SCHEMA_VERSION
@@ -79,6 +80,10 @@ def print_inventory(answer: InventoryAnswer, *, full: bool = True, launch: Seque
         if full:
             out.print(_places(answer))
             rules_lines(out, answer.rules)
+            for one in answer.simulations:
+                out.print()
+                out.print(Text(f"Pool {one.pool} ({answer.pools[one.pool].where}), one replica"))
+                simulation_table(out, one.simulation)
     launch_and_next(out, launch, full=full, found=bool(answer.pools))
     out.print()
     for limit in answer.search_limits if full else ():

@@ -18,7 +18,7 @@ _WHOLE: Schema = {"type": "integer"}
 _YES: Schema = {"type": "boolean"}
 _NULL: Schema = {"type": "null"}
 _TEXTS: Schema = {"type": "array", "items": _TEXT}
-_VERDICT: Schema = {"enum": ["not allowed", "worse", "tie", "best", "undecided"]}
+_VERDICT: Schema = {"enum": ["not allowed", "worse", "tie", "best", "no optimum"]}
 _FIELDS: Schema = {"type": "object"}
 _SHARED = (Strategy, Conflict, Metrics, ObjectiveResult, Repair, InventoryRepair, Checked, InventoryFigures)
 """Types that are described once."""

@@ -11,7 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from optimizer.explain.common.numbers import amount, milliseconds
-from optimizer.results.answer import Answer, CheckAnswer, Metrics, ModelRead, Repair, RuleResult, Status, Verification
+from optimizer.results.answer import (
+    Answer,
+    CheckAnswer,
+    Metrics,
+    ModelRead,
+    Repair,
+    RuleResult,
+    Simulation,
+    Status,
+    Verification,
+)
 from optimizer.results.inventory import InventoryRepair
 
 STATUS_WORDS = {
@@ -42,7 +52,7 @@ def print_answer(answer: Answer, *, full: bool = True, launch: Sequence[str] = (
         _metrics(out, answer.metrics)
     if full:
         _breakdown(out, answer)
-        _simulation(out, answer)
+        simulation_table(out, answer.simulation)
         rules_lines(out, answer.rules)
         if answer.alternatives:
             _alternatives(out, answer)
@@ -68,7 +78,7 @@ def print_check(answer: CheckAnswer, *, full: bool = True, launch: Sequence[str]
         _metrics(out, answer.metrics, beside, label, f"best: {name}")
     if full:
         _breakdown(out, answer)
-        _simulation(out, answer)
+        simulation_table(out, answer.simulation)
         rules_lines(out, answer.rules)
     else:
         simulation_sentences(out, answer)
@@ -183,8 +193,8 @@ SIMULATED = {
 }
 
 
-def _simulation(out: Console, answer: Answer) -> None:
-    seen = answer.simulation
+def simulation_table(out: Console, seen: Simulation | None) -> None:
+    """Simulated percentiles and what they say against the formulas; nothing where there was no simulation."""
     if seen is None:
         return
     table = table_of(("simulated (± 95 % interval)", False), ("P50", True), ("P99", True))

@@ -12,6 +12,7 @@ from optimizer.results.answer import (
     ModelRead,
     ObjectiveResult,
     RuleResult,
+    Simulation,
     Status,
     Strategy,
     Verification,
@@ -101,6 +102,14 @@ class RateRange:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolSimulation:
+    """What one replica of a pool saw when its part of a trace was played on it."""
+
+    pool: int
+    simulation: Simulation
+
+
+@dataclass(frozen=True, slots=True)
 class InventoryRepair:
     """Changes of the problem file that make an infeasible inventory feasible, least in each.
 
@@ -144,6 +153,8 @@ class InventoryAnswer:
     feasible: bool | None = None
     optimum: InventoryAnswer | None = None
     model: ModelRead | None = None
+    simulations: tuple[PoolSimulation, ...] = ()
+    """Of a trace, one for each pool that could be played."""
 
     @property
     def label(self) -> str:

@@ -28,6 +28,8 @@ PER_GPU = {
     "overhead GiB (activation + non-torch)": lambda found: found.overhead / GIB,
     "derived overhead GiB (budget - weights - KV)": lambda found: found.overhead / GIB,
 }
+SAME_WEIGHTS = {"kimi-k2-thinking": "kimi-k2.5"}
+"""Checkpoints that the catalog has under another name: the language model of both is int4 experts of the same shape."""
 CACHE_FORMATS = {
     "fp8_e5m2": "fp8",
     "fp8_e4m3": "fp8",
@@ -149,8 +151,9 @@ def _model(case: Case) -> ModelFacts:
     """
     own = catalog.model(case.model)
     for name in (*re.findall(r"[A-Za-z][\w.]*(?:-[\w.]+)+", case.note), f"{own.name}-{case.weights}"):
-        if name.lower() in checkpoint_names():
-            own = catalog.model(name)
+        meant = SAME_WEIGHTS.get(name.lower(), name)
+        if meant.lower() in checkpoint_names():
+            own = catalog.model(meant)
             break
     return without_latents(own) if re.search(r"MLA not used|no MLA", case.note) else own
 

@@ -75,3 +75,25 @@ def generated(seed: int, nodes: int, types: int, partitions: int = 1, layers: in
             "coordinator": {"bandwidth_bytes_per_s": SLOW_S},
         },
     }
+
+
+REGIONS = ({"A100": 4}, {"L4": 2, "T4": 8}, {"L4": 6, "T4": 4})
+
+
+def uneven(seed: int, layers: int = 80) -> dict[str, Any]:
+    """24 nodes in three regions in which every link has a bandwidth of its own: 12.5 MB/s ± 2.5 between them, 1.25 GB/s ± 0.125
+    inside, 16 KiB a token; links to source and sink of 10 to 15 MB/s at 2 bytes a token."""
+    chance = random.Random(seed)
+    listed = [(kind, f"p{n}") for n, kinds in enumerate(REGIONS) for kind, count in kinds.items() for _ in range(count)]
+    nodes = [{"name": f"n{number}", "type": kind, "partition": here} for number, (kind, here) in enumerate(listed)]
+    links = []
+    for number, one in enumerate(nodes):
+        for other in nodes[:number] + nodes[number + 1 :]:
+            inside, slow = chance.uniform(0.9, 1.1) * GIGABYTE_S, chance.uniform(0.8, 1.2) * SLOW_S
+            per_s = round((inside if one["partition"] == other["partition"] else slow) / ACTIVATION, 3)
+            links.append({"src": one["name"], "dst": other["name"], "tokens_per_s": per_s, "bidirectional": False})
+        for src, dst in (("source", one["name"]), (one["name"], "sink")):
+            links.append({"src": src, "dst": dst, "tokens_per_s": round(chance.uniform(10e6, 15e6) / 2, 3)})
+    types = {kind: {"throughput_tokens_per_s_by_layers": table(*SIZES[kind])} for kind in ("A100", "L4", "T4")}
+    cluster = {"types": types, "nodes": nodes, "links": links}
+    return {"kind": "chain", "name": f"uneven-{seed}", "model": {"layers": layers}, "cluster": cluster}

@@ -10,18 +10,18 @@ import pytest
 from optimizer.questions.chain import solve_chain
 from optimizer.reading.chain import chain_from_dict
 from optimizer.results.chain import ChainAnswer
-from tests.chain.cases import generated
+from tests.chain.cases import generated, uneven
 
 
-def answer_to(values: dict[str, Any], seconds: float = 60) -> ChainAnswer:
-    answer = solve_chain(chain_from_dict(values), time_limit_s=seconds)
+def answer_to(values: dict[str, Any], seconds: float = 60, gap: float = 0.0) -> ChainAnswer:
+    answer = solve_chain(chain_from_dict(values), time_limit_s=seconds, gap=gap)
     assert answer.verification.passed, answer.verification.mismatches
     return answer
 
 
 @pytest.mark.parametrize(("seed", "nodes", "types"), [(1, 24, 3), (3, 36, 5), (4, 48, 7), (7, 42, 7)])
 def test_one_site_is_within_five_percent_of_its_bound(seed: int, nodes: int, types: int) -> None:
-    answer = answer_to(generated(seed, nodes, types))
+    answer = answer_to(generated(seed, nodes, types), gap=0.05)
     assert answer.gap is not None
     assert answer.gap <= 0.05
     assert answer.proof.method == "cross_section"
@@ -29,9 +29,18 @@ def test_one_site_is_within_five_percent_of_its_bound(seed: int, nodes: int, typ
 
 @pytest.mark.parametrize(("seed", "nodes", "types", "sites"), [(1, 24, 3, 3), (5, 30, 6, 2), (6, 24, 3, 2)])
 def test_several_sites_are_within_ten_percent_of_their_bound(seed: int, nodes: int, types: int, sites: int) -> None:
-    answer = answer_to(generated(seed, nodes, types, sites))
+    answer = answer_to(generated(seed, nodes, types, sites), gap=0.10)
     assert answer.gap is not None
     assert answer.gap <= 0.10
+
+
+def test_the_search_goes_on_while_a_gap_is_open() -> None:
+    """Links that all differ, in three regions: until the time is over, or the gap that is asked for is reached."""
+    values = uneven(3, layers=60)
+    asked = answer_to(values, seconds=60, gap=0.5)
+    assert asked.gap is not None and asked.gap <= 0.5 and asked.seconds < 60
+    longer = answer_to(values, seconds=6)
+    assert longer.status == "optimal" or longer.seconds >= 6
 
 
 def test_same_question_same_answer() -> None:

@@ -158,7 +158,7 @@ def test_all_that_carries_more_than_the_groups_apart_is_offered(seed: int) -> No
             groups = [one.group for one in pair.pairing.apart]
             problems = [asked.instance_problem(group, count) for group, count in zip(groups, nodes, strict=True)]
             table = InstanceTable(asked, problems, shapes)
-            for candidate in [*table.candidates(), *(candidate for candidate, _ in table.dominated())]:
+            for candidate in [*table.candidates(), *table.rated(np.array(list(table.dominated), dtype=np.int64))]:
                 looked_at += 1
                 sides = zip(pair.pairing.apart, candidate.parts, strict=True)
                 if candidate.capacity > sum(kind.most_in_place_of(part, candidate.shape.tp) for kind, part in sides):

@@ -61,7 +61,13 @@ def enough_of(values: dict[str, Any]) -> dict[tuple[int, int], float]:
 
 
 @pytest.mark.parametrize(
-    "demand", [4, pytest.param(1, marks=pytest.mark.long), pytest.param(9, marks=pytest.mark.long), 400]
+    "demand",
+    [
+        4,
+        pytest.param(1, marks=pytest.mark.long),
+        pytest.param(9, marks=pytest.mark.long),
+        pytest.param(400, marks=pytest.mark.long),
+    ],
 )
 def test_the_recommendation_is_the_least_of_all_sets(demand: float) -> None:
     values = two_groups()

@@ -19,6 +19,7 @@ from optimizer.verify.inventory.candidates import MILLION, candidates_of
 from optimizer.verify.inventory.choices import TooMany, choices
 from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
+from optimizer.verify.inventory.prices import CheckedPrices
 from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.spread import placements
 from tests.generate import MOE
@@ -146,6 +147,25 @@ def test_tiers_come_before_the_value(preset: str) -> None:
     many, few = (answer_for(stated, [(0, shape(1), n)]) for n in (3, 1))
     expected = {"fewest-gpus": (False, True), "throughput": (False, False)}[preset]
     assert (verify_inventory(stated, many).passed, verify_inventory(stated, few).passed) == expected
+
+
+@pytest.mark.parametrize("preset", ["fewest-gpus", "throughput"])
+def test_what_nodes_are_worth_says_nothing_about_a_first_tier(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CheckedPrices, "proves", lambda *arguments: True)
+    stated = problem(
+        **SMALL, objective=preset, workload={"prompt_tokens": 900, "output_tokens": 128, "requests_per_s": 3.0}
+    )
+    assert not verify_inventory(stated, answer_for(stated, [(0, shape(1), 3)])).passed
+
+
+def test_a_rival_that_carries_just_enough_refutes() -> None:
+    """One instance carries a fifth more than what arrives: two of them are not the fewest GPUs."""
+    alone = problem(**SMALL)
+    carried = answer_for(alone, [(0, shape(1), 1)]).pools[0].capacity
+    load = {"prompt_tokens": 900, "output_tokens": 128, "requests_per_s": round(carried / 1.2, 3)}
+    stated = problem(**SMALL, objective="fewest-gpus", workload={**load})
+    assert not verify_inventory(stated, answer_for(stated, [(0, shape(1), 2)])).passed
+    assert verify_inventory(stated, answer_for(stated, [(0, shape(1), 1)])).passed
 
 
 def test_infeasible_is_believed_only_when_nothing_fits() -> None:

@@ -16,8 +16,9 @@ from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.inventory import verify_inventory
 from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
-from optimizer.verify.inventory.prices import CheckedPrices, filled
+from optimizer.verify.inventory.prices import CheckedPrices
 from optimizer.verify.inventory.site import CheckedSite
+from optimizer.verify.inventory.worth import filled
 from tests.conftest import ROOT
 from tests.inventory.generate import random_inventory, tight_inventory
 

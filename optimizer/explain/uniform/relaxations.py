@@ -134,7 +134,7 @@ def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
 def _context(problem: Problem) -> list[Relaxation]:
     """Shorter sequences, in KV blocks, down to the workload's own longest."""
     start = problem.max_sequence_tokens
-    least = problem.workload.longest_prompt_tokens + problem.workload.output_tokens
+    least = problem.longest_request_tokens
     if least >= start:
         return []
     first = (start - 1) // BLOCK_TOKENS * BLOCK_TOKENS

@@ -34,7 +34,7 @@ def improve(
         if expired() or since > PATIENCE:
             break
         since += 1
-        changed = _moved(instance, current, chance)
+        changed = moved(instance, current, chance)
         if changed is None or any(changed.get(node) != held for node, held in (kept or {}).items()):
             continue
         there = route(instance, changed).value
@@ -46,7 +46,7 @@ def improve(
     return best
 
 
-def _moved(instance: ChainInstance, current: Placement, chance: random.Random) -> Placement | None:
+def moved(instance: ChainInstance, current: Placement, chance: random.Random) -> Placement | None:
     """A copy of the placement after one random move, or None when the move is no change."""
     node = chance.randrange(len(instance.node_type))
     changed = dict(current)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from optimizer.search.chain.anneal import anneal
 from optimizer.search.chain.bound import Certificate, upper_bound
 from optimizer.search.chain.columns import Columns
 from optimizer.search.chain.exact import fits, solve_exact
@@ -37,6 +38,8 @@ class Search:
     instance: ChainInstance
     deadline: float
     report: Report
+    gap: float = 0.0
+    """The share of the value that the bound may be above it: then the search has done enough."""
     certificate: Certificate = field(default_factory=lambda: Certificate(0, ()))
     bound: int = 0
     value: int = 0
@@ -48,7 +51,7 @@ class Search:
     """False where the time limit cut the construction short."""
 
     def run(self) -> None:
-        """Search until the value meets the bound, every method is through, or the deadline passes."""
+        """Search until the value meets the bound or the deadline passes."""
         self.certificate = upper_bound(self.instance, self._expired_for_bound(BOUND_SHARE * self._left()))
         self.bound, self.bounded = self.certificate.bound, True
         if self.bound == 0:
@@ -58,16 +61,19 @@ class Search:
         columns = Columns(self.instance, self._expired)
         several = len(groups.members) > 1
         self._bisect(columns, groups, 0.0)
-        if self.value < self.bound and several:
+        if self._open and several:
             # Quick methods first; lanes that share layers take the longest.
             self._alone(columns, groups)
             self._bisect(columns, as_one(self.instance, self.bound), 0.0, rounds=3)
             self._candidate(improve(self.instance, self.placement, self._expired, self._seen))
             for share in SHARES:
                 self._bisect(columns, groups, share)
-        if self.value < self.bound and fits(self.instance) and not self._expired():
+        if self._open and fits(self.instance) and not self._expired():
             self._finish()
-        self.finished = self.value == self.bound or not self._expired()
+        if self._open and not self._expired():
+            # Every method is through and a gap is open: look on for as long as there is time.
+            anneal(self.instance, self.placement, self._expired, self._candidate)
+        self.finished = not self._open or not self._expired()
 
     def _bisect(self, columns: Columns, groups: Groups, share: float, rounds: int = 60) -> None:
         """The largest total for which a lane is found; the bound itself is tried first."""
@@ -148,4 +154,9 @@ class Search:
         return self.deadline - time.monotonic()
 
     def _expired(self) -> bool:
-        return time.monotonic() >= self.deadline
+        return time.monotonic() >= self.deadline or (self.bounded and not self._open)
+
+    @property
+    def _open(self) -> bool:
+        """Whether the gap is still wider than asked for."""
+        return self.bound - self.value > self.gap * self.value

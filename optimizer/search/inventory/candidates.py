@@ -17,7 +17,7 @@ from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidate import MICRO, InstanceCandidate, StagePart, in_one_rack, kind_key
 from optimizer.search.inventory.curves import Curves
-from optimizer.search.inventory.group_types import Kind, OneGroup
+from optimizer.search.inventory.group_types import Kind, OneGroup, Wanted
 from optimizer.search.inventory.prospects import Pairing
 from optimizer.search.inventory.tables import Times
 from optimizer.search.inventory.two_groups import TwoGroups
@@ -178,6 +178,11 @@ class Candidates:
     def of_place(self, index: int) -> tuple[InstanceCandidate, ...]:
         """Offers on the place's kind of node; some may need more nodes together than its groups have."""
         return self.group_types[self.places[index].kind].candidates
+
+    def widen(self, wanted: Wanted | None = None) -> None:
+        """Add the candidates that others beat, behind those there are: all that are wanted (``Kind.widen``)."""
+        for kind in self.group_types:
+            kind.widen(wanted)
 
     def again(self, problem: InventoryProblem) -> Candidates:
         """The same candidates for a problem that differs in failure rates or demand only: no candidate depends on them."""

@@ -15,7 +15,7 @@ from optimizer.search.inventory.candidate import MICRO, InstanceCandidate
 from optimizer.search.inventory.group_types import Kind
 
 _FIRST_CELLS = 24
-_FINER = 8
+_SPLIT, _INNER = 6, np.arange(1, 8) / 8
 _ROUNDS = 8
 
 
@@ -26,6 +26,8 @@ class Curves:
         self.kind = kind
         self._rates: dict[int, Floats] = {}
         self._means: dict[int, Floats] = {}
+        self._known: dict[tuple[float, int], tuple[float, float]] = {}
+        """(multiplier, offer) → (tolerance that was asked for, bound of Γ)."""
 
     @property
     def candidates(self) -> tuple[InstanceCandidate, ...]:
@@ -55,34 +57,37 @@ class Curves:
             tolerance: relative distance to what is attained at which refining ends.
         """
         self._begin(positions)
-        upper = np.zeros(len(positions))
-        open_positions = list(enumerate(positions))
-        for _ in range(_ROUNDS):
+        known = [self._known.get((gamma, position)) for position in positions]
+        upper = np.array([one[1] if one is not None else 0.0 for one in known])
+        open_positions = [
+            (number, position)
+            for number, (position, one) in enumerate(zip(positions, known, strict=True))
+            if one is None or one[0] > tolerance
+        ]
+        asked = open_positions
+        for rounds in range(_ROUNDS + 1):
             todo: list[tuple[int, Floats]] = []
             still: list[tuple[int, int]] = []
             for number, position in open_positions:
                 rates, means = self._rates[position], self._means[position]
-                cells = rates[1:] * (gamma - means[:-1])
-                attained = max(0.0, float((rates * np.maximum(gamma - means, 0.0)).max()))
+                spare = gamma - means
+                cells = rates[1:] * spare[:-1]
+                attained = max(0.0, float((rates * spare).max()))
                 upper[number] = max(0.0, float(cells.max()))
                 target = attained + tolerance * max(attained, 1e-9 * gamma)
-                if upper[number] > target:
+                if upper[number] > target and rounds < _ROUNDS:
                     # The best few cells are split; the rest follow in later rounds if they still matter.
                     worst = np.flatnonzero(cells > target)
-                    worst = worst[np.argsort(-cells[worst])[:6]]
-                    inner = rates[worst, None] + (rates[worst + 1] - rates[worst])[:, None] * (
-                        np.arange(1, _FINER) / _FINER
-                    )
+                    worst = worst[np.argsort(-cells[worst])[:_SPLIT]]
+                    inner = rates[worst, None] + (rates[worst + 1] - rates[worst])[:, None] * _INNER
                     todo.append((position, inner.ravel()))
                     still.append((number, position))
             if not todo:
                 break
             self._sample(todo)
             open_positions = still
-        else:
-            for number, position in open_positions:
-                cells = self._rates[position][1:] * (gamma - self._means[position][:-1])
-                upper[number] = max(0.0, float(cells.max()))
+        for number, position in asked:
+            self._known[gamma, position] = tolerance, float(upper[number])
         return upper
 
     def _sample(self, todo: list[tuple[int, Floats]]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from optimizer.costs.shapes import Floats, Ints, Shape
+from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     pass
 
 T = TypeVar("T")
+Wanted = Callable[["Kind", InstanceTable, Ints, Sequence[tuple[int, int]]], Bools]
+"""(kind, table, rows, what beats each: position and how many in its place) → which rows are to be offers."""
 _GRID = 40
 _AT_ONCE = 2_000
 """Shapes whose memory is tabulated together."""
@@ -42,7 +44,8 @@ class Kind:
         self.candidates: tuple[InstanceCandidate, ...] = ()
         self.kept: tuple[int, ...] = ()
         self.dominated: dict[int, tuple[int, int]] = {}
-        self._wide = False
+        self._waiting: dict[tuple[int, ...], dict[int, int]] = {}
+        """Beaten rows of each table that are no candidates yet, and what beats them."""
         self._tables: dict[tuple[int, ...], InstanceTable] = {}
 
     def means(self, candidates: Sequence[InstanceCandidate], rates: Floats) -> Floats:
@@ -88,17 +91,26 @@ class Kind:
         self.kept = tuple(i for i in range(len(found)) if i not in self.dominated)
         self.dominated = {one: self._last(one) for one in self.dominated}
 
-    def widen(self) -> None:
-        """Add the candidates that another in their table beats, behind those there are."""
-        if self._wide:
-            return
-        self._wide = True
+    def widen(self, wanted: Wanted | None = None) -> None:
+        """Add the candidates that another in their table beats, behind those there are.
+
+        Args:
+            wanted: which of the rows of a table, each with what beats it; left out, all. What was not may be added later.
+        """
         position = {(_nodes(candidate), candidate.row): number for number, candidate in enumerate(self.candidates)}
         more: list[InstanceCandidate] = []
         for nodes, table in self._tables.items():
-            for candidate, winner in table.dominated():
-                self.dominated[len(self.candidates) + len(more)] = (position[nodes, winner], 1)
+            waiting = self._waiting.setdefault(nodes, table.dominated)
+            # What carries nothing within the limits has no position, and what it beats carries nothing.
+            open_rows = [row for row, winner in waiting.items() if (nodes, winner) in position]
+            rows = np.array(open_rows, dtype=np.int64)
+            if wanted is not None and len(rows):
+                rows = rows[wanted(self, table, rows, [self._last(position[nodes, waiting[row]]) for row in open_rows])]
+            for candidate in table.rated(rows):
+                self.dominated[len(self.candidates) + len(more)] = (position[nodes, waiting[candidate.row]], 1)
                 more.append(candidate)
+            for row in rows.tolist():
+                del waiting[row]
         self.candidates = (*self.candidates, *more)
         self.dominated = {one: self._last(one) for one in self.dominated}
 

@@ -35,7 +35,7 @@ class Master:
 
     Args:
         replicas: of all instances together, where a person fixed them.
-        everything: take offers that others beat too.
+        everything: take offers that others beat too, as far as the kinds were widened.
         without: (place, position) of candidates to leave out.
     """
 
@@ -84,8 +84,6 @@ class Master:
         groups = self.candidates.places[place].groups
         there = [self.problem.groups[index] for index in groups]
         kind = self.candidates.group_types[self.candidates.places[place].kind]
-        if self.everything:
-            kind.widen()
         for position in range(len(kind.candidates)) if self.everything else kind.kept:
             if (place, position) in self.without:
                 continue

@@ -2,69 +2,130 @@
 
 With what beats them in their places, a plan of dominated candidates becomes one without, whose bound at a multiplier γ is lower by
 what each of them earns less than its winner. So any plan with such a candidate is at least that much above the least bound of
-all plans without; and where it is so slow that it earns nothing, what its share of the requests costs is added.
+all plans without; and where it is so slow that it earns nothing, what its share of the requests costs is added. What a candidate
+earns is known in two steps: at most so much by how long its requests stay at least, for which no rate is looked for; and by
+its mean times at some rates.
 """
 
 from __future__ import annotations
 
-from optimizer.search.inventory.candidates import Candidates
-from optimizer.search.inventory.counts import Terms
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimizer.costs.shapes import Bools, Ints
+from optimizer.search.common.scale import NS_PER_MS
+from optimizer.search.inventory.candidate import InstanceCandidate
+from optimizer.search.inventory.counts import Item, Terms
+from optimizer.search.inventory.down_counts import availability, inner_availability
+from optimizer.search.inventory.group_types import Kind
 from optimizer.search.inventory.master import Master
+from optimizer.search.inventory.tables import InstanceTable
+from optimizer.search.inventory.valuation import SHARES
+
+_ROUNDING = 1 + 1e-9
+_SURE_NS = 10
+"""Room for the rounding of sums of whole ns."""
 
 
-def few_terms(candidates: Candidates, full: Master, few: Master, terms: Terms) -> Terms:
-    """The terms of the candidates that no other beats, none of them earning less than what it stands for: no share of slow ones.
-
-    Args:
-        offers: of the problem.
-        full: a model with every candidate.
-        few: one without those that others beat.
-        terms: of the full model, each candidate's own.
-    """
-
-    def kept(earned_ns: tuple[int, ...]) -> tuple[int, ...]:
-        earned: dict[tuple[int, int], int] = {}
-        for item, term in zip(full.items, earned_ns, strict=True):
-            winner, times = _winner(candidates, item.place, item.position)
-            # Bounds of what is earned are rounded up: never let that put the winner below.
-            earned[item.place, winner] = max(earned.get((item.place, winner), 0), -(-term // times))
-        return tuple(earned[item.place, item.position] for item in few.items)
-
-    by_class = tuple(kept(one) for one in terms.by_class_ns)
-    return Terms(terms.gamma_ms, kept(terms.earned_ns), (0,) * len(few.items), by_class)
+def without_slow(terms: Terms) -> Terms:
+    """The same terms, nothing added for slow offers: the bound that what stands for a candidate keeps."""
+    return Terms(terms.gamma_ms, terms.earned_ns, (0,) * len(terms.extra_ns), terms.by_class_ns)
 
 
-def pruned(
-    candidates: Candidates, full: Master, few: Master, terms: Terms, kept: Terms, *, least_ns: int, most_ns: int
-) -> frozenset[tuple[int, int]]:
-    """(place, position) of the candidates whose every plan has a bound above ``most_ns``.
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What tells that a candidate's every plan has a bound above ``most_ns``.
 
     Args:
-        offers: of the problem.
-        full: a model with every candidate.
-        few: one without those that others beat.
-        terms: of the full model, each candidate's own.
-        kept: ``few_terms``.
-        least_ns: the least bound of any plan of the few with these terms alone.
+        few: a model without the candidates that others beat, and what each of them earns.
+        least_ns: the least bound of any plan of these with these terms alone, nothing added for slow ones.
         most_ns: of the objective.
     """
-    at = {(item.place, item.position): number for number, item in enumerate(few.items)}
-    found = set()
-    for number, (item, extra) in enumerate(zip(full.items, terms.extra_ns, strict=True)):
-        position, times = _winner(candidates, item.place, item.position)
-        winner = at[item.place, position]
-        loss = 0
-        if position != item.position:
-            lines = zip((kept.earned_ns, *kept.by_class_ns), (terms.earned_ns, *terms.by_class_ns), strict=True)
-            whole, *classes = (times * best[winner] - own[number] for best, own in lines)
-            # The objective is above the larger of two bounds: that of all states at once, and that class by class.
-            loss = min(whole, sum(classes)) if classes else whole
-            loss += full.gpu_ns * (item.candidate.gpus - times * few.items[winner].candidate.gpus)
-        if least_ns + loss + extra > most_ns:
-            found.add((item.place, item.position))
-    return frozenset(found)
+
+    few: Master
+    terms: Terms
+    least_ns: int
+    most_ns: int
+
+    def among(self, full: Master, terms: Terms) -> frozenset[tuple[int, int]]:
+        """(place, position) of the pruned offers of a model, each earning what ``terms`` says."""
+        at = self._positions()
+        found = set()
+        for number, (item, extra) in enumerate(zip(full.items, terms.extra_ns, strict=True)):
+            winner, times = _winner(full, item)
+            loss: float = 0
+            if winner != item.position:
+                lines = [line[number] for line in (terms.earned_ns, *terms.by_class_ns)]
+                loss = self._loss(at[item.place, winner], times, lines, item.candidate.gpus)
+            if self.least_ns + loss + extra > self.most_ns:
+                found.add((item.place, item.position))
+        return frozenset(found)
+
+    def may_matter(self, kind: Kind, table: InstanceTable, rows: Ints, winners: Sequence[tuple[int, int]]) -> Bools:
+        """Rows of a table that may be part of a plan worth having, as far as the stays of their requests tell.
+
+        Args:
+            winners: what beats each row: position among the candidates of the kind, and how many of it in place of one.
+        """
+        full, gamma = self.few, self.terms.gamma_ms
+        at, w = self._positions(), full.weights
+        gains = table.earns_at_most(rows, gamma)
+        stays = table.least_stay_ms(rows)
+        worth = w.latency * NS_PER_MS / full.problem.workload.requests_per_s * _ROUNDING
+        slow = np.where(gains == 0, np.maximum(0.0, stays - gamma), 0.0) * w.latency * full.all_up / SHARES * NS_PER_MS
+        up = _Availabilities(full)
+        found = np.zeros(len(rows), dtype=np.bool_)
+        for number, place in enumerate(full.candidates.places):
+            if full.candidates.group_types[place.kind] is not kind:
+                continue
+            for i, (row, (winner, times)) in enumerate(zip(rows.tolist(), winners, strict=True)):
+                item = at.get((number, winner))
+                if found[i] or item is None:
+                    continue  # where the winner finds no room, what it beats finds none
+                candidate = table.unrated(row)
+                lines = [worth * share * float(gains[i]) for share in up.of(place.groups, candidate)]
+                loss = self._loss(item, times, lines, candidate.gpus)
+                found[i] = self.least_ns + loss + slow[i] / _ROUNDING <= self.most_ns + _SURE_NS
+        return found
+
+    def _positions(self) -> dict[tuple[int, int], int]:
+        return {(item.place, item.position): number for number, item in enumerate(self.few.items)}
+
+    def _loss(self, winner: int, times: int, earned: Sequence[float], gpus: int) -> float:
+        """What a plan's bound is above that with what beats a candidate in its place, ns; none earns more than that does.
+
+        Args:
+            earned: what the candidate earns in all states, and in each class.
+        """
+        best = (self.terms.earned_ns[winner], *(one[winner] for one in self.terms.by_class_ns))
+        whole, *classes = (max(0.0, times * other - own) for other, own in zip(best, earned, strict=True))
+        # The objective is above the larger of two bounds: that of all states at once, and that class by class.
+        loss = min(whole, sum(classes)) if classes else whole
+        return loss + self.few.gpu_ns * (gpus - times * self.few.items[winner].candidate.gpus)
 
 
-def _winner(candidates: Candidates, place: int, position: int) -> tuple[int, int]:
-    """What beats a candidate on a place, and how many of it in place of one; itself where nothing does."""
-    return candidates.group_types[candidates.places[place].kind].dominated.get(position, (position, 1))
+class _Availabilities:
+    """The share of the time that an instance counts as up in all states, and in each class, by its size."""
+
+    def __init__(self, master: Master) -> None:
+        self._master = master
+        self._known: dict[tuple[tuple[int, ...], int, int], list[float]] = {}
+
+    def of(self, groups: tuple[int, ...], candidate: InstanceCandidate) -> list[float]:
+        """As the terms of a model count it."""
+        key = groups, candidate.gpus, candidate.nodes
+        if key not in self._known:
+            master = self._master
+            always = availability(master.problem, groups, candidate)
+            classes = master.down_counts.up(groups, inner_availability(master.problem, candidate), always)
+            whole = 1.0 if master.weights.unserved == 0 else always
+            self._known[key] = [whole, *(classes if master.down_counts.worthwhile else ())]
+        return self._known[key]
+
+
+def _winner(full: Master, item: Item) -> tuple[int, int]:
+    """What beats a candidate, and how many of it in place of one; itself where nothing does."""
+    kind = full.candidates.group_types[full.candidates.places[item.place].kind]
+    return kind.dominated.get(item.position, (item.position, 1))

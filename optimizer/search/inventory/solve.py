@@ -26,7 +26,7 @@ from optimizer.search.inventory.master import LARGEST_NS, Master
 from optimizer.search.inventory.placer import Placer, Serves
 from optimizer.search.inventory.plan import Plan, candidate_of
 from optimizer.search.inventory.prices import Prices
-from optimizer.search.inventory.pruning import few_terms, pruned
+from optimizer.search.inventory.pruning import Pruning, without_slow
 from optimizer.search.inventory.valuation import Valuation
 from optimizer.search.uniform.solve import Progress
 
@@ -194,24 +194,28 @@ class InventorySolver:
         self._settled, self.floor_ns = True, max(self.floor_ns, least_ns)
 
     def _pruned(self) -> frozenset[tuple[int, int]]:
-        """Offers whose plans are all above the best value, by the multiplier of the best plan."""
+        """Offers whose plans are all above the best value, by the multiplier of the best plan; what else is beaten becomes a candidate."""
         # What serves too little may have less of what is put first: then bounds decide nothing.
         if self.best is None or (self.serves is not None and self.problem.objective.preset in _TIERS):
+            self.candidates.widen()
             return frozenset()
-        full, few = self._master(everything=True, refused=False), self._master(everything=False, refused=False)
+        few = self._master(everything=False, refused=False)
         tier = self._first_tier(few)
         if tier is not None:
             few.model.add(tier <= self._tier_value(few, self.best.plan))
-        terms = self._cuts.own(full, self._cuts.gamma(self.best))
-        kept = few_terms(self.candidates, full, few, terms)
-        few.cut(kept)
+        gamma = self._cuts.gamma(self.best)
+        terms = without_slow(self._cuts.own(few, gamma))
+        few.cut(terms)
         goal = few.theta + few.gpus_ns()
         few.model.minimize(goal)
         solver, status = self._solve(few)
         if status != "optimal":
+            self.candidates.widen()
             return frozenset()
-        ends = {"least_ns": int(solver.value(goal)), "most_ns": self.best.whole_ms * RESOLUTION_NS}
-        return pruned(self.candidates, full, few, terms, kept, **ends)
+        known = Pruning(few, terms, int(solver.value(goal)), self.best.whole_ms * RESOLUTION_NS)
+        self.candidates.widen(known.may_matter)
+        full = self._master(everything=True, refused=False)
+        return known.among(full, self._cuts.own(full, gamma))
 
     def _bounding(self, best: Placed) -> Master:
         """The model of the candidates that no other beats with every cut so far and nothing else: its bounds are those of all plans."""

@@ -111,16 +111,42 @@ class InstanceTable:
         self._dominated = {int(rows[one]): int(rows[winner]) for one, winner in dominated.items()}
         return self._rated(np.array([row for row in rows.tolist() if row not in self._dominated], dtype=np.int64))
 
-    def dominated(self) -> list[tuple[InstanceCandidate, int]]:
-        """The allowed shapes that ``candidates`` left out, each with the row of one of those that beats it."""
-        candidates = self._rated(np.array(sorted(self._dominated), dtype=np.int64))
-        found = []
-        for candidate in candidates:
-            winner = candidate.row
+    @property
+    def dominated(self) -> dict[int, int]:
+        """The allowed rows that ``candidates`` left out, each with the row that beats it and is itself beaten by none."""
+        found = {}
+        for row, first in sorted(self._dominated.items()):
+            winner = first
             while winner in self._dominated:
                 winner = self._dominated[winner]
-            found.append((candidate, winner))
+            found[row] = winner
         return found
+
+    def rated(self, rows: Ints) -> list[InstanceCandidate]:
+        """Offers of some rows, those that carry anything within the limits."""
+        return self._rated(rows)
+
+    def unrated(self, row: int) -> InstanceCandidate:
+        """The candidate of a row whose rates are not looked for."""
+        return InstanceCandidate(
+            self.quantities.space.shapes[row], row, self.parts(row), int(self.most[row]), 0, 0, 0, 0.0
+        )
+
+    def least_stay_ms(self, rows: Ints) -> Floats:
+        """How long a request stays at least, (Q,)."""
+        result: Floats = self.quantities.service.residence_ms[rows, 0]
+        return result
+
+    def earns_at_most(self, rows: Ints, gamma: float) -> Floats:
+        """Γ(γ) at most, requests/s · ms, (Q,), by how long requests stay: with M in progress r = E[M / R(M)] and T(r) ≥ E[M] / r."""
+        residence = self.quantities.service.residence_ms[rows, : chain_length(self.problem)]
+        m = np.arange(1, residence.shape[1] + 1)
+        most = np.maximum(0.0, (m * (gamma / residence - 1)).max(axis=1, initial=0.0))
+        if "concurrency" not in self.off:
+            # A slot is free for 99 % of the requests only where at most n - 1 are in progress in the mean, each for R(1) at least.
+            most = np.minimum(most, np.maximum(0.0, (self.most[rows] - 1) * (gamma / residence[:, 0] - 1)))
+        result: Floats = 1e3 * most * self.quantities.ranks[rows] * (1 + 1e-9)
+        return result
 
     def _rated(self, rows: Ints) -> list[InstanceCandidate]:
         """Offers of rows, those that carry anything within the limits."""

@@ -17,6 +17,8 @@ from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rules_for
 
+_AT_ONCE = 128
+
 
 def strategy_of(quantities: Quantities, choice: Choice) -> Strategy:
     """The decisions of a choice."""
@@ -160,9 +162,15 @@ def longest_sequence(quantities: Quantities, choice: Choice) -> int:
         return least
     wanted = bytes_up(held.wanted(np.array([shape]), one, problem.requirements.preemption_share))[0]
     left = quantities.room[shape] - wanted
-    blocks = np.arange(-(-most // KV_BLOCK_TOKENS) + 1) * KV_BLOCK_TOKENS
-    bytes_ = quantities.costs.sequence_bytes(shape, blocks)
-    fits = int((bytes_ <= left).all(axis=1).cumprod().sum()) - 1
+    # A longer sequence never holds less: a few lengths at a time, between those that fit and those that do not.
+    fits, beyond = -1, -(-most // KV_BLOCK_TOKENS) + 1
+    while beyond - fits > 1:
+        step = -(-(beyond - fits - 1) // _AT_ONCE)
+        probes = np.arange(fits + 1, beyond, step)
+        room = (quantities.costs.sequence_bytes(shape, probes * KV_BLOCK_TOKENS) <= left).all(axis=1)
+        count = int(room.cumprod().sum())
+        fits = int(probes[count - 1]) if count else fits
+        beyond = int(probes[count]) if count < len(probes) else beyond
     return min(most, max(least, fits * KV_BLOCK_TOKENS))
 
 

@@ -58,7 +58,9 @@ def _format_rule(
     version = kernels_of(problem.engine).version
 
     def allowed(quantities: Quantities) -> Bools:
-        of_shape = np.array([good(of(shape)) for shape in quantities.space.shapes], dtype=np.bool_)
+        names = [of(shape) for shape in quantities.space.shapes]
+        runs = {name: good(name) for name in set(names)}
+        of_shape = np.array([runs[name] for name in names], dtype=np.bool_)
         result: Bools = of_shape[quantities.space.row_shape]
         return result
 

@@ -74,6 +74,7 @@ def same_times(first: Problem, second: Problem) -> bool:
         and (a is b or a.model_copy(update={"disabled_rules": ()}) == b.model_copy(update={"disabled_rules": ()}))
         and first.workload.model_copy(update={"requests_per_s": 1.0})
         == second.workload.model_copy(update={"requests_per_s": 1.0})
+        and first.requirements.goodput == second.requirements.goodput
         and (first.model is second.model or first.model == second.model)
     )
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common import mixed
+from optimizer.verify.common.float_states import States
 from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
 from optimizer.verify.common.mixed import Replica, Spread, law_of, seen_by, share_above
 from optimizer.verify.common.occupancy import standard_normal
@@ -17,6 +18,10 @@ from optimizer.verify.common.times import chunks_of
 
 PROVEN = frozenset({"prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99"})
 """Latencies that grow with the rate where all requests are alike."""
+_COLUMNS = ("overloaded", "unsure", "n50", "n99", "number", "number_variance", "number_third", "mean")
+_NO_REPLICA = 1e30
+_FEW_CELLS = 1 << 14
+"""Rows times states that are worked on together: apart they would take longer."""
 NEAR = 1e-10
 """A cumulative share or a utilisation this close to its threshold is left to exact arithmetic."""
 
@@ -38,7 +43,6 @@ class Loads:
     """By name as in the rules, e.g. ``ttft_p99``."""
 
 
-@np.errstate(divide="ignore", over="ignore", invalid="ignore")  # rows that are overloaded: their values are not used
 def loads(
     problem: Problem,
     times: ShapeTimes,
@@ -56,22 +60,45 @@ def loads(
         at_most_per_s: a rate that is no lower, for each row: what is found then holds from below for every rate between.
             Everything grows with the rate but the time that a prompt has a pipeline to itself, and everything with that.
     """
-    work = problem.workload
-    none_left = np.isinf(per_replica_per_s)
-    rate = np.where(none_left, 1.0, per_replica_per_s) / 1000
-    n = np.arange(1, length + 1)
-    slowness = times.residence[:, :length] / n
-    last = rate * slowness[shape, -1]
+    rate = np.where(np.isinf(per_replica_per_s), _NO_REPLICA, per_replica_per_s) / 1000
+    crowd = None if at_most_per_s is None else at_most_per_s / 1000
+    states = times.states(length)
+    enough = states.enough(shape, rate)
+    counts = sorted(set(enough.tolist()))
+    if len(counts) > 1 and len(shape) * counts[-1] <= _FEW_CELLS:
+        counts = counts[-1:]
+    if len(counts) <= 1:
+        return _within(problem, times, states, shape, rate, crowd, counts[0] if counts else length)
+    groups = [np.flatnonzero(enough == count) for count in counts]
+    found = [
+        _within(problem, times, states, shape[at], rate[at], None if crowd is None else crowd[at], count)
+        for at, count in zip(groups, counts, strict=True)
+    ]
+    back = np.argsort(np.concatenate(groups), kind="stable")
+    columns = {name: np.concatenate([getattr(one, name) for one in found])[back] for name in _COLUMNS}
+    latency = {name: np.concatenate([one.latency[name] for one in found])[back] for name in found[0].latency}
+    return Loads(**columns, latency=latency)
+
+
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")  # rows that are overloaded: their values are not used
+def _within(
+    problem: Problem, times: ShapeTimes, states: States, shape: Ints, rate: Floats, crowd: Floats | None, upto: int
+) -> Loads:
+    """Rows for which the states up to a number are enough. Rates per ms; ``crowd`` is a rate that is no lower, as in ``loads``."""
+    length = states.length
+    none_left = rate >= _NO_REPLICA / 1000
+    rate = np.where(none_left, 1e-3, rate)
+    n = np.arange(1, upto + 1)
+    last = rate * states.slowest(shape)
     unsure = np.abs(last - 1) < NEAR
     overloaded = (last >= 1) | none_left
-    logs = np.zeros((len(shape), length + 1))
-    np.cumsum(np.log(slowness)[shape] + np.log(rate)[:, None], axis=1, out=logs[:, 1:])
-    shares = np.exp(logs - logs.max(axis=1, keepdims=True))
-    odds = np.where(overloaded, 0.0, last / np.where(overloaded, 1.0, 1 - last))
+    shares = np.exp(states.logs(shape, rate, upto))
+    # What is left out shows in no sum.
+    odds = np.where(overloaded | (upto < length), 0.0, last / np.where(overloaded, 1.0, 1 - last))
     total = shares.sum(axis=1) + shares[:, -1] * odds
     tail = shares[:, -1] * (length * odds + odds * (1 + odds))
     mean = (shares[:, 1:] @ n.astype(np.float64) + tail) / total
-    variance, third = _about(mean, shares, total, odds)
+    variance, third = _about(mean, shares, total, odds, length)
     cumulative = np.cumsum(shares, axis=1) / total[:, None]
     reached = cumulative >= 0.99
     unsure |= (np.abs(cumulative - 0.5) < NEAR).any(axis=1) | (np.abs(cumulative[:, -1] - 0.99) < NEAR)
@@ -81,8 +108,7 @@ def loads(
     step = cumulative[lines, k] - before
     p99 = np.where(reached[:, 0], 0.0, k - 1 + (0.99 - before) / np.where(step > 0, step, 1.0))
     whole = times.prompt_sum[shape]
-    crowd = rate if at_most_per_s is None else at_most_per_s / 1000
-    beside = 2 * times.overlap[shape] * crowd * whole
+    beside = 2 * times.overlap[shape] * (rate if crowd is None else crowd) * whole
     occupancy = times.prompt_max[shape] + (whole - times.prompt_max[shape]) / (1 + beside)
     prompts = rate * occupancy
     alone_share = np.where(prompts >= 1, 1.0, 1 - prompts)
@@ -94,6 +120,7 @@ def loads(
     overloaded = overloaded | (np.ceil(others) >= length)
     n99 = np.minimum(length, 1 + np.ceil(others).astype(np.int64))
     n50 = np.minimum(length, 1 + (cumulative >= 0.5).argmax(axis=1))
+    work = problem.workload
     at50, at99 = (shape, n50 - 1), (shape, n99 - 1)
     budget = problem.search.max_num_batched_tokens
     fresh = work.fresh(work.prompt_tokens)
@@ -127,7 +154,7 @@ def loads(
     if work.mixed:
         wait = waits
         latency["prefill_p99"] = np.minimum(latency["prefill_p99"], np.maximum(alone, cap))
-    if at_most_per_s is not None:
+    if crowd is not None:
         # Quantiles from cumulants are not sure to grow with the rate: from below nothing is said of them.
         said = () if work.mixed else PROVEN
         latency = {name: values if name in said else np.zeros_like(values) for name, values in latency.items()}
@@ -224,10 +251,9 @@ def _prompts(problem: Problem) -> tuple[float, float]:
     return second / weights, third / weights
 
 
-def _about(mean: Floats, shares: Floats, total: Floats, odds: Floats) -> tuple[Floats, Floats]:
-    """Variance and third central moment of chains with a geometric tail of odds r/(1 − r) each."""
-    length = shares.shape[1] - 1
-    n = np.arange(length + 1, dtype=np.float64)
+def _about(mean: Floats, shares: Floats, total: Floats, odds: Floats, length: int) -> tuple[Floats, Floats]:
+    """Variance and third central moment of chains with a geometric tail of odds r/(1 − r) behind ``length`` each."""
+    n = np.arange(shares.shape[1], dtype=np.float64)
     square, cube = (shares @ n**k / total for k in (2, 3))
     # Moments about zero of the tail, from the factorial moments k! · odds^k · (1 + odds) of a geometric number.
     first, second, third = odds * (1 + odds), 2 * odds**2 * (1 + odds), 6 * odds**3 * (1 + odds)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
+from optimizer.verify.common.float_states import States
 from optimizer.verify.common.groups import ReplicaShape
-from optimizer.verify.common.layer import LayerExperts
 from optimizer.verify.common.mixed import law_of
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import chunks_of
@@ -44,91 +44,123 @@ class ShapeTimes:
     """c."""
     stages: Floats
     """P."""
+    _states: dict[int, States] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def states(self, length: int) -> States:
+        """The chains of requests in progress of so many states, built once."""
+        if length not in self._states:
+            self._states[length] = States(self.residence, length)
+        return self._states[length]
 
 
 def _roof(x: Floats, y: Floats) -> Floats:
     return np.maximum(x, y) + float(constant("overlap")) * np.minimum(x, y)
 
 
-def decode_ms(stage: Stage, ranks: int, b: Floats, known: dict[tuple[LayerExperts, int], Floats]) -> Floats:
+def decode_ms(stage: Stage, ranks: int, b: Floats, known: dict[tuple[int, int], Floats]) -> Floats:
     """Decode time of one stage for every b."""
     total = float(stage.step.fixed) + float(stage.step.slope) * b
     for memory, compute in stage.roofs:
         total += _roof(np.full_like(b, float(memory)), float(compute) * b)
     for experts, layers, tokens in stage.experts:
-        one = known.get((experts, ranks * tokens))
+        one = known.get((id(experts), ranks * tokens))  # the stage keeps them alive
         if one is None:
             touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** (b * ranks * tokens))
             one = _roof(touched * float(experts.read_ms), float(experts.token_ms) * b * tokens)
-            one = known[experts, ranks * tokens] = one + touched * float(experts.touch_ms)
+            one = known[id(experts), ranks * tokens] = one + touched * float(experts.touch_ms)
         total += layers * one
     return total
 
 
 def shape_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, upto: int) -> ShapeTimes:
     """Times of every shape for 1 ... ``upto`` sequences in progress."""
-    work, engine = problem.workload, facts_of_costs().engines[problem.engine]
-    deepest = max(shape.stages for shape in shapes)
-    fewest = min(shape.stages for shape in shapes)
-    b = np.arange(1, -(-upto // fewest) + 1, dtype=np.float64)
+    deepest = sorted({shape.stages for shape in shapes})
+    if len(deepest) == 1:
+        return _of_depth(problem, shapes, stages, upto)
+    # By depth: micro-batches of few sequences and many stages are few columns of many terms.
+    lines = [[i for i, shape in enumerate(shapes) if shape.stages == depth] for depth in deepest]
+    found = [_of_depth(problem, [shapes[i] for i in some], stages, upto) for some in lines]
+    names = [one.name for one in fields(ShapeTimes) if one.init]
+    columns = {name: np.empty((len(shapes), *getattr(found[0], name).shape[1:])) for name in names}
+    for some, part in zip(lines, found, strict=True):
+        for name in names:
+            columns[name][some] = getattr(part, name)
+    return ShapeTimes(**columns)
+
+
+def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, upto: int) -> ShapeTimes:
+    """The same for shapes of equally many stages."""
+    work, engine, depth = problem.workload, facts_of_costs().engines[problem.engine], shapes[0].stages
+    b = np.arange(1, -(-upto // depth) + 1, dtype=np.float64)
     law = law_of(problem.requests)
-    lengths = (work.prompt_tokens, work.longest_prompt_tokens, *(law.prompts if work.mixed else ()))
-    # Line 0 of each table is the stage that a shallower replica does not have.
-    known: dict[tuple[LayerExperts, int], Floats] = {}
-    decode, chunk, line = [np.zeros_like(b)], [(0.0,) * len(lengths)], dict[tuple[int, int], int]()
-    places = np.zeros((len(shapes), deepest), dtype=np.int64)
+    lengths = sorted({work.prompt_tokens, work.longest_prompt_tokens})
+    every = [*lengths, *(law.prompts if work.mixed else ())]
+    known: dict[tuple[int, int], Floats] = {}
+    decode: list[Floats] = []
+    chunk: list[list[float]] = []
+    line: dict[tuple[int, int], int] = {}
+    held: list[dict[int, int]] = []
+    """For each shape its stages by their line in the tables, and how many are so."""
     crossings = np.zeros((len(shapes), 2))
     for i, shape in enumerate(shapes):
-        for s, stage in enumerate(stages.of(shape.group, shape.layers)):
+        mine: dict[int, int] = {}
+        for stage in stages.of(shape.group, shape.layers):
             key = id(stage), shape.group.ranks  # ``stages`` keeps every stage alive
             if key not in line:
                 line[key] = len(decode)
                 decode.append(decode_ms(stage, shape.group.ranks, b, known))
-                chunk.append(tuple(float(stage.prefill_ms(tokens)) for tokens in lengths))
-            places[i, s] = line[key]
+                chunk.append([float(stage.prefill_ms(tokens)) for tokens in every])
+            mine[line[key]] = mine.get(line[key], 0) + 1
+        held.append(mine)
         sent = stages.sends(shape)
         crossings[i] = float(sent.slope), float(sent.fixed)
     table, whole = np.stack(decode), np.array(chunk)
-    depth = np.array([[shape.stages] for shape in shapes])
+    # Stages that differ, the others filled up with the first of them, no times.
+    widest = max(len(mine) for mine in held)
+    places = np.array([[*mine, *[next(iter(mine))] * (widest - len(mine))] for mine in held])
+    times = np.array([[*mine.values(), *[0] * (widest - len(mine))] for mine in held], dtype=np.float64)
     n = np.arange(1, upto + 1)
-    column = -(-n // depth) - 1
-    through = np.zeros((len(shapes), upto))
-    worst, worst_pass = np.zeros_like(through), [np.zeros_like(through), np.zeros_like(through)]
-    j = [chunks_of(problem, tokens) for tokens in lengths[:2]]
-    for s in range(deepest):
-        step = table[places[:, s : s + 1], column]
-        through += step
+    j = [chunks_of(problem, tokens) for tokens in lengths]
+    through = times[:, :1] * table[places[:, 0]]
+    worst = table[places[:, 0]]
+    passes = [worst + whole[places[:, :1], k] / j[k] for k in range(len(lengths))]
+    for s in range(1, widest):
+        step = table[places[:, s]]
+        through += times[:, s : s + 1] * step
         np.maximum(worst, step, out=worst)
-        for k in (0, 1):
-            np.maximum(worst_pass[k], step + whole[places[:, s : s + 1], k] / j[k], out=worst_pass[k])
+        for k in range(len(lengths)):
+            np.maximum(passes[k], step + whole[places[:, s : s + 1], k] / j[k], out=passes[k])
     slope, fixed = crossings[:, :1], crossings[:, 1:]
     wait = 1 + float(constant("stage_wait")) * (depth - 1)
-    rounds = np.maximum(
-        through + fixed + slope * (column + 1) * (1 + work.guessed), np.minimum(n, depth) * worst * wait
-    )
+    of_n = -(-n // depth) - 1
+    passed = (through + fixed + slope * b * (1 + work.guessed))[:, of_n]
+    rounds = np.maximum(passed, np.minimum(n, depth) * wait * worst[:, of_n])
     prefill = []
-    for k, tokens in enumerate(lengths[:2]):
-        mine = whole[places, k].sum(axis=1, keepdims=True) / j[k]
-        prefill.append(through + mine + (j[k] - 1) * worst_pass[k] + fixed + slope * -(-work.fresh(tokens) // j[k]))
-    each = whole[places, 0]
-    prompt_mean = each.sum(axis=1)
+    for k, tokens in enumerate(lengths):
+        alone = (whole[places, k] * times).sum(axis=1, keepdims=True) / j[k]
+        of_b = through + alone + (j[k] - 1) * passes[k] + fixed + slope * -(-work.fresh(tokens) // j[k])
+        prefill.append(of_b[:, of_n])
+    mean = lengths.index(work.prompt_tokens)
+    longest = prefill[lengths.index(work.longest_prompt_tokens)]
+    each = whole[places, mean]
+    prompt_mean = (each * times).sum(axis=1)
     prompts = prompt_mean[:, None]
     shares = np.array([float(share) for share in law.prompt_shares])
     if work.mixed:
-        apart = whole[places][:, :, 2:]
-        prompts, each = apart.sum(axis=1), apart @ shares
-    prompt_sum, prompt_max = each.sum(axis=1), each.max(axis=1) * wait[:, 0]
+        apart = whole[places][:, :, len(lengths) :]
+        prompts, each = (apart * times[:, :, None]).sum(axis=1), apart @ shares
+    prompt_sum, prompt_max = (each * times).sum(axis=1), each.max(axis=1) * wait
     overlap = _overlap(prompts, shares)
     yielded = float(work.yielded)
     per_round = (n - 1) / work.output_tokens * yielded
-    alone = (prompt_sum - prompt_max)[:, None]
-    tpot = (rounds + per_round * (prompt_max[:, None] + alone / (1 + overlap[:, None] * per_round))) / yielded
+    beside = (prompt_sum - prompt_max)[:, None]
+    tpot = (rounds + per_round * (prompt_max[:, None] + beside / (1 + overlap[:, None] * per_round))) / yielded
     admission = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds
-    residence = admission + prefill[0] + (prompt_sum - prompt_mean)[:, None] + (work.output_tokens - 1) * tpot
+    residence = admission + prefill[mean] + (prompt_sum - prompt_mean)[:, None] + (work.output_tokens - 1) * tpot
     return ShapeTimes(
         rounds,
-        prefill[0],
-        prefill[1],
+        prefill[mean],
+        longest,
         tpot,
         residence,
         prompt_sum,
@@ -137,7 +169,7 @@ def shape_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages
         prompt_mean,
         prompts,
         overlap,
-        depth[:, 0].astype(np.float64),
+        np.full(len(shapes), float(depth)),
     )
 
 

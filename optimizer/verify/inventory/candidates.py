@@ -11,13 +11,17 @@ from dataclasses import dataclass, replace
 from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.groups import ReplicaShape
-from optimizer.verify.common.space import rows
+from optimizer.verify.common.space import shapes_offered
 from optimizer.verify.inventory.availability import availability_of
 from optimizer.verify.inventory.instance import Instance, Instances, Segment, likeness, nodes_needed, shape_rules
 from optimizer.verify.inventory.rates import MILLION, Rated, rated
 from optimizer.verify.inventory.site import CheckedSite
 
 __all__ = ["MILLION", "CheckedInstance", "candidate_of", "candidates_of", "candidates_on", "legal", "shapes_on"]
+
+
+LeftOut = frozenset[tuple[Hashable, ReplicaShape]]
+"""Kinds of groups (``likeness``) and shapes that are known to be in no choice worth looking at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +65,12 @@ def shapes_on(
     """(shape, nodes of an instance) for every shape of the space searched that has a place on the group and at most so many GPUs."""
     problem = inventory.instance_problem(group, 1)
     most = min(most, group.nodes_together * group.free_gpus)
-    seen: set[ReplicaShape] = set()
-    ranks = range(1, (most if inventory.model.experts and inventory.search.expert_parallel == "any" else 1) + 1)
-    for d in ranks:
-        one = replace(fixed, data_parallel=d, max_num_seqs=None)
-        for row in rows(problem, one):
-            shape = row.shape
-            if shape.group.ranks != d or shape.instance_gpus > most or shape in seen:
-                continue
+    widest = most if inventory.model.experts and inventory.search.expert_parallel == "any" else 1
+    # An instance is one engine: it has as many replicas as its shape joins, no more.
+    for shape in shapes_offered(problem, fixed):
+        if shape.group.ranks <= widest and shape.instance_gpus <= most:
             nodes = nodes_needed(group, shape)
             if nodes is not None:
-                seen.add(shape)
                 yield shape, nodes
 
 
@@ -80,14 +79,16 @@ def legal(shape: ReplicaShape, segments: tuple[Segment, ...], off: tuple[str, ..
     return all(rule.holds or rule.id in off for rule in shape_rules(shape, segments))
 
 
-def candidates_of(site: CheckedSite, instances: Instances, fixed: Fixed = Fixed()) -> list[list[CheckedInstance]]:
-    """For each group its candidates; shapes that can carry nothing within the limits are left out."""
+def candidates_of(
+    site: CheckedSite, instances: Instances, fixed: Fixed = Fixed(), left_out: LeftOut = frozenset()
+) -> list[list[CheckedInstance]]:
+    """For each group its candidates; shapes that can carry nothing within the limits are left out too."""
     inventory, known = site.inventory, dict[Hashable, list[CheckedInstance]]()
     found: list[list[CheckedInstance]] = []
     for number, group in enumerate(inventory.groups):
         like = likeness(group), group.nodes_together
         if like not in known:
-            known[like] = list(candidates_on(inventory, instances, group, fixed))
+            known[like] = list(candidates_on(inventory, instances, group, fixed, left_out=left_out))
         found.append(
             [
                 replace(
@@ -102,13 +103,20 @@ def candidates_of(site: CheckedSite, instances: Instances, fixed: Fixed = Fixed(
 
 
 def candidates_on(
-    inventory: InventoryProblem, instances: Instances, group: NodeGroup, fixed: Fixed, most: int | None = None
+    inventory: InventoryProblem,
+    instances: Instances,
+    group: NodeGroup,
+    fixed: Fixed,
+    most: int | None = None,
+    left_out: LeftOut = frozenset(),
 ) -> Iterator[CheckedInstance]:
     """Offers of at most so many GPUs on a group whose number and failures do not matter."""
     by_nodes: dict[int, list[Instance]] = {}
-    off = inventory.search.disabled_rules
+    off, kind = inventory.search.disabled_rules, likeness(group)
     for shape, nodes in shapes_on(inventory, group, fixed, group.gpus if most is None else most):
-        if legal(shape, (Segment(instances.problem(group, nodes), shape.stages),), off):
+        if (kind, shape) not in left_out and legal(
+            shape, (Segment(instances.problem(group, nodes), shape.stages),), off
+        ):
             by_nodes.setdefault(nodes, []).append(instances.of(group, shape))
     for members in by_nodes.values():
         for one in rated(members, [0] * len(members)):

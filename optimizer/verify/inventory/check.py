@@ -14,6 +14,7 @@ from optimizer.results.placement import PlacedInstance
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger, number
 from optimizer.verify.inventory.budget import PRICED_WITHIN_S, Budget, OutOfTime
+from optimizer.verify.inventory.candidates import LeftOut
 from optimizer.verify.inventory.claims import (
     check_losses,
     check_objective,
@@ -117,18 +118,20 @@ class _Check:
         if answer.status in ("optimal", "infeasible") and not self.proposed:
             optimality, seen = self._optimality(exhaustive)
         passed = not ledger.mismatches
-        return Verification(passed, ledger.checks, optimality, seen, "; ".join(self.notes), tuple(ledger.mismatches))
+        notes, wrong = "; ".join(self.notes), tuple(ledger.mismatches)
+        return Verification(passed, ledger.checks, optimality, seen, notes, wrong, compared=seen)
 
     def _optimality(self, exhaustive: bool) -> tuple[str, int]:
         """(what can be said about the optimum, choices looked at)."""
         if not exhaustive or self.ledger.mismatches:
             return "bound", 0
         try:
-            if self._priced():
+            left_out = self._priced()
+            if left_out is None:
                 return "exhaustive", 0
             if self.site.inventory.gpus > MOST_GPUS_ENUMERATED:
                 return "bound", 0
-            in_floats = FloatCandidate(self.site, self.instances, self.curves, self.fixed, self.budget)
+            in_floats = FloatCandidate(self.site, self.instances, self.curves, self.fixed, self.budget, left_out)
             found = in_floats.judge(self.answer, self.completed)
         except OutOfTime:
             self.notes.append("the time for going through other choices was used up")
@@ -141,17 +144,22 @@ class _Check:
             return "refuted", found.choices
         return "exhaustive" if found.complete else "bound", found.choices
 
-    def _priced(self) -> bool:
-        """Whether what nodes are worth proves that nothing is better; a better tier has no price."""
+    def _priced(self) -> LeftOut | None:
+        """None where what nodes are worth proves that nothing is better, else what no better choice contains.
+
+        What a preset puts before the objective has no price.
+        """
         objective = self.answer.objective
         if objective is None or not self.families or self.problem.objective.preset in ("fewest-gpus", "throughput"):
-            return False
+            return frozenset()
         within = self.budget.part(PRICED_WITHIN_S)
+        prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
         try:
-            prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
-            return prices.proves(multipliers(self.families), objective.value - 1)
+            if prices.proves(multipliers(self.families), objective.value - 1):
+                return None
         except OutOfTime:
-            return False
+            pass  # what was left out by then is in no better choice all the same
+        return frozenset(prices.left_out)
 
     def _fixed_decisions(self) -> None:
         """What a person fixed is so."""

@@ -19,7 +19,7 @@ from optimizer.verify.common.arithmetic import exact
 from optimizer.verify.common.float_times import Floats, Ints
 from optimizer.verify.inventory.bound import Gains
 from optimizer.verify.inventory.budget import Budget
-from optimizer.verify.inventory.candidates import CheckedInstance
+from optimizer.verify.inventory.candidates import CheckedInstance, LeftOut
 from optimizer.verify.inventory.choices import TooMany, WideChoices, choices
 from optimizer.verify.inventory.claims import needed_after_losses
 from optimizer.verify.inventory.float_times import TimeCurves
@@ -54,16 +54,26 @@ class Seen:
 
 
 class FloatCandidate:
-    """The enumeration for one answer."""
+    """The enumeration for one answer.
+
+    Args:
+        left_out: what no choice contains that beats the answer.
+    """
 
     def __init__(
-        self, site: CheckedSite, instances: Instances, curves: TimeCurves, fixed: Fixed, budget: Budget
+        self,
+        site: CheckedSite,
+        instances: Instances,
+        curves: TimeCurves,
+        fixed: Fixed,
+        budget: Budget,
+        left_out: LeftOut = frozenset(),
     ) -> None:
         self._site, self._instances, self._curves, self._fixed = site, instances, curves, fixed
         inventory = site.inventory
         self._inventory, self._weights, self._budget = inventory, LoadWeights.of(inventory.objective), budget
         self._demand = exact(inventory.workload.requests_per_s)
-        stock = self._stock = stock_of(site, instances, fixed, budget)
+        stock = self._stock = stock_of(site, instances, fixed, budget, left_out)
         self._candidates = stock.candidates
         self._sizes = stock.uses.sum(axis=0)
         self._valuer = Valuer(site, curves, stock.pool_of_group, budget=budget)

@@ -23,7 +23,7 @@ def capacity_needed(site: CheckedSite) -> float:
     """Requests/s that any choice must carry: the demand, and what even the mildest losses leave to be needed."""
     inventory = site.inventory
     needed = float(exact(inventory.workload.requests_per_s))
-    for level, losses in _levels(site):
+    for level, losses in levels_survived(site):
         domains = site.count(level)
         covered = level in ("gpu", "node") or all(
             group.rack_of(0) is not None if level == "rack" else any(there == level for there, _ in site.wide(group))
@@ -42,7 +42,7 @@ def left_over(site: CheckedSite, stock: Stock) -> list[Floats]:
     """
     found: dict[tuple[bool, ...], int] = {}
     pools = [set(pool) for pool in stock.pools]
-    for level, losses in _levels(site):
+    for level, losses in levels_survived(site):
         domains = _domains(site, level)
         for number, lost in enumerate(combinations(domains, min(losses, len(domains)))):
             if number >= MOST_COMBINATIONS:
@@ -56,7 +56,7 @@ def left_over(site: CheckedSite, stock: Stock) -> list[Floats]:
     return [np.array(left, dtype=np.float64) for left in hardest]
 
 
-def _levels(site: CheckedSite) -> Iterator[tuple[str, int]]:
+def levels_survived(site: CheckedSite) -> Iterator[tuple[str, int]]:
     """(level, losses) that any choice must survive without restarts."""
     for losses in site.inventory.survive:
         off = f"survive_{losses.level}" in site.inventory.search.disabled_rules

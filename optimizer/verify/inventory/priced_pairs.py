@@ -17,7 +17,6 @@ from optimizer.results.answer import Fixed
 from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.float_times import Floats, Ints, decode_ms
 from optimizer.verify.common.groups import Group
-from optimizer.verify.common.layer import LayerExperts
 from optimizer.verify.common.load import chain_length
 from optimizer.verify.common.space import experts_offered, formats_offered, stages_offered, tensor_offered
 from optimizer.verify.common.stage import StageKind
@@ -191,7 +190,7 @@ class Across:
         if key not in self._held:
             stages = self._instances.stages(there, 1)
             budget = budget_on(stages.problem, stages.problem.hardware)
-            b, known = self._b.astype(np.float64), dict[tuple[LayerExperts, int], Floats]()
+            b, known = self._b.astype(np.float64), dict[tuple[int, int], Floats]()
             decode, prefill, slots = [], [], []
             for counts in self._counts.tolist():
                 stage = stages.stage(group, StageKind(tuple(counts), False, False))

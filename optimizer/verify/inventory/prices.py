@@ -2,62 +2,53 @@
 
 At a multiplier γ an instance takes w_lat · A · Γ(γ) / demand − gpu_ms · GPUs off the objective. What a node's GPUs take off at most is a
 knapsack over the shapes there are; all nodes together bound all choices. An instance over several nodes, or over two groups, is taken
-apart into a part on each node with a share of what it takes off: whatever instances do together, their parts can too.
-
-Γ is bounded in two ways. With M requests in progress at a replica, r = E[M / R(M)] and T(r) ≥ E[M] / r, so that Γ is at most the largest
-γ · m / R(m) − m, for which no load is solved. Where that decides nothing, mean times at rates do, T rising with the rate.
+apart into a part on each node with a share of what it takes off: whatever instances do together, their parts can too. Where an instance
+takes nodes whole it is left whole: nodes that stand together are a knapsack over the instances that do, and nodes by themselves.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import permutations
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
 
 import numpy as np
 
-from optimizer.facts.inventory import InventoryProblem, NodeGroup
+from optimizer.facts.inventory import NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import exact
-from optimizer.verify.common.corrections import float_times
 from optimizer.verify.common.float_times import Floats
-from optimizer.verify.common.load import chain_length
 from optimizer.verify.inventory.availability import parts_touched
 from optimizer.verify.inventory.budget import Budget
-from optimizer.verify.inventory.candidates import legal, shapes_on
 from optimizer.verify.inventory.float_times import TimeCurves
-from optimizer.verify.inventory.instance import Instance, Instances, Segment, likeness, pairable
+from optimizer.verify.inventory.instance import Instance, Instances, likeness, pairable
 from optimizer.verify.inventory.priced_pairs import Across
-from optimizer.verify.inventory.rates import MILLION, memory_slots, rated
+from optimizer.verify.inventory.priced_shapes import FINE, ROUGH, ROUNDING, PricedShape, know_rates, priced_shapes
 from optimizer.verify.inventory.site import CheckedSite
+from optimizer.verify.inventory.spared import spared
 from optimizer.verify.inventory.value import InstanceFamily, LoadWeights
+from optimizer.verify.inventory.worth import NodeWorth, filled, rests_on, worth
 
-_ROUNDING = 1 + 1e-9
-_AT_ONCE = 512
-_UNSURE = 2
-"""Millionths by which a rate found in floats may differ from the exact one."""
-_FIRST_POINTS, _FINER, _ROUNDS, _TOLERANCE, _CELLS = 32, 8, 8, 1e-5, 100
-_REFINED_AT_ONCE, _MOST_ROUNDS = 12, 40
+_MOST_ROUNDS = 40
+_UNSURE_MS = 1e-6
+_Best = dict[int, tuple[float, PricedShape | None]]
+"""By GPUs of a node or by whole nodes: what is taken off at most, ms, and the shape (None: part of a pipeline over two groups)."""
 
 
-@dataclass(slots=True)
-class _Shape:
-    """A shape on one kind of group: nodes, GPUs on each, and what bounds Γ."""
+@dataclass(frozen=True, slots=True)
+class _PricedGroup:
+    """A group at one multiplier."""
 
-    instance: Instance
-    nodes: int
-    each: int
-    slots: int
-    residence: Floats
-    quick: dict[float, float] = field(default_factory=dict)
-    """Γ by γ as stays bound it, requests/s · ms."""
-    gain: dict[float, float] = field(default_factory=dict)
-    """The same as mean times at rates bound it."""
-    rate: float | None = None
-    """k, requests/s, once it is known; 0 for a shape that carries nothing within the limits."""
-    capacity: float = 0.0
-    """c, requests/s, once it is known."""
+    group: NodeGroup
+    kind: Hashable
+    pieces: _Best
+    spans: _Best
+    worth: NodeWorth
+
+
+def _gains(best: _Best) -> dict[int, float]:
+    return {size: gain for size, (gain, _) in best.items()}
 
 
 def multipliers(families: Sequence[InstanceFamily]) -> list[float]:
@@ -91,7 +82,18 @@ class CheckedPrices:
         for kind, group in zip(self._kind, inventory.groups, strict=True):
             if kind not in self._largest or group.nodes_together > self._largest[kind].nodes_together:
                 self._largest[kind] = group
-        self._shapes = {kind: list(_shapes(inventory, instances, one, fixed)) for kind, one in self._largest.items()}
+        everything = {
+            kind: list(priced_shapes(inventory, instances, one, fixed)) for kind, one in self._largest.items()
+        }
+        self._shapes = spared(site, self._kind, everything)
+        self.left_out = {
+            (kind, shape.instance.shape)
+            for kind, every in everything.items()
+            for shape in every
+            if all(shape is not one for one in self._shapes[kind])
+        }
+        """Kinds of groups and shapes that no choice contains that is as good as what was asked about."""
+        self._looked_at = False
         self._across = Across(inventory, instances, fixed)
 
     def proves(self, gammas: Sequence[float], least_ms: float) -> bool:
@@ -110,43 +112,43 @@ class CheckedPrices:
         for _ in range(_MOST_ROUNDS):
             if self._budget is not None:
                 self._budget.spend()
-            worth, pieces = self._worth(gamma)
-            nodes = sum(group.nodes * float(w[-1]) for group, w in zip(self._inventory.groups, worth, strict=True))
-            if self._weights.latency * gamma - nodes * _ROUNDING > least_ms + 1e-6:
+            groups = self._worth(gamma)
+            if self._bound(gamma, groups) > least_ms + _UNSURE_MS:
                 return True
-            if not self._refine(gamma, worth, pieces):
+            if not any(self._refine(gamma, groups, tolerance) for tolerance in (ROUGH, FINE)):
+                self._leave_out(gamma, groups, least_ms)
                 return False
         return False
 
-    def _worth(self, gamma: float) -> tuple[list[Floats], list[dict[int, tuple[float, _Shape | None]]]]:
-        """What 0, 1, … GPUs of a node of each group take off at most, ms, and what takes off most on so many of them."""
+    def _bound(self, gamma: float, groups: Sequence[_PricedGroup]) -> float:
+        return self._weights.latency * gamma - sum(one.worth.total for one in groups) * ROUNDING
+
+    def _worth(self, gamma: float) -> list[_PricedGroup]:
+        """What each group is worth at most, ms, and what is worth most on so many GPUs of a node or on so many nodes."""
         groups = self._inventory.groups
-        pieces: list[dict[int, tuple[float, _Shape | None]]] = []
-        alike: dict[tuple[Hashable, Hashable], dict[int, tuple[float, _Shape | None]]] = {}
         keys = [(kind, self._parts_key(group)) for kind, group in zip(self._kind, groups, strict=True)]
+        alike = dict[tuple[Hashable, Hashable], tuple[_Best, _Best]]()
         for key, group in zip(keys, groups, strict=True):
             if key not in alike:
-                alike[key] = self._pieces(gamma, group, self._shapes[key[0]])
-            pieces.append(alike[key])
-        first = {
-            key: filled({s: gain for s, (gain, _) in alike[key].items()}, group.free_gpus)
-            for key, group in zip(keys, groups, strict=True)
-        }
+                alike[key] = self._best(gamma, group, self._shapes[key[0]])
         rent: dict[Hashable, float] = {}
-        for key, worth in first.items():
-            rent[key[0]] = min(rent.get(key[0], math.inf), _rent(worth))
+        for key, group in zip(keys, groups, strict=True):
+            mine = _rent(filled(_gains(alike[key][0]), group.free_gpus))
+            rent[key[0]] = min(rent.get(key[0], math.inf), mine)
         over = self._over(gamma, rent)
-        if not over:
-            return [first[key] for key in keys], pieces
-        for both, found in alike.items():
+        for both, (pieces, _) in alike.items():
             for size, gain in over.get(both[0], {}).items():
-                if gain > found.get(size, (0.0, None))[0]:
-                    found[size] = gain, None
-        whole = {
-            key: filled({s: gain for s, (gain, _) in alike[key].items()}, group.free_gpus)
-            for key, group in zip(keys, groups, strict=True)
-        }
-        return [whole[key] for key in keys], pieces
+                if gain > pieces.get(size, (0.0, None))[0]:
+                    pieces[size] = gain, None
+        found = dict[tuple[Hashable, int, int], NodeWorth]()
+        result = []
+        for key, group in zip(keys, groups, strict=True):
+            pieces, spans = alike[key]
+            again = key, group.nodes, group.racks or 1
+            if again not in found:
+                found[again] = worth(group, _gains(pieces), _gains(spans))
+            result.append(_PricedGroup(group, key[0], pieces, spans, found[again]))
+        return result
 
     def _parts_key(self, group: NodeGroup) -> Hashable:
         """Equal for groups whose instances spread over as many nodes and touch equally many racks and wider parts of each level."""
@@ -156,40 +158,27 @@ class CheckedPrices:
             tuple(sorted(level for level, _ in self._site.wide(group))),
         )
 
-    def _pieces(
-        self, gamma: float, group: NodeGroup, shapes: Sequence[_Shape]
-    ) -> dict[int, tuple[float, _Shape | None]]:
-        found: dict[int, tuple[float, _Shape | None]] = {}
+    def _best(self, gamma: float, group: NodeGroup, shapes: Sequence[PricedShape]) -> tuple[_Best, _Best]:
+        """(What is worth most on so many GPUs of a node, what takes so many nodes whole and is worth most)."""
+        pieces: _Best = {}
+        spans: _Best = {}
         for shape in shapes:
             if shape.nodes > group.nodes_together:
                 continue
-            gain = self._gain(gamma, group, shape) / shape.nodes
-            if gain > found.get(shape.each, (0.0, None))[0]:
-                found[shape.each] = gain, shape
-        return found
+            gain = self._gain(gamma, group, shape)
+            whole = shape.nodes > 1 and shape.each == group.free_gpus
+            size, best = (shape.nodes, spans) if whole else (shape.each, pieces)
+            gain = gain if whole else gain / shape.nodes
+            if gain > best.get(size, (0.0, None))[0]:
+                best[size] = gain, shape
+        return pieces, spans
 
-    def _gain(self, gamma: float, group: NodeGroup, shape: _Shape) -> float:
+    def _gain(self, gamma: float, group: NodeGroup, shape: PricedShape) -> float:
         """What an instance takes off at most, ms."""
-        most = shape.gain.get(gamma)
-        if most is None:
-            most = 0.0 if shape.rate == 0 else self._quick(gamma, shape)
+        most = shape.at_most(gamma, no_slots=self._no_slots)
         w = self._weights
         up = self._availability(group, shape.instance) if w.unserved else 1.0
         return w.latency * up * most / self._demand - w.gpu_ms * shape.instance.gpus
-
-    def _quick(self, gamma: float, shape: _Shape) -> float:
-        known = shape.quick.get(gamma)
-        if known is None:
-            known = shape.quick[gamma] = self._by_stays(gamma, shape)
-        return known
-
-    def _by_stays(self, gamma: float, shape: _Shape) -> float:
-        m = np.arange(1, len(shape.residence) + 1)
-        most = max(0.0, float((m * (gamma / shape.residence - 1)).max()))
-        if not self._no_slots:
-            # A slot is free for 99 % of the requests only where at most n - 1 are in progress in the mean, each for R(1) at least.
-            most = min(most, max(0.0, (shape.slots - 1) * (gamma / float(shape.residence[0]) - 1)))
-        return 1000 * most * shape.instance.ranks * _ROUNDING
 
     def _availability(self, group: NodeGroup, instance: Instance) -> float:
         touched = parts_touched(self._site, (group,), instance)
@@ -201,57 +190,49 @@ class CheckedPrices:
                 rate = failures.mtbf(level)
                 if rate is not None:
                     up *= (rate.value / (rate.value + repair)) ** count
-            self._up[key] = up * _ROUNDING
+            self._up[key] = up * ROUNDING
         return self._up[key]
 
-    def _refine(
-        self, gamma: float, worth: Sequence[Floats], pieces: Sequence[dict[int, tuple[float, _Shape | None]]]
-    ) -> bool:
-        """Bound by mean times what the best fillings of a node rest on; whether anything was left to do so."""
-        todo: list[_Shape] = []
-        for found, whole in zip(pieces, worth, strict=True):
-            left = len(whole) - 1
-            for size, (gain, shape) in found.items():
-                used = any(
-                    abs(whole[g - size] + gain - whole[g]) <= 1e-9 * max(1.0, gain) for g in range(size, left + 1)
-                )
-                if used and shape is not None and gamma not in shape.gain and all(shape is not one for one in todo):
-                    todo.append(shape)
-        if not todo:
-            return False
-        unknown = [shape for shape in todo if shape.rate is None]
-        for nodes in sorted({shape.nodes for shape in unknown}):
-            members = [shape for shape in unknown if shape.nodes == nodes]
-            known = {id(one.instance): one for one in rated([shape.instance for shape in members], [0] * len(members))}
-            for shape in members:
-                one = known.get(id(shape.instance))
-                shape.rate = one.slots_capacity / MILLION if one is not None else 0.0
-                shape.capacity = (one.capacity - _UNSURE) / MILLION if one is not None else 0.0
-        for shape in todo:
-            most = self._curve_gain(gamma, shape) if shape.rate else 0.0
-            shape.gain[gamma] = min(most, self._quick(gamma, shape))
+    def _refine(self, gamma: float, groups: Sequence[_PricedGroup], tolerance: float) -> bool:
+        """Bound by mean times what the best fillings of the groups rest on; whether anything was left to do so."""
+        todo: dict[int, PricedShape] = {}
+        for one in groups:
+            used_pieces, used_spans = rests_on(one.worth, _gains(one.pieces), _gains(one.spans))
+            used = [one.pieces[s][1] for s in used_pieces] + [one.spans[q][1] for q in used_spans]
+            todo.update({id(shape): shape for shape in used if shape is not None and shape.coarse(gamma, tolerance)})
+        self._know(gamma, list(todo.values()), tolerance)
+        return bool(todo)
+
+    def _leave_out(self, gamma: float, groups: Sequence[_PricedGroup], least_ms: float) -> None:
+        """Note the shapes whose instances alone raise the bound above so many milliseconds."""
+        if any(pairable(one, other) for one, other in combinations(self._inventory.groups, 2)):
+            return  # what else may stand in a place decides which pipelines over two groups are considered
+        if self._looked_at:
+            return
+        self._looked_at = True
+        slack = least_ms + _UNSURE_MS - self._bound(gamma, groups)
+        for kind, every in self._shapes.items():
+            mine = [one for one in groups if one.kind == kind]
+            open_shapes = [shape for shape in every if not self._costs_more(gamma, mine, shape, slack)]
+            self._know(gamma, [shape for shape in open_shapes if shape.coarse(gamma, ROUGH)], ROUGH)
+            kept = {id(shape) for shape in open_shapes if not self._costs_more(gamma, mine, shape, slack)}
+            self.left_out |= {(kind, one.instance.shape) for one in every if id(one) not in kept}
+
+    def _costs_more(self, gamma: float, groups: Sequence[_PricedGroup], shape: PricedShape, slack: float) -> bool:
+        """Whether an instance takes off less than what its GPUs are worth otherwise, by more than so many milliseconds, on every group."""
+        for one in groups:
+            if shape.nodes <= one.group.nodes_together:
+                gain = self._gain(gamma, one.group, shape) * ROUNDING
+                if one.worth.given_up(shape.nodes, shape.each) / ROUNDING - gain <= slack:
+                    return False
         return True
 
-    def _curve_gain(self, gamma: float, shape: _Shape) -> float:
-        """Γ from mean times at some rates: between two of them r ≤ the upper one and T is at least that at the lower one."""
-        curve, top = self._curves.of(shape.instance), shape.rate or 0.0
-        rates = np.linspace(0, top, _FIRST_POINTS + 1)
-        rates[0] = min(1e-6, top)
-        means = curve.mean_ms(rates)
-        for _ in range(_ROUNDS):
-            cells = rates[1:] * (gamma - np.minimum.accumulate(means[::-1])[::-1][:-1])
-            attained = max(0.0, float((rates * (gamma - means)).max()))
-            worst = np.flatnonzero(cells > attained + _TOLERANCE * max(attained, 1e-6 * gamma))
-            if not len(worst):
-                break
-            worst = worst[np.argsort(-cells[worst])[:_CELLS]]
-            inner = rates[worst, None] + (rates[worst + 1] - rates[worst])[:, None] * (np.arange(1, _FINER) / _FINER)
-            more = inner.ravel()
-            rates, means = np.append(rates, more), np.append(means, curve.mean_ms(more))
-            order = np.argsort(rates, kind="stable")
-            rates, means = rates[order], means[order]
-        cells = rates[1:] * (gamma - np.minimum.accumulate(means[::-1])[::-1][:-1])
-        return max(0.0, float(cells.max())) * _ROUNDING
+    def _know(self, gamma: float, shapes: Sequence[PricedShape], tolerance: float) -> None:
+        know_rates(shapes)
+        for shape in shapes:
+            if self._budget is not None:
+                self._budget.spend()
+            shape.refine(gamma, self._curves.of(shape.instance), tolerance, no_slots=self._no_slots)
 
     def _over(self, gamma: float, rent: dict[Hashable, float]) -> dict[Hashable, dict[int, float]]:
         """Parts of pipelines over two groups: kind → GPUs on each node → what a node takes off at most, ms."""
@@ -291,35 +272,7 @@ class CheckedPrices:
         return most
 
 
-def filled(pieces: dict[int, float], free: int) -> Floats:
-    """The most that parts take off on 0 … ``free`` GPUs of a node, whatever NVLink domains they stand in."""
-    worth = np.zeros(free + 1)
-    for gpus in range(1, free + 1):
-        worth[gpus] = max([worth[gpus - 1], *(worth[gpus - s] + gain for s, gain in pieces.items() if s <= gpus)])
-    return worth
-
-
 def _rent(worth: Floats) -> float:
     """What each GPU of a full node takes off at least, however many go."""
     free = len(worth) - 1
     return min(float(worth[free] - worth[free - gpus]) / gpus for gpus in range(1, free + 1))
-
-
-def _shapes(inventory: InventoryProblem, instances: Instances, group: NodeGroup, fixed: Fixed) -> Iterator[_Shape]:
-    """Shapes that memory and the rules about shapes allow on a group, with the stay of a request by the number in progress."""
-    by_nodes: dict[int, list[tuple[Instance, int]]] = {}
-    most = group.nodes_together * group.free_gpus
-    for shape, nodes in shapes_on(inventory, group, fixed, most):
-        if not legal(shape, (Segment(instances.problem(group, nodes), shape.stages),), inventory.search.disabled_rules):
-            continue
-        instance = instances.of(group, shape)
-        slots = memory_slots(instance)
-        if slots >= (1 if instance.off("min_batch") else max(1, inventory.requirements.min_batch)):
-            by_nodes.setdefault(nodes, []).append((instance, slots))
-    for nodes, every in by_nodes.items():
-        for start in range(0, len(every), _AT_ONCE):
-            members = every[start : start + _AT_ONCE]
-            problem, stages = members[0][0].problem, members[0][0].stages
-            times = float_times(problem, [one.shape for one, _ in members], stages, chain_length(problem))
-            for (instance, slots), residence in zip(members, times.residence, strict=True):
-                yield _Shape(instance, nodes, instance.gpus // nodes, slots, residence.copy())

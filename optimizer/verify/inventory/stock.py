@@ -11,7 +11,7 @@ from optimizer.results.answer import Fixed
 from optimizer.verify.common.float_times import Ints
 from optimizer.verify.inventory.across import candidates_across
 from optimizer.verify.inventory.budget import Budget
-from optimizer.verify.inventory.candidates import CheckedInstance, candidates_of
+from optimizer.verify.inventory.candidates import CheckedInstance, LeftOut, candidates_of
 from optimizer.verify.inventory.instance import Instances, likeness
 from optimizer.verify.inventory.site import CheckedSite
 
@@ -45,8 +45,14 @@ class Stock:
         return {pool[0]: pool for pool in self.pools}
 
 
-def stock_of(site: CheckedSite, instances: Instances, fixed: Fixed, budget: Budget | None = None) -> Stock:
-    """Everything there is to choose from.
+def stock_of(
+    site: CheckedSite,
+    instances: Instances,
+    fixed: Fixed,
+    budget: Budget | None = None,
+    left_out: LeftOut = frozenset(),
+) -> Stock:
+    """Everything there is to choose from, less what is left out.
 
     Raises:
         SpaceTooLarge: more than is computed.
@@ -55,7 +61,7 @@ def stock_of(site: CheckedSite, instances: Instances, fixed: Fixed, budget: Budg
     pools = interchangeable(site)
     if len(pools) > MOST_POOLS:
         raise SpaceTooLarge
-    within = candidates_of(site, instances, fixed)
+    within = candidates_of(site, instances, fixed, left_out)
     across = candidates_across(site, instances, within, fixed, budget)
     if across:
         pools = _told_apart(pools, across)

@@ -30,7 +30,7 @@ from optimizer.verify.common.space import most_slots, replicas_offered, shapes_o
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.uniform.float_candidate import Bools, FloatBar, Survey
 from optimizer.verify.uniform.float_capacity import capacity_tier
-from optimizer.verify.uniform.shared_rows import Fits, RowJudged, SharedColumns, peak_tier
+from optimizer.verify.uniform.shared_rows import Fits, RowJudged, SharedColumns, memory_slots, peak_tier
 
 NEEDED = frozenset({"concurrency"})
 """Rules without which a range has no bound."""
@@ -101,6 +101,13 @@ class RangeSurvey:
                     self.shapes.append(shape)
                     most.append(held)
                     self.rows_kept += held
+        self._without_room = 0
+        """Rows of which a replica has no room for one sequence: no times are computed for these."""
+        if "memory" not in off:
+            room = memory_slots(problem, self.shapes, stages, 1) > 0
+            self._without_room = sum(held for held, fits in zip(most, room, strict=True) if not fits)
+            self.shapes = [shape for shape, fits in zip(self.shapes, room, strict=True) if fits]
+            most = [held for held, fits in zip(most, room, strict=True) if fits]
         self.most = np.array(most, dtype=np.int64)
         self.ranks = np.array([shape.group.ranks for shape in self.shapes], dtype=np.int64)
         self.size = np.array([shape.instance_gpus for shape in self.shapes], dtype=np.int64)
@@ -114,7 +121,7 @@ class RangeSurvey:
     def survey(self, bar: FloatBar | None, *, most_rivals: int = 4096) -> Survey:
         """Go through the space, as ``float_candidate.survey`` does; a rival is any candidate that may be feasible and may beat the bar."""
         seen = Survey(candidates=self.rows * self.upto)
-        ruled: Counter[str] = Counter(degrees=self.rows - self.rows_kept)
+        ruled: Counter[str] = Counter(degrees=self.rows - self.rows_kept, rules=self._without_room)
         if self.shapes:
             ranges, at = self._first(), None
             while len(ranges.shape):

@@ -48,6 +48,7 @@ def costs_agree(first: Problem, second: Problem) -> bool:
         and first.engine == second.engine
         and first.costs == second.costs
         and first.requests == second.requests
+        and first.requirements.goodput == second.requirements.goodput
         and first.max_batch == second.max_batch
         and first.max_sequence_tokens == second.max_sequence_tokens
         and most_slots(first, Fixed()) == most_slots(second, Fixed())

@@ -58,12 +58,7 @@ class Fits:
         if "min_batch" not in off:
             self.fits &= n >= wanted.min_batch
         if "memory" not in off:
-            budget, most = budget_bytes(problem), np.full(len(shapes), upto)
-            for i, shape in enumerate(shapes):
-                for stage in set(stages.of(shape.group, shape.layers)):
-                    left, each = budget - stage.memory_bytes(0), stage.memory_bytes(1) - stage.memory_bytes(0)
-                    most[i] = min(most[i], (left // each if each else upto) if left >= 0 else 0)
-            self.fits &= n <= most[:, None]
+            self.fits &= n <= memory_slots(problem, shapes, stages, upto)[:, None]
         if wanted.tpot_p99_ms is not None and "tpot_full_batch" not in off:
             limit = float(planned(wanted, wanted.tpot_p99_ms))
             self.fits &= times.tpot <= limit + max(NEAR_MS, NEAR_RELATIVE * 1e-2 * limit)
@@ -77,6 +72,19 @@ class Fits:
     def carried(self) -> Floats:
         """The most requests/s that a replica carries within every limit with the most sequences that fit, (S,)."""
         return most_per_replica(self._problem, self._times, self.last[:, -1], self.caches)
+
+
+def memory_slots(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, upto: int) -> Ints:
+    """The most sequences, up to a number, that memory has room for at every stage of a replica, (S,)."""
+    budget, most = budget_bytes(problem), np.full(len(shapes), upto)
+    known: dict[int, int] = {}
+    for i, shape in enumerate(shapes):
+        for stage in stages.of(shape.group, shape.layers):
+            if id(stage) not in known:  # ``stages`` keeps every stage alive
+                left, each = budget - stage.memory_bytes(0), stage.memory_bytes(1) - stage.memory_bytes(0)
+                known[id(stage)] = min(upto, left // each if each else upto) if left >= 0 else 0
+            most[i] = min(most[i], known[id(stage)])
+    return most
 
 
 class Bounds:

@@ -1,0 +1,107 @@
+"""What a workload may state of lengths, traces, prefixes and guesses, and what is refused with the field named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.problem import Problem
+from optimizer.reading.load import problem_from_dict
+from tests.verify.builders import GPU, SMALL_DENSE
+
+FORMS = {
+    "vidur.csv": "arrived_at,num_prefill_tokens,num_decode_tokens\n0,100,10\n1,300,30\n",
+    "azure.csv": "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,100,10\n2023-11-16 18:15:47.6805900,300,30\n",
+    "burst.csv": "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,ChatGPT,100,10,110,x\n6,GPT-4,300,30,330,x\n"
+    "7,GPT-4,50,0,50,x\n",
+    "mooncake.jsonl": '{"timestamp": 0, "input_length": 100, "output_length": 10, "hash_ids": [1]}\n'
+    '{"timestamp": 1000, "input_length": 300, "output_length": 30, "hash_ids": [1, 2]}\n',
+}
+
+
+def of(workload: dict[str, Any], folder: Path | None = None, **more: Any) -> Problem:
+    values = {"hardware": {"gpu": GPU, "nodes": 1}, "model": SMALL_DENSE, "workload": workload, **more}
+    return problem_from_dict(values, folder=folder)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_traces_are_read_in_the_forms_in_which_they_are_published(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(FORMS[name])
+    found = of({"trace": name}, tmp_path)
+    assert [tuple(one) for one in found.requests] == [(100, 10, 1), (300, 30, 1)]
+    assert (found.workload.prompt_tokens, found.workload.output_tokens) == (200, 20)
+    assert found.workload.requests_per_s == 2.0
+    assert found.longest_request_tokens == 330
+
+
+def test_requests_that_are_not_served_are_left_out_and_said(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(FORMS["vidur.csv"] + "2,9000,5\n")
+    found = of({"trace": "t.csv", "requests_per_s": 3}, tmp_path)
+    assert found.workload.requests_per_s == 3
+    assert found.workload.note is not None and "1 longer than 4,096 tokens would be refused" in found.workload.note
+
+
+WRONG = [
+    ({"output_tokens": 10, "requests_per_s": 1}, "workload.prompt_tokens", "is missing"),
+    ({"prompt_tokens": 10, "output_tokens": 10}, "workload.requests_per_s", "is missing"),
+    ({"trace": "none.csv"}, "workload.trace", "no such file"),
+    ({"trace": "t.csv", "prompt_tokens": 5}, "workload.prompt_tokens", "stands beside trace"),
+    (
+        {"prompt_tokens": {"mean": 500, "p99": 400}, "output_tokens": 9, "requests_per_s": 1},
+        "workload.prompt_tokens",
+        "below the mean",
+    ),
+    (
+        {"prompt_tokens": {"mean": 500, "cv": 1, "p50": 4}, "output_tokens": 9, "requests_per_s": 1},
+        "workload.prompt_tokens",
+        "cv stands",
+    ),
+    (
+        {"prompt_tokens": 100, "output_tokens": 9, "requests_per_s": 1, "prefix": {"shared_tokens": 100}},
+        "workload.prefix.shared_tokens",
+        "is not below",
+    ),
+    (
+        {
+            "prompt_tokens": 100,
+            "output_tokens": 9,
+            "requests_per_s": 1,
+            "speculation": {"method": "mtp", "acceptance": 0.8},
+        },
+        "workload.speculation.method",
+        "states no multi-token-prediction module",
+    ),
+    (
+        {
+            "prompt_tokens": 100,
+            "output_tokens": 9,
+            "requests_per_s": 1,
+            "speculation": {"method": "draft", "acceptance": 0.8},
+        },
+        "workload.speculation",
+        "draft_parameters is needed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("workload", "field", "said"), WRONG)
+def test_what_is_wrong_is_named(workload: dict[str, Any], field: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ProblemError) as error:
+        of(workload, tmp_path)
+    assert error.value.field.startswith(field) and said in error.value.message
+
+
+def test_choices_left_open_are_each_a_problem() -> None:
+    work = {
+        "prompt_tokens": 100, "output_tokens": 9, "requests_per_s": 1,
+        "speculation": {"method": "ngram", "acceptance": 0.5, "max_tokens": 2},
+    }  # fmt: skip
+    found = of(work, search={"token_budgets": [1024, 4096]})
+    choices = found.variants()
+    assert len(choices) == 6
+    one = found.decided(choices[-1])
+    assert (one.search.max_num_batched_tokens, one.workload.guessed, one.variants()) == (4096, 2, ({},))
+    assert float(one.workload.yielded) == 1.75

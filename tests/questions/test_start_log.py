@@ -1,0 +1,100 @@
+"""``optimizer import log``: figures that vLLM and SGLang printed in public issues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from optimizer import problem_from_dict
+from optimizer.cli.program import app
+from optimizer.facts.errors import ProblemError
+from optimizer.questions.start_log import overhead_from, read_for
+from optimizer.reading.start_log import start_log
+
+V0 = """
+INFO 12-02 llm_engine.py:249] Initializing an LLM engine (v0.6.4) with config: model='m', max_seq_len=20000, tensor_parallel_size=1
+INFO 12-02 model_runner.py:1072] Loading model weights took 14.9888 GB
+INFO 12-02 worker.py:232] the current vLLM instance can use total_gpu_memory (23.58GiB) x gpu_memory_utilization (0.90) = 21.22GiB
+INFO 12-02 worker.py:232] model weights take 14.99GiB; non_torch_memory takes 0.35GiB; PyTorch activation peak memory takes 2.07GiB; the rest of the memory reserved for KV Cache is 3.81GiB.
+"""  # noqa: E501
+"""Llama-3.1-8B on an RTX 3090, https://github.com/vllm-project/vllm/issues/10517."""
+V1 = """
+INFO 07-22 core.py:69] Initializing a V1 LLM engine (v0.10.0) with config: model='m', max_seq_len=40960, tensor_parallel_size=4
+INFO 07-22 gpu_model_runner.py:1892] Model loading took 55.1500 GiB and 44.1 seconds
+INFO 07-22 gpu_worker.py:276] Available KV cache memory: 8.11 GiB
+INFO 07-22 kv_cache_utils.py:716] GPU KV cache size: 178,880 tokens
+"""
+"""Qwen3-235B-A22B-FP8 on four H100, https://github.com/vllm-project/vllm/issues/21348; the weights are computed."""
+SGLANG = """
+server_args=ServerArgs(model_path='m', tp_size=4, mem_fraction_static=0.93, context_length=None)
+[TP0] Load weight end. type=Qwen3MoeForCausalLM, dtype=torch.bfloat16, avail mem=22.0 GB, mem usage=55.20 GB.
+[TP0] KV Cache is allocated. #tokens: 367404, K size: 8.23 GB, V size: 8.23 GB
+[TP0] Capture cuda graph end. Time elapsed: 9.5 s. mem usage=1.91 GB. avail mem=3.1 GB.
+"""
+"""The same model and issue in SGLang."""
+
+
+def problem(gpu: str, gpus: int, model: str, **search: object) -> dict[str, object]:
+    return {
+        "hardware": {"gpu": gpu, "nodes": 1, "gpus_per_node": gpus},
+        "model": model,
+        "workload": {"prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 0.2},
+        "search": search,
+    }
+
+
+def test_parts_that_vllm_0_prints() -> None:
+    found = read_for(
+        start_log(V0, "v0.log"),
+        problem_from_dict(problem("rtx-3090-24gb", 1, "llama3.1-8b", max_num_batched_tokens=20000)),
+        None,
+        None,
+    )
+    said = found.overhead
+    assert (said.non_torch_mib, said.activations_mib, said.context_mib) == (359, 2120, 0)
+    by = {figure.what: figure for figure in found.figures}
+    assert by["weights on a GPU"].predicted == pytest.approx(14.9888, rel=0.005)
+    assert by["activation peak"].predicted == pytest.approx(2.07, rel=0.02)
+    assert by["memory for the KV cache"].predicted == pytest.approx(3.81, rel=0.05)
+
+
+def test_what_vllm_1_leaves_is_its_peak() -> None:
+    values = problem("h100-sxm-80gb", 4, "qwen3-235b-a22b", weight_precision=["fp8"])
+    found = read_for(start_log(V1, "v1.log"), problem_from_dict(values), None, None)
+    by = {figure.what: figure for figure in found.figures}
+    assert by["tokens that fit"].printed == 178_880
+    assert by["tokens that fit"].predicted == pytest.approx(178_880, rel=0.05)
+    assert by["tokens that fit"].with_log == pytest.approx(178_880, rel=0.02)
+
+
+def test_sglang_holds_weights_and_cache_in_its_share() -> None:
+    values = problem("h100-sxm-80gb", 4, "qwen3-235b-a22b", weight_precision=["fp8"])
+    log = start_log(SGLANG, "sglang.log")
+    assert (log.engine, log.tp, log.share, log.kv_tokens, log.kv_gib) == ("sglang", 4, 0.93, 367_404, 16.46)
+    found = read_for(log, problem_from_dict(values), None, None)
+    by = {figure.what: figure for figure in found.figures}
+    assert by["tokens that fit"].predicted == pytest.approx(367_404, rel=0.05)
+    assert found.overhead.cuda_graphs_mib == 1956
+
+
+def test_the_command_writes_a_problem_that_says_measured_here(tmp_path: Path) -> None:
+    log, stated, out = tmp_path / "v0.log", tmp_path / "p.yaml", tmp_path / "measured.yaml"
+    log.write_text(V0)
+    stated.write_text(yaml.safe_dump(problem("rtx-3090-24gb", 1, "llama3.1-8b", max_num_batched_tokens=20000)))
+    result = CliRunner().invoke(app, ["import", "log", str(log), "--problem", str(stated), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    written = yaml.safe_load(out.read_text())
+    assert written["engine_overhead"]["activations_mib"] == 2120
+    assert written["engine_version"] == "0.6.4"
+    answer = CliRunner().invoke(app, ["solve", str(out)])
+    assert "was measured here: start-up log v0.log" in answer.output
+
+
+def test_a_file_without_such_lines_is_refused() -> None:
+    with pytest.raises(ProblemError, match="no line of vLLM or SGLang"):
+        start_log("nothing of the kind", "x.log")
+    with pytest.raises(ProblemError, match="does not say what the engine takes"):
+        overhead_from(start_log("Model loading took 14.9 GiB and 3 seconds", "x.log"), None)

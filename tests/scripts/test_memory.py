@@ -1,0 +1,63 @@
+"""Predictions of what engines printed about memory. The figures are those of public issues, named in each row."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from scripts import memory
+
+COLUMNS = (
+    "case", "source", "model", "gpu", "tp", "pp", "dp", "kv dtype", "weights", "util", "max_model_len", "measured quantity",
+    "measured value", "note",
+)  # fmt: skip
+ROWS = """\
+a|vllm-project/vllm#17122|llama3.1-8b|l40s-48gb|1|1|1|bf16|bf16|0.9|32768|KV tokens that fit|158656|V1 0.8
+b|vllm-project/vllm#10517|llama3.1-8b|rtx3090-24gb|1|1|1|bf16|bf16|0.9|20000|weights GiB/GPU|14.9888|V0 0.6.4: batched tokens = 20000
+b|vllm-project/vllm#10517|llama3.1-8b|rtx3090-24gb|1|1|1|bf16|bf16|0.9|20000|peak activation GiB|2.07|V0 0.6.4: batched tokens = 20000
+b|vllm-project/vllm#10517|llama3.1-8b|rtx3090-24gb|1|1|1|bf16|bf16|0.9|20000|KV tokens that fit|31232|V0 0.6.4: batched tokens = 20000
+c|vllm-project/vllm#10517|llama3.1-8b|rtx3090-24gb|1|1|1|bf16|bf16|0.9|29000|fits (one sequence of max-model-len)|no|V0 0.6.4: batched tokens = 29000
+d|vllm-project/vllm#2031|llama2-7b|a100-sxm-80gb|1|1|1|fp16|fp16|0.9|4096|KV tokens that fit|117616|V0 0.2.5
+e|vllm-project/vllm#21348|qwen3-235b-a22b|h100-sxm-80gb|4|1|1|bf16|fp8|0.9|40960|KV tokens that fit|178880|V1 0.9
+f|vllm-project/recipes#12|qwen3-coder-480b-a35b|h20-3e-141gb|1|1|8|bf16|fp8|0.9|262144|KV memory GiB/GPU|48.66|V1 0.10; DP8+EP
+f|vllm-project/recipes#12|qwen3-coder-480b-a35b|h20-3e-141gb|1|1|8|bf16|fp8|0.9|262144|KV GiB one full-length request needs per GPU|62.0|V1 0.10; DP8+EP
+g|vllm-project/recipes#115|kimi-k2|h200-sxm-141gb|8|1|1|bf16|int4|0.9|131072|KV tokens that fit|715072|Kimi-K2-Thinking: int4 experts
+h|vllm-project/vllm#33155|gpt-oss-120b|h100-sxm-80gb|1|1|1|bf16|mxfp4|0.95|131072|weights GiB/GPU|64.38|V1 0.14.1
+i|vllm-project/vllm#6746|llama3.1-405b|h100-sxm-80gb|8|1|1|bf16|fp8|0.9|131072|weights GiB/GPU|57.752|V0 0.5.3
+j|vllm-project/vllm#15676|gemma3-27b (inline config)|l40s-48gb|4|1|1|bf16|bf16|0.9|32768|weights GiB/GPU|13.1665|V1 0.8.2
+k|vllm-project/vllm#13882|qwen2.5-7b|rtx4060-8gb|1|1|1|bf16|int4|0.7|4096|peak activation GiB|1.42|V0 0.7
+k|vllm-project/vllm#13882|qwen2.5-7b|rtx4060-8gb|1|1|1|bf16|int4|0.7|4096|fits (one sequence of max-model-len)|no|V0 0.7
+l|vllm-project/vllm#5711|llama3-70b|a100-sxm-80gb|1|1|1|bf16|bf16|0.9|8192|fits (one sequence of max-model-len)|no|bf16
+"""  # noqa: E501
+WITHIN = {"weights GiB/GPU": 0.03, "KV tokens that fit": 0.06, "KV memory GiB/GPU": 0.06, "peak activation GiB": 0.03}
+
+
+def rows() -> list[dict[str, str]]:
+    return [dict(zip(COLUMNS, line.split("|"), strict=True)) for line in ROWS.splitlines()]
+
+
+@pytest.mark.parametrize("row", memory.predict(rows()), ids=lambda row: f"{row['case']}-{row['measured quantity']}")
+def test_predictions_agree_with_what_was_printed(row: dict[str, str]) -> None:
+    assert not row["why not"]
+    if row["measured value"] in ("yes", "no"):
+        assert row["predicted value"] == row["measured value"]
+        return
+    measured = float(row["measured value"])
+    assert float(row["predicted value"]) == pytest.approx(measured, rel=WITHIN.get(row["measured quantity"], 0.01))
+
+
+def test_the_command_writes_every_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs, out = tmp_path / "logs.csv", tmp_path / "out.csv"
+    unknown = {**rows()[0], "model": "no-such-model"}
+    with logs.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows([rows()[1], unknown])
+    assert memory.main(["--logs", str(logs), "--out", str(out)]) == 0
+    with out.open(newline="") as stream:
+        written = list(csv.DictReader(stream))
+    assert written[0]["predicted value"] == "14.9575"
+    assert "no-such-model" in written[1]["why not"]
+    assert "1 of 2 rows predicted" in capsys.readouterr().out
