@@ -61,12 +61,14 @@ def judge_comparisons(sentence: Sentence, context: Context, own: Situation) -> I
     """Claims about two figures of one sentence."""
     if sentence.statement.line in context.rows:
         return
-    yield from _conversions(sentence)
+    yield from conversions(sentence)
     yield from _percentiles(sentence)
     compared = list(_placed(sentence))
     yield from compared or _targets(sentence, context)
     yield from _ratios(sentence)
     yield from _parts(sentence)
+    yield from _share_of(sentence)
+    yield from _cards_together(sentence)
 
 
 def _claim(
@@ -78,7 +80,7 @@ def _claim(
     )  # fmt: skip
 
 
-def _conversions(sentence: Sentence) -> Iterator[Claim]:
+def conversions(sentence: Sentence) -> Iterator[Claim]:
     """``400 Gbit/s, i.e. 50 GB/s``: the same amount in two units."""
     for first, second in zip(sentence.measures, sentence.measures[1:], strict=False):
         if first.dimension != second.dimension or not first.dimension or not first.unit or not second.unit:
@@ -251,6 +253,9 @@ def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
     if len(targets) > 1 and len(times) == 2 and sentence.has("achieved"):
         marks = [t for t in sentence.terms if t.id("achieved")]
         targets = [max(times, key=lambda m: min(abs(m.start - t.end) for t in marks))]
+    verb = _MEETS.search(sentence.text)
+    if verb and len(times) == 2 and times[0].end <= verb.start() < times[1].start:
+        targets = [times[1]]
     if _BOUND.match(sentence.text) and len(times) == 1:
         targets = times
     if demanded_only:
@@ -298,6 +303,11 @@ _PROMISED = re.compile(
 )
 _OF_ALL = re.compile(r"\s*(?:of|der|aller|des|de)\b", re.IGNORECASE)
 """Behind 99%: the share of requests that a percentile is."""
+_MEETS = re.compile(
+    r"\b(?:meets?|misses|fulfils?|satisfies|keeps?|respects?|violates?|erfüllt|verfehlt|hält|respecte|tient|manque)\s(?:the "
+    r"|our |its |die |das |den |les? |la )?(?=\d)",
+    re.IGNORECASE,
+)
 _BOUND = re.compile(
     r"^\W*(?:TTFT|TPOT|ITL|first token|inter-token latency)\W{0,3}\(?(?:P\d{2}|median)?\)?\s*(?:<=|≤|<|=<|⩽|at most|max\.?"
     r"|under|below|unter|höchstens|sous)\s*[\d.,]+\s?m?s\W*$",
@@ -339,8 +349,13 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
                 f"{metric} target",
             )
         elif (
-            (_HARD.search(sentence.text) or _BOUND.match(sentence.text))
-            and not sentence.has("other")
+            (
+                _HARD.search(sentence.text)
+                or _BOUND.match(sentence.text)
+                or _MUST.search(sentence.text)
+                or _PROMISED.search(sentence.text)
+            )
+            and not _other_than_metric(sentence)
             and len(percentiles) == 1
             and len(stated) == 1
             and len(targets) == 1
@@ -354,6 +369,12 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
                 expected,
                 f"{metric} target",
             )
+
+
+def _other_than_metric(sentence: Sentence) -> bool:
+    """Whether a word says that a figure is another one than the target; the "first" of "first token" does not."""
+    metrics = [t for t in sentence.terms if t.id("metrics")]
+    return any(not any(m.start <= t.start < m.end for m in metrics) for t in sentence.terms if t.id("other"))
 
 
 def _near_target(sentence: Sentence, measure: Measure) -> bool:
@@ -459,6 +480,58 @@ def _ratios(sentence: Sentence) -> Iterator[Claim]:
                 f"{shares[0]:.3g}% or {shares[1]:.3g}%",
                 "ratio",
             )
+
+
+_CARDS_OF = re.compile(
+    r"\s(?:GPUs|cards|accelerators|Karten|cartes)\s(?:of|with|mit|zu|à|de|at)\s(?:je\s)?$", re.IGNORECASE
+)
+_TOGETHER = re.compile(
+    r"\b(?:in all|in total|together|altogether|give|make|gives|makes|ergeben|zusammen|insgesamt|font"
+    r"|donnent|au total|is|are)\b",
+    re.IGNORECASE,
+)
+
+
+def _cards_together(sentence: Sentence) -> Iterator[Claim]:
+    """``Two cards of 96 GB give us 192 GB in all``."""
+    counts = [m for m in sentence.measures if not m.dimension and not m.unit]
+    sizes = [m for m in sentence.measures if m.dimension == "bytes"]
+    if len(counts) != 1 or len(sizes) != 2 or sentence.has("negation"):
+        return
+    count, (each, whole) = counts[0], sizes
+    gap = sentence.text[each.end : whole.start]
+    if not _CARDS_OF.fullmatch(sentence.text[count.end : each.start]) or not _TOGETHER.search(
+        gap + sentence.text[whole.end :]
+    ):
+        return
+    value = count.value * each.value
+    holds = whole.says(value, 0.02)
+    if not holds and re.search(r"\b(?:weights?|cache|left|free|of|Gewichte|poids)\b", sentence.text[each.end :]):
+        return
+    reason = f"{count.text} × {each.text} is {shown(value, 'bytes')}" + ("." if holds else f", not {whole.text}.")
+    yield _claim(sentence, "confirmed" if holds else "refuted", reason, whole, shown(value, "bytes"), "product")
+
+
+_OF_WHOLE = re.compile(r"\s(?:of|der|von|des|de)\s(?:the |its |its full |their |ihrer |ses |les )?$", re.IGNORECASE)
+
+
+def _share_of(sentence: Sentence) -> Iterator[Claim]:
+    """``14.8 GB of weights, 62% of the 24 GB``: a share of a whole, beside the only other size."""
+    shares = [m for m in sentence.measures if m.dimension == "%"]
+    sizes = [m for m in sentence.measures if m.dimension == "bytes"]
+    if len(shares) != 1 or len(sizes) != 2 or sentence.has("negation") or sentence.has("hypothetical"):
+        return
+    share, (part, whole) = shares[0], sizes
+    if not (part.end <= share.start and _OF_WHOLE.fullmatch(sentence.text[share.end : whole.start])):
+        return
+    if not whole.value or re.search(r"[×÷/+]", sentence.text[part.end : share.start]):
+        return
+    value = 100 * part.value / whole.value
+    holds = share.says(value, 0.03)
+    if not holds and not 0 < value <= 100:
+        return
+    reason = f"{part.text} of {whole.text} is {value:.3g}%" + ("." if holds else f", not {share.text}.")
+    yield _claim(sentence, "confirmed" if holds else "refuted", reason, share, f"{value:.3g}%", "share")
 
 
 def _parts(sentence: Sentence) -> Iterator[Claim]:

@@ -117,6 +117,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     may_fall_back = True
     for candidate in candidates:
         quantity = candidate.quantity
+        if quantity.unit == "money/h" and not _PER_GPU.match(sentence.text[measure.end :]):
+            scope = replace(scope, ids=scope.ids - {"gpu"})
         found = [
             reading
             for situation in meant.situations
@@ -136,7 +138,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         found = [one for one in found if not one.vague]
         right = [one for one in found if _holds(measure, one, quantity, relation)]
         if inside and not right:
-            return None
+            continue
         if right and measure.value >= quantity.least:
             context.spoken_of = [] if quantity.by_title else [quantity.id]
             if relation != "=" and not any(_holds(measure, one, quantity, "=") for one in found):
@@ -184,7 +186,7 @@ def _understood(
             return False
     else:
         gap = text[min(term.end, measure.end) : max(term.start, measure.start)]
-        if re.search(r"[,;]" if measure.dimension == "%" else r"[,;()]", gap) or (
+        if (quantity.id != "price" and re.search(r"[,;]" if measure.dimension == "%" else r"[,;()]", gap)) or (
             quantity.id != "price" and any(abs(m.start - term.start) < abs(measure.start - term.start) for m in rivals)
         ):
             return False
@@ -239,6 +241,15 @@ _IF = re.compile(
     re.IGNORECASE,
 )
 _OUTPUT = re.compile(r"output|generated|decode|Ausgabe|sortie", re.IGNORECASE)
+_PER_GPU = re.compile(r"\s*(?:\w+\s|€\s?|\$\s?)?(?:per|a|each|je|pro|par|/)\s?(?:GPU|card|Karte|carte)", re.IGNORECASE)
+_SEVERAL = re.compile(
+    r"\b(?:replicas|copies|both|Replikate|beide|Kopien|répliques|copies|altogether|zusammen|insgesamt|au total)\b",
+    re.IGNORECASE,
+)
+_OUTPUT_SAID = re.compile(
+    r"\b(?:answers?|replies|outputs?|generated|Antworten|Ausgabe\w*|réponses|sorties?)\b", re.IGNORECASE
+)
+_PROMPT_SAID = re.compile(r"\b(?:prompts?|inputs?|prompted|Eingabe\w*|entrées?|invites?)\b", re.IGNORECASE)
 _PROMPT = re.compile(r"prompt|input|Eingabe|entrée", re.IGNORECASE)
 _BY_UNIT = frozenset(
     {
@@ -291,6 +302,7 @@ def _implied(
     sure: list[str] = []
     ids: list[str] = []
     named_precision = meant.named_precision
+    weak = all(one.strength == WEAK for one in known)
     only_weights = all(one.quantity.id in ("weights", "parameters") for one in known)
     counted = any(
         not m.dimension and re.match(r"[\s-]*(?:tokens?|jetons?|Token)\b", sentence.text[m.end :])
@@ -303,9 +315,10 @@ def _implied(
     elif measure.dimension == "money/million":
         sure = ["price_of_tokens"]
     elif measure.dimension in ("tokens/s", "requests/s"):
-        if _OUTPUT.search(measure.unit):
+        said = (bool(_OUTPUT_SAID.search(sentence.text)), bool(_PROMPT_SAID.search(sentence.text)))
+        if _OUTPUT.search(measure.unit) or (measure.dimension == "tokens/s" and said == (True, False)):
             sure = ["output_rate"]
-        elif _PROMPT.search(measure.unit):
+        elif _PROMPT.search(measure.unit) or (measure.dimension == "tokens/s" and said == (False, True)):
             sure = ["prompt_rate"]
         elif re.search(r"day|hour|month|tag|stunde|monat|jour|heure|mois", measure.unit, re.IGNORECASE):
             sure = ["request_rate"]
@@ -317,7 +330,7 @@ def _implied(
             sure = ["cache_of_token"]
         elif counted and not known:
             sure = ["cache_of_tokens"]
-        elif (named_precision and only_weights) or (
+        elif (named_precision and only_weights and not _SEVERAL.search(sentence.text)) or (
             "gpu" in scope.ids and not known and meant.named_strategy and _is_a_share(measure, meant)
         ):
             sure = ["weights_in_format"]
@@ -333,7 +346,7 @@ def _implied(
         sure = ["gpu_memory"]
     for id in (*sure, *ids):
         if all(one.quantity.id != id for one in known):
-            yield FigureReading(lexicon.quantities[id], FAIR if id in sure and only_weights else WEAK, None)
+            yield FigureReading(lexicon.quantities[id], FAIR if id in sure and (only_weights or weak) else WEAK, None)
 
 
 def _is_a_share(measure: Measure, meant: About) -> bool:
@@ -491,7 +504,7 @@ def _noun(sentence: Sentence, measure: Measure) -> Term | None:
 def _stripped(sentence: Sentence, start: int, end: int, *, names_only: bool = False) -> str:
     """A gap without what says per what and of which GPU, model or strategy."""
     text = list(sentence.text[start:end])
-    spans = [(m.start, m.end) for m in sentence.measures if start < m.start]
+    spans = [(m.start, m.end) for m in sentence.measures if start <= m.start]
     spans += (
         []
         if names_only
@@ -555,7 +568,7 @@ def _refutable(
     found: list[Reading], relation: str,
 ) -> bool:  # fmt: skip
     quantity, term = candidate.quantity, candidate.term
-    if quantity.id in _BY_UNIT and term is None:
+    if (quantity.id in _BY_UNIT and term is None) or (quantity.by_title and quantity.weak):
         return False
     if quantity.id == "request_rate" and re.search(r"hour|day|minute|Stunde|Tag|heure|jour", measure.unit):
         return bool(
@@ -574,7 +587,11 @@ def _refutable(
         return False
     if quantity.weak and not (candidate.strength == STRONG and scope.ids and not scope.loose):
         return False
-    if quantity.possessed and not _POSSESSION.search(sentence.text[span[0] : measure.start + 1]):
+    if (
+        quantity.possessed
+        and not _POSSESSION.search(sentence.text[span[0] : measure.start + 1])
+        and not _OF_DEVICE.search(sentence.text[: measure.start])
+    ):
         return False
     if quantity.loose and not _definite(sentence, measure, span, candidate):
         return False
@@ -627,6 +644,10 @@ _OF_CARD = re.compile(
     r"|de|mit je|mit)\s$",
     re.IGNORECASE,
 )
+_OF_DEVICE = re.compile(
+    r"^\W*(?:HBM\w*|VRAM|GDDR\w*|graphics memory|Grafikspeicher|GPU memory capacity)\b[^:|\d]*[:|]\s*$", re.IGNORECASE
+)
+"""A label of device memory, which nobody uses for what is in it."""
 _POSSESSION = re.compile(
     r"\b(?:has|have|had|having|offers?|provides?|with|comes? with|features?|equipped|carr(?:y|ies)|capacity|hat"
     r"|haben|bietet|bieten|mit|verfügt|verfügen|besitzt|besitzen|stehen|steht|zur Verfügung|available|altogether|play with"
@@ -713,7 +734,8 @@ def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candi
         return bool(
             label
             and re.fullmatch(
-                r"\s*(?:count|total|in total|available|required|needed|used|in use)?\s*[:=|]\s*",
+                r"\s*(?:count|total|in total|overall|altogether|in all|together|insgesamt|available|required|needed|used"
+                r"|in use)?\s*[:=|]\s*",
                 text[term.end : measure.start],
                 re.IGNORECASE,
             )

@@ -332,7 +332,8 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
         return None
     scale = 1e3 if measure.dimension == "ms" else 1.0
     loose = [1.0]
-    if measure.dimension in ("tokens/s", "requests/s") and own.degrees is not None:
+    named = re.search(r"\b(?:replica|instance|Replikat|réplique)", sentence.text, re.IGNORECASE)
+    if measure.dimension in ("tokens/s", "requests/s") and own.degrees is not None and not named:
         d = own.degrees
         loose += [float(d.dp), 1 / d.dp, float(d.gpus), 1 / d.gpus, d.dp / d.gpus, d.gpus / d.dp]
     near = 0.012 if measure.dimension else 0.0

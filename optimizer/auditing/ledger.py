@@ -83,7 +83,8 @@ def readings(
     if quantity.by_title:
         yield Reading(value_of(quantity.values[""][0], {}), None, (), subject)
         return
-    wanted = [key for key in quantity.values if _allows(quantity, key, scope)]
+    objects = {id for term in sentence.terms for id in term.ids("objects")}
+    wanted = [key for key in quantity.values if _allows(quantity, key, scope, objects)]
     if quantity.only_with and not scope.ids:
         wanted = [key for key in wanted if set(key.split()) & set(quantity.only_with)] if measure.dimension else wanted
     wanted.sort(key=lambda key: set(key.split()) != scope.ids)
@@ -111,7 +112,7 @@ def readings(
             yield Reading(value, high, part, subject)
 
 
-def _allows(quantity: Quantity, key: str, scope: Scope) -> bool:
+def _allows(quantity: Quantity, key: str, scope: Scope, named: set[str]) -> bool:
     ids = set(key.replace("total", "").split())
     if scope.ids:
         known = {id for other in quantity.values for id in other.split()}
@@ -121,9 +122,21 @@ def _allows(quantity: Quantity, key: str, scope: Scope) -> bool:
         if not stated:
             return scope.loose
         return ids == stated or (scope.loose and (ids <= stated or not ids)) or (scope.total and not ids)
+    if ids & _PARTS - named and quantity.unit:
+        return False
+    if scope.total and not scope.ids and quantity.unit in ("tokens/s", "requests/s") and ids - {"total"}:
+        return False
+    if quantity.id in _OF_ONE and not scope.total and key and not ids <= {"gpu", "direction"}:
+        return False
     if scope.total and any(key in ("", "total") for key in quantity.values):
         return True
     return True
+
+
+_PARTS = frozenset({"node", "stage", "layer", "replica"})
+"""Nobody means these without a word for them."""
+_OF_ONE = frozenset({"memory_bandwidth", "peak_compute"})
+"""Said of one GPU unless something else is named."""
 
 
 def _subject(quantity: Quantity, situation: Situation) -> str:

@@ -55,19 +55,20 @@ _METRICS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
 )
 _TARGET = re.compile(
     r"\b(?:target|requirement|required|limit|goal|slo|sla|budget|threshold|spec|allowed|agreed|promised|wanted"
-    r"|demanded|contract|max|maximum|ziel|vorgabe|soll|grenz"
+    r"|demanded|contract|bounds?|max|maximum|ziel|vorgabe|soll|grenz"
     r"|anforderung|gefordert|erlaubt"
     r"|objectif|cible|exig|seuil|plafond|ceiling|bound)",
     re.IGNORECASE,
 )
 _ACHIEVED = re.compile(
-    r"\b(?:achieved|actual|measured|current|observed|result|obtained|delivered|reached|estimated|predicted|seen"
+    r"\b(?:achieved|actual|measured|current|observed|result|obtained|delivered|reached|estimate[sd]?|predict\w*|forecast"
+    r"|planned|plan|simulat\w*|expected|projected|modell?ed|prognos\w*|geschätzt|erwartet|prévu\w*|estimé\w*|seen"
     r"|recorded|value|we got|run|bench\w*"
     r"|gemessen|erreicht|ist\b|messwert|ergebnis|beobachtet|mesur|obtenu|atteint|constat|résultat|observé|relevé)",
     re.IGNORECASE,
 )
 _STATUS = re.compile(
-    r"\b(?:status|verdict|compliance|pass|met|ok|assessment|check|result|judg\w+|urteil|erfüllt|bewertung"
+    r"\b(?:status|state|verdict|fine|okay|compliance|pass|met|ok|assessment|check|result|judg\w+|urteil|erfüllt|bewertung"
     r"|eingehalten|befund|bilan|statut|conforme|respecté|avis)",
     re.IGNORECASE,
 )

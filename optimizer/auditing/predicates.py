@@ -108,7 +108,7 @@ def _held(sentence: Sentence, context: Context, own: Situation) -> Iterator[Clai
         yield _claim(
             sentence, "confirmed", how + ".", meant.situations[0].model.name, "weights", ">" if negated else "≤"
         )
-    elif len(set(fits)) == 1 and (not fits[0] or needs[0] < 0.6 * rooms[0]):
+    elif len(set(fits)) == 1 and (not fits[0] or needs[0] < 0.8 * rooms[0]):
         yield _claim(sentence, "refuted", how + ".", meant.situations[0].model.name, "weights", ">" if negated else "≤")
 
 
@@ -142,7 +142,15 @@ def _fits(sentence: Sentence, context: Context, own: Situation) -> Iterator[Clai
     )
     if plural or (not counts and not single):
         return
-    negated = sentence.has("negation") or bool(
+    easily = re.search(
+        r"\b(?:ohne [Ww]eiteres|ohne Probleme|without (?:a )?(?:problem|trouble|effort)s?|sans (?:problème"
+        r"|peine|difficulté))\b",
+        sentence.text,
+    )
+    denied = [
+        t for t in sentence.terms if t.id("negation") and not (easily and easily.start() <= t.start < easily.end())
+    ]
+    negated = bool(denied) or bool(
         re.search(r"\b(?:too (?:large|big)|barely|hardly|kaum|à peine|almost|nearly)\b", sentence.text)
     )
     tight = re.search(r"\b(?:barely|hardly|kaum|à peine|almost|nearly)\b", sentence.text)
@@ -162,7 +170,7 @@ def _fits(sentence: Sentence, context: Context, own: Situation) -> Iterator[Clai
         yield _claim(
             sentence, "refuted", f"{how}, more than the {where}.", meant.situations[0].model.name, "weights", "≤", where
         )
-    elif negated and all(need < 0.6 * room for need, room in zip(needs, rooms, strict=False)):
+    elif negated and all(need < 0.8 * room for need, room in zip(needs, rooms, strict=False)):
         yield _claim(
             sentence,
             "refuted",

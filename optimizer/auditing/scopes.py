@@ -82,6 +82,8 @@ def _objects(sentence: Sentence, start: int, end: int) -> list[tuple[int, tuple[
         certain = bool(before and before[-1].id("per"))
         if before and not certain and ids and ids[0] in ("node", "replica") and _PLACE.search(text[: before[-1].start]):
             continue
+        if re.search(r"\b(?:all|alle[nr]?|tous|toutes|whole|entire)\s(?:the\s|les\s|\d+\s)?$", text[:a], re.IGNORECASE):
+            continue  # "over all layers" is the whole
         close = before and (len(words) <= (2 if certain else 1)) and not re.search(r"[,;:.]", gap)
         if before and certain and re.match(r"\s*(?:of|von|de)\b", gap) and len(words) <= 5:
             close = True

@@ -107,7 +107,9 @@ def _split(text: str) -> list[str]:
 
 
 _PLAIN_HEADER = re.compile(
-    r"^(?:|value|values|figure|amount|number|count|wert|werte|zahl|anzahl|menge|größe|valeur|valeurs|chiffre"
+    r"^(?:(?:quantity|quantities|figures?|values?|number|amount)\s?[/,&]\s?(?:quantity|figures?|values?|number|amount|size)"
+    r"|quantity|specification|"
+    r"|value|values|figure|amount|number|count|wert|werte|zahl|anzahl|menge|größe|valeur|valeurs|chiffre"
     r"|nombre|quantité|result|ergebnis|résultat"
     r"|calculation|rechnung|calcul|size|setting|per replica|total|here|ours|this setup|spec|fact)$",
     re.IGNORECASE,

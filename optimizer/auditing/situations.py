@@ -72,8 +72,19 @@ def about(sentence: Sentence, span: tuple[int, int], context: Context, own: Situ
             others += [one.with_degrees(degrees) for one in found for degrees in _completed(mention.as_dict, context)]
     if named_strategy:
         found = others if len(mentioned) == 1 else [*found, *others]
+    found = [*found, *(other for one in found for other in _all_gpus(one, context))]
     known = {one.key: context.interned.setdefault(one.key, one) for one in found}
     return About(tuple(known.values()), named_strategy, bool(formats), other_gpu)
+
+
+def _all_gpus(situation: Situation, context: Context) -> Iterator[Situation]:
+    """The same with as many replicas as there is room for, where the report does not say how many there are."""
+    degrees, proposed = situation.degrees, context.strategy
+    if degrees is None or proposed is None or "dp" in proposed.named or not situation.own:
+        return
+    most = context.problem.hardware.gpus // (degrees.tp * degrees.pp)
+    if most > degrees.dp:
+        yield replace(situation, degrees=replace(degrees, dp=most))
 
 
 def _near(named: tuple[Named, ...], span: tuple[int, int]) -> list[Named]:

@@ -158,7 +158,10 @@ def _proposed(statements: tuple[Statement, ...], flags: dict[str, tuple[int, int
             single.setdefault(cell[0], (cell[1], statement.line))
         if statement.kind == "row" and len(statement.cells) > 2:
             continue
-        for mention in mentions(_spelled(statement.text)):
+        told = _spelled(statement.text)
+        if any("tp" in mention.as_dict for mention in mentions(told)) and _WITH_COPIES.search(statement.text):
+            told = digits(statement.text)
+        for mention in mentions(told):
             key = tuple(sorted(mention.degrees))
             if len(key) > 1:
                 full[key] += 1
@@ -203,6 +206,7 @@ def _of_row(statement: Statement) -> tuple[str, int] | None:
 
 def digits(text: str) -> str:
     """Number words before stages and replicas as digits."""
+    text = _COPIES.sub(lambda found: f"{SMALL.get(found['n'].lower()) or found['n']} replicas", text)
     text = re.sub(
         r"\b(two|three|four|five|six|eight|sixteen)(?=[\s-](?:pipeline[\s-])?(?:stages?|replicas|ways?)\b)",
         lambda found: str(SMALL[found[1].lower()]), text, flags=re.IGNORECASE,
@@ -221,6 +225,18 @@ SMALL = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "sixteen": 16, "zwei": 2, "vier": 4, "acht": 8, "sechzehn": 16,
     "deux": 2, "quatre": 4, "huit": 8, "seize": 16,
 }  # fmt: skip
+_COPIES = re.compile(
+    rf"\b(?P<n>\d{{1,3}}|{'|'.join(SMALL)})\s(?:(?:data[\s-]parallel|independent|identical|gleichen?"
+    rf"|identiques)\s)?(?:replicas|Replikate?n?|Repliken|répliques|instances|Instanzen)\b",
+    re.IGNORECASE,
+)
+_NUMBERS = "|".join(SMALL)
+_WITH_COPIES = re.compile(
+    r"\b(?:TP|tensor)\W?\w*\W{1,3}\w*\s?(?:with|and|mit|und|et|avec|×|x|on)\s"
+    rf"(?:\d{{1,3}}|{_NUMBERS})\s(?:\w+\s)?(?:replicas|Replik|réplique|instances|Instanz)",
+    re.IGNORECASE,
+)
+"""``TP2 with two replicas``: one strategy, and no remark on what else there is."""
 _OVER = re.compile(
     r"(?P<what>tensor[\s-]parallel(?:ism|ly)?|Tensor-?[Pp]arallelität|parallélisme (?:de )?tenseur\w*)"
     r"(?:\s\w+){0,2}?\s(?:over|across|on|of|with|über|auf|von|sur|à)\s(?:all |the |alle |les )?"

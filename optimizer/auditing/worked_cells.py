@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from optimizer.auditing.arithmetic import judge_arithmetic
+from optimizer.auditing.comparisons import conversions
 from optimizer.auditing.context import Context
+from optimizer.auditing.lexicon import lexicon
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.result import Claim
+from optimizer.auditing.sentences import sentences_of
 
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
 _EXPRESSION = re.compile(rf"^\(?{_NUMBER}(?:\s*[×x*÷/+−-]\s*\(?{_NUMBER}\)?)+$")
@@ -19,6 +22,14 @@ _VALUE = re.compile(rf"^(?:about |~|≈)?\s*(?P<number>{_NUMBER})\s?(?P<unit>[^\
 def judge_worked_cells(statement: Statement, context: Context) -> Iterator[Claim]:
     """One claim for a value cell with bare arithmetic in a later one; powers of ten and of 1,024 are the unit's."""
     if statement.kind != "row" or len(statement.cells) < 3:
+        return
+    equal = [cell for cell in statement.cells[2:] if re.match(r"^\s*=\s*\d", cell)]
+    if len(equal) == 1:
+        told = replace(
+            statement, text=f"{statement.cells[1].strip()} {equal[0].strip()}", kind="text", cells=(), header=()
+        )
+        for sentence in sentences_of(told, lexicon(), context.language(statement)):
+            yield from (replace(claim, text=statement.text) for claim in conversions(sentence))
         return
     worked = [cell for cell in statement.cells[2:] if _EXPRESSION.match(cell.strip())]
     value = _VALUE.match(statement.cells[1].strip())

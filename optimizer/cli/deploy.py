@@ -14,6 +14,7 @@ from optimizer.cli.asking import asks
 
 if TYPE_CHECKING:
     from optimizer.deployment.chosen import Chosen
+    from optimizer.deployment.service import Service
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import Question
@@ -31,7 +32,9 @@ def register(app: typer.Typer) -> None:
 def deploy(
     question: Question,
     fixed: Fixed,
-    target: Annotated[str, typer.Option("--target", help="shell, ray, kubernetes or compose.")] = "shell",
+    target: Annotated[
+        str, typer.Option("--target", help="shell, ray, kubernetes, compose, systemd or slurm.")
+    ] = "shell",
     engine: Annotated[str | None, typer.Option("--engine", help="vllm or sglang; left out, the problem's.")] = None,
     out: Annotated[
         str | None, typer.Option("--out", help="Folder to write; left out, the files are shown.", metavar="DIR")
@@ -39,6 +42,12 @@ def deploy(
     engine_version: Annotated[
         str | None,
         typer.Option("--engine-version", help="Version of the engine; left out, the newest known.", metavar="V"),
+    ] = None,
+    assume: Annotated[
+        str | None,
+        typer.Option(
+            "--assume", help="Known version that an unknown --engine-version is taken to be like.", metavar="V0"
+        ),
     ] = None,
     model_id: Annotated[
         str | None, typer.Option("--model-id", help="What the engine loads: a Hugging Face name or a path.")
@@ -54,15 +63,21 @@ def deploy(
     time_limit: Annotated[
         float | None, typer.Option("--time-limit", help="Seconds for the search.", metavar="SECONDS")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would start where, with ports and files; write nothing.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Write an infeasible strategy too, and replace files that exist.")
     ] = False,
 ) -> None:
     """Complete launch files for a strategy: engines, router, and what Kubernetes must keep running."""
     from optimizer.cli.options import time_limit_of
-    from optimizer.deployment import launch_files
+    from optimizer.deployment.files import files_of_service
     from optimizer.deployment.options import resolve_options, with_hosts
+    from optimizer.deployment.plan import plan_lines
+    from optimizer.deployment.service import build_service as service_of
     from optimizer.render.folder import check_folder, write_folder
+    from optimizer.version import __version__
 
     limit = time_limit_of(time_limit)
     check_folder(out)
@@ -72,15 +87,18 @@ def deploy(
         stated.engine,
         target,
         version=engine_version,
+        assume=assume,
         model_id=model_id,
         checkpoint_format=checkpoint_format,
         image=image,
         namespace=namespace,
     )
-    chosen = _choose(stated, fixed, limit, force)
+    chosen, _ = _choose(stated, fixed, limit, force)
     options = with_hosts(options, hosts, chosen.placement.nodes)
-    title = f"{chosen.name}: {chosen.label} with {options.engine_name}, {chosen.verdict}; made by optimizer {_own_version()}"
-    files = launch_files(
+    title = (
+        f"{chosen.name}: {chosen.label} with {options.engine_name}, {chosen.verdict}; made by optimizer {__version__}"
+    )
+    service = service_of(
         chosen.problems,
         chosen.placement,
         options,
@@ -88,13 +106,37 @@ def deploy(
         title=title,
         may_lose=chosen.may_lose,
         notes=chosen.broken,
+        routers=chosen.routers,
     )
+    files = files_of_service(service)
+    if options.unchecked:
+        typer.echo(f"warning: {options.unchecked}", err=True)
+    if dry_run:
+        typer.echo("\n".join(plan_lines(service, files)))
+        return
     written = write_folder(files, out, overwrite=force)
     typer.echo(f"{title}.", err=True)
     for note in chosen.broken:
         typer.echo(f"  {note}", err=True)
     if out is not None:
         typer.echo(f"Wrote {written} files to {out}; README.md there says how to start.", err=True)
+
+
+def planned(
+    question: Question, fixed: Fixed, engine: str | None, model_id: str | None
+) -> tuple[Service, Answer | InventoryAnswer]:
+    """The service that ``deploy`` would write, and the answer that it is made from."""
+    from optimizer.deployment.options import resolve_options
+    from optimizer.deployment.service import build_service
+
+    stated = _with_engine(_launched(question), engine)
+    options = resolve_options(stated.model, stated.engine, "shell", model_id=model_id)
+    chosen, answer = _choose(stated, fixed, None, True)
+    title = f"{chosen.name}: {chosen.label} with {options.engine_name}, {chosen.verdict}"
+    service = build_service(
+        chosen.problems, chosen.placement, options, name=chosen.name, title=title, may_lose=chosen.may_lose
+    )
+    return service, answer
 
 
 def _launched(question: Question) -> Problem | InventoryProblem:
@@ -112,7 +154,9 @@ def _with_engine(problem: Problem | InventoryProblem, engine: str | None) -> Pro
     return problem if engine is None else problem.model_copy(update={"engine": engine_of(engine, "--engine").id})
 
 
-def _choose(problem: Problem | InventoryProblem, fixed: Fixed, limit: float | None, force: bool) -> Chosen:
+def _choose(
+    problem: Problem | InventoryProblem, fixed: Fixed, limit: float | None, force: bool
+) -> tuple[Chosen, Answer | InventoryAnswer]:
     """What to launch; leaves with a sentence where there is nothing, or nothing that keeps every rule."""
     from optimizer.deployment.chosen import chosen_of, chosen_of_inventory
     from optimizer.facts.errors import ProblemError
@@ -154,7 +198,7 @@ def _choose(problem: Problem | InventoryProblem, fixed: Fixed, limit: float | No
             typer.echo(f"  {note}", err=True)
         said = f"{chosen.label} is not feasible; --force writes its launch files all the same"
         _stop(problem.name, said, INFEASIBLE)
-    return chosen
+    return chosen, answer
 
 
 def _answer(problem: Problem, fixed: Fixed | None, limit: float | None) -> Answer:
@@ -180,9 +224,3 @@ def _inventory_answer(problem: InventoryProblem, fixed: Fixed | None, limit: flo
 def _stop(name: str, said: str, code: int) -> NoReturn:
     typer.echo(f"error: {name}: {said}", err=True)
     raise typer.Exit(code)
-
-
-def _own_version() -> str:
-    from importlib.metadata import version
-
-    return version("parallel-strategy-optimizer")

@@ -29,6 +29,7 @@ from optimizer.cli import (
     report,
     solve,
     sweep,
+    verify_deployment,
     why,
 )
 from optimizer.cli.audit import audit
@@ -55,6 +56,7 @@ _FIRST = (
     "pareto",
     "report",
     "deploy",
+    "verify-deployment",
 )
 
 
@@ -110,6 +112,7 @@ detect.register(app)
 accuracy.register(app)
 calibrate.register(app)
 deploy.register(app)
+verify_deployment.register(app)
 sweep.register(app)
 recommend.register(app)
 fit.register(app)

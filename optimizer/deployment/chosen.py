@@ -27,6 +27,8 @@ class Chosen:
     may_lose: int
     verdict: str
     broken: tuple[str, ...]
+    routers: int = 2
+    """Nodes that get a router: one more than the nodes that may be lost, and two at least."""
 
 
 def chosen_of(problem: Problem, answer: Answer) -> Chosen:
@@ -48,6 +50,7 @@ def chosen_of(problem: Problem, answer: Answer) -> Chosen:
         0 if broken else may_lose(problem, placement),
         _verdict(answer.status, answer.objective, bool(broken), isinstance(answer, CheckAnswer)),
         broken,
+        max(2, 1 + problem.requirements.survive.node),
     )
 
 
@@ -65,7 +68,42 @@ def chosen_of_inventory(problem: InventoryProblem, answer: InventoryAnswer, chec
     broken = _broken(answer.rules)
     verdict = _verdict(answer.status, answer.objective, bool(broken), checked)
     lost = 0 if broken else _inventory_may_lose(problem, answer)
-    return Chosen(problem.name, answer.label, problems, on_hosts(problem, answer.placement), lost, verdict, broken)
+    return Chosen(
+        problem.name,
+        answer.label,
+        problems,
+        on_hosts(problem, answer.placement),
+        lost,
+        verdict,
+        broken,
+        _routers(problem, answer.placement),
+    )
+
+
+def _routers(problem: InventoryProblem, placement: Placement) -> int:
+    """Nodes that get a router: so many that no stated losses of nodes, racks or wider domains take all of them, two at least."""
+    away = [level.count * _widest(problem, placement, level.level) for level in problem.survive if level.level != "gpu"]
+    return max(2, 1 + max(away, default=0))
+
+
+def _widest(problem: InventoryProblem, placement: Placement, level: str) -> int:
+    """Most nodes in use that one domain of a level holds."""
+    if level == "node":
+        return 1
+    groups = {group.name: group for group in problem.groups}
+    held: dict[str, int] = {}
+    for node in placement.nodes:
+        name, _, number = node.rpartition("-")
+        group = groups.get(name)
+        if group is None or not number.isdigit():
+            return len(placement.nodes)
+        if level == "rack":
+            domains = [group.rack_of(int(number)) or node]
+        else:
+            domains = [domain for domain, names in problem.wide_domains(level).items() if name in names]
+        for domain in domains:
+            held[domain] = held.get(domain, 0) + 1
+    return max(held.values(), default=1)
 
 
 def on_hosts(problem: InventoryProblem, placement: Placement) -> Placement:

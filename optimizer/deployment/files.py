@@ -8,12 +8,21 @@ from optimizer.deployment.compose import compose_files
 from optimizer.deployment.kubernetes import kubernetes_files
 from optimizer.deployment.options import Options
 from optimizer.deployment.readme import readme
-from optimizer.deployment.service import build_service
+from optimizer.deployment.service import Service, build_service
 from optimizer.deployment.shell import shell_files
+from optimizer.deployment.slurm import slurm_files
+from optimizer.deployment.systemd import systemd_files
 from optimizer.facts.problem import Problem
 from optimizer.results.placement import Placement
 
-_TARGETS = {"shell": shell_files, "ray": shell_files, "kubernetes": kubernetes_files, "compose": compose_files}
+_TARGETS = {
+    "shell": shell_files,
+    "ray": shell_files,
+    "kubernetes": kubernetes_files,
+    "compose": compose_files,
+    "systemd": systemd_files,
+    "slurm": slurm_files,
+}
 
 
 def launch_files(
@@ -43,4 +52,13 @@ def launch_files(
     service = build_service(
         problems, placement, options, name=name, title=title, may_lose=may_lose, notes=notes, routers=routers
     )
-    return {**_TARGETS[options.target](service), "README.md": readme(service)}
+    return files_of_service(service)
+
+
+def files_of_service(service: Service) -> dict[str, str]:
+    """Every file of a service that is built, by name.
+
+    Raises:
+        ProblemError: the target cannot express the placement.
+    """
+    return {**_TARGETS[service.options.target](service), "README.md": readme(service)}

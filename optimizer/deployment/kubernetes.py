@@ -5,13 +5,13 @@ LeaderWorkerSet: https://lws.sigs.k8s.io. Why a PodDisruptionBudget counts as it
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 from optimizer.deployment.command import Command
 from optimizer.deployment.limits import DRAIN_S, STOP_S
+from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import product_of
 from optimizer.deployment.pods import LEAVE_S, pod, weights_claim
@@ -35,7 +35,7 @@ def kubernetes_files(service: Service) -> dict[str, str]:
     """
     groups = _groups(service)
     _refuse(service, groups)
-    app = _name(service.name)
+    app = service_name(service.name)
     claim = f"{app}-weights"
     documents: list[dict[str, Any]] = [weights_claim(service, claim, _labels(app, "weights"))]
     servers = []
@@ -49,12 +49,6 @@ def kubernetes_files(service: Service) -> dict[str, str]:
     if service.routed:
         files["router.yaml"] = yaml_text(*_router(service, app, servers), title=service.title)
     return files
-
-
-def _name(text: str) -> str:
-    """A name that Kubernetes takes; short, because pods of a LeaderWorkerSet append to it."""
-    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:30].strip("-")
-    return plain if plain and plain[0].isalpha() else f"service-{plain}".strip("-")
 
 
 def _groups(service: Service) -> list[list[Engine]]:

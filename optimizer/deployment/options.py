@@ -11,7 +11,7 @@ from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.text import name_of, shown
 
-TARGETS = ("shell", "ray", "kubernetes", "compose")
+TARGETS = ("shell", "ray", "kubernetes", "compose", "systemd", "slurm")
 SERVICE_PORT = 8000
 _NODE = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
@@ -40,6 +40,18 @@ class Options:
     image: str
     hosts: dict[str, str]
     namespace: str = "default"
+    assumed: str = ""
+    """The known version that ``version`` is taken to be like; "" where it is known itself."""
+
+    @property
+    def unchecked(self) -> str | None:
+        """A sentence about what is assumed of the version."""
+        if not self.assumed:
+            return None
+        return (
+            f"{self.engine_name} is not known here: its flags, their values, the meaning of its defaults, which formats run on which GPU "
+            f"and its image's name are taken to be those of {self.assumed}, and none of them was checked."
+        )
 
     @property
     def engine_name(self) -> str:
@@ -57,6 +69,7 @@ def resolve_options(
     target: str,
     *,
     version: str | None = None,
+    assume: str | None = None,
     model_id: str | None = None,
     checkpoint_format: str | None = None,
     image: str | None = None,
@@ -69,13 +82,14 @@ def resolve_options(
     """
     from typing import get_args
 
-    from optimizer.engines.flags import engine_flags
+    from optimizer.engines.flags import read_version
     from optimizer.facts.model import WeightFormat
 
     known_engine = engine_of(engine, "--engine")
     if target not in TARGETS:
         raise ProblemError("--target", f"{target!r} is not known; {closest(target, TARGETS)}")
-    flags = engine_flags(engine, version)
+    launched, known_version = read_version(engine, version, assume)
+    assumed = known_version if known_version != launched else ""
     chosen = model_id or model.huggingface_id
     if not chosen:
         raise ProblemError(
@@ -88,14 +102,14 @@ def resolve_options(
     known = get_args(WeightFormat)
     if stored not in known:
         raise ProblemError("--checkpoint-format", f"{stored!r} is not a known format; {closest(stored, known)}")
-    default = known_engine.images["nvidia"].format(version=flags.version)
+    default = known_engine.images["nvidia"].format(version=launched)
     if image is not None and not _IMAGE.fullmatch(image):
         raise ProblemError("--image", f"{image!r} is not an image name such as {default}")
     if not _LABEL.fullmatch(namespace):
         raise ProblemError(
             "--namespace", f"{namespace!r} is not a Kubernetes namespace (small letters, digits, dashes)"
         )
-    return Options(engine, flags.version, target, chosen, stored, image or "", {}, namespace)
+    return Options(engine, launched, target, chosen, stored, image or "", {}, namespace, assumed=assumed)
 
 
 def _checked_id(text: str, field: str) -> str:
@@ -118,12 +132,13 @@ def with_hosts(options: Options, stated: str | None, nodes: Sequence[str]) -> Op
     Args:
         stated: ``node-0=alpha,node-1=beta``, or ``alpha,beta`` in the order of the nodes (more do no harm); None: the nodes' own.
 
+
     Raises:
         ProblemError: a name that is no host name, one left out, or a host named twice.
     """
     if stated is None:
         unfit = [node for node in nodes if not _NODE.fullmatch(node)]
-        if unfit and options.target != "kubernetes":
+        if unfit and options.target not in ("kubernetes", "slurm"):
             raise ProblemError(
                 "--hosts",
                 f"is needed: {shown(unfit[0])} can be no host name (letters, digits, dots, dashes); name the host of each of "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from optimizer.deployment.limits import STOP_S
+from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.parts import LaunchPart
 from optimizer.deployment.platforms import product_of
 from optimizer.deployment.pods import CACHE, weights_path
 from optimizer.deployment.ray import INSTALL
 from optimizer.deployment.service import Engine, Service
+from optimizer.deployment.systemd import folder
 from optimizer.deployment.unlike import stages_in_words, stages_of, unlike
 from optimizer.writing.quoting import markdown, shell_word
 
@@ -33,6 +36,8 @@ def readme(service: Service) -> str:
         lines.append(f"| … {len(service.engines) - SHOWN} more | | | |")
     if any(unlike(service.problems[engine.instance.pool]) for engine in service.engines):
         lines += ["", "Stages stand on unlike GPUs: what is made for a node has to run on that node and no other."]
+    if options.target == "slurm":
+        lines += ["", "Slurm chooses the nodes, unless --hosts named them, and the GPUs itself."]
     if options.target == "kubernetes":
         lines += ["", "Kubernetes chooses the nodes and the GPUs itself, within the rules in the manifests."]
     lines += ["", "## What the settings carry", "", *_settings(service), ""]
@@ -77,6 +82,10 @@ def _start(service: Service) -> list[str]:
         commands = [
             f"docker compose -f {shell_word(f'compose-{host}.yaml')} up -d   # on {host}" for host in hosts[:SHOWN]
         ]
+    elif options.target == "systemd":
+        return _start_systemd(service)
+    elif options.target == "slurm":
+        return _start_slurm(service)
     else:
         commands = [f"bash {shell_word(f'start-{host}.sh')}   # on {host}" for host in hosts[:SHOWN]]
         if service.routed:
@@ -132,6 +141,56 @@ def _upkeep(service: Service) -> list[str]:
     if options.target == "ray":
         found.append(f"Instances that span nodes need Ray, which the engine does not bring: `{INSTALL}`.")
     return found
+
+
+def _start_systemd(service: Service) -> list[str]:
+    name, place = service_name(service.name), folder(service)
+    commands = [f"sudo mkdir -p {place} && sudo cp -r . {place}", f"cd {place}"]
+    commands += [
+        f"sudo systemctl enable --now {place}/*.{host}.service   # on {host}"
+        for host in [service.host(node) for node in service.nodes][:SHOWN]
+    ]
+    commands += [
+        f"sudo systemctl enable --now {place}/{name}-router.service   # on {service.host(node)}"
+        for node in service.routers
+    ]
+    return [
+        f"On every node, this folder becomes {place}; the units name that path. {place}/environment may hold PATH (of the engine's "
+        "environment), HF_TOKEN and the engine's own variables. Needed besides the engine: bash, python3 (3.9 or newer)"
+        f"{', nginx, curl' if service.routed else ''}.",
+        "",
+        "```bash",
+        *commands,
+        "```",
+        "",
+        *_entrance(service),
+        "`journalctl -u UNIT` has the log; a unit that was given up (exit 78) has its cause there, and `systemctl restart` tries again.",
+    ]
+
+
+def _start_slurm(service: Service) -> list[str]:
+    found = [
+        "Submit from this folder, which every node has to see under the same path (a shared file system), in the engine's "
+        "environment (modules, a virtual environment: sbatch passes it on).",
+        "Partition, account and the GPU type (--gres) are your cluster's: add them on the command line. On a shared node a job has "
+        "its own GPUs only where Slurm is set up with cgroups (ConstrainDevices).",
+        "",
+        "```bash",
+        *(f"sbatch {engine.instance.name}.sbatch" for engine in service.engines[:SHOWN]),
+        *(["sbatch router.sbatch"] if service.routed else []),
+        "```",
+        "",
+    ]
+    if service.routed:
+        found += [
+            "Each job writes where it serves into endpoints/, which the routers read. Requests go to port "
+            f"{SERVICE_PORT} of the nodes of the router's job; where it has several, a client has to try the next if one does not answer.",
+        ]
+    return [
+        *found,
+        "`scancel` kills what is left after the cluster's KillWait; after `scancel --signal=TERM` streams may end, for up to "
+        f"{STOP_S} s.",
+    ]
 
 
 def _start_kubernetes(service: Service) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from optimizer.deployment import sglang, vllm
@@ -132,7 +132,7 @@ def build_service(
     """
     from optimizer.engines.flags import engine_flags
 
-    flags = engine_flags(options.engine, options.version)
+    flags = engine_flags(options.engine, options.assumed or options.version)
     commander = COMMANDERS[options.engine]
     for problem in (problem for stages in problems for problem in stages):
         platform_of(problem.hardware.gpu)
@@ -140,7 +140,10 @@ def build_service(
     routed = len(every) > 1
     weights = weights_of([launch.instance.share for launch in every])
     engines = []
-    for launch, weight in zip(every, weights, strict=True):
+    for number, (launch, weight) in enumerate(zip(every, weights, strict=True)):
+        if options.target == "slurm":
+            # Slurm may put any two instances on one node: no two share a port.
+            launch = replace(launch, slot=number)
         port = SERVICE_PORT
         if routed and options.target != "kubernetes":
             port += 1 + commander.PORT_STEP * launch.slot
@@ -149,6 +152,14 @@ def build_service(
             flags.refuse_unknown(command.arguments, tuple(command.environment))
         engines.append(Engine(launch, commands, weight))
     said = dict.fromkeys(note for engine in engines for command in engine.commands for note in command.notes)
+    assumed = (options.unchecked,) if options.unchecked else ()
     return Service(
-        name or problems[0][0].name, title, options, problems, tuple(engines), may_lose, (*notes, *said), routers
+        name or problems[0][0].name,
+        title,
+        options,
+        problems,
+        tuple(engines),
+        may_lose,
+        (*assumed, *notes, *said),
+        routers,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -76,22 +77,58 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
+_VERSION = re.compile(r"v?[0-9]+(\.[0-9]+){1,3}([a-z0-9.]{0,20})")
+
+
+def read_version(engine: str, version: str | None, assume: str | None = None) -> tuple[str, str]:
+    """(version to launch, version whose flags it is launched with), checked.
+
+    Args:
+        version: left out, the newest that was started for real, or else the newest that is known.
+        assume: a known version that an unknown one is taken to be like.
+
+    Raises:
+        ProblemError: the flags of the version are not known and nothing is assumed, or an assumption without use.
+    """
+    known = versions(engine)
+    chosen = (version or "").removeprefix("v")
+    if assume is None and version is not None and chosen not in known:
+        raise ProblemError(
+            "--engine-version",
+            f"the flags of {engine} {version} are not known here, and are not guessed; known: {', '.join(known)}; "
+            f"--assume {known[-1]} takes them to be those of {known[-1]}, unchecked",
+        )
+    if assume is None:
+        return (chosen, chosen) if version else (_default(engine),) * 2
+    if assume.removeprefix("v") not in known:
+        raise ProblemError("--assume", f"the flags of {engine} {assume} are not known; known: {', '.join(known)}")
+    if version is None or chosen in known:
+        raise ProblemError("--assume", "is for an --engine-version that is not known here; leave it out")
+    if not _VERSION.fullmatch(version):
+        raise ProblemError("--engine-version", f"{version!r} is not a version such as {known[-1]}")
+    return chosen, assume.removeprefix("v")
+
+
+@cache
+def _default(engine: str) -> str:
+    known = versions(engine)
+    return next((one for one in reversed(known) if "started" in _data(engine, one)), known[-1])
+
+
+def _data(engine: str, version: str) -> dict[str, Any]:
+    with (FOLDER / f"{engine}-{version}.yaml").open("rb") as stream:
+        data: dict[str, Any] = yaml.load(stream, Loader=_Loader)
+    return data
+
+
 @cache
 def engine_flags(engine: str, version: str | None = None) -> EngineFlags:
-    """Flags of ``vllm`` or ``sglang``; the newest version that is known when none is named.
+    """Flags of an engine; of the version that is launched by default where none is named.
 
     Raises:
         ProblemError: the flags of this version are not known.
     """
-    known = versions(engine)
-    if version is not None and version.removeprefix("v") not in known:
-        raise ProblemError(
-            "--engine-version",
-            f"the flags of {engine} {version} are not known here, and are not guessed; known: {', '.join(known)}",
-        )
-    chosen = version.removeprefix("v") if version is not None else known[-1]
-    with (FOLDER / f"{engine}-{chosen}.yaml").open("rb") as stream:
-        data: dict[str, Any] = yaml.load(stream, Loader=_Loader)
+    data = _data(engine, read_version(engine, version)[1])
     return EngineFlags(
         data["command"],
         data["version"],

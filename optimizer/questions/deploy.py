@@ -19,8 +19,8 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     Args:
         problem: what the answer is for, equal nodes or an inventory.
         answer: of ``solve`` or ``check``.
-        target: shell, ray, kubernetes or compose.
-        options: as for ``deploy.options.resolve_options`` (version, model_id, checkpoint_format, image, namespace).
+        target: shell, ray, kubernetes, compose, systemd or slurm.
+        options: as for ``deployment.options.resolve_options`` (version, assume, model_id, checkpoint_format, image, namespace).
 
     Returns:
         Text of every file by its path in the folder.
@@ -59,4 +59,5 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
         title=title,
         may_lose=chosen.may_lose,
         notes=chosen.broken,
+        routers=chosen.routers,
     )

@@ -71,3 +71,8 @@ def compose_text(text: str) -> str:
 def kubernetes_word(text: str) -> str:
     """A word of a container's command, where ``$(NAME)`` is a variable (Kubernetes, "Define a Command and Arguments")."""
     return text.replace("$", "$$")
+
+
+def systemd_text(text: str) -> str:
+    """A value in a unit, where ``%`` begins a specifier and a backslash at the end joins lines (systemd.syntax(7), systemd.unit(5))."""
+    return visible(" ".join(text.splitlines())).replace("%", "%%").rstrip("\\")

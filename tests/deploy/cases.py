@@ -90,7 +90,7 @@ def commands_in(files: dict[str, str]) -> list[dict[str, Any]]:
     """Every engine process: ``words``, ``environment`` and, where the target says so, ``gpus``."""
     found: list[dict[str, Any]] = []
     for name, text in files.items():
-        if name.startswith("start-node"):
+        if name.startswith("start-node") or (name.endswith(".sbatch") and name != "router.sbatch"):
             found += _in_script(text)
         if name.endswith(".yaml"):
             for document in yaml.safe_load_all(text):

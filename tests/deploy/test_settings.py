@@ -80,7 +80,7 @@ def test_flags_are_the_engines_own(name: str, engine: str, target: str, shared: 
             kind = str(entry["type"]).lower()
             if kind in ("int", "optional[int]"):
                 assert words[place + 1].lstrip("$(").rstrip(")").replace("_", "").isalnum()
-                assert words[place + 1].isdigit() or words[place + 1] == "$(LWS_WORKER_INDEX)"
+                assert words[place + 1].isdigit() or words[place + 1] in ("$(LWS_WORKER_INDEX)", "$SLURM_NODEID")
             if kind == "bool":
                 assert place + 1 == len(words) or words[place + 1].startswith("--")
 
@@ -165,8 +165,8 @@ def test_a_config_file_needs_a_model_id() -> None:
 
 def test_unknown_versions_are_refused_not_guessed() -> None:
     stated = problem("llama3-70b", 1)
-    with pytest.raises(ProblemError, match=r"--engine-version: the flags of vllm 0\.33\.0 are not known"):
-        written(stated, strategy(stated, 8, 1, 1), "shell", version="0.33.0")
+    with pytest.raises(ProblemError, match=r"--engine-version: the flags of vllm 0\.34\.0 are not known"):
+        written(stated, strategy(stated, 8, 1, 1), "shell", version="0.34.0")
     for engine in ("vllm", "sglang"):
         for version in versions(engine):
             assert engine_flags(engine, version).version == version

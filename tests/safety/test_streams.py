@@ -150,7 +150,9 @@ INVENTORY: dict[str, Any] = {
 
 def _struck(problem: Path, number: signal.Signals, after: float) -> None:
     """One run that is told to stop: its answer is whole and honest, or it says that there was none yet."""
-    words = [sys.executable, "-c", "from optimizer.cli import main; main()", "solve", str(problem), "--json"]
+    # A process started in the background of a shell ignores SIGINT, and so do its children: they are told not to.
+    start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from optimizer.cli import main; main()"
+    words = [sys.executable, "-c", start, "solve", str(problem), "--json"]
     running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     time.sleep(after)
     running.send_signal(number)

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154
 # nginx in front of the engines, led by their health: it sends requests to those that answer /health, and to no other.
-# Needs nginx, curl and getent (glibc); $engines has a line "HOST:PORT WEIGHT" for each engine.
+# Where a folder is named as $endpoints, its files hold those lines, and are read anew each time. Needs nginx, curl and getent (glibc); $engines has a line "HOST:PORT WEIGHT" for each engine.
 # A change of who is up becomes a new list and a reload, which nginx makes without dropping a stream.
 for need in nginx curl getent; do
   if ! command -v "$need" >/dev/null; then
@@ -52,6 +52,7 @@ probe() { # of one address; says up, slow (no answer in time) or down
 # Every engine asked at once: lines "up|slow|down ADDRESS:PORT WEIGHT".
 ask() {
   local server weight address
+  if [ -n "${endpoints-}" ]; then engines=$(cat "$endpoints"/* 2>/dev/null); fi
   while read -r server weight; do
     while read -r address; do
       echo "$(probe "$address:${server##*:}") $address:${server##*:} $weight" &
@@ -86,7 +87,7 @@ write_list() {
     echo "}"
     echo "map '' \$engines_up { default $count; }"
   } >"$state/engines.conf"
-  note "$count of $(grep -c . <<<"$asked") engines are up"
+  note "$count of $(grep -c . <<<"$engines") engines are up"
 }
 
 cp router.conf "$state/nginx.conf"
@@ -95,7 +96,7 @@ built=$(nginx -V 2>&1)
 for part in client_body proxy fastcgi uwsgi scgi; do
   [[ $built == *"without-http_${part}_module"* ]] || echo "${part}_temp_path $state/$part;" >>"$state/paths.conf"
 done
-before='' chosen='' asked=''
+before='' chosen='' asked='' engines=${engines-}
 asked=$(ask)
 choose <<<"$asked"
 write_list

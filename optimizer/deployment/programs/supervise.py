@@ -43,6 +43,7 @@ MARK = "OPTIMIZER_PROCESS"
 _CAUSE = re.compile(
     r"error|exception|not found|no such|refused|in use|denied|killed|fatal|cannot|unable|invalid|out of memory", re.I
 )
+_ACCESS = re.compile(r'"(GET|POST|HEAD|OPTIONS) \S+ HTTP')
 _CHANGING = re.compile(r"0x[0-9a-f]+|\d+", re.I)
 
 
@@ -286,7 +287,11 @@ class Keeper:
             with self.log.open("rb") as stream:
                 size = stream.seek(0, os.SEEK_END)
                 stream.seek(max(beginning if beginning <= size else 0, size - 100_000))
-                lines = [line.strip() for line in stream.read().decode("utf-8", "replace").splitlines() if line.strip()]
+                lines = [
+                    line.strip()
+                    for line in stream.read().decode("utf-8", "replace").splitlines()
+                    if line.strip() and not _ACCESS.search(line)
+                ]
         except OSError:
             lines = []
         telling = [line for line in lines if _CAUSE.search(line)] or lines

@@ -1,0 +1,125 @@
+"""What a running service says of itself: /v1/models, /metrics, SGLang's /get_server_info, the router's health, start-up logs.
+
+Names that vLLM prints: ``vllm/v1/metrics/loggers.py`` (``vllm:cache_config_info``),
+``v1/core/kv_cache_utils.py`` (``KV cache size``, of a GPU or CPU),
+``entrypoints/.../api_utils.py`` (``non-default args``) of the released 0.32.0 package.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import Any
+
+from optimizer.facts.errors import ProblemError
+
+PATIENCE_S = 10
+_INFO = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.M)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_ARGUMENTS = re.compile(r"non-default args: (\{.*?\})\s*$", re.M)
+_CACHE = re.compile(r"KV cache size: ([\d,]+) tokens")
+_SGLANG_CACHE = re.compile(r"max_total_num_tokens=(\d+)")
+
+
+@dataclass(slots=True)
+class Seen:
+    """One engine. None: it does not tell."""
+
+    where: str
+    model: str | None = None
+    max_sequence_tokens: int | None = None
+    kv_cache_tokens: int | None = None
+    max_num_seqs: int | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
+    """``tensor_parallel``, ``pipeline_parallel``, ``data_parallel`` where they are told."""
+
+
+def fetch(url: str) -> str | None:
+    """The text of a page; None where the server says that there is none.
+
+    Raises:
+        ProblemError: no server answers.
+    """
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
+            return str(answer.read().decode("utf-8", "replace"))
+    except urllib.error.HTTPError as error:
+        return error.read().decode("utf-8", "replace") if error.code == 503 else None
+    except (OSError, ValueError) as error:
+        raise ProblemError("URL", f"{url} does not answer ({error})") from None
+
+
+def see(base: str) -> Seen:
+    """Ask one engine, or whichever a router chooses.
+
+    Raises:
+        ProblemError: no server answers, or not as an OpenAI-compatible one.
+    """
+    seen = Seen(base)
+    text = fetch(f"{base}/v1/models")
+    try:
+        one = json.loads(text or "")["data"][0]
+    except (ValueError, LookupError, TypeError):
+        raise ProblemError("URL", f"{base}/v1/models does not answer as an OpenAI-compatible server does") from None
+    seen.model, seen.max_sequence_tokens = str(one.get("id")), _int(one.get("max_model_len"))
+    found = _INFO.search(fetch(f"{base}/metrics") or "")
+    if found:
+        labels = dict(_LABEL.findall(found[1]))
+        blocks, size = _int(labels.get("num_gpu_blocks")), _int(labels.get("block_size"))
+        seen.kv_cache_tokens = blocks * size if blocks and size else None
+    info = fetch(f"{base}/get_server_info") if not found else None
+    if info and info.startswith("{"):
+        _of_sglang(seen, json.loads(info))
+    return seen
+
+
+def _of_sglang(seen: Seen, info: dict[str, Any]) -> None:
+    seen.max_sequence_tokens = seen.max_sequence_tokens or _int(info.get("context_length"))
+    seen.kv_cache_tokens = _int(info.get("max_total_num_tokens"))
+    seen.max_num_seqs = _int(info.get("max_running_requests"))
+    sizes = {"tensor_parallel": _int(info.get("tp_size")), "pipeline_parallel": _int(info.get("pp_size"))}
+    seen.sizes = {name: value for name, value in sizes.items() if value}
+
+
+def read_log(name: str, text: str) -> Seen:
+    """What the start-up log of one engine says; of several starts, the last.
+
+    Raises:
+        ProblemError: nothing in it is known.
+    """
+    seen = Seen(name)
+    arguments = _ARGUMENTS.findall(text)
+    if arguments:
+        try:
+            stated = ast.literal_eval(arguments[-1])
+        except (ValueError, SyntaxError):
+            stated = {}
+        seen.model = stated.get("model")
+        seen.max_sequence_tokens = _int(stated.get("max_model_len"))
+        seen.max_num_seqs = _int(stated.get("max_num_seqs"))
+        # An argument at its default is not printed: sizes of one are.
+        names = {"tensor_parallel": "tensor_parallel_size", "pipeline_parallel": "pipeline_parallel_size"}
+        seen.sizes = {size: _int(stated.get(key)) or 1 for size, key in names.items()}
+    cache = _CACHE.findall(text) or _SGLANG_CACHE.findall(text)
+    if cache:
+        seen.kv_cache_tokens = int(cache[-1].replace(",", ""))
+    if not arguments and not cache:
+        raise ProblemError("--log", f"{name} has no line that is known of a start of vLLM or SGLang")
+    return seen
+
+
+def instances_up(base: str) -> tuple[int, int] | None:
+    """(up, all) by the word of our router; None where no such router stands there."""
+    found = re.match(r"(\d+) of (\d+) engines up", fetch(f"{base}/router/health") or "")
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _int(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,146 @@
+"""Slurm: a batch job for each instance, which fails alone, and one for each router. Options: https://slurm.schedmd.com/sbatch.html
+
+Slurm chooses the nodes and the GPUs, so a job writes where it serves into ``endpoints/`` of the folder, which all nodes share, and the
+routers read it there.
+"""
+
+from __future__ import annotations
+
+from optimizer.deployment.command import HEAD, RANK
+from optimizer.deployment.limits import DRAIN_S, STOP_S, start_limit_s
+from optimizer.deployment.names import service_name
+from optimizer.deployment.options import SERVICE_PORT
+from optimizer.deployment.programs import program
+from optimizer.deployment.router import router_conf, start_router
+from optimizer.deployment.service import Engine, Service
+from optimizer.deployment.shell import ROUTE, ROUTED, SUPERVISE, call, check
+from optimizer.deployment.unlike import unlike, where
+from optimizer.facts.errors import ProblemError
+from optimizer.writing.yaml_text import comment
+
+LEAD_S = 20
+"""Slurm's own signals may be this late; sbatch rounds to its resolution of 30 s anyway."""
+
+
+def slurm_files(service: Service) -> dict[str, str]:
+    """File names and contents.
+
+    Raises:
+        ProblemError: an instance has unequal or unlike parts, which an allocation of equal nodes in any order cannot hold.
+    """
+    files = {}
+    for engine in service.engines:
+        _refuse(service, engine)
+        files[f"{engine.instance.name}.sbatch"] = _job(service, engine)
+    files[SUPERVISE] = program(SUPERVISE)
+    if service.routed:
+        files["router.conf"] = comment(service.title) + router_conf(SERVICE_PORT, len(service.engines))
+        files["router.sbatch"] = _router(service)
+        files[ROUTE] = program(ROUTE)
+    return files
+
+
+def _refuse(service: Service, engine: Engine) -> None:
+    stages = service.problems[engine.instance.pool]
+    if len(engine.launch.parts) > 1 and (not engine.launch.even or unlike(stages)):
+        said = where(stages, engine.launch) if unlike(stages) else f"{engine.instance.name} has unequal parts"
+        raise ProblemError(
+            "--target", f"{said}; an allocation of Slurm has equal nodes in an order of its own. Use --target shell"
+        )
+
+
+def _head(service: Service, name: str, *options: str) -> list[str]:
+    return [
+        "#!/usr/bin/env bash",
+        comment(service.title).rstrip(),
+        f"#SBATCH --job-name={service_name(service.name)}-{name}",
+        *(f"#SBATCH {option}" for option in options),
+        "#SBATCH --ntasks-per-node=1",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --output=%x.log",
+        "#SBATCH --requeue",
+        f"#SBATCH --signal=TERM@{STOP_S + LEAD_S}",
+    ]
+
+
+def _job(service: Service, engine: Engine) -> str:
+    parts, name = engine.launch.parts, engine.instance.name
+    asked = [f"--nodes={len(parts)}", f"--gpus-per-node={len(parts[0].indices)}"]
+    if service.options.hosts:
+        asked.append(f"--nodelist={','.join(service.host(part.node) for part in parts)}")
+    first, *others = engine.commands
+    supervised = f"--port {first.port} --grace {STOP_S} --ready-within {start_limit_s(service, engine)}"
+    patient = " --patient" if others else ""
+    lines = [
+        *_head(service, name, *asked),
+        "set -uo pipefail",
+        "",
+        "run_engine() {",
+        *(f"  {line}" for line in _call(first.arguments, first.environment)),
+        "}",
+        "",
+    ]
+    if others:
+        lines += [
+            "run_worker() {",
+            *(f"  {line}" for line in _call(others[0].arguments, others[0].environment)),
+            "}",
+            "",
+        ]
+    lines += [
+        "# Slurm keeps the script elsewhere: it starts this copy of itself on every node.",
+        'case "${1-}" in',
+        "  run_engine) run_engine ;;",
+        *(["  run_worker) run_worker ;;"] if others else []),
+        "  task)",
+        *(f"    {line}" for line in check(service)),
+        '    if [ "$SLURM_NODEID" -eq 0 ]; then',
+        "      mkdir -p endpoints",
+        f'      echo "$head:{first.port} {engine.weight}" >"endpoints/{name}"',
+        f'      exec python3 {SUPERVISE} --echo {supervised}{patient} {name} -- bash "$script" run_engine',
+        "    fi",
+        *(
+            [f'    exec python3 {SUPERVISE} --echo --patient "{name}-$SLURM_NODEID" -- bash "$script" run_worker']
+            if others
+            else []
+        ),
+        "    exit 1",
+        "    ;;",
+        "esac",
+        "",
+        'head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+        f"script=$SLURM_SUBMIT_DIR/{name}.sbatch",
+        "export head script",
+        'cd "$SLURM_SUBMIT_DIR" || exit 1',
+        'exec srun --kill-on-bad-exit=1 bash "$script" task',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _call(words: tuple[str, ...], environment: dict[str, str]) -> list[str]:
+    """The command, with what only the job knows as variables of the shell: the marks are words that need no quotes."""
+    return [line.replace(HEAD, '"$head"').replace(RANK, '"$SLURM_NODEID"') for line in call(words, environment)]
+
+
+def _router(service: Service) -> str:
+    """As many routers as the answer asks for, on different nodes, each a task."""
+    count = min(service.router_count, max(1, len(service.nodes)))
+    return "\n".join(
+        [
+            *_head(service, "router", f"--nodes={count}", "--cpus-per-task=2"),
+            ROUTED,
+            "set -uo pipefail",
+            'if [ "${1-}" = run ]; then',
+            *(f"  {line}" for line in start_router([], drain_s=DRAIN_S)[1:-1]),
+            "  endpoints=endpoints",
+            "  . ./route.sh",
+            "fi",
+            'if [ "${1-}" = task ]; then',
+            f'  exec python3 {SUPERVISE} --echo --grace {STOP_S} "router-$SLURM_NODEID" -- bash router.sbatch run',
+            "fi",
+            'cd "$SLURM_SUBMIT_DIR" || exit 1',
+            "exec srun --kill-on-bad-exit=0 bash router.sbatch task",
+            "",
+        ]
+    )
