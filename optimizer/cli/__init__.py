@@ -11,6 +11,7 @@ def main() -> None:
     try:
         # Before anything that takes time: whoever stops us while we load gets no traceback either.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        import optimizer.cli.streams  # noqa: F401  (the command needs it before it can take a signal)
         from optimizer.cli.program import main as run
     except KeyboardInterrupt:
         print("interrupted before an answer was found", file=sys.stderr)

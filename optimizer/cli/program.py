@@ -151,6 +151,8 @@ def _code(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _interrupted()
     except Exception as error:
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            return _interrupted()  # while a library was being loaded, which tells it as an ImportError of its own
         if os.environ.get("OPTIMIZER_DEBUG"):
             raise
         said = shortened(f"{type(error).__name__}: {error}")
