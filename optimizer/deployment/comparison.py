@@ -25,7 +25,7 @@ MEASURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PlanDifference:
     """``same`` is None where the service does not tell, or where there is nothing to hold it against."""
 
     where: str
@@ -37,17 +37,17 @@ class Finding:
 
 def compare_engine(
     service: Service, metrics: Sequence[Metrics], seen: Seen, engines: Sequence[Engine]
-) -> list[Finding]:
+) -> list[PlanDifference]:
     """One engine beside the instances that it may be (through a router: any of them); the one it is most like counts."""
     found = [_engine(service, metrics[engine.instance.pool], seen, engine) for engine in engines]
     return min(found, key=lambda one: sum(finding.same is False for finding in one))
 
 
-def _engine(service: Service, metrics: Metrics, seen: Seen, engine: Engine) -> list[Finding]:
+def _engine(service: Service, metrics: Metrics, seen: Seen, engine: Engine) -> list[PlanDifference]:
     strategy, ranks = engine.instance.strategy, engine.instance.replicas
     longest = service.problems[engine.instance.pool][0].max_sequence_tokens
     sequences = strategy.max_num_seqs * (ranks if service.options.engine == "sglang" else 1)
-    rows: list[Finding] = [
+    rows: list[PlanDifference] = [
         _row(seen.where, "model", service.options.model_id, seen.model),
         _row(seen.where, "longest sequence", longest, seen.max_sequence_tokens, " tokens"),
         _row(seen.where, "sequences at once", sequences, seen.max_num_seqs),
@@ -56,21 +56,21 @@ def _engine(service: Service, metrics: Metrics, seen: Seen, engine: Engine) -> l
         rows.append(_row(seen.where, name.replace("_", " "), getattr(strategy, name), seen.sizes.get(name)))
     planned, there = metrics.kv_cache_tokens, seen.kv_cache_tokens
     same = None if there is None else there >= CACHE_SHORT * planned
-    rows.append(Finding(seen.where, "KV cache", f"{planned:,} tokens", _told(there, " tokens"), same))
+    rows.append(PlanDifference(seen.where, "KV cache", f"{planned:,} tokens", _told(there, " tokens"), same))
     return rows
 
 
-def compare_up(service: Service, up: tuple[int, int] | None) -> Finding:
+def compare_up(service: Service, up: tuple[int, int] | None) -> PlanDifference:
     """Instances up, by the router's word."""
     count = len(service.engines)
     if up is None:
-        return Finding("router", "instances up", str(count), "not told", None if count == 1 else False)
-    return Finding("router", "instances up", str(count), f"{up[0]} of {up[1]}", up == (count, count))
+        return PlanDifference("router", "instances up", str(count), "not told", None if count == 1 else False)
+    return PlanDifference("router", "instances up", str(count), f"{up[0]} of {up[1]}", up == (count, count))
 
 
 def compare_load(
     metrics: Metrics, limits: Mapping[str, float | None], rate: float, measured: Mapping[str, Any], where: str
-) -> list[Finding]:
+) -> list[PlanDifference]:
     """Measured percentiles beside predicted ones. A limit that was asked for and is not met differs; a prediction alone does not.
 
     Args:
@@ -86,7 +86,7 @@ def compare_load(
     # A few requests say nothing about a rate.
     if isinstance(throughput, int | float) and measured.get("completed", ENOUGH) >= ENOUGH:
         rows.append(
-            Finding(
+            PlanDifference(
                 where, "requests/s completed", f"{rate:g}", f"{throughput:.3g}", abs(throughput - rate) <= 0.1 * rate
             )
         )
@@ -98,16 +98,16 @@ def compare_load(
         limit = limits.get(name)
         planned = f"{predicted:,.1f} ms" + (f", limit {limit:g} ms" if limit is not None else "")
         found = f"{value:,.1f} ms ({value / predicted - 1:+.0%} of the prediction)"
-        rows.append(Finding(where, words, planned, found, value <= limit if limit is not None else None))
+        rows.append(PlanDifference(where, words, planned, found, value <= limit if limit is not None else None))
     if not any(row.what.startswith("time") for row in rows):
         keys = ", ".join(keys[0] for _, keys in MEASURES.values())
         raise ProblemError("--load", f"{where} has none of {keys}; vllm bench serve --save-result writes them")
     return rows
 
 
-def _row(where: str, what: str, planned: object, found: object, unit: str = "") -> Finding:
+def _row(where: str, what: str, planned: object, found: object, unit: str = "") -> PlanDifference:
     said = f"{planned:,}{unit}" if isinstance(planned, int) else str(planned)
-    return Finding(where, what, said, _told(found, unit), None if found is None else found == planned)
+    return PlanDifference(where, what, said, _told(found, unit), None if found is None else found == planned)
 
 
 def _told(value: object, unit: str = "") -> str:

@@ -49,7 +49,7 @@ def _engine(service: Service, engine: Engine, number: int) -> dict[str, Any]:
     several = len(engine.commands) > 1
     supervised = ["--echo", "--stay", "--grace", str(STOP_S)]
     if command.serves:
-        supervised += ["--port", str(command.port), "--ready-within", str(start_limit_s(service, engine))]
+        supervised += ["--port", str(command.port), "--ready-within", str(start_limit_s(service.weight_bytes(engine)))]
     if several:
         supervised.append("--patient")
     environment: dict[str, str | None] = {
@@ -77,7 +77,7 @@ def _engine(service: Service, engine: Engine, number: int) -> dict[str, Any]:
             "interval": "10s",
             "timeout": "6s",
             "retries": 3,
-            "start_period": f"{start_limit_s(service, engine)}s",
+            "start_period": f"{start_limit_s(service.weight_bytes(engine))}s",
         }
     return found
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from optimizer.deployment.service import Engine, Service
 
 DRAIN_S = 120
 """Streams may go on so long after an engine was told to stop; most requests of the published traces are over by then."""
@@ -19,7 +15,6 @@ SLOWEST_LOAD_BYTES_PER_S = 125_000_000
 LEAST_START_S = 3600
 
 
-def start_limit_s(service: Service, engine: Engine) -> int:
+def start_limit_s(weight_bytes: int) -> int:
     """Seconds after which a start that does not serve has failed: the engine's start and the weights over a slow network."""
-    weights = service.problems[engine.instance.pool][0].model.weight_bytes
-    return max(LEAST_START_S, ENGINE_START_S + ceil(weights / SLOWEST_LOAD_BYTES_PER_S))
+    return max(LEAST_START_S, ENGINE_START_S + ceil(weight_bytes / SLOWEST_LOAD_BYTES_PER_S))

@@ -67,7 +67,7 @@ def pod(
         container["env"].insert(0, {"name": platform.visible, "value": mapped})
     if command.serves:
         ask = {"httpGet": {"path": "/health", "port": "http"}, "timeoutSeconds": 5}
-        limit = start_limit_s(service, engines[0])
+        limit = start_limit_s(service.weight_bytes(engines[0]))
         container["ports"] = [{"name": "http", "containerPort": SERVICE_PORT}]
         container["startupProbe"] = {**ask, "periodSeconds": PROBED_S, "failureThreshold": ceil(limit / PROBED_S)}
         container["readinessProbe"] = {**ask, "periodSeconds": 5, "failureThreshold": 2}

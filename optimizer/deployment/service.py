@@ -69,6 +69,10 @@ class Service:
         """The GPU of an instance's first stage."""
         return self.problems[engine.instance.pool][0].hardware.gpu
 
+    def weight_bytes(self, engine: Engine) -> int:
+        """What an instance loads."""
+        return self.problems[engine.instance.pool][0].model.weight_bytes
+
     def platform(self, engine: Engine) -> Platform:
         """The platform of an instance's GPUs."""
         return platform_of(self.gpu(engine))

@@ -166,7 +166,7 @@ def _of_part(service: Service, engine: Engine, number: int) -> list[Process]:
             environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     words = command.filled(service.host(launch.head), str(number))
     body = (*before, *call(words, {**environment, **command.environment}))
-    limit = f"--ready-within {start_limit_s(service, engine)}"
+    limit = f"--ready-within {start_limit_s(service.weight_bytes(engine))}"
     serving = (f"--port {command.port}", f"--grace {STOP_S}", limit) if command.serves else ()
     return [*found, Process(f"run_{label}", body, (*serving, *patient))]
 

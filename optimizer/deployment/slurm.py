@@ -69,7 +69,7 @@ def _job(service: Service, engine: Engine) -> str:
     if service.options.hosts:
         asked.append(f"--nodelist={','.join(service.host(part.node) for part in parts)}")
     first, *others = engine.commands
-    supervised = f"--port {first.port} --grace {STOP_S} --ready-within {start_limit_s(service, engine)}"
+    supervised = f"--port {first.port} --grace {STOP_S} --ready-within {start_limit_s(service.weight_bytes(engine))}"
     patient = " --patient" if others else ""
     lines = [
         *_head(service, name, *asked),

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from optimizer.facts.errors import ProblemError
 
 if TYPE_CHECKING:
-    from optimizer.deployment.comparison import Finding
+    from optimizer.deployment.comparison import PlanDifference
     from optimizer.deployment.service import Service
 
 
@@ -23,7 +23,7 @@ def findings_of(
     logs: tuple[str, ...] = (),
     load: str | None = None,
     requests: int | None = None,
-) -> list[Finding]:
+) -> list[PlanDifference]:
     """Every comparison that can be made.
 
     Args:

@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from optimizer.deployment.comparison import Finding
+from optimizer.deployment.comparison import PlanDifference
 from optimizer.facts.text import visible
 
 _WORDS = {True: "as planned", False: "DIFFERS", None: "not judged"}
 
 
-def findings_text(title: str, found: Sequence[Finding]) -> str:
+def findings_text(title: str, found: Sequence[PlanDifference]) -> str:
     """A line for each, differences named at the end."""
     lines = [visible(title)]
     for one in found:
@@ -25,7 +25,7 @@ def findings_text(title: str, found: Sequence[Finding]) -> str:
     return "\n".join([*lines, said])
 
 
-def findings_json(found: Sequence[Finding]) -> str:
+def findings_json(found: Sequence[PlanDifference]) -> str:
     """``{"same": bool, "findings": [...]}``."""
     return json.dumps(
         {"same": all(one.same is not False for one in found), "findings": [asdict(one) for one in found]}, indent=2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optimizer.costs.chain import ChainTable
-from optimizer.verify.common.float_states import States
+from optimizer.verify.common.float_states import FloatStates
 
 
 def residences(slots: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -34,7 +34,7 @@ def behind(residence: np.ndarray[tuple[int, ...], np.dtype[np.float64]], rate: f
 def test_what_is_cut_off_shows_in_no_sum(load: float) -> None:
     slots = 300
     residence = residences(slots)
-    table, states = ChainTable(residence), States(residence, slots)
+    table, states = ChainTable(residence), FloatStates(residence, slots)
     for shape, line in enumerate(residence):
         rate = load * slots / float(line[-1])
         shapes, rates = np.array([shape]), np.array([rate])

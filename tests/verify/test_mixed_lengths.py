@@ -1,4 +1,4 @@
-"""Percentiles of mixed lengths, prefixes and guesses: two implementations, the float twin, and the simulation."""
+"""Percentiles of mixed lengths, prefixes and guesses: two implementations, the float counterpart, and the simulation."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ def test_tables_exact_arithmetic_and_floats_agree(
     with sixty_digits():
         exact = candidate.load
         assert exact is not None and not table.overloaded[0]
-        twin = loads(of, float_times(of, [row_of(strategy).shape], stages, length), zero, np.array([rate]), length)
+        in_floats = loads(of, float_times(of, [row_of(strategy).shape], stages, length), zero, np.array([rate]), length)
         for name in [*LATENCIES, "goodput"]:
             right = float(getattr(exact, name))
             assert getattr(table, name)[0] == pytest.approx(right, rel=1e-9, abs=1e-12), name
-            assert twin.latency[name][0] == pytest.approx(right, rel=1e-9, abs=1e-12), name
+            assert in_floats.latency[name][0] == pytest.approx(right, rel=1e-9, abs=1e-12), name
         assert table.mean_ms[0] == pytest.approx(float(exact.mean), rel=1e-9)
         memory = costs.memory()
         assert memory.held is not None

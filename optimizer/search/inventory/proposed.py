@@ -33,9 +33,9 @@ class ShapeNotAllowed(Exception):
 class ProposedCandidates(Candidates):
     """The candidates that were proposed and no others: one kind for each shape on groups that are alike."""
 
-    def __init__(self, problem: InventoryProblem, kinds: Sequence[Kind], places: Sequence[Place]) -> None:
+    def __init__(self, problem: InventoryProblem, group_types: Sequence[Kind], places: Sequence[Place]) -> None:
         self.problem = problem
-        self.group_types = list(kinds)
+        self.group_types = list(group_types)
         self.places = list(places)
         self._alone, self._pairs, self._curves = [], None, {}
         self._with_pairs = False
@@ -66,7 +66,7 @@ def proposed_plan(problem: InventoryProblem, proposal: Proposal) -> ProposedPlan
         ShapeNotAllowed: a shape that no rule about one instance allows.
     """
     names = [group.name for group in problem.groups]
-    kinds: list[Kind] = []
+    group_types: list[Kind] = []
     kind_of: dict[tuple[object, ...], tuple[int, int]] = {}
     places: dict[tuple[tuple[int, ...], int, int], int] = {}
     members: list[list[tuple[int, ProposedInstance]]] = []
@@ -75,14 +75,14 @@ def proposed_plan(problem: InventoryProblem, proposal: Proposal) -> ProposedPlan
         key = (tuple(kind_key(problem.groups[g]) for g in groups), _together(problem, groups), _fixed(one))
         if key not in kind_of:
             kind, position = _candidate(problem, groups, one)
-            kind_of[key] = len(kinds), position
-            kinds.append(kind)
+            kind_of[key] = len(group_types), position
+            group_types.append(kind)
         where = (groups, *kind_of[key])
         if where not in places:
             places[where] = len(members)
             members.append([])
         members[places[where]].append((number, one))
-    candidates = ProposedCandidates(problem, kinds, [Place(groups, kind) for groups, kind, _ in places])
+    candidates = ProposedCandidates(problem, group_types, [Place(groups, kind) for groups, kind, _ in places])
     entries = tuple(
         Entry(index, position, sum(one.count for _, one in members[index]))
         for (_, _, position), index in places.items()

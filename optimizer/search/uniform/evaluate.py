@@ -132,18 +132,20 @@ def stage_bytes(quantities: Quantities, shape: int, slots: int) -> tuple[Ints, I
     return memory.beside_cache(slots)[shape] + cache, cache
 
 
-def prefix_kept_s(q: Quantities, choice: Choice) -> float | None:
+def prefix_kept_s(quantities: Quantities, choice: Choice) -> float | None:
     """Seconds for which the cache that the load leaves keeps a prefix after its last use: new tokens push it out."""
-    work, held, row = q.problem.workload, q.memory.held, choice.row
+    work, held, row = quantities.problem.workload, quantities.memory.held, choice.row
     if work.prefix is None or held is None:
         return None
-    shape = int(q.space.row_shape[row])
-    one = LoadPoints(**{name: getattr(q.normal, name)[[row]] for name in LoadPoints.__dataclass_fields__})
+    shape = int(quantities.space.row_shape[row])
+    one = LoadPoints(**{name: getattr(quantities.normal, name)[[row]] for name in LoadPoints.__dataclass_fields__})
     left = np.maximum(
-        0.0, q.room[shape] - held.wanted(np.array([shape]), one, q.problem.requirements.preemption_share)[0]
+        0.0,
+        quantities.room[shape]
+        - held.wanted(np.array([shape]), one, quantities.problem.requirements.preemption_share)[0],
     )
-    each = q.memory.kv_per_token[shape]
-    rate = work.requests_per_s / int(q.space.row_dp[row])
+    each = quantities.memory.kv_per_token[shape]
+    rate = work.requests_per_s / int(quantities.space.row_dp[row])
     filled = rate * (work.fresh(work.prompt_tokens) + work.output_tokens)
     return float((left[each > 0] / each[each > 0]).min() / filled) if (each > 0).any() else None
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common import mixed
-from optimizer.verify.common.float_states import States
+from optimizer.verify.common.float_states import FloatStates
 from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
-from optimizer.verify.common.mixed import Replica, Spread, law_of, seen_by, share_above
+from optimizer.verify.common.mixed import LengthSpread, MixedReplica, law_of, seen_by, share_above
 from optimizer.verify.common.occupancy import standard_normal
 from optimizer.verify.common.times import chunks_of
 
@@ -82,7 +82,7 @@ def loads(
 
 @np.errstate(divide="ignore", over="ignore", invalid="ignore")  # rows that are overloaded: their values are not used
 def _within(
-    problem: Problem, times: ShapeTimes, states: States, shape: Ints, rate: Floats, crowd: Floats | None, upto: int
+    problem: Problem, times: ShapeTimes, states: FloatStates, shape: Ints, rate: Floats, crowd: Floats | None, upto: int
 ) -> Loads:
     """Rows for which the states up to a number are enough. Rates per ms; ``crowd`` is a rate that is no lower, as in ``loads``."""
     length = states.length
@@ -179,7 +179,7 @@ def _seen(
     off = own - m1[:, None]
     share = cost / times.prompt_sum[shape]
 
-    prompt = Spread(m1, off**2 @ shares, off**3 @ shares)
+    prompt = LengthSpread(m1, off**2 @ shares, off**3 @ shares)
 
     def at(table: Floats, n: Floats) -> Floats:
         last = table.shape[1]
@@ -197,10 +197,10 @@ def _seen(
         own_time = own + more * (at(times.round, here) / times.stages[shape])[:, None]
         first = own_time @ shares
         apart = own_time - first[:, None]
-        cut = Spread(first, apart**2 @ shares, apart**3 @ shares)
+        cut = LengthSpread(first, apart**2 @ shares, apart**3 @ shares)
     seen = seen_by(
         law,
-        Replica(
+        MixedReplica(
             rate=rate,
             busy=busy,
             prompt=cut,
@@ -229,7 +229,7 @@ def _seen(
     middle, far = (off[lines, order[lines, (below >= q - 1e-9).argmax(axis=1)]] for q in (0.5, 0.99))
     latency["e2e_p50"] = seen.whole.mean + middle
     latency["e2e_p99"] = seen.whole.mean + np.hypot(np.maximum(0.0, far), seen.noise.tail(by, z))
-    whole = Spread(seen.whole.mean, seen.noise.variance + off**2 @ often, seen.noise.third + off**3 @ often)
+    whole = LengthSpread(seen.whole.mean, seen.noise.variance + off**2 @ often, seen.noise.third + off**3 @ often)
     goodput = problem.requirements.goodput
     if goodput is not None:
         missed = np.zeros_like(mean)

@@ -14,7 +14,7 @@ _CLOSE = 1e-6
 _FIRST, _STEP = 32, 1.5
 
 
-class States:
+class FloatStates:
     """The states 0 … ``length`` of chains, one line for each shape.
 
     Args:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
-from optimizer.verify.common.float_states import States
+from optimizer.verify.common.float_states import FloatStates
 from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.mixed import law_of
 from optimizer.verify.common.stage import Stage, Stages
@@ -44,12 +44,12 @@ class ShapeTimes:
     """c."""
     stages: Floats
     """P."""
-    _states: dict[int, States] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _states: dict[int, FloatStates] = field(init=False, repr=False, compare=False, default_factory=dict)
 
-    def states(self, length: int) -> States:
+    def states(self, length: int) -> FloatStates:
         """The chains of requests in progress of so many states, built once."""
         if length not in self._states:
-            self._states[length] = States(self.residence, length)
+            self._states[length] = FloatStates(self.residence, length)
         return self._states[length]
 
 

@@ -15,10 +15,10 @@ from optimizer.facts.demand import LatencyLimit
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import decimal
 from optimizer.verify.common.mixed import (
-    Exact,
-    Replica,
-    Seen,
-    Spread,
+    ExactNumbers,
+    LengthSpread,
+    MixedReplica,
+    SeenLengths,
     of_prompts,
     seen_by,
     share_above,
@@ -173,7 +173,7 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     number = in_clusters(problem, found, rate * times.prompt_sum / (1 - prompts))
     own = _cut(problem, times, number.mean + 1)
     seen = _seen(times, rate, prompts, prompt, number, own)
-    by, z = Exact(), standard_normal(Fraction(1, 100))
+    by, z = ExactNumbers(), standard_normal(Fraction(1, 100))
     e2e50, e2e99, whole = whole_quantiles(times.law, seen, own)
     wait = usual
     latency = {
@@ -202,7 +202,7 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     )
 
 
-def _missed(problem: Problem, times: dict[str, Spread]) -> Decimal:
+def _missed(problem: Problem, times: dict[str, LengthSpread]) -> Decimal:
     """Share of requests that miss a goodput limit, at most: the sum over the limits."""
     goodput = problem.requirements.goodput
     if goodput is None:
@@ -227,13 +227,13 @@ def _cut(problem: Problem, times: ReplicaTimes, here: Decimal) -> list[Decimal]:
 
 def _seen(
     times: ReplicaTimes, rate: Decimal, busy: Decimal, cost: Decimal, number: Moments, own: list[Decimal]
-) -> Seen:
+) -> SeenLengths:
     """What requests meet while the mean number is in progress, themselves one more."""
     here, share = number.mean + 1, cost / times.prompt_sum
     m1, m2, m3 = times.prompt_moments
     return seen_by(
         times.law,
-        Replica(
+        MixedReplica(
             rate=rate,
             busy=busy,
             prompt=of_prompts(own, times.law)[0],
@@ -245,7 +245,7 @@ def _seen(
             passes=_between(times.usual_prefill, here, times.length) - times.prompt_mean,
             yielded=times.yielded,
         ),
-        Exact(),
+        ExactNumbers(),
     )
 
 

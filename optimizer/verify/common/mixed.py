@@ -35,7 +35,7 @@ class Numbers(Protocol):
     def ratio(self, a: Number, b: Number) -> Number: ...
 
 
-class Exact:
+class ExactNumbers:
     """Decimals."""
 
     def of(self, value: Fraction) -> Number:
@@ -117,7 +117,7 @@ def mean_context(problem: Problem) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class LengthSpread:
     """Mean, variance and third central moment."""
 
     mean: Number
@@ -136,33 +136,33 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenLengths:
     """What a request meets."""
 
     wait: Number
-    prefill: Spread
-    ttft: Spread
-    tpot: Spread
-    whole: Spread
+    prefill: LengthSpread
+    ttft: LengthSpread
+    tpot: LengthSpread
+    whole: LengthSpread
     """Arrival to last token."""
-    noise: Spread
+    noise: LengthSpread
     """Of the same, what lengths do not explain; its mean is 0."""
     token: Number
 
-    def medians(self, prompt: Spread, by: Numbers) -> dict[str, Number]:
+    def medians(self, prompt: LengthSpread, by: Numbers) -> dict[str, Number]:
         """Of prefill, TTFT and TPOT: only the law of prompts puts them below their means, which grow with the load."""
         below = prompt.below(by)
         return {"prefill": self.prefill.mean - below, "ttft": self.ttft.mean - below, "tpot": self.token}
 
 
 @dataclass(frozen=True, slots=True)
-class Replica:
+class MixedReplica:
     """A replica at its mean number in progress; milliseconds, rates per millisecond."""
 
     rate: Number
     busy: Number
     """ρ."""
-    prompt: Spread
+    prompt: LengthSpread
     """X, a prompt's own compute."""
     costs: tuple[Number, Number, Number]
     """Moments about zero of what it costs others."""
@@ -180,7 +180,7 @@ def third_about(first: Number, second: Number, third: Number) -> Number:
     return third - 3 * first * second + 2 * first * first * first
 
 
-def seen_by(law: Law, at: Replica, by: Numbers) -> Seen:
+def seen_by(law: Law, at: MixedReplica, by: Numbers) -> SeenLengths:
     """The cumulants of every time."""
     free, busy, rate = 1 - at.busy, at.busy, at.rate
     c1, c2, c3 = at.costs
@@ -197,9 +197,9 @@ def seen_by(law: Law, at: Replica, by: Numbers) -> Seen:
     met3 = met * met * met * (1 + wide) * (1 + 2 * wide)
     spread = met2 - met * met
 
-    def time(shares: tuple[Number, Number, Number], fixed: Number) -> Spread:
+    def time(shares: tuple[Number, Number, Number], fixed: Number) -> LengthSpread:
         one, two, three = shares[0] * met, shares[1] * met2, shares[2] * met3
-        return Spread(
+        return LengthSpread(
             fixed + at.prompt.mean + one,
             at.prompt.variance + two - one * one + rate * c2 * met,
             at.prompt.third + third_about(one, two, three) + rate * c3 * met + 3 * rate * c2 * shares[0] * spread,
@@ -219,19 +219,19 @@ def seen_by(law: Law, at: Replica, by: Numbers) -> Seen:
     wider = by.of(SPREAD)
     i1, i2, i3 = (by.of(value) for value in law.inverses)
     uneven = i2 - i1 * i1
-    tpot = Spread(
+    tpot = LengthSpread(
         at.token + slack * i1,
         wider * (number + cycle2 * i1) + slack * slack * uneven,
         wider * (cycle3 * i2 + 3 * slack * cycle2 * uneven) + slack * slack * slack * third_about(i1, i2, i3),
     )
     after, squared = by.of(law.after), by.of(law.after_squared)
-    noise = Spread(
+    noise = LengthSpread(
         0 * mean,
         ttft.variance - at.prompt.variance + wider * (squared * number + after * cycle2),
         ttft.third - at.prompt.third + wider * after * cycle3,
     )
-    whole = Spread(ttft.mean + after * at.token + slack, noise.variance, noise.third)
-    return Seen(half * met - at.round / 2, prefill, ttft, tpot, whole, noise, at.token)
+    whole = LengthSpread(ttft.mean + after * at.token + slack, noise.variance, noise.third)
+    return SeenLengths(half * met - at.round / 2, prefill, ttft, tpot, whole, noise, at.token)
 
 
 def share_above(mean: float, variance: float, third: float, limit: float) -> float:
@@ -249,13 +249,13 @@ def share_above(mean: float, variance: float, third: float, limit: float) -> flo
     return math.erfc((math.sqrt(square) - 1) / (skew / 3) / math.sqrt(2)) / 2
 
 
-def of_prompts(prompts: list[Decimal], law: Law) -> tuple[Spread, tuple[Decimal, Decimal, Decimal], Decimal]:
+def of_prompts(prompts: list[Decimal], law: Law) -> tuple[LengthSpread, tuple[Decimal, Decimal, Decimal], Decimal]:
     """X as a spread, its moments about zero, and c = E[min(X, X')] / (2 E[X]), exact."""
     shares = [decimal(share) for share in law.prompt_shares]
     pairs = list(zip(prompts, shares, strict=True))
     m1, m2, m3 = (sum((share * x**k for x, share in pairs), Decimal(0)) for k in (1, 2, 3))
     off = [(x - m1, share) for x, share in pairs]
-    spread = Spread(m1, sum((s * x**2 for x, s in off), Decimal(0)), sum((s * x**3 for x, s in off), Decimal(0)))
+    spread = LengthSpread(m1, sum((s * x**2 for x, s in off), Decimal(0)), sum((s * x**3 for x, s in off), Decimal(0)))
     least, left = Decimal(0), Decimal(1)
     for x, share in sorted(pairs):
         # Both at least this long, and one of them just so.
@@ -264,16 +264,16 @@ def of_prompts(prompts: list[Decimal], law: Law) -> tuple[Spread, tuple[Decimal,
     return spread, (m1, m2, m3), least / (2 * m1)
 
 
-def whole_quantiles(law: Law, seen: Seen, prompts: list[Decimal]) -> tuple[Decimal, Decimal, Spread]:
+def whole_quantiles(law: Law, seen: SeenLengths, prompts: list[Decimal]) -> tuple[Decimal, Decimal, LengthSpread]:
     """(P50, P99) from arrival to the last token, and its cumulants with the spread of lengths in them, exact."""
-    by, z = Exact(), standard_normal(Fraction(1, 100))
+    by, z = ExactNumbers(), standard_normal(Fraction(1, 100))
     own = [(prompts[i] + (o - 1) * seen.token, decimal(share)) for i, o, share in law.classes]
     usual = sum((value * share for value, share in own), Decimal(0))
     middle, far = (_quantile(own, Fraction(q, 100)) for q in (50, 99))
     reach = max(Decimal(0), far - usual)
     beyond = seen.noise.tail(by, z)
     mean = seen.whole.mean
-    spread = Spread(
+    spread = LengthSpread(
         mean,
         seen.noise.variance + sum((s * (v - usual) ** 2 for v, s in own), Decimal(0)),
         seen.noise.third + sum((s * (v - usual) ** 3 for v, s in own), Decimal(0)),

@@ -43,7 +43,7 @@ _CONDITIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FloatSeen:
     """What the enumeration found."""
 
     complete: bool
@@ -81,7 +81,7 @@ class FloatCandidate:
         self._gammas, self._plain = np.zeros(0), np.zeros((0, len(self._candidates)))
         self._lines: list[tuple[float, Floats, float]] = []
 
-    def judge(self, answer: InventoryAnswer, completed: float) -> Seen:
+    def judge(self, answer: InventoryAnswer, completed: float) -> FloatSeen:
         """Look for a choice that beats the answer; any that keeps the rules, where none is claimed to.
 
         Args:
@@ -96,13 +96,13 @@ class FloatCandidate:
                     looked += 1
                     found = self._judge(counts, answer, peak)
                     if isinstance(found, str):
-                        return Seen(True, looked, found)
+                        return FloatSeen(True, looked, found)
                     undecided |= not found
             except TooMany:
                 undecided = True
             if undecided:
-                return Seen(False, looked, None)
-        return Seen(True, looked, None)
+                return FloatSeen(False, looked, None)
+        return FloatSeen(True, looked, None)
 
     def _list(self, gain: Floats, need: Floats) -> Iterator[list[int]]:
         """Counts of all candidates: the best per GPU first in each pool, those over two groups by the GPUs that they use."""
