@@ -30,6 +30,11 @@ needs_nginx = pytest.mark.skipif(
 PATH = f"{os.environ['PATH']}:/usr/sbin"
 
 
+def heed_interrupts() -> None:
+    """Tests that run in the background are started with SIGINT ignored, which a shell below them could not trap."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -141,6 +146,7 @@ class Router:
             env={**os.environ, "PATH": PATH, "TMPDIR": str(folder)},
             stdout=subprocess.DEVNULL,
             stderr=self.log.open("wb") if stderr is None else stderr,
+            preexec_fn=heed_interrupts,
         )
         until(lambda: get(self.port, "/router/health")[0])
 

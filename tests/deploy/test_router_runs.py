@@ -55,7 +55,7 @@ def test_a_broken_stream_is_not_asked_again(both: tuple[Engines, Router]) -> Non
     code, body = post(router.port, "late-crash 5")
     assert code in (0, 200) and "DONE" not in body
     assert len(engines.notes.read_text().splitlines()) == 1
-    assert len(engines.alive()) == 3
+    until(lambda: len(engines.alive()) == 3)
 
 
 def test_a_dead_worker_is_answered_by_another_engine(both: tuple[Engines, Router]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from optimizer.deployment.options import TARGETS
 from tests.deploy.cases import CASES, commands_in, files_of
-from tests.deploy.running import processes_of, until
+from tests.deploy.running import heed_interrupts, processes_of, until
 
 SCRIPTS = [(engine, target) for engine in ("vllm", "sglang") for target in ("shell", "ray")]
 
@@ -97,7 +97,10 @@ def test_a_killed_script_takes_all_with_it(tmp_path: Path) -> None:
 def test_the_arguments_arrive_as_written(tmp_path: Path) -> None:
     files, _, _ = files_of("uneven layers", "vllm", "shell")
     script = _write(tmp_path, "uneven layers")
-    running = subprocess.Popen(["bash", str(script)], env=_fakes(tmp_path), start_new_session=True)
+    environment = _fakes(tmp_path)
+    running = subprocess.Popen(
+        ["bash", str(script)], env=environment, start_new_session=True, preexec_fn=heed_interrupts
+    )
     try:
         (line,) = _noted(tmp_path, 1)
     finally:
