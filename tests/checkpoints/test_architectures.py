@@ -93,8 +93,9 @@ def test_deepseek_v4_caches_a_window_and_compressed_vectors() -> None:
     model = catalog.model("deepseek-v4-flash")
     kinds = [model.kinds[k] for k in model.kind_of_layer]
     per_token = [k.kv_values_per_token_replicated for k in kinds]
-    # Ratio 0: the window alone; ratio 4: (512 + 128) / 4; ratio 128: 512 / 128.
-    assert [per_token.count(n) for n in (512, 160, 4)] == [2, 21, 20]
+    # Ratio 0: the window alone. Bytes of a page of 256 tokens in multiples of 576: at ratio 4, 64 vectors of 584 (37,440) and
+    # 64 index keys of 132 (8,640), 180 a token; at ratio 128, 2 vectors (1,728), 6.75 a token, rounded up.
+    assert [per_token.count(n) for n in (512, 180, 7)] == [2, 21, 20]
     assert [k.window_tokens for k in kinds[:3]] == [128, 128, 0]
     assert kinds[2].state_values_replicated == 128 * 512
     assert round(model.active_parameters / 1e9) == 14  # 13 B by the authors, without the embedding

@@ -90,7 +90,8 @@ def test_bytes_by_hand() -> None:
     # Tokens in whole blocks: key and value of two of the four KV heads.
     tokens = metrics_of(candidate_of(problem(), strategy(2))).kv_cache_tokens
     assert nodes["r0/s0/l1/attention/t1"].kv_cache_bytes == tokens * 2 * 2 * 128 * 2
-    assert nodes["r0/s0/head/t0"].logits_bytes == 8 * 64_000 * 6
+    # Logits of 8 sequences are 3 MB; the activations of a step of 8,192 tokens, which are gone by then, are more: nothing is added.
+    assert nodes["r0/s0/head/t0"].logits_bytes == 0
 
 
 def test_milliseconds_by_hand() -> None:
