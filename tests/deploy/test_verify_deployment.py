@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from optimizer import Fixed, check, load_problem
 from optimizer.cli.program import app
 from optimizer.deployment.observed import read_log
 from optimizer.facts.errors import ProblemError
@@ -22,18 +23,26 @@ FILE = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")
 MODEL = "meta-llama/Meta-Llama-3-70B-Instruct"
 DECISIONS = ["--tp", "4", "--pp", "1", "--dp", "2", "--max-num-seqs", "64"]
 LOG = """\
-(APIServer pid=7) INFO 11-28 19:30:09 [api_utils.py:286] non-default args: {'model_tag': 'm', 'host': '0.0.0.0', 'port': 8001, \
+(APIServer pid=7) INFO 11-28 19:30:09 [api_utils.py:286] non-default args: {{'model_tag': 'm', 'host': '0.0.0.0', 'port': 8001, \
 'model': 'meta-llama/Meta-Llama-3-70B-Instruct', 'dtype': 'float16', 'max_model_len': 8192, 'tensor_parallel_size': 4, \
-'gpu_memory_utilization': 0.85, 'max_num_batched_tokens': 8192, 'max_num_seqs': %d}
-(EngineCore pid=9) INFO 11-28 19:31:30 [kv_cache_utils.py:1299] GPU KV cache size: 404,528 tokens
+'gpu_memory_utilization': 0.85, 'max_num_batched_tokens': 8192, 'max_num_seqs': {sequences}}}
+(EngineCore pid=9) INFO 11-28 19:31:30 [kv_cache_utils.py:1299] GPU KV cache size: {tokens:,} tokens
 """
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[int]:
+def tokens() -> int:
+    """What the cache of a replica holds by the plan."""
+    answer = check(load_problem(FILE), Fixed(4, 1, 2, max_num_seqs=64))
+    assert answer.metrics is not None
+    return answer.metrics.kv_cache_tokens
+
+
+@pytest.fixture(scope="module")
+def served(tokens: int) -> Iterator[int]:
     """A stand-in engine as the plan says, its steps quick."""
     (port,) = free_ports(1)
-    words = ["--model", MODEL, "--length", "8192", "--step", "0.001"]
+    words = ["--model", MODEL, "--length", "8192", "--step", "0.001", "--cache-tokens", str(tokens)]
     process = subprocess.Popen([sys.executable, "-S", str(STAND_IN), str(port), *words])
     until(lambda: get(port, "/health")[0] == 200)
     yield port
@@ -51,7 +60,7 @@ def _verify(port: int, *words: str) -> tuple[int, dict[str, dict[str, object]], 
     return found.exit_code, {one["what"]: one for one in rows}, ""
 
 
-def test_what_is_as_planned_and_what_is_missing(served: int) -> None:
+def test_what_is_as_planned_and_what_is_missing(served: int, tokens: int) -> None:
     code, rows, _ = _verify(served)
     assert code == 1  # two instances are planned, and no router says that they are up
     assert rows["instances up"]["same"] is False
@@ -59,8 +68,8 @@ def test_what_is_as_planned_and_what_is_missing(served: int) -> None:
     assert rows["KV cache"] == {
         "where": f"http://127.0.0.1:{served}",
         "what": "KV cache",
-        "planned": "404,528 tokens",
-        "found": "404,528 tokens",
+        "planned": f"{tokens:,} tokens",
+        "found": f"{tokens:,} tokens",
         "same": True,
     }
     assert rows["sequences at once"]["same"] is None
@@ -85,12 +94,12 @@ def test_each_difference_is_named(tmp_path: Path) -> None:
     }
 
 
-def test_a_start_up_log_tells_sizes_and_sequences(served: int, tmp_path: Path) -> None:
+def test_a_start_up_log_tells_sizes_and_sequences(served: int, tmp_path: Path, tokens: int) -> None:
     log = tmp_path / "engine.log"
-    log.write_text(LOG % 64)
+    log.write_text(LOG.format(tokens=tokens, sequences=64))
     _, rows, _ = _verify(served, "--log", str(log))
     assert all(rows[what]["same"] for what in ("sequences at once", "tensor parallel", "pipeline parallel", "KV cache"))
-    log.write_text(LOG % 256)
+    log.write_text(LOG.format(tokens=tokens, sequences=256))
     code, rows, _ = _verify(served, "--log", str(log))
     assert code == 1 and rows["sequences at once"]["found"] == "256"
     log.write_text("nothing that is known")
