@@ -16,10 +16,19 @@ GIB = 1 << 30
 
 
 def usable_share(problems: Sequence[Problem]) -> float:
-    """Share of a GPU's memory that an engine may ask for: as stated, less where other processes leave less, in thousandths."""
+    """Share of a GPU's memory that an engine may ask for: as stated, less where other processes leave less, in thousandths.
+
+    What vLLM finds free when it starts has its own CUDA context taken off, and it refuses to start where the share is more.
+    """
+    from optimizer.costs.memory import memory_budget_bytes
+
     asked = problems[0].requirements.gpu_memory_utilization
-    left = min(one.hardware.free_bytes * 1000 // one.hardware.gpu.memory_bytes for one in problems)
-    return min(asked, left / 1000)
+    limited = []
+    for one in problems:
+        whole, budget = one.hardware.gpu.memory_bytes, memory_budget_bytes(one)
+        if budget < int(Fraction(repr(asked)) * whole):
+            limited.append(budget * STEPS // whole / STEPS)
+    return min([asked, *limited])
 
 
 def static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, str | None]:

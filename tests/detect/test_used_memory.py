@@ -51,9 +51,10 @@ def test_the_budget_is_what_other_processes_leave() -> None:
     assert problem.hardware.free_bytes == (22_559 - 3_500) * 2**20
     answer = check(problem, Fixed(4, 1, 1))
     [memory] = [rule for rule in answer.rules if rule.id == "memory"]
-    assert memory.limit == problem.hardware.free_bytes
+    # vLLM looks at what is free when its own CUDA context, 300 MiB, has been made, and refuses to start where it asks for more.
+    assert memory.limit == problem.hardware.free_bytes - 300 * 2**20
     assert answer.verification is not None and answer.verification.passed
-    assert usable_share([problem]) == pytest.approx(0.844, abs=1e-3) and usable_share([problem]) * 22_559 <= 19_059
+    assert usable_share([problem]) == pytest.approx(0.831, abs=1e-3) and usable_share([problem]) * 22_559 <= 18_759
 
 
 @pytest.mark.parametrize(("used", "said"), [([1, 2], "2 figures for 4 GPUs"), (23_000, "leaves nothing")])

@@ -222,7 +222,7 @@ def test_messages_repeat_little_and_show_everything(example: dict[str, Any]) -> 
         ({"workload__prompt_token": 1}, "did you mean prompt_tokens"),
         ({"objective": {"unserved": 1}}, "unserved_weight"),
         ({"objective": {"gpus_ms": 1}}, "did you mean gpu_ms"),
-        ({"ttft_p99_ms": 1}, "known: engine, hardware"),
+        ({"ttft_p99_ms": 1}, "known: engine, engine_overhead"),
     ],
 )
 def test_unknown_keys_name_the_closest_of_their_section(
