@@ -15,6 +15,26 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 
+GENERATED = ("seed", "block")
+"""Parameters that number generated cases."""
+MANY, EVERY = 20, 3
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of tests with many generated cases the ordinary run takes every third; ``-m long`` takes the others."""
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        spec = getattr(item, "callspec", None)
+        if spec is not None and any(name in spec.params for name in GENERATED):
+            cases[item.nodeid.split("[")[0]].append(item)
+    for found in cases.values():
+        if len(found) >= MANY:
+            for position, item in enumerate(found):
+                if position % EVERY:
+                    item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture
 def example() -> dict[str, Any]:
     """The case the product was created from, as the contents of its problem file."""

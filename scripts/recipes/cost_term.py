@@ -32,7 +32,8 @@ RECIPE = Recipe(
             '            "token sampling": np.where(last, b * 0.01, 0.0),\n',
         ),
         "optimizer/verify/common/stage.py": replaced(
-            'Affine(constant("t_sequence"), generation', 'Affine(constant("t_sequence") + Fraction(1, 100), generation'
+            'Affine(checked * constant("t_sequence"), generation',
+            'Affine(checked * (constant("t_sequence") + Fraction(1, 100)), generation',
         ),
         "optimizer/verify/graph/modules.py": replaced(
             'self._batch * constant("t_sequence")', 'self._batch * (constant("t_sequence") + Fraction(1, 100))'
