@@ -10,7 +10,7 @@ import pytest
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform import replica_counts
 from optimizer.search.uniform.quantities import Quantities
-from optimizer.search.uniform.replica_counts import BEST_KEPT, considered
+from optimizer.search.uniform.replica_counts import BEST_KEPT, CountBlock, considered
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots
 from optimizer.search.uniform.space import build_space
@@ -82,7 +82,12 @@ def test_what_the_load_decides_only_improves_with_more_instances(seed: int) -> N
     next_of_shape = (np.diff(shape) == 0) & (np.diff(dp) > 0)
     for name in names:
         values = getattr(quantities.normal, name).astype(np.float64)
-        if name == "prefill_p99" or (name.endswith("p99") and problem.workload.mixed):
+        if problem.workload.mixed and name[-4:] in ("_p50", "_p99"):
+            # Quantiles from cumulants are not sure to shrink: blocks say nothing of them, so that nothing rests on it.
+            block = CountBlock(quantities, quantities.space.instances)
+            assert not getattr(block.normal, name)[~block.normal.overloaded].any(), name
+            continue
+        if name == "prefill_p99":
             # Prompts overlap less in a pipeline that is less loaded; blocks take that into account.
             values = np.where(quantities.space.column("pp") == 1, values, 0.0)
         with np.errstate(invalid="ignore"):
