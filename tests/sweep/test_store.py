@@ -234,14 +234,14 @@ def test_a_process_that_dies_costs_its_own_point_only(tmp_path: Path, monkeypatc
 def test_a_defect_at_one_point_is_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from optimizer.questions import many
 
-    real = many.Family.solve
+    real = many.ProblemFamily.solve
 
     def fails(family: Any, problem: Any) -> Any:
         if problem.hardware.gpus == 2:
             raise ZeroDivisionError("division by zero")
         return real(family, problem)
 
-    monkeypatch.setattr(many.Family, "solve", fails)
+    monkeypatch.setattr(many.ProblemFamily, "solve", fails)
     monkeypatch.delenv("OPTIMIZER_DEBUG", raising=False)
     points = list(sweep(written(tmp_path), "1..4", workers=1))
     assert [point.status == "error" for point in points] == [False, True, False, False]

@@ -55,7 +55,9 @@ def test_the_true_answer_passes() -> None:
 
 
 def wrong(value: Any) -> Any:
-    """The value with a small error that is larger than rounding."""
+    """The value with a small error that is larger than rounding; a figure where there is none."""
+    if value is None:
+        return 0.5
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
