@@ -17,21 +17,24 @@ SHARED = ROOT.parent / "shared"
 
 GENERATED = ("seed", "block")
 """Parameters that number generated cases."""
-MANY, EVERY = 20, 3
+FEWEST = {"seed": 12, "block": 3}
+EVERY = {"seed": 4, "block": 6}
+"""Of so many cases or more, one in so many is in the ordinary run."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of tests with many generated cases the ordinary run takes every third; ``-m long`` takes the others."""
-    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    """Of tests with many generated cases the ordinary run takes a part; ``-m long`` takes the others."""
+    cases: dict[tuple[str, str], list[pytest.Item]] = defaultdict(list)
     for item in items:
         spec = getattr(item, "callspec", None)
-        if spec is not None and any(name in spec.params for name in GENERATED):
-            cases[item.nodeid.split("[")[0]].append(item)
-    for found in cases.values():
-        if len(found) >= MANY:
+        for name in GENERATED:
+            if spec is not None and name in spec.params:
+                cases[item.nodeid.split("[")[0], name].append(item)
+    for (_, name), found in cases.items():
+        if len(found) >= FEWEST[name]:
             for position, item in enumerate(found):
-                if position % EVERY:
+                if position % EVERY[name] != 1:
                     item.add_marker(pytest.mark.long)
 
 

@@ -18,7 +18,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "over PCIe" else pytest.mark.long) for name in CASES]
+)
 def test_nothing_in_our_own_report_is_accused(name: str, tmp_path: Path) -> None:
     problem, fixed = CASES[name]
     path = str(ROOT / "problems" / f"{problem}.yaml")

@@ -68,6 +68,7 @@ def test_too_little_memory_is_infeasible_and_says_so() -> None:
     assert "together hold" in answer.explanation[0]
 
 
+@pytest.mark.long
 def test_sites_without_links_still_serve_each_by_itself() -> None:
     values = generated(1, 24, 3, 2, layers=12)
     values["cluster"]["partition_links"] = [

@@ -17,7 +17,7 @@ from optimizer.search.uniform.space import build_space
 from tests.generate import random_problem
 
 # About 28 % of the generated problems are infeasible. OPTIMIZER_LONG_TESTS=1 compares 270 of them instead of 50.
-BLOCK = 60
+BLOCK = 20
 SEEDS = 960 if os.environ.get("OPTIMIZER_LONG_TESTS") else 180
 
 

@@ -180,6 +180,7 @@ def test_check_takes_the_degrees_of_a_pipeline_over_two_groups() -> None:
     assert check_inventory(asked, Fixed(tensor_parallel=8, pipeline_parallel=1)).feasible is False
 
 
+@pytest.mark.long
 def test_a_zone_of_either_group_takes_the_pipeline() -> None:
     """Two feeds, a pipeline over both: losing either one loses it."""
     answer = solve_inventory(inventory(H100 | {"zone": "a"}, A100 | {"zone": "b"}), ranges=False)

@@ -68,7 +68,11 @@ def test_files_do_not_take_the_place_of_closed_streams(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, marks=pytest.mark.long),
+    ],
 )
 def test_an_ascii_terminal(environment: dict[str, str], tmp_path: Path) -> None:
     problem = tmp_path / "ünlich.yaml"

@@ -42,7 +42,9 @@ USUAL = {"commands", "markup"}
 TEXTS = pytest.mark.parametrize(
     "text",
     [
-        pytest.param(text, marks=() if name in USUAL else pytest.mark.long, id=f"{name}-{len(text)}")
+        pytest.param(
+            text, marks=() if name in USUAL and text == TOGETHER[name] else pytest.mark.long, id=f"{name}-{len(text)}"
+        )
         for name, text in [*TOGETHER.items(), *SEEN.items()]
     ],
 )

@@ -53,6 +53,7 @@ def _is_below(pid: int, root: int) -> bool:
 
 
 @needs_ray
+@pytest.mark.long
 def test_same_bytes_with_a_worker_killed(tmp_path: Path) -> None:
     # A copy: the rows' hashes have the product's code in them, which may be edited while this runs.
     library = tmp_path / "library"

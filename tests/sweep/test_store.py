@@ -129,6 +129,7 @@ def test_two_runs_do_not_write_the_same_file(tmp_path: Path) -> None:
         list(sweep(written(tmp_path), "1..2", workers=1, out=tmp_path / "out.jsonl"))
 
 
+@pytest.mark.long
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     """SIGKILL, fifty times: no row is lost once written, none is written twice, and the end is as if nothing happened."""
     problem, asked, whole = written(tmp_path), scenarios(tmp_path, RATES), tmp_path / "whole.jsonl"
