@@ -106,7 +106,7 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
         request_mean_ms=ms("mean_ms"),
         tokens_per_s=problem.workload.requests_per_s * output,
         # How many rows share a table decides the last bits of its sums; an answer does not depend on its neighbours.
-        peak_tokens_per_s=round(completion * int(quantities.space.row_dp[row]) * output, 9),
+        peak_tokens_per_s=float(f"{completion * int(quantities.space.row_dp[row]) * output:.13g}"),
         max_request_rate=max_request_rate(quantities, choice),
         concurrency_p50=None if overloaded else int(normal.n50[row]),
         concurrency_p99=None if overloaded else int(normal.n99[row]),
