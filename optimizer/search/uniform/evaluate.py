@@ -105,8 +105,7 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
         tpot_full_batch_ms=milliseconds(int(quantities.full_batch_tpot_ns[shape, n - 1])),
         request_mean_ms=ms("mean_ms"),
         tokens_per_s=problem.workload.requests_per_s * output,
-        # How many rows share a table decides the last bits of its sums; an answer does not depend on its neighbours.
-        peak_tokens_per_s=float(f"{completion * int(quantities.space.row_dp[row]) * output:.13g}"),
+        peak_tokens_per_s=completion * int(quantities.space.row_dp[row]) * output,
         max_request_rate=max_request_rate(quantities, choice),
         concurrency_p50=None if overloaded else int(normal.n50[row]),
         concurrency_p99=None if overloaded else int(normal.n99[row]),
