@@ -22,7 +22,7 @@ NOMINAL_GB = (16, 24, 32, 40, 48, 64, 80, 94, 96, 128, 141, 180, 192, 256, 288)
 
 @dataclass(frozen=True)
 class Degrees:
-    """A parallel strategy; ``named`` are the degrees that a text gives."""
+    """The degrees of a parallel strategy."""
 
     tp: int
     pp: int

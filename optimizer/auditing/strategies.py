@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from optimizer.auditing.facts import Degrees
 from optimizer.auditing.reading import Statement
 
 DEGREES = ("tp", "pp", "dp", "ep")
@@ -74,26 +75,12 @@ class Mention:
         return dict(self.degrees)
 
 
-@dataclass(frozen=True, slots=True)
-class Proposed:
-    """The strategy the report is about; degrees that it never names are 1."""
+@dataclass(frozen=True)
+class Proposed(Degrees):
+    """The strategy the report is about; degrees that it never names are 1. ``named`` are those that it does, ``line`` is where."""
 
-    tp: int
-    pp: int
-    dp: int
-    ep: int
     named: frozenset[str]
     line: int
-
-    @property
-    def gpus(self) -> int:
-        """GPUs it needs: EP spreads over GPUs that already exist."""
-        return self.tp * self.pp * self.dp
-
-    @property
-    def label(self) -> str:
-        """``TP2·PP4·DP1``."""
-        return f"TP{self.tp}·PP{self.pp}·DP{self.dp}" + (f"·EP{self.ep}" if self.ep > 1 else "")
 
 
 @lru_cache(maxsize=4096)
