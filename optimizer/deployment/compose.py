@@ -6,15 +6,13 @@ from typing import Any
 
 from optimizer.deployment.limits import STOP_S, start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.platforms import AMD
+from optimizer.deployment.platforms import AMD, CACHE
 from optimizer.deployment.programs import program
 from optimizer.deployment.router import IMAGE
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.shell import ROUTE, SUPERVISE, router_files
 from optimizer.writing.quoting import compose_text
 from optimizer.writing.yaml_text import yaml_text
-
-CACHE = "/root/.cache/huggingface"
 
 
 def compose_files(service: Service) -> dict[str, str]:

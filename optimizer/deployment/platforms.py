@@ -9,6 +9,8 @@ from pathlib import Path
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
 
+CACHE = "/root/.cache/huggingface"
+"""Where the engines' images keep downloaded models: inside the container, whose user is root."""
 PRODUCTS = Path(__file__).parent / "data" / "products.yaml"
 
 

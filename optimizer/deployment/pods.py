@@ -9,7 +9,7 @@ from typing import Any
 from optimizer.deployment.command import Command
 from optimizer.deployment.limits import DRAIN_S, start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.platforms import product_of
+from optimizer.deployment.platforms import CACHE, product_of
 from optimizer.deployment.service import Engine, Service
 from optimizer.writing.quoting import kubernetes_word
 
@@ -18,7 +18,6 @@ PROBED_S = 10
 LEAVE_S = 15
 """Between a pod's leaving the list of those that serve and its SIGTERM: routers look every few seconds."""
 SHARED_MEMORY_GIB = 15
-CACHE = "/root/.cache/huggingface"
 GIB = 1 << 30
 
 

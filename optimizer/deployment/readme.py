@@ -6,8 +6,8 @@ from optimizer.deployment.limits import STOP_S
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.parts import LaunchPart
-from optimizer.deployment.platforms import product_of
-from optimizer.deployment.pods import CACHE, weights_path
+from optimizer.deployment.platforms import CACHE, product_of
+from optimizer.deployment.pods import weights_path
 from optimizer.deployment.ray import INSTALL
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.systemd import folder
