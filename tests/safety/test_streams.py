@@ -155,16 +155,18 @@ INVENTORY: dict[str, Any] = {
 def _struck(problem: Path, number: signal.Signals, after: float) -> None:
     """One run that is told to stop: its answer is whole and honest, or it says that there was none yet."""
     # A process started in the background of a shell ignores SIGINT, and so do its children: they are told not to.
-    start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from optimizer.cli import main; main()"
+    start = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from optimizer.cli import main; "
+        "signal.signal(signal.SIGTERM, signal.default_int_handler); print('ready', file=sys.stderr, flush=True); main()"
+    )
     words = [sys.executable, "-c", start, "solve", str(problem), "--json"]
     running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert running.stderr is not None and running.stderr.readline() == "ready\n"
     time.sleep(after)
     running.send_signal(number)
     said, errors = running.communicate(timeout=120)
     assert "Traceback" not in errors and "defect" not in errors, errors
-    if running.returncode == -number:
-        assert after < 2, "the signal came after the start, so it had to be taken"
-        return
+    assert running.returncode >= 0, "the signal was taken, so it did not kill"
     if not said:
         assert running.returncode == 3 and errors == "interrupted before an answer was found\n"
         return
@@ -187,10 +189,23 @@ def test_sigterm_is_taken_like_ctrl_c(number: signal.Signals, tmp_path: Path) ->
         _struck(problem, number, after)
 
 
+def test_a_solve_in_the_main_thread_leaves_ctrl_c_as_it_was() -> None:
+    """CP-SAT's own handler would leave the process without one, as it did after the placing on concrete GPUs."""
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from optimizer.search.common.solver import cp_model, new_solver\n"
+        "model = cp_model.CpModel(); new_solver().solve(model)\n"
+        "try: signal.raise_signal(signal.SIGINT); print('lost')\n"
+        "except KeyboardInterrupt: print('taken')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (ran.returncode, ran.stdout) == (0, "taken\n"), ran.stderr
+
+
 @pytest.mark.long
 def test_at_fifty_random_moments(tmp_path: Path) -> None:
     problem = tmp_path / "p.yaml"
     problem.write_text(yaml_text(INVENTORY))
     moments = random.Random(21)
     for run in range(50):
-        _struck(problem, signal.SIGTERM if run % 2 else signal.SIGINT, moments.uniform(0.8, 12.0))
+        _struck(problem, signal.SIGTERM if run % 2 else signal.SIGINT, moments.uniform(0.2, 12.0))

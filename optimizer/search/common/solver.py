@@ -46,6 +46,8 @@ def new_solver(workers: int = 1, seed: int = 0) -> Any:
     # Presolve of 9.15 simplifies pairs of an at-most-one and a linear constraint wrongly and then certifies worse optima; this
     # switches that family of rules off and leaves the rest (google/or-tools issue 5293; tests/search/test_solver_traps.py).
     solver.parameters.presolve_inclusion_work_limit = 0
+    # CP-SAT's own handler of Ctrl-C leaves the process without one after any solve: the next Ctrl-C would kill it without a word.
+    solver.parameters.catch_sigint_signal = False
     return solver
 
 
@@ -82,8 +84,7 @@ class CtrlC:
 def solve_stoppable(solver: Any, model: Any, callback: Any = None, ctrl_c: CtrlC | None = None) -> tuple[Any, bool]:
     """Solve a CP model; Ctrl-C ends the search as a time limit does, instead of waiting for its end or killing the process.
 
-    CP-SAT runs beside the main thread, which alone hears Ctrl-C. CP-SAT's own handler is switched off: after its first use
-    it leaves the process without one, so that the next Ctrl-C would kill it in the middle of the verification.
+    CP-SAT runs beside the main thread, which alone hears Ctrl-C.
 
     Args:
         ctrl_c: whoever notes Ctrl-C already; one of its own when left out.
@@ -96,7 +97,6 @@ def solve_stoppable(solver: Any, model: Any, callback: Any = None, ctrl_c: CtrlC
     if ctrl_c is None:
         with CtrlC() as own:
             return solve_stoppable(solver, model, callback, own)
-    solver.parameters.catch_sigint_signal = False
     status: list[Any] = []
     errors: list[BaseException] = []
     done = threading.Event()
