@@ -39,7 +39,7 @@ def inventory_repairs(
             continue
         least = least_setting(relaxation, trials, across=across)
         if least is not None:
-            found.append(_verified({relaxation.field: (relaxation, least[0])}, least[1], fixed))
+            found.append(verified({relaxation.field: (relaxation, least[0])}, least[1], fixed))
     if not found:
         bought = [relaxation.field for relaxation in relaxations if relaxation.field.startswith("cluster.")]
         asked = [relaxation.field for relaxation in relaxations if relaxation.field not in bought]
@@ -47,7 +47,7 @@ def inventory_repairs(
         for order in ([*bought, *asked], [*asked, *bought]):
             together = _together(problem, fixed, order, trials)
             if together is not None:
-                found.append(_verified(*together, fixed))
+                found.append(verified(*together, fixed))
     kept = {repair.sentence: repair for repair in found if repair is not None}
     return tuple(kept.values())
 
@@ -87,7 +87,7 @@ def _together(
     return None if standing is None else (moves, standing)
 
 
-def _verified(moves: Moves, standing: TrialStanding, fixed: Fixed) -> InventoryRepair | None:
+def verified(moves: Moves, standing: TrialStanding, fixed: Fixed) -> InventoryRepair | None:
     """The repair, where the verifier agrees that its instances keep every rule."""
     from optimizer.verify.inventory import verify_inventory
 
