@@ -13,6 +13,7 @@ import typer
 from optimizer.cli.asking import asks
 from optimizer.cli.calibrate import Constants
 from optimizer.cli.costs import Costs, CostTableFile, with_costs_asked
+from optimizer.cli.interrupted import answered
 from optimizer.cli.options import Json, time_limit_of, trace_file
 from optimizer.cli.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
 
@@ -70,6 +71,7 @@ def solve(
         answer: Any = ask(
             problem, time_limit_s=limit, progress=live, stated=question.stated, all_conflicts=all_conflicts
         )
+        answered()
         if simulate or trace:
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
@@ -126,6 +128,7 @@ def check(
             all_conflicts=all_conflicts,
             repairs=helping,
         )
+        answered()
         if simulate or trace:
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
