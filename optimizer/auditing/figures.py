@@ -700,6 +700,15 @@ _TOTALS = re.compile(
 )
 
 
+_COUNTED_PER: dict[str, tuple[set[str], ...]] = {"gpus": ({"replica"}, {"node"}), "replicas": ({"node"},)}
+"""What parts are counted per, so that "each replica takes two cards" speaks of the whole of them."""
+_TAKEN = re.compile(
+    r"\b(?:takes?|needs?|occup(?:y|ies)|spans?|consists? of|gets?|comes? with|has|have|houses?|holds?|belegt|braucht|benötigt|besteht"
+    r"|umfasst|bekommt|kommen|hat|enthält|occupe|nécessite|comprend|compte|contient|utilise|demande)\b",
+    re.IGNORECASE,
+)
+
+
 def _coordinated(sentence: Sentence, term: Term, measure: Measure) -> bool:
     """Whether a name is one of several that a figure is of together: ``input and output together are 2,900 tokens``."""
     if term.end > measure.start or not re.search(
@@ -718,6 +727,11 @@ def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candi
     term, text = candidate.term, sentence.text
     if term is None:
         return False
+    scope = scope_of(sentence, measure, span)
+    if scope.ids and not scope.loose and scope.ids == {candidate.quantity.id.removesuffix("s")}:
+        return False
+    if scope.ids in _COUNTED_PER.get(candidate.quantity.id, ()) and not scope.loose and _TAKEN.search(text[span[0] : span[1]]):
+        return True
     if re.search(
         r"\b(?:each|every|per|of (?:the|its|our)|one of|je|pro|jede[rsnm]?|chaque|par|sur)\b",
         text[span[0] : span[1]],

@@ -14,6 +14,7 @@ from itertools import combinations, product
 
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
+from optimizer.auditing.implied_units import RUNNING
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.result import Claim, Parsed
@@ -22,7 +23,7 @@ from optimizer.auditing.sentences import Sentence
 
 Dims = tuple[tuple[str, int], ...]
 CORE = ("byte", "s", "token", "request", "sequence", "step")
-PARTS = ("gpu", "node", "replica", "stage", "layer", "head", "expert")
+PARTS = ("gpu", "node", "replica", "stage", "layer", "head", "expert", "block")
 _RESULT = re.compile(
     r"(?:=|≈|→|\b(?:is|are|makes?|gives?|yields?|equals?|takes?|took|needs?|requires?|emits?|produces?"
     r"|delivers?|generates?|means?|hence|therefore|thus|so|i\.e\.|that is|which is|comes? to|amounts? to"
@@ -257,6 +258,8 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
         yield {"request": 1, "s": -1} | per
     elif measure.dimension == "" and not measure.unit:
         noun = next((name for pattern, name in _NOUNS if re.match(r"[\s-]{1,2}" + pattern, after)), None)
+        if noun == "request" and RUNNING.match(after):
+            noun = "sequence"
         if noun is None and _BATCH.search(before):
             noun = "sequence"
         if noun is None:
@@ -393,10 +396,12 @@ def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: l
         return False
     if sentence.has("negation") or re.search(
         r"\b(?:up to|at most|at least|less than|more than|below|above|under|over|bis zu|höchstens|mindestens"
-        r"|au plus|au moins|limit|target|instead of|rather than|from|compared|versus|vs)\b",
+        r"|au plus|au moins|limit|target|instead of|rather than|compared|versus|vs)\b",
         text,
         re.IGNORECASE,
     ):
+        return False
+    if measure.dimension != "ms" and re.search(r"\bfrom\b", text, re.IGNORECASE):
         return False
     if any(one.measure is not None and one.measure.hedged for one in operands):
         return False

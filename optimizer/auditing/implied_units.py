@@ -36,6 +36,12 @@ _REQUESTS = re.compile(
     r"|Anfragen|Mails|Nachrichten|Dokumente|Gespräche|requêtes|demandes|appels|courriels)\b",
     re.IGNORECASE,
 )
+RUNNING = re.compile(
+    r"[^,;.]*\b(?:in flight|in progress|at once|at a time|running|active|concurrently|unterwegs|gleichzeitig|zugleich|in Arbeit"
+    r"|en cours|en même temps|simultanément)\b",
+    re.IGNORECASE,
+)
+"""Behind "requests": those that are worked on at once, not those that arrive."""
 _LABEL = re.compile(r"^(?P<label>[^:|]{3,80}?)\s*(?:[:|]|=)\s*(?:about |~|≈)?$")
 _IN_LABEL = re.compile(r"(?:\(|\[|,\s|\bin\s)\s*(?P<unit>[A-Za-zµ%][A-Za-z/%µ ]{0,14}?)\s*(?:\)|\]|$)")
 _MILLION = re.compile(r"\b(?:per|pro|par|je|a|1|one)\s(?:1\s)?(?:million|Million|M)\b")
@@ -80,7 +86,7 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
         named = {behind["period"].lower()} if behind else periods if len(periods) == 1 else set()
         hours = [seconds / 3600.0 for name in named for seconds in PERIODS[name]]
         return _scaled(measure, "money/h", tuple(1.0 / h for h in hours) or (1.0,))
-    if _REQUESTS.match(after) and len(periods) == 1 and not re.search(r"[×x*÷/+]\s*$", before):
+    if _REQUESTS.match(after) and len(periods) == 1 and not re.search(r"[×x*÷/+]\s*$", before) and not RUNNING.match(after):
         period = next(iter(periods))
         return _scaled(measure, "requests/s", tuple(1.0 / s for s in PERIODS[period]), period)
     return measure

@@ -84,6 +84,8 @@ def readings(
         yield Reading(value_of(quantity.values[""][0], {}), None, (), subject)
         return
     objects = {id for term in sentence.terms for id in term.ids("objects")}
+    if sentence.gpus or sentence.strategies or context.speaks_of_gpu(sentence.statement):
+        objects.add("gpu")
     wanted = [key for key in quantity.values if _allows(quantity, key, scope, objects)]
     if quantity.only_with and not scope.ids:
         wanted = [key for key in wanted if set(key.split()) & set(quantity.only_with)] if measure.dimension else wanted
@@ -124,6 +126,10 @@ def _allows(quantity: Quantity, key: str, scope: Scope, named: set[str]) -> bool
         return ids == stated or (scope.loose and (ids <= stated or not ids)) or (scope.total and not ids)
     if ids & _PARTS - named and quantity.unit:
         return False
+    if "gpu" in ids and "gpu" not in named and "" in quantity.values:
+        return False
+    if scope.total and "total" in quantity.values and quantity.unit == "bytes" and not named & {"node", "replica", "stage"}:
+        return key == "total" or (key == "" and "total" not in quantity.values)
     if scope.total and not scope.ids and quantity.unit in ("tokens/s", "requests/s") and ids - {"total"}:
         return False
     if quantity.id in _OF_ONE and not scope.total and key and not ids <= {"gpu", "direction"}:

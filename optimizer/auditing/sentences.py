@@ -177,6 +177,8 @@ def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, 
         counts = re.search(r"replica|stage|pipeline stages", text[one.start : one.end + 24], re.IGNORECASE)
         if any(a <= one.start < b for a, b in named) and not counts:
             continue
+        if not one.dimension and not one.unit and _BITS.match(text[one.end :]):
+            continue  # "at 4 bits": a number format
         found.append(one)
     terms = lexicon.terms(text, [(m.start, m.end) for m in found if not m.word or m.unit])
     found = [_hedged(text, one, terms) for one in found]
@@ -195,6 +197,7 @@ def _of_name(text: str, measure: Measure, gpus: list[Named]) -> bool:
     )
 
 
+_BITS = re.compile(r"[\s-]?[Bb]its?\b")
 _STAGES = re.compile(r"\bpipeline of (two|three|four|five|six|eight|sixteen|\d{1,3}) stages\b", re.IGNORECASE)
 
 
