@@ -24,8 +24,12 @@ _BACK = re.compile(
     re.IGNORECASE,
 )
 _OF_SIZE = re.compile(r"\s*(?:of|von|der|des|de|d')\s(?:its|the|a|their|our|ihrer|ihren|den|einer|die|les|ses|ces)?\s?$", re.IGNORECASE)
+_ALSO = re.compile(
+    r"[^,;.()]{0,24}?(?:,\s|\s)?(?:or|oder|ou|i\.e\.|that is|which is|das sind|d\. ?h\.|also|soit|=|\()\s?(?:about |rund |environ |etwa )?",
+    re.IGNORECASE,
+)
 _OF_CARD = re.compile(
-    r"\s*(?:of|von|der|des|de)\s(?:\w+\s){0,2}?(?:card|GPU|card's memory|GPU's memory|memory|Karte|Speichers?|carte|mémoire)\b", re.IGNORECASE
+    r"\s*(?:of|von|der|des|de)\s(?:\w+\s){0,2}?(?:card|GPU|its memory|ihres Speichers|card's memory|GPU's memory|memory|Karte|Speichers?|carte|mémoire)\b", re.IGNORECASE
 )
 _PERIOD = re.compile(
     r"\b(?P<period>hour|day|week|month|year|Stunde|Tage?|Woche|Monat|Jahr|heure|jours?|journée|semaine|mois|hourly|daily|weekly|monthly"
@@ -69,9 +73,14 @@ def _keep(sentence: Sentence, context: Context) -> None:
 def _share(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     shares = [m for m in sentence.measures if m.dimension == "%"]
     sizes = [m for m in sentence.measures if m.dimension == "bytes"]
-    if len(shares) != 1 or len(sizes) > 1 or not _BACK.search(sentence.text) or own.degrees is None:
+    if len(shares) != 1 or own.degrees is None:
         return
     share = shares[0]
+    before = [m for m in sizes if m.end <= share.start]
+    here = before[-1:] if before and _ALSO.fullmatch(sentence.text[before[-1].end : share.start]) else []
+    sizes = [m for m in sizes if m not in before]
+    if len(sizes) > 1 or not (here or (not before and _BACK.search(sentence.text))):
+        return
     rest = sentence.text[share.end :]
     if sizes and _OF_SIZE.fullmatch(sentence.text[share.end : sizes[0].start]):
         wholes = [sizes[0].value]
@@ -80,6 +89,8 @@ def _share(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cla
     else:
         return
     line, parts = context.said.get("sizes", (-9, []))
+    if here:
+        line, parts = sentence.statement.line, [here[0].value]
     if not 0 <= sentence.statement.line - line <= FAR:
         return
     known = [own.values[name] for name in ("weights_gpu", "weights", "kv_token_gpu") if name in own.values]

@@ -97,6 +97,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     if not meant.situations:
         return None
     scope = scope_of(sentence, measure, span)
+    if _LEAVES_WITH.search(sentence.text[: measure.start]):
+        candidates = [one for one in candidates if one.quantity.id != "memory_left"]
     left = [one for one in candidates if one.quantity.id == "memory_left" and one.strength >= FAIR]
     candidates = left or candidates
     if candidates and candidates[0].strength == INHERITED and scope.ids:
@@ -164,7 +166,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         )
         if candidate.strength == STRONG and not quantity.weak and last:
             break
-    if refuted is None and may_fall_back and unexplained is not None and relation == "=":
+    if refuted is None and may_fall_back and unexplained is not None:
         candidate, found = unexplained
         if _understood(sentence, measure, candidate, meant, scope, found):
             refuted = _say(sentence, measure, candidate.quantity, found[0], scope, relation, "refuted")
@@ -232,7 +234,7 @@ def _understood(
 
 
 _COMES_WITH = re.compile(
-    r"\b(?:comes? with|has|have|offers?|carr(?:y|ies)|provides?|hat|haben|bietet|besitzt|verfügt über|possède|dispose de"
+    r"\b(?:comes? with|has|have|offers?|carr(?:y|ies)|provides?|gives? us|brings?(?: us)?|hat|haben|bietet|besitzt|verfügt über|possède|dispose de"
     r"|offre|a|ont)\s+(?:a |only |just )?$",
     re.IGNORECASE,
 )
@@ -247,9 +249,9 @@ _SEVERAL = re.compile(
     re.IGNORECASE,
 )
 _OUTPUT_SAID = re.compile(
-    r"\b(?:answers?|replies|outputs?|generated|Antworten|Ausgabe\w*|réponses|sorties?)\b", re.IGNORECASE
+    r"\b(?:answers?|replies|outputs?|out(?=\W*$)|generated|erzeugt|Antworten|Ausgabe\w*|réponses|sorties?)\b", re.IGNORECASE
 )
-_PROMPT_SAID = re.compile(r"\b(?:prompts?|inputs?|prompted|Eingabe\w*|entrées?|invites?)\b", re.IGNORECASE)
+_PROMPT_SAID = re.compile(r"\b(?:prompts?|inputs?|prompted|in(?=\W*$)|ingested|eingelesen|Eingabe\w*|entrées?|invites?)\b", re.IGNORECASE)
 _PROMPT = re.compile(r"prompt|input|Eingabe|entrée", re.IGNORECASE)
 _BY_UNIT = frozenset(
     {
@@ -305,7 +307,7 @@ def _implied(
     weak = all(one.strength == WEAK for one in known)
     only_weights = all(one.quantity.id in ("weights", "parameters") for one in known)
     counted = any(
-        not m.dimension and re.match(r"[\s-]*(?:tokens?|jetons?|Token)\b", sentence.text[m.end :])
+        not m.dimension and re.match(r"[\s-]*(?:tokens?|toks?|jetons?|Token)\b", sentence.text[m.end :])
         for m in sentence.measures
     )
     if measure.dimension == "FLOP/s":
@@ -331,7 +333,9 @@ def _implied(
         elif counted and not known:
             sure = ["cache_of_tokens"]
         elif (named_precision and only_weights and not _SEVERAL.search(sentence.text)) or (
-            "gpu" in scope.ids and not known and meant.named_strategy and _is_a_share(measure, meant)
+            not known and meant.named_strategy and (
+                ("gpu" in scope.ids and _is_a_share(measure, meant)) or (context.spoken_of == ["weights"] and measure.value >= 1e9)
+            )
         ):
             sure = ["weights_in_format"]
         if scope.ids or named_precision:
@@ -439,12 +443,16 @@ def _candidates(
                 quantity.counted
                 and term.end <= measure.start
                 and not sentence.text[term.end : measure.start].strip(" *_`")
+                and not (_PLURAL.search(term.text) and not sentence.text[: term.start].strip(" *-•"))
             ):
-                continue
+                continue  # an index ("layer 5"); "layers 28" at the beginning of a line is a value
             seen.add(id)
             yield FigureReading(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
 
 
+_LEAVES_WITH = re.compile(r"\b(?:leaves?|left|laisse\w*)\b[^.;,]*\b(?:with|mit|avec)\b[^.;,]*$", re.IGNORECASE)
+"""``leaves each GPU with 35 GB``: what it gets, not what is free."""
+_PLURAL = re.compile(r"(?:s|en|er|n)$")
 _PER = re.compile(
     r"(?:\b(?:per|each|every|je|pro|par|chaque|jede[rsnm]?|of an?|on an?|of each|on each|eines|einer|d'une?)\s|/\s?)$",
     re.IGNORECASE,
@@ -581,7 +589,7 @@ def _refutable(
     if quantity.id == "memory_left" and not _parts_known(others_stated, meant):
         return False  # left of a share of the memory, beside what else is there
     if candidate.strength == INHERITED:
-        if quantity.weak or not scope.ids or scope.loose:
+        if quantity.weak or not (scope.ids or scope.total) or scope.loose:
             return False
     elif candidate.strength < STRONG and not (candidate.strength == FAIR and quantity.unit and not quantity.weak):
         return False
@@ -617,7 +625,8 @@ def _refutable(
         return False
     if sentence.has("past") or sentence.has("negation"):
         return False
-    if sentence.has("hypothetical") and not (meant.named_strategy and not quantity.loose and not quantity.rest):
+    own_fact = bool(sentence.gpus or sentence.models) and not _depends(quantity) and not quantity.loose
+    if sentence.has("hypothetical") and not (own_fact or (meant.named_strategy and not quantity.loose and not quantity.rest)):
         return False
     if not measure.word and measure.value == 1 and quantity.unit == "":
         return False
@@ -626,7 +635,8 @@ def _refutable(
     others = [
         t
         for t in sentence.terms_in(*span, "other")
-        if term is None or not (term.start <= t.start and t.end <= term.end)
+        if (term is None or not (term.start <= t.start and t.end <= term.end))
+        and not (quantity.counted and "memory_left" in t.ids("quantity"))
     ]
     if others and not quantity.rest:
         return False
@@ -649,7 +659,7 @@ _OF_DEVICE = re.compile(
 )
 """A label of device memory, which nobody uses for what is in it."""
 _POSSESSION = re.compile(
-    r"\b(?:has|have|had|having|offers?|provides?|with|comes? with|features?|equipped|carr(?:y|ies)|capacity|hat"
+    r"\b(?:has|have|had|having|offers?|provides?|gives?|give us|bring\w*|with|comes? with|features?|equipped|carr(?:y|ies)|capacity|hat"
     r"|haben|bietet|bieten|mit|verfügt|verfügen|besitzt|besitzen|stehen|steht|zur Verfügung|available|altogether|play with"
     r"|possède\w*|dispose\w*|offre\w*|avec|dotée?s?|embarque\w*|ont|capacité|(?:GPUs|cards|Karten|cartes) (?:of|zu je|à|de))\b[^,;]*$",
     re.IGNORECASE,
@@ -704,7 +714,7 @@ _COUNTED_PER: dict[str, tuple[set[str], ...]] = {"gpus": ({"replica"}, {"node"})
 """What parts are counted per, so that "each replica takes two cards" speaks of the whole of them."""
 _TAKEN = re.compile(
     r"\b(?:takes?|needs?|occup(?:y|ies)|spans?|consists? of|gets?|comes? with|has|have|houses?|holds?|belegt|braucht|benötigt|besteht"
-    r"|umfasst|bekommt|kommen|hat|enthält|occupe|nécessite|comprend|compte|contient|utilise|demande)\b",
+    r"|umfasst|bekommt|kommen|laufen|stehen|runs?|hosts?|serves?|fit|tournent|hat|enthält|occupe|nécessite|comprend|compte|contient|utilise|demande)\b",
     re.IGNORECASE,
 )
 
@@ -748,8 +758,8 @@ def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candi
         return bool(
             label
             and re.fullmatch(
-                r"\s*(?:count|total|in total|overall|altogether|in all|together|insgesamt|available|required|needed|used"
-                r"|in use)?\s*[:=|]\s*",
+                r"\s*(?:,?\s?all|count|total|in total|overall|altogether|in all|together|insgesamt|available|required|needed|used"
+                r"|in use)?\s*(?:[:=|]\s*|(?<=\s))",
                 text[term.end : measure.start],
                 re.IGNORECASE,
             )

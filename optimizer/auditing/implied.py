@@ -183,7 +183,7 @@ _NOUNS = (
     (r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:heads?|Köpfen?|têtes)\b", "head"),
     (
         (
-            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:[Tt]okens?|jetons?|Ausgabetoken|Eingabetoken"
+            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:[Tt]okens?|toks?|jetons?|Ausgabetoken|Eingabetoken"
             r"|Prompttoken)\b(?!\s?/)"
         ),
         "token",
@@ -202,8 +202,8 @@ _NOUNS = (
     ),
 )
 _BATCH = re.compile(
-    r"\b(?:batch|batch size|batches|batch of|batch sizes? of|concurrency|Batch|Batchgröße|lot|taille de lot"
-    r"|lots)(?:\s(?:size|of|von|de|is|at|=|:))*\s*$",
+    r"\b(?:b|bs|batch|batch size|batches|batch of|batch sizes? of|concurrency|Batch|Batchgröße|lot|taille de lot"
+    r"|lots)(?:\s?(?:size|of|von|de|is|at|=|:))*\s*$",
     re.IGNORECASE,
 )
 
@@ -244,7 +244,7 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
         ) or (
             any(m.dimension == "tokens/s" for m in sentence.measures)
             and re.search(
-                r"\b(?:at|bei|à|tokens? (?:takes?|in|lasts?|every)|Token (?:dauert|in|braucht)|jeton (?:prend|en|dure)"
+                r"(?:@|\bsteps?\s?[:=]?|\bTPOT\s?[:=]?|\b(?:at|bei|à|with|mit))\s*(?:about |roughly |etwa |environ )?$|\b(?:tokens? (?:takes?|in|lasts?|every)|Token (?:dauert|in|braucht)|jeton (?:prend|en|dure)"
                 r"|steps? (?:(?:that |which )?takes?|of|lasts?)|Schritt (?:dauert|von)|pas de)\s+(?:about |roughly |etwa |environ )?$",
                 before,
             )

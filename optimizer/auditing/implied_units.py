@@ -19,7 +19,8 @@ _BEHIND = re.compile(
     r"\s*(?:USD|EUR|dollars?|euros?|Euro|€|\$|£)?\s*(?:in total |insgesamt |au total )?" + _PERIOD, re.IGNORECASE
 )
 _ANYWHERE = re.compile(
-    rf"\b{_PERIOD}|\b(?P<clock>around the clock|rund um die Uhr|daily|täglich|hourly|stündlich|monthly|monatlich)\b",
+    rf"\b{_PERIOD}|\b(?P<clock>around the clock|rund um die Uhr|daily|täglich|hourly|stündlich|monthly|monatlich)\b"
+    r"|^\W*(?P<label>hour|day|month|Stunde|Tag|Monat|heure|jour|mois)\s?[:=|]",
     re.IGNORECASE,
 )
 _DAILY = {"around the clock": "day", "rund um die uhr": "day", "daily": "day", "täglich": "day", "hourly": "hour",
@@ -32,7 +33,7 @@ _COST = re.compile(
     re.IGNORECASE,
 )
 _REQUESTS = re.compile(
-    r"\s(?:\w+\s)?(?:requests?|queries|calls|chats|mails|e-mails|emails|messages|documents|questions|tickets|jobs|conversations"
+    r"\s(?:\w+\s)?(?:requests?|reqs?|queries|calls|chats|mails|e-mails|emails|messages|documents|questions|tickets|jobs|conversations"
     r"|Anfragen|Mails|Nachrichten|Dokumente|Gespräche|requêtes|demandes|appels|courriels)\b",
     re.IGNORECASE,
 )
@@ -58,7 +59,7 @@ def _bare(measure: Measure) -> bool:
 
 
 def _period(match: re.Match[str]) -> str:
-    return _DAILY[match["clock"].lower()] if match["clock"] else match["period"].lower()
+    return _DAILY[match["clock"].lower()] if match["clock"] else (match["period"] or match["label"]).lower()
 
 
 def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:

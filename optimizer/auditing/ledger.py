@@ -34,6 +34,16 @@ class Reading:
 
 
 _GPU = re.compile(r"\b(?:GPU|card|accelerator|rank|Karte|carte|device)", re.IGNORECASE)
+_OF_THE_MODEL = re.compile(
+    r"\b(?:the model(?:'s)?|Modells?|modèle|native(?:ly)?|nativ\w*|trained|trainiert|out of the box|von Haus aus|max_position_embeddings)\b",
+    re.IGNORECASE,
+)
+_OURS = re.compile(
+    r"\b(?:we|our|wir|unser\w*|nous|notre|allow\w*|erlaub\w*|begrenz\w*|limit\w*|cap(?:ped)?|serve\w*|configured|set|max[-_ ]model[-_ ]len"
+    r"|requests?|Anfragen?|requêtes?)\b",
+    re.IGNORECASE,
+)
+"""The context that is served may be less than the model's own."""
 _SUCH = re.compile(
     r"\b(?:such|these|those|solche[rn]?|telles|ces)\s(?:\w+\s)?(?:sequences?|requests?|conversations?|Sequenzen|Anfragen"
     r"|Gespräche|séquences|requêtes)",
@@ -90,8 +100,11 @@ def readings(
     if quantity.only_with and not scope.ids:
         wanted = [key for key in wanted if set(key.split()) & set(quantity.only_with)] if measure.dimension else wanted
     wanted.sort(key=lambda key: set(key.split()) != scope.ids)
+    models_own = quantity.id == "context" and _OF_THE_MODEL.search(sentence.text) and not _OURS.search(sentence.text)
     for key in wanted:
         for text in quantity.values[key]:
+            if models_own and text != "context":
+                continue
             part = tuple(key.replace("total", "").split())
             if text.startswith("ledger("):
                 for value in context.ledger_values(text[8:-2]):
@@ -168,7 +181,7 @@ def _tokens(sentence: Sentence, measure: Measure) -> Iterator[float]:
             continue
         after = sentence.text[other.end : other.end + 40]
         before = sentence.text[max(0, other.start - 30) : other.start]
-        if re.match(r"[\s-]*(?:\w+[\s-])?(?:[Tt]okens?|jetons?|positions?)\b(?!\s?(?:/|per\b|pro\b|par\b))", after) or (
+        if re.match(r"[\s-]*(?:\w+[\s-])?(?:[Tt]okens?|toks?|jetons?|positions?)\b(?!\s?(?:/|per\b|pro\b|par\b))", after) or (
             re.search(
                 r"(?:context|length|sequence|Kontext|Länge|contexte|longueur|full)\w*\s(?:of\s|von\s|de\s)?$",
                 before,
