@@ -29,7 +29,7 @@ _WEIGHTS = re.compile(
     r"\b(?:weights?|model|checkpoint|parameters|it|them|\w*[Gg]ewichten?|Modell|Parameter|es|sie|poids|modèle|paramètres|le|les)\b"
 )
 _OTHER = re.compile(
-    r"\b(?:cache|KV|activations?|Aktivierungen|sequences?|Sequenzen|séquences|batch|draft|adapters?|embedding|layers?|Schichten|stage"
+    r"\b(?:\d/\d|half|quarter|Hälfte|Viertel|moitié|quart|cache|KV|activations?|Aktivierungen|sequences?|Sequenzen|séquences|batch|draft|adapters?|embedding|layers?|Schichten|stage"
     r"|shard|slice|expert|RAM|host|disk|context|Kontext|contexte|tokens?|Token|jetons?|requests?|Anfragen|comfortably|barely|knapp"
     r"|together with|plus|users?|Nutzer|loads?|traffic|target|Ziel)\b",
     re.IGNORECASE,
@@ -108,7 +108,7 @@ def _room(sentence: Sentence, one: Situation, need: Measure | None) -> Room | No
     box = _BOX.search(text)
     if box:
         return Room(float(box["count"]), float(box["size"].replace(",", ".")) * 1e9)
-    if len(sizes) > 1:
+    if len(sizes) > 1 or (sizes and not _of_cards(text, sizes[0])):
         return None
     each = sizes[0].value if sizes else nominal
     counts = list(_counts(sentence))
@@ -118,6 +118,16 @@ def _room(sentence: Sentence, one: Situation, need: Measure | None) -> Room | No
     if not counts and nodes and not sizes and one.own_hardware and not nodes.group().endswith("s"):
         return Room(one.values["gpus_per_node"], nominal)
     return None
+
+
+def _of_cards(text: str, size: Measure) -> bool:
+    """Whether a size is what a device offers: ``80 GB cards``, ``an H100 with 80 GB``."""
+    behind = re.match(r"[\s-](?:\w+\s)?(?:GPUs?|cards?|accelerators?|Karten?|cartes?|[ABHL]\d)", text[size.end :])
+    ahead = re.search(
+        r"(?:GPUs?|cards?|accelerators?|Karten?|cartes?|[ABHL]\d{1,3}S?s?|SXM|PCIe)\s(?:of|with|à|de|zu|mit)\s(?:je\s)?$",
+        text[: size.start],
+    )
+    return bool(behind or ahead)
 
 
 def _counts(sentence: Sentence) -> Iterator[float]:

@@ -6,6 +6,7 @@ computed from it. A figure that the product's own facts explain in another way i
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -23,13 +24,17 @@ _BACK = re.compile(
     r"|cela|ce qui|c'est|soit|donc|elles?|ils?)\b|\b(?:that is|that's|i\.e\.|which is|das sind|das ist|d\. ?h\.|soit|c'est-à-dire)\b",
     re.IGNORECASE,
 )
-_OF_SIZE = re.compile(r"\s*(?:of|von|der|des|de|d')\s(?:its|the|a|their|our|ihrer|ihren|den|einer|die|les|ses|ces)?\s?$", re.IGNORECASE)
+_OF_SIZE = re.compile(
+    r"\s*(?:of|von|der|des|de|d')\s(?:its|the|a|their|our|ihrer|ihren|den|einer|die|les|ses|ces)?\s?$", re.IGNORECASE
+)
 _ALSO = re.compile(
     r"[^,;.()]{0,24}?(?:,\s|\s)?(?:or|oder|ou|i\.e\.|that is|which is|das sind|d\. ?h\.|also|soit|=|\()\s?(?:about |rund |environ |etwa )?",
     re.IGNORECASE,
 )
 _OF_CARD = re.compile(
-    r"\s*(?:of|von|der|des|de)\s(?:\w+\s){0,2}?(?:card|GPU|its memory|ihres Speichers|card's memory|GPU's memory|memory|Karte|Speichers?|carte|mémoire)\b", re.IGNORECASE
+    r"\s*(?:of|von|der|des|de)\s(?:\w+\s){0,2}?(?:card|GPU|its memory|ihres Speichers|card's memory|GPU's memory|memory|Karte"
+    r"|Speichers?|carte|mémoire)\b",
+    re.IGNORECASE,
 )
 _PERIOD = re.compile(
     r"\b(?P<period>hour|day|week|month|year|Stunde|Tage?|Woche|Monat|Jahr|heure|jours?|journée|semaine|mois|hourly|daily|weekly|monthly"
@@ -41,12 +46,14 @@ _ADVERBS = {
     "monatlich": "month", "jährlich": "year", "tage": "tag", "jours": "jour", "journée": "jour",
 }  # fmt: skip
 _SUM = re.compile(
-    r"\b(?:comes? to|amounts? to|adds? up to|sums? to|totals?|makes?|is|are|costs?|means|gives?|brings?|ergibt|ergeben|sind|macht|kostet|kommen|fallen"
+    r"\b(?:comes? to|amounts? to|adds? up to|sums? to|totals?|makes?|is|are|costs?|means|gives?|brings?|ergibt|ergeben|sind|macht"
+    r"|kostet|kommen|fallen"
     r"|summieren|beläuft|font|fait|coûte|représente|revient|donne)\b|[:=]",
     re.IGNORECASE,
 )
 _OTHER_TOPIC = re.compile(
-    r"\b(?:tokens?|GB|users?|weeks of|uptime|downtime|logs?|GPU-hours?|hours of|staff|salar\w+|tickets?|errors?|failures?)\b", re.IGNORECASE
+    r"\b(?:tokens?|GB|users?|weeks of|uptime|downtime|logs?|GPU-hours?|hours of|staff|salar\w+|tickets?|errors?|failures?)\b",
+    re.IGNORECASE,
 )
 
 
@@ -79,6 +86,14 @@ def _share(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cla
     before = [m for m in sizes if m.end <= share.start]
     here = before[-1:] if before and _ALSO.fullmatch(sentence.text[before[-1].end : share.start]) else []
     sizes = [m for m in sizes if m not in before]
+    weights = (
+        re.search(r"\b(?:weights|Gewichte\w*|poids)\b", sentence.text)
+        and len(sizes) == 1
+        and not before
+        and "weights_gpu" in own.values
+    )
+    if weights and not sentence.strategies and not sentence.gpus:
+        here = [sizes[0].in_dimension("bytes", own.values["weights_gpu"] / sizes[0].value)]
     if len(sizes) > 1 or not (here or (not before and _BACK.search(sentence.text))):
         return
     rest = sentence.text[share.end :]
@@ -97,18 +112,34 @@ def _share(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cla
     values = [(part, whole, 100 * part / whole) for part in (*parts, *known) for whole in wholes if whole]
     for part, whole, value in values:
         if share.says(value, 0.02):
-            yield _claim(sentence, share, True, f"{shown(part, 'bytes')} of {shown(whole, 'bytes')} is {value:.3g}%", f"{value:.3g}%", "share")
+            yield _claim(
+                sentence,
+                share,
+                True,
+                f"{shown(part, 'bytes')} of {shown(whole, 'bytes')} is {value:.3g}%",
+                f"{value:.3g}%",
+                "share",
+            )
             return
     part, whole, value = values[len(parts) - 1] if parts else values[0]
     if value <= 100 and not share.hedged:
-        yield _claim(sentence, share, False, f"{shown(part, 'bytes')} of {shown(whole, 'bytes')} is {value:.3g}%", f"{value:.3g}%", "share")
+        yield _claim(
+            sentence,
+            share,
+            False,
+            f"{shown(part, 'bytes')} of {shown(whole, 'bytes')} is {value:.3g}%",
+            f"{value:.3g}%",
+            "share",
+        )
 
 
 def _seconds(sentence: Sentence) -> tuple[float, ...]:
     """Seconds of the one period that a sentence names; "30 days" says how long its month is."""
     named = {_ADVERBS.get(m["period"].lower(), m["period"].lower()) for m in _PERIOD.finditer(sentence.text)}
     spans = [m.value / 1e3 for m in sentence.measures if m.dimension == "ms" and m.value >= 3.6e6]
-    if len(spans) == 1 and (len(named) <= 1 or named <= {"month", "day", "monat", "tag", "mois", "jour", "year", "jahr"}):
+    if len(spans) == 1 and (
+        len(named) <= 1 or named <= {"month", "day", "monat", "tag", "mois", "jour", "year", "jahr"}
+    ):
         return (spans[0],)
     return PERIODS.get(next(iter(named)), ()) if len(named) == 1 and not spans else ()
 
@@ -118,7 +149,12 @@ def _over_period(sentence: Sentence, context: Context, own: Situation) -> Iterat
     bare = [m for m in sentence.measures if not m.dimension and not m.unit and not m.word]
     line, values = context.said.get("rate", (-9, []))
     seconds = _seconds(sentence)
-    if len(bare) != 1 or not seconds or not 0 <= sentence.statement.line - line <= FAR or _OTHER_TOPIC.search(sentence.text):
+    if (
+        len(bare) != 1
+        or not seconds
+        or not 0 <= sentence.statement.line - line <= FAR
+        or _OTHER_TOPIC.search(sentence.text)
+    ):
         return
     result = bare[0]
     if result.value < 20 or any(m.dimension in ("money/h", "requests/s") for m in sentence.measures):
@@ -147,15 +183,26 @@ def _own_rates(own: Situation, dimension: str) -> list[float]:
 def _another_period(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     """``the lot 12 an hour, so 240 a day``: one price by two periods."""
     prices = [m for m in sentence.measures if m.dimension == "money/h"]
-    for first, second in zip(prices, prices[1:], strict=False):
+    for first, second in itertools.pairwise(prices):
         gap = sentence.text[first.end : second.start]
-        if not re.search(r"(?:,?\s(?:so|that is|i\.e\.|or|hence|also|das sind|d\. ?h\.|oder|soit|ou|donc)|[=→(])\s*(?:\w+\s)?[€$£]?\s*$", gap):
+        if re.search(r"[x×*÷/+]\s?$", sentence.text[: first.start]) or not re.search(
+            r"(?:,?\s(?:so|that is|i\.e\.|or|hence|also|das sind|d\. ?h\.|oder|soit|ou|donc)|[=→(])\s*(?:\w+\s)?[€$£]?\s*$",
+            gap,
+        ):
             continue
         if any(second.near(first.value, 0.012) for _ in (0,)):
-            yield _claim(sentence, second, True, f"{first.text} and {second.text} are one price", shown(first.value, "money/h"), "price")
+            yield _claim(
+                sentence,
+                second,
+                True,
+                f"{first.text} and {second.text} are one price",
+                shown(first.value, "money/h"),
+                "price",
+            )
         elif not any(second.near(price, 0.012) for price in _own_rates(own, "money/h")):
             yield _claim(
-                sentence, second, False, f"{first.text} is {shown(first.value, 'money/h')}, {second.text} would be {second.value:,.2f} an hour",
+                sentence, second, False, f"{first.text} is {shown(first.value, 'money/h')}, {second.text} would be"
+                    f" {second.value:,.2f} an hour",
                 shown(first.value, "money/h"), "price",
             )  # fmt: skip
         return

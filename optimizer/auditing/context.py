@@ -134,12 +134,19 @@ class Context:
 
     @cached_property
     def _gpu_lines(self) -> frozenset[int]:
-        return frozenset(s.line for s in self.statements if s.readable and _OF_GPU.search(" ".join([*s.header, s.text])))
+        return frozenset(
+            s.line for s in self.statements if s.readable and _OF_GPU.search(" ".join([*s.header, s.text]))
+        )
 
     def speaks_of_gpu(self, statement: Statement) -> bool:
-        """Whether a line, its headings or one of the two lines before speak of single GPUs, so that figures may be per GPU."""
-        near = range(statement.line - 2, statement.line + 1)
+        """Whether a line, its headings or the one before speak of single GPUs, so that figures may be per GPU."""
+        near = {statement.line, self._line_before.get(statement.line, 0)}
         return bool(_OF_GPU.search(statement.section)) or not self._gpu_lines.isdisjoint(near)
+
+    @cached_property
+    def _line_before(self) -> dict[int, int]:
+        lines = [s.line for s in self.statements]
+        return dict(zip(lines[1:], lines, strict=False))
 
     @cached_property
     def formats(self) -> tuple[str, ...]:

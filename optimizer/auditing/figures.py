@@ -119,6 +119,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     may_fall_back = True
     for candidate in candidates:
         quantity = candidate.quantity
+        if quantity.id == "kv_cache" and candidate.term is not None and candidate.term.text.casefold() in _SEQUENCES:
+            scope = replace(scope, ids=scope.ids | {"sequence"}) if scope.ids == {"gpu"} else scope
         if quantity.unit == "money/h" and not _PER_GPU.match(sentence.text[measure.end :]):
             scope = replace(scope, ids=scope.ids - {"gpu"})
         found = [
@@ -234,7 +236,8 @@ def _understood(
 
 
 _COMES_WITH = re.compile(
-    r"\b(?:comes? with|has|have|offers?|carr(?:y|ies)|provides?|gives? us|brings?(?: us)?|hat|haben|bietet|besitzt|verfügt über|possède|dispose de"
+    r"\b(?:comes? with|has|have|offers?|carr(?:y|ies)|provides?|gives? us|brings?(?: us)?|hat|haben|bietet|besitzt|verfügt über"
+    r"|possède|dispose de"
     r"|offre|a|ont)\s+(?:a |only |just )?$",
     re.IGNORECASE,
 )
@@ -249,9 +252,12 @@ _SEVERAL = re.compile(
     re.IGNORECASE,
 )
 _OUTPUT_SAID = re.compile(
-    r"\b(?:answers?|replies|outputs?|out(?=\W*$)|generated|erzeugt|Antworten|Ausgabe\w*|réponses|sorties?)\b", re.IGNORECASE
+    r"\b(?:answers?|replies|outputs?|out(?=\W*$)|generated|erzeugt|Antworten|Ausgabe\w*|réponses|sorties?)\b",
+    re.IGNORECASE,
 )
-_PROMPT_SAID = re.compile(r"\b(?:prompts?|inputs?|prompted|in(?=\W*$)|ingested|eingelesen|Eingabe\w*|entrées?|invites?)\b", re.IGNORECASE)
+_PROMPT_SAID = re.compile(
+    r"\b(?:prompts?|inputs?|prompted|in(?=\W*$)|ingested|eingelesen|Eingabe\w*|entrées?|invites?)\b", re.IGNORECASE
+)
 _PROMPT = re.compile(r"prompt|input|Eingabe|entrée", re.IGNORECASE)
 _BY_UNIT = frozenset(
     {
@@ -333,8 +339,14 @@ def _implied(
         elif counted and not known:
             sure = ["cache_of_tokens"]
         elif (named_precision and only_weights and not _SEVERAL.search(sentence.text)) or (
-            not known and meant.named_strategy and (
-                ("gpu" in scope.ids and _is_a_share(measure, meant)) or (context.spoken_of == ["weights"] and measure.value >= 1e9)
+            not known
+            and meant.named_strategy
+            and (
+                (
+                    "gpu" in scope.ids
+                    and (_is_a_share(measure, meant) or _LEAVES_WITH.search(sentence.text[: measure.start]))
+                )
+                or (context.spoken_of == ["weights"] and measure.value >= 1e9)
             )
         ):
             sure = ["weights_in_format"]
@@ -450,6 +462,22 @@ def _candidates(
             yield FigureReading(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
 
 
+_SEQUENCES = frozenset(
+    (
+        "context",
+        "kontext",
+        "contexte",
+        "conversation",
+        "sequence",
+        "session",
+        "dialogue",
+        "unterhaltung",
+        "gespräch",
+        "sequenz",
+        "séquence",
+    )
+)
+"""Names of the cache that say whose it is: "a full context takes 2.5 GiB on each GPU"."""
 _LEAVES_WITH = re.compile(r"\b(?:leaves?|left|laisse\w*)\b[^.;,]*\b(?:with|mit|avec)\b[^.;,]*$", re.IGNORECASE)
 """``leaves each GPU with 35 GB``: what it gets, not what is free."""
 _PLURAL = re.compile(r"(?:s|en|er|n)$")
@@ -589,7 +617,7 @@ def _refutable(
     if quantity.id == "memory_left" and not _parts_known(others_stated, meant):
         return False  # left of a share of the memory, beside what else is there
     if candidate.strength == INHERITED:
-        if quantity.weak or not (scope.ids or scope.total) or scope.loose:
+        if quantity.weak or not (scope.ids or (scope.total and "total" in quantity.values)) or scope.loose:
             return False
     elif candidate.strength < STRONG and not (candidate.strength == FAIR and quantity.unit and not quantity.weak):
         return False
@@ -626,7 +654,9 @@ def _refutable(
     if sentence.has("past") or sentence.has("negation"):
         return False
     own_fact = bool(sentence.gpus or sentence.models) and not _depends(quantity) and not quantity.loose
-    if sentence.has("hypothetical") and not (own_fact or (meant.named_strategy and not quantity.loose and not quantity.rest)):
+    if sentence.has("hypothetical") and not (
+        own_fact or (meant.named_strategy and not quantity.loose and not quantity.rest)
+    ):
         return False
     if not measure.word and measure.value == 1 and quantity.unit == "":
         return False
@@ -740,7 +770,11 @@ def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candi
     scope = scope_of(sentence, measure, span)
     if scope.ids and not scope.loose and scope.ids == {candidate.quantity.id.removesuffix("s")}:
         return False
-    if scope.ids in _COUNTED_PER.get(candidate.quantity.id, ()) and not scope.loose and _TAKEN.search(text[span[0] : span[1]]):
+    if (
+        scope.ids in _COUNTED_PER.get(candidate.quantity.id, ())
+        and not scope.loose
+        and _TAKEN.search(text[span[0] : span[1]])
+    ):
         return True
     if re.search(
         r"\b(?:each|every|per|of (?:the|its|our)|one of|je|pro|jede[rsnm]?|chaque|par|sur)\b",

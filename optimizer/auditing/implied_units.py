@@ -38,7 +38,8 @@ _REQUESTS = re.compile(
     re.IGNORECASE,
 )
 RUNNING = re.compile(
-    r"[^,;.]*\b(?:in flight|in progress|at once|at a time|running|active|concurrently|unterwegs|gleichzeitig|zugleich|in Arbeit"
+    r"[^,;.]*\b(?:in flight|in progress|at once|at a time|running|active|concurrently|unterwegs|gleichzeitig\w*|parallel\w*"
+    r"|zugleich|in Arbeit"
     r"|en cours|en même temps|simultanément)\b",
     re.IGNORECASE,
 )
@@ -87,7 +88,12 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
         named = {behind["period"].lower()} if behind else periods if len(periods) == 1 else set()
         hours = [seconds / 3600.0 for name in named for seconds in PERIODS[name]]
         return _scaled(measure, "money/h", tuple(1.0 / h for h in hours) or (1.0,))
-    if _REQUESTS.match(after) and len(periods) == 1 and not re.search(r"[×x*÷/+]\s*$", before) and not RUNNING.match(after):
+    if (
+        _REQUESTS.match(after)
+        and len(periods) == 1
+        and not re.search(r"[×x*÷/+]\s*$", before)
+        and not RUNNING.match(after)
+    ):
         period = next(iter(periods))
         return _scaled(measure, "requests/s", tuple(1.0 / s for s in PERIODS[period]), period)
     return measure

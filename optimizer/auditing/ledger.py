@@ -35,7 +35,8 @@ class Reading:
 
 _GPU = re.compile(r"\b(?:GPU|card|accelerator|rank|Karte|carte|device)", re.IGNORECASE)
 _OF_THE_MODEL = re.compile(
-    r"\b(?:the model(?:'s)?|Modells?|modèle|native(?:ly)?|nativ\w*|trained|trainiert|out of the box|von Haus aus|max_position_embeddings)\b",
+    r"\b(?:the model(?:'s)?|Modells?|modèle|native(?:ly)?|nativ\w*|trained|trainiert|out of the box|von Haus aus"
+    r"|max_position_embeddings)\b",
     re.IGNORECASE,
 )
 _OURS = re.compile(
@@ -67,6 +68,7 @@ def readings(
             counted = context.last_tokens
         if counted:
             spoken = f"{sentence.statement.section} {sentence.text}"
+            spoken += " GPU" if context.speaks_of_gpu(sentence.statement) else ""
             yield from _of_tokens(quantity, names, scope, counted, _sequences(sentence, measure), subject, spoken)
             return
     if quantity.per_gpus and quantity.per_gpus in names:
@@ -141,7 +143,12 @@ def _allows(quantity: Quantity, key: str, scope: Scope, named: set[str]) -> bool
         return False
     if "gpu" in ids and "gpu" not in named and "" in quantity.values:
         return False
-    if scope.total and "total" in quantity.values and quantity.unit == "bytes" and not named & {"node", "replica", "stage"}:
+    if (
+        scope.total
+        and "total" in quantity.values
+        and quantity.unit == "bytes"
+        and not named & {"node", "replica", "stage"}
+    ):
         return key == "total" or (key == "" and "total" not in quantity.values)
     if scope.total and not scope.ids and quantity.unit in ("tokens/s", "requests/s") and ids - {"total"}:
         return False
@@ -181,7 +188,9 @@ def _tokens(sentence: Sentence, measure: Measure) -> Iterator[float]:
             continue
         after = sentence.text[other.end : other.end + 40]
         before = sentence.text[max(0, other.start - 30) : other.start]
-        if re.match(r"[\s-]*(?:\w+[\s-])?(?:[Tt]okens?|toks?|jetons?|positions?)\b(?!\s?(?:/|per\b|pro\b|par\b))", after) or (
+        if re.match(
+            r"[\s-]*(?:\w+[\s-])?(?:[Tt]okens?|toks?|jetons?|positions?)\b(?!\s?(?:/|per\b|pro\b|par\b))", after
+        ) or (
             re.search(
                 r"(?:context|length|sequence|Kontext|Länge|contexte|longueur|full)\w*\s(?:of\s|von\s|de\s)?$",
                 before,
@@ -232,7 +241,7 @@ def _of_tokens(
         stated = scope.ids & {"gpu"}
         if stated and ids != stated and not scope.loose:
             continue
-        if ids and scope.ids and not stated and not scope.loose and not _GPU.search(spoken):
+        if ids and not stated and not (scope.ids and scope.loose) and not _GPU.search(spoken):
             continue
         try:
             each = value_of(text, names)

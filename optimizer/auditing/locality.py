@@ -20,7 +20,8 @@ _CROSSES = re.compile(
 _BETWEEN = re.compile(
     r"\b(?:network|node boundar\w+|(?:both|two|several|different) (?:machines|nodes|servers|boxes|hosts)|between (?:the )?(?:machines"
     r"|nodes|servers|boxes|hosts)|inter-?node|InfiniBand|Ethernet|RoCE|(?:across|over) (?:machines|nodes|servers|boxes|hosts)"
-    r"|Netz(?:werk)?|Knotengrenzen?|(?:beide|zwei|mehrere) (?:Rechner|Knoten|Server|Maschinen)|zwischen (?:den )?(?:Rechnern|Knoten|Servern)"
+    r"|Netz(?:werk)?|Knotengrenzen?|(?:beide|zwei|mehrere) (?:Rechner|Knoten|Server|Maschinen)|zwischen (?:den )?(?:Rechnern"
+    r"|Knoten|Servern)"
     r"|réseau|(?:les )?deux (?:machines|nœuds|serveurs)|entre (?:les )?(?:machines|nœuds|serveurs))\b",
     re.IGNORECASE,
 )
@@ -47,7 +48,8 @@ _IDLE = re.compile(
 )
 _NODE_IDLE = re.compile(
     r"\b(?:(?:the )?(?:second|third|last|other)|(?:der|die) (?:zweite|dritte|letzte|andere)|(?:le|la) (?:second|seconde|deuxième|troisième"
-    r"|dernière?|autre)|(?:a|one) whole|an entire|ein ganzer)\s(?:node|machine|server|box|host|Knoten|Rechner|Maschine|Server|nœud|serveur)\b",
+    r"|dernière?|autre)|(?:a|one) whole|an entire|ein ganzer)\s(?:node|machine|server|box|host|Knoten|Rechner|Maschine|Server"
+    r"|nœud|serveur)\b",
     re.IGNORECASE,
 )
 _CARDS_IDLE = re.compile(
@@ -60,7 +62,8 @@ _NUMBER = {
     "acht": 8, "deux": 2, "trois": 3, "quatre": 4, "huit": 8, "un": 1, "une": 1, "aucun": 0, "aucune": 0,
 }  # fmt: skip
 _DOUBT = re.compile(
-    r"\b(?:at night|when|while|wait\w*|during|if|most of|time|load|off-peak|nachts|wenn|während|quand|pendant|si|fails?|failure|fällt|ausfall"
+    r"\b(?:at night|when|while|wait\w*|during|if|most of|time|load|off-peak|nachts|wenn|während|quand|pendant|si|fails?|failure"
+    r"|fällt|ausfall"
     r"|could|would|might|könnte|würde|pourrait|prefill|decode|training|other than|except|only|nur|seulement|maintenance|queue)\b",
     re.IGNORECASE,
 )
@@ -83,7 +86,9 @@ def _degrees(sentence: Sentence, own: Situation) -> Degrees | None:
     if set(named) - {"tp", "pp", "dp", "ep"}:
         return None
     base = own.degrees
-    return Degrees(named.get("tp", base.tp), named.get("pp", base.pp), named.get("dp", base.dp), named.get("ep", base.ep))
+    return Degrees(
+        named.get("tp", base.tp), named.get("pp", base.pp), named.get("dp", base.dp), named.get("ep", base.ep)
+    )
 
 
 def _crossing(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[Claim]:
@@ -93,7 +98,11 @@ def _crossing(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[
     crossing = _CROSSES.search(text) and _BETWEEN.search(text)
     inside = _INSIDE.search(text)
     tensor, replica = _TENSOR.search(text), _REPLICA.search(text)
-    if bool(crossing) == bool(inside) or bool(tensor) == bool(replica) or any(m.dimension == "%" for m in sentence.measures):
+    if (
+        bool(crossing) == bool(inside)
+        or bool(tensor) == bool(replica)
+        or any(m.dimension == "%" for m in sentence.measures)
+    ):
         return
     gpus = degrees.tp if tensor else degrees.tp * degrees.pp
     crosses = gpus > hardware.gpus_per_node
@@ -107,7 +116,12 @@ def _crossing(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[
 
 def _idle(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[Claim]:
     text, hardware = sentence.text, own.problem.hardware
-    if not _IDLE.search(text) or _DOUBT.search(text) or any(m.dimension for m in sentence.measures) or sentence.strategies:
+    if (
+        not _IDLE.search(text)
+        or _DOUBT.search(text)
+        or any(m.dimension for m in sentence.measures)
+        or sentence.strategies
+    ):
         return
     idle = hardware.gpus - degrees.gpus
     node, cards = _NODE_IDLE.search(text), _CARDS_IDLE.search(text)
@@ -119,7 +133,14 @@ def _idle(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[Clai
         number = int(word) if word.isdigit() else 0 if word.startswith("kein") else _NUMBER.get(word)
         if number is None or (number and sentence.has("negation")):
             return
-        yield _claim(sentence, idle == number, f"{how}, so {idle} {'is' if idle == 1 else 'are'} idle.", degrees.label, "idle GPUs", "=")
+        yield _claim(
+            sentence,
+            idle == number,
+            f"{how}, so {idle} {'is' if idle == 1 else 'are'} idle.",
+            degrees.label,
+            "idle GPUs",
+            "=",
+        )
 
 
 def _claim(sentence: Sentence, right: bool, reason: str, subject: str, quantity: str, relation: str) -> Claim:

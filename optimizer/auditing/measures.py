@@ -227,7 +227,7 @@ def _is_name(text: str, match: re.Match[str]) -> bool:
         )
         and not match["unit"]
     ):
-        return not re.search(r"\b(?:per|each|je|pro|par)\s+\w+\s?$", before, re.IGNORECASE)
+        return not re.search(r"\b(?:per|each|every|je|pro|jede[rsnm]?|par|chaque)\s+\w+\s?$", before, re.IGNORECASE)
     if re.search(
         r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December|Januar|Februar"
         r"|März|Mai|Juni|Juli|Oktober|Dezember|janvier|février|mars|avril|mai|juin|juillet|août|septembre|octobre"

@@ -282,6 +282,9 @@ def _cards_needed(sentence: Sentence, context: Context, own: Situation) -> Itera
         )
 
 
+_IN_HARDWARE = re.compile(
+    r"\b(?:natively|native|nativ|in hardware|in Hardware|nativement|tensor[- ]cores?|Tensorkerne)\b", re.IGNORECASE
+)
 _OF_THE_CARD = re.compile(
     r"\W*(?:it|they|the (?:card|GPU|accelerator)s?|th[eo]se (?:cards|GPUs)|our (?:cards|GPUs)|die (?:Karten?|GPUs?)|sie|la carte"
     r"|les (?:cartes|GPU)|elles?)\s",
@@ -303,7 +306,7 @@ def _formats(sentence: Sentence, context: Context, own: Situation) -> Iterator[C
     if (
         not _NATIVE.search(sentence.text)
         or sentence.measures
-        or sentence.has("hypothetical")
+        or (sentence.has("hypothetical") and not (sentence.gpus and _IN_HARDWARE.search(sentence.text)))
         or re.search(
             r"\b(?:weights?|weight-only|memory|storage|cache|Gewichte|poids|emulat\w+|Marlin|dequant\w+)\b",
             sentence.text,
