@@ -220,7 +220,9 @@ def _understood(
     if quantity.possessed and not (scope.total or _POSSESSION.search(text[: measure.start + 1])):
         return False
     if quantity.id == "memory_left" and (
-        not _parts_known(rivals, meant) or any(m.dimension == "%" for m in sentence.measures)
+        not _after_weights(sentence, measure, found)
+        or not _parts_known(rivals, meant)
+        or any(m.dimension == "%" for m in sentence.measures)
     ):
         return False
     if quantity.unit == "%" and (sentence.gpus or "gpu" in scope.ids) and list(gpu_counts(sentence, measure)):
@@ -363,6 +365,12 @@ def _implied(
     for id in (*sure, *ids):
         if all(one.quantity.id != id for one in known):
             yield FigureReading(lexicon.quantities[id], FAIR if id in sure and (only_weights or weak) else WEAK, None)
+
+
+def _after_weights(sentence: Sentence, measure: Measure, found: list[Reading]) -> bool:
+    """Whether what is left is left by the weights: cache and activations may leave far less."""
+    named = re.search(r"\b(?:weights?|model|Gewicht\w*|Modell|poids|modèle)\b", sentence.text)
+    return bool(named) or measure.value >= 0.5 * min(one.value for one in found)
 
 
 def _is_a_share(measure: Measure, meant: About) -> bool:
@@ -652,6 +660,8 @@ def _refutable(
     if term is not None and _coordinated(sentence, term, measure):
         return False
     if sentence.has("past") or sentence.has("negation"):
+        return False
+    if quantity.id == "memory_left" and not _after_weights(sentence, measure, found):
         return False
     own_fact = bool(sentence.gpus or sentence.models) and not _depends(quantity) and not quantity.loose
     if sentence.has("hypothetical") and not (

@@ -522,9 +522,13 @@ def _without_bound(sentence: Sentence, measure: Measure) -> str:
 def bound_of(sentence: Sentence, measure: Measure) -> Term | None:
     """The "at least" or "at most" right before a figure."""
     for term in sentence.terms:
-        if (term.id("at_least") or term.id("at_most")) and term.end <= measure.start and not re.sub(
-            r"\b(?:about|the|a|some|rund|etwa|environ)\b", "", sentence.text[term.end : measure.start]
-        ).strip(" ~≈("):
+        if (
+            (term.id("at_least") or term.id("at_most"))
+            and term.end <= measure.start
+            and not re.sub(
+                r"\b(?:about|the|a|some|rund|etwa|environ)\b", "", sentence.text[term.end : measure.start]
+            ).strip(" ~≈(")
+        ):
             return term
     return None
 

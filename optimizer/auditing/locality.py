@@ -72,7 +72,7 @@ _DOUBT = re.compile(
 def judge_locality(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     """Claims about crossing nodes and about idle GPUs or nodes of the strategy that the sentence means."""
     degrees = _degrees(sentence, own)
-    if degrees is None or not own.own_hardware or sentence.has("past"):
+    if degrees is None or not own.own_hardware or sentence.has("past") or sentence.statement.kind != "text":
         return
     yield from _crossing(sentence, own, degrees)
     yield from _idle(sentence, own, degrees)
@@ -128,7 +128,7 @@ def _idle(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[Clai
     how = f"{degrees.label} uses {degrees.gpus} of {hardware.gpus} GPUs"
     if node and not sentence.has("negation"):
         yield _claim(sentence, idle >= hardware.gpus_per_node, f"{how}.", degrees.label, "idle GPUs", "≥")
-    elif cards and not node:
+    elif cards and not node and len(_CARDS_IDLE.findall(text)) == 1:
         word = cards["count"].lower()
         number = int(word) if word.isdigit() else 0 if word.startswith("kein") else _NUMBER.get(word)
         if number is None or (number and sentence.has("negation")):

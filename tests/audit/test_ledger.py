@@ -26,6 +26,7 @@ CONDITIONS = {
     "no_host_memory",
     "no_price",
     "no_cpu_cores",
+    "no_blocks",
     "no_strategy",
     "no_tp",
     "pipeline",
