@@ -1,6 +1,6 @@
 """Kubernetes manifests: a Deployment for instances within a node, a LeaderWorkerSet for instances that span nodes.
 
-LeaderWorkerSet: https://lws.sigs.k8s.io. Why a PodDisruptionBudget counts as it does: ``docs/deploy.md``, section 7.
+LeaderWorkerSet: https://lws.sigs.k8s.io. Why a PodDisruptionBudget counts as it does: ``docs/deploy.md``, section 8.
 """
 
 from __future__ import annotations

@@ -58,6 +58,8 @@ def test_settings_are_the_answers(name: str, target: str) -> None:
     assert settings["enable_chunked_prefill"] is True and "enable_attention_dp" not in settings
     assert settings["scheduler_config"] == {"capacity_scheduler_policy": "MAX_UTILIZATION"}
     assert "kv_cache_config.free_gpu_memory_fraction" in files["README.md"]
+    if target == "compose":
+        assert all(process["service"]["ulimits"] == {"memlock": -1, "stack": 67108864} for process in processes)
 
 
 @pytest.mark.parametrize(
@@ -66,12 +68,9 @@ def test_settings_are_the_answers(name: str, target: str) -> None:
 def test_the_rest_is_refused_in_one_sentence(name: str, target: str) -> None:
     with pytest.raises(ProblemError) as refused:
         files_of(name, "trtllm", target)
-    assert refused.value.field in ("--target", "--ep", "--checkpoint-format")
-    assert (
-        "would be right" in str(refused.value)
-        or "--engine vllm" in str(refused.value)
-        or "--model-id" in str(refused.value)
-    )
+    # Experts of TP 4 on H100 do not fit at all.
+    ways = ("would be right", "--engine vllm", "--model-id", "leaves nothing for the KV cache")
+    assert any(way in str(refused.value) for way in ways)
 
 
 def test_replicas_of_one_gpu_share_experts_by_attention_data_parallelism() -> None:
@@ -122,6 +121,14 @@ def test_guesses_and_prefixes() -> None:
     assert settings["kv_cache_config"]["enable_block_reuse"] is True
 
 
+def test_cache_reserved_in_full_is_guaranteed() -> None:
+    stated = problem(LLAMA, 1, "trtllm")
+    search = stated.search.model_copy(update={"kv_reservation": "full"})
+    stated = stated.model_copy(update={"search": search})
+    files, _ = written(stated, strategy(stated, tp=8, pp=1, dp=1), "shell")
+    assert _settings(files)["scheduler_config"] == {"capacity_scheduler_policy": "GUARANTEED_NO_EVICT"}
+
+
 def test_a_folder_is_served_under_its_own_name() -> None:
     stated = problem(LLAMA, 1, "trtllm")
     files, _ = written(
@@ -130,7 +137,7 @@ def test_a_folder_is_served_under_its_own_name() -> None:
     assert "requests ask for the model llama." in files["README.md"]
 
 
-def test_the_search_offers_what_the_engine_runs() -> None:
+def test_the_search_looks_at_what_the_engine_runs() -> None:
     """Replicas of several GPUs a stage share no experts; a part of a TP group may hold whole ones."""
     shapes = build_space(problem(QWEN, 2, "trtllm", gpu="h200")).shapes
     assert all(shape.ep <= shape.tp or shape.tp == 1 for shape in shapes)

@@ -1,4 +1,4 @@
-"""Commands of one TensorRT-LLM instance (``trtllm-serve``). What every setting means and its source: ``docs/deploy.md``, sections 1 to 4.
+"""Commands of one TensorRT-LLM instance (``trtllm-serve``). What every setting means and its source: ``docs/deploy.md``, section 5.
 
 Half of what has to be said has no flag of its own in every release: it stands in a file of settings beside the launch files.
 """
