@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from optimizer.deployment.command import Command
 from optimizer.deployment.engines import commander_of
+from optimizer.deployment.formats import conversion_note
 from optimizer.deployment.options import SERVICE_PORT, Options
 from optimizer.deployment.parts import Launch, launches
 from optimizer.deployment.platforms import Platform, platform_of
@@ -160,6 +161,11 @@ def build_service(
         engines.append(Engine(launch, commands, weight))
     said = dict.fromkeys(note for engine in engines for command in engine.commands for note in command.notes)
     assumed = (options.unchecked,) if options.unchecked else ()
+    converted = dict.fromkeys(
+        note
+        for engine in engines
+        if (note := conversion_note(problems[engine.instance.pool][0], engine.instance.strategy, options))
+    )
     return Service(
         name or problems[0][0].name,
         title,
@@ -167,6 +173,6 @@ def build_service(
         problems,
         tuple(engines),
         may_lose,
-        (*assumed, *notes, *said),
+        (*assumed, *notes, *converted, *said),
         routers,
     )
