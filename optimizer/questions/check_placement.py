@@ -115,7 +115,7 @@ def _judged(problem: InventoryProblem, asked: ProposedPlan) -> InventoryAnswer:
             for one in misplaced[:5]
         )
         return _refused(nothing, "placement", said, "the rules of standing together are the verifier's")
-    return replace(answer, verification=verification, model=model_read(problem.model))
+    return replace(answer, verification=verification, model=model_read(problem.model), assumed=problem.assumed)
 
 
 def _proportional(asked: ProposedPlan, problem: InventoryProblem) -> Any:
@@ -198,7 +198,7 @@ def _shape_refused(
 
 def _beside(problem: InventoryProblem, answer: InventoryAnswer, optimum: InventoryAnswer) -> InventoryAnswer:
     """With the optimum, and what is said of both."""
-    answer = replace(answer, model=model_read(problem.model))
+    answer = replace(answer, model=model_read(problem.model), assumed=problem.assumed)
     beside = beside_sentence(answer, optimum)
     if answer.status == "unknown":
         return replace(answer, feasible=None, optimum=optimum)

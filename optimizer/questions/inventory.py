@@ -31,8 +31,9 @@ Explain = Literal["nothing", "conflict", "repairs"]
 """How much is said about an infeasible inventory."""
 SEARCHED = 0.8
 """Part of a time limit that the search may take."""
-EXPLAIN_WITHIN_S = 10.0
-"""Seconds for the conflict of an infeasible inventory, and again for its repairs."""
+EXPLAIN_WITHIN_S = 30.0
+"""Seconds for the conflict of an infeasible inventory, and again for its repairs, where no time limit is stated."""
+NOT_ALL_TRIED = "Changes that help were looked for as long as there was time, and not all were tried to their end; a longer --time-limit has them all."
 
 
 def solve_inventory(
@@ -145,9 +146,10 @@ def _answer(
     sentences = (
         *inventory_sentences(problem, answer, found),
         *said,
+        *answer.explanation,
         *machine_sentences(problem.engine_overhead, [group.gpu for group in problem.groups]),
     )
-    return replace(answer, explanation=sentences, model=model_read(problem.model))
+    return replace(answer, explanation=sentences, model=model_read(problem.model), assumed=problem.assumed)
 
 
 def _ends_left_out(problem: InventoryProblem, answer: InventoryAnswer) -> tuple[str, ...]:
@@ -184,16 +186,15 @@ def _explained(
             from optimizer.search.uniform.solve import Progress
 
             progress(Progress(time.monotonic() - started, phase=phase))
-        left = EXPLAIN_WITHIN_S if last is None else last - time.monotonic()
-        return Trials(fixed, max(0.0, min(EXPLAIN_WITHIN_S, left)))
+        return Trials(fixed, EXPLAIN_WITHIN_S if last is None else max(0.0, last - time.monotonic()))
 
     try:
         answer = replace(answer, conflicts=(inventory_conflict(problem, trials("finding what conflicts")),))
         if repairs:
-            found = inventory_repairs(
-                problem, fixed, answer.conflicts[0], trials("finding the least changes that help")
-            )
-            answer = replace(answer, repairs=found)
+            tried = trials("finding the least changes that help")
+            found = inventory_repairs(problem, fixed, answer.conflicts[0], tried)
+            said = (NOT_ALL_TRIED,) if tried.cut else ()
+            answer = replace(answer, repairs=found, explanation=(*answer.explanation, *said))
     except KeyboardInterrupt:
         # It is proved infeasible all the same.
         return answer
