@@ -16,7 +16,6 @@ from optimizer.results.answer import Fixed, model_read
 from optimizer.results.inventory import InventoryAnswer, RateRange
 from optimizer.search.inventory.answer import answer_with, answer_without, plan_label
 from optimizer.search.inventory.candidates import Candidates
-from optimizer.search.inventory.found import Placed
 from optimizer.search.inventory.solve import InventorySolver
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ __all__ = ["check_inventory", "inventory_from_dict", "load_inventory", "solve_in
 _ENDS = ("low", "high")
 RANGES_WITHIN_S = 10.0
 """A search that took longer is not repeated for the ends of the failure rates."""
+_OF_THE_SEARCH = 0.25
+"""Part of the time before that the searches at the ends of the failure rates may take."""
 Explain = Literal["nothing", "conflict", "repairs"]
 """How much is said about an infeasible inventory."""
 SEARCHED = 0.8
@@ -137,7 +138,7 @@ def _answer(
         if ranges and found.status == "optimal":
             quick = time.monotonic() - started < RANGES_WITHIN_S
             until = _no_longer(started, deadline) if quick else time.monotonic()
-            answer = replace(answer, ranges=tuple(_ranges(problem, candidates, found.best, until)))
+            answer = replace(answer, ranges=tuple(_ranges(problem, candidates, solver, until)))
     answer = replace(answer, verification=verify_inventory(problem, answer, fixed or Fixed(), deadline=last))
     said = _ends_left_out(problem, answer) if ranges and found.status == "optimal" else ()
     if found.status == "infeasible" and explain != "nothing":
@@ -217,21 +218,24 @@ def refuse_unknown_rules(problem: InventoryProblem) -> None:
 
 
 def _no_longer(started: float, deadline: float | None) -> float:
-    """When the searches at the ends of the failure rates stop: together they take no longer than all before, a second at least."""
+    """When the searches at the ends of the failure rates stop: a second, or a part of what all before took."""
     now = time.monotonic()
-    until = now + max(1.0, now - started)
+    until = now + max(1.0, _OF_THE_SEARCH * (now - started))
     return until if deadline is None else min(until, deadline)
 
 
-def _ranges(problem: InventoryProblem, candidates: Candidates, best: Placed, deadline: float | None) -> list[RateRange]:
-    """The best choice at both ends of the failure rates."""
+def _ranges(
+    problem: InventoryProblem, candidates: Candidates, solved: InventorySolver, deadline: float | None
+) -> list[RateRange]:
+    """The best choice at both ends of the failure rates: each search begins with the best plan at the stated rates."""
     found = []
+    best, start = solved.best, solved.ended
     for end in _ENDS:
         changed = at_end(problem, end)
         if changed.failures == problem.failures or (deadline is not None and time.monotonic() >= deadline):
             continue
-        there = InventorySolver(changed, candidates.again(changed), deadline=deadline).run()
-        if there.best is None or there.status != "optimal":
+        there = InventorySolver(changed, candidates.again(changed), deadline=deadline, start=start).run()
+        if best is None or there.best is None or there.status != "optimal":
             continue
         same = there.best.plan.key == best.plan.key
         found.append(RateRange(end, there.best.value.availability, same, plan_label(problem, candidates, there.best)))
