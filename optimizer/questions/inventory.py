@@ -44,6 +44,7 @@ def solve_inventory(
     workers: int = 1,
     ranges: bool = True,
     explain: Explain = "repairs",
+    gap: float = 0.0,
 ) -> InventoryAnswer:
     """The provably best instances for an inventory, where they stand, and what failures do to them, verified.
 
@@ -54,6 +55,8 @@ def solve_inventory(
         workers: of the solver; more than one gives up determinism of the path, not of the proof.
         ranges: solve again at both ends of the failure rates, where the first search was quick.
         explain: how much is said about an infeasible inventory: its conflict, and the changes that help.
+        gap: the share of the value by which the proved bound may be below it: no search beyond. Presets that put something before
+            the objective are searched to their end.
 
     Returns:
         ``optimal`` only when bound and value meet in the same whole millisecond and the verifier agrees.
@@ -61,7 +64,7 @@ def solve_inventory(
     Raises:
         ProblemError: an unknown rule is switched off.
     """
-    return _answer(problem, None, time_limit_s, progress, workers, ranges, explain)
+    return _answer(problem, None, time_limit_s, progress, workers, ranges, explain, gap)
 
 
 def check_inventory(
@@ -120,6 +123,7 @@ def _answer(
     workers: int,
     ranges: bool,
     explain: Explain = "repairs",
+    gap: float = 0.0,
 ) -> InventoryAnswer:
     from optimizer.verify.inventory import verify_inventory
 
@@ -129,7 +133,9 @@ def _answer(
     deadline = None if time_limit_s is None else started + SEARCHED * time_limit_s
     refuse_unknown_rules(problem)
     candidates = Candidates(problem, fixed)
-    solver = InventorySolver(problem, candidates, fixed=fixed, deadline=deadline, progress=progress, workers=workers)
+    solver = InventorySolver(
+        problem, candidates, fixed=fixed, deadline=deadline, progress=progress, workers=workers, gap=gap
+    )
     found = solver.run()
     if found.best is None:
         answer = answer_without(problem, candidates, found)

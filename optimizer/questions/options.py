@@ -21,6 +21,7 @@ class SolveOptions(TypedDict, total=False):
     stated: Stated | None
     all_conflicts: bool
     repairs: bool
+    gap: float
 
 
 class CheckOptions(SolveOptions, total=False):

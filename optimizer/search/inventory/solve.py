@@ -69,8 +69,11 @@ class InventorySolver:
         most: tuple[Literal["gpus", "price"], int] | None = None,
         serves: Serves | None = None,
         start: Start | None = None,
+        gap: float = 0.0,
     ) -> None:
         self.start = start
+        self.gap = gap
+        """The share of the value by which the bound may be below it: then the search has done enough."""
         self.most = most
         """The most GPUs, or the most price per hour in millionths, that a plan may use."""
         self.serves = serves
@@ -128,6 +131,8 @@ class InventorySolver:
         what beats it in its place: where the bound alone decides, it decides for all. Otherwise all candidates are gone through.
         """
         status = self._among_few()
+        if self._near:
+            return self._found("feasible", tier=False, ties=False)
         if self._pairs_matter(status):
             self.bound_ns = 0
             self._told = False
@@ -137,6 +142,9 @@ class InventorySolver:
             master = self._bounding(self.best)
             if self._bound_of(master) >= self.best.whole_ms:
                 return self._found(status, tier=True, ties=self._fewest_of_all(master))
+            if self._near or self.start is not None:
+                # What begins with a plan asks whether it stays the best: what only the proof among all can tell is left open.
+                return self._found("feasible", tier=False, ties=False)
         # With a bound on what goes unserved, a plan of dominated candidates may serve more than the one with what beats them.
         if status == "optimal" or (status == "infeasible" and self.serves is not None):
             self.bound_ns, self._all = 0, True
@@ -388,6 +396,8 @@ class InventorySolver:
             self._report()
             if self._closed():
                 return "optimal"
+            if self._near:
+                return "feasible"
         return "feasible" if self.best else "unknown"
 
     def _late(self) -> bool:
@@ -395,6 +405,14 @@ class InventorySolver:
 
     def _closed(self) -> bool:
         return self.best is not None and math.ceil(self.bound_ns / RESOLUTION_NS) >= self.best.whole_ms
+
+    @property
+    def _near(self) -> bool:
+        """Whether the proved bound of all plans is as near the best value as was asked for."""
+        if self.gap <= 0 or self.best is None or self.problem.objective.preset in _TIERS:
+            return False
+        value = self.best.whole_ms * RESOLUTION_NS
+        return self.floor_ns > 0 and value - self.floor_ns <= self.gap * value
 
     def _learn(self, master: Master, plan: Plan) -> None:
         """Value a plan of the model and tell the model what it did not know."""

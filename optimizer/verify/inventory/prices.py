@@ -83,7 +83,7 @@ class CheckedPrices:
             if kind not in self._largest or group.nodes_together > self._largest[kind].nodes_together:
                 self._largest[kind] = group
         everything = {
-            kind: list(priced_shapes(inventory, instances, one, fixed)) for kind, one in self._largest.items()
+            kind: list(priced_shapes(inventory, instances, one, fixed, budget)) for kind, one in self._largest.items()
         }
         self._shapes = spared(site, self._kind, everything)
         self.left_out = {
