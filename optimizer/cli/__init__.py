@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-started_at: float | None = None
-"""When the program began, of the monotonic clock; None where commands are called from Python."""
-
 
 def main() -> None:
     """Run the ``optimizer`` command; imported on call, so that importing a command's module costs nothing else."""
     import signal
     import sys
-    import time
 
-    global started_at
-    started_at = time.monotonic()
+    from optimizer.cli.started import begin
+
+    begin()
     try:
         # Before anything that takes time: whoever stops us while we load gets no traceback either.
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -70,17 +70,14 @@ def trace_file(path: str | None) -> Path | None:
 
 def time_limit_of(seconds: float | None) -> float | None:
     """What is left of the seconds of ``--time-limit``, checked for range: loading the program counts too."""
-    import time
     from math import isfinite
 
-    from optimizer import cli
+    from optimizer.cli.started import seconds as gone
     from optimizer.facts.errors import ProblemError
 
     if seconds is not None and not (isfinite(seconds) and seconds > 0):
         raise ProblemError("--time-limit", f"{seconds} is not allowed; seconds above 0")
-    if seconds is None or cli.started_at is None:
-        return seconds
-    return max(LEAST_LEFT * seconds, seconds - (time.monotonic() - cli.started_at))
+    return None if seconds is None else max(LEAST_LEFT * seconds, seconds - gone())
 
 
 def gap_of(text: str | None) -> float:

@@ -17,7 +17,7 @@ Attempt = Callable[[InventoryProblem], TrialStanding | Verdict]
 
 
 @dataclass(frozen=True, slots=True)
-class Least:
+class LeastSetting:
     """A setting with instances that keep every rule, none before it having any."""
 
     setting: int
@@ -26,7 +26,7 @@ class Least:
     """False where the time was over before pipelines over two groups were tried at the setting before."""
 
 
-def least_setting(relaxation: InventoryRelaxation, trials: Trials, *, across: bool) -> Least | None:
+def least_setting(relaxation: InventoryRelaxation, trials: Trials, *, across: bool) -> LeastSetting | None:
     """The first setting with any instances, and those; None where there is none, or none was found in the time.
 
     Args:
@@ -37,7 +37,7 @@ def least_setting(relaxation: InventoryRelaxation, trials: Trials, *, across: bo
     return least_across(relaxation, trials, least_within(relaxation, trials), across=across)
 
 
-def least_within(relaxation: InventoryRelaxation, trials: Trials) -> Least | None:
+def least_within(relaxation: InventoryRelaxation, trials: Trials) -> LeastSetting | None:
     """The first setting at which instances that each stand on one group keep every rule; None as above."""
     low, high, standing = _far(relaxation, trials)
     if standing is None:
@@ -46,8 +46,8 @@ def least_within(relaxation: InventoryRelaxation, trials: Trials) -> Least | Non
 
 
 def least_across(
-    relaxation: InventoryRelaxation, trials: Trials, within: Least | None, *, across: bool
-) -> Least | None:
+    relaxation: InventoryRelaxation, trials: Trials, within: LeastSetting | None, *, across: bool
+) -> LeastSetting | None:
     """The same with pipelines over two groups, given what those within groups need."""
     if within is None:
         found = trials.any(relaxation.at(relaxation.steps)) if across else None
@@ -59,12 +59,12 @@ def least_across(
     before = trials.any(relaxation.at(within.setting - 1))
     if isinstance(before, TrialStanding):
         return _between(relaxation, 0, within.setting - 1, before, trials.any)
-    return within if before is False else Least(within.setting, within.standing, sure=False)
+    return within if before is False else LeastSetting(within.setting, within.standing, sure=False)
 
 
 def _between(
     relaxation: InventoryRelaxation, low: int, high: int, standing: TrialStanding, attempt: Attempt
-) -> Least | None:
+) -> LeastSetting | None:
     """The first setting above ``low`` at which there are instances, by halving; they are known at ``high``."""
     while high - low > 1:
         middle = (low + high) // 2
@@ -75,7 +75,7 @@ def _between(
             high, standing = middle, there
         else:
             low = middle
-    return Least(high, standing)
+    return LeastSetting(high, standing)
 
 
 def _far(relaxation: InventoryRelaxation, trials: Trials) -> tuple[int, int, TrialStanding | None]:
