@@ -18,12 +18,13 @@ from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Objective, Requirements, SearchLimits
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import HardwareInput, ProblemFile
-from optimizer.facts.files import Document, read_mapping, said_of_number
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
 from optimizer.facts.text import name_from_path, name_of, shown
 from optimizer.reading.checkpoint import model_at
+from optimizer.reading.files import Document, read_mapping
+from optimizer.reading.numbers import said_of_number
 from optimizer.reading.workload import longest_allowed, workload_of
 
 
@@ -59,9 +60,7 @@ def problem_from_dict(
         ProblemError: with the dotted field, the value and what would be right.
     """
     if "cluster" in values and "hardware" not in values:
-        raise ProblemError(
-            "cluster", "states an inventory, which solve, check, graph and deploy take; here state hardware"
-        )
+        raise ProblemError("cluster", "states an inventory; equal nodes are needed here: state them as hardware:")
     values = nodes_stated(values)
     try:
         stated = ProblemFile.model_validate(values)

@@ -18,10 +18,10 @@ from optimizer.catalog.instances import FIELDS, instance_name, nodes_stated
 from optimizer.facts.cost_table import CostTable
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.file import ProblemFile
-from optimizer.facts.files import read_mapping
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
+from optimizer.reading.files import read_mapping
 from optimizer.reading.load import problem_from_dict
 from optimizer.writing.files import write_file
 from optimizer.writing.yaml_text import yaml_text

@@ -18,9 +18,9 @@ from optimizer.results.answer import Fixed
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.solve import InventorySolver
+from tests.command import run
 from tests.conftest import ROOT, changed
 from tests.inventory.generate import random_inventory, tight_inventory
-from tests.test_cli import run
 
 INFEASIBLE: list[dict[str, Any]] = [
     *(random_inventory(seed) for seed in (5, 6, 10, 23, 28, 30)),

@@ -27,7 +27,8 @@ def carried_rates(quantities: Quantities, rows: Ints, slots: Ints) -> tuple[Ints
         rows: (Q,) of the space.
         slots: (Q,) sequences per replica.
     """
-    shape, replicas = quantities.space.row_shape[rows], quantities.space.row_dp[rows].astype(np.float64)
+    shape, engines, ranks = quantities.space.row_shape[rows], quantities.space.instances[rows], quantities.ranks[rows]
+    replicas = (engines * ranks).astype(np.float64)  # of whole engines, as every load counts them
     needed = np.ones(len(rows), dtype=np.int64)
     # What one replica carries is the same for all rows of a shape; of a row only the last steps are left to be tried.
     near = (_per_replica(quantities, shape, slots) * replicas / RATE_STEP_PER_S).astype(np.int64)
