@@ -13,18 +13,23 @@ Progress = Callable[[Any], None]
 """Called with what the search knows at each improvement."""
 
 
-class SolveOptions(TypedDict, total=False):
-    """Of ``solve``; each is explained there."""
+class AskOptions(TypedDict, total=False):
+    """Of both; each is explained at ``solve``."""
 
     time_limit_s: float | None
     progress: Progress | None
     stated: Stated | None
     all_conflicts: bool
     repairs: bool
+
+
+class SolveOptions(AskOptions, total=False):
+    """Of ``solve``."""
+
     gap: float
 
 
-class CheckOptions(SolveOptions, total=False):
+class CheckOptions(AskOptions, total=False):
     """Of ``check``."""
 
     placement: Proposal | ChainProposal | None
