@@ -16,7 +16,7 @@ PRODUCTS = Path(__file__).parent / "data" / "products.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """One vendor. Sources: ``docs/deploy.md``, section 7."""
+    """One vendor. Sources: ``docs/deploy.md``, section 8."""
 
     id: str
     resource: str

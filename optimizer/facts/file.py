@@ -8,9 +8,9 @@ from pydantic import Field
 
 from optimizer.facts.base import Count, CountOrZero, Facts, Name, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, WorkloadInput
+from optimizer.facts.engine import Engine
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
-from optimizer.facts.problem import Engine
 
 
 class FailureRatesInput(Facts):

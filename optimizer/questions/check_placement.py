@@ -19,7 +19,7 @@ from optimizer.search.inventory.answer import (
     answer_without,
     losses_of,
     placement_of,
-    pool_of,
+    pools_of,
     rules_of,
 )
 from optimizer.search.inventory.candidate import MICRO
@@ -139,7 +139,7 @@ def _overloaded(
 ) -> InventoryAnswer:
     """Pools, places and rules of instances that are sent more than fits their slots: they have no mean time."""
     candidates, plan = asked.candidates, asked.plan
-    pools = tuple(pool_of(problem, candidates, placed, entry) for entry in plan.entries)
+    pools = pools_of(problem, candidates, placed)
     losses, used = tuple(losses_of(problem, candidates, placed)), plan.gpus(candidates)
     return replace(
         nothing,

@@ -15,6 +15,7 @@ from optimizer.catalog.recovery import recovery_facts
 from optimizer.engines.sixteen_bit import served_on
 from optimizer.facts.base import LARGEST_COUNT, Count, CountOrZero, Facts, Name, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, WorkloadInput
+from optimizer.facts.engine import Engine
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.inventory import (
@@ -29,7 +30,6 @@ from optimizer.facts.inventory import (
 )
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
-from optimizer.facts.problem import Engine
 from optimizer.facts.text import name_from_path
 from optimizer.reading.files import read_mapping
 from optimizer.reading.load import (

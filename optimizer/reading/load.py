@@ -60,9 +60,7 @@ def problem_from_dict(
         ProblemError: with the dotted field, the value and what would be right.
     """
     if "cluster" in values and "hardware" not in values:
-        raise ProblemError(
-            "cluster", "states an inventory, which solve, check, graph and deploy take; here state hardware"
-        )
+        raise ProblemError("cluster", "states an inventory; equal nodes are needed here: state them as hardware:")
     values = nodes_stated(values)
     try:
         stated = ProblemFile.model_validate(values)

@@ -34,8 +34,10 @@ def _kind(documents: list[dict[str, Any]], kind: str, part: str = "engine") -> d
     return found
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "engine"),
+    [*((case, engine) for case in CASES for engine in ("vllm", "sglang")), ("two instances", "trtllm")],
+)
 def test_manifests_are_valid(case: str, engine: str) -> None:
     documents = _documents(case, engine)
     for document in documents:

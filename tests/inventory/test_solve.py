@@ -20,6 +20,7 @@ from tests.conftest import ROOT, changed
 from tests.inventory.generate import random_inventory, tight_inventory
 
 MOST_PLANS = 1_500
+GB200_BEST_MS = 11_438
 SEEDS = [seed for seed in range(60) if seed % 3 == 0 and seed != 51]  # 51 alone takes half a minute by brute force
 
 
@@ -219,6 +220,14 @@ def test_mixed_gpus_share_the_load_by_what_it_costs() -> None:
     assert sum(shares.values()) == pytest.approx(1) and shares["h100"] > shares["a100"] > 0
     zone = next(loss for loss in answer.losses if loss.level == "zone")
     assert zone.capacity_left >= zone.needed == 6
+
+
+def test_a_gap_that_is_enough_ends_the_search() -> None:
+    """The bound stays proved: no plan is below it, the best one included."""
+    problem = load_inventory(ROOT / "problems" / "gb200-nvl72.yaml")
+    answer = solve_inventory(problem, ranges=False, gap=0.1)
+    assert answer.objective is not None and answer.status == "feasible" and answer.verification.passed
+    assert 0 < answer.objective.gap <= 0.1 and answer.objective.bound <= GB200_BEST_MS <= answer.objective.value
 
 
 def test_405b_in_bf16_fits_two_nodes_as_tp8_pp2() -> None:
