@@ -34,7 +34,10 @@ SEARCHED = 0.8
 """Part of a time limit that the search may take."""
 EXPLAIN_WITHIN_S = 30.0
 """Seconds for the conflict of an infeasible inventory, and again for its repairs, where no time limit is stated."""
-NOT_ALL_TRIED = "Changes that help were looked for as long as there was time, and not all were tried to their end; a longer --time-limit has them all."
+NOT_ALL_TRIED = (
+    "Changes that help were looked for as long as there was time, and not all were tried to their end; "
+    "a longer --time-limit has them all."
+)
 
 
 def solve_inventory(
