@@ -8,6 +8,9 @@ def main() -> None:
     import signal
     import sys
 
+    from optimizer.cli.started import begin
+
+    begin()
     try:
         # Before anything that takes time: whoever stops us while we load gets no traceback either.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
