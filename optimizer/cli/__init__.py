@@ -7,6 +7,9 @@ def main() -> None:
     """Run the ``optimizer`` command; imported on call, so that importing a command's module costs nothing else."""
     import sys
 
+    from optimizer.cli.started import begin
+
+    begin()
     try:
         # Before anything that takes time: whoever stops us while we load gets no traceback either.
         from optimizer.cli.interrupted import ended, own
