@@ -139,6 +139,7 @@ class _Check:
                 return "exhaustive"
             if self.site.inventory.gpus > MOST_GPUS_ENUMERATED:
                 return "bound"
+            self.budget.spend()
             in_floats = FloatCandidate(self.site, self.instances, self.curves, self.fixed, self.budget, left_out)
             found = in_floats.judge(self.answer, self.completed)
         except OutOfTime:
@@ -167,7 +168,10 @@ class _Check:
         if objective is None or not self.families or self.problem.objective.preset in ("fewest-gpus", "throughput"):
             return frozenset()
         within = self.budget.part(PRICED_WITHIN_S)
-        prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
+        try:
+            prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
+        except OutOfTime:
+            return frozenset()
         try:
             if prices.proves(multipliers(self.families), objective.value - 1):
                 return None

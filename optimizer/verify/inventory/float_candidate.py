@@ -156,7 +156,7 @@ class FloatCandidate:
         weights, demand = self._weights, float(self._demand)
         if weights.latency == 0 or not self._candidates:
             return [], []
-        gains = Gains(self._candidates, self._curves)
+        gains = Gains(self._candidates, self._curves, self._budget)
         highest = weights.unserved * weights.penalty_ms / weights.latency if weights.unserved else math.inf
         goal = target_ms / weights.latency
         grid = [g for g in np.geomspace(0.3 * goal, 30 * goal, _GAMMAS).tolist() if g <= highest] or [highest]
