@@ -17,6 +17,7 @@ from optimizer.facts.model import ModelFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
 
 Engine = Literal["vllm", "sglang"]
+Serving = Literal["joint", "disaggregated", "any"]
 
 
 class Problem(Facts):
@@ -30,6 +31,8 @@ class Problem(Facts):
     requirements: Requirements
     objective: Objective
     search: SearchLimits
+    serving: Serving = "joint"
+    """Whether each instance works on prompts and tokens, or prefill and decode are pools of their own; ``any``: the better."""
     costs: CostTable | None = None
     engine_version: EngineVersion | None = None
     """How this version of the engine measures memory; None: the newest that is known."""
