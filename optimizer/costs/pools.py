@@ -22,7 +22,7 @@ from optimizer.facts.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class PoolLink:
     """What one GPU sends to, or receives from, the other pool."""
 
     name: str
@@ -30,14 +30,14 @@ class Link:
     latency_ms: float
 
 
-def link_between(hardware: HardwareFacts) -> Link:
+def link_between(hardware: HardwareFacts) -> PoolLink:
     """The slowest hop between a prefill and a decode instance, wherever they stand."""
     if hardware.nvlink_gb_per_s > 0 and hardware.gpus <= hardware.nvlink_domain_gpus:
-        return Link("NVLink", hardware.nvlink_gb_per_s / 2 * 1e6, 0.0)
+        return PoolLink("NVLink", hardware.nvlink_gb_per_s / 2 * 1e6, 0.0)
     if hardware.nodes == 1:
-        return Link("PCIe", hardware.pcie_gb_per_s * 1e6, constants().pcie_latency_us / 1e3)
+        return PoolLink("PCIe", hardware.pcie_gb_per_s * 1e6, constants().pcie_latency_us / 1e3)
     share = hardware.internode_gbit_per_s / 8 * 1e6 / hardware.gpus_per_node
-    return Link("network", share, hardware.internode_latency_us / 1e3)
+    return PoolLink("network", share, hardware.internode_latency_us / 1e3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 
 from optimizer.facts.base import Facts
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -51,6 +52,15 @@ def recurrent(model: ModelFacts) -> bool:
 
 @cache
 def transfer_of(engine: str) -> Transfer:
-    """What is known of an engine."""
-    found = yaml.load(_FILE.read_text(encoding="utf-8"), Loader=_Loader)[engine]
-    return Transfer.model_validate(found, strict=False)
+    """What is known of an engine.
+
+    Raises:
+        ProblemError: nothing is.
+    """
+    known = yaml.load(_FILE.read_text(encoding="utf-8"), Loader=_Loader)
+    if engine not in known:
+        names = ", ".join(known)
+        raise ProblemError(
+            "engine", f"which instances {engine} sends cache between is not known; with pools use {names}"
+        )
+    return Transfer.model_validate(known[engine], strict=False)

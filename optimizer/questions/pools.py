@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from optimizer.engines.transfer import transfer_of
 from optimizer.explain.pools.conflict import conflict_of, nearest_pair
 from optimizer.explain.pools.repair import repairs_of
 from optimizer.explain.pools.why import limits_of, sentences
@@ -15,8 +16,8 @@ from optimizer.results.answer import Verification, model_read
 from optimizer.results.pools import FixedPools, PoolsAnswer
 from optimizer.search.common.solver import CtrlC
 from optimizer.search.pools.answer import judge_rules, metrics_of, objective_of, strategy_of
-from optimizer.search.pools.model import Columns, check_rules, rule_ids
-from optimizer.search.pools.solve import Clock, Pair, active_rules, best, columns_of, feasible
+from optimizer.search.pools.model import PoolColumns, check_rules, rule_ids
+from optimizer.search.pools.solve import Clock, RowPair, active_rules, best, columns_of, feasible
 from optimizer.verify.pools.check import verify_pools
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def refuse(problem: Problem) -> None:
     def no(field: str, why: str) -> ProblemError:
         return ProblemError(field, f"{why} with serving: {problem.serving}; leave it out, or state serving: joint")
 
+    transfer_of(problem.engine)
     if problem.hardware.gpus > MOST_GPUS:
         raise no("hardware.nodes", f"more than {MOST_GPUS:,} GPUs are not searched")
     if work.prefix is not None:
@@ -96,7 +98,7 @@ def solve_pools(
 
 
 def _none(
-    problem: Problem, fixed: FixedPools, columns: Columns | None, outcome: str, clock: Clock, repairs: bool
+    problem: Problem, fixed: FixedPools, columns: PoolColumns | None, outcome: str, clock: Clock, repairs: bool
 ) -> PoolsAnswer:
     if outcome != "infeasible":
         return _empty(problem, "unknown", ("The search ended before any pair of pools was found; allow more time.",))
@@ -142,13 +144,13 @@ def check_pools(problem: Problem, fixed: FixedPools, *, time_limit_s: float | No
     return replace(answer, explanation=(*answer.explanation, *sentences(problem, columns, pair, answer)))
 
 
-def _least_broken(problem: Problem, columns: Columns, clock: Clock) -> Pair | None:
+def _least_broken(problem: Problem, columns: PoolColumns, clock: Clock) -> RowPair | None:
     from optimizer.explain.pools.conflict import least_broken
 
     return least_broken(problem, columns, clock)
 
 
-def _answer(problem: Problem, columns: Columns, pair: Pair, status: Any, bound_ns: int | None) -> PoolsAnswer:
+def _answer(problem: Problem, columns: PoolColumns, pair: RowPair, status: Any, bound_ns: int | None) -> PoolsAnswer:
     return PoolsAnswer(
         problem=problem.name,
         status=status,

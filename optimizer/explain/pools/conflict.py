@@ -6,8 +6,8 @@ from optimizer.explain.common.numbers import amount, count, listing
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Conflict
 from optimizer.search.pools.answer import judge_rules, sentence_of, strategy_of
-from optimizer.search.pools.model import Columns, PoolsModel
-from optimizer.search.pools.solve import Clock, Pair, _pair_of, _run, active_rules, feasible
+from optimizer.search.pools.model import PoolColumns, PoolsModel
+from optimizer.search.pools.solve import Clock, RowPair, _pair_of, _run, active_rules, feasible
 
 LATER = (
     "prefill_kv_cache",
@@ -21,7 +21,7 @@ LATER = (
 """Left out last, the plainest at the end, so that these stay where several sets conflict."""
 
 
-def conflict_of(problem: Problem, columns: Columns | None, clock: Clock) -> Conflict:
+def conflict_of(problem: Problem, columns: PoolColumns | None, clock: Clock) -> Conflict:
     """A minimal set of rules that cannot hold together."""
     if columns is None:
         said = (
@@ -72,7 +72,7 @@ def _said(problem: Problem, rule: str) -> str:
     return known.get(rule, sentence_of(problem, rule).rstrip(".") + f" ({rule})")
 
 
-def least_broken(problem: Problem, columns: Columns, clock: Clock) -> Pair | None:
+def least_broken(problem: Problem, columns: PoolColumns, clock: Clock) -> RowPair | None:
     """The pair that breaks the fewest rules, the definitions alone kept."""
     rules = active_rules(problem)
     kept: list[str] = []
@@ -84,7 +84,7 @@ def least_broken(problem: Problem, columns: Columns, clock: Clock) -> Pair | Non
     return None if outcome in ("infeasible", "unknown") else _pair_of(model, solver)
 
 
-def nearest_pair(problem: Problem, columns: Columns, clock: Clock) -> list[str]:
+def nearest_pair(problem: Problem, columns: PoolColumns, clock: Clock) -> list[str]:
     """The pair that comes nearest, and what it breaks."""
     pair = least_broken(problem, columns, clock)
     if pair is None:

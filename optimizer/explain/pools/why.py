@@ -10,15 +10,15 @@ from optimizer.results.pools import PoolMetrics, PoolsAnswer, PoolStrategy
 from optimizer.search.common.scale import NEVER_NS
 from optimizer.search.common.scale import milliseconds as ms_of
 from optimizer.search.pools.answer import latencies_ns, max_request_rate, prefers_together
-from optimizer.search.pools.model import Columns
-from optimizer.search.pools.solve import Pair
+from optimizer.search.pools.model import PoolColumns
+from optimizer.search.pools.solve import RowPair
 from optimizer.search.pools.tables import Rows
 
 TIGHT = 0.1
 """Rules with less than this share of their limit to spare are named."""
 
 
-def sentences(problem: Problem, columns: Columns, pair: Pair, answer: PoolsAnswer) -> list[str]:
+def sentences(problem: Problem, columns: PoolColumns, pair: RowPair, answer: PoolsAnswer) -> list[str]:
     """Why these pools."""
     metrics, strategy, objective = answer.metrics, answer.strategy, answer.objective
     if metrics is None or strategy is None or objective is None:
@@ -82,7 +82,7 @@ def _ms(value: float | None) -> str:
     return "no finite time" if value is None else milliseconds(value)
 
 
-def _link(columns: Columns, pair: Pair) -> str:
+def _link(columns: PoolColumns, pair: RowPair) -> str:
     """Which end of the link decides, and at which rate it would be full."""
     loads = columns.loads
     busy = float(loads[0].link_busy[pair.prefill]), float(loads[1].link_busy[pair.decode])
@@ -93,7 +93,7 @@ def _link(columns: Columns, pair: Pair) -> str:
     return f"its {side} end would be full at {rate / most:,.1f} requests/s"
 
 
-def knee(problem: Problem, columns: Columns, pair: Pair) -> list[str]:
+def knee(problem: Problem, columns: PoolColumns, pair: RowPair) -> list[str]:
     """What one instance more or less of either pool would change, the shapes kept."""
     rows = columns.tables.prefill, columns.tables.decode
     said = []
@@ -114,7 +114,7 @@ def _beside(rows: Rows, row: int, more: int) -> int | None:
     return int(at[-1]) if len(at) else None
 
 
-def _changed(problem: Problem, columns: Columns, pair: Pair, other: Pair, name: str, more: int) -> str:
+def _changed(problem: Problem, columns: PoolColumns, pair: RowPair, other: RowPair, name: str, more: int) -> str:
     now, then = latencies_ns(columns, pair), latencies_ns(columns, other)
     gpus = int(columns.tables.prefill.gpus[other.prefill] + columns.tables.decode.gpus[other.decode])
     what = f"One {'more' if more > 0 else 'fewer'} {name} instance would"
@@ -132,7 +132,7 @@ def _changed(problem: Problem, columns: Columns, pair: Pair, other: Pair, name: 
     return f"{what} change {', '.join(parts)}{needs}."
 
 
-def limits_of(problem: Problem, columns: Columns | None) -> tuple[str, ...]:
+def limits_of(problem: Problem, columns: PoolColumns | None) -> tuple[str, ...]:
     """What was not considered."""
     said = []
     if columns is not None:

@@ -9,12 +9,12 @@ from optimizer.costs.shapes import Ints
 from optimizer.results.answer import ObjectiveResult, RuleResult
 from optimizer.results.pools import PoolMetrics, PoolsMetrics, PoolsStrategy, PoolStrategy
 from optimizer.search.common.scale import NEVER_NS, NS_PER_MS, milliseconds, planned_ms
-from optimizer.search.pools.model import SENTENCES, Columns, rule_ids
-from optimizer.search.pools.solve import RATE_STEPS, Pair, at_rate
+from optimizer.search.pools.model import SENTENCES, PoolColumns, rule_ids
+from optimizer.search.pools.solve import RATE_STEPS, RowPair, at_rate
 from optimizer.search.pools.tables import PoolTables, Rows
 
 
-def strategy_of(columns: Columns, pair: Pair) -> PoolsStrategy:
+def strategy_of(columns: PoolColumns, pair: RowPair) -> PoolsStrategy:
     """The decisions of a pair."""
     tables = columns.tables
     together = max(1, tables.problem.search.max_num_batched_tokens // tables.problem.workload.prompt_tokens)
@@ -37,15 +37,15 @@ def _pool(tables: PoolTables, rows: Rows, row: int, slots: int) -> PoolStrategy:
     )
 
 
-def transfer_ns(columns: Columns, pair: Pair, which: int) -> int:
+def transfer_ns(columns: PoolColumns, pair: RowPair, which: int) -> int:
     """ns on the link of the mean (0), the usual (1) or the longest prompt (2)."""
     sent, received = int(columns.sent[which][pair.prefill]), int(columns.received[which][pair.decode])
     return max(sent, received) + columns.latency_ns
 
 
-def latencies_ns(columns: Columns, pair: Pair) -> dict[str, int]:
+def latencies_ns(columns: PoolColumns, pair: RowPair) -> dict[str, int]:
     """Every percentile; ``NEVER_NS`` or more where requests pile up."""
-    first, second = (Columns.times(load) for load in columns.loads)
+    first, second = (PoolColumns.times(load) for load in columns.loads)
     found = {name: int(first[name][pair.prefill]) for name in ("prefill_p50", "prefill_p99")}
     for name, which in (("ttft_p50", 1), ("ttft_p99", 2)):
         found[name] = (
@@ -54,7 +54,7 @@ def latencies_ns(columns: Columns, pair: Pair) -> dict[str, int]:
     return found | {name: int(second[name][pair.decode]) for name in ("tpot_p50", "tpot_p99")}
 
 
-def metrics_of(columns: Columns, pair: Pair) -> PoolsMetrics:
+def metrics_of(columns: PoolColumns, pair: RowPair) -> PoolsMetrics:
     """Every metric of a pair."""
     tables = columns.tables
     problem, (p, d) = tables.problem, (pair.prefill, pair.decode)
@@ -105,7 +105,7 @@ def _ms(nanoseconds: int) -> float | None:
     return None if nanoseconds >= NEVER_NS else milliseconds(nanoseconds)
 
 
-def objective_of(columns: Columns, pair: Pair, bound_ns: int | None) -> ObjectiveResult:
+def objective_of(columns: PoolColumns, pair: RowPair, bound_ns: int | None) -> ObjectiveResult:
     """Value with its terms beside a proven bound (the value itself when None)."""
     tables, (p, d) = columns.tables, (pair.prefill, pair.decode)
     w = tables.weights
@@ -132,7 +132,7 @@ def _up(ms: float) -> int:
     return int(np.ceil(ms * NS_PER_MS))
 
 
-def carried_at(columns: Columns, pair: Pair, steps: int) -> bool:
+def carried_at(columns: PoolColumns, pair: RowPair, steps: int) -> bool:
     """Whether a pair keeps the rules of the load at a rate in thousandths of a request/s."""
     problem = at_rate(columns.tables.problem, steps)
     tables, limits = columns.tables, problem.requirements
@@ -141,7 +141,7 @@ def carried_at(columns: Columns, pair: Pair, steps: int) -> bool:
     first, second = tables.prefill_load(rows[0], rows[0].count, rate), tables.decode_load(rows[1], rows[1].count, rate)
     if not (tables.prefill_carries(rows[0], first)[0] and tables.decode_carries(rows[1], second)[0]):
         return False
-    loads = Columns.times(first), Columns.times(second)
+    loads = PoolColumns.times(first), PoolColumns.times(second)
     for limit in limits.latency_limits:
         total = sum(int(times[limit.rule][0]) for times in loads if limit.rule in times)
         if limit.metric == "ttft":
@@ -151,7 +151,7 @@ def carried_at(columns: Columns, pair: Pair, steps: int) -> bool:
     return True
 
 
-def max_request_rate(columns: Columns, pair: Pair) -> float:
+def max_request_rate(columns: PoolColumns, pair: RowPair) -> float:
     """Largest rate in steps of 0.001 requests/s at which the rules of the load hold."""
     low, high = 0, max(1, int(columns.tables.problem.workload.requests_per_s * RATE_STEPS))
     while carried_at(columns, pair, high):
@@ -162,13 +162,13 @@ def max_request_rate(columns: Columns, pair: Pair) -> float:
     return low / RATE_STEPS
 
 
-def judge_rules(columns: Columns, pair: Pair) -> tuple[RuleResult, ...]:
+def judge_rules(columns: PoolColumns, pair: RowPair) -> tuple[RuleResult, ...]:
     """Every rule applied to a pair; switched-off rules are marked."""
     off = columns.tables.problem.search.disabled_rules
     return tuple(_judge(columns, pair, rule, rule not in off) for rule in rule_ids(columns.tables.problem))
 
 
-def _judge(columns: Columns, pair: Pair, rule: str, enabled: bool) -> RuleResult:
+def _judge(columns: PoolColumns, pair: RowPair, rule: str, enabled: bool) -> RuleResult:
     tables, (p, d) = columns.tables, (pair.prefill, pair.decode)
     problem, rows, (first, second) = tables.problem, (tables.prefill, tables.decode), columns.loads
     shapes = int(rows[0].shape[p]), int(rows[1].shape[d])
@@ -251,7 +251,7 @@ def sentence_of(problem: object, rule: str) -> str:
     return f"{names.get(metric, metric)} at {percentile.upper()}, both pools and the transfer added up, is within its limit."
 
 
-def placed(columns: Columns, pair: Pair) -> tuple[bool, str, str]:
+def placed(columns: PoolColumns, pair: RowPair) -> tuple[bool, str, str]:
     """(holds, limit, actual) of rule ``placement``."""
     tables = columns.tables
     hardware, one, other = tables.problem.hardware, tables.prefill, tables.decode
@@ -266,7 +266,7 @@ def placed(columns: Columns, pair: Pair) -> tuple[bool, str, str]:
     return most <= hardware.gpus_per_node, f"{hardware.gpus_per_node} GPUs a node", f"{most} GPUs on the fullest node"
 
 
-def survives(columns: Columns, pair: Pair, level: str) -> bool:
+def survives(columns: PoolColumns, pair: RowPair, level: str) -> bool:
     """Whether what is left after losses carries the demand within every limit."""
     tables = columns.tables
     limits, rows = tables.problem.requirements, (tables.prefill, tables.decode)
@@ -296,9 +296,9 @@ def survives(columns: Columns, pair: Pair, level: str) -> bool:
     return True
 
 
-def prefers_together(columns: Columns, prefill: int, decode: int) -> Pair:
+def prefers_together(columns: PoolColumns, prefill: int, decode: int) -> RowPair:
     """A pair with the placement that fits, apart where both do."""
-    apart = Pair(prefill, decode, False)
+    apart = RowPair(prefill, decode, False)
     if placed(columns, apart)[0]:
         return apart
-    return Pair(prefill, decode, True)
+    return RowPair(prefill, decode, True)

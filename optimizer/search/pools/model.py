@@ -68,7 +68,7 @@ class Lost:
     times: dict[str, Ints]
 
 
-class Columns:
+class PoolColumns:
     """Whole-number columns of both pools, computed when first asked for."""
 
     def __init__(self, tables: PoolTables) -> None:
@@ -109,7 +109,7 @@ class Columns:
 class PoolsModel:
     """One model with the rules that are asked for."""
 
-    def __init__(self, columns: Columns, rules: Sequence[str]) -> None:
+    def __init__(self, columns: PoolColumns, rules: Sequence[str]) -> None:
         self.columns, self.tables, self.problem = columns, columns.tables, columns.tables.problem
         self.model: Any = cp_model.CpModel()
         rows = self.tables.prefill, self.tables.decode
@@ -188,7 +188,7 @@ class PoolsModel:
         elif rule.startswith("survive_"):
             self._post_survive(rule.removeprefix("survive_"))
         else:
-            self._latency(rule, [Columns.times(load) for load in loads], [])
+            self._latency(rule, [PoolColumns.times(load) for load in loads], [])
 
     def _limit(self, milliseconds: float) -> int:
         return limit_ns(milliseconds, self.problem.requirements.margin)

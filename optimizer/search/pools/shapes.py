@@ -25,7 +25,7 @@ LEGALITY = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
+class CacheKind:
     """What decode shapes have in common for whoever feeds them."""
 
     tp: int
@@ -33,9 +33,9 @@ class Cache:
     kv_format: str
 
 
-def cache_of(shape: Shape) -> Cache:
+def cache_of(shape: Shape) -> CacheKind:
     """What a shape receives."""
-    return Cache(shape.tp, shape.weight_format, shape.kv_format)
+    return CacheKind(shape.tp, shape.weight_format, shape.kv_format)
 
 
 def shapes_for(problem: Problem, fixed: FixedPool) -> tuple[Shape, ...]:
@@ -80,7 +80,7 @@ def _legal(problem: Problem, shapes: list[Shape]) -> list[bool]:
     return [all(rule.judge(quantities, Choice(row, 1)).holds for rule in rules) for row in range(count)]
 
 
-def joined(problem: Problem, prefill: Shape, cache: Cache) -> bool:
+def joined(problem: Problem, prefill: Shape, cache: CacheKind) -> bool:
     """Whether the engine sends what a prefill shape holds to decode shapes of this kind."""
     same = (prefill.weight_format, prefill.kv_format) == (cache.weight_format, cache.kv_format)
     return same and transfer_of(problem.engine).joins(problem.model, prefill.tp, cache.tp)

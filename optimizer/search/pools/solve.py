@@ -10,7 +10,7 @@ from typing import Any, Literal
 from optimizer.facts.problem import Problem
 from optimizer.results.pools import FixedPools
 from optimizer.search.common.solver import CtrlC, cp_model, new_solver, solve_stoppable
-from optimizer.search.pools.model import Columns, PoolsModel, rule_ids
+from optimizer.search.pools.model import PoolColumns, PoolsModel, rule_ids
 from optimizer.search.pools.tables import PoolTables
 
 Outcome = Literal["optimal", "feasible", "infeasible", "unknown"]
@@ -19,7 +19,7 @@ RATE_STEPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class RowPair:
     """A row of each pool."""
 
     prefill: int
@@ -32,7 +32,7 @@ class FoundPools:
     """What a search found."""
 
     outcome: Outcome
-    pair: Pair | None = None
+    pair: RowPair | None = None
     bound_ns: int | None = None
     best_rate: int | None = None
     """Thousandths of a request/s (``capacity``)."""
@@ -57,10 +57,10 @@ def active_rules(problem: Problem) -> tuple[str, ...]:
     return tuple(rule for rule in rule_ids(problem) if rule not in problem.search.disabled_rules)
 
 
-def columns_of(problem: Problem, fixed: FixedPools = FixedPools()) -> Columns | None:
-    """Columns of every row; None where no pair can be built at all."""
+def columns_of(problem: Problem, fixed: FixedPools = FixedPools()) -> PoolColumns | None:
+    """PoolColumns of every row; None where no pair can be built at all."""
     tables = PoolTables(problem, fixed)
-    return Columns(tables) if len(tables.prefill) and len(tables.decode) else None
+    return PoolColumns(tables) if len(tables.prefill) and len(tables.decode) else None
 
 
 def _run(model: PoolsModel, clock: Clock, minimise: Any = None) -> tuple[Outcome, Any]:
@@ -81,7 +81,7 @@ def _run(model: PoolsModel, clock: Clock, minimise: Any = None) -> tuple[Outcome
     return known[status], solver
 
 
-def feasible(columns: Columns | None, rules: Sequence[str], clock: Clock | None = None) -> bool | None:
+def feasible(columns: PoolColumns | None, rules: Sequence[str], clock: Clock | None = None) -> bool | None:
     """Whether some pair keeps the given rules; None: not known."""
     if columns is None:
         return False
@@ -89,11 +89,11 @@ def feasible(columns: Columns | None, rules: Sequence[str], clock: Clock | None 
     return None if outcome == "unknown" else outcome != "infeasible"
 
 
-def _pair_of(model: PoolsModel, solver: Any) -> Pair:
-    return Pair(solver.value(model.row[0]), solver.value(model.row[1]), bool(solver.value(model.together)))
+def _pair_of(model: PoolsModel, solver: Any) -> RowPair:
+    return RowPair(solver.value(model.row[0]), solver.value(model.row[1]), bool(solver.value(model.together)))
 
 
-def best(problem: Problem, fixed: FixedPools, columns: Columns | None, clock: Clock) -> FoundPools:
+def best(problem: Problem, fixed: FixedPools, columns: PoolColumns | None, clock: Clock) -> FoundPools:
     """The best pair; ``columns`` are those of the problem."""
     if columns is None:
         return FoundPools("infeasible")
@@ -106,7 +106,7 @@ def best(problem: Problem, fixed: FixedPools, columns: Columns | None, clock: Cl
         if rate is None:
             return FoundPools(outcome)
     proved = True
-    pair: Pair | None = None
+    pair: RowPair | None = None
     bound: int | None = None
     tiers = {"fewest-gpus": ["gpus"], "throughput": ["peak"]}.get(preset, [])
     for tier in [*tiers, "value", "gpus", "spread"]:
@@ -129,7 +129,9 @@ def best(problem: Problem, fixed: FixedPools, columns: Columns | None, clock: Cl
     return FoundPools("optimal", pair, None, rate)
 
 
-def _model(problem: Problem, fixed: FixedPools, columns: Columns, rules: Sequence[str], rate: int | None) -> PoolsModel:
+def _model(
+    problem: Problem, fixed: FixedPools, columns: PoolColumns, rules: Sequence[str], rate: int | None
+) -> PoolsModel:
     model = PoolsModel(columns, rules)
     if rate is not None:
         _also_at(model, problem, fixed, rate)
@@ -166,7 +168,7 @@ def _also_at(model: PoolsModel, problem: Problem, fixed: FixedPools, steps: int)
     model.columns, model.tables, model.problem = own, own.tables, problem
 
 
-def most_rate(problem: Problem, fixed: FixedPools, columns: Columns, clock: Clock) -> tuple[int | None, Outcome]:
+def most_rate(problem: Problem, fixed: FixedPools, columns: PoolColumns, clock: Clock) -> tuple[int | None, Outcome]:
     """The largest rate in thousandths at which some pair that keeps every rule at the demand keeps those of the load."""
     rules = active_rules(problem)
 

@@ -17,7 +17,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.results.pools import FixedPool, FixedPools
 from optimizer.search.common.scale import NEVER_BYTES, NEVER_NS, bytes_up, limit_ns, time_ns
-from optimizer.search.pools.shapes import Cache, cache_of, joined, shapes_for
+from optimizer.search.pools.shapes import CacheKind, cache_of, joined, shapes_for
 from optimizer.search.uniform.quantities import ObjectiveWeights
 
 FULL = 10**9
@@ -76,7 +76,7 @@ class PoolTables:
         self.shapes: tuple[Shape, ...] = tuple(dict.fromkeys((*prefill, *decode)))
         where = {shape: index for index, shape in enumerate(self.shapes)}
         self.costs = PoolCosts(problem, self.shapes)
-        self.caches: tuple[Cache, ...] = tuple(dict.fromkeys(cache_of(shape) for shape in decode))
+        self.caches: tuple[CacheKind, ...] = tuple(dict.fromkeys(cache_of(shape) for shape in decode))
         self.sample = np.array(
             [where[next(s for s in decode if cache_of(s) == one)] for one in self.caches], dtype=np.int64
         )

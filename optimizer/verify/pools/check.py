@@ -11,7 +11,7 @@ from optimizer.results.pools import FixedPools, PoolMetrics, PoolsAnswer, PoolsS
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.common.objective import weights_of
-from optimizer.verify.pools.pair import Pair, Shapes, group_of, joined, legal
+from optimizer.verify.pools.pair import PoolsPair, Shapes, group_of, joined, legal
 from optimizer.verify.pools.shape import PoolShape
 from optimizer.verify.pools.survey import survey
 
@@ -31,7 +31,7 @@ def verify_pools(
         exhaustive: False leaves out the comparison.
     """
     ledger, shapes = CheckLedger(), Shapes(problem)
-    pair: Pair | None = None
+    pair: PoolsPair | None = None
     if answer.strategy is not None:
         pair = _claims(ledger, problem, answer, answer.strategy, shapes)
     else:
@@ -63,13 +63,13 @@ def claimed_or_none(answer: PoolsAnswer) -> str:
 
 def _claims(
     ledger: CheckLedger, problem: Problem, answer: PoolsAnswer, strategy: PoolsStrategy, shapes: Shapes
-) -> Pair | None:
+) -> PoolsPair | None:
     first, second = group_of(strategy.prefill), group_of(strategy.decode)
     fine = [legal(problem, shapes.of(one)) for one in (first, second)]
     ledger.that("prefill shape", fine[0], "one that the engine runs", strategy.prefill.label)
     ledger.that("decode shape", fine[1], "one that the engine runs", strategy.decode.label)
     ledger.that("link", joined(problem, first, second), "a pair that the engine joins", strategy.label)
-    pair = Pair(shapes, strategy.prefill, strategy.decode)
+    pair = PoolsPair(shapes, strategy.prefill, strategy.decode)
     ledger.same("link", pair.wire.name, answer.link)
     _rules(ledger, problem, answer, pair)
     _metrics(ledger, answer, pair)
@@ -77,7 +77,7 @@ def _claims(
     return pair
 
 
-def _rules(ledger: CheckLedger, problem: Problem, answer: PoolsAnswer, pair: Pair) -> None:
+def _rules(ledger: CheckLedger, problem: Problem, answer: PoolsAnswer, pair: PoolsPair) -> None:
     off = problem.search.disabled_rules
     found = {ruling.id: ruling for ruling in pair.rulings()}
     ledger.that("rules", [rule.id for rule in answer.rules] == list(found), list(found), [r.id for r in answer.rules])
@@ -93,7 +93,7 @@ def _rules(ledger: CheckLedger, problem: Problem, answer: PoolsAnswer, pair: Pai
     ledger.that("feasible", feasible == (not broken), f"rules broken: {', '.join(broken) or 'none'}", answer.status)
 
 
-def _metrics(ledger: CheckLedger, answer: PoolsAnswer, pair: Pair) -> None:
+def _metrics(ledger: CheckLedger, answer: PoolsAnswer, pair: PoolsPair) -> None:
     claimed = answer.metrics
     if claimed is None:
         ledger.that("metrics", False, "metrics of the pools", None)
@@ -142,7 +142,7 @@ def _close(ledger: CheckLedger, what: str, expected: Decimal, actual: float | No
     ledger.that(what, close, expected, actual)
 
 
-def _objective(ledger: CheckLedger, problem: Problem, answer: PoolsAnswer, pair: Pair) -> None:
+def _objective(ledger: CheckLedger, problem: Problem, answer: PoolsAnswer, pair: PoolsPair) -> None:
     claimed = answer.objective
     if claimed is None:
         ledger.that("objective", False, "an objective of the pools", None)

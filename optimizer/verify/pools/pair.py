@@ -30,14 +30,14 @@ from optimizer.verify.pools.pool import (
     taken_by,
     value_of,
 )
-from optimizer.verify.pools.shape import Law, PoolShape, Wire, wire_of
+from optimizer.verify.pools.shape import Hop, PoolShape, PromptLaw, wire_of
 
 
 class Shapes:
     """Shapes of one problem, each computed once."""
 
     def __init__(self, problem: Problem) -> None:
-        self.problem, self.law, self.wire = problem, Law(problem), wire_of(problem)
+        self.problem, self.law, self.wire = problem, PromptLaw(problem), wire_of(problem)
         self._stages = Stages(problem)
         self._known: dict[Group, PoolShape] = {}
 
@@ -79,7 +79,7 @@ class Ruling:
     """In the rule's unit over its limit; 1 or −1 for yes and no."""
 
 
-class Pair:
+class PoolsPair:
     """Both pools with the link between them."""
 
     def __init__(self, shapes: Shapes, prefill: PoolStrategy, decode: PoolStrategy) -> None:
@@ -88,7 +88,7 @@ class Pair:
         self.strategies = prefill, decode
         self.sent = Crossing(shapes.wire, second, sent_times(self.problem, first, second))
         self.received = Crossing(shapes.wire, second, Fraction(1))
-        self.wire: Wire = shapes.wire
+        self.wire: Hop = shapes.wire
         self.prefill = PrefillPool(first, prefill.instances, prefill.nodes, self.sent)
         self.decode = DecodePool(second, decode.instances, decode.nodes, decode.max_num_seqs, self.received)
         self.demand = exact(self.problem.workload.requests_per_s)

@@ -15,7 +15,7 @@ from optimizer.verify.common.arithmetic import decimal
 from optimizer.verify.common.failures import down_of, killed_by_nodes
 from optimizer.verify.common.objective import Weights
 from optimizer.verify.common.occupancy import Moments
-from optimizer.verify.pools.shape import PoolShape, Queue, Wire, queue
+from optimizer.verify.pools.shape import Hop, PoolShape, Queue, queue
 
 NEAR_BYTES = 2
 """What floats and rounding up may add to or take from bytes that are wanted."""
@@ -39,7 +39,7 @@ class Loaded:
 class Crossing:
     """What one GPU of either side moves of each prompt."""
 
-    def __init__(self, wire: Wire, receiver: PoolShape, times: Fraction) -> None:
+    def __init__(self, wire: Hop, receiver: PoolShape, times: Fraction) -> None:
         self.wire, self._receiver, self._times = wire, receiver, times
         self.services = [(share, self.ms(tokens)) for tokens, share in receiver.law.prompts]
         work = receiver.problem.workload

@@ -50,7 +50,7 @@ def queue(rate: Decimal, services: Sequence[tuple[Decimal, Decimal]], longest: D
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class Hop:
     """The slowest hop between the pools, as one GPU sees it."""
 
     name: str
@@ -58,18 +58,18 @@ class Wire:
     latency: Decimal
 
 
-def wire_of(problem: Problem) -> Wire:
+def wire_of(problem: Problem) -> Hop:
     """NVLink where one domain holds every GPU, PCIe on a single node, else a GPU's share of its node's network."""
     hardware = problem.hardware
     if hardware.nvlink_domain_gpus >= hardware.gpus and hardware.nvlink_gb_per_s > 0:
-        return Wire("NVLink", exact(hardware.nvlink_gb_per_s) * 500_000, Decimal(0))
+        return Hop("NVLink", exact(hardware.nvlink_gb_per_s) * 500_000, Decimal(0))
     if hardware.nodes > 1:
         node = exact(hardware.internode_gbit_per_s) * 125_000
-        return Wire("network", node / hardware.gpus_per_node, decimal(exact(hardware.internode_latency_us) / 1000))
-    return Wire("PCIe", exact(hardware.pcie_gb_per_s) * 10**6, decimal(constant("pcie_latency_us") / 1000))
+        return Hop("network", node / hardware.gpus_per_node, decimal(exact(hardware.internode_latency_us) / 1000))
+    return Hop("PCIe", exact(hardware.pcie_gb_per_s) * 10**6, decimal(constant("pcie_latency_us") / 1000))
 
 
-class Law:
+class PromptLaw:
     """How often prompts of each length come."""
 
     def __init__(self, problem: Problem) -> None:
@@ -98,7 +98,7 @@ class DecodeRank:
 class PoolShape:
     """A shape without stages."""
 
-    def __init__(self, problem: Problem, group: Group, stages: Stages, law: Law) -> None:
+    def __init__(self, problem: Problem, group: Group, stages: Stages, law: PromptLaw) -> None:
         self.problem, self.group, self.law = problem, group, law
         layers = (problem.model.layers,)
         self.shape = ReplicaShape(group, layers)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from optimizer.facts.problem import Problem
 from optimizer.results.pools import PoolsStrategy
 from optimizer.verify.common.arithmetic import sixty_digits
-from optimizer.verify.pools.pair import Pair, Shapes
+from optimizer.verify.pools.pair import PoolsPair, Shapes
 from optimizer.verify.pools.shape import PoolShape
 
 WARM_UP = 0.1
@@ -53,7 +53,7 @@ class Played:
 
 
 @dataclass(slots=True)
-class _Times:
+class _Played:
     """Floats of one shape."""
 
     shape: PoolShape
@@ -81,7 +81,7 @@ def play(problem: Problem, strategy: PoolsStrategy, *, requests: int = 4000, see
         requests: in all, the first tenth of them not counted.
         seed: of arrivals, lengths and ranks.
     """
-    pair, chance = Pair(Shapes(problem), strategy.prefill, strategy.decode), random.Random(seed)
+    pair, chance = PoolsPair(Shapes(problem), strategy.prefill, strategy.decode), random.Random(seed)
     law = problem.requests
     lengths = chance.choices(law, weights=[one.weight for one in law], k=requests)
     clock, every = 0.0, []
@@ -93,12 +93,12 @@ def play(problem: Problem, strategy: PoolsStrategy, *, requests: int = 4000, see
     for request in every:
         chance.choice(senders).append(request)
     sent: list[tuple[float, int, _Request]] = []
-    prefill = _Times(pair.prefill.shape)
+    prefill = _Played(pair.prefill.shape)
     for rank, mine in enumerate(senders):
         sent += [(done, rank, request) for done, request in _prefill(problem, prefill, mine)]
     receivers: list[list[_Request]] = [[] for _ in range(strategy.decode.instances * strategy.decode.engine_ranks)]
     _send(pair, sent, receivers, chance)
-    decode = _Times(pair.decode.shape)
+    decode = _Played(pair.decode.shape)
     for mine in receivers:
         _decode(decode, sorted(mine, key=lambda request: request.ready))
     counted = every[int(WARM_UP * requests) :]
@@ -109,7 +109,7 @@ def play(problem: Problem, strategy: PoolsStrategy, *, requests: int = 4000, see
     )
 
 
-def _prefill(problem: Problem, times: _Times, mine: list[_Request]) -> list[tuple[float, _Request]]:
+def _prefill(problem: Problem, times: _Played, mine: list[_Request]) -> list[tuple[float, _Request]]:
     """When each prompt of one rank is done: steps of at most the token budget, first come, first served."""
     shape, budget = times.shape, problem.search.max_num_batched_tokens
     beside, lead = times.round(1), float(shape.start + shape.admit * shape.round(1))
@@ -133,7 +133,7 @@ def _prefill(problem: Problem, times: _Times, mine: list[_Request]) -> list[tupl
 
 
 def _send(
-    pair: Pair, sent: list[tuple[float, int, _Request]], receivers: list[list[_Request]], chance: random.Random
+    pair: PoolsPair, sent: list[tuple[float, int, _Request]], receivers: list[list[_Request]], chance: random.Random
 ) -> None:
     """Transfers, one at a time at either end, in the order in which prompts are done."""
     free_at = [0.0] * (1 + max(rank for _, rank, _ in sent)), [0.0] * len(receivers)
@@ -150,7 +150,7 @@ def _send(
         receivers[to].append(request)
 
 
-def _decode(times: _Times, mine: list[_Request]) -> None:
+def _decode(times: _Played, mine: list[_Request]) -> None:
     """Steps of one rank; a request joins the second step that begins after it is there."""
     start = float(times.shape.start)
     coming = deque(mine)

@@ -21,7 +21,7 @@ from optimizer.verify.common.candidate import planned
 from optimizer.verify.common.groups import Group
 from optimizer.verify.common.objective import weights_of
 from optimizer.verify.common.space import experts_offered, formats_offered, tensor_offered
-from optimizer.verify.pools.pair import Pair, Shapes, joined, legal
+from optimizer.verify.pools.pair import PoolsPair, Shapes, joined, legal
 from optimizer.verify.pools.pool import Crossing, DecodePool, PrefillPool, sent_times, taken_by, value_of
 from optimizer.verify.pools.shape import PoolShape
 
@@ -33,7 +33,7 @@ NEVER = 1e30
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PairsSeen:
     """How many pairs there are, how many of them keep every rule, and one that beats the claim."""
 
     pairs: int
@@ -55,7 +55,7 @@ class _Line:
     peak: float
 
 
-def tier_of(problem: Problem, pair: Pair) -> Decimal:
+def tier_of(problem: Problem, pair: PoolsPair) -> Decimal:
     """What the preset puts before the objective; lower is better."""
     preset = problem.objective.preset
     if preset == "fewest-gpus":
@@ -67,7 +67,7 @@ def tier_of(problem: Problem, pair: Pair) -> Decimal:
     return Decimal(0)
 
 
-def _most(pair: Pair) -> Fraction:
+def _most(pair: PoolsPair) -> Fraction:
     low, high = 0, 1
     while pair.carried(Fraction(high, 1000)):
         low, high = high, 2 * high
@@ -124,7 +124,7 @@ def placements(problem: Problem, shape: PoolShape, fixed: FixedPool) -> Iterator
                 yield count, nodes
 
 
-def survey(problem: Problem, shapes: Shapes, fixed: FixedPools, claim: Pair | None) -> Seen:
+def survey(problem: Problem, shapes: Shapes, fixed: FixedPools, claim: PoolsPair | None) -> PairsSeen:
     """Compare a claim with every pair; without one, look for any pair that keeps every rule."""
     prefill = list(offered(problem, shapes, fixed.prefill))
     decode = list(offered(problem, shapes, fixed.decode))
@@ -156,8 +156,8 @@ def survey(problem: Problem, shapes: Shapes, fixed: FixedPools, claim: Pair | No
         compared += int(feasible.sum())
         rival = _best(problem, shapes, first, second, feasible, values, tiers, bar, tier)
         if rival is not None:
-            return Seen(pairs, compared, rival)
-    return Seen(pairs, compared, None)
+            return PairsSeen(pairs, compared, rival)
+    return PairsSeen(pairs, compared, None)
 
 
 def _prefill_lines(problem: Problem, shape: PoolShape, fixed: FixedPool, crossing: Crossing) -> Iterator[_Line]:
@@ -348,7 +348,7 @@ def _larger_rate(
     rate, next_rate = exact(-tier), exact(-tier) + Fraction(1, 1000)
     for row, column in np.argwhere(feasible).tolist():
         strategies = replace(first[row].strategy), replace(second[column].strategy)
-        pair = Pair(shapes, *strategies)
+        pair = PoolsPair(shapes, *strategies)
         if pair.carried(next_rate, Decimal("-0.00001")):
             return _words(first[row], second[column], float(values[row, column])) + f" at {float(next_rate):g}/s"
         cheaper = values[row, column] < bar * (1 - NEAR) - FURTHER_MS

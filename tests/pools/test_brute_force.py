@@ -15,7 +15,7 @@ from optimizer.questions.solve import solve
 from optimizer.results.answer import Answer
 from optimizer.results.pools import FixedPools, PoolsAnswer
 from optimizer.verify.common.arithmetic import sixty_digits
-from optimizer.verify.pools.pair import Pair, Shapes
+from optimizer.verify.pools.pair import PoolsPair, Shapes
 from optimizer.verify.pools.survey import offered, placements, slots_of
 from tests.pools.problems import problem_with
 
@@ -43,7 +43,7 @@ def best_by_hand(problem: Problem) -> tuple[Decimal, int] | None:
     values = []
     for first in pools("prefill"):
         for second in pools("decode"):
-            pair = Pair(shapes, first, second)
+            pair = PoolsPair(shapes, first, second)
             if not joined(problem, pair.prefill.shape.group, pair.decode.shape.group):
                 continue
             if all(ruling.holds or ruling.id in off for ruling in pair.rulings()):
