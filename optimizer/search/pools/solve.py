@@ -58,7 +58,7 @@ def active_rules(problem: Problem) -> tuple[str, ...]:
 
 
 def columns_of(problem: Problem, fixed: FixedPools = FixedPools()) -> PoolColumns | None:
-    """PoolColumns of every row; None where no pair can be built at all."""
+    """Columns of every row; None where no pair can be built at all."""
     tables = PoolTables(problem, fixed)
     return PoolColumns(tables) if len(tables.prefill) and len(tables.decode) else None
 
