@@ -109,6 +109,8 @@ def test_help_of_every_command() -> None:
         (["solve", str(ROOT)], "is a directory"),
         (["solve", EXAMPLE, "--time-limit", "nan"], "--time-limit"),
         (["solve", EXAMPLE, "--time-limit", "-1"], "--time-limit"),
+        (["solve", EXAMPLE, "--gap", "some"], "--gap"),
+        (["solve", EXAMPLE, "--gap", "120%"], "--gap"),
         (["check", EXAMPLE, "--tp", "0"], "--tp"),
         (["check", EXAMPLE, "--tp", "-8"], "--tp"),
         (["check", EXAMPLE, "--dp", "1000000000"], "--dp"),

@@ -10,13 +10,12 @@ from pydantic import model_validator
 from optimizer.facts.base import Facts
 from optimizer.facts.cost_table import CostTable
 from optimizer.facts.demand import Objective, Requirements, SearchLimits, Workload
-from optimizer.facts.engine_defaults import default_max_batch
+from optimizer.facts.engine import Engine, default_max_batch
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.lengths import RequestClass, law_classes, request_classes
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
 
-Engine = Literal["vllm", "sglang"]
 Serving = Literal["joint", "disaggregated", "any"]
 
 

@@ -125,7 +125,8 @@ def _hardware(hardware: HardwareFacts) -> dict[str, Any]:
         known = False
     if not known:
         gpu = hardware.gpu.model_dump()
-    values = {k: v for k, v in hardware.model_dump(exclude={"gpu", "failures"}).items() if v is not None}
+    left_out = {"gpu", "failures", "assumed", *({"internode_gbit_per_s"} if hardware.assumed else ())}
+    values = {k: v for k, v in hardware.model_dump(exclude=left_out).items() if v is not None}
     values = {"gpu": gpu, **values, "failures": hardware.failures.model_dump()}
     for field in ("nvlink_domain_gpus", "nvlink_gb_per_s", "pcie_gb_per_s", "gpus_per_node"):
         shorter = {k: v for k, v in values.items() if k != field}

@@ -72,7 +72,7 @@ def test_nothing_feasible_means_nothing_to_launch(tmp_path: Path, example: dict[
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--engine", "trtllm"), "--engine: 'trtllm' is not known; "),
+        (("--engine", "lmdeploy"), "--engine: 'lmdeploy' is not known; "),
         (("--target", "k8s"), "--target: 'k8s' is not known; "),
         (("--engine-version", "0.31.0"), "are not known here, and are not guessed; known: 0.32.0, 0.33.0"),
         (("--engine", "sglang", "--engine-version", "0.32.0"), "known: 0.5.23"),

@@ -89,6 +89,22 @@ def test_what_helps_nothing_is_not_offered() -> None:
     assert answer.conflicts[0].rules and not any("_ms" in repair.sentence for repair in answer.repairs)
 
 
+def test_one_more_sequence_or_one_more_node_is_offered() -> None:
+    """Slots are what lacks: one more of them is the least change; another box is not the only one."""
+    stated = changed(
+        SEVEN,
+        cluster=[{"name": "box", "gpu": "h100-sxm-80gb", "nodes": 1}],
+        requirements__max_batch=4,
+        requirements__survive={},
+        workload__requests_per_s=0.35,
+        search={"tensor_parallel": [8]},
+    )
+    answer = solve_inventory(inventory_from_dict(stated), ranges=False)
+    assert answer.status == "infeasible"
+    said = {repair.changes[0].field: repair.changes[0].new for repair in answer.repairs}
+    assert said["requirements.max_batch"] == 5 and said["cluster.0.nodes"] == 2
+
+
 def test_a_repair_is_written_into_the_file(tmp_path: Path) -> None:
     file, out = tmp_path / "seven.yaml", tmp_path / "more.yaml"
     file.write_text(yaml.safe_dump(changed(SEVEN, workload__requests_per_s=12)))

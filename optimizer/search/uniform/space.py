@@ -13,13 +13,13 @@ import numpy as np
 
 from optimizer.costs.load import chain_length
 from optimizer.costs.shapes import Ints, Shape
+from optimizer.engines.registry import engine_of
 from optimizer.engines.sixteen_bit import sixteen_bit_note
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 
 DEFAULT_PIPELINES = (*range(1, 9), 10, 12, 16)
-ENGINE_NAMES = {"vllm": "vLLM", "sglang": "SGLang"}
 WIDEST_FIRST = ("fp16", "bf16", "fp8", "int8", "int6", "int5", "nvfp4", "mxfp4", "int4", "int3", "int2")
 LARGEST_SPACE_ROWS = 200_000
 
@@ -139,12 +139,13 @@ def within_split_rule(problem: Problem, split: tuple[int, ...]) -> bool:
 
 
 def sharded_inside(problem: Problem) -> bool:
-    """Whether the engine spreads experts over a part of a TP group and slices them over the rest.
+    """Whether the engine spreads experts over a part of a TP group and slices them over the rest."""
+    return engine_of(problem.engine).experts_inside_tp
 
-    vLLM's ``--enable-expert-parallel`` takes all TP x DP GPUs of an engine (ParallelConfig, "expert_parallel_size"); SGLang's
-    ``--ep-size`` any divisor of them.
-    """
-    return problem.engine != "vllm"
+
+def shared_across(problem: Problem, tp: int) -> bool:
+    """Whether the engine runs replicas of a TP degree that share their experts."""
+    return tp == 1 or engine_of(problem.engine).experts_across == "any"
 
 
 def expert_degrees(problem: Problem, tp: int) -> tuple[int, ...]:
@@ -154,8 +155,8 @@ def expert_degrees(problem: Problem, tp: int) -> tuple[int, ...]:
         return (1,)
     if mode == "replica":
         return tuple(sorted({1, tp}))
-    inside = sharded_inside(problem)
-    divisors = {ep for ep in range(1, experts + 1) if experts % ep == 0 and (ep % tp == 0 or (inside and tp % ep == 0))}
+    inside, most = sharded_inside(problem), experts if shared_across(problem, tp) else min(tp, experts)
+    divisors = {ep for ep in range(1, most + 1) if experts % ep == 0 and (ep % tp == 0 or (inside and tp % ep == 0))}
     return tuple(sorted({1, tp} | divisors))
 
 
@@ -284,7 +285,7 @@ def search_limits(problem: Problem, space: Space) -> list[str]:
         experts = f"; EP degrees: {_words(expert)}" if problem.model.experts else ""
         said.append(f"TP degrees considered: {_words(tensor)}; PP degrees: {_words(pipeline)}{experts}.")
     if problem.requirements.max_batch is None and "max_batch" not in search.disabled_rules:
-        engine, gpu = ENGINE_NAMES[problem.engine], problem.hardware.gpu.name
+        engine, gpu = engine_of(problem.engine).title, problem.hardware.gpu.name
         said.append(
             f"Sequences per replica considered: 1 to {problem.max_batch:,}, {engine}'s own default on {gpu} (requirements.max_batch "
             "is left out); a limit of the scheduler, for which no cache is reserved."
