@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROBLEMS = sorted(path.stem for path in (ROOT / "problems").glob("*.yaml"))
 KINDS = {"hardware": "uniform", "cluster": "inventory", "chain": "chain"}
 ANSWERED = {0, 1, 3}
-LIMIT = ("--time-limit", "3")
+LIMIT = ("--time-limit", "1")
 
 Arguments = tuple[str, ...]
 COMMANDS: dict[str, Callable[[str], Arguments]] = {
