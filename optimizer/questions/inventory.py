@@ -181,6 +181,8 @@ def _explained(
 ) -> InventoryAnswer:
     """With the conflict of an infeasible inventory, and its repairs where asked for; Ctrl-C keeps what was found."""
     from optimizer.explain.inventory.conflict import inventory_conflict
+    from optimizer.explain.inventory.cuts import SEARCHED as SPACE
+    from optimizer.explain.inventory.cuts import cut_by
     from optimizer.explain.inventory.repair import inventory_repairs
     from optimizer.explain.inventory.trial import Trials
 
@@ -196,6 +198,9 @@ def _explained(
 
     try:
         answer = replace(answer, conflicts=(inventory_conflict(problem, trials("finding what conflicts")),))
+        opened = cut_by(problem, fixed, trials("opening the limits of the search"))
+        if opened:
+            answer = replace(answer, within=SPACE, cut_by=opened)
         if repairs:
             found = inventory_repairs(
                 problem, fixed, answer.conflicts[0], trials("finding the least changes that help")

@@ -72,6 +72,8 @@ def print_inventory(answer: InventoryAnswer, *, full: bool = True, launch: Seque
     words = STATUS_WORDS[answer.status]
     if answer.optimum is not None:
         words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
+    if answer.within:
+        words = f"{words} within the {answer.within} ({', '.join(answer.cut_by)})"
     out.print(Text(f"{answer.problem}: {what} — {words}", STYLES[answer.status]))
     for sentence in answer.explanation:
         out.print(Text("  " + sentence))

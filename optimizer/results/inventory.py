@@ -155,6 +155,10 @@ class InventoryAnswer:
     model: ModelRead | None = None
     simulations: tuple[PoolSimulation, ...] = ()
     """Of a trace, one for each pool that could be played."""
+    within: str | None = None
+    """What an infeasible answer speaks of: ``searched space`` where opening limits of the search gives instances that keep every rule."""
+    cut_by: tuple[str, ...] = ()
+    """These limits, as fields of the problem file."""
 
     @property
     def label(self) -> str:

@@ -49,10 +49,15 @@ def beside_sentence(answer: InventoryAnswer, optimum: InventoryAnswer) -> str:
 def _nothing(problem: InventoryProblem, answer: InventoryAnswer, found: InventoryFound) -> list[str]:
     if answer.status == "infeasible":
         with_them = " with the fixed decisions" if found.fixed else ""
+        if answer.within:
+            with_them = f"{with_them} within the {answer.within}"
         said = [
             f"No set of instances{with_them} on the {count(problem.gpus, 'free GPU')} carries "
             f"{problem.workload.requests_per_s:g} requests/s within every limit and survives what is asked."
         ]
+        if answer.within:
+            fields = " and ".join(answer.cut_by)
+            said.append(f"This is a limit of the search, not of the hardware: opening {fields} is enough.")
         for conflict in answer.conflicts:
             proof = "" if conflict.minimal else " Fewer of them may be enough for that."
             if conflict.minimal and len(conflict.rules) > 1:
