@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from optimizer.catalog.constants import CostConstants
-from optimizer.costs.links import LinkCosts
+from optimizer.costs.links import CONTEXT_MESSAGES, LinkCosts
 from optimizer.costs.mixed import length_moments
 from optimizer.costs.parameters import LayerArrays
 from optimizer.costs.service import ServiceTable, joined
@@ -17,7 +17,7 @@ from optimizer.facts.problem import Problem
 
 ARRAYS_BY_SHAPE = frozenset(
     {
-        "linear_parameters", "resident_bytes", "read_bytes", "kv_bytes_per_token", "state_bytes", "embedding_bytes",
+        "linear_parameters", "resident_bytes", "read_bytes", "kv_bytes_per_token", "state_bytes", "unread_bytes", "embedding_bytes",
         "head_bytes", "head_parameters", "first_bytes", "linear_bytes", "small_bytes", "one_expert_bytes", "linear_peak",
         "expert_peak", "linear_bandwidth", "expert_bandwidth",
     }
@@ -43,6 +43,7 @@ class StepModel:
         self.checked = 1 + problem.workload.guessed
         self.yielded = float(problem.workload.yielded)
         self.coupled = table.ranks > 1
+        self.shares_contexts = bool((table.dcp > 1).any())
         self.slowest: Floats = 1 + constants.stage_wait * (table.pp.astype(np.float64) - 1)
         """(S,) longer that the slowest stage is busy: micro-batches of unequal work wait for each other."""
 
@@ -87,17 +88,22 @@ class StepModel:
             self.links.all_reduce_ms_per_byte[:, None, None] * b * model.hidden_size * 2
             + self.links.all_reduce_ms[:, None, None]
         )
+        beside = {"context exchange": self._context_ms(b)} if self.shares_contexts else {}
         drafted = {} if self.checked == 1 else {"draft": np.where(last, self._draft_ms(batch), 0.0)}
-        return drafted | {
-            "dense weights": dense,
-            "output head": np.where(last, head, 0.0),
-            "KV cache": cache[:, :, None] * sequences,
-            "experts": self._expert_ms(b),
-            "layer overhead": self._overhead_ms(b),
-            "TP all-reduce": self.layers[:, :, None] * reduced,
-            "expert exchange": self.moe_layers[:, :, None] * self._exchange_ms(b),
-            "step overhead": np.where(last, self.generation * c.t_step + b * c.t_sequence, 0.0),
-        }
+        return (
+            beside
+            | drafted
+            | {
+                "dense weights": dense,
+                "output head": np.where(last, head, 0.0),
+                "KV cache": cache[:, :, None] * sequences,
+                "experts": self._expert_ms(b),
+                "layer overhead": self._overhead_ms(b),
+                "TP all-reduce": self.layers[:, :, None] * reduced,
+                "expert exchange": self.moe_layers[:, :, None] * self._exchange_ms(b),
+                "step overhead": np.where(last, self.generation * c.t_step + b * c.t_sequence, 0.0),
+            }
+        )
 
     def _draft_ms(self, batch: Ints | Floats) -> Floats:
         """What guessing takes on the last stage, (S, C, B): as many guesses as tokens are guessed, one after the other."""
@@ -167,6 +173,28 @@ class StepModel:
             total = total + self.counts[:, :, kind, None] * self._roof(memory, compute)[:, None, :]
         return total
 
+    def _context_ms(self, b: Floats) -> Floats:
+        """What ranks that share the tokens of a sequence exchange in a decode step, (S, C, B): queries there, results back.
+
+        Each rank needs the queries of the D ranks' heads, and sends each of the D - 1 others what its tokens make of theirs.
+        """
+        c, arrays, dcp = self.constants, self.arrays, self.table.dcp
+        width = np.einsum("sck,k->sc", self.counts, arrays.decode_width) / self.table.tp[:, None]
+        attending = self.counts @ (arrays.decode_width > 0).astype(np.float64)
+        sent = 2 * (dcp - 1)[:, None, None] * width[:, :, None] * b
+        fixed = self.links.context_ms + self.generation * CONTEXT_MESSAGES / 2 * c.t_tp
+        total = self.links.context_ms_per_byte[:, None, None] * sent + (attending * fixed[:, None])[:, :, None]
+        result: Floats = np.where((dcp > 1)[:, None, None], total, 0.0)
+        return result
+
+    def _gather_ms(self, tokens: Floats, cached: float) -> Floats:
+        """What a prompt's chunks gather of the cache before them that other ranks hold, (S, C)."""
+        budget, dcp = self.problem.search.max_num_batched_tokens, self.table.dcp
+        seen = (tokens * tokens - cached * cached) / (2 * budget) + (tokens - cached) / 2
+        kept = np.einsum("sck,sk->sc", self.counts, self.arrays.kv_bytes_per_token) * (dcp - 1)[:, None]
+        result: Floats = self.links.context_ms_per_byte[:, None] * kept * seen
+        return result
+
     def _slowdown(self, experts: int) -> Floats:
         """(S,) what expert products take beyond their FLOP: narrow experts, and the busiest GPU of an expert group."""
         c = self.constants
@@ -178,8 +206,12 @@ class StepModel:
         """All-to-all there and back, for d > 1: ms per MoE layer."""
         model = self.problem.model
         per_token = max(kind.experts_per_token for kind in model.kinds)
-        copies = np.minimum(per_token, self.links.all_to_all_places)[:, None, None]
-        sent = tokens * copies * model.hidden_size * self.constants.exchange_bytes
+        places = self.links.all_to_all_places
+        # Sliced experts need every token of every rank, whole and in 16 bit; whole ones only the tokens that chose them.
+        whole = 2 * np.minimum(self.table.slice_ranks, places)
+        chosen = self.constants.exchange_bytes * np.minimum(per_token, places)
+        copies = np.where(self.table.slice_ranks > 1, whole, chosen)[:, None, None]
+        sent = tokens * copies * model.hidden_size
         once = self.links.all_to_all_ms_per_byte[:, None, None] * sent + self.links.all_to_all_ms[:, None, None]
         result: Floats = np.where(self.coupled[:, None, None], 2 * once, 0.0)
         return result
@@ -221,6 +253,8 @@ class StepModel:
             "TP all-reduce": layers * reduced,
             "expert exchange": moe_layers * exchange,
         }
+        if self.shares_contexts:
+            terms["context exchange"] = self._gather_ms(m + cached, cached)
         if method == "draft" and speculation is not None:
             sliced = (speculation.draft_parameters or 0) * 1e9 / self.table.tp[:, None]
             compute = 2 * m * sliced / (c.eta_prefill_flops * arrays.peak16 / 1e3)

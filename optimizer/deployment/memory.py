@@ -49,14 +49,7 @@ def static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, 
     from optimizer.costs.breakdown import breakdown
     from optimizer.costs.shapes import Shape
 
-    shape = Shape(
-        strategy.tensor_parallel,
-        strategy.pipeline_parallel,
-        strategy.expert_parallel,
-        strategy.weight_precision,
-        strategy.kv_precision,
-        strategy.layers_per_stage,
-    )
+    shape = Shape.of(strategy)
     limit = usable_share(problems)
     # What an engine takes beside weights and cache differs from GPU to GPU.
     on_gpu = {

@@ -50,6 +50,8 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
         arguments += ["--attn-dp-size", str(ranks)]
     if strategy.expert_parallel > 1:
         arguments += ["--ep-size", str(strategy.expert_parallel)]
+    if strategy.decode_context_parallel > 1:
+        arguments += ["--dcp-size", str(strategy.decode_context_parallel)]
     environment = {}
     if strategy.pipeline_parallel > 1:
         environment["SGLANG_PP_LAYER_PARTITION"] = joined(strategy.layers_per_stage)

@@ -42,6 +42,8 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
     common += _workload_flags(problem)
     if strategy.expert_parallel > 1:
         common.append("--enable-expert-parallel")
+    if strategy.decode_context_parallel > 1:
+        common += ["--decode-context-parallel-size", str(strategy.decode_context_parallel)]
     if launch.instance.replicas > 1:
         common += ["--data-parallel-size", str(launch.instance.replicas)]
     environment = {}

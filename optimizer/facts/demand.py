@@ -325,7 +325,14 @@ class SearchLimits(Facts):
     )
     expert_parallel: Literal["off", "replica", "any"] = Field(
         default="any",
-        description="off: EP 1; replica: EP 1 or TP; any: also TP x divisors of DP, one engine over several replicas",
+        description="off: EP 1; replica: EP 1 or TP; any: also one engine over several replicas, which hold whole experts (EP is TP x a "
+        "divisor of DP) or slice each among them (MoE tensor parallel beside attention data parallel)",
+    )
+    decode_context_parallel: tuple[Count, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Degrees of decode context parallelism: TP ranks that share the tokens of a sequence's cache; left out, all that "
+        "the engine runs with the model",
     )
     weight_precision: tuple[WeightFormat, ...] | None = Field(
         default=None, min_length=1, description="Left out: as the checkpoint is"

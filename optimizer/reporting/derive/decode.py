@@ -231,8 +231,8 @@ def slowdown(subject: Subject, experts: int) -> str:
 
 
 def _experts(subject: Subject, column: int, batch: int) -> Written:
-    c, arrays, shape = subject.constants, subject.analytic.arrays, subject.shape
-    group, parts = max(shape.tp, shape.ep), []
+    c, arrays = subject.constants, subject.analytic.arrays
+    group, parts = int(subject.analytic.table.expert_gpus[0]), []
     for k, count in layer_counts(subject, column):
         if not arrays.experts[k]:
             continue

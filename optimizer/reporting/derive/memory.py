@@ -61,7 +61,7 @@ def _layers(subject: Subject) -> None:
             parts.append(f"{number(kind.unquantized_parameters)} × 2 B")
         if kind.experts:
             loaded = float(arrays.loaded_expert_bytes[0, k])
-            parts.append(f"{byte(loaded)} × {kind.experts} / {max(shape.tp, shape.ep)}")
+            parts.append(f"{byte(loaded)} × {kind.experts} / {int(subject.analytic.table.expert_gpus[0])}")
         ledger.derive(
             f"layer-{k}",
             f"Weights of one layer{name} on one GPU",
@@ -209,7 +209,7 @@ def _widest(subject: Subject) -> str:
     options += [f"3 × {number(width)} / {tp}" for width in model.ffn_widths]
     if model.experts:
         per_token = max(kind.experts_per_token for kind in model.kinds)
-        width = f"{number(model.expert_ffn_width)} / {1 if ep > 1 else tp}"
+        width = f"{number(model.expert_ffn_width)} / {(1 if ep > 1 else tp) * subject.shape.slice_ranks}"
         copy = f"(max({number(model.hidden_size)}, 2 × {width}) + {width})"
         budget, ranks = subject.problem.search.max_num_batched_tokens, subject.shape.engine_ranks
         if ranks == 1 and budget <= EXPERT_CHUNK:

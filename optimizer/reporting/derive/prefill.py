@@ -145,7 +145,7 @@ def _dense(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
 
 
 def _experts(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
-    c, arrays, shape = subject.constants, subject.analytic.arrays, subject.shape
+    c, arrays = subject.constants, subject.analytic.arrays
     done = total(
         [
             f"{counted(count, 'layer')} × {int(arrays.experts_per_token[k])} × {number(int(arrays.expert_parameters[k]))} × "
@@ -155,7 +155,7 @@ def _experts(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
         ]
     )
     text = (
-        f"2 FLOP × {number(tokens)} tokens × {subject.ranks} × ({done}) / {max(shape.tp, shape.ep)} / "
+        f"2 FLOP × {number(tokens)} tokens × {subject.ranks} × ({done}) / {int(subject.analytic.table.expert_gpus[0])} / "
         f"{flops(float(arrays.expert_peak[0]), c.eta_prefill_expert_flops)}"
     )
     return (

@@ -12,9 +12,10 @@ from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import Affine, ceil, ceil_ratio, constant, exact
 from optimizer.verify.common.beside import Beside, beside_of, tokens_in_flight
+from optimizer.verify.common.contexts import gathered_ms, shared_contexts
 from optimizer.verify.common.groups import Group, ReplicaShape
 from optimizer.verify.common.layer import LayerExperts, LayerFacts, Rates, cache_only, layer_of, rates_of
-from optimizer.verify.common.links import all_reduce, all_to_all, exchange_places, sends
+from optimizer.verify.common.links import all_reduce, all_to_all, context_exchange, exchange_places, sends
 from optimizer.verify.common.mixed import mean_context
 from optimizer.verify.common.weights import tables
 
@@ -117,6 +118,8 @@ class Draft:
     experts: tuple[tuple[LayerExperts, int, int], ...]
     prefill: Affine
     attend: tuple[tuple[Fraction, int], ...]
+    gathered: Fraction = Fraction(0)
+    """Milliseconds for the cache of one token that other ranks hold."""
 
 
 def stated_draft(problem: Problem, group: Group, rates: Rates, reduce: Affine) -> Draft:
@@ -152,6 +155,8 @@ class _Shared:
     exchange: Affine
     places: int
     """Places that copies of a token go to at most in an exchange."""
+    context: Affine
+    """Bytes between ranks that share contexts."""
     beside: Beside
     """What the engine takes beside weights and cache."""
 
@@ -216,6 +221,7 @@ class Stages:
                 reduce=all_reduce(problem.hardware, group.tensor),
                 exchange=all_to_all(problem.hardware, group.expert_gpus) if group.ranks > 1 else Affine(),
                 places=exchange_places(problem.hardware, group.expert_gpus),
+                context=context_exchange(problem.hardware, group.contexts),
                 beside=beside_of(problem, group, self._sampled),
             )
         return found
@@ -243,6 +249,7 @@ class Stages:
                 2 * layer.linear_parameters / (constant("eta_prefill_flops") * rates.linear) + layer.expert_prefill_ms
             ).plus(moved),
             attend=((layer.prefill_flop_width, layer.window),),
+            gathered=gathered_ms(group, [(layer, 1)], shared.context),
         )
 
     def _compute(self, group: Group, kind: StageKind, guesses: int | None = None) -> Stage:
@@ -264,6 +271,9 @@ class Stages:
         products = checked * 2 * linear / (decode_flop * rates.linear)
         roofs = [(dense_bytes / (constant("eta_bw") * rates.linear_bandwidth), products)]
         step = _step(self.problem, group, held, rates, checked).plus(Affine(checked * moved.slope, moved.fixed))
+        for of_kind, n in zip(model.kinds, kind.counts, strict=True):
+            step = step.plus(shared_contexts(self.problem, group, of_kind, shared.context, checked), n)
+        gathered = gathered_ms(group, held, shared.context)
         experts = [(layer.experts, n, checked) for layer, n in held if layer.experts is not None]
         prefill = Affine(2 * linear / (constant("eta_prefill_flops") * rates.linear)).plus(moved)
         prefill = prefill.plus(Affine(sum((n * layer.expert_prefill_ms for layer, n in held), Fraction(0))))
@@ -285,7 +295,14 @@ class Stages:
             prefill = prefill.plus(draft.prefill)
             attend += draft.attend
         alone = kind.first and kind.last and group.tensor * group.ranks == 1
+        prefill = prefill.plus(Affine(gathered / 2))
+        if draft is not None:
+            prefill = prefill.plus(Affine(draft.gathered / 2))
+            gathered += draft.gathered
         attention = constant("eta_prefill_attention") * rates.sixteen
+        scored = [(width / attention, window) for width, window in attend]
+        if gathered:
+            scored.append((gathered / (2 * self.problem.search.max_num_batched_tokens), 0))
         return Stage(
             weights_bytes=ceil(weights),
             sequence_bytes=ceil(sum((n * layer.sequence_bytes for layer, n in kept), Fraction(0))),
@@ -295,7 +312,7 @@ class Stages:
             roofs=tuple(roofs),
             experts=tuple(experts),
             prefill=prefill,
-            attention=tuple((width / attention, window) for width, window in attend),
+            attention=tuple(scored),
             cached=_alike((layer.kept, layer.token_bytes, n) for layer, n in kept),
             admitted=_alike((layer.admitted, layer.token_bytes, n) for layer, n in kept),
             state_bytes=sum((n * layer.state_bytes for layer, n in kept), Fraction(0)),
@@ -336,5 +353,7 @@ def _messages(hidden: int, group: Group, held: list[tuple[LayerFacts, int]], sha
         total = total.plus(Affine(shared.reduce.slope * hidden * 2, shared.reduce.fixed), 2 * n)
         if layer.experts is not None and group.ranks > 1:
             sent = min(layer.experts.per_token, shared.places) * hidden * constant("exchange_bytes")
+            if group.slicing > 1:  # every slice works on every token, which travels in 16 bit
+                sent = Fraction(2 * min(group.slicing, shared.places) * hidden)
             total = total.plus(Affine(shared.exchange.slope * sent, shared.exchange.fixed), 2 * n)
     return total

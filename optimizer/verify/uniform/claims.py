@@ -30,6 +30,8 @@ def check_strategy(ledger: CheckLedger, problem: Problem, strategy: Strategy, fi
         "pipeline_parallel": strategy.pipeline_parallel,
         "data_parallel": strategy.data_parallel,
         "expert_parallel": strategy.expert_parallel,
+        "expert_slice_ranks": strategy.expert_slice_ranks,
+        "decode_context_parallel": strategy.decode_context_parallel,
         "max_num_seqs": strategy.max_num_seqs,
     }
     legal = True
