@@ -325,7 +325,10 @@ class StepModel:
         chunks = -(-workload.fresh(prompt) // budget)
         prompts = (n - 1) / workload.output_tokens * self.yielded
         apart = (prompt_sum - prompt_max)[:, None] / (1 + overlap[:, None] * prompts)
-        tpot = (rounds + prompts * (prompt_max[:, None] + apart)) / self.yielded
+        beside = prompts * (prompt_max[:, None] + apart)
+        per_step = budget / workload.fresh(prompt)
+        bunched = ((0.75 + overlap / 2) * prompt_sum)[:, None] * np.minimum(prompts, per_step)
+        tpot = (rounds + np.maximum(beside, self._bunched_ms(rounds, bunched, prompts))) / self.yielded
         prefill = self._prefill(prompt, decode, multiplicity)
         longest = workload.longest_prompt_tokens
         engine = self.constants.engines[self.problem.engine]
@@ -346,10 +349,26 @@ class StepModel:
             yielded=self.yielded,
             lengths=lengths,
             chunks=chunks,
-            prompts_per_step=budget / workload.fresh(prompt),
+            prompts_per_step=per_step,
             prompt_cap_steps=-(-workload.fresh(longest) // budget) + 1,
             prompt_moments=_prompt_moments(self.problem),
         )
+
+    def _bunched_ms(self, rounds: Floats, work: Floats, prompts: Floats) -> Floats:
+        """What prompts add to a round where one micro-batch takes nearly all of them, (S, N).
+
+        T = D + a·(1 − (1 − 1/P)·h·D/T): the other micro-batches follow it closely, so that only what arrives while they come back
+        goes to them, and hides behind it where there is one: h = min(1, p / (1 + 3p/4)). The larger root.
+
+        Args:
+            rounds: D, (S, N).
+            work: a: the prompts of a round one after the other, less where they differ, (S, N).
+            prompts: p: prompts of a round, (1, N).
+        """
+        hidden = (1 - 1 / self.table.pp.astype(np.float64))[:, None] * np.minimum(1.0, prompts / (1 + 3 * prompts / 4))
+        together = rounds + work
+        result: Floats = (together + np.sqrt(together**2 - 4 * hidden * work * rounds)) / 2 - rounds
+        return result
 
     def _prefill(self, tokens: int, decode: Floats, multiplicity: Floats) -> Floats:
         """Prompt scheduled to prompt done, its chunks flowing through the stages with the decodes beside them."""
