@@ -255,7 +255,7 @@ class StepModel:
         }
         if self.shares_contexts:
             terms["context exchange"] = self._gather_ms(m + cached, cached)
-        if method == "draft" and speculation is not None:
+        if speculation is not None and speculation.drafts and method is not None:
             sliced = (speculation.draft_parameters or 0) * 1e9 / self.table.tp[:, None]
             compute = 2 * m * sliced / (c.eta_prefill_flops * arrays.peak16 / 1e3)
             terms["draft"] = np.where(self.table.is_last, compute, 0.0)

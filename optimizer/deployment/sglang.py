@@ -91,7 +91,8 @@ def _guesses(problem: Problem) -> list[str]:
     if speculation.method == "mtp":
         return ["--speculative-algorithm", "NEXTN", *steps]
     draft = speculation.draft_model or "NAME-OF-THE-DRAFT"
-    return ["--speculative-algorithm", "STANDALONE", "--speculative-draft-model-path", draft, *steps]
+    algorithm = "EAGLE3" if speculation.method == "eagle" else "STANDALONE"
+    return ["--speculative-algorithm", algorithm, "--speculative-draft-model-path", draft, *steps]
 
 
 def _nodes(launch: Launch, options: Options) -> list[str]:

@@ -231,7 +231,7 @@ class Stages:
         speculation, model = self.problem.workload.speculation, self.problem.model
         if speculation is None or speculation.method == "ngram":
             return None
-        if speculation.method == "draft":
+        if speculation.method in ("draft", "eagle"):
             return stated_draft(self.problem, group, shared.rates, shared.reduce)
         last = model.kind_of_layer[-1]
         counts = tuple(int(k == last) for k in range(len(model.kinds)))
