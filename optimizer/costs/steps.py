@@ -327,7 +327,7 @@ class StepModel:
         apart = (prompt_sum - prompt_max)[:, None] / (1 + overlap[:, None] * prompts)
         beside = prompts * (prompt_max[:, None] + apart)
         per_step = budget / workload.fresh(prompt)
-        bunched = ((0.75 + overlap / 2) * prompt_sum)[:, None] * np.minimum(prompts, per_step)
+        bunched = prompt_sum[:, None] * np.minimum(prompts, per_step)
         tpot = (rounds + np.maximum(beside, self._bunched_ms(rounds, bunched, prompts))) / self.yielded
         prefill = self._prefill(prompt, decode, multiplicity)
         longest = workload.longest_prompt_tokens
@@ -357,15 +357,17 @@ class StepModel:
     def _bunched_ms(self, rounds: Floats, work: Floats, prompts: Floats) -> Floats:
         """What prompts add to a round where one micro-batch takes nearly all of them, (S, N).
 
-        T = D + a·(1 − (1 − 1/P)·h·D/T): the other micro-batches follow it closely, so that only what arrives while they come back
-        goes to them, and hides behind it where there is one: h = min(1, p / (1 + 3p/4)). The larger root.
+        T = D + a·(1 − f·h·D/T), f = 1 − 1/P − 1/(2P²), the larger root: the other micro-batches follow it closely, so that only
+        what arrives while they come back goes to them, and hides behind it where there is one, h = min(1, p / (1 + p/2)).
 
         Args:
             rounds: D, (S, N).
-            work: a: the prompts of a round one after the other, less where they differ, (S, N).
+            work: a: the prompts of a round one after the other, as far as a step has room, (S, N).
             prompts: p: prompts of a round, (1, N).
         """
-        hidden = (1 - 1 / self.table.pp.astype(np.float64))[:, None] * np.minimum(1.0, prompts / (1 + 3 * prompts / 4))
+        stages = self.table.pp.astype(np.float64)
+        follow = np.maximum(0.0, 1 - 1 / stages - 1 / (2 * stages**2))[:, None]
+        hidden = follow * np.minimum(1.0, prompts / (1 + prompts / 2))
         together = rounds + work
         result: Floats = (together + np.sqrt(together**2 - 4 * hidden * work * rounds)) / 2 - rounds
         return result

@@ -133,12 +133,12 @@ def derive_tpot(subject: Subject, running: int) -> Figure:
 
 def _bunched(subject: Subject, decode: str, prompts: str) -> str:
     """A round whose prompts pass in one micro-batch: half the sum, and the root of its square less what hides behind it."""
-    work, pp, service = subject.problem.workload, subject.shape.pp, subject.service
+    work, pp = subject.problem.workload, subject.shape.pp
     budget = subject.problem.search.max_num_batched_tokens
     room = f"min({prompts}, {number(budget)} / {number(work.fresh(work.prompt_tokens))})"
-    together = f"(0.75 + {number(float(service.overlap[0]))} / 2) × {ms(subject.ledger.value('prompt-sum'))} × {room}"
-    half, hidden = f"({decode} + {together}) / 2", f"min(1, {prompts} / (1 + 3 / 4 × {prompts}))"
-    less = f"{together} × {decode} × ({pp} − 1) / {pp} × {hidden} / 1 ms / 1 ms"
+    together = f"{ms(subject.ledger.value('prompt-sum'))} × {room}"
+    half, hidden = f"({decode} + {together}) / 2", f"min(1, {prompts} / (1 + {prompts} / 2))"
+    less = f"{together} × {decode} × (1 − 1 / {pp} − 1 / (2 × {pp} × {pp})) × {hidden} / 1 ms / 1 ms"
     return f"{half} + (({half} / 1 ms) ^ 2 − {less}) ^ 0.5 × 1 ms"
 
 

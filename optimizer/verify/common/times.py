@@ -150,10 +150,10 @@ class ReplicaTimes:
         """A round whose prompts pass in one micro-batch, as far as a step has room, less what goes to those that follow it."""
         fresh = self._problem.workload.fresh(self._problem.workload.prompt_tokens)
         room = Decimal(self._problem.search.max_num_batched_tokens) / fresh
-        prompts = (self.overlap / 2 + Decimal("0.75")) * self.prompt_sum * min(per_round, room)
-        less = (
-            prompts * decode * (self._stages - 1) / self._stages * min(Decimal(1), per_round / (1 + per_round * 3 / 4))
-        )
+        prompts = self.prompt_sum * min(per_round, room)
+        stages = Decimal(self._stages)
+        follow = max(Decimal(0), 1 - 1 / stages - 1 / (2 * stages * stages))
+        less = prompts * decode * follow * min(Decimal(1), per_round / (1 + per_round / 2))
         half = (decode + prompts) / 2
         return half + (half * half - less).sqrt()
 
