@@ -39,8 +39,8 @@ from optimizer.catalog.constants import closed_loop_constants, constants
 from optimizer.costs.corpus import Corpus, Times
 from optimizer.costs.measured_runs import MeasuredRun, resolve
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.measurements import CLOSED_LOOP, DISAGGREGATED, MeasurementTable, UnusableRow, parse, read_table
 from optimizer.reading.measured_names import Models
+from optimizer.reading.measurements import CLOSED_LOOP, DISAGGREGATED, MeasurementTable, UnusableRow, parse, read_table
 from optimizer.writing.files import write_file
 
 METRICS = ("tpot", "ttft", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")

@@ -26,8 +26,8 @@ from optimizer.catalog import constants as constants_of
 from optimizer.catalog.constants import CONSTANTS_FILE
 from optimizer.costs.measured_runs import MeasuredRun, resolve
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.measurements import CLOSED_LOOP, DISAGGREGATED, UnusableRow, parse, read_table
 from optimizer.reading.measured_names import Models
+from optimizer.reading.measurements import CLOSED_LOOP, DISAGGREGATED, UnusableRow, parse, read_table
 
 try:
     from calibration.fitting import FIXED, STEP, odd_runs

@@ -257,6 +257,8 @@ def survives(mutation: Mutation) -> str | None:
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", mutation.test]
         env = {**os.environ, "PYTHONPATH": str(copy)}
         done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, check=False)
+        if done.returncode > 1:  # 1 is tests that fail; all others say that pytest itself could not run them
+            return f"{mutation.test} did not run (pytest exit {done.returncode})"
         return None if done.returncode == 1 else f"{mutation.test} passes with it"
 
 

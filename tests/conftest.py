@@ -24,12 +24,17 @@ EVERY = {"seed": 4, "block": 6}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of tests with many generated cases the ordinary run takes a part; ``-m long`` takes the others."""
+    """Of tests with many generated cases the ordinary run takes a part; ``-m long`` takes the others, and what is ``heavy``."""
     cases: dict[tuple[str, str], list[pytest.Item]] = defaultdict(list)
     for item in items:
         spec = getattr(item, "callspec", None)
         for name in GENERATED:
-            if spec is not None and name in spec.params:
+            if spec is None or name not in spec.params:
+                continue
+            heavy = item.get_closest_marker("heavy")
+            if heavy and spec.params[name] in heavy.args:
+                item.add_marker(pytest.mark.long)
+            else:
                 cases[item.nodeid.split("[")[0], name].append(item)
     for (_, name), found in cases.items():
         if len(found) >= FEWEST[name]:

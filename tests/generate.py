@@ -108,7 +108,7 @@ def random_problem(seed: int) -> dict[str, Any]:
     }
     return {
         "name": f"generated-{seed}",
-        "engine": rng.choice(["vllm", "sglang"]),
+        "engine": "trtllm" if seed % 5 == 4 else rng.choice(["vllm", "sglang"]),
         "hardware": hardware,
         "model": model,
         "workload": workload,

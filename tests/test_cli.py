@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.command import run
 from tests.conftest import ROOT, changed
 
 EXAMPLE = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")
-
-
-def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from optimizer.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **env}, timeout=120, check=False)
 
 
 def write(folder: Path, values: dict[str, Any], name: str = "p.yaml") -> str:
@@ -116,6 +109,8 @@ def test_help_of_every_command() -> None:
         (["solve", str(ROOT)], "is a directory"),
         (["solve", EXAMPLE, "--time-limit", "nan"], "--time-limit"),
         (["solve", EXAMPLE, "--time-limit", "-1"], "--time-limit"),
+        (["solve", EXAMPLE, "--gap", "some"], "--gap"),
+        (["solve", EXAMPLE, "--gap", "120%"], "--gap"),
         (["check", EXAMPLE, "--tp", "0"], "--tp"),
         (["check", EXAMPLE, "--tp", "-8"], "--tp"),
         (["check", EXAMPLE, "--dp", "1000000000"], "--dp"),

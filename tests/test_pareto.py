@@ -152,6 +152,7 @@ def test_inventory_by_price_and_without_prices() -> None:
         pareto(inventory_from_dict(unpriced), ("latency", "price"))
 
 
+@pytest.mark.heavy(7)
 @pytest.mark.parametrize("seed", [7, 10, 13])
 def test_generated_inventories(seed: int) -> None:
     """Feasible exactly where solving is; every point verified; none beats another."""
@@ -163,6 +164,7 @@ def test_generated_inventories(seed: int) -> None:
     _no_point_beats_another(front)
 
 
+@pytest.mark.heavy(7, 13)
 @pytest.mark.parametrize("seed", [0, 7, 10, 13, 21])
 def test_steps_of_what_is_served_against_every_plan(seed: int) -> None:
     """Latency against availability alone: the whole front, each point against every plan valued by itself."""

@@ -18,8 +18,20 @@ from optimizer.results.answer import Status, Verification
     ],
 )
 def test_what_was_enumerated(status: Status, sets: bool, said: str) -> None:
-    found = verification_sentence(Verification(True, 7, "exhaustive", 1200, "", ()), status, sets=sets)
+    checked = Verification(True, 7, "exhaustive", 1200, "", (), compared=1200)
+    found = verification_sentence(checked, status, sets=sets)
     assert said in found and found.startswith(
         "Verified: 7 numbers and rules recomputed in exact arithmetic, all agree; "
     )
     assert "enumerat" not in verification_sentence(Verification(True, 7, "bound", 0, "", ()), status, sets=sets)
+
+
+def test_what_was_compared_and_what_each_bound_ruled_out() -> None:
+    checked = Verification(
+        True, 7, "exhaustive", 12 * 10**14, "", (), 3, {"a bound": 12 * 10**14 - 4, "a rule": 1, "naught": 0}
+    )
+    found = verification_sentence(checked, "optimal", sets=True)
+    assert (
+        "against all 1.2 x 10^15 sets of instances (3 compared one by one; 1.1 x 10^15 ruled out by a bound; 1 ruled out by a rule)"
+        in found
+    )

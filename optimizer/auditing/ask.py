@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
 
+INSTEAD = {
+    "inventory": "optimizer check FILE --placement MINE.yaml judges a placement on an inventory, each rule and figure; where the "
+    "report speaks of one group alone, state that group as hardware:",
+    "chain": "optimizer check FILE --placement MINE.yaml judges who holds which layers of a chain, and its tokens/s",
+}
+"""What answers in its place where instances of several shapes, or layers on named nodes, have no one strategy that a report could mean."""
+
 
 def audit(report_text: str, problem: AnyProblem) -> Any:
     """The claims of a report on equal nodes, each confirmed, refuted, contradicted or unsupported.
@@ -22,10 +29,9 @@ def audit(report_text: str, problem: AnyProblem) -> Any:
     Raises:
         ProblemError: the problem is not one of equal nodes.
     """
-    if kind_of(problem) != "uniform":
-        raise ProblemError(
-            "audit", "judges reports on equal nodes; state the part that the report is about as hardware:"
-        )
+    kind = kind_of(problem)
+    if kind != "uniform":
+        raise ProblemError("audit", f"judges written reports on equal nodes (hardware:); {INSTEAD[kind]}")
     from optimizer.auditing import audit as judged
 
     return judged(report_text, cast("Problem", problem))

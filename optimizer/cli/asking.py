@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from optimizer.facts.engine_names import NAMED
+
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.results.answer import Fixed
@@ -38,7 +40,7 @@ OPTIONS: dict[str, Any] = {
     "tpot_p50": _option(float, "--tpot-p50", "Limit of the time per output token at P50, ms.", "MS"),
     "tpot_p99": _option(float, "--tpot-p99", "Limit of the time per output token at P99, ms.", "MS"),
     "max_sequence": _option(int, "--max-sequence", "Longest request that must be served, tokens.", "TOKENS"),
-    "engine": _option(str, "--engine", "vllm or sglang.", "NAME"),
+    "engine": _option(str, "--engine", f"{NAMED}.", "NAME"),
     "objective": _option(str, "--objective", "balanced, latency, fault-tolerance, throughput, fewest-gpus.", "PRESET"),
 }
 SAVE = Annotated[

@@ -23,9 +23,9 @@ def audit(
     ] = False,
 ) -> None:
     """Each claim of a written report: confirmed, refuted, contradicted or unsupported."""
-    from optimizer.auditing import audit as run
+    from optimizer.auditing.ask import audit as run
     from optimizer.facts.errors import ProblemError
-    from optimizer.reading.load import load_problem
+    from optimizer.reading.question import load_problem
 
     if json and markdown:
         raise ProblemError("--json", "cannot be combined with --markdown; choose one")

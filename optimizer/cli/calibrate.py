@@ -55,9 +55,9 @@ def calibrate(
 
     from optimizer.costs.measured_runs import resolve
     from optimizer.facts.errors import ProblemError
-    from optimizer.facts.measurements import CLOSED_LOOP, UnusableRow, parse, read_table
     from optimizer.questions.calibrate import calibrate as ask
     from optimizer.reading.measured_names import Models
+    from optimizer.reading.measurements import CLOSED_LOOP, UnusableRow, parse, read_table
     from optimizer.render.calibrate import calibrated_data, calibrated_text, calibrated_yaml
     from optimizer.writing.files import write_file
 

@@ -54,7 +54,7 @@ def schema(
         str, typer.Option("--kind", help="hardware (equal nodes), cluster (an inventory) or chain.", metavar="KIND")
     ] = "hardware",
     answer: Annotated[
-        bool, typer.Option("--answer", help="Of what every command prints with --json, for all kinds.")
+        bool, typer.Option("--answer", help="Of what commands print with --json and of report.json, for all kinds.")
     ] = False,
 ) -> None:
     """The JSON Schema of the problem file, of each of its three kinds; or of the answers (--answer)."""
@@ -65,9 +65,9 @@ def schema(
     from optimizer.render.as_json import dumps
 
     if answer:
-        from optimizer.render.schemas import command_schema
+        from optimizer.reporting.written.schema import every_schema
 
-        typer.echo(dumps(command_schema()))
+        typer.echo(dumps(every_schema()))
         return
     schemas = {
         "hardware": ProblemFile.model_json_schema,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 import typer
 
 from optimizer.cli.asking import asks
+from optimizer.facts.engine_names import NAMED
 
 if TYPE_CHECKING:
     from optimizer.deployment.chosen import Chosen
@@ -35,7 +36,7 @@ def deploy(
     target: Annotated[
         str, typer.Option("--target", help="shell, ray, kubernetes, compose, systemd or slurm.")
     ] = "shell",
-    engine: Annotated[str | None, typer.Option("--engine", help="vllm or sglang; left out, the problem's.")] = None,
+    engine: Annotated[str | None, typer.Option("--engine", help=f"{NAMED}; left out, the problem's.")] = None,
     out: Annotated[
         str | None, typer.Option("--out", help="Folder to write; left out, the files are shown.", metavar="DIR")
     ] = None,

@@ -33,9 +33,9 @@ def import_helix(
     """A Helix instance (nodes, throughput tables, links) as a problem of kind chain."""
     from pathlib import Path
 
-    from optimizer.facts.files import read_mapping
     from optimizer.facts.text import name_from_path
     from optimizer.reading.chain import chain_from_dict
+    from optimizer.reading.files import read_mapping
     from optimizer.reading.helix import helix_to_chain
     from optimizer.writing.files import write_file
     from optimizer.writing.yaml_text import yaml_text

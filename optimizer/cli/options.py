@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from optimizer.results.answer import Fixed
 
+LEAST_LEFT = 0.05
+"""Part of a time limit that is left whatever loading took: no limit is below nothing."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -71,11 +73,32 @@ def trace_file(path: str | None) -> Path | None:
 
 
 def time_limit_of(seconds: float | None) -> float | None:
-    """The seconds of ``--time-limit``, checked for range."""
+    """What is left of the seconds of ``--time-limit``, checked for range: loading the program counts too."""
     from math import isfinite
 
+    from optimizer.cli.started import seconds as gone
     from optimizer.facts.errors import ProblemError
 
     if seconds is not None and not (isfinite(seconds) and seconds > 0):
         raise ProblemError("--time-limit", f"{seconds} is not allowed; seconds above 0")
-    return seconds
+    return None if seconds is None else max(LEAST_LEFT * seconds, seconds - gone())
+
+
+def gap_of(text: str | None) -> float:
+    """The share of ``--gap``, as 0.02 or 2%; 0 where it is left out."""
+    from math import isfinite
+
+    from optimizer.facts.errors import ProblemError
+
+    if text is None:
+        return 0.0
+    plain = text.strip()
+    try:
+        share = float(plain[:-1]) / 100 if plain.endswith("%") else float(plain)
+    except ValueError:
+        share = -1.0
+    if not (isfinite(share) and 0 <= share <= 1):
+        raise ProblemError(
+            "--gap", f"{text!r} is not allowed; a share from 0 to 1 such as 0.02, or a percentage such as 2%"
+        )
+    return share

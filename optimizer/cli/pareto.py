@@ -56,7 +56,7 @@ def pareto(
         from optimizer.render.as_json import dumps
         from optimizer.render.pareto import front_data
 
-        typer.echo(dumps(front_data(front)))
+        typer.echo(dumps(front_data(front, question.kind)))
     else:
         from optimizer.render.pareto import print_front
 

@@ -37,7 +37,7 @@ from optimizer.cli.catalog import catalog_app, schema
 from optimizer.cli.completion import name_shell
 from optimizer.cli.costs import with_table_option
 from optimizer.cli.import_ import import_app
-from optimizer.cli.interrupted import Interrupted
+from optimizer.cli.interrupted import Interrupted, answered
 from optimizer.cli.model import model
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.text import shortened
@@ -130,7 +130,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     from optimizer.cli.streams import guarded
 
     with guarded() as streams:
-        code = streams.code(_code(sys.argv[1:] if arguments is None else arguments))
+        said = _code(sys.argv[1:] if arguments is None else arguments)
+        answered()
+        code = streams.code(said)
     sys.exit(code)
 
 

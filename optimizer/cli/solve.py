@@ -13,7 +13,8 @@ import typer
 from optimizer.cli.asking import asks
 from optimizer.cli.calibrate import Constants
 from optimizer.cli.costs import Costs, CostTableFile, with_costs_asked
-from optimizer.cli.options import Json, time_limit_of, trace_file
+from optimizer.cli.interrupted import answered
+from optimizer.cli.options import Json, gap_of, time_limit_of, trace_file
 from optimizer.cli.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
 
 if TYPE_CHECKING:
@@ -27,7 +28,16 @@ if TYPE_CHECKING:
 OK, VIOLATED, LIMIT_REACHED = 0, 1, 3
 EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}
 
-TimeLimit = Annotated[float | None, typer.Option("--time-limit", help="Seconds for the search.", metavar="SECONDS")]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option("--time-limit", help="Seconds for the whole command, verification included.", metavar="SECONDS"),
+]
+Gap = Annotated[
+    str | None,
+    typer.Option(
+        "--gap", help="cluster, chain: stop when value and bound are this near (2%); else never.", metavar="SHARE"
+    ),
+]
 Svg = Annotated[str | None, typer.Option("--svg", help="Draw the chains (kind: chain) to this file.", metavar="PATH")]
 Trace = Annotated[
     str | None, typer.Option("--trace", help="Simulate on the requests of this CSV instead of Poisson.", metavar="FILE")
@@ -46,6 +56,7 @@ def solve(
     json: Json = False,
     full: Full = False,
     time_limit: TimeLimit = None,
+    gap: Gap = None,
     svg: Svg = None,
     simulate: Annotated[bool, typer.Option(help="Simulate the answer's percentiles.")] = True,
     trace: Trace = None,
@@ -61,15 +72,21 @@ def solve(
     from optimizer.questions.solve import solve as ask
     from optimizer.render.progress import LiveLine
 
-    limit = time_limit_of(time_limit)
+    limit, enough = time_limit_of(time_limit), gap_of(gap)
     check_options(apply_repair, out, force)
     played = trace_file(trace)
     _check_svg(question, svg)
     problem = with_costs_asked(question, trace, costs, table, None)
     with LiveLine() as live:
         answer: Any = ask(
-            problem, time_limit_s=limit, progress=live, stated=question.stated, all_conflicts=all_conflicts
+            problem,
+            time_limit_s=limit,
+            progress=live,
+            stated=question.stated,
+            all_conflicts=all_conflicts,
+            gap=enough,
         )
+        answered()
         if simulate or trace:
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
@@ -126,6 +143,7 @@ def check(
             all_conflicts=all_conflicts,
             repairs=helping,
         )
+        answered()
         if simulate or trace:
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None

@@ -25,8 +25,8 @@ def import_log(
     from pathlib import Path
 
     from optimizer.facts.errors import ProblemError
-    from optimizer.facts.files import read_mapping
     from optimizer.questions.start_log import Printed, overhead_from, read_for
+    from optimizer.reading.files import read_mapping
     from optimizer.reading.load import problem_from_dict
     from optimizer.reading.start_log import read_start_log
     from optimizer.render.start_log import log_as_json, log_text, problem_values

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from optimizer.cli.asking import asks
+from optimizer.facts.engine_names import NAMED
 
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
@@ -44,7 +45,7 @@ def verify_deployment(
     requests: Annotated[
         int | None, typer.Option("--measure", help="Send so many requests of our own at the planned rate.", metavar="N")
     ] = None,
-    engine: Annotated[str | None, typer.Option("--engine", help="vllm or sglang; left out, the problem's.")] = None,
+    engine: Annotated[str | None, typer.Option("--engine", help=f"{NAMED}; left out, the problem's.")] = None,
     model_id: Annotated[str | None, typer.Option("--model-id", help="What the engines load, as for deploy.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Findings as JSON.")] = False,
 ) -> None:

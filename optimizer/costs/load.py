@@ -7,6 +7,7 @@ processor-sharing server with state-dependent speed (Kelly, Reversibility and St
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,13 +18,16 @@ from optimizer.costs.shapes import Bools, Floats, Ints
 from optimizer.facts.problem import Problem
 
 _CELLS = 1 << 18  # load points times states worked on at a time, to bound memory
-_FEW_CELLS = 1 << 17
+_CELLS_OF_A_ROUND = 1 << 14
+"""A round takes as long as so many of them."""
 _PILES_UP = -1
 _TIMES = (
     *("mean_ms", "prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99"),
     *("tpot_p50", "tpot_p99", "e2e_p50", "e2e_p99", "goodput"),
 )
 SMALLEST_CHAIN = 512
+SELDOM = frozenset({"e2e_p50", "e2e_p99", "goodput", "prefill_p50", "ttft_p50", "tpot_p50"})
+"""What takes half of the work of a point and is seldom asked for where many points are tried."""
 
 
 def chain_length(problem: Problem) -> int:
@@ -61,7 +65,13 @@ class LoadPoints:
 
 
 def evaluate(
-    service: ServiceTable, shape: Ints, rate_per_s: Floats, never: int, overlap_rate_per_s: Floats | None = None
+    service: ServiceTable,
+    shape: Ints,
+    rate_per_s: Floats,
+    never: int,
+    overlap_rate_per_s: Floats | None = None,
+    *,
+    everything: bool = True,
 ) -> LoadPoints:
     """Percentiles of every pair of shape index and arrival rate (requests/s at one replica).
 
@@ -74,16 +84,16 @@ def evaluate(
         rate_per_s: (Q,) arrival rate of one replica; 0 or less marks a pair without replicas (overloaded).
         never: number of sequences that stands for "more than any" where overloaded.
         overlap_rate_per_s: (Q,) rate at which prompts overlap in the pipeline, for such bounds; left out, the arrival rate.
+        everything: False where nobody reads ``SELDOM``, which are not numbers then, nor ``n50`` and ``slots_needed``.
     """
     chain, usable = service.chain, rate_per_s > 0
     rate = np.where(usable, rate_per_s, 1.0) / 1e3  # per ms
     piles_up = ~usable | (rate * chain.last(shape) >= 1)
     if not len(shape):
-        return _evaluate(service, shape, rate, never, rate, 0)
+        return _evaluate(service, shape, rate, never, rate, 0, everything)
     level = np.full(len(shape), _PILES_UP, dtype=np.int64)
     level[~piles_up] = chain.level_of(shape[~piles_up], rate[~piles_up])
-    if len(shape) * chain.slots <= _FEW_CELLS:
-        level[~piles_up] = level.max()  # apart, few points would take longer
+    _join_few(level, chain.widths)
     parts: list[tuple[Ints, LoadPoints]] = []
     for one in sorted(set(level.tolist())):
         rows = np.flatnonzero(level == one)
@@ -96,10 +106,19 @@ def evaluate(
             else:
                 own = rate[at]
                 overlap = own if overlap_rate_per_s is None else overlap_rate_per_s[at] / 1e3
-                parts.append((at, _evaluate(service, shape[at], own, never, overlap, one)))
+                parts.append((at, _evaluate(service, shape[at], own, never, overlap, one, everything)))
     if len(parts) == 1:
         return parts[0][1]
     return _together(parts, len(shape))
+
+
+def _join_few(level: Ints, widths: list[int]) -> None:
+    """Work on points of a narrow chain with those of the next wider one where that is less work than another round."""
+    present = sorted(set(level[level != _PILES_UP].tolist()))
+    for narrow, wide in pairwise(present):
+        here = level == narrow
+        if int(here.sum()) * (widths[wide] - widths[narrow]) < _CELLS_OF_A_ROUND:
+            level[here] = wide
 
 
 def _together(parts: list[tuple[Ints, LoadPoints]], count: int) -> LoadPoints:
@@ -135,7 +154,13 @@ def _piled_up(chain: ChainTable, shape: Ints, rate_per_ms: Floats, never: int) -
 
 
 def _evaluate(
-    service: ServiceTable, shape: Ints, rate: Floats, never: int, overlapping: Floats, level: int
+    service: ServiceTable,
+    shape: Ints,
+    rate: Floats,
+    never: int,
+    overlapping: Floats,
+    level: int,
+    everything: bool,
 ) -> LoadPoints:
     """Points of one width of the chain, none of which piles up; rates per ms. ``overlapping`` is ``rate`` but for bounds from below."""
     chain = service.chain
@@ -148,7 +173,7 @@ def _evaluate(
     tail = weights[:, -1] * ratio / (1 - ratio)
     cumulative = np.cumsum(weights, axis=1)
     total = cumulative[:, -1] + tail
-    c50 = (cumulative < 0.5 * total[:, None]).sum(axis=1)
+    c50 = (cumulative < 0.5 * total[:, None]).sum(axis=1) if everything else np.full(len(shape), never)
     reach = 0.99 * total
     k = (cumulative < reach[:, None]).sum(axis=1)
     inside = np.clip(k, 1, len(n))
@@ -186,16 +211,18 @@ def _evaluate(
     pair = occupancy * np.clip(100 * rate * (round99 + occupancy) - 1, 0.0, 1.0)
     cap = service.prompt_cap_steps * (service.prompts_per_step * occupancy + round99)
     prefill99 = np.maximum(base, np.minimum(base + np.maximum(wait99, pair), cap))
-    needed = chain.fewest_completing(len(n), shape, rate)
+    needed = chain.fewest_completing(len(n), shape, rate) if everything else np.full(len(shape), never)
 
     wider = _wider(push, service.prompt_moments)
-    seen = latencies(
-        service.lengths,
-        rate,
-        np.where(fine, prefilling, 0.0),
-        *_prompts(service, shape, occupancy / alone),
-        at=_at_mean(service, shape, mean_number + 1, np.sqrt(np.maximum(0.0, variance * wider))),
-    )
+    seen = None
+    if everything or service.lengths.mixed:
+        seen = latencies(
+            service.lengths,
+            rate,
+            np.where(fine, prefilling, 0.0),
+            *_prompts(service, shape, occupancy / alone),
+            at=_at_mean(service, shape, mean_number + 1, np.sqrt(np.maximum(0.0, variance * wider))),
+        )
     first = {
         "prefill_p50": prefill50,
         "prefill_p99": prefill99,
@@ -204,7 +231,7 @@ def _evaluate(
         "tpot_p50": service.tpot_ms[shape, at50],
         "tpot_p99": service.tpot_ms[shape, at99],
     }
-    if service.lengths.mixed:
+    if seen is not None and service.lengths.mixed:
         mean_wait = seen.wait
         for name in ("prefill", "ttft", "tpot"):
             of = getattr(seen, name)
@@ -215,7 +242,14 @@ def _evaluate(
         result: Floats = np.where(fine, values, np.inf)
         return result
 
-    quantiles = {"e2e_p50": seen.e2e_p50, "e2e_p99": seen.e2e_p99, "goodput": seen.missed(service.lengths.goodput)}
+    unknown = dict.fromkeys(sorted(SELDOM), np.full(len(shape), np.nan))
+    if seen is None or not everything:
+        first, quantiles = (
+            {name: unknown.get(name, v) for name, v in first.items()},
+            {name: v for name, v in unknown.items() if name not in first},
+        )
+    else:
+        quantiles = {"e2e_p50": seen.e2e_p50, "e2e_p99": seen.e2e_p99, "goodput": seen.missed(service.lengths.goodput)}
     if overlapping is not rate:
         # A bound from below: quantiles from cumulants are not sure to grow with the rate, so nothing is said of them.
         unsure = quantiles | (first if service.lengths.mixed else {})

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from optimizer.costs.closed_loop import measured_kv_format
 from optimizer.costs.shapes import Shape
 from optimizer.facts.hardware import GpuFacts
-from optimizer.facts.measurements import Measurement
 from optimizer.facts.model import ModelFacts
 from optimizer.reading.measured_names import Models, find_gpu, weight_format
+from optimizer.reading.measurements import Measurement
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.shapes import Shape
 from optimizer.engines.memory import OverheadPart, overhead_of
+from optimizer.engines.registry import engine_of
 from optimizer.facts.hardware import MIB
 from optimizer.facts.problem import Problem
 
@@ -48,8 +49,8 @@ class StartUp:
 def start_up(problem: Problem, shape: Shape) -> StartUp:
     """The figures for one layout.
 
-    SGLang's share of memory (``gpu_memory_utilization`` here) is of what is free once its processes have started, and holds
-    weights and cache alone (``--mem-fraction-static``).
+    A share that holds weights and cache alone (SGLang's ``--mem-fraction-static``, ``gpu_memory_utilization`` here) is of what is
+    free once the engine's processes have started.
     """
     costs = AnalyticCosts(problem, [shape])
     memory, table, slots = costs.memory(), costs.table, problem.max_batch
@@ -59,7 +60,8 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
     columns = table.multiplicity[0] > 0
     several = shape.tp * shape.pp * shape.engine_ranks > 1
     peak = (memory.activations + memory.logits(slots))[0]
-    if problem.engine == "sglang":
+    holds = engine_of(problem.engine).share
+    if holds == "weights_and_cache":
         share = Fraction(repr(problem.requirements.gpu_memory_utilization))
         begun = known.context.value + (known.communication.value if several else 0)
         beside = np.full_like(
@@ -73,7 +75,7 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
         parts = (*known.counted, *((known.communication,) if several and "communication" in known.counts else ()))
         # Where the engine does not ask what is free, it runs out of memory when what it never counted is more than the rest.
         uncounted = known.context.low + (known.communication.low if several else 0) + known.cuda_graphs.low
-        if memory_budget_bytes(problem) + uncounted * MIB > problem.hardware.gpu.memory_bytes:
+        if holds == "whole" and memory_budget_bytes(problem) + uncounted * MIB > problem.hardware.gpu.memory_bytes:
             left = np.minimum(left, -1)
     needed, per_token = memory.kv_per_sequence[0], memory.kv_per_token[0]
     spare = np.where(columns, left - needed, np.iinfo(np.int64).max)

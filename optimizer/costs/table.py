@@ -19,9 +19,9 @@ from optimizer.costs.residuals import FADE_LENGTHS, FADE_LOAD, Residuals, Sample
 from optimizer.costs.shapes import Floats, Ints
 from optimizer.facts.cost_table import Correction, CostTable
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.measurements import Measurement, UnusableRow, parse, read_table
 from optimizer.facts.problem import Problem
 from optimizer.reading.measured_names import Models, find_gpu, plain
+from optimizer.reading.measurements import Measurement, UnusableRow, parse, read_table
 
 Layout = tuple[int, int, int, str]
 """(TP, PP, EP, weight format)."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-HEAD, RANK = "@head@", "@rank@"
-"""Marks: address of the instance's first node, and the number of this node in the instance."""
+HEAD, RANK, FOLDER = "@head@", "@rank@", "@folder@"
+"""Marks: address of the instance's first node, the number of this node in the instance, where the launch files lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +21,29 @@ class Command:
     serves: bool
     notes: tuple[str, ...] = field(default=())
     """What the person has to know, whole sentences."""
+    settings_file: str = ""
+    """Name of a file beside the launch files that the command reads, ``@folder@/NAME`` in its arguments; "" for none."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What stands in it."""
+    served_as: str = ""
+    """What requests call the model; "" for what the engine loads."""
 
-    def filled(self, head: str, rank: str) -> tuple[str, ...]:
+    def filled(self, head: str, rank: str, folder: str = ".") -> tuple[str, ...]:
         """The arguments with the marks replaced."""
-        return tuple(word.replace(HEAD, head).replace(RANK, rank) for word in self.arguments)
+        return tuple(word.replace(HEAD, head).replace(RANK, rank).replace(FOLDER, folder) for word in self.arguments)
 
     def value(self, flag: str) -> str | None:
         """The value of a flag; None where it is not set."""
         if flag not in self.arguments:
             return None
         return self.arguments[self.arguments.index(flag) + 1]
+
+    def setting(self, path: str) -> str | None:
+        """What stands at a place of the file of settings, such as ``kv_cache_config.dtype``; None where nothing does."""
+        found: Any = self.settings
+        for name in path.split("."):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return None if found is None else str(found)
 
 
 def joined(values: tuple[int, ...]) -> str:

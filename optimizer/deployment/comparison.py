@@ -8,6 +8,7 @@ from typing import Any
 
 from optimizer.deployment.observed import Seen
 from optimizer.deployment.service import Engine, Service
+from optimizer.engines.registry import engine_of
 from optimizer.facts.errors import ProblemError
 from optimizer.results.answer import Metrics
 
@@ -46,9 +47,9 @@ def compare_engine(
 def _engine(service: Service, metrics: Metrics, seen: Seen, engine: Engine) -> list[PlanDifference]:
     strategy, ranks = engine.instance.strategy, engine.instance.replicas
     longest = service.problems[engine.instance.pool][0].max_sequence_tokens
-    sequences = strategy.max_num_seqs * (ranks if service.options.engine == "sglang" else 1)
+    sequences = strategy.max_num_seqs * (ranks if engine_of(service.options.engine).sequences_of == "server" else 1)
     rows: list[PlanDifference] = [
-        _row(seen.where, "model", service.options.model_id, seen.model),
+        _row(seen.where, "model", engine.commands[0].served_as or service.options.model_id, seen.model),
         _row(seen.where, "longest sequence", longest, seen.max_sequence_tokens, " tokens"),
         _row(seen.where, "sequences at once", sequences, seen.max_num_seqs),
     ]

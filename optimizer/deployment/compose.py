@@ -11,8 +11,12 @@ from optimizer.deployment.programs import program
 from optimizer.deployment.router import IMAGE
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.shell import ROUTE, SUPERVISE, router_files
+from optimizer.engines.registry import engine_of
 from optimizer.writing.quoting import compose_text
 from optimizer.writing.yaml_text import yaml_text
+
+LAUNCH = "/launch"
+"""Where a container sees files of this folder."""
 
 
 def compose_files(service: Service) -> dict[str, str]:
@@ -24,7 +28,7 @@ def compose_files(service: Service) -> dict[str, str]:
             services["router"] = _router()
         document = {"services": services, "volumes": {"huggingface": {}}}
         files[f"compose-{service.host(node)}.yaml"] = yaml_text(document, title=service.title)
-    return {**files, SUPERVISE: program(SUPERVISE), **router_files(service)}
+    return {**files, **service.settings_files(), SUPERVISE: program(SUPERVISE), **router_files(service)}
 
 
 def _router() -> dict[str, Any]:
@@ -32,9 +36,9 @@ def _router() -> dict[str, Any]:
     ask = f"curl -s -o /dev/null -m 5 http://127.0.0.1:{SERVICE_PORT}/router/health"
     return {
         "image": IMAGE,
-        "entrypoint": ["bash", "/launch/start-router.sh"],
+        "entrypoint": ["bash", f"{LAUNCH}/start-router.sh"],
         "network_mode": "host",
-        "volumes": [f"./{name}:/launch/{name}:ro" for name in files],
+        "volumes": [f"./{name}:{LAUNCH}/{name}:ro" for name in files],
         "restart": "unless-stopped",
         "stop_grace_period": f"{STOP_S + 10}s",
         "healthcheck": {"test": ["CMD-SHELL", ask], "interval": "10s", "timeout": "6s", "retries": 3},
@@ -43,13 +47,14 @@ def _router() -> dict[str, Any]:
 
 def _engine(service: Service, engine: Engine, number: int) -> dict[str, Any]:
     command = engine.commands[number]
-    words = command.filled(service.host(engine.launch.head), str(number))
+    words = command.filled(service.host(engine.launch.head), str(number), LAUNCH)
     several = len(engine.commands) > 1
     supervised = ["--echo", "--stay", "--grace", str(STOP_S)]
     if command.serves:
         supervised += ["--port", str(command.port), "--ready-within", str(start_limit_s(service.weight_bytes(engine)))]
     if several:
         supervised.append("--patient")
+    mounted = (SUPERVISE, command.settings_file)
     environment: dict[str, str | None] = {
         "HF_TOKEN": None,
         **{name: compose_text(value) for name, value in command.environment.items()},
@@ -57,17 +62,20 @@ def _engine(service: Service, engine: Engine, number: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "image": compose_text(service.image(engine)),
         # It restarts an engine that hangs, which Compose itself does not do with an unhealthy container.
-        "entrypoint": ["python3", "/launch/supervise.py", *supervised, "engine", "--"],
+        "entrypoint": ["python3", f"{LAUNCH}/{SUPERVISE}", *supervised, "engine", "--"],
         "command": [compose_text(word) for word in words],
         "environment": environment,
         "working_dir": "/tmp",
         "network_mode": "host",
         "ipc": "host",
-        "volumes": [f"huggingface:{CACHE}", f"./{SUPERVISE}:/launch/{SUPERVISE}:ro"],
+        "volumes": [f"huggingface:{CACHE}", *(f"./{name}:{LAUNCH}/{name}:ro" for name in mounted if name)],
         "restart": "unless-stopped",
         "stop_grace_period": f"{STOP_S + 20}s",
         **_gpus(service, engine, command.gpus, environment),
     }
+    ulimits = engine_of(service.options.engine).ulimits
+    if ulimits:
+        found["ulimits"] = dict(ulimits)
     if command.serves:
         ask = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{command.port}/health', timeout=5)"
         found["healthcheck"] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from optimizer.catalog.quantised import published
 from optimizer.deployment.options import Options
 from optimizer.engines.engine import DTYPES
 from optimizer.engines.kernels import kernels_of
@@ -41,34 +42,69 @@ def format_flags(model: ModelFacts, strategy: Strategy, options: Options) -> lis
     """``--dtype``, ``--kv-cache-dtype`` and, where weights are converted on loading, ``--quantization``.
 
     Raises:
-        ProblemError: the checkpoint is not stored in the answer's format and the engine cannot convert it, or the engine
-            has no such KV format.
+        ProblemError: as :func:`cache_word` and :func:`loading_word`.
     """
-    dtype = strategy.weight_precision if strategy.weight_precision in DTYPES else model.native_dtype
-    flags = ["--dtype", DTYPES[dtype], "--kv-cache-dtype", _kv(strategy.kv_precision, dtype, options)]
-    return flags + _quantization(strategy.weight_precision, options)
+    loading = loading_word(strategy.weight_precision, model, options)
+    flags = ["--dtype", DTYPES[sixteen_bit(model, strategy)], "--kv-cache-dtype", cache_word(model, strategy, options)]
+    return [*flags, "--quantization", loading] if loading else flags
 
 
-def _kv(wanted: str, dtype: str, options: Options) -> str:
-    engine = engine_of(options.engine)
-    word = engine.kv_word(wanted, dtype)
+def sixteen_bit(model: ModelFacts, strategy: Strategy) -> str:
+    """The 16-bit type of what is not quantised."""
+    return strategy.weight_precision if strategy.weight_precision in DTYPES else model.native_dtype
+
+
+def cache_word(model: ModelFacts, strategy: Strategy, options: Options) -> str:
+    """What the engine's option for the cache is set to.
+
+    Raises:
+        ProblemError: the engine has no such KV format.
+    """
+    engine, dtype = engine_of(options.engine), sixteen_bit(model, strategy)
+    word = engine.kv_word(strategy.kv_precision, dtype)
     if word is None:
         raise ProblemError(
             "--kv",
-            f"{wanted} beside {dtype} weights is not offered by {options.engine_name} ({engine.kv_offered}); {dtype} would be right",
+            f"{strategy.kv_precision} beside {dtype} weights is not offered by {options.engine_name} ({engine.kv_offered}); {dtype} "
+            "would be right",
         )
     return word
 
 
-def _quantization(wanted: str, options: Options) -> list[str]:
+def loading_word(wanted: str, model: ModelFacts, options: Options) -> str | None:
+    """How the engine is told to convert weights while it loads them; None where they are served as they are stored.
+
+    Raises:
+        ProblemError: the checkpoint is not stored in the answer's format and the engine cannot convert it.
+    """
     stored = options.checkpoint_format
     if wanted == stored or (wanted in DTYPES and stored in DTYPES):
-        return []
+        return None
     on_loading = engine_of(options.engine).on_loading.get(wanted)
     if stored in DTYPES and on_loading:
-        return ["--quantization", on_loading]
+        return on_loading
+    known = stored_in(wanted, model, options)
     raise ProblemError(
         "--checkpoint-format",
         f"{options.model_id} is stored in {stored} and {options.engine_name} cannot make {wanted} of it while loading; name a "
-        f"checkpoint that is stored in {wanted}: --model-id NAME --checkpoint-format {wanted}",
+        f"checkpoint that is stored in {wanted}: --model-id {known or 'NAME'} --checkpoint-format {wanted}",
+    )
+
+
+def stored_in(wanted: str, model: ModelFacts, options: Options) -> str | None:
+    """A published repository of the model in a format, in a form that the engine reads; None where none is known."""
+    methods = engine_of(options.engine).reads
+    known = (published(name, wanted, methods) for name in (options.model_id, model.huggingface_id))
+    return next((name for name in known if name is not None), None)
+
+
+def conversion_note(problem: Problem, strategy: Strategy, options: Options) -> str | None:
+    """A sentence where weights are converted on every start although a published checkpoint holds them so; else None."""
+    wanted, stored = strategy.weight_precision, options.checkpoint_format
+    if wanted == stored or wanted in DTYPES:
+        return None
+    known = stored_in(wanted, problem.model, options)
+    return known and (
+        f"The weights are made {wanted} of {options.model_id} at every start, which loads {stored} first; {known} is published in "
+        f"{wanted}: --model-id {known} --checkpoint-format {wanted}."
     )

@@ -1,6 +1,6 @@
 """Kubernetes manifests: a Deployment for instances within a node, a LeaderWorkerSet for instances that span nodes.
 
-LeaderWorkerSet: https://lws.sigs.k8s.io. Why a PodDisruptionBudget counts as it does: ``docs/deploy.md``, section 7.
+LeaderWorkerSet: https://lws.sigs.k8s.io. Why a PodDisruptionBudget counts as it does: ``docs/deploy.md``, section 8.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from optimizer.deployment.command import Command
 from optimizer.deployment.limits import DRAIN_S, STOP_S
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.platforms import product_of
-from optimizer.deployment.pods import LEAVE_S, pod, weights_claim
+from optimizer.deployment.platforms import products_of
+from optimizer.deployment.pods import LEAVE_S, SETTINGS, pod, weights_claim
 from optimizer.deployment.programs import program
 from optimizer.deployment.router import IMAGE, router_conf, start_router
 from optimizer.deployment.service import Engine, Service
@@ -38,6 +38,10 @@ def kubernetes_files(service: Service) -> dict[str, str]:
     app = service_name(service.name)
     claim = f"{app}-weights"
     documents: list[dict[str, Any]] = [weights_claim(service, claim, _labels(app, "weights"))]
+    settings = service.settings_files()
+    if settings:
+        metadata = {"name": f"{app}-settings", "namespace": service.options.namespace, "labels": _labels(app, "engine")}
+        documents.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings})
     servers = []
     for number, engines in enumerate(groups):
         name = app if len(groups) == 1 else f"{app}-{number}"
@@ -72,8 +76,8 @@ def _refuse(service: Service, groups: list[list[Engine]]) -> None:
                 "order. Use --target shell",
             )
     gpus = {gpu.name: gpu for stages in service.problems for gpu in (problem.hardware.gpu for problem in stages)}
-    products = {product_of(gpu) for gpu in gpus.values()}
-    if len(gpus) > 1 and (None in products or len(products) < len(gpus)) and not service.options.hosts:
+    products = {products_of(gpu) for gpu in gpus.values()}
+    if len(gpus) > 1 and (() in products or len(products) < len(gpus)) and not service.options.hosts:
         raise ProblemError(
             "--hosts",
             f"is needed: pools on {' and '.join(gpus)} have to be kept to their nodes, and no label is known that tells them apart; "
@@ -92,7 +96,7 @@ def _refuse(service: Service, groups: list[list[Engine]]) -> None:
 def _words(command: Command, rank: str) -> tuple[str, ...]:
     """The command for a pod, in which only our own variables are variables."""
     quoted = replace(command, arguments=tuple(kubernetes_word(word) for word in command.arguments))
-    return quoted.filled("$(LWS_LEADER_ADDRESS)", rank)
+    return quoted.filled("$(LWS_LEADER_ADDRESS)", rank, SETTINGS)
 
 
 def _labels(app: str, part: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 from optimizer.facts.errors import ProblemError
@@ -50,5 +51,10 @@ def launch_lines(problem: Problem | InventoryProblem, answer: Answer | Inventory
             else f"Launch each of {count} instances of {engine.instance.name}'s shape"
         )
         several = f" (and {len(engine.commands) - 1} more on the other nodes)" if len(engine.commands) > 1 else ""
-        said.append(f"{each}{several}: {' '.join(words)}")
+        read = (
+            f", where {command.settings_file} holds {json.dumps(dict(command.settings))}"
+            if command.settings_file
+            else ""
+        )
+        said.append(f"{each}{several}: {' '.join(words)}{read}")
     return tuple(said)

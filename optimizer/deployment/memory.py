@@ -1,4 +1,4 @@
-"""SGLang's ``--mem-fraction-static`` from the memory of the answer. ``docs/deploy.md``, section 4."""
+"""What engines are told of memory, from the memory of the answer. ``docs/deploy.md``, section 4."""
 
 from __future__ import annotations
 
@@ -45,23 +45,7 @@ def static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, 
     Raises:
         ProblemError: every stage fits its GPU, yet no share leaves each the cache that it needs.
     """
-    from optimizer.costs.analytic import AnalyticCosts
-    from optimizer.costs.breakdown import breakdown
-    from optimizer.costs.shapes import Shape
-
-    shape = Shape.of(strategy)
-    limit = usable_share(problems)
-    # What an engine takes beside weights and cache differs from GPU to GPU.
-    on_gpu = {
-        problem.hardware.gpu.name: breakdown(problem, shape, strategy.max_num_seqs, 1)["memory_bytes_by_stage"]
-        for problem in problems
-    }
-    stages = [on_gpu[problem.hardware.gpu.name][stage] for stage, problem in enumerate(problems)]
-    if problems[0].paged:
-        longest = AnalyticCosts(problems[0], [shape])
-        held_by = longest.memory().kv_per_sequence[0]
-        for stage, column in zip(stages, longest.table.class_of_stage[0], strict=True):
-            stage["KV cache"] = int(held_by[column])
+    limit, stages = usable_share(problems), _stages(problems, strategy)
     total = [problem.hardware.gpu.memory_bytes for problem in problems]
     cache = [stage["KV cache"] for stage in stages]
     smallest, needed = min(total), max(cache)
@@ -89,3 +73,51 @@ def static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, 
         f"Weights and KV cache of the stages need {least / STEPS:g} of the GPU's memory; with that share, GPUs may use "
         f"more than gpu_memory_utilization = {limit:g} allows."
     )
+
+
+def cache_share(problems: Sequence[Problem], strategy: Strategy) -> float:
+    """TensorRT-LLM's ``free_gpu_memory_fraction``: of what weights, buffers and a profiling run leave, the cache's share.
+
+    The largest, in thousandths, with which no GPU uses more than gpu_memory_utilization by the answer's count of what lies
+    beside the cache.
+
+    Raises:
+        ProblemError: nothing is left for the cache under that limit.
+    """
+    limit, found = Fraction(str(usable_share(problems))), []
+    for problem, stage in zip(problems, _stages(problems, strategy), strict=True):
+        memory = problem.hardware.gpu.memory_bytes
+        beside = sum(stage.values()) - stage["KV cache"]
+        found.append((limit * memory - beside) / (memory - beside) if beside < memory else Fraction(0))
+    share = floor(min(found) * STEPS)
+    if share < 1:
+        raise ProblemError(
+            "requirements.gpu_memory_utilization",
+            f"{float(limit):g} leaves nothing for the KV cache on one of the GPUs",
+        )
+    return share / STEPS
+
+
+def _stages(problems: Sequence[Problem], strategy: Strategy) -> list[dict[str, int]]:
+    """Bytes of one GPU of each stage by what they hold; the cache is what has to be held.
+
+    Args:
+        problems: the homogeneous problem of each stage.
+    """
+    from optimizer.costs.analytic import AnalyticCosts
+    from optimizer.costs.breakdown import breakdown
+    from optimizer.costs.shapes import Shape
+
+    shape = Shape.of(strategy)
+    # What an engine takes beside weights and cache differs from GPU to GPU.
+    on_gpu = {
+        problem.hardware.gpu.name: breakdown(problem, shape, strategy.max_num_seqs, 1)["memory_bytes_by_stage"]
+        for problem in problems
+    }
+    stages = [on_gpu[problem.hardware.gpu.name][stage] for stage, problem in enumerate(problems)]
+    if problems[0].paged:
+        longest = AnalyticCosts(problems[0], [shape])
+        held_by = longest.memory().kv_per_sequence[0]
+        for stage, column in zip(stages, longest.table.class_of_stage[0], strict=True):
+            stage["KV cache"] = int(held_by[column])
+    return stages

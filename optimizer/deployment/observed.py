@@ -2,7 +2,8 @@
 
 Names that vLLM prints: ``vllm/v1/metrics/loggers.py`` (``vllm:cache_config_info``),
 ``v1/core/kv_cache_utils.py`` (``KV cache size``, of a GPU or CPU),
-``entrypoints/.../api_utils.py`` (``non-default args``) of the released 0.32.0 package.
+``entrypoints/.../api_utils.py`` (``non-default args``) of the released 0.32.0 package. TensorRT-LLM: ``[MemUsageChange] Allocated``
+of its cache manager.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _ARGUMENTS = re.compile(r"non-default args: (\{.*?\})\s*$", re.M)
 _CACHE = re.compile(r"KV cache size: ([\d,]+) tokens")
 _SGLANG_CACHE = re.compile(r"max_total_num_tokens=(\d+)")
+_TRTLLM_CACHE = re.compile(r"Allocated [\d.]+ GiB for max tokens(?: in paged KV cache)? \((\d+)\)")
 
 
 @dataclass(slots=True)
@@ -104,11 +106,11 @@ def read_log(name: str, text: str) -> Seen:
         # An argument at its default is not printed: sizes of one are.
         names = {"tensor_parallel": "tensor_parallel_size", "pipeline_parallel": "pipeline_parallel_size"}
         seen.sizes = {size: _int(stated.get(key)) or 1 for size, key in names.items()}
-    cache = _CACHE.findall(text) or _SGLANG_CACHE.findall(text)
+    cache = _CACHE.findall(text) or _SGLANG_CACHE.findall(text) or _TRTLLM_CACHE.findall(text)
     if cache:
         seen.kv_cache_tokens = int(cache[-1].replace(",", ""))
     if not arguments and not cache:
-        raise ProblemError("--log", f"{name} has no line that is known of a start of vLLM or SGLang")
+        raise ProblemError("--log", f"{name} has no line that is known of a start of vLLM, SGLang or TensorRT-LLM")
     return seen
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from math import ceil
 from pathlib import PurePosixPath
 from typing import Any
 
 from optimizer.deployment.command import Command
 from optimizer.deployment.limits import DRAIN_S, start_limit_s
+from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.platforms import CACHE, product_of
+from optimizer.deployment.platforms import CACHE, products_of
 from optimizer.deployment.service import Engine, Service
 from optimizer.writing.quoting import kubernetes_word
 
@@ -19,6 +22,8 @@ LEAVE_S = 15
 """Between a pod's leaving the list of those that serve and its SIGTERM: routers look every few seconds."""
 SHARED_MEMORY_GIB = 15
 GIB = 1 << 30
+SETTINGS = "/launch"
+"""Where a pod sees the file of settings that its command reads."""
 
 
 def pod(
@@ -60,6 +65,17 @@ def pod(
             {"name": "weights", "mountPath": weights_path(service)},
         ],
     }
+    volumes: list[dict[str, Any]] = [
+        {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": f"{SHARED_MEMORY_GIB}Gi"}},
+        {"name": "weights", "persistentVolumeClaim": {"claimName": claim}},
+    ]
+    annotations: dict[str, Any] = {}
+    if command.settings_file:
+        container["volumeMounts"].append({"name": "settings", "mountPath": SETTINGS, "readOnly": True})
+        volumes.append({"name": "settings", "configMap": {"name": f"{service_name(service.name)}-settings"}})
+        # Other settings start the engines anew.
+        checksum = sha256(json.dumps(dict(command.settings), sort_keys=True).encode()).hexdigest()
+        annotations = {"annotations": {"optimizer/settings": checksum}}
     order = sorted(command.gpus)
     if list(command.gpus) != order:
         mapped = ",".join(str(order.index(gpu)) for gpu in command.gpus)
@@ -73,13 +89,10 @@ def pod(
         container["livenessProbe"] = {**ask, "periodSeconds": PROBED_S, "failureThreshold": 6}
         container["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(LEAVE_S)]}}}
     return {
-        "metadata": {"labels": labels},
+        "metadata": {"labels": labels, **annotations},
         "spec": {
             "containers": [container],
-            "volumes": [
-                {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": f"{SHARED_MEMORY_GIB}Gi"}},
-                {"name": "weights", "persistentVolumeClaim": {"claimName": claim}},
-            ],
+            "volumes": volumes,
             "terminationGracePeriodSeconds": LEAVE_S + DRAIN_S + 15,
             "tolerations": [{"key": platform.resource, "operator": "Exists", "effect": "NoSchedule"}],
             **_where(service, engines, labels),
@@ -110,10 +123,10 @@ def weights_claim(service: Service, name: str, labels: dict[str, str]) -> dict[s
 
 def _where(service: Service, engines: list[Engine], labels: dict[str, str]) -> dict[str, Any]:
     nodes = list(dict.fromkeys(part.node for engine in engines for part in engine.launch.parts))
-    platform, product = service.platform(engines[0]), product_of(service.gpu(engines[0]))
+    platform, products = service.platform(engines[0]), products_of(service.gpu(engines[0]))
     asked = [
-        {"key": platform.product, "operator": "In", "values": [product]}
-        if product
+        {"key": platform.product, "operator": "In", "values": list(products)}
+        if products
         else {"key": platform.present, "operator": "In", "values": ["true"]}
     ]
     if service.options.hosts:

@@ -6,12 +6,13 @@ from optimizer.deployment.limits import STOP_S
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.parts import LaunchPart
-from optimizer.deployment.platforms import CACHE, product_of
+from optimizer.deployment.platforms import CACHE, products_of
 from optimizer.deployment.pods import weights_path
 from optimizer.deployment.ray import INSTALL
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.systemd import folder
 from optimizer.deployment.unlike import stages_in_words, stages_of, unlike
+from optimizer.engines.registry import engine_of
 from optimizer.writing.quoting import markdown, shell_word
 
 SHOWN = 20
@@ -207,9 +208,7 @@ def _start_kubernetes(service: Service) -> list[str]:
             "Instances use NVLink between nodes: keep each within one NVLink domain, for example with one LeaderWorkerSet "
             "per domain and --hosts."
         )
-    unknown = sorted(
-        {service.gpu(engine).name for engine in service.engines if product_of(service.gpu(engine)) is None}
-    )
+    unknown = sorted({service.gpu(engine).name for engine in service.engines if not products_of(service.gpu(engine))})
     if unknown:
         found.append(
             f"No label is known that tells {markdown(', '.join(unknown))} from other GPUs: nodes with any GPU of its vendor are taken; "
@@ -240,25 +239,14 @@ def _settings(service: Service) -> list[str]:
             continue
         shown.add(engine.instance.pool)
         stages, strategy = service.problems[engine.instance.pool], engine.instance.strategy
-        meaning = {
-            "--max-num-seqs": "max_num_seqs of the answer; per data-parallel rank",
-            "--max-running-requests": "max_num_seqs of the answer times the data-parallel ranks of the server",
-            "--max-num-batched-tokens": "search.max_num_batched_tokens; per data-parallel rank",
-            "--chunked-prefill-size": "search.max_num_batched_tokens times the data-parallel ranks of the server",
-            "--max-model-len": "requirements.max_sequence_tokens; left out, what fits beside the load",
-            "--context-length": "requirements.max_sequence_tokens; left out, what fits beside the load",
-            "--gpu-memory-utilization": "requirements.gpu_memory_utilization",
-            "--mem-fraction-static": "the largest with which no GPU uses more than gpu_memory_utilization, in thousandths",
-            "--dtype": f"weights {strategy.weight_precision}; activations in the model's 16-bit type",
-            "--quantization": f"weights converted to {strategy.weight_precision} while loading",
-            "--kv-cache-dtype": f"KV cache {strategy.kv_precision}",
-        }
+        words = {"weights": strategy.weight_precision, "kv": strategy.kv_precision}
+        command, meaning = engine.commands[0], engine_of(service.options.engine).carries
         gpus = " and ".join(dict.fromkeys(problem.hardware.gpu.name for problem in stages))
         label = f"{markdown(gpus)}, " if len(service.problems) > 1 else ""
         lines += [f"{label}{service.options.engine_name}:", "", "| setting | value | from |", "|---|---|---|"]
-        for flag, words in meaning.items():
-            value = engine.commands[0].value(flag)
+        for flag, said in meaning.items():
+            value = command.value(flag) or command.setting(flag)
             if value is not None:
-                lines.append(f"| `{flag}` | {markdown(value)} | {words} |")
+                lines.append(f"| `{flag}` | {markdown(value)} | {said.format(**words)} |")
         lines.append("")
     return lines[:-1]

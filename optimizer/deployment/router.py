@@ -1,6 +1,6 @@
 """The router in front of several engine instances: nginx, weighted by the share of requests that the answer gives each.
 
-``programs/route.sh`` runs it and leads it by the engines' health. Why nginx, and why these settings: ``docs/deploy.md``, section 6.
+``programs/route.sh`` runs it and leads it by the engines' health. Why nginx, and why these settings: ``docs/deploy.md``, section 7.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from optimizer.deployment import sglang, vllm
 from optimizer.deployment.command import Command
+from optimizer.deployment.engines import commander_of
+from optimizer.deployment.formats import conversion_note
 from optimizer.deployment.options import SERVICE_PORT, Options
 from optimizer.deployment.parts import Launch, launches
 from optimizer.deployment.platforms import Platform, platform_of
@@ -16,9 +17,7 @@ from optimizer.engines.registry import engine_of
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.problem import Problem
 from optimizer.results.placement import PlacedInstance, Placement
-
-COMMANDERS = {"vllm": vllm, "sglang": sglang}
-"""Who writes the commands of each engine of the registry."""
+from optimizer.writing.yaml_text import yaml_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +106,11 @@ class Service:
         """Host name of a node."""
         return self.options.host(node)
 
+    def settings_files(self) -> dict[str, str]:
+        """Files of settings that commands read, by name."""
+        commands = [command for engine in self.engines for command in engine.commands if command.settings_file]
+        return {one.settings_file: yaml_text(dict(one.settings), title=self.title) for one in commands}
+
     @property
     def shares(self) -> list[Fraction]:
         """The part of the requests that each engine gets by its weight."""
@@ -137,7 +141,7 @@ def build_service(
     from optimizer.engines.flags import engine_flags
 
     flags = engine_flags(options.engine, options.assumed or options.version)
-    commander = COMMANDERS[options.engine]
+    commander = commander_of(options.engine)
     for problem in (problem for stages in problems for problem in stages):
         platform_of(problem.hardware.gpu)
     every = launches(placement)
@@ -153,10 +157,15 @@ def build_service(
             port += 1 + commander.PORT_STEP * launch.slot
         commands = commander.commands(problems[launch.instance.pool], launch, options, port)
         for command in commands:
-            flags.refuse_unknown(command.arguments, tuple(command.environment))
+            flags.refuse_unknown(command.arguments, tuple(command.environment), command.settings)
         engines.append(Engine(launch, commands, weight))
     said = dict.fromkeys(note for engine in engines for command in engine.commands for note in command.notes)
     assumed = (options.unchecked,) if options.unchecked else ()
+    converted = dict.fromkeys(
+        note
+        for engine in engines
+        if (note := conversion_note(problems[engine.instance.pool][0], engine.instance.strategy, options))
+    )
     return Service(
         name or problems[0][0].name,
         title,
@@ -164,6 +173,6 @@ def build_service(
         problems,
         tuple(engines),
         may_lose,
-        (*assumed, *notes, *said),
+        (*assumed, *notes, *converted, *said),
         routers,
     )

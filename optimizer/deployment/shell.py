@@ -40,7 +40,7 @@ def shell_files(service: Service) -> dict[str, str]:
     """File names and contents."""
     files = {f"start-{service.host(node)}.sh": _script(service, node) for node in service.nodes}
     files[SUPERVISE] = program(SUPERVISE)
-    return {**files, **router_files(service)}
+    return {**files, **service.settings_files(), **router_files(service)}
 
 
 def router_files(service: Service) -> dict[str, str]:

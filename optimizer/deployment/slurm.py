@@ -6,7 +6,7 @@ routers read it there.
 
 from __future__ import annotations
 
-from optimizer.deployment.command import HEAD, RANK
+from optimizer.deployment.command import FOLDER, HEAD, RANK
 from optimizer.deployment.limits import DRAIN_S, STOP_S, start_limit_s
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
@@ -32,7 +32,7 @@ def slurm_files(service: Service) -> dict[str, str]:
     for engine in service.engines:
         _refuse(service, engine)
         files[f"{engine.instance.name}.sbatch"] = _job(service, engine)
-    files[SUPERVISE] = program(SUPERVISE)
+    files |= {SUPERVISE: program(SUPERVISE), **service.settings_files()}
     if service.routed:
         files["router.conf"] = comment(service.title) + router_conf(SERVICE_PORT, len(service.engines))
         files["router.sbatch"] = _router(service)
@@ -120,7 +120,8 @@ def _job(service: Service, engine: Engine) -> str:
 
 def _call(words: tuple[str, ...], environment: dict[str, str]) -> list[str]:
     """The command, with what only the job knows as variables of the shell: the marks are words that need no quotes."""
-    return [line.replace(HEAD, '"$head"').replace(RANK, '"$SLURM_NODEID"') for line in call(words, environment)]
+    there = tuple(word.replace(FOLDER, ".") for word in words)
+    return [line.replace(HEAD, '"$head"').replace(RANK, '"$SLURM_NODEID"') for line in call(there, environment)]
 
 
 def _router(service: Service) -> str:

@@ -10,8 +10,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from optimizer.detect.machine import BROKEN_WORDS, MIG, SeenGpu, busy_words
-from optimizer.facts import files
 from optimizer.facts.errors import ProblemError
+from optimizer.reading import files
 
 MOST_GPUS = 64
 LOST = re.compile(

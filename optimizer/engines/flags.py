@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,24 +31,26 @@ class EngineFlags:
     choices: dict[str, tuple[str, ...]]
     costly: dict[str, str]
     environment: dict[str, str]
+    settings: frozenset[str] = frozenset()
+    """Names at the top of the file of settings that it reads; none where it reads none."""
 
     def accepts(self, flag: str) -> bool:
         """Whether the parser takes a flag: by its name, with underscores, negated, as a JSON key or as a unique beginning."""
         name = "--" + flag[2:].split(".")[0].rstrip("+").replace("_", "-")
         plain = "--" + name[5:] if name.startswith("--no-") else name
-        return (
-            name in self.known
-            or plain in self.known
-            or any(known.startswith(name) for known in self.known if len(name) > 3)
-        )
+        known = {one.replace("_", "-") for one in self.known}
+        return name in known or plain in known or any(one.startswith(name) for one in known if len(name) > 3)
 
     def nearest(self, flag: str) -> str:
         """The known flag most like an unknown one; "" where none is near."""
-        near = difflib.get_close_matches(flag.replace("_", "-"), sorted(self.known), n=1, cutoff=0.75)
-        return near[0] if near else ""
+        spelled = {one.replace("_", "-"): one for one in sorted(self.known)}
+        near = difflib.get_close_matches(flag.replace("_", "-"), list(spelled), n=1, cutoff=0.75)
+        return spelled[near[0]] if near else ""
 
-    def refuse_unknown(self, arguments: Sequence[str], environment: Sequence[str]) -> None:
-        """Stop before a launch file with a flag, a value or a variable that this version does not have is written.
+    def refuse_unknown(
+        self, arguments: Sequence[str], environment: Sequence[str], settings: Iterable[str] = ()
+    ) -> None:
+        """Stop before a launch file with a flag, a value, a variable or a setting that this version does not have is written.
 
         Raises:
             RuntimeError: a defect of whoever made the arguments, never of the input.
@@ -65,6 +67,9 @@ class EngineFlags:
         for name in environment:
             if name not in self.environment:
                 raise RuntimeError(f"{name} is no variable that {self.command} {self.version} is known to read")
+        for name in settings:
+            if name not in self.settings:
+                raise RuntimeError(f"{name} is no setting of {self.command} {self.version}")
 
 
 def versions(engine: str) -> tuple[str, ...]:
@@ -136,4 +141,5 @@ def engine_flags(engine: str, version: str | None = None) -> EngineFlags:
         {flag: tuple(values) for flag, values in data["choices"].items()},
         data["costly"],
         data["environment"],
+        frozenset(data.get("settings", ())),
     )

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from optimizer.facts.base import Count, CountOrZero, Facts, Name, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, WorkloadInput
+from optimizer.facts.engine import Engine
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
-from optimizer.facts.problem import Engine
 
 
 class FailureRatesInput(Facts):
@@ -40,8 +40,9 @@ class HardwareInput(Facts):
     nvlink_gb_per_s: NonNegative | None = Field(default=None, description="Per GPU, both directions together; 0: none")
     nvlink_domain_gpus: Count | None = Field(default=None, description="GPUs that reach each other over NVLink")
     pcie_gb_per_s: Positive | None = Field(default=None, description="One direction, 10^9 bytes/s")
-    internode_gbit_per_s: Positive = Field(
-        default=100, description="Network bandwidth of one node, one direction, Gbit/s"
+    internode_gbit_per_s: Positive | None = Field(
+        default=None,
+        description="Network bandwidth of one node, one direction, Gbit/s; left out, as this GPU's nodes usually come, else 100",
     )
     internode_latency_us: NonNegative = Field(default=10, description="One message between two nodes, microseconds")
     memory_used_mib: CountOrZero | tuple[CountOrZero, ...] = Field(

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from pydantic import model_validator
 
 from optimizer.facts.base import Facts
 from optimizer.facts.cost_table import CostTable
 from optimizer.facts.demand import Objective, Requirements, SearchLimits, Workload
-from optimizer.facts.engine_defaults import default_max_batch, token_budgets
+from optimizer.facts.engine import Engine, default_max_batch, token_budgets
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.lengths import RequestClass, law_classes, request_classes
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
-
-Engine = Literal["vllm", "sglang"]
 
 
 class Problem(Facts):

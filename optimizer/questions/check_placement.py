@@ -19,7 +19,7 @@ from optimizer.search.inventory.answer import (
     answer_without,
     losses_of,
     placement_of,
-    pool_of,
+    pools_of,
     rules_of,
 )
 from optimizer.search.inventory.candidate import MICRO
@@ -115,7 +115,7 @@ def _judged(problem: InventoryProblem, asked: ProposedPlan) -> InventoryAnswer:
             for one in misplaced[:5]
         )
         return _refused(nothing, "placement", said, "the rules of standing together are the verifier's")
-    return replace(answer, verification=verification, model=model_read(problem.model))
+    return replace(answer, verification=verification, model=model_read(problem.model), assumed=problem.assumed)
 
 
 def _proportional(asked: ProposedPlan, problem: InventoryProblem) -> Any:
@@ -139,7 +139,7 @@ def _overloaded(
 ) -> InventoryAnswer:
     """Pools, places and rules of instances that are sent more than fits their slots: they have no mean time."""
     candidates, plan = asked.candidates, asked.plan
-    pools = tuple(pool_of(problem, candidates, placed, entry) for entry in plan.entries)
+    pools = pools_of(problem, candidates, placed)
     losses, used = tuple(losses_of(problem, candidates, placed)), plan.gpus(candidates)
     return replace(
         nothing,
@@ -198,7 +198,7 @@ def _shape_refused(
 
 def _beside(problem: InventoryProblem, answer: InventoryAnswer, optimum: InventoryAnswer) -> InventoryAnswer:
     """With the optimum, and what is said of both."""
-    answer = replace(answer, model=model_read(problem.model))
+    answer = replace(answer, model=model_read(problem.model), assumed=problem.assumed)
     beside = beside_sentence(answer, optimum)
     if answer.status == "unknown":
         return replace(answer, feasible=None, optimum=optimum)

@@ -16,7 +16,6 @@ from optimizer.results.answer import Fixed, model_read
 from optimizer.results.inventory import InventoryAnswer, RateRange
 from optimizer.search.inventory.answer import answer_with, answer_without, plan_label
 from optimizer.search.inventory.candidates import Candidates
-from optimizer.search.inventory.found import Placed
 from optimizer.search.inventory.solve import InventorySolver
 
 if TYPE_CHECKING:
@@ -27,12 +26,18 @@ __all__ = ["check_inventory", "inventory_from_dict", "load_inventory", "solve_in
 _ENDS = ("low", "high")
 RANGES_WITHIN_S = 10.0
 """A search that took longer is not repeated for the ends of the failure rates."""
+_OF_THE_SEARCH = 0.25
+"""Part of the time before that the searches at the ends of the failure rates may take."""
 Explain = Literal["nothing", "conflict", "repairs"]
 """How much is said about an infeasible inventory."""
 SEARCHED = 0.8
 """Part of a time limit that the search may take."""
-EXPLAIN_WITHIN_S = 10.0
-"""Seconds for the conflict of an infeasible inventory, and again for its repairs."""
+EXPLAIN_WITHIN_S = 30.0
+"""Seconds for the conflict of an infeasible inventory, and again for its repairs, where no time limit is stated."""
+NOT_ALL_TRIED = (
+    "Changes that help were looked for as long as there was time, and not all were tried to their end; "
+    "a longer --time-limit has them all."
+)
 
 
 def solve_inventory(
@@ -43,6 +48,7 @@ def solve_inventory(
     workers: int = 1,
     ranges: bool = True,
     explain: Explain = "repairs",
+    gap: float = 0.0,
 ) -> InventoryAnswer:
     """The provably best instances for an inventory, where they stand, and what failures do to them, verified.
 
@@ -53,6 +59,8 @@ def solve_inventory(
         workers: of the solver; more than one gives up determinism of the path, not of the proof.
         ranges: solve again at both ends of the failure rates, where the first search was quick.
         explain: how much is said about an infeasible inventory: its conflict, and the changes that help.
+        gap: the share of the value by which the proved bound may be below it: no search beyond. Presets that put something before
+            the objective are searched to their end.
 
     Returns:
         ``optimal`` only when bound and value meet in the same whole millisecond and the verifier agrees.
@@ -60,7 +68,7 @@ def solve_inventory(
     Raises:
         ProblemError: an unknown rule is switched off.
     """
-    return _answer(problem, None, time_limit_s, progress, workers, ranges, explain)
+    return _answer(problem, None, time_limit_s, progress, workers, ranges, explain, gap)
 
 
 def check_inventory(
@@ -119,6 +127,7 @@ def _answer(
     workers: int,
     ranges: bool,
     explain: Explain = "repairs",
+    gap: float = 0.0,
 ) -> InventoryAnswer:
     from optimizer.verify.inventory import verify_inventory
 
@@ -128,7 +137,9 @@ def _answer(
     deadline = None if time_limit_s is None else started + SEARCHED * time_limit_s
     refuse_unknown_rules(problem)
     candidates = Candidates(problem, fixed)
-    solver = InventorySolver(problem, candidates, fixed=fixed, deadline=deadline, progress=progress, workers=workers)
+    solver = InventorySolver(
+        problem, candidates, fixed=fixed, deadline=deadline, progress=progress, workers=workers, gap=gap
+    )
     found = solver.run()
     if found.best is None:
         answer = answer_without(problem, candidates, found)
@@ -137,7 +148,7 @@ def _answer(
         if ranges and found.status == "optimal":
             quick = time.monotonic() - started < RANGES_WITHIN_S
             until = _no_longer(started, deadline) if quick else time.monotonic()
-            answer = replace(answer, ranges=tuple(_ranges(problem, candidates, found.best, until)))
+            answer = replace(answer, ranges=tuple(_ranges(problem, candidates, solver, until)))
     answer = replace(answer, verification=verify_inventory(problem, answer, fixed or Fixed(), deadline=last))
     said = _ends_left_out(problem, answer) if ranges and found.status == "optimal" else ()
     if found.status == "infeasible" and explain != "nothing":
@@ -145,9 +156,10 @@ def _answer(
     sentences = (
         *inventory_sentences(problem, answer, found),
         *said,
+        *answer.explanation,
         *machine_sentences(problem.engine_overhead, [group.gpu for group in problem.groups]),
     )
-    return replace(answer, explanation=sentences, model=model_read(problem.model))
+    return replace(answer, explanation=sentences, model=model_read(problem.model), assumed=problem.assumed)
 
 
 def _ends_left_out(problem: InventoryProblem, answer: InventoryAnswer) -> tuple[str, ...]:
@@ -184,16 +196,15 @@ def _explained(
             from optimizer.search.uniform.solve import Progress
 
             progress(Progress(time.monotonic() - started, phase=phase))
-        left = EXPLAIN_WITHIN_S if last is None else last - time.monotonic()
-        return Trials(fixed, max(0.0, min(EXPLAIN_WITHIN_S, left)))
+        return Trials(fixed, EXPLAIN_WITHIN_S if last is None else max(0.0, last - time.monotonic()))
 
     try:
         answer = replace(answer, conflicts=(inventory_conflict(problem, trials("finding what conflicts")),))
         if repairs:
-            found = inventory_repairs(
-                problem, fixed, answer.conflicts[0], trials("finding the least changes that help")
-            )
-            answer = replace(answer, repairs=found)
+            tried = trials("finding the least changes that help")
+            found = inventory_repairs(problem, fixed, answer.conflicts[0], tried)
+            said = (NOT_ALL_TRIED,) if tried.cut else ()
+            answer = replace(answer, repairs=found, explanation=(*answer.explanation, *said))
     except KeyboardInterrupt:
         # It is proved infeasible all the same.
         return answer
@@ -217,21 +228,24 @@ def refuse_unknown_rules(problem: InventoryProblem) -> None:
 
 
 def _no_longer(started: float, deadline: float | None) -> float:
-    """When the searches at the ends of the failure rates stop: together they take no longer than all before, a second at least."""
+    """When the searches at the ends of the failure rates stop: a second, or a part of what all before took."""
     now = time.monotonic()
-    until = now + max(1.0, now - started)
+    until = now + max(1.0, _OF_THE_SEARCH * (now - started))
     return until if deadline is None else min(until, deadline)
 
 
-def _ranges(problem: InventoryProblem, candidates: Candidates, best: Placed, deadline: float | None) -> list[RateRange]:
-    """The best choice at both ends of the failure rates."""
+def _ranges(
+    problem: InventoryProblem, candidates: Candidates, solved: InventorySolver, deadline: float | None
+) -> list[RateRange]:
+    """The best choice at both ends of the failure rates: each search begins with the best plan at the stated rates."""
     found = []
+    best, start = solved.best, solved.ended
     for end in _ENDS:
         changed = at_end(problem, end)
         if changed.failures == problem.failures or (deadline is not None and time.monotonic() >= deadline):
             continue
-        there = InventorySolver(changed, candidates.again(changed), deadline=deadline).run()
-        if there.best is None or there.status != "optimal":
+        there = InventorySolver(changed, candidates.again(changed), deadline=deadline, start=start).run()
+        if best is None or there.best is None or there.status != "optimal":
             continue
         same = there.best.plan.key == best.plan.key
         found.append(RateRange(end, there.best.value.availability, same, plan_label(problem, candidates, there.best)))

@@ -13,8 +13,8 @@ Progress = Callable[[Any], None]
 """Called with what the search knows at each improvement."""
 
 
-class SolveOptions(TypedDict, total=False):
-    """Of ``solve``; each is explained there."""
+class AskOptions(TypedDict, total=False):
+    """Of both; each is explained at ``solve``."""
 
     time_limit_s: float | None
     progress: Progress | None
@@ -23,7 +23,13 @@ class SolveOptions(TypedDict, total=False):
     repairs: bool
 
 
-class CheckOptions(SolveOptions, total=False):
+class SolveOptions(AskOptions, total=False):
+    """Of ``solve``."""
+
+    gap: float
+
+
+class CheckOptions(AskOptions, total=False):
     """Of ``check``."""
 
     placement: Proposal | ChainProposal | None

@@ -34,6 +34,7 @@ def solve(
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
+    gap: float = 0.0,
 ) -> Answer | InventoryAnswer | ChainAnswer:
     """The best strategy (``hardware:``), set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
 
@@ -44,6 +45,8 @@ def solve(
         stated: the problem file, so that repairs speak of what it says; left out, of what resolves to it.
         all_conflicts: list every minimal conflict of an infeasible problem, not the plainest alone (``hardware:``).
         repairs: look for the smallest changes that make an infeasible problem feasible.
+        gap: the share of the value that the proved bound may be away from it, where that is enough: the search ends there
+            (``cluster:``, ``kind: chain``; ``hardware:`` is proved at once). 0 searches on for as long as there is time.
 
     Returns:
         An answer whose status is ``optimal`` only when value = bound and the verifier agrees. Ctrl-C gives the best
@@ -71,7 +74,7 @@ def solve(
     if kind == "inventory":
         from optimizer.questions.inventory import solve_inventory
 
-        return solve_inventory(problem, time_limit_s=time_limit_s, progress=progress)  # type: ignore[arg-type]
+        return solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, gap=gap)  # type: ignore[arg-type]
     from optimizer.questions.chain import solve_chain
 
-    return solve_chain(problem, time_limit_s=time_limit_s, progress=progress)  # type: ignore[arg-type]
+    return solve_chain(problem, time_limit_s=time_limit_s, progress=progress, gap=gap)  # type: ignore[arg-type]

@@ -164,16 +164,12 @@ def check(
     optimum = optimum_beside(problem, q, solver)
     if found.outcome == "unknown":
         nothing = empty(problem, q, "unknown", [f"{why_ended(solver)} before the strategy could be judged."])
-        return CheckAnswer(
-            **fields_of(replace(nothing, model=model_read(problem.model))), feasible=None, optimum=optimum
-        )
+        return CheckAnswer(**fields_of(_read(problem, nothing)), feasible=None, optimum=optimum)
     feasible = found.outcome != "infeasible"
     choice = found.choice if feasible else least_broken(q, fixed, solver)
     if choice is None:
         nothing = empty(problem, q, "unknown", [f"{why_ended(solver)} before the strategy could be judged."])
-        return CheckAnswer(
-            **fields_of(replace(nothing, model=model_read(problem.model))), feasible=None, optimum=optimum
-        )
+        return CheckAnswer(**fields_of(_read(problem, nothing)), feasible=None, optimum=optimum)
     strategy, metrics = strategy_of(q, choice), metrics_of(q, choice)
     objective = objective_of(q, choice, None)
     rules = tuple(sorted(judge_rules(q, choice), key=lambda rule: rule.holds or not rule.enabled))
@@ -213,7 +209,13 @@ def check(
 def _with_facts(problem: Problem, answer: AnyAnswer) -> AnyAnswer:
     """The answer with what was read of the model, and what is to be said of memory."""
     said = (*answer.explanation, *memory_sentences(problem, answer.strategy))
-    return replace(answer, model=model_read(problem.model), explanation=said)
+    return replace(_read(problem, answer), explanation=said)
+
+
+def _read(problem: Problem, answer: AnyAnswer) -> AnyAnswer:
+    """The answer with what was read of the model, and what was assumed of the hardware."""
+    several = problem.hardware.nodes > 1
+    return replace(answer, model=model_read(problem.model), assumed=problem.hardware.assumed if several else ())
 
 
 def refuse_contexts(problem: Problem, fixed: Fixed | None = None) -> None:

@@ -25,7 +25,7 @@ Progress = Callable[[Any], None]
 _INSTEAD = {
     "why-not": "say which layers a node would hold, --node NAME=FIRST:LAYERS; optimizer solve names the nodes left idle",
     "why-this": "what limits a chain is its bound's cross-section, which optimizer solve prints with the weights that prove it",
-    "how-sure": "its costs are stated tables and no predictions; change a rate in the file and solve again",
+    "how-sure": "its costs are stated tables and no predictions; change a rate in the file and ask optimizer solve again",
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from optimizer.facts.engine_names import NAMED
 from optimizer.facts.errors import ProblemError
 
 NEEDED = ("gpu", "model", "prompt", "output", "rate")
@@ -19,7 +20,7 @@ LIMITS = {
     "max_sequence": "max_sequence_tokens",
 }
 COMMENTS = {
-    "engine": "vllm or sglang",
+    "engine": NAMED,
     "hardware": "what there is; optimizer catalog gpus lists the names, optimizer detect reads a machine",
     "hardware.nodes": "equal nodes; unequal ones are stated as cluster: (optimizer init --kind cluster)",
     "model": "a catalog name (optimizer catalog models), a path to a Hugging Face config.json, or its contents",

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from optimizer.facts.chain import ChainProblem
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.files import Document, read_mapping
 from optimizer.facts.text import name_from_path
+from optimizer.reading.files import Document, read_mapping
 from optimizer.reading.load import error_sentence
 
 

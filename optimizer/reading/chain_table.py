@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.facts.errors import ProblemError, closest
-from optimizer.facts.files import read_csv, read_mapping
+from optimizer.reading.files import read_csv, read_mapping
 
 COLUMNS = ("type", "layers", "tokens_per_s")
 THROUGHPUT, TIME, MOST = "throughput_tokens_per_s_by_layers", "time_ms_by_layers", "max_layers"

@@ -8,9 +8,9 @@ from typing import Any
 from optimizer.checkpoints.headers import check
 from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.files import read_mapping
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.text import name_from_path, shown
+from optimizer.reading.files import read_mapping
 
 
 def model_at(path: Path, field: str = "model", **stated: Any) -> ModelFacts:

@@ -9,10 +9,10 @@ from pathlib import Path
 from optimizer.catalog import lookup as catalog
 from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.files import read_mapping
 from optimizer.facts.hardware import GpuFacts
-from optimizer.facts.measurements import NATIVE, UnusableRow
 from optimizer.facts.model import ModelFacts
+from optimizer.reading.files import read_mapping
+from optimizer.reading.measurements import NATIVE, UnusableRow
 
 # Parts of a checkpoint's name that change its weights or their format, not its architecture.
 VARIANTS = re.compile(

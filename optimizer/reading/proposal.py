@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.files import read_mapping
 from optimizer.facts.proposal import ChainProposal, Proposal, ProposedLayers
+from optimizer.reading.files import read_mapping
 from optimizer.reading.load import first_error
 from optimizer.reading.question import Kind
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from optimizer.catalog.instances import nodes_stated
-from optimizer.facts.files import read_mapping
+from optimizer.reading.files import read_mapping
 from optimizer.reading.load import problem_from_dict as uniform_from_dict
 from optimizer.reading.stated import Stated
 

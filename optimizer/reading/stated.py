@@ -18,10 +18,10 @@ from optimizer.catalog.instances import FIELDS, instance_name, nodes_stated
 from optimizer.facts.cost_table import CostTable
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.file import ProblemFile
-from optimizer.facts.files import read_mapping
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
+from optimizer.reading.files import read_mapping
 from optimizer.reading.load import problem_from_dict
 from optimizer.writing.files import write_file
 from optimizer.writing.yaml_text import yaml_text
@@ -123,7 +123,8 @@ def _hardware(hardware: HardwareFacts) -> dict[str, Any]:
         known = False
     if not known:
         gpu = hardware.gpu.model_dump()
-    values = {k: v for k, v in hardware.model_dump(exclude={"gpu", "failures"}).items() if v is not None}
+    left_out = {"gpu", "failures", "assumed", *({"internode_gbit_per_s"} if hardware.assumed else ())}
+    values = {k: v for k, v in hardware.model_dump(exclude=left_out).items() if v is not None}
     values = {"gpu": gpu, **values, "failures": hardware.failures.model_dump()}
     for field in ("nvlink_domain_gpus", "nvlink_gb_per_s", "pcie_gb_per_s", "gpus_per_node"):
         shorter = {k: v for k, v in values.items() if k != field}

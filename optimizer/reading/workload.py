@@ -10,8 +10,8 @@ from optimizer.facts.demand import Requirements, Workload, WorkloadInput
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.lengths import LengthLaw, trace_classes
 from optimizer.facts.model import ModelFacts
-from optimizer.facts.trace import read_requests
 from optimizer.reading.eagle import with_head
+from optimizer.reading.traces import read_requests
 
 _Z99 = NormalDist().inv_cdf(0.99)
 

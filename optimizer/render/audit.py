@@ -45,6 +45,7 @@ def audit_data(result: AuditResult) -> dict[str, Any]:
     """The audit as JSON-ready data; ``unrecognised`` is the number of statements left unjudged."""
     return {
         "schema_version": SCHEMA_VERSION,
+        "kind": "audit",
         "problem": result.problem,
         "strategy": result.strategy,
         "counts": {verdict: result.count(verdict) for verdict in VERDICTS},

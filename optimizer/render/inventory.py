@@ -88,7 +88,7 @@ def print_inventory(answer: InventoryAnswer, *, full: bool = True, launch: Seque
     out.print()
     for limit in answer.search_limits if full else ():
         out.print(Text(f"  {limit}", "dim"))
-    for sentence in model_sentences(answer.model, full=full):
+    for sentence in model_sentences(answer.model, answer.assumed, full=full):
         out.print(Text("  " + sentence, "dim"))
     verification_lines(out, answer.verification, answer.status, sets=True)
     out.print(Text(costs_sentence("analytic"), "dim"))

@@ -39,12 +39,12 @@ NAMES: dict[Axis, str] = {
 }
 
 
-def front_data(front: ParetoFront) -> dict[str, Any]:
-    """The front as JSON data."""
+def front_data(front: ParetoFront, kind: str) -> dict[str, Any]:
+    """The front as JSON data, with the kind of its problem."""
     data = asdict(front)
     for point, there in zip(data["points"], front.points, strict=True):
         point["strategy"] = strategy_data(there.strategy) or there.label
-    return {"schema_version": SCHEMA_VERSION, **data}
+    return {"schema_version": SCHEMA_VERSION, "kind": kind, **data}
 
 
 def front_csv(front: ParetoFront) -> str:

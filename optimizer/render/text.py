@@ -287,7 +287,7 @@ def launch_and_next(out: Console, launch: Sequence[str], *, full: bool, found: b
 
 def _footer(out: Console, answer: Answer, *, full: bool = True) -> None:
     out.print()
-    for sentence in model_sentences(answer.model, full=full):
+    for sentence in model_sentences(answer.model, answer.assumed, full=full):
         out.print(Text("  " + sentence, "dim"))
     for sentence in answer.search_limits if full else ():
         out.print(Text("  " + sentence, "dim"))
@@ -295,11 +295,12 @@ def _footer(out: Console, answer: Answer, *, full: bool = True) -> None:
     out.print(Text(costs_sentence(answer.cost_source), "dim"))
 
 
-def model_sentences(model: ModelRead | None, *, full: bool) -> list[str]:
-    """The model's size (``full``) and what was assumed when it was read, which every answer says."""
+def model_sentences(model: ModelRead | None, assumed: Sequence[str] = (), *, full: bool) -> list[str]:
+    """The model's size (``full``) and what was assumed of it and of the hardware, which every answer says."""
+    notes = [f"Hardware: {note}." for note in assumed]
     if model is None:
-        return []
-    notes = [f"Model: {note}." for note in model.notes]
+        return notes
+    notes = [*(f"Model: {note}." for note in model.notes), *notes]
     return [model.sentence, *notes] if full else notes
 
 
@@ -341,21 +342,29 @@ def verification_sentence(verification: Verification, status: Status, *, sets: b
 
 
 def _enumerated(verification: Verification, status: Status, sets: bool) -> str:
-    candidates = verification.candidates
-    if sets:
-        looked = f"its own bounds left {candidates:,} to look at one by one"
+    if sets and not verification.ruled_out:
+        looked = f"its own bounds left {verification.compared:,} to look at one by one"
         if status == "infeasible":
             return f"no set of instances keeps every rule ({looked})"
         return f"optimality confirmed against all sets of instances ({looked})"
     looked = _looked_at(verification)
+    what = f"{_many(verification.candidates)} {'sets of instances' if sets else 'candidates'}"
     if status == "infeasible":
-        return f"none of all {candidates:,} candidates keeps every rule{looked}"
-    return f"optimality confirmed against all {candidates:,} candidates{looked}"
+        return f"none of all {what} keeps every rule{looked}"
+    return f"optimality confirmed against all {what}{looked}"
+
+
+def _many(count: int) -> str:
+    """A count; of very many the size alone, since nobody reads twenty digits."""
+    if count < 10**9:
+        return f"{count:,}"
+    digits = str(count)
+    return f"{digits[0]}.{digits[1]} x 10^{len(digits) - 1}"
 
 
 def _looked_at(verification: Verification) -> str:
     """How many candidates were compared one by one, and what ruled out the others."""
     if not verification.ruled_out:
         return ""
-    others = [f"{count:,} ruled out by {what}" for what, count in verification.ruled_out.items() if count]
+    others = [f"{_many(count)} ruled out by {what}" for what, count in verification.ruled_out.items() if count]
     return f" ({'; '.join([f'{verification.compared:,} compared one by one', *others])})"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.files import read_text
+from optimizer.reading.files import read_text
 
 LARGEST_BYTES = 64 * 1024 * 1024
 

@@ -294,6 +294,8 @@ class Answer:
     cut_by: tuple[str, ...] = ()
     """The limits of the search, as fields of the problem file, that keep every solution out."""
     model: ModelRead | None = None
+    assumed: tuple[str, ...] = ()
+    """What the problem did not state of its hardware and is taken as usual."""
     decided: dict[str, int] = field(default_factory=dict)
     """Choices beside the strategy's that were left open: the token budget of a step, tokens guessed."""
 

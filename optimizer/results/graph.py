@@ -135,6 +135,7 @@ class Graph:
         """Everything but the instances, as plain data."""
         return {
             "schema_version": GRAPH_SCHEMA_VERSION,
+            "kind": "graph",
             "problem": self.problem,
             "strategy": self.label,
             "step": "decode: one token for every sequence in progress",

@@ -153,6 +153,8 @@ class InventoryAnswer:
     feasible: bool | None = None
     optimum: InventoryAnswer | None = None
     model: ModelRead | None = None
+    assumed: tuple[str, ...] = ()
+    """What the problem did not state of its hardware and is taken as usual."""
     simulations: tuple[PoolSimulation, ...] = ()
     """Of a trace, one for each pool that could be played."""
 

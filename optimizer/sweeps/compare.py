@@ -69,7 +69,8 @@ def compare(
     """
     if "hardware" not in stated.values:
         raise ProblemError(
-            "PROBLEM", "compare is for hardware: (equal nodes); recommend chooses among the groups of cluster:"
+            "PROBLEM",
+            "compare is for hardware: (equal nodes); optimizer recommend chooses among the groups of cluster:",
         )
     rows = []
     for name in dict.fromkeys(types):

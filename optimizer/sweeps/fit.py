@@ -46,7 +46,10 @@ def fit(
         ProblemError: the problem cannot be used, or a named model is not known.
     """
     if "hardware" not in stated.values:
-        raise ProblemError("PROBLEM", "fit is for hardware: (equal nodes); a group of cluster: can be stated as one")
+        raise ProblemError(
+            "PROBLEM",
+            "fit is for hardware: (equal nodes); state a group of cluster: as hardware:; optimizer solve answers for one model",
+        )
     found = []
     for index, model in enumerate(models or catalog.names("models")):
         told(model)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.files import read_mapping
+from optimizer.reading.files import read_mapping
 
 
 def load_prices(path: str | Path) -> dict[str, float]:

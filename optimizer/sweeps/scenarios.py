@@ -23,7 +23,7 @@ from typing import Any
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import ProblemFile
-from optimizer.facts.files import read_mapping
+from optimizer.reading.files import read_mapping
 from optimizer.reading.inventory_file import InventoryFile
 from optimizer.reading.stated import Stated
 from optimizer.sweeps.nodes import indexed

@@ -20,7 +20,7 @@ from optimizer.costs.closed_loop import StepTimes
 from optimizer.costs.corpus import METRICS, Corpus, Times
 from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.shapes import Bools, Floats
-from optimizer.facts.measurements import CLOSED_LOOP, OFFLINE_MAX, STATIC_BATCH
+from optimizer.reading.measurements import CLOSED_LOOP, OFFLINE_MAX, STATIC_BATCH
 
 OTHER = "other"
 

@@ -14,7 +14,7 @@ from optimizer.costs.corpus import Corpus
 from optimizer.costs.measured_runs import MeasuredRun, run_of
 from optimizer.costs.queued import burst, highest_throughput, static_batch
 from optimizer.costs.split_pools import split_pools
-from optimizer.facts.measurements import (
+from optimizer.reading.measurements import (
     ALL_AT_ONCE,
     CLOSED_LOOP,
     DISAGGREGATED,

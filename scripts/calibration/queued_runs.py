@@ -11,7 +11,7 @@ from optimizer.costs.corpus import Corpus
 from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.queued import highest_throughput, static_batch
 from optimizer.costs.shapes import Bools, Floats
-from optimizer.facts.measurements import STATIC_BATCH
+from optimizer.reading.measurements import STATIC_BATCH
 
 
 class QueuedRuns:

@@ -13,12 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.recipes import architecture, cost_term, gpu, report_metric, rule
+from scripts.recipes import architecture, cost_term, engine, gpu, report_metric, rule
 from scripts.recipes.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("optimizer", "tests", "scripts", "docs", "problems", "pyproject.toml", "README.md")
-RECIPES: tuple[Recipe, ...] = tuple(one.RECIPE for one in (gpu, rule, cost_term, report_metric, architecture))
+RECIPES: tuple[Recipe, ...] = tuple(one.RECIPE for one in (gpu, rule, cost_term, report_metric, architecture, engine))
 
 
 def failure(recipe: Recipe, *, alone: bool = False) -> str | None:

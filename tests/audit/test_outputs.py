@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from optimizer.engines.flags import engine_flags
+from tests import command
 from tests.audit.problems import PROBLEMS
+from tests.command import Ran
 from tests.conftest import ROOT
 
 REPORTS = Path(__file__).parent / "reports"
 EXAMPLE = str(ROOT / "problems" / "llama3-70b-8xh100.yaml")
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from optimizer.cli import main; main()", "audit", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def run(*arguments: str) -> Ran:
+    return command.run("audit", *arguments)
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from optimizer.catalog.constants import constants, stated_basis, use_file, use_shipped
 from optimizer.cli.program import app
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.measurements import parse
 from optimizer.questions.calibrate import SPREAD, calibrate
 from optimizer.reading.benchmarks import benchmark_rows
+from optimizer.reading.measurements import parse
 
 VLLM = {
     "model_id": "meta-llama/Llama-3.3-70B-Instruct", "num_prompts": 320, "completed": 320, "max_concurrency": 32,

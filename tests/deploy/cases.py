@@ -16,6 +16,7 @@ from optimizer.reading.load import problem_from_dict
 from optimizer.results.answer import Strategy
 from optimizer.results.placement import place_evenly
 
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LLAMA = "llama3-70b"
 DEEPSEEK = "deepseek-v3"
 QWEN = "qwen3-235b-a22b"
@@ -93,7 +94,7 @@ def commands_in(files: dict[str, str]) -> list[dict[str, Any]]:
         if name.startswith("start-node") or (name.endswith(".sbatch") and name != "router.sbatch"):
             found += _in_script(text)
         if name.endswith(".yaml"):
-            for document in yaml.safe_load_all(text):
+            for document in yaml.load_all(text, Loader=LOADER):
                 found += _in_document(document)
     return found
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.command import Ran, run
 from tests.conftest import ROOT, changed
 from tests.deploy.cases import commands_in, value
 
 
-def _run(folder: Path, values: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(folder: Path, values: dict[str, Any], *arguments: str) -> Ran:
     path = folder / "problem.yaml"
     path.write_text(yaml.safe_dump(values))
-    program = [sys.executable, "-c", "from optimizer.cli import main; main()"]
-    return subprocess.run([*program, "deploy", str(path), *arguments], capture_output=True, text=True, cwd=ROOT)
+    return run("deploy", str(path), *arguments)
 
 
 def test_the_best_strategy_is_written(tmp_path: Path, example: dict[str, Any]) -> None:
@@ -37,19 +35,7 @@ def test_the_best_strategy_is_written(tmp_path: Path, example: dict[str, Any]) -
     }
     assert (out / "start-node-0.sh").stat().st_mode & 0o111
     words = commands_in(files)[0]["words"]
-    answer = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from optimizer.cli import main; main()",
-            "solve",
-            str(tmp_path / "problem.yaml"),
-            "--json",
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
+    answer = run("solve", str(tmp_path / "problem.yaml"), "--json")
     strategy = yaml.safe_load(answer.stdout)["strategy"]
     assert value(words, "--max-num-seqs") == str(strategy["max_num_seqs"])
     assert value(words, "--tensor-parallel-size") == str(strategy["tensor_parallel"])
@@ -86,7 +72,7 @@ def test_nothing_feasible_means_nothing_to_launch(tmp_path: Path, example: dict[
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--engine", "trtllm"), "--engine: 'trtllm' is not known; "),
+        (("--engine", "lmdeploy"), "--engine: 'lmdeploy' is not known; "),
         (("--target", "k8s"), "--target: 'k8s' is not known; "),
         (("--engine-version", "0.31.0"), "are not known here, and are not guessed; known: 0.32.0, 0.33.0"),
         (("--engine", "sglang", "--engine-version", "0.32.0"), "known: 0.5.23"),

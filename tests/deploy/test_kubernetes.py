@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +14,9 @@ from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
 from tests.deploy.cases import CASES, files_of, problem, strategy
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
+jsonschema = pytest.importorskip("jsonschema")
 
-# Fields of leaderworkerset.x-k8s.io/v1 as its API types define them (kubernetes-sigs/lws, api/leaderworkerset/v1).
-LWS_SPEC = {"replicas", "leaderWorkerTemplate", "rolloutStrategy", "startupPolicy", "networkConfig"}
-LWS_TEMPLATE = {"leaderTemplate", "workerTemplate", "size", "restartPolicy", "subGroupPolicy", "volumeClaimTemplates"}
-LWS_ROLLOUT = {"partition", "maxUnavailable", "maxSurge"}
+LWS = yaml.safe_load((Path(__file__).parent / "data" / "leaderworkerset.yaml").read_text())
 
 
 def _documents(case: str, engine: str = "vllm", **more: Any) -> list[dict[str, Any]]:
@@ -34,22 +33,21 @@ def _kind(documents: list[dict[str, Any]], kind: str, part: str = "engine") -> d
     return found
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "engine"),
+    [*((case, engine) for case in CASES for engine in ("vllm", "sglang")), ("two instances", "trtllm")],
+)
 def test_manifests_are_valid(case: str, engine: str) -> None:
     documents = _documents(case, engine)
     for document in documents:
         if document["kind"] != "LeaderWorkerSet":
             kubernetes_validate.validate(document, "1.33", strict=True)
             continue
-        assert document["apiVersion"] == "leaderworkerset.x-k8s.io/v1"
+        jsonschema.validate(document, LWS)
         spec = document["spec"]
-        template = spec["leaderWorkerTemplate"]
-        assert set(spec) <= LWS_SPEC and set(template) <= LWS_TEMPLATE
-        assert spec["startupPolicy"] in ("LeaderCreated", "LeaderReady")
-        assert template["restartPolicy"] in ("RecreateGroupOnPodRestart", "RecreateGroupAfterStart", "None")
-        assert spec["rolloutStrategy"]["type"] == "RollingUpdate"
-        assert set(spec["rolloutStrategy"]["rollingUpdateConfiguration"]) <= LWS_ROLLOUT
+        template, rollout = spec["leaderWorkerTemplate"], spec["rolloutStrategy"]["rollingUpdateConfiguration"]
+        # What its webhook asks beyond the schema (pkg/webhooks/leaderworkerset_webhook.go).
+        assert spec["replicas"] >= 0 and template["size"] >= 1 and rollout["maxUnavailable"] >= 1
         for name in ("leaderTemplate", "workerTemplate"):
             pods = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x"}, "template": template[name]}
             kubernetes_validate.validate(pods, "1.33", strict=True)
@@ -58,6 +56,26 @@ def test_manifests_are_valid(case: str, engine: str) -> None:
     # A LeaderWorkerSet makes a headless Service of its own name.
     services = {name for kind, name in names if kind == "Service"}
     assert not services & {name for kind, name in names if kind == "LeaderWorkerSet"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec.leaderWorkerTemplate.size", "2"),
+        ("spec.leaderWorkerTemplate.restartPolicy", "Never"),
+        ("spec.startupPolicy", "Later"),
+        ("spec.rolloutStrategy.rollingUpdateConfiguration.maxUnavailble", 1),
+    ],
+)
+def test_the_schema_of_groups_refuses(path: str, value: object) -> None:
+    (document,) = [one for one in _documents("stages on two nodes") if one["kind"] == "LeaderWorkerSet"]
+    *parents, last = path.split(".")
+    inner = document
+    for name in parents:
+        inner = inner[name]
+    inner[last] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, LWS)
 
 
 @pytest.mark.parametrize("case", CASES)

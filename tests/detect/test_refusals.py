@@ -11,8 +11,8 @@ import yaml
 from optimizer.detect.smi import parse_smi
 from optimizer.detect.topo import parse_topo
 from optimizer.facts.errors import ProblemError
+from tests.command import run
 from tests.detect.test_outputs import OUTPUTS
-from tests.test_cli import run
 
 MESH = (OUTPUTS / "h100-mesh.xml").read_text()
 MATRIX = (OUTPUTS / "h100-mesh.topo.txt").read_text()

@@ -9,10 +9,11 @@ import pytest
 from optimizer import Fixed, check, problem_from_dict, solve
 from optimizer.catalog import lookup
 from optimizer.engines.kernels import kernels_of, quantised_modules
-from optimizer.engines.registry import ENGINES
 from optimizer.facts.demand import KvFormat
+from optimizer.facts.engine import Engine
+from optimizer.facts.engine_names import ENGINE_NAMES
 from optimizer.facts.model import Quantization, WeightFormat
-from optimizer.facts.problem import Engine, Problem
+from optimizer.facts.problem import Problem
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.space import build_space
 from optimizer.verify.common.groups import Group, ReplicaShape, Row
@@ -139,7 +140,7 @@ def test_capability_follows_from_the_rates_where_it_is_not_stated() -> None:
         assert gpu.capability == capability
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ENGINE_NAMES)
 def test_every_format_is_known_to_every_engine(engine: str) -> None:
     kernels = kernels_of(engine)
     assert set(kernels.weights) == set(get_args(WeightFormat)) and set(kernels.caches) >= set(get_args(KvFormat))
@@ -149,17 +150,21 @@ def test_every_format_is_known_to_every_engine(engine: str) -> None:
 
 
 def test_the_registry_is_the_schema() -> None:
-    assert set(ENGINES) == set(get_args(Engine))
+    assert set(ENGINE_NAMES) == set(get_args(Engine))
 
 
 @pytest.mark.parametrize("name", ["minimax-m2.5", "deepseek-v3", "gpt-oss-120b", "llama3.1-8b"])
-@pytest.mark.parametrize("gpu", ["h200", "a100", "t4", "mi300x"])
-def test_both_homes_agree(name: str, gpu: str) -> None:
+@pytest.mark.parametrize(
+    ("gpu", "engine"),
+    [("h200", "vllm"), ("a100", "vllm"), ("t4", "vllm"), ("mi300x", "vllm"), ("h200", "trtllm"), ("b200", "sglang")],
+)
+def test_both_homes_agree(name: str, gpu: str, engine: str) -> None:
     """The rules of the search and those of the verifier, over every row of a space."""
     problem: Problem = problem_from_dict(
         changed(
             SMALL,
             model=name,
+            engine=engine,
             hardware__gpu=gpu,
             hardware__nodes=2,
             hardware__gpus_per_node=8,
@@ -170,7 +175,15 @@ def test_both_homes_agree(name: str, gpu: str) -> None:
 
     space = build_space(problem)
     quantities = Quantities(problem, space)
-    ids = {"weight_format", "kv_format", "quant_blocks", "quant_groups", "quant_expert_groups", "nvlink_locality"}
+    ids = {
+        "weight_format",
+        "kv_format",
+        "quant_blocks",
+        "quant_groups",
+        "quant_expert_groups",
+        "nvlink_locality",
+        "expert_groups",
+    }
     judged = {}
     for rule in rules_for(problem):
         if rule.id in ids:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.test_cli import EXAMPLE, run, write
+from tests.command import run
+from tests.test_cli import EXAMPLE, write
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def holds_together(wide: WideSearch, stated: Stated, members: set[str]) -> bool:
     return feasible(stated, changes)
 
 
+@pytest.mark.heavy(140)
 @pytest.mark.parametrize("block", range(0, SEEDS, BLOCK))
 def test_every_conflict_is_real_and_minimal(block: int) -> None:
     for seed, stated in infeasible(range(block, block + BLOCK)):

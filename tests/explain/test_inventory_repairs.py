@@ -18,9 +18,9 @@ from optimizer.results.answer import Fixed
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.solve import InventorySolver
+from tests.command import run
 from tests.conftest import ROOT, changed
 from tests.inventory.generate import random_inventory, tight_inventory
-from tests.test_cli import run
 
 INFEASIBLE: list[dict[str, Any]] = [
     *(random_inventory(seed) for seed in (5, 6, 10, 23, 28, 30)),
@@ -87,6 +87,22 @@ def test_what_helps_nothing_is_not_offered() -> None:
         inventory_from_dict(changed(SEVEN, requirements__survive={"gpu": 2}, workload__requests_per_s=4))
     )
     assert answer.conflicts[0].rules and not any("_ms" in repair.sentence for repair in answer.repairs)
+
+
+def test_one_more_sequence_or_one_more_node_is_offered() -> None:
+    """Slots are what lacks: one more of them is the least change; another box is not the only one."""
+    stated = changed(
+        SEVEN,
+        cluster=[{"name": "box", "gpu": "h100-sxm-80gb", "nodes": 1}],
+        requirements__max_batch=4,
+        requirements__survive={},
+        workload__requests_per_s=0.35,
+        search={"tensor_parallel": [8]},
+    )
+    answer = solve_inventory(inventory_from_dict(stated), ranges=False)
+    assert answer.status == "infeasible"
+    said = {repair.changes[0].field: repair.changes[0].new for repair in answer.repairs}
+    assert said["requirements.max_batch"] == 5 and said["cluster.0.nodes"] == 2
 
 
 def test_a_repair_is_written_into_the_file(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def judge(wide: WideSearch, stated: Stated, repair: Repair) -> None:
             )
 
 
+@pytest.mark.heavy(140)
 @pytest.mark.parametrize("block", range(0, SEEDS, BLOCK))
 def test_repairs_are_enough_minimal_and_least(block: int) -> None:
     for seed, stated in infeasible(range(block, block + BLOCK)):

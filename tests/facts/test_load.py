@@ -11,7 +11,7 @@ import yaml
 
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.files import read_mapping
+from optimizer.reading.files import read_mapping
 from optimizer.reading.inventory_file import is_inventory, load_inventory
 from optimizer.reading.load import load_problem, problem_from_dict
 from tests.conftest import ROOT, changed

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from optimizer import Fixed, check, load_problem
-from tests.test_cli import EXAMPLE, run, write
+from tests.command import run
+from tests.test_cli import EXAMPLE, write
 
 
 def test_the_best_strategy_with_its_own_step(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_alike_groups_are_drawn_as_two_nodes_of_one_group() -> None:
     assert plain(mine.nodes) == plain(theirs.nodes)
 
 
+@pytest.mark.heavy(9)
 @pytest.mark.parametrize("seed", [7, 9])
 def test_answers_of_the_search(seed: int) -> None:
     """Memory of each stage is the answer's, and the step the search's round."""

@@ -50,6 +50,7 @@ def small_inventory(seed: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.heavy(0)
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_equal_optima(seed: int, met: Callable[[str], None]) -> None:
     problem = inventory_from_dict(small_inventory(seed))

@@ -9,7 +9,7 @@ import pytest
 
 from optimizer import load_problem, solve
 from optimizer.facts.inventory import InventoryProblem
-from optimizer.questions.inventory import check_inventory, solve_inventory
+from optimizer.questions.inventory import NOT_ALL_TRIED, check_inventory, solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidates import Candidates
@@ -20,6 +20,7 @@ from tests.conftest import ROOT, changed
 from tests.inventory.generate import random_inventory, tight_inventory
 
 MOST_PLANS = 1_500
+GB200_BEST_MS = 11_438
 SEEDS = [seed for seed in range(60) if seed % 3 == 0 and seed != 51]  # 51 alone takes half a minute by brute force
 
 
@@ -65,6 +66,7 @@ def narrowed(problem: InventoryProblem) -> InventoryProblem:
     return problem.model_copy(update={"search": problem.search.model_copy(update=few)})
 
 
+@pytest.mark.heavy(3, 39)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_plan_is_better(seed: int) -> None:
     """Each plan valued by itself: none comes below the optimum's whole millisecond, nor reaches it with fewer GPUs."""
@@ -131,6 +133,7 @@ def test_most_shapes_are_struck_before_the_proof_looks_at_dominated_ones() -> No
     assert not {(entry.place, entry.candidate) for entry in found.best.plan.entries} & struck
 
 
+@pytest.mark.heavy(5, 8, 58)
 @pytest.mark.parametrize("seed", [1, 2, 5, 7, 8, 40, 58])
 def test_the_verifier_agrees(seed: int) -> None:
     answer = solve_inventory(inventory_from_dict(random_inventory(seed)), ranges=False)
@@ -219,6 +222,14 @@ def test_mixed_gpus_share_the_load_by_what_it_costs() -> None:
     assert zone.capacity_left >= zone.needed == 6
 
 
+def test_a_gap_that_is_enough_ends_the_search() -> None:
+    """The bound stays proved: no plan is below it, the best one included."""
+    problem = load_inventory(ROOT / "problems" / "gb200-nvl72.yaml")
+    answer = solve_inventory(problem, ranges=False, gap=0.1)
+    assert answer.objective is not None and answer.status == "feasible" and answer.verification.passed
+    assert 0 < answer.objective.gap <= 0.1 and answer.objective.bound <= GB200_BEST_MS <= answer.objective.value
+
+
 def test_405b_in_bf16_fits_two_nodes_as_tp8_pp2() -> None:
     """The strongest peer's own estimate is 52.6 GB a GPU; weights here are 811 GB over 16 GPUs."""
     answer = solve(load_problem(ROOT / "problems" / "llama3-405b-16xh100.yaml"))
@@ -233,7 +244,7 @@ def test_pcie_only_keeps_tensor_parallel_inside_a_node() -> None:
     assert answer.strategy.tensor_parallel <= 8 and answer.verification.passed
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 3])
+@pytest.mark.parametrize("replicas", [1, 3])
 def test_a_fixed_number_of_replicas_is_kept(replicas: int) -> None:
     """Several small instances in place of a large one would change the number."""
     problem = load_inventory(ROOT / "problems" / "seven-h100.yaml").model_copy(update={"survive": ()})
@@ -262,3 +273,15 @@ def test_a_plan_that_cannot_be_settled_ends_the_proof(monkeypatch: pytest.Monkey
     assert found.status in ("feasible", "unknown")
     if found.best is not None:
         assert found.bound_ms is not None and found.bound_ms <= found.best.whole_ms
+
+
+def test_repairs_that_were_not_tried_for_time_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is offered depends on the machine's speed then, so a longer limit has to bring the rest."""
+    stated = changed(
+        {"cluster": [{"name": "h100", "gpu": "h100-sxm-80gb", "nodes": 1}], **ONE_GROUP}, workload__requests_per_s=400
+    )
+    whole = solve_inventory(inventory_from_dict(stated))
+    assert whole.repairs and NOT_ALL_TRIED not in whole.explanation
+    monkeypatch.setattr("optimizer.questions.inventory.EXPLAIN_WITHIN_S", 0.0)
+    cut = solve_inventory(inventory_from_dict(stated))
+    assert cut.status == "infeasible" and not cut.repairs and NOT_ALL_TRIED in cut.explanation

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,11 @@ import pytest
 import optimizer
 from optimizer.reading.templates import FOLDER, template
 from optimizer.render.envelope import CORE, answer_schema, envelope
+from tests.command import run
 from tests.questions.problems import SMALL
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"hardware": "uniform", "cluster": "inventory", "chain": "chain"}
-
-
-def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from optimizer.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd or ROOT, check=False)
 
 
 @pytest.fixture(scope="module")

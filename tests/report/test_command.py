@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,13 +15,9 @@ from optimizer.cli.program import main
 from optimizer.facts.errors import ProblemError
 from optimizer.reporting.curves import load_pareto, load_sweep
 from optimizer.reporting.written import files as report_files
+from tests.command import run
 from tests.questions.problems import SMALL
 from tests.report.builders import EXAMPLE
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from optimizer.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
 
 
 def refused(capsys: pytest.CaptureFixture[str], said: str, *arguments: str) -> None:

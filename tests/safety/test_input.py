@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.files import MOST_ENTRIES, read_mapping
 from optimizer.facts.text import visible
+from optimizer.reading.documents import MOST_ENTRIES
+from optimizer.reading.files import read_mapping
 from optimizer.reading.load import load_problem, problem_from_dict
 from optimizer.writing.yaml_text import yaml_text
 from tests.conftest import ROOT, changed

@@ -178,8 +178,8 @@ def test_checkpoint_names_are_understood(name: str, expected: str) -> None:
 
 
 def test_distilled_and_unknown_models_are_not_mistaken_for_others() -> None:
-    from optimizer.facts.measurements import UnusableRow
     from optimizer.reading.measured_names import Models
+    from optimizer.reading.measurements import UnusableRow
 
     assert Models().find("deepseek-ai/DeepSeek-R1-Distill-Llama-70B").name == "llama3.3-70b"
     assert Models().find("zai-org/GLM-4.7-Flash").name == "glm-4.7-flash"

@@ -52,8 +52,8 @@ def test_the_fit_finds_the_constants_behind_made_up_runs() -> None:
     fitting = pytest.importorskip("calibration.fitting", reason="needs scipy: pip install -e .[calibrate]")
     from optimizer.costs.corpus import Corpus
     from optimizer.costs.measured_runs import resolve
-    from optimizer.facts.measurements import parse
     from optimizer.reading.measured_names import Models
+    from optimizer.reading.measurements import parse
 
     fields = ("model", "system", "backend", "precision", "isl", "osl", "concurrency", "tp", "ttft_ms", "tpot_ms")
     models, rows = Models(), []

@@ -64,6 +64,7 @@ def beats(one: tuple, other: tuple) -> bool:
     return any(a < b - near for a, b, near in zip(one, other, NEAR, strict=False))
 
 
+@pytest.mark.heavy(13)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_brute_force_finds_the_same_front(seed: int) -> None:
     """No candidate beats a point, every candidate is beaten or matched by one, and CP-SAT proves each."""

@@ -156,11 +156,10 @@ def test_deepseek_on_32_h200_is_no_longer_infeasible() -> None:
     assert best.objective.value <= proposed.objective.value
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang"])
-@pytest.mark.parametrize("model", [MOE, MLA])
+@pytest.mark.parametrize(("engine", "model"), [("vllm", MLA), ("sglang", MOE)])
 def test_solve_is_never_worse_than_a_strategy_that_check_accepts(engine: str, model: dict[str, Any]) -> None:
     pick = random.Random(f"{engine} {model['name']}")
-    problem = of(engine, model=model, hardware__nodes=2, workload__requests_per_s=60)
+    problem = of(engine, model=model, workload__requests_per_s=40)
     best = solve(problem, repairs=False)
     assert best.objective is not None and best.verification.passed
     judged = 0
@@ -169,7 +168,7 @@ def test_solve_is_never_worse_than_a_strategy_that_check_accepts(engine: str, mo
         slices = pick.choice([1, 2, 4]) if ep == 1 else 1
         dcp = pick.choice(context_degrees(problem, tp, "bf16"))
         fixed = Fixed(
-            tp, 1, pick.choice([d for d in (1, 2, 4, 8, 16) if d * tp <= 16]), ep, None, None, None, None, slices, dcp
+            tp, 1, pick.choice([d for d in (1, 2, 4, 8) if d * tp <= 8]), ep, None, None, None, None, slices, dcp
         )
         found = check(problem, fixed, repairs=False)
         if found.feasible and found.objective is not None:

@@ -31,6 +31,8 @@ CASES: list[tuple[str, dict[str, Any], Fixed, Fixed | None, dict[str, Any]]] = [
     ("experts", MOE, Fixed(4, 1, 1, expert_parallel=4), Fixed(3, 1, 1, expert_parallel=3), {}),
     ("experts", SMALL, Fixed(2, 1, 1), Fixed(2, 1, 1, expert_parallel=2), {}),
     ("expert_groups", MOE, Fixed(2, 1, 2, expert_parallel=4), Fixed(4, 1, 1, expert_parallel=3), {}),
+    ("expert_groups", MOE, Fixed(1, 1, 4, expert_parallel=4), Fixed(1, 1, 3, expert_parallel=4), {}),
+    ("expert_groups", MOE, Fixed(2, 1, 4, expert_parallel=8), Fixed(2, 1, 3, expert_parallel=4), {}),
     ("layer_split", SMALL, Fixed(1, 2, 1, layers_per_stage=(17, 15)), Fixed(1, 2, 1, layers_per_stage=(20, 12)), {}),
     ("layer_split", SMALL, Fixed(1, 4, 1), Fixed(1, 5, 1), {"search__layer_imbalance": 0}),
     ("layer_split", SMALL, Fixed(1, 8, 1), Fixed(1, 33, 1), {}),

@@ -11,8 +11,8 @@ import pytest
 
 from optimizer.render.sweep_plot import plot
 from optimizer.sweeps.points import point_from_data
+from tests.command import run
 from tests.sweep.problems import scenarios, written
-from tests.test_cli import run
 
 
 def test_sweep_says_what_the_curve_says(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def corrected(problem: Problem, seed: int) -> Problem:
     return problem.model_copy(update={"costs": facts})
 
 
+@pytest.mark.heavy(1)
 @pytest.mark.parametrize("seed", range(24))
 def test_search_and_verifier_agree_on_corrected_costs_and_margins(seed: int) -> None:
     values = random_problem(900 + seed)

@@ -168,6 +168,17 @@ def test_a_rival_that_carries_just_enough_refutes() -> None:
     assert verify_inventory(stated, answer_for(stated, [(0, shape(1), 1)])).passed
 
 
+def test_a_rival_that_outlives_the_loss_with_just_enough_refutes() -> None:
+    """Either of two nodes carries a fiftieth more than what arrives: two instances are enough, three are not the fewest."""
+    needs = {"max_batch": 32, "tpot_p99_ms": 40, "survive": {"node": 1}}
+    two_nodes = {**SMALL, "cluster": [{"name": "a", "gpu": GPU, "nodes": 2, "gpus_per_node": 4}], "requirements": needs}
+    carried = answer_for(problem(**two_nodes), [(0, shape(1), 2)]).pools[0].capacity
+    load = {"prompt_tokens": 900, "output_tokens": 128, "requests_per_s": round(carried / 1.02, 3)}
+    stated = problem(**two_nodes, objective="fewest-gpus", workload=load)
+    assert not verify_inventory(stated, answer_for(stated, [(0, shape(1), 3)])).passed
+    assert verify_inventory(stated, answer_for(stated, [(0, shape(1), 2)])).passed
+
+
 def test_infeasible_is_believed_only_when_nothing_fits() -> None:
     stated = problem(**SMALL)
     assert verify_inventory(stated, no_answer(stated)).optimality == "refuted"

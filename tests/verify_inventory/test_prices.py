@@ -60,7 +60,7 @@ def test_four_plain_groups_are_proved_by_price() -> None:
     problem = load_inventory(PLAIN)
     answer = solve_inventory(problem, ranges=False)
     assert answer.status == "optimal" and answer.verification.passed
-    assert answer.verification.optimality == "exhaustive" and answer.verification.candidates == 0
+    assert answer.verification.optimality == "exhaustive" and answer.verification.compared == 0
     assert {pool.strategy.tensor_parallel for pool in answer.pools} == {8} and answer.gpus_used == 304
 
 

@@ -154,7 +154,9 @@ def straight(
     return found
 
 
-@pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.long), 1, 2])
+@pytest.mark.parametrize(
+    "number", [pytest.param(0, marks=pytest.mark.long), pytest.param(1, marks=pytest.mark.long), 2]
+)
 @sixty_digits()
 def test_what_is_considered(number: int) -> None:
     """Nothing that is considered is left out early, and the rates are those of exact arithmetic."""
@@ -266,7 +268,14 @@ def few(**changes: Any) -> InventoryProblem:
     return small(cluster=cluster, domains={}, requirements=wanted, workload=work, search=FEW, **changes)
 
 
-@pytest.mark.parametrize("changes", [{}, {"objective": "fewest-gpus"}, {"wanted": {"survive": {"rack": 1}}}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, marks=pytest.mark.long),
+        pytest.param({"objective": "fewest-gpus"}, marks=pytest.mark.long),
+        {"wanted": {"survive": {"rack": 1}}},
+    ],
+)
 def test_against_every_choice(changes: dict[str, Any]) -> None:
     """The best choice is confirmed, others are refuted: pipelines over two groups among them, and some beside another instance."""
     stated = few(**changes)

@@ -55,7 +55,14 @@ def inventory_relaxations(problem: InventoryProblem, fixed: Fixed) -> list[Inven
     for relaxation in asked:
         if not relaxation.rules or set(relaxation.rules) - set(off):
             relaxations.append(_stated(problem, relaxation))
-    return [_rate(problem), *relaxations, *_degrees(problem, fixed), *_nodes(problem), *_racks(problem)]
+    return [
+        _rate(problem),
+        *relaxations,
+        *_degrees(problem, fixed),
+        *_free(problem),
+        *_nodes(problem),
+        *_racks(problem),
+    ]
 
 
 def moved(problem: InventoryProblem, settings: Mapping[str, int], fixed: Fixed) -> InventoryProblem:
@@ -146,7 +153,8 @@ def _latencies(problem: InventoryProblem) -> list[InventoryRelaxation]:
     relaxations = []
     for limit in problem.requirements.latency_limits:
         if limit.metric == "goodput":
-            continue  # its own share is no deadline
+            relaxations += _goodput(problem)
+            continue
 
         def value(k: int, start: float = limit.limit_ms) -> float:
             exact = start * LATER**k
@@ -161,6 +169,24 @@ def _latencies(problem: InventoryProblem) -> list[InventoryRelaxation]:
         rules = (rule, "tpot_full_batch") if rule == "tpot_p99" else (rule,)
         relaxations.append(_field(f"requirements.{limit.field}", limit.limit_ms, MOST_LATER, value, at, rules, note))
     return relaxations
+
+
+def _goodput(problem: InventoryProblem) -> list[InventoryRelaxation]:
+    """A smaller share of the requests within their limits, in steps of one hundredth."""
+    goodput = problem.requirements.goodput
+    if goodput is None:
+        return []
+    first = math.ceil(Fraction(repr(goodput.share)) * PERCENT) - 1
+
+    def value(k: int) -> float:
+        return (first + 1 - k) / PERCENT
+
+    def at(k: int) -> InventoryProblem:
+        fewer = goodput.model_copy(update={"share": value(k)})
+        return problem.model_copy(update={"requirements": problem.requirements.model_copy(update={"goodput": fewer})})
+
+    field = "requirements.goodput.share"
+    return [_field(field, goodput.share, first, value, at, ("goodput",))] if first >= 1 else []
 
 
 def _stated(problem: InventoryProblem, relaxation: Relaxation) -> InventoryRelaxation:
@@ -186,7 +212,11 @@ def _stated(problem: InventoryProblem, relaxation: Relaxation) -> InventoryRelax
         changed = holder.model_copy(update={name: tuple(new) if isinstance(new, list) else new})
         return problem.model_copy(update={section: changed})
 
-    return _field(relaxation.field, old, relaxation.steps, value, at, relaxation.rules)
+    rules = relaxation.rules
+    if name == "max_batch":
+        # Slots of an instance are what it bounds: what asks for a free slot, or for what all of them complete, is relaxed too.
+        rules = (*rules, "concurrency", "request_rate")
+    return _field(relaxation.field, old, relaxation.steps, value, at, rules)
 
 
 def _degrees(problem: InventoryProblem, fixed: Fixed) -> list[InventoryRelaxation]:
@@ -226,6 +256,28 @@ def _of_search(
 
     stated = list(old) if isinstance(old, tuple) else old
     return _field(f"search.{name}", stated, len(offered), value, at, rules)
+
+
+def _free(problem: InventoryProblem) -> list[InventoryRelaxation]:
+    """GPUs of a group's nodes that are busy or broken, free again."""
+    relaxations = []
+    for index, group in enumerate(problem.groups):
+        busy = group.gpus_per_node - group.free_gpus
+        if busy <= 0 or group.nodes > 1:
+            continue  # of several nodes each would have to have as many more
+
+        def at(k: int, index: int = index) -> InventoryProblem:
+            groups = tuple(
+                one.model_copy(update={"free_gpus": one.free_gpus + k}) if position == index else one
+                for position, one in enumerate(problem.groups)
+            )
+            return problem.model_copy(update={"groups": groups})
+
+        def value(k: int, now: int = group.free_gpus) -> int:
+            return now + k
+
+        relaxations.append(_field(f"cluster.{index}.free_gpus", group.free_gpus, busy, value, at))
+    return relaxations
 
 
 def _nodes(problem: InventoryProblem) -> list[InventoryRelaxation]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optimizer.explain.common.numbers import listing
-from optimizer.explain.inventory.least import least_setting
+from optimizer.explain.inventory.least import least_across, least_setting, least_within
 from optimizer.explain.inventory.relaxation import InventoryRelaxation, inventory_relaxations, moved, relaxation_of
 from optimizer.explain.inventory.trial import Trials, TrialStanding
 from optimizer.facts.inventory import InventoryProblem
@@ -16,6 +16,7 @@ from optimizer.results.answer import Conflict, Fixed
 from optimizer.results.inventory import InventoryRepair
 from optimizer.search.inventory.answer import with_plan
 
+_TRIED_FIRST = ("workload.", "cluster.")
 Moves = dict[str, tuple[InventoryRelaxation, int]]
 """Relaxations of the problem with the others moved, and their settings."""
 
@@ -34,12 +35,16 @@ def inventory_repairs(
     relaxations = inventory_relaxations(problem, fixed)
     across = not {"memory", "kv_cache"}.isdisjoint(conflict.rules)
     found: list[InventoryRepair | None] = []
-    for relaxation in relaxations:
-        if relaxation.rules and not set(relaxation.rules) & set(conflict.rules):
-            continue
-        least = least_setting(relaxation, trials, across=across)
+    open_to = [one for one in relaxations if not one.rules or set(one.rules) & set(conflict.rules)]
+    # Each within groups first, which is quick: what pipelines over two groups could do with less comes after all of them.
+    # What people ask for first is tried first: less load, and another node of which group helps.
+    first = sorted(open_to, key=lambda one: not one.field.startswith(_TRIED_FIRST))
+    within = {one.field: least_within(one, trials) for one in first}
+    for relaxation in open_to:
+        least = least_across(relaxation, trials, within[relaxation.field], across=across)
         if least is not None:
-            found.append(_verified({relaxation.field: (relaxation, least[0])}, least[1], fixed))
+            moves = {relaxation.field: (relaxation, least.setting)}
+            found.append(_verified(moves, least.standing, fixed, sure=least.sure))
     if not found:
         bought = [relaxation.field for relaxation in relaxations if relaxation.field.startswith("cluster.")]
         asked = [relaxation.field for relaxation in relaxations if relaxation.field not in bought]
@@ -82,13 +87,13 @@ def _together(
         least = None if relaxation is None else least_setting(relaxation, trials, across=False)
         if relaxation is None or least is None:
             return None
-        settings[field], standing = least
-        moves[field] = relaxation, least[0]
+        settings[field], standing = least.setting, least.standing
+        moves[field] = relaxation, least.setting
     return None if standing is None else (moves, standing)
 
 
-def _verified(moves: Moves, standing: TrialStanding, fixed: Fixed) -> InventoryRepair | None:
-    """The repair, where the verifier agrees that its instances keep every rule."""
+def _verified(moves: Moves, standing: TrialStanding, fixed: Fixed, *, sure: bool = True) -> InventoryRepair | None:
+    """The repair, where the verifier agrees that its instances keep every rule; not ``sure``: less may be enough."""
     from optimizer.verify.inventory import verify_inventory
 
     answer = with_plan(standing.problem, standing.candidates, standing.solver, standing.placed)
@@ -96,6 +101,9 @@ def _verified(moves: Moves, standing: TrialStanding, fixed: Fixed) -> InventoryR
         return None
     said = listing([relaxation.say(setting) for relaxation, setting in moves.values()])
     keep = "keeps" if sum(pool.instances for pool in answer.pools) == 1 else "keep"
-    sentence = f"{said[0].upper()}{said[1:]}; {answer.label} then {keep} every rule."
+    less = (
+        "" if sure else " Less may be enough with instances over two groups: the time was over before these were tried."
+    )
+    sentence = f"{said[0].upper()}{said[1:]}; {answer.label} then {keep} every rule.{less}"
     changes = tuple(change for relaxation, setting in moves.values() for change in relaxation.changes(setting))
     return InventoryRepair(changes, sentence, answer.label)

@@ -38,6 +38,8 @@ class Trials:
     def __init__(self, fixed: Fixed, within_s: float) -> None:
         self._fixed, self._known = fixed, KnownTables()
         self.deadline = time.monotonic() + within_s
+        self.cut = False
+        """Whether something was not tried, or not to its end, for time."""
 
     @property
     def late(self) -> bool:
@@ -57,12 +59,14 @@ class Trials:
 
     def _try(self, problem: InventoryProblem, *, pairs: bool) -> TrialStanding | Verdict:
         if self.late:
+            self.cut = True
             return None
         candidates = Candidates(problem, self._fixed, self._known, pairs=pairs)
         solver = InventorySolver(problem, candidates, fixed=self._fixed, deadline=self.deadline)
         found = solver.any()
         if found.best is not None:
             return TrialStanding(problem, candidates, solver, found.best)
+        self.cut |= found.status != "infeasible"
         return False if found.status == "infeasible" else None
 
 

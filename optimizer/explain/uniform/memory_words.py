@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from optimizer.costs.shapes import Shape
 from optimizer.costs.startup import start_up
+from optimizer.engines.registry import engine_of
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.overhead import StatedOverhead
 from optimizer.facts.problem import Problem
@@ -19,7 +20,8 @@ def memory_sentences(problem: Problem, strategy: Strategy | None) -> list[str]:
         return said
     shape = Shape.of(strategy)
     found = start_up(problem, shape)
-    if problem.engine == "vllm" and found.may_not_start:
+    # The others are told of memory what leaves room for one such sequence.
+    if engine_of(problem.engine).share == "whole" and found.may_not_start:
         said.append(
             f"May not start: beside one sequence of {problem.max_sequence_tokens:,} tokens {found.spare / GIB:.2f} GiB are left on the "
             f"fullest GPU, and what {problem.engine} takes beside weights and cache may be {found.uncertain / GIB:.2f} GiB more than "

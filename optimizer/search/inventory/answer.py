@@ -54,7 +54,7 @@ def answer_without(problem: InventoryProblem, candidates: Candidates, found: Inv
 def answer_with(
     problem: InventoryProblem, candidates: Candidates, solver: InventorySolver, found: InventoryFound, best: Placed
 ) -> InventoryAnswer:
-    pools = tuple(pool_of(problem, candidates, best, entry) for entry in best.plan.entries)
+    pools = pools_of(problem, candidates, best)
     value, demand = best.value, problem.workload.requests_per_s
     hours = solver.valuation.hours_between_outages(best.plan, best.split, best.site, value)
     bound = float(found.bound_ms or 0)
@@ -105,7 +105,20 @@ def answer_with(
     )
 
 
-def pool_of(problem: InventoryProblem, candidates: Candidates, best: Placed, entry: Entry) -> Pool:
+def pools_of(problem: InventoryProblem, candidates: Candidates, best: Placed) -> tuple[Pool, ...]:
+    """One for each entry of the plan; pools of one family have the same metrics, which are found once."""
+    known: dict[tuple[int, int], Metrics] = {}
+    pools = []
+    for entry in best.plan.entries:
+        family = candidates.places[entry.place].kind, entry.candidate
+        if family not in known:
+            rate = best.split.rates[best.plan.families(candidates).index(family)]
+            known[family] = _metrics(problem, candidates, entry, rate)
+        pools.append(_pool_of(problem, candidates, best, entry, known[family]))
+    return tuple(pools)
+
+
+def _pool_of(problem: InventoryProblem, candidates: Candidates, best: Placed, entry: Entry, metrics: Metrics) -> Pool:
     candidate = candidate_of(candidates, entry)
     family = best.plan.families(candidates).index((candidates.places[entry.place].kind, entry.candidate))
     rate = best.split.rates[family]
@@ -121,7 +134,7 @@ def pool_of(problem: InventoryProblem, candidates: Candidates, best: Placed, ent
         capacity=candidate.capacity / MICRO,
         slots_capacity=candidate.slots_capacity / MICRO,
         availability=up,
-        metrics=replace(_metrics(problem, candidates, entry, rate), availability=up),
+        metrics=replace(metrics, availability=up),
     )
 
 

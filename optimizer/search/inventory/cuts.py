@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
+import numpy as np
+
 from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.counts import Terms
 from optimizer.search.inventory.found import Placed
@@ -12,9 +14,11 @@ from optimizer.search.inventory.plan import Plan
 from optimizer.search.uniform.quantities import ObjectiveWeights
 
 FINE = 1e-5
-_ROUGH = 1e-2
+ROUGH = 1e-2
 """For bounds that only show the way, or decide what is far off."""
-_FIRST_CUTS = 8
+FIRST_CUTS = 8
+_FIRST_LOOK, _NEAR = 1e-3, 0.9
+"""Tolerance of bounds that are far from the best, for each GPU, and how near the best is not far."""
 _NOISE = 1e-9
 """Relative: what beats a candidate may be slower by rounding."""
 
@@ -27,6 +31,8 @@ class Cuts:
         self._tolerances: dict[float, float] = {}
         self._opened: set[tuple[int, int]] = set()
         """Dominated candidates, by kind and position, whose own mean times are looked at."""
+        self._used: set[tuple[int, int]] = set()
+        """Candidates of plans that were valued: their bounds are as fine as asked for."""
 
     @property
     def gammas(self) -> tuple[float, ...]:
@@ -35,7 +41,9 @@ class Cuts:
 
     def open(self, plan: Plan) -> None:
         """Look at the own mean times of a plan's candidates from here on, whatever beats them."""
-        self._opened.update((self._candidates.places[e.place].kind, e.candidate) for e in plan.entries)
+        mine = {(self._candidates.places[e.place].kind, e.candidate) for e in plan.entries}
+        self._opened |= mine
+        self._used |= mine
 
     def gamma(self, placed: Placed) -> float:
         """What a further request/s costs at the plan's split: the mean of its families' own figures."""
@@ -62,8 +70,8 @@ class Cuts:
         if not ends:
             return
         low, high = self._allowed(min(ends)), self._allowed(max(ends))
-        for step in range(_FIRST_CUTS):
-            self.add(master, low * (high / low) ** (step / max(1, _FIRST_CUTS - 1)), _ROUGH)
+        for step in range(FIRST_CUTS):
+            self.add(master, low * (high / low) ** (step / max(1, FIRST_CUTS - 1)), ROUGH)
 
     def add(self, master: Master, gamma: float, tolerance: float) -> None:
         """The bound of a multiplier, as fine as the tolerance (relative).
@@ -78,7 +86,7 @@ class Cuts:
         for gamma in gammas:
             self.add(master, gamma, self._tolerances[gamma])
 
-    def own(self, master: Master, gamma: float, tolerance: float = _ROUGH) -> Terms:
+    def own(self, master: Master, gamma: float, tolerance: float = ROUGH) -> Terms:
         """The bound of a multiplier with what every candidate earns itself."""
         group_types = [self._candidates.places[item.place].kind for item in master.items]
         return self._terms(
@@ -96,7 +104,16 @@ class Cuts:
         gains: dict[tuple[int, int], float] = {}
         for kind in sorted(set(group_types)):
             positions = sorted({sampled for (k, _), (sampled, _) in stands_for.items() if k == kind})
-            bounds = self._candidates.curves(kind).bounds(gamma, tolerance, positions)
+            curves = self._candidates.curves(kind)
+            bounds = curves.bounds(gamma, max(tolerance, _FIRST_LOOK), positions)
+            if tolerance < _FIRST_LOOK:
+                # What earns far less for each GPU than another is in few plans: its bound need not be fine until it is in one.
+                each = bounds / np.array([curves.candidates[position].gpus for position in positions])
+                near = each >= _NEAR * each.max(initial=0.0)
+                for number, position in enumerate(positions):
+                    near[number] |= (kind, position) in self._used
+                fine = [position for position, wanted in zip(positions, near.tolist(), strict=True) if wanted]
+                bounds[near] = curves.bounds(gamma, tolerance, fine)
             gains.update({(kind, position): float(gain) for position, gain in zip(positions, bounds, strict=True)})
         earned, fastest = [], []
         for kind, item in zip(group_types, master.items, strict=True):

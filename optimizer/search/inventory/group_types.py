@@ -55,7 +55,8 @@ class Kind:
             here = [i for i, candidate in enumerate(candidates) if _nodes(candidate) == nodes]
             if here:
                 rows = np.repeat([candidates[i].row for i in here], rates.shape[1])
-                result[here] = table.load(rows, rates[here].ravel()).mean_ms.reshape(len(here), -1)
+                load = table.load(rows, rates[here].ravel(), everything=False)
+                result[here] = load.mean_ms.reshape(len(here), -1)
         return result
 
     def table(self, candidate: InstanceCandidate) -> InstanceTable:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from optimizer.results.answer import Fixed, Status
 from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.common.solver import cp_model, new_solver, solve_stoppable
 from optimizer.search.inventory.candidates import Candidates
-from optimizer.search.inventory.cuts import FINE, Cuts
+from optimizer.search.inventory.cuts import FINE, FIRST_CUTS, ROUGH, Cuts
 from optimizer.search.inventory.exact_placing import NotSettledError
 from optimizer.search.inventory.found import InventoryFound, Placed
 from optimizer.search.inventory.master import LARGEST_NS, Master
@@ -40,6 +41,19 @@ MOST_ROUNDS = 4_000
 MOST_REFUSED = 300
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a search that differs in failure rates only begins with.
+
+    Args:
+        plan: the best one there, among the same candidates.
+        gammas: multipliers whose bounds mattered there.
+    """
+
+    plan: Plan
+    gammas: tuple[float, ...]
+
+
 class InventorySolver:
     """Searches the plans of one inventory."""
 
@@ -54,7 +68,12 @@ class InventorySolver:
         workers: int = 1,
         most: tuple[Literal["gpus", "price"], int] | None = None,
         serves: Serves | None = None,
+        start: Start | None = None,
+        gap: float = 0.0,
     ) -> None:
+        self.start = start
+        self.gap = gap
+        """The share of the value by which the bound may be below it: then the search has done enough."""
         self.most = most
         """The most GPUs, or the most price per hour in millionths, that a plan may use."""
         self.serves = serves
@@ -112,6 +131,8 @@ class InventorySolver:
         what beats it in its place: where the bound alone decides, it decides for all. Otherwise all candidates are gone through.
         """
         status = self._among_few()
+        if self._near:
+            return self._found("feasible", tier=False, ties=False)
         if self._pairs_matter(status):
             self.bound_ns = 0
             self._told = False
@@ -121,6 +142,9 @@ class InventorySolver:
             master = self._bounding(self.best)
             if self._bound_of(master) >= self.best.whole_ms:
                 return self._found(status, tier=True, ties=self._fewest_of_all(master))
+            if self._near or self.start is not None:
+                # What begins with a plan asks whether it stays the best: what only the proof among all can tell is left open.
+                return self._found("feasible", tier=False, ties=False)
         # With a bound on what goes unserved, a plan of dominated candidates may serve more than the one with what beats them.
         if status == "optimal" or (status == "infeasible" and self.serves is not None):
             self.bound_ns, self._all = 0, True
@@ -136,7 +160,9 @@ class InventorySolver:
         """The best plan of the candidates that no other beats."""
         master = self._master(everything=False)
         # Bounds are of no use where no plan keeps the rules.
-        if not self._cuts.gammas:
+        if not self._cuts.gammas and self.start is not None:
+            self._begin(master, self.start)
+        elif not self._cuts.gammas:
             if self._solve(master)[1] != "infeasible":
                 self._cuts.first(master)
         else:
@@ -144,6 +170,27 @@ class InventorySolver:
             if self.best is not None:
                 self._tell(master, self.best)
         return self._tiers(master)
+
+    def _begin(self, master: Master, start: Start) -> None:
+        """With a plan that is worth trying first, and bounds that mattered where it was the best."""
+        for gamma in start.gammas:
+            self._cuts.add(master, gamma, ROUGH)
+        there = {(item.place, item.position) for item in master.items}
+        if all((entry.place, entry.candidate) in there for entry in start.plan.entries):
+            self._learn(master, start.plan)
+            return
+        # A model without all of the plan's candidates cannot be told what the plan is worth.
+        self.best = self._place(start.plan)
+        if self.best is not None:
+            self._cuts.add(master, self._cuts.gamma(self.best), FINE)
+
+    @property
+    def ended(self) -> Start | None:
+        """What a search at other failure rates begins with."""
+        if self.best is None:
+            return None
+        gammas = self._cuts.gammas[-_LAST_CUTS:]
+        return Start(self.best.plan, tuple(dict.fromkeys((*self._cuts.gammas[:FIRST_CUTS:2], *gammas))))
 
     def _pairs_matter(self, status: Status) -> bool:
         """Whether pipelines over two groups that may be part of a plan worth having became offers.
@@ -349,6 +396,8 @@ class InventorySolver:
             self._report()
             if self._closed():
                 return "optimal"
+            if self._near:
+                return "feasible"
         return "feasible" if self.best else "unknown"
 
     def _late(self) -> bool:
@@ -356,6 +405,14 @@ class InventorySolver:
 
     def _closed(self) -> bool:
         return self.best is not None and math.ceil(self.bound_ns / RESOLUTION_NS) >= self.best.whole_ms
+
+    @property
+    def _near(self) -> bool:
+        """Whether the proved bound of all plans is as near the best value as was asked for."""
+        if self.gap <= 0 or self.best is None or self.problem.objective.preset in _TIERS:
+            return False
+        value = self.best.whole_ms * RESOLUTION_NS
+        return self.floor_ns > 0 and value - self.floor_ns <= self.gap * value
 
     def _learn(self, master: Master, plan: Plan) -> None:
         """Value a plan of the model and tell the model what it did not know."""

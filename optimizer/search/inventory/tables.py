@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from optimizer.costs.analytic import Costs
-from optimizer.costs.load import LoadPoints, chain_length
+from optimizer.costs.load import SELDOM, LoadPoints, chain_length
 from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.costs.two_groups import TwoGroupCosts
@@ -88,9 +88,9 @@ class InstanceTable:
                 if rule.id not in self.off:
                     rule.post(screen, self.quantities)
 
-    def load(self, rows: Ints, rates: Floats) -> LoadPoints:
-        """Load of instances (rows of the table) at requests/s per instance, (Q,) each."""
-        return self.quantities.load_of(rows, rates / self.quantities.ranks[rows])
+    def load(self, rows: Ints, rates: Floats, *, everything: bool = True) -> LoadPoints:
+        """Load of instances (rows of the table) at requests/s per instance, (Q,) each; ``everything`` as in ``evaluate``."""
+        return self.quantities.load_of(rows, rates / self.quantities.ranks[rows], everything=everything)
 
     def candidates(self, more_than: Ints | None = None) -> list[InstanceCandidate]:
         """Allowed shapes that no other in the table beats at every number in progress; ``dominated`` gives the others.
@@ -101,7 +101,7 @@ class InstanceTable:
         self._keep_full_batch()
         rows = np.flatnonzero(self.viable)
         if more_than is not None and len(rows):
-            enough = self._within_limits(self.load(rows, (more_than[rows] + 1) / MICRO), rows)
+            enough = self._within_limits(self._probe(rows, (more_than[rows] + 1) / MICRO), rows)
             if "request_rate" not in self.off:
                 enough &= self._peak(rows) > more_than[rows]
             rows = rows[enough]
@@ -181,6 +181,11 @@ class InstanceTable:
         result: Bools = self.viable & (most > more_than)
         return result
 
+    def _probe(self, rows: Ints, rates: Floats) -> LoadPoints:
+        """Load as far as the limits on latency ask for it."""
+        asked = any(limit.rule in SELDOM for limit in self._limits)
+        return self.load(rows, rates, everything=asked)
+
     def _within_slots(self, load: LoadPoints, at: Ints) -> Bools:
         fits: Bools = ~load.overloaded if "concurrency" in self.off else load.n99 <= self.most[at]
         if "kv_cache" not in self.off:
@@ -250,7 +255,7 @@ class InstanceTable:
             probe = low[open_rows, None] + np.maximum(1, span[:, None] * steps // sections)
             probe = np.minimum(probe, high[open_rows, None] - 1)
             at = np.repeat(rows[open_rows], probe.shape[1])
-            fine = good(self.load(at, probe.ravel() / MICRO), at).reshape(probe.shape)
+            fine = good(self._probe(at, probe.ravel() / MICRO), at).reshape(probe.shape)
             held = np.cumprod(fine, axis=1).sum(axis=1)
             position = np.arange(len(open_rows))
             low[open_rows] = np.where(held > 0, probe[position, np.maximum(held, 1) - 1], low[open_rows])

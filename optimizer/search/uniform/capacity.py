@@ -6,6 +6,8 @@ rate found is one that is carried while the next step is not), so the largest ra
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from optimizer.costs.load import LoadPoints
@@ -15,6 +17,7 @@ from optimizer.search.uniform.quantities import Quantities
 
 RATE_STEP_PER_S = 0.001
 HALVINGS = 34
+_SECTIONS, _FEW = 16, 8
 
 
 def carried_rates(quantities: Quantities, rows: Ints, slots: Ints) -> tuple[Ints, Ints]:
@@ -24,7 +27,8 @@ def carried_rates(quantities: Quantities, rows: Ints, slots: Ints) -> tuple[Ints
         rows: (Q,) of the space.
         slots: (Q,) sequences per replica.
     """
-    shape, replicas = quantities.space.row_shape[rows], quantities.space.row_dp[rows].astype(np.float64)
+    shape, engines, ranks = quantities.space.row_shape[rows], quantities.space.instances[rows], quantities.ranks[rows]
+    replicas = (engines * ranks).astype(np.float64)  # of whole engines, as every load counts them
     needed = np.ones(len(rows), dtype=np.int64)
     # What one replica carries is the same for all rows of a shape; of a row only the last steps are left to be tried.
     near = (_per_replica(quantities, shape, slots) * replicas / RATE_STEP_PER_S).astype(np.int64)
@@ -46,11 +50,17 @@ def _per_replica(quantities: Quantities, shape: Ints, slots: Ints) -> Floats:
     if new:
         of_shape, of_slots = np.array(new, dtype=np.int64).T
         low, high = np.zeros(len(new)), quantities.completion_per_s[of_shape, -1] * 1.01
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            load = quantities.load_of(of_shape, middle)
-            good = _within(quantities, load) & (quantities.slots_needed_for(load, of_shape) <= of_slots)
-            low, high = np.where(good, middle, low), np.where(good, high, middle)
+        # Few pairs: many rates at once, for each round costs the same; many pairs: halving.
+        sections = _SECTIONS if len(new) <= _FEW else 2
+        for _ in range(math.ceil(HALVINGS / math.log2(sections))):
+            rates = low[:, None] + (high - low)[:, None] * np.arange(1, sections) / sections
+            at, slots_at = np.repeat(of_shape, sections - 1), np.repeat(of_slots, sections - 1)
+            load = quantities.load_of(at, rates.ravel())
+            good = _within(quantities, load) & (quantities.slots_needed_for(load, at) <= slots_at)
+            held = np.cumprod(good.reshape(rates.shape), axis=1).sum(axis=1)
+            ends = np.concatenate([low[:, None], rates, high[:, None]], axis=1)
+            line = np.arange(len(new))
+            low, high = ends[line, held], ends[line, held + 1]
         known.update(zip(new, low.tolist(), strict=True))
     return np.array([known[pair] for pair in pairs])
 

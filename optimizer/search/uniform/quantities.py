@@ -151,9 +151,17 @@ class Quantities:
         """Distribution of instances down, per row."""
         return down_states(self.problem.hardware, self.space.column("instance_gpus"), self.space.instances)
 
-    def load_of(self, shape: Ints, rate_per_s: Floats, overlap_rate_per_s: Floats | None = None) -> LoadPoints:
-        """Load of pairs of shape and arrival rate at one replica, (Q,) each; ``overlap_rate_per_s`` as in ``evaluate``."""
-        return evaluate(self._chain, shape, rate_per_s, self.space.slots + 1, overlap_rate_per_s)
+    def load_of(
+        self,
+        shape: Ints,
+        rate_per_s: Floats,
+        overlap_rate_per_s: Floats | None = None,
+        *,
+        everything: bool = True,
+    ) -> LoadPoints:
+        """Load of pairs of shape and arrival rate at one replica, (Q,) each; the last two as in ``evaluate``."""
+        never = self.space.slots + 1
+        return evaluate(self._chain, shape, rate_per_s, never, overlap_rate_per_s, everything=everything)
 
     @cached_property
     def _chain(self) -> ServiceTable:

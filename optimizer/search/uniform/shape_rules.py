@@ -8,7 +8,7 @@ from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Rule, at_most, yes_no
-from optimizer.search.uniform.space import sharded_inside, within_split_rule
+from optimizer.search.uniform.space import sharded_inside, shared_across, within_split_rule
 
 
 def gpu_count_rule(problem: Problem) -> Rule:
@@ -109,16 +109,18 @@ def experts_rule(problem: Problem) -> Rule:
 
 def expert_groups_rule(problem: Problem) -> Rule:
     inside = sharded_inside(problem)
-    words = "1, a divisor of TP, or TP × a divisor of DP" if inside else "1, or TP × a divisor of DP"
-    experts = problem.model.experts
+    single = not shared_across(problem, 2)
+    words = "1, a divisor of TP, or " if inside else "1, or "
+    words += "with TP 1 a divisor of DP" if single else "TP × a divisor of DP"
+    slices = problem.model.experts > 0 and not single
 
     def allowed(quantities: Quantities) -> Bools:
         tp, ep, dp = _tp(quantities), quantities.space.column("ep"), quantities.space.row_dp
         slicing = quantities.space.column("slice_ranks")
         ranks = np.maximum(1, ep // tp)
         within = (tp % np.minimum(ep, tp) == 0) & (inside | (ep == 1) | (ep == tp))
-        spread = np.where(ep <= tp, within, (ep % tp == 0) & (dp % ranks == 0))
-        result: Bools = spread & ((slicing == 1) | ((experts > 0) & (ep == 1) & (dp % slicing == 0)))
+        spread = np.where(ep <= tp, within, (ep % tp == 0) & (dp % ranks == 0) & ((tp == 1) | (not single)))
+        result: Bools = spread & ((slicing == 1) | (slices & (ep == 1) & (dp % slicing == 0)))
         return result
 
     return yes_no(

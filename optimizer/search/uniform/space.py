@@ -14,13 +14,13 @@ import numpy as np
 from optimizer.costs.load import chain_length
 from optimizer.costs.shapes import Ints, Shape
 from optimizer.engines.kernels import kernels_of
+from optimizer.engines.registry import engine_of
 from optimizer.engines.sixteen_bit import sixteen_bit_note
 from optimizer.facts.model import LayerKind
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 
 DEFAULT_PIPELINES = (*range(1, 9), 10, 12, 16)
-ENGINE_NAMES = {"vllm": "vLLM", "sglang": "SGLang"}
 WIDEST_FIRST = ("fp16", "bf16", "fp8", "int8", "int6", "int5", "nvfp4", "mxfp4", "int4", "int3", "int2")
 LARGEST_SPACE_ROWS = 200_000
 
@@ -140,12 +140,13 @@ def within_split_rule(problem: Problem, split: tuple[int, ...]) -> bool:
 
 
 def sharded_inside(problem: Problem) -> bool:
-    """Whether the engine spreads experts over a part of a TP group and slices them over the rest.
+    """Whether the engine spreads experts over a part of a TP group and slices them over the rest."""
+    return engine_of(problem.engine).experts_inside_tp
 
-    vLLM's ``--enable-expert-parallel`` takes all TP x DP GPUs of an engine (ParallelConfig, "expert_parallel_size"); SGLang's
-    ``--ep-size`` any divisor of them.
-    """
-    return problem.engine != "vllm"
+
+def shared_across(problem: Problem, tp: int) -> bool:
+    """Whether the engine runs replicas of a TP degree that share their experts."""
+    return tp == 1 or engine_of(problem.engine).experts_across == "any"
 
 
 def expert_degrees(problem: Problem, tp: int) -> tuple[int, ...]:
@@ -155,15 +156,15 @@ def expert_degrees(problem: Problem, tp: int) -> tuple[int, ...]:
         return (1,)
     if mode == "replica":
         return tuple(sorted({1, tp}))
-    inside = sharded_inside(problem)
-    divisors = {ep for ep in range(1, experts + 1) if experts % ep == 0 and (ep % tp == 0 or (inside and tp % ep == 0))}
+    inside, most = sharded_inside(problem), experts if shared_across(problem, tp) else min(tp, experts)
+    divisors = {ep for ep in range(1, most + 1) if experts % ep == 0 and (ep % tp == 0 or (inside and tp % ep == 0))}
     return tuple(sorted({1, tp} | divisors))
 
 
 def slicing_degrees(problem: Problem, tp: int, ep: int) -> tuple[int, ...]:
     """Data-parallel ranks of one engine that may slice every expert among them: with ``any``, where experts are not spread."""
     model = problem.model
-    if not model.experts or ep > 1 or problem.search.expert_parallel != "any":
+    if not model.experts or ep > 1 or problem.search.expert_parallel != "any" or not shared_across(problem, 2):
         return (1,)
     width, most = model.expert_ffn_width, problem.hardware.gpus // tp
     return (1, *(ranks for ranks in range(2, most + 1) if width % (tp * ranks) == 0))
@@ -345,7 +346,7 @@ def search_limits(problem: Problem, space: Space) -> list[str]:
                 "never measured."
             )
     if problem.requirements.max_batch is None and "max_batch" not in search.disabled_rules:
-        engine, gpu = ENGINE_NAMES[problem.engine], problem.hardware.gpu.name
+        engine, gpu = engine_of(problem.engine).title, problem.hardware.gpu.name
         said.append(
             f"Sequences per replica considered: 1 to {problem.max_batch:,}, {engine}'s own default on {gpu} (requirements.max_batch "
             "is left out); a limit of the scheduler, for which no cache is reserved."

@@ -18,6 +18,8 @@ from optimizer.verify.common.times import chunks_of
 
 PROVEN = frozenset({"prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99"})
 """Latencies that grow with the rate where all requests are alike."""
+END_TO_END = frozenset({"e2e_p50", "e2e_p99", "goodput"})
+"""Latencies of whole requests, which take as long to find as all else together."""
 _COLUMNS = ("overloaded", "unsure", "n50", "n99", "number", "number_variance", "number_third", "mean")
 _NO_REPLICA = 1e30
 _FEW_CELLS = 1 << 14
@@ -50,6 +52,8 @@ def loads(
     per_replica_per_s: Floats,
     length: int,
     at_most_per_s: Floats | None = None,
+    *,
+    end_to_end: bool = True,
 ) -> Loads:
     """Load of the rows' replicas.
 
@@ -59,6 +63,7 @@ def loads(
         length: states before the tail.
         at_most_per_s: a rate that is no lower, for each row: what is found then holds from below for every rate between.
             Everything grows with the rate but the time that a prompt has a pipeline to itself, and everything with that.
+        end_to_end: False where nobody asks for ``END_TO_END``, which ``latency`` then has not.
     """
     rate = np.where(np.isinf(per_replica_per_s), _NO_REPLICA, per_replica_per_s) / 1000
     crowd = None if at_most_per_s is None else at_most_per_s / 1000
@@ -68,10 +73,10 @@ def loads(
     if len(counts) > 1 and len(shape) * counts[-1] <= _FEW_CELLS:
         counts = counts[-1:]
     if len(counts) <= 1:
-        return _within(problem, times, states, shape, rate, crowd, counts[0] if counts else length)
+        return _within(problem, times, states, shape, rate, crowd, counts[0] if counts else length, end_to_end)
     groups = [np.flatnonzero(enough == count) for count in counts]
     found = [
-        _within(problem, times, states, shape[at], rate[at], None if crowd is None else crowd[at], count)
+        _within(problem, times, states, shape[at], rate[at], None if crowd is None else crowd[at], count, end_to_end)
         for at, count in zip(groups, counts, strict=True)
     ]
     back = np.argsort(np.concatenate(groups), kind="stable")
@@ -82,7 +87,14 @@ def loads(
 
 @np.errstate(divide="ignore", over="ignore", invalid="ignore")  # rows that are overloaded: their values are not used
 def _within(
-    problem: Problem, times: ShapeTimes, states: FloatStates, shape: Ints, rate: Floats, crowd: Floats | None, upto: int
+    problem: Problem,
+    times: ShapeTimes,
+    states: FloatStates,
+    shape: Ints,
+    rate: Floats,
+    crowd: Floats | None,
+    upto: int,
+    end_to_end: bool,
 ) -> Loads:
     """Rows for which the states up to a number are enough. Rates per ms; ``crowd`` is a rate that is no lower, as in ``loads``."""
     length = states.length
@@ -150,7 +162,8 @@ def _within(
     wider = 1 + push + second * push**2 / 2
     number = mean, variance * wider, third * wider**2 + variance * (push + second * push**2 + cubed * push**3 / 3)
     wait = half * busy
-    waits = _seen(problem, times, shape, rate, np.where(overloaded, 0.0, prompts), occupancy, number, latency)
+    if work.mixed or end_to_end:
+        waits = _seen(problem, times, shape, rate, np.where(overloaded, 0.0, prompts), occupancy, number, latency)
     if work.mixed:
         wait = waits
         latency["prefill_p99"] = np.minimum(latency["prefill_p99"], np.maximum(alone, cap))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,13 +44,17 @@ def blocks_in_progress(problem: Problem) -> dict[int, int]:
 def moments_of_one(blocks: dict[int, int], held: Callable[[int], Fraction]) -> Moments:
     """What one request in progress holds, by the bytes that a sequence of so many tokens takes."""
     total = sum(blocks.values())
-    each = [(held(BLOCK_TOKENS * block), often) for block, often in blocks.items()]
-    mean = sum((often * value for value, often in each), Fraction(0)) / total
-    off = [(value - mean, often) for value, often in each]
+    values = [(held(BLOCK_TOKENS * block), often) for block, often in blocks.items()]
+    # In whole numbers of what all values are multiples of: ten times faster than with fractions, and as exact.
+    parts = math.lcm(*(value.denominator for value, _ in values))
+    each = [(int(value * parts), often) for value, often in values]
+    whole = sum(often * value for value, often in each)
+    off = [(value * total - whole, often) for value, often in each]
+    unit = total * parts
     return Moments(
-        decimal(mean),
-        decimal(sum((often * value**2 for value, often in off), Fraction(0)) / total),
-        decimal(sum((often * value**3 for value, often in off), Fraction(0)) / total),
+        decimal(Fraction(whole, unit)),
+        decimal(Fraction(sum(often * value**2 for value, often in off), total * unit**2)),
+        decimal(Fraction(sum(often * value**3 for value, often in off), total * unit**3)),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from optimizer.engines.registry import engine_of
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio, decimal
@@ -56,11 +57,12 @@ def row_findings(problem: Problem, row: Row) -> Iterator[Finding]:
     )
     yield Finding("vocabulary", ceil_ratio(model.vocabulary, 64) * 64 % t == 0)
     yield Finding("experts", model.experts % ep == 0 if model.experts else ep == 1)
-    whole = ep % t == 0 and row.replicas % (ep // t) == 0
-    # vLLM spreads experts over all GPUs of an engine or over none.
-    inside = t % ep == 0 and problem.engine != "vllm"
-    sliced = group.slicing == 1 or (model.experts > 0 and ep == 1 and row.replicas % group.slicing == 0)
-    yield Finding("expert_groups", sliced and (ep == 1 or inside or whole))
+    known = engine_of(problem.engine)
+    # Some engines spread experts over all GPUs of an instance or over none; some let only replicas of one GPU a stage share them.
+    whole = ep % t == 0 and row.replicas % (ep // t) == 0 and (ep == t or t == 1 or known.experts_across == "any")
+    inside = t % ep == 0 and known.experts_inside_tp
+    cut = group.slicing == 1 or (known.experts_across == "any" and ep == 1 and row.replicas % group.slicing == 0)
+    yield Finding("expert_groups", (ep == 1 or inside or whole) and cut and (group.slicing == 1 or model.experts > 0))
     yield Finding("layer_split", _evenly_split(problem, row.shape.layers))
     yield Finding("nvlink_locality", tensor_groups_fit(hardware, t, row.shape.stages * row.replicas))
     yield Finding("weight_format", weights_run(problem, group))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from optimizer.engines.kernels import kernels_of
+from optimizer.engines.registry import engine_of
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.groups import Group, ReplicaShape, Row
@@ -135,8 +136,10 @@ def experts_offered(problem: Problem, fixed: Fixed, tensor: int) -> Iterable[int
         return (1,)
     if problem.search.expert_parallel == "replica":
         return (1, tensor)
-    inside = [ep for ep in range(2, tensor) if tensor % ep == 0 and experts % ep == 0 and problem.engine != "vllm"]
-    across = [ep for ep in range(tensor, experts + 1, tensor) if experts % ep == 0]
+    known = engine_of(problem.engine)
+    inside = [ep for ep in range(2, tensor) if tensor % ep == 0 and experts % ep == 0 and known.experts_inside_tp]
+    largest = experts if tensor == 1 or known.experts_across == "any" else tensor
+    across = [ep for ep in range(tensor, largest + 1, tensor) if experts % ep == 0]
     return (1, tensor, *inside, *across)
 
 
@@ -146,6 +149,8 @@ def slicing_offered(problem: Problem, fixed: Fixed, tensor: int, expert: int) ->
         return (fixed.expert_slice_ranks,)
     width = problem.model.expert_ffn_width
     if problem.search.expert_parallel != "any" or expert > 1 or not problem.model.experts:
+        return (1,)
+    if engine_of(problem.engine).experts_across != "any":
         return (1,)
     several = range(2, problem.hardware.gpus // tensor + 1)
     return (1, *(ranks for ranks in several if width % (ranks * tensor) == 0))

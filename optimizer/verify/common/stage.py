@@ -15,9 +15,10 @@ from optimizer.verify.common.beside import Beside, beside_of, tokens_in_flight
 from optimizer.verify.common.contexts import gathered_ms, shared_contexts
 from optimizer.verify.common.groups import Group, ReplicaShape
 from optimizer.verify.common.layer import LayerExperts, LayerFacts, Rates, cache_only, layer_of, rates_of
+from optimizer.verify.common.layer_share import LayerShare, Messages, decode_step, layer_share, moved_by, summed
 from optimizer.verify.common.links import all_reduce, all_to_all, context_exchange, exchange_places, sends
 from optimizer.verify.common.mixed import mean_context
-from optimizer.verify.common.weights import tables
+from optimizer.verify.common.weights import WeightTables, tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +152,7 @@ class _Shared:
 
     rates: Rates
     layers: tuple[LayerFacts, ...]
-    reduce: Affine
-    exchange: Affine
-    places: int
-    """Places that copies of a token go to at most in an exchange."""
+    messages: Messages
     context: Affine
     """Bytes between ranks that share contexts."""
     beside: Beside
@@ -172,6 +170,8 @@ class Stages:
         self.problem, self._sampled = problem, sampled
         self._stages: dict[tuple[Group, StageKind], Stage] = {}
         self._shared: dict[Group, _Shared] = {}
+        self._shares: dict[tuple[Group, int], tuple[LayerShare, ...]] = {}
+        self._ends: dict[Group, WeightTables] = {}
         self._kinds: dict[tuple[int, ...], tuple[StageKind, ...]] = {}
         self.of_replicas: dict[ReplicaShape, Any] = {}
         """What ``candidate`` computes once for all strategies of a shape, kept as long as the stages it is made of."""
@@ -218,12 +218,32 @@ class Stages:
             found = self._shared[group] = _Shared(
                 rates=rates,
                 layers=tuple(layer_of(problem, group, kind, rates) for kind in problem.model.kinds),
-                reduce=all_reduce(problem.hardware, group.tensor),
-                exchange=all_to_all(problem.hardware, group.expert_gpus) if group.ranks > 1 else Affine(),
-                places=exchange_places(problem.hardware, group.expert_gpus),
+                messages=Messages(
+                    all_reduce(problem.hardware, group.tensor),
+                    all_to_all(problem.hardware, group.expert_gpus) if group.ranks > 1 else Affine(),
+                    exchange_places(problem.hardware, group.expert_gpus),
+                ),
                 context=context_exchange(problem.hardware, group.contexts),
                 beside=beside_of(problem, group, self._sampled),
             )
+        return found
+
+    def _shares_of(self, group: Group, checked: int) -> tuple[LayerShare, ...]:
+        """What a layer of each kind adds to a stage."""
+        found = self._shares.get((group, checked))
+        if found is None:
+            shared = self._shared_by(group)
+            found = self._shares[group, checked] = tuple(
+                layer_share(self.problem, group, layer, shared.rates, shared.messages, checked)
+                for layer in shared.layers
+            )
+        return found
+
+    def _ends_of(self, group: Group) -> WeightTables:
+        """What the first and last stages have beside layers."""
+        found = self._ends.get(group)
+        if found is None:
+            found = self._ends[group] = tables(self.problem.model, group)
         return found
 
     def _draft(self, group: Group, shared: _Shared) -> Draft | None:
@@ -232,13 +252,13 @@ class Stages:
         if speculation is None or speculation.method == "ngram":
             return None
         if speculation.method in ("draft", "eagle"):
-            return stated_draft(self.problem, group, shared.rates, shared.reduce)
+            return stated_draft(self.problem, group, shared.rates, shared.messages.reduce)
         last = model.kind_of_layer[-1]
         counts = tuple(int(k == last) for k in range(len(model.kinds)))
         one = self._compute(group, StageKind(counts, False, True), 0)
         layer, rates = shared.layers[last], shared.rates
         generation = exact(self.problem.hardware.gpu.layer_time_factor)
-        moved = _messages(model.hidden_size, group, [(layer, 1)], shared)
+        moved = moved_by(model.hidden_size, group, layer, shared.messages)
         return Draft(
             weights=layer.dense_bytes + layer.expert_bytes + 4 * model.hidden_size**2,
             kept=((layer, 1),),
@@ -255,35 +275,32 @@ class Stages:
     def _compute(self, group: Group, kind: StageKind, guesses: int | None = None) -> Stage:
         guessed = self.problem.workload.guessed if guesses is None else guesses
         model, shared = self.problem.model, self._shared_by(group)
-        rates = shared.rates
+        rates, checked = shared.rates, 1 + guessed
         held = [(layer, n) for layer, n in zip(shared.layers, kind.counts, strict=True) if n]
-        ends = tables(model, group)
-        dense_bytes = sum((n * layer.dense_bytes for layer, n in held), Fraction(0))
-        linear = sum((n * layer.linear_parameters for layer, n in held), Fraction(0))
-        weights = dense_bytes + sum((n * layer.expert_bytes for layer, n in held), Fraction(0))
+        shares = [(one, n) for one, n in zip(self._shares_of(group, checked), kind.counts, strict=True) if n]
+        ends = self._ends_of(group)
+        weights = summed((one.weights, n) for one, n in shares)
         if kind.first:
             weights += ends.first
         if kind.last and not (kind.first and model.tied_embeddings):
             weights += ends.head
-        moved = _messages(model.hidden_size, group, held, shared)
-        decode_flop = constant("eta_decode_flops")
-        checked = 1 + guessed
-        products = checked * 2 * linear / (decode_flop * rates.linear)
-        roofs = [(dense_bytes / (constant("eta_bw") * rates.linear_bandwidth), products)]
-        step = _step(self.problem, group, held, rates, checked).plus(Affine(checked * moved.slope, moved.fixed))
-        for of_kind, n in zip(model.kinds, kind.counts, strict=True):
-            step = step.plus(shared_contexts(self.problem, group, of_kind, shared.context, checked), n)
-        gathered = gathered_ms(group, held, shared.context)
+        roofs = [(summed((one.memory, n) for one, n in shares), summed((one.compute, n) for one, n in shares))]
+        step = decode_step(shares, checked)
+        if group.contexts > 1:
+            for of_kind, n in zip(model.kinds, kind.counts, strict=True):
+                step = step.plus(shared_contexts(self.problem, group, of_kind, shared.context, checked), n)
+        gathered = gathered_ms(group, held, shared.context) if group.contexts > 1 else Fraction(0)
         experts = [(layer.experts, n, checked) for layer, n in held if layer.experts is not None]
-        prefill = Affine(2 * linear / (constant("eta_prefill_flops") * rates.linear)).plus(moved)
-        prefill = prefill.plus(Affine(sum((n * layer.expert_prefill_ms for layer, n in held), Fraction(0))))
+        prefill = Affine(
+            summed((one.prefill.slope, n) for one, n in shares), summed((one.prefill.fixed, n) for one, n in shares)
+        )
         if kind.last:
             weights += ends.last
-            products = checked * 2 * ends.head_parameters / (decode_flop * rates.sixteen)
+            products = checked * 2 * ends.head_parameters / (constant("eta_decode_flops") * rates.sixteen)
             roofs.append((ends.head / (constant("eta_bw") * rates.bandwidth), products))
             generation = exact(self.problem.hardware.gpu.layer_time_factor)
             step = step.plus(Affine(checked * constant("t_sequence"), generation * constant("t_step")))
-        attend = [(n * layer.prefill_flop_width, layer.window) for layer, n in held]
+        attend = [(n * one.attention, layer.window) for (one, _), (layer, n) in zip(shares, held, strict=True)]
         kept = held
         draft = self._draft(group, shared) if kind.last and guessed else None
         if draft is not None:
@@ -293,29 +310,27 @@ class Stages:
             roofs += [(guessed * memory, guessed * compute) for memory, compute in draft.roofs]
             experts += [(of, guessed * n, 1) for of, n, _ in draft.experts]
             prefill = prefill.plus(draft.prefill)
-            attend += draft.attend
+            attention = constant("eta_prefill_attention") * rates.sixteen
+            attend += [(width / attention, window) for width, window in draft.attend]
         alone = kind.first and kind.last and group.tensor * group.ranks == 1
-        prefill = prefill.plus(Affine(gathered / 2))
         if draft is not None:
-            prefill = prefill.plus(Affine(draft.gathered / 2))
             gathered += draft.gathered
-        attention = constant("eta_prefill_attention") * rates.sixteen
-        scored = [(width / attention, window) for width, window in attend]
         if gathered:
-            scored.append((gathered / (2 * self.problem.search.max_num_batched_tokens), 0))
+            prefill = prefill.plus(Affine(gathered / 2))
+            attend.append((gathered / (2 * self.problem.search.max_num_batched_tokens), 0))
         return Stage(
             weights_bytes=ceil(weights),
-            sequence_bytes=ceil(sum((n * layer.sequence_bytes for layer, n in kept), Fraction(0))),
+            sequence_bytes=ceil(summed((layer.sequence_bytes, n) for layer, n in kept)),
             logits_bytes=shared.beside.sampling if kind.last else 0,
             fixed_bytes=shared.beside.engine + shared.beside.forward + (0 if alone else shared.beside.communication),
             step=step,
             roofs=tuple(roofs),
             experts=tuple(experts),
             prefill=prefill,
-            attention=tuple(scored),
+            attention=tuple(attend),
             cached=_alike((layer.kept, layer.token_bytes, n) for layer, n in kept),
             admitted=_alike((layer.admitted, layer.token_bytes, n) for layer, n in kept),
-            state_bytes=sum((n * layer.state_bytes for layer, n in kept), Fraction(0)),
+            state_bytes=summed((layer.state_bytes, n) for layer, n in kept),
             in_flight_bytes=sum(n * layer.in_flight_bytes for layer, n in kept),
             unsettled=tokens_in_flight(self.problem),
             paged=self.problem.search.kv_reservation == "paged",
@@ -330,30 +345,3 @@ def _alike(layers: Iterable[tuple[int, int, int]]) -> tuple[tuple[int, int], ...
         if each:
             sizes[kept] = sizes.get(kept, 0) + count * each
     return tuple((size, most) for most, size in sorted(sizes.items()))
-
-
-def _step(problem: Problem, group: Group, held: list[tuple[LayerFacts, int]], rates: Rates, checked: int) -> Affine:
-    """The cache, and the time per layer that no byte or FLOP explains."""
-    read = sum((n * layer.cache_bytes_read for layer, n in held), Fraction(0)) / (constant("eta_kv") * rates.bandwidth)
-    flop = sum((n * layer.attention_flop for layer, n in held), Fraction(0))
-    attend = flop / (constant("eta_decode_flops") * rates.sixteen)
-    per_layer = constant("t_layer") + (constant("t_tp") if group.tensor > 1 else 0)
-    overhead = sum((n * per_layer for _, n in held), Fraction(0))
-    for layer, n in held:
-        if layer.experts is not None:
-            count = layer.experts.count
-            overhead += n * constant("t_expert") * count / (1 + count / constant("experts_half"))
-    return Affine(max(read, checked * attend), exact(problem.hardware.gpu.layer_time_factor) * overhead)
-
-
-def _messages(hidden: int, group: Group, held: list[tuple[LayerFacts, int]], shared: _Shared) -> Affine:
-    """All-reduces and all-to-alls of a stage, as a function of tokens."""
-    total = Affine()
-    for layer, n in held:
-        total = total.plus(Affine(shared.reduce.slope * hidden * 2, shared.reduce.fixed), 2 * n)
-        if layer.experts is not None and group.ranks > 1:
-            sent = min(layer.experts.per_token, shared.places) * hidden * constant("exchange_bytes")
-            if group.slicing > 1:  # every slice works on every token, which travels in 16 bit
-                sent = Fraction(2 * min(group.slicing, shared.places) * hidden)
-            total = total.plus(Affine(shared.exchange.slope * sent, shared.exchange.fixed), 2 * n)
-    return total

@@ -67,6 +67,7 @@ class _Pair:
         self._instances, self._inventory, self._groups = instances, instances.inventory, groups
         self._within, self._fixed, self._budget = within, fixed, budget
         self._carried: dict[tuple[int, int, int], int] = {}
+        self._ways: dict[tuple[int, int], list[tuple[int, ...]]] = {}
 
     def candidates(self) -> Iterator[CheckedInstance]:
         """All of them, numbered as on groups 0 and 1, nothing failing."""
@@ -91,7 +92,7 @@ class _Pair:
         """Every split of the layers."""
         t, inventory, instances = group.tensor, self._inventory, self._instances
         nodes = [nodes_for(there, t * count, count) for there, count in zip(self._groups, stages, strict=True)]
-        splits = list(self._splits(stages))
+        splits = self._splits(stages)
         if None in nodes or not splits:
             return
         held = [instances.stages(there, q or 1) for there, q in zip(self._groups, nodes, strict=True)]
@@ -112,12 +113,14 @@ class _Pair:
         for one in rated(members, [least] * len(members)):
             yield candidate_of(one, (0, 1), 1.0)
 
-    def _splits(self, stages: tuple[int, int]) -> Iterator[tuple[int, ...]]:
-        total = self._inventory.model.layers
-        for ahead in range(stages[0], total - stages[1] + 1):
-            layers = split_of(total, ahead, stages)
-            if layers is not None and self._fixed.layers_per_stage in (None, layers):
-                yield layers
+    def _splits(self, stages: tuple[int, int]) -> list[tuple[int, ...]]:
+        """Every way to share the layers between so many stages on each side; found once."""
+        if stages not in self._ways:
+            total = self._inventory.model.layers
+            found = (split_of(total, ahead, stages) for ahead in range(stages[0], total - stages[1] + 1))
+            wanted = self._fixed.layers_per_stage
+            self._ways[stages] = [layers for layers in found if layers is not None and wanted in (None, layers)]
+        return self._ways[stages]
 
     def _otherwise(self, side: int, count: int, nodes: int, tensor: int) -> int:
         """What the place of one part carries, millionths of a request/s."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from optimizer.verify.common.float_times import Floats
+from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.candidates import MILLION, CheckedInstance
 from optimizer.verify.inventory.float_times import TimeCurves
 
@@ -23,11 +24,13 @@ SLOPE_KEPT = 0.98
 class Gains:
     """Γ of every candidate for any γ."""
 
-    def __init__(self, candidates: Sequence[CheckedInstance], curves: TimeCurves) -> None:
+    def __init__(self, candidates: Sequence[CheckedInstance], curves: TimeCurves, budget: Budget | None = None) -> None:
         grids = []
         known: dict[tuple[object, ...], Floats] = {}
         for candidate in candidates:
             if candidate.kind not in known:
+                if budget is not None:
+                    budget.spend()
                 known[candidate.kind] = _ends(candidate, curves)
             grids.append(known[candidate.kind])
         self._ends = np.stack(grids) if grids else np.zeros((0, 1, 2))

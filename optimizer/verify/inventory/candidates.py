@@ -13,6 +13,7 @@ from optimizer.results.answer import Fixed
 from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.space import shapes_offered
 from optimizer.verify.inventory.availability import availability_of
+from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.instance import Instance, Instances, Segment, likeness, nodes_needed, shape_rules
 from optimizer.verify.inventory.rates import MILLION, Rated, rated
 from optimizer.verify.inventory.site import CheckedSite
@@ -80,7 +81,11 @@ def legal(shape: ReplicaShape, segments: tuple[Segment, ...], off: tuple[str, ..
 
 
 def candidates_of(
-    site: CheckedSite, instances: Instances, fixed: Fixed = Fixed(), left_out: LeftOut = frozenset()
+    site: CheckedSite,
+    instances: Instances,
+    fixed: Fixed = Fixed(),
+    left_out: LeftOut = frozenset(),
+    budget: Budget | None = None,
 ) -> list[list[CheckedInstance]]:
     """For each group its candidates; shapes that can carry nothing within the limits are left out too."""
     inventory, known = site.inventory, dict[Hashable, list[CheckedInstance]]()
@@ -88,7 +93,7 @@ def candidates_of(
     for number, group in enumerate(inventory.groups):
         like = likeness(group), group.nodes_together
         if like not in known:
-            known[like] = list(candidates_on(inventory, instances, group, fixed, left_out=left_out))
+            known[like] = list(candidates_on(inventory, instances, group, fixed, left_out=left_out, budget=budget))
         found.append(
             [
                 replace(
@@ -109,16 +114,25 @@ def candidates_on(
     fixed: Fixed,
     most: int | None = None,
     left_out: LeftOut = frozenset(),
+    budget: Budget | None = None,
 ) -> Iterator[CheckedInstance]:
-    """Offers of at most so many GPUs on a group whose number and failures do not matter."""
+    """Offers of at most so many GPUs on a group whose number and failures do not matter.
+
+    Raises:
+        OutOfTime: the budget is used up.
+    """
     by_nodes: dict[int, list[Instance]] = {}
     off, kind = inventory.search.disabled_rules, likeness(group)
     for shape, nodes in shapes_on(inventory, group, fixed, group.gpus if most is None else most):
+        if budget is not None:
+            budget.spend()
         if (kind, shape) not in left_out and legal(
             shape, (Segment(instances.problem(group, nodes), shape.stages),), off
         ):
             by_nodes.setdefault(nodes, []).append(instances.of(group, shape))
     for members in by_nodes.values():
+        if budget is not None:
+            budget.spend()
         for one in rated(members, [0] * len(members)):
             yield candidate_of(one, (0,), 1.0)
 

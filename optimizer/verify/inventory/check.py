@@ -36,6 +36,7 @@ from optimizer.verify.inventory.simulate import FAILURES, Simulated, levels_of, 
 from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.states import Member, TooManyStates, at_end, members_of, rates_of, states_of
 from optimizer.verify.inventory.stock import SpaceTooLarge
+from optimizer.verify.inventory.tally import Tally
 from optimizer.verify.inventory.value import InstanceFamily, LoadWeights, Totals, totals
 
 MOST_GPUS_ENUMERATED = 600
@@ -72,7 +73,8 @@ def verify_inventory(
     Returns:
         Every disagreement with expected and actual. ``optimality`` is ``exhaustive``, ``bound`` (claimed, not
         enumerated), ``not claimed`` or ``refuted``. Exhaustive: every choice of instances that the bound of section 6 does
-        not rule out, of all shapes, was stood on the nodes, where the rules allow it, and valued there; ``candidates`` counts those.
+        not rule out, of all shapes, was stood on the nodes, where the rules allow it, and valued there: ``compared`` counts those,
+        ``ruled_out`` the others by what ruled them out and ``candidates`` all (the first alone where sets are not counted).
     """
     return _Check(problem, answer, fixed, seed, Budget(deadline=deadline), proposed).run(exhaustive and not proposed)
 
@@ -96,6 +98,9 @@ class _Check:
         self.weights = LoadWeights.of(problem.objective)
         self.demand = exact(problem.workload.requests_per_s)
         self.notes: list[str] = []
+        self.sets, self.compared = 0, 0
+        """Sets of instances that there are, where they are counted, and those that were valued one by one."""
+        self.ruled_out: dict[str, int] = {}
         self.completed = 0.0
         self.families: list[InstanceFamily] = []
         self.budget = budget
@@ -114,35 +119,45 @@ class _Check:
             ledger.that("status", answer.status in ("infeasible", "unknown"), "no pools", answer.status)
             for name in ("placement", "objective", "objective_exact_ms", "reliability"):
                 ledger.same(name, None, getattr(answer, name))
-        optimality, seen = "not claimed", 0
+        optimality = "not claimed"
         if answer.status in ("optimal", "infeasible") and not self.proposed:
-            optimality, seen = self._optimality(exhaustive)
+            optimality = self._optimality(exhaustive)
         passed = not ledger.mismatches
         notes, wrong = "; ".join(self.notes), tuple(ledger.mismatches)
-        return Verification(passed, ledger.checks, optimality, seen, notes, wrong, compared=seen)
+        return Verification(passed, ledger.checks, optimality, self.sets, notes, wrong, self.compared, self.ruled_out)
 
-    def _optimality(self, exhaustive: bool) -> tuple[str, int]:
-        """(what can be said about the optimum, choices looked at)."""
+    def _optimality(self, exhaustive: bool) -> str:
+        """What can be said about the optimum."""
         if not exhaustive or self.ledger.mismatches:
-            return "bound", 0
+            return "bound"
         try:
             left_out = self._priced()
             if left_out is None:
-                return "exhaustive", 0
+                tally = Tally(self.site, self.fixed)
+                if tally.known:
+                    self.sets, self.ruled_out = tally.all_ruled_out()
+                return "exhaustive"
             if self.site.inventory.gpus > MOST_GPUS_ENUMERATED:
-                return "bound", 0
+                return "bound"
+            self.budget.spend()
             in_floats = FloatCandidate(self.site, self.instances, self.curves, self.fixed, self.budget, left_out)
             found = in_floats.judge(self.answer, self.completed)
         except OutOfTime:
             self.notes.append("the time for going through other choices was used up")
-            return "bound", 0
+            return "bound"
         except SpaceTooLarge:
-            return "bound", 0
+            return "bound"
+        self.sets = self.compared = found.choices
         if found.rival is not None:
             what = "optimality" if self.answer.pools else "status"
             self.ledger.that(what, False, f"{found.rival} is feasible", self.answer.objective_exact_ms or "infeasible")
-            return "refuted", found.choices
-        return "exhaustive" if found.complete else "bound", found.choices
+            return "refuted"
+        if not found.complete:
+            return "bound"
+        tally = Tally(self.site, self.fixed, left_out)
+        if tally.known:
+            self.sets, self.ruled_out = tally.looked_at(in_floats.candidates, found.choices)
+        return "exhaustive"
 
     def _priced(self) -> LeftOut | None:
         """None where what nodes are worth proves that nothing is better, else what no better choice contains.
@@ -153,7 +168,10 @@ class _Check:
         if objective is None or not self.families or self.problem.objective.preset in ("fewest-gpus", "throughput"):
             return frozenset()
         within = self.budget.part(PRICED_WITHIN_S)
-        prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
+        try:
+            prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
+        except OutOfTime:
+            return frozenset()
         try:
             if prices.proves(multipliers(self.families), objective.value - 1):
                 return None

@@ -49,6 +49,7 @@ class FloatSeen:
     complete: bool
     """Every choice that could beat the answer was judged."""
     choices: int
+    """Those that were valued one by one."""
     rival: str | None
     """A choice that beats the answer, in words."""
 
@@ -74,12 +75,14 @@ class FloatCandidate:
         self._inventory, self._weights, self._budget = inventory, LoadWeights.of(inventory.objective), budget
         self._demand = exact(inventory.workload.requests_per_s)
         stock = self._stock = stock_of(site, instances, fixed, budget, left_out)
-        self._candidates = stock.candidates
+        self.candidates = self._candidates = stock.candidates
         self._sizes = stock.uses.sum(axis=0)
         self._valuer = Valuer(site, curves, stock.pool_of_group, budget=budget)
         self._missing = np.array([1 - candidate.availability for candidate in self._candidates])
         self._gammas, self._plain = np.zeros(0), np.zeros((0, len(self._candidates)))
         self._lines: list[tuple[float, Floats, float]] = []
+        self._valued: set[tuple[int, ...]] = set()
+        """Choices that were stood on the nodes and valued."""
 
     def judge(self, answer: InventoryAnswer, completed: float) -> FloatSeen:
         """Look for a choice that beats the answer; any that keeps the rules, where none is claimed to.
@@ -88,21 +91,19 @@ class FloatCandidate:
             completed: requests/s that the answer's instances complete at most.
         """
         peak = math.floor(completed * 1000 * (1 + 1e-12))
-        looked = 0
         for gain, need in self._questions(answer, peak):
             undecided = False
             try:
                 for counts in self._list(gain, need):
-                    looked += 1
                     found = self._judge(counts, answer, peak)
                     if isinstance(found, str):
-                        return FloatSeen(True, looked, found)
+                        return FloatSeen(True, len(self._valued), found)
                     undecided |= not found
             except TooMany:
                 undecided = True
             if undecided:
-                return FloatSeen(False, looked, None)
-        return FloatSeen(True, looked, None)
+                return FloatSeen(False, len(self._valued), None)
+        return FloatSeen(True, len(self._valued), None)
 
     def _list(self, gain: Floats, need: Floats) -> Iterator[list[int]]:
         """Counts of all candidates: the best per GPU first in each pool, those over two groups by the GPUs that they use."""
@@ -155,7 +156,7 @@ class FloatCandidate:
         weights, demand = self._weights, float(self._demand)
         if weights.latency == 0 or not self._candidates:
             return [], []
-        gains = Gains(self._candidates, self._curves)
+        gains = Gains(self._candidates, self._curves, self._budget)
         highest = weights.unserved * weights.penalty_ms / weights.latency if weights.unserved else math.inf
         goal = target_ms / weights.latency
         grid = [g for g in np.geomspace(0.3 * goal, 30 * goal, _GAMMAS).tolist() if g <= highest] or [highest]
@@ -181,6 +182,7 @@ class FloatCandidate:
             return True
         if not chosen or not self._may_beat(counts, answer):
             return True
+        self._valued.add(tuple(counts))
         try:
             found = self._valuer.value(chosen, self._goal(answer))
         except (Unfinished, TooManyStates):

@@ -34,12 +34,18 @@ class TimeCurve:
         zero = np.zeros(len(rates), dtype=np.int64)
         return loads(self.instance.problem, self.times, zero, rates / self.instance.ranks, self._length)
 
+    def _means(self, rates: Floats) -> Loads:
+        """The same without what only whole requests ask for."""
+        zero = np.zeros(len(rates), dtype=np.int64)
+        each = rates / self.instance.ranks
+        return loads(self.instance.problem, self.times, zero, each, self._length, end_to_end=False)
+
     def mean_ms(self, rates: Floats) -> Floats:
         """T at each rate above 0; infinite where overloaded."""
         unique, back = np.unique(np.asarray(rates, dtype=np.float64), return_inverse=True)
         found = np.empty_like(unique)
         for start in range(0, len(unique), BLOCK):
-            seen = self.loads(unique[start : start + BLOCK])
+            seen = self._means(unique[start : start + BLOCK])
             found[start : start + BLOCK] = np.where(seen.overloaded, np.inf, seen.mean)
         return found[back]
 

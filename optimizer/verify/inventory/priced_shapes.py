@@ -16,6 +16,7 @@ from optimizer.results.answer import Fixed
 from optimizer.verify.common.corrections import float_times
 from optimizer.verify.common.float_times import Floats
 from optimizer.verify.common.load import chain_length
+from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.candidates import legal, shapes_on
 from optimizer.verify.inventory.float_times import TimeCurve
 from optimizer.verify.inventory.instance import Instance, Instances, Segment
@@ -126,12 +127,22 @@ def know_rates(shapes: Sequence[PricedShape]) -> None:
 
 
 def priced_shapes(
-    inventory: InventoryProblem, instances: Instances, group: NodeGroup, fixed: Fixed
+    inventory: InventoryProblem,
+    instances: Instances,
+    group: NodeGroup,
+    fixed: Fixed,
+    budget: Budget | None = None,
 ) -> Iterator[PricedShape]:
-    """Shapes that memory and the rules about shapes allow on a group."""
+    """Shapes that memory and the rules about shapes allow on a group.
+
+    Raises:
+        OutOfTime: the budget is used up.
+    """
     by_nodes: dict[int, list[tuple[Instance, int]]] = {}
     most = group.nodes_together * group.free_gpus
     for shape, nodes in shapes_on(inventory, group, fixed, most):
+        if budget is not None:
+            budget.spend()
         if not legal(shape, (Segment(instances.problem(group, nodes), shape.stages),), inventory.search.disabled_rules):
             continue
         instance = instances.of(group, shape)

@@ -83,7 +83,7 @@ class CheckedPrices:
             if kind not in self._largest or group.nodes_together > self._largest[kind].nodes_together:
                 self._largest[kind] = group
         everything = {
-            kind: list(priced_shapes(inventory, instances, one, fixed)) for kind, one in self._largest.items()
+            kind: list(priced_shapes(inventory, instances, one, fixed, budget)) for kind, one in self._largest.items()
         }
         self._shapes = spared(site, self._kind, everything)
         self.left_out = {
@@ -237,6 +237,7 @@ class CheckedPrices:
     def _over(self, gamma: float, rent: dict[Hashable, float]) -> dict[Hashable, dict[int, float]]:
         """Parts of pipelines over two groups: kind → GPUs on each node → what a node takes off at most, ms."""
         w, found, seen = self._weights, dict[Hashable, dict[int, float]](), set[Hashable]()
+        otherwise = dict[tuple[Hashable, int, int, int], float]()
         for i, j in permutations(range(len(self._inventory.groups)), 2):
             kinds = self._kind[i], self._kind[j]
             if kinds in seen or not pairable(self._inventory.groups[i], self._inventory.groups[j]):
@@ -246,8 +247,13 @@ class CheckedPrices:
             for some in self._across.parts(groups, gamma):
                 nodes, each = some.nodes, some.each
                 # Only pipelines are considered that carry more than their places do otherwise.
-                places = zip(kinds, groups, nodes, each, strict=True)
-                gain = some.gain(sum(self._otherwise(*place, some.tensor) for place in places) * (1 - 1e-9))
+                carried = 0.0
+                for kind, group, q, s in zip(kinds, groups, nodes, each, strict=True):
+                    place = kind, q, s, some.tensor
+                    if place not in otherwise:
+                        otherwise[place] = self._otherwise(kind, group, q, s, some.tensor)
+                    carried += otherwise[place]
+                gain = some.gain(carried * (1 - 1e-9))
                 gpus = sum(q * s for q, s in zip(nodes, each, strict=True))
                 whole = w.latency * gain / self._demand - w.gpu_ms * gpus
                 if whole <= 0:

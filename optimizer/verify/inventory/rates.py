@@ -11,7 +11,7 @@ from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.candidate import planned
 from optimizer.verify.common.corrections import float_times
 from optimizer.verify.common.float_cache import FloatCache, completed
-from optimizer.verify.common.float_load import loads
+from optimizer.verify.common.float_load import END_TO_END, loads
 from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
 from optimizer.verify.common.load import chain_length
 from optimizer.verify.inventory.instance import Instance
@@ -84,6 +84,7 @@ class _Block:
             self._slots = np.minimum(self._slots, within.sum(axis=1))
         self._ranks = np.array([one.ranks for one in self._members])
         self._lines = np.arange(len(self._members))
+        self._end_to_end = any(limit.rule in END_TO_END for limit in wanted.latency_limits)
         served = np.arange(1, self._length + 1) * 1000 / self._times.residence[:, : self._length]
         self._caches = FloatCache(self._problem, shapes, first.stages)
         best = completed(served, self._caches.slots(self._length))
@@ -110,7 +111,8 @@ class _Block:
         """Whether some of the instances, by number, hold so many millionths each."""
         problem, first = self._problem, self._first
         with np.errstate(divide="ignore", invalid="ignore"):
-            seen = loads(problem, self._times, at, rate / MILLION / self._ranks[at], self._length)
+            each = rate / MILLION / self._ranks[at]
+            seen = loads(problem, self._times, at, each, self._length, end_to_end=limits and self._end_to_end)
         good = ~seen.overloaded
         if not first.off("concurrency"):
             good &= seen.n99 <= self._slots[at]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.verify.common.float_times import Floats, Ints
-from optimizer.verify.inventory.simulate import NORMAL_99, Level, spread, victims_of
+from optimizer.verify.inventory.simulate import NORMAL_99, Level, distinct_lines, spread, victims_of
 from optimizer.verify.inventory.value import InstanceFamily, LoadWeights, judge
 
 DRAWS = 20_000
@@ -61,9 +61,8 @@ class _Sampler:
                     draw, entry = spread(first, parts)
                     gone[draw, whose[entry]] = True
             down = np.rint(gone.astype(np.float32) @ self._member).astype(np.int64)
-            kinds, which = np.unique(down, axis=0, return_inverse=True)
-            found = judge(self._families, self._demand, self._weights, kinds)
-            result[lines] = found.served[which.reshape(-1)]
+            kinds, which = distinct_lines(down)
+            result[lines] = judge(self._families, self._demand, self._weights, kinds).served[which]
         return result
 
 
@@ -171,7 +170,9 @@ def _subsets(rng: np.random.Generator, parts: int, size: int, draws: int) -> Int
     if size == 0:
         return _nothing(draws)
     if parts <= 8 * size:
-        return np.argsort(rng.random((draws, parts)), axis=1)[:, :size].astype(np.int64)
+        if size == parts:
+            return np.tile(np.arange(parts), (draws, 1))
+        return np.argpartition(rng.random((draws, parts)), size - 1, axis=1)[:, :size].astype(np.int64)
     found = rng.integers(parts, size=(draws, size))
     while True:
         ordered = np.sort(found, axis=1)

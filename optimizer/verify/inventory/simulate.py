@@ -20,6 +20,7 @@ from optimizer.verify.inventory.value import InstanceFamily, LoadWeights, judge
 
 FAILURES = 20_000
 """Expected failures of parts in one simulation; the horizon follows from it."""
+_EXACT_KEYS = 2.0**62
 BATCHES = 100
 NORMAL_99 = 2.576
 NONE_SEEN_99 = 5.3
@@ -82,6 +83,18 @@ def spread(first: Ints, parts: Ints) -> tuple[Ints, Ints]:
     return position, first[parts][position] + within
 
 
+def distinct_lines(table: Ints) -> tuple[Ints, Ints]:
+    """(the distinct lines of a table of counts, the one that each line is)."""
+    sizes = table.max(axis=0, initial=0).astype(np.float64) + 1
+    if sizes.prod() >= _EXACT_KEYS:
+        kinds, which = np.unique(table, axis=0, return_inverse=True)
+        return kinds.astype(np.int64), which.reshape(-1)
+    # One number for each line: sorting these is ten times faster than sorting lines.
+    key = table @ np.append(1, np.cumprod(sizes[:-1])).astype(np.int64)
+    _, first, which = np.unique(key, return_index=True, return_inverse=True)
+    return table[first].astype(np.int64), which
+
+
 def simulate(
     levels: Sequence[Level],
     repair_hours: float,
@@ -112,9 +125,8 @@ def simulate(
     moment, down = _family_counts(
         np.concatenate(times), np.concatenate(changes), np.concatenate(instances), family_of, len(families), horizon
     )
-    kinds, which = np.unique(down, axis=0, return_inverse=True)
-    found = judge(families, demand, weights, kinds.astype(np.int64))
-    which = which.reshape(-1)
+    kinds, which = distinct_lines(down)
+    found = judge(families, demand, weights, kinds)
     lasting = np.diff(np.append(moment, horizon))
     missed, carried = (1 - found.served[which]) * lasting, found.carried[which]
     starts = ~carried & np.append(True, carried[:-1])

@@ -61,7 +61,7 @@ def stock_of(
     pools = interchangeable(site)
     if len(pools) > MOST_POOLS:
         raise SpaceTooLarge
-    within = candidates_of(site, instances, fixed, left_out)
+    within = candidates_of(site, instances, fixed, left_out, budget)
     across = candidates_across(site, instances, within, fixed, budget)
     if across:
         pools = _told_apart(pools, across)

@@ -114,8 +114,6 @@ def _check_most_requests(ledger: CheckLedger, candidate: Candidate, claimed: flo
     rate = exact(claimed)
     if not ledger.that(what, rate % RATE_STEP == 0, "a multiple of 0.001", claimed):
         return
-    if candidate.row.replicas % candidate.row.shape.group.ranks:
-        return  # Coupled replicas that form no whole engine serve nothing: rule expert_groups says so.
     ledger.that(what, rate == 0 or candidate.carries(rate, RELATIVE), "a rate that is carried", claimed)
     over = candidate.carries(rate + RATE_STEP, -TWO_NANOSECONDS)
     ledger.that(what, not over, "the largest such rate; one step more is carried too", claimed)

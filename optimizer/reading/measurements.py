@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.files import read_csv
+from optimizer.reading.files import read_csv
 
 REQUIRED = ("model", "system", "isl", "osl", "concurrency")
 DEFAULTS = {"attention_dp": 1, "ep": 1, "pp": 1, "nodes": 1}  # columns that may be absent or empty

@@ -1,0 +1,109 @@
+"""Files that a person hands in, read as they are written: bounded, and with nothing guessed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.text import shown
+from optimizer.reading.documents import Refused, json_values, line_of, yaml_values
+
+LARGEST_FILE_BYTES = 16 * 1024 * 1024
+
+
+class Document(dict[str, Any]):
+    """The mapping in a file, which still knows on which line a field stands."""
+
+    text: str = ""
+
+    def line(self, field: str) -> int | None:
+        """The line of a dotted field in a YAML file; None where it cannot be told."""
+        return line_of(self.text, field) if self.text else None
+
+
+def read_text(
+    path: Path, field: str, *, largest: int = LARGEST_FILE_BYTES, what: str = "problem file or config.json"
+) -> str:
+    """The text of a regular file, at most so many bytes of it.
+
+    Args:
+        field: the option or field that names the file, for messages.
+        what: what a larger file cannot be.
+
+    Raises:
+        ProblemError: no such file, no regular file (a directory, pipe or device), too large, not readable, or not UTF-8.
+    """
+    try:
+        # Not blocking: opening a pipe that nobody writes to would wait for ever.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise ProblemError(field, "no such file") from None
+    except (OSError, ValueError) as error:
+        raise ProblemError(field, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    try:
+        facts = os.fstat(handle)
+        if stat.S_ISDIR(facts.st_mode):
+            raise ProblemError(field, "is a directory; the name of a file is needed")
+        if not stat.S_ISREG(facts.st_mode):
+            raise ProblemError(field, "is no regular file but a pipe or device; write it to a file first")
+        if facts.st_size > largest:
+            raise ProblemError(field, f"is larger than {largest >> 20} MiB; that is no {what}")
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            content = stream.read(largest + 1)
+    except OSError as error:
+        raise ProblemError(field, f"cannot be read ({error.strerror or error})") from None
+    finally:
+        os.close(handle)
+    if len(content) > largest:
+        raise ProblemError(field, f"is larger than {largest >> 20} MiB; that is no {what}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ProblemError(field, "is not a UTF-8 text file") from None
+
+
+def read_mapping(file: Path, field: str) -> Document:
+    """The mapping in a YAML or JSON file.
+
+    Raises:
+        ProblemError: see ``read_text``; or not a mapping; or what ``documents`` refuses.
+    """
+    if file.is_dir():
+        raise ProblemError(field, "is a directory; a YAML or JSON file is needed")
+    text = read_text(file, field)
+    is_json = file.suffix.lower() == ".json"
+    try:
+        values = json_values(text) if is_json else yaml_values(text)
+    except Refused as refused:
+        raise ProblemError(field, str(refused)) from None
+    except RecursionError:
+        raise ProblemError(field, "cannot be parsed (it is nested too deep)") from None
+    if not isinstance(values, dict):
+        found = "nothing" if values is None else f"a {type(values).__name__}"
+        raise ProblemError(field, f"holds {found}; a mapping with hardware, model, workload and requirements is needed")
+    document = Document(values)
+    document.text = "" if is_json else text
+    return document
+
+
+def read_csv(path: Path, field: str, largest: int = LARGEST_FILE_BYTES) -> tuple[tuple[str, ...], list[dict[str, str]]]:
+    """Columns and rows of a CSV file whose first line names the columns; cells that are missing are empty.
+
+    Raises:
+        ProblemError: see ``read_text``; or a column stands twice, or a cell is longer than 128 KiB.
+    """
+    reader = csv.DictReader(io.StringIO(read_text(path, field, largest=largest, what="CSV file of ours"), newline=""))
+    try:
+        columns = tuple(reader.fieldnames or ())
+        rows = [{name: row.get(name) or "" for name in columns} for row in reader]
+    except csv.Error as error:
+        raise ProblemError(field, f"cannot be read as CSV ({error})") from None
+    twice = next((name for number, name in enumerate(columns) if name in columns[:number]), None)
+    if twice is not None:
+        raise ProblemError(field, f"has the column {shown(twice)} twice; one of each is needed")
+    return columns, rows
