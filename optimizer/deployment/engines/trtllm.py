@@ -120,6 +120,6 @@ def _refuse(problem: Problem, launch: Launch, options: Options) -> None:
     if work.speculation is not None and work.guessed and work.speculation.drafts:
         raise ProblemError(
             "workload.speculation.method",
-            f"{work.speculation.method}: how {name} is told of a draft model differs between its releases and is not guessed; mtp or ngram would be "
-            "right",
+            f"{work.speculation.method}: how {name} is told of a draft model differs between its releases and is not guessed; mtp or "
+            "ngram would be right",
         )
