@@ -191,18 +191,15 @@ def test_a_part_on_several_nodes_is_patient(start: Any, tmp_path: Path) -> None:
 
 
 def test_logs_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import argparse
+    from optimizer.deployment.programs import process_log
 
-    from optimizer.deployment.programs import supervise
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(supervise, "LOG_BYTES", 10)
-    keeper = supervise.Keeper(argparse.Namespace(name="engine", command=[], port=0))
+    monkeypatch.setattr(process_log, "LOG_BYTES", 10)
+    log = process_log.Log(tmp_path / "engine.log")
     for number in range(6):
-        with Path(keeper.log).open("a") as stream:
+        with log.path.open("a") as stream:
             stream.write(f"this is text {number}")
-        keeper.rotate()
-    found = {path.name: path.read_text() for path in Path("logs").iterdir()}
+        assert log.rotate() is None
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert found == {
         "engine.log": "",
         **{f"engine.log.{age}": f"this is text {6 - age}" for age in (1, 2, 3)},

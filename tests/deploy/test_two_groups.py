@@ -232,6 +232,8 @@ def test_the_command(tmp_path: Path) -> None:
         "route.sh",
         "start-router.sh",
         "supervise.py",
+        "process_tree.py",
+        "process_log.py",
         "compose-l40s-48gb-1-0.yaml",
         "compose-h100-sxm-80gb-0-0.yaml",
     }
