@@ -184,6 +184,11 @@ def test_a_second_start_in_the_same_folder_is_refused(start: Any, tmp_path: Path
     assert get(one.port, "/health")[0] == 200
 
 
+def test_a_start_that_takes_too_long_is_ended(start: Any, tmp_path: Path) -> None:
+    one = start("--start", "60", flags=("--ready-within", "0.5"))
+    until(lambda: "did not serve within 0.5 s" in one.said())
+
+
 def test_a_part_on_several_nodes_is_patient(start: Any, tmp_path: Path) -> None:
     one = start("--fail", "ConnectionError: node-0 cannot be reached", flags=("--patient",))
     until(lambda: one.said().count("cannot be reached") >= 5)
