@@ -112,10 +112,12 @@ def _recovery(engine_start_s: float | None, storage_gb_per_s: float | None) -> R
 def _answer(problem: Any, question: Question, fixed: Fixed, limit: float | None, trace: Path | None) -> Any:
     """The answer that the report is about, simulated."""
     from optimizer.questions.check import check
+    from optimizer.questions.serving import joint_only
     from optimizer.questions.simulate import simulate
     from optimizer.questions.solve import solve
     from optimizer.render.progress import LiveLine
 
+    joint_only(problem)
     with LiveLine() as live:
         found: Any
         if fixed.any:

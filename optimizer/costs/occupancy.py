@@ -38,16 +38,19 @@ class Held:
             shape: (Q,) rows of this table.
             load: (Q,) load of a replica.
         """
-        number, spread, third = (
-            getattr(load, name)[:, None] for name in ("mean_number", "number_variance", "number_third")
-        )
-        one, variance, skew = self.mean[shape], self.variance[shape], self.third[shape]
-        total = number * variance + spread * one**2
-        with np.errstate(invalid="ignore"):
-            bent = number * skew + 3 * spread * one * variance + third * one**3
-            result = self.shared[shape] + _quantile(number * one, total, bent, share)
+        result = self.of_law(shape, load.mean_number, load.number_variance, load.number_third, share)
         wanted: Floats = np.where(load.overloaded[:, None], np.inf, result)
         return wanted
+
+    def of_law(self, shape: Ints, mean: Floats, variance: Floats, third: Floats, share: float) -> Floats:
+        """The same for a random number in progress of these moments, (Q,) each; no figure of a number that is not finite."""
+        number, spread, cube = (values[:, None] for values in (mean, variance, third))
+        one, own, skew = self.mean[shape], self.variance[shape], self.third[shape]
+        total = number * own + spread * one**2
+        with np.errstate(invalid="ignore"):
+            bent = number * skew + 3 * spread * one * own + cube * one**3
+            result: Floats = self.shared[shape] + _quantile(number * one, total, bent, share)
+        return result
 
     def of_number(self, number: Ints, share: float) -> Floats:
         """The same for exactly so many requests in progress in each shape, (S, C)."""

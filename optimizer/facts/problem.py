@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import model_validator
 
@@ -14,6 +15,8 @@ from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.lengths import RequestClass, law_classes, request_classes
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
+
+Serving = Literal["joint", "disaggregated", "any"]
 
 
 class Problem(Facts):
@@ -27,6 +30,8 @@ class Problem(Facts):
     requirements: Requirements
     objective: Objective
     search: SearchLimits
+    serving: Serving = "joint"
+    """Whether each instance works on prompts and tokens, or prefill and decode are pools of their own; ``any``: the better."""
     costs: CostTable | None = None
     engine_version: EngineVersion | None = None
     """How this version of the engine measures memory; None: the newest that is known."""

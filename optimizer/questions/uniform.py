@@ -88,9 +88,14 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
     Raises:
         ProblemError: the trace cannot be used.
     """
+    from optimizer.results.pools import PoolsAnswer
     from optimizer.verify.simulation import simulate as play
     from optimizer.verify.simulation.trace import read_trace, trace_sentence
 
+    if isinstance(answer, PoolsAnswer):
+        if trace is not None:
+            raise ProblemError("--trace", "is played on joint instances; state its lengths as workload.trace for pools")
+        return answer
     metrics, problem = answer.metrics, problem.decided(answer.decided)
     if answer.strategy is None or metrics is None or metrics.ttft_p99_ms is None:
         return answer

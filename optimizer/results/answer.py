@@ -14,6 +14,10 @@ SCHEMA_VERSION = "2.0"
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
 
+WITHIN_SEARCHED = "searched space"
+"""``within`` of an infeasible answer that speaks of what was searched and no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """One complete choice of decisions; symbols as in ``docs/model.md``, section 1."""

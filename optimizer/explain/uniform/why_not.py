@@ -189,14 +189,14 @@ def _where(problem: Problem, foil: Winner, top: Winner) -> list[str]:
         tables.append((breakdown(problem, shape, one.choice.max_num_seqs, progress), progress))
     (mine, here), (theirs, there) = tables
     said = []
-    for key, what in (("decode_ms", "a token for every running sequence"), ("prefill_ms", "a prompt")):
+    for key, what in (("decode_ms", "A token for every running sequence"), ("prefill_ms", "A prompt")):
         names = [*mine[key], *[term for term in theirs[key] if term not in mine[key]]]
         change = {term: mine[key].get(term, 0.0) - theirs[key].get(term, 0.0) for term in names}
         total, term = sum(change.values()), max(change, key=lambda t: change[t])
         if change[term] > 0 and total > 0:
-            at = f" with {here} in progress per replica against {there}" if key == "decode_ms" else ""
+            at = f" ({here} in progress per replica against {there})" if key == "decode_ms" else ""
             said.append(
-                f"It begins with {what}{at}: {milliseconds(total)} more, most of it {term} (+{milliseconds(change[term])})."
+                f"{what} takes {milliseconds(total)} more{at}, most of it {term} (+{milliseconds(change[term])})."
             )
     return said
 

@@ -15,6 +15,7 @@ from optimizer.costs.load import chain_length
 from optimizer.costs.shapes import Ints, Shape
 from optimizer.engines.registry import engine_of
 from optimizer.engines.sixteen_bit import sixteen_bit_note
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 
@@ -167,6 +168,11 @@ def shape_ranges(problem: Problem, fixed: Fixed | None = None) -> list[tuple[Sha
     Args:
         fixed: decisions that replace the corresponding list of candidates.
     """
+    if problem.serving != "joint":
+        raise ProblemError(
+            "serving",
+            f"{problem.serving} is taken by optimizer solve and optimizer check; for this question state serving: joint",
+        )
     fixed = fixed or Fixed()
     search, model = problem.search, problem.model
     tensor = (fixed.tensor_parallel,) if fixed.tensor_parallel else tensor_degrees(problem)
