@@ -66,6 +66,8 @@ def judge_comparisons(sentence: Sentence, context: Context, own: Situation) -> I
     compared = list(_placed(sentence))
     yield from compared or _targets(sentence, context)
     yield from _ratios(sentence)
+    yield from _from_to(sentence)
+    yield from _left_of(sentence, own)
     yield from _parts(sentence)
     yield from _share_of(sentence)
     yield from _cards_together(sentence)
@@ -98,9 +100,9 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
             continue
         if re.search(r"\bor\b|\bou\b|\boder\b|\bis\b|\bare\b", gap) and first.dimension == "ms":
             continue
-        if re.search(r"[×*÷/+−-]\s*$", sentence.text[: first.start].rstrip("(")) or re.match(
-            r"\s*(?:[×*÷+−]|/\s?\d|per|/)", sentence.text[second.end :]
-        ):
+        if re.search(
+            r"(?:[×*÷/+−-]|\d\s?[xX]|\bmal|\btimes)\s*$", sentence.text[: first.start].rstrip("(")
+        ) or re.match(r"\s*(?:[×*÷+−]|/\s?\d|per|/)", sentence.text[second.end :]):
             continue
         right = any(
             second.says(value, 0.012) or first.says(other, 0.012)
@@ -438,6 +440,71 @@ _LESS = (
 _PERCENT = re.compile(rf"^\s*(?:points?\s)?(?:{_MORE}|{_LESS})\b", re.IGNORECASE)
 
 
+_FROM_TO = re.compile(r"\b(?:from|von|de)\s$", re.IGNORECASE)
+_ROOM = re.compile(
+    r"\s*(?:of\s)?(?:headroom|slack|margin|reserve|room|Luft|Spielraum|Reserve|marge|(?:more|less|mehr|weniger|de plus|de moins)\b)"
+)
+
+
+def _from_to(sentence: Sentence) -> Iterator[Claim]:
+    """``Going from 4 to 6 requests/s means 50% more``: the change between two ends."""
+    shares = [m for m in sentence.measures if m.dimension == "%"]
+    ranges = [m for m in sentence.measures if m.high > m.value > 0 and _FROM_TO.search(sentence.text[: m.start])]
+    if (
+        len(shares) != 1
+        or len(ranges) != 1
+        or len(sentence.measures) != 2
+        or not _ROOM.match(sentence.text[shares[0].end :])
+    ):
+        return
+    share, low, high = shares[0], ranges[0].value, ranges[0].high
+    values = [100 * (high / low - 1), 100 * (1 - low / high)]
+    right = any(share.says(value) or abs(share.value - value) <= 0.55 for value in values)
+    reason = f"From {low:g} to {high:g} is {values[0]:.3g}% more, or {values[1]:.3g}% of the upper end"
+    if right or not share.hedged:
+        yield _claim(
+            sentence, "confirmed" if right else "refuted", reason + ("." if right else f", not {share.text}."), share,
+            f"{values[0]:.3g}% or {values[1]:.3g}%", "ratio",
+        )  # fmt: skip
+
+
+_REMAIN = re.compile(
+    r"\b(?:remains?|left|leaves?|free|bleib\w*|übrig|verbleib\w*|frei|reste\w*|laisse\w*|libres?)\b", re.IGNORECASE
+)
+_AFTER_WEIGHTS = re.compile(
+    r"\b(?:after|once|behind|besides|beside|without|nach|neben|abzüglich|après|une fois)\b[^,;]*\b(?:weights?|model|Gewichten?"
+    r"|Modell|poids|modèle)\b",
+    re.IGNORECASE,
+)
+
+
+def _left_of(sentence: Sentence, own: Situation) -> Iterator[Claim]:
+    """``Of 72 GB that may be used on a card, 36.7 GB remain``: a whole that the sentence states, less the weights."""
+    sizes = [m for m in sentence.measures if m.dimension == "bytes"]
+    if len(sizes) != 2 or not _REMAIN.search(sentence.text) or own.degrees is None or sentence.has("hypothetical"):
+        return
+    whole, rest = sizes
+    lead = sentence.text[: whole.start]
+    if (
+        not re.search(r"\b(?:of|out of|from|von|vom|aus|de|sur|des)\s(?:\w+\s){0,4}$", lead, re.IGNORECASE)
+        or whole.value <= rest.value
+    ):
+        return
+    known = own.values
+    budgets = [known["utilization"] * known[name] for name in ("memory", "nominal_memory") if "utilization" in known]
+    if not any(whole.says(value, 0.01) for value in (*budgets, known["memory"], known["nominal_memory"])):
+        return
+    value = whole.value - known["weights_gpu"]
+    if rest.near(value, 0.03):
+        yield _claim(sentence, "confirmed", f"{whole.text} less {shown(known['weights_gpu'], 'bytes')} of weights is"
+            f" {shown(value, 'bytes')}.",
+                     rest, shown(value, "bytes"), "left")  # fmt: skip
+    elif not rest.hedged and (_AFTER_WEIGHTS.search(sentence.text) or rest.value > value) and value > 0:
+        yield _claim(sentence, "refuted", f"{whole.text} less {shown(known['weights_gpu'], 'bytes')} of weights is"
+            f" {shown(value, 'bytes')}, "
+                     f"not {rest.text}.", rest, shown(value, "bytes"), "left")  # fmt: skip
+
+
 def _ratios(sentence: Sentence) -> Iterator[Claim]:
     """``3.1 s is 22.5% below the limit of 4 s``."""
     for share in sentence.measures:
@@ -471,7 +538,9 @@ def _ratios(sentence: Sentence) -> Iterator[Claim]:
         text = f"{larger} is {shares[0]:.3g}% more than {smaller}, which is {shares[1]:.3g}% less"
         if right:
             yield _claim(sentence, "confirmed", text + ".", share, None, "ratio")
-        elif not share.hedged and not sentence.has("negation"):
+        elif not (share.hedged and any(abs(share.value - v) <= max(2.0, 0.3 * v) for v in shares)) and not sentence.has(
+            "negation"
+        ):
             yield _claim(
                 sentence,
                 "refuted",

@@ -51,6 +51,10 @@ _FAMILIES = re.compile(
 )
 
 
+_OF_GPU = re.compile(
+    r"\b(?:GPUs?|cards?|accelerators?|ranks?|devices?|shards?|Karten?|Grafikkarten?|Beschleuniger|cartes?|accélérateurs?|TP\W{0,3}\d)\b",
+    re.IGNORECASE,
+)
 _OF_WEIGHTS = re.compile(
     r"\bweights?\b|\bcheckpoint|\bmodel\b|\bparam|\bdtype|\bquantiz|\bprecision|\bformat|Gewicht|Modell|\bwieg"
     r"|\bpoids\b|\bmodèle|\bpèse|Format",
@@ -91,6 +95,10 @@ class Context:
     _sizes: dict[str, float] = field(default_factory=dict)
     last_rate: tuple[int, float, Any] | None = None
     """(line, value, figure) of the last rate that a sentence gives."""
+    said: dict[str, tuple[int, list[float]]] = field(default_factory=dict)
+    """Sizes and rates of the last sentence that gave some, with its line."""
+    said_of: str = ""
+    """Dimension of the last rate: of money or of requests."""
     spoken_of: list[str] = field(default_factory=list)
     """Quantity of the last figure that was confirmed: what "that is 16 GB per GPU" speaks of."""
     last_tokens: list[float] = field(default_factory=list)
@@ -123,6 +131,22 @@ class Context:
         """Rows of target and achieved by line."""
         found = (target_row(statement) for statement in self.statements if statement.readable)
         return {row.line: row for row in found if row}
+
+    @cached_property
+    def _gpu_lines(self) -> frozenset[int]:
+        return frozenset(
+            s.line for s in self.statements if s.readable and _OF_GPU.search(" ".join([*s.header, s.text]))
+        )
+
+    def speaks_of_gpu(self, statement: Statement) -> bool:
+        """Whether a line, its headings or the one before speak of single GPUs, so that figures may be per GPU."""
+        near = {statement.line, self._line_before.get(statement.line, 0)}
+        return bool(_OF_GPU.search(statement.section)) or not self._gpu_lines.isdisjoint(near)
+
+    @cached_property
+    def _line_before(self) -> dict[int, int]:
+        lines = [s.line for s in self.statements]
+        return dict(zip(lines[1:], lines, strict=False))
 
     @cached_property
     def formats(self) -> tuple[str, ...]:

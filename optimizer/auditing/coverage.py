@@ -37,7 +37,8 @@ def unknown_words(sentence: Sentence, start: int = 0, end: int | None = None) ->
         match.group()
         for match in _WORD.finditer(sentence.text, start, end)
         if match.group().casefold() not in known
-        and not (german and match.group()[0].islower())  # only nouns name a topic, and they have capitals
+        and not (german and (match.group()[0].islower() or not sentence.text[: match.start()].strip(" *-•|")))
+        # Only nouns name a topic in German, and they have capitals, as the first word of a sentence has.
         and not any(a <= match.start() < b for a, b in taken)
     ]
 

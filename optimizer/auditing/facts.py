@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from optimizer.catalog.constants import constants
+from optimizer.facts.demand import KV_BLOCK_TOKENS
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
@@ -90,6 +91,8 @@ class Situation:
             found.add("no_cpu_cores")
         if not self.own_hardware or hardware.price_per_gpu_hour is None:
             found.add("no_price")
+        if self.problem.engine != "vllm" or not self.own_model:
+            found.add("no_blocks")
         if self.degrees is None:
             found.add("no_strategy")
         if self.degrees is None or self.degrees.tp == 1:
@@ -199,6 +202,7 @@ class Situation:
             "rate": work.requests_per_s,
             "max_batch": self.problem.max_batch,
             "max_length": self.problem.max_sequence_tokens,
+            "block_tokens": KV_BLOCK_TOKENS,
         }
 
     def _strategy(self, known: Values) -> Values:
@@ -214,7 +218,12 @@ class Situation:
         )
         experts = sum(k.experts * k.expert_parameters for k in kinds) / model.parameters
         spread = max(tp, degrees.ep)
-        return {
+        if model.experts and degrees.ep > 1:
+            known = known | {"experts_gpu": model.experts / spread}
+        elif model.experts:
+            # Without EP each GPU holds a slice of every expert; or EP goes unsaid.
+            known = known | {"experts_all": model.experts, "experts_by_tp": model.experts / tp}
+        return {name: known[name] for name in ("experts_gpu", "experts_all", "experts_by_tp") if name in known} | {
             "tp": tp,
             "pp": pp,
             "dp": degrees.dp,

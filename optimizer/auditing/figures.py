@@ -97,6 +97,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     if not meant.situations:
         return None
     scope = scope_of(sentence, measure, span)
+    if _LEAVES_WITH.search(sentence.text[: measure.start]):
+        candidates = [one for one in candidates if one.quantity.id != "memory_left"]
     left = [one for one in candidates if one.quantity.id == "memory_left" and one.strength >= FAIR]
     candidates = left or candidates
     if candidates and candidates[0].strength == INHERITED and scope.ids:
@@ -117,6 +119,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     may_fall_back = True
     for candidate in candidates:
         quantity = candidate.quantity
+        if quantity.id == "kv_cache" and candidate.term is not None and candidate.term.text.casefold() in _SEQUENCES:
+            scope = replace(scope, ids=scope.ids | {"sequence"}) if scope.ids == {"gpu"} else scope
         if quantity.unit == "money/h" and not _PER_GPU.match(sentence.text[measure.end :]):
             scope = replace(scope, ids=scope.ids - {"gpu"})
         found = [
@@ -164,7 +168,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         )
         if candidate.strength == STRONG and not quantity.weak and last:
             break
-    if refuted is None and may_fall_back and unexplained is not None and relation == "=":
+    if refuted is None and may_fall_back and unexplained is not None:
         candidate, found = unexplained
         if _understood(sentence, measure, candidate, meant, scope, found):
             refuted = _say(sentence, measure, candidate.quantity, found[0], scope, relation, "refuted")
@@ -216,7 +220,9 @@ def _understood(
     if quantity.possessed and not (scope.total or _POSSESSION.search(text[: measure.start + 1])):
         return False
     if quantity.id == "memory_left" and (
-        not _parts_known(rivals, meant) or any(m.dimension == "%" for m in sentence.measures)
+        not _after_weights(sentence, measure, found)
+        or not _parts_known(rivals, meant)
+        or any(m.dimension == "%" for m in sentence.measures)
     ):
         return False
     if quantity.unit == "%" and (sentence.gpus or "gpu" in scope.ids) and list(gpu_counts(sentence, measure)):
@@ -232,7 +238,8 @@ def _understood(
 
 
 _COMES_WITH = re.compile(
-    r"\b(?:comes? with|has|have|offers?|carr(?:y|ies)|provides?|hat|haben|bietet|besitzt|verfügt über|possède|dispose de"
+    r"\b(?:comes? with|has|have|offers?|carr(?:y|ies)|provides?|gives? us|brings?(?: us)?|hat|haben|bietet|besitzt|verfügt über"
+    r"|possède|dispose de"
     r"|offre|a|ont)\s+(?:a |only |just )?$",
     re.IGNORECASE,
 )
@@ -247,9 +254,12 @@ _SEVERAL = re.compile(
     re.IGNORECASE,
 )
 _OUTPUT_SAID = re.compile(
-    r"\b(?:answers?|replies|outputs?|generated|Antworten|Ausgabe\w*|réponses|sorties?)\b", re.IGNORECASE
+    r"\b(?:answers?|replies|outputs?|out(?=\W*$)|generated|erzeugt|Antworten|Ausgabe\w*|réponses|sorties?)\b",
+    re.IGNORECASE,
 )
-_PROMPT_SAID = re.compile(r"\b(?:prompts?|inputs?|prompted|Eingabe\w*|entrées?|invites?)\b", re.IGNORECASE)
+_PROMPT_SAID = re.compile(
+    r"\b(?:prompts?|inputs?|prompted|in(?=\W*$)|ingested|eingelesen|Eingabe\w*|entrées?|invites?)\b", re.IGNORECASE
+)
 _PROMPT = re.compile(r"prompt|input|Eingabe|entrée", re.IGNORECASE)
 _BY_UNIT = frozenset(
     {
@@ -305,7 +315,7 @@ def _implied(
     weak = all(one.strength == WEAK for one in known)
     only_weights = all(one.quantity.id in ("weights", "parameters") for one in known)
     counted = any(
-        not m.dimension and re.match(r"[\s-]*(?:tokens?|jetons?|Token)\b", sentence.text[m.end :])
+        not m.dimension and re.match(r"[\s-]*(?:tokens?|toks?|jetons?|Token)\b", sentence.text[m.end :])
         for m in sentence.measures
     )
     if measure.dimension == "FLOP/s":
@@ -331,7 +341,15 @@ def _implied(
         elif counted and not known:
             sure = ["cache_of_tokens"]
         elif (named_precision and only_weights and not _SEVERAL.search(sentence.text)) or (
-            "gpu" in scope.ids and not known and meant.named_strategy and _is_a_share(measure, meant)
+            not known
+            and meant.named_strategy
+            and (
+                (
+                    "gpu" in scope.ids
+                    and (_is_a_share(measure, meant) or _LEAVES_WITH.search(sentence.text[: measure.start]))
+                )
+                or (context.spoken_of == ["weights"] and measure.value >= 1e9)
+            )
         ):
             sure = ["weights_in_format"]
         if scope.ids or named_precision:
@@ -347,6 +365,12 @@ def _implied(
     for id in (*sure, *ids):
         if all(one.quantity.id != id for one in known):
             yield FigureReading(lexicon.quantities[id], FAIR if id in sure and (only_weights or weak) else WEAK, None)
+
+
+def _after_weights(sentence: Sentence, measure: Measure, found: list[Reading]) -> bool:
+    """Whether what is left is left by the weights: cache and activations may leave far less."""
+    named = re.search(r"\b(?:weights?|model|Gewicht\w*|Modell|poids|modèle)\b", sentence.text)
+    return bool(named) or measure.value >= 0.5 * min(one.value for one in found)
 
 
 def _is_a_share(measure: Measure, meant: About) -> bool:
@@ -439,12 +463,32 @@ def _candidates(
                 quantity.counted
                 and term.end <= measure.start
                 and not sentence.text[term.end : measure.start].strip(" *_`")
+                and not (_PLURAL.search(term.text) and not sentence.text[: term.start].strip(" *-•"))
             ):
-                continue
+                continue  # an index ("layer 5"); "layers 28" at the beginning of a line is a value
             seen.add(id)
             yield FigureReading(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
 
 
+_SEQUENCES = frozenset(
+    (
+        "context",
+        "kontext",
+        "contexte",
+        "conversation",
+        "sequence",
+        "session",
+        "dialogue",
+        "unterhaltung",
+        "gespräch",
+        "sequenz",
+        "séquence",
+    )
+)
+"""Names of the cache that say whose it is: "a full context takes 2.5 GiB on each GPU"."""
+_LEAVES_WITH = re.compile(r"\b(?:leaves?|left|laisse\w*)\b[^.;,]*\b(?:with|mit|avec)\b[^.;,]*$", re.IGNORECASE)
+"""``leaves each GPU with 35 GB``: what it gets, not what is free."""
+_PLURAL = re.compile(r"(?:s|en|er|n)$")
 _PER = re.compile(
     r"(?:\b(?:per|each|every|je|pro|par|chaque|jede[rsnm]?|of an?|on an?|of each|on each|eines|einer|d'une?)\s|/\s?)$",
     re.IGNORECASE,
@@ -581,7 +625,7 @@ def _refutable(
     if quantity.id == "memory_left" and not _parts_known(others_stated, meant):
         return False  # left of a share of the memory, beside what else is there
     if candidate.strength == INHERITED:
-        if quantity.weak or not scope.ids or scope.loose:
+        if quantity.weak or not (scope.ids or (scope.total and "total" in quantity.values)) or scope.loose:
             return False
     elif candidate.strength < STRONG and not (candidate.strength == FAIR and quantity.unit and not quantity.weak):
         return False
@@ -617,7 +661,12 @@ def _refutable(
         return False
     if sentence.has("past") or sentence.has("negation"):
         return False
-    if sentence.has("hypothetical") and not (meant.named_strategy and not quantity.loose and not quantity.rest):
+    if quantity.id == "memory_left" and not _after_weights(sentence, measure, found):
+        return False
+    own_fact = bool(sentence.gpus or sentence.models) and not _depends(quantity) and not quantity.loose
+    if sentence.has("hypothetical") and not (
+        own_fact or (meant.named_strategy and not quantity.loose and not quantity.rest)
+    ):
         return False
     if not measure.word and measure.value == 1 and quantity.unit == "":
         return False
@@ -626,7 +675,8 @@ def _refutable(
     others = [
         t
         for t in sentence.terms_in(*span, "other")
-        if term is None or not (term.start <= t.start and t.end <= term.end)
+        if (term is None or not (term.start <= t.start and t.end <= term.end))
+        and not (quantity.counted and "memory_left" in t.ids("quantity"))
     ]
     if others and not quantity.rest:
         return False
@@ -649,7 +699,7 @@ _OF_DEVICE = re.compile(
 )
 """A label of device memory, which nobody uses for what is in it."""
 _POSSESSION = re.compile(
-    r"\b(?:has|have|had|having|offers?|provides?|with|comes? with|features?|equipped|carr(?:y|ies)|capacity|hat"
+    r"\b(?:has|have|had|having|offers?|provides?|gives?|give us|bring\w*|with|comes? with|features?|equipped|carr(?:y|ies)|capacity|hat"
     r"|haben|bietet|bieten|mit|verfügt|verfügen|besitzt|besitzen|stehen|steht|zur Verfügung|available|altogether|play with"
     r"|possède\w*|dispose\w*|offre\w*|avec|dotée?s?|embarque\w*|ont|capacité|(?:GPUs|cards|Karten|cartes) (?:of|zu je|à|de))\b[^,;]*$",
     re.IGNORECASE,
@@ -700,6 +750,15 @@ _TOTALS = re.compile(
 )
 
 
+_COUNTED_PER: dict[str, tuple[set[str], ...]] = {"gpus": ({"replica"}, {"node"}), "replicas": ({"node"},)}
+"""What parts are counted per, so that "each replica takes two cards" speaks of the whole of them."""
+_TAKEN = re.compile(
+    r"\b(?:takes?|needs?|occup(?:y|ies)|spans?|consists? of|gets?|comes? with|has|have|houses?|holds?|belegt|braucht|benötigt|besteht"
+    r"|umfasst|bekommt|kommen|laufen|stehen|runs?|hosts?|serves?|fit|tournent|hat|enthält|occupe|nécessite|comprend|compte|contient|utilise|demande)\b",
+    re.IGNORECASE,
+)
+
+
 def _coordinated(sentence: Sentence, term: Term, measure: Measure) -> bool:
     """Whether a name is one of several that a figure is of together: ``input and output together are 2,900 tokens``."""
     if term.end > measure.start or not re.search(
@@ -718,6 +777,15 @@ def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candi
     term, text = candidate.term, sentence.text
     if term is None:
         return False
+    scope = scope_of(sentence, measure, span)
+    if scope.ids and not scope.loose and scope.ids == {candidate.quantity.id.removesuffix("s")}:
+        return False
+    if (
+        scope.ids in _COUNTED_PER.get(candidate.quantity.id, ())
+        and not scope.loose
+        and _TAKEN.search(text[span[0] : span[1]])
+    ):
+        return True
     if re.search(
         r"\b(?:each|every|per|of (?:the|its|our)|one of|je|pro|jede[rsnm]?|chaque|par|sur)\b",
         text[span[0] : span[1]],
@@ -734,8 +802,8 @@ def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candi
         return bool(
             label
             and re.fullmatch(
-                r"\s*(?:count|total|in total|overall|altogether|in all|together|insgesamt|available|required|needed|used"
-                r"|in use)?\s*[:=|]\s*",
+                r"\s*(?:,?\s?all|count|total|in total|overall|altogether|in all|together|insgesamt|available|required|needed|used"
+                r"|in use)?\s*(?:[:=|]\s*|(?<=\s))",
                 text[term.end : measure.start],
                 re.IGNORECASE,
             )

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
+from optimizer.auditing.implied_units import RUNNING
 from optimizer.auditing.labels import shortened
+from optimizer.auditing.lexicon import Term
 from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.result import Claim, Parsed
 from optimizer.auditing.scopes import scope_of
@@ -22,7 +24,7 @@ from optimizer.auditing.sentences import Sentence
 
 Dims = tuple[tuple[str, int], ...]
 CORE = ("byte", "s", "token", "request", "sequence", "step")
-PARTS = ("gpu", "node", "replica", "stage", "layer", "head", "expert")
+PARTS = ("gpu", "node", "replica", "stage", "layer", "head", "expert", "block")
 _RESULT = re.compile(
     r"(?:=|≈|→|\b(?:is|are|makes?|gives?|yields?|equals?|takes?|took|needs?|requires?|emits?|produces?"
     r"|delivers?|generates?|means?|hence|therefore|thus|so|i\.e\.|that is|which is|comes? to|amounts? to"
@@ -80,13 +82,28 @@ def judge_implied(sentence: Sentence, context: Context, own: Situation) -> Itera
                 one.measure is None or i < place or i >= len(sentence.measures) or _is_condition(sentence, one.measure)
             )
         ]
-        said = _judged(sentence, result, operands, own)
+        said = _judged(sentence, result, _of_result(result, operands), own)
         if said is not None:
             yield said
     rates = [m for m in sentence.measures if m.dimension in ("tokens/s", "requests/s")]
     rates = [m for m in rates if not scope_of(sentence, m, sentence.clause(m.start)).ids]
     if rates:
         context.last_rate = (sentence.statement.line, rates[-1].value, rates[-1])
+
+
+def _of_result(result: Typed, operands: list[Typed]) -> list[Typed]:
+    """A "per" that a bare result shares with what it is computed from is its own: ``at 5 requests/s each replica gets 1.25``."""
+    if result.measure is None or result.measure.unit or not result.kinds:
+        return operands
+    own = {part for part in PARTS if result.kinds[0].get(part, 0) < 0}
+    if not own:
+        return operands
+    return [
+        replace(one, kinds=tuple({n: e for n, e in kind.items() if n not in own} for kind in one.kinds))
+        if one.measure is not None and one.measure.dimension and one.kinds and own <= set(one.kinds[0])
+        else one
+        for one in operands
+    ]  # fmt: skip
 
 
 def _own_counts(result: Typed, typed: list[Typed], own: Situation) -> list[Typed]:
@@ -156,6 +173,11 @@ def _typed(sentence: Sentence, measure: Measure) -> Typed:
     return Typed(measure.value, tuple(kinds), measure.text, measure)
 
 
+_OF_EACH_CARD = re.compile(
+    r"(?:\b(?:GPUs?|cards?|accelerators?|Karten|cartes|[ABHL]\d{1,3}S?(?: SXM| PCIe| NVL)?|MI\d{3}X?|GB\d00|RTX \w+(?: \w+)?)s?,?\s"
+    r"(?:of|with|at|zu|zu je|je|mit|mit je|à|de|avec)\s)$",
+    re.IGNORECASE,
+)
 _EACH = re.compile(r"\s*(?:each|apiece|chacune?|jeweils)\b", re.IGNORECASE)
 _NOUNS = (
     (
@@ -171,7 +193,7 @@ _NOUNS = (
     ),
     (
         (
-            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-])?(?:nodes?|servers?|machines?|hosts?|Knoten|Servern?"
+            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-])?(?:nodes?|servers?|machines?|hosts?|DGX|HGX|boxes|Knoten|Servern?"
             r"|Maschinen|nœuds?|serveurs?)\b"
         ),
         "node",
@@ -182,7 +204,7 @@ _NOUNS = (
     (r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:heads?|Köpfen?|têtes)\b", "head"),
     (
         (
-            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:[Tt]okens?|jetons?|Ausgabetoken|Eingabetoken"
+            r"(?:(?!(?:per|each|every|je|pro|par|on|of)\b)\w+[\s-]){0,2}?(?:[Tt]okens?|toks?|jetons?|Ausgabetoken|Eingabetoken"
             r"|Prompttoken)\b(?!\s?/)"
         ),
         "token",
@@ -201,8 +223,8 @@ _NOUNS = (
     ),
 )
 _BATCH = re.compile(
-    r"\b(?:batch|batch size|batches|batch of|batch sizes? of|concurrency|Batch|Batchgröße|lot|taille de lot"
-    r"|lots)(?:\s(?:size|of|von|de|is|at|=|:))*\s*$",
+    r"\b(?:b|bs|batch|batch size|batches|batch of|batch sizes? of|concurrency|Batch|Batchgröße|lot|taille de lot"
+    r"|lots)(?:\s?(?:size|of|von|de|is|at|=|:))*\s*$",
     re.IGNORECASE,
 )
 
@@ -213,7 +235,8 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
     scope = scope_of(sentence, measure, sentence.clause(measure.start))
     per = {id: -1 for id in scope.ids if id in PARTS and not scope.loose}
     if measure.dimension == "bytes":
-        yield {"byte": 1} | per
+        of_card = _OF_EACH_CARD.search(text[: measure.start]) or _EACH.match(text[measure.end :])
+        yield {"byte": 1, "gpu": -1} if of_card and not per else {"byte": 1} | per
     elif measure.dimension == "bytes/s":
         yield {"byte": 1, "s": -1}
     elif measure.dimension == "ms":
@@ -243,7 +266,8 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
         ) or (
             any(m.dimension == "tokens/s" for m in sentence.measures)
             and re.search(
-                r"\b(?:at|bei|à|tokens? (?:takes?|in|lasts?|every)|Token (?:dauert|in|braucht)|jeton (?:prend|en|dure)"
+                r"(?:@|\bsteps?\s?[:=]?|\bTPOT\s?[:=]?|\b(?:at|bei|à|with|mit))\s*(?:about |roughly |etwa |environ )?$"
+                r"|\b(?:tokens? (?:takes?|in|lasts?|every)|Token (?:dauert|in|braucht)|jeton (?:prend|en|dure)"
                 r"|steps? (?:(?:that |which )?takes?|of|lasts?)|Schritt (?:dauert|von)|pas de)\s+(?:about |roughly |etwa |environ )?$",
                 before,
             )
@@ -257,6 +281,13 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
         yield {"request": 1, "s": -1} | per
     elif measure.dimension == "" and not measure.unit:
         noun = next((name for pattern, name in _NOUNS if re.match(r"[\s-]{1,2}" + pattern, after)), None)
+        if noun == "request" and RUNNING.match(after):
+            noun = "sequence"
+        if noun is None and re.search(
+            r"\b(?:sequences?|conversations?|requests?|Sequenzen|Gespräche|séquences)\s(?:of|zu|von|de|à)\s$", before
+        ):
+            yield {"token": 1, "sequence": -1}
+            return
         if noun is None and _BATCH.search(before):
             noun = "sequence"
         if noun is None:
@@ -337,9 +368,15 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
         d = own.degrees
         loose += [float(d.dp), 1 / d.dp, float(d.gpus), 1 / d.gpus, d.dp / d.gpus, d.gpus / d.dp]
     near = 0.012 if measure.dimension else 0.0
+    bound = bound_of(sentence, measure)
     for value, written in expected.items():
         for times in (1.0,) if value in exact else loose:
-            if measure.says(value * scale * times, near):
+            bounded = bound is not None and (
+                value * scale * times >= measure.value * 0.988
+                if bound.id("at_least")
+                else value * scale * times <= measure.value * 1.012
+            )
+            if bounded or measure.says(value * scale * times, near):
                 return _say(sentence, measure, "confirmed", value * scale * times, written)
     if not _may_refute(sentence, measure, result, operands):
         return None
@@ -393,28 +430,36 @@ def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: l
         return False
     if sentence.has("negation") or re.search(
         r"\b(?:up to|at most|at least|less than|more than|below|above|under|over|bis zu|höchstens|mindestens"
-        r"|au plus|au moins|limit|target|instead of|rather than|from|compared|versus|vs)\b",
-        text,
+        r"|au plus|au moins|limit|target|instead of|rather than|compared|versus|vs)\b",
+        _without_bound(sentence, measure),
         re.IGNORECASE,
     ):
+        return False
+    if measure.dimension != "ms" and re.search(r"\bfrom\b", text, re.IGNORECASE):
         return False
     if any(one.measure is not None and one.measure.hedged for one in operands):
         return False
     if measure.dimension == "" and "s" not in result.kinds[0]:
         noun = next(iter(result.kinds[0]))
+        if noun == "sequence" and re.search(r"=\s*$", text[: measure.start]):
+            kinds = [kind for one in operands for kind in one.kinds]
+            return {"token": 1} in kinds and {"token": 1, "sequence": -1} in kinds
         # Counted results need the verb of a result right before them; "two replicas on eight GPUs" says nothing of the kind.
         previous = max((m.end for m in sentence.measures if m.end <= measure.start), default=0)
         return noun == "gpu" and bool(
             re.search(
-                r"\b(?:makes?|gives?|totals?|equals?|is|are|=|needs?|requires?|takes?|take|ergeben|ergibt|sind|machen|brauchen"
+                r"\b(?:comes? to|come to|amounts? to|adds? up to|makes?|gives?|totals?|equals?|is|are|=|needs?|requires?|takes?"
+                r"|take|ergeben|ergibt|sind|machen|brauchen"
                 r"|benötigen|font|fait|donnent|donne|totalisent|occupy|occupies|would need|would require|in total"
                 r"|add up to)\b[^\d]*$",
                 text[previous : measure.start],
                 re.IGNORECASE,
             )
         )
-    if measure.dimension == "bytes" or measure.dimension == "bytes/s":
-        return False  # sizes are the ledger's business
+    if measure.dimension == "bytes":
+        return _sum_of_cards(sentence, measure, operands)
+    if measure.dimension == "bytes/s":
+        return False
     if (
         measure.dimension == "ms"
         and len(operands) == 2
@@ -432,6 +477,60 @@ def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: l
             and sum(m.dimension == "bytes" for m in sentence.measures) == 1
         )
     return True
+
+
+_CONTENT = re.compile(
+    r"\b(?:weights?|cache|model|left|free|remain\w*|used|needs?|Gewicht\w*|Modell|bleib\w*|frei|brauch\w*|poids|modèle|reste\w*|RAM)\b",
+    re.IGNORECASE,
+)
+_TOGETHER = re.compile(
+    r"(?:=|→|->|\b(?:together|in total|in all|altogether|makes?|gives?|totals?|total|comes? to|adds? up to|zusammen|insgesamt|macht|ergibt"
+    r"|ergeben|sind|au total|en tout|font|fait|soit|donnent)\b)[^\d]{0,24}$",
+    re.IGNORECASE,
+)
+
+
+def _sum_of_cards(sentence: Sentence, measure: Measure, operands: list[Typed]) -> bool:
+    """``eight H100 of 80 GB make 512 GB``: cards, what each has, and their sum; other sizes are the ledger's business."""
+    each = [one for one in operands if any(kind == {"byte": 1, "gpu": -1} for kind in one.kinds)]
+    counts = [
+        one for one in operands if any(kind in ({"gpu": 1}, {"node": 1}, {"gpu": 1, "node": -1}) for kind in one.kinds)
+    ]
+    previous = max((m.end for m in sentence.measures if m.end <= measure.start), default=0)
+    counted = {one.measure for one in counts}
+    if re.search(r"\d\s?[x×]\s?\d", sentence.text) or any(
+        not m.dimension and m not in counted and m is not measure for m in sentence.measures
+    ):
+        return False
+    return (
+        len(each) == 1 and bool(counts) and not _CONTENT.search(sentence.text)
+        and bool(_TOGETHER.search(sentence.text[previous : measure.start]))
+    )  # fmt: skip
+
+
+_OVER_A_LINK = re.compile(r"\b(?:over|über)\s+(?:the\s|a\s|die\s|das\s)?(?=\d)", re.IGNORECASE)
+
+
+def _without_bound(sentence: Sentence, measure: Measure) -> str:
+    """The sentence without the bound of the result itself, which is compared as such, and without "over 400 Gbit/s"."""
+    text, bound = sentence.text, bound_of(sentence, measure)
+    if bound is not None:
+        text = text[: bound.start] + text[bound.end :]
+    return _OVER_A_LINK.sub(" ", text) if measure.dimension == "ms" else text
+
+
+def bound_of(sentence: Sentence, measure: Measure) -> Term | None:
+    """The "at least" or "at most" right before a figure."""
+    for term in sentence.terms:
+        if (
+            (term.id("at_least") or term.id("at_most"))
+            and term.end <= measure.start
+            and not re.sub(
+                r"\b(?:about|the|a|some|rund|etwa|environ)\b", "", sentence.text[term.end : measure.start]
+            ).strip(" ~≈(")
+        ):
+            return term
+    return None
 
 
 def _say(sentence: Sentence, measure: Measure, verdict: str, expected: float, written: str) -> Claim:

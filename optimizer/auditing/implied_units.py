@@ -19,7 +19,8 @@ _BEHIND = re.compile(
     r"\s*(?:USD|EUR|dollars?|euros?|Euro|€|\$|£)?\s*(?:in total |insgesamt |au total )?" + _PERIOD, re.IGNORECASE
 )
 _ANYWHERE = re.compile(
-    rf"\b{_PERIOD}|\b(?P<clock>around the clock|rund um die Uhr|daily|täglich|hourly|stündlich|monthly|monatlich)\b",
+    rf"\b{_PERIOD}|\b(?P<clock>around the clock|rund um die Uhr|daily|täglich|hourly|stündlich|monthly|monatlich)\b"
+    r"|^\W*(?P<label>hour|day|month|Stunde|Tag|Monat|heure|jour|mois)\s?[:=|]",
     re.IGNORECASE,
 )
 _DAILY = {"around the clock": "day", "rund um die uhr": "day", "daily": "day", "täglich": "day", "hourly": "hour",
@@ -32,10 +33,17 @@ _COST = re.compile(
     re.IGNORECASE,
 )
 _REQUESTS = re.compile(
-    r"\s(?:\w+\s)?(?:requests?|queries|calls|chats|mails|e-mails|emails|messages|documents|questions|tickets|jobs|conversations"
+    r"\s(?:\w+\s)?(?:requests?|reqs?|queries|calls|chats|mails|e-mails|emails|messages|documents|questions|tickets|jobs|conversations"
     r"|Anfragen|Mails|Nachrichten|Dokumente|Gespräche|requêtes|demandes|appels|courriels)\b",
     re.IGNORECASE,
 )
+RUNNING = re.compile(
+    r"[^,;.]*\b(?:in flight|in progress|at once|at a time|running|active|concurrently|unterwegs|gleichzeitig\w*|parallel\w*"
+    r"|zugleich|in Arbeit"
+    r"|en cours|en même temps|simultanément)\b",
+    re.IGNORECASE,
+)
+"""Behind "requests": those that are worked on at once, not those that arrive."""
 _LABEL = re.compile(r"^(?P<label>[^:|]{3,80}?)\s*(?:[:|]|=)\s*(?:about |~|≈)?$")
 _IN_LABEL = re.compile(r"(?:\(|\[|,\s|\bin\s)\s*(?P<unit>[A-Za-zµ%][A-Za-z/%µ ]{0,14}?)\s*(?:\)|\]|$)")
 _MILLION = re.compile(r"\b(?:per|pro|par|je|a|1|one)\s(?:1\s)?(?:million|Million|M)\b")
@@ -52,7 +60,7 @@ def _bare(measure: Measure) -> bool:
 
 
 def _period(match: re.Match[str]) -> str:
-    return _DAILY[match["clock"].lower()] if match["clock"] else match["period"].lower()
+    return _DAILY[match["clock"].lower()] if match["clock"] else (match["period"] or match["label"]).lower()
 
 
 def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
@@ -80,7 +88,12 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
         named = {behind["period"].lower()} if behind else periods if len(periods) == 1 else set()
         hours = [seconds / 3600.0 for name in named for seconds in PERIODS[name]]
         return _scaled(measure, "money/h", tuple(1.0 / h for h in hours) or (1.0,))
-    if _REQUESTS.match(after) and len(periods) == 1 and not re.search(r"[×x*÷/+]\s*$", before):
+    if (
+        _REQUESTS.match(after)
+        and len(periods) == 1
+        and not re.search(r"[×x*÷/+]\s*$", before)
+        and not RUNNING.match(after)
+    ):
         period = next(iter(periods))
         return _scaled(measure, "requests/s", tuple(1.0 / s for s in PERIODS[period]), period)
     return measure

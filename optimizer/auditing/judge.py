@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from optimizer.auditing.advice import judge_advice, judge_verification
 from optimizer.auditing.arithmetic import judge_arithmetic
+from optimizer.auditing.capacity import judge_capacity
+from optimizer.auditing.carried import judge_carried
 from optimizer.auditing.communication import judge_communication
 from optimizer.auditing.comparisons import judge_comparisons
 from optimizer.auditing.context import Context
@@ -17,6 +19,7 @@ from optimizer.auditing.labels import shortened
 from optimizer.auditing.launch import judge_commands
 from optimizer.auditing.lexicon import lexicon
 from optimizer.auditing.link_facts import judge_links
+from optimizer.auditing.locality import judge_locality
 from optimizer.auditing.memory import judge_memory, judge_utilisation
 from optimizer.auditing.performance import judge_performance
 from optimizer.auditing.predicates import judge_predicates
@@ -75,7 +78,10 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
                 if statement.line not in context.rows:
                     found[statement.line] += judge_figures(sentence, context, words, own)
                 found[statement.line] += judge_implied(sentence, context, own)
-                found[statement.line] += judge_predicates(sentence, context, own)
+                stated = [*judge_predicates(sentence, context, own)]
+                found[statement.line] += stated or judge_capacity(sentence, context, own)
+                found[statement.line] += judge_locality(sentence, context, own)
+                found[statement.line] += judge_carried(sentence, context, own)
                 found[statement.line] += judge_comparisons(sentence, context, own)
                 found[statement.line] += judge_variants(sentence, own)
                 found[statement.line] += judge_rates(sentence)

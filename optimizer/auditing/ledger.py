@@ -34,6 +34,17 @@ class Reading:
 
 
 _GPU = re.compile(r"\b(?:GPU|card|accelerator|rank|Karte|carte|device)", re.IGNORECASE)
+_OF_THE_MODEL = re.compile(
+    r"\b(?:the model(?:'s)?|Modells?|modèle|native(?:ly)?|nativ\w*|trained|trainiert|out of the box|von Haus aus"
+    r"|max_position_embeddings)\b",
+    re.IGNORECASE,
+)
+_OURS = re.compile(
+    r"\b(?:we|our|wir|unser\w*|nous|notre|allow\w*|erlaub\w*|begrenz\w*|limit\w*|cap(?:ped)?|serve\w*|configured|set|max[-_ ]model[-_ ]len"
+    r"|requests?|Anfragen?|requêtes?)\b",
+    re.IGNORECASE,
+)
+"""The context that is served may be less than the model's own."""
 _SUCH = re.compile(
     r"\b(?:such|these|those|solche[rn]?|telles|ces)\s(?:\w+\s)?(?:sequences?|requests?|conversations?|Sequenzen|Anfragen"
     r"|Gespräche|séquences|requêtes)",
@@ -57,6 +68,7 @@ def readings(
             counted = context.last_tokens
         if counted:
             spoken = f"{sentence.statement.section} {sentence.text}"
+            spoken += " GPU" if context.speaks_of_gpu(sentence.statement) else ""
             yield from _of_tokens(quantity, names, scope, counted, _sequences(sentence, measure), subject, spoken)
             return
     if quantity.per_gpus and quantity.per_gpus in names:
@@ -84,12 +96,17 @@ def readings(
         yield Reading(value_of(quantity.values[""][0], {}), None, (), subject)
         return
     objects = {id for term in sentence.terms for id in term.ids("objects")}
+    if sentence.gpus or sentence.strategies or context.speaks_of_gpu(sentence.statement):
+        objects.add("gpu")
     wanted = [key for key in quantity.values if _allows(quantity, key, scope, objects)]
     if quantity.only_with and not scope.ids:
         wanted = [key for key in wanted if set(key.split()) & set(quantity.only_with)] if measure.dimension else wanted
     wanted.sort(key=lambda key: set(key.split()) != scope.ids)
+    models_own = quantity.id == "context" and _OF_THE_MODEL.search(sentence.text) and not _OURS.search(sentence.text)
     for key in wanted:
         for text in quantity.values[key]:
+            if models_own and text != "context":
+                continue
             part = tuple(key.replace("total", "").split())
             if text.startswith("ledger("):
                 for value in context.ledger_values(text[8:-2]):
@@ -124,6 +141,15 @@ def _allows(quantity: Quantity, key: str, scope: Scope, named: set[str]) -> bool
         return ids == stated or (scope.loose and (ids <= stated or not ids)) or (scope.total and not ids)
     if ids & _PARTS - named and quantity.unit:
         return False
+    if "gpu" in ids and "gpu" not in named and "" in quantity.values:
+        return False
+    if (
+        scope.total
+        and "total" in quantity.values
+        and quantity.unit == "bytes"
+        and not named & {"node", "replica", "stage"}
+    ):
+        return key == "total" or (key == "" and "total" not in quantity.values)
     if scope.total and not scope.ids and quantity.unit in ("tokens/s", "requests/s") and ids - {"total"}:
         return False
     if quantity.id in _OF_ONE and not scope.total and key and not ids <= {"gpu", "direction"}:
@@ -162,7 +188,9 @@ def _tokens(sentence: Sentence, measure: Measure) -> Iterator[float]:
             continue
         after = sentence.text[other.end : other.end + 40]
         before = sentence.text[max(0, other.start - 30) : other.start]
-        if re.match(r"[\s-]*(?:\w+[\s-])?(?:[Tt]okens?|jetons?|positions?)\b(?!\s?(?:/|per\b|pro\b|par\b))", after) or (
+        if re.match(
+            r"[\s-]*(?:\w+[\s-])?(?:[Tt]okens?|toks?|jetons?|positions?)\b(?!\s?(?:/|per\b|pro\b|par\b))", after
+        ) or (
             re.search(
                 r"(?:context|length|sequence|Kontext|Länge|contexte|longueur|full)\w*\s(?:of\s|von\s|de\s)?$",
                 before,
@@ -213,7 +241,7 @@ def _of_tokens(
         stated = scope.ids & {"gpu"}
         if stated and ids != stated and not scope.loose:
             continue
-        if ids and scope.ids and not stated and not scope.loose and not _GPU.search(spoken):
+        if ids and not stated and not (scope.ids and scope.loose) and not _GPU.search(spoken):
             continue
         try:
             each = value_of(text, names)

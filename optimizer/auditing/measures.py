@@ -26,7 +26,7 @@ _WORDS = {
     "eins": 1, "zwei": 2, "drei": 3, "vier": 4, "fünf": 5, "sechs": 6, "sieben": 7, "acht": 8, "neun": 9, "zehn": 10,
     "elf": 11, "zwölf": 12, "dreizehn": 13, "vierzehn": 14, "sechzehn": 16, "zwanzig": 20, "vierundzwanzig": 24,
     "dreißig": 30, "zweiunddreißig": 32, "vierzig": 40, "fünfzig": 50, "sechzig": 60, "vierundsechzig": 64, "achtzig": 80,
-    "hundert": 100, "beide": 2, "beiden": 2,
+    "hundert": 100, "thousand": 1000, "tausend": 1000, "mille": 1000, "beide": 2, "beiden": 2,
     "deux": 2, "trois": 3, "quatre": 4, "cinq": 5, "sept": 7, "huit": 8, "neuf": 9, "dix": 10, "onze": 11, "douze": 12,
     "treize": 13, "quatorze": 14, "quinze": 15, "seize": 16, "vingt": 20, "vingt-quatre": 24, "trente": 30,
     "trente-deux": 32, "quarante": 40, "quarante-huit": 48, "cinquante": 50, "soixante": 60, "soixante-quatre": 64,
@@ -70,6 +70,11 @@ _SPOKEN = re.compile(
     rf"(?<![\w-])(?P<word>{'|'.join(sorted(_WORDS, key=len, reverse=True))})(?![\w])(?:[\s-](?P<unit>{_UNIT}))?",
     re.IGNORECASE,
 )
+_ONE_UNIT = re.compile(
+    rf"\b(?P<half>half an?|ein(?:em?)? halbe[sn]?|un demi)?(?(half)[\s-]|(?:an?|eine?[mns]?|une?)\s)(?P<unit>{_SPELLED})\b",
+    re.IGNORECASE,
+)
+"""``a terabyte``, ``half a terabyte``: a unit that an article counts."""
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5, "e": 6}
 _NAMED = {"kibi": "ki", "mebi": "mi", "gibi": "gi", "tebi": "ti", "kilo": "k", "mega": "m", "giga": "g", "tera": "t"}
 _TIMES = (
@@ -185,6 +190,18 @@ def measures(text: str, language: str = "en") -> list[Measure]:
                 value * factors[0], word=True,
             )
         )  # fmt: skip
+    taken += [(one.start, one.end) for one in found]
+    for match in _ONE_UNIT.finditer(text):
+        if not any(start < match.end() and match.start() < end for start, end in taken):
+            dimension, factors = unit_of(match["unit"])
+            values = tuple(factor * (0.5 if match["half"] else 1.0) for factor in factors)
+            steps = tuple(0.06 * value for value in values)
+            found.append(
+                Measure(
+                    match.start(), match.end(), match.group(), match.group(), match["unit"], dimension, values, steps,
+                    values[0], word=True,
+                )
+            )  # fmt: skip
     return sorted(found, key=lambda one: one.start)
 
 
@@ -194,6 +211,8 @@ def _is_name(text: str, match: re.Match[str]) -> bool:
     if before.rstrip().endswith("±"):
         return True
     after = text[match.end() : match.end() + 12]
+    if re.match(r"(?:th|st|nd|rd|e|ème|\.)\s?-?(?:[Pp]er[cz]|centile)", after):
+        return True
     if re.search(r"[A-Za-z]-$", before) and not re.search(
         r"(?:^|\s)(?:is|of|to|the|auf|mit|de)-$", before, re.IGNORECASE
     ):
@@ -208,7 +227,7 @@ def _is_name(text: str, match: re.Match[str]) -> bool:
         )
         and not match["unit"]
     ):
-        return not re.search(r"\b(?:per|each|je|pro|par)\s+\w+\s?$", before, re.IGNORECASE)
+        return not re.search(r"\b(?:per|each|every|je|pro|jede[rsnm]?|par|chaque)\s+\w+\s?$", before, re.IGNORECASE)
     if re.search(
         r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December|Januar|Februar"
         r"|März|Mai|Juni|Juli|Oktober|Dezember|janvier|février|mars|avril|mai|juin|juillet|août|septembre|octobre"

@@ -282,17 +282,31 @@ def _cards_needed(sentence: Sentence, context: Context, own: Situation) -> Itera
         )
 
 
+_IN_HARDWARE = re.compile(
+    r"\b(?:natively|native|nativ|in hardware|in Hardware|nativement|tensor[- ]cores?|Tensorkerne)\b", re.IGNORECASE
+)
+_OF_THE_CARD = re.compile(
+    r"\W*(?:it|they|the (?:card|GPU|accelerator)s?|th[eo]se (?:cards|GPUs)|our (?:cards|GPUs)|die (?:Karten?|GPUs?)|sie|la carte"
+    r"|les (?:cartes|GPU)|elles?)\s",
+    re.IGNORECASE,
+)
 _FORMAT_WORDS = {"fp8": "fp8", "int8": "int8", "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "fp4", "bf16": "bf16"}
 
 
 def _formats(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     named = [(t, _FORMAT_WORDS[id]) for t in sentence.terms if (id := t.id("precisions")) in _FORMAT_WORDS]
-    if len({name for _, name in named}) != 1 or len(sentence.gpus) != 1 or not sentence.gpus[0].facts:
+    if len({name for _, name in named}) != 1 or len(sentence.gpus) > 1:
+        return
+    if not sentence.gpus and not (
+        _OF_THE_CARD.match(sentence.text) and context.speaks_of_gpu(sentence.statement) and not sentence.models
+    ):
+        return
+    if sentence.gpus and not sentence.gpus[0].facts:
         return
     if (
         not _NATIVE.search(sentence.text)
         or sentence.measures
-        or sentence.has("hypothetical")
+        or (sentence.has("hypothetical") and not (sentence.gpus and _IN_HARDWARE.search(sentence.text)))
         or re.search(
             r"\b(?:weights?|weight-only|memory|storage|cache|Gewichte|poids|emulat\w+|Marlin|dequant\w+)\b",
             sentence.text,

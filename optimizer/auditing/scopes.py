@@ -57,6 +57,8 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Sco
         if part and rivals:
             return Scope(frozenset(), True, True)
     ids = frozenset(id for _, listed in found for id in listed)
+    if not ids and total and span[0]:
+        return Scope(frozenset(), True, False)  # "…, 96 in all": a clause that says of what it is
     if not ids:
         elsewhere = _objects(sentence, 0, span[0]) if span[0] else []
         return (

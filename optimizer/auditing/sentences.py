@@ -116,11 +116,17 @@ _PLAIN_HEADER = re.compile(
 )
 
 
+_CARD = r"\b(?:[ABHL]\d{1,3}S?|MI\d{3}X?|RTX (?:PRO )?\w?\d{4}|GB\d00)s?"
 _CARD_COUNT = re.compile(
-    r"\b(?:[ABHL]\d{1,3}S?|MI\d{3}X?|RTX (?:PRO )?\w?\d{4}|GB\d00)s?(?=\s(?:in total|total|altogether|overall|per|each|je"
+    _CARD + r"(?=\s(?:in total|total|altogether|overall|per|each|je"
     r"|pro|par|insgesamt|zusammen|au total|in all)\b|$)"
 )
 """``H100 per node: 8`` counts GPUs."""
+_CARDS_COUNTED = re.compile(
+    rf"(?:^|(?<=, )){_CARD}(?=\s(?:in total|total|overall|in all|per node|per server|je Knoten|je Server"
+    r"|par nœud)\s?[:=]?\s?\d)"
+)
+"""``L4 per node 2, L4 total 8``: the same in a line of short labels."""
 _SCOPE_HEADER = re.compile(
     r"^(?P<per>(?:per|each|je|pro|par|one)\s)?(?:(?:GPU|card|accelerator|node|server|replica|instance|stage|Karte|Knoten"
     r"|Server|Replikat|carte|nœud"
@@ -159,6 +165,8 @@ def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Senten
 
 
 def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, firm: bool = True) -> Sentence:
+    if statement.kind != "row":
+        text = _CARDS_COUNTED.sub("GPUs", text)
     strategies = []
     for mention in mentions(digits(text)):
         place = text.lower().find(mention.text.lower())
@@ -177,6 +185,8 @@ def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, 
         counts = re.search(r"replica|stage|pipeline stages", text[one.start : one.end + 24], re.IGNORECASE)
         if any(a <= one.start < b for a, b in named) and not counts:
             continue
+        if not one.dimension and not one.unit and _BITS.match(text[one.end :]):
+            continue  # "at 4 bits": a number format
         found.append(one)
     terms = lexicon.terms(text, [(m.start, m.end) for m in found if not m.word or m.unit])
     found = [_hedged(text, one, terms) for one in found]
@@ -195,6 +205,7 @@ def _of_name(text: str, measure: Measure, gpus: list[Named]) -> bool:
     )
 
 
+_BITS = re.compile(r"[\s-]?[Bb]its?\b")
 _STAGES = re.compile(r"\bpipeline of (two|three|four|five|six|eight|sixteen|\d{1,3}) stages\b", re.IGNORECASE)
 
 

@@ -59,7 +59,13 @@ _ASIDE = re.compile(
 )
 
 
-_RECOMMENDED = re.compile(r"\b(?:recommend|suggest|propos|select|chosen|choose)", re.IGNORECASE)
+_RECOMMENDED = re.compile(
+    r"\b(?:recommend|suggest|propos|select|chosen|choose|lean(?:ing)? (?:to|towards?)\b|prefer|favou?r|in favou?r of"
+    r"|go(?:ing)? (?:for|with)\b"
+    r"|opt(?:ed)? for|settle[ds]? (?:on|for)|empfehl|empfohlen|vorschlag|schlage\w* vor|bevorzug|entscheid|recommand|préfér"
+    r"|retenu|retenons)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)

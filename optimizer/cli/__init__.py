@@ -5,7 +5,6 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the ``optimizer`` command; imported on call, so that importing a command's module costs nothing else."""
-    import signal
     import sys
 
     from optimizer.cli.started import begin
@@ -13,10 +12,15 @@ def main() -> None:
     begin()
     try:
         # Before anything that takes time: whoever stops us while we load gets no traceback either.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        from optimizer.cli.interrupted import ended, own
+
+        own()
         import optimizer.cli.streams  # noqa: F401  (the command needs it before it can take a signal)
         from optimizer.cli.program import main as run
     except KeyboardInterrupt:
         print("interrupted before an answer was found", file=sys.stderr)
         sys.exit(3)
-    run()
+    try:
+        run()
+    finally:
+        ended()

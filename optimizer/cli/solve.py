@@ -13,6 +13,7 @@ import typer
 from optimizer.cli.asking import asks
 from optimizer.cli.calibrate import Constants
 from optimizer.cli.costs import Costs, CostTableFile, with_costs_asked
+from optimizer.cli.interrupted import answered
 from optimizer.cli.options import Json, gap_of, time_limit_of, trace_file
 from optimizer.cli.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.inventory import InventoryAnswer
+    from optimizer.results.pools import PoolsAnswer
 
-    AnyAnswer = Answer | InventoryAnswer | ChainAnswer
+    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer
 
 OK, VIOLATED, LIMIT_REACHED = 0, 1, 3
 EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}
@@ -85,6 +87,7 @@ def solve(
             all_conflicts=all_conflicts,
             gap=enough,
         )
+        answered()
         if simulate or trace:
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
@@ -100,6 +103,14 @@ def solve(
 def check(
     question: Question,
     fixed: Fixed,
+    prefill: Annotated[
+        str | None,
+        typer.Option("--prefill", help="Judge pools: tp=4,count=2 of prefill (docs/disaggregated.md).", metavar="POOL"),
+    ] = None,
+    decode: Annotated[
+        str | None,
+        typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL"),
+    ] = None,
     placement: Annotated[
         str | None,
         typer.Option("--placement", help="cluster, chain: judge this placement (docs/placements.md).", metavar="FILE"),
@@ -135,12 +146,14 @@ def check(
             problem,
             fixed,
             placement=None if placement is None else load_proposal(placement, question.kind),
+            pools=_pools(prefill, decode),
             time_limit_s=limit,
             progress=live,
             stated=question.stated,
             all_conflicts=all_conflicts,
             repairs=helping,
         )
+        answered()
         if simulate or trace:
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
@@ -149,6 +162,20 @@ def check(
         say_none(answer, asked=repairs or apply_repair is not None)
     tell(said)
     _leave(answer, {True: OK, False: VIOLATED, None: LIMIT_REACHED}[answer.feasible])
+
+
+def _pools(prefill: str | None, decode: str | None) -> Any:
+    """Decisions of both pools; None where none is stated."""
+    if prefill is None and decode is None:
+        return None
+    from optimizer.reading.pools import pool_of
+    from optimizer.results.pools import FixedPool, FixedPools
+
+    first, second = (
+        FixedPool() if text is None else pool_of(text, option)
+        for text, option in ((prefill, "--prefill"), (decode, "--decode"))
+    )
+    return FixedPools(first, second)
 
 
 def _check_svg(question: Question, svg: str | None) -> None:
@@ -188,8 +215,9 @@ def _show(problem: Any, answer: AnyAnswer, as_json: bool, full: bool) -> None:
 def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     """The launch line of what keeps every rule and was verified."""
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.pools import PoolsAnswer
 
-    if isinstance(answer, ChainAnswer) or answer.status not in ("optimal", "feasible"):
+    if isinstance(answer, ChainAnswer | PoolsAnswer) or answer.status not in ("optimal", "feasible"):
         return ()
     if not answer.verification.passed:
         return ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from optimizer.catalog.quantised import published
 from optimizer.deployment.options import Options
 from optimizer.engines.engine import DTYPES
 from optimizer.engines.kernels import kernels_of
@@ -82,8 +83,28 @@ def loading_word(wanted: str, model: ModelFacts, options: Options) -> str | None
     on_loading = engine_of(options.engine).on_loading.get(wanted)
     if stored in DTYPES and on_loading:
         return on_loading
+    known = stored_in(wanted, model, options)
     raise ProblemError(
         "--checkpoint-format",
         f"{options.model_id} is stored in {stored} and {options.engine_name} cannot make {wanted} of it while loading; name a "
-        f"checkpoint that is stored in {wanted}: --model-id NAME --checkpoint-format {wanted}",
+        f"checkpoint that is stored in {wanted}: --model-id {known or 'NAME'} --checkpoint-format {wanted}",
+    )
+
+
+def stored_in(wanted: str, model: ModelFacts, options: Options) -> str | None:
+    """A published repository of the model in a format, in a form that the engine reads; None where none is known."""
+    methods = engine_of(options.engine).reads
+    known = (published(name, wanted, methods) for name in (options.model_id, model.huggingface_id))
+    return next((name for name in known if name is not None), None)
+
+
+def conversion_note(problem: Problem, strategy: Strategy, options: Options) -> str | None:
+    """A sentence where weights are converted on every start although a published checkpoint holds them so; else None."""
+    wanted, stored = strategy.weight_precision, options.checkpoint_format
+    if wanted == stored or wanted in DTYPES:
+        return None
+    known = stored_in(wanted, problem.model, options)
+    return known and (
+        f"The weights are made {wanted} of {options.model_id} at every start, which loads {stored} first; {known} is published in "
+        f"{wanted}: --model-id {known} --checkpoint-format {wanted}."
     )

@@ -13,7 +13,7 @@ from optimizer.deployment.command import Command
 from optimizer.deployment.limits import DRAIN_S, STOP_S
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.platforms import product_of
+from optimizer.deployment.platforms import products_of
 from optimizer.deployment.pods import LEAVE_S, SETTINGS, pod, weights_claim
 from optimizer.deployment.programs import program
 from optimizer.deployment.router import IMAGE, router_conf, start_router
@@ -76,8 +76,8 @@ def _refuse(service: Service, groups: list[list[Engine]]) -> None:
                 "order. Use --target shell",
             )
     gpus = {gpu.name: gpu for stages in service.problems for gpu in (problem.hardware.gpu for problem in stages)}
-    products = {product_of(gpu) for gpu in gpus.values()}
-    if len(gpus) > 1 and (None in products or len(products) < len(gpus)) and not service.options.hosts:
+    products = {products_of(gpu) for gpu in gpus.values()}
+    if len(gpus) > 1 and (() in products or len(products) < len(gpus)) and not service.options.hosts:
         raise ProblemError(
             "--hosts",
             f"is needed: pools on {' and '.join(gpus)} have to be kept to their nodes, and no label is known that tells them apart; "

@@ -64,15 +64,15 @@ def platform_of(gpu: GpuFacts) -> Platform:
     return AMD if gpu.capability.startswith("gfx") else NVIDIA
 
 
-def product_of(gpu: GpuFacts) -> str | None:
-    """Value of the platform's product label on nodes with this GPU; None for a GPU that the catalog does not have."""
-    return _products().get(gpu.name)
+def products_of(gpu: GpuFacts) -> tuple[str, ...]:
+    """Values that the platform's product label has on nodes with this GPU; none for a GPU that the catalog does not have."""
+    return _products().get(gpu.name, ())
 
 
 @cache
-def _products() -> dict[str, str]:
+def _products() -> dict[str, tuple[str, ...]]:
     import yaml
 
     with PRODUCTS.open("rb") as stream:
-        found: dict[str, str] = yaml.safe_load(stream)
-    return found
+        found: dict[str, str | list[str]] = yaml.safe_load(stream)
+    return {name: (label,) if isinstance(label, str) else tuple(label) for name, label in found.items()}

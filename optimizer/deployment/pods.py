@@ -12,7 +12,7 @@ from optimizer.deployment.command import Command
 from optimizer.deployment.limits import DRAIN_S, start_limit_s
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.platforms import CACHE, product_of
+from optimizer.deployment.platforms import CACHE, products_of
 from optimizer.deployment.service import Engine, Service
 from optimizer.writing.quoting import kubernetes_word
 
@@ -123,10 +123,10 @@ def weights_claim(service: Service, name: str, labels: dict[str, str]) -> dict[s
 
 def _where(service: Service, engines: list[Engine], labels: dict[str, str]) -> dict[str, Any]:
     nodes = list(dict.fromkeys(part.node for engine in engines for part in engine.launch.parts))
-    platform, product = service.platform(engines[0]), product_of(service.gpu(engines[0]))
+    platform, products = service.platform(engines[0]), products_of(service.gpu(engines[0]))
     asked = [
-        {"key": platform.product, "operator": "In", "values": [product]}
-        if product
+        {"key": platform.product, "operator": "In", "values": list(products)}
+        if products
         else {"key": platform.present, "operator": "In", "values": ["true"]}
     ]
     if service.options.hosts:

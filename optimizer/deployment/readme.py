@@ -6,7 +6,7 @@ from optimizer.deployment.limits import STOP_S
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.parts import LaunchPart
-from optimizer.deployment.platforms import CACHE, product_of
+from optimizer.deployment.platforms import CACHE, products_of
 from optimizer.deployment.pods import weights_path
 from optimizer.deployment.ray import INSTALL
 from optimizer.deployment.service import Engine, Service
@@ -50,6 +50,10 @@ def _shape(engine: Engine) -> str:
     text = f"TP{strategy.tensor_parallel}·PP{strategy.pipeline_parallel}"
     if engine.instance.replicas > 1:
         text += f" × {engine.instance.replicas} data-parallel ranks"
+    if strategy.expert_slice_ranks > 1:
+        text += f", every expert sliced over {strategy.tensor_parallel * strategy.expert_slice_ranks} GPUs"
+    if strategy.decode_context_parallel > 1:
+        text += f", each sequence's cache shared by {strategy.decode_context_parallel} GPUs"
     if strategy.expert_parallel > 1:
         text += f", experts over {strategy.expert_parallel} GPUs"
     if strategy.pipeline_parallel > 1:
@@ -204,9 +208,7 @@ def _start_kubernetes(service: Service) -> list[str]:
             "Instances use NVLink between nodes: keep each within one NVLink domain, for example with one LeaderWorkerSet "
             "per domain and --hosts."
         )
-    unknown = sorted(
-        {service.gpu(engine).name for engine in service.engines if product_of(service.gpu(engine)) is None}
-    )
+    unknown = sorted({service.gpu(engine).name for engine in service.engines if not products_of(service.gpu(engine))})
     if unknown:
         found.append(
             f"No label is known that tells {markdown(', '.join(unknown))} from other GPUs: nodes with any GPU of its vendor are taken; "

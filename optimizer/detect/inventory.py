@@ -164,6 +164,6 @@ def _remarks(
             said.append(f"{part.host} is in NVLink fabric {part.fabric}; only the hosts given here count.")
     if internode_gbit_per_s is None and len({part.host for part in parts}) > 1:
         said.append(
-            "The network between the hosts is not in this output: set internode_gbit_per_s, else 100 is assumed."
+            "The network between the hosts is not in this output: set internode_gbit_per_s, else that of usual nodes is taken."
         )
     return tuple(said)

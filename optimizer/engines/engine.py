@@ -40,6 +40,8 @@ class ServingEngine:
     """Flag, or place in its file of settings, that carries a number of the answer → which, ``{weights}`` and ``{kv}`` left open."""
     kv_as_weights: str | None = None
     """What a cache of the 16-bit type of the weights is called where ``kv_words`` has no word for it."""
+    reads: tuple[str, ...] = ()
+    """``quant_method`` of published checkpoints that it is suggested for; empty: any."""
     ulimits: Mapping[str, int] | None = None
     """Limits of a container that it needs raised."""
     sources: Mapping[str, str] | None = None

@@ -11,6 +11,7 @@ from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits
 from optimizer.facts.engine import Engine
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
+from optimizer.facts.problem import Serving
 
 
 class FailureRatesInput(Facts):
@@ -40,8 +41,9 @@ class HardwareInput(Facts):
     nvlink_gb_per_s: NonNegative | None = Field(default=None, description="Per GPU, both directions together; 0: none")
     nvlink_domain_gpus: Count | None = Field(default=None, description="GPUs that reach each other over NVLink")
     pcie_gb_per_s: Positive | None = Field(default=None, description="One direction, 10^9 bytes/s")
-    internode_gbit_per_s: Positive = Field(
-        default=100, description="Network bandwidth of one node, one direction, Gbit/s"
+    internode_gbit_per_s: Positive | None = Field(
+        default=None,
+        description="Network bandwidth of one node, one direction, Gbit/s; left out, as this GPU's nodes usually come, else 100",
     )
     internode_latency_us: NonNegative = Field(default=10, description="One message between two nodes, microseconds")
     memory_used_mib: CountOrZero | tuple[CountOrZero, ...] = Field(
@@ -65,6 +67,11 @@ class ProblemFile(Facts):
 
     name: Name | None = Field(default=None, description="How answers call the problem; left out, the file's name")
     engine: Engine = Field(default="vllm", description="The serving engine")
+    serving: Serving = Field(
+        default="joint",
+        description="joint: every instance works on prompts and tokens; disaggregated: prefill and decode are pools of their own "
+        "(docs/disaggregated.md); any: whichever is better, both proved",
+    )
     engine_version: EngineVersion | None = Field(
         default=None,
         description="Version whose way of measuring memory counts, such as 0.11.0; left out, the newest known",

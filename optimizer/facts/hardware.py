@@ -59,6 +59,9 @@ class GpuFacts(Facts):
     nvlink_domain_gpus: Count = Field(default=1, description="GPUs that reach each other over NVLink")
     pcie_gb_per_s: Positive = Field(default=32, description="PCIe x16, one direction, 10^9 bytes/s")
     gpus_per_node: Count = Field(default=8, description="GPUs in the usual node of this type")
+    network_gbit_per_s: Positive | None = Field(
+        default=None, description="Network of the usual node of this type, one GPU's share of it, one direction, Gbit/s"
+    )
     peer_links: bool = Field(
         default=True,
         description="Whether it reaches other GPUs at all; MIG slices do not, so that each serves by itself",
@@ -137,6 +140,8 @@ class HardwareFacts(Facts):
     cpu_cores: Count | None
     price_per_gpu_hour: NonNegative | None
     failures: FailureRates
+    assumed: tuple[str, ...] = ()
+    """What was not stated and is taken as usual, in sentences."""
 
     @property
     def free_bytes(self) -> int:

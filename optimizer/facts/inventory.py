@@ -45,6 +45,8 @@ class NodeGroup(Facts):
     racks: CountOrZero = 0
     zone: str | None = None
     price_per_gpu_hour: NonNegative | None = None
+    assumed: tuple[str, ...] = ()
+    """What was not stated and is taken as usual, in sentences."""
 
     @property
     def gpus(self) -> int:
@@ -164,6 +166,20 @@ class InventoryProblem(Facts):
         if any(group.zone for group in self.groups):
             found.append("zone")
         return (*found, *dict.fromkeys(domain.level for domain in self.domains))
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What was not stated of the groups and is taken as usual, in sentences."""
+        if len(self.groups) == 1 and self.groups[0].nodes == 1:
+            return ()
+        named: dict[str, list[str]] = {}
+        for group in self.groups:
+            for sentence in group.assumed:
+                named.setdefault(sentence, []).append(group.name)
+        return tuple(
+            f"{sentence}; internode_gbit_per_s of {', '.join(names[:3])}{f' and {len(names) - 3} more' if names[3:] else ''} states it"
+            for sentence, names in named.items()
+        )
 
     def in_hosts(self) -> dict[str, tuple[str, int]]:
         """Groups that are cards of one machine (level ``host`` of ``domains``): name → (the host, GPUs of groups before it)."""

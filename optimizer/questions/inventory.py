@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from optimizer.explain.inventory.answer import beside_sentence, inventory_sentences
+from optimizer.explain.inventory.answer import behind, beside_sentence, inventory_sentences
+from optimizer.explain.inventory.cuts import beyond
 from optimizer.explain.uniform.memory_words import machine_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, Rate
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
-from optimizer.results.answer import Fixed, model_read
+from optimizer.results.answer import WITHIN_SEARCHED, Fixed, model_read
 from optimizer.results.inventory import InventoryAnswer, RateRange
 from optimizer.search.inventory.answer import answer_with, answer_without, plan_label
 from optimizer.search.inventory.candidates import Candidates
@@ -32,8 +33,12 @@ Explain = Literal["nothing", "conflict", "repairs"]
 """How much is said about an infeasible inventory."""
 SEARCHED = 0.8
 """Part of a time limit that the search may take."""
-EXPLAIN_WITHIN_S = 10.0
-"""Seconds for the conflict of an infeasible inventory, and again for its repairs."""
+EXPLAIN_WITHIN_S = 30.0
+"""Seconds for the conflict of an infeasible inventory, and again for its repairs, where no time limit is stated."""
+NOT_ALL_TRIED = (
+    "Changes that help were looked for as long as there was time, and not all were tried to their end; "
+    "a longer --time-limit has them all."
+)
 
 
 def solve_inventory(
@@ -97,21 +102,27 @@ def check_inventory(
     optimum = _answer(problem, None, left, progress, 1, ranges=False, explain="nothing")
     if not answer.pools or answer.objective is None:
         feasible = False if answer.status == "infeasible" else None
-        said = (*answer.explanation, beside_sentence(answer, optimum))
+        said = (*answer.explanation, beside_sentence(problem, answer, optimum))
         return replace(answer, feasible=feasible, optimum=optimum, explanation=said)
-    best = optimum.objective
+    best, outside = optimum.objective, beyond(problem, fixed)
+    if best is None and optimum.status == "infeasible":  # of what is searched: here stands a set of instances beyond it
+        optimum = replace(optimum, within=WITHIN_SEARCHED, cut_by=outside)
+    said = (*answer.explanation, beside_sentence(problem, answer, optimum, outside))
     if best is None:
-        return replace(answer, feasible=True, optimum=optimum, status="feasible")
+        return replace(answer, feasible=True, optimum=optimum, status="feasible", explanation=said)
     value = answer.objective.value
-    best_there_is = optimum.status == "optimal" and value <= best.value
-    objective = replace(answer.objective, bound=best.bound, gap=max(0.0, value - best.bound) / max(value, 1.0))
+    best_there_is = (
+        optimum.status == "optimal" and value == best.value and not outside and not behind(problem, answer, optimum)
+    )
+    bound = min(value, best.bound)
+    objective = replace(answer.objective, bound=bound, gap=(value - bound) / max(value, 1.0))
     return replace(
         answer,
         status="optimal" if best_there_is else "feasible",
         objective=objective,
         feasible=True,
         optimum=optimum,
-        explanation=(*answer.explanation, beside_sentence(answer, optimum)),
+        explanation=said,
     )
 
 
@@ -152,9 +163,10 @@ def _answer(
     sentences = (
         *inventory_sentences(problem, answer, found),
         *said,
+        *answer.explanation,
         *machine_sentences(problem.engine_overhead, [group.gpu for group in problem.groups]),
     )
-    return replace(answer, explanation=sentences, model=model_read(problem.model))
+    return replace(answer, explanation=sentences, model=model_read(problem.model), assumed=problem.assumed)
 
 
 def _ends_left_out(problem: InventoryProblem, answer: InventoryAnswer) -> tuple[str, ...]:
@@ -181,8 +193,7 @@ def _explained(
 ) -> InventoryAnswer:
     """With the conflict of an infeasible inventory, and its repairs where asked for; Ctrl-C keeps what was found."""
     from optimizer.explain.inventory.conflict import inventory_conflict
-    from optimizer.explain.inventory.cuts import SEARCHED as SPACE
-    from optimizer.explain.inventory.cuts import cut_by
+    from optimizer.explain.inventory.cuts import inventory_cut, with_cut
     from optimizer.explain.inventory.repair import inventory_repairs
     from optimizer.explain.inventory.trial import Trials
 
@@ -193,19 +204,18 @@ def _explained(
             from optimizer.search.uniform.solve import Progress
 
             progress(Progress(time.monotonic() - started, phase=phase))
-        left = EXPLAIN_WITHIN_S if last is None else last - time.monotonic()
-        return Trials(fixed, max(0.0, min(EXPLAIN_WITHIN_S, left)))
+        return Trials(fixed, EXPLAIN_WITHIN_S if last is None else max(0.0, last - time.monotonic()))
 
     try:
         answer = replace(answer, conflicts=(inventory_conflict(problem, trials("finding what conflicts")),))
-        opened = cut_by(problem, fixed, trials("opening the limits of the search"))
-        if opened:
-            answer = replace(answer, within=SPACE, cut_by=opened)
         if repairs:
-            found = inventory_repairs(
-                problem, fixed, answer.conflicts[0], trials("finding the least changes that help")
-            )
-            answer = replace(answer, repairs=found)
+            tried = trials("finding the least changes that help")
+            found = inventory_repairs(problem, fixed, answer.conflicts[0], tried)
+            said = (NOT_ALL_TRIED,) if tried.cut else ()
+            answer = replace(answer, repairs=found, explanation=(*answer.explanation, *said))
+        if not fixed.any:
+            cut = inventory_cut(problem, answer.repairs, trials("finding whether a wider search helps"))
+            answer = with_cut(answer, cut)
     except KeyboardInterrupt:
         # It is proved infeasible all the same.
         return answer

@@ -37,6 +37,7 @@ from optimizer.reading.load import (
     first_error,
     known_capability,
     most_used,
+    network_of,
     no_peers,
     nvlink_domain,
     refuse_impossible_context,
@@ -307,6 +308,7 @@ def _groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
         domain = nvlink_domain(gpu, per_node, entry.nvlink_gb_per_s, entry.nvlink_domain_gpus)
         if nvlink == 0 and domain > 1:
             raise ProblemError(f"{field}.nvlink_domain_gpus", f"{domain} needs nvlink_gb_per_s above 0")
+        network, assumed = _network(entry, gpu, per_node, field)
         groups.append(
             NodeGroup(
                 name=entry.name or f"{gpu.name}-{number}",
@@ -317,13 +319,14 @@ def _groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
                 nvlink_gb_per_s=nvlink,
                 nvlink_domain_gpus=domain,
                 pcie_gb_per_s=gpu.pcie_gb_per_s if entry.pcie_gb_per_s is None else entry.pcie_gb_per_s,
-                internode_gbit_per_s=_network(entry, field),
+                internode_gbit_per_s=network,
                 internode_latency_us=entry.internode_latency_us,
                 memory_used_mib=most_used(entry.memory_used_mib, gpu, free, f"{field}.memory_used_mib"),
                 rack=entry.rack,
                 racks=entry.racks or 0,
                 zone=entry.zone,
                 price_per_gpu_hour=entry.price_per_gpu_hour,
+                assumed=assumed,
             )
         )
     names = [group.name for group in groups]
@@ -335,18 +338,18 @@ def _groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
     return tuple(groups)
 
 
-def _network(entry: GroupInput, field: str) -> float:
-    """Gbit/s of one node, from its network cards where those are stated."""
+def _network(entry: GroupInput, gpu: GpuFacts, gpus_per_node: int, field: str) -> tuple[float, tuple[str, ...]]:
+    """Gbit/s of one node, from its network cards where those are stated, and what was assumed."""
     if (entry.nics is None) != (entry.nic_gbit_per_s is None):
         raise ProblemError(f"{field}.nics", "nics and nic_gbit_per_s are stated together")
     if entry.nics is None or entry.nic_gbit_per_s is None:
-        return entry.internode_gbit_per_s or 100.0
+        return network_of(gpu, gpus_per_node, entry.internode_gbit_per_s)
     total = entry.nics * entry.nic_gbit_per_s
     if entry.internode_gbit_per_s not in (None, total):
         raise ProblemError(
             f"{field}.internode_gbit_per_s", f"{entry.internode_gbit_per_s} is not nics × nic_gbit_per_s = {total}"
         )
-    return total
+    return total, ()
 
 
 def _domains(stated: Mapping[str, Mapping[str, tuple[str, ...]]], groups: set[str]) -> tuple[Domain, ...]:
@@ -382,7 +385,11 @@ def in_one_host(groups: tuple[NodeGroup, ...], domains: tuple[Domain, ...]) -> t
             latency = constants().pcie_latency_us
             return tuple(
                 group.model_copy(
-                    update={"internode_gbit_per_s": 8 * group.pcie_gb_per_s, "internode_latency_us": latency}
+                    update={
+                        "internode_gbit_per_s": 8 * group.pcie_gb_per_s,
+                        "internode_latency_us": latency,
+                        "assumed": (),
+                    }
                 )
                 for group in groups
             )

@@ -83,6 +83,7 @@ def problem_from_dict(
             requirements=stated.requirements,
             objective=objective,
             search=search,
+            serving=stated.serving,
             engine_version=stated.engine_version,
             engine_overhead=stated.engine_overhead,
         )
@@ -134,6 +135,7 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
     domain = nvlink_domain(gpu, per_node, stated.nvlink_gb_per_s, stated.nvlink_domain_gpus)
     if nvlink == 0 and domain > 1:
         raise ProblemError("hardware.nvlink_domain_gpus", f"{domain} needs hardware.nvlink_gb_per_s above 0")
+    network, assumed = network_of(gpu, per_node, stated.internode_gbit_per_s)
     defaults = catalog.failure_defaults()
     overrides = {k: v for k, v in stated.failures.model_dump().items() if v is not None}
     return HardwareFacts(
@@ -143,14 +145,31 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
         nvlink_gb_per_s=nvlink,
         nvlink_domain_gpus=domain,
         pcie_gb_per_s=gpu.pcie_gb_per_s if stated.pcie_gb_per_s is None else stated.pcie_gb_per_s,
-        internode_gbit_per_s=stated.internode_gbit_per_s,
+        internode_gbit_per_s=network,
         internode_latency_us=stated.internode_latency_us,
         memory_used_mib=most_used(stated.memory_used_mib, gpu, per_node, "hardware.memory_used_mib"),
         host_memory_gb=stated.host_memory_gb,
         cpu_cores=stated.cpu_cores,
         price_per_gpu_hour=stated.price_per_gpu_hour,
         failures=defaults.model_copy(update=overrides),
+        assumed=tuple(f"{one}; hardware.internode_gbit_per_s states it" for one in assumed),
     )
+
+
+PLAIN_NETWORK_GBIT_PER_S = 100.0
+"""Of a node where neither the problem nor the catalog says more: one 100 Gbit/s port, the least that clusters of GPUs have."""
+
+
+def network_of(gpu: GpuFacts, gpus_per_node: int, stated: float | None) -> tuple[float, tuple[str, ...]]:
+    """Gbit/s of one node, one direction, and what was assumed: as stated, else as nodes of this GPU usually come."""
+    if stated is not None:
+        return stated, ()
+    if gpu.network_gbit_per_s is None:
+        usual, why = PLAIN_NETWORK_GBIT_PER_S, f"because none is known for nodes of {gpu.name}"
+    else:
+        usual = gpu.network_gbit_per_s * gpus_per_node
+        why = f"as nodes of {gpu.name} usually have ({gpu.network_gbit_per_s:,g} a GPU)"
+    return usual, (f"the network is not stated: {usual:,g} Gbit/s a node are taken, {why}",)
 
 
 def most_used(stated: int | tuple[int, ...], gpu: GpuFacts, gpus: int, field: str) -> int:

@@ -107,6 +107,8 @@ def stated_of(problem: Problem) -> Stated:
     for section in ("workload", "requirements", "objective", "search"):
         data = getattr(problem, section).model_dump(exclude_defaults=True)
         values[section] = {k: list(v) if isinstance(v, tuple) else v for k, v in data.items() if v is not None}
+    if problem.serving != "joint":
+        values["serving"] = problem.serving
     if problem.engine_version is not None:
         values["engine_version"] = problem.engine_version
     if problem.engine_overhead.anything:
@@ -123,7 +125,8 @@ def _hardware(hardware: HardwareFacts) -> dict[str, Any]:
         known = False
     if not known:
         gpu = hardware.gpu.model_dump()
-    values = {k: v for k, v in hardware.model_dump(exclude={"gpu", "failures"}).items() if v is not None}
+    left_out = {"gpu", "failures", "assumed", *({"internode_gbit_per_s"} if hardware.assumed else ())}
+    values = {k: v for k, v in hardware.model_dump(exclude=left_out).items() if v is not None}
     values = {"gpu": gpu, **values, "failures": hardware.failures.model_dump()}
     for field in ("nvlink_domain_gpus", "nvlink_gb_per_s", "pcie_gb_per_s", "gpus_per_node"):
         shorter = {k: v for k, v in values.items() if k != field}

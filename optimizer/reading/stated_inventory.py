@@ -40,7 +40,8 @@ def inventory_stated_of(problem: InventoryProblem) -> Stated:
 
 
 def _group(group: NodeGroup) -> dict[str, Any]:
-    data = {name: value for name, value in group.model_dump().items() if value is not None}
+    left_out = {"assumed", *({"internode_gbit_per_s"} if group.assumed else ())}
+    data = {name: value for name, value in group.model_dump(exclude=left_out).items() if value is not None}
     if not data["racks"]:
         del data["racks"]
     return data

@@ -42,6 +42,7 @@ def answer_data(answer: Answer) -> dict[str, Any]:
         "kind": "uniform",
         "problem": answer.problem,
         "model": asdict(answer.model) if answer.model else None,
+        "assumed": list(answer.assumed),
         "status": answer.status,
         "within": answer.within,
         "cut_by": list(answer.cut_by),

@@ -70,10 +70,10 @@ def print_inventory(answer: InventoryAnswer, *, full: bool = True, launch: Seque
     out = console()
     what = answer.label or "no instances"
     words = STATUS_WORDS[answer.status]
-    if answer.optimum is not None:
-        words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
     if answer.within:
         words = f"{words} within the {answer.within} ({', '.join(answer.cut_by)})"
+    if answer.optimum is not None:
+        words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
     out.print(Text(f"{answer.problem}: {what} — {words}", STYLES[answer.status]))
     for sentence in answer.explanation:
         out.print(Text("  " + sentence))
@@ -90,7 +90,7 @@ def print_inventory(answer: InventoryAnswer, *, full: bool = True, launch: Seque
     out.print()
     for limit in answer.search_limits if full else ():
         out.print(Text(f"  {limit}", "dim"))
-    for sentence in model_sentences(answer.model, full=full):
+    for sentence in model_sentences(answer.model, answer.assumed, full=full):
         out.print(Text("  " + sentence, "dim"))
     verification_lines(out, answer.verification, answer.status, sets=True)
     out.print(Text(costs_sentence("analytic"), "dim"))

@@ -287,7 +287,7 @@ def launch_and_next(out: Console, launch: Sequence[str], *, full: bool, found: b
 
 def _footer(out: Console, answer: Answer, *, full: bool = True) -> None:
     out.print()
-    for sentence in model_sentences(answer.model, full=full):
+    for sentence in model_sentences(answer.model, answer.assumed, full=full):
         out.print(Text("  " + sentence, "dim"))
     for sentence in answer.search_limits if full else ():
         out.print(Text("  " + sentence, "dim"))
@@ -295,11 +295,12 @@ def _footer(out: Console, answer: Answer, *, full: bool = True) -> None:
     out.print(Text(costs_sentence(answer.cost_source), "dim"))
 
 
-def model_sentences(model: ModelRead | None, *, full: bool) -> list[str]:
-    """The model's size (``full``) and what was assumed when it was read, which every answer says."""
+def model_sentences(model: ModelRead | None, assumed: Sequence[str] = (), *, full: bool) -> list[str]:
+    """The model's size (``full``) and what was assumed of it and of the hardware, which every answer says."""
+    notes = [f"Hardware: {note}." for note in assumed]
     if model is None:
-        return []
-    notes = [f"Model: {note}." for note in model.notes]
+        return notes
+    notes = [*(f"Model: {note}." for note in model.notes), *notes]
     return [model.sentence, *notes] if full else notes
 
 

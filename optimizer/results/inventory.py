@@ -126,7 +126,8 @@ class InventoryAnswer:
     """What ``solve`` found for an inventory, or ``check`` about one with decisions fixed.
 
     ``objective`` is in whole milliseconds, rounded up; ``objective_exact_ms`` is not rounded. ``check`` states ``feasible`` and the
-    ``optimum`` without the fixed decisions beside it, whose bound is then the objective's.
+    ``optimum`` without the fixed decisions beside it, whose bound is then the objective's. ``within`` and ``cut_by``: as in
+    ``Answer``, what an infeasible answer speaks of and which limits of the search keep every set of instances out.
     """
 
     problem: str
@@ -150,15 +151,15 @@ class InventoryAnswer:
     conflicts: tuple[Conflict, ...] = ()
     repairs: tuple[InventoryRepair, ...] = ()
     search_limits: tuple[str, ...] = ()
+    within: str | None = None
+    cut_by: tuple[str, ...] = ()
     feasible: bool | None = None
     optimum: InventoryAnswer | None = None
     model: ModelRead | None = None
+    assumed: tuple[str, ...] = ()
+    """What the problem did not state of its hardware and is taken as usual."""
     simulations: tuple[PoolSimulation, ...] = ()
     """Of a trace, one for each pool that could be played."""
-    within: str | None = None
-    """What an infeasible answer speaks of: ``searched space`` where opening limits of the search gives instances that keep every rule."""
-    cut_by: tuple[str, ...] = ()
-    """These limits, as fields of the problem file."""
 
     @property
     def label(self) -> str:
@@ -168,5 +169,4 @@ class InventoryAnswer:
 
 def instance_label(strategy: Strategy) -> str:
     """Short name of one instance's shape, such as ``TP4·PP2``."""
-    expert = f"·EP{strategy.expert_parallel}" if strategy.expert_parallel > 1 else ""
-    return f"TP{strategy.tensor_parallel}·PP{strategy.pipeline_parallel}{expert}"
+    return f"TP{strategy.tensor_parallel}·PP{strategy.pipeline_parallel}{strategy.sharing}"

@@ -26,6 +26,7 @@ CONDITIONS = {
     "no_host_memory",
     "no_price",
     "no_cpu_cores",
+    "no_blocks",
     "no_strategy",
     "no_tp",
     "pipeline",
@@ -59,7 +60,14 @@ def test_every_formula_has_a_value_where_it_applies(model: str, example: dict[st
                     assert value_of(text, names) >= 0 or quantity.rest, (id, text)
                 except UnknownName as missing:
                     # Absent for this model (a dense one has no experts, MLA no plain heads) or problem, never misspelt.
-                    assert str(missing).strip("'") in known | {"ffn", "expert_ffn", "price"}, (id, text, missing)
+                    assert str(missing).strip("'") in known | {
+                        "ffn",
+                        "expert_ffn",
+                        "price",
+                        "experts_gpu",
+                        "experts_all",
+                        "experts_by_tp",
+                    }, (id, text, missing)
         assert quantity.unless in CONDITIONS | {""}, id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +11,12 @@ import yaml
 from optimizer.deployment.pods import HOSTNAME
 from optimizer.facts.errors import ProblemError
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
-from tests.deploy.cases import CASES, files_of, problem, strategy
+from tests.deploy.cases import CASES, files_of, placed, problem, strategy
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
+jsonschema = pytest.importorskip("jsonschema")
 
-# Fields of leaderworkerset.x-k8s.io/v1 as its API types define them (kubernetes-sigs/lws, api/leaderworkerset/v1).
-LWS_SPEC = {"replicas", "leaderWorkerTemplate", "rolloutStrategy", "startupPolicy", "networkConfig"}
-LWS_TEMPLATE = {"leaderTemplate", "workerTemplate", "size", "restartPolicy", "subGroupPolicy", "volumeClaimTemplates"}
-LWS_ROLLOUT = {"partition", "maxUnavailable", "maxSurge"}
+LWS = yaml.safe_load((Path(__file__).parent / "data" / "leaderworkerset.yaml").read_text())
 
 
 def _documents(case: str, engine: str = "vllm", **more: Any) -> list[dict[str, Any]]:
@@ -44,14 +43,11 @@ def test_manifests_are_valid(case: str, engine: str) -> None:
         if document["kind"] != "LeaderWorkerSet":
             kubernetes_validate.validate(document, "1.33", strict=True)
             continue
-        assert document["apiVersion"] == "leaderworkerset.x-k8s.io/v1"
+        jsonschema.validate(document, LWS)
         spec = document["spec"]
-        template = spec["leaderWorkerTemplate"]
-        assert set(spec) <= LWS_SPEC and set(template) <= LWS_TEMPLATE
-        assert spec["startupPolicy"] in ("LeaderCreated", "LeaderReady")
-        assert template["restartPolicy"] in ("RecreateGroupOnPodRestart", "RecreateGroupAfterStart", "None")
-        assert spec["rolloutStrategy"]["type"] == "RollingUpdate"
-        assert set(spec["rolloutStrategy"]["rollingUpdateConfiguration"]) <= LWS_ROLLOUT
+        template, rollout = spec["leaderWorkerTemplate"], spec["rolloutStrategy"]["rollingUpdateConfiguration"]
+        # What its webhook asks beyond the schema (pkg/webhooks/leaderworkerset_webhook.go).
+        assert spec["replicas"] >= 0 and template["size"] >= 1 and rollout["maxUnavailable"] >= 1
         for name in ("leaderTemplate", "workerTemplate"):
             pods = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x"}, "template": template[name]}
             kubernetes_validate.validate(pods, "1.33", strict=True)
@@ -60,6 +56,26 @@ def test_manifests_are_valid(case: str, engine: str) -> None:
     # A LeaderWorkerSet makes a headless Service of its own name.
     services = {name for kind, name in names if kind == "Service"}
     assert not services & {name for kind, name in names if kind == "LeaderWorkerSet"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec.leaderWorkerTemplate.size", "2"),
+        ("spec.leaderWorkerTemplate.restartPolicy", "Never"),
+        ("spec.startupPolicy", "Later"),
+        ("spec.rolloutStrategy.rollingUpdateConfiguration.maxUnavailble", 1),
+    ],
+)
+def test_the_schema_of_groups_refuses(path: str, value: object) -> None:
+    (document,) = [one for one in _documents("stages on two nodes") if one["kind"] == "LeaderWorkerSet"]
+    *parents, last = path.split(".")
+    inner = document
+    for name in parents:
+        inner = inner[name]
+    inner[last] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, LWS)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -193,7 +209,7 @@ def _two_pools(**options: Any) -> dict[str, str]:
     chosen = with_hosts(
         resolve_options(fast.model, "vllm", options.pop("target")), options.pop("hosts", None), placement.nodes
     )
-    return launch_files([[fast], [slow]], placement, chosen, name="two pools", title="two pools", may_lose=1)
+    return launch_files(placed([[fast], [slow]], placement, may_lose=1, name="two pools"), chosen, "two pools")
 
 
 def test_pools_keep_their_own_strategies_shares_and_nodes() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -138,6 +138,35 @@ def test_a_checkpoint_in_another_format_must_be_named() -> None:
     llama = problem("llama3-70b", 1)
     with pytest.raises(ProblemError, match="cannot make int4"):
         written(llama, strategy(llama, 2, 1, 1, weights="int4"), "shell")
+
+
+def test_a_published_checkpoint_is_named_where_one_is_known() -> None:
+    """In the refusal where the engine cannot convert, in the README where it would at every start; in a form that it reads."""
+    stated = problem("llama3.1-8b", 1)
+    files, _ = written(stated, strategy(stated, 1, 1, 1, weights="fp8"), "shell")
+    known = "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8"
+    assert f"--model-id {known} --checkpoint-format fp8" in files["README.md"]
+    files, _ = written(
+        stated, strategy(stated, 1, 1, 1, weights="fp8"), "shell", model_id=known, checkpoint_format="fp8"
+    )
+    assert "is published in" not in files["README.md"] and "--quantization" not in commands_in(files)[0]["words"]
+    other = problem("llama3.1-8b", 1, "trtllm")
+    with pytest.raises(ProblemError, match=r"--model-id nvidia/Llama-3.1-8B-Instruct-FP8 --checkpoint-format fp8"):
+        written(other, strategy(other, 1, 1, 1, weights="fp8"), "shell")
+    larger = problem("qwen3-32b", 1)
+    with pytest.raises(ProblemError, match=r"--model-id Qwen/Qwen3-32B-AWQ --checkpoint-format int4"):
+        written(larger, strategy(larger, 2, 1, 1, weights="int4"), "shell")
+
+
+def test_published_checkpoints_are_of_models_of_the_catalog() -> None:
+    from optimizer.catalog import lookup, quantised
+    from optimizer.facts.model import WeightFormat
+
+    own = {lookup.entry("models", name)["huggingface_id"] for name in lookup.names("models")}
+    assert set(quantised._checkpoints()) <= own
+    for formats in quantised._checkpoints().values():
+        assert set(formats) <= set(get_args(WeightFormat)) and all(formats.values())
+        assert all(name.count("/") == 1 for stored in formats.values() for name in stored)
 
 
 def test_sglang_has_no_fp16_cache_beside_bf16_weights() -> None:

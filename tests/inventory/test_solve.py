@@ -9,7 +9,7 @@ import pytest
 
 from optimizer import load_problem, solve
 from optimizer.facts.inventory import InventoryProblem
-from optimizer.questions.inventory import check_inventory, solve_inventory
+from optimizer.questions.inventory import NOT_ALL_TRIED, check_inventory, solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidates import Candidates
@@ -273,3 +273,15 @@ def test_a_plan_that_cannot_be_settled_ends_the_proof(monkeypatch: pytest.Monkey
     assert found.status in ("feasible", "unknown")
     if found.best is not None:
         assert found.bound_ms is not None and found.bound_ms <= found.best.whole_ms
+
+
+def test_repairs_that_were_not_tried_for_time_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is offered depends on the machine's speed then, so a longer limit has to bring the rest."""
+    stated = changed(
+        {"cluster": [{"name": "h100", "gpu": "h100-sxm-80gb", "nodes": 1}], **ONE_GROUP}, workload__requests_per_s=400
+    )
+    whole = solve_inventory(inventory_from_dict(stated))
+    assert whole.repairs and NOT_ALL_TRIED not in whole.explanation
+    monkeypatch.setattr("optimizer.questions.inventory.EXPLAIN_WITHIN_S", 0.0)
+    cut = solve_inventory(inventory_from_dict(stated))
+    assert cut.status == "infeasible" and not cut.repairs and NOT_ALL_TRIED in cut.explanation

@@ -202,6 +202,26 @@ def test_a_solve_in_the_main_thread_leaves_ctrl_c_as_it_was() -> None:
     assert (ran.returncode, ran.stdout) == (0, "taken\n"), ran.stderr
 
 
+def test_a_signal_at_the_very_end_changes_no_code(tmp_path: Path) -> None:
+    """While the answer is written, and while the interpreter ends and puts back what the signals do by themselves."""
+    program = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import optimizer.cli.solve as command; from optimizer.cli import main; show = command._show\n"
+        "class Late:\n"
+        "    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
+        "def struck(*given):\n"
+        "    signal.raise_signal(number)\n"
+        "    show(*given)\n"
+        "number = int(sys.argv.pop()); command._show = struck; late = Late(); main()"
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        words = [sys.executable, "-c", program, "solve", EXAMPLE, "--json", str(int(number))]
+        ran = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=60)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert json.loads(ran.stdout)["status"] == "optimal"
+
+
 @pytest.mark.long
 def test_at_fifty_random_moments(tmp_path: Path) -> None:
     problem = tmp_path / "p.yaml"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from optimizer.facts.inventory import InventoryProblem
-from optimizer.results.answer import Fixed
+from optimizer.results.answer import Fixed, Strategy
+from optimizer.search.inventory.answer import with_plan
 from optimizer.search.inventory.candidate import in_one_rack
 from optimizer.search.inventory.candidates import Candidates, KnownTables
 from optimizer.search.inventory.found import Placed
@@ -26,6 +27,11 @@ class TrialStanding:
     solver: InventorySolver
     placed: Placed
 
+    def strategies(self) -> list[Strategy]:
+        """What each of its pools runs."""
+        answer = with_plan(self.problem, self.candidates, self.solver, self.placed)
+        return [pool.strategy for pool in answer.pools]
+
 
 class Trials:
     """Tries problems that differ as ``KnownTables`` says, and keeps what they share.
@@ -38,6 +44,8 @@ class Trials:
     def __init__(self, fixed: Fixed, within_s: float) -> None:
         self._fixed, self._known = fixed, KnownTables()
         self.deadline = time.monotonic() + within_s
+        self.cut = False
+        """Whether something was not tried, or not to its end, for time."""
 
     @property
     def late(self) -> bool:
@@ -57,12 +65,14 @@ class Trials:
 
     def _try(self, problem: InventoryProblem, *, pairs: bool) -> TrialStanding | Verdict:
         if self.late:
+            self.cut = True
             return None
         candidates = Candidates(problem, self._fixed, self._known, pairs=pairs)
         solver = InventorySolver(problem, candidates, fixed=self._fixed, deadline=self.deadline)
         found = solver.any()
         if found.best is not None:
             return TrialStanding(problem, candidates, solver, found.best)
+        self.cut |= found.status != "infeasible"
         return False if found.status == "infeasible" else None
 
 

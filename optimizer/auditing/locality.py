@@ -1,0 +1,150 @@
+"""Judges where traffic goes and what stands idle: ``a replica spans both machines``, ``the second server stays idle``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from optimizer.auditing.context import Context
+from optimizer.auditing.facts import Degrees, Situation
+from optimizer.auditing.labels import shortened
+from optimizer.auditing.result import Claim, Parsed
+from optimizer.auditing.sentences import Sentence
+
+_CROSSES = re.compile(
+    r"\b(?:cross(?:es|ing)?|spans?|spanning|stretch(?:es)?|goes over|go over|runs? (?:over|across)|travels? (?:over|across)|leaves?|uses?"
+    r"|loads?|überquer\w*|überspann\w*|verlässt|verlassen|läuft über|laufen über|geht über|gehen über|erstreck\w*|verteilt sich auf"
+    r"|traverse\w*|s'étend|passe(?:nt)? par|quitte\w*|emprunte\w*)\b",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(
+    r"\b(?:network|node boundar\w+|(?:both|two|several|different) (?:machines|nodes|servers|boxes|hosts)|between (?:the )?(?:machines"
+    r"|nodes|servers|boxes|hosts)|inter-?node|InfiniBand|Ethernet|RoCE|(?:across|over) (?:machines|nodes|servers|boxes|hosts)"
+    r"|Netz(?:werk)?|Knotengrenzen?|(?:beide|zwei|mehrere) (?:Rechner|Knoten|Server|Maschinen)|zwischen (?:den )?(?:Rechnern"
+    r"|Knoten|Servern)"
+    r"|réseau|(?:les )?deux (?:machines|nœuds|serveurs)|entre (?:les )?(?:machines|nœuds|serveurs))\b",
+    re.IGNORECASE,
+)
+_INSIDE = re.compile(
+    r"\b(?:stays?|remains?|kept|keeps?|lies?|bleib\w+|reste\w*|liegt|liegen)\b.{0,40}?\b(?:inside|within|in|on|innerhalb|im|in|auf"
+    r"|à l'intérieur|dans|au sein)\b.{0,12}?\b(?:one|a|single|the same|each|ein\w*|selben|gleichen|un|une|le même|chaque)\b.{0,12}?"
+    r"\b(?:node|machine|server|box|host|Knoten|Rechner|Maschine|Server|nœud|serveur)\b",
+    re.IGNORECASE,
+)
+_TENSOR = re.compile(
+    r"\b(?:TP[- ]?(?:group|Gruppe|traffic|Verkehr)|groupe TP|tensor[- ]parallel\w*|tensor parallelism|Tensorparallel\w*"
+    r"|parallélisme tensoriel|all-?reduces?)\b",
+    re.IGNORECASE,
+)
+_REPLICA = re.compile(
+    r"\b(?:a|an|one|each|every|no|any|single|the|ein\w*|jede\w*|kein\w*|une?|chaque|aucune?|la)\s(?:\w+\s)?"
+    r"(?:replica|instance|engine|copy|Replikat|Replik|Instanz|réplique)\b",
+    re.IGNORECASE,
+)
+_IDLE = re.compile(
+    r"\b(?:idle|unused|spare|free|in reserve|left over|leer|ungenutzt|frei|in Reserve|brach|arbeitslos|inactive?s?|inutilisée?s?|libres?"
+    r"|en réserve)\b",
+    re.IGNORECASE,
+)
+_NODE_IDLE = re.compile(
+    r"\b(?:(?:the )?(?:second|third|last|other)|(?:der|die) (?:zweite|dritte|letzte|andere)|(?:le|la) (?:second|seconde|deuxième|troisième"
+    r"|dernière?|autre)|(?:a|one) whole|an entire|ein ganzer)\s(?:node|machine|server|box|host|Knoten|Rechner|Maschine|Server"
+    r"|nœud|serveur)\b",
+    re.IGNORECASE,
+)
+_CARDS_IDLE = re.compile(
+    r"\b(?P<count>no|none|all|one|two|three|four|five|six|eight|kein\w*|alle|ein\w*|zwei|drei|vier|acht|aucune?|une?|deux|trois|quatre|huit"
+    r"|\d{1,4})\s(?:of the |der |des )?(?:\w+\s)?(?:GPUs?|cards?|accelerators?|Karten?|cartes?)\b",
+    re.IGNORECASE,
+)
+_NUMBER = {
+    "no": 0, "none": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "zwei": 2, "drei": 3, "vier": 4,
+    "acht": 8, "deux": 2, "trois": 3, "quatre": 4, "huit": 8, "un": 1, "une": 1, "aucun": 0, "aucune": 0,
+}  # fmt: skip
+_DOUBT = re.compile(
+    r"\b(?:at night|when|while|wait\w*|during|if|most of|time|load|off-peak|nachts|wenn|während|quand|pendant|si|fails?|failure"
+    r"|fällt|ausfall"
+    r"|could|would|might|könnte|würde|pourrait|prefill|decode|training|other than|except|only|nur|seulement|maintenance|queue)\b",
+    re.IGNORECASE,
+)
+
+
+def judge_locality(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
+    """Claims about crossing nodes and about idle GPUs or nodes of the strategy that the sentence means."""
+    degrees = _degrees(sentence, own)
+    if degrees is None or not own.own_hardware or sentence.has("past") or sentence.statement.kind != "text":
+        return
+    yield from _crossing(sentence, own, degrees)
+    yield from _idle(sentence, own, degrees)
+
+
+def _degrees(sentence: Sentence, own: Situation) -> Degrees | None:
+    """The report's own strategy, changed by the degrees that the sentence names."""
+    if own.degrees is None or len(sentence.strategies) > 1:
+        return None
+    named = sentence.strategies[0][2].as_dict if sentence.strategies else {}
+    if set(named) - {"tp", "pp", "dp", "ep"}:
+        return None
+    base = own.degrees
+    return Degrees(
+        named.get("tp", base.tp), named.get("pp", base.pp), named.get("dp", base.dp), named.get("ep", base.ep)
+    )
+
+
+def _crossing(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[Claim]:
+    text, hardware = sentence.text, own.problem.hardware
+    if re.search(r"\b(?:if|could|might|wenn|könnte|si|pourrait)\b", text, re.IGNORECASE):
+        return
+    crossing = _CROSSES.search(text) and _BETWEEN.search(text)
+    inside = _INSIDE.search(text)
+    tensor, replica = _TENSOR.search(text), _REPLICA.search(text)
+    if (
+        bool(crossing) == bool(inside)
+        or bool(tensor) == bool(replica)
+        or any(m.dimension == "%" for m in sentence.measures)
+    ):
+        return
+    gpus = degrees.tp if tensor else degrees.tp * degrees.pp
+    crosses = gpus > hardware.gpus_per_node
+    says = bool(crossing) != sentence.has("negation")
+    what = f"A {'TP group' if tensor else 'replica'} of {degrees.label} takes {gpus} GPUs, and a node has {hardware.gpus_per_node}"
+    yield _claim(
+        sentence, crosses == says, f"{what}: it {'spans nodes' if crosses else 'stays inside one'}.", degrees.label,
+        "GPUs of a TP group" if tensor else "GPUs of a replica", ">" if says else "≤",
+    )  # fmt: skip
+
+
+def _idle(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[Claim]:
+    text, hardware = sentence.text, own.problem.hardware
+    if (
+        not _IDLE.search(text)
+        or _DOUBT.search(text)
+        or any(m.dimension for m in sentence.measures)
+        or sentence.strategies
+    ):
+        return
+    idle = hardware.gpus - degrees.gpus
+    node, cards = _NODE_IDLE.search(text), _CARDS_IDLE.search(text)
+    how = f"{degrees.label} uses {degrees.gpus} of {hardware.gpus} GPUs"
+    if node and not sentence.has("negation"):
+        yield _claim(sentence, idle >= hardware.gpus_per_node, f"{how}.", degrees.label, "idle GPUs", "≥")
+    elif cards and not node and len(_CARDS_IDLE.findall(text)) == 1:
+        word = cards["count"].lower()
+        number = int(word) if word.isdigit() else 0 if word.startswith("kein") else _NUMBER.get(word)
+        if number is None or (number and sentence.has("negation")):
+            return
+        yield _claim(
+            sentence,
+            idle == number,
+            f"{how}, so {idle} {'is' if idle == 1 else 'are'} idle.",
+            degrees.label,
+            "idle GPUs",
+            "=",
+        )
+
+
+def _claim(sentence: Sentence, right: bool, reason: str, subject: str, quantity: str, relation: str) -> Claim:
+    return Claim(
+        sentence.statement.line, shortened(sentence.statement.text), "confirmed" if right else "refuted", reason, None, None,
+        Parsed(subject, quantity, None, "", relation),
+    )  # fmt: skip
