@@ -104,7 +104,9 @@ def sequence_bytes(
     """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of some shapes, (T, S, C)."""
     kept = kept_tokens(tokens, arrays.windows, in_flight)[:, None, :]
     per_layer = arrays.kv_bytes_per_token[rows] * kept + _whole_over_ranks(arrays.state_bytes[rows], table.tp[rows])
-    per_layer = per_layer + arrays.unread_bytes + np.minimum(tokens, in_flight)[:, None, None] * arrays.in_flight_bytes
+    per_layer = (
+        per_layer + arrays.unread_bytes[rows] + np.minimum(tokens, in_flight)[:, None, None] * arrays.in_flight_bytes
+    )
     result: LongFloats = np.einsum("sck,tsk->tsc", table.kind_counts[rows].astype(np.longdouble), per_layer)
     return result
 

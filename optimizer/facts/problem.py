@@ -10,7 +10,7 @@ from pydantic import model_validator
 from optimizer.facts.base import Facts
 from optimizer.facts.cost_table import CostTable
 from optimizer.facts.demand import Objective, Requirements, SearchLimits, Workload
-from optimizer.facts.engine import Engine, default_max_batch
+from optimizer.facts.engine import Engine, default_max_batch, token_budgets
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.lengths import RequestClass, law_classes, request_classes
 from optimizer.facts.model import ModelFacts
@@ -95,6 +95,8 @@ class Problem(Facts):
         """The choices left open that change every step time, by name; one empty choice where none is."""
         budgets, speculation = self.search.token_budgets, self.workload.speculation
         found: list[dict[str, int]] = [{}]
+        if budgets == "engine":
+            budgets = token_budgets(self.engine)
         if budgets is not None:
             found = [{"max_num_batched_tokens": budget} for budget in dict.fromkeys(budgets)]
         if speculation is not None and speculation.tokens is None:
