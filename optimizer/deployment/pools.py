@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 
+from optimizer.deployment.chosen import Chosen
 from optimizer.deployment.options import resolve_options
 from optimizer.deployment.service import build_service
 from optimizer.engines.flags import engine_flags
@@ -60,8 +61,8 @@ def _command(problem: Problem, pool: PoolStrategy, side: str) -> str:
         update={"serving": "joint", "requirements": problem.requirements.model_copy(update=length)}
     )
     options = resolve_options(served.model, served.engine, "shell")
-    placement = place_evenly(served, strategy)
-    service = build_service(((served,),), placement, options, title="", may_lose=0)
+    chosen = Chosen(served.name, pool.label, ((served,),), place_evenly(served, strategy), 0, "", ())
+    service = build_service(chosen, options, "")
     commands = service.engines[0].commands
     if len(commands) > 1:
         raise ValueError(f"a {side} instance spans nodes, whose commands optimizer does not write for pools yet")
