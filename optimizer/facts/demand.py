@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -39,14 +40,21 @@ class Prefix(Facts):
 
     def cached(self, prompt_tokens: int) -> int:
         """Tokens of a prompt that are found in the cache; the last token is always computed."""
-        shared = min(self.shared, (prompt_tokens - 1) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS)
-        more = int(Fraction(repr(self.hit_rate)) * (prompt_tokens - shared)) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS
-        return min(shared + more, (prompt_tokens - 1) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS)
+        return _cached(self.shared, self.hit_rate, prompt_tokens)
 
     @property
     def shared(self) -> int:
         """Tokens held once, in whole blocks."""
         return self.shared_tokens // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS
+
+
+@lru_cache(maxsize=4096)
+def _cached(shared_tokens: int, hit_rate: float, prompt_tokens: int) -> int:
+    """``Prefix.cached``: asked for every prompt length at every stage."""
+    most = (prompt_tokens - 1) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS
+    shared = min(shared_tokens, most)
+    more = int(Fraction(repr(hit_rate)) * (prompt_tokens - shared)) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS
+    return min(shared + more, most)
 
 
 class Speculation(Facts):
