@@ -62,8 +62,10 @@ def schema(
     from optimizer.facts.errors import ProblemError, closest
     from optimizer.facts.file import ProblemFile
     from optimizer.reading.inventory_file import file_schema
+    from optimizer.reading.templates import ANSWERED_AS
     from optimizer.render.as_json import dumps
 
+    kind = ANSWERED_AS.get(kind, kind)
     if answer:
         from optimizer.reporting.written.schema import every_schema
 

@@ -29,6 +29,7 @@ from optimizer.cli import (
     report,
     solve,
     sweep,
+    usage,
     verify_deployment,
     why,
 )
@@ -66,6 +67,13 @@ class _Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Every command with its whole sentence: cut off, it would not say what the command answers."""
+        named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(limit=1_000)) for name, command in named if command is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -140,10 +148,12 @@ def _code(arguments: list[str]) -> int:
     """The exit code of the command, which has said all there is to say."""
     try:
         name_shell(arguments)
-        app(args=with_table_option(arguments), prog_name="optimizer")
-    except SystemExit as left:
-        if left.code == INTERRUPTED_IN_TYPER:
+        arguments = with_table_option(arguments)
+        code = app(args=arguments, prog_name="optimizer", standalone_mode=False)
+        if code == INTERRUPTED_IN_TYPER:
             return _interrupted()
+        return code if isinstance(code, int) else OK
+    except SystemExit as left:
         return left.code if isinstance(left.code, int) else OK if left.code is None else BAD_INPUT
     except ProblemError as error:
         typer.echo(f"error: {error}", err=True)
@@ -153,6 +163,12 @@ def _code(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _interrupted()
     except Exception as error:
+        if isinstance(error, usage.UsageFault):
+            if usage.asks_for_help(error):
+                error.show()
+            else:
+                typer.echo(f"error: {usage.sentence(error, arguments)}", err=True)
+            return error.exit_code
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
             return _interrupted()  # while a library was being loaded, which tells it as an ImportError of its own
         if os.environ.get("OPTIMIZER_DEBUG"):
@@ -160,7 +176,6 @@ def _code(arguments: list[str]) -> int:
         said = shortened(f"{type(error).__name__}: {error}")
         typer.echo(f"error: a defect in optimizer ({said}); set OPTIMIZER_DEBUG=1 for the traceback", err=True)
         return DEFECT
-    return OK
 
 
 def _interrupted(code: int = LIMIT_REACHED, said: str | None = None) -> int:

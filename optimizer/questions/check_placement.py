@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from optimizer.explain.common.numbers import amount, count, listing, milliseconds
-from optimizer.explain.inventory.answer import beside_sentence
+from optimizer.explain.inventory.answer import behind, beside_sentence
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.proposal import Proposal
 from optimizer.questions.inventory import check_inventory, refuse_unknown_rules, solve_inventory
@@ -199,7 +199,7 @@ def _shape_refused(
 def _beside(problem: InventoryProblem, answer: InventoryAnswer, optimum: InventoryAnswer) -> InventoryAnswer:
     """With the optimum, and what is said of both."""
     answer = replace(answer, model=model_read(problem.model), assumed=problem.assumed)
-    beside = beside_sentence(answer, optimum)
+    beside = beside_sentence(problem, answer, optimum)
     if answer.status == "unknown":
         return replace(answer, feasible=None, optimum=optimum)
     if answer.status == "infeasible":
@@ -218,7 +218,8 @@ def _beside(problem: InventoryProblem, answer: InventoryAnswer, optimum: Invento
     if answer.objective is None or optimum.objective is None:
         return replace(answer, feasible=True, optimum=optimum, explanation=(shapes, beside))
     value, bound = answer.objective.value, optimum.objective.bound
-    best = optimum.status == "optimal" and value <= optimum.objective.value
+    level = not behind(problem, answer, optimum) and value <= optimum.objective.value
+    best = optimum.status == "optimal" and level
     objective = replace(answer.objective, bound=bound, gap=max(0.0, value - bound) / max(value, 1.0))
     said = (f"{shapes} keeps every rule: {milliseconds(value)} expected per request.", beside)
     return replace(

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from optimizer.explain.inventory.answer import beside_sentence, inventory_sentences
+from optimizer.explain.inventory.answer import behind, beside_sentence, inventory_sentences
+from optimizer.explain.inventory.cuts import beyond
 from optimizer.explain.uniform.memory_words import machine_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, Rate
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
-from optimizer.results.answer import Fixed, model_read
+from optimizer.results.answer import WITHIN_SEARCHED, Fixed, model_read
 from optimizer.results.inventory import InventoryAnswer, RateRange
 from optimizer.search.inventory.answer import answer_with, answer_without, plan_label
 from optimizer.search.inventory.candidates import Candidates
@@ -101,21 +102,27 @@ def check_inventory(
     optimum = _answer(problem, None, left, progress, 1, ranges=False, explain="nothing")
     if not answer.pools or answer.objective is None:
         feasible = False if answer.status == "infeasible" else None
-        said = (*answer.explanation, beside_sentence(answer, optimum))
+        said = (*answer.explanation, beside_sentence(problem, answer, optimum))
         return replace(answer, feasible=feasible, optimum=optimum, explanation=said)
-    best = optimum.objective
+    best, outside = optimum.objective, beyond(problem, fixed)
+    if best is None and optimum.status == "infeasible":  # of what is searched: here stands a set of instances beyond it
+        optimum = replace(optimum, within=WITHIN_SEARCHED, cut_by=outside)
+    said = (*answer.explanation, beside_sentence(problem, answer, optimum, outside))
     if best is None:
-        return replace(answer, feasible=True, optimum=optimum, status="feasible")
+        return replace(answer, feasible=True, optimum=optimum, status="feasible", explanation=said)
     value = answer.objective.value
-    best_there_is = optimum.status == "optimal" and value <= best.value
-    objective = replace(answer.objective, bound=best.bound, gap=max(0.0, value - best.bound) / max(value, 1.0))
+    best_there_is = (
+        optimum.status == "optimal" and value == best.value and not outside and not behind(problem, answer, optimum)
+    )
+    bound = min(value, best.bound)
+    objective = replace(answer.objective, bound=bound, gap=(value - bound) / max(value, 1.0))
     return replace(
         answer,
         status="optimal" if best_there_is else "feasible",
         objective=objective,
         feasible=True,
         optimum=optimum,
-        explanation=(*answer.explanation, beside_sentence(answer, optimum)),
+        explanation=said,
     )
 
 
@@ -186,6 +193,7 @@ def _explained(
 ) -> InventoryAnswer:
     """With the conflict of an infeasible inventory, and its repairs where asked for; Ctrl-C keeps what was found."""
     from optimizer.explain.inventory.conflict import inventory_conflict
+    from optimizer.explain.inventory.cuts import inventory_cut, with_cut
     from optimizer.explain.inventory.repair import inventory_repairs
     from optimizer.explain.inventory.trial import Trials
 
@@ -205,6 +213,9 @@ def _explained(
             found = inventory_repairs(problem, fixed, answer.conflicts[0], tried)
             said = (NOT_ALL_TRIED,) if tried.cut else ()
             answer = replace(answer, repairs=found, explanation=(*answer.explanation, *said))
+        if not fixed.any:
+            cut = inventory_cut(problem, answer.repairs, trials("finding whether a wider search helps"))
+            answer = with_cut(answer, cut)
     except KeyboardInterrupt:
         # It is proved infeasible all the same.
         return answer

@@ -68,6 +68,9 @@ def read_text(
         raise ProblemError(field, "is not a UTF-8 text file") from None
 
 
+_HELD: dict[type, str] = {type(None): "nothing", str: "plain text", list: "a list", int: "a number", float: "a number"}
+
+
 def read_mapping(file: Path, field: str) -> Document:
     """The mapping in a YAML or JSON file.
 
@@ -87,7 +90,7 @@ def read_mapping(file: Path, field: str) -> Document:
     if _ESCAPED_HALF.search(text) and _has_half(values):
         raise ProblemError(field, "holds half of a character (an escape such as \\ud800); write the character itself")
     if not isinstance(values, dict):
-        found = "nothing" if values is None else f"a {type(values).__name__}"
+        found = _HELD.get(type(values), "a single value")
         raise ProblemError(field, f"holds {found}; a mapping with hardware, model, workload and requirements is needed")
     document = Document(values)
     document.text = "" if is_json else text

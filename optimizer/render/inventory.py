@@ -70,6 +70,8 @@ def print_inventory(answer: InventoryAnswer, *, full: bool = True, launch: Seque
     out = console()
     what = answer.label or "no instances"
     words = STATUS_WORDS[answer.status]
+    if answer.within:
+        words = f"{words} within the {answer.within} ({', '.join(answer.cut_by)})"
     if answer.optimum is not None:
         words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
     out.print(Text(f"{answer.problem}: {what} — {words}", STYLES[answer.status]))

@@ -126,7 +126,8 @@ class InventoryAnswer:
     """What ``solve`` found for an inventory, or ``check`` about one with decisions fixed.
 
     ``objective`` is in whole milliseconds, rounded up; ``objective_exact_ms`` is not rounded. ``check`` states ``feasible`` and the
-    ``optimum`` without the fixed decisions beside it, whose bound is then the objective's.
+    ``optimum`` without the fixed decisions beside it, whose bound is then the objective's. ``within`` and ``cut_by``: as in
+    ``Answer``, what an infeasible answer speaks of and which limits of the search keep every set of instances out.
     """
 
     problem: str
@@ -150,6 +151,8 @@ class InventoryAnswer:
     conflicts: tuple[Conflict, ...] = ()
     repairs: tuple[InventoryRepair, ...] = ()
     search_limits: tuple[str, ...] = ()
+    within: str | None = None
+    cut_by: tuple[str, ...] = ()
     feasible: bool | None = None
     optimum: InventoryAnswer | None = None
     model: ModelRead | None = None
@@ -166,5 +169,4 @@ class InventoryAnswer:
 
 def instance_label(strategy: Strategy) -> str:
     """Short name of one instance's shape, such as ``TP4·PP2``."""
-    expert = f"·EP{strategy.expert_parallel}" if strategy.expert_parallel > 1 else ""
-    return f"TP{strategy.tensor_parallel}·PP{strategy.pipeline_parallel}{expert}"
+    return f"TP{strategy.tensor_parallel}·PP{strategy.pipeline_parallel}{strategy.sharing}"

@@ -10,10 +10,13 @@ import pytest
 
 import optimizer
 from optimizer import Fixed
+from optimizer.explain.inventory.answer import behind
+from optimizer.explain.inventory.cuts import beyond
 from optimizer.reading.proposal import chain_proposal_from_dict, proposal_from_dict
 from optimizer.render.envelope import envelope
 from tests.chain.cases import tiny
 from tests.generate import random_problem
+from tests.inventory.generate import random_inventory
 from tests.inventory.test_naive import small_inventory
 
 NOTHING = "No strategy keeps every rule of this problem"
@@ -90,30 +93,66 @@ def agree_on_equal_nodes(seed: int, most: int | None) -> None:
     assert (least.point is not None) is (answer.status in FOUND)
 
 
-@pytest.mark.parametrize("seed", seeds((3,), 12))
-def test_inventories(seed: int) -> None:
-    quick = seed == 3
-    problem = optimizer.problem_from_dict(small_inventory(seed))
-    answer = optimizer.solve(problem, repairs=False)
-    for tensor in (2,) if quick else (1, 2, 3):
-        fixed = Fixed(tensor_parallel=tensor)
-        checked = optimizer.check(problem, fixed, repairs=False)
-        if checked.feasible:
-            assert answer.status == "optimal" and checked.objective is not None and answer.objective is not None
-            assert checked.objective.value >= answer.objective.value
-        if not quick:
-            told = optimizer.why_not(problem, fixed)
-            assert (told.verdict == "not allowed") is (checked.feasible is False)
-    group = problem.groups[0]
-    (point,) = list(optimizer.sweep(problem, nodes={group.name: [group.nodes]}))
-    assert point.status == answer.status and point.objective == answer.objective
-    nodes = {one.name: [one.nodes] for one in problem.groups}
-    least = optimizer.recommend(problem, nodes=nodes)
-    assert (least.point is not None) is (answer.status == "optimal")
-    if answer.pools:
+INVENTORIES = [
+    pytest.param(kind, seed, marks=() if (kind, seed) in {("small", 3), ("mixed", 1)} else pytest.mark.long)
+    for kind, many in (("small", 12), ("mixed", 24))
+    for seed in range(many)
+]
+
+
+def stated_inventory(kind: str, seed: int) -> dict[str, Any]:
+    """A dense model on two kinds of GPUs; or any model, experts too, with formats to choose, on small groups."""
+    return small_inventory(seed) if kind == "small" else random_inventory(seed)
+
+
+@pytest.mark.parametrize(("kind", "number"), INVENTORIES)
+def test_inventories(kind: str, number: int) -> None:
+    """Single decisions of every axis, and pairs of them, in the space and beyond it."""
+    quick = number in (1, 3)
+    problem = optimizer.problem_from_dict(stated_inventory(kind, number))
+    answer = optimizer.solve(problem, repairs=False, time_limit_s=20)
+    rng = random.Random(number)
+    asked = [fixed for fixed in proposals(rng, 3) if fixed.max_num_seqs is None]
+    for fixed in rng.sample(asked, 3 if quick else 6):
+        agree_on_inventory(problem, answer, fixed, why_not=not quick)
+    if kind == "small":
+        agree_on_nodes(problem, answer)
+    if answer.pools and answer.status == "optimal":
         placed = proposal_from_dict(json.loads(json.dumps(envelope(answer))))
         again = optimizer.check(problem, placement=placed)
         assert again.feasible and again.status == "optimal" and again.objective.value == answer.objective.value
+
+
+def agree_on_inventory(problem: Any, answer: Any, fixed: Fixed, *, why_not: bool) -> None:
+    """What a check calls feasible was in the space of solve, or the answers name what leaves it out."""
+    try:
+        checked = optimizer.check(problem, fixed, repairs=False)
+    except optimizer.ProblemError:
+        return
+    assert checked.verification.passed, (fixed, checked.verification.mismatches)
+    outside = beyond(problem, fixed)
+    if checked.feasible:
+        assert checked.objective is not None
+        if answer.status == "infeasible":
+            assert outside and answer.within == "searched space", (fixed, answer.within)
+            assert checked.optimum.within == "searched space" and checked.optimum.cut_by == outside
+            assert any("outside what optimizer solve searches" in said for said in checked.explanation)
+        elif answer.status == "optimal" and not outside:
+            assert behind(problem, checked, answer) > 0 or checked.objective.value >= answer.objective.value, fixed
+        if checked.status == "optimal":
+            assert not outside and checked.objective.value == answer.objective.value
+    if checked.feasible is not None and why_not:
+        told = optimizer.why_not(problem, fixed)
+        assert (told.verdict == "not allowed") is (checked.feasible is False), (fixed, told.verdict)
+
+
+def agree_on_nodes(problem: Any, answer: Any) -> None:
+    """A sweep and a recommendation at the nodes there are."""
+    group = problem.groups[0]
+    (point,) = list(optimizer.sweep(problem, nodes={group.name: [group.nodes]}))
+    assert point.status == answer.status and point.objective == answer.objective
+    least = optimizer.recommend(problem, nodes={one.name: [one.nodes] for one in problem.groups})
+    assert (least.point is not None) is (answer.status == "optimal")
 
 
 @pytest.mark.parametrize("seed", seeds((0, 1, 2), 20))

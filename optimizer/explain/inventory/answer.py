@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from optimizer.explain.common.numbers import count, milliseconds
@@ -27,8 +28,28 @@ def inventory_sentences(problem: InventoryProblem, answer: InventoryAnswer, foun
     return said
 
 
-def beside_sentence(answer: InventoryAnswer, optimum: InventoryAnswer) -> str:
-    """How what was checked stands beside the optimum."""
+def behind(problem: InventoryProblem, answer: InventoryAnswer, optimum: InventoryAnswer) -> float:
+    """By how much an answer is behind the optimum in what its preset puts first: GPUs, or tokens/s; 0 where it puts nothing first."""
+    if problem.objective.preset == "fewest-gpus":
+        return answer.gpus_used - optimum.gpus_used
+    if problem.objective.preset == "throughput":
+        return (optimum.peak_tokens_per_s or 0.0) - (answer.peak_tokens_per_s or 0.0)
+    return 0
+
+
+def beside_sentence(
+    problem: InventoryProblem, answer: InventoryAnswer, optimum: InventoryAnswer, outside: Sequence[str] = ()
+) -> str:
+    """How what was checked stands beside the optimum.
+
+    Args:
+        outside: fields of the search that leave out what was checked.
+    """
+    if optimum.objective is None and answer.objective is not None:
+        if optimum.status != "infeasible":
+            return "It keeps every rule. The optimum is not known."
+        left_out = f" ({', '.join(outside)})" if outside else ""
+        return f"It keeps every rule, and lies outside what optimizer solve searches{left_out}, where nothing keeps every rule."
     if optimum.objective is None:
         nothing = "Nothing else on this inventory works either: see optimizer solve."
         return nothing if optimum.status == "infeasible" else "The optimum is not known."
@@ -38,19 +59,37 @@ def beside_sentence(answer: InventoryAnswer, optimum: InventoryAnswer) -> str:
             f"Without these decisions the {known} for this inventory is {optimum.label}: "
             f"{milliseconds(optimum.objective.value)} per request."
         )
-    lead = answer.objective.value - optimum.objective.value
-    if lead <= 0:
+    first, lead = behind(problem, answer, optimum), answer.objective.value - optimum.objective.value
+    if first < 0 or (first == 0 and lead < 0):
+        ahead = f"{milliseconds(-lead)} per request" if first == 0 else _of_tier(problem, -first)
+        left_out = f" and leaves this out ({', '.join(outside)})" if outside else ""
+        return f"It keeps every rule, and is {ahead} better than {optimum.label}, the best that optimizer solve searches{left_out}."
+    if first > 0:
+        return (
+            f"It keeps every rule. The best for this inventory is {optimum.label}: {_of_tier(problem, first)} better."
+        )
+    if lead == 0:
         return "Nothing on this inventory is better by a whole millisecond."
     share_of = lead / max(answer.objective.value, 1.0)
     best = f"{milliseconds(optimum.objective.value)} per request, {milliseconds(lead)} ({share_of:.0%}) better"
     return f"It keeps every rule. The best for this inventory is {optimum.label}: {best}."
 
 
+def _of_tier(problem: InventoryProblem, amount: float) -> str:
+    if problem.objective.preset == "fewest-gpus":
+        return count(round(amount), "GPU")
+    return f"{amount:,.0f} tokens/s"
+
+
 def _nothing(problem: InventoryProblem, answer: InventoryAnswer, found: InventoryFound) -> list[str]:
     if answer.status == "infeasible":
         with_them = " with the fixed decisions" if found.fixed else ""
-        said = [
-            f"No set of instances{with_them} on the {count(problem.gpus, 'free GPU')} carries "
+        from optimizer.explain.inventory.cuts import cut_sentence
+
+        searched = " that was searched" if answer.within else ""
+        said = [cut_sentence(answer)] if answer.within else []
+        said += [
+            f"No set of instances{searched}{with_them} on the {count(problem.gpus, 'free GPU')} carries "
             f"{problem.workload.requests_per_s:g} requests/s within every limit and survives what is asked."
         ]
         for conflict in answer.conflicts:

@@ -222,27 +222,34 @@ def _stated(problem: InventoryProblem, relaxation: Relaxation) -> InventoryRelax
 def _degrees(problem: InventoryProblem, fixed: Fixed) -> list[InventoryRelaxation]:
     """More degrees than the file offers, the usual ones one after the other; experts spread further; layers shared less evenly."""
     search, relaxations = problem.search, list[InventoryRelaxation]()
-    wide = search.model_copy(update={"tensor_parallel": None, "pipeline_parallel": None})
-    homogeneous = [problem.model_copy(update={"search": wide}).instance_problem(group, 1) for group in problem.groups]
-    for name, usual in (("tensor_parallel", tensor_degrees), ("pipeline_parallel", pipeline_degrees)):
+    left_out = problem.model_copy(
+        update={"search": search.model_copy(update={"tensor_parallel": None, "pipeline_parallel": None})}
+    )
+    for name in ("tensor_parallel", "pipeline_parallel"):
         stated: tuple[int, ...] | None = getattr(search, name)
         if stated is None or getattr(fixed, name) is not None:
             continue
-        more = sorted({degree for one in homogeneous for degree in usual(one)} - set(stated))
+        more = sorted(set(usual_degrees(left_out, name)) - set(stated))
         if more:
             offered = [tuple(sorted({*stated, *more[:k]})) for k in range(1, len(more) + 1)]
-            relaxations.append(_of_search(problem, name, stated, offered))
+            relaxations.append(of_search(problem, name, stated, offered))
     modes = ("off", "replica", "any")
     mode = modes.index(search.expert_parallel)
     if problem.model.experts and mode < 2 and fixed.expert_parallel is None:
-        relaxations.append(_of_search(problem, "expert_parallel", search.expert_parallel, modes[mode + 1 :]))
+        relaxations.append(of_search(problem, "expert_parallel", search.expert_parallel, modes[mode + 1 :]))
     if search.layer_imbalance < MOST_IMBALANCE and "layer_split" not in search.disabled_rules:
         further = range(search.layer_imbalance + 1, MOST_IMBALANCE + 1)
-        relaxations.append(_of_search(problem, "layer_imbalance", search.layer_imbalance, further, ("layer_split",)))
+        relaxations.append(of_search(problem, "layer_imbalance", search.layer_imbalance, further, ("layer_split",)))
     return relaxations
 
 
-def _of_search(
+def usual_degrees(problem: InventoryProblem, name: str) -> list[int]:
+    """Degrees of ``tensor_parallel`` or ``pipeline_parallel`` that are searched: as stated, else the default ones of any group."""
+    of = {"tensor_parallel": tensor_degrees, "pipeline_parallel": pipeline_degrees}[name]
+    return sorted({degree for group in problem.groups for degree in of(problem.instance_problem(group, 1))})
+
+
+def of_search(
     problem: InventoryProblem, name: str, old: Any, offered: Sequence[Any], rules: tuple[str, ...] = ()
 ) -> InventoryRelaxation:
     """A relaxation of one field of the search, its settings in order."""

@@ -44,7 +44,7 @@ def inventory_repairs(
         least = least_across(relaxation, trials, within[relaxation.field], across=across)
         if least is not None:
             moves = {relaxation.field: (relaxation, least.setting)}
-            found.append(_verified(moves, least.standing, fixed, sure=least.sure))
+            found.append(verified(moves, least.standing, fixed, sure=least.sure))
     if not found:
         bought = [relaxation.field for relaxation in relaxations if relaxation.field.startswith("cluster.")]
         asked = [relaxation.field for relaxation in relaxations if relaxation.field not in bought]
@@ -52,7 +52,7 @@ def inventory_repairs(
         for order in ([*bought, *asked], [*asked, *bought]):
             together = _together(problem, fixed, order, trials)
             if together is not None:
-                found.append(_verified(*together, fixed))
+                found.append(verified(*together, fixed))
     kept = {repair.sentence: repair for repair in found if repair is not None}
     return tuple(kept.values())
 
@@ -92,7 +92,7 @@ def _together(
     return None if standing is None else (moves, standing)
 
 
-def _verified(moves: Moves, standing: TrialStanding, fixed: Fixed, *, sure: bool = True) -> InventoryRepair | None:
+def verified(moves: Moves, standing: TrialStanding, fixed: Fixed, *, sure: bool = True) -> InventoryRepair | None:
     """The repair, where the verifier agrees that its instances keep every rule; not ``sure``: less may be enough."""
     from optimizer.verify.inventory import verify_inventory
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from optimizer.facts.inventory import InventoryProblem
-from optimizer.results.answer import Fixed
+from optimizer.results.answer import Fixed, Strategy
+from optimizer.search.inventory.answer import with_plan
 from optimizer.search.inventory.candidate import in_one_rack
 from optimizer.search.inventory.candidates import Candidates, KnownTables
 from optimizer.search.inventory.found import Placed
@@ -25,6 +26,11 @@ class TrialStanding:
     candidates: Candidates
     solver: InventorySolver
     placed: Placed
+
+    def strategies(self) -> list[Strategy]:
+        """What each of its pools runs."""
+        answer = with_plan(self.problem, self.candidates, self.solver, self.placed)
+        return [pool.strategy for pool in answer.pools]
 
 
 class Trials:

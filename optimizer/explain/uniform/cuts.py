@@ -20,7 +20,6 @@ from optimizer.search.uniform.replica_counts import considered
 from optimizer.search.uniform.screen import Screen
 from optimizer.search.uniform.space import SpaceTooLargeError, pipeline_degrees, tensor_degrees
 
-WITHIN = "searched space"
 _FORMATS = ("search.weight_precision", "search.kv_precision")
 
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from optimizer.explain.common.numbers import listing
 from optimizer.explain.uniform.conflict import find_conflicts
-from optimizer.explain.uniform.cuts import WITHIN, cut_of, widest_first
+from optimizer.explain.uniform.cuts import cut_of, widest_first
 from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated, stated_of
-from optimizer.results.answer import Answer, Fixed, Repair, Verification
+from optimizer.results.answer import WITHIN_SEARCHED, Answer, Fixed, Repair, Verification
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.oracle import Oracle, restricted
 from optimizer.search.uniform.quantities import Quantities
@@ -64,7 +64,7 @@ def explained(
         conflicts=conflicts,
         repairs=found,
         explanation=(*said, *answer.explanation),
-        within=WITHIN if cut is not None else None,
+        within=WITHIN_SEARCHED if cut is not None else None,
         cut_by=cut.fields if cut is not None else (),
     )
 

@@ -19,15 +19,12 @@ TERM_WORDS = {
 
 def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -> list[str]:
     """What the strategy is and what it delivers."""
-    replicas = count(strategy.data_parallel, "replica")
-    each = strategy.tensor_parallel * strategy.pipeline_parallel
-    layers = "+".join(str(v) for v in strategy.layers_per_stage)
-    stages = "" if strategy.pipeline_parallel == 1 else f" in {strategy.pipeline_parallel} stages of {layers} layers"
     said = [
-        f"{strategy.label} runs {replicas} of {count(each, 'GPU')}{stages} each, "
-        f"{strategy.gpus} of {count(problem.hardware.gpus, 'GPU')}, with up to {count(strategy.max_num_seqs, 'sequence')} per replica, "
+        f"{strategy.label} runs {_replicas(strategy)} {_on(strategy.gpus, problem.hardware.gpus)}, "
+        f"with up to {count(strategy.max_num_seqs, 'sequence')} per replica, "
         f"{strategy.weight_precision} weights and {strategy.kv_precision} KV cache."
     ]
+    said += coupled_sentences(strategy)
     if metrics.ttft_p99_ms is not None and metrics.tpot_p99_ms is not None:
         said += lacking_sentences(strategy, metrics)
         said.append(
@@ -40,6 +37,37 @@ def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -
     if problem.paged:
         said.append(_cache_sentence(problem, metrics))
     return [*said, *workload_sentences(problem, metrics)]
+
+
+def _replicas(strategy: Strategy) -> str:
+    """How many, of how many GPUs where there are several, and their stages."""
+    several = strategy.data_parallel > 1
+    each = f" of {count(strategy.tensor_parallel * strategy.pipeline_parallel, 'GPU')} each" if several else ""
+    layers = "+".join(str(v) for v in strategy.layers_per_stage)
+    stages = "" if strategy.pipeline_parallel == 1 else f" in {strategy.pipeline_parallel} stages of {layers} layers"
+    return f"{count(strategy.data_parallel, 'replica')}{each}{stages}"
+
+
+def _on(used: int, there: int) -> str:
+    """The GPUs in use, of those there are."""
+    if used == there:
+        return "on the one GPU there is" if there == 1 else f"on all {there:,} GPUs"
+    if used > there:
+        return f"on {used:,} GPUs, where there {'is one' if there == 1 else f'are {there:,}'}"
+    return f"on {used:,} of the {there:,} GPUs"
+
+
+def coupled_sentences(strategy: Strategy) -> list[str]:
+    """Which replicas are the ranks of one engine, because they share its experts."""
+    ranks = strategy.expert_parallel // strategy.tensor_parallel
+    if ranks < 2 or strategy.data_parallel % ranks:
+        return []
+    engines = strategy.data_parallel // ranks
+    one = "All replicas are" if engines == 1 else f"Each {ranks:,} of the replicas are"
+    return [
+        f"{one} the DP ranks of one engine, which shares the experts over {strategy.expert_parallel:,} GPUs: up to "
+        f"{count(strategy.max_num_seqs, 'sequence')} a rank and {ranks * strategy.max_num_seqs:,} an engine, and it fails as one."
+    ]
 
 
 def lacking_sentences(strategy: Strategy, metrics: Metrics) -> list[str]:
@@ -72,7 +100,8 @@ def _growth(problem: Problem, strategy: Strategy, metrics: Metrics) -> str:
     stated, most = problem.workload.requests_per_s, metrics.max_request_rate
     if most < stated:
         return ""
-    return f": the load may grow by {most / stated - 1:.1%}, and each GPU carries {most / strategy.gpus:.3g}"
+    grow = f"by {most / stated - 1:.1%}" if most < 2 * stated else f"to {most / stated:.1f} times what it is"
+    return f": the load may grow {grow}, and each GPU carries {most / strategy.gpus:.3g}"
 
 
 PRESET_SENTENCES = {

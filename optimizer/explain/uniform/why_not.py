@@ -129,6 +129,7 @@ def _candidate(problem: Problem, stated: Stated, foil: Strategy) -> tuple[Flip |
         "search.weight_precision": (search.weight_precision or (model.native_weight_format,), foil.weight_precision),
         "search.kv_precision": (search.kv_precision or (model.native_kv_format,), foil.kv_precision),
         "search.expert_parallel": ((search.expert_parallel,), "any"),
+        "search.decode_context_parallel": (search.decode_context_parallel, foil.decode_context_parallel),
     }
     for field, (offered, wanted) in lists.items():
         if offered is None or wanted in offered:
@@ -189,14 +190,14 @@ def _where(problem: Problem, foil: Winner, top: Winner) -> list[str]:
         tables.append((breakdown(problem, shape, one.choice.max_num_seqs, progress), progress))
     (mine, here), (theirs, there) = tables
     said = []
-    for key, what in (("decode_ms", "a token for every running sequence"), ("prefill_ms", "a prompt")):
+    for key, what in (("decode_ms", "A token for every running sequence"), ("prefill_ms", "A prompt")):
         names = [*mine[key], *[term for term in theirs[key] if term not in mine[key]]]
         change = {term: mine[key].get(term, 0.0) - theirs[key].get(term, 0.0) for term in names}
         total, term = sum(change.values()), max(change, key=lambda t: change[t])
         if change[term] > 0 and total > 0:
-            at = f" with {here} in progress per replica against {there}" if key == "decode_ms" else ""
+            at = f" ({here} in progress per replica against {there})" if key == "decode_ms" else ""
             said.append(
-                f"It begins with {what}{at}: {milliseconds(total)} more, most of it {term} (+{milliseconds(change[term])})."
+                f"{what} takes {milliseconds(total)} more{at}, most of it {term} (+{milliseconds(change[term])})."
             )
     return said
 
@@ -230,6 +231,8 @@ def _tie_break(foil: Strategy, top: Strategy) -> str:
         ("smaller PP", foil.pipeline_parallel, top.pipeline_parallel),
         ("smaller TP", foil.tensor_parallel, top.tensor_parallel),
         ("smaller EP", foil.expert_parallel, top.expert_parallel),
+        ("experts over fewer replicas", foil.expert_slice_ranks, top.expert_slice_ranks),
+        ("contexts over fewer ranks", foil.decode_context_parallel, top.decode_context_parallel),
         ("the wider weight format", foil.weight_precision, top.weight_precision),
         ("the wider KV format", foil.kv_precision, top.kv_precision),
         ("the more even layer split", foil.layers_per_stage, top.layers_per_stage),

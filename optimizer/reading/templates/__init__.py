@@ -7,14 +7,17 @@ from pathlib import Path
 from optimizer.facts.errors import ProblemError, closest
 
 FOLDER = Path(__file__).parent
+ANSWERED_AS = {"uniform": "hardware", "inventory": "cluster"}
+"""Kinds as answers name them, by what problem files state."""
 
 
 def template(kind: str) -> str:
-    """The commented problem file of a kind: ``hardware``, ``cluster`` or ``chain``.
+    """The commented problem file of a kind: ``hardware``, ``cluster`` or ``chain``, or as answers name the first two.
 
     Raises:
         ProblemError: there is no such kind.
     """
+    kind = ANSWERED_AS.get(kind, kind)
     kinds = sorted(path.stem for path in FOLDER.glob("*.yaml"))
     if kind not in kinds:
         raise ProblemError("--kind", f"{kind!r} is not a kind of problem; {closest(kind, kinds)}")
