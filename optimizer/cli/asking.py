@@ -64,6 +64,10 @@ DECISIONS: dict[str, Any] = {
     "layers": _decision(str, "--layers", "Layers per stage, e.g. 20,20,20,20."),
     "weights": _decision(str, "--weights", "Weight format, e.g. fp16 or fp8."),
     "kv": _decision(str, "--kv", "KV cache format: fp16, bf16 or fp8."),
+    "expert_slice_ranks": _decision(
+        int, "--expert-slice-ranks", "Replicas of one engine that slice every expert among them (MoE tensor parallel)."
+    ),
+    "dcp": _decision(int, "--dcp", "Decode context parallel size: TP ranks that share a sequence's cache."),
 }
 """Options that fix a decision, in the order of ``cli.options.fixed_of``."""
 

@@ -96,19 +96,8 @@ def deploy(
     )
     chosen, _ = _choose(stated, fixed, limit, force)
     options = with_hosts(options, hosts, chosen.placement.nodes)
-    title = (
-        f"{chosen.name}: {chosen.label} with {options.engine_name}, {chosen.verdict}; made by optimizer {__version__}"
-    )
-    service = service_of(
-        chosen.problems,
-        chosen.placement,
-        options,
-        name=chosen.name,
-        title=title,
-        may_lose=chosen.may_lose,
-        notes=chosen.broken,
-        routers=chosen.routers,
-    )
+    title = f"{chosen.title(options.engine_name)}; made by optimizer {__version__}"
+    service = service_of(chosen, options, title)
     files = files_of_service(service)
     if options.unchecked:
         typer.echo(f"warning: {options.unchecked}", err=True)
@@ -133,11 +122,7 @@ def planned(
     stated = _with_engine(_launched(question), engine)
     options = resolve_options(stated.model, stated.engine, "shell", model_id=model_id)
     chosen, answer = _choose(stated, fixed, None, True)
-    title = f"{chosen.name}: {chosen.label} with {options.engine_name}, {chosen.verdict}"
-    service = build_service(
-        chosen.problems, chosen.placement, options, name=chosen.name, title=title, may_lose=chosen.may_lose
-    )
-    return service, answer
+    return build_service(chosen, options, chosen.title(options.engine_name)), answer
 
 
 def _launched(question: Question) -> Problem | InventoryProblem:

@@ -25,6 +25,8 @@ def fixed_of(
     layers: str | None,
     weights: str | None,
     kv: str | None,
+    expert_slice_ranks: int | None = None,
+    dcp: int | None = None,
 ) -> Fixed:
     """The decisions that options fix, checked for range."""
     from typing import get_args
@@ -40,6 +42,8 @@ def fixed_of(
         "--pp": (pp, 10_000),
         "--dp": (dp, LARGEST_COUNT),
         "--ep": (ep, LARGEST_COUNT),
+        "--expert-slice-ranks": (expert_slice_ranks, LARGEST_COUNT),
+        "--dcp": (dcp, LARGEST_COUNT),
     }
     limits["--max-num-seqs"] = (max_num_seqs, 8192)
     for option, (value, largest) in limits.items():
@@ -54,7 +58,7 @@ def fixed_of(
     for option, name, known in (("--weights", weights, get_args(WeightFormat)), ("--kv", kv, get_args(KvFormat))):
         if name is not None and name not in known:
             raise ProblemError(option, f"{name!r} is not a known format; {closest(name, known)}")
-    return Fixed(tp, pp, dp, ep, max_num_seqs, split, weights, kv)
+    return Fixed(tp, pp, dp, ep, max_num_seqs, split, weights, kv, expert_slice_ranks, dcp)
 
 
 def trace_file(path: str | None) -> Path | None:

@@ -72,7 +72,6 @@ def report(
     recovery = _recovery(engine_start_s, storage_gb_per_s)
     front, curve = load_pareto(pareto), load_sweep(sweep)
     problem = with_costs_asked(question, trace, costs, table, fixed)
-    _refuse_guesses(problem)
     answer = _answer(problem, question, fixed, limit, requests)
     problem = problem.decided(answer.decided) if hasattr(answer, "decided") else problem
     built = ask(problem, answer, stated=question.stated, recovery=recovery, front=front, curve=curve)
@@ -82,18 +81,6 @@ def report(
         typer.echo(lacking)
     typer.echo(f"{built.report.verdict.upper()}: {built.report.headline}.")
     raise typer.Exit(_code(answer, bool(built.report.disagreeing)))
-
-
-def _refuse_guesses(problem: Any) -> None:
-    """A report derives every figure, and what guesses and prefixes do to a step is not written out yet."""
-    from optimizer.facts.errors import ProblemError
-
-    for name in ("speculation", "prefix"):
-        if getattr(getattr(problem, "workload", None), name, None) is not None:
-            raise ProblemError(
-                f"workload.{name}",
-                "has no derivations in a report yet; optimizer solve and deploy answer, or leave it out here",
-            )
 
 
 def _recovery(engine_start_s: float | None, storage_gb_per_s: float | None) -> RecoveryFacts:
@@ -112,10 +99,12 @@ def _recovery(engine_start_s: float | None, storage_gb_per_s: float | None) -> R
 def _answer(problem: Any, question: Question, fixed: Fixed, limit: float | None, trace: Path | None) -> Any:
     """The answer that the report is about, simulated."""
     from optimizer.questions.check import check
+    from optimizer.questions.serving import joint_only
     from optimizer.questions.simulate import simulate
     from optimizer.questions.solve import solve
     from optimizer.render.progress import LiveLine
 
+    joint_only(problem)
     with LiveLine() as live:
         found: Any
         if fixed.any:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.inventory import InventoryAnswer
+    from optimizer.results.pools import PoolsAnswer
 
-    AnyAnswer = Answer | InventoryAnswer | ChainAnswer
+    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer
 
 OK, VIOLATED, LIMIT_REACHED = 0, 1, 3
 EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}
@@ -102,6 +103,14 @@ def solve(
 def check(
     question: Question,
     fixed: Fixed,
+    prefill: Annotated[
+        str | None,
+        typer.Option("--prefill", help="Judge pools: tp=4,count=2 of prefill (docs/disaggregated.md).", metavar="POOL"),
+    ] = None,
+    decode: Annotated[
+        str | None,
+        typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL"),
+    ] = None,
     placement: Annotated[
         str | None,
         typer.Option("--placement", help="cluster, chain: judge this placement (docs/placements.md).", metavar="FILE"),
@@ -137,6 +146,7 @@ def check(
             problem,
             fixed,
             placement=None if placement is None else load_proposal(placement, question.kind),
+            pools=_pools(prefill, decode),
             time_limit_s=limit,
             progress=live,
             stated=question.stated,
@@ -152,6 +162,20 @@ def check(
         say_none(answer, asked=repairs or apply_repair is not None)
     tell(said)
     _leave(answer, {True: OK, False: VIOLATED, None: LIMIT_REACHED}[answer.feasible])
+
+
+def _pools(prefill: str | None, decode: str | None) -> Any:
+    """Decisions of both pools; None where none is stated."""
+    if prefill is None and decode is None:
+        return None
+    from optimizer.reading.pools import pool_of
+    from optimizer.results.pools import FixedPool, FixedPools
+
+    first, second = (
+        FixedPool() if text is None else pool_of(text, option)
+        for text, option in ((prefill, "--prefill"), (decode, "--decode"))
+    )
+    return FixedPools(first, second)
 
 
 def _check_svg(question: Question, svg: str | None) -> None:
@@ -191,11 +215,16 @@ def _show(problem: Any, answer: AnyAnswer, as_json: bool, full: bool) -> None:
 def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     """The launch line of what keeps every rule and was verified."""
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.pools import PoolsAnswer
 
     if isinstance(answer, ChainAnswer) or answer.status not in ("optimal", "feasible"):
         return ()
     if not answer.verification.passed:
         return ()
+    if isinstance(answer, PoolsAnswer):
+        from optimizer.deployment.pools import pools_launch_lines
+
+        return pools_launch_lines(problem, answer)
     from optimizer.deployment.line import launch_lines
 
     return launch_lines(problem, answer)

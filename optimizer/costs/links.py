@@ -10,6 +10,9 @@ from optimizer.catalog.constants import CostConstants
 from optimizer.costs.shapes import Bools, Floats, Ints, ShapeTable
 from optimizer.facts.hardware import HardwareFacts
 
+CONTEXT_MESSAGES = 3
+"""Collectives of a layer whose contexts are shared: queries, results, and the weights of the results."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkCosts:
@@ -21,6 +24,10 @@ class LinkCosts:
     all_to_all_ms: Floats
     all_to_all_places: Floats
     """Places a token's copies go to at most: GPUs, or nodes where the network is between (one copy a node)."""
+    context_ms_per_byte: Floats
+    """Between the ranks that share the tokens of a sequence: each byte that a rank sends."""
+    context_ms: Floats
+    """The messages of all collectives of a layer."""
     send_ms_per_byte: Floats
     """All P - 1 sends of a replica together."""
     send_ms: Floats
@@ -37,7 +44,7 @@ def exchange_places(hardware: HardwareFacts, gpus: int) -> int:
 
 
 def link_costs(hardware: HardwareFacts, constants: CostConstants, table: ShapeTable) -> LinkCosts:
-    """Costs of the three communication patterns."""
+    """Costs of the communication patterns."""
     nvlink = hardware.nvlink_gb_per_s / 2 * 1e6  # bytes per ms, one direction
     pcie = hardware.pcie_gb_per_s * 1e6
     network = hardware.internode_gbit_per_s / 8 * 1e6
@@ -68,6 +75,10 @@ def link_costs(hardware: HardwareFacts, constants: CostConstants, table: ShapeTa
     exchange_ms = start_ms + np.where(group_local, group_latency, network_ms)
     places = np.where(group_local, group, -(-group // per_node)).astype(np.float64)
 
+    dcp = table.dcp
+    context_byte, context_latency, context_local = local(dcp)
+    nodes_of_context = -(-dcp // per_node)
+    far_ms = (nodes_of_context - 1) * constants.network_reduce_steps * network_ms
     replica = tp * table.pp
     reach = max(per_node, domain)
     aligned = (hardware.gpus <= reach) | (reach % replica == 0)
@@ -83,6 +94,8 @@ def link_costs(hardware: HardwareFacts, constants: CostConstants, table: ShapeTa
         all_to_all_ms_per_byte=np.where(coupled, exchange_byte, 0.0),
         all_to_all_ms=np.where(coupled, exchange_ms, 0.0),
         all_to_all_places=places,
+        context_ms_per_byte=np.where(context_local, context_byte, np.minimum(per_node, dcp) / network),
+        context_ms=CONTEXT_MESSAGES * np.where(context_local, (dcp - 1) * context_latency, far_ms),
         send_ms_per_byte=near * near_byte + crossings / network,
         send_ms=near * near_ms + crossings * network_ms,
     )

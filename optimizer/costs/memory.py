@@ -193,7 +193,7 @@ def _widest(problem: Problem, table: ShapeTable) -> LongFloats:
         widest = np.maximum(widest, 3 * width / tp)
     if model.experts:
         per_token = max(k.experts_per_token for k in model.kinds)
-        own = model.expert_ffn_width / np.where(ep > 1, 1.0, tp)
+        own = model.expert_ffn_width / (np.where(ep > 1, 1.0, tp) * table.slice_ranks)
         batched = problem.search.max_num_batched_tokens
         gathered = batched * table.ranks
         # Copies of each token for its experts, and what these make of them, of no more tokens at a time than a chunk.

@@ -8,7 +8,7 @@ of a stage sum to the stage. Where the model knows only a sum (the overhead of a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -127,7 +127,7 @@ class _Halves:
         self.model, self.shape = problem.model, shape
         cut = _cut(problem.model)
         split = (0,) + (1,) * cut.layers + (0,)
-        alone = Shape(shape.tp, len(split), shape.ep, shape.weight_format, shape.kv_format, split)
+        alone = replace(shape, pp=len(split), layers_per_stage=split, part_stages=())
         costs = AnalyticCosts(problem.model_copy(update={"model": cut}), [alone])
         self._terms = {name: v[0, :, 0] for name, v in costs.steps.decode_terms(np.array([[batch]])).items()}
         memory = costs.memory()

@@ -38,16 +38,19 @@ class Held:
             shape: (Q,) rows of this table.
             load: (Q,) load of a replica.
         """
-        number, spread, third = (
-            getattr(load, name)[:, None] for name in ("mean_number", "number_variance", "number_third")
-        )
-        one, variance, skew = self.mean[shape], self.variance[shape], self.third[shape]
-        total = number * variance + spread * one**2
-        with np.errstate(invalid="ignore"):
-            bent = number * skew + 3 * spread * one * variance + third * one**3
-            result = self.shared[shape] + _quantile(number * one, total, bent, share)
+        result = self.of_law(shape, load.mean_number, load.number_variance, load.number_third, share)
         wanted: Floats = np.where(load.overloaded[:, None], np.inf, result)
         return wanted
+
+    def of_law(self, shape: Ints, mean: Floats, variance: Floats, third: Floats, share: float) -> Floats:
+        """The same for a random number in progress of these moments, (Q,) each; no figure of a number that is not finite."""
+        number, spread, cube = (values[:, None] for values in (mean, variance, third))
+        one, own, skew = self.mean[shape], self.variance[shape], self.third[shape]
+        total = number * own + spread * one**2
+        with np.errstate(invalid="ignore"):
+            bent = number * skew + 3 * spread * one * own + cube * one**3
+            result: Floats = self.shared[shape] + _quantile(number * one, total, bent, share)
+        return result
 
     def of_number(self, number: Ints, share: float) -> Floats:
         """The same for exactly so many requests in progress in each shape, (S, C)."""
@@ -101,7 +104,9 @@ def sequence_bytes(
     """Cache of one sequence of so many tokens (T,) on a GPU of each stage class of some shapes, (T, S, C)."""
     kept = kept_tokens(tokens, arrays.windows, in_flight)[:, None, :]
     per_layer = arrays.kv_bytes_per_token[rows] * kept + _whole_over_ranks(arrays.state_bytes[rows], table.tp[rows])
-    per_layer = per_layer + arrays.unread_bytes + np.minimum(tokens, in_flight)[:, None, None] * arrays.in_flight_bytes
+    per_layer = (
+        per_layer + arrays.unread_bytes[rows] + np.minimum(tokens, in_flight)[:, None, None] * arrays.in_flight_bytes
+    )
     result: LongFloats = np.einsum("sck,tsk->tsc", table.kind_counts[rows].astype(np.longdouble), per_layer)
     return result
 

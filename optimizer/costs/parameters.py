@@ -50,9 +50,9 @@ class LayerArrays:
     linear_parameters: Floats  # (S, K) p_lin
     resident_bytes: LongFloats  # (S, K) w: weights of a layer, experts included
     read_bytes: Floats  # (S, K) weights a decode step reads, experts excluded
-    kv_bytes_per_token: Floats  # (S, K) kappa
+    kv_bytes_per_token: Floats  # (S, K) kappa, of this GPU's share of the tokens
     state_bytes: Floats  # (S, K) per sequence
-    unread_bytes: Floats  # (K,) per sequence, beside state_bytes
+    unread_bytes: Floats  # (S, K) per sequence, beside state_bytes
     in_flight_bytes: Floats  # (K,) per token of a prompt's steps that are not done
     embedding_bytes: LongFloats  # (S,) e
     head_bytes: LongFloats  # (S,) the same of the output head
@@ -110,13 +110,15 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
     state, state_everywhere = of("state_values_per_sequence"), of("state_values_replicated")
     padded = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING
     tables = _tables(model, own[:, 0], padded, table.tp)
+    per_token = np.ceil((per_head * kv_per_gpu + latent) * kv_byte / table.dcp[:, None] - 1e-9)
     return LayerArrays(
         linear_parameters=linear.astype(np.float64),
         resident_bytes=(read + spread).astype(np.longdouble),
         read_bytes=read.astype(np.float64),
-        kv_bytes_per_token=(per_head * kv_per_gpu + latent) * kv_byte,
+        kv_bytes_per_token=per_token,
         state_bytes=(state / tp + state_everywhere) * 2,
-        unread_bytes=of("unread_bytes_per_sequence"),
+        # Tokens are dealt out to the ranks in turn: a rank may hold a block more than its share.
+        unread_bytes=of("unread_bytes_per_sequence") + KV_BLOCK_TOKENS * (table.dcp[:, None] - 1) * per_token,
         in_flight_bytes=of("bytes_per_token_in_flight"),
         embedding_bytes=tables[0],
         head_bytes=tables[1],
@@ -154,7 +156,7 @@ def _expert_padding(problem: Problem, table: ShapeTable) -> LongFloats:
         if rule is None or not width:
             factors.append(np.longdouble(1))
             continue
-        cut = 1 if shape.ep > 1 else shape.tp
+        cut = (1 if shape.ep > 1 else shape.tp) * shape.slice_ranks
         here = -(-width // (cut * rule.width_multiple)) * rule.width_multiple
         hidden = -(-model.hidden_size // rule.hidden_multiple) * rule.hidden_multiple
         factors.append(np.longdouble(here * cut * hidden) / (width * model.hidden_size))

@@ -1,4 +1,4 @@
-"""Replica shapes as arrays: one row per (TP, PP, EP, formats, layer split), stages grouped into classes of equal ones.
+"""Replica shapes as arrays: one row per (TP, PP, EP, slices, DCP, formats, layer split), stages grouped into classes of equal ones.
 
 A stage's cost depends only on how many layers of each kind it holds and on whether it is first or last, so equal stages
 are computed once: arrays over (shape, stage class) stay small for any pipeline length.
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.facts.model import ModelFacts
+from optimizer.results.answer import Strategy
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -31,11 +32,23 @@ class Shape:
     layers_per_stage: tuple[int, ...]
     part_stages: tuple[int, ...] = ()
     """Stages on each of two node groups (``docs/inventories.md``, section 2); empty: all on one kind of GPU."""
+    slice_ranks: int = 1
+    """Data-parallel ranks of an engine that slice every expert among them."""
+    dcp: int = 1
+    """Decode context parallel: TP ranks that share the tokens of a sequence's cache."""
+
+    @classmethod
+    def of(cls, strategy: Strategy, part_stages: tuple[int, ...] = ()) -> Shape:
+        """One replica of a strategy."""
+        s = strategy
+        degrees = s.tensor_parallel, s.pipeline_parallel, s.expert_parallel
+        shared = s.expert_slice_ranks, s.decode_context_parallel
+        return cls(*degrees, s.weight_precision, s.kv_precision, s.layers_per_stage, part_stages, *shared)
 
     @property
     def engine_ranks(self) -> int:
         """d: data-parallel ranks that one engine instance couples."""
-        return max(1, self.ep // self.tp)
+        return max(1, self.ep // self.tp) * self.slice_ranks
 
     @property
     def instance_gpus(self) -> int:
@@ -53,6 +66,8 @@ class ShapeTable:
     ep: Ints  # (S,)
     ranks: Ints  # (S,) d
     expert_gpus: Ints  # (S,) G_e
+    slice_ranks: Ints  # (S,) ranks that slice every expert among them
+    dcp: Ints  # (S,) ranks that share the tokens of a sequence's cache
     kind_counts: Ints  # (S, C, K) layers of each kind in a stage of the class
     multiplicity: Ints  # (S, C) stages of the class; 0 pads
     is_first: Bools  # (S, C)
@@ -77,6 +92,8 @@ class ShapeTable:
             ep=self.ep[rows],
             ranks=self.ranks[rows],
             expert_gpus=self.expert_gpus[rows],
+            slice_ranks=self.slice_ranks[rows],
+            dcp=self.dcp[rows],
             kind_counts=self.kind_counts[rows, :width],
             multiplicity=self.multiplicity[rows, :width],
             is_first=self.is_first[rows, :width],
@@ -136,13 +153,16 @@ def tabulate(model: ModelFacts, shapes: Sequence[Shape]) -> ShapeTable:
             last[row, column] = is_last
     tp = np.array([s.tp for s in shapes], dtype=np.int64)
     ep = np.array([s.ep for s in shapes], dtype=np.int64)
+    slices = np.array([s.slice_ranks for s in shapes], dtype=np.int64)
     return ShapeTable(
         shapes=tuple(shapes),
         tp=tp,
         pp=np.array([s.pp for s in shapes], dtype=np.int64),
         ep=ep,
-        ranks=np.maximum(1, ep // tp),
-        expert_gpus=np.maximum(tp, ep),
+        ranks=np.maximum(1, ep // tp) * slices,
+        expert_gpus=np.maximum(tp, ep) * slices,
+        slice_ranks=slices,
+        dcp=np.array([s.dcp for s in shapes], dtype=np.int64),
         kind_counts=kind_counts,
         multiplicity=multiplicity,
         is_first=first,

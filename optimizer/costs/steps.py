@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from optimizer.catalog.constants import CostConstants
-from optimizer.costs.links import LinkCosts
+from optimizer.costs.links import CONTEXT_MESSAGES, LinkCosts
 from optimizer.costs.mixed import length_moments
 from optimizer.costs.parameters import LayerArrays
 from optimizer.costs.service import ServiceTable, joined
@@ -17,7 +17,7 @@ from optimizer.facts.problem import Problem
 
 ARRAYS_BY_SHAPE = frozenset(
     {
-        "linear_parameters", "resident_bytes", "read_bytes", "kv_bytes_per_token", "state_bytes", "embedding_bytes",
+        "linear_parameters", "resident_bytes", "read_bytes", "kv_bytes_per_token", "state_bytes", "unread_bytes", "embedding_bytes",
         "head_bytes", "head_parameters", "first_bytes", "linear_bytes", "small_bytes", "one_expert_bytes", "linear_peak",
         "expert_peak", "linear_bandwidth", "expert_bandwidth",
     }
@@ -43,6 +43,7 @@ class StepModel:
         self.checked = 1 + problem.workload.guessed
         self.yielded = float(problem.workload.yielded)
         self.coupled = table.ranks > 1
+        self.shares_contexts = bool((table.dcp > 1).any())
         self.slowest: Floats = 1 + constants.stage_wait * (table.pp.astype(np.float64) - 1)
         """(S,) longer that the slowest stage is busy: micro-batches of unequal work wait for each other."""
 
@@ -87,17 +88,22 @@ class StepModel:
             self.links.all_reduce_ms_per_byte[:, None, None] * b * model.hidden_size * 2
             + self.links.all_reduce_ms[:, None, None]
         )
+        beside = {"context exchange": self._context_ms(b)} if self.shares_contexts else {}
         drafted = {} if self.checked == 1 else {"draft": np.where(last, self._draft_ms(batch), 0.0)}
-        return drafted | {
-            "dense weights": dense,
-            "output head": np.where(last, head, 0.0),
-            "KV cache": cache[:, :, None] * sequences,
-            "experts": self._expert_ms(b),
-            "layer overhead": self._overhead_ms(b),
-            "TP all-reduce": self.layers[:, :, None] * reduced,
-            "expert exchange": self.moe_layers[:, :, None] * self._exchange_ms(b),
-            "step overhead": np.where(last, self.generation * c.t_step + b * c.t_sequence, 0.0),
-        }
+        return (
+            beside
+            | drafted
+            | {
+                "dense weights": dense,
+                "output head": np.where(last, head, 0.0),
+                "KV cache": cache[:, :, None] * sequences,
+                "experts": self._expert_ms(b),
+                "layer overhead": self._overhead_ms(b),
+                "TP all-reduce": self.layers[:, :, None] * reduced,
+                "expert exchange": self.moe_layers[:, :, None] * self._exchange_ms(b),
+                "step overhead": np.where(last, self.generation * c.t_step + b * c.t_sequence, 0.0),
+            }
+        )
 
     def _draft_ms(self, batch: Ints | Floats) -> Floats:
         """What guessing takes on the last stage, (S, C, B): as many guesses as tokens are guessed, one after the other."""
@@ -167,6 +173,28 @@ class StepModel:
             total = total + self.counts[:, :, kind, None] * self._roof(memory, compute)[:, None, :]
         return total
 
+    def _context_ms(self, b: Floats) -> Floats:
+        """What ranks that share the tokens of a sequence exchange in a decode step, (S, C, B): queries there, results back.
+
+        Each rank needs the queries of the D ranks' heads, and sends each of the D - 1 others what its tokens make of theirs.
+        """
+        c, arrays, dcp = self.constants, self.arrays, self.table.dcp
+        width = np.einsum("sck,k->sc", self.counts, arrays.decode_width) / self.table.tp[:, None]
+        attending = self.counts @ (arrays.decode_width > 0).astype(np.float64)
+        sent = 2 * (dcp - 1)[:, None, None] * width[:, :, None] * b
+        fixed = self.links.context_ms + self.generation * CONTEXT_MESSAGES / 2 * c.t_tp
+        total = self.links.context_ms_per_byte[:, None, None] * sent + (attending * fixed[:, None])[:, :, None]
+        result: Floats = np.where((dcp > 1)[:, None, None], total, 0.0)
+        return result
+
+    def _gather_ms(self, tokens: Floats, cached: float) -> Floats:
+        """What a prompt's chunks gather of the cache before them that other ranks hold, (S, C)."""
+        budget, dcp = self.problem.search.max_num_batched_tokens, self.table.dcp
+        seen = (tokens * tokens - cached * cached) / (2 * budget) + (tokens - cached) / 2
+        kept = np.einsum("sck,sk->sc", self.counts, self.arrays.kv_bytes_per_token) * (dcp - 1)[:, None]
+        result: Floats = self.links.context_ms_per_byte[:, None] * kept * seen
+        return result
+
     def _slowdown(self, experts: int) -> Floats:
         """(S,) what expert products take beyond their FLOP: narrow experts, and the busiest GPU of an expert group."""
         c = self.constants
@@ -178,8 +206,12 @@ class StepModel:
         """All-to-all there and back, for d > 1: ms per MoE layer."""
         model = self.problem.model
         per_token = max(kind.experts_per_token for kind in model.kinds)
-        copies = np.minimum(per_token, self.links.all_to_all_places)[:, None, None]
-        sent = tokens * copies * model.hidden_size * self.constants.exchange_bytes
+        places = self.links.all_to_all_places
+        # Sliced experts need every token of every rank, whole and in 16 bit; whole ones only the tokens that chose them.
+        whole = 2 * np.minimum(self.table.slice_ranks, places)
+        chosen = self.constants.exchange_bytes * np.minimum(per_token, places)
+        copies = np.where(self.table.slice_ranks > 1, whole, chosen)[:, None, None]
+        sent = tokens * copies * model.hidden_size
         once = self.links.all_to_all_ms_per_byte[:, None, None] * sent + self.links.all_to_all_ms[:, None, None]
         result: Floats = np.where(self.coupled[:, None, None], 2 * once, 0.0)
         return result
@@ -221,7 +253,9 @@ class StepModel:
             "TP all-reduce": layers * reduced,
             "expert exchange": moe_layers * exchange,
         }
-        if method == "draft" and speculation is not None:
+        if self.shares_contexts:
+            terms["context exchange"] = self._gather_ms(m + cached, cached)
+        if speculation is not None and speculation.drafts and method is not None:
             sliced = (speculation.draft_parameters or 0) * 1e9 / self.table.tp[:, None]
             compute = 2 * m * sliced / (c.eta_prefill_flops * arrays.peak16 / 1e3)
             terms["draft"] = np.where(self.table.is_last, compute, 0.0)
@@ -291,7 +325,10 @@ class StepModel:
         chunks = -(-workload.fresh(prompt) // budget)
         prompts = (n - 1) / workload.output_tokens * self.yielded
         apart = (prompt_sum - prompt_max)[:, None] / (1 + overlap[:, None] * prompts)
-        tpot = (rounds + prompts * (prompt_max[:, None] + apart)) / self.yielded
+        beside = prompts * (prompt_max[:, None] + apart)
+        per_step = budget / workload.fresh(prompt)
+        bunched = prompt_sum[:, None] * np.minimum(prompts, per_step)
+        tpot = (rounds + np.maximum(beside, self._bunched_ms(rounds, bunched, prompts))) / self.yielded
         prefill = self._prefill(prompt, decode, multiplicity)
         longest = workload.longest_prompt_tokens
         engine = self.constants.engines[self.problem.engine]
@@ -312,10 +349,28 @@ class StepModel:
             yielded=self.yielded,
             lengths=lengths,
             chunks=chunks,
-            prompts_per_step=budget / workload.fresh(prompt),
+            prompts_per_step=per_step,
             prompt_cap_steps=-(-workload.fresh(longest) // budget) + 1,
             prompt_moments=_prompt_moments(self.problem),
         )
+
+    def _bunched_ms(self, rounds: Floats, work: Floats, prompts: Floats) -> Floats:
+        """What prompts add to a round where one micro-batch takes nearly all of them, (S, N).
+
+        T = D + a·(1 − f·h·D/T), f = 1 − 1/P − 1/(2P²), the larger root: the other micro-batches follow it closely, so that only
+        what arrives while they come back goes to them, and hides behind it where there is one, h = min(1, p / (1 + p/2)).
+
+        Args:
+            rounds: D, (S, N).
+            work: a: the prompts of a round one after the other, as far as a step has room, (S, N).
+            prompts: p: prompts of a round, (1, N).
+        """
+        stages = self.table.pp.astype(np.float64)
+        follow = np.maximum(0.0, 1 - 1 / stages - 1 / (2 * stages**2))[:, None]
+        hidden = follow * np.minimum(1.0, prompts / (1 + prompts / 2))
+        together = rounds + work
+        result: Floats = (together + np.sqrt(together**2 - 4 * hidden * work * rounds)) / 2 - rounds
+        return result
 
     def _prefill(self, tokens: int, decode: Floats, multiplicity: Floats) -> Floats:
         """Prompt scheduled to prompt done, its chunks flowing through the stages with the decodes beside them."""

@@ -30,6 +30,10 @@ class Chosen:
     routers: int = 2
     """Nodes that get a router: one more than the nodes that may be lost, and two at least."""
 
+    def title(self, engine_name: str) -> str:
+        """One line for the head of every file."""
+        return f"{self.name}: {self.label} with {engine_name}, {self.verdict}"
+
 
 def chosen_of(problem: Problem, answer: Answer) -> Chosen:
     """The strategy of an answer on equal nodes.

@@ -7,10 +7,9 @@ from typing import Any
 from optimizer.deployment.limits import STOP_S, start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import AMD, CACHE
-from optimizer.deployment.programs import program
 from optimizer.deployment.router import IMAGE
 from optimizer.deployment.service import Engine, Service
-from optimizer.deployment.shell import ROUTE, SUPERVISE, router_files
+from optimizer.deployment.shell import ROUTE, SUPERVISE, SUPERVISOR, router_files, supervisor_files
 from optimizer.engines.registry import engine_of
 from optimizer.writing.quoting import compose_text
 from optimizer.writing.yaml_text import yaml_text
@@ -28,7 +27,7 @@ def compose_files(service: Service) -> dict[str, str]:
             services["router"] = _router()
         document = {"services": services, "volumes": {"huggingface": {}}}
         files[f"compose-{service.host(node)}.yaml"] = yaml_text(document, title=service.title)
-    return {**files, **service.settings_files(), SUPERVISE: program(SUPERVISE), **router_files(service)}
+    return {**files, **service.settings_files(), **supervisor_files(), **router_files(service)}
 
 
 def _router() -> dict[str, Any]:
@@ -54,7 +53,7 @@ def _engine(service: Service, engine: Engine, number: int) -> dict[str, Any]:
         supervised += ["--port", str(command.port), "--ready-within", str(start_limit_s(service.weight_bytes(engine)))]
     if several:
         supervised.append("--patient")
-    mounted = (SUPERVISE, command.settings_file)
+    mounted = (*SUPERVISOR, command.settings_file)
     environment: dict[str, str | None] = {
         "HF_TOKEN": None,
         **{name: compose_text(value) for name, value in command.environment.items()},

@@ -31,7 +31,7 @@ def launch_lines(problem: Problem | InventoryProblem, answer: Answer | Inventory
             if not isinstance(answer, InventoryAnswer) or answer.placement is None:
                 return ()
             chosen = chosen_of_inventory(problem, answer, False)
-        service = build_service(chosen.problems, chosen.placement, options, title="", may_lose=0)
+        service = build_service(chosen, options, "")
     except (ProblemError, ValueError) as error:
         return (f"Not launched as it is: {error}",)
     by_pool: dict[int, int] = {}

@@ -108,14 +108,7 @@ def _stages(problems: Sequence[Problem], strategy: Strategy) -> list[dict[str, i
     from optimizer.costs.breakdown import breakdown
     from optimizer.costs.shapes import Shape
 
-    shape = Shape(
-        strategy.tensor_parallel,
-        strategy.pipeline_parallel,
-        strategy.expert_parallel,
-        strategy.weight_precision,
-        strategy.kv_precision,
-        strategy.layers_per_stage,
-    )
+    shape = Shape.of(strategy)
     # What an engine takes beside weights and cache differs from GPU to GPU.
     on_gpu = {
         problem.hardware.gpu.name: breakdown(problem, shape, strategy.max_num_seqs, 1)["memory_bytes_by_stage"]

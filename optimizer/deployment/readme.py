@@ -50,6 +50,10 @@ def _shape(engine: Engine) -> str:
     text = f"TP{strategy.tensor_parallel}·PP{strategy.pipeline_parallel}"
     if engine.instance.replicas > 1:
         text += f" × {engine.instance.replicas} data-parallel ranks"
+    if strategy.expert_slice_ranks > 1:
+        text += f", every expert sliced over {strategy.tensor_parallel * strategy.expert_slice_ranks} GPUs"
+    if strategy.decode_context_parallel > 1:
+        text += f", each sequence's cache shared by {strategy.decode_context_parallel} GPUs"
     if strategy.expert_parallel > 1:
         text += f", experts over {strategy.expert_parallel} GPUs"
     if strategy.pipeline_parallel > 1:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from optimizer.deployment.chosen import Chosen
 from optimizer.deployment.command import Command
 from optimizer.deployment.engines import commander_of
 from optimizer.deployment.formats import conversion_note
@@ -16,7 +17,7 @@ from optimizer.deployment.router import weights_of
 from optimizer.engines.registry import engine_of
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.problem import Problem
-from optimizer.results.placement import PlacedInstance, Placement
+from optimizer.results.placement import PlacedInstance
 from optimizer.writing.yaml_text import yaml_text
 
 
@@ -118,22 +119,11 @@ class Service:
         return [Fraction(engine.weight, total) for engine in self.engines]
 
 
-def build_service(
-    problems: Sequence[Sequence[Problem]],
-    placement: Placement,
-    options: Options,
-    *,
-    title: str,
-    may_lose: int,
-    notes: tuple[str, ...] = (),
-    name: str | None = None,
-    routers: int = 2,
-) -> Service:
+def build_service(chosen: Chosen, options: Options, title: str) -> Service:
     """Commands of every instance, checked against the engine's flags.
 
     Args:
-        problems: the homogeneous problem of each pool's stages, by ``PlacedInstance.pool``.
-        routers: on so many nodes, or on all where there are fewer.
+        title: one line for the head of every file.
 
     Raises:
         ProblemError: the engine cannot run the strategy or cannot spread it over these nodes.
@@ -142,9 +132,10 @@ def build_service(
 
     flags = engine_flags(options.engine, options.assumed or options.version)
     commander = commander_of(options.engine)
+    problems = chosen.problems
     for problem in (problem for stages in problems for problem in stages):
         platform_of(problem.hardware.gpu)
-    every = launches(placement)
+    every = launches(chosen.placement)
     routed = len(every) > 1
     weights = weights_of([launch.instance.share for launch in every])
     engines = []
@@ -167,12 +158,12 @@ def build_service(
         if (note := conversion_note(problems[engine.instance.pool][0], engine.instance.strategy, options))
     )
     return Service(
-        name or problems[0][0].name,
+        chosen.name,
         title,
         options,
         problems,
         tuple(engines),
-        may_lose,
-        (*assumed, *notes, *converted, *said),
-        routers,
+        chosen.may_lose,
+        (*assumed, *chosen.broken, *converted, *said),
+        chosen.routers,
     )

@@ -23,7 +23,8 @@ from optimizer.writing.yaml_text import comment
 
 SUPERVISE, ROUTE = "supervise.py", "route.sh"
 ROUTED = "# shellcheck disable=SC1091,SC2034  # route.sh reads what is set here"
-PROGRAMS = (SUPERVISE, ROUTE)
+SUPERVISOR = (SUPERVISE, "process_tree.py", "process_log.py")
+PROGRAMS = (*SUPERVISOR, ROUTE)
 """Files that are the same in every deployment."""
 
 
@@ -39,8 +40,12 @@ class Process:
 def shell_files(service: Service) -> dict[str, str]:
     """File names and contents."""
     files = {f"start-{service.host(node)}.sh": _script(service, node) for node in service.nodes}
-    files[SUPERVISE] = program(SUPERVISE)
-    return {**files, **service.settings_files(), **router_files(service)}
+    return {**files, **supervisor_files(), **service.settings_files(), **router_files(service)}
+
+
+def supervisor_files() -> dict[str, str]:
+    """The program that keeps processes, and what it imports."""
+    return {name: program(name) for name in SUPERVISOR}
 
 
 def router_files(service: Service) -> dict[str, str]:

@@ -13,7 +13,7 @@ from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.programs import program
 from optimizer.deployment.router import router_conf, start_router
 from optimizer.deployment.service import Engine, Service
-from optimizer.deployment.shell import ROUTE, ROUTED, SUPERVISE, call, check
+from optimizer.deployment.shell import ROUTE, ROUTED, SUPERVISE, call, check, supervisor_files
 from optimizer.deployment.unlike import unlike, where
 from optimizer.facts.errors import ProblemError
 from optimizer.writing.yaml_text import comment
@@ -32,7 +32,7 @@ def slurm_files(service: Service) -> dict[str, str]:
     for engine in service.engines:
         _refuse(service, engine)
         files[f"{engine.instance.name}.sbatch"] = _job(service, engine)
-    files |= {SUPERVISE: program(SUPERVISE), **service.settings_files()}
+    files |= {**supervisor_files(), **service.settings_files()}
     if service.routed:
         files["router.conf"] = comment(service.title) + router_conf(SERVICE_PORT, len(service.engines))
         files["router.sbatch"] = _router(service)

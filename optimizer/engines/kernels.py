@@ -78,6 +78,17 @@ class ExpertPadding(Facts):
     source: str
 
 
+class ContextParallel(Facts):
+    """Where the ranks of a TP group may share the tokens of a sequence's cache (decode context parallelism)."""
+
+    gpus: Support
+    latent_caches: tuple[str, ...] = ()
+    """Cache formats with multi-head latent attention."""
+    head_caches: tuple[str, ...] = ()
+    """Cache formats with grouped or multi-query attention."""
+    source: str
+
+
 class Kernels(Facts):
     """One version of one engine."""
 
@@ -92,6 +103,7 @@ class Kernels(Facts):
     caches: dict[str, Support]
     slices: tuple[SliceRule, ...]
     expert_padding: tuple[ExpertPadding, ...] = ()
+    context_parallel: ContextParallel | None = None
 
     def padding_of(self, weight_format: str, gpu: GpuFacts) -> ExpertPadding | None:
         """How experts of a format are padded on a GPU; None: they are not."""

@@ -23,5 +23,7 @@ def engine_of(name: str, field: str = "engine") -> ServingEngine:
 
 @cache
 def _engine(name: str) -> ServingEngine:
-    values = {key: value for key, value in profile_of(name).items() if key != "default_max_batch"}
+    values = {
+        key: value for key, value in profile_of(name).items() if key not in ("default_max_batch", "token_budgets")
+    }
     return ServingEngine(name, **values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -32,12 +33,14 @@ class Prefix(Facts):
         default=0.0,
         description="Share of the other prompt tokens that is found in the cache: conversations, documents asked about again",
     )
+    reuse_s: Positive | None = Field(
+        default=None,
+        description="Mean time after which the same prefix comes again, s: says how much of hit_rate the memory left can carry",
+    )
 
     def cached(self, prompt_tokens: int) -> int:
         """Tokens of a prompt that are found in the cache; the last token is always computed."""
-        shared = min(self.shared, (prompt_tokens - 1) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS)
-        more = int(Fraction(repr(self.hit_rate)) * (prompt_tokens - shared)) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS
-        return min(shared + more, (prompt_tokens - 1) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS)
+        return _cached(self.shared, self.hit_rate, prompt_tokens)
 
     @property
     def shared(self) -> int:
@@ -45,11 +48,21 @@ class Prefix(Facts):
         return self.shared_tokens // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS
 
 
+@lru_cache(maxsize=4096)
+def _cached(shared_tokens: int, hit_rate: float, prompt_tokens: int) -> int:
+    """``Prefix.cached``: asked for every prompt length at every stage."""
+    most = (prompt_tokens - 1) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS
+    shared = min(shared_tokens, most)
+    more = int(Fraction(repr(hit_rate)) * (prompt_tokens - shared)) // KV_BLOCK_TOKENS * KV_BLOCK_TOKENS
+    return min(shared + more, most)
+
+
 class Speculation(Facts):
     """Tokens that are guessed and checked in one step."""
 
-    method: Literal["mtp", "draft", "ngram"] = Field(
-        description="mtp: the model's own multi-token-prediction module; draft: another model (EAGLE heads too); ngram: from the text"
+    method: Literal["mtp", "eagle", "draft", "ngram"] = Field(
+        description="mtp: the model's own multi-token-prediction module; eagle: an EAGLE-3 head for the model; draft: another model; "
+        "ngram: from the text"
     )
     acceptance: Annotated[float, Field(gt=0, lt=1, strict=True)] = Field(
         description="Chance that a guessed token is accepted, each by itself"
@@ -58,7 +71,9 @@ class Speculation(Facts):
         default=3, description="Most tokens guessed in a step; how many is a decision, none included"
     )
     draft_parameters: Positive | None = Field(
-        default=None, description="Parameters of the draft, in 10^9; its weights are held and read in 16 bit"
+        default=None,
+        description="Parameters of the draft, in 10^9; its weights are held and read in 16 bit. Of an EAGLE head, as the other two: left "
+        "out, those of a head with the model's own dimensions",
     )
     draft_layers: Count | None = Field(default=None, description="Layers of the draft")
     draft_kv_bytes_per_token: CountOrZero | None = Field(
@@ -74,10 +89,16 @@ class Speculation(Facts):
         if self.tokens is not None and self.tokens > self.max_tokens:
             raise ValueError(f"tokens = {self.tokens} is above max_tokens = {self.max_tokens}")
         for name in ("draft_parameters", "draft_layers", "draft_kv_bytes_per_token"):
-            if (getattr(self, name) is not None) != (self.method == "draft"):
+            stated = getattr(self, name) is not None
+            if stated != (self.method == "draft") and self.method != "eagle":
                 needed = "is needed with" if self.method == "draft" else "has no meaning with"
                 raise ValueError(f"{name} {needed} method {self.method}")
         return self
+
+    @property
+    def drafts(self) -> bool:
+        """Whether another model guesses, of which parameters, layers and cache are known."""
+        return self.method in ("draft", "eagle")
 
     @property
     def yielded(self) -> Fraction:
@@ -325,7 +346,14 @@ class SearchLimits(Facts):
     )
     expert_parallel: Literal["off", "replica", "any"] = Field(
         default="any",
-        description="off: EP 1; replica: EP 1 or TP; any: also TP x divisors of DP, one engine over several replicas",
+        description="off: EP 1; replica: EP 1 or TP; any: also one engine over several replicas, which hold whole experts (EP is TP x a "
+        "divisor of DP) or slice each among them (MoE tensor parallel beside attention data parallel)",
+    )
+    decode_context_parallel: tuple[Count, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Degrees of decode context parallelism: TP ranks that share the tokens of a sequence's cache; left out, all that "
+        "the engine runs with the model",
     )
     weight_precision: tuple[WeightFormat, ...] | None = Field(
         default=None, min_length=1, description="Left out: as the checkpoint is"
@@ -337,11 +365,10 @@ class SearchLimits(Facts):
         default=1, description="Layers by which the first and last stage may differ from an even split; 0: even only"
     )
     max_num_batched_tokens: Count = Field(default=8192, description="Prefill token budget of one engine step")
-    token_budgets: tuple[Count, ...] | None = Field(
+    token_budgets: Annotated[tuple[Count, ...], Field(min_length=1)] | Literal["engine"] | None = Field(
         default=None,
-        min_length=1,
         description="Token budgets to choose among in place of max_num_batched_tokens: small ones keep decoding smooth, large "
-        "ones prefill sooner",
+        "ones prefill sooner; engine: those that the engine itself takes on one GPU or another",
     )
     kv_reservation: Literal["paged", "full"] = Field(
         default="paged",

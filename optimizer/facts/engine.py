@@ -1,4 +1,4 @@
-"""The name of a serving engine, and what it takes where a person states nothing: the sequences that it runs at once.
+"""The name of a serving engine, and what it takes where a person states nothing: the sequences that it runs at once, its token budgets.
 
 What else stands in the engine's file of ``engines/data/profiles`` is read by ``engines.registry``.
 """
@@ -49,3 +49,8 @@ def _limits(engine: str) -> tuple[SequenceLimit, ...]:
 def default_max_batch(engine: str, gpu: GpuFacts) -> int:
     """Most sequences that one replica runs at once when ``requirements.max_batch`` is left out: the first limit that holds."""
     return next(limit.sequences for limit in _limits(engine) if limit.holds_for(gpu))
+
+
+def token_budgets(engine: str) -> tuple[int, ...]:
+    """Prefill tokens of a step that an engine takes by itself on one GPU or another, ascending."""
+    return tuple(profile_of(engine)["token_budgets"])

@@ -11,6 +11,7 @@ from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits
 from optimizer.facts.engine import Engine
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
+from optimizer.facts.problem import Serving
 
 
 class FailureRatesInput(Facts):
@@ -66,6 +67,11 @@ class ProblemFile(Facts):
 
     name: Name | None = Field(default=None, description="How answers call the problem; left out, the file's name")
     engine: Engine = Field(default="vllm", description="The serving engine")
+    serving: Serving = Field(
+        default="joint",
+        description="joint: every instance works on prompts and tokens; disaggregated: prefill and decode are pools of their own "
+        "(docs/disaggregated.md); any: whichever is better, both proved",
+    )
     engine_version: EngineVersion | None = Field(
         default=None,
         description="Version whose way of measuring memory counts, such as 0.11.0; left out, the newest known",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import model_validator
 
 from optimizer.facts.base import Facts
 from optimizer.facts.cost_table import CostTable
 from optimizer.facts.demand import Objective, Requirements, SearchLimits, Workload
-from optimizer.facts.engine import Engine, default_max_batch
+from optimizer.facts.engine import Engine, default_max_batch, token_budgets
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.lengths import RequestClass, law_classes, request_classes
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
+
+Serving = Literal["joint", "disaggregated", "any"]
 
 
 class Problem(Facts):
@@ -27,6 +30,8 @@ class Problem(Facts):
     requirements: Requirements
     objective: Objective
     search: SearchLimits
+    serving: Serving = "joint"
+    """Whether each instance works on prompts and tokens, or prefill and decode are pools of their own; ``any``: the better."""
     costs: CostTable | None = None
     engine_version: EngineVersion | None = None
     """How this version of the engine measures memory; None: the newest that is known."""
@@ -90,6 +95,8 @@ class Problem(Facts):
         """The choices left open that change every step time, by name; one empty choice where none is."""
         budgets, speculation = self.search.token_budgets, self.workload.speculation
         found: list[dict[str, int]] = [{}]
+        if budgets == "engine":
+            budgets = token_budgets(self.engine)
         if budgets is not None:
             found = [{"max_num_batched_tokens": budget} for budget in dict.fromkeys(budgets)]
         if speculation is not None and speculation.tokens is None:

@@ -138,7 +138,7 @@ class _Walk:
         if module.kind != "experts" or module.layer is None:
             return None
         count = self._model.kinds[self._model.kind_of_layer[module.layer]].experts
-        group = max(self._shape.tp, self._shape.ep)
+        group = max(self._shape.tp, self._shape.ep) * self._shape.slice_ranks
         slices = group // self._shape.ep
         part = position // slices
         first = part * count // self._shape.ep
@@ -173,8 +173,11 @@ class _Walk:
         gpus = tuple(gpu for group in self._instance.stages[stage].gpus for gpu in group)
         per_token = self._model.kinds[self._model.kind_of_layer[module.layer]].experts_per_token
         problem = self._instance.problem
-        copies = min(per_token, exchange_places(problem.hardware, len(gpus)))
-        size = int(self._vector // 2 * copies * constants().exchange_bytes)
+        places, slicing = exchange_places(problem.hardware, len(gpus)), self._shape.slice_ranks
+        if slicing > 1:  # every token goes to every slice, in 16 bit
+            size = self._vector * min(slicing, places)
+        else:
+            size = int(self._vector // 2 * min(per_token, places) * constants().exchange_bytes)
         self._group(
             id=f"{self._instance.name}/s{stage}/l{module.layer}/{name}",
             kind="all_to_all",

@@ -52,16 +52,7 @@ class InstancePlan:
     @property
     def shape(self) -> Shape:
         """The shape of its replicas."""
-        s = self.strategy
-        return Shape(
-            s.tensor_parallel,
-            s.pipeline_parallel,
-            s.expert_parallel,
-            s.weight_precision,
-            s.kv_precision,
-            s.layers_per_stage,
-            self.part_stages,
-        )
+        return Shape.of(self.strategy, self.part_stages)
 
 
 @dataclass(frozen=True, slots=True)

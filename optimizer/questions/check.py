@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from optimizer.results.answer import CheckAnswer
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.inventory import InventoryAnswer
+    from optimizer.results.pools import FixedPools, PoolsAnswer
 
 
 @overload
-def check(problem: Problem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> CheckAnswer: ...
+def check(problem: Problem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> CheckAnswer | PoolsAnswer: ...
 @overload
 def check(problem: InventoryProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> InventoryAnswer: ...
 @overload
@@ -34,18 +35,20 @@ def check(
     fixed: Fixed = Fixed(),
     *,
     placement: Proposal | ChainProposal | None = None,
+    pools: FixedPools | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
-) -> CheckAnswer | InventoryAnswer | ChainAnswer:
+) -> CheckAnswer | InventoryAnswer | ChainAnswer | PoolsAnswer:
     """Judge a proposal: a strategy (``hardware:``), what every instance has or all of them (``cluster:``), or who holds what (a chain).
 
     Args:
         problem: from ``load_problem``.
         fixed: the decisions of the proposal; those left out are chosen as well as possible.
         placement: in place of ``fixed``, every instance of an inventory, or the layers of a chain's nodes (``reading.proposal``).
+        pools: in place of ``fixed``, decisions of prefill and decode pools on equal nodes.
         time_limit_s, progress, stated, all_conflicts, repairs: as for ``solve``.
 
     Raises:
@@ -68,7 +71,13 @@ def check(
         return check_chain(
             cast("ChainProblem", problem), cast(ChainProposal, placement), time_limit_s=time_limit_s, progress=progress
         )
+    if pools is not None and kind != "uniform":
+        raise ProblemError("--prefill", "pools are for equal nodes (hardware:) so far")
     if kind == "uniform":
+        judged = _pools_judged(cast("Problem", problem), fixed, pools, time_limit_s)
+        if judged is not None:
+            return judged
+        problem = problem.model_copy(update={"serving": "joint"})
         if placement is not None:
             raise ProblemError(
                 "--placement", "is for cluster and for chains; with hardware every node is alike: fix --tp, --pp, --dp"
@@ -96,3 +105,33 @@ def check(
     from optimizer.questions.inventory import check_inventory
 
     return check_inventory(inventory, fixed, time_limit_s=time_limit_s, progress=progress, repairs=repairs)
+
+
+def _pools_judged(
+    problem: Problem, fixed: Fixed, pools: FixedPools | None, time_limit_s: float | None
+) -> PoolsAnswer | None:
+    """The judgement of pools; None where a joint strategy is asked about.
+
+    Raises:
+        ProblemError: both kinds are decided, or a joint strategy where pools are asked for.
+    """
+    if pools is not None and fixed.any:
+        raise ProblemError(
+            "--prefill", "decides pools; leave out --tp, --dp and the other decisions of joint instances"
+        )
+    if pools is None and problem.serving == "joint":
+        return None
+    if pools is None and problem.serving == "any":
+        if fixed.any:
+            return None
+        raise ProblemError(
+            "serving", "any: say what is checked, joint instances (--tp, --dp) or pools (--prefill, --decode)"
+        )
+    if fixed.any:
+        raise ProblemError(
+            "--tp", "decides joint instances, and serving is disaggregated; state --prefill and --decode"
+        )
+    from optimizer.questions.pools import check_pools
+    from optimizer.results.pools import FixedPools
+
+    return check_pools(problem, pools or FixedPools(), time_limit_s=time_limit_s)

@@ -48,16 +48,4 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
             chosen = chosen_of_inventory(cast("InventoryProblem", problem), answer, answer.feasible is not None)
     except ValueError as error:
         raise ProblemError("deploy", f"the strategy has no place: {error}") from None
-    title = (
-        f"{chosen.name}: {chosen.label} with {resolved.engine_name}, {chosen.verdict}; made by optimizer {__version__}"
-    )
-    return launch_files(
-        chosen.problems,
-        chosen.placement,
-        resolved,
-        name=chosen.name,
-        title=title,
-        may_lose=chosen.may_lose,
-        notes=chosen.broken,
-        routers=chosen.routers,
-    )
+    return launch_files(chosen, resolved, f"{chosen.title(resolved.engine_name)}; made by optimizer {__version__}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from optimizer.facts.proposal import ChainProposal, Proposal
     from optimizer.reading.stated import Stated
+    from optimizer.results.pools import FixedPools
 
 Progress = Callable[[Any], None]
 """Called with what the search knows at each improvement."""
@@ -33,3 +34,4 @@ class CheckOptions(AskOptions, total=False):
     """Of ``check``."""
 
     placement: Proposal | ChainProposal | None
+    pools: FixedPools | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, cast, overload
 
 from optimizer.reading.question import kind_of
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from optimizer.results.answer import Answer
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.inventory import InventoryAnswer
+    from optimizer.results.pools import PoolsAnswer
 
 
 @overload
-def solve(problem: Problem, **options: Unpack[SolveOptions]) -> Answer: ...
+def solve(problem: Problem, **options: Unpack[SolveOptions]) -> Answer | PoolsAnswer: ...
 @overload
 def solve(problem: InventoryProblem, **options: Unpack[SolveOptions]) -> InventoryAnswer: ...
 @overload
@@ -35,8 +36,8 @@ def solve(
     all_conflicts: bool = False,
     repairs: bool = True,
     gap: float = 0.0,
-) -> Answer | InventoryAnswer | ChainAnswer:
-    """The best strategy (``hardware:``), set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
+) -> Answer | InventoryAnswer | ChainAnswer | PoolsAnswer:
+    """The best strategy or pools (``hardware:``), set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
 
     Args:
         problem: from ``load_problem``.
@@ -57,20 +58,7 @@ def solve(
     """
     kind = kind_of(problem)
     if kind == "uniform":
-        from optimizer.questions.uniform import solve as uniform
-        from optimizer.questions.variants import best_of
-
-        return best_of(
-            problem,  # type: ignore[arg-type]
-            lambda one, read: uniform(
-                one,
-                time_limit_s=time_limit_s,
-                progress=progress,
-                stated=stated,
-                all_conflicts=all_conflicts,
-                repairs=repairs and read,
-            ),
-        )
+        return _of_equal_nodes(cast("Problem", problem), time_limit_s, progress, stated, all_conflicts, repairs)
     if kind == "inventory":
         from optimizer.questions.inventory import solve_inventory
 
@@ -78,3 +66,38 @@ def solve(
     from optimizer.questions.chain import solve_chain
 
     return solve_chain(problem, time_limit_s=time_limit_s, progress=progress, gap=gap)  # type: ignore[arg-type]
+
+
+def _of_equal_nodes(
+    problem: Problem,
+    time_limit_s: float | None,
+    progress: Progress | None,
+    stated: Stated | None,
+    all_conflicts: bool,
+    repairs: bool,
+) -> Answer | PoolsAnswer:
+    """Joint instances, pools, or the better of both, as the problem's ``serving`` says."""
+    from optimizer.questions.uniform import solve as uniform
+    from optimizer.questions.variants import best_of
+
+    if problem.serving != "joint":
+        from optimizer.questions.pools import refuse, solve_pools
+        from optimizer.questions.serving import better_of, joint_of
+
+        refuse(problem)
+        pools = solve_pools(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs)
+        if problem.serving == "disaggregated":
+            return pools
+        joint = uniform(joint_of(problem), time_limit_s=time_limit_s, progress=progress, repairs=False)
+        return better_of(problem, joint, pools)
+    return best_of(
+        problem,
+        lambda one, read: uniform(
+            one,
+            time_limit_s=time_limit_s,
+            progress=progress,
+            stated=stated,
+            all_conflicts=all_conflicts,
+            repairs=repairs and read,
+        ),
+    )

@@ -32,7 +32,7 @@ from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer, CheckAnswer, Fixed, Metrics, Simulation, model_read
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.solve import Found, Progress, Solver
-from optimizer.search.uniform.space import search_limits
+from optimizer.search.uniform.space import context_degrees, search_limits, tensor_degrees
 
 if TYPE_CHECKING:
     from optimizer.facts.demand import Requirements
@@ -67,6 +67,7 @@ def solve(
     Raises:
         ProblemError: the problem names an unknown rule, or spans more candidates than are modelled.
     """
+    refuse_contexts(problem)
     solver = Solver(time_limit_s, progress, keep_incumbent=True)
     solver.say("building tables")
     q = quantities_of(problem, None)
@@ -88,9 +89,14 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
     Raises:
         ProblemError: the trace cannot be used.
     """
+    from optimizer.results.pools import PoolsAnswer
     from optimizer.verify.simulation import simulate as play
     from optimizer.verify.simulation.trace import read_trace, trace_sentence
 
+    if isinstance(answer, PoolsAnswer):
+        if trace is not None:
+            raise ProblemError("--trace", "is played on joint instances; state its lengths as workload.trace for pools")
+        return answer
     metrics, problem = answer.metrics, problem.decided(answer.decided)
     if answer.strategy is None or metrics is None or metrics.ttft_p99_ms is None:
         return answer
@@ -217,6 +223,27 @@ def _read(problem: Problem, answer: AnyAnswer) -> AnyAnswer:
     return replace(answer, model=model_read(problem.model), assumed=problem.hardware.assumed if several else ())
 
 
+def refuse_contexts(problem: Problem, fixed: Fixed | None = None) -> None:
+    """Refuse degrees of decode context parallelism of which the engine runs none with the model, whatever TP may be."""
+    fixed, search = fixed or Fixed(), problem.search
+    wanted, field = search.decode_context_parallel, "search.decode_context_parallel"
+    if fixed.decode_context_parallel is not None:
+        wanted, field = (fixed.decode_context_parallel,), "--dcp"
+    if wanted is None:
+        return
+    tensor = (fixed.tensor_parallel,) if fixed.tensor_parallel else tensor_degrees(problem)
+    cache = fixed.kv_precision and (fixed.kv_precision,)
+    caches = cache or search.kv_precision or (problem.model.native_kv_format,)
+    run = sorted({n for tp in tensor for one in caches for n in context_degrees(problem, tp, str(one))})
+    if not set(wanted) & set(run):
+        tp = f" at TP {tensor[0]}" if len(tensor) == 1 else ""
+        raise ProblemError(
+            field,
+            f"{', '.join(map(str, wanted))}: {problem.engine} runs {problem.model.name} with {', '.join(map(str, run))}{tp} "
+            "(docs/model.md, section 8)",
+        )
+
+
 def check_fixed(problem: Problem, fixed: Fixed) -> None:
     """Refuse fixed decisions that contradict each other, the model or the GPU."""
     gpu = problem.hardware.gpu
@@ -227,6 +254,7 @@ def check_fixed(problem: Problem, fixed: Fixed) -> None:
     ):
         if not gpu.peer_links and degree not in (None, 1):
             raise ProblemError(option, no_peers(gpu))
+    refuse_contexts(problem, fixed)
     split = fixed.layers_per_stage
     if split is None:
         return

@@ -162,6 +162,8 @@ def _alternatives(
             quantities.space.column("pp"),
             quantities.space.row_dp,
             quantities.space.column("ep"),
+            quantities.space.column("slice_ranks"),
+            quantities.space.column("dcp"),
         ],
         axis=1,
     )

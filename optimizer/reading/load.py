@@ -83,6 +83,7 @@ def problem_from_dict(
             requirements=stated.requirements,
             objective=objective,
             search=search,
+            serving=stated.serving,
             engine_version=stated.engine_version,
             engine_overhead=stated.engine_overhead,
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from optimizer.catalog.instances import nodes_stated
+from optimizer.facts.errors import ProblemError
 from optimizer.reading.files import read_mapping
 from optimizer.reading.load import problem_from_dict as uniform_from_dict
 from optimizer.reading.stated import Stated
@@ -74,6 +75,14 @@ def question_from_dict(values: Mapping[str, Any], *, default_name: str = "proble
         ProblemError: with the dotted field, the value and what would be right.
     """
     kind = kind_of_values(values)
+    if kind != "uniform" and values.get("serving", "joint") != "joint":
+        stated_as = "cluster" if kind == "inventory" else "kind: chain"
+        raise ProblemError(
+            "serving",
+            f"{values['serving']} is for equal nodes (hardware:) so far, not for {stated_as}; leave it out, or state joint",
+        )
+    if kind != "uniform" and "serving" in values:
+        values = {name: value for name, value in values.items() if name != "serving"}
     stated = Stated(values, folder, default_name)
     if kind == "chain":
         from optimizer.reading.chain import chain_from_dict

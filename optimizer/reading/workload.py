@@ -10,6 +10,7 @@ from optimizer.facts.demand import Requirements, Workload, WorkloadInput
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.lengths import LengthLaw, trace_classes
 from optimizer.facts.model import ModelFacts
+from optimizer.reading.eagle import with_head
 from optimizer.reading.traces import read_requests
 
 _Z99 = NormalDist().inv_cdf(0.99)
@@ -38,6 +39,8 @@ def workload_of(stated: WorkloadInput, folder: Path, longest: int, model: ModelF
         )
     if found.speculation is not None and found.speculation.method == "mtp" and not model.mtp_parameters:
         raise ProblemError("workload.speculation.method", f"mtp: {model.name} states no multi-token-prediction module")
+    if found.speculation is not None and found.speculation.method == "eagle":
+        found = found.model_copy(update={"speculation": with_head(found.speculation, model)})
     return found
 
 

@@ -7,14 +7,21 @@ from collections.abc import Sequence
 from optimizer.results.answer import Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
 from optimizer.results.inventory import InventoryAnswer
+from optimizer.results.pools import PoolsAnswer
 
 
-def print_any(answer: Answer | InventoryAnswer | ChainAnswer, *, full: bool, launch: Sequence[str] = ()) -> None:
+def print_any(
+    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer, *, full: bool, launch: Sequence[str] = ()
+) -> None:
     """Print the answer of ``solve`` or ``check``: one screen, or every table; ``launch`` are the sentences that start it."""
     if isinstance(answer, InventoryAnswer):
         from optimizer.render.inventory import print_inventory
 
         print_inventory(answer, full=full, launch=launch)
+    elif isinstance(answer, PoolsAnswer):
+        from optimizer.render.pools import print_pools
+
+        print_pools(answer, full=full, launch=launch)
     elif isinstance(answer, ChainAnswer):
         from optimizer.render.chain import print_chain
 

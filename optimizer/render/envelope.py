@@ -11,6 +11,7 @@ from typing import Any
 from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
 from optimizer.results.inventory import InventoryAnswer
+from optimizer.results.pools import PoolsAnswer
 
 CORE = (
     "schema_version",
@@ -31,7 +32,7 @@ CORE = (
     "feasible",
     "optimum",
 )
-AnyAnswer = Answer | InventoryAnswer | ChainAnswer
+AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer
 
 
 def envelope(answer: AnyAnswer) -> dict[str, Any]:
@@ -44,6 +45,10 @@ def envelope(answer: AnyAnswer) -> dict[str, Any]:
         from optimizer.render.inventory import inventory_data
 
         data = inventory_data(answer)
+    elif isinstance(answer, PoolsAnswer):
+        from optimizer.render.pools import pools_data
+
+        data = pools_data(answer)
     else:
         from optimizer.render.chain import chain_data
 
@@ -61,6 +66,7 @@ def answer_schema() -> dict[str, Any]:
         ("UniformAnswer", CheckAnswer, _uniform),
         ("InventoryAnswer", InventoryAnswer, _inventory),
         ("ChainAnswer", ChainAnswer, _chain),
+        ("PoolsAnswer", PoolsAnswer, _pools),
     ):
         found = TypeAdapter(of).json_schema(mode="serialization")
         inner = found.pop("$defs", {})
@@ -90,7 +96,7 @@ def answer_schema() -> dict[str, Any]:
 
 def _core(properties: dict[str, Any], name: str) -> None:
     """What every kind has in the same words."""
-    kind = {"UniformAnswer": "uniform", "InventoryAnswer": "inventory", "ChainAnswer": "chain"}[name]
+    kind = name.removesuffix("Answer").lower()
     properties["schema_version"] = {"const": SCHEMA_VERSION}
     properties["kind"] = {"const": kind}
     properties["optimum"] = {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]}
@@ -159,6 +165,13 @@ def _inventory(properties: dict[str, Any], inner: dict[str, Any]) -> None:
             {"type": "null"},
         ]
     }
+
+
+def _pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    for name in ("PoolStrategy", "PoolsStrategy"):
+        inner[name]["properties"]["gpus"] = {"type": "integer", "description": "GPUs in use"}
+    inner["PoolsRepair"]["properties"]["changes"] = CHANGES
+    properties["label"] = {"type": "string"}
 
 
 def _chain(properties: dict[str, Any], inner: dict[str, Any]) -> None:

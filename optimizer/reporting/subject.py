@@ -51,15 +51,7 @@ class Subject:
     @cached_property
     def shape(self) -> Shape:
         """One replica."""
-        s = self.strategy
-        return Shape(
-            s.tensor_parallel,
-            s.pipeline_parallel,
-            s.expert_parallel,
-            s.weight_precision,
-            s.kv_precision,
-            s.layers_per_stage,
-        )
+        return Shape.of(self.strategy)
 
     @cached_property
     def analytic(self) -> AnalyticCosts:

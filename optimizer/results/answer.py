@@ -30,6 +30,10 @@ class Strategy:
     layers_per_stage: tuple[int, ...]
     weight_precision: str
     kv_precision: str
+    expert_slice_ranks: int = 1
+    """Replicas of one engine that slice every expert among them (MoE tensor parallel beside attention data parallel)."""
+    decode_context_parallel: int = 1
+    """TP ranks that share the tokens of a sequence's cache among them."""
 
     @property
     def gpus(self) -> int:
@@ -39,8 +43,20 @@ class Strategy:
     @property
     def label(self) -> str:
         """Short name such as ``TP4·PP1·DP2`` (EP is named when it is used)."""
+        return f"TP{self.tensor_parallel}·PP{self.pipeline_parallel}·DP{self.data_parallel}{self.sharing}"
+
+    @property
+    def sharing(self) -> str:
+        """What of the label names how experts and contexts are shared, where they are."""
         expert = f"·EP{self.expert_parallel}" if self.expert_parallel > 1 else ""
-        return f"TP{self.tensor_parallel}·PP{self.pipeline_parallel}·DP{self.data_parallel}{expert}"
+        sliced = f"·MoE-TP{self.tensor_parallel * self.expert_slice_ranks}" if self.expert_slice_ranks > 1 else ""
+        context = f"·DCP{self.decode_context_parallel}" if self.decode_context_parallel > 1 else ""
+        return expert + sliced + context
+
+    @property
+    def engine_ranks(self) -> int:
+        """d: replicas that one engine instance couples."""
+        return max(1, self.expert_parallel // self.tensor_parallel) * self.expert_slice_ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +71,8 @@ class Fixed:
     layers_per_stage: tuple[int, ...] | None = None
     weight_precision: str | None = None
     kv_precision: str | None = None
+    expert_slice_ranks: int | None = None
+    decode_context_parallel: int | None = None
 
     @property
     def any(self) -> bool:

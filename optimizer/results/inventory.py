@@ -169,5 +169,4 @@ class InventoryAnswer:
 
 def instance_label(strategy: Strategy) -> str:
     """Short name of one instance's shape, such as ``TP4·PP2``."""
-    expert = f"·EP{strategy.expert_parallel}" if strategy.expert_parallel > 1 else ""
-    return f"TP{strategy.tensor_parallel}·PP{strategy.pipeline_parallel}{expert}"
+    return f"TP{strategy.tensor_parallel}·PP{strategy.pipeline_parallel}{strategy.sharing}"

@@ -64,7 +64,7 @@ class Placement:
 
 def engine_replicas(strategy: Strategy) -> int:
     """d: replicas that one engine instance runs as data-parallel ranks."""
-    return max(1, strategy.expert_parallel // strategy.tensor_parallel)
+    return strategy.engine_ranks
 
 
 def place_evenly(problem: Problem, strategy: Strategy) -> Placement:

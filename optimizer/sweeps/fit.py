@@ -69,7 +69,12 @@ def _one(stated: Stated, index: int, model: str) -> ModelFit:
             index, {"model": model} | ({} if weights is None else {"search.weight_precision": weights}), None, model
         )
         problem = replace(stated.changed(changes), model=None).problem()
+        if problem.serving != "joint":
+            raise ProblemError(
+                "serving", f"{problem.serving} is taken by optimizer solve and optimizer check; state joint here"
+            )
         answer = solve(problem, repairs=False)
+        assert isinstance(answer, Answer)
         word = answer.strategy.weight_precision if answer.strategy else weights or problem.model.native_weight_format
         made = ModelFit(
             model,

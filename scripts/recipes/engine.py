@@ -104,7 +104,7 @@ def test_the_engine_is_solved_for_and_launched(target: str) -> None:
     assert answer.status == "optimal" and answer.verification.passed
     chosen = chosen_of(problem, answer)
     options = resolve_options(problem.model, problem.engine, target)
-    files = launch_files(chosen.problems, chosen.placement, options, title="t", may_lose=0)
+    files = launch_files(chosen, options, "t")
     assert any("example-serve" in text for text in files.values())
     assert "max_num_seqs of the answer" in files["README.md"]
 """

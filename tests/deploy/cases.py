@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
 from optimizer.deployment import Options, launch_files
-from optimizer.deployment.chosen import may_lose
+from optimizer.deployment.chosen import Chosen
+from optimizer.deployment.losses import may_lose
 from optimizer.deployment.options import resolve_options
 from optimizer.facts.problem import Problem
 from optimizer.reading.load import problem_from_dict
 from optimizer.results.answer import Strategy
-from optimizer.results.placement import place_evenly
+from optimizer.results.placement import Placement, place_evenly
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LLAMA = "llama3-70b"
@@ -84,7 +86,16 @@ def written(stated: Problem, chosen: Strategy, target: str, **options: Any) -> t
     resolved: Options = resolve_options(stated.model, stated.engine, target, **options)
     lost = may_lose(stated, placement)
     stages = (stated,) * chosen.pipeline_parallel
-    return launch_files([stages], placement, resolved, name=stated.name, title="a test", may_lose=lost), stated
+    return launch_files(placed([stages], placement, may_lose=lost), resolved, "a test"), stated
+
+
+def placed(
+    problems: Sequence[Sequence[Problem]], placement: Placement, *, may_lose: int = 0, name: str = "", said: str = ""
+) -> Chosen:
+    """What is to be launched, without an answer; ``said`` is a rule that is not kept."""
+    stages = tuple(tuple(one) for one in problems)
+    broken = (said,) if said else ()
+    return Chosen(name or stages[0][0].name, "a strategy", stages, placement, may_lose, "a test", broken)
 
 
 def commands_in(files: dict[str, str]) -> list[dict[str, Any]]:

@@ -28,6 +28,8 @@ def test_the_best_strategy_is_written(tmp_path: Path, example: dict[str, Any]) -
     assert set(files) == {
         "start-node-0.sh",
         "supervise.py",
+        "process_tree.py",
+        "process_log.py",
         "start-router.sh",
         "route.sh",
         "router.conf",

@@ -11,7 +11,7 @@ import yaml
 from optimizer.deployment.pods import HOSTNAME
 from optimizer.facts.errors import ProblemError
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
-from tests.deploy.cases import CASES, files_of, problem, strategy
+from tests.deploy.cases import CASES, files_of, placed, problem, strategy
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
 jsonschema = pytest.importorskip("jsonschema")
@@ -209,7 +209,7 @@ def _two_pools(**options: Any) -> dict[str, str]:
     chosen = with_hosts(
         resolve_options(fast.model, "vllm", options.pop("target")), options.pop("hosts", None), placement.nodes
     )
-    return launch_files([[fast], [slow]], placement, chosen, name="two pools", title="two pools", may_lose=1)
+    return launch_files(placed([[fast], [slow]], placement, may_lose=1, name="two pools"), chosen, "two pools")
 
 
 def test_pools_keep_their_own_strategies_shares_and_nodes() -> None:

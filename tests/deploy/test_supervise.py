@@ -184,6 +184,11 @@ def test_a_second_start_in_the_same_folder_is_refused(start: Any, tmp_path: Path
     assert get(one.port, "/health")[0] == 200
 
 
+def test_a_start_that_takes_too_long_is_ended(start: Any, tmp_path: Path) -> None:
+    one = start("--start", "60", flags=("--ready-within", "0.5"))
+    until(lambda: "did not serve within 0.5 s" in one.said())
+
+
 def test_a_part_on_several_nodes_is_patient(start: Any, tmp_path: Path) -> None:
     one = start("--fail", "ConnectionError: node-0 cannot be reached", flags=("--patient",))
     until(lambda: one.said().count("cannot be reached") >= 5)
@@ -191,18 +196,15 @@ def test_a_part_on_several_nodes_is_patient(start: Any, tmp_path: Path) -> None:
 
 
 def test_logs_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import argparse
+    from optimizer.deployment.programs import process_log
 
-    from optimizer.deployment.programs import supervise
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(supervise, "LOG_BYTES", 10)
-    keeper = supervise.Keeper(argparse.Namespace(name="engine", command=[], port=0))
+    monkeypatch.setattr(process_log, "LOG_BYTES", 10)
+    log = process_log.Log(tmp_path / "engine.log")
     for number in range(6):
-        with Path(keeper.log).open("a") as stream:
+        with log.path.open("a") as stream:
             stream.write(f"this is text {number}")
-        keeper.rotate()
-    found = {path.name: path.read_text() for path in Path("logs").iterdir()}
+        assert log.rotate() is None
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert found == {
         "engine.log": "",
         **{f"engine.log.{age}": f"this is text {6 - age}" for age in (1, 2, 3)},

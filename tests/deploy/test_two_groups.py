@@ -18,7 +18,7 @@ from optimizer.questions.inventory import solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.results.answer import Strategy
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
-from tests.deploy.cases import commands_in, value
+from tests.deploy.cases import commands_in, placed, value
 from tests.deploy.test_command import _run
 from tests.deploy.test_settings import _keeps
 from tests.inventory.generate import tight_inventory
@@ -70,7 +70,7 @@ def written(
     placement = Placement(tuple(instances))
     hosts = options.pop("hosts", None)
     resolved = with_hosts(resolve_options(problems[0].model, engine, target, **options), hosts, placement.nodes)
-    return launch_files([problems], placement, resolved, title="two groups", may_lose=0)
+    return launch_files(placed([problems], placement), resolved, "two groups")
 
 
 AHEAD = pipeline(4, (30, 17, 17)), (("h100", 1, 1), ("a100", 2, 2)), ["h100-0:0123", "a100-0:0123", "a100-1:0123"]
@@ -232,6 +232,8 @@ def test_the_command(tmp_path: Path) -> None:
         "route.sh",
         "start-router.sh",
         "supervise.py",
+        "process_tree.py",
+        "process_log.py",
         "compose-l40s-48gb-1-0.yaml",
         "compose-h100-sxm-80gb-0-0.yaml",
     }

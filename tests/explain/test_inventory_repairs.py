@@ -103,6 +103,8 @@ def test_one_more_sequence_or_one_more_node_is_offered() -> None:
     assert answer.status == "infeasible"
     said = {repair.changes[0].field: repair.changes[0].new for repair in answer.repairs}
     assert said["requirements.max_batch"] == 5 and said["cluster.0.nodes"] == 2
+    # TP8 alone was searched: narrower instances would do.
+    assert answer.within == "searched space" and answer.cut_by == ("search.tensor_parallel",)
 
 
 def test_a_repair_is_written_into_the_file(tmp_path: Path) -> None:

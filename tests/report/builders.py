@@ -80,5 +80,5 @@ def example(fixed: Fixed | None = None) -> Built:
     return build_report(problem, answer, front=FRONT, curve=CURVE)
 
 
-PROPOSED = Fixed(tensor_parallel=2, pipeline_parallel=4, data_parallel=1)
+PROPOSED = Fixed(tensor_parallel=2, pipeline_parallel=2, data_parallel=2)
 """The strategy of the report that the project was created from."""

@@ -30,9 +30,9 @@ def refused(capsys: pytest.CaptureFixture[str], said: str, *arguments: str) -> N
 
 def test_three_files_and_the_verdict(tmp_path: Path) -> None:
     out = tmp_path / "new" / "report"
-    result = run("report", str(EXAMPLE), "--tp", "2", "--pp", "4", "--dp", "1", "--out", str(out))
+    result = run("report", str(EXAMPLE), "--tp", "2", "--pp", "2", "--dp", "2", "--out", str(out))
     assert result.returncode == 1, result.stderr
-    assert "FAIL: TP2·PP4·DP1 breaks 4 rules." in result.stdout
+    assert "FAIL: TP2·PP2·DP2 breaks 2 rules." in result.stdout
     assert sorted(path.name for path in out.iterdir()) == ["report.html", "report.json", "report.md"]
     found = json.loads((out / "report.json").read_text())
     assert found["verdict"] == "fail" and found["answer"]["feasible"] is False

@@ -23,7 +23,7 @@ from optimizer.facts.problem import Problem
 from optimizer.reading.load import problem_from_dict
 from optimizer.results.answer import Strategy
 from optimizer.results.placement import place_evenly
-from tests.deploy.cases import commands_in
+from tests.deploy.cases import commands_in, placed
 from tests.safety import hostile
 from tests.safety.hostile import MARK, SEEN, UNSEEN
 
@@ -64,10 +64,8 @@ def _files(problem: Problem, target: str, **options: Any) -> dict[str, str]:
     strategy = Strategy(1, 1, 2, 1, 8, (10,), "bf16", "bf16")
     placement = place_evenly(problem, strategy)
     resolved = with_hosts(resolve_options(problem.model, problem.engine, target, **options), None, placement.nodes)
-    notes = (f"Not kept: {problem.name}",)
-    return launch_files(
-        [[problem]], placement, resolved, title=f"{problem.name}: TP1", may_lose=0, notes=notes, name=problem.name
-    )
+    chosen = placed([[problem]], placement, said=f"Not kept: {problem.name}")
+    return launch_files(chosen, resolved, f"{problem.name}: TP1")
 
 
 def _runs(engine: str, target: str) -> bool:

@@ -22,6 +22,7 @@ import pytest
 import yaml
 
 from optimizer.cli.program import main
+from optimizer.deployment.shell import PROGRAMS
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.text import visible
 from optimizer.reading.chain import chain_from_dict
@@ -306,7 +307,7 @@ def _launch_file(path: Path, text: str, model_id: str) -> None:
         for line in re.findall(r"^(?:bash|docker|kubectl) .*$", content, re.M):
             shlex.split(line, comments=True)
     else:
-        assert path.suffix == ".sh" or path.name == "supervise.py"
+        assert path.suffix == ".sh" or path.name in PROGRAMS
         for line in content.splitlines():
             assert MARK not in line or line.startswith("# "), line
 

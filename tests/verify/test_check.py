@@ -111,6 +111,8 @@ def test_another_strategy_with_the_same_claims(field: str) -> None:
         "layers_per_stage": (7, 7),
         "weight_precision": "fp8",
         "kv_precision": "fp8",
+        "expert_slice_ranks": 2,
+        "decode_context_parallel": 2,
     }
     assert not verify_answer(STATED, replace(TRUE, strategy=replace(BEST, **{field: others[field]}))).passed
 

@@ -50,6 +50,8 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
         arguments += ["--attn-dp-size", str(ranks)]
     if strategy.expert_parallel > 1:
         arguments += ["--ep-size", str(strategy.expert_parallel)]
+    if strategy.decode_context_parallel > 1:
+        arguments += ["--dcp-size", str(strategy.decode_context_parallel)]
     environment = {}
     if strategy.pipeline_parallel > 1:
         environment["SGLANG_PP_LAYER_PARTITION"] = joined(strategy.layers_per_stage)
@@ -89,7 +91,8 @@ def _guesses(problem: Problem) -> list[str]:
     if speculation.method == "mtp":
         return ["--speculative-algorithm", "NEXTN", *steps]
     draft = speculation.draft_model or "NAME-OF-THE-DRAFT"
-    return ["--speculative-algorithm", "STANDALONE", "--speculative-draft-model-path", draft, *steps]
+    algorithm = "EAGLE3" if speculation.method == "eagle" else "STANDALONE"
+    return ["--speculative-algorithm", algorithm, "--speculative-draft-model-path", draft, *steps]
 
 
 def _nodes(launch: Launch, options: Options) -> list[str]:

@@ -117,9 +117,9 @@ def _refuse(problem: Problem, launch: Launch, options: Options) -> None:
             f"{name}: replicas that share experts have one GPU a stage (attention data parallelism); TP 1, or EP up to TP, would be "
             "right",
         )
-    if work.speculation is not None and work.guessed and work.speculation.method == "draft":
+    if work.speculation is not None and work.guessed and work.speculation.drafts:
         raise ProblemError(
             "workload.speculation.method",
-            f"draft: how {name} is told of a draft model differs between its releases and is not guessed; mtp or ngram would be "
-            "right",
+            f"{work.speculation.method}: how {name} is told of a draft model differs between its releases and is not guessed; mtp or "
+            "ngram would be right",
         )

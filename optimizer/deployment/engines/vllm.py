@@ -42,6 +42,8 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
     common += _workload_flags(problem)
     if strategy.expert_parallel > 1:
         common.append("--enable-expert-parallel")
+    if strategy.decode_context_parallel > 1:
+        common += ["--decode-context-parallel-size", str(strategy.decode_context_parallel)]
     if launch.instance.replicas > 1:
         common += ["--data-parallel-size", str(launch.instance.replicas)]
     environment = {}
@@ -65,9 +67,11 @@ def _workload_flags(problem: Problem) -> list[str]:
         found.append("--enable-prefix-caching")
     if work.speculation is not None and work.guessed:
         config: dict[str, str | int] = {
-            "method": {"mtp": "mtp", "ngram": "ngram", "draft": "draft_model"}[work.speculation.method]
+            "method": {"mtp": "mtp", "ngram": "ngram", "draft": "draft_model", "eagle": "eagle3"}[
+                work.speculation.method
+            ]
         }
-        if work.speculation.method == "draft":
+        if work.speculation.drafts:
             config["model"] = work.speculation.draft_model or "NAME-OF-THE-DRAFT"
         found += ["--speculative-config", json.dumps(config | {"num_speculative_tokens": work.guessed})]
     return found

@@ -104,11 +104,4 @@ def _stated_for(problem: Problem, strategy: Strategy) -> Correction | None:
 
 
 def _shape(strategy: Strategy) -> Shape:
-    return Shape(
-        strategy.tensor_parallel,
-        strategy.pipeline_parallel,
-        strategy.expert_parallel,
-        strategy.weight_precision,
-        strategy.kv_precision,
-        strategy.layers_per_stage,
-    )
+    return Shape.of(strategy)

@@ -18,14 +18,7 @@ def memory_sentences(problem: Problem, strategy: Strategy | None) -> list[str]:
     said = machine_sentences(problem.engine_overhead, [problem.hardware.gpu])
     if strategy is None or "memory" in problem.search.disabled_rules:
         return said
-    shape = Shape(
-        strategy.tensor_parallel,
-        strategy.pipeline_parallel,
-        strategy.expert_parallel,
-        strategy.weight_precision,
-        strategy.kv_precision,
-        strategy.layers_per_stage,
-    )
+    shape = Shape.of(strategy)
     found = start_up(problem, shape)
     # The others are told of memory what leaves room for one such sequence.
     if engine_of(problem.engine).share == "whole" and found.may_not_start:

@@ -87,6 +87,8 @@ def fixed_words(fixed: Fixed | None) -> str:
         "PP": fixed.pipeline_parallel,
         "DP": fixed.data_parallel,
         "EP": fixed.expert_parallel,
+        "experts sliced over DP ranks ": fixed.expert_slice_ranks,
+        "DCP": fixed.decode_context_parallel,
     }
     named = "·".join(f"{name}{value}" for name, value in words.items() if value)
     more = [f"{count(fixed.max_num_seqs, 'sequence')} per replica"] if fixed.max_num_seqs else []

@@ -129,6 +129,7 @@ def _candidate(problem: Problem, stated: Stated, foil: Strategy) -> tuple[Flip |
         "search.weight_precision": (search.weight_precision or (model.native_weight_format,), foil.weight_precision),
         "search.kv_precision": (search.kv_precision or (model.native_kv_format,), foil.kv_precision),
         "search.expert_parallel": ((search.expert_parallel,), "any"),
+        "search.decode_context_parallel": (search.decode_context_parallel, foil.decode_context_parallel),
     }
     for field, (offered, wanted) in lists.items():
         if offered is None or wanted in offered:
@@ -230,6 +231,8 @@ def _tie_break(foil: Strategy, top: Strategy) -> str:
         ("smaller PP", foil.pipeline_parallel, top.pipeline_parallel),
         ("smaller TP", foil.tensor_parallel, top.tensor_parallel),
         ("smaller EP", foil.expert_parallel, top.expert_parallel),
+        ("experts over fewer replicas", foil.expert_slice_ranks, top.expert_slice_ranks),
+        ("contexts over fewer ranks", foil.decode_context_parallel, top.decode_context_parallel),
         ("the wider weight format", foil.weight_precision, top.weight_precision),
         ("the wider KV format", foil.kv_precision, top.kv_precision),
         ("the more even layer split", foil.layers_per_stage, top.layers_per_stage),

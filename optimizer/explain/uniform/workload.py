@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+from optimizer.facts.demand import Prefix
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Metrics
+
+REUSE_S = ((60.0, "a minute"), (600.0, "ten minutes"), (3600.0, "an hour"))
 
 
 def workload_sentences(problem: Problem, metrics: Metrics) -> list[str]:
@@ -23,11 +28,7 @@ def workload_sentences(problem: Problem, metrics: Metrics) -> list[str]:
             if kept is None
             else f" The cache that the load leaves keeps a prefix about {kept:,.0f} s after its last use"
         )
-        claim = (
-            f": the hit rate of {work.prefix.hit_rate:.0%} needs most prefixes to come again within that."
-            if lasts
-            else ""
-        )
+        claim = "" if kept is None else f"; {_carried(work.prefix, kept)}."
         said.append(
             f"{share:.0%} of a mean prompt's tokens are found in the cache{once}.{lasts}"
             + (claim if work.prefix.hit_rate else "." if lasts else "")
@@ -38,6 +39,19 @@ def workload_sentences(problem: Problem, metrics: Metrics) -> list[str]:
             f"{float(work.yielded):.2f} on average at an acceptance of {work.speculation.acceptance:g}."
         )
     return said
+
+
+def _carried(prefix: Prefix, kept_s: float) -> str:
+    """Which hit rate the memory left can carry: the share of prefixes that come again, at random, before they are pushed out."""
+
+    def rate(reuse_s: float) -> str:
+        return f"{prefix.hit_rate * -math.expm1(-kept_s / reuse_s):.0%}"
+
+    stated = f"of the hit rate of {prefix.hit_rate:.0%} the memory left carries"
+    if prefix.reuse_s is not None:
+        return f"{stated} {rate(prefix.reuse_s)} where a prefix comes again after {prefix.reuse_s:g} s on average"
+    said = ", ".join(f"{rate(seconds)} after {words}" for seconds, words in REUSE_S)
+    return f"{stated} {said}, where a prefix comes again after that on average (workload.prefix.reuse_s states it)"
 
 
 def _whole(problem: Problem) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from optimizer.costs.links import CONTEXT_MESSAGES
 from optimizer.costs.shapes import Floats
 from optimizer.explain.common.numbers import count as counted
 from optimizer.reporting.derive.links import all_reduce, all_to_all, exchanged, sends
@@ -73,12 +74,13 @@ def derive_round(subject: Subject, running: int) -> Figure:
         return ledger.derive(id, title, "the decode step", ms(ledger.value(one[0][1])), value, "ms",
                              note=MODEL, inputs=[one[0][1]])  # fmt: skip
     batch, turns = batch_of(subject, running), min(running, shape.pp)
+    tokens = batch * (1 + subject.problem.workload.guessed)
     ledger.derive(
         f"sends-n{running}",
         f"Sends between the stages of a micro-batch of {batch} sequences",
         "hops × (sequences × hidden size × 2 values × 2 bytes / bandwidth + latency)",
-        sends(subject, counted(batch, "sequence")),
-        float(subject.analytic.steps.send_ms(np.array([[float(batch)]]))[0, 0]),
+        sends(subject, checked(subject, batch) if tokens > batch else counted(batch, "sequence")),
+        float(subject.analytic.steps.send_ms(np.array([[float(tokens)]]))[0, 0]),
         "ms",
         note=f"{MODEL}; {CONSTANTS}",
     )
@@ -100,24 +102,50 @@ def derive_round(subject: Subject, running: int) -> Figure:
 def derive_tpot(subject: Subject, running: int) -> Figure:
     """Time per output token with so many sequences in progress."""
     derive_round(subject, running)
-    ledger, output = subject.ledger, subject.problem.workload.output_tokens
-    prompts = f"({running} − 1) / {output}"
+    ledger, work = subject.ledger, subject.problem.workload
+    yielded = f"{number(float(work.yielded))}" if work.guessed else ""
+    prompts = f"({running} − 1) / {work.output_tokens}" + (f" × {yielded}" if yielded else "")
     o_sum, o_max = ledger.value("prompt-sum"), ledger.value("prompt-max")
     value, c = float(subject.service.tpot_ms[0, running - 1]), number(float(subject.service.overlap[0]))
     title = f"Time per output token with {running} sequences in progress"
     if subject.corrected:
         note = f"Costs: {subject.problem.cost_source}; factors on the analytic model's time, docs/model.md, section 9"
         return ledger.given(f"tpot-n{running}", title, value, "ms", note)
+    formula = "round + p × (O_max + (O_sum − O_max) / (1 + c · p)), p = (sequences − 1) / output tokens: prompts that join a round"
+    decode = ms(ledger.value(f"round-n{running}"))
+    text = f"{decode} + {prompts} × ({ms(o_max)} + ({ms(o_sum)} − {ms(o_max)}) / (1 + {c} × {prompts}))"
+    if subject.shape.pp > 1:
+        formula = f"the longer of: {formula}; a round in which one micro-batch takes nearly all prompts"
+        text = f"max({text}, {_bunched(subject, decode, prompts)})"
+    if yielded:
+        formula, text = f"({formula}) / tokens that a step yields", f"({text}) / {yielded}"
     return ledger.derive(
         f"tpot-n{running}",
         title,
-        "round + p × (O_max + (O_sum − O_max) / (1 + c · p)), p = (sequences − 1) / output tokens: prompts that join a round",
-        f"{ms(ledger.value(f'round-n{running}'))} + {prompts} × ({ms(o_max)} + ({ms(o_sum)} − {ms(o_max)}) / (1 + {c} × {prompts}))",
+        formula,
+        text,
         value,
         "ms",
         note=MODEL,
         inputs=(f"round-n{running}", "prompt-max", "prompt-sum"),
     )
+
+
+def _bunched(subject: Subject, decode: str, prompts: str) -> str:
+    """A round whose prompts pass in one micro-batch: half the sum, and the root of its square less what hides behind it."""
+    work, pp = subject.problem.workload, subject.shape.pp
+    budget = subject.problem.search.max_num_batched_tokens
+    room = f"min({prompts}, {number(budget)} / {number(work.fresh(work.prompt_tokens))})"
+    together = f"{ms(subject.ledger.value('prompt-sum'))} × {room}"
+    half, hidden = f"({decode} + {together}) / 2", f"min(1, {prompts} / (1 + {prompts} / 2))"
+    less = f"{together} × {decode} × (1 − 1 / {pp} − 1 / (2 × {pp} × {pp})) × {hidden} / 1 ms / 1 ms"
+    return f"{half} + (({half} / 1 ms) ^ 2 − {less}) ^ 0.5 × 1 ms"
+
+
+def checked(subject: Subject, batch: int) -> str:
+    """Tokens of a micro-batch in a step: one of each sequence, and those it guessed."""
+    guessed = subject.problem.workload.guessed
+    return f"{batch} × {1 + guessed}" if guessed else f"{batch}"
 
 
 def _stage(subject: Subject, column: int, stages: list[int], running: int) -> None:
@@ -132,6 +160,7 @@ def _stage(subject: Subject, column: int, stages: list[int], running: int) -> No
         "TP all-reduce": _reduce,
         "expert exchange": _exchange,
         "step overhead": _step,
+        "context exchange": _contexts,
     }
     parts = {}
     for term, totals in values.items():
@@ -177,7 +206,9 @@ def _dense(subject: Subject, column: int, batch: int) -> Written:
     read = total([f"{counted(count, 'layer')} × {byte(float(arrays.read_bytes[0, k]))}" for k, count in here])
     done = total([f"{counted(count, 'layer')} × {number(float(arrays.linear_parameters[0, k]))}" for k, count in here])
     memory = f"({read}) / {rate(float(arrays.linear_bandwidth[0]) / 1e6, c.eta_bw)}"
-    compute = f"2 FLOP × {batch} × ({done}) / {flops(float(arrays.linear_peak[0]), c.eta_decode_flops)}"
+    compute = (
+        f"2 FLOP × {checked(subject, batch)} × ({done}) / {flops(float(arrays.linear_peak[0]), c.eta_decode_flops)}"
+    )
     formula = "the longer of: weights read / memory bandwidth; 2 × sequences × parameters / compute rate"
     return formula, roof(subject, memory, compute), [f"linear-{k}" for k, _ in here]
 
@@ -186,7 +217,8 @@ def _head(subject: Subject, column: int, batch: int) -> Written:
     c, arrays = subject.constants, subject.analytic.arrays
     memory = f"{byte(float(arrays.head_bytes[0]))} / {rate(arrays.bandwidth / 1e6, c.eta_bw)}"
     compute = (
-        f"2 FLOP × {batch} × {number(float(arrays.head_parameters[0]))} / {flops(arrays.peak16, c.eta_decode_flops)}"
+        f"2 FLOP × {checked(subject, batch)} × {number(float(arrays.head_parameters[0]))} / "
+        f"{flops(arrays.peak16, c.eta_decode_flops)}"
     )
     formula = "the longer of: output head read / memory bandwidth; 2 × sequences × its parameters / compute rate"
     return formula, roof(subject, memory, compute), ["embedding"]
@@ -207,7 +239,9 @@ def _cache(subject: Subject, column: int, batch: int) -> Written:
             f"{counted(count, 'layer')} × 2 FLOP × {number(int(arrays.decode_width[k]))} / {subject.shape.tp} × {number(seen)} tokens"
         )
     memory = f"({total(read)}) / {rate(arrays.bandwidth / 1e6, c.eta_kv)}"
-    compute = f"({total(scored)}) / {flops(arrays.peak16, c.eta_decode_flops)}"
+    guessed = subject.problem.workload.guessed
+    each = f"{1 + guessed} × " if guessed else ""
+    compute = f"{each}({total(scored)}) / {flops(arrays.peak16, c.eta_decode_flops)}"
     formula = (
         "sequences × the longer of: cached bytes read / memory bandwidth; attention FLOP / compute rate, "
         "at a context of prompt + half the output"
@@ -220,7 +254,7 @@ def touched(subject: Subject, kind: int, batch: int) -> str:
     """Expected distinct experts that the tokens of a step reach, as arithmetic."""
     arrays = subject.analytic.arrays
     experts, per_token = int(arrays.experts[kind]), int(arrays.experts_per_token[kind])
-    return f"{experts} × (1 − (1 − {per_token} / {experts}) ^ {batch * subject.ranks})"
+    return f"{experts} × (1 − (1 − {per_token} / {experts}) ^ {batch * subject.ranks * (1 + subject.problem.workload.guessed)})"
 
 
 def slowdown(subject: Subject, experts: int) -> str:
@@ -231,8 +265,8 @@ def slowdown(subject: Subject, experts: int) -> str:
 
 
 def _experts(subject: Subject, column: int, batch: int) -> Written:
-    c, arrays, shape = subject.constants, subject.analytic.arrays, subject.shape
-    group, parts = max(shape.tp, shape.ep), []
+    c, arrays = subject.constants, subject.analytic.arrays
+    group, parts = int(subject.analytic.table.expert_gpus[0]), []
     for k, count in layer_counts(subject, column):
         if not arrays.experts[k]:
             continue
@@ -241,7 +275,7 @@ def _experts(subject: Subject, column: int, batch: int) -> Written:
         bandwidth = rate(float(arrays.expert_bandwidth[0]) / 1e6, c.eta_expert_bw)
         memory = f"{touched(subject, k, batch)} × {size} / {group} / {bandwidth}"
         compute = (
-            f"2 FLOP × {batch * subject.ranks} × {int(arrays.experts_per_token[k])} × {one} / {group} / "
+            f"2 FLOP × {checked(subject, batch * subject.ranks)} × {int(arrays.experts_per_token[k])} × {one} / {group} / "
             f"{flops(float(arrays.expert_peak[0]), c.eta_expert_flops)} × {slowdown(subject, int(arrays.experts[k]))}"
         )
         parts.append(f"{counted(count, 'layer')} × ({roof(subject, memory, compute)})")
@@ -270,7 +304,7 @@ def _overhead(subject: Subject, column: int, batch: int) -> Written:
 
 def _reduce(subject: Subject, column: int, batch: int) -> Written:
     layers = sum(count for _, count in layer_counts(subject, column))
-    size = f"{batch} × {number(subject.model.hidden_size)} × 2 B"
+    size = f"{checked(subject, batch)} × {number(subject.model.hidden_size)} × 2 B"
     formula = "layers × 2 × all-reduce of sequences × hidden size × 2 bytes: ring bytes / bandwidth + latency"
     return formula, f"{counted(layers, 'layer')} × 2 × ({all_reduce(subject, size)})", []
 
@@ -278,13 +312,28 @@ def _reduce(subject: Subject, column: int, batch: int) -> Written:
 def _exchange(subject: Subject, column: int, batch: int) -> Written:
     arrays = subject.analytic.arrays
     layers = sum(count for k, count in layer_counts(subject, column) if arrays.experts[k])
-    size = f"{batch} × {exchanged(subject)}"
+    size = f"{checked(subject, batch)} × {exchanged(subject)}"
     formula = "MoE layers × 2 (there and back) × all-to-all: bytes / bandwidth + latency"
     return formula, f"{counted(layers, 'layer')} × 2 × ({all_to_all(subject, size)})", []
+
+
+def _contexts(subject: Subject, column: int, batch: int) -> Written:
+    c, arrays, dcp = subject.constants, subject.analytic.arrays, subject.shape.dcp
+    here = [(k, count) for k, count in layer_counts(subject, column) if arrays.decode_width[k]]
+    width = total([f"{counted(count, 'layer')} × {number(int(arrays.decode_width[k]))}" for k, count in here])
+    sent = f"2 B × ({dcp} − 1) × ({width}) / {subject.shape.tp} × {checked(subject, batch)}"
+    layers, fixed = sum(count for _, count in here), float(subject.analytic.steps.links.context_ms[0])
+    late = f"{number(subject.analytic.steps.generation)} × {CONTEXT_MESSAGES} / 2 × {ms(c.t_tp)}" + (
+        f" + {ms(fixed)}" if fixed else ""
+    )
+    per_ms = 1 / float(subject.analytic.steps.links.context_ms_per_byte[0]) / 1e6
+    formula = "bytes of queries sent and results returned / bandwidth + layers × what three collectives take"
+    return formula, f"{sent} / ({number(per_ms)} GB/s) + {counted(layers, 'layer')} × ({late})", []
 
 
 def _step(subject: Subject, column: int, batch: int) -> Written:
     c, steps = subject.constants, subject.analytic.steps
     parts = [f"{number(steps.generation)} × {ms(c.t_step)}"] if c.t_step else []
-    parts.append(f"{counted(batch, 'sequence')} × {ms(c.t_sequence)}")
+    guessed = subject.problem.workload.guessed
+    parts.append((f"{checked(subject, batch)}" if guessed else counted(batch, "sequence")) + f" × {ms(c.t_sequence)}")
     return "time per step + sequences of a rank × time per sequence (last stage)", total(parts), []

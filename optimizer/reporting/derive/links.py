@@ -77,7 +77,7 @@ def all_reduce(subject: Subject, size: str) -> str:
 
 def all_to_all(subject: Subject, size: str) -> str:
     """Time of an all-to-all between coupled replicas, as arithmetic."""
-    group = max(subject.shape.tp, subject.shape.ep)
+    group = int(subject.analytic.table.expert_gpus[0])
     link = group_link(subject, group)
     late = f" + {ms(subject.constants.exchange_latency_us / 1e3)}"
     late += f" + {ms(link.latency_ms)}" if link.latency_ms else ""
@@ -88,9 +88,17 @@ def all_to_all(subject: Subject, size: str) -> str:
 
 def exchanged(subject: Subject) -> str:
     """Bytes of one token in one all-to-all, as arithmetic."""
+    copies, width = copies_of_a_token(subject)
+    return f"{copies} × {number(subject.model.hidden_size)} × {number(width)} B"
+
+
+def copies_of_a_token(subject: Subject) -> tuple[int, float]:
+    """(places that a token goes to in one all-to-all, bytes of each of its values)."""
+    places = exchange_places(subject.hardware, int(subject.analytic.table.expert_gpus[0]))
+    if subject.shape.slice_ranks > 1:
+        return min(subject.shape.slice_ranks, places), 2.0
     per_token = max(int(v) for v in subject.analytic.arrays.experts_per_token)
-    copies = min(per_token, exchange_places(subject.hardware, max(subject.shape.tp, subject.shape.ep)))
-    return f"{copies} × {number(subject.model.hidden_size)} × {number(subject.constants.exchange_bytes)} B"
+    return min(per_token, places), subject.constants.exchange_bytes
 
 
 def hops(subject: Subject) -> list[tuple[int, LinkClass]]:

@@ -127,7 +127,8 @@ def _queue(subject: Subject, n99: int) -> None:
     occupancy, round99 = ledger.value("occupancy"), ledger.value(f"round-n{n99}")
     fit = max(1, int(service.prompts_per_step))
     hold = occupancy + service.chunks * round99 / fit
-    prompt, budget = subject.problem.workload.prompt_tokens, subject.problem.search.max_num_batched_tokens
+    work = subject.problem.workload
+    prompt, budget = work.fresh(work.prompt_tokens), subject.problem.search.max_num_batched_tokens
     ledger.derive(
         "hold", "θ: what one prompt keeps the engine", "O + chunks · round(n99) / max(1, floor(token budget / prompt))",
         f"{ms(occupancy)} + {service.chunks} × {ms(round99)} / max(1, floor({number(budget)} / {number(prompt)}))", hold, "ms",
@@ -171,7 +172,7 @@ def _latencies(subject: Subject, n50: int, n99: int) -> None:
     _metric(subject, "prefill_p50_ms", "Prefill, P50", "prefill of the mean prompt at n50", ms(p50), [first])
     near = f"min(1, max(0, 100 × {_rate(subject)} × ({ms(round99)} + {ms(occupancy)}) − 1))"
     full = (
-        f"(ceil({number(longest)} / {number(subject.problem.search.max_num_batched_tokens)}) + 1) × "
+        f"(ceil({number(work.fresh(longest))} / {number(subject.problem.search.max_num_batched_tokens)}) + 1) × "
         f"({number(service.prompts_per_step)} × {ms(occupancy)} + {ms(round99)})"
     )
     late = f"max({ms(wait)}, {ms(occupancy)} × {near})" if wait else f"{ms(occupancy)} × {near}"

@@ -61,7 +61,7 @@ def _layers(subject: Subject) -> None:
             parts.append(f"{number(kind.unquantized_parameters)} × 2 B")
         if kind.experts:
             loaded = float(arrays.loaded_expert_bytes[0, k])
-            parts.append(f"{byte(loaded)} × {kind.experts} / {max(shape.tp, shape.ep)}")
+            parts.append(f"{byte(loaded)} × {kind.experts} / {int(subject.analytic.table.expert_gpus[0])}")
         ledger.derive(
             f"layer-{k}",
             f"Weights of one layer{name} on one GPU",
@@ -83,7 +83,9 @@ def _layers(subject: Subject) -> None:
             f"kv-token-{k}",
             f"KV cache of one token in one layer{name} on one GPU",
             "(values per KV head × KV heads per GPU + values every GPU keeps) × bytes per value",
-            f"({per_head} × {heads} + {latent}) × {KV_BYTES[shape.kv_format]} B",
+            f"({per_head} × {heads} + {latent}) × {KV_BYTES[shape.kv_format]} B"
+            if shape.dcp == 1
+            else f"ceil(({per_head} × {heads} + {latent}) × {KV_BYTES[shape.kv_format]} / {shape.dcp}) × 1 B",
             token,
             "B",
             note=MODEL,
@@ -96,12 +98,13 @@ def _layers(subject: Subject) -> None:
             held = f"min({held}, ceil({window} / {block}) × {block} + {block})"
         tokens = min(kept, -(-window // block) * block + block) if window else kept
         state = float(arrays.state_bytes[0, k])
+        uneven = f" + {block} × ({shape.dcp} − 1) × {byte(token)}" if shape.dcp > 1 else ""
         ledger.derive(
             f"kv-sequence-{k}",
             f"KV cache of one sequence of full length in one layer{name} on one GPU",
             "bytes per token × tokens kept, in blocks of 16 tokens" + (" + state" if state else ""),
-            f"{byte(token)} × {held}" + (f" + {byte(state)}" if state else ""),
-            token * tokens + state,
+            f"{byte(token)} × {held}" + (f" + {byte(state)}" if state else "") + uneven,
+            token * (tokens + block * (shape.dcp - 1)) + state,
             "B",
             note=f"{MODEL}; longest sequence: requirements.max_sequence_tokens, else the model's context",
             inputs=(f"kv-token-{k}",),
@@ -209,7 +212,7 @@ def _widest(subject: Subject) -> str:
     options += [f"3 × {number(width)} / {tp}" for width in model.ffn_widths]
     if model.experts:
         per_token = max(kind.experts_per_token for kind in model.kinds)
-        width = f"{number(model.expert_ffn_width)} / {1 if ep > 1 else tp}"
+        width = f"{number(model.expert_ffn_width)} / {(1 if ep > 1 else tp) * subject.shape.slice_ranks}"
         copy = f"(max({number(model.hidden_size)}, 2 × {width}) + {width})"
         budget, ranks = subject.problem.search.max_num_batched_tokens, subject.shape.engine_ranks
         if ranks == 1 and budget <= EXPERT_CHUNK:
@@ -227,6 +230,20 @@ def layer_counts(subject: Subject, column: int) -> list[tuple[int, int]]:
     """(layer kind, number of layers) of a stage class; kinds it has none of are left out."""
     counts = subject.analytic.table.kind_counts[0, column]
     return [(k, int(count)) for k, count in enumerate(counts) if count]
+
+
+def _draft(subject: Subject) -> tuple[list[str], list[str]]:
+    """(weights, cache of a token) of what guesses tokens, on a GPU of the last stage, as arithmetic; nothing where nothing guesses."""
+    speculation, work, tp = subject.problem.workload.speculation, subject.problem.workload, subject.shape.tp
+    if speculation is None or not work.guessed or speculation.method == "ngram":
+        return [], []
+    if speculation.method == "mtp":
+        last = subject.model.kind_of_layer[-1]
+        hidden = number(subject.model.hidden_size)
+        weights = f"{byte(subject.ledger.value(f'layer-{last}'))} + 4 B × {hidden} × {hidden}"
+        return [weights], [byte(subject.ledger.value(f"kv-token-{last}"))]
+    weights = f"2 B × {number(float(speculation.draft_parameters or 0) * 1e9)} / {tp}"
+    return [weights], [f"ceil({number(speculation.draft_kv_bytes_per_token or 0)} / {tp}) × 1 B"]
 
 
 def _beside(held: float) -> list[str]:
@@ -249,6 +266,7 @@ def _stage(subject: Subject, column: int, stages: list[int]) -> Figure:
         parts += [
             *([] if tied else [byte(float(arrays.head_bytes[0]))]),
             f"{number(subject.model.output_parameters)} × 2 B",
+            *_draft(subject)[0],
         ]
     ledger.derive(
         f"weights-s{stages[0]}",
@@ -303,7 +321,8 @@ def _cache(subject: Subject, column: int, stages: list[int], here: list[tuple[in
         )
         return held
     tokens = subject.metrics.kv_cache_tokens
-    of_token = total([f"{counted(count, 'layer')} × {byte(ledger.value(f'kv-token-{k}'))}" for k, count in here])
+    each = [f"{counted(count, 'layer')} × {byte(ledger.value(f'kv-token-{k}'))}" for k, count in here]
+    of_token = total([*each, *(_draft(subject)[1] if subject.analytic.table.is_last[0, column] else [])])
     held = tokens * int(memory.kv_per_token[0, column])
     ledger.derive(
         name,

@@ -81,7 +81,8 @@ def derive_prefill(subject: Subject, tokens: int, running: int) -> Figure:
     derive_prompt(subject, tokens)
     derive_round(subject, running)
     budget = subject.problem.search.max_num_batched_tokens
-    chunks = -(-tokens // budget)
+    fresh = workload.fresh(tokens)
+    chunks = -(-fresh // budget)
     passes, inputs = [], []
     for stages in subject.stage_classes.values():
         prompt, decode = f"prefill-s{stages[0]}-m{tokens}", f"decode-s{stages[0]}-n{running}"
@@ -92,7 +93,7 @@ def derive_prefill(subject: Subject, tokens: int, running: int) -> Figure:
     if chunks > 1:
         text += f" + ({chunks} − 1) × max({', '.join(one for _, one in passes)})"
     if subject.shape.pp > 1:
-        text += f" + {sends(subject, f'ceil({number(tokens)} / {chunks})')}"
+        text += f" + {sends(subject, f'ceil({number(fresh)} / {chunks})')}"
     return ledger.derive(
         id,
         title,
@@ -100,7 +101,7 @@ def derive_prefill(subject: Subject, tokens: int, running: int) -> Figure:
         text,
         value,
         "ms",
-        note=f"{MODEL}; ceil({tokens:,} / {budget:,}) = {chunks} chunk{'s' if chunks > 1 else ''}",
+        note=f"{MODEL}; {_found(subject, tokens)}ceil({fresh:,} / {budget:,}) = {chunks} chunk{'s' if chunks > 1 else ''}",
         inputs=inputs,
     )
 
@@ -119,9 +120,13 @@ def _stage(subject: Subject, column: int, stages: list[int], tokens: int) -> Non
     for term, value in values.items():
         if not value:
             continue
-        formula, numbers = written[term](subject, column, tokens)
         id = f"prefill-{term.lower().replace(' ', '-')}-s{stages[0]}-m{tokens}"
         title = f"Prompt of {tokens:,} tokens at {name}: {term}"
+        if term not in written:
+            ledger.given(id, title, value, "ms", f"{MODEL}; {CONSTANTS}")
+            parts[id] = value
+            continue
+        formula, numbers = written[term](subject, column, tokens)
         ledger.derive(id, title, formula, numbers, value, "ms", note=f"{MODEL}; {CONSTANTS}")
         parts[id] = value
     ledger.derive(
@@ -136,26 +141,48 @@ def _stage(subject: Subject, column: int, stages: list[int], tokens: int) -> Non
     )
 
 
+def _found(subject: Subject, tokens: int) -> str:
+    """How much of a prompt is found in the cache, for notes; empty where nothing is."""
+    found = subject.problem.workload.cached(tokens)
+    return f"{found:,} of {tokens:,} tokens are found in the cache; " if found else ""
+
+
+def _layers(subject: Subject, column: int) -> list[tuple[int, int]]:
+    """Layers that a prompt passes at a stage: a multi-token-prediction module is one more like the last."""
+    here = dict(layer_counts(subject, column))
+    speculation = subject.problem.workload.speculation
+    guessing = speculation is not None and speculation.method == "mtp" and subject.problem.workload.guessed > 0
+    if guessing and subject.analytic.table.is_last[0, column]:
+        last = subject.model.kind_of_layer[-1]
+        here[last] = here.get(last, 0) + 1
+    return sorted(here.items())
+
+
+def _fresh(subject: Subject, tokens: int) -> str:
+    """Tokens of a prompt that are computed."""
+    return number(subject.problem.workload.fresh(tokens))
+
+
 def _dense(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
     c, arrays = subject.constants, subject.analytic.arrays
-    here = layer_counts(subject, column)
+    here = _layers(subject, column)
     done = total([f"{counted(count, 'layer')} × {number(float(arrays.linear_parameters[0, k]))}" for k, count in here])
-    text = f"2 FLOP × {number(tokens)} tokens × ({done}) / {flops(float(arrays.linear_peak[0]), c.eta_prefill_flops)}"
+    text = f"2 FLOP × {_fresh(subject, tokens)} tokens × ({done}) / {flops(float(arrays.linear_peak[0]), c.eta_prefill_flops)}"
     return "2 × tokens × parameters / compute rate", text
 
 
 def _experts(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
-    c, arrays, shape = subject.constants, subject.analytic.arrays, subject.shape
+    c, arrays = subject.constants, subject.analytic.arrays
     done = total(
         [
             f"{counted(count, 'layer')} × {int(arrays.experts_per_token[k])} × {number(int(arrays.expert_parameters[k]))} × "
             f"{slowdown(subject, int(arrays.experts[k]))}"
-            for k, count in layer_counts(subject, column)
+            for k, count in _layers(subject, column)
             if arrays.experts[k]
         ]
     )
     text = (
-        f"2 FLOP × {number(tokens)} tokens × {subject.ranks} × ({done}) / {max(shape.tp, shape.ep)} / "
+        f"2 FLOP × {_fresh(subject, tokens)} tokens × {subject.ranks} × ({done}) / {int(subject.analytic.table.expert_gpus[0])} / "
         f"{flops(float(arrays.expert_peak[0]), c.eta_prefill_expert_flops)}"
     )
     return (
@@ -167,19 +194,26 @@ def _experts(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
 
 def _attention(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
     c, arrays, parts = subject.constants, subject.analytic.arrays, []
-    for k, count in layer_counts(subject, column):
+    known = subject.problem.workload.cached(tokens)
+    for k, count in _layers(subject, column):
         window = int(arrays.windows[k])
-        squared = f"{number(tokens)} × {number(tokens)}"
-        if window:
-            squared = f"min({squared}, 2 × {number(tokens)} × min({number(tokens)}, {window}))"
+        squared = _pairs(tokens, window)
+        if known:
+            squared = f"({squared} − {_pairs(known, window)})"
         parts.append(f"{counted(count, 'layer')} × {number(int(arrays.prefill_width[k]))} FLOP × {squared}")
     text = f"({total(parts)}) / {subject.shape.tp} / {flops(arrays.peak16, c.eta_prefill_attention)}"
     return "layers × attention width × tokens² / TP / compute rate", text
 
 
+def _pairs(tokens: int, window: int) -> str:
+    """Pairs of tokens that the first so many of a prompt score, doubled, as arithmetic."""
+    squared = f"{number(tokens)} × {number(tokens)}"
+    return f"min({squared}, 2 × {number(tokens)} × min({number(tokens)}, {window}))" if window else squared
+
+
 def _reduce(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
-    layers = sum(count for _, count in layer_counts(subject, column))
-    size = f"{number(tokens)} × {number(subject.model.hidden_size)} × 2 B"
+    layers = sum(count for _, count in _layers(subject, column))
+    size = f"{_fresh(subject, tokens)} × {number(subject.model.hidden_size)} × 2 B"
     return (
         "layers × 2 × all-reduce of tokens × hidden size × 2 bytes",
         f"{counted(layers, 'layer')} × 2 × ({all_reduce(subject, size)})",
@@ -188,8 +222,8 @@ def _reduce(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
 
 def _exchange(subject: Subject, column: int, tokens: int) -> tuple[str, str]:
     arrays = subject.analytic.arrays
-    layers = sum(count for k, count in layer_counts(subject, column) if arrays.experts[k])
-    size = f"{number(tokens)} × {exchanged(subject)}"
+    layers = sum(count for k, count in _layers(subject, column) if arrays.experts[k])
+    size = f"{_fresh(subject, tokens)} × {exchanged(subject)}"
     return (
         "MoE layers × 2 (there and back) × all-to-all",
         f"{counted(layers, 'layer')} × 2 × ({all_to_all(subject, size)})",

@@ -144,7 +144,7 @@ def prefill_bubble(subject: Subject, running: int) -> Figure:
     if subject.corrected:
         return UNKNOWN
     whole = ledger.value(f"prefill-m{tokens}-n{running}")
-    chunks = -(-tokens // subject.problem.search.max_num_batched_tokens)
+    chunks = -(-subject.problem.workload.fresh(tokens) // subject.problem.search.max_num_batched_tokens)
     decode, prompt = stage_ms(subject, running), prefill_stage_ms(subject, tokens)
     busy = float(
         sum(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer.costs.links import exchange_places
 from optimizer.explain.common.numbers import count as counted
 from optimizer.reporting.derive.decode import batch_of, terms_of
-from optimizer.reporting.derive.links import LinkClass, group_link, hops
+from optimizer.reporting.derive.links import LinkClass, copies_of_a_token, group_link, hops
 from optimizer.reporting.derive.memory import layer_counts
 from optimizer.reporting.document import Figure
 from optimizer.reporting.ledger import byte, number
@@ -49,11 +48,10 @@ def _collective(subject: Subject, column: int, *, exchange: bool) -> Flow:
     model, shape, arrays = subject.model, subject.shape, subject.analytic.arrays
     here = layer_counts(subject, column)
     if exchange:
-        group = max(shape.tp, shape.ep)
+        group = int(subject.analytic.table.expert_gpus[0])
         layers = sum(count for k, count in here if arrays.experts[k])
-        copies = min(max(int(v) for v in arrays.experts_per_token), exchange_places(subject.hardware, group))
-        width = subject.constants.exchange_bytes
-        share, words = f"{copies} × ({group} − 1) / {group}", "experts per token × (G − 1)/G"
+        copies, width = copies_of_a_token(subject)
+        share, words = f"{copies} × ({group} − 1) / {group}", "copies of a token × (G − 1)/G"
         factor, term, id = copies * (group - 1) / group, "expert exchange", "exchange"
         title, what = f"expert all-to-all over {group} GPUs", "all-to-alls"
     else:

@@ -38,11 +38,7 @@ def find_launch(subject: Subject) -> LaunchFound:
     try:
         options = resolve_options(problem.model, problem.engine, "shell")
         chosen = chosen_of(problem, subject.answer)
-        title = f"{chosen.name}: {chosen.label} with {options.engine_name}, {chosen.verdict}"
-        files = launch_files(
-            chosen.problems, chosen.placement, options, name=chosen.name, title=title, may_lose=chosen.may_lose,
-            notes=chosen.broken,
-        )  # fmt: skip
+        files = launch_files(chosen, options, chosen.title(options.engine_name))
     except ProblemError as error:
         return LaunchFound((), problem.engine, str(error))
     files = {name: text for name, text in files.items() if name not in PROGRAMS}

@@ -45,7 +45,7 @@ def _bubbles(subject: Subject) -> list[Block]:
         decode, prompt = decode_bubble(subject, running), prefill_bubble(subject, running)
         rows.append((f"{words} ({count(running, 'sequence')})", decode, prompt))
     tokens = subject.problem.workload.longest_prompt_tokens
-    chunks = -(-tokens // subject.problem.search.max_num_batched_tokens)
+    chunks = -(-subject.problem.workload.fresh(tokens) // subject.problem.search.max_num_batched_tokens)
     columns = (
         Column("at", "Sequences in progress"), Column("decode", "Decode: idle share of a round", right=True),
         Column("prefill", f"One prompt alone ({count(chunks, 'chunk')}): idle share", right=True),

@@ -25,6 +25,8 @@ STEP = 0.0005
 SECOND_TRY = 0.97
 """The share of the bound that is tried after the bound itself."""
 
+SHARED_LANES = 0.2
+"""The part of the time left that each of these may take: where one finds nothing, other methods need the rest."""
 BOUND_SHARE = 0.5
 """The share of the time that the bound may take; cut short it is weaker, and still proved."""
 
@@ -67,7 +69,7 @@ class Search:
             self._bisect(columns, as_one(self.instance, self.bound), 0.0, rounds=3)
             self._candidate(improve(self.instance, self.placement, self._expired, self._seen))
             for share in SHARES:
-                self._bisect(columns, groups, share)
+                self._bisect(columns, groups, share, within=SHARED_LANES)
         if self._open and fits(self.instance) and not self._expired():
             self._finish()
         if self._open and not self._expired():
@@ -75,11 +77,19 @@ class Search:
             anneal(self.instance, self.placement, self._expired, self._candidate)
         self.finished = not self._open or not self._expired()
 
-    def _bisect(self, columns: Columns, groups: Groups, share: float, rounds: int = 60) -> None:
-        """The largest total for which a lane is found; the bound itself is tried first."""
+    def _bisect(self, columns: Columns, groups: Groups, share: float, rounds: int = 60, within: float = 1.0) -> None:
+        """The largest total for which a lane is found; the bound itself is tried first.
+
+        Args:
+            within: the part of the time left that this may take.
+        """
+        until = time.monotonic() + within * self._left()
 
         def attempt(total: int) -> int | None:
-            lane = find_lane(columns, groups, total, share, self._left())
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
+            lane = find_lane(columns, groups, total, share, left)
             if lane is None:
                 return None
             self._candidate(place(self.instance, groups, lane))

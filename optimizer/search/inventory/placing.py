@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
 
 from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.search.inventory.candidates import Candidates, InstanceCandidate, StagePart
@@ -155,6 +156,8 @@ class _Floor:
         self._rack_load: dict[object, int] = {}
         self._nodes: dict[int, list[_Node]] = {}
         self._racks: dict[int, dict[tuple[object, int], list[int]]] = {}
+        self._open: dict[tuple[int, int, int, int], list[tuple[int, int, _Blocks]]] = {}
+        """By group and what a part needs: (load of the rack, number, blocks with room) of racks, the emptiest first."""
 
     def stand(self, candidates: Candidates, plan: Plan, position: int) -> Stand | None:
         """A place for one instance of an entry, taken; None where there is no room."""
@@ -175,24 +178,46 @@ class _Floor:
         self, index: int, part: StagePart, candidate: InstanceCandidate, *, first: bool
     ) -> list[tuple[int, tuple[int, ...]]] | None:
         """Nodes and GPUs for a part of an instance, taken."""
-        nodes, racks = self._group(index)
+        nodes, _ = self._group(index)
         tp = seat_width(self.problem.groups[index], min(candidate.shape.tp, part.gpus_per_node))
-        order = sorted(racks, key=lambda rack: self._rack_load.get(rack[0], 0)) if self.spread else list(racks)
-        for rack, block in order:
-            chosen = _blocks(part.nodes, part.gpus_per_node, tp, racks[rack, block], nodes, self.spread)
-            if chosen is None:
-                continue
-            found = []
-            for node in chosen:
-                taken = nodes[node].take(part.gpus_per_node, tp)
-                if taken is None:
-                    raise RuntimeError("a node that has room has none")
-                found.append((node, taken))
-                nodes[node].load += candidate.capacity
-            if first:  # both parts of an instance are in one rack
-                self._rack_load[rack] = self._rack_load.get(rack, 0) + candidate.capacity
-            return found
+        there = self._emptiest(index, part.nodes, part.gpus_per_node, tp)
+        if there is None:
+            return None
+        found = []
+        for node in there.emptiest() or ():
+            taken = nodes[node].take(part.gpus_per_node, tp)
+            if taken is None:
+                raise RuntimeError("a node that has room has none")
+            found.append((node, taken))
+            nodes[node].load += candidate.capacity
+        if first:  # both parts of an instance are in one rack
+            self._rack_load[there.rack] = self._rack_load.get(there.rack, 0) + candidate.capacity
+        return found
+
+    def _emptiest(self, index: int, count: int, each: int, tp: int) -> _Blocks | None:
+        """The least loaded rack with room. Loads only grow and room only shrinks: what was looked at before is never in vain."""
+        nodes, racks = self._group(index)
+        heap = self._open.get((index, count, each, tp))
+        if heap is None:
+            heap = self._open[index, count, each, tp] = [
+                (self._load(rack), number, _Blocks(rack, count, each, tp, members, nodes, self.spread))
+                for number, ((rack, _), members) in enumerate(racks.items())
+            ]
+            heapify(heap)
+        while heap:
+            load, number, blocks = heap[0]
+            now = self._load(blocks.rack)
+            if now != load:
+                heapreplace(heap, (now, number, blocks))
+            elif blocks.emptiest() is None:
+                heappop(heap)
+            else:
+                return blocks
         return None
+
+    def _load(self, rack: object) -> int:
+        """What stands in a rack; nothing matters where instances fill one node after the other."""
+        return self._rack_load.get(rack, 0) if self.spread else 0
 
     def _group(self, index: int) -> tuple[list[_Node], dict[tuple[object, int], list[int]]]:
         """Nodes of a group, and which of them are together in a rack and an NVLink domain."""
@@ -207,21 +232,36 @@ class _Floor:
         return self._nodes[index], self._racks[index]
 
 
-def _blocks(
-    count: int, each: int, tp: int, members: Sequence[int], nodes: list[_Node], spread: bool
-) -> list[int] | None:
-    """Nodes of one rack with room: the emptiest one, or for an instance over several nodes the emptiest aligned block of them.
+class _Blocks:
+    """Nodes of one rack with room for a part: single ones, or for an instance over several nodes aligned blocks of them.
 
     Blocks keep instances over several nodes from chaining nodes together: what fails together stays small.
     """
-    best: tuple[int, int] | None = None
-    found: list[int] | None = None
-    for start in range(0, len(members) - count + 1, count):
-        block = members[start : start + count]
-        if all(nodes[node].fits(each, tp) for node in block):
-            if not spread:
-                return list(block)
-            key = (max(nodes[node].load for node in block), start)
-            if best is None or key < best:
-                best, found = key, list(block)
-    return found
+
+    def __init__(
+        self, rack: object, count: int, each: int, tp: int, members: Sequence[int], nodes: list[_Node], spread: bool
+    ) -> None:
+        self.rack = rack
+        self._count, self._each, self._tp = count, each, tp
+        self._members, self._nodes, self._spread = members, nodes, spread
+        self._heap = [(self._load(start), start) for start in range(0, len(members) - count + 1, count)]
+        heapify(self._heap)
+
+    def emptiest(self) -> Sequence[int] | None:
+        """The block with the least on its fullest node, the first one of several; None where none has room."""
+        while self._heap:
+            load, start = self._heap[0]
+            block = self._members[start : start + self._count]
+            now = self._load(start)
+            if now != load:
+                heapreplace(self._heap, (now, start))
+            elif all(self._nodes[node].fits(self._each, self._tp) for node in block):
+                return block
+            else:
+                heappop(self._heap)
+        return None
+
+    def _load(self, start: int) -> int:
+        if not self._spread:
+            return 0
+        return max(self._nodes[node].load for node in self._members[start : start + self._count])

@@ -63,6 +63,8 @@ def _table(model: ModelFacts, widths: Sequence[Width]) -> ShapeTable:
         ep=ep,
         ranks=np.ones(count, dtype=np.int64),
         expert_gpus=np.maximum(tp, ep),
+        slice_ranks=np.ones(count, dtype=np.int64),
+        dcp=np.ones(count, dtype=np.int64),
         kind_counts=np.broadcast_to(fewest_of_each_kind(model), (count, classes, len(model.kinds))),
         multiplicity=np.ones((count, classes), dtype=np.int64),
         is_first=never,

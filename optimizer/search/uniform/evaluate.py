@@ -32,6 +32,8 @@ def strategy_of(quantities: Quantities, choice: Choice) -> Strategy:
         layers_per_stage=shape.layers_per_stage,
         weight_precision=shape.weight_format,
         kv_precision=shape.kv_format,
+        expert_slice_ranks=shape.slice_ranks,
+        decode_context_parallel=shape.dcp,
     )
 
 

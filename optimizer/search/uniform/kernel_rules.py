@@ -85,9 +85,9 @@ def slice_rule(problem: Problem, kernels: Kernels, rule: SliceRule) -> Rule:
     outputs, inputs = block if rule.multiple_of == "block" else (1, unit)
 
     def allowed(quantities: Quantities) -> Bools:
-        tp, ep = quantities.space.column("tp"), quantities.space.column("ep")
+        tp, ep, ranks = (quantities.space.column(name) for name in ("tp", "ep", "slice_ranks"))
         fits: Bools = np.full(len(tp), True)
-        for width, slices in _sliced(model, rule, tp, ep):
+        for width, slices in _sliced(model, rule, tp, ep, ranks):
             each = width // slices
             fits &= (slices == 1) | ((width % slices == 0) & (each % outputs == 0) & (each % inputs == 0))
         own = np.array([s.weight_format == stored.weight_format for s in quantities.space.shapes], dtype=np.bool_)
@@ -102,12 +102,12 @@ def slice_rule(problem: Problem, kernels: Kernels, rule: SliceRule) -> Rule:
         allowed,
         f"multiples of {max(outputs, inputs)}",
         lambda quantities, row: _widths(
-            model, rule, int(quantities.space.column("tp")[row]), int(quantities.space.column("ep")[row])
+            model, rule, *(int(quantities.space.column(name)[row]) for name in ("tp", "ep", "slice_ranks"))
         ),
     )
 
 
-def _sliced(model: ModelFacts, rule: SliceRule, tp: Ints, ep: Ints) -> list[tuple[int, Ints]]:
+def _sliced(model: ModelFacts, rule: SliceRule, tp: Ints, ep: Ints, ranks: Ints) -> list[tuple[int, Ints]]:
     """(dimension, slices that it is cut into) of every quantised layer family of the rule, (R,) each."""
     quantised, found = quantised_modules(model), []
     if "attention" in rule.modules and "attention" in quantised and not model.mla:
@@ -118,12 +118,12 @@ def _sliced(model: ModelFacts, rule: SliceRule, tp: Ints, ep: Ints) -> list[tupl
     if "mlp" in rule.modules and "mlp" in quantised:
         found += [(width, tp) for width in model.ffn_widths]
     if "experts" in rule.modules and "experts" in quantised:
-        found.append((model.expert_ffn_width, np.maximum(1, tp // ep)))
+        found.append((model.expert_ffn_width, np.maximum(1, tp // ep) * ranks))
     return found
 
 
-def _widths(model: ModelFacts, rule: SliceRule, tp: int, ep: int) -> str:
+def _widths(model: ModelFacts, rule: SliceRule, tp: int, ep: int, ranks: int) -> str:
     """What each GPU holds of the dimensions: ``1,536 / 8 = 192 of each expert``."""
     one = np.array([1], dtype=np.int64)
-    cut = [(width, int(slices[0])) for width, slices in _sliced(model, rule, one * tp, one * ep)]
+    cut = [(width, int(slices[0])) for width, slices in _sliced(model, rule, one * tp, one * ep, one * ranks)]
     return ", ".join(f"{width:,} / {slices} = {width / slices:,g}" for width, slices in dict.fromkeys(cut))

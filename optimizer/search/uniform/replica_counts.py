@@ -201,7 +201,7 @@ class _Counts:
         self._ranks = np.array([shape.engine_ranks for shape in quantities.space.shapes], dtype=np.int64)
         # Rules that every count up to the end keeps need not be asked again.
         self._active = {rule.id for rule in rules_for(quantities.problem)} - PLACEMENT
-        self._degrees = [(s.tp, s.pp, s.ep) for s in quantities.space.shapes]
+        self._degrees = [(s.tp, s.pp, s.ep, s.slice_ranks, s.dcp) for s in quantities.space.shapes]
         for name in _SHARED:
             getattr(quantities, name)
 

@@ -68,7 +68,8 @@ def ffn_width_rule(problem: Problem) -> Rule:
             fits &= width % tp == 0
         if model.experts:
             whole = (ep >= tp) | (tp % ep == 0)
-            fits &= whole & (model.expert_ffn_width % np.maximum(1, tp // ep) == 0)
+            slices = np.maximum(1, tp // ep) * quantities.space.column("slice_ranks")
+            fits &= whole & (model.expert_ffn_width % slices == 0)
         return fits
 
     stated = [str(w) for w in widths] + ([f"{model.expert_ffn_width} (experts)"] if model.experts else [])
@@ -111,12 +112,15 @@ def expert_groups_rule(problem: Problem) -> Rule:
     single = not shared_across(problem, 2)
     words = "1, a divisor of TP, or " if inside else "1, or "
     words += "with TP 1 a divisor of DP" if single else "TP × a divisor of DP"
+    slices = problem.model.experts > 0 and not single
 
     def allowed(quantities: Quantities) -> Bools:
         tp, ep, dp = _tp(quantities), quantities.space.column("ep"), quantities.space.row_dp
+        slicing = quantities.space.column("slice_ranks")
         ranks = np.maximum(1, ep // tp)
         within = (tp % np.minimum(ep, tp) == 0) & (inside | (ep == 1) | (ep == tp))
-        result: Bools = np.where(ep <= tp, within, (ep % tp == 0) & (dp % ranks == 0) & ((tp == 1) | (not single)))
+        spread = np.where(ep <= tp, within, (ep % tp == 0) & (dp % ranks == 0) & ((tp == 1) | (not single)))
+        result: Bools = spread & ((slicing == 1) | (slices & (ep == 1) & (dp % slicing == 0)))
         return result
 
     return yes_no(
@@ -126,8 +130,14 @@ def expert_groups_rule(problem: Problem) -> Rule:
         words,
         lambda quantities, row: (
             f"EP {quantities.space.column('ep')[row]} with TP {_tp(quantities)[row]}, DP {quantities.space.row_dp[row]}"
+            + _slicing_words(int(quantities.space.column("slice_ranks")[row]))
         ),
     )
+
+
+def _slicing_words(ranks: int) -> str:
+    """That so many replicas slice every expert among them, where they do."""
+    return f", sliced over {ranks} replicas" if ranks > 1 else ""
 
 
 def layer_split_rule(problem: Problem) -> Rule:

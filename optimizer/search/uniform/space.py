@@ -13,8 +13,11 @@ import numpy as np
 
 from optimizer.costs.load import chain_length
 from optimizer.costs.shapes import Ints, Shape
+from optimizer.engines.kernels import kernels_of
 from optimizer.engines.registry import engine_of
 from optimizer.engines.sixteen_bit import sixteen_bit_note
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.model import LayerKind
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 
@@ -159,6 +162,39 @@ def expert_degrees(problem: Problem, tp: int) -> tuple[int, ...]:
     return tuple(sorted({1, tp} | divisors))
 
 
+def slicing_degrees(problem: Problem, tp: int, ep: int) -> tuple[int, ...]:
+    """Data-parallel ranks of one engine that may slice every expert among them: with ``any``, where experts are not spread."""
+    model = problem.model
+    if not model.experts or ep > 1 or problem.search.expert_parallel != "any" or not shared_across(problem, 2):
+        return (1,)
+    width, most = model.expert_ffn_width, problem.hardware.gpus // tp
+    return (1, *(ranks for ranks in range(2, most + 1) if width % (tp * ranks) == 0))
+
+
+def context_degrees(problem: Problem, tp: int, kv_format: str) -> tuple[int, ...]:
+    """Degrees of decode context parallelism that the engine runs with the model at a TP degree; 1 among them."""
+    model, known = problem.model, kernels_of(problem.engine).context_parallel
+    if known is None or problem.workload.guessed or not known.gpus.runs_on(problem.hardware.gpu.capability):
+        return (1,)
+    if kv_format not in (known.latent_caches if model.mla else known.head_caches):
+        return (1,)
+    if not all(keeps_every_token(kind) for kind in model.kinds):
+        return (1,)
+    copies, queries = tp, tp
+    if not model.mla:
+        heads = max(model.kv_head_counts)
+        if len(set(model.kv_head_counts)) > 1 or tp % heads:
+            return (1,)
+        copies, queries = tp // heads, model.attention_heads // heads
+    return tuple(n for n in range(1, copies + 1) if tp % n == 0 and queries % n == 0)
+
+
+def keeps_every_token(kind: LayerKind) -> bool:
+    """Whether a layer keeps every token of a sequence, and nothing else of it."""
+    other = kind.state_values_per_sequence + kind.state_values_replicated + kind.unread_bytes_per_sequence
+    return not (other or kind.window_tokens or kind.bytes_per_token_in_flight)
+
+
 def shape_ranges(problem: Problem, fixed: Fixed | None = None) -> list[tuple[Shape, Sequence[int]]]:
     """Every replica shape the search may choose, with the DP degrees it may be repeated to.
 
@@ -167,6 +203,11 @@ def shape_ranges(problem: Problem, fixed: Fixed | None = None) -> list[tuple[Sha
     Args:
         fixed: decisions that replace the corresponding list of candidates.
     """
+    if problem.serving != "joint":
+        raise ProblemError(
+            "serving",
+            f"{problem.serving} is taken by optimizer solve and optimizer check; for this question state serving: joint",
+        )
     fixed = fixed or Fixed()
     search, model = problem.search, problem.model
     tensor = (fixed.tensor_parallel,) if fixed.tensor_parallel else tensor_degrees(problem)
@@ -187,30 +228,47 @@ def shape_ranges(problem: Problem, fixed: Fixed | None = None) -> list[tuple[Sha
                 else layer_splits(model.layers, pp, search.layer_imbalance)
             )
             for ep in (fixed.expert_parallel,) if fixed.expert_parallel else expert_degrees(problem, tp):
-                degrees = _data_degrees(problem, fixed, tp * pp, max(1, ep // tp))
-                if degrees:
-                    found += [
-                        (Shape(tp, pp, ep, str(w), str(k), split), degrees) for w, k in formats for split in splits
-                    ]
+                for ranks in (
+                    (fixed.expert_slice_ranks,) if fixed.expert_slice_ranks else slicing_degrees(problem, tp, ep)
+                ):
+                    degrees = _data_degrees(problem, fixed, tp * pp, max(1, ep // tp), ranks)
+                    if degrees:
+                        found += [
+                            (Shape(tp, pp, ep, str(w), str(k), split, (), ranks, shared), degrees)
+                            for w, k in formats
+                            for shared in _contexts(problem, fixed, tp, str(k))
+                            for split in splits
+                        ]
     return found
 
 
-def _data_degrees(problem: Problem, fixed: Fixed, replica_gpus: int, ranks: int) -> Sequence[int]:
+def _contexts(problem: Problem, fixed: Fixed, tp: int, kv_format: str) -> tuple[int, ...]:
+    """Degrees of decode context parallelism that are asked for and that the engine runs."""
+    wanted = problem.search.decode_context_parallel
+    if fixed.decode_context_parallel is not None:
+        wanted = (fixed.decode_context_parallel,)
+    return tuple(n for n in context_degrees(problem, tp, kv_format) if wanted is None or n in wanted)
+
+
+def _data_degrees(problem: Problem, fixed: Fixed, replica_gpus: int, spread: int, slicing: int) -> Sequence[int]:
     """DP degrees of a shape, ascending: those that fit, in whole engine instances.
 
     Where a fixed TP, PP or EP leaves none there is one to be judged all the same.
     """
+    ranks = spread * slicing
+    # A person who fixes how experts are shared is told what is wrong with it.
+    asked = fixed.expert_slice_ranks is not None or (fixed.expert_parallel is not None and slicing == 1)
     if fixed.data_parallel is not None:
-        whole = fixed.data_parallel % ranks == 0 or fixed.expert_parallel is not None
+        whole = fixed.data_parallel % ranks == 0 or asked
         return (fixed.data_parallel,) if whole else ()
     most = problem.hardware.gpus // replica_gpus
     listed = problem.search.data_parallel
     degrees: Sequence[int] = range(ranks, most + 1, ranks)
     if listed is not None:
         degrees = tuple(d for d in sorted(set(listed)) if d <= most and d % ranks == 0)
-    if degrees or (ranks > 1 and fixed.expert_parallel is None):
+    if degrees or (ranks > 1 and not asked):
         return degrees
-    if fixed.expert_parallel is not None and ranks > 1:
+    if asked and ranks > 1:
         degrees = range(1, most + 1) if listed is None else tuple(d for d in sorted(set(listed)) if d <= most)
     pinned = fixed.tensor_parallel is not None or fixed.pipeline_parallel is not None
     return degrees or ((1,) if pinned else ())
@@ -247,13 +305,16 @@ def space_of(problem: Problem, ranges: Sequence[tuple[Shape, Sequence[int]]], fi
 
 
 def tie_rank(space: Space) -> Ints:
-    """Order of rows among equal objectives: fewer GPUs, then smaller PP, TP, EP, wider formats, more even layers, (R,)."""
+    """Order of rows among equal objectives, (R,): fewer GPUs, then smaller PP, TP, EP, slicing and context degrees, wider formats,
+    more even layers."""
     order = {name: position for position, name in enumerate(WIDEST_FIRST)}
     of_shape = [
         (
             s.pp,
             s.tp,
             s.ep,
+            s.slice_ranks,
+            s.dcp,
             order[s.weight_format],
             order[s.kv_format],
             unevenness(s.layers_per_stage),
@@ -275,9 +336,21 @@ def search_limits(problem: Problem, space: Space) -> list[str]:
     said = []
     offered = space.offered or space.shapes
     if offered:
-        tensor, pipeline, expert = (sorted({getattr(s, name) for s in offered}) for name in ("tp", "pp", "ep"))
-        experts = f"; EP degrees: {_words(expert)}" if problem.model.experts else ""
-        said.append(f"TP degrees considered: {_words(tensor)}; PP degrees: {_words(pipeline)}{experts}.")
+        degrees = {
+            name: sorted({getattr(s, name) for s in offered}) for name in ("tp", "pp", "ep", "slice_ranks", "dcp")
+        }
+        experts = f"; EP degrees: {_words(degrees['ep'])}" if problem.model.experts else ""
+        said.append(f"TP degrees considered: {_words(degrees['tp'])}; PP degrees: {_words(degrees['pp'])}{experts}.")
+        if degrees["slice_ranks"] != [1]:
+            said.append(
+                f"Replicas of one engine that slice every expert among them (MoE tensor parallel): {_words(degrees['slice_ranks'])}; "
+                "with EP above 1 experts stay whole."
+            )
+        if degrees["dcp"] != [1]:
+            said.append(
+                f"TP ranks that share the tokens of a sequence's cache (decode context parallel): {_words(degrees['dcp'])}; physics, "
+                "never measured."
+            )
     if problem.requirements.max_batch is None and "max_batch" not in search.disabled_rules:
         engine, gpu = engine_of(problem.engine).title, problem.hardware.gpu.name
         said.append(

@@ -81,7 +81,8 @@ def layout(strategy: Strategy) -> tuple[object, ...]:
     """A strategy without max_num_seqs: what is deployed, whatever its number of slots."""
     s = strategy
     degrees = s.tensor_parallel, s.pipeline_parallel, s.data_parallel, s.expert_parallel
-    return (*degrees, s.layers_per_stage, s.weight_precision, s.kv_precision)
+    shared = s.expert_slice_ranks, s.decode_context_parallel
+    return (*degrees, *shared, s.layers_per_stage, s.weight_precision, s.kv_precision)
 
 
 def fits(strategy: Strategy, fixed: Fixed) -> bool:

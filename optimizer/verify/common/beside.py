@@ -81,7 +81,7 @@ def _widest(problem: Problem, group: Group) -> Fraction:
     each = problem.search.max_num_batched_tokens
     together = each * group.ranks
     for chosen in {kind.experts_per_token for kind in model.kinds if kind.experts}:
-        own = Fraction(model.expert_ffn_width, t if group.expert == 1 else 1)
+        own = Fraction(model.expert_ffn_width, group.slicing * (t if group.expert == 1 else 1))
         worked = min(together, TOKENS_OF_EXPERTS) * chosen * (max(Fraction(model.hidden_size), 2 * own) + own)
         exchanged = 2 * together * model.hidden_size if group.ranks > 1 else 0
         widths.append((worked + exchanged) / each)

@@ -154,7 +154,15 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
     yielded = float(work.yielded)
     per_round = (n - 1) / work.output_tokens * yielded
     beside = (prompt_sum - prompt_max)[:, None]
-    tpot = (rounds + per_round * (prompt_max[:, None] + beside / (1 + overlap[:, None] * per_round))) / yielded
+    apart = rounds + per_round * (prompt_max[:, None] + beside / (1 + overlap[:, None] * per_round))
+    bunched = prompt_sum[:, None] * np.minimum(
+        per_round, problem.search.max_num_batched_tokens / work.fresh(work.prompt_tokens)
+    )
+    half, follow = (
+        (rounds + bunched) / 2,
+        max(0.0, 1 - 1 / depth - 0.5 / depth**2) * np.minimum(1.0, per_round / (1 + per_round / 2)),
+    )
+    tpot = np.maximum(apart, half + np.sqrt(half * half - bunched * rounds * follow)) / yielded
     admission = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds
     residence = admission + prefill[mean] + (prompt_sum - prompt_mean)[:, None] + (work.output_tokens - 1) * tpot
     return ShapeTimes(

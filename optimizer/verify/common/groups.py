@@ -15,16 +15,25 @@ class Group:
     expert: int
     weight_format: str
     kv_format: str
+    slicing: int = 1
+    """Replicas of one engine that slice every expert among them."""
+    contexts: int = 1
+    """Tensor-parallel ranks that share the tokens of a sequence's cache."""
 
     @property
     def ranks(self) -> int:
         """d: replicas that form one engine instance."""
-        return max(1, self.expert // self.tensor)
+        return max(1, self.expert // self.tensor) * self.slicing
 
     @property
     def expert_gpus(self) -> int:
         """G_e: GPUs that hold the experts of a stage together."""
-        return max(self.tensor, self.expert)
+        return max(self.tensor, self.expert) * self.slicing
+
+    @property
+    def slices(self) -> int:
+        """Parts that every expert is cut into."""
+        return self.slicing * (self.tensor // self.expert if self.expert < self.tensor else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +83,19 @@ class Row:
             layers_per_stage=self.shape.layers,
             weight_precision=group.weight_format,
             kv_precision=group.kv_format,
+            expert_slice_ranks=group.slicing,
+            decode_context_parallel=group.contexts,
         )
 
 
 def row_of(strategy: Strategy) -> Row:
     """The row a strategy belongs to."""
-    group = Group(strategy.tensor_parallel, strategy.expert_parallel, strategy.weight_precision, strategy.kv_precision)
+    group = Group(
+        strategy.tensor_parallel,
+        strategy.expert_parallel,
+        strategy.weight_precision,
+        strategy.kv_precision,
+        strategy.expert_slice_ranks,
+        strategy.decode_context_parallel,
+    )
     return Row(ReplicaShape(group, tuple(strategy.layers_per_stage)), strategy.data_parallel)

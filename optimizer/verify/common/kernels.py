@@ -18,15 +18,16 @@ from optimizer.verify.common.groups import Group
 def weights_run(problem: Problem, group: Group) -> bool:
     """The engine runs the group's weight format on the GPU."""
     needed = kernels_of(problem.engine).of_weights(group.weight_format, problem.model.quantization)
-    return not any(_lacks(problem.hardware.gpu, one) for one in needed)
+    return not any(lacks(problem.hardware.gpu, one) for one in needed)
 
 
 def caches_run(problem: Problem, group: Group) -> bool:
     """The engine runs the group's KV cache format on the GPU."""
-    return not any(_lacks(problem.hardware.gpu, one) for one in kernels_of(problem.engine).of_caches(group.kv_format))
+    return not any(lacks(problem.hardware.gpu, one) for one in kernels_of(problem.engine).of_caches(group.kv_format))
 
 
-def _lacks(gpu: GpuFacts, needed: Support) -> bool:
+def lacks(gpu: GpuFacts, needed: Support) -> bool:
+    """Whether a GPU is not among those that something runs on."""
     target = gpu.capability
     if not target[0].isdigit():
         return target not in (*needed.rocm, *needed.gaudi)
@@ -65,7 +66,7 @@ def _cuts(model: ModelFacts, rule: SliceRule, group: Group) -> Iterator[tuple[in
     if "mlp" in families:
         yield from ((width, t) for width in model.ffn_widths)
     if "experts" in families:
-        yield model.expert_ffn_width, t // group.expert if group.expert < t else 1
+        yield model.expert_ffn_width, group.slices
 
 
 def _whole(model: ModelFacts, rule: SliceRule, dimension: int, parts: int) -> bool:

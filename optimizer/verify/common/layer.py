@@ -150,9 +150,10 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
     kv_heads, share = kv_share(model, kind, t)
     linear = Fraction(kind.sharded_parameters, t) + kind.key_value_parameters * share + kind.replicated_parameters
     one = one_expert(model, kind, group, rates.expert_bytes) / group.expert_gpus
-    token_bytes = (kind.kv_values_per_token_per_kv_head * kv_heads + kind.kv_values_per_token_replicated) * KV_BYTES[
-        group.kv_format
-    ]
+    values = kind.kv_values_per_token_per_kv_head * kv_heads + kind.kv_values_per_token_replicated
+    # Of the tokens that ranks deal out among them, each has its share, and up to a block more.
+    token_bytes = ceil_ratio(values * KV_BYTES[group.kv_format], group.contexts)
+    uneven = 16 * (group.contexts - 1) * token_bytes
     kept = ceil_ratio(problem.max_sequence_tokens, 16) * 16
     unsettled = tokens_in_flight(problem)
     seen = mean_context(problem)
@@ -164,7 +165,7 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
         kept = min(kept, admitted)
         seen = min(seen, kind.window_tokens)
     read = Fraction(kind.state_values_per_sequence * 2, t) + kind.state_values_replicated * 2
-    state = read + kind.unread_bytes_per_sequence
+    state = read + kind.unread_bytes_per_sequence + uneven
     shared = Fraction(kind.expert_parameters, group.expert_gpus)
     flop = 2 * group.ranks * kind.experts_per_token * shared * _slowdown(problem, group, kind)
     experts = None

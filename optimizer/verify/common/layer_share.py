@@ -78,6 +78,8 @@ def moved_by(hidden: int, group: Group, layer: LayerFacts, messages: Messages) -
     total = Affine(messages.reduce.slope * hidden * 4, 2 * messages.reduce.fixed)
     if layer.experts is not None and group.ranks > 1:
         sent = min(layer.experts.per_token, messages.places) * hidden * constant("exchange_bytes")
+        if group.slicing > 1:  # every slice works on every token, which travels in 16 bit
+            sent = Fraction(2 * min(group.slicing, messages.places) * hidden)
         total = total.plus(Affine(messages.exchange.slope * sent, messages.exchange.fixed), 2)
     return total
 

@@ -68,6 +68,20 @@ def exchange_places(hardware: HardwareFacts, gpus: int) -> int:
     return gpus if _local(hardware, gpus) is not None else ceil_ratio(gpus, hardware.gpus_per_node)
 
 
+def context_exchange(hardware: HardwareFacts, ranks: int) -> Affine:
+    """Milliseconds of the three collectives of a layer in which each of the ranks that share contexts sends x bytes in all."""
+    if ranks == 1:
+        return Affine()
+    near = _local(hardware, ranks)
+    if near is not None:
+        return Affine(near.slope, 3 * (ranks - 1) * near.fixed)
+    network = _network(hardware)
+    hops = ceil_ratio(ranks, hardware.gpus_per_node) - 1
+    return Affine(
+        network.slope * min(hardware.gpus_per_node, ranks), 3 * hops * constant("network_reduce_steps") * network.fixed
+    )
+
+
 def sends(hardware: HardwareFacts, tensor: int, stages: int, hidden: int) -> Affine:
     """Milliseconds of all stage-to-stage sends of one replica together, for m tokens."""
     if stages == 1:

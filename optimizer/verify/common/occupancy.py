@@ -13,6 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
+from optimizer.facts.lengths import RequestClass
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio, decimal, exact
 
@@ -30,15 +31,20 @@ class Moments:
 
 def blocks_in_progress(problem: Problem) -> dict[int, int]:
     """Blocks that a request in progress may hold → how often, in weights of requests times output tokens."""
+    return dict(_blocks_of(problem.held_requests))
+
+
+@lru_cache(maxsize=16)
+def _blocks_of(requests: tuple[RequestClass, ...]) -> Counter[int]:
     found: Counter[int] = Counter()
-    for prompt, output, weight in problem.held_requests:
+    for prompt, output, weight in requests:
         # With g tokens produced, g = 0 … output - 1, it holds prompt + g.
         first, last = ceil_ratio(prompt, BLOCK_TOKENS), ceil_ratio(prompt + output - 1, BLOCK_TOKENS)
         for block in range(first, last + 1):
             low = max(prompt, BLOCK_TOKENS * (block - 1) + 1)
             high = min(prompt + output - 1, BLOCK_TOKENS * block)
             found[block] += weight * (high - low + 1)
-    return dict(found)
+    return found
 
 
 def moments_of_one(blocks: dict[int, int], held: Callable[[int], Fraction]) -> Moments:
@@ -47,7 +53,7 @@ def moments_of_one(blocks: dict[int, int], held: Callable[[int], Fraction]) -> M
     values = [(held(BLOCK_TOKENS * block), often) for block, often in blocks.items()]
     # In whole numbers of what all values are multiples of: ten times faster than with fractions, and as exact.
     parts = math.lcm(*(value.denominator for value, _ in values))
-    each = [(int(value * parts), often) for value, often in values]
+    each = [(value.numerator * (parts // value.denominator), often) for value, often in values]
     whole = sum(often * value for value, often in each)
     off = [(value * total - whole, often) for value, often in each]
     unit = total * parts

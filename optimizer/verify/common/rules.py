@@ -52,14 +52,17 @@ def row_findings(problem: Problem, row: Row) -> Iterator[Finding]:
     )
     every = {kind.kv_heads or model.kv_heads for kind in model.kinds}
     yield Finding("kv_heads", model.mla or all(heads % t == 0 or t % heads == 0 for heads in every))
-    yield Finding("ffn_width", all(width % t == 0 for width in model.ffn_widths) and _expert_slices(problem, t, ep))
+    yield Finding(
+        "ffn_width", all(width % t == 0 for width in model.ffn_widths) and _expert_slices(problem, t, ep, group.slicing)
+    )
     yield Finding("vocabulary", ceil_ratio(model.vocabulary, 64) * 64 % t == 0)
     yield Finding("experts", model.experts % ep == 0 if model.experts else ep == 1)
     known = engine_of(problem.engine)
     # Some engines spread experts over all GPUs of an instance or over none; some let only replicas of one GPU a stage share them.
     whole = ep % t == 0 and row.replicas % (ep // t) == 0 and (ep == t or t == 1 or known.experts_across == "any")
     inside = t % ep == 0 and known.experts_inside_tp
-    yield Finding("expert_groups", ep == 1 or inside or whole)
+    cut = group.slicing == 1 or (known.experts_across == "any" and ep == 1 and row.replicas % group.slicing == 0)
+    yield Finding("expert_groups", (ep == 1 or inside or whole) and cut and (group.slicing == 1 or model.experts > 0))
     yield Finding("layer_split", _evenly_split(problem, row.shape.layers))
     yield Finding("nvlink_locality", tensor_groups_fit(hardware, t, row.shape.stages * row.replicas))
     yield Finding("weight_format", weights_run(problem, group))
@@ -68,10 +71,10 @@ def row_findings(problem: Problem, row: Row) -> Iterator[Finding]:
     yield _at_most("context", "tokens", model.max_context_tokens, problem.max_sequence_tokens)
 
 
-def _expert_slices(problem: Problem, t: int, ep: int) -> bool:
+def _expert_slices(problem: Problem, t: int, ep: int, slicing: int) -> bool:
     """Routed experts divide into the slices that one GPU holds."""
     if ep == 1:
-        return problem.model.expert_ffn_width % t == 0
+        return problem.model.expert_ffn_width % (t * slicing) == 0
     return ep >= t or (t % ep == 0 and problem.model.expert_ffn_width % (t // ep) == 0)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from optimizer.engines.kernels import kernels_of
 from optimizer.engines.registry import engine_of
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.groups import Group, ReplicaShape, Row
+from optimizer.verify.common.kernels import lacks
 from optimizer.verify.common.load import chain_length
 
 _DEFAULT_STAGES = (*range(1, 9), 10, 12, 16)
@@ -23,12 +25,20 @@ def shapes_offered(problem: Problem, fixed: Fixed) -> Iterator[ReplicaShape]:
     found: set[ReplicaShape] = set()
     for layers in _splits_offered(problem, fixed):
         for tensor in tensor_offered(problem, fixed):
-            for expert in experts_offered(problem, fixed, tensor):
-                for weight, kv in formats_offered(problem, fixed):
-                    shape = ReplicaShape(Group(tensor, expert, weight, kv), layers)
-                    if shape not in found:
-                        found.add(shape)
-                        yield shape
+            for group in groups_offered(problem, fixed, tensor):
+                shape = ReplicaShape(group, layers)
+                if shape not in found:
+                    found.add(shape)
+                    yield shape
+
+
+def groups_offered(problem: Problem, fixed: Fixed, tensor: int) -> Iterator[Group]:
+    """Groups of a TP degree: how experts and contexts are shared, in which formats."""
+    for expert in experts_offered(problem, fixed, tensor):
+        for slicing in slicing_offered(problem, fixed, tensor, expert):
+            for weight, kv in formats_offered(problem, fixed):
+                for contexts in contexts_offered(problem, fixed, tensor, kv):
+                    yield Group(tensor, expert, weight, kv, slicing, contexts)
 
 
 def rows(problem: Problem, fixed: Fixed) -> Iterator[Row]:
@@ -100,8 +110,8 @@ def tensor_offered(problem: Problem, fixed: Fixed) -> Iterable[int]:
 
 def replicas_offered(problem: Problem, fixed: Fixed, shape: ReplicaShape) -> Sequence[int]:
     """Numbers of replicas of a shape, ascending: whole engine instances on the GPUs there are."""
-    ranks, chosen = shape.group.ranks, fixed.expert_parallel is not None
-
+    ranks = shape.group.ranks
+    chosen = fixed.expert_slice_ranks is not None or (fixed.expert_parallel is not None and shape.group.slicing == 1)
     if fixed.data_parallel is not None:
         return (fixed.data_parallel,) if chosen or fixed.data_parallel % ranks == 0 else ()
     most = problem.hardware.gpus // (shape.group.tensor * shape.stages)
@@ -131,6 +141,49 @@ def experts_offered(problem: Problem, fixed: Fixed, tensor: int) -> Iterable[int
     largest = experts if tensor == 1 or known.experts_across == "any" else tensor
     across = [ep for ep in range(tensor, largest + 1, tensor) if experts % ep == 0]
     return (1, tensor, *inside, *across)
+
+
+def slicing_offered(problem: Problem, fixed: Fixed, tensor: int, expert: int) -> Iterable[int]:
+    """Replicas that may slice every expert among them, where an engine of several holds none whole."""
+    if fixed.expert_slice_ranks is not None:
+        return (fixed.expert_slice_ranks,)
+    width = problem.model.expert_ffn_width
+    if problem.search.expert_parallel != "any" or expert > 1 or not problem.model.experts:
+        return (1,)
+    if engine_of(problem.engine).experts_across != "any":
+        return (1,)
+    several = range(2, problem.hardware.gpus // tensor + 1)
+    return (1, *(ranks for ranks in several if width % (ranks * tensor) == 0))
+
+
+def contexts_offered(problem: Problem, fixed: Fixed, tensor: int, kv: str) -> Sequence[int]:
+    """Tensor-parallel ranks that may share the tokens of a sequence's cache."""
+    wanted: Sequence[int] | None = problem.search.decode_context_parallel
+    if fixed.decode_context_parallel is not None:
+        wanted = (fixed.decode_context_parallel,)
+    return [n for n in range(1, tensor + 1) if (wanted is None or n in wanted) and contexts_run(problem, tensor, kv, n)]
+
+
+def contexts_run(problem: Problem, tensor: int, kv: str, ranks: int) -> bool:
+    """Whether so many ranks may share contexts: the engine's rules, read as data and judged here anew."""
+    if ranks == 1:
+        return True
+    model, known = problem.model, kernels_of(problem.engine).context_parallel
+    if tensor % ranks or known is None or problem.workload.guessed:
+        return False
+    for kind in model.kinds:
+        states = kind.state_values_per_sequence, kind.state_values_replicated, kind.unread_bytes_per_sequence
+        if kind.window_tokens or kind.bytes_per_token_in_flight or any(states):
+            return False
+    if lacks(problem.hardware.gpu, known.gpus):
+        return False
+    if model.mla:
+        return kv in known.latent_caches
+    heads = {kind.kv_heads or model.kv_heads for kind in model.kinds}
+    if len(heads) != 1 or kv not in known.head_caches:
+        return False
+    (count,) = heads
+    return tensor % count == 0 and count * ranks <= tensor and model.attention_heads // count % ranks == 0
 
 
 def formats_offered(problem: Problem, fixed: Fixed) -> Iterator[tuple[str, str]]:

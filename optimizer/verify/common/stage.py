@@ -12,10 +12,11 @@ from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import Affine, ceil, ceil_ratio, constant, exact
 from optimizer.verify.common.beside import Beside, beside_of, tokens_in_flight
+from optimizer.verify.common.contexts import gathered_ms, shared_contexts
 from optimizer.verify.common.groups import Group, ReplicaShape
 from optimizer.verify.common.layer import LayerExperts, LayerFacts, Rates, cache_only, layer_of, rates_of
 from optimizer.verify.common.layer_share import LayerShare, Messages, decode_step, layer_share, moved_by, summed
-from optimizer.verify.common.links import all_reduce, all_to_all, exchange_places, sends
+from optimizer.verify.common.links import all_reduce, all_to_all, context_exchange, exchange_places, sends
 from optimizer.verify.common.mixed import mean_context
 from optimizer.verify.common.weights import WeightTables, tables
 
@@ -118,6 +119,8 @@ class Draft:
     experts: tuple[tuple[LayerExperts, int, int], ...]
     prefill: Affine
     attend: tuple[tuple[Fraction, int], ...]
+    gathered: Fraction = Fraction(0)
+    """Milliseconds for the cache of one token that other ranks hold."""
 
 
 def stated_draft(problem: Problem, group: Group, rates: Rates, reduce: Affine) -> Draft:
@@ -150,6 +153,8 @@ class _Shared:
     rates: Rates
     layers: tuple[LayerFacts, ...]
     messages: Messages
+    context: Affine
+    """Bytes between ranks that share contexts."""
     beside: Beside
     """What the engine takes beside weights and cache."""
 
@@ -218,6 +223,7 @@ class Stages:
                     all_to_all(problem.hardware, group.expert_gpus) if group.ranks > 1 else Affine(),
                     exchange_places(problem.hardware, group.expert_gpus),
                 ),
+                context=context_exchange(problem.hardware, group.contexts),
                 beside=beside_of(problem, group, self._sampled),
             )
         return found
@@ -245,7 +251,7 @@ class Stages:
         speculation, model = self.problem.workload.speculation, self.problem.model
         if speculation is None or speculation.method == "ngram":
             return None
-        if speculation.method == "draft":
+        if speculation.method in ("draft", "eagle"):
             return stated_draft(self.problem, group, shared.rates, shared.messages.reduce)
         last = model.kind_of_layer[-1]
         counts = tuple(int(k == last) for k in range(len(model.kinds)))
@@ -263,6 +269,7 @@ class Stages:
                 2 * layer.linear_parameters / (constant("eta_prefill_flops") * rates.linear) + layer.expert_prefill_ms
             ).plus(moved),
             attend=((layer.prefill_flop_width, layer.window),),
+            gathered=gathered_ms(group, [(layer, 1)], shared.context),
         )
 
     def _compute(self, group: Group, kind: StageKind, guesses: int | None = None) -> Stage:
@@ -279,6 +286,10 @@ class Stages:
             weights += ends.head
         roofs = [(summed((one.memory, n) for one, n in shares), summed((one.compute, n) for one, n in shares))]
         step = decode_step(shares, checked)
+        if group.contexts > 1:
+            for of_kind, n in zip(model.kinds, kind.counts, strict=True):
+                step = step.plus(shared_contexts(self.problem, group, of_kind, shared.context, checked), n)
+        gathered = gathered_ms(group, held, shared.context) if group.contexts > 1 else Fraction(0)
         experts = [(layer.experts, n, checked) for layer, n in held if layer.experts is not None]
         prefill = Affine(
             summed((one.prefill.slope, n) for one, n in shares), summed((one.prefill.fixed, n) for one, n in shares)
@@ -302,6 +313,11 @@ class Stages:
             attention = constant("eta_prefill_attention") * rates.sixteen
             attend += [(width / attention, window) for width, window in draft.attend]
         alone = kind.first and kind.last and group.tensor * group.ranks == 1
+        if draft is not None:
+            gathered += draft.gathered
+        if gathered:
+            prefill = prefill.plus(Affine(gathered / 2))
+            attend.append((gathered / (2 * self.problem.search.max_num_batched_tokens), 0))
         return Stage(
             weights_bytes=ceil(weights),
             sequence_bytes=ceil(summed((layer.sequence_bytes, n) for layer, n in kept)),

@@ -143,8 +143,19 @@ class ReplicaTimes:
         """Time per output token."""
         per_round = Decimal(n - 1) / self._output * self.yielded
         beside = self.overlap * per_round
-        whole = self.round(n) + per_round * (self.prompt_sum + beside * self.prompt_max) / (1 + beside)
-        return whole / self.yielded
+        apart = per_round * (self.prompt_sum + beside * self.prompt_max) / (1 + beside)
+        return max(self.round(n) + apart, self._bunched(self.round(n), per_round)) / self.yielded
+
+    def _bunched(self, decode: Decimal, per_round: Decimal) -> Decimal:
+        """A round whose prompts pass in one micro-batch, as far as a step has room, less what goes to those that follow it."""
+        fresh = self._problem.workload.fresh(self._problem.workload.prompt_tokens)
+        room = Decimal(self._problem.search.max_num_batched_tokens) / fresh
+        prompts = self.prompt_sum * min(per_round, room)
+        stages = Decimal(self._stages)
+        follow = max(Decimal(0), 1 - 1 / stages - 1 / (2 * stages * stages))
+        less = prompts * decode * follow * min(Decimal(1), per_round / (1 + per_round / 2))
+        half = (decode + prompts) / 2
+        return half + (half * half - less).sqrt()
 
     def admission(self, n: int) -> Decimal:
         """From arrival to the first step, no prompt ahead."""

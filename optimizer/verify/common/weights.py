@@ -71,7 +71,7 @@ def expert_padding(problem: Problem, group: Group) -> Fraction:
     rule = kernels_of(problem.engine).padding_of(stored, problem.hardware.gpu)
     if rule is None or model.expert_ffn_width == 0:
         return Fraction(1)
-    parts = group.tensor if group.expert == 1 else 1
+    parts = group.slicing * (group.tensor if group.expert == 1 else 1)
     slice_ = ceil_ratio(ceil_ratio(model.expert_ffn_width, parts), rule.width_multiple) * rule.width_multiple
     hidden = ceil_ratio(model.hidden_size, rule.hidden_multiple) * rule.hidden_multiple
     return Fraction(slice_ * parts * hidden, model.expert_ffn_width * model.hidden_size)

@@ -89,7 +89,7 @@ def _volume(problem: Problem, strategy: Strategy, step: Step, modules: Modules, 
         logits = ceil_ratio(batch * ceil_ratio(model.vocabulary, 64) * 64 * 2, t)
         return logits, logits
     if step.kind == "all_to_all" and step.layer is not None:
-        size, group = modules.exchange_bytes(step.layer), max(t, strategy.expert_parallel)
+        size, group = modules.exchange_bytes(step.layer), modules.expert_gpus
         return size, ceil_ratio(size * (group - 1), group)
     return vector, ceil_ratio(2 * (t - 1) * vector, t)
 
@@ -97,7 +97,7 @@ def _volume(problem: Problem, strategy: Strategy, step: Step, modules: Modules, 
 def _experts(ledger: CheckLedger, problem: Problem, strategy: Strategy, instance: InstanceGraph) -> None:
     """Every routed expert of every layer is held once in whole: all slices of it, by all coupled replicas together."""
     model, ep = problem.model, strategy.expert_parallel
-    slices = max(strategy.tensor_parallel, ep) // ep
+    slices = max(strategy.tensor_parallel, ep) * strategy.expert_slice_ranks // ep
     # Coupled replicas hold one set together; a replica alone holds its own.
     seen: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for node in instance.nodes:

@@ -56,7 +56,7 @@ def verify_graph(
         ledger = CheckLedger()
         ledger.that("graph", False, "a strategy and at least one instance", "none")
         return GraphCheck(False, ledger.checks, 0, 0, tuple(ledger.mismatches))
-    ranks = max(1, strategy.expert_parallel // strategy.tensor_parallel)
+    ranks = max(1, strategy.expert_parallel // strategy.tensor_parallel) * strategy.expert_slice_ranks
     ground = Ground("node", problem.hardware.nodes, problem.hardware)
     parts = Parts([Part(problem, ground, strategy.pipeline_parallel)])
     wanted = [

@@ -24,7 +24,7 @@ class Step:
 def steps_of(problem: Problem, strategy: Strategy, stage: int) -> Iterator[Step]:
     """What a stage does for one micro-batch, first to last, with the send or the token at its end."""
     model, split, s = problem.model, strategy.layers_per_stage, strategy
-    several, coupled = s.tensor_parallel > 1, s.expert_parallel > s.tensor_parallel
+    several, coupled = s.tensor_parallel > 1, s.expert_parallel > s.tensor_parallel or s.expert_slice_ranks > 1
     if stage == 0:
         yield Step("embedding", None, "shard")
         if several:

@@ -16,9 +16,10 @@ from optimizer.results.answer import Strategy
 from optimizer.verify.common.arithmetic import constant, decimal, exact
 from optimizer.verify.common.beside import beside_of
 from optimizer.verify.common.budget import budget_bytes
+from optimizer.verify.common.contexts import shared_contexts
 from optimizer.verify.common.groups import row_of
 from optimizer.verify.common.layer import layer_of, rates_of
-from optimizer.verify.common.links import all_reduce, all_to_all, exchange_places
+from optimizer.verify.common.links import all_reduce, all_to_all, context_exchange, exchange_places
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import StageDecode
 from optimizer.verify.common.weights import WeightTables, beside_experts, tables
@@ -79,7 +80,15 @@ class Modules:
         """What each GPU has for the others in one all-to-all."""
         per_token = self._kind(layer).experts_per_token
         places = exchange_places(self._problem.hardware, self._group.expert_gpus)
-        return int(self._batch * min(per_token, places) * self._problem.model.hidden_size * constant("exchange_bytes"))
+        hidden, slicing = self._batch * self._problem.model.hidden_size, self._group.slicing
+        if slicing > 1:
+            return 2 * hidden * min(slicing, places)
+        return int(hidden * min(per_token, places) * constant("exchange_bytes"))
+
+    @property
+    def expert_gpus(self) -> int:
+        """GPUs that hold the experts of a stage together."""
+        return self._group.expert_gpus
 
     def room(self, stage: int) -> int:
         """Blocks of 16 tokens for which a stage has room; more than anything where it has no cache that grows."""
@@ -152,8 +161,15 @@ class Modules:
             dense=self._roof(decimal(dense_bytes / (constant("eta_bw") * rates.linear_bandwidth)), decimal(flop)),
             read=Decimal(0) if rest else decimal(read),
             attend=Decimal(0) if rest else decimal(attend),
-            own=self._overhead(kind, rest) + (self._experts(kind) if rest and kind.experts else Decimal(0)),
+            own=self._overhead(kind, rest)
+            + (self._experts(kind) if rest and kind.experts else Decimal(0))
+            + (Decimal(0) if rest else self._contexts(kind)),
         )
+
+    def _contexts(self, kind: LayerKind) -> Decimal:
+        """What ranks that share contexts exchange in the layer."""
+        links = context_exchange(self._problem.hardware, self._group.contexts)
+        return decimal(shared_contexts(self._problem, self._group, kind, links, 1).at(self._batch))
 
     def _overhead(self, kind: LayerKind, rest: bool) -> Decimal:
         shared = self._group.tensor > 1

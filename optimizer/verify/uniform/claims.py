@@ -16,6 +16,7 @@ from optimizer.verify.common.layer import KV_BYTES
 from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, CheckLedger, near, number
 from optimizer.verify.common.objective import Value
 from optimizer.verify.common.rules import Finding, barely_holds, clearly_holds
+from optimizer.verify.common.space import contexts_run
 
 _TIMES = ("prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99", "e2e_p50", "e2e_p99")
 _TIGHT = Decimal("1e-11")
@@ -30,6 +31,8 @@ def check_strategy(ledger: CheckLedger, problem: Problem, strategy: Strategy, fi
         "pipeline_parallel": strategy.pipeline_parallel,
         "data_parallel": strategy.data_parallel,
         "expert_parallel": strategy.expert_parallel,
+        "expert_slice_ranks": strategy.expert_slice_ranks,
+        "decode_context_parallel": strategy.decode_context_parallel,
         "max_num_seqs": strategy.max_num_seqs,
     }
     legal = True
@@ -45,6 +48,10 @@ def check_strategy(ledger: CheckLedger, problem: Problem, strategy: Strategy, fi
     legal &= ledger.that("strategy.weight_precision", known, "a weight format", strategy.weight_precision)
     known = strategy.kv_precision in KV_BYTES
     legal &= ledger.that("strategy.kv_precision", known, "a KV format", strategy.kv_precision)
+    if legal:
+        shared, tp = strategy.decode_context_parallel, strategy.tensor_parallel
+        runs = contexts_run(problem, tp, strategy.kv_precision, shared)
+        legal &= ledger.that("strategy.decode_context_parallel", runs, "a degree that the engine runs", shared)
     for name in Fixed.__slots__:
         wanted = getattr(fixed, name)
         if wanted is not None:

@@ -1,0 +1,1 @@
+"""Why these pools, why not one, why none."""

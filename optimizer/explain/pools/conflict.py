@@ -1,0 +1,97 @@
+"""Which rules leave no pair of pools: a minimal set, by leaving rules out one at a time."""
+
+from __future__ import annotations
+
+from optimizer.explain.common.numbers import amount, count, listing
+from optimizer.facts.problem import Problem
+from optimizer.results.answer import Conflict
+from optimizer.search.pools.answer import judge_rules, sentence_of, strategy_of
+from optimizer.search.pools.model import PoolColumns, PoolsModel
+from optimizer.search.pools.solve import Clock, RowPair, _pair_of, _run, active_rules, feasible
+
+LATER = (
+    "prefill_kv_cache",
+    "decode_kv_cache",
+    "link",
+    "decode_concurrency",
+    "prefill_capacity",
+    "placement",
+    "gpu_count",
+)
+"""Left out last, the plainest at the end, so that these stay where several sets conflict."""
+
+
+def conflict_of(problem: Problem, columns: PoolColumns | None, clock: Clock) -> Conflict:
+    """A minimal set of rules that cannot hold together."""
+    if columns is None:
+        said = (
+            "No pair of pools can be built: no prefill and decode shape that the engine runs, that its connector joins and of "
+            "which one instance each has room on the GPUs there are."
+        )
+        return Conflict(("gpu_count",), said, True)
+    rules = sorted(active_rules(problem), key=lambda rule: 1 + LATER.index(rule) if rule in LATER else 0)
+    kept, minimal = list(rules), True
+    for rule in rules:
+        fits = feasible(columns, [one for one in kept if one != rule], clock)
+        if fits is False:
+            kept.remove(rule)
+        elif fits is None:
+            minimal = False
+    return Conflict(tuple(kept), _sentence(problem, kept), minimal)
+
+
+def _sentence(problem: Problem, rules: list[str]) -> str:
+    """The conflict in words; every rule names its pool."""
+    if not rules:
+        return "No pair of pools is left."
+    words = [_said(problem, rule) for rule in rules]
+    gpus = problem.hardware.gpus
+    return f"No pair of pools on {count(gpus, 'GPU')} keeps {'this' if len(words) == 1 else 'these together'}: {listing(words)}."
+
+
+def _said(problem: Problem, rule: str) -> str:
+    rate = problem.workload.requests_per_s
+    limits = {one.rule: one for one in problem.requirements.latency_limits}
+    if rule in limits:
+        name = {"ttft": "TTFT", "tpot": "TPOT of the decode pool", "prefill": "prefill time of the prefill pool"}
+        one = limits[rule]
+        return f"{name[one.metric]} P{one.percentile} within {amount(one.limit_ms, 'ms')} ({rule})"
+    known = {
+        "gpu_count": f"the GPUs there are, {problem.hardware.gpus:,} (gpu_count)",
+        "placement": f"room on {count(problem.hardware.nodes, 'node')} (placement)",
+        "prefill_memory": "memory of the prefill instances (prefill_memory)",
+        "decode_memory": "memory of the decode instances (decode_memory)",
+        "prefill_capacity": f"a prefill pool that keeps up with {rate:g} requests/s (prefill_capacity)",
+        "prefill_kv_cache": "cache of the prefill instances (prefill_kv_cache)",
+        "link": "the bandwidth of the link between the pools (link)",
+        "decode_concurrency": f"a decode pool with a free slot for 99 % of {rate:g} requests/s (decode_concurrency)",
+        "decode_kv_cache": "cache of the decode instances (decode_kv_cache)",
+        "min_batch": f"{problem.requirements.min_batch} sequences at a decode instance (min_batch)",
+        "tpot_full_batch": "TPOT of a full decode instance (tpot_full_batch)",
+    }
+    return known.get(rule, sentence_of(problem, rule).rstrip(".") + f" ({rule})")
+
+
+def least_broken(problem: Problem, columns: PoolColumns, clock: Clock) -> RowPair | None:
+    """The pair that breaks the fewest rules, the definitions alone kept."""
+    rules = active_rules(problem)
+    kept: list[str] = []
+    for rule in rules:
+        if feasible(columns, [*kept, rule], clock):
+            kept.append(rule)
+    model = PoolsModel(columns, kept)
+    outcome, solver = _run(model, clock, model.value)
+    return None if outcome in ("infeasible", "unknown") else _pair_of(model, solver)
+
+
+def nearest_pair(problem: Problem, columns: PoolColumns, clock: Clock) -> list[str]:
+    """The pair that comes nearest, and what it breaks."""
+    pair = least_broken(problem, columns, clock)
+    if pair is None:
+        return []
+    said = [f"Nearest: {strategy_of(columns, pair).label}."]
+    for rule in judge_rules(columns, pair):
+        if rule.enabled and not rule.holds:
+            actual, limit = amount(rule.actual, rule.unit), amount(rule.limit, rule.unit)
+            said.append(f"It breaks {rule.id}: {actual}, allowed {limit}.")
+    return said

@@ -1,0 +1,281 @@
+"""Every number that rules and objective speak of, for every row of either pool, as integers rounded toward pessimism.
+
+A row of the prefill pool is (shape, instances, nodes, kind of cache it sends); one of the decode pool (shape, instances, nodes).
+What both sides of the link have to do with each other is in the kind of cache alone, so that all else stays apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from optimizer.costs.failures import STATES, DownStates, down_states
+from optimizer.costs.pools import DecodeLoad, PoolCosts, PrefillLoad
+from optimizer.costs.shapes import Bools, Floats, Ints, Shape
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.problem import Problem
+from optimizer.results.pools import FixedPool, FixedPools
+from optimizer.search.common.scale import NEVER_BYTES, NEVER_NS, bytes_up, limit_ns, time_ns
+from optimizer.search.pools.shapes import CacheKind, cache_of, joined, shapes_for
+from optimizer.search.uniform.quantities import ObjectiveWeights
+
+FULL = 10**9
+"""A share of one, in the whole numbers of the model."""
+LARGEST_ROWS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One pool, (R,) each."""
+
+    shape: Ints
+    count: Ints
+    nodes: Ints
+    cache: Ints
+    """Kind of cache that is sent or received."""
+    gpus: Ints
+    every: Ints
+    """GPUs in use on every node that the pool is spread over."""
+    over: Ints
+    """GPUs more on the nodes that hold one instance more."""
+    more: Ints
+    """How many nodes do."""
+    lost: Ints
+    """Instances that 0, 1, 2 lost nodes take, (R, 3)."""
+
+    def __len__(self) -> int:
+        return len(self.shape)
+
+    def part(self, rows: Ints | Bools) -> Rows:
+        """Some of the rows."""
+        return Rows(*(getattr(self, name)[rows] for name in Rows.__dataclass_fields__))
+
+
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """Expected ms of a pool over its failure states, and the share it does not serve, (R,)."""
+
+    served: Floats
+    unserved: Floats
+    lost: Floats
+
+    @property
+    def ns(self) -> Ints:
+        """The value in whole ns."""
+        return time_ns(self.served) + time_ns(self.unserved)
+
+
+class PoolTables:
+    """Rows of both pools at one rate, with their columns."""
+
+    def __init__(self, problem: Problem, fixed: FixedPools = FixedPools()) -> None:
+        self.problem, self.fixed = problem, fixed
+        self.weights = ObjectiveWeights.of(problem.objective)
+        prefill, decode = shapes_for(problem, fixed.prefill), shapes_for(problem, fixed.decode)
+        self.shapes: tuple[Shape, ...] = tuple(dict.fromkeys((*prefill, *decode)))
+        where = {shape: index for index, shape in enumerate(self.shapes)}
+        self.costs = PoolCosts(problem, self.shapes)
+        self.caches: tuple[CacheKind, ...] = tuple(dict.fromkeys(cache_of(shape) for shape in decode))
+        self.sample = np.array(
+            [where[next(s for s in decode if cache_of(s) == one)] for one in self.caches], dtype=np.int64
+        )
+        """A decode shape that receives each kind of cache."""
+        kinds = {one: index for index, one in enumerate(self.caches)}
+        self.prefill = self._rows(
+            [(where[s], kinds[c]) for s in prefill for c in self.caches if joined(problem, s, c)], fixed.prefill
+        )
+        fed = set(self.prefill.cache.tolist())
+        kept = [(where[s], kinds[cache_of(s)]) for s in decode if kinds[cache_of(s)] in fed]
+        self.decode = self._rows(kept, fixed.decode)
+        if len(self.prefill) + len(self.decode) > LARGEST_ROWS:
+            raise ProblemError(
+                "serving", f"spans more than {LARGEST_ROWS:,} pools; narrow search.tensor_parallel or hardware"
+            )
+        self.allowed_slots, self.full_ns = self._slots()
+
+    def _rows(self, pairs: list[tuple[int, int]], fixed: FixedPool) -> Rows:
+        hardware = self.problem.hardware
+        per_node, found = hardware.gpus_per_node, []
+        for shape, cache in pairs:
+            size = self.shapes[shape].instance_gpus
+            most = hardware.gpus // size
+            counts = range(1, most + 1) if fixed.count is None else (fixed.count,) if fixed.count <= most else ()
+            for count in counts:
+                if size > per_node:
+                    whole = count * size // per_node
+                    found.append((shape, count, whole, cache, count * size, per_node, 0, 0, 0, 1, 2))
+                    continue
+                fewest = -(-count // (per_node // size))
+                for nodes in sorted({*range(fewest, min(count, hardware.nodes) + 1), hardware.nodes}):
+                    each, more = divmod(count, nodes)
+                    one = each + (1 if more else 0)
+                    two = min(count, 2 * each + min(2, more))
+                    found.append(
+                        (shape, count, nodes, cache, count * size, each * size, size if more else 0, more, 0, one, two)
+                    )
+            if len(found) > LARGEST_ROWS:
+                break
+        columns = np.array(found, dtype=np.int64).reshape(-1, 11).T
+        lost = np.minimum(columns[8:].T, columns[1][:, None])
+        return Rows(
+            shape=columns[0], count=columns[1], nodes=columns[2], cache=columns[3], gpus=columns[4], every=columns[5],
+            over=columns[6], more=columns[7], lost=lost,
+        )  # fmt: skip
+
+    def _slots(self) -> tuple[Ints, Ints]:
+        """n_max of each shape, (S,), and the step with every slot taken, ns."""
+        problem = self.problem
+        steps = time_ns(self.costs.round_ms)
+        most = np.full(len(self.shapes), min(problem.max_batch, self.costs.slots), dtype=np.int64)
+        limit = problem.requirements.tpot_p99_ms
+        if "max_batch" in problem.search.disabled_rules:
+            most[:] = self.costs.slots
+        if limit is not None and "tpot_full_batch" not in problem.search.disabled_rules:
+            within = (steps <= limit_ns(limit, problem.requirements.margin)).sum(axis=1)
+            most = np.minimum(most, np.maximum(1, within))
+        stated = self.fixed.decode.max_num_seqs
+        if stated is not None:
+            most[:] = min(stated, self.costs.slots)
+        full: Ints = steps[np.arange(len(steps)), most - 1] if len(steps) else np.zeros(0, dtype=np.int64)
+        return most, full
+
+    def _per_rank(self, shape: Ints, alive: Ints, requests_per_s: float) -> Floats:
+        ranks = np.maximum(alive, 0) * self.costs.costs.table.ranks[shape]
+        rate: Floats = np.where(ranks > 0, requests_per_s / np.maximum(ranks, 1), np.inf)
+        return rate
+
+    def prefill_load(self, rows: Rows, alive: Ints, requests_per_s: float) -> PrefillLoad:
+        """Load of rows of which ``alive`` instances (R,) are left."""
+        rate = self._per_rank(rows.shape, alive, requests_per_s)
+        return self.costs.prefill(rows.shape, self.sample[rows.cache], rate)
+
+    def decode_load(self, rows: Rows, alive: Ints, requests_per_s: float) -> DecodeLoad:
+        """Load of rows of which ``alive`` instances (R,) are left."""
+        keys = np.stack([rows.shape, np.maximum(alive, 0)], axis=1)
+        distinct, back = _distinct(keys)
+        found = self.costs.decode(distinct[:, 0], self._per_rank(distinct[:, 0], distinct[:, 1], requests_per_s))
+        return DecodeLoad(**{name: getattr(found, name)[back] for name in DecodeLoad.__dataclass_fields__})
+
+    def prefill_short(self, rows: Rows, load: PrefillLoad) -> Ints:
+        """Bytes of cache that a prefill rank lacks, (R,); 0 or less: none."""
+        return self._short(rows, load.cache_wanted)
+
+    def decode_short(self, rows: Rows, load: DecodeLoad) -> Ints:
+        """Bytes of cache that a decode rank lacks, (R,); 0 or less: none."""
+        return self._short(rows, load.cache_wanted)
+
+    def _short(self, rows: Rows, wanted: Floats) -> Ints:
+        short: Ints = np.minimum(bytes_up(wanted) - self.costs.room[rows.shape], NEVER_BYTES)
+        return short
+
+    def prefill_carries(self, rows: Rows, load: PrefillLoad) -> Bools:
+        """Whether a load is carried, (R,)."""
+        held = (self.prefill_short(rows, load) <= 0) | self._off("prefill_kv_cache")
+        fine: Bools = load.carries & held
+        return fine
+
+    def decode_carries(self, rows: Rows, load: DecodeLoad) -> Bools:
+        """Whether a load is carried, (R,)."""
+        held = (self.decode_short(rows, load) <= 0) | self._off("decode_kv_cache")
+        fine: Bools = load.carries & held & (load.n99 <= self.allowed_slots[rows.shape])
+        return fine
+
+    def _off(self, rule: str) -> bool:
+        return rule in self.problem.search.disabled_rules
+
+    def prefill_value(self, rows: Rows) -> Valued:
+        """Section 6 for the prefill pool."""
+        rate = self.problem.workload.requests_per_s
+        loads = [self.prefill_load(rows, rows.count - down, rate) for down in range(STATES)]
+        return self._value(rows, [load.mean_ms for load in loads], [self.prefill_carries(rows, load) for load in loads])
+
+    def decode_value(self, rows: Rows) -> Valued:
+        """Section 6 for the decode pool."""
+        rate = self.problem.workload.requests_per_s
+        loads = [self.decode_load(rows, rows.count - down, rate) for down in range(STATES)]
+        return self._value(rows, [load.mean_ms for load in loads], [self.decode_carries(rows, load) for load in loads])
+
+    def _value(self, rows: Rows, means: list[Floats], carries: list[Bools]) -> Valued:
+        w, count = self.weights, rows.count.astype(np.float64)
+        usual = np.where(np.isfinite(means[0]), means[0], 0.0) * w.latency
+        down = _down(self.problem, self._sizes(rows), rows)
+        served, unserved, lost = np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(len(rows))
+        for j in range(STATES):
+            p = down.probability[:, j]
+            weight = p if w.unserved > 0 else np.full(len(rows), float(j == 0))
+            time = np.where(np.isfinite(means[j]), means[j], np.inf) * w.latency
+            kept, gone = (
+                usual * np.maximum(0.0, count - j) / count,
+                np.minimum(1.0, j / count) * w.unserved * w.penalty_ms,
+            )
+            fine = carries[j] & ((time <= kept + gone) if j else True)
+            served += np.where(fine, weight * np.where(fine, time, 0.0), weight * (kept if j else 0.0))
+            unserved += np.where(fine, 0.0, weight * (gone if j else w.latency * w.penalty_ms))
+            lost += np.where(fine, 0.0, p * (np.minimum(1.0, j / count) if j else 1.0))
+        rest = down.rest_mean / count
+        if w.unserved > 0:
+            served += np.maximum(0.0, down.rest - rest) * usual
+            unserved += rest * w.unserved * w.penalty_ms
+        return Valued(served, unserved, lost + rest)
+
+    def _sizes(self, rows: Rows) -> Ints:
+        table = self.costs.costs.table
+        sizes: Ints = (table.tp * table.ranks)[rows.shape]
+        return sizes
+
+    def sent_ns(self, rows: Rows) -> tuple[Ints, Ints, Ints]:
+        """(mean, usual prompt, longest) ns that a GPU of each prefill row sends, (R,)."""
+        decode = self.sample[rows.cache]
+        found = self.costs.crossing_ms(decode, self.costs.sent_times(rows.shape, decode))
+        return time_ns(found[0]), time_ns(found[1]), time_ns(found[2])
+
+    def received_ns(self, rows: Rows) -> tuple[Ints, Ints, Ints]:
+        """The same that a GPU of each decode row receives."""
+        found = self.costs.crossing_ms(rows.shape, np.ones(len(rows)))
+        return time_ns(found[0]), time_ns(found[1]), time_ns(found[2])
+
+    def prefill_peak(self, rows: Rows) -> Floats:
+        """Requests/s that the pool works off at most, (R,)."""
+        ranks = rows.count * self.costs.costs.table.ranks[rows.shape]
+        found: Floats = ranks * self.costs.prefill_capacity_per_s()[rows.shape]
+        return found
+
+    def decode_peak(self, rows: Rows) -> Floats:
+        """Requests/s that the pool completes at most, (R,)."""
+        ranks = rows.count * self.costs.costs.table.ranks[rows.shape]
+        found: Floats = ranks * self.costs.decode_capacity_per_s(self.allowed_slots)[rows.shape]
+        return found
+
+
+def share_parts(busy: Floats) -> Ints:
+    """A share of the time in parts of ``FULL``, rounded up; ``NEVER_NS`` where requests pile up beyond any."""
+    finite = np.where(np.isfinite(busy), np.minimum(busy, 1e6), 0.0)
+    found: Ints = np.where(np.isfinite(busy), np.ceil(finite * FULL), NEVER_NS).astype(np.int64)
+    return found
+
+
+def _down(problem: Problem, sizes: Ints, rows: Rows) -> DownStates:
+    """States of every row on its own nodes."""
+    if not len(rows):
+        return down_states(problem.hardware, sizes, rows.count)
+    parts = []
+    for nodes in sorted(set(rows.nodes.tolist())):
+        at = np.flatnonzero(rows.nodes == nodes)
+        hardware = problem.hardware.model_copy(update={"nodes": int(nodes)})
+        parts.append((at, down_states(hardware, sizes[at], rows.count[at])))
+    first = parts[0][1]
+    columns = {}
+    for name in type(first).__dataclass_fields__:
+        whole = np.empty((len(rows), *getattr(first, name).shape[1:]))
+        for at, one in parts:
+            whole[at] = getattr(one, name)
+        columns[name] = whole
+    return replace(first, **columns)
+
+
+def _distinct(keys: Ints) -> tuple[Ints, Ints]:
+    """Distinct rows of a table, and which of them each row is."""
+    known: dict[tuple[int, ...], int] = {}
+    back = np.array([known.setdefault(tuple(key), len(known)) for key in keys.tolist()], dtype=np.int64)
+    return np.array(list(known), dtype=np.int64).reshape(-1, keys.shape[1]), back

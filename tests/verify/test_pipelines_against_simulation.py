@@ -1,0 +1,81 @@
+"""Pipelines near saturation, where prompts bunch in one micro-batch: how long requests stay, and the cache they hold."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from optimizer.facts.problem import Problem
+from optimizer.results.answer import Strategy
+from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.occupancy import blocks_in_progress, moments_of_one, wanted
+from optimizer.verify.simulation.arrivals import PoissonSource
+from optimizer.verify.simulation.engine import SimulatedEngine, SimulationRun
+from optimizer.verify.simulation.lengths import lengths_of
+from optimizer.verify.simulation.scheduler import Limits
+from optimizer.verify.simulation.steps import step_times
+from optimizer.verify.uniform.recompute import candidate_of
+from tests.verify.builders import LLAMA3_70B, problem
+
+NO_LIMIT = Limits(max_num_seqs=4096, token_budget=8192, kv_blocks=10**9, max_sequence_tokens=10**7)
+BATCHES, T995 = 10, 3.25
+
+
+def load(rate: float, tp: int, pp: int, **lengths: Any) -> tuple[Problem, Strategy]:
+    work = {"prompt_tokens": 1155, "output_tokens": 211, "requests_per_s": rate} | lengths
+    model = {**LLAMA3_70B, "max_position_embeddings": 16384}
+    of = problem(model=model, workload=work, requirements={"max_batch": 2048, "max_sequence_tokens": 16384})
+    return of, Strategy(tp, pp, 1, 1, 2048, (80 // pp,) * pp, "fp16", "fp16")
+
+
+def play(of: Problem, strategy: Strategy, requests: int) -> SimulationRun:
+    source = PoissonSource(of.workload.requests_per_s, lengths_of(of), np.random.default_rng(3))
+    return SimulatedEngine(step_times(of, strategy), NO_LIMIT, source).run(requests)
+
+
+def test_a_bunched_round_by_hand() -> None:
+    """The example of docs/model.md: 232 in progress at TP2·PP4."""
+    times = candidate_of(*load(7, 2, 4)).times
+    with sixty_digits():
+        d, o_sum, o_max = (float(ms) for ms in (times.round(232), times.prompt_sum, times.prompt_max))
+        p = 231 / 211
+        apart = d + p * (o_max + (o_sum - o_max) / (1 + p / 2))
+        a, h, f = o_sum * p, p / (1 + p / 2), 1 - 1 / 4 - 1 / 32
+        bunched = (d + a) / 2 + (((d + a) / 2) ** 2 - f * h * a * d) ** 0.5
+        assert apart == pytest.approx(145.4, abs=0.5) and bunched == pytest.approx(158.1, abs=0.5)
+        assert float(times.tpot(232)) == pytest.approx(bunched)
+        alone = candidate_of(*load(4, 8, 1)).times
+        assert float(alone.tpot(100)) == pytest.approx(float(alone.round(100) + 99 * alone.prompt_sum / 211))
+
+
+@pytest.mark.parametrize(("tp", "pp", "rate"), [(2, 4, 7.0), (2, 4, 9.0), (4, 2, 11.0)])
+def test_stays_are_not_optimistic(tp: int, pp: int, rate: float) -> None:
+    """At the second load 1,250 requests gather; 0.30 of their stay was predicted once."""
+    of, strategy = load(rate, tp, pp)
+    run = play(of, strategy, 4000)
+    late = [request for request in run.requests[800:4000] if request.finished > 0]
+    seen = np.mean([request.finished - request.arrived for request in late])
+    with sixty_digits():
+        said = candidate_of(of, strategy).load
+    assert said is not None and 0.95 <= float(said.mean) / seen <= 1.45
+
+
+@pytest.mark.parametrize(("tp", "pp", "rate"), [(2, 4, 5.0), (4, 2, 8.0)])
+def test_cache_in_use_is_not_optimistic(tp: int, pp: int, rate: float) -> None:
+    """The predicted share of the time above is within the simulation's 99 % interval, or the level is less than a third too high."""
+    of, strategy = load(rate, tp, pp)
+    with sixty_digits():
+        said = candidate_of(of, strategy).load
+        assert said is not None
+        one = moments_of_one(blocks_in_progress(of), lambda tokens: Fraction(tokens, 16))
+        levels = {share: float(wanted(said.number, one, share)) for share in (0.05, 0.01)}
+    run = play(of, strategy, 6000)
+    for share, level in levels.items():
+        seen = run.occupancy.share_above(level, BATCHES, from_ms=0.1 * run.ended_ms)
+        mean, half = float(seen.mean()), T995 * float(seen.std(ddof=1)) / BATCHES**0.5
+        assert mean - half <= share, (share, mean, half)
+        lower = run.occupancy.share_above(level * 3 / 4, BATCHES, from_ms=0.1 * run.ended_ms)
+        assert mean + half >= share or float(lower.mean()) >= share
