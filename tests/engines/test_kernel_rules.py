@@ -191,7 +191,7 @@ def test_both_homes_agree(name: str, gpu: str, engine: str) -> None:
     seen: dict[Row, int] = {}
     for row in range(space.rows):
         shape = space.shapes[space.row_shape[row]]
-        group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format)
+        group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format, shape.slice_ranks, shape.dcp)
         seen.setdefault(Row(ReplicaShape(group, shape.layers_per_stage), int(space.row_dp[row])), row)
     from optimizer.search.uniform.rule import Choice
 

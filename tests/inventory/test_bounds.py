@@ -76,14 +76,14 @@ LONG = [pytest.param(seed, marks=pytest.mark.long) for seed in (0, 6, 7, 9, 11)]
 
 
 @pytest.mark.parametrize("often", [False, True])
-@pytest.mark.parametrize("seed", [3, 5, *LONG])
-def test_no_bound_is_above_the_value_of_a_plan(seed: int, often: bool) -> None:
-    problem = inventory(seed, often=often)
+@pytest.mark.parametrize("number", [3, 5, *LONG])
+def test_no_bound_is_above_the_value_of_a_plan(number: int, often: bool) -> None:
+    problem = inventory(number, often=often)
     candidates = Candidates(problem)
     candidates.admit()
     cuts = Cuts(candidates, ObjectiveWeights.of(problem.objective))
     shares = []
-    for placed in placed_plans(problem, candidates, seed):
+    for placed in placed_plans(problem, candidates, number):
         found = bound_at(problem, candidates, cuts, placed)
         assert found is not None, f"{placed.plan} keeps every rule, and the model allows no such plan"
         assert found <= placed.value.exact_ms + 1e-5

@@ -50,7 +50,7 @@ def _problem(seed: int) -> Problem:
 
 def _row(space: Space, row: int) -> Row:
     shape = space.shapes[int(space.row_shape[row])]
-    group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format)
+    group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format, shape.slice_ranks, shape.dcp)
     return Row(ReplicaShape(group, shape.layers_per_stage), int(space.row_dp[row]))
 
 
@@ -64,7 +64,7 @@ def test_memory_is_the_same_to_the_byte(seed: int) -> None:
     space, stages = build_space(problem), Stages(problem)
     quantities = Quantities(problem, space)
     for number, shape in enumerate(space.shapes):
-        group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format)
+        group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format, shape.slice_ranks, shape.dcp)
         columns = quantities.costs.table.class_of_stage[number]
         for column, stage in zip(columns, stages.of(group, shape.layers_per_stage), strict=True):
             fixed, each = (
@@ -120,7 +120,7 @@ def test_the_activations_beside_a_compressed_cache_are_the_same() -> None:
     space = build_space(problem)
     quantities, stages = Quantities(problem, space), Stages(problem)
     for number, shape in enumerate(space.shapes):
-        group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format)
+        group = Group(shape.tp, shape.ep, shape.weight_format, shape.kv_format, shape.slice_ranks, shape.dcp)
         first = stages.of(group, shape.layers_per_stage)[0]
         assert int(
             quantities.memory.fixed[number, quantities.costs.table.class_of_stage[number][0]]
