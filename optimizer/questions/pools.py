@@ -41,6 +41,8 @@ def refuse(problem: Problem) -> None:
     transfer_of(problem.engine)
     if problem.hardware.gpus > MOST_GPUS:
         raise no("hardware.nodes", f"more than {MOST_GPUS:,} GPUs are not searched")
+    if not problem.hardware.gpu.peer_links:
+        raise no("hardware.gpu", f"{problem.hardware.gpu.name} reaches no other GPU, so that no cache can be sent")
     if work.prefix is not None:
         raise no("workload.prefix", "what is shared between prompts is not modelled")
     if work.speculation is not None:

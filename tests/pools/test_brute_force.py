@@ -180,3 +180,18 @@ def test_search_and_verifier_spread_pools_over_the_same_nodes(nodes: int) -> Non
         shape = next(iter(offered(problem, shapes, FixedPool())))
         expected = set(placements(problem, shape, FixedPool()))
     assert set(zip(rows.count.tolist(), rows.nodes.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize(("nodes", "gpus"), [(1, 1), (1, 2), (2, 1), (2, 4)])
+def test_with_every_rule_off_some_pair_is_left(nodes: int, gpus: int) -> None:
+    from optimizer.search.pools.solve import columns_of, feasible
+
+    problem = problem_with(hardware={"nodes": nodes, "gpus_per_node": gpus}, workload={"requests_per_s": 1000})
+    assert feasible(columns_of(problem), [])
+
+
+def test_one_gpu_is_too_few_and_the_conflict_says_so() -> None:
+    answer = solve_pools(problem_with(hardware={"gpus_per_node": 1}, workload={"requests_per_s": 2}))
+    assert answer.status == "infeasible" and answer.verification.passed
+    assert set(answer.conflicts[0].rules) <= {"gpu_count", "placement"} and answer.conflicts[0].rules
+    assert answer.repairs and answer.repairs[0].changes[0].field == "hardware.nodes"

@@ -201,7 +201,7 @@ class PoolTables:
     def _value(self, rows: Rows, means: list[Floats], carries: list[Bools]) -> Valued:
         w, count = self.weights, rows.count.astype(np.float64)
         usual = np.where(np.isfinite(means[0]), means[0], 0.0) * w.latency
-        down = _down(self.problem, self._sizes(rows), rows)
+        down = _down(self.problem, self.sizes(rows), rows)
         served, unserved, lost = np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(len(rows))
         for j in range(STATES):
             p = down.probability[:, j]
@@ -221,7 +221,8 @@ class PoolTables:
             unserved += rest * w.unserved * w.penalty_ms
         return Valued(served, unserved, lost + rest)
 
-    def _sizes(self, rows: Rows) -> Ints:
+    def sizes(self, rows: Rows) -> Ints:
+        """GPUs of one instance, (R,)."""
         table = self.costs.costs.table
         sizes: Ints = (table.tp * table.ranks)[rows.shape]
         return sizes
