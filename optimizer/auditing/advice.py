@@ -27,7 +27,8 @@ _TRAINING = re.compile(
 )
 # What says itself that it needs GPUs, or that it was not chosen, recommends nothing.
 _NEEDS = re.compile(
-    r"\b(?:needs?|needed|requires?|required|takes?|would take|had we|were we|bräuchte\w*|braucht|benötigt\w*"
+    r"\b(?:if (?:we|one|you)|wenn (?:wir|man)|si (?:nous|on|l'on)|needs?|needed|requires?|required|takes?|would take|had we"
+    r"|were we|bräuchte\w*|braucht|benötigt\w*"
     r"|hätte\w*|nécessit\w+|faudrait|demanderai\w+|exige\w*)\b",
     re.IGNORECASE,
 )

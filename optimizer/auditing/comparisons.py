@@ -67,6 +67,7 @@ def judge_comparisons(sentence: Sentence, context: Context, own: Situation) -> I
     yield from compared or _targets(sentence, context)
     yield from _ratios(sentence)
     yield from _from_to(sentence)
+    yield from _goes_into(sentence)
     yield from _left_of(sentence, own)
     yield from _parts(sentence)
     yield from _share_of(sentence)
@@ -438,6 +439,38 @@ _LESS = (
     r"|moins|inférieure?s?|en dessous|au-dessous|sous)"
 )
 _PERCENT = re.compile(rf"^\s*(?:points?\s)?(?:{_MORE}|{_LESS})\b", re.IGNORECASE)
+
+
+_GOES_INTO = re.compile(
+    r"\b(?:fits?|goes?|go|passt|passen|rentre\w*|tien\w+|loge\w*)\s(?:\w+\s)?(?:into|in|within|on|onto|auf|dans"
+    r"|sur)\b[^,;]{0,24}$",
+    re.IGNORECASE,
+)
+
+
+def _goes_into(sentence: Sentence) -> Iterator[Claim]:
+    """``70 GB of weights, which still goes into 94 GB``: a size said to fit into another one."""
+    sizes = [m for m in sentence.measures if m.dimension == "bytes"]
+    if len(sizes) != 2 or any(not m.dimension and m.start > sizes[0].end for m in sentence.measures):
+        return
+    first, second = sizes
+    gap = sentence.text[first.end : second.start]
+    if not _GOES_INTO.search(gap) or re.search(r"\b(?:but|and|aber|und|mais|et|only|nur)\b|;", gap):
+        return
+    denied = sentence.has("negation", first.end, second.start)
+    holds = min(first.values) <= max(second.values) * 1.07
+    if holds and denied and first.value > 0.8 * second.value:
+        return
+    reason = f"{first.text} is {'not ' if not holds else ''}within {second.text}"
+    yield _claim(
+        sentence,
+        "confirmed" if holds != denied else "refuted",
+        reason + ".",
+        first,
+        None,
+        "comparison",
+        ">" if denied else "≤",
+    )
 
 
 _FROM_TO = re.compile(r"\b(?:from|von|de)\s$", re.IGNORECASE)

@@ -93,7 +93,10 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         return None  # "four cards of 80 GB": what they are, whatever is said of them
     span = sentence.clause(measure.start)
     candidates = list(_candidates(sentence, measure, span, lexicon))
-    meant = about(sentence, span, context, own)
+    relative = [
+        g for g in sentence.gpus if g.end <= measure.start and _WHICH.fullmatch(sentence.text[g.end : measure.start])
+    ]
+    meant = about(replace(sentence, gpus=tuple(relative[-1:])) if relative else sentence, span, context, own)
     if not meant.situations:
         return None
     scope = scope_of(sentence, measure, span)
@@ -138,6 +141,13 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         bounded = relation == "≤"
         if quantity.limit and bounded:
             relation = "="
+        if (
+            relation == "≤"
+            and "gpu" not in scope.ids
+            and not sentence.gpus
+            and not any(t.id("objects") == "gpu" for t in sentence.terms)
+        ):
+            found = [one for one in found if "gpu" not in one.scope] or found
         inside = [one for one in found if one.vague and _holds(measure, one, quantity, relation)]
         found = [one for one in found if not one.vague]
         right = [one for one in found if _holds(measure, one, quantity, relation)]
@@ -146,8 +156,9 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         if right and measure.value >= quantity.least:
             context.spoken_of = [] if quantity.by_title else [quantity.id]
             if relation != "=" and not any(_holds(measure, one, quantity, "=") for one in found):
-                unexplained = None
-                may_fall_back = False
+                if candidate.strength > WEAK or unexplained is None or unexplained[0].strength == WEAK:
+                    unexplained = None
+                    may_fall_back = False
                 continue
             return _say(sentence, measure, quantity, right[0], scope, relation, "confirmed")
         if (
@@ -196,16 +207,25 @@ def _understood(
             return False
     if not sentence.firm or quantity.by_title or quantity.id in _UNSURE:
         return False
-    if re.search(
+    if _relation(sentence, measure) == "=" and re.search(
         r"\b(?:of|der|des|sur|von|de|above|over|below|than|als|que)\s+(?:the\s|its\s|les\s|den\s|its\s|ihrer\s|ses\s)?$",
         text[: measure.start],
     ):
         return False
-    if sentence.has("past") or sentence.has("negation") or OTHER_NETWORK.search(text):
+    if sentence.has("past") or sentence.denies(measure) or OTHER_NETWORK.search(text):
         return False
     if re.match(r"\s(?:GPUs?|cards?|accelerators?|devices?|nodes?|Karten?|cartes?)\b", text[measure.end :]):
         return False  # "on 80 GB cards": what kind of card
-    if sentence.has("other") and quantity.id != "memory_left":
+    halves = quantity.id == "weights_in_format" and bool(sentence.strategies)
+    leaves = bool(_LEAVES_WITH.search(text[: measure.start]))
+    others = [
+        t
+        for t in sentence.terms
+        if t.id("other")
+        and not (halves and _PART.fullmatch(t.text))
+        and not (leaves and "memory_left" in t.ids("quantity"))
+    ]
+    if others and quantity.id != "memory_left":
         return False
     if _IF.search(text) and not meant.named_strategy and _depends(quantity):
         return False
@@ -342,7 +362,7 @@ def _implied(
             sure = ["cache_of_tokens"]
         elif (named_precision and only_weights and not _SEVERAL.search(sentence.text)) or (
             not known
-            and meant.named_strategy
+            and (meant.named_strategy or sentence.strategies)
             and (
                 (
                     "gpu" in scope.ids
@@ -433,7 +453,8 @@ def _candidates(
     for term in inside:
         ordered.append((WEAK, term))
     earlier = [t for t in fitting if t.end <= span[0]]
-    if earlier and not inside and not _unknown(_stripped(sentence, span[0], span[1])):
+    allowed = 2 if _OF_WHICH.match(sentence.text[span[0] :]) else 0
+    if earlier and not inside and _unknown(_stripped(sentence, span[0], span[1])) <= allowed:
         ordered.append((INHERITED, earlier[-1]))
     for term in reversed(earlier):
         ordered.append((WEAK, term))
@@ -470,6 +491,11 @@ def _candidates(
             yield FigureReading(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
 
 
+_WHICH = re.compile(r",?\s(?:which|that|whose|die|der|das|qui|dont)\s[^,.;:()\d]{0,40}", re.IGNORECASE)
+_OF_WHICH = re.compile(r"\W*(?:of (?:which|this|that)|davon|wovon|dont)\b", re.IGNORECASE)
+_PART = re.compile(
+    r"half|third|quarter|twice|double|halves|Hälfte|Viertel|Drittel|doppelt\w*|moitié|quart|tiers", re.IGNORECASE
+)
 _SEQUENCES = frozenset(
     (
         "context",
@@ -581,6 +607,9 @@ def _stripped(sentence: Sentence, start: int, end: int, *, names_only: bool = Fa
 
 
 def _relation(sentence: Sentence, measure: Measure) -> str:
+    denied = sentence.denied_bound(measure)
+    if denied:
+        return denied
     for term in sentence.terms:
         if term.end <= measure.start and not re.sub(
             r"\b(?:the|of|a|some|about|full|der|den|de|les)\b", "", sentence.text[term.end : measure.start]
@@ -659,7 +688,7 @@ def _refutable(
         return False
     if term is not None and _coordinated(sentence, term, measure):
         return False
-    if sentence.has("past") or sentence.has("negation"):
+    if sentence.has("past") or sentence.denies(measure):
         return False
     if quantity.id == "memory_left" and not _after_weights(sentence, measure, found):
         return False

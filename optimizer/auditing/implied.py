@@ -368,12 +368,12 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
         d = own.degrees
         loose += [float(d.dp), 1 / d.dp, float(d.gpus), 1 / d.gpus, d.dp / d.gpus, d.gpus / d.dp]
     near = 0.012 if measure.dimension else 0.0
-    bound = bound_of(sentence, measure)
+    bound, denied = bound_of(sentence, measure), sentence.denied_bound(measure)
     for value, written in expected.items():
         for times in (1.0,) if value in exact else loose:
-            bounded = bound is not None and (
+            bounded = (bound is not None or denied is not None) and (
                 value * scale * times >= measure.value * 0.988
-                if bound.id("at_least")
+                if denied == "≥" or (denied is None and bound is not None and bound.id("at_least"))
                 else value * scale * times <= measure.value * 1.012
             )
             if bounded or measure.says(value * scale * times, near):
@@ -428,7 +428,7 @@ def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: l
     text = sentence.text
     if not sentence.firm or re.search(r"\d\s*\)?\s*[×✕*÷/+]\s*\(?\d|[×✕÷]", text):
         return False
-    if sentence.has("negation") or re.search(
+    if sentence.denies(measure) or re.search(
         r"\b(?:up to|at most|at least|less than|more than|below|above|under|over|bis zu|höchstens|mindestens"
         r"|au plus|au moins|limit|target|instead of|rather than|compared|versus|vs)\b",
         _without_bound(sentence, measure),
@@ -441,6 +441,9 @@ def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: l
         return False
     if measure.dimension == "" and "s" not in result.kinds[0]:
         noun = next(iter(result.kinds[0]))
+        if noun == "sequence" and RUNNING.match(text[measure.end :]):
+            kinds = [kind for one in operands for kind in one.kinds]
+            return {"s": 1} in kinds and any(k.get("request") == 1 and k.get("s") == -1 for k in kinds)
         if noun == "sequence" and re.search(r"=\s*$", text[: measure.start]):
             kinds = [kind for one in operands for kind in one.kinds]
             return {"token": 1} in kinds and {"token": 1, "sequence": -1} in kinds
@@ -514,7 +517,9 @@ _OVER_A_LINK = re.compile(r"\b(?:over|über)\s+(?:the\s|a\s|die\s|das\s)?(?=\d)"
 def _without_bound(sentence: Sentence, measure: Measure) -> str:
     """The sentence without the bound of the result itself, which is compared as such, and without "over 400 Gbit/s"."""
     text, bound = sentence.text, bound_of(sentence, measure)
-    if bound is not None:
+    if sentence.denied_bound(measure):
+        text = text[measure.end :]
+    elif bound is not None:
         text = text[: bound.start] + text[bound.end :]
     return _OVER_A_LINK.sub(" ", text) if measure.dimension == "ms" else text
 

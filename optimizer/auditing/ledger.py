@@ -102,7 +102,8 @@ def readings(
     if quantity.only_with and not scope.ids:
         wanted = [key for key in wanted if set(key.split()) & set(quantity.only_with)] if measure.dimension else wanted
     wanted.sort(key=lambda key: set(key.split()) != scope.ids)
-    models_own = quantity.id == "context" and _OF_THE_MODEL.search(sentence.text) and not _OURS.search(sentence.text)
+    clause = sentence.text[slice(*sentence.clause(measure.start))]
+    models_own = quantity.id == "context" and _OF_THE_MODEL.search(clause) and not _OURS.search(clause)
     for key in wanted:
         for text in quantity.values[key]:
             if models_own and text != "context":

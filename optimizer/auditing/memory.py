@@ -10,7 +10,7 @@ from optimizer.auditing.expressions import relations
 from optimizer.auditing.labels import GPU, after, before, claim, judged
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.result import Claim
-from optimizer.auditing.stages import judge_balance, judge_stage
+from optimizer.auditing.stages import judge_balance
 from optimizer.auditing.strategies import Proposed, hypothetical
 from optimizer.auditing.units import Amount, amounts, gb, plain_number, unit_of
 
@@ -31,12 +31,10 @@ def judge_memory(statement: Statement, context: Context) -> Iterator[Claim]:
     """Memory figures of the proposed strategy."""
     if statement.line in context.command_lines or context.about_other(statement) or context.other_strategy(statement):
         return
-    yield from _kv_per_token(statement, context)
     proposed = context.strategy
     if proposed is None:
         return
     yield from _per_gpu(statement, context, proposed)
-    yield from judge_stage(statement, context, proposed)
     yield from judge_balance(statement, context, proposed)
 
 
@@ -139,33 +137,6 @@ def _bare(statement: Statement, context: Context, proposed: Proposed, amount: Am
         yield judged(statement, amount, False, gb(share), f"{how}, before any cache")
     elif amount.least > memory * 1.001 and not amount.near(memory, 0.1):
         yield judged(statement, amount, False, f"at most {gb(memory)}", f"a GPU offers {gb(memory)}")
-
-
-def _kv_per_token(statement: Statement, context: Context) -> Iterator[Claim]:
-    text, model, proposed = statement.text, context.problem.model, context.strategy
-    found = after(text, r"\bKV[ -]?cache(?: size| memory| footprint)? per token(?: per layer)?\b", "bytes") or before(
-        text, r"(?:of KV[ -]?cache )?per token(?= of KV| in the KV|$)", "bytes"
-    )
-    if not found or "KV" not in text:
-        return
-    kinds = [model.kinds[k] for k in model.kind_of_layer]
-    values = sum(
-        kind.kv_values_per_token_per_kv_head * (kind.kv_heads or model.kv_heads) + kind.kv_values_per_token_replicated
-        for kind in kinds
-    )
-    if re.search(r"per layer", text, re.IGNORECASE):
-        values //= model.layers
-    sizes = [values * 2.0, values * 1.0]
-    accepted = list(sizes)
-    if proposed:
-        accepted += [size / d for size in sizes for d in (proposed.tp, proposed.pp, proposed.tp * proposed.pp)]
-    stated_format = 1.0 if re.search(r"FP8|8-bit|INT8", text, re.IGNORECASE) else 2.0
-    expected = values * stated_format
-    how = (
-        f"{model.name} caches {values:,.0f} values per token × {stated_format:g} "
-        f"byte{'s' if stated_format > 1 else ''} = {gb(expected)}"
-    )
-    yield judged(statement, found.amount, found.amount.near_any(accepted, CLOSE), gb(expected), how)
 
 
 def judge_utilisation(statement: Statement, context: Context) -> Iterator[Claim]:

@@ -83,6 +83,19 @@ class Sentence:
         """Terms of a span."""
         return [t for t in self.terms if start <= t.start and t.end <= end and (kind is None or t.id(kind))]
 
+    def denied_bound(self, measure: Measure) -> str | None:
+        """``≤`` for "not … more than 300 MiB", ``≥`` for "not … less than", right before a figure; else None."""
+        found = _NOT_MORE.search(self.text[: measure.start])
+        return None if found is None else "≤" if found["more"] else "≥"
+
+    def denies(self, measure: Measure) -> bool:
+        """Whether a negation may change what a figure says: not one that makes a bound of it, and not one of another clause."""
+        if self.denied_bound(measure) or not self.has("negation"):
+            return False
+        starts = [m.end() for m in _THEREFORE.finditer(self.text) if m.end() <= measure.start]
+        ends = [m.start() for m in _THEREFORE.finditer(self.text) if m.start() >= measure.end]
+        return self.has("negation", starts[-1] if starts else 0, ends[0] if ends else None)
+
     def has(self, kind: str, start: int = 0, end: int | None = None) -> bool:
         """Whether a span has a term of a kind."""
         return bool(self.terms_in(start, len(self.text) if end is None else end, kind))
@@ -205,6 +218,15 @@ def _of_name(text: str, measure: Measure, gpus: list[Named]) -> bool:
     )
 
 
+_NOT_MORE = re.compile(
+    r"\b(?:not|hardly|barely|scarcely|kaum|guère|cannot|never|no \w+|nobody|n't|nicht|nie|kein\w*|ne|n'|aucune?)\b[^.;,\d]{0,40}?"
+    r"\b(?:(?P<more>more than|over|beyond|exceed|mehr als|über|plus de|dépass\w+)|less than|fewer than|under|weniger als|unter|moins de)"
+    r"\s(?:about |some |etwa |rund |environ )?$",
+    re.IGNORECASE,
+)
+_THEREFORE = re.compile(
+    r",\s(?:so|and|hence|thus|therefore|also|sodass|so dass|daher|und|donc|et|si bien que)\b", re.IGNORECASE
+)
 _BITS = re.compile(r"[\s-]?[Bb]its?\b")
 _STAGES = re.compile(r"\bpipeline of (two|three|four|five|six|eight|sixteen|\d{1,3}) stages\b", re.IGNORECASE)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from optimizer.auditing.facts import Degrees
@@ -64,6 +64,12 @@ _RECOMMENDED = re.compile(
     r"|go(?:ing)? (?:for|with)\b"
     r"|opt(?:ed)? for|settle[ds]? (?:on|for)|empfehl|empfohlen|vorschlag|schlage\w* vor|bevorzug|entscheid|recommand|préfér"
     r"|retenu|retenons)",
+    re.IGNORECASE,
+)
+
+
+_AGAINST = re.compile(
+    r"\b(?:although|though|instead of|rather than|over|while|whereas|obwohl|statt|anstelle|bien que|plutôt que|au lieu de)\b",
     re.IGNORECASE,
 )
 
@@ -137,6 +143,12 @@ def proposed_strategy(statements: tuple[Statement, ...], flags: dict[str, tuple[
     """
     plain = tuple(s for s in statements if s.readable and not hypothetical(s))
     advised = tuple(s for s in statements if s.readable and _RECOMMENDED.search(s.text))
+    if not flags and not any(len(mention.degrees) > 1 for s in plain for mention in mentions(_spelled(s.text))):
+        # "I lean towards TP4·PP1·DP4, although TP8 would do": what is recommended goes before what is only spoken of.
+        led = tuple(replace(s, text=_AGAINST.split(s.text)[0]) for s in advised)
+        found = _proposed(led, {})
+        if found and len(found.named) > 1:
+            return found
     return _proposed(plain, flags) or _proposed(advised, {})
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from optimizer.auditing.context import Context
-from optimizer.auditing.labels import after, before, claim, judged
+from optimizer.auditing.labels import after, claim, judged
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.result import Claim
 from optimizer.auditing.strategies import NAMES, Mention, Proposed, digits, hypothetical, mentions
@@ -80,7 +80,6 @@ def judge_strategy(statement: Statement, context: Context) -> Iterator[Claim]:
     yield from _product(statement)
     if all(_ours_alone(mention, proposed) for mention in mentions(statement.text)):
         yield from _gpus(statement, context, proposed)
-    yield from _layers(statement, context, proposed)
 
 
 def _ours_alone(mention: Mention, proposed: Proposed) -> bool:
@@ -238,34 +237,3 @@ def _gpus(statement: Statement, context: Context, proposed: Proposed) -> Iterato
             None,
             f"{proposed.dp}",
         )
-
-
-def _layers(statement: Statement, context: Context, proposed: Proposed) -> Iterator[Claim]:
-    text, layers = statement.text, context.problem.model.layers
-    if hypothetical(statement) or context.about_other(statement):
-        return
-    unit = r"(?:pipeline )?(?:stage|PP stage|PP rank|pipeline rank)"
-    found = after(text, rf"\b(?:transformer |decoder )?layers (?:per|on each|in each|for each|/) ?{unit}\b", "")
-    if found is None:
-        for noun in (
-            rf"(?:transformer |decoder )?layers? (?:per|in each|on each|for each|/) ?{unit}\b",
-            rf"(?:transformer |decoder )?layers each\b(?=.*)|(?:transformer |decoder )?layers/{unit}\b",
-        ):
-            found = found or before(text, noun)
-    if found is None and re.search(rf"\b(?:each|every) {unit}\b", text, re.IGNORECASE):
-        found = before(text, r"(?:transformer |decoder )?layers\b")
-    if not found or found.amount.unit or re.search(r"all[- ]?reduce|bytes", text, re.IGNORECASE):
-        return
-    even = layers / proposed.pp
-    right = found.amount.value in (layers // proposed.pp, -(-layers // proposed.pp)) or (
-        found.amount.near(even, 0.0) and found.amount.number != int(found.amount.number)
-    )
-    if found.amount.high > found.amount.value:
-        right = found.amount.value <= even <= found.amount.high
-    yield judged(
-        statement,
-        found.amount,
-        right,
-        plain_number(even),
-        f"{layers} layers ÷ {proposed.pp} stages = {plain_number(even)} per stage",
-    )

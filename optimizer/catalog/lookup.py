@@ -48,7 +48,7 @@ def entry(kind: str, name: str) -> dict[str, Any]:
         return _read(path)
     for other in names(kind):
         file = DATA / kind / f"{other}.yaml"
-        if wanted.encode() in file.read_bytes():  # reading is cheap, understanding YAML is not
+        if wanted.encode(errors="replace") in file.read_bytes():  # reading is cheap, understanding YAML is not
             found = _read(file)
             if wanted in found.get("aliases", ()):
                 return found

@@ -217,10 +217,14 @@ def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.pools import PoolsAnswer
 
-    if isinstance(answer, ChainAnswer | PoolsAnswer) or answer.status not in ("optimal", "feasible"):
+    if isinstance(answer, ChainAnswer) or answer.status not in ("optimal", "feasible"):
         return ()
     if not answer.verification.passed:
         return ()
+    if isinstance(answer, PoolsAnswer):
+        from optimizer.deployment.pools import pools_launch_lines
+
+        return pools_launch_lines(problem, answer)
     from optimizer.deployment.line import launch_lines
 
     return launch_lines(problem, answer)

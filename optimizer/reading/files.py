@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -67,11 +68,15 @@ def read_text(
         raise ProblemError(field, "is not a UTF-8 text file") from None
 
 
+PROBLEM = "a mapping with hardware, model, workload and requirements"
 _HELD: dict[type, str] = {type(None): "nothing", str: "plain text", list: "a list", int: "a number", float: "a number"}
 
 
-def read_mapping(file: Path, field: str) -> Document:
+def read_mapping(file: Path, field: str, wanted: str = PROBLEM) -> Document:
     """The mapping in a YAML or JSON file.
+
+    Args:
+        wanted: what it should hold, for the message where it holds something else.
 
     Raises:
         ProblemError: see ``read_text``; or not a mapping; or what ``documents`` refuses.
@@ -86,12 +91,27 @@ def read_mapping(file: Path, field: str) -> Document:
         raise ProblemError(field, str(refused)) from None
     except RecursionError:
         raise ProblemError(field, "cannot be parsed (it is nested too deep)") from None
+    if _ESCAPED_HALF.search(text) and _has_half(values):
+        raise ProblemError(field, "holds half of a character (an escape such as \\ud800); write the character itself")
     if not isinstance(values, dict):
         found = _HELD.get(type(values), "a single value")
-        raise ProblemError(field, f"holds {found}; a mapping with hardware, model, workload and requirements is needed")
+        raise ProblemError(field, f"holds {found}; {wanted} is needed")
     document = Document(values)
     document.text = "" if is_json else text
     return document
+
+
+_ESCAPED_HALF = re.compile(r"\\(?:u|U0000)[dD][89a-fA-F]")
+"""What alone can put half of a UTF-16 pair into a text, which no file can then be written with."""
+
+
+def _has_half(values: Any) -> bool:
+    """Whether any key or text holds half of a UTF-16 pair."""
+    if isinstance(values, str):
+        return any("\ud800" <= one <= "\udfff" for one in values)
+    if isinstance(values, dict):
+        return any(_has_half(one) for pair in values.items() for one in pair)
+    return isinstance(values, list) and any(_has_half(one) for one in values)
 
 
 def read_csv(path: Path, field: str, largest: int = LARGEST_FILE_BYTES) -> tuple[tuple[str, ...], list[dict[str, str]]]:

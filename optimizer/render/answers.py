@@ -21,7 +21,7 @@ def print_any(
     elif isinstance(answer, PoolsAnswer):
         from optimizer.render.pools import print_pools
 
-        print_pools(answer, full=full)
+        print_pools(answer, full=full, launch=launch)
     elif isinstance(answer, ChainAnswer):
         from optimizer.render.chain import print_chain
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -46,7 +47,7 @@ def pools_data(answer: PoolsAnswer) -> dict[str, Any]:
     }
 
 
-def print_pools(answer: PoolsAnswer, *, full: bool = True) -> None:
+def print_pools(answer: PoolsAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
     """The answer of ``solve`` or ``check`` for pools: one screen, or every table (``full``)."""
     out = console()
     words = STATUS_WORDS[answer.status]
@@ -66,6 +67,8 @@ def print_pools(answer: PoolsAnswer, *, full: bool = True) -> None:
         out.print(Text(f"  Best: {best.label}, {milliseconds(value)} a request ({STATUS_WORDS[best.status]})."))
     if full:
         rules_lines(out, answer.rules)
+    for sentence in launch:
+        out.print(Text("  " + sentence))
     if not full:
         out.print()
         out.print(

@@ -25,6 +25,7 @@ from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import ProblemFile
 from optimizer.reading.files import read_mapping
 from optimizer.reading.inventory_file import InventoryFile
+from optimizer.reading.load import known_fields
 from optimizer.reading.stated import Stated
 from optimizer.sweeps.nodes import indexed
 
@@ -111,6 +112,14 @@ def _known(field: Any, place: str) -> None:
     known = list(dict.fromkeys((*ProblemFile.model_fields, *InventoryFile.model_fields)))
     if not isinstance(field, str) or field.split(".")[0] not in known:
         raise ProblemError(f"{place}.{field}", f"is not a field of the problem file; {closest(str(field), known)}")
+    parts = field.split(".")
+    # Of cluster the second part is a number or the name of a group.
+    levels = [(parts[:1], parts[2])] if parts[0] == "cluster" and len(parts) > 2 else []
+    levels += [(parts[:depth], parts[depth]) for depth in range(1, len(parts)) if parts[0] != "cluster"]
+    for above, part in levels:
+        inner = {name for schema in (ProblemFile, InventoryFile) for name in known_fields(above, schema)}
+        if inner and part not in inner and not part.isdigit():
+            raise ProblemError(f"{place}.{field}", f"{part!r} is not a field of {above[-1]}; {closest(part, inner)}")
 
 
 def _listed(stated: Any, place: str) -> list[Any]:

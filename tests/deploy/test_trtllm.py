@@ -159,6 +159,13 @@ def test_blocks_of_fp8_run_on_hopper_and_on_large_blackwells_only() -> None:
         assert kernels.runs_weights("fp8", None, stated.hardware.gpu)
 
 
+def test_a_start_up_log_tells_the_cache() -> None:
+    from optimizer.deployment.observed import read_log
+
+    said = "[TensorRT-LLM][INFO] [MemUsageChange] Allocated 41.11 GiB for max tokens in paged KV cache (524288)."
+    assert read_log("log", said).kv_cache_tokens == 524288
+
+
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
 def test_every_engine_has_who_writes_its_commands(engine: str) -> None:
     assert commander_of(engine).PORT_STEP >= 1

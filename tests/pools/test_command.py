@@ -145,3 +145,26 @@ def test_conflicts_name_the_pool_and_repairs_are_applied(
 
 def test_fixed_pools() -> None:
     assert not FixedPool().any and FixedPool(count=1).any
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_the_lines_that_start_pools(file: str, engine: str) -> None:
+    values = json.loads(Path(file).read_text())
+    Path(file).write_text(json.dumps(values | {"engine": engine}))
+    text = run("solve", file).stdout
+    for word in {
+        "vllm": ("NixlConnector", "kv_producer", "kv_consumer", "VLLM_NIXL_SIDE_CHANNEL_PORT=5600", "toy_proxy_server"),
+        "sglang": (
+            "--disaggregation-mode prefill",
+            "--disaggregation-mode decode",
+            "--pd-disaggregation",
+            "sglang_router",
+        ),
+    }[engine]:
+        assert word in text
+
+
+def test_an_engine_whose_transfer_is_not_known_is_refused() -> None:
+    with pytest.raises(ProblemError, match="trtllm") as said:
+        refuse(problem_with(engine="trtllm"))
+    assert str(said.value).startswith("engine")

@@ -18,6 +18,7 @@ from optimizer.facts.text import visible
 from optimizer.reading.documents import MOST_ENTRIES
 from optimizer.reading.files import read_mapping
 from optimizer.reading.load import load_problem, problem_from_dict
+from optimizer.sweeps.scenarios import scenarios_from_dict
 from optimizer.writing.yaml_text import yaml_text
 from tests.conftest import ROOT, changed
 
@@ -295,3 +296,36 @@ def test_reading_stays_fast(tmp_path: Path) -> None:
         ours.append(middle - start)
         theirs.append(time.process_time() - middle)
     assert min(ours) < 2 * min(theirs) + 0.005
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("workload.request_per_s", "did you mean requests_per_s"),
+        ("hardware.gpus_per_nod", "did you mean gpus_per_node"),
+        ("requirements.max_bach", "did you mean max_batch"),
+        ("cluster.a.node", "did you mean nodes"),
+    ],
+)
+def test_a_scenario_names_the_closest_field_of_its_section(field: str, said: str) -> None:
+    with pytest.raises(ProblemError, match=said):
+        scenarios_from_dict({"cross": {field: [1, 2]}})
+
+
+@pytest.mark.parametrize(
+    "field", ["workload.requests_per_s", "requirements.survive.node", "cluster.a.nodes", "model", "hardware.gpu"]
+)
+def test_fields_that_exist_may_vary(field: str) -> None:
+    assert len(scenarios_from_dict({"cross": {field: [1, 2]}}).changes) == 2
+
+
+@pytest.mark.parametrize("name", ["p.yaml", "p.json"])
+def test_half_of_a_character_is_refused(name: str, tmp_path: Path) -> None:
+    """From the fuzzer: an escape makes a text that no file can be searched for or written with."""
+    path = tmp_path / name
+    path.write_text('{"model": "\\ud800", "hardware": {"gpu": "l4-24gb"}}', encoding="utf-8")
+    with pytest.raises(ProblemError, match=r"half of a character|invalid Unicode character"):
+        read_mapping(path, "p")
+    path.write_text('{"name": "\\ud83d\\ude00"}', encoding="utf-8")
+    if name.endswith("json"):
+        assert read_mapping(path, "p") == {"name": "\U0001f600"}
