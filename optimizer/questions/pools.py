@@ -23,7 +23,7 @@ from optimizer.verify.pools.check import verify_pools
 if TYPE_CHECKING:
     from optimizer.search.uniform.solve import Progress
 
-MOST_GPUS = 2048
+MOST_GPUS = 512
 """More GPUs are not searched for pools."""
 
 
