@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from optimizer.questions.check import check
     from optimizer.questions.cost_sources import with_costs
     from optimizer.questions.deploy import deploy
+    from optimizer.questions.how_sure import how_sure
     from optimizer.questions.pareto import pareto
     from optimizer.questions.simulate import simulate
     from optimizer.questions.solve import solve
-    from optimizer.questions.why import how_sure, why_not, why_this
+    from optimizer.questions.why_not import why_not
+    from optimizer.questions.why_this import why_this
     from optimizer.reading.question import load_problem, problem_from_dict
     from optimizer.reporting.ask import report
     from optimizer.results.answer import Answer, CheckAnswer, Fixed, Strategy
@@ -41,7 +43,7 @@ _HOMES = {
     "audit": "optimizer.auditing.ask",
     "check": "optimizer.questions.check",
     "deploy": "optimizer.questions.deploy",
-    "how_sure": "optimizer.questions.why",
+    "how_sure": "optimizer.questions.how_sure",
     "load_problem": "optimizer.reading.question",
     "pareto": "optimizer.questions.pareto",
     "problem_from_dict": "optimizer.reading.question",
@@ -50,8 +52,8 @@ _HOMES = {
     "simulate": "optimizer.questions.simulate",
     "solve": "optimizer.questions.solve",
     "sweep": "optimizer.sweeps.run",
-    "why_not": "optimizer.questions.why",
-    "why_this": "optimizer.questions.why",
+    "why_not": "optimizer.questions.why_not",
+    "why_this": "optimizer.questions.why_this",
     "with_costs": "optimizer.questions.cost_sources",
 }
 

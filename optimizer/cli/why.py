@@ -44,7 +44,7 @@ def why_not(
     json: Json = False,
 ) -> None:
     """Why a strategy, or part of one, is not the answer: not allowed, worse, a tie; and when it would win."""
-    from optimizer.questions.why import why_not as ask
+    from optimizer.questions.why_not import why_not as ask
     from optimizer.reading.proposal import layers_option
     from optimizer.render.why import print_why_not, why_not_data
 
@@ -57,7 +57,7 @@ def why_not(
 
 def why_this(question: Question, time_limit: TimeLimit = None, json: Json = False) -> None:
     """Why the answer cannot be improved: what stands against anything better, and what each limit (or node) is worth."""
-    from optimizer.questions.why import why_this as ask
+    from optimizer.questions.why_this import why_this as ask
     from optimizer.render.why import print_why_this, why_this_data
 
     with _live() as live:
@@ -68,7 +68,7 @@ def why_this(question: Question, time_limit: TimeLimit = None, json: Json = Fals
 
 def how_sure(question: Question, time_limit: TimeLimit = None, json: Json = False) -> None:
     """Over which range of each uncertain fact the answer stays the best, and what it switches to beyond."""
-    from optimizer.questions.why import how_sure as ask
+    from optimizer.questions.how_sure import how_sure as ask
     from optimizer.render.why import how_sure_data, print_how_sure
 
     with _live() as live:

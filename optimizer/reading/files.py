@@ -68,11 +68,15 @@ def read_text(
         raise ProblemError(field, "is not a UTF-8 text file") from None
 
 
+PROBLEM = "a mapping with hardware, model, workload and requirements"
 _HELD: dict[type, str] = {type(None): "nothing", str: "plain text", list: "a list", int: "a number", float: "a number"}
 
 
-def read_mapping(file: Path, field: str) -> Document:
+def read_mapping(file: Path, field: str, wanted: str = PROBLEM) -> Document:
     """The mapping in a YAML or JSON file.
+
+    Args:
+        wanted: what it should hold, for the message where it holds something else.
 
     Raises:
         ProblemError: see ``read_text``; or not a mapping; or what ``documents`` refuses.
@@ -91,7 +95,7 @@ def read_mapping(file: Path, field: str) -> Document:
         raise ProblemError(field, "holds half of a character (an escape such as \\ud800); write the character itself")
     if not isinstance(values, dict):
         found = _HELD.get(type(values), "a single value")
-        raise ProblemError(field, f"holds {found}; a mapping with hardware, model, workload and requirements is needed")
+        raise ProblemError(field, f"holds {found}; {wanted} is needed")
     document = Document(values)
     document.text = "" if is_json else text
     return document

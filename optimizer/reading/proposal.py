@@ -21,7 +21,7 @@ def load_proposal(path: str | Path, kind: Kind) -> Proposal | ChainProposal:
     Raises:
         ProblemError: not readable, or not of the form of ``docs/placements.md``.
     """
-    values = read_mapping(Path(path), str(path))
+    values = read_mapping(Path(path), str(path), "a placement, as docs/placements.md describes it,")
     if kind == "uniform":
         raise ProblemError(
             "--placement", "is for cluster and for chains; with hardware every node is alike: fix --tp, --pp, --dp"

@@ -49,7 +49,7 @@ def print_answer(answer: Answer, *, full: bool = True, launch: Sequence[str] = (
     _sentences(out, answer.explanation)
     repair_lines(out, answer.repairs, REPAIRS_TITLE)
     if answer.metrics:
-        _metrics(out, answer.metrics)
+        _metrics(out, answer.metrics, said="" if full else " ".join(answer.explanation))
     if full:
         _breakdown(out, answer)
         simulation_table(out, answer.simulation)
@@ -121,8 +121,14 @@ def table_of(*columns: tuple[str, bool]) -> Table:
 
 
 def _metrics(
-    out: Console, metrics: Metrics, beside: Metrics | None = None, name: str = "value", beside_name: str = ""
+    out: Console,
+    metrics: Metrics,
+    beside: Metrics | None = None,
+    name: str = "value",
+    beside_name: str = "",
+    said: str = "",
 ) -> None:
+    """A line a figure; those that the sentences ``said`` already have are left out."""
     columns = [("metric", False), (name, True)]
     if beside:
         columns.append((beside_name, True))
@@ -130,9 +136,19 @@ def _metrics(
     rows = _metric_rows(metrics)
     other = _metric_rows(beside) if beside else rows
     for (title, value), (_, second) in zip(rows, other, strict=True):
+        if _SAID_AS.get(title, title) in said:
+            continue
         table.add_row(title, value, *([second] if beside else []))
     out.print()
     out.print(table)
+
+
+_SAID_AS = {
+    "KV cache of a replica": "The KV cache of a replica holds",
+    "longest sequence served": "it serves sequences up to",
+    "memory of the fullest GPU": "the fullest GPU holds",
+}
+"""How sentences begin that say what a line of the table says."""
 
 
 def _metric_rows(m: Metrics) -> list[tuple[str, str]]:

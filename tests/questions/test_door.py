@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import jsonschema
@@ -141,6 +142,8 @@ def test_half_a_question_is_one_sentence(arguments: tuple[str, ...], said: str) 
 def test_one_screen_by_default_and_every_table_on_request() -> None:
     short, full = (run("solve", "problems/llama3-70b-8xh100.yaml", *more).stdout for more in ((), ("--full",)))
     assert len(short.splitlines()) <= 42 < len(full.splitlines())
+    # Lines as a terminal of 120 columns breaks them.
+    assert sum(max(1, len(wrap(line, 120))) for line in short.splitlines()) <= 45
     assert "vllm serve" in short and "Verified" in short and "proved best" in short
     assert "Sequences per replica considered" in full and "Sequences per replica considered" not in short
 
