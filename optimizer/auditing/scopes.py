@@ -53,7 +53,11 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Sco
             or len(near) < len(found)
             or bool(re.match(r"\s*(?:of|der|des|sur)\b", sentence.text[measure.end :]))
         )
-        part = re.search(r"\b(?:of|der|des|sur)\s+(?:the\s+|its\s+|les\s+)?$", sentence.text[: measure.start])
+        part = re.search(
+            r"\b(?:of|der|des|sur|von|aus)\s+(?:the\s+|its\s+|les\s+|den\s+|ihren\s+|our\s+|all\s+)?$",
+            sentence.text[: measure.start],
+            re.IGNORECASE,
+        )
         if part and rivals:
             return Scope(frozenset(), True, True)
     ids = frozenset(id for _, listed in found for id in listed)

@@ -41,7 +41,9 @@ OPTIONS: dict[str, Any] = {
     "tpot_p99": _option(float, "--tpot-p99", "Limit of the time per output token at P99, ms.", "MS"),
     "max_sequence": _option(int, "--max-sequence", "Longest request that must be served, tokens.", "TOKENS"),
     "engine": _option(str, "--engine", f"{NAMED}.", "NAME"),
-    "objective": _option(str, "--objective", "balanced, latency, fault-tolerance, throughput, fewest-gpus.", "PRESET"),
+    "objective": _option(
+        str, "--objective", "balanced, latency, fault-tolerance, throughput, capacity or fewest-gpus.", "PRESET"
+    ),
 }
 SAVE = Annotated[
     str | None,

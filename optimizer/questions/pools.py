@@ -23,7 +23,7 @@ from optimizer.verify.pools.check import verify_pools
 if TYPE_CHECKING:
     from optimizer.search.uniform.solve import Progress
 
-MOST_GPUS = 2048
+MOST_GPUS = 512
 """More GPUs are not searched for pools."""
 
 
@@ -41,6 +41,8 @@ def refuse(problem: Problem) -> None:
     transfer_of(problem.engine)
     if problem.hardware.gpus > MOST_GPUS:
         raise no("hardware.nodes", f"more than {MOST_GPUS:,} GPUs are not searched")
+    if not problem.hardware.gpu.peer_links:
+        raise no("hardware.gpu", f"{problem.hardware.gpu.name} reaches no other GPU, so that no cache can be sent")
     if work.prefix is not None:
         raise no("workload.prefix", "what is shared between prompts is not modelled")
     if work.speculation is not None:

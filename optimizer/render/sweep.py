@@ -59,7 +59,9 @@ def print_sweep(points: Sequence[Point], readings: Sequence[Curve]) -> None:
 
 
 def _same(point: Point) -> object:
-    """Neighbours with equal answers are one line."""
+    """Neighbours with equal answers are one line; so are those where the same rules leave nothing."""
+    if point.status == "infeasible" and point.gpus is not None:
+        return point.name, point.status, point.conflict
     choice = point.inventory or point.strategy
     return point.name, point.status, choice, point.objective, point.said, point.error, point.gpus is None
 
@@ -89,11 +91,11 @@ def _cells(run: Sequence[Point], priced: bool) -> list[str]:
 
 
 def _reasons(runs: Sequence[Sequence[Point]]) -> list[str]:
-    """Why points are infeasible, each sentence once with its first point."""
+    """Why points are infeasible, each sentence once; of neighbours that of the most GPUs, which holds for fewer all the more."""
     said: dict[str, Point] = {}
     for run in runs:
-        if run[0].said:
-            said.setdefault(run[0].said, run[0])
+        if run[-1].said:
+            said.setdefault(run[-1].said, run[-1])
     sentences = [f"{point.name}: {text}" if point.name else text for text, point in said.items()]
     more = len(sentences) - MOST_REASONS
     return sentences[:MOST_REASONS] + (

@@ -15,7 +15,6 @@ NOT_YET = {
     "llama8b_2xa30_de": 0.73,
     "qwen32b_4xa6000_mail": 0.72,
     "deepseekv3_2x8h200_spec": 0.78,
-    "qwen72b_2x8h100_memo": 0.7,
 }
 """Letters and running prose in which the audit finds less than it should; these shares may rise and not fall."""
 
@@ -35,5 +34,6 @@ def sealed() -> list[Counted]:
 
 def test_sealed_reports_in_total(sealed: list[Counted]) -> None:
     """Written before the audit that judges them and not read with it; these totals may rise and not fall."""
-    assert sum(len(one.found) for one in sealed) >= 44
+    assert not any(one.wronged for one in sealed)
+    assert sum(len(one.found) for one in sealed) >= 0.8 * sum(len(one.wrong) for one in sealed)
     assert sum(len(one.confirmed & one.true) for one in sealed) >= 0.85 * sum(len(one.true) for one in sealed)

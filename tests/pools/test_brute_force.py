@@ -78,7 +78,7 @@ def generated(seed: int) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", [pytest.param(n, marks=() if n < 5 else pytest.mark.long) for n in range(30)])
 def test_the_search_finds_what_brute_force_finds(seed: int) -> None:
     problem = problem_with(**generated(seed))
     answer, by_hand = solve_pools(problem, repairs=False), best_by_hand(problem)
@@ -166,3 +166,32 @@ def test_rates_are_per_rank() -> None:
         shapes = Shapes(problem)
         shape = next(iter(offered(problem, shapes, FixedPools().decode)))
         assert shape.decoding(Fraction(2)) is shape.decoding(Fraction(4, 2))
+
+
+@pytest.mark.parametrize("nodes", [1, 3, 8, 9, 24])
+def test_search_and_verifier_spread_pools_over_the_same_nodes(nodes: int) -> None:
+    from optimizer.results.pools import FixedPool
+    from optimizer.search.pools.tables import PoolTables
+
+    problem = problem_with(hardware={"nodes": nodes, "gpus_per_node": 2}, search={"tensor_parallel": [1]})
+    rows = PoolTables(problem).prefill
+    with sixty_digits():
+        shapes = Shapes(problem)
+        shape = next(iter(offered(problem, shapes, FixedPool())))
+        expected = set(placements(problem, shape, FixedPool()))
+    assert set(zip(rows.count.tolist(), rows.nodes.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize(("nodes", "gpus"), [(1, 1), (1, 2), (2, 1), (2, 4)])
+def test_with_every_rule_off_some_pair_is_left(nodes: int, gpus: int) -> None:
+    from optimizer.search.pools.solve import columns_of, feasible
+
+    problem = problem_with(hardware={"nodes": nodes, "gpus_per_node": gpus}, workload={"requests_per_s": 1000})
+    assert feasible(columns_of(problem), [])
+
+
+def test_one_gpu_is_too_few_and_the_conflict_says_so() -> None:
+    answer = solve_pools(problem_with(hardware={"gpus_per_node": 1}, workload={"requests_per_s": 2}))
+    assert answer.status == "infeasible" and answer.verification.passed
+    assert set(answer.conflicts[0].rules) <= {"gpu_count", "placement"} and answer.conflicts[0].rules
+    assert answer.repairs and answer.repairs[0].changes[0].field == "hardware.nodes"

@@ -142,6 +142,7 @@ def limits_of(problem: Problem, columns: PoolColumns | None) -> tuple[str, ...]:
         said.append(f"Pools considered: TP {', '.join(map(str, tensor))}{experts}; PP 1 on both sides.")
     said += [
         "The instances of a pool are alike and spread evenly over its nodes; pools stand on nodes of their own, or both on all nodes.",
+        "Of more than 8 nodes a pool is spread over the fewest, twice, four times … as many, over as many as it can, or over all.",
         "Joint and disaggregated instances side by side were not considered; nor were shapes whose instances fill no whole nodes.",
         "Transfers overlap with nothing; each prefill rank has a queue of its own.",
     ]

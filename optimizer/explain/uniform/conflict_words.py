@@ -20,19 +20,6 @@ from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen
 from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
 
-MUST = {
-    " has no experts: EP is 1": " has no experts, so that EP has to be 1",
-    "Experts spread over": "Experts are spread over",
-    "EP is 1, divides TP, or is TP times": "EP has to be 1, a divisor of TP, or TP times",
-    ", or is a multiple of them": " or be a multiple of them",
-    " divides ": " has to divide ",
-    " lies inside ": " has to lie inside ",
-    " holds at least ": " has to hold at least ",
-    " and is within ": " and be within ",
-    " left carry ": " left have to carry ",
-    " are within the model's ": " have to be within the model's ",
-}
-
 
 def conflict_sentence(quantities: Quantities, fixed: Fixed | None, members: Sequence[str], ending: str) -> str:
     """``Because A, and because B, no strategy exists.``
@@ -59,7 +46,7 @@ def _clause(quantities: Quantities, fixed: Fixed | None, member: str, members: S
         return whole
     rule = next(rule for rule in rules_for(quantities.problem) if rule.id == member)
     if not quantities.space.rows:
-        return _lowered(rule.sentence)
+        return rule.clause
     others = Screen(quantities, fixed, [other for other in members if other != member])
     viable = others.viable
     numbers: dict[str, Callable[[Quantities, Screen, Bools], str]] = {
@@ -76,7 +63,7 @@ def _clause(quantities: Quantities, fixed: Fixed | None, member: str, members: S
         return numbers[member](quantities, others, viable) + rest
     for latency in quantities.problem.requirements.latency_limits:
         if latency.metric == "goodput" and member == "goodput":
-            return _lowered(rule.sentence) + _with_rest(quantities, members)
+            return rule.clause + _with_rest(quantities, members)
         if latency.rule == member:
             planned = planned_ms(latency.limit_ms, quantities.problem.requirements.margin)
             said = f"{METRIC_WORDS[latency.metric].lower()} may be at most {planned:,.6g} ms at P{latency.percentile}"
@@ -84,7 +71,7 @@ def _clause(quantities: Quantities, fixed: Fixed | None, member: str, members: S
             if least >= NEVER_NS:
                 return said
             return f"{said} and is at least {milliseconds(milliseconds_of(least))}{_with_rest(quantities, members)}"
-    return _lowered(rule.sentence)
+    return rule.clause
 
 
 def member_words(problem: Problem, member: str) -> str:
@@ -95,14 +82,6 @@ def member_words(problem: Problem, member: str) -> str:
     if member == "gpu_count":
         return f"the GPU count is fixed at {problem.hardware.gpus:,}"
     sentence = next(rule.sentence for rule in rules_for(problem) if rule.id == member).rstrip(".")
-    return sentence if sentence[1:2].isupper() else sentence[0].lower() + sentence[1:]
-
-
-def _lowered(sentence: str) -> str:
-    """A rule's sentence as a clause that says what has to be."""
-    sentence = sentence.rstrip(".")
-    for said, meant in MUST.items():
-        sentence = sentence.replace(said, meant)
     return sentence if sentence[1:2].isupper() else sentence[0].lower() + sentence[1:]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from optimizer.search.uniform.shape_rules import tensor_groups_fit
 from optimizer.search.uniform.space import Space
 
 _SECTIONS, _FEW_SECTIONS = 16, 4
-_MANY_ROWS = 24
+_MANY_ROWS = 48
 PART_BY_PART = ("memory", "nvlink_locality", "layer_split", "weight_format", "kv_format")
 """Rules that a pipeline over two groups keeps in each part for itself, or that say nothing about it."""
 
@@ -153,8 +153,7 @@ class InstanceTable:
         if not len(rows):
             return []
         peak = self._peak(rows)
-        slots_capacity = self._largest(rows, self._within_slots)
-        capacity = self._largest(rows, self._within_limits) if self._limits else slots_capacity
+        capacity, slots_capacity = self._largest(rows)
         if "request_rate" not in self.off:
             capacity = np.minimum(capacity, peak)
         return [
@@ -193,7 +192,11 @@ class InstanceTable:
         return fits
 
     def _within_limits(self, load: LoadPoints, at: Ints) -> Bools:
-        good = self._within_slots(load, at)
+        return self._within_slots(load, at) & self._in_time(load)
+
+    def _in_time(self, load: LoadPoints) -> Bools:
+        """Every latency limit that is on holds."""
+        good: Bools = np.ones(len(load.n99), dtype=np.bool_)
         for limit in self._limits:
             most = limit_ns(limit.limit_ms, self.problem.requirements.margin)
             good &= time_ns(load.metric(limit.rule)) <= most
@@ -239,24 +242,31 @@ class InstanceTable:
         needs: Ints = np.concatenate([gpus, self.widths(tp)])
         return needs
 
-    def _largest(self, rows: Ints, good: Callable[[LoadPoints, Ints], Bools]) -> Ints:
-        """The largest rate of each row, in millionths, at which a condition that only gets worse with load holds."""
-        low = np.zeros(len(rows), dtype=np.int64)
+    def _largest(self, rows: Ints) -> tuple[Ints, Ints]:
+        """The largest rates of each row, in millionths, within every limit and within its slots: both only get worse with load.
+
+        Both are looked for at once: a round takes as long for few rates as for twice as many.
+        """
+        count = 2 if self._limits else 1
+        place, limited = np.tile(np.arange(len(rows)), count), np.repeat(np.arange(count), len(rows)) == 1
+        low = np.zeros(len(place), dtype=np.int64)
         top = self.quantities.completion_per_s[rows, -1] * self.quantities.ranks[rows] * MICRO
-        high = np.ceil(top).astype(np.int64) + 1
+        high = np.tile(np.ceil(top).astype(np.int64) + 1, count)
         while True:
             open_rows = np.flatnonzero(high - low > 1)
             if not len(open_rows):
-                return low
+                return low[-len(rows) :], low[: len(rows)]
             span = high[open_rows] - low[open_rows]
             # Few rows: many probes a round, for each round costs the same; many rows: few probes, for each probe counts.
             sections = _SECTIONS if len(open_rows) < _MANY_ROWS else _FEW_SECTIONS
             steps = np.arange(1, sections)
             probe = low[open_rows, None] + np.maximum(1, span[:, None] * steps // sections)
             probe = np.minimum(probe, high[open_rows, None] - 1)
-            at = np.repeat(rows[open_rows], probe.shape[1])
-            fine = good(self._probe(at, probe.ravel() / MICRO), at).reshape(probe.shape)
-            held = np.cumprod(fine, axis=1).sum(axis=1)
+            at = np.repeat(rows[place[open_rows]], probe.shape[1])
+            load = self._probe(at, probe.ravel() / MICRO)
+            fine = self._within_slots(load, at)
+            fine &= ~np.repeat(limited[open_rows], probe.shape[1]) | self._in_time(load)
+            held = np.cumprod(fine.reshape(probe.shape), axis=1).sum(axis=1)
             position = np.arange(len(open_rows))
             low[open_rows] = np.where(held > 0, probe[position, np.maximum(held, 1) - 1], low[open_rows])
             failed = held < probe.shape[1]

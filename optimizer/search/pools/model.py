@@ -154,9 +154,8 @@ class PoolsModel:
         if total == 1:
             self.model.add(self.together == 1)
         for side in (0, 1):
-            spread = (rows[side].nodes == total) & (self.tables.costs.costs.table.tp[rows[side].shape] > 0)
-            whole = rows[side].every >= self.problem.hardware.gpus_per_node
-            shares = self._element(side, (spread & ~whole).astype(np.int64))
+            within = self.tables.sizes(rows[side]) <= self.problem.hardware.gpus_per_node
+            shares = self._element(side, ((rows[side].nodes == total) & within).astype(np.int64))
             self.model.add(shares == 1).only_enforce_if(self.together)
 
     def _post(self, rule: str) -> None:

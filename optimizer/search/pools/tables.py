@@ -23,6 +23,8 @@ from optimizer.search.uniform.quantities import ObjectiveWeights
 FULL = 10**9
 """A share of one, in the whole numbers of the model."""
 LARGEST_ROWS = 100_000
+MOST_SPREADS = 8
+"""Nodes up to which every number of them is considered for a pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class PoolTables:
                     found.append((shape, count, whole, cache, count * size, per_node, 0, 0, 0, 1, 2))
                     continue
                 fewest = -(-count // (per_node // size))
-                for nodes in sorted({*range(fewest, min(count, hardware.nodes) + 1), hardware.nodes}):
+                for nodes in _spreads(fewest, count, hardware.nodes):
                     each, more = divmod(count, nodes)
                     one = each + (1 if more else 0)
                     two = min(count, 2 * each + min(2, more))
@@ -199,7 +201,7 @@ class PoolTables:
     def _value(self, rows: Rows, means: list[Floats], carries: list[Bools]) -> Valued:
         w, count = self.weights, rows.count.astype(np.float64)
         usual = np.where(np.isfinite(means[0]), means[0], 0.0) * w.latency
-        down = _down(self.problem, self._sizes(rows), rows)
+        down = _down(self.problem, self.sizes(rows), rows)
         served, unserved, lost = np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(len(rows))
         for j in range(STATES):
             p = down.probability[:, j]
@@ -219,7 +221,8 @@ class PoolTables:
             unserved += rest * w.unserved * w.penalty_ms
         return Valued(served, unserved, lost + rest)
 
-    def _sizes(self, rows: Rows) -> Ints:
+    def sizes(self, rows: Rows) -> Ints:
+        """GPUs of one instance, (R,)."""
         table = self.costs.costs.table
         sizes: Ints = (table.tp * table.ranks)[rows.shape]
         return sizes
@@ -246,6 +249,18 @@ class PoolTables:
         ranks = rows.count * self.costs.costs.table.ranks[rows.shape]
         found: Floats = ranks * self.costs.decode_capacity_per_s(self.allowed_slots)[rows.shape]
         return found
+
+
+def _spreads(fewest: int, count: int, nodes: int) -> list[int]:
+    """Numbers of nodes that a pool of so many instances may be spread over: every one of a few nodes, else doubling ones."""
+    most = min(count, nodes)
+    if nodes <= MOST_SPREADS:
+        return sorted({*range(fewest, most + 1), nodes})
+    found, one = {most, nodes}, fewest
+    while one < most:
+        found.add(one)
+        one *= 2
+    return sorted(found)
 
 
 def share_parts(busy: Floats) -> Ints:

@@ -11,7 +11,7 @@ from optimizer.facts.problem import Problem
 from optimizer.results.answer import RuleResult
 from optimizer.search.common.scale import NEVER_NS, limit_ns, milliseconds, planned_ms, time_ns
 from optimizer.search.uniform.quantities import Quantities
-from optimizer.search.uniform.rule import UNBOUNDED, Choice, Poster, Rule
+from optimizer.search.uniform.rule import UNBOUNDED, Choice, Poster, Rule, both
 
 
 def memory_rule(problem: Problem) -> Rule:
@@ -189,7 +189,10 @@ def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
     share = problem.requirements.survive.demand_share
     what = {"gpu": "GPU", "node": "node"}[level]
     demand = f"{problem.workload.requests_per_s * share:g} requests/s"
-    sentence = f"After losing any {losses} {what}{'s' if losses > 1 else ''}, the replicas left carry {demand} within every latency limit."
+    sentence, must = both(
+        f"After losing any {losses} {what}{'s' if losses > 1 else ''}, the replicas left [carry|have to carry] {demand} "
+        "within every latency limit."
+    )
     limits, margin = problem.requirements.latency_limits, problem.requirements.margin
 
     def post(model: Poster, quantities: Quantities) -> None:
@@ -227,4 +230,4 @@ def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
                 return RuleResult(rule_id, sentence, slots, words, "sequences", False, None)
         return RuleResult(rule_id, sentence, slots, needed, "sequences", needed <= slots, slots - needed)
 
-    return Rule(rule_id, sentence, post, judge)
+    return Rule(rule_id, sentence, post, judge, must)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -41,16 +42,33 @@ class Rule:
     sentence: str
     post: Callable[[Poster, Quantities], None]
     judge: Callable[[Quantities, Choice], RuleResult]
+    demand: str = ""
+    """The sentence as what has to be, for the reasons of a conflict; empty where both read alike."""
+
+    @property
+    def clause(self) -> str:
+        """What has to be, as a part of a longer sentence."""
+        said = (self.demand or self.sentence).rstrip(".")
+        return said if said[1:2].isupper() else said[0].lower() + said[1:]
+
+
+_EITHER = re.compile(r"\[([^|\]]*)\|([^\]]*)\]")
+
+
+def both(text: str) -> tuple[str, str]:
+    """A sentence and its demand, from one text in which their words stand as ``[divides|has to divide]``."""
+    return _EITHER.sub(r"\1", text), _EITHER.sub(r"\2", text)
 
 
 def yes_no(
     rule_id: str,
-    sentence: str,
+    text: str,
     allowed: Callable[[Quantities], Bools],
     limit: str,
     actual: Callable[[Quantities, int], str],
 ) -> Rule:
-    """A rule that each row keeps or breaks, whatever the sequences."""
+    """A rule that each row keeps or breaks, whatever the sequences; ``text`` as for ``both``."""
+    sentence, demand = both(text)
 
     def post(model: Poster, quantities: Quantities) -> None:
         model.forbid_rows(rule_id, ~allowed(quantities))
@@ -59,11 +77,12 @@ def yes_no(
         holds = bool(allowed(quantities)[choice.row])
         return RuleResult(rule_id, sentence, limit, actual(quantities, choice.row), "", holds, None)
 
-    return Rule(rule_id, sentence, post, judge)
+    return Rule(rule_id, sentence, post, judge, demand)
 
 
-def at_most(rule_id: str, sentence: str, limit: int, unit: str, values: Callable[[Quantities], Ints]) -> Rule:
-    """A rule that bounds a whole-number quantity of the row from above."""
+def at_most(rule_id: str, text: str, limit: int, unit: str, values: Callable[[Quantities], Ints]) -> Rule:
+    """A rule that bounds a whole-number quantity of the row from above; ``text`` as for ``both``."""
+    sentence, demand = both(text)
 
     def post(model: Poster, quantities: Quantities) -> None:
         model.rows_at_most(rule_id, values(quantities), limit)
@@ -72,4 +91,4 @@ def at_most(rule_id: str, sentence: str, limit: int, unit: str, values: Callable
         actual = int(values(quantities)[choice.row])
         return RuleResult(rule_id, sentence, limit, actual, unit, actual <= limit, limit - actual)
 
-    return Rule(rule_id, sentence, post, judge)
+    return Rule(rule_id, sentence, post, judge, demand)

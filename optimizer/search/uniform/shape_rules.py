@@ -31,7 +31,7 @@ def attention_heads_rule(problem: Problem) -> Rule:
     stated = " and ".join(map(str, counts))
     return yes_no(
         "attention_heads",
-        f"TP divides the {stated} attention heads.",
+        f"TP [divides|has to divide] the {stated} attention heads.",
         lambda quantities: np.all([heads % _tp(quantities) == 0 for heads in counts], axis=0),
         f"a divisor of {stated}",
         lambda quantities, row: f"TP {_tp(quantities)[row]}",
@@ -42,7 +42,7 @@ def kv_heads_rule(problem: Problem) -> Rule:
     model = problem.model
     counts = model.kv_head_counts
     heads = " and ".join(map(str, counts))
-    sentence = f"TP divides the {heads} KV heads, or is a multiple of them so that each is replicated evenly."
+    sentence = f"TP [divides|has to divide] the {heads} KV heads[, or is| or be] a multiple of them so that each is replicated evenly."
     if model.mla:
         sentence = "The compressed MLA cache is whole on every TP rank, so KV heads set no limit on TP."
 
@@ -75,7 +75,7 @@ def ffn_width_rule(problem: Problem) -> Rule:
     stated = [str(w) for w in widths] + ([f"{model.expert_ffn_width} (experts)"] if model.experts else [])
     return yes_no(
         "ffn_width",
-        f"TP divides the feed-forward width {' and '.join(stated)}.",
+        f"TP [divides|has to divide] the feed-forward width {' and '.join(stated)}.",
         allowed,
         f"a divisor of {', '.join(stated)}",
         lambda quantities, row: f"TP {_tp(quantities)[row]}",
@@ -86,7 +86,7 @@ def vocabulary_rule(problem: Problem) -> Rule:
     padded = -(-problem.model.vocabulary // 64) * 64
     return yes_no(
         "vocabulary",
-        f"TP divides the vocabulary, padded to {padded:,}.",
+        f"TP [divides|has to divide] the vocabulary, padded to {padded:,}.",
         lambda quantities: padded % _tp(quantities) == 0,
         f"a divisor of {padded}",
         lambda quantities, row: f"TP {_tp(quantities)[row]}",
@@ -95,7 +95,9 @@ def vocabulary_rule(problem: Problem) -> Rule:
 
 def experts_rule(problem: Problem) -> Rule:
     experts = problem.model.experts
-    sentence = f"EP divides the {experts} routed experts." if experts else "A dense model has no experts: EP is 1."
+    sentence = f"EP [divides|has to divide] the {experts} routed experts."
+    if not experts:
+        sentence = "A dense model has no experts[: EP is|, so that EP has to be] 1."
     return yes_no(
         "experts",
         sentence,
@@ -125,7 +127,7 @@ def expert_groups_rule(problem: Problem) -> Rule:
 
     return yes_no(
         "expert_groups",
-        f"Experts spread over GPUs that already exist, as {problem.engine} groups them: EP is {words}.",
+        f"Experts [spread|are spread] over GPUs that already exist, as {problem.engine} groups them: EP [is|has to be] {words}.",
         allowed,
         words,
         lambda quantities, row: (
@@ -151,9 +153,9 @@ def layer_split_rule(problem: Problem) -> Rule:
         return result
 
     if imbalance:
-        sentence = f"Every stage holds at least one of the {layers} layers and is within {imbalance} of an even split."
+        sentence = f"Every stage [holds|has to hold] at least one of the {layers} layers and [is|be] within {imbalance} of an even split."
     else:
-        sentence = f"PP divides the {layers} layers evenly (search.layer_imbalance is 0)."
+        sentence = f"PP [divides|has to divide] the {layers} layers evenly (search.layer_imbalance is 0)."
     return yes_no(
         "layer_split",
         sentence,
@@ -213,7 +215,7 @@ def nvlink_rule(problem: Problem) -> Rule:
 
     return yes_no(
         "nvlink_locality",
-        f"Every TP group lies inside one {place} of {size} GPU{'s' if size != 1 else ''}{why}.",
+        f"Every TP group [lies|has to lie] inside one {place} of {size} GPU{'s' if size != 1 else ''}{why}.",
         allowed,
         f"TP at most {size}, groups that fit into {places} {place if joined else 'node'}{'s' if places != 1 else ''}",
         actual,
@@ -224,7 +226,7 @@ def context_rule(problem: Problem) -> Rule:
     limit, asked = problem.model.max_context_tokens, problem.max_sequence_tokens
     return at_most(
         "context",
-        f"Sequences of up to {asked:,} tokens are within the model's context of {limit:,}.",
+        f"Sequences of up to {asked:,} tokens [are|have to be] within the model's context of {limit:,}.",
         limit,
         "tokens",
         lambda quantities: np.full(quantities.space.rows, asked, dtype=np.int64),

@@ -41,8 +41,8 @@ def verify_pools(
     judged = answer.feasible is not None
     if not judged and (answer.status == "infeasible" or (answer.status == "optimal" and pair is not None)):
         optimality = "bound"
-        if exhaustive:
-            found = survey(problem, shapes, fixed, pair)
+        found = survey(problem, shapes, fixed, pair) if exhaustive else None
+        if found is not None:
             pairs, compared = found.pairs, found.compared
             optimality = "exhaustive"
             if found.better is not None:

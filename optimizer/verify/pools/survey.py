@@ -30,6 +30,10 @@ NEAR = 1e-9
 FURTHER_MS = 2e-5
 """Better by less than this is equal: nanoseconds rounded up in the claim, floats here."""
 NEVER = 1e30
+EVERY_NODE = 8
+"""Nodes up to which pools are spread over any number of them; over more, the fewest, doubled and doubled again, and as many as it can."""
+MOST_LINES = 20_000
+"""Pools of more than so many kinds are not compared one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +123,27 @@ def placements(problem: Problem, shape: PoolShape, fixed: FixedPool) -> Iterator
             yield count, count * shape.gpus // hardware.gpus_per_node
             continue
         fewest = ceil_ratio(count, hardware.gpus_per_node // shape.gpus)
+        most = min(count, hardware.nodes)
         for nodes in range(fewest, hardware.nodes + 1):
-            if nodes <= count or nodes == hardware.nodes:
+            within = nodes <= most
+            if hardware.nodes > EVERY_NODE:
+                doubled = nodes % fewest == 0 and (nodes // fewest).bit_count() == 1
+                within = within and (doubled or nodes == most)
+            if within or nodes == hardware.nodes:
                 yield count, nodes
 
 
-def survey(problem: Problem, shapes: Shapes, fixed: FixedPools, claim: PoolsPair | None) -> PairsSeen:
-    """Compare a claim with every pair; without one, look for any pair that keeps every rule."""
+def survey(problem: Problem, shapes: Shapes, fixed: FixedPools, claim: PoolsPair | None) -> PairsSeen | None:
+    """Compare a claim with every pair; without one, look for any pair that keeps every rule. None: there are too many."""
     prefill = list(offered(problem, shapes, fixed.prefill))
     decode = list(offered(problem, shapes, fixed.decode))
     bar = None if claim is None else float(sum(claim.terms().values(), Decimal(0)))
     tier = None if claim is None else float(tier_of(problem, claim))
     pairs = compared = 0
+    sides = (prefill, fixed.prefill), (decode, fixed.decode)
+    lines = sum(1 for some, one in sides for shape in some for _ in placements(problem, shape, one))
+    if lines * max(1, len({shape.group.tensor for shape in decode})) > MOST_LINES:
+        return None
     receivers: dict[tuple[int, str, str], list[PoolShape]] = {}
     for shape in decode:
         receivers.setdefault((shape.group.tensor, shape.group.weight_format, shape.group.kv_format), []).append(shape)
