@@ -43,11 +43,8 @@ def write_folder(files: Mapping[str, str], path: str | None, *, overwrite: bool,
     folder = Path(path)
     there = [name for name in files if (folder / name).exists()]
     if there and not overwrite:
-        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise ProblemError(
-            field,
-            f"{folder / there[0]}{more} {'exist' if more else 'exists'} already; choose another folder or add --force",
-        )
+        said = f"and {len(there) - 1} more exist" if len(there) > 1 else "exists"
+        raise ProblemError(field, f"{folder / there[0]} {said} already; choose another folder or add --force")
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

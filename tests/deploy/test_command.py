@@ -44,7 +44,7 @@ def test_the_best_strategy_is_written(tmp_path: Path, example: dict[str, Any]) -
     assert value(words, "--gpu-memory-utilization") == str(example["requirements"]["gpu_memory_utilization"])
     again = _run(tmp_path, example, "--out", str(out))
     assert again.returncode == 2
-    assert "exists already; choose another folder or add --force" in again.stderr
+    assert "more exist already; choose another folder or add --force" in again.stderr
     (out / "router.conf").write_text("mine")
     assert _run(tmp_path, example, "--out", str(out), "--force").returncode == 0
     assert "proxy_pass" in (out / "router.conf").read_text()

@@ -21,6 +21,6 @@ def test_the_outputs_are_those_of_today() -> None:
 
 def test_it_is_short_and_its_links_lead_somewhere() -> None:
     text = README.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 170
+    assert len(text.splitlines()) <= 150
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert (ROOT / link).exists(), link
