@@ -55,9 +55,9 @@ REFUSED = {
     "uniform": set(),
 }
 WITH_CHOICES = {"shared-prefix-8xh100", "speculative-8xh200"}
-"""Problems that let the workload's settings be chosen: a report lacks their derivations, and questions that compare strategies ask
+"""Problems that let the workload's settings be chosen: questions that compare strategies ask
 for one choice, naming optimizer solve, which decides it."""
-OF_ONE_CHOICE = {"why-not", "why-not in words", "why-this", "how-sure", "pareto", "report"}
+OF_ONE_CHOICE = {"why-not", "why-not in words", "why-this", "how-sure", "pareto"}
 
 
 def _within(kind: str) -> Arguments:
