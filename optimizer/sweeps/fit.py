@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.questions.solve import solve
+from optimizer.reading.load import resolve_model
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer
-from optimizer.sweeps.points import Point, Spec, point_of
+from optimizer.sweeps.points import Point, Spec, failed, point_of
 
+_OF_THE_MODEL = ("requirements.", "workload.")
+"""Fields that may ask for more than a model has, such as its context or its own drafts."""
 SMALLER = ("fp8", "int4")
 """Formats that are tried after the published one, wider ones first: narrower weights cost quality, which nothing here measures."""
 
@@ -68,7 +71,15 @@ def _one(stated: Stated, index: int, model: str) -> ModelFit:
         spec = Spec(
             index, {"model": model} | ({} if weights is None else {"search.weight_precision": weights}), None, model
         )
-        problem = replace(stated.changed(changes), model=None).problem()
+        try:
+            problem = replace(stated.changed(changes), model=None).problem()
+        except ProblemError as error:
+            if not error.field.startswith(_OF_THE_MODEL):
+                raise
+            # What the file asks for is beyond this model: it does not fit, and the others are tried all the same.
+            facts = resolve_model(model, stated.folder)
+            point = failed(spec, str(error))
+            return ModelFit(model, facts.parameters, facts.native_weight_format, True, point, None, None)
         if problem.serving != "joint":
             raise ProblemError(
                 "serving", f"{problem.serving} is taken by optimizer solve and optimizer check; state joint here"
