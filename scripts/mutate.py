@@ -226,7 +226,7 @@ MUTATIONS = (
         "optimizer/verify/inventory/claims.py",
         '            ledger.same("holds", holds, rule.holds)\n',
         "",
-        "tests/verify_inventory/test_claims.py",
+        "tests/questions/test_placements.py",
     ),
     Mutation(
         "the least price takes what costs less for enough",

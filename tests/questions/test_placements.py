@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from optimizer.cli.program import main
 from optimizer.reading.proposal import chain_proposal_from_dict, layers_option, proposal_from_dict
 from optimizer.render.envelope import envelope
 from optimizer.results.inventory import InventoryAnswer
+from optimizer.verify.inventory import verify_inventory
 from tests.questions.problems import chain, two_groups
 
 PROBLEM = optimizer.problem_from_dict(two_groups())
@@ -62,6 +64,14 @@ def test_what_is_broken_is_named_and_verified(instances: tuple[dict[str, Any], .
     assert answer.feasible is False and answer.status == "infeasible" and answer.conflicts[0].rules == rules
     assert answer.verification.passed and answer.optimum is not None and answer.optimum.status == "optimal"
     assert tuple(rule.id for rule in answer.rules if not rule.holds) in {rules, ()}
+
+
+@pytest.mark.parametrize("rule", ["survive_gpu", "pool_share"])
+def test_a_broken_rule_that_is_said_to_hold_is_seen(rule: str) -> None:
+    answer = checked(on("h", nodes=["h-0"], share=0.01), on("l", nodes=["l-0"], share=0.99))
+    claimed = replace(answer, rules=tuple(replace(one, holds=one.holds or one.id == rule) for one in answer.rules))
+    found = verify_inventory(PROBLEM, claimed, proposed=True)
+    assert [one.what for one in found.mismatches] == [f"rules.{rule}: holds"]
 
 
 def test_a_shape_that_cannot_stand_anywhere_is_refused() -> None:

@@ -204,6 +204,26 @@ def test_no_pipeline_passes_the_ceiling(number: int) -> None:
     assert seen > 20 and (number == 2 or closest > 0.4)
 
 
+@sixty_digits()
+def test_the_ceiling_is_close_where_nothing_is_lost() -> None:
+    """One sequence over two equal GPUs with a fast network between: only sends and starts keep it from the ceiling."""
+    near = {"nodes": 2, "gpus_per_node": 1, "rack": "r1", "internode_gbit_per_s": 3200, "internode_latency_us": 0}
+    stated = problem(
+        cluster=[{"name": name, "gpu": GPU, **near} for name in "ab"],
+        workload={"prompt_tokens": 100, "output_tokens": 128, "requests_per_s": 1.0},
+        requirements={"max_batch": 8, "max_sequence_tokens": 1536},
+        search={"layer_imbalance": 0},
+    )
+    instances, half = Instances(stated), stated.model.layers // 2
+    layers = split_of(stated.model.layers, half, (1, 1))
+    assert layers is not None
+    one = instances.across(stated.groups[0], stated.groups[1], 1, ReplicaShape(Group(1, 1, "bf16", "bf16"), layers))
+    sides = [instances.stages(group, nodes) for group, nodes in zip(stated.groups, one.nodes, strict=True)]
+    ceiling = Ceiling(stated, one.shape.group, (sides[0], sides[1]), (1, 1))
+    reached = float(one.completes(1)) / ceiling.rate(1)
+    assert 0.96 < reached <= 1
+
+
 def test_instances_in_place_of_a_part() -> None:
     """m of section 2: as many as fit on each node, or one over several."""
     stated = problem(
