@@ -37,10 +37,32 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         "search.weight_precision",
         stated({"tensor_parallel": [1], "pipeline_parallel": [1]}, nodes(1, 1, gpu="h200-sxm-141gb")),
     ),
+    (
+        "search.layer_imbalance",
+        stated(
+            {"pipeline_parallel": [3], "layer_imbalance": 0},
+            nodes(3, 1),
+            requirements={**NEEDS, "gpu_memory_utilization": 0.8},
+        ),
+    ),
+    (
+        "search.expert_parallel",
+        stated(
+            {"weight_precision": ["fp8"], "kv_precision": ["fp8"], "expert_parallel": "replica"},
+            nodes(4, 8, gpu="h200-sxm-141gb", internode_gbit_per_s=3200),
+            model="deepseek-v3",
+            workload={"prompt_tokens": 4000, "output_tokens": 1000, "requests_per_s": 8},
+            requirements={"ttft_p50_ms": 2000, "tpot_p50_ms": 40, "max_sequence_tokens": 5000, "max_batch": 1024},
+        ),
+    ),
 ]
+SLOW = {"search.expert_parallel"}
 
 
-@pytest.mark.parametrize(("field", "problem"), CASES, ids=[field for field, _ in CASES])
+@pytest.mark.parametrize(
+    ("field", "problem"),
+    [pytest.param(*case, id=case[0], marks=pytest.mark.long if case[0] in SLOW else ()) for case in CASES],
+)
 def test_a_solution_just_outside_is_not_called_impossible(
     field: str, problem: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,7 +72,8 @@ def test_a_solution_just_outside_is_not_called_impossible(
     assert "that was searched" in " ".join(answer.explanation)
     first = answer.repairs[0]
     assert {change.field for change in first.changes} == {field}
-    changed = {**problem["search"], field.removeprefix("search."): list(first.changes[0].new)}
+    new = first.changes[0].new
+    changed = {**problem["search"], field.removeprefix("search."): list(new) if isinstance(new, tuple) else new}
     assert solve(problem_from_dict({**problem, "search": changed})).status == "optimal"
     print_inventory(answer)
     assert f"within the searched space ({field})" in " ".join(capsys.readouterr().out.split())
