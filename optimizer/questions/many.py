@@ -11,6 +11,7 @@ import os
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
+from optimizer.costs.distinct import distinct
 from optimizer.explain.uniform.stated_conflict import stated_conflict
 from optimizer.explain.uniform.why import binding_sentences
 from optimizer.facts.errors import ProblemError
@@ -201,7 +202,9 @@ class ProblemFamily:
     def _limits(self, problem: Problem) -> tuple[str, ...]:
         offered = self._tables.offered
         there = offered.gpus <= problem.hardware.gpus if offered.rows else offered.row_dp > 0
-        space = Space(offered.shapes, offered.row_shape[there], offered.row_dp[there], offered.slots)
+        used, of_used = distinct(offered.row_shape[there])
+        shapes = tuple(offered.shapes[i] for i in offered.row_shape[there][used].tolist())
+        space = Space(shapes, of_used, offered.row_dp[there], offered.slots)
         return tuple(search_limits(problem, space))
 
     def _verified(self, problem: Problem, answer: Answer) -> Answer:

@@ -41,7 +41,9 @@ def best_rows(quantities: Quantities) -> list[tuple[int, ...]]:
         axis=1,
     )
     degrees = np.stack(
-        [quantities.space.column(name) for name in ("tp", "pp", "ep")] + [quantities.space.row_dp], axis=1
+        [quantities.space.column(name) for name in ("tp", "pp", "ep", "slice_ranks", "dcp")]
+        + [quantities.space.row_dp],
+        axis=1,
     )
     rows = sorted(np.flatnonzero(screen.viable).tolist(), key=lambda row: tuple(keys[row]))
     seen: dict[tuple[int, ...], tuple[int, ...]] = {}
