@@ -20,6 +20,8 @@ GENERATED = ("seed", "block")
 FEWEST = {"seed": 12, "block": 3}
 EVERY = {"seed": 4, "block": 6}
 """Of so many cases or more, one in so many is in the ordinary run."""
+LONG_CASES = Path(__file__).with_name("long_cases.txt")
+"""Cases of parametrised tests that take seconds each and have cheaper ones beside them: only the long run has them."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,6 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.long)
             else:
                 cases[item.nodeid.split("[")[0], name].append(item)
+    listed = set(LONG_CASES.read_text(encoding="utf-8").splitlines())
+    for item in items:
+        if item.nodeid in listed:
+            item.add_marker(pytest.mark.long)
     for (_, name), found in cases.items():
         if len(found) >= FEWEST[name]:
             for position, item in enumerate(found):

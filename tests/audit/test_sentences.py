@@ -27,9 +27,9 @@ def accused(report: str, problem: dict[str, Any]) -> list[Any]:
     return [claim for claim in result.claims if claim.verdict in ("refuted", "contradicted")]
 
 
-@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.long) for part in (1, 2, 3))])
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.long) for part in range(1, 8))])
 def test_no_right_sentence_is_accused(example: dict[str, Any], part: int) -> None:
-    for sentence in read("llama_true.txt")[part::4]:
+    for sentence in read("llama_true.txt")[part::8]:
         assert not accused(f"{LLAMA}\n\n{sentence}", example), sentence
 
 

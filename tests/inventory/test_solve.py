@@ -201,6 +201,10 @@ def test_two_racks_outlive_one() -> None:
     assert answer.status == "optimal" and answer.verification.passed
     rack = next(loss for loss in answer.losses if loss.level == "rack")
     assert rack.capacity_left >= 20 and rack.instances_lost == sum(pool.instances for pool in answer.pools) // 2
+
+
+@pytest.mark.long
+def test_what_helps_where_a_rack_cannot_be_spared() -> None:
     too_much = changed(
         {"cluster": [{"name": "h100", "gpu": "h100-sxm-80gb", "nodes": 8, "racks": 2}], **ONE_GROUP},
         workload__requests_per_s=40,

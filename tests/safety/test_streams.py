@@ -36,7 +36,7 @@ def _bash(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (f"solve {EXAMPLE}", 0),
         (" ".join(INFEASIBLE), 1),
         ("solve /no/such/file", 2),
-        (f"graph {EXAMPLE} --tp 4 --pp 1 --dp 2", 0),
+        pytest.param(f"graph {EXAMPLE} --tp 4 --pp 1 --dp 2", 0, marks=pytest.mark.long),
     ],
 )
 def test_a_reader_that_stops_changes_no_code(words: str, code: int) -> None:
@@ -48,7 +48,7 @@ def test_a_reader_that_stops_changes_no_code(words: str, code: int) -> None:
 @pytest.mark.parametrize(
     "words", [f"solve {EXAMPLE}", f"solve {EXAMPLE} --json", " ".join(INFEASIBLE), "--help", f"graph {EXAMPLE}"]
 )
-@pytest.mark.parametrize("where", [">/dev/full", ">&-"])
+@pytest.mark.parametrize("where", [">/dev/full", pytest.param(">&-", marks=pytest.mark.long)])
 def test_output_that_cannot_be_written_is_said(words: str, where: str) -> None:
     done = _bash(f"{COMMAND} {words} {where}")
     assert done.returncode == 2
