@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from optimizer.auditing.context import OPTIMAL, Context
 from optimizer.auditing.labels import claim
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.strategies import HYPOTHETICAL, Proposed, hypothetical, mentions
 from optimizer.auditing.units import plain_number
+from optimizer.results.audit import Claim
 
 _MORE = re.compile(
     r"\b(?:more|additional|extra|another|second|new|further|added) (?:\w+ )?(?:GPUs?|nodes?"

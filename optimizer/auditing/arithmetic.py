@@ -9,8 +9,8 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.expressions import Relation, Side, relations
 from optimizer.auditing.plain import plain_arithmetic
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.units import plain_number, unit_of
+from optimizer.results.audit import Claim
 
 ROUGH = 0.06
 _CLAUSE = re.compile(r"[,;]\s+|\s+and\s+|\.\s+(?=[A-Z(])")

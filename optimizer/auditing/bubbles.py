@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from optimizer.auditing.context import Context, StatedFacts
 from optimizer.auditing.labels import after, before, claim
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.units import amounts, plain_number
+from optimizer.results.audit import Claim
 
 
 def judge_bubble(statement: Statement, context: Context) -> Iterator[Claim]:

@@ -10,9 +10,9 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.measures import Measure, shown
-from optimizer.auditing.result import Claim, Parsed
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import about
+from optimizer.results.audit import Claim, Parsed
 
 _ENOUGH = re.compile(
     r"\b(?:enough|suffic\w+|suffis\w+|suffit|suffiraient|would do|genüg\w+|reich(?:t|en|ten)|ausreich\w+|fits?|fitted|passt|passen"

@@ -14,8 +14,8 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.measures import PERIODS, Measure, shown
-from optimizer.auditing.result import Claim, Parsed
 from optimizer.auditing.sentences import Sentence
+from optimizer.results.audit import Claim, Parsed
 
 FAR = 2
 """Lines after which nobody goes on with a figure."""

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from optimizer.auditing.context import Context
 from optimizer.auditing.labels import claim
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.strategies import Proposed
 from optimizer.auditing.units import amounts, gb
+from optimizer.results.audit import Claim
 
 CLOSE = 0.03
 

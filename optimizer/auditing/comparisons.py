@@ -10,8 +10,8 @@ from optimizer.auditing.facts import Situation
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.lexicon import Term
 from optimizer.auditing.measures import Measure, shown
-from optimizer.auditing.result import Claim, Parsed, Verdict
 from optimizer.auditing.sentences import Sentence
+from optimizer.results.audit import Claim, Parsed, Verdict
 
 _REACHED = re.compile(
     r"\b(?:goal|target|limit|objective|SLO|\w*[Zz]iel|objectif|cible)\b[^.]{0,30}\b(?:reached|achieved|attained"

@@ -18,10 +18,10 @@ from optimizer.auditing.labels import claim
 from optimizer.auditing.ledger import Reading, gpu_counts, readings
 from optimizer.auditing.lexicon import Lexicon, Quantity, Term, afterwards, filler_words
 from optimizer.auditing.measures import Measure, shown
-from optimizer.auditing.result import Claim, Parsed
 from optimizer.auditing.scopes import Scope, scope_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import About, about
+from optimizer.results.audit import Claim, Parsed
 
 STRONG, INHERITED, FAIR, WEAK = 4, 3, 2, 1
 """How firmly a name is tied to a figure; INHERITED: named earlier in the sentence, and nothing new is named since."""

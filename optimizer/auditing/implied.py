@@ -18,9 +18,9 @@ from optimizer.auditing.implied_units import RUNNING
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.lexicon import Term
 from optimizer.auditing.measures import Measure, shown
-from optimizer.auditing.result import Claim, Parsed
 from optimizer.auditing.scopes import scope_of
 from optimizer.auditing.sentences import Sentence
+from optimizer.results.audit import Claim, Parsed
 
 Dims = tuple[tuple[str, int], ...]
 CORE = ("byte", "s", "token", "request", "sequence", "step")

@@ -25,7 +25,6 @@ from optimizer.auditing.performance import judge_performance
 from optimizer.auditing.predicates import judge_predicates
 from optimizer.auditing.rates import judge_rates
 from optimizer.auditing.reading import Statement, read_report
-from optimizer.auditing.result import VERDICTS, AuditResult, Claim, Unrecognised
 from optimizer.auditing.sections import Variants
 from optimizer.auditing.sentences import sentences_of
 from optimizer.auditing.sheets import with_sheets
@@ -36,6 +35,7 @@ from optimizer.auditing.targets import judge_row
 from optimizer.auditing.variants import judge_variants
 from optimizer.auditing.worked_cells import judge_worked_cells
 from optimizer.facts.problem import Problem
+from optimizer.results.audit import VERDICTS, AuditResult, Claim, Unrecognised
 
 Judge = Callable[[Statement, Context], Iterator[Claim]]
 

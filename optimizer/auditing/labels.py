@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim, Verdict
 from optimizer.auditing.units import Amount, amounts
+from optimizer.results.audit import Claim, Verdict
 
 GPU = r"(?:GPU|device|rank|card|accelerator)"
 """What people call one GPU."""

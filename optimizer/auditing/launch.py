@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from optimizer.auditing.context import Context
 from optimizer.auditing.launch_setup import judge_model_name, judge_ray
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim, Verdict
 from optimizer.auditing.shell import Flag, ShellCommand
 from optimizer.auditing.strategies import NAMES
 from optimizer.auditing.units import plain_number
 from optimizer.engines.flags import EngineFlags, engine_flags
+from optimizer.results.audit import Claim, Verdict
 
 _REASON = re.compile(
     r"\b(?:because|due to|since|required|needed|necessary|work-?around|bug|debug\w*|to save|hang\w*|crash\w*|saves?|avoid\w*|so that)\b",

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from optimizer.auditing.context import Context
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.shell import ShellCommand
+from optimizer.results.audit import Claim
 
 
 def judge_model_name(statement: Statement, command: ShellCommand, context: Context) -> Iterator[Claim]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from optimizer.auditing.context import Context
 from optimizer.auditing.labels import after, claim, judged
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.units import Amount, plain_number
+from optimizer.results.audit import Claim
 
 
 def judge_links(statement: Statement, context: Context) -> Iterator[Claim]:

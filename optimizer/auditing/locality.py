@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Degrees, Situation
 from optimizer.auditing.labels import shortened
-from optimizer.auditing.result import Claim, Parsed
 from optimizer.auditing.sentences import Sentence
+from optimizer.results.audit import Claim, Parsed
 
 _CROSSES = re.compile(
     r"\b(?:cross(?:es|ing)?|spans?|spanning|stretch(?:es)?|goes over|go over|runs? (?:over|across)|travels? (?:over|across)|leaves?|uses?"

@@ -9,8 +9,8 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.labels import claim
 from optimizer.auditing.metrics import MetricRow, is_target, labelled_metrics
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.units import Amount, plain_number
+from optimizer.results.audit import Claim
 
 
 def judge_measured(statement: Statement, context: Context) -> Iterator[Claim]:

@@ -9,10 +9,10 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.expressions import relations
 from optimizer.auditing.labels import GPU, after, before, claim, judged
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.stages import judge_balance
 from optimizer.auditing.strategies import Proposed, hypothetical
 from optimizer.auditing.units import Amount, amounts, gb, plain_number, unit_of
+from optimizer.results.audit import Claim
 
 CLOSE = 0.03
 _WEIGHTS_LABEL = (

@@ -9,8 +9,8 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.labels import claim
 from optimizer.auditing.metrics import MetricRow, metric_of
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim, Verdict
 from optimizer.auditing.units import amounts, plain_number
+from optimizer.results.audit import Claim, Verdict
 
 
 def judge_share_of_target(statement: Statement, context: Context) -> Iterator[Claim]:

@@ -9,9 +9,9 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.measured import judge_measured
 from optimizer.auditing.over_target import judge_share_of_target
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.strategies import hypothetical
 from optimizer.auditing.throughput import judge_throughput
+from optimizer.results.audit import Claim
 
 
 def judge_performance(statement: Statement, context: Context) -> Iterator[Claim]:

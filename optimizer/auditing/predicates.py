@@ -9,9 +9,9 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.measures import shown
-from optimizer.auditing.result import Claim, Parsed, Verdict
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import about
+from optimizer.results.audit import Claim, Parsed, Verdict
 
 _NATIVE = re.compile(
     r"\b(?:native(?:ly)?|tensor[- ]?cores?|hardware support|in hardware|supports?|supported|compute|runs?"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.measures import shown
-from optimizer.auditing.result import Claim, Parsed, Verdict
 from optimizer.auditing.sentences import Sentence
+from optimizer.results.audit import Claim, Parsed, Verdict
 
 _EACH = re.compile(
     r"\b(?:(?:per|each|every|a|one|single|pro|je|jede[rn]?|par|chaque)\s(?:user|stream|request|sequence|client|session"

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from optimizer.auditing.context import Context
 from optimizer.auditing.labels import after, claim, judged
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.strategies import NAMES, Mention, Proposed, digits, hypothetical, mentions
 from optimizer.auditing.units import plain_number
+from optimizer.results.audit import Claim
 
 _NEGATED = re.compile(
     r"\b(?:not|no|never|without|cannot|can't|infeasible|too many|exceeds?|reject\w*)\b", re.IGNORECASE

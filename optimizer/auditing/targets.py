@@ -9,8 +9,8 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.measured import measured
 from optimizer.auditing.metrics import FAIL, PASS, MetricRow
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.units import plain_number
+from optimizer.results.audit import Claim
 
 
 def judge_row(statement: Statement, context: Context) -> Iterator[Claim]:

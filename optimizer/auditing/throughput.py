@@ -9,9 +9,9 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.labels import after, claim
 from optimizer.auditing.metrics import is_target
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.strategies import hypothetical
 from optimizer.auditing.units import Amount, amounts, plain_number
+from optimizer.results.audit import Claim
 
 GENEROUS = 1.25
 """A median is no mean: throughput has to exceed batch ÷ latency by this much before it is called impossible."""

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.measures import Measure
-from optimizer.auditing.result import Claim, Parsed, Verdict
 from optimizer.auditing.sentences import Sentence
+from optimizer.results.audit import Claim, Parsed, Verdict
 
 _REPLICA = re.compile(
     r"[\s-]+(?:(?:data[\s-]parallel|model|independent|such|separate|gleiche|unabhängige)\s)?(?:replicas?|instances|copies"

@@ -11,8 +11,8 @@ from optimizer.auditing.comparisons import conversions
 from optimizer.auditing.context import Context
 from optimizer.auditing.lexicon import lexicon
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.result import Claim
 from optimizer.auditing.sentences import sentences_of
+from optimizer.results.audit import Claim
 
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
 _EXPRESSION = re.compile(rf"^\(?{_NUMBER}(?:\s*[×x*÷/+−-]\s*\(?{_NUMBER}\)?)+$")

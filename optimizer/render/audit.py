@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.text import Text
 
-from optimizer.auditing.result import VERDICTS, AuditResult, Claim
 from optimizer.render.text import console
 from optimizer.results.answer import SCHEMA_VERSION
+from optimizer.results.audit import VERDICTS, AuditResult, Claim
 
 STYLES = {"refuted": "bold red", "contradicted": "bold magenta", "unsupported": "yellow", "confirmed": "green"}
 MARKS = {"refuted": "❌", "contradicted": "❌", "unsupported": "❔", "confirmed": "✅"}

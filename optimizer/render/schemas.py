@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from optimizer.auditing.result import VERDICTS, Claim, Parsed
 from optimizer.render.envelope import CHANGES, answer_schema, with_gpus
 from optimizer.render.graph_schema import graph_schema
 from optimizer.render.schema_parts import (
@@ -22,6 +21,7 @@ from optimizer.render.schema_parts import (
     ref,
 )
 from optimizer.results.answer import SCHEMA_VERSION, Conflict, Metrics, ObjectiveResult, Repair, Strategy
+from optimizer.results.audit import VERDICTS, Claim, Parsed
 from optimizer.results.front import ParetoFront
 from optimizer.results.inventory import InventoryRepair
 from optimizer.results.why import ChainWhyNot, InventoryHowSure, InventoryWhyNot, InventoryWhyThis

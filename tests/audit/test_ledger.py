@@ -13,11 +13,11 @@ from optimizer.auditing.figures import judge_figures
 from optimizer.auditing.formula import UnknownName, value_of
 from optimizer.auditing.lexicon import lexicon, quantities
 from optimizer.auditing.reading import read_report
-from optimizer.auditing.result import Claim
 from optimizer.auditing.sentences import sentences_of
 from optimizer.auditing.situations import own_situation
 from optimizer.reading.load import problem_from_dict
 from optimizer.reporting.ledger import Ledger
+from optimizer.results.audit import Claim
 
 CONDITIONS = {
     "mla",
