@@ -111,3 +111,17 @@ def _larger(table: Floats, lines: int) -> Floats:
     found = np.empty((lines, table.shape[1]))
     found[: len(table)] = table
     return found
+
+
+def tail_moments(ratio: Floats, slots: int) -> Floats:
+    """Σ over j ≥ 1 of ratio^j · (slots + j)^k for k = 1, 2, 3, (3, Q)."""
+    rest = 1 - ratio
+    zeroth, first = ratio / rest, ratio / rest**2
+    second, third = ratio * (1 + ratio) / rest**3, ratio * (1 + 4 * ratio + ratio**2) / rest**4
+    return np.stack(
+        [
+            slots * zeroth + first,
+            slots**2 * zeroth + 2 * slots * first + second,
+            slots**3 * zeroth + 3 * slots**2 * first + 3 * slots * second + third,
+        ]
+    )

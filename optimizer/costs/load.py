@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from optimizer.costs.chain import ChainTable
+from optimizer.costs.chain import ChainTable, tail_moments
 from optimizer.costs.mixed import Cumulants, latencies
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Bools, Floats, Ints
@@ -181,7 +181,7 @@ def _evaluate(
     c99 = inside - 1 + (reach - cumulative[row, inside - 1]) / weights[row, inside]
     c99 = np.where(k == 0, 0.0, c99)
     raw = weights[:, 1:] @ np.stack([n, n**2, n**3], axis=1)
-    beyond = _tail_moments(ratio, slots) * weights[:, -1]
+    beyond = tail_moments(ratio, slots) * weights[:, -1]
     mean_number, square, cube = (raw.T + beyond) / total
 
     alone = service.prompt_sum_ms[shape]
@@ -314,17 +314,3 @@ def _third(variance: Floats, third: Floats, push: Floats, prompts: tuple[float, 
     jump = 3 * push + 3 * push**2 * prompts[0] + push**3 * prompts[1]
     result: Floats = third * _wider(push, prompts) ** 2 + variance * jump / 3
     return result
-
-
-def _tail_moments(ratio: Floats, slots: int) -> Floats:
-    """Σ over j ≥ 1 of ratio^j · (slots + j)^k for k = 1, 2, 3, (3, Q)."""
-    rest = 1 - ratio
-    zeroth, first = ratio / rest, ratio / rest**2
-    second, third = ratio * (1 + ratio) / rest**3, ratio * (1 + 4 * ratio + ratio**2) / rest**4
-    return np.stack(
-        [
-            slots * zeroth + first,
-            slots**2 * zeroth + 2 * slots * first + second,
-            slots**3 * zeroth + 3 * slots**2 * first + 3 * slots * second + third,
-        ]
-    )

@@ -13,6 +13,7 @@ import numpy as np
 
 from optimizer.catalog.constants import constants
 from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.chain import tail_moments
 from optimizer.costs.load import chain_length
 from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.occupancy import sequence_bytes
@@ -305,7 +306,7 @@ class PoolCosts:
         row, inside = np.arange(len(shape)), np.clip(k, 1, self.slots)
         c99 = inside - 1 + (reach - cumulative[row, inside - 1]) / weights[row, inside]
         c99 = np.where(k == 0, 0.0, c99)
-        beyond = _tail_moments(ratio, self.slots) * weights[:, -1]
+        beyond = tail_moments(ratio, self.slots) * weights[:, -1]
         mean, square, cube = ((weights @ np.stack([n, n**2, n**3], axis=1)).T + beyond) / total
         variance = square - mean**2
         third = cube - 3 * mean * square + 2 * mean**3
@@ -355,17 +356,3 @@ class PoolCosts:
         most = np.minimum(slots, self.cache_slots)
         found: Floats = np.where(most > 0, done[np.arange(len(done)), np.maximum(most, 1) - 1], 0.0)
         return found
-
-
-def _tail_moments(ratio: Floats, slots: int) -> Floats:
-    """Σ over j ≥ 1 of ratio^j · (slots + j)^k for k = 1, 2, 3, (3, Q)."""
-    rest = 1 - ratio
-    zeroth, first = ratio / rest, ratio / rest**2
-    second, third = ratio * (1 + ratio) / rest**3, ratio * (1 + 4 * ratio + ratio**2) / rest**4
-    return np.stack(
-        [
-            slots * zeroth + first,
-            slots**2 * zeroth + 2 * slots * first + second,
-            slots**3 * zeroth + 3 * slots**2 * first + 3 * slots * second + third,
-        ]
-    )

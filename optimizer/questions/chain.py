@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from optimizer.explain.chain.answer import chain_sentences
 from optimizer.facts.chain import SINK, SOURCE, ChainProblem, exact
-from optimizer.results.answer import Status, Verification
+from optimizer.results.answer import Status, unverified
 from optimizer.results.chain import BoundProof, Chain, ChainAnswer, LayersHeld, LinkFlow
 from optimizer.verify.chain.check import verify_chain
 
@@ -138,7 +138,7 @@ def _answer(problem: ChainProblem, search: Search) -> ChainAnswer:
             entry=certificate.entry,
             crossing=certificate.crossing,
         ),
-        verification=Verification(False, 0, "not claimed", 0, ""),
+        verification=unverified(),
         explanation=(),
         search_limits=tuple(_search_limits(problem, search)),
         published=problem.published.objective_tokens_per_s if problem.published else None,

@@ -18,7 +18,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.questions.uniform import solve
 from optimizer.questions.variants import settled
-from optimizer.results.answer import Answer, Verification, with_verification
+from optimizer.results.answer import Answer, unverified, with_verification
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rule_ids
@@ -172,7 +172,7 @@ class ProblemFamily:
             metrics=metrics_of(one, only),
             objective=objective_of(one, only, None),
             rules=rules,
-            verification=_UNVERIFIED,
+            verification=unverified(),
             explanation=tuple(binding_sentences(one.problem, rules)),
             search_limits=self._limits(one.problem),
             cost_source=one.problem.cost_source,
@@ -191,7 +191,7 @@ class ProblemFamily:
             metrics=None,
             objective=None,
             rules=(),
-            verification=_UNVERIFIED,
+            verification=unverified(),
             explanation=(conflict.sentence,),
             conflicts=(conflict,),
             search_limits=self._limits(problem),
@@ -211,6 +211,3 @@ class ProblemFamily:
         if self._survey is None:
             self._survey = SharedSurvey(self._problems)
         return with_verification(answer, verify_answer(problem, answer, shared=self._survey))
-
-
-_UNVERIFIED = Verification(False, 0, "not claimed", 0, "")

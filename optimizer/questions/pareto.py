@@ -194,7 +194,7 @@ def _point(rows: RowFront, spot: Spot, proved: bool, verified: bool) -> FrontPoi
 
 def _verify(rows: RowFront, spot: Spot) -> Verification:
     """Every number and rule of the point, recomputed by the verifier."""
-    from optimizer.results.answer import Answer, Verification
+    from optimizer.results.answer import Answer, unverified
     from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
     from optimizer.verify import verify_answer
 
@@ -206,7 +206,7 @@ def _verify(rows: RowFront, spot: Spot) -> Verification:
         metrics=metrics_of(quantities, spot.choice),
         objective=objective_of(quantities, spot.choice, 0),
         rules=judge_rules(quantities, spot.choice),
-        verification=Verification(False, 0, "not claimed", 0, ""),
+        verification=unverified(),
         explanation=(),
         cost_source=quantities.problem.cost_source,
     )

@@ -12,7 +12,7 @@ from optimizer.explain.pools.repair import repairs_of
 from optimizer.explain.pools.why import limits_of, sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
-from optimizer.results.answer import Verification, model_read
+from optimizer.results.answer import model_read, unverified, with_verification
 from optimizer.results.pools import FixedPools, PoolsAnswer
 from optimizer.search.common.solver import CtrlC
 from optimizer.search.pools.answer import judge_rules, metrics_of, objective_of, strategy_of
@@ -95,7 +95,7 @@ def solve_pools(
         bound = found.bound_ns if found.outcome != "optimal" else None
         answer = _answer(problem, columns, found.pair, found.outcome, bound)
         verification = verify_pools(problem, answer, fixed, exhaustive=not ctrl_c.came)
-    answer = _with(answer, verification)
+    answer = with_verification(answer, verification)
     return replace(answer, explanation=(*answer.explanation, *sentences(problem, columns, found.pair, answer)))
 
 
@@ -111,7 +111,7 @@ def _none(
         said += nearest_pair(problem, columns, clock)
     changes = repairs_of(problem, fixed, conflict, clock) if repairs else ()
     answer = replace(answer, conflicts=(conflict,), repairs=changes, explanation=tuple(said))
-    return _with(answer, verify_pools(problem, answer, fixed))
+    return with_verification(answer, verify_pools(problem, answer, fixed))
 
 
 def check_pools(problem: Problem, fixed: FixedPools, *, time_limit_s: float | None = None) -> PoolsAnswer:
@@ -142,7 +142,7 @@ def check_pools(problem: Problem, fixed: FixedPools, *, time_limit_s: float | No
     same = fits and optimum.status == "optimal" and optimum.strategy == strategy_of(columns, pair)
     status = "optimal" if same else "feasible" if fits else "infeasible"
     answer = replace(_answer(problem, columns, pair, status, None), feasible=fits, optimum=optimum)
-    answer = _with(answer, verify_pools(problem, answer, fixed, exhaustive=False))
+    answer = with_verification(answer, verify_pools(problem, answer, fixed, exhaustive=False))
     return replace(answer, explanation=(*answer.explanation, *sentences(problem, columns, pair, answer)))
 
 
@@ -160,7 +160,7 @@ def _answer(problem: Problem, columns: PoolColumns, pair: RowPair, status: Any, 
         metrics=metrics_of(columns, pair),
         objective=objective_of(columns, pair, bound_ns),
         rules=judge_rules(columns, pair),
-        verification=_unverified(),
+        verification=unverified(),
         explanation=(),
         link=columns.tables.costs.link.name,
         search_limits=limits_of(problem, columns),
@@ -178,31 +178,12 @@ def _empty(problem: Problem, status: Any, said: tuple[str, ...]) -> PoolsAnswer:
         metrics=None,
         objective=None,
         rules=(),
-        verification=_unverified(),
+        verification=unverified(),
         explanation=said,
         link=link_between(problem.hardware).name,
         search_limits=limits_of(problem, None),
         model=model_read(problem.model),
     )
-
-
-def _unverified() -> Verification:
-    return Verification(False, 0, "not claimed", 0, "")
-
-
-def _with(answer: PoolsAnswer, verification: Verification) -> PoolsAnswer:
-    """The answer with what the verifier found; one that it does not confirm claims no proof."""
-    answer = replace(answer, verification=verification)
-    if verification.passed:
-        return answer
-    wrong = verification.mismatches[0]
-    said = (
-        f"The independent verification does not confirm this answer ({len(verification.mismatches)} of "
-        f"{verification.checks} checks): {wrong.what} should be {wrong.expected}, not {wrong.actual}. Do not rely on it."
-    )
-    status: Any = "feasible" if answer.strategy is not None and answer.status in ("optimal", "feasible") else "unknown"
-    feasible_said = None if status == "unknown" else answer.feasible
-    return replace(answer, status=status, feasible=feasible_said, explanation=(said, *answer.explanation))
 
 
 __all__ = ["active_rules", "check_pools", "feasible", "refuse", "solve_pools"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from optimizer.explain.common.numbers import milliseconds
+from optimizer.explain.common.numbers import milliseconds, time_or_none
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer
@@ -90,7 +90,7 @@ def _beside(problem: Problem, chosen: Any, other: Any) -> list[str]:
         f"at most {its.max_request_rate:.2f} requests/s against {mine.max_request_rate:.2f}."
     ]
     parts = [
-        f"{label} {_ms(getattr(its, field))} against {_ms(getattr(mine, field))}"
+        f"{label} {time_or_none(getattr(its, field))} against {time_or_none(getattr(mine, field))}"
         for field, label in (
             ("ttft_p50_ms", "TTFT P50"),
             ("ttft_p99_ms", "TTFT P99"),
@@ -100,7 +100,3 @@ def _beside(problem: Problem, chosen: Any, other: Any) -> list[str]:
         )
     ]
     return [*said, f"There {', '.join(parts)}."]
-
-
-def _ms(value: float | None) -> str:
-    return "no finite time" if value is None else milliseconds(value)

@@ -22,14 +22,13 @@ from optimizer.questions.uniform_steps import (
     optimum_beside,
     quantities_of,
     solved,
-    unverified,
     verified,
     why_ended,
     with_reasons,
 )
 from optimizer.reading.load import no_peers
 from optimizer.reading.stated import Stated
-from optimizer.results.answer import Answer, CheckAnswer, Fixed, Metrics, Simulation, model_read
+from optimizer.results.answer import Answer, CheckAnswer, Fixed, Metrics, Simulation, model_read, unverified
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.solve import Found, Progress, Solver
 from optimizer.search.uniform.space import context_degrees, search_limits, tensor_degrees

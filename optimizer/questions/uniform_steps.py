@@ -28,7 +28,7 @@ from optimizer.results.answer import (
     Answer,
     Fixed,
     ObjectiveResult,
-    Verification,
+    unverified,
     with_verification,
 )
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
@@ -238,11 +238,6 @@ def breakdown_of(quantities: Quantities, choice: Choice) -> dict[str, Any]:
     shape = quantities.space.shapes[int(quantities.space.row_shape[choice.row])]
     running = min(int(quantities.normal.n50[choice.row]), choice.max_num_seqs)
     return breakdown(quantities.problem, shape, choice.max_num_seqs, running)
-
-
-def unverified() -> Verification:
-    """What stands in an answer until it is verified."""
-    return Verification(False, 0, "not claimed", 0, "")
 
 
 def fields_of(answer: Answer) -> dict[str, Any]:

@@ -312,17 +312,23 @@ class CheckAnswer(Answer):
     optimum: Answer | None = None
 
 
-SomeAnswer = TypeVar("SomeAnswer", bound=Answer)
+SomeAnswer = TypeVar("SomeAnswer")
+"""An answer of a kind whose status, strategy, explanation and verification are fields, and ``feasible`` where one was proposed."""
 
 
-def with_verification(answer: SomeAnswer, verification: Verification) -> SomeAnswer:
+def unverified() -> Verification:
+    """Of an answer that no verifier has seen."""
+    return Verification(False, 0, "not claimed", 0, "")
+
+
+def with_verification(found: SomeAnswer, verification: Verification) -> SomeAnswer:
     """The answer with what the verifier found; one that it does not confirm claims no proof.
 
     What was called optimal is at most feasible, and what was called infeasible is not known; the first disagreement is said.
     """
-    answer = replace(answer, verification=verification)
+    answer: Any = replace(found, verification=verification)  # type: ignore[type-var]
     if verification.passed:
-        return answer
+        return answer  # type: ignore[no-any-return]
     status: Status = (
         "feasible" if answer.strategy is not None and answer.status in ("optimal", "feasible") else "unknown"
     )
@@ -332,6 +338,6 @@ def with_verification(answer: SomeAnswer, verification: Verification) -> SomeAns
         f"{verification.checks} checks): {wrong.what} should be {wrong.expected}, not {wrong.actual}. Do not rely on it."
     )
     answer = replace(answer, status=status, explanation=(said, *answer.explanation))
-    if isinstance(answer, CheckAnswer) and status == "unknown":
-        return replace(answer, feasible=None)
-    return answer
+    if hasattr(answer, "feasible") and status == "unknown":
+        answer = replace(answer, feasible=None)
+    return answer  # type: ignore[no-any-return]

@@ -33,6 +33,11 @@ def milliseconds(value: float) -> str:
     return f"{value:.2f} ms"
 
 
+def time_or_none(value: float | None) -> str:
+    """A time that may be infinite, because requests pile up."""
+    return "no finite time" if value is None else milliseconds(value)
+
+
 def count(number: int, noun: str) -> str:
     """``1 GPU``, ``2 GPUs``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimizer.explain.common.numbers import amount, count, milliseconds
+from optimizer.explain.common.numbers import amount, count, milliseconds, time_or_none
 from optimizer.facts.problem import Problem
 from optimizer.results.pools import PoolMetrics, PoolsAnswer, PoolStrategy
 from optimizer.search.common.scale import NEVER_NS
@@ -26,7 +26,7 @@ def sentences(problem: Problem, columns: PoolColumns, pair: RowPair, answer: Poo
     per_node = problem.hardware.gpus_per_node
     said = [
         f"Prefill: {strategy.prefill.label} on {_where(strategy.prefill, per_node)}, {_busy(metrics.prefill)}; "
-        f"prompts take {_ms(metrics.prefill_p50_ms)} (P50).",
+        f"prompts take {time_or_none(metrics.prefill_p50_ms)} (P50).",
         f"Decode: {strategy.decode.label} on {_where(strategy.decode, per_node)}, up to {strategy.decode.max_num_seqs} "
         f"sequences a rank, {_in_progress(metrics.decode)}; {_busy(metrics.decode)}.",
         f"Link: {answer.link}, {milliseconds(metrics.transfer_ms)} for the cache of a mean prompt, busy "
@@ -76,10 +76,6 @@ def _in_progress(pool: PoolMetrics) -> str:
 
 def _percent(share: float | None) -> str:
     return "more than there is" if share is None else f"{share:.1%}"
-
-
-def _ms(value: float | None) -> str:
-    return "no finite time" if value is None else milliseconds(value)
 
 
 def _link(columns: PoolColumns, pair: RowPair) -> str:

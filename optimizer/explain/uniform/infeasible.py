@@ -13,7 +13,7 @@ from optimizer.explain.uniform.cuts import cut_of, widest_first
 from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated, stated_of
-from optimizer.results.answer import WITHIN_SEARCHED, Answer, Fixed, Repair, Verification
+from optimizer.results.answer import WITHIN_SEARCHED, Answer, Fixed, Repair, unverified
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.oracle import Oracle, restricted
 from optimizer.search.uniform.quantities import Quantities
@@ -77,7 +77,7 @@ def solved_again(problem: Problem, oracle: Oracle) -> Answer:
     """
     seen = oracle.survivors(problem)
     if seen is None:
-        return Answer(problem.name, "infeasible", None, None, None, (), _NONE, ())
+        return Answer(problem.name, "infeasible", None, None, None, (), unverified(), ())
     return _best(restricted(seen[0], np.flatnonzero(seen[1])), oracle.fixed)
 
 
@@ -86,11 +86,8 @@ def _solved_whole(problem: Problem) -> Answer:
     return _best(considered(problem), None)
 
 
-_NONE = Verification(False, 0, "not claimed", 0, "")
-
-
 def _best(quantities: Quantities, fixed: Fixed | None) -> Answer:
-    problem, none = quantities.problem, _NONE
+    problem, none = quantities.problem, unverified()
     found = Solver().best(quantities, fixed)
     if found.choice is None:
         return Answer(problem.name, found.outcome, None, None, None, (), none, ())

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from optimizer.engines.sixteen_bit import sixteen_bit_note
 from optimizer.facts.inventory import InventoryProblem, level_word
-from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy, Verification
+from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy, unverified
 from optimizer.results.inventory import InventoryAnswer, LossScenario, Pool, PoolPart, Reliability, instance_label
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
 from optimizer.search.inventory.candidates import MICRO, Candidates, InstanceCandidate
@@ -45,7 +45,7 @@ def answer_without(problem: InventoryProblem, candidates: Candidates, found: Inv
         losses=(),
         reliability=None,
         ranges=(),
-        verification=Verification(False, 0, "not claimed", 0, ""),
+        verification=unverified(),
         explanation=(),
         search_limits=tuple(limits_of(problem, candidates)),
     )
@@ -99,7 +99,7 @@ def answer_with(
             states=value.states,
         ),
         ranges=(),
-        verification=Verification(False, 0, "not claimed", 0, ""),
+        verification=unverified(),
         explanation=(),
         search_limits=tuple(limits_of(problem, candidates)),
     )

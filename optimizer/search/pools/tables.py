@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from optimizer.costs.distinct import distinct
 from optimizer.costs.failures import STATES, DownStates, down_states
 from optimizer.costs.pools import DecodeLoad, PoolCosts, PrefillLoad
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
@@ -154,9 +155,10 @@ class PoolTables:
 
     def decode_load(self, rows: Rows, alive: Ints, requests_per_s: float) -> DecodeLoad:
         """Load of rows of which ``alive`` instances (R,) are left."""
-        keys = np.stack([rows.shape, np.maximum(alive, 0)], axis=1)
-        distinct, back = _distinct(keys)
-        found = self.costs.decode(distinct[:, 0], self._per_rank(distinct[:, 0], distinct[:, 1], requests_per_s))
+        left = np.maximum(alive, 0)
+        first, back = distinct(rows.shape, left)
+        shape = rows.shape[first]
+        found = self.costs.decode(shape, self._per_rank(shape, left[first], requests_per_s))
         return DecodeLoad(**{name: getattr(found, name)[back] for name in DecodeLoad.__dataclass_fields__})
 
     def prefill_short(self, rows: Rows, load: PrefillLoad) -> Ints:
@@ -287,10 +289,3 @@ def _down(problem: Problem, sizes: Ints, rows: Rows) -> DownStates:
             whole[at] = getattr(one, name)
         columns[name] = whole
     return replace(first, **columns)
-
-
-def _distinct(keys: Ints) -> tuple[Ints, Ints]:
-    """Distinct rows of a table, and which of them each row is."""
-    known: dict[tuple[int, ...], int] = {}
-    back = np.array([known.setdefault(tuple(key), len(known)) for key in keys.tolist()], dtype=np.int64)
-    return np.array(list(known), dtype=np.int64).reshape(-1, keys.shape[1]), back
