@@ -45,6 +45,21 @@ class Shape:
         shared = s.expert_slice_ranks, s.decode_context_parallel
         return cls(*degrees, s.weight_precision, s.kv_precision, s.layers_per_stage, part_stages, *shared)
 
+    def strategy(self, data_parallel: int, max_num_seqs: int) -> Strategy:
+        """So many replicas of it."""
+        return Strategy(
+            tensor_parallel=self.tp,
+            pipeline_parallel=self.pp,
+            data_parallel=data_parallel,
+            expert_parallel=self.ep,
+            max_num_seqs=max_num_seqs,
+            layers_per_stage=self.layers_per_stage,
+            weight_precision=self.weight_format,
+            kv_precision=self.kv_format,
+            expert_slice_ranks=self.slice_ranks,
+            decode_context_parallel=self.dcp,
+        )
+
     @property
     def engine_ranks(self) -> int:
         """d: data-parallel ranks that one engine instance couples."""

@@ -22,6 +22,10 @@ class ProposedInstance(Facts):
     tp: Count = Field(description="Tensor parallel size")
     pp: Count = Field(default=1, description="Pipeline parallel size")
     ep: Count = Field(default=1, description="Expert parallel size")
+    expert_slice_ranks: Count = Field(
+        default=1, description="Replicas of the engine that slice every expert among them (MoE tensor parallel)"
+    )
+    dcp: Count = Field(default=1, description="Decode context parallel size: TP ranks that share a sequence's cache")
     weights: WeightFormat | None = Field(default=None, description="Weight format; left out, the one that is best")
     kv: KvFormat | None = Field(default=None, description="KV cache format; left out, the one that is best")
     layers: Annotated[tuple[Count, ...], Field(min_length=1)] | None = Field(

@@ -105,6 +105,8 @@ def _of_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
                     "tp": strategy["tensor_parallel"],
                     "pp": strategy["pipeline_parallel"],
                     "ep": strategy["expert_parallel"],
+                    "expert_slice_ranks": strategy["expert_slice_ranks"],
+                    "dcp": strategy["decode_context_parallel"],
                     "weights": strategy["weight_precision"],
                     "kv": strategy["kv_precision"],
                     "layers": strategy["layers_per_stage"],

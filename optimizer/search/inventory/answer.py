@@ -139,17 +139,7 @@ def _pool_of(problem: InventoryProblem, candidates: Candidates, best: Placed, en
 
 
 def _strategy(candidate: InstanceCandidate, instances: int) -> Strategy:
-    shape = candidate.shape
-    return Strategy(
-        tensor_parallel=shape.tp,
-        pipeline_parallel=shape.pp,
-        data_parallel=shape.engine_ranks * instances,
-        expert_parallel=shape.ep,
-        max_num_seqs=candidate.slots,
-        layers_per_stage=shape.layers_per_stage,
-        weight_precision=shape.weight_format,
-        kv_precision=shape.kv_format,
-    )
+    return candidate.shape.strategy(candidate.shape.engine_ranks * instances, candidate.slots)
 
 
 def _metrics(problem: InventoryProblem, candidates: Candidates, entry: Entry, rate: float) -> Metrics:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,10 +15,7 @@ from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidate import MICRO, InstanceCandidate, StagePart, nodes_needed
 from optimizer.search.inventory.dominance import dominated_at_each_rate
 from optimizer.search.inventory.tables import InstanceTable, Times
-from optimizer.search.uniform.space import layer_splits, pipeline_degrees, tensor_degrees
-
-if TYPE_CHECKING:
-    pass
+from optimizer.search.uniform.space import contexts_for, layer_splits, pipeline_degrees, slicing_degrees, tensor_degrees
 
 T = TypeVar("T")
 Wanted = Callable[["Kind", InstanceTable, Ints, Sequence[tuple[int, int]]], Bools]
@@ -165,16 +162,21 @@ class OneGroup(Kind):
         formats = formats_of(self.inventory, fixed)
         for tp in one_of(fixed.tensor_parallel, tensor_degrees(problem)):
             for pp in one_of(fixed.pipeline_parallel, pipeline_degrees(problem)):
+                splits = layer_splits(problem.model.layers, pp, problem.search.layer_imbalance)
                 for ep in expert_degrees(problem, tp, self.group.free_gpus * self.together // (tp * pp)):
-                    ranks = max(1, ep // tp)
                     if fixed.expert_parallel not in (None, ep):
                         continue
-                    nodes = nodes_needed(tp * pp * ranks, pp * ranks, self.group.free_gpus, self.together)
-                    if nodes is None:
-                        continue
-                    splits = layer_splits(problem.model.layers, pp, problem.search.layer_imbalance)
-                    shapes = [Shape(tp, pp, ep, *names, split) for names in formats for split in splits]
-                    found.setdefault(nodes, []).extend(shapes)
+                    for slices in one_of(fixed.expert_slice_ranks, slicing_degrees(problem, tp, ep)):
+                        ranks = max(1, ep // tp) * slices
+                        nodes = nodes_needed(tp * pp * ranks, pp * ranks, self.group.free_gpus, self.together)
+                        if nodes is None:
+                            continue
+                        found.setdefault(nodes, []).extend(
+                            Shape(tp, pp, ep, weights, cache, split, (), slices, shared)
+                            for weights, cache in formats
+                            for shared in contexts_for(problem, fixed, tp, cache)
+                            for split in splits
+                        )
         return found
 
     def most_in_place_of(self, part: StagePart, tp: int) -> int:

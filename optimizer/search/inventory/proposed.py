@@ -114,6 +114,8 @@ def _fixed(one: ProposedInstance) -> Fixed:
         tensor_parallel=one.tp,
         pipeline_parallel=one.pp,
         expert_parallel=one.ep,
+        expert_slice_ranks=one.expert_slice_ranks,
+        decode_context_parallel=one.dcp,
         layers_per_stage=one.layers,
         weight_precision=one.weights,
         kv_precision=one.kv,

@@ -23,18 +23,7 @@ _AT_ONCE = 128
 def strategy_of(quantities: Quantities, choice: Choice) -> Strategy:
     """The decisions of a choice."""
     shape = quantities.space.shapes[int(quantities.space.row_shape[choice.row])]
-    return Strategy(
-        tensor_parallel=shape.tp,
-        pipeline_parallel=shape.pp,
-        data_parallel=int(quantities.space.row_dp[choice.row]),
-        expert_parallel=shape.ep,
-        max_num_seqs=choice.max_num_seqs,
-        layers_per_stage=shape.layers_per_stage,
-        weight_precision=shape.weight_format,
-        kv_precision=shape.kv_format,
-        expert_slice_ranks=shape.slice_ranks,
-        decode_context_parallel=shape.dcp,
-    )
+    return shape.strategy(int(quantities.space.row_dp[choice.row]), choice.max_num_seqs)
 
 
 def carried_states(quantities: Quantities, choice: Choice) -> list[bool]:

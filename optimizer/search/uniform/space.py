@@ -236,13 +236,13 @@ def shape_ranges(problem: Problem, fixed: Fixed | None = None) -> list[tuple[Sha
                         found += [
                             (Shape(tp, pp, ep, str(w), str(k), split, (), ranks, shared), degrees)
                             for w, k in formats
-                            for shared in _contexts(problem, fixed, tp, str(k))
+                            for shared in contexts_for(problem, fixed, tp, str(k))
                             for split in splits
                         ]
     return found
 
 
-def _contexts(problem: Problem, fixed: Fixed, tp: int, kv_format: str) -> tuple[int, ...]:
+def contexts_for(problem: Problem, fixed: Fixed, tp: int, kv_format: str) -> tuple[int, ...]:
     """Degrees of decode context parallelism that are asked for and that the engine runs."""
     wanted = problem.search.decode_context_parallel
     if fixed.decode_context_parallel is not None:

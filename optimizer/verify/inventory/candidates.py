@@ -64,7 +64,8 @@ def shapes_on(
     inventory: InventoryProblem, group: NodeGroup, fixed: Fixed, most: int
 ) -> Iterator[tuple[ReplicaShape, int]]:
     """(shape, nodes of an instance) for every shape of the space searched that has a place on the group and at most so many GPUs."""
-    problem = inventory.instance_problem(group, 1)
+    # Shapes that slice experts go as far as the GPUs that an instance may stand on.
+    problem = inventory.instance_problem(group, group.nodes_together)
     most = min(most, group.nodes_together * group.free_gpus)
     widest = most if inventory.model.experts and inventory.search.expert_parallel == "any" else 1
     # An instance is one engine: it has as many replicas as its shape joins, no more.
