@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from optimizer.explain.chain.answer import chain_sentences
 from optimizer.facts.chain import SINK, SOURCE, ChainProblem, exact
-from optimizer.results.answer import Status, unverified
+from optimizer.results.answer import Status, unverified, with_verification
 from optimizer.results.chain import BoundProof, Chain, ChainAnswer, LayersHeld, LinkFlow
 from optimizer.verify.chain.check import verify_chain
 
@@ -65,8 +65,8 @@ def solve_chain(
             raise
         search.finished = False
     answer = _answer(problem, search)
-    verification = verify_chain(problem, answer)
-    answer = replace(answer, verification=verification, explanation=tuple(chain_sentences(problem, answer)))
+    answer = with_verification(answer, verify_chain(problem, answer))
+    answer = replace(answer, explanation=(*answer.explanation, *chain_sentences(problem, answer)))
     return replace(answer, seconds=time.monotonic() - started)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from optimizer.facts.chain import ChainProblem
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.questions.chain import DEFAULT_TIME_LIMIT_S, THOUSAND, carried_by, solve_chain
-from optimizer.results.answer import Verification
+from optimizer.results.answer import Verification, with_verification
 from optimizer.results.chain import ChainAnswer, LayersHeld
 from optimizer.results.why import ChainWhyNot, Verdict
 from optimizer.verify.chain.check import verify_chain
@@ -71,12 +71,10 @@ def check_chain(
         idle=there.idle,
         explanation=(),
     )
-    verification = verify_chain(problem, answer)
-    said = _sentences(problem, placement, answer, optimum, instance)
+    answer = with_verification(answer, verify_chain(problem, answer))
+    said = (*answer.explanation, *_sentences(problem, placement, answer, optimum, instance))
     status = answer.status if value else "infeasible"
-    return replace(
-        answer, status=status, verification=verification, feasible=bool(value), optimum=optimum, explanation=tuple(said)
-    )
+    return replace(answer, status=status, feasible=bool(value), optimum=optimum, explanation=said)
 
 
 def _placement(problem: ChainProblem, proposal: ChainProposal) -> Placement:

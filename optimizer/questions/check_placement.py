@@ -12,7 +12,7 @@ from optimizer.explain.inventory.answer import behind, beside_sentence
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.proposal import Proposal
 from optimizer.questions.inventory import check_inventory, refuse_unknown_rules, solve_inventory
-from optimizer.results.answer import Conflict, RuleResult, Verification, model_read
+from optimizer.results.answer import Conflict, RuleResult, Verification, model_read, with_verification
 from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.search.inventory.answer import (
     answer_with,
@@ -115,7 +115,8 @@ def _judged(problem: InventoryProblem, asked: ProposedPlan) -> InventoryAnswer:
             for one in misplaced[:5]
         )
         return _refused(nothing, "placement", said, "the rules of standing together are the verifier's")
-    return replace(answer, verification=verification, model=model_read(problem.model), assumed=problem.assumed)
+    answer = with_verification(replace(answer, explanation=()), verification)
+    return replace(answer, model=model_read(problem.model), assumed=problem.assumed)
 
 
 def _proportional(asked: ProposedPlan, problem: InventoryProblem) -> Any:
@@ -219,9 +220,10 @@ def _beside(problem: InventoryProblem, answer: InventoryAnswer, optimum: Invento
         return replace(answer, feasible=True, optimum=optimum, explanation=(shapes, beside))
     value, bound = answer.objective.value, optimum.objective.bound
     level = not behind(problem, answer, optimum) and value <= optimum.objective.value
-    best = optimum.status == "optimal" and level
+    best = optimum.status == "optimal" and answer.verification.passed and level
     objective = replace(answer.objective, bound=bound, gap=max(0.0, value - bound) / max(value, 1.0))
-    said = (f"{shapes} keeps every rule: {milliseconds(value)} expected per request.", beside)
+    keeps = f"{shapes} keeps every rule: {milliseconds(value)} expected per request."
+    said = (*answer.explanation, keeps, beside)
     return replace(
         answer,
         status="optimal" if best else "feasible",

@@ -13,7 +13,7 @@ from optimizer.explain.uniform.memory_words import machine_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, Rate
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
-from optimizer.results.answer import WITHIN_SEARCHED, Fixed, model_read
+from optimizer.results.answer import WITHIN_SEARCHED, Fixed, model_read, with_verification
 from optimizer.results.inventory import InventoryAnswer, RateRange
 from optimizer.search.inventory.answer import answer_with, answer_without, plan_label
 from optimizer.search.inventory.candidates import Candidates
@@ -112,7 +112,11 @@ def check_inventory(
         return replace(answer, feasible=True, optimum=optimum, status="feasible", explanation=said)
     value = answer.objective.value
     best_there_is = (
-        optimum.status == "optimal" and value == best.value and not outside and not behind(problem, answer, optimum)
+        optimum.status == "optimal"
+        and answer.verification.passed
+        and value == best.value
+        and not outside
+        and not behind(problem, answer, optimum)
     )
     bound = min(value, best.bound)
     objective = replace(answer.objective, bound=bound, gap=(value - bound) / max(value, 1.0))
@@ -156,11 +160,13 @@ def _answer(
             quick = time.monotonic() - started < RANGES_WITHIN_S
             until = _no_longer(started, deadline) if quick else time.monotonic()
             answer = replace(answer, ranges=tuple(_ranges(problem, candidates, solver, until)))
-    answer = replace(answer, verification=verify_inventory(problem, answer, fixed or Fixed(), deadline=last))
-    said = _ends_left_out(problem, answer) if ranges and found.status == "optimal" else ()
-    if found.status == "infeasible" and explain != "nothing":
+    answer = with_verification(answer, verify_inventory(problem, answer, fixed or Fixed(), deadline=last))
+    refuted, answer = answer.explanation, replace(answer, explanation=())
+    said = _ends_left_out(problem, answer) if ranges and answer.status == "optimal" else ()
+    if answer.status == "infeasible" and explain != "nothing":
         answer = _explained(problem, answer, fixed or Fixed(), progress, last, repairs=explain == "repairs")
     sentences = (
+        *refuted,
         *inventory_sentences(problem, answer, found),
         *said,
         *answer.explanation,

@@ -329,9 +329,7 @@ def with_verification(found: SomeAnswer, verification: Verification) -> SomeAnsw
     answer: Any = replace(found, verification=verification)  # type: ignore[type-var]
     if verification.passed:
         return answer  # type: ignore[no-any-return]
-    status: Status = (
-        "feasible" if answer.strategy is not None and answer.status in ("optimal", "feasible") else "unknown"
-    )
+    status: Status = "feasible" if answer.status in ("optimal", "feasible") else "unknown"
     wrong = verification.mismatches[0]
     said = (
         f"The independent verification does not confirm this answer ({len(verification.mismatches)} of "

@@ -138,6 +138,8 @@ def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: Invent
         + "comes below that whole millisecond",
         "feasible": f"not proved best: nothing below {milliseconds(objective.bound)} is possible, a gap of {objective.gap:.2%}",
     }.get(answer.status, "")
+    if not answer.verification.passed:
+        proof = "which the verification does not confirm"
     said = [
         f"Objective '{problem.objective.preset}': {milliseconds(objective.value)} expected per request over failure states "
         f"(an unserved request counts {milliseconds(w.penalty_ms * w.unserved)}), {proof}. "
