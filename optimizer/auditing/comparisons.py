@@ -197,9 +197,11 @@ def _paired(sentence: Sentence, marks: list[Term], times: list[Measure]) -> list
 
 _BELOW = re.compile(
     r"\b(?:(?:well |safely |comfortably |still |just |clearly |far )*(?:within|under|below|inside)|less than"
-    r"|lower than|faster than|unter|innerhalb|kleiner als|weniger als|en dessous de|sous|inférieure?s? à"
+    r"|lower than|faster than|shorter than|in line with|unter|innerhalb|im Rahmen(?: der| des| von)?|moins que|en deçà de"
+    r"|dans la limite de|kleiner als|weniger als|en dessous de|sous|inférieure?s? à"
     r"|moins de)"
-    r"\s+(?:the |our |its |a |an |der |den |dem |die |la |le |les |une? |allowed |agreed |limit of |target of |limite de |Grenze von )*$",
+    r"\s+(?:the |our |its |a |an |der |den |dem |die |la |le |les |une? |allowed |agreed |promised |required |stated "
+    r"|geforderten? |vereinbarten? |zugesagten? |erlaubten? |limit of |target of |limite de |Grenze von )*$",
     re.IGNORECASE,
 )
 _ABOVE = re.compile(
