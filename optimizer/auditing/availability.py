@@ -51,7 +51,12 @@ def judge_availability(sentence: Sentence) -> Iterator[Claim]:
     share, down = shares[0], lasting[0]
     expected = [(1 - share) * period for period in periods]
     right = any(down.says(value * 1e3, NEAR) for value in expected)
-    if not right and (down.hedged or sentence.has("negation") or sentence.has("at_least") or sentence.has("at_most")):
+    if not right and (
+        (down.hedged and any(abs(down.value / value / 1e3 - 1) < 0.25 for value in expected))
+        or sentence.has("negation")
+        or sentence.has("at_least")
+        or sentence.has("at_most")
+    ):
         return
     reason = f"{1 - share:.4%} of {periods[0] / 3600:,.0f} hours is {_spoken(expected[0])}"
     yield Claim(

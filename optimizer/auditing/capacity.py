@@ -141,7 +141,7 @@ def _of_cards(text: str, size: Measure) -> bool:
 def _counts(sentence: Sentence) -> Iterator[float]:
     """Numbers of devices named in the sentence."""
     for found in _CARDS.finditer(sentence.text):
-        words = found["count"].lower().split()
+        words = found.group().lower().split()[:-1]
         for word in words:
             if word.isdigit() or word in COUNTS:
                 yield float(word) if word.isdigit() else float(COUNTS[word])

@@ -224,9 +224,11 @@ def _understood(
         return False  # "on 80 GB cards": what kind of card
     halves = quantity.id == "weights_in_format" and bool(sentence.strategies)
     leaves = bool(_LEAVES_WITH.search(text[: measure.start]))
+    span = sentence.clause(measure.start)
+    inside = sentence.terms_in(*span) if text[span[0] : span[0] + 1] == "(" else sentence.terms
     others = [
         t
-        for t in sentence.terms
+        for t in inside
         if t.id("other")
         and not (halves and _PART.fullmatch(t.text))
         and not (leaves and "memory_left" in t.ids("quantity"))
@@ -286,7 +288,7 @@ _SEVERAL = re.compile(
     re.IGNORECASE,
 )
 _OUTPUT_SAID = re.compile(
-    r"\b(?:answers?|replies|outputs?|out(?=\W*$)|generated|erzeugt|Antworten|Ausgabe\w*|réponses|sorties?)\b",
+    r"\b(?:answers?|replies|outputs?|out(?=\W*$)|generate[sd]?|writes?|entsteh\w*|erzeugt|Antworten|Ausgabe\w*|réponses|sorties?)\b",
     re.IGNORECASE,
 )
 _PROMPT_SAID = re.compile(
@@ -368,7 +370,7 @@ def _implied(
     elif measure.dimension == "bytes":
         if "parameter" in scope.ids and measure.value <= 8:
             sure = ["bytes_per_parameter"]
-        elif "token" in scope.ids and not known:
+        elif "token" in scope.ids and not known and not scope.loose and measure.value < 1e8:
             sure = ["cache_of_token"]
         elif counted and not known:
             sure = ["cache_of_tokens"]

@@ -142,20 +142,28 @@ def _of_result(result: Typed, operands: list[Typed]) -> list[Typed]:
 
 
 _FOR_ALL = re.compile(
-    r"\b(?:all|together|in total|total|altogether|for the (?:two|four|eight|sixteen|lot|node|box)|alle|insgesamt|zusammen|gesamt|au total"
+    r"\b(?:all|of them|together|in total|total|altogether|for the (?:two|four|eight|sixteen|lot|node|box)|alle|insgesamt|zusammen"
+    r"|gesamt|au total"
     r"|en tout|pour (?:toutes|les (?:deux|quatre|huit|seize)))\b",
     re.IGNORECASE,
 )
 
 
-def _of_all(result: Typed, typed: list[Typed], own: Situation) -> bool:
+def _of_all(result: Typed, typed: list[Typed], own: Situation, text: str) -> bool:
     """Whether a size or a power is said of one GPU or node of the problem and then of more: ``700 W each, 11.2 kW for all``."""
     if result.measure is None or not own.own_hardware or result.measure.dimension not in ("bytes", "W"):
+        return False
+    whole = _FOR_ALL.search(text[max(0, result.measure.start - 24) : result.measure.end + 24])
+    if not (whole or any(kind.get("node") == -1 for kind in result.kinds)) or "%" in text:
         return False
     known = own.values
     nominal = {"bytes": known.get("nominal_memory"), "W": known.get("tdp")}[result.measure.dimension]
     each = [one for one in typed if one is not result and any(kind.get("gpu") == -1 for kind in one.kinds)]
-    counted = any(kind.get("gpu", 0) > 0 or kind.get("node", 0) > 0 for one in typed for kind in one.kinds)
+    counted = any(
+        (kind.get("gpu", 0) > 0 or kind.get("node", 0) > 0) and one.value != own.problem.hardware.gpus
+        for one in typed
+        for kind in one.kinds
+    )
     return bool(
         nominal
         and not counted
@@ -189,7 +197,7 @@ def _own_counts(result: Typed, typed: list[Typed], own: Situation, sentence_text
     degrees = own.degrees
     assert degrees is not None
     counts = {"gpu": degrees.gpus, "replica": degrees.dp}
-    if _of_all(result, typed, own):
+    if _of_all(result, typed, own, sentence_text):
         return list(_machines(result, typed, own))
     work = own.problem.workload
     demand = []

@@ -22,6 +22,7 @@ from optimizer.auditing.launch import judge_commands
 from optimizer.auditing.lexicon import lexicon
 from optimizer.auditing.link_facts import judge_links
 from optimizer.auditing.locality import judge_locality
+from optimizer.auditing.losses import judge_losses
 from optimizer.auditing.memory import judge_memory, judge_utilisation
 from optimizer.auditing.performance import judge_performance
 from optimizer.auditing.predicates import judge_predicates
@@ -90,6 +91,7 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
                 found[statement.line] += judge_rates(sentence)
                 found[statement.line] += judge_availability(sentence)
                 found[statement.line] += judge_proportions(sentence, own, words)
+                found[statement.line] += judge_losses(sentence, own)
             found[statement.line] += judge_worked_cells(statement, context)
     for judges in (FIRST, SECOND):
         for statement in statements:

@@ -44,8 +44,9 @@ _REPLICA = re.compile(
     re.IGNORECASE,
 )
 _IDLE = re.compile(
-    r"\b(?:idle|unused|unassigned|unallocated|to spare|spare|free|in reserve|left over|leer|unbelegt|übrig|ungenutzt|frei"
-    r"|in Reserve|brach|arbeitslos|inactive?s?|inoccupée?s?|inutilisée?s?|non (?:utilisée?s?|attribuée?s?)|libres?"
+    r"\b(?:nicht (?:gebraucht|benötigt|genutzt|verwendet|belegt)|not (?:needed|used|in use)|idle|unused|unassigned|unallocated"
+    r"|to spare|spare|free|in reserve|left over|leer|unbelegt|übrig|ungenutzt|frei"
+    r"|in Reserve|brach|arbeitslos|inactive?s?|inoccupée?s?|ne servent pas|inutilisée?s?|non (?:utilisée?s?|attribuée?s?)|libres?"
     r"|en réserve)\b",
     re.IGNORECASE,
 )
@@ -117,6 +118,10 @@ def _crossing(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[
     )  # fmt: skip
 
 
+_UNUSED = re.compile(
+    r"\b(?:nicht|not|ne)\s(?:gebraucht|benötigt|genutzt|verwendet|belegt|needed|used|in use|servent pas)\b",
+    re.IGNORECASE,
+)
 _REASON = re.compile(r"\b(?:since|because|as|da|weil|car|puisque|parce que)\s", re.IGNORECASE)
 
 
@@ -147,7 +152,7 @@ def _idle(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[Clai
     elif cards and not node and len(_CARDS_IDLE.findall(text)) == 1:
         word = cards["count"].lower()
         number = int(word) if word.isdigit() else 0 if word.startswith("kein") else _NUMBER.get(word)
-        if number is None or (number and sentence.has("negation")):
+        if number is None or (number and sentence.has("negation") and not _UNUSED.search(text)):
             return
         yield _claim(
             sentence,

@@ -118,7 +118,13 @@ def _fits(sentence: Sentence, context: Context, own: Situation) -> Iterator[Clai
     verbs = [t for t in sentence.terms if t.id("fits")]
     if (
         not verbs
-        or not _WEIGHTS.search(sentence.text[: verbs[0].start] or sentence.text)
+        or not (
+            _WEIGHTS.search(sentence.text[: verbs[0].start] or sentence.text)
+            or re.match(
+                r"\s(?:das|die|der|le|la|the)\s(?:Modell|Gewichte|Checkpoint|modèle|model)\b",
+                sentence.text[verbs[0].end :],
+            )
+        )
         or _CACHE.search(sentence.text)
     ):
         return
@@ -347,6 +353,14 @@ def _formats(sentence: Sentence, context: Context, own: Situation) -> Iterator[C
     )
 
 
+_NO_NVLINK = re.compile(
+    r"\b(?:(?:cards?|GPUs?|[ABHL]\d{2,3}S?(?: SXM\d?)?|MI\d{3}X?|it|they)\s(?:have|has|offers?|come with|comes with)\sno NVLink"
+    r"|(?:Karten?|GPUs?|[ABHL]\d{2,3}S?)\s(?:hat|haben)\skein NVLink|(?:n'a|n'ont) pas (?:de |d')?NVLink)\b(?!\s(?:bridge|switch"
+    r"|between|across|zwischen|entre))",
+    re.IGNORECASE,
+)
+
+
 def _links(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     if not _LINK.search(sentence.text) or sentence.has("hypothetical"):
         return
@@ -358,6 +372,12 @@ def _links(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cla
             r"\binstead of NVLink|rather than NVLink|statt NVLink|au lieu de NVLink", sentence.text, re.IGNORECASE
         )
     )
+    if _NO_NVLINK.search(sentence.text) and all(one.nvlink_gb_per_s for one in meant.situations):
+        gpu, rate = meant.situations[0].gpu.name, meant.situations[0].nvlink_gb_per_s
+        yield _claim(
+            sentence, "refuted", f"{gpu} has NVLink, {rate:g} GB/s.", gpu, "NVLink", "has not", f"{rate:g} GB/s"
+        )
+        return
     without = all(one.nvlink_gb_per_s == 0 for one in meant.situations)
     gpu = meant.situations[0].gpu.name
     if without:
