@@ -119,7 +119,7 @@ def falcon_h1(config: Config, family: Family) -> Decoder:
 
 
 def granite_hybrid(config: Config, family: Family) -> Decoder:
-    """Granite 4: Mamba-2 (``linear_attention`` in files of transformers 5) or attention by ``layer_types``; experts beside a shared MLP, or it alone."""
+    """Granite 4: Mamba-2 (``linear_attention`` in files of transformers 5) or attention; experts beside a shared MLP, or it alone."""
     hidden, layers, sizes = hidden_size(config), config.layers(), heads_of(config, hidden_size(config))
     kinds = config.per_layer("layer_types", layers) or config.per_layer("layers_block_type", layers)
     if kinds is None:
