@@ -53,8 +53,7 @@ def compress_ratios(config: Config, layers: int) -> list[int]:
         if set(kinds) - set(known):
             raise config.error("layer_types", f"needs one of {', '.join(RATIOS)} for each of the {layers} layers")
         ratios = [known[kind] for kind in kinds]
-    usable = isinstance(ratios, list) and len(ratios) >= layers and all(isinstance(r, int) and r >= 0 for r in ratios)
-    if not usable:
+    if not isinstance(ratios, list) or len(ratios) < layers or not all(isinstance(r, int) and r >= 0 for r in ratios):
         raise config.error("compress_ratios", f"needs one whole number >= 0 for each of the {layers} layers")
     return list(ratios[:layers])
 
