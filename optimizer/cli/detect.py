@@ -69,8 +69,8 @@ def detect(
 
 
 def _saved(smi: list[str], topo: list[str]) -> list[SeenHost]:
-    from optimizer.detect.machine import SeenHost
     from optimizer.detect.listing import is_listing, parse_listing
+    from optimizer.detect.machine import SeenHost
     from optimizer.detect.slices import is_split
     from optimizer.detect.smi import parse_smi, read_text
     from optimizer.detect.topo import parse_topo

@@ -59,10 +59,18 @@ def test_slices_of_two_kinds_are_groups_of_one_host() -> None:
     [
         ("h100-mesh", [(60, 40_448), (60, 40_448)], {"h100-sxm-80gb-mig-3g.40gb": 2}),
         ("h100-mesh", [(64, 40_448), (60, 40_448)], {"h100-sxm-80gb-mig-4g.40gb": 1, "h100-sxm-80gb-mig-3g.40gb": 1}),
-        ("h100-mesh", [(16, 9_984), (32, 20_096), (16, 20_096)], {"h100-sxm-80gb-mig-1g.10gb": 1, "h100-sxm-80gb-mig-2g.20gb": 1, "h100-sxm-80gb-mig-1g.20gb": 1}),
-        ("a100-pairs", [(42, 40_192), (28, 19_968)], {"a100-pcie-80gb-mig-3g.40gb": 1, "a100-pcie-80gb-mig-2g.20gb": 1}),
+        (
+            "h100-mesh",
+            [(16, 9_984), (32, 20_096), (16, 20_096)],
+            {"h100-sxm-80gb-mig-1g.10gb": 1, "h100-sxm-80gb-mig-2g.20gb": 1, "h100-sxm-80gb-mig-1g.20gb": 1},
+        ),
+        (
+            "a100-pairs",
+            [(42, 40_192), (28, 19_968)],
+            {"a100-pcie-80gb-mig-3g.40gb": 1, "a100-pcie-80gb-mig-2g.20gb": 1},
+        ),
     ],
-)  # fmt: skip
+)
 def test_memory_and_processors_tell_the_profile(
     name: str, devices: list[tuple[int, int]], expected: dict[str, int]
 ) -> None:
