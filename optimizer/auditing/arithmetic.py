@@ -57,6 +57,8 @@ def _judge(statement: Statement, relation: Relation) -> Claim | None:
         same = unit_of(left.unit)[0] == unit_of(right.unit)[0] != ""
         if not same or (relation.sign == "=" and left.unit == right.unit and left.first == right.first):
             return None
+        if left.worded:
+            return None  # "32 GB apiece = 128 GB", "300 tokens at 20 ms = 6 s": a sum in words, and no conversion
     rough = relation.sign == "≈" or "≈" in statement.text or "~" in statement.text
     if not right.operators and _agree(left, right, rough):
         return Claim(statement.line, text, "confirmed", "The arithmetic is right.", right.text, right.text)

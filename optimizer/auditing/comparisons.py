@@ -65,6 +65,7 @@ def judge_comparisons(sentence: Sentence, context: Context, own: Situation) -> I
     yield from _percentiles(sentence)
     compared = list(_placed(sentence))
     yield from compared or _targets(sentence, context)
+    yield from _differences(sentence, context)
     yield from _ratios(sentence)
     yield from _from_to(sentence)
     yield from _goes_into(sentence)
@@ -102,7 +103,7 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
         if re.search(r"\bor\b|\bou\b|\boder\b|\bis\b|\bare\b", gap) and first.dimension == "ms":
             continue
         if re.search(
-            r"(?:[×*÷/+−-]|\d\s?[xX]|\bmal|\btimes)\s*$", sentence.text[: first.start].rstrip("(")
+            r"(?:[×*÷/+−-]|\d\s?[xX]|\b[xX]|\bmal|\btimes)\s*$", sentence.text[: first.start].rstrip("(")
         ) or re.match(r"\s*(?:[×*÷+−]|/\s?\d|per|/)", sentence.text[second.end :]):
             continue
         right = any(
@@ -126,6 +127,11 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
         ):
             if first.dimension == "bytes" and re.search(r"[×*÷/+−]", sentence.text):
                 continue
+            if first.dimension != "bytes/s" and any(
+                m.end <= first.start and not re.search(r"[,;:.(]", sentence.text[m.end : first.start])
+                for m in sentence.measures
+            ):
+                continue  # "300 tokens at 20 ms = 6 s": a product, and no conversion
             yield _claim(
                 sentence,
                 "refuted",
@@ -246,6 +252,7 @@ def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
     said = _verdict_words(sentence)
     metrics = [id for t in sentence.terms for id in t.ids("metrics")]
     times = [m for m in sentence.measures if m.dimension in ("ms", "requests/s", "tokens/s")]
+    times = [m for m in times if not _DIFFERENCE.match(sentence.text[m.end :])]
     if not times or len({m.dimension for m in times}) != 1:
         return
     percentiles = {int(p) for t in sentence.terms if (p := t.id("percentiles"))}
@@ -301,6 +308,12 @@ def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
         )
 
 
+_DIFFERENCE = re.compile(
+    r"\s*(?:below|under|above|over|less|more|short|better|worse|faster|slower|earlier|later|unter|über|weniger|mehr|darunter"
+    r"|darüber|schneller|langsamer|besser|de (?:moins|plus)|au-dessous|au-dessus|en dessous|sous)\b",
+    re.IGNORECASE,
+)
+"""Behind a figure: how far it is from another one, ``6 ms below the limit``."""
 _PROMISED = re.compile(
     r"\b(?:promised|agreed|committed|zugesagt|vereinbart|versprochen|gefordert|promis|convenu)\b", re.IGNORECASE
 )
@@ -372,6 +385,38 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
                 expected,
                 f"{metric} target",
             )
+
+
+def _differences(sentence: Sentence, context: Context) -> Iterator[Claim]:
+    """``P99 is 44 ms, 6 ms below the limit``: how far a figure is from what the problem or the sentence demands."""
+    times = [m for m in sentence.measures if m.dimension == "ms"]
+    gaps = [m for m in times if _DIFFERENCE.match(sentence.text[m.end :])]
+    others = [m for m in times if m not in gaps]
+    if len(gaps) != 1 or not others or not sentence.has("target") or sentence.has("hypothetical"):
+        return
+    gap = gaps[0]
+    limits = [m for m in others if _near_target(sentence, m) or m.start >= gap.end]
+    results = [m for m in others if m not in limits]
+    if len(results) != 1 or len(limits) > 1:
+        return
+    metrics = {id for t in sentence.terms for id in t.ids("metrics")}
+    marks = {p for t in sentence.terms if (p := t.id("percentiles"))}
+    if limits:
+        limit: float | None = limits[0].value
+    elif len(metrics) == 1 and len(marks) == 1:
+        limit = getattr(context.problem.requirements, f"{next(iter(metrics))}_p{next(iter(marks))}_ms", None)
+    else:
+        return
+    if limit is None:
+        return
+    value = abs(float(limit) - results[0].value)
+    right = gap.says(value, 0.01)
+    reason = f"{results[0].text} is {value:g} ms {'below' if results[0].value <= limit else 'above'} {limit:g} ms"
+    if right or not gap.hedged:
+        yield _claim(
+            sentence, "confirmed" if right else "refuted", reason + ("." if right else f", not {gap.text}."), gap, f"{value:g} ms",
+            "difference",
+        )  # fmt: skip
 
 
 def _other_than_metric(sentence: Sentence) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from optimizer.auditing.context import OTHER_NETWORK, Context
 from optimizer.auditing.coverage import CAPACITY, explained, unknown_words
 from optimizer.auditing.facts import Situation
+from optimizer.auditing.implied_units import speaks_of_money
 from optimizer.auditing.labels import claim
 from optimizer.auditing.ledger import Reading, gpu_counts, readings
 from optimizer.auditing.lexicon import Lexicon, Quantity, Term, afterwards, filler_words
@@ -186,6 +187,11 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     return refuted
 
 
+def _of_money(sentence: Sentence, quantity: Quantity) -> bool:
+    """Whether a figure "an hour" is certainly one of money, by its sentence or the headings above it."""
+    return quantity.unit != "money/h" or speaks_of_money(f"{sentence.statement.section} / {sentence.statement.text}")
+
+
 def _understood(
     sentence: Sentence, measure: Measure, candidate: FigureReading, meant: About, scope: Scope, found: list[Reading]
 ) -> bool:
@@ -205,7 +211,7 @@ def _understood(
             quantity.id != "price" and any(abs(m.start - term.start) < abs(measure.start - term.start) for m in rivals)
         ):
             return False
-    if not sentence.firm or quantity.by_title or quantity.id in _UNSURE:
+    if not sentence.firm or quantity.by_title or quantity.id in _UNSURE or not _of_money(sentence, quantity):
         return False
     if _relation(sentence, measure) == "=" and re.search(
         r"\b(?:of|der|des|sur|von|de|above|over|below|than|als|que)\s+(?:the\s|its\s|les\s|den\s|its\s|ihrer\s|ses\s)?$",
@@ -263,6 +269,12 @@ _COMES_WITH = re.compile(
     r"|offre|a|ont)\s+(?:a |only |just )?$",
     re.IGNORECASE,
 )
+_OF_THE_NAMED = re.compile(
+    r"\b(?:RTX\s\w*\s?\d{4}|[ABHLTV]\d{1,4}S?|MI\d{3}X?)(?:\s(?:SXM\d?|PCIe|NVL|Ada))?s?,?\s(?:\(|with |at |mit |zu |à |de )?(?:je )?"
+    r"\d+\s?(?:GB|Go|GiB)\s(?:each|apiece|chacune?|jeweils|per card|je Karte|par carte|pro Karte)\b",
+    re.IGNORECASE,
+)
+"""``4x RTX 5090, 24 GB apiece``: the memory of each of the named cards."""
 _IF = re.compile(
     r"\b(?:if|had (?:we|it)|were (?:we|it|one)|suppose|assuming|wenn|falls|hätten?|angenommen|si|supposons)\b",
     re.IGNORECASE,
@@ -380,7 +392,9 @@ def _implied(
         elif not known:
             ids = ["total_memory", "gpu_memory"]
     bare = measure.dimension == "bytes" and not known and not sure and (sentence.gpus or "gpu" in scope.ids)
-    if bare and _COMES_WITH.search(sentence.text[: measure.start]):
+    if bare and (
+        _COMES_WITH.search(sentence.text[: measure.start]) or _OF_THE_NAMED.search(sentence.text[: measure.end + 24])
+    ):
         sure = ["gpu_memory"]
     for id in (*sure, *ids):
         if all(one.quantity.id != id for one in known):
@@ -641,7 +655,11 @@ def _refutable(
     found: list[Reading], relation: str,
 ) -> bool:  # fmt: skip
     quantity, term = candidate.quantity, candidate.term
-    if (quantity.id in _BY_UNIT and term is None) or (quantity.by_title and quantity.weak):
+    if (
+        not _of_money(sentence, quantity)
+        or (quantity.id in _BY_UNIT and term is None)
+        or (quantity.by_title and quantity.weak)
+    ):
         return False
     if quantity.id == "request_rate" and re.search(r"hour|day|minute|Stunde|Tag|heure|jour", measure.unit):
         return bool(

@@ -250,6 +250,7 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
                 r"|lasts?)\s(?:about |etwa |environ )?$",
                 before,
             )
+            or re.search(r"\b(?:[Tt]okens?|jetons?)\s(?:at|of|with|à|bei|mit|zu)\s(?:about |etwa |environ )?$", before)
             or re.match(
                 r"\s*(?:per|/|pro|je|par|for each|a)\s*(?:output |generated |decoded )?-?(?:tokens?|steps?|jetons?|Token"
                 r"|Schritt|Dekodierschritt|decode step|pas|Ausgabetoken|iteration)",

@@ -32,6 +32,18 @@ _COST = re.compile(
     r"|zahlen|Rechnung|prix|coûts?|coûte|coûtent|facture|loyer|paie|payons)\b",
     re.IGNORECASE,
 )
+_PRICED = re.compile(
+    r"[€$£]|\b(?:USD|EUR|euros?|dollars?|GPU-?(?:hours?|h|Stunden?)|(?:per|a|pro|je|par) (?:GPU|card|Karte|carte)(?:[ -]| (?:and|und|et) )"
+    r"(?:hours?|Stunde|heure))\b|(?<![\d.,])\d+[.,]\d\d(?![\d.,])|Kosten|costs?\b|coût|budget",
+    re.IGNORECASE,
+)
+
+
+def speaks_of_money(text: str) -> bool:
+    """Whether figures "an hour" in a text are money: by a currency, a price or a word for it; else they may count anything."""
+    return bool(_COST.search(text) or _PRICED.search(text))
+
+
 _REQUESTS = re.compile(
     r"\s(?:\w+\s)?(?:requests?|reqs?|queries|calls|chats|mails|e-mails|emails|messages|documents|questions|tickets|jobs|conversations"
     r"|Anfragen|Mails|Nachrichten|Dokumente|Gespräche|requêtes|demandes|appels|courriels)\b",
@@ -72,6 +84,9 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
             dimension, factors = unit_of(unit)
             return _scaled(measure, dimension, factors)
     behind = _BEHIND.match(after)
+    if behind and PERIODS[behind["period"].lower()] == (1.0,) and not _CURRENCY.match(after):
+        counted = _counted(before) or _counted(after, first=True)
+        return _scaled(measure, f"{counted}/s", (1.0,), behind["period"]) if counted else measure
     if (
         behind
         and not behind["share"]
@@ -97,6 +112,20 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
         period = next(iter(periods))
         return _scaled(measure, "requests/s", tuple(1.0 / s for s in PERIODS[period]), period)
     return measure
+
+
+_COUNTED = re.compile(
+    r"\b(?:(?P<token>\w*-?tokens?|jetons?)|(?P<request>\w*-?requests?|queries|calls|\w*anfragen?|requêtes?))\b",
+    re.IGNORECASE,
+)
+
+
+def _counted(text: str, *, first: bool = False) -> str:
+    """What ``2 per second`` counts, by the nearest word for it: "tokens", "requests" or ""."""
+    found = list(_COUNTED.finditer(text))
+    if not found:
+        return ""
+    return "tokens" if (found[0] if first else found[-1])["token"] else "requests"
 
 
 def _label_unit(label: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -101,8 +102,13 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
     return AuditResult(problem.name, label, tuple(claims), unknown)
 
 
+_OPTION = re.compile(r"(?:^|\s)--[a-z]")
+
+
 def _is_prose(statement: Statement) -> bool:
-    """Not code, or a block without a language, in which reports set out figures and formulas."""
+    """Not code, or a block without a language, in which reports set out figures and formulas; commands are not."""
+    if statement.kind == "code" and _OPTION.search(statement.text):
+        return False
     return statement.kind != "code" or statement.language in ("", "text", "txt", "plain", "plaintext")
 
 
