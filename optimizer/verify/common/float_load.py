@@ -164,7 +164,7 @@ def _within(
         "tpot_p99": times.tpot[at99],
     }
     unsure &= ~none_left & (last < 1 + NEAR)
-    push = rate * whole / alone_share
+    push = rate * occupancy / alone_share
     second, cubed = _prompts(problem)
     wider = 1 + push + second * push**2 / 2
     number = mean, variance * wider, third * wider**2 + variance * (push + second * push**2 + cubed * push**3 / 3)
