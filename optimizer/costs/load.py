@@ -192,7 +192,7 @@ def _evaluate(
     prefilling = rate * occupancy
     variance = square - mean_number**2
     third = cube - 3 * mean_number * square + 2 * mean_number**3
-    push = rate * alone / (1 - np.where(prefilling < 1, prefilling, 0.0))
+    push = prefilling / (1 - np.where(prefilling < 1, prefilling, 0.0))
     stable = (k <= slots) & (prefilling < 1)
     spread = np.maximum(0.0, c99 - mean_number) / np.where(stable, 1 - prefilling, 1.0)
     n99 = 1 + np.ceil(np.where(stable, mean_number + spread, slots)).astype(np.int64)
