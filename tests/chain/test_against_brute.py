@@ -30,6 +30,7 @@ def test_value_is_that_of_the_best_placement(
 
 @pytest.mark.parametrize("limits", ["both", *(pytest.param(one, marks=pytest.mark.long) for one in ("stages", "ms"))])
 @pytest.mark.parametrize("connection", ["exact", "contained"])
+@pytest.mark.heavy(13)
 @pytest.mark.parametrize("seed", range(24))
 def test_limits_on_chains(seed: int, connection: str, limits: str, met: Callable[[str], None]) -> None:
     """Every way that tokens take is within the limits, links with latency of their own and stages with times of their own."""
@@ -45,13 +46,11 @@ def test_limits_on_chains(seed: int, connection: str, limits: str, met: Callable
 
 def test_limits_bind_in_some_cases_and_leave_something_in_others() -> None:
     met = set()
-    for seed in range(24):
+    for seed in (1, 2, 14):
         values = limited(seed, "exact", "both")
         some, most = best_limited(chain_from_dict(values)), best_value(chain_from_dict({**values, "requirements": {}}))
         met.add("none" if some == 0 < most else "less" if 0 < some < most else "all" if some == most > 0 else "nothing")
-        if {"none", "less", "all"} <= met:
-            return
-    raise AssertionError(met)
+    assert met == {"none", "less", "all"}
 
 
 def test_the_float_sees_both_feasible_and_infeasible_cases() -> None:
