@@ -10,6 +10,7 @@ from optimizer.facts.demand import Requirements, Workload, WorkloadInput
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.lengths import LengthLaw, trace_classes
 from optimizer.facts.model import ModelFacts
+from optimizer.reading.draft import Resolve, with_draft_model
 from optimizer.reading.eagle import with_head
 from optimizer.reading.traces import read_requests
 
@@ -21,12 +22,15 @@ def longest_allowed(requirements: Requirements, model: ModelFacts) -> int:
     return requirements.max_sequence_tokens or model.max_context_tokens
 
 
-def workload_of(stated: WorkloadInput, folder: Path, longest: int, model: ModelFacts) -> Workload:
+def workload_of(
+    stated: WorkloadInput, folder: Path, longest: int, model: ModelFacts, resolve: Resolve | None = None
+) -> Workload:
     """The workload with what its lengths and its trace say.
 
     Args:
-        folder: where the path of a trace starts.
+        folder: where the path of a trace, or of a draft model, starts.
         longest: tokens of the longest request that is served; longer ones of a trace are refused and left out.
+        resolve: finds a draft model; None where nothing is guessed.
 
     Raises:
         ProblemError: something is missing, stated twice, or the trace cannot be used.
@@ -41,6 +45,10 @@ def workload_of(stated: WorkloadInput, folder: Path, longest: int, model: ModelF
         raise ProblemError("workload.speculation.method", f"mtp: {model.name} states no multi-token-prediction module")
     if found.speculation is not None and found.speculation.method == "eagle":
         found = found.model_copy(update={"speculation": with_head(found.speculation, model)})
+    if found.speculation is not None and found.speculation.method == "draft" and resolve is not None:
+        found = found.model_copy(
+            update={"speculation": with_draft_model(found.speculation, model, folder, resolve)}
+        )
     return found
 
 

@@ -84,6 +84,36 @@ WRONG = [
         "workload.speculation",
         "draft_parameters is needed",
     ),
+    (
+        {
+            "prompt_tokens": 100,
+            "output_tokens": 9,
+            "requests_per_s": 1,
+            "speculation": {"method": "draft", "acceptance": 0.8, "draft_model": "llama3.2-1b"},
+        },
+        "workload.speculation.draft_model",
+        "vocabulary of 128,256",
+    ),
+    (
+        {
+            "prompt_tokens": 100,
+            "output_tokens": 9,
+            "requests_per_s": 1,
+            "speculation": {"method": "draft", "acceptance": 0.8, "draft_model": "org/unknown"},
+        },
+        "workload.speculation.draft_model",
+        "or state draft_parameters, draft_layers, draft_kv_bytes_per_token",
+    ),
+    (
+        {
+            "prompt_tokens": 100,
+            "output_tokens": 9,
+            "requests_per_s": 1,
+            "speculation": {"method": "ngram", "acceptance": 0.8, "draft_model": "llama3.2-1b"},
+        },
+        "workload.speculation",
+        "draft_model has no meaning with method ngram",
+    ),
 ]
 
 
@@ -105,3 +135,15 @@ def test_choices_left_open_are_each_a_problem() -> None:
     one = found.decided(choices[-1])
     assert (one.search.max_num_batched_tokens, one.workload.guessed, one.variants()) == (4096, 2, ({},))
     assert float(one.workload.yielded) == 1.75
+
+
+def test_a_draft_is_known_by_its_model() -> None:
+    """Llama-3.2-1B: 16 layers of 2 · 8 KV heads · 64 values in 16 bit, 1,235,814,400 parameters; what is stated stands."""
+    work = {"prompt_tokens": 100, "output_tokens": 9, "requests_per_s": 1}
+    guesses = {"method": "draft", "acceptance": 0.7, "draft_model": "llama3.2-1b"}
+    for stated, layers in (({}, 16), ({"draft_layers": 3}, 3)):
+        values = {"hardware": {"gpu": GPU, "nodes": 1}, "model": "llama3.1-70b"}
+        found = problem_from_dict({**values, "workload": {**work, "speculation": guesses | stated}}).workload.speculation
+        assert found is not None and found.draft_model == "meta-llama/Llama-3.2-1B-Instruct"
+        assert found.draft_parameters == 1.2358144 and found.draft_layers == layers
+        assert found.draft_kv_bytes_per_token == 16 * 2 * 8 * 64 * 2
