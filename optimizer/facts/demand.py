@@ -82,7 +82,8 @@ class Speculation(Facts):
     draft_kv_bytes_per_token: CountOrZero | None = Field(
         default=None, description="Cache that the draft keeps of one token, over all its layers, bytes"
     )
-    draft_model: str | None = Field(default=None,
+    draft_model: str | None = Field(
+        default=None,
         description="The draft: a catalog name, or the path of its config or folder, from which what is left out above follows; any other "
         "name is for the launch line alone",
     )

@@ -64,5 +64,6 @@ def _refuse(draft: ModelFacts, model: ModelFacts) -> None:
         )
     if draft.experts:
         raise ProblemError(
-            NAME, f"{draft.name} has experts, of which a step reads some: state {', '.join(DRAFT_FIELDS)} of what is read"
+            NAME,
+            f"{draft.name} has experts, of which a step reads some: state {', '.join(DRAFT_FIELDS)} of what is read",
         )

@@ -46,9 +46,7 @@ def workload_of(
     if found.speculation is not None and found.speculation.method == "eagle":
         found = found.model_copy(update={"speculation": with_head(found.speculation, model)})
     if found.speculation is not None and found.speculation.method == "draft" and resolve is not None:
-        found = found.model_copy(
-            update={"speculation": with_draft_model(found.speculation, model, folder, resolve)}
-        )
+        found = found.model_copy(update={"speculation": with_draft_model(found.speculation, model, folder, resolve)})
     return found
 
 

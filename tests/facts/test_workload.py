@@ -143,7 +143,9 @@ def test_a_draft_is_known_by_its_model() -> None:
     guesses = {"method": "draft", "acceptance": 0.7, "draft_model": "llama3.2-1b"}
     for stated, layers in (({}, 16), ({"draft_layers": 3}, 3)):
         values = {"hardware": {"gpu": GPU, "nodes": 1}, "model": "llama3.1-70b"}
-        found = problem_from_dict({**values, "workload": {**work, "speculation": guesses | stated}}).workload.speculation
+        found = problem_from_dict(
+            {**values, "workload": {**work, "speculation": guesses | stated}}
+        ).workload.speculation
         assert found is not None and found.draft_model == "meta-llama/Llama-3.2-1B-Instruct"
         assert found.draft_parameters == 1.2358144 and found.draft_layers == layers
         assert found.draft_kv_bytes_per_token == 16 * 2 * 8 * 64 * 2

@@ -63,7 +63,9 @@ def test_shared_tokens_are_held_once_and_leave_the_rest_to_hits() -> None:
 
 def test_less_is_left_at_more_load_and_a_false_claim_is_refuted() -> None:
     light, heavy = (answered({"hit_rate": 0.4}, rate).metrics for rate in (0.1, 0.5))
-    assert light is not None and heavy is not None and light.prefix_kept_s is not None and heavy.prefix_kept_s is not None
+    assert (
+        light is not None and heavy is not None and light.prefix_kept_s is not None and heavy.prefix_kept_s is not None
+    )
     assert light.prefix_kept_s > 5 * heavy.prefix_kept_s
     problem_stated = {
         "hardware": {"gpu": "l4-24gb", "nodes": 1, "gpus_per_node": 1},
