@@ -286,9 +286,10 @@ class Requirements(Facts):
         description="Longest prompt plus output to serve; left out, at least the longest request stated and, up to the "
         "model's context, as much as fits beside the load",
     )
-    preemption_share: Annotated[float, Field(gt=0, le=0.5)] = Field(
+    preemption_share: Annotated[float, Field(ge=1e-6, le=0.5)] = Field(
         default=0.01,
-        description="Share of the time in which the requests in progress may want more KV cache than there is",
+        description="Share of the time in which the requests in progress may want more KV cache than there is; for none ever "
+        "search.kv_reservation: full",
     )
     gpu_memory_utilization: Share = Field(default=0.9, description="Share of each GPU's memory that may be used")
     margin: float = Field(
