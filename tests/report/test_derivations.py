@@ -95,7 +95,7 @@ WORKLOADS: dict[str, tuple[str, dict[str, Any], Fixed]] = {
 
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_what_changes_the_work_of_a_token(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prefixes, guesses and laws of lengths; what would gain something is not asked here."""
+    """Prefixes, guesses, laws of lengths and goodput; what would gain something is not asked here."""
     monkeypatch.setattr(build, "advice_of", lambda *_: Recommendations(()))
     model, work, fixed = WORKLOADS[name]
     gpu = "h200-sxm-141gb" if model == "deepseek-v3" else "h100-sxm-80gb"
@@ -104,7 +104,12 @@ def test_what_changes_the_work_of_a_token(name: str, monkeypatch: pytest.MonkeyP
             "hardware": {"gpu": gpu, "nodes": 1},
             "model": model,
             "workload": {"requests_per_s": 2, **work},
-            "requirements": {"max_batch": 64, "max_sequence_tokens": 8192},
+            "requirements": {
+                "max_batch": 64,
+                "max_sequence_tokens": 8192,
+                "e2e_p99_ms": 60_000,
+                "goodput": {"share": 0.95, "ttft_ms": 3000, "tpot_ms": 100},
+            },
         }
     )
     answer = check(problem, fixed, repairs=False)
