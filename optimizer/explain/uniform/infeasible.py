@@ -8,18 +8,17 @@ from typing import TypeVar
 import numpy as np
 
 from optimizer.explain.common.numbers import listing
+from optimizer.explain.uniform.choice import verified_choice
 from optimizer.explain.uniform.conflict import find_conflicts
 from optimizer.explain.uniform.cuts import cut_of, widest_first
 from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated, stated_of
 from optimizer.results.answer import WITHIN_SEARCHED, Answer, Fixed, Repair, unverified
-from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.oracle import Oracle, restricted
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.replica_counts import considered
 from optimizer.search.uniform.solve import Solver
-from optimizer.verify import verify_answer
 
 A = TypeVar("A", bound=Answer)
 
@@ -87,19 +86,8 @@ def _solved_whole(problem: Problem) -> Answer:
 
 
 def _best(quantities: Quantities, fixed: Fixed | None) -> Answer:
-    problem, none = quantities.problem, unverified()
     found = Solver().best(quantities, fixed)
     if found.choice is None:
-        return Answer(problem.name, found.outcome, None, None, None, (), none, ())
-    answer = Answer(
-        problem=problem.name,
-        status=found.outcome,
-        strategy=strategy_of(quantities, found.choice),
-        metrics=metrics_of(quantities, found.choice),
-        objective=objective_of(quantities, found.choice, found.bound if found.outcome != "optimal" else None),
-        rules=judge_rules(quantities, found.choice),
-        verification=none,
-        explanation=(),
-        cost_source=problem.cost_source,
-    )
-    return replace(answer, verification=verify_answer(problem, answer, fixed or Fixed(), exhaustive=False))
+        return Answer(quantities.problem.name, found.outcome, None, None, None, (), unverified(), ())
+    bound = found.bound if found.outcome != "optimal" else None
+    return verified_choice(quantities, found.choice, fixed, found.outcome, bound)
