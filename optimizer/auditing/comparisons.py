@@ -57,6 +57,21 @@ _SAME = re.compile(
 )
 
 
+_SAME_AFTER_WORDS = re.compile(
+    r"\s[^\d,;.()]{2,30},\s(?:i\.e\.|that is|which is|that's|which makes|das sind|das ist|d\. ?h\.|soit|c'est-à-dire)\s(?:about "
+    r"|rund |etwa |environ )?",
+    re.IGNORECASE,
+)
+"""``25 Gbit/s am Netz, das sind 3,1 GB/s``."""
+_NEARLY = re.compile(
+    r"(?:\s[^\d,;.()]{2,30})?,?\s?\(?(?:which is |that is |das sind |soit )?(?:a (?:bit|little|touch)|slightly|just|etwas|knapp"
+    r"|gut|un peu)\s"
+    r"(?:under|over|above|below|more than|less than|unter|über|mehr als|weniger als|plus de|moins de)\s",
+    re.IGNORECASE,
+)
+"""``70,272 bytes of cache, a bit under 69 KiB``: the same amount, rounded in words."""
+
+
 def judge_comparisons(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     """Claims about two figures of one sentence."""
     if sentence.statement.line in context.rows:
@@ -65,6 +80,7 @@ def judge_comparisons(sentence: Sentence, context: Context, own: Situation) -> I
     yield from _percentiles(sentence)
     compared = list(_placed(sentence))
     yield from compared or _targets(sentence, context)
+    yield from _differences(sentence, context)
     yield from _ratios(sentence)
     yield from _from_to(sentence)
     yield from _goes_into(sentence)
@@ -97,12 +113,16 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
             and _bits(first) != _bits(second)
         )
         explicit = bool(_SAME.match(gap)) and bool(re.search(r"[=≈\w]", gap))
+        explicit = explicit or bool(_SAME_AFTER_WORDS.fullmatch(gap))
+        if _NEARLY.fullmatch(gap):
+            yield from _restated(sentence, first, second)
+            continue
         if not (explicit or bracket):
             continue
         if re.search(r"\bor\b|\bou\b|\boder\b|\bis\b|\bare\b", gap) and first.dimension == "ms":
             continue
         if re.search(
-            r"(?:[×*÷/+−-]|\d\s?[xX]|\bmal|\btimes)\s*$", sentence.text[: first.start].rstrip("(")
+            r"(?:[×*÷/+−-]|\d\s?[xX]|\b[xX]|\bmal|\btimes)\s*$", sentence.text[: first.start].rstrip("(")
         ) or re.match(r"\s*(?:[×*÷+−]|/\s?\d|per|/)", sentence.text[second.end :]):
             continue
         right = any(
@@ -126,6 +146,11 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
         ):
             if first.dimension == "bytes" and re.search(r"[×*÷/+−]", sentence.text):
                 continue
+            if first.dimension != "bytes/s" and any(
+                m.end <= first.start and not re.search(r"[,;:.(]", sentence.text[m.end : first.start])
+                for m in sentence.measures
+            ):
+                continue  # "300 tokens at 20 ms = 6 s": a product, and no conversion
             yield _claim(
                 sentence,
                 "refuted",
@@ -134,6 +159,16 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
                 expected,
                 "unit conversion",
             )
+
+
+def _restated(sentence: Sentence, first: Measure, second: Measure) -> Iterator[Claim]:
+    """An amount and what it is "a bit under" or "just over" in another unit."""
+    if first.dimension not in ("bytes", "bytes/s"):
+        return
+    near = any(abs(a - b) <= 0.1 * max(a, b) for a in first.values for b in second.values)
+    expected = _as(first, second)
+    reason = f"{first.text} is {expected}" + ("." if near else f", not {second.text}.")
+    yield _claim(sentence, "confirmed" if near else "refuted", reason, second, expected, "unit conversion")
 
 
 def _bits(measure: Measure) -> bool:
@@ -191,9 +226,11 @@ def _paired(sentence: Sentence, marks: list[Term], times: list[Measure]) -> list
 
 _BELOW = re.compile(
     r"\b(?:(?:well |safely |comfortably |still |just |clearly |far )*(?:within|under|below|inside)|less than"
-    r"|lower than|faster than|unter|innerhalb|kleiner als|weniger als|en dessous de|sous|inférieure?s? à"
+    r"|lower than|faster than|shorter than|in line with|unter|innerhalb|im Rahmen(?: der| des| von)?|moins que|en deçà de"
+    r"|dans la limite de|kleiner als|weniger als|en dessous de|sous|inférieure?s? à"
     r"|moins de)"
-    r"\s+(?:the |our |its |a |an |der |den |dem |die |la |le |les |une? |allowed |agreed |limit of |target of |limite de |Grenze von )*$",
+    r"\s+(?:the |our |its |a |an |der |den |dem |die |la |le |les |une? |allowed |agreed |promised |required |stated "
+    r"|geforderten? |vereinbarten? |zugesagten? |erlaubten? |limit of |target of |limite de |Grenze von )*$",
     re.IGNORECASE,
 )
 _ABOVE = re.compile(
@@ -244,14 +281,16 @@ def _placed(sentence: Sentence) -> Iterator[Claim]:
 def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
     """A figure said to meet or miss a target that stands in the sentence or in the problem."""
     said = _verdict_words(sentence)
+    promised = bool(_OF_TARGETS.search(sentence.statement.section)) and not sentence.has("achieved")
     metrics = [id for t in sentence.terms for id in t.ids("metrics")]
     times = [m for m in sentence.measures if m.dimension in ("ms", "requests/s", "tokens/s")]
+    times = [m for m in times if not _DIFFERENCE.match(sentence.text[m.end :])]
     if not times or len({m.dimension for m in times}) != 1:
         return
     percentiles = {int(p) for t in sentence.terms if (p := t.id("percentiles"))}
     needs = context.problem.requirements
     demanded_only = bool(_MUST.search(sentence.text))
-    demanded_only = demanded_only or bool(_PROMISED.search(sentence.text))
+    demanded_only = demanded_only or promised or bool(_PROMISED.search(sentence.text))
     targets = times if demanded_only else [m for m in times if _near_target(sentence, m)]
     if len(targets) > 1 and len(times) == 2 and sentence.has("achieved"):
         marks = [t for t in sentence.terms if t.id("achieved")]
@@ -301,9 +340,21 @@ def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
         )
 
 
+_DIFFERENCE = re.compile(
+    r"\s*(?:below|under|above|over|less|more|short|better|worse|faster|slower|earlier|later|unter|über|weniger|mehr|darunter"
+    r"|darüber|schneller|langsamer|besser|de (?:moins|plus)|au-dessous|au-dessus|en dessous|sous)\b",
+    re.IGNORECASE,
+)
+"""Behind a figure: how far it is from another one, ``6 ms below the limit``."""
 _PROMISED = re.compile(
     r"\b(?:promised|agreed|committed|zugesagt|vereinbart|versprochen|gefordert|promis|convenu)\b", re.IGNORECASE
 )
+_OF_TARGETS = re.compile(
+    r"\b(?:targets?|SLOs?|SLAs?|promise\w*|objectives|requirements|service levels?|Ziele?|Zielwerte|Zusagen?|Anforderungen|Vorgaben"
+    r"|objectifs|exigences|engagements?)\b[^/]*$",
+    re.IGNORECASE,
+)
+"""Headings below which a latency is one that is demanded."""
 _OF_ALL = re.compile(r"\s*(?:of|der|aller|des|de)\b", re.IGNORECASE)
 """Behind 99%: the share of requests that a percentile is."""
 _MEETS = re.compile(
@@ -357,6 +408,7 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
                 or _BOUND.match(sentence.text)
                 or _MUST.search(sentence.text)
                 or _PROMISED.search(sentence.text)
+                or _OF_TARGETS.search(sentence.statement.section)
             )
             and not _other_than_metric(sentence)
             and len(percentiles) == 1
@@ -372,6 +424,38 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
                 expected,
                 f"{metric} target",
             )
+
+
+def _differences(sentence: Sentence, context: Context) -> Iterator[Claim]:
+    """``P99 is 44 ms, 6 ms below the limit``: how far a figure is from what the problem or the sentence demands."""
+    times = [m for m in sentence.measures if m.dimension == "ms"]
+    gaps = [m for m in times if _DIFFERENCE.match(sentence.text[m.end :])]
+    others = [m for m in times if m not in gaps]
+    if len(gaps) != 1 or not others or not sentence.has("target") or sentence.has("hypothetical"):
+        return
+    gap = gaps[0]
+    limits = [m for m in others if _near_target(sentence, m) or m.start >= gap.end]
+    results = [m for m in others if m not in limits]
+    if len(results) != 1 or len(limits) > 1:
+        return
+    metrics = {id for t in sentence.terms for id in t.ids("metrics")}
+    marks = {p for t in sentence.terms if (p := t.id("percentiles"))}
+    if limits:
+        limit: float | None = limits[0].value
+    elif len(metrics) == 1 and len(marks) == 1:
+        limit = getattr(context.problem.requirements, f"{next(iter(metrics))}_p{next(iter(marks))}_ms", None)
+    else:
+        return
+    if limit is None:
+        return
+    value = abs(float(limit) - results[0].value)
+    right = gap.says(value, 0.01)
+    reason = f"{results[0].text} is {value:g} ms {'below' if results[0].value <= limit else 'above'} {limit:g} ms"
+    if right or not gap.hedged:
+        yield _claim(
+            sentence, "confirmed" if right else "refuted", reason + ("." if right else f", not {gap.text}."), gap, f"{value:g} ms",
+            "difference",
+        )  # fmt: skip
 
 
 def _other_than_metric(sentence: Sentence) -> bool:
@@ -506,7 +590,8 @@ _REMAIN = re.compile(
 )
 _AFTER_WEIGHTS = re.compile(
     r"\b(?:after|once|behind|besides|beside|without|nach|neben|abzüglich|après|une fois)\b[^,;]*\b(?:weights?|model|Gewichten?"
-    r"|Modell|poids|modèle)\b",
+    r"|Modell|poids|modèle)\b"
+    r"|\b(?:if|when|wenn|sobald|quand)\b[^,;]*\b(?:weights?|model|Gewichte|Modell|poids|modèle)\b[^,;]*\b(?:loaded|geladen|chargée?s?)\b",
     re.IGNORECASE,
 )
 
@@ -514,7 +599,9 @@ _AFTER_WEIGHTS = re.compile(
 def _left_of(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     """``Of 72 GB that may be used on a card, 36.7 GB remain``: a whole that the sentence states, less the weights."""
     sizes = [m for m in sentence.measures if m.dimension == "bytes"]
-    if len(sizes) != 2 or not _REMAIN.search(sentence.text) or own.degrees is None or sentence.has("hypothetical"):
+    if len(sizes) != 2 or not _REMAIN.search(sentence.text) or own.degrees is None:
+        return
+    if sentence.has("hypothetical") and not _AFTER_WEIGHTS.search(sentence.text):
         return
     whole, rest = sizes
     lead = sentence.text[: whole.start]

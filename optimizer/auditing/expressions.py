@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from optimizer.auditing.units import NUMBER, UNIT, unit_of
@@ -51,6 +51,8 @@ class Side:
     unit: str
     step: float
     text: str
+    worded: bool = False
+    """Words or other numbers of the same clause stand beside it that may change what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,15 @@ def relations(text: str) -> Iterator[Relation]:
         right = _prefix(parts[index + 1], whole=not last)
         if left and right:
             sign = _RELATIONS.get(tokens[mark].text, tokens[mark].text)
-            yield Relation(_side(left, text), _side(right, text), sign, label)
+            one = _side(left, text)
+            yield Relation(replace(one, worded=_worded(parts[index], left[1])), _side(right, text), sign, label)
+
+
+def _worded(part: list[_Token], used: list[_Token]) -> bool:
+    behind = [token for token in part if token.start >= used[-1].end]
+    before = [token for token in part if token.end <= used[0].start]
+    stop = max((i for i, token in enumerate(before) if token.kind == "other" and token.text in ",;:.|•…"), default=-1)
+    return any(token.kind == "word" for token in behind) or any(token.kind == "number" for token in before[stop + 1 :])
 
 
 def _side(parsed: tuple[ExpressionValue, list[_Token]], text: str) -> Side:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from optimizer.auditing.context import OTHER_NETWORK, Context
 from optimizer.auditing.coverage import CAPACITY, explained, unknown_words
 from optimizer.auditing.facts import Situation
+from optimizer.auditing.implied_units import speaks_of_money
 from optimizer.auditing.labels import claim
 from optimizer.auditing.ledger import Reading, gpu_counts, readings
 from optimizer.auditing.lexicon import Lexicon, Quantity, Term, afterwards, filler_words
@@ -186,6 +187,11 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     return refuted
 
 
+def _of_money(sentence: Sentence, quantity: Quantity) -> bool:
+    """Whether a figure "an hour" is certainly one of money, by its sentence or the headings above it."""
+    return quantity.unit != "money/h" or speaks_of_money(f"{sentence.statement.section} / {sentence.statement.text}")
+
+
 def _understood(
     sentence: Sentence, measure: Measure, candidate: FigureReading, meant: About, scope: Scope, found: list[Reading]
 ) -> bool:
@@ -205,7 +211,7 @@ def _understood(
             quantity.id != "price" and any(abs(m.start - term.start) < abs(measure.start - term.start) for m in rivals)
         ):
             return False
-    if not sentence.firm or quantity.by_title or quantity.id in _UNSURE:
+    if not sentence.firm or quantity.by_title or quantity.id in _UNSURE or not _of_money(sentence, quantity):
         return False
     if _relation(sentence, measure) == "=" and re.search(
         r"\b(?:of|der|des|sur|von|de|above|over|below|than|als|que)\s+(?:the\s|its\s|les\s|den\s|its\s|ihrer\s|ses\s)?$",
@@ -218,9 +224,11 @@ def _understood(
         return False  # "on 80 GB cards": what kind of card
     halves = quantity.id == "weights_in_format" and bool(sentence.strategies)
     leaves = bool(_LEAVES_WITH.search(text[: measure.start]))
+    span = sentence.clause(measure.start)
+    inside = sentence.terms_in(*span) if text[span[0] : span[0] + 1] == "(" else sentence.terms
     others = [
         t
-        for t in sentence.terms
+        for t in inside
         if t.id("other")
         and not (halves and _PART.fullmatch(t.text))
         and not (leaves and "memory_left" in t.ids("quantity"))
@@ -263,6 +271,12 @@ _COMES_WITH = re.compile(
     r"|offre|a|ont)\s+(?:a |only |just )?$",
     re.IGNORECASE,
 )
+_OF_THE_NAMED = re.compile(
+    r"\b(?:RTX\s\w*\s?\d{4}|[ABHLTV]\d{1,4}S?|MI\d{3}X?)(?:\s(?:SXM\d?|PCIe|NVL|Ada))?s?,?\s(?:\(|with |at |mit |zu |à |de )?(?:je )?"
+    r"\d+\s?(?:GB|Go|GiB)\s(?:each|apiece|chacune?|jeweils|per card|je Karte|par carte|pro Karte)\b",
+    re.IGNORECASE,
+)
+"""``4x RTX 5090, 24 GB apiece``: the memory of each of the named cards."""
 _IF = re.compile(
     r"\b(?:if|had (?:we|it)|were (?:we|it|one)|suppose|assuming|wenn|falls|hätten?|angenommen|si|supposons)\b",
     re.IGNORECASE,
@@ -274,7 +288,7 @@ _SEVERAL = re.compile(
     re.IGNORECASE,
 )
 _OUTPUT_SAID = re.compile(
-    r"\b(?:answers?|replies|outputs?|out(?=\W*$)|generated|erzeugt|Antworten|Ausgabe\w*|réponses|sorties?)\b",
+    r"\b(?:answers?|replies|outputs?|out(?=\W*$)|generate[sd]?|writes?|entsteh\w*|erzeugt|Antworten|Ausgabe\w*|réponses|sorties?)\b",
     re.IGNORECASE,
 )
 _PROMPT_SAID = re.compile(
@@ -356,7 +370,7 @@ def _implied(
     elif measure.dimension == "bytes":
         if "parameter" in scope.ids and measure.value <= 8:
             sure = ["bytes_per_parameter"]
-        elif "token" in scope.ids and not known:
+        elif "token" in scope.ids and not known and not scope.loose and measure.value < 1e8:
             sure = ["cache_of_token"]
         elif counted and not known:
             sure = ["cache_of_tokens"]
@@ -380,7 +394,9 @@ def _implied(
         elif not known:
             ids = ["total_memory", "gpu_memory"]
     bare = measure.dimension == "bytes" and not known and not sure and (sentence.gpus or "gpu" in scope.ids)
-    if bare and _COMES_WITH.search(sentence.text[: measure.start]):
+    if bare and (
+        _COMES_WITH.search(sentence.text[: measure.start]) or _OF_THE_NAMED.search(sentence.text[: measure.end + 24])
+    ):
         sure = ["gpu_memory"]
     for id in (*sure, *ids):
         if all(one.quantity.id != id for one in known):
@@ -641,7 +657,11 @@ def _refutable(
     found: list[Reading], relation: str,
 ) -> bool:  # fmt: skip
     quantity, term = candidate.quantity, candidate.term
-    if (quantity.id in _BY_UNIT and term is None) or (quantity.by_title and quantity.weak):
+    if (
+        not _of_money(sentence, quantity)
+        or (quantity.id in _BY_UNIT and term is None)
+        or (quantity.by_title and quantity.weak)
+    ):
         return False
     if quantity.id == "request_rate" and re.search(r"hour|day|minute|Stunde|Tag|heure|jour", measure.unit):
         return bool(
@@ -664,6 +684,9 @@ def _refutable(
         quantity.possessed
         and not _POSSESSION.search(sentence.text[span[0] : measure.start + 1])
         and not _OF_DEVICE.search(sentence.text[: measure.start])
+        and not (
+            _LABEL_OF_MEMORY.fullmatch(sentence.text[: measure.start]) and _MACHINES.search(sentence.statement.section)
+        )
     ):
         return False
     if quantity.loose and not _definite(sentence, measure, span, candidate):
@@ -727,6 +750,16 @@ _OF_DEVICE = re.compile(
     r"^\W*(?:HBM\w*|VRAM|GDDR\w*|graphics memory|Grafikspeicher|GPU memory capacity)\b[^:|\d]*[:|]\s*$", re.IGNORECASE
 )
 """A label of device memory, which nobody uses for what is in it."""
+_LABEL_OF_MEMORY = re.compile(
+    r"\W*(?:memory|GPU memory|Speicher|GPU-Speicher|mémoire|mémoire GPU)\s(?:per|je|pro|par|of a|of each)\s(?:GPU|card|Karte"
+    r"|carte)\s?[:|]\s?",
+    re.IGNORECASE,
+)
+_MACHINES = re.compile(
+    r"\b(?:hardware|matériel|Ausstattung|machines?|servers?|serveurs?|GPUs?|infrastructure|Maschinen?|inventory)\b",
+    re.IGNORECASE,
+)
+"""Headings of what there is, below which "memory per GPU" is a GPU's own."""
 _POSSESSION = re.compile(
     r"\b(?:has|have|had|having|offers?|provides?|gives?|give us|bring\w*|with|comes? with|features?|equipped|carr(?:y|ies)|capacity|hat"
     r"|haben|bietet|bieten|mit|verfügt|verfügen|besitzt|besitzen|stehen|steht|zur Verfügung|available|altogether|play with"
@@ -782,7 +815,8 @@ _TOTALS = re.compile(
 _COUNTED_PER: dict[str, tuple[set[str], ...]] = {"gpus": ({"replica"}, {"node"}), "replicas": ({"node"},)}
 """What parts are counted per, so that "each replica takes two cards" speaks of the whole of them."""
 _TAKEN = re.compile(
-    r"\b(?:takes?|needs?|occup(?:y|ies)|spans?|consists? of|gets?|comes? with|has|have|houses?|holds?|belegt|braucht|benötigt|besteht"
+    r"\b(?:accommodates?|accueille|abrite|héberge|beherbergt|trägt|takes?|needs?|occup(?:y|ies)|spans?|consists? of|gets?"
+    r"|comes? with|has|have|houses?|holds?|belegt|braucht|benötigt|besteht"
     r"|umfasst|bekommt|kommen|laufen|stehen|runs?|hosts?|serves?|fit|tournent|hat|enthält|occupe|nécessite|comprend|compte|contient|utilise|demande)\b",
     re.IGNORECASE,
 )
@@ -831,7 +865,8 @@ def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candi
         return bool(
             label
             and re.fullmatch(
-                r"\s*(?:,?\s?all|count|total|in total|overall|altogether|in all|together|insgesamt|available|required|needed|used"
+                r"\s*(?:,?\s?all|count|total|in total|overall|altogether|in all|together|insgesamt|gesamt|zusammen|au total"
+                r"|en tout|available|required|needed|used"
                 r"|in use)?\s*(?:[:=|]\s*|(?<=\s))",
                 text[term.end : measure.start],
                 re.IGNORECASE,

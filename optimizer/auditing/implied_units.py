@@ -32,6 +32,18 @@ _COST = re.compile(
     r"|zahlen|Rechnung|prix|coûts?|coûte|coûtent|facture|loyer|paie|payons)\b",
     re.IGNORECASE,
 )
+_PRICED = re.compile(
+    r"[€$£]|\b(?:USD|EUR|euros?|dollars?|GPU-?(?:hours?|h|Stunden?)|(?:per|a|pro|je|par) (?:GPU|card|Karte|carte)(?:[ -]| (?:and|und|et) )"
+    r"(?:hours?|Stunde|heure))\b|(?<![\d.,])\d+[.,]\d\d(?![\d.,])|Kosten|costs?\b|coût|budget",
+    re.IGNORECASE,
+)
+
+
+def speaks_of_money(text: str) -> bool:
+    """Whether figures "an hour" in a text are money: by a currency, a price or a word for it; else they may count anything."""
+    return bool(_COST.search(text) or _PRICED.search(text))
+
+
 _REQUESTS = re.compile(
     r"\s(?:\w+\s)?(?:requests?|reqs?|queries|calls|chats|mails|e-mails|emails|messages|documents|questions|tickets|jobs|conversations"
     r"|Anfragen|Mails|Nachrichten|Dokumente|Gespräche|requêtes|demandes|appels|courriels)\b",
@@ -72,6 +84,12 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
             dimension, factors = unit_of(unit)
             return _scaled(measure, dimension, factors)
     behind = _BEHIND.match(after)
+    if re.match(r"\s?/\s?s(?:ec)?\b", after) or _each_second(before, after):
+        counted = _counted(after, first=True) if _each_second(before, after) else _counted(before)
+        return _scaled(measure, f"{counted}/s", (1.0,), "second") if counted else measure
+    if behind and PERIODS[behind["period"].lower()] == (1.0,) and not _CURRENCY.match(after):
+        counted = _counted(before) or _counted(after, first=True)
+        return _scaled(measure, f"{counted}/s", (1.0,), behind["period"]) if counted else measure
     if (
         behind
         and not behind["share"]
@@ -85,7 +103,9 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
     if not re.search(r"\d\s*[×x*÷/+]\s*$", before) and _is_money(text, measure):
         if _MILLION.search(text):
             return _scaled(measure, "money/million", (1.0,))
-        named = {behind["period"].lower()} if behind else periods if len(periods) == 1 else set()
+        named = {behind["period"].lower()} if behind else periods if len(periods) == 1 else _said_before(before)
+        if not behind and len(periods) > 1 and not named:
+            return measure  # which of the periods it is for does not follow
         hours = [seconds / 3600.0 for name in named for seconds in PERIODS[name]]
         return _scaled(measure, "money/h", tuple(1.0 / h for h in hours) or (1.0,))
     if (
@@ -97,6 +117,42 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
         period = next(iter(periods))
         return _scaled(measure, "requests/s", tuple(1.0 / s for s in PERIODS[period]), period)
     return measure
+
+
+def _said_before(before: str) -> set[str]:
+    """The period that the clause of a figure names before it: ``an hour costs 8, a day 192``."""
+    clause = re.split(r"[,;]\s", before)[-1]
+    found = list(_ANYWHERE.finditer(clause)) or list(_PERIOD_NAMED.finditer(clause))
+    return {_period(found[-1]) if found[-1].re is _ANYWHERE else found[-1]["period"].lower()} if found else set()
+
+
+_PERIOD_NAMED = re.compile(
+    r"\b(?P<period>hour|day|week|month|year|Stunde|Tag|Woche|Monat|Jahr|heure|jour|semaine|mois)\b", re.IGNORECASE
+)
+_FRONT = re.compile(
+    r"\b(?:per|each|every|a|pro|je|jede|par|chaque)\s(?:second|Sekunde|seconde)\b[^,;.\d]*$", re.IGNORECASE
+)
+
+
+def _each_second(before: str, after: str) -> bool:
+    """``Pro Sekunde entstehen 5.600 Token``: the period first, the figure behind it with what it counts."""
+    return bool(_FRONT.search(before)) and bool(
+        re.match(r"\s(?:\w+\s)?(?:\w*-?[Tt]okens?|jetons?|\w*-?[Rr]equests?|\w*[Aa]nfragen|requêtes?)\b", after)
+    )
+
+
+_COUNTED = re.compile(
+    r"\b(?:(?P<token>\w*-?tokens?|jetons?)|(?P<request>\w*-?requests?|queries|calls|\w*anfragen?|requêtes?))\b",
+    re.IGNORECASE,
+)
+
+
+def _counted(text: str, *, first: bool = False) -> str:
+    """What ``2 per second`` counts, by the nearest word for it: "tokens", "requests" or ""."""
+    found = list(_COUNTED.finditer(text))
+    if not found:
+        return ""
+    return "tokens" if (found[0] if first else found[-1])["token"] else "requests"
 
 
 def _label_unit(label: str) -> str | None:

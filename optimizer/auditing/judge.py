@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from optimizer.auditing.advice import judge_advice, judge_verification
 from optimizer.auditing.arithmetic import judge_arithmetic
+from optimizer.auditing.availability import judge_availability
 from optimizer.auditing.capacity import judge_capacity
 from optimizer.auditing.carried import judge_carried
 from optimizer.auditing.communication import judge_communication
@@ -20,9 +22,11 @@ from optimizer.auditing.launch import judge_commands
 from optimizer.auditing.lexicon import lexicon
 from optimizer.auditing.link_facts import judge_links
 from optimizer.auditing.locality import judge_locality
+from optimizer.auditing.losses import judge_losses
 from optimizer.auditing.memory import judge_memory, judge_utilisation
 from optimizer.auditing.performance import judge_performance
 from optimizer.auditing.predicates import judge_predicates
+from optimizer.auditing.proportions import judge_proportions
 from optimizer.auditing.rates import judge_rates
 from optimizer.auditing.reading import Statement, read_report
 from optimizer.auditing.sections import Variants
@@ -85,6 +89,9 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
                 found[statement.line] += judge_comparisons(sentence, context, own)
                 found[statement.line] += judge_variants(sentence, own)
                 found[statement.line] += judge_rates(sentence)
+                found[statement.line] += judge_availability(sentence)
+                found[statement.line] += judge_proportions(sentence, own, words)
+                found[statement.line] += judge_losses(sentence, own)
             found[statement.line] += judge_worked_cells(statement, context)
     for judges in (FIRST, SECOND):
         for statement in statements:
@@ -101,8 +108,13 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
     return AuditResult(problem.name, label, tuple(claims), unknown)
 
 
+_OPTION = re.compile(r"(?:^|\s)--[a-z]")
+
+
 def _is_prose(statement: Statement) -> bool:
-    """Not code, or a block without a language, in which reports set out figures and formulas."""
+    """Not code, or a block without a language, in which reports set out figures and formulas; commands are not."""
+    if statement.kind == "code" and _OPTION.search(statement.text):
+        return False
     return statement.kind != "code" or statement.language in ("", "text", "txt", "plain", "plaintext")
 
 

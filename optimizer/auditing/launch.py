@@ -12,6 +12,7 @@ from optimizer.auditing.shell import Flag, ShellCommand
 from optimizer.auditing.strategies import NAMES
 from optimizer.auditing.units import plain_number
 from optimizer.engines.flags import EngineFlags, engine_flags
+from optimizer.engines.registry import same_setting
 from optimizer.results.audit import Claim, Verdict
 
 _REASON = re.compile(
@@ -50,7 +51,7 @@ def _flag(
         return
     name = "--" + flag.name[2:].replace("_", "-")
     if not known.accepts(name):
-        near = known.nearest(name)
+        near = same_setting(name, command.program) or known.nearest(name)
         hint = f"; did you mean {near}?" if near else "; leave it out."
         yield _say(
             flag,
@@ -59,7 +60,8 @@ def _flag(
             near or "no such flag",
         )
         return
-    allowed = known.choices.get(name)
+    spelled = next((one for one in known.known if one.replace("_", "-") == name), name)
+    allowed = known.choices.get(spelled)
     if allowed and flag.value and flag.value not in allowed:
         yield _say(flag, "refuted", f"{flag.name} takes one of {', '.join(allowed)}.", " or ".join(allowed))
         return
@@ -70,12 +72,12 @@ def _flag(
         return
     special = _SETTINGS.get(name)
     said = list(special(flag, context)) if special else []
-    if name in known.costly:
-        said = list(_costly(flag, known.costly[name], context))
+    if spelled in known.costly:
+        said = list(_costly(flag, known.costly[spelled], context))
     if said or special:
         yield from said
         return
-    if name in known.costly:
+    if spelled in known.costly:
         return
     yield _say(flag, "confirmed", f"`{known.command}` {known.version} has this flag.")
 
@@ -216,11 +218,34 @@ def _experts(flag: Flag, context: Context) -> Iterator[Claim]:
         )
 
 
+def _share(flag: Flag, context: Context) -> Iterator[Claim]:
+    """A share of what the engine counts itself, which the problem's limit of the whole GPU does not bound."""
+    if not re.fullmatch(r"\d*\.?\d+", flag.value):
+        return
+    if not 0 < float(flag.value) <= 1:
+        yield _say(flag, "refuted", "It is a share of memory, above 0 and at most 1.", "at most 1")
+    else:
+        yield _say(flag, "confirmed", "It is a share of the memory that the engine counts here, not of the whole GPU.")
+
+
+def _node(flag: Flag, context: Context) -> Iterator[Claim]:
+    right = context.problem.hardware.gpus_per_node
+    if flag.value.isdigit():
+        same = int(flag.value) == right
+        yield _say(flag, "confirmed" if same else "refuted", f"A node has {right} GPUs.", f"{right}")
+
+
 _SETTINGS = {
     "--max-num-seqs": _sequences,
     "--max-running-requests": _sequences,
+    "--max-batch-size": _sequences,
     "--max-model-len": _length,
     "--context-length": _length,
+    "--max-seq-len": _length,
+    "--kv-cache-free-gpu-memory-fraction": _share,
+    "--free-gpu-memory-fraction": _share,
+    "--mem-fraction-static": _share,
+    "--gpus-per-node": _node,
     "--gpu-memory-utilization": _memory,
     "--dtype": _dtype,
     "--enable-expert-parallel": _experts,
@@ -228,7 +253,7 @@ _SETTINGS = {
 
 
 def _costly(flag: Flag, why: str, context: Context) -> Iterator[Claim]:
-    if flag.value.lower() in ("false", "0"):
+    if flag.value.lower() in ("false", "0") or (flag.value == "1" and "width" in flag.name):
         return
     hardware, proposed = context.problem.hardware, context.strategy
     if "all-reduce" in flag.name and not (

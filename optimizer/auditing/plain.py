@@ -27,9 +27,10 @@ _WORDS = r"(?:\s(?:of\s)?[A-Za-zÀ-ÿ'’/]+){0,4}?"
 
 def plain_arithmetic(text: str, language: str) -> str:
     """A text with English number formats, and signs for the words of a calculation between two figures."""
-    written = _english(text, language) if language != "en" else text
+    written = in_english(text, language) if language != "en" else text
     written = re.sub(r"\b(prompt|total|length|output|input|sum|size|length|mean) of (?=\d)", r"\1 ", written)
     written = re.sub(r"(\d\s?%)\s(?:of|von|der|de|des|d')\s?(?:the |the available |les )?(?=\d)", r"\1 × ", written)
+    written = re.sub(r"(?<![\w.,])(0?\.\d+)\s(?:of|von|der|de|des)\s(?:the |its |den |les )?(?=\d)", r"\1 × ", written)
     for pattern, sign in _OPERATORS:
         written = re.sub(rf"(?<=[\dBo%s])({_WORDS})\s{pattern}\s(?=\d)", rf"\1 {sign} ", written, flags=re.IGNORECASE)
     # A verb is an equals sign only behind an operation.
@@ -40,7 +41,8 @@ rf"|around |roughly |rund |etwa |environ )?(?=\d)",
     )  # fmt: skip
 
 
-def _english(text: str, language: str) -> str:
+def in_english(text: str, language: str) -> str:
+    """A text with its numbers and byte units as English writes them."""
     parts, at = [], 0
     for one in measures(text, language):
         if one.word:

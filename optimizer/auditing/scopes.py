@@ -13,6 +13,10 @@ _PLACE = re.compile(r"\b(?:within|inside|innerhalb|in|im|dans|intérieur d)\W{0,
 _TOKENS_BEHIND = re.compile(r"[\s-]*(?:tokens?|jetons?)\b", re.IGNORECASE)
 _EACH_BEHIND = re.compile(r"^\W{0,3}(?:each|apiece|chacun|chacune|jeweils)\b", re.IGNORECASE)
 
+_HOLDERS = frozenset({"gpu", "node", "replica", "stage"})
+_GOES_ON = re.compile(r"\b(?:and|und|et|as well as|sowie|ainsi que|plus)\s+$", re.IGNORECASE)
+"""``each card holds 2 heads and 64 KiB of cache per token``: the card may be meant in both halves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -60,6 +64,9 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Sco
         )
         if part and rivals:
             return Scope(frozenset(), True, True)
+    if found and all(place > measure.end for place, _ in found):
+        # "141 GB in bf16, so one card …": what comes behind a comma may speak of something else.
+        loose = loose or all(re.search(r"[,;]\s", sentence.text[measure.end : place]) for place, _ in found)
     ids = frozenset(id for _, listed in found for id in listed)
     if not ids and total and span[0]:
         return Scope(frozenset(), True, False)  # "…, 96 in all": a clause that says of what it is
@@ -70,6 +77,13 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Sco
             if elsewhere
             else Scope(frozenset(), total, False)
         )
+    subject = (
+        frozenset(id for _, listed in _objects(sentence, 0, span[0]) for id in listed) & _HOLDERS
+        if span[0]
+        else frozenset()
+    )
+    if subject - ids and _GOES_ON.search(sentence.text[: span[0]]):
+        return Scope(ids | subject, total, True)
     return Scope(ids, total, loose or bool(_EACH_BEHIND.match(sentence.text[measure.end :])))
 
 

@@ -8,10 +8,17 @@ from dataclasses import dataclass
 
 from optimizer.auditing.reading import Statement
 
+_ENGINES = (
+    r"vllm serve|(?:python3?|uv run python) -m (?:vllm\.entrypoints\.[\w.]+|sglang\.launch_server)|sglang serve|ray start"
+    r"|trtllm-serve(?:\s+serve\b)?(?!\s+(?:disaggregated|mm_embedding_serve))"
+)
 _START = re.compile(
     r"(?:^|&&\s*|;\s*)\s*(?:[$#>]\s+)?(?:[A-Z_][A-Z0-9_]*=\S*\s+)*(?:sudo\s+|nohup\s+|exec\s+|env\s+)*"
-    r"(?P<start>vllm serve|(?:python3?|uv run python) -m (?:vllm\.entrypoints\.[\w.]+|sglang\.launch_server)|sglang serve|ray start)\b"
+    r"(?:(?:mpirun|srun)\s[^|;&]*?\s)?(?:\S*trtllm-llmapi-launch\s+)?"
+    rf"(?P<start>{_ENGINES})(?=\s|$)"
 )
+_BARE = re.compile(rf"(?:^|[:–—>]\s)(?P<command>(?:[A-Z_][A-Z0-9_]*=\S*\s+)*(?:{_ENGINES})(?=\s).*?\s--?[a-z].*)$")
+"""A command in running text, at its start or behind a colon: ``Launch: vllm serve … --tensor-parallel-size 4``."""
 _DEGREE_FLAGS = {
     "--tensor-parallel-size": "tp",
     "-tp": "tp",
@@ -28,7 +35,10 @@ _DEGREE_FLAGS = {
     "--expert-parallel-size": "ep",
     "--ep-size": "ep",
     "--ep": "ep",
+    "--moe-expert-parallel-size": "ep",
 }
+_PROGRAMS = {"ray": "ray", "trtllm": "trtllm", "sglang": "sglang", "vllm": "vllm"}
+"""What the start of a command says of its program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class ShellCommand:
-    """A launch command: ``program`` is ``vllm``, ``sglang`` or ``ray``."""
+    """A launch command: ``program`` is ``ray`` or an engine (``vllm``, ``sglang``, ``trtllm``)."""
 
     program: str
     line: int
@@ -80,9 +90,13 @@ def commands_in(statements: tuple[Statement, ...]) -> tuple[ShellCommand, ...]:
         if block:
             found += _command(block)
             block = []
-        for span in statement.spans if statement is not None else ():
-            if statement is not None and _START.match(span) and "--" in span:
-                found += _command([(statement.line, span)])
+        if statement is None or statement.kind == "code":
+            continue
+        spans = [span for span in statement.spans if _START.match(span) and "--" in span]
+        if not spans and (bare := _BARE.search(statement.text)):
+            spans = [bare["command"].rstrip(".,;)")]
+        for span in spans:
+            found += _command([(statement.line, span)])
     return tuple(found)
 
 
@@ -99,7 +113,7 @@ def _command(block: list[tuple[int, str]]) -> list[ShellCommand]:
             body = re.split(rf"\s{re.escape(separator)}(?=\s|$|\S*/)", body)[0]
         words += [(quoted or word, line) for quoted, word in _words(body)]
     name = start["start"]
-    program = "ray" if name.startswith("ray") else "sglang" if "sglang" in name else "vllm"
+    program = next(program for word, program in _PROGRAMS.items() if word in name)
     flags: list[Flag] = []
     model, model_line = "", 0
     index = 0
@@ -116,7 +130,7 @@ def _command(block: list[tuple[int, str]]) -> list[ShellCommand]:
             flags.append(Flag(flag, value, line))
             if flag in ("--model", "--model-path"):
                 model, model_line = value, line
-        elif not model and program == "vllm" and not flags:
+        elif not model and program in ("vllm", "trtllm") and not flags:
             model, model_line = word, line
     return [ShellCommand(program, block[0][0], tuple(line for line, _ in block), tuple(flags), model, model_line, text)]
 

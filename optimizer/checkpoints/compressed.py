@@ -33,15 +33,27 @@ OVERLAPPING = 4
 """The ratio at which neighbouring groups overlap (twice the projections) and an indexer chooses."""
 
 
+RATIOS = {"sliding_attention": 0, "compressed_sparse_attention": OVERLAPPING, "heavily_compressed_attention": 128}
+"""Kinds of layers as transformers 5 writes them, and their ratio where ``compress_rates`` states none."""
+
+
 def compress_ratios(config: Config, layers: int) -> list[int]:
     """The ratio of each layer; entries beyond the layers belong to the multi-token-prediction module.
 
+    Files written by transformers 5 name the kind of each layer in ``layer_types`` instead.
+
     Raises:
-        ProblemError: the list is shorter than the layers or holds something else than whole numbers.
+        ProblemError: the list is missing, shorter than the layers or holds something else.
     """
-    ratios = config.values["compress_ratios"]
-    usable = isinstance(ratios, list) and len(ratios) >= layers and all(isinstance(r, int) and r >= 0 for r in ratios)
-    if not usable:
+    ratios = config.values.get("compress_ratios")
+    kinds = config.per_layer("layer_types", layers) if ratios is None else None
+    if kinds is not None:
+        stated = config.values.get("compress_rates")
+        known = {**RATIOS, **(stated if isinstance(stated, dict) else {})}
+        if set(kinds) - set(known):
+            raise config.error("layer_types", f"needs one of {', '.join(RATIOS)} for each of the {layers} layers")
+        ratios = [known[kind] for kind in kinds]
+    if not isinstance(ratios, list) or len(ratios) < layers or not all(isinstance(r, int) and r >= 0 for r in ratios):
         raise config.error("compress_ratios", f"needs one whole number >= 0 for each of the {layers} layers")
     return list(ratios[:layers])
 

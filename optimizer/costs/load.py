@@ -17,7 +17,8 @@ from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Bools, Floats, Ints
 from optimizer.facts.problem import Problem
 
-_CELLS = 1 << 18  # load points times states worked on at a time, to bound memory
+_CELLS = 1 << 17
+"""Load points times states worked on at a time: arrays of 1 MiB stay in cache, with twice as many a state takes three times as long."""
 _CELLS_OF_A_ROUND = 1 << 14
 """A round takes as long as so many of them."""
 _PILES_UP = -1
@@ -173,9 +174,9 @@ def _evaluate(
     tail = weights[:, -1] * ratio / (1 - ratio)
     cumulative = np.cumsum(weights, axis=1)
     total = cumulative[:, -1] + tail
-    c50 = (cumulative < 0.5 * total[:, None]).sum(axis=1) if everything else np.full(len(shape), never)
+    c50 = _states_below(cumulative, 0.5 * total) if everything else np.full(len(shape), never)
     reach = 0.99 * total
-    k = (cumulative < reach[:, None]).sum(axis=1)
+    k = _states_below(cumulative, reach)
     inside = np.clip(k, 1, len(n))
     row = np.arange(len(shape))
     c99 = inside - 1 + (reach - cumulative[row, inside - 1]) / weights[row, inside]
@@ -191,7 +192,7 @@ def _evaluate(
     prefilling = rate * occupancy
     variance = square - mean_number**2
     third = cube - 3 * mean_number * square + 2 * mean_number**3
-    push = rate * alone / (1 - np.where(prefilling < 1, prefilling, 0.0))
+    push = prefilling / (1 - np.where(prefilling < 1, prefilling, 0.0))
     stable = (k <= slots) & (prefilling < 1)
     spread = np.maximum(0.0, c99 - mean_number) / np.where(stable, 1 - prefilling, 1.0)
     n99 = 1 + np.ceil(np.where(stable, mean_number + spread, slots)).astype(np.int64)
@@ -268,6 +269,13 @@ def _evaluate(
         **{name: finite(values) for name, values in first.items()},
         **{name: finite(values) for name, values in quantiles.items()},
     )
+
+
+def _states_below(cumulative: Floats, reach: Floats) -> Ints:
+    """How many of the rising sums of each row, (Q, width + 1), are below its reach, (Q,): the first that is not ends the look."""
+    first = (cumulative < reach[:, None]).argmin(axis=1)
+    result: Ints = np.where(cumulative[:, -1] < reach, cumulative.shape[1], first)
+    return result
 
 
 def _prompts(

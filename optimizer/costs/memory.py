@@ -114,7 +114,11 @@ def memory_table(
     per_token = np.einsum("sck,sk->sc", counts, arrays.kv_bytes_per_token)
 
     known = overhead_of(
-        problem.engine, problem.hardware.gpu.capability, problem.engine_version, problem.engine_overhead
+        problem.engine,
+        problem.hardware.gpu.capability,
+        problem.engine_version,
+        problem.engine_overhead,
+        problem.model.compressed_attention,
     )
     batched = problem.search.max_num_batched_tokens
     stated = known.activations_mib
@@ -155,7 +159,11 @@ def memory_budget_bytes(problem: Problem) -> int:
     """Bytes of one GPU that may be used, rounded down: the share asked for, and no more than other processes leave."""
     share = Fraction(repr(problem.requirements.gpu_memory_utilization))
     known = overhead_of(
-        problem.engine, problem.hardware.gpu.capability, problem.engine_version, problem.engine_overhead
+        problem.engine,
+        problem.hardware.gpu.capability,
+        problem.engine_version,
+        problem.engine_overhead,
+        problem.model.compressed_attention,
     )
     beside = known.context.value * MIB if known.refuses_above_free else 0
     return max(0, min(int(share * problem.hardware.gpu.memory_bytes), problem.hardware.free_bytes - beside))

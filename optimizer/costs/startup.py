@@ -34,11 +34,14 @@ class StartUp:
     """Tokens that the cache holds, as the engine prints it: its memory over what a token of the longest sequence takes."""
     uncertain: int
     """By how much the parts of ``overhead`` may be larger than planned."""
+    runs_out: bool = False
+    """What the engine never counts is more than its share leaves: it runs out of memory after it has set its cache aside."""
 
     @property
     def spare(self) -> int:
         """What is left beside one sequence of the longest length; negative: it does not start."""
-        return self.kv_memory - self.longest_sequence
+        left = self.kv_memory - self.longest_sequence
+        return min(left, -1) if self.runs_out else left
 
     @property
     def may_not_start(self) -> bool:
@@ -55,12 +58,16 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
     costs = AnalyticCosts(problem, [shape])
     memory, table, slots = costs.memory(), costs.table, problem.max_batch
     known = overhead_of(
-        problem.engine, problem.hardware.gpu.capability, problem.engine_version, problem.engine_overhead
+        problem.engine,
+        problem.hardware.gpu.capability,
+        problem.engine_version,
+        problem.engine_overhead,
+        problem.model.compressed_attention,
     )
     columns = table.multiplicity[0] > 0
     several = shape.tp * shape.pp * shape.engine_ranks > 1
     peak = (memory.activations + memory.logits(slots))[0]
-    holds = engine_of(problem.engine).share
+    holds, runs_out = engine_of(problem.engine).share, False
     if holds == "weights_and_cache":
         share = Fraction(repr(problem.requirements.gpu_memory_utilization))
         begun = known.context.value + (known.communication.value if several else 0)
@@ -75,9 +82,12 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
         parts = (*known.counted, *((known.communication,) if several and "communication" in known.counts else ()))
         # Where the engine does not ask what is free, it runs out of memory when what it never counted is more than the rest.
         uncounted = known.context.low + (known.communication.low if several else 0) + known.cuda_graphs.low
-        if holds == "whole" and memory_budget_bytes(problem) + uncounted * MIB > problem.hardware.gpu.memory_bytes:
-            left = np.minimum(left, -1)
+        runs_out = (
+            holds == "whole" and memory_budget_bytes(problem) + uncounted * MIB > problem.hardware.gpu.memory_bytes
+        )
     needed, per_token = memory.kv_per_sequence[0], memory.kv_per_token[0]
+    if known.asks_whole_model:
+        needed = np.where(columns, (needed * table.multiplicity[0]).sum(), needed)
     spare = np.where(columns, left - needed, np.iinfo(np.int64).max)
     at = int(spare.argmin())
     tokens = problem.max_sequence_tokens
@@ -91,4 +101,5 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
         longest_sequence=int(needed[at]),
         kv_tokens=int(held) // 16 * 16,
         uncertain=sum(part.high - part.value for part in parts) * MIB,
+        runs_out=runs_out,
     )

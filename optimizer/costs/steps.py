@@ -276,10 +276,14 @@ class StepModel:
             running: (N,) or (S, N) sequences of a replica.
             batch: (S, N) sequences in one micro-batch.
         """
-        through = (decode * self.table.multiplicity[:, :, None]).sum(axis=1)
         turns = np.minimum(running, self.table.pp[:, None]) * decode.max(axis=1) * self.slowest[:, None]
+        result: Floats = np.maximum(self._through_ms(decode, batch), turns)
+        return result
+
+    def _through_ms(self, decode: Floats, batch: Ints | Floats) -> Floats:
+        """One micro-batch through all stages, (S, N)."""
         sent = self.send_ms(np.asarray(batch, dtype=np.float64) * self.checked)
-        result: Floats = np.maximum(through + sent, turns)
+        result: Floats = (decode * self.table.multiplicity[:, :, None]).sum(axis=1) + sent
         return result
 
     def service(self, slots: int) -> ServiceTable:
@@ -324,11 +328,14 @@ class StepModel:
         overlap = overlap_of(each, lengths.prompt_share)
         chunks = -(-workload.fresh(prompt) // budget)
         prompts = (n - 1) / workload.output_tokens * self.yielded
-        apart = (prompt_sum - prompt_max)[:, None] / (1 + overlap[:, None] * prompts)
-        beside = prompts * (prompt_max[:, None] + apart)
         per_step = budget / workload.fresh(prompt)
-        bunched = prompt_sum[:, None] * np.minimum(prompts, per_step)
-        tpot = (rounds + np.maximum(beside, self._bunched_ms(rounds, bunched, prompts))) / self.yielded
+        together = prompts * prompt_max[:, None]
+        if int(self.table.pp.max()) > 1:
+            waited = rounds - self._through_ms(decode, batch)
+            together = np.maximum(
+                together, self._bunched_ms(rounds, waited, prompt_sum, prompt_max, np.minimum(prompts, per_step))
+            )
+        tpot = np.maximum.accumulate(rounds + together, axis=1) / self.yielded
         prefill = self._prefill(prompt, decode, multiplicity)
         longest = workload.longest_prompt_tokens
         engine = self.constants.engines[self.problem.engine]
@@ -354,20 +361,30 @@ class StepModel:
             prompt_moments=_prompt_moments(self.problem),
         )
 
-    def _bunched_ms(self, rounds: Floats, work: Floats, prompts: Floats) -> Floats:
+    def _bunched_ms(
+        self, rounds: Floats, waited: Floats, prompt_sum: Floats, prompt_max: Floats, prompts: Floats
+    ) -> Floats:
         """What prompts add to a round where one micro-batch takes nearly all of them, (S, N).
 
-        T = D + a·(1 − f·h·D/T), f = 1 − 1/P − 1/(2P²), the larger root: the other micro-batches follow it closely, so that only
-        what arrives while they come back goes to them, and hides behind it where there is one, h = min(1, p / (1 + p/2)).
+        It passes the stages for longer than it keeps any of them, and has the time for which it would wait for its turn to make
+        up for that, once a round. T = D + a·(1 − f·h·D/T), f = 1 − 1/P − 1/(2P²), the larger root: the other micro-batches
+        follow it closely, so that only what arrives while they come back goes to them, and hides behind it where there is one,
+        h = min(1, b / (1 + 2b/3)).
 
         Args:
             rounds: D, (S, N).
-            work: a: the prompts of a round one after the other, as far as a step has room, (S, N).
-            prompts: p: prompts of a round, (1, N).
+            waited: of each round what a micro-batch waits for its turn, (S, N).
+            prompt_sum: O_sum, (S,).
+            prompt_max: O_max, (S,).
+            prompts: b: prompts of a round as far as a step has room for them, (1, N).
         """
         stages = self.table.pp.astype(np.float64)
+        fresh = self.problem.workload.fresh(self.problem.workload.prompt_tokens)
+        sent = self.links.send_ms_per_byte * (fresh * self.problem.model.hidden_size * 4)
+        longer = np.maximum(0.0, prompt_sum + sent - prompt_max)[:, None]
+        work = prompts * prompt_max[:, None] + _left_over(prompts, longer, np.maximum(0.0, waited))
         follow = np.maximum(0.0, 1 - 1 / stages - 1 / (2 * stages**2))[:, None]
-        hidden = follow * np.minimum(1.0, prompts / (1 + prompts / 2))
+        hidden = follow * np.minimum(1.0, prompts / (1 + prompts * 2 / 3))
         together = rounds + work
         result: Floats = (together + np.sqrt(together**2 - 4 * hidden * work * rounds)) / 2 - rounds
         return result
@@ -383,6 +400,24 @@ class StepModel:
             (passes * multiplicity).sum(axis=1) + (chunks - 1) * passes.max(axis=1) + self.send_ms(per_chunk)
         )
         return result
+
+
+def _left_over(prompts: Floats, each: Floats, waited: Floats) -> Floats:
+    """E[(k · each − waited)⁺] for a geometric number k of prompts in a round with mean ``prompts``, (S, N).
+
+    Long rounds gather more prompts than short ones, so their number varies by more than a Poisson number.
+
+    Args:
+        prompts: (1, N).
+        each: (S, 1) ms of one prompt.
+        waited: (S, N) ms.
+    """
+    more = prompts / (1 + prompts)
+    needed = np.divide(waited, each, out=np.zeros_like(waited), where=each > 0)
+    whole = np.floor(needed)
+    chance = np.where(whole > 0, more**whole, 1.0)
+    result: Floats = prompts * each * chance * (1 - (needed - whole) * (1 - more))
+    return result
 
 
 def one_like_the_last(problem: Problem, table: ShapeTable) -> Floats:

@@ -52,6 +52,15 @@ class OnGpus(Facts):
         return from_ and (self.cuda_below is None or here < ordered(self.cuda_below))
 
 
+class Workspaces(Facts):
+    """What kernels of one kind of attention take beside that of other models, MiB of each GPU, where it is not measured."""
+
+    attention: Literal["compressed"]
+    """``compressed``: DeepSeek-V4's."""
+    mib: OverheadPart
+    source: str
+
+
 class MemoryVersion(Facts):
     """How versions from one on measure memory."""
 
@@ -66,6 +75,8 @@ class MemoryVersion(Facts):
     """Steps whose tokens a layer with a window holds beside its window, when one sequence has to fit."""
     refuses_above_free: bool = False
     """Whether the engine refuses to start where its share is more than what is free."""
+    asks_whole_model: bool = False
+    """Whether it asks each GPU for the cache that all stages of one longest sequence need together."""
     source: str
 
 
@@ -74,6 +85,7 @@ class EngineMemory(Facts):
 
     engine: str
     gpus: tuple[OnGpus, ...]
+    workspaces: tuple[Workspaces, ...] = ()
     versions: tuple[MemoryVersion, ...]
 
 
@@ -90,6 +102,7 @@ class Overhead:
     samples_chunks: bool
     steps_in_flight: int
     refuses_above_free: bool
+    asks_whole_model: bool
     activations_mib: int | None
     """Measured peak of activations and sampling; None: computed from the model."""
     measured: str | None
@@ -121,7 +134,11 @@ def memory_of(engine: str) -> EngineMemory:
 
 @cache
 def overhead_of(
-    engine: str, capability: str, version: str | None = None, stated: StatedOverhead | None = None
+    engine: str,
+    capability: str,
+    version: str | None = None,
+    stated: StatedOverhead | None = None,
+    compressed: bool = False,
 ) -> Overhead:
     """What an engine takes on a GPU.
 
@@ -129,6 +146,7 @@ def overhead_of(
         capability: of the GPU, as ``GpuFacts.capability`` has it.
         version: of the engine; None: the newest that is known.
         stated: what was measured on the machine.
+        compressed: the model has DeepSeek-V4's attention, whose kernels take workspaces of their own.
     """
     known = memory_of(engine)
     here = next(entry for entry in known.gpus if entry.holds_for(capability))
@@ -143,7 +161,10 @@ def overhead_of(
     def part(name: Part) -> OverheadPart:
         own = getattr(said, f"{name}_mib")
         found: OverheadPart = getattr(here, f"{name}_mib")
-        return found if own is None else OverheadPart(value=own, low=own, high=own)
+        if own is not None:
+            return OverheadPart(value=own, low=own, high=own)
+        more = [space for space in known.workspaces if compressed and name == "non_torch"]
+        return _sum([found, *(space.mib for space in more)])
 
     return Overhead(
         context=part("context"),
@@ -155,7 +176,16 @@ def overhead_of(
         samples_chunks=at.samples_chunks,
         steps_in_flight=at.steps_in_flight,
         refuses_above_free=at.refuses_above_free,
+        asks_whole_model=at.asks_whole_model,
         activations_mib=said.activations_mib,
         measured=said.measured or ("stated in the problem" if said.anything else None),
         sources=(here.source, at.source),
+    )
+
+
+def _sum(parts: list[OverheadPart]) -> OverheadPart:
+    return OverheadPart(
+        value=sum(part.value for part in parts),
+        low=sum(part.low for part in parts),
+        high=sum(part.high for part in parts),
     )

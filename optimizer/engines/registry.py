@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from optimizer.engines.engine import ServingEngine
@@ -27,3 +28,20 @@ def _engine(name: str) -> ServingEngine:
         key: value for key, value in profile_of(name).items() if key not in ("default_max_batch", "token_budgets")
     }
     return ServingEngine(name, **values)
+
+
+def same_setting(flag: str, engine: str) -> str:
+    """The flag by which an engine is told what another engine's flag says, e.g. ``--max_batch_size`` for ``--max-num-seqs``; or ""."""
+    for other in ENGINE_NAMES:
+        said = next((text for name, text in engine_of(other).carries.items() if name == flag), None)
+        if said is not None and other != engine:
+            what = re.split(r"[ ;]", said)[0]
+            return next(
+                (
+                    name
+                    for name, text in engine_of(engine).carries.items()
+                    if re.split(r"[ ;]", text)[0] == what and name.startswith("--")
+                ),
+                "",
+            )
+    return ""

@@ -222,6 +222,11 @@ class ModelFacts(Facts):
         return tables + layers + self.input_bytes + 2 * self.output_parameters
 
     @property
+    def compressed_attention(self) -> bool:
+        """Whether layers keep compressed vectors in blocks of one pool, as DeepSeek-V4's do."""
+        return any(kind.bytes_per_token_in_flight for kind in self.kinds)
+
+    @property
     def native_kv_format(self) -> Literal["fp16", "bf16", "fp8"]:
         """The cache where no format is chosen: fp8 where the checkpoint asks for it, as engines do, else the 16-bit type."""
         asked = self.quantization.kv_cache_format if self.quantization else None

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from memory_logs.versions import Defaults, defaults_of, version_of
+from memory_logs.versions import Defaults, before_v1_defaults, defaults_of, version_of
 from optimizer.catalog import lookup as catalog
+from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.costs.shapes import Shape
 from optimizer.costs.startup import StartUp, start_up
 from optimizer.facts.errors import ProblemError
@@ -30,6 +31,7 @@ PER_GPU = {
 }
 SAME_WEIGHTS = {"kimi-k2-thinking": "kimi-k2.5"}
 """Checkpoints that the catalog has under another name: the language model of both is int4 experts of the same shape."""
+BITS = {"int8": 8, "int4": 4}
 CACHE_FORMATS = {
     "fp8_e5m2": "fp8",
     "fp8_e4m3": "fp8",
@@ -113,7 +115,8 @@ def problem_of(case: Case) -> tuple[Problem, Shape]:
     gpu, model = _gpu(case.gpu), _model(case)
     version = version_of(case.engine, case.source, case.note)
     longest = model.max_context_tokens if "max-model-len not stated" in case.note else case.longest
-    usual = defaults_of(case.engine, version, _memory(gpu), case.gpu, longest, case.note, model.mla)
+    first = before_v1_defaults(case.source, case.note)
+    usual = defaults_of(case.engine, version, _memory(gpu), case.gpu, longest, case.note, model.mla, first)
     ranks = case.dp if re.search(r"\bEP\b|\+EP", case.note) else 1
     values: dict[str, Any] = {
         "engine": case.engine,
@@ -155,7 +158,18 @@ def _model(case: Case) -> ModelFacts:
         if meant.lower() in checkpoint_names():
             own = catalog.model(meant)
             break
+    method = re.search(r"\b(GPTQ|AWQ)\b", case.note)
+    if method and case.weights in BITS and own.quantization is None:
+        own = quantised(own.name, method.group(1).lower(), BITS[case.weights])
     return without_latents(own) if re.search(r"MLA not used|no MLA", case.note) else own
+
+
+def quantised(name: str, method: str, bits: int) -> ModelFacts:
+    """A model of the catalog as its GPTQ and AWQ checkpoints are stored: groups of 128, scales and zero points."""
+    entry = catalog.entry("models", name)
+    stated = {"quant_method": method, "bits": bits, "group_size": 128, "zero_point": True}
+    config = {**entry["config"], "quantization_config": stated}
+    return model_from_config(config, name=entry["name"], huggingface_id=entry["huggingface_id"])
 
 
 @cache

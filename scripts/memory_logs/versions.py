@@ -29,6 +29,9 @@ ISSUES = (
 )
 RECIPES = ((60, "0.10.0"), (250, "0.11.0"), (330, "0.15.0"), (420, "0.20.0"), (700, "0.23.0"), (850, "0.26.0"))
 """The same of https://github.com/vllm-project/recipes."""
+UNNAMED = "0.26.0"
+"""Where neither the note nor an issue's number tells the version: the middle of what ran while most logs were written."""
+UNNAMED_V0 = "0.6.3"
 NEWEST = "0.32.0"
 CHUNKED_FROM = 32768
 """Longest sequence above which vLLM 0 cuts prompts into chunks by itself."""
@@ -53,7 +56,7 @@ def version_of(engine: str, source: str, note: str) -> str:
         return "0.7.3" if re.search(r"\bV0\b", note) and _parts(said.group(1)) >= (0, 8) else said.group(1)
     issue = re.search(r"vllm-project/(vllm|recipes)#(\d+)", source)
     if not issue:
-        return "0.6.4" if re.search(r"\bV0\b", note) else NEWEST
+        return UNNAMED_V0 if re.search(r"\bV0\b", note) else UNNAMED
     number = int(issue.group(2))
     version = next((name for most, name in (ISSUES if issue.group(1) == "vllm" else RECIPES) if number < most), NEWEST)
     if re.search(r"\bV1\b", note) and _parts(version) < (0, 8):
@@ -64,13 +67,14 @@ def version_of(engine: str, source: str, note: str) -> str:
 
 
 def defaults_of(
-    engine: str, version: str, memory_mib: int, gpu: str, longest: int, note: str, latent: bool
+    engine: str, version: str, memory_mib: int, gpu: str, longest: int, note: str, latent: bool, first_v1: bool = False
 ) -> Defaults:
     """What the engine takes where nothing is said.
 
     Args:
         longest: max_model_len, the model's context where a case does not know it.
         latent: the model has latent attention, whose prompts vLLM 0 never cut.
+        first_v1: vLLM 1 before 0.8, whose defaults were still those of vLLM 0.
     """
     stated = re.search(r"max-model-len (\d+)", note)
     longest = int(stated.group(1)) if stated else longest
@@ -84,6 +88,8 @@ def defaults_of(
         tokens = max(2048, longest) if not chunked else 512 if here < (0, 6, 6) else 2048
         return Defaults(256, int(said.group(1)) if said else tokens)
     library = "LLM class" in note
+    if first_v1:
+        return Defaults(256, int(said.group(1)) if said else 8192 if library else 2048)
     tokens = (16384 if library else 8192) if large else (8192 if library else 2048)
     sequences = 1024 if large or here < (0, 8, 5) else 256
     return Defaults(sequences, int(said.group(1)) if said else tokens)
@@ -91,3 +97,10 @@ def defaults_of(
 
 def _parts(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
+
+
+def before_v1_defaults(source: str, note: str) -> bool:
+    """Whether a log is of vLLM 1 from before 0.8, when it was an option of 0.6 and 0.7."""
+    issue = re.search(r"vllm-project/vllm#(\d+)", source)
+    early = issue is not None and int(issue.group(1)) < ISSUES[5][0]
+    return early and bool(re.search(r"\bV1\b", note)) and not re.search(r"\bV1[ ,]+(?:dev )?0\.[89]", note)

@@ -34,6 +34,10 @@ def _hardware(**stated: Any) -> HardwareFacts:
         ("Standard_ND96isr_H200_v5", "h200-sxm-141gb", 8, 3200),
         ("g6e.12xlarge", "l40s-48gb", 4, 100),
         ("standard nc96ads a100 v4", "a100-pcie-80gb", 4, 80),
+        ("gd-8xh200ib-i128", "h200-sxm-141gb", 8, 3200),
+        ("BM.GPU.MI355X-v1.8", "mi355x-288gb", 8, 3200),
+        ("g4-standard-384", "rtx-pro-6000-server-96gb", 8, 400),
+        ("ml.p5.48xlarge", "h100-sxm-80gb", 8, 3200),
     ],
 )
 def test_an_instance_type_is_a_node(name: str, gpu: str, gpus: int, gbit_per_s: float) -> None:

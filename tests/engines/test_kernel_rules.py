@@ -8,10 +8,13 @@ import pytest
 
 from optimizer import Fixed, check, problem_from_dict, solve
 from optimizer.catalog import lookup
+from optimizer.deployment.formats import refuse_formats
+from optimizer.deployment.options import Options
 from optimizer.engines.kernels import kernels_of, quantised_modules
 from optimizer.facts.demand import KvFormat
 from optimizer.facts.engine import Engine
 from optimizer.facts.engine_names import ENGINE_NAMES
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import Quantization, WeightFormat
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform.rules import rules_for
@@ -93,6 +96,13 @@ FORMATS: list[tuple[str, str, str, str, bool]] = [
     ("sglang", "a100", "fp8", "bf16", True),
     ("sglang", "h100", "nvfp4", "bf16", False),
     ("sglang", "gaudi3", "bf16", "bf16", False),
+    ("vllm", "h100", "bf16", "fp8_e5m2", True),
+    ("vllm", "t4", "fp16", "fp8_e5m2", False),
+    ("vllm", "mi300x", "bf16", "fp8_e5m2", False),
+    ("vllm", "h100", "bf16", "int8", False),
+    ("sglang", "a100", "bf16", "fp8_e5m2", True),
+    ("sglang", "h100", "bf16", "int8", False),
+    ("trtllm", "h100", "bf16", "fp8_e5m2", False),
 ]
 
 
@@ -103,6 +113,36 @@ def test_formats_by_compute_capability(engine: str, gpu: str, weights: str, cach
     rules = {rule.id: rule.holds for rule in answer.rules}
     assert (rules["weight_format"] and rules["kv_format"]) == runs
     assert answer.verification is None or not answer.verification.mismatches
+
+
+@pytest.mark.parametrize(
+    ("stated", "cache"), [("auto", "bf16"), (["auto"], "bf16"), (["fp8_e4m3"], "fp8"), (["bfloat16"], "bf16")]
+)
+def test_names_of_engines_for_the_formats_of_the_cache(stated: Any, cache: str) -> None:
+    facts = changed(SMALL, search__kv_precision=stated, hardware__gpu="h100", hardware__gpus_per_node=1)
+    answer = solve(problem_from_dict(facts))
+    assert answer.strategy is not None and answer.strategy.kv_precision == cache
+
+
+def test_a_checkpoint_in_fp8_refuses_a_cache_in_e5m2() -> None:
+    kernels, stored = kernels_of("vllm"), Quantization(method="fp8", weight_format="fp8")
+    assert kernels.runs_cache("fp8_e5m2", None, lookup.gpu("h100"))
+    assert not kernels.runs_cache("fp8_e5m2", stored, lookup.gpu("h100"))
+    assert kernels.runs_cache("fp8", stored, lookup.gpu("h100"))
+
+
+def test_a_cache_that_does_not_run_is_a_broken_rule_with_what_to_use() -> None:
+    facts = changed(SMALL, search__kv_precision=["int8"], hardware__gpu="h100", hardware__gpus_per_node=1)
+    answer = solve(problem_from_dict(facts))
+    assert answer.status == "infeasible"
+    assert any(change.new == ["int8", "fp8"] for repair in answer.repairs for change in repair.changes)
+    problem = problem_from_dict(changed(facts, search__kv_precision=["bf16"]))
+    found = check(problem, Fixed(1, 1, 1, kv_precision="int8"))
+    [broken] = [rule for rule in found.rules if rule.id == "kv_format"]
+    assert not broken.holds and str(broken.limit) == "fp16 or bf16 or fp8 or fp8_e5m2"
+    assert found.strategy is not None
+    with pytest.raises(ProblemError, match=r"int8 does not run on h100.*fp8 or fp16 would be right"):
+        refuse_formats([problem], found.strategy, Options("vllm", "0.32.0", "compose", "x", "bf16", "", {}))
 
 
 def test_integer_products_are_gone_on_blackwell() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer import problem_from_dict, solve
+from optimizer import Fixed, check, problem_from_dict, solve
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform.capacity import carried_rates
 from optimizer.search.uniform.quantities import Quantities
@@ -40,6 +40,9 @@ def test_gpt_oss_carries_what_check_knows_within_the_limits() -> None:
     assert answer.metrics is not None
     other = solve(asked(problem, "throughput"))
     assert other.metrics is not None and answer.metrics.max_request_rate > other.metrics.max_request_rate
+    for tp, dp in ((1, 8), (4, 2)):
+        known = check(problem, Fixed(tp, 1, dp), repairs=False).metrics
+        assert known is not None and answer.metrics.max_request_rate >= known.max_request_rate >= 10
     assert any("per GPU" in said for said in answer.explanation)
     assert any("every slot taken" in said for said in other.explanation)
 

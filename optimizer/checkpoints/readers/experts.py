@@ -139,7 +139,10 @@ def mimo_v2(config: Config, family: Family) -> Decoder:
         config.option("swa_v_head_dim", default=full.value_dim),
     )
     pattern = config.per_layer("hybrid_layer_pattern", layers)
-    if pattern is None:
+    if pattern is None:  # transformers 5 writes words instead
+        kinds_of_layers = config.per_layer("layer_types", layers) or ()
+        pattern = [int("sliding" in str(kind)) for kind in kinds_of_layers]
+    if not pattern:
         raise config.error("hybrid_layer_pattern", f"is missing; {layers} of 0 (full) and 1 (sliding) are needed")
     kinds = {
         0: _with_sinks(config, family, hidden, full, config.flag("add_full_attention_sink_bias")),

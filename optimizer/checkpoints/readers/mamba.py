@@ -12,7 +12,10 @@ from optimizer.checkpoints.feedforward import EXPERTS, dense, dense_width, route
 from optimizer.checkpoints.parts import Attention, Decoder, FeedForward
 from optimizer.checkpoints.recurrent import mamba1, mamba2
 
-BLOCK_LETTERS = {"mamba": "M", "attention": "*", "moe": "E", "mlp": "-"}
+BLOCK_LETTERS = {
+    "mamba": "M", "linear_attention": "M", "attention": "*", "full_attention": "*", "moe": "E", "mlp": "-",
+}  # fmt: skip
+"""Kinds of blocks by their words; ``linear_attention`` and ``full_attention`` are those of transformers 5."""
 
 
 def _heads_and_width(config: Config, hidden: int) -> tuple[int, int]:
@@ -116,12 +119,12 @@ def falcon_h1(config: Config, family: Family) -> Decoder:
 
 
 def granite_hybrid(config: Config, family: Family) -> Decoder:
-    """Granite 4: Mamba-2 or attention by ``layer_types``; experts, a shared MLP, or the shared MLP alone."""
+    """Granite 4: Mamba-2 (``linear_attention`` in files of transformers 5) or attention; experts beside a shared MLP, or it alone."""
     hidden, layers, sizes = hidden_size(config), config.layers(), heads_of(config, hidden_size(config))
     kinds = config.per_layer("layer_types", layers) or config.per_layer("layers_block_type", layers)
     if kinds is None:
         raise config.error("layer_types", f"is missing; {layers} of mamba and attention are needed")
-    attends = ["attention" in str(kind) for kind in kinds]
+    attends = ["attention" in str(kind) and "linear" not in str(kind) for kind in kinds]
     blocks = {
         attending: grouped_query(config, family, hidden, sizes) if attending else _mamba2(config, hidden)
         for attending in set(attends)

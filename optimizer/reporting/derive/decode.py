@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from optimizer.costs.links import CONTEXT_MESSAGES
@@ -86,58 +88,77 @@ def derive_round(subject: Subject, running: int) -> Figure:
     )
     through = total([f"{counted(count, 'stage')} × {ms(ledger.value(part))}" for count, part in one])
     slowest = f"max({', '.join(ms(ledger.value(part)) for _, part in one)})"
+    passed = [(count, ledger.value(part)) for count, part in one]
+    ledger.derive(
+        f"through-n{running}",
+        f"One micro-batch of {batch} sequences through all stages",
+        "the decode step of every stage, and sends",
+        f"{through} + {ms(ledger.value(f'sends-n{running}'))}",
+        sum(count * value for count, value in passed) + ledger.value(f"sends-n{running}"),
+        "ms",
+        note=MODEL,
+        inputs=[*(part for _, part in one), f"sends-n{running}"],
+    )
     return ledger.derive(
         id,
         title,
         "the longer of: one micro-batch through all stages and sends; all micro-batches through the slowest stage"
         + (", where unequal ones wait for each other" if shape.pp > 1 else ""),
-        f"max({through} + {ms(ledger.value(f'sends-n{running}'))}, {turns} × {slowest}{stage_wait(subject)})",
+        f"max({ms(ledger.value(f'through-n{running}'))}, {turns} × {slowest}{stage_wait(subject)})",
         value,
         "ms",
         note=f"{MODEL}: min({running}, PP {shape.pp}) = {turns} micro-batches of ceil({running} / {shape.pp}) = {batch} sequences",
-        inputs=[*(part for _, part in one), f"sends-n{running}"],
+        inputs=[*(part for _, part in one), f"through-n{running}"],
     )
 
 
 def derive_tpot(subject: Subject, running: int) -> Figure:
     """Time per output token with so many sequences in progress."""
-    derive_round(subject, running)
     ledger, work = subject.ledger, subject.problem.workload
-    yielded = f"{number(float(work.yielded))}" if work.guessed else ""
-    prompts = f"({running} − 1) / {work.output_tokens}" + (f" × {yielded}" if yielded else "")
-    o_sum, o_max = ledger.value("prompt-sum"), ledger.value("prompt-max")
-    value, c = float(subject.service.tpot_ms[0, running - 1]), number(float(subject.service.overlap[0]))
+    value = float(subject.service.tpot_ms[0, running - 1])
     title = f"Time per output token with {running} sequences in progress"
     if subject.corrected:
+        derive_round(subject, running)
         note = f"Costs: {subject.problem.cost_source}; factors on the analytic model's time, docs/model.md, section 9"
         return ledger.given(f"tpot-n{running}", title, value, "ms", note)
-    formula = "round + p × (O_max + (O_sum − O_max) / (1 + c · p)), p = (sequences − 1) / output tokens: prompts that join a round"
-    decode = ms(ledger.value(f"round-n{running}"))
-    text = f"{decode} + {prompts} × ({ms(o_max)} + ({ms(o_sum)} − {ms(o_max)}) / (1 + {c} × {prompts}))"
-    if subject.shape.pp > 1:
+    # It never falls with more in progress: where the formula does, that of fewer holds.
+    fewer = int(np.argmax(subject.service.tpot_ms[0, :running] >= value)) + 1
+    derive_round(subject, fewer)
+    yielded = f"{number(float(work.yielded))}" if work.guessed else ""
+    prompts = f"({fewer} − 1) / {work.output_tokens}" + (f" × {yielded}" if yielded else "")
+    formula = "round + p × O_max, p = (sequences − 1) / output tokens: prompts that join a round"
+    decode = ms(ledger.value(f"round-n{fewer}"))
+    text = f"{decode} + {prompts} × {ms(ledger.value('prompt-max'))}"
+    inputs = [f"round-n{fewer}", "prompt-max"]
+    if subject.shape.pp > 1 and fewer > 1:
         formula = f"the longer of: {formula}; a round in which one micro-batch takes nearly all prompts"
-        text = f"max({text}, {_bunched(subject, decode, prompts)})"
+        text = f"max({text}, {_bunched(subject, fewer, decode, prompts)})"
+        inputs += [f"through-n{fewer}", "prompt-sum"]
     if yielded:
         formula, text = f"({formula}) / tokens that a step yields", f"({text}) / {yielded}"
-    return ledger.derive(
-        f"tpot-n{running}",
-        title,
-        formula,
-        text,
-        value,
-        "ms",
-        note=MODEL,
-        inputs=(f"round-n{running}", "prompt-max", "prompt-sum"),
-    )
+    note = MODEL if fewer == running else f"{MODEL}: no less than with {fewer} sequences in progress"
+    return ledger.derive(f"tpot-n{running}", title, formula, text, value, "ms", note=note, inputs=inputs)
 
 
-def _bunched(subject: Subject, decode: str, prompts: str) -> str:
+def _bunched(subject: Subject, running: int, decode: str, prompts: str) -> str:
     """A round whose prompts pass in one micro-batch: half the sum, and the root of its square less what hides behind it."""
-    work, pp = subject.problem.workload, subject.shape.pp
+    work, pp, ledger = subject.problem.workload, subject.shape.pp, subject.ledger
     budget = subject.problem.search.max_num_batched_tokens
-    room = f"min({prompts}, {number(budget)} / {number(work.fresh(work.prompt_tokens))})"
-    together = f"{ms(subject.ledger.value('prompt-sum'))} × {room}"
-    half, hidden = f"({decode} + {together}) / 2", f"min(1, {prompts} / (1 + {prompts} / 2))"
+    fresh = work.fresh(work.prompt_tokens)
+    room = f"min({prompts}, {number(budget)} / {number(fresh)})"
+    o_sum, o_max = ledger.value("prompt-sum"), ledger.value("prompt-max")
+    sent = float(subject.analytic.steps.links.send_ms_per_byte[0] * fresh * subject.problem.model.hidden_size * 4)
+    waited = f"({decode} − {ms(ledger.value(f'through-n{running}'))})"
+    longer = f"({ms(o_sum)} + {ms(sent)} − {ms(o_max)})"
+    needed = math.floor(
+        (float(subject.service.round_ms[0, running - 1]) - ledger.value(f"through-n{running}")) / (o_sum + sent - o_max)
+    )
+    more = f"({room} / (1 + {room}))"
+    chance = f" × {more} ^ {needed}" if needed else ""
+    rest = f"(1 − ({waited} / {longer} − {needed}) × (1 − {more}))"
+    together = f"({room} × {ms(o_max)} + {room} × {longer}{chance} × {rest})"
+    hidden = f"min(1, {room} / (1 + 2 × {room} / 3))"
+    half = f"({decode} + {together}) / 2"
     less = f"{together} × {decode} × (1 − 1 / {pp} − 1 / (2 × {pp} × {pp})) × {hidden} / 1 ms / 1 ms"
     return f"{half} + (({half} / 1 ms) ^ 2 − {less}) ^ 0.5 × 1 ms"
 

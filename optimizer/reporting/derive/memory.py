@@ -201,7 +201,13 @@ def _sampling(subject: Subject, found: int, activations: int) -> None:
 
 def overhead(problem: Problem) -> Overhead:
     """What is known of the engine on the problem's GPU."""
-    return overhead_of(problem.engine, problem.hardware.gpu.capability, problem.engine_version, problem.engine_overhead)
+    return overhead_of(
+        problem.engine,
+        problem.hardware.gpu.capability,
+        problem.engine_version,
+        problem.engine_overhead,
+        problem.model.compressed_attention,
+    )
 
 
 def _widest(subject: Subject) -> str:

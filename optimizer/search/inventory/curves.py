@@ -107,9 +107,13 @@ class Curves:
         self._begin([candidate])
         return float(self._means[candidate][0])
 
-    def marginal(self, candidate: int, rate: float) -> float:
-        """G'(r) = d(r · T(r))/dr at a rate, ms, by a difference."""
-        step = max(rate * 1e-4, 1e-9)
-        low, high = max(rate - step, rate * 0.5), min(rate + step, self.candidates[candidate].slots_capacity / MICRO)
-        t_low, t_high = self.kind.means([self.candidates[candidate]], np.array([[low, high]]))[0]
-        return float((high * t_high - low * t_low) / (high - low)) if high > low else float(t_high)
+    def marginals(self, positions: Sequence[int], rates: Floats) -> Floats:
+        """G'(r) = d(r · T(r))/dr of candidates at their own rates, (positions, Q) requests/s each, ms, by differences."""
+        most = np.array([self.candidates[position].slots_capacity / MICRO for position in positions])[:, None]
+        step = np.maximum(rates * 1e-4, 1e-9)
+        low, high = np.maximum(rates - step, rates * 0.5), np.minimum(rates + step, most)
+        means = self.kind.means([self.candidates[position] for position in positions], np.hstack([low, high]))
+        t_low, t_high = np.hsplit(means, 2)
+        apart = high > low
+        slopes: Floats = np.where(apart, (high * t_high - low * t_low) / np.where(apart, high - low, 1.0), t_high)
+        return slopes

@@ -19,6 +19,8 @@ ROUGH = 1e-2
 FIRST_CUTS = 8
 _FIRST_LOOK, _NEAR = 1e-3, 0.9
 """Tolerance of bounds that are far from the best, for each GPU, and how near the best is not far."""
+_LIGHT_TO_BUSY = np.array([0.05, 0.4, 0.9])
+"""Parts of what a candidate carries."""
 _NOISE = 1e-9
 """Relative: what beats a candidate may be slower by rounding."""
 
@@ -51,7 +53,7 @@ class Cuts:
         shares = placed.split.thousandths
         total = 0.0
         for family, share, rate in zip(families, shares, placed.split.rates, strict=True):
-            total += share * self._candidates.curves(family[0]).marginal(family[1], rate)
+            total += share * float(self._candidates.curves(family[0]).marginals(family[1:], np.array([[rate]]))[0, 0])
         return self._allowed(total / sum(shares))
 
     def _allowed(self, gamma: float) -> float:
@@ -64,9 +66,10 @@ class Cuts:
         """Multipliers from next to nothing up to what the busiest candidate costs at its most."""
         ends: list[float] = []
         for number, kind in enumerate(self._candidates.group_types):
-            for position in kind.kept:
-                candidate, curve = kind.candidates[position], self._candidates.curves(number)
-                ends += [curve.marginal(position, candidate.capacity / 1e6 * part) for part in (0.05, 0.4, 0.9)]
+            carried = np.array([kind.candidates[position].capacity for position in kind.kept]) / 1e6
+            ends += (
+                self._candidates.curves(number).marginals(kind.kept, carried[:, None] * _LIGHT_TO_BUSY).ravel().tolist()
+            )
         if not ends:
             return
         low, high = self._allowed(min(ends)), self._allowed(max(ends))

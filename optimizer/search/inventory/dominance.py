@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optimizer.costs.shapes import Floats, Ints
+from optimizer.costs.shapes import Bools, Floats, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.space import tie_rank
 
+_FIRST_LOOKED_AT = 32
 _NOISE = 1e-12
 """Relative difference of times that is rounding: far below what bounds and values are compared to."""
 
@@ -72,10 +73,17 @@ class _Limits:
     least: Floats
     most: Floats
 
-    def no_worse(self, one: int, other: int) -> bool:
-        """Whether one has no fewer slots, needs no more, and its cache is taken up no more by the same requests."""
-        fits = self.slots[one] >= self.slots[other] and bool((self.needs[:, one] <= self.needs[:, other]).all())
-        return fits and bool((self.most[one] <= self.least[other] * (1 + _NOISE)).all())
+    def no_worse(self, some: Ints, than: int) -> Bools:
+        """Which of some have no fewer slots, need no more, and their caches are taken up no more by the same requests."""
+        fits = (self.slots[some] >= self.slots[than]) & (self.needs[:, some] <= self.needs[:, [than]]).all(axis=0)
+        result: Bools = fits & (self.most[some] <= self.least[than] * (1 + _NOISE)).all(axis=1)
+        return result
+
+    def no_better(self, some: Ints, than: int) -> Bools:
+        """Which of some this one is no worse than."""
+        fits = (self.slots[some] <= self.slots[than]) & (self.needs[:, some] >= self.needs[:, [than]]).all(axis=0)
+        result: Bools = fits & (self.most[than] <= self.least[some] * (1 + _NOISE)).all(axis=1)
+        return result
 
 
 def _cache_shares(quantities: Quantities, rows: Ints) -> tuple[Floats, Floats]:
@@ -96,22 +104,22 @@ def _dominated(members: Ints, curves: Floats, limits: _Limits, rank: Ints) -> di
     """The members that another member beats, and which."""
     # Likely winners first, so that most members fall to the first few comparisons.
     order = members[np.lexsort((rank[members], curves[members].sum(axis=1)))]
-    front: list[int] = []
+    front = np.zeros(0, dtype=np.int64)
     dominated: dict[int, int] = {}
+    # Most that do not beat another show it at one of a few numbers in progress.
+    few = np.ascontiguousarray(curves[:, :: max(1, curves.shape[1] // _FIRST_LOOKED_AT)])
     for member in order.tolist():
-        winner = next((other for other in front if _beats(other, member, curves, limits)), None)
+        # The same stages in another order add up to the same time but for the last digits.
+        may = front[limits.no_worse(front, member) & (few[front] <= few[member] * (1 + _NOISE)).all(axis=1)]
+        winner = next((one for one in may.tolist() if (curves[one] <= curves[member] * (1 + _NOISE)).all()), None)
         if winner is not None:
             dominated[member] = winner
             continue
-        fallen = [other for other in front if _beats(member, other, curves, limits)]
+        may = front[limits.no_better(front, member) & (few[member] <= few[front] * (1 + _NOISE)).all(axis=1)]
+        fallen = [one for one in may.tolist() if (curves[member] <= curves[one] * (1 + _NOISE)).all()]
         dominated.update(dict.fromkeys(fallen, member))
-        front = [*(other for other in front if other not in dominated), member]
+        front = np.append(front[~np.isin(front, fallen)], member)
     return dominated
-
-
-def _beats(one: int, other: int, curves: Floats, limits: _Limits) -> bool:
-    # The same stages in another order add up to the same time but for the last digits.
-    return limits.no_worse(one, other) and bool((curves[one] <= curves[other] * (1 + _NOISE)).all())
 
 
 def dominated_at_each_rate(

@@ -48,12 +48,13 @@ class Kind:
     def means(self, candidates: Sequence[InstanceCandidate], rates: Floats) -> Floats:
         """T(r) in ms of candidates at their own rates, (len(offers), Q) requests/s; infinite where overloaded."""
         result = np.empty(rates.shape)
-        for nodes, table in self._tables.items():
-            here = [i for i, candidate in enumerate(candidates) if _nodes(candidate) == nodes]
-            if here:
-                rows = np.repeat([candidates[i].row for i in here], rates.shape[1])
-                load = table.load(rows, rates[here].ravel(), everything=False)
-                result[here] = load.mean_ms.reshape(len(here), -1)
+        by_table: dict[tuple[int, ...], list[int]] = {}
+        for i, candidate in enumerate(candidates):
+            by_table.setdefault(_nodes(candidate), []).append(i)
+        for nodes, here in by_table.items():
+            rows = np.repeat([candidates[i].row for i in here], rates.shape[1])
+            load = self._tables[nodes].load(rows, rates[here].ravel(), everything=False)
+            result[here] = load.mean_ms.reshape(len(here), -1)
         return result
 
     def table(self, candidate: InstanceCandidate) -> InstanceTable:

@@ -3,12 +3,13 @@
 With what beats them in their places, a plan of dominated candidates becomes one without, whose bound at a multiplier γ is lower by
 what each of them earns less than its winner. So any plan with such a candidate is at least that much above the least bound of
 all plans without; and where it is so slow that it earns nothing, what its share of the requests costs is added. What a candidate
-earns is known in two steps: at most so much by how long its requests stay at least, for which no rate is looked for; and by
-its mean times at some rates.
+earns is known in three steps: at most so much by how long its requests stay at least; by its mean times at some rates, as far as that
+decides; and as finely as cuts know it, for which the rates that it carries are looked for.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from optimizer.search.inventory.counts import Item, Terms
 from optimizer.search.inventory.down_counts import availability, inner_availability
 from optimizer.search.inventory.group_types import Kind
 from optimizer.search.inventory.master import Master
+from optimizer.search.inventory.row_earnings import may_earn_more
 from optimizer.search.inventory.tables import InstanceTable
 from optimizer.search.inventory.valuation import SHARES
 
@@ -64,7 +66,7 @@ class Pruning:
         return frozenset(found)
 
     def may_matter(self, kind: Kind, table: InstanceTable, rows: Ints, winners: Sequence[tuple[int, int]]) -> Bools:
-        """Rows of a table that may be part of a plan worth having, as far as the stays of their requests tell.
+        """Rows of a table that may be part of a plan worth having, as far as stays and mean times of their requests tell.
 
         Args:
             winners: what beats each row: position among the candidates of the kind, and how many of it in place of one.
@@ -77,21 +79,40 @@ class Pruning:
         slow = np.where(gains == 0, np.maximum(0.0, stays - gamma), 0.0) * w.latency * full.all_up / SHARES * NS_PER_MS
         up = _Availabilities(full)
         found = np.zeros(len(rows), dtype=np.bool_)
+        limit = np.full(len(rows), np.inf)
         for number, place in enumerate(full.candidates.places):
             if full.candidates.group_types[place.kind] is not kind:
                 continue
             for i, (row, (winner, times)) in enumerate(zip(rows.tolist(), winners, strict=True)):
                 item = at.get((number, winner))
-                if found[i] or item is None:
+                if item is None:
                     continue  # where the winner finds no room, what it beats finds none
                 candidate = table.unrated(row)
-                lines = [worth * share * float(gains[i]) for share in up.of(place.groups, candidate)]
-                loss = self._loss(item, times, lines, candidate.gpus)
-                found[i] = self.least_ns + loss + slow[i] / _ROUNDING <= self.most_ns + _SURE_NS
+                each = [worth * share for share in up.of(place.groups, candidate)]
+                loss = self._loss(item, times, [one * float(gains[i]) for one in each], candidate.gpus)
+                if self.least_ns + loss + slow[i] / _ROUNDING <= self.most_ns + _SURE_NS:
+                    found[i] = True
+                    limit[i] = min(limit[i], self._enough(item, times, each, candidate.gpus))
+        some = np.flatnonzero(found)
+        found[some] = may_earn_more(table, rows[some], gamma, limit[some])
         return found
 
     def _positions(self) -> dict[tuple[int, int], int]:
         return {(item.place, item.position): number for number, item in enumerate(self.few.items)}
+
+    def _enough(self, winner: int, times: int, worth: Sequence[float], gpus: int) -> float:
+        """What a candidate has to earn more than, requests/s · ms, for a plan with it to be worth having.
+
+        Args:
+            worth: ns for each requests/s · ms in all states, and in each class.
+        """
+        needed = self.most_ns + _SURE_NS - self.least_ns
+        needed -= self.few.gpu_ns * (gpus - times * self.few.items[winner].candidate.gpus)
+        earned = [self.terms.earned_ns[winner]]
+        if self.terms.by_class_ns:
+            earned.append(sum(one[winner] for one in self.terms.by_class_ns))
+        both = zip(earned, (worth[0], sum(worth[1:])), strict=False)
+        return min((times * other - needed) / own if own > 0 else math.inf for other, own in both)
 
     def _loss(self, winner: int, times: int, earned: Sequence[float], gpus: int) -> float:
         """What a plan's bound is above that with what beats a candidate in its place, ns; none earns more than that does.

@@ -139,6 +139,11 @@ class InstanceTable:
         result: Floats = self.quantities.service.residence_ms[rows, 0]
         return result
 
+    def most_per_s(self, rows: Ints) -> Floats:
+        """Requests/s that no instance of a row is without piling up, (Q,)."""
+        result: Floats = self.quantities.completion_per_s[rows, -1] * self.quantities.ranks[rows]
+        return result
+
     def earns_at_most(self, rows: Ints, gamma: float) -> Floats:
         """Γ(γ) at most, requests/s · ms, (Q,), by how long requests stay: with M in progress r = E[M / R(M)] and T(r) ≥ E[M] / r."""
         residence = self.quantities.service.residence_ms[rows, : chain_length(self.problem)]
@@ -252,8 +257,7 @@ class InstanceTable:
         count = 2 if self._limits else 1
         place, limited = np.tile(np.arange(len(rows)), count), np.repeat(np.arange(count), len(rows)) == 1
         low = np.zeros(len(place), dtype=np.int64)
-        top = self.quantities.completion_per_s[rows, -1] * self.quantities.ranks[rows] * MICRO
-        high = np.tile(np.ceil(top).astype(np.int64) + 1, count)
+        high = np.tile(np.ceil(self.most_per_s(rows) * MICRO).astype(np.int64) + 1, count)
         while True:
             open_rows = np.flatnonzero(high - low > 1)
             if not len(open_rows):

@@ -38,10 +38,10 @@ def weight_format_rule(problem: Problem) -> Rule:
 
 
 def kv_format_rule(problem: Problem) -> Rule:
-    kernels, gpu = kernels_of(problem.engine), problem.hardware.gpu
+    kernels, model, gpu = kernels_of(problem.engine), problem.model, problem.hardware.gpu
 
     def good(cache: str) -> bool:
-        return kernels.runs_cache(cache, gpu)
+        return kernels.runs_cache(cache, model.quantization, gpu)
 
     return _format_rule("kv_format", "KV cache", problem, good, get_args(KvFormat), lambda s: s.kv_format)
 

@@ -31,7 +31,13 @@ class Beside:
 
 def known_overhead(problem: Problem, hardware: HardwareFacts) -> Overhead:
     """What is known of the problem's engine on a GPU."""
-    return overhead_of(problem.engine, hardware.gpu.capability, problem.engine_version, problem.engine_overhead)
+    return overhead_of(
+        problem.engine,
+        hardware.gpu.capability,
+        problem.engine_version,
+        problem.engine_overhead,
+        problem.model.compressed_attention,
+    )
 
 
 def beside_of(problem: Problem, group: Group, sampled: int | None = None) -> Beside:

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Requirements
@@ -56,7 +57,8 @@ class Replica:
     def __init__(self, times: ReplicaTimes) -> None:
         self.times = times
         self.loads: dict[Fraction, Load | None] = {}
-        self.held: dict[Stage, Moments] = {}
+        self.held: dict[int, tuple[Stage, Moments]] = {}
+        """By the identity of the stage, which is kept beside: hashing its fractions takes longer than everything else."""
 
 
 class RowFacts:
@@ -85,9 +87,19 @@ class RowFacts:
     def held(self, stage: Stage) -> Moments:
         """What one request in progress holds on a GPU of a stage, bytes."""
         known = self._replica.held
-        if stage not in known:
-            known[stage] = moments_of_one(blocks_in_progress(self.problem), stage.held_bytes)
-        return known[stage]
+        if id(stage) not in known:
+            known[id(stage)] = stage, moments_of_one(blocks_in_progress(self.problem), stage.held_bytes)
+        return known[id(stage)][1]
+
+    def once(self, stage: Stage) -> int:
+        """Bytes on a GPU of a stage that are held once for all requests."""
+        tokens = self.problem.workload.shared_tokens
+        return math.ceil(stage.held_bytes(tokens)) if tokens else 0
+
+    @cached_property
+    def budgets(self) -> tuple[int, ...]:
+        """Memory of one GPU that may be used, stage by stage."""
+        return tuple(budget_on(self.problem, hardware) for hardware in self.hardware)
 
     def load(self, requests_per_s: Fraction, instances_down: int = 0) -> Load | None:
         """Load of a replica when the service receives so many requests; None when overloaded."""
@@ -128,11 +140,17 @@ class Candidate:
         stages = zip(self.facts.stages, self.caches, strict=True)
         return tuple(stage.beside_cache(self.slots) + cache for stage, cache in stages)
 
-    @property
+    @cached_property
     def rooms(self) -> tuple[int, ...]:
         """Bytes that the budget leaves for the cache, stage by stage; negative where there is no room for the rest."""
-        on = zip(self.facts.stages, self.facts.hardware, strict=True)
-        return tuple(budget_on(self.problem, hardware) - stage.beside_cache(self.slots) for stage, hardware in on)
+        on = zip(self.facts.stages, self.facts.budgets, strict=True)
+        return tuple(budget - stage.beside_cache(self.slots) for stage, budget in on)
+
+    @cached_property
+    def _caches(self) -> tuple[tuple[Stage, int], ...]:
+        """(stage, bytes that the budget leaves for its cache), alike ones once."""
+        each = zip(self.facts.stages, self.rooms, strict=True)
+        return tuple({(id(stage), room): (stage, room) for stage, room in each}.values())
 
     @property
     def cache_tokens(self) -> int:
@@ -155,22 +173,17 @@ class Candidate:
     def tightest_cache(self, load: Load | None) -> Cache:
         """The cache of the stage that lacks most, or has least to spare, at a load."""
         found: Cache | None = None
-        for stage, room in zip(self.facts.stages, self.rooms, strict=True):
+        for stage, room in self._caches:
             need = Decimal(0) if load is None else self._wanted(load, stage)
             if found is None or need - room > found.short:
                 found = Cache(max(0, room), None if load is None else need, need - room)
         assert found is not None
         return found
 
-    def _once(self, stage: Stage) -> int:
-        """Bytes that are held once for all requests."""
-        tokens = self.problem.workload.shared_tokens
-        return math.ceil(stage.held_bytes(tokens)) if tokens else 0
-
     def _wanted(self, load: Load, stage: Stage) -> Decimal:
         """Bytes that the requests in progress pass for the share of the time allowed."""
         share = self.problem.requirements.preemption_share
-        return self._once(stage) + wanted(load.number, self.facts.held(stage), share)
+        return self.facts.once(stage) + wanted(load.number, self.facts.held(stage), share)
 
     def prefix_kept_s(self) -> Decimal | None:
         """Seconds for which the cache that the load leaves keeps a prefix after its last use; None: nothing to keep."""
@@ -180,7 +193,7 @@ class Candidate:
         filled = decimal(self.demand / self.row.replicas * (work.fresh(work.prompt_tokens) + work.output_tokens))
         left = [
             max(Decimal(0), room - self._wanted(load, stage)) / stage.token_bytes
-            for stage, room in zip(self.facts.stages, self.rooms, strict=True)
+            for stage, room in self._caches
             if stage.token_bytes
         ]
         return min(left) / filled if left else None
@@ -209,9 +222,9 @@ class Candidate:
     def _holds(self, requests: int) -> bool:
         """Whether the cache holds exactly so many requests in progress, but for the share of the time allowed."""
         share = self.problem.requirements.preemption_share
-        stages = zip(self.facts.stages, self.rooms, strict=True)
         return all(
-            self._once(stage) + wanted_by(requests, self.facts.held(stage), share) <= room for stage, room in stages
+            self.facts.once(stage) + wanted_by(requests, self.facts.held(stage), share) <= room
+            for stage, room in self._caches
         )
 
     def longest_sequence(self, tolerance: int = 0) -> int:
@@ -222,9 +235,7 @@ class Candidate:
             return problem.max_sequence_tokens
         if load is None:
             return least
-        free: list[tuple[Stage, int]] = []
-        for stage, room in zip(self.facts.stages, self.rooms, strict=True):
-            free.append((stage, room - math.ceil(self._wanted(load, stage)) + tolerance))
+        free = [(stage, room - math.ceil(self._wanted(load, stage)) + tolerance) for stage, room in self._caches]
         low, high = 0, ceil_ratio(most, BLOCK_TOKENS) + 1
         while high - low > 1:
             middle = (low + high) // 2

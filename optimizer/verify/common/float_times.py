@@ -153,16 +153,16 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
     overlap = _overlap(prompts, shares)
     yielded = float(work.yielded)
     per_round = (n - 1) / work.output_tokens * yielded
-    beside = (prompt_sum - prompt_max)[:, None]
-    apart = rounds + per_round * (prompt_max[:, None] + beside / (1 + overlap[:, None] * per_round))
-    bunched = prompt_sum[:, None] * np.minimum(
-        per_round, problem.search.max_num_batched_tokens / work.fresh(work.prompt_tokens)
-    )
-    half, follow = (
-        (rounds + bunched) / 2,
-        max(0.0, 1 - 1 / depth - 0.5 / depth**2) * np.minimum(1.0, per_round / (1 + per_round / 2)),
-    )
-    tpot = np.maximum(apart, half + np.sqrt(half * half - bunched * rounds * follow)) / yielded
+    with_prompts = rounds + per_round * prompt_max[:, None]
+    if depth > 1:
+        fresh = work.fresh(work.prompt_tokens)
+        room = np.minimum(per_round, problem.search.max_num_batched_tokens / fresh)
+        longer = np.maximum(0.0, prompt_sum + slope[:, 0] * fresh - prompt_max)[:, None]
+        carried = room * prompt_max[:, None] + _beyond(room, longer, rounds - passed)
+        less = carried * rounds * max(0.0, 1 - 1 / depth - 0.5 / depth**2) * np.minimum(1.0, room / (1 + room / 1.5))
+        half = (rounds + carried) / 2
+        with_prompts = np.maximum(with_prompts, half + np.sqrt(half * half - less))
+    tpot = np.maximum.accumulate(with_prompts, axis=1) / yielded
     admission = float(exact(engine.start_ms)) + float(exact(engine.admit_steps)) * rounds
     residence = admission + prefill[mean] + (prompt_sum - prompt_mean)[:, None] + (work.output_tokens - 1) * tpot
     return ShapeTimes(
@@ -179,6 +179,15 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
         overlap,
         np.full(len(shapes), float(depth)),
     )
+
+
+def _beyond(prompts: Floats, each: Floats, waited: Floats) -> Floats:
+    """Work of a geometric number of prompts, each so long, beyond what a micro-batch waits for anyway."""
+    again = prompts / (1 + prompts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first, part = np.divmod(waited / each, 1.0)
+    held = prompts * each * again ** np.nan_to_num(first) * (1 - np.nan_to_num(part) * (1 - again))
+    return np.where(each > 0, held, 0.0)
 
 
 def _overlap(prompts: Floats, shares: Floats) -> Floats:

@@ -23,7 +23,8 @@ def weights_run(problem: Problem, group: Group) -> bool:
 
 def caches_run(problem: Problem, group: Group) -> bool:
     """The engine runs the group's KV cache format on the GPU."""
-    return not any(lacks(problem.hardware.gpu, one) for one in kernels_of(problem.engine).of_caches(group.kv_format))
+    needed = kernels_of(problem.engine).of_caches(group.kv_format, problem.model.quantization)
+    return not any(lacks(problem.hardware.gpu, one) for one in needed)
 
 
 def lacks(gpu: GpuFacts, needed: Support) -> bool:

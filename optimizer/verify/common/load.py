@@ -170,7 +170,7 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     pair = prompt * min(Decimal(1), max(Decimal(0), met))
     steps = chunks_of(problem, work.longest_prompt_tokens) + 1
     cap = steps * (decimal(Fraction(budget, work.fresh(work.prompt_tokens))) * prompt + times.round(n99))
-    number = in_clusters(problem, found, rate * times.prompt_sum / (1 - prompts))
+    number = in_clusters(problem, found, prompts / (1 - prompts))
     own = _cut(problem, times, number.mean + 1)
     seen = _seen(times, rate, prompts, prompt, number, own)
     by, z = ExactNumbers(), standard_normal(Fraction(1, 100))

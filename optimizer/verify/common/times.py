@@ -64,6 +64,7 @@ class ReplicaTimes:
         self._prefilled: dict[int, list[Decimal]] = {}
         self._rounds: dict[int, Decimal] = {}
         self._residence: list[Decimal] = []
+        self._tokens: list[Decimal] = []
         prompt = problem.workload.prompt_tokens
         stage_ms = zip(self._kinds, self._prefill_of(prompt), strict=True)
         chunks = chunks_of(problem, prompt)
@@ -109,11 +110,14 @@ class ReplicaTimes:
         """One token for each of n sequences."""
         found = self._rounds.get(n)
         if found is None:
-            decoded = self._decode_of(n)
-            through = sum((count * ms for count, ms in decoded), Decimal(0))
-            through += self._send_fixed + self._send_slope * ceil_ratio(n, self._stages) * self._checked
-            found = self._rounds[n] = max(through, min(n, self._stages) * max(ms for _, ms in decoded) * self._wait)
+            turns = min(n, self._stages) * max(ms for _, ms in self._decode_of(n)) * self._wait
+            found = self._rounds[n] = max(self._through(n), turns)
         return found
+
+    def _through(self, n: int) -> Decimal:
+        """One micro-batch of n sequences in progress through all stages."""
+        stages = sum((count * ms for count, ms in self._decode_of(n)), Decimal(0))
+        return stages + self._send_fixed + self._send_slope * ceil_ratio(n, self._stages) * self._checked
 
     def prefill(self, tokens: int, n: int) -> Decimal:
         """From a prompt's first step to its last, n sequences in progress."""
@@ -140,21 +144,44 @@ class ReplicaTimes:
         return self.prefill(self._problem.workload.prompt_tokens, n)
 
     def tpot(self, n: int) -> Decimal:
-        """Time per output token."""
-        per_round = Decimal(n - 1) / self._output * self.yielded
-        beside = self.overlap * per_round
-        apart = per_round * (self.prompt_sum + beside * self.prompt_max) / (1 + beside)
-        return max(self.round(n) + apart, self._bunched(self.round(n), per_round)) / self.yielded
+        """Time per output token: never less than with fewer in progress."""
+        for m in range(len(self._tokens) + 1, n + 1):
+            token = self._with_prompts(m) / self.yielded
+            self._tokens.append(max(token, self._tokens[-1]) if self._tokens else token)
+        return self._tokens[n - 1]
 
-    def _bunched(self, decode: Decimal, per_round: Decimal) -> Decimal:
-        """A round whose prompts pass in one micro-batch, as far as a step has room, less what goes to those that follow it."""
+    def _with_prompts(self, n: int) -> Decimal:
+        """A round and the prompts that pass in it."""
+        per_round = Decimal(n - 1) / self._output * self.yielded
+        decode = self.round(n)
+        least = decode + per_round * self.prompt_max
+        if self._stages == 1 or n == 1:
+            return least
         fresh = self._problem.workload.fresh(self._problem.workload.prompt_tokens)
-        room = Decimal(self._problem.search.max_num_batched_tokens) / fresh
-        prompts = self.prompt_sum * min(per_round, room)
+        prompts = min(per_round, Decimal(self._problem.search.max_num_batched_tokens) / fresh)
+        return max(least, self._bunched(decode, prompts, decode - self._through(n), fresh))
+
+    def _bunched(self, decode: Decimal, prompts: Decimal, waited: Decimal, fresh: int) -> Decimal:
+        """A round whose prompts pass in one micro-batch, less what goes to those that follow it.
+
+        Args:
+            decode: the round without them.
+            prompts: of a round, as far as a step has room for them.
+            waited: what a micro-batch waits for its turn.
+            fresh: tokens of a prompt that are computed.
+        """
+        longer = max(Decimal(0), self.prompt_sum + self._send_slope * fresh - self.prompt_max)
+        work = prompts * self.prompt_max
+        if longer:
+            # A geometric number of prompts, of which some first make up for the wait.
+            more = prompts / (1 + prompts)
+            needed = waited / longer
+            whole = int(needed)
+            work += prompts * longer * more**whole * (1 - (needed - whole) * (1 - more))
         stages = Decimal(self._stages)
         follow = max(Decimal(0), 1 - 1 / stages - 1 / (2 * stages * stages))
-        less = prompts * decode * follow * min(Decimal(1), per_round / (1 + per_round / 2))
-        half = (decode + prompts) / 2
+        less = work * decode * follow * min(Decimal(1), prompts / (1 + 2 * prompts / 3))
+        half = (decode + work) / 2
         return half + (half * half - less).sqrt()
 
     def admission(self, n: int) -> Decimal:

@@ -176,11 +176,20 @@ def _check_float(ledger: CheckLedger, bar: FloatBar, seen: Survey) -> None:
 
 def _beats(problem: Problem, rival: Candidate, claim: _Claim | None) -> bool:
     """In exact arithmetic: the rival keeps every rule with room to spare, and is better by more than the resolution."""
-    off = problem.search.disabled_rules
-    if any(rule.id not in off and not clearly_holds(rival, rule) for rule in findings(rival)):
-        return False
     if claim is None:
-        return True
+        return _clearly_feasible(problem, rival)
+    if problem.objective.preset == "capacity":  # whose tier is dearer than all rules
+        return _clearly_feasible(problem, rival) and _is_better(problem, rival, claim)
+    # Most rivals are the claim's equals to within floats, with other limits on sequences.
+    return _is_better(problem, rival, claim) and _clearly_feasible(problem, rival)
+
+
+def _clearly_feasible(problem: Problem, rival: Candidate) -> bool:
+    off = problem.search.disabled_rules
+    return all(rule.id in off or clearly_holds(rival, rule) for rule in findings(rival))
+
+
+def _is_better(problem: Problem, rival: Candidate, claim: _Claim) -> bool:
     ahead = claim.tier - _tier(problem, rival)
     preset = problem.objective.preset
     noise = THOUSANDTH + abs(claim.tier) * TWO_NANOSECONDS if preset == "throughput" else Decimal(0)

@@ -1,0 +1,83 @@
+"""What an engine prints when it starts, against public logs; each is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.shapes import Shape
+from optimizer.costs.startup import StartUp, start_up
+from optimizer.facts.problem import Problem
+from optimizer.reading.load import problem_from_dict
+from optimizer.verify.common.beside import known_overhead
+
+GIB = 1 << 30
+
+
+def _problem(
+    model: str, gpu: str, version: str, share: float, longest: int, tokens: int, sequences: int = 256
+) -> Problem:
+    return problem_from_dict(
+        {
+            "engine": "vllm",
+            "engine_version": version,
+            "hardware": {"gpu": gpu, "nodes": 4, "gpus_per_node": 8},
+            "model": model,
+            "workload": {"prompt_tokens": 1, "output_tokens": 1, "requests_per_s": 0.1},
+            "requirements": {"max_sequence_tokens": longest, "gpu_memory_utilization": share, "max_batch": sequences},
+            "search": {"max_num_batched_tokens": tokens, "disabled_rules": ["context"]},
+        }
+    )
+
+
+def _started(
+    problem: Problem, tp: int, layers: tuple[int, ...], ep: int = 1, kv: str = "bf16", weights: str = ""
+) -> StartUp:
+    return start_up(problem, Shape(tp, len(layers), ep, weights or problem.model.native_weight_format, kv, layers))
+
+
+def test_kernels_of_compressed_attention_take_workspaces_of_their_own() -> None:
+    # vllm issue 44376: 5.44 GiB are left for the cache of DeepSeek-V4-Flash on two GH200, 6.66 are needed for 30,000 tokens.
+    problem = _problem("deepseek-v4-flash", "gh200-96gb", "0.22.0", 0.95, 30_000, 16_384, 1024)
+    found = _started(problem, 2, (43,), ep=2, kv="fp8")
+    assert found.kv_memory / GIB == pytest.approx(5.44, abs=0.2)
+    assert found.longest_sequence / GIB == pytest.approx(6.66, rel=0.05)
+    assert found.spare < 0
+    measured = problem.model_copy(
+        update={"engine_overhead": problem.engine_overhead.model_copy(update={"non_torch_mib": 400})}
+    )
+    assert _started(measured, 2, (43,), ep=2, kv="fp8").kv_memory / GIB == pytest.approx(13.4, abs=0.3)
+
+
+def test_the_verifier_knows_of_them_too() -> None:
+    problem = _problem("deepseek-v4-flash", "gh200-96gb", "0.22.0", 0.95, 30_000, 16_384)
+    shape = Shape(2, 1, 2, problem.model.native_weight_format, "fp8", (43,))
+    known = known_overhead(problem, problem.hardware)
+    counted = sum(part.value for part in known.counted) << 20
+    assert counted == int(AnalyticCosts(problem, [shape]).memory().engine[0, 0])
+    assert (
+        known.non_torch.value
+        == known_overhead(
+            _problem("llama3-8b", "gh200-96gb", "0.22.0", 0.95, 8192, 8192), problem.hardware
+        ).non_torch.value
+        + 8150
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "starts"), [("0.11.0", True), ("0.14.0", False), ("0.15.1", False), ("0.16.0", True)]
+)
+def test_two_versions_asked_each_stage_for_the_cache_of_the_whole_model(version: str, starts: bool) -> None:
+    # vllm issue 32105: 71.16 GiB were asked of each of eight stages; 81,392 tokens were said to fit into 28.57 GiB.
+    problem = _problem("glm-4.6", "h100-sxm-80gb", version, 0.925, 202_752, 8192)
+    found = _started(problem, 1, (11, 11, 11, 12, 12, 12, 12, 11), weights="fp8")
+    assert (found.spare >= 0) is starts
+    if not starts:
+        assert found.longest_sequence / GIB == pytest.approx(71.16, rel=0.001)
+
+
+def test_a_start_that_runs_out_of_memory_keeps_its_figures() -> None:
+    # vllm pull request 14447: 1.57 GiB for the cache where the share was 0.99 of the card.
+    problem = _problem("llama3-8b", "rtx-3090-24gb", "0.8.0", 0.999, 8192, 2048)
+    found = _started(problem, 1, (32,))
+    assert found.runs_out and found.spare < 0 < found.kv_memory
