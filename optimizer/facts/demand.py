@@ -6,7 +6,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from optimizer.facts.base import Count, CountOrZero, Facts, Milliseconds, NonNegative, Positive, Share, Tokens
 from optimizer.facts.lengths import LengthLaw, RequestClass
@@ -15,7 +15,22 @@ from optimizer.facts.model import WeightFormat
 Metric = Literal["prefill", "ttft", "tpot", "e2e", "goodput"]
 Percentile = Literal[50, 99]
 Preset = Literal["balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus", "capacity"]
-KvFormat = Literal["fp16", "bf16", "fp8"]
+KvFormat = Literal["fp16", "bf16", "fp8", "fp8_e5m2", "int8"]
+"""``fp8`` is e4m3; whether an engine runs the others is for its rules (``engines/data/kernels``)."""
+KV_NAMES = {"fp8_e4m3": "fp8", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
+"""What engines call some of them."""
+
+
+def kv_name(stated: object) -> object:
+    """A KV format under the name it has here."""
+    return KV_NAMES.get(stated, stated) if isinstance(stated, str) else stated
+
+
+def _kv_formats(stated: object) -> object:
+    """``auto`` alone is what engines take by themselves: the same as nothing stated."""
+    if stated == "auto" or (isinstance(stated, list | tuple) and list(stated) == ["auto"]):
+        return None
+    return [kv_name(one) for one in stated] if isinstance(stated, list | tuple) else stated
 
 
 KV_BLOCK_TOKENS = 16
@@ -364,8 +379,10 @@ class SearchLimits(Facts):
     weight_precision: tuple[WeightFormat, ...] | None = Field(
         default=None, min_length=1, description="Left out: as the checkpoint is"
     )
-    kv_precision: tuple[KvFormat, ...] | None = Field(
-        default=None, min_length=1, description="Left out: the model's 16-bit type"
+    kv_precision: Annotated[tuple[KvFormat, ...] | None, BeforeValidator(_kv_formats)] = Field(
+        default=None,
+        min_length=1,
+        description="Left out, or auto: what the checkpoint asks for, else the model's 16-bit type",
     )
     layer_imbalance: CountOrZero = Field(
         default=1, description="Layers by which the first and last stage may differ from an even split; 0: even only"

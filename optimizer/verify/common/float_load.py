@@ -22,6 +22,8 @@ END_TO_END = frozenset({"e2e_p50", "e2e_p99", "goodput"})
 """Latencies of whole requests, which take as long to find as all else together."""
 _COLUMNS = ("overloaded", "unsure", "n50", "n99", "number", "number_variance", "number_third", "mean")
 _NO_REPLICA = 1e30
+_MANY_CELLS = 1 << 17
+"""Rows times states that are worked on together at most: arrays of 1 MiB stay in cache."""
 _FEW_CELLS = 1 << 14
 """Rows times states that are worked on together: apart they would take longer."""
 NEAR = 1e-10
@@ -72,14 +74,19 @@ def loads(
     counts = sorted(set(enough.tolist()))
     if len(counts) > 1 and len(shape) * counts[-1] <= _FEW_CELLS:
         counts = counts[-1:]
-    if len(counts) <= 1:
+    if len(counts) <= 1 and len(shape) * length <= _MANY_CELLS:
         return _within(problem, times, states, shape, rate, crowd, counts[0] if counts else length, end_to_end)
-    groups = [np.flatnonzero(enough == count) for count in counts]
+    blocks = [
+        (some[start : start + size], count)
+        for count, size in zip(counts, [max(1, _MANY_CELLS // count) for count in counts], strict=True)
+        for some in [np.flatnonzero(enough == count) if len(counts) > 1 else np.arange(len(shape))]
+        for start in range(0, len(some), size)
+    ]
     found = [
         _within(problem, times, states, shape[at], rate[at], None if crowd is None else crowd[at], count, end_to_end)
-        for at, count in zip(groups, counts, strict=True)
+        for at, count in blocks
     ]
-    back = np.argsort(np.concatenate(groups), kind="stable")
+    back = np.argsort(np.concatenate([at for at, _ in blocks]), kind="stable")
     columns = {name: np.concatenate([getattr(one, name) for one in found])[back] for name in _COLUMNS}
     latency = {name: np.concatenate([one.latency[name] for one in found])[back] for name in found[0].latency}
     return Loads(**columns, latency=latency)

@@ -63,7 +63,7 @@ def row_findings(problem: Problem, row: Row) -> Iterator[Finding]:
     inside = t % ep == 0 and known.experts_inside_tp
     cut = group.slicing == 1 or (known.experts_across == "any" and ep == 1 and row.replicas % group.slicing == 0)
     yield Finding("expert_groups", (ep == 1 or inside or whole) and cut and (group.slicing == 1 or model.experts > 0))
-    yield Finding("layer_split", _evenly_split(problem, row.shape.layers))
+    yield Finding("layer_split", evenly_split(problem, row.shape.layers))
     yield Finding("nvlink_locality", tensor_groups_fit(hardware, t, row.shape.stages * row.replicas))
     yield Finding("weight_format", weights_run(problem, group))
     yield Finding("kv_format", caches_run(problem, group))
@@ -78,7 +78,8 @@ def _expert_slices(problem: Problem, t: int, ep: int, slicing: int) -> bool:
     return ep >= t or (t % ep == 0 and problem.model.expert_ffn_width % (t // ep) == 0)
 
 
-def _evenly_split(problem: Problem, layers: tuple[int, ...]) -> bool:
+def evenly_split(problem: Problem, layers: tuple[int, ...]) -> bool:
+    """Layers are shared as evenly as was asked for."""
     each, over = divmod(problem.model.layers, len(layers))
     slack = problem.search.layer_imbalance
     low, high = max(1, each - slack), each + (over > 0) + slack

@@ -22,22 +22,22 @@ def most_slots(problem: Problem, fixed: Fixed) -> int:
 
 def shapes_offered(problem: Problem, fixed: Fixed) -> Iterator[ReplicaShape]:
     """Every shape once, fewest stages first."""
-    found: set[ReplicaShape] = set()
-    for layers in _splits_offered(problem, fixed):
-        for tensor in tensor_offered(problem, fixed):
-            for group in groups_offered(problem, fixed, tensor):
-                shape = ReplicaShape(group, layers)
-                if shape not in found:
-                    found.add(shape)
-                    yield shape
+    groups = dict.fromkeys(
+        group for tensor in tensor_offered(problem, fixed) for group in groups_offered(problem, fixed, tensor)
+    )
+    for layers in dict.fromkeys(_splits_offered(problem, fixed)):
+        for group in groups:
+            yield ReplicaShape(group, layers)
 
 
 def groups_offered(problem: Problem, fixed: Fixed, tensor: int) -> Iterator[Group]:
     """Groups of a TP degree: how experts and contexts are shared, in which formats."""
+    formats = list(formats_offered(problem, fixed))
+    shared = {kv: contexts_offered(problem, fixed, tensor, kv) for _, kv in formats}
     for expert in experts_offered(problem, fixed, tensor):
         for slicing in slicing_offered(problem, fixed, tensor, expert):
-            for weight, kv in formats_offered(problem, fixed):
-                for contexts in contexts_offered(problem, fixed, tensor, kv):
+            for weight, kv in formats:
+                for contexts in shared[kv]:
                     yield Group(tensor, expert, weight, kv, slicing, contexts)
 
 

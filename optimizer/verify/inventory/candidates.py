@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Fixed
-from optimizer.verify.common.groups import ReplicaShape
+from optimizer.verify.common.groups import Group, ReplicaShape
+from optimizer.verify.common.rules import evenly_split
 from optimizer.verify.common.space import shapes_offered
 from optimizer.verify.inventory.availability import availability_of
 from optimizer.verify.inventory.budget import Budget
@@ -18,7 +19,16 @@ from optimizer.verify.inventory.instance import Instance, Instances, Segment, li
 from optimizer.verify.inventory.rates import MILLION, Rated, rated
 from optimizer.verify.inventory.site import CheckedSite
 
-__all__ = ["MILLION", "CheckedInstance", "candidate_of", "candidates_of", "candidates_on", "legal", "shapes_on"]
+__all__ = [
+    "MILLION",
+    "CheckedInstance",
+    "Legal",
+    "candidate_of",
+    "candidates_of",
+    "candidates_on",
+    "legal",
+    "shapes_on",
+]
 
 
 LeftOut = frozenset[tuple[Hashable, ReplicaShape]]
@@ -81,6 +91,23 @@ def legal(shape: ReplicaShape, segments: tuple[Segment, ...], off: tuple[str, ..
     return all(rule.holds or rule.id in off for rule in shape_rules(shape, segments))
 
 
+class Legal:
+    """``legal`` for many shapes on one group: of the rules only that about the split asks how layers are shared."""
+
+    def __init__(self, inventory: InventoryProblem, instances: Instances, group: NodeGroup) -> None:
+        self._instances, self._group, self._off = instances, group, inventory.search.disabled_rules
+        self._known: dict[tuple[Group, int, int], bool] = {}
+
+    def __call__(self, shape: ReplicaShape, nodes: int) -> bool:
+        """Whether so many nodes of the group may hold an instance of the shape."""
+        problem = self._instances.problem(self._group, nodes)
+        key = shape.group, shape.stages, nodes
+        if key not in self._known:
+            off = (*self._off, "layer_split")
+            self._known[key] = legal(shape, (Segment(problem, shape.stages),), off)
+        return self._known[key] and ("layer_split" in self._off or evenly_split(problem, shape.layers))
+
+
 def candidates_of(
     site: CheckedSite,
     instances: Instances,
@@ -123,13 +150,11 @@ def candidates_on(
         OutOfTime: the budget is used up.
     """
     by_nodes: dict[int, list[Instance]] = {}
-    off, kind = inventory.search.disabled_rules, likeness(group)
+    may_stand, kind = Legal(inventory, instances, group), likeness(group)
     for shape, nodes in shapes_on(inventory, group, fixed, group.gpus if most is None else most):
         if budget is not None:
             budget.spend()
-        if (kind, shape) not in left_out and legal(
-            shape, (Segment(instances.problem(group, nodes), shape.stages),), off
-        ):
+        if (kind, shape) not in left_out and may_stand(shape, nodes):
             by_nodes.setdefault(nodes, []).append(instances.of(group, shape))
     for members in by_nodes.values():
         if budget is not None:

@@ -41,6 +41,8 @@ from optimizer.verify.inventory.value import InstanceFamily, LoadWeights, Totals
 
 MOST_GPUS_ENUMERATED = 600
 """The choices of larger inventories are not gone through: it would take longer than a few seconds."""
+MOST_SHAPES_ENUMERATED = 500
+"""Of shapes that prices leave open: sets of more were never gone through in the time there is."""
 RARE = 200
 """Outages in a simulation below which states are sampled too."""
 MORE = 10
@@ -104,6 +106,8 @@ class _Check:
         self.completed = 0.0
         self.families: list[InstanceFamily] = []
         self.budget = budget
+        self.open_shapes = 0
+        """Shapes that may be part of a better choice as far as prices tell."""
 
     def run(self, exhaustive: bool) -> Verification:
         """All steps."""
@@ -137,7 +141,7 @@ class _Check:
                 if tally.known:
                     self.sets, self.ruled_out = tally.all_ruled_out()
                 return "exhaustive"
-            if self.site.inventory.gpus > MOST_GPUS_ENUMERATED:
+            if self.site.inventory.gpus > MOST_GPUS_ENUMERATED or self.open_shapes > MOST_SHAPES_ENUMERATED:
                 return "bound"
             self.budget.spend()
             in_floats = FloatCandidate(self.site, self.instances, self.curves, self.fixed, self.budget, left_out)
@@ -163,20 +167,22 @@ class _Check:
         """None where what nodes are worth proves that nothing is better, else what no better choice contains.
 
         What a preset puts before the objective has no price.
+
+        Raises:
+            OutOfTime: there are too many shapes to price.
         """
         objective = self.answer.objective
         if objective is None or not self.families or self.problem.objective.preset in ("fewest-gpus", "throughput"):
             return frozenset()
         within = self.budget.part(PRICED_WITHIN_S)
-        try:
-            prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
-        except OutOfTime:
-            return frozenset()
+        # Shapes that take longer than that to price take longer still to enumerate: OutOfTime ends the proof.
+        prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
         try:
             if prices.proves(multipliers(self.families), objective.value - 1):
                 return None
         except OutOfTime:
             pass  # what was left out by then is in no better choice all the same
+        self.open_shapes = prices.open_shapes
         return frozenset(prices.left_out)
 
     def _fixed_decisions(self) -> None:

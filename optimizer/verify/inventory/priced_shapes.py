@@ -17,9 +17,9 @@ from optimizer.verify.common.corrections import float_times
 from optimizer.verify.common.float_times import Floats
 from optimizer.verify.common.load import chain_length
 from optimizer.verify.inventory.budget import Budget
-from optimizer.verify.inventory.candidates import legal, shapes_on
+from optimizer.verify.inventory.candidates import Legal, shapes_on
 from optimizer.verify.inventory.float_times import TimeCurve
-from optimizer.verify.inventory.instance import Instance, Instances, Segment
+from optimizer.verify.inventory.instance import Instance, Instances
 from optimizer.verify.inventory.rates import MILLION, memory_slots, rated
 
 ROUNDING = 1 + 1e-9
@@ -139,11 +139,11 @@ def priced_shapes(
         OutOfTime: the budget is used up.
     """
     by_nodes: dict[int, list[tuple[Instance, int]]] = {}
-    most = group.nodes_together * group.free_gpus
+    most, may_stand = group.nodes_together * group.free_gpus, Legal(inventory, instances, group)
     for shape, nodes in shapes_on(inventory, group, fixed, most):
         if budget is not None:
             budget.spend()
-        if not legal(shape, (Segment(instances.problem(group, nodes), shape.stages),), inventory.search.disabled_rules):
+        if not may_stand(shape, nodes):
             continue
         instance = instances.of(group, shape)
         slots = memory_slots(instance)

@@ -75,7 +75,7 @@ class CheckedPrices:
         self._weights, self._budget = LoadWeights.of(inventory.objective), budget
         self._demand = float(exact(inventory.workload.requests_per_s))
         self._no_slots = "concurrency" in inventory.search.disabled_rules
-        self._up: dict[Hashable, float] = {}
+        self._up: dict[tuple[str, tuple[int, ...], int], float] = {}
         self._kind: list[Hashable] = [likeness(group) for group in inventory.groups]
         self._largest: dict[Hashable, NodeGroup] = {}
         """Of groups that an instance cannot tell apart, one whose instances may spread over the most nodes."""
@@ -86,15 +86,23 @@ class CheckedPrices:
             kind: list(priced_shapes(inventory, instances, one, fixed, budget)) for kind, one in self._largest.items()
         }
         self._shapes = spared(site, self._kind, everything)
+        kept = {kind: {id(shape) for shape in some} for kind, some in self._shapes.items()}
         self.left_out = {
             (kind, shape.instance.shape)
             for kind, every in everything.items()
             for shape in every
-            if all(shape is not one for one in self._shapes[kind])
+            if id(shape) not in kept[kind]
         }
         """Kinds of groups and shapes that no choice contains that is as good as what was asked about."""
         self._looked_at = False
         self._across = Across(inventory, instances, fixed)
+
+    @property
+    def open_shapes(self) -> int:
+        """Shapes, on each kind of group, that are not left out."""
+        return sum(
+            (kind, shape.instance.shape) not in self.left_out for kind, every in self._shapes.items() for shape in every
+        )
 
     def proves(self, gammas: Sequence[float], least_ms: float) -> bool:
         """Whether no choice of instances has an objective of at most so many milliseconds, for one of the multipliers.
@@ -181,12 +189,11 @@ class CheckedPrices:
         return w.latency * up * most / self._demand - w.gpu_ms * shape.instance.gpus
 
     def _availability(self, group: NodeGroup, instance: Instance) -> float:
-        touched = parts_touched(self._site, (group,), instance)
-        key = tuple(touched.items())
+        key = group.name, instance.nodes, instance.gpus
         if key not in self._up:
             failures, up = self._inventory.failures, 1.0
             repair = failures.repair_hours.value
-            for level, count in touched.items():
+            for level, count in parts_touched(self._site, (group,), instance).items():
                 rate = failures.mtbf(level)
                 if rate is not None:
                     up *= (rate.value / (rate.value + repair)) ** count
