@@ -34,6 +34,28 @@ def judge_arithmetic(statement: Statement, context: Context) -> Iterator[Claim]:
                 claim = _judge(statement, relation)
                 if claim:
                     yield claim
+        yield from _in_brackets(statement, plain_arithmetic(cell, context.language(statement)))
+
+
+_WORKED = re.compile(
+    r"(?P<value>(?<![\w.,])\d[\d,]*(?:\.\d+)?\s?(?P<unit>[KMGT]i?B|bytes|%|ms|s)\b)(?P<words>(?:\s[^\d\s()=≈]+){0,8})\s"
+    r"\((?P<work>\d[^()=≈<>:;]*[×x*·÷/][^()=≈<>:;]*\d[^()=≈<>:;]*)\)"
+)
+_BYTES = re.compile(r"\d\s?(?:[KMGT]i?B|[Bb]ytes?|Byte|octets?|B)\b")
+
+
+def _in_brackets(statement: Statement, text: str) -> Iterator[Claim]:
+    """``352 KiB in the cache (2 × 88 × 8 × 128 × 2 bytes)``: how a figure was worked out, in brackets behind it."""
+    for found in _WORKED.finditer(text):
+        of_bytes = found["unit"][-1:] == "B" or found["unit"] == "bytes"
+        if of_bytes and not _BYTES.search(found["work"]):
+            continue
+        if not of_bytes and len(re.findall(r"\d+", found["work"])) > 2:
+            continue
+        for relation in relations(f"{found['work']} = {found['value']}"):
+            claim = _judge(statement, relation)
+            if claim and (claim.verdict == "confirmed" or of_bytes):
+                yield claim
 
 
 def _clauses(text: str) -> Iterator[str]:

@@ -11,11 +11,13 @@ from optimizer.auditing.reading import Statement
 from optimizer.auditing.units import amounts, plain_number
 from optimizer.results.audit import Claim
 
+_BUBBLE = re.compile(r"\bbubbles?\b|\b(?:Pipeline-?)?Blasen?(?:anteil)?\b|\bbulles?\b", re.IGNORECASE)
+
 
 def judge_bubble(statement: Statement, context: Context) -> Iterator[Claim]:
     """(PP − 1) ÷ (m + PP − 1) with the micro-batches m that the report states; unsupported where it states none."""
     text, proposed = statement.text, context.strategy
-    if proposed is None or not re.search(r"\bbubbles?\b", text, re.IGNORECASE):
+    if proposed is None or not _BUBBLE.search(text):
         return
     shares = [a for a in amounts(text) if a.dimension == "%"]
     if len(shares) != 1:

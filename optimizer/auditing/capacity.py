@@ -74,7 +74,7 @@ def judge_capacity(sentence: Sentence, context: Context, own: Situation) -> Iter
         return
     need = _need(sentence, known)
     room = _room(sentence, known[0], need[1])
-    if room is None or (need[1] is None and not _WEIGHTS.search(text)):
+    if room is None or (need[1] is None and not _WEIGHTS.search(text) and not _elliptic(sentence)):
         return
     denied = sentence.has("negation")
     says = denied if too_much and not (enough and "fit" in too_much.group()) else not denied
@@ -90,6 +90,14 @@ def judge_capacity(sentence: Sentence, context: Context, own: Situation) -> Iter
         f"{known[0].model.name}: {how}.", None, "fits" if fits else "does not fit",
         Parsed(known[0].model.name, "weights", None, "bytes", "≤" if says else ">"),
     )  # fmt: skip
+
+
+def _elliptic(sentence: Sentence) -> bool:
+    """``- fits on four H100`` below a heading about the model."""
+    return bool(
+        re.match(r"\W*(?:fits?|passt|tient|loge)\b", sentence.text, re.IGNORECASE)
+        and re.search(r"\b(?:model|Modell|modèle|weights|Gewichte|poids)\b", sentence.statement.section, re.IGNORECASE)
+    )
 
 
 def _need(sentence: Sentence, known: list[Situation]) -> tuple[list[float], Measure | None]:
@@ -133,7 +141,7 @@ def _of_cards(text: str, size: Measure) -> bool:
 def _counts(sentence: Sentence) -> Iterator[float]:
     """Numbers of devices named in the sentence."""
     for found in _CARDS.finditer(sentence.text):
-        words = found["count"].lower().split()
+        words = found.group().lower().split()[:-1]
         for word in words:
             if word.isdigit() or word in COUNTS:
                 yield float(word) if word.isdigit() else float(COUNTS[word])

@@ -57,6 +57,21 @@ _SAME = re.compile(
 )
 
 
+_SAME_AFTER_WORDS = re.compile(
+    r"\s[^\d,;.()]{2,30},\s(?:i\.e\.|that is|which is|that's|which makes|das sind|das ist|d\. ?h\.|soit|c'est-à-dire)\s(?:about "
+    r"|rund |etwa |environ )?",
+    re.IGNORECASE,
+)
+"""``25 Gbit/s am Netz, das sind 3,1 GB/s``."""
+_NEARLY = re.compile(
+    r"(?:\s[^\d,;.()]{2,30})?,?\s?\(?(?:which is |that is |das sind |soit )?(?:a (?:bit|little|touch)|slightly|just|etwas|knapp"
+    r"|gut|un peu)\s"
+    r"(?:under|over|above|below|more than|less than|unter|über|mehr als|weniger als|plus de|moins de)\s",
+    re.IGNORECASE,
+)
+"""``70,272 bytes of cache, a bit under 69 KiB``: the same amount, rounded in words."""
+
+
 def judge_comparisons(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     """Claims about two figures of one sentence."""
     if sentence.statement.line in context.rows:
@@ -98,6 +113,10 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
             and _bits(first) != _bits(second)
         )
         explicit = bool(_SAME.match(gap)) and bool(re.search(r"[=≈\w]", gap))
+        explicit = explicit or bool(_SAME_AFTER_WORDS.fullmatch(gap))
+        if _NEARLY.fullmatch(gap):
+            yield from _restated(sentence, first, second)
+            continue
         if not (explicit or bracket):
             continue
         if re.search(r"\bor\b|\bou\b|\boder\b|\bis\b|\bare\b", gap) and first.dimension == "ms":
@@ -140,6 +159,16 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
                 expected,
                 "unit conversion",
             )
+
+
+def _restated(sentence: Sentence, first: Measure, second: Measure) -> Iterator[Claim]:
+    """An amount and what it is "a bit under" or "just over" in another unit."""
+    if first.dimension not in ("bytes", "bytes/s"):
+        return
+    near = any(abs(a - b) <= 0.1 * max(a, b) for a in first.values for b in second.values)
+    expected = _as(first, second)
+    reason = f"{first.text} is {expected}" + ("." if near else f", not {second.text}.")
+    yield _claim(sentence, "confirmed" if near else "refuted", reason, second, expected, "unit conversion")
 
 
 def _bits(measure: Measure) -> bool:
@@ -197,9 +226,11 @@ def _paired(sentence: Sentence, marks: list[Term], times: list[Measure]) -> list
 
 _BELOW = re.compile(
     r"\b(?:(?:well |safely |comfortably |still |just |clearly |far )*(?:within|under|below|inside)|less than"
-    r"|lower than|faster than|unter|innerhalb|kleiner als|weniger als|en dessous de|sous|inférieure?s? à"
+    r"|lower than|faster than|shorter than|in line with|unter|innerhalb|im Rahmen(?: der| des| von)?|moins que|en deçà de"
+    r"|dans la limite de|kleiner als|weniger als|en dessous de|sous|inférieure?s? à"
     r"|moins de)"
-    r"\s+(?:the |our |its |a |an |der |den |dem |die |la |le |les |une? |allowed |agreed |limit of |target of |limite de |Grenze von )*$",
+    r"\s+(?:the |our |its |a |an |der |den |dem |die |la |le |les |une? |allowed |agreed |promised |required |stated "
+    r"|geforderten? |vereinbarten? |zugesagten? |erlaubten? |limit of |target of |limite de |Grenze von )*$",
     re.IGNORECASE,
 )
 _ABOVE = re.compile(
@@ -250,6 +281,7 @@ def _placed(sentence: Sentence) -> Iterator[Claim]:
 def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
     """A figure said to meet or miss a target that stands in the sentence or in the problem."""
     said = _verdict_words(sentence)
+    promised = bool(_OF_TARGETS.search(sentence.statement.section)) and not sentence.has("achieved")
     metrics = [id for t in sentence.terms for id in t.ids("metrics")]
     times = [m for m in sentence.measures if m.dimension in ("ms", "requests/s", "tokens/s")]
     times = [m for m in times if not _DIFFERENCE.match(sentence.text[m.end :])]
@@ -258,7 +290,7 @@ def _targets(sentence: Sentence, context: Context) -> Iterator[Claim]:
     percentiles = {int(p) for t in sentence.terms if (p := t.id("percentiles"))}
     needs = context.problem.requirements
     demanded_only = bool(_MUST.search(sentence.text))
-    demanded_only = demanded_only or bool(_PROMISED.search(sentence.text))
+    demanded_only = demanded_only or promised or bool(_PROMISED.search(sentence.text))
     targets = times if demanded_only else [m for m in times if _near_target(sentence, m)]
     if len(targets) > 1 and len(times) == 2 and sentence.has("achieved"):
         marks = [t for t in sentence.terms if t.id("achieved")]
@@ -317,6 +349,12 @@ _DIFFERENCE = re.compile(
 _PROMISED = re.compile(
     r"\b(?:promised|agreed|committed|zugesagt|vereinbart|versprochen|gefordert|promis|convenu)\b", re.IGNORECASE
 )
+_OF_TARGETS = re.compile(
+    r"\b(?:targets?|SLOs?|SLAs?|promise\w*|objectives|requirements|service levels?|Ziele?|Zielwerte|Zusagen?|Anforderungen|Vorgaben"
+    r"|objectifs|exigences|engagements?)\b[^/]*$",
+    re.IGNORECASE,
+)
+"""Headings below which a latency is one that is demanded."""
 _OF_ALL = re.compile(r"\s*(?:of|der|aller|des|de)\b", re.IGNORECASE)
 """Behind 99%: the share of requests that a percentile is."""
 _MEETS = re.compile(
@@ -370,6 +408,7 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
                 or _BOUND.match(sentence.text)
                 or _MUST.search(sentence.text)
                 or _PROMISED.search(sentence.text)
+                or _OF_TARGETS.search(sentence.statement.section)
             )
             and not _other_than_metric(sentence)
             and len(percentiles) == 1
@@ -551,7 +590,8 @@ _REMAIN = re.compile(
 )
 _AFTER_WEIGHTS = re.compile(
     r"\b(?:after|once|behind|besides|beside|without|nach|neben|abzüglich|après|une fois)\b[^,;]*\b(?:weights?|model|Gewichten?"
-    r"|Modell|poids|modèle)\b",
+    r"|Modell|poids|modèle)\b"
+    r"|\b(?:if|when|wenn|sobald|quand)\b[^,;]*\b(?:weights?|model|Gewichte|Modell|poids|modèle)\b[^,;]*\b(?:loaded|geladen|chargée?s?)\b",
     re.IGNORECASE,
 )
 
@@ -559,7 +599,9 @@ _AFTER_WEIGHTS = re.compile(
 def _left_of(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     """``Of 72 GB that may be used on a card, 36.7 GB remain``: a whole that the sentence states, less the weights."""
     sizes = [m for m in sentence.measures if m.dimension == "bytes"]
-    if len(sizes) != 2 or not _REMAIN.search(sentence.text) or own.degrees is None or sentence.has("hypothetical"):
+    if len(sizes) != 2 or not _REMAIN.search(sentence.text) or own.degrees is None:
+        return
+    if sentence.has("hypothetical") and not _AFTER_WEIGHTS.search(sentence.text):
         return
     whole, rest = sizes
     lead = sentence.text[: whole.start]

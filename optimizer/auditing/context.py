@@ -263,7 +263,18 @@ class Context:
             "data_parallel": (proposed.dp,),
         }
         asked = problem.model_copy(update={"search": problem.search.model_copy(update=narrow)})
-        fixed = Fixed(proposed.tp, proposed.pp, proposed.dp, proposed.ep, batch, split, known[0])
+        # Replicas by themselves, as reports mean them: experts or contexts that several share have to be said.
+        fixed = Fixed(
+            proposed.tp,
+            proposed.pp,
+            proposed.dp,
+            proposed.ep,
+            batch,
+            split,
+            known[0],
+            expert_slice_ranks=1,
+            decode_context_parallel=1,
+        )
         try:
             answer = check(asked, fixed, time_limit_s=CHECK_SECONDS, repairs=False)
         except (ProblemError, ValueError, IndexError, ZeroDivisionError):

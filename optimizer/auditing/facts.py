@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from optimizer.catalog.constants import constants
+from optimizer.costs.parameters import KV_BYTES
 from optimizer.facts.demand import KV_BLOCK_TOKENS
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
@@ -128,7 +129,7 @@ class Situation:
         weights = expert_parameters * each.expert + (model.parameters - expert_parameters) * linear
         if self.weight_format == model.native_weight_format:
             weights = float(model.weight_bytes)  # as the checkpoint is, 16-bit parts and scales included
-        per_value = {"fp16": 2, "bf16": 2, "fp8": 1}[self.kv_format]
+        per_value = KV_BYTES[self.kv_format]
         values = sum(
             k.kv_values_per_token_per_kv_head * model.kv_heads + k.kv_values_per_token_replicated for k in kinds
         )
@@ -211,7 +212,7 @@ class Situation:
         model, per_node = self.model, known.get("gpus_per_node", 8)
         tp, pp = degrees.tp, degrees.pp
         kinds = [model.kinds[k] for k in model.kind_of_layer]
-        per_value = {"fp16": 2, "bf16": 2, "fp8": 1}[self.kv_format]
+        per_value = KV_BYTES[self.kv_format]
         split = min(tp, model.kv_heads)
         cached = sum(
             k.kv_values_per_token_per_kv_head * model.kv_heads / split + k.kv_values_per_token_replicated for k in kinds

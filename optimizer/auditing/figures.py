@@ -224,9 +224,11 @@ def _understood(
         return False  # "on 80 GB cards": what kind of card
     halves = quantity.id == "weights_in_format" and bool(sentence.strategies)
     leaves = bool(_LEAVES_WITH.search(text[: measure.start]))
+    span = sentence.clause(measure.start)
+    inside = sentence.terms_in(*span) if text[span[0] : span[0] + 1] == "(" else sentence.terms
     others = [
         t
-        for t in sentence.terms
+        for t in inside
         if t.id("other")
         and not (halves and _PART.fullmatch(t.text))
         and not (leaves and "memory_left" in t.ids("quantity"))
@@ -286,7 +288,7 @@ _SEVERAL = re.compile(
     re.IGNORECASE,
 )
 _OUTPUT_SAID = re.compile(
-    r"\b(?:answers?|replies|outputs?|out(?=\W*$)|generated|erzeugt|Antworten|Ausgabe\w*|réponses|sorties?)\b",
+    r"\b(?:answers?|replies|outputs?|out(?=\W*$)|generate[sd]?|writes?|entsteh\w*|erzeugt|Antworten|Ausgabe\w*|réponses|sorties?)\b",
     re.IGNORECASE,
 )
 _PROMPT_SAID = re.compile(
@@ -368,7 +370,7 @@ def _implied(
     elif measure.dimension == "bytes":
         if "parameter" in scope.ids and measure.value <= 8:
             sure = ["bytes_per_parameter"]
-        elif "token" in scope.ids and not known:
+        elif "token" in scope.ids and not known and not scope.loose and measure.value < 1e8:
             sure = ["cache_of_token"]
         elif counted and not known:
             sure = ["cache_of_tokens"]
@@ -682,6 +684,9 @@ def _refutable(
         quantity.possessed
         and not _POSSESSION.search(sentence.text[span[0] : measure.start + 1])
         and not _OF_DEVICE.search(sentence.text[: measure.start])
+        and not (
+            _LABEL_OF_MEMORY.fullmatch(sentence.text[: measure.start]) and _MACHINES.search(sentence.statement.section)
+        )
     ):
         return False
     if quantity.loose and not _definite(sentence, measure, span, candidate):
@@ -745,6 +750,16 @@ _OF_DEVICE = re.compile(
     r"^\W*(?:HBM\w*|VRAM|GDDR\w*|graphics memory|Grafikspeicher|GPU memory capacity)\b[^:|\d]*[:|]\s*$", re.IGNORECASE
 )
 """A label of device memory, which nobody uses for what is in it."""
+_LABEL_OF_MEMORY = re.compile(
+    r"\W*(?:memory|GPU memory|Speicher|GPU-Speicher|mémoire|mémoire GPU)\s(?:per|je|pro|par|of a|of each)\s(?:GPU|card|Karte"
+    r"|carte)\s?[:|]\s?",
+    re.IGNORECASE,
+)
+_MACHINES = re.compile(
+    r"\b(?:hardware|matériel|Ausstattung|machines?|servers?|serveurs?|GPUs?|infrastructure|Maschinen?|inventory)\b",
+    re.IGNORECASE,
+)
+"""Headings of what there is, below which "memory per GPU" is a GPU's own."""
 _POSSESSION = re.compile(
     r"\b(?:has|have|had|having|offers?|provides?|gives?|give us|bring\w*|with|comes? with|features?|equipped|carr(?:y|ies)|capacity|hat"
     r"|haben|bietet|bieten|mit|verfügt|verfügen|besitzt|besitzen|stehen|steht|zur Verfügung|available|altogether|play with"
@@ -800,7 +815,8 @@ _TOTALS = re.compile(
 _COUNTED_PER: dict[str, tuple[set[str], ...]] = {"gpus": ({"replica"}, {"node"}), "replicas": ({"node"},)}
 """What parts are counted per, so that "each replica takes two cards" speaks of the whole of them."""
 _TAKEN = re.compile(
-    r"\b(?:takes?|needs?|occup(?:y|ies)|spans?|consists? of|gets?|comes? with|has|have|houses?|holds?|belegt|braucht|benötigt|besteht"
+    r"\b(?:accommodates?|accueille|abrite|héberge|beherbergt|trägt|takes?|needs?|occup(?:y|ies)|spans?|consists? of|gets?"
+    r"|comes? with|has|have|houses?|holds?|belegt|braucht|benötigt|besteht"
     r"|umfasst|bekommt|kommen|laufen|stehen|runs?|hosts?|serves?|fit|tournent|hat|enthält|occupe|nécessite|comprend|compte|contient|utilise|demande)\b",
     re.IGNORECASE,
 )
@@ -849,7 +865,8 @@ def _definite(sentence: Sentence, measure: Measure, span: tuple[int, int], candi
         return bool(
             label
             and re.fullmatch(
-                r"\s*(?:,?\s?all|count|total|in total|overall|altogether|in all|together|insgesamt|available|required|needed|used"
+                r"\s*(?:,?\s?all|count|total|in total|overall|altogether|in all|together|insgesamt|gesamt|zusammen|au total"
+                r"|en tout|available|required|needed|used"
                 r"|in use)?\s*(?:[:=|]\s*|(?<=\s))",
                 text[term.end : measure.start],
                 re.IGNORECASE,

@@ -23,7 +23,7 @@ from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim, Parsed
 
 Dims = tuple[tuple[str, int], ...]
-CORE = ("byte", "s", "token", "request", "sequence", "step")
+CORE = ("byte", "watt", "s", "token", "request", "sequence", "step")
 PARTS = ("gpu", "node", "replica", "stage", "layer", "head", "expert", "block")
 _RESULT = re.compile(
     r"(?:=|≈|→|\b(?:is|are|makes?|gives?|yields?|equals?|takes?|took|needs?|requires?|emits?|produces?"
@@ -71,8 +71,12 @@ def judge_implied(sentence: Sentence, context: Context, own: Situation) -> Itera
             kind = {"token": 1, "s": -1} if result.measure.dimension == "tokens/s" else {"request": 1, "s": -1}
             if 0 <= sentence.statement.line - line <= 2 and text.dimension == result.measure.dimension:
                 typed.append(Typed(value, (kind,), text.text, text))
-        if own.degrees is not None and not sentence.strategies and not sentence.has("hypothetical"):
-            typed += _own_counts(result, typed, own)
+        if (
+            own.degrees is not None
+            and not sentence.strategies
+            and (not sentence.has("hypothetical") or _LOST.search(sentence.text))
+        ):
+            typed += _own_counts(result, typed, own, sentence.text)
         operands = [
             one
             for i, one in enumerate(typed)
@@ -82,13 +86,44 @@ def judge_implied(sentence: Sentence, context: Context, own: Situation) -> Itera
                 one.measure is None or i < place or i >= len(sentence.measures) or _is_condition(sentence, one.measure)
             )
         ]
-        said = _judged(sentence, result, _of_result(result, operands), own)
+        said = _judged(sentence, result, _of_result(result, operands), own) or _of_tokens(
+            sentence, result, operands, own
+        )
         if said is not None:
             yield said
     rates = [m for m in sentence.measures if m.dimension in ("tokens/s", "requests/s")]
     rates = [m for m in rates if not scope_of(sentence, m, sentence.clause(m.start)).ids]
     if rates:
         context.last_rate = (sentence.statement.line, rates[-1].value, rates[-1])
+
+
+def _of_tokens(sentence: Sentence, result: Typed, operands: list[Typed], own: Situation) -> Claim | None:
+    """``3 requests/s of 400 tokens each are 1,200 requests/s``: a rate of tokens that is called one of requests."""
+    measure = result.measure
+    assert measure is not None
+    if measure.dimension != "requests/s" or sentence.has("hypothetical") or measure.hedged:
+        return None
+    rates = [
+        one
+        for one in operands
+        if any(kind == {"request": 1, "s": -1} for kind in one.kinds) and one.measure is not None
+    ]
+    lengths = [one for one in operands if any(kind == {"token": 1, "request": -1} for kind in one.kinds)]
+    if (
+        len(rates) != 1
+        or len(lengths) != 1
+        or lengths[0].value < 2
+        or not _may_refute(sentence, measure, result, operands)
+    ):
+        return None
+    value = rates[0].value * lengths[0].value
+    if not measure.says(value) or own.problem.workload.requests_per_s == value:
+        return None
+    return replace(
+        _say(sentence, measure, "refuted", value, f"{rates[0].text} × {lengths[0].text} tokens"),
+        reason=f"{rates[0].text} × {lengths[0].text} tokens is {value:,.4g} tokens/s, not {measure.text}.",
+        expected=f"{value:,.4g} tokens/s",
+    )  # fmt: skip
 
 
 def _of_result(result: Typed, operands: list[Typed]) -> list[Typed]:
@@ -106,14 +141,70 @@ def _of_result(result: Typed, operands: list[Typed]) -> list[Typed]:
     ]  # fmt: skip
 
 
-def _own_counts(result: Typed, typed: list[Typed], own: Situation) -> list[Typed]:
+_FOR_ALL = re.compile(
+    r"\b(?:all|of them|together|in total|total|altogether|for the (?:two|four|eight|sixteen|lot|node|box)|alle|insgesamt|zusammen"
+    r"|gesamt|au total"
+    r"|en tout|pour (?:toutes|les (?:deux|quatre|huit|seize)))\b",
+    re.IGNORECASE,
+)
+
+
+def _of_all(result: Typed, typed: list[Typed], own: Situation, text: str) -> bool:
+    """Whether a size or a power is said of one GPU or node of the problem and then of more: ``700 W each, 11.2 kW for all``."""
+    if result.measure is None or not own.own_hardware or result.measure.dimension not in ("bytes", "W"):
+        return False
+    whole = _FOR_ALL.search(text[max(0, result.measure.start - 24) : result.measure.end + 24])
+    if not (whole or any(kind.get("node") == -1 for kind in result.kinds)) or "%" in text:
+        return False
+    known = own.values
+    nominal = {"bytes": known.get("nominal_memory"), "W": known.get("tdp")}[result.measure.dimension]
+    each = [one for one in typed if one is not result and any(kind.get("gpu") == -1 for kind in one.kinds)]
+    counted = any(
+        (kind.get("gpu", 0) > 0 or kind.get("node", 0) > 0) and one.value != own.problem.hardware.gpus
+        for one in typed
+        for kind in one.kinds
+    )
+    return bool(
+        nominal
+        and not counted
+        and len(each) == 1
+        and each[0].measure is not None
+        and each[0].measure.dimension == result.measure.dimension
+        and each[0].measure.says(nominal, 0.01)
+    )
+
+
+def _machines(result: Typed, typed: list[Typed], own: Situation) -> Iterator[Typed]:
+    """How many GPUs the problem has, on a node or in all, for a result that is said of those."""
+    hardware = own.problem.hardware
+    if any(kind.get("node") == -1 for kind in result.kinds):
+        yield Typed(float(hardware.gpus_per_node), ({"gpu": 1, "node": -1},), f"{hardware.gpus_per_node} GPUs", None)
+    elif not any(kind.get("gpu", 0) < 0 for kind in result.kinds):
+        yield Typed(float(hardware.gpus), ({"gpu": 1},), f"{hardware.gpus} GPUs", None)
+
+
+_LOST = re.compile(
+    r"\b(?:remaining|surviving|left|others?|verbleibend\w*|übrig\w*|restlich\w*|restantes?|survivant\w*|autres?)\b[^.;]{0,30}"
+    r"\b(?:replicas?|instances?|Replikate?n?|Instanzen|répliques?)|\b(?:replicas?|instances?|Replikate?|répliques?)\s(?:remaining"
+    r"|left|that remain|restantes?)\b",
+    re.IGNORECASE,
+)
+"""``the two remaining replicas get 4 requests/s each``: they share the demand."""
+
+
+def _own_counts(result: Typed, typed: list[Typed], own: Situation, sentence_text: str) -> list[Typed]:
     """The strategy's GPUs and replicas, where a result is per one of them and the sentence does not count them."""
     degrees = own.degrees
     assert degrees is not None
     counts = {"gpu": degrees.gpus, "replica": degrees.dp}
+    if _of_all(result, typed, own, sentence_text):
+        return list(_machines(result, typed, own))
     work = own.problem.workload
     demand = []
     if (
+        _LOST.search(sentence_text)
+        and any(kind.get("request") == 1 and kind.get("s") == -1 and "replica" in kind for kind in result.kinds)
+    ) or (
         any(kind.get("token") == 1 and kind.get("s") == -1 for kind in result.kinds)
         and not any(kind.get("request", 0) > 0 or kind.get("sequence", 0) > 0 for one in typed for kind in one.kinds)
         and any(
@@ -148,6 +239,7 @@ def _is_result(sentence: Sentence, measure: Measure, place: int) -> bool:
     previous = max((m.end for m in sentence.measures if m.end <= measure.start), default=0)
     return (
         bool(_RESULT.search(before[previous:]))
+        or (measure.dimension in ("W", "bytes") and bool(_FOR_ALL.match(sentence.text[measure.end :].lstrip(" ,("))))
         or measure == sentence.measures[-1]
         or (measure.dimension in ("tokens/s",) and bool(_RESULT.search(before)))
     )
@@ -234,9 +326,14 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
     after, before = text[measure.end : measure.end + 60], text[max(0, measure.start - 60) : measure.start]
     scope = scope_of(sentence, measure, sentence.clause(measure.start))
     per = {id: -1 for id in scope.ids if id in PARTS and not scope.loose}
-    if measure.dimension == "bytes":
+    if measure.dimension == "W":
+        each = _EACH.match(text[measure.end :])
+        yield {"watt": 1, "gpu": -1} if each and not per else {"watt": 1} | per
+    elif measure.dimension == "bytes":
         of_card = _OF_EACH_CARD.search(text[: measure.start]) or _EACH.match(text[measure.end :])
         yield {"byte": 1, "gpu": -1} if of_card and not per else {"byte": 1} | per
+        if "token" in scope.ids and not scope.loose:
+            yield {"byte": 1, "token": -1}
     elif measure.dimension == "bytes/s":
         yield {"byte": 1, "s": -1}
     elif measure.dimension == "ms":
@@ -365,7 +462,12 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
     scale = 1e3 if measure.dimension == "ms" else 1.0
     loose = [1.0]
     named = re.search(r"\b(?:replica|instance|Replikat|réplique)", sentence.text, re.IGNORECASE)
-    if measure.dimension in ("tokens/s", "requests/s") and own.degrees is not None and not named:
+    work = own.problem.workload
+    demand = {"requests/s": work.requests_per_s, "tokens/s": work.requests_per_s * work.output_tokens}
+    whole = any(one.measure is not None and one.value == demand.get(one.measure.dimension) for one in operands)
+    if measure.dimension in ("tokens/s", "requests/s") and own.degrees is not None and not named and whole:
+        loose += [1 / own.degrees.dp, 1 / own.degrees.gpus]  # the demand of all: only parts of it can be meant
+    elif measure.dimension in ("tokens/s", "requests/s") and own.degrees is not None and not named:
         d = own.degrees
         loose += [float(d.dp), 1 / d.dp, float(d.gpus), 1 / d.gpus, d.dp / d.gpus, d.gpus / d.dp]
     near = 0.012 if measure.dimension else 0.0
@@ -406,7 +508,7 @@ def _goes_with(dims: dict[str, int], wanted: dict[str, int]) -> bool:
         return {n: e for n, e in dims.items() if n not in (*PARTS, "sequence")} == wanted
     core = {n: e for n, e in dims.items() if n in CORE} == {n: e for n, e in wanted.items() if n in CORE}
     parts = {n: e for n, e in dims.items() if n in PARTS}
-    return core and not parts and "byte" not in wanted
+    return core and not parts and not {"byte", "watt"} & set(wanted)
 
 
 def _value(chosen: tuple[Typed, ...], powers: tuple[int, ...]) -> float:
@@ -442,6 +544,9 @@ def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: l
         return False
     if measure.dimension == "" and "s" not in result.kinds[0]:
         noun = next(iter(result.kinds[0]))
+        if noun == "token":
+            kinds = [kind for one in operands for kind in one.kinds]
+            return {"byte": 1} in kinds and {"byte": 1, "token": -1} in kinds and len(operands) == 2
         if noun == "sequence" and RUNNING.match(text[measure.end :]):
             kinds = [kind for one in operands for kind in one.kinds]
             return {"s": 1} in kinds and any(k.get("request") == 1 and k.get("s") == -1 for k in kinds)
@@ -460,7 +565,7 @@ def _may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: l
                 re.IGNORECASE,
             )
         )
-    if measure.dimension == "bytes":
+    if measure.dimension in ("bytes", "W"):
         return _sum_of_cards(sentence, measure, operands)
     if measure.dimension == "bytes/s":
         return False
@@ -496,7 +601,9 @@ _TOGETHER = re.compile(
 
 def _sum_of_cards(sentence: Sentence, measure: Measure, operands: list[Typed]) -> bool:
     """``eight H100 of 80 GB make 512 GB``: cards, what each has, and their sum; other sizes are the ledger's business."""
-    each = [one for one in operands if any(kind == {"byte": 1, "gpu": -1} for kind in one.kinds)]
+    each = [
+        one for one in operands if any(kind in ({"byte": 1, "gpu": -1}, {"watt": 1, "gpu": -1}) for kind in one.kinds)
+    ]
     counts = [
         one for one in operands if any(kind in ({"gpu": 1}, {"node": 1}, {"gpu": 1, "node": -1}) for kind in one.kinds)
     ]
@@ -508,7 +615,11 @@ def _sum_of_cards(sentence: Sentence, measure: Measure, operands: list[Typed]) -
         return False
     return (
         len(each) == 1 and bool(counts) and not _CONTENT.search(sentence.text)
-        and bool(_TOGETHER.search(sentence.text[previous : measure.start]))
+        and bool(
+            _TOGETHER.search(sentence.text[previous : measure.start])
+            or _FOR_ALL.match(sentence.text[measure.end :].lstrip(" ,("))
+            or (measure == sentence.measures[-1] and _FOR_ALL.search(sentence.text[measure.end :]))
+        )
     )  # fmt: skip
 
 

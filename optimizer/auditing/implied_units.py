@@ -84,6 +84,9 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
             dimension, factors = unit_of(unit)
             return _scaled(measure, dimension, factors)
     behind = _BEHIND.match(after)
+    if re.match(r"\s?/\s?s(?:ec)?\b", after) or _each_second(before, after):
+        counted = _counted(after, first=True) if _each_second(before, after) else _counted(before)
+        return _scaled(measure, f"{counted}/s", (1.0,), "second") if counted else measure
     if behind and PERIODS[behind["period"].lower()] == (1.0,) and not _CURRENCY.match(after):
         counted = _counted(before) or _counted(after, first=True)
         return _scaled(measure, f"{counted}/s", (1.0,), behind["period"]) if counted else measure
@@ -100,7 +103,9 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
     if not re.search(r"\d\s*[×x*÷/+]\s*$", before) and _is_money(text, measure):
         if _MILLION.search(text):
             return _scaled(measure, "money/million", (1.0,))
-        named = {behind["period"].lower()} if behind else periods if len(periods) == 1 else set()
+        named = {behind["period"].lower()} if behind else periods if len(periods) == 1 else _said_before(before)
+        if not behind and len(periods) > 1 and not named:
+            return measure  # which of the periods it is for does not follow
         hours = [seconds / 3600.0 for name in named for seconds in PERIODS[name]]
         return _scaled(measure, "money/h", tuple(1.0 / h for h in hours) or (1.0,))
     if (
@@ -112,6 +117,28 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
         period = next(iter(periods))
         return _scaled(measure, "requests/s", tuple(1.0 / s for s in PERIODS[period]), period)
     return measure
+
+
+def _said_before(before: str) -> set[str]:
+    """The period that the clause of a figure names before it: ``an hour costs 8, a day 192``."""
+    clause = re.split(r"[,;]\s", before)[-1]
+    found = list(_ANYWHERE.finditer(clause)) or list(_PERIOD_NAMED.finditer(clause))
+    return {_period(found[-1]) if found[-1].re is _ANYWHERE else found[-1]["period"].lower()} if found else set()
+
+
+_PERIOD_NAMED = re.compile(
+    r"\b(?P<period>hour|day|week|month|year|Stunde|Tag|Woche|Monat|Jahr|heure|jour|semaine|mois)\b", re.IGNORECASE
+)
+_FRONT = re.compile(
+    r"\b(?:per|each|every|a|pro|je|jede|par|chaque)\s(?:second|Sekunde|seconde)\b[^,;.\d]*$", re.IGNORECASE
+)
+
+
+def _each_second(before: str, after: str) -> bool:
+    """``Pro Sekunde entstehen 5.600 Token``: the period first, the figure behind it with what it counts."""
+    return bool(_FRONT.search(before)) and bool(
+        re.match(r"\s(?:\w+\s)?(?:\w*-?[Tt]okens?|jetons?|\w*-?[Rr]equests?|\w*[Aa]nfragen|requêtes?)\b", after)
+    )
 
 
 _COUNTED = re.compile(

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from optimizer.auditing.advice import judge_advice, judge_verification
 from optimizer.auditing.arithmetic import judge_arithmetic
+from optimizer.auditing.availability import judge_availability
 from optimizer.auditing.capacity import judge_capacity
 from optimizer.auditing.carried import judge_carried
 from optimizer.auditing.communication import judge_communication
@@ -21,9 +22,11 @@ from optimizer.auditing.launch import judge_commands
 from optimizer.auditing.lexicon import lexicon
 from optimizer.auditing.link_facts import judge_links
 from optimizer.auditing.locality import judge_locality
+from optimizer.auditing.losses import judge_losses
 from optimizer.auditing.memory import judge_memory, judge_utilisation
 from optimizer.auditing.performance import judge_performance
 from optimizer.auditing.predicates import judge_predicates
+from optimizer.auditing.proportions import judge_proportions
 from optimizer.auditing.rates import judge_rates
 from optimizer.auditing.reading import Statement, read_report
 from optimizer.auditing.sections import Variants
@@ -86,6 +89,9 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
                 found[statement.line] += judge_comparisons(sentence, context, own)
                 found[statement.line] += judge_variants(sentence, own)
                 found[statement.line] += judge_rates(sentence)
+                found[statement.line] += judge_availability(sentence)
+                found[statement.line] += judge_proportions(sentence, own, words)
+                found[statement.line] += judge_losses(sentence, own)
             found[statement.line] += judge_worked_cells(statement, context)
     for judges in (FIRST, SECOND):
         for statement in statements:

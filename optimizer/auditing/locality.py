@@ -14,6 +14,8 @@ from optimizer.results.audit import Claim, Parsed
 _CROSSES = re.compile(
     r"\b(?:cross(?:es|ing)?|spans?|spanning|stretch(?:es)?|goes over|go over|runs? (?:over|across)|travels? (?:over|across)|leaves?|uses?"
     r"|loads?|überquer\w*|überspann\w*|verlässt|verlassen|läuft über|laufen über|geht über|gehen über|erstreck\w*|verteilt sich auf"
+    r"|(?:sends?|moves?|pushes|push|ships?|carries|schickt|sendet|schicken|senden|envoie\w*)\b[^.;]{0,40}\b(?:across|over|through"
+    r"|über|par|via|à travers)"
     r"|traverse\w*|s'étend|passe(?:nt)? par|quitte\w*|emprunte\w*)\b",
     re.IGNORECASE,
 )
@@ -42,7 +44,9 @@ _REPLICA = re.compile(
     re.IGNORECASE,
 )
 _IDLE = re.compile(
-    r"\b(?:idle|unused|spare|free|in reserve|left over|leer|ungenutzt|frei|in Reserve|brach|arbeitslos|inactive?s?|inutilisée?s?|libres?"
+    r"\b(?:nicht (?:gebraucht|benötigt|genutzt|verwendet|belegt)|not (?:needed|used|in use)|idle|unused|unassigned|unallocated"
+    r"|to spare|spare|free|in reserve|left over|leer|unbelegt|übrig|ungenutzt|frei"
+    r"|in Reserve|brach|arbeitslos|inactive?s?|inoccupée?s?|ne servent pas|inutilisée?s?|non (?:utilisée?s?|attribuée?s?)|libres?"
     r"|en réserve)\b",
     re.IGNORECASE,
 )
@@ -54,7 +58,7 @@ _NODE_IDLE = re.compile(
 )
 _CARDS_IDLE = re.compile(
     r"\b(?P<count>no|none|all|one|two|three|four|five|six|eight|kein\w*|alle|ein\w*|zwei|drei|vier|acht|aucune?|une?|deux|trois|quatre|huit"
-    r"|\d{1,4})\s(?:of the |der |des )?(?:\w+\s)?(?:GPUs?|cards?|accelerators?|Karten?|cartes?)\b",
+    r"|\d{1,4})\s(?:of the |der |des |more |other |further |weitere |autres )?(?:\w+\s)?(?:GPUs?|cards?|accelerators?|Karten?|cartes?)\b",
     re.IGNORECASE,
 )
 _NUMBER = {
@@ -114,11 +118,28 @@ def _crossing(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[
     )  # fmt: skip
 
 
+_UNUSED = re.compile(
+    r"\b(?:nicht|not|ne)\s(?:gebraucht|benötigt|genutzt|verwendet|belegt|needed|used|in use|servent pas)\b",
+    re.IGNORECASE,
+)
+_REASON = re.compile(r"\b(?:since|because|as|da|weil|car|puisque|parce que)\s", re.IGNORECASE)
+
+
+def _until_idle(text: str) -> str:
+    """The sentence up to the end of the clause of what is idle; that clause alone, where it gives a reason."""
+    idle = _IDLE.search(text)
+    assert idle is not None
+    end = re.search(r"[,;]", text[idle.end() :])
+    text = text[: idle.end() + end.start()] if end else text
+    clause = re.split(r"[,;]\s", text)[-1]
+    return clause if _REASON.match(clause) else text
+
+
 def _idle(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[Claim]:
     text, hardware = sentence.text, own.problem.hardware
     if (
         not _IDLE.search(text)
-        or _DOUBT.search(text)
+        or _DOUBT.search(_until_idle(text))
         or any(m.dimension for m in sentence.measures)
         or sentence.strategies
     ):
@@ -131,7 +152,7 @@ def _idle(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[Clai
     elif cards and not node and len(_CARDS_IDLE.findall(text)) == 1:
         word = cards["count"].lower()
         number = int(word) if word.isdigit() else 0 if word.startswith("kein") else _NUMBER.get(word)
-        if number is None or (number and sentence.has("negation")):
+        if number is None or (number and sentence.has("negation") and not _UNUSED.search(text)):
             return
         yield _claim(
             sentence,

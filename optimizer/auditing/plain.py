@@ -30,6 +30,7 @@ def plain_arithmetic(text: str, language: str) -> str:
     written = in_english(text, language) if language != "en" else text
     written = re.sub(r"\b(prompt|total|length|output|input|sum|size|length|mean) of (?=\d)", r"\1 ", written)
     written = re.sub(r"(\d\s?%)\s(?:of|von|der|de|des|d')\s?(?:the |the available |les )?(?=\d)", r"\1 × ", written)
+    written = re.sub(r"(?<![\w.,])(0?\.\d+)\s(?:of|von|der|de|des)\s(?:the |its |den |les )?(?=\d)", r"\1 × ", written)
     for pattern, sign in _OPERATORS:
         written = re.sub(rf"(?<=[\dBo%s])({_WORDS})\s{pattern}\s(?=\d)", rf"\1 {sign} ", written, flags=re.IGNORECASE)
     # A verb is an equals sign only behind an operation.

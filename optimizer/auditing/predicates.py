@@ -21,7 +21,7 @@ _NATIVE = re.compile(
     r"|connaît|cœurs? tenseurs?|dispose)\b",
     re.IGNORECASE,
 )
-_LINK = re.compile(r"\bNVLinks?\b|\bNVSwitch\b", re.IGNORECASE)
+_LINK = re.compile(r"\bNVLink(?:s|ed)?\b|\bNVSwitch\b", re.IGNORECASE)
 _WEIGHTS = re.compile(
     r"\b(?:weights?|model|checkpoint|parameters|it|they|everything|network|Gewichte?n?|Modell|poids|modèle"
     r"|Mixtral|Llama|Qwen|DeepSeek|Mistral|ils|elle|es|sie)\b",
@@ -62,11 +62,12 @@ def _claim(
 
 
 _HOLDS_IT = re.compile(
-    r"\b(?P<count>a single|one|single|two|three|four|eight|ein(?:e|zelne)?|eine einzelne|zwei|vier|acht|une seule|un seul"
+    r"\b(?P<count>a pair of|a single|one|single|two|three|four|eight|ein(?:e|zelne)?|eine einzelne|zwei|vier|acht|une seule|un seul"
     r"|une|un|deux|quatre|huit|\d{1,2})\s"
-    r"(?:\w+\s)?(?P<cards>GPUs?|cards?|accelerators?|Karten?|cartes?|[ABHL]\d{1,3}S?s?)\s(?:can|could|would|will|is able to"
+    r"(?:(?:these|those|such|our|of these|of those|\w+)\s)?(?P<cards>GPUs?|cards?|accelerators?|Karten?|cartes?"
+    r"|[ABHL]\d{1,3}S?s?)\s(?:can|could|would|will|is able to"
     r"|kann|können|könnte|peut|peuvent)?\s?(?P<not>not\s|cannot\s)?"
-    r"(?:easily |just |still |alone |allein |problemlos )?(?:holds?|stores?|suffices?|is enough|are enough|reicht|reichen"
+    r"(?:easily |just |still |alone |allein |problemlos )?(?:holds?|stores?|suffices?|(?:is|are) (?:enough|sufficient)|reicht|reichen"
     r"|fasst|fassen|contenir|suffit|suffisent|takes?)\b"
     r"(?:\s(?:it|them|the (?:weights|model|checkpoint)|le modèle|les poids|das Modell|die Gewichte"
     r"|for (?:it|them|the weights|the model)))?",
@@ -76,7 +77,8 @@ _HOLDS_IT = re.compile(
 _OF_MODEL = re.compile(
     r"\b(?:it|them|weights|model|checkpoint|modèle|poids|Modell|Gewichte|suffi\w+|reich\w+|enough)\b"
 )
-_COUNTS = {"a single": 1, "one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "eight": 8, "ein": 1, "eine": 1, "einzelne": 1,
+_COUNTS = {"a pair of": 2,
+           "a single": 1, "one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "eight": 8, "ein": 1, "eine": 1, "einzelne": 1,
            "eine einzelne": 1, "zwei": 2, "vier": 4, "acht": 8, "une seule": 1, "un seul": 1, "une": 1, "un": 1, "deux": 2,
            "quatre": 4, "huit": 8}  # fmt: skip
 
@@ -116,7 +118,13 @@ def _fits(sentence: Sentence, context: Context, own: Situation) -> Iterator[Clai
     verbs = [t for t in sentence.terms if t.id("fits")]
     if (
         not verbs
-        or not _WEIGHTS.search(sentence.text[: verbs[0].start] or sentence.text)
+        or not (
+            _WEIGHTS.search(sentence.text[: verbs[0].start] or sentence.text)
+            or re.match(
+                r"\s(?:das|die|der|le|la|the)\s(?:Modell|Gewichte|Checkpoint|modèle|model)\b",
+                sentence.text[verbs[0].end :],
+            )
+        )
         or _CACHE.search(sentence.text)
     ):
         return
@@ -290,6 +298,15 @@ _OF_THE_CARD = re.compile(
     r"|les (?:cartes|GPU)|elles?)\s",
     re.IGNORECASE,
 )
+_THESE_CARDS = re.compile(
+    r"\b(?:these|those|our|the|diesen?|unseren?|den|ces|nos|les)\s(?:cards|GPUs?|accelerators|Karten|GPUs|cartes)\b",
+    re.IGNORECASE,
+)
+_OF_STORAGE = re.compile(r"\b(?:weights?|memory|storage|cache|Gewichte|poids)\b", re.IGNORECASE)
+_WITHOUT_HARDWARE = re.compile(
+    r"\b(?:weight-only|emulat\w+|Marlin|dequant\w+|only stored|nur gespeichert)\b", re.IGNORECASE
+)
+"""Ways to use a format that the tensor cores do not have."""
 _FORMAT_WORDS = {"fp8": "fp8", "int8": "int8", "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "fp4", "bf16": "bf16"}
 
 
@@ -298,7 +315,9 @@ def _formats(sentence: Sentence, context: Context, own: Situation) -> Iterator[C
     if len({name for _, name in named}) != 1 or len(sentence.gpus) > 1:
         return
     if not sentence.gpus and not (
-        _OF_THE_CARD.match(sentence.text) and context.speaks_of_gpu(sentence.statement) and not sentence.models
+        (_OF_THE_CARD.match(sentence.text) or _THESE_CARDS.search(sentence.text))
+        and context.speaks_of_gpu(sentence.statement)
+        and not sentence.models
     ):
         return
     if sentence.gpus and not sentence.gpus[0].facts:
@@ -306,12 +325,12 @@ def _formats(sentence: Sentence, context: Context, own: Situation) -> Iterator[C
     if (
         not _NATIVE.search(sentence.text)
         or sentence.measures
-        or (sentence.has("hypothetical") and not (sentence.gpus and _IN_HARDWARE.search(sentence.text)))
-        or re.search(
-            r"\b(?:weights?|weight-only|memory|storage|cache|Gewichte|poids|emulat\w+|Marlin|dequant\w+)\b",
-            sentence.text,
-            re.IGNORECASE,
+        or (
+            any(t.id("hypothetical") and t.text.casefold() != "option" for t in sentence.terms)
+            and not (sentence.gpus and _IN_HARDWARE.search(sentence.text))
         )
+        or _WITHOUT_HARDWARE.search(sentence.text)
+        or (_OF_STORAGE.search(sentence.text) and not _IN_HARDWARE.search(sentence.text))
     ):
         return
     _term, name = named[0]
@@ -334,6 +353,14 @@ def _formats(sentence: Sentence, context: Context, own: Situation) -> Iterator[C
     )
 
 
+_NO_NVLINK = re.compile(
+    r"\b(?:(?:cards?|GPUs?|[ABHL]\d{2,3}S?(?: SXM\d?)?|MI\d{3}X?|it|they)\s(?:have|has|offers?|come with|comes with)\sno NVLink"
+    r"|(?:Karten?|GPUs?|[ABHL]\d{2,3}S?)\s(?:hat|haben)\skein NVLink|(?:n'a|n'ont) pas (?:de |d')?NVLink)\b(?!\s(?:bridge|switch"
+    r"|between|across|zwischen|entre))",
+    re.IGNORECASE,
+)
+
+
 def _links(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     if not _LINK.search(sentence.text) or sentence.has("hypothetical"):
         return
@@ -345,6 +372,12 @@ def _links(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cla
             r"\binstead of NVLink|rather than NVLink|statt NVLink|au lieu de NVLink", sentence.text, re.IGNORECASE
         )
     )
+    if _NO_NVLINK.search(sentence.text) and all(one.nvlink_gb_per_s for one in meant.situations):
+        gpu, rate = meant.situations[0].gpu.name, meant.situations[0].nvlink_gb_per_s
+        yield _claim(
+            sentence, "refuted", f"{gpu} has NVLink, {rate:g} GB/s.", gpu, "NVLink", "has not", f"{rate:g} GB/s"
+        )
+        return
     without = all(one.nvlink_gb_per_s == 0 for one in meant.situations)
     gpu = meant.situations[0].gpu.name
     if without:

@@ -64,6 +64,9 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Sco
         )
         if part and rivals:
             return Scope(frozenset(), True, True)
+    if found and all(place > measure.end for place, _ in found):
+        # "141 GB in bf16, so one card …": what comes behind a comma may speak of something else.
+        loose = loose or all(re.search(r"[,;]\s", sentence.text[measure.end : place]) for place, _ in found)
     ids = frozenset(id for _, listed in found for id in listed)
     if not ids and total and span[0]:
         return Scope(frozenset(), True, False)  # "…, 96 in all": a clause that says of what it is

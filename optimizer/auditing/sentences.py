@@ -94,7 +94,14 @@ class Sentence:
             return False
         starts = [m.end() for m in _THEREFORE.finditer(self.text) if m.end() <= measure.start]
         ends = [m.start() for m in _THEREFORE.finditer(self.text) if m.start() >= measure.end]
-        return self.has("negation", starts[-1] if starts else 0, ends[0] if ends else None)
+        start, end = starts[-1] if starts else 0, ends[0] if ends else len(self.text)
+        part = [m for m in _COMMA.finditer(self.text) if start <= m.start() < end]
+        before = [m.end() for m in part if m.end() <= measure.start]
+        behind = [m.start() for m in part if m.start() >= measure.end]
+        own = (before[-1] if before else start, behind[0] if behind else end)
+        if self.terms_in(*own, "quantity") and not (before and _CLAUSE_OF.match(self.text[own[0] :])):
+            start, end = own
+        return self.has("negation", start, end)
 
     def has(self, kind: str, start: int = 0, end: int | None = None) -> bool:
         """Whether a span has a term of a kind."""
@@ -224,6 +231,9 @@ _NOT_MORE = re.compile(
     r"\s(?:about |some |etwa |rund |environ )?$",
     re.IGNORECASE,
 )
+_COMMA = re.compile(r"[,;]\s")
+_CLAUSE_OF = re.compile(r"(?:that|which|as|to|than|dass|die|der|das|wie|que|qui|comme)\b", re.IGNORECASE)
+"""Behind a comma: words by which a clause still belongs to what a negation before it denies."""
 _THEREFORE = re.compile(
     r",\s(?:so|and|hence|thus|therefore|also|sodass|so dass|daher|und|donc|et|si bien que)\b", re.IGNORECASE
 )

@@ -17,6 +17,9 @@ from optimizer.results.audit import Claim
 
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
 _EXPRESSION = re.compile(rf"^\(?{_NUMBER}(?:\s*[×x*÷/+−-]\s*\(?{_NUMBER}\)?)+$")
+_SAME_AS = re.compile(
+    r"^\s*(?:=|≈|i\.e\.|that is|or|soit|c'est-à-dire|d\. ?h\.|das sind|also|entspricht)\s*\d[\d.,\s]*[^\W\d]+(?:/s)?\s*$"
+)
 _VALUE = re.compile(rf"^(?:about |~|≈)?\s*(?P<number>{_NUMBER})\s?(?P<unit>[^\d\s|].*)?$")
 
 
@@ -24,7 +27,7 @@ def judge_worked_cells(statement: Statement, context: Context) -> Iterator[Claim
     """One claim for a value cell with bare arithmetic in a later one; powers of ten and of 1,024 are the unit's."""
     if statement.kind != "row" or len(statement.cells) < 3:
         return
-    equal = [cell for cell in statement.cells[2:] if re.match(r"^\s*=\s*\d", cell)]
+    equal = [cell for cell in statement.cells[2:] if _SAME_AS.match(cell)]
     if len(equal) == 1:
         told = replace(
             statement, text=f"{statement.cells[1].strip()} {equal[0].strip()}", kind="text", cells=(), header=()

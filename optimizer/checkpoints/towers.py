@@ -1,7 +1,7 @@
-"""Vision towers beside a language model: their weights with the projector, and what of a file could not be counted.
+"""Vision and audio towers beside a language model: their weights with the projector, and what of a file could not be counted.
 
-Sources: the vision models of transformers 5.24.0 (siglip, clip, pixtral, qwen2_vl, qwen2_5_vl, qwen3_vl, qwen3_5, llama4,
-kimi_k25), held against models built from them. Engines keep a tower in 16 bit.
+Sources: the models of transformers 5.24.0 that the table below names, held against models built from them
+(``vision_towers``, ``vision_towers_merged``, ``audio_towers``). Engines keep a tower in 16 bit.
 """
 
 from __future__ import annotations
@@ -9,10 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from optimizer.checkpoints import audio_towers as audio
+from optimizer.checkpoints import vision_towers as vision
+from optimizer.checkpoints import vision_towers_merged as merged
 from optimizer.checkpoints.config import Config
 from optimizer.checkpoints.select import Selected
 
-PARTS = ("vision_config", "audio_config", "vision_tower_config", "vit_config", "encoder_config", "talker_config")
+PARTS = (
+    "vision_config",
+    "high_res_vision_config",
+    "audio_config",
+    "vision_tower_config",
+    "vit_config",
+    "encoder_config",
+    "talker_config",
+)
 MULTIMODAL = ("gemma3", "gemma3n", "gemma4", "llava", "mistral3", "_vl", "omni", "kimi_k25", "llama4", "qwen3_5")
 
 Tower = Callable[[Config, Mapping[str, Any], int], int]
@@ -33,15 +44,16 @@ def towers(chosen: Selected, hidden: int) -> tuple[int, tuple[str, ...]]:
         values = outer[key]
         kind = str(values.get("model_type") or TYPES.get(outer_type, "")).lower()
         tower = TOWERS.get(kind)
-        if tower is None:
+        if tower is None or outer_type not in BESIDE.get(kind, (outer_type,)):
             notes.append(f"{key} ({kind or 'no model type'}) is not counted: its weights come on top")
             continue
         config = Config(values, f"{chosen.config.field}.{key}", CLASS_DEFAULTS.get(kind, {}), complete=False)
         total += tower(config, outer, hidden)
     if total:
         notes.append(
-            f"vision tower and projector, {total:,} parameters, stand on the first stage, cut by TP; beyond one stage engines"
-            " keep a copy on each"
+            f"towers and their projectors, {total:,} parameters, stand on the first stage, cut by TP; beyond one stage engines keep a copy"
+            " on each. What an engine's profiling run takes for images and sound is not in its peak: engine_overhead states what its log"
+            " prints (optimizer import log)"
         )
     elif not stated and any(name in outer_type for name in MULTIMODAL) and outer is not chosen.values:
         nested = any(isinstance(outer.get(key), Mapping) for key in ("text_config", "llm_config"))
@@ -50,105 +62,49 @@ def towers(chosen: Selected, hidden: int) -> tuple[int, tuple[str, ...]]:
     return total, tuple(notes)
 
 
-def _block(hidden: int, width: int) -> int:
-    """Attention with biases, two layer norms, and an MLP with biases."""
-    return 4 * hidden * hidden + 4 * hidden + 4 * hidden + 2 * hidden * width + width + hidden
-
-
-def _grid(config: Config) -> tuple[int, int, int, int, int]:
-    """(hidden, width, layers, patch, patches) of a transformer on square images."""
-    hidden, width = (
-        config.size("hidden_size", "vt_hidden_size"),
-        config.size("intermediate_size", "vt_intermediate_size"),
-    )
-    layers, patch = config.size("num_hidden_layers", "depth", "vt_num_hidden_layers"), config.size("patch_size")
-    return hidden, width, layers, patch, (config.option("image_size", default=0) // patch) ** 2
-
-
-def _siglip(config: Config, outer: Mapping[str, Any], out: int) -> int:
-    hidden, width, layers, patch, patches = _grid(config)
-    body = hidden * 3 * patch**2 + hidden + patches * hidden + layers * _block(hidden, width) + 2 * hidden
-    if config.flag("vision_use_head", default=True):
-        body += hidden + _block(hidden, width) - 2 * hidden
-    return body + hidden * out + hidden
-
-
-def _clip(config: Config, outer: Mapping[str, Any], out: int) -> int:
-    hidden, width, layers, patch, patches = _grid(config)
-    body = hidden + 3 * patch**2 * hidden + (patches + 1) * hidden + 4 * hidden + layers * _block(hidden, width)
-    return body + hidden * out + out + out * out + out
-
-
-def _pixtral(config: Config, outer: Mapping[str, Any], out: int) -> int:
-    hidden, width, layers, patch, _ = _grid(config)
-    body = 3 * patch**2 * hidden + hidden + layers * (4 * hidden * hidden + 3 * hidden * width + 2 * hidden)
-    projector = hidden * out + out * out
-    if str(outer.get("model_type")) == "mistral3":
-        merge = outer.get("spatial_merge_size", 2)
-        return body + projector + hidden + hidden * hidden * int(merge) ** 2
-    return body + projector + 2 * out
-
-
-def _merger(inner: int, out: int) -> int:
-    return inner * inner + inner + inner * out + out
-
-
-def _qwen2_vl(config: Config, outer: Mapping[str, Any], out: int) -> int:
-    hidden, layers, patch = config.size("embed_dim"), config.size("depth"), config.size("patch_size")
-    body = 3 * 2 * patch**2 * hidden + layers * _block(hidden, config.option("mlp_ratio", default=4) * hidden)
-    return body + 2 * hidden + _merger(4 * hidden, config.option("hidden_size", default=out))
-
-
-def _qwen2_5_vl(config: Config, outer: Mapping[str, Any], out: int) -> int:
-    hidden, width, layers, patch, _ = _grid(config)
-    layer = 4 * hidden * hidden + 4 * hidden + 2 * hidden + 3 * hidden * width + 2 * width + hidden
-    merged = _merger(4 * hidden, config.option("out_hidden_size", default=out))
-    return 3 * 2 * patch**2 * hidden + layers * layer + hidden + merged
-
-
-def _qwen3_vl(config: Config, outer: Mapping[str, Any], out: int) -> int:
-    hidden, width, layers, patch, _ = _grid(config)
-    body = 3 * 2 * patch**2 * hidden + hidden + config.option("num_position_embeddings", default=2304) * hidden
-    merged = _merger(4 * hidden, config.option("out_hidden_size", default=out))
-    deep = config.values.get("deepstack_visual_indexes")
-    deeper = len(deep) if isinstance(deep, list) else 3 if "qwen3_vl" in str(outer.get("model_type")) else 0
-    return body + layers * _block(hidden, width) + 2 * hidden + merged + deeper * (8 * hidden + merged)
-
-
-def _llama4(config: Config, outer: Mapping[str, Any], out: int) -> int:
-    hidden, width, layers, patch, patches = _grid(config)
-    body = hidden + (patches + 1) * hidden + 3 * patch**2 * hidden + 4 * hidden + layers * _block(hidden, width)
-    inner, projected = config.size("projector_input_dim"), config.size("projector_output_dim")
-    return body + width * inner + inner * projected + config.size("vision_output_dim") * out
-
-
-def _kimi(config: Config, outer: Mapping[str, Any], out: int) -> int:
-    hidden, width, layers, patch, _ = _grid(config)
-    places = config.option("init_pos_emb_height", "pos_emb_height", default=64) ** 2
-    body = 3 * patch**2 * hidden + hidden + places * hidden + layers * _block(hidden, width) + 2 * hidden
-    return body + 2 * hidden + _merger(4 * hidden, out)
-
-
 TOWERS: dict[str, Tower] = {
-    "siglip_vision_model": _siglip,
-    "clip_vision_model": _clip,
-    "pixtral": _pixtral,
-    "qwen2_vl": _qwen2_vl,
-    "qwen2_vl_vision": _qwen2_vl,
-    "qwen2_5_vl": _qwen2_5_vl,
-    "qwen2_5_vl_vision": _qwen2_5_vl,
-    "qwen3_vl": _qwen3_vl,
-    "qwen3_vl_vision": _qwen3_vl,
-    "qwen3_vl_moe": _qwen3_vl,
-    "qwen3_vl_moe_vision": _qwen3_vl,
-    "qwen3_5": _qwen3_vl,
-    "qwen3_5_vision": _qwen3_vl,
-    "qwen3_5_moe": _qwen3_vl,
-    "qwen3_5_moe_vision": _qwen3_vl,
-    "llama4_vision_model": _llama4,
-    "kimi_k25": _kimi,
-    "kimi_k25_vision": _kimi,
+    "siglip_vision_model": vision.siglip,
+    "clip_vision_model": vision.clip,
+    "pixtral": vision.pixtral,
+    "qwen2_vl": vision.qwen2_vl,
+    "qwen2_vl_vision": vision.qwen2_vl,
+    "qwen2_5_vl": vision.qwen2_5_vl,
+    "qwen2_5_vl_vision": vision.qwen2_5_vl,
+    "qwen3_vl": vision.qwen3_vl,
+    "qwen3_vl_vision": vision.qwen3_vl,
+    "qwen3_vl_moe": vision.qwen3_vl,
+    "qwen3_vl_moe_vision": vision.qwen3_vl,
+    "qwen3_5": vision.qwen3_vl,
+    "qwen3_5_vision": vision.qwen3_vl,
+    "qwen3_5_moe": vision.qwen3_vl,
+    "qwen3_5_moe_vision": vision.qwen3_vl,
+    "llama4_vision_model": vision.llama4,
+    "kimi_k25": vision.kimi,
+    "kimi_k25_vision": vision.kimi,
+    "glm4v_vision": merged.glm4v,
+    "glm4v_moe_vision": merged.glm4v,
+    "internvl_vision": merged.internvl,
+    "intern_vit_6b": merged.internvl,
+    "idefics3_vision": merged.idefics3,
+    "smolvlm_vision": merged.idefics3,
+    "siglip2_vision_model": merged.siglip2,
+    "gemma4_vision": merged.gemma4,
+    "gemma4_audio": audio.gemma4,
+    "minimax_m3_vl_vision": merged.minimax_m3,
+    "step3p5_vision": merged.step3,
+    "exaone4_5_vision": merged.exaone4_5,
+    "qwen2_5_omni_vision_encoder": vision.qwen2_5_vl,
+    "qwen2_5_omni_audio_encoder": audio.qwen2_5_omni,
+    "qwen3_omni_moe_vision_encoder": vision.qwen3_vl,
+    "qwen3_omni_moe_audio_encoder": audio.qwen3_omni,
 }
+BESIDE = {
+    "idefics3_vision": ("idefics3", "smolvlm", "granite_docling"),
+    "siglip2_vision_model": ("lfm2_vl",),
+    "minimax_m3_vl_vision": ("minimax_m3_vl",),
+    "step3p5_vision": ("step3p7",),
+}
+"""Outer types whose projector is counted with a tower; beside others it is not known."""
 TYPES = {
     "qwen2_vl": "qwen2_vl",
     "qwen2_5_vl": "qwen2_5_vl",
@@ -158,12 +114,23 @@ TYPES = {
     "qwen3_5_moe": "qwen3_5",
     "kimi_k25": "kimi_k25",
     "llama4": "llama4_vision_model",
+    "glm4v": "glm4v_vision",
+    "glm4v_moe": "glm4v_moe_vision",
+    "gemma4": "gemma4_vision",
+    "internvl_chat": "intern_vit_6b",
 }
 """The tower of a file whose vision part states no type."""
 _QWEN3: dict[str, Any] = {
     "depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "patch_size": 16, "out_hidden_size": 3584,
     "num_position_embeddings": 2304,
 }  # fmt: skip
+_GLM4V: dict[str, Any] = {
+    "depth": 24, "hidden_size": 1536, "intermediate_size": 13696, "image_size": 336, "patch_size": 14, "out_hidden_size": 4096,
+}  # fmt: skip
+_IDEFICS3: dict[str, Any] = {
+    "hidden_size": 1152, "intermediate_size": 3072, "num_hidden_layers": 12, "image_size": 224, "patch_size": 32,
+}  # fmt: skip
+_WHISPER: dict[str, Any] = {"d_model": 1280, "encoder_ffn_dim": 5120, "encoder_layers": 32, "output_dim": 3584}
 CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
     "siglip_vision_model": {
         "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "image_size": 224, "patch_size": 16,
@@ -183,5 +150,32 @@ CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "kimi_k25": {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "patch_size": 14},
     "kimi_k25_vision": {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "patch_size": 14},
+    **dict.fromkeys(("glm4v_vision", "glm4v_moe_vision"), _GLM4V),
+    "internvl_vision": {
+        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "patch_size": 14, "image_size": 448,
+    },
+    **dict.fromkeys(("idefics3_vision", "smolvlm_vision"), _IDEFICS3),
+    "siglip2_vision_model": {
+        "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "patch_size": 16,
+    },
+    "gemma4_vision": {
+        "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 16, "num_attention_heads": 12, "patch_size": 16,
+    },
+    "gemma4_audio": {"hidden_size": 1024, "num_hidden_layers": 12},
+    "minimax_m3_vl_vision": {
+        "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "patch_size": 14,
+    },
+    "step3p5_vision": {
+        "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 47, "image_size": 728, "patch_size": 14,
+    },
+    "exaone4_5_vision": {
+        "hidden_size": 3584, "intermediate_size": 3420, "depth": 32, "patch_size": 14, "num_heads": 16, "num_key_value_heads": 8,
+        "out_hidden_size": 3584,
+    },
+    "qwen2_5_omni_vision_encoder": {
+        "hidden_size": 3584, "intermediate_size": 3420, "depth": 32, "patch_size": 14, "out_hidden_size": 3584,
+    },
+    "qwen3_omni_moe_vision_encoder": _QWEN3,
+    **dict.fromkeys(("qwen2_5_omni_audio_encoder", "qwen3_omni_moe_audio_encoder"), _WHISPER),
 }  # fmt: skip
 """Class defaults in transformers 5.24.0, left out of nested configs."""

@@ -65,7 +65,7 @@ DECISIONS: dict[str, Any] = {
     "max_num_seqs": _decision(int, "--max-num-seqs", "Sequences per replica at once."),
     "layers": _decision(str, "--layers", "Layers per stage, e.g. 20,20,20,20."),
     "weights": _decision(str, "--weights", "Weight format, e.g. fp16 or fp8."),
-    "kv": _decision(str, "--kv", "KV cache format: fp16, bf16 or fp8."),
+    "kv": _decision(str, "--kv", "KV cache format: auto, fp16, bf16, fp8, fp8_e5m2 or int8."),
     "expert_slice_ranks": _decision(
         int, "--expert-slice-ranks", "Replicas of one engine that slice every expert among them (MoE tensor parallel)."
     ),

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def detect(
     smi: Annotated[
         Files | None,
-        typer.Option("--smi", help="Saved nvidia-smi -q -x of a host; once for each host.", metavar="FILE"),
+        typer.Option("--smi", help="Saved nvidia-smi -q -x (or -L) of a host; once for each host.", metavar="FILE"),
     ] = None,
     topo: Annotated[
         Files | None,
@@ -69,7 +69,9 @@ def detect(
 
 
 def _saved(smi: list[str], topo: list[str]) -> list[SeenHost]:
+    from optimizer.detect.listing import is_listing, parse_listing
     from optimizer.detect.machine import SeenHost
+    from optimizer.detect.slices import is_split
     from optimizer.detect.smi import parse_smi, read_text
     from optimizer.detect.topo import parse_topo
     from optimizer.facts.errors import ProblemError
@@ -78,10 +80,11 @@ def _saved(smi: list[str], topo: list[str]) -> list[SeenHost]:
         raise ProblemError("--topo", f"{len(topo)} given for {len(smi)} of --smi; give one for each, in the same order")
     hosts = []
     for number, (path, name) in enumerate(zip(smi, _host_names(smi), strict=True)):
-        gpus, lost = parse_smi(read_text(path, "--smi"), path)
+        text = read_text(path, "--smi")
+        gpus, lost = (parse_listing(text, path), ()) if is_listing(text) else parse_smi(text, path)
         if topo:
             links = parse_topo(read_text(topo[number], "--topo"), topo[number], len(gpus))
-        elif len(gpus) == 1:
+        elif len(gpus) == 1 or all(map(is_split, gpus)):
             links = {}
         else:
             raise ProblemError(

@@ -32,7 +32,7 @@ def fixed_of(
     from typing import get_args
 
     from optimizer.facts.base import LARGEST_COUNT
-    from optimizer.facts.demand import KvFormat
+    from optimizer.facts.demand import KvFormat, kv_name
     from optimizer.facts.errors import ProblemError, closest
     from optimizer.facts.model import WeightFormat
     from optimizer.results.answer import Fixed
@@ -55,6 +55,7 @@ def fixed_of(
         if not all(part.isascii() and part.isdigit() and len(part) <= 6 for part in parts):
             raise ProblemError("--layers", f"{layers!r} is not a list of whole numbers such as 20,20,20,20")
         split = tuple(int(part) for part in parts)
+    kv = None if kv == "auto" else None if kv is None else str(kv_name(kv))
     for option, name, known in (("--weights", weights, get_args(WeightFormat)), ("--kv", kv, get_args(KvFormat))):
         if name is not None and name not in known:
             raise ProblemError(option, f"{name!r} is not a known format; {closest(name, known)}")

@@ -10,7 +10,7 @@ from optimizer.cli.options import Json
 
 
 def import_log(
-    file: Annotated[str, typer.Argument(help="Start-up log of vLLM or SGLang.", metavar="LOG")],
+    file: Annotated[str, typer.Argument(help="Start-up log of vLLM, SGLang or TensorRT-LLM.", metavar="LOG")],
     problem: Annotated[
         str, typer.Option("--problem", help="Problem with the model and GPUs of the log.", metavar="PROBLEM")
     ] = "",

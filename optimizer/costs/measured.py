@@ -46,7 +46,7 @@ SYSTEMS = {
     "l40s-48gb": "l40s",
 }
 WEIGHTS = {"bf16": "bfloat16", "fp16": "bfloat16", "fp8": "fp8", "int8": "int8_wo", "int4": "int4_wo", "nvfp4": "nvfp4"}
-CACHES = {"bf16": "bfloat16", "fp16": "bfloat16", "fp8": "fp8"}
+CACHES = {"bf16": "bfloat16", "fp16": "bfloat16", "fp8": "fp8", "fp8_e5m2": "fp8", "int8": "int8"}
 _ASKED = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 NAMED = 16
 

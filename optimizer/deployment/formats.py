@@ -26,7 +26,7 @@ def refuse_formats(problems: Sequence[Problem], strategy: Strategy, options: Opt
         gpu, stored = problem.hardware.gpu, problem.model.quantization
         for field, wanted, supports in (
             ("--weights", strategy.weight_precision, kernels.of_weights(strategy.weight_precision, stored)),
-            ("--kv", strategy.kv_precision, kernels.of_caches(strategy.kv_precision)),
+            ("--kv", strategy.kv_precision, kernels.of_caches(strategy.kv_precision, stored)),
         ):
             broken = [support for support in supports if not support.runs_on(gpu.capability)]
             if broken:

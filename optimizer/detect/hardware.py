@@ -10,7 +10,9 @@ from functools import cache
 from typing import Any
 
 from optimizer.catalog import lookup as catalog
+from optimizer.catalog import mig
 from optimizer.detect.machine import SeenGpu, SeenHost
+from optimizer.detect.slices import apart
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
 
@@ -70,7 +72,7 @@ def parts_of(hosts: Sequence[SeenHost], *, busy_counts: bool) -> list[HostPart]:
                 raise ProblemError(
                     "--smi", f"{seen[gpu.uuid]} and {host.name} both have {gpu.uuid}; give the output of each host once"
                 )
-    parts = [part for host in hosts for part in _parts(host, busy_counts)]
+    parts = [part for host in hosts for part in _parts(apart(host), busy_counts)]
     sizes: Counter[str] = Counter()
     for part in parts:
         sizes[part.fabric] += part.gpus
@@ -124,7 +126,7 @@ def _part(host: SeenHost, name: str, positions: list[int], lost: tuple[str, ...]
         # One mesh over every GPU that answers: the host's domain is the whole host.
         domain = size
     order = {position: rank for rank, group in enumerate(_whole_first(domains, set(free))) for position in group}
-    facts = catalog.gpu(name) if name in catalog.names("gpus") else None
+    facts = _facts(name)
     least = min(host.gpus[p].memory_mib for p in positions if host.gpus[p].memory_mib)
     usual = facts is not None and facts.memory_mib <= least <= (1 + MORE_MEMORY) * facts.memory_mib
     ranked = sorted(free, key=lambda p: (order.get(p, len(order)), p))
@@ -237,8 +239,15 @@ def _pcie_gb_per_s(gpus: list[SeenGpu]) -> float | None:
     return min(found, default=None)
 
 
+def _facts(name: str) -> GpuFacts | None:
+    """Of a card of the catalog or a slice of one; None: it has no such card."""
+    return catalog.gpu(name) if name in catalog.names("gpus") or mig.NAME.fullmatch(name) else None
+
+
 def _card_name(gpu: SeenGpu) -> str:
     """The catalog's name of a card, or one made of its product name where the catalog does not have it."""
+    if mig.NAME.fullmatch(gpu.product):
+        return gpu.product
     for name in (gpu.product, f"NVIDIA {gpu.product}"):
         try:
             return str(catalog.entry("gpus", name)["name"])

@@ -18,6 +18,20 @@ PATHS = ("PIX", "PXB", "PHB", "NODE", "SYS")
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """A MIG slice of a GPU as it was seen; what an output does not tell is empty or 0."""
+
+    profile: str
+    """Such as ``3g.40gb``."""
+    uuid: str = ""
+    memory_mib: int = 0
+    processors: int = 0
+    """SMs."""
+    used_mib: int = 0
+    computing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SeenGpu:
     """One GPU. ``busy`` and ``faults`` are reasons not to plan with it, in words; empty: it is free."""
 
@@ -35,6 +49,8 @@ class SeenGpu:
     used_mib: int = 0
     computing: int = 0
     """Compute processes on it."""
+    slices: tuple[Slice, ...] = ()
+    """Of a GPU that is split into MIG instances."""
 
     @property
     def mostly_free(self) -> bool:

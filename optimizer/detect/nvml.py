@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from optimizer.detect.machine import MIG, Pair, SeenGpu, SeenHost, busy_words
+from optimizer.detect.machine import MIG, Pair, SeenGpu, SeenHost, Slice, busy_words
 from optimizer.facts.errors import ProblemError
 
 INSTEAD = "or save nvidia-smi -q -x and nvidia-smi topo -m on each host and give them with --smi and --topo"
@@ -73,8 +73,10 @@ def _gpu(nvml: Any, handle: Any, index: int) -> SeenGpu:
     processes = ask(nvml.nvmlDeviceGetComputeRunningProcesses) or ()
     busy = busy_words(memory.used // mib, len(processes))
     mig = ask(nvml.nvmlDeviceGetMigMode)
+    slices: tuple[Slice, ...] = ()
     if mig is not None and mig[0]:
         busy += (MIG,)
+        slices = _slices(nvml, handle, int(ask(nvml.nvmlDeviceGetMaxMigDeviceCount) or 0))
     faults = []
     errors = ask(nvml.nvmlDeviceGetTotalEccErrors, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC)
     if errors:
@@ -97,7 +99,23 @@ def _gpu(nvml: Any, handle: Any, index: int) -> SeenGpu:
         used_mib=memory.used // mib,
         computing=len(processes),
         faults=tuple(faults),
+        slices=slices,
     )
+
+
+def _slices(nvml: Any, handle: Any, most: int) -> tuple[Slice, ...]:
+    """The MIG devices of a GPU; places that are not taken answer with an error."""
+    found: list[Slice] = []
+    for place in range(most):
+        try:
+            device = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
+            memory, has = nvml.nvmlDeviceGetMemoryInfo(device), nvml.nvmlDeviceGetAttributes(device)
+            processes = nvml.nvmlDeviceGetComputeRunningProcesses(device)
+        except nvml.NVMLError:
+            continue
+        mib = 1024 * 1024
+        found.append(Slice("", "", memory.total // mib, has.multiprocessorCount, memory.used // mib, len(processes)))
+    return tuple(found)
 
 
 def _links(nvml: Any, handles: list[Any]) -> dict[Pair, str]:

@@ -9,7 +9,7 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from optimizer.detect.machine import BROKEN_WORDS, MIG, SeenGpu, busy_words
+from optimizer.detect.machine import BROKEN_WORDS, MIG, SeenGpu, Slice, busy_words
 from optimizer.facts.errors import ProblemError
 from optimizer.reading import files
 
@@ -114,7 +114,24 @@ def _gpu(element: ET.Element, index: int, source: str, field: str) -> SeenGpu:
         used_mib=used or 0,
         computing=len(computing),
         faults=tuple(dict.fromkeys(faults)),
+        slices=_slices(element, computing),
     )
+
+
+def _slices(element: ET.Element, computing: list[ET.Element]) -> tuple[Slice, ...]:
+    """MIG slices with their own memory; a slice with several compute instances counts as one."""
+    found: dict[str, Slice] = {}
+    for device in element.findall("mig_devices/mig_device"):
+        instance = _text(device, "gpu_instance_id")
+        inside = [one for one in computing if _text(one, "gpu_instance_id") == instance]
+        found[instance] = Slice(
+            profile="",
+            memory_mib=_number(device, "fb_memory_usage/total") or 0,
+            processors=_number(device, "device_attributes/shared/multiprocessor_count") or 0,
+            used_mib=_number(device, "fb_memory_usage/used") or 0,
+            computing=len(inside),
+        )
+    return tuple(found.values())
 
 
 def _faults(element: ET.Element) -> list[str]:

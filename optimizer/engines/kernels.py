@@ -37,6 +37,8 @@ class Support(Facts):
     gaudi: tuple[str, ...] = ()
     instead: tuple[str, ...] = ()
     """Formats to use where this one does not run, best first."""
+    not_beside: tuple[str, ...] = ()
+    """Weight formats of checkpoints beside which a cache of this format is refused."""
     source: str = ""
 
     def runs_on(self, capability: str) -> bool:
@@ -124,17 +126,23 @@ class Kernels(Facts):
             found += [self.methods[name] for name in names if name in self.methods]
         return tuple(found)
 
-    def of_caches(self, kv_format: str) -> tuple[Support, ...]:
-        """All that has to hold for a KV cache format."""
-        return self.gpus, self.caches.get(kv_format, Support())
+    def of_caches(self, kv_format: str, quantization: Quantization | None) -> tuple[Support, ...]:
+        """All that has to hold for a KV cache format.
+
+        Args:
+            quantization: of the checkpoint; None: not quantised.
+        """
+        own = self.caches.get(kv_format, Support())
+        refused = quantization is not None and quantization.weight_format in own.not_beside
+        return (self.gpus, own, Support(instead=own.instead)) if refused else (self.gpus, own)
 
     def runs_weights(self, weight_format: str, quantization: Quantization | None, gpu: GpuFacts) -> bool:
         """Whether the engine runs weights of a format on a GPU."""
         return all(support.runs_on(gpu.capability) for support in self.of_weights(weight_format, quantization))
 
-    def runs_cache(self, kv_format: str, gpu: GpuFacts) -> bool:
+    def runs_cache(self, kv_format: str, quantization: Quantization | None, gpu: GpuFacts) -> bool:
         """Whether the engine runs a KV cache of a format on a GPU."""
-        return all(support.runs_on(gpu.capability) for support in self.of_caches(kv_format))
+        return all(support.runs_on(gpu.capability) for support in self.of_caches(kv_format, quantization))
 
     def slices_of(self, model: ModelFacts) -> tuple[SliceRule, ...]:
         """The rules on slices that say something of a model's checkpoint."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from optimizer.facts.base import Count, CountOrZero, Facts, Name
-from optimizer.facts.demand import KvFormat
+from optimizer.facts.demand import KvFormat, kv_name
 from optimizer.facts.model import WeightFormat
 
 MOST_INSTANCES = 10_000
@@ -27,7 +27,9 @@ class ProposedInstance(Facts):
     )
     dcp: Count = Field(default=1, description="Decode context parallel size: TP ranks that share a sequence's cache")
     weights: WeightFormat | None = Field(default=None, description="Weight format; left out, the one that is best")
-    kv: KvFormat | None = Field(default=None, description="KV cache format; left out, the one that is best")
+    kv: Annotated[KvFormat | None, BeforeValidator(kv_name)] = Field(
+        default=None, description="KV cache format; left out, the one that is best"
+    )
     layers: Annotated[tuple[Count, ...], Field(min_length=1)] | None = Field(
         default=None, description="Layers of each stage; left out, the split that is best"
     )

@@ -52,7 +52,8 @@ def overhead_from(log: StartLog, problem: Problem | None) -> StatedOverhead:
     known = overhead_of(log.engine, capability, log.version)
     if "non_torch_mib" in values:
         # The engine prints everything outside its allocator as one figure: what else counts is in it.
-        values |= {f"{name}_mib": 0 for name in ("communication", "context") if name in known.counts}
+        inside = ("communication", "context", *(("cuda_graphs",) if log.engine == "trtllm" else ()))
+        values |= {f"{name}_mib": 0 for name in inside if name in known.counts}
     elif log.engine == "vllm" and log.kv_gib is not None and log.weights_gib is not None:
         total = log.total_gib or (problem.hardware.gpu.memory_bytes / GIB if problem else None)
         share = log.share or (problem.requirements.gpu_memory_utilization if problem else None)
@@ -85,7 +86,7 @@ def read_for(log: StartLog, problem: Problem, tp: int | None, pp: int | None) ->
         raise ProblemError(log.name, f"says {pp} pipeline stages, {model.name} has {model.layers} layers")
     wanted = problem.requirements.model_copy(
         update={
-            "gpu_memory_utilization": log.share or problem.requirements.gpu_memory_utilization,
+            "gpu_memory_utilization": _share(log) or problem.requirements.gpu_memory_utilization,
             "max_sequence_tokens": log.longest or problem.max_sequence_tokens,
             "max_batch": min(4096, log.sequences or problem.max_batch),
         }
@@ -105,6 +106,15 @@ def read_for(log: StartLog, problem: Problem, tp: int | None, pp: int | None) ->
     before = start_up(here.model_copy(update={"engine_overhead": StatedOverhead()}), shape)
     after = start_up(here.model_copy(update={"engine_overhead": overhead}), shape)
     return LogRead(log, overhead, _figures(log, before, after))
+
+
+def _share(log: StartLog) -> float | None:
+    """The share of a GPU's memory that the engine took. TensorRT-LLM prints the cache's share of what was left: its parts tell."""
+    if log.engine != "trtllm":
+        return log.share
+    parts = (log.weights_gib, log.peak_gib, log.non_torch_gib, log.kv_gib)
+    known = [part for part in parts if part is not None]
+    return min(1.0, sum(known) / log.total_gib) if log.total_gib and len(known) == len(parts) else None
 
 
 def _figures(log: StartLog, before: StartUp, after: StartUp) -> tuple[Printed, ...]:

@@ -1,7 +1,8 @@
-"""What vLLM or SGLang printed when it started: layout, and memory by part. Lines of one GPU stand for all.
+"""What vLLM, SGLang or TensorRT-LLM printed when it started: layout, and memory by part. Lines of one GPU stand for all.
 
 Formats: ``vllm/worker/worker.py`` (0.6 to 0.8), ``vllm/v1/worker/gpu_worker.py`` and ``vllm/v1/core/kv_cache_utils.py`` (from 0.8),
-``python/sglang/srt/model_executor/model_runner.py``. What SGLang calls GB is GiB.
+``python/sglang/srt/model_executor/model_runner.py``, ``tensorrt_llm/_torch/pyexecutor/_util.py`` (profiling of memory) and
+``cpp/tensorrt_llm/batch_manager/kvCacheManager.cpp``. What SGLang calls GB is GiB.
 """
 
 from __future__ import annotations
@@ -22,9 +23,18 @@ _PARTS: dict[str, tuple[str, ...]] = {
         rf"Loading model weights took {_GIB}",
         rf"model weights take\s+{_GIB}",
         rf"Load weight end\..*?mem usage={_GIB}",
+        rf"after loading model weights \(inside torch\) in memory usage profiling: {_GIB}",
     ),
-    "peak_gib": (rf"PyTorch activation peak memory (?:takes\s+)?\s*{_GIB}", rf"{_NUMBER} GiB for peak activation"),
-    "non_torch_gib": (rf"non_torch_memory (?:takes\s+)?\s*{_GIB}", rf"{_NUMBER} GiB for non-torch memory"),
+    "peak_gib": (
+        rf"PyTorch activation peak memory (?:takes\s+)?\s*{_GIB}",
+        rf"{_NUMBER} GiB for peak activation",
+        rf"during inference \(inside torch\) in memory usage profiling: {_GIB}",
+    ),
+    "non_torch_gib": (
+        rf"non_torch_memory (?:takes\s+)?\s*{_GIB}",
+        rf"{_NUMBER} GiB for non-torch memory",
+        rf"Memory used outside torch \(e\.g\., NCCL and CUDA graphs\) in memory usage profiling: {_GIB}",
+    ),
     "graphs_gib": (
         rf"Estimated CUDA graph memory: {_GIB}",
         rf"{_NUMBER} GiB for CUDAGraph memory",
@@ -35,14 +45,21 @@ _PARTS: dict[str, tuple[str, ...]] = {
         rf"Available KV cache memory: {_GIB}",
         rf"reserved for KV Cache is {_GIB}",
         rf"available_kv_cache_memory\s+{_GIB}",
+        rf"Allocated {_GIB} for max tokens in paged KV cache",
+        rf"available KV cache memory when calculating max tokens: {_GIB}",
     ),
-    "total_gib": (rf"total_gpu_memory(?: \(|\s+){_GIB}", rf"Free memory on device .*?/{_GIB}"),
+    "total_gib": (
+        rf"total_gpu_memory(?: \(|\s+){_GIB}",
+        rf"Free memory on device .*?/{_GIB}",
+        rf"device total memory {_GIB}",
+    ),
     "share": (
         rf"gpu_memory_utilization(?: \(|\s+|'?: ?|=){_NUMBER}",
         rf"mem_fraction_static(?:=|'?: ?){_NUMBER}",
         rf"current --gpu-memory-utilization={_NUMBER}",
         rf"--gpu-memory-utilization[ =]{_NUMBER}",
         rf"--mem-fraction-static[ =]{_NUMBER}",
+        rf"fraction is set {_NUMBER}",
     ),
     "needed_gib": (rf"\({_GIB} KV cache is needed",),
 }
@@ -51,6 +68,7 @@ _COUNTS: dict[str, tuple[str, ...]] = {
         rf"GPU KV cache size: {_NUMBER} tokens",
         rf"KV Cache is allocated\. .*?#tokens: {_NUMBER}",
         rf"max_total_num_tokens={_NUMBER}",
+        rf"for max tokens in paged KV cache \({_NUMBER}\)",
     ),
     "tp": (
         r"tensor_parallel_size(?:=|'?: ?)(\d+)",
@@ -70,12 +88,21 @@ _COUNTS: dict[str, tuple[str, ...]] = {
         r"max_num_batched_tokens(?:=|'?: ?)(\d+)",
         r"chunked_prefill_size=(\d+)",
         r"--max-num-batched-tokens[ =](\d+)",
+        r"max_num_tokens=(\d+)",
     ),
-    "sequences": (r"max_num_seqs(?:=|'?: ?)(\d+)", r"max_running_requests=(\d+)", r"--max-num-seqs[ =](\d+)"),
+    "sequences": (
+        r"max_num_seqs(?:=|'?: ?)(\d+)",
+        r"max_running_requests=(\d+)",
+        r"--max-num-seqs[ =](\d+)",
+        r"max_num_requests=(\d+)",
+    ),
 }
 _VERSION = re.compile(
-    r"(?:version|LLM engine \(v?|vllm[-=: ]+v?|sglang[-=: ]+v?)\s*(\d+\.\d+(?:\.\d+)?)", re.IGNORECASE
+    r"(?<!PyTorch )(?<!Polars )(?<!transformers )(?<!Python )(?<!CUDA )(?:version|LLM engine \(v?|vllm[-=: ]+v?|sglang[-=: ]+v?)"
+    r"\s*(\d+\.\d+(?:\.\d+)?)",
+    re.IGNORECASE,
 )
+_TRTLLM_VERSION = re.compile(r"TensorRT[- ]LLM version: (\d+\.\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +110,7 @@ class StartLog:
     """Figures of one start; None: not printed."""
 
     name: str
-    engine: Literal["vllm", "sglang"]
+    engine: Literal["vllm", "sglang", "trtllm"]
     version: str | None
     weights_gib: float | None = None
     peak_gib: float | None = None
@@ -145,8 +172,13 @@ def start_log(text: str, name: str) -> StartLog:
     if sizes and "kv_gib" not in values:
         values["kv_gib"] = sum(float(size.replace(",", "")) for size in sizes[-1])
     if not {"weights_gib", "kv_gib", "kv_tokens"} & set(values):
-        raise ProblemError(name, "holds no line of vLLM or SGLang on weights, KV cache or tokens that fit")
+        raise ProblemError(
+            name, "holds no line of vLLM, SGLang or TensorRT-LLM on weights, KV cache or tokens that fit"
+        )
     # SGLang's lines of its own, not its name: vLLM's logs speak of it too.
     sglang = "mem_fraction_static" in text or "KV Cache is allocated" in text or "Load weight end." in text
-    version = _VERSION.search(text)
-    return StartLog(name, "sglang" if sglang else "vllm", version.group(1) if version else None, **values)  # type: ignore[arg-type]
+    engine: Literal["vllm", "sglang", "trtllm"] = (
+        "sglang" if sglang else "trtllm" if "[TRT-LLM]" in text or "[TensorRT-LLM]" in text else "vllm"
+    )
+    version = (_TRTLLM_VERSION if engine == "trtllm" else _VERSION).search(text)
+    return StartLog(name, engine, version.group(1) if version else None, **values)  # type: ignore[arg-type]

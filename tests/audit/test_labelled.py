@@ -1,6 +1,7 @@
 """Reports in which every line is labelled true or wrong: how much of each kind the audit sees, and that it accuses nothing true.
 
-``labelled/README.md`` says which were written before the audit that they judge; ``sealed/`` holds those of which only totals are read.
+``labelled/README.md`` and ``fresh/README.md`` say which were written before the audit that they judge; ``sealed/`` holds
+those of which only totals are read.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ NOT_YET = {
 """Letters and running prose in which the audit finds less than it should; these shares may rise and not fall."""
 
 
-@pytest.mark.parametrize("name", names("labelled"))
-def test_errors_are_found_and_no_true_line_is_accused(name: str) -> None:
-    found = counted("labelled", name)
+@pytest.mark.parametrize(
+    ("folder", "name"), [(folder, name) for folder in ("labelled", "fresh") for name in names(folder)]
+)
+def test_errors_are_found_and_no_true_line_is_accused(folder: str, name: str) -> None:
+    found = counted(folder, name)
     assert not found.wronged, sorted(found.wronged)
     assert len(found.found) >= NOT_YET.get(name, LEAST_FOUND) * len(found.wrong), sorted(found.wrong - found.accused)
     assert len(found.confirmed & found.true) >= LEAST_CONFIRMED * len(found.true), sorted(found.true - found.confirmed)

@@ -85,10 +85,33 @@ COUNTED = [
     ("qwen3_5", {}, "qwen3_5", 4096, 453_650_672),
     ("llama4_vision_model", {}, "llama4", 5120, 455_178_240),
     ("kimi_k25", {}, "kimi_k25", 7168, 471_143_920),
+    (
+        "siglip_vision_model",
+        {"hidden_size": 1152, "num_hidden_layers": 27, "image_size": 512},
+        "cohere2_vision",
+        8192,
+        670_168_832,
+    ),
+    ("siglip_vision_model", {}, "deepseek_vl", 4096, 112_815_360),
+    ("glm4v_vision", {}, "glm4v", 4096, 892_498_432),
+    ("internvl_vision", {}, "internvl", 4096, 337_509_376),
+    ("idefics3_vision", {}, "idefics3", 4096, 171_270_144),
+    ("siglip2_vision_model", {}, "lfm2_vl", 2560, 107_359_488),
+    ("gemma4_vision", {}, "gemma4", 2560, 167_364_608 + 768 * 2560),
+    ("gemma4_audio", {}, "gemma4", 2560, 304_824_608 + 1536 * 2560),
+    ("minimax_m3_vl_vision", {}, "minimax_m3_vl", 6144, 865_567_232),
+    ("step3p5_vision", {}, "step3p7", 4096, 1_981_014_784),
+    ("exaone4_5_vision", {}, "exaone4_5", 3584, 2_671_868_672),
+    ("qwen2_5_omni_vision_encoder", {}, "qwen2_5_omni_thinker", 3584, 3_083_025_152),
+    ("qwen2_5_omni_audio_encoder", {}, "qwen2_5_omni_thinker", 3584, 3_722_672_384 - 3_083_025_152),
+    ("qwen3_omni_moe_vision_encoder", {"deepstack_visual_indexes": [8, 16, 24]}, "qwen3_omni_moe", 2048, 566_949_104),
+    ("qwen3_omni_moe_audio_encoder", {}, "qwen3_omni_moe", 3584, 649_894_784),
 ]
 
 
-@pytest.mark.parametrize(("kind", "stated", "outer", "hidden", "count"), COUNTED, ids=[case[0] for case in COUNTED])
+@pytest.mark.parametrize(
+    ("kind", "stated", "outer", "hidden", "count"), COUNTED, ids=[f"{case[2]}-{case[0]}" for case in COUNTED]
+)
 def test_towers(kind: str, stated: dict[str, Any], outer: str, hidden: int, count: int) -> None:
     config = Config(stated, "vision_config", CLASS_DEFAULTS[kind], complete=False)
     assert TOWERS[kind](config, {"model_type": outer}, hidden) == count

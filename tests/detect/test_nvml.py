@@ -113,6 +113,37 @@ def test_bridges_join_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (group["nvlink_domain_gpus"], group["nvlink_gb_per_s"], group["free_gpus"]) == (2, 600, 3)
 
 
+class Split(FakeNvml):
+    """The first GPU is in two halves, the others are whole."""
+
+    def nvmlDeviceGetMigMode(self, handle: int) -> tuple[int, int]:
+        return (int(handle == 0), 0)
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle: int) -> int:
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: int, place: int) -> int:
+        if place > 1:
+            raise NvmlError("Not Found")
+        return 100 + place
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:
+        return (
+            SimpleNamespace(total=40448 * MIB, used=12 * MIB)
+            if handle >= 100
+            else super().nvmlDeviceGetMemoryInfo(handle)
+        )
+
+    def nvmlDeviceGetAttributes(self, handle: int) -> Any:
+        return SimpleNamespace(multiprocessorCount=60)
+
+
+def test_slices_are_cards_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Split(switched=True))
+    parts = parts_of([this_host()], busy_counts=True)
+    assert {part.gpu: len(part.free) for part in parts}["h100-sxm-80gb-mig-3g.40gb"] == 2
+
+
 def test_a_lost_gpu_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, FakeNvml(switched=True, lost=True))
     host = this_host()
@@ -132,5 +163,5 @@ def test_without_package_or_driver_the_next_step_is_named(monkeypatch: pytest.Mo
 
 def test_the_real_library_has_what_is_asked() -> None:
     nvml = pytest.importorskip("pynvml", reason="needs nvidia-ml-py (extra [detect])")
-    for name in [name for name in dir(FakeNvml) if name.startswith(("nvml", "NVML"))]:
+    for name in [name for name in dir(Split) if name.startswith(("nvml", "NVML"))]:
         assert hasattr(nvml, name), name

@@ -8,10 +8,13 @@ import pytest
 
 from optimizer import Fixed, check, problem_from_dict, solve
 from optimizer.catalog import lookup
+from optimizer.deployment.formats import refuse_formats
+from optimizer.deployment.options import Options
 from optimizer.engines.kernels import kernels_of, quantised_modules
 from optimizer.facts.demand import KvFormat
 from optimizer.facts.engine import Engine
 from optimizer.facts.engine_names import ENGINE_NAMES
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import Quantization, WeightFormat
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform.rules import rules_for
@@ -63,6 +66,40 @@ def test_blocks_of_fp8_stay_whole_when_experts_are_sliced() -> None:
     assert best is not None and not (best.tensor_parallel == 8 and best.expert_parallel == 1)
 
 
+# DeepSeek-V2-Lite in blocks of fp8: a head's queries are 128 + 64 wide, so that one head a GPU is no whole number of blocks.
+LATENT: dict[str, Any] = {
+    "model_type": "deepseek_v2", "hidden_size": 2048, "intermediate_size": 10944, "moe_intermediate_size": 1408,
+    "num_hidden_layers": 27, "num_attention_heads": 16, "num_key_value_heads": 16, "kv_lora_rank": 512, "q_lora_rank": None,
+    "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128, "n_routed_experts": 64, "n_shared_experts": 2,
+    "num_experts_per_tok": 6, "first_k_dense_replace": 1, "vocab_size": 102400, "max_position_embeddings": 163840,
+    "torch_dtype": "bfloat16", "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128],
+    "modules_to_not_convert": [f"model.layers.{i}.mlp" for i in range(27)]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("tp", "whole"), [(2, True), (8, True), (16, False)])
+def test_blocks_of_latent_attention_stay_whole(tp: int, whole: bool) -> None:
+    facts = changed(SMALL, model=LATENT, hardware__gpu="h100", hardware__gpus_per_node=16)
+    answer = check(problem_from_dict(facts), Fixed(tp, 1, 1, 1))
+    rules = {rule.id: rule for rule in answer.rules}
+    assert rules["quant_blocks"].holds is whole
+    assert answer.verification is None or not answer.verification.mismatches
+    if not whole:
+        assert "3,072 / 16 = 192" in str(rules["quant_blocks"])
+
+
+def test_delta_nets_have_heads_and_blocks_of_their_own() -> None:
+    model = lookup.model("qwen3.5-27b-fp8")
+    assert (model.attention_head_counts, model.attention_outputs, model.attention_inputs) == (
+        (16, 24),
+        (16384,),
+        (6144,),
+    )
+    facts = changed(SMALL, model="qwen3.5-27b-fp8", hardware__gpu="h100", hardware__gpus_per_node=8)
+    rules = {rule.id: rule.holds for rule in check(problem_from_dict(facts), Fixed(3, 1, 1)).rules}
+    assert not rules["attention_heads"]
+
+
 def test_groups_of_awq_stay_whole() -> None:
     facts = changed(
         SMALL, hardware__gpu="a100-sxm-80gb", hardware__gpus_per_node=8, model=AWQ_72B, requirements__max_batch=4
@@ -93,6 +130,13 @@ FORMATS: list[tuple[str, str, str, str, bool]] = [
     ("sglang", "a100", "fp8", "bf16", True),
     ("sglang", "h100", "nvfp4", "bf16", False),
     ("sglang", "gaudi3", "bf16", "bf16", False),
+    ("vllm", "h100", "bf16", "fp8_e5m2", True),
+    ("vllm", "t4", "fp16", "fp8_e5m2", False),
+    ("vllm", "mi300x", "bf16", "fp8_e5m2", False),
+    ("vllm", "h100", "bf16", "int8", False),
+    ("sglang", "a100", "bf16", "fp8_e5m2", True),
+    ("sglang", "h100", "bf16", "int8", False),
+    ("trtllm", "h100", "bf16", "fp8_e5m2", False),
 ]
 
 
@@ -103,6 +147,36 @@ def test_formats_by_compute_capability(engine: str, gpu: str, weights: str, cach
     rules = {rule.id: rule.holds for rule in answer.rules}
     assert (rules["weight_format"] and rules["kv_format"]) == runs
     assert answer.verification is None or not answer.verification.mismatches
+
+
+@pytest.mark.parametrize(
+    ("stated", "cache"), [("auto", "bf16"), (["auto"], "bf16"), (["fp8_e4m3"], "fp8"), (["bfloat16"], "bf16")]
+)
+def test_names_of_engines_for_the_formats_of_the_cache(stated: Any, cache: str) -> None:
+    facts = changed(SMALL, search__kv_precision=stated, hardware__gpu="h100", hardware__gpus_per_node=1)
+    answer = solve(problem_from_dict(facts))
+    assert answer.strategy is not None and answer.strategy.kv_precision == cache
+
+
+def test_a_checkpoint_in_fp8_refuses_a_cache_in_e5m2() -> None:
+    kernels, stored = kernels_of("vllm"), Quantization(method="fp8", weight_format="fp8")
+    assert kernels.runs_cache("fp8_e5m2", None, lookup.gpu("h100"))
+    assert not kernels.runs_cache("fp8_e5m2", stored, lookup.gpu("h100"))
+    assert kernels.runs_cache("fp8", stored, lookup.gpu("h100"))
+
+
+def test_a_cache_that_does_not_run_is_a_broken_rule_with_what_to_use() -> None:
+    facts = changed(SMALL, search__kv_precision=["int8"], hardware__gpu="h100", hardware__gpus_per_node=1)
+    answer = solve(problem_from_dict(facts))
+    assert answer.status == "infeasible"
+    assert any(change.new == ["int8", "fp8"] for repair in answer.repairs for change in repair.changes)
+    problem = problem_from_dict(changed(facts, search__kv_precision=["bf16"]))
+    found = check(problem, Fixed(1, 1, 1, kv_precision="int8"))
+    [broken] = [rule for rule in found.rules if rule.id == "kv_format"]
+    assert not broken.holds and str(broken.limit) == "fp16 or bf16 or fp8 or fp8_e5m2"
+    assert found.strategy is not None
+    with pytest.raises(ProblemError, match=r"int8 does not run on h100.*fp8 or fp16 would be right"):
+        refuse_formats([problem], found.strategy, Options("vllm", "0.32.0", "compose", "x", "bf16", "", {}))
 
 
 def test_integer_products_are_gone_on_blackwell() -> None:

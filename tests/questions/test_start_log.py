@@ -1,4 +1,4 @@
-"""``optimizer import log``: figures that vLLM and SGLang printed in public issues."""
+"""``optimizer import log``: figures that vLLM, SGLang and TensorRT-LLM printed in public issues and recipes."""
 
 from __future__ import annotations
 
@@ -80,6 +80,48 @@ def test_sglang_holds_weights_and_cache_in_its_share() -> None:
     assert found.overhead.cuda_graphs_mib == 1956
 
 
+TRTLLM = """
+[2025-12-20 04:19:59] INFO config.py:54: PyTorch version 2.8.0a0+5228986c39.nv25.6 available.
+[TensorRT-LLM] TensorRT-LLM version: 1.1.0rc3
+[TensorRT-LLM][INFO] [MemUsageChange] Allocated 0.56 GiB for max tokens in paged KV cache (8224).
+[TRT-LLM] [I] Memory used after loading model weights (inside torch) in memory usage profiling: 63.52 GiB
+[TRT-LLM] [I] Memory used after loading model weights (outside torch) in memory usage profiling: 49.78 GiB
+[TRT-LLM] [I] Memory dynamically allocated during inference (inside torch) in memory usage profiling: 0.85 GiB
+[TRT-LLM] [I] Memory used outside torch (e.g., NCCL and CUDA graphs) in memory usage profiling: 49.28 GiB
+[TRT-LLM] [I] Peak memory during memory usage profiling (torch + non-torch): 113.65 GiB, available KV cache memory when calculating max tokens: 5.95 GiB, fraction is set 0.8999999761581421, kv size is 73728. device total memory 119.70 GiB, , tmp kv_mem 0.56 GiB
+[TensorRT-LLM][INFO] [MemUsageChange] Allocated 5.95 GiB for max tokens in paged KV cache (86720).
+[TRT-LLM] [I] max_seq_len=86720, max_num_requests=64, max_num_tokens=8192, max_batch_size=64
+"""  # noqa: E501
+"""gpt-oss-120b on one GB10, whose memory the rest of the machine holds too; printed in a public repository of DGX Spark recipes."""
+
+
+def test_parts_that_tensorrt_llm_prints() -> None:
+    log = start_log(TRTLLM, "log")
+    assert (log.engine, log.version, log.kv_tokens, log.longest, log.batched_tokens) == (
+        "trtllm",
+        "1.1.0",
+        86720,
+        86720,
+        8192,
+    )
+    assert (log.weights_gib, log.peak_gib, log.non_torch_gib, log.kv_gib, log.total_gib) == (
+        63.52,
+        0.85,
+        49.28,
+        5.95,
+        119.70,
+    )
+    overhead = overhead_from(log, None)
+    assert (overhead.activations_mib, overhead.non_torch_mib, overhead.cuda_graphs_mib) == (871, 50463, 0)
+    assert (overhead.context_mib, overhead.communication_mib) == (0, 0)
+    read = read_for(log, problem_from_dict(problem("gb10", 1, "gpt-oss-120b")), None, None)
+    figures = {figure.what: figure for figure in read.figures}
+    weights, cache = figures["weights on a GPU"], figures["memory for the KV cache"]
+    # Its kernels pad the experts by 2.7 GiB, of which nothing is known here; the rest agrees.
+    assert cache.with_log - (weights.printed - weights.with_log) == pytest.approx(5.95, abs=0.15)
+    assert "trtllm 1.1.0" in (overhead.measured or "")
+
+
 def test_the_command_writes_a_problem_that_says_measured_here(tmp_path: Path) -> None:
     log, stated, out = tmp_path / "v0.log", tmp_path / "p.yaml", tmp_path / "measured.yaml"
     log.write_text(V0)
@@ -94,7 +136,7 @@ def test_the_command_writes_a_problem_that_says_measured_here(tmp_path: Path) ->
 
 
 def test_a_file_without_such_lines_is_refused() -> None:
-    with pytest.raises(ProblemError, match="no line of vLLM or SGLang"):
+    with pytest.raises(ProblemError, match="no line of vLLM, SGLang or TensorRT-LLM"):
         start_log("nothing of the kind", "x.log")
     with pytest.raises(ProblemError, match="does not say what the engine takes"):
         overhead_from(start_log("Model loading took 14.9 GiB and 3 seconds", "x.log"), None)

@@ -124,7 +124,7 @@ def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
         assert "fp8" in get_args(WeightFormat)
         relaxations.append(_one("fp8 weights", "candidate", "search.weight_precision", (), 2, [*weights, "fp8"]))
     caches = search.kv_precision or (model.native_kv_format,)
-    runs = kernels.runs_cache("fp8", gpu)
+    runs = kernels.runs_cache("fp8", model.quantization, gpu)
     if runs and not (fixed and fixed.kv_precision) and "fp8" not in caches:
         assert "fp8" in get_args(KvFormat)
         relaxations.append(_one("fp8 KV", "candidate", "search.kv_precision", (), 2, [*caches, "fp8"]))

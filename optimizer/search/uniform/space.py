@@ -22,7 +22,7 @@ from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 
 DEFAULT_PIPELINES = (*range(1, 9), 10, 12, 16)
-WIDEST_FIRST = ("fp16", "bf16", "fp8", "int8", "int6", "int5", "nvfp4", "mxfp4", "int4", "int3", "int2")
+WIDEST_FIRST = ("fp16", "bf16", "fp8", "fp8_e5m2", "int8", "int6", "int5", "nvfp4", "mxfp4", "int4", "int3", "int2")
 LARGEST_SPACE_ROWS = 200_000
 
 

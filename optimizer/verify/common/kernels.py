@@ -23,7 +23,8 @@ def weights_run(problem: Problem, group: Group) -> bool:
 
 def caches_run(problem: Problem, group: Group) -> bool:
     """The engine runs the group's KV cache format on the GPU."""
-    return not any(lacks(problem.hardware.gpu, one) for one in kernels_of(problem.engine).of_caches(group.kv_format))
+    needed = kernels_of(problem.engine).of_caches(group.kv_format, problem.model.quantization)
+    return not any(lacks(problem.hardware.gpu, one) for one in needed)
 
 
 def lacks(gpu: GpuFacts, needed: Support) -> bool:
@@ -63,6 +64,10 @@ def _cuts(model: ModelFacts, rule: SliceRule, group: Group) -> Iterator[tuple[in
                 if kind.kv_values_per_token_per_kv_head:
                     heads = kind.kv_heads or model.kv_heads
                     yield model.head_dim * heads, min(heads, t)
+    if "attention" in rule.modules:
+        # MLA, delta nets and Mamba: the checkpoint's facts tell which of their matrices are not in 16 bit.
+        for dimension in model.attention_inputs + (model.attention_outputs if rule.multiple_of == "block" else ()):
+            yield dimension, t
     if "mlp" in families:
         yield from ((width, t) for width in model.ffn_widths)
     if "experts" in families:

@@ -13,7 +13,7 @@ from optimizer.verify.common.groups import Group
 from optimizer.verify.common.mixed import mean_context
 from optimizer.verify.common.weights import beside_experts, expert_padding, kv_share, one_expert
 
-KV_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
+KV_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1, "fp8_e5m2": 1, "int8": 1}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,142 @@
+"""Judges what is left when a part fails: ``if a server is lost, two replicas remain, each with 4 requests/s``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from optimizer.auditing.facts import Situation
+from optimizer.auditing.labels import shortened
+from optimizer.auditing.measures import Measure
+from optimizer.auditing.sentences import Sentence
+from optimizer.results.audit import Claim, Parsed
+
+_FAILS = re.compile(
+    r"\b(?:los(?:e|es|ing|t)|loss of|fails?|failing|failed|goes (?:down|away)|drops out|is down|dies|crash\w*|fällt|ausfäll\w*|ausfall"
+    r"|verlier\w+|stirbt|tombe|perd\w*|perte|en panne|s'arrête)\b",
+    re.IGNORECASE,
+)
+_ONE = (
+    r"(?:a|an|one|a single|any|either|of the (?:two|four|eight)|the other"
+    r"|one of the \w+|ein(?:e[rn]?)?|un|une|l'un des \w+|l'une des \w+)"
+)
+_NODE = re.compile(
+    rf"\b{_ONE}\s(?:servers?|nodes?|machines?|hosts?|box|Server|Knoten|Rechner|Maschine|serveurs?|nœuds?)\b",
+    re.IGNORECASE,
+)
+_PART = re.compile(
+    rf"\b{_ONE}\s(?:GPUs?|cards?|accelerators?|replicas?|instances?|Karten?|Instanz(?:en)?|Replikate?|cartes?|répliques?)\b",
+    re.IGNORECASE,
+)
+_REMAINS = re.compile(
+    r"\b(?:remain\w*|surviv\w+|left|still (?:run|there|serve)|others?|rest of|bleib\w*|verbleib\w*|übrig\w*|andere[nr]?|restlich\w*"
+    r"|reste\w*|restantes?|autres?|survivant\w*)\b",
+    re.IGNORECASE,
+)
+_REPLICAS = re.compile(
+    r"[\s-]*(?:\w+\s){0,2}?(?:replicas?|instances?|copies|Replikate?n?|Instanzen|répliques?)\b", re.IGNORECASE
+)
+_ANOTHER = re.compile(
+    r"\b(?:another|a (?:second|third|further|fifth)|one more|each (?:further|additional)|ein(?:e)? (?:weitere[sr]?|zweite[sr]?|dritte[sr]?)"
+    r"|une (?:autre|deuxième|seconde|troisième))\s(?:replica|instance|copy|Replikat|Replik|Instanz|réplique)\b[^.;]*?"
+    r"\b(?:needs?|requires?|takes?|costs?|braucht|bräuchte|benötigt|kostet|demande\w*|nécessite\w*|exige\w*)\b",
+    re.IGNORECASE,
+)
+_GPUS = re.compile(
+    r"\s(?:more\s|further\s|additional\s|weitere\s|other\s|autres\s)?(?:GPUs?|cards?|accelerators?|Karten?|cartes?)\b"
+)
+
+
+def judge_losses(sentence: Sentence, own: Situation) -> Iterator[Claim]:
+    """Replicas and load after the loss of a node or a GPU of the report's own strategy, and what one more replica takes."""
+    named = [mention for _, _, mention in sentence.strategies if set(mention.as_dict) - {"dp"}]
+    if own.degrees is None or not own.own_hardware or named or sentence.models or sentence.has("past"):
+        return
+    yield from _another(sentence, own)
+    if not _FAILS.search(sentence.text) or not _REMAINS.search(sentence.text):
+        return
+    remaining = _remaining(sentence, own)
+    if remaining is None:
+        return
+    for measure in sentence.measures:
+        if measure.dimension == "" and not measure.unit and _REPLICAS.match(sentence.text[measure.end :]):
+            if measure.value in (own.degrees.dp, own.degrees.dp - remaining) and measure.value != remaining:
+                continue  # how many there were, or how many are lost
+            yield _say(
+                sentence,
+                measure,
+                measure.value == remaining,
+                f"{remaining} replicas remain",
+                f"{remaining}",
+                "replicas left",
+            )
+        elif measure.dimension == "requests/s" and remaining:
+            yield from _load(sentence, measure, own, remaining)
+
+
+def _remaining(sentence: Sentence, own: Situation) -> int | None:
+    """Replicas that remain; None where the sentence does not say what is lost, or it depends on the placement."""
+    degrees, per_node = own.degrees, own.problem.hardware.gpus_per_node
+    assert degrees is not None
+    each = degrees.tp * degrees.pp
+    node, part = _NODE.search(sentence.text), _PART.search(sentence.text)
+    if part and not node:
+        return degrees.dp - 1
+    if not node or part or degrees.gpus != own.problem.hardware.gpus:
+        return None
+    if each <= per_node and per_node % each == 0:
+        return degrees.dp - per_node // each
+    return degrees.dp - 1 if each % per_node == 0 else None
+
+
+_EACH = re.compile(
+    r"\b(?:each|every|per replica|the other (?:one|replica|instance)?|the remaining (?:one|replica|instance)\b|jede[rs]?|je"
+    r"|chacune?|l'autre|die andere)\b",
+    re.IGNORECASE,
+)
+
+
+def _load(sentence: Sentence, measure: Measure, own: Situation, remaining: int) -> Iterator[Claim]:
+    rate = own.problem.workload.requests_per_s
+    assert own.degrees is not None
+    if (measure.says(rate) and remaining != 1) or not _EACH.search(sentence.text):
+        return  # the demand itself
+    right = measure.says(rate / remaining, 0.012)
+    if right or measure.says(rate, 0.012) or not measure.hedged:
+        how = f"{rate:g} requests/s over {remaining} replica{'s' if remaining > 1 else ''} are {rate / remaining:.4g} each"
+        yield _say(sentence, measure, right, how, f"{rate / remaining:.4g} requests/s", "requests/s per replica left")
+
+
+def _another(sentence: Sentence, own: Situation) -> Iterator[Claim]:
+    found = _ANOTHER.search(sentence.text)
+    degrees = own.degrees
+    assert degrees is not None
+    if not found or sentence.gpus:
+        return
+    counts = [
+        m
+        for m in sentence.measures
+        if m.start >= found.end() and not m.dimension and _GPUS.match(sentence.text[m.end :])
+    ]
+    if len(counts) != 1 or len(sentence.measures) > 2:
+        return
+    right = degrees.tp * degrees.pp
+    more = re.match(r"\s(?:more|further|additional|weitere|other|autres)\b", sentence.text[counts[0].end :])
+    if not more and counts[0].value == degrees.gpus + right:
+        return  # what all replicas take together
+    yield _say(
+        sentence,
+        counts[0],
+        counts[0].value == right,
+        f"a replica of {degrees.label} takes {right} GPUs",
+        f"{right}",
+        "GPUs of a replica",
+    )
+
+
+def _say(sentence: Sentence, measure: Measure, right: bool, reason: str, expected: str, quantity: str) -> Claim:
+    return Claim(
+        sentence.statement.line, shortened(sentence.statement.text), "confirmed" if right else "refuted",
+        reason[:1].upper() + reason[1:] + ("." if right else f", not {measure.text}."), measure.text, expected,
+        Parsed(sentence.text[:60], quantity, measure.value, measure.dimension, "="),
+    )  # fmt: skip
