@@ -70,7 +70,9 @@ def apply(
 
 def say_none(answer: Answer | InventoryAnswer, *, asked: bool) -> None:
     """Why an infeasible answer shows no repairs: none was asked for, or none helps."""
-    if not answer.conflicts or answer.repairs:
+    from optimizer.explain.common.patience import NOT_ALL_TRIED
+
+    if not answer.conflicts or answer.repairs or NOT_ALL_TRIED in answer.explanation:
         return
     if asked:
         typer.echo("  No change that was considered helps: see docs/explanations.md for what may be changed.")

@@ -1,13 +1,13 @@
 """``why-not``, ``why-this`` and ``how-sure``: what speaks against a strategy, for the answer, and how far it holds.
 
 Exit codes: 0 answered (``why-not`` of a strategy that is worse, a tie or the best is an answer) · 1 not allowed, or the
-problem is infeasible · 2 bad input · 3 not decided in time.
+problem is infeasible · 2 bad input · 3 not decided in time, or the independent verification disagrees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -17,9 +17,9 @@ from optimizer.cli.options import Json, time_limit_of
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.render.progress import LiveLine
-    from optimizer.results.answer import Fixed
+    from optimizer.results.answer import Fixed, Verification
 
-OK, INFEASIBLE, LIMIT_REACHED = 0, 1, 3
+OK, INFEASIBLE, LIMIT_REACHED, DISAGREES = 0, 1, 3, 3
 
 TimeLimit = Annotated[
     float | None, typer.Option("--time-limit", help="cluster, chain: seconds for each search.", metavar="SECONDS")
@@ -52,7 +52,7 @@ def why_not(
     with _live() as live:
         found = ask(question.problem, fixed, layers=layers, stated=question.stated, time_limit_s=limit, progress=live)
     _print(why_not_data(found) if json else None, lambda: print_why_not(found))
-    raise typer.Exit({"not allowed": INFEASIBLE, "undecided": LIMIT_REACHED}.get(found.verdict, OK))
+    _leave({"not allowed": INFEASIBLE, "undecided": LIMIT_REACHED}.get(found.verdict, OK), found.verification)
 
 
 def why_this(question: Question, time_limit: TimeLimit = None, json: Json = False) -> None:
@@ -63,7 +63,7 @@ def why_this(question: Question, time_limit: TimeLimit = None, json: Json = Fals
     with _live() as live:
         found = ask(question.problem, stated=question.stated, time_limit_s=time_limit_of(time_limit), progress=live)
     _print(why_this_data(found) if json else None, lambda: print_why_this(found))
-    raise typer.Exit(OK if found.objective_ms is not None else INFEASIBLE)
+    _leave(OK if found.objective_ms is not None else INFEASIBLE, found.verification)
 
 
 def how_sure(question: Question, time_limit: TimeLimit = None, json: Json = False) -> None:
@@ -75,7 +75,18 @@ def how_sure(question: Question, time_limit: TimeLimit = None, json: Json = Fals
         found = ask(question.problem, stated=question.stated, time_limit_s=time_limit_of(time_limit), progress=live)
     data = how_sure_data(found)
     _print(data if json else None, lambda: print_how_sure(found))
-    raise typer.Exit(OK if data["strategy"] is not None or data["label"] is not None else INFEASIBLE)
+    answered = data["strategy"] is not None or data["label"] is not None
+    _leave(OK if answered else INFEASIBLE, found.verification)
+
+
+def _leave(code: int, verification: Verification | None) -> NoReturn:
+    """Exit with a code, or with 3 and a message where the verifier does not confirm what was compared."""
+    if verification is not None and verification.mismatches:
+        from optimizer.results.answer import not_confirmed
+
+        typer.echo(f"error: {not_confirmed(verification)}", err=True)
+        raise typer.Exit(DISAGREES)
+    raise typer.Exit(code)
 
 
 def _live() -> LiveLine:

@@ -204,7 +204,7 @@ def why_not_chain(
     def told(verdict: Verdict, foil: float | None, bound: float | None, *said: str) -> ChainWhyNot:
         value = optimum.value if optimum.placement else None
         lost = None if foil is None or value is None else value - foil
-        return ChainWhyNot(problem.name, verdict, words, foil, bound, value, lost, said)
+        return ChainWhyNot(problem.name, verdict, words, foil, bound, value, lost, said, optimum.verification)
 
     if wrong:
         return told("not allowed", None, 0.0, *wrong)

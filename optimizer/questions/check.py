@@ -87,15 +87,17 @@ def check(
 
         return best_of(
             cast("Problem", problem),
-            lambda one, read: uniform(
+            lambda one, read, left: uniform(
                 one,
                 fixed,
-                time_limit_s=time_limit_s,
+                time_limit_s=left,
                 progress=progress,
                 stated=stated,
                 all_conflicts=all_conflicts,
-                repairs=repairs and read,
+                repairs=repairs,
+                reasons=read,
             ),
+            time_limit_s=time_limit_s,
         )
     inventory = cast("InventoryProblem", problem)
     if placement is not None:

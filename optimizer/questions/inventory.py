@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from optimizer.explain.common.patience import EXPLAIN_WITHIN_S, NOT_ALL_TRIED
 from optimizer.explain.inventory.answer import behind, beside_sentence, inventory_sentences
 from optimizer.explain.inventory.cuts import beyond
 from optimizer.explain.uniform.memory_words import machine_sentences
@@ -33,12 +34,6 @@ Explain = Literal["nothing", "conflict", "repairs"]
 """How much is said about an infeasible inventory."""
 SEARCHED = 0.8
 """Part of a time limit that the search may take."""
-EXPLAIN_WITHIN_S = 30.0
-"""Seconds for the conflict of an infeasible inventory, and again for its repairs, where no time limit is stated."""
-NOT_ALL_TRIED = (
-    "Changes that help were looked for as long as there was time, and not all were tried to their end; "
-    "a longer --time-limit has them all."
-)
 
 
 def solve_inventory(

@@ -11,7 +11,7 @@ from typing import Any
 from optimizer.explain.common.numbers import milliseconds
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions.inventory import at_end, check_inventory, solve_inventory
-from optimizer.results.answer import Fixed
+from optimizer.results.answer import Fixed, all_confirmed
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.why import (
     GroupWorth,
@@ -78,6 +78,7 @@ def inventory_why_not(
         conflicts=foil.conflicts,
         repairs=foil.repairs,
         sentences=tuple(said),
+        verification=all_confirmed(one.verification for one in (foil, best) if one is not None and one.pools),
     )
 
 
@@ -124,10 +125,12 @@ def inventory_why_this(
     """
     base = solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, ranges=False)
     value = base.objective.value if base.objective is not None else None
-    worths = tuple(
-        _worth(changed, words, field, nodes, value, time_limit_s, progress)
-        for changed, words, field, nodes in _neighbours(problem)
-    )
+    seen = [base.verification]
+    worths = []
+    for changed, words, field, nodes in _neighbours(problem):
+        answer = solve_inventory(changed, time_limit_s=time_limit_s, progress=progress, ranges=False)
+        seen.append(answer.verification)
+        worths.append(_worth(answer, words, field, nodes, value))
     if base.pools:
         said = [f"The best is {base.label}: {milliseconds(value or 0)} per request."]
     else:
@@ -138,7 +141,7 @@ def inventory_why_this(
         said.append(f"Worth the most: {best.words}, {milliseconds(best.gain_ms or 0)} less per request.")
     elif base.pools:
         said.append("One node more of any group makes no request a whole millisecond quicker.")
-    return InventoryWhyThis(problem.name, base.label or None, value, worths, tuple(said))
+    return InventoryWhyThis(problem.name, base.label or None, value, tuple(worths), tuple(said), all_confirmed(seen))
 
 
 def _neighbours(problem: InventoryProblem) -> Iterator[tuple[InventoryProblem, str, str, int]]:
@@ -156,16 +159,7 @@ def _neighbours(problem: InventoryProblem) -> Iterator[tuple[InventoryProblem, s
             yield problem.model_copy(update={"groups": tuple(groups)}), words, f"cluster.{index}.nodes", nodes
 
 
-def _worth(
-    problem: InventoryProblem,
-    words: str,
-    field: str,
-    nodes: int,
-    before: float | None,
-    time_limit_s: float | None,
-    progress: Progress | None,
-) -> GroupWorth:
-    answer = solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, ranges=False)
+def _worth(answer: InventoryAnswer, words: str, field: str, nodes: int, before: float | None) -> GroupWorth:
     value = answer.objective.value if answer.objective is not None else None
     gain = before - value if before is not None and value is not None else None
     return GroupWorth(words, {field: nodes}, answer.label or None, answer.status, value, gain, _carried(answer))
@@ -181,15 +175,15 @@ def inventory_how_sure(
         time_limit_s: of each search.
         progress: called while they run.
     """
+    seen = []
 
     def choice(changed: InventoryProblem) -> str:
-        return (
-            solve_inventory(changed, time_limit_s=time_limit_s, progress=progress, ranges=False).label
-            or "nothing works"
-        )
+        answer = solve_inventory(changed, time_limit_s=time_limit_s, progress=progress, ranges=False)
+        seen.append(answer.verification)
+        return answer.label or "nothing works"
 
-    base = solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, ranges=False)
-    label = base.label or "nothing works"
+    label = choice(problem)
+    best = None if label == "nothing works" else label
     rate = problem.workload.requests_per_s
 
     def at_rate(value: float) -> str:
@@ -208,7 +202,7 @@ def inventory_how_sure(
         which = "rarest" if end == "high" else "most frequent"
         same = "the choice stays the same" if there == label else f"{there} is best"
         said.append(f"With failures at the {which} end of their stated range {same}.")
-    return InventoryHowSure(problem.name, base.label or None, (demand,), tuple(said))
+    return InventoryHowSure(problem.name, best, (demand,), tuple(said), all_confirmed(seen))
 
 
 def _outward(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from optimizer.facts.errors import ProblemError, closest
@@ -78,7 +79,16 @@ def pareto(
         front = _of_rows(settled(cast("Problem", problem), "a front"), tuple(axes), points, time_limit_s, progress)
     from optimizer.explain.common.pareto import told
 
-    return told(front)
+    return told(_confirmed(front))
+
+
+def _confirmed(front: ParetoFront) -> ParetoFront:
+    """The front as the verifier leaves it: what it does not confirm is not called proved."""
+    if not front.mismatches:
+        return front
+    said = f"The independent verification does not confirm this front: {front.mismatches[0]}. Do not rely on it."
+    points = tuple(replace(point, proved=point.proved and point.verified) for point in front.points)
+    return replace(front, points=points, status="incomplete", proof=(said,))
 
 
 def _of_rows(

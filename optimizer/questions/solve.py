@@ -77,6 +77,7 @@ def _of_equal_nodes(
     repairs: bool,
 ) -> Answer | PoolsAnswer:
     """Joint instances, pools, or the better of both, as the problem's ``serving`` says."""
+    from optimizer.questions.uniform import helps
     from optimizer.questions.uniform import solve as uniform
     from optimizer.questions.variants import best_of
 
@@ -92,12 +93,15 @@ def _of_equal_nodes(
         return better_of(problem, joint, pools)
     return best_of(
         problem,
-        lambda one, read: uniform(
+        lambda one, read, left: uniform(
             one,
-            time_limit_s=time_limit_s,
+            time_limit_s=left,
             progress=progress,
             stated=stated,
             all_conflicts=all_conflicts,
-            repairs=repairs and read,
+            repairs=repairs,
+            reasons=read,
         ),
+        time_limit_s=time_limit_s,
+        helps=lambda one, left: helps(one, stated, left),
     )

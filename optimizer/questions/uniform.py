@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optimizer.explain.common.patience import Patience
 from optimizer.explain.uniform.conflict import least_broken
 from optimizer.explain.uniform.costs import cost_sentences, interval_sentences, intervals_of
+from optimizer.explain.uniform.infeasible import statement
 from optimizer.explain.uniform.memory_words import memory_sentences
 from optimizer.explain.uniform.why import beside_sentence, binding_sentences, strategy_sentences
+from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.questions.uniform_steps import (
@@ -48,6 +52,7 @@ def solve(
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
+    reasons: bool = True,
 ) -> Answer:
     """The provably best strategy for a problem, verified, or why there is none.
 
@@ -58,6 +63,7 @@ def solve(
         stated: the problem file (``reading.stated``), so that repairs speak of what it says; left out, of what resolves to it.
         all_conflicts: list every minimal conflict of an infeasible problem, up to twenty, instead of the plainest.
         repairs: look for the smallest changes that make an infeasible problem feasible.
+        reasons: False leaves out why an infeasible problem is; nothing is then said of what was not searched.
 
     Returns:
         An ``Answer``; its status is ``optimal`` only when value = bound and the verifier agrees. Ctrl-C gives the best
@@ -71,9 +77,17 @@ def solve(
     solver.say("building tables")
     q = quantities_of(problem, None)
     answer = solved(q, solver, alternatives=ALTERNATIVES)
-    if answer.status == "infeasible":
+    if answer.status == "infeasible" and reasons:
         answer = with_reasons(answer, q, None, stated, solver, every=all_conflicts, repairs=repairs)
     return _with_facts(problem, answer)
+
+
+def helps(problem: Problem, stated: Stated | None, left_s: float | None) -> bool | None:
+    """Whether a strategy outside of what was searched keeps every rule of an infeasible problem; None: not known in that time."""
+    from optimizer.explain.uniform.cuts import opening_helps
+
+    patience = Patience(None if left_s is None else time.monotonic() + left_s)
+    return opening_helps(WideSearch(statement(stated, problem), problem), patience)
 
 
 def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, seed: int = 1) -> AnyAnswer:
@@ -149,13 +163,14 @@ def check(
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
+    reasons: bool = True,
 ) -> CheckAnswer:
     """Whether a strategy keeps every rule, each with its slack, and the optimum beside it.
 
     Args:
         problem: from ``load_problem``.
         fixed: the strategy's decisions; those left out are chosen as well as possible.
-        stated, all_conflicts, repairs: as for ``solve``, when the strategy is not feasible.
+        stated, all_conflicts, repairs, reasons: as for ``solve``, when the strategy is not feasible.
 
     Raises:
         ProblemError: a fixed decision is out of range or contradicts another.
@@ -205,7 +220,7 @@ def check(
         optimum=optimum,
     )
     answer = verified(problem, answer, solver, fixed)
-    if answer.feasible is False:
+    if answer.feasible is False and reasons:
         answer = with_reasons(answer, q, fixed, stated, solver, every=all_conflicts, repairs=repairs)
     return _with_facts(problem, answer)
 

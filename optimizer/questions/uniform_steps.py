@@ -67,7 +67,7 @@ def with_reasons(
     try:
         if not solver.interrupted:
             solver.say("explaining")
-            return explained(answer, quantities, fixed, stated, every=every, repairs=repairs)
+            return explained(answer, quantities, fixed, stated, every=every, repairs=repairs, deadline=solver.deadline)
     except KeyboardInterrupt:
         solver.interrupt()
     said = "Interrupted before the conflicting rules and the repairs were found."

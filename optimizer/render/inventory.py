@@ -21,6 +21,7 @@ from optimizer.render.text import (
     rules_lines,
     simulation_table,
     verification_lines,
+    within_words,
 )
 from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.inventory import InventoryAnswer, instance_label
@@ -71,7 +72,7 @@ def print_inventory(answer: InventoryAnswer, *, full: bool = True, launch: Seque
     what = answer.label or "no instances"
     words = STATUS_WORDS[answer.status]
     if answer.within:
-        words = f"{words} within the {answer.within} ({', '.join(answer.cut_by)})"
+        words += within_words(answer.within, answer.cut_by)
     if answer.optimum is not None:
         words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
     out.print(Text(f"{answer.problem}: {what} — {words}", STYLES[answer.status]))

@@ -60,7 +60,7 @@ def front_csv(front: ParetoFront) -> str:
 def print_front(front: ParetoFront) -> None:
     """Table, plot and sentences."""
     out = console()
-    out.print(Text(f"{front.problem}: {' against '.join(front.axes)} — {STATUS[front.status]}", style="bold"))
+    out.print(Text(f"{front.problem}: {' against '.join(front.axes)} — {_status(front)}", style="bold"))
     if front.points:
         out.print(_table(front))
     if len(front.points) > 1:
@@ -75,6 +75,10 @@ def print_front(front: ParetoFront) -> None:
         out.print(Text(f"  Verified: {front.checks:,} numbers and rules recomputed by separate code, {said}."))
     for mismatch in front.mismatches[:5]:
         out.print(Text(f"  {mismatch}", style="red"))
+
+
+def _status(front: ParetoFront) -> str:
+    return "NOT confirmed by the independent verification" if front.mismatches else STATUS[front.status]
 
 
 def _table(front: ParetoFront) -> Table:

@@ -29,14 +29,17 @@ def lines(found: Recommendation) -> list[tuple[str, str]]:
     point = found.point
     if point is not None and point.inventory is not None and point.objective is not None:
         said = _inventory(found, point, point.inventory, point.objective)
-    elif point is None and not found.proved:
+    elif point is None and not found.proved and found.verified:
         said = [("Nothing was found in the time limit; allow more.", "bold yellow")]
     elif point is None or point.strategy is None or point.metrics is None or point.objective is None:
-        said = [("Nothing that is allowed meets everything; each was proved infeasible.", "bold red")]
+        proof = "; each was proved infeasible" if found.verified else " as far as was found, and that is not confirmed"
+        said = [(f"Nothing that is allowed meets everything{proof}.", "bold red")]
     else:
         where = f" ({point.name})" if point.name else ""
         price = "" if point.price_per_hour is None else f", {found_price(found):,.2f} per hour"
-        said = [(f"{count(point.gpus or 0, 'GPU')}{where}{price}: {point.strategy.label} — proved least", "bold green")]
+        said = [
+            (f"{count(point.gpus or 0, 'GPU')}{where}{price}: {point.strategy.label} — {_proved(found)}", "bold green")
+        ]
         metrics = point.metrics
         ttft, tpot = metrics.ttft_p99_ms, metrics.tpot_p99_ms
         said.append(
@@ -60,7 +63,8 @@ def lines(found: Recommendation) -> list[tuple[str, str]]:
     verified = "verified by independent enumeration" if found.verified else "NOT confirmed by the verifier"
     said.append(
         (
-            f"  {found.considered} sets of hardware allowed, {found.ruled_out} cheaper ones proved not enough; {verified}.",
+            f"  {found.considered} sets of hardware allowed, {found.ruled_out} cheaper ones "
+            f"{'proved ' if found.verified else ''}not enough; {verified}.",
             "",
         )
     )
@@ -72,8 +76,12 @@ def _inventory(
 ) -> list[tuple[str, str]]:
     """What to get of an inventory, and what it does."""
     price = f", {found.cost:,.2f} per hour" if found.least == "price" and found.cost is not None else ""
-    proved = "proved least" if found.proved else "the least found, not proved least"
-    said = [(f"{count(point.gpus or 0, 'GPU')} ({point.name} nodes){price}: {figures.label} — {proved}", "bold green")]
+    said = [
+        (
+            f"{count(point.gpus or 0, 'GPU')} ({point.name} nodes){price}: {figures.label} — {_proved(found)}",
+            "bold green",
+        )
+    ]
     said.append(
         (
             f"  First token {_ms(figures.ttft_p99_ms)} at P99, each further token {_ms(figures.tpot_p99_ms)} at P99 (worst pool), "
@@ -90,17 +98,22 @@ def _inventory(
     return said
 
 
+def _proved(found: Recommendation) -> str:
+    return "proved least" if found.proved else "the least found, not proved least"
+
+
 def _ms(value: float | None) -> str:
     return "none" if value is None else milliseconds(value)
 
 
 def _counted(found: Recommendation) -> str:
     within = found.ruled_out - found.by_bound
-    open_ones = "" if found.proved else " (some of them not settled in the time limit)"
+    open_ones = "" if found.proved or not found.verified else " (some of them not settled in the time limit)"
     verified = "the answer and those shown are verified" if found.verified else "NOT confirmed by the verifier"
     return (
         f"  {found.considered:,} sets of nodes allowed, {found.ruled_out:,} cheaper ones not enough{open_ones}: {found.by_bound:,} cost "
-        f"less than any plan has in use, {within:,} lie within sets proved infeasible; {count(found.tried, 'set')} searched; {verified}."
+        f"less than any plan has in use, {within:,} lie within sets {'proved' if found.verified else 'found'} infeasible; "
+        f"{count(found.tried, 'set')} searched; {verified}."
     )
 
 

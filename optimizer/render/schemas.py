@@ -90,6 +90,7 @@ def _why_not() -> Schema:
             "repairs": array(ref("Repair")),
             "flip": or_null(flip),
             "explanation": TEXTS,
+            "verification": or_null(ref("Verification")),
         },
     )
 
@@ -116,6 +117,7 @@ def _why_this() -> Schema:
             "against": array(against),
             "worths": array(worth),
             "explanation": TEXTS,
+            "verification": or_null(ref("Verification")),
         },
     )
 
@@ -142,6 +144,7 @@ def _how_sure() -> Schema:
             "strategy": or_null(ref("Strategy")),
             "ranges": array(one),
             "explanation": TEXTS,
+            "verification": or_null(ref("Verification")),
         },
     )
 

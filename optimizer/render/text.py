@@ -86,6 +86,11 @@ def print_check(answer: CheckAnswer, *, full: bool = True, launch: Sequence[str]
     _footer(out, answer, full=full)
 
 
+def within_words(within: str, cut_by: Sequence[str]) -> str:
+    """Behind "proved infeasible": of what, and which limits of the search make it so, where they are known."""
+    return f" within the {within}" + (f" ({', '.join(cut_by)})" if cut_by else "")
+
+
 def _headline(out: Console, answer: Answer) -> None:
     style = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
     what = answer.strategy.label if answer.strategy else "no strategy"
@@ -93,7 +98,7 @@ def _headline(out: Console, answer: Answer) -> None:
     if answer.verification.checks and not answer.verification.passed:
         word, shown = "NOT confirmed by the independent verification", "bold red"
     elif answer.within:
-        word = f"{word} within the {answer.within} ({', '.join(answer.cut_by)})"
+        word += within_words(answer.within, answer.cut_by)
     out.print(Text.assemble((f"{answer.problem}: {what} — {word}", shown)))
 
 

@@ -143,6 +143,7 @@ def why_not_data(found: WhyNot | InventoryWhyNot | ChainWhyNot) -> dict[str, Any
             "sentence": flip.sentence,
         },
         "explanation": list(found.sentences),
+        "verification": asdict(found.verification) if found.verification is not None else None,
     }
 
 
@@ -172,6 +173,7 @@ def why_this_data(found: WhyThis | InventoryWhyThis) -> dict[str, Any]:
             for worth in found.worths
         ],
         "explanation": list(found.sentences),
+        "verification": asdict(found.verification) if found.verification is not None else None,
     }
 
 
@@ -189,6 +191,7 @@ def how_sure_data(found: HowSure | InventoryHowSure) -> dict[str, Any]:
         "strategy": strategy_data(found.strategy),
         "ranges": [_range_data(one) for one in found.ranges],
         "explanation": list(found.sentences),
+        "verification": asdict(found.verification) if found.verification is not None else None,
     }
 
 

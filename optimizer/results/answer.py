@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -321,6 +322,28 @@ def unverified() -> Verification:
     return Verification(False, 0, "not claimed", 0, "")
 
 
+def all_confirmed(verifications: Iterable[Verification]) -> Verification:
+    """What the verifier found about several answers together; of none, nothing was checked."""
+    every = tuple(verifications)
+    return Verification(
+        passed=bool(every) and all(one.passed for one in every),
+        checks=sum(one.checks for one in every),
+        optimality="not claimed",
+        candidates=0,
+        resolution="",
+        mismatches=tuple(mismatch for one in every for mismatch in one.mismatches),
+    )
+
+
+def not_confirmed(verification: Verification) -> str:
+    """The sentence on the first disagreement of a verification that failed."""
+    wrong = verification.mismatches[0]
+    return (
+        f"The independent verification does not confirm this answer ({len(verification.mismatches)} of "
+        f"{verification.checks} checks): {wrong.what} should be {wrong.expected}, not {wrong.actual}. Do not rely on it."
+    )
+
+
 def with_verification(found: SomeAnswer, verification: Verification) -> SomeAnswer:
     """The answer with what the verifier found; one that it does not confirm claims no proof.
 
@@ -330,12 +353,7 @@ def with_verification(found: SomeAnswer, verification: Verification) -> SomeAnsw
     if verification.passed:
         return answer  # type: ignore[no-any-return]
     status: Status = "feasible" if answer.status in ("optimal", "feasible") else "unknown"
-    wrong = verification.mismatches[0]
-    said = (
-        f"The independent verification does not confirm this answer ({len(verification.mismatches)} of "
-        f"{verification.checks} checks): {wrong.what} should be {wrong.expected}, not {wrong.actual}. Do not rely on it."
-    )
-    answer = replace(answer, status=status, explanation=(said, *answer.explanation))
+    answer = replace(answer, status=status, explanation=(not_confirmed(verification), *answer.explanation))
     if hasattr(answer, "feasible") and status == "unknown":
         answer = replace(answer, feasible=None)
     return answer  # type: ignore[no-any-return]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from optimizer.results.answer import Conflict
+from optimizer.results.answer import Conflict, Verification
 from optimizer.results.inventory import InventoryRepair
 
 Verdict = Literal["not allowed", "worse", "tie", "best", "undecided"]
@@ -29,6 +29,8 @@ class InventoryWhyNot:
     conflicts: tuple[Conflict, ...]
     repairs: tuple[InventoryRepair, ...]
     sentences: tuple[str, ...]
+    verification: Verification | None = None
+    """Of every answer that was compared; None where nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class InventoryWhyThis:
     objective_ms: float | None
     worths: tuple[GroupWorth, ...]
     sentences: tuple[str, ...]
+    verification: Verification | None = None
+    """Of every answer that was compared; None where nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class InventoryHowSure:
     label: str | None
     ranges: tuple[InventoryRange, ...]
     sentences: tuple[str, ...]
+    verification: Verification | None = None
+    """Of every answer that was compared; None where nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +109,5 @@ class ChainWhyNot:
     optimum_tokens_per_s: float | None
     lost_tokens_per_s: float | None
     sentences: tuple[str, ...]
+    verification: Verification | None = None
+    """Of every answer that was compared; None where nothing was."""

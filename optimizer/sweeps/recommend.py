@@ -123,13 +123,13 @@ def _told(
     below = tuple(point_of(one.spec, one.problem, answer) for one, answer in largest.values())
     chosen = best_machines([machine for _, machine in machines]) if machines else None
     if chosen is None:
-        return Recommendation(least, None, None, below, len(hardware), len(refused), verified)
+        return Recommendation(least, None, None, below, len(hardware), len(refused), verified, proved=verified)
     one, machine = machines[chosen.machine]
     answer = families[family_key(one.problem)].optimal(machine.part, chosen.choice)
     point = point_of(one.spec, one.problem, answer, one.notes)
     cost = one.cost / PRICE_UNIT if least == "price" else float(one.cost)
     verified = verified and answer.verification.passed
-    return Recommendation(least, point, cost, below, len(hardware), len(refused), verified)
+    return Recommendation(least, point, cost, below, len(hardware), len(refused), verified, proved=verified)
 
 
 def _hardware(specs: Sequence[Spec], maker: Maker, least: Least) -> list[_Hardware]:

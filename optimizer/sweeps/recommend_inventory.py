@@ -203,7 +203,7 @@ def _told(
         if lacking.status == "infeasible" or settled:
             below.append(lacking)
             agreed = agreed and good and lacking.status == "infeasible"
-    proved = settled and point.status in ("optimal", "feasible")
+    proved = settled and point.status in ("optimal", "feasible") and verified and agreed
     return Recommendation(
         least,
         point,

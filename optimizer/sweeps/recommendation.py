@@ -18,7 +18,8 @@ class Recommendation:
     (or, without a point, the largest of all), with its conflict: of equal nodes the largest of each GPU type, of an inventory the
     dearest sets of nodes. ``ruled_out`` counts all that costs less: of equal nodes each was proved infeasible by search and verifier; of
     an inventory ``by_bound`` of them cost less than any plan on all nodes has in use, and each of the others is within a set
-    that was proved infeasible (``tried`` were searched). ``proved`` is False where the time limit left some of them open. ``ties``
+    that was proved infeasible (``tried`` were searched). ``proved`` is False where the time limit left some of them open, and
+    where the verifier does not confirm what was found. ``ties``
     counts sets of equal cost that are enough.
     """
 

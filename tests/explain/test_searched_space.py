@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from optimizer import problem_from_dict, solve
+from optimizer.explain.uniform.cuts import too_slow
 from optimizer.render.text import print_answer
 
 H100: dict[str, Any] = {
@@ -63,3 +64,57 @@ def test_what_no_engine_could_run_is_called_so() -> None:
     answer = solve(problem_from_dict(stated))
     assert answer.status == "infeasible" and answer.within is None and answer.cut_by == ()
     assert "no strategy exists" in answer.explanation[0]
+
+
+@pytest.mark.parametrize("stated", [stated for _, stated in CASES], ids=[field for field, _ in CASES])
+def test_what_no_shape_completes_is_known_without_times_of_every_number(stated: dict[str, Any]) -> None:
+    """The quick bound calls nothing impossible that a wider search finds, and sees a demand far beyond what GPUs complete."""
+    problem = problem_from_dict({**stated, "search": {}})
+    assert not too_slow(problem)
+    load = {**stated["workload"], "requests_per_s": 1e6}
+    assert too_slow(problem_from_dict({**stated, "workload": load, "search": {}}))
+
+
+CHOICES: dict[str, Any] = {
+    **H100,
+    "workload": SLOW,
+    "search": {"tensor_parallel": [1], "pipeline_parallel": [1], "token_budgets": [2048, 8192]},
+}
+
+
+def test_of_several_choices_the_wider_search_is_told_once_for_all() -> None:
+    answer = solve(problem_from_dict(CHOICES))
+    assert answer.status == "infeasible" and answer.within == "searched space" and len(answer.cut_by) == 1
+    assert any(sentence.startswith("The same was found for each of the 2 choices") for sentence in answer.explanation)
+    assert answer.repairs and answer.verification.passed
+
+
+def test_what_another_choice_would_allow_is_not_called_impossible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing helps the first choice, so the reasons are those of one that a wider search would help."""
+    from optimizer.explain.uniform import cuts
+
+    real = cuts.any_allowed
+
+    def large_budgets_only(problem: Any, **more: Any) -> bool:
+        return problem.search.max_num_batched_tokens == 8192 and real(problem, **more)
+
+    monkeypatch.setattr(cuts, "any_allowed", large_budgets_only)
+    answer = solve(problem_from_dict(CHOICES), repairs=False)
+    assert answer.within == "searched space" and answer.decided == {"max_num_batched_tokens": 8192}
+
+
+@pytest.mark.parametrize("stated", [CHOICES, CASES[0][1]], ids=["choices", "one"])
+def test_out_of_time_it_says_what_was_not_looked_at(stated: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither "no strategy exists" nor "nothing helps", when there was no time to look."""
+    from optimizer.explain.common import patience
+
+    def late(self: patience.Patience) -> None:
+        self.cut = True
+        raise patience.TimeUpError
+
+    monkeypatch.setattr(patience.Patience, "ask", late)
+    answer = solve(problem_from_dict(stated))
+    said = " ".join(answer.explanation)
+    assert answer.status == "infeasible" and answer.within == "searched space" and not answer.repairs
+    assert "was not looked at to its end; a longer --time-limit does" in said and patience.NOT_ALL_TRIED in said
+    assert "no strategy exists" not in said and "with it opened there is one" not in said

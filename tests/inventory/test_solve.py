@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from optimizer import load_problem, solve
+from optimizer.explain.common.patience import NOT_ALL_TRIED
 from optimizer.facts.inventory import InventoryProblem
-from optimizer.questions.inventory import NOT_ALL_TRIED, check_inventory, solve_inventory
+from optimizer.questions.inventory import check_inventory, solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidates import Candidates

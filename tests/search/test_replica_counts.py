@@ -7,10 +7,11 @@ import random
 import numpy as np
 import pytest
 
+from optimizer.costs.load import chain_length
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform import replica_counts
 from optimizer.search.uniform.quantities import Quantities
-from optimizer.search.uniform.replica_counts import BEST_KEPT, CountBlock, considered
+from optimizer.search.uniform.replica_counts import BEST_KEPT, CountBlock, any_allowed, considered
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots
 from optimizer.search.uniform.space import build_space
@@ -58,6 +59,20 @@ def test_the_same_best_rows_as_every_row_enumerated(seed: int, monkeypatch: pyte
     problem = large(seed)
     whole, few = Quantities(problem, build_space(problem)), considered(problem)
     assert best_rows(few) == best_rows(whole)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whether_any_row_is_allowed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some shapes at a time and no further than to the first, with counts and with every row; as all rows at once say."""
+    problem = large(seed + 3000)
+    if seed % 2:
+        tight = problem.requirements.model_copy(update={"tpot_p99_ms": 0.4 + seed})
+        problem = problem.model_copy(update={"requirements": tight})
+    wanted = bool(Screen(Quantities(problem, build_space(problem))).viable.any())
+    monkeypatch.setattr(replica_counts, "CELLS_AT_ONCE", 3 * chain_length(problem))
+    assert any_allowed(problem) == wanted
+    monkeypatch.setattr(replica_counts, "MOST_ENUMERATED", 0)
+    assert any_allowed(problem) == wanted
 
 
 @pytest.mark.parametrize("seed", range(20))

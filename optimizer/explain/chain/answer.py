@@ -31,12 +31,10 @@ def chain_sentences(problem: ChainProblem, answer: ChainAnswer) -> list[str]:
             f"the nodes that hold one layer carry all tokens together,{slow} and no set of cross-sections within the nodes "
             "there are carries more"
         )
-    if answer.status == "optimal":
-        said.append(f"No placement carries more: {why}.")
-    else:
-        said.append(
-            f"Proved: none carries more than {answer.bound:,.1f} tokens/s ({answer.gap or 0:.1%} above), because {why}."
-        )
+    bound = f"Proved: none carries more than {answer.bound:,.1f} tokens/s ({answer.gap or 0:.1%} above), because {why}."
+    if answer.verification.passed:
+        # What the search proved is claimed only where the verifier confirms it.
+        said.append(f"No placement carries more: {why}." if answer.status == "optimal" else bound)
     full = [place for place in answer.placement if place.tokens_per_s >= place.capacity_tokens_per_s * (1 - 1e-6)]
     kinds = Counter(f"{place.type} with {place.layers} layers" for place in full)
     if kinds:

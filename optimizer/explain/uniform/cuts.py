@@ -10,16 +10,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.load import chain_length
+from optimizer.explain.common.patience import Patience, TimeUpError
 from optimizer.explain.uniform.relaxations import make
 from optimizer.explain.uniform.repair import before
 from optimizer.explain.uniform.repair_words import repair_sentence
 from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, Change, Repair
-from optimizer.search.uniform.replica_counts import considered
-from optimizer.search.uniform.screen import Screen
-from optimizer.search.uniform.space import SpaceTooLargeError, pipeline_degrees, tensor_degrees
+from optimizer.search.uniform.replica_counts import any_allowed
+from optimizer.search.uniform.space import SpaceTooLargeError, pipeline_degrees, shape_ranges, tensor_degrees
 
+_ROUNDING = 1 + 1e-9
 _FORMATS = ("search.weight_precision", "search.kv_precision")
 
 
@@ -29,35 +34,66 @@ class Cut:
 
     fields: tuple[str, ...]
     repair: Repair | None = None
+    open_question: bool = False
+    """Whether opening these limits helps was not settled in time."""
 
 
-def cut_of(wide: WideSearch, solved: Callable[[Problem], Answer], repairs: Sequence[Repair]) -> Cut | None:
-    """What cuts the solutions off; None where no limit of the search does.
-
-    Args:
-        wide: of an infeasible problem, nothing fixed.
-        solved: gives the verified answer to a changed problem, for the repair.
-        repairs: known already: where one of them only opens what matters, no other is looked for.
-    """
+def opened_search(wide: WideSearch) -> dict[str, Any]:
+    """Every limit of the search that can be opened, with the value that opens it."""
     opened: dict[str, Any] = {}
     for relaxation in wide.relaxations:
         if relaxation.kind == "candidate" and relaxation.full:
             opened.update(relaxation.full)
     opened = {**_beyond_defaults(wide.problem), **opened}
     # Other formats are other checkpoints: named only where no degree is enough.
-    opened = dict(sorted(opened.items(), key=lambda item: item[0] in _FORMATS))
-    if not opened or not _feasible(make(wide.stated, opened)):
+    return dict(sorted(opened.items(), key=lambda item: item[0] in _FORMATS))
+
+
+def cut_of(
+    wide: WideSearch, solved: Callable[[Problem], Answer], repairs: Sequence[Repair], patience: Patience
+) -> Cut | None:
+    """What cuts the solutions off; None where no limit of the search does.
+
+    Args:
+        wide: of an infeasible problem, nothing fixed.
+        solved: gives the verified answer to a changed problem, for the repair.
+        repairs: known already: where one of them only opens what matters, no other is looked for.
+        patience: time for it.
+    """
+    opened = opened_search(wide)
+    if not opened:
         return None
-    fields = next(
-        ((field,) for field, value in opened.items() if _feasible(make(wide.stated, {field: value}))), tuple(opened)
-    )
-    for field in reversed(fields if len(fields) > 1 else ()):
-        fewer = {name: opened[name] for name in fields if name != field}
-        if _feasible(make(wide.stated, fewer)):
-            fields = tuple(fewer)
+    try:
+        if not _feasible(make(wide.stated, opened), patience):
+            return None
+        fields = _fields(wide, opened, patience)
+    except TimeUpError:
+        return Cut(tuple(opened), open_question=True)
     if any(_opens(repair, fields) for repair in repairs):
         return Cut(fields)
     return Cut(fields, _widening(wide, {field: opened[field] for field in fields}, solved))
+
+
+def opening_helps(wide: WideSearch, patience: Patience) -> bool | None:
+    """Whether some strategy outside of what was searched keeps every rule; None where the time was over before that was known."""
+    opened = opened_search(wide)
+    try:
+        return bool(opened) and _feasible(make(wide.stated, opened), patience)
+    except TimeUpError:
+        return None
+
+
+def _fields(wide: WideSearch, opened: dict[str, Any], patience: Patience) -> tuple[str, ...]:
+    """One limit that is enough to open, or as few of them together as are."""
+    for field, value in opened.items():
+        if _feasible(make(wide.stated, {field: value}), patience):
+            return (field,)
+    fields = tuple(opened)
+    for field in reversed(fields):
+        fewer = {name: opened[name] for name in fields if name != field}
+        if _feasible(make(wide.stated, fewer), patience):
+            fields = tuple(fewer)
+    return fields
 
 
 def _beyond_defaults(problem: Problem) -> dict[str, list[int]]:
@@ -76,15 +112,31 @@ def _beyond_defaults(problem: Problem) -> dict[str, list[int]]:
     return {field: degrees for field, degrees in found.items() if set(degrees) - set(usual[field])}
 
 
-def _feasible(problem: Problem | None) -> bool:
+def _feasible(problem: Problem | None, patience: Patience) -> bool:
     """Whether some strategy keeps every rule; also where there are too many to say so."""
-    if problem is None:
+    if problem is None or too_slow(problem):
         return False
     try:
-        q = considered(problem)
+        return any_allowed(problem, ask=patience.ask)
     except SpaceTooLargeError:
         return True
-    return bool(q.space.rows) and bool(Screen(q).viable.any())
+
+
+def too_slow(problem: Problem) -> bool:
+    """Whether all GPUs together never complete the demand, whatever the shape: known without the times of every number in progress."""
+    work, off = problem.workload, problem.search.disabled_rules
+    plain = problem.costs is None and not work.mixed and work.speculation is None and problem.serving == "joint"
+    if not plain or "request_rate" in off:
+        return False
+    shapes, replicas = [], []
+    for shape, degrees in shape_ranges(problem):
+        if len(degrees):
+            shapes.append(shape)
+            replicas.append(max(degrees[0], degrees[-1]) if isinstance(degrees, range) else max(degrees))
+    if not shapes:
+        return False
+    each = AnalyticCosts(problem, shapes).steps.completes_at_most(np.full(len(shapes), chain_length(problem)))
+    return float((each * np.array(replicas)).max()) * _ROUNDING < work.requests_per_s
 
 
 def _widening(wide: WideSearch, opened: dict[str, Any], solved: Callable[[Problem], Answer]) -> Repair | None:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from optimizer.explain.common.numbers import listing
+from optimizer.explain.uniform.choice import winners_confirmed
 from optimizer.explain.uniform.switch import Knob, Switch, find_switch, knobs
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
-from optimizer.results.answer import Strategy
+from optimizer.results.answer import Strategy, Verification
 from optimizer.search.uniform.winner import Winner, layout, winner
 
 
@@ -42,6 +43,8 @@ class HowSure:
     strategy: Strategy | None
     ranges: tuple[Range, ...]
     sentences: tuple[str, ...]
+    verification: Verification | None = None
+    """Of the strategy, every number recomputed; None where there is none."""
 
 
 def how_sure(problem: Problem, stated: Stated, progress: Callable[[str], None] | None = None) -> HowSure:
@@ -70,7 +73,8 @@ def how_sure(problem: Problem, stated: Stated, progress: Callable[[str], None] |
     near = [r for r in ranges if r.nearest is not None]
     said += [_nearest(near[0])] if near else ["It stays so over every range asked about."]
     said += [range_sentence(r, "the answer stays" if now else "no strategy exists") for r in ranges]
-    return HowSure(problem.name, now.strategy if now else None, tuple(ranges), tuple(said))
+    confirmed = winners_confirmed((now, None))
+    return HowSure(problem.name, now.strategy if now else None, tuple(ranges), tuple(said), confirmed)
 
 
 def _nearest(found: Range) -> str:

@@ -8,18 +8,18 @@ from typing import TypeVar
 import numpy as np
 
 from optimizer.explain.common.numbers import listing
+from optimizer.explain.common.patience import EXPLAIN_WITHIN_S, NOT_ALL_TRIED, Patience
+from optimizer.explain.uniform.choice import verified_choice
 from optimizer.explain.uniform.conflict import find_conflicts
 from optimizer.explain.uniform.cuts import cut_of, widest_first
 from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated, stated_of
 from optimizer.results.answer import WITHIN_SEARCHED, Answer, Fixed, Repair, unverified
-from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.oracle import Oracle, restricted
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.replica_counts import considered
 from optimizer.search.uniform.solve import Solver
-from optimizer.verify import verify_answer
 
 A = TypeVar("A", bound=Answer)
 
@@ -32,6 +32,7 @@ def explained(
     *,
     every: bool = False,
     repairs: bool = True,
+    deadline: float | None = None,
 ) -> A:
     """The answer with conflicts, repairs and the conflicts' sentences first.
 
@@ -41,21 +42,28 @@ def explained(
         stated: the problem file; left out, a statement that resolves to the problem.
         every: all conflicts instead of the plainest.
         repairs: False leaves them out.
+        deadline: on the monotonic clock, for repairs and for what a wider search would find.
     """
-    stated = replace(stated, costs=quantities.problem.costs) if stated is not None else stated_of(quantities.problem)
-    wide = WideSearch(stated, quantities.problem, fixed)
+    wide = WideSearch(statement(stated, quantities.problem), quantities.problem, fixed)
     found: tuple[Repair, ...] = ()
+    said_last: tuple[str, ...] = ()
     if repairs:
         from optimizer.explain.uniform.repair import find_repairs
 
-        found = find_repairs(wide, solved_again)
-    cut = cut_of(wide, _solved_whole, found) if fixed in (None, Fixed()) else None
+        tried = Patience.within(deadline, EXPLAIN_WITHIN_S)
+        found = find_repairs(wide, solved_again, patience=tried)
+        said_last = (NOT_ALL_TRIED,) if tried.cut else ()
+    cut = cut_of(wide, _solved_whole, found, Patience(deadline)) if fixed in (None, Fixed()) else None
     none = "no strategy exists" if cut is None else "no strategy in the searched space exists"
     conflicts = find_conflicts(quantities, fixed, wide, every=every, repairs=found, none=none)
     said = [conflict.sentence for conflict in conflicts]
     if cut is not None:
         found = widest_first(found, cut)
-        if len(cut.fields) == 1:
+        if cut.open_question:
+            said.append(
+                f"Whether opening {listing(list(cut.fields))} helps was not looked at to its end; a longer --time-limit does."
+            )
+        elif len(cut.fields) == 1:
             said.append(f"{cut.fields[0]} alone keeps every solution out: with it opened there is one.")
         else:
             said.append(f"With {listing(list(cut.fields))} opened together there is a solution.")
@@ -63,10 +71,15 @@ def explained(
         answer,
         conflicts=conflicts,
         repairs=found,
-        explanation=(*said, *answer.explanation),
+        explanation=(*said, *answer.explanation, *said_last),
         within=WITHIN_SEARCHED if cut is not None else None,
         cut_by=cut.fields if cut is not None else (),
     )
+
+
+def statement(stated: Stated | None, problem: Problem) -> Stated:
+    """What repairs change: the problem file with the problem's source of costs, or one that resolves to the problem."""
+    return replace(stated, costs=problem.costs) if stated is not None else stated_of(problem)
 
 
 def solved_again(problem: Problem, oracle: Oracle) -> Answer:
@@ -87,19 +100,8 @@ def _solved_whole(problem: Problem) -> Answer:
 
 
 def _best(quantities: Quantities, fixed: Fixed | None) -> Answer:
-    problem, none = quantities.problem, unverified()
     found = Solver().best(quantities, fixed)
     if found.choice is None:
-        return Answer(problem.name, found.outcome, None, None, None, (), none, ())
-    answer = Answer(
-        problem=problem.name,
-        status=found.outcome,
-        strategy=strategy_of(quantities, found.choice),
-        metrics=metrics_of(quantities, found.choice),
-        objective=objective_of(quantities, found.choice, found.bound if found.outcome != "optimal" else None),
-        rules=judge_rules(quantities, found.choice),
-        verification=none,
-        explanation=(),
-        cost_source=problem.cost_source,
-    )
-    return replace(answer, verification=verify_answer(problem, answer, fixed or Fixed(), exhaustive=False))
+        return Answer(quantities.problem.name, found.outcome, None, None, None, (), unverified(), ())
+    bound = found.bound if found.outcome != "optimal" else None
+    return verified_choice(quantities, found.choice, fixed, found.outcome, bound)

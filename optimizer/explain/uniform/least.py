@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from optimizer.costs.shapes import Bools
+from optimizer.explain.common.patience import Patience
 from optimizer.explain.uniform.relaxations import Changes, Relaxation, make
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
@@ -29,8 +30,8 @@ COLUMNS = {"tensor_parallel": "tp", "pipeline_parallel": "pp", "data_parallel": 
 class Least:
     """Least settings of relaxations of one problem, beside changes that are made in any case."""
 
-    def __init__(self, stated: Stated, oracle: Oracle) -> None:
-        self.stated, self.oracle = stated, oracle
+    def __init__(self, stated: Stated, oracle: Oracle, patience: Patience | None = None) -> None:
+        self.stated, self.oracle, self.patience = stated, oracle, patience or Patience()
         self._known: dict[str, bool] = {}
 
     def of(self, relaxation: Relaxation, others: list[Changes]) -> int | None:
@@ -58,9 +59,10 @@ class Least:
         return furthest if len(furthest) == len(relaxations) and self.feasible(*furthest) else None
 
     def feasible(self, *changes: Changes) -> bool:
-        """Whether the problem with these changes is feasible; no where the facts refuse them."""
+        """Whether the problem with these changes is feasible; no where the facts refuse them. Raises ``TimeUpError``."""
         key = repr(sorted((field, str(value)) for change in changes for field, value in change.items()))
         if key not in self._known:
+            self.patience.ask()
             problem = make(self.stated, *changes)
             try:
                 self._known[key] = problem is not None and self.oracle.feasible(problem)

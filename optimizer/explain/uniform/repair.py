@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
+from optimizer.explain.common.patience import Patience, TimeUpError
 from optimizer.explain.uniform.least import Least
 from optimizer.explain.uniform.relaxations import Changes, Relaxation, make
 from optimizer.explain.uniform.repair_words import repair_sentence
@@ -27,21 +28,28 @@ MOST_TOGETHER = 3
 Resolve = Callable[[Problem, Oracle], Answer]
 
 
-def find_repairs(wide: WideSearch, resolve: Resolve, *, most: int = MOST_REPAIRS) -> tuple[Repair, ...]:
+def find_repairs(
+    wide: WideSearch, resolve: Resolve, *, most: int = MOST_REPAIRS, patience: Patience | None = None
+) -> tuple[Repair, ...]:
     """Repairs, fewest changes first, each solved again and verified.
 
     Args:
         wide: the extended question of the infeasible problem.
         resolve: solves and verifies a changed problem, for the oracle's fixed decisions.
         most: how many at most. Repairs of several changes are added only while there are fewer than ``ENOUGH``.
+        patience: time for it; what was found until it is over is given back, and it remembers that it cut something.
     """
     oracle = Oracle(wide.fixed)
-    least = Least(wide.stated, oracle)
+    least = Least(wide.stated, oracle, patience)
     found: list[Repair] = []
     for relaxations in candidates(wide):
         if len(found) >= most or (len(relaxations) > 1 and len(found) >= ENOUGH):
             break
-        repair = _repair(wide, relaxations, least, lambda problem: resolve(problem, oracle))
+        try:
+            least.patience.ask()
+            repair = _repair(wide, relaxations, least, lambda problem: resolve(problem, oracle))
+        except TimeUpError:
+            break
         if repair is not None and all(repair.changes != other.changes for other in found):
             found.append(repair)
     return tuple(found)

@@ -7,11 +7,12 @@ or weight under which the foil would win.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from optimizer.costs.breakdown import breakdown
 from optimizer.explain.common.numbers import count, milliseconds
+from optimizer.explain.uniform.choice import winners_confirmed
 from optimizer.explain.uniform.conflict import find_conflicts
 from optimizer.explain.uniform.flip import Flip, no_flip, smallest_flip
 from optimizer.explain.uniform.infeasible import solved_again
@@ -21,7 +22,7 @@ from optimizer.explain.uniform.why import TERM_WORDS
 from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
-from optimizer.results.answer import Change, Conflict, Fixed, Repair, Strategy
+from optimizer.results.answer import Change, Conflict, Fixed, Repair, Strategy, Verification
 from optimizer.search.uniform.capacity import RATE_STEP_PER_S
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.space import build_space
@@ -46,10 +47,12 @@ class WhyNot:
     repairs: tuple[Repair, ...]
     flip: Flip | None
     sentences: tuple[str, ...]
+    verification: Verification | None = None
+    """Of foil and optimum, every number recomputed; None where there is neither."""
 
 
 def why_not(problem: Problem, stated: Stated, fixed: Fixed) -> WhyNot:
-    """The verdict on a foil.
+    """The verdict on a foil, foil and optimum verified.
 
     Args:
         problem: as stated.
@@ -57,6 +60,11 @@ def why_not(problem: Problem, stated: Stated, fixed: Fixed) -> WhyNot:
         fixed: the foil's decisions; at least one.
     """
     foil, top = winner(problem, fixed), winner(problem)
+    found = _verdict(problem, stated, fixed, foil, top)
+    return replace(found, verification=winners_confirmed((foil, fixed), (top, None)))
+
+
+def _verdict(problem: Problem, stated: Stated, fixed: Fixed, foil: Winner | None, top: Winner | None) -> WhyNot:
     if foil is None:
         return _not_allowed(problem, stated, fixed, top)
     if top is None:

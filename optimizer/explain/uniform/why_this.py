@@ -18,6 +18,7 @@ from optimizer.costs.failures import STATES
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.explain.common.numbers import milliseconds
 from optimizer.explain.common.sets import hitting_sets
+from optimizer.explain.uniform.choice import winners_confirmed
 from optimizer.explain.uniform.conflict import plainness
 from optimizer.explain.uniform.conflict_words import member_words
 from optimizer.explain.uniform.relaxations import make
@@ -25,7 +26,7 @@ from optimizer.explain.uniform.wide import WideSearch, smallest
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
-from optimizer.results.answer import Strategy
+from optimizer.results.answer import Strategy, Verification
 from optimizer.search.uniform.capacity import RATE_STEP_PER_S, capacity
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.screen import peak_completions
@@ -70,6 +71,8 @@ class WhyThis:
     against: tuple[Against, ...]
     worths: tuple[Worth, ...]
     sentences: tuple[str, ...]
+    verification: Verification | None = None
+    """Of the strategy, every number recomputed."""
 
 
 def why_this(problem: Problem, stated: Stated) -> WhyThis:
@@ -87,7 +90,7 @@ def why_this(problem: Problem, stated: Stated) -> WhyThis:
     s = top.strategy
     said = [f"{s.label} is best: {milliseconds(top.objective_ms)} expected per request."]
     said += [one.sentence for one in against]
-    return WhyThis(problem.name, s, top.objective_ms, against, worths, tuple(said))
+    return WhyThis(problem.name, s, top.objective_ms, against, worths, tuple(said), winners_confirmed((top, None)))
 
 
 def _against(wide: WideSearch, top: Winner) -> tuple[Against, ...]:

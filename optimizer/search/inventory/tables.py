@@ -55,8 +55,9 @@ class InstanceTable:
         self.off = inventory.search.disabled_rules
         self.stages: Ints = np.array([shape.part_stages or (shape.pp,) for shape in shapes], dtype=np.int64)
         self.problem = problems[0]
-        # Limits on latency bound the rate, not the shape: they are taken off here and put on the rate below.
-        limits = {limit.field: None for limit in self.problem.requirements.latency_limits}
+        # Limits on latency bound the rate, not the shape: they are taken off here and put on the rate below. What goodput
+        # asks of each request stays: the share that misses it is counted against it.
+        limits = {limit.field: None for limit in self.problem.requirements.latency_limits if limit.metric != "goodput"}
         off = (*self.problem.search.disabled_rules, *(PART_BY_PART if len(problems) > 1 else ()))
         bare = self.problem.model_copy(
             update={
@@ -70,7 +71,8 @@ class InstanceTable:
             quantities(bare, problems, shapes) if times is None else _shared(bare, problems, shapes, times)
         )
         # What is in progress depends on the rate, as latency does.
-        screen = Screen(self.quantities, None, {rule.id for rule in rules_for(self.quantities.problem)} - {"kv_cache"})
+        by_shape = {rule.id for rule in rules_for(self.quantities.problem)} - {"kv_cache", "goodput"}
+        screen = Screen(self.quantities, None, by_shape)
         if len(problems) > 1:
             self._part_by_part(screen)
         self.least, self.most = screen.least, screen.most
@@ -291,7 +293,8 @@ class InstanceTable:
 def _shared(problem: Problem, problems: Sequence[Problem], shapes: Sequence[Shape], times: Times) -> Quantities:
     """The same as ``quantities``, with what was computed for such shapes before."""
     hardware = (one.hardware.model_dump_json() for one in problems)
-    key = (*hardware, chain_length(problem), problem.max_sequence_tokens, problem.max_batch, tuple(shapes))
+    goodput = problem.requirements.goodput
+    key = (*hardware, chain_length(problem), problem.max_sequence_tokens, problem.max_batch, goodput, tuple(shapes))
     known = times.get(key)
     # The latest has all that was computed so far.
     times[key] = quantities(problem, problems, shapes) if known is None else derived(known, problem)

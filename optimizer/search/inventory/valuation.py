@@ -14,8 +14,9 @@ from optimizer.search.inventory.states import Site, Spread, Standing, Unavailabl
 from optimizer.search.uniform.quantities import ObjectiveWeights
 
 SHARES = 1000
-TOO_RARE_TO_TIME = 1e-10
-"""States rarer than this take the mean time at the most an instance carries, which is no less than theirs."""
+MOST_UNTIMED_MS = 1e-7
+"""The rarest states take the mean time at the most an instance carries, which is no less than theirs, as long as together they
+add no more than this to the mean. Near saturation that time has no limit, so how rare they are does not say it alone."""
 HOURS_PER_MONTH = 730
 RAREST_OUTAGE = 1e-9
 """Rarer outages are not timed: they cannot be told from what was lumped."""
@@ -234,12 +235,12 @@ class _States:
         now = np.where(fits[:, None], unchanged, by_capacity)
         carried: Bools = fits | can
         full = (spread.down == 0).all(axis=1)
-        rare = spread.probability < TOO_RARE_TO_TIME
         planned = valuation.means(families, rates[None, :])[0]
+        at_most = valuation.means(families, limits[None, :])[0]
+        rare = _rarest(spread.probability, MOST_UNTIMED_MS / float(at_most.max()))
         times = np.zeros_like(now)
         todo = carried & ~rare
         times[todo] = valuation.means(families, np.where(there, now, rates)[todo])
-        at_most = valuation.means(families, limits[None, :])[0]
         times[carried & rare] = at_most
         carry = (alive * now * np.where(there, times, 0.0)).sum(axis=1) / demand
         shed = (alive * rates * planned).sum(axis=1) / demand
@@ -248,6 +249,14 @@ class _States:
         carried &= full | rare | ~dearer
         self.served: Floats = np.where(carried, 1.0, share)
         self.latency_ms: Floats = np.where(carried, carry, shed)
+
+
+def _rarest(probability: Floats, together: float) -> Bools:
+    """The least probable states, as many as add up to no more than ``together``, (states,)."""
+    order = np.argsort(probability, kind="stable")
+    rarest: Bools = np.zeros(len(probability), dtype=bool)
+    rarest[order[np.cumsum(probability[order]) <= together]] = True
+    return rarest
 
 
 def unavailable(problem: InventoryProblem) -> Unavailable:

@@ -9,7 +9,7 @@ one for each of 131,072 counts. ``docs/model.md``, section 8;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,9 @@ BEST_KEPT = 4
 """The optimum and the alternatives beside it."""
 ROUNDING = 1e-9
 """Room that bounds leave for the rounding of floating-point sums."""
+CELLS_AT_ONCE = 500_000
+"""Shapes times sequences whose times are held at once where only whether any row is allowed is asked: 4 MB a table."""
+_NO_BAR = (int(np.iinfo(np.int64).max),) * 3
 _SHARED = (
     "service", "_chain", "memory", "full_batch_tpot_ns", "completion_per_s", "carried_per_replica", "cache_slots",
 )  # fmt: skip
@@ -60,10 +63,42 @@ def considered(problem: Problem, fixed: Fixed | None = None) -> Quantities:
     static = Screen(Quantities(problem, ends), fixed, STATIC_RULES).viable
     if not static.any():
         return Quantities(problem, ends)
-    live, of_live = distinct(ends.row_shape[static])
-    shapes = tuple(ends.shapes[i] for i in ends.row_shape[static][live].tolist())
-    quantities = Quantities(problem, Space(shapes, of_live, ends.row_dp[static], ends.slots, offered))
+    quantities = Quantities(problem, _part(ends, np.flatnonzero(static), offered))
     return _Counts(quantities, fixed).best() or Quantities(problem, ends)
+
+
+def any_allowed(problem: Problem, fixed: Fixed | None = None, ask: Callable[[], None] = lambda: None) -> bool:
+    """Whether some row of the space keeps every rule: some shapes at a time, so that a large space takes no more memory than a
+    small one, and no further than to the first that does.
+
+    Args:
+        ask: called before each part of the space; what it raises ends the search.
+
+    Raises:
+        SpaceTooLargeError: more rows than are modelled, where counts have to be enumerated.
+    """
+    ranges = shape_ranges(problem, fixed)
+    counted = sum(len(degrees) for _, degrees in ranges) > MOST_ENUMERATED and _is_count(problem)
+    space = decisive_rows(problem, fixed) if counted else build_space(problem, fixed)
+    if not space.rows:
+        return False
+    rows = np.flatnonzero(Screen(Quantities(problem, space), fixed, STATIC_RULES).viable)
+    at_once = max(1, CELLS_AT_ONCE // space.slots)
+    live = sorted(set(space.row_shape[rows].tolist()))
+    for start in range(0, len(live), at_once):
+        ask()
+        some = rows[np.isin(space.row_shape[rows], live[start : start + at_once])]
+        quantities = Quantities(problem, _part(space, some, space.shapes))
+        if _Counts(quantities, fixed).any() if counted else Screen(quantities, fixed).viable.any():
+            return True
+    return False
+
+
+def _part(space: Space, rows: Ints, offered: tuple[Shape, ...]) -> Space:
+    """Some rows of a space, with the shapes they have."""
+    live, of_live = distinct(space.row_shape[rows])
+    shapes = tuple(space.shapes[i] for i in space.row_shape[rows][live].tolist())
+    return Space(shapes, of_live, space.row_dp[rows], space.slots, offered)
 
 
 def _is_count(problem: Problem) -> bool:
@@ -205,6 +240,21 @@ class _Counts:
         for name in _SHARED:
             getattr(quantities, name)
 
+    def any(self) -> bool:
+        """Whether some count keeps every rule."""
+        shape, low, high = self._intervals()
+        if self._allowed(shape, high).any():
+            return True
+        shape, low, high = _nonempty(shape, low, high - 1)
+        while len(shape):
+            hopeful = self._hopeful(shape, low, high, _NO_BAR)
+            shape, low, high = shape[hopeful], low[hopeful], high[hopeful]
+            middle = _middle(low, high)
+            if len(shape) and self._allowed(shape, middle).any():
+                return True
+            shape, low, high = _halves(shape, low, middle, high)
+        return False
+
     def best(self) -> Quantities | None:
         """Quantities over the best rows and the upper ends; None where no count keeps every rule."""
         shape, low, high = self._intervals()
@@ -216,15 +266,9 @@ class _Counts:
             if not hopeful.any():
                 break
             shape, low, high = shape[hopeful], low[hopeful], high[hopeful]
-            middle = np.where(
-                high > 4 * low, np.sqrt(low.astype(np.float64) * high).astype(np.int64), (low + high) // 2
-            )
+            middle = _middle(low, high)
             points = points.and_(self._evaluated(shape, middle))
-            shape, low, high = _nonempty(
-                np.concatenate([shape, shape]),
-                np.concatenate([low, middle + 1]),
-                np.concatenate([middle - 1, high]),
-            )
+            shape, low, high = _halves(shape, low, middle, high)
         if not points.viable.any():
             return None
         keys = np.stack([points.first, points.value, points.gpus], axis=1).tolist()
@@ -257,6 +301,9 @@ class _Counts:
         shapes = np.array([shape for shape, _ in found], dtype=np.int64)
         return shapes, np.array(low, dtype=np.int64), np.array(list(found.values()), dtype=np.int64)
 
+    def _allowed(self, shape: Ints, count: Ints) -> Bools:
+        return Screen(self._rows(shape, count * self._ranks[shape]), self.fixed, self._active).viable
+
     def _evaluated(self, shape: Ints, count: Ints) -> _Points:
         quantities = self._rows(shape, count * self._ranks[shape])
         screen = Screen(quantities, self.fixed, self._active)
@@ -272,8 +319,7 @@ class _Counts:
             seen.add((*self._degrees[int(known.shape[line])], int(known.count[line])))
             if len(seen) == BEST_KEPT:
                 return int(known.first[line]), int(known.value[line]), int(known.gpus[line])
-        top = np.iinfo(np.int64).max
-        return top, top, top
+        return _NO_BAR
 
     def _hopeful(self, shape: Ints, low: Ints, high: Ints, bar: tuple[int, int, int]) -> Bools:
         """Blocks, from the lower to the upper end, of which some count may keep every rule and be one of the best."""
@@ -293,6 +339,19 @@ class _Counts:
         behind |= (first == bar[0]) & ((value > bar[1]) | ((value == bar[1]) & (lower.space.gpus > bar[2])))
         result: Bools = screen.viable & ~behind
         return result
+
+
+def _middle(low: Ints, high: Ints) -> Ints:
+    """Where blocks of counts are divided: wide ones by ratio."""
+    result: Ints = np.where(high > 4 * low, np.sqrt(low.astype(np.float64) * high).astype(np.int64), (low + high) // 2)
+    return result
+
+
+def _halves(shape: Ints, low: Ints, middle: Ints, high: Ints) -> tuple[Ints, Ints, Ints]:
+    """The blocks below and above where blocks were divided."""
+    return _nonempty(
+        np.concatenate([shape, shape]), np.concatenate([low, middle + 1]), np.concatenate([middle - 1, high])
+    )
 
 
 def _nonempty(shape: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints, Ints]:
