@@ -86,7 +86,7 @@ NAN, INFINITY = float("nan"), float("inf")
         ({"workload__prompt_tokens": -5}, "workload.prompt_tokens", "at least 1"),
         ({"workload__prompt_tokens_p99": 5}, "workload", "below the mean"),
         ({"requirements__max_sequence_tokens": 9000}, "requirements.max_sequence_tokens", "8192"),
-        ({"requirements__max_sequence_tokens": 500}, "", "1,366"),
+        ({"requirements__max_sequence_tokens": 500}, "workload", "1,366"),
         ({"requirements__gpu_memory_utilization": 1.2}, "requirements.gpu_memory_utilization", "at most 1"),
         ({"requirements__min_batch": 65}, "requirements", "above max_batch"),
         ({"requirements__ttft_p95_ms": 5}, "requirements.ttft_p95_ms", "ttft_p99_ms"),

@@ -59,7 +59,7 @@ BAD = {
     "too many tokens": (
         ("requirements", "max_sequence_tokens"),
         150,
-        "workload: the longest request, prompt and output together, has 200 tokens",
+        "workload: the longest request, prompt and output together, has 200",
     ),
 }
 
