@@ -10,6 +10,9 @@ from optimizer.checkpoints.quantization.plan import QuantizationPlan
 from optimizer.checkpoints.quantization.storage import Storage, sixteen
 from optimizer.facts.model import LayerKind, Quantization, WeightFormat
 
+OUTPUT_PROJECTIONS = frozenset({"o_proj", "out_proj", "wo_b"})
+"""Modules whose inputs TP cuts; of the others it cuts the outputs."""
+
 
 @dataclass(slots=True)
 class WeightCounts:
@@ -53,6 +56,23 @@ class Stores:
             self.expert[stored] += linear.parameters * rest.experts.count
             total += stored.bytes_of(linear)
         return total
+
+    def cut(self, decoder: Decoder) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """(outputs, inputs) that TP cuts of quantised projections of latent and linear attention, in order."""
+        outputs: set[int] = set()
+        inputs: set[int] = set()
+        for index, layer in enumerate(decoder.layers):
+            attention = layer.attention
+            if attention is None or not (decoder.mla or attention.state):
+                continue
+            for linear in attention.linears:
+                if linear.group != "sharded" or linear.copies > 1 or self.of(index, linear).bits == 16:
+                    continue
+                if linear.module.rpartition(".")[2] in OUTPUT_PROJECTIONS:
+                    inputs.add(linear.inputs)
+                else:
+                    outputs.add(linear.outputs)
+        return tuple(sorted(outputs)), tuple(sorted(inputs))
 
     def most(self, *counters: Counter[Storage], quantized: bool = False) -> Storage | None:
         """The storage of most weights; with ``quantized`` of those that are not in 16 bit."""

@@ -80,6 +80,7 @@ def _facts(
     mtp, mtp_bytes = mtp_modules(chosen, decoder, stores)
     heads = {layer.attention.heads for layer in decoder.layers if layer.attention and layer.attention.heads}
     routed = [layer.rest.experts for layer in decoder.layers if layer.rest and layer.rest.experts]
+    outputs, inputs = stores.cut(decoder)
     latent = "MLA " if decoder.mla else ""
     return ModelFacts(
         name=name,
@@ -115,6 +116,8 @@ def _facts(
         mtp_parameters=mtp,
         mtp_bytes=mtp_bytes,
         attention_head_counts=tuple(sorted(heads)) if len(heads) > 1 else (),
+        attention_outputs=outputs,
+        attention_inputs=inputs,
         quantization=stores.quantization(),
         notes=(*chosen.notes, *decoder.notes, *_defaults_note(chosen), *vision_notes, *(plan.notes if plan else ())),
     )

@@ -28,6 +28,7 @@ def gated_delta_net(config: Config, hidden: int) -> Attention:
             Linear("linear_attn.out_proj", values, hidden),
         ),
         small=convolved * kernel + 2 * value_heads + value_dim,
+        heads=key_heads,
         state=_wide(config, "mamba_ssm_dtype") * value_heads * key_dim * value_dim + convolved * (kernel - 1),
     )
 
@@ -52,6 +53,7 @@ def kimi_delta(config: Config, hidden: int) -> Attention:
             Linear(f"{low}o_proj", whole, hidden),
         ),
         small=3 * whole * kernel + whole + heads + width,
+        heads=heads,
         # vLLM keeps the matrix in 32 bit and the convolutions in 16.
         state=2 * heads * width * width + 3 * whole * (kernel - 1),
     )
@@ -87,6 +89,7 @@ def mamba2(
         + 3 * heads
         + (inner if norm else 0)
         + (projected + hidden if proj_bias else 0),
+        heads=heads,
         state=wide * inner * state + convolved * (kernel - 1),
     )
 

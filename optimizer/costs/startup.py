@@ -10,7 +10,7 @@ import numpy as np
 
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.memory import memory_budget_bytes
-from optimizer.costs.shapes import Shape
+from optimizer.costs.shapes import Ints, Shape
 from optimizer.engines.memory import OverheadPart, overhead_of
 from optimizer.engines.registry import engine_of
 from optimizer.facts.hardware import MIB
@@ -34,6 +34,8 @@ class StartUp:
     """Tokens that the cache holds, as the engine prints it: its memory over what a token of the longest sequence takes."""
     uncertain: int
     """By how much the parts of ``overhead`` may be larger than planned."""
+    sequences_of_states: int | None = None
+    """Sequences for whose states the cache has blocks; None where no layer keeps one."""
     runs_out: bool = False
     """What the engine never counts is more than its share leaves: it runs out of memory after it has set its cache aside."""
 
@@ -101,5 +103,21 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
         longest_sequence=int(needed[at]),
         kv_tokens=int(held) // 16 * 16,
         uncertain=sum(part.high - part.value for part in parts) * MIB,
+        sequences_of_states=_sequences_of_states(problem, shape, table.kind_counts[0, at], int(left[at])),
         runs_out=runs_out,
     )
+
+
+def _sequences_of_states(problem: Problem, shape: Shape, counts: Ints, room: int) -> int | None:
+    """vLLM pages states like the cache (``vllm/v1/core/kv_cache_utils.py``): layers stand in groups as large as the smaller of both
+    kinds, a block holds one state of each layer of a group, and each running sequence needs one of its own."""
+    kinds = list(zip(problem.model.kinds, (int(count) for count in counts), strict=True))
+    states = [
+        (kind.state_values_per_sequence, count) for kind, count in kinds if kind.state_values_per_sequence and count
+    ]
+    if not states:
+        return None
+    layers = sum(count for _, count in states)
+    others = sum(count for kind, count in kinds) - layers
+    largest = -(-2 * max(values for values, _ in states) // shape.tp)
+    return max(0, room) // ((min(layers, others) or layers) * largest)

@@ -172,7 +172,12 @@ class ModelFacts(Facts):
     """Multi-token-prediction modules in the checkpoint: loaded only where speculation is switched on; not in ``parameters``."""
     mtp_bytes: Amount = 0
     attention_head_counts: tuple[Count, ...] = ()
-    """Every number of attention heads where layers differ in it, which TP has to divide; empty: ``attention_heads``."""
+    """Every number of attention heads where layers differ in it, which TP has to divide; empty: ``attention_heads``. Delta nets and
+    Mamba-2 have heads of their own."""
+    attention_outputs: tuple[Count, ...] = ()
+    """Outputs of quantised projections that TP cuts and that follow from no number of heads above: MLA, delta nets, Mamba."""
+    attention_inputs: tuple[Count, ...] = ()
+    """The same for the inputs of their output projections."""
     quantization: Quantization | None = None
     notes: tuple[str, ...] = ()
     """What was assumed or left out when the checkpoint was read, in sentences for people."""

@@ -13,6 +13,7 @@ from optimizer.catalog import lookup as catalog
 from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.costs.shapes import Shape
 from optimizer.costs.startup import StartUp, start_up
+from optimizer.engines.kernels import ordered
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
@@ -31,6 +32,8 @@ PER_GPU = {
 }
 SAME_WEIGHTS = {"kimi-k2-thinking": "kimi-k2.5"}
 """Checkpoints that the catalog has under another name: the language model of both is int4 experts of the same shape."""
+FIRST_RELEASES: dict[str, tuple[str, dict[str, int]]] = {"llama3.1-405b": ("0.6", {"num_key_value_heads": 16})}
+"""Checkpoints that were replaced: up to which version of the engine logs are of the first, and what its config.json said."""
 BITS = {"int8": 8, "int4": 4}
 CACHE_FORMATS = {
     "fp8_e5m2": "fp8",
@@ -158,18 +161,26 @@ def _model(case: Case) -> ModelFacts:
         if meant.lower() in checkpoint_names():
             own = catalog.model(meant)
             break
+    until, said = FIRST_RELEASES.get(case.model, ("0", {}))
+    if said and ordered(version_of(case.engine, case.source, case.note)) < ordered(until):
+        own = as_stated(own.name, said)
     method = re.search(r"\b(GPTQ|AWQ)\b", case.note)
     if method and case.weights in BITS and own.quantization is None:
-        own = quantised(own.name, method.group(1).lower(), BITS[case.weights])
+        # As such checkpoints are stored: groups of 128, scales and zero points.
+        stored = {
+            "quant_method": method.group(1).lower(),
+            "bits": BITS[case.weights],
+            "group_size": 128,
+            "zero_point": True,
+        }
+        own = as_stated(own.name, {"quantization_config": stored})
     return without_latents(own) if re.search(r"MLA not used|no MLA", case.note) else own
 
 
-def quantised(name: str, method: str, bits: int) -> ModelFacts:
-    """A model of the catalog as its GPTQ and AWQ checkpoints are stored: groups of 128, scales and zero points."""
+def as_stated(name: str, stated: Mapping[str, Any]) -> ModelFacts:
+    """A model of the catalog with some fields of its config.json stated otherwise."""
     entry = catalog.entry("models", name)
-    stated = {"quant_method": method, "bits": bits, "group_size": 128, "zero_point": True}
-    config = {**entry["config"], "quantization_config": stated}
-    return model_from_config(config, name=entry["name"], huggingface_id=entry["huggingface_id"])
+    return model_from_config({**entry["config"], **stated}, name=entry["name"], huggingface_id=entry["huggingface_id"])
 
 
 @cache

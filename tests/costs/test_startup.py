@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from optimizer import Fixed, check
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.shapes import Shape
 from optimizer.costs.startup import StartUp, start_up
+from optimizer.explain.uniform.memory_words import memory_sentences
 from optimizer.facts.problem import Problem
 from optimizer.reading.load import problem_from_dict
 from optimizer.verify.common.beside import known_overhead
@@ -81,3 +83,15 @@ def test_a_start_that_runs_out_of_memory_keeps_its_figures() -> None:
     problem = _problem("llama3-8b", "rtx-3090-24gb", "0.8.0", 0.999, 8192, 2048)
     found = _started(problem, 1, (32,))
     assert found.runs_out and found.spare < 0 < found.kv_memory
+
+
+def test_states_take_blocks_of_the_cache() -> None:
+    # vllm-project/recipes pull request 831: blocks for 939 sequences beside Qwen3.8-27B in fp8 on one RTX PRO 6000, 1,024 asked for.
+    problem = _problem("qwen3.5-27b-fp8", "rtx-pro-6000", "0.26.0", 0.9, 262_144, 8192, 1024)
+    assert _started(problem, 1, (64,)).sequences_of_states == pytest.approx(939, rel=0.2)
+    assert _started(_problem("llama3-8b", "h100", "0.26.0", 0.9, 8192, 8192), 1, (32,)).sequences_of_states is None
+    answer = check(problem, Fixed(1, 1, 1, max_num_seqs=1024))
+    assert any(
+        "a block of states for each of 1,024 sequences" in sentence
+        for sentence in memory_sentences(problem, answer.strategy)
+    )

@@ -66,6 +66,40 @@ def test_blocks_of_fp8_stay_whole_when_experts_are_sliced() -> None:
     assert best is not None and not (best.tensor_parallel == 8 and best.expert_parallel == 1)
 
 
+# DeepSeek-V2-Lite in blocks of fp8: a head's queries are 128 + 64 wide, so that one head a GPU is no whole number of blocks.
+LATENT: dict[str, Any] = {
+    "model_type": "deepseek_v2", "hidden_size": 2048, "intermediate_size": 10944, "moe_intermediate_size": 1408,
+    "num_hidden_layers": 27, "num_attention_heads": 16, "num_key_value_heads": 16, "kv_lora_rank": 512, "q_lora_rank": None,
+    "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128, "n_routed_experts": 64, "n_shared_experts": 2,
+    "num_experts_per_tok": 6, "first_k_dense_replace": 1, "vocab_size": 102400, "max_position_embeddings": 163840,
+    "torch_dtype": "bfloat16", "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128],
+    "modules_to_not_convert": [f"model.layers.{i}.mlp" for i in range(27)]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("tp", "whole"), [(2, True), (8, True), (16, False)])
+def test_blocks_of_latent_attention_stay_whole(tp: int, whole: bool) -> None:
+    facts = changed(SMALL, model=LATENT, hardware__gpu="h100", hardware__gpus_per_node=16)
+    answer = check(problem_from_dict(facts), Fixed(tp, 1, 1, 1))
+    rules = {rule.id: rule for rule in answer.rules}
+    assert rules["quant_blocks"].holds is whole
+    assert answer.verification is None or not answer.verification.mismatches
+    if not whole:
+        assert "3,072 / 16 = 192" in str(rules["quant_blocks"])
+
+
+def test_delta_nets_have_heads_and_blocks_of_their_own() -> None:
+    model = lookup.model("qwen3.5-27b-fp8")
+    assert (model.attention_head_counts, model.attention_outputs, model.attention_inputs) == (
+        (16, 24),
+        (16384,),
+        (6144,),
+    )
+    facts = changed(SMALL, model="qwen3.5-27b-fp8", hardware__gpu="h100", hardware__gpus_per_node=8)
+    rules = {rule.id: rule.holds for rule in check(problem_from_dict(facts), Fixed(3, 1, 1)).rules}
+    assert not rules["attention_heads"]
+
+
 def test_groups_of_awq_stay_whole() -> None:
     facts = changed(
         SMALL, hardware__gpu="a100-sxm-80gb", hardware__gpus_per_node=8, model=AWQ_72B, requirements__max_batch=4

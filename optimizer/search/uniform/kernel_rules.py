@@ -115,6 +115,9 @@ def _sliced(model: ModelFacts, rule: SliceRule, tp: Ints, ep: Ints, ranks: Ints)
         if rule.multiple_of == "block":  # outputs of k and v; their inputs are not sliced
             heads = {kind.kv_heads or model.kv_heads for kind in model.kinds if kind.kv_values_per_token_per_kv_head}
             found += [(count * model.head_dim, np.minimum(tp, count)) for count in sorted(heads)]
+    if "attention" in rule.modules:
+        found += [(width, tp) for width in model.attention_inputs]
+        found += [(width, tp) for width in model.attention_outputs if rule.multiple_of == "block"]
     if "mlp" in rule.modules and "mlp" in quantised:
         found += [(width, tp) for width in model.ffn_widths]
     if "experts" in rule.modules and "experts" in quantised:

@@ -64,6 +64,10 @@ def _cuts(model: ModelFacts, rule: SliceRule, group: Group) -> Iterator[tuple[in
                 if kind.kv_values_per_token_per_kv_head:
                     heads = kind.kv_heads or model.kv_heads
                     yield model.head_dim * heads, min(heads, t)
+    if "attention" in rule.modules:
+        # MLA, delta nets and Mamba: the checkpoint's facts tell which of their matrices are not in 16 bit.
+        for dimension in model.attention_inputs + (model.attention_outputs if rule.multiple_of == "block" else ()):
+            yield dimension, t
     if "mlp" in families:
         yield from ((width, t) for width in model.ffn_widths)
     if "experts" in families:
