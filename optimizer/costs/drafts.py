@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -23,7 +24,10 @@ def with_draft(problem: Problem, table: ShapeTable, arrays: LayerArrays) -> tupl
         unread, in_flight = arrays.unread_bytes[:, last], arrays.in_flight_bytes[last]
     else:
         tp = table.tp.astype(np.longdouble)
-        weights = 2 * np.longdouble(speculation.draft_parameters or 0) * 10**9 / tp
+        parameters = (
+            Fraction(repr(speculation.draft_parameters or 0)) * 10**9
+        )  # as written: a float of it may be a byte more
+        weights = 2 * np.longdouble(parameters.numerator) / (parameters.denominator * tp)
         cache = np.ceil((speculation.draft_kv_bytes_per_token or 0) / table.tp)
         state, window, unread, in_flight = np.zeros(len(tp)), 0, np.zeros(len(tp)), 0.0
     counts = np.concatenate([table.kind_counts, table.is_last[:, :, None].astype(table.kind_counts.dtype)], axis=2)

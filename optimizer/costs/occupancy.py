@@ -69,7 +69,7 @@ class Held:
 
 def _quantile(mean: Floats, variance: Floats, third: Floats, share: float) -> Floats:
     """What is passed for ``share`` of the time; the term of the skewness is third · (z² − 1) / (6 · variance)."""
-    z = NormalDist().inv_cdf(1 - share)
+    z = -NormalDist().inv_cdf(share)  # 1 - share loses the digits of a small one
     skew = np.divide(third, variance, out=np.zeros_like(variance), where=variance > 0)
     result: Floats = mean + z * np.sqrt(np.maximum(variance, 0.0)) + np.maximum(0.0, (z * z - 1) / 6 * skew)
     return result

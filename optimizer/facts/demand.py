@@ -72,6 +72,9 @@ def _cached(shared_tokens: int, hit_rate: float, prompt_tokens: int) -> int:
     return min(shared + more, most)
 
 
+DRAFT_FIELDS = ("draft_parameters", "draft_layers", "draft_kv_bytes_per_token")
+
+
 class Speculation(Facts):
     """Tokens that are guessed and checked in one step."""
 
@@ -88,13 +91,17 @@ class Speculation(Facts):
     draft_parameters: Positive | None = Field(
         default=None,
         description="Parameters of the draft, in 10^9; its weights are held and read in 16 bit. Of an EAGLE head, as the other two: left "
-        "out, those of a head with the model's own dimensions",
+        "out, those of a head with the model's own dimensions; of a draft that draft_model names, the model's own",
     )
     draft_layers: Count | None = Field(default=None, description="Layers of the draft")
     draft_kv_bytes_per_token: CountOrZero | None = Field(
         default=None, description="Cache that the draft keeps of one token, over all its layers, bytes"
     )
-    draft_model: str | None = Field(default=None, description="Name of the draft for the launch line")
+    draft_model: str | None = Field(
+        default=None,
+        description="The draft: a catalog name, or the path of its config or folder, from which what is left out above follows; any other "
+        "name is for the launch line alone",
+    )
     tokens: Annotated[int, Field(ge=0, le=16, strict=True)] | None = Field(
         default=None, description="Tokens guessed in every step; left out, as many of 0 to max_tokens as is best"
     )
@@ -103,11 +110,9 @@ class Speculation(Facts):
     def _draft_is_known(self) -> Speculation:
         if self.tokens is not None and self.tokens > self.max_tokens:
             raise ValueError(f"tokens = {self.tokens} is above max_tokens = {self.max_tokens}")
-        for name in ("draft_parameters", "draft_layers", "draft_kv_bytes_per_token"):
-            stated = getattr(self, name) is not None
-            if stated != (self.method == "draft") and self.method != "eagle":
-                needed = "is needed with" if self.method == "draft" else "has no meaning with"
-                raise ValueError(f"{name} {needed} method {self.method}")
+        for name in (*DRAFT_FIELDS, "draft_model"):
+            if getattr(self, name) is not None and not self.drafts:
+                raise ValueError(f"{name} has no meaning with method {self.method}")
         return self
 
     @property
@@ -296,9 +301,10 @@ class Requirements(Facts):
         description="Longest prompt plus output to serve; left out, at least the longest request stated and, up to the "
         "model's context, as much as fits beside the load",
     )
-    preemption_share: Annotated[float, Field(gt=0, le=0.5)] = Field(
+    preemption_share: Annotated[float, Field(ge=1e-6, le=0.5)] = Field(
         default=0.01,
-        description="Share of the time in which the requests in progress may want more KV cache than there is",
+        description="Share of the time in which the requests in progress may want more KV cache than there is; for none ever "
+        "search.kv_reservation: full",
     )
     gpu_memory_utilization: Share = Field(default=0.9, description="Share of each GPU's memory that may be used")
     margin: float = Field(

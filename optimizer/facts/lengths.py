@@ -66,6 +66,11 @@ class LengthLaw(Facts):
         return self
 
     @property
+    def spread(self) -> bool:
+        """Whether lengths differ at all."""
+        return bool(self.cv) or bool(self.points)
+
+    @property
     def points(self) -> list[tuple[float, float]]:
         """(z, ln tokens) of the stated percentiles."""
         found = [(name, getattr(self, name)) for name in _PERCENTILES]
@@ -103,7 +108,8 @@ class LengthLaw(Facts):
             if z * z + 2 * (mean - log) < 0:
                 most = math.exp(mean + z * z / 2)
                 raise ValueError(
-                    f"no lognormal law with mean {self.mean} has that percentile; it is at most {most:,.0f}"
+                    f"no lognormal law with mean {self.mean} has a percentile of {math.exp(log):,.0f}; it is at most {most:,.0f}, unless "
+                    "more percentiles say how lengths spread"
                 )
             sigma = z - math.sqrt(z * z + 2 * (mean - log)) if z > 0 else math.sqrt(2 * (mean - log))
             if sigma < 0:

@@ -7,12 +7,11 @@ three hidden states to one, and an output head over a vocabulary of its own; the
 
 from __future__ import annotations
 
-from optimizer.facts.demand import Speculation
+from optimizer.facts.demand import DRAFT_FIELDS, Speculation
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
 
 DRAFT_VOCABULARY = 32_000
-DRAFT_FIELDS = ("draft_parameters", "draft_layers", "draft_kv_bytes_per_token")
 
 
 def with_head(stated: Speculation, model: ModelFacts) -> Speculation:

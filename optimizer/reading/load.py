@@ -79,7 +79,9 @@ def problem_from_dict(
             engine=stated.engine,
             hardware=hardware,
             model=model,
-            workload=workload_of(stated.workload, folder or Path(), longest_allowed(stated.requirements, model), model),
+            workload=workload_of(
+                stated.workload, folder or Path(), longest_allowed(stated.requirements, model), model, resolve_model
+            ),
             requirements=stated.requirements,
             objective=objective,
             search=search,
@@ -221,8 +223,8 @@ def nvlink_domain(gpu: GpuFacts, per_node: int, nvlink: float | None, domain: in
     return per_node
 
 
-def resolve_model(stated: str | dict[str, Any], folder: Path) -> ModelFacts:
-    """The model by catalog name, by the path of a config.json, or from its contents."""
+def resolve_model(stated: str | dict[str, Any], folder: Path, field: str = "model") -> ModelFacts:
+    """The model by catalog name, by the path of a config.json, or from its contents; ``field`` names it in messages."""
     if isinstance(stated, dict):
         served = _text(stated, "huggingface_id", "")
         if "config" in stated:
@@ -239,11 +241,11 @@ def resolve_model(stated: str | dict[str, Any], folder: Path) -> ModelFacts:
     except (OSError, RuntimeError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
         raise ProblemError(
-            "model", f"{shown(stated)} is neither a model's name nor a path that can be read ({said})"
+            field, f"{shown(stated)} is neither a model's name nor a path that can be read ({said})"
         ) from None
     if is_path:
-        return model_at(path)
-    return catalog.model(stated)
+        return model_at(path, field)
+    return catalog.model(stated, field)
 
 
 def _model_beside(stated: dict[str, Any], folder: Path, served: str) -> ModelFacts:
@@ -285,9 +287,11 @@ def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) 
     found = [one for one in found if not (one["type"] == "int_type" and isinstance(one["input"], Mapping))] or found
     # In a union ("a name or the facts inline") the branch that fits the given shape is the one to report.
     detail = max(found, key=lambda item: len(_path(item["loc"], values)))
-    field = ".".join(_path(detail["loc"], values))
+    inner = detail.get("ctx", {}).get("error")
+    named = (inner.field,) if isinstance(inner, ProblemError) else ()
+    field = ".".join((*_path(detail["loc"], values), *named))
     line = values.line(field) if isinstance(values, Document) else None
-    said = error_sentence(detail, schema)
+    said = inner.message if isinstance(inner, ProblemError) else error_sentence(detail, schema)
     return ProblemError(field, f"{said} (line {line})" if line else said)
 
 

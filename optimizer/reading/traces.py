@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.text import shown
 from optimizer.reading.files import read_csv, read_text
 
 LARGEST_BYTES = 64 * 1024 * 1024
@@ -81,16 +82,28 @@ def _arrivals(
     (time, prompt, output), clock, skips = form
     for line, row in enumerate(rows, start=1 if form is FORMS[-1] else 2):
         try:
-            at, p, o = clock(row[time]), int(row[prompt]), int(row[output])
+            at, p, o = clock(row[time]), _whole(row[prompt]), _whole(row[output])
         except (TypeError, ValueError, KeyError):
             raise ProblemError(
-                field, f"line {line}: a value is not a number; {time}, {prompt} and {output} are needed"
+                field,
+                f"line {line}: {time}, {prompt} and {output} have to be a time and two whole numbers, not "
+                f"{', '.join(shown(row.get(name)) for name in (time, prompt, output))}",
             ) from None
         if skips and o == 0:
             continue  # the recorded service failed to answer
         if not math.isfinite(at) or p < 1 or o < 1:
             raise ProblemError(field, f"line {line}: needs a finite time and at least one token of prompt and output")
         yield Arrival(at, p, o)
+
+
+def _whole(value: Any) -> int:
+    """A number of tokens, which some tools write as 374.0."""
+    if isinstance(value, bool):
+        raise TypeError
+    number = float(value) if isinstance(value, float) or "." in str(value) else int(value)
+    if number != int(number):
+        raise ValueError
+    return int(number)
 
 
 def _json_lines(path: Path, field: str) -> tuple[tuple[str, ...], list[dict[str, Any]]]:

@@ -8,8 +8,9 @@ from statistics import NormalDist
 
 from optimizer.facts.demand import Requirements, Workload, WorkloadInput
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.lengths import LengthLaw, trace_classes
+from optimizer.facts.lengths import LengthLaw, length_classes, trace_classes
 from optimizer.facts.model import ModelFacts
+from optimizer.reading.draft import Resolve, with_draft_model
 from optimizer.reading.eagle import with_head
 from optimizer.reading.traces import read_requests
 
@@ -21,17 +22,23 @@ def longest_allowed(requirements: Requirements, model: ModelFacts) -> int:
     return requirements.max_sequence_tokens or model.max_context_tokens
 
 
-def workload_of(stated: WorkloadInput, folder: Path, longest: int, model: ModelFacts) -> Workload:
+def workload_of(
+    stated: WorkloadInput, folder: Path, longest: int, model: ModelFacts, resolve: Resolve | None = None
+) -> Workload:
     """The workload with what its lengths and its trace say.
 
     Args:
-        folder: where the path of a trace starts.
+        folder: where the path of a trace, or of a draft model, starts.
         longest: tokens of the longest request that is served; longer ones of a trace are refused and left out.
+        resolve: finds a draft model; None where nothing is guessed.
 
     Raises:
         ProblemError: something is missing, stated twice, or the trace cannot be used.
     """
     found = _of_trace(stated, folder, longest) if stated.trace is not None else _stated(stated)
+    for name, law in (("prompt_tokens", found.prompt_law), ("output_tokens", found.output_law)):
+        if law is not None:
+            _refuse_what_is_cut(law, f"workload.{name}", longest)
     if found.prefix is not None and found.prefix.shared_tokens >= found.prompt_tokens:
         raise ProblemError(
             "workload.prefix.shared_tokens",
@@ -41,6 +48,8 @@ def workload_of(stated: WorkloadInput, folder: Path, longest: int, model: ModelF
         raise ProblemError("workload.speculation.method", f"mtp: {model.name} states no multi-token-prediction module")
     if found.speculation is not None and found.speculation.method == "eagle":
         found = found.model_copy(update={"speculation": with_head(found.speculation, model)})
+    if found.speculation is not None and found.speculation.method == "draft" and resolve is not None:
+        found = found.model_copy(update={"speculation": with_draft_model(found.speculation, model, folder, resolve)})
     return found
 
 
@@ -63,13 +72,32 @@ def _stated(stated: WorkloadInput) -> Workload:
         "speculation": stated.speculation,
     }
     for name, law in (("prompt", prompt), ("output", output)):
-        if isinstance(law, LengthLaw):
+        if isinstance(law, LengthLaw) and not law.spread:
+            values[f"{name}_tokens"] = law.mean
+        elif isinstance(law, LengthLaw):
             values |= {f"{name}_tokens": law.mean, f"{name}_law": law, f"{name}_tokens_p99": _p99(law)}
         else:
             values[f"{name}_tokens"] = law
     if stated.prompt_tokens_p99 is not None:
         values["prompt_tokens_p99"] = stated.prompt_tokens_p99
     return Workload.model_validate(values)
+
+
+MOST_CUT = 0.1
+"""Share of a law's mean that may be lost to the longest request: of what is beyond it nothing is known."""
+
+
+def _refuse_what_is_cut(law: LengthLaw, field: str, longest: int) -> None:
+    """A law whose mean is made of requests that are longer than any that is served is not the law of what is served."""
+    classes = length_classes(law, longest)
+    mean = sum(tokens * weight for tokens, weight in classes) / sum(weight for _, weight in classes)
+    if mean < law.mean * (1 - MOST_CUT):
+        limit = min(longest, law.max or longest)
+        raise ProblemError(
+            field,
+            f"with a mean of {law.mean:,} tokens and none longer than {limit:,} there is no such law: cut there its mean is {mean:,.0f}; "
+            "state the mean of the requests that are served, with percentiles or a smaller cv",
+        )
 
 
 def _p99(law: LengthLaw) -> int:

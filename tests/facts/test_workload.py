@@ -84,6 +84,36 @@ WRONG = [
         "workload.speculation",
         "draft_parameters is needed",
     ),
+    (
+        {
+            "prompt_tokens": 100,
+            "output_tokens": 9,
+            "requests_per_s": 1,
+            "speculation": {"method": "draft", "acceptance": 0.8, "draft_model": "llama3.2-1b"},
+        },
+        "workload.speculation.draft_model",
+        "vocabulary of 128,256",
+    ),
+    (
+        {
+            "prompt_tokens": 100,
+            "output_tokens": 9,
+            "requests_per_s": 1,
+            "speculation": {"method": "draft", "acceptance": 0.8, "draft_model": "org/unknown"},
+        },
+        "workload.speculation.draft_model",
+        "or state draft_parameters, draft_layers, draft_kv_bytes_per_token",
+    ),
+    (
+        {
+            "prompt_tokens": 100,
+            "output_tokens": 9,
+            "requests_per_s": 1,
+            "speculation": {"method": "ngram", "acceptance": 0.8, "draft_model": "llama3.2-1b"},
+        },
+        "workload.speculation",
+        "draft_model has no meaning with method ngram",
+    ),
 ]
 
 
@@ -105,3 +135,69 @@ def test_choices_left_open_are_each_a_problem() -> None:
     one = found.decided(choices[-1])
     assert (one.search.max_num_batched_tokens, one.workload.guessed, one.variants()) == (4096, 2, ({},))
     assert float(one.workload.yielded) == 1.75
+
+
+def test_a_draft_is_known_by_its_model() -> None:
+    """Llama-3.2-1B: 16 layers of 2 · 8 KV heads · 64 values in 16 bit, 1,235,814,400 parameters; what is stated stands."""
+    work = {"prompt_tokens": 100, "output_tokens": 9, "requests_per_s": 1}
+    guesses = {"method": "draft", "acceptance": 0.7, "draft_model": "llama3.2-1b"}
+    for stated, layers in (({}, 16), ({"draft_layers": 3}, 3)):
+        values = {"hardware": {"gpu": GPU, "nodes": 1}, "model": "llama3.1-70b"}
+        found = problem_from_dict(
+            {**values, "workload": {**work, "speculation": guesses | stated}}
+        ).workload.speculation
+        assert found is not None and found.draft_model == "meta-llama/Llama-3.2-1B-Instruct"
+        assert found.draft_parameters == 1.2358144 and found.draft_layers == layers
+        assert found.draft_kv_bytes_per_token == 16 * 2 * 8 * 64 * 2
+
+
+ROWS = [
+    ("2,374.0,44", None),
+    (
+        "2,374.5,44",
+        "line 4: arrived_at, num_prefill_tokens and num_decode_tokens have to be a time and two whole numbers",
+    ),
+    ("2,374", "not '2', '374', ''"),
+    ("soon,374,44", "not 'soon', '374', '44'"),
+    ("2,0,44", "line 4: needs a finite time and at least one token"),
+]
+
+
+@pytest.mark.parametrize(("row", "wrong"), ROWS)
+def test_odd_rows_of_a_trace(row: str, wrong: str | None, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(FORMS["vidur.csv"] + row + "\n")
+    if wrong is None:
+        assert of({"trace": "t.csv"}, tmp_path).workload.prompt_tokens == (100 + 300 + 374) // 3
+        return
+    with pytest.raises(ProblemError) as error:
+        of({"trace": "t.csv"}, tmp_path)
+    assert error.value.field == "workload.trace" and wrong in error.value.message
+
+
+@pytest.mark.parametrize("length", ["true", "12.7", '"x"'])
+def test_lengths_in_json_are_whole_numbers(length: str, tmp_path: Path) -> None:
+    """Read as 1 and 12 tokens once."""
+    line = '{"timestamp": 0, "input_length": LENGTH, "output_length": 5}'.replace("LENGTH", length)
+    (tmp_path / "t.jsonl").write_text(line + "\n" + FORMS["mooncake.jsonl"])
+    with pytest.raises(ProblemError, match="two whole numbers"):
+        of({"trace": "t.jsonl"}, tmp_path)
+
+
+LAWS = [
+    ({"mean": 500, "cv": 2, "max": 600}, "none longer than 600 there is no such law: cut there its mean is 287"),
+    ({"mean": 500, "p50": 2}, "none longer than 4,096"),
+    ({"mean": 500, "p50": 700}, "no lognormal law with mean 500 has a percentile of 700"),
+]
+
+
+@pytest.mark.parametrize(("law", "wrong"), LAWS)
+def test_laws_that_do_not_exist_are_refused(law: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(ProblemError) as error:
+        of({"prompt_tokens": law, "output_tokens": 9, "requests_per_s": 1})
+    assert error.value.field == "workload.prompt_tokens" and wrong in error.value.message
+
+
+@pytest.mark.parametrize("law", [{"mean": 500}, {"mean": 500, "cv": 0}])
+def test_a_law_without_spread_is_a_number(law: dict[str, Any]) -> None:
+    more = {"output_tokens": 9, "requests_per_s": 1}
+    assert of({"prompt_tokens": law, **more}) == of({"prompt_tokens": 500, **more})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,55 @@ def test_random_problems(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     built = build.build_report(problem, answer)
     assert built.report.disagreeing == ()
     assert wrong(built, least=8) == []
+
+
+MIXED = {"prompt_tokens": {"mean": 1155, "p50": 1020, "p99": 4142}, "output_tokens": {"mean": 211, "cv": 0.8}}
+LIKE = {"prompt_tokens": 1500, "output_tokens": 200}
+GUESSES = {"method": "ngram", "acceptance": 0.6, "tokens": 2}
+WORKLOADS: dict[str, tuple[str, dict[str, Any], Fixed]] = {
+    "prefixes": ("llama3.1-70b", {**LIKE, "prefix": {"shared_tokens": 500, "hit_rate": 0.3}}, Fixed(4, 1, 2)),
+    "prefixes of mixed lengths, guesses, stages": (
+        "llama3.1-70b",
+        {**MIXED, "prefix": {"shared_tokens": 100}, "speculation": GUESSES},
+        Fixed(2, 4, 1),
+    ),
+    "a module of the model guesses": (
+        "deepseek-v3",
+        {**LIKE, "speculation": {"method": "mtp", "acceptance": 0.8, "tokens": 2}},
+        Fixed(8, 1, 1, 8),
+    ),
+    "a draft guesses, stages": (
+        "llama3.1-70b",
+        {**LIKE, "speculation": {"method": "draft", "acceptance": 0.7, "tokens": 3, "draft_model": "llama3.2-1b"}},
+        Fixed(4, 2, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_what_changes_the_work_of_a_token(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefixes, guesses, laws of lengths and goodput; what would gain something is not asked here."""
+    monkeypatch.setattr(build, "advice_of", lambda *_: Recommendations(()))
+    model, work, fixed = WORKLOADS[name]
+    gpu = "h200-sxm-141gb" if model == "deepseek-v3" else "h100-sxm-80gb"
+    problem = problem_from_dict(
+        {
+            "hardware": {"gpu": gpu, "nodes": 1},
+            "model": model,
+            "workload": {"requests_per_s": 2, **work},
+            "requirements": {
+                "max_batch": 64,
+                "max_sequence_tokens": 8192,
+                "e2e_p99_ms": 60_000,
+                "goodput": {"share": 0.95, "ttft_ms": 3000, "tpot_ms": 100},
+            },
+        }
+    )
+    answer = check(problem, fixed, repairs=False)
+    assert answer.verification.passed and answer.feasible is not None
+    built = build.build_report(problem, answer)
+    assert built.report.disagreeing == ()
+    assert wrong(built) == []
 
 
 def test_the_case_the_project_was_created_from() -> None:

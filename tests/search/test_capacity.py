@@ -47,6 +47,27 @@ def test_gpt_oss_carries_what_check_knows_within_the_limits() -> None:
     assert any("every slot taken" in said for said in other.explanation)
 
 
+@pytest.mark.parametrize("tpot_p99_ms", [8, 30])
+def test_slots_that_a_limit_at_full_batch_leaves(tpot_p99_ms: float) -> None:
+    """The verifier called the claim infeasible once: it only knew the slots that memory leaves."""
+    stated = {
+        "hardware": {"gpu": "h100-sxm-80gb", "nodes": 1, "gpus_per_node": 2},
+        "model": "llama3.1-8b",
+        "workload": {"prompt_tokens": 500, "output_tokens": 100, "requests_per_s": 2},
+        "requirements": {"ttft_p99_ms": 1000, "tpot_p99_ms": tpot_p99_ms},
+        "objective": "capacity",
+    }
+    answer = solve(problem_from_dict(stated), repairs=False)
+    assert answer.status == "optimal" and answer.verification.passed
+    assert answer.strategy is not None and answer.metrics is not None
+    assert answer.metrics.tpot_full_batch_ms <= tpot_p99_ms
+    fixed = {"tensor_parallel": answer.strategy.tensor_parallel, "data_parallel": answer.strategy.data_parallel}
+    more = check(
+        problem_from_dict(stated), Fixed(**fixed, pipeline_parallel=1, max_num_seqs=answer.strategy.max_num_seqs + 1)
+    )
+    assert more.feasible is False
+
+
 @pytest.mark.parametrize("seed", range(1, 24, 2))
 def test_no_row_carries_more(seed: int) -> None:
     problem = asked(random_problem(seed), "capacity")

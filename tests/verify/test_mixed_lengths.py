@@ -35,7 +35,7 @@ TRACE_LIKE: dict[str, Any] = {
 TAIL: dict[str, Any] = {"prompt_tokens": 1000, "prompt_tokens_p99": 5000, "output_tokens": 200}
 GUESSES = {"method": "ngram", "acceptance": 0.6, "max_tokens": 3, "tokens": 2}
 DRAFT = {
-    "method": "draft", "acceptance": 0.7, "tokens": 3, "draft_parameters": 1.5, "draft_layers": 4, "draft_kv_bytes_per_token": 8192,
+    "method": "draft", "acceptance": 0.7, "tokens": 3, "draft_parameters": 1.1, "draft_layers": 4, "draft_kv_bytes_per_token": 8192,
 }  # fmt: skip
 WORKLOADS = [
     TRACE_LIKE,

@@ -125,9 +125,14 @@ def test_times_by_hand() -> None:
         prefill = sum(prompt) + sum(decode) + sends_by_hand(900)
         assert float(one.facts.times.prefill(900, n)) == pytest.approx(prefill, rel=1e-12)
         p = (n - 1) / 128
-        # Equal lengths: two prompts of a round pass side by side for half of the shorter one (docs/model.md, section 3).
-        longest = max(prompt) * waits
-        token = rounds + p * (longest + max(0, sum(prompt) - longest) / (1 + p / 2))
+        # One micro-batch takes the prompts of a round, and makes up for its wait for a turn (docs/model.md, section 3).
+        longest, wait = max(prompt) * waits, rounds - sum(decode) - sends_by_hand(b)
+        more = sum(prompt) + sends_by_hand(900) - sends_by_hand(0) - longest
+        missed, whole = p / (1 + p), int(wait / more)
+        work = p * longest + p * more * missed**whole * (1 - (wait / more - whole) * (1 - missed))
+        follow = (1 - 1 / 3 - 1 / 18) * min(1, p / (1 + 2 * p / 3))
+        bunched = (rounds + work) / 2 + (((rounds + work) / 2) ** 2 - follow * work * rounds) ** 0.5
+        token = max(rounds + p * longest, bunched)
         assert float(one.facts.times.tpot(n)) == pytest.approx(token, rel=1e-12)
         assert curve.round[0, n - 1] == pytest.approx(rounds, rel=1e-12)
         assert curve.prefill[0, n - 1] == pytest.approx(prefill, rel=1e-12)

@@ -10,6 +10,7 @@ from optimizer.results.answer import RuleResult
 
 SAME = {"memory": "memory", "concurrency": "n99", "gpu_count": "gpus-used"}
 """Rules whose actual figure is derived under another name."""
+SHARE = "share of requests"
 
 
 def derive_rules(subject: Subject) -> None:
@@ -24,19 +25,24 @@ def derive_rules(subject: Subject) -> None:
     for rule in subject.answer.rules:
         if rule.slack is None or isinstance(rule.limit, str) or isinstance(rule.actual, str):
             continue
-        unit, actual = unit_of(rule), actual_id(subject, rule)
-        first, second, words = rule.limit, rule.actual, "limit − actual"
+        unit, actual, by = unit_of(rule), actual_id(subject, rule), scale_of(rule)
+        first, second, words = by * rule.limit, by * rule.actual, "limit − actual"
         if abs(rule.limit - rule.actual - rule.slack) > 1e-6 * max(1.0, abs(rule.slack)):
-            first, second, words = rule.actual, rule.limit, "actual − limit"
+            first, second, words = second, first, "actual − limit"
         ledger.derive(
             f"slack-{rule.id}", f"Slack of rule {rule.id}", words, f"{number(first)} {unit} − {number(second)} {unit}",
-            rule.slack, unit, text=signed(rule.slack, rule.unit), note=rule.sentence, inputs=(actual,) if actual else (),
+            by * rule.slack, unit, text=signed(rule.slack, rule.unit), note=rule.sentence, inputs=(actual,) if actual else (),
         )  # fmt: skip
 
 
 def unit_of(rule: RuleResult) -> str:
     """The rule's unit as arithmetic knows it."""
-    return "B" if rule.unit == "bytes" else rule.unit
+    return {"bytes": "B", SHARE: "%"}.get(rule.unit, rule.unit)
+
+
+def scale_of(rule: RuleResult) -> int:
+    """What a rule's figures are multiplied by to be in that unit."""
+    return 100 if rule.unit == SHARE else 1
 
 
 def actual_id(subject: Subject, rule: RuleResult) -> str | None:
@@ -51,14 +57,14 @@ def actual_cell(subject: Subject, rule: RuleResult) -> Cell:
     """What the strategy does, linked to its derivation."""
     if isinstance(rule.actual, str):
         return rule.actual
-    return Figure(amount(rule.actual, rule.unit), rule.actual, unit_of(rule), actual_id(subject, rule))
+    return Figure(amount(rule.actual, rule.unit), scale_of(rule) * rule.actual, unit_of(rule), actual_id(subject, rule))
 
 
 def limit_cell(rule: RuleResult) -> Cell:
     """What the rule allows."""
-    return (
-        rule.limit if isinstance(rule.limit, str) else Figure(amount(rule.limit, rule.unit), rule.limit, unit_of(rule))
-    )
+    if isinstance(rule.limit, str):
+        return rule.limit
+    return Figure(amount(rule.limit, rule.unit), scale_of(rule) * rule.limit, unit_of(rule))
 
 
 def signed(value: float, unit: str) -> str:
@@ -71,4 +77,9 @@ def slack_cell(subject: Subject, rule: RuleResult) -> Cell:
     if rule.slack is None:
         return ""
     known = f"slack-{rule.id}"
-    return Figure(signed(rule.slack, rule.unit), rule.slack, unit_of(rule), known if known in subject.ledger else None)
+    return Figure(
+        signed(rule.slack, rule.unit),
+        scale_of(rule) * rule.slack,
+        unit_of(rule),
+        known if known in subject.ledger else None,
+    )

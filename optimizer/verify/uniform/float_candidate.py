@@ -150,13 +150,11 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
     rules.limits(normal)
     done = completed(np.arange(1, upto + 1) * 1000 / times.residence[:, :upto], caches.slots(upto))
     done = done[shape][:, slots - 1] * np.array([[row.replicas] for row in block])
+    alone = _Rules(problem, _fits(problem, shapes, stages, slots))
     if problem.requirements.tpot_p99_ms is not None:
-        rules.at_most(
-            "tpot_full_batch",
-            times.tpot[:, slots - 1][shape],
-            float(planned(problem.requirements, problem.requirements.tpot_p99_ms)),
-            NEAR_MS,
-        )
+        most = float(planned(problem.requirements, problem.requirements.tpot_p99_ms))
+        for of, full in ((rules, times.tpot[:, slots - 1][shape]), (alone, times.tpot[:, slots - 1])):
+            of.at_most("tpot_full_batch", full, most, NEAR_MS)
     demand = problem.workload.requests_per_s
     rules.at_most("request_rate", -done, -demand, demand * NEAR_RELATIVE + 2e-3 * (demand * 1000 % 1 > 0))
     for lost in ("gpu", "node"):
@@ -171,8 +169,8 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
     if problem.objective.preset == "throughput":
         tier = -np.floor(done * problem.workload.output_tokens * 1000) / 1000
     elif problem.objective.preset == "capacity":
-        # More sequences never carry less: the largest number that fits stands for all.
-        fitting = np.where(_fits(problem, shapes, stages, slots), slots, 0).max(axis=1)
+        # More sequences never carry less: the largest number that its own rules allow stands for all.
+        fitting = np.where(alone.maybe, slots, 0).max(axis=1)
         each = most_per_replica(problem, times, fitting, caches)
         replicas = np.array([row.replicas for row in block])
         tier = tier + capacity_tier(each[shape], replicas)[:, None]
