@@ -202,7 +202,7 @@ def inventory_from_dict(
     groups = _groups(stated.cluster)
     domains = _domains(stated.domains, {group.name for group in groups})
     groups = in_one_host(groups, domains)
-    search = stated.search
+    search = _one_budget(stated.search)
     alone = [group.gpu for group in groups if not group.gpu.peer_links]
     if alone:
         if len(alone) < len(groups):
@@ -286,6 +286,19 @@ def _losses(survive: Mapping[str, Any], problem: InventoryProblem) -> tuple[Loss
         if count:
             found.append(Losses(level=level, count=count))
     return tuple(found)
+
+
+def _one_budget(search: SearchLimits) -> SearchLimits:
+    """The search with the one token budget that is stated: several are a decision of problems with ``hardware:``."""
+    budgets = search.token_budgets
+    if budgets is None:
+        return search
+    if isinstance(budgets, str) or len(set(budgets)) > 1:
+        raise ProblemError(
+            "search.token_budgets",
+            "is a decision for problems with hardware:; with cluster: state one, as search.max_num_batched_tokens",
+        )
+    return search.model_copy(update={"max_num_batched_tokens": budgets[0], "token_budgets": None})
 
 
 def _groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
