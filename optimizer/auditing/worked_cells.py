@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from optimizer.auditing.arithmetic import judge_arithmetic
-from optimizer.auditing.comparisons import conversions
 from optimizer.auditing.context import Context
+from optimizer.auditing.conversions import conversions
 from optimizer.auditing.lexicon import lexicon
 from optimizer.auditing.plain import in_english
 from optimizer.auditing.reading import Statement

@@ -295,6 +295,22 @@ class StepModel:
         groups = [np.flatnonzero(self.table.pp == degree) for degree in degrees]
         return joined([(rows, self._part(rows)._service(slots)) for rows in groups], len(self.table.shapes))
 
+    def completes_at_most(self, slots: Ints) -> Floats:
+        """Requests/s that a replica of each shape never passes with so many sequences, (S,): a quick upper bound of X.
+
+        Of prompts of one length, nothing guessed. R(n) ≥ (o − 1) · (round(n) + (n − 1)/o · O_max) + O_max with o output tokens,
+        round(n) ≥ n/b · d(b) with d the slowest stage's step, and d(b)/b falls with b: so n/R(n) is largest at the most sequences, and
+        at most this.
+        """
+        work = self.problem.workload
+        batch = np.maximum(1, -(-slots // self.table.pp))
+        decode = np.asarray(sum(self.decode_terms(batch[:, None]).values()))[:, :, 0].max(axis=1)
+        prefill = np.asarray(sum(self.prefill_terms(work.prompt_tokens).values())).max(axis=1)
+        least_ms = (1 - 1 / work.output_tokens) * (work.output_tokens * decode / batch + prefill)
+        with np.errstate(divide="ignore"):
+            bound: Floats = np.where(least_ms > 0, 1e3 / least_ms, np.inf)
+        return bound
+
     def _part(self, rows: Ints) -> StepModel:
         """The same for some of the shapes."""
         arrays = replace(self.arrays, **{name: getattr(self.arrays, name)[rows] for name in ARRAYS_BY_SHAPE})

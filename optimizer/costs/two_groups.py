@@ -52,19 +52,8 @@ class TwoGroupCosts:
         return bytes_of_sequences(self.problems[0], tokens, self.table, self._arrays[0], shape)
 
     def completes_at_most(self, slots: Ints) -> Floats:
-        """Requests/s that a replica of each shape never passes with so many sequences, (S,): a quick upper bound of X.
-
-        R(n) ≥ (o − 1) · (round(n) + (n − 1)/o · O_max) + O_max with o output tokens, round(n) ≥ n/b · d(b) with d the slowest
-        stage's step, and d(b)/b falls with b: so n/R(n) is largest at the most sequences, and at most this.
-        """
-        work = self.problems[0].workload
-        batch = np.maximum(1, -(-slots // self.table.pp))
-        decode = np.asarray(sum(self.steps.decode_terms(batch[:, None]).values()))[:, :, 0].max(axis=1)
-        prefill = np.asarray(sum(self.steps.prefill_terms(work.prompt_tokens).values())).max(axis=1)
-        least_ms = (1 - 1 / work.output_tokens) * (work.output_tokens * decode / batch + prefill)
-        with np.errstate(divide="ignore"):
-            bound: Floats = np.where(least_ms > 0, 1e3 / least_ms, np.inf)
-        return bound
+        """Requests/s that a replica of each shape never passes with so many sequences, (S,)."""
+        return self.steps.completes_at_most(slots)
 
     @cached_property
     def steps(self) -> TwoGroupSteps:

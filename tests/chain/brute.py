@@ -23,8 +23,8 @@ def best_value(problem: ChainProblem) -> int:
     return max(max_flow(problem, chosen) for chosen in itertools.product(*options))
 
 
-def best_limited(problem: ChainProblem, stages: int) -> int:
-    """The same under a limit on stages, by choosing also which links may be used (tiny cases only)."""
+def best_limited(problem: ChainProblem) -> int:
+    """The same under limits on every way that tokens take: links are left out until no way breaks a limit (tiny cases only)."""
     layers = problem.model.layers
     options: list[list[Held | None]] = []
     for node in problem.cluster.nodes:
@@ -32,33 +32,54 @@ def best_limited(problem: ChainProblem, stages: int) -> int:
         options.append([None, *((s, n) for n in range(1, most + 1) for s in range(layers - n + 1))])
     best = 0
     for chosen in itertools.product(*options):
-        pairs = joined(problem, chosen)
-        if max_flow(problem, chosen) <= best:
-            continue
-        for size in range(len(pairs) + 1):
-            for kept in itertools.combinations(pairs, size):
-                if longest(problem, chosen, kept) <= stages:
-                    best = max(best, max_flow(problem, chosen, kept))
+        graph = flow_graph(problem, chosen)
+        best = max(best, _within_limits(problem, chosen, graph, best, set()))
     return best
 
 
-def longest(problem: ChainProblem, chosen: tuple[Held | None, ...], kept: tuple[tuple[int, int], ...]) -> int:
-    """Most nodes on any way from the source to the sink."""
-    graph = nx.DiGraph()
-    for index, held in enumerate(chosen):
-        if held is not None:
-            graph.add_node(index)
-    graph.add_edges_from(kept)
-    starts = [n for n, held in enumerate(chosen) if held is not None and held[0] == 0]
-    ends = [n for n, held in enumerate(chosen) if held is not None and sum(held) == problem.model.layers]
-    depth = 0
-    for a in starts:
-        for b in ends:
-            if a == b:
-                depth = max(depth, 1)
-            for way in nx.all_simple_paths(graph, a, b):
-                depth = max(depth, len(way))
-    return depth
+def _within_limits(
+    problem: ChainProblem, chosen: tuple[Held | None, ...], graph: nx.DiGraph, best: int, seen: set[frozenset[object]]
+) -> int:
+    """The most flow of a graph without some of its links, such that every way through it keeps the limits.
+
+    A way that breaks a limit has to lose one of its links, so each of them is tried; what carries no more than is known is left.
+    """
+    kept = frozenset(graph.edges)
+    if kept in seen:
+        return best
+    seen.add(kept)
+    flow = int(nx.maximum_flow_value(graph, SOURCE, SINK))
+    if flow <= best:
+        return best
+    for way in nx.all_simple_paths(graph, SOURCE, SINK):
+        if _keeps(problem, chosen, way):
+            continue
+        for a, b in itertools.pairwise(way):
+            if not (
+                isinstance(a, tuple) and isinstance(b, tuple) and a[0] == b[0]
+            ):  # a link, and not a node's own capacity
+                less = graph.copy()
+                less.remove_edge(a, b)
+                best = max(best, _within_limits(problem, chosen, less, best, seen))
+        return best
+    return flow
+
+
+def _keeps(problem: ChainProblem, chosen: tuple[Held | None, ...], way: list[object]) -> bool:
+    """Whether one way, in and out of every node that it passes, is within both limits."""
+    nodes, limits = problem.cluster.nodes, problem.requirements
+    passed = [place[0] for place in way if isinstance(place, tuple) and place[1] == "in"]
+    if limits.max_stages is not None and len(passed) > limits.max_stages:
+        return False
+    if limits.max_ms_per_token is None:
+        return True
+    stops = [SOURCE, *(nodes[index].name for index in passed), SINK]
+    spent = sum((problem.latency_ms(a, b) for a, b in itertools.pairwise(stops)), Fraction(0))
+    for index in passed:
+        held = chosen[index]
+        assert held is not None
+        spent += problem.stage_ms(nodes[index].type, held[1]) or Fraction(0)
+    return spent <= Fraction(str(limits.max_ms_per_token))
 
 
 def joined(problem: ChainProblem, chosen: tuple[Held | None, ...]) -> list[tuple[int, int]]:
@@ -76,10 +97,13 @@ def joined(problem: ChainProblem, chosen: tuple[Held | None, ...]) -> list[tuple
     return found
 
 
-def max_flow(
-    problem: ChainProblem, chosen: tuple[Held | None, ...], pairs: tuple[tuple[int, int], ...] | None = None
-) -> int:
+def max_flow(problem: ChainProblem, chosen: tuple[Held | None, ...]) -> int:
     """Maximum flow of one placement."""
+    return int(nx.maximum_flow_value(flow_graph(problem, chosen), SOURCE, SINK))
+
+
+def flow_graph(problem: ChainProblem, chosen: tuple[Held | None, ...]) -> nx.DiGraph:
+    """Nodes in two halves with their throughput between them, and every link that the rule and the file allow."""
     nodes = problem.cluster.nodes
     graph = nx.DiGraph()
     graph.add_nodes_from([SOURCE, SINK])
@@ -99,6 +123,6 @@ def max_flow(
             edge(SOURCE, (index, "in"), problem.capacity(SOURCE, node.name))
         if sum(held) == problem.model.layers:
             edge((index, "out"), SINK, problem.capacity(node.name, SINK))
-    for a, b in joined(problem, chosen) if pairs is None else pairs:
+    for a, b in joined(problem, chosen):
         edge((a, "out"), (b, "in"), problem.capacity(nodes[a].name, nodes[b].name))
-    return int(nx.maximum_flow_value(graph, SOURCE, SINK))
+    return graph

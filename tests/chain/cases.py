@@ -46,6 +46,23 @@ def tiny(seed: int, links: str = "none", connection: str = "exact") -> dict[str,
     return {"kind": "chain", "model": {"layers": layers}, "cluster": cluster, "connection": connection}
 
 
+def limited(seed: int, connection: str, limits: str) -> dict[str, Any]:
+    """A tiny instance with limits on chains ("stages", "ms" or "both"), latencies of links, and stage times of one type."""
+    values, chance = tiny(seed, "some", connection), random.Random(9_000 + seed)
+    for link in values["cluster"]["links"]:
+        link["latency_ms"] = chance.choice([0, 1, 5, 20])
+    for kind in values["cluster"]["types"].values():
+        if chance.random() < 0.5:
+            kind["time_ms_by_layers"] = {n: 4 * n for n in kind["throughput_tokens_per_s_by_layers"]}
+    values["requirements"] = {
+        "max_stages": chance.choice([1, 2, 2, 3]),
+        "max_ms_per_token": chance.choice([17, 42, 77, 121, 177, 301]),
+    }
+    if limits != "both":
+        del values["requirements"]["max_ms_per_token" if limits == "stages" else "max_stages"]
+    return values
+
+
 def generated(seed: int, nodes: int, types: int, partitions: int = 1, layers: int = 80) -> dict[str, Any]:
     """Nodes of mixed types; with several partitions 12.5 MB/s between them and 1.25 GB/s inside, 16 KiB a token."""
     chance = random.Random(seed)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from itertools import combinations
 
 import pytest
 
 from optimizer import problem_from_dict, solve
 from optimizer.explain.common.sets import deletion, hitting_sets
-from optimizer.explain.uniform.conflict import find_conflicts
+from optimizer.explain.uniform.conflict import MOST_LISTED, find_conflicts
 from optimizer.explain.uniform.wide import CANDIDATES, WideSearch
 from optimizer.reading.stated import Stated
 from optimizer.search.uniform.quantities import Quantities
@@ -52,6 +53,38 @@ def test_every_conflict_is_real_and_minimal(block: int) -> None:
                     conflict,
                     member,
                 )
+
+
+def ways_out(conflicts: list[tuple[str, ...]]) -> list[set[str]]:
+    """Every smallest set of members that takes one from each conflict, by trying all sets."""
+    names = sorted({member for conflict in conflicts for member in conflict})
+    found: list[set[str]] = []
+    for size in range(1, len(names) + 1):
+        for chosen in combinations(names, size):
+            members = set(chosen)
+            if all(members & set(conflict) for conflict in conflicts) and not any(one <= members for one in found):
+                found.append(members)
+    return found
+
+
+@pytest.mark.parametrize("block", range(0, SEEDS, 3 * BLOCK))
+def test_no_conflict_is_missing(block: int) -> None:
+    """Giving up one member of each conflict listed has to help: were it not so, a conflict would be missing from the list.
+
+    The same freedom as for minimality: search limits may be opened, and more nodes count where the GPU count is given up.
+    """
+    for seed, stated in infeasible(range(block, block + BLOCK)):
+        problem = stated.problem()
+        wide, quantities = WideSearch(stated, problem), Quantities(problem, build_space(problem))
+        listed = [conflict.rules for conflict in find_conflicts(quantities, None, wide, every=True)]
+        if len(listed) >= MOST_LISTED:
+            continue
+        for given_up in ways_out(listed):
+            kept, nodes = set(wide.members) - given_up, wide.relaxation("nodes")
+            helps = holds_together(wide, stated, kept)
+            if not helps and "gpu_count" in given_up and nodes is not None and nodes.full is not None:
+                helps = holds_together(wide, stated.changed(nodes.full), kept)
+            assert helps, (seed, given_up, listed)
 
 
 @pytest.mark.parametrize("seed", range(200))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from optimizer import problem_from_dict, solve
+from optimizer.explain.uniform.cuts import too_slow
 from optimizer.render.text import print_answer
 
 H100: dict[str, Any] = {
@@ -63,6 +64,15 @@ def test_what_no_engine_could_run_is_called_so() -> None:
     answer = solve(problem_from_dict(stated))
     assert answer.status == "infeasible" and answer.within is None and answer.cut_by == ()
     assert "no strategy exists" in answer.explanation[0]
+
+
+@pytest.mark.parametrize("stated", [stated for _, stated in CASES], ids=[field for field, _ in CASES])
+def test_what_no_shape_completes_is_known_without_times_of_every_number(stated: dict[str, Any]) -> None:
+    """The quick bound calls nothing impossible that a wider search finds, and sees a demand far beyond what GPUs complete."""
+    problem = problem_from_dict({**stated, "search": {}})
+    assert not too_slow(problem)
+    load = {**stated["workload"], "requests_per_s": 1e6}
+    assert too_slow(problem_from_dict({**stated, "workload": load, "search": {}}))
 
 
 CHOICES: dict[str, Any] = {

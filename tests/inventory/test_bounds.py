@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from optimizer.facts.inventory import InventoryProblem
@@ -19,6 +20,7 @@ from optimizer.search.inventory.master import Master
 from optimizer.search.inventory.placer import Placer
 from optimizer.search.inventory.plan import Entry, Plan
 from optimizer.search.inventory.prices import Prices
+from optimizer.search.inventory.row_earnings import may_earn_more
 from optimizer.search.inventory.solve import InventorySolver
 from optimizer.search.inventory.valuation import Valuation
 from optimizer.search.uniform.quantities import ObjectiveWeights
@@ -129,3 +131,19 @@ def test_what_nodes_are_worth_bounds_the_best_plan(seed: int) -> None:
         terms = cuts.own(few, factor * multiplier, NEAR)
         shares.append(Prices(problem, candidates, few, terms).least_ns / NS_PER_MS / best.value.exact_ms)
     assert 0.97 < max(shares) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("times", [0.5, 1.0, 4.0])
+def test_a_row_is_not_left_out_that_earns_more_than_the_limit(times: float) -> None:
+    """At a limit just below what a row's own bound attains the row stays; far above what it can earn it is known to go."""
+    problem = inventory(3, often=False)
+    candidates = Candidates(problem)
+    for number, kind in enumerate(candidates.group_types):
+        for position, candidate in enumerate(kind.candidates[:4]):
+            table, rows = kind.table(candidate), np.array([candidate.row])
+            gamma = times * 1.5 * candidates.curves(number).fastest_ms(position)
+            rates = np.linspace(0, candidate.slots_capacity / MICRO, 200)[1:]
+            means = kind.means([candidate], rates[None, :])[0]
+            attained = max(0.0, float((rates * (gamma - means)).max()))
+            assert may_earn_more(table, rows, gamma, np.array([attained * (1 - 1e-6) - 1e-9])).all()
+            assert not may_earn_more(table, rows, gamma, gamma * table.most_per_s(rows)).any()

@@ -10,6 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.load import chain_length
 from optimizer.explain.common.patience import Patience, TimeUpError
 from optimizer.explain.uniform.relaxations import make
 from optimizer.explain.uniform.repair import before
@@ -18,8 +22,9 @@ from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, Change, Repair
 from optimizer.search.uniform.replica_counts import any_allowed
-from optimizer.search.uniform.space import SpaceTooLargeError, pipeline_degrees, tensor_degrees
+from optimizer.search.uniform.space import SpaceTooLargeError, pipeline_degrees, shape_ranges, tensor_degrees
 
+_ROUNDING = 1 + 1e-9
 _FORMATS = ("search.weight_precision", "search.kv_precision")
 
 
@@ -109,12 +114,29 @@ def _beyond_defaults(problem: Problem) -> dict[str, list[int]]:
 
 def _feasible(problem: Problem | None, patience: Patience) -> bool:
     """Whether some strategy keeps every rule; also where there are too many to say so."""
-    if problem is None:
+    if problem is None or too_slow(problem):
         return False
     try:
         return any_allowed(problem, ask=patience.ask)
     except SpaceTooLargeError:
         return True
+
+
+def too_slow(problem: Problem) -> bool:
+    """Whether all GPUs together never complete the demand, whatever the shape: known without the times of every number in progress."""
+    work, off = problem.workload, problem.search.disabled_rules
+    plain = problem.costs is None and not work.mixed and work.speculation is None and problem.serving == "joint"
+    if not plain or "request_rate" in off:
+        return False
+    shapes, replicas = [], []
+    for shape, degrees in shape_ranges(problem):
+        if len(degrees):
+            shapes.append(shape)
+            replicas.append(max(degrees[0], degrees[-1]) if isinstance(degrees, range) else max(degrees))
+    if not shapes:
+        return False
+    each = AnalyticCosts(problem, shapes).steps.completes_at_most(np.full(len(shapes), chain_length(problem)))
+    return float((each * np.array(replicas)).max()) * _ROUNDING < work.requests_per_s
 
 
 def _widening(wide: WideSearch, opened: dict[str, Any], solved: Callable[[Problem], Answer]) -> Repair | None:

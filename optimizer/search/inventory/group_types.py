@@ -14,6 +14,7 @@ from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidate import MICRO, InstanceCandidate, StagePart, nodes_needed
 from optimizer.search.inventory.dominance import dominated_at_each_rate
+from optimizer.search.inventory.stage_bounds import StageBounds, Width
 from optimizer.search.inventory.tables import InstanceTable, Times
 from optimizer.search.uniform.space import contexts_for, layer_splits, pipeline_degrees, slicing_degrees, tensor_degrees
 
@@ -144,6 +145,8 @@ class OneGroup(Kind):
     ) -> None:
         super().__init__(problem, fixed, times)
         self.group, self.together = group, together
+        self.stage_bounds: dict[tuple[tuple[Width, ...], bytes], StageBounds] = {}
+        """Of the stages of pipelines over this and another kind, by widths and batches: the same whatever the other kind."""
         found: list[InstanceCandidate] = []
         for nodes, shapes in sorted(self._shapes().items()):
             self.considered += len(shapes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -54,6 +54,17 @@ class Prospects:
     def part(self, chosen: Bools) -> Prospects:
         """Some of them."""
         return Prospects(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A division of stages: how many on either side, the nodes that they take, and what these carry otherwise, millionths."""
+
+    stages: tuple[int, int]
+    nodes: tuple[int, int]
+    ahead: Ints
+    """Layers that the first part may hold."""
+    apart: int
 
 
 class Pairing:
@@ -110,10 +121,12 @@ class Pairing:
 
     def _found(self) -> Iterator[Prospects]:
         degrees = one_of(self.fixed.pipeline_parallel, pipeline_degrees(self._hs[0]))
+        layers = self.problem.model.layers
         for tp in sorted({width[0] for width in self.widths}):
             rows = np.array([row for row, width in enumerate(self.widths) if width[0] == tp], dtype=np.int64)
+            cuts: list[_Cut] = []
             for stages in ((first, pp - first) for pp in degrees for first in range(1, pp)):
-                ahead = layers_ahead(self.problem.model.layers, stages)
+                ahead = _layers_ahead(layers, stages)
                 nodes = [
                     nodes_needed(tp * many, many, kind.group.free_gpus, kind.together)
                     for kind, many in zip(self.apart, stages, strict=True)
@@ -121,13 +134,21 @@ class Pairing:
                 if None in nodes or not len(ahead):
                     continue
                 self.considered += len(rows) * len(ahead)
-                yield self._of(tp, rows, stages, (nodes[0] or 1, nodes[1] or 1), ahead)
+                on = nodes[0] or 1, nodes[1] or 1
+                apart = sum(self._otherwise(side, stages[side], on[side], tp) for side in (0, 1))
+                cuts.append(_Cut(stages, on, ahead, apart))
+            if cuts:
+                yield self._of(rows, cuts)
 
-    def _of(self, tp: int, rows: Ints, stages: tuple[int, int], nodes: tuple[int, int], ahead: Ints) -> Prospects:
-        """Those of one TP degree and division of the stages, every width and layer split."""
-        work, pp, every = self.problem.workload, sum(stages), rows[:, None]
-        held = (ahead, self.problem.model.layers - ahead)
-        fullest = [-(-layers // many) for layers, many in zip(held, stages, strict=True)]
+    def _of(self, rows: Ints, cuts: Sequence[_Cut]) -> Prospects:
+        """Those of one TP degree: every width, division of the stages and layer split."""
+        work, every = self.problem.workload, rows[:, None]
+        cut = np.repeat(np.arange(len(cuts)), [len(one.ahead) for one in cuts])
+        ahead = np.concatenate([one.ahead for one in cuts])
+        stages = np.array([one.stages for one in cuts], dtype=np.int64)[cut]
+        pp, apart = stages.sum(axis=1), np.array([one.apart for one in cuts], dtype=np.int64)[cut]
+        held = np.stack([ahead, self.problem.model.layers - ahead], axis=1)
+        fullest = (-(-held // stages)).T
         slots = np.full((len(rows), len(ahead)), self._most, dtype=np.int64)
         if not self._no_memory:
             for bound, layers in zip(self._bounds, fullest, strict=True):
@@ -140,34 +161,38 @@ class Pairing:
         least_ms = (1 - 1 / work.output_tokens) * (work.output_tokens * slowest / batch + longest)
         with np.errstate(divide="ignore"):
             completes = np.where(least_ms > 0, 1e3 / least_ms, np.inf) * _ROUNDING
-        apart = sum(self._otherwise(side, stages[side], nodes[side], tp) for side in (0, 1))
         row, column = np.nonzero((slots >= self._fewest) & (completes * MICRO > apart))
-        count = len(row)
+        order = np.lexsort((column, row, cut[column]))
+        row, column = row[order], column[order]
         return Prospects(
             width=rows[row],
-            stages=np.tile(np.array(stages, dtype=np.int64), (count, 1)),
-            nodes=np.tile(np.array(nodes, dtype=np.int64), (count, 1)),
+            stages=stages[column],
+            nodes=np.array([one.nodes for one in cuts], dtype=np.int64)[cut[column]],
             ahead=ahead[column],
-            apart=np.full(count, apart, dtype=np.int64),
+            apart=apart[column],
             slots=slots[row, column],
-            residence_ms=self._residence(stages, rows[row], [layers[column] for layers in held]),
+            residence_ms=self._residence(stages[column], rows[row], held[column]),
         )
 
-    def _residence(self, stages: tuple[int, int], row: Ints, held: Sequence[Ints]) -> Floats:
+    def _residence(self, stages: Ints, row: Ints, held: Ints) -> Floats:
         """Lower bounds of R(m), (J, M): section 3 of ``docs/model.md`` with the least that stages take, sends and engine left out.
 
         A part's fullest stage holds its layers over its stages, rounded up, and each stage those rounded down.
+
+        Args:
+            stages: (J, 2) of both parts.
+            held: (J, 2) layers of both parts.
         """
-        work, m = self.problem.workload, self.running
+        work, m, pp = self.problem.workload, self.running, stages.sum(axis=1)[:, None]
         slowest, through, whole, longest = (np.zeros((len(row), len(m))) for _ in range(4))
-        at = np.searchsorted(self._batches, -(-m // sum(stages)), side="right") - 1
-        for bound, layers, many in zip(self._bounds, held, stages, strict=True):
+        at = np.searchsorted(self._batches, -(-m // pp), side="right") - 1
+        for bound, layers, many in zip(self._bounds, held.T, stages.T, strict=True):
             low, high = layers // many, -(-layers // many)
             slowest = np.maximum(slowest, bound.decode_ms[row[:, None], high[:, None], at])
-            through += many * bound.decode_ms[row[:, None], low[:, None], at]
-            whole += many * bound.prefill_ms[row, low][:, None]
+            through += many[:, None] * bound.decode_ms[row[:, None], low[:, None], at]
+            whole += (many * bound.prefill_ms[row, low])[:, None]
             longest = np.maximum(longest, bound.prefill_ms[row, high][:, None])
-        rounds = np.maximum(through, np.minimum(m, sum(stages)) * slowest)
+        rounds = np.maximum(through, np.minimum(m, pp) * slowest)
         prompts = (m - 1) / work.output_tokens
         token = rounds + prompts * np.maximum(longest, whole / (1 + prompts / 2))
         result: Floats = (whole + (work.output_tokens - 1) * token) / _ROUNDING
@@ -190,7 +215,13 @@ class Pairing:
     @cached_property
     def _bounds(self) -> tuple[StageBounds, ...]:
         """Bounds of a stage on either side, a row for each width."""
-        return tuple(StageBounds(alone, self.widths, self._batches) for alone in self._hs)
+        found = []
+        for kind, alone in zip(self.apart, self._hs, strict=True):
+            key = self.widths, self._batches.tobytes()
+            if key not in kind.stage_bounds:
+                kind.stage_bounds[key] = StageBounds(alone, self.widths, self._batches)
+            found.append(kind.stage_bounds[key])
+        return tuple(found)
 
     def _otherwise(self, side: int, stages: int, nodes: int, tp: int) -> int:
         """What instances within the group carry in the place of a part, millionths of a request/s."""
@@ -206,6 +237,11 @@ def _rising(most: int, exact: int) -> Ints:
     while found[-1] < most:
         found.append(min(most, max(found[-1] + 1, int(found[-1] * _FINER))))
     return np.array(found, dtype=np.int64)
+
+
+@lru_cache(maxsize=4096)
+def _layers_ahead(layers: int, stages: tuple[int, int]) -> Ints:
+    return layers_ahead(layers, stages)
 
 
 def layers_ahead(layers: int, stages: tuple[int, int]) -> Ints:

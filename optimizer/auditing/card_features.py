@@ -1,0 +1,131 @@
+"""Judges what a GPU has: number formats in hardware, and NVLink."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from optimizer.auditing.context import Context
+from optimizer.auditing.facts import Situation
+from optimizer.auditing.predicate_claims import claim_of
+from optimizer.auditing.sentences import Sentence
+from optimizer.auditing.situations import about
+from optimizer.results.audit import Claim, Verdict
+
+_NATIVE = re.compile(
+    r"\b(?:native(?:ly)?|tensor[- ]?cores?|hardware support|in hardware|supports?|supported|compute|runs?"
+    r"|accelerat\w+|offers?|has|have|not available|unavailable|available|unterstützt|beherrscht|nativ|rechnet"
+    r"|Hardware|Tensorkerne|prend en charge|gère|nativement|matériel|exécute|lacks?|without|knows?|calculates?|computes?"
+    r"|kennt|kann|calcul\w*|sait"
+    r"|connaît|cœurs? tenseurs?|dispose)\b",
+    re.IGNORECASE,
+)
+
+_LINK = re.compile(r"\bNVLink(?:s|ed)?\b|\bNVSwitch\b", re.IGNORECASE)
+
+_IN_HARDWARE = re.compile(
+    r"\b(?:natively|native|nativ|in hardware|in Hardware|nativement|tensor[- ]cores?|Tensorkerne)\b", re.IGNORECASE
+)
+
+_OF_THE_CARD = re.compile(
+    r"\W*(?:it|they|the (?:card|GPU|accelerator)s?|th[eo]se (?:cards|GPUs)|our (?:cards|GPUs)|die (?:Karten?|GPUs?)|sie|la carte"
+    r"|les (?:cartes|GPU)|elles?)\s",
+    re.IGNORECASE,
+)
+
+_THESE_CARDS = re.compile(
+    r"\b(?:these|those|our|the|diesen?|unseren?|den|ces|nos|les)\s(?:cards|GPUs?|accelerators|Karten|GPUs|cartes)\b",
+    re.IGNORECASE,
+)
+
+_OF_STORAGE = re.compile(r"\b(?:weights?|memory|storage|cache|Gewichte|poids)\b", re.IGNORECASE)
+
+_WITHOUT_HARDWARE = re.compile(
+    r"\b(?:weight-only|emulat\w+|Marlin|dequant\w+|only stored|nur gespeichert)\b", re.IGNORECASE
+)
+"""Ways to use a format that the tensor cores do not have."""
+
+_FORMAT_WORDS = {"fp8": "fp8", "int8": "int8", "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "fp4", "bf16": "bf16"}
+
+
+def formats_had(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
+    named = [(t, _FORMAT_WORDS[id]) for t in sentence.terms if (id := t.id("precisions")) in _FORMAT_WORDS]
+    if len({name for _, name in named}) != 1 or len(sentence.gpus) > 1:
+        return
+    if not sentence.gpus and not (
+        (_OF_THE_CARD.match(sentence.text) or _THESE_CARDS.search(sentence.text))
+        and context.speaks_of_gpu(sentence.statement)
+        and not sentence.models
+    ):
+        return
+    if sentence.gpus and not sentence.gpus[0].facts:
+        return
+    if (
+        not _NATIVE.search(sentence.text)
+        or sentence.measures
+        or (
+            any(t.id("hypothetical") and t.text.casefold() != "option" for t in sentence.terms)
+            and not (sentence.gpus and _IN_HARDWARE.search(sentence.text))
+        )
+        or _WITHOUT_HARDWARE.search(sentence.text)
+        or (_OF_STORAGE.search(sentence.text) and not _IN_HARDWARE.search(sentence.text))
+    ):
+        return
+    _term, name = named[0]
+    meant = about(sentence, (0, len(sentence.text)), context, own)
+    have = {name in one.gpu.dense_tflops for one in meant.situations}
+    if len(have) != 1:
+        return
+    has, gpu = have.pop(), meant.situations[0].gpu.name
+    denied = sentence.has("negation")
+    listed = ", ".join(key.upper() for key in meant.situations[0].gpu.dense_tflops)
+    reason = f"{gpu} computes in {listed}{'' if has else f', not in {name.upper()}'}."
+    yield claim_of(
+        sentence,
+        "confirmed" if has != denied else "refuted",
+        reason,
+        gpu,
+        f"compute in {name.upper()}",
+        "has not" if denied else "has",
+        listed,
+    )
+
+
+_NO_NVLINK = re.compile(
+    r"\b(?:(?:cards?|GPUs?|[ABHL]\d{2,3}S?(?: SXM\d?)?|MI\d{3}X?|it|they)\s(?:have|has|offers?|come with|comes with)\sno NVLink"
+    r"|(?:Karten?|GPUs?|[ABHL]\d{2,3}S?)\s(?:hat|haben)\skein NVLink|(?:n'a|n'ont) pas (?:de |d')?NVLink)\b(?!\s(?:bridge|switch"
+    r"|between|across|zwischen|entre))",
+    re.IGNORECASE,
+)
+
+
+def links_had(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
+    if not _LINK.search(sentence.text) or sentence.has("hypothetical"):
+        return
+    meant = about(sentence, (0, len(sentence.text)), context, own)
+    if not meant.situations or (sentence.has("other") and re.search(r"\butili[sz]", sentence.text)):
+        return
+    denied = sentence.has("negation") or bool(
+        re.search(
+            r"\binstead of NVLink|rather than NVLink|statt NVLink|au lieu de NVLink", sentence.text, re.IGNORECASE
+        )
+    )
+    if _NO_NVLINK.search(sentence.text) and all(one.nvlink_gb_per_s for one in meant.situations):
+        gpu, rate = meant.situations[0].gpu.name, meant.situations[0].nvlink_gb_per_s
+        yield claim_of(
+            sentence, "refuted", f"{gpu} has NVLink, {rate:g} GB/s.", gpu, "NVLink", "has not", f"{rate:g} GB/s"
+        )
+        return
+    without = all(one.nvlink_gb_per_s == 0 for one in meant.situations)
+    gpu = meant.situations[0].gpu.name
+    if without:
+        verdict: Verdict = "confirmed" if denied else "refuted"
+        yield claim_of(
+            sentence,
+            verdict,
+            f"{gpu} has no NVLink; its GPUs reach each other over PCIe.",
+            gpu,
+            "NVLink",
+            "has not" if denied else "has",
+            "none",
+        )

@@ -1,0 +1,121 @@
+"""Judges one amount in two units: ``400 Gbit/s, i.e. 50 GB/s``, ``70,272 bytes, a bit under 69 KiB``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from optimizer.auditing.measures import Measure, shown
+from optimizer.auditing.pair_claims import claim_of
+from optimizer.auditing.sentences import Sentence
+from optimizer.results.audit import Claim
+
+_SAME = re.compile(
+    r"^\s*\(?\s*(?:=|≈|,?\s*(?:i\.\s?e\.|that is|that's|which is|which are|which equals|which makes|or|or about"
+    r"|namely|equals|is|are|makes|in other words|equivalent to|corresponding to|d\. ?h\.|das sind|das ist|also"
+    r"|entspricht|entsprechen|oder|soit|c'est-à-dire|c\.-à-d\.|ou|ce qui fait|équivaut à|équivalent à"
+    r"|correspond à)\s*,?)?\s*(?:about|roughly|around|some|approximately|~|≈|rund|etwa|environ)?\s*\(?$",
+    re.IGNORECASE,
+)
+
+_SAME_AFTER_WORDS = re.compile(
+    r"\s[^\d,;.()]{2,30},\s(?:i\.e\.|that is|which is|that's|which makes|das sind|das ist|d\. ?h\.|soit|c'est-à-dire)\s(?:about "
+    r"|rund |etwa |environ )?",
+    re.IGNORECASE,
+)
+"""``25 Gbit/s am Netz, das sind 3,1 GB/s``."""
+
+_NEARLY = re.compile(
+    r"(?:\s[^\d,;.()]{2,30})?,?\s?\(?(?:which is |that is |das sind |soit )?(?:a (?:bit|little|touch)|slightly|just|etwas|knapp"
+    r"|gut|un peu)\s"
+    r"(?:under|over|above|below|more than|less than|unter|über|mehr als|weniger als|plus de|moins de)\s",
+    re.IGNORECASE,
+)
+"""``70,272 bytes of cache, a bit under 69 KiB``: the same amount, rounded in words."""
+
+
+def conversions(sentence: Sentence) -> Iterator[Claim]:
+    """``400 Gbit/s, i.e. 50 GB/s``: the same amount in two units."""
+    for first, second in zip(sentence.measures, sentence.measures[1:], strict=False):
+        if first.dimension != second.dimension or not first.dimension or not first.unit or not second.unit:
+            continue
+        if first.unit.lower() == second.unit.lower() or first.dimension not in ("bytes", "bytes/s", "ms", "FLOP/s"):
+            continue
+        gap = sentence.text[first.end : second.start]
+        bracket = (
+            bool(re.fullmatch(r"\s*\(\s*(?:=|≈|~|about|i\.e\.|or)?\s*", gap))
+            and first.dimension == "bytes/s"
+            and _bits(first) != _bits(second)
+        )
+        explicit = bool(_SAME.match(gap)) and bool(re.search(r"[=≈\w]", gap))
+        explicit = explicit or bool(_SAME_AFTER_WORDS.fullmatch(gap))
+        if _NEARLY.fullmatch(gap):
+            yield from _restated(sentence, first, second)
+            continue
+        if not (explicit or bracket):
+            continue
+        if re.search(r"\bor\b|\bou\b|\boder\b|\bis\b|\bare\b", gap) and first.dimension == "ms":
+            continue
+        if re.search(
+            r"(?:[×*÷/+−-]|\d\s?[xX]|\b[xX]|\bmal|\btimes)\s*$", sentence.text[: first.start].rstrip("(")
+        ) or re.match(r"\s*(?:[×*÷+−]|/\s?\d|per|/)", sentence.text[second.end :]):
+            continue
+        right = any(
+            second.says(value, 0.012) or first.says(other, 0.012)
+            for value in first.values
+            for other in second.values
+            for value in (value,)
+        )
+        right = right and any(
+            abs(a - b) <= max(sa + sb, 0.012 * max(abs(a), abs(b)))
+            for a, sa in zip(first.values, first.steps, strict=True)
+            for b, sb in zip(second.values, second.steps, strict=True)
+        )
+        expected = _as(first, second)
+        if right:
+            yield claim_of(sentence, "confirmed", f"{first.text} is {expected}.", second, expected, "unit conversion")
+        elif explicit and re.search(r"\bor\b|\boder\b|\bou\b", gap):
+            continue
+        elif (first.dimension == "bytes/s" and _bits(first) != _bits(second)) or re.search(
+            r"=|i\.\s?e|that is|which is|soit|d\. ?h|das sind|entspricht|c'est|equals|équivaut", gap, re.IGNORECASE
+        ):
+            if first.dimension == "bytes" and re.search(r"[×*÷/+−]", sentence.text):
+                continue
+            if first.dimension != "bytes/s" and any(
+                m.end <= first.start and not re.search(r"[,;:.(]", sentence.text[m.end : first.start])
+                for m in sentence.measures
+            ):
+                continue  # "300 tokens at 20 ms = 6 s": a product, and no conversion
+            yield claim_of(
+                sentence,
+                "refuted",
+                f"{first.text} is {expected}, not {second.text}.",
+                second,
+                expected,
+                "unit conversion",
+            )
+
+
+def _restated(sentence: Sentence, first: Measure, second: Measure) -> Iterator[Claim]:
+    """An amount and what it is "a bit under" or "just over" in another unit."""
+    if first.dimension not in ("bytes", "bytes/s"):
+        return
+    near = any(abs(a - b) <= 0.1 * max(a, b) for a in first.values for b in second.values)
+    expected = _as(first, second)
+    reason = f"{first.text} is {expected}" + ("." if near else f", not {second.text}.")
+    yield claim_of(sentence, "confirmed" if near else "refuted", reason, second, expected, "unit conversion")
+
+
+def _bits(measure: Measure) -> bool:
+    return bool(re.match(r"[KMGTk](?:b(?!y)|Bit|bE)", measure.unit))
+
+
+def _as(first: Measure, second: Measure) -> str:
+    """The first amount in the unit of the second."""
+    number = re.sub(r"[^\d.,]", "", second.number)
+    scale = second.value / (
+        float(number.replace(",", ""))
+        if re.fullmatch(r"[\d,]*\.?\d+", number) and number.replace(",", "")
+        else second.value or 1.0
+    )
+    return f"{first.value / scale:,.4g} {second.unit}" if scale else shown(first.value, first.dimension)

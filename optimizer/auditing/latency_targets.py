@@ -1,0 +1,293 @@
+"""Judges figures beside targets: what is demanded, whether it is met, and by how much."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from optimizer.auditing.context import Context
+from optimizer.auditing.lexicon import Term
+from optimizer.auditing.measures import Measure
+from optimizer.auditing.pair_claims import claim_of
+from optimizer.auditing.sentences import Sentence
+from optimizer.results.audit import Claim
+
+_REACHED = re.compile(
+    r"\b(?:goal|target|limit|objective|SLO|\w*[Zz]iel|objectif|cible)\b[^.]{0,30}\b(?:reached|achieved|attained"
+    r"|hit|erreicht|atteinte?|tenue?)\b",
+    re.IGNORECASE,
+)
+
+_PLACES = {
+    **dict.fromkeys(
+        (
+            "above",
+            "over",
+            "exceeds",
+            "exceed",
+            "exceeded",
+            "beyond",
+            "überschritten",
+            "überschreitet",
+            "dépasse",
+            "dépassé",
+            "au-dessus",
+        ),
+        "high",
+    ),
+    **dict.fromkeys(("below", "under", "unter", "sous", "inférieur", "stays below", "remains below"), "low"),
+}
+"""Words of place: below a latency limit is good, below a rate to reach is not."""
+
+_HARD = re.compile(
+    r"\b(?:targets?|limits?|goals?|SLO|SLA|objectives?|requirements?|must|zugesagt|vereinbart|gefordert|verlangt|versprochen"
+    r"|promis|convenus?|exigés?|\w*-?Ziel|Zielwert|Grenze|Grenzwert|Vorgabe|ceiling|plafond|agreed|promised"
+    r"|muss|objectif|cible|limite|doit)\b",
+    re.IGNORECASE,
+)
+
+MUST = re.compile(
+    r"\b(?:must|should|has to|have to|needs? to|shall|may not|muss|müssen|soll|sollen|darf|dürfen|doit|doivent|devra|devrait)\b",
+    re.IGNORECASE,
+)
+
+
+def targets_met(sentence: Sentence, context: Context) -> Iterator[Claim]:
+    """A figure said to meet or miss a target that stands in the sentence or in the problem."""
+    said = _verdict_words(sentence)
+    promised = bool(_OF_TARGETS.search(sentence.statement.section)) and not sentence.has("achieved")
+    metrics = [id for t in sentence.terms for id in t.ids("metrics")]
+    times = [m for m in sentence.measures if m.dimension in ("ms", "requests/s", "tokens/s")]
+    times = [m for m in times if not _DIFFERENCE.match(sentence.text[m.end :])]
+    if not times or len({m.dimension for m in times}) != 1:
+        return
+    percentiles = {int(p) for t in sentence.terms if (p := t.id("percentiles"))}
+    needs = context.problem.requirements
+    demanded_only = bool(MUST.search(sentence.text))
+    demanded_only = demanded_only or promised or bool(_PROMISED.search(sentence.text))
+    targets = times if demanded_only else [m for m in times if _near_target(sentence, m)]
+    if len(targets) > 1 and len(times) == 2 and sentence.has("achieved"):
+        marks = [t for t in sentence.terms if t.id("achieved")]
+        targets = [max(times, key=lambda m: min(abs(m.start - t.end) for t in marks))]
+    verb = _MEETS.search(sentence.text)
+    if verb and len(times) == 2 and times[0].end <= verb.start() < times[1].start:
+        targets = [times[1]]
+    if _BOUND.match(sentence.text) and len(times) == 1:
+        targets = times
+    if demanded_only:
+        said = None
+    results = [m for m in times if m not in targets]
+    if said is None:
+        if targets and not results and not sentence.has("hypothetical") and not sentence.has("past"):
+            yield from _stated_targets(sentence, context, targets)
+        return
+    if sentence.has("hypothetical") or len(results) != 1 or len(targets) > 1:
+        return
+    result, dimension = results[0], times[0].dimension
+    if targets:
+        limit, words = targets[0].value, targets[0].text
+    elif dimension == "ms" and sentence.has("target") and len(set(metrics)) == 1 and len(percentiles) == 1:
+        demanded = (
+            getattr(needs, f"{metrics[0]}_p{next(iter(percentiles))}_ms", None)
+            if next(iter(percentiles)) in (50, 99)
+            else None
+        )
+        if demanded is None:
+            return
+        limit, words = float(demanded), f"{demanded:g} ms"
+    else:
+        return
+    holds = result.value <= limit if dimension == "ms" else result.value >= limit
+    relation = ("within" if holds else "above") if dimension == "ms" else ("at least" if holds else "below")
+    reason = f"{result.text} is {relation} {words}"
+    if holds == said:
+        yield claim_of(sentence, "confirmed", reason + ".", result, None, "target", "≤" if dimension == "ms" else "≥")
+    else:
+        yield claim_of(
+            sentence,
+            "refuted",
+            f"{reason}: the target is {'met' if holds else 'missed'}.",
+            result,
+            "met" if holds else "missed",
+            "target",
+            "≤" if dimension == "ms" else "≥",
+        )
+
+
+_DIFFERENCE = re.compile(
+    r"\s*(?:below|under|above|over|less|more|short|better|worse|faster|slower|earlier|later|unter|über|weniger|mehr|darunter"
+    r"|darüber|schneller|langsamer|besser|de (?:moins|plus)|au-dessous|au-dessus|en dessous|sous)\b",
+    re.IGNORECASE,
+)
+"""Behind a figure: how far it is from another one, ``6 ms below the limit``."""
+
+_PROMISED = re.compile(
+    r"\b(?:promised|agreed|committed|zugesagt|vereinbart|versprochen|gefordert|promis|convenu)\b", re.IGNORECASE
+)
+
+_OF_TARGETS = re.compile(
+    r"\b(?:targets?|SLOs?|SLAs?|promise\w*|objectives|requirements|service levels?|Ziele?|Zielwerte|Zusagen?|Anforderungen|Vorgaben"
+    r"|objectifs|exigences|engagements?)\b[^/]*$",
+    re.IGNORECASE,
+)
+"""Headings below which a latency is one that is demanded."""
+
+_OF_ALL = re.compile(r"\s*(?:of|der|aller|des|de)\b", re.IGNORECASE)
+"""Behind 99%: the share of requests that a percentile is."""
+
+_MEETS = re.compile(
+    r"\b(?:meets?|misses|fulfils?|satisfies|keeps?|respects?|violates?|erfüllt|verfehlt|hält|respecte|tient|manque)\s(?:the "
+    r"|our |its |die |das |den |les? |la )?(?=\d)",
+    re.IGNORECASE,
+)
+
+_BOUND = re.compile(
+    r"^\W*(?:TTFT|TPOT|ITL|first token|inter-token latency)\W{0,3}\(?(?:P\d{2}|median)?\)?\s*(?:<=|≤|<|=<|⩽|at most|max\.?"
+    r"|under|below|unter|höchstens|sous)\s*[\d.,]+\s?m?s\W*$",
+    re.IGNORECASE,
+)
+"""``TTFT P99 <= 5 s``: a bound without a word for it."""
+
+
+def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]) -> Iterator[Claim]:
+    """``The P99 target for the first token is 1,200 ms`` against what the problem demands."""
+    needs = context.problem.requirements
+    for target in targets:
+        if target.dimension != "ms":
+            continue
+        span = sentence.clause(target.start)
+        metrics = {id for t in sentence.terms_in(*span) for id in t.ids("metrics")} or {
+            id for t in sentence.terms for id in t.ids("metrics")
+        }
+        percentiles = {int(p) for t in sentence.terms_in(*span) if (p := t.id("percentiles"))} or {
+            int(p) for t in sentence.terms if (p := t.id("percentiles"))
+        }
+        shares = [m for m in sentence.measures if m.dimension == "%" and _OF_ALL.match(sentence.text[m.end :])]
+        percentiles |= {round(m.value) for m in shares if m.value in (50, 90, 95, 99)}
+        if len(metrics) != 1:
+            continue
+        metric = next(iter(metrics))
+        demanded = {p: getattr(needs, f"{metric}_p{p}_ms", None) for p in ((percentiles & {50, 99}) or {50, 99})}
+        stated = {p: float(v) for p, v in demanded.items() if v is not None}
+        if not stated:
+            continue
+        expected = ", ".join(f"P{p} {v:g} ms" for p, v in stated.items())
+        if any(target.says(value, 0.0) for value in stated.values()):
+            yield claim_of(
+                sentence,
+                "confirmed",
+                f"The problem demands {expected} for {metric.upper()}.",
+                target,
+                expected,
+                f"{metric} target",
+            )
+        elif (
+            (
+                _HARD.search(sentence.text)
+                or _BOUND.match(sentence.text)
+                or MUST.search(sentence.text)
+                or _PROMISED.search(sentence.text)
+                or _OF_TARGETS.search(sentence.statement.section)
+            )
+            and not _other_than_metric(sentence)
+            and len(percentiles) == 1
+            and len(stated) == 1
+            and len(targets) == 1
+            and len(sentence.measures) == 1 + len(shares)
+        ):
+            yield claim_of(
+                sentence,
+                "refuted",
+                f"The problem demands {expected} for {metric.upper()}, not {target.text}.",
+                target,
+                expected,
+                f"{metric} target",
+            )
+
+
+def differences(sentence: Sentence, context: Context) -> Iterator[Claim]:
+    """``P99 is 44 ms, 6 ms below the limit``: how far a figure is from what the problem or the sentence demands."""
+    times = [m for m in sentence.measures if m.dimension == "ms"]
+    gaps = [m for m in times if _DIFFERENCE.match(sentence.text[m.end :])]
+    others = [m for m in times if m not in gaps]
+    if len(gaps) != 1 or not others or not sentence.has("target") or sentence.has("hypothetical"):
+        return
+    gap = gaps[0]
+    limits = [m for m in others if _near_target(sentence, m) or m.start >= gap.end]
+    results = [m for m in others if m not in limits]
+    if len(results) != 1 or len(limits) > 1:
+        return
+    metrics = {id for t in sentence.terms for id in t.ids("metrics")}
+    marks = {p for t in sentence.terms if (p := t.id("percentiles"))}
+    if limits:
+        limit: float | None = limits[0].value
+    elif len(metrics) == 1 and len(marks) == 1:
+        limit = getattr(context.problem.requirements, f"{next(iter(metrics))}_p{next(iter(marks))}_ms", None)
+    else:
+        return
+    if limit is None:
+        return
+    value = abs(float(limit) - results[0].value)
+    right = gap.says(value, 0.01)
+    reason = f"{results[0].text} is {value:g} ms {'below' if results[0].value <= limit else 'above'} {limit:g} ms"
+    if right or not gap.hedged:
+        yield claim_of(
+            sentence, "confirmed" if right else "refuted", reason + ("." if right else f", not {gap.text}."), gap, f"{value:g} ms",
+            "difference",
+        )  # fmt: skip
+
+
+def _other_than_metric(sentence: Sentence) -> bool:
+    """Whether a word says that a figure is another one than the target; the "first" of "first token" does not."""
+    metrics = [t for t in sentence.terms if t.id("metrics")]
+    return any(not any(m.start <= t.start < m.end for m in metrics) for t in sentence.terms if t.id("other"))
+
+
+def _near_target(sentence: Sentence, measure: Measure) -> bool:
+    for term in sentence.terms:
+        if not term.id("target"):
+            continue
+        if term.end <= measure.start:
+            gap = sentence.text[term.end : measure.start]
+            if (
+                len(re.findall(r"\w+", gap)) <= 7
+                and not any(term.end <= m.start < measure.start for m in sentence.measures)
+                and not re.search(r"[;]", gap)
+            ):
+                return True
+        elif measure.end <= term.start:
+            gap = sentence.text[measure.end : term.start]
+            if (
+                len(re.findall(r"\w+", gap)) <= 2
+                and not re.search(r"[,;:.()]", gap)
+                and not any(measure.end <= m.start < term.start for m in sentence.measures)
+            ):
+                return True
+    return False
+
+
+def _verdict_words(sentence: Sentence) -> bool | None:
+    """Whether the sentence says that a target is met (True) or missed (False)."""
+    rates = any(m.dimension in ("requests/s", "tokens/s") for m in sentence.measures)
+    if re.search(r"\b(?:but|however|although|aber|jedoch|mais|cependant|interval)\b", sentence.text, re.IGNORECASE):
+        return None
+    met: list[Term] = []
+    missed: list[Term] = []
+    for term in sentence.terms:
+        place = _PLACES.get(term.text.casefold())
+        if place is not None:
+            (met if (place == "low") != rates else missed).append(term)
+        elif term.id("met"):
+            met.append(term)
+        elif term.id("missed"):
+            missed.append(term)
+    if _REACHED.search(sentence.text) and not missed:
+        met = met or [t for t in sentence.terms if t.id("target")]
+    negations = [t for t in sentence.terms if t.id("negation")]
+    if bool(met) == bool(missed):
+        return None
+    if not negations:
+        return bool(met)
+    word = (met or missed)[0]
+    close = any(abs(n.end - word.start) <= 14 or abs(n.start - word.end) <= 14 for n in negations)
+    return (not met) if close and met else None
