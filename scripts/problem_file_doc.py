@@ -12,7 +12,7 @@ from typing import Any
 
 from optimizer.facts.chain import ChainProblem
 from optimizer.facts.file import ProblemFile
-from optimizer.reading.inventory_file import file_schema
+from optimizer.reading.inventory_input import file_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "problem-file.md"

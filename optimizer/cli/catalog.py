@@ -61,7 +61,7 @@ def schema(
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.errors import ProblemError, closest
     from optimizer.facts.file import ProblemFile
-    from optimizer.reading.inventory_file import file_schema
+    from optimizer.reading.inventory_input import file_schema
     from optimizer.reading.templates import ANSWERED_AS
     from optimizer.render.as_json import dumps
 

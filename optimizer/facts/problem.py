@@ -11,12 +11,25 @@ from optimizer.facts.base import Facts
 from optimizer.facts.cost_table import CostTable
 from optimizer.facts.demand import Objective, Requirements, SearchLimits, Workload
 from optimizer.facts.engine import Engine, default_max_batch, token_budgets
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.lengths import RequestClass, law_classes, request_classes
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
 
 Serving = Literal["joint", "disaggregated", "any"]
+
+
+def too_long(needed: int, requirements: Requirements, model: ModelFacts) -> str:
+    """Why a workload whose longest request has so many tokens cannot be served, and what would be right."""
+    stated = requirements.max_sequence_tokens
+    what = f"the longest request, prompt and output together, has {needed:,} tokens"
+    if stated is not None:
+        return f"{what}, more than requirements.max_sequence_tokens = {stated:,}; raise that limit or state shorter lengths"
+    return (
+        f"{what}, more than the context of {model.max_context_tokens:,} tokens that {model.name} was made for; "
+        "state shorter lengths or a model with a longer context"
+    )
 
 
 class Problem(Facts):
@@ -42,10 +55,7 @@ class Problem(Facts):
         needed = self.longest_request_tokens
         allowed = self.requirements.max_sequence_tokens or self.model.max_context_tokens
         if needed > allowed:
-            raise ValueError(
-                f"the workload's prompt plus output is {needed} tokens, more than the "
-                f"{allowed} of requirements.max_sequence_tokens (or the model's context)"
-            )
+            raise ProblemError("workload", too_long(needed, self.requirements, self.model))
         return self
 
     @property

@@ -20,7 +20,8 @@ _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff"
     "\U000e0000-\U000e007f]"
 )
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_QUOTED = re.compile(r"(?<!\w)'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+"""A quoted value; the apostrophe of a possessive begins none."""
 _WORD = re.compile(rf"\S{{{LONGEST_SHOWN + 1},}}")
 
 
@@ -53,6 +54,12 @@ def sentence_of(text: str) -> str:
     if found:
         raise ValueError(f"{shown(line)} holds U+{ord(found[0]):04X}, which cannot be seen")
     return line
+
+
+def starting(text: str) -> str:
+    """A text as a sentence begins; names that are written in small letters first (vLLM) stay as they are."""
+    first = text.split(" ", 1)[0]
+    return text if any(letter.isupper() for letter in first) else text[:1].upper() + text[1:]
 
 
 def name_from_path(text: str, otherwise: str) -> str:

@@ -287,9 +287,11 @@ def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) 
     found = [one for one in found if not (one["type"] == "int_type" and isinstance(one["input"], Mapping))] or found
     # In a union ("a name or the facts inline") the branch that fits the given shape is the one to report.
     detail = max(found, key=lambda item: len(_path(item["loc"], values)))
-    field = ".".join(_path(detail["loc"], values))
+    inner = detail.get("ctx", {}).get("error")
+    named = (inner.field,) if isinstance(inner, ProblemError) else ()
+    field = ".".join((*_path(detail["loc"], values), *named))
     line = values.line(field) if isinstance(values, Document) else None
-    said = error_sentence(detail, schema)
+    said = inner.message if isinstance(inner, ProblemError) else error_sentence(detail, schema)
     return ProblemError(field, f"{said} (line {line})" if line else said)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+import optimizer
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.files import read_mapping
@@ -85,7 +86,7 @@ NAN, INFINITY = float("nan"), float("inf")
         ({"workload__prompt_tokens": -5}, "workload.prompt_tokens", "at least 1"),
         ({"workload__prompt_tokens_p99": 5}, "workload", "below the mean"),
         ({"requirements__max_sequence_tokens": 9000}, "requirements.max_sequence_tokens", "8192"),
-        ({"requirements__max_sequence_tokens": 500}, "", "1366"),
+        ({"requirements__max_sequence_tokens": 500}, "workload", "1,366"),
         ({"requirements__gpu_memory_utilization": 1.2}, "requirements.gpu_memory_utilization", "at most 1"),
         ({"requirements__min_batch": 65}, "requirements", "above max_batch"),
         ({"requirements__ttft_p95_ms": 5}, "requirements.ttft_p95_ms", "ttft_p99_ms"),
@@ -142,3 +143,19 @@ def test_pcie_cards_have_no_nvlink_domain(example: dict[str, Any]) -> None:
 def test_rack_scale_domains_span_nodes(example: dict[str, Any]) -> None:
     resolved = problem_from_dict(changed(example, hardware={"gpu": "gb200-nvl72", "nodes": 18})).hardware
     assert (resolved.gpus_per_node, resolved.nvlink_domain_gpus, resolved.gpus) == (4, 72, 72)
+
+
+@pytest.mark.parametrize("kind", ["hardware", "cluster"])
+def test_a_request_that_is_too_long_names_the_field_and_what_is_too_short(kind: str) -> None:
+    """The message was cut in the middle, at the apostrophe of a possessive, and named a field that was not stated."""
+    stated: dict[str, Any] = {
+        "hardware": {"hardware": {"gpu": "h100-sxm-80gb"}},
+        "cluster": {"cluster": [{"gpu": "h100-sxm-80gb"}]},
+    }[kind]
+    stated |= {"model": "llama2-7b", "workload": {"prompt_tokens": 5000, "output_tokens": 100, "requests_per_s": 1}}
+    with pytest.raises(ProblemError) as raised:
+        optimizer.problem_from_dict(stated)
+    said = "workload: the longest request, prompt and output together, has 5,100 tokens, more than the context of 4,096 tokens"
+    assert str(raised.value).startswith(said)
+    with pytest.raises(ProblemError, match=r"more than requirements.max_sequence_tokens = 4,000; raise that limit"):
+        optimizer.problem_from_dict({**stated, "requirements": {"max_sequence_tokens": 4000}})

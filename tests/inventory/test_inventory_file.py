@@ -56,7 +56,11 @@ BAD = {
         {"value": 5, "low": 9, "high": 10},
         "failures.gpu_mtbf_hours: low 9.0 ≤ value 5.0",
     ),
-    "too many tokens": (("requirements", "max_sequence_tokens"), 150, "workload: the prompt plus output is 200"),
+    "too many tokens": (
+        ("requirements", "max_sequence_tokens"),
+        150,
+        "workload: the longest request, prompt and output together, has 200",
+    ),
 }
 
 

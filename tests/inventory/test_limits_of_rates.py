@@ -56,7 +56,11 @@ def test_rare_states_add_nothing_that_is_not_theirs(at_saturation_ms: float) -> 
     down = np.array([[0], [1], [2]])
     probability = np.array([1 - 1e-4, 1e-4, 3.8e-11])
     spread = Spread(down=down, probability=probability, lumped=0.0)
-    states = _States(valuation, ((0, 0),), np.array([3]), np.array([10 / 3]), np.array([100.0]), spread)
+    asked = ((0, 0),), np.array([3]), np.array([10 / 3]), np.array([100.0]), spread
+    states = _States(valuation, *asked)
     exact = probability @ np.array([120 + 10 / 3, 125.0, 130.0])
     assert states.served.min() == 1.0
     assert probability @ states.latency_ms == pytest.approx(exact, abs=2 * MOST_UNTIMED_MS)
+    # Where what is not served costs nothing, no state with fewer instances takes on their requests, however rare it is.
+    valuation.weights.unserved = 0.0
+    assert _States(valuation, *asked).served.tolist() == pytest.approx([1.0, 2 / 3, 1 / 3])

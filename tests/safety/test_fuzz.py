@@ -20,7 +20,8 @@ from optimizer.facts.file import ProblemFile
 from optimizer.facts.text import visible
 from optimizer.reading.chain import chain_from_dict
 from optimizer.reading.files import read_mapping
-from optimizer.reading.inventory_file import InventoryFile, inventory_from_dict, is_inventory
+from optimizer.reading.inventory_file import inventory_from_dict, is_inventory
+from optimizer.reading.inventory_input import InventoryFile
 from optimizer.reading.load import problem_from_dict
 from tests.safety.fuzzing import KINDS, drawn, mutated, written
 

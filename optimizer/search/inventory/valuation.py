@@ -236,17 +236,16 @@ class _States:
         carried: Bools = fits | can
         full = (spread.down == 0).all(axis=1)
         planned = valuation.means(families, rates[None, :])[0]
-        at_most = valuation.means(families, limits[None, :])[0]
-        rare = _rarest(spread.probability, MOST_UNTIMED_MS / float(at_most.max()))
-        times = np.zeros_like(now)
-        todo = carried & ~rare
-        times[todo] = valuation.means(families, np.where(there, now, rates)[todo])
-        times[carried & rare] = at_most
-        carry = (alive * now * np.where(there, times, 0.0)).sum(axis=1) / demand
         shed = (alive * rates * planned).sum(axis=1) / demand
-        dearer = w.latency * carry > w.latency * shed + w.unserved * (1 - share) * w.penalty_ms
-        # Times of rare states are upper bounds: they say nothing about what costs less.
-        carried &= full | rare | ~dearer
+        to_shed = w.latency * shed + w.unserved * (1 - share) * w.penalty_ms
+        at_most = valuation.means(families, limits[None, :])[0]
+        carry = (alive * np.where(there, now, 0.0) * at_most).sum(axis=1) / demand
+        # An upper bound of the time may stand for it where it moves no figure, and where even it costs less than shedding.
+        untimed = _rarest(spread.probability, MOST_UNTIMED_MS / float(at_most.max())) & (w.latency * carry <= to_shed)
+        todo = carried & ~untimed
+        times = valuation.means(families, np.where(there, now, rates)[todo])
+        carry[todo] = ((alive * np.where(there, now, 0.0))[todo] * times).sum(axis=1) / demand
+        carried &= full | (w.latency * carry <= to_shed)
         self.served: Floats = np.where(carried, 1.0, share)
         self.latency_ms: Floats = np.where(carried, carry, shed)
 
