@@ -76,6 +76,8 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
     for statement in statements:
         if statement.readable and _is_prose(statement) and statement.line not in context.command_lines:
             for sentence in sentences_of(statement, words, context.language(statement)):
+                if len(sentence.measures) > MOST_FIGURES:
+                    continue
                 meant = None if sentence.strategies else variants.meant(statement, sentence.text)
                 if meant:
                     sentence = replace(sentence, strategies=(meant,))
@@ -108,6 +110,8 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
     return AuditResult(problem.name, label, tuple(claims), unknown)
 
 
+MOST_FIGURES = 30
+"""Of a sentence with more nothing can be told, and every pair of them would be tried."""
 _OPTION = re.compile(r"(?:^|\s)--[a-z]")
 
 
