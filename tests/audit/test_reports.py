@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,10 @@ def test_a_strategy_known_from_its_flags_only(example: dict[str, Any]) -> None:
     report = "```\nvllm serve x -tp 2 --pipeline-parallel-size=4\n```\n\nWeights per GPU: 35 GB\n"
     result = audit(report, problem_from_dict(example))
     assert result.strategy == "TP2·PP4·DP1" and result.accused
+
+
+def test_a_line_of_hundreds_of_figures_is_left_alone(example: dict[str, Any]) -> None:
+    """Every pair of figures would be tried; such a line says nothing that can be told."""
+    start = time.monotonic()
+    result = audit("We use TP4.\n\n" + "8 heads " * 240, problem_from_dict(example))
+    assert not result.accused and time.monotonic() - start < 20
