@@ -61,11 +61,19 @@ _PROMPT = re.compile(r"prompt|input|Eingabe|entrée", re.IGNORECASE)
 
 BY_UNIT = frozenset(
     {
-        "gpu_memory", "peak_compute", "price", "price_of_tokens", "weights_in_format", "cache_of_token", "cache_of_tokens", "output_rate",
+        "total_memory", "gpu_memory", "peak_compute",
+        "price", "price_of_tokens", "weights_in_format", "cache_of_token", "cache_of_tokens", "output_rate",
         "prompt_rate", "request_rate",
     }
 )  # fmt: skip
 """Quantities that a unit, a format or a "per token" tells without a name."""
+
+
+_HAVE = re.compile(
+    r"\b(?:have|has|makes?|gives?|there (?:is|are)|haben|stehen|verfügen|sind|disposons"
+    r"|avons|dispose|font|fait)\b",
+    re.IGNORECASE,
+)
 
 
 def quantities_implied(
@@ -123,6 +131,8 @@ def quantities_implied(
                 id for id in context.spoken_of if id in lexicon.quantities and lexicon.quantities[id].unit == "bytes"
             ]
             ids += ["weights"] if named_precision else []
+        elif not known and context.spoken_of == ["gpu_memory"] and scope.total and _HAVE.search(sentence.text):
+            sure = ["total_memory"]
         elif not known:
             ids = ["total_memory", "gpu_memory"]
     bare = measure.dimension == "bytes" and not known and not sure and (sentence.gpus or "gpu" in scope.ids)

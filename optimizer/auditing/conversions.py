@@ -19,7 +19,8 @@ _SAME = re.compile(
 )
 
 _SAME_AFTER_WORDS = re.compile(
-    r"\s[^\d,;.()]{2,30},\s(?:i\.e\.|that is|which is|that's|which makes|das sind|das ist|d\. ?h\.|soit|c'est-à-dire)\s(?:about "
+    r"\s[^\d,;.()]{2,30},\s(?:so|hence|thus|donc|also|i\.e\.|that is|which is|that's|which makes|das sind|das ist|d\. ?h\.|soit"
+    r"|c'est-à-dire)\s(?:about "
     r"|rund |etwa |environ )?",
     re.IGNORECASE,
 )
@@ -39,7 +40,8 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
     for first, second in zip(sentence.measures, sentence.measures[1:], strict=False):
         if first.dimension != second.dimension or not first.dimension or not first.unit or not second.unit:
             continue
-        if first.unit.lower() == second.unit.lower() or first.dimension not in ("bytes", "bytes/s", "ms", "FLOP/s"):
+        alike = first.unit.lower() == second.unit.lower() and _bits(first) == _bits(second)
+        if alike or first.dimension not in ("bytes", "bytes/s", "ms", "FLOP/s"):
             continue
         gap = sentence.text[first.end : second.start]
         bracket = (

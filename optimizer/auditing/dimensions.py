@@ -119,7 +119,7 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
                 and re.search(r"\btokens?|\bjetons?", text, re.IGNORECASE)
             )
             or re.search(
-                r"\b(?:[Ss]tep|[Tt]oken|[Ss]chritt|jeton)\b[^.;,\d]{0,24}\b(?:takes?|took|dauert|braucht|prend|dure"
+                r"\b(?:[Ss]tep|[Tt]oken|[Ss]chritt|jeton)\b(?![^.;,\d]*\b(?:answer|reply|request|Antwort|Anfrage|réponse|requête))[^.;,\d]{0,24}\b(?:takes?|took|dauert|braucht|prend|dure"
                 r"|lasts?)\s(?:about |etwa |environ )?$",
                 before,
             )
@@ -127,6 +127,10 @@ def _kinds(sentence: Sentence, measure: Measure) -> Iterator[dict[str, int]]:
             or re.match(
                 r"\s*(?:per|/|pro|je|par|for each|a)\s*(?:output |generated |decoded )?-?(?:tokens?|steps?|jetons?|Token"
                 r"|Schritt|Dekodierschritt|decode step|pas|Ausgabetoken|iteration)",
+                after,
+            )
+            or re.match(
+                r"\s(?:between|zwischen|entre)\s(?:the |two |den |zwei |les |deux )?(?:\w+\s)?(?:[Tt]okens?|jetons)\b",
                 after,
             )
             or re.search(

@@ -11,6 +11,8 @@ from optimizer.auditing.measures import Measure
 from optimizer.auditing.own_counts import FOR_ALL
 from optimizer.auditing.sentences import Sentence
 
+_SO_MANY = re.compile(r"(?:[=(]|→|->|,\s(?:soit|also|i\.e\.|that is))\s*$", re.IGNORECASE)
+
 
 def may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: list[Typed]) -> bool:
     text = sentence.text
@@ -40,9 +42,13 @@ def may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: li
             return {"token": 1} in kinds and {"token": 1, "sequence": -1} in kinds
         # Counted results need the verb of a result right before them; "two replicas on eight GPUs" says nothing of the kind.
         previous = max((m.end for m in sentence.measures if m.end <= measure.start), default=0)
+        said = text[previous : measure.start]
+        if noun == "gpu" and all(one.measure is not None for one in operands) and _SO_MANY.search(said):
+            return True
         return noun == "gpu" and bool(
             re.search(
-                r"\b(?:comes? to|come to|amounts? to|adds? up to|makes?|gives?|totals?|equals?|is|are|=|needs?|requires?|takes?"
+                r"\b(?:comes? to|come to"
+                r"|amounts? to|adds? up to|makes?|gives?|totals?|equals?|is|are|=|needs?|requires?|takes?"
                 r"|take|ergeben|ergibt|sind|machen|brauchen"
                 r"|benötigen|font|fait|donnent|donne|totalisent|occupy|occupies|would need|would require|in total"
                 r"|add up to)\b[^\d]*$",
@@ -99,10 +105,13 @@ def _sum_of_cards(sentence: Sentence, measure: Measure, operands: list[Typed]) -
         not m.dimension and m not in counted and m is not measure for m in sentence.measures
     ):
         return False
+    per_node = any(one.measure is None and one.kinds == ({"gpu": 1, "node": -1},) for one in counts)
     return (
         len(each) == 1 and bool(counts) and not _CONTENT.search(sentence.text)
         and bool(
-            _TOGETHER.search(sentence.text[previous : measure.start])
+            per_node
+            or FOR_ALL.search(sentence.text[max(0, measure.start - 16) : measure.start])
+            or _TOGETHER.search(sentence.text[previous : measure.start])
             or FOR_ALL.match(sentence.text[measure.end :].lstrip(" ,("))
             or (measure == sentence.measures[-1] and FOR_ALL.search(sentence.text[measure.end :]))
         )

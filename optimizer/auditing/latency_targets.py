@@ -55,7 +55,7 @@ MUST = re.compile(
 def targets_met(sentence: Sentence, context: Context) -> Iterator[Claim]:
     """A figure said to meet or miss a target that stands in the sentence or in the problem."""
     said = _verdict_words(sentence)
-    promised = bool(_OF_TARGETS.search(sentence.statement.section)) and not sentence.has("achieved")
+    promised = said is None and bool(_OF_TARGETS.search(sentence.statement.section)) and not sentence.has("achieved")
     metrics = [id for t in sentence.terms for id in t.ids("metrics")]
     times = [m for m in sentence.measures if m.dimension in ("ms", "requests/s", "tokens/s")]
     times = [m for m in times if not _DIFFERENCE.match(sentence.text[m.end :])]

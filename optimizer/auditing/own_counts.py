@@ -26,7 +26,8 @@ def of_result(result: Typed, operands: list[Typed]) -> list[Typed]:
 
 
 FOR_ALL = re.compile(
-    r"\b(?:all|of them|together|in total|total|altogether|for the (?:two|four|eight|sixteen|lot|node|box)|alle|insgesamt|zusammen"
+    r"\b(?:all|of them|(?:the|die|les|alle) (?:two|four|eight|twelve|sixteen|zwei|vier|acht|zwölf|sechzehn|deux|quatre|huit|douze"
+    r"|seize)|together|in total|total|altogether|for the (?:two|four|eight|sixteen|lot|node|box)|alle|insgesamt|zusammen"
     r"|gesamt|au total"
     r"|en tout|pour (?:toutes|les (?:deux|quatre|huit|seize)))\b",
     re.IGNORECASE,

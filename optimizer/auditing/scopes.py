@@ -78,7 +78,8 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Sco
             else Scope(frozenset(), total, False)
         )
     subject = (
-        frozenset(id for _, listed in _objects(sentence, 0, span[0]) for id in listed) & _HOLDERS
+        frozenset(id for _, listed in _objects(sentence, 0, min(span[0], sentence.measures[0].start)) for id in listed)
+        & _HOLDERS
         if span[0]
         else frozenset()
     )

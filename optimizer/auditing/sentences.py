@@ -17,7 +17,7 @@ from optimizer.auditing.names import Named, gpus_named, models_named
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.strategies import SMALL, Mention, digits, mentions
 
-_END = re.compile(r"(?<=[.!?;])\s+(?=[\"'(]?[A-ZÄÖÜÉÈÀÇ0-9])")
+_END = re.compile(r"(?<=[.!?;])\s+(?!(?:P|p)\d\d\b)(?=[\"'(]?[A-ZÄÖÜÉÈÀÇ0-9])")
 _SHORTENED = re.compile(
     r"(?:\b(?:e\.g|i\.e|z\. ?B|d\. ?h|ca|approx|vs|Mrd|Mio|bzw|resp|ex|No|Nr|Fig|incl|inkl|ggf|max|min|u\. ?a|c\.-à-d)\.)$",
     re.IGNORECASE,
@@ -209,6 +209,7 @@ def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, 
             continue  # "at 4 bits": a number format
         found.append(one)
     terms = lexicon.terms(text, [(m.start, m.end) for m in found if not m.word or m.unit])
+    terms = [t for t in terms if not (t.id("negation") and _ONLY.match(text[t.start :]))]
     found = [_hedged(text, one, terms) for one in found]
     return Sentence(
         statement, text, language, tuple(found), tuple(terms), tuple(gpus), tuple(models), tuple(strategies), firm
@@ -231,6 +232,8 @@ _NOT_MORE = re.compile(
     r"\s(?:about |some |etwa |rund |environ )?$",
     re.IGNORECASE,
 )
+_ONLY = re.compile(r"n(?:e\s|['’])\w+(?:\s\w+){0,2}\s(?:que\b|qu['’])", re.IGNORECASE)
+"""``ne stocke que``: a restriction, and no negation."""
 _COMMA = re.compile(r"[,;]\s")
 _CLAUSE_OF = re.compile(r"(?:that|which|as|to|than|dass|die|der|das|wie|que|qui|comme)\b", re.IGNORECASE)
 """Behind a comma: words by which a clause still belongs to what a negation before it denies."""

@@ -21,6 +21,13 @@ from optimizer.auditing.scopes import Scope
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import About
 
+_DEMANDED = re.compile(
+    r"\W*(?:we|the service|it|wir|der Dienst|nous|le service|il|on)?\s?(?:must|have to|has to|need to|needs to|muss|müssen|doit"
+    r"|devons|faut)\b",
+    re.IGNORECASE,
+)
+"""``We must emit 600 tokens/s``: what is asked for, and no capacity."""
+
 
 def understood(
     sentence: Sentence, measure: Measure, candidate: FigureReading, meant: About, scope: Scope, found: list[Reading]
@@ -71,7 +78,7 @@ def understood(
         return False
     if quantity.unit in ("tokens/s", "requests/s") and (
         (rivals and not re.search(r"day|hour|month|tag|stunde|monat|jour|heure|mois", measure.unit, re.IGNORECASE))
-        or CAPACITY.search(text)
+        or (CAPACITY.search(text) and not _DEMANDED.match(text))
         or any(m.dimension in ("ms", "bytes") for m in sentence.measures)
     ):
         return False

@@ -151,7 +151,9 @@ def _expert_padding(problem: Problem, table: ShapeTable) -> LongFloats:
     factors = []
     for shape in table.shapes:
         own = shape.weight_format == model.native_weight_format
-        rule = known.padding_of(model.expert_format if own else shape.weight_format, problem.hardware.gpu)
+        rule = known.padding_of(
+            model.expert_format if own else shape.weight_format, problem.hardware.gpu, problem.engine_version
+        )
         width = model.expert_ffn_width
         if rule is None or not width:
             factors.append(np.longdouble(1))

@@ -77,7 +77,14 @@ class ExpertPadding(Facts):
     hidden_multiple: Count
     width_multiple: Count
     """Of an expert's slice on one GPU."""
+    before: str | None = None
+    """Only versions of the engine before this one pad like this; None: all."""
     source: str
+
+    def holds_for(self, weight_format: str, gpu: GpuFacts, version: str | None) -> bool:
+        """Whether an engine's version (None: the newest known) pads experts of a format like this on a GPU."""
+        old = self.before is None or (version is not None and ordered(version) < ordered(self.before))
+        return old and self.format == weight_format and self.gpus.runs_on(gpu.capability)
 
 
 class ContextParallel(Facts):
@@ -107,10 +114,13 @@ class Kernels(Facts):
     expert_padding: tuple[ExpertPadding, ...] = ()
     context_parallel: ContextParallel | None = None
 
-    def padding_of(self, weight_format: str, gpu: GpuFacts) -> ExpertPadding | None:
-        """How experts of a format are padded on a GPU; None: they are not."""
-        fits = (one for one in self.expert_padding if one.format == weight_format and one.gpus.runs_on(gpu.capability))
-        return next(fits, None)
+    def padding_of(self, weight_format: str, gpu: GpuFacts, version: str | None = None) -> ExpertPadding | None:
+        """How experts of a format are padded on a GPU; None: they are not.
+
+        Args:
+            version: of the engine; None: the newest that is known.
+        """
+        return next((one for one in self.expert_padding if one.holds_for(weight_format, gpu, version)), None)
 
     def of_weights(self, weight_format: str, quantization: Quantization | None) -> tuple[Support, ...]:
         """All that has to hold for a weight format, that of the checkpoint or another.

@@ -56,6 +56,12 @@ def sentence_of(text: str) -> str:
     return line
 
 
+def starting(text: str) -> str:
+    """A text as a sentence begins; names that are written in small letters first (vLLM) stay as they are."""
+    first = text.split(" ", 1)[0]
+    return text if any(letter.isupper() for letter in first) else text[:1].upper() + text[1:]
+
+
 def name_from_path(text: str, otherwise: str) -> str:
     """A name made from a file's: what no name may hold becomes ``_``, since a file is not renamed for our sake."""
     return _UNSEEN.sub("_", text).strip()[:LONGEST_NAME] or otherwise

@@ -12,7 +12,7 @@ from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import nodes_stated
 from optimizer.catalog.recovery import recovery_facts
 from optimizer.engines.sixteen_bit import served_on
-from optimizer.facts.demand import Objective
+from optimizer.facts.demand import Objective, SearchLimits
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.inventory import (
     BUILT_IN_LEVELS,
@@ -80,7 +80,7 @@ def inventory_from_dict(
     groups = node_groups(stated.cluster)
     domains = wide_domains(stated.domains, {group.name for group in groups})
     groups = in_one_host(groups, domains)
-    search = stated.search
+    search = _one_budget(stated.search)
     alone = [group.gpu for group in groups if not group.gpu.peer_links]
     if alone:
         if len(alone) < len(groups):
@@ -160,6 +160,19 @@ def _losses(survive: Mapping[str, Any], problem: InventoryProblem) -> tuple[Loss
         if count:
             found.append(Losses(level=level, count=count))
     return tuple(found)
+
+
+def _one_budget(search: SearchLimits) -> SearchLimits:
+    """The search with the one token budget that is stated: several are a decision of problems with ``hardware:``."""
+    budgets = search.token_budgets
+    if budgets is None:
+        return search
+    if isinstance(budgets, str) or len(set(budgets)) > 1:
+        raise ProblemError(
+            "search.token_budgets",
+            "is a decision for problems with hardware:; with cluster: state one, as search.max_num_batched_tokens",
+        )
+    return search.model_copy(update={"max_num_batched_tokens": budgets[0], "token_budgets": None})
 
 
 def _failures(stated: InventoryFailuresInput) -> InventoryFailures:

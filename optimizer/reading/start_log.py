@@ -35,7 +35,9 @@ _PARTS: dict[str, tuple[str, ...]] = {
         rf"{_NUMBER} GiB for non-torch memory",
         rf"Memory used outside torch \(e\.g\., NCCL and CUDA graphs\) in memory usage profiling: {_GIB}",
     ),
+    "consumed_gib": (rf"{_NUMBER} GiB for consumed memory \(weights \+ non-torch\)",),
     "graphs_gib": (
+        rf"CUDA graph pool memory: {_GIB} \(actual\)",
         rf"Estimated CUDA graph memory: {_GIB}",
         rf"{_NUMBER} GiB for CUDAGraph memory",
         rf"Graph capturing finished in .*? took {_GIB}",
@@ -60,6 +62,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
         rf"--gpu-memory-utilization[ =]{_NUMBER}",
         rf"--mem-fraction-static[ =]{_NUMBER}",
         rf"fraction is set {_NUMBER}",
+        rf"Desired GPU memory utilization is \({_NUMBER}, ",
     ),
     "needed_gib": (rf"\({_GIB} KV cache is needed",),
 }
@@ -115,6 +118,8 @@ class StartLog:
     weights_gib: float | None = None
     peak_gib: float | None = None
     non_torch_gib: float | None = None
+    consumed_gib: float | None = None
+    """Weights and what is outside the allocator, as newer versions of vLLM print them together."""
     graphs_gib: float | None = None
     kv_gib: float | None = None
     total_gib: float | None = None
@@ -175,6 +180,8 @@ def start_log(text: str, name: str) -> StartLog:
         raise ProblemError(
             name, "holds no line of vLLM, SGLang or TensorRT-LLM on weights, KV cache or tokens that fit"
         )
+    if "consumed_gib" in values and "weights_gib" in values:
+        values.setdefault("non_torch_gib", max(0.0, values["consumed_gib"] - values["weights_gib"]))
     # SGLang's lines of its own, not its name: vLLM's logs speak of it too.
     sglang = "mem_fraction_static" in text or "KV Cache is allocated" in text or "Load weight end." in text
     engine: Literal["vllm", "sglang", "trtllm"] = (

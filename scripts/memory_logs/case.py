@@ -174,7 +174,26 @@ def _model(case: Case) -> ModelFacts:
             "zero_point": True,
         }
         own = as_stated(own.name, {"quantization_config": stored})
+    if (
+        case.weights == "nvfp4"
+        and own.quantization is None
+        and any(kind.state_values_per_sequence for kind in own.kinds)
+    ):
+        own = as_stated(own.name, {"quantization_config": mixed_nvfp4(own.layers)})
     return without_latents(own) if re.search(r"MLA not used|no MLA", case.note) else own
+
+
+def mixed_nvfp4(layers: int) -> dict[str, Any]:
+    """How NVIDIA publishes models with linear attention in NVFP4: the MLP in it, attention of both kinds in fp8 (vllm-project/recipes
+    pull request 663, Qwen3.6-27B-NVFP4)."""
+    mlp = [f"model.layers.{layer}.mlp.{name}_proj" for layer in range(layers) for name in ("gate", "up", "down")]
+    full = [f"model.layers.{layer}.self_attn.{name}_proj" for layer in range(layers) for name in "qkvo"]
+    linear = [
+        f"model.layers.{layer}.linear_attn.{name}" for layer in range(layers) for name in ("in_proj_qkvz", "out_proj")
+    ]
+    formats = {name: {"quant_algo": "NVFP4", "group_size": 16} for name in mlp}
+    formats |= {name: {"quant_algo": "FP8"} for name in (*full, *linear)}
+    return {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": formats}
 
 
 def as_stated(name: str, stated: Mapping[str, Any]) -> ModelFacts:

@@ -95,3 +95,12 @@ def test_states_take_blocks_of_the_cache() -> None:
         "a block of states for each of 1,024 sequences" in sentence
         for sentence in memory_sentences(problem, answer.strategy)
     )
+
+
+def test_a_version_that_asks_for_too_much_is_said() -> None:
+    problem = _problem("glm-4.6", "h100-sxm-80gb", "0.15.0", 0.925, 202_752, 8192)
+    problem = problem.model_copy(update={"search": problem.search.model_copy(update={"weight_precision": ("fp8",)})})
+    answer = check(problem, Fixed(1, 8, 1))
+    assert any("Does not start in vLLM 0.15.0" in sentence for sentence in memory_sentences(problem, answer.strategy))
+    newest = problem.model_copy(update={"engine_version": "0.32.0"})
+    assert not any("Does not start" in sentence for sentence in memory_sentences(newest, answer.strategy))

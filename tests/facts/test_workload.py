@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import optimizer
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.reading.load import problem_from_dict
@@ -201,3 +202,24 @@ def test_laws_that_do_not_exist_are_refused(law: dict[str, Any], wrong: str) -> 
 def test_a_law_without_spread_is_a_number(law: dict[str, Any]) -> None:
     more = {"output_tokens": 9, "requests_per_s": 1}
     assert of({"prompt_tokens": law, **more}) == of({"prompt_tokens": 500, **more})
+
+
+def test_what_an_inventory_does_not_decide_is_refused_by_name() -> None:
+    """Several token budgets were ignored once; one is used."""
+    values = {
+        "cluster": [{"name": "a", "gpu": "h100-sxm-80gb", "nodes": 1, "gpus_per_node": 2}],
+        "model": SMALL_DENSE,
+        "workload": {"prompt_tokens": 100, "output_tokens": 9, "requests_per_s": 1},
+    }
+    guesses = {"method": "ngram", "acceptance": 0.5}
+    for field, more in (
+        ("search.token_budgets", {"search": {"token_budgets": [1024, 8192]}}),
+        ("search.token_budgets", {"search": {"token_budgets": "engine"}}),
+        ("workload.speculation", {"workload": {**values["workload"], "speculation": guesses}}),
+        ("objective", {"objective": "capacity"}),
+    ):
+        with pytest.raises(ProblemError, match="with hardware:") as error:
+            optimizer.problem_from_dict({**values, **more})
+        assert error.value.field == field
+    one = optimizer.problem_from_dict({**values, "search": {"token_budgets": [1024]}})
+    assert one.search.max_num_batched_tokens == 1024

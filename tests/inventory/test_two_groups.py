@@ -15,12 +15,18 @@ from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions.inventory import check_inventory, solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.results.answer import Fixed
+from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.inventory.candidate import nodes_needed
 from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.curves import Curves
+from optimizer.search.inventory.cuts import Cuts
+from optimizer.search.inventory.master import Master
+from optimizer.search.inventory.prices import Prices
 from optimizer.search.inventory.prospects import Pairing, layers_ahead
+from optimizer.search.inventory.solve import InventorySolver
 from optimizer.search.inventory.tables import InstanceTable
 from optimizer.search.inventory.two_groups import TwoGroups
+from optimizer.search.uniform.quantities import ObjectiveWeights
 from optimizer.search.uniform.space import evenly
 from tests.generate import WINDOWED
 from tests.inventory.generate import tight_inventory
@@ -253,3 +259,18 @@ def test_prospects_are_bounded_soundly(seed: int) -> None:
                 bound = pair.pairing.earns_at_most(some, gamma)[position[candidate.shape]]
                 assert attained <= bound
                 assert curves.fastest_ms(number) >= some.fastest_ms[position[candidate.shape]]
+
+
+@pytest.mark.parametrize("other", [A100, H100 | {"name": "alike"}], ids=["unlike", "alike"])
+@pytest.mark.parametrize("built", [False, True])
+def test_groups_worth_nothing_alone_are_worth_their_parts_of_pipelines(other: dict[str, Any], built: bool) -> None:
+    """The model fits on no group alone, so that both are worth the same without pipelines: the bound must not forget those."""
+    problem = inventory(H100, other)
+    candidates = Candidates(problem)
+    best = InventorySolver(problem, candidates).run().best
+    assert best is not None and len(best.plan.entries) == 1
+    asked = candidates if built else Candidates(problem)
+    few = Master(problem, asked, problem.search.disabled_rules, None, everything=False)
+    cuts = Cuts(candidates, ObjectiveWeights.of(problem.objective))
+    terms = Cuts(asked, ObjectiveWeights.of(problem.objective)).own(few, cuts.gamma(best), 1e-5)
+    assert Prices(problem, asked, few, terms).least_ns <= best.value.exact_ms * NS_PER_MS * (1 + 1e-9)

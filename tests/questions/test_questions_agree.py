@@ -37,6 +37,8 @@ def proposals(rng: random.Random, many: int) -> list[Fixed]:
         ("max_num_seqs", (1, 3, 16)),
         ("weight_precision", ("bf16", "fp8", "int4")),
         ("kv_precision", ("bf16", "fp8")),
+        ("expert_slice_ranks", (1, 2, 4)),
+        ("decode_context_parallel", (1, 2, 4)),
     ]
     found = [Fixed(**{name: rng.choice(values)}) for name, values in axes]
     for _ in range(many):

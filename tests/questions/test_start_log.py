@@ -80,6 +80,20 @@ def test_sglang_holds_weights_and_cache_in_its_share() -> None:
     assert found.overhead.cuda_graphs_mib == 1956
 
 
+V1_2026 = """
+(Worker_TP0 pid=1222) INFO 08-07 23:12:01 [gpu_model_runner.py:5255] Model loading took 37.00 GiB memory and 130.1 seconds
+(Worker_TP0 pid=1222) INFO 08-07 23:22:57 [gpu_worker.py:726] CUDA graph pool memory: 2.51 GiB (actual), 2.44 GiB (estimated), difference: 0.07 GiB (2.8%).
+(Worker_TP0 pid=1222) INFO 08-07 23:22:57 [gpu_worker.py:789] Free memory on device (46.93/47.4 GiB) on startup. Desired GPU memory utilization is (0.95, 45.03 GiB). Actual usage is 40.33 GiB for consumed memory (weights + non-torch), 3.12 GiB for peak activation, and 2.51 GiB for CUDAGraph memory. Current kv cache memory in use is 1.58 GiB.
+"""  # noqa: E501
+"""DeepSeek-V4-Flash on four cards of 48 GB, https://github.com/vllm-project/vllm/issues/50576, cut; the first line is made up."""
+
+
+def test_weights_and_the_rest_that_vllm_prints_together() -> None:
+    log = start_log(V1_2026, "log")
+    assert (log.total_gib, log.share, log.peak_gib, log.graphs_gib) == (47.4, 0.95, 3.12, 2.51)
+    assert log.non_torch_gib == pytest.approx(3.33)
+
+
 TRTLLM = """
 [2025-12-20 04:19:59] INFO config.py:54: PyTorch version 2.8.0a0+5228986c39.nv25.6 available.
 [TensorRT-LLM] TensorRT-LLM version: 1.1.0rc3

@@ -12,6 +12,7 @@ from optimizer import Fixed, check, problem_from_dict, solve
 from optimizer.reporting import build
 from optimizer.reporting.build import Built
 from optimizer.reporting.ledger import Ledger, gives
+from optimizer.reporting.pictures.of_report import first_token_terms
 from optimizer.reporting.recommend import Recommendations
 from optimizer.reporting.written.markdown import report_markdown
 from tests.generate import random_problem
@@ -117,6 +118,10 @@ def test_what_changes_the_work_of_a_token(name: str, monkeypatch: pytest.MonkeyP
     built = build.build_report(problem, answer)
     assert built.report.disagreeing == ()
     assert wrong(built) == []
+    assert built.subject is not None and answer.metrics is not None
+    pictured = first_token_terms(built.subject)  # of mixed lengths it ended in a KeyError
+    assert bool(pictured) is not problem.workload.mixed
+    assert not pictured or sum(ms for _, ms in pictured) == pytest.approx(answer.metrics.ttft_p99_ms)
 
 
 def test_the_case_the_project_was_created_from() -> None:

@@ -31,6 +31,8 @@ i|vllm-project/vllm#6746|llama3.1-405b|h100-sxm-80gb|8|1|1|bf16|fp8|0.9|131072|f
 m|Graph-COM/SubgraphRAG#19|llama3.1-8b|rtx3090-24gb|1|1|1|bf16|bf16|0.9|131072|KV tokens that fit|39024|V0
 n|vllm-project/vllm#44376|deepseek-v4-flash|gh200-96gb|2|1|1|fp8|nvfp4|0.95|30000|KV memory GiB/GPU|5.44|2 GH200
 o|vllm-project/vllm#32105|glm-4.6|h100-sxm-80gb|1|8|1|bf16|fp8|0.925|202752|fits (one sequence of max-model-len)|no|V1 0.15rc1; PP8
+r|vllm-project/vllm#23278|gpt-oss-120b|h100-sxm-80gb|1|1|1|bf16|mxfp4|0.9|131072|weights GiB/GPU|65.9651|V1 0.10
+r|vllm-project/vllm#23278|gpt-oss-120b|h100-sxm-80gb|1|1|1|bf16|mxfp4|0.9|131072|fits (one sequence of max-model-len)|no|V1 0.10
 q|vllm-project/vllm#5993|qwen2.5-72b|gpu-22gb|4|1|1|bf16|int8|0.98|4096|weights GiB/GPU|17.9828|Qwen2-72B GPTQ 8-bit; weights only
 j|vllm-project/vllm#15676|gemma3-27b (inline config)|l40s-48gb|4|1|1|bf16|bf16|0.9|32768|weights GiB/GPU|13.1665|V1 0.8.2
 k|vllm-project/vllm#13882|qwen2.5-7b|rtx4060-8gb|1|1|1|bf16|int4|0.7|4096|peak activation GiB|1.42|V0 0.7

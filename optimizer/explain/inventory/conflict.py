@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from optimizer.explain.common.numbers import count
 from optimizer.explain.inventory.trial import Trials, TrialStanding, Verdict
 from optimizer.facts.inventory import InventoryProblem, level_word
+from optimizer.facts.text import starting
 from optimizer.results.answer import Conflict
 from optimizer.results.rule_groups import SHAPE_RULES
 from optimizer.search.uniform.rules import rules_for
@@ -91,5 +92,5 @@ def _said(problem: InventoryProblem, active: Sequence[str], sentences: dict[str,
         return f"Whatever the rules, no set of instances on the {count(problem.gpus, 'free GPU')} carries {carries}."
     said = [sentences[rule].rstrip(".") for rule in active]
     these = "This rule alone cannot hold" if len(said) == 1 else "These rules cannot hold together"
-    listed = "; ".join(text[0].upper() + text[1:] for text in said)
+    listed = "; ".join(starting(text) for text in said)
     return f"{these} at {carries}: {listed}."

@@ -30,6 +30,11 @@ def memory_sentences(problem: Problem, strategy: Strategy | None) -> list[str]:
             f"fullest GPU, and what {problem.engine} takes beside weights and cache may be {found.uncertain / GIB:.2f} GiB more than "
             "planned; engine_overhead states what its log prints (optimizer import log)."
         )
+    if problem.engine == "vllm" and problem.engine_version and strategy.pipeline_parallel > 1 and found.spare < 0:
+        said.append(
+            f"Does not start in vLLM {problem.engine_version}: from 0.14 to 0.16 its check asks each stage for the cache of all layers, "
+            f"{found.longest_sequence / GIB:.2f} GiB for {problem.max_sequence_tokens:,} tokens; {found.kv_memory / GIB:.2f} GiB are left."
+        )
     most = found.sequences_of_states
     if problem.engine == "vllm" and most is not None and strategy.max_num_seqs > SURE_OF_STATES * most:
         said.append(

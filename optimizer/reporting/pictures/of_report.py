@@ -86,7 +86,9 @@ def _latency(subject: Subject, title: str, alt: str) -> str | None:
 
 
 def first_token_terms(subject: Subject) -> list[tuple[str, float]]:
-    """Terms of TTFT P99, ms; they sum to it. Empty where the replica is overloaded."""
+    """Terms of TTFT P99, ms; they sum to it. Empty where the replica is overloaded, and where lengths are mixed: no sum then."""
+    if subject.problem.workload.mixed:
+        return []
     ledger, n99, total = subject.ledger, subject.metrics.concurrency_p99, subject.metrics.ttft_p99_ms
     if n99 is None or total is None or "wait-99" not in ledger:
         return []

@@ -60,10 +60,8 @@ class Prices:
             ):
                 _candidate(pieces[self._alike[group]], size, part / many)
         self._pairs = [self._pair(pair, rents, pieces) for pair in candidates.pairs]
-        # Groups that were worth the same got the same parts.
-        whole = {
-            number: filled(pieces[group], self._groups[group].free_gpus) for group, number in enumerate(self._alike)
-        }
+        # Parts of pipelines were put beside the pieces of the first of the groups that are worth the same.
+        whole = {number: filled(pieces[number], self._groups[number].free_gpus) for number in set(self._alike)}
         self._worth = [whole[number] for number in self._alike]
 
     @property

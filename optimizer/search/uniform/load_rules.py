@@ -97,7 +97,7 @@ def request_rate_rule(problem: Problem) -> Rule:
     sentence = f"With all slots in use the replicas complete at least the {rate:g} requests/s that arrive."
 
     def post(model: Poster, quantities: Quantities) -> None:
-        needed = quantities.normal.slots_needed
+        needed = quantities.completing_slots
         model.slots_at_least_rows("request_rate", needed)
         if problem.paged:
             lacking = needed - quantities.cache_slots[quantities.space.row_shape]

@@ -135,9 +135,19 @@ class Quantities:
         return np.where(held > 0, most, 0.0)
 
     @cached_property
+    def completing_slots(self) -> Ints:
+        """Fewest slots whose completions cover what arrives, whatever the cache holds, (R,); N + 1: never."""
+        needed, space = self.normal.slots_needed.copy(), self.space
+        # A fixed DP that fills no engine instance breaks a rule of its own; its completions are still those of its replicas.
+        odd = np.flatnonzero(space.row_dp != space.instances * self.ranks)
+        done = self.completion_per_s[space.row_shape[odd]] * space.row_dp[odd, None]
+        needed[odd] = (done < self.problem.workload.requests_per_s).sum(axis=1) + 1
+        return needed
+
+    @cached_property
     def rate_slots(self) -> Ints:
         """Fewest slots with which the replicas of each row complete what arrives, (R,); N + 1: never."""
-        needed = self.normal.slots_needed
+        needed = self.completing_slots
         fits: Ints = np.where(needed <= self.cache_slots[self.space.row_shape], needed, self.space.slots + 1)
         return fits
 

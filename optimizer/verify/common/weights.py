@@ -68,7 +68,7 @@ def expert_padding(problem: Problem, group: Group) -> Fraction:
     """Bytes of an expert as the engine's kernels load it over its bytes in the checkpoint."""
     model = problem.model
     stored = model.expert_format if served_as_published(model, group) else group.weight_format
-    rule = kernels_of(problem.engine).padding_of(stored, problem.hardware.gpu)
+    rule = kernels_of(problem.engine).padding_of(stored, problem.hardware.gpu, problem.engine_version)
     if rule is None or model.expert_ffn_width == 0:
         return Fraction(1)
     parts = group.slicing * (group.tensor if group.expert == 1 else 1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
+from itertools import accumulate
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio, constant, decimal, exact, facts_of_costs
@@ -202,10 +203,19 @@ class PoolShape:
         """R(n)."""
         return self.start + (self.admit + self.problem.workload.output_tokens) * self.round(n)
 
+    @cached_property
+    def _slowness(self) -> list[Decimal]:
+        """R(n) / n for n from 1 to N."""
+        return [self.residence(n) / n for n in range(1, self.length + 1)]
+
+    @cached_property
+    def _completes(self) -> list[Decimal]:
+        """Requests/s that at most 0 … N in progress complete."""
+        return [Decimal(0), *accumulate((1000 / each for each in self._slowness), max)]
+
     def completes_per_s(self, slots: int) -> Decimal:
         """Requests/s that a rank completes at most with so many slots and its cache."""
-        most = min(slots, self.most_held)
-        return max((n * 1000 / self.residence(n) for n in range(1, most + 1)), default=Decimal(0))
+        return self._completes[min(slots, self.most_held)]
 
     def decoding(self, requests_per_s: Fraction) -> DecodeRank | None:
         """The chain at a rate; None where requests pile up."""
@@ -219,8 +229,8 @@ class PoolShape:
         if beyond >= 1:
             return None
         weights = [Decimal(1)]
-        for n in range(1, last + 1):
-            weights.append(weights[-1] * rate * self.residence(n) / n)
+        for slowness in self._slowness:
+            weights.append(weights[-1] * (rate * slowness))
         rest = weights[-1] * beyond / (1 - beyond)
         total = sum(weights, Decimal(0)) + rest
         reach, passed = total * 99 / 100, Decimal(0)
