@@ -88,8 +88,6 @@ def test_an_ascii_terminal(environment: dict[str, str], tmp_path: Path) -> None:
     assert told.stdout.isascii() and json.loads(told.stdout)["problem"] == "größe 模型"
     for words in (
         "check --tp 1 --pp 1 --dp 1",
-        "why-this",
-        "pareto",
         "catalog gpus",
         "graph --format graphml",
         "deploy",

@@ -88,7 +88,7 @@ def test_rule_holds_and_breaks(
     assert judged.holds and judged.enabled
     assert judged.slack is None or judged.slack >= 0
 
-    broken = check(problem_from_dict(changed(facts, **changes)), bad or good)
+    broken = check(problem_from_dict(changed(facts, **changes)), bad or good, repairs=False)
     judged = {result.id: result for result in broken.rules}[rule]
     assert not judged.holds
     assert broken.feasible is False
