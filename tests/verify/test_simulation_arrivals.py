@@ -70,10 +70,16 @@ def test_trace_is_read_in_order_and_dealt(tmp_path: Path) -> None:
     [
         ("arrived_at,num_prefill_tokens\n0,1\n", "num_decode_tokens is missing"),
         (HEADER, "no request"),
-        (HEADER + "0,ten,1\n", "line 2: arrived_at, num_prefill_tokens and num_decode_tokens have to be a time and two whole numbers"),
+        (
+            HEADER + "0,ten,1\n",
+            "line 2: arrived_at, num_prefill_tokens and num_decode_tokens have to be a time and two whole numbers",
+        ),
         (HEADER + "0,10,1\n1,10,0\n", "line 3: needs"),
         (HEADER + "nan,10,1\n", "line 2: needs"),
-        (HEADER + "0,10\n", "line 2: arrived_at, num_prefill_tokens and num_decode_tokens have to be a time and two whole numbers"),
+        (
+            HEADER + "0,10\n",
+            "line 2: arrived_at, num_prefill_tokens and num_decode_tokens have to be a time and two whole numbers",
+        ),
     ],
 )
 def test_a_broken_trace_is_named(tmp_path: Path, text: str, said: str) -> None:
