@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.inventory import verify_inventory
 from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
+from optimizer.verify.inventory.priced_pairs import Across
 from optimizer.verify.inventory.prices import CheckedPrices
 from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.worth import filled
@@ -72,3 +74,24 @@ def test_a_value_that_is_too_high_by_a_few_milliseconds_is_not_proved() -> None:
     worse = replace(answer.objective, value=answer.objective.value + 5, bound=answer.objective.value + 5)
     told = verify_inventory(problem, replace(answer, objective=worse))
     assert not told.passed
+
+
+def test_layers_that_cost_nothing_bound_nothing_and_warn_of_nothing() -> None:
+    """Of this model some layers have no attention: a bound over stages of these alone divided by zero."""
+    stated = inventory_from_dict(
+        {
+            "cluster": [
+                {"gpu": "a100-pcie-80gb", "nodes": 2, "gpus_per_node": 2},
+                {"gpu": "h100-nvl-94gb", "nodes": 2, "gpus_per_node": 2},
+            ],
+            "model": "nemotron-super-49b",
+            "workload": {"prompt_tokens": 68, "output_tokens": 11, "requests_per_s": 1.1},
+            "requirements": {"max_batch": 32, "max_sequence_tokens": 8192},
+            "engine": "sglang",
+        }
+    )
+    across = Across(stated, Instances(stated), Fixed())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = across.parts((stated.groups[0], stated.groups[1]), 5_000.0)
+    assert found and all(np.isfinite(one.gains).all() for one in found)

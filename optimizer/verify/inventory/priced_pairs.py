@@ -25,6 +25,8 @@ from optimizer.verify.inventory.instance import Instances, likeness, nodes_for
 
 _ROUNDING = 1 + 1e-9
 _EXACT, _FINER = 8, 1.15
+_LEAST_STAY_MS = 1e-6
+"""No request is served in less than a nanosecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,8 @@ class Across:
         per_round = (m - 1) / work.output_tokens
         rounds = np.maximum(through, np.minimum(m, stages) * slowest)
         token = rounds + per_round * np.maximum(longest, whole / (1 + per_round / 2))
-        stay = (whole + (work.output_tokens - 1) * token) / _ROUNDING
+        # Some models have layers that cost nothing; stages of these alone would be passed in no time.
+        stay = np.maximum((whole + (work.output_tokens - 1) * token) / _ROUNDING, _LEAST_STAY_MS)
         # From one number in progress of the grid to the next the stay is no shorter than at the first.
         last = np.append(m[1:] - 1, self._length)
         spare = gamma / stay - 1
