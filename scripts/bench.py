@@ -62,11 +62,11 @@ def rows(runs: int) -> list[dict[str, Any]]:
     measured = [
         ("optimizer --help", 0.25, timed(process("--help"), runs)),
         (
-            "optimizer check (TP2·PP4·DP1 of the born case)",
+            "optimizer check (TP2·PP4·DP1 of the example)",
             0.5,
             timed(process("check", EXAMPLE, "--tp", "2", "--pp", "4", "--dp", "1"), runs),
         ),
-        ("optimizer solve (born case)", 1.5, timed(process("solve", EXAMPLE), runs)),
+        ("optimizer solve (the example)", 1.5, timed(process("solve", EXAMPLE), runs)),
         ("solve call alone, warm, verification included", 0.1, timed(lambda: solve(problem), runs)),
     ]
     return [

@@ -1,4 +1,4 @@
-"""Shared fixtures: the born case as plain data, a small problem, and the folder of shared inputs where it is present."""
+"""Shared fixtures: the example of the README as plain data, a small problem, and the folder of shared inputs where it is present."""
 
 from __future__ import annotations
 

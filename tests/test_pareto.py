@@ -43,7 +43,7 @@ def run(*arguments: str) -> int:
 
 @pytest.fixture
 def calm(example: dict[str, Any], tmp_path: Path) -> str:
-    """The born case at little load: latency and availability pull apart."""
+    """The example of the README at little load: latency and availability pull apart."""
     path = tmp_path / "calm.yaml"
     path.write_text(yaml.safe_dump(changed(example, workload__requests_per_s=1)))
     return str(path)

@@ -22,22 +22,29 @@ class WeightBytes(Facts):
     """Bytes per parameter of a weight format, and the formats its matrix products may run in, best first."""
 
     linear: Positive
+    """Of linear layers, scales included, bytes a parameter."""
     expert: Positive
+    """Of experts, the same."""
     compute: tuple[str, ...]
+    """Formats of the products, best first."""
 
 
 class GenerationShares(Facts):
     """What kernels of a GPU generation reach, relative to Hopper's: memory bandwidth in 16 bit, and 16-bit FLOP rate."""
 
     bandwidth: Positive
+    """Share of the memory bandwidth over Hopper's."""
     flops: Positive
+    """Share of the 16-bit peak over Hopper's."""
 
 
 class EngineConstants(Facts):
     """What differs between serving engines."""
 
     start_ms: NonNegative
+    """From a request's arrival to its first step, ms."""
     admit_steps: NonNegative
+    """Steps in progress that it waits for, on average."""
 
 
 class ClosedLoopConstants(Facts):
@@ -52,39 +59,70 @@ class ClosedLoopConstants(Facts):
 
 
 class CostConstants(Facts):
-    """Names and meaning: ``docs/model.md``; times in milliseconds, sizes in bytes, fractions of peak."""
+    """Each under its name in ``docs/model.md``, section 3, which says where it stands."""
 
     eta_bw: Positive
+    """ETA_BW: share of the memory bandwidth that weights of linear layers in 16 bit are read at."""
     eta_kv: Positive
+    """ETA_KV: share of the memory bandwidth that the cache is read at."""
     eta_expert_bw: Positive
+    """ETA_EXPERT_BW: share of the memory bandwidth that weights of experts are read at."""
     bandwidth_8bit: Positive
+    """BANDWIDTH_8BIT: what 8-bit weights reach of the bandwidth of 16-bit ones."""
     bandwidth_4bit: Positive
+    """BANDWIDTH_4BIT: what 4-bit weights reach of the bandwidth of 16-bit ones."""
     eta_decode_flops: Positive
+    """ETA_DECODE_FLOPS: share of the peak FLOP rate in a decode step."""
     eta_expert_flops: Positive
+    """ETA_EXPERT_FLOPS: the same of experts."""
     eta_prefill_flops: Positive
+    """ETA_PREFILL_FLOPS: share of the peak FLOP rate in a prefill."""
     eta_prefill_expert_flops: Positive
+    """ETA_PREFILL_EXPERT_FLOPS: the same of experts."""
     eta_prefill_attention: Positive
+    """ETA_PREFILL_ATTENTION: share of the 16-bit peak that attention reaches in a prefill."""
     overlap: NonNegative
+    """OVERLAP: share of the shorter of two times (memory, compute) that is not hidden behind the longer."""
     imbalance: NonNegative
+    """IMBALANCE: how much longer the fullest expert rank works for each (EP − 1) / experts."""
     ar_factor: Positive
+    """AR_FACTOR: time of an all-reduce over that of its bytes at the stated bandwidth."""
     t_layer: NonNegative
+    """T_LAYER: launches of a layer in a decode step, ms."""
     t_tp: NonNegative
+    """T_TP: what a layer takes more where TP is above 1, ms."""
     t_expert: NonNegative
+    """T_EXPERT: routing of an MoE layer for each of its experts, ms."""
     experts_half: Positive
+    """EXPERTS_HALF: experts at which routing costs half of what each adds at first."""
     t_touched: NonNegative
+    """T_TOUCHED: an expert that a step reads, ms."""
     speedup_8bit: Positive
+    """SPEEDUP_8BIT: FLOP rate of 8-bit products over that of 16-bit ones."""
     speedup_4bit: Positive
+    """SPEEDUP_4BIT: FLOP rate of 4-bit products over that of 16-bit ones."""
     t_step: NonNegative
+    """T_STEP: scheduling of a step, ms."""
     t_sequence: NonNegative
+    """T_SEQUENCE: scheduling and sampling of a sequence in a step, ms."""
     expert_width_half: NonNegative
+    """EXPERT_WIDTH_HALF: width of an expert, in channels, at which its products reach half of the rate."""
     exchange_bytes: Positive
+    """EXCHANGE_BYTES: bytes a value that experts are sent, there and back in the mean."""
     exchange_latency_us: NonNegative
+    """EXCHANGE_LATENCY: start of an all-to-all, microseconds."""
     network_reduce_steps: Positive
+    """NETWORK_REDUCE_STEPS: network latencies in each step of an all-reduce between nodes."""
     stage_wait: NonNegative
+    """STAGE_WAIT: how much longer a round takes for each further pipeline stage, as a share."""
     pcie_latency_us: NonNegative
+    """PCIE_LATENCY: one message between two GPUs over PCIe, microseconds."""
     generations: dict[str, GenerationShares]
+    """GENERATION: shares of peak by GPU generation, relative to Hopper."""
     formats: dict[str, WeightBytes]
+    """b_lin, b_exp: bytes a parameter by weight format, and what its products run in."""
     engines: dict[str, EngineConstants]
+    """Constants of each serving engine."""
 
 
 class LogErrors(Facts):

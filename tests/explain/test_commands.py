@@ -15,7 +15,7 @@ from tests.test_cli import EXAMPLE, write
 
 @pytest.fixture
 def broken(example: dict[str, Any], tmp_path: Path) -> str:
-    """The born case with a first token due in 100 ms, which no strategy keeps."""
+    """The example of the README with a first token due in 100 ms, which no strategy keeps."""
     example["requirements"]["ttft_p99_ms"] = 100
     return write(tmp_path, example)
 

@@ -1,4 +1,4 @@
-"""``simulate`` as a whole: determinism, the born case, the trace in time, measured runs, disagreements."""
+"""``simulate`` as a whole: determinism, the example of the README, the trace in time, measured runs, disagreements."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer.facts.inventory import BUILT_IN_LEVELS, InventoryProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.placement import GpuPlace, PlacedInstance
 from optimizer.verify.inventory.instance import domain_nodes
 
@@ -102,8 +102,3 @@ class CheckedSite:
             named = {group.rack for group in self.inventory.groups if group.rack is not None and not group.racks}
             return len(named) + sum(group.racks for group in self.inventory.groups)
         return len(self.inventory.wide_domains(level))
-
-
-def is_level(inventory: InventoryProblem, level: str) -> bool:
-    """Whether losses at this level mean anything here."""
-    return level in BUILT_IN_LEVELS or level in inventory.levels()
