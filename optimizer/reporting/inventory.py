@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from optimizer.explain.common.numbers import amount, milliseconds
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.render.text import costs_sentence, verification_sentence
@@ -175,12 +177,11 @@ def _summary(answer: InventoryAnswer, ledger: Ledger) -> Section:
         verification_sentence(answer.verification, answer.status, sets=True),
         costs_sentence("analytic").strip(),
         *answer.search_limits,
-        *(
-            f"MISMATCH {one.what}: expected {one.expected}, found {one.actual}"
-            for one in answer.verification.mismatches
-        ),
     ]
-    blocks.append(_points(tuple(said)))
+    wrong = [
+        f"MISMATCH {one.what}: expected {one.expected}, found {one.actual}" for one in answer.verification.mismatches
+    ]
+    blocks.append(Bullets((*_points(said).items, *_points(wrong, "fail").items)))
     return Section("summary", "Summary and verdict", tuple(blocks))
 
 
@@ -276,14 +277,11 @@ def _advice(answer: InventoryAnswer) -> list[Section]:
     if answer.optimum is not None and answer.optimum.pools and answer.optimum.objective is not None:
         value = milliseconds(answer.optimum.objective.value)
         said.append(f"The best for this inventory is {answer.optimum.label}: {value} per request.")
-    return [Section("recommendations", "Recommendations", (_points(tuple(said)),))] if said else []
+    return [Section("recommendations", "Recommendations", (_points(said),))] if said else []
 
 
-def _points(said: tuple[str, ...]) -> Bullets:
-    def mark(sentence: str) -> Mark:
-        return "fail" if sentence.startswith(("MISMATCH", "Broken")) else "info"
-
-    return Bullets(tuple((mark(sentence), (sentence,)) for sentence in said))
+def _points(said: Sequence[str], mark: Mark = "info") -> Bullets:
+    return Bullets(tuple((mark, (sentence,)) for sentence in said))
 
 
 def _ms(value: float | None) -> str:

@@ -20,6 +20,8 @@ class Plateau:
     first: int
     last: int
     reason: str
+    idle: bool = False
+    """Whether it is only that GPUs which fill no node stand idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +122,25 @@ def _plateaus(ordered: Sequence[Point]) -> tuple[Plateau, ...]:
         if best is None or better(point, best):
             best, improved = point, True
             continue
-        reason = _reason(point, best)
+        idle = _same(point, best) and any("no node" in said for said in point.search_limits)
+        reason = f"with fewer GPUs than fill another node {IDLE}" if idle else _reason(point, best)
         count = point.gpus or 0
         goes_on, improved = not improved and found[-1].reason == reason, False
         if goes_on:
-            found[-1] = Plateau(found[-1].first, count, reason)
+            found[-1] = Plateau(found[-1].first, count, reason, idle)
         else:
-            found.append(Plateau(count, count, reason))
+            found.append(Plateau(count, count, reason, idle))
     return tuple(found)
 
 
 def _reason(point: Point, best: Point) -> str:
-    if _choice(point) == _choice(best) and point.objective == best.objective:
-        if any("no node" in said for said in point.search_limits):
-            return f"with fewer GPUs than fill another node {IDLE}"
+    if _same(point, best):
         return f"{best.label} on {best.gpus_used} GPUs stays best; nothing that uses more is better"
     return f"{best.label} on {best.gpus} GPUs is at least as good"
+
+
+def _same(point: Point, best: Point) -> bool:
+    return _choice(point) == _choice(best) and point.objective == best.objective
 
 
 def _choice(point: Point) -> object:
@@ -182,7 +187,7 @@ def _said(curve: Curve, good: Sequence[Point]) -> list[str]:
         )
     elif good:
         said.append("Prices are not known; state price_per_gpu_hour, or give --prices FILE.")
-    plateaus = [plateau for plateau in curve.plateaus if not plateau.reason.endswith(IDLE)]
+    plateaus = [plateau for plateau in curve.plateaus if not plateau.idle]
     if len(plateaus) < len(curve.plateaus):
         said.append(f"No better: counts between whole nodes, because {IDLE}.")
     for plateau in plateaus[:MOST_SAID]:
