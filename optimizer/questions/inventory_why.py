@@ -55,6 +55,10 @@ def inventory_why_not(
         said = [conflict.sentence for conflict in foil.conflicts] or [f"{named} keeps no rule set of this problem."]
         if best.pools and best.objective is not None:
             said.append(f"The best there is: {best.label}, {milliseconds(best.objective.value)} per request.")
+    elif best.status == "infeasible":
+        verdict = "no optimum"
+        left_out = ", ".join(best.cut_by) or "a degree that is not tried by default"
+        said = [f"{named} keeps every rule, but it is outside what may be considered ({left_out}), where nothing does."]
     elif foil.objective is None or best.objective is None:
         verdict, said = "undecided", [f"{named} keeps every rule, but its value or the optimum's is not known."]
     else:

@@ -13,6 +13,7 @@ from optimizer.explain.uniform.conflict import least_broken
 from optimizer.explain.uniform.costs import cost_sentences, interval_sentences, intervals_of
 from optimizer.explain.uniform.infeasible import statement
 from optimizer.explain.uniform.memory_words import memory_sentences
+from optimizer.explain.uniform.outside import fields_outside
 from optimizer.explain.uniform.why import beside_sentence, binding_sentences, strategy_sentences
 from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.errors import ProblemError
@@ -32,7 +33,16 @@ from optimizer.questions.uniform_steps import (
 )
 from optimizer.reading.load import no_peers
 from optimizer.reading.stated import Stated
-from optimizer.results.answer import Answer, CheckAnswer, Fixed, Metrics, Simulation, model_read, unverified
+from optimizer.results.answer import (
+    WITHIN_SEARCHED,
+    Answer,
+    CheckAnswer,
+    Fixed,
+    Metrics,
+    Simulation,
+    model_read,
+    unverified,
+)
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.uniform.solve import Found, Progress, Solver
 from optimizer.search.uniform.space import context_degrees, search_limits, tensor_degrees
@@ -194,6 +204,9 @@ def check(
     rules = tuple(sorted(judge_rules(q, choice), key=lambda rule: rule.holds or not rule.enabled))
     best = optimum.objective
     status = "infeasible" if not feasible else "feasible"
+    if feasible and optimum.status == "infeasible":
+        # Of what is searched: here stands a strategy beyond it.
+        optimum = replace(optimum, within=WITHIN_SEARCHED, cut_by=fields_outside(problem, strategy))
     if best is not None:
         # What was outside of the search may be better than the optimum, whose bound then says nothing about it.
         objective = beside(objective, best) if objective.value >= best.bound or not feasible else objective

@@ -34,7 +34,7 @@ _SHARED = (Strategy, Conflict, Metrics, ObjectiveResult, Repair, InventoryRepair
 
 def command_schema() -> Schema:
     """JSON Schema (draft 2020-12) of what commands print: solve, check, why-not, why-this, how-sure, sweep (a line), recommend,
-    pareto, fit, compare, audit, and graph with ``--format json``.
+    pareto, fit, compare, audit, model, and graph with ``--format json``.
     """
     schema = answer_schema()
     defs: Schema = schema["$defs"]
@@ -59,6 +59,7 @@ def command_schema() -> Schema:
         "Fit": _fit(),
         "Comparison": _comparison(),
         "Audit": _audit(defs),
+        "Model": _model(),
         "Graph": graph_schema(defs),
     }
     defs.update(more)
@@ -146,6 +147,35 @@ def _how_sure() -> Schema:
             "explanation": TEXTS,
             "verification": or_null(ref("Verification")),
         },
+    )
+
+
+def _model() -> Schema:
+    """What is read of a checkpoint: counts, bytes, and what the engine may divide."""
+    counts = {"type": "object", "additionalProperties": WHOLE}
+    return closed(
+        {
+            "name": TEXT,
+            "huggingface_id": or_null(TEXT),
+            "architecture": TEXT,
+            "parameters": WHOLE,
+            "active_parameters": WHOLE,
+            "components": counts,
+            "weight_bytes": WHOLE,
+            "weight_format": TEXT,
+            "weight_bytes_in": counts,
+            "kv_bytes_per_token": closed({"full": WHOLE, "window": WHOLE, "shared": WHOLE, "format": TEXT}),
+            "state_bytes_per_sequence": WHOLE,
+            "vision_parameters": WHOLE,
+            "mtp_parameters": WHOLE,
+            "quantization": or_null(FIELDS),
+            "legal_tensor_parallel": array(WHOLE),
+            "legal_expert_parallel": array(WHOLE),
+            "max_context_tokens": WHOLE,
+            "tied_embeddings": YES,
+            "layers": array(closed({"layers": WHOLE, "type": TEXT})),
+            "notes": TEXTS,
+        }
     )
 
 

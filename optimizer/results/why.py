@@ -9,7 +9,7 @@ from typing import Any, Literal
 from optimizer.results.answer import Conflict, Verification
 from optimizer.results.inventory import InventoryRepair
 
-Verdict = Literal["not allowed", "worse", "tie", "best", "undecided"]
+Verdict = Literal["not allowed", "worse", "tie", "best", "no optimum", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,17 +165,23 @@ def _loss(problem: InventoryProblem, loss: LossScenario) -> str:
     against = f" of the {loss.needed:g} needed"
     return (
         f"{lost} {word}{plural} ({names}) takes {count(loss.instances_lost, 'instance')}; those left {verdict} "
-        f"{loss.capacity_left:,.2f}{against} requests/s{end}."
+        f"{loss.capacity_left:,.2f}{against} requests/s{_within_limits(problem)}{end}."
     )
+
+
+def _within_limits(problem: InventoryProblem) -> str:
+    return " within every limit" if problem.requirements.latency_limits else ""
 
 
 def _reliability(problem: InventoryProblem, answer: InventoryAnswer) -> list[str]:
     state = answer.reliability
     if state is None:
         return []
+    # A state counts as served as long as the slots last, whatever that does to latency.
+    late = ", late or not," if problem.requirements.latency_limits else ""
     said = (
         f"With failures of the stated rates counted, {share(state.availability)} of requests are served and "
-        f"{lost(state.unserved_requests_per_month)} not; the whole demand is carried {share(state.carried)} of the time"
+        f"{lost(state.unserved_requests_per_month)} not; the whole demand is carried{late} {share(state.carried)} of the time"
     )
     if state.hours_between_outages is None or state.hours_between_outages > RARE_HOURS:
         return [said + ", with less than one outage in 1,000 years."]

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from optimizer.explain.common.numbers import count
 from optimizer.explain.inventory.trial import Trials, TrialStanding, Verdict
+from optimizer.explain.uniform.repair_words import fixed_words
 from optimizer.facts.inventory import InventoryProblem, level_word
 from optimizer.facts.text import starting
-from optimizer.results.answer import Conflict
+from optimizer.results.answer import Conflict, Fixed
 from optimizer.results.rule_groups import SHAPE_RULES
 from optimizer.search.uniform.rules import rules_for
 
@@ -42,7 +43,7 @@ def inventory_conflict(problem: InventoryProblem, trials: Trials) -> Conflict:
     # A rule whose removal lets the rest hold within groups lets it hold with pipelines over two as well.
     if holds(trials.any)(active) is not False:
         active, minimal = _least(every, holds(trials.any))
-    return Conflict(tuple(active), _said(problem, active, sentences), minimal)
+    return Conflict(tuple(active), _said(problem, active, sentences, trials.fixed), minimal)
 
 
 def _least(rules: Sequence[str], holds: Holds) -> tuple[list[str], bool]:
@@ -86,11 +87,14 @@ def _only(problem: InventoryProblem, rules: Sequence[str], every: Sequence[str])
     return problem.model_copy(update={"search": problem.search.model_copy(update={"disabled_rules": off})})
 
 
-def _said(problem: InventoryProblem, active: Sequence[str], sentences: dict[str, str]) -> str:
+def _said(problem: InventoryProblem, active: Sequence[str], sentences: dict[str, str], fixed: Fixed) -> str:
     carries = f"{problem.workload.requests_per_s:g} requests/s"
+    such = f" with {fixed_words(fixed)}" if fixed.any else ""
     if not active:
-        return f"Whatever the rules, no set of instances on the {count(problem.gpus, 'free GPU')} carries {carries}."
+        return (
+            f"Whatever the rules, no set of instances{such} on the {count(problem.gpus, 'free GPU')} carries {carries}."
+        )
     said = [sentences[rule].rstrip(".") for rule in active]
     these = "This rule alone cannot hold" if len(said) == 1 else "These rules cannot hold together"
     listed = "; ".join(starting(text) for text in said)
-    return f"{these} at {carries}: {listed}."
+    return f"{these}{such} at {carries}: {listed}."

@@ -42,7 +42,7 @@ class Trials:
     """
 
     def __init__(self, fixed: Fixed, within_s: float) -> None:
-        self._fixed, self._known = fixed, KnownTables()
+        self.fixed, self._known = fixed, KnownTables()
         self.deadline = time.monotonic() + within_s
         self.cut = False
         """Whether something was not tried, or not to its end, for time."""
@@ -67,8 +67,8 @@ class Trials:
         if self.late:
             self.cut = True
             return None
-        candidates = Candidates(problem, self._fixed, self._known, pairs=pairs)
-        solver = InventorySolver(problem, candidates, fixed=self._fixed, deadline=self.deadline)
+        candidates = Candidates(problem, self.fixed, self._known, pairs=pairs)
+        solver = InventorySolver(problem, candidates, fixed=self.fixed, deadline=self.deadline)
         found = solver.any()
         if found.best is not None:
             return TrialStanding(problem, candidates, solver, found.best)

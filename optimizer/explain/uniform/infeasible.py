@@ -11,7 +11,7 @@ from optimizer.explain.common.numbers import listing
 from optimizer.explain.common.patience import EXPLAIN_WITHIN_S, NOT_ALL_TRIED, Patience
 from optimizer.explain.uniform.choice import verified_choice
 from optimizer.explain.uniform.conflict import find_conflicts
-from optimizer.explain.uniform.cuts import cut_of, widest_first
+from optimizer.explain.uniform.cuts import cut_of, opened_search, widest_first
 from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated, stated_of
@@ -57,6 +57,11 @@ def explained(
     none = "no strategy exists" if cut is None else "no strategy in the searched space exists"
     conflicts = find_conflicts(quantities, fixed, wide, every=every, repairs=found, none=none)
     said = [conflict.sentence for conflict in conflicts]
+    limited = [field for field in opened_search(wide) if wide.stated.value(field) is not None] if fixed is None else []
+    if cut is None and limited:
+        said.append(
+            f"The figures are those of what was searched: opening {listing(limited)} leaves nothing that keeps every rule either."
+        )
     if cut is not None:
         found = widest_first(found, cut)
         if cut.open_question:

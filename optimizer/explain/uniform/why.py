@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from optimizer.explain.common.numbers import amount, count, listing, milliseconds
+from optimizer.explain.uniform.outside import NOT_TRIED, fields_outside
 from optimizer.explain.uniform.workload import workload_sentences
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Alternative, Answer, Metrics, ObjectiveResult, RuleResult, Strategy
@@ -211,11 +212,12 @@ def beside_sentence(
 ) -> str:
     """How a given strategy stands beside the best that may be considered."""
     if optimum.strategy is None or optimum.objective is None or optimum.metrics is None:
-        return (
-            "No strategy keeps every rule of this problem."
-            if optimum.status == "infeasible"
-            else "The optimum is not known."
-        )
+        if optimum.status != "infeasible":
+            return "The optimum is not known."
+        if not feasible:
+            return "No strategy keeps every rule of this problem."
+        outside = ", ".join(fields_outside(problem, strategy)) or NOT_TRIED
+        return f"It keeps every rule, and lies outside what optimizer solve searches ({outside}), where nothing keeps every rule."
     if strategy == optimum.strategy:
         return "This is the best strategy."
     best, value = optimum.strategy.label, optimum.objective.value

@@ -16,6 +16,7 @@ from optimizer.explain.uniform.choice import winners_confirmed
 from optimizer.explain.uniform.conflict import find_conflicts
 from optimizer.explain.uniform.flip import Flip, no_flip, smallest_flip
 from optimizer.explain.uniform.infeasible import solved_again
+from optimizer.explain.uniform.outside import NOT_TRIED, fields_outside
 from optimizer.explain.uniform.repair import changed_stated, find_repairs
 from optimizer.explain.uniform.repair_words import fixed_words, plain
 from optimizer.explain.uniform.why import TERM_WORDS
@@ -217,19 +218,7 @@ def _name(foil: Winner) -> str:
 
 def _outside(problem: Problem, fixed: Fixed) -> str:
     """Which search limits keep the foil out."""
-    search = problem.search
-    pairs = {
-        "search.tensor_parallel": (fixed.tensor_parallel, search.tensor_parallel),
-        "search.pipeline_parallel": (fixed.pipeline_parallel, search.pipeline_parallel),
-        "search.data_parallel": (fixed.data_parallel, search.data_parallel),
-        "search.weight_precision": (
-            fixed.weight_precision,
-            search.weight_precision or (problem.model.native_weight_format,),
-        ),
-        "search.kv_precision": (fixed.kv_precision, search.kv_precision or (problem.model.native_kv_format,)),
-    }
-    named = [field for field, (value, offered) in pairs.items() if value and offered and value not in offered]
-    return ", ".join(named) or "search.expert_parallel, search.layer_imbalance or a degree that is not tried by default"
+    return ", ".join(fields_outside(problem, fixed)) or NOT_TRIED
 
 
 def _tie_break(foil: Strategy, top: Strategy) -> str:
