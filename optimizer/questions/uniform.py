@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from optimizer.verify.simulation.report import SimulatedPercentiles
 
 ALTERNATIVES = 3
+MOST_BATCH = 4096
+"""Of ``requirements.max_batch``."""
 
 
 def solve(
@@ -188,9 +190,10 @@ def check(
     check_fixed(problem, fixed)
     solver = Solver(time_limit_s, progress, keep_incumbent=True)
     solver.say("building tables")
+    searched, problem = problem, _with_batch(problem, fixed)
     q = quantities_of(problem, fixed)
     found = solver.best(q, fixed) if q.space.rows else Found("infeasible", None, None, None, 0.0)
-    optimum = optimum_beside(problem, q, solver)
+    optimum = optimum_beside(searched, q, solver)
     if found.outcome == "unknown":
         nothing = empty(problem, q, "unknown", [f"{why_ended(solver)} before the strategy could be judged."])
         return CheckAnswer(**fields_of(_read(problem, nothing)), feasible=None, optimum=optimum)
@@ -236,6 +239,14 @@ def check(
     if answer.feasible is False and reasons:
         answer = with_reasons(answer, q, fixed, stated, solver, every=all_conflicts, repairs=repairs)
     return _with_facts(problem, answer)
+
+
+def _with_batch(problem: Problem, fixed: Fixed) -> Problem:
+    """The problem judged: where no ``max_batch`` is stated, the engine's default is what it starts with and no limit on what is asked."""
+    wanted, requirements = fixed.max_num_seqs, problem.requirements
+    if wanted is None or requirements.max_batch is not None or not problem.max_batch < wanted <= MOST_BATCH:
+        return problem
+    return problem.model_copy(update={"requirements": requirements.model_copy(update={"max_batch": wanted})})
 
 
 def _with_facts(problem: Problem, answer: AnyAnswer) -> AnyAnswer:

@@ -67,3 +67,14 @@ def test_the_command_says_it_too(tmp_path: Path) -> None:
     path.write_text(json.dumps(EQUAL))
     ran = run("check", str(path), "--tp", "8", "--pp", "1", "--dp", "1", cwd=tmp_path)
     assert ran.returncode == 0 and "No strategy keeps every rule" not in ran.stdout
+
+
+def test_the_default_of_the_engine_is_no_limit_on_what_is_asked() -> None:
+    """vLLM starts with 256 sequences on this GPU unless it is told otherwise, and telling it otherwise broke a "rule"."""
+    stated = {**EQUAL, "search": {}, "requirements": {"ttft_p99_ms": 3000, "tpot_p50_ms": 200}}
+    asked = Fixed(tensor_parallel=2, pipeline_parallel=1, data_parallel=4, max_num_seqs=600)
+    found: Any = optimizer.check(optimizer.problem_from_dict(stated), asked)
+    assert found.feasible and found.verification.passed, found.explanation
+    assert found.strategy.max_num_seqs == 600 and found.optimum.strategy.max_num_seqs <= 256
+    limited = {**stated, "requirements": {**stated["requirements"], "max_batch": 256}}
+    assert not optimizer.check(optimizer.problem_from_dict(limited), asked, repairs=False).feasible

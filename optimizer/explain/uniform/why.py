@@ -245,5 +245,5 @@ def beside_sentence(
         return f"It keeps every rule. The best strategy is {best}: {by}."
     return (
         f"It keeps every rule and is better than the best that may be considered, {best}: {by}. "
-        "The search limits of the problem file leave it out."
+        f"{', '.join(fields_outside(problem, strategy)) or 'What is searched by default'} leaves it out."
     )
