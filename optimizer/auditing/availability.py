@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from optimizer.auditing.labels import shortened
+from optimizer.auditing.claims import figure_claim, verdict_of
 from optimizer.auditing.measures import PERIODS, Measure
 from optimizer.auditing.sentences import Sentence
-from optimizer.results.audit import Claim, Parsed
+from optimizer.results.audit import Claim
 
 _ABOUT = re.compile(
     r"\b(?:availab\w+|uptime|downtime|outages?|unavailab\w+|nines|\w*[Vv]erfügbar\w*|Ausfall\w*|Neunen|disponib\w+|indisponib\w+"
@@ -59,11 +59,8 @@ def judge_availability(sentence: Sentence) -> Iterator[Claim]:
     ):
         return
     reason = f"{1 - share:.4%} of {periods[0] / 3600:,.0f} hours is {_spoken(expected[0])}"
-    yield Claim(
-        sentence.statement.line, shortened(sentence.statement.text), "confirmed" if right else "refuted",
-        reason + ("." if right else f", not {down.text}."), down.text, _spoken(expected[0]),
-        Parsed(sentence.text[:60], "downtime", down.value, "ms", "="),
-    )  # fmt: skip
+    said = reason + ("." if right else f", not {down.text}.")
+    yield figure_claim(sentence, verdict_of(right), said, down, _spoken(expected[0]), "downtime")
 
 
 def _lasting(sentence: Sentence, times: list[Measure]) -> tuple[list[Measure], tuple[float, ...]]:

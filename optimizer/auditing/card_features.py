@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from optimizer.auditing.claims import subject_claim
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.predicate_claims import claim_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import about
 from optimizer.results.audit import Claim, Verdict
@@ -80,7 +80,7 @@ def formats_had(sentence: Sentence, context: Context, own: Situation) -> Iterato
     denied = sentence.has("negation")
     listed = ", ".join(key.upper() for key in meant.situations[0].gpu.dense_tflops)
     reason = f"{gpu} computes in {listed}{'' if has else f', not in {name.upper()}'}."
-    yield claim_of(
+    yield subject_claim(
         sentence,
         "confirmed" if has != denied else "refuted",
         reason,
@@ -112,7 +112,7 @@ def links_had(sentence: Sentence, context: Context, own: Situation) -> Iterator[
     )
     if _NO_NVLINK.search(sentence.text) and all(one.nvlink_gb_per_s for one in meant.situations):
         gpu, rate = meant.situations[0].gpu.name, meant.situations[0].nvlink_gb_per_s
-        yield claim_of(
+        yield subject_claim(
             sentence, "refuted", f"{gpu} has NVLink, {rate:g} GB/s.", gpu, "NVLink", "has not", f"{rate:g} GB/s"
         )
         return
@@ -120,7 +120,7 @@ def links_had(sentence: Sentence, context: Context, own: Situation) -> Iterator[
     gpu = meant.situations[0].gpu.name
     if without:
         verdict: Verdict = "confirmed" if denied else "refuted"
-        yield claim_of(
+        yield subject_claim(
             sentence,
             verdict,
             f"{gpu} has no NVLink; its GPUs reach each other over PCIe.",

@@ -10,12 +10,12 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from optimizer.auditing.claims import figure_claim, verdict_of
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.labels import shortened
 from optimizer.auditing.measures import PERIODS, Measure, shown
 from optimizer.auditing.sentences import Sentence
-from optimizer.results.audit import Claim, Parsed
+from optimizer.results.audit import Claim
 
 FAR = 2
 """Lines after which nobody goes on with a figure."""
@@ -210,7 +210,4 @@ def _another_period(sentence: Sentence, own: Situation) -> Iterator[Claim]:
 
 def _claim(sentence: Sentence, measure: Measure, right: bool, reason: str, expected: str, quantity: str) -> Claim:
     reason += "." if right else f", not {measure.text}."
-    return Claim(
-        sentence.statement.line, shortened(sentence.statement.text), "confirmed" if right else "refuted", reason, measure.text, expected,
-        Parsed(sentence.text[:60], quantity, measure.value, measure.dimension, "="),
-    )  # fmt: skip
+    return figure_claim(sentence, verdict_of(right), reason, measure, expected, quantity)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from optimizer.auditing.claims import figure_claim
 from optimizer.auditing.context import Context
 from optimizer.auditing.conversions import conversions
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.latency_targets import MUST, differences, targets_met
 from optimizer.auditing.lexicon import Term
 from optimizer.auditing.measures import Measure
-from optimizer.auditing.pair_claims import claim_of
 from optimizer.auditing.ratios import from_to, parts_of, percentages, share_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.sums_of_sizes import cards_together, goes_into, left_of
@@ -49,7 +49,7 @@ def _percentiles(sentence: Sentence) -> Iterator[Claim]:
     for (low, a), (high, b) in ((x, y) for x in pairs for y in pairs if x[0] < y[0]):
         words = f"P{low} is {a.text}, P{high} is {b.text}"
         if a.value > b.value:
-            yield claim_of(
+            yield figure_claim(
                 sentence,
                 "refuted",
                 f"{words}: a higher percentile cannot be lower.",
@@ -59,7 +59,7 @@ def _percentiles(sentence: Sentence) -> Iterator[Claim]:
                 "≥",
             )
         else:
-            yield claim_of(sentence, "confirmed", f"{words}: in order.", b, None, "percentiles", "≥")
+            yield figure_claim(sentence, "confirmed", f"{words}: in order.", b, None, "percentiles", "≥")
         return
 
 
@@ -123,7 +123,7 @@ def _placed(sentence: Sentence) -> Iterator[Claim]:
         sign = "≤" if below else "≥"
         reason = f"{first.text} is {'' if holds else 'not '}{'below' if below else 'above'} {second.text}"
         verdict: Verdict = "confirmed" if holds else "refuted"
-        yield claim_of(
+        yield figure_claim(
             sentence, verdict, reason + ".", first, None if holds else f"{sign} {second.text}", "comparison", sign
         )
         return

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from optimizer.auditing.claims import figure_claim
 from optimizer.auditing.measures import Measure, shown
-from optimizer.auditing.pair_claims import claim_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
@@ -75,7 +75,9 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
         )
         expected = _as(first, second)
         if right:
-            yield claim_of(sentence, "confirmed", f"{first.text} is {expected}.", second, expected, "unit conversion")
+            yield figure_claim(
+                sentence, "confirmed", f"{first.text} is {expected}.", second, expected, "unit conversion"
+            )
         elif explicit and re.search(r"\bor\b|\boder\b|\bou\b", gap):
             continue
         elif (first.dimension == "bytes/s" and _bits(first) != _bits(second)) or re.search(
@@ -88,7 +90,7 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
                 for m in sentence.measures
             ):
                 continue  # "300 tokens at 20 ms = 6 s": a product, and no conversion
-            yield claim_of(
+            yield figure_claim(
                 sentence,
                 "refuted",
                 f"{first.text} is {expected}, not {second.text}.",
@@ -105,7 +107,7 @@ def _restated(sentence: Sentence, first: Measure, second: Measure) -> Iterator[C
     near = any(abs(a - b) <= 0.1 * max(a, b) for a in first.values for b in second.values)
     expected = _as(first, second)
     reason = f"{first.text} is {expected}" + ("." if near else f", not {second.text}.")
-    yield claim_of(sentence, "confirmed" if near else "refuted", reason, second, expected, "unit conversion")
+    yield figure_claim(sentence, "confirmed" if near else "refuted", reason, second, expected, "unit conversion")
 
 
 def _bits(measure: Measure) -> bool:

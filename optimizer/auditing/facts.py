@@ -12,10 +12,10 @@ from functools import cached_property
 
 from optimizer.catalog.constants import constants
 from optimizer.costs.parameters import KV_BYTES
-from optimizer.facts.demand import KV_BLOCK_TOKENS
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
+from optimizer.facts.workload import KV_BLOCK_TOKENS
 
 Values = dict[str, float]
 NOMINAL_GB = (16, 24, 32, 40, 48, 64, 80, 94, 96, 128, 141, 180, 192, 256, 288)
@@ -130,9 +130,7 @@ class Situation:
         if self.weight_format == model.native_weight_format:
             weights = float(model.weight_bytes)  # as the checkpoint is, 16-bit parts and scales included
         per_value = KV_BYTES[self.kv_format]
-        values = sum(
-            k.kv_values_per_token_per_kv_head * model.kv_heads + k.kv_values_per_token_replicated for k in kinds
-        )
+        values = sum(kind.kv_values(model.kv_heads) for kind in kinds)
         found: Values = {
             "layers": model.layers,
             "hidden": model.hidden_size,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from optimizer.auditing.claims import subject_claim
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.measures import shown
-from optimizer.auditing.predicate_claims import claim_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import about
 from optimizer.results.audit import Claim
@@ -73,11 +73,11 @@ def held_by(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cl
     name = meant.situations[0].model.name
     how = f"{name}: the weights take {shown(needs[0], 'bytes')}, {cards} offer {shown(rooms[0], 'bytes')}"
     if len(set(fits)) == 1 and fits[0] != negated:
-        yield claim_of(
+        yield subject_claim(
             sentence, "confirmed", how + ".", meant.situations[0].model.name, "weights", ">" if negated else "≤"
         )
     elif len(set(fits)) == 1 and (not fits[0] or needs[0] < 0.8 * rooms[0]):
-        yield claim_of(
+        yield subject_claim(
             sentence, "refuted", how + ".", meant.situations[0].model.name, "weights", ">" if negated else "≤"
         )
 
@@ -143,11 +143,11 @@ def fits_on(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cl
     where = f"{shown(rooms[0], 'bytes')} of {number:,.0f} GPU{'s' if number != 1 else ''}"
     how = f"{meant.situations[0].model.name}: the weights take {shown(needs[0], 'bytes')}"
     if not negated and not any(fits):
-        yield claim_of(
+        yield subject_claim(
             sentence, "refuted", f"{how}, more than the {where}.", meant.situations[0].model.name, "weights", "≤", where
         )
     elif negated and all(need < 0.8 * room for need, room in zip(needs, rooms, strict=False)):
-        yield claim_of(
+        yield subject_claim(
             sentence,
             "refuted",
             f"{how}, which is within the {where}.",
@@ -158,7 +158,7 @@ def fits_on(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cl
         )
     elif negated != all(fits):
         word = "more than" if negated else "within"
-        yield claim_of(
+        yield subject_claim(
             sentence,
             "confirmed",
             f"{how}, {word} the {where}.",
@@ -206,8 +206,8 @@ def cards_needed(sentence: Sentence, context: Context, own: Situation) -> Iterat
     number, right = counts[0].value, -(-weights // room)
     reason = f"{one.model.name}: {shown(weights, 'bytes')} of weights take at least {right:,.0f} GPUs of {shown(room, 'bytes')}"
     if number == right:
-        yield claim_of(sentence, "confirmed", reason + ".", one.model.name, "GPUs needed", "≥", f"{right:,.0f}")
+        yield subject_claim(sentence, "confirmed", reason + ".", one.model.name, "GPUs needed", "≥", f"{right:,.0f}")
     elif number * room * 1.07 < weights and not sentence.has("negation"):
-        yield claim_of(
+        yield subject_claim(
             sentence, "refuted", f"{reason}, not {number:,.0f}.", one.model.name, "GPUs needed", "≥", f"{right:,.0f}"
         )

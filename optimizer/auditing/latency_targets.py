@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from optimizer.auditing.claims import figure_claim
 from optimizer.auditing.context import Context
 from optimizer.auditing.lexicon import Term
 from optimizer.auditing.measures import Measure
-from optimizer.auditing.pair_claims import claim_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
@@ -101,9 +101,11 @@ def targets_met(sentence: Sentence, context: Context) -> Iterator[Claim]:
     relation = ("within" if holds else "above") if dimension == "ms" else ("at least" if holds else "below")
     reason = f"{result.text} is {relation} {words}"
     if holds == said:
-        yield claim_of(sentence, "confirmed", reason + ".", result, None, "target", "≤" if dimension == "ms" else "≥")
+        yield figure_claim(
+            sentence, "confirmed", reason + ".", result, None, "target", "≤" if dimension == "ms" else "≥"
+        )
     else:
-        yield claim_of(
+        yield figure_claim(
             sentence,
             "refuted",
             f"{reason}: the target is {'met' if holds else 'missed'}.",
@@ -173,7 +175,7 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
             continue
         expected = ", ".join(f"P{p} {v:g} ms" for p, v in stated.items())
         if any(target.says(value, 0.0) for value in stated.values()):
-            yield claim_of(
+            yield figure_claim(
                 sentence,
                 "confirmed",
                 f"The problem demands {expected} for {metric.upper()}.",
@@ -195,7 +197,7 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
             and len(targets) == 1
             and len(sentence.measures) == 1 + len(shares)
         ):
-            yield claim_of(
+            yield figure_claim(
                 sentence,
                 "refuted",
                 f"The problem demands {expected} for {metric.upper()}, not {target.text}.",
@@ -231,7 +233,7 @@ def differences(sentence: Sentence, context: Context) -> Iterator[Claim]:
     right = gap.says(value, 0.01)
     reason = f"{results[0].text} is {value:g} ms {'below' if results[0].value <= limit else 'above'} {limit:g} ms"
     if right or not gap.hedged:
-        yield claim_of(
+        yield figure_claim(
             sentence, "confirmed" if right else "refuted", reason + ("." if right else f", not {gap.text}."), gap, f"{value:g} ms",
             "difference",
         )  # fmt: skip

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from optimizer.auditing.claims import subject_claim, verdict_of
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Degrees, Situation
-from optimizer.auditing.labels import shortened
 from optimizer.auditing.sentences import Sentence
-from optimizer.results.audit import Claim, Parsed
+from optimizer.results.audit import Claim
 
 _CROSSES = re.compile(
     r"\b(?:cross(?:es|ing)?|spans?|spanning|stretch(?:es)?|goes over|go over|runs? (?:over|across)|travels? (?:over|across)|leaves?|uses?"
@@ -165,7 +165,4 @@ def _idle(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[Clai
 
 
 def _claim(sentence: Sentence, right: bool, reason: str, subject: str, quantity: str, relation: str) -> Claim:
-    return Claim(
-        sentence.statement.line, shortened(sentence.statement.text), "confirmed" if right else "refuted", reason, None, None,
-        Parsed(subject, quantity, None, "", relation),
-    )  # fmt: skip
+    return subject_claim(sentence, verdict_of(right), reason, subject, quantity, relation)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from optimizer.auditing.claims import figure_claim, verdict_of
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.labels import shortened
 from optimizer.auditing.measures import Measure
 from optimizer.auditing.sentences import Sentence
-from optimizer.results.audit import Claim, Parsed
+from optimizer.results.audit import Claim
 
 _FAILS = re.compile(
     r"\b(?:los(?:e|es|ing|t)|loss of|fails?|failing|failed|goes (?:down|away)|drops out|is down|dies|crash\w*|fällt|ausfäll\w*|ausfall"
@@ -135,8 +135,5 @@ def _another(sentence: Sentence, own: Situation) -> Iterator[Claim]:
 
 
 def _say(sentence: Sentence, measure: Measure, right: bool, reason: str, expected: str, quantity: str) -> Claim:
-    return Claim(
-        sentence.statement.line, shortened(sentence.statement.text), "confirmed" if right else "refuted",
-        reason[:1].upper() + reason[1:] + ("." if right else f", not {measure.text}."), measure.text, expected,
-        Parsed(sentence.text[:60], quantity, measure.value, measure.dimension, "="),
-    )  # fmt: skip
+    said = reason[:1].upper() + reason[1:] + ("." if right else f", not {measure.text}.")
+    return figure_claim(sentence, verdict_of(right), said, measure, expected, quantity)

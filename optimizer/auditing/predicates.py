@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 
 from optimizer.auditing.card_features import formats_had, links_had
+from optimizer.auditing.claims import subject_claim
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.fitting import cards_needed, fits_on, held_by
-from optimizer.auditing.predicate_claims import claim_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import about
 from optimizer.results.audit import Claim
@@ -68,6 +68,6 @@ def _too_fast(sentence: Sentence, context: Context, own: Situation) -> Iterator[
     if floors and times[0].value < 0.8 * min(floors):
         where = f"with {own.degrees.label} on {own.gpu.name}"
         reason = f"Every token reads the active weights once: {where} that takes {min(floors):.3g} ms, more than {times[0].text}."
-        yield claim_of(
+        yield subject_claim(
             sentence, "refuted", reason, own.model.name, "time per token", "≥", f"at least {min(floors):.3g} ms"
         )

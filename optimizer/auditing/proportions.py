@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from optimizer.auditing.claims import subject_claim, verdict_of
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.labels import shortened
 from optimizer.auditing.lexicon import Lexicon
 from optimizer.auditing.measures import measures
 from optimizer.auditing.sentences import Sentence
-from optimizer.results.audit import Claim, Parsed
+from optimizer.results.audit import Claim
 
 _PARTS = {
     "half": 2, "third": 3, "quarter": 4, "eighth": 8, "sixteenth": 16, "hälfte": 2, "drittel": 3, "viertel": 4, "achtel": 8,
@@ -64,10 +64,7 @@ def judge_proportions(sentence: Sentence, own: Situation, lexicon: Lexicon) -> I
 def _say(
     sentence: Sentence, right: bool, reason: str, stated: str, expected: str, subject: str, quantity: str
 ) -> Claim:
-    return Claim(
-        sentence.statement.line, shortened(sentence.statement.text), "confirmed" if right else "refuted", reason, stated, expected,
-        Parsed(subject, quantity, None, "", "="),
-    )  # fmt: skip
+    return subject_claim(sentence, verdict_of(right), reason, subject, quantity, "=", expected, stated)
 
 
 def _number(word: str, language: str) -> float | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from optimizer.auditing.claims import figure_claim
 from optimizer.auditing.measures import shown
-from optimizer.auditing.pair_claims import claim_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
@@ -45,7 +45,7 @@ def from_to(sentence: Sentence) -> Iterator[Claim]:
     right = any(share.says(value) or abs(share.value - value) <= 0.55 for value in values)
     reason = f"From {low:g} to {high:g} is {values[0]:.3g}% more, or {values[1]:.3g}% of the upper end"
     if right or not share.hedged:
-        yield claim_of(
+        yield figure_claim(
             sentence, "confirmed" if right else "refuted", reason + ("." if right else f", not {share.text}."), share,
             f"{values[0]:.3g}% or {values[1]:.3g}%", "ratio",
         )  # fmt: skip
@@ -83,11 +83,11 @@ def percentages(sentence: Sentence) -> Iterator[Claim]:
         larger, smaller = shown(most, same[0].dimension), shown(least, same[0].dimension)
         text = f"{larger} is {shares[0]:.3g}% more than {smaller}, which is {shares[1]:.3g}% less"
         if right:
-            yield claim_of(sentence, "confirmed", text + ".", share, None, "ratio")
+            yield figure_claim(sentence, "confirmed", text + ".", share, None, "ratio")
         elif not (share.hedged and any(abs(share.value - v) <= max(2.0, 0.3 * v) for v in shares)) and not sentence.has(
             "negation"
         ):
-            yield claim_of(
+            yield figure_claim(
                 sentence,
                 "refuted",
                 f"{text}, not {share.text}.",
@@ -116,7 +116,7 @@ def share_of(sentence: Sentence) -> Iterator[Claim]:
     if not holds and not 0 < value <= 100:
         return
     reason = f"{part.text} of {whole.text} is {value:.3g}%" + ("." if holds else f", not {share.text}.")
-    yield claim_of(sentence, "confirmed" if holds else "refuted", reason, share, f"{value:.3g}%", "share")
+    yield figure_claim(sentence, "confirmed" if holds else "refuted", reason, share, f"{value:.3g}%", "share")
 
 
 def parts_of(sentence: Sentence) -> Iterator[Claim]:
@@ -153,7 +153,7 @@ def parts_of(sentence: Sentence) -> Iterator[Claim]:
         )
         value = 100 * number.value / second.value
         if share.says(value, 0.02) or share.says(100 - value, 0.02):
-            yield claim_of(
+            yield figure_claim(
                 sentence,
                 "confirmed",
                 f"{first.text} of {second.text} is {value:.3g}%.",
@@ -162,7 +162,7 @@ def parts_of(sentence: Sentence) -> Iterator[Claim]:
                 "share",
             )
         elif value <= 100 and not sentence.has("negation") and not sentence.has("other"):
-            yield claim_of(
+            yield figure_claim(
                 sentence,
                 "refuted",
                 f"{first.text} of {second.text} is {value:.3g}%, not {share.text}.",

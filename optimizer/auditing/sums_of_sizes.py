@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from optimizer.auditing.claims import figure_claim
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.measures import shown
-from optimizer.auditing.pair_claims import claim_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
@@ -32,7 +32,7 @@ def goes_into(sentence: Sentence) -> Iterator[Claim]:
     if holds and denied and first.value > 0.8 * second.value:
         return
     reason = f"{first.text} is {'not ' if not holds else ''}within {second.text}"
-    yield claim_of(
+    yield figure_claim(
         sentence,
         "confirmed" if holds != denied else "refuted",
         reason + ".",
@@ -75,11 +75,11 @@ def left_of(sentence: Sentence, own: Situation) -> Iterator[Claim]:
         return
     value = whole.value - known["weights_gpu"]
     if rest.near(value, 0.03):
-        yield claim_of(sentence, "confirmed", f"{whole.text} less {shown(known['weights_gpu'], 'bytes')} of weights is"
+        yield figure_claim(sentence, "confirmed", f"{whole.text} less {shown(known['weights_gpu'], 'bytes')} of weights is"
             f" {shown(value, 'bytes')}.",
                      rest, shown(value, "bytes"), "left")  # fmt: skip
     elif not rest.hedged and (_AFTER_WEIGHTS.search(sentence.text) or rest.value > value) and value > 0:
-        yield claim_of(sentence, "refuted", f"{whole.text} less {shown(known['weights_gpu'], 'bytes')} of weights is"
+        yield figure_claim(sentence, "refuted", f"{whole.text} less {shown(known['weights_gpu'], 'bytes')} of weights is"
             f" {shown(value, 'bytes')}, "
                      f"not {rest.text}.", rest, shown(value, "bytes"), "left")  # fmt: skip
 
@@ -112,4 +112,4 @@ def cards_together(sentence: Sentence) -> Iterator[Claim]:
     if not holds and re.search(r"\b(?:weights?|cache|left|free|of|Gewichte|poids)\b", sentence.text[each.end :]):
         return
     reason = f"{count.text} × {each.text} is {shown(value, 'bytes')}" + ("." if holds else f", not {whole.text}.")
-    yield claim_of(sentence, "confirmed" if holds else "refuted", reason, whole, shown(value, "bytes"), "product")
+    yield figure_claim(sentence, "confirmed" if holds else "refuted", reason, whole, shown(value, "bytes"), "product")
