@@ -37,15 +37,14 @@ def slice_of(name: str, parent: GpuFacts, field: str) -> GpuFacts:
         ProblemError: the GPU cannot be cut, or not like this.
     """
     found = NAME.fullmatch(name.strip())
-    family = parent.name.split("-")[0]
-    nominal = re.search(r"(\d+)gb", parent.name)
+    family = family_of(parent)
     if found is None or family not in _PROFILES:
         raise ProblemError(field, f"{name!r}: {parent.name} has no MIG slices; GPUs that have: {', '.join(_PROFILES)}")
     sms, memories, profiles = _PROFILES[family]
-    whole = int(nominal.group(1)) if nominal else round(parent.memory_mib / 1024)
+    whole = nominal_gigabytes(parent)
     shares = int(found["compute"]), round(int(found["gb"]) * memories / whole)
     if shares not in profiles:
-        known = ", ".join(f"{g}g.{_gigabytes(m, memories, whole)}gb" for g, m in profiles)
+        known = ", ".join(f"{g}g.{gigabytes(m, memories, whole)}gb" for g, m in profiles)
         raise ProblemError(field, f"{name!r} is no slice of {parent.name}; slices: {known}")
     compute, memory = shares[0] / sms, shares[1] / memories
     values: dict[str, Any] = parent.model_dump(exclude={"tdp_watts", "idle_watts", "reserved_as"})
@@ -66,6 +65,17 @@ def slice_of(name: str, parent: GpuFacts, field: str) -> GpuFacts:
     return GpuFacts.model_validate(values)
 
 
-def _gigabytes(part: int, parts: int, whole: int) -> int:
+def family_of(parent: GpuFacts) -> str:
+    """The first word of a GPU's name, such as ``a100``."""
+    return parent.name.split("-")[0]
+
+
+def nominal_gigabytes(parent: GpuFacts) -> int:
+    """What the name of a GPU says of its memory: 80 of an H100."""
+    nominal = re.search(r"(\d+)gb", parent.name)
+    return int(nominal.group(1)) if nominal else round(parent.memory_mib / 1024)
+
+
+def gigabytes(part: int, parts: int, whole: int) -> int:
     """What the profile's name says: 1/8 of 141 GB is called 18gb."""
     return -(-whole * part // parts)

@@ -27,10 +27,11 @@ from optimizer.costs.memory import memory_table
 from optimizer.costs.parameters import layer_arrays
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape, tabulate
 from optimizer.costs.steps import StepModel
-from optimizer.facts.demand import KvFormat, Objective, Requirements, SearchLimits, Workload
+from optimizer.facts.demand import KvFormat, Objective, Requirements, SearchLimits
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
+from optimizer.facts.workload import Workload
 
 # Measured systems join their nodes with one 400 Gbit/s adapter per GPU (the HGX reference design).
 NETWORK_GBIT_PER_GPU = 400

@@ -13,7 +13,7 @@ from optimizer.costs.load import chain_length
 from optimizer.costs.occupancy import Held, held, in_flight, sequence_bytes
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
-from optimizer.engines.memory import overhead_of
+from optimizer.engines.memory import overhead_on
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.hardware import MIB
 from optimizer.facts.problem import Problem
@@ -113,13 +113,7 @@ def memory_table(
     kv = sequence_bytes(np.array([problem.max_sequence_tokens]), table, arrays, in_flight=in_flight(problem))[0]
     per_token = np.einsum("sck,sk->sc", counts, arrays.kv_bytes_per_token)
 
-    known = overhead_of(
-        problem.engine,
-        problem.hardware.gpu.capability,
-        problem.engine_version,
-        problem.engine_overhead,
-        problem.model.compressed_attention,
-    )
+    known = overhead_on(problem)
     batched = problem.search.max_num_batched_tokens
     stated = known.activations_mib
     hidden = 2 * batched * model.hidden_size
@@ -158,13 +152,7 @@ def bytes_of_sequences(problem: Problem, tokens: Ints, table: ShapeTable, arrays
 def memory_budget_bytes(problem: Problem) -> int:
     """Bytes of one GPU that may be used, rounded down: the share asked for, and no more than other processes leave."""
     share = Fraction(repr(problem.requirements.gpu_memory_utilization))
-    known = overhead_of(
-        problem.engine,
-        problem.hardware.gpu.capability,
-        problem.engine_version,
-        problem.engine_overhead,
-        problem.model.compressed_attention,
-    )
+    known = overhead_on(problem)
     beside = known.context.value * MIB if known.refuses_above_free else 0
     return max(0, min(int(share * problem.hardware.gpu.memory_bytes), problem.hardware.free_bytes - beside))
 

@@ -17,7 +17,7 @@ import numpy as np
 from optimizer.costs.load import LoadPoints
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
-from optimizer.engines.memory import overhead_of
+from optimizer.engines.memory import overhead_on
 from optimizer.facts.problem import Problem
 
 
@@ -92,9 +92,7 @@ def in_flight(problem: Problem) -> int:
     """Tokens of a prompt's step that a window layer holds beside its window: what an engine asks room for when it starts."""
     if not problem.paged:
         return 0
-    known = overhead_of(
-        problem.engine, problem.hardware.gpu.capability, problem.engine_version, problem.engine_overhead
-    )
+    known = overhead_on(problem)
     return known.steps_in_flight * problem.search.max_num_batched_tokens - 1
 
 

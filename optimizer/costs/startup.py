@@ -11,7 +11,7 @@ import numpy as np
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.shapes import Ints, Shape
-from optimizer.engines.memory import OverheadPart, overhead_of
+from optimizer.engines.memory import OverheadPart, overhead_on
 from optimizer.engines.registry import engine_of
 from optimizer.facts.hardware import MIB
 from optimizer.facts.problem import Problem
@@ -59,13 +59,7 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
     """
     costs = AnalyticCosts(problem, [shape])
     memory, table, slots = costs.memory(), costs.table, problem.max_batch
-    known = overhead_of(
-        problem.engine,
-        problem.hardware.gpu.capability,
-        problem.engine_version,
-        problem.engine_overhead,
-        problem.model.compressed_attention,
-    )
+    known = overhead_on(problem)
     columns = table.multiplicity[0] > 0
     several = shape.tp * shape.pp * shape.engine_ranks > 1
     peak = (memory.activations + memory.logits(slots))[0]

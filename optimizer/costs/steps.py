@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from optimizer.catalog.constants import CostConstants
+from optimizer.costs.bunched import PassingPrompts
 from optimizer.costs.links import CONTEXT_MESSAGES, LinkCosts
 from optimizer.costs.mixed import length_moments
 from optimizer.costs.parameters import LayerArrays
@@ -348,9 +349,10 @@ class StepModel:
         together = prompts * prompt_max[:, None]
         if int(self.table.pp.max()) > 1:
             waited = rounds - self._through_ms(decode, batch)
-            together = np.maximum(
-                together, self._bunched_ms(rounds, waited, prompt_sum, prompt_max, np.minimum(prompts, per_step))
-            )
+            sent = self.links.send_ms_per_byte * (workload.fresh(prompt) * self.problem.model.hidden_size * 4)
+            longer = np.maximum(0.0, prompt_sum + sent - prompt_max)
+            passed = PassingPrompts(prompt_max[:, None], longer[:, None], np.minimum(prompts, per_step))
+            together = np.maximum(together, passed.bunched_ms(rounds, waited, self.table.pp))
         tpot = np.maximum.accumulate(rounds + together, axis=1) / self.yielded
         prefill = self._prefill(prompt, decode, multiplicity)
         longest = workload.longest_prompt_tokens
@@ -377,34 +379,6 @@ class StepModel:
             prompt_moments=_prompt_moments(self.problem),
         )
 
-    def _bunched_ms(
-        self, rounds: Floats, waited: Floats, prompt_sum: Floats, prompt_max: Floats, prompts: Floats
-    ) -> Floats:
-        """What prompts add to a round where one micro-batch takes nearly all of them, (S, N).
-
-        It passes the stages for longer than it keeps any of them, and has the time for which it would wait for its turn to make
-        up for that, once a round. T = D + a·(1 − f·h·D/T), f = 1 − 1/P − 1/(2P²), the larger root: the other micro-batches
-        follow it closely, so that only what arrives while they come back goes to them, and hides behind it where there is one,
-        h = min(1, b / (1 + 2b/3)).
-
-        Args:
-            rounds: D, (S, N).
-            waited: of each round what a micro-batch waits for its turn, (S, N).
-            prompt_sum: O_sum, (S,).
-            prompt_max: O_max, (S,).
-            prompts: b: prompts of a round as far as a step has room for them, (1, N).
-        """
-        stages = self.table.pp.astype(np.float64)
-        fresh = self.problem.workload.fresh(self.problem.workload.prompt_tokens)
-        sent = self.links.send_ms_per_byte * (fresh * self.problem.model.hidden_size * 4)
-        longer = np.maximum(0.0, prompt_sum + sent - prompt_max)[:, None]
-        work = prompts * prompt_max[:, None] + _left_over(prompts, longer, np.maximum(0.0, waited))
-        follow = np.maximum(0.0, 1 - 1 / stages - 1 / (2 * stages**2))[:, None]
-        hidden = follow * np.minimum(1.0, prompts / (1 + prompts * 2 / 3))
-        together = rounds + work
-        result: Floats = (together + np.sqrt(together**2 - 4 * hidden * work * rounds)) / 2 - rounds
-        return result
-
     def _prefill(self, tokens: int, decode: Floats, multiplicity: Floats) -> Floats:
         """Prompt scheduled to prompt done, its chunks flowing through the stages with the decodes beside them."""
         fresh = self.problem.workload.fresh(tokens)
@@ -416,24 +390,6 @@ class StepModel:
             (passes * multiplicity).sum(axis=1) + (chunks - 1) * passes.max(axis=1) + self.send_ms(per_chunk)
         )
         return result
-
-
-def _left_over(prompts: Floats, each: Floats, waited: Floats) -> Floats:
-    """E[(k · each − waited)⁺] for a geometric number k of prompts in a round with mean ``prompts``, (S, N).
-
-    Long rounds gather more prompts than short ones, so their number varies by more than a Poisson number.
-
-    Args:
-        prompts: (1, N).
-        each: (S, 1) ms of one prompt.
-        waited: (S, N) ms.
-    """
-    more = prompts / (1 + prompts)
-    needed = np.divide(waited, each, out=np.zeros_like(waited), where=each > 0)
-    whole = np.floor(needed)
-    chance = np.where(whole > 0, more**whole, 1.0)
-    result: Floats = prompts * each * chance * (1 - (needed - whole) * (1 - more))
-    return result
 
 
 def one_like_the_last(problem: Problem, table: ShapeTable) -> Floats:

@@ -11,6 +11,7 @@ from typing import Any
 
 from optimizer.catalog import lookup as catalog
 from optimizer.catalog import mig
+from optimizer.detect.cards import card_of
 from optimizer.detect.machine import SeenGpu, SeenHost
 from optimizer.detect.slices import apart
 from optimizer.facts.errors import ProblemError
@@ -248,9 +249,7 @@ def _card_name(gpu: SeenGpu) -> str:
     """The catalog's name of a card, or one made of its product name where the catalog does not have it."""
     if mig.NAME.fullmatch(gpu.product):
         return gpu.product
-    for name in (gpu.product, f"NVIDIA {gpu.product}"):
-        try:
-            return str(catalog.entry("gpus", name)["name"])
-        except KeyError:
-            continue
-    return re.sub(r"[^a-z0-9]+", "-", gpu.product.lower()).strip("-") or "unknown-gpu"
+    card = card_of(gpu.product)
+    return (
+        card.name if card is not None else re.sub(r"[^a-z0-9]+", "-", gpu.product.lower()).strip("-") or "unknown-gpu"
+    )

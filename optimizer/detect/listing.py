@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from optimizer.catalog import lookup as catalog
+from optimizer.detect.cards import card_of
 from optimizer.detect.machine import MIG, SeenGpu, Slice
 from optimizer.facts.errors import ProblemError
 
@@ -40,15 +40,13 @@ def parse_listing(text: str, source: str, field: str = "--smi") -> tuple[SeenGpu
 
 
 def _seen(found: re.Match[str], source: str, field: str) -> SeenGpu:
-    for name in (found[2], f"NVIDIA {found[2]}"):
-        try:
-            memory = catalog.gpu(name).memory_mib
-        except ProblemError:
-            continue
-        return SeenGpu(int(found[1]), found[2], "", found[3], memory, None, None, "")
-    raise ProblemError(
-        field, f"{source}: {found[2]} is not in the catalog, and nvidia-smi -L tells no memory; give nvidia-smi -q -x"
-    )
+    card = card_of(found[2])
+    if card is None:
+        raise ProblemError(
+            field,
+            f"{source}: {found[2]} is not in the catalog, and nvidia-smi -L tells no memory; give nvidia-smi -q -x",
+        )
+    return SeenGpu(int(found[1]), found[2], "", found[3], card.memory_mib, None, None, "")
 
 
 def _split(gpu: SeenGpu, slices: tuple[Slice, ...]) -> SeenGpu:

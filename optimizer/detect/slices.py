@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from optimizer.catalog import lookup as catalog
+from optimizer.catalog import mig
+from optimizer.detect.cards import card_of
 from optimizer.detect.machine import SeenGpu, SeenHost, Slice, busy_words
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.hardware import GpuFacts
 
 EIGHTHS = 8
 SEVENTHS = {1: (1, 2), 2: (1, 2), 4: (3, 4), 8: (7,)}
@@ -38,55 +41,38 @@ def apart(host: SeenHost) -> SeenHost:
 
 def _as_gpu(parent: SeenGpu, one: Slice) -> SeenGpu | None:
     """A slice as a GPU; None where the catalog has no such slice."""
-    for name in (parent.product, f"NVIDIA {parent.product}"):
-        try:
-            card = catalog.gpu(name)
-            profile = one.profile or _profile(parent, one)
-            facts = catalog.gpu(f"{card.name}-mig-{profile}")
-        except ProblemError:
-            continue
-        return replace(
-            parent,
-            product=facts.name,
-            uuid=one.uuid,
-            memory_mib=facts.memory_mib,
-            fabric="",
-            busy=busy_words(one.used_mib, one.computing),
-            used_mib=one.used_mib,
-            computing=one.computing,
-            slices=(),
-        )
-    return None
+    card = card_of(parent.product)
+    profile = one.profile or (_profile(parent, card, one) if card is not None else None)
+    if card is None or profile is None:
+        return None
+    try:
+        facts = catalog.gpu(f"{card.name}-mig-{profile}")
+    except ProblemError:
+        return None
+    return replace(
+        parent,
+        product=facts.name,
+        uuid=one.uuid,
+        memory_mib=facts.memory_mib,
+        fabric="",
+        busy=busy_words(one.used_mib, one.computing),
+        used_mib=one.used_mib,
+        computing=one.computing,
+        slices=(),
+    )
 
 
-def _profile(parent: SeenGpu, one: Slice) -> str:
-    """The profile of a slice of which memory and SMs are known, such as ``3g.40gb``.
-
-    Raises:
-        ProblemError: no profile has such a share of the memory.
-    """
+def _profile(parent: SeenGpu, card: GpuFacts, one: Slice) -> str | None:
+    """The profile of a slice of which memory and SMs are known, such as ``3g.40gb``; None: none has such a share of the memory."""
     eighths = round(EIGHTHS * one.memory_mib / parent.memory_mib) if parent.memory_mib else 0
-    shares = QUARTERS if "A30" in parent.product.split("-")[0].split() else SEVENTHS
+    shares = QUARTERS if mig.family_of(card) == "a30" else SEVENTHS
     if eighths not in shares:
-        raise ProblemError("detect", f"{one.memory_mib:,} MiB are the memory of no slice of {parent.product}")
+        return None
     fewer, more = shares[eighths][0], shares[eighths][-1]
     # SMs of a seventh: 14 (A100), 16 to 18 (H100 and later, whose 3g has nearly those of 4g).
-    wide = {2: 24, 4: 62 if "A100" not in parent.product and "A800" not in parent.product else 50}.get(eighths, 0)
+    wide = {2: 24, 4: 50 if mig.family_of(card) in ("a100", "a800") else 62}.get(eighths, 0)
     sevenths = more if wide and one.processors >= wide else fewer
-    return f"{sevenths}g.{-(-_nominal_gigabytes(parent) * eighths // EIGHTHS)}gb"
-
-
-def _nominal_gigabytes(parent: SeenGpu) -> int:
-    """What the catalog's name says: 80 of an H100."""
-    for name in (parent.product, f"NVIDIA {parent.product}"):
-        try:
-            card = catalog.gpu(name).name
-        except ProblemError:
-            continue
-        for word in card.split("-"):
-            if word.endswith("gb") and word[:-2].isdigit():
-                return int(word[:-2])
-    return 0
+    return f"{sevenths}g.{mig.gigabytes(eighths, EIGHTHS, mig.nominal_gigabytes(card))}gb"
 
 
 def is_split(gpu: SeenGpu) -> bool:

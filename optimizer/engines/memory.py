@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -17,6 +17,10 @@ from optimizer.engines.kernels import ordered
 from optimizer.facts.base import Count, CountOrZero, Facts, Positive
 from optimizer.facts.hardware import ComputeCapability
 from optimizer.facts.overhead import StatedOverhead
+
+if TYPE_CHECKING:
+    from optimizer.facts.hardware import GpuFacts
+    from optimizer.facts.problem import Problem
 
 FOLDER = Path(__file__).parent / "data" / "memory"
 Part = Literal["context", "communication", "non_torch", "cuda_graphs"]
@@ -180,6 +184,17 @@ def overhead_of(
         activations_mib=said.activations_mib,
         measured=said.measured or ("stated in the problem" if said.anything else None),
         sources=(here.source, at.source),
+    )
+
+
+def overhead_on(problem: Problem, gpu: GpuFacts | None = None) -> Overhead:
+    """What a problem's engine takes with its model on its GPU, or on another."""
+    return overhead_of(
+        problem.engine,
+        (gpu or problem.hardware.gpu).capability,
+        problem.engine_version,
+        problem.engine_overhead,
+        problem.model.compressed_attention,
     )
 
 

@@ -7,11 +7,12 @@ from typing import Any
 from pydantic import Field
 
 from optimizer.facts.base import Count, CountOrZero, Facts, Name, NonNegative, Positive
-from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits, WorkloadInput
+from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits
 from optimizer.facts.engine import Engine
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Serving
+from optimizer.facts.workload import WorkloadInput
 
 
 class FailureRatesInput(Facts):

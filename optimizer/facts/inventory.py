@@ -5,13 +5,14 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from optimizer.facts.base import Count, CountOrZero, Facts, NonNegative, Positive, Share
-from optimizer.facts.demand import Objective, Requirements, SearchLimits, Survive, Workload
+from optimizer.facts.demand import Objective, Requirements, SearchLimits, Survive
 from optimizer.facts.engine import Engine
 from optimizer.facts.hardware import FailureRates, GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Problem
 from optimizer.facts.recovery import RecoveryFacts
+from optimizer.facts.workload import Workload
 
 BUILT_IN_LEVELS = ("gpu", "node", "rack", "zone")
 INSTANCE_RULES_OFF = ("gpu_count", "concurrency", "request_rate")

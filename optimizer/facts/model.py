@@ -99,6 +99,15 @@ class LayerKind(Facts):
     shared_kv_values_per_token: CountOrZero = 0
     """Values of all heads that it reads from an earlier layer's cache and does not store again (Gemma 3n)."""
 
+    def kv_values(self, model_kv_heads: int) -> int:
+        """Cached values of one token that a layer of this kind stores, all heads together, once.
+
+        Args:
+            model_kv_heads: of layers that state none of their own.
+        """
+        of_heads = self.kv_values_per_token_per_kv_head * (self.kv_heads or model_kv_heads)
+        return of_heads + self.kv_values_per_token_replicated
+
     @property
     def parameters(self) -> int:
         """Parameters of the whole layer, all experts included."""

@@ -9,13 +9,14 @@ from pydantic import model_validator
 
 from optimizer.facts.base import Facts
 from optimizer.facts.cost_table import CostTable
-from optimizer.facts.demand import Objective, Requirements, SearchLimits, Workload
+from optimizer.facts.demand import Objective, Requirements, SearchLimits
 from optimizer.facts.engine import Engine, default_max_batch, token_budgets
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.lengths import RequestClass, law_classes, request_classes
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
+from optimizer.facts.workload import Workload
 
 Serving = Literal["joint", "disaggregated", "any"]
 

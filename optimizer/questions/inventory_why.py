@@ -181,13 +181,15 @@ def inventory_how_sure(
     """
     seen = []
 
-    def choice(changed: InventoryProblem) -> str:
-        answer = solve_inventory(changed, time_limit_s=time_limit_s, progress=progress, ranges=False)
-        seen.append(answer.verification)
-        return answer.label or "nothing works"
+    def asked(changed: InventoryProblem) -> InventoryAnswer:
+        seen.append(solve_inventory(changed, time_limit_s=time_limit_s, progress=progress, ranges=False))
+        return seen[-1]
 
-    label = choice(problem)
-    best = None if label == "nothing works" else label
+    def choice(changed: InventoryProblem) -> str:
+        return asked(changed).label or "nothing works"
+
+    best = asked(problem).label or None
+    label = best or "nothing works"
     rate = problem.workload.requests_per_s
 
     def at_rate(value: float) -> str:
@@ -206,7 +208,7 @@ def inventory_how_sure(
         which = "rarest" if end == "high" else "most frequent"
         same = "the choice stays the same" if there == label else f"{there} is best"
         said.append(f"With failures at the {which} end of their stated range {same}.")
-    return InventoryHowSure(problem.name, best, (demand,), tuple(said), all_confirmed(seen))
+    return InventoryHowSure(problem.name, best, (demand,), tuple(said), all_confirmed(one.verification for one in seen))
 
 
 def _outward(

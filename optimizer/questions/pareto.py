@@ -14,7 +14,6 @@ from optimizer.results.front import AXES, RESOLUTION, Axis, FrontPoint, ParetoFr
 if TYPE_CHECKING:
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
-    from optimizer.results.answer import Verification
     from optimizer.search.uniform.front import RowFront, Spot
     from optimizer.search.uniform.solve import Progress, Solver
 
@@ -162,6 +161,8 @@ def _prove(
     rows: RowFront, shown: list[int], solver: Solver
 ) -> tuple[tuple[FrontPoint, ...], int, tuple[str, ...], bool]:
     """(points, checks of the verifier, its disagreements, whether every point was proved)."""
+    from optimizer.explain.uniform.choice import verified_choice
+
     found: list[FrontPoint] = []
     checks, wrong, stopped = 0, [], False
     for done, number in enumerate(shown, start=1):
@@ -170,7 +171,9 @@ def _prove(
             solver.say(f"proving point {done} of {len(shown)}")
             try:
                 proved = bool(rows.proved(number, solver))
-                verification = _verify(rows, rows.spots[number])
+                verification = verified_choice(
+                    rows.quantities, rows.spots[number].choice, None, "feasible", 0
+                ).verification
                 checks += verification.checks
                 verified = verification.passed
                 wrong += [f"point {done}: {m.what}: {m.expected}, not {m.actual}" for m in verification.mismatches]
@@ -200,24 +203,3 @@ def _point(rows: RowFront, spot: Spot, proved: bool, verified: bool) -> FrontPoi
         proved=proved,
         verified=verified,
     )
-
-
-def _verify(rows: RowFront, spot: Spot) -> Verification:
-    """Every number and rule of the point, recomputed by the verifier."""
-    from optimizer.results.answer import Answer, unverified
-    from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
-    from optimizer.verify import verify_answer
-
-    quantities = rows.quantities
-    answer = Answer(
-        problem=quantities.problem.name,
-        status="feasible",
-        strategy=strategy_of(quantities, spot.choice),
-        metrics=metrics_of(quantities, spot.choice),
-        objective=objective_of(quantities, spot.choice, 0),
-        rules=judge_rules(quantities, spot.choice),
-        verification=unverified(),
-        explanation=(),
-        cost_source=quantities.problem.cost_source,
-    )
-    return verify_answer(quantities.problem, answer, exhaustive=False)

@@ -8,6 +8,7 @@ from math import ceil
 from optimizer.costs.shapes import Shape
 from optimizer.costs.startup import StartUp, start_up
 from optimizer.engines.memory import overhead_of
+from optimizer.facts.demand import MOST_BATCH
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.overhead import StatedOverhead
 from optimizer.facts.problem import Problem
@@ -88,7 +89,7 @@ def read_for(log: StartLog, problem: Problem, tp: int | None, pp: int | None) ->
         update={
             "gpu_memory_utilization": _share(log) or problem.requirements.gpu_memory_utilization,
             "max_sequence_tokens": log.longest or problem.max_sequence_tokens,
-            "max_batch": min(4096, log.sequences or problem.max_batch),
+            "max_batch": min(MOST_BATCH, log.sequences or problem.max_batch),
         }
     )
     search = problem.search

@@ -16,6 +16,7 @@ from optimizer.explain.uniform.memory_words import memory_sentences
 from optimizer.explain.uniform.outside import fields_outside
 from optimizer.explain.uniform.why import beside_sentence, binding_sentences, strategy_sentences
 from optimizer.explain.uniform.wide import WideSearch
+from optimizer.facts.demand import MOST_BATCH
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.questions.uniform_steps import (
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
     from optimizer.verify.simulation.report import SimulatedPercentiles
 
 ALTERNATIVES = 3
-MOST_BATCH = 4096
-"""Of ``requirements.max_batch``."""
 
 
 def solve(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from optimizer.facts.demand import DRAFT_FIELDS, Speculation
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.workload import DRAFT_FIELDS, Speculation
 
 NAME = "workload.speculation.draft_model"
 Resolve = Callable[[str, Path, str], ModelFacts]
@@ -40,12 +40,7 @@ def with_draft_model(stated: Speculation, model: ModelFacts, folder: Path, resol
     except ProblemError as error:
         raise ProblemError(NAME, f"{error.message}; or state {', '.join(DRAFT_FIELDS)}") from None
     _refuse(draft, model)
-    cache = 0
-    for kind in draft.kind_of_layer:
-        of = draft.kinds[kind]
-        cache += 2 * (
-            of.kv_values_per_token_per_kv_head * (of.kv_heads or draft.kv_heads) + of.kv_values_per_token_replicated
-        )
+    cache = 2 * sum(draft.kinds[kind].kv_values(draft.kv_heads) for kind in draft.kind_of_layer)
     own = {
         "draft_parameters": draft.parameters / 1e9,
         "draft_layers": draft.layers,

@@ -7,9 +7,9 @@ three hidden states to one, and an output head over a vocabulary of its own; the
 
 from __future__ import annotations
 
-from optimizer.facts.demand import DRAFT_FIELDS, Speculation
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.workload import DRAFT_FIELDS, Speculation
 
 DRAFT_VOCABULARY = 32_000
 

@@ -6,10 +6,11 @@ import math
 from pathlib import Path
 from statistics import NormalDist
 
-from optimizer.facts.demand import Requirements, Workload, WorkloadInput
+from optimizer.facts.demand import Requirements
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.lengths import LengthLaw, length_classes, trace_classes
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.workload import Workload, WorkloadInput
 from optimizer.reading.draft import Resolve, with_draft_model
 from optimizer.reading.eagle import with_head
 from optimizer.reading.traces import read_requests

@@ -8,10 +8,10 @@ from optimizer import Fixed, check
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.shapes import Shape
 from optimizer.costs.startup import StartUp, start_up
+from optimizer.engines.memory import overhead_on
 from optimizer.explain.uniform.memory_words import memory_sentences
 from optimizer.facts.problem import Problem
 from optimizer.reading.load import problem_from_dict
-from optimizer.verify.common.beside import known_overhead
 
 GIB = 1 << 30
 
@@ -54,15 +54,12 @@ def test_kernels_of_compressed_attention_take_workspaces_of_their_own() -> None:
 def test_the_verifier_knows_of_them_too() -> None:
     problem = _problem("deepseek-v4-flash", "gh200-96gb", "0.22.0", 0.95, 30_000, 16_384)
     shape = Shape(2, 1, 2, problem.model.native_weight_format, "fp8", (43,))
-    known = known_overhead(problem, problem.hardware)
+    known = overhead_on(problem)
     counted = sum(part.value for part in known.counted) << 20
     assert counted == int(AnalyticCosts(problem, [shape]).memory().engine[0, 0])
     assert (
         known.non_torch.value
-        == known_overhead(
-            _problem("llama3-8b", "gh200-96gb", "0.22.0", 0.95, 8192, 8192), problem.hardware
-        ).non_torch.value
-        + 8150
+        == overhead_on(_problem("llama3-8b", "gh200-96gb", "0.22.0", 0.95, 8192, 8192)).non_torch.value + 8150
     )
 
 

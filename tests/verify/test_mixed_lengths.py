@@ -10,9 +10,9 @@ import pytest
 from optimizer.costs.corrected import costs_of
 from optimizer.costs.load import chain_length, evaluate
 from optimizer.costs.shapes import Shape
-from optimizer.facts.demand import Prefix
 from optimizer.facts.lengths import LengthLaw, length_classes
 from optimizer.facts.problem import Problem
+from optimizer.facts.workload import Prefix
 from optimizer.results.answer import Strategy
 from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.common.corrections import float_times

@@ -53,12 +53,13 @@ def explained(
         tried = Patience.within(deadline, EXPLAIN_WITHIN_S)
         found = find_repairs(wide, solved_again, patience=tried)
         said_last = (NOT_ALL_TRIED,) if tried.cut else ()
-    cut = cut_of(wide, _solved_whole, found, Patience(deadline)) if fixed in (None, Fixed()) else None
+    whole = fixed in (None, Fixed())
+    cut = cut_of(wide, _solved_whole, found, Patience(deadline)) if whole else None
     none = "no strategy exists" if cut is None else "no strategy in the searched space exists"
     conflicts = find_conflicts(quantities, fixed, wide, every=every, repairs=found, none=none)
     said = [conflict.sentence for conflict in conflicts]
-    limited = [field for field in opened_search(wide) if wide.stated.value(field) is not None] if fixed is None else []
-    if cut is None and limited:
+    limited = [field for field in opened_search(wide) if wide.stated.value(field) is not None]
+    if whole and cut is None and limited:
         said.append(
             f"The figures are those of what was searched: opening {listing(limited)} leaves nothing that keeps every rule either."
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from optimizer.facts.demand import Prefix
 from optimizer.facts.problem import Problem
+from optimizer.facts.workload import Prefix
 from optimizer.results.answer import Metrics
 
 REUSE_S = ((60.0, "a minute"), (600.0, "ten minutes"), (3600.0, "an hour"))

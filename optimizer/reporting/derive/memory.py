@@ -7,10 +7,9 @@ import numpy as np
 from optimizer.costs.memory import EXPERT_CHUNK, memory_budget_bytes, most_sequences
 from optimizer.costs.occupancy import in_flight
 from optimizer.costs.parameters import KV_BLOCK_TOKENS, KV_BYTES, VOCABULARY_PADDING
-from optimizer.engines.memory import Overhead, overhead_of
+from optimizer.engines.memory import overhead_on
 from optimizer.explain.common.numbers import count as counted
 from optimizer.facts.hardware import MIB
-from optimizer.facts.problem import Problem
 from optimizer.reporting.document import Figure
 from optimizer.reporting.ledger import byte, number, total
 from optimizer.reporting.subject import Subject
@@ -129,7 +128,7 @@ def _shared_terms(subject: Subject) -> None:
     column = next(iter(subject.stage_classes))
     _activations(subject, int(memory.activations[0, column]))
     _sampling(subject, int(memory.logits(subject.strategy.max_num_seqs).max()), int(memory.activations[0, column]))
-    known = overhead(subject.problem)
+    known = overhead_on(subject.problem)
     several = subject.instance_gpus > 1
     shared = known.communication.value if several and "communication" in known.counts else 0
     beside = "none: it stands before the engine measures" if several else "none: the GPU works alone"
@@ -152,7 +151,7 @@ def _shared_terms(subject: Subject) -> None:
 
 def _activations(subject: Subject, found: int) -> None:
     """The forward pass of the largest step."""
-    stated, budget = overhead(subject.problem).activations_mib, subject.problem.search.max_num_batched_tokens
+    stated, budget = overhead_on(subject.problem).activations_mib, subject.problem.search.max_num_batched_tokens
     if stated is not None:
         subject.ledger.given("activations", "Peak of activations and sampling", found, "B", "engine_overhead")
         return
@@ -169,7 +168,7 @@ def _activations(subject: Subject, found: int) -> None:
 
 def _sampling(subject: Subject, found: int, activations: int) -> None:
     """Logits of the sequences, or what sampling them takes beyond the forward pass."""
-    known, problem, model = overhead(subject.problem), subject.problem, subject.model
+    known, problem, model = overhead_on(subject.problem), subject.problem, subject.model
     each = f"{number(model.vocabulary)} × {byte(known.sampling_bytes)}"
     if not problem.paged:
         subject.ledger.derive(
@@ -196,17 +195,6 @@ def _sampling(subject: Subject, found: int, activations: int) -> None:
         found,
         "B",
         note=f"{MODEL}; sampling_bytes of the engine; an engine's profiling run samples the most sequences allowed",
-    )
-
-
-def overhead(problem: Problem) -> Overhead:
-    """What is known of the engine on the problem's GPU."""
-    return overhead_of(
-        problem.engine,
-        problem.hardware.gpu.capability,
-        problem.engine_version,
-        problem.engine_overhead,
-        problem.model.compressed_attention,
     )
 
 
@@ -347,7 +335,7 @@ def _fullest(subject: Subject) -> None:
     ledger, metrics, needs = subject.ledger, subject.metrics, subject.problem.requirements
     gpu, used = subject.hardware.gpu, subject.hardware.memory_used_mib
     stages = [stages[0] for stages in subject.stage_classes.values()]
-    found, known = memory_budget_bytes(subject.problem), overhead(subject.problem)
+    found, known = memory_budget_bytes(subject.problem), overhead_on(subject.problem)
     free = gpu.process_mib - used - (known.context.value if known.refuses_above_free else 0)
     ledger.derive(
         "memory",

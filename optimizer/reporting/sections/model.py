@@ -132,10 +132,7 @@ def _weights(problem: Problem, ledger: Ledger, name: str, id: str) -> Figure:
 
 def _cache(problem: Problem, ledger: Ledger, kv: str) -> Figure:
     model = problem.model
-    values = sum(
-        kind.kv_values_per_token_per_kv_head * (kind.kv_heads or model.kv_heads) + kind.kv_values_per_token_replicated
-        for kind in (model.kinds[k] for k in model.kind_of_layer)
-    )
+    values = sum(model.kinds[kind].kv_values(model.kv_heads) for kind in model.kind_of_layer)
     return ledger.derive(
         "kv-token", "KV cache of one token over all layers, once", "Σ layers of cached values × bytes per value",
         f"{number(values)} × {KV_BYTES[kv]} B", values * KV_BYTES[kv], "B",

@@ -14,7 +14,10 @@ import signal
 import sys
 import threading
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optimizer.results.answer import Status
 
 _LOOK_S = 0.05
 
@@ -79,6 +82,23 @@ class CtrlC:
         if self.came:
             raise KeyboardInterrupt
         self.came = True
+
+
+def outcome_of(status: Any, model: Any) -> Status:
+    """A solver's status in words.
+
+    Raises:
+        RuntimeError: the model is invalid, which is a defect of the builder and never of the input.
+    """
+    known: dict[Any, Status] = {
+        cp_model.OPTIMAL: "optimal",
+        cp_model.FEASIBLE: "feasible",
+        cp_model.INFEASIBLE: "infeasible",
+        cp_model.UNKNOWN: "unknown",
+    }
+    if status not in known:
+        raise RuntimeError(f"the model is invalid: {model.validate()}")
+    return known[status]
 
 
 def solve_stoppable(solver: Any, model: Any, callback: Any = None, ctrl_c: CtrlC | None = None) -> tuple[Any, bool]:

@@ -40,3 +40,16 @@ class InventoryFound:
     seconds: float
     fixed: bool
     """Whether a person fixed decisions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a search that differs in failure rates only begins with.
+
+    Args:
+        plan: the best one there, among the same candidates.
+        gammas: multipliers whose bounds mattered there.
+    """
+
+    plan: Plan
+    gammas: tuple[float, ...]

@@ -14,11 +14,11 @@ from typing import Any, Literal
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Fixed, Status
 from optimizer.search.common.scale import NS_PER_MS
-from optimizer.search.common.solver import cp_model, new_solver, solve_stoppable
+from optimizer.search.common.solver import new_solver, outcome_of, solve_stoppable
 from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.cuts import FINE, Cuts
 from optimizer.search.inventory.exact_placing import NotSettledError
-from optimizer.search.inventory.found import InventoryFound, Placed
+from optimizer.search.inventory.found import InventoryFound, Placed, Start
 from optimizer.search.inventory.master import Master
 from optimizer.search.inventory.placer import Placer, Serves
 from optimizer.search.inventory.plan import Plan, candidate_of
@@ -47,8 +47,11 @@ class Rounds:
         workers: int = 1,
         most: tuple[Literal["gpus", "price"], int] | None = None,
         serves: Serves | None = None,
+        start: Start | None = None,
         gap: float = 0.0,
     ) -> None:
+        self.start = start
+        """What a search that differs in failure rates only ended with."""
         self.gap = gap
         """The share of the value by which the bound may be below it: then the search has done enough."""
         self.most = most
@@ -271,15 +274,7 @@ class Rounds:
         status, interrupted = solve_stoppable(solver, master.model)
         if interrupted:
             raise KeyboardInterrupt
-        outcomes: dict[Any, Status] = {
-            cp_model.OPTIMAL: "optimal",
-            cp_model.FEASIBLE: "feasible",
-            cp_model.INFEASIBLE: "infeasible",
-            cp_model.UNKNOWN: "unknown",
-        }
-        if status not in outcomes:
-            raise RuntimeError(f"the model is invalid: {master.model.validate()}")
-        return solver, outcomes[status]
+        return solver, outcome_of(status, master.model)
 
     def _report(self) -> None:
         if self.progress is not None and self.best is not None:

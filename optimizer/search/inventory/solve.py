@@ -2,64 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
-from optimizer.facts.inventory import InventoryProblem
-from optimizer.results.answer import Fixed, Status
-from optimizer.search.inventory.candidates import Candidates
+from optimizer.results.answer import Status
 from optimizer.search.inventory.cuts import FINE, FIRST_CUTS, ROUGH
-from optimizer.search.inventory.found import InventoryFound
+from optimizer.search.inventory.found import InventoryFound, Start
 from optimizer.search.inventory.master import Master
-from optimizer.search.inventory.placer import Serves
-from optimizer.search.inventory.plan import Plan
 from optimizer.search.inventory.proofs import LAST_CUTS, Proofs
-from optimizer.search.uniform.solve import Progress
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What a search that differs in failure rates only begins with.
-
-    Args:
-        plan: the best one there, among the same candidates.
-        gammas: multipliers whose bounds mattered there.
-    """
-
-    plan: Plan
-    gammas: tuple[float, ...]
 
 
 class InventorySolver(Proofs):
     """Searches the plans of one inventory."""
-
-    def __init__(
-        self,
-        problem: InventoryProblem,
-        candidates: Candidates,
-        *,
-        fixed: Fixed | None = None,
-        deadline: float | None = None,
-        progress: Callable[[Progress], None] | None = None,
-        workers: int = 1,
-        most: tuple[Literal["gpus", "price"], int] | None = None,
-        serves: Serves | None = None,
-        start: Start | None = None,
-        gap: float = 0.0,
-    ) -> None:
-        super().__init__(
-            problem,
-            candidates,
-            fixed=fixed,
-            deadline=deadline,
-            progress=progress,
-            workers=workers,
-            most=most,
-            serves=serves,
-            gap=gap,
-        )
-        self.start = start
 
     def any(self, least: Literal["gpus", "price"] = "gpus") -> InventoryFound:
         """Any plan that keeps every rule, or the proof that there is none; the objective is not looked at.

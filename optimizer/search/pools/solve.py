@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from optimizer.facts.problem import Problem
+from optimizer.results.answer import Status
 from optimizer.results.pools import FixedPools
-from optimizer.search.common.solver import CtrlC, cp_model, new_solver, solve_stoppable
+from optimizer.search.common.solver import CtrlC, new_solver, outcome_of, solve_stoppable
 from optimizer.search.pools.model import PoolColumns, PoolsModel, rule_ids
 from optimizer.search.pools.tables import PoolTables
 
-Outcome = Literal["optimal", "feasible", "infeasible", "unknown"]
 RATE_STEPS = 1000
 """Steps in a request/s, for ``capacity``."""
 
@@ -31,7 +31,7 @@ class RowPair:
 class FoundPools:
     """What a search found."""
 
-    outcome: Outcome
+    outcome: Status
     pair: RowPair | None = None
     bound_ns: int | None = None
     best_rate: int | None = None
@@ -63,22 +63,14 @@ def columns_of(problem: Problem, fixed: FixedPools = FixedPools()) -> PoolColumn
     return PoolColumns(tables) if len(tables.prefill) and len(tables.decode) else None
 
 
-def _run(model: PoolsModel, clock: Clock, minimise: Any = None) -> tuple[Outcome, Any]:
+def _run(model: PoolsModel, clock: Clock, minimise: Any = None) -> tuple[Status, Any]:
     if minimise is not None:
         model.model.minimize(minimise)
     solver = new_solver()
     if clock.left_s is not None:
         solver.parameters.max_time_in_seconds = clock.left_s
     status, _ = solve_stoppable(solver, model.model, None, clock.ctrl_c)
-    known: dict[Any, Outcome] = {
-        cp_model.OPTIMAL: "optimal",
-        cp_model.FEASIBLE: "feasible",
-        cp_model.INFEASIBLE: "infeasible",
-        cp_model.UNKNOWN: "unknown",
-    }
-    if status not in known:
-        raise RuntimeError(f"the model is not valid: {model.model.validate()}")
-    return known[status], solver
+    return outcome_of(status, model.model), solver
 
 
 def feasible(columns: PoolColumns | None, rules: Sequence[str], clock: Clock | None = None) -> bool | None:
@@ -168,7 +160,7 @@ def _also_at(model: PoolsModel, problem: Problem, fixed: FixedPools, steps: int)
     model.columns, model.tables, model.problem = own, own.tables, problem
 
 
-def most_rate(problem: Problem, fixed: FixedPools, columns: PoolColumns, clock: Clock) -> tuple[int | None, Outcome]:
+def most_rate(problem: Problem, fixed: FixedPools, columns: PoolColumns, clock: Clock) -> tuple[int | None, Status]:
     """The largest rate in thousandths at which some pair that keeps every rule at the demand keeps those of the load."""
     rules = active_rules(problem)
 

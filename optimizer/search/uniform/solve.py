@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from optimizer.costs.shapes import Bools, Ints
-from optimizer.results.answer import Fixed
-from optimizer.search.common.solver import CtrlC, cp_model, new_solver, solve_stoppable
+from optimizer.results.answer import Fixed, Status
+from optimizer.search.common.solver import CtrlC, cp_model, new_solver, outcome_of, solve_stoppable
 from optimizer.search.uniform.build import Model
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Choice
@@ -19,9 +19,6 @@ from optimizer.search.uniform.screen import Screen, first_tier, objective_at_mos
 from optimizer.search.uniform.space import tie_rank
 
 FIRST_BATCH = 64
-
-
-Outcome = Literal["optimal", "feasible", "infeasible", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ class Progress:
 class Found:
     """Outcome of a solve. ``value`` and ``bound`` are of the objective tier, in ns; tiers as in ``Model.tiers``."""
 
-    outcome: Outcome
+    outcome: Status
     choice: Choice | None
     value: int | None
     bound: int | None
@@ -91,7 +88,7 @@ class Solver:
             solver.parameters.max_time_in_seconds = max(0.0, self.deadline - time.monotonic())
         return solver
 
-    def run(self, model: Any) -> tuple[Any, Outcome]:
+    def run(self, model: Any) -> tuple[Any, Status]:
         """Solve a CP model once.
 
         Raises:
@@ -104,15 +101,7 @@ class Solver:
             if not self.keep_incumbent:
                 raise KeyboardInterrupt
             self.interrupt()
-        outcomes: dict[Any, Outcome] = {
-            cp_model.OPTIMAL: "optimal",
-            cp_model.FEASIBLE: "feasible",
-            cp_model.INFEASIBLE: "infeasible",
-            cp_model.UNKNOWN: "unknown",
-        }
-        if status not in outcomes:
-            raise RuntimeError(f"the model is invalid: {model.validate()}")
-        return solver, outcomes[status]
+        return solver, outcome_of(status, model)
 
     def lexicographic(self, built: Model) -> Found:
         """Minimise the model's tiers one after the other; each is fixed at its proven optimum before the next."""
@@ -120,7 +109,7 @@ class Solver:
         objective_tier = len(tiers) - 2
         choice: Choice | None = None
         value = bound = None
-        outcome: Outcome = "unknown"
+        outcome: Status = "unknown"
         for number, tier in enumerate(tiers):
             built.model.minimize(tier)
             self._shown_tier = number == objective_tier

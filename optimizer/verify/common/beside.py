@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from optimizer.engines.memory import Overhead, overhead_of
-from optimizer.facts.hardware import HardwareFacts
+from optimizer.engines.memory import overhead_on
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil, exact
 from optimizer.verify.common.groups import Group
@@ -29,20 +28,9 @@ class Beside:
     """On the last stage. Paged: what sampling takes beyond ``forward``; else logits of one slot."""
 
 
-def known_overhead(problem: Problem, hardware: HardwareFacts) -> Overhead:
-    """What is known of the problem's engine on a GPU."""
-    return overhead_of(
-        problem.engine,
-        hardware.gpu.capability,
-        problem.engine_version,
-        problem.engine_overhead,
-        problem.model.compressed_attention,
-    )
-
-
 def beside_of(problem: Problem, group: Group, sampled: int | None = None) -> Beside:
     """All parts, for one strategy's group of GPUs; ``sampled``: sequences of the profiling run, if not the problem's own."""
-    known, paged = known_overhead(problem, problem.hardware), problem.search.kv_reservation == "paged"
+    known, paged = overhead_on(problem), problem.search.kv_reservation == "paged"
     counted = known.non_torch.value
     for name, figure in (("context", known.context), ("cuda_graphs", known.cuda_graphs)):
         counted += figure.value if name in known.counts else 0
@@ -75,7 +63,7 @@ def tokens_in_flight(problem: Problem) -> int:
     """Tokens of steps that are not done, for which an engine asks room when it starts; 0 where cache is reserved in full."""
     if problem.search.kv_reservation == "full":
         return 0
-    return known_overhead(problem, problem.hardware).steps_in_flight * problem.search.max_num_batched_tokens
+    return overhead_on(problem).steps_in_flight * problem.search.max_num_batched_tokens
 
 
 def _widest(problem: Problem, group: Group) -> Fraction:

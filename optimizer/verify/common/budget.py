@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from optimizer.engines.memory import overhead_on
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import exact
-from optimizer.verify.common.beside import known_overhead
 
 
 def budget_bytes(problem: Problem) -> int:
@@ -17,7 +17,7 @@ def budget_on(problem: Problem, hardware: HardwareFacts) -> int:
     """The same for a GPU of some hardware that a stage stands on."""
     share = exact(problem.requirements.gpu_memory_utilization)
     asked = share.numerator * hardware.gpu.memory_bytes // share.denominator
-    known = known_overhead(problem, hardware)
+    known = overhead_on(problem, hardware.gpu)
     started = known.context.value if known.refuses_above_free else 0
     left = (hardware.gpu.memory_mib - hardware.gpu.reserved_mib - hardware.memory_used_mib - started) * 1024 * 1024
     return asked if asked < left else max(left, 0)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from optimizer.facts.demand import Prefix
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
+from optimizer.facts.workload import Prefix
 from optimizer.verify.common.arithmetic import Affine, ceil, ceil_ratio, constant, exact
 from optimizer.verify.common.beside import Beside, beside_of, tokens_in_flight
 from optimizer.verify.common.contexts import gathered_ms, shared_contexts

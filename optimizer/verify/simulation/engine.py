@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 
 import numpy as np
 
-from optimizer.facts.demand import Speculation
+from optimizer.facts.workload import Speculation
 from optimizer.verify.simulation.arrivals import Source
 from optimizer.verify.simulation.occupancy import Occupancy
 from optimizer.verify.simulation.scheduler import Chunk, Limits, Scheduler

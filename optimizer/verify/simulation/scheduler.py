@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optimizer.facts.demand import Prefix, Speculation
+from optimizer.facts.workload import Prefix, Speculation
 from optimizer.verify.simulation.sequences import MicroBatch, Request, blocks_of
 
 

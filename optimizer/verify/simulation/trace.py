@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from optimizer.facts.demand import Workload
+from optimizer.facts.workload import Workload
 from optimizer.reading.traces import Arrival, read_requests
 
 __all__ = ["Arrival", "read_trace", "share_of_replica", "trace_sentence"]
