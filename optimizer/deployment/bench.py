@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from optimizer.facts.problem import Problem
-from optimizer.questions.bench_plan import BenchPlan, PlannedRun
 from optimizer.results.answer import Answer
+from optimizer.results.bench_plan import BenchPlan, PlannedRun
 
 REQUESTS_EACH = 10
 """Requests for each in progress."""

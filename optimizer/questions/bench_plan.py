@@ -8,7 +8,6 @@ measured: the plan takes the run that leaves least, then the next, and so on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from optimizer.facts.problem import Problem
 from optimizer.questions.calibrate import SCATTER, Near, RunErrors
 from optimizer.reading.measurements import Measurement, UnusableRow
 from optimizer.results.answer import Answer, Fixed, Strategy
+from optimizer.results.bench_plan import BenchPlan, PlannedRun
 
 FEWEST, MOST, USUAL = 5, 10, 6
 NINETY = 1.645
@@ -29,31 +29,6 @@ LOADS = (1, 4, 16, 64, 256)
 SHORTER = 8
 """Prompts and outputs of some runs are so many times shorter than the workload's, to tell prompts and steps apart."""
 SHORTEST = 32
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedRun:
-    """One run to make, a closed loop of 10 requests for each in progress, and what the runs up to it would leave open."""
-
-    tensor_parallel: int
-    prompt_tokens: int
-    output_tokens: int
-    concurrency: int
-    tpot_percent: float
-    """Half the width of the 90 % range of the answer's TPOT that would be left, percent."""
-
-
-@dataclass(frozen=True, slots=True)
-class BenchPlan:
-    """Runs to make, in the order in which they tell most, for one answer."""
-
-    strategy: Strategy
-    in_progress: int
-    """Sequences of the engine instance at which the answer's latencies were judged."""
-    runs: tuple[PlannedRun, ...]
-    open_percent: float
-    """Half the width of the 90 % range of the answer's TPOT that the constants leave without a run, percent; what runs of one
-    system scatter by around the best constants is in it, as in those of the runs."""
 
 
 def most_telling(

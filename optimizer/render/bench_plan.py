@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from optimizer.questions.bench_plan import BenchPlan
+from optimizer.results.bench_plan import BenchPlan
 
 
 def bench_plan_data(plan: BenchPlan, commands: Sequence[str]) -> dict[str, Any]:
