@@ -32,13 +32,16 @@ from optimizer.facts.demand import KvFormat, Objective, Requirements, SearchLimi
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
-from optimizer.facts.workload import Workload
+from optimizer.facts.workload import Speculation, Workload
 
 # Measured systems join their nodes with one 400 Gbit/s adapter per GPU (the HGX reference design).
 NETWORK_GBIT_PER_GPU = 400
 INFERENCEMAX_MEAN = 0.9
 LENGTH_SPREAD = 0.2 / 0.9
 """Width of the lengths that InferenceMAX draws (0.8 to 1.0 of the stated), over their mean."""
+GUESS_ACCEPTANCE = 0.8
+"""Of guessed tokens where a run says only that there are some: vLLM measured 0.81 to 0.82 for DeepSeek-R1's own module and one
+token (https://github.com/vllm-project/vllm/pull/12755), later ones are accepted less often."""
 LEAST_KV_BYTES = 1e9  # KV memory a run that did happen must have had, whatever the memory model says
 
 
@@ -47,7 +50,7 @@ class StepTimes:
     """What the step model says of S layouts and B concurrencies each."""
 
     running: Floats  # (S, B) n, over all ranks
-    decode_ms: Floats  # (S, B) D
+    decode_ms: Floats  # (S, B) D, over the tokens that a step yields a sequence
     prompt_ms: Floats  # (S, 1) p1
     occupancy_ms: Floats  # (S, 1) p
 
@@ -91,6 +94,7 @@ class ClosedLoop:
         output_tokens: (S,) output lengths.
         memory_utilization: share of GPU memory the engine may use.
         gpus_per_node: GPUs of a node where it is not the usual one.
+        guessed: tokens that the model's own multi-token prediction guesses in a step.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class ClosedLoop:
         waves: Ints | None = None,
         reserves: Bools | None = None,
         gpus_per_node: int | None = None,
+        guessed: int = 0,
     ) -> None:
         self.ranks = ranks[:, None].astype(np.float64)
         self.waves = np.zeros_like(ranks)[:, None] if waves is None else waves[:, None]
@@ -114,8 +119,15 @@ class ClosedLoop:
         self.table = tabulate(model, shapes)
         gpus = int(max(self.table.tp * self.table.pp * ranks))
         self.problem = _problem(
-            model, gpu, gpus, int(max(prompt_tokens)), int(max(output_tokens)), gpus_per_node or gpu.gpus_per_node
+            model,
+            gpu,
+            gpus,
+            int(max(prompt_tokens)),
+            int(max(output_tokens)),
+            gpus_per_node or gpu.gpus_per_node,
+            guessed,
         )
+        self.yielded = float(self.problem.workload.yielded)
         self.memory_bytes = memory_utilization * gpu.memory_bytes
         self.memory_share = memory_utilization
         self.reserves = np.zeros(len(ranks), dtype=np.bool_) if reserves is None else reserves
@@ -157,7 +169,7 @@ class ClosedLoop:
         sends = steps.send_ms(prompt)
         return StepTimes(
             running=running,
-            decode_ms=steps.round_ms(decode, per_rank, batch),
+            decode_ms=steps.round_ms(decode, per_rank, batch) / self.yielded,
             prompt_ms=((prefill * table.multiplicity).sum(axis=1) + sends)[:, None],
             occupancy_ms=(prefill.max(axis=1) * steps.slowest)[:, None] / self.ranks,
         )
@@ -168,7 +180,7 @@ class ClosedLoop:
         n, decode, output = times.running, times.decode_ms, self.output_tokens[:, None]
         met = self._met(times, bunching * (n - 1))
         tpot = decode + (n - 1 - met) * times.occupancy_ms / output
-        admitted = start_ms + steps * decode + times.prompt_ms + met * times.occupancy_ms
+        admitted = start_ms + steps * decode * self.yielded + times.prompt_ms + met * times.occupancy_ms
         wait = (concurrency / n - 1) * (admitted + (output - 1) * tpot)
         return Prediction(ttft_ms=admitted + wait, tpot_ms=tpot)
 
@@ -192,8 +204,13 @@ def _total(terms: dict[str, Floats]) -> Floats:
     return total
 
 
-def _problem(model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: int, per_node: int) -> Problem:
+def _problem(
+    model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: int, per_node: int, guessed: int
+) -> Problem:
     """The problem behind a measured run; demand and objective play no part in step times or memory."""
+    speculation = (
+        Speculation(method="mtp", acceptance=GUESS_ACCEPTANCE, max_tokens=guessed, tokens=guessed) if guessed else None
+    )
     return Problem(
         name="closed loop",
         engine="vllm",
@@ -212,7 +229,7 @@ def _problem(model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: i
             failures=failure_defaults(),
         ),
         model=model,
-        workload=Workload(prompt_tokens=prompt, output_tokens=output, requests_per_s=1),
+        workload=Workload(prompt_tokens=prompt, output_tokens=output, requests_per_s=1, speculation=speculation),
         requirements=Requirements(max_sequence_tokens=prompt + output),
         objective=Objective(),
         search=SearchLimits(kv_reservation="full"),

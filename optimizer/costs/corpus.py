@@ -53,6 +53,7 @@ class _Group:
             waves=waves,
             reserves=reserves,
             gpus_per_node=per_node,
+            guessed=runs[0].row.guessed,
         )
 
     def steps_by_run(self, steps: StepTimes) -> StepTimes:
@@ -75,7 +76,7 @@ class Corpus:
         members: dict[tuple[object, ...], list[int]] = {}
         for index, run in enumerate(runs):
             apart = (run.row.nodes, run.row.gpus, run.row.network) if run.row.nodes > 1 else ()
-            members.setdefault((run.model.name, run.gpu.name, *apart), []).append(index)
+            members.setdefault((run.model.name, run.gpu.name, run.row.guessed, *apart), []).append(index)
         self._groups = [_Group([runs[i] for i in rows], rows) for rows in members.values()]
         rows = [run.row for run in runs]
         self.measured: Times = {
