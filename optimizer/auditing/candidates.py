@@ -62,7 +62,7 @@ _PROMPT = re.compile(r"prompt|input|Eingabe|entrée", re.IGNORECASE)
 BY_UNIT = frozenset(
     {
         "total_memory", "gpu_memory", "peak_compute",
-        "price", "price_of_tokens", "weights_in_format", "cache_of_token", "cache_of_tokens", "output_rate",
+        "price", "price_of_tokens", "price_of_request", "weights_in_format", "cache_of_token", "cache_of_tokens", "output_rate",
         "prompt_rate", "request_rate",
     }
 )  # fmt: skip
@@ -74,6 +74,13 @@ _HAVE = re.compile(
     r"|avons|dispose|font|fait)\b",
     re.IGNORECASE,
 )
+
+
+_OF_A_PART = re.compile(
+    r"^\W*(?:so |that is |also |soit )?(?:per|each|every|je|pro|par|jedes|chaque)\s(?:replica|instance|Replikat|Instanz|réplique)\b[^\d,;.]{0,40}$",
+    re.IGNORECASE,
+)
+"""``per replica: 2 requests/s``: what arrives at each of them."""
 
 
 def quantities_implied(
@@ -96,6 +103,8 @@ def quantities_implied(
         sure = ["peak_compute"]
     elif measure.dimension == "money/h":
         sure = ["price"]
+    elif measure.dimension == "money/request":
+        sure = ["price_of_request"]
     elif measure.dimension == "money/million":
         sure = ["price_of_tokens"]
     elif measure.dimension in ("tokens/s", "requests/s"):
@@ -105,6 +114,8 @@ def quantities_implied(
         elif _PROMPT.search(measure.unit) or (measure.dimension == "tokens/s" and said == (False, True)):
             sure = ["prompt_rate"]
         elif re.search(r"day|hour|month|tag|stunde|monat|jour|heure|mois", measure.unit, re.IGNORECASE):
+            sure = ["request_rate"]
+        elif measure.dimension == "requests/s" and _OF_A_PART.search(sentence.text[: measure.start]):
             sure = ["request_rate"]
         ids = [id for id, one in lexicon.quantities.items() if one.unit == measure.dimension]
     elif measure.dimension == "bytes":

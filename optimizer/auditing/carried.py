@@ -162,22 +162,32 @@ def _over_period(sentence: Sentence, context: Context, own: Situation) -> Iterat
     if not _SUM.search(sentence.text[: result.start]) or sentence.text[result.end :].strip(" .!)"):
         return
     each = 3600.0 if context.said_of == "money/h" else 1.0
-    rates = [*values, *_own_rates(own, context.said_of)]
+    rates = [*values, *_own_rates(own, context.said_of, sentence.text)]
     totals = [rate * length / each for rate in rates for length in seconds]
     right = next((total for total in totals if result.says(total, 0.01)), None)
     expected = right if right is not None else values[-1] * seconds[0] / each
     unit = "an hour" if each > 1 else "a second"
     how = f"{expected / seconds[0] * each:,.4g} {unit} for {seconds[0] / 3600:,.0f} hours is {expected:,.0f}"
-    if right is not None or not (result.hedged or sentence.has("other")):
+    close = result.hedged and abs(result.value - expected) <= 0.25 * expected
+    if right is not None or not (close or sentence.has("other")):
         yield _claim(sentence, result, right is not None, how, f"{expected:,.0f}", "sum over a period")
 
 
-def _own_rates(own: Situation, dimension: str) -> list[float]:
+_PARTS = {
+    "": re.compile(r"\b(?:GPU|card|accelerator|Karte|carte)\b", re.IGNORECASE),
+    "gpus_per_node": re.compile(r"\b(?:node|server|box|machine|host|Knoten|Server|Rechner|serveur|nœud)\b", re.IGNORECASE),
+    "tp": re.compile(r"\b(?:replica|instance|Replikat|réplique)\b", re.IGNORECASE),
+}
+
+
+def _own_rates(own: Situation, dimension: str, text: str) -> list[float]:
+    """Rates of the whole problem, and of the parts that a text speaks of."""
     known = own.values
     if dimension == "requests/s":
         return [known["rate"]] if "rate" in known else []
-    counts = [known[name] for name in ("gpus", "gpus_used", "gpus_per_node", "tp") if name in known]
-    return [known["price"] * count for count in (1.0, *counts)] if "price" in known else []
+    named = [part for part, words in _PARTS.items() if words.search(text)]
+    counts = [known.get(name, 1.0) for name in ("gpus", "gpus_used", *named) if name in known or not name]
+    return [known["price"] * count for count in counts] if "price" in known else []
 
 
 def _another_period(sentence: Sentence, own: Situation) -> Iterator[Claim]:
@@ -199,7 +209,7 @@ def _another_period(sentence: Sentence, own: Situation) -> Iterator[Claim]:
                 shown(first.value, "money/h"),
                 "price",
             )
-        elif not any(second.near(price, 0.012) for price in _own_rates(own, "money/h")):
+        elif not any(second.near(price, 0.012) for price in _own_rates(own, "money/h", sentence.text)):
             yield _claim(
                 sentence, second, False, f"{first.text} is {shown(first.value, 'money/h')}, {second.text} would be"
                     f" {second.value:,.2f} an hour",

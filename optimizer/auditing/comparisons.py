@@ -12,6 +12,7 @@ from optimizer.auditing.facts import Situation
 from optimizer.auditing.latency_targets import MUST, differences, targets_met
 from optimizer.auditing.lexicon import Term
 from optimizer.auditing.measures import Measure
+from optimizer.auditing.percentile_lists import percentile_lists
 from optimizer.auditing.ratios import from_to, parts_of, percentages, share_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.sums_of_sizes import cards_together, goes_into, left_of
@@ -23,6 +24,7 @@ def judge_comparisons(sentence: Sentence, context: Context, own: Situation) -> I
     if sentence.statement.line in context.rows:
         return
     yield from conversions(sentence)
+    yield from percentile_lists(sentence)
     yield from _percentiles(sentence)
     compared = list(_placed(sentence))
     yield from compared or targets_met(sentence, context)
@@ -46,7 +48,8 @@ def _percentiles(sentence: Sentence) -> Iterator[Claim]:
     if len(metrics) > 1 and not ("tpot" in metrics and len(metrics) == 1):
         return
     pairs = _paired(sentence, marks, times)
-    for (low, a), (high, b) in ((x, y) for x in pairs for y in pairs if x[0] < y[0]):
+    ordered = [(x, y) for x in pairs for y in pairs if x[0] < y[0]]
+    for (low, a), (high, b) in sorted(ordered, key=lambda pair: pair[0][1].value <= pair[1][1].value):
         words = f"P{low} is {a.text}, P{high} is {b.text}"
         if a.value > b.value:
             yield figure_claim(

@@ -12,11 +12,14 @@ from optimizer.results.audit import Claim
 
 _SAME = re.compile(
     r"^\s*\(?\s*(?:=|≈|,?\s*(?:i\.\s?e\.|that is|that's|which is|which are|which equals|which makes|or|or about"
-    r"|namely|equals|is|are|makes|in other words|equivalent to|corresponding to|d\. ?h\.|das sind|das ist|also"
+    r"|namely|call it|say|equals|is|are|makes|in other words|equivalent to|corresponding to|d\. ?h\.|das sind|das ist|also"
     r"|entspricht|entsprechen|oder|soit|c'est-à-dire|c\.-à-d\.|ou|ce qui fait|équivaut à|équivalent à"
     r"|correspond à)\s*,?)?\s*(?:about|roughly|around|some|approximately|~|≈|rund|etwa|environ)?\s*\(?$",
     re.IGNORECASE,
 )
+
+_BRACKET_AFTER_NOUN = re.compile(r"\s(?:\w[\w-]*\s){1,2}\(\s?(?:=|≈|i\.e\.|that is|d\. ?h\.|soit)\s?")
+"""``25 Gbit/s Ethernet (= 3.1 GB/s)``."""
 
 _SAME_AFTER_WORDS = re.compile(
     r"\s[^\d,;.()]{2,30},\s(?:so|hence|thus|donc|also|i\.e\.|that is|which is|that's|which makes|das sind|das ist|d\. ?h\.|soit"
@@ -51,6 +54,7 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
         )
         explicit = bool(_SAME.match(gap)) and bool(re.search(r"[=≈\w]", gap))
         explicit = explicit or bool(_SAME_AFTER_WORDS.fullmatch(gap))
+        explicit = explicit or bool(_BRACKET_AFTER_NOUN.fullmatch(gap))
         if _NEARLY.fullmatch(gap):
             yield from _restated(sentence, first, second)
             continue

@@ -56,6 +56,8 @@ def may_refute(sentence: Sentence, measure: Measure, result: Typed, operands: li
                 re.IGNORECASE,
             )
         )
+    if measure.dimension == "bytes" and _is_split(sentence, result, operands):
+        return True
     if measure.dimension in ("bytes", "W"):
         return _sum_of_cards(sentence, measure, operands)
     if measure.dimension == "bytes/s":
@@ -89,6 +91,22 @@ _TOGETHER = re.compile(
     r"|ergeben|sind|au total|en tout|font|fait|soit|donnent)\b)[^\d]{0,24}$",
     re.IGNORECASE,
 )
+
+
+_SPLIT = re.compile(
+    r"\b(?:split|spread|divided|shared|distributed|sharded|verteilt|aufgeteilt|geteilt|répartis?|réparties?|divisée?s?|partagée?s?)\b",
+    re.IGNORECASE,
+)
+
+
+def _is_split(sentence: Sentence, result: Typed, operands: list[Typed]) -> bool:
+    """``split over four cards those 20 GiB are 5 GiB a card``: one size, one count of parts, and the size of a part."""
+    if not _SPLIT.search(sentence.text) or sum(m.dimension == "bytes" for m in sentence.measures) != 2:
+        return False
+    parts = [kind for kind in result.kinds for part in ("gpu", "node") if kind == {"byte": 1, part: -1}]
+    sizes = [one for one in operands if {"byte": 1} in one.kinds]
+    counts = [one for one in operands if one.measure is not None and any("gpu" in k or "node" in k for k in one.kinds)]
+    return bool(parts) and len(sizes) == 1 and len([one for one in counts if one not in sizes]) == 1
 
 
 def _sum_of_cards(sentence: Sentence, measure: Measure, operands: list[Typed]) -> bool:

@@ -58,6 +58,15 @@ RUNNING = re.compile(
 """Behind "requests": those that are worked on at once, not those that arrive."""
 _LABEL = re.compile(r"^(?P<label>[^:|]{3,80}?)\s*(?:[:|]|=)\s*(?:about |~|≈)?$")
 _IN_LABEL = re.compile(r"(?:\(|\[|,\s|\bin\s)\s*(?P<unit>[A-Za-zµ%][A-Za-z/%µ ]{0,14}?)\s*(?:\)|\]|$)")
+_REQUEST = r"(?:requests?|reqs?|queries|query|calls?|answers?|chats?|Anfragen?|Requests?|Antworten?|Antwort|requêtes?|demandes?|réponses?)"
+_MANY = r"(?:(?P<many>a thousand|one thousand|thousand|1,000|1\.000|1 000|1000|1k|tausend|mille|a million|one million|million)\s)?"
+_PER_REQUESTS = re.compile(
+    rf"\s*(?P<coin>cents?|ct|¢)?\s*(?:USD|EUR|dollars?|euros?|€|\$|£)?\s*(?:per|a|an|each|for each|for every|pro|je|par|/)\s?{_MANY}"
+    rf"{_REQUEST}\b(?!\s?(?:/|per|and|in)\s?\w)",
+    re.IGNORECASE,
+)
+_PER_REQUESTS_FIRST = re.compile(rf"\b(?:per|each|every|pro|je|par|chaque)\s{_MANY}{_REQUEST}\b[^,;.\d]*$", re.IGNORECASE)
+_COIN = re.compile(r"\s*(?:cents?|ct|¢)\b", re.IGNORECASE)
 _MILLION = re.compile(r"\b(?:per|pro|par|je|a|1|one)\s(?:1\s)?(?:million|Million|M)\b")
 
 
@@ -83,6 +92,9 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
         if unit:
             dimension, factors = unit_of(unit)
             return _scaled(measure, dimension, factors)
+    of_requests = _of_requests(before, after)
+    if of_requests is not None and (_COIN.match(after) or _is_money(text, measure) or _PRICED.search(text)):
+        return _scaled(measure, "money/request", (of_requests,))
     behind = _BEHIND.match(after)
     if re.match(r"\s?/\s?s(?:ec)?\b", after) or _each_second(before, after):
         counted = _counted(after, first=True) if _each_second(before, after) else _counted(before)
@@ -117,6 +129,20 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
         period = next(iter(periods))
         return _scaled(measure, "requests/s", tuple(1.0 / s for s in PERIODS[period]), period)
     return measure
+
+
+def _of_requests(before: str, after: str) -> float | None:
+    """The factor to money per request of a figure that is said per request, per thousand of them, or in cents; else None."""
+    found = _PER_REQUESTS.match(after)
+    coin = bool(_COIN.match(after))
+    if found is None:
+        found = _PER_REQUESTS_FIRST.search(before)
+        behind = after[len(_COIN.match(after)[0]) :] if (match := _COIN.match(after)) and match else after
+        if found is None or not (coin or _CURRENCY.match(after) or _CURRENCY_BEFORE.search(before)) or re.match(r"\s*[^\W\d]", behind):
+            return None
+    many = (found["many"] or "").lower()
+    count = 1e6 if "million" in many else 1e3 if many else 1.0
+    return (0.01 if coin else 1.0) / count
 
 
 def _said_before(before: str) -> set[str]:

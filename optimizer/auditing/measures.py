@@ -71,7 +71,7 @@ _SPOKEN = re.compile(
     re.IGNORECASE,
 )
 _ONE_UNIT = re.compile(
-    rf"\b(?P<half>half an?|ein(?:em?)? halbe[sn]?|un demi)?(?(half)[\s-]|(?:an?|eine?[mns]?|une?)\s)(?P<unit>{_SPELLED})\b",
+    rf"\b(?P<half>half an?|eine?[mnr]? halbe[nrs]?|une? demie?)?(?(half)[\s-]|(?:an?|eine?[mns]?|une?)\s)(?P<unit>(?:{_SPELLED})\b|{_CALLS}{_PER_SECOND})",
     re.IGNORECASE,
 )
 """``a terabyte``, ``half a terabyte``: a unit that an article counts."""
@@ -376,6 +376,8 @@ def shown(value: float, dimension: str) -> str:
         return f"{value / 1e12:,.4g} TFLOP/s"
     if dimension == "%":
         return f"{value:.3g}%"
+    if dimension == "money/request":
+        return f"{value * 1000:,.4g} per thousand requests"
     if dimension.startswith("money"):
         return f"{value:,.2f} {'an hour' if dimension == 'money/h' else 'per million tokens'}"
     if dimension == "":

@@ -97,10 +97,14 @@ def own_counts(result: Typed, typed: list[Typed], own: Situation, sentence_text:
         )
     ):
         demand = [Typed(work.requests_per_s, ({"request": 1, "s": -1},), f"{work.requests_per_s:g} requests/s", None)]
+    of_batch = not FOR_ALL.search(sentence_text) and any(
+        kind.get("sequence", 0) > 0 and "s" not in kind for one in typed if one is not result for kind in one.kinds
+    )  # a batch is one replica's already
     return demand + [
         Typed(float(count), ({part: 1},), f"{count} {part}s", None)
         for part, count in counts.items()
         if count > 1
+        and not (part == "replica" and of_batch)
         and any(kind.get(part, 0) < 0 for kind in result.kinds)
         and not any(kind.get(part, 0) > 0 for one in typed for kind in one.kinds)
     ]

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from optimizer.auditing.implied_units import with_implied_units
 from optimizer.auditing.lexicon import Lexicon, Term
-from optimizer.auditing.measures import Measure, measures
+from optimizer.auditing.measures import Measure, measures, units_in
 from optimizer.auditing.names import Named, gpus_named, models_named
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.strategies import SMALL, Mention, digits, mentions
@@ -161,6 +161,19 @@ _ASIDE = re.compile(
 )
 
 
+_UNIT_OF_TITLE = re.compile(r"(?P<name>[^()]+?)\s(?P<unit>[(\[][^()\d]+[)\]])")
+_TITLE_PAIR = re.compile(r"(?P<name>[^()]+?)\s\((?P<other>[^()\d]{3,})\)\s*")
+_CELL_PAIR = re.compile(r"\s*(?P<first>[\d.,]+)\s\((?P<second>[\d.,]+)\)\s*")
+
+
+def _pair_of(title: str, cell: str) -> tuple[str, str] | None:
+    """``Experts (active) | 8 (2)``: the figure in brackets is of what the title has in brackets, unless that is a unit."""
+    names, figures = _TITLE_PAIR.fullmatch(title), _CELL_PAIR.fullmatch(cell)
+    if names is None or figures is None or units_in(names["other"]):
+        return None
+    return f"{names['name']}: {figures['first']}", f"{names['other']} {names['name']}: {figures['second']}"
+
+
 def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Sentence]:
     """``Title: value`` for plain value columns, ``header of title: value`` where the heading says what the column holds."""
     title = statement.cells[0] if statement.cells else ""
@@ -170,10 +183,16 @@ def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Senten
         if (not re.search(r"\d", cell) and not re.search(r"NVLink", title)) or _ASIDE.search(header):
             continue
         plain = bool(_PLAIN_HEADER.match(header.strip())) or len(statement.cells) == 2
+        pair = _pair_of(title, cell)
+        if pair:
+            found += [_sentence(statement, text, lexicon, language, firm=plain) for text in pair]
+            continue
         per = _SCOPE_HEADER.match(header.strip())
         if per and not plain:
             scoped = "in total" if per["all"] else header.strip() if per["per"] else f"per {header.strip()}"
-            found.append(_sentence(statement, f"{title} {scoped}: {cell}", lexicon, language))
+            unit = _UNIT_OF_TITLE.fullmatch(title)
+            label = f"{unit['name']} {scoped} {unit['unit']}" if unit else f"{title} {scoped}"
+            found.append(_sentence(statement, f"{label}: {cell}", lexicon, language))
             continue
         named = any(term.id("quantity") for term in lexicon.terms(header, []))
         if re.fullmatch(r"[~≈]?\s?\d{1,5}", cell.strip()):
