@@ -77,7 +77,8 @@ _HAVE = re.compile(
 
 
 _OF_A_PART = re.compile(
-    r"^\W*(?:so |that is |also |soit )?(?:per|each|every|je|pro|par|jedes|chaque)\s(?:replica|instance|Replikat|Instanz|réplique)\b[^\d,;.]{0,40}$",
+    r"^\W*(?:so |that is |also |soit )?(?:per|each|every|je|pro|par|jedes|chaque)\s(?:replica|instance|Replikat|Instanz|réplique)\b"
+    r"[^\d,;.]{0,40}$",
     re.IGNORECASE,
 )
 """``per replica: 2 requests/s``: what arrives at each of them."""
@@ -113,9 +114,9 @@ def quantities_implied(
             sure = ["output_rate"]
         elif _PROMPT.search(measure.unit) or (measure.dimension == "tokens/s" and said == (False, True)):
             sure = ["prompt_rate"]
-        elif re.search(r"day|hour|month|tag|stunde|monat|jour|heure|mois", measure.unit, re.IGNORECASE):
-            sure = ["request_rate"]
-        elif measure.dimension == "requests/s" and _OF_A_PART.search(sentence.text[: measure.start]):
+        elif re.search(r"day|hour|month|tag|stunde|monat|jour|heure|mois", measure.unit, re.IGNORECASE) or (
+            measure.dimension == "requests/s" and _OF_A_PART.search(sentence.text[: measure.start])
+        ):
             sure = ["request_rate"]
         ids = [id for id, one in lexicon.quantities.items() if one.unit == measure.dimension]
     elif measure.dimension == "bytes":

@@ -175,7 +175,9 @@ def _over_period(sentence: Sentence, context: Context, own: Situation) -> Iterat
 
 _PARTS = {
     "": re.compile(r"\b(?:GPU|card|accelerator|Karte|carte)\b", re.IGNORECASE),
-    "gpus_per_node": re.compile(r"\b(?:node|server|box|machine|host|Knoten|Server|Rechner|serveur|nœud)\b", re.IGNORECASE),
+    "gpus_per_node": re.compile(
+        r"\b(?:node|server|box|machine|host|Knoten|Server|Rechner|serveur|nœud)\b", re.IGNORECASE
+    ),
     "tp": re.compile(r"\b(?:replica|instance|Replikat|réplique)\b", re.IGNORECASE),
 }
 

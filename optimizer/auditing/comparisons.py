@@ -15,6 +15,7 @@ from optimizer.auditing.measures import Measure
 from optimizer.auditing.percentile_lists import percentile_lists
 from optimizer.auditing.ratios import from_to, parts_of, percentages, share_of
 from optimizer.auditing.sentences import Sentence
+from optimizer.auditing.shares_written import shares_written
 from optimizer.auditing.sums_of_sizes import cards_together, goes_into, left_of
 from optimizer.results.audit import Claim, Verdict
 
@@ -33,6 +34,7 @@ def judge_comparisons(sentence: Sentence, context: Context, own: Situation) -> I
     yield from from_to(sentence)
     yield from goes_into(sentence)
     yield from left_of(sentence, own)
+    yield from shares_written(sentence)
     yield from parts_of(sentence)
     yield from share_of(sentence)
     yield from cards_together(sentence)

@@ -171,6 +171,8 @@ class Situation:
             found["nvlink"] = self.nvlink_gb_per_s * 1e9
         if gpu.tdp_watts:
             found["tdp"] = gpu.tdp_watts
+        if gpu.idle_watts:
+            found["idle_power"] = gpu.idle_watts
         for name, rate in gpu.dense_tflops.items():
             found[f"peak_{name}"] = rate * 1e12
         if not self.own_hardware:

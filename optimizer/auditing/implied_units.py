@@ -65,9 +65,11 @@ _PER_REQUESTS = re.compile(
     rf"{_REQUEST}\b(?!\s?(?:/|per|and|in)\s?\w)",
     re.IGNORECASE,
 )
-_PER_REQUESTS_FIRST = re.compile(rf"\b(?:per|each|every|pro|je|par|chaque)\s{_MANY}{_REQUEST}\b[^,;.\d]*$", re.IGNORECASE)
+_PER_REQUESTS_FIRST = re.compile(
+    rf"\b(?:per|each|every|pro|je|par|chaque)\s{_MANY}{_REQUEST}\b[^,;.\d]*$", re.IGNORECASE
+)
 _COIN = re.compile(r"\s*(?:cents?|ct|¢)\b", re.IGNORECASE)
-_MILLION = re.compile(r"\b(?:per|pro|par|je|a|1|one)\s(?:1\s)?(?:million|Million|M)\b")
+_MILLION = re.compile(r"\b(?:per|pro|par|je|a|1|one)\s(?:1\s)?(?:million|Million|M)\b", re.IGNORECASE)
 
 
 def with_implied_units(text: str, found: list[Measure]) -> list[Measure]:
@@ -133,12 +135,11 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
 
 def _of_requests(before: str, after: str) -> float | None:
     """The factor to money per request of a figure that is said per request, per thousand of them, or in cents; else None."""
-    found = _PER_REQUESTS.match(after)
-    coin = bool(_COIN.match(after))
+    found, coin = _PER_REQUESTS.match(after), _COIN.match(after)
     if found is None:
         found = _PER_REQUESTS_FIRST.search(before)
-        behind = after[len(_COIN.match(after)[0]) :] if (match := _COIN.match(after)) and match else after
-        if found is None or not (coin or _CURRENCY.match(after) or _CURRENCY_BEFORE.search(before)) or re.match(r"\s*[^\W\d]", behind):
+        counts = re.match(r"\s*[^\W\d]", after[coin.end() :] if coin else after)
+        if found is None or counts or not (coin or _CURRENCY.match(after) or _CURRENCY_BEFORE.search(before)):
             return None
     many = (found["many"] or "").lower()
     count = 1e6 if "million" in many else 1e3 if many else 1.0

@@ -15,7 +15,7 @@ MOST_ROUNDING = 0.35
 
 _SPACE = r"[ \u00a0\u2009\u202f]"
 _NUMBER = (
-    rf"\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}})+(?:,\d+)?|\d{{1,3}}(?:['’]\d{{3}})+(?:[.,]\d+)?"
+    rf"\d{{1,3}}(?:,\d{{3}})+(?!\d)(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}})+(?!\d)(?:,\d+)?|\d{{1,3}}(?:['’]\d{{3}})+(?!\d)(?:[.,]\d+)?"
     rf"|\d{{1,3}}(?:{_SPACE}\d{{3}})+(?![\d])(?:,\d+)?|\d+(?:[.,]\d+)?(?:[eE][+-]?\d{{1,2}})?"
 )
 _WORDS = {
@@ -71,7 +71,8 @@ _SPOKEN = re.compile(
     re.IGNORECASE,
 )
 _ONE_UNIT = re.compile(
-    rf"\b(?P<half>half an?|eine?[mnr]? halbe[nrs]?|une? demie?)?(?(half)[\s-]|(?:an?|eine?[mns]?|une?)\s)(?P<unit>(?:{_SPELLED})\b|{_CALLS}{_PER_SECOND})",
+    rf"\b(?P<half>half an?|eine?[mnr]? halbe[nrs]?|une? demie?)?(?(half)[\s-]|(?:an?|eine?[mns]?|une?)\s)"
+    rf"(?P<unit>(?:{_SPELLED})\b|{_CALLS}{_PER_SECOND})",
     re.IGNORECASE,
 )
 """``a terabyte``, ``half a terabyte``: a unit that an article counts."""

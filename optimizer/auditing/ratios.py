@@ -29,6 +29,13 @@ _ROOM = re.compile(
 )
 
 
+_CHANGE = re.compile(
+    r"\b(?:increase|rise|growth|gain|reduction|decrease|drop|saving|Anstieg|Zunahme|Zuwachs|Rückgang|hausse|baisse|augmentation"
+    r"|réduction)\s(?:of|by|um|von|de)\s(?:about |some |etwa |rund |environ )?$",
+    re.IGNORECASE,
+)
+
+
 def from_to(sentence: Sentence) -> Iterator[Claim]:
     """``Going from 4 to 6 requests/s means 50% more``: the change between two ends."""
     shares = [m for m in sentence.measures if m.dimension == "%"]
@@ -37,7 +44,7 @@ def from_to(sentence: Sentence) -> Iterator[Claim]:
         len(shares) != 1
         or len(ranges) != 1
         or len(sentence.measures) != 2
-        or not _ROOM.match(sentence.text[shares[0].end :])
+        or not (_ROOM.match(sentence.text[shares[0].end :]) or _CHANGE.search(sentence.text[: shares[0].start]))
     ):
         return
     share, low, high = shares[0], ranges[0].value, ranges[0].high

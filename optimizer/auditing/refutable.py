@@ -17,7 +17,9 @@ from optimizer.auditing.situations import About
 
 def is_money(sentence: Sentence, quantity: Quantity) -> bool:
     """Whether a figure "an hour" is certainly one of money, by its sentence or the headings above it."""
-    return quantity.unit not in ("money/h", "money/request") or speaks_of_money(f"{sentence.statement.section} / {sentence.statement.text}")
+    return quantity.unit not in ("money/h", "money/request") or speaks_of_money(
+        f"{sentence.statement.section} / {sentence.statement.text}"
+    )
 
 
 def parts_known(rivals: list[Measure], meant: About) -> bool:

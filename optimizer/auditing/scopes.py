@@ -88,6 +88,13 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Sco
     return Scope(ids, total, loose or bool(_EACH_BEHIND.match(sentence.text[measure.end :])))
 
 
+_FITS_ON = re.compile(
+    r"\b(?:fits?|fitting|passt|passen|tient|tiennent|tenir)\s(?:comfortably |easily |just |now |then )?(?:on|onto|into|in|inside|auf|sur|dans)"
+    r"\s(?:a |one |an |eine[rn]? |eine |une )?(?:single |einzige[nr]? |seule )?$",
+    re.IGNORECASE,
+)
+
+
 def _objects(sentence: Sentence, start: int, end: int) -> list[tuple[int, tuple[str, ...]]]:
     """Objects that something is said per in a span, with their places."""
     text = sentence.text
@@ -103,6 +110,8 @@ def _objects(sentence: Sentence, start: int, end: int) -> list[tuple[int, tuple[
         certain = bool(before and before[-1].id("per"))
         if before and not certain and ids and ids[0] in ("node", "replica") and _PLACE.search(text[: before[-1].start]):
             continue
+        if _FITS_ON.search(text[:a]):
+            continue  # "70 GB, which fit on one card": where it goes, and not what it is per
         if re.search(r"\b(?:all|alle[nr]?|tous|toutes|whole|entire)\s(?:the\s|les\s|\d+\s)?$", text[:a], re.IGNORECASE):
             continue  # "over all layers" is the whole
         close = before and (len(words) <= (2 if certain else 1)) and not re.search(r"[,;:.]", gap)

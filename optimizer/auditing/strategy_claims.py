@@ -195,7 +195,11 @@ def _gpus(statement: Statement, context: Context, proposed: Proposed) -> Iterato
     if (
         found
         and not aside
-        and not re.search(r"\bper\b|\beach\b|replica|stage|\bmore\b|additional|redundan", text, re.IGNORECASE)
+        and not re.search(
+            r"\b(?:not|never|hardly)\b|n't\b|\bper\b|\beach\b|replica|stage|\bmore\b|additional|redundan",
+            text,
+            re.IGNORECASE,
+        )
     ):
         right = found.amount.value == proposed.gpus
         what = f"{proposed.label} takes {proposed.tp} × {proposed.pp} × {proposed.dp} = {proposed.gpus} GPUs"
