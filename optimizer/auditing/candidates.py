@@ -233,6 +233,8 @@ def quantities_named(
                 continue
             if quantity.needs and not re.search(rf"\b(?:{quantity.needs})", sentence.text, re.IGNORECASE):
                 continue
+            if quantity.counted and _WIDTH.match(sentence.text[measure.end :]):
+                continue  # "8 KV heads of 128 dimensions": no count of heads
             if measure.dimension == "%" and _COMPARED.match(sentence.text[measure.end :]):
                 continue
             if (
@@ -254,6 +256,8 @@ def quantities_named(
             seen.add(id)
             yield FigureReading(quantity, WEAK if quantity.weak and strength < STRONG else strength, term)
 
+
+_WIDTH = re.compile(r"[\s-]?(?:dimensions?|dims?|dimensional|wide|channels|Dimensionen|breit)\b", re.IGNORECASE)
 
 _OF_WHICH = re.compile(r"\W*(?:of (?:which|this|that)|davon|wovon|dont)\b", re.IGNORECASE)
 

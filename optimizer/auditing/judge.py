@@ -29,6 +29,7 @@ from optimizer.auditing.predicates import judge_predicates
 from optimizer.auditing.proportions import judge_proportions
 from optimizer.auditing.rates import judge_rates
 from optimizer.auditing.reading import Statement, read_report
+from optimizer.auditing.scope_labels import with_scope_labels
 from optimizer.auditing.sections import Variants
 from optimizer.auditing.sentences import sentences_of
 from optimizer.auditing.sheets import with_sheets
@@ -67,7 +68,7 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
     Returns:
         Claims in the order of their lines; of one line the worst verdict first.
     """
-    statements = with_sheets(read_report(report_text))
+    statements = with_scope_labels(with_sheets(read_report(report_text)))
     context = Context(problem, statements)
     found: dict[int, list[Claim]] = {statement.line: [] for statement in statements}
     own, words = own_situation(context), lexicon()

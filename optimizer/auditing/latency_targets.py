@@ -12,6 +12,9 @@ from optimizer.auditing.measures import Measure
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
+_SIGNS = {"✔": True, "✓": True, "✅": True, "☑": True, "✗": False, "✘": False, "❌": False}
+"""Ticks and crosses behind a figure: whether its target is said to be met."""
+
 _REACHED = re.compile(
     r"\b(?:goal|target|limit|objective|SLO|\w*[Zz]iel|objectif|cible)\b[^.]{0,30}\b(?:reached|achieved|attained"
     r"|hit|erreicht|atteinte?|tenue?)\b",
@@ -151,6 +154,13 @@ _BOUND = re.compile(
 """``TTFT P99 <= 5 s``: a bound without a word for it."""
 
 
+_TARGET_LABEL = re.compile(
+    r"^\W*(?:TTFT|TPOT|ITL)[\s-]?(?:target|limit|SLO|SLA|requirement|Ziel|Grenze|Vorgabe)\s?[:=]\s?[\d.,]+\s?m?s\W*$",
+    re.IGNORECASE,
+)
+"""``TPOT target: 45 ms``: the one that the problem demands, although no percentile is named."""
+
+
 def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]) -> Iterator[Claim]:
     """``The P99 target for the first token is 1,200 ms`` against what the problem demands."""
     needs = context.problem.requirements
@@ -192,7 +202,7 @@ def _stated_targets(sentence: Sentence, context: Context, targets: list[Measure]
                 or _OF_TARGETS.search(sentence.statement.section)
             )
             and not _other_than_metric(sentence)
-            and len(percentiles) == 1
+            and (len(percentiles) == 1 or (not percentiles and _TARGET_LABEL.match(sentence.text)))
             and len(stated) == 1
             and len(targets) == 1
             and len(sentence.measures) == 1 + len(shares)
@@ -273,6 +283,9 @@ def _verdict_words(sentence: Sentence) -> bool | None:
     rates = any(m.dimension in ("requests/s", "tokens/s") for m in sentence.measures)
     if re.search(r"\b(?:but|however|although|aber|jedoch|mais|cependant|interval)\b", sentence.text, re.IGNORECASE):
         return None
+    signs = {_SIGNS[sign] for sign in _SIGNS if sign in sentence.text}
+    if len(signs) == 1:
+        return next(iter(signs))
     met: list[Term] = []
     missed: list[Term] = []
     for term in sentence.terms:

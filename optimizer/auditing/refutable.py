@@ -75,7 +75,7 @@ def refutable(
         return bool(
             not scope.ids
             and re.search(
-                r"\b(?:that is|that makes|i\.e\.|hence|das sind|soit|cela fait)\b", sentence.text, re.IGNORECASE
+                r"→|->|=|\b(?:that is|that makes|i\.e\.|hence|das sind|soit|cela fait)\b", sentence.text, re.IGNORECASE
             )
         )
     others_stated = [m for m in sentence.measures if m is not measure and m.dimension in ("bytes", "%")]

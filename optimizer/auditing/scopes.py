@@ -89,7 +89,7 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Sco
 
 
 _FITS_ON = re.compile(
-    r"\b(?:fits?|fitting|passt|passen|tient|tiennent|tenir)\s(?:comfortably |easily |just |now |then )?(?:on|onto|into|in|inside|auf|sur|dans)"
+    r"\b(?:fits?|fitting|passt|passen|tient|tiennent|tenir)\s(?:comfortably |easily |just )?(?:on|onto|into|in|inside|auf|sur|dans)"
     r"\s(?:a |one |an |eine[rn]? |eine |une )?(?:single |einzige[nr]? |seule )?$",
     re.IGNORECASE,
 )
