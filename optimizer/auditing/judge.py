@@ -68,7 +68,7 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
     Returns:
         Claims in the order of their lines; of one line the worst verdict first.
     """
-    statements = with_scope_labels(with_sheets(read_report(report_text)))
+    statements = with_scope_labels(with_sheets(read_report(report_text)), report_text.splitlines())
     context = Context(problem, statements)
     found: dict[int, list[Claim]] = {statement.line: [] for statement in statements}
     own, words = own_situation(context), lexicon()

@@ -15,12 +15,16 @@ _LABEL = re.compile(
 _NAMES_OTHER = re.compile(r"\b(?:per|each|every|total|altogether|overall|je|pro|par|chaque|insgesamt)\b", re.IGNORECASE)
 
 
-def with_scope_labels(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
-    """The statements; items indented below such a label begin with it, unless they name what they are per themselves."""
+def with_scope_labels(statements: tuple[Statement, ...], lines: list[str]) -> tuple[Statement, ...]:
+    """The statements; items indented below such a label begin with it, unless they name what they are per themselves.
+
+    ``lines`` are the report's, for their indentation.
+    """
     found: list[Statement] = []
     label, depth, last = "", 0, -9
     for one in statements:
-        indent = len(one.source) - len(one.source.lstrip())
+        line = lines[one.line - 1] if 0 < one.line <= len(lines) else ""
+        indent = len(line) - len(line.lstrip())
         if label and (one.kind in ("row", "code", "heading") or one.line != last + 1 or indent <= depth):
             label = ""
         last = one.line
