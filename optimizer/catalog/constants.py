@@ -133,10 +133,15 @@ class LogErrors(Facts):
     """Quantiles of log(measured / predicted) on models left out of the fit."""
 
     p5: float
+    """Its 5th percentile; 0: as predicted, negative: quicker."""
     p10: float
+    """Its 10th percentile; 0: as predicted, negative: quicker."""
     p50: float
+    """Its 50th percentile; 0: as predicted, negative: quicker."""
     p90: float
+    """Its 90th percentile; 0: as predicted, negative: quicker."""
     p95: float
+    """Its 95th percentile; 0: as predicted, negative: quicker."""
 
 
 @cache

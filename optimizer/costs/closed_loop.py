@@ -27,6 +27,7 @@ from optimizer.costs.memory import memory_table
 from optimizer.costs.parameters import layer_arrays
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape, tabulate
 from optimizer.costs.steps import StepModel
+from optimizer.engines.registry import measured_as
 from optimizer.facts.demand import KvFormat, Objective, Requirements, SearchLimits
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
@@ -70,13 +71,15 @@ class Prediction:
 def measured_kv_format(weight_format: str, engine: str, gpu: GpuFacts, native_dtype: str) -> KvFormat:
     """KV format of a measured run that does not state it.
 
-    fp8 if the weights are quantised and the engine is TensorRT-LLM or the GPU a Blackwell (it computes in fp4), else
-    16 bit. Inferred from the training corpus, whose runs do not state it: which of them waited for KV memory fits this
+    fp8 if the weights are quantised and the engine is one that does so (TensorRT-LLM) or the GPU a Blackwell (it computes in
+    fp4), else 16 bit. Inferred from the training corpus, whose runs do not state it: which of them waited for KV memory fits this
     rule, and the fit asks for 2 bytes from SGLang and 1 from TensorRT-LLM (docs/accuracy.md).
     """
     sixteen: KvFormat = "fp16" if native_dtype == "fp16" else "bf16"
     quantised = weight_format not in {"bf16", "fp16"}
-    return "fp8" if quantised and (engine == "trtllm" or "fp4" in gpu.dense_tflops) else sixteen
+    known = measured_as(engine)
+    said = (known is not None and known.unsaid_cache_fp8) or "fp4" in gpu.dense_tflops
+    return "fp8" if quantised and said else sixteen
 
 
 class ClosedLoop:

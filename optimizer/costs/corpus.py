@@ -10,6 +10,7 @@ from optimizer.catalog.constants import ClosedLoopConstants, CostConstants
 from optimizer.costs.closed_loop import ClosedLoop, StepTimes
 from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
+from optimizer.engines.registry import measured_as
 
 METRICS = ("tpot", "e2e", "ttft")
 Times = dict[str, Floats]
@@ -40,7 +41,8 @@ class _Group:
         per_node = -(-runs[0].row.gpus // nodes) if nodes > 1 else None
         self.output = output
         """Stated output tokens: what a file's end-to-end times count, whatever the mean was."""
-        reserves = np.array([engine == "trtllm" for engine in self.engines], dtype=np.bool_)
+        known = [measured_as(name) for name in self.engines]
+        reserves = np.array([engine is not None and engine.reserves for engine in known], dtype=np.bool_)
         self.loop = ClosedLoop(
             runs[0].model,
             runs[0].gpu,

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from optimizer.engines.registry import named
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.files import read_csv
 
@@ -40,8 +41,6 @@ FIXED_LENGTH_IDS = ("_epnone_", "_gap_analysis_")
 """In the ids of runs that the corpus's own authors made, with fixed lengths."""
 INFERENCEMAX_MEAN = 0.9
 """Mean length over the stated one."""
-
-ENGINES = {"tensorrt-llm": "trtllm", "tensorrtllm": "trtllm", "trt-llm": "trtllm", "trt": "trtllm"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +190,7 @@ def parse(row: dict[str, str]) -> Measurement:
     return Measurement(
         model=row["model"].strip(),
         system=row["system"].strip(),
-        engine=ENGINES.get(engine, engine),
+        engine=named(engine),
         version=row.get("backend_version", "").strip(),
         precision=row.get("precision", "").strip().lower() or NATIVE,
         prompt_tokens=_count(row, "isl"),
