@@ -91,6 +91,10 @@ class CostConstants(Facts):
     """T_LAYER: launches of a layer in a decode step, ms."""
     t_tp: NonNegative
     """T_TP: what a layer takes more where TP is above 1, ms."""
+    t_latent: NonNegative
+    """T_LATENT: what a layer of latent attention launches more than one of grouped queries, ms."""
+    t_indexer: NonNegative
+    """T_INDEXER: what the indexer of a layer's sparse attention takes, ms."""
     t_expert: NonNegative
     """T_EXPERT: routing of an MoE layer for each of its experts, ms."""
     experts_half: Positive

@@ -180,6 +180,8 @@ class Metrics:
     """Seconds for which what the load leaves of the cache keeps a prefix after its last use; None: no prefixes stated."""
     goodput: float | None = None
     """Share of requests within the limits of requirements.goodput, at least; None: not stated, or overloaded."""
+    requests_per_s: float | None = None
+    """Requests that arrive per second: as stated, or what so many users send (rounded up to a millionth for each replica)."""
 
 
 @dataclass(frozen=True, slots=True)
