@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 
 from optimizer.server.answering import QUESTIONS, Reply, failed
 from optimizer.server.guard import Guard
-from optimizer.server.pool import AnsweringProcess, Refused, Worker, Workers
+from optimizer.server.pool import AnsweringProcess, NoReply, Worker, Workers
 from optimizer.version import __version__
 
 PAGE = Path(__file__).parent / "page"
@@ -71,7 +71,7 @@ def _add_question(app: FastAPI, name: str) -> None:
         try:
             body = await _body(request)
             reply = await _while_connected(request, app.state.pool.ask(name, body))
-        except Refused as refused:
+        except NoReply as refused:
             reply = failed(refused.status, 3 if refused.status in (503, 504) else 2, "", refused.message)
         return _response(reply)
 
@@ -96,12 +96,12 @@ async def _body(request: Request) -> bytes:
     """The body, bounded in size and time.
 
     Raises:
-        Refused: not JSON (which another page cannot send unasked), too large, or too slow.
+        NoReply: not JSON (which another page cannot send unasked), too large, or too slow.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused(415, "content-type: application/json is needed")
+        raise NoReply(415, "content-type: application/json is needed")
     stated = request.headers.get("content-length", "0")
-    too_large = Refused(413, f"the body is larger than {LARGEST_BODY_BYTES >> 20} MiB")
+    too_large = NoReply(413, f"the body is larger than {LARGEST_BODY_BYTES >> 20} MiB")
     if not stated.isdigit() or int(stated) > LARGEST_BODY_BYTES:
         raise too_large
     parts, size = [], 0
@@ -113,7 +113,7 @@ async def _body(request: Request) -> bytes:
                     raise too_large
                 parts.append(part)
     except TimeoutError:
-        raise Refused(408, f"the body did not arrive within {BODY_S:g} s") from None
+        raise NoReply(408, f"the body did not arrive within {BODY_S:g} s") from None
     return b"".join(parts)
 
 
@@ -121,14 +121,14 @@ async def _while_connected(request: Request, work: Any) -> Reply:
     """What the work comes to; cancelled where the client goes away, for whom else would it go on?
 
     Raises:
-        Refused: of the work; or nobody waits any more.
+        NoReply: of the work; or nobody waits any more.
     """
     answer = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
-            raise Refused(499, "the client went away")
+            raise NoReply(499, "the client went away")
         reply: Reply = answer.result()
         return reply
     finally:

@@ -48,7 +48,7 @@ class KeptReplies:
             self._size -= len(body) + len(old.body)
 
 
-class Refused(Exception):
+class NoReply(Exception):
     """There is no answer; with the HTTP status and what is said."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -124,13 +124,13 @@ class Workers:
         """The answer. Cancelled, it ends the process that works on it.
 
         Raises:
-            Refused: too many wait, it took too long, or the process died.
+            NoReply: too many wait, it took too long, or the process died.
         """
         kept = self._kept.of((name, body))
         if kept is not None:
             return kept
         if self._waiting >= MOST_WAITING:
-            raise Refused(503, "too many questions wait; ask again later")
+            raise NoReply(503, "too many questions wait; ask again later")
         self._waiting += 1
         searches = name not in QUICK
         try:
@@ -144,7 +144,7 @@ class Workers:
                         self._searches.release()
                     raise
         except TimeoutError:
-            raise Refused(503, f"no process was free for {self.most_s:g} s; ask again later") from None
+            raise NoReply(503, f"no process was free for {self.most_s:g} s; ask again later") from None
         finally:
             self._waiting -= 1
         answered, began = False, time.monotonic()
@@ -162,9 +162,9 @@ class Workers:
             said = (
                 f"took longer than {self.most_s:g} s (optimizer serve --time-limit); ask for less, or with the command"
             )
-            raise Refused(504, said) from None
+            raise NoReply(504, said) from None
         except (EOFError, OSError):
-            raise Refused(500, "the process that worked on it died; is there enough memory?") from None
+            raise NoReply(500, "the process that worked on it died; is there enough memory?") from None
         finally:
             if answered:
                 self._idle.put_nowait(worker)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from optimizer.server.answering import Reply
-from optimizer.server.pool import AnsweringProcess, KeptReplies, Refused, Workers
+from optimizer.server.pool import AnsweringProcess, KeptReplies, NoReply, Workers
 from tests.server.here import SMALL
 
 
@@ -74,7 +74,7 @@ def test_what_nobody_waits_for_ends_and_is_replaced() -> None:
 
 def test_what_takes_too_long_ends() -> None:
     async def test(pool: Workers, made: list[Slow]) -> None:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(NoReply) as refused:
             await pool.ask("solve", b"")
         assert refused.value.status == 504 and sum(one.ended.is_set() for one in made) == 1
         assert (await pool.ask("check", b"2")).body == b"2"
@@ -89,7 +89,7 @@ def test_too_many_are_turned_away() -> None:
         many = [asyncio.create_task(pool.ask("solve", b"%d" % i)) for i in range(30)]
         await asyncio.sleep(0.1)
         turned_away = [one.exception() for one in many if one.done()]
-        assert turned_away and all(isinstance(one, Refused) and one.status == 503 for one in turned_away)
+        assert turned_away and all(isinstance(one, NoReply) and one.status == 503 for one in turned_away)
         for one in many:
             one.cancel()
         await asyncio.gather(*many, return_exceptions=True)
