@@ -288,7 +288,7 @@ def _utilization(problem: Problem) -> list[Relaxation]:
     def at(k: int) -> Changes:
         return {field: (first + k) / SHARE_STEPS}
 
-    return [Relaxation("utilization", "limit", field, ("memory", "kv_cache"), 6, steps, at, at(steps))]
+    return [Relaxation("utilization", "limit", field, ("memory", "kv_cache", "state_blocks"), 6, steps, at, at(steps))]
 
 
 def _survive(problem: Problem) -> list[Relaxation]:
