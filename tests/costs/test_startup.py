@@ -101,7 +101,7 @@ def test_blocks_of_states_are_as_logs_have_them(tp: int, share: float, blocks: i
 
 
 @pytest.mark.parametrize(
-    ("sequences", "starts", "unsure"), [(256, True, False), (840, True, True), (1024, False, False)]
+    ("sequences", "starts", "unsure"), [(256, True, False), (1000, True, True), (1200, False, False)]
 )
 def test_a_block_for_each_sequence_is_a_rule(sequences: int, starts: bool, unsure: bool) -> None:
     problem = _problem("qwen3.5-27b-fp8", "rtx-pro-6000", "0.26.0", 0.9, 262_144, 8192, 1024)

@@ -12,8 +12,8 @@ from optimizer.results.answer import Strategy
 
 GIB = 1 << 30
 SURE_OF_STATES = 0.75
-"""Share of the planned blocks of states that logs had at least: 1.00 (two RX 7900 XT, vllm issue 49064), 0.86 (FP8) and 0.75 (BF16, both on one
-RTX PRO 6000 with 1,024 sequences, vllm-project/recipes pull request 831, of a build between versions)."""
+"""Share of the planned blocks of states that logs had at least: 1.00 (two RX 7900 XT, vllm issue 49064), 0.86 (FP8) and 0.75 (BF16; both
+on one RTX PRO 6000 with 1,024 sequences, vllm-project/recipes pull request 831, of a build between versions)."""
 
 
 def memory_sentences(problem: Problem, strategy: Strategy | None) -> list[str]:
@@ -40,8 +40,8 @@ def memory_sentences(problem: Problem, strategy: Strategy | None) -> list[str]:
         sure = max(1, min(least, int(SURE_OF_STATES * most)))
         if sure < strategy.max_num_seqs <= most:
             said.append(
-                f"May not start: {problem.engine} wants a block of states for each of {strategy.max_num_seqs:,} sequences of a replica and has "
-                f"{most:,} as planned, but logs had down to {SURE_OF_STATES:.0%} of that; requirements.max_batch: {sure:,} is safe."
+                f"May not start: {problem.engine} wants a block of states for each of {strategy.max_num_seqs:,} sequences of a replica "
+                f"and has {most:,} as planned, but logs had down to {SURE_OF_STATES:.0%} of that; requirements.max_batch: {sure:,} is safe."
             )
     return said
 
