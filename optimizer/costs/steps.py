@@ -135,10 +135,11 @@ class StepModel:
         return (self.checked - 1) * (weights + cache + launch + reduced) + none
 
     def _overhead_ms(self, b: Floats) -> Floats:
-        """Launches and synchronisation per layer; MoE layers add routing, per expert and per expert touched."""
+        """Launches and synchronisation per layer; latent and sparse attention add some, MoE layers routing, per expert and touched."""
         c, arrays = self.constants, self.arrays
         shared = (self.table.tp > 1)[:, None]
-        total: Floats = (self.layers * (c.t_layer + np.where(shared, c.t_tp, 0.0)))[:, :, None] + np.zeros_like(b)
+        launched = self.layers * (c.t_layer + np.where(shared, c.t_tp, 0.0)) + self.counts @ arrays.attention_launch_ms
+        total: Floats = launched[:, :, None] + np.zeros_like(b)
         for kind, experts in enumerate(arrays.experts.tolist()):
             if experts:
                 routing = c.t_expert * experts / (1 + experts / c.experts_half) + c.t_touched * self._touched(kind, b)

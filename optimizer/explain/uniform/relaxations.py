@@ -68,7 +68,7 @@ def relaxations_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tup
         *_gpu_type(stated, problem),
         *_degrees(problem, fixed),
         *_latencies(problem),
-        *_rate(problem),
+        *_rate(stated, problem),
         *batches(problem, fixed),
         *_utilization(problem),
         *_survive(problem),
@@ -247,7 +247,16 @@ def _latencies(problem: Problem) -> list[Relaxation]:
     return relaxations
 
 
-def _rate(problem: Problem) -> list[Relaxation]:
+def _rate(stated: Stated, problem: Problem) -> list[Relaxation]:
+    users = problem.workload.users
+    if users is not None:
+        plain = stated.value("workload.concurrency") is not None
+        field, most = "workload.concurrency" if plain else "workload.users.concurrent", users.concurrent
+        return (
+            [Relaxation("rate", "rate", field, (), 8, most - 1, lambda k: {field: most - k}, {field: 1})]
+            if most > 1
+            else []
+        )
     rate, field = problem.workload.requests_per_s, "workload.requests_per_s"
     first = math.ceil(Fraction(repr(rate)) * RATE_STEPS)
     if first < 2:

@@ -12,12 +12,16 @@ from optimizer.results.answer import Answer, Change, Fixed
 UNITS = {
     "requirements.max_sequence_tokens": "tokens",
     "workload.requests_per_s": "requests/s",
+    "workload.concurrency": "users",
+    "workload.users.concurrent": "users",
     "requirements.max_batch": "sequences",
     "requirements.min_batch": "sequences",
 }
 MEANING = {
     "requirements.max_sequence_tokens": "the longest prompt plus output",
     "workload.requests_per_s": "the arrival rate",
+    "workload.concurrency": "the users at once",
+    "workload.users.concurrent": "the users at once",
     "requirements.max_batch": "the most sequences a replica may run at once",
     "requirements.min_batch": "the fewest sequences a replica must be able to run at once",
     "requirements.gpu_memory_utilization": "the share of each GPU's memory that may be used",
