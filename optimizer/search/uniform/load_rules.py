@@ -1,4 +1,7 @@
-"""Rules that bound the sequences of a replica: memory, batch, concurrency, throughput, latency, losses. Section 7."""
+"""Rules that bound the sequences of a replica: memory, batch, concurrency, throughput, latency, losses. Section 7.
+
+Other home: ``verify/common/rules.py``; docs/model.md, section 7.
+"""
 
 from __future__ import annotations
 

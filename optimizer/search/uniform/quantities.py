@@ -1,6 +1,8 @@
 """Every number the rules and the objective speak of, for every row of the space, as integers.
 
 This joins the space with the cost model; it knows no limits and decides nothing.
+
+Other home: ``verify/common/objective.py``; docs/model.md, section 6.
 """
 
 from __future__ import annotations
