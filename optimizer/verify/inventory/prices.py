@@ -12,7 +12,7 @@ costs that is not served.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -26,6 +26,7 @@ from optimizer.verify.inventory.availability import everything_up, parts_touched
 from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instance, Instances, likeness, pairable
+from optimizer.verify.inventory.left_out import AcrossLeftOut
 from optimizer.verify.inventory.priced_pairs import Across
 from optimizer.verify.inventory.priced_shapes import FINE, ROUGH, ROUNDING, PricedShape, know_rates, priced_shapes
 from optimizer.verify.inventory.site import CheckedSite
@@ -48,6 +49,29 @@ class _PricedGroup:
     pieces: _Best
     spans: _Best
     worth: NodeWorth
+
+
+_PairKey = tuple[tuple[Hashable, Hashable], int, tuple[int, int], tuple[int, int]]
+"""Kinds of two groups, TP degree, nodes of either part and GPUs on each of them."""
+
+
+class _AcrossLeftOut:
+    """Tells which pipelines over two groups take off less than what their GPUs are worth otherwise, by more than so many milliseconds."""
+
+    def __init__(self, groups: Sequence[_PricedGroup], gains: Mapping[_PairKey, float], slack: float) -> None:
+        self._groups, self._gains, self._slack = groups, gains, slack
+
+    def __call__(
+        self, groups: tuple[NodeGroup, NodeGroup], tensor: int, nodes: tuple[int, int], each: tuple[int, int]
+    ) -> bool:
+        """Whether those of a TP degree with parts on so many nodes and GPUs of each are left out."""
+        kinds = likeness(groups[0]), likeness(groups[1])
+        given_up = sum(
+            min((one.worth.given_up(q, s) for one in self._groups if one.kind == kind), default=math.inf)
+            for kind, q, s in zip(kinds, nodes, each, strict=True)
+        )
+        gain = self._gains.get((kinds, tensor, nodes, each), 0.0) * ROUNDING
+        return given_up / ROUNDING - gain > self._slack
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +145,8 @@ class CheckedPrices:
             if id(shape) not in kept[kind]
         }
         """Kinds of groups and shapes that no choice contains that is as good as what was asked about."""
+        self.across_left_out: AcrossLeftOut | None = None
+        """Pipelines over two groups of the same sort."""
         self._looked_at = False
         self._often = float(everything_up(site))
         self._across = Across(inventory, instances, fixed)
@@ -245,12 +271,14 @@ class CheckedPrices:
 
     def _leave_out(self, gamma: _Multiplier, groups: Sequence[_PricedGroup], least_ms: float) -> None:
         """Note the shapes whose instances alone raise the bound above so many milliseconds."""
-        if any(pairable(one, other) for one, other in combinations(self._inventory.groups, 2)):
-            return  # what else may stand in a place decides which pipelines over two groups are considered
         if self._looked_at:
             return
         self._looked_at = True
         slack = least_ms + _UNSURE_MS - self._bound(gamma, groups)
+        if any(pairable(one, other) for one, other in combinations(self._inventory.groups, 2)):
+            # What else may stand in a place decides which pipelines over two groups are considered: shapes within groups stay.
+            self.across_left_out = _AcrossLeftOut(groups, self._gains_across(gamma.up), slack)
+            return
         for kind, every in self._shapes.items():
             mine = [one for one in groups if one.kind == kind]
             open_shapes = [shape for shape in every if not self._costs_more(gamma, mine, shape, slack)]
@@ -278,7 +306,19 @@ class CheckedPrices:
 
     def _over(self, gamma: float, rent: dict[Hashable, float]) -> dict[Hashable, dict[int, float]]:
         """Parts of pipelines over two groups: kind → GPUs on each node → what a node takes off at most, ms."""
-        w, found, seen = self._weights, dict[Hashable, dict[int, float]](), set[Hashable]()
+        found = dict[Hashable, dict[int, float]]()
+        for (kinds, _, nodes, each), whole in self._gains_across(gamma).items():
+            prices = [rent[kind] * q * s for kind, q, s in zip(kinds, nodes, each, strict=True)]
+            if sum(prices) <= 0:
+                prices = [float(q * s) for q, s in zip(nodes, each, strict=True)]
+            for kind, q, s, price in zip(kinds, nodes, each, prices, strict=True):
+                mine = found.setdefault(kind, {})
+                mine[s] = max(mine.get(s, 0.0), whole * price / sum(prices) / q)
+        return found
+
+    def _gains_across(self, gamma: float) -> dict[_PairKey, float]:
+        """What pipelines over two groups take off at most, ms; those that take nothing off are left out."""
+        w, found, seen = self._weights, dict[_PairKey, float](), set[Hashable]()
         otherwise = dict[tuple[Hashable, int, int, int], float]()
         for i, j in permutations(range(len(self._inventory.groups)), 2):
             kinds = self._kind[i], self._kind[j]
@@ -298,14 +338,9 @@ class CheckedPrices:
                 gain = some.gain(carried * (1 - 1e-9))
                 gpus = sum(q * s for q, s in zip(nodes, each, strict=True))
                 whole = w.latency * gain / self._demand - w.gpu_ms * gpus
-                if whole <= 0:
-                    continue
-                prices = [rent[kind] * q * s for kind, q, s in zip(kinds, nodes, each, strict=True)]
-                if sum(prices) <= 0:
-                    prices = [float(q * s) for q, s in zip(nodes, each, strict=True)]
-                for kind, q, s, price in zip(kinds, nodes, each, prices, strict=True):
-                    mine = found.setdefault(kind, {})
-                    mine[s] = max(mine.get(s, 0.0), whole * price / sum(prices) / q)
+                key = kinds, some.tensor, nodes, each
+                if whole > 0:
+                    found[key] = max(found.get(key, 0.0), whole)
         return found
 
     def _otherwise(self, kind: Hashable, group: NodeGroup, nodes: int, each: int, tensor: int) -> float:
