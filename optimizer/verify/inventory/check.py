@@ -183,7 +183,7 @@ class _Check:
         except OutOfTime:
             pass  # what was left out by then is in no better choice all the same
         self.open_shapes = prices.open_shapes
-        return LeftOut(frozenset(prices.left_out), prices.across_left_out)
+        return LeftOut(frozenset(prices.left_out), prices.across_left_out, frozenset(prices.left_out_after))
 
     def _fixed_decisions(self) -> None:
         """What a person fixed is so."""

@@ -21,6 +21,8 @@ class LeftOut:
     shapes: frozenset[ShapeOn] = frozenset()
     across: AcrossLeftOut | None = None
     """None: no pipeline is left out."""
+    after: frozenset[ShapeOn] = frozenset()
+    """As ``shapes``, left out once it is known what they would carry in the places of pipelines over two groups."""
 
 
 NOTHING = LeftOut()

@@ -26,7 +26,7 @@ from optimizer.verify.inventory.availability import everything_up, parts_touched
 from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instance, Instances, likeness, pairable
-from optimizer.verify.inventory.left_out import AcrossLeftOut
+from optimizer.verify.inventory.left_out import AcrossLeftOut, ShapeOn
 from optimizer.verify.inventory.priced_pairs import Across
 from optimizer.verify.inventory.priced_shapes import FINE, ROUGH, ROUNDING, PricedShape, know_rates, priced_shapes
 from optimizer.verify.inventory.site import CheckedSite
@@ -145,6 +145,8 @@ class CheckedPrices:
             if id(shape) not in kept[kind]
         }
         """Kinds of groups and shapes that no choice contains that is as good as what was asked about."""
+        self.left_out_after: set[ShapeOn] = set()
+        """The same where pipelines over two groups may stand, once what else their places carry is known."""
         self.across_left_out: AcrossLeftOut | None = None
         """Pipelines over two groups of the same sort."""
         self._looked_at = False
@@ -275,16 +277,17 @@ class CheckedPrices:
             return
         self._looked_at = True
         slack = least_ms + _UNSURE_MS - self._bound(gamma, groups)
+        left_out = self.left_out
         if any(pairable(one, other) for one, other in combinations(self._inventory.groups, 2)):
-            # What else may stand in a place decides which pipelines over two groups are considered: shapes within groups stay.
+            # What else may stand in a place decides which pipelines over two groups are considered.
+            left_out = self.left_out_after
             self.across_left_out = _AcrossLeftOut(groups, self._gains_across(gamma.up), slack)
-            return
         for kind, every in self._shapes.items():
             mine = [one for one in groups if one.kind == kind]
             open_shapes = [shape for shape in every if not self._costs_more(gamma, mine, shape, slack)]
             self._know(gamma, [shape for shape in open_shapes if _coarse(shape, gamma, ROUGH)], ROUGH)
             kept = {id(shape) for shape in open_shapes if not self._costs_more(gamma, mine, shape, slack)}
-            self.left_out |= {(kind, one.instance.shape) for one in every if id(one) not in kept}
+            left_out |= {(kind, one.instance.shape) for one in every if id(one) not in kept}
 
     def _costs_more(self, gamma: _Multiplier, groups: Sequence[_PricedGroup], shape: PricedShape, slack: float) -> bool:
         """Whether an instance takes off less than what its GPUs are worth otherwise, by more than so many milliseconds, on every group."""

@@ -69,7 +69,12 @@ def stock_of(
         if len(pools) > MOST_POOLS:
             raise SpaceTooLarge
     number = {group: k for k, pool in enumerate(pools) for group in pool}
-    one = [candidate for pool in pools for candidate in within[pool[0]]]
+    one = [
+        candidate
+        for pool in pools
+        for candidate in within[pool[0]]
+        if (likeness(site.inventory.groups[pool[0]]), candidate.instance.shape) not in left_out.after
+    ]
     two: dict[Hashable, CheckedInstance] = {}
     for candidate in across:
         groups = tuple(pools[number[group]][0] for group in candidate.groups)
