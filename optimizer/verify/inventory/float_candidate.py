@@ -201,7 +201,7 @@ class FloatCandidate:
         exactly = [(_exact(candidate), n) for candidate, n in chosen]
         if not all(self._considered(candidate) for candidate, _ in exactly):
             return True
-        again = self._valuer.value(exactly, math.inf)
+        again = self._valuer.value(exactly, math.inf, surely=True)
         if again is None or not self._better(exactly, again, answer, peak):
             return True
         names = [f"{n} x {candidate.instance.shape} on {self._where(candidate)}" for candidate, n in exactly]
