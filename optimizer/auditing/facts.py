@@ -12,6 +12,7 @@ from functools import cached_property
 
 from optimizer.catalog.constants import constants
 from optimizer.costs.parameters import KV_BYTES
+from optimizer.engines.registry import engine_of
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
@@ -92,7 +93,7 @@ class Situation:
             found.add("no_cpu_cores")
         if not self.own_hardware or hardware.price_per_gpu_hour is None:
             found.add("no_price")
-        if self.problem.engine != "vllm" or not self.own_model:
+        if engine_of(self.problem.engine).kv_block_tokens is None or not self.own_model:
             found.add("no_blocks")
         if self.degrees is None:
             found.add("no_strategy")

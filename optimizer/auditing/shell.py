@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from optimizer.auditing.reading import Statement
+from optimizer.engines.printed import every_engine
 
-_ENGINES = (
-    r"vllm serve|(?:python3?|uv run python) -m (?:vllm\.entrypoints\.[\w.]+|sglang\.launch_server)|sglang serve|ray start"
-    r"|trtllm-serve(?:\s+serve\b)?(?!\s+(?:disaggregated|mm_embedding_serve))"
-)
+_ENGINES = "|".join(("ray start", *(pattern for engine in every_engine() for pattern in engine.started_by)))
 _START = re.compile(
     r"(?:^|&&\s*|;\s*)\s*(?:[$#>]\s+)?(?:[A-Z_][A-Z0-9_]*=\S*\s+)*(?:sudo\s+|nohup\s+|exec\s+|env\s+)*"
     r"(?:(?:mpirun|srun)\s[^|;&]*?\s)?(?:\S*trtllm-llmapi-launch\s+)?"
@@ -37,8 +35,6 @@ _DEGREE_FLAGS = {
     "--ep": "ep",
     "--moe-expert-parallel-size": "ep",
 }
-_PROGRAMS = {"ray": "ray", "trtllm": "trtllm", "sglang": "sglang", "vllm": "vllm"}
-"""What the start of a command says of its program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class ShellCommand:
-    """A launch command: ``program`` is ``ray`` or an engine (``vllm``, ``sglang``, ``trtllm``)."""
+    """A launch command: ``program`` is ``ray`` or an engine."""
 
     program: str
     line: int
@@ -113,7 +109,8 @@ def _command(block: list[tuple[int, str]]) -> list[ShellCommand]:
             body = re.split(rf"\s{re.escape(separator)}(?=\s|$|\S*/)", body)[0]
         words += [(quoted or word, line) for quoted, word in _words(body)]
     name = start["start"]
-    program = next(program for word, program in _PROGRAMS.items() if word in name)
+    engine = next((one for one in every_engine() if any(re.fullmatch(way, name) for way in one.started_by)), None)
+    program = "ray" if engine is None else engine.engine
     flags: list[Flag] = []
     model, model_line = "", 0
     index = 0
@@ -130,7 +127,7 @@ def _command(block: list[tuple[int, str]]) -> list[ShellCommand]:
             flags.append(Flag(flag, value, line))
             if flag in ("--model", "--model-path"):
                 model, model_line = value, line
-        elif not model and program in ("vllm", "trtllm") and not flags:
+        elif not model and engine is not None and engine.model_first and not flags:
             model, model_line = word, line
     return [ShellCommand(program, block[0][0], tuple(line for line, _ in block), tuple(flags), model, model_line, text)]
 

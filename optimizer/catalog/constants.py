@@ -91,6 +91,10 @@ class CostConstants(Facts):
     """T_LAYER: launches of a layer in a decode step, ms."""
     t_tp: NonNegative
     """T_TP: what a layer takes more where TP is above 1, ms."""
+    t_latent: NonNegative
+    """T_LATENT: what a layer of latent attention launches more than one of grouped queries, ms."""
+    t_indexer: NonNegative
+    """T_INDEXER: what the indexer of a layer's sparse attention takes, ms."""
     t_expert: NonNegative
     """T_EXPERT: routing of an MoE layer for each of its experts, ms."""
     experts_half: Positive
@@ -129,10 +133,15 @@ class LogErrors(Facts):
     """Quantiles of log(measured / predicted) on models left out of the fit."""
 
     p5: float
+    """Its 5th percentile; 0: as predicted, negative: quicker."""
     p10: float
+    """Its 10th percentile; 0: as predicted, negative: quicker."""
     p50: float
+    """Its 50th percentile; 0: as predicted, negative: quicker."""
     p90: float
+    """Its 90th percentile; 0: as predicted, negative: quicker."""
     p95: float
+    """Its 95th percentile; 0: as predicted, negative: quicker."""
 
 
 @cache

@@ -45,7 +45,8 @@ def register(app: typer.Typer) -> None:
 
 def calibrate(
     runs: Annotated[
-        str, typer.Argument(help="Measured runs, CSV (docs/accuracy.md names the columns).", metavar="RUNS.csv")
+        list[str],
+        typer.Argument(help="Measured runs, CSV (docs/accuracy.md names the columns).", metavar="RUNS.csv…"),
     ],
     out: Annotated[str, typer.Option("--out", help="Where to write the constants, for --constants.", metavar="FILE")],
     json: Json = False,
@@ -62,7 +63,7 @@ def calibrate(
     from optimizer.writing.files import write_file
 
     models, usable, refused = Models(), [], dict[str, int]()
-    for row in read_table(Path(runs)).rows:
+    for row in (row for file in runs for row in read_table(Path(file)).rows):
         try:
             run = resolve(parse(row), models)
             if run.row.kind != CLOSED_LOOP or not run.row.measured:
@@ -73,10 +74,10 @@ def calibrate(
     if len(usable) < FEWEST_RUNS:
         said = "; ".join(f"{count} x {reason}" for reason, count in refused.items())
         raise ProblemError(
-            runs, f"has {len(usable)} usable runs, {FEWEST_RUNS} are needed{f' ({said})' if said else ''}"
+            " ".join(runs), f"has {len(usable)} usable runs, {FEWEST_RUNS} are needed{f' ({said})' if said else ''}"
         )
     found = ask(usable)
-    write_file(Path(out), [calibrated_yaml(found, Path(runs).name)], "--out")
+    write_file(Path(out), [calibrated_yaml(found, ", ".join(Path(file).name for file in runs))], "--out")
     if json:
         from optimizer.render.as_json import dumps
 

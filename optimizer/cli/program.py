@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from optimizer.cli import (
     accuracy,
+    bench_plan,
     calibrate,
     compare,
     deploy,
@@ -119,6 +120,7 @@ graph.register(app)
 detect.register(app)
 accuracy.register(app)
 calibrate.register(app)
+bench_plan.register(app)
 deploy.register(app)
 verify_deployment.register(app)
 sweep.register(app)

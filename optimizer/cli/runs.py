@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from optimizer.facts.engine_names import NAMED
+
 
 def import_runs(
     files: Annotated[
@@ -18,7 +20,7 @@ def import_runs(
     out: Annotated[str, typer.Option("--out", help="CSV file to write.", metavar="RUNS.csv")],
     system: Annotated[str | None, typer.Option("--system", help="GPU, by catalog name, e.g. h100.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="Model, by catalog name or Hugging Face id.")] = None,
-    engine: Annotated[str | None, typer.Option("--engine", help="vllm, sglang or trtllm.")] = None,
+    engine: Annotated[str | None, typer.Option("--engine", help=f"{NAMED}.")] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="Weight format, e.g. fp8.")] = None,
     tp: Annotated[int | None, typer.Option("--tp", min=1, help="Tensor parallel size.")] = None,
     pp: Annotated[int | None, typer.Option("--pp", min=1, help="Pipeline parallel size.")] = None,

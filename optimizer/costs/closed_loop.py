@@ -27,17 +27,21 @@ from optimizer.costs.memory import memory_table
 from optimizer.costs.parameters import layer_arrays
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape, tabulate
 from optimizer.costs.steps import StepModel
+from optimizer.engines.registry import measured_as
 from optimizer.facts.demand import KvFormat, Objective, Requirements, SearchLimits
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
-from optimizer.facts.workload import Workload
+from optimizer.facts.workload import Speculation, Workload
 
 # Measured systems join their nodes with one 400 Gbit/s adapter per GPU (the HGX reference design).
 NETWORK_GBIT_PER_GPU = 400
 INFERENCEMAX_MEAN = 0.9
 LENGTH_SPREAD = 0.2 / 0.9
 """Width of the lengths that InferenceMAX draws (0.8 to 1.0 of the stated), over their mean."""
+GUESS_ACCEPTANCE = 0.8
+"""Of guessed tokens where a run says only that there are some: vLLM measured 0.81 to 0.82 for DeepSeek-R1's own module and one
+token (https://github.com/vllm-project/vllm/pull/12755), later ones are accepted less often."""
 LEAST_KV_BYTES = 1e9  # KV memory a run that did happen must have had, whatever the memory model says
 
 
@@ -46,7 +50,7 @@ class StepTimes:
     """What the step model says of S layouts and B concurrencies each."""
 
     running: Floats  # (S, B) n, over all ranks
-    decode_ms: Floats  # (S, B) D
+    decode_ms: Floats  # (S, B) D, over the tokens that a step yields a sequence
     prompt_ms: Floats  # (S, 1) p1
     occupancy_ms: Floats  # (S, 1) p
 
@@ -67,13 +71,15 @@ class Prediction:
 def measured_kv_format(weight_format: str, engine: str, gpu: GpuFacts, native_dtype: str) -> KvFormat:
     """KV format of a measured run that does not state it.
 
-    fp8 if the weights are quantised and the engine is TensorRT-LLM or the GPU a Blackwell (it computes in fp4), else
-    16 bit. Inferred from the training corpus, whose runs do not state it: which of them waited for KV memory fits this
+    fp8 if the weights are quantised and the engine is one that does so (TensorRT-LLM) or the GPU a Blackwell (it computes in
+    fp4), else 16 bit. Inferred from the training corpus, whose runs do not state it: which of them waited for KV memory fits this
     rule, and the fit asks for 2 bytes from SGLang and 1 from TensorRT-LLM (docs/accuracy.md).
     """
     sixteen: KvFormat = "fp16" if native_dtype == "fp16" else "bf16"
     quantised = weight_format not in {"bf16", "fp16"}
-    return "fp8" if quantised and (engine == "trtllm" or "fp4" in gpu.dense_tflops) else sixteen
+    known = measured_as(engine)
+    said = (known is not None and known.unsaid_cache_fp8) or "fp4" in gpu.dense_tflops
+    return "fp8" if quantised and said else sixteen
 
 
 class ClosedLoop:
@@ -88,6 +94,7 @@ class ClosedLoop:
         output_tokens: (S,) output lengths.
         memory_utilization: share of GPU memory the engine may use.
         gpus_per_node: GPUs of a node where it is not the usual one.
+        guessed: tokens that the model's own multi-token prediction guesses in a step.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class ClosedLoop:
         waves: Ints | None = None,
         reserves: Bools | None = None,
         gpus_per_node: int | None = None,
+        guessed: int = 0,
     ) -> None:
         self.ranks = ranks[:, None].astype(np.float64)
         self.waves = np.zeros_like(ranks)[:, None] if waves is None else waves[:, None]
@@ -111,8 +119,15 @@ class ClosedLoop:
         self.table = tabulate(model, shapes)
         gpus = int(max(self.table.tp * self.table.pp * ranks))
         self.problem = _problem(
-            model, gpu, gpus, int(max(prompt_tokens)), int(max(output_tokens)), gpus_per_node or gpu.gpus_per_node
+            model,
+            gpu,
+            gpus,
+            int(max(prompt_tokens)),
+            int(max(output_tokens)),
+            gpus_per_node or gpu.gpus_per_node,
+            guessed,
         )
+        self.yielded = float(self.problem.workload.yielded)
         self.memory_bytes = memory_utilization * gpu.memory_bytes
         self.memory_share = memory_utilization
         self.reserves = np.zeros(len(ranks), dtype=np.bool_) if reserves is None else reserves
@@ -154,7 +169,7 @@ class ClosedLoop:
         sends = steps.send_ms(prompt)
         return StepTimes(
             running=running,
-            decode_ms=steps.round_ms(decode, per_rank, batch),
+            decode_ms=steps.round_ms(decode, per_rank, batch) / self.yielded,
             prompt_ms=((prefill * table.multiplicity).sum(axis=1) + sends)[:, None],
             occupancy_ms=(prefill.max(axis=1) * steps.slowest)[:, None] / self.ranks,
         )
@@ -165,7 +180,7 @@ class ClosedLoop:
         n, decode, output = times.running, times.decode_ms, self.output_tokens[:, None]
         met = self._met(times, bunching * (n - 1))
         tpot = decode + (n - 1 - met) * times.occupancy_ms / output
-        admitted = start_ms + steps * decode + times.prompt_ms + met * times.occupancy_ms
+        admitted = start_ms + steps * decode * self.yielded + times.prompt_ms + met * times.occupancy_ms
         wait = (concurrency / n - 1) * (admitted + (output - 1) * tpot)
         return Prediction(ttft_ms=admitted + wait, tpot_ms=tpot)
 
@@ -189,8 +204,13 @@ def _total(terms: dict[str, Floats]) -> Floats:
     return total
 
 
-def _problem(model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: int, per_node: int) -> Problem:
+def _problem(
+    model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: int, per_node: int, guessed: int
+) -> Problem:
     """The problem behind a measured run; demand and objective play no part in step times or memory."""
+    speculation = (
+        Speculation(method="mtp", acceptance=GUESS_ACCEPTANCE, max_tokens=guessed, tokens=guessed) if guessed else None
+    )
     return Problem(
         name="closed loop",
         engine="vllm",
@@ -209,7 +229,7 @@ def _problem(model: ModelFacts, gpu: GpuFacts, gpus: int, prompt: int, output: i
             failures=failure_defaults(),
         ),
         model=model,
-        workload=Workload(prompt_tokens=prompt, output_tokens=output, requests_per_s=1),
+        workload=Workload(prompt_tokens=prompt, output_tokens=output, requests_per_s=1, speculation=speculation),
         requirements=Requirements(max_sequence_tokens=prompt + output),
         objective=Objective(),
         search=SearchLimits(kv_reservation="full"),

@@ -10,6 +10,7 @@ from optimizer.catalog.constants import ClosedLoopConstants, CostConstants
 from optimizer.costs.closed_loop import ClosedLoop, StepTimes
 from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
+from optimizer.engines.registry import measured_as
 
 METRICS = ("tpot", "e2e", "ttft")
 Times = dict[str, Floats]
@@ -40,7 +41,8 @@ class _Group:
         per_node = -(-runs[0].row.gpus // nodes) if nodes > 1 else None
         self.output = output
         """Stated output tokens: what a file's end-to-end times count, whatever the mean was."""
-        reserves = np.array([engine == "trtllm" for engine in self.engines], dtype=np.bool_)
+        known = [measured_as(name) for name in self.engines]
+        reserves = np.array([engine is not None and engine.reserves for engine in known], dtype=np.bool_)
         self.loop = ClosedLoop(
             runs[0].model,
             runs[0].gpu,
@@ -51,6 +53,7 @@ class _Group:
             waves=waves,
             reserves=reserves,
             gpus_per_node=per_node,
+            guessed=runs[0].row.guessed,
         )
 
     def steps_by_run(self, steps: StepTimes) -> StepTimes:
@@ -73,7 +76,7 @@ class Corpus:
         members: dict[tuple[object, ...], list[int]] = {}
         for index, run in enumerate(runs):
             apart = (run.row.nodes, run.row.gpus, run.row.network) if run.row.nodes > 1 else ()
-            members.setdefault((run.model.name, run.gpu.name, *apart), []).append(index)
+            members.setdefault((run.model.name, run.gpu.name, run.row.guessed, *apart), []).append(index)
         self._groups = [_Group([runs[i] for i in rows], rows) for rows in members.values()]
         rows = [run.row for run in runs]
         self.measured: Times = {

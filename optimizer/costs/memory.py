@@ -1,4 +1,8 @@
-"""Memory of one GPU per stage class: what is fixed, and what is left for the KV cache. ``docs/model.md``, section 2."""
+"""Memory of one GPU per stage class: what is fixed, and what is left for the KV cache. ``docs/model.md``, section 2.
+
+Other homes: ``verify/common/stage.py``, ``verify/common/beside.py``, ``verify/common/budget.py``,
+``verify/common/weights.py``; docs/model.md, section 2.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Per-layer-kind quantities one GPU holds or computes, for each shape: arrays (S, K). ``docs/model.md``, section 2."""
+"""Per-layer-kind quantities one GPU holds or computes, for each shape: arrays (S, K). ``docs/model.md``, section 2.
+
+Other homes: ``verify/common/layer.py``, ``verify/common/weights.py``; docs/model.md, section 2.
+"""
 
 from __future__ import annotations
 
@@ -67,6 +70,7 @@ class LayerArrays:
     prefill_width: Ints  # (K,)
     linear_bytes: Floats  # (S, K) of all linear parameters beside experts
     small_bytes: Floats  # (S, K) of what stays in 16 bit
+    attention_launch_ms: Floats  # (K,) beside T_LAYER, for what kind of attention it is
     one_expert_bytes: Floats  # (S, K) of one routed expert
     loaded_expert_bytes: Floats  # (S, K) the same as the engine's kernels pad it
     linear_peak: Floats  # (S,) FLOP/s of linear products
@@ -133,6 +137,9 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
         prefill_width=np.array([k.prefill_flop_width for k in kinds], dtype=np.int64),
         linear_bytes=linear_bytes.astype(np.float64),
         small_bytes=small_bytes,
+        attention_launch_ms=np.array(
+            [constants.t_latent * kind.latent + constants.t_indexer * (kind.index_heads > 0) for kind in kinds]
+        ),
         one_expert_bytes=one_expert_bytes,
         loaded_expert_bytes=loaded.astype(np.float64),
         linear_peak=linear_peak,

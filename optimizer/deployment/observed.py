@@ -1,9 +1,8 @@
 """What a running service says of itself: /v1/models, /metrics, SGLang's /get_server_info, the router's health, start-up logs.
 
 Names that vLLM prints: ``vllm/v1/metrics/loggers.py`` (``vllm:cache_config_info``),
-``v1/core/kv_cache_utils.py`` (``KV cache size``, of a GPU or CPU),
-``entrypoints/.../api_utils.py`` (``non-default args``) of the released 0.32.0 package. TensorRT-LLM: ``[MemUsageChange] Allocated``
-of its cache manager.
+``entrypoints/.../api_utils.py`` (``non-default args``) of the released 0.32.0 package. Tokens that a cache holds, as engines print
+them: ``engines/data/printed``.
 """
 
 from __future__ import annotations
@@ -16,15 +15,14 @@ import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
 
+from optimizer.engines.printed import every_engine
+from optimizer.engines.registry import titled
 from optimizer.facts.errors import ProblemError
 
 PATIENCE_S = 10
 _INFO = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.M)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _ARGUMENTS = re.compile(r"non-default args: (\{.*?\})\s*$", re.M)
-_CACHE = re.compile(r"KV cache size: ([\d,]+) tokens")
-_SGLANG_CACHE = re.compile(r"max_total_num_tokens=(\d+)")
-_TRTLLM_CACHE = re.compile(r"Allocated [\d.]+ GiB for max tokens(?: in paged KV cache)? \((\d+)\)")
 
 
 @dataclass(slots=True)
@@ -106,11 +104,12 @@ def read_log(name: str, text: str) -> Seen:
         # An argument at its default is not printed: sizes of one are.
         names = {"tensor_parallel": "tensor_parallel_size", "pipeline_parallel": "pipeline_parallel_size"}
         seen.sizes = {size: _int(stated.get(key)) or 1 for size, key in names.items()}
-    cache = _CACHE.findall(text) or _SGLANG_CACHE.findall(text) or _TRTLLM_CACHE.findall(text)
+    patterns = [pattern for engine in every_engine() for pattern in engine.figures.get("kv_tokens", ())]
+    cache = next((found for pattern in patterns if (found := pattern.findall(text))), None)
     if cache:
         seen.kv_cache_tokens = int(cache[-1].replace(",", ""))
     if not arguments and not cache:
-        raise ProblemError("--log", f"{name} has no line that is known of a start of vLLM, SGLang or TensorRT-LLM")
+        raise ProblemError("--log", f"{name} has no line that is known of a start of {titled()}")
     return seen
 
 

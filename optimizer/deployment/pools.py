@@ -1,27 +1,22 @@
 """The lines that start one instance of each pool and what routes between them, as people paste them.
 
-vLLM: docs/features/nixl_connector_usage.md (``--kv-transfer-config``, ``VLLM_NIXL_SIDE_CHANNEL_HOST`` and ``_PORT``, the proxy of its
-tests). SGLang: docs/advanced_features/pd_disaggregation.md (``--disaggregation-mode``, ``sglang_router``).
+What makes an instance one of a pool, and which router there is, is said by the engine's module of ``deployment.engines``.
 """
 
 from __future__ import annotations
 
-import json
 import shlex
 
 from optimizer.deployment.chosen import Chosen
+from optimizer.deployment.engines import pool_commander_of
 from optimizer.deployment.options import resolve_options
 from optimizer.deployment.service import build_service
 from optimizer.engines.flags import engine_flags
-from optimizer.engines.transfer import transfer_of
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
 from optimizer.results.placement import place_evenly
 from optimizer.results.pools import PoolsAnswer, PoolStrategy
-
-SIDE_CHANNEL_PORT = 5600
-ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
 
 
 def pools_launch_lines(problem: Problem, answer: PoolsAnswer) -> tuple[str, ...]:
@@ -71,18 +66,11 @@ def _command(problem: Problem, pool: PoolStrategy, side: str) -> str:
         raise ValueError(f"a {side} instance is started from a file, which optimizer does not write for pools yet")
     environment = dict(command.environment)
     words = list(command.filled(service.engines[0].instance.nodes[0], "0"))
-    more: dict[str, str] = {}
-    if problem.engine == "vllm":
-        environment |= {"VLLM_NIXL_SIDE_CHANNEL_HOST": "$HOST", "VLLM_NIXL_SIDE_CHANNEL_PORT": str(SIDE_CHANNEL_PORT)}
-        told = {"kv_connector": transfer_of("vllm").connector, "kv_role": ROLES[side]}
-        more["--kv-transfer-config"] = json.dumps(told)
-    else:
-        more["--disaggregation-mode"] = side
-        more["--disaggregation-transfer-backend"] = transfer_of(problem.engine).connector
+    added, more = pool_commander_of(problem.engine).in_pool(side)
     known = engine_flags(options.engine, options.assumed or options.version)
-    added = tuple(word for pair in more.items() for word in pair)
     known.refuse_unknown(added, ())
     words += added
+    environment |= more
     before = [
         f"{name}={value if value.startswith('$') else shlex.quote(value)}"
         for name, value in sorted(environment.items())
@@ -94,12 +82,5 @@ def _router(problem: Problem, answer: PoolsAnswer) -> str:
     """What sends each request to a prefill and then to a decode instance."""
     assert answer.strategy is not None
     counts = {side: getattr(answer.strategy, side).instances for side in ("prefill", "decode")}
-    hosts = {side: [f"$P{i}" if side == "prefill" else f"$D{i}" for i in range(1, n + 1)] for side, n in counts.items()}
-    if problem.engine == "vllm":
-        words = ["python tests/v1/kv_connector/nixl_integration/toy_proxy_server.py --port 8192"]
-        for side, name in (("prefill", "prefiller"), ("decode", "decoder")):
-            words.append(f"--{name}-hosts {' '.join(hosts[side])} --{name}-ports {' '.join(['8000'] * counts[side])}")
-        return " ".join(words) + " (of vLLM's repository; $P1, $D1 … are the instances' hosts)"
-    words = ["python -m sglang_router.launch_router --pd-disaggregation"]
-    words += [f"--{side} http://{host}:8000" for side in ("prefill", "decode") for host in hosts[side]]
-    return " ".join(words) + " --host 0.0.0.0 --port 8192 ($P1, $D1 … are the instances' hosts)"
+    hosts = {side: [f"${side[0].upper()}{i}" for i in range(1, n + 1)] for side, n in counts.items()}
+    return pool_commander_of(problem.engine).pool_router(hosts["prefill"], hosts["decode"])

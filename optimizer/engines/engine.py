@@ -42,6 +42,16 @@ class ServingEngine:
     """What a cache of the 16-bit type of the weights is called where ``kv_words`` has no word for it."""
     reads: tuple[str, ...] = ()
     """``quant_method`` of published checkpoints that it is suggested for; empty: any."""
+    aliases: tuple[str, ...] = ()
+    """Other names of it in files of measurements, in small letters."""
+    kv_block_tokens: int | None = None
+    """Tokens of one block of its cache, where its blocks are of one size."""
+    pages_states: bool = False
+    """Whether states of recurrent layers take blocks of the cache, one for each sequence that runs, before it starts."""
+    unsaid_cache_fp8: bool = False
+    """Whether measured runs of a quantised checkpoint that state no format of the cache had one of fp8."""
+    reserves: bool = False
+    """Whether measured runs took the cache of a whole request when it was admitted."""
     ulimits: Mapping[str, int] | None = None
     """Limits of a container that it needs raised."""
     sources: Mapping[str, str] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import Any
 
 from optimizer.engines.engine import ServingEngine
 from optimizer.facts.engine import profile_of
@@ -24,10 +25,25 @@ def engine_of(name: str, field: str = "engine") -> ServingEngine:
 
 @cache
 def _engine(name: str) -> ServingEngine:
-    values = {
-        key: value for key, value in profile_of(name).items() if key not in ("default_max_batch", "token_budgets")
-    }
+    apart = ("default_max_batch", "token_budgets")
+    values: dict[str, Any] = {key: value for key, value in profile_of(name).items() if key not in apart}
     return ServingEngine(name, **values)
+
+
+def measured_as(name: str) -> ServingEngine | None:
+    """The engine of a measured run; None for one that the product does not know."""
+    return _engine(name) if name in ENGINE_NAMES else None
+
+
+def titled() -> str:
+    """What people call the engines, for a sentence: ``SGLang, TensorRT-LLM or vLLM``."""
+    *before, last = (engine_of(name).title for name in ENGINE_NAMES)
+    return " or ".join((*((", ".join(before),) if before else ()), last))
+
+
+def named(text: str) -> str:
+    """The engine that a text in small letters means, by its name or one of its other names; the text itself where there is none."""
+    return next((name for name in ENGINE_NAMES if text == name or text in engine_of(name).aliases), text)
 
 
 def same_setting(flag: str, engine: str) -> str:

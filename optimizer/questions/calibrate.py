@@ -31,6 +31,8 @@ SPREAD: Mapping[str, float] = {
 ENGINE_SPREAD: Mapping[str, float] = {"bunching": 0.3, "start_ms": 0.7, "steps": 0.6}
 SCATTER: Mapping[str, float] = {"tpot": 0.05, "ttft": 0.25}
 """What runs of one model on one system scatter by around the best constants, log."""
+Near = tuple[CostConstants, Mapping[str, ClosedLoopConstants]]
+"""Constants of the step model and of each engine."""
 ROUNDS, TINY = 6, 1e-3
 MOST_CHANGE = 1.5
 
@@ -49,18 +51,19 @@ class Calibrated:
     """By metric: each run predicted by constants fitted to the others."""
 
 
-def calibrate(runs: Sequence[MeasuredRun]) -> Calibrated:
+def calibrate(runs: Sequence[MeasuredRun], near: Near | None = None) -> Calibrated:
     """Constants fitted to measured closed-loop runs.
 
     Args:
         runs: at least one, with both times measured.
+        near: constants near which to stay; left out, the shipped ones.
 
     Raises:
         ValueError: there is no run.
     """
     if not runs:
         raise ValueError("no run with both times measured")
-    problem = _Problem(runs)
+    problem = RunErrors(runs, near)
     step: Floats = np.zeros(len(problem.names))
     errors, slopes = problem.linear(step)
     for _ in range(ROUNDS):
@@ -86,16 +89,16 @@ def calibrate(runs: Sequence[MeasuredRun]) -> Calibrated:
     )
 
 
-class _Problem:
+class RunErrors:
     """Log errors of all runs as a function of the changes of the log constants."""
 
-    def __init__(self, runs: Sequence[MeasuredRun]) -> None:
+    def __init__(self, runs: Sequence[MeasuredRun], near: Near | None = None) -> None:
         self.corpus = Corpus(runs)
-        self.base, self._closed = constants(), dict(closed_loop_constants())
+        self.base, self._closed = near or (constants(), closed_loop_constants())
         self.engines = sorted({run.row.engine for run in runs})
         engine_names = [(engine, part) for engine in self.engines for part in ENGINE_SPREAD]
         self.names: list[tuple[str, str]] = [("", name) for name in SPREAD] + engine_names
-        self._spread = np.array([SPREAD[name] if not engine else ENGINE_SPREAD[name] for engine, name in self.names])
+        self.spread = np.array([SPREAD[name] if not engine else ENGINE_SPREAD[name] for engine, name in self.names])
         count = len(runs)
         self.of_run = np.concatenate([np.arange(count)] * len(SCATTER))
         self._metric = np.repeat(list(SCATTER), count)
@@ -145,7 +148,7 @@ class _Problem:
         for _ in range(4):
             now = (errors + slopes @ step) * weight
             trust = (1 + (now / 2) ** 2) ** -0.25
-            left = np.concatenate([slopes * (weight * trust)[:, None], np.diag(1 / self._spread)])
+            left = np.concatenate([slopes * (weight * trust)[:, None], np.diag(1 / self.spread)])
             right = np.concatenate([-errors * weight * trust, np.zeros(len(step))])
             step = np.clip(np.linalg.lstsq(left, right, rcond=None)[0], -MOST_CHANGE, MOST_CHANGE)
         return step

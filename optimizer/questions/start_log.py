@@ -8,6 +8,8 @@ from math import ceil
 from optimizer.costs.shapes import Shape
 from optimizer.costs.startup import StartUp, start_up
 from optimizer.engines.memory import overhead_of
+from optimizer.engines.printed import printed_by
+from optimizer.engines.registry import engine_of
 from optimizer.facts.demand import MOST_BATCH
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.overhead import StatedOverhead
@@ -53,9 +55,9 @@ def overhead_from(log: StartLog, problem: Problem | None) -> StatedOverhead:
     known = overhead_of(log.engine, capability, log.version)
     if "non_torch_mib" in values:
         # The engine prints everything outside its allocator as one figure: what else counts is in it.
-        inside = ("communication", "context", *(("cuda_graphs",) if log.engine == "trtllm" else ()))
-        values |= {f"{name}_mib": 0 for name in inside if name in known.counts}
-    elif log.engine == "vllm" and log.kv_gib is not None and log.weights_gib is not None:
+        inside = printed_by(log.engine).non_torch_holds
+        values |= {f"{name}_mib": 0 for name in sorted(inside) if name in known.counts}
+    elif engine_of(log.engine).share == "whole" and log.kv_gib is not None and log.weights_gib is not None:
         total = log.total_gib or (problem.hardware.gpu.memory_bytes / GIB if problem else None)
         share = log.share or (problem.requirements.gpu_memory_utilization if problem else None)
         if total is not None and share is not None:
@@ -110,8 +112,8 @@ def read_for(log: StartLog, problem: Problem, tp: int | None, pp: int | None) ->
 
 
 def _share(log: StartLog) -> float | None:
-    """The share of a GPU's memory that the engine took. TensorRT-LLM prints the cache's share of what was left: its parts tell."""
-    if log.engine != "trtllm":
+    """The share of a GPU's memory that the engine took. One that prints the cache's share of what was left: its parts tell."""
+    if engine_of(log.engine).share != "cache":
         return log.share
     parts = (log.weights_gib, log.peak_gib, log.non_torch_gib, log.kv_gib)
     known = [part for part in parts if part is not None]

@@ -97,7 +97,8 @@ def find_gpu(system: str) -> GpuFacts:
     # "NVL" names a rack of Grace Blackwell GPUs, but another card than the SXM module where Hopper is meant.
     suffix = r"-(sxm\d?|nvl\d*|server|hgx|dgx)$" if text.startswith(("gb", "b")) else r"-(sxm\d?|server|hgx|dgx)$"
     bare = re.sub(suffix, "", text)
-    for name in (system, text, bare, f"{bare}-sxm"):
+    # Where the catalog has one card of a name, "PCIe" tells nothing more.
+    for name in (system, text, bare, f"{bare}-sxm", text.removesuffix("-pcie")):
         try:
             return catalog.gpu(name)
         except ProblemError:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from optimizer.engines.registry import named
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.files import read_csv
 
@@ -40,8 +42,6 @@ FIXED_LENGTH_IDS = ("_epnone_", "_gap_analysis_")
 INFERENCEMAX_MEAN = 0.9
 """Mean length over the stated one."""
 
-ENGINES = {"tensorrt-llm": "trtllm", "tensorrtllm": "trtllm", "trt-llm": "trtllm", "trt": "trtllm"}
-
 
 @dataclass(frozen=True, slots=True)
 class MeasuredPool:
@@ -57,6 +57,11 @@ class MeasuredPool:
     def gpus(self) -> int:
         """GPUs of the side."""
         return self.workers * self.tp * self.pp * self.ranks
+
+
+USUAL_CONCURRENCY = {OFFLINE_MAX: 2048, OPEN_LOOP: 1000}
+"""Where a row states none: sequences at once of TensorRT-LLM's throughput benchmark (its max_batch_size), requests of a run (the
+default of vLLM's and SGLang's clients)."""
 
 
 class UnusableRow(ValueError):
@@ -96,8 +101,8 @@ class Measurement:
     decode: MeasuredPool | None = None
     eager: bool = False
     """Without CUDA graphs, as the row's note says."""
-    speculative: bool = False
-    """With multi-token prediction or another draft, as the row states."""
+    guessed: int = 0
+    """Tokens that multi-token prediction guesses in a step, as the row states."""
     waves: int = 0
     """Above 0: lengths are drawn from 0.8 to 1.0 of the stated, and this many times ``concurrency`` requests were sent."""
 
@@ -157,6 +162,8 @@ def parse(row: dict[str, str]) -> Measurement:
         if not row[name].strip():
             raise UnusableRow(f"{name} is empty")
     kind = _kind(row)
+    if not row["concurrency"].strip() and kind in USUAL_CONCURRENCY:
+        row = {**row, "concurrency": str(USUAL_CONCURRENCY[kind])}
     pools = _pool(row, "prefill"), _pool(row, "decode")
     if pools[0] and pools[1]:
         kind = DISAGGREGATED
@@ -170,6 +177,8 @@ def parse(row: dict[str, str]) -> Measurement:
             "gpus": str(decode.tp * decode.pp * decode.ranks),
         }
     pp, ranks, ep = (_count(row, name) for name in ("pp", "attention_dp", "ep"))
+    if kind == DISAGGREGATED and not (pools[0] and pools[1]):
+        raise UnusableRow("a disaggregated run needs prefill_num_workers and decode_num_workers, and their sizes")
     if kind == DISAGGREGATED_OPEN:
         ranks = 1  # the column counts the two instances, not attention ranks
     tp = _tensor_parallel(row, pp, ranks)
@@ -181,7 +190,7 @@ def parse(row: dict[str, str]) -> Measurement:
     return Measurement(
         model=row["model"].strip(),
         system=row["system"].strip(),
-        engine=ENGINES.get(engine, engine),
+        engine=named(engine),
         version=row.get("backend_version", "").strip(),
         precision=row.get("precision", "").strip().lower() or NATIVE,
         prompt_tokens=_count(row, "isl"),
@@ -209,8 +218,37 @@ def parse(row: dict[str, str]) -> Measurement:
         decode=pools[1],
         eager=_says(row, "enforce-eager", "no cuda graphs"),
         waves=_waves(row),
-        speculative=_says(row, "multi-token prediction", "mtp") or bool(row.get("speculative", "").strip()),
+        guessed=_guessed(row),
     )
+
+
+GUESS_COLUMNS = ("mtp", "nextn", "num_nextn_predict_layers", "speculative", "spec_decoding", "speculative_tokens")
+USUAL_GUESSES = 2
+"""Tokens guessed in a step where a run says only that it guesses."""
+MOST_GUESSES = 16
+NO = frozenset({"", "0", "0.0", "no", "off", "none", "false", "n/a", "na", "-", "null", "nan"})
+GUESSES = re.compile(
+    r"(?:\bmtp|multi-?token prediction|\bnextn)(?=\d|\b)(?! (?:off|unknown|unstated|may))"
+    r"(?:\s*[:=]?\s*(\d+)\b|\D{0,12}?\b(\d+) (?:draft )?tokens?)?"
+)
+GUESSES_IN_ID = re.compile(r"(?:^|[_-])mtp(?:[_\d-]|$)")
+NO_GUESSES = re.compile(
+    r"(?:\bno|\bwithout|\bnot) (?:\w+ )?(?:mtp|multi-?token prediction)|(?:mtp|prediction)\W{1,3}(?:off|none|no|false|0)\b"
+)
+
+
+def _guessed(row: dict[str, str]) -> int:
+    """Tokens guessed in a step: a column of its own, else what the note says; 0 where nothing does."""
+    for name in GUESS_COLUMNS:
+        text = row.get(name, "").strip().lower()
+        if text not in NO:
+            number = re.search(r"\d+", text)
+            return min(int(number[0]), MOST_GUESSES) if number else USUAL_GUESSES
+    note = row.get("note", "").lower() + (" mtp" if GUESSES_IN_ID.search(row.get("id", "").lower()) else "")
+    found = None if NO_GUESSES.search(note) else GUESSES.search(note)
+    if found is None:
+        return 0
+    return min(int(found[1] or found[2] or USUAL_GUESSES), MOST_GUESSES)
 
 
 def _waves(row: dict[str, str]) -> int:
@@ -227,8 +265,26 @@ def _waves(row: dict[str, str]) -> int:
     return INFERENCEMAX_WAVES if lengths in INFERENCEMAX_LENGTHS and not ours else 0
 
 
+KIND_SPELLINGS = {
+    "closed": CLOSED_LOOP,
+    "fixed_concurrency": CLOSED_LOOP,
+    "open": OPEN_LOOP,
+    "poisson": OPEN_LOOP,
+    "burst": ALL_AT_ONCE,
+    "offline": OFFLINE_MAX,
+    "offline_throughput": OFFLINE_MAX,
+    "max_throughput": OFFLINE_MAX,
+    "static": STATIC_BATCH,
+    "disagg": DISAGGREGATED,
+    "disagg_closed": DISAGGREGATED,
+    "disaggregated_open": DISAGGREGATED_OPEN,
+}
+"""Other names of the kinds."""
+
+
 def _kind(row: dict[str, str]) -> str:
-    text = row.get("kind", "").strip().lower()
+    text = row.get("kind", "").strip().lower().replace(" ", "_").replace("-", "_")
+    text = KIND_SPELLINGS.get(text, text)
     if not text:
         return CLOSED_LOOP
     if text not in KINDS:

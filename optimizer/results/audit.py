@@ -14,10 +14,15 @@ class Parsed:
     """How a claim was read: ``subject`` has ``quantity`` in ``relation`` to ``value`` ``unit`` (base units)."""
 
     subject: str
+    """What the claim is about."""
     quantity: str
+    """Name of the quantity, with what it is per (``weights/gpu``)."""
     value: float | None
+    """In ``unit``; None where none is stated."""
     unit: str
+    """Base unit (bytes, s, tokens/s); "" for counts."""
     relation: str
+    """``=``, ``≤``, ``>`` …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +34,19 @@ class Claim:
     """
 
     line: int
+    """Of the report, from 1."""
     text: str
+    """The statement as written."""
     verdict: Verdict
+    """What came of it."""
     reason: str
+    """Why, with the figures."""
     stated: str | None = None
+    """The figure as written, with its unit."""
     expected: str | None = None
+    """What it should be, with its unit."""
     parsed: Parsed | None = None
+    """How it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,9 @@ class Unrecognised:
     """A statement that no recogniser knows; it is counted, not judged."""
 
     line: int
+    """Of the report, from 1."""
     text: str
+    """The statement as written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +64,13 @@ class AuditResult:
     """Claims in the order of the report's lines, and what was left unjudged."""
 
     problem: str
+    """Name of the problem."""
     strategy: str | None
+    """Short name of the strategy that figures were judged for; None: none is known."""
     claims: tuple[Claim, ...]
+    """In the order of the lines."""
     unrecognised: tuple[Unrecognised, ...]
+    """What was counted and not judged."""
 
     def count(self, verdict: Verdict) -> int:
         """Claims with a verdict."""

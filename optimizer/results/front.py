@@ -54,19 +54,33 @@ class FrontPoint:
     """
 
     request_mean_ms: float
+    """Arrival to last token, mean, ms."""
     availability: float
+    """Share of requests served, failures counted."""
     not_served: float
+    """Share of requests not served."""
     gpus: int
+    """GPUs in use."""
     price_per_hour: float | None
+    """Of the GPUs in use, in the currency of the stated prices; None: not every price is known."""
     strategy: Strategy | None
+    """None for an inventory, whose instances ``label`` names."""
     label: str
+    """Short name."""
     objective_ms: float
+    """Objective, ms per request."""
     proved: bool
+    """Whether it is proved that nothing is better on every axis."""
     verified: bool
+    """Whether the independent recomputation agrees."""
     knee: bool = False
+    """Whether it is the point nearest to the best of every axis at once, each axis scaled from its best to its worst."""
     sentence: str = ""
+    """What it gives and costs against the point before it, in words."""
     bound_gpus: int | None = None
+    """GPUs that the plan was allowed; None: not bounded so."""
     bound_price: float | None = None
+    """Price per hour that the plan was allowed; None: not bounded so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +93,18 @@ class ParetoFront:
     """
 
     problem: str
+    """Name of the problem."""
     axes: tuple[Axis, ...]
+    """What points are compared on."""
     points: tuple[FrontPoint, ...]
+    """The points shown."""
     status: Literal["proved", "incomplete", "infeasible", "unknown"]
+    """What is proved of the whole."""
     on_front: int | None
+    """Points there are, shown or not."""
     proof: tuple[str, ...]
+    """Sentences on what is proved and how."""
     checks: int
+    """Figures and rules that the verifier recomputed."""
     mismatches: tuple[str, ...]
+    """Sentences on what it did not confirm."""

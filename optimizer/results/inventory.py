@@ -29,8 +29,11 @@ class PoolPart:
     """Stages of each instance of a pool that stand on one group, and on how many nodes of it."""
 
     group: str
+    """Name of the node group."""
     stages: int
+    """Stages of each instance that stand on it."""
     nodes: int
+    """Nodes of it that each instance spans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +46,23 @@ class Pool:
     """
 
     parts: tuple[PoolPart, ...]
+    """Where each instance stands, in order of the stages."""
     strategy: Strategy
+    """Of one instance but for its DP, which counts all replicas of the pool."""
     instances: int
+    """Engine instances."""
     share: float
+    """Part of all requests, 0 to 1."""
     planned_rate: float
+    """Requests/s sent to one instance."""
     capacity: float
+    """c: most requests/s of one instance within every limit."""
     slots_capacity: float
+    """k: most requests/s of one instance within its slots."""
     availability: float
+    """Share of the time that one instance is up."""
     metrics: Metrics
+    """Of one instance at its planned rate."""
 
     @property
     def where(self) -> str:
@@ -69,11 +81,17 @@ class LossScenario:
     """The worst losses at one level: the domains lost and what is left."""
 
     level: str
+    """``gpu``, ``node``, ``rack`` or a wider domain."""
     count: int
+    """Domains of it that are lost."""
     lost: tuple[str, ...]
+    """Names of the domains whose loss is the worst."""
     instances_lost: int
+    """Instances that it takes."""
     capacity_left: float
+    """Requests/s within every limit of the instances left."""
     needed: float
+    """Requests/s that have to be left; the whole demand where nothing is asked of the level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +102,17 @@ class Reliability:
     """
 
     availability: float
+    """Share of requests served."""
     carried: float
+    """Share of the time in which the whole demand is carried."""
     unserved_requests_per_month: float
+    """Requests not served in a month."""
     hours_between_outages: float | None
+    """Mean hours that the whole demand is carried from one outage to the next; None: outages are too rare to be timed."""
     capacity: tuple[tuple[float, float], ...]
+    """(requests/s within the slots, probability), most first."""
     states: int
+    """Failure states that were counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +120,13 @@ class RateRange:
     """Whether the choice changes at an end of the range of the failure rates, and to what."""
 
     end: str
+    """``low`` (failures most frequent) or ``high`` (rarest) of the stated range."""
     availability: float
+    """Share of requests served there."""
     same_choice: bool
+    """Whether the same instances are best there."""
     choice: str
+    """Short name of what is best there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +134,9 @@ class PoolSimulation:
     """What one replica of a pool saw when its part of a trace was played on it."""
 
     pool: int
+    """Position of the pool in the answer, from 0."""
     simulation: Simulation
+    """Of one replica at its part of the trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +147,11 @@ class InventoryRepair:
     """
 
     changes: tuple[Change, ...]
+    """What to set, all together."""
     sentence: str
+    """The changes in words."""
     result: str
+    """Short name of instances that keep every rule then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,31 +164,57 @@ class InventoryAnswer:
     """
 
     problem: str
+    """Name of the problem."""
     status: Status
+    """``optimal`` is proved; ``feasible`` is not; ``infeasible`` is proved; ``unknown``: time ran out."""
     pools: tuple[Pool, ...]
+    """Equal instances together; empty where there are none."""
     placement: Placement | None
+    """Every instance with its GPUs."""
     objective: ObjectiveResult | None
+    """In whole ms per request."""
     objective_exact_ms: float | None
+    """Not rounded, ms per request."""
     gpus_used: int
+    """GPUs in use."""
     gpus_free: int
+    """Free GPUs that the inventory has, those in use among them."""
     request_mean_ms: float | None
+    """Arrival to last token with everything up, mean, ms."""
     tokens_per_s: float | None
+    """Output tokens/s at the stated request rate."""
     peak_tokens_per_s: float | None
+    """Output tokens/s with every sequence slot taken, whatever the latencies."""
     price_per_hour: float | None
+    """Of the GPUs in use, in the currency of the stated prices; None: not every price is known."""
     rules: tuple[RuleResult, ...]
+    """The rules on all instances together."""
     losses: tuple[LossScenario, ...]
+    """The worst losses at each level."""
     reliability: Reliability | None
+    """Steady state; None without instances."""
     ranges: tuple[RateRange, ...]
+    """The ends of the range of the failure rates."""
     verification: Verification
+    """What the independent recomputation says."""
     explanation: tuple[str, ...]
+    """Sentences for a person."""
     conflicts: tuple[Conflict, ...] = ()
+    """Why nothing is feasible; empty where something is."""
     repairs: tuple[InventoryRepair, ...] = ()
+    """What would make it feasible."""
     search_limits: tuple[str, ...] = ()
+    """Sentences on what was not considered."""
     within: str | None = None
+    """``searched space``, or None: every layout that an engine could run."""
     cut_by: tuple[str, ...] = ()
+    """Limits of the search, as fields of the problem file, that keep every solution out."""
     feasible: bool | None = None
+    """Of ``check``: whether every rule is kept; None: nothing was fixed, or not settled."""
     optimum: InventoryAnswer | None = None
+    """Of ``check``: the answer without the fixed decisions."""
     model: ModelRead | None = None
+    """What was read of the model."""
     assumed: tuple[str, ...] = ()
     """What the problem did not state of its hardware and is taken as usual."""
     simulations: tuple[PoolSimulation, ...] = ()

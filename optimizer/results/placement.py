@@ -17,7 +17,9 @@ class GpuPlace:
     """One GPU: the node's name and the index in it (what CUDA_VISIBLE_DEVICES counts)."""
 
     node: str
+    """Name of the node."""
     index: int
+    """Of the GPU in it, from 0."""
 
     @property
     def name(self) -> str:
@@ -33,11 +35,17 @@ class PlacedInstance:
     """
 
     name: str
+    """``replica-0``."""
     pool: int
+    """Position of its pool in the answer, from 0."""
     strategy: Strategy
+    """Of its pool."""
     replicas: int
+    """Replicas that it runs as data-parallel ranks."""
     share: float
+    """Part of all requests, 0 to 1."""
     gpus: tuple[GpuPlace, ...]
+    """In rank order."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -55,6 +63,7 @@ class Placement:
     """Every instance of a service."""
 
     instances: tuple[PlacedInstance, ...]
+    """In the order of their names."""
 
     @property
     def nodes(self) -> tuple[str, ...]:

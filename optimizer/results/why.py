@@ -21,14 +21,23 @@ class InventoryWhyNot:
     """
 
     problem: str
+    """Name of the problem."""
     verdict: Verdict
+    """What came of it in a word."""
     foil: str | None
+    """Short name of the instances asked about; None where there are none."""
     optimum: str | None
+    """Short name of the answer's instances."""
     difference_ms: float | None
+    """Foil less optimum, ms per request."""
     difference_terms: dict[str, float]
+    """The same by term, ms per request."""
     conflicts: tuple[Conflict, ...]
+    """Rules that keep the foil out."""
     repairs: tuple[InventoryRepair, ...]
+    """Changes that would allow it."""
     sentences: tuple[str, ...]
+    """The answer in words."""
     verification: Verification | None = None
     """Of every answer that was compared; None where nothing was."""
 
@@ -42,12 +51,19 @@ class GroupWorth:
     """
 
     words: str
+    """The change in words, such as ``one node more of h100``."""
     changes: Mapping[str, Any]
+    """Dotted field of the problem file → its changed value."""
     label: str | None
+    """Short name of what is best then; None where nothing works."""
     status: str
+    """Of the answer then: ``optimal``, ``feasible``, ``infeasible`` or ``unknown``."""
     objective_ms: float | None
+    """Its objective, ms per request."""
     gain_ms: float | None
+    """Objective before less after, ms per request."""
     max_request_rate: float | None
+    """Requests/s that all instances then carry within every limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +71,15 @@ class InventoryWhyThis:
     """What one node more, or less, of each group is worth to the answer."""
 
     problem: str
+    """Name of the problem."""
     label: str | None
+    """Short name of the answer's instances."""
     objective_ms: float | None
+    """Its objective, ms per request."""
     worths: tuple[GroupWorth, ...]
+    """One for each group and direction that was tried."""
     sentences: tuple[str, ...]
+    """The answer in words."""
     verification: Verification | None = None
     """Of every answer that was compared; None where nothing was."""
 
@@ -72,13 +93,21 @@ class InventoryRange:
     """
 
     field: str
+    """Dotted name in the problem file."""
     words: str
+    """What people call it."""
     unit: str
+    """Of the values."""
     value: float
+    """As stated."""
     low: float
+    """Smallest value tried with the same instances, in ``unit``."""
     high: float
+    """Largest value tried with the same instances, in ``unit``."""
     below: str | None
+    """Short name of what was chosen below ``low``."""
     above: str | None
+    """Short name of what was chosen above ``high``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +115,13 @@ class InventoryHowSure:
     """How far each fact may move before other instances are best."""
 
     problem: str
+    """Name of the problem."""
     label: str | None
+    """Short name of the answer's instances; None where nothing works."""
     ranges: tuple[InventoryRange, ...]
+    """One for each fact that was moved."""
     sentences: tuple[str, ...]
+    """The answer in words."""
     verification: Verification | None = None
     """Of every answer that was compared; None where nothing was."""
 
@@ -102,12 +135,20 @@ class ChainWhyNot:
     """
 
     problem: str
+    """Name of the problem."""
     verdict: Verdict
+    """What came of it in a word."""
     foil: str
+    """The stated layers in words."""
     foil_tokens_per_s: float | None
+    """Most that was found with them, tokens/s."""
     foil_bound_tokens_per_s: float | None
+    """Most that is proved possible with them, tokens/s."""
     optimum_tokens_per_s: float | None
+    """Of the answer without them, tokens/s."""
     lost_tokens_per_s: float | None
+    """What they cost, tokens/s."""
     sentences: tuple[str, ...]
+    """The answer in words."""
     verification: Verification | None = None
     """Of every answer that was compared; None where nothing was."""

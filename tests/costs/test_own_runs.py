@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.questions.calibrate import SPREAD, calibrate
 from optimizer.reading.benchmarks import benchmark_rows
 from optimizer.reading.measurements import parse
+from tests.conftest import ROOT, SHARED
 
 VLLM = {
     "model_id": "meta-llama/Llama-3.3-70B-Instruct", "num_prompts": 320, "completed": 320, "max_concurrency": 32,
@@ -176,6 +178,48 @@ def test_files_of_constants_are_checked(text: str, said: str, tmp_path: Path) ->
     with pytest.raises(ProblemError, match=said):
         use_file(file)
     assert stated_basis() is None
+
+
+def test_the_most_telling_runs_are_chosen_without_their_results() -> None:
+    from optimizer.questions.bench_plan import most_telling
+
+    runs = rows_of(1.8)
+    taken = most_telling(runs, runs[3:4], 3)
+    assert len(set(taken)) == 3 and taken == most_telling(rows_of(1.0), runs[3:4], 3)
+    assert runs[taken[0]].row.tp == runs[3].row.tp  # the target's own layout tells most of it
+
+
+def test_a_plan_of_runs_ends_in_commands(tmp_path: Path) -> None:
+    problem = tmp_path / "problem.yaml"
+    problem.write_text(
+        "hardware: {gpu: h100, nodes: 1}\nmodel: llama3.1-8b\n"
+        "workload: {prompt_tokens: 500, output_tokens: 100, requests_per_s: 4}\nsearch: {tensor_parallel: [1, 2], pipeline_parallel: [1]}\n"
+    )
+    said = CliRunner().invoke(app, ["bench-plan", str(problem), "--runs", "5", "--json"])
+    assert said.exit_code == 0, said.output
+    plan = json.loads(said.output)
+    left = [plan["open_percent"], *(run["tpot_percent"] for run in plan["runs"])]
+    assert len(plan["runs"]) == 5 and left == sorted(left, reverse=True) and left[-1] < left[0] * 0.8
+    started = [line for line in plan["commands"] if line.startswith("vllm serve")]
+    degrees = {run["tensor_parallel"] for run in plan["runs"]}
+    assert len(started) == len(degrees) and all(f"--tensor-parallel-size {tp} " in " ".join(started) for tp in degrees)
+    assert sum(line.startswith("vllm bench serve") for line in plan["commands"]) == 5
+    assert plan["commands"][-1] == f"optimizer solve {problem} --constants my-constants.yaml"
+    assert CliRunner().invoke(app, ["bench-plan", str(problem), "--runs", "50"]).exit_code != 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("gpu", ["h100-sxm-80gb", "h200-sxm-141gb"])
+def test_five_runs_halve_the_error_on_a_gpu_left_out(gpu: str) -> None:
+    files = [SHARED / "data" / f"{name}_train.csv" for name in ("serving_measurements", "throughput_offline")]
+    if not all(file.exists() for file in files):
+        pytest.skip("the measured runs of ../shared/data are not here")
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from calibrate import read_runs
+    from own_runs import worth
+
+    *_, whole = worth(read_runs(files), gpu, 5)
+    assert whole.group == "all" and whole.after <= whole.before / 2
 
 
 def test_accuracy_lists_where_it_was_measured() -> None:

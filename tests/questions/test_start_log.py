@@ -150,7 +150,7 @@ def test_the_command_writes_a_problem_that_says_measured_here(tmp_path: Path) ->
 
 
 def test_a_file_without_such_lines_is_refused() -> None:
-    with pytest.raises(ProblemError, match="no line of vLLM, SGLang or TensorRT-LLM"):
+    with pytest.raises(ProblemError, match="no line of SGLang, TensorRT-LLM or vLLM"):
         start_log("nothing of the kind", "x.log")
     with pytest.raises(ProblemError, match="does not say what the engine takes"):
         overhead_from(start_log("Model loading took 14.9 GiB and 3 seconds", "x.log"), None)

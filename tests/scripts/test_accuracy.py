@@ -136,6 +136,8 @@ def test_rows_with_gaps_are_predicted(tmp_path: Path, capsys: pytest.CaptureFixt
         ("h100_sxm", "h100-sxm-80gb"),
         ("H100_NVL", "h100-nvl-94gb"),
         ("gb300_nvl72", "gb300-nvl72"),
+        ("l40s_pcie", "l40s-48gb"),
+        ("a100_pcie_80gb", "a100-pcie-80gb"),
         ("mi355x", "mi355x-288gb"),
     ],
 )
@@ -329,3 +331,47 @@ def test_disaggregated_runs_have_two_sides(tmp_path: Path, capsys: pytest.Captur
     found = list(csv.DictReader(out.open()))
     plain, first, second = ({m: float(row[f"predicted_{m}_ms"]) for m in ("ttft", "tpot")} for row in found)
     assert first["ttft"] <= plain["ttft"] and second["tpot"] < plain["tpot"]
+
+
+@pytest.mark.parametrize(
+    ("said", "tokens"),
+    [
+        ({"note": "multi-token prediction on (3 tokens)"}, 3), ({"note": "MTP=1"}, 1), ({"note": "MTP"}, 2), ({"mtp": "yes"}, 2),
+        ({"spec_decoding": "mtp"}, 2), ({"speculative": "1.0"}, 1), ({"id": "dsr1_b200_mtp_c4"}, 2), ({"note": "no MTP"}, 0),
+        ({"note": "MTP off"}, 0), ({"note": "multi-token prediction: off"}, 0), ({"spec_decoding": "none"}, 0), ({"mtp": "0"}, 0),
+        ({"note": "total output tokens/s"}, 0), ({}, 0),
+    ],
+)  # fmt: skip
+def test_multi_token_prediction_is_read_where_it_is_stated(said: dict[str, str], tokens: int) -> None:
+    from optimizer.reading.measurements import parse
+
+    assert parse({name: str(value) for name, value in (GOOD | said).items()}).guessed == tokens
+
+
+def test_guessed_tokens_shorten_the_time_of_each_and_help_less_under_load(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = GOOD | {"model": "deepseek-ai/DeepSeek-R1-0528", "system": "b200_sxm"}
+    rows = [base | {"concurrency": load, "mtp": guessed} for load in (4, 256) for guessed in (0, 2)]
+    out = tmp_path / "out.csv"
+    path = written(tmp_path / "m.csv", *rows, columns=COLUMNS + ",mtp")
+    assert run(capsys, "--measurements", path, "--out", out)[0] == 0
+    light, light_mtp, heavy, heavy_mtp = (float(row["predicted_tpot_ms"]) for row in csv.DictReader(out.open()))
+    assert light_mtp / light < 0.75 and light_mtp / light < heavy_mtp / heavy
+
+
+def test_kinds_have_other_names_and_loads_that_may_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.csv"
+    path = written(
+        tmp_path / "m.csv",
+        GOOD | {"kind": "Closed Loop"},
+        GOOD | {"kind": "offline", "concurrency": ""},
+        GOOD | {"kind": "disaggregated"},
+        columns="kind," + COLUMNS,
+    )
+    assert run(capsys, "--measurements", path, "--out", out)[0] == 0
+    closed, offline, split = csv.DictReader(out.open())
+    assert closed["predicted_tpot_ms"] and offline["predicted_output_tok_s"]
+    assert not split["predicted_tpot_ms"] and "prefill_num_workers" in split["note"]

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from optimizer.deployment.command import Command
 from optimizer.deployment.options import Options
 from optimizer.deployment.parts import Launch
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 
 
@@ -28,6 +29,28 @@ class Commander(Protocol):
         Raises:
             ProblemError: this version cannot run the strategy, or cannot spread it over these nodes.
         """
+
+
+class PoolCommander(Protocol):
+    """What the module of an engine has besides, where its instances can be those of prefill and decode pools."""
+
+    def in_pool(self, side: str) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Arguments and environment that make an instance one of a pool; ``side`` is ``prefill`` or ``decode``."""
+
+    def pool_router(self, prefill: Sequence[str], decode: Sequence[str]) -> str:
+        """The command that sends each request to a prefill and then to a decode instance, given the hosts of both."""
+
+
+def pool_commander_of(engine: str) -> PoolCommander:
+    """The module of an engine whose instances can be those of pools.
+
+    Raises:
+        ProblemError: its module says nothing of pools.
+    """
+    module = import_module(f"{__name__}.{engine}")
+    if not hasattr(module, "in_pool"):
+        raise ProblemError("engine", f"how {engine} is started as a prefill or decode instance is not known")
+    return cast(PoolCommander, module)
 
 
 def commander_of(engine: str) -> Commander:

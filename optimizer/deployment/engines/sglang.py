@@ -10,6 +10,7 @@ from optimizer.deployment.memory import static_share
 from optimizer.deployment.options import Options
 from optimizer.deployment.parts import Launch, LaunchPart
 from optimizer.deployment.unlike import refuse_order
+from optimizer.engines.transfer import transfer_of
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 
@@ -155,3 +156,18 @@ def _elsewhere(launch: Launch) -> str:
     if len(launch.parts) == 2 and launch.instance.replicas == 1:
         return ", or use --engine vllm --target ray"
     return ""
+
+
+def in_pool(side: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """``--disaggregation-mode``: docs/advanced_features/pd_disaggregation.md of SGLang."""
+    backend = transfer_of("sglang").connector
+    return ("--disaggregation-mode", side, "--disaggregation-transfer-backend", backend), {}
+
+
+def pool_router(prefill: Sequence[str], decode: Sequence[str]) -> str:
+    """SGLang's own router, which pairs prefill and decode instances."""
+    words = ["python -m sglang_router.launch_router --pd-disaggregation"]
+    words += [
+        f"--{side} http://{host}:8000" for side, hosts in (("prefill", prefill), ("decode", decode)) for host in hosts
+    ]
+    return " ".join(words) + " --host 0.0.0.0 --port 8192 ($P1, $D1 … are the instances' hosts)"

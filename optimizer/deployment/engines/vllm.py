@@ -12,11 +12,15 @@ from optimizer.deployment.memory import usable_share
 from optimizer.deployment.options import Options
 from optimizer.deployment.parts import Launch, LaunchPart
 from optimizer.deployment.unlike import refuse_order, unlike
+from optimizer.engines.transfer import transfer_of
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 
 PORT_STEP = 1
 MASTER_PORT, RPC_PORT = 29501, 29550
+SIDE_CHANNEL_PORT = 5600
+ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
+"""What an instance of a pool does with the cache: docs/features/nixl_connector_usage.md of vLLM."""
 
 
 def commands(problems: Sequence[Problem], launch: Launch, options: Options, port: int) -> tuple[Command, ...]:
@@ -138,3 +142,18 @@ def _even(problems: Sequence[Problem]) -> str:
     if unlike(problems):
         return "a TP x PP that takes as many GPUs of each node (--tp, --pp)"
     return f"a TP x PP that divides the {problems[0].hardware.gpus_per_node} GPUs of a node or is a multiple of them"
+
+
+def in_pool(side: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """``--kv-transfer-config`` and the side channel over which instances find each other's cache."""
+    told = {"kv_connector": transfer_of("vllm").connector, "kv_role": ROLES[side]}
+    environment = {"VLLM_NIXL_SIDE_CHANNEL_HOST": "$HOST", "VLLM_NIXL_SIDE_CHANNEL_PORT": str(SIDE_CHANNEL_PORT)}
+    return ("--kv-transfer-config", json.dumps(told)), environment
+
+
+def pool_router(prefill: Sequence[str], decode: Sequence[str]) -> str:
+    """The proxy of vLLM's own tests of the connector."""
+    words = ["python tests/v1/kv_connector/nixl_integration/toy_proxy_server.py --port 8192"]
+    for hosts, name in ((prefill, "prefiller"), (decode, "decoder")):
+        words.append(f"--{name}-hosts {' '.join(hosts)} --{name}-ports {' '.join(['8000'] * len(hosts))}")
+    return " ".join(words) + " (of vLLM's repository; $P1, $D1 … are the instances' hosts)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from optimizer.costs.shapes import Shape
 from optimizer.costs.startup import start_up
+from optimizer.engines.memory import overhead_on
 from optimizer.engines.registry import engine_of
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.overhead import StatedOverhead
@@ -23,23 +24,25 @@ def memory_sentences(problem: Problem, strategy: Strategy | None) -> list[str]:
         return said
     shape = Shape.of(strategy)
     found = start_up(problem, shape)
+    engine = engine_of(problem.engine)
     # The others are told of memory what leaves room for one such sequence.
-    if engine_of(problem.engine).share == "whole" and found.may_not_start:
+    if engine.share == "whole" and found.may_not_start:
         said.append(
             f"May not start: beside one sequence of {problem.max_sequence_tokens:,} tokens {found.spare / GIB:.2f} GiB are left on the "
             f"fullest GPU, and what {problem.engine} takes beside weights and cache may be {found.uncertain / GIB:.2f} GiB more than "
             "planned; engine_overhead states what its log prints (optimizer import log)."
         )
-    if problem.engine == "vllm" and problem.engine_version and strategy.pipeline_parallel > 1 and found.spare < 0:
+    asks_whole = overhead_on(problem).asks_whole_model
+    if asks_whole and strategy.pipeline_parallel > 1 and found.spare < 0:
         said.append(
-            f"Does not start in vLLM {problem.engine_version}: from 0.14 to 0.16 its check asks each stage for the cache of all layers, "
+            f"Does not start in {engine.title} {problem.engine_version}: its check asks each stage for the cache of all layers, "
             f"{found.longest_sequence / GIB:.2f} GiB for {problem.max_sequence_tokens:,} tokens; {found.kv_memory / GIB:.2f} GiB are left."
         )
     most = found.sequences_of_states
-    if problem.engine == "vllm" and most is not None and strategy.max_num_seqs > SURE_OF_STATES * most:
+    if engine.pages_states and most is not None and strategy.max_num_seqs > SURE_OF_STATES * most:
         said.append(
-            f"May not start: vLLM wants a block of states for each of {strategy.max_num_seqs:,} sequences of a replica, and beside the "
-            f"rest there are about {most:,}; requirements.max_batch of {int(SURE_OF_STATES * most):,} is safe."
+            f"May not start: {engine.title} wants a block of states for each of {strategy.max_num_seqs:,} sequences of a replica, and "
+            f"beside the rest there are about {most:,}; requirements.max_batch of {int(SURE_OF_STATES * most):,} is safe."
         )
     return said
 

@@ -35,7 +35,7 @@ class Master:
 
     Args:
         replicas: of all instances together, where a person fixed them.
-        everything: take offers that others beat too, as far as the kinds were widened.
+        everything: take candidates that others beat too, as far as the kinds were widened.
         without: (place, position) of candidates to leave out.
     """
 

@@ -20,7 +20,7 @@ from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.inventory.candidate import InstanceCandidate
 from optimizer.search.inventory.counts import Item, Terms
 from optimizer.search.inventory.down_counts import availability, inner_availability
-from optimizer.search.inventory.group_types import Kind
+from optimizer.search.inventory.group_types import GroupType
 from optimizer.search.inventory.master import Master
 from optimizer.search.inventory.row_earnings import may_earn_more
 from optimizer.search.inventory.tables import InstanceTable
@@ -32,7 +32,7 @@ _SURE_NS = 10
 
 
 def without_slow(terms: Terms) -> Terms:
-    """The same terms, nothing added for slow offers: the bound that what stands for a candidate keeps."""
+    """The same terms, nothing added for slow candidates: the bound that what stands for a candidate keeps."""
     return replace(terms, extra_ns=(0,) * len(terms.extra_ns))
 
 
@@ -52,7 +52,7 @@ class Pruning:
     most_ns: int
 
     def among(self, full: Master, terms: Terms) -> frozenset[tuple[int, int]]:
-        """(place, position) of the pruned offers of a model, each earning what ``terms`` says."""
+        """(place, position) of the pruned candidates of a model, each earning what ``terms`` says."""
         at = self._positions()
         found = set()
         for number, (item, extra) in enumerate(zip(full.items, terms.extra_ns, strict=True)):
@@ -65,7 +65,9 @@ class Pruning:
                 found.add((item.place, item.position))
         return frozenset(found)
 
-    def may_matter(self, kind: Kind, table: InstanceTable, rows: Ints, winners: Sequence[tuple[int, int]]) -> Bools:
+    def may_matter(
+        self, kind: GroupType, table: InstanceTable, rows: Ints, winners: Sequence[tuple[int, int]]
+    ) -> Bools:
         """Rows of a table that may be part of a plan worth having, as far as stays and mean times of their requests tell.
 
         Args:

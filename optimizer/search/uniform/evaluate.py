@@ -13,7 +13,7 @@ from optimizer.costs.shapes import Ints
 from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.search.common.scale import NEVER_NS, bytes_up, milliseconds, time_ns
 from optimizer.search.uniform.capacity import RATE_STEP_PER_S, carried_rates
-from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.quantities import Quantities, demand_of
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rules_for
 
@@ -79,7 +79,7 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
         return None if value >= NEVER_NS else milliseconds(value)
 
     completion = float(quantities.completes(quantities.space.row_shape[[row]], np.array([n]))[0])
-    output = problem.workload.output_tokens
+    output, demand = problem.workload.output_tokens, demand_of(quantities, row)
     return Metrics(
         weights_bytes_per_gpu=int(memory.weights[shape].max()),
         kv_cache_bytes_per_gpu=int(cache.max()),
@@ -95,7 +95,8 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
         tpot_p99_ms=ms("tpot_p99"),
         tpot_full_batch_ms=milliseconds(int(quantities.full_batch_tpot_ns[shape, n - 1])),
         request_mean_ms=ms("mean_ms"),
-        tokens_per_s=problem.workload.requests_per_s * output,
+        requests_per_s=demand,
+        tokens_per_s=demand * output,
         peak_tokens_per_s=completion * int(quantities.space.row_dp[row]) * output,
         max_request_rate=max_request_rate(quantities, choice),
         concurrency_p50=None if overloaded else int(normal.n50[row]),
@@ -136,7 +137,7 @@ def prefix_kept_s(quantities: Quantities, choice: Choice) -> float | None:
         - held.wanted(np.array([shape]), one, quantities.problem.requirements.preemption_share)[0],
     )
     each = quantities.memory.kv_per_token[shape]
-    rate = work.requests_per_s / int(quantities.space.row_dp[row])
+    rate = demand_of(quantities, row) / int(quantities.space.row_dp[row])
     filled = rate * (work.fresh(work.prompt_tokens) + work.output_tokens)
     return float((left[each > 0] / each[each > 0]).min() / filled) if (each > 0).any() else None
 

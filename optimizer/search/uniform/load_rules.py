@@ -1,4 +1,7 @@
-"""Rules that bound the sequences of a replica: memory, batch, concurrency, throughput, latency, losses. Section 7."""
+"""Rules that bound the sequences of a replica: memory, batch, concurrency, throughput, latency, losses. Section 7.
+
+Other home: ``verify/common/rules.py``; docs/model.md, section 7.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from optimizer.facts.demand import LatencyLimit
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import RuleResult
 from optimizer.search.common.scale import NEVER_NS, limit_ns, milliseconds, planned_ms, time_ns
-from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.quantities import Quantities, demand_of
 from optimizer.search.uniform.rule import UNBOUNDED, Choice, Poster, Rule, both
 
 
@@ -94,7 +97,9 @@ def concurrency_rule() -> Rule:
 
 def request_rate_rule(problem: Problem) -> Rule:
     rate = problem.workload.requests_per_s
-    sentence = f"With all slots in use the replicas complete at least the {rate:g} requests/s that arrive."
+    users = problem.workload.users
+    arrive = f"the {rate:g} requests/s that arrive" if users is None else f"the requests that {users.words} send"
+    sentence = f"With all slots in use the replicas complete at least {arrive}."
 
     def post(model: Poster, quantities: Quantities) -> None:
         needed = quantities.completing_slots
@@ -110,6 +115,7 @@ def request_rate_rule(problem: Problem) -> Rule:
         completes = quantities.completes(shape, np.array([choice.max_num_seqs]))[0]
         actual = float(completes * quantities.space.row_dp[choice.row])
         holds = int(quantities.rate_slots[choice.row]) <= choice.max_num_seqs
+        rate = demand_of(quantities, choice.row)
         return RuleResult("request_rate", sentence, rate, actual, "requests/s", holds, actual - rate)
 
     return Rule("request_rate", sentence, post, judge)
@@ -188,7 +194,10 @@ def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
     rule_id = f"survive_{level}"
     share = problem.requirements.survive.demand_share
     what = {"gpu": "GPU", "node": "node"}[level]
+    users = problem.workload.users
     demand = f"{problem.workload.requests_per_s * share:g} requests/s"
+    if users is not None:
+        demand = f"{users.concurrent * share:,.6g} of the users"
     sentence, must = both(
         f"After losing any {losses} {what}{'s' if losses > 1 else ''}, the replicas left [carry|have to carry] {demand} "
         "within every latency limit."

@@ -155,11 +155,10 @@ class CountBlock(Quantities):
 
     def load_with(self, alive: Ints, share: float = 1.0) -> LoadPoints:
         """As in ``Quantities``, from below."""
-        demand = self.problem.workload.requests_per_s * share
         fewer = np.maximum(0, self.low - (self.space.instances - alive))
         replicas, least = np.maximum(alive, 0) * self.ranks, fewer * self.ranks
-        rate = np.where(replicas > 0, demand / np.maximum(replicas, 1), 0.0)
-        overlap = np.where(least > 0, demand / np.maximum(least, 1), np.inf)
+        rate = self.rate_at(replicas, share)
+        overlap = np.where(least > 0, self.rate_at(least, share), np.inf)
         return self.load_of(self.space.row_shape, rate, overlap)
 
     @property

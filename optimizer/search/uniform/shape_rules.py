@@ -1,4 +1,7 @@
-"""Rules about shapes: what TP, PP, DP, EP and the layer split may be, whatever the load. ``docs/model.md``, section 7."""
+"""Rules about shapes: what TP, PP, DP, EP and the layer split may be, whatever the load. ``docs/model.md``, section 7.
+
+Other home: ``verify/common/rules.py``; docs/model.md, section 7.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One layer of one kind on one GPU: bytes held, bytes read, FLOP, and the products that experts run."""
+"""One layer of one kind on one GPU: bytes held, bytes read, FLOP, and the products that experts run.
+
+Other homes: ``costs/drafts.py``, ``costs/parameters.py``; docs/model.md, sections 2 and 3.
+"""
 
 from __future__ import annotations
 
@@ -111,6 +114,8 @@ class LayerFacts:
     """Per prompt token."""
     prefill_flop_width: Fraction
     window: int
+    attention_launch_ms: Fraction
+    """What its kind of attention launches beyond T_LAYER, on a GPU whose layer_time_factor is 1."""
 
 
 def _slowdown(problem: Problem, group: Group, kind: LayerKind) -> Fraction:
@@ -141,6 +146,7 @@ def cache_only(token_bytes: int, whole: int) -> LayerFacts:
         expert_prefill_ms=nothing,
         prefill_flop_width=nothing,
         window=0,
+        attention_launch_ms=nothing,
     )
 
 
@@ -195,4 +201,12 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
         expert_prefill_ms=flop / (constant("eta_prefill_expert_flops") * rates.expert) if kind.experts else Fraction(0),
         prefill_flop_width=Fraction(kind.prefill_flop_width, t),
         window=kind.window_tokens,
+        attention_launch_ms=attention_launch(kind),
     )
+
+
+def attention_launch(kind: LayerKind) -> Fraction:
+    """T_LATENT where one vector a token is cached for all heads, and T_INDEXER where an indexer chooses what is read."""
+    compressed = not kind.kv_values_per_token_per_kv_head and kind.kv_values_per_token_replicated
+    total = constant("t_latent") if compressed else Fraction(0)
+    return total + constant("t_indexer") if kind.index_heads else total

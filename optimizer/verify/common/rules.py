@@ -1,6 +1,8 @@
 """Section 7: every rule of a strategy with its limit, what it is compared with, and whether it holds.
 
 Callers work inside ``arithmetic.sixty_digits``.
+
+Other homes: ``search/uniform/shape_rules.py``, ``search/uniform/load_rules.py``; docs/model.md, section 7.
 """
 
 from __future__ import annotations

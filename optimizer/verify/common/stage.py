@@ -1,4 +1,7 @@
-"""One stage on one GPU: memory by part, and time as a function of the sequences or prompt tokens it works on."""
+"""One stage on one GPU: memory by part, and time as a function of the sequences or prompt tokens it works on.
+
+Other homes: ``costs/drafts.py``, ``costs/memory.py``, ``costs/steps.py``; docs/model.md, sections 2 and 3.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class CheckedInstance:
 
     @property
     def kind(self) -> tuple[int, ReplicaShape]:
-        """Equal for offers of one family: groups that are alike share their instances."""
+        """Equal for candidates of one family: groups that are alike share their instances."""
         return id(self.instance), self.instance.shape
 
 
@@ -141,7 +141,7 @@ def candidates_on(
     left_out: LeftOut = NOTHING,
     budget: Budget | None = None,
 ) -> Iterator[CheckedInstance]:
-    """Offers of at most so many GPUs on a group whose number and failures do not matter.
+    """Candidates of at most so many GPUs on a group whose number and failures do not matter.
 
     Raises:
         OutOfTime: the budget is used up.

@@ -66,6 +66,7 @@ def metrics_of(candidate: Candidate) -> Metrics:
         tpot_p99_ms=ms(load.tpot_p99 if load else None),
         tpot_full_batch_ms=nanoseconds_up(candidate.times.tpot(candidate.slots)),
         request_mean_ms=ms(load.mean if load else None),
+        requests_per_s=float(candidate.demand),
         tokens_per_s=thousandths_down(decimal(candidate.demand) * work.output_tokens),
         peak_tokens_per_s=thousandths_down(completed * work.output_tokens),
         max_request_rate=float(candidate.most_requests()),

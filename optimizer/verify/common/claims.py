@@ -90,6 +90,9 @@ def check_metrics(ledger: CheckLedger, candidate: Candidate, value: Value, claim
         ledger.that("metrics.goodput", near(held, claimed.goodput, _TIGHT), held, claimed.goodput)
     ledger.same("metrics.concurrency_p50", load.n50 if load else None, claimed.concurrency_p50)
     ledger.same("metrics.concurrency_p99", load.n99 if load else None, claimed.concurrency_p99)
+    asked = decimal(candidate.demand)
+    right = near(asked, claimed.requests_per_s, _TIGHT * (1 + asked))
+    ledger.that("metrics.requests_per_s", right, asked, claimed.requests_per_s)
     ledger.rate("metrics.tokens_per_s", decimal(candidate.demand) * work.output_tokens, claimed.tokens_per_s)
     completed, residence = candidate.completions()
     peak = completed * work.output_tokens
