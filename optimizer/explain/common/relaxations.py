@@ -128,7 +128,7 @@ def more_of_memory(problem: Problem) -> list[Relaxation]:
     def at(k: int) -> Changes:
         return {field: (first + k) / SHARE_STEPS}
 
-    return [Relaxation("utilization", "limit", field, ("memory", "kv_cache"), 6, steps, at, at(steps))]
+    return [Relaxation("utilization", "limit", field, ("memory", "kv_cache", "state_blocks"), 6, steps, at, at(steps))]
 
 
 def switch_off(problem: Problem) -> list[Relaxation]:

@@ -9,7 +9,9 @@ import numpy as np
 
 from optimizer.costs.load import LoadPoints
 from optimizer.costs.memory import memory_budget_bytes
-from optimizer.facts.demand import LatencyLimit
+from optimizer.engines.kernels import kernels_of
+from optimizer.engines.registry import engine_of
+from optimizer.facts.demand import MOST_BATCH, LatencyLimit
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import RuleResult
 from optimizer.search.common.scale import NEVER_NS, limit_ns, milliseconds, planned_ms, time_ns
@@ -50,6 +52,24 @@ def kv_cache_rule(problem: Problem) -> Rule:
         return RuleResult("kv_cache", sentence, room, wanted, "bytes", wanted <= room, room - wanted)
 
     return Rule("kv_cache", sentence, post, judge)
+
+
+def state_blocks_rule(problem: Problem) -> Rule:
+    version = kernels_of(problem.engine).version if problem.engine_version is None else problem.engine_version
+    sentence, demand = both(
+        f"There [is|has to be] a block for the recurrent state of each sequence that a replica may run at once; "
+        f"{engine_of(problem.engine).title} {version} refuses to start otherwise."
+    )
+
+    def post(model: Poster, quantities: Quantities) -> None:
+        model.slots_at_most_rows("state_blocks", quantities.state_sequences[quantities.space.row_shape])
+
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
+        n, shape = choice.max_num_seqs, quantities.space.row_shape[[choice.row]]
+        limit = int(quantities.memory.state_sequences(quantities.room, MOST_BATCH)[shape][0])
+        return RuleResult("state_blocks", sentence, limit, n, "sequences", n <= limit, limit - n)
+
+    return Rule("state_blocks", sentence, post, judge, demand)
 
 
 def max_batch_rule(problem: Problem) -> Rule:

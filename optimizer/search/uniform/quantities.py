@@ -88,6 +88,11 @@ class Quantities:
         left: Ints = self.budget - self.memory.base
         return left
 
+    @cached_property
+    def state_sequences(self) -> Ints:
+        """Sequences for whose states a replica has blocks, up to N, (S,)."""
+        return self.memory.state_sequences(self.room, self.space.slots)
+
     def cache_shortfall(self, load: LoadPoints, shape: Ints) -> Ints:
         """Bytes by which what is in progress passes the cache, longer than allowed, at the worst stage, (Q,); 0 or less: it fits.
 

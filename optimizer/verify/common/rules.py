@@ -115,6 +115,9 @@ def findings(candidate: Candidate) -> Iterator[Finding]:
     if candidate.paged:
         tightest = candidate.tightest_cache(load)
         yield _at_most("kv_cache", "bytes", tightest.room, tightest.wanted)
+    blocks = candidate.facts.state_sequences
+    if blocks is not None:
+        yield _at_most("state_blocks", "sequences", blocks, slots)
     yield _at_most("max_batch", "sequences", problem.max_batch, slots)
     yield _at_least("min_batch", "sequences", wanted.min_batch, slots)
     yield _at_most("concurrency", "sequences", slots, load.n99 if load else None)
