@@ -56,9 +56,11 @@ def kv_cache_rule(problem: Problem) -> Rule:
 
 def state_blocks_rule(problem: Problem) -> Rule:
     version = kernels_of(problem.engine).version if problem.engine_version is None else problem.engine_version
-    sentence, demand = both(
-        f"There [is|has to be] a block for the recurrent state of each sequence that a replica may run at once; "
-        f"{engine_of(problem.engine).title} {version} refuses to start otherwise."
+    said = told(
+        "There ",
+        ("is", "has to be"),
+        " a block for the recurrent state of each sequence that a replica may run at once; "
+        f"{engine_of(problem.engine).title} {version} refuses to start otherwise.",
     )
 
     def post(model: Poster, quantities: Quantities) -> None:
@@ -67,9 +69,9 @@ def state_blocks_rule(problem: Problem) -> Rule:
     def judge(quantities: Quantities, choice: Choice) -> RuleResult:
         n, shape = choice.max_num_seqs, quantities.space.row_shape[[choice.row]]
         limit = int(quantities.memory.state_sequences(quantities.room, MOST_BATCH)[shape][0])
-        return RuleResult("state_blocks", sentence, limit, n, "sequences", n <= limit, limit - n)
+        return RuleResult("state_blocks", said.sentence, limit, n, "sequences", n <= limit, limit - n)
 
-    return Rule("state_blocks", sentence, post, judge, demand)
+    return Rule("state_blocks", said.sentence, post, judge, said.demand)
 
 
 def max_batch_rule(problem: Problem) -> Rule:
