@@ -15,13 +15,14 @@ import numpy as np
 from optimizer.catalog.constants import CostConstants
 from optimizer.costs.load import chain_length
 from optimizer.costs.occupancy import Held, held, in_flight, sequence_bytes
-from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
+from optimizer.costs.parameters import LayerArrays, LongFloats
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
 from optimizer.costs.states import state_block_bytes
 from optimizer.engines.memory import overhead_on
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.hardware import MIB
 from optimizer.facts.problem import Problem
+from optimizer.facts.workload import KV_BLOCK_TOKENS
 
 EXPERT_CHUNK = 32_768
 """Tokens that routed experts work on at a time (VLLM_FUSED_MOE_CHUNK_SIZE of vLLM 0.8 to 0.16)."""

@@ -17,10 +17,11 @@ from statistics import NormalDist
 import numpy as np
 
 from optimizer.costs.load import LoadPoints
-from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
+from optimizer.costs.parameters import LayerArrays, LongFloats
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
 from optimizer.engines.memory import overhead_on
 from optimizer.facts.problem import Problem
+from optimizer.facts.workload import KV_BLOCK_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
 
 KV_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1, "fp8_e5m2": 1, "int8": 1}
-KV_BLOCK_TOKENS = 16
 VOCABULARY_PADDING = 64
 NARROW_BYTES = (1.5, 0.75)
 """Bytes per parameter below which a format counts as 8 and as 4 bits wide."""

@@ -1,5 +1,7 @@
 """Blocks in which vLLM keeps the states of recurrent layers, one for each sequence that it may run at once. ``docs/model.md``,
 section 2: layers stand in groups of equal size, and a block holds the cache of some tokens, or one state, for every layer of a group.
+
+Other home: ``verify/common/states.py``; docs/model.md, section 2.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ Of u users at a replica each waits T(λ) for an answer and pauses z before the n
 
 The left side grows with λ, so there is one such rate. It is rounded up to whole steps: the least multiple of ``RATE_STEP_PER_S`` at which
 it is u or more. Where a replica is overloaded T is infinite, and the least such rate is one at which it is.
+
+Other home: ``verify/common/users.py``; docs/model.md, section 4.
 """
 
 from __future__ import annotations

@@ -6,12 +6,11 @@ from optimizer.costs.shapes import Shape
 from optimizer.costs.startup import start_up
 from optimizer.engines.memory import overhead_on
 from optimizer.engines.registry import engine_of
-from optimizer.facts.hardware import GpuFacts
+from optimizer.facts.hardware import GIB, GpuFacts
 from optimizer.facts.overhead import StatedOverhead
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
 
-GIB = 1 << 30
 SURE_OF_STATES = 0.75
 """Share of the planned blocks of states that logs had at least: 1.00 (two RX 7900 XT, vllm issue 49064), 0.86 (FP8) and 0.75 (BF16; both
 on one RTX PRO 6000 with 1,024 sequences, vllm-project/recipes pull request 831, of a build between versions)."""

@@ -8,8 +8,8 @@ import numpy as np
 
 from optimizer.costs.failures import STATES
 from optimizer.costs.load import LoadPoints
-from optimizer.costs.parameters import KV_BLOCK_TOKENS
 from optimizer.costs.shapes import Ints
+from optimizer.facts.workload import KV_BLOCK_TOKENS
 from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.search.common.scale import NEVER_NS, bytes_up, milliseconds, time_ns
 from optimizer.search.uniform.capacity import RATE_STEP_PER_S, carried_rates

@@ -1,4 +1,7 @@
-"""Section 2, blocks of states: what one takes on a GPU of a stage. The engine wants one for each sequence that it may run."""
+"""Section 2, blocks of states: what one takes on a GPU of a stage. The engine wants one for each sequence that it may run.
+
+Other home: ``costs/states.py``; docs/model.md, section 2.
+"""
 
 from __future__ import annotations
 

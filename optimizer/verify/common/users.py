@@ -4,6 +4,8 @@
 
 Written apart from ``costs``: by halving alone, between a rate that is too low and one at which each request would take no time
 beyond what it takes alone. Callers of ``exact_rate`` work inside ``arithmetic.sixty_digits``.
+
+Other home: ``costs/users.py``; docs/model.md, section 4.
 """
 
 from __future__ import annotations
