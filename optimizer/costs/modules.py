@@ -3,6 +3,8 @@
 The cost model of ``docs/model.md`` knows whole stages. Here the same model is asked about a decoder whose layers are cut
 in two, attention and the rest, so that no formula is written twice; what a module gets is then scaled so that the modules
 of a stage sum to the stage. Where the model knows only a sum (the overhead of a layer), each half of the layer gets half.
+
+Other home: ``verify/graph/modules.py``; docs/model.md, section 3.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Per-layer-kind quantities one GPU holds or computes, for each shape: arrays (S, K). ``docs/model.md``, section 2."""
+"""Per-layer-kind quantities one GPU holds or computes, for each shape: arrays (S, K). ``docs/model.md``, section 2.
+
+Other homes: ``verify/common/layer.py``, ``verify/common/weights.py``; docs/model.md, section 2.
+"""
 
 from __future__ import annotations
 

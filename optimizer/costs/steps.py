@@ -1,4 +1,8 @@
-"""Times of engine steps: a decode step per stage, a prefill per stage, and the pipeline they form. Section 3."""
+"""Times of engine steps: a decode step per stage, a prefill per stage, and the pipeline they form. Section 3.
+
+Other homes: ``verify/common/stage.py``, ``verify/common/layer_share.py``, ``verify/common/times.py``,
+``verify/common/float_times.py``; docs/model.md, section 3.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One layer of one kind on one GPU: bytes held, bytes read, FLOP, and the products that experts run."""
+"""One layer of one kind on one GPU: bytes held, bytes read, FLOP, and the products that experts run.
+
+Other homes: ``costs/drafts.py``, ``costs/parameters.py``; docs/model.md, sections 2 and 3.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What one layer of a kind adds to a stage that holds it. Stages add these up: all are linear in the number of layers."""
+"""What one layer of a kind adds to a stage that holds it. Stages add these up: all are linear in the number of layers.
+
+Other home: ``costs/steps.py``; docs/model.md, section 3.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """What one module holds and how long it runs, in exact arithmetic. ``docs/graph.md``, modules.
 
 Callers work inside ``arithmetic.sixty_digits``.
+
+Other home: ``costs/modules.py``; docs/model.md, section 3.
 """
 
 from __future__ import annotations
