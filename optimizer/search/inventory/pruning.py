@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,7 +33,7 @@ _SURE_NS = 10
 
 def without_slow(terms: Terms) -> Terms:
     """The same terms, nothing added for slow candidates: the bound that what stands for a candidate keeps."""
-    return Terms(terms.gamma_ms, terms.earned_ns, (0,) * len(terms.extra_ns), terms.by_class_ns)
+    return replace(terms, extra_ns=(0,) * len(terms.extra_ns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Pruning:
         stays = table.least_stay_ms(rows)
         worth = w.latency * NS_PER_MS / full.problem.workload.requests_per_s * _ROUNDING
         slow = np.where(gains == 0, np.maximum(0.0, stays - gamma), 0.0) * w.latency * full.all_up / SHARES * NS_PER_MS
-        up = _Availabilities(full)
+        up = _Availabilities(full, by_class=bool(self.terms.by_class_ns))
         found = np.zeros(len(rows), dtype=np.bool_)
         limit = np.full(len(rows), np.inf)
         for number, place in enumerate(full.candidates.places):
@@ -132,8 +132,8 @@ class Pruning:
 class _Availabilities:
     """The share of the time that an instance counts as up in all states, and in each class, by its size."""
 
-    def __init__(self, master: Master) -> None:
-        self._master = master
+    def __init__(self, master: Master, *, by_class: bool) -> None:
+        self._master, self._by_class = master, by_class
         self._known: dict[tuple[tuple[int, ...], int, int], list[float]] = {}
 
     def of(self, groups: tuple[int, ...], candidate: InstanceCandidate) -> list[float]:
@@ -144,7 +144,7 @@ class _Availabilities:
             always = availability(master.problem, groups, candidate)
             classes = master.down_counts.up(groups, inner_availability(master.problem, candidate), always)
             whole = 1.0 if master.weights.unserved == 0 else always
-            self._known[key] = [whole, *(classes if master.down_counts.worthwhile else ())]
+            self._known[key] = [whole, *(classes if self._by_class else ())]
         return self._known[key]
 
 

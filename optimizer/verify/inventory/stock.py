@@ -11,8 +11,9 @@ from optimizer.results.answer import Fixed
 from optimizer.verify.common.float_times import Ints
 from optimizer.verify.inventory.across import candidates_across
 from optimizer.verify.inventory.budget import Budget
-from optimizer.verify.inventory.candidates import CheckedInstance, LeftOut, candidates_of
+from optimizer.verify.inventory.candidates import CheckedInstance, candidates_of
 from optimizer.verify.inventory.instance import Instances, likeness
+from optimizer.verify.inventory.left_out import NOTHING, LeftOut
 from optimizer.verify.inventory.site import CheckedSite
 
 MOST_SUPPLIES = 12
@@ -50,7 +51,7 @@ def stock_of(
     instances: Instances,
     fixed: Fixed,
     budget: Budget | None = None,
-    left_out: LeftOut = frozenset(),
+    left_out: LeftOut = NOTHING,
 ) -> Stock:
     """Everything there is to choose from, less what is left out.
 
@@ -62,13 +63,18 @@ def stock_of(
     if len(supplies) > MOST_SUPPLIES:
         raise SpaceTooLarge
     within = candidates_of(site, instances, fixed, left_out, budget)
-    across = candidates_across(site, instances, within, fixed, budget)
+    across = candidates_across(site, instances, within, fixed, budget, left_out)
     if across:
         supplies = _told_apart(supplies, across)
         if len(supplies) > MOST_SUPPLIES:
             raise SpaceTooLarge
     number = {group: k for k, supply in enumerate(supplies) for group in supply}
-    one = [candidate for supply in supplies for candidate in within[supply[0]]]
+    one = [
+        candidate
+        for supply in supplies
+        for candidate in within[supply[0]]
+        if (likeness(site.inventory.groups[supply[0]]), candidate.instance.shape) not in left_out.after
+    ]
     two: dict[Hashable, CheckedInstance] = {}
     for candidate in across:
         groups = tuple(supplies[number[group]][0] for group in candidate.groups)
