@@ -11,6 +11,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.lengths import LengthLaw, length_classes, trace_classes
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.workload import Users, Workload, WorkloadInput
+from optimizer.reading import local_files
 from optimizer.reading.draft import Resolve, with_draft_model
 from optimizer.reading.eagle import with_head
 from optimizer.reading.traces import read_requests
@@ -138,6 +139,7 @@ def _of_trace(stated: WorkloadInput, folder: Path, longest: int) -> Workload:
         if getattr(stated, name) is not None:
             raise ProblemError(f"workload.{name}", "stands beside trace, whose lengths are used; state one of them")
     assert stated.trace is not None
+    local_files.refuse("workload.trace", "state prompt_tokens, output_tokens and requests_per_s")
     path = Path(stated.trace).expanduser()
     requests = read_requests(path if path.is_absolute() else folder / path, "workload.trace")
     served = [

@@ -1,6 +1,8 @@
 """Every number the rules and the objective speak of, for every row of the space, as integers.
 
 This joins the space with the cost model; it knows no limits and decides nothing.
+
+Other home: ``verify/common/objective.py``; docs/model.md, section 6.
 """
 
 from __future__ import annotations
@@ -85,6 +87,11 @@ class Quantities:
         """Bytes that the budget leaves for the cache on a GPU of each shape and stage class, (S, C); negative: none."""
         left: Ints = self.budget - self.memory.base
         return left
+
+    @cached_property
+    def state_sequences(self) -> Ints:
+        """Sequences for whose states a replica has blocks, up to N, (S,)."""
+        return self.memory.state_sequences(self.room, self.space.slots)
 
     def cache_shortfall(self, load: LoadPoints, shape: Ints) -> Ints:
         """Bytes by which what is in progress passes the cache, longer than allowed, at the worst stage, (Q,); 0 or less: it fits.

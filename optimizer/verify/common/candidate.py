@@ -104,6 +104,12 @@ class RowFacts:
         """Memory of one GPU that may be used, stage by stage."""
         return tuple(budget_on(self.problem, hardware) for hardware in self.hardware)
 
+    @cached_property
+    def state_sequences(self) -> int | None:
+        """Sequences for whose states there are blocks at every stage; None: states set no limit."""
+        each = (stage.state_sequences(budget) for stage, budget in zip(self.stages, self.budgets, strict=True))
+        return min((found for found in each if found is not None), default=None)
+
     def load(self, requests_per_s: Fraction, instances_down: int = 0) -> Load | None:
         """Load of a replica when the service receives so many requests; None when overloaded."""
         left = (self.row.instances - instances_down) * self.row.shape.group.ranks

@@ -195,9 +195,14 @@ def _fits(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, slot
         fits &= slots <= problem.max_batch
     if "min_batch" not in off:
         fits &= slots >= wanted.min_batch
+    budget = budget_bytes(problem)
+    if "state_blocks" not in off:
+        for i, shape in enumerate(shapes):
+            for stage in set(stages.of(shape.group, shape.layers)):
+                blocks = stage.state_sequences(budget)
+                fits[i] &= blocks is None or slots <= blocks
     if "memory" in off:
         return fits
-    budget = budget_bytes(problem)
     for i, shape in enumerate(shapes):
         for stage in set(stages.of(shape.group, shape.layers)):
             left, each = budget - stage.memory_bytes(0), stage.memory_bytes(1) - stage.memory_bytes(0)
