@@ -36,6 +36,8 @@ class GenerationShares(Facts):
     """Share of the memory bandwidth over Hopper's."""
     flops: Positive
     """Share of the 16-bit peak over Hopper's."""
+    flops_4bit: Positive | None = None
+    """The same of products in 4 bit; left out, as in 16 bit."""
 
 
 class EngineConstants(Facts):

@@ -16,6 +16,7 @@ from optimizer.engines.kernels import kernels_of
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
+from optimizer.facts.workload import KV_BLOCK_TOKENS
 
 KV_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1, "fp8_e5m2": 1, "int8": 1}
 VOCABULARY_PADDING = 64
@@ -29,8 +30,10 @@ def peak_flops(gpu: GpuFacts, constants: CostConstants, preferences: tuple[str, 
     peak16 = rates.get("bf16", rates.get("fp16", 0.0))
     found = next((rates[name] for name in preferences if name in rates and name not in {"bf16", "fp16"}), peak16)
     ratio = found / peak16
-    speedup = 1.0 if ratio < 1.5 else constants.speedup_8bit if ratio < 2.5 else constants.speedup_4bit
-    return peak16 * speedup * constants.generations[gpu.kernel_generation].flops * 1e12
+    shares = constants.generations[gpu.kernel_generation]
+    if ratio >= 2.5:
+        return peak16 * constants.speedup_4bit * (shares.flops_4bit or shares.flops) * 1e12
+    return peak16 * (1.0 if ratio < 1.5 else constants.speedup_8bit) * shares.flops * 1e12
 
 
 def read_bandwidth(gpu: GpuFacts, constants: CostConstants, bytes_per_parameter: float) -> float:

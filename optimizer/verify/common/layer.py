@@ -48,7 +48,10 @@ def rates_of(problem: Problem, weight_format: str) -> Rates:
         ratio = exact(offered[computed]) * 10**9 * exact(generation.flops) / sixteen
         if computed in ("fp16", "bf16") or ratio < Fraction(3, 2):
             return sixteen
-        return sixteen * (constant("speedup_8bit") if ratio < Fraction(5, 2) else constant("speedup_4bit"))
+        if ratio < Fraction(5, 2):
+            return sixteen * constant("speedup_8bit")
+        more = exact(generation.flops_4bit) / exact(generation.flops) if generation.flops_4bit else 1
+        return sixteen * constant("speedup_4bit") * more
 
     # Four-bit checkpoints of models with routed experts convert only those.
     converted = {"mxfp4": (Fraction(2), sixteen), "nvfp4": (Fraction(1), peak("fp8"))} if model.experts else {}
