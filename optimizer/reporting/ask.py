@@ -72,7 +72,7 @@ def report(
 
 def _of_one_rate(answer: Any) -> str:
     """Why users are no question of a report, and what is."""
-    said = "a report derives every figure from one rate, and users send less when part of the service is down"
+    said = "a report derives every figure from one rate, and users send less when part of the service is down; optimizer solve answers"
     sent = answer.metrics.requests_per_s if answer.metrics is not None else None
     return f"{said}; state workload.requests_per_s" + (
         f": {sent:g}, what they send to {answer.strategy.label}" if sent else ""

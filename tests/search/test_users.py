@@ -12,9 +12,11 @@ import pytest
 from optimizer import Fixed, check, load_problem, problem_from_dict, solve
 from optimizer.costs.shapes import Floats, Ints
 from optimizer.costs.users import closed_rates
+from optimizer.explain.uniform.relaxations import relaxations_of
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.facts.workload import Users
+from optimizer.reading.question import question_from_dict
 from optimizer.results.answer import Answer
 from optimizer.sweeps.recommend import recommend
 from optimizer.verify.common.arithmetic import sixty_digits
@@ -129,14 +131,15 @@ def test_more_users_send_more_and_wait_longer_and_pauses_send_less() -> None:
     assert paused.metrics.requests_per_s < 90 / 20 < (rates[-1] or 0)
 
 
-def test_too_many_users_are_infeasible_with_a_repair_of_their_number() -> None:
+def test_too_many_users_are_infeasible_and_fewer_are_among_the_changes_tried() -> None:
     stated = changed(SMALL, workload={"prompt_tokens": 1000, "output_tokens": 200, "concurrency": 5000})
-    answer = solve(problem_from_dict(stated))
+    answer = solve(problem_from_dict(stated), repairs=False)
     assert answer.status == "infeasible" and answer.verification.passed
-    fewer = [
-        change for repair in answer.repairs for change in repair.changes if change.field == "workload.users.concurrent"
-    ]
-    assert fewer and isinstance(fewer[0].new, int) and 1 <= fewer[0].new < 5000
+    question = question_from_dict(stated)
+    assert isinstance(question.problem, Problem)
+    (fewer,) = [one for one in relaxations_of(question.stated, question.problem, None) if one.id == "rate"]
+    assert fewer.at(4910) == {"workload.concurrency": 90} and fewer.full == {"workload.concurrency": 1}
+    assert solve(question.stated.changed(fewer.at(4910)).problem()).status == "optimal"
 
 
 def test_the_least_hardware_for_users_is_enough_and_one_gpu_less_is_not() -> None:

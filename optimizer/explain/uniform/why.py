@@ -45,7 +45,7 @@ def _at(problem: Problem, metrics: Metrics) -> str:
     users, rate = problem.workload.users, metrics.requests_per_s or problem.workload.requests_per_s
     if users is None:
         return f"At {rate:g} requests/s"
-    return f"With {users.words}, who send {rate:,.4g} requests/s,"
+    return f"With {users.words}, {rate:,.4g} requests/s in all,"
 
 
 def _replicas(strategy: Strategy) -> str:

@@ -10,6 +10,7 @@ from optimizer.costs.failures import STATES
 from optimizer.costs.load import LoadPoints
 from optimizer.costs.parameters import KV_BLOCK_TOKENS
 from optimizer.costs.shapes import Ints
+from optimizer.facts.problem import Problem
 from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.search.common.scale import NEVER_NS, bytes_up, milliseconds, time_ns
 from optimizer.search.uniform.capacity import RATE_STEP_PER_S, carried_rates
@@ -80,7 +81,9 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
 
     completion = float(quantities.completes(quantities.space.row_shape[[row]], np.array([n]))[0])
     output, demand = problem.workload.output_tokens, demand_of(quantities, row)
+    availability = _availability(quantities, choice)
     return Metrics(
+        **bill(problem, int(quantities.space.gpus[row]), demand * output * availability),
         weights_bytes_per_gpu=int(memory.weights[shape].max()),
         kv_cache_bytes_per_gpu=int(cache.max()),
         kv_cache_tokens=int(memory.capacity_tokens(quantities.budget, n)[shape]),
@@ -101,7 +104,7 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
         max_request_rate=max_request_rate(quantities, choice),
         concurrency_p50=None if overloaded else int(normal.n50[row]),
         concurrency_p99=None if overloaded else int(normal.n99[row]),
-        availability=_availability(quantities, choice),
+        availability=availability,
         memory_bytes_per_stage=tuple(int(v) for v in per_stage),
         weights_bytes_per_stage=tuple(int(v) for v in memory.weights[shape][stages]),
         e2e_p50_ms=ms("e2e_p50"),
@@ -109,6 +112,27 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
         e2e_p99_ms=ms("e2e_p99"),
         goodput=None if problem.requirements.goodput is None or overloaded else 1 - float(normal.goodput[row]),
     )
+
+
+HOUR_S, MILLION = 3600, 10**6
+
+
+def bill(problem: Problem, gpus: int, served_tokens_per_s: float) -> dict[str, float | None]:
+    """What the GPUs in use cost and draw, in all and for a million output tokens, by the names of the metrics."""
+    price, watts = problem.hardware.price_per_gpu_hour, problem.hardware.gpu.tdp_watts
+    hourly = None if price is None else price * gpus
+    power = None if watts is None else watts * gpus / 1000
+    millions = served_tokens_per_s * HOUR_S / MILLION
+
+    def each(value: float | None) -> float | None:
+        return None if value is None or millions <= 0 else value / millions
+
+    return {
+        "price_per_hour": hourly,
+        "price_per_million_output_tokens": each(hourly),
+        "kilowatts_at_most": power,
+        "kwh_per_million_output_tokens_at_most": each(power),
+    }
 
 
 def stage_bytes(quantities: Quantities, shape: int, slots: int) -> tuple[Ints, Ints]:
