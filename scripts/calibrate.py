@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration import choosing, residual_strata, scores
+from calibration import choosing, document, residual_strata, scores
 from calibration.constants_file import digest, rounded, with_section, with_values, write
 from optimizer.catalog import accuracy
 from optimizer.catalog import constants as constants_of
@@ -109,6 +109,8 @@ def save(paths: Sequence[Path], study: Study) -> None:
     entries = residual_strata.summary(residual_strata.residuals(study, unseen))
     origin = [f"{path.name}, {digest(path)}" for path in paths]
     write(accuracy.ACCURACY_FILE, residual_strata.text(entries, origin))
+    accuracy.strata.cache_clear()
+    write(document.DOCUMENT, document.filled(document.DOCUMENT.read_text(encoding="utf-8")))
 
 
 def report(study: Study) -> str:

@@ -5,7 +5,8 @@ Usage: python scripts/golden.py record FOLDER [--generated N] [--only PART]
        python scripts/golden.py compare BEFORE AFTER
 Records what the commands print for every file of ``problems/``, and the answers to N generated problems on equal nodes
 and N on unequal ones. To record another checkout, put it first: ``PYTHONPATH=OTHER python scripts/golden.py record …``;
-the problems are those of this one. Exit 1 when anything differs.
+the problems are those of this one. A question that takes
+longer than ``--patience`` seconds is left out of the comparison and named. Exit 1 when anything differs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import io
+import multiprocessing
 import re
 import sys
 import tempfile
@@ -27,6 +29,7 @@ TIMED = re.compile(
     r"(?<![\w.])\d[\d,.]* ?(?:s|ms) (?:of search|wall|elapsed)|\bin \d[\d,.]* s\b|\"\w*(?:wall|elapsed)\w*\": [\d.]+"
 )
 """Wall times, which no two runs share."""
+TOO_LONG = "not answered in the time\n"
 QUESTIONS: tuple[tuple[str, ...], ...] = (
     ("solve", "{}"),
     ("solve", "{}", "--full"),
@@ -89,15 +92,28 @@ def questions(generated: int) -> Iterator[tuple[str, tuple[str, ...]]]:
                 yield f"{name}-{asked[0]}", tuple(word.format(f"{name}.yaml") for word in asked)
 
 
-def record(folder: Path, generated: int, only: str) -> None:
-    """Write what each question is answered into a file of its own."""
+def record(folder: Path, generated: int, only: str, patience_s: float) -> None:
+    """Write what each question is answered into a file of its own; each in a process that can be ended."""
+    import optimizer.cli.program  # noqa: F401  (what every process needs is loaded once)
+
+    start = multiprocessing.get_context("fork").Process
     folder.mkdir(parents=True, exist_ok=True)
     target = folder.resolve()
     with tempfile.TemporaryDirectory() as place, chdir(place):
         Path("problems").symlink_to(ROOT / "problems")
         for name, arguments in questions(generated):
-            if only in name:
-                (target / f"{name}.txt").write_text(printed(arguments), encoding="utf-8")
+            if only not in name:
+                continue
+            file = target / f"{name}.txt"
+            asked = start(
+                target=lambda file, words: file.write_text(printed(words), encoding="utf-8"), args=(file, arguments)
+            )
+            asked.start()
+            asked.join(patience_s)
+            if asked.is_alive():
+                asked.kill()
+                asked.join()
+                file.write_text(TOO_LONG, encoding="utf-8")
 
 
 def compare(before: Path, after: Path) -> int:
@@ -106,7 +122,9 @@ def compare(before: Path, after: Path) -> int:
     differ = 0
     for name in names:
         texts = [(folder / name).read_text() if (folder / name).exists() else "" for folder in (before, after)]
-        if texts[0] != texts[1]:
+        if TOO_LONG in texts:
+            print(f"{name}: {TOO_LONG}", end="")
+        elif texts[0] != texts[1]:
             differ += 1
             lines = [text.splitlines(keepends=True) for text in texts]
             sys.stdout.writelines(list(difflib.unified_diff(*lines, f"before/{name}", f"after/{name}", n=1))[:40])
@@ -122,13 +140,14 @@ def main() -> None:
     recording.add_argument("folder", type=Path)
     recording.add_argument("--generated", type=int, default=200, metavar="N")
     recording.add_argument("--only", default="", metavar="PART", help="part of the names of what is recorded")
+    recording.add_argument("--patience", type=float, default=120.0, metavar="S", help="seconds of one question")
     comparing = parts.add_parser("compare")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
     options = parser.parse_args()
     if options.what == "record":
         sys.path.append(str(ROOT))
-        record(options.folder, options.generated, options.only)
+        record(options.folder, options.generated, options.only, options.patience)
     else:
         sys.exit(1 if compare(options.before, options.after) else 0)
 

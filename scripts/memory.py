@@ -22,6 +22,7 @@ from optimizer.facts.errors import ProblemError
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from memory_logs.case import Case, predicted
+from memory_logs.left_out import left_out as left_out
 
 MEASURED = "measured quantity"
 RELATIVE = {
@@ -110,6 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--logs", type=Path, required=True, help="figures of start-up logs, CSV")
     parser.add_argument("--out", type=Path, help="where the predictions go, CSV")
+    parser.add_argument(
+        "--leave-one-out", action="store_true", help="errors of what was fitted, each case left out of its fit"
+    )
     given = parser.parse_args(arguments)
     rows = predict(rows_of(given.logs))
     if given.out:
@@ -117,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-    print("\n".join(summary(rows)))
+    print("\n".join([*summary(rows), *(left_out(rows) if given.leave_one_out else ())]))
     return 0
 
 

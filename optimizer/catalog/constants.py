@@ -36,6 +36,8 @@ class GenerationShares(Facts):
     """Share of the memory bandwidth over Hopper's."""
     flops: Positive
     """Share of the 16-bit peak over Hopper's."""
+    flops_4bit: Positive | None = None
+    """The same of products in 4 bit; left out, as in 16 bit."""
 
 
 class EngineConstants(Facts):
@@ -91,6 +93,10 @@ class CostConstants(Facts):
     """T_LAYER: launches of a layer in a decode step, ms."""
     t_tp: NonNegative
     """T_TP: what a layer takes more where TP is above 1, ms."""
+    t_latent: NonNegative
+    """T_LATENT: what a layer of latent attention launches more than one of grouped queries, ms."""
+    t_indexer: NonNegative
+    """T_INDEXER: what the indexer of a layer's sparse attention takes, ms."""
     t_expert: NonNegative
     """T_EXPERT: routing of an MoE layer for each of its experts, ms."""
     experts_half: Positive

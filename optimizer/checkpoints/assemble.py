@@ -129,6 +129,7 @@ def _kind(index: int, part: Layer, decoder: Decoder, stores: Stores) -> LayerKin
         bytes_per_token_in_flight=attention.in_flight,
         attention_flop_width=attention.flop_width,
         prefill_flop_width=attention.prefill_flop_width,
+        index_heads=attention.index_heads,
         ffn_sharded_parameters=other.parameters["sharded"],
         ffn_unquantized_parameters=ffn_small,
         sharded_bytes=own.bytes["sharded"] + other.bytes["sharded"],

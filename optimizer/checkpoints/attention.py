@@ -127,6 +127,7 @@ def latent(config: Config, hidden: int, heads: int) -> Attention:
         # Decoding uses the absorbed form: scores against latent + rope values, weighted sum over the latent.
         flop_width=heads * (2 * rank + rope),
         prefill_flop_width=heads * (nope + rope + value),
+        index_heads=config.option("index_n_heads", default=0),
     )
 
 

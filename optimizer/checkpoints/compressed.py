@@ -105,6 +105,7 @@ def compressed_attention(config: Config, hidden: int, heads: int, head_dim: int,
         in_flight=ceil(page * BLOCKS_IN_FLIGHT),
         flop_width=per_token_width,
         prefill_flop_width=per_token_width,
+        index_heads=config.count("index_n_heads") if ratio == OVERLAPPING else 0,
     )
 
 

@@ -52,6 +52,8 @@ class Attention:
     """Bytes kept per token on every GPU until the step that works on it is done."""
     flop_width: int = 0
     prefill_flop_width: int = 0
+    index_heads: int = 0
+    """Of the indexer that chooses what attention reads."""
 
 
 @dataclass(frozen=True, slots=True)

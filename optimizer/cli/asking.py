@@ -35,6 +35,8 @@ OPTIONS: dict[str, Any] = {
     "prompt": _option(int, "--prompt", "Mean prompt, tokens.", "TOKENS"),
     "output": _option(int, "--output", "Mean output, tokens.", "TOKENS"),
     "rate": _option(float, "--rate", "Requests/s in all.", "RATE"),
+    "users": _option(int, "--users", "In place of --rate: users at once, each with one request in progress.", "N"),
+    "think": _option(float, "--think", "Pause of a user between an answer and the next request, s.", "S"),
     "ttft_p50": _option(float, "--ttft-p50", "Limit of the time to first token at P50, ms.", "MS"),
     "ttft_p99": _option(float, "--ttft-p99", "Limit of the time to first token at P99, ms.", "MS"),
     "tpot_p50": _option(float, "--tpot-p50", "Limit of the time per output token at P50, ms.", "MS"),
@@ -94,7 +96,8 @@ def asks(
     def asked(problem: str | None = None, save: str | None = None, **given: Any) -> None:
         said = {name: given.pop(name, None) for name in options}
         if problem is None:
-            said = {**(filled or {}), **{name: value for name, value in said.items() if value is not None}}
+            usual = {k: v for k, v in (filled or {}).items() if k != "rate" or said.get("users") is None}
+            said = {**usual, **{name: value for name, value in said.items() if value is not None}}
         if decides:
             given["fixed"] = _fixed({name: given.pop(name, None) for name in DECISIONS})
         command(_question(problem, said, save), **given)

@@ -38,7 +38,7 @@ def compare(
     from optimizer.render.compare import comparison_data, print_comparison
     from optimizer.render.progress import LiveLine
     from optimizer.sweeps.compare import compare as run
-    from optimizer.sweeps.prices import load_prices
+    from optimizer.sweeps.prices import dated, load_prices
 
     names = [name.strip() for name in types.split(",") if name.strip()]
     with LiveLine() as line:
@@ -54,7 +54,7 @@ def compare(
 
         typer.echo(dumps(comparison_data(rows)))
     else:
-        print_comparison(rows)
+        print_comparison(rows, dated(prices) if prices is not None else None)
     if not all(row.found.verified for row in rows):
         typer.echo("error: the independent verification disagrees with an answer; do not rely on it", err=True)
         raise typer.Exit(DISAGREES)

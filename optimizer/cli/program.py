@@ -28,6 +28,7 @@ from optimizer.cli import (
     pareto,
     recommend,
     report,
+    serve,
     solve,
     sweep,
     usage,
@@ -130,6 +131,7 @@ compare.register(app)
 pareto.register(app)
 report.register(app)
 init.register(app)
+serve.register(app)
 
 INTERRUPTED_IN_TYPER = 130
 OK, BAD_INPUT, LIMIT_REACHED, DEFECT = 0, 2, 3, 70

@@ -4,6 +4,8 @@ A share is λ · R(n) / n times the one before. Behind a state n all factors are
 follow; where q < 1, all shares behind it together are at most q / (1 − q) times its own. Where that is below e^-50 of the share
 of an idle replica, nothing behind it moves a 64-bit sum, and only the states up to there are worked on. At everyday loads that
 is 64 or 128 of 512 to 2,048.
+
+Other homes: ``verify/common/load.py``, ``verify/common/float_states.py``; docs/model.md, section 4.
 """
 
 from __future__ import annotations

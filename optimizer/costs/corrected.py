@@ -1,4 +1,7 @@
-"""The analytic model with the factors of a ``CostTable`` on its times. ``docs/model.md``, section 9."""
+"""The analytic model with the factors of a ``CostTable`` on its times. ``docs/model.md``, section 9.
+
+Other home: ``verify/common/corrections.py``; docs/model.md, section 9.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a draft keeps on the GPUs of the last stage, counted as one more kind of layer. ``docs/model.md``, section 3."""
+"""What a draft keeps on the GPUs of the last stage, counted as one more kind of layer. ``docs/model.md``, section 3.
+
+Other homes: ``verify/common/layer.py``, ``verify/common/stage.py``; docs/model.md, section 3.
+"""
 
 from __future__ import annotations
 

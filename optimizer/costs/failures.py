@@ -1,4 +1,7 @@
-"""How many engine instances are down: steady state from failure and repair rates. ``docs/model.md``, section 5."""
+"""How many engine instances are down: steady state from failure and repair rates. ``docs/model.md``, section 5.
+
+Other homes: ``verify/common/failures.py``, ``verify/common/float_failures.py``; docs/model.md, section 5.
+"""
 
 from __future__ import annotations
 

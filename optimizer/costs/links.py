@@ -1,4 +1,7 @@
-"""Time on the links that a group of GPUs really crosses: NVLink, PCIe or the network. ``docs/model.md``, section 3."""
+"""Time on the links that a group of GPUs really crosses: NVLink, PCIe or the network. ``docs/model.md``, section 3.
+
+Other home: ``verify/common/links.py``; docs/model.md, section 3.
+"""
 
 from __future__ import annotations
 

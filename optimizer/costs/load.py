@@ -2,6 +2,8 @@
 
 The stationary distribution of a birth–death chain with arrival rate lambda and departure rate n / R(n) is that of a
 processor-sharing server with state-dependent speed (Kelly, Reversibility and Stochastic Networks, 1979, chapter 3).
+
+Other homes: ``verify/common/load.py``, ``verify/common/float_load.py``; docs/model.md, section 4.
 """
 
 from __future__ import annotations

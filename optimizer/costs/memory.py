@@ -1,4 +1,8 @@
-"""Memory of one GPU per stage class: what is fixed, and what is left for the KV cache. ``docs/model.md``, section 2."""
+"""Memory of one GPU per stage class: what is fixed, and what is left for the KV cache. ``docs/model.md``, section 2.
+
+Other homes: ``verify/common/stage.py``, ``verify/common/beside.py``, ``verify/common/budget.py``,
+``verify/common/weights.py``; docs/model.md, section 2.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,14 @@ import numpy as np
 from optimizer.catalog.constants import CostConstants
 from optimizer.costs.load import chain_length
 from optimizer.costs.occupancy import Held, held, in_flight, sequence_bytes
-from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
+from optimizer.costs.parameters import LayerArrays, LongFloats
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
+from optimizer.costs.states import state_block_bytes
 from optimizer.engines.memory import overhead_on
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.hardware import MIB
 from optimizer.facts.problem import Problem
+from optimizer.facts.workload import KV_BLOCK_TOKENS
 
 EXPERT_CHUNK = 32_768
 """Tokens that routed experts work on at a time (VLLM_FUSED_MOE_CHUNK_SIZE of vLLM 0.8 to 0.16)."""
@@ -43,6 +49,8 @@ class MemoryTable:
     """What sampling for the most sequences allowed takes beyond ``activations`` where cache is paged; else 0."""
     kv_per_token: Ints
     """Bytes that one more token takes in layers that keep every token, and in windows while they fill."""
+    state_block: Ints
+    """Bytes of a block of states, of which each sequence needs one; 0: none."""
     held: Held | None
     """What one request in progress holds; None where every slot reserves the longest sequence."""
 
@@ -71,6 +79,16 @@ class MemoryTable:
         """Bytes that each of max_num_seqs sequences reserves."""
         total: Ints = self.kv_per_sequence + self.logits_per_sequence
         return total if self.held is None else np.zeros_like(total)
+
+    def state_sequences(self, room: Ints, most: int) -> Ints:
+        """Sequences for whose states there are blocks at every stage, up to a number, (S,).
+
+        Args:
+            room: bytes that the budget leaves for the cache, (S, C).
+        """
+        blocks = np.maximum(0, room) // np.maximum(1, self.state_block)
+        found: Ints = np.where(self.state_block > 0, np.minimum(blocks, most), most).min(axis=1)
+        return found
 
     def capacity_tokens(self, budget: int | Ints, slots: int) -> Ints:
         """Tokens that the cache of one replica holds, in whole blocks, (S,); 0 where there is no room.
@@ -140,6 +158,7 @@ def memory_table(
         logits_per_sequence=np.zeros_like(sampling) if problem.paged else _up(logits),
         sampling=sampling,
         kv_per_token=_up(np.where(present, per_token, 0)),
+        state_block=state_block_bytes(problem, table, arrays),
         held=held(problem, table, arrays) if problem.paged else None,
     )
 

@@ -4,6 +4,8 @@ Engine steps follow each other without a gap: a step is a round of decodes and t
 steps are a branching process, whose cumulants are in closed form (Harris, The Theory of Branching Processes, 1963, chapter 1), an
 arrival meets a step with a probability proportional to its length, and what delays a sequence that decodes is a delay cycle
 (Conway, Maxwell and Miller, Theory of Scheduling, 1967, chapter 8). Quantiles are Cornish and Fisher's with the skewness.
+
+Other home: ``verify/common/mixed.py``; docs/model.md, section 4.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 The cost model of ``docs/model.md`` knows whole stages. Here the same model is asked about a decoder whose layers are cut
 in two, attention and the rest, so that no formula is written twice; what a module gets is then scaled so that the modules
 of a stage sum to the stage. Where the model knows only a sum (the overhead of a layer), each half of the layer gets half.
+
+Other home: ``verify/graph/modules.py``; docs/model.md, section 3.
 """
 
 from __future__ import annotations
@@ -135,6 +137,7 @@ class _Halves:
         # Paged, the cache is shared out by what a token takes in each layer; else by what a sequence reserves.
         self._cache = memory.kv_per_sequence[0] if memory.held is None else memory.kv_per_token[0]
         self._column = costs.table.class_of_stage[0]
+        self._launch = costs.steps.generation * costs.arrays.attention_launch_ms
         self._first_bytes = float(costs.arrays.embedding_bytes[0] + costs.arrays.first_bytes[0])
         self._head_bytes, self._last_bytes = float(costs.arrays.head_bytes[0]), costs.arrays.last_bytes
 
@@ -186,7 +189,7 @@ class _Halves:
     def _layer(self, layer: int) -> list[_Part]:
         """Attention and the rest of a layer. Both halves were charged a whole layer's base overhead; each keeps half."""
         kind = self.model.kind_of_layer[layer]
-        base = float(self._terms[OVERHEAD][self._column[1 + 2 * kind]])
+        base = float(self._terms[OVERHEAD][self._column[1 + 2 * kind]] - self._launch[2 * kind])
         parts = []
         for half in (2 * kind, 2 * kind + 1):
             column = self._column[1 + half]
@@ -233,6 +236,7 @@ def _rest(kind: LayerKind) -> LayerKind:
             "unread_bytes_per_sequence",
             "bytes_per_token_in_flight",
             "attention_flop_width",
+            "index_heads",
             "prefill_flop_width",
         ),
         0,

@@ -5,6 +5,8 @@ In a server whose speed depends only on how many are in progress (processor shar
 number, independent of each other, each drawn with a weight proportional to its output length, and equally likely at each of its
 output tokens (Kelly, Reversibility and Stochastic Networks, 1979, chapter 3). The quantile of their sum is Cornish and Fisher's
 with the skewness of both (Revue de l'Institut International de Statistique, 1938).
+
+Other homes: ``verify/common/occupancy.py``, ``verify/common/float_cache.py``; docs/model.md, section 4.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ from statistics import NormalDist
 import numpy as np
 
 from optimizer.costs.load import LoadPoints
-from optimizer.costs.parameters import KV_BLOCK_TOKENS, LayerArrays, LongFloats
+from optimizer.costs.parameters import LayerArrays, LongFloats
 from optimizer.costs.shapes import Floats, Ints, ShapeTable
 from optimizer.engines.memory import overhead_on
 from optimizer.facts.problem import Problem
+from optimizer.facts.workload import KV_BLOCK_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Per-layer-kind quantities one GPU holds or computes, for each shape: arrays (S, K). ``docs/model.md``, section 2."""
+"""Per-layer-kind quantities one GPU holds or computes, for each shape: arrays (S, K). ``docs/model.md``, section 2.
+
+Other homes: ``verify/common/layer.py``, ``verify/common/weights.py``; docs/model.md, section 2.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from optimizer.engines.kernels import kernels_of
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
+from optimizer.facts.workload import KV_BLOCK_TOKENS
 
 KV_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1, "fp8_e5m2": 1, "int8": 1}
-KV_BLOCK_TOKENS = 16
 VOCABULARY_PADDING = 64
 NARROW_BYTES = (1.5, 0.75)
 """Bytes per parameter below which a format counts as 8 and as 4 bits wide."""
@@ -27,8 +30,10 @@ def peak_flops(gpu: GpuFacts, constants: CostConstants, preferences: tuple[str, 
     peak16 = rates.get("bf16", rates.get("fp16", 0.0))
     found = next((rates[name] for name in preferences if name in rates and name not in {"bf16", "fp16"}), peak16)
     ratio = found / peak16
-    speedup = 1.0 if ratio < 1.5 else constants.speedup_8bit if ratio < 2.5 else constants.speedup_4bit
-    return peak16 * speedup * constants.generations[gpu.kernel_generation].flops * 1e12
+    shares = constants.generations[gpu.kernel_generation]
+    if ratio >= 2.5:
+        return peak16 * constants.speedup_4bit * (shares.flops_4bit or shares.flops) * 1e12
+    return peak16 * (1.0 if ratio < 1.5 else constants.speedup_8bit) * shares.flops * 1e12
 
 
 def read_bandwidth(gpu: GpuFacts, constants: CostConstants, bytes_per_parameter: float) -> float:
@@ -67,6 +72,7 @@ class LayerArrays:
     prefill_width: Ints  # (K,)
     linear_bytes: Floats  # (S, K) of all linear parameters beside experts
     small_bytes: Floats  # (S, K) of what stays in 16 bit
+    attention_launch_ms: Floats  # (K,) beside T_LAYER, for what kind of attention it is
     one_expert_bytes: Floats  # (S, K) of one routed expert
     loaded_expert_bytes: Floats  # (S, K) the same as the engine's kernels pad it
     linear_peak: Floats  # (S,) FLOP/s of linear products
@@ -133,6 +139,9 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
         prefill_width=np.array([k.prefill_flop_width for k in kinds], dtype=np.int64),
         linear_bytes=linear_bytes.astype(np.float64),
         small_bytes=small_bytes,
+        attention_launch_ms=np.array(
+            [constants.t_latent * kind.latent + constants.t_indexer * (kind.index_heads > 0) for kind in kinds]
+        ),
         one_expert_bytes=one_expert_bytes,
         loaded_expert_bytes=loaded.astype(np.float64),
         linear_peak=linear_peak,

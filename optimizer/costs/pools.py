@@ -1,6 +1,9 @@
 """Prefill and decode instances apart: the queue of prompts, the cache that crosses, the chain without prompts.
 
 ``docs/disaggregated.md``, sections 2 to 4. Step times and bytes are those of every other strategy (``costs.analytic``).
+
+Other homes: ``verify/pools/pool.py``, ``verify/pools/pair.py``, ``verify/pools/shape.py``; docs/disaggregated.md,
+section 2.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 A stage's cost depends only on how many layers of each kind it holds and on whether it is first or last, so equal stages
 are computed once: arrays over (shape, stage class) stay small for any pipeline length.
+
+Other home: ``verify/common/groups.py``; docs/model.md, section 1.
 """
 
 from __future__ import annotations

@@ -9,10 +9,12 @@ from fractions import Fraction
 import numpy as np
 
 from optimizer.costs.analytic import AnalyticCosts
-from optimizer.costs.memory import memory_budget_bytes
+from optimizer.costs.memory import MemoryTable, memory_budget_bytes
 from optimizer.costs.shapes import Ints, Shape
+from optimizer.costs.states import blocks_of_sequence
 from optimizer.engines.memory import OverheadPart, overhead_on
 from optimizer.engines.registry import engine_of
+from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.hardware import MIB
 from optimizer.facts.problem import Problem
 
@@ -35,7 +37,9 @@ class StartUp:
     uncertain: int
     """By how much the parts of ``overhead`` may be larger than planned."""
     sequences_of_states: int | None = None
-    """Sequences for whose states the cache has blocks; None where no layer keeps one."""
+    """Sequences for whose states there are blocks; None where states set no limit."""
+    sequences_of_states_at_least: int | None = None
+    """The same with the parts of ``overhead`` at their upper ends."""
     runs_out: bool = False
     """What the engine never counts is more than its share leaves: it runs out of memory after it has set its cache aside."""
 
@@ -82,12 +86,15 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
             holds == "whole" and memory_budget_bytes(problem) + uncounted * MIB > problem.hardware.gpu.memory_bytes
         )
     needed, per_token = memory.kv_per_sequence[0], memory.kv_per_token[0]
+    blocks = blocks_of_sequence(problem, table, costs.arrays, problem.max_sequence_tokens)[0] * memory.state_block[0]
+    needed = np.where(blocks > 0, blocks, needed)
     if known.asks_whole_model:
         needed = np.where(columns, (needed * table.multiplicity[0]).sum(), needed)
     spare = np.where(columns, left - needed, np.iinfo(np.int64).max)
     at = int(spare.argmin())
     tokens = problem.max_sequence_tokens
     held = Fraction(max(0, int(left[at])) * tokens, max(1, int(needed[at])))
+    uncertain = sum(part.high - part.value for part in parts) * MIB
     return StartUp(
         weights=int(memory.weights[0, at]),
         activation_peak=int(peak[at]),
@@ -96,22 +103,15 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
         kv_per_token=int(per_token[at]),
         longest_sequence=int(needed[at]),
         kv_tokens=int(held) // 16 * 16,
-        uncertain=sum(part.high - part.value for part in parts) * MIB,
-        sequences_of_states=_sequences_of_states(problem, shape, table.kind_counts[0, at], int(left[at])),
+        uncertain=uncertain,
+        sequences_of_states=_states(memory, left),
+        sequences_of_states_at_least=_states(memory, left - uncertain),
         runs_out=runs_out,
     )
 
 
-def _sequences_of_states(problem: Problem, shape: Shape, counts: Ints, room: int) -> int | None:
-    """vLLM pages states like the cache (``vllm/v1/core/kv_cache_utils.py``): layers stand in groups as large as the smaller of both
-    kinds, a block holds one state of each layer of a group, and each running sequence needs one of its own."""
-    kinds = list(zip(problem.model.kinds, (int(count) for count in counts), strict=True))
-    states = [
-        (kind.state_values_per_sequence, count) for kind, count in kinds if kind.state_values_per_sequence and count
-    ]
-    if not states:
+def _states(memory: MemoryTable, left: Ints) -> int | None:
+    """Sequences for whose states there are blocks; None where states set no limit."""
+    if not memory.state_block.any():
         return None
-    layers = sum(count for _, count in states)
-    others = sum(count for kind, count in kinds) - layers
-    largest = -(-2 * max(values for values, _ in states) // shape.tp)
-    return max(0, room) // ((min(layers, others) or layers) * largest)
+    return int(memory.state_sequences(left[None, :], LARGEST_COUNT)[0])

@@ -1,4 +1,8 @@
-"""Times of engine steps: a decode step per stage, a prefill per stage, and the pipeline they form. Section 3."""
+"""Times of engine steps: a decode step per stage, a prefill per stage, and the pipeline they form. Section 3.
+
+Other homes: ``verify/common/stage.py``, ``verify/common/layer_share.py``, ``verify/common/times.py``,
+``verify/common/float_times.py``; docs/model.md, section 3.
+"""
 
 from __future__ import annotations
 
@@ -135,10 +139,11 @@ class StepModel:
         return (self.checked - 1) * (weights + cache + launch + reduced) + none
 
     def _overhead_ms(self, b: Floats) -> Floats:
-        """Launches and synchronisation per layer; MoE layers add routing, per expert and per expert touched."""
+        """Launches and synchronisation per layer; latent and sparse attention add some, MoE layers routing, per expert and touched."""
         c, arrays = self.constants, self.arrays
         shared = (self.table.tp > 1)[:, None]
-        total: Floats = (self.layers * (c.t_layer + np.where(shared, c.t_tp, 0.0)))[:, :, None] + np.zeros_like(b)
+        launched = self.layers * (c.t_layer + np.where(shared, c.t_tp, 0.0)) + self.counts @ arrays.attention_launch_ms
+        total: Floats = launched[:, :, None] + np.zeros_like(b)
         for kind, experts in enumerate(arrays.experts.tolist()):
             if experts:
                 routing = c.t_expert * experts / (1 + experts / c.experts_half) + c.t_touched * self._touched(kind, b)

@@ -1,6 +1,8 @@
 """A pipeline whose first stages stand on one kind of node and the others on another. ``docs/inventories.md``, section 2.
 
 Each stage is that of the analytic model on its own hardware; what is made of the stages is as for any replica.
+
+Other home: ``verify/common/joined.py``; docs/inventories.md, section 2.
 """
 
 from __future__ import annotations

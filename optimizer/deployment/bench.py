@@ -55,8 +55,12 @@ def _launch(problem: Problem, answer: Answer | None) -> str:
     from optimizer.deployment.line import launch_lines
 
     said = launch_lines(problem, answer) if answer is not None else ()
-    command = next((one.split(": ", 1)[1] for one in said if one.startswith("Launch")), None)
-    return command or f"# {said[0] if said else 'no launch line for this layout'}"
+    found = next((one for one in said if one.startswith("Launch")), None)
+    if found is not None:
+        label, command = found.split(": ", 1)
+        others = "more on the other nodes" in label
+        return command + ("\n# ... and on its other nodes: optimizer deploy writes every command" if others else "")
+    return f"# {said[0] if said else 'no launch line for this layout'}"
 
 
 def _port(launched: str) -> str:

@@ -7,12 +7,12 @@ from fractions import Fraction
 from math import ceil, floor
 
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.hardware import GIB
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
 
 STEPS = 1000
 """The share is stated in thousandths, as the engine rounds its own default."""
-GIB = 1 << 30
 
 
 def usable_share(problems: Sequence[Problem]) -> float:

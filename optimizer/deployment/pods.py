@@ -14,6 +14,7 @@ from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import CACHE, products_of
 from optimizer.deployment.service import Engine, Service
+from optimizer.facts.hardware import GIB
 from optimizer.writing.quoting import kubernetes_word
 
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
@@ -21,7 +22,6 @@ PROBED_S = 10
 LEAVE_S = 15
 """Between a pod's leaving the list of those that serve and its SIGTERM: routers look every few seconds."""
 SHARED_MEMORY_GIB = 15
-GIB = 1 << 30
 SETTINGS = "/launch"
 """Where a pod sees the file of settings that its command reads."""
 

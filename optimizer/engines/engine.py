@@ -46,8 +46,6 @@ class ServingEngine:
     """Other names of it in files of measurements, in small letters."""
     kv_block_tokens: int | None = None
     """Tokens of one block of its cache, where its blocks are of one size."""
-    pages_states: bool = False
-    """Whether states of recurrent layers take blocks of the cache, one for each sequence that runs, before it starts."""
     unsaid_cache_fp8: bool = False
     """Whether measured runs of a quantised checkpoint that state no format of the cache had one of fp8."""
     reserves: bool = False

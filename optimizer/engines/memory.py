@@ -65,6 +65,15 @@ class Workspaces(Facts):
     source: str
 
 
+class StateBlocks(Facts):
+    """How states of recurrent layers are kept in blocks beside the cache, and that none may lack one."""
+
+    tokens: Count
+    """A block's cache is of a multiple of so many tokens."""
+    tokens_latent: Count
+    """The same with latent attention."""
+
+
 class MemoryVersion(Facts):
     """How versions from one on measure memory."""
 
@@ -81,6 +90,8 @@ class MemoryVersion(Facts):
     """Whether the engine refuses to start where its share is more than what is free."""
     asks_whole_model: bool = False
     """Whether it asks each GPU for the cache that all stages of one longest sequence need together."""
+    state_blocks: StateBlocks | None = None
+    """Set: the engine refuses to start with more sequences than it has blocks for their states."""
     source: str
 
 
@@ -107,6 +118,7 @@ class Overhead:
     steps_in_flight: int
     refuses_above_free: bool
     asks_whole_model: bool
+    state_blocks: StateBlocks | None
     activations_mib: int | None
     """Measured peak of activations and sampling; None: computed from the model."""
     measured: str | None
@@ -181,6 +193,7 @@ def overhead_of(
         steps_in_flight=at.steps_in_flight,
         refuses_above_free=at.refuses_above_free,
         asks_whole_model=at.asks_whole_model,
+        state_blocks=at.state_blocks,
         activations_mib=said.activations_mib,
         measured=said.measured or ("stated in the problem" if said.anything else None),
         sources=(here.source, at.source),
@@ -196,6 +209,12 @@ def overhead_on(problem: Problem, gpu: GpuFacts | None = None) -> Overhead:
         problem.engine_overhead,
         problem.model.compressed_attention,
     )
+
+
+def states_in_blocks(problem: Problem) -> bool:
+    """Whether the engine wants a block for the states of each sequence: recurrent layers, and a cache taken block by block."""
+    recurrent = any(kind.state_values_per_sequence for kind in problem.model.kinds)
+    return recurrent and problem.paged and overhead_on(problem).state_blocks is not None
 
 
 def _sum(parts: list[OverheadPart]) -> OverheadPart:

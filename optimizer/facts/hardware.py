@@ -11,7 +11,7 @@ from optimizer.facts.base import Count, CountOrZero, Facts, Name, NonNegative, P
 ComputeFormat = Literal["fp16", "bf16", "fp8", "int8", "fp4"]
 Generation = Literal["ampere", "ada", "hopper", "blackwell", "blackwell-rtx"]
 
-MIB = 1024 * 1024
+MIB, GIB = 1024**2, 1024**3
 _GENERATIONS: tuple[tuple[float, Generation], ...] = (
     (12.0, "blackwell-rtx"),
     (10.0, "blackwell"),

@@ -96,6 +96,8 @@ class LayerKind(Facts):
     ffn_unquantized_bytes: int
     kv_heads: CountOrZero = 0
     """KV heads of this kind of layer where layers differ in them; 0: the model's."""
+    index_heads: CountOrZero = 0
+    """Heads of the indexer that chooses which tokens of the past attention reads (DeepSeek sparse attention); 0: it reads all."""
     shared_kv_values_per_token: CountOrZero = 0
     """Values of all heads that it reads from an earlier layer's cache and does not store again (Gemma 3n)."""
 
@@ -107,6 +109,11 @@ class LayerKind(Facts):
         """
         of_heads = self.kv_values_per_token_per_kv_head * (self.kv_heads or model_kv_heads)
         return of_heads + self.kv_values_per_token_replicated
+
+    @property
+    def latent(self) -> bool:
+        """Whether it caches one compressed vector a token for all heads (MLA, and DeepSeek-V4's compressed attention)."""
+        return self.kv_values_per_token_replicated > 0 and self.kv_values_per_token_per_kv_head == 0
 
     @property
     def parameters(self) -> int:

@@ -52,6 +52,14 @@ class Problem(Facts):
     engine_overhead: StatedOverhead = StatedOverhead()
 
     @model_validator(mode="after")
+    def _users_are_served_jointly(self) -> Problem:
+        if self.workload.users is not None and self.serving != "joint":
+            raise ProblemError(
+                "workload.users", f"is for serving: joint so far, not for {self.serving}; state workload.requests_per_s"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _tokens_fit(self) -> Problem:
         needed = self.longest_request_tokens
         allowed = self.requirements.max_sequence_tokens or self.model.max_context_tokens
@@ -126,6 +134,13 @@ class Problem(Facts):
             guessed = work.speculation.model_copy(update={"tokens": choice["speculative_tokens"]})
             work = work.model_copy(update={"speculation": guessed})
         return self.model_copy(update={"search": search, "workload": work})
+
+    def at_rate(self, requests_per_s: float | None) -> Problem:
+        """The same question of requests that arrive at a rate, in place of the users who send as many; itself where a rate is stated."""
+        if self.workload.users is None or requests_per_s is None:
+            return self
+        workload = self.workload.model_copy(update={"users": None, "requests_per_s": requests_per_s})
+        return self.model_copy(update={"workload": workload})
 
     @property
     def max_batch(self) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from optimizer.facts.base import Count, CountOrZero, Facts, Positive, Tokens
+from optimizer.facts.base import Count, CountOrZero, Facts, NonNegative, Positive, Tokens
 from optimizer.facts.lengths import LengthLaw, RequestClass
 
 KV_BLOCK_TOKENS = 16
@@ -105,12 +105,35 @@ class Speculation(Facts):
         return (1 - a ** (k + 1)) / (1 - a)
 
 
+class Users(Facts):
+    """A closed loop: each user sends the next request after the answer to the last one, and a pause."""
+
+    concurrent: Count = Field(description="Users at once, each with at most one request in progress")
+    think_time_s: NonNegative = Field(
+        default=0, description="Mean pause of a user between an answer and the next request, s"
+    )
+
+    @property
+    def words(self) -> str:
+        """Such as ``2,000 users at once``."""
+        pause = f" with pauses of {self.think_time_s:g} s" if self.think_time_s else ""
+        return f"{self.concurrent:,} user{'s' if self.concurrent > 1 else ''} at once{pause}"
+
+
+RATE_STEP_PER_S = Fraction(1, 10**6)
+"""Requests/s at one replica: the rate that follows from its users is the least multiple of it at which they are that many."""
+
+
 class Workload(Facts):
-    """Requests that arrive at random (Poisson) at a mean rate."""
+    """Requests that arrive at random (Poisson) at a mean rate, stated or what so many users send."""
 
     prompt_tokens: Tokens = Field(description="Mean prompt length, tokens")
     output_tokens: Tokens = Field(description="Mean output length, tokens")
     requests_per_s: Positive = Field(description="Mean arrival rate over the whole service, requests/s")
+    users: Users | None = Field(
+        default=None,
+        description="In place of the rate, which is then each candidate's own and this one no more than a number",
+    )
     prompt_tokens_p99: Tokens | None = Field(
         default=None, description="99th-percentile prompt length; left out, every prompt has the mean length"
     )
@@ -173,6 +196,7 @@ class Workload(Facts):
             prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,
             requests_per_s=self.requests_per_s,
+            users=self.users,
             prefix=self.prefix,
             speculation=self.speculation,
         )
@@ -191,6 +215,14 @@ class WorkloadInput(Facts):
     requests_per_s: Positive | None = Field(
         default=None,
         description="Mean arrival rate over the whole service, requests/s; with a trace it may be left out: the trace's own",
+    )
+    concurrency: Count | None = Field(
+        default=None,
+        description="In place of requests_per_s: so many users at once, each sending its next request as soon as the last is answered",
+    )
+    users: Users | None = Field(
+        default=None,
+        description="In place of requests_per_s: {concurrent, think_time_s}; the rate follows from each candidate's own latency",
     )
     prompt_tokens_p99: Tokens | None = Field(
         default=None, description="99th-percentile prompt length; left out, every prompt has the mean length"

@@ -136,6 +136,10 @@ class ProblemFamily:
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self._problems = problems
+        if any(problem.workload.users is not None for problem in problems):
+            # Every row has a rate of its own, for which no table of loads is shared.
+            self.shared = False
+            return
         self._tables = SharedTables(problems)
         self._survey: SharedSurvey | None = None
         self._all_rows: SharedTables | None = None
@@ -143,6 +147,8 @@ class ProblemFamily:
 
     def covers(self, problem: Problem) -> bool:
         """Whether the tables have all candidates of a problem with the same key."""
+        if problem.workload.users is not None:
+            return True
         share = max(known.requirements.gpu_memory_utilization for known in self._problems)
         most = self._tables.largest.hardware.gpus
         return problem.hardware.gpus <= most and problem.requirements.gpu_memory_utilization <= share

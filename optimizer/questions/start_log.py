@@ -12,11 +12,10 @@ from optimizer.engines.printed import printed_by
 from optimizer.engines.registry import engine_of
 from optimizer.facts.demand import MOST_BATCH
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.hardware import GIB
 from optimizer.facts.overhead import StatedOverhead
 from optimizer.facts.problem import Problem
 from optimizer.reading.start_log import StartLog
-
-GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ def solve(
     all_conflicts: bool = False,
     repairs: bool = True,
     reasons: bool = True,
+    alternatives: int = ALTERNATIVES,
 ) -> Answer:
     """The provably best strategy for a problem, verified, or why there is none.
 
@@ -75,6 +76,7 @@ def solve(
         all_conflicts: list every minimal conflict of an infeasible problem, up to twenty, instead of the plainest.
         repairs: look for the smallest changes that make an infeasible problem feasible.
         reasons: False leaves out why an infeasible problem is; nothing is then said of what was not searched.
+        alternatives: how many of the next best are looked for.
 
     Returns:
         An ``Answer``; its status is ``optimal`` only when value = bound and the verifier agrees. Ctrl-C gives the best
@@ -87,7 +89,7 @@ def solve(
     solver = Solver(time_limit_s, progress, keep_incumbent=True)
     solver.say("building tables")
     q = quantities_of(problem, None)
-    answer = solved(q, solver, alternatives=ALTERNATIVES)
+    answer = solved(q, solver, alternatives=alternatives)
     if answer.status == "infeasible" and reasons:
         answer = with_reasons(answer, q, None, stated, solver, every=all_conflicts, repairs=repairs)
     return _with_facts(problem, answer)
@@ -124,6 +126,7 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
     metrics, problem = answer.metrics, problem.decided(answer.decided)
     if answer.strategy is None or metrics is None or metrics.ttft_p99_ms is None:
         return answer
+    problem = problem.at_rate(metrics.requests_per_s)
     if problem.costs is not None:
         said = "Not simulated: the simulator plays the analytic model's steps, and these costs have another source."
         return replace(answer, explanation=(*answer.explanation, said))

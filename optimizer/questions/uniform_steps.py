@@ -9,6 +9,7 @@ import numpy as np
 
 from optimizer.costs.breakdown import breakdown
 from optimizer.explain.common.numbers import count
+from optimizer.explain.common.penalty import cheaper_lost
 from optimizer.explain.uniform.conflict import least_broken
 from optimizer.explain.uniform.costs import cost_sentences, interval_sentences, intervals_of
 from optimizer.explain.uniform.infeasible import explained
@@ -32,7 +33,7 @@ from optimizer.results.answer import (
     with_verification,
 )
 from optimizer.search.uniform.evaluate import judge_rules, metrics_of, objective_of, strategy_of
-from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.quantities import ObjectiveWeights, Quantities
 from optimizer.search.uniform.replica_counts import considered
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rule_ids
@@ -128,6 +129,7 @@ def solved(quantities: Quantities, solver: Solver, *, alternatives: int) -> Answ
         *interval_sentences(intervals),
         *(preset_sentences(problem, strategy, metrics) if answer.status == "optimal" else []),
         objective_sentence(problem, objective, answer.status == "optimal"),
+        *cheaper_lost(ObjectiveWeights.of(problem.objective), objective.terms.get("served", 0.0)),
         *binding_sentences(problem, rules),
         *(alternative_sentence(other, strategy, metrics, problem.objective.preset) for other in others),
         *_on_alternatives(solver, len(others), alternatives, proved, complete),

@@ -12,6 +12,7 @@ from optimizer.facts.engine_names import NAMED
 from optimizer.facts.errors import ProblemError
 
 NEEDED = ("gpu", "model", "prompt", "output", "rate")
+USERS = ("users", "think")
 LIMITS = {
     "ttft_p50": "ttft_p50_ms",
     "ttft_p99": "ttft_p99_ms",
@@ -45,7 +46,11 @@ def values_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ProblemError: one that a question needs is missing, or the GPUs do not make whole nodes.
     """
-    missing = [name for name in NEEDED if asked.get(name) is None]
+    if asked.get("users") is None and asked.get("think") is not None:
+        raise ProblemError("--think", "is a pause of users; say how many there are with --users")
+    if asked.get("users") is not None and asked.get("rate") is not None:
+        raise ProblemError("--users", "stands beside --rate; say one of them: requests/s, or users at once")
+    missing = [name for name in NEEDED if asked.get(name) is None and (name != "rate" or asked.get("users") is None)]
     if missing:
         options = ", ".join(f"--{name}" for name in missing)
         raise ProblemError(
@@ -61,8 +66,11 @@ def values_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     values["workload"] = {
         "prompt_tokens": asked["prompt"],
         "output_tokens": asked["output"],
-        "requests_per_s": asked["rate"],
     }
+    if asked.get("users") is None:
+        values["workload"]["requests_per_s"] = asked["rate"]
+    else:
+        values["workload"]["users"] = {"concurrent": asked["users"], "think_time_s": asked.get("think") or 0}
     limits = {field: asked[name] for name, field in LIMITS.items() if asked.get(name) is not None}
     if limits:
         values["requirements"] = limits

@@ -12,6 +12,7 @@ from typing import Any
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.text import shown
+from optimizer.reading import local_files
 from optimizer.reading.documents import Refused, json_values, line_of, yaml_values
 
 LARGEST_FILE_BYTES = 16 * 1024 * 1024
@@ -37,8 +38,10 @@ def read_text(
         what: what a larger file cannot be.
 
     Raises:
-        ProblemError: no such file, no regular file (a directory, pipe or device), too large, not readable, or not UTF-8.
+        ProblemError: no such file, no regular file (a directory, pipe or device), too large, not readable, or not UTF-8; or no
+            files may be named (``reading.local_files``).
     """
+    local_files.refuse(field, "state what it holds in its place")
     try:
         # Not blocking: opening a pipe that nobody writes to would wait for ever.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -81,10 +84,18 @@ def read_mapping(file: Path, field: str, wanted: str = PROBLEM) -> Document:
     Raises:
         ProblemError: see ``read_text``; or not a mapping; or what ``documents`` refuses.
     """
+    local_files.refuse(field, "state what it holds in its place")
     if file.is_dir():
         raise ProblemError(field, "is a directory; a YAML or JSON file is needed")
-    text = read_text(file, field)
-    is_json = file.suffix.lower() == ".json"
+    return mapping_of(read_text(file, field), field, wanted, is_json=file.suffix.lower() == ".json")
+
+
+def mapping_of(text: str, field: str, wanted: str = PROBLEM, *, is_json: bool = False) -> Document:
+    """The mapping in a text, YAML unless it is said to be JSON.
+
+    Raises:
+        ProblemError: not a mapping, or what ``documents`` refuses.
+    """
     try:
         values = json_values(text) if is_json else yaml_values(text)
     except Refused as refused:

@@ -96,6 +96,12 @@ def inventory_from_dict(
         raise ProblemError(
             "workload.speculation", "is for problems with hardware:, whose bounds count what guesses take"
         )
+    for name in ("concurrency", "users"):
+        if getattr(stated.workload, name) is not None:
+            raise ProblemError(
+                f"workload.{name}",
+                "is for equal nodes (hardware:) so far; state workload.requests_per_s",
+            )
     problem = InventoryProblem(
         name=stated.name or name_from_path(default_name, "problem"),
         engine=stated.engine,

@@ -22,6 +22,7 @@ from optimizer.facts.hardware import GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
 from optimizer.facts.text import name_from_path, name_of, shown
+from optimizer.reading import local_files
 from optimizer.reading.checkpoint import model_at
 from optimizer.reading.files import Document, read_mapping
 from optimizer.reading.numbers import said_of_number
@@ -231,6 +232,10 @@ def resolve_model(stated: str | dict[str, Any], folder: Path, field: str = "mode
             return _model_beside(stated, folder, served)
         config = {k: v for k, v in stated.items() if k not in {"name", "huggingface_id"}}
         return model_from_config(config, name=_text(stated, "name", "inline model"), huggingface_id=served)
+    if local_files.are_refused():
+        if "\\" in stated or stated.startswith((".", "/", "~")) or stated.endswith((".json", ".yaml", ".yml")):
+            local_files.refuse(field, "a name of optimizer catalog models, or the contents of a config.json")
+        return catalog.model(stated, field)
     try:
         path = Path(stated)
         path = path if path.is_absolute() or stated.startswith("~") else folder / path
@@ -253,6 +258,7 @@ def _model_beside(stated: dict[str, Any], folder: Path, served: str) -> ModelFac
     unknown = sorted(set(stated) - {"config", "architecture", "name", "huggingface_id"})
     if unknown:
         raise ProblemError(f"model.{unknown[0]}", "is no key beside config; architecture, name and huggingface_id are")
+    local_files.refuse("model.config", "state the contents of the config.json as model")
     given = Path(_text(stated, "config", "")).expanduser()
     path = given if given.is_absolute() else folder / given
     said = {key: _text(stated, key, "") for key in ("architecture", "name")}
@@ -276,11 +282,14 @@ BRANCHES = frozenset({"str", "constrained-int", "LengthLaw"})
 """Names that pydantic gives to the branches of a union: no keys."""
 
 
-def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) -> ProblemError:
+def first_error(
+    error: ValidationError, values: Any, schema: Any = ProblemFile, what: str = "the problem file"
+) -> ProblemError:
     """The first of pydantic's findings as one sentence: field, value, what would be right, and the line in a YAML file.
 
     Args:
         values: what was validated, or the ``Document`` that it is from.
+        what: whose fields they are.
     """
     found = error.errors(include_url=False)
     # Of a number or a mapping, a mapping that was given is what is to be put right.
@@ -291,17 +300,17 @@ def first_error(error: ValidationError, values: Any, schema: Any = ProblemFile) 
     named = (inner.field,) if isinstance(inner, ProblemError) else ()
     field = ".".join((*_path(detail["loc"], values), *named))
     line = values.line(field) if isinstance(values, Document) else None
-    said = inner.message if isinstance(inner, ProblemError) else error_sentence(detail, schema)
+    said = inner.message if isinstance(inner, ProblemError) else error_sentence(detail, schema, what)
     return ProblemError(field, f"{said} (line {line})" if line else said)
 
 
-def error_sentence(detail: Any, schema: Any) -> str:
+def error_sentence(detail: Any, schema: Any, what: str = "the problem file") -> str:
     """One of pydantic's findings in words: the value, and what would be right."""
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
         known = known_fields(detail["loc"][:-1], schema)
         hint = closest(str(detail["loc"][-1]), known) if known else "remove it"
-        return f"is not a field of the problem file; {hint}"
+        return f"is not a field of {what}; {hint}"
     if kind == "missing":
         return "is missing"
     if kind == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):

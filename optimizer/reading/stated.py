@@ -107,6 +107,8 @@ def stated_of(problem: Problem) -> Stated:
     for section in ("workload", "requirements", "objective", "search"):
         data = getattr(problem, section).model_dump(exclude_defaults=True)
         values[section] = {k: list(v) if isinstance(v, tuple) else v for k, v in data.items() if v is not None}
+    if problem.workload.users is not None:
+        del values["workload"]["requests_per_s"]
     if problem.serving != "joint":
         values["serving"] = problem.serving
     if problem.engine_version is not None:

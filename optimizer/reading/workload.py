@@ -10,7 +10,8 @@ from optimizer.facts.demand import Requirements
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.lengths import LengthLaw, length_classes, trace_classes
 from optimizer.facts.model import ModelFacts
-from optimizer.facts.workload import Workload, WorkloadInput
+from optimizer.facts.workload import Users, Workload, WorkloadInput
+from optimizer.reading import local_files
 from optimizer.reading.draft import Resolve, with_draft_model
 from optimizer.reading.eagle import with_head
 from optimizer.reading.traces import read_requests
@@ -36,7 +37,13 @@ def workload_of(
     Raises:
         ProblemError: something is missing, stated twice, or the trace cannot be used.
     """
+    users = _users(stated)
+    if users is not None:
+        # A number to be there where every rate is one: what the users send at the most, at one answer a second each.
+        stated = stated.model_copy(update={"requests_per_s": users.concurrent / (1 + users.think_time_s)})
     found = _of_trace(stated, folder, longest) if stated.trace is not None else _stated(stated)
+    if users is not None:
+        found = found.model_copy(update={"users": users, "note": _note_of_users(found.note, users)})
     for name, law in (("prompt_tokens", found.prompt_law), ("output_tokens", found.output_law)):
         if law is not None:
             _refuse_what_is_cut(law, f"workload.{name}", longest)
@@ -54,10 +61,32 @@ def workload_of(
     return found
 
 
+def _users(stated: WorkloadInput) -> Users | None:
+    """The closed loop that is stated, if one is."""
+    ways = [name for name in ("requests_per_s", "concurrency", "users") if getattr(stated, name) is not None]
+    if len(ways) > 1:
+        raise ProblemError(
+            f"workload.{ways[1]}", f"stands beside {ways[0]}; state one of them: a rate, or users at once"
+        )
+    if stated.concurrency is not None:
+        return Users(concurrent=stated.concurrency)
+    return stated.users
+
+
+def _note_of_users(note: str | None, users: Users) -> str | None:
+    """The lengths of a trace, without its rate."""
+    return None if note is None else note.split(", at ")[0] + "."
+
+
 def _stated(stated: WorkloadInput) -> Workload:
     for name in ("prompt_tokens", "output_tokens", "requests_per_s"):
         if getattr(stated, name) is None:
-            raise ProblemError(f"workload.{name}", "is missing")
+            said = (
+                "is missing"
+                if name != "requests_per_s"
+                else "is missing; state it, or users at once as workload.concurrency"
+            )
+            raise ProblemError(f"workload.{name}", said)
     prompt, output = stated.prompt_tokens, stated.output_tokens
     if isinstance(prompt, LengthLaw) and stated.prompt_tokens_p99 is not None:
         raise ProblemError(
@@ -110,6 +139,7 @@ def _of_trace(stated: WorkloadInput, folder: Path, longest: int) -> Workload:
         if getattr(stated, name) is not None:
             raise ProblemError(f"workload.{name}", "stands beside trace, whose lengths are used; state one of them")
     assert stated.trace is not None
+    local_files.refuse("workload.trace", "state prompt_tokens, output_tokens and requests_per_s")
     path = Path(stated.trace).expanduser()
     requests = read_requests(path if path.is_absolute() else folder / path, "workload.trace")
     served = [

@@ -15,6 +15,7 @@ from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.sweeps.points import point_data
 
 if TYPE_CHECKING:
+    from optimizer.facts.workload import Workload
     from optimizer.reading.stated import Stated
     from optimizer.sweeps.fit import ModelFit
 
@@ -25,12 +26,13 @@ def print_fit(found: Sequence[ModelFit], stated: Stated, *, everything: bool) ->
     """One line a model that fits, best objective first; then how many do not, and with ``everything`` why."""
     out = console()
     fits = [one for one in found if one.point.strategy is not None]
+    models, fitting = ({one.model for one in some} for some in (found, fits))
     hardware = stated.problem().hardware
     work = stated.problem().workload
     out.print(
         Text(
-            f"{count(len(fits), 'model')} of {len(found)} {'fits' if len(fits) == 1 else 'fit'} {count(hardware.gpus, 'GPU')} "
-            f"({hardware.gpu.name}) at {work.requests_per_s:g} requests/s of {work.prompt_tokens:,} + {work.output_tokens:,} tokens, "
+            f"{count(len(fitting), 'model')} of {len(models)} {'fits' if len(fitting) == 1 else 'fit'} {count(hardware.gpus, 'GPU')} "
+            f"({hardware.gpu.name}) {_asked(work)} of {work.prompt_tokens:,} + {work.output_tokens:,} tokens, "
             "within the limits stated. Each strategy is proved best and verified.",
             style="bold green" if fits else "bold red",
         )
@@ -65,6 +67,11 @@ def print_fit(found: Sequence[ModelFit], stated: Stated, *, everything: bool) ->
         )
     for one in rest if everything else ():
         out.print(Text(f"  {one.model}: {one.point.error or one.point.said}"))
+
+
+def _asked(work: Workload) -> str:
+    """At what rate, or by how many users."""
+    return f"at {work.requests_per_s:g} requests/s" if work.users is None else f"with {work.users.words}, requests"
 
 
 def _cells(one: ModelFit) -> list[str]:

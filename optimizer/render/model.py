@@ -7,9 +7,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from optimizer.facts.hardware import GIB
 from optimizer.render.text import console
-
-GIB = 1024**3
 
 
 def print_model(data: dict[str, Any]) -> None:

@@ -256,6 +256,7 @@ def _comparison() -> Schema:
             "enough": YES,
             "point": or_null(ref("SweepPoint")),
             "price_per_month": or_null(NUMBER),
+            "price_per_user_and_month": or_null(NUMBER),
             "kilowatts_at_most": or_null(NUMBER),
             "taken_from_the_catalog": TEXTS,
             "not_enough": array(ref("SweepPoint")),

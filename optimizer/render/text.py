@@ -178,7 +178,22 @@ def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
         ("longest sequence served", f"{m.max_sequence_tokens:,} tokens"),
         ("memory of the fullest GPU", f"{amount(m.memory_bytes_per_gpu, 'bytes')} ({m.memory_utilization:.1%})"),
         ("requests served, failures counted", f"{m.availability:.5%}"),
+        *_bill_rows(m),
     ]
+
+
+def _bill_rows(m: Metrics) -> list[tuple[str, str]]:
+    """Price, where one is stated, and the most power."""
+    found = []
+    if m.price_per_hour is not None:
+        tokens = m.price_per_million_output_tokens
+        words = "–" if tokens is None else f"{tokens:,.2f}"
+        found.append(("price per hour / per million output tokens", f"{m.price_per_hour:,.2f} / {words}"))
+    if m.kilowatts_at_most is not None and m.price_per_hour is not None:
+        each = m.kwh_per_million_output_tokens_at_most
+        kwh = "–" if each is None else f"{each:,.2f} kWh"
+        found.append(("board power / per million output tokens, at most", f"{m.kilowatts_at_most:,.1f} kW / {kwh}"))
+    return found
 
 
 def _or_dash(value: int | None) -> str:

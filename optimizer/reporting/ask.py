@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from optimizer.facts.errors import ProblemError
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def report(
         from optimizer.reading.stated import stated_of
 
         uniform = cast("Problem", problem)
+        if uniform.workload.users is not None:
+            raise ProblemError("workload.users", _of_one_rate(answer))
         stated = stated or stated_of(uniform)
         return build_report(uniform, answer, stated, recovery or recovery_facts(), front=front, curve=curve)
     ledger = Ledger()
@@ -65,3 +68,12 @@ def report(
         sections.append(curves_section(front, curve))
     built = report_of(problem.name, *verdict, sections, ledger)
     return Built(built, None, tuple(front), tuple(curve), drawn)
+
+
+def _of_one_rate(answer: Any) -> str:
+    """Why users are no question of a report, and what is."""
+    said = "a report derives every figure from one rate, and users send less when part of the service is down; optimizer solve answers"
+    sent = answer.metrics.requests_per_s if answer.metrics is not None else None
+    return f"{said}; state workload.requests_per_s" + (
+        f": {sent:g}, what they send to {answer.strategy.label}" if sent else ""
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from optimizer.explain.common.numbers import GIB, amount
+from optimizer.explain.common.numbers import amount
+from optimizer.facts.hardware import GIB
 from optimizer.reporting.arithmetic import ArithmeticTextError, evaluate, unit_of
 from optimizer.reporting.document import Derivation, Figure
 

@@ -180,6 +180,16 @@ class Metrics:
     """Seconds for which what the load leaves of the cache keeps a prefix after its last use; None: no prefixes stated."""
     goodput: float | None = None
     """Share of requests within the limits of requirements.goodput, at least; None: not stated, or overloaded."""
+    requests_per_s: float | None = None
+    """Requests that arrive per second: as stated, or what so many users send (rounded up to a millionth for each replica)."""
+    price_per_hour: float | None = None
+    """Of the GPUs in use, in the currency of hardware.price_per_gpu_hour; None: no price is stated."""
+    price_per_million_output_tokens: float | None = None
+    """At the demand, of tokens that are served, failures counted."""
+    kilowatts_at_most: float | None = None
+    """Board power of the GPUs in use together, as the vendor states it, kW; None where it states none."""
+    kwh_per_million_output_tokens_at_most: float | None = None
+    """That power for as long as a million output tokens take at the demand, kWh."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from optimizer.sweeps.recommendation import Recommendation
 
 HOURS_OF_A_MONTH = 730
 """8,760 hours of a year over 12."""
-NETWORK = ("network_gb_per_s", "network_latency_us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,8 @@ class TypeRow:
     watts_per_gpu: float | None
     """Board power as the vendor states it."""
     defaults: tuple[str, ...]
+    users: int | None = None
+    """Users at once, where the problem states them in place of a rate."""
     """Sentences on what was taken from the catalog because the problem states nothing for this type."""
 
     @property
@@ -38,6 +39,12 @@ class TypeRow:
         """Price of the GPUs in use for 730 hours."""
         hourly = None if self.point is None else self.point.price_per_hour
         return None if hourly is None else hourly * HOURS_OF_A_MONTH
+
+    @property
+    def price_per_user_and_month(self) -> float | None:
+        """The same for one of the users."""
+        monthly = self.price_per_month
+        return None if monthly is None or not self.users else monthly / self.users
 
     @property
     def kilowatts(self) -> float | None:
@@ -80,7 +87,9 @@ def compare(
         own = {"hardware.price_per_gpu_hour": None, "hardware.gpus_per_node": None} if gpu.name != _own(stated) else {}
         one = stated.changed({"hardware.gpu": gpu.name, **own})
         found = recommend(one, gpus, least="gpus", prices=prices)
-        rows.append(TypeRow(gpu.name, found, gpu.tdp_watts, _defaults(one, gpu.gpus_per_node)))
+        users = one.problem().workload.users
+        there = None if users is None else users.concurrent
+        rows.append(TypeRow(gpu.name, found, gpu.tdp_watts, _defaults(one, gpu.gpus_per_node), there))
     return tuple(sorted(rows, key=_rank))
 
 
@@ -100,7 +109,7 @@ def _defaults(stated: Stated, each: int) -> tuple[str, ...]:
     said = []
     if stated.value("hardware.gpus_per_node") is None:
         said.append(f"how many GPUs a node has (the catalog: {each})")
-    if stated.value("hardware.network_gb_per_s") is None:
+    if stated.value("hardware.internode_gbit_per_s") is None:
         said.append("the network between nodes (the catalog has the usual one)")
     return tuple(said)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.questions.solve import solve
+from optimizer.questions.variants import FIRST
 from optimizer.reading.load import resolve_model
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer
@@ -56,51 +57,52 @@ def fit(
     found = []
     for index, model in enumerate(models or catalog.names("models")):
         told(model)
-        found.append(_one(stated, index, model))
+        found += _all_of(stated, index, model)
     fits = [one for one in found if one.point.objective is not None]
-    # The objective is what it is for each preset: less is better in all of them but where tokens are counted.
-    fits.sort(key=lambda one: (one.point.objective.value if one.point.objective else 0.0, one.model))
+    fits.sort(key=lambda one: (*_rank(one.point), one.model))
     rest = sorted((one for one in found if one.point.objective is None), key=lambda one: (one.parameters, one.model))
     return (*fits, *rest)
 
 
-def _one(stated: Stated, index: int, model: str) -> ModelFit:
-    first: ModelFit | None = None
-    for weights in (None, *SMALLER):
-        changes = {"model": model, "search.weight_precision": None if weights is None else [weights]}
-        spec = Spec(
-            index, {"model": model} | ({} if weights is None else {"search.weight_precision": weights}), None, model
+def _rank(point: Point) -> tuple[float, float]:
+    """What the preset puts first, then the objective; lower is better."""
+    first = FIRST.get(point.preset)
+    return (0.0 if first is None else float(first(point))), point.objective.value if point.objective else 0.0
+
+
+def _all_of(stated: Stated, index: int, model: str) -> list[ModelFit]:
+    """The published format where it fits; else every smaller one that does, or the published one with why it does not."""
+    first = _one(stated, index, model, None)
+    if first.point.objective is not None or first.point.status == "error":
+        return [first]
+    smaller = [_one(stated, index, model, weights) for weights in SMALLER]
+    return [one for one in smaller if one.point.objective is not None] or [first]
+
+
+def _one(stated: Stated, index: int, model: str, weights: str | None) -> ModelFit:
+    """A model in a format; None: the published one."""
+    changes = {"model": model, "search.weight_precision": None if weights is None else [weights]}
+    spec = Spec(
+        index, {"model": model} | ({} if weights is None else {"search.weight_precision": weights}), None, model
+    )
+    try:
+        problem = replace(stated.changed(changes), model=None).problem()
+    except ProblemError as error:
+        if not error.field.startswith(_OF_THE_MODEL):
+            raise
+        # What the file asks for is beyond this model: it does not fit, and the others are tried all the same.
+        facts = resolve_model(model, stated.folder)
+        point = failed(spec, str(error))
+        return ModelFit(model, facts.parameters, facts.native_weight_format, True, point, None, None)
+    if problem.serving != "joint":
+        raise ProblemError(
+            "serving", f"{problem.serving} is taken by optimizer solve and optimizer check; state joint here"
         )
-        try:
-            problem = replace(stated.changed(changes), model=None).problem()
-        except ProblemError as error:
-            if not error.field.startswith(_OF_THE_MODEL):
-                raise
-            # What the file asks for is beyond this model: it does not fit, and the others are tried all the same.
-            facts = resolve_model(model, stated.folder)
-            point = failed(spec, str(error))
-            return ModelFit(model, facts.parameters, facts.native_weight_format, True, point, None, None)
-        if problem.serving != "joint":
-            raise ProblemError(
-                "serving", f"{problem.serving} is taken by optimizer solve and optimizer check; state joint here"
-            )
-        answer = solve(problem, repairs=False)
-        assert isinstance(answer, Answer)
-        word = answer.strategy.weight_precision if answer.strategy else weights or problem.model.native_weight_format
-        made = ModelFit(
-            model,
-            problem.model.parameters,
-            word,
-            weights is None,
-            point_of(spec, problem, answer),
-            _left(answer),
-            _rate(answer),
-        )
-        if answer.strategy is not None:
-            return made
-        first = first or made
-    assert first is not None
-    return first
+    answer = solve(problem, repairs=False)
+    assert isinstance(answer, Answer)
+    word = answer.strategy.weight_precision if answer.strategy else weights or problem.model.native_weight_format
+    point = point_of(spec, problem, answer)
+    return ModelFit(model, problem.model.parameters, word, weights is None, point, _left(answer), _rate(answer))
 
 
 def _left(answer: Answer) -> int | None:

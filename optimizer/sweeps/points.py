@@ -120,9 +120,7 @@ def point_of(spec: Spec, problem: Problem, answer: Answer, notes: tuple[str, ...
         problem: what was solved.
         notes: sentences on what was left out of the question.
     """
-    checked, price = answer.verification, problem.hardware.price_per_gpu_hour
-    hourly = price * answer.strategy.gpus if price is not None and answer.strategy is not None else None
-    tokens = answer.metrics.tokens_per_s * answer.metrics.availability * 3600 if answer.metrics else 0.0
+    checked, metrics = answer.verification, answer.metrics
     return Point(
         index=spec.index,
         name=spec.name,
@@ -133,8 +131,8 @@ def point_of(spec: Spec, problem: Problem, answer: Answer, notes: tuple[str, ...
         metrics=answer.metrics,
         objective=answer.objective,
         preset=problem.objective.preset,
-        price_per_hour=hourly,
-        price_per_million_output_tokens=hourly / tokens * 1e6 if hourly is not None and tokens else None,
+        price_per_hour=metrics.price_per_hour if metrics else None,
+        price_per_million_output_tokens=metrics.price_per_million_output_tokens if metrics else None,
         binding=binding_of(answer.rules),
         conflict=answer.conflicts[0].rules if answer.conflicts else (),
         said=answer.explanation[0] if answer.status != "optimal" and answer.explanation else "",

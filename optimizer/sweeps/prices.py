@@ -1,7 +1,9 @@
 """A price file: what one GPU costs per hour, by catalog name, each with where the figure is from.
 
+    date: 2026-11-02                                   # when they held
     h100-sxm-80gb: 2.99
     a100-sxm-80gb: {price_per_gpu_hour: 1.79, source: "quote of 2026-11-02"}
+    mi300x-192gb: {price_per_node_hour: 20.4, gpus_per_node: 8}
 
 The product ships no prices: they change by the week and by the customer.
 """
@@ -24,8 +26,41 @@ def load_prices(path: str | Path) -> dict[str, float]:
     """
     found = {}
     for name, stated in read_mapping(Path(path), str(path)).items():
-        price = stated.get("price_per_gpu_hour") if isinstance(stated, dict) else stated
-        if isinstance(price, bool) or not isinstance(price, int | float) or not (math.isfinite(price) and price >= 0):
-            raise ProblemError(f"{path}: {name}", f"{stated!r} is no price; a number per GPU and hour, from 0")
-        found[catalog.gpu(str(name), field=str(path)).name] = float(price)
+        if name == "date":
+            continue
+        gpu = catalog.gpu(str(name), field=str(path))
+        found[gpu.name] = _per_gpu(stated, f"{path}: {name}", gpu.gpus_per_node)
     return found
+
+
+def dated(path: str | Path) -> str | None:
+    """When the prices of a file held, as it says; None: it does not say."""
+    stated = read_mapping(Path(path), str(path)).get("date")
+    return None if stated is None else str(stated)
+
+
+_FIELDS = {"price_per_gpu_hour", "price_per_node_hour", "gpus_per_node", "source", "date"}
+
+
+def _per_gpu(stated: object, field: str, usual_gpus: int) -> float:
+    """The price of one GPU; that of a node is shared by all its GPUs."""
+    if not isinstance(stated, dict):
+        return _price(stated, field)
+    unknown = sorted(set(map(str, stated)) - _FIELDS)
+    if unknown:
+        raise ProblemError(f"{field}.{unknown[0]}", f"is no field of a price; {', '.join(sorted(_FIELDS))} are")
+    each, node = (stated.get(name) for name in ("price_per_gpu_hour", "price_per_node_hour"))
+    if (each is None) == (node is None):
+        raise ProblemError(field, "state one of price_per_gpu_hour and price_per_node_hour")
+    if each is not None:
+        return _price(each, field)
+    gpus = stated.get("gpus_per_node", usual_gpus)
+    if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 1:
+        raise ProblemError(f"{field}.gpus_per_node", f"{gpus!r} is not allowed; a whole number from 1")
+    return _price(node, field) / gpus
+
+
+def _price(price: object, field: str) -> float:
+    if isinstance(price, bool) or not isinstance(price, int | float) or not (math.isfinite(price) and price >= 0):
+        raise ProblemError(field, f"{price!r} is no price; a number per GPU and hour, from 0")
+    return float(price)

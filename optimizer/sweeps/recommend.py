@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.problem import Problem
 from optimizer.questions.many import ProblemFamily, family_key
+from optimizer.questions.uniform import solve
 from optimizer.reading.question import kind_of_values
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer
@@ -93,6 +94,8 @@ def recommend(
         time_limit_s=time_limit_s,
     )
     hardware = _hardware(asked.specs, Maker(asked.stated, asked.prices), least)
+    if any(one.problem.workload.users is not None for one in hardware):
+        return _one_by_one(hardware, least)
     families = _families([one.problem for one in hardware])
     machines: list[tuple[_Hardware, MachineChoice]] = []
     refused: list[_Hardware] = []
@@ -108,6 +111,27 @@ def recommend(
         else:
             refused.append(one)
     return _told(hardware, machines, refused, families, least)
+
+
+def _one_by_one(hardware: Sequence[_Hardware], least: Least) -> Recommendation:
+    """The least hardware where each has to be solved for by itself: the cheapest first, until one is enough.
+
+    Of equal cost the first asked that is enough is taken, and no other is compared with it.
+    """
+    refused: dict[str, _Hardware] = {}
+    verified, count = True, 0
+    point, cost = None, None
+    for one in hardware:
+        answer = solve(one.problem, reasons=False, alternatives=0)
+        verified = verified and answer.verification.passed
+        if answer.status in ("optimal", "feasible"):
+            point = point_of(one.spec, one.problem, answer, one.notes)
+            cost = one.cost / PRICE_UNIT if least == "price" else float(one.cost)
+            break
+        refused[one.problem.hardware.gpu.name] = one
+        count += 1
+    below = tuple(point_of(one.spec, one.problem, solve(one.problem, repairs=False)) for one in refused.values())
+    return Recommendation(least, point, cost, below, len(hardware), count, verified, proved=verified)
 
 
 def _told(

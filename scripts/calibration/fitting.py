@@ -65,6 +65,8 @@ FIXED = (
     "speedup_4bit",
     "t_step",
     "t_sequence",
+    "t_latent",
+    "t_indexer",
 )
 BUNCHING = Free(0.09, 0.003, 1.0)
 START_MS = Free(30.0, 0.01, 300.0)

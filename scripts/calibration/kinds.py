@@ -12,7 +12,7 @@ from optimizer.catalog.constants import ClosedLoopConstants, CostConstants
 from optimizer.costs.closed_loop import StepTimes
 from optimizer.costs.corpus import Corpus
 from optimizer.costs.measured_runs import MeasuredRun, run_of
-from optimizer.costs.queued import burst, highest_throughput, static_batch
+from optimizer.costs.queued import highest_throughput, static_batch
 from optimizer.costs.split_pools import split_pools
 from optimizer.reading.measurements import (
     ALL_AT_ONCE,
@@ -59,7 +59,7 @@ def predict(
 def _of_kind(
     kind: str, runs: Sequence[MeasuredRun], values: CostConstants, engines: Mapping[str, ClosedLoopConstants]
 ) -> list[Predicted]:
-    if kind in {OPEN_LOOP, DISAGGREGATED_OPEN}:
+    if kind in {OPEN_LOOP, ALL_AT_ONCE, DISAGGREGATED_OPEN}:
         return [Predicted(**vars_of(open_loop(run))) for run in runs]
     if kind == DISAGGREGATED:
         return _split(runs, values, engines)
@@ -74,13 +74,6 @@ def _of_kind(
             Predicted(ttft, ttft, NAN, tpot, tpot, NAN, 1e3 * run.row.concurrency * run.row.output_tokens / whole)
             for run, ttft, tpot, whole in zip(runs, times["ttft"], times["tpot"], times["e2e"], strict=True)
         ]
-    if kind == ALL_AT_ONCE:
-        half, last = (burst(steps, concurrency, output, share) for share in (0.5, 0.99))
-        return [
-            Predicted(*(float(v[i, 0]) for v in (half.ttft_ms, half.ttft_ms, last.ttft_ms)),
-                      *(float(v[i, 0]) for v in (half.tpot_ms, half.tpot_ms, last.tpot_ms, half.output_tok_s)))
-            for i in range(len(runs))
-        ]  # fmt: skip
     queued = {OFFLINE_MAX: highest_throughput, STATIC_BATCH: static_batch}[kind](steps, concurrency, output)
     return [
         Predicted(

@@ -1,4 +1,4 @@
-"""Open-loop runs, played request by request: so many Poisson arrivals, and the percentiles of what they saw.
+"""Open-loop runs and bursts, played request by request: so many arrivals, and the percentiles of what they saw.
 
 A run of 200 requests does not reach the steady state that the product's answers speak of, so the run itself is played,
 with the verifier's simulator and several seeds.
@@ -6,7 +6,8 @@ with the verifier's simulator and several seeds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +26,12 @@ SPREAD = 0.7
 """Standard deviation of the log lengths drawn where the outputs are long enough to vary (chat logs: 0.7 to 1.1)."""
 SHORTEST_VARIED = 32
 MOST_SEQUENCES = 256
+PLAYED_STEPS = 0.5
+"""Steps before the first that a request waits for in a played run. The product's formulas count ``admit_steps`` in all; what is left
+of the step under way is part of the play. First tokens at low rates ask for 0 to 1 (vLLM, one A10 and two nodes of A100)."""
+EAGER_LAUNCHES = 10.0
+"""How many times longer a layer's launches take without CUDA graphs, where experts are routed: 18 ms a token become 139
+(DeepSeek-V2.5 over two nodes, vLLM 0.8.3, the only runs of it)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ def open_loop(run: MeasuredRun) -> Percentiles:
         row.tp, row.pp, 1, run.shape.ep, MOST_SEQUENCES, run.shape.layers_per_stage,
         run.shape.weight_format, run.shape.kv_format,
     )  # fmt: skip
-    times = step_times(problem, strategy)
+    times = replace(step_times(problem, strategy), admit_steps=PLAYED_STEPS)
     first, each, duration = [], [], 0.0
     for seed in range(SEEDS):
         random = np.random.default_rng(seed)
@@ -74,7 +81,8 @@ def open_loop(run: MeasuredRun) -> Percentiles:
 
 def _arrivals(run: MeasuredRun, random: np.random.Generator) -> list[Arrival]:
     row = run.row
-    at = np.cumsum(random.exponential(1e3 / row.rate_per_s, row.concurrency))
+    gaps = random.exponential(1.0, row.concurrency)
+    at = np.cumsum(gaps) * 1e3 / row.rate_per_s if math.isfinite(row.rate_per_s) else np.zeros(row.concurrency)
     lengths = np.tile([[row.prompt_tokens], [row.output_tokens]], row.concurrency).astype(np.float64)
     if row.output_tokens >= SHORTEST_VARIED:
         drawn = np.exp(SPREAD * random.standard_normal(lengths.shape) - SPREAD**2 / 2)
@@ -90,6 +98,14 @@ def _problem(run: MeasuredRun) -> Problem:
     problem = ClosedLoop(run.model, run.gpu, [run.shape], *one, gpus_per_node=per_node).problem
     most = 8 * (row.prompt_tokens + row.output_tokens)
     wanted = problem.requirements.model_copy(update={"max_sequence_tokens": most})
+    gpu = run.gpu
+    if row.eager and run.model.experts:
+        gpu = gpu.model_copy(update={"layer_time_factor": gpu.layer_time_factor * EAGER_LAUNCHES})
+    hardware = problem.hardware.model_copy(update={"gpu": gpu})
     return problem.model_copy(
-        update={"requirements": wanted, "engine": row.engine if row.engine != "trtllm" else "vllm"}
+        update={
+            "hardware": hardware,
+            "requirements": wanted,
+            "engine": row.engine if row.engine != "trtllm" else "vllm",
+        }
     )

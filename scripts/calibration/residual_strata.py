@@ -21,7 +21,7 @@ from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.shapes import Floats
 
 QUANTILES = (5, 10, 50, 90, 95)
-MOST_WIDENING = 3.0
+MOST_WIDENING = 4.0
 TRUSTED = 85
 """Percent of coverage below which a stratum gives way to a coarser one."""
 ALONE = 1.3

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from memory_logs.unstated import why_not
 from memory_logs.versions import Defaults, before_v1_defaults, defaults_of, version_of
 from optimizer.catalog import lookup as catalog
 from optimizer.checkpoints.huggingface import model_from_config
@@ -99,6 +100,10 @@ def predicted(case: Case, quantity: str) -> float | str:
     Raises:
         ProblemError: the model or the GPU is not known, or the quantity is none of those.
     """
+    version = version_of(case.engine, case.source, case.note)
+    why = why_not(quantity, case.note, case.engine, version, catalog.model(case.model), case.weights, _named(case))
+    if why is not None:
+        raise ProblemError(quantity, f"is not predicted: {why}")
     found = _start_up(case)
     if quantity.startswith("fits"):
         return "yes" if found.spare >= 0 else "no"
@@ -111,6 +116,15 @@ def predicted(case: Case, quantity: str) -> float | str:
 def _start_up(case: Case) -> StartUp:
     problem, shape = problem_of(case)
     return start_up(problem, shape)
+
+
+def start_of(case: Case) -> tuple[StartUp, str]:
+    """What a case prints, and the compute capability of its GPU.
+
+    Raises:
+        ProblemError: the model or the GPU is not known.
+    """
+    return _start_up(case), problem_of(case)[0].hardware.gpu.capability
 
 
 def problem_of(case: Case) -> tuple[Problem, Shape]:
@@ -156,11 +170,9 @@ def _model(case: Case) -> ModelFacts:
         ProblemError: the catalog has none.
     """
     own = catalog.model(case.model)
-    for name in (*re.findall(r"[A-Za-z][\w.]*(?:-[\w.]+)+", case.note), f"{own.name}-{case.weights}"):
-        meant = SAME_WEIGHTS.get(name.lower(), name)
-        if meant.lower() in checkpoint_names():
-            own = catalog.model(meant)
-            break
+    for name in _named(case):
+        own = catalog.model(name)
+        break
     until, said = FIRST_RELEASES.get(case.model, ("0", {}))
     if said and ordered(version_of(case.engine, case.source, case.note)) < ordered(until):
         own = as_stated(own.name, said)
@@ -181,6 +193,13 @@ def _model(case: Case) -> ModelFacts:
     ):
         own = as_stated(own.name, {"quantization_config": mixed_nvfp4(own.layers)})
     return without_latents(own) if re.search(r"MLA not used|no MLA", case.note) else own
+
+
+def _named(case: Case) -> list[str]:
+    """Checkpoints of the catalog that a note names, or that are the model in the format of the weights."""
+    names = (*re.findall(r"[A-Za-z][\w.]*(?:-[\w.]+)+", case.note), f"{catalog.model(case.model).name}-{case.weights}")
+    meant = [SAME_WEIGHTS.get(name.lower(), name) for name in names]
+    return [name for name in meant if name.lower() in checkpoint_names()]
 
 
 def mixed_nvfp4(layers: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from optimizer import Fixed, check
@@ -87,11 +88,31 @@ def test_states_take_blocks_of_the_cache() -> None:
     problem = _problem("qwen3.5-27b-fp8", "rtx-pro-6000", "0.26.0", 0.9, 262_144, 8192, 1024)
     assert _started(problem, 1, (64,)).sequences_of_states == pytest.approx(939, rel=0.2)
     assert _started(_problem("llama3-8b", "h100", "0.26.0", 0.9, 8192, 8192), 1, (32,)).sequences_of_states is None
-    answer = check(problem, Fixed(1, 1, 1, max_num_seqs=1024))
-    assert any(
-        "a block of states for each of 1,024 sequences" in sentence
-        for sentence in memory_sentences(problem, answer.strategy)
-    )
+
+
+@pytest.mark.parametrize(("tp", "share", "blocks", "block"), [(2, 3.86, 161, 25_690_112), (1, 3.60, 75, 51_380_224)])
+def test_blocks_of_states_are_as_logs_have_them(tp: int, share: float, blocks: int, block: int) -> None:
+    # vllm issue 49064: 161 blocks in 3.86 GiB (TP2, bf16); vllm-project/recipes pull request 810: 75 blocks (TP1, fp8), 91,022 tokens.
+    problem = _problem("qwen3.5-27b-fp8", "rtx-pro-6000", "0.26.0", 0.9, 262_144, 8192, 1024)
+    costs = AnalyticCosts(problem, [Shape(tp, 1, 1, "fp8", "bf16" if tp == 2 else "fp8", (64,))])
+    memory = costs.memory()
+    assert memory.state_block.tolist() == [[block]]
+    assert memory.state_sequences(np.array([[int(share * GIB)]]), 4096).tolist() == [blocks]
+
+
+@pytest.mark.parametrize(
+    ("sequences", "starts", "unsure"), [(256, True, False), (1000, True, True), (1200, False, False)]
+)
+def test_a_block_for_each_sequence_is_a_rule(sequences: int, starts: bool, unsure: bool) -> None:
+    problem = _problem("qwen3.5-27b-fp8", "rtx-pro-6000", "0.26.0", 0.9, 262_144, 8192, 1024)
+    answer = check(problem, Fixed(1, 1, 1, max_num_seqs=sequences), repairs=False)
+    rule = next(rule for rule in answer.rules if rule.id == "state_blocks")
+    assert rule.holds is starts and answer.feasible is starts
+    assert answer.verification.passed, answer.verification.mismatches
+    said = any("block of states" in sentence for sentence in memory_sentences(problem, answer.strategy))
+    assert said is unsure
+    older = problem.model_copy(update={"engine_version": "0.18.0"})
+    assert all(rule.id != "state_blocks" for rule in check(older, Fixed(1, 1, 1), repairs=False).rules)
 
 
 def test_a_version_that_asks_for_too_much_is_said() -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from optimizer.explain.uniform.relaxations import Relaxation
+from optimizer.explain.common.relaxations import Relaxation
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.load import problem_from_dict
 from optimizer.reading.stated import Stated

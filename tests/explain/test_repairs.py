@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from optimizer import Fixed, check, problem_from_dict, solve
+from optimizer.explain.common.relaxations import Relaxation
 from optimizer.explain.uniform.infeasible import solved_again
 from optimizer.explain.uniform.least import Least
-from optimizer.explain.uniform.relaxations import Relaxation
 from optimizer.explain.uniform.repair import candidates, changed_stated, find_repairs, least_changes
 from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.errors import ProblemError

@@ -32,8 +32,12 @@ PLANS = 5
 NEAR = 1e-5
 
 
-def inventory(seed: int, *, often: bool) -> InventoryProblem:
-    """A small inventory whose parts fail rarely, or so often that failures weigh more than latency."""
+def inventory(seed: int, *, often: bool, cheap: bool = False) -> InventoryProblem:
+    """A small inventory whose parts fail rarely, or so often that failures weigh more than latency.
+
+    Args:
+        cheap: a request that is not served counts less than any that is.
+    """
     values: dict[str, Any] = small_inventory(seed)
     values["workload"]["requests_per_s"] = 2.0
     if often:
@@ -43,6 +47,8 @@ def inventory(seed: int, *, often: bool) -> InventoryProblem:
             "rack_mtbf_hours": 120,
             "zone_mtbf_hours": 150,
         }
+    if cheap:
+        values["objective"] = {"unserved_penalty_ms": 5.0}
     return inventory_from_dict(values)
 
 
@@ -77,10 +83,11 @@ def bound_at(problem: InventoryProblem, candidates: Candidates, cuts: Cuts, plac
 LONG = [pytest.param(seed, marks=pytest.mark.long) for seed in (0, 6, 7, 9, 11)]
 
 
+@pytest.mark.parametrize("cheap", [False, True])
 @pytest.mark.parametrize("often", [False, True])
 @pytest.mark.parametrize("number", [3, 5, *LONG])
-def test_no_bound_is_above_the_value_of_a_plan(number: int, often: bool) -> None:
-    problem = inventory(number, often=often)
+def test_no_bound_is_above_the_value_of_a_plan(number: int, often: bool, cheap: bool) -> None:
+    problem = inventory(number, often=often, cheap=cheap)
     candidates = Candidates(problem)
     candidates.admit()
     cuts = Cuts(candidates, ObjectiveWeights.of(problem.objective))
@@ -91,7 +98,7 @@ def test_no_bound_is_above_the_value_of_a_plan(number: int, often: bool) -> None
         assert found <= placed.value.exact_ms + 1e-5
         shares.append(found / placed.value.exact_ms)
     # It says something: some bound is next to its value.
-    assert max(shares) > (0.3 if often else 0.99)
+    assert max(shares) > (0.3 if often else 0.98)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -116,9 +123,10 @@ def test_what_a_loss_leaves_exactly_is_enough(count: int) -> None:
         assert (new_solver(seed=1).solve(master.model) == cp_model.OPTIMAL) is allowed
 
 
+@pytest.mark.parametrize("cheap", [False, True])
 @pytest.mark.parametrize("seed", [9, pytest.param(11, marks=pytest.mark.long)])
-def test_what_nodes_are_worth_bounds_the_best_plan(seed: int) -> None:
-    problem = inventory(seed, often=False)
+def test_what_nodes_are_worth_bounds_the_best_plan(seed: int, cheap: bool) -> None:
+    problem = inventory(seed, often=False, cheap=cheap)
     candidates = Candidates(problem)
     candidates.admit()
     best = InventorySolver(problem, candidates).run().best

@@ -86,3 +86,17 @@ def test_the_fit_finds_the_constants_behind_made_up_runs() -> None:
     for name, value in truth.values().items():
         if name in found:
             assert np.isclose(found[name], value, rtol=0.02), name
+
+
+def test_the_document_shows_what_the_command_prints() -> None:
+    from calibration import document
+
+    text = document.DOCUMENT.read_text(encoding="utf-8")
+    assert document.filled(text) == text, "run python scripts/calibrate.py … --write"
+
+
+def test_intervals_hold_what_they_should_wherever_two_models_were_measured() -> None:
+    from optimizer.catalog.accuracy import strata
+
+    shares = [share for stratum in strata() for share in stratum.coverage if share is not None]
+    assert len(shares) > 20 and min(shares) >= 85 and max(shares) <= 95

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts import memory
+from scripts.memory import left_out
 
 COLUMNS = (
     "case", "source", "model", "gpu", "tp", "pp", "dp", "kv dtype", "weights", "util", "max_model_len", "measured quantity",
@@ -69,3 +70,24 @@ def test_the_command_writes_every_row(tmp_path: Path, capsys: pytest.CaptureFixt
     assert written[0]["predicted value"] == "14.9575"
     assert "no-such-model" in written[1]["why not"]
     assert "1 of 2 rows predicted" in capsys.readouterr().out
+
+
+def test_what_a_case_does_not_state_is_not_predicted() -> None:
+    lines = (
+        "a|vllm-project/recipes#810|qwen3.5-27b|rtx5090-32gb|2|1|1|fp8|fp8|0.9|262144|KV tokens that fit|377456|V1 0.26; util not stated",
+        "b|sgl-project/sglang#1|llama3.1-8b|l4-24gb|1|1|1|bf16|bf16|0.9|8192|KV memory GiB/GPU|3|SGLang; mem fraction not stated",
+        "c|x|qwen3.5-27b|rtx-a6000-48gb|1|1|1|fp8|nvfp4|0.9|131072|weights GiB/GPU|19.75|Qwen3.8-27B NVFP4",
+        "d|vllm-project/vllm#2382|mixtral-8x7b|a100-sxm-80gb|2|1|1|bf16|int4|0.5|32768|KV tokens that fit|103792|V0 0.2.7, AWQ",
+        "e|vllm-project/vllm#2382|mixtral-8x7b|a100-sxm-80gb|2|1|1|bf16|int4|0.5|32768|weights GiB/GPU|11.6|V0 0.2.7, AWQ",
+    )
+    found = memory.predict([dict(zip(COLUMNS, line.split("|"), strict=True)) for line in lines])
+    words = ("share of memory", "share of memory", "NVFP4", "one by one", "")
+    assert all(word in row["why not"] and bool(row["why not"]) is not bool(row["predicted value"])
+               for word, row in zip(words, found, strict=True))  # fmt: skip
+
+
+def test_each_case_is_left_out_of_its_own_fit() -> None:
+    said = left_out(memory.predict(rows()))
+    assert said[0].startswith("leave-one-case-out, fits or not: ") and said[0].split()[4] == said[0].split()[6]
+    worst = float(said[1].rsplit("worst ", 1)[1].split()[0])
+    assert worst < 15

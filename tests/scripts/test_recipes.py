@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.recipes.__main__ import RECIPES, failure
+from scripts.recipes.__main__ import RECIPES, failure, together
 from scripts.recipes.recipe import Recipe, after, replaced
 
 ROOT = Path(__file__).parents[2]
@@ -22,8 +22,8 @@ def test_it_applies_and_touches_few_files(recipe: Recipe) -> None:
         assert changed != text and len(changed) > len(text)
 
 
-def test_the_shortest_works() -> None:
-    assert failure(RECIPES[0], alone=True) is None
+def test_each_one_s_own_test_fails_without_it_and_passes_with_it() -> None:
+    assert together() == {}
 
 
 @pytest.mark.long

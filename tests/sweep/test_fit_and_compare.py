@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from typer.testing import CliRunner
 from optimizer import problem_from_dict, solve
 from optimizer.cli.program import app
 from optimizer.facts.errors import ProblemError
-from optimizer.reading.question import question_from_dict
+from optimizer.reading.question import load_question, question_from_dict
 from optimizer.sweeps.compare import HOURS_OF_A_MONTH, cheapest, compare
 from optimizer.sweeps.fit import fit
+from optimizer.sweeps.prices import dated, load_prices
+from optimizer.verify import verify_answer
 from tests.conftest import changed
 
+ROOT = Path(__file__).resolve().parents[2]
 HOME: dict[str, Any] = {
     "name": "home",
     "hardware": {"gpu": "rtx-4090-24gb", "nodes": 1, "gpus_per_node": 4},
@@ -31,9 +35,15 @@ PRICES = {"h100-sxm-80gb": 3.0, "l40s-48gb": 1.0}
 
 def test_each_model_is_solved_for_in_the_first_format_that_fits() -> None:
     found = {
-        one.model: one for one in fit(question_from_dict(HOME).stated, ["deepseek-v3", "llama3-70b", "gpt-oss-120b"])
+        (one.model, one.weight_format): one
+        for one in fit(question_from_dict(HOME).stated, ["deepseek-v3", "llama3-70b", "gpt-oss-120b"])
     }
-    small, dense, large = found["gpt-oss-120b"], found["llama3-70b"], found["deepseek-v3"]
+    small, dense, four_bit = (
+        found[one] for one in (("gpt-oss-120b", "mxfp4"), ("llama3-70b", "fp8"), ("llama3-70b", "int4"))
+    )
+    large = found["deepseek-v3", "fp8"]
+    # A 4-bit 70B over four cards is among the answers, beside the wider format.
+    assert not four_bit.published and four_bit.point.label == "TP4·PP1·DP1" and len(found) == 4
     assert small.published and small.weight_format == "mxfp4"
     # 141 GB of 16-bit weights are more than four cards have; in 8 bit they fit.
     assert not dense.published and dense.weight_format == "fp8"
@@ -44,6 +54,60 @@ def test_each_model_is_solved_for_in_the_first_format_that_fits() -> None:
         assert one.point.strategy == alone.strategy and one.point.metrics == alone.metrics
         assert one.point.verification is not None and one.point.verification.passed
     assert large.point.status == "infeasible" and "671B parameters" in large.point.said and large.left_bytes is None
+
+
+def test_prices_and_power_are_in_the_metrics_and_false_ones_are_found() -> None:
+    stated = changed(SERVICE, hardware={"gpu": "h100-sxm-80gb", "nodes": 1, "price_per_gpu_hour": 2.5})
+    problem = problem_from_dict(stated)
+    answer = solve(problem)
+    metrics, strategy = answer.metrics, answer.strategy
+    assert answer.verification.passed and metrics is not None and strategy is not None
+    # By hand: 4 requests/s of 250 tokens are 3.6 million tokens an hour; board power of an H100 SXM 700 W.
+    served = 4 * 250 * 3600 * metrics.availability / 1e6
+    assert metrics.price_per_hour == 2.5 * strategy.gpus and metrics.kilowatts_at_most == 0.7 * strategy.gpus
+    assert metrics.price_per_million_output_tokens == pytest.approx(2.5 * strategy.gpus / served, rel=1e-12)
+    assert metrics.kwh_per_million_output_tokens_at_most == pytest.approx(0.7 * strategy.gpus / served, rel=1e-12)
+    for name in ("price_per_hour", "price_per_million_output_tokens", "kwh_per_million_output_tokens_at_most"):
+        false = replace(answer, metrics=replace(metrics, **{name: getattr(metrics, name) * 1.001}))
+        assert not verify_answer(problem, false, exhaustive=False).passed, name
+
+
+def test_a_price_file_has_a_date_and_prices_of_nodes(tmp_path: Path) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_text("date: 2026-11-01\nh100: 2.5\nb200-sxm-180gb: {price_per_node_hour: 44}\n")
+    assert load_prices(file) == {"h100-sxm-80gb": 2.5, "b200-sxm-180gb": 5.5} and dated(file) == "2026-11-01"
+    for wrong in ("{price_per_node_hour: 4, price_per_gpu_hour: 1}", "{}", "{price: 3}", "{price_per_node_hour: -1}"):
+        file.write_text(f"h100: {wrong}\n")
+        with pytest.raises(ProblemError, match="h100"):
+            load_prices(file)
+
+
+def test_the_planner_compares_types_for_so_many_people(tmp_path: Path) -> None:
+    """One command of the README: what users at once cost, on which type; what a user costs follows from the row."""
+    data = json.loads(
+        CliRunner().invoke(
+            app,
+            ["compare", "--types", "h100-sxm-80gb,l40s-48gb", "--gpus", "1,2", "--model", "llama3.1-8b", "--prompt", "1000",
+             "--output", "250", "--users", "40", "--think", "5", "--tpot-p99", "50", "--prices", str(_prices(tmp_path)), "--json"],
+        ).output
+    )  # fmt: skip
+    first = data["types"][0]
+    assert first["verified"] and first["price_per_user_and_month"] == pytest.approx(first["price_per_month"] / 40)
+    rates = [one["point"]["metrics"]["requests_per_s"] for one in data["types"] if one["enough"]]
+    assert len(set(rates)) == len(rates) and all(0 < rate < 40 / 5 for rate in rates)
+
+
+def _prices(folder: Path) -> Path:
+    file = folder / "prices.yaml"
+    file.write_text("date: 2026-11-01\nh100-sxm-80gb: 3.0\nl40s-48gb: 1.0\n")
+    return file
+
+
+def test_the_home_researcher_s_six_cards() -> None:
+    found = load_question(ROOT / "problems" / "six-rtx-4090.yaml").stated
+    (best,) = [one for one in fit(found, ["gpt-oss-120b"]) if one.point.objective]
+    assert best.published and best.point.strategy is not None and best.point.strategy.gpus <= 6
+    assert best.point.metrics is not None and best.point.verification is not None and best.point.verification.passed
 
 
 def test_those_that_fit_come_first_best_objective_first() -> None:

@@ -240,3 +240,8 @@ def test_kernel_shares_by_generation_and_format() -> None:
     assert float(rates["nvfp4"].bandwidth) == pytest.approx(7700e6 * share.bandwidth), "what stays in 16 bit"
     assert float(rates["bf16"].linear) == pytest.approx(2250e9 * share.flops)
     assert float(rates["nvfp4"].linear) == pytest.approx(2250e9 * share.flops * c.speedup_4bit)
+    gpu |= {"compute_capability": "12.0"}
+    cards, share = rates_of(problem(hardware={"gpu": gpu}), "nvfp4"), c.generations["blackwell-rtx"]
+    assert share.flops_4bit is not None and share.flops_4bit > share.flops
+    assert float(cards.linear) == pytest.approx(2250e9 * share.flops_4bit * c.speedup_4bit)
+    assert float(cards.sixteen) == pytest.approx(2250e9 * share.flops)

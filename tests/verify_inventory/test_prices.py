@@ -95,3 +95,23 @@ def test_layers_that_cost_nothing_bound_nothing_and_warn_of_nothing() -> None:
         warnings.simplefilter("error")
         found = across.parts((stated.groups[0], stated.groups[1]), 5_000.0)
     assert found and all(np.isfinite(one.gains).all() for one in found)
+
+
+def test_answers_that_take_longer_than_a_lost_request_counts_are_proved() -> None:
+    """Long answers on slow GPUs: bounds ended at what an unserved request counts, and a gap of a third was left."""
+    stated = {
+        "model": "qwen2.5-32b",
+        "engine": "sglang",
+        "workload": {"prompt_tokens": 342, "output_tokens": 1530, "requests_per_s": 0.7},
+        "cluster": [
+            {"name": "a", "gpu": "a40-48gb", "nodes": 2, "gpus_per_node": 4},
+            {"name": "b", "gpu": "l20-48gb", "nodes": 1, "gpus_per_node": 2},
+        ],
+        "requirements": {"survive": {"gpu": 1}, "max_batch": 64},
+        "objective": {"unserved_penalty_ms": 20_000},
+    }
+    answer = solve_inventory(inventory_from_dict(stated), ranges=False)
+    assert answer.status == "optimal" and answer.verification.optimality == "exhaustive"
+    assert answer.objective is not None and answer.objective.value > 20_000
+    said = " ".join(answer.explanation)
+    assert "objective.unserved_penalty_ms" in said

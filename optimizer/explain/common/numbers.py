@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-GIB = 1024**3
+from optimizer.facts.hardware import GIB
 
 
 def amount(value: float | int | str | None, unit: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from optimizer.explain.common.numbers import count, milliseconds
+from optimizer.explain.common.penalty import cheaper_lost
 from optimizer.facts.inventory import InventoryProblem, level_word
 from optimizer.results.inventory import InventoryAnswer, LossScenario, Pool, instance_label
 from optimizer.search.uniform.quantities import ObjectiveWeights
@@ -143,7 +144,8 @@ def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: Invent
     said = [
         f"Objective '{problem.objective.preset}': {milliseconds(objective.value)} expected per request over failure states "
         f"(an unserved request counts {milliseconds(w.penalty_ms * w.unserved)}), {proof}. "
-        f"With everything up a request takes {milliseconds(mean)} in the mean."
+        f"With everything up a request takes {milliseconds(mean)} in the mean.",
+        *cheaper_lost(w, w.latency * mean),
     ]
     if answer.status == "optimal" and answer.gpus_used < answer.gpus_free:
         if found.ties_settled:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from optimizer.explain.common.fixed import fixed_words
 from optimizer.explain.common.numbers import count
 from optimizer.explain.inventory.trial import Trials, TrialStanding, Verdict
-from optimizer.explain.uniform.repair_words import fixed_words
 from optimizer.facts.inventory import InventoryProblem, level_word
 from optimizer.facts.text import starting
 from optimizer.results.answer import Conflict, Fixed

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from optimizer.explain.common.numbers import count
-from optimizer.explain.uniform.relaxations import Relaxation, batches, offered_formats, room_in_memory, switch_off
+from optimizer.explain.common.relaxations import Relaxation, batches, offered_formats, room_in_memory, switch_off
 from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Change, Fixed
 from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees

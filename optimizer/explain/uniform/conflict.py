@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from optimizer.costs.shapes import Ints
+from optimizer.explain.common.fixed import fixed_words
 from optimizer.explain.common.sets import hitting_sets
 from optimizer.explain.uniform.conflict_words import conflict_sentence
-from optimizer.explain.uniform.repair_words import fixed_words
 from optimizer.explain.uniform.wide import WideSearch, smallest
 from optimizer.results.answer import Conflict, Fixed, Repair
 from optimizer.search.uniform.build import Model

@@ -161,32 +161,40 @@ def _memory(quantities: Quantities, others: Screen, viable: Bools) -> str:
     )
 
 
+def _at(problem: Problem) -> str:
+    users = problem.workload.users
+    return f"at {problem.workload.requests_per_s:g} requests/s" if users is None else f"with {users.words}"
+
+
 def _kv_cache(quantities: Quantities, others: Screen, viable: Bools) -> str:
-    rate, share = quantities.problem.workload.requests_per_s, quantities.problem.requirements.preemption_share
+    at, share = _at(quantities.problem), quantities.problem.requirements.preemption_share
     said = f"requests in progress may want more KV cache than there is for at most {100 * share:g} % of the time"
     short = quantities.cache_shortfall(quantities.normal, quantities.space.row_shape)
     best = int(np.flatnonzero(viable)[np.argmin(short[viable])])
     room, wanted = quantities.tightest_cache(quantities.normal, best)
     if wanted is None:
-        return f"{said}, and at {rate:g} requests/s requests pile up without end"
-    return f"{said}, and at {rate:g} requests/s they want {_gib(wanted)} where there are {_gib(room)} at most"
+        return f"{said}, and {at} requests pile up without end"
+    return f"{said}, and {at} they want {_gib(wanted)} where there are {_gib(room)} at most"
 
 
 def _concurrency(quantities: Quantities, others: Screen, viable: Bools) -> str:
     needed, room = quantities.normal.n99, others.most
-    rate = f"{quantities.problem.workload.requests_per_s:g} requests/s"
+    at = _at(quantities.problem)
     fitting = np.flatnonzero(viable & (needed <= quantities.space.slots))
     said = "at most 1 % of requests may find all sequence slots taken"
     if not len(fitting):
-        return f"{said}, and at {rate} requests pile up without end"
+        return f"{said}, and {at} requests pile up without end"
     best = int(fitting[np.argmin((needed - room)[fitting])])
-    return f"{said}, which at {rate} takes {count(int(needed[best]), 'slot')} in a replica where there is room for {int(room[best])}"
+    return f"{said}, which {at} takes {count(int(needed[best]), 'slot')} in a replica where there is room for {int(room[best])}"
 
 
 def _request_rate(quantities: Quantities, others: Screen, viable: Bools) -> str:
     slots = np.clip(others.most, 1, quantities.space.slots)
     done = quantities.completes(quantities.space.row_shape, slots) * quantities.space.row_dp
     most, rate = float(done[viable].max()), quantities.problem.workload.requests_per_s
+    users = quantities.problem.workload.users
+    if users is not None:
+        return f"{users.words} send more requests than the replicas complete, at most {amount(most, 'requests/s')}"
     return f"{rate:g} requests/s arrive and the replicas complete at most {amount(most, 'requests/s')}"
 
 

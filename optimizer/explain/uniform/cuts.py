@@ -125,7 +125,13 @@ def _feasible(problem: Problem | None, patience: Patience) -> bool:
 def too_slow(problem: Problem) -> bool:
     """Whether all GPUs together never complete the demand, whatever the shape: known without the times of every number in progress."""
     work, off = problem.workload, problem.search.disabled_rules
-    plain = problem.costs is None and not work.mixed and work.speculation is None and problem.serving == "joint"
+    plain = (
+        work.users is None
+        and problem.costs is None
+        and not work.mixed
+        and work.speculation is None
+        and problem.serving == "joint"
+    )
     if not plain or "request_rate" in off:
         return False
     shapes, replicas = [], []

@@ -13,7 +13,8 @@ import numpy as np
 
 from optimizer.costs.shapes import Bools
 from optimizer.explain.common.patience import Patience
-from optimizer.explain.uniform.relaxations import Changes, Relaxation, make
+from optimizer.explain.common.relaxations import Changes, Relaxation
+from optimizer.explain.uniform.relaxations import make
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.search.uniform.oracle import Oracle, derived, subspace

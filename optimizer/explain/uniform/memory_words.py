@@ -6,15 +6,14 @@ from optimizer.costs.shapes import Shape
 from optimizer.costs.startup import start_up
 from optimizer.engines.memory import overhead_on
 from optimizer.engines.registry import engine_of
-from optimizer.facts.hardware import GpuFacts
+from optimizer.facts.hardware import GIB, GpuFacts
 from optimizer.facts.overhead import StatedOverhead
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
 
-GIB = 1 << 30
 SURE_OF_STATES = 0.75
-"""Share of the sequences whose states fit as planned that logs had room for: 0.76 (BF16) to 0.87 (FP8) on one RTX PRO 6000 with
-Qwen3.8-27B, vllm-project/recipes pull request 831."""
+"""Share of the planned blocks of states that logs had at least: 1.00 (two RX 7900 XT, vllm issue 49064), 0.86 (FP8) and 0.75 (BF16; both
+on one RTX PRO 6000 with 1,024 sequences, vllm-project/recipes pull request 831, of a build between versions)."""
 
 
 def memory_sentences(problem: Problem, strategy: Strategy | None) -> list[str]:
@@ -38,12 +37,14 @@ def memory_sentences(problem: Problem, strategy: Strategy | None) -> list[str]:
             f"Does not start in {engine.title} {problem.engine_version}: its check asks each stage for the cache of all layers, "
             f"{found.longest_sequence / GIB:.2f} GiB for {problem.max_sequence_tokens:,} tokens; {found.kv_memory / GIB:.2f} GiB are left."
         )
-    most = found.sequences_of_states
-    if engine.pages_states and most is not None and strategy.max_num_seqs > SURE_OF_STATES * most:
-        said.append(
-            f"May not start: {engine.title} wants a block of states for each of {strategy.max_num_seqs:,} sequences of a replica, and "
-            f"beside the rest there are about {most:,}; requirements.max_batch of {int(SURE_OF_STATES * most):,} is safe."
-        )
+    most, least = found.sequences_of_states, found.sequences_of_states_at_least
+    if most is not None and least is not None:
+        sure = max(1, min(least, int(SURE_OF_STATES * most)))
+        if sure < strategy.max_num_seqs <= most:
+            said.append(
+                f"May not start: {engine.title} wants a block of states for each of {strategy.max_num_seqs:,} sequences of a replica "
+                f"and has {most:,} as planned, but logs had down to {SURE_OF_STATES:.0%} of that; requirements.max_batch: {sure:,} is safe."
+            )
     return said
 
 

@@ -7,55 +7,33 @@ the resolution that "least change" refers to: 0.01 ms, 0.001 requests/s, one KV 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, get_args
 
 from optimizer.catalog import lookup as catalog
-from optimizer.costs.load import chain_length
-from optimizer.engines.kernels import kernels_of
-from optimizer.facts.demand import KvFormat, Percentile
+from optimizer.explain.common.relaxations import (
+    MS_STEPS,
+    PERCENT,
+    RATE_STEPS,
+    Changes,
+    Relaxation,
+    batches,
+    counted,
+    more_of_memory,
+    offered_formats,
+    shorter_sequences,
+    switch_off,
+)
+from optimizer.facts.demand import Percentile
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
-from optimizer.facts.model import WeightFormat
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Fixed
 from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
 
-Changes = Mapping[str, Any]
-
-PERCENT = 100
-MOST_UTILIZATION = 0.95
-"""Beyond this share engines fail to start: what the driver and other contexts hold is not theirs."""
 MOST_GPUS, GROWTH, USUAL_GPUS = 1024, 16, 128
-MS_STEPS, RATE_STEPS, SHARE_STEPS, BLOCK_TOKENS = 100, 1000, 1000, 16
 LONGEST_MS = 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class Relaxation:
-    """A field that may move.
-
-    Args:
-        id: for code; people read ``field``.
-        kind: ``limit`` (tables stay), ``rate``, ``context``, ``candidate`` (more candidates), ``nodes`` or ``choice``.
-        rules: ids of the rules it relaxes.
-        steps: how many settings there are beyond the stated one.
-        at: the changes of setting 1…steps; further settings allow more, unless the kind is ``candidate`` or ``choice``.
-        full: the changes that allow the most; None for ``choice``, whose settings stand side by side.
-        weight: what giving it up counts, smaller is offered first.
-    """
-
-    id: str
-    kind: str
-    field: str
-    rules: tuple[str, ...]
-    weight: int
-    steps: int
-    at: Callable[[int], Changes]
-    full: Changes | None
 
 
 def relaxations_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tuple[Relaxation, ...]:
@@ -64,13 +42,13 @@ def relaxations_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tup
     found = [
         *_gpus(problem, fixed),
         *offered_formats(problem, fixed),
-        *_context(problem),
+        *shorter_sequences(problem),
         *_gpu_type(stated, problem),
         *_degrees(problem, fixed),
         *_latencies(problem),
-        *_rate(problem),
+        *_rate(stated, problem),
         *batches(problem, fixed),
-        *_utilization(problem),
+        *more_of_memory(problem),
         *_survive(problem),
         *switch_off(problem),
     ]
@@ -94,56 +72,11 @@ def _gpus(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
     relaxations: list[Relaxation] = []
     usual = hardware.gpu.gpus_per_node
     if hardware.gpus_per_node < usual:
-        relaxations.append(_counted("gpus_per_node", "choice", "hardware.gpus_per_node", ("gpu_count",), 1,
+        relaxations.append(counted("gpus_per_node", "choice", "hardware.gpus_per_node", ("gpu_count",), 1,
                                hardware.gpus_per_node, usual))  # fmt: skip
     if most > nodes:
-        relaxations.append(_counted("nodes", "nodes", "hardware.nodes", ("gpu_count",), 1, nodes, most))
+        relaxations.append(counted("nodes", "nodes", "hardware.nodes", ("gpu_count",), 1, nodes, most))
     return relaxations
-
-
-def _counted(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, start: int, end: int) -> Relaxation:
-    """A whole number that moves from ``start`` (stated) to ``end`` one by one."""
-    sign = 1 if end > start else -1
-    full = None if kind == "choice" else {field: end}
-    return Relaxation(id, kind, field, rules, weight, abs(end - start), lambda k: {field: start + sign * k}, full)
-
-
-def _one(id: str, kind: str, field: str, rules: tuple[str, ...], weight: int, value: Any) -> Relaxation:
-    return Relaxation(id, kind, field, rules, weight, 1, lambda k: {field: value}, {field: value})
-
-
-def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
-    """Narrower weights, and a narrower KV cache, beside what is considered, where the GPU runs them."""
-    search, model = problem.search, problem.model
-    kernels, gpu = kernels_of(problem.engine), problem.hardware.gpu
-    relaxations = []
-    weights = search.weight_precision or (model.native_weight_format,)
-    narrow = set(get_args(WeightFormat)) - {"fp16", "bf16"}
-    runs = kernels.runs_weights("fp8", model.quantization, gpu)
-    if runs and not (fixed and fixed.weight_precision) and not narrow & set(weights):
-        assert "fp8" in get_args(WeightFormat)
-        relaxations.append(_one("fp8 weights", "candidate", "search.weight_precision", (), 2, [*weights, "fp8"]))
-    caches = search.kv_precision or (model.native_kv_format,)
-    runs = kernels.runs_cache("fp8", model.quantization, gpu)
-    if runs and not (fixed and fixed.kv_precision) and "fp8" not in caches:
-        assert "fp8" in get_args(KvFormat)
-        relaxations.append(_one("fp8 KV", "candidate", "search.kv_precision", (), 2, [*caches, "fp8"]))
-    return relaxations
-
-
-def _context(problem: Problem) -> list[Relaxation]:
-    """Shorter sequences, in KV blocks, down to the workload's own longest."""
-    start = problem.max_sequence_tokens
-    least = problem.longest_request_tokens
-    if least >= start:
-        return []
-    first = (start - 1) // BLOCK_TOKENS * BLOCK_TOKENS
-    steps = max(0, -(-(first - least) // BLOCK_TOKENS)) + 1
-    field = "requirements.max_sequence_tokens"
-    return [
-        Relaxation("context", "context", field, (), 3, steps,
-              lambda k: {field: max(least, first - (k - 1) * BLOCK_TOKENS)}, {field: least})
-    ]  # fmt: skip
 
 
 def _gpu_type(stated: Stated, problem: Problem) -> list[Relaxation]:
@@ -211,7 +144,7 @@ def _degrees(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
             )
         )
     if search.layer_imbalance < 2 and not pinned.layers_per_stage:
-        relaxations.append(_counted("layer_imbalance", "candidate", "search.layer_imbalance", ("layer_split",), 6,
+        relaxations.append(counted("layer_imbalance", "candidate", "search.layer_imbalance", ("layer_split",), 6,
                                search.layer_imbalance, search.layer_imbalance + 1))  # fmt: skip
     return relaxations
 
@@ -247,7 +180,16 @@ def _latencies(problem: Problem) -> list[Relaxation]:
     return relaxations
 
 
-def _rate(problem: Problem) -> list[Relaxation]:
+def _rate(stated: Stated, problem: Problem) -> list[Relaxation]:
+    users = problem.workload.users
+    if users is not None:
+        plain = stated.value("workload.concurrency") is not None
+        field, most = "workload.concurrency" if plain else "workload.users.concurrent", users.concurrent
+        return (
+            [Relaxation("rate", "rate", field, (), 8, most - 1, lambda k: {field: most - k}, {field: 1})]
+            if most > 1
+            else []
+        )
     rate, field = problem.workload.requests_per_s, "workload.requests_per_s"
     first = math.ceil(Fraction(repr(rate)) * RATE_STEPS)
     if first < 2:
@@ -258,55 +200,14 @@ def _rate(problem: Problem) -> list[Relaxation]:
     ]  # fmt: skip
 
 
-def batches(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
-    needs = problem.requirements
-    relaxations = []
-    most = chain_length(problem) // 2
-    if needs.max_batch is not None and needs.max_batch < most:
-        relaxations.append(
-            _counted("max_batch", "limit", "requirements.max_batch", ("max_batch",), 6, needs.max_batch, most)
-        )
-    if needs.min_batch > 1:
-        relaxations.append(
-            _counted("min_batch", "limit", "requirements.min_batch", ("min_batch",), 6, needs.min_batch, 1)
-        )
-    return relaxations
-
-
-def room_in_memory(problem: Problem) -> list[Relaxation]:
-    """Shorter sequences, and a larger share of the memory."""
-    return [*_context(problem), *_utilization(problem)]
-
-
-def _utilization(problem: Problem) -> list[Relaxation]:
-    share, field = problem.requirements.gpu_memory_utilization, "requirements.gpu_memory_utilization"
-    first = math.floor(Fraction(repr(share)) * SHARE_STEPS)
-    steps = round(MOST_UTILIZATION * SHARE_STEPS) - first
-    if steps < 1:
-        return []
-
-    def at(k: int) -> Changes:
-        return {field: (first + k) / SHARE_STEPS}
-
-    return [Relaxation("utilization", "limit", field, ("memory", "kv_cache"), 6, steps, at, at(steps))]
-
-
 def _survive(problem: Problem) -> list[Relaxation]:
     relaxations = []
     for level in ("gpu", "node"):
         losses = getattr(problem.requirements.survive, level)
         if losses:
             rule = f"survive_{level}"
-            relaxations.append(_counted(rule, "limit", f"requirements.survive.{level}", (rule,), 9, losses, 0))
+            relaxations.append(counted(rule, "limit", f"requirements.survive.{level}", (rule,), 9, losses, 0))
     return relaxations
-
-
-def switch_off(problem: Problem) -> list[Relaxation]:
-    """Rules of placement that a person may switch off; rules that an engine enforces are never offered."""
-    rule, off = "nvlink_locality", problem.search.disabled_rules
-    if rule in off:
-        return []
-    return [_one(rule, "limit", "search.disabled_rules", (rule,), 10, [*off, rule])]
 
 
 def make(stated: Stated, *changes: Changes) -> Problem | None:

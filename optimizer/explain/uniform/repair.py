@@ -11,8 +11,9 @@ from itertools import combinations
 from typing import Any
 
 from optimizer.explain.common.patience import Patience, TimeUpError
+from optimizer.explain.common.relaxations import Changes, Relaxation
 from optimizer.explain.uniform.least import Least
-from optimizer.explain.uniform.relaxations import Changes, Relaxation, make
+from optimizer.explain.uniform.relaxations import make
 from optimizer.explain.uniform.repair_words import repair_sentence
 from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem

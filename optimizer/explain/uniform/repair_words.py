@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from optimizer.explain.common.fixed import plain
 from optimizer.explain.common.numbers import count, listing
 from optimizer.facts.problem import Problem
-from optimizer.results.answer import Answer, Change, Fixed
+from optimizer.results.answer import Answer, Change
 
 UNITS = {
     "requirements.max_sequence_tokens": "tokens",
     "workload.requests_per_s": "requests/s",
+    "workload.concurrency": "users",
+    "workload.users.concurrent": "users",
     "requirements.max_batch": "sequences",
     "requirements.min_batch": "sequences",
 }
 MEANING = {
     "requirements.max_sequence_tokens": "the longest prompt plus output",
     "workload.requests_per_s": "the arrival rate",
+    "workload.concurrency": "the users at once",
+    "workload.users.concurrent": "the users at once",
     "requirements.max_batch": "the most sequences a replica may run at once",
     "requirements.min_batch": "the fewest sequences a replica must be able to run at once",
     "requirements.gpu_memory_utilization": "the share of each GPU's memory that may be used",
@@ -67,32 +71,3 @@ def change_words(change: Change, new: Problem) -> str:
     unit = f" {UNITS[field]}" if field in UNITS else ""
     origin = "" if old is None or isinstance(old, dict) else f" from {plain(old)}"
     return f"set {field}{origin} to {plain(value)}{unit}" + (f" ({meaning})" if meaning else "")
-
-
-def plain(value: Any) -> str:
-    """A value as it is written in the problem file."""
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(str(v) for v in value) + "]"
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    return str(value)
-
-
-def fixed_words(fixed: Fixed | None) -> str:
-    """Which decisions a person fixed, for sentences; empty when none."""
-    if fixed is None:
-        return ""
-    words = {
-        "TP": fixed.tensor_parallel,
-        "PP": fixed.pipeline_parallel,
-        "DP": fixed.data_parallel,
-        "EP": fixed.expert_parallel,
-        "experts sliced over DP ranks ": fixed.expert_slice_ranks,
-        "DCP": fixed.decode_context_parallel,
-    }
-    named = "·".join(f"{name}{value}" for name, value in words.items() if value)
-    more = [f"{count(fixed.max_num_seqs, 'sequence')} per replica"] if fixed.max_num_seqs else []
-    more += ["layers " + "+".join(str(v) for v in fixed.layers_per_stage)] if fixed.layers_per_stage else []
-    more += [f"{fixed.weight_precision} weights"] if fixed.weight_precision else []
-    more += [f"{fixed.kv_precision} KV cache"] if fixed.kv_precision else []
-    return " with ".join(part for part in (named, " and ".join(more)) if part)

@@ -79,6 +79,9 @@ def knobs(stated: Stated, problem: Problem) -> tuple[Knob, ...]:
         Knob("hardware.failures.node_mtbf_hours", "time between failures of one node", "hours", failures.node_mtbf_hours,
              False, field("hardware.failures.node_mtbf_hours")),
     ]  # fmt: skip
+    if work.users is not None:
+        # What arrives is no fact then but what each strategy makes of it.
+        found = [knob for knob in found if knob.field != "workload.requests_per_s"]
     # A law or a trace is no single number that could be moved.
     spread = [name for name, law in (("prompt", work.prompt_law), ("output", work.output_law)) if law or work.recorded]
     found = [knob for knob in found if knob.field not in {f"workload.{name}_tokens" for name in spread}]

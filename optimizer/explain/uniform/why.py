@@ -29,7 +29,7 @@ def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -
     if metrics.ttft_p99_ms is not None and metrics.tpot_p99_ms is not None:
         said += lacking_sentences(strategy, metrics)
         said.append(
-            f"At {problem.workload.requests_per_s:g} requests/s the first token takes "
+            f"{_at(problem, metrics)} the first token takes "
             f"{milliseconds(metrics.ttft_p99_ms)} at P99, each further token {milliseconds(metrics.tpot_p99_ms)} at P99, "
             f"and the fullest GPU holds {amount(metrics.memory_bytes_per_gpu, 'bytes')} "
             f"({metrics.memory_utilization:.1%} of its memory). "
@@ -38,6 +38,14 @@ def strategy_sentences(problem: Problem, strategy: Strategy, metrics: Metrics) -
     if problem.paged:
         said.append(_cache_sentence(problem, metrics))
     return [*said, *workload_sentences(problem, metrics)]
+
+
+def _at(problem: Problem, metrics: Metrics) -> str:
+    """At which load: the rate stated, or what so many users send to this strategy."""
+    users, rate = problem.workload.users, metrics.requests_per_s or problem.workload.requests_per_s
+    if users is None:
+        return f"At {rate:g} requests/s"
+    return f"With {users.words}, {rate:,.4g} requests/s in all,"
 
 
 def _replicas(strategy: Strategy) -> str:
@@ -98,7 +106,7 @@ def _cache_sentence(problem: Problem, metrics: Metrics) -> str:
 
 def _growth(problem: Problem, strategy: Strategy, metrics: Metrics) -> str:
     """By how much the load may grow, and what a GPU carries."""
-    stated, most = problem.workload.requests_per_s, metrics.max_request_rate
+    stated, most = metrics.requests_per_s or problem.workload.requests_per_s, metrics.max_request_rate
     if most < stated:
         return ""
     grow = f"by {most / stated - 1:.1%}" if most < 2 * stated else f"to {most / stated:.1f} times what it is"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from optimizer.costs.breakdown import breakdown
+from optimizer.explain.common.fixed import fixed_words, plain
 from optimizer.explain.common.numbers import count, milliseconds
 from optimizer.explain.uniform.choice import winners_confirmed
 from optimizer.explain.uniform.conflict import find_conflicts
@@ -18,7 +19,6 @@ from optimizer.explain.uniform.flip import Flip, no_flip, smallest_flip
 from optimizer.explain.uniform.infeasible import solved_again
 from optimizer.explain.uniform.outside import NOT_TRIED, fields_outside
 from optimizer.explain.uniform.repair import changed_stated, find_repairs
-from optimizer.explain.uniform.repair_words import fixed_words, plain
 from optimizer.explain.uniform.why import TERM_WORDS
 from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem

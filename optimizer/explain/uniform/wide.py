@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from optimizer.costs.shapes import Bools, Ints
-from optimizer.explain.uniform.relaxations import Relaxation, make, relaxations_of
+from optimizer.explain.common.relaxations import Relaxation
+from optimizer.explain.uniform.relaxations import make, relaxations_of
 from optimizer.explain.uniform.thin import GROWTHS, MOST_ROWS, Thinner
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated

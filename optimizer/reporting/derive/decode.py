@@ -313,13 +313,19 @@ def _overhead(subject: Subject, column: int, batch: int) -> Written:
     shared = f" + {ms(c.t_tp)}" if subject.shape.tp > 1 else ""
     parts = [f"{counted(sum(count for _, count in here), 'layer')} × ({ms(c.t_layer)}{shared})"]
     for k, count in here:
+        launched = float(arrays.attention_launch_ms[k])
+        if launched:
+            parts.append(f"{counted(count, 'layer')} × {ms(launched)}")
         experts = int(arrays.experts[k])
         if experts:
             parts.append(
                 f"{counted(count, 'layer')} × ({ms(c.t_expert)} × {experts} / (1 + {experts} / {number(c.experts_half)}) + "
                 f"{ms(c.t_touched)} × {touched(subject, k, batch)})"
             )
-    formula = "layers × time per layer, more where GPUs work together and where tokens are routed to experts"
+    formula = (
+        "layers × time per layer, more where GPUs work together, where attention is latent or sparse, and where tokens are "
+        "routed to experts"
+    )
     return formula, f"{number(steps.generation)} × ({total(parts)})", []
 
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from optimizer.costs.memory import EXPERT_CHUNK, memory_budget_bytes, most_sequences
 from optimizer.costs.occupancy import in_flight
-from optimizer.costs.parameters import KV_BLOCK_TOKENS, KV_BYTES, VOCABULARY_PADDING
+from optimizer.costs.parameters import KV_BYTES, VOCABULARY_PADDING
 from optimizer.engines.memory import overhead_on
 from optimizer.explain.common.numbers import count as counted
 from optimizer.facts.hardware import MIB
+from optimizer.facts.workload import KV_BLOCK_TOKENS
 from optimizer.reporting.document import Figure
 from optimizer.reporting.ledger import byte, number, total
 from optimizer.reporting.subject import Subject

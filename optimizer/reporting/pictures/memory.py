@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optimizer.explain.common.numbers import GIB
+from optimizer.facts.hardware import GIB
 from optimizer.reporting.pictures.theme import (
     INK,
     LEGEND,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optimizer.explain.common.numbers import GIB
+from optimizer.facts.hardware import GIB
 from optimizer.reporting.derive.memory import TERMS
 from optimizer.reporting.derive.rules import actual_cell, limit_cell, slack_cell
 from optimizer.reporting.document import Cell, Column, Figure, Picture, Section, Status, Table, Text

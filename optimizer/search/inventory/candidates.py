@@ -17,7 +17,7 @@ from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidate import MICRO, InstanceCandidate, StagePart, in_one_rack, kind_key
 from optimizer.search.inventory.curves import Curves
-from optimizer.search.inventory.group_types import Kind, OneGroup, Wanted
+from optimizer.search.inventory.group_types import GroupType, OneGroup, Wanted
 from optimizer.search.inventory.prospects import Pairing
 from optimizer.search.inventory.tables import Times
 from optimizer.search.inventory.two_groups import TwoGroups
@@ -99,7 +99,7 @@ class Candidates:
             self._alone.append(self._one(problem.groups[members[0]], together))
             for index in members:
                 self._kind_of[index] = number
-        self.group_types: list[Kind] = [*self._alone]
+        self.group_types: list[GroupType] = [*self._alone]
         self._curves: dict[int, Curves] = {}
         self.places = [Place((index,), kind) for index, kind in enumerate(self._kind_of)]
         self._with_pairs = pairs
@@ -140,7 +140,7 @@ class Candidates:
         return not any(pair.left.any() for pair in self.pairs)
 
     def admit(self, wanted: Sequence[Bools] | None = None) -> bool:
-        """Build pipelines over two groups that are left: they become offers, behind those there are.
+        """Build pipelines over two groups that are left: they become candidates, behind those there are.
 
         Args:
             wanted: of every pair, which of its prospects; all of them where it is left out.
@@ -176,11 +176,11 @@ class Candidates:
         return sum(kind.considered for kind in self._alone) + sum(pairing.considered for pairing in pairings)
 
     def of_place(self, index: int) -> tuple[InstanceCandidate, ...]:
-        """Offers on the place's kind of node; some may need more nodes together than its groups have."""
+        """Candidates on the place's kind of node; some may need more nodes together than its groups have."""
         return self.group_types[self.places[index].kind].candidates
 
     def widen(self, wanted: Wanted | None = None) -> None:
-        """Add the candidates that others beat, behind those there are: all that are wanted (``Kind.widen``)."""
+        """Add the candidates that others beat, behind those there are: all that are wanted (``GroupType.widen``)."""
         for kind in self.group_types:
             kind.widen(wanted)
 

@@ -37,6 +37,11 @@ class Terms:
     """The bound of a multiplier γ (ms per further request/s), item by item: ns that each instance takes off, ns that having any adds."""
 
     gamma_ms: float
+    """While everything is up."""
+    rest_ms: float
+    """In every other state: there a request that is not served costs at least as much."""
+    mean_ms: float
+    """The mean of the two over the states, below which the bound only takes off."""
     earned_ns: tuple[int, ...]
     extra_ns: tuple[int, ...]
     by_class_ns: tuple[tuple[int, ...], ...]

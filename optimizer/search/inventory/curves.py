@@ -12,7 +12,7 @@ import numpy as np
 
 from optimizer.costs.shapes import Floats
 from optimizer.search.inventory.candidate import MICRO, InstanceCandidate
-from optimizer.search.inventory.group_types import Kind
+from optimizer.search.inventory.group_types import GroupType
 
 _FIRST_CELLS = 24
 _SPLIT, _INNER = 6, np.arange(1, 8) / 8
@@ -22,12 +22,12 @@ _ROUNDS = 8
 class Curves:
     """Samples of the mean time of every candidate of one kind, taken when first asked for and refined where a bound needs it."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: GroupType) -> None:
         self.kind = kind
         self._rates: dict[int, Floats] = {}
         self._means: dict[int, Floats] = {}
         self._known: dict[tuple[float, int], tuple[float, float]] = {}
-        """(multiplier, offer) → (tolerance that was asked for, bound of Γ)."""
+        """(multiplier, candidate) → (tolerance that was asked for, bound of Γ)."""
 
     @property
     def candidates(self) -> tuple[InstanceCandidate, ...]:

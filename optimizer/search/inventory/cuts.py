@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 
 import numpy as np
 
@@ -54,9 +54,10 @@ class Cuts:
         total = 0.0
         for family, share, rate in zip(families, shares, placed.split.rates, strict=True):
             total += share * float(self._candidates.curves(family[0]).marginals(family[1:], np.array([[rate]]))[0, 0])
-        return self._allowed(total / sum(shares))
+        return total / sum(shares)
 
-    def _allowed(self, gamma: float) -> float:
+    def _while_down(self, gamma: float) -> float:
+        """What the multiplier may be in states that may shed: no more than a request that is not served costs."""
         w = self._weights
         if w.unserved == 0 or w.latency == 0:
             return gamma
@@ -72,9 +73,11 @@ class Cuts:
             )
         if not ends:
             return
-        low, high = self._allowed(min(ends)), self._allowed(max(ends))
+        low, high = self._while_down(min(ends)), self._while_down(max(ends))
         for step in range(FIRST_CUTS):
             self.add(master, low * (high / low) ** (step / max(1, FIRST_CUTS - 1)), ROUGH)
+        if max(ends) > high:
+            self.add(master, max(ends), ROUGH)
 
     def add(self, master: Master, gamma: float, tolerance: float) -> None:
         """The bound of a multiplier, as fine as the tolerance (relative).
@@ -104,8 +107,24 @@ class Cuts:
             if (kind, item.position) not in opened:
                 known = self._candidates.group_types[kind].dominated.get(item.position, known)
             stands_for[kind, item.position] = known
+        rest = self._while_down(gamma)
+        gains = self._gains(stands_for, gamma, tolerance)
+        gains_down = gains if rest == gamma else self._gains(stands_for, rest, tolerance)
+        earned, earned_down, fastest = [], [], []
+        for kind, item in zip(group_types, master.items, strict=True):
+            sampled, many = stands_for[kind, item.position]
+            noise = 0.0 if sampled == item.position else _NOISE * gamma * item.candidate.slots_capacity / 1e6
+            earned.append(many * gains[kind, sampled] + noise)
+            earned_down.append(many * gains_down[kind, sampled] + noise)
+            fastest.append(self._candidates.curves(kind).fastest_ms(sampled))
+        return master.terms((gamma, rest), (earned, earned_down), fastest)
+
+    def _gains(
+        self, stands_for: Mapping[tuple[int, int], tuple[int, int]], gamma: float, tolerance: float
+    ) -> dict[tuple[int, int], float]:
+        """Γ of what stands for the items, by kind and position."""
         gains: dict[tuple[int, int], float] = {}
-        for kind in sorted(set(group_types)):
+        for kind in sorted({kind for kind, _ in stands_for}):
             positions = sorted({sampled for (k, _), (sampled, _) in stands_for.items() if k == kind})
             curves = self._candidates.curves(kind)
             bounds = curves.bounds(gamma, max(tolerance, _FIRST_LOOK), positions)
@@ -118,10 +137,4 @@ class Cuts:
                 fine = [position for position, wanted in zip(positions, near.tolist(), strict=True) if wanted]
                 bounds[near] = curves.bounds(gamma, tolerance, fine)
             gains.update({(kind, position): float(gain) for position, gain in zip(positions, bounds, strict=True)})
-        earned, fastest = [], []
-        for kind, item in zip(group_types, master.items, strict=True):
-            sampled, many = stands_for[kind, item.position]
-            noise = 0.0 if sampled == item.position else _NOISE * gamma * item.candidate.slots_capacity / 1e6
-            earned.append(many * gains[kind, sampled] + noise)
-            fastest.append(self._candidates.curves(kind).fastest_ms(sampled))
-        return master.terms(gamma, earned, fastest)
+        return gains

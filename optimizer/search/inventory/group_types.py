@@ -19,8 +19,8 @@ from optimizer.search.inventory.tables import InstanceTable, Times
 from optimizer.search.uniform.space import contexts_for, layer_splits, pipeline_degrees, slicing_degrees, tensor_degrees
 
 T = TypeVar("T")
-Wanted = Callable[["Kind", InstanceTable, Ints, Sequence[tuple[int, int]]], Bools]
-"""(kind, table, rows, what beats each: position and how many in its place) → which rows are to be offers."""
+Wanted = Callable[["GroupType", InstanceTable, Ints, Sequence[tuple[int, int]]], Bools]
+"""(kind, table, rows, what beats each: position and how many in its place) → which rows are to be candidates."""
 _GRID = 40
 _AT_ONCE = 2_000
 """Shapes whose memory is tabulated together."""
@@ -28,8 +28,8 @@ _MANY = 20_000
 """Of more shapes on one kind of place, times are computed for those alone that memory and the rules about shapes allow."""
 
 
-class Kind:
-    """Offers on one kind of place, with exact curves of their load.
+class GroupType:
+    """Candidates on one kind of place, with exact curves of their load.
 
     ``kept`` are the positions of those that no other beats wherever it stands: the search looks there first. ``dominated`` has the
     others: which of those kept beats them, and how many of it in place of one. Most of these come with ``widen`` only, when a proof
@@ -47,7 +47,7 @@ class Kind:
         self._tables: dict[tuple[int, ...], InstanceTable] = {}
 
     def means(self, candidates: Sequence[InstanceCandidate], rates: Floats) -> Floats:
-        """T(r) in ms of candidates at their own rates, (len(offers), Q) requests/s; infinite where overloaded."""
+        """T(r) in ms of candidates at their own rates, (len(candidates), Q) requests/s; infinite where overloaded."""
         result = np.empty(rates.shape)
         by_table: dict[tuple[int, ...], list[int]] = {}
         for i, candidate in enumerate(candidates):
@@ -63,7 +63,7 @@ class Kind:
         return self._tables[_nodes(candidate)]
 
     def _take(self, found: list[InstanceCandidate]) -> None:
-        """Take offers, and note which of them another beats at every rate wherever it stands."""
+        """Take candidates, and note which of them another beats at every rate wherever it stands."""
         self.candidates = tuple(found)
         for ranks in sorted({candidate.shape.engine_ranks for candidate in found}):
             here = [i for i, o in enumerate(found) if o.shape.engine_ranks == ranks]
@@ -115,7 +115,7 @@ class Kind:
         self.dominated = {one: self._last(one) for one in self.dominated}
 
     def _last(self, one: int) -> tuple[int, int]:
-        """What is left when winners of winners are followed: (offer, how many of it in place of one)."""
+        """What is left when winners of winners are followed: (candidate, how many of it in place of one)."""
         many = 1
         while one in self.dominated:
             one, times = self.dominated[one]
@@ -137,7 +137,7 @@ def _nodes(candidate: InstanceCandidate) -> tuple[int, ...]:
     return tuple(part.nodes for part in candidate.parts)
 
 
-class OneGroup(Kind):
+class OneGroup(GroupType):
     """Shapes whose instances stand on one group. ``together``: nodes an instance may spread over."""
 
     def __init__(

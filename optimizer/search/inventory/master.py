@@ -8,7 +8,7 @@ is looked at after, and a plan that fails there is excluded by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from optimizer.facts.inventory import InventoryProblem
@@ -35,7 +35,7 @@ class Master:
 
     Args:
         replicas: of all instances together, where a person fixed them.
-        everything: take offers that others beat too, as far as the kinds were widened.
+        everything: take candidates that others beat too, as far as the kinds were widened.
         without: (place, position) of candidates to leave out.
     """
 
@@ -140,33 +140,52 @@ class Master:
             self._edges[key] = (above, ~above)
         return self._edges[key]
 
-    def terms(self, gamma_ms: float, bounds: Sequence[float], fastest_ms: Sequence[float]) -> Terms:
-        """What every item counts in the bound of section 6 for this γ.
+    def terms(
+        self,
+        gammas_ms: tuple[float, float],
+        bounds: tuple[Sequence[float], Sequence[float]],
+        fastest_ms: Sequence[float],
+    ) -> Terms:
+        """What every item counts in the bound of section 6 for a multiplier.
 
         Args:
-            bounds: Γ of every item, requests/s · ms.
+            gammas_ms: γ while everything is up, and in any other state: no larger.
+            bounds: Γ of every item at either, requests/s · ms.
             fastest_ms: T of every item next to no load.
         """
         demand, w = self.problem.workload.requests_per_s, self.weights
+        worth = w.latency * NS_PER_MS / demand * (1 + 1e-12)
+        (gamma_ms, rest_ms), (whole, down) = gammas_ms, bounds
+        # Without a price on what is not served no state may shed.
+        apart = w.unserved > 0 and rest_ms < gamma_ms
+        mean_ms = rest_ms + self.all_up * (gamma_ms - rest_ms) if apart else gamma_ms
 
-        def earned(up: Iterable[float]) -> tuple[int, ...]:
-            worth = w.latency * NS_PER_MS / demand * (1 + 1e-12)
-            return tuple(math.ceil(worth * share * gain) for share, gain in zip(up, bounds, strict=True))
+        def in_states(item: Item, gain: float, gain_down: float) -> int:
+            if w.unserved == 0:
+                return math.ceil(worth * gain)
+            if not apart:
+                return math.ceil(worth * item.availability * gain)
+            others = max(0.0, item.availability - self.all_up)
+            return math.ceil(worth * (self.all_up * gain + others * gain_down))
 
-        whole = earned(1.0 if w.unserved == 0 else item.availability for item in self.items)
-        classes = range(len(self.down_counts.probabilities)) if self.down_counts.worthwhile else ()
-        by_class = tuple(earned(item.up[number] for item in self.items) for number in classes)
+        earned = tuple(in_states(*one) for one in zip(self.items, whole, down, strict=True))
+        # Classes of states have no multiplier of their own while everything is up.
+        classes = range(len(self.down_counts.probabilities)) if self.down_counts.worthwhile and not apart else ()
+        by_class = tuple(
+            tuple(math.ceil(worth * item.up[number] * gain) for item, gain in zip(self.items, whole, strict=True))
+            for number in classes
+        )
         # A family in use takes a thousandth of the load even where it is too slow to earn any.
         extra = [
             max(0, math.floor(w.latency * self.all_up * (fastest - gamma_ms) / SHARES * NS_PER_MS)) if gain == 0 else 0
-            for gain, fastest in zip(bounds, fastest_ms, strict=True)
+            for gain, fastest in zip(whole, fastest_ms, strict=True)
         ]
-        return Terms(gamma_ms, whole, tuple(extra), by_class)
+        return Terms(gamma_ms, rest_ms if apart else gamma_ms, mean_ms, earned, tuple(extra), by_class)
 
     def cut(self, terms: Terms) -> None:
         """The objective is at least the bound."""
         w = self.weights
-        least = math.floor(w.latency * terms.gamma_ms * NS_PER_MS)
+        least = math.floor(w.latency * terms.mean_ms * NS_PER_MS)
         least -= sum(k * item.count for k, item in zip(terms.earned_ns, self.items, strict=True))
         extra = {
             (self.candidates.places[item.place].kind, item.position): more
@@ -174,7 +193,7 @@ class Master:
             if more
         }
         slow = sum(more * self._family(family) for family, more in extra.items())
-        worth_ms = w.unserved * w.penalty_ms - w.latency * terms.gamma_ms
+        worth_ms = w.unserved * w.penalty_ms - w.latency * terms.rest_ms
         shed = self.spare.terms(worth_ms, [1 - item.availability for item in self.items])
         self.model.add(self.theta >= least + slow + sum(more * literal for literal, more in shed))
         if terms.by_class_ns:

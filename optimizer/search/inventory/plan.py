@@ -20,7 +20,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Plan:
-    """Entries in order of place and offer, counts above 0."""
+    """Entries in order of place and candidate, counts above 0."""
 
     entries: tuple[Entry, ...]
 
@@ -30,7 +30,7 @@ class Plan:
         return tuple((e.place, e.candidate, e.count) for e in self.entries)
 
     def families(self, candidates: Candidates) -> tuple[tuple[int, int], ...]:
-        """(kind, offer) of each family, in order."""
+        """(kind, candidate) of each family, in order."""
         return tuple(sorted({(candidates.places[e.place].kind, e.candidate) for e in self.entries}))
 
     def family_counts(self, candidates: Candidates) -> tuple[int, ...]:

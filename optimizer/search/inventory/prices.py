@@ -39,6 +39,7 @@ class Prices:
 
     def __init__(self, problem: InventoryProblem, candidates: Candidates, few: Master, terms: Terms) -> None:
         self._problem, self._candidates, self._gamma = problem, candidates, terms.gamma_ms
+        self._mean_ms = terms.mean_ms
         self._weights, self._gpu_ns = ObjectiveWeights.of(problem.objective), few.gpu_ns
         self._groups = problem.groups
         pieces: list[dict[int, float]] = [{} for _ in self._groups]
@@ -68,7 +69,7 @@ class Prices:
     def least_ns(self) -> float:
         """Below which no plan's objective is."""
         nodes = sum(group.nodes * float(worth[-1]) for group, worth in zip(self._groups, self._worth, strict=True))
-        return self._weights.latency * self._gamma * NS_PER_MS - nodes * _ROUNDING - 1
+        return self._weights.latency * self._mean_ms * NS_PER_MS - nodes * _ROUNDING - 1
 
     def may_matter(self, most_ns: float) -> list[Bools]:
         """Of every pair, the prospects left that a plan of at most this objective may contain."""

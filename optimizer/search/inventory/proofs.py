@@ -24,7 +24,7 @@ class Proofs(Rounds):
     """Bounds of all plans, and which candidates they leave open."""
 
     def _pairs_matter(self, status: Status) -> bool:
-        """Whether pipelines over two groups that may be part of a plan worth having became offers.
+        """Whether pipelines over two groups that may be part of a plan worth having became candidates.
 
         Afterwards bounds hold for those that did not as well.
         """
@@ -72,7 +72,7 @@ class Proofs(Rounds):
         self._settled, self.floor_ns = True, max(self.floor_ns, least_ns)
 
     def _pruned(self) -> frozenset[tuple[int, int]]:
-        """Offers whose plans are all above the best value, by the multiplier of the best plan; what else is beaten becomes a candidate."""
+        """Candidates whose plans are all above the best value, by the multiplier of the best plan; what else is dominated becomes one."""
         # What serves too little may have less of what is put first: then bounds decide nothing.
         if self.best is None or (self.serves is not None and self.problem.objective.preset in TIERS):
             self.candidates.widen()

@@ -13,7 +13,7 @@ from optimizer.facts.proposal import Proposal, ProposedInstance
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidate import InstanceCandidate, kind_key
 from optimizer.search.inventory.candidates import Candidates, Place
-from optimizer.search.inventory.group_types import Kind
+from optimizer.search.inventory.group_types import GroupType
 from optimizer.search.inventory.placing import place
 from optimizer.search.inventory.plan import Entry, Plan, Stand
 from optimizer.search.inventory.valuation import SHARES, LoadSplit, Valuation
@@ -33,7 +33,7 @@ class ShapeNotAllowed(Exception):
 class ProposedCandidates(Candidates):
     """The candidates that were proposed and no others: one kind for each shape on groups that are alike."""
 
-    def __init__(self, problem: InventoryProblem, group_types: Sequence[Kind], places: Sequence[Place]) -> None:
+    def __init__(self, problem: InventoryProblem, group_types: Sequence[GroupType], places: Sequence[Place]) -> None:
         self.problem = problem
         self.group_types = list(group_types)
         self.places = list(places)
@@ -66,7 +66,7 @@ def proposed_plan(problem: InventoryProblem, proposal: Proposal) -> ProposedPlan
         ShapeNotAllowed: a shape that no rule about one instance allows.
     """
     names = [group.name for group in problem.groups]
-    group_types: list[Kind] = []
+    group_types: list[GroupType] = []
     kind_of: dict[tuple[object, ...], tuple[int, int]] = {}
     places: dict[tuple[tuple[int, ...], int, int], int] = {}
     members: list[list[tuple[int, ProposedInstance]]] = []
@@ -122,14 +122,14 @@ def _fixed(one: ProposedInstance) -> Fixed:
     )
 
 
-def _candidate(problem: InventoryProblem, groups: tuple[int, ...], one: ProposedInstance) -> tuple[Kind, int]:
+def _candidate(problem: InventoryProblem, groups: tuple[int, ...], one: ProposedInstance) -> tuple[GroupType, int]:
     """The kind and the position of the best candidate of a shape: the one that carries most."""
     fixed = _fixed(one)
     part = problem.model_copy(update={"groups": tuple(problem.groups[g] for g in groups), "domains": ()})
     there = Candidates(part, fixed, pairs=len(groups) > 1)
     if len(groups) > 1:
         there.admit()
-    found: list[tuple[int, int, Kind]] = []
+    found: list[tuple[int, int, GroupType]] = []
     wanted = tuple(range(len(groups)))
     for stand in there.places:
         if stand.groups != wanted:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.inventory.candidate import InstanceCandidate
 from optimizer.search.inventory.counts import Item, Terms
 from optimizer.search.inventory.down_counts import availability, inner_availability
-from optimizer.search.inventory.group_types import Kind
+from optimizer.search.inventory.group_types import GroupType
 from optimizer.search.inventory.master import Master
 from optimizer.search.inventory.row_earnings import may_earn_more
 from optimizer.search.inventory.tables import InstanceTable
@@ -32,8 +32,8 @@ _SURE_NS = 10
 
 
 def without_slow(terms: Terms) -> Terms:
-    """The same terms, nothing added for slow offers: the bound that what stands for a candidate keeps."""
-    return Terms(terms.gamma_ms, terms.earned_ns, (0,) * len(terms.extra_ns), terms.by_class_ns)
+    """The same terms, nothing added for slow candidates: the bound that what stands for a candidate keeps."""
+    return replace(terms, extra_ns=(0,) * len(terms.extra_ns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Pruning:
     most_ns: int
 
     def among(self, full: Master, terms: Terms) -> frozenset[tuple[int, int]]:
-        """(place, position) of the pruned offers of a model, each earning what ``terms`` says."""
+        """(place, position) of the pruned candidates of a model, each earning what ``terms`` says."""
         at = self._positions()
         found = set()
         for number, (item, extra) in enumerate(zip(full.items, terms.extra_ns, strict=True)):
@@ -65,7 +65,9 @@ class Pruning:
                 found.add((item.place, item.position))
         return frozenset(found)
 
-    def may_matter(self, kind: Kind, table: InstanceTable, rows: Ints, winners: Sequence[tuple[int, int]]) -> Bools:
+    def may_matter(
+        self, kind: GroupType, table: InstanceTable, rows: Ints, winners: Sequence[tuple[int, int]]
+    ) -> Bools:
         """Rows of a table that may be part of a plan worth having, as far as stays and mean times of their requests tell.
 
         Args:
@@ -77,7 +79,7 @@ class Pruning:
         stays = table.least_stay_ms(rows)
         worth = w.latency * NS_PER_MS / full.problem.workload.requests_per_s * _ROUNDING
         slow = np.where(gains == 0, np.maximum(0.0, stays - gamma), 0.0) * w.latency * full.all_up / SHARES * NS_PER_MS
-        up = _Availabilities(full)
+        up = _Availabilities(full, by_class=bool(self.terms.by_class_ns))
         found = np.zeros(len(rows), dtype=np.bool_)
         limit = np.full(len(rows), np.inf)
         for number, place in enumerate(full.candidates.places):
@@ -130,8 +132,8 @@ class Pruning:
 class _Availabilities:
     """The share of the time that an instance counts as up in all states, and in each class, by its size."""
 
-    def __init__(self, master: Master) -> None:
-        self._master = master
+    def __init__(self, master: Master, *, by_class: bool) -> None:
+        self._master, self._by_class = master, by_class
         self._known: dict[tuple[tuple[int, ...], int, int], list[float]] = {}
 
     def of(self, groups: tuple[int, ...], candidate: InstanceCandidate) -> list[float]:
@@ -142,7 +144,7 @@ class _Availabilities:
             always = availability(master.problem, groups, candidate)
             classes = master.down_counts.up(groups, inner_availability(master.problem, candidate), always)
             whole = 1.0 if master.weights.unserved == 0 else always
-            self._known[key] = [whole, *(classes if master.down_counts.worthwhile else ())]
+            self._known[key] = [whole, *(classes if self._by_class else ())]
         return self._known[key]
 
 

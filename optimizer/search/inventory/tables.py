@@ -125,7 +125,7 @@ class InstanceTable:
         return found
 
     def rated(self, rows: Ints) -> list[InstanceCandidate]:
-        """Offers of some rows, those that carry anything within the limits."""
+        """Candidates of some rows, those that carry anything within the limits."""
         return self._rated(rows)
 
     def unrated(self, row: int) -> InstanceCandidate:
@@ -156,7 +156,7 @@ class InstanceTable:
         return result
 
     def _rated(self, rows: Ints) -> list[InstanceCandidate]:
-        """Offers of rows, those that carry anything within the limits."""
+        """Candidates of rows, those that carry anything within the limits."""
         if not len(rows):
             return []
         peak = self._peak(rows)

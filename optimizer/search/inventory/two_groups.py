@@ -8,7 +8,7 @@ from optimizer.costs.shapes import Shape
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidate import InstanceCandidate
-from optimizer.search.inventory.group_types import Kind
+from optimizer.search.inventory.group_types import GroupType
 from optimizer.search.inventory.prospects import Pairing, Prospects
 from optimizer.search.inventory.tables import InstanceTable, Times
 
@@ -16,7 +16,7 @@ AT_ONCE = 2_000
 """Shapes whose memory is tabulated together."""
 
 
-class TwoGroups(Kind):
+class TwoGroups(GroupType):
     """Pipelines whose first stages stand on one group and the others on another, that carry more than both do apart.
 
     Args:

@@ -8,12 +8,13 @@ import numpy as np
 
 from optimizer.costs.failures import STATES
 from optimizer.costs.load import LoadPoints
-from optimizer.costs.parameters import KV_BLOCK_TOKENS
 from optimizer.costs.shapes import Ints
+from optimizer.facts.problem import Problem
+from optimizer.facts.workload import KV_BLOCK_TOKENS
 from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.search.common.scale import NEVER_NS, bytes_up, milliseconds, time_ns
 from optimizer.search.uniform.capacity import RATE_STEP_PER_S, carried_rates
-from optimizer.search.uniform.quantities import Quantities
+from optimizer.search.uniform.quantities import Quantities, demand_of
 from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rules_for
 
@@ -79,8 +80,10 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
         return None if value >= NEVER_NS else milliseconds(value)
 
     completion = float(quantities.completes(quantities.space.row_shape[[row]], np.array([n]))[0])
-    output = problem.workload.output_tokens
+    output, demand = problem.workload.output_tokens, demand_of(quantities, row)
+    availability = _availability(quantities, choice)
     return Metrics(
+        **bill(problem, int(quantities.space.gpus[row]), demand * output * availability),
         weights_bytes_per_gpu=int(memory.weights[shape].max()),
         kv_cache_bytes_per_gpu=int(cache.max()),
         kv_cache_tokens=int(memory.capacity_tokens(quantities.budget, n)[shape]),
@@ -95,12 +98,13 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
         tpot_p99_ms=ms("tpot_p99"),
         tpot_full_batch_ms=milliseconds(int(quantities.full_batch_tpot_ns[shape, n - 1])),
         request_mean_ms=ms("mean_ms"),
-        tokens_per_s=problem.workload.requests_per_s * output,
+        requests_per_s=demand,
+        tokens_per_s=demand * output,
         peak_tokens_per_s=completion * int(quantities.space.row_dp[row]) * output,
         max_request_rate=max_request_rate(quantities, choice),
         concurrency_p50=None if overloaded else int(normal.n50[row]),
         concurrency_p99=None if overloaded else int(normal.n99[row]),
-        availability=_availability(quantities, choice),
+        availability=availability,
         memory_bytes_per_stage=tuple(int(v) for v in per_stage),
         weights_bytes_per_stage=tuple(int(v) for v in memory.weights[shape][stages]),
         e2e_p50_ms=ms("e2e_p50"),
@@ -108,6 +112,27 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
         e2e_p99_ms=ms("e2e_p99"),
         goodput=None if problem.requirements.goodput is None or overloaded else 1 - float(normal.goodput[row]),
     )
+
+
+HOUR_S, MILLION = 3600, 10**6
+
+
+def bill(problem: Problem, gpus: int, served_tokens_per_s: float) -> dict[str, float | None]:
+    """What the GPUs in use cost and draw, in all and for a million output tokens, by the names of the metrics."""
+    price, watts = problem.hardware.price_per_gpu_hour, problem.hardware.gpu.tdp_watts
+    hourly = None if price is None else price * gpus
+    power = None if watts is None else watts * gpus / 1000
+    millions = served_tokens_per_s * HOUR_S / MILLION
+
+    def each(value: float | None) -> float | None:
+        return None if value is None or millions <= 0 else value / millions
+
+    return {
+        "price_per_hour": hourly,
+        "price_per_million_output_tokens": each(hourly),
+        "kilowatts_at_most": power,
+        "kwh_per_million_output_tokens_at_most": each(power),
+    }
 
 
 def stage_bytes(quantities: Quantities, shape: int, slots: int) -> tuple[Ints, Ints]:
@@ -136,7 +161,7 @@ def prefix_kept_s(quantities: Quantities, choice: Choice) -> float | None:
         - held.wanted(np.array([shape]), one, quantities.problem.requirements.preemption_share)[0],
     )
     each = quantities.memory.kv_per_token[shape]
-    rate = work.requests_per_s / int(quantities.space.row_dp[row])
+    rate = demand_of(quantities, row) / int(quantities.space.row_dp[row])
     filled = rate * (work.fresh(work.prompt_tokens) + work.output_tokens)
     return float((left[each > 0] / each[each > 0]).min() / filled) if (each > 0).any() else None
 

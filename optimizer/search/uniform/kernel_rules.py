@@ -2,6 +2,8 @@
 
 What the kernels need is data of the engine (``engines.kernels``); here it becomes rules like any other, each behind its
 switch, so that a broken format is neither chosen nor offered as a repair.
+
+Other home: ``verify/common/kernels.py``; docs/model.md, section 7.
 """
 
 from __future__ import annotations

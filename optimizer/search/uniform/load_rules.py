@@ -1,4 +1,7 @@
-"""Rules that bound the sequences of a replica: memory, batch, concurrency, throughput, latency, losses. Section 7."""
+"""Rules that bound the sequences of a replica: memory, batch, concurrency, throughput, latency, losses. Section 7.
+
+Other home: ``verify/common/rules.py``; docs/model.md, section 7.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import numpy as np
 
 from optimizer.costs.load import LoadPoints
 from optimizer.costs.memory import memory_budget_bytes
-from optimizer.facts.demand import LatencyLimit
+from optimizer.engines.kernels import kernels_of
+from optimizer.engines.registry import engine_of
+from optimizer.facts.demand import MOST_BATCH, LatencyLimit
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import RuleResult
 from optimizer.search.common.scale import NEVER_NS, limit_ns, milliseconds, planned_ms, time_ns
-from optimizer.search.uniform.quantities import Quantities
-from optimizer.search.uniform.rule import UNBOUNDED, Choice, Poster, Rule, both
+from optimizer.search.uniform.quantities import Quantities, demand_of
+from optimizer.search.uniform.rule import UNBOUNDED, Choice, Poster, Rule, told
 
 
 def memory_rule(problem: Problem) -> Rule:
@@ -47,6 +52,26 @@ def kv_cache_rule(problem: Problem) -> Rule:
         return RuleResult("kv_cache", sentence, room, wanted, "bytes", wanted <= room, room - wanted)
 
     return Rule("kv_cache", sentence, post, judge)
+
+
+def state_blocks_rule(problem: Problem) -> Rule:
+    version = kernels_of(problem.engine).version if problem.engine_version is None else problem.engine_version
+    said = told(
+        "There ",
+        ("is", "has to be"),
+        " a block for the recurrent state of each sequence that a replica may run at once; "
+        f"{engine_of(problem.engine).title} {version} refuses to start otherwise.",
+    )
+
+    def post(model: Poster, quantities: Quantities) -> None:
+        model.slots_at_most_rows("state_blocks", quantities.state_sequences[quantities.space.row_shape])
+
+    def judge(quantities: Quantities, choice: Choice) -> RuleResult:
+        n, shape = choice.max_num_seqs, quantities.space.row_shape[[choice.row]]
+        limit = int(quantities.memory.state_sequences(quantities.room, MOST_BATCH)[shape][0])
+        return RuleResult("state_blocks", said.sentence, limit, n, "sequences", n <= limit, limit - n)
+
+    return Rule("state_blocks", said.sentence, post, judge, said.demand)
 
 
 def max_batch_rule(problem: Problem) -> Rule:
@@ -94,7 +119,9 @@ def concurrency_rule() -> Rule:
 
 def request_rate_rule(problem: Problem) -> Rule:
     rate = problem.workload.requests_per_s
-    sentence = f"With all slots in use the replicas complete at least the {rate:g} requests/s that arrive."
+    users = problem.workload.users
+    arrive = f"the {rate:g} requests/s that arrive" if users is None else f"the requests that {users.words} send"
+    sentence = f"With all slots in use the replicas complete at least {arrive}."
 
     def post(model: Poster, quantities: Quantities) -> None:
         needed = quantities.completing_slots
@@ -110,6 +137,7 @@ def request_rate_rule(problem: Problem) -> Rule:
         completes = quantities.completes(shape, np.array([choice.max_num_seqs]))[0]
         actual = float(completes * quantities.space.row_dp[choice.row])
         holds = int(quantities.rate_slots[choice.row]) <= choice.max_num_seqs
+        rate = demand_of(quantities, choice.row)
         return RuleResult("request_rate", sentence, rate, actual, "requests/s", holds, actual - rate)
 
     return Rule("request_rate", sentence, post, judge)
@@ -188,10 +216,14 @@ def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
     rule_id = f"survive_{level}"
     share = problem.requirements.survive.demand_share
     what = {"gpu": "GPU", "node": "node"}[level]
+    users = problem.workload.users
     demand = f"{problem.workload.requests_per_s * share:g} requests/s"
-    sentence, must = both(
-        f"After losing any {losses} {what}{'s' if losses > 1 else ''}, the replicas left [carry|have to carry] {demand} "
-        "within every latency limit."
+    if users is not None:
+        demand = f"{users.concurrent * share:,.6g} of the users"
+    said = told(
+        f"After losing any {losses} {what}{'s' if losses > 1 else ''}, the replicas left ",
+        ("carry", "have to carry"),
+        f" {demand} within every latency limit.",
     )
     limits, margin = problem.requirements.latency_limits, problem.requirements.margin
 
@@ -209,14 +241,14 @@ def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
         left = int(quantities.survivors(level, losses)[choice.row])
         slots = choice.max_num_seqs
         if left < 1:
-            return RuleResult(rule_id, sentence, slots, "no replica is left", "sequences", False, None)
+            return RuleResult(rule_id, said.sentence, slots, "no replica is left", "sequences", False, None)
         load = quantities.surviving(level, losses, share)
         needed = int(load.n99[choice.row])
         if needed > quantities.space.slots:
-            return RuleResult(rule_id, sentence, slots, UNBOUNDED, "sequences", False, None)
+            return RuleResult(rule_id, said.sentence, slots, UNBOUNDED, "sequences", False, None)
         if needed <= slots < int(quantities.slots_needed_for(load, quantities.space.row_shape)[choice.row]):
             return RuleResult(
-                rule_id, sentence, slots, _short_of_cache(quantities, load, choice), "sequences", False, None
+                rule_id, said.sentence, slots, _short_of_cache(quantities, load, choice), "sequences", False, None
             )
         for limit in limits:
             field = limit.rule
@@ -227,7 +259,7 @@ def survive_rule(problem: Problem, level: str, losses: int) -> Rule:
                 words = f"{METRIC_WORDS[limit.metric]} P{limit.percentile} {milliseconds(value):.1f} ms > {most:.6g} ms"
                 if limit.metric == "goodput":
                     words = f"{METRIC_WORDS[limit.metric]} {milliseconds(value):.4f} > {most:.6g}"
-                return RuleResult(rule_id, sentence, slots, words, "sequences", False, None)
-        return RuleResult(rule_id, sentence, slots, needed, "sequences", needed <= slots, slots - needed)
+                return RuleResult(rule_id, said.sentence, slots, words, "sequences", False, None)
+        return RuleResult(rule_id, said.sentence, slots, needed, "sequences", needed <= slots, slots - needed)
 
-    return Rule(rule_id, sentence, post, judge, must)
+    return Rule(rule_id, said.sentence, post, judge, said.demand)

@@ -72,8 +72,8 @@ def same_times(first: Problem, second: Problem) -> bool:
         and first.costs == second.costs
         and first.hardware == second.hardware.model_copy(update={"failures": first.hardware.failures})
         and (a is b or a.model_copy(update={"disabled_rules": ()}) == b.model_copy(update={"disabled_rules": ()}))
-        and first.workload.model_copy(update={"requests_per_s": 1.0})
-        == second.workload.model_copy(update={"requests_per_s": 1.0})
+        and first.workload.model_copy(update={"requests_per_s": 1.0, "users": None})
+        == second.workload.model_copy(update={"requests_per_s": 1.0, "users": None})
         and first.requirements.goodput == second.requirements.goodput
         and (first.model is second.model or first.model == second.model)
     )
@@ -112,7 +112,7 @@ def within_reach(quantities: Quantities, screen: Screen) -> Bools:
     if "request_rate" not in off:
         slots = np.clip(screen.most, 1, quantities.space.slots)
         done = quantities.completes(quantities.space.row_shape, slots) * quantities.space.row_dp
-        result &= done * (1 + ROUNDING) >= problem.workload.requests_per_s
+        result &= done * (1 + ROUNDING) >= (0.0 if problem.workload.users else problem.workload.requests_per_s)
     return result
 
 

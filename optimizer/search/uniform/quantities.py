@@ -1,6 +1,8 @@
 """Every number the rules and the objective speak of, for every row of the space, as integers.
 
 This joins the space with the cost model; it knows no limits and decides nothing.
+
+Other home: ``verify/common/objective.py``; docs/model.md, section 6.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from optimizer.costs.load import LoadPoints, chain_length, evaluate
 from optimizer.costs.memory import MemoryTable, memory_budget_bytes
 from optimizer.costs.service import ServiceTable
 from optimizer.costs.shapes import Floats, Ints
+from optimizer.costs.users import STEP, closed_rates
 from optimizer.facts.demand import Objective
 from optimizer.facts.problem import Problem
 from optimizer.search.common.scale import NEVER_BYTES, NS_PER_MS, bytes_up, time_ns
@@ -85,6 +88,11 @@ class Quantities:
         left: Ints = self.budget - self.memory.base
         return left
 
+    @cached_property
+    def state_sequences(self) -> Ints:
+        """Sequences for whose states a replica has blocks, up to N, (S,)."""
+        return self.memory.state_sequences(self.room, self.space.slots)
+
     def cache_shortfall(self, load: LoadPoints, shape: Ints) -> Ints:
         """Bytes by which what is in progress passes the cache, longer than allowed, at the worst stage, (Q,); 0 or less: it fits.
 
@@ -141,7 +149,7 @@ class Quantities:
         # A fixed DP that fills no engine instance breaks a rule of its own; its completions are still those of its replicas.
         odd = np.flatnonzero(space.row_dp != space.instances * self.ranks)
         done = self.completion_per_s[space.row_shape[odd]] * space.row_dp[odd, None]
-        needed[odd] = (done < self.problem.workload.requests_per_s).sum(axis=1) + 1
+        needed[odd] = (done < self.demand[odd, None]).sum(axis=1) + 1
         return needed
 
     @cached_property
@@ -180,11 +188,36 @@ class Quantities:
 
     def load_with(self, alive: Ints, share: float = 1.0) -> LoadPoints:
         """Latency of every row when only ``alive`` instances (R,) carry ``share`` of the demand."""
-        replicas = np.maximum(alive, 0) * self.ranks
-        rate = np.where(replicas > 0, self.problem.workload.requests_per_s * share / np.maximum(replicas, 1), 0.0)
+        rate = self.rate_at(np.maximum(alive, 0) * self.ranks, share)
         first, inverse = distinct(self.space.row_shape, rate)
         points = self.load_of(self.space.row_shape[first], rate[first])
         return LoadPoints(**{name: getattr(points, name)[inverse] for name in LoadPoints.__dataclass_fields__})
+
+    def rate_at(self, replicas: Ints, share: float = 1.0) -> Floats:
+        """Requests/s at one replica of every row where so many are left, (R,), for a share of the demand; 0: none is left."""
+        work, there = self.problem.workload, replicas > 0
+        if work.users is None:
+            plain: Floats = np.where(there, work.requests_per_s * share / np.maximum(replicas, 1), 0.0)
+            return plain
+        users = np.where(there, work.users.concurrent * share / np.maximum(replicas, 1), 0.0)
+        users = np.asarray(users, dtype=np.float64)
+        first, inverse = distinct(self.space.row_shape, users)
+        shape = self.space.row_shape[first]
+
+        def mean_ms(lines: Ints, rates: Floats) -> Floats:
+            return self.load_of(shape[lines], rates, everything=False).mean_ms
+
+        steps = closed_rates(mean_ms, users[first], work.users.think_time_s)
+        return np.asarray(steps * STEP, dtype=np.float64)[inverse]
+
+    @cached_property
+    def demand(self) -> Floats:
+        """Requests/s at the whole service, of every row, (R,): as stated, or what the users send to it."""
+        work, replicas = self.problem.workload, self.space.instances * self.ranks
+        if work.users is None:
+            return np.full(self.space.rows, work.requests_per_s)
+        result: Floats = self.rate_at(replicas) * replicas
+        return result
 
     @cached_property
     def states(self) -> tuple[LoadPoints, ...]:
@@ -292,3 +325,9 @@ class Quantities:
         """Objective part of the GPUs in use, (R,)."""
         result: Ints = np.ceil(self.weights.gpu_ms * NS_PER_MS * self.space.gpus).astype(np.int64)
         return result
+
+
+def demand_of(quantities: Quantities, row: int) -> float:
+    """Requests/s of the whole service: as stated, or what the users send to a row."""
+    work = quantities.problem.workload
+    return work.requests_per_s if work.users is None else round(float(quantities.demand[row]), 6)

@@ -33,7 +33,7 @@ MOST_ENUMERATED = 1_500
 """Rows up to which every one is a row of the model."""
 MONOTONE_NEEDS = frozenset({"concurrency"})
 """Rules without which the counts that keep all others need not be an interval."""
-PLACEMENT = STATIC_RULES - {"memory", "context", "max_batch", "min_batch"}
+PLACEMENT = STATIC_RULES - {"memory", "state_blocks", "context", "max_batch", "min_batch"}
 """Rules on degrees that fewer instances keep where more do."""
 BEST_KEPT = 4
 """The optimum and the alternatives beside it."""
@@ -43,7 +43,7 @@ CELLS_AT_ONCE = 500_000
 """Shapes times sequences whose times are held at once where only whether any row is allowed is asked: 4 MB a table."""
 _NO_BAR = (int(np.iinfo(np.int64).max),) * 3
 _SHARED = (
-    "service", "_chain", "memory", "full_batch_tpot_ns", "completion_per_s", "carried_per_replica", "cache_slots",
+    "service", "_chain", "memory", "full_batch_tpot_ns", "completion_per_s", "carried_per_replica", "cache_slots", "state_sequences",
 )  # fmt: skip
 
 
@@ -155,11 +155,10 @@ class CountBlock(Quantities):
 
     def load_with(self, alive: Ints, share: float = 1.0) -> LoadPoints:
         """As in ``Quantities``, from below."""
-        demand = self.problem.workload.requests_per_s * share
         fewer = np.maximum(0, self.low - (self.space.instances - alive))
         replicas, least = np.maximum(alive, 0) * self.ranks, fewer * self.ranks
-        rate = np.where(replicas > 0, demand / np.maximum(replicas, 1), 0.0)
-        overlap = np.where(least > 0, demand / np.maximum(least, 1), np.inf)
+        rate = self.rate_at(replicas, share)
+        overlap = np.where(least > 0, self.rate_at(least, share), np.inf)
         return self.load_of(self.space.row_shape, rate, overlap)
 
     @property

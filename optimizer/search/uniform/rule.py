@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -52,43 +51,51 @@ class Rule:
         return said if said[1:2].isupper() else said[0].lower() + said[1:]
 
 
-_EITHER = re.compile(r"\[([^|\]]*)\|([^\]]*)\]")
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A rule in words: as what is so, and as what has to be."""
+
+    sentence: str
+    demand: str
 
 
-def both(text: str) -> tuple[str, str]:
-    """A sentence and its demand, from one text in which their words stand as ``[divides|has to divide]``."""
-    return _EITHER.sub(r"\1", text), _EITHER.sub(r"\2", text)
+def told(*parts: str | tuple[str, str]) -> Told:
+    """A sentence from its parts; of a pair the first is what is so, the second what has to be."""
+    return Told(*("".join(part if isinstance(part, str) else part[way] for part in parts) for way in (0, 1)))
+
+
+DIVIDES = ("divides", "has to divide")
 
 
 def yes_no(
     rule_id: str,
-    text: str,
+    text: str | Told,
     allowed: Callable[[Quantities], Bools],
     limit: str,
     actual: Callable[[Quantities, int], str],
 ) -> Rule:
-    """A rule that each row keeps or breaks, whatever the sequences; ``text`` as for ``both``."""
-    sentence, demand = both(text)
+    """A rule that each row keeps or breaks, whatever the sequences; ``text`` where it reads alike as a demand."""
+    said = text if isinstance(text, Told) else Told(text, text)
 
     def post(model: Poster, quantities: Quantities) -> None:
         model.forbid_rows(rule_id, ~allowed(quantities))
 
     def judge(quantities: Quantities, choice: Choice) -> RuleResult:
         holds = bool(allowed(quantities)[choice.row])
-        return RuleResult(rule_id, sentence, limit, actual(quantities, choice.row), "", holds, None)
+        return RuleResult(rule_id, said.sentence, limit, actual(quantities, choice.row), "", holds, None)
 
-    return Rule(rule_id, sentence, post, judge, demand)
+    return Rule(rule_id, said.sentence, post, judge, said.demand)
 
 
-def at_most(rule_id: str, text: str, limit: int, unit: str, values: Callable[[Quantities], Ints]) -> Rule:
-    """A rule that bounds a whole-number quantity of the row from above; ``text`` as for ``both``."""
-    sentence, demand = both(text)
+def at_most(rule_id: str, text: str | Told, limit: int, unit: str, values: Callable[[Quantities], Ints]) -> Rule:
+    """A rule that bounds a whole-number quantity of the row from above; ``text`` as for ``yes_no``."""
+    said = text if isinstance(text, Told) else Told(text, text)
 
     def post(model: Poster, quantities: Quantities) -> None:
         model.rows_at_most(rule_id, values(quantities), limit)
 
     def judge(quantities: Quantities, choice: Choice) -> RuleResult:
         actual = int(values(quantities)[choice.row])
-        return RuleResult(rule_id, sentence, limit, actual, unit, actual <= limit, limit - actual)
+        return RuleResult(rule_id, said.sentence, limit, actual, unit, actual <= limit, limit - actual)
 
-    return Rule(rule_id, sentence, post, judge, demand)
+    return Rule(rule_id, said.sentence, post, judge, said.demand)

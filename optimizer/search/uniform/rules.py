@@ -6,6 +6,7 @@ switch, so explanations can turn it off. ``docs/model.md``, section 7.
 
 from __future__ import annotations
 
+from optimizer.engines.memory import states_in_blocks
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform.kernel_rules import kernel_rules
 from optimizer.search.uniform.load_rules import (
@@ -17,6 +18,7 @@ from optimizer.search.uniform.load_rules import (
     memory_rule,
     min_batch_rule,
     request_rate_rule,
+    state_blocks_rule,
     survive_rule,
 )
 from optimizer.search.uniform.rule import Rule
@@ -49,6 +51,7 @@ def rules_for(problem: Problem) -> tuple[Rule, ...]:
         *kernel_rules(problem),
         memory_rule(problem),
         *([kv_cache_rule(problem)] if problem.paged else []),
+        *([state_blocks_rule(problem)] if states_in_blocks(problem) else []),
         context_rule(problem),
         max_batch_rule(problem),
         min_batch_rule(problem),

@@ -1,4 +1,7 @@
-"""Rules about shapes: what TP, PP, DP, EP and the layer split may be, whatever the load. ``docs/model.md``, section 7."""
+"""Rules about shapes: what TP, PP, DP, EP and the layer split may be, whatever the load. ``docs/model.md``, section 7.
+
+Other home: ``verify/common/rules.py``; docs/model.md, section 7.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import numpy as np
 from optimizer.costs.shapes import Bools, Ints
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform.quantities import Quantities
-from optimizer.search.uniform.rule import Rule, at_most, yes_no
+from optimizer.search.uniform.rule import DIVIDES, Rule, Told, at_most, told, yes_no
 from optimizer.search.uniform.space import sharded_inside, shared_across, within_split_rule
 
 
@@ -31,7 +34,7 @@ def attention_heads_rule(problem: Problem) -> Rule:
     stated = " and ".join(map(str, counts))
     return yes_no(
         "attention_heads",
-        f"TP [divides|has to divide] the {stated} attention heads.",
+        told("TP ", DIVIDES, f" the {stated} attention heads."),
         lambda quantities: np.all([heads % _tp(quantities) == 0 for heads in counts], axis=0),
         f"a divisor of {stated}",
         lambda quantities, row: f"TP {_tp(quantities)[row]}",
@@ -42,7 +45,13 @@ def kv_heads_rule(problem: Problem) -> Rule:
     model = problem.model
     counts = model.kv_head_counts
     heads = " and ".join(map(str, counts))
-    sentence = f"TP [divides|has to divide] the {heads} KV heads[, or is| or be] a multiple of them so that each is replicated evenly."
+    sentence: str | Told = told(
+        "TP ",
+        DIVIDES,
+        f" the {heads} KV heads",
+        (", or is", " or be"),
+        " a multiple of them so that each is replicated evenly.",
+    )
     if model.mla:
         sentence = "The compressed MLA cache is whole on every TP rank, so KV heads set no limit on TP."
 
@@ -75,7 +84,7 @@ def ffn_width_rule(problem: Problem) -> Rule:
     stated = [str(w) for w in widths] + ([f"{model.expert_ffn_width} (experts)"] if model.experts else [])
     return yes_no(
         "ffn_width",
-        f"TP [divides|has to divide] the feed-forward width {' and '.join(stated)}.",
+        told("TP ", DIVIDES, f" the feed-forward width {' and '.join(stated)}."),
         allowed,
         f"a divisor of {', '.join(stated)}",
         lambda quantities, row: f"TP {_tp(quantities)[row]}",
@@ -86,7 +95,7 @@ def vocabulary_rule(problem: Problem) -> Rule:
     padded = -(-problem.model.vocabulary // 64) * 64
     return yes_no(
         "vocabulary",
-        f"TP [divides|has to divide] the vocabulary, padded to {padded:,}.",
+        told("TP ", DIVIDES, f" the vocabulary, padded to {padded:,}."),
         lambda quantities: padded % _tp(quantities) == 0,
         f"a divisor of {padded}",
         lambda quantities, row: f"TP {_tp(quantities)[row]}",
@@ -95,9 +104,9 @@ def vocabulary_rule(problem: Problem) -> Rule:
 
 def experts_rule(problem: Problem) -> Rule:
     experts = problem.model.experts
-    sentence = f"EP [divides|has to divide] the {experts} routed experts."
+    sentence = told("EP ", DIVIDES, f" the {experts} routed experts.")
     if not experts:
-        sentence = "A dense model has no experts[: EP is|, so that EP has to be] 1."
+        sentence = told("A dense model has no experts", (": EP is", ", so that EP has to be"), " 1.")
     return yes_no(
         "experts",
         sentence,
@@ -127,7 +136,13 @@ def expert_groups_rule(problem: Problem) -> Rule:
 
     return yes_no(
         "expert_groups",
-        f"Experts [spread|are spread] over GPUs that already exist, as {problem.engine} groups them: EP [is|has to be] {words}.",
+        told(
+            "Experts ",
+            ("spread", "are spread"),
+            f" over GPUs that already exist, as {problem.engine} groups them: EP ",
+            ("is", "has to be"),
+            f" {words}.",
+        ),
         allowed,
         words,
         lambda quantities, row: (
@@ -153,9 +168,15 @@ def layer_split_rule(problem: Problem) -> Rule:
         return result
 
     if imbalance:
-        sentence = f"Every stage [holds|has to hold] at least one of the {layers} layers and [is|be] within {imbalance} of an even split."
+        sentence = told(
+            "Every stage ",
+            ("holds", "has to hold"),
+            f" at least one of the {layers} layers and ",
+            ("is", "be"),
+            f" within {imbalance} of an even split.",
+        )
     else:
-        sentence = f"PP [divides|has to divide] the {layers} layers evenly (search.layer_imbalance is 0)."
+        sentence = told("PP ", DIVIDES, f" the {layers} layers evenly (search.layer_imbalance is 0).")
     return yes_no(
         "layer_split",
         sentence,
@@ -215,7 +236,11 @@ def nvlink_rule(problem: Problem) -> Rule:
 
     return yes_no(
         "nvlink_locality",
-        f"Every TP group [lies|has to lie] inside one {place} of {size} GPU{'s' if size != 1 else ''}{why}.",
+        told(
+            "Every TP group ",
+            ("lies", "has to lie"),
+            f" inside one {place} of {size} GPU{'s' if size != 1 else ''}{why}.",
+        ),
         allowed,
         f"TP at most {size}, groups that fit into {places} {place if joined else 'node'}{'s' if places != 1 else ''}",
         actual,
@@ -226,7 +251,9 @@ def context_rule(problem: Problem) -> Rule:
     limit, asked = problem.model.max_context_tokens, problem.max_sequence_tokens
     return at_most(
         "context",
-        f"Sequences of up to {asked:,} tokens [are|have to be] within the model's context of {limit:,}.",
+        told(
+            f"Sequences of up to {asked:,} tokens ", ("are", "have to be"), f" within the model's context of {limit:,}."
+        ),
         limit,
         "tokens",
         lambda quantities: np.full(quantities.space.rows, asked, dtype=np.int64),

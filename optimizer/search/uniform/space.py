@@ -2,6 +2,8 @@
 
 A row is one pool of equal replicas. Bounds come from the facts and from what the person allowed the search to
 consider, never from requirements, so that a conflict cannot hide in a domain.
+
+Other home: ``verify/common/space.py``; docs/model.md, section 8.
 """
 
 from __future__ import annotations

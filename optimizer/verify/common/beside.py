@@ -1,4 +1,7 @@
-"""What an engine takes of a GPU beside weights and cache, in whole bytes. Section 2 of ``docs/model.md``."""
+"""What an engine takes of a GPU beside weights and cache, in whole bytes. Section 2 of ``docs/model.md``.
+
+Other home: ``costs/memory.py``; docs/model.md, section 2.
+"""
 
 from __future__ import annotations
 

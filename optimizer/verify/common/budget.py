@@ -1,4 +1,7 @@
-"""Memory of one GPU that may be used."""
+"""Memory of one GPU that may be used.
+
+Other home: ``costs/memory.py``; docs/model.md, section 2.
+"""
 
 from __future__ import annotations
 

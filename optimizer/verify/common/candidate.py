@@ -31,6 +31,7 @@ from optimizer.verify.common.occupancy import (
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.survivors import survivors_of
 from optimizer.verify.common.times import ReplicaTimes
+from optimizer.verify.common.users import exact_rate
 
 RATE_STEP = Fraction(1, 1000)
 CACHE_NOISE_BYTES = 2
@@ -57,6 +58,8 @@ class Replica:
     def __init__(self, times: ReplicaTimes) -> None:
         self.times = times
         self.loads: dict[Fraction, Load | None] = {}
+        self.asked: dict[Fraction, Fraction] = {}
+        """Requests/s by users at the replica, in a closed loop."""
         self.held: dict[int, tuple[Stage, Moments]] = {}
         """By the identity of the stage, which is kept beside: hashing its fractions takes longer than everything else."""
 
@@ -101,6 +104,12 @@ class RowFacts:
         """Memory of one GPU that may be used, stage by stage."""
         return tuple(budget_on(self.problem, hardware) for hardware in self.hardware)
 
+    @cached_property
+    def state_sequences(self) -> int | None:
+        """Sequences for whose states there are blocks at every stage; None: states set no limit."""
+        each = (stage.state_sequences(budget) for stage, budget in zip(self.stages, self.budgets, strict=True))
+        return min((found for found in each if found is not None), default=None)
+
     def load(self, requests_per_s: Fraction, instances_down: int = 0) -> Load | None:
         """Load of a replica when the service receives so many requests; None when overloaded."""
         left = (self.row.instances - instances_down) * self.row.shape.group.ranks
@@ -110,6 +119,26 @@ class RowFacts:
             replica.loads[share] = load_of(self.problem, replica.times, share)
         return replica.loads[share]
 
+    def rate(self, share: Fraction = Fraction(1), instances_down: int = 0) -> Fraction:
+        """Requests/s at the whole service for a share of the demand: of a rate that is stated, or of users at once."""
+        work = self.problem.workload
+        if work.users is None:
+            return exact(work.requests_per_s) * share
+        left = (self.row.instances - instances_down) * self.row.shape.group.ranks
+        known = self._replica.asked
+        users = work.users.concurrent * share / left
+        if users not in known:
+            known[users] = exact_rate(self._mean_at, users, work.users)
+        return known[users] * left
+
+    def _mean_at(self, requests_per_s: Fraction) -> Decimal | None:
+        load = load_of(self.problem, self._replica.times, requests_per_s)
+        return None if load is None else load.mean
+
+    def demanded(self, share: Fraction = Fraction(1), instances_down: int = 0) -> Load | None:
+        """Load of a replica when a share of the demand meets the instances left."""
+        return self.load(self.rate(share, instances_down), instances_down)
+
 
 class Candidate:
     """A row with its max_num_seqs."""
@@ -117,7 +146,11 @@ class Candidate:
     def __init__(self, facts: RowFacts, slots: int) -> None:
         self.facts, self.slots = facts, slots
         self.problem, self.row = facts.problem, facts.row
-        self.demand = exact(facts.problem.workload.requests_per_s)
+
+    @cached_property
+    def demand(self) -> Fraction:
+        """Requests/s of the whole service: as stated, or what the users send."""
+        return self.facts.rate()
 
     @property
     def times(self) -> ReplicaTimes:
@@ -273,15 +306,15 @@ class Candidate:
             self.problem.objective,
             self.problem.hardware,
             self.row,
-            lambda down: self.facts.load(self.demand, down),
+            lambda down: self.facts.demanded(instances_down=down),
             self.has_room,
         )
 
     def survivors_load(self, lost: str) -> Load | None:
         """Load of a surviving replica at the share of demand to be carried; None when overloaded or none is left."""
         left = survivors_of(self.problem, self.row, lost)
-        share = self.demand * exact(self.problem.requirements.survive.demand_share)
-        return self.facts.load(share, self.row.instances - left) if left else None
+        share = exact(self.problem.requirements.survive.demand_share)
+        return self.facts.demanded(share, self.row.instances - left) if left else None
 
     def carries(self, requests_per_s: Fraction, tolerance_ms: Decimal = Decimal(0)) -> bool:
         """Whether slots and latency limits hold at a rate; a latency may pass its limit by the tolerance."""

@@ -1,6 +1,8 @@
 """Section 9: the times of a replica with the factors of another source of costs on them, exact and in floats.
 
 Callers of the exact part work inside ``arithmetic.sixty_digits``.
+
+Other home: ``costs/corrected.py``; docs/model.md, section 9.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Section 5: where instances stand, how many are down, and what one loss takes with it.
 
 Callers work inside ``arithmetic.sixty_digits``.
+
+Other home: ``costs/failures.py``; docs/model.md, section 5.
 """
 
 from __future__ import annotations

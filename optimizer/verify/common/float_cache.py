@@ -1,4 +1,7 @@
-"""Whether caches hold what is in progress, for many shapes at once in 64-bit floats. ``docs/model.md``, section 4."""
+"""Whether caches hold what is in progress, for many shapes at once in 64-bit floats. ``docs/model.md``, section 4.
+
+Other home: ``costs/occupancy.py``; docs/model.md, section 4.
+"""
 
 from __future__ import annotations
 

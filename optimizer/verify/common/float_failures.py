@@ -1,4 +1,7 @@
-"""Section 5 for many rows at once in 64-bit floats: how many instances are down, and how many one lost node takes."""
+"""Section 5 for many rows at once in 64-bit floats: how many instances are down, and how many one lost node takes.
+
+Other home: ``costs/failures.py``; docs/model.md, section 5.
+"""
 
 from __future__ import annotations
 

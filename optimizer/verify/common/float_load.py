@@ -1,4 +1,7 @@
-"""Section 4 for many rows at once in 64-bit floats."""
+"""Section 4 for many rows at once in 64-bit floats.
+
+Other home: ``costs/load.py``; docs/model.md, section 4.
+"""
 
 from __future__ import annotations
 

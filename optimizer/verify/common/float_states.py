@@ -1,4 +1,7 @@
-"""How likely each number in progress is, up to the number behind which nothing is left that a 64-bit sum shows."""
+"""How likely each number in progress is, up to the number behind which nothing is left that a 64-bit sum shows.
+
+Other home: ``costs/chain.py``; docs/model.md, section 4.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Section 3 for many shapes at once in 64-bit floats: rounds, prefill and residence for every concurrency."""
+"""Section 3 for many shapes at once in 64-bit floats: rounds, prefill and residence for every concurrency.
+
+Other home: ``costs/steps.py``; docs/model.md, section 3.
+"""
 
 from __future__ import annotations
 

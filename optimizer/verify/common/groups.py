@@ -1,4 +1,7 @@
-"""Section 1 of ``docs/model.md``: which GPUs share what, derived from the degrees."""
+"""Section 1 of ``docs/model.md``: which GPUs share what, derived from the degrees.
+
+Other home: ``costs/shapes.py``; docs/model.md, section 1.
+"""
 
 from __future__ import annotations
 

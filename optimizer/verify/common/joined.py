@@ -1,6 +1,8 @@
 """The stages of a replica whose first ones stand on one kind of node and whose others stand on another.
 
 ``docs/inventories.md``, section 2: pipelines over two groups.
+
+Other home: ``costs/two_groups.py``; docs/inventories.md, section 2.
 """
 
 from __future__ import annotations

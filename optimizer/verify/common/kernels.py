@@ -1,6 +1,8 @@
 """Section 7, the rules of the engine's kernels: formats against GPUs, blocks and groups against slices.
 
 What the kernels need is data of the engine; the comparisons and divisions are made here anew.
+
+Other home: ``search/uniform/kernel_rules.py``; docs/model.md, section 7.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""One layer of one kind on one GPU: bytes held, bytes read, FLOP, and the products that experts run."""
+"""One layer of one kind on one GPU: bytes held, bytes read, FLOP, and the products that experts run.
+
+Other homes: ``costs/drafts.py``, ``costs/parameters.py``; docs/model.md, sections 2 and 3.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,10 @@ def rates_of(problem: Problem, weight_format: str) -> Rates:
         ratio = exact(offered[computed]) * 10**9 * exact(generation.flops) / sixteen
         if computed in ("fp16", "bf16") or ratio < Fraction(3, 2):
             return sixteen
-        return sixteen * (constant("speedup_8bit") if ratio < Fraction(5, 2) else constant("speedup_4bit"))
+        if ratio < Fraction(5, 2):
+            return sixteen * constant("speedup_8bit")
+        more = exact(generation.flops_4bit) / exact(generation.flops) if generation.flops_4bit else 1
+        return sixteen * constant("speedup_4bit") * more
 
     # Four-bit checkpoints of models with routed experts convert only those.
     converted = {"mxfp4": (Fraction(2), sixteen), "nvfp4": (Fraction(1), peak("fp8"))} if model.experts else {}
@@ -111,6 +117,8 @@ class LayerFacts:
     """Per prompt token."""
     prefill_flop_width: Fraction
     window: int
+    attention_launch_ms: Fraction
+    """What its kind of attention launches beyond T_LAYER, on a GPU whose layer_time_factor is 1."""
 
 
 def _slowdown(problem: Problem, group: Group, kind: LayerKind) -> Fraction:
@@ -141,6 +149,7 @@ def cache_only(token_bytes: int, whole: int) -> LayerFacts:
         expert_prefill_ms=nothing,
         prefill_flop_width=nothing,
         window=0,
+        attention_launch_ms=nothing,
     )
 
 
@@ -195,4 +204,12 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
         expert_prefill_ms=flop / (constant("eta_prefill_expert_flops") * rates.expert) if kind.experts else Fraction(0),
         prefill_flop_width=Fraction(kind.prefill_flop_width, t),
         window=kind.window_tokens,
+        attention_launch_ms=attention_launch(kind),
     )
+
+
+def attention_launch(kind: LayerKind) -> Fraction:
+    """T_LATENT where one vector a token is cached for all heads, and T_INDEXER where an indexer chooses what is read."""
+    compressed = not kind.kv_values_per_token_per_kv_head and kind.kv_values_per_token_replicated
+    total = constant("t_latent") if compressed else Fraction(0)
+    return total + constant("t_indexer") if kind.index_heads else total

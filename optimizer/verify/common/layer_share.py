@@ -1,4 +1,7 @@
-"""What one layer of a kind adds to a stage that holds it. Stages add these up: all are linear in the number of layers."""
+"""What one layer of a kind adds to a stage that holds it. Stages add these up: all are linear in the number of layers.
+
+Other home: ``costs/steps.py``; docs/model.md, section 3.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +59,7 @@ def layer_share(
     moved = moved_by(problem.model.hidden_size, group, layer, messages)
     decode = constant("eta_decode_flops")
     overhead = constant("t_layer") + (constant("t_tp") if group.tensor > 1 else 0)
+    overhead += layer.attention_launch_ms
     if layer.experts is not None:
         count = layer.experts.count
         overhead += constant("t_expert") * count / (1 + count / constant("experts_half"))

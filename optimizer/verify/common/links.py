@@ -1,4 +1,7 @@
-"""Section 3, links: bytes over NVLink, PCIe or the network, as affine functions of the bytes or tokens sent."""
+"""Section 3, links: bytes over NVLink, PCIe or the network, as affine functions of the bytes or tokens sent.
+
+Other home: ``costs/links.py``; docs/model.md, section 3.
+"""
 
 from __future__ import annotations
 

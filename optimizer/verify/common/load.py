@@ -1,6 +1,8 @@
 """Section 4: how many requests are in progress at a replica, and what they wait.
 
 Callers work inside ``arithmetic.sixty_digits``.
+
+Other homes: ``costs/chain.py``, ``costs/load.py``; docs/model.md, section 4.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Section 4, "Mixed lengths": what requests of differing lengths wait and take, as cumulants.
 
 Written once for two kinds of numbers: ``Decimal`` (callers inside ``arithmetic.sixty_digits``) and arrays of 64-bit floats.
+
+Other home: ``costs/mixed.py``; docs/model.md, section 4.
 """
 
 from __future__ import annotations

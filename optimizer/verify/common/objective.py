@@ -1,6 +1,8 @@
 """Section 6: expected milliseconds per request over failure states, and availability.
 
 Callers work inside ``arithmetic.sixty_digits``.
+
+Other home: ``search/uniform/quantities.py``; docs/model.md, section 6.
 """
 
 from __future__ import annotations

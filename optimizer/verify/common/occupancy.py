@@ -1,6 +1,8 @@
 """What requests in progress hold of the KV cache: exact moments of one request, and quantiles of all together.
 
 ``docs/model.md``, section 4. Callers of the quantiles work inside ``arithmetic.sixty_digits``.
+
+Other home: ``costs/occupancy.py``; docs/model.md, section 4.
 """
 
 from __future__ import annotations

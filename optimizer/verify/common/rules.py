@@ -1,6 +1,8 @@
 """Section 7: every rule of a strategy with its limit, what it is compared with, and whether it holds.
 
 Callers work inside ``arithmetic.sixty_digits``.
+
+Other homes: ``search/uniform/shape_rules.py``, ``search/uniform/load_rules.py``; docs/model.md, section 7.
 """
 
 from __future__ import annotations
@@ -113,6 +115,9 @@ def findings(candidate: Candidate) -> Iterator[Finding]:
     if candidate.paged:
         tightest = candidate.tightest_cache(load)
         yield _at_most("kv_cache", "bytes", tightest.room, tightest.wanted)
+    blocks = candidate.facts.state_sequences
+    if blocks is not None:
+        yield _at_most("state_blocks", "sequences", blocks, slots)
     yield _at_most("max_batch", "sequences", problem.max_batch, slots)
     yield _at_least("min_batch", "sequences", wanted.min_batch, slots)
     yield _at_most("concurrency", "sequences", slots, load.n99 if load else None)

@@ -1,4 +1,7 @@
-"""Section 8: every row of degrees, formats and layers that the search may choose from."""
+"""Section 8: every row of degrees, formats and layers that the search may choose from.
+
+Other home: ``search/uniform/space.py``; docs/model.md, section 8.
+"""
 
 from __future__ import annotations
 

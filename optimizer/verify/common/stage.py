@@ -1,4 +1,7 @@
-"""One stage on one GPU: memory by part, and time as a function of the sequences or prompt tokens it works on."""
+"""One stage on one GPU: memory by part, and time as a function of the sequences or prompt tokens it works on.
+
+Other homes: ``costs/drafts.py``, ``costs/memory.py``, ``costs/steps.py``; docs/model.md, sections 2 and 3.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from optimizer.verify.common.layer import LayerExperts, LayerFacts, Rates, cache
 from optimizer.verify.common.layer_share import LayerShare, Messages, decode_step, layer_share, moved_by, summed
 from optimizer.verify.common.links import all_reduce, all_to_all, context_exchange, exchange_places, sends
 from optimizer.verify.common.mixed import mean_context
+from optimizer.verify.common.states import block_of_states
 from optimizer.verify.common.weights import WeightTables, tables
 
 
@@ -59,6 +63,8 @@ class Stage:
     in_flight_bytes: int
     """Of each token whose step is not done, of which there are at most ``unsettled``."""
     unsettled: int
+    state_block_bytes: int
+    """Of a block of states, of which each sequence needs one; 0: none."""
     paged: bool
     """Whether cache is taken block by block; else each slot reserves its own longest sequence, and logits beside it."""
 
@@ -70,6 +76,12 @@ class Stage:
     def beside_cache(self, sequences: int) -> int:
         """Memory of everything but the cache."""
         return self.weights_bytes + self.fixed_bytes + self.sampling_bytes(sequences)
+
+    def state_sequences(self, budget: int) -> int | None:
+        """Sequences for whose states there are blocks; None: states set no limit."""
+        if not self.state_block_bytes:
+            return None
+        return max(0, budget - self.beside_cache(0)) // self.state_block_bytes
 
     def sampling_bytes(self, sequences: int) -> int:
         """Memory of sampling and its logits beyond the forward pass."""
@@ -333,6 +345,7 @@ class Stages:
             state_bytes=summed((layer.state_bytes, n) for layer, n in kept),
             in_flight_bytes=sum(n * layer.in_flight_bytes for layer, n in kept),
             unsettled=tokens_in_flight(self.problem),
+            state_block_bytes=block_of_states(self.problem, shared.layers, kind.counts, kind.last),
             paged=self.problem.search.kv_reservation == "paged",
             prefix=self.problem.workload.prefix,
         )

@@ -1,6 +1,8 @@
 """Section 3, the replica: rounds, prefill, time per token and residence as functions of the sequences in progress.
 
 Callers work inside ``arithmetic.sixty_digits``.
+
+Other homes: ``costs/bunched.py``, ``costs/steps.py``; docs/model.md, section 3.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Bytes of weights on one GPU, exactly: as the checkpoint stores them where they are served as published, else converted."""
+"""Bytes of weights on one GPU, exactly: as the checkpoint stores them where they are served as published, else converted.
+
+Other homes: ``costs/memory.py``, ``costs/parameters.py``; docs/model.md, section 2.
+"""
 
 from __future__ import annotations
 

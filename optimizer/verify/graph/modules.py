@@ -1,6 +1,8 @@
 """What one module holds and how long it runs, in exact arithmetic. ``docs/graph.md``, modules.
 
 Callers work inside ``arithmetic.sixty_digits``.
+
+Other home: ``costs/modules.py``; docs/model.md, section 3.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from optimizer.verify.common.beside import beside_of
 from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.contexts import shared_contexts
 from optimizer.verify.common.groups import row_of
-from optimizer.verify.common.layer import layer_of, rates_of
+from optimizer.verify.common.layer import attention_launch, layer_of, rates_of
 from optimizer.verify.common.links import all_reduce, all_to_all, context_exchange, exchange_places
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import StageDecode
@@ -174,6 +176,8 @@ class Modules:
     def _overhead(self, kind: LayerKind, rest: bool) -> Decimal:
         shared = self._group.tensor > 1
         total = (constant("t_layer") + (constant("t_tp") if shared else 0)) / 2
+        if not rest:
+            total += attention_launch(kind)
         if rest and kind.experts:
             total += constant("t_expert") * kind.experts / (1 + kind.experts / constant("experts_half"))
         generation = exact(self._problem.hardware.gpu.layer_time_factor)

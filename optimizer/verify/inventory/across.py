@@ -20,6 +20,7 @@ from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.candidates import CheckedInstance, candidate_of, legal
 from optimizer.verify.inventory.ceiling import Ceiling
 from optimizer.verify.inventory.instance import Instance, Instances, Segment, likeness, nodes_for, pairable
+from optimizer.verify.inventory.left_out import NOTHING, LeftOut
 from optimizer.verify.inventory.places import carried_in_place
 from optimizer.verify.inventory.rates import MILLION, rated
 from optimizer.verify.inventory.site import CheckedSite
@@ -31,12 +32,14 @@ def candidates_across(
     within: Sequence[Sequence[CheckedInstance]],
     fixed: Fixed = Fixed(),
     budget: Budget | None = None,
+    left_out: LeftOut = NOTHING,
 ) -> list[CheckedInstance]:
     """The candidates over two groups of an inventory, for every two groups that pair.
 
     Args:
         within: the candidates of each group.
         budget: asked for every few pipelines.
+        left_out: what no better choice contains. What places carry otherwise counts ``within`` all the same.
     """
     inventory, known = site.inventory, dict[Hashable, list[CheckedInstance]]()
     found: list[CheckedInstance] = []
@@ -46,7 +49,8 @@ def candidates_across(
             continue
         like = likeness(one), one.nodes_together, likeness(other), other.nodes_together
         if like not in known:
-            known[like] = list(_Pair(instances, (one, other), (within[i], within[j]), fixed, budget).candidates())
+            pair = _Pair(instances, (one, other), (within[i], within[j]), fixed, budget, left_out)
+            known[like] = list(pair.candidates())
         for candidate in known[like]:
             up = float(availability_of(inventory, site, (one, other), candidate.instance))
             found.append(replace(candidate, groups=(i, j), availability=up))
@@ -63,9 +67,10 @@ class _Pair:
         within: tuple[Sequence[CheckedInstance], Sequence[CheckedInstance]],
         fixed: Fixed,
         budget: Budget | None,
+        left_out: LeftOut,
     ) -> None:
         self._instances, self._inventory, self._groups = instances, instances.inventory, groups
-        self._within, self._fixed, self._budget = within, fixed, budget
+        self._within, self._fixed, self._budget, self._left_out = within, fixed, budget, left_out.across
         self._carried: dict[tuple[int, int, int], int] = {}
         self._ways: dict[tuple[int, int], list[tuple[int, ...]]] = {}
 
@@ -93,16 +98,20 @@ class _Pair:
         t, inventory, instances = group.tensor, self._inventory, self._instances
         nodes = [nodes_for(there, t * count, count) for there, count in zip(self._groups, stages, strict=True)]
         splits = self._splits(stages)
-        if None in nodes or not splits:
+        if nodes[0] is None or nodes[1] is None or not splits:
             return
-        held = [instances.stages(there, q or 1) for there, q in zip(self._groups, nodes, strict=True)]
+        both = nodes[0], nodes[1]
+        each = t * stages[0] // both[0], t * stages[1] // both[1]
+        if self._left_out is not None and self._left_out(self._groups, t, both, each):
+            return
+        held = [instances.stages(there, q) for there, q in zip(self._groups, both, strict=True)]
         segments = tuple(Segment(one.problem, count) for one, count in zip(held, stages, strict=True))
         if not legal(ReplicaShape(group, splits[0]), segments, inventory.search.disabled_rules):
             return
         ceiling = Ceiling(inventory, group, (held[0], held[1]), stages)
         if not ceiling.fit():
             return
-        least = sum(self._otherwise(side, stages[side], nodes[side] or 1, t) for side in (0, 1))
+        least = sum(self._otherwise(side, stages[side], both[side], t) for side in (0, 1))
         if ceiling.rate(ceiling.most) * MILLION <= least:
             return
         members: list[Instance] = []

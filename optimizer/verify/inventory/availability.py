@@ -31,3 +31,14 @@ def availability_of(
         if rate is not None:
             up *= (exact(rate.value) / (exact(rate.value) + repair)) ** count
     return up
+
+
+def everything_up(site: CheckedSite) -> Fraction:
+    """The probability that every part of the whole inventory is up, used or not."""
+    up = Fraction(1)
+    repair = exact(site.inventory.failures.repair_hours.value)
+    for level in site.inventory.levels():
+        rate = site.inventory.failures.mtbf(level)
+        if rate is not None:
+            up *= (exact(rate.value) / (exact(rate.value) + repair)) ** site.count(level)
+    return up

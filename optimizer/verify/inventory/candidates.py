@@ -16,6 +16,7 @@ from optimizer.verify.common.space import shapes_offered
 from optimizer.verify.inventory.availability import availability_of
 from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.instance import Instance, Instances, Segment, likeness, nodes_needed, shape_rules
+from optimizer.verify.inventory.left_out import NOTHING, LeftOut
 from optimizer.verify.inventory.rates import MILLION, Rated, rated
 from optimizer.verify.inventory.site import CheckedSite
 
@@ -29,10 +30,6 @@ __all__ = [
     "legal",
     "shapes_on",
 ]
-
-
-LeftOut = frozenset[tuple[Hashable, ReplicaShape]]
-"""Kinds of groups (``likeness``) and shapes that are known to be in no choice worth looking at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class CheckedInstance:
 
     @property
     def kind(self) -> tuple[int, ReplicaShape]:
-        """Equal for offers of one family: groups that are alike share their instances."""
+        """Equal for candidates of one family: groups that are alike share their instances."""
         return id(self.instance), self.instance.shape
 
 
@@ -112,7 +109,7 @@ def candidates_of(
     site: CheckedSite,
     instances: Instances,
     fixed: Fixed = Fixed(),
-    left_out: LeftOut = frozenset(),
+    left_out: LeftOut = NOTHING,
     budget: Budget | None = None,
 ) -> list[list[CheckedInstance]]:
     """For each group its candidates; shapes that can carry nothing within the limits are left out too."""
@@ -141,10 +138,10 @@ def candidates_on(
     group: NodeGroup,
     fixed: Fixed,
     most: int | None = None,
-    left_out: LeftOut = frozenset(),
+    left_out: LeftOut = NOTHING,
     budget: Budget | None = None,
 ) -> Iterator[CheckedInstance]:
-    """Offers of at most so many GPUs on a group whose number and failures do not matter.
+    """Candidates of at most so many GPUs on a group whose number and failures do not matter.
 
     Raises:
         OutOfTime: the budget is used up.
@@ -154,7 +151,7 @@ def candidates_on(
     for shape, nodes in shapes_on(inventory, group, fixed, group.gpus if most is None else most):
         if budget is not None:
             budget.spend()
-        if (kind, shape) not in left_out and may_stand(shape, nodes):
+        if (kind, shape) not in left_out.shapes and may_stand(shape, nodes):
             by_nodes.setdefault(nodes, []).append(instances.of(group, shape))
     for members in by_nodes.values():
         if budget is not None:

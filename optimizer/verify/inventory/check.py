@@ -14,7 +14,6 @@ from optimizer.results.placement import PlacedInstance
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger, number
 from optimizer.verify.inventory.budget import PRICED_WITHIN_S, Budget, OutOfTime
-from optimizer.verify.inventory.candidates import LeftOut
 from optimizer.verify.inventory.claims import (
     check_losses,
     check_objective,
@@ -26,6 +25,7 @@ from optimizer.verify.inventory.claims import (
 from optimizer.verify.inventory.float_candidate import FloatCandidate
 from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
+from optimizer.verify.inventory.left_out import NOTHING, LeftOut
 from optimizer.verify.inventory.legality import check_placement
 from optimizer.verify.inventory.pools import Known, check_instance_rules, check_shares, know_pools
 from optimizer.verify.inventory.prices import CheckedPrices, multipliers
@@ -173,7 +173,7 @@ class _Check:
         """
         objective = self.answer.objective
         if objective is None or not self.families or self.problem.objective.preset in ("fewest-gpus", "throughput"):
-            return frozenset()
+            return NOTHING
         within = self.budget.part(PRICED_WITHIN_S)
         # Shapes that take longer than that to price take longer still to enumerate: OutOfTime ends the proof.
         prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
@@ -183,7 +183,7 @@ class _Check:
         except OutOfTime:
             pass  # what was left out by then is in no better choice all the same
         self.open_shapes = prices.open_shapes
-        return frozenset(prices.left_out)
+        return LeftOut(frozenset(prices.left_out), prices.across_left_out, frozenset(prices.left_out_after))
 
     def _fixed_decisions(self) -> None:
         """What a person fixed is so."""

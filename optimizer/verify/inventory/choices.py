@@ -1,6 +1,6 @@
 """Every choice of instances that meets some linear conditions: depth first, cut off where the rest cannot meet them.
 
-Offers over two groups come first: what is left of each pool of GPUs is then shared out pool by pool.
+Candidates over two groups come first: what is left of each supply of GPUs is then shared out supply by supply.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class TooMany(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WideChoices:
-    """Offers that draw on two pools. ``uses`` has a line for each pool, ``gain`` one for each condition."""
+    """Candidates that draw on two supplies. ``uses`` has a line for each supply, ``gain`` one for each condition."""
 
     uses: Ints
     gain: Floats
@@ -28,7 +28,7 @@ class WideChoices:
 
 def choices(
     sizes: Ints,
-    pool: Ints,
+    supply: Ints,
     room: Sequence[int],
     gain: Floats,
     need: Floats,
@@ -37,21 +37,21 @@ def choices(
     wide: WideChoices | None = None,
     spend: Callable[[], None] | None = None,
 ) -> Iterator[tuple[int, ...]]:
-    """All counts x ≥ 0 of candidates with gain · x ≥ need in every row, and within the GPUs of every pool.
+    """All counts x ≥ 0 of candidates with gain · x ≥ need in every row, and within the GPUs of every supply.
 
     Args:
         sizes: GPUs of one instance of each candidate.
-        pool: which pool of GPUs each candidate draws on; offers of one pool stand together.
-        room: GPUs of each pool.
+        supply: which supply of GPUs each candidate draws on; candidates of one supply stand together.
+        room: GPUs of each supply.
         gain: one line for each condition, one column for each candidate.
         need: what each condition asks for.
-        wide: offers that draw on two pools; their counts stand behind the others.
+        wide: candidates that draw on two supplies; their counts stand behind the others.
         spend: called with each step; may raise ``TooMany``.
 
     Raises:
         TooMany: more steps or more choices than allowed.
     """
-    yield from _ChoiceSearch(sizes, pool, room, gain, most_steps, most_found, wide, spend).run(need)
+    yield from _ChoiceSearch(sizes, supply, room, gain, most_steps, most_found, wide, spend).run(need)
 
 
 class _ChoiceSearch:
@@ -60,7 +60,7 @@ class _ChoiceSearch:
     def __init__(
         self,
         sizes: Ints,
-        pool: Ints,
+        supply: Ints,
         room: Sequence[int],
         gain: Floats,
         most_steps: int,
@@ -68,9 +68,9 @@ class _ChoiceSearch:
         wide: WideChoices | None,
         spend: Callable[[], None] | None,
     ) -> None:
-        self._sizes, self._pool, self._gain, self._wide = sizes, pool, gain, wide
+        self._sizes, self._supply, self._gain, self._wide = sizes, supply, gain, wide
         self._room = np.array(room, dtype=np.int64)
-        self._reach = Reach(sizes, pool, room, gain)
+        self._reach = Reach(sizes, supply, room, gain)
         self._wide_reach = WideReach(self._reach, wide.uses, wide.gain) if wide is not None else None
         self._steps, self._found, self._spend = most_steps, most_found, spend
         self._chosen = [0] * len(sizes)
@@ -88,11 +88,11 @@ class _ChoiceSearch:
             self._spend()
 
     def _add_wide(self, k: int, room: Ints, short: Floats) -> Iterator[tuple[int, ...]]:
-        """What may be added to some candidates over two groups: offers within groups alone, or more of those from k on."""
+        """What may be added to some candidates over two groups: candidates within groups alone, or more of those from k on."""
         self._step()
         later = self._reach.later(room)
         if not (short > later[0]).any():
-            first = int(room[self._pool[0]]) if len(self._sizes) else 0
+            first = int(room[self._supply[0]]) if len(self._sizes) else 0
             yield from self._add(0, first, short, room, later)
         if self._wide is None or self._wide_reach is None:
             return
@@ -107,24 +107,24 @@ class _ChoiceSearch:
             self._across[j] = 0
 
     def _add(self, i: int, left: int, short: Floats, room: Ints, later: Floats) -> Iterator[tuple[int, ...]]:
-        """What may be added from offer i on; ``left`` are GPUs of its pool."""
+        """What may be added from candidate i on; ``left`` are GPUs of its supply."""
         self._step()
-        pool, count = self._pool, len(self._sizes)
+        supply, count = self._supply, len(self._sizes)
         if (short <= 0).all():
             self._found -= 1
             if self._found < 0:
                 raise TooMany
             yield (*self._chosen, *self._across)
         for j in range(i, count):
-            if j > i and pool[j] != pool[j - 1]:
-                left = int(room[pool[j]])
+            if j > i and supply[j] != supply[j - 1]:
+                left = int(room[supply[j]])
             if (short > self._reach.most(j, left, later)).any():
                 return  # nor can those after it: they are among what was counted on
             size, add = int(self._sizes[j]), self._gain[:, j]
             for n in range(1, left // size + 1):
                 self._chosen[j] = n
                 following = left - n * size
-                if j + 1 < count and pool[j + 1] != pool[j]:
-                    following = int(room[pool[j + 1]])
+                if j + 1 < count and supply[j + 1] != supply[j]:
+                    following = int(room[supply[j + 1]])
                 yield from self._add(j + 1, following, short - n * add, room, later)
             self._chosen[j] = 0

@@ -17,13 +17,15 @@ from optimizer.results.answer import Fixed
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.verify.common.arithmetic import exact
 from optimizer.verify.common.float_times import Floats, Ints
+from optimizer.verify.inventory.availability import everything_up
 from optimizer.verify.inventory.bound import Gains
 from optimizer.verify.inventory.budget import Budget
-from optimizer.verify.inventory.candidates import CheckedInstance, LeftOut
+from optimizer.verify.inventory.candidates import CheckedInstance
 from optimizer.verify.inventory.choices import TooMany, WideChoices, choices
 from optimizer.verify.inventory.claims import needed_after_losses
 from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
+from optimizer.verify.inventory.left_out import NOTHING, LeftOut
 from optimizer.verify.inventory.outlive import capacity_needed, left_over
 from optimizer.verify.inventory.places import carried_otherwise
 from optimizer.verify.inventory.rates import MILLION
@@ -68,7 +70,7 @@ class FloatCandidate:
         curves: TimeCurves,
         fixed: Fixed,
         budget: Budget,
-        left_out: LeftOut = frozenset(),
+        left_out: LeftOut = NOTHING,
     ) -> None:
         self._site, self._instances, self._curves, self._fixed = site, instances, curves, fixed
         inventory = site.inventory
@@ -159,17 +161,24 @@ class FloatCandidate:
         gains = Gains(self._candidates, self._curves, self._budget)
         highest = weights.unserved * weights.penalty_ms / weights.latency if weights.unserved else math.inf
         goal = target_ms / weights.latency
-        grid = [g for g in np.geomspace(0.3 * goal, 30 * goal, _GAMMAS).tolist() if g <= highest] or [highest]
+        grid = np.geomspace(0.3 * goal, 30 * goal, _GAMMAS).tolist()
+        often = float(everything_up(self._site))
+        while_down = gains.of(min(highest, grid[-1]), certain=True)
         lines = []
         self._gammas, self._plain = np.array(grid), np.stack([gains.of(gamma, certain=True) for gamma in grid])
         for gamma in grid:
-            line = gains.of(gamma, certain=not weights.unserved)
+            line, mean = gains.of(gamma, certain=not weights.unserved), gamma
+            if gamma > highest:
+                # Only while everything is up is every request carried: in other states γ is at most what one lost costs.
+                others = np.maximum(0.0, 1 - self._missing - often)
+                line = often * gains.of(gamma, certain=True) + others * while_down
+                mean = highest + often * (gamma - highest)
             line = line - weights.gpu_ms / weights.latency * demand * self._sizes
             most = sum(
                 room * float((line / self._sizes)[self._stock.uses[k] > 0].max(initial=0.0))
                 for k, room in enumerate(self._stock.room)
             )
-            lines.append((most - demand * (gamma - goal), line, demand * (gamma - goal)))
+            lines.append((most - demand * (mean - goal), line, demand * (mean - goal)))
         lines.sort(key=lambda entry: -entry[0])
         self._lines, kept = lines, lines[-_CONDITIONS:]
         return [line for _, line, _ in kept], [need - 1e-9 * abs(need) for _, _, need in kept]
@@ -192,7 +201,7 @@ class FloatCandidate:
         exactly = [(_exact(candidate), n) for candidate, n in chosen]
         if not all(self._considered(candidate) for candidate, _ in exactly):
             return True
-        again = self._valuer.value(exactly, math.inf)
+        again = self._valuer.value(exactly, math.inf, surely=True)
         if again is None or not self._better(exactly, again, answer, peak):
             return True
         names = [f"{n} x {candidate.instance.shape} on {self._where(candidate)}" for candidate, n in exactly]

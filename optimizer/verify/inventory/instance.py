@@ -26,7 +26,7 @@ from optimizer.verify.common.stage import Stages
 
 RATE_STEP = Fraction(1, 1_000_000)
 """Rates of one instance are whole numbers of this, requests/s."""
-ON_THEIR_OWN = ("gpu_count", "concurrency", "request_rate", "memory", "max_batch", "tpot_full_batch")
+ON_THEIR_OWN = ("gpu_count", "concurrency", "request_rate", "memory", "state_blocks", "max_batch", "tpot_full_batch")
 """Rules of one pool that sections 2 and 4 state anew."""
 
 
@@ -164,6 +164,9 @@ class Instance:
             on = zip(self.facts.stages, self.facts.hardware, strict=True)
             if any(stage.memory_bytes(slots) > budget_on(self.problem, hardware) for stage, hardware in on):
                 return False
+        blocks = self.facts.state_sequences
+        if blocks is not None and slots > blocks and not self.off("state_blocks"):
+            return False
         if wanted.tpot_p99_ms is not None and not self.off("tpot_full_batch"):
             return self.facts.times.tpot(slots) <= planned(wanted, wanted.tpot_p99_ms) + tolerance_ms
         return True

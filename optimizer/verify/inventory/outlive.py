@@ -38,17 +38,17 @@ def capacity_needed(site: CheckedSite) -> float:
 def left_over(site: CheckedSite, stock: Stock) -> list[Floats]:
     """For losses of whole groups: which candidates (1 or 0, a column each) may be left; these have to carry what is needed then.
 
-    The hardest conditions, by the GPUs that are left. Offers of a pool of which any group is left may stand there.
+    The hardest conditions, by the GPUs that are left. Candidates of a supply of which any group is left may stand there.
     """
     found: dict[tuple[bool, ...], int] = {}
-    pools = [set(pool) for pool in stock.pools]
+    supplies = [set(supply) for supply in stock.supplies]
     for level, losses in levels_survived(site):
         domains = _domains(site, level)
         for number, lost in enumerate(combinations(domains, min(losses, len(domains)))):
             if number >= MOST_COMBINATIONS:
                 break
             gone = set().union(*lost)
-            hit = [pool <= gone for pool in pools]
+            hit = [supply <= gone for supply in supplies]
             left = (stock.uses[hit] == 0).all(axis=0).tolist()
             if not all(left):
                 found[tuple(left)] = sum(room for room, out in zip(stock.room, hit, strict=True) if not out)

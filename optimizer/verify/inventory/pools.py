@@ -11,6 +11,7 @@ from optimizer.facts.inventory import NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.results.inventory import Pool
 from optimizer.verify.common.arithmetic import decimal, exact
+from optimizer.verify.common.claims import check_metrics, check_strategy
 from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.joined import split_of
 from optimizer.verify.common.ledger import RELATIVE, TWO_NANOSECONDS, CheckLedger, near, number
@@ -30,7 +31,6 @@ from optimizer.verify.inventory.instance import (
 )
 from optimizer.verify.inventory.places import carried_otherwise
 from optimizer.verify.inventory.site import CheckedSite
-from optimizer.verify.uniform.claims import check_metrics, check_strategy
 
 _TIGHT = Decimal("1e-11")
 

@@ -4,12 +4,15 @@ At a multiplier γ an instance takes w_lat · A · Γ(γ) / demand − gpu_ms ·
 knapsack over the shapes there are; all nodes together bound all choices. An instance over several nodes, or over two groups, is taken
 apart into a part on each node with a share of what it takes off: whatever instances do together, their parts can too. Where an instance
 takes nodes whole it is left whole: nodes that stand together are a knapsack over the instances that do, and nodes by themselves.
+
+While everything is up all requests are carried, and γ may be anything. In other states some may be shed, and γ is at most what a request
+costs that is not served.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -19,10 +22,11 @@ from optimizer.facts.inventory import NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import exact
 from optimizer.verify.common.float_times import Floats
-from optimizer.verify.inventory.availability import parts_touched
+from optimizer.verify.inventory.availability import everything_up, parts_touched
 from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instance, Instances, likeness, pairable
+from optimizer.verify.inventory.left_out import AcrossLeftOut, ShapeOn
 from optimizer.verify.inventory.priced_pairs import Across
 from optimizer.verify.inventory.priced_shapes import FINE, ROUGH, ROUNDING, PricedShape, know_rates, priced_shapes
 from optimizer.verify.inventory.site import CheckedSite
@@ -45,6 +49,53 @@ class _PricedGroup:
     pieces: _Best
     spans: _Best
     worth: NodeWorth
+
+
+_PairKey = tuple[tuple[Hashable, Hashable], int, tuple[int, int], tuple[int, int]]
+"""Kinds of two groups, TP degree, nodes of either part and GPUs on each of them."""
+
+
+class _AcrossLeftOut:
+    """Tells which pipelines over two groups take off less than what their GPUs are worth otherwise, by more than so many milliseconds."""
+
+    def __init__(self, groups: Sequence[_PricedGroup], gains: Mapping[_PairKey, float], slack: float) -> None:
+        self._groups, self._gains, self._slack = groups, gains, slack
+
+    def __call__(
+        self, groups: tuple[NodeGroup, NodeGroup], tensor: int, nodes: tuple[int, int], each: tuple[int, int]
+    ) -> bool:
+        """Whether those of a TP degree with parts on so many nodes and GPUs of each are left out."""
+        kinds = likeness(groups[0]), likeness(groups[1])
+        given_up = sum(
+            min((one.worth.given_up(q, s) for one in self._groups if one.kind == kind), default=math.inf)
+            for kind, q, s in zip(kinds, nodes, each, strict=True)
+        )
+        gain = self._gains.get((kinds, tensor, nodes, each), 0.0) * ROUNDING
+        return given_up / ROUNDING - gain > self._slack
+
+
+@dataclass(frozen=True, slots=True)
+class _Multiplier:
+    """ms per further request/s while the whole inventory is up, a share ``often`` of the time, and in every other state."""
+
+    up: float
+    down: float
+    often: float
+
+    @property
+    def mean(self) -> float:
+        """Over all states."""
+        return self.down + self.often * (self.up - self.down)
+
+    @property
+    def both(self) -> tuple[float, ...]:
+        """Those that differ."""
+        return (self.up,) if self.up == self.down else (self.up, self.down)
+
+
+def _coarse(shape: PricedShape, gamma: _Multiplier, tolerance: float) -> bool:
+    """Whether Γ is not yet bounded so finely by mean times, at either multiplier."""
+    return any(shape.coarse(one, tolerance) for one in gamma.both)
 
 
 def _gains(best: _Best) -> dict[int, float]:
@@ -94,7 +145,12 @@ class CheckedPrices:
             if id(shape) not in kept[kind]
         }
         """Kinds of groups and shapes that no choice contains that is as good as what was asked about."""
+        self.left_out_after: set[ShapeOn] = set()
+        """The same where pipelines over two groups may stand, once what else their places carry is known."""
+        self.across_left_out: AcrossLeftOut | None = None
+        """Pipelines over two groups of the same sort."""
         self._looked_at = False
+        self._often = float(everything_up(site))
         self._across = Across(inventory, instances, fixed)
 
     @property
@@ -114,9 +170,10 @@ class CheckedPrices:
         if w.latency == 0:
             return False
         highest = w.unserved * w.penalty_ms / w.latency if w.unserved else math.inf
-        return any(self._at(gamma, least_ms) for gamma in gammas if 0 < gamma <= highest)
+        both = [_Multiplier(gamma, min(gamma, highest), self._often) for gamma in gammas if gamma > 0]
+        return any(self._at(gamma, least_ms) for gamma in both)
 
-    def _at(self, gamma: float, least_ms: float) -> bool:
+    def _at(self, gamma: _Multiplier, least_ms: float) -> bool:
         for _ in range(_MOST_ROUNDS):
             if self._budget is not None:
                 self._budget.spend()
@@ -128,10 +185,10 @@ class CheckedPrices:
                 return False
         return False
 
-    def _bound(self, gamma: float, groups: Sequence[_PricedGroup]) -> float:
-        return self._weights.latency * gamma - sum(one.worth.total for one in groups) * ROUNDING
+    def _bound(self, gamma: _Multiplier, groups: Sequence[_PricedGroup]) -> float:
+        return self._weights.latency * gamma.mean - sum(one.worth.total for one in groups) * ROUNDING
 
-    def _worth(self, gamma: float) -> list[_PricedGroup]:
+    def _worth(self, gamma: _Multiplier) -> list[_PricedGroup]:
         """What each group is worth at most, ms, and what is worth most on so many GPUs of a node or on so many nodes."""
         groups = self._inventory.groups
         keys = [(kind, self._parts_key(group)) for kind, group in zip(self._kind, groups, strict=True)]
@@ -143,7 +200,7 @@ class CheckedPrices:
         for key, group in zip(keys, groups, strict=True):
             mine = _rent(filled(_gains(alike[key][0]), group.free_gpus))
             rent[key[0]] = min(rent.get(key[0], math.inf), mine)
-        over = self._over(gamma, rent)
+        over = self._over(gamma.up, rent)
         for both, (pieces, _) in alike.items():
             for size, gain in over.get(both[0], {}).items():
                 if gain > pieces.get(size, (0.0, None))[0]:
@@ -166,7 +223,7 @@ class CheckedPrices:
             tuple(sorted(level for level, _ in self._site.wide(group))),
         )
 
-    def _best(self, gamma: float, group: NodeGroup, shapes: Sequence[PricedShape]) -> tuple[_Best, _Best]:
+    def _best(self, gamma: _Multiplier, group: NodeGroup, shapes: Sequence[PricedShape]) -> tuple[_Best, _Best]:
         """(What is worth most on so many GPUs of a node, what takes so many nodes whole and is worth most)."""
         pieces: _Best = {}
         spans: _Best = {}
@@ -181,12 +238,16 @@ class CheckedPrices:
                 best[size] = gain, shape
         return pieces, spans
 
-    def _gain(self, gamma: float, group: NodeGroup, shape: PricedShape) -> float:
+    def _gain(self, gamma: _Multiplier, group: NodeGroup, shape: PricedShape) -> float:
         """What an instance takes off at most, ms."""
-        most = shape.at_most(gamma, no_slots=self._no_slots)
+        most = shape.at_most(gamma.up, no_slots=self._no_slots)
         w = self._weights
         up = self._availability(group, shape.instance) if w.unserved else 1.0
-        return w.latency * up * most / self._demand - w.gpu_ms * shape.instance.gpus
+        in_states = up * most
+        if gamma.down < gamma.up:
+            while_down = shape.at_most(gamma.down, no_slots=self._no_slots)
+            in_states = gamma.often * most + max(0.0, up - gamma.often) * while_down
+        return w.latency * in_states / self._demand - w.gpu_ms * shape.instance.gpus
 
     def _availability(self, group: NodeGroup, instance: Instance) -> float:
         key = group.name, instance.nodes, instance.gpus
@@ -200,32 +261,35 @@ class CheckedPrices:
             self._up[key] = up * ROUNDING
         return self._up[key]
 
-    def _refine(self, gamma: float, groups: Sequence[_PricedGroup], tolerance: float) -> bool:
+    def _refine(self, gamma: _Multiplier, groups: Sequence[_PricedGroup], tolerance: float) -> bool:
         """Bound by mean times what the best fillings of the groups rest on; whether anything was left to do so."""
         todo: dict[int, PricedShape] = {}
         for one in groups:
             used_pieces, used_spans = rests_on(one.worth, _gains(one.pieces), _gains(one.spans))
             used = [one.pieces[s][1] for s in used_pieces] + [one.spans[q][1] for q in used_spans]
-            todo.update({id(shape): shape for shape in used if shape is not None and shape.coarse(gamma, tolerance)})
+            todo.update({id(shape): shape for shape in used if shape is not None and _coarse(shape, gamma, tolerance)})
         self._know(gamma, list(todo.values()), tolerance)
         return bool(todo)
 
-    def _leave_out(self, gamma: float, groups: Sequence[_PricedGroup], least_ms: float) -> None:
+    def _leave_out(self, gamma: _Multiplier, groups: Sequence[_PricedGroup], least_ms: float) -> None:
         """Note the shapes whose instances alone raise the bound above so many milliseconds."""
-        if any(pairable(one, other) for one, other in combinations(self._inventory.groups, 2)):
-            return  # what else may stand in a place decides which pipelines over two groups are considered
         if self._looked_at:
             return
         self._looked_at = True
         slack = least_ms + _UNSURE_MS - self._bound(gamma, groups)
+        left_out = self.left_out
+        if any(pairable(one, other) for one, other in combinations(self._inventory.groups, 2)):
+            # What else may stand in a place decides which pipelines over two groups are considered.
+            left_out = self.left_out_after
+            self.across_left_out = _AcrossLeftOut(groups, self._gains_across(gamma.up), slack)
         for kind, every in self._shapes.items():
             mine = [one for one in groups if one.kind == kind]
             open_shapes = [shape for shape in every if not self._costs_more(gamma, mine, shape, slack)]
-            self._know(gamma, [shape for shape in open_shapes if shape.coarse(gamma, ROUGH)], ROUGH)
+            self._know(gamma, [shape for shape in open_shapes if _coarse(shape, gamma, ROUGH)], ROUGH)
             kept = {id(shape) for shape in open_shapes if not self._costs_more(gamma, mine, shape, slack)}
-            self.left_out |= {(kind, one.instance.shape) for one in every if id(one) not in kept}
+            left_out |= {(kind, one.instance.shape) for one in every if id(one) not in kept}
 
-    def _costs_more(self, gamma: float, groups: Sequence[_PricedGroup], shape: PricedShape, slack: float) -> bool:
+    def _costs_more(self, gamma: _Multiplier, groups: Sequence[_PricedGroup], shape: PricedShape, slack: float) -> bool:
         """Whether an instance takes off less than what its GPUs are worth otherwise, by more than so many milliseconds, on every group."""
         for one in groups:
             if shape.nodes <= one.group.nodes_together:
@@ -234,16 +298,30 @@ class CheckedPrices:
                     return False
         return True
 
-    def _know(self, gamma: float, shapes: Sequence[PricedShape], tolerance: float) -> None:
+    def _know(self, gamma: _Multiplier, shapes: Sequence[PricedShape], tolerance: float) -> None:
         know_rates(shapes)
         for shape in shapes:
             if self._budget is not None:
                 self._budget.spend()
-            shape.refine(gamma, self._curves.of(shape.instance), tolerance, no_slots=self._no_slots)
+            for one in gamma.both:
+                if shape.coarse(one, tolerance):
+                    shape.refine(one, self._curves.of(shape.instance), tolerance, no_slots=self._no_slots)
 
     def _over(self, gamma: float, rent: dict[Hashable, float]) -> dict[Hashable, dict[int, float]]:
         """Parts of pipelines over two groups: kind → GPUs on each node → what a node takes off at most, ms."""
-        w, found, seen = self._weights, dict[Hashable, dict[int, float]](), set[Hashable]()
+        found = dict[Hashable, dict[int, float]]()
+        for (kinds, _, nodes, each), whole in self._gains_across(gamma).items():
+            prices = [rent[kind] * q * s for kind, q, s in zip(kinds, nodes, each, strict=True)]
+            if sum(prices) <= 0:
+                prices = [float(q * s) for q, s in zip(nodes, each, strict=True)]
+            for kind, q, s, price in zip(kinds, nodes, each, prices, strict=True):
+                mine = found.setdefault(kind, {})
+                mine[s] = max(mine.get(s, 0.0), whole * price / sum(prices) / q)
+        return found
+
+    def _gains_across(self, gamma: float) -> dict[_PairKey, float]:
+        """What pipelines over two groups take off at most, ms; those that take nothing off are left out."""
+        w, found, seen = self._weights, dict[_PairKey, float](), set[Hashable]()
         otherwise = dict[tuple[Hashable, int, int, int], float]()
         for i, j in permutations(range(len(self._inventory.groups)), 2):
             kinds = self._kind[i], self._kind[j]
@@ -263,14 +341,9 @@ class CheckedPrices:
                 gain = some.gain(carried * (1 - 1e-9))
                 gpus = sum(q * s for q, s in zip(nodes, each, strict=True))
                 whole = w.latency * gain / self._demand - w.gpu_ms * gpus
-                if whole <= 0:
-                    continue
-                prices = [rent[kind] * q * s for kind, q, s in zip(kinds, nodes, each, strict=True)]
-                if sum(prices) <= 0:
-                    prices = [float(q * s) for q, s in zip(nodes, each, strict=True)]
-                for kind, q, s, price in zip(kinds, nodes, each, prices, strict=True):
-                    mine = found.setdefault(kind, {})
-                    mine[s] = max(mine.get(s, 0.0), whole * price / sum(prices) / q)
+                key = kinds, some.tensor, nodes, each
+                if whole > 0:
+                    found[key] = max(found.get(key, 0.0), whole)
         return found
 
     def _otherwise(self, kind: Hashable, group: NodeGroup, nodes: int, each: int, tensor: int) -> float:

@@ -54,6 +54,9 @@ def _fewest(one: Instance) -> int:
 def memory_slots(one: Instance) -> int:
     """Sequences that memory and max_batch allow."""
     most = chain_length(one.problem) if one.off("max_batch") else one.problem.max_batch
+    blocks = one.facts.state_sequences
+    if blocks is not None and not one.off("state_blocks"):
+        most = min(most, blocks)
     if one.off("memory"):
         return most
     seen = set()

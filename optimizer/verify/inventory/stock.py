@@ -1,4 +1,4 @@
-"""What the enumeration chooses from: pools of GPUs that are interchangeable, and all candidates on one pool or on two."""
+"""What the enumeration chooses from: supplies of GPUs that are interchangeable, and all candidates on one supply or on two."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from optimizer.results.answer import Fixed
 from optimizer.verify.common.float_times import Ints
 from optimizer.verify.inventory.across import candidates_across
 from optimizer.verify.inventory.budget import Budget
-from optimizer.verify.inventory.candidates import CheckedInstance, LeftOut, candidates_of
+from optimizer.verify.inventory.candidates import CheckedInstance, candidates_of
 from optimizer.verify.inventory.instance import Instances, likeness
+from optimizer.verify.inventory.left_out import NOTHING, LeftOut
 from optimizer.verify.inventory.site import CheckedSite
 
-MOST_POOLS = 12
+MOST_SUPPLIES = 12
 """Kinds of groups whose shapes are computed."""
 MOST_ACROSS = 2000
 """Pipelines over two groups whose times are kept: about 50 MB."""
@@ -27,22 +28,22 @@ class SpaceTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """Offers on one pool first, then those on two. Groups of a candidate are the first ones of their pools."""
+    """Candidates on one supply first, then those on two. Groups of a candidate are the first ones of their supplies."""
 
-    pools: tuple[tuple[int, ...], ...]
-    """Numbers of the groups of each pool."""
+    supplies: tuple[tuple[int, ...], ...]
+    """Numbers of the groups of each supply."""
     room: tuple[int, ...]
-    """GPUs of each pool."""
+    """GPUs of each supply."""
     candidates: tuple[CheckedInstance, ...]
     within: int
-    """Offers on one pool."""
+    """Candidates on one supply."""
     uses: Ints
-    """GPUs of one instance: a line for each pool, a column for each candidate."""
+    """GPUs of one instance: a line for each supply, a column for each candidate."""
 
     @property
     def pool_of_group(self) -> dict[int, tuple[int, ...]]:
-        """First group of a pool → all its groups."""
-        return {pool[0]: pool for pool in self.pools}
+        """First group of a supply → all its groups."""
+        return {supply[0]: supply for supply in self.supplies}
 
 
 def stock_of(
@@ -50,7 +51,7 @@ def stock_of(
     instances: Instances,
     fixed: Fixed,
     budget: Budget | None = None,
-    left_out: LeftOut = frozenset(),
+    left_out: LeftOut = NOTHING,
 ) -> Stock:
     """Everything there is to choose from, less what is left out.
 
@@ -58,30 +59,35 @@ def stock_of(
         SpaceTooLarge: more than is computed.
         OutOfTime: the budget is used up.
     """
-    pools = interchangeable(site)
-    if len(pools) > MOST_POOLS:
+    supplies = interchangeable(site)
+    if len(supplies) > MOST_SUPPLIES:
         raise SpaceTooLarge
     within = candidates_of(site, instances, fixed, left_out, budget)
-    across = candidates_across(site, instances, within, fixed, budget)
+    across = candidates_across(site, instances, within, fixed, budget, left_out)
     if across:
-        pools = _told_apart(pools, across)
-        if len(pools) > MOST_POOLS:
+        supplies = _told_apart(supplies, across)
+        if len(supplies) > MOST_SUPPLIES:
             raise SpaceTooLarge
-    number = {group: k for k, pool in enumerate(pools) for group in pool}
-    one = [candidate for pool in pools for candidate in within[pool[0]]]
+    number = {group: k for k, supply in enumerate(supplies) for group in supply}
+    one = [
+        candidate
+        for supply in supplies
+        for candidate in within[supply[0]]
+        if (likeness(site.inventory.groups[supply[0]]), candidate.instance.shape) not in left_out.after
+    ]
     two: dict[Hashable, CheckedInstance] = {}
     for candidate in across:
-        groups = tuple(pools[number[group]][0] for group in candidate.groups)
+        groups = tuple(supplies[number[group]][0] for group in candidate.groups)
         two.setdefault((groups, id(candidate.instance)), replace(candidate, groups=groups))
     if len(two) > MOST_ACROSS:
         raise SpaceTooLarge
     candidates = (*one, *two.values())
-    uses = np.zeros((len(pools), len(candidates)), dtype=np.int64)
+    uses = np.zeros((len(supplies), len(candidates)), dtype=np.int64)
     for column, candidate in enumerate(candidates):
         for group, gpus in zip(candidate.groups, candidate.instance.gpus_of_segments, strict=True):
             uses[number[group], column] += gpus
-    room = tuple(sum(site.inventory.groups[group].gpus for group in pool) for pool in pools)
-    return Stock(tuple(pools), room, candidates, len(one), uses)
+    room = tuple(sum(site.inventory.groups[group].gpus for group in supply) for supply in supplies)
+    return Stock(tuple(supplies), room, candidates, len(one), uses)
 
 
 def interchangeable(site: CheckedSite) -> list[tuple[int, ...]]:
@@ -94,16 +100,20 @@ def interchangeable(site: CheckedSite) -> list[tuple[int, ...]]:
     return [tuple(members) for members in found.values()]
 
 
-def _told_apart(pools: Sequence[tuple[int, ...]], across: Sequence[CheckedInstance]) -> list[tuple[int, ...]]:
-    """Pools again, single groups where an instance over two pools would be up more often on some of their groups.
+def _told_apart(supplies: Sequence[tuple[int, ...]], across: Sequence[CheckedInstance]) -> list[tuple[int, ...]]:
+    """Pools again, single groups where an instance over two supplies would be up more often on some of their groups.
 
     Which groups pair at all is decided where a choice is stood on the nodes.
     """
-    number = {group: k for k, pool in enumerate(pools) for group in pool}
+    number = {group: k for k, supply in enumerate(supplies) for group in supply}
     seen: dict[Hashable, float] = {}
     apart: set[int] = set()
     for candidate in across:
         both = tuple(number[group] for group in candidate.groups)
         if seen.setdefault((both, id(candidate.instance)), candidate.availability) != candidate.availability:
             apart.update(both)
-    return [part for k, pool in enumerate(pools) for part in (((group,) for group in pool) if k in apart else (pool,))]
+    return [
+        part
+        for k, supply in enumerate(supplies)
+        for part in (((group,) for group in supply) if k in apart else (supply,))
+    ]

@@ -14,8 +14,9 @@ import numpy as np
 from optimizer.facts.inventory import NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.groups import ReplicaShape
-from optimizer.verify.inventory.candidates import CheckedInstance, LeftOut, shapes_on
+from optimizer.verify.inventory.candidates import CheckedInstance, shapes_on
 from optimizer.verify.inventory.instance import likeness, pairable
+from optimizer.verify.inventory.left_out import NOTHING, LeftOut
 from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.stock import interchangeable
 
@@ -47,14 +48,14 @@ class Tally:
         left_out: shapes that no better set contains.
     """
 
-    def __init__(self, site: CheckedSite, fixed: Fixed, left_out: LeftOut = frozenset()) -> None:
+    def __init__(self, site: CheckedSite, fixed: Fixed, left_out: LeftOut = NOTHING) -> None:
         groups = site.inventory.groups
         self._pools = pools = interchangeable(site)
         self._rooms = [sum(groups[number].gpus for number in pool) for pool in pools]
         every = [_shapes(site, groups[pool[0]], fixed) for pool in pools]
         self._sizes = [[size for _, size in shapes] for shapes in every]
         self._left = [
-            [size for shape, size in shapes if (likeness(groups[pool[0]]), shape) not in left_out]
+            [size for shape, size in shapes if (likeness(groups[pool[0]]), shape) not in left_out.shapes]
             for pool, shapes in zip(pools, every, strict=True)
         ]
         steps = sum(len(sizes) * room for sizes, room in zip(self._sizes, self._rooms, strict=True))

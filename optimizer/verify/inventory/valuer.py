@@ -18,7 +18,7 @@ from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.losses import worst_loss
 from optimizer.verify.inventory.rates import MILLION
 from optimizer.verify.inventory.restarts import restarts_in_time
-from optimizer.verify.inventory.shares import THOUSANDTHS, largest_share, least_split
+from optimizer.verify.inventory.shares import THOUSANDTHS, largest_share, least_split, share_costs
 from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.spread import placements
 from optimizer.verify.inventory.states import members_of, rates_of, states_of
@@ -55,8 +55,13 @@ class Valuer:
         self._back: dict[Hashable, bool] = {}
         self._work, self._most_work, self._budget = 0, most_work, budget
 
-    def value(self, chosen: Sequence[tuple[CheckedInstance, int]], goal: float) -> float | None:
+    def value(
+        self, chosen: Sequence[tuple[CheckedInstance, int]], goal: float, *, surely: bool = False
+    ) -> float | None:
         """The objective of a choice where it may stand, ms; None when it is surely above the goal, or no place keeps the rules.
+
+        Args:
+            surely: split by the mean time of every share itself: a split that is nearly the best is another plan.
 
         Raises:
             TooMany: the work is used up.
@@ -65,7 +70,7 @@ class Valuer:
         kinds = list(dict.fromkeys(candidate.kind for candidate, _ in chosen))
         first = {candidate.kind: candidate for candidate, _ in reversed(chosen)}
         sizes = [sum(n for candidate, n in chosen if candidate.kind == kind) for kind in kinds]
-        split = self._split([first[kind] for kind in kinds], sizes)
+        split = self._split([first[kind] for kind in kinds], sizes, surely)
         if split is None:
             return None
         mean, thousandths = split
@@ -101,7 +106,7 @@ class Valuer:
         return value + noise_of(self._weights, found, value)
 
     def _split(
-        self, candidates: Sequence[CheckedInstance], sizes: Sequence[int]
+        self, candidates: Sequence[CheckedInstance], sizes: Sequence[int], surely: bool
     ) -> tuple[float, tuple[int, ...]] | None:
         """(least mean time in ms, thousandths of each family); None when no split is within capacity."""
         most = [
@@ -111,7 +116,11 @@ class Valuer:
         if sum(most) < 1000 or min(most) < 1:
             return None
         self._spend(1 + _SPLIT_WORK * max(0, len(most) - 2))
-        costs = [self._costs_of(*one) for one in zip(candidates, sizes, most, strict=True)]
+        every = zip(candidates, sizes, most, strict=True)
+        if surely:
+            costs = [share_costs(self._curves.of(one.instance), self._demand, size, upto) for one, size, upto in every]
+        else:
+            costs = [self._costs_of(*one) for one in every]
         return least_split(costs)
 
     def _costs_of(self, candidate: CheckedInstance, size: int, most: int) -> Floats:

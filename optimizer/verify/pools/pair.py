@@ -1,6 +1,8 @@
 """A pair of pools: what requests see, what must hold, what it is worth. ``docs/disaggregated.md``, sections 5 to 7.
 
 Callers work inside ``arithmetic.sixty_digits``.
+
+Other home: ``costs/pools.py``; docs/disaggregated.md, section 2.
 """
 
 from __future__ import annotations

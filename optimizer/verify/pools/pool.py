@@ -1,6 +1,8 @@
 """One pool under a load, with what the link adds to it; its failure states. ``docs/disaggregated.md``, sections 3, 4 and 6.
 
 Callers work inside ``arithmetic.sixty_digits``.
+
+Other home: ``costs/pools.py``; docs/disaggregated.md, section 2.
 """
 
 from __future__ import annotations

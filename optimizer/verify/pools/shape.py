@@ -1,6 +1,8 @@
 """One instance of either pool: its step times and bytes, exactly. ``docs/disaggregated.md``, sections 2 to 4.
 
 Callers work inside ``arithmetic.sixty_digits``.
+
+Other home: ``costs/pools.py``; docs/disaggregated.md, section 2.
 """
 
 from __future__ import annotations

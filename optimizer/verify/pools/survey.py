@@ -17,6 +17,7 @@ from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.results.pools import FixedPool, FixedPools, PoolStrategy
 from optimizer.verify.common.arithmetic import ceil_ratio, decimal, exact
+from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.candidate import planned
 from optimizer.verify.common.groups import Group
 from optimizer.verify.common.objective import weights_of
@@ -103,6 +104,9 @@ def slots_of(problem: Problem, shape: PoolShape, fixed: FixedPool) -> int:
         return min(fixed.max_num_seqs, shape.length)
     off, limits = problem.search.disabled_rules, problem.requirements
     most = shape.length if "max_batch" in off else min(problem.max_batch, shape.length)
+    blocks = shape.stage.state_sequences(budget_bytes(problem))
+    if blocks is not None and "state_blocks" not in off:
+        most = max(1, min(most, blocks))
     if limits.tpot_p99_ms is None or "tpot_full_batch" in off:
         return most
     within = planned(limits, limits.tpot_p99_ms)

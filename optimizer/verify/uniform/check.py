@@ -9,13 +9,13 @@ from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, CheckAnswer, Fixed, Strategy, Verification
 from optimizer.verify.common.arithmetic import decimal, sixty_digits
 from optimizer.verify.common.candidate import Candidate, RowFacts
+from optimizer.verify.common.claims import check_metrics, check_objective, check_rules, check_strategy
 from optimizer.verify.common.groups import Row, row_of
 from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, CheckLedger
 from optimizer.verify.common.objective import Value, weights_of
 from optimizer.verify.common.rules import Finding, barely_holds, clearly_holds, findings
 from optimizer.verify.common.space import count_rows, most_slots, rows
 from optimizer.verify.common.stage import Stages
-from optimizer.verify.uniform.claims import check_metrics, check_objective, check_rules, check_strategy
 from optimizer.verify.uniform.float_candidate import FloatBar, Survey, survey
 from optimizer.verify.uniform.ranges import RangeSurvey, has_ranges
 from optimizer.verify.uniform.shared import SharedSurvey

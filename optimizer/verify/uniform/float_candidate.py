@@ -7,7 +7,7 @@ again in exact arithmetic by ``check``. Rows go through in blocks of modest size
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from optimizer.verify.common.rules import row_findings
 from optimizer.verify.common.space import most_slots
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.common.survivors import survivors_of
+from optimizer.verify.common.users import float_rates
 from optimizer.verify.uniform.float_capacity import capacity_tier, most_per_replica
 
 BLOCK = 1 << 16
@@ -155,8 +156,12 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
         most = float(planned(problem.requirements, problem.requirements.tpot_p99_ms))
         for of, full in ((rules, times.tpot[:, slots - 1][shape]), (alone, times.tpot[:, slots - 1])):
             of.at_most("tpot_full_batch", full, most, NEAR_MS)
-    demand = problem.workload.requests_per_s
-    rules.at_most("request_rate", -done, -demand, demand * NEAR_RELATIVE + 2e-3 * (demand * 1000 % 1 > 0))
+    if problem.workload.users is None:
+        demand = problem.workload.requests_per_s
+        rules.at_most("request_rate", -done, -demand, demand * NEAR_RELATIVE + 2e-3 * (demand * 1000 % 1 > 0))
+    else:
+        asked = states.demand
+        rules.at_most("request_rate", asked[:, None] - done, 0.0, float(asked.max()) * NEAR_RELATIVE + 2e-3)
     for lost in ("gpu", "node"):
         if getattr(problem.requirements.survive, lost) and f"survive_{lost}" not in problem.search.disabled_rules:
             left = np.array([survivors_of(problem, row, lost) for row in block])
@@ -190,9 +195,14 @@ def _fits(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, slot
         fits &= slots <= problem.max_batch
     if "min_batch" not in off:
         fits &= slots >= wanted.min_batch
+    budget = budget_bytes(problem)
+    if "state_blocks" not in off:
+        for i, shape in enumerate(shapes):
+            for stage in set(stages.of(shape.group, shape.layers)):
+                blocks = stage.state_sequences(budget)
+                fits[i] &= blocks is None or slots <= blocks
     if "memory" in off:
         return fits
-    budget = budget_bytes(problem)
     for i, shape in enumerate(shapes):
         for stage in set(stages.of(shape.group, shape.layers)):
             left, each = budget - stage.memory_bytes(0), stage.memory_bytes(1) - stage.memory_bytes(0)
@@ -210,9 +220,37 @@ class _FloatLoads:
 
     def left(self, instances: Ints, share: float = 1.0) -> Loads:
         """So many left at a share of the demand."""
-        demand = self._problem.workload.requests_per_s * share
-        per_replica = np.where(instances > 0, demand / np.maximum(1, instances * self._ranks), np.inf)
-        return loads(self._problem, self._times, self._shape, per_replica, chain_length(self._problem))
+        per_replica, near = self.rates(instances, share)
+        found = loads(self._problem, self._times, self._shape, per_replica, chain_length(self._problem))
+        return replace(found, unsure=found.unsure | near) if near.any() else found
+
+    def rates(self, instances: Ints, share: float = 1.0) -> tuple[Floats, Bools]:
+        """Requests/s at a replica with so many instances left, and whether rounding may have moved it."""
+        work, left = self._problem.workload, np.maximum(1, instances * self._ranks)
+        if work.users is None:
+            per_replica = np.where(instances > 0, work.requests_per_s * share / left, np.inf)
+            return per_replica, np.zeros(len(left), dtype=np.bool_)
+        users = np.where(instances > 0, work.users.concurrent * share / left, np.inf)
+        pairs = np.stack([self._shape.astype(np.float64), users])
+        _, first, back = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
+        shape, length = self._shape[first], chain_length(self._problem)
+
+        def mean_ms(rate: Floats) -> Floats:
+            load = loads(self._problem, self._times, shape, rate, length, end_to_end=False)
+            return np.where(load.overloaded, np.inf, load.mean)
+
+        per_replica, near = float_rates(mean_ms, users[first], work.users)
+        back = back.reshape(-1)
+        return per_replica[back], near[back]
+
+    @property
+    def demand(self) -> Floats:
+        """Requests/s of the whole service with every instance up, (R,)."""
+        work = self._problem.workload
+        if work.users is None:
+            return np.full(len(self._shape), work.requests_per_s)
+        total: Floats = self.rates(self.instances)[0] * self.instances * self._ranks
+        return total
 
     def down(self, instances: Ints) -> Loads:
         """So many down at the demand."""

@@ -42,7 +42,11 @@ RULED = {"degrees": "rules on degrees", "rules": "bounds on load and limits", "v
 
 def has_ranges(problem: Problem) -> bool:
     """Whether ranges of counts have bounds for this problem."""
-    return problem.search.data_parallel is None and not NEEDED & set(problem.search.disabled_rules)
+    return (
+        problem.workload.users is None
+        and problem.search.data_parallel is None
+        and not NEEDED & set(problem.search.disabled_rules)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Metrics, Strategy
 from optimizer.verify.common.arithmetic import decimal, sixty_digits
+from optimizer.verify.common.bill import bill_of
 from optimizer.verify.common.candidate import Candidate, RowFacts
 from optimizer.verify.common.groups import row_of
 from optimizer.verify.common.objective import Value
@@ -48,6 +49,9 @@ def metrics_of(candidate: Candidate) -> Metrics:
     work, memory = candidate.problem.workload, candidate.memory_bytes
     weights = tuple(stage.weights_bytes for stage in candidate.facts.stages)
 
+    served = decimal(candidate.demand) * work.output_tokens * candidate.value().availability
+    costs = bill_of(candidate.problem.hardware, candidate.row.gpus, served)
+
     def ms(value: Decimal | None) -> float | None:
         return None if value is None else nanoseconds_up(value)
 
@@ -66,6 +70,8 @@ def metrics_of(candidate: Candidate) -> Metrics:
         tpot_p99_ms=ms(load.tpot_p99 if load else None),
         tpot_full_batch_ms=nanoseconds_up(candidate.times.tpot(candidate.slots)),
         request_mean_ms=ms(load.mean if load else None),
+        requests_per_s=float(candidate.demand),
+        **{name: None if cost is None else float(cost) for name, cost in costs.items()},
         tokens_per_s=thousandths_down(decimal(candidate.demand) * work.output_tokens),
         peak_tokens_per_s=thousandths_down(completed * work.output_tokens),
         max_request_rate=float(candidate.most_requests()),

@@ -59,6 +59,8 @@ class Fits:
             self.fits &= n >= wanted.min_batch
         if "memory" not in off:
             self.fits &= n <= memory_slots(problem, shapes, stages, upto)[:, None]
+        if "state_blocks" not in off:
+            self.fits &= n <= state_slots(problem, shapes, stages, upto)[:, None]
         if wanted.tpot_p99_ms is not None and "tpot_full_batch" not in off:
             limit = float(planned(wanted, wanted.tpot_p99_ms))
             self.fits &= times.tpot <= limit + max(NEAR_MS, NEAR_RELATIVE * 1e-2 * limit)
@@ -84,6 +86,16 @@ def memory_slots(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stage
                 left, each = budget - stage.memory_bytes(0), stage.memory_bytes(1) - stage.memory_bytes(0)
                 known[id(stage)] = min(upto, left // each if each else upto) if left >= 0 else 0
             most[i] = min(most[i], known[id(stage)])
+    return most
+
+
+def state_slots(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, upto: int) -> Ints:
+    """The most sequences, up to a number, for whose states there are blocks at every stage of a replica, (S,)."""
+    budget, most = budget_bytes(problem), np.full(len(shapes), upto)
+    for i, shape in enumerate(shapes):
+        for stage in stages.of(shape.group, shape.layers):
+            blocks = stage.state_sequences(budget)
+            most[i] = most[i] if blocks is None else min(most[i], blocks)
     return most
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed, Metrics, ObjectiveResult, RuleResult, Status, Strategy
 from optimizer.verify.common.arithmetic import decimal, exact, facts_of_costs
+from optimizer.verify.common.bill import bill_of
 from optimizer.verify.common.candidate import CACHE_NOISE_BYTES, RATE_STEP, Candidate
 from optimizer.verify.common.layer import KV_BYTES
 from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, CheckLedger, near, number
@@ -90,6 +91,9 @@ def check_metrics(ledger: CheckLedger, candidate: Candidate, value: Value, claim
         ledger.that("metrics.goodput", near(held, claimed.goodput, _TIGHT), held, claimed.goodput)
     ledger.same("metrics.concurrency_p50", load.n50 if load else None, claimed.concurrency_p50)
     ledger.same("metrics.concurrency_p99", load.n99 if load else None, claimed.concurrency_p99)
+    asked = decimal(candidate.demand)
+    right = near(asked, claimed.requests_per_s, _TIGHT * (1 + asked))
+    ledger.that("metrics.requests_per_s", right, asked, claimed.requests_per_s)
     ledger.rate("metrics.tokens_per_s", decimal(candidate.demand) * work.output_tokens, claimed.tokens_per_s)
     completed, residence = candidate.completions()
     peak = completed * work.output_tokens
@@ -97,6 +101,11 @@ def check_metrics(ledger: CheckLedger, candidate: Candidate, value: Value, claim
     near_enough = near(value.availability, claimed.availability, _TIGHT)
     ledger.that("metrics.availability", near_enough, value.availability, claimed.availability)
     _check_most_requests(ledger, candidate, claimed.max_request_rate)
+    served = decimal(candidate.demand) * work.output_tokens * value.availability
+    for name, cost in bill_of(candidate.problem.hardware, candidate.row.gpus, served).items():
+        stated = getattr(claimed, name)
+        right = stated is None if cost is None else near(cost, stated, _TIGHT * 10 * (1 + cost))
+        ledger.that(f"metrics.{name}", right, cost, stated)
 
 
 def _check_longest(ledger: CheckLedger, candidate: Candidate, claimed: int) -> None:

@@ -1,0 +1,373 @@
+"""One request answered: the body read, the question asked, the same JSON as the command prints with ``--json``.
+
+Runs in a worker process, in which no problem may name a file (``reading.local_files``).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pydantic import ValidationError
+
+from optimizer.facts.errors import ProblemError
+from optimizer.reading.question import Question, question_from_dict
+from optimizer.results.answer import SCHEMA_VERSION, Fixed
+from optimizer.server import asked as bodies
+
+OK, NO, UNDECIDED = 0, 1, 3
+"""Exit codes of the command of the same name: every rule holds; proved infeasible or a rule is broken; not decided, or the verifier
+disagrees."""
+EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": NO, "unknown": UNDECIDED}
+MOST_POINTS = 512
+"""Points of one sweep over HTTP; more are for ``optimizer sweep``, which keeps what it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes back: HTTP status, the command's exit code (2 for bad input, 70 for a defect), and JSON."""
+
+    status: int
+    code: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A request that was read: its question, what is asked of it, and until when (``time.monotonic``)."""
+
+    question: Question
+    body: Any
+    limit_s: float
+    until: float
+
+    @property
+    def problem(self) -> Any:
+        return self.question.problem
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What searching questions take."""
+        return {"stated": self.question.stated, "time_limit_s": self.limit_s}
+
+
+def answer(name: str, body: bytes, most_s: float) -> Reply:
+    """Answer one question; never raises.
+
+    Args:
+        name: of the question, one of ``QUESTIONS``.
+        body: JSON of the form of ``bodies``.
+        most_s: seconds that the server gives one question.
+    """
+    try:
+        data, code = _answered(name, body, most_s)
+        return Reply(200, code, _json(data))
+    except ProblemError as error:
+        return failed(400, 2, _field(error.field), error.message)
+    except RecursionError:
+        return failed(400, 2, "problem", "is nested too deep")
+    except MemoryError:
+        return failed(503, 70, "problem", "needs more memory than this machine has")
+    except Exception as error:
+        print(f"error: a defect in optimizer ({type(error).__name__}: {error})"[:500], file=sys.stderr)
+        return failed(500, 70, "", f"a defect in optimizer ({type(error).__name__}); its terminal says more")
+
+
+def failed(status: int, code: int, field: str, message: str) -> Reply:
+    """What is wrong: the field, the value and what would be right, as the command says after ``error:``."""
+    return Reply(status, code, _json({"error": {"field": field, "message": message}}))
+
+
+def _json(data: Any) -> bytes:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _field(field: str) -> str:
+    """The field of the body that an option of the command stands for: ``--tp`` is ``fixed.tp``."""
+    if not field.startswith("--"):
+        return field
+    name = field.removeprefix("--").replace("-", "_")
+    return {"time_limit": "time_limit_s"}.get(name, f"fixed.{name}" if name in bodies.Decisions.model_fields else name)
+
+
+def _answered(name: str, body: bytes, most_s: float) -> tuple[dict[str, Any], int]:
+    from optimizer.reading.files import mapping_of
+    from optimizer.reading.load import first_error
+
+    kind, ask = QUESTIONS[name]
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ProblemError("body", "is not UTF-8") from None
+    values = mapping_of(text, "body", "an object with the problem and what is asked of it", is_json=True)
+    try:
+        read = kind.model_validate(values)
+    except ValidationError as error:
+        raise first_error(error, values, kind, what=f"the question {name}") from None
+    limit_s = read.time_limit_s or most_s
+    if limit_s > most_s:
+        raise ProblemError(
+            "time_limit_s", f"{limit_s:g} is not allowed; at most {most_s:g} here (optimizer serve --time-limit)"
+        )
+    until = time.monotonic() + limit_s
+    return ask(_Ask(_question(read), read, limit_s, until))
+
+
+def _question(read: bodies.Asked) -> Question:
+    from optimizer.reading.files import mapping_of
+
+    if (read.problem is None) == (read.line is None):
+        raise ProblemError("problem", "or line is needed, one of the two")
+    if read.line is not None:
+        from optimizer.reading.asked import values_of
+
+        return question_from_dict(values_of(read.line.model_dump()))
+    if isinstance(read.problem, str):
+        return question_from_dict(mapping_of(read.problem, "problem"))
+    assert read.problem is not None
+    return question_from_dict(read.problem)
+
+
+def _fixed(decisions: bodies.Decisions) -> Fixed:
+    stated = decisions.model_dump()
+    return Fixed(*(stated[name] for name in _DECISIONS))
+
+
+_DECISIONS = ("tp", "pp", "dp", "ep", "max_num_seqs", "layers", "weights", "kv", "expert_slice_ranks", "dcp")
+"""Decisions of a body, in the order of the fields of ``Fixed``."""
+assert len(_DECISIONS) == len(fields(Fixed))
+
+
+def _verified(answer: Any, code: int) -> int:
+    """The code, or 3 where the verifier disagrees or did not come to it."""
+    checked = answer.verification
+    if checked.checks and not checked.passed:
+        return UNDECIDED
+    return UNDECIDED if not checked.checks and answer.status != "unknown" else code
+
+
+def _solve(ask: _Ask) -> tuple[dict[str, Any], int]:
+    from optimizer.questions.simulate import simulate
+    from optimizer.questions.solve import solve
+    from optimizer.render.envelope import envelope
+
+    found: Any = solve(ask.problem, **ask.options, all_conflicts=ask.body.all_conflicts, gap=ask.body.gap)
+    if ask.body.simulate:
+        found = simulate(ask.problem, found)
+    return envelope(found), _verified(found, EXIT_CODES[found.status])
+
+
+def _check(ask: _Ask) -> tuple[dict[str, Any], int]:
+    from optimizer.questions.check import check
+    from optimizer.questions.simulate import simulate
+    from optimizer.render.envelope import envelope
+
+    body = ask.body
+    found: Any = check(
+        ask.problem,
+        _fixed(body.fixed),
+        placement=_placement(body.placement, ask.question.kind),
+        pools=_pools(body.prefill, body.decode),
+        **ask.options,
+        all_conflicts=body.all_conflicts,
+        repairs=body.repairs,
+    )
+    if body.simulate:
+        found = simulate(ask.problem, found)
+    return envelope(found), _verified(found, {True: OK, False: NO, None: UNDECIDED}[found.feasible])
+
+
+def _placement(values: Mapping[str, Any] | None, kind: str) -> Any:
+    if values is None:
+        return None
+    from optimizer.reading.proposal import chain_proposal_from_dict, proposal_from_dict
+
+    if kind == "uniform":
+        raise ProblemError("placement", "is for cluster and for chains; with hardware state fixed")
+    return chain_proposal_from_dict(values) if kind == "chain" else proposal_from_dict(values)
+
+
+def _pools(prefill: str | None, decode: str | None) -> Any:
+    if prefill is None and decode is None:
+        return None
+    from optimizer.reading.pools import pool_of
+    from optimizer.results.pools import FixedPool, FixedPools
+
+    stated = (("--prefill", prefill), ("--decode", decode))
+    return FixedPools(*(FixedPool() if text is None else pool_of(text, option) for option, text in stated))
+
+
+def _why_not(ask: _Ask) -> tuple[dict[str, Any], int]:
+    from optimizer.questions.why_not import why_not
+    from optimizer.reading.proposal import layers_option
+    from optimizer.render.why import why_not_data
+
+    found = why_not(ask.problem, _fixed(ask.body.fixed), layers=layers_option(ask.body.node), **ask.options)
+    code = {"not allowed": NO, "undecided": UNDECIDED}.get(found.verdict, OK)
+    return why_not_data(found), _confirmed(found, code)
+
+
+def _why_this(ask: _Ask) -> tuple[dict[str, Any], int]:
+    from optimizer.questions.why_this import why_this
+    from optimizer.render.why import why_this_data
+
+    found = why_this(ask.problem, **ask.options)
+    return why_this_data(found), _confirmed(found, OK if found.objective_ms is not None else NO)
+
+
+def _how_sure(ask: _Ask) -> tuple[dict[str, Any], int]:
+    from optimizer.questions.how_sure import how_sure
+    from optimizer.render.why import how_sure_data
+
+    found = how_sure(ask.problem, **ask.options)
+    data = how_sure_data(found)
+    return data, _confirmed(found, OK if data["strategy"] is not None or data["label"] is not None else NO)
+
+
+def _confirmed(found: Any, code: int) -> int:
+    return UNDECIDED if found.verification is not None and found.verification.mismatches else code
+
+
+def _sweep(ask: _Ask) -> tuple[dict[str, Any], int]:
+    from optimizer.sweeps.curve import curves
+    from optimizer.sweeps.points import point_data
+
+    points, complete = _swept(ask, ask.body.gpus)
+    wrong = any(
+        one.verification is not None and one.verification.checks and not one.verification.passed for one in points
+    )
+    found = any(one.status in ("optimal", "feasible") for one in points)
+    data = {
+        "schema_version": SCHEMA_VERSION,
+        "problem": ask.question.stated.default_name,
+        "complete": complete,
+        "points": [point_data(one) for one in points],
+        "explanation": [sentence for curve in curves(points) for sentence in curve.sentences],
+    }
+    return data, UNDECIDED if wrong or not (found or complete) else OK if found else NO
+
+
+def _swept(ask: _Ask, gpus: str | None) -> tuple[list[Any], bool]:
+    """Points as far as the time goes, and whether that is all of them."""
+    from optimizer.sweeps.nodes import nodes_option
+    from optimizer.sweeps.run import in_order, plan, run
+
+    body = ask.body
+    is_sweep = isinstance(body, bodies.SweepAsked)
+    nodes = nodes_option([f"{group}={counts}" for group, counts in body.nodes.items()]) if is_sweep else {}
+    scenarios = body.scenarios if is_sweep else None
+    planned = plan(
+        ask.question.stated,
+        gpus,
+        scenarios,
+        by=body.by if is_sweep else "gpu",
+        prices=body.prices if is_sweep else None,
+        nodes=nodes,
+        time_limit_s=ask.limit_s if ask.question.kind == "inventory" else None,
+    )
+    many = len(planned.specs)
+    if many > MOST_POINTS:
+        raise ProblemError("gpus", f"asks {many:,} points; at most {MOST_POINTS} over HTTP, or optimizer sweep")
+    if many == 1 and gpus is None and not nodes and scenarios is None:
+        raise ProblemError("gpus", "names no counts, and there are no scenarios; for one point ask solve")
+    points: list[Any] = []
+    for point in in_order(run(planned, workers=1), many):
+        points.append(point)
+        if time.monotonic() > ask.until:
+            break
+    return points, len(points) == many
+
+
+def _recommend(ask: _Ask) -> tuple[dict[str, Any], int]:
+    from optimizer.render.recommend import recommendation_data
+    from optimizer.sweeps.nodes import nodes_option
+    from optimizer.sweeps.recommend import recommend
+
+    body = ask.body
+    found = recommend(
+        ask.question.stated,
+        body.gpus,
+        list(body.types) if body.types else None,
+        least=body.least,
+        by=body.by,
+        prices=body.prices or None,
+        nodes=nodes_option([f"{group}={counts}" for group, counts in body.nodes.items()]),
+        time_limit_s=ask.limit_s if ask.question.kind == "inventory" else None,
+    )
+    code = OK if found.point is not None else NO if found.proved else UNDECIDED
+    return recommendation_data(found), code if found.verified else UNDECIDED
+
+
+def _pareto(ask: _Ask) -> tuple[dict[str, Any], int]:
+    from optimizer.questions.pareto import pareto, read_axes
+    from optimizer.render.pareto import front_data
+
+    front = pareto(ask.problem, read_axes(ask.body.axes), points=ask.body.points, time_limit_s=ask.limit_s)
+    code = {"infeasible": NO, "unknown": UNDECIDED}.get(front.status, OK)
+    return front_data(front, ask.question.kind), UNDECIDED if front.mismatches else code
+
+
+def _report(ask: _Ask) -> tuple[dict[str, Any], int]:
+    from optimizer.questions.check import check
+    from optimizer.questions.serving import joint_only
+    from optimizer.questions.simulate import simulate
+    from optimizer.questions.solve import solve
+    from optimizer.reporting.ask import report
+    from optimizer.reporting.written.files import without_extras
+    from optimizer.reporting.written.json import report_data
+    from optimizer.reporting.written.markdown import report_markdown
+
+    problem, fixed = ask.problem, _fixed(ask.body.fixed)
+    joint_only(problem)
+    found: Any = check(problem, fixed, **ask.options) if fixed.any else solve(problem, **ask.options)
+    found = simulate(problem, found)
+    problem = problem.decided(found.decided) if hasattr(found, "decided") else problem
+    built = report(problem, found, stated=ask.question.stated, curve=_curve(ask))
+    lacking = without_extras() if ask.body.html else None
+    page = None
+    if ask.body.html and lacking is None:
+        from optimizer.reporting.written.html import report_html
+
+        page = report_html(built)
+    data = {
+        **report_data(built.report),
+        "markdown": report_markdown(built.report),
+        "html": page,
+        "lacking": lacking,
+    }
+    feasible = getattr(found, "feasible", None)
+    code = EXIT_CODES[found.status] if not fixed.any else {True: OK, False: NO, None: UNDECIDED}[feasible]
+    return data, UNDECIDED if built.report.disagreeing else _verified(found, code)
+
+
+def _curve(ask: _Ask) -> tuple[Any, ...]:
+    """The sweep that the report draws too."""
+    if ask.body.sweep is None:
+        return ()
+    from optimizer.reporting.curves import SweepPoint
+
+    points, _ = _swept(ask, ask.body.sweep)
+    names = ("ttft_p99_ms", "tpot_p99_ms", "request_mean_ms", "max_request_rate")
+    return tuple(
+        SweepPoint(one.gpus, one.status, one.label, *(getattr(one.figures, name, None) for name in names))
+        for one in points
+        if one.gpus is not None and one.status != "error"
+    )
+
+
+QUESTIONS: dict[str, tuple[type[bodies.Asked], Callable[[_Ask], tuple[dict[str, Any], int]]]] = {
+    "solve": (bodies.SolveAsked, _solve),
+    "check": (bodies.CheckAsked, _check),
+    "why-not": (bodies.WhyNotAsked, _why_not),
+    "why-this": (bodies.Asked, _why_this),
+    "how-sure": (bodies.Asked, _how_sure),
+    "sweep": (bodies.SweepAsked, _sweep),
+    "recommend": (bodies.RecommendAsked, _recommend),
+    "pareto": (bodies.ParetoAsked, _pareto),
+    "report": (bodies.ReportAsked, _report),
+}
+"""What can be asked: the form of its body, and how it is answered."""
