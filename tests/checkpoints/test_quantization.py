@@ -87,6 +87,27 @@ BITS: list[tuple[dict[str, Any], str, float]] = [
         4.25,
     ),
     ({"quant_method": "exl2", "bits": 4.25, "head_bits": 16}, "int4", 4.25),
+    ({"quant_method": "gptq", "bits": 2, "group_size": 64}, "int2", 2 + 18 / 64),
+    (
+        {
+            "quant_method": "compressed-tensors",
+            "format": "int-quantized",
+            "config_groups": _group(num_bits=8, type="int", strategy="channel", symmetric=True),
+        },
+        "int8",
+        8,
+    ),
+    (
+        {"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3"}}, "exclude": ["lm_head"]},
+        "fp8",
+        8,
+    ),
+    (
+        {"quant_method": "torchao", "quant_type": {"default": {"_type": "Float8DynamicActivationFloat8WeightConfig"}}},
+        "fp8",
+        8,
+    ),
+    ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 2, "group_size": 64}}}, "int2", 2.5),
     ({"quant_method": "experts_int8"}, "bf16", 16),
 ]
 
