@@ -23,7 +23,7 @@ def with_plan(
     problem: InventoryProblem, candidates: Candidates, solver: InventorySolver, placed: Placed
 ) -> InventoryAnswer:
     """An answer that claims a plan and its exact values, and nothing about better ones; not verified yet."""
-    found = InventoryFound("feasible", placed, 0, False, False, solver.rounds, 0.0, False)
+    found = InventoryFound("feasible", placed, 0, False, solver.rounds, 0.0, False)
     return answer_with(problem, candidates, solver, found, placed)
 
 
