@@ -103,6 +103,44 @@ def test_bits_of_a_weight_on_llama_70b(stated: dict[str, Any], weight_format: st
     assert abs((model.weight_bytes - TABLES - rest) / (LINEAR * bits / 8) - 1) < 1.5e-3
 
 
+# Gigabytes of Llama-3.1-70B: 16-bit tables 4.2 GB, 68.45 billion weights of linear modules at 4 bit 34.2 GB, and the scales:
+# a group of 128 with scale and zero point adds 1.3 GB, blocks of 32 with 8 bits 2.1 GB, blocks of 64 with 32 bits 4.3 GB.
+GIGABYTES: dict[str, tuple[dict[str, Any], float, str | None]] = {
+    "autoround": (
+        {"quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": True, "data_type": "int"}, 39.8, None,
+    ),
+    "bnb-fp4": (
+        {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False, "bnb_4bit_quant_type": "fp4",
+         "bnb_4bit_compute_dtype": "float16"}, 42.7, None,
+    ),
+    "ct-mxfp4": (
+        {"quant_method": "compressed-tensors", "format": "mxfp4-pack-quantized",
+         "config_groups": _group(num_bits=4, type="float", strategy="group", group_size=128, symmetric=True)}, 40.6, None,
+    ),
+    "ct-w4afp8": (
+        {"quant_method": "compressed-tensors", "format": "pack-quantized",
+         "config_groups": {"group_0": {
+             "targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128},
+             "input_activations": {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": True}}}}, 39.5, "fp8",
+    ),
+    "exl2": ({"quant_method": "exl2", "bits": 4.25, "head_bits": 6}, 39.3, None),
+    "experts_int8": ({"quant_method": "experts_int8"}, 141.1, None),
+    "hqq": ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": 64}}}, 42.7, None),
+    "torchao": ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig"}}}, 40.6, None),
+    "gptq-3bit": ({"quant_method": "gptq", "bits": 3, "group_size": 128}, 31.1, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(GIGABYTES))
+def test_gigabytes_of_llama_70b(name: str) -> None:
+    stated, gigabytes, activations = GIGABYTES[name]
+    model = _read(stated)
+    assert model.parameters == 70_553_706_496
+    assert model.weight_bytes / 1e9 == pytest.approx(gigabytes, rel=0.005)
+    stands = model.quantization
+    assert (stands.activation_format if stands else None) == activations
+
+
 def test_mlx_converts_the_tables_too() -> None:
     model = model_from_config({**LLAMA_70B, "quantization": {"group_size": 64, "bits": 4}}, name="x")
     assert model.weight_bytes == (LINEAR + TABLES // 2) * 9 // 16 + 2 * 161 * 8192
