@@ -21,7 +21,6 @@ class About:
     situations: tuple[Situation, ...]
     named_strategy: bool
     named_precision: bool
-    other_gpu: bool
 
     @property
     def own(self) -> bool:
@@ -42,10 +41,8 @@ def about(sentence: Sentence, span: tuple[int, int], context: Context, own: Situ
     """What a clause of a sentence is about; names in the clause go before names elsewhere in the sentence."""
     gpus, models = _near(sentence.gpus, span), _near(sentence.models, span)
     found = [own]
-    other_gpu = False
     if gpus:
         found = [one for named in gpus for one in _on_gpu(own, named)]
-        other_gpu = not all(one.own_hardware for one in found) or not found
     if models:
         found = [other for one in found for named in models for other in _of_model(one, named)]
     formats = [id for term in sentence.terms if (id := term.id("precisions"))]
@@ -74,7 +71,7 @@ def about(sentence: Sentence, span: tuple[int, int], context: Context, own: Situ
         found = others if len(mentioned) == 1 else [*found, *others]
     found = [*found, *(other for one in found for other in _all_gpus(one, context))]
     known = {one.key: context.interned.setdefault(one.key, one) for one in found}
-    return About(tuple(known.values()), named_strategy, bool(formats), other_gpu)
+    return About(tuple(known.values()), named_strategy, bool(formats))
 
 
 def _all_gpus(situation: Situation, context: Context) -> Iterator[Situation]:

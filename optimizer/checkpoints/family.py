@@ -78,8 +78,6 @@ class Family:
     shared_gate: bool = False
     shared_experts: int = 0
     """Where the file does not say."""
-    shared_of_expert_width: bool = True
-    """A stated number of shared experts counts in widths of one routed expert."""
     parallel: bool = False
     refuse: str = ""
     """Why this model type cannot be read although its name is known."""

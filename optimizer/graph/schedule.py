@@ -32,8 +32,6 @@ class Timing:
     sends: tuple[float, ...]
     """From each stage to the next; coupled replicas wait for the slowest of theirs."""
     counted_sends_ms: float
-    through_ms: float
-    """One pass of a micro-batch through all stages."""
     step_ms: float
     micro_batches: int
     batch: int
@@ -67,7 +65,6 @@ class Timings:
             stages=stages,
             sends=sends,
             counted_sends_ms=counted_sends,
-            through_ms=through,
             step_ms=max(round_ms, through, micro_batches * max(stage.decode_ms for stage in stages)),
             micro_batches=micro_batches,
             batch=batch,

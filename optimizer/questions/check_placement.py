@@ -70,7 +70,7 @@ def _judged(problem: InventoryProblem, asked: ProposedPlan) -> InventoryAnswer:
     from optimizer.verify.inventory import verify_inventory
 
     candidates, plan = asked.candidates, asked.plan
-    nothing = answer_without(problem, candidates, InventoryFound("infeasible", None, None, False, False, 0, 0.0, True))
+    nothing = answer_without(problem, candidates, InventoryFound("infeasible", None, None, False, 0, 0.0, True))
     if asked.stands is None:
         said = f"No room: {count(sum(e.count for e in plan.entries), 'instance')} of these shapes cannot stand on the free GPUs."
         return _refused(nothing, "gpus_free", said, "the proposal names no places, and the search's placing found none")
@@ -98,7 +98,7 @@ def _judged(problem: InventoryProblem, asked: ProposedPlan) -> InventoryAnswer:
         else:
             value = asked.valuation.value(plan, split, site)
             placed = Placed(plan, asked.stands, split, site, value)
-            found = InventoryFound("feasible", placed, 0, False, False, 0, 0.0, True)
+            found = InventoryFound("feasible", placed, 0, False, 0, 0.0, True)
             answer = answer_with(problem, candidates, solver, found, placed)
     except TooManyStatesError:
         said = "There are too many failure states to work through, so its value and its losses are not known."

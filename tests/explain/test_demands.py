@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from optimizer.reading.load import problem_from_dict
-from optimizer.search.uniform.rule import both
+from optimizer.search.uniform.rule import DIVIDES, Told, told
 from optimizer.search.uniform.rules import rules_for
 from tests.conftest import changed
 
 
 def test_both_from_one_text() -> None:
-    assert both("TP [divides|has to divide] 8.") == ("TP divides 8.", "TP has to divide 8.")
-    assert both("Nothing to choose.") == ("Nothing to choose.", "Nothing to choose.")
+    assert told("TP ", DIVIDES, " 8.") == Told("TP divides 8.", "TP has to divide 8.")
+    assert told("Nothing to choose.") == Told("Nothing to choose.", "Nothing to choose.")
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,9 @@ def test_degrees_that_no_engine_runs_are_refused_with_those_that_it_does() -> No
 
 def test_a_layout_that_fills_no_engine_instance_completes_what_its_replicas_do() -> None:
     """Two replicas of an engine of eight: the rule on the rate counted eight once, and the verifier refuted it."""
-    answer = check(of(workload__requests_per_s=200, requirements__max_batch=8), Fixed(1, 1, 2, 8), repairs=False)
+    answer = check(
+        of(workload__requests_per_s=200, requirements__max_batch=8), Fixed(1, 1, 2, 8, max_num_seqs=8), repairs=False
+    )
     assert answer.verification.passed and answer.feasible is False
     (rule,) = [rule for rule in answer.rules if rule.id == "request_rate"]
     assert isinstance(rule.actual, float) and 100 < rule.actual < 200 and not rule.holds

@@ -13,6 +13,7 @@ from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Verif
 from optimizer.results.inventory import InventoryAnswer, LossScenario, Pool, PoolPart, Reliability
 from optimizer.results.placement import PlacedInstance, Placement
 from optimizer.verify.common.arithmetic import decimal, exact, sixty_digits
+from optimizer.verify.common.bill import bill_of
 from optimizer.verify.common.groups import Group, ReplicaShape, Row
 from optimizer.verify.inventory.availability import availability_of
 from optimizer.verify.inventory.candidates import MILLION, CheckedInstance
@@ -126,7 +127,14 @@ def answer_for(
 def _pool(stated: InventoryProblem, one: CheckedInstance, count: int, rate: Fraction, demand: Fraction) -> Pool:
     row = Row(one.instance.shape, one.instance.ranks * count)
     candidate = one.instance.candidate(one.slots, rate)
-    metrics: Metrics = replace(metrics_of(candidate), availability=one.availability)
+    sides = zip(one.instance.segments, one.instance.gpus_of_segments, strict=True)
+    served = decimal(rate) * candidate.problem.workload.output_tokens * decimal(exact(one.availability))
+    costs = bill_of([(segment.problem.hardware, gpus) for segment, gpus in sides], served)
+    metrics: Metrics = replace(
+        metrics_of(candidate),
+        availability=one.availability,
+        **{name: None if value is None else float(value) for name, value in costs.items()},
+    )
     return Pool(
         parts=tuple(
             PoolPart(stated.groups[number].name, segment.stages, segment.nodes)

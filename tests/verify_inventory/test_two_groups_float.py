@@ -354,9 +354,9 @@ def alike_in_two_racks(**changes: dict[str, Any]) -> InventoryProblem:
 @sixty_digits()
 def test_groups_that_are_alike_share_a_pool_unless_it_matters() -> None:
     both = alike_in_two_racks()
-    assert stock_of(CheckedSite(both), Instances(both), Fixed()).pools == ((0, 2), (1, 3))
+    assert stock_of(CheckedSite(both), Instances(both), Fixed()).supplies == ((0, 2), (1, 3))
     one = alike_in_two_racks(a1={"zone": "east"}, b1={"zone": "east"}, a2={"zone": "east"}, b2={"zone": "west"})
-    assert stock_of(CheckedSite(one), Instances(one), Fixed()).pools == ((0,), (2,), (1,), (3,))
+    assert stock_of(CheckedSite(one), Instances(one), Fixed()).supplies == ((0,), (2,), (1,), (3,))
 
 
 def test_both_racks_are_used() -> None:

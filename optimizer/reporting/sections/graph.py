@@ -26,7 +26,6 @@ class GraphFound:
     of: int
     kinds: Counter[str]
     links: Counter[str]
-    sent_bytes: int
     micro_batches: int
     step_ms: float
     weights_bytes: int
@@ -42,7 +41,7 @@ def find_graph(subject: Subject) -> GraphFound | None:
     graph = build_graph(plan_of(subject.problem, strategy, subject.running), strategy)
     kinds: Counter[str] = Counter()
     links: Counter[str] = Counter()
-    sent = weights = built = micro = 0
+    weights = built = micro = 0
     step = 0.0
     for instance in graph.instances():
         built, micro, step = built + 1, instance.micro_batches, instance.decode_step_ms
@@ -51,9 +50,8 @@ def find_graph(subject: Subject) -> GraphFound | None:
             weights += node.weights_bytes
             if node.kind in COMMUNICATION and node.link is not None:
                 links[node.link] += 1
-                sent += node.message_bytes
     check = verify_graph(subject.problem, graph)
-    return GraphFound(check, built, of, kinds, links, sent, micro, step, weights)
+    return GraphFound(check, built, of, kinds, links, micro, step, weights)
 
 
 def graph_section(subject: Subject, found: GraphFound | None) -> Section:

@@ -23,7 +23,7 @@ def with_plan(
     problem: InventoryProblem, candidates: Candidates, solver: InventorySolver, placed: Placed
 ) -> InventoryAnswer:
     """An answer that claims a plan and its exact values, and nothing about better ones; not verified yet."""
-    found = InventoryFound("feasible", placed, 0, False, False, solver.rounds, 0.0, False)
+    found = InventoryFound("feasible", placed, 0, False, solver.rounds, 0.0, False)
     return answer_with(problem, candidates, solver, found, placed)
 
 
@@ -134,8 +134,19 @@ def _pool_of(problem: InventoryProblem, candidates: Candidates, best: Placed, en
         capacity=candidate.capacity / MICRO,
         slots_capacity=candidate.slots_capacity / MICRO,
         availability=up,
-        metrics=replace(metrics, availability=up),
+        metrics=_billed(problem, candidates, entry, replace(metrics, availability=up)),
     )
+
+
+def _billed(problem: InventoryProblem, candidates: Candidates, entry: Entry, metrics: Metrics) -> Metrics:
+    """With what one instance costs and draws where it stands, as often as it is up there."""
+    from optimizer.search.uniform.evaluate import bill
+
+    used = [
+        (problem.instance_problem(problem.groups[group], part.nodes).hardware, part.gpus)
+        for group, part in parts_of(candidates, entry)
+    ]
+    return replace(metrics, **bill(used, metrics.tokens_per_s * metrics.availability))
 
 
 def _strategy(candidate: InstanceCandidate, instances: int) -> Strategy:

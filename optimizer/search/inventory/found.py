@@ -34,7 +34,6 @@ class InventoryFound:
     status: Status
     best: Placed | None
     bound_ms: int | None
-    tier_proved: bool
     ties_settled: bool
     rounds: int
     seconds: float

@@ -55,7 +55,6 @@ class ProposedPlan:
     plan: Plan
     stands: tuple[Stand, ...] | None
     split: LoadSplit | None
-    stated_shares: bool
 
 
 def proposed_plan(problem: InventoryProblem, proposal: Proposal) -> ProposedPlan:
@@ -89,12 +88,9 @@ def proposed_plan(problem: InventoryProblem, proposal: Proposal) -> ProposedPlan
     )
     plan = Plan(entries)
     valuation = Valuation(problem, candidates)
-    split = _stated_split(problem, valuation, plan, members)
-    stated = split is not None
-    return ProposedPlan(
-        candidates, valuation, plan, _stands(problem, candidates, plan, members),
-        split if split is not None else valuation.split(plan), stated,
-    )  # fmt: skip
+    stated = _stated_split(problem, valuation, plan, members)
+    split = stated if stated is not None else valuation.split(plan)
+    return ProposedPlan(candidates, valuation, plan, _stands(problem, candidates, plan, members), split)
 
 
 def _group(names: Sequence[str], name: str, number: int) -> int:

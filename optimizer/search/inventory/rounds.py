@@ -111,7 +111,7 @@ class Rounds:
                 master.at_least_for(plan, None)
         return master
 
-    def _found(self, status: Status, *, tier: bool, ties: bool) -> InventoryFound:
+    def _found(self, status: Status, *, ties: bool) -> InventoryFound:
         bound_ns = self.floor_ns
         if self.unsettled_ns is not None:
             # A limit of the placing is not one of the inventory.
@@ -121,7 +121,7 @@ class Rounds:
         if status == "optimal" and self.best is not None:
             bound = self.best.whole_ms
         seconds = time.monotonic() - self.started
-        return InventoryFound(status, self.best, bound, tier, ties, self.rounds, seconds, self.fixed != Fixed())
+        return InventoryFound(status, self.best, bound, ties, self.rounds, seconds, self.fixed != Fixed())
 
     # What is minimised before the objective: an expression, or None.
     def _first_tier(self, master: Master) -> Any:

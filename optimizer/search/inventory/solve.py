@@ -26,7 +26,7 @@ class InventorySolver(Proofs):
         if status == "infeasible" and self.best is None and self.candidates.admit():
             master = self._master(everything=False)
             status = self._minimise(master, master.gpus if least == "gpus" else master.price)
-        return self._found("feasible" if self.best else status, tier=False, ties=False)
+        return self._found("feasible" if self.best else status, ties=False)
 
     def run(self) -> InventoryFound:
         """Search until the bound meets the best value, or the time is over."""
@@ -36,7 +36,7 @@ class InventorySolver(Proofs):
             # Ctrl-C keeps the best plan and the proved bound.
             if self.best is None:
                 raise
-            return self._found("feasible", tier=False, ties=False)
+            return self._found("feasible", ties=False)
 
     def _run(self) -> InventoryFound:
         """First among the candidates that no other beats, which finds the plan; then the proof for all of them.
@@ -47,7 +47,7 @@ class InventorySolver(Proofs):
         """
         status = self._among_few()
         if self._near:
-            return self._found("feasible", tier=False, ties=False)
+            return self._found("feasible", ties=False)
         if self._pairs_matter(status):
             self.bound_ns = 0
             self._told = False
@@ -56,10 +56,10 @@ class InventorySolver(Proofs):
         if status == "optimal" and self.best is not None:
             master = self._bounding(self.best)
             if self._bound_of(master) >= self.best.whole_ms:
-                return self._found(status, tier=True, ties=self._fewest_of_all(master))
+                return self._found(status, ties=self._fewest_of_all(master))
             if self._near or self.start is not None:
                 # What begins with a plan asks whether it stays the best: what only the proof among all can tell is left open.
-                return self._found("feasible", tier=False, ties=False)
+                return self._found("feasible", ties=False)
         # With a bound on what goes unserved, a plan of dominated candidates may serve more than the one with what beats them.
         if status == "optimal" or (status == "infeasible" and self.serves is not None):
             self.bound_ns, self._all = 0, True
@@ -69,7 +69,7 @@ class InventorySolver(Proofs):
                 self._tell(master, self.best)
             status = self._tiers(master)
             ties = status == "optimal" and self._fewest(master)
-        return self._found(status, tier=status == "optimal", ties=ties)
+        return self._found(status, ties=ties)
 
     def _among_few(self) -> Status:
         """The best plan of the candidates that no other beats."""

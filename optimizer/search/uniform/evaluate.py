@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypedDict
 
 import numpy as np
 
 from optimizer.costs.failures import STATES
 from optimizer.costs.load import LoadPoints
 from optimizer.costs.shapes import Ints
-from optimizer.facts.problem import Problem
+from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.workload import KV_BLOCK_TOKENS
 from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.search.common.scale import NEVER_NS, bytes_up, milliseconds, time_ns
@@ -83,7 +85,7 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
     output, demand = problem.workload.output_tokens, demand_of(quantities, row)
     availability = _availability(quantities, choice)
     return Metrics(
-        **bill(problem, int(quantities.space.gpus[row]), demand * output * availability),
+        **bill([(problem.hardware, int(quantities.space.gpus[row]))], demand * output * availability),
         weights_bytes_per_gpu=int(memory.weights[shape].max()),
         kv_cache_bytes_per_gpu=int(cache.max()),
         kv_cache_tokens=int(memory.capacity_tokens(quantities.budget, n)[shape]),
@@ -117,11 +119,29 @@ def metrics_of(quantities: Quantities, choice: Choice) -> Metrics:
 HOUR_S, MILLION = 3600, 10**6
 
 
-def bill(problem: Problem, gpus: int, served_tokens_per_s: float) -> dict[str, float | None]:
-    """What the GPUs in use cost and draw, in all and for a million output tokens, by the names of the metrics."""
-    price, watts = problem.hardware.price_per_gpu_hour, problem.hardware.gpu.tdp_watts
-    hourly = None if price is None else price * gpus
-    power = None if watts is None else watts * gpus / 1000
+class Bill(TypedDict):
+    """Figures of the metrics that follow from what a GPU costs and draws."""
+
+    price_per_hour: float | None
+    price_per_million_output_tokens: float | None
+    kilowatts_at_most: float | None
+    kwh_per_million_output_tokens_at_most: float | None
+
+
+def bill(used: Sequence[tuple[HardwareFacts, int]], served_tokens_per_s: float) -> Bill:
+    """What the GPUs in use cost and draw, in all and for a million output tokens, by the names of the metrics.
+
+    Args:
+        used: hardware and how many of its GPUs are in use; what is not known of some of them is None.
+    """
+
+    def total(of_each: Sequence[tuple[float | None, int]]) -> float | None:
+        known = [one * gpus for one, gpus in of_each if one is not None]
+        return sum(known) if len(known) == len(of_each) else None
+
+    hourly = total([(one.price_per_gpu_hour, gpus) for one, gpus in used])
+    watts = total([(one.gpu.tdp_watts, gpus) for one, gpus in used])
+    power = None if watts is None else watts / 1000
     millions = served_tokens_per_s * HOUR_S / MILLION
 
     def each(value: float | None) -> float | None:

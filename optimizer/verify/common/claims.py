@@ -11,7 +11,7 @@ from decimal import Decimal
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed, Metrics, ObjectiveResult, RuleResult, Status, Strategy
 from optimizer.verify.common.arithmetic import decimal, exact, facts_of_costs
-from optimizer.verify.common.bill import bill_of
+from optimizer.verify.common.bill import Used, bill_of
 from optimizer.verify.common.candidate import CACHE_NOISE_BYTES, RATE_STEP, Candidate
 from optimizer.verify.common.layer import KV_BYTES
 from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, CheckLedger, near, number
@@ -60,8 +60,14 @@ def check_strategy(ledger: CheckLedger, problem: Problem, strategy: Strategy, fi
     return legal
 
 
-def check_metrics(ledger: CheckLedger, candidate: Candidate, value: Value, claimed: Metrics) -> None:
-    """Every field of the metrics."""
+def check_metrics(
+    ledger: CheckLedger, candidate: Candidate, value: Value, claimed: Metrics, used: Used | None = None
+) -> None:
+    """Every field of the metrics.
+
+    Args:
+        used: the hardware in use, where it is not the candidate's own throughout.
+    """
     load, memory, work = candidate.load, candidate.memory_bytes, candidate.problem.workload
     weights = tuple(stage.weights_bytes for stage in candidate.facts.stages)
     ledger.same("metrics.weights_bytes_per_gpu", max(weights), claimed.weights_bytes_per_gpu)
@@ -102,7 +108,7 @@ def check_metrics(ledger: CheckLedger, candidate: Candidate, value: Value, claim
     ledger.that("metrics.availability", near_enough, value.availability, claimed.availability)
     _check_most_requests(ledger, candidate, claimed.max_request_rate)
     served = decimal(candidate.demand) * work.output_tokens * value.availability
-    for name, cost in bill_of(candidate.problem.hardware, candidate.row.gpus, served).items():
+    for name, cost in bill_of(used or [(candidate.problem.hardware, candidate.row.gpus)], served).items():
         stated = getattr(claimed, name)
         right = stated is None if cost is None else near(cost, stated, _TIGHT * 10 * (1 + cost))
         ledger.that(f"metrics.{name}", right, cost, stated)

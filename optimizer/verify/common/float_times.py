@@ -16,6 +16,7 @@ from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
 from optimizer.verify.common.float_states import FloatStates
 from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.mixed import law_of
+from optimizer.verify.common.roof import float_roof
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import chunks_of
 
@@ -56,20 +57,16 @@ class ShapeTimes:
         return self._states[length]
 
 
-def _roof(x: Floats, y: Floats) -> Floats:
-    return np.maximum(x, y) + float(constant("overlap")) * np.minimum(x, y)
-
-
 def decode_ms(stage: Stage, ranks: int, b: Floats, known: dict[tuple[int, int], Floats]) -> Floats:
     """Decode time of one stage for every b."""
     total = float(stage.step.fixed) + float(stage.step.slope) * b
     for memory, compute in stage.roofs:
-        total += _roof(np.full_like(b, float(memory)), float(compute) * b)
+        total += float_roof(np.full_like(b, float(memory)), float(compute) * b)
     for experts, layers, tokens in stage.experts:
         one = known.get((id(experts), ranks * tokens))  # the stage keeps them alive
         if one is None:
             touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** (b * ranks * tokens))
-            one = _roof(touched * float(experts.read_ms), float(experts.token_ms) * b * tokens)
+            one = float_roof(touched * float(experts.read_ms), float(experts.token_ms) * b * tokens)
             one = known[id(experts), ranks * tokens] = one + touched * float(experts.touch_ms)
         total += layers * one
     return total

@@ -14,6 +14,7 @@ from optimizer.verify.common.arithmetic import ceil_ratio, constant, decimal, ex
 from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.layer import LayerExperts
 from optimizer.verify.common.mixed import law_of, of_prompts
+from optimizer.verify.common.roof import roof
 from optimizer.verify.common.stage import Stage, Stages
 
 
@@ -35,15 +36,12 @@ class StageDecode:
     def at(self, b: int) -> Decimal:
         total = self._fixed + self._slope * b
         for memory, compute in self._roofs:
-            total += self._roof(memory, compute * b)
+            total += roof(memory, compute * b, self._overlap)
         for experts, n, tokens, (read, token, touch) in self._experts:
             missed = (Decimal(experts.count - experts.per_token) / experts.count) ** (b * self._ranks * tokens)
             touched = experts.count * (1 - missed)
-            total += n * (self._roof(touched * read, token * b * tokens) + touched * touch)
+            total += n * (roof(touched * read, token * b * tokens, self._overlap) + touched * touch)
         return total
-
-    def _roof(self, x: Decimal, y: Decimal) -> Decimal:
-        return x + self._overlap * y if x > y else y + self._overlap * x
 
 
 def _of(experts: LayerExperts) -> tuple[Decimal, Decimal, Decimal]:

@@ -22,6 +22,7 @@ from optimizer.verify.common.contexts import shared_contexts
 from optimizer.verify.common.groups import row_of
 from optimizer.verify.common.layer import attention_launch, layer_of, rates_of
 from optimizer.verify.common.links import all_reduce, all_to_all, context_exchange, exchange_places
+from optimizer.verify.common.roof import roof
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import StageDecode
 from optimizer.verify.common.weights import WeightTables, beside_experts, tables
@@ -194,5 +195,6 @@ class Modules:
             return Decimal(0)
         return self._roof(self._touched(kind) * decimal(found.read_ms), decimal(found.token_ms) * self._batch)
 
-    def _roof(self, x: Decimal, y: Decimal) -> Decimal:
-        return max(x, y) + decimal(constant("overlap")) * min(x, y)
+    @staticmethod
+    def _roof(x: Decimal, y: Decimal) -> Decimal:
+        return roof(x, y, decimal(constant("overlap")))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from optimizer.facts.inventory import InventoryProblem
-from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
+from optimizer.verify.common.arithmetic import exact, facts_of_costs
 from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.float_times import Floats
 from optimizer.verify.common.groups import Group
 from optimizer.verify.common.load import chain_length
+from optimizer.verify.common.roof import float_roof
 from optimizer.verify.common.stage import Stage, StageKind, Stages
 from optimizer.verify.common.times import chunks_of
 
@@ -117,17 +118,12 @@ class Ceiling:
         ends = [self._stage(side, nothing, last=True) for side in (0, 1)]
         total += min(float(end.step.fixed) for end in ends)
         head = [min(float(end.roofs[1][i]) for end in ends) for i in (0, 1)]
-        return total + slope * b + _roof(memory, compute * b) + _roof(head[0], head[1] * b)
+        return total + slope * b + float_roof(memory, compute * b) + float_roof(head[0], head[1] * b)
 
     def _prompt(self) -> float:
         """The mean prompt through all layers, ms."""
         tokens = self._problem.workload.prompt_tokens
         return sum(min(float(stage.prefill_ms(tokens)) for stage in self._layers_of_kind(k)) for k in self._kinds)
-
-
-def _roof(x: float, y: Floats) -> Floats:
-    found: Floats = np.maximum(x, y) + float(constant("overlap")) * np.minimum(x, y)
-    return found
 
 
 def _experts(stage: Stage, b: Floats) -> Floats:
@@ -136,6 +132,5 @@ def _experts(stage: Stage, b: Floats) -> Floats:
     for experts, layers, _ in stage.experts:
         touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** b)
         reads, products = touched * float(experts.read_ms), float(experts.token_ms) * b
-        longest, shortest = np.maximum(reads, products), np.minimum(reads, products)
-        total += layers * (longest + float(constant("overlap")) * shortest + touched * float(experts.touch_ms))
+        total += layers * (float_roof(reads, products) + touched * float(experts.touch_ms))
     return total

@@ -50,7 +50,7 @@ def metrics_of(candidate: Candidate) -> Metrics:
     weights = tuple(stage.weights_bytes for stage in candidate.facts.stages)
 
     served = decimal(candidate.demand) * work.output_tokens * candidate.value().availability
-    costs = bill_of(candidate.problem.hardware, candidate.row.gpus, served)
+    costs = bill_of([(candidate.problem.hardware, candidate.row.gpus)], served)
 
     def ms(value: Decimal | None) -> float | None:
         return None if value is None else nanoseconds_up(value)
