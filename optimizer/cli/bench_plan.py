@@ -11,11 +11,10 @@ import typer
 
 from optimizer.cli.calibrate import Constants
 from optimizer.cli.options import Json, time_limit_of
+from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.facts.problem import Problem
-
-INFEASIBLE, LIMIT_REACHED = 1, 3
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +47,7 @@ def bench_plan(
     answer = solve(asked, time_limit_s=time_limit_of(time_limit), repairs=False)
     if answer.strategy is None:
         typer.echo(f"error: {asked.name}: {' '.join(answer.explanation)}", err=True)
-        raise typer.Exit(LIMIT_REACHED if answer.status == "unknown" else INFEASIBLE)
+        raise typer.Exit(codes.UNDECIDED if answer.status == "unknown" else codes.NO)
     decided = asked.decided(answer.decided)
     plan = ask(decided, answer, runs)
     commands = bench_commands(decided, plan, checked_layouts(decided, answer, plan), problem)

@@ -12,11 +12,10 @@ import typer
 from optimizer.cli.asking import asks
 from optimizer.cli.options import Json
 from optimizer.cli.sweep import Prices
+from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
-
-OK, NONE, DISAGREES = 0, 1, 3
 
 
 def register(app: typer.Typer) -> None:
@@ -57,5 +56,5 @@ def compare(
         print_comparison(rows, dated(prices) if prices is not None else None)
     if not all(row.found.verified for row in rows):
         typer.echo("error: the independent verification disagrees with an answer; do not rely on it", err=True)
-        raise typer.Exit(DISAGREES)
-    raise typer.Exit(OK if any(row.point is not None for row in rows) else NONE)
+        raise typer.Exit(codes.UNDECIDED)
+    raise typer.Exit(codes.OK if any(row.point is not None for row in rows) else codes.NO)

@@ -12,6 +12,7 @@ import typer
 
 from optimizer.cli.asking import asks
 from optimizer.facts.engine_names import NAMED
+from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.deployment.chosen import Chosen
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.inventory import InventoryAnswer
-
-INFEASIBLE, LIMIT_REACHED = 1, 3
 
 
 def register(app: typer.Typer) -> None:
@@ -157,7 +156,7 @@ def _choose(
         answer = _inventory_answer(problem, fixed if checked else None, limit)
         found = answer.placement is not None
     if answer.status == "unknown":
-        _stop(problem.name, " ".join(answer.explanation), LIMIT_REACHED)
+        _stop(problem.name, " ".join(answer.explanation), codes.UNDECIDED)
     if not answer.verification.passed:
         checked_at_all = bool(answer.verification.checks)
         said = (
@@ -165,12 +164,12 @@ def _choose(
             if checked_at_all
             else "the answer was not verified"
         )
-        _stop(problem.name, f"{said}; nothing was written", LIMIT_REACHED)
+        _stop(problem.name, f"{said}; nothing was written", codes.UNDECIDED)
     if not found:
         _stop(
             problem.name,
             "no strategy keeps every rule, so there is none to launch; `optimizer solve` says why",
-            INFEASIBLE,
+            codes.NO,
         )
     try:
         if isinstance(problem, Plain):
@@ -183,7 +182,7 @@ def _choose(
         for note in chosen.broken:
             typer.echo(f"  {note}", err=True)
         said = f"{chosen.label} is not feasible; --force writes its launch files all the same"
-        _stop(problem.name, said, INFEASIBLE)
+        _stop(problem.name, said, codes.NO)
     return chosen, answer
 
 

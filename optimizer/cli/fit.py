@@ -11,11 +11,11 @@ import typer
 
 from optimizer.cli.asking import asks
 from optimizer.cli.options import Json
+from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
 
-OK, NONE, DISAGREES = 0, 1, 3
 LIGHT = {"model": "llama3.1-8b", "prompt": 1000, "output": 250, "rate": 0.1}
 """A question on one line states no model, and may leave the workload out: one person asking now and then."""
 
@@ -57,5 +57,5 @@ def fit(
         print_fit(found, question.stated, everything=all_)
     if any(one.point.verification is not None and not one.point.verification.passed for one in found):
         typer.echo("error: the independent verification disagrees with an answer; do not rely on it", err=True)
-        raise typer.Exit(DISAGREES)
-    raise typer.Exit(OK if any(one.point.strategy is not None for one in found) else NONE)
+        raise typer.Exit(codes.UNDECIDED)
+    raise typer.Exit(codes.OK if any(one.point.strategy is not None for one in found) else codes.NO)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from optimizer.cli.asking import asks
+from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.facts.inventory import InventoryProblem
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from optimizer.results.answer import Fixed
     from optimizer.results.graph import Graph, GraphCheck
 
-INFEASIBLE, LIMIT_REACHED = 1, 3
 FORMATS = ("json", "graphml", "dot", "mermaid", "perfetto")
 
 
@@ -63,7 +63,7 @@ def graph(
     for sentence in graph_sentences(found, checked, keeps_rules=keeps_rules, out=out):
         typer.echo(sentence, err=True)
     if not checked.passed:
-        raise typer.Exit(LIMIT_REACHED)
+        raise typer.Exit(codes.UNDECIDED)
 
 
 def _of_problem(stated: Problem, fixed: Fixed, sequences: int | None) -> tuple[Graph, GraphCheck, bool]:
@@ -106,7 +106,7 @@ def _of_inventory(inventory: InventoryProblem, fixed: Fixed, sequences: int | No
 def _nothing(name: str, status: str, explanation: tuple[str, ...]) -> typer.Exit:
     """Says why there is nothing to draw; the exit that goes with it."""
     typer.echo(f"error: {name}: no strategy to draw. {' '.join(explanation)}", err=True)
-    return typer.Exit(LIMIT_REACHED if status == "unknown" else INFEASIBLE)
+    return typer.Exit(codes.UNDECIDED if status == "unknown" else codes.NO)
 
 
 def _check_options(format: str, sequences: int | None, modules: bool) -> None:

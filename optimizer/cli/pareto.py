@@ -12,7 +12,7 @@ import typer
 
 from optimizer.cli.asking import asks
 from optimizer.cli.options import Json, time_limit_of
-from optimizer.cli.sweep import DISAGREES, INFEASIBLE, OK
+from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
@@ -83,5 +83,4 @@ def _write(front: ParetoFront, csv: str | None, plot: str | None) -> None:
 def _leave(front: ParetoFront) -> None:
     if front.mismatches:
         typer.echo("error: the independent verification disagrees with a point; do not rely on it", err=True)
-        raise typer.Exit(DISAGREES)
-    raise typer.Exit({"infeasible": INFEASIBLE, "unknown": DISAGREES}.get(front.status, OK))
+    raise typer.Exit(codes.of_front(front))

@@ -44,6 +44,7 @@ from optimizer.cli.interrupted import Interrupted, answered
 from optimizer.cli.model import model
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.text import shortened
+from optimizer.questions import codes
 
 _FIRST = (
     "solve",
@@ -81,7 +82,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise Interrupted(LIMIT_REACHED) from None
+            raise Interrupted(codes.UNDECIDED) from None
 
 
 app = typer.Typer(
@@ -134,7 +135,6 @@ init.register(app)
 serve.register(app)
 
 INTERRUPTED_IN_TYPER = 130
-OK, BAD_INPUT, LIMIT_REACHED, DEFECT = 0, 2, 3, 70
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -156,12 +156,12 @@ def _code(arguments: list[str]) -> int:
         code = app(args=arguments, prog_name="optimizer", standalone_mode=False)
         if code == INTERRUPTED_IN_TYPER:
             return _interrupted()
-        return code if isinstance(code, int) else OK
+        return code if isinstance(code, int) else codes.OK
     except SystemExit as left:
-        return left.code if isinstance(left.code, int) else OK if left.code is None else BAD_INPUT
+        return left.code if isinstance(left.code, int) else codes.OK if left.code is None else codes.BAD_INPUT
     except ProblemError as error:
         typer.echo(f"error: {error}", err=True)
-        return BAD_INPUT
+        return codes.BAD_INPUT
     except Interrupted as stopped:
         return _interrupted(stopped.code, stopped.said)
     except KeyboardInterrupt:
@@ -179,9 +179,9 @@ def _code(arguments: list[str]) -> int:
             raise
         said = shortened(f"{type(error).__name__}: {error}")
         typer.echo(f"error: a defect in optimizer ({said}); set OPTIMIZER_DEBUG=1 for the traceback", err=True)
-        return DEFECT
+        return codes.DEFECT
 
 
-def _interrupted(code: int = LIMIT_REACHED, said: str | None = None) -> int:
+def _interrupted(code: int = codes.UNDECIDED, said: str | None = None) -> int:
     typer.echo(said or "interrupted before an answer was found", err=True)
     return code

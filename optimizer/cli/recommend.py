@@ -11,13 +11,11 @@ import typer
 
 from optimizer.cli.asking import asks
 from optimizer.cli.options import Json
-from optimizer.cli.sweep import DISAGREES, INFEASIBLE, OK, Nodes, Prices, TimeLimit, one_of
+from optimizer.cli.sweep import Nodes, Prices, TimeLimit, one_of
+from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
-
-
-LIMIT_REACHED = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -72,5 +70,4 @@ def recommend(
         print_recommendation(found)
     if not found.verified:
         typer.echo("error: the independent verification disagrees with the answer; do not rely on it", err=True)
-        raise typer.Exit(DISAGREES)
-    raise typer.Exit(OK if found.point is not None else INFEASIBLE if found.proved else LIMIT_REACHED)
+    raise typer.Exit(codes.of_recommendation(found))

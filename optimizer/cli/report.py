@@ -12,6 +12,7 @@ import typer
 
 from optimizer.cli.asking import asks
 from optimizer.cli.costs import Costs, CostTableFile, with_costs_asked
+from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from optimizer.facts.recovery import RecoveryFacts
     from optimizer.reading.question import Question
     from optimizer.results.answer import Fixed
-
-OK, VIOLATED, LIMIT_REACHED = 0, 1, 3
 
 
 def register(app: typer.Typer) -> None:
@@ -80,7 +79,10 @@ def report(
     if lacking is not None:
         typer.echo(lacking)
     typer.echo(f"{built.report.verdict.upper()}: {built.report.headline}.")
-    raise typer.Exit(_code(answer, bool(built.report.disagreeing)))
+    disagreeing = bool(built.report.disagreeing)
+    if disagreeing or codes.refuted(answer.verification):
+        typer.echo("error: a check of the report's own numbers disagrees; do not rely on it", err=True)
+    raise typer.Exit(codes.of_report(answer, disagreeing))
 
 
 def _recovery(engine_start_s: float | None, storage_gb_per_s: float | None) -> RecoveryFacts:
@@ -112,14 +114,3 @@ def _answer(problem: Any, question: Question, fixed: Fixed, limit: float | None,
         else:
             found = solve(problem, time_limit_s=limit, progress=live, stated=question.stated)
         return simulate(problem, found, trace=trace)
-
-
-def _code(answer: Any, defect: bool) -> int:
-    disagrees = answer.verification.checks > 0 and not answer.verification.passed
-    if disagrees or defect:
-        typer.echo("error: a check of the report's own numbers disagrees; do not rely on it", err=True)
-        return LIMIT_REACHED
-    optimum = getattr(answer, "optimum", None)
-    if answer.status == "unknown" or (optimum is not None and answer.feasible is None):
-        return LIMIT_REACHED
-    return VIOLATED if answer.status == "infeasible" else OK

@@ -16,6 +16,7 @@ from optimizer.cli.costs import Costs, CostTableFile, with_costs_asked
 from optimizer.cli.interrupted import answered
 from optimizer.cli.options import Json, gap_of, time_limit_of, trace_file
 from optimizer.cli.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
+from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from optimizer.results.pools import PoolsAnswer
 
     AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer
-
-OK, VIOLATED, LIMIT_REACHED = 0, 1, 3
-EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": VIOLATED, "unknown": LIMIT_REACHED}
 
 TimeLimit = Annotated[
     float | None,
@@ -97,7 +95,7 @@ def solve(
     if not json and question.kind != "chain":
         say_none(answer, asked=True)
     tell(said)
-    _leave(answer, EXIT_CODES[answer.status])
+    _leave(answer, codes.of_solve(answer))
 
 
 def check(
@@ -133,6 +131,7 @@ def check(
 ) -> None:
     """Whether a strategy keeps every rule, each with its slack, and the optimum beside it."""
     from optimizer.questions.check import check as ask
+    from optimizer.reading.pools import pools_of
     from optimizer.reading.proposal import load_proposal
     from optimizer.render.progress import LiveLine
 
@@ -146,7 +145,7 @@ def check(
             problem,
             fixed,
             placement=None if placement is None else load_proposal(placement, question.kind),
-            pools=_pools(prefill, decode),
+            pools=pools_of(prefill, decode),
             time_limit_s=limit,
             progress=live,
             stated=question.stated,
@@ -161,21 +160,7 @@ def check(
     if not json and question.kind != "chain" and placement is None:
         say_none(answer, asked=repairs or apply_repair is not None)
     tell(said)
-    _leave(answer, {True: OK, False: VIOLATED, None: LIMIT_REACHED}[answer.feasible])
-
-
-def _pools(prefill: str | None, decode: str | None) -> Any:
-    """Decisions of both pools; None where none is stated."""
-    if prefill is None and decode is None:
-        return None
-    from optimizer.reading.pools import pool_of
-    from optimizer.results.pools import FixedPool, FixedPools
-
-    first, second = (
-        FixedPool() if text is None else pool_of(text, option)
-        for text, option in ((prefill, "--prefill"), (decode, "--decode"))
-    )
-    return FixedPools(first, second)
+    _leave(answer, codes.of_check(answer))
 
 
 def _check_svg(question: Question, svg: str | None) -> None:
@@ -231,10 +216,8 @@ def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
 
 
 def _leave(answer: AnyAnswer, code: int) -> NoReturn:
-    if not answer.verification.checks and answer.status != "unknown":
+    if codes.unverified(answer):
         typer.echo("error: interrupted before the answer was verified; do not rely on it", err=True)
-        raise typer.Exit(LIMIT_REACHED)
-    if answer.verification.checks and not answer.verification.passed:
+    elif codes.refuted(answer.verification):
         typer.echo("error: the independent verification disagrees with the answer; do not rely on it", err=True)
-        code = LIMIT_REACHED
     raise typer.Exit(code)

@@ -12,12 +12,12 @@ import typer
 
 from optimizer.cli.asking import asks
 from optimizer.cli.interrupted import Interrupted
+from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.sweeps.points import Point
 
-OK, INFEASIBLE, DISAGREES, INTERRUPTED = 0, 1, 3, 130
 
 Nodes = Annotated[
     list[str] | None,
@@ -108,7 +108,7 @@ def sweep(
     except KeyboardInterrupt:
         # Closing ends the worker processes and the journal in order.
         solved.close()
-        raise Interrupted(INTERRUPTED, _interrupted(out, len(points), many)) from None
+        raise Interrupted(codes.INTERRUPTED, _interrupted(out, len(points), many)) from None
     _write(points, asked.stated.default_name, csv, parquet, plot)
     if not json:
         print_sweep(points, curves(points))
@@ -169,10 +169,6 @@ def _write(points: list[Point], title: str, csv: str | None, parquet: str | None
 
 
 def _leave(points: list[Point]) -> None:
-    wrong = [p for p in points if p.verification is not None and p.verification.checks and not p.verification.passed]
-    if wrong:
-        typer.echo(
-            f"error: the independent verification disagrees with {len(wrong)} points; do not rely on them", err=True
-        )
-        raise typer.Exit(DISAGREES)
-    raise typer.Exit(OK if any(point.status in ("optimal", "feasible") for point in points) else INFEASIBLE)
+    if wrong := codes.refuted_points(points):
+        typer.echo(f"error: the independent verification disagrees with {wrong} points; do not rely on them", err=True)
+    raise typer.Exit(codes.of_sweep(points))

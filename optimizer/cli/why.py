@@ -13,13 +13,12 @@ import typer
 
 from optimizer.cli.asking import asks
 from optimizer.cli.options import Json, time_limit_of
+from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.render.progress import LiveLine
     from optimizer.results.answer import Fixed, Verification
-
-OK, INFEASIBLE, LIMIT_REACHED, DISAGREES = 0, 1, 3, 3
 
 TimeLimit = Annotated[
     float | None, typer.Option("--time-limit", help="cluster, chain: seconds for each search.", metavar="SECONDS")
@@ -52,7 +51,7 @@ def why_not(
     with _live() as live:
         found = ask(question.problem, fixed, layers=layers, stated=question.stated, time_limit_s=limit, progress=live)
     _print(why_not_data(found) if json else None, lambda: print_why_not(found))
-    _leave({"not allowed": INFEASIBLE, "undecided": LIMIT_REACHED}.get(found.verdict, OK), found.verification)
+    _leave(codes.of_why_not(found), found.verification)
 
 
 def why_this(question: Question, time_limit: TimeLimit = None, json: Json = False) -> None:
@@ -63,7 +62,7 @@ def why_this(question: Question, time_limit: TimeLimit = None, json: Json = Fals
     with _live() as live:
         found = ask(question.problem, stated=question.stated, time_limit_s=time_limit_of(time_limit), progress=live)
     _print(why_this_data(found) if json else None, lambda: print_why_this(found))
-    _leave(OK if found.objective_ms is not None else INFEASIBLE, found.verification)
+    _leave(codes.of_why_this(found), found.verification)
 
 
 def how_sure(question: Question, time_limit: TimeLimit = None, json: Json = False) -> None:
@@ -76,16 +75,15 @@ def how_sure(question: Question, time_limit: TimeLimit = None, json: Json = Fals
     data = how_sure_data(found)
     _print(data if json else None, lambda: print_how_sure(found))
     answered = data["strategy"] is not None or data["label"] is not None
-    _leave(OK if answered else INFEASIBLE, found.verification)
+    _leave(codes.of_how_sure(found, answered), found.verification)
 
 
 def _leave(code: int, verification: Verification | None) -> NoReturn:
-    """Exit with a code, or with 3 and a message where the verifier does not confirm what was compared."""
+    """Exit with a code; with a message where the verifier does not confirm what was compared."""
     if verification is not None and verification.mismatches:
         from optimizer.results.answer import not_confirmed
 
         typer.echo(f"error: {not_confirmed(verification)}", err=True)
-        raise typer.Exit(DISAGREES)
     raise typer.Exit(code)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optimizer.facts.errors import ProblemError, closest
-from optimizer.results.pools import FixedPool
+from optimizer.results.pools import FixedPool, FixedPools
 
 NAMES = {
     "tp": "tensor_parallel",
@@ -14,6 +14,18 @@ NAMES = {
     "kv": "kv_precision",
 }
 LARGEST = 1_000_000
+
+
+def pools_of(prefill: str | None, decode: str | None) -> FixedPools | None:
+    """Decisions of both pools; None where none is stated.
+
+    Raises:
+        ProblemError: as ``pool_of``.
+    """
+    if prefill is None and decode is None:
+        return None
+    stated = ((prefill, "--prefill"), (decode, "--decode"))
+    return FixedPools(*(FixedPool() if text is None else pool_of(text, option) for text, option in stated))
 
 
 def pool_of(text: str, option: str) -> FixedPool:

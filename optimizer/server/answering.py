@@ -15,14 +15,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from optimizer.facts.errors import ProblemError
+from optimizer.questions import codes
 from optimizer.reading.question import Question, question_from_dict
 from optimizer.results.answer import SCHEMA_VERSION, Fixed
 from optimizer.server import asked as bodies
 
-OK, NO, UNDECIDED = 0, 1, 3
-"""Exit codes of the command of the same name: every rule holds; proved infeasible or a rule is broken; not decided, or the verifier
-disagrees."""
-EXIT_CODES = {"optimal": OK, "feasible": OK, "infeasible": NO, "unknown": UNDECIDED}
 MOST_POINTS = 512
 """Points of one sweep over HTTP; more are for ``optimizer sweep``, which keeps what it has."""
 
@@ -67,14 +64,14 @@ def answer(name: str, body: bytes, most_s: float) -> Reply:
         data, code = _answered(name, body, most_s)
         return Reply(200, code, _json(data))
     except ProblemError as error:
-        return failed(400, 2, _field(error.field), error.message)
+        return failed(400, codes.BAD_INPUT, _field(error.field), error.message)
     except RecursionError:
-        return failed(400, 2, "problem", "is nested too deep")
+        return failed(400, codes.BAD_INPUT, "problem", "is nested too deep")
     except MemoryError:
-        return failed(503, 70, "problem", "needs more memory than this machine has")
+        return failed(503, codes.DEFECT, "problem", "needs more memory than this machine has")
     except Exception as error:
         print(f"error: a defect in optimizer ({type(error).__name__}: {error})"[:500], file=sys.stderr)
-        return failed(500, 70, "", f"a defect in optimizer ({type(error).__name__}); its terminal says more")
+        return failed(500, codes.DEFECT, "", f"a defect in optimizer ({type(error).__name__}); its terminal says more")
 
 
 def failed(status: int, code: int, field: str, message: str) -> Reply:
@@ -142,14 +139,6 @@ _DECISIONS = ("tp", "pp", "dp", "ep", "max_num_seqs", "layers", "weights", "kv",
 assert len(_DECISIONS) == len(fields(Fixed))
 
 
-def _verified(answer: Any, code: int) -> int:
-    """The code, or 3 where the verifier disagrees or did not come to it."""
-    checked = answer.verification
-    if checked.checks and not checked.passed:
-        return UNDECIDED
-    return UNDECIDED if not checked.checks and answer.status != "unknown" else code
-
-
 def _solve(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.questions.simulate import simulate
     from optimizer.questions.solve import solve
@@ -158,12 +147,13 @@ def _solve(ask: _Ask) -> tuple[dict[str, Any], int]:
     found: Any = solve(ask.problem, **ask.options, all_conflicts=ask.body.all_conflicts, gap=ask.body.gap)
     if ask.body.simulate:
         found = simulate(ask.problem, found)
-    return envelope(found), _verified(found, EXIT_CODES[found.status])
+    return envelope(found), codes.of_solve(found)
 
 
 def _check(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.questions.check import check
     from optimizer.questions.simulate import simulate
+    from optimizer.reading.pools import pools_of
     from optimizer.render.envelope import envelope
 
     body = ask.body
@@ -171,14 +161,14 @@ def _check(ask: _Ask) -> tuple[dict[str, Any], int]:
         ask.problem,
         _fixed(body.fixed),
         placement=_placement(body.placement, ask.question.kind),
-        pools=_pools(body.prefill, body.decode),
+        pools=pools_of(body.prefill, body.decode),
         **ask.options,
         all_conflicts=body.all_conflicts,
         repairs=body.repairs,
     )
     if body.simulate:
         found = simulate(ask.problem, found)
-    return envelope(found), _verified(found, {True: OK, False: NO, None: UNDECIDED}[found.feasible])
+    return envelope(found), codes.of_check(found)
 
 
 def _placement(values: Mapping[str, Any] | None, kind: str) -> Any:
@@ -191,24 +181,13 @@ def _placement(values: Mapping[str, Any] | None, kind: str) -> Any:
     return chain_proposal_from_dict(values) if kind == "chain" else proposal_from_dict(values)
 
 
-def _pools(prefill: str | None, decode: str | None) -> Any:
-    if prefill is None and decode is None:
-        return None
-    from optimizer.reading.pools import pool_of
-    from optimizer.results.pools import FixedPool, FixedPools
-
-    stated = (("--prefill", prefill), ("--decode", decode))
-    return FixedPools(*(FixedPool() if text is None else pool_of(text, option) for option, text in stated))
-
-
 def _why_not(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.questions.why_not import why_not
     from optimizer.reading.proposal import layers_option
     from optimizer.render.why import why_not_data
 
     found = why_not(ask.problem, _fixed(ask.body.fixed), layers=layers_option(ask.body.node), **ask.options)
-    code = {"not allowed": NO, "undecided": UNDECIDED}.get(found.verdict, OK)
-    return why_not_data(found), _confirmed(found, code)
+    return why_not_data(found), codes.of_why_not(found)
 
 
 def _why_this(ask: _Ask) -> tuple[dict[str, Any], int]:
@@ -216,7 +195,7 @@ def _why_this(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.render.why import why_this_data
 
     found = why_this(ask.problem, **ask.options)
-    return why_this_data(found), _confirmed(found, OK if found.objective_ms is not None else NO)
+    return why_this_data(found), codes.of_why_this(found)
 
 
 def _how_sure(ask: _Ask) -> tuple[dict[str, Any], int]:
@@ -225,11 +204,7 @@ def _how_sure(ask: _Ask) -> tuple[dict[str, Any], int]:
 
     found = how_sure(ask.problem, **ask.options)
     data = how_sure_data(found)
-    return data, _confirmed(found, OK if data["strategy"] is not None or data["label"] is not None else NO)
-
-
-def _confirmed(found: Any, code: int) -> int:
-    return UNDECIDED if found.verification is not None and found.verification.mismatches else code
+    return data, codes.of_how_sure(found, data["strategy"] is not None or data["label"] is not None)
 
 
 def _sweep(ask: _Ask) -> tuple[dict[str, Any], int]:
@@ -237,10 +212,6 @@ def _sweep(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.sweeps.points import point_data
 
     points, complete = _swept(ask, ask.body.gpus)
-    wrong = any(
-        one.verification is not None and one.verification.checks and not one.verification.passed for one in points
-    )
-    found = any(one.status in ("optimal", "feasible") for one in points)
     data = {
         "schema_version": SCHEMA_VERSION,
         "problem": ask.question.stated.default_name,
@@ -248,7 +219,9 @@ def _sweep(ask: _Ask) -> tuple[dict[str, Any], int]:
         "points": [point_data(one) for one in points],
         "explanation": [sentence for curve in curves(points) for sentence in curve.sentences],
     }
-    return data, UNDECIDED if wrong or not (found or complete) else OK if found else NO
+    code = codes.of_sweep(points)
+    # Of points that the time did not reach nothing is said.
+    return data, codes.UNDECIDED if code == codes.NO and not complete else code
 
 
 def _swept(ask: _Ask, gpus: str | None) -> tuple[list[Any], bool]:
@@ -298,8 +271,7 @@ def _recommend(ask: _Ask) -> tuple[dict[str, Any], int]:
         nodes=nodes_option([f"{group}={counts}" for group, counts in body.nodes.items()]),
         time_limit_s=ask.limit_s if ask.question.kind == "inventory" else None,
     )
-    code = OK if found.point is not None else NO if found.proved else UNDECIDED
-    return recommendation_data(found), code if found.verified else UNDECIDED
+    return recommendation_data(found), codes.of_recommendation(found)
 
 
 def _pareto(ask: _Ask) -> tuple[dict[str, Any], int]:
@@ -307,8 +279,7 @@ def _pareto(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.render.pareto import front_data
 
     front = pareto(ask.problem, read_axes(ask.body.axes), points=ask.body.points, time_limit_s=ask.limit_s)
-    code = {"infeasible": NO, "unknown": UNDECIDED}.get(front.status, OK)
-    return front_data(front, ask.question.kind), UNDECIDED if front.mismatches else code
+    return front_data(front, ask.question.kind), codes.of_front(front)
 
 
 def _report(ask: _Ask) -> tuple[dict[str, Any], int]:
@@ -339,9 +310,7 @@ def _report(ask: _Ask) -> tuple[dict[str, Any], int]:
         "html": page,
         "lacking": lacking,
     }
-    feasible = getattr(found, "feasible", None)
-    code = EXIT_CODES[found.status] if not fixed.any else {True: OK, False: NO, None: UNDECIDED}[feasible]
-    return data, UNDECIDED if built.report.disagreeing else _verified(found, code)
+    return data, codes.of_report(found, bool(built.report.disagreeing))
 
 
 def _curve(ask: _Ask) -> tuple[Any, ...]:
