@@ -91,7 +91,7 @@ def test_gains_are_never_too_low(number: int) -> None:
     candidates = [one for group in candidates_of(CheckedSite(stated), Instances(stated)) for one in group][::7]
     gains, rng = Gains(candidates, curves), np.random.default_rng(1)
     for gamma in (50.0, 400.0, 3000.0, 60_000.0):
-        found = gains.of(gamma, certain=True)
+        found = gains.of(gamma)
         for i, one in enumerate(candidates):
             rates = rng.uniform(0, 1, 400) * one.slots_capacity / MILLION
             worth = rates * (gamma - curves.of(one.instance).mean_ms(rates))

@@ -34,12 +34,11 @@ class Gains:
                 known[candidate.kind] = _ends(candidate, curves)
             grids.append(known[candidate.kind])
         self._ends = np.stack(grids) if grids else np.zeros((0, 1, 2))
-        self._up = np.array([candidate.availability for candidate in candidates])
 
-    def of(self, gamma: float, *, certain: bool = False) -> Floats:
-        """A · Γ(γ) of every candidate, ms · requests/s; A = 1 where ``certain``."""
+    def of(self, gamma: float) -> Floats:
+        """Γ(γ) of every candidate, ms · requests/s."""
         found: Floats = np.maximum(0.0, gamma * self._ends[:, :, 0] - self._ends[:, :, 1]).max(axis=1)
-        return found if certain else found * self._up
+        return found
 
 
 def _ends(candidate: CheckedInstance, curves: TimeCurves) -> Floats:

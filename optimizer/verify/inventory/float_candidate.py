@@ -26,6 +26,7 @@ from optimizer.verify.inventory.claims import needed_after_losses
 from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instances
 from optimizer.verify.inventory.left_out import NOTHING, LeftOut
+from optimizer.verify.inventory.multiplier import Multiplier
 from optimizer.verify.inventory.outlive import capacity_needed, left_over
 from optimizer.verify.inventory.places import carried_otherwise
 from optimizer.verify.inventory.rates import MILLION
@@ -163,22 +164,19 @@ class FloatCandidate:
         goal = target_ms / weights.latency
         grid = np.geomspace(0.3 * goal, 30 * goal, _GAMMAS).tolist()
         often = float(everything_up(self._site))
-        while_down = gains.of(min(highest, grid[-1]), certain=True)
+        up = 1 - self._missing if weights.unserved else np.ones(len(self._candidates))
+        while_down = gains.of(min(highest, grid[-1]))
         lines = []
-        self._gammas, self._plain = np.array(grid), np.stack([gains.of(gamma, certain=True) for gamma in grid])
+        self._gammas, self._plain = np.array(grid), np.stack([gains.of(gamma) for gamma in grid])
         for gamma in grid:
-            line, mean = gains.of(gamma, certain=not weights.unserved), gamma
-            if gamma > highest:
-                # Only while everything is up is every request carried: in other states γ is at most what one lost costs.
-                others = np.maximum(0.0, 1 - self._missing - often)
-                line = often * gains.of(gamma, certain=True) + others * while_down
-                mean = highest + often * (gamma - highest)
+            both = Multiplier(gamma, min(gamma, highest), often)
+            line = both.in_states(up, gains.of(gamma), while_down)
             line = line - weights.gpu_ms / weights.latency * demand * self._sizes
             most = sum(
                 room * float((line / self._sizes)[self._stock.uses[k] > 0].max(initial=0.0))
                 for k, room in enumerate(self._stock.room)
             )
-            lines.append((most - demand * (mean - goal), line, demand * (mean - goal)))
+            lines.append((most - demand * (both.mean - goal), line, demand * (both.mean - goal)))
         lines.sort(key=lambda entry: -entry[0])
         self._lines, kept = lines, lines[-_CONDITIONS:]
         return [line for _, line, _ in kept], [need - 1e-9 * abs(need) for _, _, need in kept]

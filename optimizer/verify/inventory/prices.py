@@ -4,9 +4,6 @@ At a multiplier γ an instance takes w_lat · A · Γ(γ) / demand − gpu_ms ·
 knapsack over the shapes there are; all nodes together bound all choices. An instance over several nodes, or over two groups, is taken
 apart into a part on each node with a share of what it takes off: whatever instances do together, their parts can too. Where an instance
 takes nodes whole it is left whole: nodes that stand together are a knapsack over the instances that do, and nodes by themselves.
-
-While everything is up all requests are carried, and γ may be anything. In other states some may be shed, and γ is at most what a request
-costs that is not served.
 """
 
 from __future__ import annotations
@@ -27,6 +24,7 @@ from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.float_times import TimeCurves
 from optimizer.verify.inventory.instance import Instance, Instances, likeness, pairable
 from optimizer.verify.inventory.left_out import AcrossLeftOut, ShapeOn
+from optimizer.verify.inventory.multiplier import Multiplier
 from optimizer.verify.inventory.priced_pairs import Across
 from optimizer.verify.inventory.priced_shapes import FINE, ROUGH, ROUNDING, PricedShape, know_rates, priced_shapes
 from optimizer.verify.inventory.site import CheckedSite
@@ -74,26 +72,7 @@ class _AcrossLeftOut:
         return given_up / ROUNDING - gain > self._slack
 
 
-@dataclass(frozen=True, slots=True)
-class _Multiplier:
-    """ms per further request/s while the whole inventory is up, a share ``often`` of the time, and in every other state."""
-
-    up: float
-    down: float
-    often: float
-
-    @property
-    def mean(self) -> float:
-        """Over all states."""
-        return self.down + self.often * (self.up - self.down)
-
-    @property
-    def both(self) -> tuple[float, ...]:
-        """Those that differ."""
-        return (self.up,) if self.up == self.down else (self.up, self.down)
-
-
-def _coarse(shape: PricedShape, gamma: _Multiplier, tolerance: float) -> bool:
+def _coarse(shape: PricedShape, gamma: Multiplier, tolerance: float) -> bool:
     """Whether Γ is not yet bounded so finely by mean times, at either multiplier."""
     return any(shape.coarse(one, tolerance) for one in gamma.both)
 
@@ -170,10 +149,10 @@ class CheckedPrices:
         if w.latency == 0:
             return False
         highest = w.unserved * w.penalty_ms / w.latency if w.unserved else math.inf
-        both = [_Multiplier(gamma, min(gamma, highest), self._often) for gamma in gammas if gamma > 0]
+        both = [Multiplier(gamma, min(gamma, highest), self._often) for gamma in gammas if gamma > 0]
         return any(self._at(gamma, least_ms) for gamma in both)
 
-    def _at(self, gamma: _Multiplier, least_ms: float) -> bool:
+    def _at(self, gamma: Multiplier, least_ms: float) -> bool:
         for _ in range(_MOST_ROUNDS):
             if self._budget is not None:
                 self._budget.spend()
@@ -185,10 +164,10 @@ class CheckedPrices:
                 return False
         return False
 
-    def _bound(self, gamma: _Multiplier, groups: Sequence[_PricedGroup]) -> float:
+    def _bound(self, gamma: Multiplier, groups: Sequence[_PricedGroup]) -> float:
         return self._weights.latency * gamma.mean - sum(one.worth.total for one in groups) * ROUNDING
 
-    def _worth(self, gamma: _Multiplier) -> list[_PricedGroup]:
+    def _worth(self, gamma: Multiplier) -> list[_PricedGroup]:
         """What each group is worth at most, ms, and what is worth most on so many GPUs of a node or on so many nodes."""
         groups = self._inventory.groups
         keys = [(kind, self._parts_key(group)) for kind, group in zip(self._kind, groups, strict=True)]
@@ -223,7 +202,7 @@ class CheckedPrices:
             tuple(sorted(level for level, _ in self._site.wide(group))),
         )
 
-    def _best(self, gamma: _Multiplier, group: NodeGroup, shapes: Sequence[PricedShape]) -> tuple[_Best, _Best]:
+    def _best(self, gamma: Multiplier, group: NodeGroup, shapes: Sequence[PricedShape]) -> tuple[_Best, _Best]:
         """(What is worth most on so many GPUs of a node, what takes so many nodes whole and is worth most)."""
         pieces: _Best = {}
         spans: _Best = {}
@@ -238,16 +217,13 @@ class CheckedPrices:
                 best[size] = gain, shape
         return pieces, spans
 
-    def _gain(self, gamma: _Multiplier, group: NodeGroup, shape: PricedShape) -> float:
+    def _gain(self, gamma: Multiplier, group: NodeGroup, shape: PricedShape) -> float:
         """What an instance takes off at most, ms."""
         most = shape.at_most(gamma.up, no_slots=self._no_slots)
         w = self._weights
         up = self._availability(group, shape.instance) if w.unserved else 1.0
-        in_states = up * most
-        if gamma.down < gamma.up:
-            while_down = shape.at_most(gamma.down, no_slots=self._no_slots)
-            in_states = gamma.often * most + max(0.0, up - gamma.often) * while_down
-        return w.latency * in_states / self._demand - w.gpu_ms * shape.instance.gpus
+        while_down = shape.at_most(gamma.down, no_slots=self._no_slots)
+        return w.latency * gamma.in_states(up, most, while_down) / self._demand - w.gpu_ms * shape.instance.gpus
 
     def _availability(self, group: NodeGroup, instance: Instance) -> float:
         key = group.name, instance.nodes, instance.gpus
@@ -261,7 +237,7 @@ class CheckedPrices:
             self._up[key] = up * ROUNDING
         return self._up[key]
 
-    def _refine(self, gamma: _Multiplier, groups: Sequence[_PricedGroup], tolerance: float) -> bool:
+    def _refine(self, gamma: Multiplier, groups: Sequence[_PricedGroup], tolerance: float) -> bool:
         """Bound by mean times what the best fillings of the groups rest on; whether anything was left to do so."""
         todo: dict[int, PricedShape] = {}
         for one in groups:
@@ -271,7 +247,7 @@ class CheckedPrices:
         self._know(gamma, list(todo.values()), tolerance)
         return bool(todo)
 
-    def _leave_out(self, gamma: _Multiplier, groups: Sequence[_PricedGroup], least_ms: float) -> None:
+    def _leave_out(self, gamma: Multiplier, groups: Sequence[_PricedGroup], least_ms: float) -> None:
         """Note the shapes whose instances alone raise the bound above so many milliseconds."""
         if self._looked_at:
             return
@@ -289,7 +265,7 @@ class CheckedPrices:
             kept = {id(shape) for shape in open_shapes if not self._costs_more(gamma, mine, shape, slack)}
             left_out |= {(kind, one.instance.shape) for one in every if id(one) not in kept}
 
-    def _costs_more(self, gamma: _Multiplier, groups: Sequence[_PricedGroup], shape: PricedShape, slack: float) -> bool:
+    def _costs_more(self, gamma: Multiplier, groups: Sequence[_PricedGroup], shape: PricedShape, slack: float) -> bool:
         """Whether an instance takes off less than what its GPUs are worth otherwise, by more than so many milliseconds, on every group."""
         for one in groups:
             if shape.nodes <= one.group.nodes_together:
@@ -298,7 +274,7 @@ class CheckedPrices:
                     return False
         return True
 
-    def _know(self, gamma: _Multiplier, shapes: Sequence[PricedShape], tolerance: float) -> None:
+    def _know(self, gamma: Multiplier, shapes: Sequence[PricedShape], tolerance: float) -> None:
         know_rates(shapes)
         for shape in shapes:
             if self._budget is not None:
