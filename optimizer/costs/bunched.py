@@ -1,4 +1,4 @@
-"""Prompts that pass a pipeline in one micro-batch. ``docs/model.md``, section 3; the verifier's own is in ``verify/common/times.py``.
+"""Prompts that pass a pipeline in one micro-batch.
 
 Other home: ``verify/common/times.py``; docs/model.md, section 3.
 """

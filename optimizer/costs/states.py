@@ -10,7 +10,7 @@ import numpy as np
 
 from optimizer.costs.parameters import LayerArrays
 from optimizer.costs.shapes import Bools, Ints, ShapeTable
-from optimizer.engines.memory import StateBlocks, overhead_on, states_in_blocks
+from optimizer.engines.memory import StateBlocks, state_blocks_of
 from optimizer.facts.problem import Problem
 
 EVEN_ENOUGH = 1.5
@@ -26,8 +26,8 @@ def state_block_bytes(problem: Problem, table: ShapeTable, arrays: LayerArrays) 
     Args:
         table: with the draft's layer as a kind of its own, as ``arrays`` (``drafts.with_draft``).
     """
-    known = overhead_on(problem).state_blocks
-    if known is None or not states_in_blocks(problem):
+    known = state_blocks_of(problem)
+    if known is None:
         return np.zeros(table.multiplicity.shape, dtype=np.int64)
     kinds, speculation = problem.model.kinds, problem.workload.speculation
     # A module for several tokens is one more layer of the model; other drafts are models of their own.
@@ -42,8 +42,8 @@ def state_block_bytes(problem: Problem, table: ShapeTable, arrays: LayerArrays) 
 
 def blocks_of_sequence(problem: Problem, table: ShapeTable, arrays: LayerArrays, tokens: int) -> Ints:
     """Blocks that a sequence of so many tokens takes of those of ``state_block_bytes``, (S, C); 0 where these set no limit."""
-    known = overhead_on(problem).state_blocks
-    if known is None or not states_in_blocks(problem):
+    known = state_blocks_of(problem)
+    if known is None:
         return np.zeros(table.multiplicity.shape, dtype=np.int64)
     columns = len(problem.model.kinds)
     recurrent = np.array([kind.state_values_per_sequence > 0 for kind in problem.model.kinds])

@@ -211,10 +211,10 @@ def overhead_on(problem: Problem, gpu: GpuFacts | None = None) -> Overhead:
     )
 
 
-def states_in_blocks(problem: Problem) -> bool:
-    """Whether the engine wants a block for the states of each sequence: recurrent layers, and a cache taken block by block."""
+def state_blocks_of(problem: Problem) -> StateBlocks | None:
+    """How the engine keeps states in blocks, of which each sequence needs one; None: no recurrent layer, no blocks, or no such engine."""
     recurrent = any(kind.state_values_per_sequence for kind in problem.model.kinds)
-    return recurrent and problem.paged and overhead_on(problem).state_blocks is not None
+    return overhead_on(problem).state_blocks if recurrent and problem.paged else None
 
 
 def _sum(parts: list[OverheadPart]) -> OverheadPart:

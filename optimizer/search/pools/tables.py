@@ -14,7 +14,7 @@ from optimizer.costs.distinct import distinct
 from optimizer.costs.failures import STATES, DownStates, down_states
 from optimizer.costs.pools import DecodeLoad, PoolCosts, PrefillLoad
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
-from optimizer.engines.memory import states_in_blocks
+from optimizer.engines.memory import state_blocks_of
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.results.pools import FixedPool, FixedPools
@@ -135,7 +135,7 @@ class PoolTables:
         limit = problem.requirements.tpot_p99_ms
         if "max_batch" in problem.search.disabled_rules:
             most[:] = self.costs.slots
-        if states_in_blocks(problem) and "state_blocks" not in problem.search.disabled_rules:
+        if state_blocks_of(problem) is not None and "state_blocks" not in problem.search.disabled_rules:
             blocks = self.costs.costs.memory().state_sequences(self.costs.room[:, None], self.costs.slots)
             most = np.maximum(1, np.minimum(most, blocks))
         if limit is not None and "tpot_full_batch" not in problem.search.disabled_rules:

@@ -6,7 +6,7 @@ switch, so explanations can turn it off. ``docs/model.md``, section 7.
 
 from __future__ import annotations
 
-from optimizer.engines.memory import states_in_blocks
+from optimizer.engines.memory import state_blocks_of
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform.kernel_rules import kernel_rules
 from optimizer.search.uniform.load_rules import (
@@ -51,7 +51,7 @@ def rules_for(problem: Problem) -> tuple[Rule, ...]:
         *kernel_rules(problem),
         memory_rule(problem),
         *([kv_cache_rule(problem)] if problem.paged else []),
-        *([state_blocks_rule(problem)] if states_in_blocks(problem) else []),
+        *([state_blocks_rule(problem)] if state_blocks_of(problem) is not None else []),
         context_rule(problem),
         max_batch_rule(problem),
         min_batch_rule(problem),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from optimizer.engines.memory import overhead_on, states_in_blocks
+from optimizer.engines.memory import state_blocks_of
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil, ceil_ratio
 from optimizer.verify.common.layer import LayerFacts
@@ -22,8 +22,8 @@ def block_of_states(problem: Problem, layers: Sequence[LayerFacts], counts: Sequ
         counts: layers of each kind on the stage.
         last: the stage is the last one.
     """
-    rule = overhead_on(problem).state_blocks
-    if rule is None or not states_in_blocks(problem):
+    rule = state_blocks_of(problem)
+    if rule is None:
         return 0
     kinds = problem.model.kinds
     held: Counter[str | int] = Counter()

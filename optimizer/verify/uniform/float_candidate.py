@@ -197,10 +197,7 @@ def _fits(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, slot
         fits &= slots >= wanted.min_batch
     budget = budget_bytes(problem)
     if "state_blocks" not in off:
-        for i, shape in enumerate(shapes):
-            for stage in set(stages.of(shape.group, shape.layers)):
-                blocks = stage.state_sequences(budget)
-                fits[i] &= blocks is None or slots <= blocks
+        fits &= slots <= state_slots(problem, shapes, stages, int(slots.max()))[:, None]
     if "memory" in off:
         return fits
     for i, shape in enumerate(shapes):
@@ -208,6 +205,16 @@ def _fits(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, slot
             left, each = budget - stage.memory_bytes(0), stage.memory_bytes(1) - stage.memory_bytes(0)
             fits[i] &= slots <= left // each if each else left >= 0
     return fits
+
+
+def state_slots(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, upto: int) -> Ints:
+    """The most sequences, up to a number, for whose states there are blocks at every stage of a replica, (S,)."""
+    budget, most = budget_bytes(problem), np.full(len(shapes), upto)
+    for i, shape in enumerate(shapes):
+        for stage in stages.of(shape.group, shape.layers):
+            blocks = stage.state_sequences(budget)
+            most[i] = most[i] if blocks is None else min(most[i], blocks)
+    return most
 
 
 class _FloatLoads:

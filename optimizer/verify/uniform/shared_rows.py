@@ -20,7 +20,7 @@ from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
 from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.objective import weights_of
 from optimizer.verify.common.stage import Stages
-from optimizer.verify.uniform.float_candidate import NEAR_MS, NEAR_RELATIVE, Bools, FloatBar
+from optimizer.verify.uniform.float_candidate import NEAR_MS, NEAR_RELATIVE, Bools, FloatBar, state_slots
 from optimizer.verify.uniform.float_capacity import capacity_tier, most_per_replica
 
 
@@ -86,16 +86,6 @@ def memory_slots(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stage
                 left, each = budget - stage.memory_bytes(0), stage.memory_bytes(1) - stage.memory_bytes(0)
                 known[id(stage)] = min(upto, left // each if each else upto) if left >= 0 else 0
             most[i] = min(most[i], known[id(stage)])
-    return most
-
-
-def state_slots(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, upto: int) -> Ints:
-    """The most sequences, up to a number, for whose states there are blocks at every stage of a replica, (S,)."""
-    budget, most = budget_bytes(problem), np.full(len(shapes), upto)
-    for i, shape in enumerate(shapes):
-        for stage in stages.of(shape.group, shape.layers):
-            blocks = stage.state_sequences(budget)
-            most[i] = most[i] if blocks is None else min(most[i], blocks)
     return most
 
 
