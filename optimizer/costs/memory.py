@@ -220,8 +220,8 @@ def _widest(problem: Problem, table: ShapeTable) -> LongFloats:
     model = problem.model
     tp, ep = table.tp.astype(np.longdouble), table.ep.astype(np.longdouble)
     widest = (model.attention_heads + 2 * (0 if model.mla else model.kv_heads)) * model.head_dim / tp
-    for width in model.ffn_widths:
-        widest = np.maximum(widest, 3 * width / tp)
+    for width in (*(3 * ffn for ffn in model.ffn_widths), *(kind.worked_values_per_token for kind in model.kinds)):
+        widest = np.maximum(widest, width / tp)
     if model.experts:
         per_token = max(k.experts_per_token for k in model.kinds)
         own = model.expert_ffn_width / (np.where(ep > 1, 1.0, tp) * table.slice_ranks)

@@ -238,6 +238,9 @@ def _widest(subject: Subject) -> str:
     kv = 0 if model.mla else model.kv_heads
     options = [f"({model.attention_heads} + 2 × {kv}) × {model.head_dim} / {tp}"]
     options += [f"3 × {number(width)} / {tp}" for width in model.ffn_widths]
+    options += [
+        f"{number(width)} / {tp}" for width in sorted({kind.worked_values_per_token for kind in model.kinds} - {0})
+    ]
     if model.experts:
         per_token = max(kind.experts_per_token for kind in model.kinds)
         width = f"{number(model.expert_ffn_width)} / {(1 if ep > 1 else tp) * subject.shape.slice_ranks}"

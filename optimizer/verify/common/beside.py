@@ -108,6 +108,7 @@ def _widest(problem: Problem, group: Group) -> Fraction:
     keys = 0 if model.mla else 2 * model.kv_heads
     widths = [Fraction((model.attention_heads + keys) * model.head_dim, t)]
     widths += [Fraction(3 * width, t) for width in model.ffn_widths]
+    widths += [Fraction(kind.worked_values_per_token) / t for kind in model.kinds if kind.worked_values_per_token]
     each = problem.search.max_num_batched_tokens
     together = each * group.ranks
     for chosen in {kind.experts_per_token for kind in model.kinds if kind.experts}:
