@@ -11,7 +11,7 @@ from rich.text import Text
 from optimizer.explain.common.numbers import count, listing, milliseconds
 from optimizer.render.columns import Shown, fitting, output_width
 from optimizer.render.text import console
-from optimizer.sweeps.screen import Row, one_screen, runs_of, value_words, varied
+from optimizer.sweeps.screen import SweepRow, one_screen, runs_of, value_words, varied
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +51,7 @@ def print_sweep(points: Sequence[Point], readings: Sequence[Curve], *, everythin
     _footer(points)
 
 
-def _columns(points: Sequence[Point], rows: Sequence[Row]) -> list[Shown]:
+def _columns(points: Sequence[Point], rows: Sequence[SweepRow]) -> list[Shown]:
     """Scenario, count and strategy always; of the rest what has room, latencies and prices last to go."""
     shown = [
         Shown(name.replace("_per_", "/"), [value_words(row.first, field) for row in rows], wraps=1)
@@ -82,7 +82,7 @@ def _columns(points: Sequence[Point], rows: Sequence[Row]) -> list[Shown]:
     return [*shown, Shown("binding, or why not", [_why(row.first) for row in rows], 8, wraps=30)]
 
 
-def _counts(row: Row) -> str:
+def _counts(row: SweepRow) -> str:
     first, last = row.points[0].gpus, row.points[-1].gpus
     return "" if first is None else f"{first:,}" if first == last else f"{first:,}–{last:,}"
 
@@ -135,7 +135,7 @@ def _few_sentences(out: Console, points: Sequence[Point], readings: Sequence[Cur
         out.print(Text(f"  No price is known in {count(len(unpriced), 'scenario')} of these."))
 
 
-def _reasons(rows: Sequence[Row]) -> list[str]:
+def _reasons(rows: Sequence[SweepRow]) -> list[str]:
     """Why points are infeasible, each sentence once; of neighbours that of the most GPUs, which holds for fewer all the more."""
     said: dict[str, Point] = {}
     for row in rows:

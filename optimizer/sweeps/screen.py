@@ -18,7 +18,7 @@ MOST_REASONS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SweepRow:
     """Neighbouring counts with one answer; ``what`` says why they are shown (``fewest``, ``knee``, …), empty where all are."""
 
     points: tuple[Point, ...]
@@ -31,21 +31,21 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Screen:
+class SweepScreen:
     """Rows to show, sentences on scenarios without one, and how much is left out."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[SweepRow, ...]
     none: tuple[str, ...]
     hidden_scenarios: int = 0
     hidden_lines: int = 0
 
 
-def runs_of(points: Sequence[Point]) -> list[Row]:
+def runs_of(points: Sequence[Point]) -> list[SweepRow]:
     """Every line there is: neighbours with equal answers are one, and those where the same rules leave nothing."""
-    return [Row(tuple(group)) for _, group in groupby(points, key=_same)]
+    return [SweepRow(tuple(group)) for _, group in groupby(points, key=_same)]
 
 
-def one_screen(points: Sequence[Point], readings: Sequence[Curve]) -> Screen:
+def one_screen(points: Sequence[Point], readings: Sequence[Curve]) -> SweepScreen:
     """The rows of one screen.
 
     Args:
@@ -56,7 +56,7 @@ def one_screen(points: Sequence[Point], readings: Sequence[Curve]) -> Screen:
     every = runs_of(points)
     if len(scenarios) == 1 and len(every) <= MOST_RUNS:
         read = {reading.name: reading for reading in readings}.get(points[0].name)
-        return Screen(tuple(Row(row.points, _what(row, read)) for row in every), ())
+        return SweepScreen(tuple(SweepRow(row.points, _what(row, read)) for row in every), ())
     by_name = {reading.name: reading for reading in readings}
     rows = [_rows(group, by_name.get(group[0].name)) for group in scenarios]
     none = tuple(_none([group for group, found in zip(scenarios, rows, strict=True) if not found]))
@@ -65,7 +65,7 @@ def one_screen(points: Sequence[Point], readings: Sequence[Curve]) -> Screen:
         found = [some[:1] for some in found]
     shown = tuple(row for some in found[:MOST_ROWS] for row in some)
     hidden = len(found) - min(len(found), MOST_ROWS)
-    return Screen(shown, none, hidden, len(every) - len(shown))
+    return SweepScreen(shown, none, hidden, len(every) - len(shown))
 
 
 def varied(points: Sequence[Point]) -> dict[str, str]:
@@ -87,7 +87,7 @@ def _same(point: Point) -> object:
     return point.name, point.status, choice, point.objective, point.said, point.error, point.gpus is None
 
 
-def _what(row: Row, read: Curve | None) -> str:
+def _what(row: SweepRow, read: Curve | None) -> str:
     """Why a line is remarkable."""
     if read is None:
         return ""
@@ -95,12 +95,12 @@ def _what(row: Row, read: Curve | None) -> str:
     return ", ".join(word for word, point in named if point is not None and point in row.points)
 
 
-def _rows(group: Sequence[Point], read: Curve | None) -> list[Row]:
+def _rows(group: Sequence[Point], read: Curve | None) -> list[SweepRow]:
     """The remarkable lines of a scenario, fewest GPUs first; none where no count works."""
     good = [row for row in runs_of(group) if row.first.figures is not None]
     if read is None:
         return good[:1]
-    return [Row(row.points, words) for row in good if (words := _what(row, read))]
+    return [SweepRow(row.points, words) for row in good if (words := _what(row, read))]
 
 
 def _none(groups: Sequence[Sequence[Point]]) -> list[str]:
