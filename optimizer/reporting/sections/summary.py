@@ -9,9 +9,7 @@ from optimizer.render.text import costs_sentence, verification_sentence
 from optimizer.reporting.crossing import crossings
 from optimizer.reporting.derive.price import PRICES
 from optimizer.reporting.document import Block, Bullets, Cell, Column, Mark, Picture, Section, Table, Text, Verdict
-from optimizer.reporting.ledger import Ledger
 from optimizer.reporting.limits import limit_bars
-from optimizer.reporting.link import linked
 from optimizer.reporting.subject import Subject
 from optimizer.results.answer import Answer, CheckAnswer
 
@@ -71,7 +69,7 @@ def summary_section(subject: Subject) -> Section:
         Picture("limits", "Against the limits", _limits_alt(subject)),
         Table("key-figures", (Column("what", "Figure"), Column("value", "Value", right=True)), tuple(rows)),
         Text((_recommendation(subject),)),
-        *_sentences(subject, ledger),
+        *_sentences(subject),
         *basis(subject.answer),
     ]
     return Section("summary", "Summary and verdict", tuple(blocks))
@@ -83,7 +81,7 @@ def _limits_alt(subject: Subject) -> str:
     return f"Each figure as a share of its limit: {'; '.join(said)}. Lines show where 90 % of measurements of such predictions fell."
 
 
-def _sentences(subject: Subject, ledger: Ledger) -> list[Block]:
+def _sentences(subject: Subject) -> list[Block]:
     broken = set(broken_sentences(subject.answer.rules))
     near = {
         *near_sentences(subject.problem, subject.answer.rules),
@@ -93,7 +91,7 @@ def _sentences(subject: Subject, ledger: Ledger) -> list[Block]:
     def mark(sentence: str) -> Mark:
         return "fail" if sentence in broken else "warn" if sentence in near else "info"
 
-    return [Bullets(tuple((mark(sentence), linked(sentence, ledger)) for sentence in subject.answer.explanation))]
+    return [Bullets(tuple((mark(sentence), (sentence,)) for sentence in subject.answer.explanation))]
 
 
 def _recommendation(subject: Subject) -> str:
@@ -130,6 +128,6 @@ def empty_summary(answer: Answer) -> Section:
     def mark(sentence: str) -> Mark:
         return "fail" if sentence in broken else "info"
 
-    said = Bullets(tuple((mark(one), linked(one, Ledger())) for one in answer.explanation))
+    said = Bullets(tuple((mark(one), (one,)) for one in answer.explanation))
     blocks: list[Block] = [said, *basis(answer)]
     return Section("summary", "Summary and verdict", tuple(blocks))
