@@ -264,19 +264,23 @@ def _waves(row: dict[str, str]) -> int:
     if said:
         return INFERENCEMAX_WAVES if said == "inferencemax" else 0
     lengths = row.get("isl", "").strip(), row.get("osl", "").strip()
-    ours = any(word in row.get("id", "") for word in FIXED_LENGTH_IDS)
-    return INFERENCEMAX_WAVES if lengths in INFERENCEMAX_LENGTHS and not ours else 0
+    return INFERENCEMAX_WAVES if lengths in INFERENCEMAX_LENGTHS and not _fixed_lengths(row) else 0
+
+
+def _fixed_lengths(row: dict[str, str]) -> bool:
+    """Whether the run is known to be one of those that the corpus's own authors made."""
+    return any(word in row.get("id", "") for word in FIXED_LENGTH_IDS)
 
 
 def _together(row: dict[str, str], engine: str) -> bool:
-    """Whether every wave of requests is a burst: what the row says (protocol: synchronised), else by engine and version."""
+    """Whether every wave of requests is a burst: what the row says (protocol: synchronised), else, of fixed lengths, by engine and version."""
     said = _protocol(row)
     if said:
         return said in {"synchronised", "synchronized"}
     known = measured_as(engine)
     until = known.together_before if known else None
     version = _release(row.get("backend_version", ""))
-    return bool(until and version) and version < _release(until or "") and not _waves(row)
+    return bool(until and version) and version < _release(until or "") and _fixed_lengths(row)
 
 
 def _protocol(row: dict[str, str]) -> str:
