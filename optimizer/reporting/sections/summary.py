@@ -6,8 +6,6 @@ from optimizer.explain.common.numbers import amount, count
 from optimizer.explain.uniform.why import broken_sentences, lacking_sentences, near_sentences
 from optimizer.render.text import costs_sentence, verification_sentence
 from optimizer.reporting.document import Block, Bullets, Cell, Column, Mark, Section, Table, Text, Verdict
-from optimizer.reporting.ledger import Ledger
-from optimizer.reporting.link import linked
 from optimizer.reporting.subject import Subject
 from optimizer.results.answer import Answer, CheckAnswer
 
@@ -46,13 +44,13 @@ def summary_section(subject: Subject) -> Section:
     blocks: list[Block] = [
         Table("key-figures", (Column("what", "Figure"), Column("value", "Value", right=True)), tuple(rows)),
         Text((_recommendation(subject),)),
-        *_sentences(subject, ledger),
+        *_sentences(subject),
         *basis(subject.answer),
     ]
     return Section("summary", "Summary and verdict", tuple(blocks))
 
 
-def _sentences(subject: Subject, ledger: Ledger) -> list[Block]:
+def _sentences(subject: Subject) -> list[Block]:
     broken = set(broken_sentences(subject.answer.rules))
     near = {
         *near_sentences(subject.problem, subject.answer.rules),
@@ -62,7 +60,7 @@ def _sentences(subject: Subject, ledger: Ledger) -> list[Block]:
     def mark(sentence: str) -> Mark:
         return "fail" if sentence in broken else "warn" if sentence in near else "info"
 
-    return [Bullets(tuple((mark(sentence), linked(sentence, ledger)) for sentence in subject.answer.explanation))]
+    return [Bullets(tuple((mark(sentence), (sentence,)) for sentence in subject.answer.explanation))]
 
 
 def _recommendation(subject: Subject) -> str:
@@ -98,6 +96,6 @@ def empty_summary(answer: Answer) -> Section:
     def mark(sentence: str) -> Mark:
         return "fail" if sentence in broken else "info"
 
-    said = Bullets(tuple((mark(one), linked(one, Ledger())) for one in answer.explanation))
+    said = Bullets(tuple((mark(one), (one,)) for one in answer.explanation))
     blocks: list[Block] = [said, *basis(answer)]
     return Section("summary", "Summary and verdict", tuple(blocks))
