@@ -273,7 +273,7 @@ def _fixed_lengths(row: dict[str, str]) -> bool:
 
 
 def _together(row: dict[str, str], engine: str) -> bool:
-    """Whether every wave of requests is a burst: what the row says (protocol: synchronised), else, of fixed lengths, by engine and version."""
+    """Whether every wave is a burst: what the row says (protocol: synchronised), else, of fixed lengths, by engine and version."""
     said = _protocol(row)
     if said:
         return said in {"synchronised", "synchronized"}

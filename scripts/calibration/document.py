@@ -43,7 +43,10 @@ def error_table() -> str:
     models = fitted["error_percent_on_models_left_out"]
     rows = [_errors(name, models[name]) for name in sorted(models) if name not in KINDS]
     rows += [_errors(f"**{name}**", models[name]) for name in KINDS]
-    for title, key in (("one GPU type left out", "error_percent_on_gpus_left_out"), ("nothing left out", "error_percent_in_sample")):
+    for title, key in (
+        ("one GPU type left out", "error_percent_on_gpus_left_out"),
+        ("nothing left out", "error_percent_in_sample"),
+    ):
         rows += [_errors(f"{title}, {name}", fitted[key][name]) for name in KINDS]
     return ERRORS_HEAD + "".join(rows)
 

@@ -2,8 +2,9 @@
 
 Stage 1 fits the step model and the prompt bunching to closed loops (TPOT, end to end, a little of TTFT) and to the output
 tokens per second of runs whose requests were all queued; stage 2 fits what only TTFT depends on, with the step model
-frozen; bursts, whose first tokens are their queue, say nothing of it. Every model weighs the same however many rows it has. Constants that kernel tables give, or that the data cannot
-tell apart, stay at the values in ``constants.yaml`` (``FIXED``); docs/accuracy.md says how they were chosen.
+frozen; bursts, whose first tokens are their queue, say nothing of it. Every model weighs the same however many rows it has.
+Constants that kernel tables give, or that the data cannot tell apart, stay at the values in ``constants.yaml`` (``FIXED``);
+docs/accuracy.md says how they were chosen.
 """
 
 from __future__ import annotations
