@@ -72,6 +72,7 @@ def _rank(problem: Problem, answer: Any) -> tuple[float, float]:
         "throughput": lambda: -metrics.peak_tokens_per_s,
         "capacity": lambda: -metrics.max_request_rate,
         "fewest-gpus": lambda: float(answer.strategy.gpus),
+        "cheapest": lambda: float(answer.strategy.gpus),
     }
     value = float("inf") if answer.objective is None else answer.objective.value
     return (first[preset]() if preset in first else 0.0), value
