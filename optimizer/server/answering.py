@@ -174,8 +174,10 @@ def _check(ask: _Ask) -> tuple[dict[str, Any], int]:
 def _placement(values: Mapping[str, Any] | None, kind: str) -> Any:
     if values is None:
         return None
-    from optimizer.reading.proposal import chain_proposal_from_dict, proposal_from_dict
+    from optimizer.reading.proposal import chain_proposal_from_dict, proposal_from_dict, several_proposal_from_dict
 
+    if kind == "models":
+        return several_proposal_from_dict(values)
     if kind == "uniform":
         raise ProblemError("placement", "is for cluster and for chains; with hardware state fixed")
     return chain_proposal_from_dict(values) if kind == "chain" else proposal_from_dict(values)
