@@ -54,7 +54,7 @@ def schema(
         str,
         typer.Option(
             "--kind",
-            help="hardware (equal nodes), models (several on them), cluster (an inventory) or chain.",
+            help="hardware, models (several on equal nodes), cluster or chain.",
             metavar="KIND",
         ),
     ] = "hardware",

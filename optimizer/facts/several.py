@@ -1,4 +1,4 @@
-"""Several models on the same equal nodes: the file as a person writes it, and the question resolved. ``docs/several-models.md``."""
+"""Several models on the same equal nodes: the file as a person writes it, and the question resolved. ``docs/several.md``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WEIGHT_STEPS = 1000
 Weight = Annotated[float, Field(gt=0, le=LARGEST_WEIGHT, strict=True)]
 
 
-class ServedModelInput(Facts):
+class ModelEntryInput(Facts):
     """One model with what is asked of it."""
 
     name: Name | None = Field(
@@ -60,7 +60,7 @@ class SeveralFile(Facts):
     name: Name | None = Field(default=None, description="How answers call the problem; left out, the file's name")
     engine: Engine = Field(default="vllm", description="The serving engine of models that state none")
     hardware: HardwareInput = Field(description="Equal nodes, which the models share")
-    models: Annotated[tuple[ServedModelInput, ...], Field(min_length=1, max_length=MOST_MODELS)] = Field(
+    models: Annotated[tuple[ModelEntryInput, ...], Field(min_length=1, max_length=MOST_MODELS)] = Field(
         description="The models, each with its workload, limits and weight"
     )
     objective: Preset | Objective = Field(
@@ -68,7 +68,7 @@ class SeveralFile(Facts):
     )
 
 
-class ServedModel(Facts):
+class ModelEntry(Facts):
     """One model resolved: its own question on all the nodes there are, and how much it counts."""
 
     name: str
@@ -91,7 +91,7 @@ class SeveralProblem(Facts):
 
     name: str
     hardware: HardwareFacts
-    models: tuple[ServedModel, ...]
+    models: tuple[ModelEntry, ...]
     objective: Objective
 
     @model_validator(mode="after")

@@ -68,7 +68,7 @@ def check(
         if fixed.any or pools is not None or placement is None:
             raise ProblemError(
                 "models",
-                "say what each model is to get with --placement FILE (docs/several-models.md), or let optimizer solve "
+                "say what each model is to get with --placement FILE (docs/several.md), or let optimizer solve "
                 "split the nodes",
             )
         from optimizer.questions.several import check_several

@@ -1,4 +1,4 @@
-"""``solve`` and ``check`` for several models on shared nodes. ``docs/several-models.md``."""
+"""``solve`` and ``check`` for several models on shared nodes. ``docs/several.md``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from optimizer.questions.uniform import check_fixed
 from optimizer.questions.uniform import solve as solve_uniform
 from optimizer.results.answer import Conflict, Fixed, unverified, with_verification
 from optimizer.results.several import SeveralAnswer
+from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import CtrlC
 from optimizer.search.several.answer import objective_of, share_of
 from optimizer.search.several.candidates import ModelCandidates, SharedCandidate, footprint_of
 from optimizer.search.several.place import placed
-from optimizer.search.several.solve import Clock, SeveralSearch, Split, best_of
+from optimizer.search.several.solve import SeveralSearch, Split, best_of
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.solve import Solver
 from optimizer.search.uniform.space import build_space

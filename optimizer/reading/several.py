@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from optimizer.catalog.instances import nodes_stated
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.several import MOST_MODELS, WEIGHT_STEPS, ServedModel, SeveralFile, SeveralProblem
+from optimizer.facts.several import MOST_MODELS, WEIGHT_STEPS, ModelEntry, SeveralFile, SeveralProblem
 from optimizer.facts.text import name_from_path
 from optimizer.reading.load import first_error, problem_from_dict
 
@@ -60,7 +60,7 @@ def several_from_dict(
                 f"models.{number}.weight", f"{entry.weight} has more than three decimals; weights count in thousandths"
             )
         name = entry.name or problem.model.name
-        served.append(ServedModel(name=name, weight=entry.weight, problem=problem.model_copy(update={"name": name})))
+        served.append(ModelEntry(name=name, weight=entry.weight, problem=problem.model_copy(update={"name": name})))
     first = served[0].problem
     try:
         several = SeveralProblem(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from optimizer.facts.several import ServedModel, SeveralProblem
+from optimizer.facts.several import ModelEntry, SeveralProblem
 from optimizer.questions.several import solve_several
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import sixty_digits
@@ -23,7 +23,7 @@ from tests.several.problems import problem_with
 Taken = tuple[int, ...]
 
 
-def strategies(served: ServedModel, nodes: int, slots: int) -> list[tuple[Taken, Decimal]]:
+def strategies(served: ModelEntry, nodes: int, slots: int) -> list[tuple[Taken, Decimal]]:
     """(GPUs on every node of the cluster, value) of every strategy that keeps its rules, wherever it stands."""
     found = []
     for number in range(1, nodes + 1):

@@ -1,4 +1,4 @@
-"""The example of docs/several-models.md, section 7, and what ``check`` says of other splits of it."""
+"""The example of docs/several.md, section 7, and what ``check`` says of other splits of it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ from optimizer.explain.common.numbers import count, listing
 from optimizer.facts.problem import Problem
 from optimizer.facts.several import SeveralProblem
 from optimizer.results.answer import Conflict
-from optimizer.search.several.solve import Clock, SeveralSearch
+from optimizer.search.common.clock import Clock
+from optimizer.search.several.solve import SeveralSearch
 from optimizer.search.uniform.rules import rules_for
 
 PLACEMENT = "placement"

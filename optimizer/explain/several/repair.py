@@ -11,8 +11,9 @@ from optimizer.facts.problem import Problem
 from optimizer.facts.several import SeveralProblem
 from optimizer.results.answer import Change
 from optimizer.results.several import SeveralRepair
+from optimizer.search.common.clock import Clock
 from optimizer.search.several.candidates import ModelCandidates
-from optimizer.search.several.solve import Clock, SeveralSearch, Split
+from optimizer.search.several.solve import SeveralSearch, Split
 from optimizer.search.uniform.evaluate import strategy_of
 
 MOST_NODES = 8

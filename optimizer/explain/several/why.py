@@ -7,9 +7,10 @@ from collections import Counter
 from optimizer.explain.common.numbers import amount, count, listing, milliseconds, time_or_none
 from optimizer.facts.several import SeveralProblem
 from optimizer.results.several import Exchange, ServedShare, SeveralAnswer
+from optimizer.search.common.clock import Clock
 from optimizer.search.several.answer import in_ms
 from optimizer.search.several.model import SeveralModel
-from optimizer.search.several.solve import Clock, FoundSplit, SeveralSearch, Split
+from optimizer.search.several.solve import FoundSplit, SeveralSearch, Split
 from optimizer.search.uniform.evaluate import strategy_of
 
 TIGHT = 0.1

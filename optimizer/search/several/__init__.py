@@ -1,1 +1,1 @@
-"""Which candidate of each of several models stands where on nodes that they share. ``docs/several-models.md``."""
+"""Which candidate of each of several models stands where on nodes that they share. ``docs/several.md``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optimizer.facts.several import WEIGHT_STEPS, ServedModel, SeveralProblem
+from optimizer.facts.several import WEIGHT_STEPS, ModelEntry, SeveralProblem
 from optimizer.results.answer import ObjectiveResult, model_read
 from optimizer.results.several import ServedShare
 from optimizer.search.common.scale import NS_PER_MS
@@ -12,7 +12,7 @@ from optimizer.search.uniform.evaluate import judge_rules, metrics_of, strategy_
 from optimizer.search.uniform.evaluate import objective_of as of_uniform
 
 
-def share_of(served: ServedModel, one: SharedCandidate) -> ServedShare:
+def share_of(served: ModelEntry, one: SharedCandidate) -> ServedShare:
     """What one model gets."""
     quantities, choice = one.quantities, one.choice
     objective = of_uniform(quantities, choice, None)

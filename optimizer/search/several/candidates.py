@@ -4,7 +4,7 @@ A model on N of the equal nodes is the question about equal nodes with N of them
 failures depend on is in there. All that the other models see of a choice is its ``Footprint``; so of the strategies with one
 footprint the best is kept, and a footprint that takes no less than another that is no worse is left out.
 
-Other home: ``verify/several/candidates.py``; docs/several-models.md, sections 2 and 3.
+Other home: ``verify/several/candidates.py``; docs/several.md, sections 2 and 3.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
-from optimizer.facts.several import ServedModel
+from optimizer.facts.several import ModelEntry
 from optimizer.results.answer import Fixed
 from optimizer.results.rule_groups import STATIC_RULES
 from optimizer.search.uniform.oracle import subspace
@@ -92,7 +92,7 @@ class ModelCandidates:
         ProblemError: an unknown rule is switched off, or the space is too large; the message names the model's field.
     """
 
-    def __init__(self, served: ServedModel, number: int) -> None:
+    def __init__(self, served: ModelEntry, number: int) -> None:
         self.served, self.number = served, number
         self._tables: dict[int, list[Quantities]] = {}
         self._found: dict[tuple[int, frozenset[str]], list[SharedCandidate]] = {}

@@ -1,6 +1,6 @@
 """The CP-SAT model of several models on equal nodes: one candidate for each, and where its instances stand.
 
-Other home: ``verify/several/packing.py``; docs/several-models.md, sections 3 and 4.
+Other home: ``verify/several/packing.py``; docs/several.md, sections 3 and 4.
 """
 
 from __future__ import annotations

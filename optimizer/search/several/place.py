@@ -1,6 +1,6 @@
 """From a split to GPUs: which GPUs of which node every instance takes.
 
-Other home: ``verify/several/placed.py``; docs/several-models.md, section 3.
+Other home: ``verify/several/placed.py``; docs/several.md, section 3.
 """
 
 from __future__ import annotations

@@ -1,39 +1,22 @@
-"""The best choice for every model together, proved; or that there is none."""
+"""The best choice for every model together, proved; or that there is none.
+
+Other home: ``verify/several/compare.py``; docs/several.md, section 4.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from optimizer.facts.several import SeveralProblem
 from optimizer.results.answer import Status
-from optimizer.search.common.solver import CtrlC, new_solver, outcome_of, solve_stoppable
+from optimizer.search.common.clock import Clock
+from optimizer.search.common.solver import new_solver, outcome_of, solve_stoppable
 from optimizer.search.several.candidates import ModelCandidates, SharedCandidate
 from optimizer.search.several.model import SeveralModel
 
 Adjust = Callable[[SeveralModel], None]
-
-
-@dataclass(slots=True)
-class Clock:
-    """When the search has to end."""
-
-    limit_s: float | None = None
-    ctrl_c: CtrlC | None = None
-    _start: float = field(default_factory=time.monotonic)
-
-    @property
-    def left_s(self) -> float | None:
-        """Seconds left; None: no limit."""
-        return None if self.limit_s is None else max(0.01, self.limit_s - (time.monotonic() - self._start))
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more should be begun."""
-        late = self.limit_s is not None and time.monotonic() - self._start > self.limit_s
-        return late or (self.ctrl_c is not None and self.ctrl_c.came)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The best strategy of a model for every way to stand on nodes, found by going through all strategies there are.
 
-Other home: ``search/several/candidates.py``; docs/several-models.md, sections 2 and 3.
+Other home: ``search/several/candidates.py``; docs/several.md, sections 2 and 3.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from decimal import Decimal
 import numpy as np
 
 from optimizer.facts.problem import Problem
-from optimizer.facts.several import ServedModel, SeveralProblem
+from optimizer.facts.several import ModelEntry, SeveralProblem
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.candidate import Candidate, RowFacts
 from optimizer.verify.common.groups import Row
 from optimizer.verify.common.rules import clearly_holds, findings, row_findings
 from optimizer.verify.common.space import count_rows, most_slots, rows
 from optimizer.verify.common.stage import Stages
-from optimizer.verify.several.packing import Place, place_of
+from optimizer.verify.several.packing import TakenNodes, place_of
 from optimizer.verify.uniform.float_candidate import BLOCK, judge_block, row_blocks
 
 MOST_CANDIDATES = 4_000_000
@@ -30,7 +30,7 @@ MOST_CANDIDATES = 4_000_000
 class PlacedCandidate:
     """The best strategy that takes these GPUs of these nodes: tiers in 64-bit floats, lower is better."""
 
-    place: Place
+    place: TakenNodes
     tier: float
     value_ms: float
     gpus: int
@@ -53,14 +53,14 @@ def candidates_of(problem: SeveralProblem) -> tuple[list[list[PlacedCandidate]],
     return [_best(of_model) for of_model in asked], sum(sizes)
 
 
-def _questions(served: ServedModel, nodes: int) -> list[Problem]:
+def _questions(served: ModelEntry, nodes: int) -> list[Problem]:
     """The question of a model on each number of nodes, with each choice that it leaves open."""
     on = [served.on(number) for number in range(1, nodes + 1)]
     return [problem.decided(choice) for problem in on for choice in problem.variants()]
 
 
 def _best(asked: list[Problem]) -> list[PlacedCandidate]:
-    best: dict[Place, PlacedCandidate] = {}
+    best: dict[TakenNodes, PlacedCandidate] = {}
     for problem in asked:
         for one in _feasible(problem):
             known = best.get(one.place)

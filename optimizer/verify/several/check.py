@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from optimizer.facts.several import ServedModel, SeveralProblem
+from optimizer.facts.several import ModelEntry, SeveralProblem
 from optimizer.results.answer import Fixed, Verification
 from optimizer.results.several import ServedShare, SeveralAnswer
 from optimizer.verify.common.arithmetic import sixty_digits
@@ -17,7 +17,7 @@ from optimizer.verify.common.rules import barely_holds, clearly_holds, findings
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.several.candidates import PlacedCandidate, candidates_of
 from optimizer.verify.several.compare import Bar, compare, exact_total
-from optimizer.verify.several.packing import Packing, place_of
+from optimizer.verify.several.packing import RoomOnNodes, place_of
 from optimizer.verify.several.placed import check_placement
 
 RESOLUTION_MS = Decimal("0.00002")
@@ -71,12 +71,12 @@ def _check_no_room(ledger: CheckLedger, problem: SeveralProblem, candidates: lis
     """What has no placement finds no room, or cannot be computed at all."""
     hardware = problem.hardware
     places = [place_of(one.problem.hardware, one.row) for one in candidates]
-    fits = len(places) == len(problem.models) and Packing(hardware.nodes, hardware.gpus_per_node).fits(places)
+    fits = len(places) == len(problem.models) and RoomOnNodes(hardware.nodes, hardware.gpus_per_node).fits(places)
     ledger.that("placement", not fits, "a placement: all find room together", "none")
 
 
 def _check_share(
-    ledger: CheckLedger, served: ServedModel, share: ServedShare, answer: SeveralAnswer
+    ledger: CheckLedger, served: ModelEntry, share: ServedShare, answer: SeveralAnswer
 ) -> Candidate | None:
     """What the answer says of one model."""
     with ledger.about(served.name):

@@ -1,6 +1,6 @@
 """Every combination of the models' choices that could beat a split, gone through; what cannot beat it is left out by its value.
 
-Other home: ``search/several/solve.py``; docs/several-models.md, section 4.
+Other home: ``search/several/solve.py``; docs/several.md, section 4.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from optimizer.facts.several import SeveralProblem
 from optimizer.verify.several.candidates import PlacedCandidate
-from optimizer.verify.several.packing import Packing
+from optimizer.verify.several.packing import RoomOnNodes
 
 MOST_VISITED = 400_000
 """Combinations, or beginnings of one, that are looked at."""
@@ -47,16 +47,16 @@ def compare(problem: SeveralProblem, candidates: Sequence[Sequence[PlacedCandida
     for of_model in candidates:
         found.combinations *= len(of_model)
     if found.combinations:
-        _Search(problem, candidates, bar, found).go(0, (), 0.0, 0.0)
+        _Combinations(problem, candidates, bar, found).go(0, (), 0.0, 0.0)
     return found
 
 
-class _Search:
+class _Combinations:
     def __init__(
         self, problem: SeveralProblem, candidates: Sequence[Sequence[PlacedCandidate]], bar: Bar | None, found: Compared
     ) -> None:
         self.bar, self.found = bar, found
-        self.packing = Packing(problem.hardware.nodes, problem.hardware.gpus_per_node)
+        self.packing = RoomOnNodes(problem.hardware.nodes, problem.hardware.gpus_per_node)
         weights = [1.0 if problem.objective.preset == "fewest-gpus" else one.weight for one in problem.models]
         values = [one.weight for one in problem.models]
         self.steps = [

@@ -1,6 +1,6 @@
 """Whether choices of several models find room on equal nodes together, by going through the ways to stand.
 
-Other home: ``search/several/model.py``; docs/several-models.md, section 3.
+Other home: ``search/several/model.py``; docs/several.md, section 3.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from optimizer.verify.common.groups import Row
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class TakenNodes:
     """GPUs that a model takes on each of its nodes, the fullest first: all that another model can notice of it."""
 
     taken: tuple[int, ...]
@@ -38,28 +38,28 @@ def _power_of_two(number: int) -> bool:
     return number >= 1 and bin(number).count("1") == 1
 
 
-def place_of(hardware: HardwareFacts, row: Row) -> Place:
+def place_of(hardware: HardwareFacts, row: Row) -> TakenNodes:
     """Where a row stands on all the nodes of ``hardware``, spread evenly."""
     nodes = hardware.nodes
     if stands_alone(hardware, row):
-        return Place((hardware.gpus_per_node,) * nodes)
+        return TakenNodes((hardware.gpus_per_node,) * nodes)
     held = [len(range(first, row.instances, nodes)) * row.shape.instance_gpus for first in range(nodes)]
-    return Place(tuple(sorted(held, reverse=True)))
+    return TakenNodes(tuple(sorted(held, reverse=True)))
 
 
-class Packing:
+class RoomOnNodes:
     """Remembers which sets of places find room on so many equal nodes."""
 
     def __init__(self, nodes: int, gpus_per_node: int) -> None:
         self._empty = (gpus_per_node,) * nodes
-        self._known: dict[tuple[tuple[int, ...], tuple[Place, ...]], bool] = {}
+        self._known: dict[tuple[tuple[int, ...], tuple[TakenNodes, ...]], bool] = {}
 
-    def fits(self, places: Sequence[Place]) -> bool:
+    def fits(self, places: Sequence[TakenNodes]) -> bool:
         """Whether all find room together."""
         ordered = tuple(sorted(places, key=lambda one: (-one.taken[0], -sum(one.taken), one.taken)))
         return self._fits(self._empty, ordered)
 
-    def _fits(self, free: tuple[int, ...], places: tuple[Place, ...]) -> bool:
+    def _fits(self, free: tuple[int, ...], places: tuple[TakenNodes, ...]) -> bool:
         if not places:
             return True
         if sum(sum(one.taken) for one in places) > sum(free):

@@ -1,6 +1,6 @@
 """Whether instances stand where an answer says: on GPUs there are, no two on one, spread evenly, TP groups where links join them.
 
-Other home: ``search/several/place.py``; docs/several-models.md, section 3.
+Other home: ``search/several/place.py``; docs/several.md, section 3.
 """
 
 from __future__ import annotations
