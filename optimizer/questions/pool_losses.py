@@ -30,17 +30,19 @@ def may_lose(problem: Problem, answer: PoolsAnswer) -> tuple[int, int]:
         next((i for i in range(len(rows[side])) if int(rows[side].nodes[i]) == pools[side].nodes), 0) for side in (0, 1)
     ]
     pair = prefers_together(columns, at[0], at[1])
-    away = [
+    most = [
         min(
             pools[side].instances, max(survive.gpu, int(rows[side].lost[at[side], survive.node]) if survive.node else 0)
         )
         for side in (0, 1)
     ]
-    while any(away) and not _carried(columns, pair, away):
-        side = 0 if (away[0], pools[0].instances) > (away[1], pools[1].instances) else 1
-        side = side if away[side] else 1 - side
-        away[side] -= 1
-    return away[0], away[1]
+    larger = 0 if pools[0].instances > pools[1].instances else 1
+    tried = sorted(
+        ((a, b) for a in range(most[0] + 1) for b in range(most[1] + 1)),
+        key=lambda away: (sum(away), min(away), away[larger]),
+        reverse=True,
+    )
+    return next((away for away in tried if _carried(columns, pair, away)), (0, 0))
 
 
 def _fixed(pool: PoolStrategy, decode: bool) -> FixedPool:
@@ -54,7 +56,7 @@ def _fixed(pool: PoolStrategy, decode: bool) -> FixedPool:
     )
 
 
-def _carried(columns: PoolColumns, pair: RowPair, away: list[int]) -> bool:
+def _carried(columns: PoolColumns, pair: RowPair, away: tuple[int, int]) -> bool:
     """Whether the demand is carried, with every limit, without so many instances of both."""
     problem, at = columns.tables.problem, (pair.prefill, pair.decode)
     counts = columns.tables.prefill.count, columns.tables.decode.count
