@@ -45,6 +45,19 @@ class SweepPlan:
     prices: Mapping[str, float]
     time_limit_s: float | None = None
 
+    @property
+    def limits(self) -> dict[str, float]:
+        """Latency limits in ms by name (``ttft_p99_ms``) that hold at every point, which a picture may therefore draw."""
+        stated = self.stated.value("requirements") or {}
+        changed = {field for spec in self.specs for field in spec.changes}
+        if "requirements" in changed:
+            return {}
+        return {
+            name: float(value)
+            for name, value in stated.items()
+            if name.endswith("_ms") and isinstance(value, int | float) and f"requirements.{name}" not in changed
+        }
+
 
 def plan(
     problem: str | Path | AnyProblem | Stated,
