@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
-    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer
+    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer | DayAnswer
 
 TimeLimit = Annotated[
     float | None,
@@ -87,13 +88,14 @@ def solve(
             gap=enough,
         )
         answered()
-        if (simulate or trace) and question.kind != "models":
+        if (simulate or trace) and question.kind not in ("models", "day"):
             answer = _simulated(problem, answer, played)
-    said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
+    repairable = question.kind not in ("chain", "day")
+    said = apply(question.stated, answer, apply_repair, out, force) if repairable else None
     if svg is not None:
         _draw(answer, svg)
     _show(problem, answer, json, full)
-    if not json and question.kind != "chain":
+    if not json and repairable:
         say_none(answer, asked=True)
     tell(said)
     _leave(answer, codes.of_solve(answer))
@@ -201,10 +203,11 @@ def _show(problem: Any, answer: AnyAnswer, as_json: bool, full: bool) -> None:
 def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     """The launch line of what keeps every rule and was verified."""
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.day import DayAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
-    if isinstance(answer, ChainAnswer | SeveralAnswer) or answer.status not in ("optimal", "feasible"):
+    if isinstance(answer, ChainAnswer | SeveralAnswer | DayAnswer) or answer.status not in ("optimal", "feasible"):
         return ()
     if not answer.verification.passed:
         return ()

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from optimizer.results.answer import Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
+from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.pools import PoolsAnswer
 from optimizer.results.several import SeveralAnswer
 
 
 def print_any(
-    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer,
+    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer | DayAnswer,
     *,
     full: bool,
     launch: Sequence[str] = (),
@@ -26,6 +27,10 @@ def print_any(
         from optimizer.render.pools import print_pools
 
         print_pools(answer, full=full, launch=launch)
+    elif isinstance(answer, DayAnswer):
+        from optimizer.render.day import print_day
+
+        print_day(answer, full=full, launch=launch)
     elif isinstance(answer, SeveralAnswer):
         from optimizer.render.several import print_several
 

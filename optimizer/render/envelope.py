@@ -10,6 +10,7 @@ from typing import Any
 
 from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
+from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.pools import PoolsAnswer
 from optimizer.results.several import SeveralAnswer
@@ -33,7 +34,7 @@ CORE = (
     "feasible",
     "optimum",
 )
-AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer
+AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer | DayAnswer
 
 
 def envelope(answer: AnyAnswer) -> dict[str, Any]:
@@ -50,6 +51,10 @@ def envelope(answer: AnyAnswer) -> dict[str, Any]:
         from optimizer.render.pools import pools_data
 
         data = pools_data(answer)
+    elif isinstance(answer, DayAnswer):
+        from optimizer.render.day import day_data
+
+        data = day_data(answer)
     elif isinstance(answer, SeveralAnswer):
         from optimizer.render.several import several_data
 
@@ -73,6 +78,7 @@ def answer_schema() -> dict[str, Any]:
         ("ChainAnswer", ChainAnswer, _chain),
         ("PoolsAnswer", PoolsAnswer, _pools),
         ("ModelsAnswer", SeveralAnswer, _several),
+        ("DayAnswer", DayAnswer, _day),
     ):
         found = TypeAdapter(of).json_schema(mode="serialization")
         inner = found.pop("$defs", {})
@@ -177,6 +183,12 @@ def _pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
     for name in ("PoolStrategy", "PoolsStrategy"):
         inner[name]["properties"]["gpus"] = {"type": "integer", "description": "GPUs in use"}
     inner["PoolsRepair"]["properties"]["changes"] = CHANGES
+    properties["label"] = {"type": "string"}
+
+
+def _day(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    with_gpus(inner)
+    properties |= {name: {"type": "null"} for name in ("strategy", "objective", "metrics")}
     properties["label"] = {"type": "string"}
 
 
