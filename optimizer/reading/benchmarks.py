@@ -106,7 +106,7 @@ def _number(value: Any, scale: float = 1.0) -> Any:
         return ""
     try:
         number = float(value) * scale
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return ""
     return number if math.isfinite(number) and number > 0 else ""
 

@@ -83,6 +83,8 @@ def start_log(text: str, name: str) -> StartLog:
             values[figure] = int(numbers[0]) if figure in COUNTS else sum(float(number) for number in numbers)
         except ValueError:
             raise ProblemError(name, f"prints {shown(' '.join(numbers))} as {figure}, which is no number") from None
+        if figure in COUNTS and values[figure] < 1:
+            raise ProblemError(name, f"prints {values[figure]} as {figure}, which cannot be")
     if "consumed_gib" in values and "weights_gib" in values:
         values.setdefault("non_torch_gib", max(0.0, values["consumed_gib"] - values["weights_gib"]))
     version = engine.version.search(text) if engine.version else None
