@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
-    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer
+    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer
 
 TimeLimit = Annotated[
     float | None,
@@ -86,7 +87,7 @@ def solve(
             gap=enough,
         )
         answered()
-        if simulate or trace:
+        if (simulate or trace) and question.kind != "models":
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
     if svg is not None:
@@ -153,7 +154,7 @@ def check(
             repairs=helping,
         )
         answered()
-        if simulate or trace:
+        if (simulate or trace) and question.kind != "models":
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
     _show(problem, answer, json, full)
@@ -201,8 +202,9 @@ def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     """The launch line of what keeps every rule and was verified."""
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
-    if isinstance(answer, ChainAnswer) or answer.status not in ("optimal", "feasible"):
+    if isinstance(answer, ChainAnswer | SeveralAnswer) or answer.status not in ("optimal", "feasible"):
         return ()
     if not answer.verification.passed:
         return ()

@@ -12,6 +12,7 @@ from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.pools import PoolsAnswer
+from optimizer.results.several import SeveralAnswer
 
 CORE = (
     "schema_version",
@@ -32,7 +33,7 @@ CORE = (
     "feasible",
     "optimum",
 )
-AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer
+AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer
 
 
 def envelope(answer: AnyAnswer) -> dict[str, Any]:
@@ -49,6 +50,10 @@ def envelope(answer: AnyAnswer) -> dict[str, Any]:
         from optimizer.render.pools import pools_data
 
         data = pools_data(answer)
+    elif isinstance(answer, SeveralAnswer):
+        from optimizer.render.several import several_data
+
+        data = several_data(answer)
     else:
         from optimizer.render.chain import chain_data
 
@@ -67,6 +72,7 @@ def answer_schema() -> dict[str, Any]:
         ("InventoryAnswer", InventoryAnswer, _inventory),
         ("ChainAnswer", ChainAnswer, _chain),
         ("PoolsAnswer", PoolsAnswer, _pools),
+        ("ModelsAnswer", SeveralAnswer, _several),
     ):
         found = TypeAdapter(of).json_schema(mode="serialization")
         inner = found.pop("$defs", {})
@@ -172,6 +178,19 @@ def _pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
         inner[name]["properties"]["gpus"] = {"type": "integer", "description": "GPUs in use"}
     inner["PoolsRepair"]["properties"]["changes"] = CHANGES
     properties["label"] = {"type": "string"}
+
+
+def _several(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    from optimizer.render.several import FIGURES
+
+    share = inner["ServedShare"]
+    with_gpus(inner)
+    share["properties"]["label"] = {"type": "string"}
+    inner["SeveralRepair"]["properties"]["changes"] = CHANGES
+    properties["label"] = {"type": "string"}
+    figures = {name: {"type": ["number", "null"]} for name in FIGURES}
+    together = {"type": "object", "properties": figures, "required": sorted(figures), "additionalProperties": False}
+    properties["metrics"] = {"anyOf": [together, {"type": "null"}]}
 
 
 def _chain(properties: dict[str, Any], inner: dict[str, Any]) -> None:
