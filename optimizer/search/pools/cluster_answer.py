@@ -1,4 +1,8 @@
-"""From chosen options to what people read: strategy, metrics, objective terms and judged rules of pools on an inventory."""
+"""From chosen options to what people read: strategy, metrics, objective terms and judged rules of pools on an inventory.
+
+Other home: ``verify/pools/cluster_pair.py``; docs/disaggregated.md,
+section 13.
+"""
 
 from __future__ import annotations
 
@@ -158,6 +162,7 @@ class Chosen:
         own = block.rows.part(np.array([row]))
         peak = float((tables.decode_peak(own) if side else tables.prefill_peak(own))[0])
         sent = self.problem.workload.requests_per_s * (int(block.share[row]) / PARTS)
+        peak = float(np.floor(peak * PEAK) / PEAK)
         busy = (sent / peak if peak else float("inf")) if side else float(load.busy[row])
         fine = bool(load.carries[row]) and side == 1
         return PoolMetrics(
@@ -166,7 +171,7 @@ class Chosen:
             cache_wanted_bytes_per_gpu=int(np.ceil(wanted)) if np.isfinite(wanted) else None,
             busy=busy if np.isfinite(busy) else None,
             link_busy=link if np.isfinite(link) else None,
-            capacity_per_s=float(np.floor(peak * PEAK) / PEAK),
+            capacity_per_s=peak,
             concurrency_p50=int(load.n50[row]) if fine else None,
             concurrency_p99=int(load.n99[row]) if fine else None,
         )

@@ -2,6 +2,9 @@
 
 An option, or none, is chosen for each pool on each group. Element constraints give its numbers; what joins them are the shares
 of the requests, the kind of cache, the link, nodes and GPUs of each group, the sums that latency limits speak of, and losses.
+
+Other home: ``verify/pools/cluster_pair.py``; docs/disaggregated.md,
+section 13.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What may be lost at once where pools stand on an inventory: every case that a ``survive_…`` rule speaks of."""
+"""What may be lost at once where pools stand on an inventory: every case that a ``survive_…`` rule speaks of.
+
+Other home: ``verify/pools/site.py``; docs/disaggregated.md,
+section 13.
+"""
 
 from __future__ import annotations
 

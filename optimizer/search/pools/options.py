@@ -2,6 +2,9 @@
 
 ``docs/disaggregated.md``, section 13. An option stands on one group, and is priced for one kind of link: to the other pool on
 the same group alone, or across the network of the nodes.
+
+Other home: ``verify/pools/site.py``; docs/disaggregated.md,
+section 13.
 """
 
 from __future__ import annotations
