@@ -16,7 +16,7 @@ from optimizer.results.answer import model_read, unverified, with_verification
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.pools import FixedPools
 from optimizer.search.common.solver import CtrlC
-from optimizer.search.pools.cluster_answer import Chosen
+from optimizer.search.pools.cluster_answer import ChosenPools
 from optimizer.search.pools.cluster_model import cluster_rule_ids
 from optimizer.search.pools.cluster_solve import Picked, best_of, columns_on
 from optimizer.search.pools.model import check_rules
@@ -85,7 +85,7 @@ def solve_cluster_pools(
             )
             return with_verification(answer, verify_cluster_pools(problem, answer, fixed))
         bound = found.bound_ns if found.outcome != "optimal" else None
-        chosen = Chosen(columns, found.picked)
+        chosen = ChosenPools(columns, found.picked)
         answer = _answer(problem, chosen, found.outcome, bound)
         verification = verify_cluster_pools(problem, answer, fixed, exhaustive=not ctrl_c.came)
     answer = with_verification(answer, verification)
@@ -119,7 +119,7 @@ def check_cluster_pools(
     if picked is None:
         answer = _empty(problem, "unknown", ("The time limit was reached before the pools could be judged.",))
         return replace(answer, optimum=optimum)
-    chosen = Chosen(columns, picked)
+    chosen = ChosenPools(columns, picked)
     same = fits and optimum.status == "optimal" and optimum.strategy == chosen.strategy()
     status = "optimal" if same else "feasible" if fits else "infeasible"
     answer = replace(_answer(problem, chosen, status, None), feasible=fits, optimum=optimum)
@@ -134,7 +134,7 @@ def _groups_known(problem: InventoryProblem, fixed: FixedPools) -> None:
             raise ProblemError(option, f"group={pool.group} is not of the inventory; {closest(pool.group, names)}")
 
 
-def _answer(problem: InventoryProblem, chosen: Chosen, status: Any, bound_ns: int | None) -> ClusterPoolsAnswer:
+def _answer(problem: InventoryProblem, chosen: ChosenPools, status: Any, bound_ns: int | None) -> ClusterPoolsAnswer:
     return ClusterPoolsAnswer(
         problem=problem.name,
         status=status,

@@ -24,7 +24,7 @@ from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.pools.cluster_check import verify_cluster_pools
 from optimizer.verify.pools.cluster_pair import ClusterPair
 from optimizer.verify.pools.pair import joined
-from optimizer.verify.pools.site import Site
+from optimizer.verify.pools.site import PoolsSite
 from optimizer.verify.pools.survey import offered, placements, slots_of
 from tests.pools.clusters import cluster_with
 from tests.pools.problems import problem_with
@@ -32,7 +32,7 @@ from tests.pools.problems import problem_with
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def single_groups(site: Site, side: str) -> Iterator[GroupPool]:
+def single_groups(site: PoolsSite, side: str) -> Iterator[GroupPool]:
     """Every pool on one group."""
     for group, problem in enumerate(site.problems):
         for shape in offered(problem, site.shapes[group], FixedPool()):
@@ -48,7 +48,7 @@ def single_groups(site: Site, side: str) -> Iterator[GroupPool]:
 @sixty_digits()
 def least_by_hand(problem: InventoryProblem) -> Decimal | None:
     """The least objective of pools on one group each: every pair, nothing left out."""
-    site, off = Site(problem), problem.search.disabled_rules
+    site, off = PoolsSite(problem), problem.search.disabled_rules
     values = []
     for first, second in product(single_groups(site, "prefill"), single_groups(site, "decode")):
         pair = ClusterPair(site, ClusterPoolsStrategy((first,), (second,)))

@@ -6,7 +6,7 @@ from optimizer.explain.common.numbers import amount, count, listing
 from optimizer.explain.pools.conflict import LATER
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Conflict
-from optimizer.search.pools.cluster_answer import Chosen, cluster_sentence
+from optimizer.search.pools.cluster_answer import ChosenPools, cluster_sentence
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_solve import Picked, best_of, keeps, rules_on
 from optimizer.search.pools.solve import Clock
@@ -78,7 +78,7 @@ def nearest_words(columns: ClusterColumns | None, clock: Clock) -> tuple[str, ..
     picked = None if columns is None else least_broken(columns, clock)
     if picked is None or columns is None:
         return ()
-    chosen = Chosen(columns, picked)
+    chosen = ChosenPools(columns, picked)
     said = [f"Nearest: {chosen.strategy().label}."]
     for rule in chosen.rules():
         if rule.enabled and not rule.holds:

@@ -10,7 +10,7 @@ from optimizer.explain.pools.repair import MOST_LIMIT, MOST_NODES
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Change, Conflict
 from optimizer.results.pools import FixedPools, PoolsRepair
-from optimizer.search.pools.cluster_answer import Chosen
+from optimizer.search.pools.cluster_answer import ChosenPools
 from optimizer.search.pools.cluster_solve import best_of, columns_on, keeps, rules_on
 from optimizer.search.pools.solve import Clock
 
@@ -51,7 +51,7 @@ def _solved(
     found = best_of(columns, clock)
     if found.picked is None or columns is None:
         return None
-    label = Chosen(columns, found.picked).strategy().label
+    label = ChosenPools(columns, found.picked).strategy().label
     return PoolsRepair((Change(field, old, new),), f"{said}: {label}.", label)
 
 

@@ -9,13 +9,13 @@ from optimizer.results.answer import RuleResult
 from optimizer.results.cluster_pools import ClusterPoolsAnswer, GroupPool
 from optimizer.results.pools import PoolMetrics
 from optimizer.search.common.scale import milliseconds as ms_of
-from optimizer.search.pools.cluster_answer import SIDES, Chosen
+from optimizer.search.pools.cluster_answer import SIDES, ChosenPools
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_solve import Picked
 from optimizer.search.pools.options import PARTS
 
 
-def cluster_words(chosen: Chosen, answer: ClusterPoolsAnswer) -> list[str]:
+def cluster_words(chosen: ChosenPools, answer: ClusterPoolsAnswer) -> list[str]:
     """Why these pools."""
     metrics, strategy, objective = answer.metrics, answer.strategy, answer.objective
     if metrics is None or strategy is None or objective is None:
@@ -49,14 +49,14 @@ def _tight(rule: RuleResult) -> bool:
     return rule.slack is not None and rule.slack <= TIGHT * abs(float(rule.limit))
 
 
-def _stands(chosen: Chosen, part: GroupPool) -> str:
+def _stands(chosen: ChosenPools, part: GroupPool) -> str:
     group = chosen.problem.group(part.group)
     nodes = part.pool.nodes if part.pool.instance_gpus > group.free_gpus else min(part.pool.nodes, part.pool.instances)
     share = "" if part.share == 1 else f", {part.share:.0%} of the requests"
     return f"{part.pool.label} on {count(nodes, 'node')} of {part.group} ({group.gpu.name}){share}"
 
 
-def _link(chosen: Chosen, answer: ClusterPoolsAnswer) -> str:
+def _link(chosen: ChosenPools, answer: ClusterPoolsAnswer) -> str:
     """Which end of which group binds, and at which rate it would be full."""
     metrics, strategy = answer.metrics, answer.strategy
     assert metrics is not None and strategy is not None
@@ -72,7 +72,7 @@ def _link(chosen: Chosen, answer: ClusterPoolsAnswer) -> str:
     return f"Link: {answer.link}, {milliseconds(metrics.transfer_ms)} for the cache of a mean prompt, busy {each}; {binds}."
 
 
-def knee(chosen: Chosen) -> list[str]:
+def knee(chosen: ChosenPools) -> list[str]:
     """What one instance more or less of a part would change, the shapes and shares kept."""
     said = []
     for side in (0, 1):
@@ -84,7 +84,7 @@ def knee(chosen: Chosen) -> list[str]:
     return said
 
 
-def _beside(chosen: Chosen, side: int, option: int, more: int) -> int | None:
+def _beside(chosen: ChosenPools, side: int, option: int, more: int) -> int | None:
     """The option with so many instances more, on as many nodes as there are for it."""
     block, row = chosen.options.located(side, option)
     rows = block.rows
@@ -93,10 +93,10 @@ def _beside(chosen: Chosen, side: int, option: int, more: int) -> int | None:
     return option - row + found[-1] if found else None
 
 
-def _changed(chosen: Chosen, side: int, position: int, other: int, more: int) -> str:
+def _changed(chosen: ChosenPools, side: int, position: int, other: int, more: int) -> str:
     picked = [list(one) for one in chosen.picked.options]
     picked[side][position] = other
-    then = Chosen(chosen.columns, Picked((tuple(picked[0]), tuple(picked[1])), chosen.picked.together))
+    then = ChosenPools(chosen.columns, Picked((tuple(picked[0]), tuple(picked[1])), chosen.picked.together))
     group = chosen.problem.groups[chosen.options.located(side, other)[0].group]
     what = f"One {'more' if more > 0 else 'fewer'} {SIDES[side]} instance on {group.name} would"
     rates = chosen.max_request_rate(), then.max_request_rate()
@@ -115,7 +115,7 @@ def _changed(chosen: Chosen, side: int, position: int, other: int, more: int) ->
     return f"{what} change {', '.join(parts)}{needs}."
 
 
-def _finite(chosen: Chosen) -> bool:
+def _finite(chosen: ChosenPools) -> bool:
     from optimizer.search.common.scale import NEVER_NS
 
     slowest = chosen.slowest()

@@ -28,8 +28,8 @@ from optimizer.search.uniform.quantities import ObjectiveWeights
 SIDES = ("prefill", "decode")
 
 
-class Chosen:
-    """Chosen options with the numbers that answers state."""
+class ChosenPools:
+    """ChosenPools options with the numbers that answers state."""
 
     def __init__(self, columns: ClusterColumns, picked: Picked) -> None:
         self.columns, self.options, self.problem, self.picked = columns, columns.options, columns.problem, picked

@@ -20,7 +20,7 @@ MICRO = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class OwnNumbers:
     """What one pool's own rules say of every option of it: a number that may be at most ``most``, (Q,) each."""
 
     values: Ints
@@ -124,28 +124,28 @@ class ClusterColumns:
 
         return self.options.column(0, price), self.options.column(1, price)
 
-    def own_rule(self, rule: str) -> tuple[int, Judged] | None:
+    def own_rule(self, rule: str) -> tuple[int, OwnNumbers] | None:
         """(side, numbers) of a rule that speaks of one pool's options alone; None for others."""
         tables, limits = self.per_block, self.problem.requirements
         if rule in ("prefill_memory", "decode_memory"):
             side = int(rule == "decode_memory")
-            return side, Judged(tables(side, lambda b, _: b.tables.costs.memory_short[b.rows.shape]), 0)
+            return side, OwnNumbers(tables(side, lambda b, _: b.tables.costs.memory_short[b.rows.shape]), 0)
         if rule == "prefill_capacity":
-            return 0, Judged(tables(0, lambda _, load: share_parts(load.busy)), FULL - 1)
+            return 0, OwnNumbers(tables(0, lambda _, load: share_parts(load.busy)), FULL - 1)
         if rule == "prefill_kv_cache":
-            return 0, Judged(tables(0, lambda b, load: b.tables.prefill_short(b.rows, load)), 0)
+            return 0, OwnNumbers(tables(0, lambda b, load: b.tables.prefill_short(b.rows, load)), 0)
         if rule == "decode_kv_cache":
-            return 1, Judged(tables(1, lambda b, load: b.tables.decode_short(b.rows, load)), 0)
+            return 1, OwnNumbers(tables(1, lambda b, load: b.tables.decode_short(b.rows, load)), 0)
         if rule == "decode_concurrency":
-            return 1, Judged(tables(1, lambda b, load: load.n99 - b.tables.allowed_slots[b.rows.shape]), 0)
+            return 1, OwnNumbers(tables(1, lambda b, load: load.n99 - b.tables.allowed_slots[b.rows.shape]), 0)
         if rule == "min_batch":
             least = limits.min_batch
-            return 1, Judged(tables(1, lambda b, _: least - b.tables.allowed_slots[b.rows.shape]), 0)
+            return 1, OwnNumbers(tables(1, lambda b, _: least - b.tables.allowed_slots[b.rows.shape]), 0)
         if rule == "tpot_full_batch":
             found = tables(1, lambda b, _: b.tables.full_ns[b.rows.shape])
             from optimizer.search.common.scale import limit_ns
 
-            return 1, Judged(found, limit_ns(limits.tpot_p99_ms or 0.0, limits.margin))
+            return 1, OwnNumbers(found, limit_ns(limits.tpot_p99_ms or 0.0, limits.margin))
         return None
 
     def link_busy(self, side: int) -> Ints:

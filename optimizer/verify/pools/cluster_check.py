@@ -15,7 +15,7 @@ from optimizer.verify.pools.check import NEAR_MS, NEAR_SHARE, RESOLUTION, STEP
 from optimizer.verify.pools.cluster_pair import ClusterPair
 from optimizer.verify.pools.cluster_survey import survey_cluster
 from optimizer.verify.pools.pair import group_of, joined, legal
-from optimizer.verify.pools.site import SHARES, Site
+from optimizer.verify.pools.site import SHARES, PoolsSite
 
 
 @sixty_digits()
@@ -31,7 +31,7 @@ def verify_cluster_pools(
     Args:
         exhaustive: False leaves out the comparison.
     """
-    ledger, site = CheckLedger(), Site(problem)
+    ledger, site = CheckLedger(), PoolsSite(problem)
     pair: ClusterPair | None = None
     if answer.strategy is not None:
         pair = _claims(ledger, problem, answer, answer.strategy, site)
@@ -63,7 +63,7 @@ def _claims(
     problem: InventoryProblem,
     answer: ClusterPoolsAnswer,
     strategy: ClusterPoolsStrategy,
-    site: Site,
+    site: PoolsSite,
 ) -> ClusterPair | None:
     for name, side in (("prefill", strategy.prefill), ("decode", strategy.decode)):
         fine = bool(side) and all(site.index(part) is not None for part in side)

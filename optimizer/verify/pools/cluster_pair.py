@@ -28,7 +28,7 @@ from optimizer.verify.pools.pool import (
     value_of,
 )
 from optimizer.verify.pools.shape import PoolShape
-from optimizer.verify.pools.site import SHARES, Loss, Site, cases
+from optimizer.verify.pools.site import SHARES, PoolLoss, PoolsSite, cases
 
 ROUNDING = Decimal("0.000005")
 """ms that whole nanoseconds of several parts may add."""
@@ -47,7 +47,7 @@ class SitePart:
 class ClusterPair:
     """Both pools with the links between them."""
 
-    def __init__(self, site: Site, strategy: ClusterPoolsStrategy) -> None:
+    def __init__(self, site: PoolsSite, strategy: ClusterPoolsStrategy) -> None:
         self.site, self.problem, self.strategy = site, site.problem, strategy
         found = [[(site.index(part), part) for part in side] for side in (strategy.prefill, strategy.decode)]
         self.named = all(group is not None for side in found for group, _ in side)
@@ -172,7 +172,7 @@ class ClusterPair:
         """Whether every case of losses leaves enough."""
         return all(self.left_after(case) for case in set(cases(self.problem, level, count)))
 
-    def left_after(self, case: Loss) -> bool:
+    def left_after(self, case: PoolLoss) -> bool:
         """Whether what one case leaves carries the demand that must be carried."""
         shared = {g for g in range(len(self.site.names)) if self.shares_nodes(g)}
         if not case.sharing <= shared or case.separate & shared:

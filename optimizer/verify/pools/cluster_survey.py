@@ -27,7 +27,7 @@ from optimizer.verify.pools.cluster_pair import ClusterPair
 from optimizer.verify.pools.pair import joined
 from optimizer.verify.pools.pool import AnyPool, Crossing, DecodePool, PrefillPool, sent_times, value_of
 from optimizer.verify.pools.shape import PoolShape
-from optimizer.verify.pools.site import SHARES, Loss, Site, losses_of
+from optimizer.verify.pools.site import SHARES, PoolLoss, PoolsSite, losses_of
 from optimizer.verify.pools.survey import (
     FURTHER_MS,
     MOST_LINES,
@@ -46,7 +46,7 @@ TIMES = ("ttft_p50", "ttft_p99", "prefill_p50", "prefill_p99", "tpot_p50", "tpot
 
 
 @dataclass(eq=False)
-class Part:
+class PricedPart:
     """One part as numbers; one that breaks a rule of its own is left out."""
 
     group: int
@@ -67,11 +67,11 @@ class Part:
 class Whole:
     """A pool: parts whose shares add up to one."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[PricedPart, ...]
     value: float
 
 
-def survey_cluster(site: Site, fixed: FixedPools, claim: ClusterPair | None) -> PairsSeen | None:
+def survey_cluster(site: PoolsSite, fixed: FixedPools, claim: ClusterPair | None) -> PairsSeen | None:
     """Compare a claim with every pair of pools; without one, look for any that keeps every rule. None: there are too many."""
     problem = site.problem
     bar = None if claim is None else float(sum(claim.terms().values(), Decimal(0)))
@@ -134,14 +134,14 @@ def _tier(preset: str, claim: ClusterPair) -> float:
     return 0.0
 
 
-def _of(site: Site, group: int, fixed: FixedPool) -> Iterator[PoolShape]:
+def _of(site: PoolsSite, group: int, fixed: FixedPool) -> Iterator[PoolShape]:
     if fixed.group in (None, site.names[group]):
         yield from offered(site.problems[group], site.shapes[group], fixed)
 
 
 def _parts(
-    site: Site, crossing: bool, shapes: dict[int, list[PoolShape]], fixed: FixedPool, receiver: PoolShape | None
-) -> list[Part]:
+    site: PoolsSite, crossing: bool, shapes: dict[int, list[PoolShape]], fixed: FixedPool, receiver: PoolShape | None
+) -> list[PricedPart]:
     """Parts of a pool that keep the rules of their own. ``receiver``: of the cache that a prefill pool sends; None: a decode pool."""
     found = []
     for group, some in shapes.items():
@@ -176,7 +176,7 @@ def _parts(
     return found
 
 
-def _too_slow(site: Site, shape: PoolShape, slots: int) -> bool:
+def _too_slow(site: PoolsSite, shape: PoolShape, slots: int) -> bool:
     """Whether a decode rank with every slot taken breaks ``tpot_full_batch``."""
     limits = site.problem.requirements
     if limits.tpot_p99_ms is None or "tpot_full_batch" in site.problem.search.disabled_rules:
@@ -184,7 +184,7 @@ def _too_slow(site: Site, shape: PoolShape, slots: int) -> bool:
     return shape.round(slots) > planned(limits, limits.tpot_p99_ms)
 
 
-def _in_racks(site: Site, group: int, shape: PoolShape, count: int, nodes: int) -> bool:
+def _in_racks(site: PoolsSite, group: int, shape: PoolShape, count: int, nodes: int) -> bool:
     facts = site.problem.groups[group]
     if shape.gpus <= facts.free_gpus:
         return True
@@ -192,7 +192,7 @@ def _in_racks(site: Site, group: int, shape: PoolShape, count: int, nodes: int) 
     return spans <= facts.nodes_together and site.rack_nodes(group, count, nodes, shape.gpus) <= facts.nodes_together
 
 
-def _part(site: Site, group: int, pool: AnyPool, parts: int, slots: int, moved: Crossing) -> Part | None:
+def _part(site: PoolsSite, group: int, pool: AnyPool, parts: int, slots: int, moved: Crossing) -> PricedPart | None:
     problem, facts = site.problem, site.problem.groups[group]
     rate = exact(problem.workload.requests_per_s) * Fraction(parts, SHARES)
     load = pool.load(rate)
@@ -220,7 +220,7 @@ def _part(site: Site, group: int, pool: AnyPool, parts: int, slots: int, moved: 
         each = shape.prompts_per_s if isinstance(pool, PrefillPool) else shape.completes_per_s(slots)
         peak = float(pool.count * shape.group.ranks * each / share)
     latency = moved.wire.latency
-    return Part(
+    return PricedPart(
         group, parts, GroupPool(facts.name, parts / SHARES, made), pool, float(value), times,
         (float(moved.mean + latency), float(moved.usual + latency), float(moved.longest + latency)),
         pool.count * shape.gpus, float(exact(facts.price_per_gpu_hour or 0) * pool.count * shape.gpus), peak,
@@ -228,10 +228,10 @@ def _part(site: Site, group: int, pool: AnyPool, parts: int, slots: int, moved: 
 
 
 def _pools(
-    site: Site, parts: Sequence[Part], bar: float | None, other: Sequence[Part], tier: float | None
+    site: PoolsSite, parts: Sequence[PricedPart], bar: float | None, other: Sequence[PricedPart], tier: float | None
 ) -> list[Whole] | None:
     """Pools of parts on different groups whose shares add up to one; None: there are too many."""
-    by_group: dict[int, list[Part]] = {}
+    by_group: dict[int, list[PricedPart]] = {}
     for part in parts:
         by_group.setdefault(part.group, []).append(part)
     groups = sorted(by_group)
@@ -243,7 +243,7 @@ def _pools(
     most = np.inf if bar is None or site.problem.objective.preset in _TIERS else bar
     found: list[Whole] = []
 
-    def grow(at: int, left: int, chosen: tuple[Part, ...], value: float) -> bool:
+    def grow(at: int, left: int, chosen: tuple[PricedPart, ...], value: float) -> bool:
         if left == 0:
             found.append(Whole(chosen, value))
             return len(found) <= MOST_POOLS
@@ -260,7 +260,7 @@ def _pools(
     return found if grow(0, SHARES, (), 0.0) else None
 
 
-def _count(parts: Sequence[Part]) -> int:
+def _count(parts: Sequence[PricedPart]) -> int:
     """Pools that can be made of parts on different groups."""
     ways = [1] + [0] * SHARES
     for group in {part.group for part in parts}:
@@ -274,7 +274,7 @@ def _count(parts: Sequence[Part]) -> int:
 _TIERS = ("fewest-gpus", "throughput", "least-price")
 
 
-def _best_by_parts(parts: Sequence[Part]) -> list[float]:
+def _best_by_parts(parts: Sequence[PricedPart]) -> list[float]:
     found = [0.0] + [np.inf] * SHARES
     for part in parts:
         found[part.parts] = min(found[part.parts], part.value)
@@ -285,7 +285,7 @@ def _joined_least(first: Sequence[float], second: Sequence[float]) -> list[float
     return [min(first[a] + second[total - a] for a in range(total + 1)) for total in range(SHARES + 1)]
 
 
-def _least(parts: Sequence[Part], total: int) -> list[float]:
+def _least(parts: Sequence[PricedPart], total: int) -> list[float]:
     """The least value of a pool by the parts of the requests that it takes."""
     found = [0.0] + [np.inf] * total
     for group in sorted({part.group for part in parts}):
@@ -296,7 +296,7 @@ def _least(parts: Sequence[Part], total: int) -> list[float]:
 class _Columns:
     """Pools of one side as arrays."""
 
-    def __init__(self, site: Site, side: int, wholes: Sequence[Whole]) -> None:
+    def __init__(self, site: PoolsSite, side: int, wholes: Sequence[Whole]) -> None:
         self.site, self.side, self.wholes = site, side, wholes
         self.value = np.array([one.value for one in wholes])
         self.gpus = self._sum(lambda part: part.gpus)
@@ -325,7 +325,7 @@ class _Columns:
             }
         return self.on[group]
 
-    def _on(self, part: Part | None) -> tuple[float, ...]:
+    def _on(self, part: PricedPart | None) -> tuple[float, ...]:
         if part is None:
             return (0,) * 8
         facts, pool = self.site.problem.groups[part.group], part.pool
@@ -337,7 +337,7 @@ class _Columns:
             1 if whole or pool.nodes != facts.nodes else 0, 1 if whole else 0, rack,
         )  # fmt: skip
 
-    def after(self, case: Loss) -> tuple[NDArray[np.bool_], dict[str, Floats]]:
+    def after(self, case: PoolLoss) -> tuple[NDArray[np.bool_], dict[str, Floats]]:
         """Whether what a case leaves of each pool carries what it must, and its slowest times then."""
         hits = {group: lost for (side, group), lost in case.hits if side == self.side}
         fine, times = np.zeros(len(self.wholes), dtype=np.bool_), {name: np.zeros(len(self.wholes)) for name in TIMES}
@@ -355,10 +355,10 @@ class _Columns:
                 times[name][row] = max((found.get(name, 0.0) for _, found in ones), default=0.0)
         return fine, times
 
-    def _taken(self, part: Part, level: str, lost: int) -> int:
+    def _taken(self, part: PricedPart, level: str, lost: int) -> int:
         return self.site.taken(part.group, part.pool, level, lost) if lost else 0
 
-    def _after(self, part: Part, level: str, lost: int, total: int) -> tuple[bool, dict[str, float]]:
+    def _after(self, part: PricedPart, level: str, lost: int, total: int) -> tuple[bool, dict[str, float]]:
         key = (level if lost else "", lost, total)
         if key not in part.afters:
             problem = self.site.problem
@@ -372,7 +372,12 @@ class _Columns:
 
 
 def _compare(
-    site: Site, crossing: bool, first: Sequence[Whole], second: Sequence[Whole], bar: float | None, tier: float | None
+    site: PoolsSite,
+    crossing: bool,
+    first: Sequence[Whole],
+    second: Sequence[Whole],
+    bar: float | None,
+    tier: float | None,
 ) -> PairsSeen:
     """Pairs of one link and one kind of cache."""
     problem, off = site.problem, site.problem.search.disabled_rules
@@ -426,7 +431,7 @@ def _compare(
 
 
 def _within(
-    site: Site, times: tuple[dict[str, Floats], dict[str, Floats]], moved: Sequence[Floats]
+    site: PoolsSite, times: tuple[dict[str, Floats], dict[str, Floats]], moved: Sequence[Floats]
 ) -> NDArray[np.bool_]:
     limits, off = site.problem.requirements, site.problem.search.disabled_rules
     fine: NDArray[np.bool_] = np.ones(moved[0].shape, dtype=np.bool_)

@@ -26,7 +26,7 @@ SHARES = 1
 """Equal parts that the requests are dealt in."""
 
 
-class Site:
+class PoolsSite:
     """The groups of an inventory, each as a problem of its own."""
 
     def __init__(self, problem: InventoryProblem) -> None:
@@ -86,7 +86,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Loss:
+class PoolLoss:
     """One case of losses: per side and group what it loses; groups that are gone; where pools must share nodes, or must not."""
 
     level: str
@@ -96,18 +96,18 @@ class Loss:
     separate: frozenset[int] = frozenset()
 
 
-def losses_of(problem: InventoryProblem) -> Iterator[Loss]:
+def losses_of(problem: InventoryProblem) -> Iterator[PoolLoss]:
     """Every case of every level that must be survived, one after the other."""
     for stated in problem.survive:
         yield from dict.fromkeys(cases(problem, stated.level, stated.count))
 
 
-def cases(problem: InventoryProblem, level: str, count: int) -> Iterator[Loss]:
+def cases(problem: InventoryProblem, level: str, count: int) -> Iterator[PoolLoss]:
     """Every case of a level: lost parts are drawn one by one."""
     groups = range(len(problem.groups))
     if level == "gpu":
         for drawn in combinations_with_replacement([(s, g) for s in (0, 1) for g in groups], count):
-            yield Loss(level, tuple(sorted(Counter(drawn).items())))
+            yield PoolLoss(level, tuple(sorted(Counter(drawn).items())))
         return
     if level == "node":
         nodes = [g for g in groups for _ in range(min(count, problem.groups[g].nodes))]
@@ -119,7 +119,7 @@ def cases(problem: InventoryProblem, level: str, count: int) -> Iterator[Loss]:
                     both = (n, n) if way is None else (way, n - way)
                     hits |= {(side, g): both[side] for side in (0, 1) if both[side]}
                 sharing = frozenset(g for g, way in zip(often, ways, strict=True) if way is None)
-                yield Loss(level, tuple(sorted(hits.items())), frozenset(), sharing, frozenset(often) - sharing)
+                yield PoolLoss(level, tuple(sorted(hits.items())), frozenset(), sharing, frozenset(often) - sharing)
         return
     parts: list[frozenset[int] | int] = []
     if level == "rack":
@@ -133,4 +133,4 @@ def cases(problem: InventoryProblem, level: str, count: int) -> Iterator[Loss]:
     for drawn_parts in combinations(parts, min(count, len(parts))):
         often_racks = Counter(one for one in drawn_parts if isinstance(one, int))
         gone = frozenset(g for one in drawn_parts if not isinstance(one, int) for g in one)
-        yield Loss(level, tuple(sorted(((s, g), n) for g, n in often_racks.items() for s in (0, 1))), gone)
+        yield PoolLoss(level, tuple(sorted(((s, g), n) for g, n in often_racks.items() for s in (0, 1))), gone)
