@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
-    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer
+    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer
 
 TimeLimit = Annotated[
     float | None,
@@ -87,7 +88,7 @@ def solve(
             gap=enough,
         )
         answered()
-        if simulate or trace:
+        if (simulate or trace) and question.kind != "models":
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
     if svg is not None:
@@ -158,7 +159,7 @@ def check(
             repairs=helping,
         )
         answered()
-        if simulate or trace:
+        if (simulate or trace) and question.kind != "models":
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
     _show(problem, answer, json, full)
@@ -207,8 +208,12 @@ def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
-    if isinstance(answer, ChainAnswer | ClusterPoolsAnswer) or answer.status not in ("optimal", "feasible"):
+    if isinstance(answer, ChainAnswer | ClusterPoolsAnswer | SeveralAnswer) or answer.status not in (
+        "optimal",
+        "feasible",
+    ):
         return ()
     if not answer.verification.passed:
         return ()

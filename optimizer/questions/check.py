@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
-    from optimizer.facts.proposal import ChainProposal, Proposal
+    from optimizer.facts.proposal import ChainProposal, Proposal, SeveralProposal
+    from optimizer.facts.several import SeveralProblem
     from optimizer.questions.options import CheckOptions, Progress
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import FixedPools, PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
 
 @overload
@@ -33,35 +35,53 @@ def check(
 ) -> InventoryAnswer | ClusterPoolsAnswer: ...
 @overload
 def check(problem: ChainProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> ChainAnswer: ...
+@overload
+def check(problem: SeveralProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> SeveralAnswer: ...
 def check(
     problem: AnyProblem,
     fixed: Fixed = Fixed(),
     *,
-    placement: Proposal | ChainProposal | None = None,
+    placement: Proposal | ChainProposal | SeveralProposal | None = None,
     pools: FixedPools | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
-) -> CheckAnswer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer:
+) -> CheckAnswer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer:
     """Judge a proposal: a strategy (``hardware:``), what every instance has or all of them (``cluster:``), or who holds what (a chain).
 
     Args:
         problem: from ``load_problem``.
         fixed: the decisions of the proposal; those left out are chosen as well as possible.
-        placement: in place of ``fixed``, every instance of an inventory, or the layers of a chain's nodes (``reading.proposal``).
+        placement: in place of ``fixed``, every instance of an inventory, what several models get, or the layers of a chain's nodes
+            (``reading.proposal``).
         pools: in place of ``fixed``, decisions of prefill and decode pools.
         time_limit_s, progress, stated, all_conflicts, repairs: as for ``solve``.
 
     Raises:
         ProblemError: a decision is out of range, contradicts another, or has no meaning for this kind of problem.
     """
-    from optimizer.facts.proposal import ChainProposal, Proposal
+    from optimizer.facts.proposal import ChainProposal, Proposal, SeveralProposal
 
     kind = kind_of(problem)
     if placement is not None and fixed.any:
         raise ProblemError("--placement", "says everything; leave out --tp, --pp and the other decisions")
+    if kind == "models":
+        if fixed.any or pools is not None or placement is None:
+            raise ProblemError(
+                "models",
+                "say what each model is to get with --placement FILE (docs/several.md), or let optimizer solve "
+                "split the nodes",
+            )
+        from optimizer.questions.several import check_several
+
+        return check_several(
+            cast("SeveralProblem", problem),
+            cast(SeveralProposal, placement),
+            time_limit_s=time_limit_s,
+            progress=progress,
+        )
     if kind == "chain":
         if pools is not None:
             raise ProblemError("--prefill", "pools are for hardware: and cluster:, not for kind: chain")

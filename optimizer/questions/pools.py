@@ -14,10 +14,11 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import model_read, unverified, with_verification
 from optimizer.results.pools import FixedPools, PoolsAnswer
+from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import CtrlC
 from optimizer.search.pools.answer import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.pools.model import PoolColumns, check_rules, rule_ids
-from optimizer.search.pools.solve import Clock, RowPair, active_rules, best, columns_of, feasible
+from optimizer.search.pools.solve import RowPair, active_rules, best, columns_of, feasible
 from optimizer.verify.pools.check import verify_pools
 
 if TYPE_CHECKING:

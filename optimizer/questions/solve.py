@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
+    from optimizer.facts.several import SeveralProblem
     from optimizer.questions.options import Progress, SolveOptions
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
 
 @overload
@@ -28,6 +30,8 @@ def solve(problem: Problem, **options: Unpack[SolveOptions]) -> Answer | PoolsAn
 def solve(problem: InventoryProblem, **options: Unpack[SolveOptions]) -> InventoryAnswer | ClusterPoolsAnswer: ...
 @overload
 def solve(problem: ChainProblem, **options: Unpack[SolveOptions]) -> ChainAnswer: ...
+@overload
+def solve(problem: SeveralProblem, **options: Unpack[SolveOptions]) -> SeveralAnswer: ...
 def solve(
     problem: AnyProblem,
     *,
@@ -37,8 +41,9 @@ def solve(
     all_conflicts: bool = False,
     repairs: bool = True,
     gap: float = 0.0,
-) -> Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer:
-    """The best strategy or pools (``hardware:``), set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
+) -> Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer:
+    """The best strategy or pools (``hardware:``), split between several models (``models:``), set of instances (``cluster:``) or
+    placement (``kind: chain``), with its proof.
 
     Args:
         problem: from ``load_problem``.
@@ -60,6 +65,11 @@ def solve(
     kind = kind_of(problem)
     if kind == "uniform":
         return _of_equal_nodes(cast("Problem", problem), time_limit_s, progress, stated, all_conflicts, repairs)
+    if kind == "models":
+        from optimizer.questions.several import solve_several
+
+        several = cast("SeveralProblem", problem)
+        return solve_several(several, time_limit_s=time_limit_s, progress=progress, repairs=repairs)
     if kind == "inventory":
         return _of_inventory(cast("InventoryProblem", problem), time_limit_s, progress, repairs, gap)
     from optimizer.questions.chain import solve_chain

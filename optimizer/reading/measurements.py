@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from optimizer.engines.registry import named
+from optimizer.engines.registry import measured_as, named
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.files import read_csv
 
@@ -105,6 +105,8 @@ class Measurement:
     """Tokens that multi-token prediction guesses in a step, as the row states."""
     waves: int = 0
     """Above 0: lengths are drawn from 0.8 to 1.0 of the stated, and this many times ``concurrency`` requests were sent."""
+    together: bool = False
+    """Requests of one length that began together end together, so that every wave of them is a burst."""
 
     @property
     def end_to_end_ms(self) -> float:
@@ -218,6 +220,7 @@ def parse(row: dict[str, str]) -> Measurement:
         decode=pools[1],
         eager=_says(row, "enforce-eager", "no cuda graphs"),
         waves=_waves(row),
+        together=_together(row, named(engine)),
         guessed=_guessed(row),
     )
 
@@ -257,12 +260,37 @@ def _waves(row: dict[str, str]) -> int:
     InferenceMAX sweeps three pairs of lengths, draws each length uniformly from 0.8 to 1.0 of the stated one, and sends
     10 x concurrency requests (its ``benchmark_serving`` calls, --random-range-ratio 0.8 and --num-prompts).
     """
-    said = row.get("protocol", "").strip().lower()
+    said = _protocol(row)
     if said:
         return INFERENCEMAX_WAVES if said == "inferencemax" else 0
     lengths = row.get("isl", "").strip(), row.get("osl", "").strip()
-    ours = any(word in row.get("id", "") for word in FIXED_LENGTH_IDS)
-    return INFERENCEMAX_WAVES if lengths in INFERENCEMAX_LENGTHS and not ours else 0
+    return INFERENCEMAX_WAVES if lengths in INFERENCEMAX_LENGTHS and not _fixed_lengths(row) else 0
+
+
+def _fixed_lengths(row: dict[str, str]) -> bool:
+    """Whether the run is known to be one of those that the corpus's own authors made."""
+    return any(word in row.get("id", "") for word in FIXED_LENGTH_IDS)
+
+
+def _together(row: dict[str, str], engine: str) -> bool:
+    """Whether every wave is a burst: what the row says (protocol: synchronised), else, of fixed lengths, by engine and version."""
+    said = _protocol(row)
+    if said:
+        return said in {"synchronised", "synchronized"}
+    known = measured_as(engine)
+    until = known.together_before if known else None
+    version = _release(row.get("backend_version", ""))
+    return bool(until and version) and version < _release(until or "") and _fixed_lengths(row)
+
+
+def _protocol(row: dict[str, str]) -> str:
+    return row.get("protocol", "").strip().lower()
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The numbers that a version begins with; none where it begins with a word."""
+    found = re.match(r"v?(\d+(?:\.\d+)*)", version.strip().lower())
+    return tuple(int(part) for part in found[1].split(".")) if found else ()
 
 
 KIND_SPELLINGS = {

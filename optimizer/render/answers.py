@@ -9,10 +9,11 @@ from optimizer.results.chain import ChainAnswer
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.pools import PoolsAnswer
+from optimizer.results.several import SeveralAnswer
 
 
 def print_any(
-    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer,
+    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer,
     *,
     full: bool,
     launch: Sequence[str] = (),
@@ -30,6 +31,10 @@ def print_any(
         from optimizer.render.cluster_pools import print_cluster_pools
 
         print_cluster_pools(answer, full=full, launch=launch)
+    elif isinstance(answer, SeveralAnswer):
+        from optimizer.render.several import print_several
+
+        print_several(answer, full=full, launch=launch)
     elif isinstance(answer, ChainAnswer):
         from optimizer.render.chain import print_chain
 

@@ -13,6 +13,7 @@ from optimizer.results.chain import ChainAnswer
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.pools import PoolsAnswer
+from optimizer.results.several import SeveralAnswer
 
 CORE = (
     "schema_version",
@@ -33,7 +34,7 @@ CORE = (
     "feasible",
     "optimum",
 )
-AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer
+AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer
 
 
 def envelope(answer: AnyAnswer) -> dict[str, Any]:
@@ -54,6 +55,10 @@ def envelope(answer: AnyAnswer) -> dict[str, Any]:
         from optimizer.render.cluster_pools import cluster_pools_data
 
         data = cluster_pools_data(answer)
+    elif isinstance(answer, SeveralAnswer):
+        from optimizer.render.several import several_data
+
+        data = several_data(answer)
     else:
         from optimizer.render.chain import chain_data
 
@@ -73,6 +78,7 @@ def answer_schema() -> dict[str, Any]:
         ("ChainAnswer", ChainAnswer, _chain),
         ("PoolsAnswer", PoolsAnswer, _pools),
         ("ClusterPoolsAnswer", ClusterPoolsAnswer, _cluster_pools),
+        ("ModelsAnswer", SeveralAnswer, _several),
     ):
         found = TypeAdapter(of).json_schema(mode="serialization")
         inner = found.pop("$defs", {})
@@ -185,6 +191,19 @@ def _cluster_pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
         inner[name]["properties"]["gpus"] = {"type": "integer", "description": "GPUs in use"}
     inner["PoolsRepair"]["properties"]["changes"] = CHANGES
     properties["label"] = {"type": "string"}
+
+
+def _several(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    from optimizer.render.several import FIGURES
+
+    share = inner["ServedShare"]
+    with_gpus(inner)
+    share["properties"]["label"] = {"type": "string"}
+    inner["SeveralRepair"]["properties"]["changes"] = CHANGES
+    properties["label"] = {"type": "string"}
+    figures = {name: {"type": ["number", "null"]} for name in FIGURES}
+    together = {"type": "object", "properties": figures, "required": sorted(figures), "additionalProperties": False}
+    properties["metrics"] = {"anyOf": [together, {"type": "null"}]}
 
 
 def _chain(properties: dict[str, Any], inner: dict[str, Any]) -> None:

@@ -174,8 +174,10 @@ def _check(ask: _Ask) -> tuple[dict[str, Any], int]:
 def _placement(values: Mapping[str, Any] | None, kind: str) -> Any:
     if values is None:
         return None
-    from optimizer.reading.proposal import chain_proposal_from_dict, proposal_from_dict
+    from optimizer.reading.proposal import chain_proposal_from_dict, proposal_from_dict, several_proposal_from_dict
 
+    if kind == "models":
+        return several_proposal_from_dict(values)
     if kind == "uniform":
         raise ProblemError("placement", "is for cluster and for chains; with hardware state fixed")
     return chain_proposal_from_dict(values) if kind == "chain" else proposal_from_dict(values)
@@ -320,9 +322,18 @@ def _curve(ask: _Ask) -> tuple[Any, ...]:
     from optimizer.reporting.curves import SweepPoint
 
     points, _ = _swept(ask, ask.body.sweep)
-    names = ("ttft_p99_ms", "tpot_p99_ms", "request_mean_ms", "max_request_rate")
     return tuple(
-        SweepPoint(one.gpus, one.status, one.label, *(getattr(one.figures, name, None) for name in names))
+        SweepPoint(
+            gpus=one.gpus,
+            status=one.status,
+            strategy=one.label,
+            ttft_p99_ms=getattr(one.figures, "ttft_p99_ms", None),
+            tpot_p99_ms=getattr(one.figures, "tpot_p99_ms", None),
+            request_mean_ms=getattr(one.figures, "request_mean_ms", None),
+            max_request_rate=getattr(one.figures, "max_request_rate", None),
+            name=one.name,
+            price_per_hour=one.price_per_hour,
+        )
         for one in points
         if one.gpus is not None and one.status != "error"
     )

@@ -187,11 +187,13 @@ def _catalog(kind: str) -> Any:
 def _schema(kind: str) -> Any:
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.file import ProblemFile
+    from optimizer.facts.several import SeveralFile
     from optimizer.reading.inventory_input import file_schema
     from optimizer.reporting.written.schema import every_schema
 
     made: dict[str, Callable[[], Any]] = {
         "hardware": ProblemFile.model_json_schema,
+        "models": SeveralFile.model_json_schema,
         "cluster": file_schema,
         "chain": ChainProblem.model_json_schema,
         "answer": every_schema,

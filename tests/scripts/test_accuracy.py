@@ -237,9 +237,9 @@ def test_errors_on_the_training_file(training_file: Path, capsys: pytest.Capture
     assert "in-sample" in report["constants"]
     scores = {score["name"]: score for score in report["errors_percent"]}
     for name, metric, bounds in (
-        ("dense", "tpot", (7.0, 10.5, 26.0)),
-        ("dense", "e2e", (4.6, 7.3, 15.5)),
-        ("dense", "ttft", (29.0, 36.0, 72.0)),
+        ("dense", "tpot", (5.6, 7.9, 17.0)),
+        ("dense", "e2e", (4.9, 7.3, 15.0)),
+        ("dense", "ttft", (24.0, 30.5, 66.0)),
         ("MoE", "tpot", (11.0, 13.8, 30.5)),
         ("MoE", "e2e", (11.0, 13.8, 30.5)),
     ):

@@ -6,10 +6,10 @@ from optimizer.explain.common.numbers import amount, count, listing
 from optimizer.explain.pools.conflict import LATER
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Conflict
+from optimizer.search.common.clock import Clock
 from optimizer.search.pools.cluster_answer import ChosenPools, cluster_sentence
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_solve import Picked, best_of, keeps, rules_on
-from optimizer.search.pools.solve import Clock
 
 
 def cluster_conflict(problem: InventoryProblem, columns: ClusterColumns | None, clock: Clock) -> Conflict:

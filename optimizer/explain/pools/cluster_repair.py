@@ -10,9 +10,9 @@ from optimizer.explain.pools.repair import MOST_LIMIT, MOST_NODES
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Change, Conflict
 from optimizer.results.pools import FixedPools, PoolsRepair
+from optimizer.search.common.clock import Clock
 from optimizer.search.pools.cluster_answer import ChosenPools
 from optimizer.search.pools.cluster_solve import best_of, columns_on, keeps, rules_on
-from optimizer.search.pools.solve import Clock
 
 
 def cluster_repairs(

@@ -9,11 +9,11 @@ from typing import Any
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Status
 from optimizer.results.pools import FixedPools
+from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import new_solver, outcome_of, solve_stoppable
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_model import ClusterModel, cluster_rule_ids
 from optimizer.search.pools.options import PoolOptions
-from optimizer.search.pools.solve import Clock
 
 
 @dataclass(frozen=True, slots=True)
