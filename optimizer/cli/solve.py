@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
-    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer
+    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer
 
 TimeLimit = Annotated[
     float | None,
@@ -104,7 +105,11 @@ def check(
     fixed: Fixed,
     prefill: Annotated[
         str | None,
-        typer.Option("--prefill", help="Judge pools: tp=4,count=2 of prefill (docs/disaggregated.md).", metavar="POOL"),
+        typer.Option(
+            "--prefill",
+            help="Judge pools: tp=4,count=2 of prefill, group=NAME with cluster (docs/disaggregated.md).",
+            metavar="POOL",
+        ),
     ] = None,
     decode: Annotated[
         str | None,
@@ -201,10 +206,14 @@ def _show(problem: Any, answer: AnyAnswer, as_json: bool, full: bool) -> None:
 def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     """The launch line of what keeps every rule and was verified."""
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
-    if isinstance(answer, ChainAnswer | SeveralAnswer) or answer.status not in ("optimal", "feasible"):
+    if isinstance(answer, ChainAnswer | ClusterPoolsAnswer | SeveralAnswer) or answer.status not in (
+        "optimal",
+        "feasible",
+    ):
         return ()
     if not answer.verification.passed:
         return ()
