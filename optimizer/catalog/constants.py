@@ -192,12 +192,6 @@ def stated_basis() -> str | None:
     return str(_stated.get("basis", "a file of constants")) if _stated else None
 
 
-def use_shipped() -> None:
-    """Undo ``use_file``."""
-    _stated.clear()
-    constants.cache_clear()
-
-
 @cache
 def constants() -> CostConstants:
     """The constants that ship with the product, or those of ``use_file``."""

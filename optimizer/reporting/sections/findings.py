@@ -5,6 +5,7 @@ from __future__ import annotations
 from optimizer.explain.common.numbers import amount, milliseconds
 from optimizer.explain.uniform.why import BINDING_SHARE
 from optimizer.render.text import verification_sentence
+from optimizer.reporting.crossing import crossings
 from optimizer.reporting.derive.faults import carries
 from optimizer.reporting.derive.rules import actual_cell, slack_cell
 from optimizer.reporting.document import Bullets, Figure, Mark, Section
@@ -49,24 +50,19 @@ def _left(rule: RuleResult) -> float | None:
 
 def _risks(subject: Subject) -> list[Item]:
     found: list[Item] = []
-    needs, answer = subject.problem.requirements, subject.answer
+    answer = subject.answer
     for rule in answer.rules:
         left = _left(rule)
         if left is not None and left <= BINDING_SHARE and rule.id not in ("context", "min_batch"):
             mark: Mark = "info" if rule.id == "gpu_count" else "warn"
             slack, allowed = slack_cell(subject, rule), amount(rule.limit, rule.unit)
             found.append((mark, (f"Little room: {rule.sentence} ", slack, f" to spare of {allowed}.")))
-    if answer.intervals is not None:
-        for limit in needs.latency_limits:
-            name = limit.field
-            predicted = getattr(subject.metrics, name)
-            high = answer.intervals.ranges.get(name, (0.0, 0.0))[1]
-            if predicted is not None and predicted <= limit.limit_ms < high:
-                found.append(("warn", (
-                    f"The prediction for {name} keeps its limit, but its interval does not: up to ",
-                    _figure(subject, f"95th-{name}", milliseconds(high)),
-                    f" of {milliseconds(limit.limit_ms)}. Measure it, or plan with requirements.margin.",
-                )))  # fmt: skip
+    for crossed in crossings(subject.problem, answer):
+        found.append(("warn", (
+            f"The prediction for {crossed.name} keeps its limit, but its interval does not: up to ",
+            _figure(subject, f"95th-{crossed.name}", milliseconds(crossed.high_ms)),
+            f" of {milliseconds(crossed.limit_ms)}. Measure it, or plan with requirements.margin.",
+        )))  # fmt: skip
     if answer.simulation is not None and not answer.simulation.limits_hold:
         found.append(
             (
