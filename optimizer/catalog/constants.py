@@ -156,7 +156,7 @@ def _file() -> dict[str, Any]:
 
 
 _stated: dict[str, Any] = {}
-"""What ``use_file`` read: ``values``, ``closed_loop`` and ``basis``; empty: the shipped constants."""
+"""What ``use_values`` read: ``values``, ``closed_loop`` and ``basis``; empty: the shipped constants."""
 FIELDS = frozenset({"basis", "values", "closed_loop"})
 """Of a file that ``optimizer calibrate`` wrote."""
 
@@ -201,19 +201,13 @@ def use_values(found: Mapping[str, Any], path: str) -> None:
 
 
 def stated_basis() -> str | None:
-    """What the constants of ``use_file`` were fitted to; None: the shipped ones are used."""
+    """What the constants of ``use_values`` were fitted to; None: the shipped ones are used."""
     return str(_stated.get("basis", "a file of constants")) if _stated else None
-
-
-def use_shipped() -> None:
-    """Undo ``use_file``."""
-    _stated.clear()
-    constants.cache_clear()
 
 
 @cache
 def constants() -> CostConstants:
-    """The constants that ship with the product, or those of ``use_file``."""
+    """The constants that ship with the product, or those of ``use_values``."""
     return CostConstants.model_validate({**_file()["values"], **_stated.get("values", {})})
 
 

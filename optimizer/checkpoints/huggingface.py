@@ -76,7 +76,7 @@ def _facts(
     table_bytes = _table(decoder, decoder.embedding_width or decoder.hidden, plan.embedding if plan else None)
     head_bytes = 0 if decoder.tied else _table(decoder, decoder.hidden, plan.head if plan else None)
     more_bytes = _table_bytes(decoder.tables, plan.embedding if plan else None)
-    vision, vision_notes = towers(chosen, decoder.hidden)
+    vision, run, vision_notes = towers(chosen, decoder.hidden)
     mtp, mtp_bytes = mtp_modules(chosen, decoder, stores)
     heads = {layer.attention.heads for layer in decoder.layers if layer.attention and layer.attention.heads}
     routed = [layer.rest.experts for layer in decoder.layers if layer.rest and layer.rest.experts]
@@ -113,6 +113,7 @@ def _facts(
         output_parameters=decoder.output,
         vision_parameters=vision,
         vision_bytes=2 * vision,
+        tower_run=run,
         mtp_parameters=mtp,
         mtp_bytes=mtp_bytes,
         attention_head_counts=tuple(sorted(heads)) if len(heads) > 1 else (),

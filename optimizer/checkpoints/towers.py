@@ -14,6 +14,8 @@ from optimizer.checkpoints import vision_towers as vision
 from optimizer.checkpoints import vision_towers_merged as merged
 from optimizer.checkpoints.config import Config
 from optimizer.checkpoints.select import Selected
+from optimizer.checkpoints.tower_runs import tower_run
+from optimizer.facts.model import TowerRun
 
 PARTS = (
     "vision_config",
@@ -29,8 +31,11 @@ MULTIMODAL = ("gemma3", "gemma3n", "gemma4", "llava", "mistral3", "_vl", "omni",
 Tower = Callable[[Config, Mapping[str, Any], int], int]
 
 
-def towers(chosen: Selected, hidden: int) -> tuple[int, tuple[str, ...]]:
-    """(parameters of the towers that are counted, notes on those that are not); ``hidden`` is the language model's width.
+def towers(chosen: Selected, hidden: int) -> tuple[int, TowerRun | None, tuple[str, ...]]:
+    """(parameters of the towers that are counted, what an engine's profiling run takes for them, notes on what is not known).
+
+    Args:
+        hidden: the language model's width.
 
     Raises:
         ProblemError: a size of a known tower is missing or no whole number.
@@ -39,7 +44,7 @@ def towers(chosen: Selected, hidden: int) -> tuple[int, tuple[str, ...]]:
     outer = outer if isinstance(outer, Mapping) else chosen.outer
     outer_type = str(outer.get("model_type") or "").lower()
     stated = [key for key in PARTS if isinstance(outer.get(key), Mapping)]
-    total, notes = 0, []
+    total, run, notes = 0, None, []
     for key in stated:
         values = outer[key]
         kind = str(values.get("model_type") or TYPES.get(outer_type, "")).lower()
@@ -49,17 +54,30 @@ def towers(chosen: Selected, hidden: int) -> tuple[int, tuple[str, ...]]:
             continue
         config = Config(values, f"{chosen.config.field}.{key}", CLASS_DEFAULTS.get(kind, {}), complete=False)
         total += tower(config, outer, hidden)
+        run = run or tower_run(outer_type, kind, config, outer, hidden)
     if total:
         notes.append(
             f"towers and their projectors, {total:,} parameters, stand on the first stage, cut by TP; beyond one stage engines keep a copy"
-            " on each. What an engine's profiling run takes for images and sound is not in its peak: engine_overhead states what its log"
-            " prints (optimizer import log)"
+            f" on each. {_said(run)}"
         )
     elif not stated and any(name in outer_type for name in MULTIMODAL) and outer is not chosen.values:
         nested = any(isinstance(outer.get(key), Mapping) for key in ("text_config", "llm_config"))
         if nested:
             notes.append("the file states no vision or audio tower: none is counted, its weights come on top")
-    return total, tuple(notes)
+    return total, run, tuple(notes)
+
+
+def _said(run: TowerRun | None) -> str:
+    """What of an engine's profiling run is counted."""
+    if run is None:
+        return (
+            "What an engine's profiling run takes for images and sound is not in its peak: engine_overhead states what its log prints"
+            " (optimizer import log)"
+        )
+    return (
+        f"Where the engine profiles them (vLLM), its peak holds items of the largest size, {run.item_tokens:,} tokens from"
+        f" {run.item_patches:,} patches each; served without images, `--limit-mm-per-prompt` with 0 of each saves this"
+    )
 
 
 TOWERS: dict[str, Tower] = {

@@ -21,6 +21,7 @@ from optimizer.costs.states import state_block_bytes
 from optimizer.engines.memory import overhead_on
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.hardware import MIB
+from optimizer.facts.model import TowerRun
 from optimizer.facts.problem import Problem
 from optimizer.facts.workload import KV_BLOCK_TOKENS
 
@@ -136,6 +137,10 @@ def memory_table(
     stated = known.activations_mib
     hidden = 2 * batched * model.hidden_size
     activations = 3 * hidden + 2 * batched * _widest(problem, table)
+    kept = 0
+    if known.profiles_towers and model.tower_run is not None:
+        tower, kept = _tower_bytes(model.tower_run, batched, table)
+        activations = np.maximum(activations, tower) + kept
     if stated is not None:
         activations = np.full_like(activations, stated * MIB)
     activations_up = _up(np.where(present, activations[:, None], 0))
@@ -145,7 +150,7 @@ def memory_table(
     samples = known.samples_chunks or problem.max_sequence_tokens <= batched
     if problem.paged and stated is None and samples:
         # One run of the engine measures both: the forward pass, and sampling beside the hidden states that it left.
-        peak = np.where(logits > 0, min(sampled or most_sequences(problem), batched) * logits + hidden, 0)
+        peak = np.where(logits > 0, min(sampled or most_sequences(problem), batched) * logits + hidden + kept, 0)
         sampling = np.maximum(0, _up(peak) - activations_up)
     several = (table.tp * table.pp * table.ranks > 1)[:, None]
     shared = known.communication.value * MIB if "communication" in known.counts else 0
@@ -197,6 +202,13 @@ def cache_by_stage(memory: MemoryTable, table: ShapeTable, budgets: Sequence[int
 def most_sequences(problem: Problem) -> int:
     """Sequences whose logits an engine reserves: the most that max_num_seqs may be."""
     return chain_length(problem) if "max_batch" in problem.search.disabled_rules else problem.max_batch
+
+
+def _tower_bytes(run: TowerRun, batched: int, table: ShapeTable) -> tuple[LongFloats, int]:
+    """(bytes that a vision tower takes at its peak (S,), bytes of its results), for as many items as a step has tokens for."""
+    items = max(1, batched // run.item_tokens)
+    each = run.patch_values + run.patch_values_cut / table.tp.astype(np.longdouble)
+    return 2 * items * run.item_patches * each, 2 * items * run.item_tokens * run.token_values
 
 
 def _widest(problem: Problem, table: ShapeTable) -> LongFloats:

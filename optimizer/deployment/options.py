@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from optimizer.deployment.command import FOLDER, HEAD, RANK
+from optimizer.deployment.command import FOLDER, HEAD, NODE, RANK
 from optimizer.engines.registry import engine_of
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.model import ModelFacts
@@ -122,7 +122,7 @@ def _checked_id(text: str, field: str) -> str:
     unfit = _NO_PATH.search(chosen)
     if unfit:
         raise ProblemError(field, f"{shown(chosen)} holds {unfit[0]}, which neither a Hugging Face name nor a path has")
-    mark = next((mark for mark in (HEAD, RANK, FOLDER) if mark in chosen), None)
+    mark = next((mark for mark in (HEAD, RANK, FOLDER, NODE) if mark in chosen), None)
     if mark is not None:
         raise ProblemError(
             field, f"{shown(chosen)} holds {mark}, which launch files replace; a path without it is needed"

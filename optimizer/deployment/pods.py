@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import PurePosixPath
 from typing import Any
 
-from optimizer.deployment.command import Command
+from optimizer.deployment.command import NODE, Command
 from optimizer.deployment.limits import DRAIN_S, start_limit_s
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
@@ -22,6 +22,7 @@ PROBED_S = 10
 LEAVE_S = 15
 """Between a pod's leaving the list of those that serve and its SIGTERM: routers look every few seconds."""
 SHARED_MEMORY_GIB = 15
+POD_ADDRESS = "OPTIMIZER_POD_IP"
 SETTINGS = "/launch"
 """Where a pod sees the file of settings that its command reads."""
 
@@ -48,12 +49,15 @@ def pod(
         "cpu": str(2 + 2 * gpus),
         "memory": f"{SHARED_MEMORY_GIB + 8 + 4 * gpus}Gi",
     }
+    address = {"name": POD_ADDRESS, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    own = [address] if any(NODE in value for value in command.environment.values()) else []
     container: dict[str, Any] = {
         "name": "engine",
         "image": service.image(engines[0]),
         "command": list(words),
         "env": [
-            *({"name": name, "value": kubernetes_word(value)} for name, value in command.environment.items()),
+            *own,
+            *({"name": name, "value": _value(value)} for name, value in command.environment.items()),
             {
                 "name": "HF_TOKEN",
                 "valueFrom": {"secretKeyRef": {"name": "huggingface", "key": "token", "optional": True}},
@@ -98,6 +102,11 @@ def pod(
             **_where(service, engines, labels),
         },
     }
+
+
+def _value(text: str) -> str:
+    """A value of the environment, in which only the pod's own address is a variable."""
+    return kubernetes_word(text).replace(NODE, f"$({POD_ADDRESS})")
 
 
 def weights_path(service: Service) -> str:

@@ -92,6 +92,8 @@ class MemoryVersion(Facts):
     """Whether it asks each GPU for the cache that all stages of one longest sequence need together."""
     state_blocks: StateBlocks | None = None
     """Set: the engine refuses to start with more sequences than it has blocks for their states."""
+    profiles_towers: bool = False
+    """Whether the profiling run works on images or videos of the largest size before the language model runs."""
     source: str
 
 
@@ -119,6 +121,7 @@ class Overhead:
     refuses_above_free: bool
     asks_whole_model: bool
     state_blocks: StateBlocks | None
+    profiles_towers: bool
     activations_mib: int | None
     """Measured peak of activations and sampling; None: computed from the model."""
     measured: str | None
@@ -194,6 +197,7 @@ def overhead_of(
         refuses_above_free=at.refuses_above_free,
         asks_whole_model=at.asks_whole_model,
         state_blocks=at.state_blocks,
+        profiles_towers=at.profiles_towers,
         activations_mib=said.activations_mib,
         measured=said.measured or ("stated in the problem" if said.anything else None),
         sources=(here.source, at.source),

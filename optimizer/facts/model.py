@@ -138,6 +138,21 @@ class LayerKind(Facts):
         return self.parameters - (self.experts - self.experts_per_token) * self.expert_parameters
 
 
+class TowerRun(Facts):
+    """What an engine that profiles its vision tower runs through it: items (images or videos) of the largest size."""
+
+    item_tokens: Count
+    """Tokens of the language model that one such item becomes."""
+    item_patches: Count
+    """Patches that the tower works on for it."""
+    patch_values: Count
+    """16-bit values of a patch that every GPU holds at the peak: its pixels, the residual stream and its norm."""
+    patch_values_cut: CountOrZero
+    """Those that TP cuts: what goes into and out of the activation of the MLP."""
+    token_values: Count
+    """16-bit values of a token that come out, kept while the language model runs."""
+
+
 class ModelFacts(Facts):
     """A decoder-only transformer. Build it from a catalog name or a Hugging Face config (``checkpoints``)."""
 
@@ -184,6 +199,8 @@ class ModelFacts(Facts):
     vision_parameters: Amount = 0
     """Vision and audio towers and their projectors, cut by TP on every stage; not in ``parameters``."""
     vision_bytes: Amount = 0
+    tower_run: TowerRun | None = None
+    """What a profiling run takes for images or videos; None: no vision tower, or one whose largest item is not known."""
     mtp_parameters: Amount = 0
     """Multi-token-prediction modules in the checkpoint: loaded only where speculation is switched on; not in ``parameters``."""
     mtp_bytes: Amount = 0

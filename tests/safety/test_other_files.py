@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from optimizer.catalog.constants import stated_basis, use_shipped
+from optimizer.catalog.constants import stated_basis
 from optimizer.checkpoints.headers import stored
 from optimizer.cli.audit import _read as read_report
 from optimizer.cli.calibrate import _use as use_constants
@@ -108,12 +108,9 @@ def test_prices_are_read_as_written(text: str, said: str, tmp_path: Path) -> Non
 def test_constants_are_read_as_written(text: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(text + "\n")
-    try:
-        with pytest.raises(ProblemError, match=said):
-            use_constants(str(file))
-        assert stated_basis() is None
-    finally:
-        use_shipped()
+    with pytest.raises(ProblemError, match=said):
+        use_constants(str(file))
+    assert stated_basis() is None
 
 
 LOG = "Model loading took 15.0 GiB\nGPU KV cache size: 100,000 tokens\n"

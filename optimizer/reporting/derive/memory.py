@@ -156,11 +156,17 @@ def _activations(subject: Subject, found: int) -> None:
     if stated is not None:
         subject.ledger.given("activations", "Peak of activations and sampling", found, "B", "engine_overhead")
         return
+    formula = "token budget of a step × 2 bytes × (3 × hidden size + the widest intermediate result)"
+    step = f"{number(budget)} tokens × 2 B × (3 × {number(subject.model.hidden_size)} + {_widest(subject)})"
+    tower, results = _images(subject)
+    if tower:
+        formula = f"max({formula}, the vision tower on the largest images) + its results"
+        step = f"max({step}, {tower}) + {results}"
     subject.ledger.derive(
         "activations",
         "Activations of one engine step on one GPU",
-        "token budget of a step × 2 bytes × (3 × hidden size + the widest intermediate result)",
-        f"{number(budget)} tokens × 2 B × (3 × {number(subject.model.hidden_size)} + {_widest(subject)})",
+        formula,
+        step,
         found,
         "B",
         note=f"{MODEL}; token budget: search.max_num_batched_tokens",
@@ -188,6 +194,8 @@ def _sampling(subject: Subject, found: int, activations: int) -> None:
     budget = problem.search.max_num_batched_tokens
     sequences = counted(min(most_sequences(problem), budget), "sequence")
     hidden = f"{number(budget)} tokens × 2 B × {number(model.hidden_size)}"
+    results = _images(subject)[1]
+    hidden += f" + {results}" if results else ""
     subject.ledger.derive(
         "logits",
         "Sampling of the most sequences allowed beyond the activations, on GPUs of the last stage",
@@ -197,6 +205,17 @@ def _sampling(subject: Subject, found: int, activations: int) -> None:
         "B",
         note=f"{MODEL}; sampling_bytes of the engine; an engine's profiling run samples the most sequences allowed",
     )
+
+
+def _images(subject: Subject) -> tuple[str, str]:
+    """(what a vision tower takes in the profiling run, its results) as arithmetic; nothing where none is profiled."""
+    run = subject.model.tower_run
+    if run is None or not overhead_on(subject.problem).profiles_towers:
+        return "", ""
+    items = max(1, subject.problem.search.max_num_batched_tokens // run.item_tokens)
+    values = f"({number(run.patch_values)} + {number(run.patch_values_cut)} / {subject.shape.tp})"
+    tower = f"{number(items)} × {number(run.item_patches)} × 2 B × {values}"
+    return tower, f"{number(items)} × {number(run.item_tokens)} × 2 B × {number(run.token_values)}"
 
 
 def _widest(subject: Subject) -> str:

@@ -13,6 +13,7 @@ from itertools import permutations
 import numpy as np
 
 from optimizer.costs.shapes import Bools
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidate import MICRO, InstanceCandidate, StagePart, in_one_rack, kind_key
@@ -80,6 +81,11 @@ class Candidates:
         *,
         pairs: bool = True,
     ) -> None:
+        if problem.serving != "joint":
+            raise ProblemError(
+                "serving",
+                f"{problem.serving} is taken by optimizer solve and optimizer check; for this question state serving: joint",
+            )
         self.problem = problem
         self._fixed, self._known = fixed or Fixed(), known or KnownTables(keep_times=False)
         # Losses are no matter of one instance: rules about them change no candidate.

@@ -43,15 +43,30 @@ def beside_of(problem: Problem, group: Group, sampled: int | None = None) -> Bes
         measured = known.activations_mib * MEBIBYTE
         return Beside(counted * MEBIBYTE, together, measured, 0 if paged else ceil(logits))
     tokens = problem.search.max_num_batched_tokens
-    forward = ceil(tokens * 2 * (3 * problem.model.hidden_size + _widest(problem, group)))
+    language = tokens * 2 * (3 * problem.model.hidden_size + _widest(problem, group))
+    images, results = _images(problem, group) if known.profiles_towers else (Fraction(0), 0)
+    forward = ceil(max(language, images) + results)
     if not paged:
         return Beside(counted * MEBIBYTE, together, forward, ceil(logits))
     if not known.samples_chunks and problem.max_sequence_tokens > tokens:
         return Beside(
             counted * MEBIBYTE, together, forward, 0
         )  # prompts in chunks: the run of older versions samples none
-    run = ceil(min(sampled or sequences_sampled(problem), tokens) * logits + 2 * tokens * problem.model.hidden_size)
+    left = 2 * tokens * problem.model.hidden_size + results
+    run = ceil(min(sampled or sequences_sampled(problem), tokens) * logits + left)
     return Beside(counted * MEBIBYTE, together, forward, run - forward if run > forward else 0)
+
+
+def _images(problem: Problem, group: Group) -> tuple[Fraction, int]:
+    """(what the vision tower takes of a GPU in the profiling run, what it hands to the language model); nothing without a known run."""
+    run = problem.model.tower_run
+    if run is None:
+        return Fraction(0), 0
+    fit = problem.search.max_num_batched_tokens // run.item_tokens
+    count = fit if fit > 1 else 1
+    patches, tokens = count * run.item_patches, count * run.item_tokens
+    held = patches * run.patch_values + Fraction(patches * run.patch_values_cut, group.tensor)
+    return 2 * held, 2 * tokens * run.token_values
 
 
 def sequences_sampled(problem: Problem) -> int:
