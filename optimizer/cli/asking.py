@@ -100,7 +100,12 @@ def asks(
             said = {**usual, **{name: value for name, value in said.items() if value is not None}}
         if decides:
             given["fixed"] = _fixed({name: given.pop(name, None) for name in DECISIONS})
-        command(_question(problem, said, save), **given)
+        question = _question(problem, said, save)
+        if question.kind == "models" and command.__name__ not in WITH_MODELS:
+            from optimizer.questions.refused import not_of_several
+
+            raise not_of_several(f"optimizer {command.__name__.replace('_', '-')}")
+        command(question, **given)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [
@@ -114,6 +119,10 @@ def asks(
     asked.__annotations__ = {one.name: one.annotation for one in parameters}
     del asked.__wrapped__
     return asked
+
+
+WITH_MODELS = ("solve", "check")
+"""Commands that take several models (``models:``)."""
 
 
 def _option_of(name: str, kind: Any) -> inspect.Parameter:

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
-    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer
+    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer
 
 TimeLimit = Annotated[
     float | None,
@@ -86,7 +88,7 @@ def solve(
             gap=enough,
         )
         answered()
-        if simulate or trace:
+        if (simulate or trace) and question.kind != "models":
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
     if svg is not None:
@@ -103,7 +105,11 @@ def check(
     fixed: Fixed,
     prefill: Annotated[
         str | None,
-        typer.Option("--prefill", help="Judge pools: tp=4,count=2 of prefill (docs/disaggregated.md).", metavar="POOL"),
+        typer.Option(
+            "--prefill",
+            help="Judge pools: tp=4,count=2 of prefill, group=NAME with cluster (docs/disaggregated.md).",
+            metavar="POOL",
+        ),
     ] = None,
     decode: Annotated[
         str | None,
@@ -153,7 +159,7 @@ def check(
             repairs=helping,
         )
         answered()
-        if simulate or trace:
+        if (simulate or trace) and question.kind != "models":
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
     _show(problem, answer, json, full)
@@ -200,9 +206,14 @@ def _show(problem: Any, answer: AnyAnswer, as_json: bool, full: bool) -> None:
 def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     """The launch line of what keeps every rule and was verified."""
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
-    if isinstance(answer, ChainAnswer) or answer.status not in ("optimal", "feasible"):
+    if isinstance(answer, ChainAnswer | ClusterPoolsAnswer | SeveralAnswer) or answer.status not in (
+        "optimal",
+        "feasible",
+    ):
         return ()
     if not answer.verification.passed:
         return ()

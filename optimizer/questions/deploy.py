@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from optimizer.facts.errors import ProblemError
+from optimizer.questions.refused import refuse_several
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     from optimizer.results.pools import PoolsAnswer
     from optimizer.version import __version__
 
+    refuse_several(problem, "deploy")
     kind = kind_of(problem)
     if kind == "chain":
         raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")

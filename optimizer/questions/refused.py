@@ -1,4 +1,4 @@
-"""What answers in place of a question that has no meaning for a chain."""
+"""What answers in place of a question that has no meaning for a chain, or that is not answered for several models yet."""
 
 from __future__ import annotations
 
@@ -18,12 +18,32 @@ INSTEAD = {
 }
 
 
+def refuse_several(problem: AnyProblem, question: str) -> None:
+    """Say what answers in place of a question about several models.
+
+    Raises:
+        ProblemError: it is one.
+    """
+    if kind_of(problem) == "models":
+        raise not_of_several(question)
+
+
+def not_of_several(question: str) -> ProblemError:
+    """That a question is not answered for several models, and what is."""
+    return ProblemError(
+        "models",
+        f"{question} is not answered for several models; optimizer solve and optimizer check split the nodes, and each model "
+        "can be asked about by itself (hardware: with the nodes it gets)",
+    )
+
+
 def equal_nodes(problem: AnyProblem, question: str) -> Problem:
     """A problem of equal nodes with its workload choices settled.
 
     Raises:
         ProblemError: it is a chain, with what answers there.
     """
+    refuse_several(problem, question)
     if kind_of(problem) == "chain":
         raise ProblemError("kind", f"chain: {question} has no meaning here: {INSTEAD[question]}")
     from optimizer.questions.variants import settled

@@ -55,4 +55,11 @@ def chain(**more: Any) -> dict[str, Any]:
     }
 
 
-SMALL = {"hardware": hardware, "cluster": inventory, "chain": chain}
+def several(**more: Any) -> dict[str, Any]:
+    """Two models on one node of two H100."""
+    entry = {"workload": dict(LOAD), "requirements": dict(REQUIREMENTS), "search": {"pipeline_parallel": [1]}}
+    models = [{**entry, "model": "llama3.1-8b"}, {**entry, "model": "qwen3-8b"}]
+    return {"hardware": {"gpu": "h100-sxm-80gb", "nodes": 1, "gpus_per_node": 2}, "models": models, **more}
+
+
+SMALL = {"hardware": hardware, "cluster": inventory, "chain": chain, "models": several}

@@ -17,7 +17,7 @@ from tests.command import run
 from tests.questions.problems import SMALL
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = {"hardware": "uniform", "cluster": "inventory", "chain": "chain"}
+KINDS = {"hardware": "uniform", "cluster": "inventory", "chain": "chain", "models": "models"}
 
 
 @pytest.fixture(scope="module")
