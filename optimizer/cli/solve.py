@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
-    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer | DayAnswer
+    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer
 
 TimeLimit = Annotated[
     float | None,
@@ -106,7 +107,11 @@ def check(
     fixed: Fixed,
     prefill: Annotated[
         str | None,
-        typer.Option("--prefill", help="Judge pools: tp=4,count=2 of prefill (docs/disaggregated.md).", metavar="POOL"),
+        typer.Option(
+            "--prefill",
+            help="Judge pools: tp=4,count=2 of prefill, group=NAME with cluster (docs/disaggregated.md).",
+            metavar="POOL",
+        ),
     ] = None,
     decode: Annotated[
         str | None,
@@ -203,11 +208,13 @@ def _show(problem: Any, answer: AnyAnswer, as_json: bool, full: bool) -> None:
 def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     """The launch line of what keeps every rule and was verified."""
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.day import DayAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
-    if isinstance(answer, ChainAnswer | SeveralAnswer | DayAnswer) or answer.status not in ("optimal", "feasible"):
+    unlike = ChainAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer
+    if isinstance(answer, unlike) or answer.status not in ("optimal", "feasible"):
         return ()
     if not answer.verification.passed:
         return ()

@@ -11,7 +11,7 @@ from optimizer.facts.model import WeightFormat
 
 Metric = Literal["prefill", "ttft", "tpot", "e2e", "goodput"]
 Percentile = Literal[50, 99]
-Preset = Literal["balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus", "capacity"]
+Preset = Literal["balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus", "capacity", "least-price"]
 KvFormat = Literal["fp16", "bf16", "fp8", "fp8_e5m2", "int8"]
 """``fp8`` is e4m3; whether an engine runs the others is for its rules (``engines/data/kernels``)."""
 KV_NAMES = {"fp8_e4m3": "fp8", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import CheckAnswer
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import FixedPools, PoolsAnswer
     from optimizer.results.several import SeveralAnswer
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 @overload
 def check(problem: Problem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> CheckAnswer | PoolsAnswer: ...
 @overload
-def check(problem: InventoryProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> InventoryAnswer: ...
+def check(
+    problem: InventoryProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]
+) -> InventoryAnswer | ClusterPoolsAnswer: ...
 @overload
 def check(problem: ChainProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> ChainAnswer: ...
 @overload
@@ -46,7 +49,7 @@ def check(
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
-) -> CheckAnswer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer:
+) -> CheckAnswer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer:
     """Judge a proposal: a strategy (``hardware:``), what every instance has or all of them (``cluster:``), or who holds what (a chain).
 
     Args:
@@ -54,7 +57,7 @@ def check(
         fixed: the decisions of the proposal; those left out are chosen as well as possible.
         placement: in place of ``fixed``, every instance of an inventory, what several models get, or the layers of a chain's nodes
             (``reading.proposal``).
-        pools: in place of ``fixed``, decisions of prefill and decode pools on equal nodes.
+        pools: in place of ``fixed``, decisions of prefill and decode pools.
         time_limit_s, progress, stated, all_conflicts, repairs: as for ``solve``.
 
     Raises:
@@ -82,6 +85,8 @@ def check(
             progress=progress,
         )
     if kind == "chain":
+        if pools is not None:
+            raise ProblemError("--prefill", "pools are for hardware: and cluster:, not for kind: chain")
         if fixed.any or placement is None:
             raise ProblemError(
                 "kind",
@@ -93,8 +98,6 @@ def check(
         return check_chain(
             cast("ChainProblem", problem), cast(ChainProposal, placement), time_limit_s=time_limit_s, progress=progress
         )
-    if pools is not None and kind != "uniform":
-        raise ProblemError("--prefill", "pools are for equal nodes (hardware:) so far")
     if kind == "uniform":
         judged = _pools_judged(cast("Problem", problem), fixed, pools, time_limit_s)
         if judged is not None:
@@ -122,6 +125,12 @@ def check(
             time_limit_s=time_limit_s,
         )
     inventory = cast("InventoryProblem", problem)
+    if placement is None and _pools_asked(inventory.serving, fixed, pools):
+        from optimizer.questions.cluster_pools import check_cluster_pools
+        from optimizer.results.pools import FixedPools
+
+        return check_cluster_pools(inventory, pools or FixedPools(), time_limit_s=time_limit_s)
+    inventory = inventory.model_copy(update={"serving": "joint"})
     if placement is not None:
         from optimizer.questions.check_placement import check_placement
 
@@ -139,15 +148,29 @@ def _pools_judged(
     Raises:
         ProblemError: both kinds are decided, or a joint strategy where pools are asked for.
     """
+    if not _pools_asked(problem.serving, fixed, pools):
+        return None
+    from optimizer.questions.pools import check_pools
+    from optimizer.results.pools import FixedPools
+
+    return check_pools(problem, pools or FixedPools(), time_limit_s=time_limit_s)
+
+
+def _pools_asked(serving: str, fixed: Fixed, pools: FixedPools | None) -> bool:
+    """Whether pools are judged, and not a joint strategy.
+
+    Raises:
+        ProblemError: both kinds are decided, or a joint strategy where pools are asked for.
+    """
     if pools is not None and fixed.any:
         raise ProblemError(
             "--prefill", "decides pools; leave out --tp, --dp and the other decisions of joint instances"
         )
-    if pools is None and problem.serving == "joint":
-        return None
-    if pools is None and problem.serving == "any":
+    if pools is None and serving == "joint":
+        return False
+    if pools is None and serving == "any":
         if fixed.any:
-            return None
+            return False
         raise ProblemError(
             "serving", "any: say what is checked, joint instances (--tp, --dp) or pools (--prefill, --decode)"
         )
@@ -155,7 +178,4 @@ def _pools_judged(
         raise ProblemError(
             "--tp", "decides joint instances, and serving is disaggregated; state --prefill and --decode"
         )
-    from optimizer.questions.pools import check_pools
-    from optimizer.results.pools import FixedPools
-
-    return check_pools(problem, pools or FixedPools(), time_limit_s=time_limit_s)
+    return True

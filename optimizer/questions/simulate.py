@@ -40,6 +40,10 @@ def simulate(problem: AnyProblem, answer: Any, *, trace: Path | None = None, see
     refuse_several(problem, "--trace")
     if kind_of(problem) == "chain":
         raise ProblemError("--trace", "plays requests; a chain's load is tokens/s, with no requests to play")
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
+
+    if isinstance(answer, ClusterPoolsAnswer):
+        raise ProblemError("--trace", "is played on joint instances; state its lengths as workload.trace for pools")
     return _inventory(cast("InventoryProblem", problem), answer, trace, seed)
 
 

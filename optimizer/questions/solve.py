@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import Answer
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @overload
 def solve(problem: Problem, **options: Unpack[SolveOptions]) -> Answer | PoolsAnswer: ...
 @overload
-def solve(problem: InventoryProblem, **options: Unpack[SolveOptions]) -> InventoryAnswer: ...
+def solve(problem: InventoryProblem, **options: Unpack[SolveOptions]) -> InventoryAnswer | ClusterPoolsAnswer: ...
 @overload
 def solve(problem: ChainProblem, **options: Unpack[SolveOptions]) -> ChainAnswer: ...
 @overload
@@ -44,7 +45,7 @@ def solve(
     all_conflicts: bool = False,
     repairs: bool = True,
     gap: float = 0.0,
-) -> Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer | DayAnswer:
+) -> Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer:
     """The best strategy or pools (``hardware:``), plan for a day (``workload.profile``), split between several models (``models:``),
     set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
 
@@ -78,9 +79,7 @@ def solve(
         several = cast("SeveralProblem", problem)
         return solve_several(several, time_limit_s=time_limit_s, progress=progress, repairs=repairs)
     if kind == "inventory":
-        from optimizer.questions.inventory import solve_inventory
-
-        return solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, gap=gap)  # type: ignore[arg-type]
+        return _of_inventory(cast("InventoryProblem", problem), time_limit_s, progress, repairs, gap)
     from optimizer.questions.chain import solve_chain
 
     return solve_chain(problem, time_limit_s=time_limit_s, progress=progress, gap=gap)  # type: ignore[arg-type]
@@ -123,3 +122,29 @@ def _of_equal_nodes(
         time_limit_s=time_limit_s,
         helps=lambda one, left: helps(one, stated, left),
     )
+
+
+def _of_inventory(
+    problem: InventoryProblem, time_limit_s: float | None, progress: Progress | None, repairs: bool, gap: float
+) -> InventoryAnswer | ClusterPoolsAnswer:
+    """Joint instances, pools, or the better of both, as the problem's ``serving`` says."""
+    from optimizer.questions.inventory import solve_inventory
+
+    if problem.serving == "joint":
+        return solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, gap=gap)
+    from optimizer.questions.cluster_pools import solve_cluster_pools
+
+    if problem.serving == "disaggregated":
+        return solve_cluster_pools(problem, time_limit_s=time_limit_s, repairs=repairs)
+    from optimizer.questions.serving import better_on_inventory, joint_inventory
+
+    pools = solve_cluster_pools(problem, time_limit_s=time_limit_s, repairs=repairs)
+    joint = solve_inventory(
+        joint_inventory(problem),
+        time_limit_s=time_limit_s,
+        progress=progress,
+        gap=gap,
+        ranges=False,
+        explain="conflict",
+    )
+    return better_on_inventory(problem, joint, pools)

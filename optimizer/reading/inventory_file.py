@@ -89,6 +89,11 @@ def inventory_from_dict(
     objective = Objective(preset=stated.objective) if isinstance(stated.objective, str) else stated.objective
     if objective.preset == "capacity":
         raise ProblemError("objective", "preset capacity is for problems with hardware:; with cluster: say throughput")
+    if objective.preset == "least-price" and stated.serving != "disaggregated":
+        raise ProblemError(
+            "objective",
+            "least-price is for serving: disaggregated; of joint instances optimizer pareto --axes price,… shows the least price",
+        )
     model = served_on(
         model or resolve_model(stated.model, folder or Path()), stated.engine, [group.gpu for group in groups]
     )
@@ -117,6 +122,7 @@ def inventory_from_dict(
         recovery=recovery_facts(stated.failures.engine_start_s, stated.failures.storage_gb_per_s),
         objective=objective,
         search=search,
+        serving=stated.serving,
         engine_version=stated.engine_version,
         engine_overhead=stated.engine_overhead,
     )

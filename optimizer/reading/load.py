@@ -70,6 +70,10 @@ def problem_from_dict(
     objective = stated.objective
     if isinstance(objective, str):
         objective = Objective(preset=objective)
+    if objective.preset == "least-price":
+        raise ProblemError(
+            "objective", "least-price is for cluster:; equal nodes cost the same each, so say fewest-gpus"
+        )
     model = model or resolve_model(stated.model, folder or Path())
     hardware = resolve_hardware(stated.hardware)
     search = stated.search if hardware.gpu.peer_links else by_itself(stated.search, hardware.gpu)

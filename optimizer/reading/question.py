@@ -101,13 +101,12 @@ def question_from_dict(values: Mapping[str, Any], *, default_name: str = "proble
 
         day = profile_from_dict(values, default_name=default_name, folder=folder)
         return Question(kind, day, Stated(nodes_stated(values), folder, default_name))
-    if kind != "uniform" and values.get("serving", "joint") != "joint":
-        stated_as = "cluster" if kind == "inventory" else "kind: chain"
+    if kind == "chain" and values.get("serving", "joint") != "joint":
         raise ProblemError(
             "serving",
-            f"{values['serving']} is for equal nodes (hardware:) so far, not for {stated_as}; leave it out, or state joint",
+            f"{values['serving']} is not for kind: chain; leave it out, or state joint, or hardware: or cluster:",
         )
-    if kind != "uniform" and "serving" in values:
+    if kind == "chain" and "serving" in values:
         values = {name: value for name, value in values.items() if name != "serving"}
     stated = Stated(values, folder, default_name)
     if kind == "chain":

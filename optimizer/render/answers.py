@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from optimizer.results.answer import Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
+from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.pools import PoolsAnswer
@@ -13,7 +14,7 @@ from optimizer.results.several import SeveralAnswer
 
 
 def print_any(
-    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer | DayAnswer,
+    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer,
     *,
     full: bool,
     launch: Sequence[str] = (),
@@ -27,6 +28,10 @@ def print_any(
         from optimizer.render.pools import print_pools
 
         print_pools(answer, full=full, launch=launch)
+    elif isinstance(answer, ClusterPoolsAnswer):
+        from optimizer.render.cluster_pools import print_cluster_pools
+
+        print_cluster_pools(answer, full=full, launch=launch)
     elif isinstance(answer, DayAnswer):
         from optimizer.render.day import print_day
 

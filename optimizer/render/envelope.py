@@ -10,6 +10,7 @@ from typing import Any
 
 from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
+from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.pools import PoolsAnswer
@@ -34,7 +35,7 @@ CORE = (
     "feasible",
     "optimum",
 )
-AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | SeveralAnswer | DayAnswer
+AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer
 
 
 def envelope(answer: AnyAnswer) -> dict[str, Any]:
@@ -51,6 +52,10 @@ def envelope(answer: AnyAnswer) -> dict[str, Any]:
         from optimizer.render.pools import pools_data
 
         data = pools_data(answer)
+    elif isinstance(answer, ClusterPoolsAnswer):
+        from optimizer.render.cluster_pools import cluster_pools_data
+
+        data = cluster_pools_data(answer)
     elif isinstance(answer, DayAnswer):
         from optimizer.render.day import day_data
 
@@ -77,6 +82,7 @@ def answer_schema() -> dict[str, Any]:
         ("InventoryAnswer", InventoryAnswer, _inventory),
         ("ChainAnswer", ChainAnswer, _chain),
         ("PoolsAnswer", PoolsAnswer, _pools),
+        ("ClusterPoolsAnswer", ClusterPoolsAnswer, _cluster_pools),
         ("ModelsAnswer", SeveralAnswer, _several),
         ("DayAnswer", DayAnswer, _day),
     ):
@@ -108,7 +114,7 @@ def answer_schema() -> dict[str, Any]:
 
 def _core(properties: dict[str, Any], name: str) -> None:
     """What every kind has in the same words."""
-    kind = name.removesuffix("Answer").lower()
+    kind = {"ClusterPoolsAnswer": "cluster_pools"}.get(name, name.removesuffix("Answer").lower())
     properties["schema_version"] = {"const": SCHEMA_VERSION}
     properties["kind"] = {"const": kind}
     properties["optimum"] = {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]}
@@ -181,6 +187,13 @@ def _inventory(properties: dict[str, Any], inner: dict[str, Any]) -> None:
 
 def _pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
     for name in ("PoolStrategy", "PoolsStrategy"):
+        inner[name]["properties"]["gpus"] = {"type": "integer", "description": "GPUs in use"}
+    inner["PoolsRepair"]["properties"]["changes"] = CHANGES
+    properties["label"] = {"type": "string"}
+
+
+def _cluster_pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    for name in ("PoolStrategy", "ClusterPoolsStrategy"):
         inner[name]["properties"]["gpus"] = {"type": "integer", "description": "GPUs in use"}
     inner["PoolsRepair"]["properties"]["changes"] = CHANGES
     properties["label"] = {"type": "string"}

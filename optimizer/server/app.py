@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from optimizer.questions.codes import BAD_INPUT, UNDECIDED
 from optimizer.server.answering import QUESTIONS, Reply, failed
 from optimizer.server.guard import Guard
 from optimizer.server.pool import AnsweringProcess, NoReply, Worker, Workers
@@ -25,6 +26,8 @@ PAGE_FILES = {
 }
 LARGEST_BODY_BYTES = 1 << 20
 BODY_S = 15.0
+LATE = (503, 504)
+"""HTTP statuses of what was not answered in time."""
 """Seconds in which a body has to arrive."""
 
 
@@ -72,7 +75,7 @@ def _add_question(app: FastAPI, name: str) -> None:
             body = await _body(request)
             reply = await _while_connected(request, app.state.pool.ask(name, body))
         except NoReply as refused:
-            reply = failed(refused.status, 3 if refused.status in (503, 504) else 2, "", refused.message)
+            reply = failed(refused.status, UNDECIDED if refused.status in LATE else BAD_INPUT, "", refused.message)
         return _response(reply)
 
     schema = {"content": {"application/json": {"schema": QUESTIONS[name][0].model_json_schema()}}, "required": True}
@@ -172,7 +175,7 @@ def _add_lists(app: FastAPI) -> None:
 
 def _known(kind: str, kinds: tuple[str, ...], data: Callable[[str], Any]) -> Response:
     if kind not in kinds:
-        return _response(failed(404, 2, "kind", f"is not known; use {', '.join(kinds)}"))
+        return _response(failed(404, BAD_INPUT, "kind", f"is not known; use {', '.join(kinds)}"))
     return JSONResponse(data(kind))
 
 
