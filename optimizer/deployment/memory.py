@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, floor
+from typing import TYPE_CHECKING
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GIB
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
+
+if TYPE_CHECKING:
+    from optimizer.deployment.service import Service
 
 STEPS = 1000
 """The share is stated in thousandths, as the engine rounds its own default."""
@@ -96,6 +100,21 @@ def cache_share(problems: Sequence[Problem], strategy: Strategy) -> float:
             f"{float(limit):g} leaves nothing for the KV cache on one of the GPUs",
         )
     return share / STEPS
+
+
+def planned_caches(service: Service) -> list[int]:
+    """Tokens that the cache of a data-parallel rank holds, for each pool of a service whose answer does not say them."""
+    from optimizer.costs.analytic import AnalyticCosts
+    from optimizer.costs.memory import memory_budget_bytes
+    from optimizer.costs.shapes import Shape
+
+    strategies = {engine.instance.pool: engine.instance.strategy for engine in service.engines}
+    found = []
+    for pool, strategy in sorted(strategies.items()):
+        problem = service.problems[pool][0]
+        memory = AnalyticCosts(problem, [Shape.of(strategy)]).memory()
+        found.append(int(memory.capacity_tokens(memory_budget_bytes(problem), strategy.max_num_seqs)[0]))
+    return found
 
 
 def _stages(problems: Sequence[Problem], strategy: Strategy) -> list[dict[str, int]]:

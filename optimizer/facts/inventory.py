@@ -10,7 +10,7 @@ from optimizer.facts.engine import Engine
 from optimizer.facts.hardware import FailureRates, GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
-from optimizer.facts.problem import Problem
+from optimizer.facts.problem import Problem, Serving
 from optimizer.facts.recovery import RecoveryFacts
 from optimizer.facts.workload import Workload
 
@@ -147,6 +147,8 @@ class InventoryProblem(Facts):
     recovery: RecoveryFacts
     objective: Objective
     search: SearchLimits
+    serving: Serving = "joint"
+    """Whether each instance works on prompts and tokens, or prefill and decode are pools of their own; ``any``: the better."""
     engine_version: EngineVersion | None = None
     engine_overhead: StatedOverhead = StatedOverhead()
 

@@ -12,7 +12,6 @@ from optimizer.facts.engine_names import NAMED
 from optimizer.facts.errors import ProblemError
 
 NEEDED = ("gpu", "model", "prompt", "output", "rate")
-USERS = ("users", "think")
 LIMITS = {
     "ttft_p50": "ttft_p50_ms",
     "ttft_p99": "ttft_p99_ms",

@@ -118,6 +118,7 @@ def inventory_from_dict(
         recovery=recovery_facts(stated.failures.engine_start_s, stated.failures.storage_gb_per_s),
         objective=objective,
         search=search,
+        serving=stated.serving,
         engine_version=stated.engine_version,
         engine_overhead=stated.engine_overhead,
     )

@@ -11,6 +11,7 @@ from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits
 from optimizer.facts.engine import Engine
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
+from optimizer.facts.problem import Serving
 from optimizer.facts.workload import WorkloadInput
 
 MOST_GROUPS = 2_000
@@ -84,6 +85,11 @@ class InventoryFile(Facts):
 
     name: Name | None = Field(default=None, description="How answers call the problem; left out, the name of the file")
     engine: Engine = Field(default="vllm", description="The serving engine")
+    serving: Serving = Field(
+        default="joint",
+        description="joint: each instance works on prompts and tokens; disaggregated: prefill and decode instances, with the cache "
+        "sent between; any: whichever is better (docs/disaggregated.md)",
+    )
     engine_version: EngineVersion | None = Field(
         default=None,
         description="Version whose way of measuring memory counts, such as 0.11.0; left out, the newest known",

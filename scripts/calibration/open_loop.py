@@ -7,13 +7,16 @@ with the verifier's simulator and several seeds.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from optimizer.costs.closed_loop import ClosedLoop
 from optimizer.costs.measured_runs import MeasuredRun
+from optimizer.costs.shapes import Floats
 from optimizer.facts.problem import Problem
+from optimizer.reading.measurements import Measurement
 from optimizer.results.answer import Strategy
 from optimizer.verify.simulation.arrivals import TraceSource
 from optimizer.verify.simulation.engine import SimulatedEngine
@@ -21,6 +24,7 @@ from optimizer.verify.simulation.scheduler import Limits
 from optimizer.verify.simulation.steps import step_times
 from optimizer.verify.simulation.trace import Arrival
 
+Ends = tuple[float, float]
 SEEDS = 5
 SPREAD = 0.7
 """Standard deviation of the log lengths drawn where the outputs are long enough to vary (chat logs: 0.7 to 1.1)."""
@@ -56,7 +60,7 @@ def open_loop(run: MeasuredRun) -> Percentiles:
         run.shape.weight_format, run.shape.kv_format,
     )  # fmt: skip
     times = replace(step_times(problem, strategy), admit_steps=PLAYED_STEPS)
-    first, each, duration = [], [], 0.0
+    first, each, duration, tokens = [], [], 0.0, 0
     for seed in range(SEEDS):
         random = np.random.default_rng(seed)
         source = TraceSource(_arrivals(run, random))
@@ -71,7 +75,7 @@ def open_loop(run: MeasuredRun) -> Percentiles:
         first += [r.first - r.arrived for r in answered]
         each += [(r.finished - r.first) / (r.output - 1) for r in answered if r.output > 1]
         duration += done.ended_ms
-    tokens = SEEDS * row.concurrency * row.output_tokens
+        tokens += sum(r.output for r in answered)
     return Percentiles(
         float(np.mean(first)), *(float(v) for v in np.percentile(first, (50, 99))),
         float(np.mean(each)), *(float(v) for v in np.percentile(each, (50, 99))),
@@ -81,14 +85,61 @@ def open_loop(run: MeasuredRun) -> Percentiles:
 
 def _arrivals(run: MeasuredRun, random: np.random.Generator) -> list[Arrival]:
     row = run.row
-    gaps = random.exponential(1.0, row.concurrency)
-    at = np.cumsum(gaps) * 1e3 / row.rate_per_s if math.isfinite(row.rate_per_s) else np.zeros(row.concurrency)
-    lengths = np.tile([[row.prompt_tokens], [row.output_tokens]], row.concurrency).astype(np.float64)
-    if row.output_tokens >= SHORTEST_VARIED:
-        drawn = np.exp(SPREAD * random.standard_normal(lengths.shape) - SPREAD**2 / 2)
-        lengths = lengths * drawn
-    prompts, outputs = np.clip(np.rint(lengths), 1, 8 * max(row.prompt_tokens, row.output_tokens)).astype(int).tolist()
+    at = poisson_ms(row.concurrency, row.rate_per_s, random)
+    prompts, outputs = (
+        _lengths(mean, ends, row, random)
+        for mean, ends in zip((row.prompt_tokens, row.output_tokens), _ends(row), strict=True)
+    )
     return [Arrival(t, p, o) for t, p, o in zip(at.tolist(), prompts, outputs, strict=True)]
+
+
+def _lengths(mean: int, ends: Ends | None, row: Measurement, random: np.random.Generator) -> list[int]:
+    """Lengths of one run: all alike where outputs are too short to vary, else drawn."""
+    if ends is not None and ends[0] < mean < ends[1]:
+        drawn = between(*ends, float(mean), random.random(row.concurrency))
+    elif row.output_tokens >= SHORTEST_VARIED:
+        drawn = mean * np.exp(SPREAD * random.standard_normal(row.concurrency) - SPREAD**2 / 2)
+    else:
+        drawn = np.full(row.concurrency, float(mean))
+    result: list[int] = np.clip(np.rint(drawn), 1, 8 * max(row.prompt_tokens, row.output_tokens)).astype(int).tolist()
+    return result
+
+
+def between(low: float, high: float, mean: float, share: Floats) -> Floats:
+    """Quantiles of the law between two ends that only its mean is known of: exponential, cut off at the ends (the one of most entropy)."""
+    width = high - low
+    wanted = (mean - low) / width
+
+    def middle(k: float) -> float:
+        return 0.5 if abs(k) < 1e-6 else 1 / k - 1 / math.expm1(k)
+
+    below, above = -500.0, 500.0
+    for _ in range(60):
+        k = (below + above) / 2
+        below, above = (k, above) if middle(k) > wanted else (below, k)
+    if abs(k) < 1e-6:
+        return low + width * share
+    result: Floats = low - width * np.log1p(share * math.expm1(-k)) / k
+    return result
+
+
+RANGE = r"{} (\d+) ?(?:-|–|to) ?(\d+)"
+
+
+def _ends(row: Measurement) -> tuple[Ends | None, Ends | None]:
+    """Shortest and longest prompt and output that a row's note states."""
+    found = [re.search(RANGE.format(name), row.note.lower()) for name in ("prompts", "outputs")]
+    first, second = ((float(one[1]), float(one[2])) if one else None for one in found)
+    return first, second
+
+
+def poisson_ms(requests: int, rate_per_s: float, random: np.random.Generator) -> Floats:
+    """When so many requests arrive, the first at 0 and the others as long as the rate says on average; all at once without a rate."""
+    if not math.isfinite(rate_per_s) or requests < 2:
+        return np.zeros(requests)
+    gaps = random.exponential(1.0, requests - 1)
+    at: Floats = np.concatenate([[0.0], np.cumsum(gaps / gaps.mean())]) * 1e3 / rate_per_s
+    return at
 
 
 def _problem(run: MeasuredRun) -> Problem:

@@ -17,6 +17,8 @@ from optimizer.facts.problem import Problem
 PORT_STEP = 200
 """A server also takes ports from 233 above its own, one per data-parallel rank; neighbours stay clear of them."""
 DIST_PORT = 25000
+BOOTSTRAP_PORT = 7000
+"""Of the first prefill instance of a node; below the service and clear of what servers take above their own ports."""
 MEMORY_CHECK = "SGLANG_ENABLE_TP_MEMORY_INBALANCE_CHECK"
 BALANCED = 0.95
 """SGLang stops where a GPU of a server has less than 0.9 of another's free memory; what drivers take may make 0.95 of 0.9."""
@@ -158,16 +160,15 @@ def _elsewhere(launch: Launch) -> str:
     return ""
 
 
-def in_pool(side: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """``--disaggregation-mode``: docs/advanced_features/pd_disaggregation.md of SGLang."""
+def in_pool(side: str, slot: int, ranks: int) -> tuple[tuple[str, ...], dict[str, str]]:
+    """``--disaggregation-mode``: docs/advanced_features/pd_disaggregation.md of SGLang. Decode instances listen at no port for it."""
     backend = transfer_of("sglang").connector
-    return ("--disaggregation-mode", side, "--disaggregation-transfer-backend", backend), {}
+    words: tuple[str, ...] = ("--disaggregation-mode", side, "--disaggregation-transfer-backend", backend)
+    if side == "prefill":
+        words += ("--disaggregation-bootstrap-port", str(bootstrap_port(slot)))
+    return words, {}
 
 
-def pool_router(prefill: Sequence[str], decode: Sequence[str]) -> str:
-    """SGLang's own router, which pairs prefill and decode instances."""
-    words = ["python -m sglang_router.launch_router --pd-disaggregation"]
-    words += [
-        f"--{side} http://{host}:8000" for side, hosts in (("prefill", prefill), ("decode", decode)) for host in hosts
-    ]
-    return " ".join(words) + " --host 0.0.0.0 --port 8192 ($P1, $D1 … are the instances' hosts)"
+def bootstrap_port(slot: int) -> int:
+    """Where a prefill instance tells decode instances how to reach its cache."""
+    return BOOTSTRAP_PORT + slot

@@ -13,7 +13,6 @@ from optimizer.reporting.ledger import EXACT, ms, number
 from optimizer.reporting.subject import Subject
 
 MODEL = "docs/model.md, section 4"
-LATENCIES = ("prefill_p50_ms", "prefill_p99_ms", "ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "tpot_p99_ms")
 
 
 @dataclass(frozen=True, slots=True)

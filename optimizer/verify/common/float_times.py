@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
+from optimizer.verify.common.expected_tokens import computed_tokens, tokens_of_a_step
 from optimizer.verify.common.float_states import FloatStates
 from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.mixed import law_of
@@ -138,7 +139,7 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
     prefill = []
     for k, tokens in enumerate(lengths):
         alone = (whole[places, k] * times).sum(axis=1, keepdims=True) / j[k]
-        of_b = through + alone + (j[k] - 1) * passes[k] + fixed + slope * -(-work.fresh(tokens) // j[k])
+        of_b = through + alone + (j[k] - 1) * passes[k] + fixed + slope * -(-computed_tokens(work, tokens) // j[k])
         prefill.append(of_b[:, of_n])
     mean = lengths.index(work.prompt_tokens)
     longest = prefill[lengths.index(work.longest_prompt_tokens)]
@@ -151,11 +152,11 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
         prompts, each = (apart * times[:, :, None]).sum(axis=1), apart @ shares
     prompt_sum, prompt_max = (each * times).sum(axis=1), each.max(axis=1) * wait
     overlap = _overlap(prompts, shares)
-    yielded = float(work.yielded)
+    yielded = float(tokens_of_a_step(work))
     per_round = (n - 1) / work.output_tokens * yielded
     with_prompts = rounds + per_round * prompt_max[:, None]
     if depth > 1:
-        fresh = work.fresh(work.prompt_tokens)
+        fresh = computed_tokens(work, work.prompt_tokens)
         room = np.minimum(per_round, problem.search.max_num_batched_tokens / fresh)
         longer = np.maximum(0.0, prompt_sum + slope[:, 0] * fresh - prompt_max)[:, None]
         carried = room * prompt_max[:, None] + _beyond(room, longer, rounds - passed)

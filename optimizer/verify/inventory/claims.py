@@ -26,7 +26,7 @@ RATE_NOISE = Decimal("1e-9")
 
 _PARTS_DOWN = 8
 LEAST_OUTAGE = 1e-9
-"""Where the demand is not carried less often than this, no time between outages is stated."""
+"""Outages of a smaller share of the time are not timed (section 5)."""
 
 
 def needed_after_losses(inventory: InventoryProblem) -> Fraction:
@@ -274,10 +274,6 @@ def check_reliability(
         close(f"capacity.{capacity}", mine, probability, allowed)
         total += probability
     close("capacity, all together", 1.0, total, noise + found.lumped)
-
-
-RAREST_OUTAGE = 1e-9
-"""Outages of a smaller share of the time are not timed (section 5)."""
 
 
 def _check_outages(ledger: CheckLedger, inventory: InventoryProblem, found: Totals, claimed: Reliability) -> None:
