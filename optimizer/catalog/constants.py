@@ -47,7 +47,7 @@ class EngineConstants(Facts):
     """From a request's arrival to its first step, ms."""
     admit_steps: NonNegative
     """Steps that it waits for besides its own, on average, the rest of the one under way among them."""
-    admit_steps_before: dict[str, NonNegative] = {}
+    admit_steps_before: dict[str, NonNegative] = Field(default_factory=dict)
     """The same of versions before another: that of the first named here which a stated version is before."""
 
     def of_version(self, version: str | None) -> EngineConstants:
