@@ -40,7 +40,10 @@ def deploy(
         str | None, typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL")
     ] = None,
     target: Annotated[
-        str, typer.Option("--target", help="shell, ray, kubernetes, compose, systemd or slurm.")
+        str,
+        typer.Option(
+            "--target", help="shell, ray, kubernetes, compose, systemd or slurm; of pools llm-d or dynamo too."
+        ),
     ] = "shell",
     engine: Annotated[str | None, typer.Option("--engine", help=f"{NAMED}; left out, the problem's.")] = None,
     out: Annotated[

@@ -13,8 +13,9 @@ import yaml
 from optimizer.facts.engine_names import ENGINE_NAMES
 
 FOLDER = Path(__file__).parent / "data" / "printed"
-NUMBER = r"(-?\d+(?:[.,]\d+)*)"
-PLACES = {"<n>": NUMBER, "<GiB>": rf"{NUMBER}\s*G(?:i)?B"}
+NUMBER = r"(?<![\d.,])(-?\d{1,20}(?:[.,]\d{1,20}){0,9})"
+PLACES = {"<n>": NUMBER, "<GiB>": rf"{NUMBER}\s{{0,9}}G(?:i)?B"}
+"""Bounded, as every repetition in the files is: a line of a million digits or blanks takes no longer than another."""
 
 
 @dataclass(frozen=True, slots=True)

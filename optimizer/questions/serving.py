@@ -32,7 +32,7 @@ def joint_only(problem: AnyProblem) -> None:
     if serving != "joint":
         raise ProblemError(
             "serving",
-            f"{serving} is taken by optimizer solve and optimizer check; for this question state serving: joint",
+            f"{serving} is taken by optimizer solve, check, deploy, sweep and recommend; for this question state serving: joint",
         )
 
 

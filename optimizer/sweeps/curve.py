@@ -144,6 +144,8 @@ def _same(point: Point, best: Point) -> bool:
 
 
 def _choice(point: Point) -> object:
+    if point.disaggregated is not None:
+        return point.disaggregated.strategy
     return point.strategy if point.inventory is None else (point.inventory.label, point.inventory.pools)
 
 
