@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Fit the cost model's constants to measured serving runs, and say how well they carry over to models not fitted.
 
-Usage: python scripts/calibrate.py MEASUREMENTS.csv … [--write]
+Usage: python scripts/calibrate.py MEASUREMENTS.csv … [--write | --check]
 
 Prints the constants, their range over the fits that leave one model out, the errors on the models and on the GPUs left
-out, and the choices these predictions make. ``--write`` puts constants, intervals and history into optimizer/catalog/data/constants.yaml.
+out, and the choices these predictions make. ``--write`` puts constants, intervals and history into optimizer/catalog/data/constants.yaml;
+``--check`` ends with 1 where what stands there is not what these files give.
 Needs scipy (``pip install -e .[calibrate]``).
 """
 
@@ -24,13 +25,14 @@ from calibration.constants_file import digest, rounded, with_section, with_value
 from optimizer.catalog import accuracy
 from optimizer.catalog import constants as constants_of
 from optimizer.catalog.constants import CONSTANTS_FILE
+from optimizer.costs.corpus import Times
 from optimizer.costs.measured_runs import MeasuredRun, resolve
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.measured_names import Models
 from optimizer.reading.measurements import CLOSED_LOOP, DISAGGREGATED, UnusableRow, parse, read_table
 
 try:
-    from calibration.fitting import FIXED, STEP, odd_runs
+    from calibration.fitting import FIXED, STEP
     from calibration.study import Study, studied
 except ModuleNotFoundError as missing:
     if missing.name != "scipy":
@@ -76,20 +78,45 @@ def history(paths: Sequence[Path], study: Study) -> dict[str, Any]:
         "by": "scripts/calibrate.py --write",
         "data": [f"{path.name}, {digest(path)}" for path in paths],
         "runs": len(study.corpus.runs) + (len(study.queued.runs) if study.queued else 0),
-        "runs_scored_but_not_fitted": int(odd_runs(study.corpus).sum()),
         "models": sorted({*study.corpus.model.tolist(), *(study.queued.model.tolist() if study.queued else ())}),
         "method": "two-stage least squares of log times, soft L1 loss, every model weighing the same (calibration/fitting.py)",
         "fixed": list(FIXED),
         "range_leaving_one_model_out": ranges,
-        "error_percent_on_models_left_out": {
-            score.name: {
-                m: [round(v, 1) for v in (e.median, e.mean, e.p90)]
-                for m, e in (("tpot", score.tpot), ("e2e", score.e2e), ("ttft", score.ttft))
-            }
-            for score in scores.scores(study.corpus, study.by_model.times)
-            if score.by in {"kind", "model"}
-        },
+        "error_percent_on_models_left_out": _errors(study, study.by_model.times, {"kind", "model"}),
+        "error_percent_on_gpus_left_out": _errors(study, study.by_gpu.times, {"kind"}),
+        "error_percent_in_sample": _errors(study, study.fitted.predict(study.corpus), {"kind"}),
     }
+
+
+def _errors(study: Study, times: Times, by: set[str]) -> dict[str, dict[str, Any]]:
+    """Median, mean and 90th percentile of TPOT, end to end and TTFT, by kind of model or model."""
+    return {
+        score.name: {
+            "runs": score.runs,
+            **{
+                metric: [round(value, 1) for value in (error.median, error.mean, error.p90)]
+                for metric, error in (("tpot", score.tpot), ("e2e", score.e2e), ("ttft", score.ttft))
+            },
+        }
+        for score in scores.scores(study.corpus, times)
+        if score.by in by
+    }
+
+
+def stale(study: Study) -> list[str]:
+    """Shipped constants that are not those of this fit, each with both values."""
+    closed = constants_of.closed_loop_constants()
+    shipped = {name: float(getattr(constants_of.constants(), name)) for name in STEP}
+    shipped |= {f"{e}.{n}": float(v) for e, values in closed.items() for n, v in values.model_dump().items()}
+    return [
+        f"{name}: {shipped.get(name, float('nan')):.4g} is shipped, {value:.4g} is fitted"
+        for name, value in study.fitted.values().items()
+        if not np.isclose(shipped.get(name, np.nan), value, rtol=STALE)
+    ]
+
+
+STALE = 0.002
+"""Relative change of a constant above which a file is not of this fit: constants are written with four digits."""
 
 
 def save(paths: Sequence[Path], study: Study) -> None:
@@ -136,6 +163,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measurements", type=Path, nargs="+", help="CSV files of measured runs to fit on")
     parser.add_argument("--write", action="store_true", help="put the result into constants.yaml")
+    parser.add_argument("--check", action="store_true", help="exit with 1 where constants.yaml is not of this fit")
     options = parser.parse_args()
     try:
         runs = read_runs(options.measurements)
@@ -146,7 +174,9 @@ def main() -> int:
     print(report(study))
     if options.write:
         save(options.measurements, study)
-    return 0
+    old = stale(study) if options.check else []
+    print(*old, sep="\n", end="\n" if old else "", file=sys.stderr)
+    return 1 if old else 0
 
 
 if __name__ == "__main__":

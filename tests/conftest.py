@@ -18,6 +18,8 @@ SHARED = ROOT.parent / "shared"
 GENERATED = ("seed", "block")
 """Parameters that number generated cases."""
 FEWEST = {"seed": 12, "block": 3}
+CASE = "cases"
+"""What a generated test met where it says nothing of its own."""
 EVERY = {"seed": 4, "block": 6}
 """Of so many cases or more, one in so many is in the ordinary run."""
 LONG_CASES = Path(__file__).with_name("long_cases.txt")
@@ -33,6 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in GENERATED:
             if spec is None or name not in spec.params:
                 continue
+            item.user_properties.append(("met", CASE))
             heavy = item.get_closest_marker("heavy")
             if heavy and spec.params[name] in heavy.args:
                 item.add_marker(pytest.mark.long)
@@ -70,7 +73,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             test = report.nodeid.split("[")[0]
             found[test].update(what for name, what in getattr(report, "user_properties", ()) if name == "met")
     said = [
-        f"{test}: {', '.join(f'{n} {what}' for what, n in sorted(cases.items()))}"
+        f"{test}: {', '.join(f'{n} {what}' for what, n in sorted(_own(cases).items()))}"
         for test, cases in sorted(found.items())
         if cases
     ]
@@ -78,6 +81,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("generated cases")
         for line in said:
             terminalreporter.line(line)
+
+
+def _own(cases: Counter[str]) -> Counter[str]:
+    """What a test says of its cases, else how many there were."""
+    return Counter({what: n for what, n in cases.items() if what != CASE}) or cases
 
 
 @pytest.fixture

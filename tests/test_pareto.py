@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def test_generated_inventories(seed: int) -> None:
 
 @pytest.mark.heavy(7, 13)
 @pytest.mark.parametrize("seed", [0, 7, 10, 13, 21])
-def test_steps_of_what_is_served_against_every_plan(seed: int) -> None:
+def test_steps_of_what_is_served_against_every_plan(seed: int, met: Callable[[str], None]) -> None:
     """Latency against availability alone: the whole front, each point against every plan valued by itself."""
     problem = narrowed(inventory_from_dict(random_inventory(seed)))
     candidates = Candidates(problem)
@@ -178,6 +179,7 @@ def test_steps_of_what_is_served_against_every_plan(seed: int) -> None:
     front = pareto(problem, ("latency", "availability"), points=200)
     if not placed:
         assert front.status == "infeasible"
+        met("nothing to compare")
         return
     assert front.status == "proved" and front.on_front == len(front.points) and not front.mismatches
     assert any("nothing serves more" in said for said in front.proof)
@@ -191,6 +193,7 @@ def test_steps_of_what_is_served_against_every_plan(seed: int) -> None:
             point.request_mean_ms <= one.split.mean_ms + 1 and point.not_served <= 1 - one.value.availability + 1e-12
             for point in front.points
         )
+    met("compared")
 
 
 def test_a_front_that_is_not_settled_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

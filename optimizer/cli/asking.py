@@ -44,7 +44,10 @@ OPTIONS: dict[str, Any] = {
     "max_sequence": _option(int, "--max-sequence", "Longest request that must be served, tokens.", "TOKENS"),
     "engine": _option(str, "--engine", f"{NAMED}.", "NAME"),
     "objective": _option(
-        str, "--objective", "balanced, latency, fault-tolerance, throughput, capacity or fewest-gpus.", "PRESET"
+        str,
+        "--objective",
+        "balanced, latency, fault-tolerance, throughput, capacity, fewest-gpus or cheapest.",
+        "PRESET",
     ),
 }
 SAVE = Annotated[
@@ -100,7 +103,12 @@ def asks(
             said = {**usual, **{name: value for name, value in said.items() if value is not None}}
         if decides:
             given["fixed"] = _fixed({name: given.pop(name, None) for name in DECISIONS})
-        command(_question(problem, said, save), **given)
+        question = _question(problem, said, save)
+        if command.__name__ not in TAKE.get(question.kind, (command.__name__,)):
+            from optimizer.questions.refused import not_of
+
+            raise not_of(question.kind, f"optimizer {command.__name__.replace('_', '-')}")
+        command(question, **given)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [
@@ -114,6 +122,10 @@ def asks(
     asked.__annotations__ = {one.name: one.annotation for one in parameters}
     del asked.__wrapped__
     return asked
+
+
+TAKE = {"models": ("solve", "check"), "day": ("solve",)}
+"""Commands that take several models (``models:``), and load that changes over the day (``workload.profile``)."""
 
 
 def _option_of(name: str, kind: Any) -> inspect.Parameter:

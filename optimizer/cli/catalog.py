@@ -51,16 +51,23 @@ def _catalog(kind: str, as_json: bool) -> None:
 
 def schema(
     kind: Annotated[
-        str, typer.Option("--kind", help="hardware (equal nodes), cluster (an inventory) or chain.", metavar="KIND")
+        str,
+        typer.Option(
+            "--kind",
+            help="hardware, day (hours of it), models (several), cluster or chain.",
+            metavar="KIND",
+        ),
     ] = "hardware",
     answer: Annotated[
         bool, typer.Option("--answer", help="Of what commands print with --json and of report.json, for all kinds.")
     ] = False,
 ) -> None:
-    """The JSON Schema of the problem file, of each of its three kinds; or of the answers (--answer)."""
+    """The JSON Schema of the problem file, of each of its kinds; or of the answers (--answer)."""
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.errors import ProblemError, closest
     from optimizer.facts.file import ProblemFile
+    from optimizer.facts.profile import DayFile
+    from optimizer.facts.several import SeveralFile
     from optimizer.reading.inventory_input import file_schema
     from optimizer.reading.templates import ANSWERED_AS
     from optimizer.render.as_json import dumps
@@ -73,6 +80,8 @@ def schema(
         return
     schemas = {
         "hardware": ProblemFile.model_json_schema,
+        "day": DayFile.model_json_schema,
+        "models": SeveralFile.model_json_schema,
         "cluster": file_schema,
         "chain": ChainProblem.model_json_schema,
     }

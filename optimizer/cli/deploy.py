@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import Question
-    from optimizer.results.answer import Answer, Fixed
+    from optimizer.results.answer import Answer, CheckAnswer, Fixed
     from optimizer.results.inventory import InventoryAnswer
+    from optimizer.results.pools import FixedPools, PoolsAnswer
 
 
 def register(app: typer.Typer) -> None:
@@ -32,8 +33,17 @@ def register(app: typer.Typer) -> None:
 def deploy(
     question: Question,
     fixed: Fixed,
+    prefill: Annotated[
+        str | None, typer.Option("--prefill", help="Pools of your own, as for check: tp=4,count=2.", metavar="POOL")
+    ] = None,
+    decode: Annotated[
+        str | None, typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL")
+    ] = None,
     target: Annotated[
-        str, typer.Option("--target", help="shell, ray, kubernetes, compose, systemd or slurm.")
+        str,
+        typer.Option(
+            "--target", help="shell, ray, kubernetes, compose, systemd or slurm; of pools llm-d or dynamo too."
+        ),
     ] = "shell",
     engine: Annotated[str | None, typer.Option("--engine", help=f"{NAMED}; left out, the problem's.")] = None,
     out: Annotated[
@@ -76,6 +86,7 @@ def deploy(
     from optimizer.deployment.options import resolve_options, with_hosts
     from optimizer.deployment.plan import plan_lines
     from optimizer.deployment.service import build_service as service_of
+    from optimizer.reading.pools import pools_of
     from optimizer.render.folder import check_folder, write_folder
     from optimizer.version import __version__
 
@@ -93,7 +104,7 @@ def deploy(
         image=image,
         namespace=namespace,
     )
-    chosen, _ = _choose(stated, fixed, limit, force)
+    chosen, _ = _choose(stated, fixed, pools_of(prefill, decode), limit, force)
     options = with_hosts(options, hosts, chosen.placement.nodes)
     title = f"{chosen.title(options.engine_name)}; made by optimizer {__version__}"
     service = service_of(chosen, options, title)
@@ -112,15 +123,15 @@ def deploy(
 
 
 def planned(
-    question: Question, fixed: Fixed, engine: str | None, model_id: str | None
-) -> tuple[Service, Answer | InventoryAnswer]:
+    question: Question, fixed: Fixed, pools: FixedPools | None, engine: str | None, model_id: str | None
+) -> tuple[Service, Answer | InventoryAnswer | PoolsAnswer]:
     """The service that ``deploy`` would write, and the answer that it is made from."""
     from optimizer.deployment.options import resolve_options
     from optimizer.deployment.service import build_service
 
     stated = _with_engine(_launched(question), engine)
     options = resolve_options(stated.model, stated.engine, "shell", model_id=model_id)
-    chosen, answer = _choose(stated, fixed, None, True)
+    chosen, answer = _choose(stated, fixed, pools, None, True)
     return build_service(chosen, options, chosen.title(options.engine_name)), answer
 
 
@@ -140,18 +151,22 @@ def _with_engine(problem: Problem | InventoryProblem, engine: str | None) -> Pro
 
 
 def _choose(
-    problem: Problem | InventoryProblem, fixed: Fixed, limit: float | None, force: bool
-) -> tuple[Chosen, Answer | InventoryAnswer]:
+    problem: Problem | InventoryProblem, fixed: Fixed, pools: FixedPools | None, limit: float | None, force: bool
+) -> tuple[Chosen, Answer | InventoryAnswer | PoolsAnswer]:
     """What to launch; leaves with a sentence where there is nothing, or nothing that keeps every rule."""
     from optimizer.deployment.chosen import chosen_of, chosen_of_inventory
     from optimizer.facts.errors import ProblemError
     from optimizer.facts.problem import Problem as Plain
+    from optimizer.questions.deploy import chosen_pools
+    from optimizer.results.pools import PoolsAnswer
 
     checked = fixed.any
-    answer: Answer | InventoryAnswer
+    answer: Answer | InventoryAnswer | PoolsAnswer
     if isinstance(problem, Plain):
-        answer = _answer(problem, fixed if checked else None, limit)
+        answer = _answer(problem, fixed, pools, limit)
         found = answer.strategy is not None
+    elif pools is not None:
+        raise ProblemError("--prefill", "pools are for equal nodes (hardware:) so far")
     else:
         answer = _inventory_answer(problem, fixed if checked else None, limit)
         found = answer.placement is not None
@@ -172,7 +187,9 @@ def _choose(
             codes.NO,
         )
     try:
-        if isinstance(problem, Plain):
+        if isinstance(answer, PoolsAnswer):
+            chosen = chosen_pools(cast("Problem", problem), answer)
+        elif isinstance(problem, Plain):
             chosen = chosen_of(problem, cast("Answer", answer))
         else:
             chosen = chosen_of_inventory(problem, cast("InventoryAnswer", answer), checked)
@@ -186,14 +203,17 @@ def _choose(
     return chosen, answer
 
 
-def _answer(problem: Problem, fixed: Fixed | None, limit: float | None) -> Answer:
-    from optimizer.questions.uniform import check, solve
+def _answer(
+    problem: Problem, fixed: Fixed, pools: FixedPools | None, limit: float | None
+) -> Answer | CheckAnswer | PoolsAnswer:
+    from optimizer.questions.check import check
+    from optimizer.questions.solve import solve
     from optimizer.render.progress import LiveLine
 
     with LiveLine() as live:
-        if fixed is None:
+        if not fixed.any and pools is None:
             return solve(problem, time_limit_s=limit, progress=live, repairs=False)
-        return check(problem, fixed, time_limit_s=limit, progress=live, repairs=False)
+        return check(problem, fixed, pools=pools, time_limit_s=limit, progress=live, repairs=False)
 
 
 def _inventory_answer(problem: InventoryProblem, fixed: Fixed | None, limit: float | None) -> InventoryAnswer:

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
-    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer
+    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer
 
 TimeLimit = Annotated[
     float | None,
@@ -86,13 +89,14 @@ def solve(
             gap=enough,
         )
         answered()
-        if simulate or trace:
+        if (simulate or trace) and question.kind not in ("models", "day"):
             answer = _simulated(problem, answer, played)
-    said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
+    repairable = question.kind not in ("chain", "day")
+    said = apply(question.stated, answer, apply_repair, out, force) if repairable else None
     if svg is not None:
         _draw(answer, svg)
     _show(problem, answer, json, full)
-    if not json and question.kind != "chain":
+    if not json and repairable:
         say_none(answer, asked=True)
     tell(said)
     _leave(answer, codes.of_solve(answer))
@@ -103,7 +107,11 @@ def check(
     fixed: Fixed,
     prefill: Annotated[
         str | None,
-        typer.Option("--prefill", help="Judge pools: tp=4,count=2 of prefill (docs/disaggregated.md).", metavar="POOL"),
+        typer.Option(
+            "--prefill",
+            help="Judge pools: tp=4,count=2 of prefill, group=NAME with cluster (docs/disaggregated.md).",
+            metavar="POOL",
+        ),
     ] = None,
     decode: Annotated[
         str | None,
@@ -153,7 +161,7 @@ def check(
             repairs=helping,
         )
         answered()
-        if simulate or trace:
+        if (simulate or trace) and question.kind != "models":
             answer = _simulated(problem, answer, played)
     said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
     _show(problem, answer, json, full)
@@ -200,9 +208,13 @@ def _show(problem: Any, answer: AnyAnswer, as_json: bool, full: bool) -> None:
 def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     """The launch line of what keeps every rule and was verified."""
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.day import DayAnswer
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
-    if isinstance(answer, ChainAnswer) or answer.status not in ("optimal", "feasible"):
+    unlike = ChainAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer
+    if isinstance(answer, unlike) or answer.status not in ("optimal", "feasible"):
         return ()
     if not answer.verification.passed:
         return ()

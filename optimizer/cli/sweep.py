@@ -17,6 +17,7 @@ from optimizer.questions import codes
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.sweeps.points import Point
+    from optimizer.sweeps.run import SweepPlan
 
 
 Nodes = Annotated[
@@ -66,6 +67,7 @@ def sweep(
     address: Annotated[
         str | None, typer.Option("--address", help="Of a Ray cluster that runs already.", metavar="ADDRESS")
     ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Print every line, not one screen.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line, in input order.")] = False,
 ) -> None:
     """Solve at many GPU counts and in many scenarios: each point proved and verified, the curve read for you."""
@@ -109,9 +111,9 @@ def sweep(
         # Closing ends the worker processes and the journal in order.
         solved.close()
         raise Interrupted(codes.INTERRUPTED, _interrupted(out, len(points), many)) from None
-    _write(points, asked.stated.default_name, csv, parquet, plot)
+    _write(points, asked, csv, parquet, plot)
     if not json:
-        print_sweep(points, curves(points))
+        print_sweep(points, curves(points), everything=everything)
     _leave(points)
 
 
@@ -154,7 +156,7 @@ def _interrupted(out: str | None, done: int, many: int) -> str:
     return f"interrupted; what is solved is kept in {out}.journal, and the same command goes on from there"
 
 
-def _write(points: list[Point], title: str, csv: str | None, parquet: str | None, plot: str | None) -> None:
+def _write(points: list[Point], asked: SweepPlan, csv: str | None, parquet: str | None, plot: str | None) -> None:
     from optimizer.sweeps.table import write_csv, write_parquet
     from optimizer.writing.files import write_file
 
@@ -165,7 +167,8 @@ def _write(points: list[Point], title: str, csv: str | None, parquet: str | None
     if plot is not None:
         from optimizer.render.sweep_plot import plot as draw
 
-        write_file(Path(plot), draw(points, title, plot), "--plot")
+        title = str(asked.stated.value("name") or asked.stated.default_name)
+        write_file(Path(plot), draw(points, title, plot, asked.limits), "--plot")
 
 
 def _leave(points: list[Point]) -> None:

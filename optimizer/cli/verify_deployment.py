@@ -33,6 +33,12 @@ def verify_deployment(
     question: Question,
     fixed: Fixed,
     url: Annotated[str, typer.Argument(help="Of the router, or of the only engine: http://HOST:PORT.", metavar="URL")],
+    prefill: Annotated[
+        str | None, typer.Option("--prefill", help="Pools of your own, as for check: tp=4,count=2.", metavar="POOL")
+    ] = None,
+    decode: Annotated[
+        str | None, typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL")
+    ] = None,
     engines: Annotated[
         str | None, typer.Option("--engines", help="Engines to ask one by one: HOST:PORT,HOST:PORT,…")
     ] = None,
@@ -52,9 +58,10 @@ def verify_deployment(
     """Ask a running service whether it is what was planned, and name each difference."""
     from optimizer.cli.deploy import planned
     from optimizer.questions.verify_deployment import findings_of
+    from optimizer.reading.pools import pools_of
     from optimizer.render.findings import findings_json, findings_text
 
-    service, answer = planned(question, fixed, engine, model_id)
+    service, answer = planned(question, fixed, pools_of(prefill, decode), engine, model_id)
     found = findings_of(service, answer, url, engines=engines, logs=tuple(log or ()), load=load, requests=requests)
     typer.echo(findings_json(found) if json_ else findings_text(service.title, found))
     raise typer.Exit(1 if any(one.same is False for one in found) else 0)

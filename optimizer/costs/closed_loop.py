@@ -10,7 +10,8 @@ progress or waiting for KV memory. Step and prefill times are the ``StepModel``'
     wait  = (C / n − 1) · (TTFT0 + (output − 1) · TPOT)          stage, per rank.  Little's law past the capacity
     TTFT  = TTFT0 + wait
 
-b (bunching of prompts), t0 (ms) and d (steps) belong to the engine: ``closed_loop`` in ``catalog/data/constants.yaml``.
+b (bunching of prompts), t0 (ms) and d (steps) belong to the engine: ``closed_loop`` in ``catalog/data/constants.yaml``. b is 1/2
+where requests of one length begin and end together: of n prompts that wait at once, half are before one's own on average.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ NETWORK_GBIT_PER_GPU = 400
 INFERENCEMAX_MEAN = 0.9
 LENGTH_SPREAD = 0.2 / 0.9
 """Width of the lengths that InferenceMAX draws (0.8 to 1.0 of the stated), over their mean."""
+HALF = 0.5
+"""Of the prompts that wait at once, those before a request's own, on average."""
 GUESS_ACCEPTANCE = 0.8
 """Of guessed tokens where a run says only that there are some: vLLM measured 0.81 to 0.82 for DeepSeek-R1's own module and one
 token (https://github.com/vllm-project/vllm/pull/12755), later ones are accepted less often."""
@@ -95,6 +98,7 @@ class ClosedLoop:
         memory_utilization: share of GPU memory the engine may use.
         gpus_per_node: GPUs of a node where it is not the usual one.
         guessed: tokens that the model's own multi-token prediction guesses in a step.
+        together: (S,) whether the requests of a layout begin and end together; left out, none do.
     """
 
     def __init__(
@@ -110,6 +114,7 @@ class ClosedLoop:
         reserves: Bools | None = None,
         gpus_per_node: int | None = None,
         guessed: int = 0,
+        together: Bools | None = None,
     ) -> None:
         self.ranks = ranks[:, None].astype(np.float64)
         self.waves = np.zeros_like(ranks)[:, None] if waves is None else waves[:, None]
@@ -131,6 +136,7 @@ class ClosedLoop:
         self.memory_bytes = memory_utilization * gpu.memory_bytes
         self.memory_share = memory_utilization
         self.reserves = np.zeros(len(ranks), dtype=np.bool_) if reserves is None else reserves
+        self.together = np.zeros(len(ranks), dtype=np.bool_) if together is None else together
 
     def weights_fit(self, constants: CostConstants) -> Bools:
         """(S,) whether the weights alone fit the whole memory of a GPU: where not, no such run can have happened."""
@@ -138,6 +144,15 @@ class ClosedLoop:
             self.problem, constants, self.table, layer_arrays(self.problem, constants, self.table)
         ).weights
         result: Bools = weights.max(axis=1) <= self.problem.hardware.gpu.memory_bytes
+        return result
+
+    def cache_bytes(self, constants: CostConstants) -> Floats:
+        """(S,) bytes of the prompt's cache on a GPU of the first stage, windows and states not counted apart."""
+        arrays = layer_arrays(self.problem, constants, self.table)
+        steps = StepModel(
+            self.problem, constants, self.table, arrays, link_costs(self.problem.hardware, constants, self.table)
+        )
+        result: Floats = np.einsum("sk,sk->s", steps.counts[:, 0], arrays.kv_bytes_per_token) * self.prompt_tokens
         return result
 
     def step_times(self, constants: CostConstants, concurrency: Ints) -> StepTimes:
@@ -178,7 +193,7 @@ class ClosedLoop:
         """Mean TTFT and TPOT at (S, B) concurrent requests, with the engine constants of each of the S layouts."""
         bunching, start_ms, steps = np.array([(e.bunching, e.start_ms, e.steps) for e in engines]).T[:, :, None]
         n, decode, output = times.running, times.decode_ms, self.output_tokens[:, None]
-        met = self._met(times, bunching * (n - 1))
+        met = self._met(times, np.where(self.together[:, None], HALF, bunching) * (n - 1))
         tpot = decode + (n - 1 - met) * times.occupancy_ms / output
         admitted = start_ms + steps * decode * self.yielded + times.prompt_ms + met * times.occupancy_ms
         wait = (concurrency / n - 1) * (admitted + (output - 1) * tpot)

@@ -14,18 +14,20 @@ from optimizer.engines.registry import measured_as
 
 METRICS = ("tpot", "e2e", "ttft")
 Times = dict[str, Floats]
+_Key = tuple[Shape, int, int, int, str, int, bool]
+"""Shape, ranks, prompt, output, engine, waves, whether requests begin and end together."""
 
 
 class _Group:
     """Runs of one model on one GPU type: layouts × concurrencies, and where each run stands in that grid."""
 
     def __init__(self, runs: Sequence[MeasuredRun], rows: Sequence[int]) -> None:
-        layouts: dict[tuple[Shape, int, int, int, str, int], list[int]] = {}
-        position: dict[tuple[Shape, int, int, int, str, int], int] = {}
+        layouts: dict[_Key, list[int]] = {}
+        position: dict[_Key, int] = {}
         cells: list[tuple[int, int]] = []
         for run in runs:
             row = run.row
-            key = (run.shape, row.ranks, row.prompt_tokens, row.output_tokens, row.engine, row.waves)
+            key = (run.shape, row.ranks, row.prompt_tokens, row.output_tokens, row.engine, row.waves, row.together)
             column = layouts.setdefault(key, [])
             if row.concurrency not in column:
                 column.append(row.concurrency)
@@ -39,6 +41,7 @@ class _Group:
         shapes = [key[0] for key in layouts]
         nodes = runs[0].row.nodes
         per_node = -(-runs[0].row.gpus // nodes) if nodes > 1 else None
+        together = np.array([key[6] for key in layouts], dtype=np.bool_)
         self.output = output
         """Stated output tokens: what a file's end-to-end times count, whatever the mean was."""
         known = [measured_as(name) for name in self.engines]
@@ -54,6 +57,7 @@ class _Group:
             reserves=reserves,
             gpus_per_node=per_node,
             guessed=runs[0].row.guessed,
+            together=together,
         )
 
     def steps_by_run(self, steps: StepTimes) -> StepTimes:

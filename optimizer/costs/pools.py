@@ -44,6 +44,16 @@ def link_between(hardware: HardwareFacts) -> PoolLink:
     return PoolLink("network", share, hardware.internode_latency_us / 1e3)
 
 
+def link_across(hardware: HardwareFacts, latency_us: float) -> PoolLink:
+    """What a GPU of a group has of its node's network, where the other end stands on another group.
+
+    Args:
+        hardware: of this end's group.
+        latency_us: the longest of any group's network.
+    """
+    return PoolLink("network", hardware.internode_gbit_per_s / 8 * 1e6 / hardware.gpus_per_node, latency_us / 1e3)
+
+
 @dataclass(frozen=True, slots=True)
 class Waits:
     """Of one queue with Poisson arrivals, (Q,): share of the time busy, mean wait and its 99th percentile, ms."""
@@ -111,11 +121,11 @@ class DecodeLoad:
 class PoolCosts:
     """Times and bytes of S shapes without stages, as prefill and as decode instances."""
 
-    def __init__(self, problem: Problem, shapes: Sequence[Shape]) -> None:
+    def __init__(self, problem: Problem, shapes: Sequence[Shape], link: PoolLink | None = None) -> None:
         self.problem = problem
         self.costs = AnalyticCosts(problem, shapes)
-        self.link = link_between(problem.hardware)
-        self.engine = constants().engines[problem.engine]
+        self.link = link_between(problem.hardware) if link is None else link
+        self.engine = constants().engine(problem.engine, problem.engine_version)
         self.slots = chain_length(problem)
         law: dict[int, int] = {}
         for one in problem.requests:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer
 from optimizer.results.bench_plan import BenchPlan, PlannedRun
+from optimizer.writing.quoting import shell_word
 
 REQUESTS_EACH = 10
 """Requests for each in progress."""
 FEWEST_REQUESTS = 20
-USUAL_PORT = "8000"
+USUAL_PORT = 8000
 
 
 def bench_commands(problem: Problem, plan: BenchPlan, answers: Mapping[int, Answer], file: str) -> list[str]:
@@ -32,10 +33,10 @@ def bench_commands(problem: Problem, plan: BenchPlan, answers: Mapping[int, Answ
             "",
         ]
     for tp in dict.fromkeys(run.tensor_parallel for run in plan.runs):
-        launched = _launch(problem, answers.get(tp))
-        lines += [f"# Start one instance at TP {tp}, and wait until it answers:", launched]
+        launched, port = _launch(problem, answers.get(tp))
+        lines += [f"# Start one instance at TP {tp}, and wait until it answers:", *launched]
         runs = [(number, run) for number, run in enumerate(plan.runs, 1) if run.tensor_parallel == tp]
-        lines += [_load(problem, number, run, _port(launched)) for number, run in runs]
+        lines += [_load(problem, number, run, port) for number, run in runs]
         table = f"runs-tp{tp}.csv"
         tables.append(table)
         lines += [
@@ -45,30 +46,37 @@ def bench_commands(problem: Problem, plan: BenchPlan, answers: Mapping[int, Answ
         ]
     lines += [
         f"optimizer calibrate {' '.join(tables)} --out my-constants.yaml",
-        f"optimizer solve {shlex.quote(file)} --constants my-constants.yaml",
+        f"optimizer solve {shell_word(_path(file))} --constants my-constants.yaml",
     ]
     return lines
 
 
-def _launch(problem: Problem, answer: Answer | None) -> str:
-    """The command of one instance, or a comment that says why there is none."""
-    from optimizer.deployment.line import launch_lines
-
-    said = launch_lines(problem, answer) if answer is not None else ()
-    found = next((one for one in said if one.startswith("Launch")), None)
-    if found is not None:
-        label, command = found.split(": ", 1)
-        others = "more on the other nodes" in label
-        return command + ("\n# ... and on its other nodes: optimizer deploy writes every command" if others else "")
-    return f"# {said[0] if said else 'no launch line for this layout'}"
+def _path(file: str) -> str:
+    """A file as no command takes it for an option."""
+    return f"./{file}" if file.startswith("-") else file
 
 
-def _port(launched: str) -> str:
-    found = re.search(r"--port[ =](\d+)", launched)
-    return found[1] if found else USUAL_PORT
+def _launch(problem: Problem, answer: Answer | None) -> tuple[list[str], int]:
+    """(commands of one instance, or a comment that says why there is none, and where it answers)."""
+    from optimizer.deployment.line import NotLaunchedError, launches_of
+
+    try:
+        found = launches_of(problem, answer) if answer is not None else ()
+    except NotLaunchedError as error:
+        return [f"# Not launched as it is: {' '.join(str(error).split())}"], USUAL_PORT
+    if not found:
+        return ["# no launch line for this layout"], USUAL_PORT
+    line, lines = found[0], list[str]()
+    if line.settings_file:
+        text = json.dumps(dict(line.settings))
+        lines.append(f"printf '%s\\n' {shlex.quote(text)} > {shlex.quote(line.settings_file)}")
+    lines.append(line.command)
+    if line.further:
+        lines.append("# ... and on its other nodes: optimizer deploy writes every command")
+    return lines, line.port
 
 
-def _load(problem: Problem, number: int, run: PlannedRun, port: str) -> str:
+def _load(problem: Problem, number: int, run: PlannedRun, port: int) -> str:
     served = problem.model.huggingface_id or problem.model.name
     words: Sequence[object] = (
         "vllm", "bench", "serve", "--backend", "openai", "--base-url", f"http://localhost:{port}", "--model", served,

@@ -10,7 +10,9 @@ from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, CheckAnswer, Metrics, ObjectiveResult, RuleResult
 from optimizer.results.inventory import InventoryAnswer, stage_problems
+from optimizer.results.place_pools import ROLES, place_pools
 from optimizer.results.placement import GpuPlace, Placement, place_evenly
+from optimizer.results.pools import PoolsAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,12 @@ class Chosen:
     broken: tuple[str, ...]
     routers: int = 2
     """Nodes that get a router: one more than the nodes that may be lost, and two at least."""
+    roles: tuple[str, ...] = ()
+    """``prefill`` and ``decode`` by the number of the pool; empty where every instance does both."""
+    may_lose_of: tuple[int, ...] = ()
+    """Instances of each role that may be away, those of both at the same time."""
+    link: str = ""
+    """What cache crosses between them: NVLink, PCIe or network."""
 
     def title(self, engine_name: str) -> str:
         """One line for the head of every file."""
@@ -55,6 +63,37 @@ def chosen_of(problem: Problem, answer: Answer) -> Chosen:
         _verdict(answer.status, answer.objective, bool(broken), isinstance(answer, CheckAnswer)),
         broken,
         max(2, 1 + problem.requirements.survive.node),
+    )
+
+
+def chosen_of_pools(problem: Problem, answer: PoolsAnswer, may_lose_of: tuple[int, int] = (0, 0)) -> Chosen:
+    """The pools of an answer about prefill and decode instances.
+
+    Args:
+        may_lose_of: instances of prefill and of decode that may be away at the same time.
+
+    Raises:
+        ValueError: the answer has no pools, or they find no room.
+    """
+    if answer.strategy is None:
+        raise ValueError("the answer has no pools")
+    length = {"max_sequence_tokens": problem.max_sequence_tokens}
+    served = problem.model_copy(
+        update={"serving": "joint", "requirements": problem.requirements.model_copy(update=length)}
+    )
+    broken = _broken(answer.rules)
+    return Chosen(
+        problem.name,
+        answer.label,
+        ((served,), (served,)),
+        place_pools(problem, answer.strategy),
+        0 if broken else sum(may_lose_of),
+        _verdict(answer.status, answer.objective, bool(broken), answer.feasible is not None),
+        broken,
+        max(2, 1 + problem.requirements.survive.node),
+        ROLES,
+        (0, 0) if broken else may_lose_of,
+        answer.link,
     )
 
 

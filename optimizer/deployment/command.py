@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-HEAD, RANK, FOLDER = "@head@", "@rank@", "@folder@"
-"""Marks: address of the instance's first node, the number of this node in the instance, where the launch files lie."""
+HEAD, RANK, FOLDER, NODE = "@head@", "@rank@", "@folder@", "@node@"
+"""Marks: address of the instance's first node, the number of this node in the instance, where the launch files lie, this node's address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,10 @@ class Command:
     def filled(self, head: str, rank: str, folder: str = ".") -> tuple[str, ...]:
         """The arguments with the marks replaced."""
         return tuple(word.replace(HEAD, head).replace(RANK, rank).replace(FOLDER, folder) for word in self.arguments)
+
+    def environment_on(self, node: str) -> dict[str, str]:
+        """The environment with the mark of the node's own address replaced."""
+        return {name: value.replace(NODE, node) for name, value in self.environment.items()}
 
     def value(self, flag: str) -> str | None:
         """The value of a flag; None where it is not set."""

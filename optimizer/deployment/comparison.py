@@ -11,6 +11,7 @@ from optimizer.deployment.service import Engine, Service
 from optimizer.engines.registry import engine_of
 from optimizer.facts.errors import ProblemError
 from optimizer.results.answer import Metrics
+from optimizer.results.pools import PoolsMetrics
 
 CACHE_SHORT = 0.95
 """The plan's cache is what fits by calculation; an engine that holds at least this share of it is as planned."""
@@ -37,14 +38,18 @@ class PlanDifference:
 
 
 def compare_engine(
-    service: Service, metrics: Sequence[Metrics], seen: Seen, engines: Sequence[Engine]
+    service: Service, caches: Sequence[int], seen: Seen, engines: Sequence[Engine]
 ) -> list[PlanDifference]:
-    """One engine beside the instances that it may be (through a router: any of them); the one it is most like counts."""
-    found = [_engine(service, metrics[engine.instance.pool], seen, engine) for engine in engines]
+    """One engine beside the instances that it may be (through a router: any of them); the one it is most like counts.
+
+    Args:
+        caches: tokens that the cache of a replica of each pool holds by the plan.
+    """
+    found = [_engine(service, caches[engine.instance.pool], seen, engine) for engine in engines]
     return min(found, key=lambda one: sum(finding.same is False for finding in one))
 
 
-def _engine(service: Service, metrics: Metrics, seen: Seen, engine: Engine) -> list[PlanDifference]:
+def _engine(service: Service, planned: int, seen: Seen, engine: Engine) -> list[PlanDifference]:
     strategy, ranks = engine.instance.strategy, engine.instance.replicas
     longest = service.problems[engine.instance.pool][0].max_sequence_tokens
     sequences = strategy.max_num_seqs * (ranks if engine_of(service.options.engine).sequences_of == "server" else 1)
@@ -55,7 +60,9 @@ def _engine(service: Service, metrics: Metrics, seen: Seen, engine: Engine) -> l
     ]
     for name in ("tensor_parallel", "pipeline_parallel"):
         rows.append(_row(seen.where, name.replace("_", " "), getattr(strategy, name), seen.sizes.get(name)))
-    planned, there = metrics.kv_cache_tokens, seen.kv_cache_tokens
+    if engine.role:
+        rows.append(_row(seen.where, "pool", engine.role, seen.role))
+    there = seen.kv_cache_tokens
     same = None if there is None else there >= CACHE_SHORT * planned
     rows.append(PlanDifference(seen.where, "KV cache", f"{planned:,} tokens", _told(there, " tokens"), same))
     return rows
@@ -69,8 +76,22 @@ def compare_up(service: Service, up: tuple[int, int] | None) -> PlanDifference:
     return PlanDifference("router", "instances up", str(count), f"{up[0]} of {up[1]}", up == (count, count))
 
 
+def compare_pools_up(service: Service, up: Mapping[str, tuple[int, int]] | None) -> list[PlanDifference]:
+    """Instances of each pool that are up, by the word of the engine's own router."""
+    rows = []
+    for role in service.roles:
+        count, found = len(service.of_role(role)), None if up is None else up[role]
+        said = "not told" if found is None else f"{found[0]} of {found[1]}"
+        rows.append(PlanDifference("router", f"{role} instances up", str(count), said, found == (count, count)))
+    return rows
+
+
 def compare_load(
-    metrics: Metrics, limits: Mapping[str, float | None], rate: float, measured: Mapping[str, Any], where: str
+    metrics: Metrics | PoolsMetrics,
+    limits: Mapping[str, float | None],
+    rate: float,
+    measured: Mapping[str, Any],
+    where: str,
 ) -> list[PlanDifference]:
     """Measured percentiles beside predicted ones. A limit that was asked for and is not met differs; a prediction alone does not.
 

@@ -7,6 +7,8 @@ from typing import Any
 from optimizer.deployment.limits import STOP_S, start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import AMD, CACHE
+from optimizer.deployment.pool_router import IMAGE as POOL_IMAGE
+from optimizer.deployment.pool_router import install
 from optimizer.deployment.router import IMAGE
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.shell import ROUTE, SUPERVISE, SUPERVISOR, router_files, supervisor_files
@@ -22,9 +24,9 @@ def compose_files(service: Service) -> dict[str, str]:
     """File names and contents."""
     files: dict[str, str] = {}
     for node in service.nodes:
-        services = {engine.instance.name: _engine(service, engine, number) for engine, number in service.on(node)}
+        services = {engine.instance.name: _engine(service, engine, number, node) for engine, number in service.on(node)}
         if node in service.routers:
-            services["router"] = _router()
+            services["router"] = _pool_router(service) if service.pooled else _router()
         document = {"services": services, "volumes": {"huggingface": {}}}
         files[f"compose-{service.host(node)}.yaml"] = yaml_text(document, title=service.title)
     return {**files, **service.settings_files(), **supervisor_files(), **router_files(service)}
@@ -44,7 +46,20 @@ def _router() -> dict[str, Any]:
     }
 
 
-def _engine(service: Service, engine: Engine, number: int) -> dict[str, Any]:
+def _pool_router(service: Service) -> dict[str, Any]:
+    ask = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{SERVICE_PORT}/readiness', timeout=5)"
+    return {
+        "image": POOL_IMAGE,
+        "entrypoint": ["bash", "-c", f"{install(service)} && exec bash {LAUNCH}/start-router.sh run"],
+        "network_mode": "host",
+        "volumes": [f"./start-router.sh:{LAUNCH}/start-router.sh:ro"],
+        "restart": "unless-stopped",
+        "stop_grace_period": f"{STOP_S + 10}s",
+        "healthcheck": {"test": ["CMD", "python3", "-c", ask], "interval": "10s", "timeout": "6s", "retries": 3},
+    }
+
+
+def _engine(service: Service, engine: Engine, number: int, node: str) -> dict[str, Any]:
     command = engine.commands[number]
     words = command.filled(service.host(engine.launch.head), str(number), LAUNCH)
     several = len(engine.commands) > 1
@@ -56,7 +71,7 @@ def _engine(service: Service, engine: Engine, number: int) -> dict[str, Any]:
     mounted = (*SUPERVISOR, command.settings_file)
     environment: dict[str, str | None] = {
         "HF_TOKEN": None,
-        **{name: compose_text(value) for name, value in command.environment.items()},
+        **{name: compose_text(value) for name, value in command.environment_on(service.host(node)).items()},
     }
     found: dict[str, Any] = {
         "image": compose_text(service.image(engine)),

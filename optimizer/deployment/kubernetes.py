@@ -15,16 +15,22 @@ from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import products_of
 from optimizer.deployment.pods import LEAVE_S, SETTINGS, pod, weights_claim
+from optimizer.deployment.pool_router import IMAGE as POOL_IMAGE
+from optimizer.deployment.pool_router import install, router_words
 from optimizer.deployment.programs import program
 from optimizer.deployment.router import IMAGE, router_conf, start_router
 from optimizer.deployment.service import Engine, Service
-from optimizer.deployment.shell import ROUTE, ROUTED, head
+from optimizer.deployment.shell import ROUTE, ROUTED, call
+from optimizer.deployment.shell import head as script_head
 from optimizer.deployment.unlike import unlike, where
 from optimizer.facts.errors import ProblemError
+from optimizer.results.place_pools import ROLES
 from optimizer.writing.quoting import kubernetes_word
 from optimizer.writing.yaml_text import yaml_text
 
 APP, PART, GROUP = "app.kubernetes.io/name", "app.kubernetes.io/component", "optimizer/group"
+ROLE = "optimizer/role"
+_ALIVE = {"tcpSocket": {"port": "http"}, "periodSeconds": 5, "failureThreshold": 6}
 
 
 def kubernetes_files(service: Service) -> dict[str, str]:
@@ -33,29 +39,34 @@ def kubernetes_files(service: Service) -> dict[str, str]:
     Raises:
         ProblemError: pods cannot be told apart, or an instance has unequal or unlike parts.
     """
-    groups = _groups(service)
-    _refuse(service, groups)
+    groups = groups_of(service)
+    refuse_pods(service, groups)
     app = service_name(service.name)
     claim = f"{app}-weights"
-    documents: list[dict[str, Any]] = [weights_claim(service, claim, _labels(app, "weights"))]
+    documents: list[dict[str, Any]] = [weights_claim(service, claim, labels_of(app, "weights"))]
     settings = service.settings_files()
     if settings:
-        metadata = {"name": f"{app}-settings", "namespace": service.options.namespace, "labels": _labels(app, "engine")}
+        metadata = {
+            "name": f"{app}-settings",
+            "namespace": service.options.namespace,
+            "labels": labels_of(app, "engine"),
+        }
         documents.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings})
     servers = []
     for number, engines in enumerate(groups):
-        name = app if len(groups) == 1 else f"{app}-{number}"
-        documents += _group(service, app, name, engines, claim)
+        name = app if len(groups) == 1 else f"{app}-{engines[0].role or number}"
+        documents += group(service, app, name, engines, claim)
         address = f"{name}-engines:{SERVICE_PORT}"  # a short name: routers stand in the same namespace
         servers.append((address, engines[0].weight))
-    documents.append(_budget(service, app))
+    documents += [_budget(service, app)] if not service.pooled else budgets(service, app)
     files = {"engines.yaml": yaml_text(*documents, title=service.title)}
     if service.routed:
-        files["router.yaml"] = yaml_text(*_router(service, app, servers), title=service.title)
+        routing = _pool_router(service, app) if service.pooled else _router(service, app, servers)
+        files["router.yaml"] = yaml_text(*routing, title=service.title)
     return files
 
 
-def _groups(service: Service) -> list[list[Engine]]:
+def groups_of(service: Service) -> list[list[Engine]]:
     """Engines whose pods are alike."""
     found: dict[Any, list[Engine]] = {}
     for engine in service.engines:
@@ -66,7 +77,12 @@ def _groups(service: Service) -> list[list[Engine]]:
     return list(found.values())
 
 
-def _refuse(service: Service, groups: list[list[Engine]]) -> None:
+def refuse_pods(service: Service, groups: list[list[Engine]]) -> None:
+    """Stop where pods cannot be told apart, or an instance has parts that a LeaderWorkerSet does not know.
+
+    Raises:
+        ProblemError: which, and what would work.
+    """
     for engines in groups:
         stages = service.problems[engines[0].instance.pool]
         if unlike(stages):
@@ -99,20 +115,25 @@ def _words(command: Command, rank: str) -> tuple[str, ...]:
     return quoted.filled("$(LWS_LEADER_ADDRESS)", rank, SETTINGS)
 
 
-def _labels(app: str, part: str) -> dict[str, str]:
+def labels_of(app: str, part: str) -> dict[str, str]:
+    """Labels of everything of a part of the service."""
     return {APP: app, PART: part}
 
 
-def _group(service: Service, app: str, name: str, engines: list[Engine], claim: str) -> list[dict[str, Any]]:
-    labels = {**_labels(app, "engine"), GROUP: name}
+def group(service: Service, app: str, name: str, engines: list[Engine], claim: str) -> list[dict[str, Any]]:
+    """The workload of engines that are alike and, where no role has a name of its own, the Service before them."""
+    labels = {**labels_of(app, "engine"), GROUP: name}
     first = engines[0]
+    if first.role:
+        labels[ROLE] = first.role
     size = len(first.launch.parts)
     head = pod(service, engines, first.commands[0], labels, _words(first.commands[0], "0"), claim)
-    unavailable = max(1, min(service.may_lose, len(engines)))
+    may_lose = service.may_lose_of[ROLES.index(first.role)] if first.role else service.may_lose
+    unavailable = max(1, min(may_lose, len(engines)))
     metadata = {"name": name, "namespace": service.options.namespace, "labels": labels}
     workload: dict[str, Any]
     selector = labels
-    if size == 1:
+    if size == 1 and not first.role:
         workload = {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -125,7 +146,8 @@ def _group(service: Service, app: str, name: str, engines: list[Engine], claim: 
             },
         }
     else:
-        command = first.commands[1]
+        # Of pools the router has to know each instance by a name of its own, which the leaders of a LeaderWorkerSet have.
+        command = first.commands[min(1, size - 1)]
         words = _words(command, "$(LWS_WORKER_INDEX)")
         rollout = {"maxSurge": 0, "maxUnavailable": unavailable}
         workload = {
@@ -139,12 +161,15 @@ def _group(service: Service, app: str, name: str, engines: list[Engine], claim: 
                 "leaderWorkerTemplate": {
                     "size": size,
                     "restartPolicy": "RecreateGroupOnPodRestart",
-                    "leaderTemplate": head,
-                    "workerTemplate": pod(service, engines, command, labels, words, claim),
+                    **({"leaderTemplate": head} if size > 1 else {}),
+                    "workerTemplate": pod(service, engines, command, labels, words, claim) if size > 1 else head,
                 },
             },
         }
         selector = {**labels, "leaderworkerset.sigs.k8s.io/worker-index": "0"}
+    if first.role:
+        # The service of a LeaderWorkerSet's own name, which it makes itself, knows every leader.
+        return [workload]
     spec: dict[str, Any] = {
         "selector": selector,
         "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": "http"}],
@@ -159,7 +184,7 @@ def _group(service: Service, app: str, name: str, engines: list[Engine], claim: 
 def _budget(service: Service, app: str) -> dict[str, Any]:
     """Evictions that leave what ``survive`` promised: losing one pod of an instance loses the instance."""
     pods = sum(len(engine.launch.parts) for engine in service.engines)
-    labels = _labels(app, "engine")
+    labels = labels_of(app, "engine")
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -168,27 +193,65 @@ def _budget(service: Service, app: str) -> dict[str, Any]:
     }
 
 
+def budgets(service: Service, app: str) -> list[dict[str, Any]]:
+    """A budget for each pool: what both leave at the same time is what ``survive`` promised."""
+    found = []
+    for role, may_lose in zip(ROLES, service.may_lose_of, strict=True):
+        pods = sum(len(engine.launch.parts) for engine in service.of_role(role))
+        labels = {**labels_of(app, "engine"), ROLE: role}
+        found.append(
+            {
+                "apiVersion": "policy/v1",
+                "kind": "PodDisruptionBudget",
+                "metadata": {"name": f"{app}-{role}", "namespace": service.options.namespace, "labels": labels},
+                "spec": {"minAvailable": pods - may_lose, "selector": {"matchLabels": labels}},
+            }
+        )
+    return found
+
+
+def _pool_router(service: Service, app: str) -> list[dict[str, Any]]:
+    """The engine's own router, with every instance by the name of its leader."""
+
+    def address(engine: Engine) -> str:
+        name, place = f"{app}-{engine.role}", service.of_role(engine.role).index(engine)
+        return f"{name}-{place}.{name}.{service.options.namespace}:{SERVICE_PORT}"
+
+    script = "\n".join(
+        [*script_head(service), f"{install(service)} || exit 1", *call(router_words(service, address), {}), ""]
+    )
+    ready = {"httpGet": {"path": "/readiness", "port": "http"}, "periodSeconds": 5}
+    container = {"name": "router", "image": POOL_IMAGE, "startupProbe": {**_ALIVE, "failureThreshold": 60}}
+    return _deployed(service, app, {"start-router.sh": script}, container, ready)
+
+
 def _router(service: Service, app: str, servers: list[tuple[str, int]]) -> list[dict[str, Any]]:
-    labels = _labels(app, "router")
-    metadata = {"name": f"{app}-router", "namespace": service.options.namespace, "labels": labels}
     files = {
         "router.conf": router_conf(SERVICE_PORT, len(service.engines)),
         "start-router.sh": "\n".join(
-            [*head(service, ROUTED), *start_router(servers, drain_s=DRAIN_S, every_address=True), ""]
+            [*script_head(service, ROUTED), *start_router(servers, drain_s=DRAIN_S, every_address=True), ""]
         ),
         ROUTE: program(ROUTE),
     }
+    ready = {"httpGet": {"path": "/router/health", "port": "http"}, "periodSeconds": 5}
+    return _deployed(service, app, files, {"name": "nginx", "image": IMAGE}, ready)
+
+
+def _deployed(
+    service: Service, app: str, files: dict[str, str], container: dict[str, Any], ready: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Routers that run ``start-router.sh`` of these files, on different nodes, with a Service and a budget of their own."""
+    labels = labels_of(app, "router")
+    metadata = {"name": f"{app}-router", "namespace": service.options.namespace, "labels": labels}
     # A changed list of engines starts the routers anew, one after the other.
     checksum = sha256("\0".join(files.values()).encode()).hexdigest()
-    alive = {"tcpSocket": {"port": "http"}, "periodSeconds": 5, "failureThreshold": 6}
     container = {
-        "name": "nginx",
-        "image": IMAGE,
+        **container,
         "command": ["bash", "/launch/start-router.sh"],
         "ports": [{"name": "http", "containerPort": SERVICE_PORT}],
         "resources": {"requests": {"cpu": "1", "memory": "512Mi"}},
-        "readinessProbe": {"httpGet": {"path": "/router/health", "port": "http"}, "periodSeconds": 5},
-        "livenessProbe": alive,
+        "readinessProbe": ready,
+        "livenessProbe": _ALIVE,
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(LEAVE_S)]}}},
         "volumeMounts": [{"name": "launch", "mountPath": "/launch"}],
     }

@@ -18,10 +18,15 @@ from typing import Any
 from optimizer.engines.printed import every_engine
 from optimizer.engines.registry import titled
 from optimizer.facts.errors import ProblemError
+from optimizer.results.place_pools import ROLES
 
 PATIENCE_S = 10
 _INFO = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.M)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
+_KV_ROLE = re.compile(r"kv_role='(\w+)'")
+KV_ROLES = {"kv_producer": "prefill", "kv_consumer": "decode"}
+"""vLLM's words for the roles: ``vllm/config/kv_transfer.py`` of 0.32.0."""
+_OBJECT = re.compile(r"\b[A-Za-z_]\w*\([^()]*\)")
 _ARGUMENTS = re.compile(r"non-default args: (\{.*?\})\s*$", re.M)
 
 
@@ -36,6 +41,8 @@ class Seen:
     max_num_seqs: int | None = None
     sizes: dict[str, int] = field(default_factory=dict)
     """``tensor_parallel``, ``pipeline_parallel``, ``data_parallel`` where they are told."""
+    role: str | None = None
+    """``prefill`` or ``decode``, where it is told."""
 
 
 def fetch(url: str) -> str | None:
@@ -81,6 +88,7 @@ def _of_sglang(seen: Seen, info: dict[str, Any]) -> None:
     seen.max_sequence_tokens = seen.max_sequence_tokens or _int(info.get("context_length"))
     seen.kv_cache_tokens = _int(info.get("max_total_num_tokens"))
     seen.max_num_seqs = _int(info.get("max_running_requests"))
+    seen.role = info.get("disaggregation_mode") if info.get("disaggregation_mode") in ROLES else None
     sizes = {"tensor_parallel": _int(info.get("tp_size")), "pipeline_parallel": _int(info.get("pp_size"))}
     seen.sizes = {name: value for name, value in sizes.items() if value}
 
@@ -95,9 +103,11 @@ def read_log(name: str, text: str) -> Seen:
     arguments = _ARGUMENTS.findall(text)
     if arguments:
         try:
-            stated = ast.literal_eval(arguments[-1])
+            stated = ast.literal_eval(_without_objects(arguments[-1]))
         except (ValueError, SyntaxError):
             stated = {}
+        role = _KV_ROLE.search(arguments[-1])
+        seen.role = KV_ROLES.get(role[1]) if role else None
         seen.model = stated.get("model")
         seen.max_sequence_tokens = _int(stated.get("max_model_len"))
         seen.max_num_seqs = _int(stated.get("max_num_seqs"))
@@ -111,6 +121,23 @@ def read_log(name: str, text: str) -> Seen:
     if not arguments and not cache:
         raise ProblemError("--log", f"{name} has no line that is known of a start of {titled()}")
     return seen
+
+
+def _without_objects(text: str) -> str:
+    """Printed arguments without the objects among them, such as ``KVTransferConfig(kv_connector=…)``, which are no literals."""
+    while (less := _OBJECT.sub("None", text)) != text:
+        text = less
+    return text
+
+
+def pools_up(base: str) -> dict[str, tuple[int, int]] | None:
+    """(up, all) of each role by the word of the engine's own router (``/workers``); None where no such router stands there."""
+    try:
+        workers = json.loads(fetch(f"{base}/workers") or "")["workers"]
+        told = [(str(one["worker_type"]), bool(one["is_healthy"])) for one in workers]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return {role: (told.count((role, True)), sum(kind == role for kind, _ in told)) for role in ROLES}
 
 
 def instances_up(base: str) -> tuple[int, int] | None:

@@ -8,10 +8,9 @@ from math import ceil
 from pathlib import PurePosixPath
 from typing import Any
 
-from optimizer.deployment.command import Command
+from optimizer.deployment.command import NODE, Command
 from optimizer.deployment.limits import DRAIN_S, start_limit_s
 from optimizer.deployment.names import service_name
-from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import CACHE, products_of
 from optimizer.deployment.service import Engine, Service
 from optimizer.facts.hardware import GIB
@@ -22,6 +21,7 @@ PROBED_S = 10
 LEAVE_S = 15
 """Between a pod's leaving the list of those that serve and its SIGTERM: routers look every few seconds."""
 SHARED_MEMORY_GIB = 15
+POD_ADDRESS = "OPTIMIZER_POD_IP"
 SETTINGS = "/launch"
 """Where a pod sees the file of settings that its command reads."""
 
@@ -48,12 +48,15 @@ def pod(
         "cpu": str(2 + 2 * gpus),
         "memory": f"{SHARED_MEMORY_GIB + 8 + 4 * gpus}Gi",
     }
+    address = {"name": POD_ADDRESS, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    own = [address] if any(NODE in value for value in command.environment.values()) else []
     container: dict[str, Any] = {
         "name": "engine",
         "image": service.image(engines[0]),
         "command": list(words),
         "env": [
-            *({"name": name, "value": kubernetes_word(value)} for name, value in command.environment.items()),
+            *own,
+            *({"name": name, "value": _value(value)} for name, value in command.environment.items()),
             {
                 "name": "HF_TOKEN",
                 "valueFrom": {"secretKeyRef": {"name": "huggingface", "key": "token", "optional": True}},
@@ -83,7 +86,7 @@ def pod(
     if command.serves:
         ask = {"httpGet": {"path": "/health", "port": "http"}, "timeoutSeconds": 5}
         limit = start_limit_s(service.weight_bytes(engines[0]))
-        container["ports"] = [{"name": "http", "containerPort": SERVICE_PORT}]
+        container["ports"] = [{"name": "http", "containerPort": command.port}]
         container["startupProbe"] = {**ask, "periodSeconds": PROBED_S, "failureThreshold": ceil(limit / PROBED_S)}
         container["readinessProbe"] = {**ask, "periodSeconds": 5, "failureThreshold": 2}
         container["livenessProbe"] = {**ask, "periodSeconds": PROBED_S, "failureThreshold": 6}
@@ -95,9 +98,14 @@ def pod(
             "volumes": volumes,
             "terminationGracePeriodSeconds": LEAVE_S + DRAIN_S + 15,
             "tolerations": [{"key": platform.resource, "operator": "Exists", "effect": "NoSchedule"}],
-            **_where(service, engines, labels),
+            **placed_where(service, engines, labels),
         },
     }
+
+
+def _value(text: str) -> str:
+    """A value of the environment, in which only the pod's own address is a variable."""
+    return kubernetes_word(text).replace(NODE, f"$({POD_ADDRESS})")
 
 
 def weights_path(service: Service) -> str:
@@ -121,7 +129,8 @@ def weights_claim(service: Service, name: str, labels: dict[str, str]) -> dict[s
     }
 
 
-def _where(service: Service, engines: list[Engine], labels: dict[str, str]) -> dict[str, Any]:
+def placed_where(service: Service, engines: list[Engine], labels: dict[str, str]) -> dict[str, Any]:
+    """Where the pods of engines that are alike may be scheduled: their GPU, and spread as the placement spreads them."""
     nodes = list(dict.fromkeys(part.node for engine in engines for part in engine.launch.parts))
     platform, products = service.platform(engines[0]), products_of(service.gpu(engines[0]))
     asked = [

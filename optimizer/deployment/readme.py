@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from optimizer.deployment import dynamo, llm_d, pools_readme
 from optimizer.deployment.limits import STOP_S
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
@@ -39,8 +40,9 @@ def readme(service: Service) -> str:
         lines += ["", "Stages stand on unlike GPUs: what is made for a node has to run on that node and no other."]
     if options.target == "slurm":
         lines += ["", "Slurm chooses the nodes, unless --hosts named them, and the GPUs itself."]
-    if options.target == "kubernetes":
+    if options.in_pods:
         lines += ["", "Kubernetes chooses the nodes and the GPUs itself, within the rules in the manifests."]
+    lines += pools_readme.section(service)
     lines += ["", "## What the settings carry", "", *_settings(service), ""]
     return "\n".join(lines)
 
@@ -83,6 +85,8 @@ def _start(service: Service) -> list[str]:
     hosts = [service.host(node) for node in service.nodes]
     if options.target == "kubernetes":
         return _start_kubernetes(service)
+    if options.target in ("llm-d", "dynamo"):
+        return [*_pods_need(service), "", *(llm_d if options.target == "llm-d" else dynamo).start(service)]
     if options.target == "compose":
         commands = [
             f"docker compose -f {shell_word(f'compose-{host}.yaml')} up -d   # on {host}" for host in hosts[:SHOWN]
@@ -114,6 +118,8 @@ def _start(service: Service) -> list[str]:
 
 def _entrance(service: Service) -> list[str]:
     """Where clients come in, and what they have to do when that is gone."""
+    if service.pooled:
+        return pools_readme.entrance(service)
     if not service.routed:
         return [f"Requests go to port {SERVICE_PORT} of {markdown(service.host(service.nodes[0]))}."]
     places = [markdown(service.host(node)) for node in service.routers]
@@ -130,6 +136,13 @@ def _entrance(service: Service) -> list[str]:
     ]
 
 
+def router_needs(service: Service) -> list[str]:
+    """What the router needs besides the engine."""
+    if not service.routed:
+        return []
+    return pools_readme.needs(service) if service.pooled else ["nginx", "curl"]
+
+
 def _upkeep(service: Service) -> list[str]:
     options = service.options
     if options.target == "compose":
@@ -137,7 +150,7 @@ def _upkeep(service: Service) -> list[str]:
             "A container that hangs is started again by supervise.py inside it; one that fails three times in the same way stays, "
             "unhealthy, with the cause in its log (`docker compose logs`); `docker compose restart` tries again."
         ]
-    needs = ["bash", "python3 (3.9 or newer)"] + (["nginx", "curl"] if service.routed else [])
+    needs = ["bash", "python3 (3.9 or newer)", *router_needs(service)]
     found = [
         f"Needed besides the engine: {', '.join(needs)}. Logs, with their rotated predecessors, are in logs/. Ctrl-C or TERM stops "
         "everything that a script started; a second one does not wait for open streams. A start that fails three times in the same "
@@ -162,7 +175,7 @@ def _start_systemd(service: Service) -> list[str]:
     return [
         f"On every node, this folder becomes {place}; the units name that path. {place}/environment may hold PATH (of the engine's "
         "environment), HF_TOKEN and the engine's own variables. Needed besides the engine: bash, python3 (3.9 or newer)"
-        f"{', nginx, curl' if service.routed else ''}.",
+        f"{''.join(f', {one}' for one in router_needs(service))}.",
         "",
         "```bash",
         *commands,
@@ -200,8 +213,22 @@ def _start_slurm(service: Service) -> list[str]:
 
 def _start_kubernetes(service: Service) -> list[str]:
     options = service.options
+    files = "-f engines.yaml" + (" -f router.yaml" if service.routed else "")
+    return [
+        *_pods_need(service),
+        "",
+        "```bash",
+        f"kubectl create secret generic huggingface -n {options.namespace} --from-literal=token=YOUR_TOKEN  # gated or private models",
+        f"kubectl apply {files}",
+        "```",
+    ]
+
+
+def _pods_need(service: Service) -> list[str]:
+    """What the cluster has to have for the pods, in sentences."""
     found = list(dict.fromkeys(service.platform(engine).needs for engine in service.engines))
-    if any(len(engine.launch.parts) > 1 for engine in service.engines):
+    several = any(len(engine.launch.parts) > 1 for engine in service.engines)
+    if (service.pooled or several) and service.options.target != "dynamo":
         found.append("The cluster needs LeaderWorkerSet (https://lws.sigs.k8s.io).")
     if any(engine.launch.parts[1:] and _crosses(service, engine) for engine in service.engines):
         found.append(
@@ -219,15 +246,7 @@ def _start_kubernetes(service: Service) -> list[str]:
     )
     if weights_path(service) != CACHE:
         found.append(f"Put the checkpoint on it: it is mounted at {markdown(weights_path(service))}.")
-    files = "-f engines.yaml" + (" -f router.yaml" if service.routed else "")
-    return [
-        *found,
-        "",
-        "```bash",
-        f"kubectl create secret generic huggingface -n {options.namespace} --from-literal=token=YOUR_TOKEN  # gated or private models",
-        f"kubectl apply {files}",
-        "```",
-    ]
+    return found
 
 
 def _settings(service: Service) -> list[str]:
@@ -243,6 +262,7 @@ def _settings(service: Service) -> list[str]:
         command, meaning = engine.commands[0], engine_of(service.options.engine).carries
         gpus = " and ".join(dict.fromkeys(problem.hardware.gpu.name for problem in stages))
         label = f"{markdown(gpus)}, " if len(service.problems) > 1 else ""
+        label = f"{engine.role}: " if engine.role else label
         lines += [f"{label}{service.options.engine_name}:", "", "| setting | value | from |", "|---|---|---|"]
         for flag, said in meaning.items():
             value = command.value(flag) or command.setting(flag)

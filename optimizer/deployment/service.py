@@ -8,17 +8,22 @@ from fractions import Fraction
 
 from optimizer.deployment.chosen import Chosen
 from optimizer.deployment.command import Command
-from optimizer.deployment.engines import commander_of
+from optimizer.deployment.engines import commander_of, pool_commander_of
 from optimizer.deployment.formats import conversion_note
-from optimizer.deployment.options import SERVICE_PORT, Options
+from optimizer.deployment.options import POOL_TARGETS, SERVICE_PORT, Options
 from optimizer.deployment.parts import Launch, launches
 from optimizer.deployment.platforms import Platform, platform_of
 from optimizer.deployment.router import weights_of
 from optimizer.engines.registry import engine_of
+from optimizer.engines.routers import router_of_pools
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.problem import Problem
 from optimizer.results.placement import PlacedInstance
 from optimizer.writing.yaml_text import yaml_text
+
+BEHIND_SIDECAR = 8200
+"""Where a decode instance listens whose pod has a sidecar at the service's port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,10 @@ class Engine:
     launch: Launch
     commands: tuple[Command, ...]
     weight: int
+    role: str = ""
+    """``prefill`` or ``decode``; "" where it does both."""
+    bootstrap: int | None = None
+    """Port at which decode instances ask this prefill instance for its cache, where a router has to be told."""
 
     @property
     def instance(self) -> PlacedInstance:
@@ -56,6 +65,24 @@ class Service:
     may_lose: int
     notes: tuple[str, ...]
     router_count: int = 2
+    may_lose_of: tuple[int, ...] = ()
+    """Of each role, where there are roles; those of both at the same time."""
+    link: str = ""
+    """What cache crosses between roles: NVLink, PCIe or network."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """``prefill`` and ``decode`` where these are pools of their own."""
+        return tuple(dict.fromkeys(engine.role for engine in self.engines if engine.role))
+
+    @property
+    def pooled(self) -> bool:
+        """Whether prefill and decode are pools of their own."""
+        return bool(self.roles)
+
+    def of_role(self, role: str) -> list[Engine]:
+        """The instances of a pool."""
+        return [engine for engine in self.engines if engine.role == role]
 
     @property
     def routers(self) -> tuple[str, ...]:
@@ -114,9 +141,11 @@ class Service:
 
     @property
     def shares(self) -> list[Fraction]:
-        """The part of the requests that each engine gets by its weight."""
-        total = sum(engine.weight for engine in self.engines)
-        return [Fraction(engine.weight, total) for engine in self.engines]
+        """The part of the requests that each engine gets by its weight, of pools each of its own pool."""
+        totals: dict[str, int] = {}
+        for engine in self.engines:
+            totals[engine.role] = totals.get(engine.role, 0) + engine.weight
+        return [Fraction(engine.weight, totals[engine.role]) for engine in self.engines]
 
 
 def build_service(chosen: Chosen, options: Options, title: str) -> Service:
@@ -130,6 +159,11 @@ def build_service(chosen: Chosen, options: Options, title: str) -> Service:
     """
     from optimizer.engines.flags import engine_flags
 
+    if options.target in POOL_TARGETS and not chosen.roles:
+        raise ProblemError(
+            "--target",
+            f"{options.target} is written for prefill and decode pools (serving: disaggregated); joint instances take --target kubernetes",
+        )
     flags = engine_flags(options.engine, options.assumed or options.version)
     commander = commander_of(options.engine)
     problems = chosen.problems
@@ -137,19 +171,29 @@ def build_service(chosen: Chosen, options: Options, title: str) -> Service:
         platform_of(problem.hardware.gpu)
     every = launches(chosen.placement)
     routed = len(every) > 1
-    weights = weights_of([launch.instance.share for launch in every])
+    # The instances of a pool are alike, and those of another pool get requests of their own.
+    weights = [1] * len(every) if chosen.roles else weights_of([launch.instance.share for launch in every])
+    widest = max(launch.instance.replicas for launch in every)
     engines = []
     for number, (launch, weight) in enumerate(zip(every, weights, strict=True)):
         if options.target == "slurm":
             # Slurm may put any two instances on one node: no two share a port.
             launch = replace(launch, slot=number)
+        role, bootstrap = chosen.roles[launch.instance.pool] if chosen.roles else "", None
+        if options.in_pods and role:
+            # A pod has all ports to itself.
+            launch = replace(launch, slot=0)
         port = SERVICE_PORT
-        if routed and options.target != "kubernetes":
+        if options.target == "llm-d" and role == "decode":
+            port = BEHIND_SIDECAR
+        elif routed and not options.in_pods:
             port += 1 + commander.PORT_STEP * launch.slot
         commands = commander.commands(problems[launch.instance.pool], launch, options, port)
+        if role:
+            commands, bootstrap = _in_pool(commands, role, launch, options, widest)
         for command in commands:
             flags.refuse_unknown(command.arguments, tuple(command.environment), command.settings)
-        engines.append(Engine(launch, commands, weight))
+        engines.append(Engine(launch, commands, weight, role, bootstrap))
     said = dict.fromkeys(note for engine in engines for command in engine.commands for note in command.notes)
     assumed = (options.unchecked,) if options.unchecked else ()
     converted = dict.fromkeys(
@@ -166,4 +210,20 @@ def build_service(chosen: Chosen, options: Options, title: str) -> Service:
         chosen.may_lose,
         (*assumed, *chosen.broken, *converted, *said),
         chosen.routers,
+        chosen.may_lose_of,
+        chosen.link,
     )
+
+
+def _in_pool(
+    commands: tuple[Command, ...], role: str, launch: Launch, options: Options, widest: int
+) -> tuple[tuple[Command, ...], int | None]:
+    """The commands of an instance as one of its pool, and the port that a router is told of it."""
+    commander = pool_commander_of(options.engine)
+    added, environment = commander.in_pool(role, launch.slot, widest)
+    found = tuple(
+        replace(one, arguments=(*one.arguments, *added), environment={**one.environment, **environment})
+        for one in commands
+    )
+    told = router_of_pools(options.engine).bootstrap and role == "prefill"
+    return found, commander.bootstrap_port(launch.slot) if told else None

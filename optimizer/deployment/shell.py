@@ -13,6 +13,7 @@ from optimizer.deployment.command import joined
 from optimizer.deployment.limits import DRAIN_S, STOP_S, start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import NVIDIA
+from optimizer.deployment.pool_router import router_of, router_words
 from optimizer.deployment.programs import program
 from optimizer.deployment.router import router_conf, start_router
 from optimizer.deployment.service import Engine, Service
@@ -26,6 +27,8 @@ ROUTED = "# shellcheck disable=SC1091,SC2034  # route.sh reads what is set here"
 SUPERVISOR = (SUPERVISE, "process_tree.py", "process_log.py")
 PROGRAMS = (*SUPERVISOR, ROUTE)
 """Files that are the same in every deployment."""
+NIXL = "python3 -m pip install nixl"
+_FINDS_NIXL = 'import importlib.util, sys; sys.exit(importlib.util.find_spec("nixl") is None)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ def router_files(service: Service) -> dict[str, str]:
     """The router's configuration and the script that runs it; nothing where one instance is all."""
     if not service.routed:
         return {}
+    if service.pooled:
+        return {"start-router.sh": _pool_router(service)}
     servers = [(f"{service.host(one.launch.head)}:{one.port}", one.weight) for one in service.engines]
     return {
         "router.conf": comment(service.title) + router_conf(SERVICE_PORT, len(servers)),
@@ -70,6 +75,24 @@ def router_files(service: Service) -> dict[str, str]:
         ),
         ROUTE: program(ROUTE),
     }
+
+
+def _pool_router(service: Service) -> str:
+    """The script that keeps the router of prefill and decode pools."""
+    router = router_of(service)
+    words = router_words(service, lambda engine: f"{service.host(engine.launch.head)}:{engine.port}")
+    return "\n".join(
+        [
+            *head(service),
+            'if [ "${1-}" != run ] && [ -f supervise.py ]; then',
+            f"  python3 {SUPERVISE} --check {router.package} {router.version} || exit 1",
+            f'  exec python3 {SUPERVISE} --grace {STOP_S} router -- bash "$PWD/$(basename "$0")" run',
+            "fi",
+            "",
+            *call(words, {}),
+            "",
+        ]
+    )
 
 
 def head(service: Service, *more: str) -> list[str]:
@@ -101,6 +124,13 @@ def check(service: Service) -> list[str]:
     """Lines that stop where the engine, or what it needs, is not there."""
     options = service.options
     lines = [f"python3 {SUPERVISE} --check {engine_of(options.engine).package} {options.version} || exit 1"]
+    if service.pooled and all(service.platform(engine) is NVIDIA for engine in service.engines):
+        lines += [
+            f"if ! python3 -c '{_FINDS_NIXL}'; then",
+            f'  echo "nixl is not installed, over which the pools send cache: {NIXL}" >&2',
+            "  exit 1",
+            "fi",
+        ]
     if options.target == "ray" and any(len(engine.launch.parts) > 1 for engine in service.engines):
         lines += [
             "if ! command -v ray >/dev/null; then",
@@ -170,7 +200,7 @@ def _of_part(service: Service, engine: Engine, number: int) -> list[Process]:
             # Left alone, CUDA numbers the fastest card first.
             environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     words = command.filled(service.host(launch.head), str(number))
-    body = (*before, *call(words, {**environment, **command.environment}))
+    body = (*before, *call(words, {**environment, **command.environment_on(service.host(launch.parts[number].node))}))
     limit = f"--ready-within {start_limit_s(service.weight_bytes(engine))}"
     serving = (f"--port {command.port}", f"--grace {STOP_S}", limit) if command.serves else ()
     return [*found, Process(f"run_{label}", body, (*serving, *patient))]

@@ -6,10 +6,11 @@ routers read it there.
 
 from __future__ import annotations
 
-from optimizer.deployment.command import FOLDER, HEAD, RANK
+from optimizer.deployment.command import FOLDER, HEAD, NODE, RANK
 from optimizer.deployment.limits import DRAIN_S, STOP_S, start_limit_s
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
+from optimizer.deployment.pool_router import router_of, router_words
 from optimizer.deployment.programs import program
 from optimizer.deployment.router import router_conf, start_router
 from optimizer.deployment.service import Engine, Service
@@ -33,7 +34,9 @@ def slurm_files(service: Service) -> dict[str, str]:
         _refuse(service, engine)
         files[f"{engine.instance.name}.sbatch"] = _job(service, engine)
     files |= {**supervisor_files(), **service.settings_files()}
-    if service.routed:
+    if service.pooled:
+        files["router.sbatch"] = _pool_router(service)
+    elif service.routed:
         files["router.conf"] = comment(service.title) + router_conf(SERVICE_PORT, len(service.engines))
         files["router.sbatch"] = _router(service)
         files[ROUTE] = program(ROUTE)
@@ -121,7 +124,11 @@ def _job(service: Service, engine: Engine) -> str:
 def _call(words: tuple[str, ...], environment: dict[str, str]) -> list[str]:
     """The command, with what only the job knows as variables of the shell: the marks are words that need no quotes."""
     there = tuple(word.replace(FOLDER, ".") for word in words)
-    return [line.replace(HEAD, '"$head"').replace(RANK, '"$SLURM_NODEID"') for line in call(there, environment)]
+    known = {HEAD: '"$head"', RANK: '"$SLURM_NODEID"', NODE: '"$SLURMD_NODENAME"'}
+    lines = call(there, environment)
+    for mark, variable in known.items():
+        lines = [line.replace(mark, variable) for line in lines]
+    return lines
 
 
 def _router(service: Service) -> str:
@@ -139,6 +146,51 @@ def _router(service: Service) -> str:
             "fi",
             'if [ "${1-}" = task ]; then',
             f'  exec python3 {SUPERVISE} --echo --grace {STOP_S} "router-$SLURM_NODEID" -- bash router.sbatch run',
+            "fi",
+            'cd "$SLURM_SUBMIT_DIR" || exit 1',
+            "exec srun --kill-on-bad-exit=0 bash router.sbatch task",
+            "",
+        ]
+    )
+
+
+def _pool_router(service: Service) -> str:
+    """The routers of pools, each a task: started when every instance has written where it serves, and anew when one moves."""
+    count = min(service.router_count, max(1, len(service.nodes)))
+    names = [engine.instance.name for engine in service.engines]
+    words = router_words(service, lambda engine: f"@at-{engine.instance.name}@")
+    lines = call(words, {})
+    for name in names:
+        lines = [line.replace(f"@at-{name}@", f'"$(at {name})"') for line in lines]
+    router = router_of(service)
+    return "\n".join(
+        [
+            *_head(service, "router", f"--nodes={count}", "--cpus-per-task=2"),
+            "set -uo pipefail",
+            "# Where an instance serves: its job writes it.",
+            'at() { cut -d " " -f 1 "endpoints/$1"; }',
+            f"every() {{ (cd endpoints 2>/dev/null && cat {' '.join(names)} 2>/dev/null); }}",
+            "route() {",
+            *(f"  {line}" for line in lines),
+            "}",
+            'if [ "${1-}" = run ]; then',
+            "  route",
+            "fi",
+            'if [ "${1-}" = task ]; then',
+            f"  python3 {SUPERVISE} --check {router.package} {router.version} || exit 1",
+            "  stopped=0",
+            """  trap 'stopped=1; [ -z "${kept-}" ] || kill -TERM "$kept"' TERM INT""",
+            "  until every >/dev/null; do sleep 5; done",
+            '  while [ "$stopped" = 0 ]; do',
+            "    known=$(every)",
+            f'    python3 {SUPERVISE} --echo --grace {STOP_S} "router-$SLURM_NODEID" -- bash router.sbatch run &',
+            "    kept=$!",
+            '    while kill -0 "$kept" 2>/dev/null && [ "$(every)" = "$known" ]; do sleep 5; done',
+            '    kill -TERM "$kept" 2>/dev/null',
+            '    wait "$kept"',
+            "  done",
+            "  wait",
+            "  exit 0",
             "fi",
             'cd "$SLURM_SUBMIT_DIR" || exit 1',
             "exec srun --kill-on-bad-exit=0 bash router.sbatch task",

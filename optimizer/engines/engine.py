@@ -50,6 +50,8 @@ class ServingEngine:
     """Whether measured runs of a quantised checkpoint that state no format of the cache had one of fp8."""
     reserves: bool = False
     """Whether measured runs took the cache of a whole request when it was admitted."""
+    together_before: str | None = None
+    """First version of which measured runs with requests of one length did not begin and end them together; None: none did."""
     ulimits: Mapping[str, int] | None = None
     """Limits of a container that it needs raised."""
     sources: Mapping[str, str] | None = None

@@ -10,7 +10,7 @@ from optimizer.facts.engine import Engine
 from optimizer.facts.hardware import FailureRates, GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
-from optimizer.facts.problem import Problem
+from optimizer.facts.problem import Problem, Serving
 from optimizer.facts.recovery import RecoveryFacts
 from optimizer.facts.workload import Workload
 
@@ -147,6 +147,8 @@ class InventoryProblem(Facts):
     recovery: RecoveryFacts
     objective: Objective
     search: SearchLimits
+    serving: Serving = "joint"
+    """Whether each instance works on prompts and tokens, or prefill and decode are pools of their own; ``any``: the better."""
     engine_version: EngineVersion | None = None
     engine_overhead: StatedOverhead = StatedOverhead()
 
@@ -154,6 +156,11 @@ class InventoryProblem(Facts):
     def gpus(self) -> int:
         """Free GPUs of all groups."""
         return sum(group.gpus for group in self.groups)
+
+    @property
+    def priced(self) -> bool:
+        """Whether the price of every GPU is known."""
+        return all(group.price_per_gpu_hour is not None for group in self.groups)
 
     def group(self, name: str) -> NodeGroup:
         """The group of this name."""

@@ -72,3 +72,33 @@ class ChainProposal(Facts):
     nodes: Annotated[dict[Name, ProposedLayers], Field(min_length=1)] = Field(
         description="Interval of each node: {start: 0, layers: 10}, or [0, 10]"
     )
+
+
+class ProposedModel(Facts):
+    """What one of several models is to get; what is left out is chosen as well as possible."""
+
+    tp: Count | None = Field(default=None, description="Tensor parallel size")
+    pp: Count | None = Field(default=None, description="Pipeline parallel size")
+    dp: Count | None = Field(default=None, description="Data parallel size: replicas")
+    ep: Count | None = Field(default=None, description="Expert parallel size")
+    expert_slice_ranks: Count | None = Field(
+        default=None, description="Replicas of an engine that slice every expert among them (MoE tensor parallel)"
+    )
+    dcp: Count | None = Field(
+        default=None, description="Decode context parallel size: TP ranks that share a sequence's cache"
+    )
+    max_num_seqs: Count | None = Field(default=None, description="Sequences per replica at once")
+    weights: WeightFormat | None = Field(default=None, description="Weight format")
+    kv: Annotated[KvFormat | None, BeforeValidator(kv_name)] = Field(default=None, description="KV cache format")
+    layers: Annotated[tuple[Count, ...], Field(min_length=1)] | None = Field(
+        default=None, description="Layers of each stage"
+    )
+    nodes: Count | None = Field(default=None, description="Nodes that its instances are spread over evenly")
+
+
+class SeveralProposal(Facts):
+    """What each of several models is to get; a model that is not named is chosen as well as possible."""
+
+    models: Annotated[dict[Name, ProposedModel], Field(min_length=1)] = Field(
+        description="Decisions by the model's name"
+    )

@@ -1,4 +1,7 @@
-"""What arrives: requests with their lengths, what prompts have in common, and tokens that are guessed."""
+"""What arrives: requests with their lengths, what prompts have in common, and tokens that are guessed.
+
+Other home: ``verify/common/expected_tokens.py``, of prompts found in the cache and guesses accepted; docs/model.md, section 3.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ class Prefix(Facts):
     )
 
     def cached(self, prompt_tokens: int) -> int:
-        """Tokens of a prompt that are found in the cache; the last token is always computed."""
+        """Tokens of a prompt that are found in the cache; the last token is always computed.
+
+        What costs read; the verifier's own home is ``verify/common/expected_tokens.py``.
+        """
         return _cached(self.shared, self.hit_rate, prompt_tokens)
 
     @property
@@ -100,7 +106,10 @@ class Speculation(Facts):
 
     @property
     def yielded(self) -> Fraction:
-        """Tokens that a step yields a sequence on average: (1 − a^(k+1)) / (1 − a)."""
+        """Tokens that a step yields a sequence on average: (1 − a^(k+1)) / (1 − a).
+
+        What costs read; the verifier's own home is ``verify/common/expected_tokens.py``.
+        """
         a, k = Fraction(repr(self.acceptance)), self.tokens or 0
         return (1 - a ** (k + 1)) / (1 - a)
 

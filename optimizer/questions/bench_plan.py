@@ -21,6 +21,7 @@ from optimizer.questions.calibrate import SCATTER, Near, RunErrors
 from optimizer.reading.measurements import Measurement, UnusableRow
 from optimizer.results.answer import Answer, Fixed, Strategy
 from optimizer.results.bench_plan import BenchPlan, PlannedRun
+from optimizer.results.rule_groups import HARDWARE_RULES
 
 FEWEST, MOST, USUAL = 5, 10, 6
 NINETY = 1.645
@@ -49,13 +50,13 @@ def _chosen(
     candidates: Sequence[MeasuredRun], targets: Sequence[MeasuredRun], count: int, near: Near | None
 ) -> tuple[float, list[tuple[int, float]]]:
     """Standard deviation of the targets' log TPOT before, and (candidate, standard deviation after it) one after the other."""
-    problem = RunErrors([*candidates, *targets], near)
-    _, slopes = problem.linear(np.zeros(len(problem.names)))
+    errors = RunErrors([*candidates, *targets], near)
+    _, slopes = errors.linear(np.zeros(len(errors.names)))
     whole = len(candidates) + len(targets)
     told = np.stack([slopes[i * whole : i * whole + len(candidates)] for i in range(len(SCATTER))], axis=1)
     wanted = slopes[len(candidates) : whole]
     noise = np.diag(np.array(list(SCATTER.values())) ** 2)
-    known: Floats = np.diag(problem.spread**2)
+    known: Floats = np.diag(errors.spread**2)
     before, found = _left(known, wanted), list[tuple[int, float]]()
     for _ in range(min(count, len(candidates))):
         best: tuple[float, int, Floats] | None = None
@@ -125,7 +126,7 @@ def bench_plan(problem: Problem, answer: Answer, count: int = USUAL) -> BenchPla
 
 
 def _candidates(problem: Problem, strategy: Strategy, busy: int) -> list[MeasuredRun]:
-    """Loads and lengths on the answer's layout, and on its neighbours in TP whose weights fit."""
+    """Loads and lengths on the answer's layout, and on its neighbours in TP that start."""
     work = problem.workload
     prompt, output = work.prompt_tokens, work.output_tokens
     shorter = max(min(prompt, SHORTEST), prompt // SHORTER), max(min(output, SHORTEST), output // SHORTER)
@@ -144,12 +145,32 @@ def _candidates(problem: Problem, strategy: Strategy, busy: int) -> list[Measure
 
 
 def _degrees(problem: Problem, strategy: Strategy) -> list[int]:
-    """TP of the answer, half and twice of it where one node has so many GPUs; experts, ranks and stages stay the answer's."""
+    """TP of the answer, half and twice of it where one replica of that starts; experts, ranks and stages stay the answer's."""
     tp, room = strategy.tensor_parallel, problem.hardware.gpus_per_node
     if strategy.expert_parallel > 1 or strategy.pipeline_parallel > 1 or strategy.engine_ranks > 1:
         return [tp]
-    heads = problem.model.attention_heads
-    return [tp, *(one for one in (2 * tp, tp // 2) if 1 <= one <= room and heads % one == 0)]
+    beside = (one for one in (2 * tp, tp // 2) if 1 <= one <= room)
+    return [tp, *(one for one in beside if _starts(_checked(problem, strategy, one)))]
+
+
+def _starts(answer: Answer) -> bool:
+    """Whether hardware, kernels and memory let a strategy run, whatever the load."""
+    return all(rule.holds for rule in answer.rules if rule.id in HARDWARE_RULES)
+
+
+def _checked(problem: Problem, strategy: Strategy, tp: int) -> Answer:
+    """One replica at another TP degree, otherwise as the strategy has it."""
+    from optimizer.questions.uniform import check
+
+    fixed = Fixed(
+        tensor_parallel=tp,
+        pipeline_parallel=1,
+        data_parallel=1,
+        max_num_seqs=strategy.max_num_seqs,
+        weight_precision=strategy.weight_precision,
+        kv_precision=strategy.kv_precision,
+    )
+    return check(problem, fixed, repairs=False, reasons=False)
 
 
 def _run(problem: Problem, strategy: Strategy, tp: int, lengths: tuple[int, int], load: int) -> MeasuredRun:
@@ -176,18 +197,6 @@ def _run(problem: Problem, strategy: Strategy, tp: int, lengths: tuple[int, int]
 
 def checked_layouts(problem: Problem, answer: Answer, plan: BenchPlan) -> dict[int, Answer]:
     """The answer, and for every other TP degree of the plan one replica of it, checked, for its launch line."""
-    from optimizer.questions.uniform import check
-
-    found = {plan.strategy.tensor_parallel: answer}
-    for tp in {run.tensor_parallel for run in plan.runs} - found.keys():
-        own = plan.strategy
-        fixed = Fixed(
-            tensor_parallel=tp,
-            pipeline_parallel=1,
-            data_parallel=1,
-            max_num_seqs=own.max_num_seqs,
-            weight_precision=own.weight_precision,
-            kv_precision=own.kv_precision,
-        )
-        found[tp] = check(problem, fixed, repairs=False)
-    return found
+    own = plan.strategy
+    others = {run.tensor_parallel for run in plan.runs} - {own.tensor_parallel}
+    return {own.tensor_parallel: answer, **{tp: _checked(problem, own, tp) for tp in others}}

@@ -26,6 +26,8 @@ SPREAD: Mapping[str, float] = {
     "eta_kv": 0.2,
     "eta_prefill_flops": 0.25,
     "eta_prefill_expert_flops": 0.35,
+    "ar_factor": 0.4,
+    "t_sequence": 0.5,
 }
 """Standard deviation of the logarithm of each constant over GPUs, engines and versions (plausible ranges, constants.yaml)."""
 ENGINE_SPREAD: Mapping[str, float] = {"bunching": 0.3, "start_ms": 0.7, "steps": 0.6}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast, overload
 
 from optimizer.facts.errors import ProblemError
+from optimizer.questions.refused import refuse_day
 from optimizer.reading.question import kind_of
 from optimizer.results.answer import Fixed
 
@@ -14,52 +15,78 @@ if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
-    from optimizer.facts.proposal import ChainProposal, Proposal
+    from optimizer.facts.proposal import ChainProposal, Proposal, SeveralProposal
+    from optimizer.facts.several import SeveralProblem
     from optimizer.questions.options import CheckOptions, Progress
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import CheckAnswer
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import FixedPools, PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
 
 @overload
 def check(problem: Problem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> CheckAnswer | PoolsAnswer: ...
 @overload
-def check(problem: InventoryProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> InventoryAnswer: ...
+def check(
+    problem: InventoryProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]
+) -> InventoryAnswer | ClusterPoolsAnswer: ...
 @overload
 def check(problem: ChainProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> ChainAnswer: ...
+@overload
+def check(problem: SeveralProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> SeveralAnswer: ...
 def check(
     problem: AnyProblem,
     fixed: Fixed = Fixed(),
     *,
-    placement: Proposal | ChainProposal | None = None,
+    placement: Proposal | ChainProposal | SeveralProposal | None = None,
     pools: FixedPools | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
-) -> CheckAnswer | InventoryAnswer | ChainAnswer | PoolsAnswer:
+) -> CheckAnswer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer:
     """Judge a proposal: a strategy (``hardware:``), what every instance has or all of them (``cluster:``), or who holds what (a chain).
 
     Args:
         problem: from ``load_problem``.
         fixed: the decisions of the proposal; those left out are chosen as well as possible.
-        placement: in place of ``fixed``, every instance of an inventory, or the layers of a chain's nodes (``reading.proposal``).
-        pools: in place of ``fixed``, decisions of prefill and decode pools on equal nodes.
+        placement: in place of ``fixed``, every instance of an inventory, what several models get, or the layers of a chain's nodes
+            (``reading.proposal``).
+        pools: in place of ``fixed``, decisions of prefill and decode pools.
         time_limit_s, progress, stated, all_conflicts, repairs: as for ``solve``.
 
     Raises:
         ProblemError: a decision is out of range, contradicts another, or has no meaning for this kind of problem.
     """
-    from optimizer.facts.proposal import ChainProposal, Proposal
+    from optimizer.facts.proposal import ChainProposal, Proposal, SeveralProposal
 
     kind = kind_of(problem)
     if placement is not None and fixed.any:
         raise ProblemError("--placement", "says everything; leave out --tp, --pp and the other decisions")
+    refuse_day(problem, "check")
+    if kind == "models":
+        if fixed.any or pools is not None or placement is None:
+            raise ProblemError(
+                "models",
+                "say what each model is to get with --placement FILE (docs/several.md), or let optimizer solve "
+                "split the nodes",
+            )
+        from optimizer.questions.several import check_several
+
+        return check_several(
+            cast("SeveralProblem", problem),
+            cast(SeveralProposal, placement),
+            time_limit_s=time_limit_s,
+            progress=progress,
+        )
     if kind == "chain":
+        if pools is not None:
+            raise ProblemError("--prefill", "pools are for hardware: and cluster:, not for kind: chain")
         if fixed.any or placement is None:
             raise ProblemError(
                 "kind",
@@ -71,8 +98,6 @@ def check(
         return check_chain(
             cast("ChainProblem", problem), cast(ChainProposal, placement), time_limit_s=time_limit_s, progress=progress
         )
-    if pools is not None and kind != "uniform":
-        raise ProblemError("--prefill", "pools are for equal nodes (hardware:) so far")
     if kind == "uniform":
         judged = _pools_judged(cast("Problem", problem), fixed, pools, time_limit_s)
         if judged is not None:
@@ -100,6 +125,12 @@ def check(
             time_limit_s=time_limit_s,
         )
     inventory = cast("InventoryProblem", problem)
+    if placement is None and _pools_asked(inventory.serving, fixed, pools):
+        from optimizer.questions.cluster_pools import check_cluster_pools
+        from optimizer.results.pools import FixedPools
+
+        return check_cluster_pools(inventory, pools or FixedPools(), time_limit_s=time_limit_s)
+    inventory = inventory.model_copy(update={"serving": "joint"})
     if placement is not None:
         from optimizer.questions.check_placement import check_placement
 
@@ -117,15 +148,29 @@ def _pools_judged(
     Raises:
         ProblemError: both kinds are decided, or a joint strategy where pools are asked for.
     """
+    if not _pools_asked(problem.serving, fixed, pools):
+        return None
+    from optimizer.questions.pools import check_pools
+    from optimizer.results.pools import FixedPools
+
+    return check_pools(problem, pools or FixedPools(), time_limit_s=time_limit_s)
+
+
+def _pools_asked(serving: str, fixed: Fixed, pools: FixedPools | None) -> bool:
+    """Whether pools are judged, and not a joint strategy.
+
+    Raises:
+        ProblemError: both kinds are decided, or a joint strategy where pools are asked for.
+    """
     if pools is not None and fixed.any:
         raise ProblemError(
             "--prefill", "decides pools; leave out --tp, --dp and the other decisions of joint instances"
         )
-    if pools is None and problem.serving == "joint":
-        return None
-    if pools is None and problem.serving == "any":
+    if pools is None and serving == "joint":
+        return False
+    if pools is None and serving == "any":
         if fixed.any:
-            return None
+            return False
         raise ProblemError(
             "serving", "any: say what is checked, joint instances (--tp, --dp) or pools (--prefill, --decode)"
         )
@@ -133,7 +178,4 @@ def _pools_judged(
         raise ProblemError(
             "--tp", "decides joint instances, and serving is disaggregated; state --prefill and --decode"
         )
-    from optimizer.questions.pools import check_pools
-    from optimizer.results.pools import FixedPools
-
-    return check_pools(problem, pools or FixedPools(), time_limit_s=time_limit_s)
+    return True

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from optimizer.facts.errors import ProblemError
+from optimizer.questions.refused import refuse_several
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
+    from optimizer.deployment.chosen import Chosen
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
+    from optimizer.results.pools import PoolsAnswer
 
 
 def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: Any) -> dict[str, str]:
@@ -18,8 +21,8 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
 
     Args:
         problem: what the answer is for, equal nodes or an inventory.
-        answer: of ``solve`` or ``check``.
-        target: shell, ray, kubernetes, compose, systemd or slurm.
+        answer: of ``solve`` or ``check``, joint instances or pools.
+        target: shell, ray, kubernetes, compose, systemd or slurm; of prefill and decode pools also llm-d or dynamo.
         options: as for ``deployment.options.resolve_options`` (version, assume, model_id, checkpoint_format, image, namespace).
 
     Returns:
@@ -31,8 +34,10 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     from optimizer.deployment import launch_files
     from optimizer.deployment.chosen import chosen_of, chosen_of_inventory
     from optimizer.deployment.options import resolve_options
+    from optimizer.results.pools import PoolsAnswer
     from optimizer.version import __version__
 
+    refuse_several(problem, "deploy")
     kind = kind_of(problem)
     if kind == "chain":
         raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")
@@ -42,10 +47,24 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
         raise ProblemError("deploy", "the answer has no strategy, so there is none to launch; its explanation says why")
     resolved = resolve_options(placed.model, placed.engine, target, **options)
     try:
-        if kind == "uniform":
+        if isinstance(answer, PoolsAnswer):
+            chosen = chosen_pools(cast("Problem", problem), answer)
+        elif kind == "uniform":
             chosen = chosen_of(cast("Problem", problem), answer)
         else:
             chosen = chosen_of_inventory(cast("InventoryProblem", problem), answer, answer.feasible is not None)
     except ValueError as error:
         raise ProblemError("deploy", f"the strategy has no place: {error}") from None
     return launch_files(chosen, resolved, f"{chosen.title(resolved.engine_name)}; made by optimizer {__version__}")
+
+
+def chosen_pools(problem: Problem, answer: PoolsAnswer) -> Chosen:
+    """What is to be launched of an answer about pools.
+
+    Raises:
+        ValueError: the answer has no pools, or they find no room.
+    """
+    from optimizer.deployment.chosen import chosen_of_pools
+    from optimizer.questions.pool_losses import may_lose
+
+    return chosen_of_pools(problem, answer, may_lose(problem, answer))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.inventory import InventoryProblem
+from optimizer.questions.refused import refuse_several
 from optimizer.reading.question import kind_of
 from optimizer.results.front import AXES, RESOLUTION, Axis, FrontPoint, ParetoFront, apart, apart_words
 
@@ -60,6 +61,7 @@ def pareto(
     Raises:
         ProblemError: the axes cannot be used with the problem, the problem names an unknown rule, or it is a chain.
     """
+    refuse_several(problem, "pareto")
     if kind_of(problem) == "chain":
         raise ProblemError(
             "kind",

@@ -14,10 +14,11 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import model_read, unverified, with_verification
 from optimizer.results.pools import FixedPools, PoolsAnswer
+from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import CtrlC
 from optimizer.search.pools.answer import judge_rules, metrics_of, objective_of, strategy_of
 from optimizer.search.pools.model import PoolColumns, check_rules, rule_ids
-from optimizer.search.pools.solve import Clock, RowPair, active_rules, best, columns_of, feasible
+from optimizer.search.pools.solve import RowPair, active_rules, best, columns_of, feasible
 from optimizer.verify.pools.check import verify_pools
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ MOST_GPUS = 512
 """More GPUs are not searched for pools."""
 
 
-def refuse(problem: Problem) -> None:
+def refuse(problem: Problem, *, gpus: bool = True) -> None:
     """What pools cannot be asked with, said by its field.
+
+    Args:
+        gpus: also more GPUs than are searched on equal nodes.
 
     Raises:
         ProblemError: the first such field.
@@ -39,7 +43,7 @@ def refuse(problem: Problem) -> None:
         return ProblemError(field, f"{why} with serving: {problem.serving}; leave it out, or state serving: joint")
 
     transfer_of(problem.engine)
-    if problem.hardware.gpus > MOST_GPUS:
+    if gpus and problem.hardware.gpus > MOST_GPUS:
         raise no("hardware.nodes", f"more than {MOST_GPUS:,} GPUs are not searched")
     if not problem.hardware.gpu.peer_links:
         raise no("hardware.gpu", f"{problem.hardware.gpu.name} reaches no other GPU, so that no cache can be sent")
@@ -125,6 +129,9 @@ def check_pools(problem: Problem, fixed: FixedPools, *, time_limit_s: float | No
     """
     refuse(problem)
     check_rules(problem, rule_ids(problem))
+    for option, pool in (("--prefill", fixed.prefill), ("--decode", fixed.decode)):
+        if pool.group is not None:
+            raise ProblemError(option, f"group={pool.group} is for groups of cluster:; with hardware: there are none")
     clock = Clock(time_limit_s)
     columns = columns_of(problem, fixed)
     if columns is None:

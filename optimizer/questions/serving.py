@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,10 @@ from optimizer.results.answer import Answer
 from optimizer.results.pools import PoolsAnswer
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.reading.question import AnyProblem
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.inventory import InventoryAnswer
 
 SETTLED = ("optimal", "infeasible")
 
@@ -31,7 +32,7 @@ def joint_only(problem: AnyProblem) -> None:
     if serving != "joint":
         raise ProblemError(
             "serving",
-            f"{serving} is taken by optimizer solve and optimizer check; for this question state serving: joint",
+            f"{serving} is taken by optimizer solve, check, deploy, sweep and recommend; for this question state serving: joint",
         )
 
 
@@ -72,6 +73,7 @@ def _rank(problem: Problem, answer: Any) -> tuple[float, float]:
         "throughput": lambda: -metrics.peak_tokens_per_s,
         "capacity": lambda: -metrics.max_request_rate,
         "fewest-gpus": lambda: float(answer.strategy.gpus),
+        "cheapest": lambda: float(answer.strategy.gpus),
     }
     value = float("inf") if answer.objective is None else answer.objective.value
     return (first[preset]() if preset in first else 0.0), value
@@ -100,3 +102,80 @@ def _beside(problem: Problem, chosen: Any, other: Any) -> list[str]:
         )
     ]
     return [*said, f"There {', '.join(parts)}."]
+
+
+def joint_inventory(problem: InventoryProblem) -> InventoryProblem:
+    """The same question about an inventory with joint instances alone."""
+    return problem.model_copy(update={"serving": "joint"})
+
+
+def better_on_inventory(
+    problem: InventoryProblem, joint: InventoryAnswer, pools: ClusterPoolsAnswer
+) -> InventoryAnswer | ClusterPoolsAnswer:
+    """The better answer, with what the other would be; called best only where both are settled.
+
+    Joint instances are valued in whole milliseconds, rounded up, pools in nanoseconds: of equal whole milliseconds the joint
+    instances are taken.
+    """
+    works: list[Any] = [answer for answer in (joint, pools) if answer.objective is not None]
+    if not works:
+        status = "infeasible" if joint.status == pools.status == "infeasible" else "unknown"
+        said = "With joint instances: " + (joint.explanation[0] if joint.explanation else joint.status)
+        more = ("Neither joint instances nor pools are feasible.", *pools.explanation, said)
+        return replace(pools, status=status, explanation=more)  # type: ignore[arg-type]
+    chosen: Any = min(works, key=lambda answer: _inventory_rank(problem, answer, answer is joint))
+    other: Any = pools if chosen is joint else joint
+    open_ended = other.status not in SETTLED or not other.verification.passed
+    status = "feasible" if open_ended and chosen.status == "optimal" else chosen.status
+    said_beside = _inventory_beside(chosen, other, "Prefill and decode pools" if chosen is joint else "Joint instances")
+    best: Any = replace(chosen, status=status, explanation=(*chosen.explanation, *said_beside))
+    return best  # type: ignore[no-any-return]
+
+
+def _inventory_figures(answer: Any) -> tuple[float, float, float, float]:
+    """(GPUs, price per hour, output tokens/s at most, objective in whole ms) of an answer of either kind."""
+    metrics = getattr(answer, "metrics", None)
+    gpus = answer.strategy.gpus if metrics is not None else answer.gpus_used
+    price = metrics.price_per_hour if metrics is not None else answer.price_per_hour
+    peak = metrics.peak_tokens_per_s if metrics is not None else answer.peak_tokens_per_s
+    return float(gpus), float(price or 0), float(peak or 0), float(math.ceil(answer.objective.value - 1e-9))
+
+
+def _inventory_rank(problem: InventoryProblem, answer: Any, joint: bool) -> tuple[float, float, bool]:
+    gpus, price, peak, value = _inventory_figures(answer)
+    first = {"fewest-gpus": gpus, "cheapest": price, "throughput": -peak}.get(problem.objective.preset, 0.0)
+    return first, value, not joint
+
+
+def _inventory_beside(chosen: Any, other: Any, name: str) -> list[str]:
+    """Why not the other kind, term by term."""
+    if other.objective is None:
+        why = other.conflicts[0].sentence if other.conflicts else f"their search ended {other.status}"
+        return [f"{name} instead: {why}"]
+    mine, its = _inventory_figures(chosen), _inventory_figures(other)
+    said = (
+        f"{name} instead, {other.label}: {milliseconds(other.objective.value)} a request against "
+        f"{milliseconds(chosen.objective.value)}, {its[0]:.0f} GPUs against {mine[0]:.0f}"
+    )
+    if mine[1] and its[1]:
+        said += f", {its[1]:,.2f} an hour against {mine[1]:,.2f}"
+    return [f"{said}.", *_worst_times(chosen, other)]
+
+
+def _worst_times(chosen: Any, other: Any) -> list[str]:
+    parts = []
+    for field, label in (("ttft_p99_ms", "TTFT P99"), ("tpot_p99_ms", "TPOT P99"), ("request_mean_ms", "mean request")):
+        its, mine = _slowest(other, field), _slowest(chosen, field)
+        if its is not None and mine is not None:
+            parts.append(f"{label} {time_or_none(its)} against {time_or_none(mine)}")
+    return [f"There {', '.join(parts)}."] if parts else []
+
+
+def _slowest(answer: Any, field: str) -> float | None:
+    """A time of the slowest part of an answer of either kind; None: no finite value, or not stated."""
+    if hasattr(answer, "metrics"):
+        found: float | None = getattr(answer.metrics, field, None)
+        return found
+    values = [getattr(pool.metrics, field, None) for pool in answer.pools]
+    known = [value for value in values if value is not None]
+    return max(known) if known and len(known) == len(values) else None

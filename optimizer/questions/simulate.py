@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from optimizer.facts.errors import ProblemError
+from optimizer.questions.refused import refuse_several
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
@@ -36,8 +37,13 @@ def simulate(problem: AnyProblem, answer: Any, *, trace: Path | None = None, see
         return played(cast("Problem", problem), answer, trace=trace, seed=seed)
     if trace is None:
         return answer
+    refuse_several(problem, "--trace")
     if kind_of(problem) == "chain":
         raise ProblemError("--trace", "plays requests; a chain's load is tokens/s, with no requests to play")
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
+
+    if isinstance(answer, ClusterPoolsAnswer):
+        raise ProblemError("--trace", "is played on joint instances; state its lengths as workload.trace for pools")
     return _inventory(cast("InventoryProblem", problem), answer, trace, seed)
 
 

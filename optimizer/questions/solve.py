@@ -12,21 +12,30 @@ if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
+    from optimizer.facts.profile import ProfileProblem
+    from optimizer.facts.several import SeveralProblem
     from optimizer.questions.options import Progress, SolveOptions
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import Answer
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
 
 @overload
 def solve(problem: Problem, **options: Unpack[SolveOptions]) -> Answer | PoolsAnswer: ...
 @overload
-def solve(problem: InventoryProblem, **options: Unpack[SolveOptions]) -> InventoryAnswer: ...
+def solve(problem: InventoryProblem, **options: Unpack[SolveOptions]) -> InventoryAnswer | ClusterPoolsAnswer: ...
 @overload
 def solve(problem: ChainProblem, **options: Unpack[SolveOptions]) -> ChainAnswer: ...
+@overload
+def solve(problem: SeveralProblem, **options: Unpack[SolveOptions]) -> SeveralAnswer: ...
+@overload
+def solve(problem: ProfileProblem, **options: Unpack[SolveOptions]) -> DayAnswer: ...
 def solve(
     problem: AnyProblem,
     *,
@@ -36,8 +45,9 @@ def solve(
     all_conflicts: bool = False,
     repairs: bool = True,
     gap: float = 0.0,
-) -> Answer | InventoryAnswer | ChainAnswer | PoolsAnswer:
-    """The best strategy or pools (``hardware:``), set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
+) -> Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer:
+    """The best strategy or pools (``hardware:``), plan for a day (``workload.profile``), split between several models (``models:``),
+    set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
 
     Args:
         problem: from ``load_problem``.
@@ -59,10 +69,17 @@ def solve(
     kind = kind_of(problem)
     if kind == "uniform":
         return _of_equal_nodes(cast("Problem", problem), time_limit_s, progress, stated, all_conflicts, repairs)
-    if kind == "inventory":
-        from optimizer.questions.inventory import solve_inventory
+    if kind == "day":
+        from optimizer.questions.profile import solve_day
 
-        return solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, gap=gap)  # type: ignore[arg-type]
+        return solve_day(cast("ProfileProblem", problem), time_limit_s=time_limit_s, progress=progress)
+    if kind == "models":
+        from optimizer.questions.several import solve_several
+
+        several = cast("SeveralProblem", problem)
+        return solve_several(several, time_limit_s=time_limit_s, progress=progress, repairs=repairs)
+    if kind == "inventory":
+        return _of_inventory(cast("InventoryProblem", problem), time_limit_s, progress, repairs, gap)
     from optimizer.questions.chain import solve_chain
 
     return solve_chain(problem, time_limit_s=time_limit_s, progress=progress, gap=gap)  # type: ignore[arg-type]
@@ -105,3 +122,29 @@ def _of_equal_nodes(
         time_limit_s=time_limit_s,
         helps=lambda one, left: helps(one, stated, left),
     )
+
+
+def _of_inventory(
+    problem: InventoryProblem, time_limit_s: float | None, progress: Progress | None, repairs: bool, gap: float
+) -> InventoryAnswer | ClusterPoolsAnswer:
+    """Joint instances, pools, or the better of both, as the problem's ``serving`` says."""
+    from optimizer.questions.inventory import solve_inventory
+
+    if problem.serving == "joint":
+        return solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, gap=gap)
+    from optimizer.questions.cluster_pools import solve_cluster_pools
+
+    if problem.serving == "disaggregated":
+        return solve_cluster_pools(problem, time_limit_s=time_limit_s, repairs=repairs)
+    from optimizer.questions.serving import better_on_inventory, joint_inventory
+
+    pools = solve_cluster_pools(problem, time_limit_s=time_limit_s, repairs=repairs)
+    joint = solve_inventory(
+        joint_inventory(problem),
+        time_limit_s=time_limit_s,
+        progress=progress,
+        gap=gap,
+        ranges=False,
+        explain="conflict",
+    )
+    return better_on_inventory(problem, joint, pools)

@@ -38,22 +38,25 @@ def findings_of(
     Raises:
         ProblemError: no server answers, or a file or number that is not what is asked for.
     """
-    from optimizer.deployment.comparison import compare_engine, compare_load, compare_up
+    from optimizer.deployment.comparison import compare_engine, compare_load, compare_pools_up, compare_up
     from optimizer.deployment.measure import measure
-    from optimizer.deployment.observed import instances_up, read_log, see
+    from optimizer.deployment.memory import planned_caches
+    from optimizer.deployment.observed import instances_up, pools_up, read_log, see
 
     base = _base(url, "URL")
     metrics = [pool.metrics for pool in answer.pools] if hasattr(answer, "pools") else [answer.metrics]
-    found = [compare_up(service, instances_up(base))] if service.routed else []
+    caches = planned_caches(service) if service.pooled else [one.kv_cache_tokens for one in metrics]
+    found = [compare_up(service, instances_up(base))] if service.routed and not service.pooled else []
+    found += compare_pools_up(service, pools_up(base))
     asked = [_base(f"http://{one.strip()}", "--engines") for one in engines.split(",")] if engines else [base]
     for place in asked:
-        found += compare_engine(service, metrics, see(place), service.engines)
+        found += compare_engine(service, caches, see(place), service.engines)
     for name in logs:
         try:
             text = Path(name).read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise ProblemError("--log", f"{name} cannot be read ({error.strerror})") from None
-        found += compare_engine(service, metrics, read_log(name, text), service.engines)
+        found += compare_engine(service, caches, read_log(name, text), service.engines)
     if load is None and requests is None:
         return found
     if len(metrics) != 1:

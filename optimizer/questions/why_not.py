@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from optimizer.facts.errors import ProblemError
-from optimizer.questions.refused import INSTEAD, equal_nodes
+from optimizer.questions.refused import INSTEAD, equal_nodes, refuse_several
 from optimizer.reading.question import kind_of
 from optimizer.results.answer import Fixed
 
@@ -44,6 +44,7 @@ def why_not(
     Raises:
         ProblemError: no decision, one that is out of range, or one that has no meaning for this kind of problem.
     """
+    refuse_several(problem, "why-not")
     if kind_of(problem) == "chain":
         if layers is None or fixed.any:
             raise ProblemError("kind", f"chain: TP, PP and DP have no meaning here: {INSTEAD['why-not']}")

@@ -34,6 +34,7 @@ from optimizer.reading.load import (
     refuse_impossible_context,
     resolve_model,
 )
+from optimizer.reading.money import in_ms
 from optimizer.reading.workload import longest_allowed, workload_of
 
 
@@ -117,6 +118,7 @@ def inventory_from_dict(
         recovery=recovery_facts(stated.failures.engine_start_s, stated.failures.storage_gb_per_s),
         objective=objective,
         search=search,
+        serving=stated.serving,
         engine_version=stated.engine_version,
         engine_overhead=stated.engine_overhead,
     )
@@ -127,7 +129,9 @@ def inventory_from_dict(
     if needed > longest:
         raise ProblemError("workload", too_long(needed, problem.requirements, problem.model))
     refuse_impossible_context(problem.model, problem.requirements, problem.search)
-    return problem
+    prices = [group.price_per_gpu_hour for group in groups]
+    objective = in_ms(objective, prices, work.requests_per_s, "price_per_gpu_hour in every group of cluster")
+    return problem.model_copy(update={"objective": objective})
 
 
 def _without_survive(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], float, float | None]:

@@ -11,6 +11,7 @@ from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits
 from optimizer.facts.engine import Engine
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
+from optimizer.facts.problem import Serving
 from optimizer.facts.workload import WorkloadInput
 
 MOST_GROUPS = 2_000
@@ -45,6 +46,9 @@ class GroupInput(Facts):
     racks: Count | None = Field(default=None, description="Or: equal racks the nodes are spread over")
     zone: Name | None = Field(default=None, description="Power feed or zone")
     price_per_gpu_hour: NonNegative | None = Field(default=None, description="Price of one GPU for one hour")
+    price_per_node_hour: NonNegative | None = Field(
+        default=None, description="Or: price of one node for one hour, shared by all its GPUs"
+    )
 
 
 class RateInput(Facts):
@@ -81,6 +85,11 @@ class InventoryFile(Facts):
 
     name: Name | None = Field(default=None, description="How answers call the problem; left out, the name of the file")
     engine: Engine = Field(default="vllm", description="The serving engine")
+    serving: Serving = Field(
+        default="joint",
+        description="joint: each instance works on prompts and tokens; disaggregated: prefill and decode instances, with the cache "
+        "sent between; any: whichever is better (docs/disaggregated.md)",
+    )
     engine_version: EngineVersion | None = Field(
         default=None,
         description="Version whose way of measuring memory counts, such as 0.11.0; left out, the newest known",

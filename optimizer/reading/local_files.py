@@ -6,9 +6,6 @@ problem to ``optimizer serve`` is somebody else, to whom neither the contents of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from optimizer.facts.errors import ProblemError
 
 
@@ -21,16 +18,6 @@ class _Files:
 def refuse_from_now_on() -> None:
     """No problem that this process reads may name a file, for as long as it runs."""
     _Files.refused = True
-
-
-@contextmanager
-def refused_here() -> Iterator[None]:
-    """The same while a block runs."""
-    before, _Files.refused = _Files.refused, True
-    try:
-        yield
-    finally:
-        _Files.refused = before
 
 
 def are_refused() -> bool:

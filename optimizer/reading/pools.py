@@ -12,6 +12,7 @@ NAMES = {
     "max_num_seqs": "max_num_seqs",
     "weights": "weight_precision",
     "kv": "kv_precision",
+    "group": "group",
 }
 LARGEST = 1_000_000
 
@@ -32,7 +33,7 @@ def pool_of(text: str, option: str) -> FixedPool:
     """Decisions of a pool.
 
     Args:
-        text: ``name=value`` by commas; names tp, ep, count, max_num_seqs, weights, kv.
+        text: ``name=value`` by commas; names tp, ep, count, max_num_seqs, weights, kv, group.
         option: where it was stated, for messages.
 
     Raises:
@@ -51,7 +52,7 @@ def pool_of(text: str, option: str) -> FixedPool:
             raise ProblemError(option, f"{name!r} is not known; {closest(name, NAMES)}")
         if NAMES[name] in found:
             raise ProblemError(option, f"{name} is stated twice")
-        if name in ("weights", "kv"):
+        if name in ("weights", "kv", "group"):
             found[NAMES[name]] = value
             continue
         if not value.isdecimal() or not 1 <= int(value) <= LARGEST:

@@ -1,4 +1,6 @@
-"""The file of a proposed placement: instances of an inventory, layers of a chain's nodes, or the JSON answer of ``solve``."""
+"""The file of a proposed placement: instances of an inventory, layers of a chain's nodes, what several models get, or the JSON answer of
+``solve``.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.proposal import ChainProposal, Proposal, ProposedLayers
+from optimizer.facts.proposal import ChainProposal, Proposal, ProposedLayers, SeveralProposal
 from optimizer.reading.files import read_mapping
 from optimizer.reading.load import first_error
 from optimizer.reading.question import Kind
 
 
-def load_proposal(path: str | Path, kind: Kind) -> Proposal | ChainProposal:
+def load_proposal(path: str | Path, kind: Kind) -> Proposal | ChainProposal | SeveralProposal:
     """Read a placement (YAML or JSON) for a kind of problem.
 
     Raises:
@@ -26,7 +28,45 @@ def load_proposal(path: str | Path, kind: Kind) -> Proposal | ChainProposal:
         raise ProblemError(
             "--placement", "is for cluster and for chains; with hardware every node is alike: fix --tp, --pp, --dp"
         )
+    if kind == "models":
+        return several_proposal_from_dict(values)
     return chain_proposal_from_dict(values) if kind == "chain" else proposal_from_dict(values)
+
+
+def several_proposal_from_dict(values: Mapping[str, Any]) -> SeveralProposal:
+    """What each of several models is to get, from plain data.
+
+    Raises:
+        ProblemError: with the field, the value and what would be right.
+    """
+    plain = dict(values)
+    try:
+        if values.get("kind") == "models" and isinstance(values.get("models"), list | tuple):
+            plain = {"models": {one["name"]: _decisions(one) for one in values["models"]}}
+    except (KeyError, TypeError):
+        raise ProblemError("models", "is no JSON answer of optimizer solve for several models") from None
+    try:
+        return SeveralProposal.model_validate(plain)
+    except ValidationError as error:
+        raise first_error(error, plain, SeveralProposal) from None
+
+
+def _decisions(share: Mapping[str, Any]) -> dict[str, Any]:
+    """What one model gets in a JSON answer."""
+    strategy = share["strategy"]
+    return {
+        "tp": strategy["tensor_parallel"],
+        "pp": strategy["pipeline_parallel"],
+        "dp": strategy["data_parallel"],
+        "ep": strategy["expert_parallel"],
+        "expert_slice_ranks": strategy["expert_slice_ranks"],
+        "dcp": strategy["decode_context_parallel"],
+        "max_num_seqs": strategy["max_num_seqs"],
+        "weights": strategy["weight_precision"],
+        "kv": strategy["kv_precision"],
+        "layers": strategy["layers_per_stage"],
+        "nodes": share["nodes"],
+    }
 
 
 def chain_proposal_from_dict(values: Mapping[str, Any]) -> ChainProposal:

@@ -1,4 +1,5 @@
-"""A problem file of any kind: equal nodes (``hardware:``), an inventory (``cluster:``) or a chain (``kind: chain``).
+"""A problem file of any kind: equal nodes (``hardware:``), several models on them (``models:``), an inventory (``cluster:``) or a chain
+(``kind: chain``).
 
 Everything that is asked starts here, so that no command and no caller has to know beforehand which kind a file is.
 """
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
+    from optimizer.facts.profile import ProfileProblem
+    from optimizer.facts.several import SeveralProblem
 
-    AnyProblem: TypeAlias = Problem | InventoryProblem | ChainProblem
+    AnyProblem: TypeAlias = Problem | InventoryProblem | ChainProblem | SeveralProblem | ProfileProblem
 
-Kind = Literal["uniform", "inventory", "chain"]
+Kind = Literal["uniform", "inventory", "chain", "models", "day"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,11 @@ class Question:
 
 def kind_of_values(values: Mapping[str, Any]) -> Kind:
     """The kind of problem that the contents of a file state."""
+    if "models" in values:
+        return "models"
+    workload = values.get("workload")
+    if isinstance(workload, Mapping) and "profile" in workload:
+        return "day"
     if values.get("kind") == "chain":
         return "chain"
     return "inventory" if "cluster" in values and "hardware" not in values else "uniform"
@@ -60,6 +68,14 @@ def kind_of(problem: AnyProblem) -> Kind:
 
     if isinstance(problem, ChainProblem):
         return "chain"
+    from optimizer.facts.several import SeveralProblem
+
+    if isinstance(problem, SeveralProblem):
+        return "models"
+    from optimizer.facts.profile import ProfileProblem
+
+    if isinstance(problem, ProfileProblem):
+        return "day"
     raise TypeError(f"a problem from load_problem is needed, not {type(problem).__name__}")
 
 
@@ -75,13 +91,22 @@ def question_from_dict(values: Mapping[str, Any], *, default_name: str = "proble
         ProblemError: with the dotted field, the value and what would be right.
     """
     kind = kind_of_values(values)
-    if kind != "uniform" and values.get("serving", "joint") != "joint":
-        stated_as = "cluster" if kind == "inventory" else "kind: chain"
+    if kind == "models":
+        from optimizer.reading.several import several_from_dict
+
+        several = several_from_dict(values, default_name=default_name, folder=folder)
+        return Question(kind, several, Stated(nodes_stated(values), folder, default_name))
+    if kind == "day":
+        from optimizer.reading.profile import profile_from_dict
+
+        day = profile_from_dict(values, default_name=default_name, folder=folder)
+        return Question(kind, day, Stated(nodes_stated(values), folder, default_name))
+    if kind == "chain" and values.get("serving", "joint") != "joint":
         raise ProblemError(
             "serving",
-            f"{values['serving']} is for equal nodes (hardware:) so far, not for {stated_as}; leave it out, or state joint",
+            f"{values['serving']} is not for kind: chain; leave it out, or state joint, or hardware: or cluster:",
         )
-    if kind != "uniform" and "serving" in values:
+    if kind == "chain" and "serving" in values:
         values = {name: value for name, value in values.items() if name != "serving"}
     stated = Stated(values, folder, default_name)
     if kind == "chain":
@@ -113,7 +138,8 @@ def load_problem(path: str | Path) -> AnyProblem:
         path: a YAML or JSON file; relative paths to models in it are relative to the file.
 
     Returns:
-        A ``Problem`` (``hardware:``), a ``InventoryProblem`` (``cluster:``) or a ``ChainProblem`` (``kind: chain``).
+        A ``Problem`` (``hardware:``), a ``ProfileProblem`` (the same with ``workload.profile``), a ``SeveralProblem``
+        (``models:``), a ``InventoryProblem`` (``cluster:``) or a ``ChainProblem`` (``kind: chain``).
 
     Raises:
         ProblemError: the file is missing, not readable, malformed, or states something impossible.

@@ -150,8 +150,14 @@ def _resolved(values: dict[str, Any]) -> HardwareFacts:
 
 def _refuse_malformed(values: Mapping[str, Any], folder: Path) -> None:
     from optimizer.reading.inventory_file import inventory_from_dict, is_inventory
+    from optimizer.reading.profile import is_profile, profile_from_dict
+    from optimizer.reading.several import several_from_dict
 
-    if is_inventory(values):
+    if is_profile(values):
+        profile_from_dict(values, folder=folder)
+    elif "models" in values:
+        several_from_dict(values, folder=folder)
+    elif is_inventory(values):
         inventory_from_dict(values, folder=folder)
     else:
         ProblemFile.model_validate(values)
@@ -168,11 +174,12 @@ def write_stated(stated: Stated, path: str | Path, *, overwrite: bool = False) -
     file = Path(path)
     if file.exists() and not overwrite:
         raise ProblemError("--out", f"{path} exists already; choose another name or add --force")
-    values = dict(stated.values)
+    values = copy.deepcopy(dict(stated.values))
     _refuse_malformed(values, stated.folder)
-    model = values.get("model")
-    if isinstance(model, str) and (stated.folder / model).exists():
-        values["model"] = str((stated.folder / model).resolve())
+    for entry in (values, *(values.get("models") or ())):
+        model = entry.get("model")
+        if isinstance(model, str) and (stated.folder / model).exists():
+            entry["model"] = str((stated.folder / model).resolve())
     as_json = file.suffix.lower() == ".json"
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n" if as_json else yaml_text(values)
     write_file(file, [text], "--out")

@@ -26,6 +26,8 @@ def inventory_stated_of(problem: InventoryProblem) -> Stated:
     for section in ("workload", "requirements", "objective", "search"):
         data = getattr(problem, section).model_dump(exclude_defaults=True)
         values[section] = {k: list(v) if isinstance(v, tuple) else v for k, v in data.items() if v is not None}
+    if problem.serving != "joint":
+        values["serving"] = problem.serving
     if problem.engine_version is not None:
         values["engine_version"] = problem.engine_version
     if problem.engine_overhead.anything:

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 
 from optimizer.results.answer import Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
+from optimizer.results.cluster_pools import ClusterPoolsAnswer
+from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.pools import PoolsAnswer
+from optimizer.results.several import SeveralAnswer
 
 
 def print_any(
-    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer, *, full: bool, launch: Sequence[str] = ()
+    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer,
+    *,
+    full: bool,
+    launch: Sequence[str] = (),
 ) -> None:
     """Print the answer of ``solve`` or ``check``: one screen, or every table; ``launch`` are the sentences that start it."""
     if isinstance(answer, InventoryAnswer):
@@ -22,6 +28,18 @@ def print_any(
         from optimizer.render.pools import print_pools
 
         print_pools(answer, full=full, launch=launch)
+    elif isinstance(answer, ClusterPoolsAnswer):
+        from optimizer.render.cluster_pools import print_cluster_pools
+
+        print_cluster_pools(answer, full=full, launch=launch)
+    elif isinstance(answer, DayAnswer):
+        from optimizer.render.day import print_day
+
+        print_day(answer, full=full, launch=launch)
+    elif isinstance(answer, SeveralAnswer):
+        from optimizer.render.several import print_several
+
+        print_several(answer, full=full, launch=launch)
     elif isinstance(answer, ChainAnswer):
         from optimizer.render.chain import print_chain
 

@@ -10,8 +10,11 @@ from typing import Any
 
 from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
+from optimizer.results.cluster_pools import ClusterPoolsAnswer
+from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.pools import PoolsAnswer
+from optimizer.results.several import SeveralAnswer
 
 CORE = (
     "schema_version",
@@ -32,7 +35,7 @@ CORE = (
     "feasible",
     "optimum",
 )
-AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer
+AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer
 
 
 def envelope(answer: AnyAnswer) -> dict[str, Any]:
@@ -49,6 +52,18 @@ def envelope(answer: AnyAnswer) -> dict[str, Any]:
         from optimizer.render.pools import pools_data
 
         data = pools_data(answer)
+    elif isinstance(answer, ClusterPoolsAnswer):
+        from optimizer.render.cluster_pools import cluster_pools_data
+
+        data = cluster_pools_data(answer)
+    elif isinstance(answer, DayAnswer):
+        from optimizer.render.day import day_data
+
+        data = day_data(answer)
+    elif isinstance(answer, SeveralAnswer):
+        from optimizer.render.several import several_data
+
+        data = several_data(answer)
     else:
         from optimizer.render.chain import chain_data
 
@@ -67,6 +82,9 @@ def answer_schema() -> dict[str, Any]:
         ("InventoryAnswer", InventoryAnswer, _inventory),
         ("ChainAnswer", ChainAnswer, _chain),
         ("PoolsAnswer", PoolsAnswer, _pools),
+        ("ClusterPoolsAnswer", ClusterPoolsAnswer, _cluster_pools),
+        ("ModelsAnswer", SeveralAnswer, _several),
+        ("DayAnswer", DayAnswer, _day),
     ):
         found = TypeAdapter(of).json_schema(mode="serialization")
         inner = found.pop("$defs", {})
@@ -96,7 +114,7 @@ def answer_schema() -> dict[str, Any]:
 
 def _core(properties: dict[str, Any], name: str) -> None:
     """What every kind has in the same words."""
-    kind = name.removesuffix("Answer").lower()
+    kind = {"ClusterPoolsAnswer": "cluster_pools"}.get(name, name.removesuffix("Answer").lower())
     properties["schema_version"] = {"const": SCHEMA_VERSION}
     properties["kind"] = {"const": kind}
     properties["optimum"] = {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]}
@@ -172,6 +190,32 @@ def _pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
         inner[name]["properties"]["gpus"] = {"type": "integer", "description": "GPUs in use"}
     inner["PoolsRepair"]["properties"]["changes"] = CHANGES
     properties["label"] = {"type": "string"}
+
+
+def _cluster_pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    for name in ("PoolStrategy", "ClusterPoolsStrategy"):
+        inner[name]["properties"]["gpus"] = {"type": "integer", "description": "GPUs in use"}
+    inner["PoolsRepair"]["properties"]["changes"] = CHANGES
+    properties["label"] = {"type": "string"}
+
+
+def _day(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    with_gpus(inner)
+    properties |= {name: {"type": "null"} for name in ("strategy", "objective", "metrics")}
+    properties["label"] = {"type": "string"}
+
+
+def _several(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    from optimizer.render.several import FIGURES
+
+    share = inner["ServedShare"]
+    with_gpus(inner)
+    share["properties"]["label"] = {"type": "string"}
+    inner["SeveralRepair"]["properties"]["changes"] = CHANGES
+    properties["label"] = {"type": "string"}
+    figures = {name: {"type": ["number", "null"]} for name in FIGURES}
+    together = {"type": "object", "properties": figures, "required": sorted(figures), "additionalProperties": False}
+    properties["metrics"] = {"anyOf": [together, {"type": "null"}]}
 
 
 def _chain(properties: dict[str, Any], inner: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from optimizer.render.text import (
     verification_lines,
 )
 from optimizer.results.answer import SCHEMA_VERSION
+from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.pools import PoolMetrics, PoolsAnswer, PoolStrategy
 
 STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
@@ -109,7 +110,7 @@ def _pools(answer: PoolsAnswer) -> Table:
     return table
 
 
-def _requests(answer: PoolsAnswer) -> Table:
+def _requests(answer: PoolsAnswer | ClusterPoolsAnswer) -> Table:
     metrics = answer.metrics
     assert metrics is not None
     table = Table(box=None, pad_edge=False, title="Requests", title_justify="left")

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from optimizer.explain.common.numbers import amount, milliseconds
+from optimizer.render.columns import output_width
 from optimizer.results.answer import (
     Answer,
     CheckAnswer,
@@ -34,12 +35,15 @@ STATUS_WORDS = {
 REPAIRS_TITLE = "Repairs, each the least change, solved again and verified (--apply-repair N --out FILE):"
 
 
-def console(width: int = 118) -> Console:
-    """Standard output; plain when it is not a terminal or NO_COLOR is set."""
+def console(width: int | None = None) -> Console:
+    """Standard output; plain when it is not a terminal or NO_COLOR is set.
+
+    Args:
+        width: characters of a table in a pipe; left out, those that COLUMNS names, or 118.
+    """
     plain = not sys.stdout.isatty()
-    return Console(
-        file=sys.stdout, highlight=False, markup=False, emoji=False, width=width if plain else None, soft_wrap=plain
-    )
+    width = (width or output_width()) if plain else None
+    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False, width=width, soft_wrap=plain)
 
 
 def print_answer(answer: Answer, *, full: bool = True, launch: Sequence[str] = ()) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from optimizer.facts.errors import ProblemError
+from optimizer.questions.refused import refuse_several
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def report(
     from optimizer.reporting.ledger import Ledger
     from optimizer.reporting.sections.curves import curves_section
 
+    refuse_several(problem, "report")
     kind = kind_of(problem)
     if kind == "uniform":
         from optimizer.catalog.recovery import recovery_facts

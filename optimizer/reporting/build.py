@@ -15,9 +15,11 @@ from optimizer.reporting.curves import FrontRow, SweepPoint
 from optimizer.reporting.derive.load import derive_load
 from optimizer.reporting.derive.memory import derive_memory
 from optimizer.reporting.derive.objective import derive_objective
+from optimizer.reporting.derive.price import derive_price
 from optimizer.reporting.derive.rules import derive_rules
 from optimizer.reporting.derive.throughput import derive_throughput
 from optimizer.reporting.document import Figure, Report, Section, Verdict
+from optimizer.reporting.folding import facts_gists, folded, gists_of
 from optimizer.reporting.ledger import Ledger
 from optimizer.reporting.recommend import advice_of
 from optimizer.reporting.sections.balance import balance_section
@@ -108,6 +110,7 @@ def _derive(subject: Subject) -> tuple[Section, Section, dict[int, Figure]]:
     memory = derive_memory(subject)
     derive_load(subject)
     derive_throughput(subject)
+    derive_price(subject)
     derive_objective(subject)
     derive_rules(subject)
     return hardware, model, memory
@@ -133,21 +136,22 @@ def _with_strategy(subject: Subject, stated: Stated, recovery: RecoveryFacts) ->
         score_section(ledger, derive_score(subject, graph, launch)),
         graph_section(subject, graph),
     ]
-    return [summary_section(subject), *sections]
+    return folded([summary_section(subject), *sections], gists_of(subject))
 
 
 def _without_strategy(problem: Problem, answer: Answer, stated: Stated, ledger: Ledger) -> list[Section]:
-    return [
+    sections = [
         empty_summary(answer),
         hardware_section(problem, ledger),
         model_section(problem, ledger, None, None),
         empty_strategy_section(answer.status),
         recommendations_section(advice_of(problem, stated, answer), ledger),
     ]
+    return folded(sections, facts_gists(problem))
 
 
 def _report(problem: Problem, answer: Answer, sections: list[Section], ledger: Ledger) -> Report:
-    return report_of(problem.name, *verdict_of(answer), sections, ledger)
+    return report_of(problem.name, *verdict_of(problem, answer), sections, ledger)
 
 
 def report_of(name: str, verdict: Verdict, headline: str, sections: Sequence[Section], ledger: Ledger) -> Report:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class FrontRow:
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """The answer for a number of GPUs; no latency where none keeps every rule."""
+    """The answer for a number of GPUs; no latency where none keeps every rule. ``name``: its scenario, a curve of its own."""
 
     gpus: int
     status: str
@@ -36,6 +36,16 @@ class SweepPoint:
     tpot_p99_ms: float | None
     request_mean_ms: float | None
     max_request_rate: float | None
+    name: str = ""
+    price_per_hour: float | None = None
+
+
+def scenarios_of(points: Sequence[SweepPoint]) -> dict[str, list[SweepPoint]]:
+    """The points of each scenario, in order of GPUs; scenarios in the order of the file."""
+    found: dict[str, list[SweepPoint]] = {}
+    for point in points:
+        found.setdefault(point.name, []).append(point)
+    return {name: sorted(group, key=lambda point: point.gpus) for name, group in found.items()}
 
 
 def load_pareto(path: str | None) -> tuple[FrontRow, ...]:
@@ -88,10 +98,14 @@ def load_sweep(path: str | None) -> tuple[SweepPoint, ...]:
         values = [
             _number(metrics, name, "--sweep", number) if metrics.get(name) is not None else None for name in names
         ]
-        found.append(SweepPoint(gpus, str(point.get("status", "")), _label(strategy), *values))
+        price = point.get("price_per_hour")
+        hourly = _number(point, "price_per_hour", "--sweep", number) if price is not None else None
+        ttft, tpot, mean, rate = values
+        name, status = str(point.get("name") or ""), str(point.get("status", ""))
+        found.append(SweepPoint(gpus, status, _label(strategy), ttft, tpot, mean, rate, name, hourly))
     if not found:
         raise ProblemError("--sweep", f"{path} has no lines; the JSON Lines of optimizer sweep are needed")
-    return tuple(sorted(found, key=lambda point: point.gpus))
+    return tuple(point for group in scenarios_of(found).values() for point in group)
 
 
 def _text(path: str, option: str) -> str:

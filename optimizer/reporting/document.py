@@ -44,9 +44,10 @@ Cell = str | Figure | Status | Text
 
 @dataclass(frozen=True, slots=True)
 class Bullets:
-    """Points, each with a mark that says how it is meant."""
+    """Points, each with a mark that says how it is meant. ``folded``: a page shows them under these words."""
 
     items: tuple[tuple[Mark, tuple[str | Figure, ...]], ...]
+    folded: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of cells under columns; ``id`` names the table in JSON."""
+    """Rows of cells under columns; ``id`` names the table in JSON.
+
+    ``folded``: where people read it, only the first ``open_rows`` rows are open, the others under these words.
+    """
 
     id: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""
+    folded: str = ""
+    open_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +101,12 @@ Block = Text | Bullets | Table | Commands | Picture
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section; ``id`` is stable and serves as anchor."""
+    """One section; ``id`` is stable and serves as anchor. ``gist``: what it says in a line, under which the page folds it."""
 
     id: str
     title: str
     blocks: tuple[Block, ...]
+    gist: str = ""
 
 
 @dataclass(frozen=True, slots=True)

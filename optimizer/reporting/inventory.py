@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optimizer.explain.common.numbers import amount, milliseconds
+from optimizer.explain.common.numbers import amount, count, milliseconds
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.render.text import costs_sentence, verification_sentence
 from optimizer.reporting.document import (
@@ -22,6 +22,7 @@ from optimizer.reporting.document import (
     Text,
     Verdict,
 )
+from optimizer.reporting.folding import folded
 from optimizer.reporting.ledger import Ledger, number, share, total
 from optimizer.reporting.pictures.placement import placement_svg, placement_words
 from optimizer.results.inventory import InventoryAnswer, instance_label
@@ -30,7 +31,14 @@ MOST_PLACES = 64
 
 
 def inventory_verdict(answer: InventoryAnswer) -> tuple[Verdict, str]:
-    """The verdict and its headline."""
+    """The verdict and its headline, with the price where one is known."""
+    verdict, headline = _judged(answer)
+    if verdict == "pass" and answer.price_per_hour is not None:
+        headline += f". Price: {answer.price_per_hour:,.2f} per hour"
+    return verdict, headline
+
+
+def _judged(answer: InventoryAnswer) -> tuple[Verdict, str]:
     checked = answer.optimum is not None
     if answer.status == "unknown" or (checked and answer.feasible is None):
         return "unknown", "Not decided within the time limit"
@@ -50,10 +58,10 @@ def inventory_sections(problem: InventoryProblem, answer: InventoryAnswer, ledge
     """Every section, the summary first."""
     groups = _groups(problem, ledger)
     if not answer.pools:
-        return [_summary(answer, ledger), groups, *_advice(answer)]
+        return folded([_summary(answer, ledger), groups, *_advice(answer)], _gists(problem, answer))
     pools = _pools(problem, answer, ledger)
     _totals(problem, answer, ledger)
-    return [
+    sections = [
         _summary(answer, ledger),
         groups,
         pools,
@@ -63,6 +71,17 @@ def inventory_sections(problem: InventoryProblem, answer: InventoryAnswer, ledge
         _launch(problem, answer),
         *_advice(answer),
     ]
+    return folded(sections, _gists(problem, answer))
+
+
+def _gists(problem: InventoryProblem, answer: InventoryAnswer) -> dict[str, str]:
+    """Sections that a page folds, each under a line; pools, failures and advice stay open."""
+    placed = len(answer.placement.instances) if answer.placement else 0
+    return {
+        "inventory": f"{count(len(problem.groups), 'group')} with {count(problem.gpus, 'free GPU')}",
+        "placement": f"the GPUs of {count(placed, 'instance')}, one by one",
+        "launch": f"commands for {problem.engine}",
+    }
 
 
 def inventory_pictures(problem: InventoryProblem, answer: InventoryAnswer) -> dict[str, str]:
@@ -169,6 +188,8 @@ def _summary(answer: InventoryAnswer, ledger: Ledger) -> Section:
             ("Price per hour of the GPUs in use", Figure(f"{answer.price_per_hour:,.2f}", answer.price_per_hour))
         )
     blocks: list[Block] = []
+    if answer.pools:
+        blocks.append(Picture("placement", "Where every instance stands", placement_words(answer), "placement.svg"))
     if rows:
         columns = (Column("what", "Figure"), Column("value", "Value", right=True))
         blocks.append(Table("key-figures", columns, tuple(rows)))
@@ -181,7 +202,8 @@ def _summary(answer: InventoryAnswer, ledger: Ledger) -> Section:
     wrong = [
         f"MISMATCH {one.what}: expected {one.expected}, found {one.actual}" for one in answer.verification.mismatches
     ]
-    blocks.append(Bullets((*_points(said).items, *_points(wrong, "fail").items)))
+    folds = "What was verified, what costs rest on, and what was not considered" if answer.verification.passed else ""
+    blocks.append(Bullets((*_points(said).items, *_points(wrong, "fail").items), folds))
     return Section("summary", "Summary and verdict", tuple(blocks))
 
 
@@ -197,10 +219,7 @@ def _placement(answer: InventoryAnswer) -> Section:
             by_node.setdefault(place.node, []).append(str(place.index))
         where = "; ".join(f"{node}: {','.join(gpus)}" for node, gpus in by_node.items())
         rows.append((one.name, instance_label(one.strategy), f"{one.share:.1%}", where))
-    blocks: list[Block] = [
-        Picture("placement", "Where every instance stands", placement_words(answer), "placement.svg"),
-        Table("placement", columns, tuple(rows)),
-    ]
+    blocks: list[Block] = [Table("placement", columns, tuple(rows))]
     if len(instances) > MOST_PLACES:
         blocks.append(Text((f"{len(instances) - MOST_PLACES:,} more instances are in report.json.",)))
     return Section("placement", "Placement", tuple(blocks))
@@ -212,7 +231,8 @@ def _rules(answer: InventoryAnswer) -> Section:
         Column("actual", "Actual", right=True), Column("slack", "To spare", right=True),
     )  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
-    for rule in answer.rules:
+    broken = sum(rule.enabled and not rule.holds for rule in answer.rules)
+    for rule in sorted(answer.rules, key=lambda rule: rule.holds or not rule.enabled):
         mark = (
             Status("warn", "off")
             if not rule.enabled
@@ -222,7 +242,8 @@ def _rules(answer: InventoryAnswer) -> Section:
         )
         slack = "" if rule.slack is None else amount(rule.slack, rule.unit)
         rows.append((mark, rule.sentence, amount(rule.limit, rule.unit), amount(rule.actual, rule.unit), slack))
-    return Section("rules", "Rules", (Table("rules", columns, tuple(rows)),))
+    others = f"{len(rows) - broken} rules that hold or are off, with limit, actual and slack"
+    return Section("rules", "Rules", (Table("rules", columns, tuple(rows), "", others, broken),))
 
 
 def _failures(answer: InventoryAnswer, ledger: Ledger) -> Section:

@@ -23,6 +23,8 @@ class FixedPool:
     """Format of the weights."""
     kv_precision: str | None = None
     """Format of the KV cache."""
+    group: str | None = None
+    """Group of an inventory that the pool stands on, alone."""
 
     @property
     def any(self) -> bool:

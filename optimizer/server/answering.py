@@ -31,6 +31,8 @@ class Reply:
     status: int
     code: int
     body: bytes
+    hurried: bool = False
+    """The question stated a limit of its own on time: asked again, the answer may be better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ def answer(name: str, body: bytes, most_s: float) -> Reply:
         most_s: seconds that the server gives one question.
     """
     try:
-        data, code = _answered(name, body, most_s)
-        return Reply(200, code, _json(data))
+        data, code, hurried = _answered(name, body, most_s)
+        return Reply(200, code, _json(data), hurried)
     except ProblemError as error:
         return failed(400, codes.BAD_INPUT, _field(error.field), error.message)
     except RecursionError:
@@ -91,7 +93,8 @@ def _field(field: str) -> str:
     return {"time_limit": "time_limit_s"}.get(name, f"fixed.{name}" if name in bodies.Decisions.model_fields else name)
 
 
-def _answered(name: str, body: bytes, most_s: float) -> tuple[dict[str, Any], int]:
+def _answered(name: str, body: bytes, most_s: float) -> tuple[dict[str, Any], int, bool]:
+    """(JSON, exit code, whether a limit on time was stated)."""
     from optimizer.reading.files import mapping_of
     from optimizer.reading.load import first_error
 
@@ -111,7 +114,7 @@ def _answered(name: str, body: bytes, most_s: float) -> tuple[dict[str, Any], in
             "time_limit_s", f"{limit_s:g} is not allowed; at most {most_s:g} here (optimizer serve --time-limit)"
         )
     until = time.monotonic() + limit_s
-    return ask(_Ask(_question(read), read, limit_s, until))
+    return (*ask(_Ask(_question(read), read, limit_s, until)), read.time_limit_s is not None)
 
 
 def _question(read: bodies.Asked) -> Question:
@@ -174,8 +177,10 @@ def _check(ask: _Ask) -> tuple[dict[str, Any], int]:
 def _placement(values: Mapping[str, Any] | None, kind: str) -> Any:
     if values is None:
         return None
-    from optimizer.reading.proposal import chain_proposal_from_dict, proposal_from_dict
+    from optimizer.reading.proposal import chain_proposal_from_dict, proposal_from_dict, several_proposal_from_dict
 
+    if kind == "models":
+        return several_proposal_from_dict(values)
     if kind == "uniform":
         raise ProblemError("placement", "is for cluster and for chains; with hardware state fixed")
     return chain_proposal_from_dict(values) if kind == "chain" else proposal_from_dict(values)
@@ -320,9 +325,18 @@ def _curve(ask: _Ask) -> tuple[Any, ...]:
     from optimizer.reporting.curves import SweepPoint
 
     points, _ = _swept(ask, ask.body.sweep)
-    names = ("ttft_p99_ms", "tpot_p99_ms", "request_mean_ms", "max_request_rate")
     return tuple(
-        SweepPoint(one.gpus, one.status, one.label, *(getattr(one.figures, name, None) for name in names))
+        SweepPoint(
+            gpus=one.gpus,
+            status=one.status,
+            strategy=one.label,
+            ttft_p99_ms=getattr(one.figures, "ttft_p99_ms", None),
+            tpot_p99_ms=getattr(one.figures, "tpot_p99_ms", None),
+            request_mean_ms=getattr(one.figures, "request_mean_ms", None),
+            max_request_rate=getattr(one.figures, "max_request_rate", None),
+            name=one.name,
+            price_per_hour=one.price_per_hour,
+        )
         for one in points
         if one.gpus is not None and one.status != "error"
     )

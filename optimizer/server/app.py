@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from optimizer.questions.codes import BAD_INPUT, UNDECIDED
 from optimizer.server.answering import QUESTIONS, Reply, failed
 from optimizer.server.guard import Guard
 from optimizer.server.pool import AnsweringProcess, NoReply, Worker, Workers
@@ -25,6 +26,8 @@ PAGE_FILES = {
 }
 LARGEST_BODY_BYTES = 1 << 20
 BODY_S = 15.0
+LATE = (503, 504)
+"""HTTP statuses of what was not answered in time."""
 """Seconds in which a body has to arrive."""
 
 
@@ -72,7 +75,7 @@ def _add_question(app: FastAPI, name: str) -> None:
             body = await _body(request)
             reply = await _while_connected(request, app.state.pool.ask(name, body))
         except NoReply as refused:
-            reply = failed(refused.status, 3 if refused.status in (503, 504) else 2, "", refused.message)
+            reply = failed(refused.status, UNDECIDED if refused.status in LATE else BAD_INPUT, "", refused.message)
         return _response(reply)
 
     schema = {"content": {"application/json": {"schema": QUESTIONS[name][0].model_json_schema()}}, "required": True}
@@ -160,7 +163,7 @@ def _add_lists(app: FastAPI) -> None:
     @app.get("/api/schema/{kind}")
     def schema(kind: str) -> Response:
         """The JSON Schema of a problem of a kind, or of the answers."""
-        return _known(kind, ("hardware", "cluster", "chain", "answer"), _schema)
+        return _known(kind, ("hardware", "day", "models", "cluster", "chain", "answer"), _schema)
 
     @app.get("/api/template/{kind}")
     def template(kind: str) -> Response:
@@ -172,7 +175,7 @@ def _add_lists(app: FastAPI) -> None:
 
 def _known(kind: str, kinds: tuple[str, ...], data: Callable[[str], Any]) -> Response:
     if kind not in kinds:
-        return _response(failed(404, 2, "kind", f"is not known; use {', '.join(kinds)}"))
+        return _response(failed(404, BAD_INPUT, "kind", f"is not known; use {', '.join(kinds)}"))
     return JSONResponse(data(kind))
 
 
@@ -187,11 +190,15 @@ def _catalog(kind: str) -> Any:
 def _schema(kind: str) -> Any:
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.file import ProblemFile
+    from optimizer.facts.profile import DayFile
+    from optimizer.facts.several import SeveralFile
     from optimizer.reading.inventory_input import file_schema
     from optimizer.reporting.written.schema import every_schema
 
     made: dict[str, Callable[[], Any]] = {
         "hardware": ProblemFile.model_json_schema,
+        "day": DayFile.model_json_schema,
+        "models": SeveralFile.model_json_schema,
         "cluster": file_schema,
         "chain": ChainProblem.model_json_schema,
         "answer": every_schema,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from optimizer.questions.codes import NO, OK
 from optimizer.server.answering import Reply
+from optimizer.server.kept_replies import KeptReplies
 from optimizer.server.worker import unpacked, work
 
 GRACE_S = 10.0
@@ -22,30 +23,6 @@ QUICK = frozenset({"check", "why-not"})
 
 HURRIED = 0.5
 """Share of the limit after which an answer may be one of a search that ran out of time."""
-MOST_KEPT_BYTES = 32 << 20
-
-
-class KeptReplies:
-    """Answers by their questions, the least used forgotten first: the same question has the same answer."""
-
-    def __init__(self, most_bytes: int = MOST_KEPT_BYTES) -> None:
-        self._most, self._size = most_bytes, 0
-        self._replies: OrderedDict[tuple[str, bytes], Reply] = OrderedDict()
-
-    def of(self, question: tuple[str, bytes]) -> Reply | None:
-        """The answer that was given; None where none is kept."""
-        reply = self._replies.get(question)
-        if reply is not None:
-            self._replies.move_to_end(question)
-        return reply
-
-    def keep(self, question: tuple[str, bytes], reply: Reply) -> None:
-        """Keep an answer as long as there is room."""
-        self._replies[question] = reply
-        self._size += len(question[1]) + len(reply.body)
-        while self._size > self._most:
-            (_, body), old = self._replies.popitem(last=False)
-            self._size -= len(body) + len(old.body)
 
 
 class NoReply(Exception):
@@ -154,8 +131,8 @@ class Workers:
                 reply = await asked
             answered = True
             # What may have ended because of the time is not kept: asked again, it may be better.
-            in_time = b"time_limit_s" not in body and time.monotonic() - began < HURRIED * self.most_s
-            if reply.status == 200 and reply.code in (0, 1) and in_time:
+            in_time = not reply.hurried and time.monotonic() - began < HURRIED * self.most_s
+            if reply.status == 200 and reply.code in (OK, NO) and in_time:
                 self._kept.keep((name, body), reply)
             return reply
         except TimeoutError:

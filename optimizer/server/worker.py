@@ -41,14 +41,14 @@ def work(connection: Connection, most_s: float) -> None:
 
 
 def packed(reply: Reply) -> bytes:
-    """A reply as bytes: status, exit code, JSON."""
-    return b"%d %d " % (reply.status, reply.code) + reply.body
+    """A reply as bytes: status, exit code, whether the question stated a limit, JSON."""
+    return b"%d %d %d " % (reply.status, reply.code, reply.hurried) + reply.body
 
 
 def unpacked(message: bytes) -> Reply:
     """The reply in such bytes."""
-    status, code, body = message.split(b" ", 2)
-    return Reply(int(status), int(code), body)
+    status, code, hurried, body = message.split(b" ", 3)
+    return Reply(int(status), int(code), body, hurried == b"1")
 
 
 def _end_with_the_server() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from optimizer.facts.errors import ProblemError
+from optimizer.questions.refused import not_of
 from optimizer.reading.question import kind_of, kind_of_values, load_question
 from optimizer.reading.stated import Stated, stated_of
 from optimizer.reading.stated_inventory import inventory_stated_of
@@ -43,6 +44,19 @@ class SweepPlan:
     specs: tuple[Spec, ...]
     prices: Mapping[str, float]
     time_limit_s: float | None = None
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Latency limits in ms by name (``ttft_p99_ms``) that hold at every point, which a picture may therefore draw."""
+        stated = self.stated.value("requirements") or {}
+        changed = {field for spec in self.specs for field in spec.changes}
+        if "requirements" in changed:
+            return {}
+        return {
+            name: float(value)
+            for name, value in stated.items()
+            if name.endswith("_ms") and isinstance(value, int | float) and f"requirements.{name}" not in changed
+        }
 
 
 def plan(
@@ -97,8 +111,13 @@ def stated_for(problem: str | Path | AnyProblem | Stated) -> Stated:
             stated = inventory_stated_of(cast("InventoryProblem", problem))
         elif kind == "uniform":
             stated = stated_of(cast("Problem", problem))
+        elif kind in ("models", "day"):
+            raise not_of(kind, "sweep")
         else:
             stated = Stated({"kind": "chain"})
+    kind = kind_of_values(stated.values)
+    if kind in ("models", "day"):
+        raise not_of(kind, "sweep")
     if kind_of_values(stated.values) == "chain":
         raise ProblemError(
             "kind",

@@ -22,11 +22,6 @@ def shell_word(text: str) -> str:
     return shlex.quote(text)
 
 
-def python_text(text: str) -> str:
-    """A string literal of Python. JSON's would do but for characters beyond U+FFFF, which it writes as two."""
-    return json.dumps(text) if text.isascii() else ascii(text)
-
-
 def markdown(text: str) -> str:
     """Words in a line, cell or heading of Markdown (CommonMark, section 2.4, with GitHub's tables and formulas)."""
     plain = visible(" ".join(text.splitlines()))

@@ -51,8 +51,13 @@ def with_section(text: str, name: str, content: Mapping[str, Any]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Replace the file in one step, so that no reader ever sees half of it."""
-    yaml.safe_load(text)
+    """Replace the file in one step, so that no reader ever sees half of it.
+
+    Raises:
+        YAMLError: a file of YAML would no longer be one.
+    """
+    if path.suffix == ".yaml":
+        yaml.safe_load(text)
     mode = path.stat().st_mode & 0o777
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as stream:
         stream.write(text)

@@ -2,8 +2,9 @@
 
 Stage 1 fits the step model and the prompt bunching to closed loops (TPOT, end to end, a little of TTFT) and to the output
 tokens per second of runs whose requests were all queued; stage 2 fits what only TTFT depends on, with the step model
-frozen. Every model weighs the same however many rows it has. Constants that kernel tables give, or that the data cannot
-tell apart, stay at the values in ``constants.yaml`` (``FIXED``); docs/accuracy.md says how they were chosen.
+frozen; bursts, whose first tokens are their queue, say nothing of it. Every model weighs the same however many rows it has.
+Constants that kernel tables give, or that the data cannot tell apart, stay at the values in ``constants.yaml`` (``FIXED``);
+docs/accuracy.md says how they were chosen.
 """
 
 from __future__ import annotations
@@ -96,11 +97,6 @@ class Fitted:
         return flat | {f"{e}.{n}": float(getattr(c, n)) for e, c in sorted(self.engines.items()) for n in _ENGINE}
 
 
-def odd_runs(corpus: Corpus) -> Bools:
-    """Runs scored but not fitted: sglang's Qwen3-32B runs look like synchronised prefill-first bursts (data README)."""
-    return np.array([r.model.name == "qwen3-32b" and r.row.engine == "sglang" for r in corpus.runs], dtype=np.bool_)
-
-
 def fit(corpus: Corpus, queued: QueuedRuns | None = None, start: Fitted | None = None) -> Fitted:
     """Constants that fit the measured runs best, those of the engine ``other`` from all runs together.
 
@@ -110,17 +106,21 @@ def fit(corpus: Corpus, queued: QueuedRuns | None = None, start: Fitted | None =
         start: constants near which to search.
     """
     usable = np.array([run.row.measured for run in corpus.runs], dtype=np.bool_)
-    problem = Fitting(corpus.subset(usable & ~odd_runs(corpus)), queued)
+    problem = Fitting(corpus.subset(usable), queued)
     engines = sorted({run.row.engine for run in problem.corpus.runs})
     names = [*STEP, *(f"{e}.bunching" for e in engines), *(f"{e}.start_ms" for e in engines)]
     found = problem.solve(names, start.values() if start else {}, STAGE1_WEIGHTS, STAGE1_SCALE)
-    later = [f"{e}.{part}" for e in engines for part in ("start_ms", "steps")]
-    found = problem.solve(later, found, STAGE2_WEIGHTS, STAGE2_SCALE)
+    found = first_token_fit(problem, engines, found)
 
     frozen = {name: found[name] for name in STEP}
     shared = problem.solve([f"{OTHER}.bunching", f"{OTHER}.start_ms"], frozen, (*STAGE1_WEIGHTS[:3], 0.0), STAGE1_SCALE)
-    shared = problem.solve([f"{OTHER}.start_ms", f"{OTHER}.steps"], shared, STAGE2_WEIGHTS, STAGE2_SCALE)
-    return problem.fitted(found | shared)
+    return problem.fitted(found | first_token_fit(problem, [OTHER], shared))
+
+
+def first_token_fit(problem: Fitting, engines: Sequence[str], known: Mapping[str, float]) -> dict[str, float]:
+    """``known`` with what only first tokens depend on fitted anew for some engines: the second stage."""
+    names = [f"{engine}.{part}" for engine in engines for part in ("start_ms", "steps")]
+    return problem.solve(names, known, STAGE2_WEIGHTS, STAGE2_SCALE, bursts=False)
 
 
 def split(runs: Sequence[MeasuredRun]) -> tuple[Corpus, QueuedRuns | None]:
@@ -151,9 +151,16 @@ class Fitting:
         return Fitted(steps, found)
 
     def solve(
-        self, names: Sequence[str], known: Mapping[str, float], weights: tuple[float, ...], scale: float
+        self,
+        names: Sequence[str],
+        known: Mapping[str, float],
+        weights: tuple[float, ...],
+        scale: float,
+        *,
+        bursts: bool = True,
     ) -> dict[str, float]:
-        """``known`` with the named constants replaced by their best values."""
+        """``known`` with the named constants replaced by their best values, for all runs or for those that are no bursts."""
+        by_run = self.root_weights if bursts else self.root_weights * ~in_bursts(self.corpus)
         free = [STEP.get(name) or _ENGINE[name.split(".")[1]] for name in names]
         start = np.log(
             [np.clip(known.get(n, f.start), f.low * 1.001, f.high / 1.001) for n, f in zip(names, free, strict=True)]
@@ -166,7 +173,7 @@ class Fitting:
             fitted = self.fitted(named(x))
             times = self._predict(fitted)
             parts = [
-                self.root_weights * weight * np.log(times[metric] / self.corpus.measured[metric])
+                by_run * weight * np.log(times[metric] / self.corpus.measured[metric])
                 for metric, weight in zip(METRICS, weights, strict=False)
             ]
             if self.queued and weights[3]:
@@ -187,6 +194,11 @@ class Fitting:
                 self._recent.clear()
             self._recent[key] = self.corpus.step_times(fitted.steps)
         return self.corpus.predict(self._recent[key], fitted.engines)
+
+
+def in_bursts(corpus: Corpus) -> Bools:
+    """Runs whose requests begin and end together."""
+    return np.array([run.row.together for run in corpus.runs], dtype=np.bool_)
 
 
 def root_weights(models: Floats) -> Floats:

@@ -1,13 +1,14 @@
-"""The fit with one model, or one GPU, left out: one Gauss–Newton step away from the fit to all runs.
+"""The fit with one model, or one GPU, left out: its step model one Gauss–Newton step away from that of the fit to all runs.
 
-Logarithms of times are close to linear in the logarithms of the constants over the few percent that leaving a group out
-moves them, so one Jacobian serves all folds: each solves the reweighted linear problem of the runs it keeps, and its
-predictions of the others follow. The two stages are those of ``fitting``.
+Logarithms of times are close to linear in the logarithms of the step model's constants over the few percent that leaving a
+group out moves them, so one Jacobian serves all folds: each solves the reweighted linear problem of the runs it keeps. What
+only first tokens depend on moves further where an engine has few models: each fold fits it anew, as the second stage of
+``fitting`` does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +17,10 @@ from calibration.fitting import (
     OTHER,
     STAGE1_SCALE,
     STAGE1_WEIGHTS,
-    STAGE2_SCALE,
-    STAGE2_WEIGHTS,
     STEP,
     Fitted,
     Fitting,
-    odd_runs,
+    first_token_fit,
     root_weights,
 )
 from calibration.queued_runs import QueuedRuns
@@ -62,7 +61,7 @@ def leave_one_out(corpus: Corpus, queued: QueuedRuns | None, fitted: Fitted, *, 
     linear = _linear(corpus, queued, fitted)
     measured = [np.log(corpus.measured[metric]) for metric in METRICS]
     groups = [np.array([getattr(run, by).name for run in corpus.runs])] * len(METRICS)
-    weights = [root_weights(corpus.model) * np.where(odd_runs(corpus), 0.0, 1.0)] * len(METRICS)
+    weights = [root_weights(corpus.model)] * len(METRICS)
     if queued:
         measured.append(np.log(queued.measured))
         groups.append(np.array([getattr(run, by).name for run in queued.runs]))
@@ -75,16 +74,30 @@ def leave_one_out(corpus: Corpus, queued: QueuedRuns | None, fitted: Fitted, *, 
         kept = [column != name for column in groups]
         errors = [log - truth for log, truth in zip(linear.logs, measured, strict=True)]
         moved = _solve(linear, errors, weights, kept, np.array(first), STAGE1_WEIGHTS, STAGE1_SCALE)
-        errors = [error + slope @ moved for error, slope in zip(errors, linear.slopes, strict=True)]
-        moved = moved + _solve(linear, errors, weights, kept, ~np.array(first), STAGE2_WEIGHTS, STAGE2_SCALE)
-        predicted = [np.exp(log + slope @ moved) for log, slope in zip(linear.logs, linear.slopes, strict=True)]
-        for metric, value, keep in zip(METRICS, predicted, kept, strict=False):
-            times[metric][~keep] = value[~keep]
-        if queued:
-            rates[~kept[-1]] = predicted[-1][~kept[-1]]
         flat = fitted.values()
-        values[name] = {key: flat[key] * float(np.exp(step)) for key, step in zip(linear.names, moved, strict=True)}
+        found = {key: flat[key] * float(np.exp(step)) for key, step in zip(linear.names, moved, strict=True)}
+        if queued:
+            rates[~kept[-1]] = np.exp(linear.logs[-1] + linear.slopes[-1] @ moved)[~kept[-1]]
+        if not kept[0].all():
+            found, out = _first_tokens(corpus, kept[0], found, flat)
+            for metric in METRICS:
+                times[metric][~kept[0]] = out[metric]
+        values[name] = found
     return Folds(values, times, rates)
+
+
+def _first_tokens(
+    corpus: Corpus, kept: Bools, found: Mapping[str, float], flat: Mapping[str, float]
+) -> tuple[dict[str, float], Times]:
+    """Constants of the fold with those of first tokens fitted anew, and the times of the runs that it leaves out."""
+    rest = Fitting(corpus.subset(kept), None)
+    ours = {run.row.engine for run in rest.corpus.runs}
+    wanted = {run.row.engine for run, keep in zip(corpus.runs, kept, strict=True) if not keep}
+    shared = {name: value for name, value in flat.items() if name.startswith(f"{OTHER}.")}
+    # An engine that only the group left out ran is predicted as one that was not measured.
+    known = {name: value for name, value in found.items() if "." not in name or name.split(".")[0] in ours}
+    done = first_token_fit(rest, sorted(wanted & ours), known)
+    return done, rest.fitted({**done, **shared}).predict(corpus.subset(~kept))
 
 
 def _linear(corpus: Corpus, queued: QueuedRuns | None, fitted: Fitted) -> _Linear:

@@ -10,6 +10,7 @@ from optimizer.catalog.constants import ClosedLoopConstants, closed_loop_constan
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.closed_loop import ClosedLoop, StepTimes, measured_kv_format
 from optimizer.costs.shapes import Shape
+from optimizer.reading.measurements import parse
 
 LLAMA, H100, B200 = catalog.model("llama3.1-70b"), catalog.gpu("h100"), catalog.gpu("b200")
 
@@ -37,6 +38,34 @@ def test_the_loop_by_hand() -> None:
     assert found.tpot_ms[0, 0] == pytest.approx(tpot)
     assert found.ttft_ms[0, 0] == pytest.approx(first + (22 / 11 - 1) * (first + 100 * tpot))
     assert found.end_to_end_ms(np.array([101]))[0, 0] == pytest.approx(found.ttft_ms[0, 0] + 100 * tpot)
+
+
+def test_of_requests_that_begin_together_half_are_before_ones_own() -> None:
+    # A burst of 11 prompts of 40 ms: the mean newcomer meets 5 of the others, which its steps then do not: 5 · 40 + 11 prompts in all.
+    lengths = np.array([1024]), np.array([101])
+    closed = ClosedLoop(LLAMA, H100, [shape(8)], np.array([1]), *lengths, together=np.array([True]))
+    times = StepTimes(*(np.array([[v]]) for v in (11.0, 10.0, 40.0, 40.0)))
+    found = closed.predict(times, np.array([[11]]), [ClosedLoopConstants(bunching=0.1, start_ms=5, steps=2)])
+    assert found.tpot_ms[0, 0] == pytest.approx(10 + 5 * 40 / 101)
+    assert found.ttft_ms[0, 0] == pytest.approx(5 + 2 * 10 + 40 + 5 * 40)
+
+
+@pytest.mark.parametrize(
+    ("change", "together"),
+    [
+        ({}, True),
+        ({"backend_version": "0.5.6.post2"}, False),
+        ({"backend_version": "nightly"}, False),
+        ({"backend": "vllm"}, False),
+        ({"id": "mine"}, False),
+        ({"id": "mine", "backend": "vllm", "protocol": "synchronised"}, True),
+        ({"protocol": "fixed"}, False),
+    ],
+)
+def test_which_runs_begin_together(change: dict[str, str], together: bool) -> None:
+    row = {"id": "a_epnone_1", "model": "qwen3-32b", "system": "h100_sxm", "backend": "sglang", "backend_version": "0.5.1.post1",
+           "isl": "1024", "osl": "128", "concurrency": "16", "tp": "2"}  # fmt: skip
+    assert parse(row | change).together == together
 
 
 def test_it_is_the_products_step_model() -> None:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
-from optimizer.catalog.constants import constants, stated_basis, use_file, use_shipped
+from optimizer.catalog.constants import _stated, constants, stated_basis
+from optimizer.cli.calibrate import _use as use_file
 from optimizer.cli.program import app
+from optimizer.deployment.bench import bench_commands
 from optimizer.facts.errors import ProblemError
+from optimizer.questions.bench_plan import bench_plan, checked_layouts
 from optimizer.questions.calibrate import SPREAD, calibrate
+from optimizer.questions.uniform import solve
 from optimizer.reading.benchmarks import benchmark_rows
+from optimizer.reading.load import problem_from_dict
 from optimizer.reading.measurements import parse
 from tests.conftest import ROOT, SHARED
 
@@ -159,7 +167,8 @@ def test_from_results_to_an_answer(tmp_path: Path) -> None:
 def forget() -> None:
     from optimizer.verify.common.arithmetic import constant
 
-    use_shipped()
+    _stated.clear()
+    constants.cache_clear()
     constant.cache_clear()
 
 
@@ -168,15 +177,16 @@ def forget() -> None:
     [
         ("values: {t_nothing: 1}", "no constant"),
         ("values: {t_layer: -1}", "above zero"),
-        ("[]", "holds no values"),
-        ("a: {", "YAML"),
+        ("[]", "holds a list"),
+        ("a: 1", "holds no values"),
+        ("a: {", "YAML|valid"),
     ],
 )
 def test_files_of_constants_are_checked(text: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(text)
     with pytest.raises(ProblemError, match=said):
-        use_file(file)
+        use_file(str(file))
     assert stated_basis() is None
 
 
@@ -206,6 +216,30 @@ def test_a_plan_of_runs_ends_in_commands(tmp_path: Path) -> None:
     assert sum(line.startswith("vllm bench serve") for line in plan["commands"]) == 5
     assert plan["commands"][-1] == f"optimizer solve {problem} --constants my-constants.yaml"
     assert CliRunner().invoke(app, ["bench-plan", str(problem), "--runs", "50"]).exit_code != 0
+
+
+def test_a_plan_asks_for_what_starts_and_writes_the_settings_that_a_command_reads(tmp_path: Path) -> None:
+    # Llama-3-70B in 16 bit leaves no cache at TP2 on cards of 80 GB: such runs are not asked for.
+    problem = problem_from_dict(
+        {
+            "hardware": {"gpu": "h100", "nodes": 1},
+            "model": "llama3-70b",
+            "engine": "trtllm",
+            "workload": {"prompt_tokens": 1155, "output_tokens": 211, "requests_per_s": 8},
+            "requirements": {"gpu_memory_utilization": 0.85},
+            "search": {"tensor_parallel": [4], "pipeline_parallel": [1]},
+        }
+    )
+    answer = solve(problem, repairs=False)
+    plan = bench_plan(problem, answer)
+    assert 2 not in {run.tensor_parallel for run in plan.runs}
+    lines = bench_commands(problem, plan, checked_layouts(problem, answer, plan), "problem.yaml")
+    served = next(number for number, line in enumerate(lines) if line.startswith("trtllm-serve"))
+    command = shlex.split(lines[served])
+    written = command[command.index("--extra_llm_api_options") + 1]
+    subprocess.run(["sh", "-c", lines[served - 1]], cwd=tmp_path, check=True)
+    assert "kv_cache_config" in yaml.safe_load((tmp_path / written).read_text())
+    assert f"http://localhost:{command[command.index('--port') + 1]}" in lines[served + 1]
 
 
 @pytest.mark.long

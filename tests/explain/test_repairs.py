@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -86,10 +87,11 @@ def test_no_single_change_that_is_enough_is_missed(block: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(0, 60, 2))
-def test_repairs_of_a_given_strategy(seed: int) -> None:
+def test_repairs_of_a_given_strategy(seed: int, met: Callable[[str], None]) -> None:
     stated = stated_problem(seed)
     fixed = Fixed(tensor_parallel=1, pipeline_parallel=1)
     if feasible(stated, fixed=fixed):
+        met("nothing to compare")
         return
     problem = stated.problem()
     answer = check(problem, fixed, stated=stated)
@@ -97,6 +99,7 @@ def test_repairs_of_a_given_strategy(seed: int) -> None:
     wide = WideSearch(stated, problem, fixed)
     for repair in answer.repairs:
         judge(wide, stated, repair)
+    met("compared")
 
 
 def test_a_feasible_problem_has_no_repairs(example: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from optimizer.questions.pools import refuse
 from optimizer.render.schemas import command_schema
 from optimizer.results.pools import FixedPool
 from tests.command import run
+from tests.pools.clusters import cluster_values
 from tests.pools.problems import problem_with, values_with
 
 
@@ -33,7 +34,6 @@ def test_solve_prints_one_screen_and_json(file: str, validator: jsonschema.Draft
     text = run("solve", file)
     assert text.returncode == 0 and "proved best" in text.stdout and text.stdout.count("\n") < 45
     assert "One more prefill instance would" in text.stdout
-    assert "optimizer deploy" not in text.stdout
     data = json.loads(run("solve", file, "--json").stdout)
     validator.validate(data)
     assert (
@@ -74,16 +74,12 @@ def test_decisions_that_mean_nothing_are_refused(file: str, options: tuple[str, 
     assert ran.returncode == 2 and said in ran.stderr and "Traceback" not in ran.stderr
 
 
-@pytest.mark.parametrize(
-    "command", ["deploy", "report", "graph", "sweep", "recommend", "pareto", "why-not", "why-this", "how-sure"]
-)
+@pytest.mark.parametrize("command", ["report", "graph", "pareto", "why-not", "why-this", "how-sure"])
 @pytest.mark.parametrize("serving", ["disaggregated", "any"])
 def test_other_commands_say_what_answers(tmp_path: Path, command: str, serving: str) -> None:
     path = tmp_path / "p.json"
     path.write_text(json.dumps(values_with(serving=serving, hardware={"gpus_per_node": 2})))
     more = {
-        "sweep": ("--gpus", "1,2", "--json"),
-        "recommend": ("--gpus", "1,2"),
         "pareto": ("--axes", "latency,gpus"),
         "why-not": ("--tp", "1"),
         "report": ("--no-html", "--out", str(tmp_path / "r")),
@@ -92,6 +88,25 @@ def test_other_commands_say_what_answers(tmp_path: Path, command: str, serving: 
     assert "Traceback" not in ran.stderr
     assert ran.returncode == 2, (ran.returncode, ran.stdout[-500:], ran.stderr)
     assert "serving" in ran.stderr and "optimizer solve" in ran.stderr
+
+
+def test_deploy_writes_pools_or_joint_instances_whichever_is_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(values_with(hardware={"gpus_per_node": 4}, workload={"requests_per_s": 10})))
+    found = run("deploy", str(path), "--out", str(tmp_path / "pools"))
+    assert found.returncode == 0 and "proved best" in found.stderr
+    script = (tmp_path / "pools" / "start-node-0.sh").read_text()
+    assert "kv_producer" in script and "kv_consumer" in script
+    again = run("deploy", str(path), "--prefill", "tp=1,count=2", "--decode", "tp=2,count=1", "--dry-run")
+    assert again.returncode == 0 and "prefill-1: GPUs 1" in again.stdout and "decode-0: GPUs 2,3" in again.stdout
+    broken = run("deploy", str(path), "--prefill", "tp=1,count=1", "--decode", "tp=1,count=1,max_num_seqs=2")
+    assert broken.returncode == 1 and "is not feasible; --force" in broken.stderr
+    path.write_text(
+        json.dumps(values_with(serving="any", hardware={"gpus_per_node": 2}, workload={"requests_per_s": 10}))
+    )
+    found = run("deploy", str(path), "--out", str(tmp_path / "any"))
+    kind = json.loads(run("solve", str(path), "--json").stdout)["kind"]
+    assert found.returncode == 0 and ("prefill 1" in found.stderr) == (kind == "pools")
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -113,16 +128,21 @@ def test_what_pools_do_not_know_is_refused(changes: dict[str, Any], field: str) 
     assert str(said.value).startswith(field) and "joint" in str(said.value)
 
 
-def test_pools_of_an_inventory_are_refused_and_joint_is_taken(tmp_path: Path) -> None:
-    values = values_with()
-    group = {"name": "a", "gpu": "h100-sxm-80gb", "nodes": 1, "gpus_per_node": 2}
-    values = {name: value for name, value in values.items() if name != "hardware"} | {"cluster": [group]}
+def test_pools_of_an_inventory(tmp_path: Path, validator: jsonschema.Draft202012Validator) -> None:
     path = tmp_path / "p.json"
-    path.write_text(json.dumps(values))
-    ran = run("solve", str(path))
-    assert ran.returncode == 2 and "serving" in ran.stderr and "hardware:" in ran.stderr
-    path.write_text(json.dumps(values | {"serving": "joint", "workload": values["workload"] | {"requests_per_s": 2}}))
-    assert run("solve", str(path), "--json").returncode == 0
+    path.write_text(json.dumps(cluster_values()))
+    data = json.loads(run("solve", str(path), "--json").stdout)
+    validator.validate(data)
+    assert data["kind"] == "cluster_pools" and data["status"] == "optimal" and data["strategy"]["prefill"][0]["group"]
+    text = run("check", str(path), "--prefill", "tp=1,count=2,group=a", "--decode", "tp=2,count=1,group=b")
+    assert text.returncode == 0 and "on a" in text.stdout and "Best:" in text.stdout
+    wrong = run("check", str(path), "--prefill", "group=c")
+    assert wrong.returncode == 2 and "not of the inventory" in wrong.stderr
+    report = run("report", str(path), "--no-html", "--out", str(tmp_path / "r"))
+    assert report.returncode == 2 and "serving" in report.stderr and "Traceback" not in report.stderr
+    path.write_text(json.dumps(cluster_values(serving="joint", objective="cheapest")))
+    joint = run("solve", str(path))
+    assert joint.returncode == 0 and "The GPUs in use cost" in joint.stdout
 
 
 def test_conflicts_name_the_pool_and_repairs_are_applied(
@@ -153,7 +173,7 @@ def test_the_lines_that_start_pools(file: str, engine: str) -> None:
     Path(file).write_text(json.dumps(values | {"engine": engine}))
     text = run("solve", file).stdout
     for word in {
-        "vllm": ("NixlConnector", "kv_producer", "kv_consumer", "VLLM_NIXL_SIDE_CHANNEL_PORT=5600", "toy_proxy_server"),
+        "vllm": ("NixlConnector", "kv_producer", "kv_consumer", "VLLM_NIXL_SIDE_CHANNEL_PORT=5600", "vllm_router"),
         "sglang": (
             "--disaggregation-mode prefill",
             "--disaggregation-mode decode",

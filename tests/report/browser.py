@@ -51,10 +51,10 @@ def command(profile: Path, *more: str) -> list[str]:
     return [chromium(), *plain, *offline, f"--user-data-dir={profile}", "--enable-logging=stderr", *more]
 
 
-def measure(page: Path, folder: Path, width: int, scheme: str) -> dict[str, Any]:
-    """What the page says of itself, with ``console``: every line of its console."""
+def measure(page: Path, folder: Path, width: int, scheme: str, *, folded: bool = False) -> dict[str, Any]:
+    """What the page says of itself, with ``console``: every line of its console; unfolded first, but where ``folded``."""
     copy = folder / f"measured-{width}-{scheme}.html"
-    script = f"<script>\n{SCRIPT.read_text()}\n</script>"
+    script = f"<script>\nconst FOLDED = {'true' if folded else 'false'};\n{SCRIPT.read_text()}\n</script>"
     copy.write_text(page.read_text().replace("</body>", f"{script}</body>"))
     frame = folder / f"frame-{width}-{scheme}.html"
     frame.write_text(FRAME.format(width=width, page=copy.name))

@@ -1,5 +1,6 @@
 // Measures the page it stands in and tells the page around it, as JSON; run by tests/report/browser.py.
 window.addEventListener("load", () => {
+  if (!FOLDED) for (const one of document.querySelectorAll("details")) one.open = true;
   const found = { width: innerWidth, scroll: document.documentElement.scrollWidth, texts: 0, overflow: [], clipped: [],
                   overlaps: [], contrast: [], small: [], graphics: [], pictures: [], shown: [] };
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -92,6 +93,9 @@ window.addEventListener("load", () => {
     const got = ratio(rgba(root.getPropertyValue(`--${role}`)), paper);
     if (got < 3) found.graphics.push(`--${role}: ${got.toFixed(2)}`);
   }
+  const top = (e) => (e ? Math.round(e.getBoundingClientRect().top + scrollY) : null);
+  found.tops = { limits: top([...document.querySelectorAll("figcaption")].find((e) => e.textContent === "Against the limits")),
+                 derivations: top(document.getElementById("derivations")) };
   found.dark = light(paper) < 0.2;
   parent.postMessage(JSON.stringify(found).replaceAll("<", "\\u003c"), "*");
 });

@@ -31,7 +31,7 @@ def test_everything_fits_and_can_be_read(page: Path, tmp_path: Path, width: int,
     assert seen["clipped"] == [] and seen["overlaps"] == [] and seen["small"] == []
     assert seen["texts"] > 500 and seen["contrast"] == [] and seen["graphics"] == []
     assert seen["pictures"] and all(one["role"] == "img" and min(one["words"]) > 10 for one in seen["pictures"])
-    assert len(seen["shown"]) == len(set(seen["shown"])) == 6
+    assert len(seen["shown"]) == len(set(seen["shown"])) == 7
 
 
 def test_other_shapes_of_pictures_fit_a_phone(tmp_path: Path) -> None:
@@ -41,6 +41,18 @@ def test_other_shapes_of_pictures_fit_a_phone(tmp_path: Path) -> None:
         seen = measure(file, tmp_path, 360, "light")
         assert seen["scroll"] <= 360 and seen["overflow"] == []
         assert seen["clipped"] == [] and seen["overlaps"] == [] and seen["contrast"] == []
+
+
+def test_the_verdict_stands_on_the_first_screen_and_the_appendix_after_six(tmp_path: Path) -> None:
+    """At 1280 × 800, everything folded as it is when it is opened."""
+    file = tmp_path / "report.html"
+    file.write_text(report_html(case("one GPU")))
+    text = file.read_text()
+    assert text.index("limits-wide") < text.index('id="hardware"') and text.index("<nav") < text.index('id="hardware"')
+    for section in ("hardware", "model", "strategy", "launch", "graph"):
+        assert f'<section id="{section}" class="folded">' in text
+    seen = measure(file, tmp_path, 1280, "light", folded=True)
+    assert seen["tops"]["limits"] < 800 and seen["tops"]["derivations"] <= 6 * 800
 
 
 def test_it_prints(page: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import shlex
 from collections.abc import Sequence
@@ -21,7 +20,6 @@ from optimizer.writing.quoting import (
     markdown,
     markdown_code,
     mermaid,
-    python_text,
     shell_word,
 )
 from optimizer.writing.yaml_text import yaml_text
@@ -42,12 +40,6 @@ def inner_of(tokens: Sequence[Any]) -> list[Any]:
 @given(TEXTS.filter(lambda text: "\0" not in text))
 def test_a_shell_word_is_one_word(text: str) -> None:
     assert shlex.split(f"printf %s {shell_word(text)}")[2:] == [text]
-
-
-@STEADY
-@given(TEXTS)
-def test_a_python_literal_is_the_text(text: str) -> None:
-    assert ast.literal_eval(python_text(text)) == text
 
 
 @STEADY

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from optimizer.catalog.constants import CONSTANTS_FILE, ClosedLoopConstants, CostConstants, constants
+from tests.conftest import ROOT
 
 
 def test_only_the_fitted_parts_of_the_file_change() -> None:
@@ -93,6 +94,19 @@ def test_the_document_shows_what_the_command_prints() -> None:
 
     text = document.DOCUMENT.read_text(encoding="utf-8")
     assert document.filled(text) == text, "run python scripts/calibrate.py … --write"
+
+
+@pytest.mark.long
+def test_the_shipped_constants_are_what_the_fit_gives(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("scipy", reason="needs scipy: pip install -e .[calibrate]")
+    import calibrate
+
+    history = yaml.safe_load(CONSTANTS_FILE.read_text())["fitted"]
+    paths = [ROOT.parent / "shared" / "data" / entry.split(",")[0] for entry in history["data"]]
+    if not all(path.is_file() for path in paths):
+        pytest.skip("needs ../shared, which exists in development and CI only")
+    found = calibrate.studied(calibrate.read_runs(paths))
+    assert calibrate.stale(found) == []
 
 
 def test_intervals_hold_what_they_should_wherever_two_models_were_measured() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from optimizer import problem_from_dict
@@ -66,7 +68,7 @@ def beats(one: tuple, other: tuple) -> bool:
 
 @pytest.mark.heavy(13)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_brute_force_finds_the_same_front(seed: int) -> None:
+def test_brute_force_finds_the_same_front(seed: int, met: Callable[[str], None]) -> None:
     """No candidate beats a point, every candidate is beaten or matched by one, and CP-SAT proves each."""
     problem = problem_from_dict(small(seed))
     space = build_space(problem)
@@ -78,6 +80,7 @@ def test_brute_force_finds_the_same_front(seed: int) -> None:
     front = pareto(problem, axes, points=200)
     if not there:
         assert front.status == "infeasible" and not front.points
+        met("nothing to compare")
         return
     assert front.status == "proved" and front.on_front == len(front.points) and not front.mismatches
     assert all(point.proved and point.verified for point in front.points)
@@ -90,6 +93,7 @@ def test_brute_force_finds_the_same_front(seed: int) -> None:
     for one in candidates:
         assert any(no_worse(point, one) for point in points)
     assert points == sorted(points)
+    met("compared")
 
 
 def test_seeds_yield_fronts_of_many_points_and_infeasible_problems() -> None:

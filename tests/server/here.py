@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from optimizer.reading.local_files import refused_here
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from optimizer.reading import local_files
 from optimizer.server.answering import Reply, answer
 
 LIMIT_S = 30.0
@@ -11,6 +16,14 @@ SMALL = {
     "model": "llama3-8b",
     "workload": {"prompt_tokens": 512, "output_tokens": 128, "requests_per_s": 2},
 }
+
+
+@contextmanager
+def refused_here() -> Iterator[None]:
+    """Problems may name no file while a block runs, as in a worker's process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_files._Files, "refused", True)
+        yield
 
 
 class Here:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from optimizer.server.answering import Reply
-from optimizer.server.pool import AnsweringProcess, KeptReplies, NoReply, Workers
+from optimizer.server.answering import Reply, answer
+from optimizer.server.kept_replies import KeptReplies
+from optimizer.server.pool import AnsweringProcess, NoReply, Workers
 from tests.server.here import SMALL
 
 
@@ -26,7 +27,7 @@ class Slow:
     def ask(self, name: str, body: bytes) -> Reply:
         self.asked.append(name)
         if name == "check":
-            return Reply(200, 0, body)
+            return Reply(200, 0, body, hurried=b"limit" in body)
         self.ended.wait(20)
         raise EOFError
 
@@ -99,7 +100,7 @@ def test_too_many_are_turned_away() -> None:
 
 def test_the_same_question_is_answered_from_memory() -> None:
     async def test(pool: Workers, made: list[Slow]) -> None:
-        for body in (b"1", b"1", b"2", b'{"time_limit_s": 1}', b'{"time_limit_s": 1}'):
+        for body in (b"1", b"1", b"2", b"a limit", b"a limit"):
             await pool.ask("check", body)
         assert sum(len(one.asked) for one in made) == 4
 
@@ -111,6 +112,20 @@ def test_no_more_is_kept_than_there_is_room_for() -> None:
     for number in range(10):
         kept.keep(("check", b"%d" % number), Reply(200, 0, b"x" * 39))
     assert [kept.of(("check", b"%d" % number)) is not None for number in range(10)] == [False] * 8 + [True] * 2
+
+
+def test_what_is_kept_twice_takes_room_once() -> None:
+    kept = KeptReplies(100)
+    for _ in range(10):
+        kept.keep(("check", b"1"), Reply(200, 0, b"x" * 39))
+    kept.keep(("check", b"2"), Reply(200, 0, b"x" * 39))
+    assert kept.of(("check", b"1")) is not None and kept.of(("check", b"2")) is not None
+
+
+def test_only_a_stated_limit_makes_an_answer_hurried() -> None:
+    named = {"problem": {**SMALL, "name": "time_limit_s"}, "fixed": {"tp": 1}, "repairs": False}
+    assert not answer("check", json.dumps(named).encode(), 30).hurried
+    assert answer("check", json.dumps({**named, "time_limit_s": 20}).encode(), 30).hurried
 
 
 def test_a_process_answers_reads_no_file_and_leaves_nothing() -> None:

@@ -245,7 +245,8 @@ def test_a_relative_name_of_this_folder_is_no_model(
 
 def test_questions_of_threads_do_not_read_files_either(client: TestClient) -> None:
     seen: list[bool] = []
-    from optimizer.reading.local_files import are_refused, refused_here
+    from optimizer.reading.local_files import are_refused
+    from tests.server.here import refused_here
 
     with refused_here():
         thread = threading.Thread(target=lambda: seen.append(are_refused()))

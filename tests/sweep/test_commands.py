@@ -55,7 +55,8 @@ def test_files(tmp_path: Path) -> None:
     picture = out["svg"].read_bytes()
     assert picture.startswith(b"<?xml") and b"GPUs there are" in picture
     points = [point_from_data(row) for row in rows[1:]]
-    assert plot(points, "small", "again.svg") == picture
+    limits = {"ttft_p99_ms": 900.0, "tpot_p99_ms": 60.0}
+    assert plot(points, "small", "again.svg", limits) == picture
     assert plot(points, "small", "curve.png").startswith(b"\x89PNG")
 
 

@@ -13,7 +13,8 @@ from optimizer.verify.simulation.arrivals import PoissonSource
 from optimizer.verify.simulation.engine import SimulatedEngine, SimulationRun
 from optimizer.verify.simulation.lengths import Lengths
 from optimizer.verify.simulation.scheduler import Limits
-from optimizer.verify.simulation.steps import SimulatedStepTimes, plain_stage
+from optimizer.verify.simulation.steps import SimulatedStepTimes
+from tests.verify.sources import plain_stage
 
 ROOMY = 1_000_000
 

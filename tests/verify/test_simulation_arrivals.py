@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optimizer.verify.simulation.arrivals import ClosedLoopSource, PoissonSource, TraceSource
-from optimizer.verify.simulation.lengths import FixedLengths, LognormalPrompts, SampledLengths, SpreadLengths
+from optimizer.verify.simulation.arrivals import PoissonSource, TraceSource
+from optimizer.verify.simulation.lengths import FixedLengths, LognormalPrompts
 from optimizer.verify.simulation.trace import Arrival, read_trace, share_of_replica
+from tests.verify.sources import ClosedLoopSource, SampledLengths, SpreadLengths
 
 HEADER = "arrived_at,num_prefill_tokens,num_decode_tokens\n"
 

@@ -11,12 +11,13 @@ from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.common.groups import row_of
 from optimizer.verify.common.stage import Stages
 from optimizer.verify.common.times import ReplicaTimes
-from optimizer.verify.simulation.arrivals import ClosedLoopSource, PoissonSource
+from optimizer.verify.simulation.arrivals import PoissonSource
 from optimizer.verify.simulation.engine import SimulatedEngine, SimulationRun
-from optimizer.verify.simulation.lengths import FixedLengths, SpreadLengths
+from optimizer.verify.simulation.lengths import FixedLengths
 from optimizer.verify.simulation.sequences import blocks_of
 from optimizer.verify.simulation.steps import SimulatedStepTimes, StageTimes, step_times
 from tests.verify.simulation_cases import limits, poisson, problem, stages, strategy
+from tests.verify.sources import ClosedLoopSource, SpreadLengths
 
 
 class NaiveEngine(SimulatedEngine):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optimizer.verify.simulation.arrivals import ClosedLoopSource
 from optimizer.verify.simulation.engine import SimulatedEngine, SimulationRun
-from optimizer.verify.simulation.lengths import ExponentialPrompts, FixedLengths, SpreadLengths
+from optimizer.verify.simulation.lengths import FixedLengths
 from optimizer.verify.simulation.report import littles_law_residual
 from tests.verify.simulation_cases import limits, poisson, stages
+from tests.verify.sources import ClosedLoopSource, ExponentialPrompts, SpreadLengths
 
 REQUESTS, WARM_UP = 40_000, 2_000
 

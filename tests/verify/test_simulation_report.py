@@ -12,12 +12,11 @@ import pytest
 
 from optimizer.reading.load import problem_from_dict
 from optimizer.verify.simulation import compare, limits_of, simulate
-from optimizer.verify.simulation.arrivals import ClosedLoopSource
 from optimizer.verify.simulation.engine import SimulatedEngine
-from optimizer.verify.simulation.lengths import SpreadLengths
 from optimizer.verify.simulation.steps import step_times
 from optimizer.verify.uniform.recompute import candidate_of, metrics_of
 from tests.verify.simulation_cases import problem, strategy
+from tests.verify.sources import ClosedLoopSource, SpreadLengths
 
 
 def test_same_seed_same_answer() -> None:

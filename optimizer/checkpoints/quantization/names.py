@@ -78,11 +78,6 @@ class Entries:
             return True
         return any(self._matches(f"{prefix}{layer}.{name}") for prefix in PREFIXES for name in names)
 
-    def has_top(self, module: str) -> bool:
-        """Whether an entry means a module outside the layers (``lm_head``)."""
-        plain = any(module == part.strip(".").rsplit(".", 1)[-1] for part in self._inside)
-        return plain or any(self._matches(f"{prefix}{module}") for prefix in ("", "model.", "language_model."))
-
     def _named(self, path: str) -> bool:
         """The path or one that it lies in is named."""
         parts = path.split(".")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from optimizer.checkpoints.parts import Linear
@@ -89,6 +88,3 @@ class QuantizationPlan:
             kv_cache_format=self.kv_cache_format,
             ignored=self.ignored,
         )
-
-
-StorageOf = Callable[[int, Linear, bool], Storage]

@@ -34,11 +34,17 @@ class Commander(Protocol):
 class PoolCommander(Protocol):
     """What the module of an engine has besides, where its instances can be those of prefill and decode pools."""
 
-    def in_pool(self, side: str) -> tuple[tuple[str, ...], dict[str, str]]:
-        """Arguments and environment that make an instance one of a pool; ``side`` is ``prefill`` or ``decode``."""
+    def in_pool(self, side: str, slot: int, ranks: int) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Arguments and environment that make an instance one of a pool.
 
-    def pool_router(self, prefill: Sequence[str], decode: Sequence[str]) -> str:
-        """The command that sends each request to a prefill and then to a decode instance, given the hosts of both."""
+        Args:
+            side: ``prefill`` or ``decode``.
+            slot: of the instance among those that meet on a node, for ports of its own.
+            ranks: data-parallel ranks of the widest instance of the service, each of which may take a port.
+        """
+
+    def bootstrap_port(self, slot: int) -> int:
+        """Where decode instances ask a prefill instance for its cache, for a router that has to be told."""
 
 
 def pool_commander_of(engine: str) -> PoolCommander:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from optimizer.deployment.command import HEAD, RANK, Command, joined
+from optimizer.deployment.command import HEAD, NODE, RANK, Command, joined
 from optimizer.deployment.formats import format_flags, refuse_formats
 from optimizer.deployment.limits import DRAIN_S
 from optimizer.deployment.memory import usable_share
@@ -144,16 +144,19 @@ def _even(problems: Sequence[Problem]) -> str:
     return f"a TP x PP that divides the {problems[0].hardware.gpus_per_node} GPUs of a node or is a multiple of them"
 
 
-def in_pool(side: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """``--kv-transfer-config`` and the side channel over which instances find each other's cache."""
+def in_pool(side: str, slot: int, ranks: int) -> tuple[tuple[str, ...], dict[str, str]]:
+    """``--kv-transfer-config`` and the side channel over which instances find each other's cache.
+
+    Each data-parallel rank listens at the stated port plus its number (``nixl/base_scheduler.py``), on the node that it runs on.
+    """
     told = {"kv_connector": transfer_of("vllm").connector, "kv_role": ROLES[side]}
-    environment = {"VLLM_NIXL_SIDE_CHANNEL_HOST": "$HOST", "VLLM_NIXL_SIDE_CHANNEL_PORT": str(SIDE_CHANNEL_PORT)}
+    environment = {
+        "VLLM_NIXL_SIDE_CHANNEL_HOST": NODE,
+        "VLLM_NIXL_SIDE_CHANNEL_PORT": str(bootstrap_port(slot * ranks)),
+    }
     return ("--kv-transfer-config", json.dumps(told)), environment
 
 
-def pool_router(prefill: Sequence[str], decode: Sequence[str]) -> str:
-    """The proxy of vLLM's own tests of the connector."""
-    words = ["python tests/v1/kv_connector/nixl_integration/toy_proxy_server.py --port 8192"]
-    for hosts, name in ((prefill, "prefiller"), (decode, "decoder")):
-        words.append(f"--{name}-hosts {' '.join(hosts)} --{name}-ports {' '.join(['8000'] * len(hosts))}")
-    return " ".join(words) + " (of vLLM's repository; $P1, $D1 … are the instances' hosts)"
+def bootstrap_port(slot: int) -> int:
+    """The first port of an instance's side channel. Its router need not know it: the answer of prefill names it to decode."""
+    return SIDE_CHANNEL_PORT + slot

@@ -7,7 +7,7 @@ the resolution that "least change" refers to: 0.01 ms, 0.001 requests/s, one KV 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, get_args
@@ -17,7 +17,7 @@ from optimizer.engines.kernels import kernels_of
 from optimizer.facts.demand import KvFormat
 from optimizer.facts.model import WeightFormat
 from optimizer.facts.problem import Problem
-from optimizer.results.answer import Fixed
+from optimizer.results.answer import Change, Fixed
 
 Changes = Mapping[str, Any]
 
@@ -137,3 +137,8 @@ def switch_off(problem: Problem) -> list[Relaxation]:
     if rule in off:
         return []
     return [one_value(rule, "limit", "search.disabled_rules", (rule,), 10, [*off, rule])]
+
+
+def only_opens(changes: Iterable[Change], fields: Sequence[str]) -> bool:
+    """Whether changes do nothing but open the limits in these fields."""
+    return all(change.field in fields for change in changes)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from optimizer.explain.common.numbers import listing
+from optimizer.explain.common.relaxations import only_opens
 from optimizer.explain.inventory.relaxation import inventory_relaxations, of_search, usual_degrees
 from optimizer.explain.inventory.repair import Moves, verified
 from optimizer.explain.inventory.trial import Trials, TrialStanding
@@ -52,7 +53,7 @@ def inventory_cut(problem: InventoryProblem, repairs: Sequence[InventoryRepair],
         if _holds(trials, problem, {one: opened[one] for one in fewer}):
             names = fewer
     fields = tuple(f"search.{name}" for name in names)
-    if any(_opens(repair, fields) for repair in repairs):
+    if any(only_opens(repair.changes, fields) for repair in repairs):
         return InventoryCut(fields)
     return InventoryCut(fields, _widening(problem, {name: opened[name] for name in names}, trials))
 
@@ -62,7 +63,7 @@ def with_cut(answer: InventoryAnswer, cut: InventoryCut | None) -> InventoryAnsw
     if cut is None:
         return answer
     own = (cut.repair,) if cut.repair is not None else ()
-    repairs = (*own, *sorted(answer.repairs, key=lambda repair: not _opens(repair, cut.fields)))
+    repairs = (*own, *sorted(answer.repairs, key=lambda repair: not only_opens(repair.changes, cut.fields)))
     return replace(answer, repairs=repairs, within=WITHIN_SEARCHED, cut_by=cut.fields)
 
 
@@ -80,7 +81,7 @@ def beyond(problem: InventoryProblem, fixed: Fixed) -> tuple[str, ...]:
 
 def cut_sentence(answer: InventoryAnswer) -> str:
     """What keeps the sets out, for an answer within the searched space."""
-    if any(_opens(repair, answer.cut_by) for repair in answer.repairs) or len(answer.cut_by) == 1:
+    if any(only_opens(repair.changes, answer.cut_by) for repair in answer.repairs) or len(answer.cut_by) == 1:
         one = len(answer.cut_by) == 1
         keeps = "alone keeps every set of instances out" if one else "together keep every set of instances out"
         return f"{listing(list(answer.cut_by))} {keeps}: with {'it' if one else 'them'} opened there is one."
@@ -142,8 +143,3 @@ def _left_out(problem: InventoryProblem, name: str) -> tuple[Any, ...]:
         "kv_precision": problem.model.native_kv_format,
     }
     return (formats[name],) if name in formats else tuple(usual_degrees(problem, name))
-
-
-def _opens(repair: InventoryRepair, fields: Sequence[str]) -> bool:
-    """Whether a repair does nothing but open these limits."""
-    return all(change.field in fields for change in repair.changes)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from optimizer.explain.common.numbers import amount, count, listing
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Conflict
+from optimizer.search.common.clock import Clock
 from optimizer.search.pools.answer import judge_rules, sentence_of, strategy_of
 from optimizer.search.pools.model import PoolColumns, PoolsModel
-from optimizer.search.pools.solve import Clock, RowPair, _pair_of, _run, active_rules, feasible
+from optimizer.search.pools.solve import RowPair, _pair_of, _run, active_rules, feasible
 
 LATER = (
     "prefill_kv_cache",

@@ -9,8 +9,9 @@ from optimizer.explain.common.numbers import count
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Change, Conflict
 from optimizer.results.pools import FixedPools, PoolsRepair
+from optimizer.search.common.clock import Clock
 from optimizer.search.pools.answer import strategy_of
-from optimizer.search.pools.solve import Clock, active_rules, at_rate, best, columns_of, feasible
+from optimizer.search.pools.solve import active_rules, at_rate, best, columns_of, feasible
 
 MOST_NODES = 8
 """Times the nodes there are that are tried."""

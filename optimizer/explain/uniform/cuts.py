@@ -15,6 +15,7 @@ import numpy as np
 from optimizer.costs.analytic import AnalyticCosts
 from optimizer.costs.load import chain_length
 from optimizer.explain.common.patience import Patience, TimeUpError
+from optimizer.explain.common.relaxations import only_opens
 from optimizer.explain.uniform.relaxations import make
 from optimizer.explain.uniform.repair import before
 from optimizer.explain.uniform.repair_words import repair_sentence
@@ -69,7 +70,7 @@ def cut_of(
         fields = _fields(wide, opened, patience)
     except TimeUpError:
         return Cut(tuple(opened), open_question=True)
-    if any(_opens(repair, fields) for repair in repairs):
+    if any(only_opens(repair.changes, fields) for repair in repairs):
         return Cut(fields)
     return Cut(fields, _widening(wide, {field: opened[field] for field in fields}, solved))
 
@@ -175,12 +176,7 @@ _USUAL: dict[str, Callable[[Problem], Sequence[int]]] = {
 }
 
 
-def _opens(repair: Repair, fields: Sequence[str]) -> bool:
-    """Whether a repair does nothing but open these limits."""
-    return all(change.field in fields for change in repair.changes)
-
-
 def widest_first(repairs: tuple[Repair, ...], cut: Cut) -> tuple[Repair, ...]:
     """Repairs that do nothing but open the limits that matter come first."""
     own = (cut.repair,) if cut.repair is not None else ()
-    return (*own, *sorted(repairs, key=lambda repair: not _opens(repair, cut.fields)))
+    return (*own, *sorted(repairs, key=lambda repair: not only_opens(repair.changes, cut.fields)))

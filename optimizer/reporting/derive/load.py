@@ -13,7 +13,6 @@ from optimizer.reporting.ledger import EXACT, ms, number
 from optimizer.reporting.subject import Subject
 
 MODEL = "docs/model.md, section 4"
-LATENCIES = ("prefill_p50_ms", "prefill_p99_ms", "ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "tpot_p99_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +180,7 @@ def _latencies(subject: Subject, n50: int, n99: int) -> None:
         "max(base, min(base + max(w, pair), cap)), base = prefill of the longest prompt at n99",
         f"max({ms(p99)}, min({ms(p99)} + {late}, {full}))", [last, "wait-99", "occupancy", f"round-n{n99}"],
     )  # fmt: skip
-    engine = subject.constants.engines[subject.problem.engine]
+    engine = subject.constants.engine(subject.problem.engine, subject.problem.engine_version)
     start = f"{ms(engine.start_ms)} + {number(engine.admit_steps)}"
     if subject.corrected:
         ledger.given(

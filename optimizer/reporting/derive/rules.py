@@ -53,7 +53,7 @@ def actual_id(subject: Subject, rule: RuleResult) -> str | None:
     return next((name for name in names if name in subject.ledger), None)
 
 
-def actual_cell(subject: Subject, rule: RuleResult) -> Cell:
+def actual_cell(subject: Subject, rule: RuleResult) -> str | Figure:
     """What the strategy does, linked to its derivation."""
     if isinstance(rule.actual, str):
         return rule.actual
@@ -72,7 +72,7 @@ def signed(value: float, unit: str) -> str:
     return f"−{amount(-value, unit)}" if value < 0 else amount(value, unit)
 
 
-def slack_cell(subject: Subject, rule: RuleResult) -> Cell:
+def slack_cell(subject: Subject, rule: RuleResult) -> str | Figure:
     """How far the two lie apart."""
     if rule.slack is None:
         return ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
+from optimizer.reporting.pictures.alike import alike, names, pattern_of
 from optimizer.reporting.pictures.theme import GRID, INK, MUTED, SMALL, Canvas, both_cuts, series
 from optimizer.results.placement import GpuPlace, Placement
 
@@ -41,6 +43,11 @@ def seats(placement: Placement) -> dict[GpuPlace, Seat]:
     return found
 
 
+def _without_number(words: str) -> str:
+    """What a GPU does, whichever instance it belongs to."""
+    return re.sub(r"\d+", "", words)
+
+
 def cluster_picture(placement: Placement, gpus_of_node: Mapping[str, int], title: str, alt: str) -> str:
     """The map as HTML.
 
@@ -48,8 +55,11 @@ def cluster_picture(placement: Placement, gpus_of_node: Mapping[str, int], title
         gpus_of_node: every node there is, those not in use too, with its number of GPUs.
     """
     used = list(dict.fromkeys([*placement.nodes, *gpus_of_node]))
-    shown, more = used[:MOST_NODES], len(used) - MOST_NODES
     taken = seats(placement)
+    doing = {place: (seat.instance, (_without_number(seat.first), seat.second)) for place, seat in taken.items()}
+    groups = alike(used, lambda node: pattern_of(node, gpus_of_node[node], doing))
+    same = {group[0]: group for group in groups[:MOST_NODES]}
+    shown, more = list(same), sum(map(len, groups[MOST_NODES:]))
 
     def layout(width: float, narrow: bool) -> tuple[int, int]:
         """Nodes side by side, and GPUs of a node side by side."""
@@ -81,9 +91,15 @@ def cluster_picture(placement: Placement, gpus_of_node: Mapping[str, int], title
                 tall = box(node, across)
                 axes.add_patch(FancyBboxPatch((left + 4, top + 4), each - 8, tall - 8, boxstyle="round,pad=4,rounding_size=6",
                                               facecolor="none", edgecolor=MUTED, linewidth=1.2))  # fmt: skip
-                axes.text(left + PAD, top + 14, node, fontsize=SMALL, fontweight="bold", va="center")
+                axes.text(left + PAD, top + 14, names(same[node]), fontsize=SMALL, fontweight="bold", va="center")
                 axes.text(
-                    left + each - PAD, top + 14, "fails together", fontsize=SMALL, color=MUTED, ha="right", va="center"
+                    left + each - PAD,
+                    top + 14,
+                    "fails together" if len(same[node]) == 1 else "each fails together",
+                    fontsize=SMALL,
+                    color=MUTED,
+                    ha="right",
+                    va="center",
                 )
                 for index in range(gpus_of_node[node]):
                     _gpu(axes, left, top, each, across, index, taken.get(GpuPlace(node, index)))

@@ -11,9 +11,11 @@ from optimizer.reporting.curves import FrontRow, SweepPoint
 from optimizer.reporting.derive.decode import batch_of, stage_ms
 from optimizer.reporting.derive.memory import TERMS
 from optimizer.reporting.document import Picture, Report
+from optimizer.reporting.limits import limit_bars
 from optimizer.reporting.pictures.cluster import cluster_picture
 from optimizer.reporting.pictures.curves import front_picture, sweep_picture
 from optimizer.reporting.pictures.latency import Panel, latency_picture
+from optimizer.reporting.pictures.limits import limits_picture
 from optimizer.reporting.pictures.memory import MemoryBar, memory_picture
 from optimizer.reporting.pictures.timeline import timeline_picture
 from optimizer.reporting.subject import Subject
@@ -40,6 +42,8 @@ def _one(place: Picture, subject: Subject | None, front: Sequence[FrontRow], cur
         return sweep_picture(curve, *words)
     if subject is None:
         return None
+    if place.id == "limits":
+        return limits_picture(limit_bars(subject), *words)
     if place.id == "cluster":
         return _cluster(subject, *words)
     if place.id == "memory":

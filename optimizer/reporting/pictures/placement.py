@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
-from optimizer.explain.common.numbers import count
+from optimizer.explain.common.numbers import count, listing
 from optimizer.facts.inventory import InventoryProblem, NodeGroup
+from optimizer.reporting.pictures.alike import alike, names, pattern_of
 from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.results.placement import GpuPlace, PlacedInstance
 
 MOST_NODES = 48
-"""Nodes drawn of one group."""
+"""Nodes drawn of one group, those that look alike once."""
 WIDTH, LEFT, TOP, CELL, GAP, NAME = 960.0, 16.0, 44.0, 20.0, 10.0, 16.0
 COLOURS = ("#2a66ad", "#0f766e", "#b0510a", "#6b4bb0", "#ae2447", "#47761f", "#5b6472", "#0b7089")
 
@@ -70,37 +71,56 @@ def _group(
     across = min(8, group.gpus_per_node)
     down = -(-group.gpus_per_node // across)
     wide, tall = across * CELL + 8, down * CELL + NAME + 6
+    looks = _alike(group, instances, taken)
+    wide = max(
+        [wide, *(8 + 6.4 * len(names([group.node_name(node) for node in nodes])) for nodes in looks[:MOST_NODES])]
+    )
     beside = max(1, int((WIDTH - 2 * LEFT) // (wide + GAP)))
-    shown = min(group.nodes, MOST_NODES)
-    for node in range(shown):
-        x, y = LEFT + node % beside * (wide + GAP), top + node // beside * (tall + GAP)
-        shapes += _node(group, node, instances, taken, x, y, across)
-    top += -(-shown // beside) * (tall + GAP)
-    if shown < group.nodes:
-        shapes.append(_text(LEFT, top + 10, f"and {group.nodes - shown} more nodes of {group.name}"))
+    for place, nodes in enumerate(looks[:MOST_NODES]):
+        x, y = LEFT + place % beside * (wide + GAP), top + place // beside * (tall + GAP)
+        shapes += _node(group, nodes, instances, taken, x, y, across, wide)
+    top += -(-min(len(looks), MOST_NODES) // beside) * (tall + GAP)
+    if len(looks) > MOST_NODES:
+        rest = sum(map(len, looks[MOST_NODES:]))
+        shapes.append(_text(LEFT, top + 10, f"and {rest} more nodes of {group.name}"))
         top += NAME
     return shapes, top + GAP
 
 
+def _alike(group: NodeGroup, instances: tuple[PlacedInstance, ...], taken: dict[GpuPlace, int]) -> list[list[int]]:
+    """Nodes of a group by what stands on them, so that each look is drawn once."""
+    numbers = {group.node_name(node): node for node in range(group.nodes)}
+    doing = {
+        place: (number, (instance_label(instances[number].strategy), instances[number].nodes.index(place.node)))
+        for place, number in taken.items()
+        if place.node in numbers
+    }
+    looks = alike(list(numbers), lambda node: pattern_of(node, group.gpus_per_node, doing))
+    return [[numbers[name] for name in look] for look in looks]
+
+
 def _node(
     group: NodeGroup,
-    node: int,
+    nodes: list[int],
     instances: tuple[PlacedInstance, ...],
     taken: dict[GpuPlace, int],
     x: float,
     y: float,
     across: int,
+    wide: float,
 ) -> Iterator[str]:
-    name = group.node_name(node)
+    """One node, drawn for all that look like it."""
+    name = group.node_name(nodes[0])
     down = -(-group.gpus_per_node // across)
-    rack = group.rack_of(node)
-    words = f"{name}{f' in {rack}' if rack else ''}"
+    racks = list(dict.fromkeys(rack for node in nodes if (rack := group.rack_of(node))))
+    label = names([group.node_name(node) for node in nodes])
+    words = f"{label}{f' in {listing(racks)}' if racks else ''}"
     yield f"<g><title>{escape(words)}</title>"
     yield (
-        f'<rect x="{x:g}" y="{y:g}" width="{across * CELL + 8:g}" height="{down * CELL + NAME + 6:g}" rx="4" fill="none" '
+        f'<rect x="{x:g}" y="{y:g}" width="{wide:g}" height="{down * CELL + NAME + 6:g}" rx="4" fill="none" '
         'stroke="#9aa1ac"/>'
     )
-    yield _text(x + 4, y + 12, name)
+    yield _text(x + 4, y + 12, label)
     for index in range(group.gpus_per_node):
         left, above = x + 4 + index % across * CELL, y + NAME + index // across * CELL
         number = taken.get(GpuPlace(name, index))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from optimizer.explain.common.numbers import milliseconds
-from optimizer.reporting.curves import FrontRow, SweepPoint
+from optimizer.reporting.curves import FrontRow, SweepPoint, scenarios_of
 from optimizer.reporting.document import Block, Cell, Column, Figure, Picture, Section, Table, Text
 from optimizer.reporting.ledger import share
 
@@ -49,8 +50,13 @@ def _front_table(front: Sequence[FrontRow]) -> Table:
 
 
 def _sweep_alt(curve: Sequence[SweepPoint]) -> str:
+    """What the curves say, one sentence a scenario."""
+    return " ".join(_curve_words(name, points) for name, points in scenarios_of(curve).items())
+
+
+def _curve_words(name: str, curve: Sequence[SweepPoint]) -> str:
     good = [point for point in curve if point.request_mean_ms is not None and point.status != "infeasible"]
-    counts = f"{curve[0].gpus} to {curve[-1].gpus} GPUs"
+    counts = f"{name + ': ' if name else ''}{curve[0].gpus} to {curve[-1].gpus} GPUs"
     if not good:
         return f"{counts}: no strategy keeps every rule at any of {len(curve)} counts."
     first, best = good[0], min(good, key=lambda point: point.request_mean_ms or 0.0)
@@ -61,19 +67,36 @@ def _sweep_alt(curve: Sequence[SweepPoint]) -> str:
 
 
 def _sweep_table(curve: Sequence[SweepPoint]) -> Table:
+    """One row for neighbouring counts with the same answer."""
+    runs = [list(run) for _, run in groupby(curve, key=_same)]
+    named, priced = len({point.name for point in curve}) > 1, any(point.price_per_hour is not None for point in curve)
     rows: list[tuple[Cell, ...]] = []
-    for point in curve[:MOST_ROWS]:
+    for run in runs[:MOST_ROWS]:
+        point, last = run[0], run[-1]
         times = (point.ttft_p99_ms, point.tpot_p99_ms, point.request_mean_ms)
-        cells = [Figure(milliseconds(value), value, "ms") if value is not None else "–" for value in times]
-        rate = point.max_request_rate
-        last: Cell = Figure(f"{rate:,.3f} requests/s", rate, "requests/s") if rate is not None else "–"
-        rows.append((Figure(str(point.gpus), point.gpus, "GPUs"), point.status, point.strategy or "–", *cells, last))
+        cells: list[Cell] = [point.name] if named else []
+        counts = f"{point.gpus:,}" if point is last else f"{point.gpus:,}–{last.gpus:,}"
+        cells += [Figure(counts, point.gpus, "GPUs"), point.status, point.strategy or "–"]
+        cells += [Figure(milliseconds(value), value, "ms") if value is not None else "–" for value in times]
+        rate, price = point.max_request_rate, point.price_per_hour
+        cells.append(Figure(f"{rate:,.3f} requests/s", rate, "requests/s") if rate is not None else "–")
+        if priced:
+            cells.append(Figure(f"{price:,.2f}", price) if price is not None else "–")
+        rows.append(tuple(cells))
     columns = (
+        *((Column("scenario", "Scenario"),) if named else ()),
         Column("gpus", "GPUs", right=True), Column("status", "Status"), Column("strategy", "Strategy"),
         Column("ttft", "TTFT P99", right=True), Column("tpot", "TPOT P99", right=True), Column("mean", "Mean request", right=True),
-        Column("rate", "Largest rate", right=True),
+        Column("rate", "Largest rate", right=True), *((Column("price", "Per hour", right=True),) if priced else ()),
     )  # fmt: skip
-    return Table("sweep", columns, tuple(rows), _cut("Points of the sweep", len(curve)))
+    words = _cut("Rows of the sweep", len(runs))
+    return Table("sweep", columns, tuple(rows), "", f"{words}, with latencies and rates")
+
+
+def _same(point: SweepPoint) -> object:
+    if point.status == "infeasible":
+        return point.name, point.status
+    return point.name, point.strategy, point.request_mean_ms, point.max_request_rate
 
 
 def _cut(words: str, there: int) -> str:

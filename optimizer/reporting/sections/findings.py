@@ -5,9 +5,10 @@ from __future__ import annotations
 from optimizer.explain.common.numbers import amount, milliseconds
 from optimizer.explain.uniform.why import BINDING_SHARE
 from optimizer.render.text import verification_sentence
+from optimizer.reporting.crossing import crossings
 from optimizer.reporting.derive.faults import carries
+from optimizer.reporting.derive.rules import actual_cell, slack_cell
 from optimizer.reporting.document import Bullets, Figure, Mark, Section
-from optimizer.reporting.link import linked
 from optimizer.reporting.subject import Subject
 from optimizer.results.answer import CheckAnswer, RuleResult
 
@@ -18,25 +19,21 @@ AMPLE = 0.25
 def findings_section(subject: Subject) -> Section:
     """Broken first, then risks, then strengths."""
     items = [*_broken(subject), *_risks(subject), *_strengths(subject)]
-    items = [(mark, _linked(parts, subject)) for mark, parts in items]
     order: dict[Mark, int] = {"fail": 0, "warn": 1, "pass": 2, "info": 3}
     return Section("findings", "Findings", (Bullets(tuple(sorted(items, key=lambda item: order[item[0]]))),))
 
 
-def _linked(parts: tuple[str | Figure, ...], subject: Subject) -> tuple[str | Figure, ...]:
-    found: list[str | Figure] = []
-    for part in parts:
-        found += linked(part, subject.ledger) if isinstance(part, str) else [part]
-    return tuple(found)
+def _figure(subject: Subject, id: str, text: str) -> str | Figure:
+    """A figure with its derivation where the ledger has one, else as it is written."""
+    return subject.ledger.figure(id) if id in subject.ledger else text
 
 
 def _broken(subject: Subject) -> list[Item]:
     found: list[Item] = []
     for rule in subject.answer.rules:
         if rule.enabled and not rule.holds:
-            found.append(("fail", (
-                f"Broken: {rule.sentence} Here it is {amount(rule.actual, rule.unit)}, the limit is {amount(rule.limit, rule.unit)}.",
-            )))  # fmt: skip
+            actual, allowed = actual_cell(subject, rule), amount(rule.limit, rule.unit)
+            found.append(("fail", (f"Broken: {rule.sentence} Here it is ", actual, f", the limit is {allowed}.")))
         elif not rule.enabled:
             found.append(("warn", (f"Switched off and not judged: {rule.sentence}",)))
     for conflict in subject.answer.conflicts:
@@ -53,23 +50,19 @@ def _left(rule: RuleResult) -> float | None:
 
 def _risks(subject: Subject) -> list[Item]:
     found: list[Item] = []
-    needs, answer = subject.problem.requirements, subject.answer
+    answer = subject.answer
     for rule in answer.rules:
         left = _left(rule)
         if left is not None and left <= BINDING_SHARE and rule.id not in ("context", "min_batch"):
             mark: Mark = "info" if rule.id == "gpu_count" else "warn"
-            allowed, slack = amount(rule.limit, rule.unit), amount(rule.slack, rule.unit)
-            found.append((mark, (f"Little room: {rule.sentence} {slack} to spare of {allowed}.",)))
-    if answer.intervals is not None:
-        for limit in needs.latency_limits:
-            name = limit.field
-            predicted = getattr(subject.metrics, name)
-            high = answer.intervals.ranges.get(name, (0.0, 0.0))[1]
-            if predicted is not None and predicted <= limit.limit_ms < high:
-                found.append(("warn", (
-                    f"The prediction for {name} keeps its limit, but its interval does not: up to {milliseconds(high)} of "
-                    f"{milliseconds(limit.limit_ms)}. Measure it, or plan with requirements.margin.",
-                )))  # fmt: skip
+            slack, allowed = slack_cell(subject, rule), amount(rule.limit, rule.unit)
+            found.append((mark, (f"Little room: {rule.sentence} ", slack, f" to spare of {allowed}.")))
+    for crossed in crossings(subject.problem, answer):
+        found.append(("warn", (
+            f"The prediction for {crossed.name} keeps its limit, but its interval does not: up to ",
+            _figure(subject, f"95th-{crossed.name}", milliseconds(crossed.high_ms)),
+            f" of {milliseconds(crossed.limit_ms)}. Measure it, or plan with requirements.margin.",
+        )))  # fmt: skip
     if answer.simulation is not None and not answer.simulation.limits_hold:
         found.append(
             (
@@ -95,8 +88,9 @@ def _strengths(subject: Subject) -> list[Item]:
         found.append(("pass", (verification_sentence(answer.verification, answer.status),)))
     if not isinstance(answer, CheckAnswer) and answer.status == "optimal" and answer.objective is not None:
         found.append(("pass", (
-            f"Nothing considered is better: the objective's value, {milliseconds(answer.objective.value)} per request, equals "
-            "its proven bound.",
+            "Nothing considered is better: the objective's value, ",
+            _figure(subject, "objective", milliseconds(answer.objective.value)),
+            " per request, equals its proven bound.",
         )))  # fmt: skip
     latencies = [limit.field for limit in subject.problem.requirements.latency_limits]
     room = [

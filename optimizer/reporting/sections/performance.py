@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from optimizer.explain.common.numbers import milliseconds
+from optimizer.explain.common.numbers import count, milliseconds
+from optimizer.reporting.crossing import crossings
 from optimizer.reporting.derive.rules import actual_cell, limit_cell, signed, slack_cell
 from optimizer.reporting.document import Block, Cell, Column, Figure, Picture, Section, Status, Table, Text
 from optimizer.reporting.ledger import ms, number
 from optimizer.reporting.subject import Subject
 from optimizer.results.answer import PredictionIntervals, RuleResult
+from optimizer.results.rule_groups import survived_level
 
 NAMES = {"prefill": "Prefill", "ttft": "Time to first token", "tpot": "Time per output token (decode)"}
 FROM_METRICS = ("max_batch", "min_batch", "concurrency", "request_rate", "memory", "tpot_full_batch")
@@ -16,13 +18,14 @@ FROM_METRICS = ("max_batch", "min_batch", "concurrency", "request_rate", "memory
 def performance_section(subject: Subject) -> Section:
     """The table of requirements, then latencies that nothing was asked of, and the simulation."""
     rows = [_latency(subject, metric, percentile) for metric in NAMES for percentile in (50, 99)]
-    others = [rule for rule in subject.answer.rules if rule.id in FROM_METRICS or rule.id.startswith("survive_")]
+    others = [rule for rule in subject.answer.rules if rule.id in FROM_METRICS or survived_level(rule.id)]
     columns = (
         Column("requirement", "Requirement"), Column("target", "Target", right=True), Column("predicted", "Predicted", right=True),
         Column("interval", "5–95 % of measurements", right=True), Column("simulated", "Simulated ± 95 %", right=True),
         Column("margin", "Margin", right=True), Column("status", "Status"),
     )  # fmt: skip
-    table = Table("requirements", columns, (*rows, *(_rule(subject, rule) for rule in others)), "Requirements")
+    table = Table("requirements", columns, (*rows, *(_rule(subject, rule) for rule in others)), "Requirements",
+                  *(() if any(rule.enabled and not rule.holds for rule in others) else (_others(len(others)), len(rows))))  # fmt: skip
     blocks: list[Block] = [Text((_basis(subject),)), table]
     blocks += [Text((sentence,)) for sentence in _simulation(subject)]
     margin = subject.problem.requirements.margin
@@ -34,6 +37,11 @@ def performance_section(subject: Subject) -> Section:
     if subject.answer.breakdown is not None:
         blocks.append(Picture("latency", "Where the time goes", _latency_alt(subject)))
     return Section("performance", "Performance against requirements", tuple(blocks))
+
+
+def _others(many: int) -> str:
+    """What the rows are folded under that hold and are no latencies."""
+    return f"{count(many, 'further rule')} beside latencies, which hold" if many else ""
 
 
 def _basis(subject: Subject) -> str:
@@ -72,6 +80,16 @@ def _latency(subject: Subject, metric: str, percentile: int) -> tuple[Cell, ...]
         left = target - predicted
         margin = _margin(subject, name, target, predicted, f"{signed(left, 'ms')} ({left / target:.0%})")
     rule = next((rule for rule in subject.answer.rules if rule.id == name.removesuffix("_ms")), None)
+    if name in {crossed.name for crossed in crossings(subject.problem, subject.answer)} and not off:
+        return (
+            label,
+            Figure(milliseconds(target), target, "ms"),
+            value,
+            interval,
+            simulated,
+            margin,
+            Status("warn", "measure first"),
+        )
     return label, Figure(milliseconds(target), target, "ms"), value, interval, simulated, margin, _mark(rule, off)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from optimizer.reporting.crossing import crossings
 from optimizer.reporting.document import Cell, Column, Figure, Section, Table, Text
 from optimizer.reporting.ledger import Ledger, number
 from optimizer.reporting.sections.graph import GraphFound
@@ -75,7 +76,7 @@ def _hardware(subject: Subject) -> ScorePart:
 
 
 def _requirements(subject: Subject) -> ScorePart:
-    """The worst requirement: 1 when it holds, else how far it is met."""
+    """The worst requirement: 1 when it holds, else how far it is met; by prediction alone, the part of its interval that keeps it."""
     worst, name, text = 1.0, "all hold", "1 / 1"
     for rule in subject.answer.rules:
         if rule.id in HARDWARE_RULES or not rule.enabled or rule.holds:
@@ -83,8 +84,15 @@ def _requirements(subject: Subject) -> ScorePart:
         met, written = _met(rule)
         if met < worst:
             worst, name, text = met, rule.id, written
+    crossed = crossings(subject.problem, subject.answer)
+    if worst == 1.0 and crossed:
+        least = min(crossed, key=lambda one: one.within)
+        worst, name = least.within, f"{least.name.removesuffix('_ms')}, which holds by prediction: measure first"
+        low = number(least.low_ms)
+        text = f"({number(least.limit_ms)} − {low}) / ({number(least.high_ms)} − {low})"
     return ScorePart("requirements", f"the requirement that is met least: {name}", worst, text,
-                "1 if all hold, else the least of limit / actual (actual / limit for what must be at least)")  # fmt: skip
+                "1 if all hold, else the least of limit / actual (actual / limit for what must be at least); where all hold by "
+                "prediction, the least part of a 5–95 % interval that keeps its limit")  # fmt: skip
 
 
 def _met(rule: RuleResult) -> tuple[float, str]:

@@ -167,7 +167,13 @@ def rules_table(subject: Subject) -> Table:
         )
         cells = (limit_cell(rule), actual_cell(subject, rule), slack_cell(subject, rule))
         rows.append((mark, f"{rule.sentence} ({rule.id})", *cells))
-    return Table("rules", columns, tuple(rows), "Every rule")
+    broken = sum(rule.enabled and not rule.holds for rule in subject.answer.rules)
+    others = (
+        f"{len(rows) - broken} rules that hold or are off"
+        if broken
+        else f"All {len(rows)} rules, with limit, actual and slack"
+    )
+    return Table("rules", columns, tuple(rows), "Broken rules" if broken else "Every rule", others, broken)
 
 
 def empty_strategy_section(status: str) -> Section:

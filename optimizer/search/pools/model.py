@@ -14,6 +14,7 @@ import numpy as np
 
 from optimizer.costs.shapes import Ints
 from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.search.common.scale import NS_PER_MS, limit_ns, time_ns
 from optimizer.search.common.solver import cp_model
@@ -46,7 +47,7 @@ def rule_ids(problem: Problem) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def check_rules(problem: Problem, known: Iterable[str]) -> None:
+def check_rules(problem: Problem | InventoryProblem, known: Iterable[str]) -> None:
     """Refuse a switched-off rule that does not exist.
 
     Raises:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Status
 from optimizer.results.pools import FixedPools
-from optimizer.search.common.solver import CtrlC, new_solver, outcome_of, solve_stoppable
+from optimizer.search.common.clock import Clock
+from optimizer.search.common.solver import new_solver, outcome_of, solve_stoppable
 from optimizer.search.pools.model import PoolColumns, PoolsModel, rule_ids
 from optimizer.search.pools.tables import PoolTables
 
@@ -36,20 +36,6 @@ class FoundPools:
     bound_ns: int | None = None
     best_rate: int | None = None
     """Thousandths of a request/s (``capacity``)."""
-
-
-@dataclass(slots=True)
-class Clock:
-    """When the search has to end."""
-
-    limit_s: float | None = None
-    ctrl_c: CtrlC | None = None
-    _start: float = field(default_factory=time.monotonic)
-
-    @property
-    def left_s(self) -> float | None:
-        """Seconds left; None: no limit."""
-        return None if self.limit_s is None else max(0.01, self.limit_s - (time.monotonic() - self._start))
 
 
 def active_rules(problem: Problem) -> tuple[str, ...]:
@@ -100,7 +86,7 @@ def best(problem: Problem, fixed: FixedPools, columns: PoolColumns | None, clock
     proved = True
     pair: RowPair | None = None
     bound: int | None = None
-    tiers = {"fewest-gpus": ["gpus"], "throughput": ["peak"]}.get(preset, [])
+    tiers = {"fewest-gpus": ["gpus"], "cheapest": ["gpus"], "throughput": ["peak"]}.get(preset, [])
     for tier in [*tiers, "value", "gpus", "spread"]:
         model = _model(problem, fixed, columns, rules, rate)
         for name, value in held:

@@ -6,13 +6,14 @@ What both sides of the link have to do with each other is in the kind of cache a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from optimizer.costs.distinct import distinct
 from optimizer.costs.failures import STATES, DownStates, down_states
-from optimizer.costs.pools import DecodeLoad, PoolCosts, PrefillLoad
+from optimizer.costs.pools import DecodeLoad, PoolCosts, PoolLink, PrefillLoad
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.engines.memory import state_blocks_of
 from optimizer.facts.errors import ProblemError
@@ -71,25 +72,39 @@ class Valued:
 
 
 class PoolTables:
-    """Rows of both pools at one rate, with their columns."""
+    """Rows of both pools at one rate, with their columns.
 
-    def __init__(self, problem: Problem, fixed: FixedPools = FixedPools()) -> None:
+    Args:
+        samples: a decode shape of each kind of cache that may be received, here or on another group; left out, those of this problem.
+        link: what one GPU has between the pools; left out, what the hardware says.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        fixed: FixedPools = FixedPools(),
+        *,
+        samples: Mapping[CacheKind, Shape] | None = None,
+        link: PoolLink | None = None,
+    ) -> None:
         self.problem, self.fixed = problem, fixed
         self.weights = ObjectiveWeights.of(problem.objective)
         prefill, decode = shapes_for(problem, fixed.prefill), shapes_for(problem, fixed.decode)
-        self.shapes: tuple[Shape, ...] = tuple(dict.fromkeys((*prefill, *decode)))
+        if samples is None:
+            samples = {cache_of(shape): shape for shape in reversed(decode)}
+            samples = {kind: samples[kind] for kind in dict.fromkeys(cache_of(shape) for shape in decode)}
+        self.shapes: tuple[Shape, ...] = tuple(dict.fromkeys((*prefill, *decode, *samples.values())))
         where = {shape: index for index, shape in enumerate(self.shapes)}
-        self.costs = PoolCosts(problem, self.shapes)
-        self.caches: tuple[CacheKind, ...] = tuple(dict.fromkeys(cache_of(shape) for shape in decode))
-        self.sample = np.array(
-            [where[next(s for s in decode if cache_of(s) == one)] for one in self.caches], dtype=np.int64
-        )
+        self.costs = PoolCosts(problem, self.shapes, link)
+        self.caches: tuple[CacheKind, ...] = tuple(samples)
+        self.sample = np.array([where[shape] for shape in samples.values()], dtype=np.int64)
         """A decode shape that receives each kind of cache."""
         kinds = {one: index for index, one in enumerate(self.caches)}
         self.prefill = self._rows(
             [(where[s], kinds[c]) for s in prefill for c in self.caches if joined(problem, s, c)], fixed.prefill
         )
-        fed = set(self.prefill.cache.tolist())
+        # Pools on other groups may feed what none of this one does.
+        fed = set(self.prefill.cache.tolist()) if link is None else set(kinds.values())
         kept = [(where[s], kinds[cache_of(s)]) for s in decode if kinds[cache_of(s)] in fed]
         self.decode = self._rows(kept, fixed.decode)
         if len(self.prefill) + len(self.decode) > LARGEST_ROWS:
@@ -147,22 +162,21 @@ class PoolTables:
         full: Ints = steps[np.arange(len(steps)), most - 1] if len(steps) else np.zeros(0, dtype=np.int64)
         return most, full
 
-    def _per_rank(self, shape: Ints, alive: Ints, requests_per_s: float) -> Floats:
+    def _per_rank(self, shape: Ints, alive: Ints, requests_per_s: float | Floats) -> Floats:
         ranks = np.maximum(alive, 0) * self.costs.costs.table.ranks[shape]
         rate: Floats = np.where(ranks > 0, requests_per_s / np.maximum(ranks, 1), np.inf)
         return rate
 
-    def prefill_load(self, rows: Rows, alive: Ints, requests_per_s: float) -> PrefillLoad:
-        """Load of rows of which ``alive`` instances (R,) are left."""
+    def prefill_load(self, rows: Rows, alive: Ints, requests_per_s: float | Floats) -> PrefillLoad:
+        """Load of rows of which ``alive`` instances (R,) are left, at one rate or one for each, (R,)."""
         rate = self._per_rank(rows.shape, alive, requests_per_s)
         return self.costs.prefill(rows.shape, self.sample[rows.cache], rate)
 
-    def decode_load(self, rows: Rows, alive: Ints, requests_per_s: float) -> DecodeLoad:
-        """Load of rows of which ``alive`` instances (R,) are left."""
-        left = np.maximum(alive, 0)
-        first, back = distinct(rows.shape, left)
-        shape = rows.shape[first]
-        found = self.costs.decode(shape, self._per_rank(shape, left[first], requests_per_s))
+    def decode_load(self, rows: Rows, alive: Ints, requests_per_s: float | Floats) -> DecodeLoad:
+        """Load of rows of which ``alive`` instances (R,) are left, at one rate or one for each, (R,)."""
+        rate = self._per_rank(rows.shape, alive, requests_per_s)
+        first, back = distinct(rows.shape, rate)
+        found = self.costs.decode(rows.shape[first], rate[first])
         return DecodeLoad(**{name: getattr(found, name)[back] for name in DecodeLoad.__dataclass_fields__})
 
     def prefill_short(self, rows: Rows, load: PrefillLoad) -> Ints:
@@ -192,15 +206,15 @@ class PoolTables:
     def _off(self, rule: str) -> bool:
         return rule in self.problem.search.disabled_rules
 
-    def prefill_value(self, rows: Rows) -> Valued:
-        """Section 6 for the prefill pool."""
-        rate = self.problem.workload.requests_per_s
+    def prefill_value(self, rows: Rows, rate: float | Floats | None = None) -> Valued:
+        """Section 6 for the prefill pool at the demand, or at rates of its own."""
+        rate = self.problem.workload.requests_per_s if rate is None else rate
         loads = [self.prefill_load(rows, rows.count - down, rate) for down in range(STATES)]
         return self._value(rows, [load.mean_ms for load in loads], [self.prefill_carries(rows, load) for load in loads])
 
-    def decode_value(self, rows: Rows) -> Valued:
-        """Section 6 for the decode pool."""
-        rate = self.problem.workload.requests_per_s
+    def decode_value(self, rows: Rows, rate: float | Floats | None = None) -> Valued:
+        """Section 6 for the decode pool, likewise."""
+        rate = self.problem.workload.requests_per_s if rate is None else rate
         loads = [self.decode_load(rows, rows.count - down, rate) for down in range(STATES)]
         return self._value(rows, [load.mean_ms for load in loads], [self.decode_carries(rows, load) for load in loads])
 

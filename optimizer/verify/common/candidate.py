@@ -17,6 +17,7 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio, decimal, exact
 from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.corrections import replica_times
+from optimizer.verify.common.expected_tokens import computed_tokens
 from optimizer.verify.common.groups import Row
 from optimizer.verify.common.load import Load, load_of
 from optimizer.verify.common.objective import Value, value_of
@@ -223,7 +224,9 @@ class Candidate:
         work, load = self.problem.workload, self.load
         if work.prefix is None or load is None or not self.paged:
             return None
-        filled = decimal(self.demand / self.row.replicas * (work.fresh(work.prompt_tokens) + work.output_tokens))
+        filled = decimal(
+            self.demand / self.row.replicas * (computed_tokens(work, work.prompt_tokens) + work.output_tokens)
+        )
         left = [
             max(Decimal(0), room - self._wanted(load, stage)) / stage.token_bytes
             for stage, room in self._caches

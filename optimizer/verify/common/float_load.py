@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common import mixed
+from optimizer.verify.common.expected_tokens import computed_tokens, tokens_of_a_step
 from optimizer.verify.common.float_states import FloatStates
 from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
 from optimizer.verify.common.mixed import LengthSpread, MixedReplica, law_of, seen_by, share_above
@@ -145,7 +146,7 @@ def _within(
     work = problem.workload
     at50, at99 = (shape, n50 - 1), (shape, n99 - 1)
     budget = problem.search.max_num_batched_tokens
-    fresh = work.fresh(work.prompt_tokens)
+    fresh = computed_tokens(work, work.prompt_tokens)
     at_once = max(1, budget // fresh)
     turn = times.round[at99]
     service = occupancy + chunks_of(problem, work.prompt_tokens) * turn / at_once
@@ -233,7 +234,7 @@ def _seen(
             token=at(times.tpot, here),
             admission=at(times.admission, here),
             passes=at(times.prefill, here) - times.prompt_mean[shape],
-            yielded=float(problem.workload.yielded),
+            yielded=float(tokens_of_a_step(problem.workload)),
         ),
         by,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import constant, exact, facts_of_costs
+from optimizer.verify.common.expected_tokens import computed_tokens, tokens_of_a_step
 from optimizer.verify.common.float_states import FloatStates
 from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.mixed import law_of
@@ -90,7 +91,11 @@ def shape_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages
 
 def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, upto: int) -> ShapeTimes:
     """The same for shapes of equally many stages."""
-    work, engine, depth = problem.workload, facts_of_costs().engines[problem.engine], shapes[0].stages
+    work, engine, depth = (
+        problem.workload,
+        facts_of_costs().engine(problem.engine, problem.engine_version),
+        shapes[0].stages,
+    )
     b = np.arange(1, -(-upto // depth) + 1, dtype=np.float64)
     law = law_of(problem.requests)
     lengths = sorted({work.prompt_tokens, work.longest_prompt_tokens})
@@ -138,7 +143,7 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
     prefill = []
     for k, tokens in enumerate(lengths):
         alone = (whole[places, k] * times).sum(axis=1, keepdims=True) / j[k]
-        of_b = through + alone + (j[k] - 1) * passes[k] + fixed + slope * -(-work.fresh(tokens) // j[k])
+        of_b = through + alone + (j[k] - 1) * passes[k] + fixed + slope * -(-computed_tokens(work, tokens) // j[k])
         prefill.append(of_b[:, of_n])
     mean = lengths.index(work.prompt_tokens)
     longest = prefill[lengths.index(work.longest_prompt_tokens)]
@@ -151,11 +156,11 @@ def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, 
         prompts, each = (apart * times[:, :, None]).sum(axis=1), apart @ shares
     prompt_sum, prompt_max = (each * times).sum(axis=1), each.max(axis=1) * wait
     overlap = _overlap(prompts, shares)
-    yielded = float(work.yielded)
+    yielded = float(tokens_of_a_step(work))
     per_round = (n - 1) / work.output_tokens * yielded
     with_prompts = rounds + per_round * prompt_max[:, None]
     if depth > 1:
-        fresh = work.fresh(work.prompt_tokens)
+        fresh = computed_tokens(work, work.prompt_tokens)
         room = np.minimum(per_round, problem.search.max_num_batched_tokens / fresh)
         longer = np.maximum(0.0, prompt_sum + slope[:, 0] * fresh - prompt_max)[:, None]
         carried = room * prompt_max[:, None] + _beyond(room, longer, rounds - passed)

@@ -16,6 +16,7 @@ from fractions import Fraction
 from optimizer.facts.demand import LatencyLimit
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import decimal
+from optimizer.verify.common.expected_tokens import computed_tokens
 from optimizer.verify.common.mixed import (
     ExactNumbers,
     LengthSpread,
@@ -157,7 +158,7 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     if n99 > length:
         return None
     budget = problem.search.max_num_batched_tokens
-    at_once = max(1, budget // work.fresh(work.prompt_tokens))
+    at_once = max(1, budget // computed_tokens(work, work.prompt_tokens))
     service = prompt + chunks_of(problem, work.prompt_tokens) * times.round(n99) / at_once
     busy = rate * service
     if busy >= 1:
@@ -171,7 +172,7 @@ def load_of(problem: Problem, times: ReplicaTimes, requests_per_s: Fraction) -> 
     met = 100 * rate * (times.round(n99) + prompt) - 1
     pair = prompt * min(Decimal(1), max(Decimal(0), met))
     steps = chunks_of(problem, work.longest_prompt_tokens) + 1
-    cap = steps * (decimal(Fraction(budget, work.fresh(work.prompt_tokens))) * prompt + times.round(n99))
+    cap = steps * (decimal(Fraction(budget, computed_tokens(work, work.prompt_tokens))) * prompt + times.round(n99))
     number = in_clusters(problem, found, prompts / (1 - prompts))
     own = _cut(problem, times, number.mean + 1)
     seen = _seen(times, rate, prompts, prompt, number, own)

@@ -16,6 +16,7 @@ from optimizer.facts.workload import Prefix
 from optimizer.verify.common.arithmetic import Affine, ceil, ceil_ratio, constant, exact
 from optimizer.verify.common.beside import Beside, beside_of, tokens_in_flight
 from optimizer.verify.common.contexts import gathered_ms, shared_contexts
+from optimizer.verify.common.expected_tokens import found_tokens
 from optimizer.verify.common.groups import Group, ReplicaShape
 from optimizer.verify.common.layer import LayerExperts, LayerFacts, Rates, cache_only, layer_of, rates_of
 from optimizer.verify.common.layer_share import LayerShare, Messages, decode_step, layer_share, moved_by, summed
@@ -108,7 +109,7 @@ class Stage:
 
     def prefill_ms(self, tokens: int) -> Fraction:
         """Compute time of so many prompt tokens."""
-        known = 0 if self.prefix is None else self.prefix.cached(tokens)
+        known = found_tokens(self.prefix, tokens)
         total = self.prefill.at(tokens - known)
         for factor, window in self.attention:
             total += factor * (_pairs(tokens, window) - _pairs(known, window))

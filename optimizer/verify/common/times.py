@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio, constant, decimal, exact, facts_of_costs
+from optimizer.verify.common.expected_tokens import computed_tokens, tokens_of_a_step
 from optimizer.verify.common.groups import ReplicaShape
 from optimizer.verify.common.layer import LayerExperts
 from optimizer.verify.common.mixed import law_of, of_prompts
@@ -20,7 +21,7 @@ from optimizer.verify.common.stage import Stage, Stages
 
 def chunks_of(problem: Problem, tokens: int) -> int:
     """j: steps that a prompt is cut into."""
-    return ceil_ratio(problem.workload.fresh(tokens), problem.search.max_num_batched_tokens)
+    return ceil_ratio(computed_tokens(problem.workload, tokens), problem.search.max_num_batched_tokens)
 
 
 class StageDecode:
@@ -57,7 +58,7 @@ class ReplicaTimes:
         self._kinds = [(stage, held.count(stage), StageDecode(stage, group.ranks)) for stage in dict.fromkeys(held)]
         crossings = stages.sends(shape)
         self._send_slope, self._send_fixed = decimal(crossings.slope), decimal(crossings.fixed)
-        engine = facts_of_costs().engines[problem.engine]
+        engine = facts_of_costs().engine(problem.engine, problem.engine_version)
         self.start = decimal(exact(engine.start_ms))
         self.admit_steps = decimal(exact(engine.admit_steps))
         self._decoded: dict[int, list[tuple[int, Decimal]]] = {}
@@ -88,7 +89,7 @@ class ReplicaTimes:
         self._wait = 1 + decimal(constant("stage_wait")) * (self._stages - 1)
         self.prompt_max = max(ms for _, ms in each) * self._wait
         self._output = problem.workload.output_tokens
-        self._checked, self.yielded = 1 + problem.workload.guessed, decimal(problem.workload.yielded)
+        self._checked, self.yielded = 1 + problem.workload.guessed, decimal(tokens_of_a_step(problem.workload))
 
     def _decode_of(self, n: int) -> list[tuple[int, Decimal]]:
         """(stages, decode time) of each kind of stage."""
@@ -126,7 +127,9 @@ class ReplicaTimes:
             (count, chunk + ms) for (count, ms), chunk in zip(self._decode_of(n), self._prefill_of(tokens), strict=True)
         ]
         total = sum((count * ms for count, ms in passes), Decimal(0)) + (j - 1) * max(ms for _, ms in passes)
-        return total + self._send_fixed + self._send_slope * ceil_ratio(self._problem.workload.fresh(tokens), j)
+        return (
+            total + self._send_fixed + self._send_slope * ceil_ratio(computed_tokens(self._problem.workload, tokens), j)
+        )
 
     @property
     def stages(self) -> int:
@@ -157,7 +160,7 @@ class ReplicaTimes:
         least = decode + per_round * self.prompt_max
         if self._stages == 1 or n == 1:
             return least
-        fresh = self._problem.workload.fresh(self._problem.workload.prompt_tokens)
+        fresh = computed_tokens(self._problem.workload, self._problem.workload.prompt_tokens)
         prompts = min(per_round, Decimal(self._problem.search.max_num_batched_tokens) / fresh)
         return max(least, self._bunched(decode, prompts, decode - self._through(n), fresh))
 

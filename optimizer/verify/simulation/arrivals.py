@@ -1,4 +1,4 @@
-"""Where requests come from: a Poisson stream, a trace, or a fixed number of users who each wait for their answer.
+"""Where requests come from: a Poisson stream or a trace.
 
 A source tells the time of its next arrival and hands it over when that time has come. Times are milliseconds.
 """
@@ -78,25 +78,3 @@ class TraceSource:
 
     def completed(self, at_ms: float) -> None:
         """Arrivals do not depend on answers."""
-
-
-class ClosedLoopSource:
-    """A fixed number of users, each with one request in progress: an answer brings the next request at once."""
-
-    def __init__(self, users: int, lengths: Lengths, random: np.random.Generator) -> None:
-        self._due = [0.0] * users
-        self._lengths, self._random = lengths, random
-        self.next_ms = 0.0
-
-    def take(self) -> Arrival:
-        """The next request."""
-        self._due.pop(0)
-        prompts, outputs = self._lengths.draw(1, self._random)
-        arrival = Arrival(self.next_ms, prompts[0], outputs[0])
-        self.next_ms = self._due[0] if self._due else math.inf
-        return arrival
-
-    def completed(self, at_ms: float) -> None:
-        """A user has an answer and asks again."""
-        self._due.append(at_ms)
-        self.next_ms = self._due[0]

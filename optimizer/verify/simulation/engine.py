@@ -17,6 +17,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from optimizer.facts.workload import Speculation
+from optimizer.verify.common.expected_tokens import found_tokens
 from optimizer.verify.simulation.arrivals import Source
 from optimizer.verify.simulation.occupancy import Occupancy
 from optimizer.verify.simulation.scheduler import Chunk, Limits, Scheduler
@@ -107,7 +108,7 @@ class SimulatedEngine:
             self._refused += 1
             return
         self._count(arrival.at_ms, 1)
-        cached = 0 if self._prefix is None else self._prefix.cached(arrival.prompt_tokens)
+        cached = found_tokens(self._prefix, arrival.prompt_tokens)
         request = Request(len(self._requests), arrival, cached, 0 if self._prefix is None else self._prefix.shared)
         if self._speculation is not None and request.output > 1:
             request.output = 1 + _steps(request.output - 1, self._speculation, self._random)

@@ -1,4 +1,4 @@
-"""How long prompts and outputs are: all alike, drawn from a distribution, or drawn from a trace."""
+"""How long prompts and outputs are: all alike, drawn from a distribution, or drawn from classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from optimizer.facts.lengths import RequestClass
 from optimizer.facts.problem import Problem
-from optimizer.verify.simulation.trace import Arrival
 
 _P99 = 2.3263478740408408  # 99th percentile of the standard normal distribution
 
@@ -37,22 +36,6 @@ class FixedLengths:
 
 
 @dataclass(frozen=True, slots=True)
-class SpreadLengths:
-    """Prompts and outputs uniform within a share of their means: what keeps closed-loop users out of step."""
-
-    prompt_tokens: int
-    output_tokens: int
-    share: float
-
-    def draw(self, count: int, random: np.random.Generator) -> tuple[list[int], list[int]]:
-        """Independent draws from mean * (1 - share) to mean * (1 + share)."""
-        drawn = 1 + self.share * random.uniform(-1, 1, (2, count))
-        means = np.array([[self.prompt_tokens], [self.output_tokens]])
-        lengths: list[list[int]] = np.maximum(1, np.rint(means * drawn)).astype(np.int64).tolist()
-        return lengths[0], lengths[1]
-
-
-@dataclass(frozen=True, slots=True)
 class LognormalPrompts:
     """Lognormal prompts with a stated mean and 99th percentile, cut at the longest allowed; every output alike."""
 
@@ -68,31 +51,6 @@ class LognormalPrompts:
         drawn = np.exp(math.log(self.mean_tokens) - sigma**2 / 2 + sigma * random.standard_normal(count))
         prompts: list[int] = np.clip(np.rint(drawn), 1, self.longest_tokens).astype(np.int64).tolist()
         return prompts, [self.output_tokens] * count
-
-
-@dataclass(frozen=True, slots=True)
-class ExponentialPrompts:
-    """Prompts of exponential length, at least one token; every output alike. For tests against M/M/1."""
-
-    mean_tokens: int
-    output_tokens: int
-
-    def draw(self, count: int, random: np.random.Generator) -> tuple[list[int], list[int]]:
-        """Exponential lengths rounded up."""
-        prompts: list[int] = np.ceil(random.exponential(self.mean_tokens, count)).astype(np.int64).tolist()
-        return prompts, [self.output_tokens] * count
-
-
-@dataclass(frozen=True, slots=True)
-class SampledLengths:
-    """Prompt and output of a request drawn together from those of a trace."""
-
-    requests: tuple[Arrival, ...]
-
-    def draw(self, count: int, random: np.random.Generator) -> tuple[list[int], list[int]]:
-        """Independent draws with replacement."""
-        drawn = [self.requests[i] for i in random.integers(len(self.requests), size=count).tolist()]
-        return [r.prompt_tokens for r in drawn], [r.output_tokens for r in drawn]
 
 
 @dataclass(frozen=True, slots=True)

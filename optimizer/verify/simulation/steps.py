@@ -12,7 +12,6 @@ in the context. The doc's decode_s(b) is base(b) + b * per_sequence(c), its pass
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,16 +101,6 @@ class SimulatedStepTimes:
         return self.start_ms + max(0.0, self.admit_steps - 0.5) * self.round_ms(sequences, context)
 
 
-def plain_stage(decode_ms: Sequence[float] | float, prefill_ms_per_token: float, most_sequences: int) -> StageTimes:
-    """A stage without attention or cache, for degenerate queues.
-
-    Args:
-        decode_ms: a step with 0, 1, ... ``most_sequences`` sequences, or one number for all.
-    """
-    base = [decode_ms] * (most_sequences + 1) if isinstance(decode_ms, int | float) else decode_ms
-    return StageTimes(tuple(map(float, base)), (0.0, 1.0), (0.0, 0.0), 0.0, prefill_ms_per_token, ())
-
-
 def step_times(problem: Problem, strategy: Strategy) -> SimulatedStepTimes:
     """The step times of one replica of a strategy, from the verifier's own formulas."""
     shape = row_of(strategy).shape
@@ -124,7 +113,7 @@ def step_times(problem: Problem, strategy: Strategy) -> SimulatedStepTimes:
             slopes = [float(each.step.slope) for each in (stage, *longer)]
             built[stage] = _floats(stage, bends, slopes, shape.group.ranks, strategy.max_num_seqs)
     sent = sends(problem.hardware, shape.group.tensor, shape.stages, problem.model.hidden_size)
-    engine = facts_of_costs().engines[problem.engine]
+    engine = facts_of_costs().engine(problem.engine, problem.engine_version)
     return SimulatedStepTimes(
         stages=tuple(built[stage] for stage in held[0]),
         send_fixed=float(sent.fixed),

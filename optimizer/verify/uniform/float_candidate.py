@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.facts.demand import FEWEST
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import sixty_digits
@@ -71,11 +72,17 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class BlockVerdict:
+    """What floats say of every row of a block with every number of sequences, (R, N) each."""
+
     sure: Bools
+    """Feasible for certain."""
     maybe: Bools
+    """Feasible as far as rounding can tell."""
     tier: Floats
+    """What the preset puts before the objective; lower is better."""
     value: Floats
+    """The objective, ms; minus infinity where floats cannot tell what is carried."""
 
 
 @sixty_digits()
@@ -103,19 +110,20 @@ def survey(
     found.compared = len(possible) * upto
     if len(possible) < len(offered):
         found.ruled_out["rules on degrees"] = found.candidates - found.compared
-    for block in _blocks(possible, max(1, BLOCK // upto)):
-        _record(found, block, slots, _judge(problem, block, slots, stages, upto), bar, most_rivals)
+    for block in row_blocks(possible, max(1, BLOCK // upto)):
+        _record(found, block, slots, judge_block(problem, block, slots, stages, upto), bar, most_rivals)
     found.rivals.sort(key=lambda rival: (not rival[2], rival[0], rival[1]))
     return found
 
 
-def _blocks(possible: list[Row], size: int) -> Iterator[list[Row]]:
+def row_blocks(possible: list[Row], size: int) -> Iterator[list[Row]]:
+    """The rows in blocks of so many, those of few stages first."""
     ordered = sorted(possible, key=lambda row: row.shape.stages)
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]
 
 
-def _record(found: Survey, block: list[Row], slots: Ints, seen: _Verdict, bar: FloatBar | None, most: int) -> None:
+def _record(found: Survey, block: list[Row], slots: Ints, seen: BlockVerdict, bar: FloatBar | None, most: int) -> None:
     found.feasible += int(seen.sure.sum())
     found.near += int((seen.maybe & ~seen.sure).sum())
     rival = seen.maybe
@@ -136,7 +144,7 @@ def _record(found: Survey, block: list[Row], slots: Ints, seen: _Verdict, bar: F
         found.rivals.append((*value, bool(seen.sure[i, k]), block[i], int(slots[k])))
 
 
-def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, upto: int) -> _Verdict:
+def judge_block(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, upto: int) -> BlockVerdict:
     """Feasibility, tier and value of every candidate of a block of rows."""
     shapes = list(dict.fromkeys(row.shape for row in block))
     line = {shape: i for i, shape in enumerate(shapes)}
@@ -182,9 +190,9 @@ def _judge(problem: Problem, block: Sequence[Row], slots: Ints, stages: Stages, 
         largest = slots == fitting[shape][:, None]
         rules.sure &= largest
         rules.maybe &= largest
-    elif problem.objective.preset == "fewest-gpus":
+    elif problem.objective.preset in FEWEST:
         tier = tier + np.array([[float(row.gpus)] for row in block])
-    return _Verdict(rules.sure, rules.maybe, tier, value)
+    return BlockVerdict(rules.sure, rules.maybe, tier, value)
 
 
 def _fits(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, slots: Ints) -> Bools:

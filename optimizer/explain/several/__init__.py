@@ -1,0 +1,1 @@
+"""Why this split of nodes between several models, or why none."""

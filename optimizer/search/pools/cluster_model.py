@@ -1,0 +1,300 @@
+"""The CP-SAT model of prefill and decode pools on an inventory: one builder for every question. ``docs/disaggregated.md``, section 13.
+
+An option, or none, is chosen for each pool on each group. Element constraints give its numbers; what joins them are the shares
+of the requests, the kind of cache, the link, nodes and GPUs of each group, the sums that latency limits speak of, and losses.
+
+Other home: ``verify/pools/cluster_pair.py``; docs/disaggregated.md,
+section 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from optimizer.costs.shapes import Bools, Ints
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.search.common.scale import NS_PER_MS, limit_ns
+from optimizer.search.common.solver import cp_model
+from optimizer.search.pools.cluster_columns import ClusterColumns
+from optimizer.search.pools.losses import LossCase, loss_cases
+from optimizer.search.pools.model import SENTENCES, Lost
+from optimizer.search.pools.options import PARTS
+from optimizer.search.pools.tables import FULL
+from optimizer.search.uniform.quantities import ObjectiveWeights
+
+
+def cluster_rule_ids(problem: InventoryProblem) -> tuple[str, ...]:
+    """Ids of the rules that apply, in the order they are shown; ``search.disabled_rules`` may name them."""
+    requirements = problem.requirements
+    ids = [name for name in SENTENCES if name != "tpot_full_batch" or requirements.tpot_p99_ms is not None]
+    ids += [limit.rule for limit in requirements.latency_limits]
+    return (*ids, *(f"survive_{losses.level}" for losses in problem.survive))
+
+
+class ClusterModel:
+    """One model with the rules that are asked for."""
+
+    def __init__(self, columns: ClusterColumns, rules: Sequence[str]) -> None:
+        self.columns, self.options, self.problem = columns, columns.options, columns.problem
+        self.rules = tuple(rules)
+        self.model: Any = cp_model.CpModel()
+        self.kept = [np.flatnonzero(self._mask(side)) for side in (0, 1)]
+        self.of = [
+            [kept[self.options.group[side][kept] == group] for group in range(len(self.problem.groups))]
+            for side, kept in enumerate(self.kept)
+        ]
+        """Options of each side and group that keep the rules of their own."""
+        self.places = [(side, group) for side in (0, 1) for group in range(len(self.problem.groups))]
+        self.pick = {
+            place: self.model.new_int_var(0, len(self.of[place[0]][place[1]]), f"option {place}")
+            for place in self.places
+        }
+        """0: the pool does not stand there; else the position in ``of``, from 1."""
+        self.used = {place: self.model.new_bool_var("") for place in self.places}
+        for place in self.places:
+            self.model.add(self.pick[place] >= 1).only_enforce_if(self.used[place])
+            self.model.add(self.pick[place] == 0).only_enforce_if(~self.used[place])
+        self._join()
+        self._sums()
+        for rule in self.rules:
+            self._post(rule)
+
+    @property
+    def possible(self) -> bool:
+        """Whether each pool has an option left at all."""
+        return all(len(kept) for kept in self.kept)
+
+    def _mask(self, side: int) -> Bools:
+        """Options that keep the rules which speak of them alone, as far as these are on."""
+        fine: Bools = np.ones(len(self.options.share[side]), dtype=np.bool_)
+        for rule in self.rules:
+            own = self.columns.own_rule(rule)
+            if own is not None and own[0] == side:
+                fine &= own[1].values <= own[1].most
+            if rule == "link":
+                fine &= self.columns.link_busy(side) <= FULL - 1
+        for limit in self.problem.requirements.latency_limits:
+            if limit.rule in self.rules and limit.rule in self.columns.times[side]:
+                fine &= self.columns.times[side][limit.rule] <= self._limit(limit.limit_ms)
+        return fine
+
+    def element(self, place: tuple[int, int], values: Ints, none: int = 0) -> Any:
+        """A number of what stands at a place, given for every option of the side."""
+        return self._at(self.pick[place], [none, *values[self.of[place[0]][place[1]]].tolist()])
+
+    def _at(self, index: Any, values: list[int]) -> Any:
+        low, high = min(values), max(values)
+        if low == high:
+            return low
+        found = self.model.new_int_var(low, high, "")
+        self.model.add_element(index, values, found)
+        return found
+
+    def _join(self) -> None:
+        """One kind of cache; the link is that of one group where both pools stand on it alone."""
+        model, options = self.model, self.options
+        cache = model.new_int_var(0, max(0, len(options.kinds) - 1), "kind of cache")
+        self.crossing = model.new_bool_var("crossing")
+        for side, group in self.places:
+            place = side, group
+            own = self.element(place, options.of_rows(side, "cache"))
+            model.add(own == cache).only_enforce_if(self.used[place])
+            own = self.element(place, options.crossing[side])
+            model.add(own == self.crossing).only_enforce_if(self.used[place])
+        stands = []
+        for group in range(len(self.problem.groups)):
+            here = model.new_bool_var("")
+            model.add_max_equality(here, [self.used[0, group], self.used[1, group]])
+            stands.append(here)
+        model.add(sum(stands) == 1).only_enforce_if(~self.crossing)
+        model.add(sum(stands) >= 2).only_enforce_if(self.crossing)
+        for side in (0, 1):
+            shares = [self.element((side, group), options.share[side]) for group in range(len(self.problem.groups))]
+            model.add(sum(shares) == PARTS)
+
+    def _sums(self) -> None:
+        options, columns, weights = self.options, self.columns, ObjectiveWeights.of(self.problem.objective)
+        self.place_gpus = {place: self.element(place, options.of_rows(place[0], "gpus")) for place in self.places}
+        self.place_nodes = {place: self.element(place, options.of_rows(place[0], "nodes")) for place in self.places}
+        self.gpus, self.spread = sum(self.place_gpus.values()), sum(self.place_nodes.values())
+        self.price = sum(self.element(place, columns.prices[place[0]]) for place in self.places)
+        most = max(max((int(end.max()) for side in columns.moved for end in side if len(end)), default=0), 1)
+        latency = max((int(one.max()) for one in options.latency_ns if len(one)), default=0)
+        self.moved = []
+        for which in range(3):
+            found = self.model.new_int_var(0, most + latency, "")
+            for side, group in self.places:
+                both = columns.moved[side][which] + options.latency_ns[side]
+                self.model.add(found >= self.element((side, group), both))
+            self.moved.append(found)
+        whole = int(weights.latency)
+        self.value = (
+            sum(self.element(place, columns.values[place[0]]) for place in self.places)
+            + whole * self.moved[0]
+            + round(weights.gpu_ms * NS_PER_MS) * self.gpus
+        )
+        top = max((int(peak.max()) for peak in columns.peaks if len(peak)), default=0)
+        self.peak = self.model.new_int_var(0, top, "peak")
+        for place in self.places:
+            self.model.add(self.peak <= self.element(place, columns.peaks[place[0]], top))
+        self._stand()
+
+    def _stand(self) -> None:
+        """Whether the pools share the nodes of a group, as definitions; rule ``placement`` says what must fit."""
+        self.together = []
+        for group, facts in enumerate(self.problem.groups):
+            shared = self.model.new_bool_var(f"together on {group}")
+            self.together.append(shared)
+            if facts.nodes == 1:
+                self.model.add(shared == 1).only_enforce_if(self.used[0, group], self.used[1, group])
+            for side in (0, 1):
+                rows = self.options.of_rows(side, "nodes")
+                may = ((rows == facts.nodes) & (self.options.column(side, lambda b: b.whole) == 0)).astype(np.int64)
+                self.model.add(self.element((side, group), may) == 1).only_enforce_if(shared)
+
+    def _post(self, rule: str) -> None:
+        if rule == "gpu_count":
+            for group, facts in enumerate(self.problem.groups):
+                self.model.add(self.place_gpus[0, group] + self.place_gpus[1, group] <= facts.gpus)
+        elif rule == "placement":
+            for group in range(len(self.problem.groups)):
+                self._post_placement(group)
+        elif rule.startswith("survive_"):
+            level = rule.removeprefix("survive_")
+            count = next(losses.count for losses in self.problem.survive if losses.level == level)
+            for case in loss_cases(self.problem, level, count):
+                self._post_case(case)
+        elif any(limit.rule == rule for limit in self.problem.requirements.latency_limits):
+            self._latency(
+                rule, [{g: times.get(rule) for g in range(len(self.problem.groups))} for times in self.columns.times]
+            )
+
+    def _limit(self, milliseconds: float) -> int:
+        return limit_ns(milliseconds, self.problem.requirements.margin)
+
+    def _latency(self, rule: str, times: Sequence[dict[int, Any]]) -> None:
+        """A limit on what the slowest parts of both pools and the link add up to; parts of one pool alone are in ``_mask``."""
+        limit = next(one for one in self.problem.requirements.latency_limits if one.rule == rule)
+        if limit.metric != "ttft":
+            return
+        both = [
+            [self.element((side, group), values) for group, values in side_times.items() if values is not None]
+            for side, side_times in enumerate(times)
+        ]
+        self._sums_within(both, limit, [])
+
+    def _sums_within(self, both: Sequence[Sequence[Any]], limit: Any, only_if: Sequence[Any]) -> None:
+        most, moved = self._limit(limit.limit_ms), self.moved[1 if limit.percentile == 50 else 2]
+        for first in both[0]:
+            for second in both[1]:
+                posted = self.model.add(first + second + moved <= most)
+                if only_if:
+                    posted.only_enforce_if(*only_if)
+
+    def _post_placement(self, group: int) -> None:
+        model, facts, options = self.model, self.problem.groups[group], self.options
+        first, second = (0, group), (1, group)
+        shared = self.together[group]
+
+        def both(values: Sequence[Ints]) -> list[Any]:
+            return [self.element(place, values[place[0]]) for place in (first, second)]
+
+        nodes = both([options.of_rows(side, "nodes") for side in (0, 1)])
+        model.add(sum(nodes) <= facts.nodes).only_enforce_if(~shared)
+        whole = both([options.column(side, lambda b: b.whole) for side in (0, 1)])
+        if any(not isinstance(one, int) or one for one in whole):
+            fullest = both([options.column(side, lambda b: b.rack_nodes) for side in (0, 1)])
+            some = model.new_bool_var("")
+            model.add(sum(whole) == 0).only_enforce_if(~some)
+            model.add(sum(fullest) <= facts.nodes_together).only_enforce_if(some, ~shared)
+        every, over, more = (
+            both([options.of_rows(side, name) for side in (0, 1)]) for name in ("every", "over", "more")
+        )
+        apart = model.new_bool_var("uneven nodes apart")
+        model.add(sum(more) <= facts.nodes).only_enforce_if(apart)
+        for side in (0, 1):
+            model.add(sum(every) + over[side] <= facts.free_gpus).only_enforce_if(shared)
+        model.add(sum(every) + sum(over) <= facts.free_gpus).only_enforce_if(shared, ~apart)
+
+    def _post_case(self, case: LossCase) -> None:
+        """What is left after one case of losses carries the demand, within every limit that is on."""
+        only_if = [self.together[group] for group in case.together] + [~self.together[group] for group in case.apart]
+        hit = dict(case.hit)
+        limits = [limit for limit in self.problem.requirements.latency_limits if limit.rule in self.rules]
+        sides: list[dict[str, list[Any]]] = []
+        for side in (0, 1):
+            left, gone = self._left(side, case, hit)
+            index = {}
+            found: dict[str, list[Any]] = {}
+            for group in range(len(self.problem.groups)):
+                if group in case.gone:
+                    continue
+                place = (side, group)
+                if PARTS > 1:
+                    index[place] = self.model.new_int_var(0, (len(self.of[side][group]) + 1) * PARTS - 1, "")
+                    self.model.add(index[place] == self.pick[place] * PARTS + left - 1)
+                else:
+                    index[place] = self.pick[place]
+                level, count = (case.level, hit[place]) if place in hit else ("gpu", 0)
+                tables = [self.columns.lost(side, level, count, parts) for parts in range(1, PARTS + 1)]
+                fine = self._left_at(index[place], place, tables, None, gone.get(place))
+                posted = self.model.add(fine == 1)
+                if only_if:
+                    posted.only_enforce_if(*only_if)
+                for limit in limits:
+                    if limit.rule in self.columns.times[side]:
+                        time = self._left_at(index[place], place, tables, limit.rule, gone.get(place))
+                        found.setdefault(limit.rule, []).append(time)
+            sides.append(found)
+        for limit in limits:
+            if limit.metric == "ttft":
+                self._sums_within([one.get(limit.rule, []) for one in sides], limit, only_if)
+                continue
+            for one in sides:
+                for time in one.get(limit.rule, []):
+                    posted = self.model.add(time <= self._limit(limit.limit_ms))
+                    if only_if:
+                        posted.only_enforce_if(*only_if)
+
+    def _left(
+        self, side: int, case: LossCase, hit: dict[tuple[int, int], int]
+    ) -> tuple[Any, dict[tuple[int, int], Bools]]:
+        """Parts of the requests that were planned for what is left of a pool, one at least; and which options a hit takes whole."""
+        options, shares, gone = self.options, [], {}
+        for group in range(len(self.problem.groups)):
+            place = (side, group)
+            if group in case.gone:
+                continue
+            share = options.share[side]
+            if place in hit:
+                gone[place] = self.columns.taken(side, case.level, hit[place]) >= options.of_rows(side, "count")
+                share = np.where(gone[place], 0, share)
+            shares.append(self.element(place, share))
+        left = self.model.new_int_var(0, PARTS, "")
+        self.model.add(left == sum(shares))
+        only_if = [self.together[group] for group in case.together] + [~self.together[group] for group in case.apart]
+        posted = self.model.add(left >= 1)
+        if only_if:
+            posted.only_enforce_if(*only_if)
+        if PARTS > 1:
+            at_least_one = self.model.new_int_var(1, PARTS, "")
+            self.model.add_max_equality(at_least_one, [left, 1])
+            return at_least_one, gone
+        return left, gone
+
+    def _left_at(
+        self, index: Any, place: tuple[int, int], tables: Sequence[Lost], rule: str | None, gone: Bools | None
+    ) -> Any:
+        """Whether what stands at a place still carries its load, or one of its latencies; neither matters where nothing is left."""
+        nothing = 1 if rule is None else 0
+        values = []
+        for table in tables:
+            column = table.fine if rule is None else table.times[rule]
+            if gone is not None:
+                column = np.where(gone, nothing, column)
+            values.append([nothing, *column[self.of[place[0]][place[1]]].tolist()])
+        flat = [one for options in zip(*values, strict=True) for one in options]
+        return self._at(index, flat)
