@@ -44,7 +44,10 @@ OPTIONS: dict[str, Any] = {
     "max_sequence": _option(int, "--max-sequence", "Longest request that must be served, tokens.", "TOKENS"),
     "engine": _option(str, "--engine", f"{NAMED}.", "NAME"),
     "objective": _option(
-        str, "--objective", "balanced, latency, fault-tolerance, throughput, capacity or fewest-gpus.", "PRESET"
+        str,
+        "--objective",
+        "balanced, latency, fault-tolerance, throughput, capacity, fewest-gpus or cheapest.",
+        "PRESET",
     ),
 }
 SAVE = Annotated[

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.open_loop import PLAYED_STEPS, SEEDS, Percentiles, poisson_ms
+from calibration.open_loop import SEEDS, Percentiles, admit_steps, poisson_ms
 from optimizer.catalog.constants import CostConstants, constants
 from optimizer.costs.closed_loop import ClosedLoop, StepTimes
 from optimizer.costs.corpus import Corpus
@@ -80,7 +80,7 @@ def _pair(run: MeasuredRun, values: CostConstants) -> Pair:
         transfer=_cache_bytes_per_gpu(run, prefill) / (gbit_per_gpu * 125_000),
         receivers=decode.workers,
         steps=second.decode_ms[:, 0],
-        start=engine.start_ms + PLAYED_STEPS * float(first.decode_ms[0, 0]),
+        start=engine.start_ms + admit_steps(run.row) * float(first.decode_ms[0, 0]),
     )
 
 
