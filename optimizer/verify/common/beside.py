@@ -56,7 +56,7 @@ def beside_of(problem: Problem, group: Group, sampled: int | None = None) -> Bes
         return Beside(
             counted * MEBIBYTE, together, forward, 0
         )  # prompts in chunks: the run of older versions samples none
-    left = 2 * tokens * problem.model.hidden_size + results
+    left = Fraction(2 * tokens * problem.model.hidden_size + results)
     if known.keeps_expert_copies:
         left += _expert_workspaces(problem, group)
     run = ceil(min(sampled or sequences_sampled(problem), tokens) * logits + left)
