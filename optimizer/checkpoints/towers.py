@@ -25,7 +25,13 @@ PARTS = (
     "vit_config",
     "encoder_config",
     "talker_config",
+    "img_processor",
+    "audio_processor",
+    "speech_config",
+    "sound_config",
+    "visual",
 )
+"""Where files describe what stands beside the language model."""
 MULTIMODAL = ("gemma3", "gemma3n", "gemma4", "llava", "mistral3", "_vl", "omni", "kimi_k25", "llama4", "qwen3_5")
 
 Tower = Callable[[Config, Mapping[str, Any], int], int]
