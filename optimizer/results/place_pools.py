@@ -68,7 +68,9 @@ class _Site:
     """Equal nodes by rack, and how many of their GPUs are there for us."""
 
     racks: list[list[str]]
+    """Names of the nodes that are left, of each rack."""
     per_node: int
+    """GPUs of a node."""
 
     def take(self, units: int, whole: int) -> list[list[str]]:
         """So many sets of nodes of one rack, from one rack after the other.
