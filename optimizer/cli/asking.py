@@ -44,7 +44,10 @@ OPTIONS: dict[str, Any] = {
     "max_sequence": _option(int, "--max-sequence", "Longest request that must be served, tokens.", "TOKENS"),
     "engine": _option(str, "--engine", f"{NAMED}.", "NAME"),
     "objective": _option(
-        str, "--objective", "balanced, latency, fault-tolerance, throughput, capacity or fewest-gpus.", "PRESET"
+        str,
+        "--objective",
+        "balanced, latency, fault-tolerance, throughput, capacity, fewest-gpus or cheapest.",
+        "PRESET",
     ),
 }
 SAVE = Annotated[
@@ -121,7 +124,7 @@ def asks(
     return asked
 
 
-TAKE = {"models": ("solve", "check"), "day": ("solve",)}
+TAKE = {"models": ("solve", "check", "deploy"), "day": ("solve", "deploy")}
 """Commands that take several models (``models:``), and load that changes over the day (``workload.profile``)."""
 
 
