@@ -40,7 +40,10 @@ def deploy(
         str | None, typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL")
     ] = None,
     target: Annotated[
-        str, typer.Option("--target", help="shell, ray, kubernetes, compose, systemd or slurm.")
+        str,
+        typer.Option(
+            "--target", help="shell, ray, kubernetes, compose, systemd or slurm; of pools llm-d or dynamo too."
+        ),
     ] = "shell",
     engine: Annotated[str | None, typer.Option("--engine", help=f"{NAMED}; left out, the problem's.")] = None,
     out: Annotated[
@@ -89,6 +92,25 @@ def deploy(
 
     limit = time_limit_of(time_limit)
     check_folder(out)
+    if question.kind in ("models", "day"):
+        from optimizer.cli.deploy_together import deploy_together
+
+        deploy_together(
+            question,
+            target=target,
+            out=out,
+            version=engine_version,
+            assume=assume,
+            image=image,
+            namespace=namespace,
+            limit=limit,
+            force=force,
+            not_taken={
+                "--engine": engine, "--model-id": model_id, "--checkpoint-format": checkpoint_format, "--hosts": hosts,
+                "--prefill": prefill, "--decode": decode, "--dry-run": dry_run or None, "--tp": fixed.any or None,
+            },
+        )  # fmt: skip
+        return
     stated = _with_engine(_launched(question), engine)
     options = resolve_options(
         stated.model,

@@ -22,7 +22,7 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     Args:
         problem: what the answer is for, equal nodes or an inventory.
         answer: of ``solve`` or ``check``, joint instances or pools.
-        target: shell, ray, kubernetes, compose, systemd or slurm.
+        target: shell, ray, kubernetes, compose, systemd or slurm; of prefill and decode pools also llm-d or dynamo.
         options: as for ``deployment.options.resolve_options`` (version, assume, model_id, checkpoint_format, image, namespace).
 
     Returns:

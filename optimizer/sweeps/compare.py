@@ -12,6 +12,8 @@ from optimizer.sweeps.points import Point
 from optimizer.sweeps.recommend import recommend
 from optimizer.sweeps.recommendation import Recommendation
 
+OF_ITS_NODES = ("hardware.price_per_gpu_hour", "hardware.price_per_node_hour", "hardware.gpus_per_node")
+"""What is stated of the file's own type."""
 HOURS_OF_A_MONTH = 730
 """8,760 hours of a year over 12."""
 
@@ -84,7 +86,7 @@ def compare(
         told(name)
         gpu = catalog.gpu(name, "--types")
         # What is stated of the file's own type is no fact of another one.
-        own = {"hardware.price_per_gpu_hour": None, "hardware.gpus_per_node": None} if gpu.name != _own(stated) else {}
+        own = dict.fromkeys(OF_ITS_NODES) if gpu.name != _own(stated) else {}
         one = stated.changed({"hardware.gpu": gpu.name, **own})
         found = recommend(one, gpus, least="gpus", prices=prices)
         users = one.problem().workload.users
