@@ -124,7 +124,7 @@ def asks(
     return asked
 
 
-TAKE = {"models": ("solve", "check"), "day": ("solve",)}
+TAKE = {"models": ("solve", "check", "deploy"), "day": ("solve", "deploy")}
 """Commands that take several models (``models:``), and load that changes over the day (``workload.profile``)."""
 
 
