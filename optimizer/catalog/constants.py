@@ -48,7 +48,21 @@ class EngineConstants(Facts):
     start_ms: NonNegative
     """From a request's arrival to its first step, ms."""
     admit_steps: NonNegative
-    """Steps in progress that it waits for, on average."""
+    """Steps that it waits for besides its own, on average, the rest of the one under way among them."""
+    admit_steps_before: dict[str, NonNegative] = Field(default_factory=dict)
+    """The same of versions before another: that of the first named here which a stated version is before."""
+
+    def of_version(self, version: str | None) -> EngineConstants:
+        """The constants of a stated version; where none is stated, of today's."""
+        if version is not None:
+            for first, steps in sorted(self.admit_steps_before.items(), key=lambda item: _release(item[0])):
+                if _release(version) < _release(first):
+                    return self.model_copy(update={"admit_steps": steps})
+        return self
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 class ClosedLoopConstants(Facts):
@@ -131,6 +145,10 @@ class CostConstants(Facts):
     """b_lin, b_exp: bytes a parameter by weight format, and what its products run in."""
     engines: dict[str, EngineConstants]
     """Constants of each serving engine."""
+
+    def engine(self, name: str, version: str | None) -> EngineConstants:
+        """The constants of an engine at a stated version."""
+        return self.engines[name].of_version(version)
 
 
 class LogErrors(Facts):

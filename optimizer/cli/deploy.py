@@ -95,6 +95,25 @@ def deploy(
 
     limit = time_limit_of(time_limit)
     check_folder(out)
+    if question.kind in ("models", "day"):
+        from optimizer.cli.deploy_together import deploy_together
+
+        deploy_together(
+            question,
+            target=target,
+            out=out,
+            version=engine_version,
+            assume=assume,
+            image=image,
+            namespace=namespace,
+            limit=limit,
+            force=force,
+            not_taken={
+                "--engine": engine, "--model-id": model_id, "--checkpoint-format": checkpoint_format, "--hosts": hosts,
+                "--prefill": prefill, "--decode": decode, "--dry-run": dry_run or None, "--tp": fixed.any or None,
+            },
+        )  # fmt: skip
+        return
     stated = _with_engine(_launched(question), engine)
     options = resolve_options(
         stated.model,

@@ -74,6 +74,7 @@ def _rank(problem: Problem, answer: Any) -> tuple[float, float]:
         "throughput": lambda: -metrics.peak_tokens_per_s,
         "capacity": lambda: -metrics.max_request_rate,
         "fewest-gpus": lambda: float(answer.strategy.gpus),
+        "cheapest": lambda: float(answer.strategy.gpus),
     }
     value = float("inf") if answer.objective is None else answer.objective.value
     return (first[preset]() if preset in first else 0.0), value
@@ -143,7 +144,7 @@ def _inventory_figures(answer: Any) -> tuple[float, float, float, float]:
 
 def _inventory_rank(problem: InventoryProblem, answer: Any, joint: bool) -> tuple[float, float, bool]:
     gpus, price, peak, value = _inventory_figures(answer)
-    first = {"fewest-gpus": gpus, "least-price": price, "throughput": -peak}.get(problem.objective.preset, 0.0)
+    first = {"fewest-gpus": gpus, "cheapest": price, "throughput": -peak}.get(problem.objective.preset, 0.0)
     return first, value, not joint
 
 

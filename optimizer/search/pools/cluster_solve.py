@@ -81,7 +81,7 @@ def picked_of(model: ClusterModel, solver: Any) -> Picked:
     return Picked((tuple(sides[0]), tuple(sides[1])), shared)
 
 
-TIERS = {"fewest-gpus": ["gpus"], "throughput": ["peak"], "least-price": ["price"]}
+TIERS = {"fewest-gpus": ["gpus"], "throughput": ["peak"], "cheapest": ["price"]}
 
 
 def best_of(columns: ClusterColumns | None, clock: Clock, rules: Sequence[str] | None = None) -> FoundCluster:

@@ -129,7 +129,7 @@ def _tier(preset: str, claim: ClusterPair) -> float:
         return float(claim.gpus)
     if preset == "throughput":
         return -float(claim.peak())
-    if preset == "least-price":
+    if preset == "cheapest":
         return float(claim.price or 0)
     return 0.0
 
@@ -271,7 +271,7 @@ def _count(parts: Sequence[PricedPart]) -> int:
     return ways[SHARES]
 
 
-_TIERS = ("fewest-gpus", "throughput", "least-price")
+_TIERS = ("fewest-gpus", "throughput", "cheapest")
 
 
 def _best_by_parts(parts: Sequence[PricedPart]) -> list[float]:
@@ -449,7 +449,7 @@ def _tiers(preset: str, a: _Columns, b: _Columns) -> Floats:
     found: Floats = np.zeros((len(a.value), len(b.value)))
     if preset == "fewest-gpus":
         found = np.add.outer(a.gpus, b.gpus)
-    elif preset == "least-price":
+    elif preset == "cheapest":
         found = np.add.outer(a.price, b.price)
     elif preset == "throughput":
         found = -np.minimum.outer(a.peak, b.peak)
