@@ -183,6 +183,7 @@ def parse(row: dict[str, str]) -> Measurement:
             "ep": str(decode.ep),
             "gpus": str(decode.tp * decode.pp * decode.ranks),
         }
+    _playable(row, kind)
     pp, ranks, ep = (_count(row, name) for name in ("pp", "attention_dp", "ep"))
     if kind == DISAGGREGATED and not (pools[0] and pools[1]):
         raise UnusableRow("a disaggregated run needs prefill_num_workers and decode_num_workers, and their sizes")
@@ -335,6 +336,26 @@ def _kind(row: dict[str, str]) -> str:
 
 
 ASSUMED_ONE = ("pp_size", "attention_dp_size")
+
+
+LONGEST_PLAYED, MOST_AT_ONCE = 300_000, 10_000
+
+
+def _playable(row: dict[str, str], kind: str) -> None:
+    """Refuse what is played request by request and would take hours.
+
+    Raises:
+        UnusableRow: requests are longer, or more come at once, than a played run may have.
+    """
+    if kind not in {OPEN_LOOP, ALL_AT_ONCE, DISAGGREGATED_OPEN}:
+        return
+    tokens, requests = _count(row, "isl") + _count(row, "osl"), _count(row, "concurrency")
+    if tokens > LONGEST_PLAYED:
+        raise UnusableRow(
+            f"isl + osl = {tokens:,}: open loops are played with requests of up to {LONGEST_PLAYED:,} tokens"
+        )
+    if kind == ALL_AT_ONCE and requests > MOST_AT_ONCE:
+        raise UnusableRow(f"concurrency = {requests:,}: up to {MOST_AT_ONCE:,} requests at once are played")
 
 
 def _pool(row: dict[str, str], side: str) -> MeasuredPool | None:

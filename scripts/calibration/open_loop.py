@@ -27,6 +27,7 @@ from optimizer.verify.simulation.trace import Arrival
 
 Ends = tuple[float, float]
 SEEDS = 5
+MOST_PLAYED = 10_000
 SPREAD = 0.7
 """Standard deviation of the log lengths drawn where the outputs are long enough to vary (chat logs: 0.7 to 1.1)."""
 SHORTEST_VARIED = 32
@@ -65,7 +66,8 @@ def open_loop(run: MeasuredRun) -> Percentiles:
     )  # fmt: skip
     times = replace(step_times(problem, strategy), admit_steps=admit_steps(row))
     first, each, duration, tokens = [], [], 0.0, 0
-    for seed in range(SEEDS):
+    count, seeds = played(row)
+    for seed in range(seeds):
         random = np.random.default_rng(seed)
         source = TraceSource(_arrivals(run, random))
         limits = Limits(
@@ -74,7 +76,7 @@ def open_loop(run: MeasuredRun) -> Percentiles:
             kv_blocks=1_000_000,
             max_sequence_tokens=8 * (row.prompt_tokens + row.output_tokens),
         )
-        done = SimulatedEngine(times, limits, source).run(row.concurrency)
+        done = SimulatedEngine(times, limits, source).run(count)
         answered = [r for r in done.requests if r.finished >= 0]
         first += [r.first - r.arrived for r in answered]
         each += [(r.finished - r.first) / (r.output - 1) for r in answered if r.output > 1]
@@ -94,9 +96,16 @@ def admit_steps(row: Measurement) -> float:
     return engine.of_version(version[1]).admit_steps if engine and version else OLD_STEPS
 
 
+def played(row: Measurement) -> tuple[int, int]:
+    """Requests that are played, and how many times: the row's, but of a long run under a rate no more than tell its percentiles."""
+    count = min(row.concurrency, MOST_PLAYED)
+    return count, max(1, min(SEEDS, MOST_PLAYED // count))
+
+
 def _arrivals(run: MeasuredRun, random: np.random.Generator) -> list[Arrival]:
     row = run.row
-    at = poisson_ms(row.concurrency, row.rate_per_s, random)
+    count, _ = played(row)
+    at = poisson_ms(count, row.rate_per_s, random)
     prompts, outputs = (
         _lengths(mean, ends, row, random)
         for mean, ends in zip((row.prompt_tokens, row.output_tokens), _ends(row), strict=True)
@@ -106,12 +115,13 @@ def _arrivals(run: MeasuredRun, random: np.random.Generator) -> list[Arrival]:
 
 def _lengths(mean: int, ends: Ends | None, row: Measurement, random: np.random.Generator) -> list[int]:
     """Lengths of one run: all alike where outputs are too short to vary, else drawn."""
+    count, _ = played(row)
     if ends is not None and ends[0] < mean < ends[1]:
-        drawn = between(*ends, float(mean), random.random(row.concurrency))
+        drawn = between(*ends, float(mean), random.random(count))
     elif row.output_tokens >= SHORTEST_VARIED:
-        drawn = mean * np.exp(SPREAD * random.standard_normal(row.concurrency) - SPREAD**2 / 2)
+        drawn = mean * np.exp(SPREAD * random.standard_normal(count) - SPREAD**2 / 2)
     else:
-        drawn = np.full(row.concurrency, float(mean))
+        drawn = np.full(count, float(mean))
     result: list[int] = np.clip(np.rint(drawn), 1, 8 * max(row.prompt_tokens, row.output_tokens)).astype(int).tolist()
     return result
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.open_loop import SEEDS, Percentiles, admit_steps, poisson_ms
+from calibration.open_loop import Percentiles, admit_steps, played, poisson_ms
 from optimizer.catalog.constants import CostConstants, constants
 from optimizer.costs.closed_loop import ClosedLoop, StepTimes
 from optimizer.costs.corpus import Corpus
@@ -42,13 +42,14 @@ def open_pools(run: MeasuredRun, values: CostConstants) -> Percentiles:
     """Mean, median and 99th percentile over all requests of several seeds."""
     pair, row = _pair(run, values), run.row
     first, each, ended = list[float](), list[float](), 0.0
-    for seed in range(SEEDS):
-        arrived = poisson_ms(row.concurrency, row.rate_per_s, np.random.default_rng(seed))
+    count, seeds = played(row)
+    for seed in range(seeds):
+        arrived = poisson_ms(count, row.rate_per_s, np.random.default_rng(seed))
         tokens, done = _played(pair, arrived, row.output_tokens)
         first += (tokens - arrived).tolist()
         each += ((done - tokens) / max(1, row.output_tokens - 1)).tolist()
         ended += float(done.max())
-    answered = 1e3 * SEEDS * row.concurrency * row.output_tokens / ended
+    answered = 1e3 * seeds * count * row.output_tokens / ended
     return Percentiles(
         float(np.mean(first)), *(float(v) for v in np.percentile(first, (50, 99))),
         float(np.mean(each)), *(float(v) for v in np.percentile(each, (50, 99))),

@@ -299,12 +299,19 @@ def test_more_load_means_later_first_tokens_in_an_open_loop(tmp_path: Path, caps
 
 
 def test_kinds_that_cannot_be_read_say_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [GOOD, GOOD | {"kind": "sideways"}, GOOD | {"kind": "open_loop"}]
+    rows = [
+        GOOD,
+        GOOD | {"kind": "sideways"},
+        GOOD | {"kind": "open_loop"},
+        GOOD | {"kind": "open_loop", "request_rate": 1, "isl": 1_000_000},
+        GOOD | {"kind": "burst", "concurrency": 50_000},
+    ]
     out = tmp_path / "out.csv"
     path = written(tmp_path / "m.csv", *rows, columns=KIND_COLUMNS)
     assert run(capsys, "--measurements", path, "--out", out)[0] == 0
     notes = [row["note"] for row in csv.DictReader(out.open())]
     assert not notes[0] and "kind = 'sideways'" in notes[1] and "request_rate" in notes[2]
+    assert "isl + osl = 1,001,024" in notes[3] and "50,000" in notes[4]
 
 
 def test_percentiles_out_of_order_are_not_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
