@@ -34,6 +34,18 @@ class OptionBounds:
     """Of every answer."""
 
 
+def _counted(columns: ClusterColumns, side: int, tier: str) -> Floats:
+    """What each option adds to a tier."""
+    gpus = columns.options.of_rows(side, "gpus").astype(np.float64)
+    if tier == "gpus":
+        return gpus
+    if tier == "price":
+        return columns.prices[side].astype(np.float64)
+    gpu = round(ObjectiveWeights.of(columns.problem.objective).gpu_ms * NS_PER_MS)
+    found: Floats = columns.values[side] + gpu * gpus
+    return found
+
+
 class _Pool:
     """Options of one pool of one link and kind of cache."""
 
@@ -98,15 +110,23 @@ def _joined(first: Floats, second: Floats) -> Floats:
     return found
 
 
-def bounds_of(columns: ClusterColumns, kept: tuple[Bools, Bools], known: float | None) -> OptionBounds:
+def bounds_of(
+    columns: ClusterColumns, kept: tuple[Bools, Bools], known: float | None, tier: str = "value"
+) -> OptionBounds:
     """A bound through every option that is kept.
 
     Args:
-        known: ns of an answer, which prices are moved towards; None: there is none yet.
+        known: what the tier counts of an answer, which prices are moved towards; None: there is none yet.
+        tier: what is bounded: ``value`` in ns, ``gpus``, ``price``, or ``peak`` (what each option reaches at most, negative).
     """
+    if tier == "peak":
+        peaks = [-one.astype(np.float64) for one in columns.peaks]
+        return OptionBounds(
+            (peaks[0], peaks[1]), max(float(one[fine].min()) for one, fine in zip(peaks, kept, strict=True))
+        )
     options, weights = columns.options, ObjectiveWeights.of(columns.problem.objective)
-    gpu = round(weights.gpu_ms * NS_PER_MS)
-    values = [columns.values[side] + gpu * options.of_rows(side, "gpus").astype(np.float64) for side in (0, 1)]
+    values = [_counted(columns, side, tier) for side in (0, 1)]
+    latency = weights.latency if tier == "value" else 0.0
     caches = [options.of_rows(side, "cache") for side in (0, 1)]
     through = np.full(len(kept[0]), np.inf), np.full(len(kept[1]), np.inf)
     least = np.inf
@@ -126,7 +146,7 @@ def bounds_of(columns: ClusterColumns, kept: tuple[Bools, Bools], known: float |
                 for side in (0, 1)
             )
             pools = [_Pool(columns, side, sides[side], values[side]) for side in (0, 1)]
-            found = _lagrange(columns, pools, weights.latency * moved, known)
+            found = _lagrange(columns, pools, latency * moved, known)
             least = min(least, found[0])
             for side in (0, 1):
                 through[side][sides[side]] = np.minimum(through[side][sides[side]], found[1][side])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -95,42 +96,94 @@ MOST_EXACT = 6000
 
 
 def best_of(columns: ClusterColumns | None, clock: Clock, rules: Sequence[str] | None = None) -> FoundCluster:
-    """The best pools: first among few options, then among all that the bounds of ``cluster_prices`` leave."""
+    """The best pools, tier after tier: each first among few options, then among all that the bounds of ``cluster_prices`` leave."""
     if columns is None:
         return FoundCluster("infeasible")
-    from optimizer.search.pools.cluster_answer import ChosenPools
-
     rules = rules_on(columns.problem) if rules is None else rules
     masks = own_masks(columns, rules)
     if not all(mask.any() for mask in masks):
         return FoundCluster("infeasible")
-    if columns.problem.objective.preset in TIERS or sum(int(mask.sum()) for mask in masks) <= SMALL:
-        return _by_tiers(columns, clock, rules, masks)
+    held: list[tuple[str, int]] = []
     best: FoundCluster | None = None
-    known, bounds = None, bounds_of(columns, masks, None)
-    left, size = masks, CORE
+    for tier in [*TIERS.get(columns.problem.objective.preset, []), "value"]:
+        settled = _settle(columns, clock, rules, masks, tier, held)
+        if settled.found.picked is None:
+            return settled.found if best is None else best
+        if settled.found.outcome != "optimal":
+            return FoundCluster("feasible", settled.found.picked, settled.found.bound_ns if tier == "value" else None)
+        best, masks = FoundCluster("feasible", settled.found.picked), settled.left
+        held.append((tier, settled.value))
+    return _tiers_of(columns, clock, rules, masks, ["gpus", "spread"], held)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The least of a tier, and the options that an answer with it may have."""
+
+    found: FoundCluster
+    value: int
+    left: tuple[Bools, Bools]
+
+
+def _settle(
+    columns: ClusterColumns,
+    clock: Clock,
+    rules: Sequence[str],
+    masks: tuple[Bools, Bools],
+    tier: str,
+    held: list[tuple[str, int]],
+) -> Settled:
+    """The least of one tier, those before held."""
+    known: int | None = None
+    best: FoundCluster | None = None
+    bounds, left, size = bounds_of(columns, masks, None, tier), masks, CORE
     while sum(int(one.sum()) for one in left) > max(SMALL, 2 * size):
         if size > MOST_EXACT:
-            return best or _by_tiers(columns, clock, rules, masks)
-        found = _by_tiers(columns, clock, rules, _few(columns, left, bounds, size), known, ["value"])
+            break
+        few = _few(columns, left, bounds, size)
+        found = _tiers_of(columns, clock, rules, few, [tier], _also(held, tier, known))
         size *= 3
         if found.picked is None:
             if found.outcome == "unknown":
-                return best or FoundCluster("unknown")
+                return Settled(best or found, known or 0, left)
             continue
-        known = ChosenPools(columns, found.picked).value_ns()
-        bounds = bounds_of(columns, masks, float(known))
-        best = FoundCluster("feasible", found.picked, min(known, int(bounds.least)))
+        known = measured(columns, found.picked, tier)
+        bounds = bounds_of(columns, masks, float(known), tier)
+        best = FoundCluster("feasible", found.picked, min(known, math.floor(bounds.least)))
         left = _at_most(masks, bounds, known)
-    last = _by_tiers(columns, clock, rules, left, known)
-    if last.picked is None and best is not None:
-        return best
-    return last
+    else:
+        found = _tiers_of(columns, clock, rules, left, [tier], _also(held, tier, known))
+        if found.picked is not None and found.outcome == "optimal":
+            value = measured(columns, found.picked, tier)
+            return Settled(found, value, _at_most(masks, bounds, value))
+        if best is None:
+            return Settled(found, 0, left)
+    if best is None:
+        best = _tiers_of(columns, clock, rules, left, [tier], held)
+    return Settled(best, known or 0, left)
+
+
+def _also(held: list[tuple[str, int]], tier: str, known: int | None) -> list[tuple[str, int]]:
+    return held if known is None else [*held, (tier, known)]
+
+
+def measured(columns: ClusterColumns, picked: Picked, tier: str) -> int:
+    """What a tier counts of an answer; less is better."""
+    from optimizer.search.pools.cluster_answer import ChosenPools
+
+    at = [np.array(side, dtype=np.int64) for side in picked.options]
+    if tier == "value":
+        return ChosenPools(columns, picked).value_ns()
+    if tier == "peak":
+        return -min(int(columns.peaks[side][at[side]].min()) for side in (0, 1))
+    if tier == "price":
+        return sum(int(columns.prices[side][at[side]].sum()) for side in (0, 1))
+    return sum(int(columns.options.of_rows(side, "gpus")[at[side]].sum()) for side in (0, 1))
 
 
 def _at_most(masks: tuple[Bools, Bools], bounds: OptionBounds, known: int) -> tuple[Bools, Bools]:
     """Options that an answer may have which is no worse than a known one."""
-    most = known * (1 + 1e-9) + 1
+    most = known + abs(known) * 1e-9 + 1e-3
     first, second = (mask & (bound <= most) for mask, bound in zip(masks, bounds.through, strict=True))
     return first, second
 
@@ -149,38 +202,29 @@ def _few(columns: ClusterColumns, masks: tuple[Bools, Bools], bounds: OptionBoun
     return found[0], found[1]
 
 
-def _by_tiers(
+def _tiers_of(
     columns: ClusterColumns,
     clock: Clock,
     rules: Sequence[str],
     only: tuple[Bools, Bools],
-    known: int | None = None,
-    tiers: Sequence[str] | None = None,
+    tiers: Sequence[str],
+    held: Sequence[tuple[str, int]],
 ) -> FoundCluster:
     """The best of some options, tier after tier.
 
     Args:
         only: options that may be chosen.
-        known: ns of an answer that is there already.
-        tiers: what is minimised, one after the other; left out, what the preset says.
+        tiers: what is minimised, one after the other.
+        held: what tiers before may be at most.
     """
-    problem = columns.problem
-    held: list[tuple[str, int]] = []
-    picked: Picked | None = None
-    bound: int | None = None
-    for tier in tiers or [*TIERS.get(problem.objective.preset, []), "value", "gpus", "spread"]:
+    kept, picked, bound = list(held), None, None
+    for tier in tiers:
         model = ClusterModel(columns, rules, only)
         if not model.possible:
             return FoundCluster("infeasible")
-        for name, value in held:
-            if name == "peak":
-                model.model.add(model.peak >= value)
-            else:
-                model.model.add(getattr(model, name) <= value)
-        if known is not None:
-            model.model.add(model.value <= known)
-        goal = -model.peak if tier == "peak" else getattr(model, tier)
-        outcome, solver = run(model, clock, goal)
+        for name, value in kept:
+            model.model.add(_goal(model, name) <= value)
+        outcome, solver = run(model, clock, _goal(model, tier))
         if outcome == "infeasible":
             return FoundCluster("infeasible")
         if outcome == "unknown":
@@ -190,5 +234,9 @@ def _by_tiers(
             bound = int(solver.best_objective_bound)
         if outcome != "optimal":
             return FoundCluster("feasible", picked, bound)
-        held.append((tier, int(solver.value(model.peak if tier == "peak" else goal))))
+        kept.append((tier, int(solver.value(_goal(model, tier)))))
     return FoundCluster("optimal", picked)
+
+
+def _goal(model: ClusterModel, tier: str) -> Any:
+    return -model.peak if tier == "peak" else getattr(model, tier)
