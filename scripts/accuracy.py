@@ -5,7 +5,8 @@ Usage: python scripts/accuracy.py --measurements FILE.csv [--out predictions.csv
 
 Predicts every run of FILE with the constants that ship with the product and prints the absolute percentage error of
 TPOT, TTFT and end-to-end time, by model, system and engine, how many runs fall into the stated interval, and how well
-the predictions choose among measured layouts. Nothing is fitted to FILE, unless ``--leave-one-out`` asks for it: then each
+the predictions choose among measured layouts and rank measured pools of prefill and decode workers. Nothing is fitted to
+FILE, unless ``--leave-one-out`` asks for it: then each
 of its models is predicted by constants fitted to the file's other models.
 
 A row's ``kind`` says how the run was loaded (closed_loop when left out, open_loop, all_at_once, offline_max, static_batch,
@@ -30,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration import choosing, scores, strata, table_scores
+from calibration import choosing, pool_ratios, scores, strata, table_scores
 from calibration.constants_file import fitted_to
 from calibration.kinds import Predicted, predict
 from calibration.residual_strata import coverage, interval
@@ -109,6 +110,8 @@ def evaluate(path: Path, models: Models, leave_one_out: bool) -> Evaluation:
         if leave_one_out and (run.row.kind != CLOSED_LOOP or not run.row.measured):
             notes[index] = "not predicted: a fit needs a closed loop with both measured times"
             continue
+        if run.row.reading:
+            notes[index] = run.row.reading
         if not _scorable(run):
             notes[index] = NOT_SCORED if _in_order(run) else OUT_OF_ORDER
         runs.append(run)
@@ -187,6 +190,7 @@ def report(found: Evaluation, origin: str) -> dict[str, Any]:
         "by_kind": [asdict(score) for score in strata.stratum_scores(*scored)],
         "inside_interval_percent": {},
         "choosing": [],
+        "ranking_pools": [asdict(score) for score in pool_ratios.ratio_scores(*scored)],
     }
     if corpus.runs:
         result["errors_percent"] = scores.as_data(scores.scores(corpus, times))
@@ -211,6 +215,9 @@ def as_text(found: Evaluation, data: dict[str, Any]) -> str:
     others = [score for score in strata.stratum_scores(*found.scored()) if score.kind != CLOSED_LOOP]
     if others:
         lines += ["", strata.text(others)]
+    ranked = pool_ratios.ratio_scores(*found.scored())
+    if ranked:
+        lines += ["", pool_ratios.text(ranked)]
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from optimizer.facts.chain import ChainProblem
 from optimizer.facts.file import ProblemFile
+from optimizer.facts.profile import DayFile
 from optimizer.facts.several import SeveralFile
 from optimizer.reading.inventory_input import file_schema
 
@@ -25,6 +26,7 @@ written by `scripts/problem_file_doc.py` from the schemas.
 """
 KINDS = (
     ("Equal nodes: `hardware:`", ProblemFile.model_json_schema),
+    ("Load that changes over the day: `workload.profile`", DayFile.model_json_schema),
     ("Several models on equal nodes: `models:`", SeveralFile.model_json_schema),
     ("An inventory: `cluster:`", file_schema),
     ("Many small machines: `kind: chain`", ChainProblem.model_json_schema),

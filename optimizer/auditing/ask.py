@@ -15,6 +15,7 @@ INSTEAD = {
     "inventory": "optimizer check FILE --placement MINE.yaml judges a placement on an inventory, each rule and figure; where the "
     "report speaks of one group alone, state that group as hardware:",
     "models": "optimizer check FILE --placement MINE.yaml judges what each of several models is to get, each rule and figure",
+    "day": "optimizer solve FILE plans the day and verifies every hour; an hour can be judged by itself with workload.requests_per_s",
     "chain": "optimizer check FILE --placement MINE.yaml judges who holds which layers of a chain, and its tokens/s",
 }
 """What answers in its place where instances of several shapes, or layers on named nodes, have no one strategy that a report could mean."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +11,8 @@ import yaml
 from pydantic import Field, ValidationError
 
 from optimizer.facts.base import Facts, NonNegative, Positive
-from optimizer.facts.errors import ProblemError
+from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.text import sentence_of
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CONSTANTS_FILE = Path(__file__).parent / "data" / "constants.yaml"
@@ -46,7 +48,21 @@ class EngineConstants(Facts):
     start_ms: NonNegative
     """From a request's arrival to its first step, ms."""
     admit_steps: NonNegative
-    """Steps in progress that it waits for, on average."""
+    """Steps that it waits for besides its own, on average, the rest of the one under way among them."""
+    admit_steps_before: dict[str, NonNegative] = Field(default_factory=dict)
+    """The same of versions before another: that of the first named here which a stated version is before."""
+
+    def of_version(self, version: str | None) -> EngineConstants:
+        """The constants of a stated version; where none is stated, of today's."""
+        if version is not None:
+            for first, steps in sorted(self.admit_steps_before.items(), key=lambda item: _release(item[0])):
+                if _release(version) < _release(first):
+                    return self.model_copy(update={"admit_steps": steps})
+        return self
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 class ClosedLoopConstants(Facts):
@@ -130,6 +146,10 @@ class CostConstants(Facts):
     engines: dict[str, EngineConstants]
     """Constants of each serving engine."""
 
+    def engine(self, name: str, version: str | None) -> EngineConstants:
+        """The constants of an engine at a stated version."""
+        return self.engines[name].of_version(version)
+
 
 class LogErrors(Facts):
     """Quantiles of log(measured / predicted) on models left out of the fit."""
@@ -154,24 +174,35 @@ def _file() -> dict[str, Any]:
 
 
 _stated: dict[str, Any] = {}
-"""What ``use_file`` read: ``values``, ``closed_loop`` and ``basis``; empty: the shipped constants."""
-LARGEST_FILE = 1_000_000
+"""What ``use_values`` read: ``values``, ``closed_loop`` and ``basis``; empty: the shipped constants."""
+FIELDS = frozenset({"basis", "values", "closed_loop"})
+"""Of a file that ``optimizer calibrate`` wrote."""
 
 
-def use_file(path: Path) -> None:
+def use_values(found: Mapping[str, Any], path: str) -> None:
     """Use the constants of a file that ``optimizer calibrate`` wrote instead of the shipped ones, in this process.
 
+    Args:
+        found: what the file holds.
+        path: its name, for messages.
+
     Raises:
-        ProblemError: the file cannot be read, or states what is no constant or no number above zero.
+        ProblemError: it states what is no constant or no number above zero.
     """
+    if not isinstance(found.get("values"), dict):
+        raise ProblemError(path, "holds no values; a file written by optimizer calibrate is needed")
+    unknown = sorted(set(map(str, found)) - FIELDS)
+    if unknown:
+        raise ProblemError(
+            f"{path}: {unknown[0]}", f"is no field of a file of constants; {closest(unknown[0], FIELDS)}"
+        )
+    basis = found.get("basis", "")
+    if not isinstance(basis, str):
+        raise ProblemError(f"{path}: basis", "has to be a text: what the constants were fitted to")
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ProblemError(str(path), "is too large for a file of constants")
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ProblemError(str(path), f"cannot be read as YAML ({str(error).splitlines()[0]})") from None
-    if not isinstance(found, dict) or not isinstance(found.get("values"), dict):
-        raise ProblemError(str(path), "holds no values; a file written by optimizer calibrate is needed")
+        sentence_of(basis)
+    except ValueError as error:
+        raise ProblemError(f"{path}: basis", str(error)) from None
     shipped = _file()["values"]
     for name, value in found["values"].items():
         if not isinstance(shipped.get(name), int | float):
@@ -184,17 +215,17 @@ def use_file(path: Path) -> None:
     try:
         constants()
     except ValidationError as error:
-        raise ProblemError(str(path), error.errors()[0]["msg"]) from None
+        raise ProblemError(path, error.errors()[0]["msg"]) from None
 
 
 def stated_basis() -> str | None:
-    """What the constants of ``use_file`` were fitted to; None: the shipped ones are used."""
+    """What the constants of ``use_values`` were fitted to; None: the shipped ones are used."""
     return str(_stated.get("basis", "a file of constants")) if _stated else None
 
 
 @cache
 def constants() -> CostConstants:
-    """The constants that ship with the product, or those of ``use_file``."""
+    """The constants that ship with the product, or those of ``use_values``."""
     return CostConstants.model_validate({**_file()["values"], **_stated.get("values", {})})
 
 

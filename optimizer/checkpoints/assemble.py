@@ -130,6 +130,7 @@ def _kind(index: int, part: Layer, decoder: Decoder, stores: Stores) -> LayerKin
         attention_flop_width=attention.flop_width,
         prefill_flop_width=attention.prefill_flop_width,
         index_heads=attention.index_heads,
+        worked_values_per_token=attention.worked,
         ffn_sharded_parameters=other.parameters["sharded"],
         ffn_unquantized_parameters=ffn_small,
         sharded_bytes=own.bytes["sharded"] + other.bytes["sharded"],

@@ -46,7 +46,8 @@ def stored(folder: Path, layers: int) -> Stored | None:
     Raises:
         ProblemError: a header or the index cannot be read.
     """
-    files = sorted(folder.glob("*.safetensors"))
+    # A pipe of such a name would be waited for.
+    files = sorted(file for file in folder.glob("*.safetensors") if file.is_file())
     index = folder / INDEX
     listed = _index(index) if index.is_file() else {}
     shards = {str(name) for name in (listed.get("weight_map") or {}).values()}
@@ -93,8 +94,10 @@ def check(model: ModelFacts, folder: Path, field: str) -> str | None:
 
 def _index(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > LARGEST_HEADER_BYTES:
+            raise ValueError("it is too large")
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ProblemError(path.name, f"cannot be read ({error})") from None
     if not isinstance(values, dict):
         raise ProblemError(path.name, "holds no mapping")
@@ -132,5 +135,5 @@ def _tensors(file: Path) -> Iterator[tuple[str, int]]:
             if name != "__metadata__":
                 begin, end = entry["data_offsets"]
                 yield name, int(end) - int(begin)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProblemError(file.name, f"is no safetensors file ({error})") from None

@@ -54,6 +54,8 @@ class Attention:
     prefill_flop_width: int = 0
     index_heads: int = 0
     """Of the indexer that chooses what attention reads."""
+    worked: int = 0
+    """16-bit values of a token that kernels of a recurrent block hold at once in a prompt, cut by TP."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from optimizer.checkpoints.config import Config
 from optimizer.checkpoints.family import Family, class_defaults, family, known
-from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.errors import ProblemError, closest, near_names
 from optimizer.facts.text import shown
 
 # Where multimodal files nest their language model; the first that is there is read, then again inside it.
@@ -152,11 +152,10 @@ def _known(config: Config, model_type: str, found: Family | None) -> Family:
 
 
 def _what_to_do(model_type: str) -> str:
-    near = closest(model_type, known()) if model_type else "`optimizer model --known` lists them"
-    if near.startswith("known:"):
-        near = "`optimizer model --known` lists them"
+    near = near_names(model_type, known())
+    listed = f"did you mean {' or '.join(near)}?" if near else "`optimizer model --known` lists them"
     return (
-        f"If its layers are those of a listed type ({near}), say so with `architecture: like-llama` (or another type) beside"
+        f"If its layers are those of a listed type ({listed}), say so with `architecture: like-llama` (or another type) beside"
         " the config, and every answer will repeat it; or state the facts inline, as `optimizer model --template` prints them"
     )
 

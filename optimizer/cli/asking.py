@@ -44,7 +44,10 @@ OPTIONS: dict[str, Any] = {
     "max_sequence": _option(int, "--max-sequence", "Longest request that must be served, tokens.", "TOKENS"),
     "engine": _option(str, "--engine", f"{NAMED}.", "NAME"),
     "objective": _option(
-        str, "--objective", "balanced, latency, fault-tolerance, throughput, capacity or fewest-gpus.", "PRESET"
+        str,
+        "--objective",
+        "balanced, latency, fault-tolerance, throughput, capacity, fewest-gpus or cheapest.",
+        "PRESET",
     ),
 }
 SAVE = Annotated[
@@ -101,10 +104,10 @@ def asks(
         if decides:
             given["fixed"] = _fixed({name: given.pop(name, None) for name in DECISIONS})
         question = _question(problem, said, save)
-        if question.kind == "models" and command.__name__ not in WITH_MODELS:
-            from optimizer.questions.refused import not_of_several
+        if command.__name__ not in TAKE.get(question.kind, (command.__name__,)):
+            from optimizer.questions.refused import not_of
 
-            raise not_of_several(f"optimizer {command.__name__.replace('_', '-')}")
+            raise not_of(question.kind, f"optimizer {command.__name__.replace('_', '-')}")
         command(question, **given)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -121,8 +124,8 @@ def asks(
     return asked
 
 
-WITH_MODELS = ("solve", "check")
-"""Commands that take several models (``models:``)."""
+TAKE = {"models": ("solve", "check", "deploy"), "day": ("solve", "deploy")}
+"""Commands that take several models (``models:``), and load that changes over the day (``workload.profile``)."""
 
 
 def _option_of(name: str, kind: Any) -> inspect.Parameter:

@@ -51,16 +51,6 @@ def audit(
 def _read(path: str) -> str:
     from pathlib import Path
 
-    from optimizer.facts.errors import ProblemError
+    from optimizer.reading.files import read_text
 
-    file = Path(path)
-    try:
-        if file.is_dir():
-            raise ProblemError(path, "is a directory; a report is needed")
-        if file.stat().st_size > LARGEST_REPORT_BYTES:
-            raise ProblemError(path, "is larger than 4 MiB; that is no report")
-        return file.read_text(encoding="utf-8-sig", errors="replace")
-    except FileNotFoundError:
-        raise ProblemError(path, "no such file") from None
-    except (OSError, ValueError) as error:
-        raise ProblemError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    return read_text(Path(path), path, largest=LARGEST_REPORT_BYTES, what="report", lenient=True)

@@ -41,10 +41,10 @@ def bench_plan(
     from optimizer.render.bench_plan import bench_plan_data, bench_plan_text
 
     question = load_question(problem)
-    if question.kind == "models":
-        from optimizer.questions.refused import not_of_several
+    if question.kind in ("models", "day"):
+        from optimizer.questions.refused import not_of
 
-        raise not_of_several("optimizer bench-plan")
+        raise not_of(question.kind, "optimizer bench-plan")
     if question.kind != "uniform":
         raise ProblemError("kind", f"{question.kind}: runs are planned for equal nodes (hardware:) alone")
     asked = cast("Problem", question.problem)

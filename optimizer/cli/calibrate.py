@@ -18,10 +18,11 @@ def _use(file: str | None) -> str | None:
     if file is not None:
         from pathlib import Path
 
-        from optimizer.catalog.constants import use_file
+        from optimizer.catalog.constants import use_values
+        from optimizer.reading.files import read_mapping
         from optimizer.verify.common.arithmetic import constant
 
-        use_file(Path(file))
+        use_values(read_mapping(Path(file), file, "the values of a file written by optimizer calibrate"), file)
         constant.cache_clear()
     return file
 

@@ -54,7 +54,7 @@ def schema(
         str,
         typer.Option(
             "--kind",
-            help="hardware, models (several on equal nodes), cluster or chain.",
+            help="hardware, day (hours of it), models (several), cluster or chain.",
             metavar="KIND",
         ),
     ] = "hardware",
@@ -66,6 +66,7 @@ def schema(
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.errors import ProblemError, closest
     from optimizer.facts.file import ProblemFile
+    from optimizer.facts.profile import DayFile
     from optimizer.facts.several import SeveralFile
     from optimizer.reading.inventory_input import file_schema
     from optimizer.reading.templates import ANSWERED_AS
@@ -79,6 +80,7 @@ def schema(
         return
     schemas = {
         "hardware": ProblemFile.model_json_schema,
+        "day": DayFile.model_json_schema,
         "models": SeveralFile.model_json_schema,
         "cluster": file_schema,
         "chain": ChainProblem.model_json_schema,

@@ -51,6 +51,17 @@ def with_costs_asked(
         if costs != "analytic" or table is not None:
             raise ProblemError("--costs", "is not taken with cluster: its instances have the analytic model's costs")
         return question.problem
+    if question.kind == "day":
+        if costs != "analytic" or table is not None:
+            raise ProblemError(
+                "--costs", "is not taken with workload.profile: every hour has the analytic model's costs"
+            )
+        if trace is not None:
+            raise ProblemError(
+                "--trace",
+                "plays the requests of one rate; state workload.profile.trace, or ask about an hour by itself",
+            )
+        return question.problem
     if question.kind == "models":
         if costs != "analytic" or table is not None:
             raise ProblemError("--costs", "is not taken with models: their instances have the analytic model's costs")

@@ -36,6 +36,7 @@ def import_runs(
 
     from optimizer.reading.benchmarks import COLUMNS, benchmark_rows
     from optimizer.writing.files import write_file
+    from optimizer.writing.quoting import csv_cell
 
     stated = {
         "system": system, "model": model, "backend": engine, "precision": precision, "tp": tp, "pp": pp, "ep": ep,
@@ -45,6 +46,6 @@ def import_runs(
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, COLUMNS)
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     write_file(Path(out), [stream.getvalue()], "--out")
     typer.echo(f"{out}: {len(rows)} runs of {len(files)} files.")

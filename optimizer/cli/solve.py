@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
-    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer
+    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer
 
 TimeLimit = Annotated[
     float | None,
@@ -88,13 +89,14 @@ def solve(
             gap=enough,
         )
         answered()
-        if (simulate or trace) and question.kind != "models":
+        if (simulate or trace) and question.kind not in ("models", "day"):
             answer = _simulated(problem, answer, played)
-    said = apply(question.stated, answer, apply_repair, out, force) if question.kind != "chain" else None
+    repairable = question.kind not in ("chain", "day")
+    said = apply(question.stated, answer, apply_repair, out, force) if repairable else None
     if svg is not None:
         _draw(answer, svg)
     _show(problem, answer, json, full)
-    if not json and question.kind != "chain":
+    if not json and repairable:
         say_none(answer, asked=True)
     tell(said)
     _leave(answer, codes.of_solve(answer))
@@ -207,17 +209,16 @@ def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     """The launch line of what keeps every rule and was verified."""
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.day import DayAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
-    if isinstance(answer, ChainAnswer | ClusterPoolsAnswer | SeveralAnswer) or answer.status not in (
-        "optimal",
-        "feasible",
-    ):
+    unlike = ChainAnswer | SeveralAnswer | DayAnswer
+    if isinstance(answer, unlike) or answer.status not in ("optimal", "feasible"):
         return ()
     if not answer.verification.passed:
         return ()
-    if isinstance(answer, PoolsAnswer):
+    if isinstance(answer, PoolsAnswer | ClusterPoolsAnswer):
         from optimizer.deployment.pools import pools_launch_lines
 
         return pools_launch_lines(problem, answer)

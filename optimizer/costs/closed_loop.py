@@ -146,6 +146,15 @@ class ClosedLoop:
         result: Bools = weights.max(axis=1) <= self.problem.hardware.gpu.memory_bytes
         return result
 
+    def cache_bytes(self, constants: CostConstants) -> Floats:
+        """(S,) bytes of the prompt's cache on a GPU of the first stage, windows and states not counted apart."""
+        arrays = layer_arrays(self.problem, constants, self.table)
+        steps = StepModel(
+            self.problem, constants, self.table, arrays, link_costs(self.problem.hardware, constants, self.table)
+        )
+        result: Floats = np.einsum("sk,sk->s", steps.counts[:, 0], arrays.kv_bytes_per_token) * self.prompt_tokens
+        return result
+
     def step_times(self, constants: CostConstants, concurrency: Ints) -> StepTimes:
         """Step and prompt times at (S, B) concurrent requests over all ranks."""
         table = self.table

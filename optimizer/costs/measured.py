@@ -157,7 +157,7 @@ def _ask(problem: Problem, tables: MeasuredTables, shape: Shape, most: int) -> _
 def _correction(problem: Problem, shape: Shape, row: int, service: ServiceTable, said: _Times) -> Correction:
     """Factors that turn the analytic times of a layout into the tables'."""
     n, at, work = said.sequences, said.sequences - 1, problem.workload
-    engine = constants().engines[problem.engine]
+    engine = constants().engine(problem.engine, problem.engine_version)
     token = said.decode + (n - 1) / work.output_tokens * said.prompt
     admission = engine.start_ms + engine.admit_steps * said.decode
     prefill = said.prompt + service.chunks * said.decode

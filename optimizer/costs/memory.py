@@ -27,6 +27,8 @@ from optimizer.facts.workload import KV_BLOCK_TOKENS
 
 EXPERT_CHUNK = 32_768
 """Tokens that routed experts work on at a time (VLLM_FUSED_MOE_CHUNK_SIZE of vLLM 0.8 to 0.16)."""
+WIDE = frozenset({"fp16", "bf16", "fp8", "int8"})
+"""Formats of experts whose kernels keep copies of the tokens that these work on."""
 ULPS = 32
 """Units in the last place that a sum may be off."""
 
@@ -137,7 +139,7 @@ def memory_table(
     stated = known.activations_mib
     hidden = 2 * batched * model.hidden_size
     activations = 3 * hidden + 2 * batched * _widest(problem, table)
-    kept = 0
+    kept: LongFloats | int = 0
     if known.profiles_towers and model.tower_run is not None:
         tower, kept = _tower_bytes(model.tower_run, batched, table)
         activations = np.maximum(activations, tower) + kept
@@ -150,9 +152,11 @@ def memory_table(
     samples = known.samples_chunks or problem.max_sequence_tokens <= batched
     if problem.paged and stated is None and samples:
         # One run of the engine measures both: the forward pass, and sampling beside the hidden states that it left.
-        peak = np.where(logits > 0, min(sampled or most_sequences(problem), batched) * logits + hidden + kept, 0)
+        left = hidden + kept + (_expert_copies(problem, table) if known.keeps_expert_copies else 0)
+        peak = np.where(logits > 0, min(sampled or most_sequences(problem), batched) * logits + left, 0)
         sampling = np.maximum(0, _up(peak) - activations_up)
-    several = (table.tp * table.pp * table.ranks > 1)[:, None]
+    together = table.tp * table.ranks * (table.pp if known.stages_communicate else 1)
+    several = (together > 1)[:, None]
     shared = known.communication.value * MIB if "communication" in known.counts else 0
     return MemoryTable(
         weights=_up(np.where(present, weights, 0)),
@@ -216,8 +220,8 @@ def _widest(problem: Problem, table: ShapeTable) -> LongFloats:
     model = problem.model
     tp, ep = table.tp.astype(np.longdouble), table.ep.astype(np.longdouble)
     widest = (model.attention_heads + 2 * (0 if model.mla else model.kv_heads)) * model.head_dim / tp
-    for width in model.ffn_widths:
-        widest = np.maximum(widest, 3 * width / tp)
+    for width in (*(3 * ffn for ffn in model.ffn_widths), *(kind.worked_values_per_token for kind in model.kinds)):
+        widest = np.maximum(widest, width / tp)
     if model.experts:
         per_token = max(k.experts_per_token for k in model.kinds)
         own = model.expert_ffn_width / (np.where(ep > 1, 1.0, tp) * table.slice_ranks)
@@ -229,6 +233,20 @@ def _widest(problem: Problem, table: ShapeTable) -> LongFloats:
         arrived = np.where(table.ranks > 1, 2 * gathered * model.hidden_size, 0)
         widest = np.maximum(widest, (copies + arrived) / batched)
     return widest
+
+
+def _expert_copies(problem: Problem, table: ShapeTable) -> LongFloats:
+    """Bytes of what experts of 8 or 16 bits work on and of their results on one GPU, each as large as its largest use, (S, 1)."""
+    model = problem.model
+    if model.expert_format not in WIDE or not model.experts:
+        return np.zeros((len(table.tp), 1), dtype=np.longdouble)
+    split = np.where(table.ep > 1, 1.0, table.tp.astype(np.longdouble)) * table.slice_ranks
+    own = model.expert_ffn_width / split
+    tokens = np.minimum(problem.search.max_num_batched_tokens * table.ranks, EXPERT_CHUNK)
+    chosen = max(kind.experts_per_token for kind in model.kinds)
+    widths = np.maximum(model.hidden_size, 2 * own) + np.maximum(model.hidden_size, own)
+    found: LongFloats = (2 * tokens * chosen * widths)[:, None]
+    return found
 
 
 def _up(values: Floats | LongFloats) -> Ints:

@@ -125,7 +125,7 @@ class PoolCosts:
         self.problem = problem
         self.costs = AnalyticCosts(problem, shapes)
         self.link = link_between(problem.hardware) if link is None else link
-        self.engine = constants().engines[problem.engine]
+        self.engine = constants().engine(problem.engine, problem.engine_version)
         self.slots = chain_length(problem)
         law: dict[int, int] = {}
         for one in problem.requests:

@@ -65,7 +65,7 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
     memory, table, slots = costs.memory(), costs.table, problem.max_batch
     known = overhead_on(problem)
     columns = table.multiplicity[0] > 0
-    several = shape.tp * shape.pp * shape.engine_ranks > 1
+    several = shape.tp * shape.engine_ranks * (shape.pp if known.stages_communicate else 1) > 1
     peak = (memory.activations + memory.logits(slots))[0]
     holds, runs_out = engine_of(problem.engine).share, False
     if holds == "weights_and_cache":
@@ -81,7 +81,9 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
         left = memory_budget_bytes(problem) - memory.weights[0] - beside
         parts = (*known.counted, *((known.communication,) if several and "communication" in known.counts else ()))
         # Where the engine does not ask what is free, it runs out of memory when what it never counted is more than the rest.
-        uncounted = known.context.low + (known.communication.low if several else 0) + known.cuda_graphs.low
+        low = {"context": known.context.low, "communication": known.communication.low if several else 0}
+        low["cuda_graphs"] = known.cuda_graphs.low
+        uncounted = sum(mib for name, mib in low.items() if name not in known.counts)
         runs_out = (
             holds == "whole" and memory_budget_bytes(problem) + uncounted * MIB > problem.hardware.gpu.memory_bytes
         )

@@ -361,7 +361,7 @@ class StepModel:
         tpot = np.maximum.accumulate(rounds + together, axis=1) / self.yielded
         prefill = self._prefill(prompt, decode, multiplicity)
         longest = workload.longest_prompt_tokens
-        engine = self.constants.engines[self.problem.engine]
+        engine = self.constants.engine(self.problem.engine, self.problem.engine_version)
         admission = engine.start_ms + engine.admit_steps * rounds
         return ServiceTable(
             round_ms=rounds,

@@ -116,7 +116,16 @@ def samples_of(runs: Sequence[MeasuredRun]) -> list[Sample]:
         for name in ("ranks", "prompt_tokens", "output_tokens")
     )
     concurrency = np.array([[row.concurrency] for row in rows], dtype=np.int64)
-    loop = ClosedLoop(runs[0].model, runs[0].gpu, [run.shape for run in runs], ranks, prompt, output)
+    loop = ClosedLoop(
+        runs[0].model,
+        runs[0].gpu,
+        [run.shape for run in runs],
+        ranks,
+        prompt,
+        output,
+        waves=np.array([row.waves for row in rows]),
+        together=np.array([row.together for row in rows], dtype=np.bool_),
+    )
     times = loop.step_times(constants(), concurrency)
     engines = closed_loop_constants()
     found = loop.predict(times, concurrency, [engines.get(row.engine) or engines["other"] for row in rows])

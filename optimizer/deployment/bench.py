@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer
 from optimizer.results.bench_plan import BenchPlan, PlannedRun
+from optimizer.writing.quoting import shell_word
 
 REQUESTS_EACH = 10
 """Requests for each in progress."""
@@ -45,9 +46,14 @@ def bench_commands(problem: Problem, plan: BenchPlan, answers: Mapping[int, Answ
         ]
     lines += [
         f"optimizer calibrate {' '.join(tables)} --out my-constants.yaml",
-        f"optimizer solve {shlex.quote(file)} --constants my-constants.yaml",
+        f"optimizer solve {shell_word(_path(file))} --constants my-constants.yaml",
     ]
     return lines
+
+
+def _path(file: str) -> str:
+    """A file as no command takes it for an option."""
+    return f"./{file}" if file.startswith("-") else file
 
 
 def _launch(problem: Problem, answer: Answer | None) -> tuple[list[str], int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from optimizer.deployment.chosen import Chosen
 from optimizer.deployment.compose import compose_files
+from optimizer.deployment.dynamo import dynamo_files
 from optimizer.deployment.kubernetes import kubernetes_files
+from optimizer.deployment.llm_d import llm_d_files
 from optimizer.deployment.options import Options
 from optimizer.deployment.readme import readme
 from optimizer.deployment.service import Service, build_service
@@ -19,6 +21,8 @@ _TARGETS = {
     "compose": compose_files,
     "systemd": systemd_files,
     "slurm": slurm_files,
+    "llm-d": llm_d_files,
+    "dynamo": dynamo_files,
 }
 
 

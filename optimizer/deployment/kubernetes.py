@@ -39,22 +39,26 @@ def kubernetes_files(service: Service) -> dict[str, str]:
     Raises:
         ProblemError: pods cannot be told apart, or an instance has unequal or unlike parts.
     """
-    groups = _groups(service)
-    _refuse(service, groups)
+    groups = groups_of(service)
+    refuse_pods(service, groups)
     app = service_name(service.name)
     claim = f"{app}-weights"
-    documents: list[dict[str, Any]] = [weights_claim(service, claim, _labels(app, "weights"))]
+    documents: list[dict[str, Any]] = [weights_claim(service, claim, labels_of(app, "weights"))]
     settings = service.settings_files()
     if settings:
-        metadata = {"name": f"{app}-settings", "namespace": service.options.namespace, "labels": _labels(app, "engine")}
+        metadata = {
+            "name": f"{app}-settings",
+            "namespace": service.options.namespace,
+            "labels": labels_of(app, "engine"),
+        }
         documents.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings})
     servers = []
     for number, engines in enumerate(groups):
         name = app if len(groups) == 1 else f"{app}-{engines[0].role or number}"
-        documents += _group(service, app, name, engines, claim)
+        documents += group(service, app, name, engines, claim)
         address = f"{name}-engines:{SERVICE_PORT}"  # a short name: routers stand in the same namespace
         servers.append((address, engines[0].weight))
-    documents += [_budget(service, app)] if not service.pooled else _budgets(service, app)
+    documents += [_budget(service, app)] if not service.pooled else budgets(service, app)
     files = {"engines.yaml": yaml_text(*documents, title=service.title)}
     if service.routed:
         routing = _pool_router(service, app) if service.pooled else _router(service, app, servers)
@@ -62,7 +66,7 @@ def kubernetes_files(service: Service) -> dict[str, str]:
     return files
 
 
-def _groups(service: Service) -> list[list[Engine]]:
+def groups_of(service: Service) -> list[list[Engine]]:
     """Engines whose pods are alike."""
     found: dict[Any, list[Engine]] = {}
     for engine in service.engines:
@@ -73,7 +77,12 @@ def _groups(service: Service) -> list[list[Engine]]:
     return list(found.values())
 
 
-def _refuse(service: Service, groups: list[list[Engine]]) -> None:
+def refuse_pods(service: Service, groups: list[list[Engine]]) -> None:
+    """Stop where pods cannot be told apart, or an instance has parts that a LeaderWorkerSet does not know.
+
+    Raises:
+        ProblemError: which, and what would work.
+    """
     for engines in groups:
         stages = service.problems[engines[0].instance.pool]
         if unlike(stages):
@@ -106,18 +115,22 @@ def _words(command: Command, rank: str) -> tuple[str, ...]:
     return quoted.filled("$(LWS_LEADER_ADDRESS)", rank, SETTINGS)
 
 
-def _labels(app: str, part: str) -> dict[str, str]:
+def labels_of(app: str, part: str) -> dict[str, str]:
+    """Labels of everything of a part of the service."""
     return {APP: app, PART: part}
 
 
-def _group(service: Service, app: str, name: str, engines: list[Engine], claim: str) -> list[dict[str, Any]]:
-    labels = {**_labels(app, "engine"), GROUP: name}
+def group(service: Service, app: str, name: str, engines: list[Engine], claim: str) -> list[dict[str, Any]]:
+    """The workload of engines that are alike and, where no role has a name of its own, the Service before them."""
+    labels = {**labels_of(app, "engine"), GROUP: name}
     first = engines[0]
     if first.role:
         labels[ROLE] = first.role
     size = len(first.launch.parts)
     head = pod(service, engines, first.commands[0], labels, _words(first.commands[0], "0"), claim)
-    may_lose = service.may_lose_of[ROLES.index(first.role)] if first.role else service.may_lose
+    may_lose = (
+        dict(zip(ROLES, service.may_lose_of, strict=False)).get(first.role, 0) if first.role else service.may_lose
+    )
     unavailable = max(1, min(may_lose, len(engines)))
     metadata = {"name": name, "namespace": service.options.namespace, "labels": labels}
     workload: dict[str, Any]
@@ -173,7 +186,7 @@ def _group(service: Service, app: str, name: str, engines: list[Engine], claim: 
 def _budget(service: Service, app: str) -> dict[str, Any]:
     """Evictions that leave what ``survive`` promised: losing one pod of an instance loses the instance."""
     pods = sum(len(engine.launch.parts) for engine in service.engines)
-    labels = _labels(app, "engine")
+    labels = labels_of(app, "engine")
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -182,12 +195,12 @@ def _budget(service: Service, app: str) -> dict[str, Any]:
     }
 
 
-def _budgets(service: Service, app: str) -> list[dict[str, Any]]:
+def budgets(service: Service, app: str) -> list[dict[str, Any]]:
     """A budget for each pool: what both leave at the same time is what ``survive`` promised."""
     found = []
-    for role, may_lose in zip(ROLES, service.may_lose_of, strict=True):
+    for role, may_lose in zip(ROLES, service.may_lose_of or (0, 0), strict=True):
         pods = sum(len(engine.launch.parts) for engine in service.of_role(role))
-        labels = {**_labels(app, "engine"), ROLE: role}
+        labels = {**labels_of(app, "engine"), ROLE: role}
         found.append(
             {
                 "apiVersion": "policy/v1",
@@ -230,7 +243,7 @@ def _deployed(
     service: Service, app: str, files: dict[str, str], container: dict[str, Any], ready: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Routers that run ``start-router.sh`` of these files, on different nodes, with a Service and a budget of their own."""
-    labels = _labels(app, "router")
+    labels = labels_of(app, "router")
     metadata = {"name": f"{app}-router", "namespace": service.options.namespace, "labels": labels}
     # A changed list of engines starts the routers anew, one after the other.
     checksum = sha256("\0".join(files.values()).encode()).hexdigest()

@@ -13,6 +13,8 @@ from optimizer.facts.model import ModelFacts
 from optimizer.facts.text import name_of, shown
 
 TARGETS = ("shell", "ray", "kubernetes", "compose", "systemd", "slurm")
+POOL_TARGETS = ("llm-d", "dynamo")
+"""For prefill and decode pools besides: what people deploy them with on Kubernetes."""
 SERVICE_PORT = 8000
 _NODE = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
@@ -55,6 +57,11 @@ class Options:
         )
 
     @property
+    def in_pods(self) -> bool:
+        """Whether Kubernetes starts the engines, each in a network of its own and where it finds room."""
+        return self.target in ("kubernetes", *POOL_TARGETS)
+
+    @property
     def engine_name(self) -> str:
         """Such as ``vLLM 0.32.0``."""
         return f"{engine_of(self.engine).title} {self.version}"
@@ -87,8 +94,8 @@ def resolve_options(
     from optimizer.facts.model import WeightFormat
 
     known_engine = engine_of(engine, "--engine")
-    if target not in TARGETS:
-        raise ProblemError("--target", f"{target!r} is not known; {closest(target, TARGETS)}")
+    if target not in (*TARGETS, *POOL_TARGETS):
+        raise ProblemError("--target", f"{target!r} is not known; {closest(target, (*TARGETS, *POOL_TARGETS))}")
     launched, known_version = read_version(engine, version, assume)
     assumed = known_version if known_version != launched else ""
     chosen = model_id or model.huggingface_id
@@ -144,7 +151,7 @@ def with_hosts(options: Options, stated: str | None, nodes: Sequence[str]) -> Op
     """
     if stated is None:
         unfit = [node for node in nodes if not _NODE.fullmatch(node)]
-        if unfit and options.target not in ("kubernetes", "slurm"):
+        if unfit and not options.in_pods and options.target != "slurm":
             raise ProblemError(
                 "--hosts",
                 f"is needed: {shown(unfit[0])} can be no host name (letters, digits, dots, dashes); name the host of each of "

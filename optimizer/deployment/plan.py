@@ -13,7 +13,7 @@ from optimizer.facts.text import visible
 def plan_lines(service: Service, files: Mapping[str, str]) -> list[str]:
     """One line for each process, then routers and files. GPUs are those of the placement; Kubernetes and Slurm choose their own."""
     options = service.options
-    chosen_there = options.target in ("kubernetes", "slurm")
+    chosen_there = options.in_pods or options.target == "slurm"
     lines = [f"{visible(service.name)}: would start with {options.engine_name}, target {options.target}"]
     for node in service.nodes:
         lines.append(f"{'a node like ' if chosen_there else ''}{visible(service.host(node))}:")

@@ -11,7 +11,6 @@ from typing import Any
 from optimizer.deployment.command import NODE, Command
 from optimizer.deployment.limits import DRAIN_S, start_limit_s
 from optimizer.deployment.names import service_name
-from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import CACHE, products_of
 from optimizer.deployment.service import Engine, Service
 from optimizer.facts.hardware import GIB
@@ -87,7 +86,7 @@ def pod(
     if command.serves:
         ask = {"httpGet": {"path": "/health", "port": "http"}, "timeoutSeconds": 5}
         limit = start_limit_s(service.weight_bytes(engines[0]))
-        container["ports"] = [{"name": "http", "containerPort": SERVICE_PORT}]
+        container["ports"] = [{"name": "http", "containerPort": command.port}]
         container["startupProbe"] = {**ask, "periodSeconds": PROBED_S, "failureThreshold": ceil(limit / PROBED_S)}
         container["readinessProbe"] = {**ask, "periodSeconds": 5, "failureThreshold": 2}
         container["livenessProbe"] = {**ask, "periodSeconds": PROBED_S, "failureThreshold": 6}
@@ -99,7 +98,7 @@ def pod(
             "volumes": volumes,
             "terminationGracePeriodSeconds": LEAVE_S + DRAIN_S + 15,
             "tolerations": [{"key": platform.resource, "operator": "Exists", "effect": "NoSchedule"}],
-            **_where(service, engines, labels),
+            **placed_where(service, engines, labels),
         },
     }
 
@@ -130,7 +129,8 @@ def weights_claim(service: Service, name: str, labels: dict[str, str]) -> dict[s
     }
 
 
-def _where(service: Service, engines: list[Engine], labels: dict[str, str]) -> dict[str, Any]:
+def placed_where(service: Service, engines: list[Engine], labels: dict[str, str]) -> dict[str, Any]:
+    """Where the pods of engines that are alike may be scheduled: their GPU, and spread as the placement spreads them."""
     nodes = list(dict.fromkeys(part.node for engine in engines for part in engine.launch.parts))
     platform, products = service.platform(engines[0]), products_of(service.gpu(engines[0]))
     asked = [

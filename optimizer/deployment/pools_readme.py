@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optimizer.deployment.limits import start_limit_s
-from optimizer.deployment.options import SERVICE_PORT
+from optimizer.deployment.options import POOL_TARGETS, SERVICE_PORT
 from optimizer.deployment.pool_router import install, router_of
 from optimizer.deployment.service import Service
 from optimizer.deployment.shell import NIXL
@@ -39,12 +39,16 @@ def section(service: Service) -> list[str]:
         f"{len(service.of_role(role))} {role} {'instance' if len(service.of_role(role)) == 1 else 'instances'}"
         for role in service.roles
     )
+    said = {
+        "llm-d": "llm-d's router",
+        "dynamo": "Dynamo's frontend",
+    }.get(options.target, f"the router ({router.package} {router.version})")
     limit = max(start_limit_s(service.weight_bytes(engine)) for engine in service.engines)
     lines = [
         "",
         "## Prefill and decode",
         "",
-        f"{counts}: the router ({router.package} {router.version}) sends each request to one prefill instance and one decode instance "
+        f"{counts}: {said} sends each request to one prefill instance and one decode instance "
         "in turn; the cache goes from the one to the other, "
         f"{engine_of(options.engine).title}'s {transfer_of(options.engine).connector} carries it.",
         "",
@@ -55,12 +59,12 @@ def section(service: Service) -> list[str]:
             "- Instances tell each other their nodes' names as above. A node's own name must not stand for a loopback address there "
             "(Debian writes 127.0.1.1 into /etc/hosts): name the addresses with --hosts if it does."
         )
-    if router.bootstrap:
+    if router.bootstrap and options.target not in POOL_TARGETS:
         lines.append(
             f"- An instance that is not up within {limit:,} s of the router's start is left out by {router.package} until the router "
             "starts anew."
         )
-    if options.target == "kubernetes":
+    if options.in_pods:
         lines.append(f"- {_evictions(service)}")
     lines.append(
         f"- Both pools have to run the same release of {engine_of(options.engine).title}: update them together."
@@ -70,7 +74,7 @@ def section(service: Service) -> list[str]:
 
 def _devices(service: Service) -> str:
     """What manifests leave open of the link."""
-    if service.options.target != "kubernetes":
+    if not service.options.in_pods:
         return ""
     if service.link == "network":
         return ". The manifests name no such device, because each cluster has its own: add its resource (rdma/…) to both pools"
@@ -79,6 +83,8 @@ def _devices(service: Service) -> str:
 
 def _evictions(service: Service) -> str:
     """What the budgets allow, and where that is less than each pool alone could miss."""
+    if not service.may_lose_of:
+        return "Nothing may be evicted: what pools on an inventory may miss at once is not worked out, and nodes are drained by hand."
     said = " and ".join(f"{count} {role}" for role, count in zip(service.roles, service.may_lose_of, strict=True))
     return (
         f"Evictions may take {said} instances away, both at the same time: what the losses in survive leave, checked for both at once. "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optimizer.deployment import pools_readme
+from optimizer.deployment import dynamo, llm_d, pools_readme
 from optimizer.deployment.limits import STOP_S
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
@@ -40,7 +40,7 @@ def readme(service: Service) -> str:
         lines += ["", "Stages stand on unlike GPUs: what is made for a node has to run on that node and no other."]
     if options.target == "slurm":
         lines += ["", "Slurm chooses the nodes, unless --hosts named them, and the GPUs itself."]
-    if options.target == "kubernetes":
+    if options.in_pods:
         lines += ["", "Kubernetes chooses the nodes and the GPUs itself, within the rules in the manifests."]
     lines += pools_readme.section(service)
     lines += ["", "## What the settings carry", "", *_settings(service), ""]
@@ -85,6 +85,8 @@ def _start(service: Service) -> list[str]:
     hosts = [service.host(node) for node in service.nodes]
     if options.target == "kubernetes":
         return _start_kubernetes(service)
+    if options.target in ("llm-d", "dynamo"):
+        return [*_pods_need(service), "", *(llm_d if options.target == "llm-d" else dynamo).start(service)]
     if options.target == "compose":
         commands = [
             f"docker compose -f {shell_word(f'compose-{host}.yaml')} up -d   # on {host}" for host in hosts[:SHOWN]
@@ -211,8 +213,22 @@ def _start_slurm(service: Service) -> list[str]:
 
 def _start_kubernetes(service: Service) -> list[str]:
     options = service.options
+    files = "-f engines.yaml" + (" -f router.yaml" if service.routed else "")
+    return [
+        *_pods_need(service),
+        "",
+        "```bash",
+        f"kubectl create secret generic huggingface -n {options.namespace} --from-literal=token=YOUR_TOKEN  # gated or private models",
+        f"kubectl apply {files}",
+        "```",
+    ]
+
+
+def _pods_need(service: Service) -> list[str]:
+    """What the cluster has to have for the pods, in sentences."""
     found = list(dict.fromkeys(service.platform(engine).needs for engine in service.engines))
-    if service.pooled or any(len(engine.launch.parts) > 1 for engine in service.engines):
+    several = any(len(engine.launch.parts) > 1 for engine in service.engines)
+    if (service.pooled or several) and service.options.target != "dynamo":
         found.append("The cluster needs LeaderWorkerSet (https://lws.sigs.k8s.io).")
     if any(engine.launch.parts[1:] and _crosses(service, engine) for engine in service.engines):
         found.append(
@@ -230,15 +246,7 @@ def _start_kubernetes(service: Service) -> list[str]:
     )
     if weights_path(service) != CACHE:
         found.append(f"Put the checkpoint on it: it is mounted at {markdown(weights_path(service))}.")
-    files = "-f engines.yaml" + (" -f router.yaml" if service.routed else "")
-    return [
-        *found,
-        "",
-        "```bash",
-        f"kubectl create secret generic huggingface -n {options.namespace} --from-literal=token=YOUR_TOKEN  # gated or private models",
-        f"kubectl apply {files}",
-        "```",
-    ]
+    return found
 
 
 def _settings(service: Service) -> list[str]:

@@ -10,16 +10,20 @@ from optimizer.deployment.chosen import Chosen
 from optimizer.deployment.command import Command
 from optimizer.deployment.engines import commander_of, pool_commander_of
 from optimizer.deployment.formats import conversion_note
-from optimizer.deployment.options import SERVICE_PORT, Options
+from optimizer.deployment.options import POOL_TARGETS, SERVICE_PORT, Options
 from optimizer.deployment.parts import Launch, launches
 from optimizer.deployment.platforms import Platform, platform_of
 from optimizer.deployment.router import weights_of
 from optimizer.engines.registry import engine_of
 from optimizer.engines.routers import router_of_pools
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.problem import Problem
 from optimizer.results.placement import PlacedInstance
 from optimizer.writing.yaml_text import yaml_text
+
+BEHIND_SIDECAR = 8200
+"""Where a decode instance listens whose pod has a sidecar at the service's port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,11 @@ def build_service(chosen: Chosen, options: Options, title: str) -> Service:
     """
     from optimizer.engines.flags import engine_flags
 
+    if options.target in POOL_TARGETS and not chosen.roles:
+        raise ProblemError(
+            "--target",
+            f"{options.target} is written for prefill and decode pools (serving: disaggregated); joint instances take --target kubernetes",
+        )
     flags = engine_flags(options.engine, options.assumed or options.version)
     commander = commander_of(options.engine)
     problems = chosen.problems
@@ -170,14 +179,16 @@ def build_service(chosen: Chosen, options: Options, title: str) -> Service:
         if options.target == "slurm":
             # Slurm may put any two instances on one node: no two share a port.
             launch = replace(launch, slot=number)
-        if options.target == "kubernetes" and chosen.roles:
+        role, bootstrap = chosen.roles[launch.instance.pool] if chosen.roles else "", None
+        if options.in_pods and role:
             # A pod has all ports to itself.
             launch = replace(launch, slot=0)
         port = SERVICE_PORT
-        if routed and options.target != "kubernetes":
+        if options.target == "llm-d" and role == "decode":
+            port = BEHIND_SIDECAR
+        elif routed and not options.in_pods:
             port += 1 + commander.PORT_STEP * launch.slot
         commands = commander.commands(problems[launch.instance.pool], launch, options, port)
-        role, bootstrap = chosen.roles[launch.instance.pool] if chosen.roles else "", None
         if role:
             commands, bootstrap = _in_pool(commands, role, launch, options, widest)
         for command in commands:

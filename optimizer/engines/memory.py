@@ -37,6 +37,8 @@ class OverheadPart(Facts):
 class OnGpus(Facts):
     """The parts on GPUs of some compute capabilities; the first entry that a GPU belongs to counts."""
 
+    since: str | None = None
+    """First version of the engine that the figures are of; None: any."""
     cuda_from: ComputeCapability | None = None
     cuda_below: ComputeCapability | None = None
     context_mib: OverheadPart
@@ -45,8 +47,10 @@ class OnGpus(Facts):
     cuda_graphs_mib: OverheadPart
     source: str
 
-    def holds_for(self, capability: str) -> bool:
-        """Whether a GPU is among those; an entry without limits takes all, other makers' too."""
+    def holds_for(self, capability: str, version: str | None) -> bool:
+        """Whether a GPU is among those; an entry without limits takes all, other makers' too. No version: the newest."""
+        if self.since is not None and version is not None and ordered(version) < ordered(self.since):
+            return False
         if self.cuda_from is None and self.cuda_below is None:
             return True
         if not capability[:1].isdigit():
@@ -80,6 +84,10 @@ class MemoryVersion(Facts):
     since: str
     counts: tuple[Part, ...]
     """Parts that count against the engine's share of memory besides ``non_torch``; the others stand beside it."""
+    stages_communicate: bool = True
+    """Whether GPUs that only pass activations to the next stage hold the counted buffers of ``communication``."""
+    keeps_expert_copies: bool = False
+    """Whether what 8 and 16-bit experts work on stays while the profiling run samples."""
     sampling_bytes: Positive
     """Of one logit when the profiling run samples for all sequences at once."""
     samples_chunks: bool = True
@@ -115,6 +123,8 @@ class Overhead:
     non_torch: OverheadPart
     cuda_graphs: OverheadPart
     counts: frozenset[str]
+    stages_communicate: bool
+    keeps_expert_copies: bool
     sampling_bytes: float
     samples_chunks: bool
     steps_in_flight: int
@@ -168,7 +178,7 @@ def overhead_of(
         compressed: the model has DeepSeek-V4's attention, whose kernels take workspaces of their own.
     """
     known = memory_of(engine)
-    here = next(entry for entry in known.gpus if entry.holds_for(capability))
+    here = next(entry for entry in known.gpus if entry.holds_for(capability, version))
     newest = known.versions[-1]
     at = newest
     if version is not None:
@@ -191,6 +201,8 @@ def overhead_of(
         non_torch=part("non_torch"),
         cuda_graphs=part("cuda_graphs"),
         counts=frozenset(at.counts),
+        stages_communicate=at.stages_communicate,
+        keeps_expert_copies=at.keeps_expert_copies,
         sampling_bytes=at.sampling_bytes,
         samples_chunks=at.samples_chunks,
         steps_in_flight=at.steps_in_flight,

@@ -13,8 +13,9 @@ import yaml
 from optimizer.facts.engine_names import ENGINE_NAMES
 
 FOLDER = Path(__file__).parent / "data" / "printed"
-NUMBER = r"(-?\d+(?:[.,]\d+)*)"
-PLACES = {"<n>": NUMBER, "<GiB>": rf"{NUMBER}\s*G(?:i)?B"}
+NUMBER = r"(?<![\d.,])(-?\d{1,20}(?:[.,]\d{1,20}){0,9})"
+PLACES = {"<n>": NUMBER, "<GiB>": rf"{NUMBER}\s{{0,9}}G(?:i)?B"}
+"""Bounded, as every repetition in the files is: a line of a million digits or blanks takes no longer than another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,17 @@ def printed_by(engine: str) -> StartTexts:
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     known: dict[str, Any] = yaml.load(path.read_bytes(), Loader=loader) if path.is_file() else {}
 
-    def pattern(text: str) -> re.Pattern[str]:
+    def pattern(text: str, *, any_case: bool = False) -> re.Pattern[str]:
         for place, meant in PLACES.items():
             text = text.replace(place, meant)
-        return re.compile(text, re.IGNORECASE if text == known.get("version") else 0)
+        return re.compile(text, re.IGNORECASE if any_case else 0)
 
     return StartTexts(
         engine,
         tuple(known.get("started_by", ())),
         known.get("model_first", False),
         tuple(known.get("marks", ())),
-        pattern(known["version"]) if "version" in known else None,
+        pattern(known["version"], any_case=True) if "version" in known else None,
         frozenset(known.get("non_torch_holds", ())),
         {name: tuple(pattern(one) for one in patterns) for name, patterns in known.get("figures", {}).items()},
     )

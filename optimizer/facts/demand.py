@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from optimizer.facts.base import Count, CountOrZero, Facts, Milliseconds, NonNegative, Share, Tokens
+from optimizer.facts.base import Count, CountOrZero, Facts, Milliseconds, NonNegative, Positive, Share, Tokens
 from optimizer.facts.model import WeightFormat
 
 Metric = Literal["prefill", "ttft", "tpot", "e2e", "goodput"]
 Percentile = Literal[50, 99]
-Preset = Literal["balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus", "capacity", "least-price"]
+Preset = Literal["balanced", "latency", "fault-tolerance", "throughput", "fewest-gpus", "cheapest", "capacity"]
+FEWEST = ("fewest-gpus", "cheapest")
+"""Presets under which equal nodes use as few GPUs as they can: where all GPUs cost the same, the fewest are the cheapest."""
 KvFormat = Literal["fp16", "bf16", "fp8", "fp8_e5m2", "int8"]
 """``fp8`` is e4m3; whether an engine runs the others is for its rules (``engines/data/kernels``)."""
 KV_NAMES = {"fp8_e4m3": "fp8", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
@@ -159,6 +161,14 @@ class Objective(Facts):
         default=None, description="What one request that cannot be served counts as, ms"
     )
     gpu_ms: NonNegative | None = Field(default=None, description="What one GPU in use counts as, ms per request")
+    price_of_a_second: Positive | None = Field(
+        default=None,
+        description="In place of weights in ms: what a second of a request's time is worth, in the currency of the prices; GPU-hours "
+        "then count at their price",
+    )
+    price_of_an_unserved_request: NonNegative | None = Field(
+        default=None, description="Beside it: what a request that cannot be served costs"
+    )
 
 
 class SearchLimits(Facts):

@@ -23,10 +23,15 @@ class ProblemError(ValueError):
         super().__init__(f"{self.field}: {self.message}" if field else self.message)
 
 
+def near_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Known names that are spelled much like one, nearest first; none where nothing is near."""
+    return difflib.get_close_matches(name.lower()[:LONGEST_SHOWN], sorted(set(known)), n=count, cutoff=0.5)
+
+
 def closest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Words that point from a mistyped name to the known ones, e.g. ``"did you mean h100-sxm-80gb?"``."""
     names = sorted(set(known))
-    near = difflib.get_close_matches(name.lower()[:LONGEST_SHOWN], names, n=count, cutoff=0.5)
+    near = near_names(name, names, count)
     if near:
         return f"did you mean {' or '.join(near)}?"
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""

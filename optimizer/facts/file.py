@@ -58,6 +58,9 @@ class HardwareInput(Facts):
         default=None, description="Cores of one host; stated in reports, no rule asks for it"
     )
     price_per_gpu_hour: NonNegative | None = Field(default=None, description="Price of one GPU for one hour")
+    price_per_node_hour: NonNegative | None = Field(
+        default=None, description="Or: price of one node for one hour, shared by its GPUs"
+    )
     failures: FailureRatesInput = Field(
         default=FailureRatesInput(), description="Failure rates; left out, published defaults"
     )

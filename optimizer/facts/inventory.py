@@ -157,6 +157,11 @@ class InventoryProblem(Facts):
         """Free GPUs of all groups."""
         return sum(group.gpus for group in self.groups)
 
+    @property
+    def priced(self) -> bool:
+        """Whether the price of every GPU is known."""
+        return all(group.price_per_gpu_hour is not None for group in self.groups)
+
     def group(self, name: str) -> NodeGroup:
         """The group of this name."""
         return next(group for group in self.groups if group.name == name)

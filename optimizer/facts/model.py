@@ -98,6 +98,8 @@ class LayerKind(Facts):
     """KV heads of this kind of layer where layers differ in them; 0: the model's."""
     index_heads: CountOrZero = 0
     """Heads of the indexer that chooses which tokens of the past attention reads (DeepSeek sparse attention); 0: it reads all."""
+    worked_values_per_token: CountOrZero = 0
+    """16-bit values of a token of a prompt that kernels of a recurrent layer hold at once, all heads together; 0: fewer than its MLP."""
     shared_kv_values_per_token: CountOrZero = 0
     """Values of all heads that it reads from an earlier layer's cache and does not store again (Gemma 3n)."""
 

@@ -1,6 +1,6 @@
 """What arrives: requests with their lengths, what prompts have in common, and tokens that are guessed.
 
-Other homes: ``verify/common/expected_tokens.py`` of what prompts find in the cache and guesses yield; docs/model.md, section 3.
+Other home: ``verify/common/expected_tokens.py``, of prompts found in the cache and guesses accepted; docs/model.md, section 3.
 """
 
 from __future__ import annotations

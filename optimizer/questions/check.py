@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast, overload
 
 from optimizer.facts.errors import ProblemError
+from optimizer.questions.refused import refuse_day
 from optimizer.reading.question import kind_of
 from optimizer.results.answer import Fixed
 
@@ -67,6 +68,7 @@ def check(
     kind = kind_of(problem)
     if placement is not None and fixed.any:
         raise ProblemError("--placement", "says everything; leave out --tp, --pp and the other decisions")
+    refuse_day(problem, "check")
     if kind == "models":
         if fixed.any or pools is not None or placement is None:
             raise ProblemError(

@@ -40,11 +40,11 @@ def refuse_cluster(problem: InventoryProblem) -> None:
         raise ProblemError(
             "requirements.survive.within_s", "restarts of pools are not modelled; leave it out, or state serving: joint"
         )
-    if problem.objective.preset == "least-price":
+    if problem.objective.preset == "cheapest":
         unpriced = [group.name for group in problem.groups if group.price_per_gpu_hour is None]
         if unpriced:
             raise ProblemError(
-                "objective", f"least-price needs price_per_gpu_hour of every group; {', '.join(unpriced)} state none"
+                "objective", f"cheapest needs price_per_gpu_hour of every group; {', '.join(unpriced)} state none"
             )
     check_rules(problem, cluster_rule_ids(problem))
 

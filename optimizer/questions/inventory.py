@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from optimizer.explain.common.patience import EXPLAIN_WITHIN_S, NOT_ALL_TRIED
 from optimizer.explain.inventory.answer import behind, beside_sentence, inventory_sentences
 from optimizer.explain.inventory.cuts import beyond
+from optimizer.explain.inventory.little_used import little_used
 from optimizer.explain.uniform.memory_words import machine_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, Rate
@@ -142,6 +143,7 @@ def _answer(
     # What is found has to be placed, recomputed and explained within the limit too.
     deadline = None if time_limit_s is None else started + SEARCHED * time_limit_s
     refuse_unknown_rules(problem)
+    refuse_unpriced(problem)
     candidates = Candidates(problem, fixed)
     solver = InventorySolver(
         problem, candidates, fixed=fixed, deadline=deadline, progress=progress, workers=workers, gap=gap
@@ -163,6 +165,7 @@ def _answer(
     sentences = (
         *refuted,
         *inventory_sentences(problem, answer, found),
+        *(little_used(problem, answer, solver, found.best) if fixed is None and found.best is not None else ()),
         *said,
         *answer.explanation,
         *machine_sentences(problem.engine_overhead, [group.gpu for group in problem.groups]),
@@ -221,6 +224,20 @@ def _explained(
         # It is proved infeasible all the same.
         return answer
     return answer
+
+
+def refuse_unpriced(problem: InventoryProblem) -> None:
+    """Refuse to look for the cheapest where not every price is known.
+
+    Raises:
+        ProblemError: naming the group without a price.
+    """
+    if problem.objective.preset != "cheapest":
+        return
+    for number, group in enumerate(problem.groups):
+        if group.price_per_gpu_hour is None:
+            said = f"of group {group.name} is not stated; objective cheapest needs the price of every GPU"
+            raise ProblemError(f"cluster.{number}.price_per_gpu_hour", said)
 
 
 def refuse_unknown_rules(problem: InventoryProblem) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from optimizer.explain.common.pareto import axis_value
+from optimizer.facts.demand import FEWEST
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions.pareto_served import ServedChain, served_chain
@@ -120,7 +121,7 @@ def inventory_front(
 def _goals(problem: InventoryProblem, axes: tuple[Axis, ...]) -> list[InventoryProblem]:
     """What is minimised under each bound: the stated weights, and the mean time where latency is an axis."""
     stated = problem.objective
-    if stated.preset in ("throughput", "fewest-gpus"):
+    if stated.preset in ("throughput", *FEWEST):
         stated = stated.model_copy(update={"preset": "balanced"})
     goals = [problem.model_copy(update={"objective": stated})]
     if "latency" in axes and stated.preset != "latency":

@@ -1,4 +1,4 @@
-"""What answers in place of a question that has no meaning for a chain, or that is not answered for several models yet."""
+"""What answers in place of a question that has no meaning for a chain, or that is not answered for several models or a day yet."""
 
 from __future__ import annotations
 
@@ -19,17 +19,34 @@ INSTEAD = {
 
 
 def refuse_several(problem: AnyProblem, question: str) -> None:
-    """Say what answers in place of a question about several models.
+    """Say what answers in place of a question about several models, or about a day.
 
     Raises:
         ProblemError: it is one.
     """
-    if kind_of(problem) == "models":
-        raise not_of_several(question)
+    kind = kind_of(problem)
+    if kind in ("models", "day"):
+        raise not_of(kind, question)
 
 
-def not_of_several(question: str) -> ProblemError:
-    """That a question is not answered for several models, and what is."""
+def refuse_day(problem: AnyProblem, question: str) -> None:
+    """Say what answers in place of a question about load that changes over the day.
+
+    Raises:
+        ProblemError: it is one.
+    """
+    if kind_of(problem) == "day":
+        raise not_of("day", question)
+
+
+def not_of(kind: str, question: str) -> ProblemError:
+    """That a question is not answered for several models, or for load that changes over the day, and what is."""
+    if kind == "day":
+        return ProblemError(
+            "workload.profile",
+            f"{question} is about one rate; optimizer solve plans the day, and an hour of it can be asked about by itself "
+            "(workload.requests_per_s)",
+        )
     return ProblemError(
         "models",
         f"{question} is not answered for several models; optimizer solve and optimizer check split the nodes, and each model "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from optimizer.explain.common.numbers import milliseconds, time_or_none
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
+from optimizer.reading.question import kind_of
 from optimizer.results.answer import Answer
 from optimizer.results.pools import PoolsAnswer
 
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
 SETTLED = ("optimal", "infeasible")
 
 
-def joint_only(problem: AnyProblem) -> None:
-    """Refuse pools where only joint instances are known.
+def no_cluster_pools(problem: AnyProblem) -> None:
+    """Refuse pools on an inventory where only those on equal nodes are known.
 
     Raises:
-        ProblemError: the problem asks for pools.
+        ProblemError: the problem asks for them.
     """
     serving = getattr(problem, "serving", "joint")
-    if serving != "joint":
+    if serving != "joint" and kind_of(problem) == "inventory":
         raise ProblemError(
             "serving",
-            f"{serving} is taken by optimizer solve and optimizer check; for this question state serving: joint",
+            f"{serving} with cluster: is taken by optimizer solve and check; for this question state hardware:, or serving: joint",
         )
 
 
@@ -73,6 +74,7 @@ def _rank(problem: Problem, answer: Any) -> tuple[float, float]:
         "throughput": lambda: -metrics.peak_tokens_per_s,
         "capacity": lambda: -metrics.max_request_rate,
         "fewest-gpus": lambda: float(answer.strategy.gpus),
+        "cheapest": lambda: float(answer.strategy.gpus),
     }
     value = float("inf") if answer.objective is None else answer.objective.value
     return (first[preset]() if preset in first else 0.0), value
@@ -142,7 +144,7 @@ def _inventory_figures(answer: Any) -> tuple[float, float, float, float]:
 
 def _inventory_rank(problem: InventoryProblem, answer: Any, joint: bool) -> tuple[float, float, bool]:
     gpus, price, peak, value = _inventory_figures(answer)
-    first = {"fewest-gpus": gpus, "least-price": price, "throughput": -peak}.get(problem.objective.preset, 0.0)
+    first = {"fewest-gpus": gpus, "cheapest": price, "throughput": -peak}.get(problem.objective.preset, 0.0)
     return first, value, not joint
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
+    from optimizer.facts.profile import ProfileProblem
     from optimizer.facts.several import SeveralProblem
     from optimizer.questions.options import Progress, SolveOptions
     from optimizer.reading.question import AnyProblem
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from optimizer.results.answer import Answer
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
@@ -32,6 +34,8 @@ def solve(problem: InventoryProblem, **options: Unpack[SolveOptions]) -> Invento
 def solve(problem: ChainProblem, **options: Unpack[SolveOptions]) -> ChainAnswer: ...
 @overload
 def solve(problem: SeveralProblem, **options: Unpack[SolveOptions]) -> SeveralAnswer: ...
+@overload
+def solve(problem: ProfileProblem, **options: Unpack[SolveOptions]) -> DayAnswer: ...
 def solve(
     problem: AnyProblem,
     *,
@@ -41,9 +45,9 @@ def solve(
     all_conflicts: bool = False,
     repairs: bool = True,
     gap: float = 0.0,
-) -> Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer:
-    """The best strategy or pools (``hardware:``), split between several models (``models:``), set of instances (``cluster:``) or
-    placement (``kind: chain``), with its proof.
+) -> Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer:
+    """The best strategy or pools (``hardware:``), plan for a day (``workload.profile``), split between several models (``models:``),
+    set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
 
     Args:
         problem: from ``load_problem``.
@@ -65,6 +69,10 @@ def solve(
     kind = kind_of(problem)
     if kind == "uniform":
         return _of_equal_nodes(cast("Problem", problem), time_limit_s, progress, stated, all_conflicts, repairs)
+    if kind == "day":
+        from optimizer.questions.profile import solve_day
+
+        return solve_day(cast("ProfileProblem", problem), time_limit_s=time_limit_s, progress=progress)
     if kind == "models":
         from optimizer.questions.several import solve_several
 

@@ -17,6 +17,7 @@ FIRST = {
     "throughput": lambda answer: -answer.metrics.peak_tokens_per_s,
     "capacity": lambda answer: -answer.metrics.max_request_rate,
     "fewest-gpus": lambda answer: answer.strategy.gpus,
+    "cheapest": lambda answer: answer.strategy.gpus,
 }
 """What a preset puts before the objective."""
 SETTLED = ("optimal", "infeasible")

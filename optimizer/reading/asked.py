@@ -32,7 +32,7 @@ COMMENTS = {
     "requirements.tpot_p50_ms": "time per output token of half of the requests, ms",
     "requirements.tpot_p99_ms": "time per output token of 99 % of the requests, ms",
     "requirements.max_sequence_tokens": "longest prompt plus output that must be served",
-    "objective": "balanced, latency, fault-tolerance, throughput, capacity or fewest-gpus",
+    "objective": "balanced, latency, fault-tolerance, throughput, capacity, fewest-gpus or cheapest",
 }
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.text import name_of, shown
+from optimizer.reading.files import read_text
 
 COLUMNS = (
     "id", "model", "system", "backend", "backend_version", "precision", "kind", "isl", "osl", "concurrency", "request_rate",
@@ -20,7 +22,7 @@ COLUMNS = (
     "output_tok_s", "protocol", "source",
 )  # fmt: skip
 NEEDED = ("model", "system", "backend", "isl", "osl", "tp")
-LARGEST_BYTES = 256 * 1024 * 1024
+LARGEST_BYTES = 64 * 1024 * 1024
 
 Row = dict[str, Any]
 
@@ -41,7 +43,7 @@ def benchmark_rows(path: Path, stated: Mapping[str, Any]) -> list[Row]:
             )
         for row in read(result):
             row |= {name: value for name, value in stated.items() if value is not None}
-            row = {name: row.get(name, "") for name in COLUMNS}
+            row = {name: _cell(row.get(name, ""), name, str(path)) for name in COLUMNS}
             row["id"] = f"{path.stem}-{number}-{len(rows)}"
             row["source"] = path.name
             row["protocol"] = "inferencemax" if read is _inferencemax else "fixed"
@@ -55,27 +57,47 @@ def benchmark_rows(path: Path, stated: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
+def _cell(value: Any, name: str, path: str) -> Any:
+    """A figure or a name, as a result or the person states it.
+
+    Raises:
+        ProblemError: a list or mapping, or a name with what cannot be seen in it.
+    """
+    if value is None or isinstance(value, int | float):
+        return value
+    try:
+        return name_of(value) if value else ""
+    except (AttributeError, ValueError) as error:
+        said = error if isinstance(error, ValueError) else f"{shown(value)} is no name"
+        raise ProblemError(f"{path}: {name}", str(said)) from None
+
+
 def _results(path: Path) -> Iterator[dict[str, Any]]:
     """The JSON object of a file, those of its list, or those of its lines."""
+    text = read_text(path, str(path), largest=LARGEST_BYTES, what="benchmark's summary")
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise ProblemError(
-                str(path), f"is larger than {LARGEST_BYTES // 2**20} MiB; a benchmark's summary is needed"
-            )
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProblemError(str(path), f"cannot be read ({error})") from None
-    try:
-        whole: Any = json.loads(text)
+        whole: Any = _loaded(text)
     except (ValueError, RecursionError):
         try:
-            whole = [json.loads(line) for line in text.splitlines() if line.strip()]
+            whole = [_loaded(line) for line in text.splitlines() if line.strip()]
         except (ValueError, RecursionError):
-            raise ProblemError(str(path), "is neither JSON nor JSON lines") from None
+            raise ProblemError(str(path), "is neither JSON nor JSON lines in which each name stands once") from None
     found = whole if isinstance(whole, list) else [whole]
     if not found or not all(isinstance(one, dict) for one in found):
         raise ProblemError(str(path), "holds no result: an object, or a list or lines of objects, is needed")
     yield from found
+
+
+def _loaded(text: str) -> Any:
+    """JSON as benchmarks write it, a missing figure as NaN; a name that stands twice in one mapping makes it none."""
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice")
+    return found
 
 
 def _number(value: Any, scale: float = 1.0) -> Any:
@@ -84,7 +106,7 @@ def _number(value: Any, scale: float = 1.0) -> Any:
         return ""
     try:
         number = float(value) * scale
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return ""
     return number if math.isfinite(number) and number > 0 else ""
 

@@ -15,6 +15,9 @@ from optimizer.facts.text import shown, visible
 MOST_ENTRIES = 250_000
 """Values in one file, those that aliases repeat counted each time: an inventory of 2,000 groups has a third of that."""
 
+DEEPEST = 100
+"""Levels of a YAML file: problem files have eight."""
+
 _PLAIN, _TEXT = "plain", "tag:yaml.org,2002:str"
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -85,6 +88,8 @@ def _composed(text: str) -> Any:
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         said = visible(str(getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"))
         raise Refused(f"is not valid YAML: {said}{where}") from None
+    except Refused:
+        raise
     except ValueError as error:
         raise Refused(f"is not valid YAML: {error}") from None
     finally:
@@ -123,7 +128,18 @@ def _loader() -> Any:
         base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
         class Loader(base):  # type: ignore[misc]
-            """Leaves every plain scalar as it stands."""
+            """Leaves every plain scalar as it stands; goes no deeper than a file needs to, since libyaml's tree is built by recursion in
+            C, which ends the process where the stack does."""
+
+            depth = 0
+
+            def descend_resolver(self, parent: Any, index: Any) -> None:
+                self.depth += 1
+                if self.depth > DEEPEST:
+                    raise Refused(f"exceeds the nesting depth of {DEEPEST} levels")
+
+            def ascend_resolver(self) -> None:
+                self.depth -= 1
 
             def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
                 if kind is yaml.ScalarNode:

@@ -29,13 +29,19 @@ class Document(dict[str, Any]):
 
 
 def read_text(
-    path: Path, field: str, *, largest: int = LARGEST_FILE_BYTES, what: str = "problem file or config.json"
+    path: Path,
+    field: str,
+    *,
+    largest: int = LARGEST_FILE_BYTES,
+    what: str = "problem file or config.json",
+    lenient: bool = False,
 ) -> str:
     """The text of a regular file, at most so many bytes of it.
 
     Args:
         field: the option or field that names the file, for messages.
         what: what a larger file cannot be.
+        lenient: bytes that are not UTF-8 become U+FFFD in place of a refusal: for what a machine printed and what a person wrote.
 
     Raises:
         ProblemError: no such file, no regular file (a directory, pipe or device), too large, not readable, or not UTF-8; or no
@@ -66,7 +72,7 @@ def read_text(
     if len(content) > largest:
         raise ProblemError(field, f"is larger than {largest >> 20} MiB; that is no {what}")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig", errors="replace" if lenient else "strict")
     except UnicodeDecodeError:
         raise ProblemError(field, "is not a UTF-8 text file") from None
 

@@ -34,6 +34,7 @@ from optimizer.reading.load import (
     refuse_impossible_context,
     resolve_model,
 )
+from optimizer.reading.money import in_ms
 from optimizer.reading.workload import longest_allowed, workload_of
 
 
@@ -89,11 +90,6 @@ def inventory_from_dict(
     objective = Objective(preset=stated.objective) if isinstance(stated.objective, str) else stated.objective
     if objective.preset == "capacity":
         raise ProblemError("objective", "preset capacity is for problems with hardware:; with cluster: say throughput")
-    if objective.preset == "least-price" and stated.serving != "disaggregated":
-        raise ProblemError(
-            "objective",
-            "least-price is for serving: disaggregated; of joint instances optimizer pareto --axes price,… shows the least price",
-        )
     model = served_on(
         model or resolve_model(stated.model, folder or Path()), stated.engine, [group.gpu for group in groups]
     )
@@ -133,7 +129,9 @@ def inventory_from_dict(
     if needed > longest:
         raise ProblemError("workload", too_long(needed, problem.requirements, problem.model))
     refuse_impossible_context(problem.model, problem.requirements, problem.search)
-    return problem
+    prices = [group.price_per_gpu_hour for group in groups]
+    objective = in_ms(objective, prices, work.requests_per_s, "price_per_gpu_hour in every group of cluster")
+    return problem.model_copy(update={"objective": objective})
 
 
 def _without_survive(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], float, float | None]:

@@ -21,6 +21,7 @@ from optimizer.reading.load import (
     most_used,
     network_of,
     nvlink_domain,
+    price_of_a_gpu,
 )
 
 
@@ -66,7 +67,7 @@ def node_groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
                 rack=entry.rack,
                 racks=entry.racks or 0,
                 zone=entry.zone,
-                price_per_gpu_hour=entry.price_per_gpu_hour,
+                price_per_gpu_hour=price_of_a_gpu(entry.price_per_gpu_hour, entry.price_per_node_hour, per_node, field),
                 assumed=assumed,
             )
         )

@@ -46,6 +46,9 @@ class GroupInput(Facts):
     racks: Count | None = Field(default=None, description="Or: equal racks the nodes are spread over")
     zone: Name | None = Field(default=None, description="Power feed or zone")
     price_per_gpu_hour: NonNegative | None = Field(default=None, description="Price of one GPU for one hour")
+    price_per_node_hour: NonNegative | None = Field(
+        default=None, description="Or: price of one node for one hour, shared by all its GPUs"
+    )
 
 
 class RateInput(Facts):

@@ -25,6 +25,7 @@ from optimizer.facts.text import name_from_path, name_of, shown
 from optimizer.reading import local_files
 from optimizer.reading.checkpoint import model_at
 from optimizer.reading.files import Document, read_mapping
+from optimizer.reading.money import in_ms
 from optimizer.reading.numbers import said_of_number
 from optimizer.reading.workload import longest_allowed, workload_of
 
@@ -70,10 +71,6 @@ def problem_from_dict(
     objective = stated.objective
     if isinstance(objective, str):
         objective = Objective(preset=objective)
-    if objective.preset == "least-price":
-        raise ProblemError(
-            "objective", "least-price is for cluster:; equal nodes cost the same each, so say fewest-gpus"
-        )
     model = model or resolve_model(stated.model, folder or Path())
     hardware = resolve_hardware(stated.hardware)
     search = stated.search if hardware.gpu.peer_links else by_itself(stated.search, hardware.gpu)
@@ -97,7 +94,9 @@ def problem_from_dict(
     except ValidationError as error:
         raise first_error(error, values) from None
     refuse_impossible_context(problem.model, problem.requirements, problem.search)
-    return problem
+    rate = None if problem.workload.users is not None else problem.workload.requests_per_s
+    objective = in_ms(objective, [hardware.price_per_gpu_hour], rate, "hardware.price_per_gpu_hour")
+    return problem.model_copy(update={"objective": objective})
 
 
 def refuse_impossible_context(model: ModelFacts, requirements: Requirements, search: SearchLimits) -> None:
@@ -157,10 +156,27 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
         memory_used_mib=most_used(stated.memory_used_mib, gpu, per_node, "hardware.memory_used_mib"),
         host_memory_gb=stated.host_memory_gb,
         cpu_cores=stated.cpu_cores,
-        price_per_gpu_hour=stated.price_per_gpu_hour,
+        price_per_gpu_hour=price_of_a_gpu(stated.price_per_gpu_hour, stated.price_per_node_hour, per_node, "hardware"),
         failures=defaults.model_copy(update=overrides),
         assumed=tuple(f"{one}; hardware.internode_gbit_per_s states it" for one in assumed),
     )
+
+
+def price_of_a_gpu(of_gpu: float | None, of_node: float | None, gpus: int, field: str) -> float | None:
+    """Price of one GPU for one hour, from either of what may be stated.
+
+    Args:
+        gpus: of a node, that share its price.
+        field: of the hardware or group, for the message.
+
+    Raises:
+        ProblemError: both are stated.
+    """
+    if of_node is None:
+        return of_gpu
+    if of_gpu is not None:
+        raise ProblemError(f"{field}.price_per_node_hour", "is stated beside price_per_gpu_hour; state one of them")
+    return of_node / gpus
 
 
 PLAIN_NETWORK_GBIT_PER_S = 100.0

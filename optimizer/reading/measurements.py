@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -105,6 +106,10 @@ class Measurement:
     """Tokens that multi-token prediction guesses in a step, as the row states."""
     waves: int = 0
     """Above 0: lengths are drawn from 0.8 to 1.0 of the stated, and this many times ``concurrency`` requests were sent."""
+    note: str = ""
+    """What the file says of the run besides."""
+    reading: str = ""
+    """How the row was read where its figures contradict its columns; empty: as they stand."""
     together: bool = False
     """Requests of one length that began together end together, so that every wave of them is a burst."""
 
@@ -168,7 +173,7 @@ def parse(row: dict[str, str]) -> Measurement:
         row = {**row, "concurrency": str(USUAL_CONCURRENCY[kind])}
     pools = _pool(row, "prefill"), _pool(row, "decode")
     if pools[0] and pools[1]:
-        kind = DISAGGREGATED
+        kind = DISAGGREGATED_OPEN if kind in {OPEN_LOOP, DISAGGREGATED_OPEN} else DISAGGREGATED
         decode = pools[1]
         row = {
             **row,
@@ -178,13 +183,19 @@ def parse(row: dict[str, str]) -> Measurement:
             "ep": str(decode.ep),
             "gpus": str(decode.tp * decode.pp * decode.ranks),
         }
+    _playable(row, kind)
     pp, ranks, ep = (_count(row, name) for name in ("pp", "attention_dp", "ep"))
     if kind == DISAGGREGATED and not (pools[0] and pools[1]):
         raise UnusableRow("a disaggregated run needs prefill_num_workers and decode_num_workers, and their sizes")
-    if kind == DISAGGREGATED_OPEN:
-        ranks = 1  # the column counts the two instances, not attention ranks
-    tp = _tensor_parallel(row, pp, ranks)
+    row, reading = _in_place(row, kind)
+    alone = kind == DISAGGREGATED_OPEN and not (pools[0] and pools[1])
+    if alone:
+        ranks = 1  # the column counts the instances, not attention ranks
+        row = {**row, "gpus": "" if row.get("tp", "").strip() else row.get("gpus", "")}
+    tp = _tensor_parallel(row, pp, ranks * (sum(_instances(row)) if alone else 1))
     ranks = max(ranks, -(-ep // tp))  # experts never take GPUs of their own
+    if alone:
+        pools = tuple(MeasuredPool(count, tp, pp, ranks, ep) for count in _instances(row))  # type: ignore[assignment]
     gpus = tp * pp * ranks
     if row.get("gpus", "").strip():
         gpus = _count(row, "gpus")
@@ -221,6 +232,8 @@ def parse(row: dict[str, str]) -> Measurement:
         eager=_says(row, "enforce-eager", "no cuda graphs"),
         waves=_waves(row),
         together=_together(row, named(engine)),
+        note=row.get("note", "").strip(),
+        reading=reading,
         guessed=_guessed(row),
     )
 
@@ -322,15 +335,82 @@ def _kind(row: dict[str, str]) -> str:
     return text
 
 
+ASSUMED_ONE = ("pp_size", "attention_dp_size")
+
+
+LONGEST_PLAYED, MOST_AT_ONCE = 300_000, 10_000
+
+
+def _playable(row: dict[str, str], kind: str) -> None:
+    """Refuse what is played request by request and would take hours.
+
+    Raises:
+        UnusableRow: requests are longer, or more come at once, than a played run may have.
+    """
+    if kind not in {OPEN_LOOP, ALL_AT_ONCE, DISAGGREGATED_OPEN}:
+        return
+    tokens, requests = _count(row, "isl") + _count(row, "osl"), _count(row, "concurrency")
+    if tokens > LONGEST_PLAYED:
+        raise UnusableRow(
+            f"isl + osl = {tokens:,}: open loops are played with requests of up to {LONGEST_PLAYED:,} tokens"
+        )
+    if kind == ALL_AT_ONCE and requests > MOST_AT_ONCE:
+        raise UnusableRow(f"concurrency = {requests:,}: up to {MOST_AT_ONCE:,} requests at once are played")
+
+
 def _pool(row: dict[str, str], side: str) -> MeasuredPool | None:
     """Workers of one side, where the row has its columns."""
     if not row.get(f"{side}_num_workers", "").strip():
         return None
     names = ("num_workers", "tp_size", "pp_size", "attention_dp_size")
-    workers, tp, pp, ranks = (_count(row, f"{side}_{name}") for name in names)
+    workers, tp, pp, ranks = (
+        1 if name in ASSUMED_ONE and not row.get(f"{side}_{name}", "").strip() else _count(row, f"{side}_{name}")
+        for name in names
+    )
     name = f"{side}_moe_ep_size"
     ep = 1 if row.get(name, "").strip() in {"", "0"} else _count(row, name)
     return MeasuredPool(workers, tp, pp, ranks, ep)
+
+
+INSTANCES = re.compile(r"\b(\d+) ?(?:x )?prefill\b.{0,20}?\b(\d+) ?(?:x )?decode|\b(\d+)p(\d+)d\b")
+"""Prefill and decode instances as notes and names count them: "1 prefill + 3 decode instances", "1P3D"."""
+
+
+def _instances(row: dict[str, str]) -> tuple[int, int]:
+    """Prefill and decode instances of a row without columns of pools: what its note or its id says, else one of each."""
+    found = INSTANCES.search(f"{row.get('note', '')} {row.get('id', '').replace('_', ' ')}".lower())
+    if found is None:
+        return 1, 1
+    x, y = (int(one) for one in found.groups() if one is not None)
+    if not (1 <= x <= LARGEST_DEGREE and 1 <= y <= LARGEST_DEGREE):
+        raise UnusableRow(f"{found[0]!r}: from 1 to {LARGEST_DEGREE:,} instances of each were expected")
+    return x, y
+
+
+TIMES = "ttft_ms", "ttft_p50_ms", "ttft_p99_ms", "tpot_ms", "tpot_p50_ms", "tpot_p99_ms"
+"""Columns of times, in the order of the schema."""
+SHIFTED = (
+    "read one column to the left: ttft_ms is output_tok_s times the tokens of a request, so that they are total tokens/s and "
+    "requests/s, and the times between belong to the columns before theirs; the P99 of TPOT is missing"
+)
+SAME_FIGURE, MOST_ABOVE_RATE = 0.02, 1.1
+
+
+def _in_place(row: dict[str, str], kind: str) -> tuple[dict[str, str], str]:
+    """A row of an open loop with its figures in their own columns, and how it was read.
+
+    Where ttft_ms is output_tok_s times the tokens of a request, and output_tok_s no more than the rate of requests, the two are total
+    tokens/s and requests/s: the figures between them stand one column behind their own, and the P99 of TPOT is missing.
+    """
+    total, answered, rate = (_time(row.get(name, "")) for name in ("ttft_ms", "output_tok_s", "request_rate"))
+    if kind not in {OPEN_LOOP, DISAGGREGATED_OPEN} or not math.isfinite(total * answered * rate):
+        return row, ""
+    output = _count(row, "osl")
+    of_one = _count(row, "isl") + output
+    if abs(total / (answered * of_one) - 1) > SAME_FIGURE or answered > MOST_ABOVE_RATE * rate:
+        return row, ""
+    moved = {to: row.get(of, "") for to, of in itertools.pairwise(TIMES)}
+    return {**row, **moved, TIMES[-1]: "", "output_tok_s": f"{answered * output:.6g}"}, SHIFTED
 
 
 def _says(row: dict[str, str], *words: str) -> bool:
@@ -354,6 +434,8 @@ def _count(row: dict[str, str], name: str) -> int:
     text = row.get(name, "").strip()
     if not text and name in DEFAULTS:
         return DEFAULTS[name]
+    if not text:
+        raise UnusableRow(f"{name} is empty")
     try:
         value = float(text)
     except ValueError:

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
+    from optimizer.facts.profile import ProfileProblem
     from optimizer.facts.several import SeveralProblem
 
-    AnyProblem: TypeAlias = Problem | InventoryProblem | ChainProblem | SeveralProblem
+    AnyProblem: TypeAlias = Problem | InventoryProblem | ChainProblem | SeveralProblem | ProfileProblem
 
-Kind = Literal["uniform", "inventory", "chain", "models"]
+Kind = Literal["uniform", "inventory", "chain", "models", "day"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ def kind_of_values(values: Mapping[str, Any]) -> Kind:
     """The kind of problem that the contents of a file state."""
     if "models" in values:
         return "models"
+    workload = values.get("workload")
+    if isinstance(workload, Mapping) and "profile" in workload:
+        return "day"
     if values.get("kind") == "chain":
         return "chain"
     return "inventory" if "cluster" in values and "hardware" not in values else "uniform"
@@ -68,6 +72,10 @@ def kind_of(problem: AnyProblem) -> Kind:
 
     if isinstance(problem, SeveralProblem):
         return "models"
+    from optimizer.facts.profile import ProfileProblem
+
+    if isinstance(problem, ProfileProblem):
+        return "day"
     raise TypeError(f"a problem from load_problem is needed, not {type(problem).__name__}")
 
 
@@ -88,6 +96,11 @@ def question_from_dict(values: Mapping[str, Any], *, default_name: str = "proble
 
         several = several_from_dict(values, default_name=default_name, folder=folder)
         return Question(kind, several, Stated(nodes_stated(values), folder, default_name))
+    if kind == "day":
+        from optimizer.reading.profile import profile_from_dict
+
+        day = profile_from_dict(values, default_name=default_name, folder=folder)
+        return Question(kind, day, Stated(nodes_stated(values), folder, default_name))
     if kind == "chain" and values.get("serving", "joint") != "joint":
         raise ProblemError(
             "serving",
@@ -125,8 +138,8 @@ def load_problem(path: str | Path) -> AnyProblem:
         path: a YAML or JSON file; relative paths to models in it are relative to the file.
 
     Returns:
-        A ``Problem`` (``hardware:``), a ``SeveralProblem`` (``models:``), a ``InventoryProblem`` (``cluster:``) or a
-        ``ChainProblem`` (``kind: chain``).
+        A ``Problem`` (``hardware:``), a ``ProfileProblem`` (the same with ``workload.profile``), a ``SeveralProblem``
+        (``models:``), a ``InventoryProblem`` (``cluster:``) or a ``ChainProblem`` (``kind: chain``).
 
     Raises:
         ProblemError: the file is missing, not readable, malformed, or states something impossible.

@@ -91,6 +91,10 @@ def _refuse_other_kinds(values: Mapping[str, Any]) -> None:
 
 def _refuse_what_is_not_searched(problem: SeveralProblem) -> None:
     hardware = problem.hardware
+    if problem.objective.preset == "cheapest":
+        raise ProblemError(
+            "objective", "cheapest is for one model so far; with several say fewest-gpus, or weigh GPUs by gpu_ms"
+        )
     if problem.objective.preset == "capacity":
         raise ProblemError(
             "objective", "capacity is not defined for several models: which of them should carry more is not stated; use throughput, "

@@ -11,6 +11,8 @@ from pathlib import Path
 from optimizer.engines.printed import StartTexts, every_engine
 from optimizer.engines.registry import titled
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.text import shown
+from optimizer.reading.files import read_text
 
 LARGEST_BYTES = 64 * 1024 * 1024
 COUNTS = frozenset({"kv_tokens", "tp", "pp", "dp", "longest", "batched_tokens", "sequences"})
@@ -57,14 +59,9 @@ def read_start_log(path: Path) -> StartLog:
     Raises:
         ProblemError: it cannot be read, or no engine printed anything of memory in it.
     """
-    try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise ProblemError(
-                str(path), f"is larger than {LARGEST_BYTES >> 20} MiB; cut it to the start of the engine"
-            )
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ProblemError(str(path), f"cannot be read ({error.strerror})") from None
+    text = read_text(
+        path, str(path), largest=LARGEST_BYTES, what="log of a start; cut it to the start of the engine", lenient=True
+    )
     return start_log(text, path.name)
 
 
@@ -82,7 +79,12 @@ def start_log(text: str, name: str) -> StartLog:
     values: dict[str, float | int] = {}
     for figure, text_of in written.items():
         numbers = [one.replace(",", "") for one in ((text_of,) if isinstance(text_of, str) else text_of)]
-        values[figure] = int(numbers[0]) if figure in COUNTS else sum(float(number) for number in numbers)
+        try:
+            values[figure] = int(numbers[0]) if figure in COUNTS else sum(float(number) for number in numbers)
+        except ValueError:
+            raise ProblemError(name, f"prints {shown(' '.join(numbers))} as {figure}, which is no number") from None
+        if figure in COUNTS and values[figure] < 1:
+            raise ProblemError(name, f"prints {values[figure]} as {figure}, which cannot be")
     if "consumed_gib" in values and "weights_gib" in values:
         values.setdefault("non_torch_gib", max(0.0, values["consumed_gib"] - values["weights_gib"]))
     version = engine.version.search(text) if engine.version else None

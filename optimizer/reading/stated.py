@@ -150,9 +150,12 @@ def _resolved(values: dict[str, Any]) -> HardwareFacts:
 
 def _refuse_malformed(values: Mapping[str, Any], folder: Path) -> None:
     from optimizer.reading.inventory_file import inventory_from_dict, is_inventory
+    from optimizer.reading.profile import is_profile, profile_from_dict
     from optimizer.reading.several import several_from_dict
 
-    if "models" in values:
+    if is_profile(values):
+        profile_from_dict(values, folder=folder)
+    elif "models" in values:
         several_from_dict(values, folder=folder)
     elif is_inventory(values):
         inventory_from_dict(values, folder=folder)

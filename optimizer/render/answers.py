@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from optimizer.results.answer import Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
+from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.pools import PoolsAnswer
 from optimizer.results.several import SeveralAnswer
 
 
 def print_any(
-    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer,
+    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer,
     *,
     full: bool,
     launch: Sequence[str] = (),
@@ -31,6 +32,10 @@ def print_any(
         from optimizer.render.cluster_pools import print_cluster_pools
 
         print_cluster_pools(answer, full=full, launch=launch)
+    elif isinstance(answer, DayAnswer):
+        from optimizer.render.day import print_day
+
+        print_day(answer, full=full, launch=launch)
     elif isinstance(answer, SeveralAnswer):
         from optimizer.render.several import print_several
 

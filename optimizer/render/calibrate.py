@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
+from optimizer.facts.text import visible
 from optimizer.questions.calibrate import Calibrated
 
 NAMES = {"tpot": "time per output token", "ttft": "time to first token"}
@@ -13,8 +15,8 @@ NAMES = {"tpot": "time per output token", "ttft": "time to first token"}
 def calibrated_yaml(found: Calibrated, source: str) -> str:
     """The file of ``--out``."""
     lines = [
-        f"# Constants of the cost model fitted to {found.runs} runs of {source} by optimizer calibrate; for --constants.",
-        f"basis: {found.runs} runs of {source}",
+        f"# Constants of the cost model fitted to {found.runs} runs by optimizer calibrate; for --constants.",
+        f"basis: {json.dumps(f'{found.runs} runs of {visible(source)}', ensure_ascii=False)}",
         "values:",
         *(f"  {name}: {value:.4g}" for name, value in found.values.items()),
         "closed_loop:",

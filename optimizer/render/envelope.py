@@ -11,6 +11,7 @@ from typing import Any
 from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
+from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.pools import PoolsAnswer
 from optimizer.results.several import SeveralAnswer
@@ -34,7 +35,7 @@ CORE = (
     "feasible",
     "optimum",
 )
-AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer
+AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer
 
 
 def envelope(answer: AnyAnswer) -> dict[str, Any]:
@@ -55,6 +56,10 @@ def envelope(answer: AnyAnswer) -> dict[str, Any]:
         from optimizer.render.cluster_pools import cluster_pools_data
 
         data = cluster_pools_data(answer)
+    elif isinstance(answer, DayAnswer):
+        from optimizer.render.day import day_data
+
+        data = day_data(answer)
     elif isinstance(answer, SeveralAnswer):
         from optimizer.render.several import several_data
 
@@ -79,6 +84,7 @@ def answer_schema() -> dict[str, Any]:
         ("PoolsAnswer", PoolsAnswer, _pools),
         ("ClusterPoolsAnswer", ClusterPoolsAnswer, _cluster_pools),
         ("ModelsAnswer", SeveralAnswer, _several),
+        ("DayAnswer", DayAnswer, _day),
     ):
         found = TypeAdapter(of).json_schema(mode="serialization")
         inner = found.pop("$defs", {})
@@ -190,6 +196,12 @@ def _cluster_pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
     for name in ("PoolStrategy", "ClusterPoolsStrategy"):
         inner[name]["properties"]["gpus"] = {"type": "integer", "description": "GPUs in use"}
     inner["PoolsRepair"]["properties"]["changes"] = CHANGES
+    properties["label"] = {"type": "string"}
+
+
+def _day(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    with_gpus(inner)
+    properties |= {name: {"type": "null"} for name in ("strategy", "objective", "metrics")}
     properties["label"] = {"type": "string"}
 
 

@@ -50,5 +50,6 @@ def write_folder(files: Mapping[str, str], path: str | None, *, overwrite: bool,
     except OSError as error:
         raise ProblemError(field, f"{path} cannot be made ({error.strerror or error})") from None
     for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_file(folder / name, [text], field, mode=EXECUTABLE if name.endswith(".sh") else PLAIN)
     return len(files)

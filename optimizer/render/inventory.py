@@ -29,7 +29,17 @@ from optimizer.results.placement import PlacedInstance
 
 STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
 MOST_INSTANCES_SHOWN = 24
-FIGURES = ("request_mean_ms", "tokens_per_s", "peak_tokens_per_s", "price_per_hour", "gpus_used", "gpus_free")
+FIGURES = (
+    "request_mean_ms",
+    "tokens_per_s",
+    "peak_tokens_per_s",
+    "price_per_hour",
+    "gpus_used",
+    "gpus_free",
+    "price_per_million_output_tokens",
+    "kilowatts_at_most",
+    "kwh_per_million_output_tokens_at_most",
+)
 """What stands under ``metrics`` in the JSON envelope."""
 
 

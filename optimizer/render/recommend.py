@@ -13,7 +13,7 @@ from optimizer.sweeps.points import point_data
 
 if TYPE_CHECKING:
     from optimizer.results.answer import ObjectiveResult
-    from optimizer.sweeps.points import InventoryFigures, Point
+    from optimizer.sweeps.points import InventoryFigures, Point, PoolsAt
     from optimizer.sweeps.recommendation import Recommendation
 
 
@@ -31,6 +31,8 @@ def lines(found: Recommendation) -> list[tuple[str, str]]:
         said = _inventory(found, point, point.inventory, point.objective)
     elif point is None and not found.proved and found.verified:
         said = [("Nothing was found in the time limit; allow more.", "bold yellow")]
+    elif point is not None and point.disaggregated is not None and point.objective is not None:
+        said = _pools(found, point, point.disaggregated, point.objective)
     elif point is None or point.strategy is None or point.metrics is None or point.objective is None:
         proof = "; each was proved infeasible" if found.verified else " as far as was found, and that is not confirmed"
         said = [(f"Nothing that is allowed meets everything{proof}.", "bold red")]
@@ -98,6 +100,26 @@ def _inventory(
     return said
 
 
+def _pools(found: Recommendation, point: Point, pools: PoolsAt, objective: ObjectiveResult) -> list[tuple[str, str]]:
+    """What to get for prefill and decode pools, and what they do."""
+    where = f" ({point.name})" if point.name else ""
+    price = "" if point.price_per_hour is None else f", {found_price(found):,.2f} per hour"
+    metrics = pools.metrics
+    said = [(f"{count(point.gpus or 0, 'GPU')}{where}{price}: {pools.strategy.label} — {_proved(found)}", "bold green")]
+    said.append(
+        (
+            f"  First token {_ms(metrics.ttft_p99_ms)} at P99, each further token {_ms(metrics.tpot_p99_ms)} at P99, "
+            f"{milliseconds(objective.value)} expected per request, {metrics.availability:.5%} served.",
+            "",
+        )
+    )
+    if point.price_per_million_output_tokens is not None:
+        said.append(
+            (f"  {point.price_per_million_output_tokens:,.2f} per million output tokens, of the GPUs in use.", "")
+        )
+    return said
+
+
 def _proved(found: Recommendation) -> str:
     return "proved least" if found.proved else "the least found, not proved least"
 
@@ -120,8 +142,8 @@ def _counted(found: Recommendation) -> str:
 def found_price(found: Recommendation) -> float:
     """Price per hour of all GPUs there are."""
     point = found.point
-    assert point is not None and point.strategy is not None and point.price_per_hour is not None
-    return point.price_per_hour / point.strategy.gpus * (point.gpus or 0)
+    assert point is not None and point.gpus_used and point.price_per_hour is not None
+    return point.price_per_hour / point.gpus_used * (point.gpus or 0)
 
 
 def recommendation_data(found: Recommendation) -> dict[str, Any]:
@@ -129,7 +151,7 @@ def recommendation_data(found: Recommendation) -> dict[str, Any]:
     shown = [point for point in (found.point, *found.below) if point is not None]
     return {
         "schema_version": SCHEMA_VERSION,
-        "kind": "inventory" if found.tried or any(point.inventory for point in shown) else "uniform",
+        "kind": _kind(found, shown),
         "least": found.least,
         "cost": found.cost,
         "point": point_data(found.point) if found.point is not None else None,
@@ -142,3 +164,9 @@ def recommendation_data(found: Recommendation) -> dict[str, Any]:
         "tried": found.tried,
         "ties": found.ties,
     }
+
+
+def _kind(found: Recommendation, shown: list[Point]) -> str:
+    if found.tried or any(point.inventory for point in shown):
+        return "inventory"
+    return "pools" if found.point is not None and found.point.disaggregated is not None else "uniform"

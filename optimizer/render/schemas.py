@@ -25,10 +25,10 @@ from optimizer.results.audit import VERDICTS, Claim, Parsed
 from optimizer.results.front import ParetoFront
 from optimizer.results.inventory import InventoryRepair
 from optimizer.results.why import ChainWhyNot, InventoryHowSure, InventoryWhyNot, InventoryWhyThis
-from optimizer.sweeps.points import Checked, InventoryFigures
+from optimizer.sweeps.points import Checked, InventoryFigures, PoolsAt
 
 _VERDICT: Schema = {"enum": ["not allowed", "worse", "tie", "best", "no optimum"]}
-_SHARED = (Strategy, Conflict, Metrics, ObjectiveResult, Repair, InventoryRepair, Checked, InventoryFigures)
+_SHARED = (Strategy, Conflict, Metrics, ObjectiveResult, Repair, InventoryRepair, Checked, InventoryFigures, PoolsAt)
 """Types that are described once."""
 
 
@@ -201,8 +201,9 @@ def _point() -> Schema:
             "verification": or_null(ref("Checked")),
             "search_limits": TEXTS,
             "inventory": or_null(ref("InventoryFigures")),
+            "disaggregated": or_null(ref("PoolsAt")),
         },
-        optional=("inventory",),
+        optional=("inventory", "disaggregated"),
     )
 
 
@@ -210,7 +211,7 @@ def _recommendation() -> Schema:
     return closed(
         {
             "schema_version": {"const": SCHEMA_VERSION},
-            "kind": {"enum": ["uniform", "inventory"]},
+            "kind": {"enum": ["uniform", "inventory", "pools"]},
             "least": {"enum": ["gpus", "price"]},
             "cost": or_null(NUMBER),
             "point": or_null(ref("SweepPoint")),
@@ -258,6 +259,8 @@ def _comparison() -> Schema:
             "price_per_month": or_null(NUMBER),
             "price_per_user_and_month": or_null(NUMBER),
             "kilowatts_at_most": or_null(NUMBER),
+            "headroom": or_null(NUMBER),
+            "intervals": FIELDS,
             "taken_from_the_catalog": TEXTS,
             "not_enough": array(ref("SweepPoint")),
             "verified": YES,

@@ -57,7 +57,7 @@ def _columns(points: Sequence[Point], rows: Sequence[SweepRow]) -> list[Shown]:
         Shown(name.replace("_per_", "/"), [value_words(row.first, field) for row in rows], wraps=1)
         for field, name in varied(points).items()
     ]
-    inventories = any(point.inventory is not None for point in points)
+    inventories = any(point.inventory is not None or point.disaggregated is not None for point in points)
     hourly = any(point.price_per_hour is not None for point in points)
     shown += [
         Shown("point", [row.what for row in rows], weight=3, wraps=1),

@@ -217,6 +217,12 @@ class InventoryAnswer:
     """What was read of the model."""
     assumed: tuple[str, ...] = ()
     """What the problem did not state of its hardware and is taken as usual."""
+    price_per_million_output_tokens: float | None = None
+    """price_per_hour over the million output tokens that are served in an hour at the demand, failures counted."""
+    kilowatts_at_most: float | None = None
+    """Board power of the GPUs in use, as vendors state it, kW; None: not of all known."""
+    kwh_per_million_output_tokens_at_most: float | None = None
+    """That power for as long as a million output tokens take, kWh."""
     simulations: tuple[PoolSimulation, ...] = ()
     """Of a trace, one for each pool that could be played."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+SURVIVE = "survive_"
+"""Rules on what is lost: this and the level."""
 DEGREE_RULES = frozenset(
     {
         "attention_heads", "kv_heads", "ffn_width", "vocabulary", "experts", "expert_groups", "layer_split",
@@ -17,3 +19,8 @@ STATIC_RULES = HARDWARE_RULES | {"max_batch", "min_batch"}
 """Decided by degrees and bytes, before any time is known."""
 NODE_RULES = frozenset({"gpu_count", "nvlink_locality", "survive_node"})
 """Depend on the number of nodes."""
+
+
+def survived_level(rule_id: str) -> str | None:
+    """The level whose losses a rule is about (``survive_node``: node); None: it is about something else."""
+    return rule_id.removeprefix(SURVIVE) if rule_id.startswith(SURVIVE) else None

@@ -163,7 +163,7 @@ def _add_lists(app: FastAPI) -> None:
     @app.get("/api/schema/{kind}")
     def schema(kind: str) -> Response:
         """The JSON Schema of a problem of a kind, or of the answers."""
-        return _known(kind, ("hardware", "cluster", "chain", "answer"), _schema)
+        return _known(kind, ("hardware", "day", "models", "cluster", "chain", "answer"), _schema)
 
     @app.get("/api/template/{kind}")
     def template(kind: str) -> Response:
@@ -190,12 +190,14 @@ def _catalog(kind: str) -> Any:
 def _schema(kind: str) -> Any:
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.file import ProblemFile
+    from optimizer.facts.profile import DayFile
     from optimizer.facts.several import SeveralFile
     from optimizer.reading.inventory_input import file_schema
     from optimizer.reporting.written.schema import every_schema
 
     made: dict[str, Callable[[], Any]] = {
         "hardware": ProblemFile.model_json_schema,
+        "day": DayFile.model_json_schema,
         "models": SeveralFile.model_json_schema,
         "cluster": file_schema,
         "chain": ChainProblem.model_json_schema,

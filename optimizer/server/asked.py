@@ -58,7 +58,7 @@ class Asked(Facts):
 
 
 class SolveAsked(Asked):
-    """Of ``solve``."""
+    """The best strategy: how far it may stay from its bound, and what is read beside it."""
 
     gap: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.0
     simulate: bool = True
@@ -66,7 +66,7 @@ class SolveAsked(Asked):
 
 
 class CheckAsked(Asked):
-    """Of ``check``."""
+    """A strategy, a pair of pools or a whole placement that is judged."""
 
     fixed: Decisions = Decisions()
     prefill: Word | None = Field(default=None, description="Prefill pool, tp=4,count=2")
@@ -78,14 +78,14 @@ class CheckAsked(Asked):
 
 
 class WhyNotAsked(Asked):
-    """Of ``why-not``."""
+    """A strategy that is compared with the best, or the layers that a node of a chain should hold."""
 
     fixed: Decisions = Decisions()
     node: tuple[Word, ...] = Field(default=(), max_length=1000, description="Of a chain: NAME=FIRST:LAYERS")
 
 
 class SweepAsked(Asked):
-    """Of ``sweep``."""
+    """One answer for each count of GPUs or nodes, and each scenario."""
 
     gpus: Word | None = Field(default=None, description="Counts: 1..64, 1..64:4, 1,2,4 or pow2:1..64")
     nodes: dict[Word, Word] = Field(default={}, description="Of cluster: counts of nodes by group")
@@ -95,7 +95,7 @@ class SweepAsked(Asked):
 
 
 class RecommendAsked(Asked):
-    """Of ``recommend``."""
+    """The least hardware of each type that keeps every rule."""
 
     gpus: Word | None = None
     nodes: dict[Word, Word] = Field(default={})
@@ -106,14 +106,14 @@ class RecommendAsked(Asked):
 
 
 class ParetoAsked(Asked):
-    """Of ``pareto``."""
+    """Answers that none is better than on every axis."""
 
     axes: Word = "latency,availability"
     points: Annotated[int, Field(ge=1, le=1000, strict=True)] = 20
 
 
 class ReportAsked(Asked):
-    """Of ``report``."""
+    """The report of an answer, or of a strategy that is stated."""
 
     fixed: Decisions = Decisions()
     sweep: Word | None = Field(default=None, description="Counts of GPUs whose curve is drawn too")

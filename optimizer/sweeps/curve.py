@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from optimizer.facts.demand import FEWEST
 from optimizer.sweeps.points import Point
 
 IDLE = "GPUs that fill no node stand idle"
@@ -80,7 +81,7 @@ def worth(point: Point) -> tuple[float, float]:
         first = -figures.peak_tokens_per_s
     elif point.preset == "capacity":
         first = -figures.max_request_rate
-    elif point.preset == "fewest-gpus":
+    elif point.preset in FEWEST:
         first = float(point.gpus_used or 0)
     return first, point.objective.value
 
@@ -144,6 +145,8 @@ def _same(point: Point, best: Point) -> bool:
 
 
 def _choice(point: Point) -> object:
+    if point.disaggregated is not None:
+        return point.disaggregated.strategy
     return point.strategy if point.inventory is None else (point.inventory.label, point.inventory.pools)
 
 

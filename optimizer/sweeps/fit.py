@@ -96,7 +96,8 @@ def _one(stated: Stated, index: int, model: str, weights: str | None) -> ModelFi
         return ModelFit(model, facts.parameters, facts.native_weight_format, True, point, None, None)
     if problem.serving != "joint":
         raise ProblemError(
-            "serving", f"{problem.serving} is taken by optimizer solve and optimizer check; state joint here"
+            "serving",
+            f"{problem.serving} is taken by optimizer solve, check, deploy, report, sweep and recommend; state joint here",
         )
     answer = solve(problem, repairs=False)
     assert isinstance(answer, Answer)

@@ -58,8 +58,6 @@ def solve_inventories(
 def inventory_point(spec: Spec, problem: InventoryProblem, answer: InventoryAnswer) -> Point:
     """The point of an inventory's answer."""
     checked, figures = answer.verification, figures_of(answer)
-    hourly = answer.price_per_hour
-    tokens = figures.tokens_per_s * figures.availability * 3600 if figures else 0.0
     return Point(
         index=spec.index,
         name=spec.name,
@@ -68,8 +66,8 @@ def inventory_point(spec: Spec, problem: InventoryProblem, answer: InventoryAnsw
         status=answer.status,
         objective=answer.objective,
         preset=problem.objective.preset,
-        price_per_hour=hourly,
-        price_per_million_output_tokens=hourly / tokens * 1e6 if hourly is not None and tokens else None,
+        price_per_hour=answer.price_per_hour,
+        price_per_million_output_tokens=answer.price_per_million_output_tokens,
         binding=binding_of(answer.rules),
         conflict=answer.conflicts[0].rules if answer.conflicts else (),
         said=_said(answer),

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from optimizer.explain.uniform.why import BINDING_SHARE
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, Metrics, ObjectiveResult, RuleResult, Strategy
+from optimizer.results.pools import PoolMetrics, PoolsAnswer, PoolsMetrics, PoolsStrategy, PoolStrategy
+from optimizer.search.uniform.evaluate import bill
 
 PointStatus = Literal["optimal", "feasible", "infeasible", "unknown", "error"]
 
@@ -65,11 +67,20 @@ class InventoryFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolsAt:
+    """Prefill and decode pools of an answer, and what they deliver."""
+
+    strategy: PoolsStrategy
+    metrics: PoolsMetrics
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """The answer at one point.
 
-    Equal nodes have a ``strategy`` with its ``metrics``, inventories ``inventory`` in their place; ``figures``, ``label`` and
-    ``gpus_used`` speak of either. ``gpus`` is what there is, ``gpus_used`` what is used. Prices are for the GPUs in use, in the currency of
+    Equal nodes have a ``strategy`` with its ``metrics``, inventories ``inventory`` and prefill and decode pools ``disaggregated``
+    in their place; ``figures``, ``label`` and ``gpus_used`` speak of any.
+    ``gpus`` is what there is, ``gpus_used`` what is used. Prices are for the GPUs in use, in the currency of
     ``hardware.price_per_gpu_hour``; None without one. ``binding`` names rules with little room left, nearest first;
     ``conflict`` the rules that cannot hold together where the point is infeasible, and ``said`` the sentence about it.
     """
@@ -92,10 +103,13 @@ class Point:
     verification: Checked | None = None
     search_limits: tuple[str, ...] = field(default=())
     inventory: InventoryFigures | None = None
+    disaggregated: PoolsAt | None = None
 
     @property
-    def figures(self) -> Metrics | InventoryFigures | None:
+    def figures(self) -> Metrics | InventoryFigures | PoolsMetrics | None:
         """Percentiles, rates and availability of the answer; None without one."""
+        if self.disaggregated is not None:
+            return self.disaggregated.metrics
         return self.metrics if self.metrics is not None else self.inventory
 
     @property
@@ -103,6 +117,8 @@ class Point:
         """Short name of what was chosen; empty without a choice."""
         if self.strategy is not None:
             return self.strategy.label
+        if self.disaggregated is not None:
+            return self.disaggregated.strategy.label
         return self.inventory.label if self.inventory is not None else ""
 
     @property
@@ -110,7 +126,46 @@ class Point:
         """GPUs in use."""
         if self.strategy is not None:
             return self.strategy.gpus
+        if self.disaggregated is not None:
+            return self.disaggregated.strategy.gpus
         return self.inventory.gpus_used if self.inventory is not None else None
+
+
+def point_of_any(spec: Spec, problem: Problem, answer: Answer | PoolsAnswer, notes: tuple[str, ...] = ()) -> Point:
+    """The point of an answer about equal nodes, joint instances or pools."""
+    return (
+        point_of_pools(spec, problem, answer, notes)
+        if isinstance(answer, PoolsAnswer)
+        else point_of(spec, problem, answer, notes)
+    )
+
+
+def point_of_pools(spec: Spec, problem: Problem, answer: PoolsAnswer, notes: tuple[str, ...] = ()) -> Point:
+    """The point of an answer about prefill and decode pools; its arguments are those of ``point_of``."""
+    checked, metrics, strategy = answer.verification, answer.metrics, answer.strategy
+    pools = PoolsAt(strategy, metrics) if strategy is not None and metrics is not None else None
+    billed: Any = {}
+    if pools is not None:
+        billed = bill(
+            [(problem.hardware, pools.strategy.gpus)], pools.metrics.tokens_per_s * pools.metrics.availability
+        )
+    return Point(
+        index=spec.index,
+        name=spec.name,
+        values=spec.changes,
+        gpus=spec.gpus or problem.hardware.gpus,
+        status=answer.status,
+        objective=answer.objective,
+        preset=problem.objective.preset,
+        price_per_hour=billed.get("price_per_hour"),
+        price_per_million_output_tokens=billed.get("price_per_million_output_tokens"),
+        binding=binding_of(answer.rules),
+        conflict=answer.conflicts[0].rules if answer.conflicts else (),
+        said=answer.explanation[0] if answer.status != "optimal" and answer.explanation else "",
+        verification=Checked(checked.passed, checked.checks, checked.optimality, checked.candidates),
+        search_limits=(*answer.search_limits, *notes),
+        disaggregated=pools,
+    )
 
 
 def point_of(spec: Spec, problem: Problem, answer: Answer, notes: tuple[str, ...] = ()) -> Point:
@@ -163,8 +218,9 @@ def point_data(point: Point) -> dict[str, Any]:
     data["values"] = dict(point.values)
     if point.strategy is not None:
         data["strategy"] = {"label": point.strategy.label, "gpus": point.strategy.gpus, **data["strategy"]}
-    if point.inventory is None:
-        del data["inventory"]
+    for name in ("inventory", "disaggregated"):
+        if getattr(point, name) is None:
+            del data[name]
     return data
 
 
@@ -174,7 +230,9 @@ def point_from_data(data: Mapping[str, Any]) -> Point:
     Raises:
         KeyError, TypeError: not the data of a point.
     """
-    values = {name: data[name] for name in Point.__dataclass_fields__ if name != "inventory"}
+    values = {name: data[name] for name in Point.__dataclass_fields__ if name not in ("inventory", "disaggregated")}
+    if data.get("disaggregated") is not None:
+        values["disaggregated"] = _pools_from_data(data["disaggregated"])
     if data.get("inventory") is not None:
         inner = dict(data["inventory"])
         values["inventory"] = InventoryFigures(**{**inner, "pools": tuple(PoolAt(**pool) for pool in inner["pools"])})
@@ -191,3 +249,10 @@ def point_from_data(data: Mapping[str, Any]) -> Point:
     for name in ("binding", "conflict", "search_limits"):
         values[name] = tuple(values[name])
     return Point(**values)
+
+
+def _pools_from_data(data: Mapping[str, Any]) -> PoolsAt:
+    strategy = PoolsStrategy(*(PoolStrategy(**data["strategy"][side]) for side in ("prefill", "decode")))
+    inner = dict(data["metrics"])
+    inner |= {side: PoolMetrics(**inner[side]) for side in ("prefill", "decode")}
+    return PoolsAt(strategy, PoolsMetrics(**inner))

@@ -10,11 +10,12 @@ The product ships no prices: they change by the week and by the customer.
 
 from __future__ import annotations
 
-import math
+import datetime
 from pathlib import Path
 
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.text import shown
 from optimizer.reading.files import read_mapping
 
 
@@ -27,8 +28,11 @@ def load_prices(path: str | Path) -> dict[str, float]:
     found = {}
     for name, stated in read_mapping(Path(path), str(path)).items():
         if name == "date":
+            _day(stated, f"{path}: date")
             continue
         gpu = catalog.gpu(str(name), field=str(path))
+        if gpu.name in found:
+            raise ProblemError(f"{path}: {name}", f"is {gpu.name}, which has a price already; keep one of the two")
         found[gpu.name] = _per_gpu(stated, f"{path}: {name}", gpu.gpus_per_node)
     return found
 
@@ -36,9 +40,23 @@ def load_prices(path: str | Path) -> dict[str, float]:
 def dated(path: str | Path) -> str | None:
     """When the prices of a file held, as it says; None: it does not say."""
     stated = read_mapping(Path(path), str(path)).get("date")
-    return None if stated is None else str(stated)
+    return None if stated is None else _day(stated, f"{path}: date")
 
 
+def _day(stated: object, field: str) -> str:
+    """A day as it is written in ISO 8601: what is printed beside the prices, and nothing else a file might put there."""
+    try:
+        if not isinstance(stated, str):
+            raise ValueError
+        return datetime.date.fromisoformat(stated).isoformat()
+    except ValueError:
+        raise ProblemError(field, f"{shown(stated)} is no day; write it as 2026-11-02") from None
+
+
+HIGHEST_PRICE = 10**6
+"""Per hour; what is above would be no price but a slip of units, and a sum of such beyond what is compared exactly."""
+MOST_GPUS = 1024
+"""Of one node."""
 _FIELDS = {"price_per_gpu_hour", "price_per_node_hour", "gpus_per_node", "source", "date"}
 
 
@@ -49,18 +67,22 @@ def _per_gpu(stated: object, field: str, usual_gpus: int) -> float:
     unknown = sorted(set(map(str, stated)) - _FIELDS)
     if unknown:
         raise ProblemError(f"{field}.{unknown[0]}", f"is no field of a price; {', '.join(sorted(_FIELDS))} are")
+    if "date" in stated:
+        _day(stated["date"], f"{field}.date")
+    if not isinstance(stated.get("source", ""), str):
+        raise ProblemError(f"{field}.source", f"{shown(stated['source'])} is no text")
     each, node = (stated.get(name) for name in ("price_per_gpu_hour", "price_per_node_hour"))
     if (each is None) == (node is None):
         raise ProblemError(field, "state one of price_per_gpu_hour and price_per_node_hour")
     if each is not None:
         return _price(each, field)
     gpus = stated.get("gpus_per_node", usual_gpus)
-    if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 1:
-        raise ProblemError(f"{field}.gpus_per_node", f"{gpus!r} is not allowed; a whole number from 1")
+    if isinstance(gpus, bool) or not isinstance(gpus, int) or not 1 <= gpus <= MOST_GPUS:
+        raise ProblemError(f"{field}.gpus_per_node", f"{gpus!r} is not allowed; a whole number from 1 to {MOST_GPUS:,}")
     return _price(node, field) / gpus
 
 
 def _price(price: object, field: str) -> float:
-    if isinstance(price, bool) or not isinstance(price, int | float) or not (math.isfinite(price) and price >= 0):
-        raise ProblemError(field, f"{price!r} is no price; a number per GPU and hour, from 0")
+    if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price <= HIGHEST_PRICE:
+        raise ProblemError(field, f"{price!r} is no price; a number per GPU and hour, from 0 to {HIGHEST_PRICE:,}")
     return float(price)

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Literal
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.problem import Problem
 from optimizer.questions.many import ProblemFamily, family_key
-from optimizer.questions.uniform import solve
+from optimizer.questions.uniform import ALTERNATIVES, solve
 from optimizer.reading.question import kind_of_values
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer
+from optimizer.results.pools import PoolsAnswer
 from optimizer.search.uniform.joint import MachineChoice, best_machines
 from optimizer.search.uniform.rules import rule_ids
 from optimizer.search.uniform.screen import Screen
 from optimizer.search.uniform.space import SpaceTooLargeError
 from optimizer.sweeps.nodes import Counts
-from optimizer.sweeps.points import Spec, point_of
+from optimizer.sweeps.points import Spec, point_of, point_of_any
 from optimizer.sweeps.recommendation import Least, Recommendation
 from optimizer.sweeps.run import plan, stated_for
 from optimizer.sweeps.work import Maker
@@ -94,7 +95,7 @@ def recommend(
         time_limit_s=time_limit_s,
     )
     hardware = _hardware(asked.specs, Maker(asked.stated, asked.prices), least)
-    if any(one.problem.workload.users is not None for one in hardware):
+    if any(one.problem.workload.users is not None or one.problem.serving != "joint" for one in hardware):
         return _one_by_one(hardware, least)
     families = _families([one.problem for one in hardware])
     machines: list[tuple[_Hardware, MachineChoice]] = []
@@ -122,16 +123,27 @@ def _one_by_one(hardware: Sequence[_Hardware], least: Least) -> Recommendation:
     verified, count = True, 0
     point, cost = None, None
     for one in hardware:
-        answer = solve(one.problem, reasons=False, alternatives=0)
+        answer = _asked(one.problem, reasons=False)
         verified = verified and answer.verification.passed
         if answer.status in ("optimal", "feasible"):
-            point = point_of(one.spec, one.problem, answer, one.notes)
+            point = point_of_any(one.spec, one.problem, answer, one.notes)
             cost = one.cost / PRICE_UNIT if least == "price" else float(one.cost)
             break
         refused[one.problem.hardware.gpu.name] = one
         count += 1
-    below = tuple(point_of(one.spec, one.problem, solve(one.problem, repairs=False)) for one in refused.values())
+    below = tuple(
+        point_of_any(one.spec, one.problem, _asked(one.problem, reasons=True), one.notes) for one in refused.values()
+    )
     return Recommendation(least, point, cost, below, len(hardware), count, verified, proved=verified)
+
+
+def _asked(problem: Problem, *, reasons: bool) -> Answer | PoolsAnswer:
+    """The answer at one hardware; why there is none is looked for where it will be shown."""
+    if problem.serving != "joint":
+        from optimizer.questions.solve import solve as any_serving
+
+        return any_serving(problem, repairs=False)
+    return solve(problem, reasons=reasons, repairs=False, alternatives=0 if not reasons else ALTERNATIVES)
 
 
 def _told(
@@ -162,7 +174,7 @@ def _hardware(specs: Sequence[Spec], maker: Maker, least: Least) -> list[_Hardwa
     for spec in specs:
         problem, notes = maker.problem(spec)
         hardware, known = problem.hardware, rule_ids(problem)
-        for rule in problem.search.disabled_rules:
+        for rule in problem.search.disabled_rules if problem.serving == "joint" else ():
             if rule not in known:
                 said = f"no rule {rule!r} applies to this problem; {closest(rule, known)}"
                 raise ProblemError("search.disabled_rules", said)

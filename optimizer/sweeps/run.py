@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from optimizer.facts.errors import ProblemError
-from optimizer.questions.refused import not_of_several
+from optimizer.questions.refused import not_of
 from optimizer.reading.question import kind_of, kind_of_values, load_question
 from optimizer.reading.stated import Stated, stated_of
 from optimizer.reading.stated_inventory import inventory_stated_of
@@ -111,12 +111,13 @@ def stated_for(problem: str | Path | AnyProblem | Stated) -> Stated:
             stated = inventory_stated_of(cast("InventoryProblem", problem))
         elif kind == "uniform":
             stated = stated_of(cast("Problem", problem))
-        elif kind == "models":
-            raise not_of_several("sweep")
+        elif kind in ("models", "day"):
+            raise not_of(kind, "sweep")
         else:
             stated = Stated({"kind": "chain"})
-    if kind_of_values(stated.values) == "models":
-        raise not_of_several("sweep")
+    kind = kind_of_values(stated.values)
+    if kind in ("models", "day"):
+        raise not_of(kind, "sweep")
     if kind_of_values(stated.values) == "chain":
         raise ProblemError(
             "kind",

@@ -159,7 +159,7 @@ def _range(stated: Mapping[str, Any], place: str) -> list[Any]:
 
 OF_THE_GPU = (
     "hardware.gpus_per_node", "hardware.nvlink_gb_per_s", "hardware.nvlink_domain_gpus", "hardware.pcie_gb_per_s",
-    "hardware.price_per_gpu_hour",
+    "hardware.price_per_gpu_hour", "hardware.price_per_node_hour",
 )  # fmt: skip
 """Fields that speak of the stated GPU type's systems."""
 

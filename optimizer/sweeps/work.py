@@ -12,8 +12,10 @@ from optimizer.facts.problem import Problem
 from optimizer.questions.many import ProblemFamily, solve_many
 from optimizer.reading.question import kind_of_values
 from optimizer.reading.stated import Stated
+from optimizer.results.answer import Answer
+from optimizer.results.pools import PoolsAnswer
 from optimizer.sweeps.hardware import hardware_of, idle_sentence
-from optimizer.sweeps.points import Point, Spec, failed, point_of
+from optimizer.sweeps.points import Point, Spec, failed, point_of, point_of_any
 from optimizer.sweeps.scenarios import applied
 
 LARGEST_PIECE = 64
@@ -63,7 +65,11 @@ def solve_specs(piece: Piece, kept: Kept) -> Iterator[Point]:
     asked: list[tuple[Spec, Problem, tuple[str, ...]]] = []
     for spec in piece.specs:
         try:
-            asked.append((spec, *maker.problem(spec)))
+            problem, notes = maker.problem(spec)
+            if problem.serving == "joint":
+                asked.append((spec, problem, notes))
+            else:
+                yield point_of_any(spec, problem, _solved_alone(problem), notes)
         except ProblemError as error:
             yield failed(spec, str(error))
     beside = []
@@ -75,6 +81,23 @@ def solve_specs(piece: Piece, kept: Kept) -> Iterator[Point]:
             yield failed(spec, str(answer))
         else:
             yield point_of(spec, problem, answer, notes)
+
+
+def _solved_alone(problem: Problem) -> Answer | PoolsAnswer:
+    """The answer where pools may be best, which share no tables.
+
+    Raises:
+        ProblemError: as ``solve``.
+    """
+    from optimizer.questions.solve import solve
+
+    return solve(problem, repairs=False)
+
+
+def alone(stated: Stated, spec: Spec) -> bool:
+    """Whether a point asks for pools, each of which takes its time."""
+    serving = spec.changes.get("serving", stated.value("serving"))
+    return serving not in (None, "joint")
 
 
 class Maker:
@@ -126,10 +149,11 @@ def pieces(
         # Inventories share no tables, and each point takes its time.
         return [Piece(stated, (spec,), prices, time_limit_s=time_limit_s) for spec in specs]
     groups: dict[str, list[Spec]] = {}
-    for spec in specs:
+    lonely = [Piece(stated, (spec,), prices) for spec in specs if alone(stated, spec)]
+    for spec in (spec for spec in specs if not alone(stated, spec)):
         apart = {field: value for field, value in spec.changes.items() if not field.startswith(_SHARE_TABLES)}
         groups.setdefault(json.dumps(apart, sort_keys=True, default=str), []).append(spec)
-    cut: list[Piece] = []
+    cut: list[Piece] = lonely
     for group in groups.values():
         counts = {spec.gpus for spec in group if spec.gpus is not None}
         largest = max(counts) if len(counts) > 1 else None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from calibration.open_loop import open_loop
+from calibration.open_pools import open_pools, side
 from optimizer.catalog.constants import ClosedLoopConstants, CostConstants
-from optimizer.costs.closed_loop import StepTimes
 from optimizer.costs.corpus import Corpus
-from optimizer.costs.measured_runs import MeasuredRun, run_of
+from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.queued import highest_throughput, static_batch
 from optimizer.costs.split_pools import split_pools
 from optimizer.reading.measurements import (
@@ -22,7 +22,6 @@ from optimizer.reading.measurements import (
     OFFLINE_MAX,
     OPEN_LOOP,
     STATIC_BATCH,
-    MeasuredPool,
 )
 
 NAN = float("nan")
@@ -59,8 +58,10 @@ def predict(
 def _of_kind(
     kind: str, runs: Sequence[MeasuredRun], values: CostConstants, engines: Mapping[str, ClosedLoopConstants]
 ) -> list[Predicted]:
-    if kind in {OPEN_LOOP, ALL_AT_ONCE, DISAGGREGATED_OPEN}:
+    if kind in {OPEN_LOOP, ALL_AT_ONCE}:
         return [Predicted(**vars_of(open_loop(run))) for run in runs]
+    if kind == DISAGGREGATED_OPEN:
+        return [Predicted(**vars_of(open_pools(run, values))) for run in runs]
     if kind == DISAGGREGATED:
         return _split(runs, values, engines)
     corpus = Corpus(runs)
@@ -101,10 +102,10 @@ def _split(
         prefill, decode = run.row.prefill, run.row.decode
         assert prefill and decode
         engine = engines.get(run.row.engine) or engines["other"]
-        first = _side(run, prefill, [1], values)
+        first = side(run, prefill, [1], values)
         most = max(1, run.row.concurrency // decode.workers)
         loads = sorted({max(1, round(most * k / 32)) for k in range(1, 33)})
-        second = _side(run, decode, loads, values)
+        second = side(run, decode, loads, values)
         result = split_pools(
             concurrency=run.row.concurrency,
             output_tokens=run.row.output_tokens,
@@ -121,12 +122,3 @@ def _split(
             )
         )  # fmt: skip
     return found
-
-
-def _side(run: MeasuredRun, pool: MeasuredPool, loads: Sequence[int], values: CostConstants) -> StepTimes:
-    """Steps of one worker of a side at several loads."""
-    row = replace(
-        run.row, tp=pool.tp, pp=pool.pp, ranks=pool.ranks, ep=pool.ep, gpus=pool.gpus // pool.workers, kind=CLOSED_LOOP
-    )
-    corpus = Corpus([run_of(replace(row, concurrency=load), run.model, run.gpu) for load in loads])
-    return corpus.steps_by_run(corpus.step_times(values))

@@ -7,13 +7,17 @@ with the verifier's simulator and several seeds.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from optimizer.catalog.constants import constants
 from optimizer.costs.closed_loop import ClosedLoop
 from optimizer.costs.measured_runs import MeasuredRun
+from optimizer.costs.shapes import Floats
 from optimizer.facts.problem import Problem
+from optimizer.reading.measurements import Measurement
 from optimizer.results.answer import Strategy
 from optimizer.verify.simulation.arrivals import TraceSource
 from optimizer.verify.simulation.engine import SimulatedEngine
@@ -21,14 +25,19 @@ from optimizer.verify.simulation.scheduler import Limits
 from optimizer.verify.simulation.steps import step_times
 from optimizer.verify.simulation.trace import Arrival
 
+Ends = tuple[float, float]
 SEEDS = 5
+MOST_PLAYED = 10_000
 SPREAD = 0.7
 """Standard deviation of the log lengths drawn where the outputs are long enough to vary (chat logs: 0.7 to 1.1)."""
 SHORTEST_VARIED = 32
 MOST_SEQUENCES = 256
-PLAYED_STEPS = 0.5
-"""Steps before the first that a request waits for in a played run. The product's formulas count ``admit_steps`` in all; what is left
-of the step under way is part of the play. First tokens at low rates ask for 0 to 1 (vLLM, one A10 and two nodes of A100)."""
+OLD_STEPS = 0.5
+"""``admit_steps`` of a run whose version is a date or unknown, as every run of 2024: the rest of the step under way."""
+EAGER_DENSE_MS = 0.103
+"""What the launches of a dense layer take longer without CUDA graphs, ms: a step of Llama-3.1-8B on one H100 takes 8.4 ms instead of 5.1
+(https://cloudai.pt/tag/cuda-graphs/). A shared server with A800 showed 22 instead of 13 ms in 28 layers
+(https://github.com/vllm-project/vllm-omni/issues/7960), three times as much."""
 EAGER_LAUNCHES = 10.0
 """How many times longer a layer's launches take without CUDA graphs, where experts are routed: 18 ms a token become 139
 (DeepSeek-V2.5 over two nodes, vLLM 0.8.3, the only runs of it)."""
@@ -55,9 +64,10 @@ def open_loop(run: MeasuredRun) -> Percentiles:
         row.tp, row.pp, 1, run.shape.ep, MOST_SEQUENCES, run.shape.layers_per_stage,
         run.shape.weight_format, run.shape.kv_format,
     )  # fmt: skip
-    times = replace(step_times(problem, strategy), admit_steps=PLAYED_STEPS)
-    first, each, duration = [], [], 0.0
-    for seed in range(SEEDS):
+    times = replace(step_times(problem, strategy), admit_steps=admit_steps(row))
+    first, each, duration, tokens = [], [], 0.0, 0
+    count, seeds = played(row)
+    for seed in range(seeds):
         random = np.random.default_rng(seed)
         source = TraceSource(_arrivals(run, random))
         limits = Limits(
@@ -66,12 +76,12 @@ def open_loop(run: MeasuredRun) -> Percentiles:
             kv_blocks=1_000_000,
             max_sequence_tokens=8 * (row.prompt_tokens + row.output_tokens),
         )
-        done = SimulatedEngine(times, limits, source).run(row.concurrency)
+        done = SimulatedEngine(times, limits, source).run(count)
         answered = [r for r in done.requests if r.finished >= 0]
         first += [r.first - r.arrived for r in answered]
         each += [(r.finished - r.first) / (r.output - 1) for r in answered if r.output > 1]
         duration += done.ended_ms
-    tokens = SEEDS * row.concurrency * row.output_tokens
+        tokens += sum(r.output for r in answered)
     return Percentiles(
         float(np.mean(first)), *(float(v) for v in np.percentile(first, (50, 99))),
         float(np.mean(each)), *(float(v) for v in np.percentile(each, (50, 99))),
@@ -79,16 +89,78 @@ def open_loop(run: MeasuredRun) -> Percentiles:
     )  # fmt: skip
 
 
+def admit_steps(row: Measurement) -> float:
+    """Steps that a request waits for besides its own, as the product counts them for the row's engine and version."""
+    version = re.match(r"v?(\d{1,2}(?:\.\d+)+)", row.version)
+    engine = constants().engines.get(row.engine)
+    return engine.of_version(version[1]).admit_steps if engine and version else OLD_STEPS
+
+
+def played(row: Measurement) -> tuple[int, int]:
+    """Requests that are played, and how many times: the row's, but of a long run under a rate no more than tell its percentiles."""
+    count = min(row.concurrency, MOST_PLAYED)
+    return count, max(1, min(SEEDS, MOST_PLAYED // count))
+
+
 def _arrivals(run: MeasuredRun, random: np.random.Generator) -> list[Arrival]:
     row = run.row
-    gaps = random.exponential(1.0, row.concurrency)
-    at = np.cumsum(gaps) * 1e3 / row.rate_per_s if math.isfinite(row.rate_per_s) else np.zeros(row.concurrency)
-    lengths = np.tile([[row.prompt_tokens], [row.output_tokens]], row.concurrency).astype(np.float64)
-    if row.output_tokens >= SHORTEST_VARIED:
-        drawn = np.exp(SPREAD * random.standard_normal(lengths.shape) - SPREAD**2 / 2)
-        lengths = lengths * drawn
-    prompts, outputs = np.clip(np.rint(lengths), 1, 8 * max(row.prompt_tokens, row.output_tokens)).astype(int).tolist()
+    count, _ = played(row)
+    at = poisson_ms(count, row.rate_per_s, random)
+    prompts, outputs = (
+        _lengths(mean, ends, row, random)
+        for mean, ends in zip((row.prompt_tokens, row.output_tokens), _ends(row), strict=True)
+    )
     return [Arrival(t, p, o) for t, p, o in zip(at.tolist(), prompts, outputs, strict=True)]
+
+
+def _lengths(mean: int, ends: Ends | None, row: Measurement, random: np.random.Generator) -> list[int]:
+    """Lengths of one run: all alike where outputs are too short to vary, else drawn."""
+    count, _ = played(row)
+    if ends is not None and ends[0] < mean < ends[1]:
+        drawn = between(*ends, float(mean), random.random(count))
+    elif row.output_tokens >= SHORTEST_VARIED:
+        drawn = mean * np.exp(SPREAD * random.standard_normal(count) - SPREAD**2 / 2)
+    else:
+        drawn = np.full(count, float(mean))
+    result: list[int] = np.clip(np.rint(drawn), 1, 8 * max(row.prompt_tokens, row.output_tokens)).astype(int).tolist()
+    return result
+
+
+def between(low: float, high: float, mean: float, share: Floats) -> Floats:
+    """Quantiles of the law between two ends that only its mean is known of: exponential, cut off at the ends (the one of most entropy)."""
+    width = high - low
+    wanted = (mean - low) / width
+
+    def middle(k: float) -> float:
+        return 0.5 if abs(k) < 1e-6 else 1 / k - 1 / math.expm1(k)
+
+    below, above = -500.0, 500.0
+    for _ in range(60):
+        k = (below + above) / 2
+        below, above = (k, above) if middle(k) > wanted else (below, k)
+    if abs(k) < 1e-6:
+        return low + width * share
+    result: Floats = low - width * np.log1p(share * math.expm1(-k)) / k
+    return result
+
+
+RANGE = r"{} (\d+) ?(?:-|–|to) ?(\d+)"
+
+
+def _ends(row: Measurement) -> tuple[Ends | None, Ends | None]:
+    """Shortest and longest prompt and output that a row's note states."""
+    found = [re.search(RANGE.format(name), row.note.lower()) for name in ("prompts", "outputs")]
+    first, second = ((float(one[1]), float(one[2])) if one else None for one in found)
+    return first, second
+
+
+def poisson_ms(requests: int, rate_per_s: float, random: np.random.Generator) -> Floats:
+    """When so many requests arrive, the first at 0 and the others as long as the rate says on average; all at once without a rate."""
+    if not math.isfinite(rate_per_s) or requests < 2:
+        return np.zeros(requests)
+    gaps = random.exponential(1.0, requests - 1)
+    at: Floats = np.concatenate([[0.0], np.cumsum(gaps / gaps.mean())]) * 1e3 / rate_per_s
+    return at
 
 
 def _problem(run: MeasuredRun) -> Problem:
@@ -99,8 +171,13 @@ def _problem(run: MeasuredRun) -> Problem:
     most = 8 * (row.prompt_tokens + row.output_tokens)
     wanted = problem.requirements.model_copy(update={"max_sequence_tokens": most})
     gpu = run.gpu
-    if row.eager and run.model.experts:
-        gpu = gpu.model_copy(update={"layer_time_factor": gpu.layer_time_factor * EAGER_LAUNCHES})
+    if row.eager:
+        values = constants()
+        launches = values.t_layer + (values.t_tp if row.tp > 1 else 0)
+        slower = gpu.layer_time_factor + EAGER_DENSE_MS / launches
+        if run.model.experts:
+            slower = gpu.layer_time_factor * EAGER_LAUNCHES
+        gpu = gpu.model_copy(update={"layer_time_factor": slower})
     hardware = problem.hardware.model_copy(update={"gpu": gpu})
     return problem.model_copy(
         update={

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from optimizer.costs.corpus import METRICS, Corpus, Times
+from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.costs.shapes import Bools, Floats
 
 TITLES = {"tpot": "TPOT", "e2e": "end-to-end", "ttft": "TTFT"}
@@ -34,6 +35,11 @@ class Score:
     ttft: Error
 
 
+def kind_of(run: MeasuredRun) -> str:
+    """Dense, MoE, or a run that states multi-token prediction."""
+    return "multi-token prediction" if run.row.guessed else "MoE" if run.model.experts else "dense"
+
+
 def error(predicted: Floats, measured: Floats) -> Error:
     """Median, mean and 90th percentile of ``|predicted / measured − 1|``, in percent."""
     percent = np.abs(predicted / measured - 1) * 100
@@ -41,10 +47,10 @@ def error(predicted: Floats, measured: Floats) -> Error:
 
 
 def scores(corpus: Corpus, times: Times) -> list[Score]:
-    """Errors of all runs, of dense models and those with experts, and by model, system and engine."""
+    """Errors of all runs, of dense models, those with experts and runs that guess tokens, and by model, system and engine."""
     labels: dict[str, Sequence[str]] = {
         "all": ["all"] * len(corpus.runs),
-        "kind": ["MoE" if routed else "dense" for routed in corpus.routed],
+        "kind": [kind_of(run) for run in corpus.runs],
         "model": [run.model.name for run in corpus.runs],
         "system": [run.row.system for run in corpus.runs],
         "engine": [run.row.engine for run in corpus.runs],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.kinds import Predicted
-from calibration.scores import Error, error
+from calibration.scores import Error, error, kind_of
 from optimizer.costs.measured_runs import MeasuredRun
 
 METRICS = ("tpot", "ttft", "e2e", "tpot_p50", "tpot_p99", "ttft_p50", "ttft_p99", "output_tok_s")
@@ -32,7 +32,7 @@ def strata_of(run: MeasuredRun) -> dict[str, str]:
     link = "one GPU" if row.tp * row.pp == 1 else "NVLink" if inside else "nodes" if row.nodes > 1 else "PCIe"
     return {
         "all": "all",
-        "model kind": "MoE" if run.model.experts else "dense",
+        "model kind": kind_of(run),
         "system": run.gpu.name,
         "model": run.model.name,
         "link": link,

@@ -79,20 +79,27 @@ def defaults_of(
     stated = re.search(r"max-model-len (\d+)", note)
     longest = int(stated.group(1)) if stated else longest
     large = memory_mib >= LARGE_GPU_MIB and "a100" not in gpu.lower()
-    said = re.search(r"batched tokens = (\d+)", note)
+    said = re.search(r"(?:max[-_]num[-_])?batched[-_ ]tokens[ =]+(\d+)", note) or re.search(
+        r"chunked[-_]prefill[-_]size[ =]+(\d+)", note
+    )
+    run = re.search(r"max[-_](?:num[-_]seqs|running[-_]requests)[ =]+(\d+)", note)
+    usual = _usual(engine, version, large, longest, latent, "LLM class" in note, first_v1)
+    return Defaults(int(run.group(1)) if run else usual.sequences, int(said.group(1)) if said else usual.tokens)
+
+
+def _usual(
+    engine: str, version: str, large: bool, longest: int, latent: bool, library: bool, first_v1: bool
+) -> Defaults:
     if engine == "sglang":
-        return Defaults(2048, int(said.group(1)) if said else 8192 if large else 2048)
+        return Defaults(2048, 8192 if large else 2048)
     here = _parts(version)
     if here < (0, 8):
         chunked = longest > CHUNKED_FROM and here >= (0, 5) and not (latent and here < (0, 7, 3))
-        tokens = max(2048, longest) if not chunked else 512 if here < (0, 6, 6) else 2048
-        return Defaults(256, int(said.group(1)) if said else tokens)
-    library = "LLM class" in note
+        return Defaults(256, max(2048, longest) if not chunked else 512 if here < (0, 6, 6) else 2048)
     if first_v1:
-        return Defaults(256, int(said.group(1)) if said else 8192 if library else 2048)
+        return Defaults(256, 8192 if library else 2048)
     tokens = (16384 if library else 8192) if large else (8192 if library else 2048)
-    sequences = 1024 if large or here < (0, 8, 5) else 256
-    return Defaults(sequences, int(said.group(1)) if said else tokens)
+    return Defaults(1024 if large or here < (0, 8, 5) else 256, tokens)
 
 
 def _parts(version: str) -> tuple[int, ...]:

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from optimizer.catalog.constants import _stated, constants, stated_basis, use_file
+from optimizer.catalog.constants import _stated, constants, stated_basis
+from optimizer.cli.calibrate import _use as use_file
 from optimizer.cli.program import app
 from optimizer.deployment.bench import bench_commands
 from optimizer.facts.errors import ProblemError
@@ -176,15 +177,16 @@ def forget() -> None:
     [
         ("values: {t_nothing: 1}", "no constant"),
         ("values: {t_layer: -1}", "above zero"),
-        ("[]", "holds no values"),
-        ("a: {", "YAML"),
+        ("[]", "holds a list"),
+        ("a: 1", "holds no values"),
+        ("a: {", "YAML|valid"),
     ],
 )
 def test_files_of_constants_are_checked(text: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(text)
     with pytest.raises(ProblemError, match=said):
-        use_file(file)
+        use_file(str(file))
     assert stated_basis() is None
 
 

@@ -76,7 +76,8 @@ def test_the_tower_of_qwen() -> None:
     cut = 2 * 65_536 * (1_536 + 2 * 1_152) + 65_536 * 2 * 4_304
     assert _activations(problem, 2) == cut + 2 * 16_384 * 5_120
     older = problem.model_copy(update={"engine_version": "0.7.3"})
-    assert _activations(older) < tower / 4
+    # What kernels of its gated delta nets hold of each token, where no image is profiled.
+    assert _activations(older) == 2_048 * 2 * (3 * 5_120 + 84_992)
 
 
 def test_as_many_images_as_a_step_has_tokens_for() -> None:

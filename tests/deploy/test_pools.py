@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,19 @@ from optimizer.deployment.chosen import chosen_of_pools
 from optimizer.deployment.comparison import compare_engine, compare_pools_up
 from optimizer.deployment.memory import planned_caches
 from optimizer.deployment.observed import read_log
-from optimizer.deployment.options import TARGETS, resolve_options
+from optimizer.deployment.options import POOL_TARGETS, TARGETS, resolve_options
 from optimizer.deployment.service import build_service
 from optimizer.engines.flags import engine_flags
 from optimizer.engines.routers import router_of_pools
+from optimizer.facts.errors import ProblemError
+from optimizer.questions.deploy import deploy
 from optimizer.questions.pool_losses import may_lose
-from optimizer.results.place_pools import place_pools
+from optimizer.reading.inventory_file import inventory_from_dict
+from optimizer.results.answer import Verification
+from optimizer.results.cluster_pools import ClusterPoolsAnswer, ClusterPoolsStrategy, GroupPool
+from optimizer.results.place_pools import place_cluster_pools, place_pools
 from optimizer.results.pools import PoolsStrategy, PoolStrategy
-from tests.deploy.cases import commands_in, value
+from tests.deploy.cases import commands_in, problem, strategy, value, written
 from tests.deploy.pool_cases import CASES, answer_of, files_of, strategy_of
 from tests.deploy.running import processes_of, until
 from tests.deploy.test_scripts import _fakes
@@ -43,7 +49,9 @@ def _role(words: list[str]) -> str:
     return {"kv_producer": "prefill", "kv_consumer": "decode"}[json.loads(told)["kv_role"]]
 
 
-@pytest.mark.parametrize(("case", "engine", "target"), EVERY)
+@pytest.mark.parametrize(
+    ("case", "engine", "target"), [*EVERY, *((c, e, "llm-d") for c, e, t in EVERY if t == "shell")]
+)
 def test_each_instance_is_told_what_its_pool_decided(case: str, engine: str, target: str) -> None:
     files, stated, pools = files_of(case, engine, target)
     found = commands_in(files)
@@ -158,6 +166,86 @@ def test_the_router_knows_every_instance(case: str, engine: str, target: str) ->
     served = {int(str(value(one["words"], "--port"))) for one in commands_in(files) if "--port" in one["words"]}
     if target not in ("kubernetes", "slurm"):
         assert {int(one.rpartition(":")[2]) for one in addresses} <= served
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.parametrize("case", CASES)
+def test_llm_d_knows_the_leaders_by_their_role(case: str, engine: str) -> None:
+    kubernetes_validate = pytest.importorskip("kubernetes_validate")
+    files, _, pools = files_of(case, engine, "llm-d", (1, 0))
+    assert (
+        set(files) == {"modelservers.yaml", "router.values.yaml", "README.md"} and "llm-d 0.9.0" in files["README.md"]
+    )
+    selected = yaml.safe_load(files["router.values.yaml"])["router"]["modelServers"]["matchLabels"]
+    documents = list(yaml.safe_load_all(files["modelservers.yaml"]))
+    sets = [one for one in documents if one["kind"] == "LeaderWorkerSet"]
+    assert [one["spec"]["minAvailable"] for one in documents if one["kind"] == "PodDisruptionBudget"] == [
+        pods - lost for pods, lost in zip((_pods(pools.prefill), _pods(pools.decode)), (1, 0), strict=True)
+    ]
+    for one, role in zip(sets, ("prefill", "decode"), strict=True):
+        spec, pool = one["spec"], getattr(pools, role)
+        template = spec["leaderWorkerTemplate"]
+        leader = template.get("leaderTemplate", template["workerTemplate"])
+        assert spec["replicas"] == pool.instances and template["size"] == _pods(pool) // pool.instances
+        labels = leader["metadata"]["labels"]
+        assert labels["llm-d.ai/role"] == role and selected.items() <= labels.items()
+        if "leaderTemplate" in template:  # the others serve nothing, and no router should find them
+            assert "llm-d.ai/role" not in template["workerTemplate"]["metadata"]["labels"]
+        document = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x"}, "template": leader}
+        kubernetes_validate.validate(document, "1.33", strict=True)
+        port = leader["spec"]["containers"][0]["ports"][0]["containerPort"]
+        sidecars = leader["spec"].get("initContainers", [])
+        assert port == (8200 if role == "decode" else 8000) and len(sidecars) == (role == "decode")
+        assert value(leader["spec"]["containers"][0]["command"], "--port") == str(port)
+        if sidecars:
+            connector = {"vllm": "nixlv2", "sglang": "sglang"}[engine]
+            assert (
+                f"--kv-connector={connector}" in sidecars[0]["args"]
+                and "--model-server-port=8200" in sidecars[0]["args"]
+            )
+            told = {one["name"]: one["value"] for one in sidecars[0].get("env", [])}
+            assert told == ({"SGLANG_BOOTSTRAP_PORT": "7000"} if engine == "sglang" else {})
+
+
+def _pods(pool: PoolStrategy) -> int:
+    return pool.instances * max(1, pool.instance_gpus // 8)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.parametrize("case", CASES)
+def test_dynamo_has_a_component_for_each_pool(case: str, engine: str, shared: Path) -> None:
+    files, _, pools = files_of(case, engine, "dynamo", (1, 0))
+    documents = list(yaml.safe_load_all(files["dynamo.yaml"]))
+    (graph,) = [one for one in documents if one["kind"] == "DynamoGraphDeployment"]
+    assert graph["apiVersion"] == "nvidia.com/v1beta1" and graph["spec"]["backendFramework"] == engine
+    components = {one["type"]: one for one in graph["spec"]["components"]}
+    assert set(components) == {"frontend", "prefill", "decode"} and "1.6.1" in files["README.md"]
+    data = json.loads(
+        (
+            shared / "engines" / {"vllm": "vllm_serve_flags.json", "sglang": "sglang_launch_flags.json"}[engine]
+        ).read_text()
+    )
+    known = {spelling for entry in data["flags"] for spelling in entry["flags"]} | {"--disaggregation-mode"}
+    for role in ("prefill", "decode"):
+        one, pool = components[role], getattr(pools, role)
+        container = one["podTemplate"]["spec"]["containers"][0]
+        words = container["args"]
+        nodes = max(1, pool.instance_gpus // 8)
+        assert one["replicas"] == pool.instances
+        assert one.get("multinode", {"nodeCount": 1}) == {"nodeCount": nodes}
+        assert int(container["resources"]["limits"]["nvidia.com/gpu"]) * nodes == pool.instance_gpus
+        assert value(words, "--disaggregation-mode") == role
+        assert {word for word in words if word.startswith("--")} <= known
+        assert not {"--port", "--headless", "--node-rank", "--nnodes", "--dist-init-addr"} & set(words)
+        flag = {"vllm": "--max-num-seqs", "sglang": "--max-running-requests"}[engine]
+        assert value(words, flag) == str(pool.max_num_seqs * (pool.engine_ranks if engine == "sglang" else 1))
+
+
+@pytest.mark.parametrize("target", POOL_TARGETS)
+def test_joint_instances_are_no_pools(target: str) -> None:
+    stated = problem("llama3-70b", 1)
+    with pytest.raises(ProblemError, match="joint instances take --target kubernetes"):
+        written(stated, strategy(stated, 8, 1, 1), target)
 
 
 def test_the_routers_flags_are_in_the_data_only_once_each() -> None:
@@ -355,3 +443,59 @@ def test_a_log_says_which_pool_an_engine_is_of_and_whether_it_is_as_planned() ->
     up = {"prefill": (2, 2), "decode": (2, 3)}
     assert [one.same for one in compare_pools_up(service, up)] == [True, False]
     assert [one.found for one in compare_pools_up(service, None)] == ["not told", "not told"]
+
+
+CLUSTER = {
+    "serving": "disaggregated",
+    "cluster": [
+        {"name": "h100", "gpu": "h100-sxm-80gb", "nodes": 4, "gpus_per_node": 8, "racks": 2},
+        {"name": "l40s", "gpu": "l40s-48gb", "nodes": 2, "gpus_per_node": 4},
+    ],
+    "model": "llama3-8b",
+    "workload": {"prompt_tokens": 1500, "output_tokens": 200, "requests_per_s": 10},
+}
+
+
+def _on_groups(prefill: tuple[str, PoolStrategy], decode: tuple[str, PoolStrategy]) -> ClusterPoolsStrategy:
+    return ClusterPoolsStrategy(*((GroupPool(group, 1.0, pool),) for group, pool in (prefill, decode)))
+
+
+def test_pools_on_an_inventory_stand_on_their_groups_evenly_over_racks() -> None:
+    stated = inventory_from_dict(CLUSTER)
+    one = PoolStrategy(2, 4, 1, 5, "bf16", "bf16", 2)
+    apart = place_cluster_pools(stated, _on_groups(("h100", one), ("l40s", replace(one, instances=2))))
+    assert [instance.nodes for instance in apart.instances] == [("h100-0",), ("h100-2",), ("l40s-0",), ("l40s-1",)]
+    both = place_cluster_pools(stated, _on_groups(("h100", one), ("h100", replace(one, tensor_parallel=8))))
+    assert [instance.nodes for instance in both.instances] == [("h100-0",), ("h100-2",), ("h100-1",), ("h100-3",)]
+    wide = replace(one, tensor_parallel=16, instances=1, nodes=2)
+    across = place_cluster_pools(stated, _on_groups(("h100", wide), ("h100", one)))
+    assert [instance.nodes for instance in across.instances] == [("h100-0", "h100-1"), ("h100-2",), ("h100-3",)]
+    with pytest.raises(ValueError, match="no room"):
+        place_cluster_pools(stated, _on_groups(("l40s", replace(one, tensor_parallel=8)), ("h100", one)))
+
+
+@pytest.mark.parametrize("target", ["shell", "kubernetes", "llm-d"])
+def test_pools_on_an_inventory_are_launched_each_on_its_gpus(target: str) -> None:
+    stated = inventory_from_dict(CLUSTER)
+    pool = PoolStrategy(2, 2, 1, 5, "bf16", "bf16", 2)
+    strategy_ = _on_groups(("h100", pool), ("l40s", replace(pool, max_num_seqs=64)))
+    verified = Verification(passed=True, checks=1, optimality="exhaustive", candidates=1, resolution="")
+    answer = ClusterPoolsAnswer("x", "optimal", strategy_, None, None, (), verified, (), "network")
+    files = deploy(stated, answer, target)
+    found = commands_in(
+        {
+            name.replace("start-h100", "start-node-h").replace("start-l40s", "start-node-l"): text
+            for name, text in files.items()
+        }
+    )
+    assert sorted({_role(one["words"]) for one in found}) == ["decode", "prefill"]
+    for one in found:
+        assert value(one["words"], "--max-num-seqs") == {"prefill": "5", "decode": "64"}[_role(one["words"])]
+    if target == "shell":
+        assert {name for name in files if name.startswith("start-")} == {
+            *(f"start-{node}.sh" for node in ("h100-0", "h100-2", "l40s-0", "l40s-1")), "start-router.sh",
+        }  # fmt: skip
+    else:
+        text = files["engines.yaml" if target == "kubernetes" else "modelservers.yaml"]
+        assert "NVIDIA-L40S" in text and "NVIDIA-H100" in text and "minAvailable: 2" in text
+        assert "Nothing may be evicted" in files["README.md"]

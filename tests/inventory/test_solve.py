@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from optimizer import load_problem, solve
 from optimizer.explain.common.patience import NOT_ALL_TRIED
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions.inventory import check_inventory, solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
@@ -79,6 +82,57 @@ def test_no_plan_with_pipelines_over_two_groups_is_better(seed: int) -> None:
     compare_with_every_plan(inventory_from_dict(tight_inventory(seed)))
 
 
+def with_prices(values: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The same where the price comes first, each group with one of its own."""
+    rng = random.Random(seed)
+    priced = [{**group, "price_per_gpu_hour": rng.choice([0.35, 0.9, 1.79, 2.99])} for group in values["cluster"]]
+    return {**values, "cluster": priced, "objective": "cheapest"}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 5, 7, 9, 12])
+def test_no_plan_is_cheaper(seed: int) -> None:
+    """Each plan by itself: none costs less an hour, nor as much with a lower objective; and the verifier agrees."""
+    values = with_prices(random_inventory(seed), seed)
+    compare_with_every_plan(inventory_from_dict(values))
+    answer = solve_inventory(inventory_from_dict(values), ranges=False, explain="nothing")
+    assert answer.verification.passed, answer.verification.mismatches
+
+
+@pytest.mark.parametrize("seed", [2, 3, 8, 17])
+def test_no_plan_with_pipelines_over_two_groups_is_cheaper(seed: int) -> None:
+    compare_with_every_plan(inventory_from_dict(with_prices(tight_inventory(seed), seed)))
+
+
+def test_a_dearer_plan_than_the_cheapest_is_refuted() -> None:
+    """The verifier finds the cheaper one, whatever the claim."""
+    values: dict[str, Any] = {
+        "cluster": [
+            {"gpu": "h100-sxm-80gb", "nodes": 1, "gpus_per_node": 1, "price_per_gpu_hour": 2.99},
+            {"gpu": "a100-sxm-80gb", "nodes": 1, "gpus_per_node": 1, "price_per_node_hour": 1.79},
+        ],
+        "model": "llama3.1-8b",
+        "workload": {"prompt_tokens": 900, "output_tokens": 100, "requests_per_s": 0.5},
+        "requirements": {"max_batch": 4, "max_sequence_tokens": 2048},
+        "objective": "cheapest",
+    }
+    fast = solve_inventory(inventory_from_dict(values | {"objective": "balanced"}), ranges=False)
+    cheap = inventory_from_dict(values)
+    best = solve_inventory(cheap, ranges=False)
+    assert best.price_per_hour is not None and fast.price_per_hour is not None
+    assert best.price_per_hour == pytest.approx(1.79) and best.price_per_hour < fast.price_per_hour
+    from optimizer.verify.inventory import verify_inventory
+
+    seen = verify_inventory(cheap, replace(fast, objective=replace(fast.objective, bound=fast.objective.value)))  # type: ignore[arg-type, type-var, union-attr]
+    assert not seen.passed and any(one.what == "optimality" for one in seen.mismatches)
+
+
+def test_the_cheapest_needs_every_price() -> None:
+    values = with_prices(random_inventory(2), 2)
+    del values["cluster"][0]["price_per_gpu_hour"]
+    with pytest.raises(ProblemError, match=r"cluster.0.price_per_gpu_hour.*cheapest needs the price of every GPU"):
+        solve_inventory(inventory_from_dict(values))
+
+
 def compare_with_every_plan(problem: InventoryProblem) -> None:
     """The optimum against every plan that can be placed; of fewer shapes where there would be too many."""
     candidates = every_candidate(problem)
@@ -101,6 +155,7 @@ def compare_with_every_plan(problem: InventoryProblem) -> None:
     def rank(placed: Any, candidates: Candidates = candidates) -> tuple[float, int]:
         tier = {
             "fewest-gpus": placed.plan.gpus(candidates),
+            "cheapest": InventorySolver(problem, candidates)._price_of(placed.plan),
             "throughput": -sum(candidates.of_place(e.place)[e.candidate].peak * e.count for e in placed.plan.entries),
         }.get(problem.objective.preset, 0)
         return (tier, placed.whole_ms)
@@ -114,8 +169,8 @@ def compare_with_every_plan(problem: InventoryProblem) -> None:
         if rank(placed) <= rank(best):
             assert not {(entry.place, entry.candidate) for entry in placed.plan.entries} & struck
     if found.ties_settled:
-        fewest = min(placed.plan.gpus(candidates) for placed in valued if rank(placed) == rank(best))
-        assert found.best.plan.gpus(priced) == fewest
+        spent = min(other._spent_by(placed.plan) for placed in valued if rank(placed) == rank(best))
+        assert InventorySolver(problem, priced)._spent_by(found.best.plan) == spent
 
 
 def test_most_shapes_are_struck_before_the_proof_looks_at_dominated_ones() -> None:

@@ -62,4 +62,10 @@ def several(**more: Any) -> dict[str, Any]:
     return {"hardware": {"gpu": "h100-sxm-80gb", "nodes": 1, "gpus_per_node": 2}, "models": models, **more}
 
 
-SMALL = {"hardware": hardware, "cluster": inventory, "chain": chain, "models": several}
+def day(**more: Any) -> dict[str, Any]:
+    """A day of two rates on two H100."""
+    profile = [{"hours": [8, 20], "requests_per_s": 12}, {"hours": [20, 8], "requests_per_s": 2}]
+    return hardware(workload={"prompt_tokens": 500, "output_tokens": 100, "profile": profile}, **more)
+
+
+SMALL = {"hardware": hardware, "cluster": inventory, "chain": chain, "models": several, "day": day}

@@ -17,7 +17,7 @@ from tests.command import run
 from tests.questions.problems import SMALL
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = {"hardware": "uniform", "cluster": "inventory", "chain": "chain", "models": "models"}
+KINDS = {"hardware": "uniform", "cluster": "inventory", "chain": "chain", "models": "models", "day": "day"}
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,10 @@ def test_solve_takes_every_kind_and_the_envelope_is_one(kind: str, schema: dict[
     assert list(data)[: len(CORE)] == list(CORE)
     assert data["kind"] == KINDS[kind] and data["schema_version"] == "2.0"
     assert data["status"] == "optimal" and data["verification"]["passed"]
+    if kind == "day":
+        assert data["cost"]["gpu_hours"] == pytest.approx(data["bound"]) and len(data["hours"]) == 24
+        jsonschema.validate(data, schema)
+        return
     assert data["objective"]["gap"] <= 1e-9 and data["metrics"]["tokens_per_s"] > 0
     jsonschema.validate(data, schema)
 

@@ -22,7 +22,7 @@ from tests.questions.problems import SMALL, inventory
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBLEMS = sorted(path.stem for path in (ROOT / "problems").glob("*.yaml"))
-KINDS = {"hardware": "uniform", "cluster": "inventory", "chain": "chain", "models": "models"}
+KINDS = {"hardware": "uniform", "cluster": "inventory", "chain": "chain", "models": "models", "day": "day"}
 ANSWERED = {0, 1, 3}
 LIMIT = ("--time-limit", "1")
 
@@ -52,6 +52,7 @@ WHOLE_GRAPHS = {"l40s-pcie", "llama3-70b-8xh100"}
 REFUSED = {
     "chain": set(COMMANDS) - {"solve", "solve in full", "report"},
     "models": set(COMMANDS) - {"solve", "solve in full"},
+    "day": set(COMMANDS) - {"solve", "solve in full"},
     "inventory": {"fit", "compare"},
     "uniform": set(),
 }

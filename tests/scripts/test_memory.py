@@ -57,6 +57,20 @@ def test_predictions_agree_with_what_was_printed(row: dict[str, str]) -> None:
     assert float(row["predicted value"]) == pytest.approx(measured, rel=WITHIN.get(row["measured quantity"], 0.01))
 
 
+def test_versions_of_the_engine_differ_as_logs_do() -> None:
+    """A slice of the starts in data/memory_logs.csv: by version, GPUs that work together, experts, GPU class."""
+    with (Path(__file__).parent / "data" / "memory_logs.csv").open(newline="", encoding="utf-8") as stream:
+        every = list(csv.DictReader(stream))
+    assert tuple(every[0]) == COLUMNS and len({row["case"] for row in every}) == 46
+    chosen = [row for row in every if row["case"] in ("h02", "h10", "h11", "h12", "h22", "h37", "h38")]
+    for row in memory.predict(chosen):
+        if row["measured value"] in ("yes", "no"):
+            assert row["predicted value"] == row["measured value"]
+            continue
+        off = float(row["predicted value"]) - float(row["measured value"])
+        assert abs(off) < max(0.05, 0.005 * float(row["measured value"])), row
+
+
 def test_the_command_writes_every_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logs, out = tmp_path / "logs.csv", tmp_path / "out.csv"
     unknown = {**rows()[0], "model": "no-such-model"}

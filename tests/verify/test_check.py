@@ -44,6 +44,22 @@ def test_the_true_answer_passes() -> None:
     assert verify_answer(STATED, replace(TRUE, status="feasible")).optimality == "not claimed"
 
 
+def test_a_version_that_does_not_schedule_ahead_waits_for_the_rest_of_a_step_only() -> None:
+    from optimizer.questions.uniform import check
+
+    found = []
+    for version in ("0.13.0", "0.14.0"):
+        stated = problem(
+            engine_version=version, workload={"prompt_tokens": 100, "output_tokens": 10, "requests_per_s": 0.01}
+        )
+        answer = check(stated, Fixed(tensor_parallel=1, pipeline_parallel=1, data_parallel=1), repairs=False)
+        assert verify_answer(stated, answer, exhaustive=False).mismatches == () and answer.metrics is not None
+        found.append(answer.metrics)
+    old, new = found
+    assert (old.concurrency_p50, new.concurrency_p50) == (1, 1)
+    assert old.ttft_p50_ms == pytest.approx(new.ttft_p50_ms - 1.5 * new.tpot_p50_ms, abs=2e-6)
+
+
 @pytest.mark.parametrize("name", [field.name for field in fields(Metrics)])
 def test_a_wrong_metric(name: str) -> None:
     assert TRUE.metrics is not None

@@ -195,6 +195,12 @@ def _answer(
         for number, gpus in zip(o.groups, o.instance.gpus_of_segments, strict=True)
     ]
     price = None if any(p is None for _, p in priced) else sum(gpus * p for gpus, p in priced if p is not None)
+    watts = [
+        (gpus, stated.groups[number].gpu.tdp_watts)
+        for (gpus, _), number in zip(priced, _numbers(candidates), strict=True)
+    ]
+    kilowatts = None if any(w is None for _, w in watts) else sum(gpus * w for gpus, w in watts if w is not None) / 1000
+    millions = float(decimal(demand) * output) * found.availability * 3600 / 1e6
     monthly = stated.workload.requests_per_s * 3600 * HOURS_A_MONTH
     return InventoryAnswer(
         problem=stated.name,
@@ -209,6 +215,9 @@ def _answer(
         tokens_per_s=thousandths_down(decimal(demand) * output),
         peak_tokens_per_s=thousandths_down(completed),
         price_per_hour=price,
+        price_per_million_output_tokens=None if price is None else price / millions,
+        kilowatts_at_most=kilowatts,
+        kwh_per_million_output_tokens_at_most=None if kilowatts is None else kilowatts / millions,
         rules=tuple(rules),
         losses=tuple(losses),
         reliability=Reliability(
@@ -223,6 +232,11 @@ def _answer(
         verification=Verification(False, 0, "not claimed", 0, ""),
         explanation=(),
     )
+
+
+def _numbers(candidates: Any) -> list[int]:
+    """Groups of all parts of the candidates, in order."""
+    return [number for one, _ in candidates for number in one.groups]
 
 
 def _rule(name: str, limit: Fraction, actual: Fraction) -> RuleResult:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
+from math import ceil, floor
 
 from optimizer.deployment.command import HEAD, RANK, Command, joined
 from optimizer.deployment.formats import format_flags, refuse_formats
-from optimizer.deployment.memory import static_share
+from optimizer.deployment.memory import STEPS, held_by_stage, usable_share
 from optimizer.deployment.options import Options
 from optimizer.deployment.parts import Launch, LaunchPart
 from optimizer.deployment.unlike import refuse_order
 from optimizer.engines.transfer import transfer_of
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.hardware import GIB
 from optimizer.facts.problem import Problem
+from optimizer.results.answer import Strategy
 
 PORT_STEP = 200
 """A server also takes ports from 233 above its own, one per data-parallel rank; neighbours stay clear of them."""
@@ -36,7 +40,7 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
     problem, strategy, ranks = problems[0], launch.instance.strategy, launch.instance.replicas
     _refuse(problems, launch, options)
     refuse_formats(problems, strategy, options)
-    share, note = static_share(problems, strategy)
+    share, note = _static_share(problems, strategy)
     arguments = [
         *("python3", "-m", "sglang.launch_server", "--model-path", options.model_id),
         *("--served-model-name", options.model_id, "--host", "0.0.0.0", "--port", str(port)),
@@ -172,3 +176,47 @@ def in_pool(side: str, slot: int, ranks: int) -> tuple[tuple[str, ...], dict[str
 def bootstrap_port(slot: int) -> int:
     """Where a prefill instance tells decode instances how to reach its cache."""
     return BOOTSTRAP_PORT + slot
+
+
+def _static_share(problems: Sequence[Problem], strategy: Strategy) -> tuple[str, str | None]:
+    """The share of the GPUs' memory for weights and KV cache, and a sentence where it cannot keep everything the answer promises.
+
+    SGLang gives the cache of every stage the same memory: what the GPU with the least free memory has left after loading,
+    less ``1 - share`` of the smallest GPU. All stages then hold as many tokens as the one with the largest cache per token. The
+    share is the largest, in thousandths, with which no GPU uses more than gpu_memory_utilization; where that would not hold
+    what has to be held (one sequence of the longest length; without paging max_num_seqs of them), the smallest that does.
+
+    Args:
+        problems: the homogeneous problem of each stage.
+
+    Raises:
+        ProblemError: every stage fits its GPU, yet no share leaves each the cache that it needs.
+    """
+    limit, stages = usable_share(problems), held_by_stage(problems, strategy)
+    total = [problem.hardware.gpu.memory_bytes for problem in problems]
+    cache = [stage["KV cache"] for stage in stages]
+    smallest, needed = min(total), max(cache)
+    free = min(memory - stage["weights"] for memory, stage in zip(total, stages, strict=True))
+    # What a stage leaves under the limit, as memory of the stage with the largest cache.
+    room = min(
+        (Fraction(str(limit)) * memory - sum(stage.values()) + held) * needed / held
+        for memory, stage, held in zip(total, stages, cache, strict=True)
+        if held
+    )
+    most = floor((1 - (free - room) / smallest) * STEPS)
+    least = ceil((1 - Fraction(free - needed, smallest)) * STEPS)
+    fits = all(sum(stage.values()) <= memory for memory, stage in zip(total, stages, strict=True))
+    if least >= STEPS and fits:
+        raise ProblemError(
+            "--engine",
+            f"sglang gives every stage the same memory for its KV cache, at most the {free / GIB:.2f} GiB that the GPU with the least free "
+            f"memory has left after loading, and stage {cache.index(needed)} needs {needed / GIB:.2f} GiB; use --engine vllm, "
+            "or fix other --layers",
+        )
+    share = min(max(most, least), STEPS - 1)
+    if most >= least:
+        return f"{share / STEPS:g}", None
+    return f"{share / STEPS:g}", (
+        f"Weights and KV cache of the stages need {least / STEPS:g} of the GPU's memory; with that share, GPUs may use "
+        f"more than gpu_memory_utilization = {limit:g} allows."
+    )

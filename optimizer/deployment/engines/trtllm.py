@@ -6,17 +6,20 @@ Half of what has to be said has no flag of its own in every release: it stands i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
+from math import floor
 from pathlib import PurePosixPath
 from typing import Any
 
 from optimizer.deployment.command import FOLDER, Command
 from optimizer.deployment.formats import cache_word, loading_word, refuse_formats, sixteen_bit
-from optimizer.deployment.memory import cache_share
+from optimizer.deployment.memory import STEPS, held_by_stage, usable_share
 from optimizer.deployment.options import Options
 from optimizer.deployment.parts import Launch
 from optimizer.engines.engine import DTYPES
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
+from optimizer.results.answer import Strategy
 
 PORT_STEP = 1
 TARGETS = ("shell", "compose", "kubernetes", "systemd", "slurm")
@@ -70,7 +73,7 @@ def _settings(problems: Sequence[Problem], launch: Launch, options: Options) -> 
         "kv_cache_config": {
             "dtype": cache_word(problem.model, strategy, options),
             "enable_block_reuse": problem.workload.prefix is not None,
-            "free_gpu_memory_fraction": cache_share(problems, strategy),
+            "free_gpu_memory_fraction": _cache_share(problems, strategy),
         },
         # Cache taken block by block as sequences grow, or reserved to a request's end: as the answer counts it.
         "scheduler_config": {
@@ -123,3 +126,26 @@ def _refuse(problem: Problem, launch: Launch, options: Options) -> None:
             f"{work.speculation.method}: how {name} is told of a draft model differs between its releases and is not guessed; mtp or "
             "ngram would be right",
         )
+
+
+def _cache_share(problems: Sequence[Problem], strategy: Strategy) -> float:
+    """TensorRT-LLM's ``free_gpu_memory_fraction``: of what weights, buffers and a profiling run leave, the cache's share.
+
+    The largest, in thousandths, with which no GPU uses more than gpu_memory_utilization by the answer's count of what lies
+    beside the cache.
+
+    Raises:
+        ProblemError: nothing is left for the cache under that limit.
+    """
+    limit, found = Fraction(str(usable_share(problems))), []
+    for problem, stage in zip(problems, held_by_stage(problems, strategy), strict=True):
+        memory = problem.hardware.gpu.memory_bytes
+        beside = sum(stage.values()) - stage["KV cache"]
+        found.append((limit * memory - beside) / (memory - beside) if beside < memory else Fraction(0))
+    share = floor(min(found) * STEPS)
+    if share < 1:
+        raise ProblemError(
+            "requirements.gpu_memory_utilization",
+            f"{float(limit):g} leaves nothing for the KV cache on one of the GPUs",
+        )
+    return share / STEPS

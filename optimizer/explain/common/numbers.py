@@ -50,3 +50,8 @@ def listing(words: list[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     return ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def is_share(unit: str) -> bool:
+    """Whether a unit is "of something": its figures are shares, said in percent."""
+    return unit.startswith("of ")

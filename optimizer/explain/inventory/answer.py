@@ -22,6 +22,7 @@ def inventory_sentences(problem: InventoryProblem, answer: InventoryAnswer, foun
     if not answer.pools:
         return _nothing(problem, answer, found)
     said = [_pools(problem, answer)]
+    said += _price(answer)
     said += _objective(problem, answer, found)
     said += [_loss(problem, loss) for loss in answer.losses]
     said += _reliability(problem, answer)
@@ -30,9 +31,11 @@ def inventory_sentences(problem: InventoryProblem, answer: InventoryAnswer, foun
 
 
 def behind(problem: InventoryProblem, answer: InventoryAnswer, optimum: InventoryAnswer) -> float:
-    """By how much an answer is behind the optimum in what its preset puts first: GPUs, or tokens/s; 0 where it puts nothing first."""
+    """By how much an answer is behind the optimum in what its preset puts first (GPUs, price, tokens/s); 0: nothing comes first."""
     if problem.objective.preset == "fewest-gpus":
         return answer.gpus_used - optimum.gpus_used
+    if problem.objective.preset == "cheapest":
+        return (answer.price_per_hour or 0.0) - (optimum.price_per_hour or 0.0)
     if problem.objective.preset == "throughput":
         return (optimum.peak_tokens_per_s or 0.0) - (answer.peak_tokens_per_s or 0.0)
     return 0
@@ -79,6 +82,8 @@ def beside_sentence(
 def _of_tier(problem: InventoryProblem, amount: float) -> str:
     if problem.objective.preset == "fewest-gpus":
         return count(round(amount), "GPU")
+    if problem.objective.preset == "cheapest":
+        return f"{amount:,.2f} per hour"
     return f"{amount:,.0f} tokens/s"
 
 
@@ -128,6 +133,23 @@ def _stages(pool: Pool) -> str:
     return ", ".join(said) + "; "
 
 
+def _first(problem: InventoryProblem) -> str:
+    """What the preset puts before the time."""
+    return {
+        "cheapest": " (the lowest price first, then the time)",
+        "fewest-gpus": " (the fewest GPUs first, then the time)",
+    }.get(problem.objective.preset, "")
+
+
+def _price(answer: InventoryAnswer) -> list[str]:
+    """What the GPUs in use cost, where that is known."""
+    if answer.price_per_hour is None:
+        return []
+    tokens = answer.price_per_million_output_tokens
+    of_tokens = "" if tokens is None else f", {tokens:,.2f} for a million output tokens"
+    return [f"The GPUs in use cost {answer.price_per_hour:,.2f} an hour{of_tokens}."]
+
+
 def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: InventoryFound) -> list[str]:
     objective, mean = answer.objective, answer.request_mean_ms
     if objective is None or mean is None:
@@ -141,15 +163,20 @@ def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: Invent
     }.get(answer.status, "")
     if not answer.verification.passed:
         proof = "which the verification does not confirm"
+    name = f"'{problem.objective.preset}'{_first(problem)}"
     said = [
-        f"Objective '{problem.objective.preset}': {milliseconds(objective.value)} expected per request over failure states "
+        f"Objective {name}: {milliseconds(objective.value)} expected per request over failure states "
         f"(an unserved request counts {milliseconds(w.penalty_ms * w.unserved)}), {proof}. "
         f"With everything up a request takes {milliseconds(mean)} in the mean.",
         *cheaper_lost(w, w.latency * mean),
     ]
     if answer.status == "optimal" and answer.gpus_used < answer.gpus_free:
         if found.ties_settled:
-            said.append("No set of instances with fewer GPUs reaches the same whole millisecond.")
+            said.append(
+                "No set of instances that costs less, or as much with fewer GPUs, reaches the same whole millisecond."
+                if problem.priced
+                else "No set of instances with fewer GPUs reaches the same whole millisecond."
+            )
         else:
             said.append("Whether fewer GPUs reach the same whole millisecond was not settled in the time.")
     return said

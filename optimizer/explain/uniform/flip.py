@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from optimizer.explain.common.numbers import is_share
 from optimizer.explain.uniform.switch import best, knobs, narrowed, outward
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
@@ -88,7 +89,7 @@ def _penalty(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
 
 def _flip_words(words: str, unit: str, now: float, inside: float, outside: float, there: Winner) -> str:
     def said(value: float) -> str:
-        if unit.startswith("of "):
+        if is_share(unit):
             return f"{value:.1%} {unit}"
         return f"{value:,.0f} {unit}" if value >= 10_000 else f"{value:,.6g} {unit}"
 

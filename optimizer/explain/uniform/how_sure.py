@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from optimizer.explain.common.numbers import listing
+from optimizer.explain.common.numbers import is_share, listing
 from optimizer.explain.uniform.choice import winners_confirmed
 from optimizer.explain.uniform.switch import Knob, Switch, find_switch, knobs
 from optimizer.facts.problem import Problem
@@ -112,7 +112,7 @@ def _there(switch: Switch) -> str:
 
 
 def _value(knob: Knob, value: float) -> str:
-    if knob.unit.startswith("of "):
+    if is_share(knob.unit):
         return f"{value:.1%} {knob.unit}"
     if knob.whole:
         return f"{int(value):,} {knob.unit}"

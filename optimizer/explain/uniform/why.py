@@ -5,6 +5,7 @@ from __future__ import annotations
 from optimizer.explain.common.numbers import amount, count, listing, milliseconds
 from optimizer.explain.uniform.outside import NOT_TRIED, fields_outside
 from optimizer.explain.uniform.workload import workload_sentences
+from optimizer.facts.demand import FEWEST
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Alternative, Answer, Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.search.uniform.quantities import ObjectiveWeights
@@ -114,6 +115,8 @@ def _growth(problem: Problem, strategy: Strategy, metrics: Metrics) -> str:
 
 
 PRESET_SENTENCES = {
+    "cheapest": "Preset cheapest asks for the lowest price per hour first, then for the shortest time; all GPUs here cost the same, so "
+    "the fewest are the cheapest.",
     "throughput": "Preset throughput asks for the most tokens/s with every slot taken; the limits hold at the stated load, not "
     "at that peak. Preset capacity asks for the most requests/s within the limits.",
 }
@@ -202,7 +205,7 @@ def alternative_sentence(alternative: Alternative, best: Strategy, metrics: Metr
 def _asked_first(alternative: Alternative, best: Strategy, metrics: Metrics, preset: str) -> str:
     """What the runner-up lacks of that which the preset asks for before time; empty where time decides."""
     more = alternative.strategy.gpus - best.gpus
-    if preset == "fewest-gpus" and more > 0:
+    if preset in FEWEST and more > 0:
         return f"uses {count(more, 'GPU')} more, and the objective asks for the fewest first"
     lacks = metrics.peak_tokens_per_s - alternative.metrics.peak_tokens_per_s
     if preset == "throughput" and lacks > 0:
@@ -232,7 +235,7 @@ def beside_sentence(
     if not feasible:
         return f"The best strategy that keeps every rule is {best}: {value:,.0f} ms per request."
     preset, lead = problem.objective.preset, objective.value - value
-    if preset == "fewest-gpus" and strategy.gpus != optimum.strategy.gpus:
+    if preset in FEWEST and strategy.gpus != optimum.strategy.gpus:
         ahead = optimum.strategy.gpus < strategy.gpus
         by = f"{count(abs(strategy.gpus - optimum.strategy.gpus), 'GPU')} fewer"
     elif preset == "throughput" and metrics.peak_tokens_per_s != optimum.metrics.peak_tokens_per_s:

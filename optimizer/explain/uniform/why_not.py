@@ -21,6 +21,7 @@ from optimizer.explain.uniform.outside import NOT_TRIED, fields_outside
 from optimizer.explain.uniform.repair import changed_stated, find_repairs
 from optimizer.explain.uniform.why import TERM_WORDS
 from optimizer.explain.uniform.wide import WideSearch
+from optimizer.facts.demand import FEWEST
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Change, Conflict, Fixed, Repair, Strategy, Verification
@@ -160,7 +161,7 @@ def _worse(
     """(the term that decides, sentences)."""
     best_name = top.strategy.label
     preset = problem.objective.preset
-    if foil.tiers[0] != top.tiers[0] and preset == "fewest-gpus":
+    if foil.tiers[0] != top.tiers[0] and preset in FEWEST:
         more = foil.strategy.gpus - top.strategy.gpus
         return "GPUs in use", [
             f"{name} uses {foil.strategy.gpus} GPUs, {more} more than {best_name}; the preset asks for the fewest first."

@@ -23,6 +23,7 @@ from optimizer.explain.uniform.conflict import plainness
 from optimizer.explain.uniform.conflict_words import member_words
 from optimizer.explain.uniform.relaxations import make
 from optimizer.explain.uniform.wide import WideSearch, smallest
+from optimizer.facts.demand import FEWEST
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
@@ -96,10 +97,10 @@ def why_this(problem: Problem, stated: Stated) -> WhyThis:
 def _against(wide: WideSearch, top: Winner) -> tuple[Against, ...]:
     preset = wide.problem.objective.preset
     value = top.tiers[1]
-    if preset not in ("throughput", "fewest-gpus", "capacity"):
+    if preset not in ("throughput", "capacity", *FEWEST):
         return (_tier(wide, "the objective", lambda quantities, slots: objective_by_slots(quantities, slots) < value),)
     first = top.tiers[0]
-    if preset == "fewest-gpus":
+    if preset in FEWEST:
         name = "fewer GPUs"
 
         def ahead(quantities: Quantities, slots: Ints) -> Bools:
@@ -223,10 +224,10 @@ def _worths(problem: Problem, stated: Stated, top: Winner) -> list[Worth]:
 def _first_gain(problem: Problem, top: Winner, there: Winner | None) -> tuple[float | None, str]:
     """Gain in the tier before the objective, where the preset has one."""
     preset = problem.objective.preset
-    if there is None or preset not in ("throughput", "fewest-gpus", "capacity"):
+    if there is None or preset not in ("throughput", "capacity", *FEWEST):
         return None, ""
     gain = top.tiers[0] - there.tiers[0]
-    if preset == "fewest-gpus":
+    if preset in FEWEST:
         return float(gain), "GPUs"
     if preset == "capacity":
         return gain * RATE_STEP_PER_S, "requests/s"

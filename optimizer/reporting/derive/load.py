@@ -180,7 +180,7 @@ def _latencies(subject: Subject, n50: int, n99: int) -> None:
         "max(base, min(base + max(w, pair), cap)), base = prefill of the longest prompt at n99",
         f"max({ms(p99)}, min({ms(p99)} + {late}, {full}))", [last, "wait-99", "occupancy", f"round-n{n99}"],
     )  # fmt: skip
-    engine = subject.constants.engines[subject.problem.engine]
+    engine = subject.constants.engine(subject.problem.engine, subject.problem.engine_version)
     start = f"{ms(engine.start_ms)} + {number(engine.admit_steps)}"
     if subject.corrected:
         ledger.given(

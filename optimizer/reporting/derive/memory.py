@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimizer.costs.memory import EXPERT_CHUNK, memory_budget_bytes, most_sequences
+from optimizer.costs.memory import EXPERT_CHUNK, WIDE, memory_budget_bytes, most_sequences
 from optimizer.costs.occupancy import in_flight
 from optimizer.costs.parameters import KV_BYTES, VOCABULARY_PADDING
 from optimizer.engines.memory import overhead_on
@@ -130,13 +130,12 @@ def _shared_terms(subject: Subject) -> None:
     _activations(subject, int(memory.activations[0, column]))
     _sampling(subject, int(memory.logits(subject.strategy.max_num_seqs).max()), int(memory.activations[0, column]))
     known = overhead_on(subject.problem)
-    several = subject.instance_gpus > 1
-    shared = known.communication.value if several and "communication" in known.counts else 0
-    beside = "none: it stands before the engine measures" if several else "none: the GPU works alone"
+    shared = int(memory.communication[0, column])
+    beside = "none: the GPU works alone" if subject.instance_gpus == 1 else "none: it stands before the engine measures"
     ledger.given(
         "communication buffers",
         "Communication buffers of one GPU",
-        shared * MIB,
+        shared,
         "B",
         "communication_mib of the engine" if shared else beside,
     )
@@ -196,10 +195,13 @@ def _sampling(subject: Subject, found: int, activations: int) -> None:
     hidden = f"{number(budget)} tokens × 2 B × {number(model.hidden_size)}"
     results = _images(subject)[1]
     hidden += f" + {results}" if results else ""
+    copies = _expert_copies(subject) if known.keeps_expert_copies else ""
+    hidden += f" + {copies}" if copies else ""
+    beside = "hidden states + workspaces of experts" if copies else "hidden states"
     subject.ledger.derive(
         "logits",
         "Sampling of the most sequences allowed beyond the activations, on GPUs of the last stage",
-        "max(0, sequences × vocabulary × bytes per logit + hidden states − activations)",
+        f"max(0, sequences × vocabulary × bytes per logit + {beside} − activations)",
         f"max(0 B, {sequences} × {each} + {hidden} − {byte(activations)})",
         found,
         "B",
@@ -218,12 +220,27 @@ def _images(subject: Subject) -> tuple[str, str]:
     return tower, f"{number(items)} × {number(run.item_tokens)} × 2 B × {number(run.token_values)}"
 
 
+def _expert_copies(subject: Subject) -> str:
+    """What experts of 8 or 16 bits keep of the tokens they work on, as arithmetic; nothing where they keep nothing."""
+    model = subject.model
+    if not model.experts or model.expert_format not in WIDE:
+        return ""
+    per_token = max(kind.experts_per_token for kind in model.kinds)
+    cut = (1 if subject.shape.ep > 1 else subject.shape.tp) * subject.shape.slice_ranks
+    hidden, width = number(model.hidden_size), f"{number(model.expert_ffn_width)} / {cut}"
+    tokens = min(subject.problem.search.max_num_batched_tokens * subject.shape.engine_ranks, EXPERT_CHUNK)
+    return f"{number(tokens)} × {per_token} × 2 B × (max({hidden}, 2 × {width}) + max({hidden}, {width}))"
+
+
 def _widest(subject: Subject) -> str:
     """The widest intermediate result, values per token, as arithmetic."""
     model, tp, ep = subject.model, subject.shape.tp, subject.shape.ep
     kv = 0 if model.mla else model.kv_heads
     options = [f"({model.attention_heads} + 2 × {kv}) × {model.head_dim} / {tp}"]
     options += [f"3 × {number(width)} / {tp}" for width in model.ffn_widths]
+    options += [
+        f"{number(width)} / {tp}" for width in sorted({kind.worked_values_per_token for kind in model.kinds} - {0})
+    ]
     if model.experts:
         per_token = max(kind.experts_per_token for kind in model.kinds)
         width = f"{number(model.expert_ffn_width)} / {(1 if ep > 1 else tp) * subject.shape.slice_ranks}"

@@ -60,7 +60,7 @@ def _peak(subject: Subject) -> None:
     if subject.corrected or work.mixed:
         ledger.given(f"residence-n{best}", title, residence, "ms", f"{MODEL}, section {9 if subject.corrected else 3}")
     else:
-        engine = subject.constants.engines[subject.problem.engine]
+        engine = subject.constants.engine(subject.problem.engine, subject.problem.engine_version)
         derive_round(subject, best)
         ledger.derive(
             f"residence-n{best}", title, "start + admission steps × round + prefill + (output − 1) × time per output token",

@@ -9,6 +9,7 @@ from optimizer.reporting.document import Block, Cell, Column, Figure, Picture, S
 from optimizer.reporting.ledger import ms, number
 from optimizer.reporting.subject import Subject
 from optimizer.results.answer import PredictionIntervals, RuleResult
+from optimizer.results.rule_groups import survived_level
 
 NAMES = {"prefill": "Prefill", "ttft": "Time to first token", "tpot": "Time per output token (decode)"}
 FROM_METRICS = ("max_batch", "min_batch", "concurrency", "request_rate", "memory", "tpot_full_batch")
@@ -17,7 +18,7 @@ FROM_METRICS = ("max_batch", "min_batch", "concurrency", "request_rate", "memory
 def performance_section(subject: Subject) -> Section:
     """The table of requirements, then latencies that nothing was asked of, and the simulation."""
     rows = [_latency(subject, metric, percentile) for metric in NAMES for percentile in (50, 99)]
-    others = [rule for rule in subject.answer.rules if rule.id in FROM_METRICS or rule.id.startswith("survive_")]
+    others = [rule for rule in subject.answer.rules if rule.id in FROM_METRICS or survived_level(rule.id)]
     columns = (
         Column("requirement", "Requirement"), Column("target", "Target", right=True), Column("predicted", "Predicted", right=True),
         Column("interval", "5–95 % of measurements", right=True), Column("simulated", "Simulated ± 95 %", right=True),

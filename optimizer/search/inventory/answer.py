@@ -63,9 +63,10 @@ def answer_with(
     parts = [
         (problem.groups[group], part, e.count) for e in best.plan.entries for group, part in parts_of(candidates, e)
     ]
-    price = None
-    if all(group.price_per_gpu_hour is not None for group, _, _ in parts):
-        price = float(sum(count * part.gpus * (group.price_per_gpu_hour or 0.0) for group, part, count in parts))
+    from optimizer.search.uniform.evaluate import bill
+
+    tokens = demand * problem.workload.output_tokens
+    spent = bill([(group, count * part.gpus) for group, part, count in parts], tokens * value.availability)
     losses = tuple(losses_of(problem, candidates, best))
     return InventoryAnswer(
         problem=problem.name,
@@ -83,11 +84,11 @@ def answer_with(
         gpus_used=used,
         gpus_free=problem.gpus,
         request_mean_ms=best.split.mean_ms,
-        tokens_per_s=demand * problem.workload.output_tokens,
+        tokens_per_s=tokens,
         peak_tokens_per_s=sum(candidate_of(candidates, e).peak * e.count for e in best.plan.entries)
         / MICRO
         * problem.workload.output_tokens,
-        price_per_hour=price,
+        **spent,
         rules=tuple(rules_of(problem, candidates, best, losses, used)),
         losses=losses,
         reliability=Reliability(

@@ -16,6 +16,7 @@ from optimizer.costs.shapes import Bools
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.answer import Fixed
+from optimizer.results.rule_groups import survived_level
 from optimizer.search.inventory.candidate import MICRO, InstanceCandidate, StagePart, in_one_rack, kind_key
 from optimizer.search.inventory.curves import Curves
 from optimizer.search.inventory.group_types import GroupType, OneGroup, Wanted
@@ -84,12 +85,12 @@ class Candidates:
         if problem.serving != "joint":
             raise ProblemError(
                 "serving",
-                f"{problem.serving} is taken by optimizer solve and optimizer check; for this question state serving: joint",
+                f"{problem.serving} with cluster: is taken by optimizer solve and check; for this question state serving: joint",
             )
         self.problem = problem
         self._fixed, self._known = fixed or Fixed(), known or KnownTables(keep_times=False)
         # Losses are no matter of one instance: rules about them change no candidate.
-        rules = sorted(rule for rule in problem.search.disabled_rules if not rule.startswith("survive_"))
+        rules = sorted(rule for rule in problem.search.disabled_rules if survived_level(rule) is None)
         self._limits = (
             *rules,
             problem.requirements.model_dump_json(),

@@ -119,9 +119,10 @@ class Proofs(Rounds):
         if self.best is None or not self._fewest(self._again(self.best)):
             return False
         master.model.add(master.theta + master.gpus_ns() <= self.best.whole_ms * NS_PER_MS)
-        master.model.minimize(master.gpus)
+        spent = self._spent(master)
+        master.model.minimize(spent)
         solver, status = self._solve(master)
-        return status == "optimal" and int(solver.value(master.gpus)) >= self.best.plan.gpus(self.candidates)
+        return status == "optimal" and int(solver.value(spent)) >= self._spent_by(self.best.plan)
 
     def _again(self, best: Placed) -> Master:
         """The model of the candidates that no other beats, with the cuts so far and what is known of the best plan."""

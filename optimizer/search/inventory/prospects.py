@@ -52,7 +52,7 @@ class Prospects:
         return result
 
     def part(self, chosen: Bools) -> Prospects:
-        """Some of them."""
+        """The prospects where ``chosen``, (N,), is true."""
         return Prospects(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 

@@ -19,15 +19,15 @@ from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.cuts import FINE, Cuts
 from optimizer.search.inventory.exact_placing import NotSettledError
 from optimizer.search.inventory.found import InventoryFound, Placed, Start
-from optimizer.search.inventory.master import Master
+from optimizer.search.inventory.master import Master, price_micro
 from optimizer.search.inventory.placer import Placer, Serves
-from optimizer.search.inventory.plan import Plan, candidate_of
+from optimizer.search.inventory.plan import Plan, candidate_of, parts_of
 from optimizer.search.inventory.valuation import Valuation
 from optimizer.search.uniform.solve import Progress
 
 RESOLUTION_NS = NS_PER_MS
 """Objectives are compared in whole milliseconds, rounded up."""
-TIERS = ("fewest-gpus", "throughput")
+TIERS = ("fewest-gpus", "cheapest", "throughput")
 """Presets that put something before the objective."""
 MOST_ROUNDS = 4_000
 MOST_REFUSED = 300
@@ -128,12 +128,27 @@ class Rounds:
         preset = self.problem.objective.preset
         if preset not in TIERS:
             return None
-        return master.gpus if preset == "fewest-gpus" else -(master.peak)
+        return {"fewest-gpus": master.gpus, "cheapest": master.price}.get(preset, -(master.peak))
 
     def _tier_value(self, master: Master, plan: Plan) -> int:
         if self.problem.objective.preset == "fewest-gpus":
             return plan.gpus(self.candidates)
+        if self.problem.objective.preset == "cheapest":
+            return self._price_of(plan)
         return -sum(candidate_of(self.candidates, entry).peak * entry.count for entry in plan.entries)
+
+    def _price_of(self, plan: Plan) -> int:
+        """Price per hour of the GPUs that a plan uses, millionths."""
+        parts = ((group, part.gpus * e.count) for e in plan.entries for group, part in parts_of(self.candidates, e))
+        return sum(price_micro(self.problem, group) * gpus for group, gpus in parts)
+
+    # What breaks a tie within a whole millisecond: the price where every group states one, then the GPUs in use.
+    def _spent(self, master: Master) -> Any:
+        return master.price * (self.problem.gpus + 1) + master.gpus if self.problem.priced else master.gpus
+
+    def _spent_by(self, plan: Plan) -> int:
+        gpus = plan.gpus(self.candidates)
+        return self._price_of(plan) * (self.problem.gpus + 1) + gpus if self.problem.priced else gpus
 
     def _minimise(self, master: Master, expression: Any) -> Status:
         """The least value of an expression over plans that can be placed; the plan becomes the best one."""
@@ -214,13 +229,13 @@ class Rounds:
         master.at_least_for(placed.plan, math.floor(exact * NS_PER_MS))
 
     def _fewest(self, master: Master) -> bool:
-        """Among plans of the same whole millisecond the one with the fewest GPUs; whether that is proved."""
+        """Among plans of the same whole millisecond the cheapest, or, without prices, that with the fewest GPUs; whether it is proved."""
         if self.best is None:
             return False
         master.model.add(master.theta + master.gpus_ns() <= self.best.whole_ms * NS_PER_MS)
         target = self.best.whole_ms
         while self.rounds < MOST_ROUNDS and not self._late():
-            master.model.minimize(master.gpus)
+            master.model.minimize(self._spent(master))
             master.hint(self.best.plan)
             solver, status = self._solve(master)
             if status == "infeasible":
@@ -228,7 +243,7 @@ class Rounds:
             if status == "unknown":
                 return False
             plan = master.plan(solver)
-            if plan.gpus(self.candidates) >= self.best.plan.gpus(self.candidates):
+            if self._spent_by(plan) >= self._spent_by(self.best.plan):
                 return status == "optimal"
             placed = self._place(plan)
             if placed is not None and placed.whole_ms <= target:
@@ -242,6 +257,13 @@ class Rounds:
                 self._tell(master, placed)
             self._report()
         return False
+
+    def value_of(self, plan: Plan) -> Placed | None:
+        """Any plan placed and valued; None where it breaks a rule, finds no room or could not be settled."""
+        try:
+            return self._placer.place(plan)
+        except NotSettledError:
+            return None
 
     def _place(self, plan: Plan) -> Placed | None:
         """The plan placed, shared out and valued; None where it breaks a rule or finds no room."""

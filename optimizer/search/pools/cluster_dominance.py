@@ -19,7 +19,7 @@ MOST = 4000
 """Options of one kind that are compared with each other; more are all kept."""
 
 
-def not_beaten(columns: ClusterColumns, side: int, kept: Ints, rules: Sequence[str]) -> Bools:
+def not_dominated(columns: ClusterColumns, side: int, kept: Ints, rules: Sequence[str]) -> Bools:
     """Which of the options stay, (K,)."""
     options = columns.options
     stays = np.ones(len(kept), dtype=np.bool_)
@@ -87,8 +87,8 @@ def _front(less: Ints) -> Bools:
     for position in range(count):
         if stays[position]:
             later = sorted_columns[:, position + 1 :]
-            beaten = (sorted_columns[:, position : position + 1] <= later).all(axis=0)
-            stays[position + 1 :] &= ~beaten
+            dominated = (sorted_columns[:, position : position + 1] <= later).all(axis=0)
+            stays[position + 1 :] &= ~dominated
     found = np.empty(count, dtype=np.bool_)
     found[order] = stays
     return found

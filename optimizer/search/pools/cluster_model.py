@@ -19,7 +19,7 @@ from optimizer.facts.inventory import InventoryProblem
 from optimizer.search.common.scale import NS_PER_MS, limit_ns
 from optimizer.search.common.solver import cp_model
 from optimizer.search.pools.cluster_columns import ClusterColumns
-from optimizer.search.pools.cluster_dominance import not_beaten
+from optimizer.search.pools.cluster_dominance import not_dominated
 from optimizer.search.pools.losses import LossCase, loss_cases
 from optimizer.search.pools.model import SENTENCES
 from optimizer.search.pools.options import PARTS
@@ -79,7 +79,7 @@ class ClusterModel:
         self.model: Any = cp_model.CpModel()
         masks = own_masks(columns, self.rules) if only is None else only
         self.kept = [
-            kept[not_beaten(columns, side, kept, self.rules)]
+            kept[not_dominated(columns, side, kept, self.rules)]
             for side, kept in enumerate(np.flatnonzero(mask) for mask in masks)
         ]
         self.of = [

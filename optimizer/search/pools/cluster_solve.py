@@ -86,7 +86,7 @@ def picked_of(model: ClusterModel, solver: Any) -> Picked:
     return Picked((tuple(sides[0]), tuple(sides[1])), shared)
 
 
-TIERS = {"fewest-gpus": ["gpus"], "throughput": ["peak"], "least-price": ["price"]}
+TIERS = {"fewest-gpus": ["gpus"], "throughput": ["peak"], "cheapest": ["price"]}
 CORE = 40
 """Options a side that an answer is first looked for among; where that settles nothing, three times as many."""
 SMALL = 120

@@ -86,7 +86,7 @@ def best(problem: Problem, fixed: FixedPools, columns: PoolColumns | None, clock
     proved = True
     pair: RowPair | None = None
     bound: int | None = None
-    tiers = {"fewest-gpus": ["gpus"], "throughput": ["peak"]}.get(preset, [])
+    tiers = {"fewest-gpus": ["gpus"], "cheapest": ["gpus"], "throughput": ["peak"]}.get(preset, [])
     for tier in [*tiers, "value", "gpus", "spread"]:
         model = _model(problem, fixed, columns, rules, rate)
         for name, value in held:

@@ -14,6 +14,7 @@ import numpy as np
 
 from optimizer.costs.failures import STATES
 from optimizer.costs.shapes import Bools, Ints
+from optimizer.facts.demand import FEWEST
 from optimizer.results.answer import Fixed
 from optimizer.search.common.scale import NEVER_NS
 from optimizer.search.common.solver import cp_model
@@ -205,7 +206,7 @@ class Model:
             steps, fewest = capacity(self.quantities, self.most_slots)
             self.model.add(self.slots >= self.of_row(fewest))
             before = [-self.of_row(steps)]
-        elif preset == "fewest-gpus":
+        elif preset in FEWEST:
             before = [self.of_row(self.space.gpus)]
         rank = tie_rank(self.space)[self.rows].argsort().argsort()
         by_row = np.zeros(self.space.rows, dtype=np.int64)

@@ -12,6 +12,7 @@ from optimizer.costs.failures import STATES
 from optimizer.costs.load import LoadPoints
 from optimizer.costs.shapes import Ints
 from optimizer.facts.hardware import HardwareFacts
+from optimizer.facts.inventory import NodeGroup
 from optimizer.facts.workload import KV_BLOCK_TOKENS
 from optimizer.results.answer import Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.search.common.scale import NEVER_NS, bytes_up, milliseconds, time_ns
@@ -128,7 +129,7 @@ class Bill(TypedDict):
     kwh_per_million_output_tokens_at_most: float | None
 
 
-def bill(used: Sequence[tuple[HardwareFacts, int]], served_tokens_per_s: float) -> Bill:
+def bill(used: Sequence[tuple[HardwareFacts | NodeGroup, int]], served_tokens_per_s: float) -> Bill:
     """What the GPUs in use cost and draw, in all and for a million output tokens, by the names of the metrics.
 
     Args:

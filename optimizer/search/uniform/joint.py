@@ -14,6 +14,7 @@ import numpy as np
 
 from optimizer.costs.failures import STATES
 from optimizer.costs.shapes import Bools, Ints
+from optimizer.facts.demand import FEWEST
 from optimizer.search.common.solver import cp_model
 from optimizer.search.uniform.capacity import capacity
 from optimizer.search.uniform.rule import Choice
@@ -114,7 +115,7 @@ class _Joint:
     def _first(self, most: list[Ints]) -> list[Any]:
         """The preset's own tier; a row's peak throughput is reached with enough sequences."""
         preset = self.machines[0].part.problem.objective.preset
-        if preset == "fewest-gpus":
+        if preset in FEWEST:
             gpus = [machine.part.space.gpus for machine in self.machines]
             return [self._sum(lambda machine, row: gpus[machine][row])]
         if preset not in ("throughput", "capacity"):

@@ -18,6 +18,7 @@ from optimizer.costs.distinct import distinct
 from optimizer.costs.failures import STATES, DownStates
 from optimizer.costs.load import LoadPoints
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
+from optimizer.facts.demand import FEWEST
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
@@ -332,7 +333,7 @@ class _Counts:
         first = value
         if preset in ("throughput", "capacity"):
             first = first_tier(block, screen.most)
-        elif preset == "fewest-gpus":
+        elif preset in FEWEST:
             first = lower.space.gpus
         behind = first > bar[0]
         behind |= (first == bar[0]) & ((value > bar[1]) | ((value == bar[1]) & (lower.space.gpus > bar[2])))

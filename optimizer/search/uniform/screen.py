@@ -13,6 +13,7 @@ import numpy as np
 
 from optimizer.costs.failures import STATES
 from optimizer.costs.shapes import Bools, Ints
+from optimizer.facts.demand import FEWEST
 from optimizer.results.answer import Fixed
 from optimizer.search.uniform.capacity import capacity
 from optimizer.search.uniform.quantities import Quantities
@@ -100,7 +101,7 @@ def first_tier(quantities: Quantities, most: Ints) -> Ints:
     preset = quantities.problem.objective.preset
     if preset == "throughput":
         return -peak_completions(quantities, most)[0]
-    if preset == "fewest-gpus":
+    if preset in FEWEST:
         return quantities.space.gpus
     if preset == "capacity":
         return -capacity(quantities, most)[0]

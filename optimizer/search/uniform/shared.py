@@ -25,7 +25,7 @@ from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots
 from optimizer.search.uniform.space import build_space, tie_rank
 
-OWN_TIER = ("throughput", "fewest-gpus", "capacity")
+OWN_TIER = ("throughput", "fewest-gpus", "cheapest", "capacity")
 """Presets that put something before the objective."""
 MOST_RATES = 12
 FIRST_ROWS = 128

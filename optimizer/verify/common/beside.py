@@ -16,6 +16,8 @@ from optimizer.verify.common.groups import Group
 MEBIBYTE = 2**20
 TOKENS_OF_EXPERTS = 32 * 1024
 """Routed experts work on no more tokens at a time."""
+WORKSPACE_FORMATS = ("fp16", "bf16", "int8", "fp8")
+"""Formats of experts whose kernels keep workspaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ def beside_of(problem: Problem, group: Group, sampled: int | None = None) -> Bes
     for name, figure in (("context", known.context), ("cuda_graphs", known.cuda_graphs)):
         counted += figure.value if name in known.counts else 0
     together = known.communication.value * MEBIBYTE if "communication" in known.counts else 0
+    if not known.stages_communicate and group.tensor == group.ranks == 1:
+        together = 0
     logits = problem.model.vocabulary * exact(known.sampling_bytes)
     if known.activations_mib is not None:
         measured = known.activations_mib * MEBIBYTE
@@ -52,9 +56,23 @@ def beside_of(problem: Problem, group: Group, sampled: int | None = None) -> Bes
         return Beside(
             counted * MEBIBYTE, together, forward, 0
         )  # prompts in chunks: the run of older versions samples none
-    left = 2 * tokens * problem.model.hidden_size + results
+    left = Fraction(2 * tokens * problem.model.hidden_size + results)
+    if known.keeps_expert_copies:
+        left += _expert_workspaces(problem, group)
     run = ceil(min(sampled or sequences_sampled(problem), tokens) * logits + left)
     return Beside(counted * MEBIBYTE, together, forward, run - forward if run > forward else 0)
+
+
+def _expert_workspaces(problem: Problem, group: Group) -> Fraction:
+    """Bytes that kernels of wide experts keep between layers: one workspace for what goes in and up, one for what comes between and out."""
+    model = problem.model
+    if not model.experts or model.expert_format not in WORKSPACE_FORMATS:
+        return Fraction(0)
+    tokens = min(group.ranks * problem.search.max_num_batched_tokens, TOKENS_OF_EXPERTS)
+    copies = tokens * max(kind.experts_per_token for kind in model.kinds)
+    cut = group.slicing * (group.tensor if group.expert == 1 else 1)
+    inner, outer = Fraction(model.expert_ffn_width, cut), Fraction(model.hidden_size)
+    return copies * 2 * (max(outer, inner + inner) + max(outer, inner))
 
 
 def _images(problem: Problem, group: Group) -> tuple[Fraction, int]:
@@ -90,6 +108,7 @@ def _widest(problem: Problem, group: Group) -> Fraction:
     keys = 0 if model.mla else 2 * model.kv_heads
     widths = [Fraction((model.attention_heads + keys) * model.head_dim, t)]
     widths += [Fraction(3 * width, t) for width in model.ffn_widths]
+    widths += [Fraction(kind.worked_values_per_token) / t for kind in model.kinds if kind.worked_values_per_token]
     each = problem.search.max_num_batched_tokens
     together = each * group.ranks
     for chosen in {kind.experts_per_token for kind in model.kinds if kind.experts}:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from optimizer.facts.hardware import HardwareFacts
+from optimizer.facts.inventory import NodeGroup
 from optimizer.verify.common.arithmetic import decimal, exact
 
-Used = Sequence[tuple[HardwareFacts, int]]
+Used = Sequence[tuple[HardwareFacts | NodeGroup, int]]
 """Hardware and how many of its GPUs are in use."""
 
 

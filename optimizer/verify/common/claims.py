@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from optimizer.facts.demand import FEWEST
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed, Metrics, ObjectiveResult, RuleResult, Status, Strategy
 from optimizer.verify.common.arithmetic import decimal, exact, facts_of_costs
@@ -201,5 +202,5 @@ def check_objective(
     if status == "optimal":
         ledger.that("objective.bound", claimed.bound == claimed.value, claimed.value, claimed.bound)
         ledger.that("objective.gap", claimed.gap == 0, 0, claimed.gap)
-    elif status == "feasible" and problem.objective.preset not in ("throughput", "fewest-gpus", "capacity"):
+    elif status == "feasible" and problem.objective.preset not in ("throughput", "capacity", *FEWEST):
         ledger.that("objective.bound", claimed.bound <= claimed.value, f"at most {claimed.value}", claimed.bound)

@@ -1,6 +1,6 @@
 """Tokens of a prompt that are found in the cache, and tokens that a step yields where some are guessed.
 
-Other homes: ``facts/workload.py``, whose ``Prefix.cached`` and ``Speculation.yielded`` costs read; docs/model.md, section 3.
+Other home: ``facts/workload.py``, which costs read; docs/model.md, section 3.
 """
 
 from __future__ import annotations

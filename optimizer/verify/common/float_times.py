@@ -91,7 +91,11 @@ def shape_times(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages
 
 def _of_depth(problem: Problem, shapes: Sequence[ReplicaShape], stages: Stages, upto: int) -> ShapeTimes:
     """The same for shapes of equally many stages."""
-    work, engine, depth = problem.workload, facts_of_costs().engines[problem.engine], shapes[0].stages
+    work, engine, depth = (
+        problem.workload,
+        facts_of_costs().engine(problem.engine, problem.engine_version),
+        shapes[0].stages,
+    )
     b = np.arange(1, -(-upto // depth) + 1, dtype=np.float64)
     law = law_of(problem.requests)
     lengths = sorted({work.prompt_tokens, work.longest_prompt_tokens})

@@ -58,7 +58,7 @@ class ReplicaTimes:
         self._kinds = [(stage, held.count(stage), StageDecode(stage, group.ranks)) for stage in dict.fromkeys(held)]
         crossings = stages.sends(shape)
         self._send_slope, self._send_fixed = decimal(crossings.slope), decimal(crossings.fixed)
-        engine = facts_of_costs().engines[problem.engine]
+        engine = facts_of_costs().engine(problem.engine, problem.engine_version)
         self.start = decimal(exact(engine.start_ms))
         self.admit_steps = decimal(exact(engine.admit_steps))
         self._decoded: dict[int, list[tuple[int, Decimal]]] = {}

@@ -87,7 +87,10 @@ class Ceiling:
 
     def throughput(self) -> Floats:
         """m over a lower bound of R(m), requests/s, for m = 1, 2, …"""
-        work, engine = self._problem.workload, facts_of_costs().engines[self._problem.engine]
+        work, engine = (
+            self._problem.workload,
+            facts_of_costs().engine(self._problem.engine, self._problem.engine_version),
+        )
         stages = sum(self._counts)
         m = np.arange(1, chain_length(self._problem) + 1, dtype=np.float64)
         decode, prompt = self._decode(np.ceil(m / stages)), self._prompt()

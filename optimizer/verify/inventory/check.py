@@ -15,6 +15,7 @@ from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger, number
 from optimizer.verify.inventory.budget import PRICED_WITHIN_S, Budget, OutOfTime
 from optimizer.verify.inventory.claims import (
+    check_bill,
     check_losses,
     check_objective,
     check_reliability,
@@ -28,6 +29,7 @@ from optimizer.verify.inventory.instance import Instances
 from optimizer.verify.inventory.left_out import NOTHING, LeftOut
 from optimizer.verify.inventory.legality import check_placement
 from optimizer.verify.inventory.pools import Known, check_instance_rules, check_shares, know_pools
+from optimizer.verify.inventory.price_tier import TIERS
 from optimizer.verify.inventory.prices import CheckedPrices, multipliers
 from optimizer.verify.inventory.restarts import restarts_in_time
 from optimizer.verify.inventory.sample import DRAWS, Sampled, sample
@@ -172,7 +174,7 @@ class _Check:
             OutOfTime: there are too many shapes to price.
         """
         objective = self.answer.objective
-        if objective is None or not self.families or self.problem.objective.preset in ("fewest-gpus", "throughput"):
+        if objective is None or not self.families or self.problem.objective.preset in TIERS:
             return NOTHING
         within = self.budget.part(PRICED_WITHIN_S)
         # Shapes that take longer than that to price take longer still to enumerate: OutOfTime ends the proof.
@@ -241,6 +243,9 @@ class _Check:
         family_of = [index_of[instance.pool] for instance in placement.instances]
         members = members_of(self.site, placement.instances, family_of, levels)
         found = self._totals(self.problem, families, members)
+        reliable = answer.reliability
+        served = found.availability if found is not None else 1.0 if reliable is None else reliable.availability
+        check_bill(ledger, self.site, known, float(served), answer)
         if found is not None:
             check_objective(ledger, self.weights, found, used, answer)
             check_reliability(ledger, self.problem, found, answer.reliability)

@@ -55,7 +55,7 @@ def choices(
 
 
 class _ChoiceSearch:
-    """One enumeration."""
+    """Depth first over the shapes: how many of each stand on a node, while supplies and what is needed leave room."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class _ChoiceSearch:
         self._across = [0] * (wide.uses.shape[1] if wide is not None else 0)
 
     def run(self, need: Floats) -> Iterator[tuple[int, ...]]:
-        """All choices."""
+        """Every choice that may still reach ``need``, as counts by shape."""
         yield from self._add_wide(0, self._room, need)
 
     def _step(self) -> None:

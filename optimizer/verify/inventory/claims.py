@@ -12,6 +12,7 @@ from optimizer.results.answer import RuleResult
 from optimizer.results.inventory import InventoryAnswer, LossScenario, Reliability
 from optimizer.results.placement import PlacedInstance
 from optimizer.verify.common.arithmetic import decimal, exact
+from optimizer.verify.common.bill import bill_of
 from optimizer.verify.common.ledger import THOUSANDTH, TWO_NANOSECONDS, CheckLedger, near, number
 from optimizer.verify.inventory.losses import CheckedWorst, after_restarts, capacity_without, victims, worst_loss
 from optimizer.verify.inventory.pools import Known
@@ -172,17 +173,26 @@ def check_totals(
     ledger.rate("tokens_per_s", decimal(demand) * output, answer.tokens_per_s)
     peak, rounded = completed * output, len(known) * THOUSANDTH + completed * output * TWO_NANOSECONDS
     ledger.rate("peak_tokens_per_s", peak, answer.peak_tokens_per_s, rounded)
-    priced = [
-        (group.price_per_gpu_hour, one.pool.instances * gpus)
+    return sum(used), completed
+
+
+def check_bill(
+    ledger: CheckLedger, site: CheckedSite, known: Sequence[Known], served: float, answer: InventoryAnswer
+) -> None:
+    """Price and power, of which those of a million tokens count what is served, failures counted."""
+    workload = site.inventory.workload
+    counted = [
+        (group, one.pool.instances * gpus)
         for one in known
         for group, gpus in zip(one.groups, one.instance.gpus_of_segments, strict=True)
     ]
-    if any(price is None for price, _ in priced):
-        ledger.same("price_per_hour", None, answer.price_per_hour)
-    else:
-        price = sum((decimal(exact(p) * n) for p, n in priced if p is not None), Decimal(0))
-        ledger.that("price_per_hour", near(price, answer.price_per_hour, RATE_NOISE), price, answer.price_per_hour)
-    return sum(used), completed
+    tokens = decimal(exact(workload.requests_per_s)) * workload.output_tokens * decimal(exact(served))
+    for name, expected in bill_of(counted, tokens).items():
+        claimed = getattr(answer, name)
+        if expected is None:
+            ledger.same(name, None, claimed)
+        else:
+            ledger.that(name, near(expected, claimed, RATE_NOISE), expected, claimed)
 
 
 def check_objective(

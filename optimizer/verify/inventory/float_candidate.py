@@ -29,6 +29,7 @@ from optimizer.verify.inventory.left_out import NOTHING, LeftOut
 from optimizer.verify.inventory.multiplier import Multiplier
 from optimizer.verify.inventory.outlive import capacity_needed, left_over
 from optimizer.verify.inventory.places import carried_otherwise
+from optimizer.verify.inventory.price_tier import TIERS, price_of, price_of_answer
 from optimizer.verify.inventory.rates import MILLION
 from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.spread import Unfinished
@@ -147,6 +148,11 @@ class FloatCandidate:
         if preset == "fewest-gpus":
             questions.append((np.stack([*conditions, -sizes]), np.array([*needs, -(used - 1)])))
             conditions, needs = [*conditions, -sizes], [*needs, -used]
+        elif preset == "cheapest":
+            prices = np.array([price_of(self._inventory, one) for one in self._candidates], dtype=np.float64)
+            bill = price_of_answer(self._inventory, answer)
+            questions.append((np.stack([*conditions, -prices]), np.array([*needs, -(bill - 1)])))
+            conditions, needs = [*conditions, -prices], [*needs, -bill]
         elif preset == "throughput":
             questions.append((np.stack([*conditions, completes]), np.array([*needs, (peak + 1) / 1000])))
             conditions, needs = [*conditions, completes], [*needs, peak / 1000 - 1e-9]
@@ -220,7 +226,7 @@ class FloatCandidate:
 
     def _may_beat(self, counts: Sequence[int], answer: InventoryAnswer) -> bool:
         """The bound at every γ, for one choice; a better tier is not asked about the value."""
-        if answer.objective is None or self._inventory.objective.preset in ("fewest-gpus", "throughput"):
+        if answer.objective is None or self._inventory.objective.preset in TIERS:
             return True
         x = np.array(counts)
         all_up = float((self._gammas - self._plain @ x / float(self._demand)).max(initial=0.0))
@@ -237,6 +243,9 @@ class FloatCandidate:
         preset = self._inventory.objective.preset
         if preset == "fewest-gpus":
             ahead = answer.gpus_used - sum(candidate.gpus * n for candidate, n in chosen)
+        elif preset == "cheapest":
+            chosen_for = sum(price_of(self._inventory, candidate) * n for candidate, n in chosen)
+            ahead = price_of_answer(self._inventory, answer) - chosen_for
         elif preset == "throughput":
             ahead = math.floor(sum(candidate.completes * n for candidate, n in chosen) * 1000 * (1 - 1e-12)) - peak
         else:
@@ -249,7 +258,7 @@ class FloatCandidate:
 
     def _goal(self, answer: InventoryAnswer) -> float:
         """Milliseconds that a choice must reach to matter; infinite where a better tier is enough."""
-        if answer.objective is None or self._inventory.objective.preset in ("fewest-gpus", "throughput"):
+        if answer.objective is None or self._inventory.objective.preset in TIERS:
             return math.inf
         return answer.objective.value - 1
 

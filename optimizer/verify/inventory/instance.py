@@ -79,7 +79,7 @@ class Segment:
 
     @property
     def nodes(self) -> int:
-        """q."""
+        """q: nodes that these stages take."""
         return self.problem.hardware.nodes
 
 
@@ -119,12 +119,12 @@ class Instance:
 
     @property
     def ranks(self) -> int:
-        """d."""
+        """d: replicas that form the instance."""
         return self.shape.group.ranks
 
     @property
     def gpus(self) -> int:
-        """S."""
+        """S: GPUs of the instance, which fails as one."""
         return self.shape.instance_gpus
 
     @property

@@ -95,7 +95,9 @@ def interchangeable(site: CheckedSite) -> list[tuple[int, ...]]:
     found: dict[Hashable, list[int]] = {}
     for number, group in enumerate(site.inventory.groups):
         wide = tuple(sorted(level for level, _ in site.wide(group)))
-        key = likeness(group), group.nodes_together, group.rack_of(0) is None, wide
+        # Where the price comes first, GPUs of another price are other GPUs.
+        price = group.price_per_gpu_hour if site.inventory.objective.preset == "cheapest" else None
+        key = likeness(group), group.nodes_together, group.rack_of(0) is None, wide, price
         found.setdefault(key, []).append(number)
     return [tuple(members) for members in found.values()]
 

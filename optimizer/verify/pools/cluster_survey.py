@@ -129,7 +129,7 @@ def _tier(preset: str, claim: ClusterPair) -> float:
         return float(claim.gpus)
     if preset == "throughput":
         return -float(claim.peak())
-    if preset == "least-price":
+    if preset == "cheapest":
         return float(claim.price or 0)
     return 0.0
 
@@ -276,7 +276,7 @@ def _measure(preset: str) -> Callable[[PricedPart], float]:
     """What a part adds to what is bounded: GPUs or price where the preset puts them first, else the objective."""
     if preset == "fewest-gpus":
         return lambda part: float(part.gpus)
-    if preset == "least-price":
+    if preset == "cheapest":
         return lambda part: part.price
     return lambda part: part.value
 
@@ -285,7 +285,7 @@ def _most(preset: str, bar: float | None, tier: float | None) -> float:
     """What a pair that beats the claim may come to at most."""
     if bar is None or tier is None or preset == "throughput":
         return float("inf")
-    return tier + 1e-5 if preset in ("fewest-gpus", "least-price") else bar
+    return tier + 1e-5 if preset in ("fewest-gpus", "cheapest") else bar
 
 
 def _best_by_parts(parts: Sequence[PricedPart], of: Callable[[PricedPart], float]) -> list[float]:
@@ -463,7 +463,7 @@ def _tiers(preset: str, a: _Columns, b: _Columns) -> Floats:
     found: Floats = np.zeros((len(a.value), len(b.value)))
     if preset == "fewest-gpus":
         found = np.add.outer(a.gpus, b.gpus)
-    elif preset == "least-price":
+    elif preset == "cheapest":
         found = np.add.outer(a.price, b.price)
     elif preset == "throughput":
         found = -np.minimum.outer(a.peak, b.peak)

@@ -107,7 +107,7 @@ class PoolShape:
         self.shape = ReplicaShape(group, layers)
         self.stage: Stage = stages.of(group, layers)[0]
         self._step = StageDecode(self.stage, group.ranks)
-        engine = facts_of_costs().engines[problem.engine]
+        engine = facts_of_costs().engine(problem.engine, problem.engine_version)
         self.start, self.admit = decimal(exact(engine.start_ms)), decimal(exact(engine.admit_steps))
         self._rounds: list[Decimal] = []
         self._chains: dict[Fraction, DecodeRank | None] = {}

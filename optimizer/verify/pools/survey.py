@@ -13,6 +13,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.facts.demand import FEWEST
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.results.pools import FixedPool, FixedPools, PoolStrategy
@@ -63,7 +64,7 @@ class _Line:
 def tier_of(problem: Problem, pair: PoolsPair) -> Decimal:
     """What the preset puts before the objective; lower is better."""
     preset = problem.objective.preset
-    if preset == "fewest-gpus":
+    if preset in FEWEST:
         return Decimal(pair.gpus)
     if preset == "throughput":
         return -min(pair.peak())
@@ -290,7 +291,7 @@ def _judged(
         every = np.logical_and.reduce([left(a, losses - a) for a in range(losses + 1)])
         feasible &= np.where(apart, every, left(losses, losses)) if level == "node" else every
     tiers = np.zeros(values.shape)
-    if problem.objective.preset == "fewest-gpus":
+    if problem.objective.preset in FEWEST:
         tiers = gpus
     if problem.objective.preset == "throughput":
         tiers = -np.minimum.outer([line.peak for line in first], [line.peak for line in second])

@@ -113,7 +113,7 @@ def step_times(problem: Problem, strategy: Strategy) -> SimulatedStepTimes:
             slopes = [float(each.step.slope) for each in (stage, *longer)]
             built[stage] = _floats(stage, bends, slopes, shape.group.ranks, strategy.max_num_seqs)
     sent = sends(problem.hardware, shape.group.tensor, shape.stages, problem.model.hidden_size)
-    engine = facts_of_costs().engines[problem.engine]
+    engine = facts_of_costs().engine(problem.engine, problem.engine_version)
     return SimulatedStepTimes(
         stages=tuple(built[stage] for stage in held[0]),
         send_fixed=float(sent.fixed),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+from optimizer.facts.demand import FEWEST
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, CheckAnswer, Fixed, Strategy, Verification
 from optimizer.verify.common.arithmetic import decimal, sixty_digits
@@ -201,7 +202,7 @@ def _is_better(problem: Problem, rival: Candidate, claim: _Claim) -> bool:
 
 def _tier(problem: Problem, candidate: Candidate) -> Decimal:
     """What the preset puts before the objective; lower is better."""
-    if problem.objective.preset == "fewest-gpus":
+    if problem.objective.preset in FEWEST:
         return Decimal(candidate.row.gpus)
     if problem.objective.preset == "capacity":
         return -decimal(candidate.most_requests())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.facts.demand import FEWEST
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import sixty_digits
@@ -189,7 +190,7 @@ def judge_block(problem: Problem, block: Sequence[Row], slots: Ints, stages: Sta
         largest = slots == fitting[shape][:, None]
         rules.sure &= largest
         rules.maybe &= largest
-    elif problem.objective.preset == "fewest-gpus":
+    elif problem.objective.preset in FEWEST:
         tier = tier + np.array([[float(row.gpus)] for row in block])
     return BlockVerdict(rules.sure, rules.maybe, tier, value)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.facts.demand import FEWEST
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.verify.common.arithmetic import sixty_digits
@@ -211,7 +212,7 @@ class RangeSurvey:
             return peak_tier(self.problem, bounded.columns, self.fits, most[:, None])[:, 0]
         if preset == "capacity":
             return capacity_tier(self.fits.carried[ranges.shape], bounded.columns.replicas)
-        if preset == "fewest-gpus":
+        if preset in FEWEST:
             return (self.size[ranges.shape] * ranges.low).astype(np.float64)
         return np.zeros(len(ranges.shape))
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from optimizer.facts.demand import FEWEST
 from optimizer.facts.problem import Problem
 from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.candidate import planned
@@ -116,7 +117,7 @@ class Bounds:
             self._tier = peak_tier(problem, columns, fits, most[:, None])[:, 0]
         elif problem.objective.preset == "capacity":
             self._tier = capacity_tier(fits.carried[columns.shape], columns.replicas)
-        elif problem.objective.preset == "fewest-gpus":
+        elif problem.objective.preset in FEWEST:
             self._tier = columns.gpus.astype(np.float64)
 
     def pruned(self, bar: FloatBar) -> Bools:
@@ -264,6 +265,6 @@ class RowJudged:
             tier = peak_tier(problem, columns, self.fits, slots)
         elif problem.objective.preset == "capacity":
             tier = tier + capacity_tier(self.fits.carried[columns.shape], columns.replicas)[:, None]
-        elif problem.objective.preset == "fewest-gpus":
+        elif problem.objective.preset in FEWEST:
             tier = tier + columns.gpus[:, None]
         return tier, value

@@ -1,0 +1,148 @@
+"""NVIDIA Dynamo: a DynamoGraphDeployment with a frontend and a component for each pool.
+
+As the templates in ``dynamo/profiler/templates/dgd`` of the released ai-dynamo 1.6.1 package. Versions and sources:
+``docs/deploy.md``, section 10.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optimizer.deployment.command import Command
+from optimizer.deployment.kubernetes import ROLE, budgets, groups_of, labels_of, refuse_pods
+from optimizer.deployment.names import service_name
+from optimizer.deployment.options import SERVICE_PORT
+from optimizer.deployment.platforms import CACHE, NVIDIA
+from optimizer.deployment.pods import placed_where, weights_claim, weights_path
+from optimizer.deployment.service import Engine, Service
+from optimizer.facts.errors import ProblemError
+from optimizer.writing.quoting import kubernetes_word
+from optimizer.writing.yaml_text import yaml_text
+
+VERSION = "1.6.1"
+BUNDLED = {"vllm": "0.31.0", "sglang": "0.5.21"}
+"""The engine in its image: the requirements of the released package."""
+SECRET = "hf-token-secret"
+WEIGHTS = "/weights"
+"""Where the hub's cache is mounted: the user of Dynamo's images is not root."""
+OWN = {"--host": 1, "--port": 1, "--headless": 0}
+"""Flags of the engine's own server, whose place Dynamo's takes → words after them."""
+JOINED = {
+    "--nnodes": 1, "--node-rank": 1, "--master-addr": 1, "--master-port": 1, "--dist-init-addr": 1, "--data-parallel-rpc-port": 1,
+}  # fmt: skip
+"""Flags that join the nodes of an instance, which Dynamo's operator adds itself."""
+
+
+def dynamo_files(service: Service) -> dict[str, str]:
+    """File names and contents.
+
+    Raises:
+        ProblemError: the GPUs are not NVIDIA's, pods cannot be told apart, or an instance has unequal parts.
+    """
+    if any(service.platform(engine) is not NVIDIA for engine in service.engines):
+        raise ProblemError("--target", "dynamo: its images are for NVIDIA GPUs; --target kubernetes takes others")
+    groups = groups_of(service)
+    refuse_pods(service, groups)
+    app, namespace = service_name(service.name), service.options.namespace
+    claim = f"{app}-weights"
+    graph = {
+        "apiVersion": "nvidia.com/v1beta1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": {"name": app, "namespace": namespace, "labels": labels_of(app, "engine")},
+        "spec": {
+            "backendFramework": service.options.engine,
+            "components": [_frontend(service), *(_workers(service, app, engines, claim) for engines in groups)],
+        },
+    }
+    documents = [weights_claim(service, claim, labels_of(app, "weights")), graph, *budgets(service, app)]
+    return {"dynamo.yaml": yaml_text(*documents, title=f"{service.title}; for Dynamo {VERSION}")}
+
+
+def image(service: Service) -> str:
+    """The image of frontend and workers: as stated, else Dynamo's own for the engine."""
+    return service.options.image or f"nvcr.io/nvidia/ai-dynamo/{service.options.engine}-runtime:{VERSION}"
+
+
+def _frontend(service: Service) -> dict[str, Any]:
+    container = {
+        "name": "main",
+        "image": image(service),
+        "command": ["python3", "-m", "dynamo.frontend"],
+        "args": ["--http-port", str(SERVICE_PORT), "--router-mode", "round-robin"],
+        "envFrom": [{"secretRef": {"name": SECRET, "optional": True}}],
+    }
+    return {
+        "name": "Frontend",
+        "type": "frontend",
+        "replicas": service.router_count,
+        "podTemplate": {"spec": {"containers": [container]}},
+    }
+
+
+def _workers(service: Service, app: str, engines: list[Engine], claim: str) -> dict[str, Any]:
+    first, nodes = engines[0], len(engines[0].launch.parts)
+    gpus = len(first.commands[0].gpus)
+    path = WEIGHTS if weights_path(service) == CACHE else weights_path(service)
+    labels = {**labels_of(app, "engine"), ROLE: first.role}
+    container = {
+        "name": "main",
+        "image": image(service),
+        "command": ["python3", "-m", f"dynamo.{service.options.engine}"],
+        "args": [kubernetes_word(word) for word in words(first.commands[0], first.role)],
+        "env": [{"name": "HF_HOME", "value": WEIGHTS}] if path == WEIGHTS else [],
+        "envFrom": [{"secretRef": {"name": SECRET, "optional": True}}],
+        "resources": {"limits": {NVIDIA.resource: str(gpus)}},
+        "volumeMounts": [{"name": "weights", "mountPath": path}],
+    }
+    volumes = [{"name": "weights", "persistentVolumeClaim": {"claimName": claim}}]
+    tolerations = [{"key": NVIDIA.resource, "operator": "Exists", "effect": "NoSchedule"}]
+    return {
+        "name": first.role,
+        "type": first.role,
+        "replicas": len(engines),
+        **({"multinode": {"nodeCount": nodes}} if nodes > 1 else {}),
+        "podTemplate": {
+            "metadata": {"labels": labels},
+            "spec": {
+                "containers": [container],
+                "volumes": volumes,
+                "tolerations": tolerations,
+                **placed_where(service, engines, labels),
+            },
+        },
+    }
+
+
+def words(command: Command, role: str) -> list[str]:
+    """The arguments of Dynamo's worker: the engine's own, without its server's and those that join nodes."""
+    arguments = list(command.arguments)
+    if arguments[:2] == ["vllm", "serve"]:
+        arguments = ["--model", arguments[2], *arguments[3:], "--disaggregation-mode", role]
+    else:
+        arguments = arguments[3:]
+    found, skip = [], 0
+    for word in arguments:
+        if skip:
+            skip -= 1
+        elif word in OWN or word in JOINED:
+            skip = {**OWN, **JOINED}[word]
+        else:
+            found.append(word)
+    return found
+
+
+def start(service: Service) -> list[str]:
+    """Lines of the README: what the cluster needs, and the commands."""
+    engine, namespace = service.options.engine, service.options.namespace
+    return [
+        f"The cluster needs the Dynamo platform {VERSION} (its operator, and Grove or LeaderWorkerSet where an instance spans nodes). "
+        f"Its image holds {engine} {BUNDLED[engine]}; the flags were checked against {engine} {service.options.version}, so look at the "
+        "workers' first lines.",
+        "",
+        "```bash",
+        f"kubectl create secret generic {SECRET} -n {namespace} --from-literal=HF_TOKEN=YOUR_TOKEN  # gated or private models",
+        "kubectl apply -f dynamo.yaml",
+        "```",
+        "",
+        f"Requests go to port {SERVICE_PORT} of the Service of the frontend, which the operator makes.",
+    ]

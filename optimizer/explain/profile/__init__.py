@@ -1,0 +1,1 @@
+"""What a plan for a day says, hour by hour and against the plan that never changes."""

@@ -1,0 +1,48 @@
+"""Weights in money, as the weights in milliseconds that they are: what a second of waiting, a lost request and a GPU-hour cost.
+
+A GPU at p an hour costs p / (3600 · requests/s) for each request; at v for a second of a request's time that is as much as
+1000 · p / (3600 · requests/s · v) ms, and a lost request at u counts 1000 · u / v ms. ``docs/model.md``, section 6.
+"""
+
+from __future__ import annotations
+
+from optimizer.facts.demand import Objective
+from optimizer.facts.errors import ProblemError
+
+_OF_MS = ("latency_weight", "unserved_weight", "unserved_penalty_ms", "gpu_ms")
+HOUR_S = 3600
+
+
+def in_ms(objective: Objective, prices: list[float | None], requests_per_s: float | None, where: str) -> Objective:
+    """The objective with its prices turned into weights; as it is where it states none.
+
+    Args:
+        prices: of a GPU-hour, of every group there is.
+        requests_per_s: that arrive; None: they follow from each answer.
+        where: the field that states a price, for the message.
+
+    Raises:
+        ProblemError: weights in money and in ms together, or a price that is needed is not stated.
+    """
+    second, lost = objective.price_of_a_second, objective.price_of_an_unserved_request
+    if second is None and lost is None:
+        return objective
+    for name in _OF_MS:
+        if getattr(objective, name) is not None:
+            raise ProblemError(f"objective.{name}", "is a weight in ms; beside price_of_a_second state prices only")
+    if second is None:
+        raise ProblemError("objective.price_of_an_unserved_request", "needs objective.price_of_a_second beside it")
+    if requests_per_s is None:
+        raise ProblemError(
+            "objective.price_of_a_second", "needs workload.requests_per_s: a GPU-hour is shared by requests"
+        )
+    if None in prices:
+        raise ProblemError("objective.price_of_a_second", f"needs the price of every GPU; state {where}")
+    if len(set(prices)) > 1:
+        said = "is for GPUs of one price; where groups differ in price, objective: cheapest puts the price first"
+        raise ProblemError("objective.price_of_a_second", said)
+    weights = {"gpu_ms": 1000 * (prices[0] or 0.0) / (HOUR_S * requests_per_s * second)}
+    if lost is not None:
+        weights["unserved_penalty_ms"] = 1000 * lost / second
+    prices_gone = {"price_of_a_second": None, "price_of_an_unserved_request": None}
+    return objective.model_copy(update={**weights, **prices_gone})
