@@ -24,6 +24,7 @@ from optimizer.auditing.candidates import (
 )
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
+from optimizer.auditing.formula import UnknownName, value_of
 from optimizer.auditing.labels import claim
 from optimizer.auditing.ledger import Reading, readings
 from optimizer.auditing.lexicon import Lexicon, Quantity
@@ -31,7 +32,7 @@ from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.refutable import definite, refutable, relation_of
 from optimizer.auditing.scopes import Scope, scope_of
 from optimizer.auditing.sentences import Sentence
-from optimizer.auditing.situations import about
+from optimizer.auditing.situations import About, about
 from optimizer.auditing.understood import understood
 from optimizer.results.audit import Claim, Parsed
 
@@ -172,7 +173,12 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         by_unit = candidate.quantity.id in BY_UNIT and candidate.term is None and candidate.strength >= FAIR
         if found and (unexplained is None or candidate.strength > unexplained[0].strength or by_unit):
             unexplained = (candidate, found)
-        if refuted is None and refutable(sentence, measure, span, candidate, meant, scope, found, relation):
+        elsewhere = not scope.ids and _holds_of_a_part(measure, quantity, meant, relation)
+        if (
+            refuted is None
+            and not elsewhere
+            and refutable(sentence, measure, span, candidate, meant, scope, found, relation)
+        ):
             refuted = _say(sentence, measure, quantity, found[0], scope, relation, "refuted")
         last = (
             candidates.index(candidate) + 1 == len(candidates)
@@ -182,7 +188,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
             break
     if refuted is None and may_fall_back and unexplained is not None:
         candidate, found = unexplained
-        if understood(sentence, measure, candidate, meant, scope, found):
+        elsewhere = not scope.ids and _holds_of_a_part(measure, candidate.quantity, meant, relation)
+        if not elsewhere and understood(sentence, measure, candidate, meant, scope, found):
             refuted = _say(sentence, measure, candidate.quantity, found[0], scope, relation, "refuted")
     return refuted
 
@@ -207,6 +214,23 @@ _SEQUENCES = frozenset(
     )
 )
 """Names of the cache that say whose it is: "a full context takes 2.5 GiB on each GPU"."""
+
+
+def _holds_of_a_part(measure: Measure, quantity: Quantity, meant: About, relation: str) -> bool:
+    """Whether a size is right of some part (a GPU, a stage, a replica), where the sentence says of none: then that one may be meant."""
+    if quantity.unit != "bytes" or quantity.by_title:
+        return False
+    for situation in meant.situations:
+        names = dict(situation.values)
+        stated = (text for key, listed in quantity.values.items() if key != "total" for text in listed)
+        for text in (one for one in stated if not one.startswith(("between ", "ledger("))):
+            try:
+                value = value_of(text, names)
+            except (UnknownName, ZeroDivisionError, ValueError):
+                continue
+            if _holds(measure, Reading(value, None, (), ""), quantity, relation):
+                return True
+    return False
 
 
 def _holds(measure: Measure, reading: Reading, quantity: Quantity, relation: str) -> bool:

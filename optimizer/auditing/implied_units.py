@@ -121,6 +121,11 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
         if not behind and len(periods) > 1 and not named:
             return measure  # which of the periods it is for does not follow
         hours = [seconds / 3600.0 for name in named for seconds in PERIODS[name]]
+        if hours and not behind and _UNIT_PRICE.search(before):
+            hours = [
+                1.0,
+                *hours,
+            ]  # "8 cards at $1.10 cost $211.20 a day": the period is that of the other figure, or of both
         return _scaled(measure, "money/h", tuple(1.0 / h for h in hours) or (1.0,))
     if (
         _REQUESTS.match(after)
@@ -131,6 +136,9 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
         period = next(iter(periods))
         return _scaled(measure, "requests/s", tuple(1.0 / s for s in PERIODS[period]), period)
     return measure
+
+
+_UNIT_PRICE = re.compile(r"(?:\b(?:at|for|zu|zu je|à|für|pour)|[×x*@])\s*(?:USD|EUR|€|\$|£)?\s*$", re.IGNORECASE)
 
 
 def _of_requests(before: str, after: str) -> float | None:

@@ -14,6 +14,7 @@ from optimizer.auditing.implied_units import with_implied_units
 from optimizer.auditing.lexicon import Lexicon, Term
 from optimizer.auditing.measures import Measure, measures, units_in
 from optimizer.auditing.names import Named, gpus_named, models_named
+from optimizer.auditing.portions import portions
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.strategies import SMALL, Mention, digits, mentions
 
@@ -115,12 +116,21 @@ def sentences_of(statement: Statement, lexicon: Lexicon, language: str) -> list[
     return [_sentence(statement, text, lexicon, language) for text in _split(statement.text)]
 
 
+LONGEST_ANSWER = 90
+"""Characters of an answer that is read together with its question."""
+
+
 def _split(text: str) -> list[str]:
     parts: list[str] = []
     start = 0
     for mark in _END.finditer(text):
         if _SHORTENED.search(text[start : mark.start()]):
             continue
+        if (
+            text[mark.start() - 1] == "?"
+            and len(re.split(r"[.!?]\s", text[mark.end() :], maxsplit=1)[0]) <= LONGEST_ANSWER
+        ):
+            continue  # "And on one GPU? Half of that, 12.2 GB.": what is asked for is said in the question alone
         parts.append(text[start : mark.start()])
         start = mark.end()
     return [*parts, text[start:]]
@@ -156,7 +166,8 @@ _SCOPE_HEADER = re.compile(
 )
 """A column that says what its figures are per."""
 _ASIDE = re.compile(
-    r"\b(?:source|note|remark|comment|how|why|reference|explanation|where|quelle|anmerkung|bemerkung|kommentar|remarque|commentaire)s?\b",
+    r"\b(?:source|note|remark|comment|how(?! (?:many|much|big|large|long|fast))|why|reference|explanation|where"
+    r"|quelle|anmerkung|bemerkung|kommentar|remarque|commentaire)s?\b",
     re.IGNORECASE,
 )
 
@@ -164,6 +175,19 @@ _ASIDE = re.compile(
 _UNIT_OF_TITLE = re.compile(r"(?P<name>[^()]+?)\s(?P<unit>[(\[][^()\d]+[)\]])")
 _TITLE_PAIR = re.compile(r"(?P<name>[^()]+?)\s\((?P<other>[^()\d]{3,})\)\s*")
 _CELL_PAIR = re.compile(r"\s*(?P<first>[\d.,]+)\s\((?P<second>[\d.,]+)\)\s*")
+
+
+_VALUE = re.compile(r"\W{0,3}\d[\d.,]*(?:\s?/\s?\d[\d.,]*)?(?:\s?[^\d\s,;:]{1,12}){0,3}")
+"""A figure, or two beside each other, with a unit: no sentence."""
+
+
+def _only_figure(statement: Statement, place: int, lexicon: Lexicon) -> bool:
+    """Whether a cell is the row's value: the first behind the title, the only one that is a figure, under a heading that names nothing."""
+    header = statement.header[place] if place < len(statement.header) else ""
+    others = [cell for other, cell in enumerate(statement.cells) if other not in (0, place)]
+    if place != 1 or not _VALUE.fullmatch(statement.cells[1]) or any(re.search(r"\d", cell) for cell in others):
+        return False
+    return not (lexicon.terms(header, []) or gpus_named(header) or models_named(header) or list(mentions(header)))
 
 
 def _pair_of(title: str, cell: str) -> tuple[str, str] | None:
@@ -182,7 +206,11 @@ def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Senten
         header = statement.header[place] if place < len(statement.header) else ""
         if (not re.search(r"\d", cell) and not re.search(r"NVLink", title)) or _ASIDE.search(header):
             continue
-        plain = bool(_PLAIN_HEADER.match(header.strip())) or len(statement.cells) == 2
+        plain = (
+            bool(_PLAIN_HEADER.match(header.strip()))
+            or len(statement.cells) == 2
+            or _only_figure(statement, place, lexicon)
+        )
         pair = _pair_of(title, cell)
         if pair:
             found += [_sentence(statement, text, lexicon, language, firm=plain) for text in pair]
@@ -218,7 +246,11 @@ def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, 
     gpus, models = gpus_named(text), models_named(text)
     named += [(one.start, one.end) for one in (*gpus, *models)]
     found = []
-    for one in with_implied_units(text, measures(text, language)):
+    said = portions(text)
+    figures = [
+        one for one in measures(text, language) if not any(p.start < one.end and one.start < p.end for p in said)
+    ]
+    for one in sorted([*with_implied_units(text, figures), *said], key=lambda one: one.start):
         if one.dimension == "bytes" and _of_name(text, one, gpus):
             continue
         counts = re.search(r"replica|stage|pipeline stages", text[one.start : one.end + 24], re.IGNORECASE)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from optimizer.explain.common.patience import NOT_ALL_TRIED
 from optimizer.explain.several.conflict import conflict_of, unserved_alone
 from optimizer.explain.several.repair import repairs_of
 from optimizer.explain.several.why import broken, exchanges, limits_of, one_more_node, sentences
@@ -64,7 +65,7 @@ def solve_several(
         bound = found.bound if found.outcome != "optimal" else None
         answer = _answer(problem, found.split, found.outcome, bound)
         say("verifying")
-        verification = verify_several(problem, answer, exhaustive=not ctrl_c.came)
+        verification = verify_several(problem, answer, exhaustive=not clock.over)
         answer = with_verification(answer, verification)
         said = [*answer.explanation, *sentences(problem, answer)]
         if found.outcome == "optimal":
@@ -95,7 +96,8 @@ def _unserved(search: SeveralSearch, alone: list[int], clock: Clock, repairs: bo
         if found.status != "infeasible":
             # What this search leaves out stands in its limits: it is not said of the hardware.
             said.append(f"{served.name}: no strategy of those considered here; see the limits of the search.")
-    changes = repairs_of(search, clock) if repairs else ()
+    changes, cut = repairs_of(search, clock) if repairs else ((), False)
+    said += [NOT_ALL_TRIED] if cut else []
     answer = _empty(problem, "infeasible", tuple(said), tuple(conflicts))
     answer = with_verification(answer, verify_several(problem, answer))
     return replace(answer, repairs=changes)
@@ -106,8 +108,9 @@ def _none(search: SeveralSearch, outcome: str, clock: Clock, repairs: bool) -> S
     if outcome != "infeasible":
         return _empty(problem, "unknown", ("The search ended before any split was found; allow more time.",))
     conflict = conflict_of(search, clock)
-    changes = repairs_of(search, clock) if repairs else ()
-    answer = replace(_empty(problem, "infeasible", (conflict.sentence,), (conflict,)), repairs=changes)
+    changes, cut = repairs_of(search, clock) if repairs else ((), False)
+    said = (conflict.sentence, *((NOT_ALL_TRIED,) if cut else ()))
+    answer = replace(_empty(problem, "infeasible", said, (conflict,)), repairs=changes)
     return with_verification(answer, verify_several(problem, answer))
 
 

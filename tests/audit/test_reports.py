@@ -79,6 +79,11 @@ Weights occupy 22% of each GPU's memory.
 Total VRAM: 637 GiB
 The weights take 131.4 GiB.
 3 + 4 × 2 = 11
+Eight cards at $2.00 cost $384.00 a day.
+And a month of 30 days? 11 520 $ for 8 GPUs at $2.00 an hour.
+Lower bound from reading weights: 17.6 GB at 3,350 GB/s, 5.3 ms
+Weights fill about a fifth of each card.
+And on one GPU? A half of a stage, 17.6 GB of weights.
 Version 0.32.0 at 10.0.0.1:6379 on 2025-12-23"""
 
 FALSE_SENTENCES = """\
@@ -100,7 +105,8 @@ KV cache per token: 2.5 MB
 Pipeline bubble: 10% with 8 micro-batches
 Decode latency P50: 2 ms
 Could implement DP=4 for more throughput
-Model parameters: 13 billion"""
+Model parameters: 13 billion
+Half of each card is taken by weights."""
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
