@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.pools import PoolsAnswer
 
 
@@ -33,6 +34,8 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     from optimizer.deployment import launch_files
     from optimizer.deployment.chosen import chosen_of, chosen_of_inventory
     from optimizer.deployment.options import resolve_options
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.version import __version__
 
@@ -46,13 +49,13 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     if kind == "chain":
         raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")
     placed = cast("Problem | InventoryProblem", problem)
-    found = answer.strategy if kind == "uniform" else answer.placement
+    found = answer.placement if isinstance(answer, InventoryAnswer) else answer.strategy
     if found is None:
         raise ProblemError("deploy", "the answer has no strategy, so there is none to launch; its explanation says why")
     resolved = resolve_options(placed.model, placed.engine, target, **options)
     try:
-        if isinstance(answer, PoolsAnswer):
-            chosen = chosen_pools(cast("Problem", problem), answer)
+        if isinstance(answer, PoolsAnswer | ClusterPoolsAnswer):
+            chosen = chosen_pools(placed, answer)
         elif kind == "uniform":
             chosen = chosen_of(cast("Problem", problem), answer)
         else:
@@ -62,13 +65,17 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     return launch_files(chosen, resolved, f"{chosen.title(resolved.engine_name)}; made by optimizer {__version__}")
 
 
-def chosen_pools(problem: Problem, answer: PoolsAnswer) -> Chosen:
+def chosen_pools(problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer) -> Chosen:
     """What is to be launched of an answer about pools.
 
     Raises:
         ValueError: the answer has no pools, or they find no room.
     """
-    from optimizer.deployment.chosen import chosen_of_pools
+    from optimizer.deployment.chosen import chosen_of_cluster_pools, chosen_of_pools
     from optimizer.questions.pool_losses import may_lose
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
 
-    return chosen_of_pools(problem, answer, may_lose(problem, answer))
+    if isinstance(answer, ClusterPoolsAnswer):
+        return chosen_of_cluster_pools(cast("InventoryProblem", problem), answer)
+    equal = cast("Problem", problem)
+    return chosen_of_pools(equal, answer, may_lose(equal, answer))
