@@ -16,6 +16,7 @@ from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
+    from optimizer.sweeps.compare import TypeRow
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +32,12 @@ def compare(
         typer.Option("--gpus", help="Counts allowed: 1,2,4 or pow2:1..64; left out, 1..64.", metavar="COUNTS"),
     ] = None,
     prices: Prices = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            "--plot", help="Draw price against load, .png or .svg ([plot]); asks again at five loads.", metavar="FILE"
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """The least hardware of each GPU type that meets everything: GPUs, strategy, price, latencies; and what keeps the others out."""
@@ -39,6 +46,10 @@ def compare(
     from optimizer.sweeps.compare import compare as run
     from optimizer.sweeps.prices import dated, load_prices
 
+    if plot is not None:
+        from optimizer.render.pareto_plot import check_picture
+
+        check_picture(plot)
     names = [name.strip() for name in types.split(",") if name.strip()]
     with LiveLine() as line:
         rows = run(
@@ -48,6 +59,8 @@ def compare(
             prices=load_prices(prices) if prices is not None else None,
             told=lambda gpu: line.say(f"looking for the least {gpu}"),
         )
+    if plot is not None:
+        _draw(question, names, gpus, prices, rows, plot)
     if json:
         from optimizer.render.as_json import dumps
 
@@ -58,3 +71,30 @@ def compare(
         typer.echo("error: the independent verification disagrees with an answer; do not rely on it", err=True)
         raise typer.Exit(codes.UNDECIDED)
     raise typer.Exit(codes.OK if any(row.point is not None for row in rows) else codes.NO)
+
+
+def _draw(
+    question: Question, names: list[str], gpus: str | None, prices: str | None, rows: tuple[TypeRow, ...], plot: str
+) -> None:
+    """Ask the same at other loads, and write the picture."""
+    from pathlib import Path
+
+    from optimizer.render.compare_plot import comparison_plot
+    from optimizer.render.progress import LiveLine
+    from optimizer.sweeps.compare import over_loads
+    from optimizer.sweeps.prices import load_prices
+    from optimizer.writing.files import write_file
+
+    stated, known = question.stated, load_prices(prices) if prices is not None else None
+    with LiveLine() as line:
+        over = over_loads(
+            stated, names, gpus, prices=known, told=lambda what: line.say(f"looking for the least {what}")
+        )
+    problem = stated.problem()
+    users = problem.workload.users
+    load = (
+        (problem.workload.requests_per_s, "requests/s") if users is None else (float(users.concurrent), "users at once")
+    )
+    limits = {limit.field: limit.limit_ms for limit in problem.requirements.latency_limits}
+    picture = comparison_plot(rows, over, load, problem.model.name, plot, limits)
+    write_file(Path(plot), picture, "--plot")

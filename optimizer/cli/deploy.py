@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, CheckAnswer, Fixed
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import FixedPools, PoolsAnswer
+
+    AnyAnswer = Answer | CheckAnswer | InventoryAnswer | PoolsAnswer | ClusterPoolsAnswer
 
 
 def register(app: typer.Typer) -> None:
@@ -143,7 +146,7 @@ def deploy(
 
 def planned(
     question: Question, fixed: Fixed, pools: FixedPools | None, engine: str | None, model_id: str | None
-) -> tuple[Service, Answer | InventoryAnswer | PoolsAnswer]:
+) -> tuple[Service, AnyAnswer]:
     """The service that ``deploy`` would write, and the answer that it is made from."""
     from optimizer.deployment.options import resolve_options
     from optimizer.deployment.service import build_service
@@ -171,24 +174,17 @@ def _with_engine(problem: Problem | InventoryProblem, engine: str | None) -> Pro
 
 def _choose(
     problem: Problem | InventoryProblem, fixed: Fixed, pools: FixedPools | None, limit: float | None, force: bool
-) -> tuple[Chosen, Answer | InventoryAnswer | PoolsAnswer]:
+) -> tuple[Chosen, AnyAnswer]:
     """What to launch; leaves with a sentence where there is nothing, or nothing that keeps every rule."""
     from optimizer.deployment.chosen import chosen_of, chosen_of_inventory
     from optimizer.facts.errors import ProblemError
-    from optimizer.facts.problem import Problem as Plain
     from optimizer.questions.deploy import chosen_pools
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
 
-    checked = fixed.any
-    answer: Answer | InventoryAnswer | PoolsAnswer
-    if isinstance(problem, Plain):
-        answer = _answer(problem, fixed, pools, limit)
-        found = answer.strategy is not None
-    elif pools is not None:
-        raise ProblemError("--prefill", "pools are for equal nodes (hardware:) so far")
-    else:
-        answer = _inventory_answer(problem, fixed if checked else None, limit)
-        found = answer.placement is not None
+    answer = _answer(problem, fixed, pools, limit)
+    found = answer.placement is not None if isinstance(answer, InventoryAnswer) else answer.strategy is not None
     if answer.status == "unknown":
         _stop(problem.name, " ".join(answer.explanation), codes.UNDECIDED)
     if not answer.verification.passed:
@@ -206,12 +202,12 @@ def _choose(
             codes.NO,
         )
     try:
-        if isinstance(answer, PoolsAnswer):
-            chosen = chosen_pools(cast("Problem", problem), answer)
-        elif isinstance(problem, Plain):
-            chosen = chosen_of(problem, cast("Answer", answer))
+        if isinstance(answer, PoolsAnswer | ClusterPoolsAnswer):
+            chosen = chosen_pools(problem, answer)
+        elif isinstance(answer, InventoryAnswer):
+            chosen = chosen_of_inventory(cast("InventoryProblem", problem), answer, fixed.any)
         else:
-            chosen = chosen_of_inventory(problem, cast("InventoryAnswer", answer), checked)
+            chosen = chosen_of(cast("Problem", problem), answer)
     except ValueError as error:
         raise ProblemError("--dp", f"the strategy has no place: {error}") from None
     if (chosen.broken or answer.status == "infeasible") and not force:
@@ -223,8 +219,8 @@ def _choose(
 
 
 def _answer(
-    problem: Problem, fixed: Fixed, pools: FixedPools | None, limit: float | None
-) -> Answer | CheckAnswer | PoolsAnswer:
+    problem: Problem | InventoryProblem, fixed: Fixed, pools: FixedPools | None, limit: float | None
+) -> AnyAnswer:
     from optimizer.questions.check import check
     from optimizer.questions.solve import solve
     from optimizer.render.progress import LiveLine
@@ -233,16 +229,6 @@ def _answer(
         if not fixed.any and pools is None:
             return solve(problem, time_limit_s=limit, progress=live, repairs=False)
         return check(problem, fixed, pools=pools, time_limit_s=limit, progress=live, repairs=False)
-
-
-def _inventory_answer(problem: InventoryProblem, fixed: Fixed | None, limit: float | None) -> InventoryAnswer:
-    from optimizer.questions.inventory import check_inventory, solve_inventory
-    from optimizer.render.progress import LiveLine
-
-    with LiveLine() as live:
-        if fixed is None:
-            return solve_inventory(problem, time_limit_s=limit, progress=live)
-        return check_inventory(problem, fixed, time_limit_s=limit, progress=live)
 
 
 def _stop(name: str, said: str, code: int) -> NoReturn:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from optimizer.facts.recovery import RecoveryFacts
     from optimizer.reading.question import Question
     from optimizer.results.answer import Fixed
+    from optimizer.results.pools import FixedPools
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +34,12 @@ def report(
     out: Annotated[
         str, typer.Option("--out", help="Folder for report.md, report.json and report.html.", metavar="DIR")
     ],
+    prefill: Annotated[
+        str | None, typer.Option("--prefill", help="Pools of your own, as for check: tp=4,count=2.", metavar="POOL")
+    ] = None,
+    decode: Annotated[
+        str | None, typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL")
+    ] = None,
     trace: Annotated[
         str | None,
         typer.Option("--trace", help="Simulate on the requests of this CSV instead of Poisson.", metavar="FILE"),
@@ -61,6 +68,7 @@ def report(
 ) -> None:
     """The report of the best strategy, or of a given one: Markdown, JSON and one HTML file with pictures."""
     from optimizer.cli.options import time_limit_of, trace_file
+    from optimizer.reading.pools import pools_of
     from optimizer.reporting.ask import report as ask
     from optimizer.reporting.curves import load_pareto, load_sweep
     from optimizer.reporting.written.files import check_report, without_extras, write_report
@@ -71,7 +79,7 @@ def report(
     recovery = _recovery(engine_start_s, storage_gb_per_s)
     front, curve = load_pareto(pareto), load_sweep(sweep)
     problem = with_costs_asked(question, trace, costs, table, fixed)
-    answer = _answer(problem, question, fixed, limit, requests)
+    answer = _answer(problem, question, fixed, pools_of(prefill, decode), limit, requests)
     problem = problem.decided(answer.decided) if hasattr(answer, "decided") else problem
     built = ask(problem, answer, stated=question.stated, recovery=recovery, front=front, curve=curve)
     for path in write_report(built, answer, out, html=html and lacking is None):
@@ -98,19 +106,21 @@ def _recovery(engine_start_s: float | None, storage_gb_per_s: float | None) -> R
     return recovery_facts(engine_start_s, storage_gb_per_s)
 
 
-def _answer(problem: Any, question: Question, fixed: Fixed, limit: float | None, trace: Path | None) -> Any:
+def _answer(
+    problem: Any, question: Question, fixed: Fixed, pools: FixedPools | None, limit: float | None, trace: Path | None
+) -> Any:
     """The answer that the report is about, simulated."""
     from optimizer.questions.check import check
-    from optimizer.questions.serving import joint_only
+    from optimizer.questions.serving import no_cluster_pools
     from optimizer.questions.simulate import simulate
     from optimizer.questions.solve import solve
     from optimizer.render.progress import LiveLine
 
-    joint_only(problem)
+    no_cluster_pools(problem)
     with LiveLine() as live:
         found: Any
-        if fixed.any:
-            found = check(problem, fixed, time_limit_s=limit, progress=live, stated=question.stated)
+        if fixed.any or pools is not None:
+            found = check(problem, fixed, pools=pools, time_limit_s=limit, progress=live, stated=question.stated)
         else:
             found = solve(problem, time_limit_s=limit, progress=live, stated=question.stated)
         return simulate(problem, found, trace=trace)

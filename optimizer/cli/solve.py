@@ -213,12 +213,12 @@ def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
-    unlike = ChainAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer
+    unlike = ChainAnswer | SeveralAnswer | DayAnswer
     if isinstance(answer, unlike) or answer.status not in ("optimal", "feasible"):
         return ()
     if not answer.verification.passed:
         return ()
-    if isinstance(answer, PoolsAnswer):
+    if isinstance(answer, PoolsAnswer | ClusterPoolsAnswer):
         from optimizer.deployment.pools import pools_launch_lines
 
         return pools_launch_lines(problem, answer)

@@ -9,8 +9,9 @@ from optimizer.deployment.losses import may_lose
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, CheckAnswer, Metrics, ObjectiveResult, RuleResult
+from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.inventory import InventoryAnswer, stage_problems
-from optimizer.results.place_pools import ROLES, place_pools
+from optimizer.results.place_pools import ROLES, place_cluster_pools, place_pools
 from optimizer.results.placement import GpuPlace, Placement, place_evenly
 from optimizer.results.pools import PoolsAnswer
 
@@ -77,10 +78,7 @@ def chosen_of_pools(problem: Problem, answer: PoolsAnswer, may_lose_of: tuple[in
     """
     if answer.strategy is None:
         raise ValueError("the answer has no pools")
-    length = {"max_sequence_tokens": problem.max_sequence_tokens}
-    served = problem.model_copy(
-        update={"serving": "joint", "requirements": problem.requirements.model_copy(update=length)}
-    )
+    served = _of_pool(problem)
     broken = _broken(answer.rules)
     return Chosen(
         problem.name,
@@ -94,6 +92,47 @@ def chosen_of_pools(problem: Problem, answer: PoolsAnswer, may_lose_of: tuple[in
         ROLES,
         (0, 0) if broken else may_lose_of,
         answer.link,
+    )
+
+
+def chosen_of_cluster_pools(problem: InventoryProblem, answer: ClusterPoolsAnswer) -> Chosen:
+    """The pools of an answer about prefill and decode instances on an inventory, each on its group.
+
+    What may be away at once is not worked out for them: nothing may be evicted.
+
+    Raises:
+        ValueError: the answer has no pools, they find no room, or a pool stands on several groups.
+    """
+    if answer.strategy is None:
+        raise ValueError("the answer has no pools")
+    sides = answer.strategy.prefill, answer.strategy.decode
+    if any(len(parts) > 1 for parts in sides):
+        raise ValueError(
+            "a pool stands on several groups with shares of their own, which the engines' routers do not know"
+        )
+    groups = [problem.group(parts[0].group) for parts in sides]
+    broken = _broken(answer.rules)
+    placement = on_hosts(problem, place_cluster_pools(problem, answer.strategy))
+    return Chosen(
+        problem.name,
+        answer.label,
+        tuple((_of_pool(problem.instance_problem(group, group.nodes)),) for group in groups),
+        placement,
+        0,
+        _verdict(answer.status, answer.objective, bool(broken), answer.feasible is not None),
+        broken,
+        _routers(problem, placement),
+        ROLES,
+        (),
+        answer.link,
+    )
+
+
+def _of_pool(problem: Problem) -> Problem:
+    """The problem that an instance of a pool is started by: its longest sequence stated, and a server as any other."""
+    length = {"max_sequence_tokens": problem.max_sequence_tokens}
+    return problem.model_copy(
+        update={"serving": "joint", "requirements": problem.requirements.model_copy(update=length)}
     )
 
 

@@ -128,7 +128,9 @@ def group(service: Service, app: str, name: str, engines: list[Engine], claim: s
         labels[ROLE] = first.role
     size = len(first.launch.parts)
     head = pod(service, engines, first.commands[0], labels, _words(first.commands[0], "0"), claim)
-    may_lose = service.may_lose_of[ROLES.index(first.role)] if first.role else service.may_lose
+    may_lose = (
+        dict(zip(ROLES, service.may_lose_of, strict=False)).get(first.role, 0) if first.role else service.may_lose
+    )
     unavailable = max(1, min(may_lose, len(engines)))
     metadata = {"name": name, "namespace": service.options.namespace, "labels": labels}
     workload: dict[str, Any]
@@ -196,7 +198,7 @@ def _budget(service: Service, app: str) -> dict[str, Any]:
 def budgets(service: Service, app: str) -> list[dict[str, Any]]:
     """A budget for each pool: what both leave at the same time is what ``survive`` promised."""
     found = []
-    for role, may_lose in zip(ROLES, service.may_lose_of, strict=True):
+    for role, may_lose in zip(ROLES, service.may_lose_of or (0, 0), strict=True):
         pods = sum(len(engine.launch.parts) for engine in service.of_role(role))
         labels = {**labels_of(app, "engine"), ROLE: role}
         found.append(

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import shlex
+from typing import cast
 
-from optimizer.deployment.chosen import chosen_of_pools
+from optimizer.deployment.chosen import chosen_of_cluster_pools, chosen_of_pools
 from optimizer.deployment.options import resolve_options
 from optimizer.deployment.pool_router import install, router_words
 from optimizer.deployment.service import Engine, Service, build_service
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
+from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.pools import PoolsAnswer
 
 
-def pools_launch_lines(problem: Problem, answer: PoolsAnswer) -> tuple[str, ...]:
+def pools_launch_lines(
+    problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer
+) -> tuple[str, ...]:
     """Sentences with the command of one instance of each pool and the router's; the reason where there is none."""
     if answer.strategy is None:
         return ()
     try:
         options = resolve_options(problem.model, problem.engine, "shell")
-        service = build_service(chosen_of_pools(problem, answer), options, "")
+        if isinstance(problem, InventoryProblem):
+            chosen = chosen_of_cluster_pools(problem, cast(ClusterPoolsAnswer, answer))
+        else:
+            chosen = chosen_of_pools(problem, cast(PoolsAnswer, answer))
+        service = build_service(chosen, options, "")
     except (ProblemError, ValueError) as error:
         return (f"Not launched as it is: {error}",)
     said = [_line(service, role) for role in service.roles]

@@ -83,6 +83,8 @@ def _devices(service: Service) -> str:
 
 def _evictions(service: Service) -> str:
     """What the budgets allow, and where that is less than each pool alone could miss."""
+    if not service.may_lose_of:
+        return "Nothing may be evicted: what pools on an inventory may miss at once is not worked out, and nodes are drained by hand."
     said = " and ".join(f"{count} {role}" for role, count in zip(service.roles, service.may_lose_of, strict=True))
     return (
         f"Evictions may take {said} instances away, both at the same time: what the losses in survive leave, checked for both at once. "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from optimizer.facts.errors import ProblemError
-from optimizer.questions.refused import refuse_several
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.pools import PoolsAnswer
 
 
@@ -20,7 +20,7 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     """Complete launch files for an answer: engines, router, and what must keep running.
 
     Args:
-        problem: what the answer is for, equal nodes or an inventory.
+        problem: what the answer is for: equal nodes, an inventory, several models or a day (these two for Kubernetes alone).
         answer: of ``solve`` or ``check``, joint instances or pools.
         target: shell, ray, kubernetes, compose, systemd or slurm; of prefill and decode pools also llm-d or dynamo.
         options: as for ``deployment.options.resolve_options`` (version, assume, model_id, checkpoint_format, image, namespace).
@@ -34,21 +34,28 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     from optimizer.deployment import launch_files
     from optimizer.deployment.chosen import chosen_of, chosen_of_inventory
     from optimizer.deployment.options import resolve_options
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.version import __version__
 
-    refuse_several(problem, "deploy")
     kind = kind_of(problem)
+    if kind in ("models", "day"):
+        from optimizer.questions.deploy_together import files_of_day, files_of_several
+
+        write: Any = files_of_several if kind == "models" else files_of_day
+        files: dict[str, str] = write(problem, answer, target, **options)
+        return files
     if kind == "chain":
         raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")
     placed = cast("Problem | InventoryProblem", problem)
-    found = answer.strategy if kind == "uniform" else answer.placement
+    found = answer.placement if isinstance(answer, InventoryAnswer) else answer.strategy
     if found is None:
         raise ProblemError("deploy", "the answer has no strategy, so there is none to launch; its explanation says why")
     resolved = resolve_options(placed.model, placed.engine, target, **options)
     try:
-        if isinstance(answer, PoolsAnswer):
-            chosen = chosen_pools(cast("Problem", problem), answer)
+        if isinstance(answer, PoolsAnswer | ClusterPoolsAnswer):
+            chosen = chosen_pools(placed, answer)
         elif kind == "uniform":
             chosen = chosen_of(cast("Problem", problem), answer)
         else:
@@ -58,13 +65,17 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     return launch_files(chosen, resolved, f"{chosen.title(resolved.engine_name)}; made by optimizer {__version__}")
 
 
-def chosen_pools(problem: Problem, answer: PoolsAnswer) -> Chosen:
+def chosen_pools(problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer) -> Chosen:
     """What is to be launched of an answer about pools.
 
     Raises:
         ValueError: the answer has no pools, or they find no room.
     """
-    from optimizer.deployment.chosen import chosen_of_pools
+    from optimizer.deployment.chosen import chosen_of_cluster_pools, chosen_of_pools
     from optimizer.questions.pool_losses import may_lose
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
 
-    return chosen_of_pools(problem, answer, may_lose(problem, answer))
+    if isinstance(answer, ClusterPoolsAnswer):
+        return chosen_of_cluster_pools(cast("InventoryProblem", problem), answer)
+    equal = cast("Problem", problem)
+    return chosen_of_pools(equal, answer, may_lose(equal, answer))

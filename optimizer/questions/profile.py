@@ -58,7 +58,7 @@ def solve_day(
             day, states, found.rows, found.outcome, found.bound, fixed.rows if fixed.outcome == "optimal" else ()
         )
         say("verifying")
-        answer = with_verification(answer, verify_day(day, answer, exhaustive=not ctrl_c.came))
+        answer = with_verification(answer, verify_day(day, answer, exhaustive=not clock.over))
     said = (*answer.explanation, *sentences(day, answer))
     if found.outcome != "optimal":
         said = (*said, "The search ended before the best plan was proved: there may be better ones.")

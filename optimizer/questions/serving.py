@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from optimizer.explain.common.numbers import milliseconds, time_or_none
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
+from optimizer.reading.question import kind_of
 from optimizer.results.answer import Answer
 from optimizer.results.pools import PoolsAnswer
 
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
 SETTLED = ("optimal", "infeasible")
 
 
-def joint_only(problem: AnyProblem) -> None:
-    """Refuse pools where only joint instances are known.
+def no_cluster_pools(problem: AnyProblem) -> None:
+    """Refuse pools on an inventory where only those on equal nodes are known.
 
     Raises:
-        ProblemError: the problem asks for pools.
+        ProblemError: the problem asks for them.
     """
     serving = getattr(problem, "serving", "joint")
-    if serving != "joint":
+    if serving != "joint" and kind_of(problem) == "inventory":
         raise ProblemError(
             "serving",
-            f"{serving} is taken by optimizer solve, check, deploy, sweep and recommend; for this question state serving: joint",
+            f"{serving} with cluster: is taken by optimizer solve and check; for this question state hardware:, or serving: joint",
         )
 
 

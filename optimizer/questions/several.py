@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from optimizer.explain.common.numbers import count
+from optimizer.explain.common.patience import NOT_ALL_TRIED
 from optimizer.explain.several.conflict import conflict_of, unserved_alone
 from optimizer.explain.several.repair import repairs_of
 from optimizer.explain.several.why import broken, exchanges, limits_of, one_more_node, sentences
@@ -64,7 +66,7 @@ def solve_several(
         bound = found.bound if found.outcome != "optimal" else None
         answer = _answer(problem, found.split, found.outcome, bound)
         say("verifying")
-        verification = verify_several(problem, answer, exhaustive=not ctrl_c.came)
+        verification = verify_several(problem, answer, exhaustive=not clock.over)
         answer = with_verification(answer, verification)
         said = [*answer.explanation, *sentences(problem, answer)]
         if found.outcome == "optimal":
@@ -95,7 +97,8 @@ def _unserved(search: SeveralSearch, alone: list[int], clock: Clock, repairs: bo
         if found.status != "infeasible":
             # What this search leaves out stands in its limits: it is not said of the hardware.
             said.append(f"{served.name}: no strategy of those considered here; see the limits of the search.")
-    changes = repairs_of(search, clock) if repairs else ()
+    changes, cut = repairs_of(search, clock) if repairs else ((), False)
+    said += [NOT_ALL_TRIED] if cut else []
     answer = _empty(problem, "infeasible", tuple(said), tuple(conflicts))
     answer = with_verification(answer, verify_several(problem, answer))
     return replace(answer, repairs=changes)
@@ -106,8 +109,9 @@ def _none(search: SeveralSearch, outcome: str, clock: Clock, repairs: bool) -> S
     if outcome != "infeasible":
         return _empty(problem, "unknown", ("The search ended before any split was found; allow more time.",))
     conflict = conflict_of(search, clock)
-    changes = repairs_of(search, clock) if repairs else ()
-    answer = replace(_empty(problem, "infeasible", (conflict.sentence,), (conflict,)), repairs=changes)
+    changes, cut = repairs_of(search, clock) if repairs else ((), False)
+    said = (conflict.sentence, *((NOT_ALL_TRIED,) if cut else ()))
+    answer = replace(_empty(problem, "infeasible", said, (conflict,)), repairs=changes)
     return with_verification(answer, verify_several(problem, answer))
 
 
@@ -187,8 +191,14 @@ def _asked(model: ModelCandidates, asked: ProposedModel, problem: SeveralProblem
         for one in model.problems(nodes):
             quantities = Quantities(one, build_space(one, fixed))
             choice = least_broken(quantities, fixed, Solver()) if quantities.space.rows else None
-            if choice is not None:
-                return [footprint_of(quantities, nodes, choice)], False
+            if choice is None:
+                continue
+            nearest = footprint_of(quantities, nodes, choice)
+            if nearest.footprint.whole or nearest.footprint.instances >= nodes:
+                return [nearest], False
+            if asked.nodes is not None:
+                said = f"{nodes} is more than its {count(nearest.footprint.instances, 'instance')}; one at least stands on each"
+                raise ProblemError(f"models.{model.served.name}.nodes", said)
     raise ProblemError(
         f"models.{model.served.name}",
         "no strategy has these decisions: a shape that the engine does not run, or more GPUs than there are",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
-from optimizer.explain.common.numbers import count, milliseconds
+from optimizer.explain.common.numbers import count, listing, milliseconds
+from optimizer.render.columns import Shown, fitting, output_width
 from optimizer.render.text import console
 from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.sweeps.compare import cheapest
@@ -26,8 +25,11 @@ def print_comparison(rows: Sequence[TypeRow], prices_of: str | None = None) -> N
     best = cheapest(rows)
     out.print(_headline(rows, good, best))
     priced = best is not None
-    for table in _tables(good, best) if good else ():
+    for columns in _tables(good, best) if good else ():
+        table, left_out = fitting(columns, output_width(), ["bold" if row is best else "" for row in good])
         out.print(table)
+        if left_out:
+            out.print(Text(f"  Left out for the width: {listing(left_out)}; --json has every figure."))
     for row in rows:
         if row.point is None:
             for below in row.found.below:
@@ -40,7 +42,8 @@ def print_comparison(rows: Sequence[TypeRow], prices_of: str | None = None) -> N
             words += "user·month is the price of 730 hours for one of the users; "
         out.print(
             Text(
-                f"  {words}kW is the board power at most, kWh/M that of a million output tokens; requests/s is what all limits allow. "
+                f"  {words}kW is the board power at most, kWh/M that of a million output tokens; requests/s is what all limits allow, "
+                "headroom by how much the load may grow; 5–95 % is where measurements of such predictions fell, ms. "
                 "Predicted, not measured."
             )
         )
@@ -81,47 +84,68 @@ def _gpus(row: TypeRow) -> int:
     return (row.point.gpus_used or 0) if row.point else 0
 
 
-def _tables(good: Sequence[TypeRow], best: TypeRow | None) -> tuple[Table, ...]:
+def _tables(good: Sequence[TypeRow], best: TypeRow | None) -> tuple[list[Shown], list[Shown]]:
     """What is needed and how fast it is, then what it costs: side by side they would not fit 80 columns."""
-    fast, cost = (Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold") for _ in range(2))
-    for table in (fast, cost):
-        table.add_column("GPU type", no_wrap=True)
-    fast.add_column("GPUs", justify="right", no_wrap=True)
-    fast.add_column("strategy", no_wrap=True)
-    for heading in ("TTFT P99", "TPOT P99"):
-        fast.add_column(heading, justify="right", no_wrap=True)
+    types = Shown("GPU type", [row.gpu for row in good])
+    fast = [
+        types,
+        Shown("GPUs", [f"{_gpus(row):,}" for row in good], right=True),
+        Shown("nodes", [_nodes(row) for row in good], 5, right=True),
+        Shown("strategy", [row.point.label if row.point else "" for row in good]),
+        Shown("TTFT P99", [_time(row, "ttft_p99_ms") for row in good], right=True),
+        Shown("5–95 %", [_interval(row, "ttft_p99_ms") for row in good], 4, right=True),
+        Shown("TPOT P99", [_time(row, "tpot_p99_ms") for row in good], right=True),
+        Shown("5–95 %", [_interval(row, "tpot_p99_ms") for row in good], 3, right=True),
+        Shown("headroom", [_percent(row.headroom) for row in good], 2, right=True),
+    ]
     users = any(row.users for row in good)
-    money = ("per hour", "user·month" if users else "per month", "M tokens")
-    for heading in (*(money if best is not None else ()), "kW", "kWh/M", "requests/s"):
-        cost.add_column(heading, justify="right", no_wrap=True)
-    for row in good:
-        style = "bold" if row is best else ""
-        fast.add_row(row.gpu, *_speeds(row), style=style)
-        cost.add_row(row.gpu, *_costs(row, best is not None), style=style)
+    money = [
+        Shown("per hour", [_money(row.point.price_per_hour if row.point else None) for row in good], right=True),
+        Shown("user·month", [_money(row.price_per_user_and_month) for row in good], right=True)
+        if users
+        else Shown("per month", [_money(row.price_per_month, 0) for row in good], right=True),
+        Shown(
+            "M tokens",
+            [_money(row.point.price_per_million_output_tokens if row.point else None) for row in good],
+            right=True,
+        ),
+    ]
+    kwh = [
+        _money(row.point.metrics.kwh_per_million_output_tokens_at_most if row.point and row.point.metrics else None)
+        for row in good
+    ]
+    cost = [
+        types,
+        *(money if best is not None else []),
+        Shown("kW", ["–" if row.kilowatts is None else f"{row.kilowatts:,.1f}" for row in good], 1, right=True),
+        Shown("kWh/M", kwh, 2, right=True),
+        Shown("requests/s", [f"{row.point.figures.max_request_rate:g}" if row.point and row.point.figures else "" for row in good],
+              3, right=True),
+    ]  # fmt: skip
     return fast, cost
 
 
-def _speeds(row: TypeRow) -> list[str]:
-    point = row.point
-    assert point is not None and point.figures is not None
-    times = point.figures.ttft_p99_ms, point.figures.tpot_p99_ms
-    return [f"{point.gpus_used:,}", point.label, *("–" if ms is None else milliseconds(ms) for ms in times)]
+def _nodes(row: TypeRow) -> str:
+    each, used = row.gpus_per_node, _gpus(row)
+    return f"{-(-used // each):,}" if each else ""
 
 
-def _costs(row: TypeRow, priced: bool) -> list[str]:
-    point = row.point
-    assert point is not None and point.figures is not None
-    money = (
-        _money(point.price_per_hour),
-        _money(row.price_per_user_and_month) if row.users else _money(row.price_per_month, 0),
-        _money(point.price_per_million_output_tokens),
-    )
-    return [
-        *(money if priced else ()),
-        "–" if row.kilowatts is None else f"{row.kilowatts:,.1f}",
-        _money(point.metrics.kwh_per_million_output_tokens_at_most if point.metrics else None),
-        f"{point.figures.max_request_rate:g}",
-    ]
+def _time(row: TypeRow, name: str) -> str:
+    value = getattr(row.point.figures, name) if row.point and row.point.figures else None
+    return "–" if value is None else milliseconds(value)
+
+
+def _interval(row: TypeRow, name: str) -> str:
+    """Both ends in the unit of the figure beside it."""
+    if name not in row.intervals:
+        return "–"
+    low, high = row.intervals[name]
+    digits = 0 if high >= 100 else 1
+    return f"{low:,.{digits}f}–{high:,.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"
 
 
 def _money(value: float | None, digits: int = 2) -> str:
@@ -141,6 +165,8 @@ def comparison_data(rows: Sequence[TypeRow]) -> dict[str, Any]:
                 "price_per_month": row.price_per_month,
                 "price_per_user_and_month": row.price_per_user_and_month,
                 "kilowatts_at_most": row.kilowatts,
+                "headroom": row.headroom,
+                "intervals": {name: list(ends) for name, ends in row.intervals.items()},
                 "taken_from_the_catalog": list(row.defaults),
                 "not_enough": [point_data(below) for below in row.found.below],
                 "verified": row.found.verified,

@@ -259,6 +259,8 @@ def _comparison() -> Schema:
             "price_per_month": or_null(NUMBER),
             "price_per_user_and_month": or_null(NUMBER),
             "kilowatts_at_most": or_null(NUMBER),
+            "headroom": or_null(NUMBER),
+            "intervals": FIELDS,
             "taken_from_the_catalog": TEXTS,
             "not_enough": array(ref("SweepPoint")),
             "verified": YES,

@@ -41,10 +41,11 @@ def report(
     from optimizer.reporting.build import Built, build_report, report_of
     from optimizer.reporting.ledger import Ledger
     from optimizer.reporting.sections.curves import curves_section
+    from optimizer.results.pools import PoolsAnswer
 
     refuse_several(problem, "report")
     kind = kind_of(problem)
-    if kind == "uniform":
+    if kind == "uniform" and not isinstance(answer, PoolsAnswer):
         from optimizer.catalog.recovery import recovery_facts
         from optimizer.reading.stated import stated_of
 
@@ -54,7 +55,12 @@ def report(
         stated = stated or stated_of(uniform)
         return build_report(uniform, answer, stated, recovery or recovery_facts(), front=front, curve=curve)
     ledger = Ledger()
-    if kind == "inventory":
+    drawn: dict[str, str] = {}
+    if isinstance(answer, PoolsAnswer):
+        from optimizer.reporting.pools import pools_sections, pools_verdict
+
+        sections, verdict = pools_sections(cast("Problem", problem), answer, ledger), pools_verdict(answer)
+    elif kind == "inventory":
         from optimizer.reporting.inventory import inventory_pictures, inventory_sections, inventory_verdict
 
         inventory = cast("InventoryProblem", problem)

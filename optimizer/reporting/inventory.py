@@ -25,7 +25,9 @@ from optimizer.reporting.document import (
 from optimizer.reporting.folding import folded
 from optimizer.reporting.ledger import Ledger, number, share, total
 from optimizer.reporting.pictures.placement import placement_svg, placement_words
+from optimizer.results.answer import RuleResult
 from optimizer.results.inventory import InventoryAnswer, instance_label
+from optimizer.results.placement import PlacedInstance
 
 MOST_PLACES = 64
 
@@ -65,8 +67,8 @@ def inventory_sections(problem: InventoryProblem, answer: InventoryAnswer, ledge
         _summary(answer, ledger),
         groups,
         pools,
-        _placement(answer),
-        _rules(answer),
+        placement_section(answer.placement.instances if answer.placement else ()),
+        rules_section(answer.rules),
         _failures(answer, ledger),
         _launch(problem, answer),
         *_advice(answer),
@@ -193,7 +195,7 @@ def _summary(answer: InventoryAnswer, ledger: Ledger) -> Section:
     if rows:
         columns = (Column("what", "Figure"), Column("value", "Value", right=True))
         blocks.append(Table("key-figures", columns, tuple(rows)))
-    blocks.append(_points(answer.explanation))
+    blocks.append(points(answer.explanation))
     said = [
         verification_sentence(answer.verification, answer.status, sets=True),
         costs_sentence("analytic").strip(),
@@ -203,12 +205,12 @@ def _summary(answer: InventoryAnswer, ledger: Ledger) -> Section:
         f"MISMATCH {one.what}: expected {one.expected}, found {one.actual}" for one in answer.verification.mismatches
     ]
     folds = "What was verified, what costs rest on, and what was not considered" if answer.verification.passed else ""
-    blocks.append(Bullets((*_points(said).items, *_points(wrong, "fail").items), folds))
+    blocks.append(Bullets((*points(said).items, *points(wrong, "fail").items), folds))
     return Section("summary", "Summary and verdict", tuple(blocks))
 
 
-def _placement(answer: InventoryAnswer) -> Section:
-    instances = answer.placement.instances if answer.placement else ()
+def placement_section(instances: Sequence[PlacedInstance]) -> Section:
+    """Every instance with its GPUs by node."""
     columns = (
         Column("instance", "Instance"), Column("shape", "Shape"), Column("share", "Share", right=True), Column("gpus", "GPUs"),
     )  # fmt: skip
@@ -225,14 +227,15 @@ def _placement(answer: InventoryAnswer) -> Section:
     return Section("placement", "Placement", tuple(blocks))
 
 
-def _rules(answer: InventoryAnswer) -> Section:
+def rules_section(rules: Sequence[RuleResult]) -> Section:
+    """Every rule with limit, actual and slack, broken ones first."""
     columns = (
         Column("mark", "Outcome"), Column("rule", "Rule"), Column("limit", "Limit", right=True),
         Column("actual", "Actual", right=True), Column("slack", "To spare", right=True),
     )  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
-    broken = sum(rule.enabled and not rule.holds for rule in answer.rules)
-    for rule in sorted(answer.rules, key=lambda rule: rule.holds or not rule.enabled):
+    broken = sum(rule.enabled and not rule.holds for rule in rules)
+    for rule in sorted(rules, key=lambda rule: rule.holds or not rule.enabled):
         mark = (
             Status("warn", "off")
             if not rule.enabled
@@ -298,10 +301,11 @@ def _advice(answer: InventoryAnswer) -> list[Section]:
     if answer.optimum is not None and answer.optimum.pools and answer.optimum.objective is not None:
         value = milliseconds(answer.optimum.objective.value)
         said.append(f"The best for this inventory is {answer.optimum.label}: {value} per request.")
-    return [Section("recommendations", "Recommendations", (_points(said),))] if said else []
+    return [Section("recommendations", "Recommendations", (points(said),))] if said else []
 
 
-def _points(said: Sequence[str], mark: Mark = "info") -> Bullets:
+def points(said: Sequence[str], mark: Mark = "info") -> Bullets:
+    """Sentences as points."""
     return Bullets(tuple((mark, (sentence,)) for sentence in said))
 
 

@@ -1,9 +1,14 @@
-"""Where the instances of prefill and decode pools stand: ``docs/disaggregated.md``, section 7."""
+"""Where the instances of prefill and decode pools stand: ``docs/disaggregated.md``, sections 7 and 13."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
+from optimizer.results.cluster_pools import ClusterPoolsStrategy
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
 from optimizer.results.pools import PoolsStrategy, PoolStrategy
 
@@ -35,44 +40,84 @@ def place_pools(problem: Problem, strategy: PoolsStrategy) -> Placement:
     Raises:
         ValueError: they find no room so.
     """
-    nodes, per_node = problem.hardware.nodes, problem.hardware.gpus_per_node
-    pools = (strategy.prefill, strategy.decode)
-    apart = sum(pool.nodes for pool in pools) <= nodes
-    free = [0] * nodes
-    found: list[PlacedInstance] = []
-    for number, (role, pool) in enumerate(zip(ROLES, pools, strict=True)):
-        after = strategy.prefill.nodes if apart and number else 0
-        held = strategy_of_pool(pool, problem.model.layers)
-        for index, start in enumerate(_starts(pool, nodes if not apart else pool.nodes, per_node, number == 1)):
-            first = after + start
-            taken = [(first + step, min(pool.instance_gpus, per_node)) for step in range(_whole(pool, per_node))]
-            gpus = []
-            for node, count in taken:
-                if node >= nodes or free[node] + count > per_node:
-                    raise ValueError(f"{strategy.label} has no room on {nodes} nodes of {per_node} GPUs")
-                gpus += [GpuPlace(f"node-{node}", free[node] + gpu) for gpu in range(count)]
-                free[node] += count
-            found.append(
-                PlacedInstance(f"{role}-{index}", number, held, pool.engine_ranks, 1 / pool.instances, tuple(gpus))
-            )
-    return Placement(tuple(found))
+    hardware = problem.hardware
+    names = [f"node-{number}" for number in range(hardware.nodes)]
+    site = _Site([names], hardware.gpus_per_node)
+    return Placement(tuple(_stand(site, ((0, strategy.prefill), (1, strategy.decode)), problem.model.layers)))
 
 
-def _whole(pool: PoolStrategy, per_node: int) -> int:
-    """Nodes that one instance stands on."""
-    return max(1, pool.instance_gpus // per_node)
+def place_cluster_pools(problem: InventoryProblem, strategy: ClusterPoolsStrategy) -> Placement:
+    """The same on an inventory: each part of a pool on its group, dealt evenly over the group's racks.
 
-
-def _starts(pool: PoolStrategy, nodes: int, per_node: int, last: bool) -> list[int]:
-    """The first node of each instance, counted from the pool's first.
-
-    Args:
-        nodes: that the pool is spread over.
-        last: what is over goes to the last nodes, where the other pool has put its own on the first.
+    Raises:
+        ValueError: they find no room so.
     """
-    each = _whole(pool, per_node)
-    if pool.instance_gpus > per_node:
-        return [number * each for number in range(pool.instances)]
-    every, more = divmod(pool.instances, nodes)
-    counts = [every + (node >= nodes - more if last else node < more) for node in range(nodes)]
-    return [node for node, count in enumerate(counts) for _ in range(count)]
+    found: list[PlacedInstance] = []
+    parts = [*((0, part) for part in strategy.prefill), *((1, part) for part in strategy.decode)]
+    for group in problem.groups:
+        own = [(side, part.pool) for side, part in parts if part.group == group.name]
+        racks: dict[str | None, list[str]] = {}
+        for node in range(group.nodes):
+            racks.setdefault(group.rack_of(node), []).append(group.node_name(node))
+        found += _stand(_Site(list(racks.values()), group.free_gpus), own, problem.model.layers)
+    return Placement(tuple(sorted(found, key=lambda one: one.pool)))
+
+
+@dataclass(slots=True)
+class _Site:
+    """Equal nodes by rack, and how many of their GPUs are there for us."""
+
+    racks: list[list[str]]
+    """Names of the nodes that are left, of each rack."""
+    per_node: int
+    """GPUs of a node."""
+
+    def take(self, units: int, whole: int) -> list[list[str]]:
+        """So many sets of nodes of one rack, from one rack after the other.
+
+        Raises:
+            ValueError: there are not so many.
+        """
+        found: list[list[str]] = []
+        while len(found) < units:
+            fitting = [rack for rack in self.racks if len(rack) >= whole]
+            if not fitting:
+                raise ValueError(f"{units} × {whole} nodes are needed, and the racks have no room for them")
+            for rack in fitting[: units - len(found)]:
+                found.append([rack.pop(0) for _ in range(whole)])
+        return found
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that are left."""
+        return sum(len(rack) for rack in self.racks)
+
+
+def _stand(site: _Site, pools: Sequence[tuple[int, PoolStrategy]], layers: int) -> list[PlacedInstance]:
+    """The instances of pools that share a site."""
+    whole = [max(1, pool.instance_gpus // site.per_node) for _, pool in pools]
+    apart = sum(pool.nodes for _, pool in pools) <= site.nodes
+    shared = [] if apart else site.take(site.nodes, 1)
+    used: dict[str, int] = {}
+    found: list[PlacedInstance] = []
+    for place, ((side, pool), each) in enumerate(zip(pools, whole, strict=True)):
+        units = site.take(pool.nodes // each, each) if apart else shared
+        held = strategy_of_pool(pool, layers)
+        for index, unit in enumerate(_dealt(pool.instances, units, place > 0 and not apart)):
+            gpus = []
+            for node in unit:
+                count, before = min(pool.instance_gpus, site.per_node), used.get(node, 0)
+                if before + count > site.per_node:
+                    raise ValueError(f"{pool.label} has no room on nodes of {site.per_node} GPUs")
+                gpus += [GpuPlace(node, before + gpu) for gpu in range(count)]
+                used[node] = before + count
+            name = f"{ROLES[side]}-{index}"
+            found.append(PlacedInstance(name, side, held, pool.engine_ranks, 1 / pool.instances, tuple(gpus)))
+    return found
+
+
+def _dealt(instances: int, units: list[list[str]], last: bool) -> list[list[str]]:
+    """The nodes of each instance: as many on each set of nodes, those over on the first, or on the last where others hold the first."""
+    every, more = divmod(instances, len(units))
+    counts = [every + (n >= len(units) - more if last else n < more) for n in range(len(units))]
+    return [unit for unit, count in zip(units, counts, strict=True) for _ in range(count)]

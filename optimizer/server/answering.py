@@ -289,7 +289,7 @@ def _pareto(ask: _Ask) -> tuple[dict[str, Any], int]:
 
 def _report(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.questions.check import check
-    from optimizer.questions.serving import joint_only
+    from optimizer.questions.serving import no_cluster_pools
     from optimizer.questions.simulate import simulate
     from optimizer.questions.solve import solve
     from optimizer.reporting.ask import report
@@ -298,7 +298,7 @@ def _report(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.reporting.written.markdown import report_markdown
 
     problem, fixed = ask.problem, _fixed(ask.body.fixed)
-    joint_only(problem)
+    no_cluster_pools(problem)
     found: Any = check(problem, fixed, **ask.options) if fixed.any else solve(problem, **ask.options)
     found = simulate(problem, found)
     problem = problem.decided(found.decided) if hasattr(found, "decided") else problem

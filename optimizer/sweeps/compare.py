@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from optimizer.catalog import lookup as catalog
+from optimizer.explain.uniform.costs import intervals_of
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
+from optimizer.sweeps.hardware import hardware_of
 from optimizer.sweeps.points import Point
 from optimizer.sweeps.recommend import recommend
 from optimizer.sweeps.recommendation import Recommendation
@@ -27,14 +30,27 @@ class TypeRow:
     watts_per_gpu: float | None
     """Board power as the vendor states it."""
     defaults: tuple[str, ...]
+    """Sentences on what was taken from the catalog because the problem states nothing for this type."""
     users: int | None = None
     """Users at once, where the problem states them in place of a rate."""
-    """Sentences on what was taken from the catalog because the problem states nothing for this type."""
+    gpus_per_node: int = 0
+    """GPUs of one of its nodes."""
+    rate: float | None = None
+    """Requests/s stated; None for users at once."""
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Figure → where 90 % of measurements of such predictions fell, ms."""
 
     @property
     def point(self) -> Point | None:
         """The least hardware that meets everything."""
         return self.found.point
+
+    @property
+    def headroom(self) -> float | None:
+        """The part by which the stated rate may grow until a limit breaks; None for users at once."""
+        if self.point is None or self.point.figures is None or not self.rate:
+            return None
+        return self.point.figures.max_request_rate / self.rate - 1
 
     @property
     def price_per_month(self) -> float | None:
@@ -89,10 +105,23 @@ def compare(
         own = dict.fromkeys(OF_ITS_NODES) if gpu.name != _own(stated) else {}
         one = stated.changed({"hardware.gpu": gpu.name, **own})
         found = recommend(one, gpus, least="gpus", prices=prices)
-        users = one.problem().workload.users
+        problem = one.problem()
+        users = problem.workload.users
         there = None if users is None else users.concurrent
-        rows.append(TypeRow(gpu.name, found, gpu.tdp_watts, _defaults(one, gpu.gpus_per_node), there))
+        rate = problem.workload.requests_per_s if users is None else None
+        defaults, intervals = _defaults(one, gpu.gpus_per_node), _intervals(problem, found.point)
+        each = problem.hardware.gpus_per_node
+        rows.append(TypeRow(gpu.name, found, gpu.tdp_watts, defaults, there, each, rate, intervals))
     return tuple(sorted(rows, key=_rank))
+
+
+def _intervals(problem: Problem, point: Point | None) -> Mapping[str, tuple[float, float]]:
+    """Where measurements of a point's latencies would fall."""
+    if point is None or point.strategy is None or point.metrics is None or point.gpus is None:
+        return {}
+    here = problem.model_copy(update={"hardware": hardware_of(problem.hardware, point.gpus)})
+    found = intervals_of(here, point.strategy, point.metrics)
+    return found.ranges if found is not None else {}
 
 
 def _own(stated: Stated) -> str:
@@ -114,6 +143,59 @@ def _defaults(stated: Stated, each: int) -> tuple[str, ...]:
     if stated.value("hardware.internode_gbit_per_s") is None:
         said.append("the network between nodes (the catalog has the usual one)")
     return tuple(said)
+
+
+LOADS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+"""Parts of the stated load at which ``over_loads`` asks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPoint:
+    """The least hardware of a type at a part of the load: price per hour, or GPUs where prices are not known; None: none is enough."""
+
+    part: float
+    gpus: int | None
+    price_per_hour: float | None
+
+
+def over_loads(
+    stated: Stated,
+    types: Sequence[str],
+    gpus: str | Iterable[int] | None = None,
+    *,
+    prices: Mapping[str, float] | None = None,
+    told: Callable[[str], None] = lambda gpu: None,
+) -> dict[str, tuple[LoadPoint, ...]]:
+    """What each type takes as the load grows: the same question at parts of the stated load.
+
+    Args: as for ``compare``.
+
+    Raises:
+        ProblemError: as for ``compare``.
+    """
+    found: dict[str, list[LoadPoint]] = {}
+    for part in LOADS:
+        changes, words = at_load(stated, part)
+
+        def here(gpu: str, words: str = words) -> None:
+            told(f"{gpu} at {words}")
+
+        for row in compare(stated.changed(changes), types, gpus, prices=prices, told=here):
+            point = row.point
+            used, price = (None, None) if point is None else (point.gpus_used, point.price_per_hour)
+            found.setdefault(row.gpu, []).append(LoadPoint(part, used, price))
+    return {gpu: tuple(points) for gpu, points in found.items()}
+
+
+def at_load(stated: Stated, part: float) -> tuple[dict[str, object], str]:
+    """The change that makes the load a part of the stated one, and the load in words."""
+    work = stated.problem().workload
+    if work.users is None:
+        rate = float(f"{work.requests_per_s * part:.6g}")
+        return {"workload.requests_per_s": rate}, f"{rate:g} requests/s"
+    there = max(1, round(work.users.concurrent * part))
+    field = "workload.concurrency" if stated.value("workload.concurrency") is not None else "workload.users.concurrent"
+    return {field: there}, f"{there:,} users"
 
 
 def cheapest(rows: Sequence[TypeRow]) -> TypeRow | None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,12 @@ from optimizer.deployment.service import build_service
 from optimizer.engines.flags import engine_flags
 from optimizer.engines.routers import router_of_pools
 from optimizer.facts.errors import ProblemError
+from optimizer.questions.deploy import deploy
 from optimizer.questions.pool_losses import may_lose
-from optimizer.results.place_pools import place_pools
+from optimizer.reading.inventory_file import inventory_from_dict
+from optimizer.results.answer import Verification
+from optimizer.results.cluster_pools import ClusterPoolsAnswer, ClusterPoolsStrategy, GroupPool
+from optimizer.results.place_pools import place_cluster_pools, place_pools
 from optimizer.results.pools import PoolsStrategy, PoolStrategy
 from tests.deploy.cases import commands_in, problem, strategy, value, written
 from tests.deploy.pool_cases import CASES, answer_of, files_of, strategy_of
@@ -438,3 +443,59 @@ def test_a_log_says_which_pool_an_engine_is_of_and_whether_it_is_as_planned() ->
     up = {"prefill": (2, 2), "decode": (2, 3)}
     assert [one.same for one in compare_pools_up(service, up)] == [True, False]
     assert [one.found for one in compare_pools_up(service, None)] == ["not told", "not told"]
+
+
+CLUSTER = {
+    "serving": "disaggregated",
+    "cluster": [
+        {"name": "h100", "gpu": "h100-sxm-80gb", "nodes": 4, "gpus_per_node": 8, "racks": 2},
+        {"name": "l40s", "gpu": "l40s-48gb", "nodes": 2, "gpus_per_node": 4},
+    ],
+    "model": "llama3-8b",
+    "workload": {"prompt_tokens": 1500, "output_tokens": 200, "requests_per_s": 10},
+}
+
+
+def _on_groups(prefill: tuple[str, PoolStrategy], decode: tuple[str, PoolStrategy]) -> ClusterPoolsStrategy:
+    return ClusterPoolsStrategy(*((GroupPool(group, 1.0, pool),) for group, pool in (prefill, decode)))
+
+
+def test_pools_on_an_inventory_stand_on_their_groups_evenly_over_racks() -> None:
+    stated = inventory_from_dict(CLUSTER)
+    one = PoolStrategy(2, 4, 1, 5, "bf16", "bf16", 2)
+    apart = place_cluster_pools(stated, _on_groups(("h100", one), ("l40s", replace(one, instances=2))))
+    assert [instance.nodes for instance in apart.instances] == [("h100-0",), ("h100-2",), ("l40s-0",), ("l40s-1",)]
+    both = place_cluster_pools(stated, _on_groups(("h100", one), ("h100", replace(one, tensor_parallel=8))))
+    assert [instance.nodes for instance in both.instances] == [("h100-0",), ("h100-2",), ("h100-1",), ("h100-3",)]
+    wide = replace(one, tensor_parallel=16, instances=1, nodes=2)
+    across = place_cluster_pools(stated, _on_groups(("h100", wide), ("h100", one)))
+    assert [instance.nodes for instance in across.instances] == [("h100-0", "h100-1"), ("h100-2",), ("h100-3",)]
+    with pytest.raises(ValueError, match="no room"):
+        place_cluster_pools(stated, _on_groups(("l40s", replace(one, tensor_parallel=8)), ("h100", one)))
+
+
+@pytest.mark.parametrize("target", ["shell", "kubernetes", "llm-d"])
+def test_pools_on_an_inventory_are_launched_each_on_its_gpus(target: str) -> None:
+    stated = inventory_from_dict(CLUSTER)
+    pool = PoolStrategy(2, 2, 1, 5, "bf16", "bf16", 2)
+    strategy_ = _on_groups(("h100", pool), ("l40s", replace(pool, max_num_seqs=64)))
+    verified = Verification(passed=True, checks=1, optimality="exhaustive", candidates=1, resolution="")
+    answer = ClusterPoolsAnswer("x", "optimal", strategy_, None, None, (), verified, (), "network")
+    files = deploy(stated, answer, target)
+    found = commands_in(
+        {
+            name.replace("start-h100", "start-node-h").replace("start-l40s", "start-node-l"): text
+            for name, text in files.items()
+        }
+    )
+    assert sorted({_role(one["words"]) for one in found}) == ["decode", "prefill"]
+    for one in found:
+        assert value(one["words"], "--max-num-seqs") == {"prefill": "5", "decode": "64"}[_role(one["words"])]
+    if target == "shell":
+        assert {name for name in files if name.startswith("start-")} == {
+            *(f"start-{node}.sh" for node in ("h100-0", "h100-2", "l40s-0", "l40s-1")), "start-router.sh",
+        }  # fmt: skip
+    else:
+        text = files["engines.yaml" if target == "kubernetes" else "modelservers.yaml"]
+        assert "NVIDIA-L40S" in text and "NVIDIA-H100" in text and "minAvailable: 2" in text
+        assert "Nothing may be evicted" in files["README.md"]

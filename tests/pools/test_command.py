@@ -74,7 +74,7 @@ def test_decisions_that_mean_nothing_are_refused(file: str, options: tuple[str, 
     assert ran.returncode == 2 and said in ran.stderr and "Traceback" not in ran.stderr
 
 
-@pytest.mark.parametrize("command", ["report", "graph", "pareto", "why-not", "why-this", "how-sure"])
+@pytest.mark.parametrize("command", ["graph", "pareto", "why-not", "why-this", "how-sure"])
 @pytest.mark.parametrize("serving", ["disaggregated", "any"])
 def test_other_commands_say_what_answers(tmp_path: Path, command: str, serving: str) -> None:
     path = tmp_path / "p.json"
@@ -82,7 +82,6 @@ def test_other_commands_say_what_answers(tmp_path: Path, command: str, serving: 
     more = {
         "pareto": ("--axes", "latency,gpus"),
         "why-not": ("--tp", "1"),
-        "report": ("--no-html", "--out", str(tmp_path / "r")),
     }
     ran = run(command, str(path), *more.get(command, ()))
     assert "Traceback" not in ran.stderr

@@ -14,7 +14,8 @@ from optimizer import problem_from_dict, solve
 from optimizer.cli.program import app
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.question import load_question, question_from_dict
-from optimizer.sweeps.compare import HOURS_OF_A_MONTH, cheapest, compare
+from optimizer.render.compare_plot import comparison_plot
+from optimizer.sweeps.compare import HOURS_OF_A_MONTH, LOADS, cheapest, compare, over_loads
 from optimizer.sweeps.fit import fit
 from optimizer.sweeps.prices import dated, load_prices
 from optimizer.verify import verify_answer
@@ -138,6 +139,31 @@ def test_each_type_has_its_least_hardware_and_one_gpu_less_is_not_enough() -> No
     assert best.point.price_per_hour == min(
         row.point.price_per_hour for row in rows if row.point and row.point.price_per_hour
     )
+
+
+def test_price_against_load_is_the_same_question_at_each_load(tmp_path: Path) -> None:
+    stated = question_from_dict(SERVICE).stated
+    over = over_loads(stated, ["h100-sxm-80gb"], "1..8", prices=PRICES)["h100-sxm-80gb"]
+    assert [point.part for point in over] == list(LOADS)
+    rows = compare(stated, ["h100-sxm-80gb"], "1..8", prices=PRICES)
+    assert rows[0].point is not None and rows[0].headroom is not None and rows[0].headroom >= 0
+    there = next(point for point in over if point.part == 1)
+    assert (there.gpus, there.price_per_hour) == (rows[0].point.gpus_used, rows[0].point.price_per_hour)
+    used = [point.gpus for point in over if point.gpus is not None]
+    assert used == sorted(used), "more load never takes fewer GPUs"
+    low, high = rows[0].intervals["tpot_p99_ms"]
+    assert rows[0].point.metrics is not None and low < (rows[0].point.metrics.tpot_p99_ms or 0.0) < high
+    pytest.importorskip("matplotlib", reason="needs the extra [plot]")
+    drawn = comparison_plot(
+        rows, {"h100-sxm-80gb": over}, (4.0, "requests/s"), "small", "p.svg", {"tpot_p99_ms": 50.0}
+    ).decode()
+    for words in (
+        "which GPU type costs least",
+        "stated: 4 requests/s",
+        "limit 50",
+        "price per hour of the least hardware",
+    ):
+        assert words in drawn, words
 
 
 def test_a_type_that_is_not_enough_says_what_keeps_it_out() -> None:

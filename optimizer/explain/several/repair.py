@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from optimizer.explain.common.numbers import count
+from optimizer.explain.common.patience import EXPLAIN_WITHIN_S
 from optimizer.facts.problem import Problem
 from optimizer.facts.several import SeveralProblem
 from optimizer.results.answer import Change
@@ -25,15 +26,17 @@ RATE_PARTS = 200
 """Steps in which a rate is lowered."""
 
 
-def repairs_of(search: SeveralSearch, clock: Clock) -> tuple[SeveralRepair, ...]:
-    """Repairs of one field each: nodes first, then what each model asks."""
+def repairs_of(search: SeveralSearch, clock: Clock) -> tuple[tuple[SeveralRepair, ...], bool]:
+    """(repairs of one field each, nodes first, then what each model asks; whether time ran out before all were tried)."""
+    if clock.limit_s is None:
+        clock = Clock(EXPLAIN_WITHIN_S, clock.ctrl_c)
     found = [_nodes(search, clock)]
     for number in range(len(search.models)):
         for build in (_rate, _survive, _limits):
             if clock.over:
                 break
             found += list(build(search, number, clock))
-    return tuple(one for one in found if one is not None)
+    return tuple(one for one in found if one is not None), clock.over
 
 
 def with_model(search: SeveralSearch, number: int, problem: Problem) -> SeveralSearch:

@@ -13,6 +13,8 @@ from optimizer.search.several.model import SeveralModel
 from optimizer.search.several.solve import FoundSplit, SeveralSearch, Split
 from optimizer.search.uniform.evaluate import strategy_of
 
+TOLD_MS = 0.005
+"""Smaller differences are not told."""
 TIGHT = 0.1
 """Rules with less than this share of their limit to spare are named."""
 UNTOLD = ("gpu_count", "min_batch", "context", "tpot_full_batch", "max_batch")
@@ -128,7 +130,10 @@ def _exchange(problem: SeveralProblem, split: Split, other: FoundSplit, name: st
         f"{model} {strategy_of(one.quantities, one.choice).label} ({count(one.gpus, 'GPU')})"
         for model, one in zip(names, other.split.candidates, strict=True)
     ])  # fmt: skip
-    changed = listing([f"{model} {_signed(value)}" for model, value in own.items() if value]) or "no model any time"
+    changed = (
+        listing([f"{model} {_signed(value)}" for model, value in own.items() if abs(value) >= TOLD_MS])
+        or "no model any time"
+    )
     said = (
         f"With {direction} GPUs for {name}, best is {labels}: {changed}; the weighted sum changes by {_signed(more)}."
     )

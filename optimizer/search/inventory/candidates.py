@@ -85,7 +85,7 @@ class Candidates:
         if problem.serving != "joint":
             raise ProblemError(
                 "serving",
-                f"{problem.serving} is taken by optimizer solve and optimizer check; for this question state serving: joint",
+                f"{problem.serving} with cluster: is taken by optimizer solve and check; for this question state serving: joint",
             )
         self.problem = problem
         self._fixed, self._known = fixed or Fixed(), known or KnownTables(keep_times=False)
