@@ -166,3 +166,23 @@ def test_the_package_is_usable_from_python(example: dict[str, Any]) -> None:
         Fixed(answer.strategy.tensor_parallel, answer.strategy.pipeline_parallel, answer.strategy.data_parallel),
     )
     assert again.feasible and again.status == "optimal"
+
+
+def test_warnings_of_numpy_reach_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An overflow in a table is no message to a person; who asks for warnings (-W) has them."""
+    import warnings
+
+    from optimizer.cli import program
+
+    def warned(*_: object, **__: object) -> int:
+        warnings.warn("overflow encountered in multiply", RuntimeWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(program, "app", warned)
+    monkeypatch.setattr("sys.warnoptions", [])
+    assert run("solve").stderr == ""
+    monkeypatch.setattr("sys.warnoptions", ["error"])
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        run("solve")
+    assert [str(one.message) for one in seen] == ["overflow encountered in multiply"]

@@ -26,12 +26,15 @@ def audit(
     from optimizer.auditing.ask import audit as run
     from optimizer.facts.errors import ProblemError
     from optimizer.reading.question import load_problem
+    from optimizer.render.progress import LiveLine
 
     if json and markdown:
         raise ProblemError("--json", "cannot be combined with --markdown; choose one")
     stated = load_problem(problem)
     text = _read(report)
-    result = run(text, stated)
+    with LiveLine() as live:
+        live.say("judging the claims")
+        result = run(text, stated)
     if json:
         from optimizer.render.as_json import dumps
         from optimizer.render.audit import audit_data

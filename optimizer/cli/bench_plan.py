@@ -39,6 +39,7 @@ def bench_plan(
     from optimizer.questions.uniform import solve
     from optimizer.reading.question import load_question
     from optimizer.render.bench_plan import bench_plan_data, bench_plan_text
+    from optimizer.render.progress import LiveLine
 
     question = load_question(problem)
     if question.kind in ("models", "day"):
@@ -48,7 +49,8 @@ def bench_plan(
     if question.kind != "uniform":
         raise ProblemError("kind", f"{question.kind}: runs are planned for equal nodes (hardware:) alone")
     asked = cast("Problem", question.problem)
-    answer = solve(asked, time_limit_s=time_limit_of(time_limit), repairs=False)
+    with LiveLine() as live:
+        answer = solve(asked, time_limit_s=time_limit_of(time_limit), repairs=False, progress=live)
     if answer.strategy is None:
         typer.echo(f"error: {asked.name}: {' '.join(answer.explanation)}", err=True)
         raise typer.Exit(codes.UNDECIDED if answer.status == "unknown" else codes.NO)

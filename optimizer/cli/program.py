@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -141,11 +144,23 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point: every refusal is one line on standard error, never a traceback."""
     from optimizer.cli.streams import guarded
 
-    with guarded() as streams:
+    with guarded() as streams, _without_numpy_s_warnings():
         said = _code(sys.argv[1:] if arguments is None else arguments)
         answered()
         code = streams.code(said)
     sys.exit(code)
+
+
+@contextmanager
+def _without_numpy_s_warnings() -> Iterator[None]:
+    """What overflows in a table of bounds is told by the rules that it breaks: the words of numpy say nothing to a person.
+
+    ``-W`` and PYTHONWARNINGS show them all the same.
+    """
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
 def _code(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from pathlib import Path
 
 from optimizer.explain.common.pareto import LEAST_LOST
@@ -39,6 +40,7 @@ def picture(front: ParetoFront, path: str) -> bytes:
         raise ProblemError("--plot", "there is no point, so there is nothing to draw")
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     kind = Path(path).suffix.lower()
     # Equal fronts give equal pictures: no date, and ids that do not change.
@@ -51,7 +53,7 @@ def picture(front: ParetoFront, path: str) -> bytes:
         colours = [_value(point, front.axes[2]) for point in front.points] if len(front.axes) == 3 else None
         dots = axes.scatter(xs, ys, c=colours, s=30, cmap="viridis" if colours else None, zorder=3)
         if colours is not None:
-            figure.colorbar(dots, label=NAMES[front.axes[2]])
+            figure.colorbar(dots, label=_label(front.axes[2]))
         else:
             axes.plot(xs, ys, drawstyle="steps-post", linewidth=0.8, alpha=0.6)
         for number, (x, y, point) in enumerate(zip(xs, ys, front.points, strict=True), start=1):
@@ -61,19 +63,46 @@ def picture(front: ParetoFront, path: str) -> bytes:
         for axis, scale in zip(front.axes[:2], (axes.set_xscale, axes.set_yscale), strict=True):
             if axis == "availability":
                 scale("log")
-        axes.set_xlabel(NAMES[front.axes[0]])
-        axes.set_ylabel(NAMES[front.axes[1]])
+        plain = FuncFormatter(lambda value, _: f"{value:,.10g}")
+        shares = FuncFormatter(lambda value, _: f"{value:.10%}".rstrip("0%").rstrip(".") + "%")
+        for axis, side in zip(front.axes[:2], (axes.xaxis, axes.yaxis), strict=True):
+            side.set_major_formatter(shares if axis == "availability" else plain)
+            side.set_minor_formatter(NullFormatter())
+        axes.set_xlabel(_label(front.axes[0]))
+        axes.set_ylabel(_label(front.axes[1]))
         axes.grid(True, alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
         incomplete = " (incomplete)" if front.status == "incomplete" else ""
-        axes.set_title(f"{front.problem}{incomplete}")
+        asked = textwrap.wrap(f"{front.problem}: {_question(front)}{incomplete}", 84)
+        figure.suptitle("\n".join(asked), fontsize=11, fontweight="bold")
         drawn = io.BytesIO()
         figure.savefig(drawn, format=kind[1:], dpi=150, metadata={"Date": None} if kind == ".svg" else None)
     return drawn.getvalue()
 
 
+COSTS = {"latency": "time", "availability": "requests not served", "gpus": "GPUs", "price": "price"}
+
+
+def _label(axis: Axis) -> str:
+    """The name of an axis; times are drawn in seconds."""
+    return "mean time of a request, s" if axis == "latency" else NAMES[axis]
+
+
+def _question(front: ParetoFront) -> str:
+    """What the picture answers."""
+    words = {
+        "latency": "a shorter time",
+        "availability": "serving more",
+        "gpus": "fewer GPUs",
+        "price": "a lower price",
+    }
+    wanted = [words.get(axis, str(axis)) for axis in front.axes]
+    return f"what does {wanted[0]} cost in {' and '.join(COSTS.get(axis, str(axis)) for axis in front.axes[1:])}?"
+
+
 def _value(point: FrontPoint, axis: Axis) -> float:
     if axis == "latency":
-        return point.request_mean_ms
+        return point.request_mean_ms / 1000
     if axis == "availability":
         return max(LEAST_LOST, point.not_served)
     return float(point.gpus) if axis == "gpus" else point.price_per_hour or 0.0
