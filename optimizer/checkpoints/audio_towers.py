@@ -15,6 +15,19 @@ def _encoder(config: Config, key_bias: bool) -> tuple[int, int]:
     return width, layers * layer
 
 
+def _whisper(config: Config) -> int:
+    """Whisper's encoder: two convolutions over time, learned positions, its layers and a norm."""
+    width, layers = _encoder(config, key_bias=False)
+    mel, positions = config.option("num_mel_bins", default=128), config.option("max_source_positions", default=1500)
+    return 3 * mel * width + width + 3 * width**2 + width + positions * width + layers + 2 * width
+
+
+def qwen2_audio(config: Config, outer: Mapping[str, Any], out: int) -> int:
+    """Whisper's encoder and one linear layer."""
+    width = config.size("d_model")
+    return _whisper(config) + width * out + out
+
+
 def qwen2_5_omni(config: Config, outer: Mapping[str, Any], out: int) -> int:
     """Two convolutions over time, Whisper's layers, one linear layer, and two embeddings of its ends."""
     width, layers = _encoder(config, key_bias=False)

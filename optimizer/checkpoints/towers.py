@@ -25,7 +25,13 @@ PARTS = (
     "vit_config",
     "encoder_config",
     "talker_config",
+    "img_processor",
+    "audio_processor",
+    "speech_config",
+    "sound_config",
+    "visual",
 )
+"""Where files describe what stands beside the language model."""
 MULTIMODAL = ("gemma3", "gemma3n", "gemma4", "llava", "mistral3", "_vl", "omni", "kimi_k25", "llama4", "qwen3_5")
 
 Tower = Callable[[Config, Mapping[str, Any], int], int]
@@ -115,12 +121,14 @@ TOWERS: dict[str, Tower] = {
     "qwen2_5_omni_audio_encoder": audio.qwen2_5_omni,
     "qwen3_omni_moe_vision_encoder": vision.qwen3_vl,
     "qwen3_omni_moe_audio_encoder": audio.qwen3_omni,
+    "qwen2_audio_encoder": audio.qwen2_audio,
 }
 BESIDE = {
     "idefics3_vision": ("idefics3", "smolvlm", "granite_docling"),
     "siglip2_vision_model": ("lfm2_vl",),
     "minimax_m3_vl_vision": ("minimax_m3_vl",),
     "step3p5_vision": ("step3p7",),
+    "qwen2_audio_encoder": ("qwen2_audio",),
 }
 """Outer types whose projector is counted with a tower; beside others it is not known."""
 TYPES = {
@@ -135,6 +143,7 @@ TYPES = {
     "glm4v": "glm4v_vision",
     "glm4v_moe": "glm4v_moe_vision",
     "gemma4": "gemma4_vision",
+    "qwen2_audio": "qwen2_audio_encoder",
     "internvl_chat": "intern_vit_6b",
 }
 """The tower of a file whose vision part states no type."""
@@ -194,6 +203,6 @@ CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
         "hidden_size": 3584, "intermediate_size": 3420, "depth": 32, "patch_size": 14, "out_hidden_size": 3584,
     },
     "qwen3_omni_moe_vision_encoder": _QWEN3,
-    **dict.fromkeys(("qwen2_5_omni_audio_encoder", "qwen3_omni_moe_audio_encoder"), _WHISPER),
+    **dict.fromkeys(("qwen2_5_omni_audio_encoder", "qwen3_omni_moe_audio_encoder", "qwen2_audio_encoder"), _WHISPER),
 }  # fmt: skip
 """Class defaults in transformers 5.24.0, left out of nested configs."""

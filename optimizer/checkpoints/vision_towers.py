@@ -26,7 +26,8 @@ def grid(config: Config) -> tuple[int, int, int, int, int]:
 def siglip(config: Config, outer: Mapping[str, Any], out: int) -> int:
     hidden, width, layers, patch, patches = grid(config)
     body = hidden * 3 * patch**2 + hidden + patches * hidden + layers * block(hidden, width) + 2 * hidden
-    if config.flag("vision_use_head", default=True):
+    # PaliGemma's class builds the tower without its pooling head; other files say so where they do.
+    if config.flag("vision_use_head", default=outer.get("model_type") != "paligemma"):
         body += hidden + block(hidden, width) - 2 * hidden
     return body + _projector(str(outer.get("model_type")), outer, hidden, out)
 

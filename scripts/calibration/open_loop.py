@@ -28,6 +28,8 @@ from optimizer.verify.simulation.trace import Arrival
 Ends = tuple[float, float]
 SEEDS = 5
 MOST_PLAYED = 10_000
+PLAYED_ENGINES = frozenset({"vllm", "sglang"})
+"""Engines that are played as they are; any other, and one that is not stated, as vLLM."""
 SPREAD = 0.7
 """Standard deviation of the log lengths drawn where the outputs are long enough to vary (chat logs: 0.7 to 1.1)."""
 SHORTEST_VARIED = 32
@@ -183,6 +185,6 @@ def _problem(run: MeasuredRun) -> Problem:
         update={
             "hardware": hardware,
             "requirements": wanted,
-            "engine": row.engine if row.engine != "trtllm" else "vllm",
+            "engine": row.engine if row.engine in PLAYED_ENGINES else "vllm",
         }
     )

@@ -36,6 +36,10 @@ SAME_WEIGHTS = {"kimi-k2-thinking": "kimi-k2.5"}
 FIRST_RELEASES: dict[str, tuple[str, dict[str, int]]] = {"llama3.1-405b": ("0.6", {"num_key_value_heads": 16})}
 """Checkpoints that were replaced: up to which version of the engine logs are of the first, and what its config.json said."""
 BITS = {"int8": 8, "int4": 4}
+NICKNAMES = {"dgxspark": "gb10", "spark": "gb10", "rtx6000": "rtxpro6000server", "rtxpro6000": "rtxpro6000server"}
+"""Other words for a card; the RTX PRO 6000 has the same memory on every board."""
+GENERATIONS = {"2": "7.5", "3": "8.6", "4": "8.9", "5": "12.0"}
+"""Compute capability by the first digit of a GeForce RTX card."""
 CACHE_FORMATS = {
     "fp8_e5m2": "fp8",
     "fp8_e4m3": "fp8",
@@ -256,7 +260,7 @@ def _layers(layers: int, stages: int) -> tuple[int, ...]:
 
 
 def _gpu(name: str) -> Any:
-    """A card of the catalog, or one of which only the memory is known."""
+    """A card of the catalog, also by a part of its name and its memory, or one of which only the memory is known."""
     try:
         catalog.gpu(name)
         return name
@@ -264,16 +268,36 @@ def _gpu(name: str) -> Any:
         found = re.search(r"(\d+)gb$", name)
         if found is None:
             raise
-        total = int(found.group(1)) * 1024
-        capability = re.match(r"sm(\d)(\d)", name)
-        return {
-            "name": name,
-            "memory_mib": total,
-            "reserved_mib": total * 18 // 1000,
-            "compute_capability": f"{capability.group(1)}.{capability.group(2)}" if capability else "8.6",
-            "memory_bandwidth_gb_per_s": 900,
-            "dense_tflops": {"fp16": 120, "bf16": 120},
-        }
+    like = _like(name[: found.start()], int(found.group(1)))
+    if like is not None:
+        return like
+    total = int(found.group(1)) * 1024
+    return {
+        "name": name,
+        "memory_mib": total,
+        "reserved_mib": total * 18 // 1000,
+        "compute_capability": _capability(name),
+        "memory_bandwidth_gb_per_s": 900,
+        "dense_tflops": {"fp16": 120, "bf16": 120},
+    }
+
+
+def _like(card: str, memory_gb: int) -> str | None:
+    """The card of the catalog whose name holds this one and that has as much memory, its module (SXM) before its boards."""
+    word = re.sub(r"[^a-z0-9]", "", card.lower())
+    word = NICKNAMES.get(word, re.sub(r"(\d)(?:ti|d|super)$", r"\1", word))
+    held = [one for one in catalog.names("gpus") if word and word in re.sub(r"[^a-z0-9]", "", one)]
+    same = [one for one in held if abs(catalog.gpu(one).memory_mib / 1024 / memory_gb - 1) < 0.08]
+    return next((one for one in same if "sxm" in one), same[0] if same else None)
+
+
+def _capability(name: str) -> str:
+    """As a name says it (``sm89``), or of the generation of a GeForce card; else that of most cards."""
+    said = re.match(r"sm(\d+)(\d)\b", name)
+    if said:
+        return f"{said.group(1)}.{said.group(2)}"
+    card = re.match(r"rtx[-_]?([2-5])0", name.lower())
+    return GENERATIONS[card.group(1)] if card else "8.6"
 
 
 def _memory(gpu: Any) -> int:

@@ -245,3 +245,17 @@ def test_bytes_of_one_matrix() -> None:
     assert mxfp4().bytes_of(matrix) == 256 * 512 // 2 + 256 * 512 // 32
     assert nvfp4().bytes_of(matrix) == 256 * 512 // 2 + 256 * 512 // 16 + 8
     assert eight("fp8", block=(128, 128)).bytes_of(Linear("x", 100, 100)) == 100 * 100 + 4
+
+
+@pytest.mark.parametrize("said", ["Q4_K_M", "Q4_K", 15, "15", "LLAMA_FTYPE_MOSTLY_Q4_K_M"])
+def test_file_types_of_gguf_by_their_names_and_numbers(said: Any) -> None:
+    # llama.cpp, tools/quantize/README.md: 4.8944 bits a weight of Llama-3.1-8B, embedding and head included.
+    model = _read({"quant_method": "gguf", "file_type": said})
+    assert model.native_weight_format == "int4"
+    assert 8 * model.weight_bytes / model.parameters == pytest.approx(4.8944, rel=1e-3)
+
+
+@pytest.mark.parametrize("said", [0, 99, "Q4_X", "UD-Q4_K_XL"])
+def test_other_file_types_of_gguf_are_refused(said: Any) -> None:
+    with pytest.raises(ProblemError, match="no GGUF file type that is known"):
+        _read({"quant_method": "gguf", "file_type": said})

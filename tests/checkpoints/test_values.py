@@ -135,3 +135,16 @@ def test_a_structure_that_the_family_does_not_read_is_refused(key: str) -> None:
 )
 def test_the_longest_context_follows_engines(more: dict[str, Any], length: int) -> None:
     assert model_from_config({**LLAMA, "model_type": "llama", **more}, name="x").max_context_tokens == length
+
+
+@pytest.mark.parametrize(("model_type", "key"), [("phi3_v", "img_processor"), ("qwen", "visual")])
+def test_a_tower_in_a_flat_file_is_said(model_type: str, key: str) -> None:
+    sizes = {
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 32,
+        "vocab_size": 32064,
+    }
+    model = model_from_config({"model_type": model_type, **sizes, key: {"image_dim_out": 1024}}, name="x")
+    assert any(f"{key} (no model type) is not counted" in note for note in model.notes)

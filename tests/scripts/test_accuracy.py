@@ -289,6 +289,22 @@ def test_every_kind_of_run_is_predicted(kind: str, tmp_path: Path, capsys: pytes
         assert float(found["predicted_tpot_p99_ms"]) >= float(found["predicted_tpot_p50_ms"])
 
 
+@pytest.mark.parametrize("engine", ["", "trtllm", "an engine that nobody knows"])
+def test_open_loops_of_any_engine_are_played(engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = GOOD | {
+        "backend": engine,
+        "kind": "open_loop",
+        "request_rate": 2,
+        "osl": 8,
+        "concurrency": 20,
+        "model": "gpt-oss-120b",
+    }
+    out = tmp_path / "out.csv"
+    path = written(tmp_path / "m.csv", row | {"precision": "fp4"}, columns=KIND_COLUMNS)
+    assert run(capsys, "--measurements", path, "--out", out)[0] == 0
+    assert float(next(csv.DictReader(out.open()))["predicted_ttft_p99_ms"]) > 0
+
+
 def test_more_load_means_later_first_tokens_in_an_open_loop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [GOOD | {"kind": "open_loop", "request_rate": rate, "osl": 64} for rate in (1, 20)]
     out = tmp_path / "out.csv"

@@ -30,6 +30,14 @@ GGUF_BITS = {
     "iq3_s": "3.6606", "iq3_xs": "3.4977", "iq3_xxs": "3.2548", "iq2_m": "2.9294", "iq2_s": "2.7403", "iq2_xs": "2.5882",
     "iq2_xxs": "2.3824", "iq1_m": "2.1460", "iq1_s": "2.0042",
 }  # fmt: skip
+GGUF_NUMBERS = {
+    1: "f16", 2: "q4_0", 3: "q4_1", 7: "q8_0", 8: "q5_0", 9: "q5_1", 10: "q2_k", 11: "q3_k_s", 12: "q3_k_m", 13: "q3_k_l",
+    14: "q4_k_s", 15: "q4_k_m", 16: "q5_k_s", 17: "q5_k_m", 18: "q6_k", 19: "iq2_xxs", 20: "iq2_xs", 22: "iq3_xs", 23: "iq3_xxs",
+    24: "iq1_s", 25: "iq4_nl", 26: "iq3_s", 27: "iq3_m", 28: "iq2_s", 29: "iq2_m", 30: "iq4_xs", 31: "iq1_m", 32: "bf16",
+}  # fmt: skip
+"""``general.file_type`` of a file (llama.cpp, include/llama.h, llama_ftype)."""
+GGUF_SHORT = {"q3_k": "q3_k_m", "q4_k": "q4_k_m", "q5_k": "q5_k_m"}
+"""Shorter names of the medium mixes (llama.cpp, tools/quantize)."""
 
 
 def awq(stated: StatedQuantization) -> QuantizationPlan:
@@ -159,8 +167,10 @@ def gguf(stated: StatedQuantization) -> QuantizationPlan:
     Raises:
         ProblemError: no file type is stated, or it is not known.
     """
-    key = next((k for k in ("file_type", "ftype", "type") if stated.values.get(k)), "file_type")
-    name = str(stated.values.get(key, "")).lower().removeprefix("mostly_")
+    keys = ("file_type", "ftype", "general.file_type", "type")
+    key = next((k for k in keys if stated.values.get(k) is not None), "file_type")
+    name = str(stated.values.get(key, "")).lower().removeprefix("llama_ftype_").removeprefix("mostly_")
+    name = GGUF_NUMBERS.get(int(name), name) if name.isdecimal() and len(name) < 3 else GGUF_SHORT.get(name, name)
     if name not in GGUF_BITS:
         raise stated.error(key, f"{name!r} is no GGUF file type that is known; known: {', '.join(GGUF_BITS)}")
     bits = Fraction(GGUF_BITS[name])
