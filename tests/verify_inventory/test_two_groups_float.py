@@ -88,7 +88,7 @@ def inventories() -> list[InventoryProblem]:
     """Dense with limits, over nodes and with domains of two GPUs; experts of two kinds of layers; a slot for few only."""
     gpus = {"a": {**SMALL_FAST, "memory_mib": 4450}, "b": {**SMALL_SLOW, "memory_mib": 4250}}
     # More than engines take, so that the small GPUs hold a share of the model only.
-    beside = {"non_torch_mib": 3072, "cuda_graphs_mib": 0, "activations_mib": 152}
+    beside = {"non_torch_mib": 3072, "communication_mib": 0, "cuda_graphs_mib": 0, "activations_mib": 152}
     dense = problem(
         engine_overhead=beside,
         cluster=[

@@ -46,7 +46,12 @@ def small(**changes: Any) -> InventoryProblem:
             },
             "search": {"layer_imbalance": 0, "kv_reservation": "full"},
             # More than engines take, so that the small GPUs hold a share of the model only.
-            "engine_overhead": {"non_torch_mib": 3072, "cuda_graphs_mib": 0, "activations_mib": 152},
+            "engine_overhead": {
+                "non_torch_mib": 3072,
+                "communication_mib": 0,
+                "cuda_graphs_mib": 0,
+                "activations_mib": 152,
+            },
             **changes,
         }
     )
