@@ -15,7 +15,7 @@ from optimizer.auditing.situations import about
 from optimizer.results.audit import Claim, Parsed
 
 _ENOUGH = re.compile(
-    r"\b(?:enough|suffic\w+|suffis\w+|suffit|suffiraient|would do|genüg\w+|reich(?:t|en|ten)|ausreich\w+|fits?|fitted|passt|passen"
+    r"\b(?:enough|suffi\w+|would do|genüg\w+|reich(?:t|en|ten)|ausreich\w+|fits?|fitted|passt|passen"
     r"|hineinpassen|tient|tiennent|loge\w*|can hold|could hold|holds?|can store|fasst|fassen|kann\b.*\baufnehmen"
     r"|peut contenir|can take|has room for|have room for|bietet Platz|bieten Platz)\b",
     re.IGNORECASE,

@@ -119,6 +119,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         and _MOVES.search(sentence.text)
     ):
         candidates.append(FigureReading(lexicon.quantities["gpu_rate"], STRONG, None))
+    if measure.dimension == "bytes" and _KIND_OF_CARD.match(sentence.text[measure.end :]):
+        candidates = [one for one in candidates if one.quantity.id in ("gpu_memory", "total_memory")]
     refuted: Claim | None = None
     unexplained: tuple[FigureReading, list[Reading]] | None = None
     may_fall_back = True
@@ -193,6 +195,11 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
             refuted = _say(sentence, measure, candidate.quantity, found[0], scope, relation, "refuted")
     return refuted
 
+
+_KIND_OF_CARD = re.compile(
+    r"[\s-](?:GPUs?|cards?|accelerators?|Karten?|cartes?)\b(?!\s(?:memory|RAM|Speicher|mémoire))", re.IGNORECASE
+)
+"""``two 80 GB cards``, ``zwei 80-GB-GPUs``: what cards they are, and no size of anything on them."""
 
 _PER_GPU = re.compile(r"\s*(?:\w+\s|€\s?|\$\s?)?(?:per|a|each|je|pro|par|/)\s?(?:GPU|card|Karte|carte)", re.IGNORECASE)
 

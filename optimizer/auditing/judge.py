@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from optimizer.auditing.advice import judge_advice, judge_verification
@@ -16,6 +15,7 @@ from optimizer.auditing.comparisons import judge_comparisons
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.figures import judge_figures
+from optimizer.auditing.forms import Judge, with_form
 from optimizer.auditing.implied import judge_implied
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.launch import judge_commands
@@ -42,20 +42,25 @@ from optimizer.auditing.worked_cells import judge_worked_cells
 from optimizer.facts.problem import Problem
 from optimizer.results.audit import VERDICTS, AuditResult, Claim, Unrecognised
 
-Judge = Callable[[Statement, Context], Iterator[Claim]]
-
 # Figures found wrong by the first pass are recognised where the second finds them repeated.
 FIRST: tuple[Judge, ...] = (
-    judge_memory,
-    judge_strategy,
-    judge_links,
-    judge_communication,
-    judge_performance,
-    judge_commands,
-    judge_advice,
-    judge_arithmetic,
+    with_form("memory", judge_memory),
+    with_form("strategy", judge_strategy),
+    with_form("link", judge_links),
+    with_form("communication", judge_communication),
+    with_form("performance", judge_performance),
+    with_form("launch", judge_commands),
+    with_form("advice", judge_advice),
+    with_form("arithmetic", judge_arithmetic),
 )
-SECOND: tuple[Judge, ...] = (judge_utilisation, judge_row, judge_verification)
+SECOND: tuple[Judge, ...] = (
+    with_form("memory share", judge_utilisation),
+    with_form("target", judge_row),
+    with_form("verification", judge_verification),
+)
+EVERYWHERE = (FIRST[-1], SECOND[1])
+"""What is right or wrong whatever strategy a line is about: arithmetic, and targets beside results."""
+worked_cells = with_form("arithmetic", judge_worked_cells)
 
 
 def audit(report_text: str, problem: Problem) -> AuditResult:
@@ -95,12 +100,12 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
                 found[statement.line] += judge_availability(sentence)
                 found[statement.line] += judge_proportions(sentence, own, words)
                 found[statement.line] += judge_losses(sentence, own)
-            found[statement.line] += judge_worked_cells(statement, context)
+            found[statement.line] += worked_cells(statement, context)
     for judges in (FIRST, SECOND):
         for statement in statements:
             if statement.readable:
                 for judge in judges:
-                    if statement.line in elsewhere and judge not in (judge_arithmetic, judge_row):
+                    if statement.line in elsewhere and judge not in EVERYWHERE:
                         continue
                     found[statement.line] += judge(statement, context)
     claims = [claim for line in sorted(found) for claim in _settled(found[line])]

@@ -13,6 +13,10 @@ _PLACE = re.compile(r"\b(?:within|inside|innerhalb|in|im|dans|intérieur d)\W{0,
 _TOKENS_BEHIND = re.compile(r"[\s-]*(?:tokens?|jetons?)\b", re.IGNORECASE)
 _EACH_BEHIND = re.compile(r"^\W{0,3}(?:each|apiece|chacun|chacune|jeweils)\b", re.IGNORECASE)
 
+_AGAIN = re.compile(
+    r"\b(?:each one|each of (?:them|these|those)|every one|jede[rs]? (?:davon|von ihnen)|(?:pour )?chacune?)\b",
+    re.IGNORECASE,
+)
 _HOLDERS = frozenset({"gpu", "node", "replica", "stage"})
 _GOES_ON = re.compile(r"\b(?:and|und|et|as well as|sowie|ainsi que|plus)\s+$", re.IGNORECASE)
 """``each card holds 2 heads and 64 KiB of cache per token``: the card may be meant in both halves."""
@@ -101,6 +105,10 @@ def _objects(sentence: Sentence, start: int, end: int) -> list[tuple[int, tuple[
     found: list[tuple[int, tuple[str, ...]]] = []
     marks = [t for t in sentence.terms_in(start, end) if t.id("per") or t.id("articles")]
     targets = [(t.start, t.end, t.ids("objects")[:1]) for t in sentence.terms_in(start, end, "objects")]
+    for again in _AGAIN.finditer(text, start, end):
+        named = [t.ids("objects")[:1] for t in sentence.terms_in(0, again.start(), "objects")]
+        if named and named[-1][0] in _HOLDERS:
+            found.append((again.start(), named[-1]))  # "eight cards, and each one carries": what was spoken of last
     targets += [(g.start, g.end, ("gpu",)) for g in sentence.gpus if start <= g.start and g.end <= end]
     targets.sort()
     for place, (a, b, ids) in enumerate(targets):

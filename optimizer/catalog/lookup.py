@@ -86,11 +86,15 @@ def model(name: str, field: str = "model") -> ModelFacts:
         values = entry("models", name)
     except KeyError:
         values = _meant(name, field)
+    return _read_model(values["name"])
+
+
+@cache
+def _read_model(name: str) -> ModelFacts:
+    """The facts of an entry, once a process: a sweep or a server asks for the same model again and again."""
+    values = entry("models", name)
     facts = model_from_config(
-        values["config"],
-        name=values["name"],
-        huggingface_id=values["huggingface_id"],
-        field=f"{field}.{values['name']}",
+        values["config"], name=name, huggingface_id=values["huggingface_id"], field=f"model.{name}"
     )
     return facts.model_copy(update={"published_parameters": values.get("published_parameters")})
 

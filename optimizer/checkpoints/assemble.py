@@ -36,6 +36,16 @@ class Stores:
         stored = self.plan.storage(layer, linear, expert=expert) if self.plan else None
         return stored or sixteen(self.sixteen)
 
+    def ways(self, layer: int, part: Layer) -> tuple[Storage, ...]:
+        """Storage of every matrix of a layer, in order: layers of equal parts that agree in it weigh the same."""
+        if self.plan is None:
+            return ()
+        beside = (half.linears for half in (part.attention, part.rest) if half is not None)
+        found = [self.of(layer, linear) for linears in beside for linear in linears]
+        experts = part.rest.experts if part.rest is not None else None
+        routed = experts.linears if experts is not None else ()
+        return (*found, *(self.of(layer, linear, expert=True) for linear in routed))
+
     def weigh(self, layer: int, linears: tuple[Linear, ...]) -> WeightCounts:
         """Matrices beside experts."""
         weights = WeightCounts()
@@ -97,9 +107,16 @@ class Stores:
 def layer_kinds(decoder: Decoder, stores: Stores) -> tuple[tuple[LayerKind, ...], tuple[int, ...]]:
     """(distinct kinds of layers, kind of each layer); layers that are stored differently are of different kinds."""
     kinds: dict[LayerKind, int] = {}
+    alike: dict[tuple[Layer, tuple[Storage, ...]], tuple[LayerKind, Stores]] = {}
     kind_of_layer = []
     for index, part in enumerate(decoder.layers):
-        kind = _kind(index, part, decoder, stores)
+        key = part, stores.ways(index, part)
+        if key not in alike:
+            weighed = Stores(stores.plan, stores.sixteen)
+            alike[key] = _kind(index, part, decoder, weighed), weighed
+        kind, weighed = alike[key]
+        stores.linear.update(weighed.linear)
+        stores.expert.update(weighed.expert)
         kind_of_layer.append(kinds.setdefault(kind, len(kinds)))
     return tuple(kinds), tuple(kind_of_layer)
 

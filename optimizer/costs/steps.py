@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -222,6 +223,24 @@ class StepModel:
         result: Floats = np.where(self.coupled[:, None, None], 2 * once, 0.0)
         return result
 
+    @cached_property
+    def _of_prompts(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """What of a prompt's terms does not depend on its length: layers of each kind (S, C, K), layers, layers with experts,
+        parameters of linear layers, and of the experts that a token goes through, each (S, C)."""
+        arrays = self.arrays
+        counts, layers, moe_layers = self.counts, self.layers, self.moe_layers
+        speculation = self.problem.workload.speculation
+        if speculation is not None and speculation.method == "mtp" and self.checked > 1:
+            counts = counts + one_like_the_last(self.problem, self.table)
+            layers = layers + self.table.is_last
+            moe_layers = counts @ (arrays.experts > 0).astype(np.float64)
+        linear = np.einsum("sck,sk->sc", counts, arrays.linear_parameters)
+        routed: Floats = np.zeros(self.counts.shape[:2])
+        for kind, count in enumerate(arrays.experts.tolist()):
+            flop = float(arrays.experts_per_token[kind] * arrays.expert_parameters[kind])
+            routed = routed + counts[:, :, kind] * flop * self._slowdown(count)[:, None]
+        return counts, layers, moe_layers, linear, routed
+
     def prefill_terms(self, tokens: int | Floats) -> dict[str, Floats]:
         """Terms of prefilling one prompt of the given tokens (one length, or one per shape), (S, C) in ms.
 
@@ -230,23 +249,12 @@ class StepModel:
         c, arrays, model = self.constants, self.arrays, self.problem.model
         m = np.broadcast_to(np.asarray(tokens, dtype=np.float64), (len(self.table.shapes),))[:, None]
         cached = float(self.problem.workload.cached(int(tokens))) if isinstance(tokens, int) else 0.0
-        counts, layers, moe_layers = self.counts, self.layers, self.moe_layers
-        speculation = self.problem.workload.speculation
-        method = speculation.method if speculation is not None and self.checked > 1 else None
-        if method == "mtp":
-            counts = counts + one_like_the_last(self.problem, self.table)
-            layers = layers + self.table.is_last
-            moe_layers = counts @ (arrays.experts > 0).astype(np.float64)
-        linear = np.einsum("sck,sk->sc", counts, arrays.linear_parameters)
+        counts, layers, moe_layers, linear, routed = self._of_prompts
         seen = _scored(m, arrays.windows) - _scored(np.full_like(m, cached), arrays.windows)
         width = seen * arrays.prefill_width
         m = m - cached
         attention = np.einsum("sck,sk->sc", counts, width) / self.table.tp[:, None]
         attention = attention / (c.eta_prefill_attention * arrays.peak16 / 1e3)
-        routed: Floats = np.zeros(self.counts.shape[:2])
-        for kind, count in enumerate(arrays.experts.tolist()):
-            flop = float(arrays.experts_per_token[kind] * arrays.expert_parameters[kind])
-            routed = routed + counts[:, :, kind] * flop * self._slowdown(count)[:, None]
         experts = 2 * m * routed * (self.table.ranks / self.table.expert_gpus)[:, None]
         experts = experts / (c.eta_prefill_expert_flops * arrays.expert_peak[:, None] / 1e3)
         sent = m * model.hidden_size * 2
@@ -261,7 +269,8 @@ class StepModel:
         }
         if self.shares_contexts:
             terms["context exchange"] = self._gather_ms(m + cached, cached)
-        if speculation is not None and speculation.drafts and method is not None:
+        speculation = self.problem.workload.speculation
+        if speculation is not None and speculation.drafts and self.checked > 1:
             sliced = (speculation.draft_parameters or 0) * 1e9 / self.table.tp[:, None]
             compute = 2 * m * sliced / (c.eta_prefill_flops * arrays.peak16 / 1e3)
             terms["draft"] = np.where(self.table.is_last, compute, 0.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from optimizer.facts.errors import ProblemError
-from optimizer.questions.refused import refuse_several
 from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     """Complete launch files for an answer: engines, router, and what must keep running.
 
     Args:
-        problem: what the answer is for, equal nodes or an inventory.
+        problem: what the answer is for: equal nodes, an inventory, several models or a day (these two for Kubernetes alone).
         answer: of ``solve`` or ``check``, joint instances or pools.
         target: shell, ray, kubernetes, compose, systemd or slurm; of prefill and decode pools also llm-d or dynamo.
         options: as for ``deployment.options.resolve_options`` (version, assume, model_id, checkpoint_format, image, namespace).
@@ -40,8 +39,13 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     from optimizer.results.pools import PoolsAnswer
     from optimizer.version import __version__
 
-    refuse_several(problem, "deploy")
     kind = kind_of(problem)
+    if kind in ("models", "day"):
+        from optimizer.questions.deploy_together import files_of_day, files_of_several
+
+        write: Any = files_of_several if kind == "models" else files_of_day
+        files: dict[str, str] = write(problem, answer, target, **options)
+        return files
     if kind == "chain":
         raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")
     placed = cast("Problem | InventoryProblem", problem)

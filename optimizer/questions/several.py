@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from optimizer.explain.common.numbers import count
 from optimizer.explain.common.patience import NOT_ALL_TRIED
 from optimizer.explain.several.conflict import conflict_of, unserved_alone
 from optimizer.explain.several.repair import repairs_of
@@ -190,8 +191,14 @@ def _asked(model: ModelCandidates, asked: ProposedModel, problem: SeveralProblem
         for one in model.problems(nodes):
             quantities = Quantities(one, build_space(one, fixed))
             choice = least_broken(quantities, fixed, Solver()) if quantities.space.rows else None
-            if choice is not None:
-                return [footprint_of(quantities, nodes, choice)], False
+            if choice is None:
+                continue
+            nearest = footprint_of(quantities, nodes, choice)
+            if nearest.footprint.whole or nearest.footprint.instances >= nodes:
+                return [nearest], False
+            if asked.nodes is not None:
+                said = f"{nodes} is more than its {count(nearest.footprint.instances, 'instance')}; one at least stands on each"
+                raise ProblemError(f"models.{model.served.name}.nodes", said)
     raise ProblemError(
         f"models.{model.served.name}",
         "no strategy has these decisions: a shape that the engine does not run, or more GPUs than there are",

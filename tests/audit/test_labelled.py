@@ -1,6 +1,6 @@
 """Reports in which every line is labelled true or wrong: how much of each kind the audit sees, and that it accuses nothing true.
 
-``labelled/README.md`` and ``fresh/README.md`` say which were written before the audit that they judge; ``sealed/`` holds
+The README of each folder says which were written before the audit that they judge; ``sealed/`` and ``kept/`` hold
 those of which only totals are read.
 """
 

@@ -84,6 +84,9 @@ And a month of 30 days? 11 520 $ for 8 GPUs at $2.00 an hour.
 Lower bound from reading weights: 17.6 GB at 3,350 GB/s, 5.3 ms
 Weights fill about a fifth of each card.
 And on one GPU? A half of a stage, 17.6 GB of weights.
+Zwei 80-GB-GPUs würden für die Gewichte in bf16 reichen.
+Two 80 GB cards would be enough for the weights.
+The stage spans two cards, and each one carries 17.6 GB of weights.
 Version 0.32.0 at 10.0.0.1:6379 on 2025-12-23"""
 
 FALSE_SENTENCES = """\
@@ -106,7 +109,9 @@ Pipeline bubble: 10% with 8 micro-batches
 Decode latency P50: 2 ms
 Could implement DP=4 for more throughput
 Model parameters: 13 billion
-Half of each card is taken by weights."""
+Half of each card is taken by weights.
+The stage spans two cards, and each one carries 35.3 GB of weights.
+Un seul GPU de 80 Go suffirait pour les poids en bf16."""
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

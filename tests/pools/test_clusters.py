@@ -112,6 +112,66 @@ def test_the_search_finds_what_brute_force_finds(seed: int) -> None:
         assert abs(Decimal(repr(answer.objective.value)) - by_hand) < Decimal("0.00003")
 
 
+@sixty_digits()
+def least_of_all(problem: InventoryProblem) -> tuple[Decimal | None, int]:
+    """(the least objective, pairs that keep every rule) of pools over two groups in tenths of the requests, each judged whole."""
+    site = PoolsSite(problem)
+
+    def pools(side: str) -> list[tuple[GroupPool, ...]]:
+        alone = list(single_groups(site, side))
+        first, second = ([one for one in alone if one.group == name] for name in site.names)
+        both = [
+            (replace(a, share=tenths / 10), replace(b, share=1 - tenths / 10))
+            for a, b in product(first, second)
+            for tenths in range(1, 10)
+        ]
+        return [*((one,) for one in alone), *both]
+
+    values = []
+    for prefill, decode in product(pools("prefill"), pools("decode")):
+        pair = ClusterPair(site, ClusterPoolsStrategy(prefill, decode))
+        if len({part.pool.tensor_parallel for part in decode}) == 1 and all(one.holds for one in pair.rulings()):
+            values.append(sum(pair.terms().values(), Decimal(0)))
+    return (min(values) if values else None), len(values)
+
+
+OVER_TWO: list[dict[str, Any]] = [
+    {"requirements": {"ttft_p99_ms": 4000, "tpot_p99_ms": 60, "survive": {"zone": 1, "demand_share": 0.5}}},
+    {"workload": {"requests_per_s": 30}},
+    {"requirements": {"ttft_p99_ms": 4000, "tpot_p99_ms": 60, "survive": {"gpu": 1, "demand_share": 0.6}}},
+]
+
+
+@pytest.mark.parametrize("case", [0, 1, pytest.param(2, marks=pytest.mark.long)])
+def test_pools_over_two_groups_against_every_share(case: int) -> None:
+    groups = [
+        {
+            "name": "a",
+            "gpu": "h100-sxm-80gb",
+            "nodes": 1,
+            "gpus_per_node": 2,
+            "internode_gbit_per_s": 400,
+            "zone": "z1",
+        },
+        {"name": "b", "gpu": "l40s-48gb", "nodes": 1, "gpus_per_node": 2, "internode_gbit_per_s": 100, "zone": "z2"},
+    ]
+    problem = cluster_with(cluster=groups, search={"tensor_parallel": [1]}, **OVER_TWO[case])
+    answer, (least, pairs) = solve_cluster_pools(problem, repairs=False), least_of_all(problem)
+    assert answer.verification.passed and answer.verification.optimality == "exhaustive"
+    assert least is not None and pairs > 1 and answer.objective is not None
+    assert abs(Decimal(repr(answer.objective.value)) - least) < Decimal("0.00003")
+
+
+def test_a_zone_that_both_pools_survive() -> None:
+    problem = load_problem(ROOT / "problems" / "pools-in-two-zones.yaml")
+    assert isinstance(problem, InventoryProblem)
+    answer = solve_cluster_pools(problem)
+    assert answer.status == "optimal" and answer.strategy is not None
+    assert answer.verification.passed and answer.verification.optimality == "exhaustive"
+    for side in (answer.strategy.prefill, answer.strategy.decode):
+        assert {part.group for part in side} == {"h100-east", "h100-west"} and sum(part.share for part in side) == 1
+
+
 CASES: list[dict[str, Any]] = [
     {"hardware": {"gpus_per_node": 4}, "workload": {"requests_per_s": 10}},
     {
@@ -173,6 +233,20 @@ def test_prefill_on_one_type_and_decode_on_another_by_price(by_price: ClusterPoo
     assert by_price.link == "network" and by_price.metrics.price_per_hour is not None
     assert {part.group for part in by_price.strategy.prefill} != {part.group for part in by_price.strategy.decode}
     assert any("cost" in said for said in by_price.explanation)
+
+
+def test_figures_of_the_page_are_the_answers(by_price: ClusterPoolsAnswer) -> None:
+    page = (ROOT / "docs" / "disaggregated.md").read_text()
+    assert by_price.metrics is not None and by_price.objective is not None
+    for value, written in (
+        (by_price.metrics.ttft_p50_ms, "961.2"),
+        (by_price.metrics.ttft_p99_ms, "3,790.1"),
+        (by_price.metrics.tpot_p99_ms, "20.57"),
+        (by_price.metrics.transfer_ms, "15.78"),
+        (by_price.objective.value, "6,040.43"),
+    ):
+        assert written in page and value is not None
+        assert abs(value - float(written.replace(",", ""))) <= 0.51 * 10 ** -len(written.partition(".")[2])
 
 
 def test_false_claims_are_refuted(by_price: ClusterPoolsAnswer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Literal
 
 from optimizer.checkpoints.parts import Linear
@@ -44,6 +45,7 @@ class Storage:
         return linear.copies * (total + outputs * self.output_bytes + inputs * self.input_bytes + self.tensor_bytes)
 
 
+@cache
 def sixteen(weight_format: WeightFormat) -> Storage:
     """A matrix that is not quantised."""
     return Storage(weight_format, Fraction(16))

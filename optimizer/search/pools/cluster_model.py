@@ -19,8 +19,9 @@ from optimizer.facts.inventory import InventoryProblem
 from optimizer.search.common.scale import NS_PER_MS, limit_ns
 from optimizer.search.common.solver import cp_model
 from optimizer.search.pools.cluster_columns import ClusterColumns
+from optimizer.search.pools.cluster_dominance import not_dominated
 from optimizer.search.pools.losses import LossCase, loss_cases
-from optimizer.search.pools.model import SENTENCES, Lost
+from optimizer.search.pools.model import SENTENCES
 from optimizer.search.pools.options import PARTS
 from optimizer.search.pools.tables import FULL
 from optimizer.search.uniform.quantities import ObjectiveWeights
@@ -34,29 +35,66 @@ def cluster_rule_ids(problem: InventoryProblem) -> tuple[str, ...]:
     return (*ids, *(f"survive_{losses.level}" for losses in problem.survive))
 
 
+def own_masks(columns: ClusterColumns, rules: Sequence[str]) -> tuple[Bools, Bools]:
+    """Options of either side that keep the rules which speak of them alone, as far as these are among ``rules``."""
+    return _mask(columns, rules, 0), _mask(columns, rules, 1)
+
+
+def _mask(columns: ClusterColumns, rules: Sequence[str], side: int) -> Bools:
+    problem = columns.problem
+    fine: Bools = np.ones(len(columns.options.share[side]), dtype=np.bool_)
+    for rule in rules:
+        own = columns.own_rule(rule)
+        if own is not None and own[0] == side:
+            fine &= own[1].values <= own[1].most
+        if rule == "link":
+            fine &= columns.link_busy(side) <= FULL - 1
+    for limit in problem.requirements.latency_limits:
+        if limit.rule in rules and limit.rule in columns.times[side]:
+            fine &= columns.times[side][limit.rule] <= limit_ns(limit.limit_ms, problem.requirements.margin)
+    for losses in problem.survive:
+        if f"survive_{losses.level}" in rules and losses.level in ("gpu", "node", "rack"):
+            fine &= _may_survive(columns, side, losses.level, losses.count)
+    return fine
+
+
+def _may_survive(columns: ClusterColumns, side: int, level: str, count: int) -> Bools:
+    """Whether an option carries its own share after the losses, or is lost whole and others may take over."""
+    options, problem = columns.options, columns.problem
+    if level == "rack" and count > 1:
+        return np.ones(len(options.share[side]), dtype=np.bool_)
+    gone = columns.taken(side, level, count) >= options.of_rows(side, "count")
+    there = np.array([group.racks >= 1 if level == "rack" else True for group in problem.groups])
+    fine = columns.lost(side, level, count, PARTS).fine == 1
+    found: Bools = fine | (gone & (options.share[side] < PARTS)) | ~there[options.group[side]]
+    return found
+
+
 class ClusterModel:
     """One model with the rules that are asked for."""
 
-    def __init__(self, columns: ClusterColumns, rules: Sequence[str]) -> None:
+    def __init__(self, columns: ClusterColumns, rules: Sequence[str], only: tuple[Bools, Bools] | None = None) -> None:
         self.columns, self.options, self.problem = columns, columns.options, columns.problem
         self.rules = tuple(rules)
         self.model: Any = cp_model.CpModel()
-        self.kept = [np.flatnonzero(self._mask(side)) for side in (0, 1)]
+        masks = own_masks(columns, self.rules) if only is None else only
+        self.kept = [
+            kept[not_dominated(columns, side, kept, self.rules)]
+            for side, kept in enumerate(np.flatnonzero(mask) for mask in masks)
+        ]
         self.of = [
             [kept[self.options.group[side][kept] == group] for group in range(len(self.problem.groups))]
             for side, kept in enumerate(self.kept)
         ]
         """Options of each side and group that keep the rules of their own."""
         self.places = [(side, group) for side in (0, 1) for group in range(len(self.problem.groups))]
-        self.pick = {
-            place: self.model.new_int_var(0, len(self.of[place[0]][place[1]]), f"option {place}")
-            for place in self.places
+        self.taken = {
+            place: [self.model.new_bool_var("") for _ in self.of[place[0]][place[1]].tolist()] for place in self.places
         }
-        """0: the pool does not stand there; else the position in ``of``, from 1."""
-        self.used = {place: self.model.new_bool_var("") for place in self.places}
+        """Whether each option of ``of`` is what stands there."""
+        self.used = {place: self.model.new_bool_var(f"used {place}") for place in self.places}
         for place in self.places:
-            self.model.add(self.pick[place] >= 1).only_enforce_if(self.used[place])
-            self.model.add(self.pick[place] == 0).only_enforce_if(~self.used[place])
+            self.model.add_exactly_one([*self.taken[place], ~self.used[place]])
         self._join()
         self._sums()
         for rule in self.rules:
@@ -67,31 +105,19 @@ class ClusterModel:
         """Whether each pool has an option left at all."""
         return all(len(kept) for kept in self.kept)
 
-    def _mask(self, side: int) -> Bools:
-        """Options that keep the rules which speak of them alone, as far as these are on."""
-        fine: Bools = np.ones(len(self.options.share[side]), dtype=np.bool_)
-        for rule in self.rules:
-            own = self.columns.own_rule(rule)
-            if own is not None and own[0] == side:
-                fine &= own[1].values <= own[1].most
-            if rule == "link":
-                fine &= self.columns.link_busy(side) <= FULL - 1
-        for limit in self.problem.requirements.latency_limits:
-            if limit.rule in self.rules and limit.rule in self.columns.times[side]:
-                fine &= self.columns.times[side][limit.rule] <= self._limit(limit.limit_ms)
-        return fine
-
     def element(self, place: tuple[int, int], values: Ints, none: int = 0) -> Any:
-        """A number of what stands at a place, given for every option of the side."""
-        return self._at(self.pick[place], [none, *values[self.of[place[0]][place[1]]].tolist()])
+        """A number of what stands at a place, given for every option of the side; ``none`` where nothing does."""
+        return self._at(place, values[self.of[place[0]][place[1]]], none)
 
-    def _at(self, index: Any, values: list[int]) -> Any:
-        low, high = min(values), max(values)
-        if low == high:
-            return low
-        found = self.model.new_int_var(low, high, "")
-        self.model.add_element(index, values, found)
-        return found
+    def _at(self, place: tuple[int, int], values: Ints, none: int = 0) -> Any:
+        """The same, given for the options of the place."""
+        if not len(values):
+            return none
+        least, most = int(values.min()), int(values.max())
+        if least == most == none:
+            return none
+        found = cp_model.LinearExpr.weighted_sum(self.taken[place], values.tolist())
+        return found + none * ~self.used[place] if none else found
 
     def _join(self) -> None:
         """One kind of cache; the link is that of one group where both pools stand on it alone."""
@@ -223,78 +249,75 @@ class ClusterModel:
         """What is left after one case of losses carries the demand, within every limit that is on."""
         only_if = [self.together[group] for group in case.together] + [~self.together[group] for group in case.apart]
         hit = dict(case.hit)
+        shares = [self._left(side, case, hit, only_if) for side in (0, 1)]
         limits = [limit for limit in self.problem.requirements.latency_limits if limit.rule in self.rules]
-        sides: list[dict[str, list[Any]]] = []
+        groups = [group for group in range(len(self.problem.groups)) if group not in case.gone]
+        times: dict[tuple[int, str], list[tuple[Any, list[Any]]]] = {}
         for side in (0, 1):
-            left, gone = self._left(side, case, hit)
-            index = {}
-            found: dict[str, list[Any]] = {}
-            for group in range(len(self.problem.groups)):
-                if group in case.gone:
-                    continue
-                place = (side, group)
-                if PARTS > 1:
-                    index[place] = self.model.new_int_var(0, (len(self.of[side][group]) + 1) * PARTS - 1, "")
-                    self.model.add(index[place] == self.pick[place] * PARTS + left - 1)
-                else:
-                    index[place] = self.pick[place]
-                level, count = (case.level, hit[place]) if place in hit else ("gpu", 0)
-                tables = [self.columns.lost(side, level, count, parts) for parts in range(1, PARTS + 1)]
-                fine = self._left_at(index[place], place, tables, None, gone.get(place))
-                posted = self.model.add(fine == 1)
-                if only_if:
-                    posted.only_enforce_if(*only_if)
-                for limit in limits:
-                    if limit.rule in self.columns.times[side]:
-                        time = self._left_at(index[place], place, tables, limit.rule, gone.get(place))
-                        found.setdefault(limit.rule, []).append(time)
-            sides.append(found)
+            for parts, exactly in shares[side].items():
+                when = [*only_if, *([exactly] if exactly is not None else [])]
+                for group in groups:
+                    place = (side, group)
+                    level, count = (case.level, hit[place]) if place in hit else ("gpu", 0)
+                    table, options = self.columns.lost(side, level, count, parts), self.of[side][group]
+                    gone = self._gone(place, case.level, hit.get(place, 0))
+                    refused = (table.fine[options] == 0) & ~gone
+                    for limit in limits:
+                        if limit.rule in table.times:
+                            refused |= (table.times[limit.rule][options] > self._limit(limit.limit_ms)) & ~gone
+                    self._none_of(
+                        [one for one, no in zip(self.taken[place], refused.tolist(), strict=True) if no], when
+                    )
+                    for limit in limits:
+                        if limit.metric == "ttft":
+                            ms = np.where(gone | refused, 0, table.times[limit.rule][options])
+                            times.setdefault((side, limit.rule), []).append((self._at(place, ms), when))
         for limit in limits:
             if limit.metric == "ttft":
-                self._sums_within([one.get(limit.rule, []) for one in sides], limit, only_if)
-                continue
-            for one in sides:
-                for time in one.get(limit.rule, []):
-                    posted = self.model.add(time <= self._limit(limit.limit_ms))
-                    if only_if:
-                        posted.only_enforce_if(*only_if)
+                self._sums_of(times.get((0, limit.rule), []), times.get((1, limit.rule), []), limit)
 
-    def _left(
-        self, side: int, case: LossCase, hit: dict[tuple[int, int], int]
-    ) -> tuple[Any, dict[tuple[int, int], Bools]]:
-        """Parts of the requests that were planned for what is left of a pool, one at least; and which options a hit takes whole."""
-        options, shares, gone = self.options, [], {}
+    def _sums_of(
+        self, first: Sequence[tuple[Any, list[Any]]], second: Sequence[tuple[Any, list[Any]]], limit: Any
+    ) -> None:
+        for one, when in first:
+            for other, also in second:
+                if not (isinstance(one, int) and isinstance(other, int)):
+                    self._sums_within([[one], [other]], limit, list(dict.fromkeys([*when, *also])))
+
+    def _none_of(self, literals: list[Any], when: list[Any]) -> None:
+        if not literals:
+            return
+        posted = self.model.add(sum(literals) == 0)
+        if when:
+            posted.only_enforce_if(*when)
+
+    def _gone(self, place: tuple[int, int], level: str, lost: int) -> Bools:
+        """Options of a place that so many losses take whole."""
+        side, group = place
+        options = self.of[side][group]
+        if not lost:
+            return np.zeros(len(options), dtype=np.bool_)
+        found: Bools = self.columns.taken(side, level, lost)[options] >= self.options.of_rows(side, "count")[options]
+        return found
+
+    def _left(self, side: int, case: LossCase, hit: dict[tuple[int, int], int], only_if: list[Any]) -> dict[int, Any]:
+        """Parts of the requests planned for what is left of a pool, one at least: a literal for each; None: always so many."""
+        shares, may_go = [], bool(case.gone)
         for group in range(len(self.problem.groups)):
-            place = (side, group)
             if group in case.gone:
                 continue
-            share = options.share[side]
-            if place in hit:
-                gone[place] = self.columns.taken(side, case.level, hit[place]) >= options.of_rows(side, "count")
-                share = np.where(gone[place], 0, share)
-            shares.append(self.element(place, share))
-        left = self.model.new_int_var(0, PARTS, "")
-        self.model.add(left == sum(shares))
-        only_if = [self.together[group] for group in case.together] + [~self.together[group] for group in case.apart]
+            share = self.options.share[side][self.of[side][group]]
+            gone = self._gone((side, group), case.level, hit.get((side, group), 0))
+            may_go = may_go or bool(gone.any())
+            shares.append(self._at((side, group), np.where(gone, 0, share)))
+        left = sum(shares)
+        if not may_go:
+            return {PARTS: None}
         posted = self.model.add(left >= 1)
         if only_if:
             posted.only_enforce_if(*only_if)
-        if PARTS > 1:
-            at_least_one = self.model.new_int_var(1, PARTS, "")
-            self.model.add_max_equality(at_least_one, [left, 1])
-            return at_least_one, gone
-        return left, gone
-
-    def _left_at(
-        self, index: Any, place: tuple[int, int], tables: Sequence[Lost], rule: str | None, gone: Bools | None
-    ) -> Any:
-        """Whether what stands at a place still carries its load, or one of its latencies; neither matters where nothing is left."""
-        nothing = 1 if rule is None else 0
-        values = []
-        for table in tables:
-            column = table.fine if rule is None else table.times[rule]
-            if gone is not None:
-                column = np.where(gone, nothing, column)
-            values.append([nothing, *column[self.of[place[0]][place[1]]].tolist()])
-        flat = [one for options in zip(*values, strict=True) for one in options]
-        return self._at(index, flat)
+        literals = {parts: self.model.new_bool_var("") for parts in range(1, PARTS + 1)}
+        none = self.model.new_bool_var("")
+        self.model.add_exactly_one([*literals.values(), none])
+        self.model.add(left == sum(parts * one for parts, one in literals.items()))
+        return literals

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from optimizer.costs.shapes import Bools
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Status
 from optimizer.results.pools import FixedPools
 from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import new_solver, outcome_of, solve_stoppable
 from optimizer.search.pools.cluster_columns import ClusterColumns
-from optimizer.search.pools.cluster_model import ClusterModel, cluster_rule_ids
-from optimizer.search.pools.options import PoolOptions
+from optimizer.search.pools.cluster_model import ClusterModel, cluster_rule_ids, own_masks
+from optimizer.search.pools.cluster_prices import OptionBounds, bounds_of
+from optimizer.search.pools.options import PARTS, PoolOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,9 @@ def picked_of(model: ClusterModel, solver: Any) -> Picked:
     """What a solution chose."""
     sides: list[list[int]] = [[], []]
     for side, group in model.places:
-        position = solver.value(model.pick[side, group])
-        if position:
-            sides[side].append(int(model.of[side][group][position - 1]))
+        for option, taken in zip(model.of[side][group].tolist(), model.taken[side, group], strict=True):
+            if solver.value(taken):
+                sides[side].append(option)
     shared = frozenset(
         g
         for g, one in enumerate(model.together)
@@ -82,28 +87,144 @@ def picked_of(model: ClusterModel, solver: Any) -> Picked:
 
 
 TIERS = {"fewest-gpus": ["gpus"], "throughput": ["peak"], "cheapest": ["price"]}
+CORE = 40
+"""Options a side that an answer is first looked for among; where that settles nothing, three times as many."""
+SMALL = 120
+"""Options of both sides that are searched at once."""
+MOST_EXACT = 6000
+"""Options of both sides that are searched to the end; of more the bound by prices and the best that was found are stated."""
 
 
 def best_of(columns: ClusterColumns | None, clock: Clock, rules: Sequence[str] | None = None) -> FoundCluster:
-    """The best pools."""
+    """The best pools, tier after tier: each first among few options, then among all that the bounds of ``cluster_prices`` leave."""
     if columns is None:
         return FoundCluster("infeasible")
-    problem = columns.problem
-    rules = rules_on(problem) if rules is None else rules
+    rules = rules_on(columns.problem) if rules is None else rules
+    masks = own_masks(columns, rules)
+    if not all(mask.any() for mask in masks):
+        return FoundCluster("infeasible")
     held: list[tuple[str, int]] = []
-    picked: Picked | None = None
-    bound: int | None = None
-    for tier in [*TIERS.get(problem.objective.preset, []), "value", "gpus", "spread"]:
-        model = ClusterModel(columns, rules)
+    best: FoundCluster | None = None
+    for tier in [*TIERS.get(columns.problem.objective.preset, []), "value"]:
+        settled = _settle(columns, clock, rules, masks, tier, held)
+        if settled.found.picked is None:
+            return settled.found if best is None else best
+        if settled.found.outcome != "optimal":
+            return FoundCluster("feasible", settled.found.picked, settled.found.bound_ns if tier == "value" else None)
+        best, masks = FoundCluster("feasible", settled.found.picked), settled.left
+        held.append((tier, settled.value))
+    return _tiers_of(columns, clock, rules, masks, ["gpus", "spread"], held)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The least of a tier, and the options that an answer with it may have."""
+
+    found: FoundCluster
+    value: int
+    left: tuple[Bools, Bools]
+
+
+def _settle(
+    columns: ClusterColumns,
+    clock: Clock,
+    rules: Sequence[str],
+    masks: tuple[Bools, Bools],
+    tier: str,
+    held: list[tuple[str, int]],
+) -> Settled:
+    """The least of one tier, those before held."""
+    known: int | None = None
+    best: FoundCluster | None = None
+    bounds, left, size = bounds_of(columns, masks, None, tier), masks, CORE
+    while sum(int(one.sum()) for one in left) > max(SMALL, 2 * size):
+        if size > MOST_EXACT:
+            break
+        few = _few(columns, left, bounds, size)
+        found = _tiers_of(columns, clock, rules, few, [tier], _also(held, tier, known))
+        size *= 3
+        if found.picked is None:
+            if found.outcome == "unknown":
+                return Settled(best or found, known or 0, left)
+            continue
+        known = measured(columns, found.picked, tier)
+        bounds = bounds_of(columns, masks, float(known), tier)
+        best = FoundCluster("feasible", found.picked, min(known, math.floor(bounds.least)))
+        left = _at_most(masks, bounds, known)
+    else:
+        found = _tiers_of(columns, clock, rules, left, [tier], _also(held, tier, known))
+        if found.picked is not None and found.outcome == "optimal":
+            value = measured(columns, found.picked, tier)
+            return Settled(found, value, _at_most(masks, bounds, value))
+        if best is None:
+            return Settled(found, 0, left)
+    if best is None:
+        best = _tiers_of(columns, clock, rules, left, [tier], held)
+    return Settled(best, known or 0, left)
+
+
+def _also(held: list[tuple[str, int]], tier: str, known: int | None) -> list[tuple[str, int]]:
+    return held if known is None else [*held, (tier, known)]
+
+
+def measured(columns: ClusterColumns, picked: Picked, tier: str) -> int:
+    """What a tier counts of an answer; less is better."""
+    from optimizer.search.pools.cluster_answer import ChosenPools
+
+    at = [np.array(side, dtype=np.int64) for side in picked.options]
+    if tier == "value":
+        return ChosenPools(columns, picked).value_ns()
+    if tier == "peak":
+        return -min(int(columns.peaks[side][at[side]].min()) for side in (0, 1))
+    if tier == "price":
+        return sum(int(columns.prices[side][at[side]].sum()) for side in (0, 1))
+    return sum(int(columns.options.of_rows(side, "gpus")[at[side]].sum()) for side in (0, 1))
+
+
+def _at_most(masks: tuple[Bools, Bools], bounds: OptionBounds, known: int) -> tuple[Bools, Bools]:
+    """Options that an answer may have which is no worse than a known one."""
+    most = known + abs(known) * 1e-9 + 1e-3
+    first, second = (mask & (bound <= most) for mask, bound in zip(masks, bounds.through, strict=True))
+    return first, second
+
+
+def _few(columns: ClusterColumns, masks: tuple[Bools, Bools], bounds: OptionBounds, size: int) -> tuple[Bools, Bools]:
+    """The options of least bound, whole pools and halves first."""
+    found = []
+    for side, mask in enumerate(masks):
+        share = columns.options.share[side]
+        coarse = mask & ((share == PARTS) | (2 * share == PARTS))
+        chosen = np.zeros(len(mask), dtype=np.bool_)
+        for some in (coarse, mask):
+            at = np.flatnonzero(some & np.isfinite(bounds.through[side]))
+            chosen[at[np.argsort(bounds.through[side][at], kind="stable")[: size // 2]]] = True
+        found.append(chosen)
+    return found[0], found[1]
+
+
+def _tiers_of(
+    columns: ClusterColumns,
+    clock: Clock,
+    rules: Sequence[str],
+    only: tuple[Bools, Bools],
+    tiers: Sequence[str],
+    held: Sequence[tuple[str, int]],
+) -> FoundCluster:
+    """The best of some options, tier after tier.
+
+    Args:
+        only: options that may be chosen.
+        tiers: what is minimised, one after the other.
+        held: what tiers before may be at most.
+    """
+    kept, picked, bound = list(held), None, None
+    for tier in tiers:
+        model = ClusterModel(columns, rules, only)
         if not model.possible:
             return FoundCluster("infeasible")
-        for name, value in held:
-            if name == "peak":
-                model.model.add(model.peak >= value)
-            else:
-                model.model.add(getattr(model, name) <= value)
-        goal = -model.peak if tier == "peak" else getattr(model, tier)
-        outcome, solver = run(model, clock, goal)
+        for name, value in kept:
+            model.model.add(_goal(model, name) <= value)
+        outcome, solver = run(model, clock, _goal(model, tier))
         if outcome == "infeasible":
             return FoundCluster("infeasible")
         if outcome == "unknown":
@@ -113,5 +234,9 @@ def best_of(columns: ClusterColumns | None, clock: Clock, rules: Sequence[str] |
             bound = int(solver.best_objective_bound)
         if outcome != "optimal":
             return FoundCluster("feasible", picked, bound)
-        held.append((tier, int(solver.value(model.peak if tier == "peak" else goal))))
+        kept.append((tier, int(solver.value(_goal(model, tier)))))
     return FoundCluster("optimal", picked)
+
+
+def _goal(model: ClusterModel, tier: str) -> Any:
+    return -model.peak if tier == "peak" else getattr(model, tier)

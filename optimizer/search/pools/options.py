@@ -28,7 +28,7 @@ from optimizer.search.common.scale import time_ns
 from optimizer.search.pools.shapes import CacheKind, cache_of, joined, shapes_for
 from optimizer.search.pools.tables import PoolTables, Rows
 
-PARTS = 1
+PARTS = 10
 """Equal parts that the requests are dealt in, where a pool stands on several groups."""
 LARGEST_OPTIONS = 400_000
 

@@ -9,7 +9,7 @@ Callers work inside ``arithmetic.sixty_digits``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -231,30 +231,31 @@ def _pools(
     site: PoolsSite, parts: Sequence[PricedPart], bar: float | None, other: Sequence[PricedPart], tier: float | None
 ) -> list[Whole] | None:
     """Pools of parts on different groups whose shares add up to one; None: there are too many."""
+    of = _measure(site.problem.objective.preset)
     by_group: dict[int, list[PricedPart]] = {}
     for part in parts:
         by_group.setdefault(part.group, []).append(part)
     groups = sorted(by_group)
-    rest = _least(other, SHARES)[SHARES]
+    rest = _least(other, SHARES, of)[SHARES]
     # The least that groups from one on add for so many parts of the requests.
     ahead: list[list[float]] = [[0.0] + [np.inf] * SHARES]
     for group in reversed(groups):
-        ahead.insert(0, _joined_least(_best_by_parts(by_group[group]), ahead[0]))
-    most = np.inf if bar is None or site.problem.objective.preset in _TIERS else bar
+        ahead.insert(0, _joined_least(_best_by_parts(by_group[group], of), ahead[0]))
+    most = _most(site.problem.objective.preset, bar, tier)
     found: list[Whole] = []
 
     def grow(at: int, left: int, chosen: tuple[PricedPart, ...], value: float) -> bool:
         if left == 0:
-            found.append(Whole(chosen, value))
+            found.append(Whole(chosen, sum(part.value for part in chosen)))
             return len(found) <= MOST_POOLS
         if at == len(groups) or value + ahead[at][left] + rest > most:
             return True
         if not grow(at + 1, left, chosen, value):
             return False
         return all(
-            grow(at + 1, left - part.parts, (*chosen, part), value + part.value)
+            grow(at + 1, left - part.parts, (*chosen, part), value + of(part))
             for part in by_group[groups[at]]
-            if part.parts <= left and value + part.value + ahead[at + 1][left - part.parts] + rest <= most
+            if part.parts <= left and value + of(part) + ahead[at + 1][left - part.parts] + rest <= most
         )
 
     return found if grow(0, SHARES, (), 0.0) else None
@@ -271,13 +272,26 @@ def _count(parts: Sequence[PricedPart]) -> int:
     return ways[SHARES]
 
 
-_TIERS = ("fewest-gpus", "throughput", "cheapest")
+def _measure(preset: str) -> Callable[[PricedPart], float]:
+    """What a part adds to what is bounded: GPUs or price where the preset puts them first, else the objective."""
+    if preset == "fewest-gpus":
+        return lambda part: float(part.gpus)
+    if preset == "cheapest":
+        return lambda part: part.price
+    return lambda part: part.value
 
 
-def _best_by_parts(parts: Sequence[PricedPart]) -> list[float]:
+def _most(preset: str, bar: float | None, tier: float | None) -> float:
+    """What a pair that beats the claim may come to at most."""
+    if bar is None or tier is None or preset == "throughput":
+        return float("inf")
+    return tier + 1e-5 if preset in ("fewest-gpus", "cheapest") else bar
+
+
+def _best_by_parts(parts: Sequence[PricedPart], of: Callable[[PricedPart], float]) -> list[float]:
     found = [0.0] + [np.inf] * SHARES
     for part in parts:
-        found[part.parts] = min(found[part.parts], part.value)
+        found[part.parts] = min(found[part.parts], of(part))
     return found
 
 
@@ -285,11 +299,11 @@ def _joined_least(first: Sequence[float], second: Sequence[float]) -> list[float
     return [min(first[a] + second[total - a] for a in range(total + 1)) for total in range(SHARES + 1)]
 
 
-def _least(parts: Sequence[PricedPart], total: int) -> list[float]:
-    """The least value of a pool by the parts of the requests that it takes."""
+def _least(parts: Sequence[PricedPart], total: int, of: Callable[[PricedPart], float]) -> list[float]:
+    """The least of a pool by the parts of the requests that it takes."""
     found = [0.0] + [np.inf] * total
     for group in sorted({part.group for part in parts}):
-        found = _joined_least(_best_by_parts([part for part in parts if part.group == group]), found)
+        found = _joined_least(_best_by_parts([part for part in parts if part.group == group], of), found)
     return found
 
 

@@ -22,7 +22,7 @@ from optimizer.verify.pools.pair import Shapes
 from optimizer.verify.pools.pool import AnyPool, taken_by
 from optimizer.verify.pools.shape import Hop
 
-SHARES = 1
+SHARES = 10
 """Equal parts that the requests are dealt in."""
 
 
