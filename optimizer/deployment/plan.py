@@ -28,7 +28,9 @@ def plan_lines(service: Service, files: Mapping[str, str]) -> list[str]:
             lines.append(f"  {visible(engine.instance.name)}{of}: {where}{serves}")
         if node in service.routers and not chosen_there:
             lines.append(f"  router: port {SERVICE_PORT}, before {len(service.engines)} instances")
-    if service.routed and chosen_there:
+    if options.target == "llm-d":
+        lines.append(f"router: llm-d's own chart, before {len(service.engines)} instances")
+    elif service.routed and chosen_there:
         lines.append(f"routers: {service.router_count}, port {SERVICE_PORT}, before {len(service.engines)} instances")
     if not service.routed:
         lines.append(f"no router: clients ask port {service.engines[0].port} of the one instance")

@@ -81,6 +81,8 @@ def worth(point: Point) -> tuple[float, float]:
         first = -figures.peak_tokens_per_s
     elif point.preset == "capacity":
         first = -figures.max_request_rate
+    elif point.preset == "cheapest" and point.price_per_hour is not None:
+        first = point.price_per_hour
     elif point.preset in FEWEST:
         first = float(point.gpus_used or 0)
     return first, point.objective.value

@@ -235,6 +235,20 @@ def test_prefill_on_one_type_and_decode_on_another_by_price(by_price: ClusterPoo
     assert any("cost" in said for said in by_price.explanation)
 
 
+def test_figures_of_the_page_are_the_answers(by_price: ClusterPoolsAnswer) -> None:
+    page = (ROOT / "docs" / "disaggregated.md").read_text()
+    assert by_price.metrics is not None and by_price.objective is not None
+    for value, written in (
+        (by_price.metrics.ttft_p50_ms, "961.2"),
+        (by_price.metrics.ttft_p99_ms, "3,790.1"),
+        (by_price.metrics.tpot_p99_ms, "20.57"),
+        (by_price.metrics.transfer_ms, "15.78"),
+        (by_price.objective.value, "6,040.43"),
+    ):
+        assert written in page and value is not None
+        assert abs(value - float(written.replace(",", ""))) <= 0.51 * 10 ** -len(written.partition(".")[2])
+
+
 def test_false_claims_are_refuted(by_price: ClusterPoolsAnswer) -> None:
     problem = load_problem(ROOT / "problems" / "prefill-h100-decode-by-price.yaml")
     assert isinstance(problem, InventoryProblem) and by_price.metrics is not None and by_price.strategy is not None

@@ -66,6 +66,7 @@ class Modules:
         self.stages: tuple[Stage, ...] = Stages(problem).of(row.shape.group, row.shape.layers)
         self.budget = budget_bytes(problem)
         self.engine_bytes = beside_of(problem, self._group).engine
+        self._ends = tables(problem.model, self._group)
         self.cache_tokens = 0
         """Paged: tokens that every stage of the replica holds, as the one with the least room does."""
         self.decode_ms = [StageDecode(stage, self._group.ranks).at(batch) for stage in self.stages]
@@ -107,7 +108,7 @@ class Modules:
     def expected(self, kind: str, stage: int, layer: int | None) -> Expected:
         """What a module of this kind must say."""
         model, slots = self._problem.model, self._strategy.max_num_seqs
-        ends = tables(model, self._group)
+        ends = self._ends
         if layer is None and kind == "embedding":
             return Expected(ends.first, Fraction(0), 0, 0.0)
         if layer is None:
