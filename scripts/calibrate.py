@@ -115,8 +115,9 @@ def stale(study: Study) -> list[str]:
     ]
 
 
-STALE = 0.002
-"""Relative change of a constant above which a file is not of this fit: constants are written with four digits."""
+STALE = 0.02
+"""Relative change of a constant above which a file is not of this fit: what is known of an engine's memory moves them by up to a
+percent, leaving a model out by ten."""
 
 
 def save(paths: Sequence[Path], study: Study) -> None:

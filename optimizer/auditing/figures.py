@@ -119,6 +119,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         and _MOVES.search(sentence.text)
     ):
         candidates.append(FigureReading(lexicon.quantities["gpu_rate"], STRONG, None))
+    if measure.dimension == "bytes" and measure.value <= WIDEST_NUMBER:
+        candidates = [one for one in candidates if not one.quantity.id.startswith(("weights", "kv_cache", "parameter"))]
     if measure.dimension == "bytes" and _KIND_OF_CARD.match(sentence.text[measure.end :]):
         candidates = [one for one in candidates if one.quantity.id in ("gpu_memory", "total_memory")]
     refuted: Claim | None = None
@@ -196,6 +198,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     return refuted
 
 
+WIDEST_NUMBER = 8
+"""Bytes of one number: "12 B weights at 2 bytes" says how they are stored."""
 _KIND_OF_CARD = re.compile(
     r"[\s-](?:GPUs?|cards?|accelerators?|Karten?|cartes?)\b(?!\s(?:memory|RAM|Speicher|mémoire))", re.IGNORECASE
 )

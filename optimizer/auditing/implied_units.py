@@ -11,7 +11,7 @@ from dataclasses import replace
 from optimizer.auditing.measures import PERIODS, Measure, unit_of, units_in
 
 _PERIOD = (
-    r"(?:per|an|a|one|each|every|in an|in a|over a|over an|pro|je|am|im|in der|in einer|par|en une|sur une|à l'|/)\s?"
+    r"(?:per|an|a|one|each|every|in an|in a|over a|over an|pro|je|am|im|in der|in einer|par|en une|sur une|à l'|l'|l’|/)\s?"
     r"(?P<share>(?:GPU|card|Karte|carte)(?:[\s-]|\s(?:and|und|et)\s(?:per\s|pro\s|par\s|je\s)?))?(?P<period>second|Sekunde"
     r"|seconde|hour|h|day|week|month|year|Stunde|Tag|Woche|Monat|Jahr|heure|jour|semaine|mois)\b"
 )
@@ -207,6 +207,8 @@ def _is_money(text: str, measure: Measure) -> bool:
         return True
     if _MILLION.search(text) and _LABEL.match(before) and not re.match(r"\s*\w", after):
         return True
+    if re.match(r"\s*[×x*]\s*\d", after):
+        return False  # "4 × 0.70 = 2.80 an hour": how many of them
     if measure.word or re.match(r"\s*(?:GPUs?|cards?|hours?|tokens?|requests?|%)\b", after):
         return False
     if _BEHIND.match(after):

@@ -87,6 +87,8 @@ And on one GPU? A half of a stage, 17.6 GB of weights.
 Zwei 80-GB-GPUs würden für die Gewichte in bf16 reichen.
 Two 80 GB cards would be enough for the weights.
 The stage spans two cards, and each one carries 17.6 GB of weights.
+It has 70.6B weights at 2 bytes, 141 GB.
+Le prix ? 8 × 2,00 = 16,00 $ l'heure, 384,00 $ par jour.
 Version 0.32.0 at 10.0.0.1:6379 on 2025-12-23"""
 
 FALSE_SENTENCES = """\
