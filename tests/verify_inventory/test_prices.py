@@ -63,7 +63,8 @@ def test_four_plain_groups_are_proved_by_price() -> None:
     answer = solve_inventory(problem, ranges=False)
     assert answer.status == "optimal" and answer.verification.passed
     assert answer.verification.optimality == "exhaustive" and answer.verification.compared == 0
-    assert {pool.strategy.tensor_parallel for pool in answer.pools} == {8} and answer.gpus_used == 304
+    # All 304 GPUs reach the same whole millisecond as 288, and of equals the fewer are taken.
+    assert {pool.strategy.tensor_parallel for pool in answer.pools} == {8} and answer.gpus_used == 288
 
 
 def test_a_value_that_is_too_high_by_a_few_milliseconds_is_not_proved() -> None:
