@@ -19,7 +19,8 @@ from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import CtrlC
 from optimizer.search.pools.cluster_answer import ChosenPools
 from optimizer.search.pools.cluster_model import cluster_rule_ids
-from optimizer.search.pools.cluster_solve import Picked, best_of, columns_on
+from optimizer.search.pools.cluster_picked import Picked
+from optimizer.search.pools.cluster_solve import best_of, columns_on
 from optimizer.search.pools.model import check_rules
 from optimizer.search.pools.options import problem_on
 from optimizer.verify.pools.cluster_check import verify_cluster_pools

@@ -9,7 +9,8 @@ from optimizer.results.answer import Conflict
 from optimizer.search.common.clock import Clock
 from optimizer.search.pools.cluster_answer import ChosenPools, cluster_sentence
 from optimizer.search.pools.cluster_columns import ClusterColumns
-from optimizer.search.pools.cluster_solve import Picked, best_of, keeps, rules_on
+from optimizer.search.pools.cluster_picked import Picked
+from optimizer.search.pools.cluster_solve import best_of, keeps, rules_on
 
 
 def cluster_conflict(problem: InventoryProblem, columns: ClusterColumns | None, clock: Clock) -> Conflict:

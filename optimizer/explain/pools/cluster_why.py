@@ -11,7 +11,7 @@ from optimizer.results.pools import PoolMetrics
 from optimizer.search.common.scale import milliseconds as ms_of
 from optimizer.search.pools.cluster_answer import SIDES, ChosenPools
 from optimizer.search.pools.cluster_columns import ClusterColumns
-from optimizer.search.pools.cluster_solve import Picked
+from optimizer.search.pools.cluster_picked import Picked
 from optimizer.search.pools.options import PARTS
 
 

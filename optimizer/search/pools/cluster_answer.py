@@ -18,7 +18,7 @@ from optimizer.search.common.scale import NEVER_NS, NS_PER_MS, limit_ns, millise
 from optimizer.search.pools.answer import sentence_of
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_model import cluster_rule_ids
-from optimizer.search.pools.cluster_solve import Picked
+from optimizer.search.pools.cluster_picked import Picked
 from optimizer.search.pools.losses import LossCase, loss_cases
 from optimizer.search.pools.model import PEAK, SENTENCES
 from optimizer.search.pools.options import PARTS

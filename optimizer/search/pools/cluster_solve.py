@@ -17,16 +17,9 @@ from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import new_solver, outcome_of, solve_stoppable
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_model import ClusterModel, cluster_rule_ids, own_masks
+from optimizer.search.pools.cluster_picked import Picked
 from optimizer.search.pools.cluster_prices import OptionBounds, bounds_of
 from optimizer.search.pools.options import PARTS, PoolOptions
-
-
-@dataclass(frozen=True, slots=True)
-class Picked:
-    """Options of both pools, group after group, and the groups whose nodes both share."""
-
-    options: tuple[tuple[int, ...], tuple[int, ...]]
-    together: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
