@@ -110,7 +110,7 @@ def test_everything_fits_and_can_be_read(chrome: Chrome, width: int, dark: bool)
         "new Promise((done) => addEventListener('message', (event) => done(JSON.parse(event.data)), { once: true }))"
     )
     seen = chrome.run(
-        f"(() => {{ const said = {measured}; {SCRIPT.read_text()}; dispatchEvent(new Event('load')); return said; }})()"
+        f"(() => {{ const FOLDED = true, said = {measured}; {SCRIPT.read_text()}; dispatchEvent(new Event('load')); return said; }})()"
     )
     assert seen["width"] == width and seen["dark"] == dark
     assert seen["scroll"] <= width and seen["overflow"] == [] and seen["contrast"] == [] and seen["small"] == []
