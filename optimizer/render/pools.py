@@ -33,15 +33,20 @@ def pools_data(answer: PoolsAnswer) -> dict[str, Any]:
         data["strategy"]["gpus"] = answer.strategy.gpus
         for name in ("prefill", "decode"):
             data["strategy"][name]["gpus"] = getattr(answer.strategy, name).gpus
-    data["label"] = answer.label
     data["optimum"] = pools_data(answer.optimum) if answer.optimum is not None else None
+    return enveloped(answer, "pools", data)
+
+
+def enveloped(answer: PoolsAnswer | ClusterPoolsAnswer, kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    """An answer's own data in what pools of every kind of hardware have around it."""
+    data["label"] = answer.label
     data["repairs"] = [
         {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
         for repair in answer.repairs
     ]
     return {
         "schema_version": SCHEMA_VERSION,
-        "kind": "pools",
+        "kind": kind,
         "placement": None,
         "cost_source": "analytic",
         **data,
@@ -50,6 +55,19 @@ def pools_data(answer: PoolsAnswer) -> dict[str, Any]:
 
 def print_pools(answer: PoolsAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
     """The answer of ``solve`` or ``check`` for pools: one screen, or every table (``full``)."""
+    table = _pools(answer) if answer.strategy is not None and answer.metrics is not None else None
+    print_answer(answer, table, "optimizer check --prefill … --decode …", full=full, launch=launch)
+
+
+def print_answer(
+    answer: PoolsAnswer | ClusterPoolsAnswer, pools: Table | None, judge: str, *, full: bool, launch: Sequence[str]
+) -> None:
+    """An answer about pools, whatever hardware they are for.
+
+    Args:
+        pools: the table of the pools chosen; None where there are none.
+        judge: the command that judges other pools.
+    """
     out = console()
     words = STATUS_WORDS[answer.status]
     if answer.optimum is not None:
@@ -59,24 +77,20 @@ def print_pools(answer: PoolsAnswer, *, full: bool = True, launch: Sequence[str]
         out.print(Text("  " + sentence))
     for number, repair in enumerate(answer.repairs, start=1):
         out.print(Text(f"  Repair {number}. {repair.sentence}"))
-    if answer.strategy is not None and answer.metrics is not None:
-        out.print(_pools(answer))
+    if pools is not None:
+        out.print(pools)
         out.print(_requests(answer))
-    if answer.optimum is not None and answer.optimum.strategy is not None and answer.optimum.objective is not None:
-        best = answer.optimum
-        value = answer.optimum.objective.value
-        out.print(Text(f"  Best: {best.label}, {milliseconds(value)} a request ({STATUS_WORDS[best.status]})."))
+    best = answer.optimum
+    if best is not None and best.strategy is not None and best.objective is not None:
+        value = milliseconds(best.objective.value)
+        out.print(Text(f"  Best: {best.label}, {value} a request ({STATUS_WORDS[best.status]})."))
     if full:
         rules_lines(out, answer.rules)
     for sentence in launch:
         out.print(Text("  " + sentence))
     if not full:
         out.print()
-        out.print(
-            Text(
-                "  Next: --full shows every rule with its slack; optimizer check --prefill … --decode … judges other pools."
-            )
-        )
+        out.print(Text(f"  Next: --full shows every rule with its slack; {judge} judges other pools."))
     out.print()
     for limit in answer.search_limits if full else ():
         out.print(Text(f"  {limit}", "dim"))
