@@ -11,6 +11,7 @@ from rich.text import Text
 
 from optimizer.explain.common.numbers import count, milliseconds, time_or_none
 from optimizer.render.as_json import changes_data
+from optimizer.render.pools import STYLES
 from optimizer.render.text import (
     STATUS_WORDS,
     console,
@@ -21,8 +22,6 @@ from optimizer.render.text import (
 )
 from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.several import SeveralAnswer
-
-STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
 
 
 def several_data(answer: SeveralAnswer) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
+from optimizer.explain.common.least import least_that_fits
 from optimizer.explain.common.numbers import count
 from optimizer.explain.pools.repair import MOST_LIMIT, MOST_NODES
 from optimizer.facts.inventory import InventoryProblem
@@ -34,16 +34,6 @@ def _fits(problem: InventoryProblem, fixed: FixedPools, clock: Clock) -> bool:
     return bool(keeps(columns_on(problem, fixed), rules_on(problem), clock))
 
 
-def _least(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
-    """The least whole number above ``low`` and up to ``high`` that fits; more always fits where less does."""
-    if not fits(high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if fits(middle) else (middle, high)
-    return high
-
-
 def _solved(
     problem: InventoryProblem, fixed: FixedPools, clock: Clock, field: str, old: object, new: object, said: str
 ) -> PoolsRepair | None:
@@ -61,7 +51,7 @@ def _nodes(problem: InventoryProblem, fixed: FixedPools, clock: Clock, index: in
         return None
     now = group.nodes
     most = min(MOST_NODES * now, max(now + 1, 256 // group.free_gpus))
-    least = _least(now, most, lambda nodes: _fits(with_nodes_of(problem, index, nodes), fixed, clock))
+    least = least_that_fits(now, most, lambda nodes: _fits(with_nodes_of(problem, index, nodes), fixed, clock))
     if least is None:
         return None
     said = f"Set cluster.{index}.nodes ({group.name}) to {least} (now {now}), {count(least * group.free_gpus, 'GPU')} in all"
@@ -101,7 +91,7 @@ def _limit(problem: InventoryProblem, fixed: FixedPools, clock: Clock, field: st
         requirements = problem.requirements.model_copy(update={field: round(steps * step, 3)})
         return problem.model_copy(update={"requirements": requirements})
 
-    least = _least(start, start * MOST_LIMIT + 1, lambda steps: _fits(allowing(steps), fixed, clock))
+    least = least_that_fits(start, start * MOST_LIMIT + 1, lambda steps: _fits(allowing(steps), fixed, clock))
     if least is None:
         return None
     new = round(least * step, 3)

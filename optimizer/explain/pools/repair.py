@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
+from optimizer.explain.common.least import least_that_fits
 from optimizer.explain.common.numbers import count
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Change, Conflict
@@ -37,16 +37,6 @@ def _fits(problem: Problem, fixed: FixedPools, clock: Clock) -> bool:
     return bool(feasible(columns_of(problem, fixed), active_rules(problem), clock))
 
 
-def _least(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
-    """The least whole number above ``low`` and up to ``high`` that fits; more always fits where less does."""
-    if not fits(high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if fits(middle) else (middle, high)
-    return high
-
-
 def _solved(
     problem: Problem, fixed: FixedPools, clock: Clock, field: str, old: object, new: object, said: str
 ) -> PoolsRepair | None:
@@ -66,7 +56,7 @@ def with_nodes(problem: Problem, nodes: int) -> Problem:
 def _nodes(problem: Problem, fixed: FixedPools, clock: Clock) -> PoolsRepair | None:
     now = problem.hardware.nodes
     most = min(MOST_NODES * now, max(now + 1, 1024 // problem.hardware.gpus_per_node))
-    least = _least(now, most, lambda nodes: _fits(with_nodes(problem, nodes), fixed, clock))
+    least = least_that_fits(now, most, lambda nodes: _fits(with_nodes(problem, nodes), fixed, clock))
     if least is None:
         return None
     said = f"Set hardware.nodes to {least} (now {now}), {count(least * problem.hardware.gpus_per_node, 'GPU')} in all"
@@ -93,7 +83,7 @@ def _with(problem: Problem, **changes: object) -> Problem:
 def _limit(problem: Problem, fixed: FixedPools, clock: Clock, field: str, now: float) -> PoolsRepair | None:
     step = max(0.1, round(now / 200, 1))
     start = math.floor(now / step)
-    least = _least(
+    least = least_that_fits(
         start,
         start * MOST_LIMIT + 1,
         lambda steps: _fits(_with(problem, **{field: round(steps * step, 3)}), fixed, clock),

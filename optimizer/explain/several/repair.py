@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from optimizer.explain.common.least import least_that_fits
 from optimizer.explain.common.numbers import count
 from optimizer.explain.common.patience import EXPLAIN_WITHIN_S
 from optimizer.facts.problem import Problem
@@ -56,12 +57,7 @@ def label_of(problem: SeveralProblem, split: Split) -> str:
 
 def _least(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
     """The least whole number above ``low`` and up to ``high`` that fits; more always fits where less does."""
-    if high <= low or not fits(high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if fits(middle) else (middle, high)
-    return high
+    return None if high <= low else least_that_fits(low, high, fits)
 
 
 def _solved(
