@@ -75,7 +75,23 @@ def visible(text: str) -> str:
 def shown(value: object) -> str:
     """A value as a message repeats it: quoted where it is text, and cut."""
     text = repr(value[: 2 * LONGEST_SHOWN] if isinstance(value, str) else value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
+    if len(text) <= LONGEST_SHOWN:
+        return text
+    cut = text[: LONGEST_SHOWN - 1]
+    # What is cut open would take what a message says after it along when long brackets are left out of it.
+    return f"{cut}…{'' if isinstance(value, str) else _closing(cut)}"
+
+
+def _closing(text: str) -> str:
+    """The brackets that close what a text opens."""
+    wanted = {"(": ")", "[": "]", "{": "}"}
+    left: list[str] = []
+    for sign in text:
+        if sign in wanted:
+            left.append(wanted[sign])
+        elif left and sign == left[-1]:
+            left.pop()
+    return "".join(reversed(left))
 
 
 def shortened(message: str) -> str:

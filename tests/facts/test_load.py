@@ -13,7 +13,7 @@ import optimizer
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.files import read_mapping
-from optimizer.reading.inventory_file import is_inventory, load_inventory
+from optimizer.reading.inventory_file import inventory_from_dict, is_inventory, load_inventory
 from optimizer.reading.load import load_problem, problem_from_dict
 from optimizer.reading.question import load_question
 from tests.conftest import ROOT, changed
@@ -166,3 +166,10 @@ def test_a_request_that_is_too_long_names_the_field_and_what_is_too_short(kind: 
     assert str(raised.value).startswith(said)
     with pytest.raises(ProblemError, match=r"more than requirements.max_sequence_tokens = 4,000; raise that limit"):
         optimizer.problem_from_dict({**stated, "requirements": {"max_sequence_tokens": 4000}})
+
+
+def test_what_would_be_right_is_said_after_a_long_value_of_the_wrong_kind(example: dict[str, Any]) -> None:
+    group = {"name": "a", "gpu": "l40s", "nodes": 3, "gpus_per_node": 4}
+    with pytest.raises(ProblemError, match="is not allowed; a list is needed"):
+        stated = {key: value for key, value in example.items() if key != "hardware"}
+        inventory_from_dict({**stated, "cluster": {"groups": [group, {**group, "name": "b"}]}})
