@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.load import LoadPoints
 from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.shapes import Bools, Shape
 from optimizer.explain.common.numbers import amount, count, listing, milliseconds
@@ -15,7 +16,7 @@ from optimizer.results.answer import Fixed
 from optimizer.search.common.scale import NEVER_NS, planned_ms, time_ns
 from optimizer.search.common.scale import milliseconds as milliseconds_of
 from optimizer.search.uniform.load_rules import METRIC_WORDS
-from optimizer.search.uniform.quantities import LoadPoints, Quantities
+from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen
 from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
