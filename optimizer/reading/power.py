@@ -1,0 +1,59 @@
+"""From power limits in a file to what may work: the GPUs of a node that its limit lets work, and what has to be known for that.
+
+A GPU in use counts its board power, the most that it may draw; any other its idle power. ``docs/model.md``, section 7.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.hardware import GpuFacts
+
+
+def with_idle(gpu: GpuFacts, idle_watts: float | None) -> GpuFacts:
+    """The GPU with the idle power that a person states for it, where one is stated."""
+    return gpu if idle_watts is None else gpu.model_copy(update={"idle_watts": idle_watts})
+
+
+def known_watts(gpu: GpuFacts, field: str) -> tuple[float, float]:
+    """Watts of a GPU in use and of one that is not.
+
+    Args:
+        field: of the hardware or group, for messages.
+
+    Raises:
+        ProblemError: either is not known, or the second is above the first.
+    """
+    if gpu.tdp_watts is None:
+        raise ProblemError(
+            f"{field}.gpu", f"the board power of {gpu.name} is not known; state its facts with tdp_watts"
+        )
+    if gpu.idle_watts is None:
+        raise ProblemError(f"{field}.idle_watts", f"is not known for {gpu.name}; where power is limited, state it")
+    if gpu.idle_watts > gpu.tdp_watts:
+        said = f"{gpu.idle_watts:g} W are more than the {gpu.tdp_watts:g} W that {gpu.name} draws in use"
+        raise ProblemError(f"{field}.idle_watts", said)
+    return gpu.tdp_watts, gpu.idle_watts
+
+
+def working_gpus(gpu: GpuFacts, built_in: int, limit_watts: float | None, host_watts: float, field: str) -> int:
+    """GPUs of a node that may work at once within its power limit: all, where none is stated.
+
+    At least 1, so that where not even one may work the rule ``node_power`` breaks and says so.
+
+    Args:
+        built_in: GPUs of the node.
+        field: of the hardware or group, for messages.
+
+    Raises:
+        ProblemError: what the GPUs draw is not known.
+    """
+    if limit_watts is None:
+        return built_in
+    load, idle = (Fraction(repr(float(watts))) for watts in known_watts(gpu, field))
+    spare = Fraction(repr(float(limit_watts))) - Fraction(repr(float(host_watts))) - built_in * idle
+    if load == idle:
+        return built_in if spare >= 0 else 1
+    return min(built_in, max(1, math.floor(spare / (load - idle))))
