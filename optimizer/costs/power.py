@@ -12,6 +12,7 @@ import numpy as np
 
 from optimizer.costs.shapes import Ints
 from optimizer.facts.hardware import HardwareFacts
+from optimizer.facts.inventory import NodeGroup
 
 MW_PER_W = 1000
 
@@ -34,6 +35,14 @@ def hardware_mw(hardware: HardwareFacts, used: Ints) -> Ints:
 def node_mw(hardware: HardwareFacts, used: Ints) -> Ints:
     """Milliwatts of the node with the most GPUs in use, of so many on all nodes, (R,)."""
     return _draw_mw(hardware, 1, np.minimum(used, hardware.gpus_per_node))
+
+
+def group_mw(group: NodeGroup) -> tuple[int, int]:
+    """Milliwatts of a group with none of its free GPUs in use, and of each that is put to use more."""
+    load, idle = milliwatts(group.gpu.tdp_watts), milliwatts(group.gpu.idle_watts)
+    held = group.gpus_per_node - group.free_gpus - group.idle_gpus
+    node = held * load + (group.free_gpus + group.idle_gpus) * idle + milliwatts(group.host_watts)
+    return group.nodes * node, load - idle
 
 
 def _draw_mw(hardware: HardwareFacts, nodes: int, used: Ints) -> Ints:

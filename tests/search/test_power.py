@@ -22,7 +22,9 @@ LOAD_W, IDLE_W = 700, 70
 
 
 def hardware(**stated: Any) -> HardwareFacts:
-    found: HardwareFacts = problem_from_dict(changed(SMALL, **{f"hardware__{k}": v for k, v in stated.items()})).hardware
+    found: HardwareFacts = problem_from_dict(
+        changed(SMALL, **{f"hardware__{k}": v for k, v in stated.items()})
+    ).hardware
     return found
 
 
@@ -73,7 +75,7 @@ def test_counts_by_ranges_end_where_the_limit_does(monkeypatch: pytest.MonkeyPat
 
 def test_too_little_for_one_gpu_names_the_node_and_what_would_be_enough() -> None:
     answer = solve(problem_from_dict(changed(SMALL, hardware__node_power_limit_watts=900)))
-    assert answer.status == "infeasible" and answer.conflicts[0].rules == ("node_power",)
+    assert answer.status == "infeasible" and answer.conflicts[0].rules == ("power_node",)
     changes = [[(one.field, one.new) for one in repair.changes] for repair in answer.repairs]
     assert [("hardware.node_power_limit_watts", 910)] in changes
     assert answer.verification.passed

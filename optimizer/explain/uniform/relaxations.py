@@ -94,7 +94,7 @@ def _power(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
             return {field: first + k}
 
         if steps > 0:
-            found.append(Relaxation("power", "limit", field, ("power",), 6, steps, at, at(steps)))
+            found.append(Relaxation("power_total", "limit", field, ("power_total",), 6, steps, at, at(steps)))
     if hardware.node_power_limit_watts is not None:
         node, now, stated = "hardware.node_power_limit_watts", hardware.gpus_per_node, hardware.node_power_limit_watts
 
@@ -108,8 +108,8 @@ def _power(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
         more = hardware.idle_gpus_per_node + not_one
         if more:
             # Where not one may work the rule itself breaks; else the others are not among the GPUs there are.
-            rules = ("node_power",) if not_one else ("gpu_count",)
-            found.append(Relaxation("node_power", "choice", node, rules, 6, more, working, None))
+            rules = ("power_node",) if not_one else ("gpu_count",)
+            found.append(Relaxation("power_node", "choice", node, rules, 6, more, working, None))
     return found
 
 

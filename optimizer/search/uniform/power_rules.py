@@ -22,10 +22,12 @@ def power_rules(problem: Problem) -> tuple[Rule, ...]:
     """One rule for each limit that is stated."""
     hardware, found = problem.hardware, []
     if hardware.power_limit_watts is not None:
-        found.append(_within("power", "All nodes together draw", hardware.power_limit_watts, hardware, hardware_mw))
+        found.append(
+            _within("power_total", "All nodes together draw", hardware.power_limit_watts, hardware, hardware_mw)
+        )
     if hardware.node_power_limit_watts is not None:
         limit = hardware.node_power_limit_watts
-        found.append(_within("node_power", "The node with the most GPUs in use draws", limit, hardware, node_mw))
+        found.append(_within("power_node", "The node with the most GPUs in use draws", limit, hardware, node_mw))
     return tuple(found)
 
 

@@ -2,7 +2,8 @@
 
 Callers work inside ``arithmetic.sixty_digits``.
 
-Other homes: ``search/uniform/shape_rules.py``, ``search/uniform/load_rules.py``; docs/model.md, section 7.
+Other homes: ``search/uniform/shape_rules.py``, ``search/uniform/power_rules.py``,
+``search/uniform/load_rules.py``; docs/model.md, section 7.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ def row_findings(problem: Problem, row: Row) -> Iterator[Finding]:
     t, ep = group.tensor, group.expert
     yield _at_most("gpu_count", "GPUs", hardware.gpus, row.gpus)
     if hardware.power_limit_watts is not None:
-        yield _watts("power", hardware.power_limit_watts, watts_of(hardware, hardware.nodes, row.gpus))
+        yield _watts("power_total", hardware.power_limit_watts, watts_of(hardware, hardware.nodes, row.gpus))
     if hardware.node_power_limit_watts is not None:
         fullest = min(row.gpus, hardware.gpus_per_node)
-        yield _watts("node_power", hardware.node_power_limit_watts, watts_of(hardware, 1, fullest))
+        yield _watts("power_node", hardware.node_power_limit_watts, watts_of(hardware, 1, fullest))
     yield Finding(
         "attention_heads", all(heads % t == 0 for heads in (model.attention_heads, *model.attention_head_counts))
     )

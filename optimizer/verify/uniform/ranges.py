@@ -37,7 +37,7 @@ from optimizer.verify.uniform.shared_rows import Fits, RowJudged, SharedColumns,
 NEEDED = frozenset({"concurrency"})
 """Rules without which a range has no bound."""
 SAFETY = 1e-9
-BY_COUNT = frozenset({"gpu_count", "power", "node_power", "nvlink_locality"})
+BY_COUNT = frozenset({"gpu_count", "power_total", "power_node", "nvlink_locality"})
 """Rules on degrees that the number of replicas decides."""
 RULED = {"degrees": "rules on degrees", "rules": "bounds on load and limits", "value": "the bound on the objective"}
 
@@ -265,7 +265,7 @@ def _middle(low: Ints, high: Ints) -> Ints:
 
 def _most_instances(problem: Problem, shape: ReplicaShape, offered: int) -> int:
     """The most instances of a shape, of those that the GPUs there are hold, whose TP groups find room."""
-    if "power" not in problem.search.disabled_rules:
+    if "power_total" not in problem.search.disabled_rules:
         offered = min(offered, max(0, most_in_use(problem.hardware)) // shape.instance_gpus)
     if "nvlink_locality" in problem.search.disabled_rules:
         return offered

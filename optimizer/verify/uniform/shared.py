@@ -31,7 +31,7 @@ from optimizer.verify.uniform.shared_load import LoadTable
 from optimizer.verify.uniform.shared_rows import Bounds, Fits, RowJudged, SharedColumns
 
 MOST_TABLES = 12
-_BY_NODES = ("gpu_count", "power", "node_power", "nvlink_locality", "context")
+_BY_NODES = ("gpu_count", "power_total", "power_node", "nvlink_locality", "context")
 
 
 def costs_agree(first: Problem, second: Problem) -> bool:
@@ -131,9 +131,9 @@ class SharedSurvey:
         """Rows of the problem's space that keep the rules on GPUs, placement and context."""
         hardware, columns, off = problem.hardware, self._columns, problem.search.disabled_rules
         there: Bools = columns.gpus <= hardware.gpus
-        if "power" not in off:
+        if "power_total" not in off:
             there = there & (columns.gpus <= most_in_use(hardware))
-        if "node_power" not in off and hardware.node_power_limit_watts is not None:
+        if "power_node" not in off and hardware.node_power_limit_watts is not None:
             fullest = np.minimum(columns.gpus, hardware.gpus_per_node)
             kept = {
                 used: watts_of(hardware, 1, used) <= exact(hardware.node_power_limit_watts)
