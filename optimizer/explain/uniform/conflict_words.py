@@ -19,6 +19,7 @@ from optimizer.search.uniform.load_rules import METRIC_WORDS
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rules import rules_for
 from optimizer.search.uniform.screen import Screen
+from optimizer.search.uniform.shape_rules import gpus_words
 from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
 
 
@@ -108,7 +109,7 @@ def member_words(problem: Problem, member: str) -> str:
     if limit is not None:
         return limit
     if member == "gpu_count":
-        return f"the GPU count is fixed at {problem.hardware.gpus:,}"
+        return fixed_count(problem)
     sentence = next(rule.sentence for rule in rules_for(problem) if rule.id == member).rstrip(".")
     return sentence if sentence[1:2].isupper() else sentence[0].lower() + sentence[1:]
 
@@ -146,6 +147,14 @@ def _gpu_count(quantities: Quantities) -> str:
     )
     if least > there:
         return f"the strategy uses {count(least, 'GPU')} and there {'is' if there == 1 else 'are'} {there:,}"
+    return fixed_count(quantities.problem)
+
+
+def fixed_count(problem: Problem) -> str:
+    """That there are no more GPUs, and, where power keeps some from working, which those are."""
+    there, hardware = problem.hardware.gpus, problem.hardware
+    if hardware.idle_gpus_per_node:
+        return f"there are {count(there, 'GPU')} {gpus_words(hardware)} (hardware.node_power_limit_watts)"
     return f"the GPU count is fixed at {there:,}"
 
 
