@@ -54,7 +54,7 @@ class Quantization(Facts):
 
 
 class Product(Facts):
-    """Matrices of a layer that engines keep as one tensor (q, k and v; gate and up), or one that stands alone; bytes as stored, without scales."""
+    """Matrices of a layer that engines keep as one tensor (q, k and v; gate and up), or one that stands alone; bytes without scales."""
 
     cut_bytes: Amount
     """Of what TP cuts evenly."""
