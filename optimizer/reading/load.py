@@ -27,6 +27,7 @@ from optimizer.reading.checkpoint import model_at
 from optimizer.reading.files import Document, read_mapping
 from optimizer.reading.money import in_ms
 from optimizer.reading.numbers import said_of_number
+from optimizer.reading.power import known_watts, with_idle, working_gpus
 from optimizer.reading.workload import longest_allowed, workload_of
 
 
@@ -93,6 +94,9 @@ def problem_from_dict(
         )
     except ValidationError as error:
         raise first_error(error, values) from None
+    if problem.serving != "joint" and hardware.power_limit_watts is not None:
+        said = f"is for serving: joint, not for {problem.serving}; node_power_limit_watts holds for pools too"
+        raise ProblemError("hardware.power_limit_watts", said)
     refuse_impossible_context(problem.model, problem.requirements, problem.search)
     rate = None if problem.workload.users is not None else problem.workload.requests_per_s
     objective = in_ms(objective, [hardware.price_per_gpu_hour], rate, "hardware.price_per_gpu_hour")
@@ -131,6 +135,7 @@ def no_peers(gpu: GpuFacts) -> str:
 def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
     """Hardware as stated, with what is left out taken from the catalog entry of the GPU."""
     gpu = known_capability(stated.gpu) if isinstance(stated.gpu, GpuFacts) else catalog.gpu(stated.gpu)
+    gpu = with_idle(gpu, stated.idle_watts)
     per_node = stated.gpus_per_node or gpu.gpus_per_node
     if stated.nodes * per_node > LARGEST_COUNT:
         total = stated.nodes * per_node
@@ -141,13 +146,18 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
     domain = nvlink_domain(gpu, per_node, stated.nvlink_gb_per_s, stated.nvlink_domain_gpus)
     if nvlink == 0 and domain > 1:
         raise ProblemError("hardware.nvlink_domain_gpus", f"{domain} needs hardware.nvlink_gb_per_s above 0")
+    if stated.power_limit_watts is not None:
+        known_watts(gpu, "hardware")
+    working = working_gpus(gpu, per_node, stated.node_power_limit_watts, stated.host_watts, "hardware")
+    # Of a domain that spans nodes each node keeps as many as it lets work; one within a node cannot hold more than that.
+    domain = domain // per_node * working if domain > per_node else min(domain, working)
     network, assumed = network_of(gpu, per_node, stated.internode_gbit_per_s)
     defaults = catalog.failure_defaults()
     overrides = {k: v for k, v in stated.failures.model_dump().items() if v is not None}
     return HardwareFacts(
         gpu=gpu,
         nodes=stated.nodes,
-        gpus_per_node=per_node,
+        gpus_per_node=working,
         nvlink_gb_per_s=nvlink,
         nvlink_domain_gpus=domain,
         pcie_gb_per_s=gpu.pcie_gb_per_s if stated.pcie_gb_per_s is None else stated.pcie_gb_per_s,
@@ -158,6 +168,10 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
         cpu_cores=stated.cpu_cores,
         price_per_gpu_hour=price_of_a_gpu(stated.price_per_gpu_hour, stated.price_per_node_hour, per_node, "hardware"),
         failures=defaults.model_copy(update=overrides),
+        power_limit_watts=stated.power_limit_watts,
+        node_power_limit_watts=stated.node_power_limit_watts,
+        host_watts=stated.host_watts,
+        idle_gpus_per_node=per_node - working,
         assumed=tuple(f"{one}; hardware.internode_gbit_per_s states it" for one in assumed),
     )
 
