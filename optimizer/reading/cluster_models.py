@@ -1,4 +1,4 @@
-"""From a file with ``models:`` and ``cluster:`` to a checked ``ClusterModelsProblem``: each entry is a question of its own on the inventory."""
+"""From a file with ``models:`` and ``cluster:`` to a checked ``ClusterModelsProblem``: each entry is a question on the inventory."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ def _entry(
         problem = inventory_from_dict(asked, default_name=default_name, folder=folder)
     except ProblemError as error:
         section = error.field.split(".")[0]
-        raise ProblemError(error.field if section in OF_ALL else f"models.{number}.{error.field}", error.message) from None
+        raise ProblemError(
+            error.field if section in OF_ALL else f"models.{number}.{error.field}", error.message
+        ) from None
     if problem.within_s is not None:
         raise ProblemError(
             f"models.{number}.requirements.survive.within_s",

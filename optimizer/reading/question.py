@@ -151,7 +151,8 @@ def load_problem(path: str | Path) -> AnyProblem:
 
     Returns:
         A ``Problem`` (``hardware:``), a ``ProfileProblem`` (the same with ``workload.profile``), a ``SeveralProblem``
-        (``models:``; with ``cluster:`` a ``ClusterModelsProblem``), an ``InventoryProblem`` (``cluster:``) or a ``ChainProblem`` (``kind: chain``).
+        (``models:``; with ``cluster:`` a ``ClusterModelsProblem``), an ``InventoryProblem`` (``cluster:``) or a ``ChainProblem``
+        (``kind: chain``).
 
     Raises:
         ProblemError: the file is missing, not readable, malformed, or states something impossible.

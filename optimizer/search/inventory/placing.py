@@ -10,7 +10,6 @@ from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.search.inventory.candidates import Candidates, InstanceCandidate, StagePart
 from optimizer.search.inventory.plan import Plan, Stand, candidate_of, parts_of
 
-
 Room = list[list[int]]
 """Free GPUs of one node by NVLink domain; several models on the same nodes take from the same lists."""
 Rooms = dict[tuple[int, int], Room]

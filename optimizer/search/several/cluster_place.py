@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optimizer.facts.cluster_models import ClusterModelsProblem
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.exact_placing import PlanToPlace, place_all_exactly
 from optimizer.search.inventory.found import Placed
 from optimizer.search.inventory.placer import Placer
@@ -61,18 +63,31 @@ class SharedPlacer:
 
     def _spread(self, plans: Sequence[Plan], spread: bool) -> list[Stands] | None:
         """Instances over several nodes first, then wide ones, of whichever model; each where least of its own model stands."""
-        rooms: Rooms = {}
-        floors = [Floor(placer.problem, spread, rooms) for placer in self.placers]
-        todo: list[tuple[tuple[int, int, int], int, int]] = []
-        for number, (placer, plan) in enumerate(zip(self.placers, plans, strict=True)):
-            for position in order_of(placer.candidates, plan):
-                candidate = candidate_of(placer.candidates, plan.entries[position])
-                widest = max(part.gpus_per_node for part in candidate.parts)
-                todo.append(((-candidate.nodes, -widest, -candidate.shape.tp), number, position))
-        found: list[list[Stand]] = [[] for _ in plans]
-        for _, number, position in sorted(todo, key=lambda one: one[0]):
-            stand = floors[number].stand(self.placers[number].candidates, plans[number], position)
-            if stand is None:
-                return None
-            found[number].append(stand)
-        return [tuple(sorted(mine, key=lambda stand: stand.entry)) for mine in found]
+        asked = [(placer.problem, placer.candidates, plan) for placer, plan in zip(self.placers, plans, strict=True)]
+        return spread_out(asked, spread, {})
+
+
+def spread_out(
+    asked: Sequence[tuple[InventoryProblem, Candidates, Plan]], spread: bool, rooms: Rooms
+) -> list[Stands] | None:
+    """Where instances of several plans stand, found one after the other; None where one finds no room.
+
+    Args:
+        spread: each where least of its own model stands; else one node after the other is filled.
+        rooms: free GPUs of nodes from which something was taken already.
+    """
+    floors = [Floor(problem, spread, rooms) for problem, _, _ in asked]
+    todo: list[tuple[tuple[int, int, int], int, int]] = []
+    for number, (_, candidates, plan) in enumerate(asked):
+        for position in order_of(candidates, plan):
+            candidate = candidate_of(candidates, plan.entries[position])
+            widest = max(part.gpus_per_node for part in candidate.parts)
+            todo.append(((-candidate.nodes, -widest, -candidate.shape.tp), number, position))
+    found: list[list[Stand]] = [[] for _ in asked]
+    for _, number, position in sorted(todo, key=lambda one: one[0]):
+        _, candidates, plan = asked[number]
+        stand = floors[number].stand(candidates, plan, position)
+        if stand is None:
+            return None
+        found[number].append(stand)
+    return [tuple(sorted(mine, key=lambda stand: stand.entry)) for mine in found]

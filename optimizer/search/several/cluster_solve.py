@@ -168,9 +168,7 @@ class SharedSolver:
         without: Sequence[frozenset[tuple[int, int]]] | None = None,
         unit_ns: int = NS_PER_MS,
     ) -> SharedMaster:
-        master = SharedMaster(
-            self.problem, self.candidates, everything=everything, without=without, unit_ns=unit_ns
-        )
+        master = SharedMaster(self.problem, self.candidates, everything=everything, without=without, unit_ns=unit_ns)
         if self.adjust is not None:
             self.adjust(master)
         return master
@@ -271,16 +269,18 @@ class SharedSolver:
         return "feasible" if self.best else "unknown"
 
     def _rank(self, split: SharedSplit) -> tuple[int, float]:
-        exact = sum(
-            m.weight * one.value.exact_ms for m, one in zip(self.problem.models, split.placed, strict=True)
-        )
+        exact = sum(m.weight * one.value.exact_ms for m, one in zip(self.problem.models, split.placed, strict=True))
         return split.goal(self.problem), exact
 
     def _closed(self) -> bool:
         return self.best is not None and self.bound >= self.best.goal(self.problem)
 
     def _near(self) -> bool:
-        if self.gap <= 0 or self.best is None or self.problem.objective.preset in ("fewest-gpus", "cheapest", "throughput"):
+        if (
+            self.gap <= 0
+            or self.best is None
+            or self.problem.objective.preset in ("fewest-gpus", "cheapest", "throughput")
+        ):
             return False
         value = self.best.goal(self.problem)
         return value - self.bound <= self.gap * value and self._proved(enough=self.gap)
@@ -318,8 +318,8 @@ class SharedSolver:
         few.model.minimize(few.goal)
         solver, status = self._solve(few)
         if status != "optimal":
-            for mine in self.candidates:
-                mine.widen()
+            for open_ones in self.candidates:
+                open_ones.widen()
             return [frozenset() for _ in self.candidates]
         above = best.goal(self.problem) * (NS_PER_MS // FINE_NS) - int(solver.value(few.goal))
         # What was rounded up of each model does not count.
@@ -328,8 +328,8 @@ class SharedSolver:
             Pruning(mine, term, 0, math.ceil(above * FINE_NS / served.weight_steps))
             for served, mine, term in zip(self.problem.models, few.masters, terms, strict=True)
         ]
-        for mine, known in zip(self.candidates, pruning, strict=True):
-            mine.widen(known.may_matter)
+        for open_ones, known in zip(self.candidates, pruning, strict=True):
+            open_ones.widen(known.may_matter)
         full = self._master(everything=True)
         return [
             known.among(mine, cuts.own(mine, gamma))
@@ -446,4 +446,3 @@ class SharedSolver:
             elapsed = time.monotonic() - self.started
             scale = NS_PER_MS / 1000
             self.progress(Progress(elapsed, self.best.goal(self.problem) * scale, max(0, self.bound) * scale))
-
