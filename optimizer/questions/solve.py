@@ -92,7 +92,10 @@ def solve(
         if isinstance(problem, ClusterModelsProblem):
             from optimizer.questions.cluster_models import solve_cluster_models
 
-            return solve_cluster_models(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs, gap=gap)
+            # Where no one asks for repairs, no one reads reasons either.
+            return solve_cluster_models(
+                problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs, reasons=repairs, gap=gap
+            )
         from optimizer.questions.several import solve_several
 
         several = cast("SeveralProblem", problem)

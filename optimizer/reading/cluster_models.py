@@ -17,7 +17,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.several import MOST_MODELS, WEIGHT_STEPS, ModelEntryInput
 from optimizer.facts.text import name_from_path
 from optimizer.reading.inventory_file import inventory_from_dict
-from optimizer.reading.inventory_input import MOST_GROUPS, GroupInput, InventoryFailuresInput
+from optimizer.reading.inventory_input import MOST_GROUPS, GroupInput, InventoryFailuresInput, with_levels
 from optimizer.reading.load import first_error
 
 OF_ENTRY = ("model", "engine", "engine_version", "engine_overhead", "workload", "requirements", "search")
@@ -44,6 +44,11 @@ class ClusterModelsFile(Facts):
     objective: Preset | Objective = Field(
         default=Objective(), description="What best means, for every model alike: a preset, or a preset with weights"
     )
+
+
+def cluster_models_schema() -> dict[str, Any]:
+    """The JSON Schema of a problem file with ``models:`` and ``cluster:``."""
+    return with_levels(ClusterModelsFile.model_json_schema())
 
 
 def cluster_models_from_dict(
@@ -142,4 +147,4 @@ def _refuse_beside_models(values: Mapping[str, Any]) -> None:
         raise ProblemError("serving", "is joint with models; leave it out")
 
 
-__all__ = ["ClusterModelsFile", "cluster_models_from_dict"]
+__all__ = ["ClusterModelsFile", "cluster_models_from_dict", "cluster_models_schema"]

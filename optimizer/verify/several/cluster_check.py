@@ -1,6 +1,6 @@
 """The public check of an answer about several models on one inventory: each model recomputed, GPUs counted once, and the split compared.
 
-Other home: ``search/several/cluster_model.py``; docs/several.md, section 8.
+Other homes: ``search/several/cluster_model.py``, ``search/several/cluster_place.py``; docs/several.md, section 8.
 """
 
 from __future__ import annotations
