@@ -3,6 +3,8 @@
 As for one model (``search.inventory.rounds``): each round solves the model, values its plans, and tells the model what it did not
 know. What a model's plan is worth at least is its value where it stands alone, spread over the whole inventory; where the plans
 together are worth more than that, because they crowd each other, the model is told of the plans together.
+
+Other home: ``verify/several/cluster_survey.py``; docs/several.md, section 8.
 """
 
 from __future__ import annotations

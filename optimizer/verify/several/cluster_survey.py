@@ -39,7 +39,8 @@ from optimizer.verify.inventory.value import InstanceFamily, totals
 
 TIERS = ("fewest-gpus", "cheapest", "throughput")
 """Presets that put something before the objective: their splits are not gone through."""
-MOST_GPUS = 64
+MOST_GPUS = 16
+"""Of larger inventories the choices of single models are too many for the time there is."""
 MOST_COMBINATIONS = 200_000
 MOST_PLACINGS = 2_000
 _SURE_MS = 1e-6
