@@ -23,7 +23,7 @@ from optimizer.results.cluster_models import ClusterModelsAnswer, InventoryShare
 from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import CtrlC
 from optimizer.search.several.cluster_answer import left_of, objective_of, price_of, shares_of
-from optimizer.search.several.cluster_solve import Known, SharedSolver, SharedSplit
+from optimizer.search.several.cluster_solve import SharedSolver, SharedSplit, SharedTables
 from optimizer.verify.several.cluster_check import verify_cluster_models
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def solve_cluster_models(
             raise ProblemError(f"models.{number}.{error.field}", error.message) from None
     started = time.monotonic()
     deadline = None if time_limit_s is None else started + SEARCHED * time_limit_s
-    known = Known.of(problem)
+    known = SharedTables.of(problem)
     with CtrlC() as ctrl_c:
         solver = SharedSolver(problem, known, deadline=deadline, progress=progress, gap=gap, ctrl_c=ctrl_c)
         found = solver.run()
@@ -94,7 +94,7 @@ def solve_cluster_models(
     return replace(answer, explanation=tuple(said))
 
 
-def _none(problem: ClusterModelsProblem, known: Known, clock: Clock, repairs: bool) -> ClusterModelsAnswer:
+def _none(problem: ClusterModelsProblem, known: SharedTables, clock: Clock, repairs: bool) -> ClusterModelsAnswer:
     """Why nothing works: models that nothing serves even alone, else what does not fit together."""
     if clock.limit_s is None:
         clock = Clock(EXPLAIN_WITHIN_S, clock.ctrl_c)

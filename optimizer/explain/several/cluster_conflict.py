@@ -9,13 +9,15 @@ from optimizer.explain.inventory.conflict import rule_sentences
 from optimizer.facts.cluster_models import ClusterModelsProblem
 from optimizer.results.answer import Conflict
 from optimizer.search.common.clock import Clock
-from optimizer.search.several.cluster_solve import Known, SharedSolver
+from optimizer.search.several.cluster_solve import SharedSolver, SharedTables
 
 PLACEMENT = "placement"
 """The room that the nodes have, which all models share."""
 
 
-def fits(problem: ClusterModelsProblem, known: Known | None, clock: Clock, *, pairs: bool = False) -> bool | None:
+def fits(
+    problem: ClusterModelsProblem, known: SharedTables | None, clock: Clock, *, pairs: bool = False
+) -> bool | None:
     """Whether some split keeps every rule; None: not known in the time there is."""
     if clock.over:
         return None
@@ -28,12 +30,14 @@ def alone(problem: ClusterModelsProblem, number: int) -> ClusterModelsProblem:
     return problem.among([number])
 
 
-def part_of(known: Known, numbers: Sequence[int]) -> Known:
+def part_of(known: SharedTables, numbers: Sequence[int]) -> SharedTables:
     """What is known of some of the models."""
-    return Known(tuple(known.tables[number] for number in numbers))
+    return SharedTables(tuple(known.tables[number] for number in numbers))
 
 
-def cluster_conflict(problem: ClusterModelsProblem, known: Known, clock: Clock, *, pairs: bool = False) -> Conflict:
+def cluster_conflict(
+    problem: ClusterModelsProblem, known: SharedTables, clock: Clock, *, pairs: bool = False
+) -> Conflict:
     """A minimal set of models and of their rules that the inventory does not hold together; each model fits alone."""
     together, minimal = list(range(len(problem.models))), True
     for number in list(together):

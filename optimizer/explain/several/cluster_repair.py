@@ -17,13 +17,13 @@ from optimizer.results.answer import Change
 from optimizer.results.several import SeveralRepair
 from optimizer.search.common.clock import Clock
 from optimizer.search.inventory.answer import plan_label
-from optimizer.search.several.cluster_solve import Known, SharedSolver
+from optimizer.search.several.cluster_solve import SharedSolver, SharedTables
 
 Changed = Callable[[int], ClusterModelsProblem]
 
 
 def cluster_repairs(
-    problem: ClusterModelsProblem, known: Known, clock: Clock
+    problem: ClusterModelsProblem, known: SharedTables, clock: Clock
 ) -> tuple[tuple[SeveralRepair, ...], bool]:
     """(changes of one field each, nodes first, then what each model asks; whether time ran out before all were tried)."""
     if clock.limit_s is None:
@@ -39,7 +39,9 @@ def cluster_repairs(
     return tuple(found), clock.over
 
 
-def _nodes(problem: ClusterModelsProblem, index: int, known: Known, clock: Clock) -> Iterator[SeveralRepair | None]:
+def _nodes(
+    problem: ClusterModelsProblem, index: int, known: SharedTables, clock: Clock
+) -> Iterator[SeveralRepair | None]:
     group = problem.groups[index]
     step = group.racks or 1
     most = (MOST_NODES - 1) * group.nodes // step
@@ -60,7 +62,9 @@ def _nodes(problem: ClusterModelsProblem, index: int, known: Known, clock: Clock
         yield _repair(changed(steps), known, clock, Change(f"cluster.{index}.nodes", group.nodes, new), said)
 
 
-def _rate(problem: ClusterModelsProblem, number: int, known: Known, clock: Clock) -> Iterator[SeveralRepair | None]:
+def _rate(
+    problem: ClusterModelsProblem, number: int, known: SharedTables, clock: Clock
+) -> Iterator[SeveralRepair | None]:
     served = problem.models[number]
     work = served.problem.workload
     now, field = work.requests_per_s, f"models.{number}.workload.requests_per_s"
@@ -78,7 +82,9 @@ def _rate(problem: ClusterModelsProblem, number: int, known: Known, clock: Clock
         yield _repair(changed(less), known, clock, Change(field, now, value(less)), said)
 
 
-def _survive(problem: ClusterModelsProblem, number: int, known: Known, clock: Clock) -> Iterator[SeveralRepair | None]:
+def _survive(
+    problem: ClusterModelsProblem, number: int, known: SharedTables, clock: Clock
+) -> Iterator[SeveralRepair | None]:
     served = problem.models[number]
     one = served.problem
     for losses in one.survive:
@@ -99,7 +105,9 @@ def _survive(problem: ClusterModelsProblem, number: int, known: Known, clock: Cl
         yield from _share(problem, number, known, clock)
 
 
-def _share(problem: ClusterModelsProblem, number: int, known: Known, clock: Clock) -> Iterator[SeveralRepair | None]:
+def _share(
+    problem: ClusterModelsProblem, number: int, known: SharedTables, clock: Clock
+) -> Iterator[SeveralRepair | None]:
     served = problem.models[number]
     now = served.problem.demand_share
 
@@ -115,7 +123,9 @@ def _share(problem: ClusterModelsProblem, number: int, known: Known, clock: Cloc
         yield _repair(changed(less), known, clock, Change(field, now, new), said)
 
 
-def _limits(problem: ClusterModelsProblem, number: int, known: Known, clock: Clock) -> Iterator[SeveralRepair | None]:
+def _limits(
+    problem: ClusterModelsProblem, number: int, known: SharedTables, clock: Clock
+) -> Iterator[SeveralRepair | None]:
     served = problem.models[number]
     one: InventoryProblem = served.problem
     for limit in one.requirements.latency_limits:
@@ -140,7 +150,7 @@ def _limits(problem: ClusterModelsProblem, number: int, known: Known, clock: Clo
             yield _repair(changed(least), known, clock, Change(dotted, now, new), said)
 
 
-def _least(low: int, high: int, changed: Changed, known: Known, clock: Clock) -> int | None:
+def _least(low: int, high: int, changed: Changed, known: SharedTables, clock: Clock) -> int | None:
     """The least step above ``low`` and up to ``high`` that is enough, as far as it was known in time."""
     if high <= low:
         return None
@@ -148,7 +158,7 @@ def _least(low: int, high: int, changed: Changed, known: Known, clock: Clock) ->
 
 
 def _repair(
-    problem: ClusterModelsProblem, known: Known, clock: Clock, change: Change, said: str
+    problem: ClusterModelsProblem, known: SharedTables, clock: Clock, change: Change, said: str
 ) -> SeveralRepair | None:
     solver = SharedSolver(problem, known, deadline=clock.deadline, ctrl_c=clock.ctrl_c)
     found: Any = solver.any()

@@ -65,15 +65,15 @@ class SharedFound:
 
 
 @dataclass(frozen=True)
-class Known:
+class SharedTables:
     """What questions about the same models share: tables, kept while formats, limits and rates stay."""
 
     tables: tuple[KnownTables, ...]
 
     @staticmethod
-    def of(problem: ClusterModelsProblem) -> Known:
+    def of(problem: ClusterModelsProblem) -> SharedTables:
         """Nothing known yet."""
-        return Known(tuple(KnownTables() for _ in problem.models))
+        return SharedTables(tuple(KnownTables() for _ in problem.models))
 
 
 class SharedSolver:
@@ -91,7 +91,7 @@ class SharedSolver:
     def __init__(
         self,
         problem: ClusterModelsProblem,
-        known: Known | None = None,
+        known: SharedTables | None = None,
         *,
         deadline: float | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -103,7 +103,7 @@ class SharedSolver:
     ) -> None:
         self.problem, self.deadline, self.progress, self.gap, self.adjust = problem, deadline, progress, gap, adjust
         self.ctrl_c, self.workers = ctrl_c, workers
-        tables = (known or Known.of(problem)).tables
+        tables = (known or SharedTables.of(problem)).tables
         self.candidates = [
             Candidates(served.problem, None, table, pairs=pairs)
             for served, table in zip(problem.models, tables, strict=True)
