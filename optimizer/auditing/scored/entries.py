@@ -14,7 +14,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """A figure of the ledger by what it is called and what it is worth."""
 
     id: str
@@ -42,18 +42,18 @@ class Entry:
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[LedgerEntry, ...]:
     """All of them."""
     loaded: dict[str, dict[str, Any]] = yaml.load((DATA / "entries.yaml").read_text(encoding="utf-8"), _Loader)
     return tuple(_entry(id, given) for id, given in loaded.items())
 
 
-def _entry(id: str, given: dict[str, Any]) -> Entry:
+def _entry(id: str, given: dict[str, Any]) -> LedgerEntry:
     quantity = quantities()[given["of"]] if "of" in given else None
     values = (
         quantity.values if quantity else {k: tuple(str(v) for v in listed) for k, listed in given["values"].items()}
     )
-    return Entry(
+    return LedgerEntry(
         id, given["unit"], given["title"], values, given["cues"], tuple(frozenset(one) for one in given.get("needs", [[]])),
         frozenset(given.get("never", ())), frozenset(given.get("counted", ())), frozenset(given.get("beside", ())),
         given.get("near", 0.0), given.get("base", 0.0),
@@ -63,6 +63,6 @@ def _entry(id: str, given: dict[str, Any]) -> Entry:
 
 
 @cache
-def by_unit(unit: str) -> tuple[Entry, ...]:
+def by_unit(unit: str) -> tuple[LedgerEntry, ...]:
     """The entries of a base unit."""
     return tuple(one for one in entries() if one.unit == unit)

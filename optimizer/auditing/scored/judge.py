@@ -20,7 +20,7 @@ from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.refutable import relation_of
 from optimizer.auditing.scopes import Scope, scope_of
 from optimizer.auditing.scored.classes import words_in
-from optimizer.auditing.scored.entries import Entry, by_unit
+from optimizer.auditing.scored.entries import LedgerEntry, by_unit
 from optimizer.auditing.scored.local import Local, local_figures, values_with
 from optimizer.auditing.scored.scores import Surroundings, is_beside, score
 from optimizer.auditing.sentences import Sentence
@@ -41,7 +41,7 @@ RECENT = 2
 class Meant:
     """An entry that a figure may be of, with its score and the values that it may have."""
 
-    entry: Entry
+    entry: LedgerEntry
     score: float
     values: tuple[float, ...]
 
@@ -155,7 +155,7 @@ _PEAKS = ("bf16", "fp16", "fp8", "int8", "fp4")
 
 
 def _values(
-    entry: Entry, meant: About, scope: Scope, local: Local, precisions: tuple[str, ...] = ()
+    entry: LedgerEntry, meant: About, scope: Scope, local: Local, precisions: tuple[str, ...] = ()
 ) -> Iterator[float]:
     """Every value that an entry may have: those of what the figure is said per first, in the number formats that are named."""
     known = {name for key in entry.values for name in key.split()}
@@ -185,7 +185,8 @@ def _values(
 _UNIT_OF_MANY = re.compile(r"\b(?:per|pro|par|je|jede|every)\s(?:a |one )?$", re.IGNORECASE)
 """``per thousand requests``: what another figure is per."""
 _PART_OF = re.compile(
-    r"(?:\d\S*\s?(?:(?:[A-Za-z]{1,6}|%)\s)?|\b(?:left|spare|free|frei|übrig|libres?)\s)(?:out of|of|von|der|des|sur|de|aus)\s(?:the |its |their |our |den |die |les |ses |what )?$",
+    r"(?:\d\S*\s?(?:(?:[A-Za-z]{1,6}|%)\s)?|\b(?:left|spare|free|frei|übrig|libres?)\s)"
+    r"(?:out of|of|von|der|des|sur|de|aus)\s(?:the |its |their |our |den |die |les |ses |what )?$",
     re.IGNORECASE,
 )
 _COMPARED = re.compile(
@@ -198,7 +199,7 @@ _OFTEN_MEASURED = frozenset({"ms", "tokens/s", "requests/s", "%"})
 
 
 def _may_be_wrong(
-    sentence: Sentence, measure: Measure, entry: Entry, meant: About, scope: Scope, around: Surroundings, span: tuple[int, int]
+    sentence: Sentence, measure: Measure, entry: LedgerEntry, meant: About, scope: Scope, around: Surroundings, span: tuple[int, int]
 ) -> bool:  # fmt: skip
     """Whether nothing speaks for another meaning of a figure that nothing explains."""
     text = sentence.text
@@ -245,7 +246,7 @@ def _column_of_values(sentence: Sentence, around: Surroundings) -> bool:
     return not any(sentence.has(kind, start, end) for kind in kinds)
 
 
-def _claim(sentence: Sentence, measure: Measure, entry: Entry, value: float, right: bool) -> Claim:
+def _claim(sentence: Sentence, measure: Measure, entry: LedgerEntry, value: float, right: bool) -> Claim:
     expected = shown(value, entry.unit)
     reason = f"{entry.title}: {expected}" + ("." if right else f", not {measure.text}.")
     reason = reason[0].upper() + reason[1:]

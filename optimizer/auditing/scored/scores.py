@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from optimizer.auditing.measures import Measure
 from optimizer.auditing.scored.classes import Word
-from optimizer.auditing.scored.entries import Entry
+from optimizer.auditing.scored.entries import LedgerEntry
 from optimizer.auditing.sentences import Sentence
 
 NEAR, BESIDE, FAR = 1.0, 0.85, 0.65
@@ -29,7 +29,7 @@ class Surroundings:
         return frozenset(name for word in self.words for name in word.classes)
 
 
-def score(entry: Entry, sentence: Sentence, measure: Measure, around: Surroundings) -> float:
+def score(entry: LedgerEntry, sentence: Sentence, measure: Measure, around: Surroundings) -> float:
     """The sum over the entry's classes of weight × nearness; 0 where what it needs is missing or what it excludes is there."""
     here = around.classes | around.flags
     if entry.never & (_near_classes(sentence, measure, around) | around.flags):
