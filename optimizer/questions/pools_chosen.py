@@ -100,7 +100,7 @@ def pools_layout(strategy: Any) -> tuple[object, ...]:
     found: list[object] = []
     for side in (strategy.prefill, strategy.decode):
         for part in side if isinstance(side, tuple) else (side,):
-            pool = getattr(part, "pool", part)
+            pool: Any = getattr(part, "pool", part)
             placed = (getattr(part, "group", None), getattr(part, "share", 1.0))
             found.append((*placed, replace(pool, max_num_seqs=0)))
         found.append("and")

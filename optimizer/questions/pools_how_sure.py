@@ -34,7 +34,7 @@ def facts_of(problem: AnyPoolsProblem) -> Iterator[Fact]:
     """The uncertain facts: load, lengths, links, failures."""
     work = problem.workload
     yield Fact(("workload.requests_per_s",), "the request rate", "requests/s", work.requests_per_s)
-    longest = problem.max_sequence_tokens
+    longest = _longest(problem)
     if not (work.recorded or work.prompt_law):
         most = min(longest - work.output_tokens, work.prompt_tokens_p99 or longest)
         yield Fact(("workload.prompt_tokens",), "the mean prompt", "tokens", work.prompt_tokens, True, most)
@@ -58,6 +58,13 @@ def facts_of(problem: AnyPoolsProblem) -> Iterator[Fact]:
     yield Fact(
         ("hardware.failures.node_mtbf_hours",), "the time between failures of a node", "hours", failures.node_mtbf_hours
     )
+
+
+def _longest(problem: AnyPoolsProblem) -> int:
+    """Tokens of the longest request that is served."""
+    if isinstance(problem, InventoryProblem):
+        return min(problem.instance_problem(group, group.nodes).max_sequence_tokens for group in problem.groups)
+    return problem.max_sequence_tokens
 
 
 def pools_how_sure(

@@ -43,12 +43,9 @@ def pools_why_this(problem: AnyPoolsProblem, stated: Stated, *, time_limit_s: fl
     clock = Clock(time_limit_s)
     best = chosen(problem, clock)
     if best is None:
-        said = (
-            "Nothing was found in time."
-            if clock.over
-            else "Nothing keeps every rule; optimizer solve names the conflict and the repairs."
-        )
-        return PoolsWhyThis(problem.name, kind_of_pools(problem), None, None, (), (), (said,))
+        late = "Nothing was found in time; allow more."
+        none = late if clock.over else "Nothing keeps every rule; optimizer solve names the conflict and the repairs."
+        return PoolsWhyThis(problem.name, kind_of_pools(problem), None, None, (), (), (none,))
     seen = [verified(problem, best)]
     against = _against(problem, best, clock)
     worths = []
@@ -59,13 +56,13 @@ def pools_why_this(problem: AnyPoolsProblem, stated: Stated, *, time_limit_s: fl
         there = chosen(changed, clock)
         if there is not None:
             seen.append(verified(changed, there))
-        worths.append(_worth(words, changes, best, there))
+        worths.append((_worth(problem, words, changes, best, there), there))
     said = [f"{best.label} is best: {milliseconds(best.value_ms)} a request{_tier(problem, best)}."]
     said += [one.sentence for one in against]
     said += _other_kind(problem, best, clock)
-    said += _worth_most(worths)
+    said += _worth_most(problem, best, worths)
     return PoolsWhyThis(
-        problem.name, kind_of_pools(problem), best.label, best.value_ms, against, tuple(worths), tuple(said),
+        problem.name, kind_of_pools(problem), best.label, best.value_ms, against, tuple(worth for worth, _ in worths), tuple(said),
         all_confirmed(seen),
     )  # fmt: skip
 
@@ -158,19 +155,30 @@ def _made(stated: Stated, changes: Mapping[str, Any]) -> AnyPoolsProblem | None:
     return found  # type: ignore[no-any-return]
 
 
-def _worth(words: str, changes: Mapping[str, Any], best: Chosen, there: Chosen | None) -> GroupWorth:
+def _worth(
+    problem: AnyPoolsProblem, words: str, changes: Mapping[str, Any], best: Chosen, there: Chosen | None
+) -> GroupWorth:
     if there is None:
         return GroupWorth(words, changes, None, "infeasible", None, None, None)
     status = "optimal" if there.settled else "feasible"
     gain = best.value_ms - there.value_ms
-    return GroupWorth(words, changes, there.label, status, there.value_ms, gain, there.max_request_rate)
+    label = f"{there.label}{_tier(problem, there)}"
+    return GroupWorth(words, changes, label, status, there.value_ms, gain, there.max_request_rate)
 
 
-def _worth_most(worths: list[GroupWorth]) -> list[str]:
-    more = [worth for worth in worths if worth.gain_ms is not None and worth.gain_ms > 1e-5]
+def _worth_most(problem: AnyPoolsProblem, best: Chosen, worths: list[tuple[GroupWorth, Chosen | None]]) -> list[str]:
+    """The change that is worth the most, by what the preset looks at first."""
     if not worths:
         return []
-    if not more:
-        return ["None of the changes tried makes a request quicker."]
-    top = max(more, key=lambda worth: worth.gain_ms or 0)
-    return [f"Worth the most a request: {top.words}, {milliseconds(top.gain_ms or 0)} less."]
+    there = [(worth, one) for worth, one in worths if one is not None]
+    unit = TIER_WORDS.get(problem.objective.preset)
+    ahead = [(worth, one) for worth, one in there if one.first < best.first]
+    if unit and ahead:
+        worth, one = min(ahead, key=lambda pair: pair[1].rank)
+        return [f"Worth the most: {worth.words}, {abs(one.first):,.2f} {unit} in place of {abs(best.first):,.2f}."]
+    level = [(worth, one) for worth, one in there if one.first == best.first and one.value_ms < best.value_ms - 1e-5]
+    if not level:
+        return [f"None of the changes tried is better{f' in {unit}, or' if unit else ''} in the time of a request."]
+    worth, one = min(level, key=lambda pair: pair[1].value_ms)
+    less = milliseconds(best.value_ms - one.value_ms)
+    return [f"Worth the most a request: {worth.words}, {less} less."]

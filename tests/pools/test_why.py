@@ -147,7 +147,7 @@ def test_why_this_names_what_blocks_and_what_each_change_is_worth(validator: jso
         hardware={"gpus_per_node": 4, "nodes": 2},
         workload={"requests_per_s": 10},
     ))  # fmt: skip
-    assert more.objective_ms == pytest.approx(again.objective.value) and more.label == again.label
+    assert more.objective_ms == pytest.approx(again.objective.value) and more.label == again.strategy.label
     assert by_field["requirements.survive.gpu"].gain_ms is not None
 
 
