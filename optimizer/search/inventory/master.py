@@ -11,7 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from optimizer.facts.inventory import InventoryProblem
+from optimizer.costs.power import group_mw, limit_mw
+from optimizer.facts.inventory import InventoryProblem, PowerLimit
 from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.common.solver import cp_model
 from optimizer.search.inventory.by_class import ByClass
@@ -73,6 +74,9 @@ class Master:
         self.demand = math.ceil(problem.workload.requests_per_s * MICRO)
         self.model.add(self.capacity >= self.demand)
         self.model.add(sum(item.count for item in self.items) >= 1)
+        for limit in problem.power_limits:
+            if limit.rule not in off:
+                self._power(limit)
         if replicas is not None:
             self.model.add(sum(item.candidate.shape.engine_ranks * item.count for item in self.items) == replicas)
         for losses in problem.survive:
@@ -118,6 +122,17 @@ class Master:
             offered = [(way[number], variable) for way, variable in zip(ways, filled, strict=True) if way[number]]
             used = sum(part.nodes * count for part, width, count in here if (part.gpus_per_node, width) == size)
             self.model.add(used <= sum(times * variable for times, variable in offered))
+
+    def _power(self, limit: PowerLimit) -> None:
+        """What groups draw together, with the GPUs in use at their board power."""
+        room = limit_mw(limit.watts)
+        more: dict[int, int] = {}
+        for number, group in enumerate(self.problem.groups):
+            if group.name in limit.groups:
+                always, more[number] = group_mw(group)
+                room -= always
+        drawn = [more[on] * part.gpus * item.count for item in self.items for on, part in item.parts if on in more]
+        self.model.add(sum(drawn) <= room)
 
     def total(self, expression: Any) -> Any:
         """A variable equal to a sum that is not negative."""
