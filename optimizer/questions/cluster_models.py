@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from optimizer.explain.common.numbers import milliseconds
+from optimizer.explain.common.numbers import amount, milliseconds
 from optimizer.explain.common.patience import EXPLAIN_WITHIN_S, NOT_ALL_TRIED
 from optimizer.explain.inventory.conflict import inventory_conflict
 from optimizer.explain.inventory.trial import Trials
@@ -22,6 +22,7 @@ from optimizer.results.answer import Conflict, Fixed, unverified, with_verificat
 from optimizer.results.cluster_models import ClusterModelsAnswer, InventoryShare
 from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import CtrlC
+from optimizer.search.inventory.power_rules import power_results
 from optimizer.search.several.cluster_answer import left_of, objective_of, price_of, shares_of
 from optimizer.search.several.cluster_solve import SharedSolver, SharedSplit, SharedTables
 from optimizer.verify.several.cluster_check import verify_cluster_models
@@ -243,6 +244,15 @@ def _beside(
     if twice:
         text = f"Two instances take the same GPU: {', '.join(twice[:5])}{' and more' if twice[5:] else ''}."
         conflicts.append(Conflict(("placement",), text, True))
+    used = dict.fromkeys((group.name for group in problem.groups), 0)
+    for share in shares:
+        for group, gpus in share.gpus_by_group.items():
+            used[group] += gpus
+    off = {rule for served in problem.models for rule in served.problem.search.disabled_rules}
+    for rule in power_results(problem.inventory, list(used.values())):
+        if not rule.holds and rule.id not in off:
+            figures = f"{amount(rule.actual, rule.unit)} of {amount(rule.limit, rule.unit)}"
+            conflicts.append(Conflict((rule.id,), f"{rule.sentence} Of all models together it is {figures}.", True))
     unknown = False
     for share in shares:
         if share.answer.status == "infeasible":

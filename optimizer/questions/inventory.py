@@ -249,7 +249,7 @@ def refuse_unknown_rules(problem: InventoryProblem) -> None:
     from optimizer.facts.errors import closest
     from optimizer.search.uniform.rules import rule_ids
 
-    own = tuple(f"survive_{losses.level}" for losses in problem.survive)
+    own = (*(f"survive_{losses.level}" for losses in problem.survive), *(one.rule for one in problem.power_limits))
     known = (*own, *rule_ids(problem.instance_problem(problem.groups[0], 1)))
     for rule in problem.search.disabled_rules:
         if rule not in known:

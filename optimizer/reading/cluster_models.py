@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from optimizer.catalog.instances import nodes_stated
-from optimizer.facts.base import Facts, Name
+from optimizer.facts.base import Facts, Name, Positive
 from optimizer.facts.cluster_models import ClusterModelEntry, ClusterModelsProblem
 from optimizer.facts.demand import Objective, Preset
 from optimizer.facts.engine import Engine
@@ -21,7 +21,7 @@ from optimizer.reading.inventory_input import MOST_GROUPS, GroupInput, Inventory
 from optimizer.reading.load import first_error
 
 OF_ENTRY = ("model", "engine", "engine_version", "engine_overhead", "workload", "requirements", "search")
-OF_ALL = ("cluster", "domains", "failures", "objective")
+OF_ALL = ("cluster", "domains", "power_limits_watts", "failures", "objective")
 
 
 class ClusterModelsFile(Facts):
@@ -34,6 +34,10 @@ class ClusterModelsFile(Facts):
     )
     domains: dict[Name, dict[Name, tuple[Name, ...]]] = Field(
         default={}, description="Sets of groups that fail together: level, name of the domain, groups in it"
+    )
+    power_limits_watts: dict[Name, Positive | dict[Name, Positive]] = Field(
+        default={},
+        description="Most power, W, of all models together: total: of everything; rack, zone or a level of domains: by its names",
     )
     failures: InventoryFailuresInput = Field(
         default=InventoryFailuresInput(), description="Failure rates and restart times; left out, published defaults"

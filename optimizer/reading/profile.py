@@ -62,6 +62,10 @@ def profile_from_dict(
         raise ProblemError(
             "schedule.start_price", "has to be compared with GPU time: state hardware.price_per_gpu_hour too"
         )
+    if problem.hardware.power_limit_watts is not None:
+        raise ProblemError(
+            "hardware.power_limit_watts", "is for one load so far; node_power_limit_watts holds over a day too"
+        )
     if problem.objective.preset not in ("balanced", "latency", "fault-tolerance"):
         raise ProblemError(
             "objective", f"{problem.objective.preset} has no meaning over a day; schedule.first says what comes first"

@@ -98,6 +98,10 @@ def _refuse_what_is_not_searched(problem: SeveralProblem) -> None:
             "objective", "capacity is not defined for several models: which of them should carry more is not stated; use throughput, "
             "or raise a model's rate until optimizer solve finds no room"
         )  # fmt: skip
+    if hardware.power_limit_watts is not None:
+        raise ProblemError(
+            "hardware.power_limit_watts", "is for one model so far; node_power_limit_watts holds for several too"
+        )
     if hardware.gpus > MOST_GPUS:
         raise ProblemError(
             "hardware.nodes", f"{hardware.gpus:,} GPUs are not searched with models; at most {MOST_GPUS:,}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.open_loop import open_loop
+from calibration.open_loop import first_of_series, open_loop
 from calibration.open_pools import open_pools, side
 from optimizer.catalog.constants import ClosedLoopConstants, CostConstants
 from optimizer.costs.corpus import Corpus
@@ -47,7 +47,7 @@ def predict(
     found = [Predicted()] * len(runs)
     by_kind: dict[str, list[int]] = {}
     for index, run in enumerate(runs):
-        by_kind.setdefault(run.row.kind, []).append(index)
+        by_kind.setdefault(OPEN_LOOP if run.row.kind == ALL_AT_ONCE else run.row.kind, []).append(index)
     for kind, rows in by_kind.items():
         mine = [runs[i] for i in rows]
         for index, one in zip(rows, _of_kind(kind, mine, values, engines), strict=True):
@@ -58,8 +58,9 @@ def predict(
 def _of_kind(
     kind: str, runs: Sequence[MeasuredRun], values: CostConstants, engines: Mapping[str, ClosedLoopConstants]
 ) -> list[Predicted]:
-    if kind in {OPEN_LOOP, ALL_AT_ONCE}:
-        return [Predicted(**vars_of(open_loop(run))) for run in runs]
+    if kind == OPEN_LOOP:
+        firsts = first_of_series(runs)
+        return [Predicted(**vars_of(open_loop(run, first))) for run, first in zip(runs, firsts, strict=True)]
     if kind == DISAGGREGATED_OPEN:
         return [Predicted(**vars_of(open_pools(run, values))) for run in runs]
     if kind == DISAGGREGATED:

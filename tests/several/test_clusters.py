@@ -180,6 +180,18 @@ def test_presets_put_their_own_goal_first() -> None:
     assert cheapest.status == "optimal" and cheapest.price_per_hour == 2.0
 
 
+def test_a_limit_on_power_counts_all_models() -> None:
+    """700 W of an H100 and 350 W of an L40S; idle ones draw less, hosts as stated."""
+    free = solve_cluster_models(problem_of(cluster_models()), reasons=False)
+    values = cluster_models(power_limits_watts={"total": 1300})
+    for group, watts in zip(values["cluster"], (120, 35), strict=True):
+        group |= {"idle_watts": watts}
+    tight = solve_cluster_models(problem_of(values), reasons=False)
+    assert free.objective is not None and tight.objective is not None and tight.status == "optimal"
+    assert tight.verification.passed and tight.objective.value > free.objective.value
+    assert sum(one.answer.gpus_used for one in tight.models) < sum(one.answer.gpus_used for one in free.models)
+
+
 def test_every_model_is_launched_behind_one_router(problem: ClusterModelsProblem, answer: ClusterModelsAnswer) -> None:
     files = files_of_several(problem, answer)
     names = [one.name for one in problem.models]

@@ -11,7 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from optimizer.facts.inventory import InventoryProblem, NodeGroup
+from optimizer.costs.power import group_mw, limit_mw
+from optimizer.facts.inventory import InventoryProblem, NodeGroup, PowerLimit
 from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.common.solver import cp_model
 from optimizer.search.inventory.by_class import ByClass
@@ -77,6 +78,9 @@ class Master:
         self.demand = math.ceil(problem.workload.requests_per_s * MICRO)
         self.model.add(self.capacity >= self.demand)
         self.model.add(sum(item.count for item in self.items) >= 1)
+        for limit in problem.power_limits:
+            if limit.rule not in off:
+                draw_at_most(self.model, problem, limit, [self])
         if replicas is not None:
             self.model.add(sum(item.candidate.shape.engine_ranks * item.count for item in self.items) == replicas)
         for losses in problem.survive:
@@ -251,6 +255,24 @@ class Master:
         self.model.clear_hints()
         for item in self.items:
             self.model.add_hint(item.count, wanted.get((item.place, item.position), 0))
+
+
+def draw_at_most(model: Any, problem: InventoryProblem, limit: PowerLimit, masters: Sequence[Master]) -> None:
+    """What groups draw together, with the GPUs that any of the models uses at their board power."""
+    room = limit_mw(limit.watts)
+    more: dict[int, int] = {}
+    for number, group in enumerate(problem.groups):
+        if group.name in limit.groups:
+            always, more[number] = group_mw(group)
+            room -= always
+    drawn = [
+        more[on] * part.gpus * item.count
+        for one in masters
+        for item in one.items
+        for on, part in item.parts
+        if on in more
+    ]
+    model.add(sum(drawn) <= room)
 
 
 def fill_nodes(model: Any, group: NodeGroup, here: Sequence[tuple[StagePart, int, Any]]) -> None:

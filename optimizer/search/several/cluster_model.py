@@ -15,7 +15,7 @@ from optimizer.facts.cluster_models import ClusterModelsProblem
 from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.common.solver import cp_model
 from optimizer.search.inventory.candidates import Candidates
-from optimizer.search.inventory.master import Master, fill_nodes
+from optimizer.search.inventory.master import Master, draw_at_most, fill_nodes
 from optimizer.search.inventory.plan import Plan
 from optimizer.search.several.cluster_nodes import stand_on_nodes
 
@@ -58,6 +58,9 @@ class SharedMaster:
         ]  # fmt: skip
         for index, group in enumerate(problem.groups):
             fill_nodes(self.model, group, [part for one in self.masters for part in one.parts_on(index)])
+        for limit in problem.inventory.power_limits:
+            if not any(limit.rule in served.problem.search.disabled_rules for served in problem.models):
+                draw_at_most(self.model, problem.inventory, limit, self.masters)
         stand_on_nodes(self.model, self.masters)
         self.values = [self._value(one) for one in self.masters]
         weights = [served.weight_steps for served in problem.models]

@@ -10,10 +10,12 @@ from decimal import Decimal
 from optimizer.facts.cluster_models import ClusterModelEntry, ClusterModelsProblem
 from optimizer.results.answer import Mismatch, Verification
 from optimizer.results.cluster_models import ClusterModelsAnswer, InventoryShare
+from optimizer.results.placement import Placement
 from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.inventory.budget import Budget
 from optimizer.verify.inventory.check import verify_inventory
+from optimizer.verify.inventory.power import power_figures
 from optimizer.verify.several.cluster_survey import TIERS, survey
 
 RESOLUTION = "objectives of each model count in whole milliseconds, rounded up"
@@ -107,10 +109,21 @@ def _check_gpus(ledger: CheckLedger, problem: ClusterModelsProblem, answer: Clus
                 seen[place.name] = share.name
                 if place.node in groups:
                     taken[groups[place.node]] += 1
+    _check_power(ledger, problem, answer)
     claimed = answer.feasible is False and any("placement" in one.rules for one in answer.conflicts)
     ledger.that("placement", bool(twice) is claimed or not twice, "every GPU used once", ", ".join(twice[:5]))
     expected = [(group.name, group.gpus, group.gpus - taken[group.name]) for group in problem.groups]
     ledger.same("left", expected, [(one.group, one.free_gpus, one.left_gpus) for one in answer.left])
+
+
+def _check_power(ledger: CheckLedger, problem: ClusterModelsProblem, answer: ClusterModelsAnswer) -> None:
+    """What the GPUs of all models draw together."""
+    instances = [one for share in answer.models if share.answer.placement for one in share.answer.placement.instances]
+    off = {rule for served in problem.models for rule in served.problem.search.disabled_rules}
+    for rule, (limit, drawn, *_) in power_figures(problem.inventory, Placement(tuple(instances))).items():
+        kept = rule in off or drawn <= limit
+        said = any(rule in one.rules for one in answer.conflicts)
+        ledger.that(rule, kept or (answer.feasible is False and said), f"at most {float(limit)} W", float(drawn))
 
 
 def _check_sums(ledger: CheckLedger, problem: ClusterModelsProblem, answer: ClusterModelsAnswer) -> None:

@@ -68,7 +68,7 @@ def survey(problem: ClusterModelsProblem, value_ms: float | None, budget: Budget
     Args:
         value_ms: the weighted objective that is claimed to be least; None: that there is no split.
     """
-    if problem.gpus > MOST_GPUS:
+    if problem.gpus > MOST_GPUS or problem.inventory.power_limits:  # power that models share is not counted here
         return SplitsSeen(False)
     try:
         return _Survey(problem, value_ms, budget).run()
