@@ -24,7 +24,7 @@ from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import CtrlC
 from optimizer.search.inventory.power_rules import power_results
 from optimizer.search.several.cluster_answer import left_of, objective_of, price_of, shares_of
-from optimizer.search.several.cluster_solve import SharedSolver, SharedSplit, SharedTables
+from optimizer.search.several.cluster_solve import SharedSolver, SharedSplit, TablesOfModels
 from optimizer.verify.several.cluster_check import verify_cluster_models
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def solve_cluster_models(
             raise ProblemError(f"models.{number}.{error.field}", error.message) from None
     started = time.monotonic()
     deadline = None if time_limit_s is None else started + SEARCHED * time_limit_s
-    known = SharedTables.of(problem)
+    known = TablesOfModels.of(problem)
     with CtrlC() as ctrl_c:
         solver = SharedSolver(problem, known, deadline=deadline, progress=progress, gap=gap, ctrl_c=ctrl_c)
         found = solver.run()
@@ -95,7 +95,7 @@ def solve_cluster_models(
     return replace(answer, explanation=tuple(said))
 
 
-def _none(problem: ClusterModelsProblem, known: SharedTables, clock: Clock, repairs: bool) -> ClusterModelsAnswer:
+def _none(problem: ClusterModelsProblem, known: TablesOfModels, clock: Clock, repairs: bool) -> ClusterModelsAnswer:
     """Why nothing works: models that nothing serves even alone, else what does not fit together."""
     if clock.limit_s is None:
         clock = Clock(EXPLAIN_WITHIN_S, clock.ctrl_c)

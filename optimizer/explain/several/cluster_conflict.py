@@ -9,14 +9,14 @@ from optimizer.explain.inventory.conflict import rule_sentences
 from optimizer.facts.cluster_models import ClusterModelsProblem
 from optimizer.results.answer import Conflict
 from optimizer.search.common.clock import Clock
-from optimizer.search.several.cluster_solve import SharedSolver, SharedTables
+from optimizer.search.several.cluster_solve import SharedSolver, TablesOfModels
 
 PLACEMENT = "placement"
 """The room that the nodes have, which all models share."""
 
 
 def fits(
-    problem: ClusterModelsProblem, known: SharedTables | None, clock: Clock, *, pairs: bool = False
+    problem: ClusterModelsProblem, known: TablesOfModels | None, clock: Clock, *, pairs: bool = False
 ) -> bool | None:
     """Whether some split keeps every rule; None: not known in the time there is."""
     if clock.over:
@@ -30,13 +30,13 @@ def alone(problem: ClusterModelsProblem, number: int) -> ClusterModelsProblem:
     return problem.among([number])
 
 
-def part_of(known: SharedTables, numbers: Sequence[int]) -> SharedTables:
+def part_of(known: TablesOfModels, numbers: Sequence[int]) -> TablesOfModels:
     """What is known of some of the models."""
-    return SharedTables(tuple(known.tables[number] for number in numbers))
+    return TablesOfModels(tuple(known.tables[number] for number in numbers))
 
 
 def cluster_conflict(
-    problem: ClusterModelsProblem, known: SharedTables, clock: Clock, *, pairs: bool = False
+    problem: ClusterModelsProblem, known: TablesOfModels, clock: Clock, *, pairs: bool = False
 ) -> Conflict:
     """A minimal set of models and of their rules that the inventory does not hold together; each model fits alone."""
     together, minimal = list(range(len(problem.models))), True

@@ -17,13 +17,13 @@ from optimizer.results.answer import Change
 from optimizer.results.several import SeveralRepair
 from optimizer.search.common.clock import Clock
 from optimizer.search.inventory.answer import plan_label
-from optimizer.search.several.cluster_solve import SharedSolver, SharedTables
+from optimizer.search.several.cluster_solve import SharedSolver, TablesOfModels
 
 Changed = Callable[[int], ClusterModelsProblem]
 
 
 def cluster_repairs(
-    problem: ClusterModelsProblem, known: SharedTables, clock: Clock
+    problem: ClusterModelsProblem, known: TablesOfModels, clock: Clock
 ) -> tuple[tuple[SeveralRepair, ...], bool]:
     """(changes of one field each, nodes first, then what each model asks; whether time ran out before all were tried)."""
     if clock.limit_s is None:
@@ -40,7 +40,7 @@ def cluster_repairs(
 
 
 def _nodes(
-    problem: ClusterModelsProblem, index: int, known: SharedTables, clock: Clock
+    problem: ClusterModelsProblem, index: int, known: TablesOfModels, clock: Clock
 ) -> Iterator[SeveralRepair | None]:
     group = problem.groups[index]
     step = group.racks or 1
@@ -63,7 +63,7 @@ def _nodes(
 
 
 def _rate(
-    problem: ClusterModelsProblem, number: int, known: SharedTables, clock: Clock
+    problem: ClusterModelsProblem, number: int, known: TablesOfModels, clock: Clock
 ) -> Iterator[SeveralRepair | None]:
     served = problem.models[number]
     work = served.problem.workload
@@ -83,7 +83,7 @@ def _rate(
 
 
 def _survive(
-    problem: ClusterModelsProblem, number: int, known: SharedTables, clock: Clock
+    problem: ClusterModelsProblem, number: int, known: TablesOfModels, clock: Clock
 ) -> Iterator[SeveralRepair | None]:
     served = problem.models[number]
     one = served.problem
@@ -106,7 +106,7 @@ def _survive(
 
 
 def _share(
-    problem: ClusterModelsProblem, number: int, known: SharedTables, clock: Clock
+    problem: ClusterModelsProblem, number: int, known: TablesOfModels, clock: Clock
 ) -> Iterator[SeveralRepair | None]:
     served = problem.models[number]
     now = served.problem.demand_share
@@ -124,7 +124,7 @@ def _share(
 
 
 def _limits(
-    problem: ClusterModelsProblem, number: int, known: SharedTables, clock: Clock
+    problem: ClusterModelsProblem, number: int, known: TablesOfModels, clock: Clock
 ) -> Iterator[SeveralRepair | None]:
     served = problem.models[number]
     one: InventoryProblem = served.problem
@@ -150,7 +150,7 @@ def _limits(
             yield _repair(changed(least), known, clock, Change(dotted, now, new), said)
 
 
-def _least(low: int, high: int, changed: Changed, known: SharedTables, clock: Clock) -> int | None:
+def _least(low: int, high: int, changed: Changed, known: TablesOfModels, clock: Clock) -> int | None:
     """The least step above ``low`` and up to ``high`` that is enough, as far as it was known in time."""
     if high <= low:
         return None
@@ -158,7 +158,7 @@ def _least(low: int, high: int, changed: Changed, known: SharedTables, clock: Cl
 
 
 def _repair(
-    problem: ClusterModelsProblem, known: SharedTables, clock: Clock, change: Change, said: str
+    problem: ClusterModelsProblem, known: TablesOfModels, clock: Clock, change: Change, said: str
 ) -> SeveralRepair | None:
     solver = SharedSolver(problem, known, deadline=clock.deadline, ctrl_c=clock.ctrl_c)
     found: Any = solver.any()

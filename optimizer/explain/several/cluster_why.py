@@ -9,7 +9,7 @@ from optimizer.results.cluster_models import ClusterModelsAnswer, GroupExchange,
 from optimizer.search.common.clock import Clock
 from optimizer.search.inventory.plan import Plan, parts_of
 from optimizer.search.several.cluster_model import SharedMaster
-from optimizer.search.several.cluster_solve import SharedFound, SharedSolver, SharedSplit, SharedTables
+from optimizer.search.several.cluster_solve import SharedFound, SharedSolver, SharedSplit, TablesOfModels
 
 TIGHT = 0.1
 """Rules with less than this share of their limit to spare are named."""
@@ -66,7 +66,7 @@ def _close(share: InventoryShare) -> list[str]:
 
 
 def exchanges(
-    problem: ClusterModelsProblem, solver: SharedSolver, known: SharedTables, clock: Clock
+    problem: ClusterModelsProblem, solver: SharedSolver, known: TablesOfModels, clock: Clock
 ) -> tuple[GroupExchange, ...]:
     """For every model and group the best split in which it has more GPUs of it, and the best in which it has fewer."""
     split = solver.best

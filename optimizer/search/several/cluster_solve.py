@@ -65,15 +65,15 @@ class SharedFound:
 
 
 @dataclass(frozen=True)
-class SharedTables:
+class TablesOfModels:
     """What questions about the same models share: tables, kept while formats, limits and rates stay."""
 
     tables: tuple[KnownTables, ...]
 
     @staticmethod
-    def of(problem: ClusterModelsProblem) -> SharedTables:
+    def of(problem: ClusterModelsProblem) -> TablesOfModels:
         """Nothing known yet."""
-        return SharedTables(tuple(KnownTables() for _ in problem.models))
+        return TablesOfModels(tuple(KnownTables() for _ in problem.models))
 
 
 class SharedSolver:
@@ -91,7 +91,7 @@ class SharedSolver:
     def __init__(
         self,
         problem: ClusterModelsProblem,
-        known: SharedTables | None = None,
+        known: TablesOfModels | None = None,
         *,
         deadline: float | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -103,7 +103,7 @@ class SharedSolver:
     ) -> None:
         self.problem, self.deadline, self.progress, self.gap, self.adjust = problem, deadline, progress, gap, adjust
         self.ctrl_c, self.workers = ctrl_c, workers
-        tables = (known or SharedTables.of(problem)).tables
+        tables = (known or TablesOfModels.of(problem)).tables
         self.candidates = [
             Candidates(served.problem, None, table, pairs=pairs)
             for served, table in zip(problem.models, tables, strict=True)
