@@ -14,7 +14,7 @@ from optimizer.cli.asking import asks
 from optimizer.cli.calibrate import Constants
 from optimizer.cli.costs import Costs, CostTableFile, with_costs_asked
 from optimizer.cli.interrupted import answered
-from optimizer.cli.options import Json, gap_of, time_limit_of, trace_file
+from optimizer.cli.options import Decode, Json, Prefill, gap_of, time_limit_of, trace_file
 from optimizer.cli.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
 from optimizer.questions import codes
 
@@ -105,18 +105,8 @@ def solve(
 def check(
     question: Question,
     fixed: Fixed,
-    prefill: Annotated[
-        str | None,
-        typer.Option(
-            "--prefill",
-            help="Judge pools: tp=4,count=2 of prefill, group=NAME with cluster (docs/disaggregated.md).",
-            metavar="POOL",
-        ),
-    ] = None,
-    decode: Annotated[
-        str | None,
-        typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL"),
-    ] = None,
+    prefill: Prefill = None,
+    decode: Decode = None,
     placement: Annotated[
         str | None,
         typer.Option("--placement", help="cluster, chain: judge this placement (docs/placements.md).", metavar="FILE"),
