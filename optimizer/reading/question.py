@@ -124,7 +124,7 @@ def question_from_dict(values: Mapping[str, Any], *, default_name: str = "proble
     if kind == "chain":
         from optimizer.reading.chain import chain_from_dict
 
-        return Question(kind, chain_from_dict(values, default_name=default_name), stated)
+        return Question(kind, chain_from_dict(values, default_name=default_name, folder=folder), stated)
     if kind == "inventory":
         from optimizer.reading.inventory_file import inventory_from_dict
 
