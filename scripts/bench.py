@@ -3,7 +3,8 @@
 
 Usage: python scripts/bench.py [--runs N] [--json]. Medians are shown with minimum and maximum; a noisy machine shows in
 the spread. Chain instances: python scripts/bench.py helix [INSTANCE.json ...].
-Sweeps: python scripts/bench.py sweep. Prefill and decode pools: bench.py pools. What grows with the size of a problem: bench.py growth, and growth uniform.
+Sweeps: python scripts/bench.py sweep. Prefill and decode pools: bench.py pools.
+What grows with the size of a problem: bench.py growth, and growth uniform.
 Nothing here is asserted: CI machines are shared.
 """
 

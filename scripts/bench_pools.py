@@ -72,7 +72,13 @@ def main(arguments: list[str]) -> None:
         for what, target, problem in QUESTIONS:
             seen = [measured(problem, Path(folder)) for _ in range(stated.runs)]
             seconds = [one[0] for one in seen]
-            row = {"what": what, "target_s": target, "median_s": statistics.median(seconds), "status": seen[0][1], "gap": seen[0][2]}
+            row = {
+                "what": what,
+                "target_s": target,
+                "median_s": statistics.median(seconds),
+                "status": seen[0][1],
+                "gap": seen[0][2],
+            }
             rows.append(row)
             if not stated.json:
                 wanted = f"  (target {target:g} s)" if target else ""
