@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,14 @@ import pytest
 from optimizer.costs.failures import down_states
 from optimizer.facts.errors import ProblemError
 from optimizer.questions.pools import refuse
-from optimizer.results.pools import FixedPools
+from optimizer.results.pools import FixedPool, FixedPools
 from optimizer.search.common.clock import Clock
 from optimizer.search.pools import cluster_solve, solve
 from optimizer.search.pools.cluster_solve import best_of, columns_on, keeps, measured, own_masks, rules_on
 from optimizer.search.pools.solve import active_rules, best, columns_of, feasible
+from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.pools.pair import Shapes
+from optimizer.verify.pools.survey import offered
 from tests.pools.clusters import cluster_with
 from tests.pools.problems import problem_with
 
@@ -98,3 +103,16 @@ def test_thousands_of_equal_nodes_are_not_refused() -> None:
         refuse(problem_with(hardware=hardware, objective="capacity"))
     with pytest.raises(ProblemError, match="NVLink domains over nodes"):
         refuse(problem_with(hardware=hardware | {"nvlink_domain_gpus": 64}))
+
+
+@sixty_digits()
+def test_a_chain_cut_where_nothing_is_seen_has_the_digits_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_with()
+    shape = next(iter(offered(problem, Shapes(problem), FixedPool())))
+    for rate in (Fraction(1, 1000), Fraction(1, 2), Fraction(10), Fraction(40)):
+        cut = shape._chain(rate)
+        with monkeypatch.context() as whole:
+            whole.setattr("optimizer.verify.pools.shape.UNSEEN", Decimal(10) ** 9000)
+            assert len(shape._weights(Decimal(1) / 100000)) == shape.length + 1
+            assert cut is not None and shape._chain(rate) == cut
+    assert len(shape._weights(Decimal(1) / 100000)) < 100
