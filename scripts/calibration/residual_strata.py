@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,8 @@ import yaml
 from calibration.folds import Folds
 from calibration.kinds import predict
 from calibration.study import Study
-from optimizer.catalog.accuracy import FEWEST_RUNS, SOFT, Features, like
-from optimizer.catalog.constants import LogErrors, closed_loop_constants, constants
+from optimizer.catalog.accuracy import FEWEST_RUNS, SOFT, Features
+from optimizer.catalog.constants import closed_loop_constants, constants
 from optimizer.costs.closed_loop import ClosedLoop
 from optimizer.costs.features import features_of
 from optimizer.costs.measured_runs import MeasuredRun
@@ -48,27 +47,6 @@ def features_of_run(run: MeasuredRun) -> Features:
     entry = constants().formats[run.shape.weight_format]
     width = entry.expert if run.model.experts else entry.linear
     return features_of(run.model, hardware, run.shape, run.row.engine, width)
-
-
-def interval(run: MeasuredRun, metric: str, predicted: float) -> tuple[float, float]:
-    """5th and 95th percentile of what a run like this measures, ms; NaN where nothing like it was measured."""
-    stratum = like(features_of_run(run))
-    errors: LogErrors | None = getattr(stratum, metric) if stratum else None
-    if errors is None:
-        return np.nan, np.nan
-    return predicted * math.exp(errors.p5), predicted * math.exp(errors.p95)
-
-
-def coverage(runs: Sequence[MeasuredRun], times: Mapping[str, Floats]) -> dict[str, float]:
-    """Percent of the runs whose measurement lies inside its interval, of those that have one; it should be near 90."""
-    found = {}
-    for metric in ("tpot", "ttft"):
-        ends = np.array([interval(run, metric, float(value)) for run, value in zip(runs, times[metric], strict=True)])
-        measured = np.array([getattr(run.row, f"{metric}_ms") for run in runs])
-        known = np.isfinite(ends).all(axis=1)
-        if known.any():
-            found[metric] = float(100 * ((measured >= ends[:, 0]) & (measured <= ends[:, 1]))[known].mean())
-    return found
 
 
 def residuals(study: Study, others: Sequence[MeasuredRun]) -> list[Residual]:
