@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from calibration.kinds import NAN, Predicted, predict
 from calibration.residual_strata import features_of_run
-from optimizer.catalog.accuracy import like, words_of
+from optimizer.catalog.accuracy import full_load, like, words_of
 from optimizer.catalog.constants import ClosedLoopConstants, constants, plausible_constants
 from optimizer.costs.measured_runs import MeasuredRun
 from optimizer.reading.measurements import ALL_AT_ONCE, CLOSED_LOOP, OFFLINE_MAX, OPEN_LOOP, STATIC_BATCH
@@ -47,12 +47,15 @@ def ranges(
             tpot = math.exp(stratum.tpot.p5), math.exp(stratum.tpot.p95)
             if stratum.ttft:
                 ttft = math.exp(stratum.ttft.p5), math.exp(stratum.ttft.p95)
-        rate = one.output_tok_s if run.row.kind in QUEUED else NAN
+        rate, slower = NAN, tpot
+        if run.row.kind in QUEUED:
+            rate, loaded = one.output_tok_s, full_load(features_of_run(run))
+            slower = (math.exp(loaded.p5), math.exp(loaded.p95)) if loaded else tpot
         result.append(
             Ranges(
                 tpot=(one.tpot * tpot[0], one.tpot * tpot[1]),
                 ttft=(one.ttft * ttft[0], one.ttft * ttft[1]),
-                output_tok_s=(rate / tpot[1], rate / tpot[0]),
+                output_tok_s=(rate / slower[1], rate / slower[0]),
                 like=words_of(stratum.features) if stratum and measured else "",
             )
         )
