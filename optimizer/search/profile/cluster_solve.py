@@ -220,6 +220,11 @@ class ClusterDaySearch:
         if homes is None:
             self._refuse(solver)
             return None
+        # Places that nothing ever runs at are none.
+        used = sorted({at for now in running for at in now})
+        number = {at: position for position, at in enumerate(used)}
+        homes = [homes[at] for at in used]
+        running = [tuple(number[at] for at in now) for now in running]
         placed = []
         for hour, rate in enumerate(self.model.rates):
             one = self._hour(rate, [homes[at] for at in running[hour]])
