@@ -3,7 +3,7 @@
 Instances have places of their own all day (``homes``): one that stops leaves its GPUs unused, and none is moved. Every hour keeps
 the rules of an inventory at its rate (``search.inventory.master``), with what has to be survived.
 
-Other home: ``verify/profile/cluster_check.py``; docs/profile.md, section 7.
+Other homes: ``verify/profile/cluster_check.py``, ``verify/profile/cluster_days.py``; docs/profile.md, section 7.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ def left_out(day: ClusterDayProblem, candidates: Candidates) -> frozenset[ItemKe
         taken = [start_stop(day, place.groups, candidate) for candidate in kind.candidates]
         for position, mine in enumerate(taken):
             winner, times = kind.dominated.get(position, (position, 1))
-            beaten = winner != position and all(
+            dominated = winner != position and all(
                 times * getattr(taken[winner], name) <= getattr(mine, name) for name in ("start", "stop", "serving")
             )
-            if mine.lead_s > HOUR_S or (beaten and taken[winner].lead_s <= HOUR_S):
+            if mine.lead_s > HOUR_S or (dominated and taken[winner].lead_s <= HOUR_S):
                 found.add((number, position))
     return frozenset(found)
 
