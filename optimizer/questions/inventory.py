@@ -137,6 +137,7 @@ def _answer(
     gap: float = 0.0,
 ) -> InventoryAnswer:
     from optimizer.verify.inventory import verify_inventory
+    from optimizer.verify.inventory.budget import BESIDE_WITHIN_S, ENUMERATED_WITHIN_S
 
     started = time.monotonic()
     last = None if time_limit_s is None else started + time_limit_s
@@ -157,7 +158,9 @@ def _answer(
             quick = time.monotonic() - started < RANGES_WITHIN_S
             until = _no_longer(started, deadline) if quick else time.monotonic()
             answer = replace(answer, ranges=tuple(_ranges(problem, candidates, solver, until)))
-    answer = with_verification(answer, verify_inventory(problem, answer, fixed or Fixed(), deadline=last))
+    seconds = ENUMERATED_WITHIN_S if fixed is None or not answer.pools else BESIDE_WITHIN_S
+    verified = verify_inventory(problem, answer, fixed or Fixed(), deadline=last, seconds=seconds)
+    answer = with_verification(answer, verified)
     refuted, answer = answer.explanation, replace(answer, explanation=())
     said = _ends_left_out(problem, answer) if ranges and answer.status == "optimal" else ()
     if answer.status == "infeasible" and explain != "nothing":

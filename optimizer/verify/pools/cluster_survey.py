@@ -42,6 +42,8 @@ from optimizer.verify.pools.survey import (
 Floats = NDArray[np.float64]
 MOST_POOLS = 400_000
 """Pools of more kinds than this are not compared one by one."""
+MOST_OFFERED = 4_000
+"""Shapes, counts and spreads; what more of them are worth would take minutes to work out in exact arithmetic."""
 TIMES = ("ttft_p50", "ttft_p99", "prefill_p50", "prefill_p99", "tpot_p50", "tpot_p99")
 
 
@@ -82,6 +84,8 @@ def survey_cluster(site: PoolsSite, fixed: FixedPools, claim: ClusterPair | None
     if len(site.names) > 1:
         links.append((True, list(groups)))
     lines = 0
+    if _offered(site, fixed) > MOST_OFFERED:
+        return None
     for crossing, among in links:
         decode = {g: list(_of(site, g, fixed.decode)) for g in among}
         prefill = {g: list(_of(site, g, fixed.prefill)) for g in among}
@@ -117,6 +121,18 @@ def survey_cluster(site: PoolsSite, fixed: FixedPools, claim: ClusterPair | None
             if seen.better is not None:
                 return PairsSeen(pairs, compared, seen.better)
     return PairsSeen(pairs, compared, None)
+
+
+def _offered(site: PoolsSite, fixed: FixedPools) -> int:
+    """Shapes, counts and spreads of both pools, whatever keeps them from standing, counted up to ``MOST_OFFERED``."""
+    total = 0
+    for group, problem in enumerate(site.problems):
+        for one in (fixed.prefill, fixed.decode):
+            for shape in _of(site, group, one):
+                total += sum(1 for _ in placements(problem, shape, one))
+                if total > MOST_OFFERED:
+                    return total
+    return total
 
 
 def _kind(shape: PoolShape) -> tuple[int, str, str]:
