@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from optimizer.facts.chain import ChainProblem
+    from optimizer.facts.cluster_models import ClusterModelsProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.facts.profile import ProfileProblem
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import Answer
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_models import ClusterModelsAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
@@ -35,6 +37,8 @@ def solve(problem: ChainProblem, **options: Unpack[SolveOptions]) -> ChainAnswer
 @overload
 def solve(problem: SeveralProblem, **options: Unpack[SolveOptions]) -> SeveralAnswer: ...
 @overload
+def solve(problem: ClusterModelsProblem, **options: Unpack[SolveOptions]) -> ClusterModelsAnswer: ...
+@overload
 def solve(problem: ProfileProblem, **options: Unpack[SolveOptions]) -> DayAnswer: ...
 def solve(
     problem: AnyProblem,
@@ -45,7 +49,16 @@ def solve(
     all_conflicts: bool = False,
     repairs: bool = True,
     gap: float = 0.0,
-) -> Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer:
+) -> (
+    Answer
+    | InventoryAnswer
+    | ChainAnswer
+    | PoolsAnswer
+    | ClusterPoolsAnswer
+    | SeveralAnswer
+    | ClusterModelsAnswer
+    | DayAnswer
+):
     """The best strategy or pools (``hardware:``), plan for a day (``workload.profile``), split between several models (``models:``),
     set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
 
@@ -74,6 +87,15 @@ def solve(
 
         return solve_day(cast("ProfileProblem", problem), time_limit_s=time_limit_s, progress=progress)
     if kind == "models":
+        from optimizer.facts.cluster_models import ClusterModelsProblem
+
+        if isinstance(problem, ClusterModelsProblem):
+            from optimizer.questions.cluster_models import solve_cluster_models
+
+            # Where no one asks for repairs, no one reads reasons either.
+            return solve_cluster_models(
+                problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs, reasons=repairs, gap=gap
+            )
         from optimizer.questions.several import solve_several
 
         several = cast("SeveralProblem", problem)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from optimizer.results.answer import Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
+from optimizer.results.cluster_models import ClusterModelsAnswer
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
@@ -14,7 +15,14 @@ from optimizer.results.several import SeveralAnswer
 
 
 def print_any(
-    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer,
+    answer: Answer
+    | InventoryAnswer
+    | ChainAnswer
+    | PoolsAnswer
+    | ClusterPoolsAnswer
+    | SeveralAnswer
+    | ClusterModelsAnswer
+    | DayAnswer,
     *,
     full: bool,
     launch: Sequence[str] = (),
@@ -40,6 +48,10 @@ def print_any(
         from optimizer.render.several import print_several
 
         print_several(answer, full=full, launch=launch)
+    elif isinstance(answer, ClusterModelsAnswer):
+        from optimizer.render.cluster_models import print_cluster_models
+
+        print_cluster_models(answer, full=full, launch=launch)
     elif isinstance(answer, ChainAnswer):
         from optimizer.render.chain import print_chain
 
