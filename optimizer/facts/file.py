@@ -61,6 +61,19 @@ class HardwareInput(Facts):
     price_per_node_hour: NonNegative | None = Field(
         default=None, description="Or: price of one node for one hour, shared by its GPUs"
     )
+    power_limit_watts: Positive | None = Field(
+        default=None,
+        description="Most power of all nodes together (the feed), W: GPUs in use count their board power, the others their idle power",
+    )
+    node_power_limit_watts: Positive | None = Field(
+        default=None, description="Most power of each node, counted alike, W: so many of its GPUs may work"
+    )
+    host_watts: NonNegative = Field(
+        default=0, description="What a node draws beside its GPUs, W; counts where power is limited"
+    )
+    idle_watts: Positive | None = Field(
+        default=None, description="Power of one GPU that does not work, W; left out, that of the catalog entry"
+    )
     failures: FailureRatesInput = Field(
         default=FailureRatesInput(), description="Failure rates; left out, published defaults"
     )

@@ -140,6 +140,14 @@ class HardwareFacts(Facts):
     cpu_cores: Count | None
     price_per_gpu_hour: NonNegative | None
     failures: FailureRates
+    power_limit_watts: Positive | None = None
+    """Of all nodes together; None: no limit."""
+    node_power_limit_watts: Positive | None = None
+    """Of each node; it is why ``idle_gpus_per_node`` of its GPUs are not among ``gpus_per_node``."""
+    host_watts: NonNegative = 0
+    """What a node draws beside its GPUs."""
+    idle_gpus_per_node: CountOrZero = 0
+    """GPUs of each node beside ``gpus_per_node`` that its power limit keeps from working."""
     assumed: tuple[str, ...] = ()
     """What was not stated and is taken as usual, in sentences."""
 
@@ -150,5 +158,10 @@ class HardwareFacts(Facts):
 
     @property
     def gpus(self) -> int:
-        """GPUs there are."""
+        """GPUs there are, less those that the power limit of their node keeps from working."""
         return self.nodes * self.gpus_per_node
+
+    @property
+    def built_in_per_node(self) -> int:
+        """GPUs of one node, those included that its power limit keeps from working."""
+        return self.gpus_per_node + self.idle_gpus_per_node

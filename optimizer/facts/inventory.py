@@ -24,6 +24,8 @@ def level_word(level: str) -> str:
     return "GPU" if level == "gpu" else level
 
 
+TOTAL = "total"
+"""Level of ``power_limits_watts`` for everything together."""
 HOST = "host"
 """Level of ``domains`` whose groups are the cards of one machine."""
 
@@ -46,6 +48,12 @@ class NodeGroup(Facts):
     racks: CountOrZero = 0
     zone: str | None = None
     price_per_gpu_hour: NonNegative | None = None
+    node_power_limit_watts: Positive | None = None
+    """Of each node; it is why ``idle_gpus`` of its free GPUs are not among ``free_gpus``."""
+    host_watts: NonNegative = 0
+    """What a node draws beside its GPUs."""
+    idle_gpus: CountOrZero = 0
+    """Free GPUs of each node that its power limit keeps from working."""
     assumed: tuple[str, ...] = ()
     """What was not stated and is taken as usual, in sentences."""
 
@@ -83,6 +91,25 @@ class Domain(Facts):
     level: str
     name: str
     groups: tuple[str, ...] = Field(min_length=1)
+
+
+class PowerLimit(Facts):
+    """The most power of groups together: those of a rack, a zone or a domain of a level of one's own, or all (``total``)."""
+
+    level: str
+    name: str
+    groups: tuple[str, ...] = Field(min_length=1)
+    watts: Positive
+
+    @property
+    def rule(self) -> str:
+        """Id of the rule, one for all limits of a level."""
+        return f"power_{self.level}"
+
+    @property
+    def field(self) -> str:
+        """Where the file states it."""
+        return f"power_limits_watts.{TOTAL}" if self.level == TOTAL else f"power_limits_watts.{self.level}.{self.name}"
 
 
 class Rate(Facts):
@@ -147,6 +174,7 @@ class InventoryProblem(Facts):
     recovery: RecoveryFacts
     objective: Objective
     search: SearchLimits
+    power_limits: tuple[PowerLimit, ...] = ()
     serving: Serving = "joint"
     """Whether each instance works on prompts and tokens, or prefill and decode are pools of their own; ``any``: the better."""
     engine_version: EngineVersion | None = None

@@ -103,6 +103,21 @@ def solve_pools(
     return replace(answer, explanation=(*answer.explanation, *sentences(problem, columns, found.pair, answer)))
 
 
+def found_pools(problem: Problem, fixed: FixedPools, clock: Clock) -> PoolsAnswer | None:
+    """The best pair of pools, neither verified nor explained; None where there is none, or none was found in time.
+
+    Raises:
+        ProblemError: as for ``solve_pools``.
+    """
+    refuse(problem)
+    check_rules(problem, rule_ids(problem))
+    columns = columns_of(problem, fixed)
+    found = best(problem, fixed, columns, clock)
+    if found.pair is None or columns is None:
+        return None
+    return _answer(problem, columns, found.pair, found.outcome, found.bound_ns if found.outcome != "optimal" else None)
+
+
 def _none(
     problem: Problem, fixed: FixedPools, columns: PoolColumns | None, outcome: str, clock: Clock, repairs: bool
 ) -> PoolsAnswer:

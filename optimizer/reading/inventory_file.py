@@ -35,6 +35,7 @@ from optimizer.reading.load import (
     resolve_model,
 )
 from optimizer.reading.money import in_ms
+from optimizer.reading.power import power_limits
 from optimizer.reading.workload import longest_allowed, workload_of
 
 
@@ -81,6 +82,9 @@ def inventory_from_dict(
     groups = node_groups(stated.cluster)
     domains = wide_domains(stated.domains, {group.name for group in groups})
     groups = in_one_host(groups, domains)
+    limits = power_limits(stated.power_limits_watts, groups, domains)
+    if limits and stated.serving != "joint":
+        raise ProblemError("power_limits_watts", f"are for serving: joint so far, not for {stated.serving}")
     search = _one_budget(stated.search)
     alone = [group.gpu for group in groups if not group.gpu.peer_links]
     if alone:
@@ -118,6 +122,7 @@ def inventory_from_dict(
         recovery=recovery_facts(stated.failures.engine_start_s, stated.failures.storage_gb_per_s),
         objective=objective,
         search=search,
+        power_limits=limits,
         serving=stated.serving,
         engine_version=stated.engine_version,
         engine_overhead=stated.engine_overhead,

@@ -23,6 +23,7 @@ from optimizer.reading.load import (
     nvlink_domain,
     price_of_a_gpu,
 )
+from optimizer.reading.power import with_idle, working_gpus
 
 
 def node_groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
@@ -35,6 +36,7 @@ def node_groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
     for number, entry in enumerate(stated):
         field = f"cluster.{number}"
         gpu = known_capability(entry.gpu) if isinstance(entry.gpu, GpuFacts) else catalog.gpu(entry.gpu, f"{field}.gpu")
+        gpu = with_idle(gpu, entry.idle_watts)
         per_node = entry.gpus_per_node or gpu.gpus_per_node
         free = entry.free_gpus or per_node
         if free > per_node:
@@ -51,13 +53,15 @@ def node_groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
         if nvlink == 0 and domain > 1:
             raise ProblemError(f"{field}.nvlink_domain_gpus", f"{domain} needs nvlink_gb_per_s above 0")
         network, assumed = _network(entry, gpu, per_node, field)
+        watts, host = entry.node_power_limit_watts, entry.host_watts
+        working = working_gpus(gpu, free, watts, host, field, held=per_node - free)
         groups.append(
             NodeGroup(
                 name=entry.name or f"{gpu.name}-{number}",
                 gpu=gpu,
                 nodes=entry.nodes,
                 gpus_per_node=per_node,
-                free_gpus=free,
+                free_gpus=working,
                 nvlink_gb_per_s=nvlink,
                 nvlink_domain_gpus=domain,
                 pcie_gb_per_s=gpu.pcie_gb_per_s if entry.pcie_gb_per_s is None else entry.pcie_gb_per_s,
@@ -68,6 +72,9 @@ def node_groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
                 racks=entry.racks or 0,
                 zone=entry.zone,
                 price_per_gpu_hour=price_of_a_gpu(entry.price_per_gpu_hour, entry.price_per_node_hour, per_node, field),
+                node_power_limit_watts=watts,
+                host_watts=host,
+                idle_gpus=free - working,
                 assumed=assumed,
             )
         )
@@ -126,6 +133,9 @@ def in_one_host(groups: tuple[NodeGroup, ...], domains: tuple[Domain, ...]) -> t
     nodes = {group.name: group.nodes for group in groups}
     for host in (domain for domain in domains if domain.level == HOST):
         for name in host.groups:
+            if any(group.name == name and group.node_power_limit_watts is not None for group in groups):
+                said = f"{name} is part of one machine; state power_limits_watts: {{{HOST}: {{{host.name}: …}}}}"
+                raise ProblemError("node_power_limit_watts", said)
             if nodes[name] > 1:
                 raise ProblemError(
                     f"domains.{HOST}.{host.name}",

@@ -49,6 +49,17 @@ class GroupInput(Facts):
     price_per_node_hour: NonNegative | None = Field(
         default=None, description="Or: price of one node for one hour, shared by all its GPUs"
     )
+    node_power_limit_watts: Positive | None = Field(
+        default=None,
+        description="Most power of each node, W: GPUs in use, and those that others hold, count their board power, the others their idle "
+        "power; so many of its GPUs may work",
+    )
+    host_watts: NonNegative = Field(
+        default=0, description="What a node draws beside its GPUs, W; counts where power is limited"
+    )
+    idle_watts: Positive | None = Field(
+        default=None, description="Power of one GPU that does not work, W; left out, that of the catalog entry"
+    )
 
 
 class RateInput(Facts):
@@ -104,6 +115,10 @@ class InventoryFile(Facts):
     domains: dict[Name, dict[Name, tuple[Name, ...]]] = Field(
         default={}, description="Sets of groups that fail together: level, name of the domain, groups in it"
     )
+    power_limits_watts: dict[Name, Positive | dict[Name, Positive]] = Field(
+        default={},
+        description="Most power, W, counted as for a node: total: of everything; rack, zone or a level of domains: by its names",
+    )
     failures: InventoryFailuresInput = Field(
         default=InventoryFailuresInput(), description="Failure rates and restart times; left out, published defaults"
     )
@@ -118,7 +133,11 @@ class InventoryFile(Facts):
 
 def file_schema() -> dict[str, Any]:
     """The JSON Schema of a problem file with ``cluster:``; the levels of ``requirements.survive`` are those of the inventory."""
-    schema = InventoryFile.model_json_schema()
+    return with_levels(InventoryFile.model_json_schema())
+
+
+def with_levels(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema whose ``survive`` takes the levels of an inventory."""
     survive = {
         "type": "object",
         "description": "Losses to survive at once, by level: gpu, node, rack, zone, or a level of domains",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import nodes_stated
@@ -16,7 +15,7 @@ from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.engines.sixteen_bit import served_on
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Objective, Requirements, SearchLimits
-from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.file import HardwareInput, ProblemFile
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
@@ -24,9 +23,11 @@ from optimizer.facts.problem import Problem
 from optimizer.facts.text import name_from_path, name_of, shown
 from optimizer.reading import local_files
 from optimizer.reading.checkpoint import model_at
+from optimizer.reading.fields import what_is_one
 from optimizer.reading.files import Document, read_mapping
 from optimizer.reading.money import in_ms
 from optimizer.reading.numbers import said_of_number
+from optimizer.reading.power import known_watts, with_idle, working_gpus
 from optimizer.reading.workload import longest_allowed, workload_of
 
 
@@ -93,6 +94,9 @@ def problem_from_dict(
         )
     except ValidationError as error:
         raise first_error(error, values) from None
+    if problem.serving != "joint" and hardware.power_limit_watts is not None:
+        said = f"is for serving: joint, not for {problem.serving}; node_power_limit_watts holds for pools too"
+        raise ProblemError("hardware.power_limit_watts", said)
     refuse_impossible_context(problem.model, problem.requirements, problem.search)
     rate = None if problem.workload.users is not None else problem.workload.requests_per_s
     objective = in_ms(objective, [hardware.price_per_gpu_hour], rate, "hardware.price_per_gpu_hour")
@@ -131,6 +135,7 @@ def no_peers(gpu: GpuFacts) -> str:
 def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
     """Hardware as stated, with what is left out taken from the catalog entry of the GPU."""
     gpu = known_capability(stated.gpu) if isinstance(stated.gpu, GpuFacts) else catalog.gpu(stated.gpu)
+    gpu = with_idle(gpu, stated.idle_watts)
     per_node = stated.gpus_per_node or gpu.gpus_per_node
     if stated.nodes * per_node > LARGEST_COUNT:
         total = stated.nodes * per_node
@@ -141,13 +146,18 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
     domain = nvlink_domain(gpu, per_node, stated.nvlink_gb_per_s, stated.nvlink_domain_gpus)
     if nvlink == 0 and domain > 1:
         raise ProblemError("hardware.nvlink_domain_gpus", f"{domain} needs hardware.nvlink_gb_per_s above 0")
+    if stated.power_limit_watts is not None:
+        known_watts(gpu, "hardware")
+    working = working_gpus(gpu, per_node, stated.node_power_limit_watts, stated.host_watts, "hardware")
+    # Of a domain that spans nodes each node keeps as many as it lets work; one within a node cannot hold more than that.
+    domain = domain // per_node * working if domain > per_node else min(domain, working)
     network, assumed = network_of(gpu, per_node, stated.internode_gbit_per_s)
     defaults = catalog.failure_defaults()
     overrides = {k: v for k, v in stated.failures.model_dump().items() if v is not None}
     return HardwareFacts(
         gpu=gpu,
         nodes=stated.nodes,
-        gpus_per_node=per_node,
+        gpus_per_node=working,
         nvlink_gb_per_s=nvlink,
         nvlink_domain_gpus=domain,
         pcie_gb_per_s=gpu.pcie_gb_per_s if stated.pcie_gb_per_s is None else stated.pcie_gb_per_s,
@@ -158,6 +168,10 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
         cpu_cores=stated.cpu_cores,
         price_per_gpu_hour=price_of_a_gpu(stated.price_per_gpu_hour, stated.price_per_node_hour, per_node, "hardware"),
         failures=defaults.model_copy(update=overrides),
+        power_limit_watts=stated.power_limit_watts,
+        node_power_limit_watts=stated.node_power_limit_watts,
+        host_watts=stated.host_watts,
+        idle_gpus_per_node=per_node - working,
         assumed=tuple(f"{one}; hardware.internode_gbit_per_s states it" for one in assumed),
     )
 
@@ -328,9 +342,7 @@ def error_sentence(detail: Any, schema: Any, what: str = "the problem file") -> 
     """One of pydantic's findings in words: the value, and what would be right."""
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
-        known = known_fields(detail["loc"][:-1], schema)
-        hint = closest(str(detail["loc"][-1]), known) if known else "remove it"
-        return f"is not a field of {what}; {hint}"
+        return f"is not a field of {what}; {what_is_one(detail['loc'], schema)}"
     if kind == "missing":
         return "is missing"
     if kind == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
@@ -376,22 +388,3 @@ def _path(location: tuple[int | str, ...], values: Any) -> list[str]:
             continue
         path.append(str(part))
     return path
-
-
-def known_fields(location: Sequence[int | str], schema: Any = ProblemFile) -> list[str]:
-    """Field names allowed at a location of the problem file; none where anything is allowed, or nothing more."""
-    found: list[Any] = [schema]
-    for part in location:
-        inner = [kind for kind in found if hasattr(kind, "model_fields")]
-        if part in {kind.__name__ for kind in inner}:
-            continue  # not a key but the branch of a union.
-        fields = [kind.model_fields[part].annotation for kind in inner if part in kind.model_fields]
-        if fields:  # else an index, or a key of a mapping whose values are in found already
-            found = [one for kind in fields for one in _kinds(kind)]
-    return sorted({name for kind in found for name in getattr(kind, "model_fields", {})})
-
-
-def _kinds(annotation: Any) -> list[Any]:
-    """What an annotation is made of: the branches of a union, the values of a list or mapping."""
-    inner = [one for one in get_args(annotation) if not isinstance(one, FieldInfo)]
-    return [kind for one in inner for kind in _kinds(one)] if inner else [annotation]

@@ -75,9 +75,7 @@ def several_from_dict(
 
 def _refuse_other_kinds(values: Mapping[str, Any]) -> None:
     if "cluster" in values:
-        raise ProblemError(
-            "models", "are for equal nodes (hardware:) so far, not for cluster; state hardware, or one model"
-        )
+        raise ProblemError("cluster", "stands beside hardware; state one of them")
     if values.get("kind") == "chain":
         raise ProblemError("models", "are for equal nodes (hardware:), not for kind: chain")
     for field in ("model", "workload", "requirements", "search", "engine_version", "engine_overhead"):
@@ -100,6 +98,10 @@ def _refuse_what_is_not_searched(problem: SeveralProblem) -> None:
             "objective", "capacity is not defined for several models: which of them should carry more is not stated; use throughput, "
             "or raise a model's rate until optimizer solve finds no room"
         )  # fmt: skip
+    if hardware.power_limit_watts is not None:
+        raise ProblemError(
+            "hardware.power_limit_watts", "is for one model so far; node_power_limit_watts holds for several too"
+        )
     if hardware.gpus > MOST_GPUS:
         raise ProblemError(
             "hardware.nodes", f"{hardware.gpus:,} GPUs are not searched with models; at most {MOST_GPUS:,}"

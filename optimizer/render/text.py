@@ -142,8 +142,8 @@ def _metrics(
     if beside:
         columns.append((beside_name, True))
     table = table_of(*columns)
-    rows = _metric_rows(metrics)
-    other = _metric_rows(beside) if beside else rows
+    rows = _metric_rows(metrics, power=not said)
+    other = _metric_rows(beside, power=not said) if beside else rows
     for (title, value), (_, second) in zip(rows, other, strict=True):
         if _SAID_AS.get(title, title) in said:
             continue
@@ -160,7 +160,7 @@ _SAID_AS = {
 """How sentences begin that say what a line of the table says."""
 
 
-def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
+def _metric_rows(m: Metrics, *, power: bool) -> list[tuple[str, str]]:
     def pair(first: float | None, second: float | None) -> str:
         return " / ".join("piles up" if v is None else milliseconds(v) for v in (first, second))
 
@@ -182,18 +182,18 @@ def _metric_rows(m: Metrics) -> list[tuple[str, str]]:
         ("longest sequence served", f"{m.max_sequence_tokens:,} tokens"),
         ("memory of the fullest GPU", f"{amount(m.memory_bytes_per_gpu, 'bytes')} ({m.memory_utilization:.1%})"),
         ("requests served, failures counted", f"{m.availability:.5%}"),
-        *_bill_rows(m),
+        *_bill_rows(m, power=power),
     ]
 
 
-def _bill_rows(m: Metrics) -> list[tuple[str, str]]:
-    """Price, where one is stated, and the most power."""
+def _bill_rows(m: Metrics, *, power: bool) -> list[tuple[str, str]]:
+    """Price, where one is stated, and the most power beside it, or wherever every table is shown."""
     found = []
     if m.price_per_hour is not None:
         tokens = m.price_per_million_output_tokens
         words = "–" if tokens is None else f"{tokens:,.2f}"
         found.append(("price per hour / per million output tokens", f"{m.price_per_hour:,.2f} / {words}"))
-    if m.kilowatts_at_most is not None and m.price_per_hour is not None:
+    if m.kilowatts_at_most is not None and (power or m.price_per_hour is not None):
         each = m.kwh_per_million_output_tokens_at_most
         kwh = "–" if each is None else f"{each:,.2f} kWh"
         found.append(("board power / per million output tokens, at most", f"{m.kilowatts_at_most:,.1f} kW / {kwh}"))

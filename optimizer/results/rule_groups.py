@@ -13,11 +13,11 @@ DEGREE_RULES = frozenset(
 """Decided by degrees and formats, whatever the number of nodes, the load and the limits."""
 SHAPE_RULES = DEGREE_RULES | {"nvlink_locality", "context"}
 """Decided by the hardware and the model for one replica."""
-HARDWARE_RULES = SHAPE_RULES | {"gpu_count", "memory", "state_blocks"}
+HARDWARE_RULES = SHAPE_RULES | {"gpu_count", "power_total", "power_node", "memory", "state_blocks"}
 """What the hardware and the model set; all others are what a person requires."""
 STATIC_RULES = HARDWARE_RULES | {"max_batch", "min_batch"}
 """Decided by degrees and bytes, before any time is known."""
-NODE_RULES = frozenset({"gpu_count", "nvlink_locality", "survive_node"})
+NODE_RULES = frozenset({"gpu_count", "power_total", "power_node", "nvlink_locality", "survive_node"})
 """Depend on the number of nodes."""
 
 

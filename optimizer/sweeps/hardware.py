@@ -20,7 +20,8 @@ def hardware_of(hardware: HardwareFacts, gpus: int) -> HardwareFacts:
     domain = hardware.nvlink_domain_gpus
     if domain <= per_node:
         domain = min(domain, gpus)
-    return hardware.model_copy(update={"nodes": 1, "gpus_per_node": gpus, "nvlink_domain_gpus": domain})
+    fewer = {"nodes": 1, "gpus_per_node": gpus, "idle_gpus_per_node": 0, "nvlink_domain_gpus": domain}
+    return hardware.model_copy(update=fewer)
 
 
 def idle_sentence(hardware: HardwareFacts, gpus: int) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Any
 
 from ortools.sat.python import cp_model
 
@@ -43,6 +44,7 @@ def naive_optimum(problem: InventoryProblem) -> float | None:
     value = model.new_int_var(0, max(ms for _, ms in table), "microseconds")
     model.add_allowed_assignments([*labelled.counts, value], [(*counts, ms) for counts, ms in table])
     labelled.survive()
+    labelled.power()
     model.minimize(value)
     solver = cp_model.CpSolver()
     solver.parameters.presolve_inclusion_work_limit = 0  # see tests/search/test_solver_traps.py
@@ -109,6 +111,7 @@ class _Labelled:
         for i in slots:
             model.add_at_most_one(self._is[i, o] for o in range(len(candidates)))
             self._places(i)
+        self._owned: dict[tuple[int, str], list[Any]] = {}
         self._gpus_once()
         self.counts = []
         for o, candidate in enumerate(candidates):
@@ -136,6 +139,7 @@ class _Labelled:
             group = self._problem.groups[node[0]]
             gpus = range(group.free_gpus)
             owns = {(i, g): self._model.new_bool_var("") for i in self._slots for g in gpus}
+            self._owned[node] = list(owns.values())
             for g in gpus:
                 self._model.add_at_most_one(owns[i, g] for i in self._slots)
             for i in self._slots:
@@ -169,6 +173,23 @@ class _Labelled:
                         self._model.add_max_equality(hit, touching)
                         lost.append(self._candidates[o].capacity * hit)
                 self._model.add(everything - sum(lost) >= round(needed + 0.499))
+
+    def power(self) -> None:
+        """Watts of every node of a limit: each GPU of it by itself, at its board power where some instance has it."""
+        for limit in self._problem.power_limits:
+            if limit.rule in self._problem.search.disabled_rules:
+                continue
+            watts: list[Any] = []
+            for g, group in enumerate(self._problem.groups):
+                if group.name not in limit.groups:
+                    continue
+                load, idle = round((group.gpu.tdp_watts or 0) * 1000), round((group.gpu.idle_watts or 0) * 1000)
+                held = group.gpus_per_node - group.free_gpus
+                for node in self._nodes:
+                    if node[0] == g:
+                        watts += [held * load, group.free_gpus * idle, round(group.host_watts * 1000)]
+                        watts += [(load - idle) * own for own in self._owned[node]]
+            self._model.add(sum(watts) <= round(limit.watts * 1000))
 
     def _domains(self, level: str) -> list[list[tuple[int, str]]]:
         """The nodes of each domain of a level."""

@@ -24,6 +24,14 @@ LATENCIES = ["prefill_p50", "prefill_p99", "ttft_p50", "ttft_p99", "tpot_p50", "
 CASES: list[tuple[str, dict[str, Any], Fixed, Fixed | None, dict[str, Any]]] = [
     # rule, problem, a strategy that keeps it, a strategy that breaks it (None: the same), facts changed to break it
     ("gpu_count", SMALL, Fixed(2, 1, 4), Fixed(4, 1, 3), {}),
+    ("power_total", changed(SMALL, hardware__power_limit_watts=3100), Fixed(2, 1, 2), Fixed(2, 1, 3), {}),
+    (
+        "power_node",
+        changed(SMALL, hardware__node_power_limit_watts=1000),
+        Fixed(1, 1, 2),
+        None,
+        {"hardware__node_power_limit_watts": 900},
+    ),
     ("attention_heads", SMALL, Fixed(2, 1, 1), Fixed(3, 1, 1), {}),
     ("kv_heads", SMALL, Fixed(2, 1, 1), Fixed(3, 1, 1), {}),
     ("ffn_width", SMALL, Fixed(2, 1, 1), Fixed(3, 1, 1), {}),

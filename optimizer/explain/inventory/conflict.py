@@ -11,6 +11,7 @@ from optimizer.facts.inventory import InventoryProblem, level_word
 from optimizer.facts.text import starting
 from optimizer.results.answer import Conflict, Fixed
 from optimizer.results.rule_groups import SHAPE_RULES
+from optimizer.search.inventory.power_rules import power_sentences
 from optimizer.search.uniform.rules import rules_for
 
 _FOLLOWS = ("min_batch", "tpot_full_batch")
@@ -76,6 +77,7 @@ def rule_sentences(problem: InventoryProblem) -> dict[str, str]:
         found[f"survive_{losses.level}"] = (
             f"after the loss of {many} the instances left have to carry {share}{demand:g} requests/s"
         )
+    found.update(power_sentences(problem))
     alone = problem.instance_problem(problem.groups[0], 1)
     found.update({rule.id: rule.sentence for rule in rules_for(alone) if rule.id not in _ALWAYS})
     return found

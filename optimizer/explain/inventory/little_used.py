@@ -21,7 +21,8 @@ def little_used(problem: InventoryProblem, answer: InventoryAnswer, solver: Inve
     said = [
         sentence for index in range(len(problem.groups)) if (sentence := _group(problem, answer, solver, best, index))
     ]
-    if answer.status == "optimal" and answer.gpus_used < answer.gpus_free:
+    # Where power keeps GPUs from working, what they would add is not known.
+    if answer.status == "optimal" and answer.gpus_used < answer.gpus_free and not problem.power_limits:
         idle = answer.gpus_free - answer.gpus_used
         said.append(f"The {count(idle, 'GPU')} that stay unused would better the objective by less than a millisecond.")
     return said

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from optimizer.costs.power import MW_PER_W, group_mw
 from optimizer.explain.common.numbers import count
 from optimizer.explain.common.relaxations import Relaxation, batches, offered_formats, room_in_memory, switch_off
-from optimizer.facts.inventory import InventoryProblem, NodeGroup
+from optimizer.facts.inventory import InventoryProblem, NodeGroup, PowerLimit
 from optimizer.results.answer import Change, Fixed
 from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
 
@@ -59,6 +60,7 @@ def inventory_relaxations(problem: InventoryProblem, fixed: Fixed) -> list[Inven
         _rate(problem),
         *relaxations,
         *_degrees(problem, fixed),
+        *_power(problem),
         *_free(problem),
         *_nodes(problem),
         *_racks(problem),
@@ -317,6 +319,55 @@ def _nodes(problem: InventoryProblem) -> list[InventoryRelaxation]:
         steps = group.nodes * (MOST_TIMES - 1) // each
         relaxations.append(InventoryRelaxation(f"cluster.{index}.nodes", steps, grown, changes, say, doubling=True))
     return relaxations
+
+
+def _power(problem: InventoryProblem) -> list[InventoryRelaxation]:
+    """More watts: of limits in steps of 1 %, up to what everything draws, and of nodes by the GPUs that they let work."""
+    found = []
+    for limit in problem.power_limits:
+        groups = [group for group in problem.groups if group.name in limit.groups]
+        most = sum(always + more * group.gpus for group in groups for always, more in [group_mw(group)]) / MW_PER_W
+        # More nodes of a group draw more: a limit may have to make room for them too.
+        steps = max(0, math.ceil(MOST_TIMES * PERCENT * most / limit.watts) - PERCENT)
+
+        def watts(k: int, limit: PowerLimit = limit) -> float:
+            return float(math.ceil(Fraction(repr(limit.watts)) * (PERCENT + k) / PERCENT))
+
+        def at(k: int, limit: PowerLimit = limit) -> InventoryProblem:
+            raised = limit.model_copy(update={"watts": watts(k, limit)})
+            limits = tuple(raised if one == limit else one for one in problem.power_limits)
+            return problem.model_copy(update={"power_limits": limits})
+
+        if steps and "." not in limit.name:
+            note = " W (found in steps of 1 %)"
+            found.append(_field(limit.field, limit.watts, steps, watts, at, (limit.rule,), note))
+    for index, group in enumerate(problem.groups):
+        if group.idle_gpus and group.node_power_limit_watts is not None:
+            found.append(_node_power(problem, index))
+    return found
+
+
+def _node_power(problem: InventoryProblem, index: int) -> InventoryRelaxation:
+    group = problem.groups[index]
+
+    def watts(k: int) -> float:
+        always, more = group_mw(group)
+        return math.ceil((always / group.nodes + more * (group.free_gpus + k)) / MW_PER_W)
+
+    def at(k: int) -> InventoryProblem:
+        changed = {
+            "free_gpus": group.free_gpus + k,
+            "idle_gpus": group.idle_gpus - k,
+            "node_power_limit_watts": watts(k),
+        }
+        groups = list(problem.groups)
+        groups[index] = group.model_copy(update=changed)
+        return problem.model_copy(update={"groups": tuple(groups)})
+
+    note = f" W, so that more GPUs of a node of {group.name} may work"
+    return _field(
+        f"cluster.{index}.node_power_limit_watts", group.node_power_limit_watts, group.idle_gpus, watts, at, note=note
+    )
 
 
 def _racks(problem: InventoryProblem) -> list[InventoryRelaxation]:

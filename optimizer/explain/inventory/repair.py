@@ -16,7 +16,7 @@ from optimizer.results.answer import Conflict, Fixed
 from optimizer.results.inventory import InventoryRepair
 from optimizer.search.inventory.answer import with_plan
 
-_TRIED_FIRST = ("workload.", "cluster.")
+_TRIED_FIRST = ("workload.", "cluster.", "power_limits_watts.")
 Moves = dict[str, tuple[InventoryRelaxation, int]]
 """Relaxations of the problem with the others moved, and their settings."""
 

@@ -45,12 +45,13 @@ def _sentence(problem: Problem, rules: list[str]) -> str:
     """The conflict in words; every rule names its pool."""
     if not rules:
         return "No pair of pools is left."
-    words = [_said(problem, rule) for rule in rules]
+    words = [said_rule(problem, rule) for rule in rules]
     gpus = problem.hardware.gpus
     return f"No pair of pools on {count(gpus, 'GPU')} keeps {'this' if len(words) == 1 else 'these together'}: {listing(words)}."
 
 
-def _said(problem: Problem, rule: str) -> str:
+def said_rule(problem: Problem, rule: str) -> str:
+    """A rule as part of a conflict; it names its pool."""
     rate = problem.workload.requests_per_s
     limits = {one.rule: one for one in problem.requirements.latency_limits}
     if rule in limits:

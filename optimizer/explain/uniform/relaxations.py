@@ -41,6 +41,7 @@ def relaxations_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tup
     off = set(problem.search.disabled_rules)
     found = [
         *_gpus(problem, fixed),
+        *_power(problem, fixed),
         *offered_formats(problem, fixed),
         *shorter_sequences(problem),
         *_gpu_type(stated, problem),
@@ -71,12 +72,45 @@ def _gpus(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
     most, nodes = most_nodes(problem, fixed), hardware.nodes
     relaxations: list[Relaxation] = []
     usual = hardware.gpu.gpus_per_node
-    if hardware.gpus_per_node < usual:
+    if hardware.gpus_per_node < usual and hardware.node_power_limit_watts is None:
         relaxations.append(counted("gpus_per_node", "choice", "hardware.gpus_per_node", ("gpu_count",), 1,
                                hardware.gpus_per_node, usual))  # fmt: skip
     if most > nodes:
         relaxations.append(counted("nodes", "nodes", "hardware.nodes", ("gpu_count",), 1, nodes, most))
     return relaxations
+
+
+def _power(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
+    """More watts: of all nodes in whole watts, and of each node by the GPUs that it lets work."""
+    hardware = problem.hardware
+    load, idle = hardware.gpu.tdp_watts or 0.0, hardware.gpu.idle_watts or 0.0
+    found = []
+    if hardware.power_limit_watts is not None:
+        field, first = "hardware.power_limit_watts", math.floor(hardware.power_limit_watts)
+        each = hardware.built_in_per_node * load + hardware.host_watts
+        steps = math.ceil(most_nodes(problem, fixed) * each) - first
+
+        def at(k: int) -> Changes:
+            return {field: first + k}
+
+        if steps > 0:
+            found.append(Relaxation("power_total", "limit", field, ("power_total",), 6, steps, at, at(steps)))
+    if hardware.node_power_limit_watts is not None:
+        node, now, stated = "hardware.node_power_limit_watts", hardware.gpus_per_node, hardware.node_power_limit_watts
+
+        def working(k: int) -> Changes:
+            at_work = now + k - 1 if not_one else now + k
+            others = hardware.built_in_per_node - at_work
+            return {node: math.ceil(at_work * load + others * idle + hardware.host_watts)}
+
+        alone = load + (hardware.built_in_per_node - 1) * idle + hardware.host_watts
+        not_one = alone > stated
+        more = hardware.idle_gpus_per_node + not_one
+        if more:
+            # Where not one may work the rule itself breaks; else the others are not among the GPUs there are.
+            rules = ("power_node",) if not_one else ("gpu_count",)
+            found.append(Relaxation("power_node", "choice", node, rules, 6, more, working, None))
+    return found
 
 
 def _gpu_type(stated: Stated, problem: Problem) -> list[Relaxation]:

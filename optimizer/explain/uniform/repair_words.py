@@ -16,6 +16,8 @@ UNITS = {
     "workload.users.concurrent": "users",
     "requirements.max_batch": "sequences",
     "requirements.min_batch": "sequences",
+    "hardware.power_limit_watts": "W",
+    "hardware.node_power_limit_watts": "W",
 }
 MEANING = {
     "requirements.max_sequence_tokens": "the longest prompt plus output",
@@ -27,6 +29,8 @@ MEANING = {
     "requirements.gpu_memory_utilization": "the share of each GPU's memory that may be used",
     "search.layer_imbalance": "layers by which a stage may differ from an even split",
     "search.expert_parallel": "how far experts may be spread",
+    "hardware.power_limit_watts": "the power of all nodes together",
+    "hardware.node_power_limit_watts": "the power of each node, so that more of its GPUs may work",
     "search.tensor_parallel": "TP degrees to consider",
     "search.pipeline_parallel": "PP degrees to consider",
     "search.data_parallel": "DP degrees to consider",

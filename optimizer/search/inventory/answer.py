@@ -14,6 +14,7 @@ from optimizer.search.inventory.down_counts import availability
 from optimizer.search.inventory.found import InventoryFound, Placed
 from optimizer.search.inventory.losses import worst_losses
 from optimizer.search.inventory.plan import Entry, candidate_of, parts_of
+from optimizer.search.inventory.power_rules import power_results
 from optimizer.search.inventory.solve import InventorySolver
 from optimizer.search.inventory.tables import quantities
 from optimizer.search.inventory.valuation import HOURS_PER_MONTH, SHARES
@@ -283,7 +284,11 @@ def rules_of(
                     rule not in off,
                 )
             )
-    return found
+    gpus_on = dict.fromkeys(range(len(problem.groups)), 0)
+    for entry in best.plan.entries:
+        for group, part in parts_of(candidates, entry):
+            gpus_on[group] += part.gpus * entry.count
+    return found + power_results(problem, [gpus_on[index] for index in range(len(problem.groups))])
 
 
 def plan_label(problem: InventoryProblem, candidates: Candidates, best: Placed) -> str:

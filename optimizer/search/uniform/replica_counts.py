@@ -17,6 +17,7 @@ import numpy as np
 from optimizer.costs.distinct import distinct
 from optimizer.costs.failures import STATES, DownStates
 from optimizer.costs.load import LoadPoints
+from optimizer.costs.power import hardware_mw, limit_mw
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.facts.demand import FEWEST
 from optimizer.facts.hardware import HardwareFacts
@@ -117,6 +118,9 @@ def upper_ends(problem: Problem, shape: Shape, most: int) -> list[int]:
     ends = {most}
     ends.add(int(room_for_groups(problem, np.array([shape.tp]))[0]) // (shape.pp * shape.engine_ranks))
     ends.add(spread_evenly(hardware, shape.instance_gpus))
+    if hardware.power_limit_watts is not None:
+        drawn = hardware_mw(hardware, np.arange(most + 1) * shape.instance_gpus)
+        ends.add(int((drawn <= limit_mw(hardware.power_limit_watts)).sum()) - 1)
     return sorted(end for end in ends if 1 <= end <= most)
 
 

@@ -21,6 +21,7 @@ from optimizer.search.uniform.load_rules import (
     state_blocks_rule,
     survive_rule,
 )
+from optimizer.search.uniform.power_rules import power_rules
 from optimizer.search.uniform.rule import Rule
 from optimizer.search.uniform.shape_rules import (
     attention_heads_rule,
@@ -40,6 +41,7 @@ def rules_for(problem: Problem) -> tuple[Rule, ...]:
     """Every rule that applies to the problem, in the order they are shown."""
     rules = [
         gpu_count_rule(problem),
+        *power_rules(problem),
         attention_heads_rule(problem),
         kv_heads_rule(problem),
         ffn_width_rule(problem),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from optimizer.costs.shapes import Bools, Ints
+from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import DIVIDES, Rule, Told, at_most, told, yes_no
@@ -18,10 +19,20 @@ def gpu_count_rule(problem: Problem) -> Rule:
     there = problem.hardware.gpus
     return at_most(
         "gpu_count",
-        f"TP × PP × DP uses at most the {there:,} GPUs there are.",
+        f"TP × PP × DP uses at most the {there:,} GPUs {gpus_words(problem.hardware)}.",
         there,
         "GPUs",
         lambda quantities: quantities.space.gpus,
+    )
+
+
+def gpus_words(hardware: HardwareFacts) -> str:
+    """Which GPUs are counted: all, or those that the power limit of their node lets work."""
+    if not hardware.idle_gpus_per_node:
+        return "there are"
+    return (
+        f"that {hardware.node_power_limit_watts:,.10g} W a node let work, "
+        f"{hardware.gpus_per_node} of the {hardware.built_in_per_node} in each"
     )
 
 

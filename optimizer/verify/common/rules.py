@@ -2,7 +2,8 @@
 
 Callers work inside ``arithmetic.sixty_digits``.
 
-Other homes: ``search/uniform/shape_rules.py``, ``search/uniform/load_rules.py``; docs/model.md, section 7.
+Other homes: ``search/uniform/shape_rules.py``, ``search/uniform/power_rules.py``,
+``search/uniform/load_rules.py``; docs/model.md, section 7.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 from optimizer.engines.registry import engine_of
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
-from optimizer.verify.common.arithmetic import ceil_ratio, decimal
+from optimizer.verify.common.arithmetic import ceil_ratio, decimal, exact
 from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.candidate import CACHE_NOISE_BYTES, Candidate, planned
 from optimizer.verify.common.groups import Row
 from optimizer.verify.common.kernels import caches_run, slice_findings, weights_run
 from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS
+from optimizer.verify.common.power import watts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ def _at_most(rule: str, unit: str, limit: Decimal | int, actual: Decimal | int |
     return Finding(rule, holds, unit, Decimal(limit), None if actual is None else Decimal(actual))
 
 
+def _watts(rule: str, limit: float, actual: Fraction) -> Finding:
+    return Finding(rule, actual <= exact(limit), "W", decimal(exact(limit)), decimal(actual))
+
+
 def _at_least(rule: str, unit: str, limit: Decimal | int, actual: Decimal | int) -> Finding:
     return Finding(rule, actual >= limit, unit, Decimal(limit), Decimal(actual), at_most=False)
 
@@ -49,6 +56,11 @@ def row_findings(problem: Problem, row: Row) -> Iterator[Finding]:
     model, hardware, group = problem.model, problem.hardware, row.shape.group
     t, ep = group.tensor, group.expert
     yield _at_most("gpu_count", "GPUs", hardware.gpus, row.gpus)
+    if hardware.power_limit_watts is not None:
+        yield _watts("power_total", hardware.power_limit_watts, watts_of(hardware, hardware.nodes, row.gpus))
+    if hardware.node_power_limit_watts is not None:
+        fullest = min(row.gpus, hardware.gpus_per_node)
+        yield _watts("power_node", hardware.node_power_limit_watts, watts_of(hardware, 1, fullest))
     yield Finding(
         "attention_heads", all(heads % t == 0 for heads in (model.attention_heads, *model.attention_head_counts))
     )

@@ -16,6 +16,7 @@ from optimizer.verify.common.bill import bill_of
 from optimizer.verify.common.ledger import THOUSANDTH, TWO_NANOSECONDS, CheckLedger, near, number
 from optimizer.verify.inventory.losses import CheckedWorst, after_restarts, capacity_without, victims, worst_loss
 from optimizer.verify.inventory.pools import Known
+from optimizer.verify.inventory.power import power_figures
 from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.value import HOURS_A_MONTH, LEAST_STATE, LoadWeights, Totals
 
@@ -112,9 +113,10 @@ def check_rules(
     numbers["pool_share"] = None
     for level, found in worst.items():
         numbers[f"survive_{level}"] = needed_after_losses(inventory), found.capacity_left
+    drawn = power_figures(inventory, answer.placement)
     rows = {rule.id: rule for rule in answer.rules}
     ledger.that("rules", len(rows) == len(answer.rules), "each rule once", [rule.id for rule in answer.rules])
-    for name, figures in numbers.items():
+    for name, figures in {**numbers, **drawn}.items():
         rule = rows.pop(name, None)
         enabled = name not in inventory.search.disabled_rules
         if rule is None:
@@ -123,18 +125,21 @@ def check_rules(
         with ledger.about(f"rules.{name}"):
             ledger.same("enabled", enabled, rule.enabled)
             # Placement and shares were checked one by one; here only that the answer does not say otherwise.
-            holds = figures is None or figures[1] >= figures[0]
+            at_most = name in drawn
+            holds = figures is None or (figures[1] <= figures[0] if at_most else figures[1] >= figures[0])
             if name == "pool_share" and shared is not None:
                 holds = shared
             ledger.same("holds", holds, rule.holds)
             if shared is None:
                 ledger.that("kept", rule.holds or not enabled, "a rule that holds, in an answer with pools", rule.holds)
-            _check_numbers(ledger, figures, rule)
+            _check_numbers(ledger, figures, rule, at_most=at_most)
     for left in rows:
         ledger.that(f"rules.{left}", False, "no such rule in this problem", left)
 
 
-def _check_numbers(ledger: CheckLedger, figures: tuple[Fraction, Fraction] | None, rule: RuleResult) -> None:
+def _check_numbers(
+    ledger: CheckLedger, figures: tuple[Fraction, Fraction] | None, rule: RuleResult, *, at_most: bool
+) -> None:
     if figures is None:
         limit, actual, slack = number(rule.limit), number(rule.actual), number(rule.slack)
         if limit is not None and actual is not None and slack is not None:
@@ -142,10 +147,11 @@ def _check_numbers(ledger: CheckLedger, figures: tuple[Fraction, Fraction] | Non
             ledger.that("slack", good, abs(limit - actual), rule.slack)
         return
     limit, actual = decimal(figures[0]), decimal(figures[1])
-    ledger.same("unit", "requests/s", rule.unit)
+    ledger.same("unit", "W" if at_most else "requests/s", rule.unit)
     ledger.that("limit", near(limit, rule.limit, RATE_NOISE), limit, rule.limit)
     ledger.that("actual", near(actual, rule.actual, RATE_NOISE, THOUSANDTH), actual, rule.actual)
-    ledger.that("slack", near(actual - limit, rule.slack, RATE_NOISE, THOUSANDTH), actual - limit, rule.slack)
+    slack = limit - actual if at_most else actual - limit
+    ledger.that("slack", near(slack, rule.slack, RATE_NOISE, THOUSANDTH), slack, rule.slack)
 
 
 def check_totals(

@@ -29,6 +29,7 @@ from optimizer.verify.inventory.left_out import NOTHING, LeftOut
 from optimizer.verify.inventory.multiplier import Multiplier
 from optimizer.verify.inventory.outlive import capacity_needed, left_over
 from optimizer.verify.inventory.places import carried_otherwise
+from optimizer.verify.inventory.power import power_lines
 from optimizer.verify.inventory.price_tier import TIERS, price_of, price_of_answer
 from optimizer.verify.inventory.rates import MILLION
 from optimizer.verify.inventory.site import CheckedSite
@@ -138,6 +139,8 @@ class FloatCandidate:
         left = left_over(self._site, self._stock)
         after = float(needed_after_losses(self._inventory)) * MILLION * (1 - 1e-9)
         conditions, needs = [capacity, *(capacity * one for one in left)], [least, *(after for _ in left)]
+        for line, room in power_lines(self._site, self._stock):
+            conditions, needs = [*conditions, -line], [*needs, -room]
         if answer.objective is None:
             return [(np.stack(conditions), np.array(needs))]
         sizes = self._sizes.astype(np.float64)

@@ -97,7 +97,8 @@ def interchangeable(site: CheckedSite) -> list[tuple[int, ...]]:
         wide = tuple(sorted(level for level, _ in site.wide(group)))
         # Where the price comes first, GPUs of another price are other GPUs.
         price = group.price_per_gpu_hour if site.inventory.objective.preset == "cheapest" else None
-        key = likeness(group), group.nodes_together, group.rack_of(0) is None, wide, price
+        fed = tuple(limit.field for limit in site.inventory.power_limits if group.name in limit.groups)
+        key = likeness(group), group.nodes_together, group.rack_of(0) is None, wide, price, fed
         found.setdefault(key, []).append(number)
     return [tuple(members) for members in found.values()]
 

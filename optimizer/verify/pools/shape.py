@@ -206,14 +206,14 @@ class PoolShape:
         return self.start + (self.admit + self.problem.workload.output_tokens) * self.round(n)
 
     @cached_property
-    def _slowness(self) -> list[Decimal]:
+    def slowness(self) -> list[Decimal]:
         """R(n) / n for n from 1 to N."""
         return [self.residence(n) / n for n in range(1, self.length + 1)]
 
     @cached_property
     def _completes(self) -> list[Decimal]:
         """Requests/s that at most 0 … N in progress complete."""
-        return [Decimal(0), *accumulate((1000 / each for each in self._slowness), max)]
+        return [Decimal(0), *accumulate((1000 / each for each in self.slowness), max)]
 
     def completes_per_s(self, slots: int) -> Decimal:
         """Requests/s that a rank completes at most with so many slots and its cache."""
@@ -231,7 +231,7 @@ class PoolShape:
         if beyond >= 1:
             return None
         weights = [Decimal(1)]
-        for slowness in self._slowness:
+        for slowness in self.slowness:
             weights.append(weights[-1] * (rate * slowness))
         rest = weights[-1] * beyond / (1 - beyond)
         total = sum(weights, Decimal(0)) + rest

@@ -26,6 +26,7 @@ from optimizer.verify.common.float_times import Floats, Ints, ShapeTimes
 from optimizer.verify.common.groups import ReplicaShape, Row
 from optimizer.verify.common.load import chain_length
 from optimizer.verify.common.objective import weights_of
+from optimizer.verify.common.power import most_in_use
 from optimizer.verify.common.rules import row_findings, tensor_groups_fit
 from optimizer.verify.common.space import most_slots, replicas_offered, shapes_offered
 from optimizer.verify.common.stage import Stages
@@ -36,7 +37,7 @@ from optimizer.verify.uniform.shared_rows import Fits, RowJudged, SharedColumns,
 NEEDED = frozenset({"concurrency"})
 """Rules without which a range has no bound."""
 SAFETY = 1e-9
-BY_COUNT = frozenset({"gpu_count", "nvlink_locality"})
+BY_COUNT = frozenset({"gpu_count", "power_total", "power_node", "nvlink_locality"})
 """Rules on degrees that the number of replicas decides."""
 RULED = {"degrees": "rules on degrees", "rules": "bounds on load and limits", "value": "the bound on the objective"}
 
@@ -264,6 +265,8 @@ def _middle(low: Ints, high: Ints) -> Ints:
 
 def _most_instances(problem: Problem, shape: ReplicaShape, offered: int) -> int:
     """The most instances of a shape, of those that the GPUs there are hold, whose TP groups find room."""
+    if "power_total" not in problem.search.disabled_rules:
+        offered = min(offered, max(0, most_in_use(problem.hardware)) // shape.instance_gpus)
     if "nvlink_locality" in problem.search.disabled_rules:
         return offered
     low, high = 0, offered

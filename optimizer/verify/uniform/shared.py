@@ -16,12 +16,13 @@ import numpy as np
 
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
-from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.corrections import float_times
 from optimizer.verify.common.failures import COUNTED
 from optimizer.verify.common.float_times import ShapeTimes
 from optimizer.verify.common.groups import ReplicaShape
+from optimizer.verify.common.power import most_in_use, watts_of
 from optimizer.verify.common.rules import row_findings, tensor_groups_room
 from optimizer.verify.common.space import most_slots, rows
 from optimizer.verify.common.stage import Stages
@@ -30,7 +31,7 @@ from optimizer.verify.uniform.shared_load import LoadTable
 from optimizer.verify.uniform.shared_rows import Bounds, Fits, RowJudged, SharedColumns
 
 MOST_TABLES = 12
-_BY_NODES = ("gpu_count", "nvlink_locality", "context")
+_BY_NODES = ("gpu_count", "power_total", "power_node", "nvlink_locality", "context")
 
 
 def costs_agree(first: Problem, second: Problem) -> bool:
@@ -130,6 +131,15 @@ class SharedSurvey:
         """Rows of the problem's space that keep the rules on GPUs, placement and context."""
         hardware, columns, off = problem.hardware, self._columns, problem.search.disabled_rules
         there: Bools = columns.gpus <= hardware.gpus
+        if "power_total" not in off:
+            there = there & (columns.gpus <= most_in_use(hardware))
+        if "power_node" not in off and hardware.node_power_limit_watts is not None:
+            fullest = np.minimum(columns.gpus, hardware.gpus_per_node)
+            kept = {
+                used: watts_of(hardware, 1, used) <= exact(hardware.node_power_limit_watts)
+                for used in set(fullest.tolist())
+            }
+            there = there & np.array([kept[used] for used in fullest.tolist()], dtype=np.bool_)
         if "nvlink_locality" not in off:
             widths, which = np.unique(columns.tensor, return_inverse=True)
             room = np.array([tensor_groups_room(hardware, t) for t in widths.tolist()], dtype=np.int64)[which]
