@@ -114,11 +114,15 @@ def _nothing() -> Floats:
 
 def _joined(first: Floats, second: Floats) -> Floats:
     """The least of two sums by the parts that they take together."""
-    total = first[:, None] + second[None, :]
-    found = np.full(PARTS + 1, np.inf)
-    for parts in range(PARTS + 1):
-        found[parts] = np.fliplr(total[: parts + 1, : parts + 1]).diagonal().min()
-    return found
+    beside = np.concatenate([second, [np.inf]])
+    least: Floats = (first[None, :] + beside[_REST]).min(axis=1)
+    return least
+
+
+_REST = np.array(
+    [[parts - own if own <= parts else PARTS + 1 for own in range(PARTS + 1)] for parts in range(PARTS + 1)]
+)
+"""What the second takes of so many parts where the first takes ``own``; beyond the last where that is more than all."""
 
 
 def bounds_of(
