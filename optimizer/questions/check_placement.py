@@ -11,7 +11,12 @@ from optimizer.explain.common.numbers import amount, count, listing, millisecond
 from optimizer.explain.inventory.answer import behind, beside_sentence
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.proposal import Proposal
-from optimizer.questions.inventory import check_inventory, refuse_unknown_rules, solve_inventory
+from optimizer.questions.inventory import (
+    check_inventory,
+    refuse_unknown_rules,
+    solve_inventory,
+    without_tolerance,
+)
 from optimizer.results.answer import Conflict, RuleResult, Verification, model_read, with_verification
 from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.search.inventory.answer import (
@@ -56,6 +61,7 @@ def check_placement(
         ProblemError: a group or node is not there, or parts of the proposal contradict each other.
     """
     refuse_unknown_rules(problem)
+    problem = without_tolerance(problem)
     try:
         asked = proposed_plan(problem, proposal)
     except ShapeNotAllowed as refused:
@@ -174,7 +180,9 @@ def _shape_refused(
     one = refused.instance
     groups = tuple(group for group in problem.groups if group.name in one.groups)
     load = problem.workload.model_copy(update={"requests_per_s": min(_NO_LOAD, problem.workload.requests_per_s)})
-    alone = problem.model_copy(update={"groups": groups, "domains": (), "survive": (), "workload": load})
+    alone = problem.model_copy(
+        update={"groups": groups, "domains": (), "survive": (), "power_limits": (), "workload": load}
+    )
     fixed = replace(refused.fixed, layers_per_stage=None)
     answer = check_inventory(alone, fixed, time_limit_s=time_limit_s, progress=progress)
     label = f"TP{one.tp}·PP{one.pp}" + (f"·EP{one.ep}" if one.ep > 1 else "")

@@ -135,8 +135,27 @@ def inventory_from_dict(
         raise ProblemError("workload", too_long(needed, problem.requirements, problem.model))
     refuse_impossible_context(problem.model, problem.requirements, problem.search)
     prices = [group.price_per_gpu_hour for group in groups]
+    weighed = objective.gpu_ms is not None or objective.price_of_a_second is not None
     objective = in_ms(objective, prices, work.requests_per_s, "price_per_gpu_hour in every group of cluster")
+    objective = objective.model_copy(update={"tolerance": _tolerance(objective, stated.serving, weighed=weighed)})
     return problem.model_copy(update={"objective": objective})
+
+
+SPARING = 0.01
+"""The share by which ``balanced`` may be above the least there is where that leaves GPUs unused: what a buyer would not pay for."""
+
+
+def _tolerance(objective: Objective, serving: str, *, weighed: bool) -> float:
+    """``objective.tolerance``, with its default."""
+    if objective.tolerance is None:
+        return SPARING if objective.preset == "balanced" and serving == "joint" and not weighed else 0.0
+    if objective.tolerance and serving != "joint":
+        raise ProblemError("objective.tolerance", f"is for serving: joint so far, not for {serving}")
+    if objective.tolerance and objective.preset in ("fewest-gpus", "cheapest", "throughput"):
+        raise ProblemError(
+            "objective.tolerance", f"has no meaning beside {objective.preset}, which comes before the objective"
+        )
+    return objective.tolerance
 
 
 def _without_survive(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], float, float | None]:

@@ -94,6 +94,10 @@ def problem_from_dict(
         )
     except ValidationError as error:
         raise first_error(error, values) from None
+    if objective.tolerance is not None:
+        raise ProblemError(
+            "objective.tolerance", "is for cluster:, whose groups differ; with hardware: weigh GPUs by gpu_ms"
+        )
     if problem.serving != "joint" and hardware.power_limit_watts is not None:
         said = f"is for serving: joint, not for {problem.serving}; node_power_limit_watts holds for pools too"
         raise ProblemError("hardware.power_limit_watts", said)

@@ -158,6 +158,8 @@ def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: Invent
     proof = {
         "optimal": "proved best: no other set of instances "
         + ("with the fixed decisions " if found.fixed else "")
+        + ("that costs as little" if problem.priced else "with so few GPUs") * (answer.least is not None)
+        + " " * (answer.least is not None)
         + "comes below that whole millisecond",
         "feasible": f"not proved best: nothing below {milliseconds(objective.bound)} is possible, a gap of {objective.gap:.2%}",
     }.get(answer.status, "")
@@ -170,8 +172,13 @@ def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: Invent
         f"With everything up a request takes {milliseconds(mean)} in the mean.",
         *cheaper_lost(w, w.latency * mean),
     ]
-    if answer.status == "optimal" and answer.gpus_used < answer.gpus_free:
-        if found.ties_settled:
+    if answer.least is None and answer.status == "optimal" and answer.gpus_used < answer.gpus_free:
+        if found.ties_settled and problem.objective.tolerance:
+            what = "costs less" if problem.priced else "has fewer GPUs"
+            said.append(
+                f"No set of instances within {_percent(problem.objective.tolerance)} of it {what} (objective.tolerance)."
+            )
+        elif found.ties_settled:
             said.append(
                 "No set of instances that costs less, or as much with fewer GPUs, reaches the same whole millisecond."
                 if problem.priced
@@ -179,7 +186,32 @@ def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: Invent
             )
         else:
             said.append("Whether fewer GPUs reach the same whole millisecond was not settled in the time.")
-    return said
+    return said + _least(problem, answer, found)
+
+
+def _least(problem: InventoryProblem, answer: InventoryAnswer, found: InventoryFound) -> list[str]:
+    """What the GPUs that are left out would add, where the answer spends less within the tolerance."""
+    least, objective = answer.least, answer.objective
+    if least is None or objective is None:
+        return []
+    more, share_of = objective.value - least.value_ms, (objective.value - least.value_ms) / max(1, least.value_ms)
+    words = (
+        count(least.gpus_used - answer.gpus_used, "more GPU") if least.gpus_used > answer.gpus_used else "other GPUs"
+    )
+    price = ""
+    if least.price_per_hour is not None and answer.price_per_hour is not None:
+        price = f" at {least.price_per_hour - answer.price_per_hour:,.2f} an hour more"
+    what = "costs the least" if problem.priced else "uses the fewest GPUs"
+    proof = "proved" if found.ties_settled else "not proved"
+    return [
+        f"This {what} within {_percent(problem.objective.tolerance or 0)} of the least objective ({proof}). The least, "
+        f"{milliseconds(least.value_ms)}, takes {words}{price} for {milliseconds(more)} ({share_of:.2%}) less: {least.label}. "
+        f"objective.tolerance: 0 takes it."
+    ]
+
+
+def _percent(part: float) -> str:
+    return f"{part * 100:.3g} %"
 
 
 def _loss(problem: InventoryProblem, loss: LossScenario) -> str:

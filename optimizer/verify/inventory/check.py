@@ -36,6 +36,7 @@ from optimizer.verify.inventory.sample import DRAWS, Sampled, sample
 from optimizer.verify.inventory.shares import largest_share, least_split, share_costs
 from optimizer.verify.inventory.simulate import FAILURES, Simulated, levels_of, simulate
 from optimizer.verify.inventory.site import CheckedSite
+from optimizer.verify.inventory.sparing import check_least, most_ms
 from optimizer.verify.inventory.states import Member, TooManyStates, at_end, members_of, rates_of, states_of
 from optimizer.verify.inventory.stock import SpaceTooLarge
 from optimizer.verify.inventory.tally import Tally
@@ -180,7 +181,9 @@ class _Check:
         # Shapes that take longer than that to price take longer still to enumerate: OutOfTime ends the proof.
         prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
         try:
-            if prices.proves(multipliers(self.families), objective.value - 1):
+            # What the answer has to be held against may be above its own objective: all that is within the tolerance.
+            level = objective.value - 1 if self.answer.least is None else most_ms(self.problem, self.answer)
+            if prices.proves(multipliers(self.families), level):
                 return None
         except OutOfTime:
             pass  # what was left out by then is in no better choice all the same
@@ -246,6 +249,7 @@ class _Check:
         reliable = answer.reliability
         served = found.availability if found is not None else 1.0 if reliable is None else reliable.availability
         check_bill(ledger, self.site, known, float(served), answer)
+        check_least(ledger, self.problem, answer)
         if found is not None:
             check_objective(ledger, self.weights, found, used, answer)
             check_reliability(ledger, self.problem, found, answer.reliability)
