@@ -25,7 +25,7 @@ from optimizer.facts.text import name_from_path, name_of, shown
 from optimizer.reading import local_files
 from optimizer.reading.checkpoint import model_at
 from optimizer.reading.files import Document, read_mapping
-from optimizer.reading.money import in_ms
+from optimizer.reading.money import in_ms, interruptions, with_interruptions
 from optimizer.reading.numbers import said_of_number
 from optimizer.reading.power import known_watts, with_idle, working_gpus
 from optimizer.reading.workload import longest_allowed, workload_of
@@ -171,7 +171,11 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
         host_memory_gb=stated.host_memory_gb,
         cpu_cores=stated.cpu_cores,
         price_per_gpu_hour=price_of_a_gpu(stated.price_per_gpu_hour, stated.price_per_node_hour, per_node, "hardware"),
-        failures=defaults.model_copy(update=overrides),
+        failures=with_interruptions(
+            defaults.model_copy(update=overrides),
+            interruptions(stated.pricing, stated.interruptions_per_hour, "hardware"),
+        ),
+        pricing=stated.pricing,
         power_limit_watts=stated.power_limit_watts,
         node_power_limit_watts=stated.node_power_limit_watts,
         host_watts=stated.host_watts,

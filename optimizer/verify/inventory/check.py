@@ -242,7 +242,7 @@ class _Check:
         self.families = families
         if not self.proposed:
             self._check_split(known, families, index_of)
-        levels = rates_of(self.problem.failures, self.problem.levels())
+        levels = rates_of(self.problem, self.problem.failing_levels())
         family_of = [index_of[instance.pool] for instance in placement.instances]
         members = members_of(self.site, placement.instances, family_of, levels)
         found = self._totals(self.problem, families, members)
@@ -320,7 +320,7 @@ class _Check:
         found: Totals | None,
     ) -> None:
         """Failures and repairs played in time and, where outages are rare, sampled by the number of parts down."""
-        levels = levels_of(self.site, self.problem.failures, placed)
+        levels = levels_of(self.site, placed)
         repair = self.problem.failures.repair_hours.value
         setting = levels, repair, families, np.array(family_of), float(self.demand), self.weights
         first = simulate(*setting, self.seed)

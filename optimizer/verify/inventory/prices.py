@@ -228,10 +228,9 @@ class CheckedPrices:
     def _availability(self, group: NodeGroup, instance: Instance) -> float:
         key = group.name, instance.nodes, instance.gpus
         if key not in self._up:
-            failures, up = self._inventory.failures, 1.0
-            repair = failures.repair_hours.value
+            up, repair = 1.0, self._inventory.failures.repair_hours.value
             for level, count in parts_touched(self._site, (group,), instance).items():
-                rate = failures.mtbf(level)
+                rate = self._inventory.mtbf(level)
                 if rate is not None:
                     up *= (rate.value / (rate.value + repair)) ** count
             self._up[key] = up * ROUNDING

@@ -99,7 +99,8 @@ def interchangeable(site: CheckedSite) -> list[tuple[int, ...]]:
         first = site.inventory.objective.preset == "cheapest" or site.inventory.objective.tolerance
         price = group.price_per_gpu_hour if first else None
         fed = tuple(limit.field for limit in site.inventory.power_limits if group.name in limit.groups)
-        key = likeness(group), group.nodes_together, group.rack_of(0) is None, wide, price, fed
+        taken = group.interruptions_per_hour
+        key = likeness(group), taken, group.nodes_together, group.rack_of(0) is None, wide, price, fed
         found.setdefault(key, []).append(number)
     return [tuple(members) for members in found.values()]
 
