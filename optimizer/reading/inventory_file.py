@@ -85,6 +85,8 @@ def inventory_from_dict(
     limits = power_limits(stated.power_limits_watts, groups, domains)
     if limits and stated.serving != "joint":
         raise ProblemError("power_limits_watts", f"are for serving: joint so far, not for {stated.serving}")
+    if stated.serving != "joint" and any(group.interruptions_per_hour for group in groups):
+        raise ProblemError("cluster", f"pricing: spot is for serving: joint so far, not for {stated.serving}")
     search = _one_budget(stated.search)
     alone = [group.gpu for group in groups if not group.gpu.peer_links]
     if alone:

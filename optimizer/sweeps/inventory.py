@@ -11,6 +11,7 @@ from optimizer.reading.stated import Stated
 from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.sweeps.nodes import indexed
 from optimizer.sweeps.points import Checked, InventoryFigures, Point, PoolAt, Spec, binding_of, failed
+from optimizer.sweeps.prices import priced_as
 
 
 def inventory_problem(stated: Stated, spec: Spec, prices: Mapping[str, float]) -> InventoryProblem:
@@ -31,7 +32,7 @@ def inventory_problem(stated: Stated, spec: Spec, prices: Mapping[str, float]) -
 def priced(problem: InventoryProblem, prices: Mapping[str, float]) -> InventoryProblem:
     """The inventory with a price, where one is known, for every group that states none."""
     groups = tuple(
-        group.model_copy(update={"price_per_gpu_hour": prices.get(group.gpu.name)})
+        group.model_copy(update={"price_per_gpu_hour": prices.get(priced_as(group.gpu.name, group.pricing))})
         if group.price_per_gpu_hour is None
         else group
         for group in problem.groups

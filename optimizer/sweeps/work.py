@@ -16,6 +16,7 @@ from optimizer.results.answer import Answer
 from optimizer.results.pools import PoolsAnswer
 from optimizer.sweeps.hardware import hardware_of, idle_sentence
 from optimizer.sweeps.points import Point, Spec, failed, point_of, point_of_any
+from optimizer.sweeps.prices import priced_as
 from optimizer.sweeps.scenarios import applied
 
 LARGEST_PIECE = 64
@@ -135,7 +136,7 @@ class Maker:
         else:
             problem = changed.problem()
         hardware = problem.hardware
-        price = self._prices.get(hardware.gpu.name)
+        price = self._prices.get(priced_as(hardware.gpu.name, hardware.pricing))
         if price is not None and hardware.price_per_gpu_hour is None:
             hardware = hardware.model_copy(update={"price_per_gpu_hour": price})
         return problem.model_copy(update={"hardware": hardware}), (aside,) if aside else ()

@@ -23,6 +23,7 @@ def inventory_sentences(problem: InventoryProblem, answer: InventoryAnswer, foun
         return _nothing(problem, answer, found)
     said = [_pools(problem, answer)]
     said += _price(answer)
+    said += _spot(problem, answer)
     said += _objective(problem, answer, found)
     said += [_loss(problem, loss) for loss in answer.losses]
     said += _reliability(problem, answer)
@@ -148,6 +149,21 @@ def _price(answer: InventoryAnswer) -> list[str]:
     tokens = answer.price_per_million_output_tokens
     of_tokens = "" if tokens is None else f", {tokens:,.2f} for a million output tokens"
     return [f"The GPUs in use cost {answer.price_per_hour:,.2f} an hour{of_tokens}."]
+
+
+def _spot(problem: InventoryProblem, answer: InventoryAnswer) -> list[str]:
+    """Which GPUs in use the provider may take away, and how often."""
+    nodes = {place.node for one in (answer.placement.instances if answer.placement else ()) for place in one.gpus}
+    said = []
+    for group in problem.groups:
+        here = sum(group.node_name(index) in nodes for index in range(group.nodes))
+        if group.interruptions_per_hour and here:
+            hours = 1 / (here * group.interruptions_per_hour)
+            said.append(
+                f"{group.name} is spot: of the {count(here, 'node')} in use one is taken away every {hours:,.3g} hours in the mean, "
+                f"and is back after {problem.failures.repair_hours.value:g}."
+            )
+    return said
 
 
 def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: InventoryFound) -> list[str]:
