@@ -105,6 +105,10 @@ class ProblemFile(Facts):
         description="What the engine takes beside weights and cache, as measured on the machine",
     )
     hardware: HardwareInput = Field(description="Equal nodes")
+    prices: str | None = Field(
+        default=None,
+        description="Price file (docs/sweep.md) for GPUs whose price is not stated here, by their type and pricing",
+    )
     model: str | dict[str, Any] = Field(
         description="Catalog name such as llama3-70b, a path to a Hugging Face config.json, or its contents inline"
     )

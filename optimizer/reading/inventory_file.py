@@ -19,6 +19,7 @@ from optimizer.facts.inventory import (
     InventoryFailures,
     InventoryProblem,
     Losses,
+    NodeGroup,
     Rate,
 )
 from optimizer.facts.model import ModelFacts
@@ -36,6 +37,7 @@ from optimizer.reading.load import (
 )
 from optimizer.reading.money import in_ms
 from optimizer.reading.power import power_limits
+from optimizer.reading.prices import priced_as, prices_beside
 from optimizer.reading.workload import longest_allowed, workload_of
 
 
@@ -82,6 +84,8 @@ def inventory_from_dict(
     groups = node_groups(stated.cluster)
     domains = wide_domains(stated.domains, {group.name for group in groups})
     groups = in_one_host(groups, domains)
+    if stated.prices is not None:
+        groups = _priced(groups, prices_beside(stated.prices, folder))
     limits = power_limits(stated.power_limits_watts, groups, domains)
     if limits and stated.serving != "joint":
         raise ProblemError("power_limits_watts", f"are for serving: joint so far, not for {stated.serving}")
@@ -141,6 +145,16 @@ def inventory_from_dict(
     objective = in_ms(objective, prices, work.requests_per_s, "price_per_gpu_hour in every group of cluster")
     objective = objective.model_copy(update={"tolerance": _tolerance(objective, stated.serving, weighed=weighed)})
     return problem.model_copy(update={"objective": objective})
+
+
+def _priced(groups: tuple[NodeGroup, ...], prices: Mapping[str, float]) -> tuple[NodeGroup, ...]:
+    """The groups, each with the price of its GPUs and how they are paid for where it states none."""
+    return tuple(
+        group
+        if group.price_per_gpu_hour is not None
+        else group.model_copy(update={"price_per_gpu_hour": prices.get(priced_as(group.gpu.name, group.pricing))})
+        for group in groups
+    )
 
 
 SPARING = 0.01

@@ -129,6 +129,10 @@ class InventoryFile(Facts):
     failures: InventoryFailuresInput = Field(
         default=InventoryFailuresInput(), description="Failure rates and restart times; left out, published defaults"
     )
+    prices: str | None = Field(
+        default=None,
+        description="Price file (docs/sweep.md) for GPUs whose price is not stated here, by their type and pricing",
+    )
     model: str | dict[str, Any] = Field(description="Catalog name, path of a config.json, or its contents")
     workload: WorkloadInput = Field(description="The requests that arrive")
     requirements: Requirements = Field(default=Requirements(), description="Limits that the answer keeps")

@@ -28,6 +28,7 @@ from optimizer.reading.files import Document, read_mapping
 from optimizer.reading.money import in_ms, interruptions, with_interruptions
 from optimizer.reading.numbers import said_of_number
 from optimizer.reading.power import known_watts, with_idle, working_gpus
+from optimizer.reading.prices import priced_as, prices_beside
 from optimizer.reading.workload import longest_allowed, workload_of
 
 
@@ -74,6 +75,9 @@ def problem_from_dict(
         objective = Objective(preset=objective)
     model = model or resolve_model(stated.model, folder or Path())
     hardware = resolve_hardware(stated.hardware)
+    if stated.prices is not None and hardware.price_per_gpu_hour is None:
+        price = prices_beside(stated.prices, folder).get(priced_as(hardware.gpu.name, hardware.pricing))
+        hardware = hardware.model_copy(update={"price_per_gpu_hour": price})
     search = stated.search if hardware.gpu.peer_links else by_itself(stated.search, hardware.gpu)
     model = served_on(model, stated.engine, [hardware.gpu])
     try:

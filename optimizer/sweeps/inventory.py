@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
+from optimizer.reading.prices import priced_as
 from optimizer.reading.stated import Stated
 from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.sweeps.nodes import indexed
 from optimizer.sweeps.points import Checked, InventoryFigures, Point, PoolAt, Spec, binding_of, failed
-from optimizer.sweeps.prices import priced_as
 
 
 def inventory_problem(stated: Stated, spec: Spec, prices: Mapping[str, float]) -> InventoryProblem:

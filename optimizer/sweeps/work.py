@@ -10,13 +10,13 @@ from typing import Any
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.questions.many import ProblemFamily, solve_many
+from optimizer.reading.prices import priced_as
 from optimizer.reading.question import kind_of_values
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer
 from optimizer.results.pools import PoolsAnswer
 from optimizer.sweeps.hardware import hardware_of, idle_sentence
 from optimizer.sweeps.points import Point, Spec, failed, point_of, point_of_any
-from optimizer.sweeps.prices import priced_as
 from optimizer.sweeps.scenarios import applied
 
 LARGEST_PIECE = 64

@@ -12,7 +12,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.questions.inventory import solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
-from optimizer.sweeps.prices import load_prices
+from optimizer.reading.prices import load_prices
 from tests.conftest import changed
 from tests.inventory.test_power import one_feed
 from tests.search.test_rules import SMALL
@@ -87,3 +87,13 @@ def test_forms_of_a_price(tmp_path: Path) -> None:
     file.write_text("l4: {spot: 0.2, price_per_gpu_hour: 0.7}\n")
     with pytest.raises(ProblemError, match="state it in each"):
         load_prices(file)
+
+
+def test_a_problem_names_its_prices(tmp_path: Path) -> None:
+    (tmp_path / "prices.yaml").write_text("h100-sxm-80gb: {on-demand: 3, spot: 1.2}\n")
+    spot = changed(SMALL, hardware__pricing="spot", hardware__interruptions_per_hour=0.1, prices="prices.yaml")
+    alone = problem_from_dict(spot, folder=tmp_path)
+    assert isinstance(alone, Problem) and alone.hardware.price_per_gpu_hour == 1.2
+    two = [{"gpu": "h100-sxm-80gb", "name": "a"}, {"gpu": "h100-sxm-80gb", "name": "b", "price_per_gpu_hour": 9}]
+    values = {**one_feed(cluster=two), "prices": "prices.yaml"}
+    assert [group.price_per_gpu_hour for group in inventory_from_dict(values, folder=tmp_path).groups] == [3, 9]

@@ -19,6 +19,7 @@ from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import Pricing
 from optimizer.facts.text import shown
+from optimizer.reading import local_files
 from optimizer.reading.files import read_mapping
 
 
@@ -42,6 +43,13 @@ def load_prices(path: str | Path) -> dict[str, float]:
             field = f"{path}: {name}" if each is stated else f"{path}: {name}.{pricing}"
             found[priced_as(gpu.name, pricing)] = _per_gpu(each, field, gpu.gpus_per_node)
     return found
+
+
+def prices_beside(stated: str, folder: Path | None) -> dict[str, float]:
+    """The prices of the file that a problem names, whose path starts where the problem's does."""
+    local_files.refuse("prices", "state price_per_gpu_hour")
+    path = Path(stated).expanduser()
+    return load_prices(path if path.is_absolute() else (folder or Path()) / path)
 
 
 def priced_as(gpu: str, pricing: Pricing) -> str:
