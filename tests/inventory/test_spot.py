@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from optimizer.questions.inventory import solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.reading.prices import load_prices
 from tests.conftest import changed
+from tests.inventory.naive import naive_optimum
 from tests.inventory.test_power import one_feed
 from tests.search.test_rules import SMALL
 from tests.verify.builders import GPU
@@ -97,3 +99,11 @@ def test_a_problem_names_its_prices(tmp_path: Path) -> None:
     two = [{"gpu": "h100-sxm-80gb", "name": "a"}, {"gpu": "h100-sxm-80gb", "name": "b", "price_per_gpu_hour": 9}]
     values = {**one_feed(cluster=two), "prices": "prices.yaml"}
     assert [group.price_per_gpu_hour for group in inventory_from_dict(values, folder=tmp_path).groups] == [3, 9]
+
+
+@pytest.mark.parametrize("interruptions", [0.02, 0.5])
+def test_equal_to_every_gpu_by_name(interruptions: float) -> None:
+    problem = inventory_from_dict(market(interruptions, {"preset": "balanced", "tolerance": 0}))
+    answer, naive = solve_inventory(problem, ranges=False), naive_optimum(problem)
+    assert answer.verification.passed and answer.objective is not None and naive is not None
+    assert math.ceil(naive - 0.05) <= answer.objective.value <= math.ceil(naive + 0.05)

@@ -199,6 +199,7 @@ class CheckedPrices:
         return (
             group.nodes_together,
             group.rack_of(0) is None,
+            group.interruptions_per_hour,
             tuple(sorted(level for level, _ in self._site.wide(group))),
         )
 
