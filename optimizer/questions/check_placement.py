@@ -11,12 +11,7 @@ from optimizer.explain.common.numbers import amount, count, listing, millisecond
 from optimizer.explain.inventory.answer import behind, beside_sentence
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.proposal import Proposal
-from optimizer.questions.inventory import (
-    check_inventory,
-    refuse_unknown_rules,
-    solve_inventory,
-    without_tolerance,
-)
+from optimizer.questions.inventory import check_inventory, refuse_unknown_rules, solve_inventory
 from optimizer.results.answer import Conflict, RuleResult, Verification, model_read, with_verification
 from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.search.inventory.answer import (
@@ -61,7 +56,6 @@ def check_placement(
         ProblemError: a group or node is not there, or parts of the proposal contradict each other.
     """
     refuse_unknown_rules(problem)
-    problem = without_tolerance(problem)
     try:
         asked = proposed_plan(problem, proposal)
     except ShapeNotAllowed as refused:
@@ -228,6 +222,10 @@ def _beside(problem: InventoryProblem, answer: InventoryAnswer, optimum: Invento
         return replace(answer, feasible=True, optimum=optimum, explanation=(shapes, beside))
     value, bound = answer.objective.value, optimum.objective.bound
     level = not behind(problem, answer, optimum) and value <= optimum.objective.value
+    if optimum.least is not None:
+        # As good as what spends least within the tolerance, or as what has the least objective.
+        bound = optimum.least.value_ms
+        level = value in (bound, optimum.objective.value)
     best = optimum.status == "optimal" and answer.verification.passed and level
     objective = replace(answer.objective, bound=bound, gap=max(0.0, value - bound) / max(value, 1.0))
     keeps = f"{shapes} keeps every rule: {milliseconds(value)} expected per request."

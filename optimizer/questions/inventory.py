@@ -92,7 +92,6 @@ def check_inventory(
     if fixed.max_num_seqs is not None or fixed.layers_per_stage is not None:
         raise ProblemError("--max-num-seqs, --layers", "are not taken with cluster; fix TP, PP, DP, EP or formats")
     explain: Explain = "repairs" if repairs else "conflict"
-    problem = without_tolerance(problem)
     started = time.monotonic()
     half = None if time_limit_s is None else time_limit_s / 2
     answer = _answer(problem, fixed, half, progress, 1, ranges=False, explain=explain)
@@ -112,11 +111,11 @@ def check_inventory(
     best_there_is = (
         optimum.status == "optimal"
         and answer.verification.passed
-        and value == best.value
+        and value in (best.value, None if optimum.least is None else optimum.least.value_ms)
         and not outside
         and not behind(problem, answer, optimum)
     )
-    bound = min(value, best.bound)
+    bound = min(value, best.bound if optimum.least is None else optimum.least.value_ms)
     objective = replace(answer.objective, bound=bound, gap=(value - bound) / max(value, 1.0))
     return replace(
         answer,

@@ -161,10 +161,10 @@ SPARING = 0.01
 """The share by which ``balanced`` may be above the least there is where that leaves GPUs unused: what a buyer would not pay for."""
 
 
-def _tolerance(objective: Objective, serving: str, *, weighed: bool) -> float:
+def _tolerance(objective: Objective, serving: str, *, weighed: bool) -> float | None:
     """``objective.tolerance``, with its default."""
     if objective.tolerance is None:
-        return SPARING if objective.preset == "balanced" and serving == "joint" and not weighed else 0.0
+        return SPARING if objective.preset == "balanced" and serving == "joint" and not weighed else None
     if objective.tolerance and serving != "joint":
         raise ProblemError("objective.tolerance", f"is for serving: joint so far, not for {serving}")
     if objective.tolerance and objective.preset in ("fewest-gpus", "cheapest", "throughput"):

@@ -14,9 +14,10 @@ from optimizer.facts.problem import Problem
 from optimizer.questions.inventory import solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.reading.prices import load_prices
+from optimizer.reading.stated_inventory import inventory_stated_of
 from tests.conftest import changed
 from tests.inventory.naive import naive_optimum
-from tests.inventory.test_power import one_feed
+from tests.inventory.test_power import FAST, one_feed
 from tests.search.test_rules import SMALL
 from tests.verify.builders import GPU
 
@@ -107,3 +108,13 @@ def test_equal_to_every_gpu_by_name(interruptions: float) -> None:
     answer, naive = solve_inventory(problem, ranges=False), naive_optimum(problem)
     assert answer.verification.passed and answer.objective is not None and naive is not None
     assert math.ceil(naive - 0.05) <= answer.objective.value <= math.ceil(naive + 0.05)
+
+
+def test_an_inventory_is_stated_as_it_is() -> None:
+    values = market(0.05, "balanced")
+    values["cluster"][0] |= {"gpu": FAST, "gpus_per_node": 4, "node_power_limit_watts": 1700, "host_watts": 100}
+    values["cluster"][1] |= {"gpu": FAST, "zone": "west"}
+    problem = inventory_from_dict({**values, "power_limits_watts": {"total": 3000, "zone": {"west": 1500}}})
+    assert problem.groups[0].idle_gpus == 2 and len(problem.power_limits) == 2
+    stated = inventory_stated_of(problem)
+    assert inventory_from_dict(stated.values, default_name=stated.default_name, model=stated.model) == problem

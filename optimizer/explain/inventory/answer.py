@@ -65,6 +65,15 @@ def beside_sentence(
             f"{milliseconds(optimum.objective.value)} per request."
         )
     first, lead = behind(problem, answer, optimum), answer.objective.value - optimum.objective.value
+    if optimum.least is not None and lead < 0:
+        best = f"{optimum.label}, which spends less within {_percent(problem.objective.tolerance or 0)} of the least objective"
+        more = answer.objective.value - optimum.least.value_ms
+        least = (
+            "It has the least objective there is"
+            if more <= 0
+            else f"It is {milliseconds(more)} above the least objective there is"
+        )
+        return f"It keeps every rule. {least}, and is {milliseconds(-lead)} per request better than {best} (objective.tolerance)."
     if first < 0 or (first == 0 and lead < 0):
         ahead = f"{milliseconds(-lead)} per request" if first == 0 else _of_tier(problem, -first)
         left_out = f" and leaves this out ({', '.join(outside)})" if outside else ""
